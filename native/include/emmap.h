@@ -1,0 +1,384 @@
+/*
+ * emmap: memory-mapped files that several runtimes share.
+ *
+ * This header is the core's only public one, and its manual. The core is C11 over POSIX and knows no runtime;
+ * the doors (Node-API addon, Erlang NIF, port program) translate between it and theirs.
+ *
+ * Terms
+ *   file      an opened handle (emmap_file): a descriptor, options, a cursor and a reference on a mapping
+ *   mapping   one mmap region, reference-counted
+ *   position  a byte offset counted from where the file's mapping begins (its offset in the file on disk)
+ *   direct    a read that aliases the mapping (emmap_slice); a copy does not
+ *   cursor    where the next emmap_read, emmap_read_line or emmap_write begins
+ *
+ * Numbers
+ *   Positions and lengths are bytes, as off_t has them: from 2^63 up they are EINVAL, which is also what a
+ *   negative number becomes when a door casts it. No sum of them overflows.
+ *
+ * Errors
+ *   Every function that can fail returns an emmap_error: 0, an errno value, or one of the codes below.
+ *   After a failure emmap_last_failure() tells more. Besides what a function lists, each one that takes an
+ *   emmap_file may answer
+ *     EMMAP_CLOSED   emmap_close has been called on the file
+ *     EFAULT         a page of the mapping went away under an access: another process truncated the file, or
+ *                    the disk could not supply or take the page. The file answers EFAULT from then on, until
+ *                    it is closed and opened anew; nothing that was asked for counts as done.
+ *
+ * Threads
+ *   Every function may be called from any thread at any time, on one file too, but for emmap_free, which must
+ *   be the last call on its file. Reads and writes of one file exclude each other through a read-write lock
+ *   (not with EMMAP_OPEN_NOLOCK) for up to EMMAP_PIECE bytes at a time: a longer one may interleave with others
+ *   after each piece. Memory stays safe with EMMAP_OPEN_NOLOCK too. The lock is the file's own: other files,
+ *   processes and direct accesses on the same bytes are not excluded by it.
+ *
+ * Signals
+ *   The first emmap_open installs a handler for SIGBUS (SA_SIGINFO | SA_ONSTACK). It acts on addresses inside
+ *   this library's mappings and hands everything else to the handler that was there before.
+ */
+#ifndef EMMAP_H
+#define EMMAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------------------- */
+
+/* Values from 1 to 4095 are errno's, carried through as they are; the others are the core's own. */
+typedef enum emmap_error {
+    EMMAP_OK = 0,
+    EMMAP_EOF = 4096, /* nothing to read at or past the end; an answer rather than a failure */
+    EMMAP_BADARG,     /* an option that does not exist or has no such value */
+    EMMAP_CLOSED,     /* the file was closed */
+    EMMAP_ALIGNMENT,  /* a 64-bit operation on an address that is not a multiple of 8 */
+    EMMAP_FULL,       /* no room, and the structure may not grow */
+    EMMAP_FIXED_SIZE, /* the file was opened with EMMAP_OPEN_FIXED_SIZE and would have to change its size */
+    EMMAP_CORRUPT,    /* the file does not hold what it should; it was left as it was */
+    EMMAP_ERROR_LIMIT = 0x7fff /* no error; gives the enum room for every errno */
+} emmap_error;
+
+/*
+ * The error's name as Node has it: "ENOENT", and "EMMAP_CLOSED" for the core's own. Never NULL; an errno that
+ * the platform has no name for is "UNKNOWN". The string is static.
+ */
+const char *emmap_error_name(emmap_error error);
+
+/* The error's name as Erlang has it: "enoent", "closed". Never NULL; the string is static. */
+const char *emmap_error_atom(emmap_error error);
+
+/* A sentence fragment for people: "no such file or directory". Never NULL; the string is static. */
+const char *emmap_error_message(emmap_error error);
+
+/* What there is to say about a failure beyond its code. */
+typedef struct emmap_failure {
+    emmap_error error;
+    const char *syscall; /* the system call that failed, or NULL where none did; static */
+    const char *reason;  /* what was wrong, for people, or NULL; static */
+    uint64_t offset;     /* with EMMAP_CORRUPT: where in the file, in bytes */
+} emmap_failure;
+
+/*
+ * The last failure on the calling thread. It is only meaningful after a call that failed, and changes with
+ * the next one that fails. Never NULL; owned by the thread.
+ */
+const emmap_failure *emmap_last_failure(void);
+
+/* ---- Options ------------------------------------------------------------------------------------------ */
+
+typedef enum emmap_flag {
+    EMMAP_OPEN_READ = 1 << 0,  /* open for reading; what is meant where no EMMAP_OPEN_WRITE is given either */
+    EMMAP_OPEN_WRITE = 1 << 1, /* open for writing, and reading */
+    EMMAP_OPEN_CREATE = 1 << 2,          /* create the file if it is missing; needs write */
+    EMMAP_OPEN_TRUNCATE = 1 << 3,        /* empty the file first; needs write, and a size or length */
+    EMMAP_OPEN_SHARED = 1 << 4,          /* MAP_SHARED: writes reach the file and every other mapping of it */
+    EMMAP_OPEN_PRIVATE = 1 << 5,         /* MAP_PRIVATE: writes stay here; the default */
+    EMMAP_OPEN_SHARED_VALIDATE = 1 << 6, /* as shared, and the kernel refuses flags that it does not know */
+    EMMAP_OPEN_DIRECT = 1 << 7,          /* the door is to read by emmap_pread_direct and the like */
+    EMMAP_OPEN_ANON = 1 << 8, /* no path: memory that lives as long as its mappings; needs write, a size */
+    EMMAP_OPEN_AUTO_UNLINK = 1 << 9, /* unlink when file and slices are gone, if the path is the same inode */
+    EMMAP_OPEN_FIXED = 1 << 10,      /* map at `address` exactly (MAP_FIXED_NOREPLACE) */
+    EMMAP_OPEN_FIXED_SIZE = 1 << 11, /* never change the file's size after open */
+    EMMAP_OPEN_EXCLUSIVE = 1 << 12,  /* nobody else may have the file open for writing, now or later */
+    EMMAP_OPEN_NOLOCK = 1 << 13,     /* no read-write lock between threads */
+    EMMAP_OPEN_NORESERVE = 1 << 14,  /* reserve neither swap nor disk space: growth makes a sparse file */
+    EMMAP_OPEN_POPULATE = 1 << 15,   /* fault all pages in at open (MAP_POPULATE); may take long */
+    EMMAP_OPEN_NONBLOCK = 1 << 16,   /* with populate: only pages that are in memory (MAP_NONBLOCK) */
+    EMMAP_OPEN_SYNC = 1 << 17,       /* MAP_SYNC, for persistent memory; implies shared_validate */
+    EMMAP_OPEN_HUGETLB = 1 << 18,    /* huge pages: with anon, or for a file on hugetlbfs */
+    EMMAP_OPEN_HUGE_2MB = 1 << 19,   /* huge pages of 2 MiB; implies hugetlb */
+    EMMAP_OPEN_HUGE_1GB = 1 << 20,   /* huge pages of 1 GiB; implies hugetlb */
+    EMMAP_OPEN_NOCACHE = 1 << 21,    /* accepted; no effect on Linux */
+    EMMAP_OPEN_UNINITIALIZED = 1 << 22, /* accepted; no effect on kernels with memory protection */
+    EMMAP_OPEN_DEBUG = 1 << 23,         /* accepted; no effect */
+} emmap_flag;
+
+/* Zero everything, then set what you need; emmap_option_set does it by name. */
+typedef struct emmap_options {
+    uint32_t flags;  /* of emmap_flag */
+    uint32_t mode;   /* with has_mode: permission bits of a created file, exact, whatever the umask */
+    bool has_mode;   /* without it a created file gets 0644 less the umask */
+    uint64_t offset; /* where in the file position 0 is; any byte */
+    uint64_t length; /* bytes to map; 0: to the end of the file, and the mapping follows its growth */
+    uint64_t size;   /* the file is grown to at least offset + size before it is mapped */
+    uint64_t
+        address; /* where to map, a hint unless EMMAP_OPEN_FIXED; 0: anywhere; a multiple of the page size */
+    uint64_t max_inc_size; /* emmap_resize to 0 doubles up to this step; 0: EMMAP_MAX_INC_SIZE */
+} emmap_options;
+
+#define EMMAP_MAX_INC_SIZE (64u << 20)
+#define EMMAP_PIECE (64u << 10)
+
+/*
+ * Sets one option by emmap's own name for it: "read", "populate", … with value NULL, and "address", "chmod",
+ * "size", "max_inc_size", "offset", "length" with *value. "lock" and "nolock" are the two states of
+ * EMMAP_OPEN_NOLOCK, the last one wins.
+ * Errors: EMMAP_BADARG for a name that is not an option, a missing value or one too many, a chmod over 07777.
+ */
+emmap_error emmap_option_set(emmap_options *options, const char *name, const uint64_t *value);
+
+/* ---- Open and close ----------------------------------------------------------------------------------- */
+
+typedef struct emmap_file emmap_file;
+typedef struct emmap_mapping emmap_mapping;
+
+/*
+ * Opens and maps `path`. On success *file is the caller's, to be ended by emmap_close and emmap_free; on
+ * failure it is NULL and a file that did not exist is not there (one that this call created is removed).
+ * Creation is atomic: of several openers one creates, and `existed` tells which. Space is reserved before it
+ * is mapped (not with EMMAP_OPEN_NORESERVE), so that a full disk is ENOSPC here and not a fault later.
+ * `path` is ignored with EMMAP_OPEN_ANON. The descriptor has O_CLOEXEC; a forked child must not use the file.
+ *
+ * Errors: what open, fstat, fallocate and mmap say, and
+ *   EINVAL   flags that contradict each other; create, truncate or anon without what they need; an empty file
+ *            and no size; offset and length past the end of a file that may not be grown; a misaligned address
+ *   EISDIR   a directory
+ *   ENODEV   a FIFO, socket or device
+ *   EEXIST   EMMAP_OPEN_FIXED and something is mapped there already
+ *   EBUSY    another opener is exclusive, or EMMAP_OPEN_EXCLUSIVE and there is another opener
+ *   EFBIG    the size is more than a file can have
+ *   ENOTSUP  EMMAP_OPEN_SYNC on storage that is not persistent memory
+ */
+emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **file);
+
+/*
+ * Closes the file: its descriptor and its reference on the mapping go. Memory is unmapped when the last slice
+ * is released and the last call in flight is back. Closing again is EMMAP_OK. Never fails for a valid file,
+ * never waits for a long read, a sync or another process.
+ */
+emmap_error emmap_close(emmap_file *file);
+
+/* Gives the handle's memory back, closing it first if need be. No call on it may be in flight or follow;
+ * slices may outlive it. NULL is ignored. */
+void emmap_free(emmap_file *file);
+
+/* What open found and made. `path` belongs to the file and is "" with EMMAP_OPEN_ANON. */
+typedef struct emmap_info {
+    const char *path;
+    uint32_t flags;  /* as given, with EMMAP_OPEN_READ and the sharing made explicit */
+    bool existed;    /* the file was there before the open */
+    uint64_t offset; /* as given */
+    uint64_t size;   /* bytes mapped now */
+} emmap_info;
+
+/* Works on a closed file as well; its size is then 0. */
+void emmap_describe(emmap_file *file, emmap_info *info);
+
+/*
+ * Words that a door may look at without a call. They live until emmap_free and until the last slice is
+ * released. `status` is 0 while the file is usable; read it after a direct access to learn whether the bytes
+ * were the file's. `cursor` may be written by a door whose thread alone uses the file.
+ */
+typedef struct emmap_control {
+    uint32_t status; /* EMMAP_STATUS_* */
+    uint32_t unused;
+    uint64_t cursor;
+} emmap_control;
+
+#define EMMAP_STATUS_CLOSED 1u
+#define EMMAP_STATUS_FAULTED 2u
+
+emmap_control *emmap_file_control(emmap_file *file);
+
+/* ---- Copying reads and writes ------------------------------------------------------------------------- */
+
+/*
+ * Where a copying read puts its bytes. The core cuts the length to what the file holds, calls `allocate` at
+ * most once for exactly that much, and fills it. `allocate` may be called with the file's locks held: it must
+ * not call the core. If it returns NULL the read is ENOMEM and moves nothing. What was allocated belongs to
+ * the caller whatever the read returns.
+ */
+typedef struct emmap_sink {
+    void *(*allocate)(void *context, size_t length);
+    void *context;
+} emmap_sink;
+
+/*
+ * Copies up to `length` bytes at `position`; fewer at the end of the mapping.
+ * Errors: EMMAP_EOF at or past the end and for length 0 (as pread on a raw file in OTP); EINVAL.
+ */
+emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink);
+
+/* The same into the caller's own memory; *transferred bytes of it are filled, in order. */
+emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count,
+                         uint64_t *transferred);
+
+/*
+ * Writes all of the vectors at `position`, or nothing: a mapping does not grow by itself. Nothing to write is
+ * EMMAP_OK at any position below 2^63. Whoever else maps the file may see the bytes arrive piece by piece.
+ * Errors: EACCES for a read-only file, EINVAL where the write would pass the end.
+ */
+emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count);
+
+/* Reads up to `length` bytes at the cursor and moves it behind them. Length 0 reads "" at any place.
+ * Errors: EMMAP_EOF, EINVAL. */
+emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink);
+
+/* Reads from the cursor to the next "\n", which belongs to the line, or to the end. Errors: EMMAP_EOF. */
+emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink);
+
+/* Writes all of the vectors at the cursor and moves it behind them. Errors: as emmap_pwrite. */
+emmap_error emmap_write(emmap_file *file, const struct iovec *vectors, size_t count);
+
+typedef enum emmap_whence { EMMAP_FROM_START, EMMAP_FROM_CURSOR, EMMAP_FROM_END } emmap_whence;
+
+/* Moves the cursor; it may be set past the end, where a read answers EMMAP_EOF.
+ * Errors: EINVAL where it would be below 0 or above 2^63 - 1; the cursor then stays. */
+emmap_error emmap_position(emmap_file *file, int64_t offset, emmap_whence whence, uint64_t *position);
+
+/* ---- Direct reads ------------------------------------------------------------------------------------- */
+
+/*
+ * Bytes of a mapping, with a reference on it. The bytes are the mapping's own: whoever writes the file
+ * changes them, and if they go away (see EFAULT) they read as zeros and emmap_slice_faulted says so. They may
+ * be written through where the file was opened with EMMAP_OPEN_WRITE. The slice outlives emmap_close and
+ * emmap_free; end it by emmap_slice_release.
+ */
+typedef struct emmap_slice {
+    uint8_t *data;
+    uint64_t length;
+    emmap_mapping *mapping;
+} emmap_slice;
+
+/* As emmap_pread, emmap_read and emmap_read_line, without copying. On failure the slice is zeroed. */
+emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t length, emmap_slice *slice);
+emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *slice);
+emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice);
+
+/* True once any page of any mapping of the slice's file has gone away. */
+bool emmap_slice_faulted(const emmap_slice *slice);
+
+/* Ends the slice and zeroes it; unmaps when it was the last reference. A zeroed slice is ignored. */
+void emmap_slice_release(emmap_slice *slice);
+
+/* ---- Size --------------------------------------------------------------------------------------------- */
+
+/* Bytes mapped now. */
+emmap_error emmap_size(emmap_file *file, uint64_t *size);
+
+/*
+ * Changes the size to `size` bytes, or by the growth policy where it is 0: double up to the step of
+ * max_inc_size, then by that step. The size on disk is read first. Growing never shrinks a file that somebody
+ * else has made larger: the mapping then takes all of it (with options.length, just `size`). Shrinking
+ * truncates the file, unless options.length let the file go on behind the mapping. Slices keep the old
+ * mapping. In a private mapping bytes written before are kept. *result, if not NULL, is the size after the
+ * call.
+ *
+ * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; EINVAL from 2^63 up; EFBIG; ENOSPC, with the file as
+ * it was; EBUSY where it would shrink below a slice that is alive or a read or write in flight; ENOMEM.
+ */
+emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result);
+
+/* Makes the mapping cover what another process or file has added at the end. EMMAP_OK where nothing was, with
+ * options.length too. Errors: what fstat and mmap say. */
+emmap_error emmap_follow(emmap_file *file, uint64_t *size);
+
+/* Ends the file at the cursor, as emmap_resize to there. Errors: as emmap_resize; EINVAL at cursor 0, since
+ * nothing is a size that can't be mapped, and where the cursor is past the end. */
+emmap_error emmap_truncate(emmap_file *file);
+
+/* Reserves disk space for a range of the mapping. Errors: EACCES; EINVAL past the end or for length 0;
+ * ENOSPC. */
+emmap_error emmap_allocate(emmap_file *file, uint64_t position, uint64_t length);
+
+/* ---- Durability --------------------------------------------------------------------------------------- */
+
+/* Starts to write changed pages out and does not wait for it (sync_file_range on Linux). */
+emmap_error emmap_flush(emmap_file *file);
+
+/* Returns when the bytes, the size and, for a file that this handle created, its directory entry are on disk.
+ * May take seconds. Errors: EIO and what else msync and fsync say. */
+emmap_error emmap_sync(emmap_file *file);
+
+/* As emmap_sync, but for metadata that is not needed to read the bytes back (fdatasync). */
+emmap_error emmap_datasync(emmap_file *file);
+
+typedef enum emmap_advice {
+    EMMAP_ADVICE_NORMAL,
+    EMMAP_ADVICE_SEQUENTIAL,
+    EMMAP_ADVICE_RANDOM,
+    EMMAP_ADVICE_NO_REUSE,
+    EMMAP_ADVICE_WILL_NEED,
+    EMMAP_ADVICE_DONT_NEED /* no bytes are lost: ignored in private mappings */
+} emmap_advice;
+
+/* Tells the kernel how a range will be used; length 0: to the end. A range past the end is cut.
+ * Errors: EINVAL for positions and lengths from 2^63 up, and for an advice that is none. */
+emmap_error emmap_advise(emmap_file *file, uint64_t position, uint64_t length, emmap_advice advice);
+
+/* ---- Atomic 64-bit operations ------------------------------------------------------------------------- */
+
+/*
+ * On the signed native-endian word at `position`, sequentially consistent between all threads and processes
+ * that map the file shared, lock-free. Arithmetic wraps. *old, if not NULL, is what the word held before.
+ * Errors: EACCES for a read-only file (but for load); EINVAL where the word is not wholly within the mapping;
+ * EMMAP_ALIGNMENT where its address (offset + position) is not a multiple of 8.
+ */
+emmap_error emmap_patomic_add(emmap_file *file, uint64_t position, int64_t value, int64_t *old);
+emmap_error emmap_patomic_sub(emmap_file *file, uint64_t position, int64_t value, int64_t *old);
+emmap_error emmap_patomic_and(emmap_file *file, uint64_t position, int64_t value, int64_t *old);
+emmap_error emmap_patomic_or(emmap_file *file, uint64_t position, int64_t value, int64_t *old);
+emmap_error emmap_patomic_xor(emmap_file *file, uint64_t position, int64_t value, int64_t *old);
+emmap_error emmap_patomic_exchange(emmap_file *file, uint64_t position, int64_t value, int64_t *old);
+/* Stores `replacement` if the word holds `expected`; it did so if and only if *old == expected. Strong. */
+emmap_error emmap_patomic_compare_exchange(emmap_file *file, uint64_t position, int64_t expected,
+                                           int64_t replacement, int64_t *old);
+emmap_error emmap_patomic_load(emmap_file *file, uint64_t position, int64_t *value);
+emmap_error emmap_patomic_store(emmap_file *file, uint64_t position, int64_t value);
+
+/* ---- Counters ----------------------------------------------------------------------------------------- */
+
+/*
+ * Opens a counters file for `count` counters, or creates one with all of them 0. Count 0 takes as many as the
+ * file has, and creates 1. The mapping is always shared. Of `options`, which may be NULL, the flags that say
+ * how to map and the mode are used; without EMMAP_OPEN_READ and EMMAP_OPEN_WRITE the file is opened for
+ * writing and created if it is missing. The file's other functions work on it as well (but emmap_resize:
+ * EMMAP_FIXED_SIZE). A creator that died is finished by the next opener.
+ * Errors: as emmap_open, and
+ *   EINVAL         more than 2^32 counters; the file is a counters file with another count
+ *   EMMAP_CORRUPT  the file is something else; it is left as it was
+ */
+emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
+                                emmap_file **file);
+
+/* How many counters the file has; 0 for a file that emmap_counters_open did not open. Works when closed. */
+uint64_t emmap_counters_length(emmap_file *file);
+
+/* On counter `index`, from 0: as the emmap_patomic functions on its word. Errors: EACCES; EINVAL for an index
+ * beyond the last, and for a file that is not a counters file. */
+emmap_error emmap_counter_add(emmap_file *file, uint64_t index, int64_t value, int64_t *old);
+emmap_error emmap_counter_sub(emmap_file *file, uint64_t index, int64_t value, int64_t *old);
+emmap_error emmap_counter_set(emmap_file *file, uint64_t index, int64_t value, int64_t *old);
+emmap_error emmap_counter_get(emmap_file *file, uint64_t index, int64_t *value);
+emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int64_t expected,
+                                           int64_t replacement, int64_t *old);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
