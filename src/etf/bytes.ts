@@ -1,0 +1,47 @@
+// A checked index is the caller's work: these read and write what is known to be there.
+
+export function u8(bytes: Uint8Array, at: number): number {
+  return bytes[at] as number;
+}
+
+export function u16(bytes: Uint8Array, at: number): number {
+  return (u8(bytes, at) << 8) | u8(bytes, at + 1);
+}
+
+export function i32(bytes: Uint8Array, at: number): number {
+  return (u8(bytes, at) << 24) | (u8(bytes, at + 1) << 16) | (u8(bytes, at + 2) << 8) | u8(bytes, at + 3);
+}
+
+export function u32(bytes: Uint8Array, at: number): number {
+  return i32(bytes, at) >>> 0;
+}
+
+export function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
+}
+
+const scratch = new DataView(new ArrayBuffer(8));
+
+/** The double whose big-endian halves are `high` and `low`. */
+export function doubleOf(high: number, low: number): number {
+  scratch.setInt32(0, high);
+  scratch.setInt32(4, low);
+  return scratch.getFloat64(0);
+}
+
+/** Writes `value` as eight big-endian bytes. */
+export function putDouble(bytes: Uint8Array, at: number, value: number): void {
+  scratch.setFloat64(0, value);
+  putU32(bytes, at, scratch.getUint32(0));
+  putU32(bytes, at + 4, scratch.getUint32(4));
+}
+
+/** The unsigned integer whose halves are `high` and `low`. */
+export function bigOf(high: number, low: number): bigint {
+  scratch.setUint32(0, high);
+  scratch.setUint32(4, low);
+  return scratch.getBigUint64(0);
+}

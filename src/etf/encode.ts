@@ -1,0 +1,465 @@
+import { Atom, atom, wellFormed } from "./atoms.js";
+import { putDouble, putU32 } from "./bytes.js";
+import { deflate } from "./compression.js";
+import { EtfError } from "./errors.js";
+import { Tag, VERSION } from "./tags.js";
+import { BitString, Float, ImproperList, LocalTerm, Opaque, type Term, Tuple } from "./terms.js";
+
+/** How {@link encode} writes values. */
+export interface EncodeOptions {
+  /** JavaScript strings: as binaries of UTF-8, or as lists of characters. Default `"binary"`. */
+  readonly strings?: "binary" | "list" | undefined;
+  /** The property names of plain objects: as binaries, or as atoms. Default `"binary"`. */
+  readonly keys?: "binary" | "atom" | undefined;
+  /** The name of the atom that stands for `null`; Elixir's is `nil`. Default `"null"`. */
+  readonly null?: string | undefined;
+  /**
+   * Compress with zlib: `true` as `term_to_binary(Term, [compressed])` does, or a level from 0, none, to 9. The term is left
+   * uncompressed where that is shorter. Default `false`.
+   */
+  readonly compressed?: boolean | number | undefined;
+  /**
+   * As OTP's `minor_version`: 2 writes every atom in UTF-8, 1 those that can be as ATOM_EXT in Latin-1, which is what
+   * `term_to_binary/1` does before OTP 26. Default 2.
+   */
+  readonly minorVersion?: 1 | 2 | undefined;
+}
+
+/**
+ * The bytes of `term` in external term format, the version byte 131 included.
+ *
+ * @throws EtfError `ETF_UNENCODABLE` for what no term stands for (NaN, functions, symbols, instances of classes that the
+ * codec does not know), `ETF_CYCLE`, `ETF_LIMIT`.
+ */
+export function encode(term: Term, options?: EncodeOptions): Buffer {
+  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+  const encoder = new Encoder(settings);
+  try {
+    encoder.term(term);
+    const bytes = encoder.bytes();
+    return (settings.level > 0 ? deflate(bytes, settings.level) : undefined) ?? Buffer.from(bytes);
+  } finally {
+    encoder.done();
+  }
+}
+
+interface Settings {
+  readonly lists: boolean;
+  readonly atomKeys: boolean;
+  readonly nullAtom: Atom;
+  readonly level: number;
+  readonly latin1: boolean;
+}
+
+const TRUE = atom("true");
+const FALSE = atom("false");
+const NULL = atom("null");
+const UNDEFINED = atom("undefined");
+const DEFAULTS = settingsOf({});
+
+function settingsOf(options: EncodeOptions): Settings {
+  const { strings, keys, compressed = false, minorVersion = 2 } = options;
+  if (strings !== undefined && strings !== "binary" && strings !== "list")
+    throw optionError("strings", strings);
+  if (keys !== undefined && keys !== "binary" && keys !== "atom") throw optionError("keys", keys);
+  if (minorVersion !== 1 && minorVersion !== 2) throw optionError("minorVersion", minorVersion);
+  const level = typeof compressed === "number" ? compressed : compressed ? 6 : 0;
+  if (!Number.isInteger(level) || level < 0 || level > 9) throw optionError("compressed", compressed);
+  return {
+    lists: strings === "list",
+    atomKeys: keys === "atom",
+    nullAtom: options.null === undefined ? NULL : atom(options.null),
+    level,
+    latin1: minorVersion === 1,
+  };
+}
+
+function optionError(option: string, value: unknown): EtfError {
+  return new EtfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
+}
+
+/** A container that waits for the one inside it. */
+class Frame {
+  constructor(
+    readonly outer: Frame | undefined,
+    readonly source: object | undefined,
+    readonly items: readonly unknown[],
+    readonly written: number,
+    readonly count: number,
+    readonly isList: boolean,
+  ) {}
+}
+
+/** Beyond this depth containers are looked up among those around them: a cycle gets here soon, honest data rarely. */
+const TRUSTED_DEPTH = 512;
+
+const INITIAL_SIZE = 8 * 1024;
+
+/** A buffer that one large term has made larger than this is not kept for the next. */
+const KEPT_SIZE = 1024 * 1024;
+
+/** Strings and binaries up to here are copied faster by a loop than by a call into the runtime. */
+const LOOP_COPY = 24;
+
+/** Strings up to here reserve what they could need at most. */
+const SHORT_STRING = 16 * 1024;
+
+const MAX_U32 = 0xffffffff;
+
+// The output buffer is kept from call to call. An encoder takes it, so that one which starts while another is at work (in
+// a getter of a value) has its own.
+let spare: Buffer | undefined;
+
+class Encoder {
+  readonly #settings: Settings;
+  #out: Buffer;
+  #pos = 0;
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.#out = spare ?? Buffer.allocUnsafeSlow(INITIAL_SIZE);
+    spare = undefined;
+  }
+
+  /** What was written, to be copied before {@link done}. */
+  bytes(): Buffer {
+    return this.#out.subarray(0, this.#pos);
+  }
+
+  done(): void {
+    if (this.#out.length <= KEPT_SIZE) spare = this.#out;
+  }
+
+  /** Writes a whole message, without recursion: nesting costs heap and not stack. */
+  term(root: unknown): void {
+    const settings = this.#settings;
+    this.#out[this.#pos++] = VERSION;
+    if (root instanceof LocalTerm) {
+      this.#raw(root.bytes);
+      return;
+    }
+    let outer: Frame | undefined;
+    let source: object | undefined;
+    let items: readonly unknown[] = [root];
+    let written = 0;
+    let count = 1;
+    let isList = false;
+    let depth = 0;
+    let around: Set<object> | undefined;
+
+    for (;;) {
+      while (written === count) {
+        if (isList) {
+          this.#reserve(1);
+          this.#out[this.#pos++] = Tag.Nil;
+        }
+        if (outer === undefined) return;
+        if (depth-- > TRUSTED_DEPTH) around?.delete(source as object);
+        ({ outer, source, items, written, count, isList } = outer);
+      }
+      const value = items[written++];
+      let inside: readonly unknown[];
+      let list = false;
+      switch (typeof value) {
+        case "number":
+          this.#number(value);
+          continue;
+        case "string":
+          if (!settings.lists) {
+            this.#string(value);
+            continue;
+          }
+          inside = Array.from(value, (character) => character.codePointAt(0));
+          if (this.#listStart(inside)) continue;
+          list = true;
+          break;
+        case "boolean":
+          this.#atom(value ? TRUE : FALSE);
+          continue;
+        case "bigint":
+          this.#bigint(value);
+          continue;
+        case "undefined":
+          this.#atom(UNDEFINED);
+          continue;
+        case "object": {
+          if (value === null) {
+            this.#atom(settings.nullAtom);
+            continue;
+          }
+          if (value instanceof Atom) {
+            this.#atom(value);
+            continue;
+          }
+          if (value instanceof Uint8Array) {
+            this.#binary(value);
+            continue;
+          }
+          if (value instanceof Tuple) {
+            inside = value.elements;
+            this.#tupleStart(inside.length);
+          } else if (Array.isArray(value)) {
+            inside = value;
+            if (this.#listStart(inside)) continue;
+            list = true;
+          } else if (value instanceof Map) {
+            inside = pairsOfMap(value);
+            this.#header(Tag.Map, inside.length / 2);
+          } else if (value instanceof Float) {
+            this.#float(value.value);
+            continue;
+          } else if (value instanceof Opaque) {
+            if (value instanceof LocalTerm) throw unencodable("a local term inside of another");
+            this.#raw(value.bytes);
+            continue;
+          } else if (value instanceof BitString) {
+            this.#bitString(value);
+            continue;
+          } else if (value instanceof ImproperList) {
+            inside = [...value.elements, value.tail];
+            this.#header(Tag.List, inside.length - 1);
+          } else {
+            inside = this.#pairsOfObject(value);
+            this.#header(Tag.Map, inside.length / 2);
+          }
+          break;
+        }
+        default:
+          throw unencodable(`a ${typeof value}`);
+      }
+
+      if (++depth > TRUSTED_DEPTH) {
+        around ??= new Set();
+        if (around.has(value as object)) throw new EtfError("ETF_CYCLE", "a value that contains itself");
+        around.add(value as object);
+      }
+      outer = new Frame(outer, source, items, written, count, isList);
+      source = value as object;
+      items = inside;
+      written = 0;
+      count = inside.length;
+      isList = list;
+    }
+  }
+
+  #reserve(size: number): void {
+    const needed = this.#pos + size;
+    if (needed > this.#out.length) this.#grow(needed);
+  }
+
+  #grow(needed: number): void {
+    let larger: Buffer;
+    try {
+      larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#out.length * 2));
+    } catch (cause) {
+      throw new EtfError("ETF_LIMIT", `no buffer can be had for ${needed} bytes`, undefined, { cause });
+    }
+    this.#out.copy(larger, 0, 0, this.#pos);
+    this.#out = larger;
+  }
+
+  #header(tag: Tag, count: number): void {
+    if (count > MAX_U32) throw new EtfError("ETF_LIMIT", `${count} elements in one term`);
+    this.#reserve(5);
+    this.#out[this.#pos] = tag;
+    putU32(this.#out, this.#pos + 1, count);
+    this.#pos += 5;
+  }
+
+  #number(value: number): void {
+    this.#reserve(11);
+    const out = this.#out;
+    const pos = this.#pos;
+    if ((value | 0) === value) {
+      if (value >= 0 && value < 256) {
+        out[pos] = Tag.SmallInteger;
+        out[pos + 1] = value;
+        this.#pos = pos + 2;
+        return;
+      }
+      out[pos] = Tag.Integer;
+      putU32(out, pos + 1, value);
+      this.#pos = pos + 5;
+      return;
+    }
+    if (!Number.isSafeInteger(value)) {
+      this.#float(value);
+      return;
+    }
+    let magnitude = Math.abs(value);
+    let at = pos + 3;
+    while (magnitude > 0) {
+      out[at++] = magnitude % 256;
+      magnitude = Math.floor(magnitude / 256);
+    }
+    out[pos] = Tag.SmallBig;
+    out[pos + 1] = at - pos - 3;
+    out[pos + 2] = value < 0 ? 1 : 0;
+    this.#pos = at;
+  }
+
+  #float(value: number): void {
+    if (!Number.isFinite(value)) throw unencodable(String(value));
+    this.#reserve(9);
+    this.#out[this.#pos] = Tag.NewFloat;
+    putDouble(this.#out, this.#pos + 1, value);
+    this.#pos += 9;
+  }
+
+  #bigint(value: bigint): void {
+    if (value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER) {
+      this.#number(Number(value));
+      return;
+    }
+    const negative = value < 0n;
+    const digits = (negative ? -value : value).toString(16);
+    const length = (digits.length + 1) >> 1;
+    this.#reserve(6 + length);
+    const out = this.#out;
+    let pos = this.#pos;
+    if (length < 256) {
+      out[pos++] = Tag.SmallBig;
+      out[pos++] = length;
+    } else {
+      out[pos] = Tag.LargeBig;
+      putU32(out, pos + 1, length);
+      pos += 5;
+    }
+    out[pos++] = negative ? 1 : 0;
+    out.write(digits.length % 2 === 0 ? digits : `0${digits}`, pos, "hex");
+    out.subarray(pos, pos + length).reverse();
+    this.#pos = pos + length;
+  }
+
+  #atom(value: Atom): void {
+    if (this.#settings.latin1 && this.#latin1Atom(value.name)) return;
+    this.#raw(value.wire);
+  }
+
+  #latin1Atom(name: string): boolean {
+    if (!/^[\0-\xff]*$/.test(name)) return false;
+    this.#reserve(3 + name.length);
+    this.#out[this.#pos] = Tag.Atom;
+    this.#out[this.#pos + 1] = name.length >> 8;
+    this.#out[this.#pos + 2] = name.length;
+    this.#pos += 3 + this.#out.write(name, this.#pos + 3, "latin1");
+    return true;
+  }
+
+  #raw(bytes: Uint8Array): void {
+    const length = bytes.length;
+    this.#reserve(length);
+    const out = this.#out;
+    const pos = this.#pos;
+    if (length > LOOP_COPY) out.set(bytes, pos);
+    else for (let at = 0; at < length; at++) out[pos + at] = bytes[at] as number;
+    this.#pos = pos + length;
+  }
+
+  #binary(bytes: Uint8Array): void {
+    this.#header(Tag.Binary, bytes.length);
+    this.#raw(bytes);
+  }
+
+  #bitString(value: BitString): void {
+    this.#header(Tag.BitBinary, value.bytes.length);
+    this.#reserve(1);
+    this.#out[this.#pos++] = value.lastBits;
+    this.#raw(value.bytes);
+  }
+
+  #string(text: string): void {
+    const length = text.length;
+    this.#reserve(5 + (length > SHORT_STRING ? Buffer.byteLength(text) : 3 * length));
+    const out = this.#out;
+    const start = this.#pos + 5;
+    let size = 0;
+    if (length <= LOOP_COPY) {
+      let code = 0;
+      while (size < length) {
+        code = text.charCodeAt(size);
+        if (code > 127) break;
+        out[start + size++] = code;
+      }
+    }
+    if (size < length) {
+      size = out.write(text, start, "utf8");
+      // One byte for each character is ASCII.
+      if (size !== length && !wellFormed(text)) throw unencodable("a string with a lone surrogate");
+    }
+    out[this.#pos] = Tag.Binary;
+    putU32(out, this.#pos + 1, size);
+    this.#pos = start + size;
+  }
+
+  #tupleStart(length: number): void {
+    if (length > 255) {
+      this.#header(Tag.LargeTuple, length);
+      return;
+    }
+    this.#reserve(2);
+    this.#out[this.#pos] = Tag.SmallTuple;
+    this.#out[this.#pos + 1] = length;
+    this.#pos += 2;
+  }
+
+  /** Writes the head of a list, or all of it if it is empty or has the short form of a list of bytes. */
+  #listStart(list: readonly unknown[]): boolean {
+    const length = list.length;
+    if (length === 0) {
+      this.#reserve(1);
+      this.#out[this.#pos++] = Tag.Nil;
+      return true;
+    }
+    if (length < 65536 && this.#byteList(list, length)) return true;
+    this.#header(Tag.List, length);
+    return false;
+  }
+
+  #byteList(list: readonly unknown[], length: number): boolean {
+    if (!isByte(list[0])) return false;
+    this.#reserve(3 + length);
+    const out = this.#out;
+    const start = this.#pos + 3;
+    for (let at = 0; at < length; at++) {
+      const element = list[at];
+      if (!isByte(element)) return false;
+      out[start + at] = element;
+    }
+    out[this.#pos] = Tag.String;
+    out[this.#pos + 1] = length >> 8;
+    out[this.#pos + 2] = length;
+    this.#pos = start + length;
+    return true;
+  }
+
+  #pairsOfObject(value: object): unknown[] {
+    const prototype = Object.getPrototypeOf(value);
+    if (prototype !== Object.prototype && prototype !== null) {
+      throw unencodable(`an instance of ${value.constructor?.name ?? "a class"}`);
+    }
+    const { atomKeys, lists } = this.#settings;
+    const pairs: unknown[] = [];
+    for (const key of Object.keys(value)) {
+      pairs.push(
+        atomKeys ? atom(key) : lists ? Buffer.from(key) : key,
+        (value as Record<string, unknown>)[key],
+      );
+    }
+    return pairs;
+  }
+}
+
+function isByte(value: unknown): value is number {
+  return typeof value === "number" && (value & 255) === value;
+}
+
+function pairsOfMap(map: ReadonlyMap<unknown, unknown>): unknown[] {
+  const pairs: unknown[] = [];
+  for (const [key, value] of map) pairs.push(key, value);
+  return pairs;
+}
+
+function unencodable(what: string): EtfError {
+  return new EtfError("ETF_UNENCODABLE", `no term stands for ${what}`);
+}

@@ -1,0 +1,18 @@
+export { Atom, atom } from "./atoms.js";
+export { type Decoded, type DecodeOptions, decode, decodePrefix, type Prefix } from "./decode.js";
+export { type EncodeOptions, encode } from "./encode.js";
+export { EtfError, type EtfErrorCode } from "./errors.js";
+export {
+  BitString,
+  Float,
+  Fun,
+  ImproperList,
+  LocalTerm,
+  Opaque,
+  Pid,
+  Port,
+  Reference,
+  type Term,
+  Tuple,
+  tuple,
+} from "./terms.js";

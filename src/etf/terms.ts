@@ -1,0 +1,300 @@
+import { inspect } from "node:util";
+import { type Atom, atomFromLatin1, atomFromUtf8, quoted } from "./atoms.js";
+import { i32, u8, u16, u32 } from "./bytes.js";
+import { Tag } from "./tags.js";
+
+/** What {@link encode} accepts. docs/etf.md says what each becomes. */
+export type Term =
+  | number
+  | bigint
+  | boolean
+  | string
+  | null
+  | undefined
+  | Atom
+  | Float
+  | Uint8Array
+  | BitString
+  | Tuple
+  | ImproperList
+  | Pid
+  | Port
+  | Reference
+  | Fun
+  | LocalTerm
+  | readonly Term[]
+  | ReadonlyMap<Term, Term>
+  | { readonly [key: string]: Term };
+
+interface InspectOptions {
+  stylize(text: string, style: string): string;
+}
+type Inspect = (value: unknown, options: object) => string;
+
+/** An Erlang tuple. Destructures and iterates as an array does: `const [tag, value] = tuple`. */
+export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
+  readonly elements: Elements;
+
+  /** Takes `elements` over; it is not copied. */
+  constructor(elements: Elements) {
+    this.elements = elements;
+  }
+
+  get length(): Elements["length"] {
+    return this.elements.length;
+  }
+
+  [Symbol.iterator](): ArrayIterator<Elements[number]> {
+    return this.elements[Symbol.iterator]() as ArrayIterator<Elements[number]>;
+  }
+
+  /** As an array. */
+  toJSON(): Elements {
+    return this.elements;
+  }
+
+  [inspect.custom](depth: number | null, options: InspectOptions, print: Inspect): string {
+    return depth !== null && depth < 0 ? "{...}" : `{${printed(this.elements, depth, options, print)}}`;
+  }
+}
+
+/** The tuple of these elements. */
+export function tuple<const Elements extends readonly unknown[]>(...elements: Elements): Tuple<Elements> {
+  return new Tuple(elements);
+}
+
+/**
+ * A float where a plain number would be read as an integer: `new Float(1)` encodes `1.0`, and a decoded `1.0` is one,
+ * so that it goes back as a float. Counts as its number in arithmetic and in `<` and `>`.
+ */
+export class Float {
+  readonly value: number;
+
+  constructor(value: number) {
+    this.value = value;
+  }
+
+  valueOf(): number {
+    return this.value;
+  }
+
+  toString(): string {
+    const text = Object.is(this.value, -0) ? "-0" : String(this.value);
+    return Number.isInteger(this.value) && !text.includes("e") ? `${text}.0` : text;
+  }
+
+  toJSON(): number {
+    return this.value;
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return options.stylize(this.toString(), "number");
+  }
+}
+
+/** A list that ends in something else than the empty list: `[1, 2 | tail]`. */
+export class ImproperList<Element = Term, Tail = Term> {
+  /** At least one. */
+  readonly elements: readonly Element[];
+  /** Not a list. */
+  readonly tail: Tail;
+
+  /**
+   * Takes `elements` over; it is not copied.
+   *
+   * @throws TypeError if there are no elements or the tail is a list: that would be no improper list.
+   */
+  constructor(elements: readonly Element[], tail: Tail) {
+    if (elements.length === 0)
+      throw new TypeError("an improper list has at least one element before its tail");
+    if (Array.isArray(tail) || tail instanceof ImproperList) {
+      throw new TypeError("the tail of an improper list is not a list");
+    }
+    this.elements = elements;
+    this.tail = tail;
+  }
+
+  [inspect.custom](depth: number | null, options: InspectOptions, print: Inspect): string {
+    if (depth !== null && depth < 0) return "[...]";
+    const tail = printed([this.tail], depth, options, print);
+    return `[${printed(this.elements, depth, options, print)} | ${tail}]`;
+  }
+}
+
+/** A bitstring whose length is no multiple of eight. */
+export class BitString {
+  /** The last byte holds its bits at the top. */
+  readonly bytes: Buffer;
+  /** How many bits of the last byte count: 1 to 7. */
+  readonly lastBits: number;
+
+  /** @throws TypeError if there is no byte, or `lastBits` is not 1 to 7. */
+  constructor(bytes: Buffer, lastBits: number) {
+    if (bytes.length === 0 || !Number.isInteger(lastBits) || lastBits < 1 || lastBits > 7) {
+      throw new TypeError("a bit string has at least one byte, and 1 to 7 bits in the last");
+    }
+    this.bytes = bytes;
+    this.lastBits = lastBits;
+  }
+
+  /** Its length in bits. */
+  get bitLength(): number {
+    return this.bytes.length * 8 - 8 + this.lastBits;
+  }
+
+  [inspect.custom](): string {
+    const last = this.bytes.length - 1;
+    const whole = [...this.bytes.subarray(0, last)].map((byte) => `${byte},`).join("");
+    return `<<${whole}${u8(this.bytes, last) >> (8 - this.lastBits)}:${this.lastBits}>>`;
+  }
+}
+
+/**
+ * A term that means something only to a BEAM: it can be kept, compared, shown, and sent back as the bytes it came as.
+ */
+export abstract class Opaque {
+  /** The term in external form, from its tag on. Not to be changed. */
+  readonly bytes: Buffer;
+
+  /** For the decoder, which has checked `bytes` and hands them over. @internal */
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  abstract toString(): string;
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return options.stylize(this.toString(), "special");
+  }
+}
+
+/** A process identifier. */
+export class Pid extends Opaque {
+  /** The node it lives on. */
+  get node(): Atom {
+    return atomAt(this.bytes, 1);
+  }
+  get id(): number {
+    return u32(this.bytes, atomEnd(this.bytes, 1));
+  }
+  get serial(): number {
+    return u32(this.bytes, atomEnd(this.bytes, 1) + 4);
+  }
+  /** Which start of the node it belongs to. */
+  get creation(): number {
+    return creationAt(this.bytes, atomEnd(this.bytes, 1) + 8, u8(this.bytes, 0) === Tag.Pid);
+  }
+  override toString(): string {
+    return `#Pid<${this.node.name}.${this.id}.${this.serial}>`;
+  }
+}
+
+/** A port identifier. */
+export class Port extends Opaque {
+  get node(): Atom {
+    return atomAt(this.bytes, 1);
+  }
+  get id(): bigint {
+    const at = atomEnd(this.bytes, 1);
+    return u8(this.bytes, 0) === Tag.V4Port ? this.bytes.readBigUInt64BE(at) : BigInt(u32(this.bytes, at));
+  }
+  get creation(): number {
+    const tag = u8(this.bytes, 0);
+    return creationAt(this.bytes, atomEnd(this.bytes, 1) + (tag === Tag.V4Port ? 8 : 4), tag === Tag.Port);
+  }
+  override toString(): string {
+    return `#Port<${this.node.name}.${this.id}>`;
+  }
+}
+
+/** A reference: of a call, a monitor, a timer. */
+export class Reference extends Opaque {
+  get node(): Atom {
+    return atomAt(this.bytes, this.#nodeStart());
+  }
+  /** The words of its identifier, in the order of the bytes. */
+  get ids(): number[] {
+    const old = u8(this.bytes, 0) === Tag.Reference;
+    const after = atomEnd(this.bytes, this.#nodeStart());
+    if (old) return [u32(this.bytes, after)];
+    const first = after + (u8(this.bytes, 0) === Tag.NewerReference ? 4 : 1);
+    return Array.from({ length: u16(this.bytes, 1) }, (_, index) => u32(this.bytes, first + 4 * index));
+  }
+  get creation(): number {
+    const tag = u8(this.bytes, 0);
+    const after = atomEnd(this.bytes, this.#nodeStart());
+    return creationAt(this.bytes, tag === Tag.Reference ? after + 4 : after, tag !== Tag.NewerReference);
+  }
+  #nodeStart(): number {
+    return u8(this.bytes, 0) === Tag.Reference ? 1 : 3;
+  }
+  override toString(): string {
+    return `#Ref<${[this.node.name, ...this.ids].join(".")}>`;
+  }
+}
+
+/** Tag, size, arity, MD5 of the module, index, number of free variables. @internal */
+export const FUN_HEADER = 1 + 4 + 1 + 16 + 4 + 4;
+
+/** A fun: an external one, `fun Module:Function/Arity`, or a local one with what it closes over. */
+export class Fun extends Opaque {
+  /** Whether it is `fun Module:Function/Arity`. */
+  get external(): boolean {
+    return u8(this.bytes, 0) === Tag.Export;
+  }
+  get module(): Atom {
+    return atomAt(this.bytes, this.external ? 1 : FUN_HEADER);
+  }
+  /** The function's name; undefined for a local fun, which has none. */
+  get function(): Atom | undefined {
+    return this.external ? atomAt(this.bytes, atomEnd(this.bytes, 1)) : undefined;
+  }
+  get arity(): number {
+    if (!this.external) return u8(this.bytes, 5);
+    const at = atomEnd(this.bytes, atomEnd(this.bytes, 1));
+    return u8(this.bytes, at) === Tag.SmallInteger ? u8(this.bytes, at + 1) : i32(this.bytes, at + 1);
+  }
+  override toString(): string {
+    const name = this.function;
+    if (name !== undefined) return `fun ${quoted(this.module.name)}:${quoted(name.name)}/${this.arity}`;
+    return `#Fun<${this.module.name}.${u32(this.bytes, 22)}>`;
+  }
+}
+
+/**
+ * What `term_to_binary(Term, [local])` of OTP 26 and later made: only the runtime that wrote it can read it. It is
+ * always a whole message, never part of another term.
+ */
+export class LocalTerm extends Opaque {
+  override toString(): string {
+    return `#Local<${this.bytes.length - 1} bytes>`;
+  }
+}
+
+function printed(
+  elements: readonly unknown[],
+  depth: number | null,
+  options: object,
+  print: Inspect,
+): string {
+  const inner = { ...options, depth: depth === null ? null : depth - 1 };
+  return elements.map((element) => print(element, inner)).join(", ");
+}
+
+function atomAt(bytes: Buffer, at: number): Atom {
+  const tag = u8(bytes, at);
+  const start = at + (tag === Tag.SmallAtomUtf8 || tag === Tag.SmallAtom ? 2 : 3);
+  const end = atomEnd(bytes, at);
+  const utf8 = tag === Tag.SmallAtomUtf8 || tag === Tag.AtomUtf8;
+  return utf8 ? atomFromUtf8(bytes, start, end) : atomFromLatin1(bytes, start, end);
+}
+
+function atomEnd(bytes: Buffer, at: number): number {
+  const tag = u8(bytes, at);
+  const short = tag === Tag.SmallAtomUtf8 || tag === Tag.SmallAtom;
+  return short ? at + 2 + u8(bytes, at + 1) : at + 3 + u16(bytes, at + 1);
+}
+
+function creationAt(bytes: Buffer, at: number, short: boolean): number {
+  return short ? u8(bytes, at) : u32(bytes, at);
+}
