@@ -1,0 +1,191 @@
+/*
+ * A copy of up to EMMAP_PIECE bytes runs under the byte lock and a pin. A longer one takes a slice, so that the
+ * mapping stays while others replace or close it, and the lock anew for each piece, so that nobody waits for
+ * more than a piece.
+ */
+#include "copy.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "file.h"
+#include "loans.h"
+#include "vectors.h"
+
+static void lock_bytes(emmap_file *file, bool writing)
+{
+    if (file->options.flags & EMMAP_OPEN_NOLOCK)
+        return;
+    if (writing)
+        pthread_rwlock_wrlock(&file->bytes);
+    else
+        pthread_rwlock_rdlock(&file->bytes);
+}
+
+static void unlock_bytes(emmap_file *file)
+{
+    if (!(file->options.flags & EMMAP_OPEN_NOLOCK))
+        pthread_rwlock_unlock(&file->bytes);
+}
+
+/* Where a read goes: into what the sink allocates, or into a list that is there already. */
+typedef struct destination {
+    const emmap_sink *sink;
+    struct iovec single;
+    vectors place;
+} destination;
+
+static emmap_error allocate(destination *self, size_t length)
+{
+    if (!self->sink)
+        return EMMAP_OK;
+    self->single =
+        (struct iovec){.iov_base = self->sink->allocate(self->sink->context, length), .iov_len = length};
+    if (!self->single.iov_base)
+        return error_set(ENOMEM, "no memory for the bytes to be read");
+    self->place = (vectors){.next = &self->single};
+    return EMMAP_OK;
+}
+
+static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *to)
+{
+    emmap_error error = allocate(to, slice->length);
+    for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
+        const uint64_t left = slice->length - done;
+        lock_bytes(file, false);
+        vectors_scatter(&to->place, slice->data + done, left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE);
+        unlock_bytes(file);
+        error = file_check(file);
+    }
+    emmap_slice_release(slice);
+    return error;
+}
+
+static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to,
+                           uint64_t *transferred)
+{
+    *transferred = 0;
+    if (position > INT64_MAX || length > INT64_MAX)
+        return error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+    emmap_slice slice = {0};
+    visit visit;
+    lock_bytes(file, false);
+    emmap_error error = visit_begin(file, &visit);
+    if (!error) {
+        const uint64_t size = visit.mapping->size;
+        const uint64_t left = position < size ? size - position : 0;
+        const uint64_t run = length < left ? length : left;
+        emmap_error failed = EMMAP_OK;
+        if (run == 0)
+            failed = EMMAP_EOF;
+        else if (run > EMMAP_PIECE)
+            failed = loans_take(visit.mapping, position, run, &slice);
+        else if ((failed = allocate(to, (size_t)run)) == EMMAP_OK)
+            vectors_scatter(&to->place, visit.mapping->data + position, (size_t)run);
+        error = visit_end(file, &visit);
+        if (!error)
+            error = failed;
+        *transferred = run;
+    }
+    unlock_bytes(file);
+    if (slice.mapping) {
+        const emmap_error copied = slice_to(file, &slice, to);
+        error = error ? error : copied;
+    }
+    return error;
+}
+
+emmap_error copy_out(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink,
+                     uint64_t *transferred)
+{
+    destination to = {.sink = sink};
+    return read_to(file, position, length, &to, transferred);
+}
+
+emmap_error copy_slice_out(emmap_file *file, emmap_slice *slice, const emmap_sink *sink)
+{
+    destination to = {.sink = sink};
+    return slice_to(file, slice, &to);
+}
+
+emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink)
+{
+    uint64_t transferred;
+    return copy_out(file, position, length, sink, &transferred);
+}
+
+emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                         uint64_t *transferred)
+{
+    uint64_t length;
+    *transferred = 0;
+    if (!vectors_total(list, count, &length))
+        return error_set(EINVAL, "the lengths add up to more than 2^63 - 1");
+    destination to = {.place = {.next = list}};
+    uint64_t run;
+    const emmap_error error = read_to(file, position, length, &to, &run);
+    *transferred = error ? 0 : run;
+    return error;
+}
+
+static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *from)
+{
+    emmap_error error = EMMAP_OK;
+    for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
+        const uint64_t left = slice->length - done;
+        lock_bytes(file, true);
+        vectors_gather(slice->data + done, from, left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE);
+        unlock_bytes(file);
+        /* A store may be on its way while a later load is done: only behind a full fence does the status word
+         * tell whether the page was still the file's. */
+        atomic_thread_fence(memory_order_seq_cst);
+        error = file_check(file);
+    }
+    emmap_slice_release(slice);
+    return error;
+}
+
+emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                    uint64_t *transferred)
+{
+    uint64_t length = 0;
+    *transferred = 0;
+    if (position > INT64_MAX || !vectors_total(list, count, &length))
+        return error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+    vectors from = {.next = list};
+    emmap_slice slice = {0};
+    visit visit;
+    lock_bytes(file, true);
+    emmap_error error = visit_begin(file, &visit);
+    if (!error) {
+        const uint64_t size = visit.mapping->size;
+        emmap_error failed = EMMAP_OK;
+        if (!(file->options.flags & EMMAP_OPEN_WRITE))
+            failed = error_set(EACCES, "the file is open for reading only");
+        else if (length > 0 && (position > size || length > size - position))
+            failed = error_set(EINVAL, "the write would pass the end of the mapping");
+        else if (length > EMMAP_PIECE)
+            failed = loans_take(visit.mapping, position, length, &slice);
+        else if (length > 0) {
+            vectors_gather(visit.mapping->data + position, &from, (size_t)length);
+            atomic_thread_fence(memory_order_seq_cst); /* as in slice_from */
+        }
+        error = visit_end(file, &visit);
+        if (!error)
+            error = failed;
+    }
+    unlock_bytes(file);
+    if (slice.mapping) {
+        const emmap_error copied = slice_from(file, &slice, &from);
+        error = error ? error : copied;
+    }
+    *transferred = error ? 0 : length;
+    return error;
+}
+
+emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *list, size_t count)
+{
+    uint64_t transferred;
+    return copy_in(file, position, list, count, &transferred);
+}

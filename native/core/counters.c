@@ -1,0 +1,230 @@
+/*
+ * A counters file:
+ *
+ *   offset 0        8 bytes   "EMMAP01\n"; any two characters are accepted as the version
+ *   offset 8        8 bytes   number of counters N, unsigned, little-endian
+ *   offset 16+8*i   8 bytes   counter i, signed, native-endian
+ *
+ * and nothing behind the last counter. A creator reserves the space, writes N, and the magic last: a file with no
+ * magic that is zeros otherwise was being created by somebody who died, and is finished. LOCK_STRUCTURE is held
+ * from the first look to the last store.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "emmap.h"
+#include "error.h"
+#include "file.h"
+#include "lock.h"
+#include "pause.h"
+#include "size.h"
+#include "word.h"
+
+#define HEADER_SIZE 16
+#define COUNT_MAX ((uint64_t)1 << 32)
+
+static const char magic[8] = {'E', 'M', 'M', 'A', 'P', '0', '1', '\n'};
+
+typedef struct preparer {
+    file_preparer base;
+    uint64_t count; /* as asked for; 0: whatever there is */
+} preparer;
+
+static uint64_t size_of(uint64_t count)
+{
+    return HEADER_SIZE + 8 * count;
+}
+
+static uint64_t little_endian(const uint8_t *bytes)
+{
+    uint64_t value = 0;
+    for (int i = 7; i >= 0; i--)
+        value = value << 8 | bytes[i];
+    return value;
+}
+
+static emmap_error write_at(int fd, const void *bytes, size_t length, off_t offset)
+{
+    const ssize_t written = pwrite(fd, bytes, length, offset);
+    if (written < 0)
+        return error_from_errno("pwrite");
+    return (size_t)written == length ? EMMAP_OK
+                                     : error_from_syscall(EIO, "pwrite", "the header was cut short");
+}
+
+static emmap_error create(int fd, const emmap_options *options, uint64_t count)
+{
+    PAUSE("counters_create_begin");
+    emmap_error error = size_extend(fd, options, size_of(count));
+    uint8_t number[8];
+    for (int i = 0; i < 8; i++)
+        number[i] = (uint8_t)(count >> 8 * i);
+    PAUSE("counters_create_sized");
+    if (!error)
+        error = write_at(fd, number, sizeof number, 8);
+    PAUSE("counters_create_counted");
+    if (!error)
+        error = write_at(fd, magic, sizeof magic, 0);
+    PAUSE("counters_create_done");
+    return error;
+}
+
+/* Up to `length` bytes; fewer at the end of the file. */
+static emmap_error read_at(int fd, uint8_t *bytes, size_t length, uint64_t offset, size_t *got)
+{
+    const ssize_t result = pread(fd, bytes, length, (off_t)offset);
+    if (result < 0)
+        return error_from_errno("pread");
+    *got = (size_t)result;
+    return EMMAP_OK;
+}
+
+static bool zeros(const uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
+/* Whether every byte from offset 16 on is 0. */
+static emmap_error body_is_zeros(int fd, bool *result)
+{
+    uint8_t piece[4096];
+    size_t got = 0;
+    *result = true;
+    for (uint64_t at = HEADER_SIZE; *result; at += got) {
+        const emmap_error error = read_at(fd, piece, sizeof piece, at, &got);
+        if (error || got == 0)
+            return error;
+        *result = zeros(piece, got);
+    }
+    return EMMAP_OK;
+}
+
+/* The header of a file that is not empty, checked against its size and against what was asked for. */
+static emmap_error examine(int fd, const preparer *self, const emmap_options *options, uint64_t size)
+{
+    uint8_t header[HEADER_SIZE] = {0};
+    size_t got;
+    emmap_error error = read_at(fd, header, sizeof header, 0, &got);
+    if (error)
+        return error;
+    const uint64_t room = size >= HEADER_SIZE ? (size - HEADER_SIZE) / 8 : 0;
+    const uint64_t count = little_endian(header + 8);
+    if (memcmp(header, "EMMAP", 5) == 0 && header[7] == '\n') {
+        if (count == 0 || count > COUNT_MAX || size != size_of(count))
+            return error_corrupt(8, "the number of counters does not fit the file's size");
+        if (self->count != 0 && self->count != count)
+            return error_set(EINVAL, "the file has another number of counters");
+        return EMMAP_OK;
+    }
+    bool unfinished = zeros(header, 8) && (count == 0 || count == room) && room > 0 && size == size_of(room);
+    if (unfinished)
+        error = body_is_zeros(fd, &unfinished);
+    if (error)
+        return error;
+    if (!unfinished || !(options->flags & EMMAP_OPEN_WRITE))
+        return error_corrupt(0, "not a counters file: no \"EMMAP01\\n\" at its beginning");
+    if (self->count != 0 && self->count != room)
+        return error_set(EINVAL, "the file has room for another number of counters");
+    return create(fd, options, room);
+}
+
+static emmap_error prepare_locked(const preparer *self, int fd, const emmap_options *options)
+{
+    uint64_t size;
+    const emmap_error error = size_on_disk(fd, &size);
+    if (error)
+        return error;
+    if (size > 0)
+        return examine(fd, self, options, size);
+    if (!(options->flags & EMMAP_OPEN_CREATE))
+        return error_corrupt(0, "not a counters file: it is empty");
+    return create(fd, options, self->count ? self->count : 1);
+}
+
+static emmap_error prepare(const file_preparer *base, int fd, const emmap_options *options)
+{
+    const lock_mode mode = options->flags & EMMAP_OPEN_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED;
+    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, mode);
+    if (error)
+        return error;
+    error = prepare_locked((const preparer *)base, fd, options);
+    lock_release(fd, LOCK_STRUCTURE);
+    return error;
+}
+
+#define REFUSED_FLAGS (EMMAP_OPEN_ANON | EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE)
+
+emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *given,
+                                emmap_file **result)
+{
+    *result = NULL;
+    emmap_options options = given ? *given : (emmap_options){0};
+    if (count > COUNT_MAX)
+        return error_set(EINVAL, "a counters file has from 1 to 2^32 counters");
+    if ((options.flags & REFUSED_FLAGS) || options.offset || options.length || options.size)
+        return error_set(EINVAL,
+                         "a counters file is mapped shared and whole, with the size that its count gives");
+    if (!(options.flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
+        options.flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
+    options.flags |= EMMAP_OPEN_SHARED | EMMAP_OPEN_FIXED_SIZE;
+    const preparer preparer = {.base = {prepare}, .count = count};
+    const emmap_error error = file_open(path, &options, &preparer.base, result);
+    if (!error) {
+        uint64_t size = 0;
+        emmap_size(*result, &size);
+        (*result)->counters = (size - HEADER_SIZE) / 8;
+    }
+    return error;
+}
+
+uint64_t emmap_counters_length(emmap_file *file)
+{
+    return file->counters;
+}
+
+static inline bool has(const emmap_file *file, uint64_t index)
+{
+    return index < file->counters;
+}
+
+/* A closed file is closed before its index is wrong. */
+static emmap_error no_such_counter(emmap_file *file)
+{
+    uint64_t size;
+    const emmap_error error = emmap_size(file, &size);
+    if (error)
+        return error;
+    return error_set(EINVAL, file->counters ? "no such counter" : "not opened as a counters file");
+}
+
+emmap_error emmap_counter_add(emmap_file *file, uint64_t index, int64_t value, int64_t *old)
+{
+    return has(file, index) ? emmap_patomic_add(file, size_of(index), value, old) : no_such_counter(file);
+}
+
+emmap_error emmap_counter_sub(emmap_file *file, uint64_t index, int64_t value, int64_t *old)
+{
+    return has(file, index) ? emmap_patomic_sub(file, size_of(index), value, old) : no_such_counter(file);
+}
+
+emmap_error emmap_counter_set(emmap_file *file, uint64_t index, int64_t value, int64_t *old)
+{
+    return has(file, index) ? emmap_patomic_exchange(file, size_of(index), value, old)
+                            : no_such_counter(file);
+}
+
+emmap_error emmap_counter_get(emmap_file *file, uint64_t index, int64_t *value)
+{
+    return has(file, index) ? emmap_patomic_load(file, size_of(index), value) : no_such_counter(file);
+}
+
+emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int64_t expected,
+                                           int64_t replacement, int64_t *old)
+{
+    return has(file, index) ? emmap_patomic_compare_exchange(file, size_of(index), expected, replacement, old)
+                            : no_such_counter(file);
+}

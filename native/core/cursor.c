@@ -1,0 +1,140 @@
+/* Reads and writes at the cursor, which moves only when they succeed. `file->cursor` is held throughout, so that
+ * no two callers get the same bytes. */
+#include <errno.h>
+#include <string.h>
+
+#include "copy.h"
+#include "cursor.h"
+#include "emmap.h"
+#include "error.h"
+#include "file.h"
+
+uint64_t cursor_get(const emmap_file *file)
+{
+    return __atomic_load_n(&file->control.cursor, __ATOMIC_RELAXED);
+}
+
+static void set(emmap_file *file, uint64_t position)
+{
+    __atomic_store_n(&file->control.cursor, position, __ATOMIC_RELAXED);
+}
+
+static emmap_error usable(emmap_file *file)
+{
+    visit visit;
+    const emmap_error error = visit_begin(file, &visit);
+    return error ? error : visit_end(file, &visit);
+}
+
+/* An empty read needs no place in the file, only a file that is open. */
+static emmap_error read_nothing(emmap_file *file, const emmap_sink *sink)
+{
+    const emmap_error error = usable(file);
+    if (!error)
+        sink->allocate(sink->context, 0);
+    return error;
+}
+
+emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink)
+{
+    if (length == 0)
+        return read_nothing(file, sink);
+    pthread_mutex_lock(&file->cursor);
+    const uint64_t from = cursor_get(file);
+    uint64_t run;
+    const emmap_error error = copy_out(file, from, length, sink, &run);
+    if (!error)
+        set(file, from + run);
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}
+
+emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *slice)
+{
+    *slice = (emmap_slice){0};
+    if (length == 0)
+        return usable(file);
+    pthread_mutex_lock(&file->cursor);
+    const emmap_error error = emmap_pread_direct(file, cursor_get(file), length, slice);
+    if (!error)
+        set(file, cursor_get(file) + slice->length);
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}
+
+/* The line at the cursor; `cursor` is held. */
+static emmap_error line(emmap_file *file, emmap_slice *slice)
+{
+    const uint64_t from = cursor_get(file);
+    emmap_slice rest;
+    emmap_error error = emmap_pread_direct(file, from, INT64_MAX, &rest);
+    if (error)
+        return error;
+    const uint8_t *const end = memchr(rest.data, '\n', rest.length);
+    const uint64_t length = end ? (uint64_t)(end - rest.data) + 1 : rest.length;
+    error = file_check(file);
+    /* A slice of its own, so that the rest of the file may be cut off while the line is alive. */
+    if (!error)
+        error = emmap_pread_direct(file, from, length, slice);
+    emmap_slice_release(&rest);
+    return error;
+}
+
+emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
+{
+    pthread_mutex_lock(&file->cursor);
+    emmap_slice slice;
+    emmap_error error = line(file, &slice);
+    if (!error) {
+        const uint64_t after = cursor_get(file) + slice.length;
+        error = copy_slice_out(file, &slice, sink);
+        if (!error)
+            set(file, after);
+    }
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}
+
+emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice)
+{
+    *slice = (emmap_slice){0};
+    pthread_mutex_lock(&file->cursor);
+    const emmap_error error = line(file, slice);
+    if (!error)
+        set(file, cursor_get(file) + slice->length);
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}
+
+emmap_error emmap_write(emmap_file *file, const struct iovec *list, size_t count)
+{
+    pthread_mutex_lock(&file->cursor);
+    const uint64_t from = cursor_get(file);
+    uint64_t length;
+    const emmap_error error = copy_in(file, from, list, count, &length);
+    if (!error)
+        set(file, from + length);
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}
+
+emmap_error emmap_position(emmap_file *file, int64_t offset, emmap_whence whence, uint64_t *position)
+{
+    uint64_t size;
+    emmap_error error = emmap_size(file, &size);
+    if (error)
+        return error;
+    pthread_mutex_lock(&file->cursor);
+    const uint64_t base = whence == EMMAP_FROM_START    ? 0
+                          : whence == EMMAP_FROM_CURSOR ? cursor_get(file)
+                                                        : size;
+    int64_t target;
+    if (__builtin_add_overflow((int64_t)base, offset, &target) || target < 0) {
+        error = error_set(EINVAL, "the cursor would be below 0 or above 2^63 - 1");
+    } else {
+        set(file, (uint64_t)target);
+        *position = (uint64_t)target;
+    }
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}

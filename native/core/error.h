@@ -1,0 +1,16 @@
+/* Failures: how the core says that something went wrong, and what more it knows about it. */
+#ifndef EMMAP_CORE_ERROR_H
+#define EMMAP_CORE_ERROR_H
+
+#include "emmap.h"
+
+/* Each notes the failure for emmap_last_failure and returns its code, so that a caller can return it at once. */
+emmap_error error_set(emmap_error error, const char *reason);
+emmap_error error_from_errno(const char *syscall);
+emmap_error error_from_syscall(emmap_error error, const char *syscall, const char *reason);
+emmap_error error_corrupt(uint64_t offset, const char *reason);
+
+/* Puts a failure back that clean-up after it may have written over. */
+void error_restore(const emmap_failure *failure);
+
+#endif

@@ -1,0 +1,146 @@
+#define _GNU_SOURCE
+#include "fault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "error.h"
+
+/* A truncated file faults once a page; past this many the rest of the mapping is replaced in one go, so that a
+ * scattered reader can't use up the kernel's limit of mappings (vm.max_map_count, 65,530). */
+#define SINGLE_PAGE_FAULTS 1024
+
+/*
+ * Regions are read by a signal handler that can take no lock, so they are never freed: a forgotten one waits on
+ * the list for the next mapping. `version` is odd while the fields change (a seqlock, whose writers hold
+ * `writers`).
+ */
+struct fault_region {
+    struct fault_region *next;
+    atomic_uint version;
+    atomic_uintptr_t base;
+    atomic_size_t length;
+    atomic_size_t unit;
+    atomic_int protection;
+    _Atomic(uint32_t *) status;
+    atomic_uint faults;
+    bool used; /* under `writers` */
+};
+
+static _Atomic(fault_region *) regions;
+static pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
+
+static struct sigaction previous;
+static pthread_once_t install_once = PTHREAD_ONCE_INIT;
+static int install_errno;
+
+static void set(fault_region *region, uintptr_t base, size_t length, size_t unit, int protection,
+                uint32_t *status)
+{
+    atomic_fetch_add_explicit(&region->version, 1, memory_order_acq_rel);
+    atomic_store_explicit(&region->base, base, memory_order_release);
+    atomic_store_explicit(&region->length, length, memory_order_release);
+    atomic_store_explicit(&region->unit, unit, memory_order_release);
+    atomic_store_explicit(&region->protection, protection, memory_order_release);
+    atomic_store_explicit(&region->status, status, memory_order_release);
+    atomic_store_explicit(&region->faults, 0, memory_order_release);
+    atomic_fetch_add_explicit(&region->version, 1, memory_order_release);
+}
+
+/* The page that holds `address` replaced, if the region is about it. Async-signal-safe. */
+static bool serve(fault_region *region, uintptr_t address)
+{
+    const unsigned int version = atomic_load_explicit(&region->version, memory_order_acquire);
+    const uintptr_t base = atomic_load_explicit(&region->base, memory_order_acquire);
+    const size_t length = atomic_load_explicit(&region->length, memory_order_acquire);
+    const size_t unit = atomic_load_explicit(&region->unit, memory_order_acquire);
+    const int protection = atomic_load_explicit(&region->protection, memory_order_acquire);
+    uint32_t *const status = atomic_load_explicit(&region->status, memory_order_acquire);
+    /* The faulting access keeps its own region still, so only another one can be caught in a change. */
+    if (version % 2 != 0 || atomic_load_explicit(&region->version, memory_order_relaxed) != version)
+        return false;
+    if (address < base || address - base >= length)
+        return false;
+
+    /* Before the page changes: whoever reads the new page must find the word set. */
+    __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
+    const uintptr_t page = address - (address - base) % unit;
+    const bool rest =
+        atomic_fetch_add_explicit(&region->faults, 1, memory_order_relaxed) >= SINGLE_PAGE_FAULTS;
+    const size_t replaced = rest ? base + length - page : unit;
+    return mmap((void *)page, replaced, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+                -1, 0) != MAP_FAILED;
+}
+
+static void pass_on(int signal_number, siginfo_t *info, void *context)
+{
+    if (previous.sa_flags & SA_SIGINFO) {
+        previous.sa_sigaction(signal_number, info, context);
+    } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
+        previous.sa_handler(signal_number);
+    } else if (previous.sa_handler == SIG_DFL || info->si_code > 0) {
+        /* The kernel does not let a real fault be ignored either. The instruction, run again, ends the process;
+         * a signal that was sent has to be sent again. */
+        signal(signal_number, SIG_DFL);
+        if (info->si_code <= 0)
+            raise(signal_number);
+    }
+}
+
+static void on_sigbus(int signal_number, siginfo_t *info, void *context)
+{
+    const int saved = errno;
+    bool served = false;
+    /* A code from the kernel; a process that sends SIGBUS gives no address. */
+    if (info->si_code > 0)
+        for (fault_region *region = atomic_load_explicit(&regions, memory_order_acquire); region && !served;
+             region = region->next)
+            served = serve(region, (uintptr_t)info->si_addr);
+    if (!served)
+        pass_on(signal_number, info, context);
+    errno = saved;
+}
+
+static void install(void)
+{
+    struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    install_errno = sigaction(SIGBUS, &action, &previous) == 0 ? 0 : errno;
+}
+
+emmap_error fault_install(void)
+{
+    pthread_once(&install_once, install);
+    errno = install_errno;
+    return install_errno == 0 ? EMMAP_OK : error_from_errno("sigaction");
+}
+
+fault_region *fault_watch(void *base, size_t length, size_t unit, int protection, uint32_t *status)
+{
+    pthread_mutex_lock(&writers);
+    fault_region *region = atomic_load_explicit(&regions, memory_order_relaxed);
+    while (region && region->used)
+        region = region->next;
+    if (!region && (region = calloc(1, sizeof *region)) != NULL) {
+        region->next = atomic_load_explicit(&regions, memory_order_relaxed);
+        atomic_store_explicit(&regions, region, memory_order_release);
+    }
+    if (region) {
+        region->used = true;
+        set(region, (uintptr_t)base, length, unit, protection, status);
+    }
+    pthread_mutex_unlock(&writers);
+    return region;
+}
+
+void fault_forget(fault_region *region)
+{
+    pthread_mutex_lock(&writers);
+    set(region, 0, 0, 1, 0, NULL);
+    region->used = false;
+    pthread_mutex_unlock(&writers);
+}

@@ -1,0 +1,29 @@
+/*
+ * SIGBUS inside our mappings: the page that is gone becomes an anonymous one, the owner's status word says so,
+ * and the instruction goes on. Nothing is jumped out of, so that copies, atomics and direct accesses of any
+ * runtime are all served alike, at no cost where nothing faults. Every operation looks at the status word after
+ * its last access and answers EFAULT.
+ */
+#ifndef EMMAP_CORE_FAULT_H
+#define EMMAP_CORE_FAULT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "emmap.h"
+
+typedef struct fault_region fault_region;
+
+/* Installs the handler, once in the life of the process. Errors: what sigaction says. */
+emmap_error fault_install(void);
+
+/*
+ * Watches [base, base + length); a fault there sets EMMAP_STATUS_FAULTED in *status, which must stay valid
+ * until fault_forget. `unit` is the mapping's page size, `protection` what mmap was given. NULL: no memory.
+ */
+fault_region *fault_watch(void *base, size_t length, size_t unit, int protection, uint32_t *status);
+
+/* To be called before the range is unmapped. */
+void fault_forget(fault_region *region);
+
+#endif

@@ -1,0 +1,334 @@
+#define _GNU_SOURCE
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fault.h"
+#include "lock.h"
+#include "options.h"
+#include "platform.h"
+#include "size.h"
+
+/* A file that others create and unlink all the time may slip through our fingers this often. */
+#define OPEN_ATTEMPTS 100
+
+static emmap_error init_locks(emmap_file *file)
+{
+    pthread_rwlockattr_t attributes;
+    if (pthread_rwlockattr_init(&attributes) != 0)
+        return error_set(ENOMEM, NULL);
+#ifdef __GLIBC__
+    /* Readers that keep coming would starve a writer otherwise. */
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+#endif
+    pthread_rwlock_init(&file->bytes, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+    pthread_mutex_init(&file->cursor, NULL);
+    pthread_mutex_init(&file->resize, NULL);
+    pthread_mutex_init(&file->state, NULL);
+    return EMMAP_OK;
+}
+
+static emmap_error create_handle(const char *path, const emmap_options *options, emmap_file **result)
+{
+    emmap_file *const file = calloc(1, sizeof *file);
+    if (!file)
+        return error_set(ENOMEM, NULL);
+    file->options = *options;
+    file->path = strdup(options->flags & EMMAP_OPEN_ANON ? "" : path);
+    if (!file->path || init_locks(file) != EMMAP_OK) {
+        free(file->path);
+        free(file);
+        return error_set(ENOMEM, NULL);
+    }
+    atomic_init(&file->references, 1);
+    *result = file;
+    return EMMAP_OK;
+}
+
+static bool path_is_ours(const emmap_file *file)
+{
+    struct stat about;
+    return stat(file->absolute, &about) == 0 && about.st_dev == file->device && about.st_ino == file->inode;
+}
+
+void file_retain(emmap_file *file)
+{
+    atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
+}
+
+void file_release(emmap_file *file)
+{
+    if (atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) != 1)
+        return;
+    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
+        unlink(file->absolute);
+    pthread_rwlock_destroy(&file->bytes);
+    pthread_mutex_destroy(&file->cursor);
+    pthread_mutex_destroy(&file->resize);
+    pthread_mutex_destroy(&file->state);
+    free(file->absolute);
+    free(file->path);
+    free(file);
+}
+
+/* The descriptor of an existing or a created file; *created says which. O_NONBLOCK: a FIFO must not make us
+ * wait for its other end; it means nothing to a regular file. */
+static int open_or_create(const char *path, const emmap_options *options, bool *created)
+{
+    const int access_mode = options->flags & EMMAP_OPEN_WRITE ? O_RDWR : O_RDONLY;
+    const int flags = access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+    for (int attempt = 0;; attempt++) {
+        *created = false;
+        int fd = open(path, flags);
+        if (fd >= 0 || errno != ENOENT || !(options->flags & EMMAP_OPEN_CREATE))
+            return fd;
+        *created = true;
+        fd = open(path, flags | O_CREAT | O_EXCL, 0644);
+        if (fd >= 0 || errno != EEXIST || attempt == OPEN_ATTEMPTS)
+            return fd;
+    }
+}
+
+/* Opens `path` into file->descriptor. */
+static emmap_error open_descriptor(emmap_file *file, bool *created)
+{
+    const emmap_options *const options = &file->options;
+    *created = false;
+    const bool anonymous = options->flags & EMMAP_OPEN_ANON;
+    const int fd =
+        anonymous ? platform_anonymous_file(options->flags) : open_or_create(file->path, options, created);
+    if (fd < 0)
+        return error_from_errno(anonymous ? "memfd_create" : "open");
+    file->descriptor = descriptor_create(fd);
+    if (!file->descriptor) {
+        close(fd);
+        return error_set(ENOMEM, NULL);
+    }
+    file->existed = !*created && !anonymous;
+    return EMMAP_OK;
+}
+
+static emmap_error identify(emmap_file *file, bool created)
+{
+    struct stat about;
+    if (fstat(file->descriptor->fd, &about) != 0)
+        return error_from_errno("fstat");
+    if (S_ISDIR(about.st_mode))
+        return error_from_syscall(EISDIR, "open", NULL);
+    if (!S_ISREG(about.st_mode))
+        return error_from_syscall(ENODEV, "open", "only a regular file can be mapped");
+    file->device = about.st_dev;
+    file->inode = about.st_ino;
+    if (created || (file->options.flags & EMMAP_OPEN_AUTO_UNLINK)) {
+        file->absolute = realpath(file->path, NULL);
+        if (!file->absolute && errno == ENOMEM)
+            return error_set(ENOMEM, NULL);
+    }
+    atomic_init(&file->entry_unsynced, created);
+    if (created && file->options.has_mode && fchmod(file->descriptor->fd, file->options.mode) != 0)
+        return error_from_errno("fchmod");
+    return EMMAP_OK;
+}
+
+/* Tells the other openers that we are here, or that nobody else may be. */
+static emmap_error announce(const emmap_file *file)
+{
+    const uint32_t flags = file->options.flags;
+    if (!(flags & EMMAP_OPEN_WRITE) || (flags & EMMAP_OPEN_ANON))
+        return EMMAP_OK;
+    if (flags & EMMAP_OPEN_EXCLUSIVE)
+        return lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
+    const emmap_error error = lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_SHARED);
+    /* On a file system without locks nobody can be exclusive. */
+    return error == EBUSY ? error : EMMAP_OK;
+}
+
+/* The number of bytes to map, of a file that is as large as it will get. */
+static emmap_error window(const emmap_file *file, uint64_t *size)
+{
+    const emmap_options *const options = &file->options;
+    uint64_t on_disk;
+    const emmap_error error = size_on_disk(file->descriptor->fd, &on_disk);
+    if (error)
+        return error;
+    const uint64_t available = on_disk > options->offset ? on_disk - options->offset : 0;
+    if (available == 0)
+        return error_set(EINVAL, options->offset ? "the offset is at or past the end of the file"
+                                                 : "the file is empty, and nothing can't be mapped");
+    if (options->length > available || options->size > available)
+        return error_set(EINVAL, "the range passes the end of a file that is not open for writing");
+    *size = options->length ? options->length : available;
+    return EMMAP_OK;
+}
+
+static emmap_error fill(emmap_file *file, const file_preparer *preparer)
+{
+    const int fd = file->descriptor->fd;
+    emmap_error error = announce(file);
+    if (!error && (file->options.flags & EMMAP_OPEN_TRUNCATE) && ftruncate(fd, 0) != 0)
+        error = error_from_errno("ftruncate");
+    if (!error)
+        error = preparer->prepare(preparer, fd, &file->options);
+    uint64_t size = 0;
+    if (!error)
+        error = window(file, &size);
+    emmap_mapping *mapping = NULL;
+    if (!error)
+        error = mapping_create(file, fd, size, file->options.address, &mapping);
+    atomic_store_explicit(&file->mapping, mapping, memory_order_release);
+    return error;
+}
+
+/* After a failed open: what we created goes again, unless somebody else has begun to use it. */
+static void undo_create(const emmap_file *file)
+{
+    if (file->absolute && lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE) == EMMAP_OK &&
+        path_is_ours(file))
+        unlink(file->absolute);
+}
+
+emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
+                      emmap_file **result)
+{
+    *result = NULL;
+    emmap_options settled = *options;
+    emmap_error error = options_settle(&settled);
+    if (!error)
+        error = fault_install();
+    emmap_file *file = NULL;
+    if (!error) {
+        pin_install();
+        error = create_handle(path, &settled, &file);
+    }
+    if (error)
+        return error;
+    bool created;
+    error = open_descriptor(file, &created);
+    if (!error) {
+        error = identify(file, created);
+        if (!error)
+            error = fill(file, preparer);
+        if (error) {
+            const emmap_failure failure = *emmap_last_failure();
+            if (created)
+                undo_create(file);
+            descriptor_release(file->descriptor);
+            error_restore(&failure);
+        }
+    }
+    if (error) {
+        /* The path was there before us, or is gone already. */
+        file->options.flags &= ~(uint32_t)EMMAP_OPEN_AUTO_UNLINK;
+        file_release(file);
+        return error;
+    }
+    *result = file;
+    return EMMAP_OK;
+}
+
+static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_options *options)
+{
+    (void)self;
+    const uint64_t wanted = options->length > options->size ? options->length : options->size;
+    if (wanted == 0 || !(options->flags & EMMAP_OPEN_WRITE))
+        return EMMAP_OK;
+    return size_extend(fd, options, options->offset + wanted);
+}
+
+emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **result)
+{
+    static const file_preparer plain = {grow_to_fit};
+    return file_open(path, options, &plain, result);
+}
+
+emmap_error emmap_close(emmap_file *file)
+{
+    pthread_mutex_lock(&file->state);
+    descriptor *const descriptor = file->descriptor;
+    file->descriptor = NULL;
+    pthread_mutex_unlock(&file->state);
+    if (!descriptor)
+        return EMMAP_OK;
+    __atomic_fetch_or(&file->control.status, EMMAP_STATUS_CLOSED, __ATOMIC_SEQ_CST);
+    emmap_mapping *const mapping = atomic_exchange(&file->mapping, NULL);
+    descriptor_release(descriptor);
+    if (mapping) {
+        pin_drain(mapping);
+        mapping_release(mapping);
+    }
+    return EMMAP_OK;
+}
+
+void emmap_free(emmap_file *file)
+{
+    if (!file)
+        return;
+    emmap_close(file);
+    file_release(file);
+}
+
+void emmap_describe(emmap_file *file, emmap_info *info)
+{
+    uint64_t size = 0;
+    pin *const self = pin_self();
+    if (self) {
+        const emmap_mapping *const mapping = pin_hold(self, &file->mapping);
+        size = mapping ? mapping->size : 0;
+        pin_release(self);
+    }
+    *info = (emmap_info){.path = file->path,
+                         .flags = file->options.flags,
+                         .existed = file->existed,
+                         .offset = file->options.offset,
+                         .size = size};
+}
+
+emmap_control *emmap_file_control(emmap_file *file)
+{
+    return &file->control;
+}
+
+emmap_error file_descriptor(emmap_file *file, descriptor **result)
+{
+    pthread_mutex_lock(&file->state);
+    *result = file->descriptor;
+    if (*result)
+        descriptor_retain(*result);
+    pthread_mutex_unlock(&file->state);
+    return *result ? EMMAP_OK : error_set(EMMAP_CLOSED, NULL);
+}
+
+emmap_error file_mapping(emmap_file *file, emmap_mapping **result)
+{
+    visit visit;
+    const emmap_error error = visit_begin(file, &visit);
+    if (error)
+        return error;
+    mapping_retain(visit.mapping);
+    *result = visit.mapping;
+    pin_release(visit.pin);
+    return EMMAP_OK;
+}
+
+emmap_error file_check(const emmap_file *file)
+{
+    return file_faulted(file)
+               ? error_set(EFAULT, "the file was truncated, or its storage failed, under its mapping")
+               : EMMAP_OK;
+}
+
+emmap_error file_unusable(const emmap_file *file, const emmap_mapping *mapping)
+{
+    if (mapping)
+        return file_check(file);
+    if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
+        return error_set(EMMAP_CLOSED, NULL);
+    return error_set(ENOMEM, NULL);
+}

@@ -1,0 +1,99 @@
+/*
+ * The opened file: what every operation begins with.
+ *
+ * Who owns what: the caller of emmap_open owns one reference on the file, each mapping another. The file owns
+ * one reference on its current mapping and one on its descriptor until it is closed. A slice owns one on its
+ * mapping.
+ *
+ * Locks, in the order in which they are taken: cursor, resize, bytes, then a pin. `state` is taken alone.
+ */
+#ifndef EMMAP_CORE_FILE_H
+#define EMMAP_CORE_FILE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "descriptor.h"
+#include "emmap.h"
+#include "mapping.h"
+#include "pin.h"
+
+struct emmap_file {
+    emmap_control control;
+    _Atomic(emmap_mapping *) mapping; /* NULL once closed */
+    uint64_t counters;                /* how many, in a counters file */
+    emmap_options options;            /* settled; never changes */
+    _Atomic uint64_t loans;           /* live slices: see loans.h */
+    pthread_rwlock_t bytes;           /* copies: reads share it, writes hold it alone */
+    pthread_mutex_t cursor;           /* control.cursor */
+    pthread_mutex_t resize;           /* who may replace the mapping, but for close */
+    pthread_mutex_t state;            /* descriptor */
+    descriptor *descriptor;           /* NULL once closed */
+    atomic_uint references;
+    bool existed;
+    atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
+    dev_t device;
+    ino_t inode;
+    char *path;     /* as given */
+    char *absolute; /* of a created or auto_unlink file, so that a later chdir does no harm; else NULL */
+};
+
+/* Makes a file that exists (perhaps empty) ready to be mapped. Errors: its own. */
+typedef struct file_preparer {
+    emmap_error (*prepare)(const struct file_preparer *self, int fd, const emmap_options *options);
+} file_preparer;
+
+/* emmap_open, with what is to be done between open and mmap. */
+emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
+                      emmap_file **result);
+
+void file_retain(emmap_file *file);
+void file_release(emmap_file *file);
+
+/* The descriptor with a reference for the caller. Errors: EMMAP_CLOSED. */
+emmap_error file_descriptor(emmap_file *file, descriptor **result);
+
+/* The current mapping with a reference for the caller. Errors: EMMAP_CLOSED, EFAULT. */
+emmap_error file_mapping(emmap_file *file, emmap_mapping **result);
+
+/* EFAULT if a page of the file's mappings has gone away by now. After an access, so that it counts as failed. */
+emmap_error file_check(const emmap_file *file);
+
+/* Notes the failure; apart from the fast path, which only tests for it. */
+emmap_error file_unusable(const emmap_file *file, const emmap_mapping *mapping);
+
+static inline bool file_faulted(const emmap_file *file)
+{
+    return (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_FAULTED) != 0;
+}
+
+/* A mapping under a pin: every short access to it is between visit_begin and visit_end. */
+typedef struct visit {
+    pin *pin;
+    emmap_mapping *mapping;
+} visit;
+
+/* Errors: EMMAP_CLOSED, EFAULT, ENOMEM; then there is nothing to end. */
+static inline emmap_error visit_begin(emmap_file *file, visit *visit)
+{
+    visit->mapping = NULL;
+    visit->pin = pin_self();
+    if (!visit->pin)
+        return file_unusable(file, NULL);
+    visit->mapping = pin_hold(visit->pin, &file->mapping);
+    if (visit->mapping && !file_faulted(file))
+        return EMMAP_OK;
+    pin_release(visit->pin);
+    return file_unusable(file, visit->mapping);
+}
+
+/* Errors: EFAULT, where a page went away under the access. */
+static inline emmap_error visit_end(emmap_file *file, visit *visit)
+{
+    pin_release(visit->pin);
+    return file_faulted(file) ? file_check(file) : EMMAP_OK;
+}
+
+#endif

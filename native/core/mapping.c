@@ -1,0 +1,78 @@
+#define _GNU_SOURCE
+#include "mapping.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "error.h"
+#include "file.h"
+#include "platform.h"
+
+static emmap_error map(const emmap_options *options, int fd, uint64_t begin, uint64_t at, int protection,
+                       emmap_mapping *self)
+{
+    int flags;
+    if (!platform_map_flags(options->flags, &flags))
+        return error_set(ENOTSUP, "this platform does not have an option that was asked for");
+    self->base = mmap((void *)(uintptr_t)at, self->length, protection, flags, fd, (off_t)begin);
+    if (self->base == MAP_FAILED)
+        return errno == EOPNOTSUPP
+                   ? error_from_syscall(ENOTSUP, "mmap", "the storage can't be mapped this way")
+                   : error_from_errno("mmap");
+    /* Kernels before 4.17 do not know MAP_FIXED_NOREPLACE and take the address for a hint. */
+    if ((options->flags & EMMAP_OPEN_FIXED) && self->base != (void *)(uintptr_t)at) {
+        munmap(self->base, self->length);
+        return error_from_syscall(EEXIST, "mmap", "the address range is taken");
+    }
+    return EMMAP_OK;
+}
+
+emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result)
+{
+    const emmap_options *const options = &file->options;
+    const int protection = options->flags & EMMAP_OPEN_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
+    const size_t unit = platform_mapping_unit(fd);
+    const size_t lead = (size_t)(options->offset % unit);
+    if (size > SIZE_MAX - lead - unit)
+        return error_set(ENOMEM, "more than an address space can hold");
+    emmap_mapping *const self = calloc(1, sizeof *self);
+    if (!self)
+        return error_set(ENOMEM, NULL);
+    self->size = size;
+    self->length = (lead + (size_t)size + unit - 1) / unit * unit;
+    const emmap_error error = map(options, fd, options->offset - lead, at, protection, self);
+    if (error) {
+        free(self);
+        return error;
+    }
+    self->data = (uint8_t *)self->base + lead;
+    self->region = fault_watch(self->base, self->length, unit, protection, &file->control.status);
+    if (!self->region) {
+        munmap(self->base, self->length);
+        free(self);
+        return error_set(ENOMEM, NULL);
+    }
+    atomic_init(&self->references, 1);
+    self->file = file;
+    file_retain(file);
+    *result = self;
+    return EMMAP_OK;
+}
+
+void mapping_retain(emmap_mapping *self)
+{
+    atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
+}
+
+void mapping_release(emmap_mapping *self)
+{
+    /* Release on every decrement, acquire on the last: all accesses come before the munmap. */
+    if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
+        return;
+    fault_forget(self->region);
+    munmap(self->base, self->length);
+    emmap_file *const file = self->file;
+    free(self);
+    file_release(file);
+}

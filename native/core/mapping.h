@@ -1,0 +1,31 @@
+/* One mmap region, unmapped when its last reference goes. */
+#ifndef EMMAP_CORE_MAPPING_H
+#define EMMAP_CORE_MAPPING_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "emmap.h"
+#include "fault.h"
+
+struct emmap_mapping {
+    uint8_t *data; /* position 0 */
+    uint64_t size; /* bytes from there on that the file gave */
+    void *base;    /* what mmap returned, at or before data */
+    size_t length; /* what mmap was given */
+    atomic_uint references;
+    fault_region *region;
+    emmap_file *file; /* holds a reference on it: its status word, its loans, its path to unlink */
+};
+
+/*
+ * Maps `size` bytes of `fd` as the file's options say, with one reference. `at` is a hint or, with
+ * EMMAP_OPEN_FIXED, the place. Errors: what mmap says; EEXIST; ENOTSUP; ENOMEM.
+ */
+emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result);
+
+void mapping_retain(emmap_mapping *self);
+void mapping_release(emmap_mapping *self);
+
+#endif

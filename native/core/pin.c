@@ -1,0 +1,95 @@
+#include "pin.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "platform.h"
+
+_Thread_local pin *pin_mine PIN_TLS;
+bool pin_asymmetric;
+
+/* Records are never freed: a drainer may be looking. A thread that ends leaves its own to the next one. */
+static _Atomic(pin *) pins;
+static pthread_key_t at_thread_end;
+static pthread_once_t install_once = PTHREAD_ONCE_INIT;
+
+static void give_back(void *record)
+{
+    pin *const mine = record;
+    pin_mine = NULL;
+    atomic_store_explicit(&mine->held, NULL, memory_order_release);
+    atomic_store_explicit(&mine->used, false, memory_order_release);
+}
+
+/* Of the parent's threads only the forking one lives on in the child. */
+static void after_fork(void)
+{
+    for (pin *each = atomic_load(&pins); each; each = each->next)
+        if (each != pin_mine) {
+            atomic_store(&each->held, NULL);
+            atomic_store(&each->used, false);
+        }
+}
+
+static void install(void)
+{
+    pin_asymmetric = platform_barrier_register();
+    pthread_key_create(&at_thread_end, give_back);
+    pthread_atfork(NULL, NULL, after_fork);
+}
+
+void pin_install(void)
+{
+    pthread_once(&install_once, install);
+}
+
+static pin *reuse(void)
+{
+    for (pin *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next) {
+        bool free_one = false;
+        if (atomic_compare_exchange_strong(&each->used, &free_one, true))
+            return each;
+    }
+    return NULL;
+}
+
+static pin *create(void)
+{
+    pin *const record = aligned_alloc(128, sizeof *record);
+    if (!record)
+        return NULL;
+    atomic_init(&record->held, NULL);
+    atomic_init(&record->used, true);
+    record->next = atomic_load_explicit(&pins, memory_order_relaxed);
+    /* Release: pairs with the acquire of whoever walks the list. */
+    while (!atomic_compare_exchange_weak_explicit(&pins, &record->next, record, memory_order_release,
+                                                  memory_order_relaxed))
+        ;
+    return record;
+}
+
+pin *pin_register(void)
+{
+    pin *record = reuse();
+    if (!record)
+        record = create();
+    if (record && pthread_setspecific(at_thread_end, record) != 0) {
+        give_back(record);
+        return NULL;
+    }
+    pin_mine = record;
+    return record;
+}
+
+void pin_drain(const emmap_mapping *mapping)
+{
+    /* After this every pin_hold either has shown its record or will find the mapping gone from its place. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (pin_asymmetric)
+        platform_barrier();
+    for (pin *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next)
+        /* Acquire: pairs with pin_release. Pinned calls copy EMMAP_PIECE bytes at the most, so this is short. */
+        while (atomic_load_explicit(&each->held, memory_order_acquire) == mapping)
+            sched_yield();
+}

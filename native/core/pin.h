@@ -1,0 +1,75 @@
+/*
+ * Pins keep a file's mapping in place for the length of a short call, without writing to memory that threads
+ * share: each thread says in a record of its own which mapping it is using (hazard pointers: M. Michael, "Hazard
+ * Pointers: Safe Memory Reclamation for Lock-Free Objects", 2004), and whoever takes a mapping away waits until
+ * no record names it. A reference count would cost two locked instructions a call; a pin costs two plain stores,
+ * because the fence that the reader would need is imposed on it by the rare writer (membarrier(2)).
+ *
+ * A thread holds one pin at a time and never waits for a lock while it does.
+ */
+#ifndef EMMAP_CORE_PIN_H
+#define EMMAP_CORE_PIN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "emmap.h"
+
+typedef struct pin {
+    _Atomic(emmap_mapping *) held;
+    struct pin *next;
+    atomic_bool used;
+    char padding[104]; /* records of two threads share no pair of cache lines */
+} pin;
+
+/* Thread-local storage by offset from the thread pointer: glibc keeps room for libraries loaded later, and a
+ * call of __tls_get_addr would cost as much as the pin. Other libcs have no such room. */
+#if defined(__GLIBC__) && defined(__linux__)
+#define PIN_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define PIN_TLS
+#endif
+
+extern _Thread_local pin *pin_mine PIN_TLS;
+extern bool pin_asymmetric;
+
+/* Once before the first pin. */
+void pin_install(void);
+
+/* The calling thread's record, made at its first call and given back when the thread ends. NULL: no memory. */
+pin *pin_register(void);
+
+static inline pin *pin_self(void)
+{
+    return pin_mine ? pin_mine : pin_register();
+}
+
+/* The mapping that *place holds, held there until pin_release; NULL if there is none. */
+static inline emmap_mapping *pin_hold(pin *self, _Atomic(emmap_mapping *) *place)
+{
+    emmap_mapping *mapping = atomic_load_explicit(place, memory_order_acquire);
+    for (;;) {
+        atomic_store_explicit(&self->held, mapping, memory_order_relaxed);
+        /* The store before the load below, in the order that pin_drain's barrier sees. */
+        if (pin_asymmetric)
+            atomic_signal_fence(memory_order_seq_cst);
+        else
+            atomic_thread_fence(memory_order_seq_cst);
+        emmap_mapping *const again = atomic_load_explicit(place, memory_order_acquire);
+        if (again == mapping)
+            return mapping;
+        mapping = again;
+    }
+}
+
+/* Release: what was done under the pin comes before what the drainer does next. */
+static inline void pin_release(pin *self)
+{
+    atomic_store_explicit(&self->held, NULL, memory_order_release);
+}
+
+/* Returns when no thread holds a pin on `mapping`, which must be out of its place already. */
+void pin_drain(const emmap_mapping *mapping);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * What Linux can do and POSIX has no word for, or says differently. platform_linux.c and platform_posix.c each
+ * implement all of it; which one is compiled has no other trace in the core.
+ */
+#ifndef EMMAP_CORE_PLATFORM_H
+#define EMMAP_CORE_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "emmap.h"
+
+size_t platform_page_size(void);
+
+/* The unit in which the mapping of this descriptor comes: larger than a page on hugetlbfs. */
+size_t platform_mapping_unit(int fd);
+
+/* mmap flags for these options; false where one of them can't be had here and matters. */
+bool platform_map_flags(uint32_t flags, int *map_flags);
+
+/* A descriptor of memory without a name. Errors through errno. */
+int platform_anonymous_file(uint32_t flags);
+
+/* Reserves disk space for a range, growing the file where it ends behind it. Errors: an errno, 0 for success;
+ * ENOTSUP where the file system can't reserve. */
+int platform_reserve(int fd, uint64_t from, uint64_t length);
+
+/* Starts write-out of a range. 0 or -1 with errno. */
+int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address);
+
+/* The fcntl commands of locks that belong to an open file description rather than to a process. */
+extern const int platform_lock_try;
+extern const int platform_lock_wait;
+
+/* Registers this process for platform_barrier; false where there is none. */
+bool platform_barrier_register(void);
+
+/* When it returns, every thread of the process has passed a full memory barrier since the call
+ * (membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED). */
+void platform_barrier(void);
+
+#endif

@@ -1,0 +1,105 @@
+#ifdef __linux__
+#define _GNU_SOURCE
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* From <linux/mman.h>, which can't be included beside <sys/mman.h>. */
+#define HUGE_SHIFT 26
+#define HUGE_2MB (21u << HUGE_SHIFT)
+#define HUGE_1GB (30u << HUGE_SHIFT)
+
+#ifndef MAP_SHARED_VALIDATE
+#define MAP_SHARED_VALIDATE 0x03
+#endif
+#ifndef MAP_SYNC
+#define MAP_SYNC 0x80000
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+const int platform_lock_try = F_OFD_SETLK;
+const int platform_lock_wait = F_OFD_SETLKW;
+
+size_t platform_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t platform_mapping_unit(int fd)
+{
+    struct statfs about;
+    if (fstatfs(fd, &about) == 0 && about.f_type == HUGETLBFS_MAGIC)
+        return (size_t)about.f_bsize;
+    return platform_page_size();
+}
+
+bool platform_map_flags(uint32_t flags, int *map_flags)
+{
+    int map = flags & EMMAP_OPEN_SHARED_VALIDATE ? MAP_SHARED_VALIDATE
+              : flags & EMMAP_OPEN_SHARED        ? MAP_SHARED
+                                                 : MAP_PRIVATE;
+    if (flags & EMMAP_OPEN_FIXED)
+        map |= MAP_FIXED_NOREPLACE;
+    if (flags & EMMAP_OPEN_NORESERVE)
+        map |= MAP_NORESERVE;
+    if (flags & EMMAP_OPEN_POPULATE)
+        map |= MAP_POPULATE;
+    if (flags & EMMAP_OPEN_NONBLOCK)
+        map |= MAP_NONBLOCK;
+    if (flags & EMMAP_OPEN_SYNC)
+        map |= MAP_SYNC;
+    *map_flags = map;
+    return true;
+}
+
+int platform_anonymous_file(uint32_t flags)
+{
+    unsigned int memfd = MFD_CLOEXEC;
+    if (flags & EMMAP_OPEN_HUGETLB)
+        memfd |= MFD_HUGETLB;
+    if (flags & EMMAP_OPEN_HUGE_2MB)
+        memfd |= HUGE_2MB;
+    if (flags & EMMAP_OPEN_HUGE_1GB)
+        memfd |= HUGE_1GB;
+    return (int)syscall(SYS_memfd_create, "emmap", memfd);
+}
+
+int platform_reserve(int fd, uint64_t from, uint64_t length)
+{
+    /* Not posix_fallocate: where the file system can't, glibc's writes into blocks that others may be writing. */
+    int result;
+    do
+        result = fallocate(fd, 0, (off_t)from, (off_t)length);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : errno == EOPNOTSUPP || errno == ENOSYS ? ENOTSUP : errno;
+}
+
+int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
+{
+    (void)address;
+    return sync_file_range(fd, (off_t)from, (off_t)length, SYNC_FILE_RANGE_WRITE);
+}
+
+bool platform_barrier_register(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void platform_barrier(void)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+#else
+/* ISO C wants something in every file. */
+typedef int platform_linux_is_not_used;
+#endif

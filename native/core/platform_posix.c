@@ -1,0 +1,80 @@
+#ifndef __linux__
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Where the system has no locks of an open file description, the process's own are all there is: two handles
+ * in one process then do not exclude each other. */
+#ifdef F_OFD_SETLK
+const int platform_lock_try = F_OFD_SETLK;
+const int platform_lock_wait = F_OFD_SETLKW;
+#else
+const int platform_lock_try = F_SETLK;
+const int platform_lock_wait = F_SETLKW;
+#endif
+
+size_t platform_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+size_t platform_mapping_unit(int fd)
+{
+    (void)fd;
+    return platform_page_size();
+}
+
+bool platform_map_flags(uint32_t flags, int *map_flags)
+{
+    /* Populate, nonblock, noreserve and shared_validate are hints; these are not. MAP_FIXED would replace. */
+    if (flags & (EMMAP_OPEN_SYNC | EMMAP_OPEN_HUGETLB | EMMAP_OPEN_FIXED))
+        return false;
+    *map_flags = flags & EMMAP_OPEN_SHARED ? MAP_SHARED : MAP_PRIVATE;
+#ifdef MAP_NOCACHE
+    if (flags & EMMAP_OPEN_NOCACHE)
+        *map_flags |= MAP_NOCACHE;
+#endif
+    return true;
+}
+
+int platform_anonymous_file(uint32_t flags)
+{
+    (void)flags;
+    char path[] = "/tmp/emmap-XXXXXX";
+    const int fd = mkstemp(path);
+    if (fd >= 0) {
+        unlink(path);
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+    }
+    return fd;
+}
+
+int platform_reserve(int fd, uint64_t from, uint64_t length)
+{
+    (void)fd, (void)from, (void)length;
+    return ENOTSUP;
+}
+
+int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
+{
+    (void)fd, (void)from;
+    return msync(address, (size_t)length, MS_ASYNC);
+}
+
+bool platform_barrier_register(void)
+{
+    return false;
+}
+
+void platform_barrier(void)
+{
+}
+
+#else
+/* ISO C wants something in every file. */
+typedef int platform_posix_is_not_used;
+#endif

@@ -1,0 +1,249 @@
+/*
+ * Replacing a file's mapping by one of another size. `file->resize` is held throughout; only close can take the
+ * mapping away meanwhile, and then the new one is let go again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cursor.h"
+#include "emmap.h"
+#include "error.h"
+#include "file.h"
+#include "loans.h"
+#include "platform.h"
+#include "size.h"
+
+/* What a resize works on: both references are the call's own. */
+typedef struct resizing {
+    emmap_file *file;
+    descriptor *descriptor;
+    emmap_mapping *mapping;
+    uint64_t on_disk; /* from the file's offset on */
+} resizing;
+
+static void finish(resizing *self)
+{
+    mapping_release(self->mapping);
+    pthread_mutex_unlock(&self->file->resize);
+    descriptor_release(self->descriptor);
+}
+
+static emmap_error start(emmap_file *file, resizing *self)
+{
+    *self = (resizing){.file = file};
+    emmap_error error = file_descriptor(file, &self->descriptor);
+    if (error)
+        return error;
+    pthread_mutex_lock(&file->resize);
+    error = file_mapping(file, &self->mapping);
+    if (error) {
+        pthread_mutex_unlock(&file->resize);
+        descriptor_release(self->descriptor);
+        return error;
+    }
+    uint64_t size;
+    error = size_on_disk(self->descriptor->fd, &size);
+    if (error)
+        finish(self);
+    else
+        self->on_disk = size > file->options.offset ? size - file->options.offset : 0;
+    return error;
+}
+
+/* A private mapping's own bytes would be lost with it. Pages that nobody wrote stay shared with the file. */
+static void carry_over(const emmap_mapping *from, emmap_mapping *to)
+{
+    const uint64_t size = from->size < to->size ? from->size : to->size;
+    const size_t page = platform_page_size();
+    for (uint64_t done = 0; done < size; done += page) {
+        const size_t run = size - done < page ? (size_t)(size - done) : page;
+        if (memcmp(from->data + done, to->data + done, run) != 0)
+            memcpy(to->data + done, from->data + done, run);
+    }
+}
+
+/* Makes `to` the file's mapping in place of `from`, whose reference in the file becomes the caller's.
+ * Errors: EMMAP_CLOSED. */
+static emmap_error put(emmap_file *file, emmap_mapping *from, emmap_mapping *to)
+{
+    if (!atomic_compare_exchange_strong(&file->mapping, &from, to))
+        return error_set(EMMAP_CLOSED, NULL);
+    return EMMAP_OK;
+}
+
+static emmap_error remap(resizing *self, uint64_t size, emmap_mapping **result)
+{
+    emmap_file *const file = self->file;
+    if (file->options.flags & EMMAP_OPEN_FIXED)
+        return error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
+    emmap_error error = mapping_create(file, self->descriptor->fd, size, 0, result);
+    if (error)
+        return error;
+    const bool own_bytes = file->options.flags & EMMAP_OPEN_PRIVATE;
+    if (own_bytes) {
+        pthread_rwlock_wrlock(&file->bytes);
+        carry_over(self->mapping, *result);
+    }
+    error = put(file, self->mapping, *result);
+    if (own_bytes)
+        pthread_rwlock_unlock(&file->bytes);
+    if (error)
+        mapping_release(*result);
+    return error;
+}
+
+/* Lets go of what the file held until now, once nobody is in the middle of a call on it. */
+static void retire(emmap_mapping *mapping)
+{
+    pin_drain(mapping);
+    mapping_release(mapping);
+}
+
+static emmap_error grow(resizing *self, uint64_t size)
+{
+    const emmap_options *const options = &self->file->options;
+    emmap_error error = size_extend(self->descriptor->fd, options, options->offset + size);
+    if (error || size == self->mapping->size)
+        return error;
+    emmap_mapping *replacement;
+    error = remap(self, size, &replacement);
+    if (!error)
+        retire(self->mapping);
+    return error;
+}
+
+static emmap_error shrink(resizing *self, uint64_t size)
+{
+    emmap_file *const file = self->file;
+    if (loans_beyond(file, size))
+        return error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
+    const bool window = file->options.length > 0 && self->on_disk > self->mapping->size;
+    emmap_mapping *replacement;
+    emmap_error error = remap(self, size, &replacement);
+    if (error)
+        return error;
+    /* From here on nobody can take a slice beyond the new size; but somebody may have until now. */
+    pin_drain(self->mapping);
+    if (loans_beyond(file, size)) {
+        error = error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
+    } else if (!window) {
+        error = size_cut(self->descriptor->fd, file->options.offset + size);
+    }
+    if (!error) {
+        mapping_release(self->mapping);
+    } else if (atomic_compare_exchange_strong(&file->mapping, &(emmap_mapping *){replacement},
+                                              self->mapping)) {
+        retire(replacement);
+    } else {
+        /* Closed meanwhile, together with the replacement; the old mapping is still ours. */
+        mapping_release(self->mapping);
+    }
+    return error;
+}
+
+/* Double, until a step would be more than max_inc_size; then by that. */
+static uint64_t grown(uint64_t size, uint64_t max_inc_size)
+{
+    const uint64_t step = size < max_inc_size ? size : max_inc_size;
+    return size > INT64_MAX - step ? INT64_MAX : size + step;
+}
+
+static emmap_error resize(resizing *self, uint64_t size)
+{
+    const emmap_options *const options = &self->file->options;
+    const uint64_t mapped = self->mapping->size;
+    const bool follows = options->length == 0;
+    const uint64_t now = follows && self->on_disk > mapped ? self->on_disk : mapped;
+    if (size == 0)
+        size = grown(now, options->max_inc_size);
+    else if (follows && size >= mapped && size < now)
+        size = now;
+    if (size > INT64_MAX - options->offset)
+        return error_set(EFBIG, "the end is past the largest file");
+    return size < mapped ? shrink(self, size) : grow(self, size);
+}
+
+static emmap_error may_resize(const emmap_file *file, uint64_t size)
+{
+    if (!(file->options.flags & EMMAP_OPEN_WRITE))
+        return error_set(EACCES, "the file is open for reading only");
+    if (file->options.flags & EMMAP_OPEN_FIXED_SIZE)
+        return error_set(EMMAP_FIXED_SIZE, NULL);
+    if (size > INT64_MAX)
+        return error_set(EINVAL, "a size is from 1 to 2^63 - 1, or 0 to grow by a step");
+    return EMMAP_OK;
+}
+
+emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result)
+{
+    resizing self;
+    emmap_error error = start(file, &self);
+    if (error)
+        return error;
+    error = may_resize(file, size);
+    if (!error)
+        error = resize(&self, size);
+    finish(&self);
+    if (!error && result)
+        error = emmap_size(file, result);
+    return error;
+}
+
+emmap_error emmap_follow(emmap_file *file, uint64_t *size)
+{
+    resizing self;
+    emmap_error error = start(file, &self);
+    if (error)
+        return error;
+    if (file->options.length == 0 && self.on_disk > self.mapping->size) {
+        emmap_mapping *replacement;
+        error = remap(&self, self.on_disk, &replacement);
+        if (!error)
+            retire(self.mapping);
+    }
+    finish(&self);
+    return error ? error : emmap_size(file, size);
+}
+
+emmap_error emmap_truncate(emmap_file *file)
+{
+    pthread_mutex_lock(&file->cursor);
+    const uint64_t position = cursor_get(file);
+    uint64_t size;
+    emmap_error error = emmap_size(file, &size);
+    if (!error)
+        error = may_resize(file, position);
+    if (!error && (position == 0 || position > size))
+        error = error_set(EINVAL, "a mapping can be truncated from position 1 to its end");
+    if (!error)
+        error = emmap_resize(file, position, NULL);
+    pthread_mutex_unlock(&file->cursor);
+    return error;
+}
+
+emmap_error emmap_size(emmap_file *file, uint64_t *size)
+{
+    visit visit;
+    const emmap_error error = visit_begin(file, &visit);
+    if (error)
+        return error;
+    *size = visit.mapping->size;
+    return visit_end(file, &visit);
+}
+
+emmap_error emmap_allocate(emmap_file *file, uint64_t position, uint64_t length)
+{
+    resizing self;
+    emmap_error error = start(file, &self);
+    if (error)
+        return error;
+    const uint64_t size = self.mapping->size;
+    if (!(file->options.flags & EMMAP_OPEN_WRITE))
+        error = error_set(EACCES, "the file is open for reading only");
+    else if (length == 0 || position > size || length > size - position)
+        error = error_set(EINVAL, "the range is empty or passes the end of the mapping");
+    else
+        error = size_reserve(self.descriptor->fd, file->options.offset + position, length);
+    finish(&self);
+    return error;
+}

@@ -1,0 +1,85 @@
+#include "size.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "lock.h"
+#include "platform.h"
+
+emmap_error size_on_disk(int fd, uint64_t *size)
+{
+    struct stat about;
+    if (fstat(fd, &about) != 0)
+        return error_from_errno("fstat");
+    *size = (uint64_t)about.st_size;
+    return EMMAP_OK;
+}
+
+/* Asked before the kernel is: its answer would be SIGXFSZ, which ends a process that does not expect it. */
+static bool over_limit(uint64_t size)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur;
+}
+
+static emmap_error lengthen(int fd, uint64_t size)
+{
+    return ftruncate(fd, (off_t)size) == 0 ? EMMAP_OK : error_from_errno("ftruncate");
+}
+
+static emmap_error extend(int fd, const emmap_options *options, uint64_t from, uint64_t to)
+{
+    if (over_limit(to))
+        return error_from_syscall(EFBIG, "fallocate", "the limit on file size (RLIMIT_FSIZE) forbids it");
+    /* Memory without a name comes from nowhere that could be full before the machine is. */
+    if (options->flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON))
+        return lengthen(fd, to);
+    const int reserved = platform_reserve(fd, from, to - from);
+    if (reserved == 0)
+        return EMMAP_OK;
+    if (reserved == ENOTSUP)
+        return lengthen(fd, to);
+    /* A disk that fills up on the way may have left part of it. */
+    (void)!ftruncate(fd, (off_t)from);
+    return error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+}
+
+emmap_error size_extend(int fd, const emmap_options *options, uint64_t size)
+{
+    uint64_t now;
+    emmap_error error = size_on_disk(fd, &now);
+    if (error || now >= size)
+        return error;
+    /* A file system without locks leaves only the check below between two who grow at once; each of them asks
+     * for what it needs, and neither shrinks. */
+    const bool locked = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;
+    error = size_on_disk(fd, &now);
+    if (!error && now < size)
+        error = extend(fd, options, now, size);
+    if (locked)
+        lock_release(fd, LOCK_SIZE);
+    return error;
+}
+
+emmap_error size_cut(int fd, uint64_t size)
+{
+    uint64_t now;
+    const bool locked = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;
+    emmap_error error = size_on_disk(fd, &now);
+    if (!error && now > size && ftruncate(fd, (off_t)size) != 0)
+        error = error_from_errno("ftruncate");
+    if (locked)
+        lock_release(fd, LOCK_SIZE);
+    return error;
+}
+
+emmap_error size_reserve(int fd, uint64_t from, uint64_t length)
+{
+    const int reserved = platform_reserve(fd, from, length);
+    return reserved == 0 || reserved == ENOTSUP
+               ? EMMAP_OK
+               : error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+}

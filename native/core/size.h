@@ -1,0 +1,21 @@
+/* A file's size on disk, and changing it: one at a time among all processes, so that nobody shrinks what another
+ * has just grown. */
+#ifndef EMMAP_CORE_SIZE_H
+#define EMMAP_CORE_SIZE_H
+
+#include "emmap.h"
+
+/* Errors: what fstat says. */
+emmap_error size_on_disk(int fd, uint64_t *size);
+
+/* Makes the file at least `size` bytes long, with the space reserved unless the options say otherwise.
+ * Errors: ENOSPC, EDQUOT, EFBIG, ... with the file as it was. */
+emmap_error size_extend(int fd, const emmap_options *options, uint64_t size);
+
+/* Cuts the file to `size` bytes if it is longer. Errors: what ftruncate says. */
+emmap_error size_cut(int fd, uint64_t size);
+
+/* Reserves space for a range that is within the file. Errors: as size_extend. */
+emmap_error size_reserve(int fd, uint64_t from, uint64_t length);
+
+#endif

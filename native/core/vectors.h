@@ -1,0 +1,22 @@
+/* A place in a list of iovecs that moves on as bytes are taken from or put into it. */
+#ifndef EMMAP_CORE_VECTORS_H
+#define EMMAP_CORE_VECTORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+typedef struct vectors {
+    const struct iovec *next;
+    size_t taken; /* bytes of *next that are done */
+} vectors;
+
+/* The sum of the lengths; false where it passes 2^63 - 1. */
+bool vectors_total(const struct iovec *list, size_t count, uint64_t *total);
+
+/* Both move exactly `length` bytes, which the list must still have. */
+void vectors_scatter(vectors *to, const uint8_t *from, size_t length);
+void vectors_gather(uint8_t *to, vectors *from, size_t length);
+
+#endif

@@ -1,0 +1,35 @@
+/* The 64-bit word at a place in a file, under a pin. */
+#ifndef EMMAP_CORE_WORD_H
+#define EMMAP_CORE_WORD_H
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "error.h"
+#include "file.h"
+
+typedef _Atomic int64_t word;
+
+/* Says which rule an access to a word breaks; apart from the path that is hot. */
+emmap_error word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
+                         bool writing);
+
+/* Errors: EACCES, EINVAL, EMMAP_ALIGNMENT and visit_begin's; then there is nothing to end. */
+static inline emmap_error word_begin(emmap_file *file, uint64_t position, bool writing, visit *visit,
+                                     word **result)
+{
+    const emmap_error error = visit_begin(file, visit);
+    if (error)
+        return error;
+    const emmap_mapping *const mapping = visit->mapping;
+    if ((!writing || (file->options.flags & EMMAP_OPEN_WRITE)) && mapping->size >= 8 &&
+        position <= mapping->size - 8 && ((uintptr_t)mapping->data + position) % 8 == 0) {
+        *result = (word *)(void *)(mapping->data + position);
+        return EMMAP_OK;
+    }
+    const emmap_error refused = word_refused(file, mapping, position, writing);
+    pin_release(visit->pin);
+    return refused;
+}
+
+#endif
