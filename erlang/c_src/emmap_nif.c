@@ -1,0 +1,562 @@
+/*
+ * The NIF door: terms in, core calls, terms out. emmap_nif.erl has the specs.
+ *
+ * What may take longer than 100 µs runs on a dirty I/O scheduler: by the table at the end of the file where the
+ * operation waits for a disk or its time grows with the file, by `dirty` below where it depends on how much is
+ * asked for.
+ */
+#include <erl_nif.h>
+#include <errno.h>
+#include <string.h>
+
+#include "nif_file.h"
+#include "nif_terms.h"
+
+typedef ERL_NIF_TERM nif_function(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]);
+
+/* Calls `function` again with the same arguments on a dirty I/O scheduler. */
+static ERL_NIF_TERM dirty(ErlNifEnv *env, const char *name, nif_function *function, int count,
+                          const ERL_NIF_TERM arguments[])
+{
+    return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, function, count, arguments);
+}
+
+/* A call counts as one reduction whatever it does. 4 KiB are copied in that time; more is reported as a part of
+ * the millisecond that a process may run: about 1 % for 16 KiB with pages to be mapped on the way. */
+static void account(ErlNifEnv *env, uint64_t bytes)
+{
+    if (bytes > 4096)
+        enif_consume_timeslice(env, 1 + (int)(bytes / 16384));
+}
+
+static ERL_NIF_TERM done(ErlNifEnv *env, emmap_error error)
+{
+    return error ? nif_error(env, error) : nif_atoms.ok;
+}
+
+static ERL_NIF_TERM answer_size(ErlNifEnv *env, emmap_error error, uint64_t size)
+{
+    return error ? nif_error(env, error) : nif_ok(env, enif_make_uint64(env, size));
+}
+
+static ERL_NIF_TERM answer_direct(ErlNifEnv *env, struct nif_file *file, emmap_error error,
+                                  emmap_slice *slice)
+{
+    return error ? nif_error(env, error) : nif_ok(env, nif_file_lend(env, file, slice));
+}
+
+/* ---- Open and close ----------------------------------------------------------------------------------- */
+
+static ERL_NIF_TERM bad_option(ErlNifEnv *env, ERL_NIF_TERM bad)
+{
+    return enif_make_tuple2(env, nif_atoms.error, enif_make_tuple2(env, nif_atoms.badarg, bad));
+}
+
+static ERL_NIF_TERM describe(ErlNifEnv *env, emmap_file *file)
+{
+    emmap_info info;
+    emmap_describe(file, &info);
+    const ERL_NIF_TERM keys[] = {nif_atoms.exist, nif_atoms.size};
+    const ERL_NIF_TERM values[] = {info.existed ? nif_atoms.true_ : nif_atoms.false_,
+                                   enif_make_uint64(env, info.size)};
+    ERL_NIF_TERM map = 0;
+    enif_make_map_from_arrays(env, (ERL_NIF_TERM *)keys, (ERL_NIF_TERM *)values, 2, &map);
+    return map;
+}
+
+static ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    emmap_options options;
+    ERL_NIF_TERM bad;
+    if (nif_get_options(env, arguments[1], &options, &bad) != EMMAP_OK)
+        return bad_option(env, bad);
+    char *const path = nif_get_path(env, arguments[0]);
+    if (!path)
+        return enif_make_badarg(env);
+    emmap_file *file;
+    const emmap_error error = emmap_open(path, &options, &file);
+    enif_free(path);
+    if (error)
+        return nif_error(env, error);
+    const ERL_NIF_TERM about = describe(env, file);
+    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), about);
+}
+
+static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    emmap_options options;
+    ERL_NIF_TERM bad;
+    uint64_t counters;
+    if (!nif_get_position(env, arguments[1], &counters))
+        return enif_make_badarg(env);
+    if (nif_get_options(env, arguments[2], &options, &bad) != EMMAP_OK)
+        return bad_option(env, bad);
+    char *const path = nif_get_path(env, arguments[0]);
+    if (!path)
+        return enif_make_badarg(env);
+    emmap_file *file;
+    const emmap_error error = emmap_counters_open(path, counters, &options, &file);
+    enif_free(path);
+    if (error)
+        return nif_error(env, error);
+    const ERL_NIF_TERM length = enif_make_uint64(env, emmap_counters_length(file));
+    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
+}
+
+static ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    const emmap_error error = file->core->close(file->file);
+    /* After the close: a read that is late finds the file closed and makes no other window. */
+    nif_file_recall(file);
+    return done(env, error);
+}
+
+/* ---- Reads -------------------------------------------------------------------------------------------- */
+
+static ERL_NIF_TERM pread_copy(ErlNifEnv *env, struct nif_file *file, uint64_t position, uint64_t length)
+{
+    struct nif_binary binary = {.env = env};
+    const emmap_sink sink = nif_binary_sink(&binary);
+    return nif_binary_result(&binary, file->core->pread(file->file, position, length, &sink));
+}
+
+static ERL_NIF_TERM nif_pread_long(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t position, length;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
+        !nif_get_position(env, arguments[2], &length))
+        return enif_make_badarg(env);
+    return pread_copy(env, file, position, length);
+}
+
+static ERL_NIF_TERM nif_pread(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *file;
+    uint64_t position, length;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
+        !nif_get_position(env, arguments[2], &length))
+        return enif_make_badarg(env);
+    if (file->direct) {
+        ERL_NIF_TERM binary;
+        const emmap_error error = nif_file_pread_direct(env, file, position, length, &binary);
+        return error ? nif_error(env, error) : nif_ok(env, binary);
+    }
+    if (length > EMMAP_PIECE)
+        return dirty(env, "pread", nif_pread_long, count, arguments);
+    account(env, length);
+    return pread_copy(env, file, position, length);
+}
+
+static ERL_NIF_TERM read_copy(ErlNifEnv *env, struct nif_file *file, uint64_t length)
+{
+    struct nif_binary binary = {.env = env};
+    const emmap_sink sink = nif_binary_sink(&binary);
+    return nif_binary_result(&binary, file->core->read(file->file, length, &sink));
+}
+
+static ERL_NIF_TERM nif_read_long(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t length;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &length))
+        return enif_make_badarg(env);
+    return read_copy(env, file, length);
+}
+
+static ERL_NIF_TERM nif_read(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *file;
+    uint64_t length;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &length))
+        return enif_make_badarg(env);
+    if (file->direct) {
+        emmap_slice slice;
+        const emmap_error error = file->core->read_direct(file->file, length, &slice);
+        return answer_direct(env, file, error, &slice);
+    }
+    if (length > EMMAP_PIECE)
+        return dirty(env, "read", nif_read_long, count, arguments);
+    account(env, length);
+    return read_copy(env, file, length);
+}
+
+static ERL_NIF_TERM nif_read_whole_line(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    if (file->direct) {
+        emmap_slice slice;
+        const emmap_error error = file->core->read_line_direct(file->file, &slice);
+        return answer_direct(env, file, error, &slice);
+    }
+    struct nif_binary binary = {.env = env};
+    const emmap_sink sink = nif_binary_sink(&binary);
+    return nif_binary_result(&binary, file->core->read_line(file->file, &sink));
+}
+
+/* Looks at the bytes behind the cursor. Whether it is right when the line is read is another matter: somebody
+ * may have moved the cursor. Then the read is slow, and no more. */
+static bool line_is_short(const struct nif_file *file)
+{
+    char bytes[1024];
+    const struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
+    uint64_t position, length;
+    if (file->core->position(file->file, 0, EMMAP_FROM_CURSOR, &position) != EMMAP_OK ||
+        file->core->preadv(file->file, position, &vector, 1, &length) != EMMAP_OK)
+        return true; /* so is an error */
+    return length < sizeof bytes || memchr(bytes, '\n', length);
+}
+
+/* A line's length is known when it has been searched through, which a file without "\n" makes long. */
+static ERL_NIF_TERM nif_read_line(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    return line_is_short(file) ? nif_read_whole_line(env, count, arguments)
+                               : dirty(env, "read_line", nif_read_whole_line, count, arguments);
+}
+
+/* ---- Writes ------------------------------------------------------------------------------------------- */
+
+/* emmap_nif.erl hands over a binary of at most EMMAP_PIECE bytes, or what iolist_to_iovec/1 makes of more. */
+
+static struct iovec vector_of(const ErlNifBinary *bytes)
+{
+    return (struct iovec){.iov_base = bytes->data, .iov_len = bytes->size};
+}
+
+static ERL_NIF_TERM nif_pwrite_binary(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t position;
+    ErlNifBinary bytes;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
+        !enif_inspect_binary(env, arguments[2], &bytes))
+        return enif_make_badarg(env);
+    account(env, bytes.size);
+    const struct iovec vector = vector_of(&bytes);
+    return done(env, file->core->pwrite(file->file, position, &vector, 1));
+}
+
+static ERL_NIF_TERM nif_write_binary(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    ErlNifBinary bytes;
+    if (!nif_file_get(env, arguments[0], &file) || !enif_inspect_binary(env, arguments[1], &bytes))
+        return enif_make_badarg(env);
+    account(env, bytes.size);
+    const struct iovec vector = vector_of(&bytes);
+    return done(env, file->core->write(file->file, &vector, 1));
+}
+
+/* The binaries of a list, where they are: their owner waits for us. `*vectors` is to be freed by enif_free.
+ * Errors: EMMAP_BADARG, ENOMEM. */
+static emmap_error get_vectors(ErlNifEnv *env, ERL_NIF_TERM list, struct iovec **vectors, size_t *count)
+{
+    unsigned length;
+    if (!enif_get_list_length(env, list, &length))
+        return EMMAP_BADARG;
+    *vectors = enif_alloc((length + 1) * sizeof **vectors);
+    if (!*vectors)
+        return ENOMEM;
+    ERL_NIF_TERM head;
+    for (*count = 0; enif_get_list_cell(env, list, &head, &list); ++*count) {
+        ErlNifBinary bytes;
+        if (!enif_inspect_binary(env, head, &bytes)) {
+            enif_free(*vectors);
+            return EMMAP_BADARG;
+        }
+        (*vectors)[*count] = vector_of(&bytes);
+    }
+    return EMMAP_OK;
+}
+
+static ERL_NIF_TERM nif_pwrite_vectors(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t position;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position))
+        return enif_make_badarg(env);
+    struct iovec *vectors;
+    size_t number;
+    emmap_error error = get_vectors(env, arguments[2], &vectors, &number);
+    if (error)
+        return error == EMMAP_BADARG ? enif_make_badarg(env) : nif_error(env, error);
+    error = file->core->pwrite(file->file, position, vectors, number);
+    enif_free(vectors);
+    return done(env, error);
+}
+
+static ERL_NIF_TERM nif_write_vectors(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    struct iovec *vectors;
+    size_t number;
+    emmap_error error = get_vectors(env, arguments[1], &vectors, &number);
+    if (error)
+        return error == EMMAP_BADARG ? enif_make_badarg(env) : nif_error(env, error);
+    error = file->core->write(file->file, vectors, number);
+    enif_free(vectors);
+    return done(env, error);
+}
+
+/* ---- Cursor and size ---------------------------------------------------------------------------------- */
+
+static ERL_NIF_TERM nif_position(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    int64_t offset;
+    emmap_whence whence;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_offset(env, arguments[1], &offset) ||
+        !nif_get_whence(arguments[2], &whence))
+        return enif_make_badarg(env);
+    uint64_t cursor = 0;
+    const emmap_error error = file->core->position(file->file, offset, whence, &cursor);
+    return answer_size(env, error, cursor);
+}
+
+static ERL_NIF_TERM nif_size(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    uint64_t bytes = 0;
+    const emmap_error error = file->core->size(file->file, &bytes);
+    return answer_size(env, error, bytes);
+}
+
+static ERL_NIF_TERM nif_resize(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t wanted, result = 0;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &wanted))
+        return enif_make_badarg(env);
+    nif_file_recall(file);
+    const emmap_error error = file->core->resize(file->file, wanted, &result);
+    /* Again: a read in parallel may have made a window on the mapping that was replaced. */
+    nif_file_recall(file);
+    return answer_size(env, error, result);
+}
+
+static ERL_NIF_TERM nif_truncate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    nif_file_recall(file);
+    const emmap_error error = file->core->truncate(file->file);
+    nif_file_recall(file);
+    return done(env, error);
+}
+
+static ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t position, length;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
+        !nif_get_position(env, arguments[2], &length))
+        return enif_make_badarg(env);
+    return done(env, file->core->allocate(file->file, position, length));
+}
+
+static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t position, length;
+    emmap_advice advice;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
+        !nif_get_position(env, arguments[2], &length) || !nif_get_advice(arguments[3], &advice))
+        return enif_make_badarg(env);
+    return done(env, file->core->advise(file->file, position, length, advice));
+}
+
+/* ---- Durability --------------------------------------------------------------------------------------- */
+
+#define DURABILITY(name)                                                                                     \
+    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        struct nif_file *file;                                                                               \
+        if (!nif_file_get(env, arguments[0], &file))                                                         \
+            return enif_make_badarg(env);                                                                    \
+        return done(env, file->core->name(file->file));                                                      \
+    }
+
+DURABILITY(flush)
+DURABILITY(sync)
+DURABILITY(datasync)
+
+/* ---- Atomic 64-bit operations and counters ------------------------------------------------------------ */
+
+/* {ok, Old} */
+static inline ERL_NIF_TERM answer_old(ErlNifEnv *env, emmap_error error, int64_t old)
+{
+    return error ? nif_error(env, error) : nif_ok(env, enif_make_int64(env, old));
+}
+
+/* Old */
+static inline ERL_NIF_TERM answer_bare(ErlNifEnv *env, emmap_error error, int64_t old)
+{
+    return error ? nif_error(env, error) : enif_make_int64(env, old);
+}
+
+#define ATOMIC_FETCH(name, answer)                                                                           \
+    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        struct nif_file *file;                                                                               \
+        uint64_t place;                                                                                      \
+        int64_t operand, old = 0;                                                                            \
+        if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||       \
+            !nif_get_operand(env, arguments[2], &operand))                                                   \
+            return enif_make_badarg(env);                                                                    \
+        const emmap_error error = file->core->name(file->file, place, operand, &old);                        \
+        return answer(env, error, old);                                                                      \
+    }
+
+#define ATOMIC_COMPARE_EXCHANGE(name, answer)                                                                \
+    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        struct nif_file *file;                                                                               \
+        uint64_t place;                                                                                      \
+        int64_t expected, replacement, old = 0;                                                              \
+        if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||       \
+            !nif_get_operand(env, arguments[2], &expected) ||                                                \
+            !nif_get_operand(env, arguments[3], &replacement))                                               \
+            return enif_make_badarg(env);                                                                    \
+        const emmap_error error = file->core->name(file->file, place, expected, replacement, &old);          \
+        return answer(env, error, old);                                                                      \
+    }
+
+#define ATOMIC_LOAD(name, answer)                                                                            \
+    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        struct nif_file *file;                                                                               \
+        uint64_t place;                                                                                      \
+        int64_t value = 0;                                                                                   \
+        if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place))         \
+            return enif_make_badarg(env);                                                                    \
+        const emmap_error error = file->core->name(file->file, place, &value);                               \
+        return answer(env, error, value);                                                                    \
+    }
+
+ATOMIC_FETCH(patomic_add, answer_old)
+ATOMIC_FETCH(patomic_sub, answer_old)
+ATOMIC_FETCH(patomic_and, answer_old)
+ATOMIC_FETCH(patomic_or, answer_old)
+ATOMIC_FETCH(patomic_xor, answer_old)
+ATOMIC_FETCH(patomic_exchange, answer_old)
+ATOMIC_COMPARE_EXCHANGE(patomic_compare_exchange, answer_old)
+ATOMIC_LOAD(patomic_load, answer_old)
+
+static ERL_NIF_TERM nif_patomic_store(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t place;
+    int64_t value;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||
+        !nif_get_operand(env, arguments[2], &value))
+        return enif_make_badarg(env);
+    return done(env, file->core->patomic_store(file->file, place, value));
+}
+
+ATOMIC_FETCH(counter_add, answer_bare)
+ATOMIC_FETCH(counter_sub, answer_bare)
+ATOMIC_FETCH(counter_set, answer_bare)
+ATOMIC_COMPARE_EXCHANGE(counter_compare_exchange, answer_bare)
+ATOMIC_LOAD(counter_get, answer_bare)
+
+/* ---- The library -------------------------------------------------------------------------------------- */
+
+#define DIRTY ERL_NIF_DIRTY_JOB_IO_BOUND
+
+static ErlNifFunc functions[] = {
+    /* Directory look-ups, space to be reserved and pages to be read in wait for the disk. */
+    {"open", 2, nif_open, DIRTY},
+    {"counters_open", 3, nif_counters_open, DIRTY},
+    /* Unmapping takes milliseconds per GiB, unlinking may free as much. */
+    {"close", 1, nif_close, DIRTY},
+    {"size", 1, nif_size, 0},
+
+    /* Normal up to EMMAP_PIECE bytes, about 10 µs; beyond that they reschedule themselves as dirty. */
+    {"pread", 3, nif_pread, 0},
+    {"read", 2, nif_read, 0},
+    {"read_line", 1, nif_read_line, 0},
+    /* At most EMMAP_PIECE bytes. */
+    {"pwrite_binary", 3, nif_pwrite_binary, 0},
+    {"write_binary", 2, nif_write_binary, 0},
+    /* More. */
+    {"pwrite_vectors", 3, nif_pwrite_vectors, DIRTY},
+    {"write_vectors", 2, nif_write_vectors, DIRTY},
+    {"position", 3, nif_position, 0},
+
+    /* Space is reserved on disk, pages move. */
+    {"resize_now", 2, nif_resize, DIRTY},
+    {"truncate_now", 1, nif_truncate, DIRTY},
+    {"allocate", 3, nif_allocate, DIRTY},
+    /* The kernel reads ahead, or walks through all pages of the range. */
+    {"advise", 4, nif_advise, DIRTY},
+    /* Does not wait for the disk, but for a place in its queue. */
+    {"flush", 1, nif_flush, DIRTY},
+    {"sync", 1, nif_sync, DIRTY},
+    {"datasync", 1, nif_datasync, DIRTY},
+
+    /* One locked instruction each. */
+    {"patomic_add", 3, nif_patomic_add, 0},
+    {"patomic_sub", 3, nif_patomic_sub, 0},
+    {"patomic_and", 3, nif_patomic_and, 0},
+    {"patomic_or", 3, nif_patomic_or, 0},
+    {"patomic_xor", 3, nif_patomic_xor, 0},
+    {"patomic_exchange", 3, nif_patomic_exchange, 0},
+    {"patomic_compare_exchange", 4, nif_patomic_compare_exchange, 0},
+    {"patomic_load", 2, nif_patomic_load, 0},
+    {"patomic_store", 3, nif_patomic_store, 0},
+    {"counter_add", 3, nif_counter_add, 0},
+    {"counter_sub", 3, nif_counter_sub, 0},
+    {"counter_set", 3, nif_counter_set, 0},
+    {"counter_get", 2, nif_counter_get, 0},
+    {"counter_compare_exchange", 4, nif_counter_compare_exchange, 0},
+};
+
+static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
+{
+    (void)private_data, (void)info;
+    nif_terms_load(env);
+    return nif_file_types(env) ? 0 : -1;
+}
+
+/* The older version's handles become ours, and go on calling its core (nif_core.h). */
+static int upgrade(ErlNifEnv *env, void **private_data, void **old_private_data, ERL_NIF_TERM info)
+{
+    (void)old_private_data;
+    return load(env, private_data, info);
+}
+
+ERL_NIF_INIT(emmap_nif, functions, load, NULL, upgrade, NULL)

@@ -1,0 +1,194 @@
+#include "nif_file.h"
+
+#include <sched.h>
+
+/* The library's only state besides atoms. ERTS hands each version of the module the same types, so that a
+ * second load stores what is there already. */
+ErlNifResourceType *nif_file_type;
+static ErlNifResourceType *window_type;
+
+/* ---- Lock --------------------------------------------------------------------------------------------- */
+
+static void lock(struct nif_file *self)
+{
+    /* Acquire: pairs with unlock. The holder never sleeps, but may have lost its processor. */
+    for (unsigned tries = 1; atomic_flag_test_and_set_explicit(&self->busy, memory_order_acquire); tries++)
+        if (tries % 64 == 0)
+            sched_yield();
+}
+
+static void unlock(struct nif_file *self)
+{
+    atomic_flag_clear_explicit(&self->busy, memory_order_release);
+}
+
+/* ---- Windows ------------------------------------------------------------------------------------------ */
+
+/* Takes the slice; the reference on the window is the caller's. */
+static struct nif_window *window_create(const struct nif_core *core, const emmap_slice *slice)
+{
+    struct nif_window *const self = enif_alloc_resource(window_type, sizeof *self);
+    *self = (struct nif_window){.core = core, .slice = *slice};
+    return self;
+}
+
+static void window_destroy(ErlNifEnv *env, void *object)
+{
+    (void)env;
+    struct nif_window *const self = object;
+    self->core->slice_release(&self->slice);
+}
+
+/* Makes the window reach to where `slice` ends, if it is on the same mapping and that is still the file's.
+ * With the lock, or before the window is shared. */
+static bool window_cover(struct nif_window *self, struct nif_file *file, const emmap_slice *slice)
+{
+    if (self->slice.mapping != slice->mapping)
+        return false;
+    const uint64_t end = (uint64_t)(slice->data - self->slice.data) + slice->length;
+    if (end <= self->slice.length)
+        return true;
+    emmap_slice longer;
+    if (file->core->pread_direct(file->file, 0, end, &longer) != EMMAP_OK)
+        return false;
+    const bool same = longer.mapping == slice->mapping;
+    if (same) {
+        const emmap_slice shorter = self->slice;
+        self->slice = longer;
+        longer = shorter;
+    }
+    file->core->slice_release(&longer);
+    return same;
+}
+
+/* A binary over bytes that the window covers. */
+static ERL_NIF_TERM window_cut(ErlNifEnv *env, struct nif_window *self, const uint8_t *data, uint64_t length)
+{
+    return enif_make_resource_binary(env, self, data, length);
+}
+
+/* ---- Direct reads ------------------------------------------------------------------------------------- */
+
+/* Keeps `window` for the reads to come, unless there was a recall since. Takes the reference. */
+static void keep(struct nif_file *self, struct nif_window *window, uint64_t recalls)
+{
+    struct nif_window *unwanted = window;
+    lock(self);
+    if (self->recalls == recalls) {
+        unwanted = self->window;
+        self->window = window;
+    }
+    unlock(self);
+    if (unwanted)
+        enif_release_resource(unwanted);
+}
+
+/* The mapping's first window, or one for this slice alone if the mapping is no longer the file's. */
+static ERL_NIF_TERM lend_from_new_window(ErlNifEnv *env, struct nif_file *self, emmap_slice *slice,
+                                         uint64_t recalls)
+{
+    emmap_slice start;
+    if (self->core->pread_direct(self->file, 0, 1, &start) == EMMAP_OK) {
+        struct nif_window *const window = window_create(self->core, &start);
+        if (window_cover(window, self, slice)) {
+            const ERL_NIF_TERM binary = window_cut(env, window, slice->data, slice->length);
+            self->core->slice_release(slice);
+            keep(self, window, recalls);
+            return binary;
+        }
+        enif_release_resource(window);
+    }
+    struct nif_window *const window = window_create(self->core, slice);
+    const ERL_NIF_TERM binary = window_cut(env, window, slice->data, slice->length);
+    enif_release_resource(window);
+    return binary;
+}
+
+ERL_NIF_TERM nif_file_lend(ErlNifEnv *env, struct nif_file *self, emmap_slice *slice)
+{
+    ERL_NIF_TERM binary = 0;
+    if (slice->length == 0) {
+        self->core->slice_release(slice);
+        enif_make_new_binary(env, 0, &binary);
+        return binary;
+    }
+    lock(self);
+    const uint64_t recalls = self->recalls;
+    const bool covered = self->window && window_cover(self->window, self, slice);
+    if (covered)
+        binary = window_cut(env, self->window, slice->data, slice->length);
+    unlock(self);
+    if (!covered)
+        return lend_from_new_window(env, self, slice, recalls);
+    self->core->slice_release(slice);
+    return binary;
+}
+
+emmap_error nif_file_pread_direct(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
+                                  ERL_NIF_TERM *binary)
+{
+    /* Of what the core has lent a part may be passed on with no other question than whether the file is still
+     * usable. What reaches beyond is the core's to answer. */
+    lock(self);
+    struct nif_window *const window = self->window;
+    const bool lent = window && length != 0 && position < window->slice.length &&
+                      length <= window->slice.length - position &&
+                      __atomic_load_n(&self->control->status, __ATOMIC_ACQUIRE) == 0;
+    if (lent)
+        *binary = window_cut(env, window, window->slice.data + position, length);
+    unlock(self);
+    if (lent)
+        return EMMAP_OK;
+
+    emmap_slice slice;
+    const emmap_error error = self->core->pread_direct(self->file, position, length, &slice);
+    if (error == EMMAP_OK)
+        *binary = nif_file_lend(env, self, &slice);
+    return error;
+}
+
+void nif_file_recall(struct nif_file *self)
+{
+    lock(self);
+    struct nif_window *const window = self->window;
+    self->window = NULL;
+    self->recalls++;
+    unlock(self);
+    if (window)
+        enif_release_resource(window);
+}
+
+/* ---- Files -------------------------------------------------------------------------------------------- */
+
+ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file)
+{
+    emmap_info info;
+    emmap_describe(file, &info);
+    struct nif_file *const self = enif_alloc_resource(nif_file_type, sizeof *self);
+    *self = (struct nif_file){.core = &nif_core,
+                              .file = file,
+                              .control = emmap_file_control(file),
+                              .direct = (info.flags & EMMAP_OPEN_DIRECT) != 0,
+                              .busy = ATOMIC_FLAG_INIT};
+    const ERL_NIF_TERM term = enif_make_resource(env, self);
+    enif_release_resource(self);
+    return term;
+}
+
+/* Runs on a normal scheduler, and unmaps there: 1 GiB in use takes milliseconds, which emmap:close/1 spends on a
+ * dirty one. */
+static void file_destroy(ErlNifEnv *env, void *object)
+{
+    (void)env;
+    struct nif_file *const self = object;
+    nif_file_recall(self);
+    self->core->free(self->file);
+}
+
+bool nif_file_types(ErlNifEnv *env)
+{
+    const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
+    nif_file_type = enif_open_resource_type(env, NULL, "emmap_file_" NIF_LAYOUT, file_destroy, flags, NULL);
+    window_type = enif_open_resource_type(env, NULL, "emmap_window_" NIF_LAYOUT, window_destroy, flags, NULL);
+    return nif_file_type && window_type;
+}

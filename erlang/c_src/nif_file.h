@@ -1,0 +1,60 @@
+/* The resources: files, and windows on their mappings that direct binaries point into. */
+#ifndef EMMAP_NIF_FILE_H
+#define EMMAP_NIF_FILE_H
+
+#include <erl_nif.h>
+#include <stdatomic.h>
+
+#include "nif_core.h"
+
+/*
+ * A window is a resource that holds one slice, from position 0 to the end of the furthest binary that was cut
+ * from it. Each such binary holds a reference on the window (ERTS counts them), so the slice is released, and
+ * with it perhaps the mapping, when the last of them is collected.
+ *
+ * A file keeps the window of its current mapping for the reads to come. A resource for every read would cost
+ * 290 ns, because ERTS queues each destructor as work of its own; a read from the window costs 33 (and
+ * counters:add 19). The price is that the window counts as a live slice: nif_file_recall gives it back.
+ */
+struct nif_window {
+    const struct nif_core *core;
+    emmap_slice slice;
+};
+
+struct nif_file {
+    const struct nif_core *core;
+    emmap_file *file; /* ours; freed with the resource */
+    emmap_control *control;
+    bool direct;
+    /* A spin lock, held for the few instructions that use or change what follows: an enif_mutex would cost as
+     * much as the rest of a direct read. */
+    atomic_flag busy;
+    struct nif_window *window; /* a reference on it, or NULL */
+    uint64_t recalls;          /* how often the window was recalled */
+};
+
+/* Opens the resource types, or takes them over from the module's older version. */
+bool nif_file_types(ErlNifEnv *env);
+
+/* Makes a handle of `file`, which becomes the handle's whatever happens. */
+ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file);
+
+extern ErlNifResourceType *nif_file_type;
+
+static inline bool nif_file_get(ErlNifEnv *env, ERL_NIF_TERM term, struct nif_file **self)
+{
+    return enif_get_resource(env, term, nif_file_type, (void **)self);
+}
+
+/* As emmap_pread_direct, into a binary. */
+emmap_error nif_file_pread_direct(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
+                                  ERL_NIF_TERM *binary);
+
+/* A binary over `slice`, which belongs to the binary from here on. */
+ERL_NIF_TERM nif_file_lend(ErlNifEnv *env, struct nif_file *self, emmap_slice *slice);
+
+/* Lets go of the file's window: after a close, and before and after a change of size. It stays alive for as
+ * long as binaries use it. */
+void nif_file_recall(struct nif_file *self);
+
+#endif

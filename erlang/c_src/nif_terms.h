@@ -1,0 +1,83 @@
+/* Terms to the core's numbers and back. */
+#ifndef EMMAP_NIF_TERMS_H
+#define EMMAP_NIF_TERMS_H
+
+#include <erl_nif.h>
+#include <stdbool.h>
+
+#include "emmap.h"
+
+/* Made once at load; atoms live as long as the node. */
+extern struct nif_atoms {
+    ERL_NIF_TERM ok, error, eof, badarg;
+    ERL_NIF_TERM exist, size, true_, false_;
+    ERL_NIF_TERM bof, cur;
+    ERL_NIF_TERM normal, sequential, random, no_reuse, will_need, dont_need;
+} nif_atoms;
+
+void nif_terms_load(ErlNifEnv *env);
+
+/* ---- To the core -------------------------------------------------------------------------------------- */
+
+/* A position or length. An integer that is negative or has no place in 64 bits becomes one that the core
+ * refuses (from 2^63 up), after it has looked at the file. False: no integer. */
+static inline bool nif_get_position(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *position)
+{
+    ErlNifSInt64 value;
+    if (!enif_get_int64(env, term, &value)) {
+        *position = UINT64_MAX;
+        return enif_term_type(env, term) == ERL_NIF_TERM_TYPE_INTEGER;
+    }
+    *position = (uint64_t)value;
+    return true;
+}
+
+/* An operand of a 64-bit operation, from -2^63 to 2^64-1. False: anything else. */
+static inline bool nif_get_operand(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *operand)
+{
+    ErlNifSInt64 value;
+    ErlNifUInt64 above;
+    if (enif_get_int64(env, term, &value)) {
+        *operand = value;
+        return true;
+    }
+    if (!enif_get_uint64(env, term, &above))
+        return false;
+    *operand = (int64_t)above;
+    return true;
+}
+
+/* A distance from somewhere. One that has no place in 64 bits becomes INT64_MIN, which the core refuses. */
+bool nif_get_offset(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *offset);
+
+bool nif_get_whence(ERL_NIF_TERM term, emmap_whence *whence);
+bool nif_get_advice(ERL_NIF_TERM term, emmap_advice *advice);
+
+/* A binary without NUL as a path, to be freed by enif_free. NULL: it is none. */
+char *nif_get_path(ErlNifEnv *env, ERL_NIF_TERM term);
+
+/* A list of options. EMMAP_BADARG: *bad is the one that is none, or what should have been a list. */
+emmap_error nif_get_options(ErlNifEnv *env, ERL_NIF_TERM term, emmap_options *options, ERL_NIF_TERM *bad);
+
+/* ---- From the core ------------------------------------------------------------------------------------ */
+
+ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error); /* {error, Atom}, or eof */
+
+static inline ERL_NIF_TERM nif_ok(ErlNifEnv *env, ERL_NIF_TERM value)
+{
+    return enif_make_tuple2(env, nif_atoms.ok, value);
+}
+
+/* A sink that fills a binary. It begins as {.env = env}. */
+struct nif_binary {
+    ErlNifEnv *env;
+    ERL_NIF_TERM term;     /* a short one, once it is there; up to 64 bytes it lies on the caller's heap */
+    ErlNifBinary long_one; /* with data, once it is there */
+};
+
+emmap_sink nif_binary_sink(struct nif_binary *self);
+
+/* {ok, Binary}, or what the read failed with. Ends the sink. */
+ERL_NIF_TERM nif_binary_result(struct nif_binary *self, emmap_error error);
+
+#endif

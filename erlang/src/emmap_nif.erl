@@ -1,0 +1,212 @@
+%% @doc The NIF backend: the core inside the node. `emmap_backend' says what the functions mean; this module only
+%% knows how to reach them.
+%%
+%% A handle is a reference that any process of the node may use. The file is closed by `close/1', or when the
+%% last reference to the handle has been collected. Files opened with `direct' are read by binaries that alias
+%% the mapping and keep it: after `close/1', after `resize/2' and after the process that opened the file.
+%%
+%% The library need not load: see {@link loaded/0}.
+-module(emmap_nif).
+-behaviour(emmap_backend).
+
+-export([loaded/0]).
+-export([open/2, close/1, size/1]).
+-export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
+-export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
+         patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
+-export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
+         counter_compare_exchange/4]).
+
+-on_load(load/0).
+-nifs([open/2, close/1, size/1, pread/3, pwrite_binary/3, pwrite_vectors/3, read/2, read_line/1, write_binary/2,
+       write_vectors/2, position/3, resize_now/2, truncate_now/1, allocate/3, advise/4, flush/1, sync/1,
+       datasync/1, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3,
+       patomic_exchange/3, patomic_compare_exchange/4, patomic_load/2, patomic_store/3, counters_open/3,
+       counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4]).
+
+-type handle() :: reference().
+-type result() :: ok | {error, atom()}.
+-type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
+-type bare_old() :: emmap_backend:int64() | {error, atom()}.
+
+%% EMMAP_PIECE of the core: what is longer goes to a dirty scheduler.
+-define(PIECE, 65536).
+%% How often a change of size that meets a slice is tried, a millisecond apart.
+-define(SIZE_ATTEMPTS, 5).
+
+%%% Loading
+
+%% Whether the library is there. If not, every other function raises `not_loaded'.
+-spec loaded() -> ok | {error, Reason :: term()}.
+loaded() ->
+    persistent_term:get(?MODULE).
+
+%% A library that does not load must not make the module disappear, for then nobody could ask why. But where an
+%% older version works, it had better stay.
+load() ->
+    case erlang:load_nif(filename:join(priv_dir(), "emmap_nif"), 0) of
+        {error, _} = Error ->
+            case erlang:module_loaded(?MODULE) andalso persistent_term:get(?MODULE, Error) of
+                ok -> Error;
+                _ -> persistent_term:put(?MODULE, Error)
+            end;
+        ok ->
+            persistent_term:put(?MODULE, ok)
+    end.
+
+priv_dir() ->
+    case code:priv_dir(emmap) of
+        {error, bad_name} -> "priv";
+        Folder -> Folder
+    end.
+
+%%% Files
+
+-spec open(binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
+open(_Path, _Options) -> not_loaded().
+
+-spec close(handle()) -> result().
+close(_Handle) -> not_loaded().
+
+-spec size(handle()) -> {ok, non_neg_integer()} | {error, atom()}.
+size(_Handle) -> not_loaded().
+
+-spec pread(handle(), integer(), non_neg_integer()) -> emmap_backend:sink_result().
+pread(_Handle, _Position, _Length) -> not_loaded().
+
+-spec pwrite(handle(), integer(), iodata()) -> result().
+pwrite(Handle, Position, Data) when is_binary(Data), byte_size(Data) =< ?PIECE ->
+    pwrite_binary(Handle, Position, Data);
+pwrite(Handle, Position, Data) ->
+    case iolist_size(Data) =< ?PIECE of
+        true -> pwrite_binary(Handle, Position, iolist_to_binary(Data));
+        false -> pwrite_vectors(Handle, Position, erlang:iolist_to_iovec(Data))
+    end.
+
+-spec read(handle(), non_neg_integer()) -> emmap_backend:sink_result().
+read(_Handle, _Length) -> not_loaded().
+
+-spec read_line(handle()) -> emmap_backend:sink_result().
+read_line(_Handle) -> not_loaded().
+
+-spec write(handle(), iodata()) -> result().
+write(Handle, Data) when is_binary(Data), byte_size(Data) =< ?PIECE ->
+    write_binary(Handle, Data);
+write(Handle, Data) ->
+    case iolist_size(Data) =< ?PIECE of
+        true -> write_binary(Handle, iolist_to_binary(Data));
+        false -> write_vectors(Handle, erlang:iolist_to_iovec(Data))
+    end.
+
+-spec position(handle(), integer(), bof | cur | eof) -> {ok, non_neg_integer()} | {error, atom()}.
+position(_Handle, _Offset, _Whence) -> not_loaded().
+
+-spec resize(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
+resize(Handle, Size) ->
+    when_settled(fun() -> resize_now(Handle, Size) end, ?SIZE_ATTEMPTS).
+
+-spec truncate(handle()) -> result().
+truncate(Handle) ->
+    when_settled(fun() -> truncate_now(Handle) end, ?SIZE_ATTEMPTS).
+
+%% ERTS runs a resource's destructor a while after its last reference is gone. Until then a slice that nobody can
+%% see any more makes the file look busy.
+when_settled(Change, Attempts) ->
+    case Change() of
+        {error, ebusy} when Attempts > 1 ->
+            receive after 1 -> when_settled(Change, Attempts - 1) end;
+        Result ->
+            Result
+    end.
+
+-spec allocate(handle(), integer(), integer()) -> result().
+allocate(_Handle, _Position, _Length) -> not_loaded().
+
+-spec advise(handle(), integer(), integer(), file:posix_file_advise()) -> result().
+advise(_Handle, _Position, _Length, _Advice) -> not_loaded().
+
+-spec flush(handle()) -> result().
+flush(_Handle) -> not_loaded().
+
+-spec sync(handle()) -> result().
+sync(_Handle) -> not_loaded().
+
+-spec datasync(handle()) -> result().
+datasync(_Handle) -> not_loaded().
+
+%%% Atomic 64-bit operations
+
+-spec patomic_add(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_add(_Handle, _Position, _Value) -> not_loaded().
+
+-spec patomic_sub(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_sub(_Handle, _Position, _Value) -> not_loaded().
+
+-spec patomic_and(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_and(_Handle, _Position, _Value) -> not_loaded().
+
+-spec patomic_or(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_or(_Handle, _Position, _Value) -> not_loaded().
+
+-spec patomic_xor(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_xor(_Handle, _Position, _Value) -> not_loaded().
+
+-spec patomic_exchange(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_exchange(_Handle, _Position, _Value) -> not_loaded().
+
+-spec patomic_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) -> old().
+patomic_compare_exchange(_Handle, _Position, _Expected, _Replacement) -> not_loaded().
+
+-spec patomic_load(handle(), integer()) -> old().
+patomic_load(_Handle, _Position) -> not_loaded().
+
+-spec patomic_store(handle(), integer(), emmap_backend:operand()) -> result().
+patomic_store(_Handle, _Position, _Value) -> not_loaded().
+
+%%% Counters
+
+-spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+counters_open(_Path, _Count, _Options) -> not_loaded().
+
+-spec counter_add(handle(), integer(), emmap_backend:operand()) -> bare_old().
+counter_add(_Handle, _Index, _Value) -> not_loaded().
+
+-spec counter_sub(handle(), integer(), emmap_backend:operand()) -> bare_old().
+counter_sub(_Handle, _Index, _Value) -> not_loaded().
+
+-spec counter_set(handle(), integer(), emmap_backend:operand()) -> bare_old().
+counter_set(_Handle, _Index, _Value) -> not_loaded().
+
+-spec counter_get(handle(), integer()) -> bare_old().
+counter_get(_Handle, _Index) -> not_loaded().
+
+-spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) ->
+    bare_old().
+counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded().
+
+%%% What the library replaces besides the above
+
+-spec pwrite_binary(handle(), integer(), binary()) -> result().
+pwrite_binary(_Handle, _Position, _Bytes) -> not_loaded().
+
+-spec pwrite_vectors(handle(), integer(), [binary()]) -> result().
+pwrite_vectors(_Handle, _Position, _Vectors) -> not_loaded().
+
+-spec write_binary(handle(), binary()) -> result().
+write_binary(_Handle, _Bytes) -> not_loaded().
+
+-spec write_vectors(handle(), [binary()]) -> result().
+write_vectors(_Handle, _Vectors) -> not_loaded().
+
+-spec resize_now(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
+resize_now(_Handle, _Size) -> not_loaded().
+
+-spec truncate_now(handle()) -> result().
+truncate_now(_Handle) -> not_loaded().
+
+-spec not_loaded() -> no_return().
+not_loaded() ->
+    erlang:nif_error({not_loaded, ?MODULE}).
