@@ -1,0 +1,90 @@
+#include "frame.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { USUAL_CAPACITY = 256 << 10 };
+
+frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length)
+{
+    size_t have = reader->end - reader->start;
+    if (have < FRAME_HEADER)
+        return FRAME_NONE;
+    const uint8_t *header = reader->buffer + reader->start;
+    size_t want = (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3];
+    if (want > FRAME_LIMIT)
+        return FRAME_OVERSIZED;
+    if (have - FRAME_HEADER < want)
+        return FRAME_NONE;
+    *frame = reader->buffer + reader->start + FRAME_HEADER;
+    *length = want;
+    reader->start += FRAME_HEADER + want;
+    return FRAME_READY;
+}
+
+static bool set_capacity(frame_reader *reader, size_t capacity)
+{
+    uint8_t *buffer = realloc(reader->buffer, capacity);
+    if (buffer == NULL)
+        return false;
+    reader->buffer = buffer;
+    reader->capacity = capacity;
+    return true;
+}
+
+/* Makes room at the end: forward over the frames that are done, else by doubling. */
+static bool make_room(frame_reader *reader)
+{
+    size_t have = reader->end - reader->start;
+    if (reader->start > 0) {
+        memmove(reader->buffer, reader->buffer + reader->start, have);
+        reader->start = 0;
+        reader->end = have;
+        if (reader->capacity > USUAL_CAPACITY && have < USUAL_CAPACITY / 2)
+            return set_capacity(reader, USUAL_CAPACITY);
+    }
+    if (reader->end < reader->capacity)
+        return true;
+    return set_capacity(reader, reader->capacity ? 2 * reader->capacity : USUAL_CAPACITY);
+}
+
+frame_status frame_fill(frame_reader *reader)
+{
+    if (!make_room(reader))
+        return FRAME_FAILED;
+    for (;;) {
+        ssize_t count =
+            read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);
+        if (count > 0) {
+            reader->end += (size_t)count;
+            return FRAME_NONE;
+        }
+        if (count == 0)
+            return reader->start == reader->end ? FRAME_END : FRAME_TRUNCATED;
+        if (errno != EINTR)
+            return FRAME_FAILED;
+    }
+}
+
+void frame_reader_free(frame_reader *reader)
+{
+    free(reader->buffer);
+    reader->buffer = NULL;
+    reader->capacity = reader->start = reader->end = 0;
+}
+
+bool frame_write(int descriptor, const uint8_t *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t count = write(descriptor, bytes, length);
+        if (count >= 0) {
+            bytes += count;
+            length -= (size_t)count;
+        } else if (errno != EINTR) {
+            return false;
+        }
+    }
+    return true;
+}

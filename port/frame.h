@@ -1,0 +1,46 @@
+/*
+ * Frames: four bytes of length, big-endian, then that many bytes. This is what Erlang's {packet, 4} sends.
+ */
+#ifndef EMMAP_PORT_FRAME_H
+#define EMMAP_PORT_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Longest frame that is taken, in bytes without its length: libei counts in int, and a reader in no hurry
+ * should not be made to hold more. */
+#define FRAME_LIMIT ((size_t)1 << 30)
+#define FRAME_HEADER 4u
+
+/* Zero it but for the descriptor; end with frame_reader_free. */
+typedef struct frame_reader {
+    int descriptor;
+    uint8_t *buffer;
+    size_t capacity;
+    size_t start; /* of what no frame has been made of yet */
+    size_t end;
+} frame_reader;
+
+typedef enum frame_status {
+    FRAME_READY,     /* *frame has been set */
+    FRAME_NONE,      /* the buffer holds no whole frame */
+    FRAME_OVERSIZED, /* the next frame is longer than FRAME_LIMIT */
+    FRAME_END,       /* end of input, between two frames */
+    FRAME_TRUNCATED, /* end of input within a frame */
+    FRAME_FAILED     /* see errno */
+} frame_status;
+
+/* The next frame in the buffer. Its bytes may be written to, and are good until frame_fill is called. */
+frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length);
+
+/* Reads what there is, waiting for some. FRAME_NONE where it got some. The buffer grows with what has arrived,
+ * never with what a length promises. */
+frame_status frame_fill(frame_reader *reader);
+
+void frame_reader_free(frame_reader *reader);
+
+/* Writes all of the bytes, waiting as long as it takes. False with errno where that fails. */
+bool frame_write(int descriptor, const uint8_t *bytes, size_t length);
+
+#endif

@@ -1,0 +1,74 @@
+#include "handles.h"
+
+#include <stdlib.h>
+
+/* A number is generation << SLOT_BITS | index: a small integer on the BEAM for as long as one may care. */
+enum { SLOT_BITS = 24 };
+#define SLOT_MASK (((uint64_t)1 << SLOT_BITS) - 1)
+#define GENERATION_MASK (((uint64_t)1 << 35) - 1)
+
+static bool grow(handles *table)
+{
+    size_t capacity = table->capacity ? 2 * table->capacity : 64;
+    if (table->capacity > SLOT_MASK)
+        return false;
+    handle_slot *slots = realloc(table->slots, capacity * sizeof *slots);
+    if (slots == NULL)
+        return false;
+    table->slots = slots;
+    table->capacity = capacity;
+    return true;
+}
+
+bool handles_add(handles *table, emmap_file *file, uint64_t *number)
+{
+    size_t index;
+    if (table->first_free > 0) {
+        index = table->first_free - 1;
+        table->first_free = table->slots[index].next_free;
+    } else {
+        if (table->count == table->capacity && !grow(table))
+            return false;
+        index = table->count++;
+        table->slots[index] = (handle_slot){0};
+    }
+    handle_slot *slot = &table->slots[index];
+    slot->file = file;
+    slot->generation = (slot->generation + 1) & GENERATION_MASK;
+    *number = slot->generation << SLOT_BITS | index;
+    return true;
+}
+
+static handle_slot *find(const handles *table, uint64_t number)
+{
+    size_t index = number & SLOT_MASK;
+    if (index >= table->count)
+        return NULL;
+    handle_slot *slot = &table->slots[index];
+    return slot->file != NULL && slot->generation == number >> SLOT_BITS ? slot : NULL;
+}
+
+emmap_file *handles_find(const handles *table, uint64_t number)
+{
+    const handle_slot *slot = find(table, number);
+    return slot == NULL ? NULL : slot->file;
+}
+
+void handles_close(handles *table, uint64_t number)
+{
+    handle_slot *slot = find(table, number);
+    if (slot == NULL)
+        return;
+    emmap_free(slot->file); /* which closes it */
+    slot->file = NULL;
+    slot->next_free = table->first_free;
+    table->first_free = (size_t)(slot - table->slots) + 1;
+}
+
+void handles_free(handles *table)
+{
+    for (size_t i = 0; i < table->count; i++)
+        emmap_free(table->slots[i].file);
+    free(table->slots);
+    *table = (handles){0};
+}

@@ -1,0 +1,143 @@
+/*
+ * emmap_port: the core for a BEAM node, or for any program that can write terms to a pipe.
+ * docs/port-protocol.md says what goes over it.
+ */
+#include "frame.h"
+#include "handles.h"
+#include "reply.h"
+#include "request.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    STATUS_FAILURE = 1,   /* a read, a write or memory failed */
+    STATUS_BAD_FRAME = 2, /* the client does not speak the protocol */
+    STATUS_USAGE = 64     /* as EX_USAGE of sysexits.h */
+};
+
+/* Answers leave together once nothing more has come, or when there are this many bytes of them. */
+#define WRITE_THRESHOLD ((size_t)256 << 10)
+
+static void print_usage(FILE *stream)
+{
+    fputs("Usage: emmap_port [OPTION]...\n"
+          "Serve memory-mapped files over frames of Erlang's external term format.\n"
+          "\n"
+          "  -n, --nouse-stdio  read from descriptor 3 and write to 4, not 0 and 1\n"
+          "  -h, --help         print this and end\n"
+          "  -V, --version      print the version and end\n",
+          stream);
+}
+
+/* Writes what has gathered. True while the client is there. */
+static bool flush(int descriptor, reply *out, int *status)
+{
+    if (out->length > 0 && !frame_write(descriptor, out->bytes, out->length)) {
+        if (errno != EPIPE) { /* a client that has gone is the end of the session, not a failure */
+            fprintf(stderr, "emmap_port: can't write: %s\n", strerror(errno));
+            *status = STATUS_FAILURE;
+        }
+        return false;
+    }
+    reply_clear(out);
+    return true;
+}
+
+static int refuse(const char *what)
+{
+    fprintf(stderr, "emmap_port: bad frame: %s\n", what);
+    return STATUS_BAD_FRAME;
+}
+
+/* Answers whatever frames have come, until there is no more of them. The status to exit with, or -1. */
+static int answer_all(frame_reader *reader, int output, handles *files, reply *out)
+{
+    uint8_t *frame;
+    size_t length;
+    int status = EXIT_SUCCESS;
+    for (;;) {
+        frame_status next = frame_next(reader, &frame, &length);
+        bool answered = next == FRAME_READY && request_answer(files, frame, length, out);
+        if (answered && out->length < WRITE_THRESHOLD)
+            continue;
+        if (!flush(output, out, &status))
+            return status;
+        if (answered)
+            continue;
+        if (next == FRAME_NONE)
+            return -1;
+        return refuse(next == FRAME_OVERSIZED ? "it is longer than the limit"
+                                              : "it is no {Id, Operation} in external term format");
+    }
+}
+
+static int serve(int input, int output)
+{
+    frame_reader reader = {.descriptor = input};
+    handles files = {0};
+    reply out = {0};
+    int status = -1;
+    request_hello(&out);
+    while (status < 0) {
+        status = answer_all(&reader, output, &files, &out);
+        if (status >= 0)
+            break;
+        switch (frame_fill(&reader)) {
+        case FRAME_END:
+            status = EXIT_SUCCESS;
+            break;
+        case FRAME_TRUNCATED:
+            status = refuse("the input ends within it");
+            break;
+        case FRAME_FAILED:
+            fprintf(stderr, "emmap_port: can't read: %s\n", strerror(errno));
+            status = STATUS_FAILURE;
+            break;
+        default:
+            break;
+        }
+    }
+    handles_free(&files);
+    reply_free(&out);
+    frame_reader_free(&reader);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option long_options[] = {{"nouse-stdio", no_argument, NULL, 'n'},
+                                                 {"help", no_argument, NULL, 'h'},
+                                                 {"version", no_argument, NULL, 'V'},
+                                                 {NULL, 0, NULL, 0}};
+    int input = STDIN_FILENO, output = STDOUT_FILENO, option;
+    while ((option = getopt_long(argc, argv, "nhV", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'n':
+            input = 3;
+            output = 4;
+            break;
+        case 'h':
+            print_usage(stdout);
+            return EXIT_SUCCESS;
+        case 'V':
+            puts("emmap_port " EMMAP_PORT_VERSION);
+            return EXIT_SUCCESS;
+        default:
+            print_usage(stderr);
+            return STATUS_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "emmap_port: unexpected argument: %s\n", argv[optind]);
+        print_usage(stderr);
+        return STATUS_USAGE;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    return serve(input, output);
+}

@@ -1,0 +1,473 @@
+#include "operation.h"
+
+#include "options.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef void perform_function(const operation *op, call *c);
+
+/* The core's functions by their shapes, so that operations of one shape share the code around them. */
+typedef union core_function {
+    emmap_error (*act)(emmap_file *);
+    emmap_error (*load)(emmap_file *, uint64_t, int64_t *);
+    emmap_error (*store)(emmap_file *, uint64_t, int64_t);
+    emmap_error (*update)(emmap_file *, uint64_t, int64_t, int64_t *);
+    emmap_error (*compare_exchange)(emmap_file *, uint64_t, int64_t, int64_t, int64_t *);
+} core_function;
+
+struct operation {
+    const char *name;
+    unsigned arity;
+    bool on_file; /* the first argument is a handle */
+    bool bare;    /* an integer is answered as it is, not as {ok, Integer} */
+    perform_function *perform;
+    core_function core;
+};
+
+static void badarg(call *c)
+{
+    reply_error(c->out, EMMAP_BADARG);
+}
+
+/* A position, length, size or index. What 64 bits can't hold becomes a number that the core refuses; so does a
+ * negative one, by its sign bit. */
+static bool number(const call *c, size_t argument, uint64_t *value)
+{
+    return term_integer(c->arguments[argument], value) != TERM_NO_INTEGER;
+}
+
+/* A 64-bit operand, from -2^63 to 2^64 - 1. */
+static bool operand(const call *c, size_t argument, int64_t *value)
+{
+    uint64_t bits;
+    term_integer_range range = term_integer(c->arguments[argument], &bits);
+    *value = (int64_t)bits;
+    return range == TERM_SIGNED || range == TERM_UNSIGNED;
+}
+
+/* What a word held: `{ok, Integer}`, of a counter just `Integer`; or the error. */
+static void answer_word(const operation *op, call *c, emmap_error error, int64_t value)
+{
+    if (error != EMMAP_OK) {
+        reply_error(c->out, error);
+        return;
+    }
+    if (!op->bare) {
+        reply_tuple(c->out, 2);
+        reply_atom(c->out, "ok");
+    }
+    reply_signed(c->out, value);
+}
+
+/* `{ok, Integer}`, or the error. */
+static void answer_unsigned(call *c, emmap_error error, uint64_t value)
+{
+    if (error != EMMAP_OK) {
+        reply_error(c->out, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    reply_unsigned(c->out, value);
+}
+
+/* ---- Open and close ---- */
+
+/* The path as a string of the caller's. NULL for no path, one with a NUL in it, and without memory. */
+static char *path_argument(const call *c, size_t argument)
+{
+    struct iovec bytes;
+    if (!term_iodata(c->arguments[argument], &bytes))
+        return NULL;
+    if (memchr(bytes.iov_base, 0, bytes.iov_len) != NULL)
+        return NULL;
+    char *path = malloc(bytes.iov_len + 1);
+    if (path == NULL)
+        return NULL;
+    memcpy(path, bytes.iov_base, bytes.iov_len);
+    path[bytes.iov_len] = 0;
+    return path;
+}
+
+/* `{error, {badarg, Option}}`, unless repeating the option would take a large answer. */
+static void refuse_option(call *c, emmap_error error, term option)
+{
+    enum { LONGEST = 64 << 10 };
+    if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST) {
+        reply_error(c->out, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "error");
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "badarg");
+    reply_term(c->out, option.bytes, option.length);
+}
+
+/* Begins `{ok, Handle, …}`. The table owns the file from here on. */
+static bool answer_file(call *c, emmap_error error, emmap_file *file)
+{
+    uint64_t handle;
+    if (error == EMMAP_OK && !handles_add(c->files, file, &handle)) {
+        emmap_free(file);
+        error = (emmap_error)ENOMEM;
+    }
+    if (error != EMMAP_OK) {
+        reply_error(c->out, error);
+        return false;
+    }
+    reply_tuple(c->out, 3);
+    reply_atom(c->out, "ok");
+    reply_unsigned(c->out, handle);
+    return true;
+}
+
+/* {open, Path, Options} -> {ok, Handle, #{exist, size}} */
+static void perform_open(const operation *op, call *c)
+{
+    (void)op;
+    emmap_options options;
+    emmap_file *file = NULL;
+    term culprit;
+    emmap_error error = options_decode(c->arguments[1], &options, &culprit);
+    if (error != EMMAP_OK) {
+        refuse_option(c, error, culprit);
+        return;
+    }
+    char *path = path_argument(c, 0);
+    if (path == NULL) {
+        badarg(c);
+        return;
+    }
+    error = emmap_open(path, &options, &file);
+    free(path);
+    if (!answer_file(c, error, file))
+        return;
+    emmap_info info;
+    emmap_describe(file, &info);
+    reply_map(c->out, 2);
+    reply_atom(c->out, "exist");
+    reply_atom(c->out, info.existed ? "true" : "false");
+    reply_atom(c->out, "size");
+    reply_unsigned(c->out, info.size);
+}
+
+/* {counters_open, Path, Count, Options} -> {ok, Handle, Count} */
+static void perform_counters_open(const operation *op, call *c)
+{
+    (void)op;
+    emmap_options options;
+    emmap_file *file = NULL;
+    term culprit;
+    uint64_t count;
+    emmap_error error = options_decode(c->arguments[2], &options, &culprit);
+    if (error != EMMAP_OK) {
+        refuse_option(c, error, culprit);
+        return;
+    }
+    char *path = number(c, 1, &count) ? path_argument(c, 0) : NULL;
+    if (path == NULL) {
+        badarg(c);
+        return;
+    }
+    error = emmap_counters_open(path, count, &options, &file);
+    free(path);
+    if (answer_file(c, error, file))
+        reply_unsigned(c->out, emmap_counters_length(file));
+}
+
+/* {close, Handle} -> ok, also where it is closed already. */
+static void perform_close(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t handle;
+    if (!number(c, 0, &handle)) {
+        badarg(c);
+        return;
+    }
+    handles_close(c->files, handle);
+    reply_error(c->out, EMMAP_OK);
+}
+
+/* ---- Reads and writes ---- */
+
+/* {pread, Handle, Position, Length} -> {ok, Binary} | eof */
+static void perform_pread(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t position, length;
+    if (!number(c, 1, &position) || !number(c, 2, &length)) {
+        badarg(c);
+        return;
+    }
+    emmap_sink sink = reply_sink(c->out);
+    reply_read(c->out, emmap_pread(c->file, position, length, &sink));
+}
+
+/* {read, Handle, Length} -> {ok, Binary} | eof */
+static void perform_read(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t length;
+    if (!number(c, 1, &length)) {
+        badarg(c);
+        return;
+    }
+    emmap_sink sink = reply_sink(c->out);
+    reply_read(c->out, emmap_read(c->file, length, &sink));
+}
+
+/* {read_line, Handle} -> {ok, Binary} | eof */
+static void perform_read_line(const operation *op, call *c)
+{
+    (void)op;
+    emmap_sink sink = reply_sink(c->out);
+    reply_read(c->out, emmap_read_line(c->file, &sink));
+}
+
+/* {pwrite, Handle, Position, Bytes} -> ok */
+static void perform_pwrite(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t position;
+    struct iovec bytes;
+    if (!number(c, 1, &position) || !term_iodata(c->arguments[2], &bytes)) {
+        badarg(c);
+        return;
+    }
+    reply_error(c->out, emmap_pwrite(c->file, position, &bytes, 1));
+}
+
+/* {write, Handle, Bytes} -> ok */
+static void perform_write(const operation *op, call *c)
+{
+    (void)op;
+    struct iovec bytes;
+    if (!term_iodata(c->arguments[1], &bytes)) {
+        badarg(c);
+        return;
+    }
+    reply_error(c->out, emmap_write(c->file, &bytes, 1));
+}
+
+/* {position, Handle, Offset, bof | cur | eof} -> {ok, Position} */
+static void perform_position(const operation *op, call *c)
+{
+    (void)op;
+    static const char *const names[] = {
+        [EMMAP_FROM_START] = "bof", [EMMAP_FROM_CURSOR] = "cur", [EMMAP_FROM_END] = "eof"};
+    uint64_t bits, position = 0;
+    char name[TERM_ATOM_SIZE];
+    term_integer_range range = term_integer(c->arguments[1], &bits);
+    if (range == TERM_NO_INTEGER || !term_atom(c->arguments[2], name)) {
+        badarg(c);
+        return;
+    }
+    for (size_t whence = 0; whence < sizeof names / sizeof *names; whence++) {
+        if (strcmp(name, names[whence]) != 0)
+            continue;
+        emmap_error error = range == TERM_SIGNED
+                                ? emmap_position(c->file, (int64_t)bits, (emmap_whence)whence, &position)
+                                : (emmap_error)EINVAL;
+        answer_unsigned(c, error, position);
+        return;
+    }
+    badarg(c);
+}
+
+/* ---- Size and durability ---- */
+
+/* {size, Handle} -> {ok, Size} */
+static void perform_size(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t size = 0;
+    emmap_error error = emmap_size(c->file, &size);
+    answer_unsigned(c, error, size);
+}
+
+/* {resize, Handle, Size} -> {ok, Size} */
+static void perform_resize(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t size, result = 0;
+    if (!number(c, 1, &size)) {
+        badarg(c);
+        return;
+    }
+    emmap_error error = emmap_resize(c->file, size, &result);
+    answer_unsigned(c, error, result);
+}
+
+/* {allocate, Handle, Position, Length} -> ok */
+static void perform_allocate(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t position, length;
+    if (!number(c, 1, &position) || !number(c, 2, &length)) {
+        badarg(c);
+        return;
+    }
+    reply_error(c->out, emmap_allocate(c->file, position, length));
+}
+
+/* {advise, Handle, Position, Length, Advice} -> ok */
+static void perform_advise(const operation *op, call *c)
+{
+    (void)op;
+    static const char *const names[] = {
+        [EMMAP_ADVICE_NORMAL] = "normal",       [EMMAP_ADVICE_SEQUENTIAL] = "sequential",
+        [EMMAP_ADVICE_RANDOM] = "random",       [EMMAP_ADVICE_NO_REUSE] = "no_reuse",
+        [EMMAP_ADVICE_WILL_NEED] = "will_need", [EMMAP_ADVICE_DONT_NEED] = "dont_need"};
+    uint64_t position, length;
+    char name[TERM_ATOM_SIZE];
+    if (!number(c, 1, &position) || !number(c, 2, &length) || !term_atom(c->arguments[3], name)) {
+        badarg(c);
+        return;
+    }
+    size_t advice = 0; /* one past the last is none, which the core refuses */
+    while (advice < sizeof names / sizeof *names && strcmp(name, names[advice]) != 0)
+        advice++;
+    reply_error(c->out, emmap_advise(c->file, position, length, (emmap_advice)advice));
+}
+
+/* {Name, Handle} -> ok */
+static void perform_act(const operation *op, call *c)
+{
+    reply_error(c->out, op->core.act(c->file));
+}
+
+/* ---- Atomics ---- */
+
+/* {Name, Handle, Position, Value} -> {ok, Old} */
+static void perform_update(const operation *op, call *c)
+{
+    uint64_t position;
+    int64_t value, old = 0;
+    if (!number(c, 1, &position) || !operand(c, 2, &value)) {
+        badarg(c);
+        return;
+    }
+    emmap_error error = op->core.update(c->file, position, value, &old);
+    answer_word(op, c, error, old);
+}
+
+/* {Name, Handle, Position, Expected, Replacement} -> {ok, Old} */
+static void perform_compare_exchange(const operation *op, call *c)
+{
+    uint64_t position;
+    int64_t expected, replacement, old = 0;
+    if (!number(c, 1, &position) || !operand(c, 2, &expected) || !operand(c, 3, &replacement)) {
+        badarg(c);
+        return;
+    }
+    emmap_error error = op->core.compare_exchange(c->file, position, expected, replacement, &old);
+    answer_word(op, c, error, old);
+}
+
+/* {Name, Handle, Position} -> {ok, Value} */
+static void perform_load(const operation *op, call *c)
+{
+    uint64_t position;
+    int64_t value = 0;
+    if (!number(c, 1, &position)) {
+        badarg(c);
+        return;
+    }
+    emmap_error error = op->core.load(c->file, position, &value);
+    answer_word(op, c, error, value);
+}
+
+/* {Name, Handle, Position, Value} -> ok */
+static void perform_store(const operation *op, call *c)
+{
+    uint64_t position;
+    int64_t value;
+    if (!number(c, 1, &position) || !operand(c, 2, &value)) {
+        badarg(c);
+        return;
+    }
+    reply_error(c->out, op->core.store(c->file, position, value));
+}
+
+/* ---- The table ---- */
+
+/* One entry of the table. PLAIN and ON_FILE have a function of their own; SHAPED shares one with others and
+ * says what it calls by `member` of core_function. */
+#define PLAIN(name_, arity_) .name = #name_, .arity = (arity_), .perform = perform_##name_
+#define ON_FILE(name_, arity_) PLAIN(name_, arity_), .on_file = true
+#define SHAPED(name_, arity_, member)                                                                        \
+    .name = #name_, .arity = (arity_), .on_file = true, .perform = perform_##member,                         \
+    .core.member = emmap_##name_
+
+static const operation operations[] = {
+    {PLAIN(open, 2)},
+    {PLAIN(close, 1)},
+    {ON_FILE(size, 1)},
+
+    {ON_FILE(pread, 3)},
+    {ON_FILE(pwrite, 3)},
+    {ON_FILE(read, 2)},
+    {ON_FILE(read_line, 1)},
+    {ON_FILE(write, 2)},
+    {ON_FILE(position, 3)},
+
+    {ON_FILE(resize, 2)},
+    {SHAPED(truncate, 1, act)},
+    {ON_FILE(allocate, 3)},
+    {ON_FILE(advise, 4)},
+    {SHAPED(flush, 1, act)},
+    {SHAPED(sync, 1, act)},
+    {SHAPED(datasync, 1, act)},
+
+    {SHAPED(patomic_add, 3, update)},
+    {SHAPED(patomic_sub, 3, update)},
+    {SHAPED(patomic_and, 3, update)},
+    {SHAPED(patomic_or, 3, update)},
+    {SHAPED(patomic_xor, 3, update)},
+    {SHAPED(patomic_exchange, 3, update)},
+    {SHAPED(patomic_compare_exchange, 4, compare_exchange)},
+    {SHAPED(patomic_load, 2, load)},
+    {SHAPED(patomic_store, 3, store)},
+
+    {PLAIN(counters_open, 3)},
+    {SHAPED(counter_add, 3, update), .bare = true},
+    {SHAPED(counter_sub, 3, update), .bare = true},
+    {SHAPED(counter_set, 3, update), .bare = true},
+    {SHAPED(counter_get, 2, load), .bare = true},
+    {SHAPED(counter_compare_exchange, 4, compare_exchange), .bare = true},
+};
+
+const size_t operation_count = sizeof operations / sizeof *operations;
+
+const char *operation_name(size_t index)
+{
+    return operations[index].name;
+}
+
+const operation *operation_find(const char *name, uint32_t arity)
+{
+    for (size_t i = 0; i < operation_count; i++)
+        if (operations[i].arity == arity && strcmp(operations[i].name, name) == 0)
+            return &operations[i];
+    return NULL;
+}
+
+void operation_perform(const operation *op, call *c)
+{
+    if (op->on_file) {
+        uint64_t handle;
+        if (!number(c, 0, &handle)) {
+            badarg(c);
+            return;
+        }
+        c->file = handles_find(c->files, handle);
+        if (c->file == NULL) {
+            reply_error(c->out, EMMAP_CLOSED);
+            return;
+        }
+    }
+    op->perform(op, c);
+}

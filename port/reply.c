@@ -1,0 +1,192 @@
+#include "reply.h"
+
+#include "frame.h"
+
+#include <ei.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    USUAL_CAPACITY = 64 << 10,
+    SCALAR_SIZE = 3 + 255 * 4 /* the longest atom; integers and headers are shorter */
+};
+
+void reply_free(reply *out)
+{
+    free(out->bytes);
+    *out = (reply){0};
+}
+
+void reply_clear(reply *out)
+{
+    if (out->capacity > 16 * (size_t)USUAL_CAPACITY)
+        reply_free(out);
+    out->length = 0;
+}
+
+static bool make_room(reply *out, size_t length)
+{
+    if (out->capacity - out->length >= length)
+        return true;
+    size_t capacity = out->capacity ? out->capacity : USUAL_CAPACITY;
+    while (capacity - out->length < length)
+        capacity *= 2;
+    uint8_t *bytes = realloc(out->bytes, capacity);
+    if (bytes == NULL)
+        return false;
+    out->bytes = bytes;
+    out->capacity = capacity;
+    return true;
+}
+
+static char *room(reply *out, size_t length)
+{
+    if (!make_room(out, length)) {
+        fprintf(stderr, "emmap_port: out of memory\n");
+        exit(EXIT_FAILURE);
+    }
+    return (char *)out->bytes + out->length;
+}
+
+void reply_begin(reply *out)
+{
+    int index = 0;
+    out->frame = out->length;
+    char *at = room(out, FRAME_HEADER + 1);
+    ei_encode_version(at + FRAME_HEADER, &index);
+    out->length += FRAME_HEADER + 1;
+}
+
+void reply_end(reply *out)
+{
+    size_t length = out->length - out->frame - FRAME_HEADER;
+    for (size_t i = 0; i < FRAME_HEADER; i++)
+        out->bytes[out->frame + i] = (uint8_t)(length >> (24 - 8 * i));
+}
+
+/* One scalar by libei, which answers how long it was through an index. */
+#define ENCODE(out, encode, ...)                                                                             \
+    do {                                                                                                     \
+        int index = 0;                                                                                       \
+        encode(room(out, SCALAR_SIZE), &index, __VA_ARGS__);                                                 \
+        (out)->length += (size_t)index;                                                                      \
+    } while (0)
+
+void reply_atom(reply *out, const char *name)
+{
+    ENCODE(out, ei_encode_atom_as, name, ERLANG_UTF8, ERLANG_UTF8);
+}
+
+void reply_signed(reply *out, int64_t value)
+{
+    ENCODE(out, ei_encode_longlong, value);
+}
+
+void reply_unsigned(reply *out, uint64_t value)
+{
+    ENCODE(out, ei_encode_ulonglong, value);
+}
+
+void reply_tuple(reply *out, unsigned arity)
+{
+    ENCODE(out, ei_encode_tuple_header, (int)arity);
+}
+
+void reply_list(reply *out, size_t count)
+{
+    if (count > 0)
+        ENCODE(out, ei_encode_list_header, (int)count);
+}
+
+void reply_nil(reply *out)
+{
+    int index = 0;
+    ei_encode_empty_list(room(out, 1), &index);
+    out->length += (size_t)index;
+}
+
+void reply_map(reply *out, unsigned pairs)
+{
+    ENCODE(out, ei_encode_map_header, (int)pairs);
+}
+
+/* Makes room for a binary and says where its bytes go; NULL if there is none. */
+static uint8_t *begin_binary(reply *out, size_t length)
+{
+    enum { HEADER = 5 };
+    if (!make_room(out, HEADER + length))
+        return NULL;
+    uint8_t *at = out->bytes + out->length;
+    at[0] = ERL_BINARY_EXT;
+    for (size_t i = 0; i < 4; i++)
+        at[1 + i] = (uint8_t)(length >> (24 - 8 * i));
+    out->length += HEADER + length;
+    return at + HEADER;
+}
+
+void reply_binary(reply *out, const void *bytes, size_t length)
+{
+    (void)room(out, length + SCALAR_SIZE);
+    memcpy(begin_binary(out, length), bytes, length);
+}
+
+void reply_term(reply *out, const uint8_t *bytes, size_t length)
+{
+    memcpy(room(out, length), bytes, length);
+    out->length += length;
+}
+
+void reply_refuse(reply *out, const char *reason)
+{
+    reply_tuple(out, 2);
+    reply_atom(out, "error");
+    reply_atom(out, reason);
+}
+
+void reply_error(reply *out, emmap_error error)
+{
+    if (error == EMMAP_OK)
+        reply_atom(out, "ok");
+    else if (error == EMMAP_EOF)
+        reply_atom(out, "eof");
+    else
+        reply_refuse(out, emmap_error_atom(error));
+}
+
+static void *allocate(void *context, size_t length)
+{
+    reply *out = context;
+    size_t used = out->length - out->frame;
+    if (used >= FRAME_LIMIT || length > FRAME_LIMIT - used) {
+        out->too_long = true;
+        return NULL;
+    }
+    uint8_t *place = begin_binary(out, length);
+    out->has_bytes = place != NULL;
+    return place;
+}
+
+emmap_sink reply_sink(reply *out)
+{
+    out->read_start = out->length;
+    out->has_bytes = false;
+    out->too_long = false;
+    reply_tuple(out, 2);
+    reply_atom(out, "ok");
+    return (emmap_sink){.allocate = allocate, .context = out};
+}
+
+void reply_read(reply *out, emmap_error error)
+{
+    if (error == EMMAP_OK) {
+        if (!out->has_bytes)
+            reply_binary(out, "", 0);
+        return;
+    }
+    out->length = out->read_start;
+    if (out->too_long)
+        reply_refuse(out, "emsgsize");
+    else
+        reply_error(out, error);
+}

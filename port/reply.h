@@ -1,0 +1,56 @@
+/*
+ * Frames on their way out, in one growing buffer. A frame's length is filled in when it ends. Running out of
+ * memory ends the program: an answer that can't be given must not look like one that is late.
+ */
+#ifndef EMMAP_PORT_REPLY_H
+#define EMMAP_PORT_REPLY_H
+
+#include "emmap.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Zero it to begin with; end with reply_free. */
+typedef struct reply {
+    uint8_t *bytes;
+    size_t length;
+    size_t capacity;
+    size_t frame;      /* where the frame that is being written begins */
+    size_t read_start; /* where the answer of the read that is being written begins */
+    bool has_bytes;    /* the read has got its place in the buffer */
+    bool too_long;     /* the read's bytes would have passed FRAME_LIMIT */
+} reply;
+
+void reply_free(reply *out);
+
+/* Empties the buffer, and gives back the memory that only a large frame needed. */
+void reply_clear(reply *out);
+
+/* Begins a frame: its length, to be filled in, and the term's version. */
+void reply_begin(reply *out);
+void reply_end(reply *out);
+
+/* Terms, one each. Tuples, lists and maps are followed by their elements, lists then by reply_nil. */
+void reply_atom(reply *out, const char *name);
+void reply_signed(reply *out, int64_t value);
+void reply_unsigned(reply *out, uint64_t value);
+void reply_tuple(reply *out, unsigned arity);
+void reply_list(reply *out, size_t count);
+void reply_nil(reply *out);
+void reply_map(reply *out, unsigned pairs);
+void reply_binary(reply *out, const void *bytes, size_t length);
+/* A term that is encoded already. */
+void reply_term(reply *out, const uint8_t *bytes, size_t length);
+
+/* `ok`, `eof` or `{error, Atom}`. */
+void reply_error(reply *out, emmap_error error);
+/* `{error, Atom}` for one that is the port's own. */
+void reply_refuse(reply *out, const char *reason);
+
+/* A sink that has the core copy straight into the buffer, as `{ok, Binary}`. One read at a time. */
+emmap_sink reply_sink(reply *out);
+/* Ends the read that the sink was for: keeps what is there, or puts the error in its place. */
+void reply_read(reply *out, emmap_error error);
+
+#endif
