@@ -1,0 +1,62 @@
+# The commands for people. Each one installs what it lacks first: see scripts/install-tools.
+.DEFAULT_GOAL := all
+.PHONY: all addon typescript erlang demo test bench compose-test format clean help
+.PHONY: tools-build tools-test test-core test-format test-typescript test-releases test-erlang test-interop
+
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp port/*.[ch] erlang/c_src/*.[ch])
+
+all: addon typescript erlang ## build everything
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+tools-build:
+	@scripts/install-tools build
+
+tools-test:
+	@scripts/install-tools test
+
+node_modules/.package-lock.json: package-lock.json | tools-build
+	npm ci
+	@touch $@
+
+addon: node_modules/.package-lock.json
+	npm run --silent build:addon
+
+typescript: node_modules/.package-lock.json
+	npm run --silent build
+
+erlang: tools-build
+	cd erlang && rebar3 compile
+
+demo: all ## a BEAM node and a Node process on one counters file
+	@node demo/run.mjs
+
+test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases ## run every test
+
+test-core: tools-test
+	$(MAKE) -C native/test
+
+test-format: tools-test node_modules/.package-lock.json
+	clang-format-14 --dry-run -Werror $(C_FILES)
+	npm run --silent check
+
+test-typescript: all
+	npm test
+
+test-releases: all
+	npm run --silent test:releases
+
+test-erlang: erlang tools-test
+	cd erlang && rebar3 xref && rebar3 dialyzer && rebar3 ct
+
+test-interop: all
+	npm run --silent test:interop
+
+format: node_modules/.package-lock.json ## format all sources
+	clang-format-14 -i $(C_FILES)
+	npm run --silent format
+
+clean: ## remove everything that was built
+	rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv
+	rm -rf bench/node_modules test/node-releases/node_modules

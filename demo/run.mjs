@@ -1,0 +1,96 @@
+// `make demo`: a BEAM node and a Node process on one file. Exit status 0 only if everything agreed.
+import { spawn } from "node:child_process";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { openCounters } from "emmap";
+import { COUNTERS } from "./layout.mjs";
+
+const ROUNDS = 60;
+const ADDS = 1_000;
+const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
+const ebin = join(here, "../erlang/_build/default/lib/emmap/ebin");
+const fixture = join(here, "../test/fixtures/counters.bin");
+// What emmap 2.2 was told to write there.
+const fixtureValues = ["42", "-7", "9223372036854775807", "-9223372036854775808"];
+
+const folder = mkdtempSync(join(tmpdir(), "emmap-demo-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const upstream = join(folder, "upstream.bin");
+copyFileSync(fixture, upstream);
+const shared = join(folder, "counters.bin");
+openCounters(shared, COUNTERS).close();
+
+/** Starts one half and hands each line it prints to `onMessage`; resolves to whether it ended well. */
+function start(command, args, onMessage) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  createInterface({ input: child.stdout }).on("line", (line) => onMessage(JSON.parse(line), child.pid));
+  return new Promise((resolve) => {
+    child.on("error", (error) => {
+      console.error(`${command}: ${error.message}`);
+      resolve(false);
+    });
+    child.on("close", (status) => resolve(status === 0));
+  });
+}
+
+/** One line for each half, drawn anew in place on a terminal, printed now and then elsewhere. */
+class Progress {
+  #lines = new Map();
+  #drawn = 0;
+
+  show(name, line, round) {
+    this.#lines.set(name, line);
+    if (!process.stdout.isTTY) {
+      if (round % 20 === 0) console.log(line);
+      return;
+    }
+    const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
+    process.stdout.write(up + [...this.#lines.values()].map((text) => `\x1b[2K${text}\n`).join(""));
+    this.#drawn = this.#lines.size;
+  }
+}
+
+const count = (text) => Number(text).toLocaleString("en").padStart(8);
+const progress = new Progress();
+const halves = { BEAM: { other: "Node" }, Node: { other: "BEAM" } };
+
+function listen(name) {
+  const half = halves[name];
+  half.round = 0;
+  return (message, pid) => {
+    if (message.event === "progress") {
+      half.round++;
+      const line =
+        `  ${name} (process ${pid})  added ${count(message.mine)},` +
+        ` reads ${count(message.theirs)} of ${half.other}'s and ${count(message.total)} in all`;
+      progress.show(name, line, half.round);
+    } else {
+      half[message.event] = message.values;
+    }
+  };
+}
+
+console.log(`A BEAM node and a Node process each add ${(ROUNDS * ADDS).toLocaleString("en")} to one file's counters:`);
+const numbers = [String(ROUNDS), String(ADDS)];
+const endedWell = await Promise.all([
+  start("escript", [join(here, "beam.escript"), ebin, upstream, shared, ...numbers], listen("BEAM")),
+  start(process.execPath, [join(here, "node.mjs"), upstream, shared, ...numbers], listen("Node")),
+]);
+
+let agreed = endedWell.every(Boolean);
+function check(title, key, expected) {
+  console.log(`\n${title}`);
+  for (const [name, half] of Object.entries(halves)) {
+    const fine = JSON.stringify(half[key]) === JSON.stringify(expected);
+    agreed &&= fine;
+    console.log(`  ${name} reads ${half[key]?.join("  ") ?? "nothing"}  ${fine ? "as it should" : `not ${expected.join("  ")}`}`);
+  }
+}
+
+check("The final values (in all, BEAM's, Node's):", "final", [2 * ROUNDS * ADDS, ROUNDS * ADDS, ROUNDS * ADDS].map(String));
+check("A counters file written by emmap 2.2:", "fixture", fixtureValues);
+
+console.log(agreed ? "\nBoth runtimes agree." : "\nThe runtimes do not agree.");
+process.exitCode = agreed ? 0 : 1;
