@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import { inspect } from "node:util";
-import { u8 } from "./bytes.js";
+import { i32, u8 } from "./bytes.js";
 import { EtfError } from "./errors.js";
 import { Tag } from "./tags.js";
 
@@ -66,6 +66,10 @@ export function atom(name: string): Atom {
   return made;
 }
 
+/** The atoms that are booleans in JavaScript. */
+export const TRUE = atom("true");
+export const FALSE = atom("false");
+
 function wireOf(name: string): Uint8Array {
   const text = Buffer.from(name, "utf8");
   if (name.length > MAX_CHARACTERS && [...name].length > MAX_CHARACTERS) {
@@ -85,36 +89,71 @@ export function wellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
-// The weak table costs a string and a `deref` for each look-up. Short ASCII names, nearly all there are, are found by
-// their bytes in a table of fixed size first; it keeps alive at most one atom a slot.
+// The weak table costs a string and a `deref` for each look-up. Names are found by their bytes first, in a table of
+// fixed size, which keeps at most one atom a slot alive.
 const SLOTS = 2048;
-const MAX_SHORT = 48;
 const recent: (Atom | undefined)[] = new Array(SLOTS).fill(undefined);
+/** Of the name in each slot; together they are all of a name of up to eight bytes. */
+const heads = new Int32Array(SLOTS);
+const tails = new Int32Array(SLOTS);
 
-/** The atom whose name is the ASCII or UTF-8 bytes from `start` to `end`, which lie inside `bytes`. */
+/** The first four bytes of a name, or all of a shorter one. */
+function headOf(bytes: Uint8Array, start: number, end: number): number {
+  if (end - start >= 4) return i32(bytes, start);
+  let head = 0;
+  for (let at = start; at < end; at++) head = (head << 8) | u8(bytes, at);
+  return head;
+}
+
+/** The last four bytes of a name, which overlap the first in one of less than eight. */
+function tailOf(bytes: Uint8Array, start: number, end: number): number {
+  return end - start >= 4 ? i32(bytes, end - 4) : 0;
+}
+
+function slotOf(head: number, tail: number, length: number): number {
+  const hash = Math.imul(head, 0x9e3779b1) ^ Math.imul(tail + length, 0x85ebca6b);
+  return (hash ^ (hash >>> 16)) & (SLOTS - 1);
+}
+
+/** The atom whose name is the UTF-8 bytes from `start` to `end`, which lie inside `bytes`. */
 export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
   const length = end - start;
-  if (length > MAX_SHORT) return atomFromLongUtf8(bytes, start, end);
-  let hash = length;
-  for (let at = start; at < end; at++) hash = (Math.imul(hash, 31) + u8(bytes, at)) | 0;
-  const slot = (hash ^ (hash >>> 11)) & (SLOTS - 1);
+  const head = headOf(bytes, start, end);
+  const tail = tailOf(bytes, start, end);
+  const slot = slotOf(head, tail, length);
   const candidate = recent[slot];
-  if (candidate !== undefined) {
-    const name = candidate.name;
-    if (name.length === length) {
-      let at = 0;
-      // A UTF-8 byte over 127 may equal a Latin-1 character that it does not stand for.
-      while (at < length && name.charCodeAt(at) === u8(bytes, start + at) && u8(bytes, start + at) < 128)
-        at++;
-      if (at === length) return candidate;
+  if (candidate !== undefined && heads[slot] === head && tails[slot] === tail) {
+    const wire = candidate.wire;
+    const shift = headerSize(length) - start;
+    if (wire.length === end + shift) {
+      const last = end - 4;
+      let at = start + 4;
+      while (at < last && bytes[at] === wire[at + shift]) at++;
+      if (at >= last) return candidate;
     }
   }
-  const found = atomFromLongUtf8(bytes, start, end);
-  recent[slot] = found;
+  const found = atomFromNewUtf8(bytes, start, end);
+  remember(found);
   return found;
 }
 
-function atomFromLongUtf8(bytes: Buffer, start: number, end: number): Atom {
+// Goes by the atom's own bytes, not by those it was asked for with: in a mapping they may have changed meanwhile.
+function remember(atom: Atom): void {
+  const wire = atom.wire;
+  const start = wire[0] === Tag.SmallAtomUtf8 ? 2 : 3;
+  const head = headOf(wire, start, wire.length);
+  const tail = tailOf(wire, start, wire.length);
+  const slot = slotOf(head, tail, wire.length - start);
+  recent[slot] = atom;
+  heads[slot] = head;
+  tails[slot] = tail;
+}
+
+function headerSize(length: number): number {
+  return length < 256 ? 2 : 3;
+}
+
+function atomFromNewUtf8(bytes: Buffer, start: number, end: number): Atom {
   // Copied first: another process may rewrite a mapping between the check and the reading.
   const copy = Buffer.from(bytes.subarray(start, end));
   if (!isUtf8(copy)) throw new EtfError("ETF_MALFORMED", "the name of an atom is not UTF-8", start);

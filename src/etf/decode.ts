@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { Atom, atomFromLatin1, atomFromUtf8 } from "./atoms.js";
+import { Atom, atomFromLatin1, atomFromUtf8, FALSE, TRUE } from "./atoms.js";
 import { bigOf, doubleOf, i32, u8, u16, u32 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
@@ -207,10 +207,17 @@ const PREALLOCATED = 1 << 16;
 /** Binaries up to here are copied faster by a loop than by a call into the runtime. */
 const LOOP_COPY = 16;
 
+/**
+ * Inputs up to here are copied as a whole if they hold binaries. Node takes such copies from its pool, so that a binary
+ * which outlives its message keeps no more memory alive than any small Buffer does.
+ */
+const MAX_SLAB = Buffer.poolSize >>> 1;
+
 class Decoder {
   readonly #bytes: Buffer;
   readonly #settings: Settings;
   readonly #consumed: number | undefined;
+  #slab: Buffer | undefined;
   #pos: number;
 
   constructor(bytes: Buffer, pos: number, settings: Settings, consumed?: number) {
@@ -433,23 +440,23 @@ class Decoder {
         return this.#bitString(pos, limit);
       case Tag.NewPid:
       case Tag.Pid:
-        return new Pid(this.#opaque(pos, limit));
+        return this.#opaque(Pid, pos, limit);
       case Tag.V4Port:
       case Tag.NewPort:
       case Tag.Port:
-        return new Port(this.#opaque(pos, limit));
+        return this.#opaque(Port, pos, limit);
       case Tag.NewerReference:
       case Tag.NewReference:
       case Tag.Reference:
-        return new Reference(this.#opaque(pos, limit));
+        return this.#opaque(Reference, pos, limit);
       case Tag.NewFun:
       case Tag.Export:
-        return new Fun(this.#opaque(pos, limit));
+        return this.#opaque(Fun, pos, limit);
       case Tag.Local:
         // What follows is known to the runtime that wrote it, so it can't be told from what comes after.
         if (pos !== 1 || this.#consumed !== undefined) break;
         this.#pos = bytes.length;
-        return new LocalTerm(this.#copy(pos, bytes.length));
+        return new LocalTerm(this.#ownCopy(pos, bytes.length), 0, bytes.length - pos);
     }
     throw new EtfError("ETF_TAG", `no term has tag ${tag}`, pos);
   }
@@ -462,11 +469,10 @@ class Decoder {
   }
 
   #atom(atom: Atom): unknown {
-    const name = atom.name;
-    if (name === "true") return true;
-    if (name === "false") return false;
+    if (atom === TRUE) return true;
+    if (atom === FALSE) return false;
     const { atomNames } = this.#settings;
-    return atomNames === undefined ? atom : atomNames(name);
+    return atomNames === undefined ? atom : atomNames(atom.name);
   }
 
   #float(value: number, pos: number): number | Float {
@@ -548,13 +554,30 @@ class Decoder {
     return isUtf8(copy) ? copy.toString("utf8") : copy;
   }
 
+  /** The bytes from `start` to `end`, as a Buffer that does not alias the input. */
   #copy(start: number, end: number): Buffer {
+    if (this.#bytes.length <= MAX_SLAB && (this.#slab !== undefined || end - start > LOOP_COPY)) {
+      return this.#wholeCopy().subarray(start, end);
+    }
+    return this.#ownCopy(start, end);
+  }
+
+  #ownCopy(start: number, end: number): Buffer {
     const bytes = this.#bytes;
     const length = end - start;
     const copy = Buffer.allocUnsafe(length);
     if (length > LOOP_COPY) bytes.copy(copy, 0, start, end);
     else for (let at = 0; at < length; at++) copy[at] = u8(bytes, start + at);
     return copy;
+  }
+
+  /** One copy of a short input serves all of its binaries, at half the price of a copy for each. */
+  #wholeCopy(): Buffer {
+    if (this.#slab === undefined) {
+      this.#slab = Buffer.allocUnsafe(this.#bytes.length);
+      this.#bytes.copy(this.#slab);
+    }
+    return this.#slab;
   }
 
   #bitString(pos: number, limit: number): BitString | Buffer | string {
@@ -569,9 +592,19 @@ class Decoder {
     return new BitString(this.#copy(pos + 6, end), bits);
   }
 
-  #opaque(pos: number, limit: number): Buffer {
-    this.#pos = opaqueEnd(this.#bytes, pos, limit);
-    return this.#copy(pos, this.#pos);
+  #opaque<T>(type: new (slab: Buffer, start: number, end: number) => T, pos: number, limit: number): T {
+    // What is kept was checked after it was copied: a mapping may change in between.
+    if (this.#bytes.length <= MAX_SLAB) {
+      const slab = this.#wholeCopy();
+      this.#pos = opaqueEnd(slab, pos, limit);
+      return new type(slab, pos, this.#pos);
+    }
+    const end = opaqueEnd(this.#bytes, pos, limit);
+    const own = this.#ownCopy(pos, end);
+    if (opaqueEnd(own, 0, own.length) !== own.length)
+      throw new EtfError("ETF_MALFORMED", "bytes that change", pos);
+    this.#pos = end;
+    return new type(own, 0, own.length);
   }
 
   #map(items: unknown[], pos: number): Map<unknown, unknown> {

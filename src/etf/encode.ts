@@ -1,4 +1,4 @@
-import { Atom, atom, wellFormed } from "./atoms.js";
+import { Atom, atom, FALSE, TRUE, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
 import { EtfError } from "./errors.js";
@@ -51,8 +51,6 @@ interface Settings {
   readonly latin1: boolean;
 }
 
-const TRUE = atom("true");
-const FALSE = atom("false");
 const NULL = atom("null");
 const UNDEFINED = atom("undefined");
 const DEFAULTS = settingsOf({});

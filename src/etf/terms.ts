@@ -153,18 +153,34 @@ export class BitString {
  * A term that means something only to a BEAM: it can be kept, compared, shown, and sent back as the bytes it came as.
  */
 export abstract class Opaque {
-  /** The term in external form, from its tag on. Not to be changed. */
-  readonly bytes: Buffer;
+  /** Holds the term in external form, and maybe its neighbours. @internal */
+  protected readonly slab: Buffer;
+  /** Where the tag is. @internal */
+  protected readonly start: number;
+  /** Where the term ends. @internal */
+  protected readonly end: number;
 
-  /** For the decoder, which has checked `bytes` and hands them over. @internal */
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
+  /** For the decoder, which has checked the bytes and changes them no more. @internal */
+  constructor(slab: Buffer, start: number, end: number) {
+    this.slab = slab;
+    this.start = start;
+    this.end = end;
+  }
+
+  /** The term in external form, from its tag on. Not to be changed. */
+  get bytes(): Buffer {
+    return this.slab.subarray(this.start, this.end);
   }
 
   abstract toString(): string;
 
-  [inspect.custom](_depth: number, options: InspectOptions): string {
+  [inspect.custom](_depth: number | null, options: InspectOptions): string {
     return options.stylize(this.toString(), "special");
+  }
+
+  /** @internal */
+  protected get tag(): number {
+    return u8(this.slab, this.start);
   }
 }
 
@@ -172,64 +188,71 @@ export abstract class Opaque {
 export class Pid extends Opaque {
   /** The node it lives on. */
   get node(): Atom {
-    return atomAt(this.bytes, 1);
+    return atomAt(this.slab, this.start + 1);
   }
   get id(): number {
-    return u32(this.bytes, atomEnd(this.bytes, 1));
+    return u32(this.slab, this.#numbers());
   }
   get serial(): number {
-    return u32(this.bytes, atomEnd(this.bytes, 1) + 4);
+    return u32(this.slab, this.#numbers() + 4);
   }
   /** Which start of the node it belongs to. */
   get creation(): number {
-    return creationAt(this.bytes, atomEnd(this.bytes, 1) + 8, u8(this.bytes, 0) === Tag.Pid);
+    return creationAt(this.slab, this.#numbers() + 8, this.tag === Tag.Pid);
   }
   override toString(): string {
     return `#Pid<${this.node.name}.${this.id}.${this.serial}>`;
+  }
+  #numbers(): number {
+    return atomEnd(this.slab, this.start + 1);
   }
 }
 
 /** A port identifier. */
 export class Port extends Opaque {
   get node(): Atom {
-    return atomAt(this.bytes, 1);
+    return atomAt(this.slab, this.start + 1);
   }
   get id(): bigint {
-    const at = atomEnd(this.bytes, 1);
-    return u8(this.bytes, 0) === Tag.V4Port ? this.bytes.readBigUInt64BE(at) : BigInt(u32(this.bytes, at));
+    const at = this.#numbers();
+    return this.tag === Tag.V4Port ? this.slab.readBigUInt64BE(at) : BigInt(u32(this.slab, at));
   }
   get creation(): number {
-    const tag = u8(this.bytes, 0);
-    return creationAt(this.bytes, atomEnd(this.bytes, 1) + (tag === Tag.V4Port ? 8 : 4), tag === Tag.Port);
+    return creationAt(this.slab, this.#numbers() + (this.tag === Tag.V4Port ? 8 : 4), this.tag === Tag.Port);
   }
   override toString(): string {
     return `#Port<${this.node.name}.${this.id}>`;
   }
+  #numbers(): number {
+    return atomEnd(this.slab, this.start + 1);
+  }
 }
 
-/** A reference: of a call, a monitor, a timer. */
+/** A reference: of a call, a monitor, a timer, an alias. */
 export class Reference extends Opaque {
   get node(): Atom {
-    return atomAt(this.bytes, this.#nodeStart());
+    return atomAt(this.slab, this.#nodeStart());
   }
   /** The words of its identifier, in the order of the bytes. */
   get ids(): number[] {
-    const old = u8(this.bytes, 0) === Tag.Reference;
-    const after = atomEnd(this.bytes, this.#nodeStart());
-    if (old) return [u32(this.bytes, after)];
-    const first = after + (u8(this.bytes, 0) === Tag.NewerReference ? 4 : 1);
-    return Array.from({ length: u16(this.bytes, 1) }, (_, index) => u32(this.bytes, first + 4 * index));
+    const tag = this.tag;
+    const after = atomEnd(this.slab, this.#nodeStart());
+    if (tag === Tag.Reference) return [u32(this.slab, after)];
+    const first = after + (tag === Tag.NewerReference ? 4 : 1);
+    return Array.from({ length: u16(this.slab, this.start + 1) }, (_, index) =>
+      u32(this.slab, first + 4 * index),
+    );
   }
   get creation(): number {
-    const tag = u8(this.bytes, 0);
-    const after = atomEnd(this.bytes, this.#nodeStart());
-    return creationAt(this.bytes, tag === Tag.Reference ? after + 4 : after, tag !== Tag.NewerReference);
-  }
-  #nodeStart(): number {
-    return u8(this.bytes, 0) === Tag.Reference ? 1 : 3;
+    const tag = this.tag;
+    const after = atomEnd(this.slab, this.#nodeStart());
+    return creationAt(this.slab, tag === Tag.Reference ? after + 4 : after, tag !== Tag.NewerReference);
   }
   override toString(): string {
     return `#Ref<${[this.node.name, ...this.ids].join(".")}>`;
+  }
+  #nodeStart(): number {
+    return this.start + (this.tag === Tag.Reference ? 1 : 3);
   }
 }
 
@@ -240,24 +263,27 @@ export const FUN_HEADER = 1 + 4 + 1 + 16 + 4 + 4;
 export class Fun extends Opaque {
   /** Whether it is `fun Module:Function/Arity`. */
   get external(): boolean {
-    return u8(this.bytes, 0) === Tag.Export;
+    return this.tag === Tag.Export;
   }
   get module(): Atom {
-    return atomAt(this.bytes, this.external ? 1 : FUN_HEADER);
+    return atomAt(this.slab, this.#moduleStart());
   }
   /** The function's name; undefined for a local fun, which has none. */
   get function(): Atom | undefined {
-    return this.external ? atomAt(this.bytes, atomEnd(this.bytes, 1)) : undefined;
+    return this.external ? atomAt(this.slab, atomEnd(this.slab, this.#moduleStart())) : undefined;
   }
   get arity(): number {
-    if (!this.external) return u8(this.bytes, 5);
-    const at = atomEnd(this.bytes, atomEnd(this.bytes, 1));
-    return u8(this.bytes, at) === Tag.SmallInteger ? u8(this.bytes, at + 1) : i32(this.bytes, at + 1);
+    if (!this.external) return u8(this.slab, this.start + 5);
+    const at = atomEnd(this.slab, atomEnd(this.slab, this.#moduleStart()));
+    return u8(this.slab, at) === Tag.SmallInteger ? u8(this.slab, at + 1) : i32(this.slab, at + 1);
   }
   override toString(): string {
     const name = this.function;
     if (name !== undefined) return `fun ${quoted(this.module.name)}:${quoted(name.name)}/${this.arity}`;
-    return `#Fun<${this.module.name}.${u32(this.bytes, 22)}>`;
+    return `#Fun<${this.module.name}.${u32(this.slab, this.start + 22)}>`;
+  }
+  #moduleStart(): number {
+    return this.start + (this.external ? 1 : FUN_HEADER);
   }
 }
 
@@ -267,7 +293,7 @@ export class Fun extends Opaque {
  */
 export class LocalTerm extends Opaque {
   override toString(): string {
-    return `#Local<${this.bytes.length - 1} bytes>`;
+    return `#Local<${this.end - this.start} bytes>`;
   }
 }
 

@@ -1,0 +1,213 @@
+// The codec beside erlang_js, etf.js and JSON, on the same messages in the same process.
+//
+//   npm run build && npm ci --prefix bench && node bench/etf.mjs [--quick]
+//
+// A round times each contestant once, in turn, on every kind of message; a ratio is taken within a round, so that
+// both of its times were measured under the same conditions, and the median over the rounds is printed. JSON has no
+// atoms, tuples, binaries or pids: its message of a kind has strings and arrays in their places.
+
+import { createRequire } from "node:module";
+import { atom, decode, encode, Float, tuple } from "../dist/etf/index.mjs";
+
+const require = createRequire(import.meta.url);
+const { Erlang } = require("erlang_js");
+const etfjs = require("etf.js");
+
+const ROUNDS = process.argv.includes("--quick") ? 7 : 31;
+const WARM_MS = 150;
+const ROUND_MS = process.argv.includes("--quick") ? 2 : 5;
+
+// --- Messages: a description that each contestant turns into its own values -----------------------------------
+
+const PID = Buffer.from("58770d6e6f6e6f6465406e6f686f73740000005c0000000000000000", "hex");
+const REF = Buffer.from("5a0003770d6e6f6e6f6465406e6f686f7374000000000001f7047272b400dd297d25", "hex");
+const a = (name) => ({ atom: name });
+const t = (...elements) => ({ tuple: elements });
+const m = (...pairs) => ({ map: pairs });
+const f = (float) => ({ float });
+
+const order = m(
+  [a("id"), 81274],
+  [a("customer"), m([a("name"), "Grace Hopper"], [a("email"), "grace@example.org"], [a("vip"), true])],
+  [
+    a("items"),
+    [
+      m([a("sku"), "A-100"], [a("count"), 2], [a("price"), f(19.99)]),
+      m([a("sku"), "B-205"], [a("count"), 1], [a("price"), f(250.5)]),
+      m([a("sku"), "C-007"], [a("count"), 12], [a("price"), f(0.35)]),
+    ],
+  ],
+  [a("placed"), 1700000000123],
+);
+
+const MIX = {
+  event: t(a("counter"), "requests.total", 42, 1700000000123),
+  call: t(a("$gen_call"), t({ pid: PID }, { ref: REF }), t(a("get"), "user:81274")),
+  job: t(a("job"), 81274, a("send_mail"), [t(a("to"), "grace@example.org"), t(a("retries"), 3)], a("high")),
+  log: t(
+    a("log"),
+    a("warning"),
+    1700000000123,
+    "connection to upstream 10.0.0.7:8080 timed out after 5000 ms",
+    [t(a("module"), a("gateway")), t(a("line"), 214)],
+  ),
+  metrics: t(a("metrics"), "node-7", [
+    t(a("cpu"), f(0.73)),
+    t(a("memory"), 734003200),
+    t(a("load"), f(1.25)),
+    t(a("run_queue"), 3),
+    t(a("io_wait"), f(0.015)),
+  ]),
+  order,
+};
+
+const MORE = {
+  "20 orders": Array.from({ length: 20 }, () => order),
+  "1000 small integers": Array.from({ length: 1000 }, (_, i) => (i * 7919) % 100000),
+  "1000 floats": Array.from({ length: 1000 }, (_, i) => f(i / 7 + 0.1)),
+  "1000 short strings": Array.from({ length: 1000 }, (_, i) => `key-${i}`),
+  "1000 atoms": Array.from({ length: 1000 }, (_, i) => a(["ok", "error", "timeout", "undefined"][i % 4])),
+  "16 KiB of text": "All work and no play makes Jack a dull boy. ".repeat(373).slice(0, 16384),
+};
+
+const big = (value) => typeof value === "number" && !Number.isSafeInteger(value);
+
+function ours(d) {
+  if (Array.isArray(d)) return d.map(ours);
+  if (typeof d !== "object") return d;
+  if ("atom" in d) return atom(d.atom);
+  if ("tuple" in d) return tuple(...d.tuple.map(ours));
+  if ("map" in d) return new Map(d.map.map(([k, v]) => [ours(k), ours(v)]));
+  if ("float" in d) return Number.isInteger(d.float) ? new Float(d.float) : d.float;
+  return decode(Buffer.concat([Buffer.from([131]), d.pid ?? d.ref]));
+}
+
+function json(d) {
+  if (Array.isArray(d)) return d.map(json);
+  if (typeof d !== "object") return d;
+  if ("atom" in d) return d.atom;
+  if ("tuple" in d) return d.tuple.map(json);
+  if ("map" in d) return Object.fromEntries(d.map.map(([k, v]) => [json(k), json(v)]));
+  if ("float" in d) return d.float;
+  return d.pid ? "<0.92.0>" : "#Ref<0.3710744868.3020013236.128836>";
+}
+
+function erlangJs(d) {
+  if (Array.isArray(d)) return new Erlang.OtpErlangList(d.map(erlangJs));
+  if (typeof d === "string") return new Erlang.OtpErlangBinary(d);
+  // Its encoder of integers over 32 bits shifts them as 32: it writes another number. Floats keep it in the race.
+  if (typeof d !== "object") return big(d) ? d + 0.5 : d;
+  if ("atom" in d) return new Erlang.OtpErlangAtom(d.atom);
+  if ("tuple" in d) return d.tuple.map(erlangJs);
+  if ("map" in d) return new Erlang.OtpErlangMap(new Map(d.map.map(([k, v]) => [erlangJs(k), erlangJs(v)])));
+  if ("float" in d) return d.float;
+  let value;
+  Erlang.binary_to_term(Buffer.concat([Buffer.from([131]), d.pid ?? d.ref]), (_, term) => {
+    value = term;
+  });
+  return value;
+}
+
+// etf.js writes no tuples and no pids: lists and strings stand in.
+function etfJs(d) {
+  if (Array.isArray(d)) return d.map(etfJs);
+  if (typeof d !== "object") return d;
+  if ("atom" in d) return etfjs.Atom(d.atom);
+  if ("tuple" in d) return d.tuple.map(etfJs);
+  if ("map" in d) return new Map(d.map.map(([k, v]) => [etfJs(k), etfJs(v)]));
+  if ("float" in d) return d.float;
+  return json(d);
+}
+
+// --- Contestants ----------------------------------------------------------------------------------------------
+
+// What was made last is kept in reach, so that no compiler can leave the work out.
+const kept = { value: undefined };
+const keep = (error, value) => {
+  if (error) throw error;
+  kept.value = value;
+};
+
+function contestants(description) {
+  const [ourTerm, jsonValue, erlangTerm, etfTerm] = [ours, json, erlangJs, etfJs].map((f) => f(description));
+  const bytes = encode(ourTerm);
+  const jsonBytes = Buffer.from(JSON.stringify(jsonValue));
+  return {
+    encode: {
+      emmap: () => encode(ourTerm),
+      JSON: () => Buffer.from(JSON.stringify(jsonValue)),
+      erlang_js: () => Erlang.term_to_binary(erlangTerm, keep),
+      "etf.js": () => etfjs.pack(etfTerm),
+    },
+    decode: {
+      emmap: () => decode(bytes),
+      JSON: () => JSON.parse(jsonBytes),
+      erlang_js: () => Erlang.binary_to_term(bytes, keep),
+      "etf.js": () => etfjs.unpack(bytes),
+    },
+  };
+}
+
+function works(run) {
+  try {
+    run();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function time(run, times) {
+  const begin = process.hrtime.bigint();
+  for (let i = 0; i < times; i++) kept.value = run();
+  return Number(process.hrtime.bigint() - begin) / times;
+}
+
+const median = (values) => values.sort((x, y) => x - y)[values.length >> 1];
+
+function measure(kinds) {
+  const names = ["emmap", "JSON", "erlang_js", "etf.js"];
+  const rows = [];
+  for (const direction of ["encode", "decode"]) {
+    const runs = names.map((name) => kinds.map((kind) => kind[direction][name]));
+    const able = runs.map((all) => all.every(works));
+    const all = runs.map((list) => () => {
+      for (const run of list) kept.value = run();
+    });
+    const times = all.map((run, i) => {
+      if (!able[i]) return 0;
+      for (const end = performance.now() + WARM_MS; performance.now() < end; ) run();
+      return Math.max(1, Math.round((ROUND_MS * 1e6) / time(run, 100)));
+    });
+    const rounds = Array.from({ length: ROUNDS }, () =>
+      all.map((run, i) => (able[i] ? time(run, times[i]) : Number.NaN)),
+    );
+    rows.push([
+      direction,
+      median(rounds.map((round) => round[0])) / kinds.length,
+      ...[1, 2, 3].map((i) => (able[i] ? median(rounds.map((round) => round[i] / round[0])) : Number.NaN)),
+    ]);
+  }
+  return rows;
+}
+
+const cell = (ratio) => (Number.isNaN(ratio) ? "cannot" : `${ratio.toFixed(2)} x`).padStart(11);
+console.log(
+  "The time of each, as a multiple of emmap/etf's (more than 1: slower than emmap/etf); median of",
+  ROUNDS,
+);
+console.log(
+  `\n${"messages".padEnd(22)}${"".padEnd(8)}${"emmap/etf".padStart(12)}${["JSON", "erlang_js", "etf.js"].map((n) => n.padStart(11)).join("")}`,
+);
+const all = Object.fromEntries(Object.entries({ ...MIX, ...MORE }).map(([k, v]) => [k, contestants(v)]));
+const mix = Object.keys(MIX).map((kind) => all[kind]);
+for (const [kind, kinds] of [
+  ["mix of the next six", mix],
+  ...Object.entries(all).map(([k, c]) => [k, [c]]),
+]) {
+  for (const [direction, own, ...ratios] of measure(kinds)) {
+    console.log(
+      `${kind.padEnd(22)}${direction.padEnd(8)}${`${Math.round(own)} ns`.padStart(12)}${ratios.map(cell).join("")}`,
+    );
+  }
+}
