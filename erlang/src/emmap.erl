@@ -1,0 +1,782 @@
+%% @doc Memory-mapped files, whose bytes other processes of the machine see at once, with atomic 64-bit
+%% arithmetic and persistent counters.
+%%
+%% ```
+%% {ok, Mem} = emmap:open("state.bin", [create, read, write, shared, {size, 4096}]),
+%% ok = file:pwrite(Mem, 100, <<"hello">>),
+%% {ok, <<"hello">>} = file:pread(Mem, 100, 5),
+%% {ok, Old} = emmap:patomic(Mem, 0, add, 1),
+%% ok = file:close(Mem).
+%% '''
+%%
+%% <h3>Files</h3>
+%%
+%% An open file is a `#file_descriptor{}' as a raw file is, so the functions of `file' work on it: `read',
+%% `read_line', `write', `pread', `pwrite', `position', `truncate', `advise', `allocate', `sync', `datasync',
+%% `copy', `sendfile', `ipread_s32bu_p32bu', `close'. They answer as they do for a raw, binary file, but
+%% <ul>
+%% <li>a mapping does not grow by itself: a write that would pass the end is `{error, einval}' and writes
+%%     nothing, and `truncate' to nothing or to beyond the end is `{error, einval}';</li>
+%% <li>writing to a file that is open for reading only is `{error, eacces}';</li>
+%% <li>after `close' everything is `{error, closed}', and closing again is `ok';</li>
+%% <li>any process may use the file, not only the one that opened it;</li>
+%% <li>`file:read_file_info/1' of an open file is `{error, enotsup}'.</li>
+%% </ul>
+%% Positions count from the offset that the file was opened at. Both are in bytes.
+%%
+%% <h3>Backends</h3>
+%%
+%% The option `{backend, nif | port | {port, ServerRef}}', or the application's environment
+%% (`{emmap, [{backend, nif | port}]}'), says how the node reaches the mapping. By default it is the NIF
+%% ({@link emmap_nif}), and where that does not load the port ({@link emmap_port}). A NIF costs some ten nanoseconds
+%% a call, a port some ten microseconds, but nothing that goes wrong in the port's program touches the node.
+%% `direct' needs the NIF, and is `{error, enotsup}' on the port.
+%%
+%% On the port a file is closed when the process that opened it ends; with the NIF when it has been collected as
+%% garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
+%% `{error, port_died}': whether such a call was done is not known. {@link reopen/1} opens the file again.
+%%
+%% Nothing needs to be started first.
+%%
+%% <h3>Errors</h3>
+%%
+%% `{error, Atom}': a POSIX error as `file' has them, or `badarg', `closed', `alignment', `fixed_size', `full',
+%% `corrupt', `port_died', `emsgsize' (more than a gigabyte through a port), `nif_not_loaded'. Functions that
+%% `file' has too answer an argument of the wrong type with `{error, badarg}'; the others raise `badarg'.
+%% `{error, efault}' says that another process has truncated the file under the mapping.
+-module(emmap).
+
+-export([open/2, open/4, reopen/1, close/1, size/1]).
+-export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
+-export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
+-export([patomic/4, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_xchg/3,
+         patomic_cas/4, patomic_read_integer/2, patomic_write_integer/3]).
+-export([open_counters/1, open_counters/2, open_counters/3, close_counters/1, counters_length/1]).
+-export([inc_counter/2, inc_counter/3, dec_counter/2, dec_counter/3, set_counter/3, read_counter/2,
+         cas_counter/4]).
+-export([batch/2]).
+
+-export_type([file/0, counters/0, open_option/0, info/0, int64/0, operand/0, operation/0, reason/0]).
+
+-include_lib("kernel/include/file.hrl").
+
+-type file() :: file:fd().
+%% A file as well, to the functions above.
+-type counters() :: file:fd().
+%% What a 64-bit word holds.
+-type int64() :: emmap_backend:int64().
+%% From 2^63 up it is taken as the negative number with the same bits.
+-type operand() :: emmap_backend:operand().
+%% `exist': the file was there before; `size': bytes mapped.
+-type info() :: emmap_backend:info().
+-type reason() :: atom() | {badarg, term()}.
+
+%% How to open:
+%% <ul>
+%% <li>`read', `write': for reading; for reading and writing. `write' alone reads too.</li>
+%% <li>`shared', `private' (the default), `shared_validate': whether writes reach the file and its other users.</li>
+%% <li>`create', `truncate': create the file if it is missing; empty it first. Both need `write', and a size or
+%%     length.</li>
+%% <li>`{size, Bytes}': grow the file to at least so much; `fixed_size': never change its size after that;
+%%     `{max_inc_size, Bytes}': the most by which `resize/1' grows it, 64 MiB unless given; `{chmod, Mode}': of a
+%%     file that is created, 8#644 less the umask unless given.</li>
+%% <li>`{offset, Bytes}', `{length, Bytes}': what to map, as `open/4'.</li>
+%% <li>`direct': reads give binaries that alias the mapping: they cost no copy, and change when the file does.</li>
+%% <li>`anon': memory without a file; `auto_unlink': delete the file when it was closed and nothing aliases it.</li>
+%% <li>`exclusive': nobody else may have it open for writing: `{error, ebusy}'.</li>
+%% <li>`{address, Address}', `fixed': where to map; exactly there, or `{error, eexist}'.</li>
+%% <li>`lock' (the default), `nolock': whether reads and writes by processes of this node exclude each other.</li>
+%% <li>`populate', `nonblock', `noreserve', `sync', `hugetlb', `huge_2mb', `huge_1gb': as mmap(2) has them.</li>
+%% <li>`nocache', `uninitialized', `debug': accepted, and without effect.</li>
+%% <li>`info': open answers `{ok, File, Info}'. So it does when the application's environment has
+%%     `{open_info, true}'.</li>
+%% <li>`{backend, Backend}': see above.</li>
+%% </ul>
+-type open_option() ::
+    read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
+    | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
+    | hugetlb | huge_2mb | huge_1gb | nocache | uninitialized | debug | info
+    | {size | max_inc_size | chmod | offset | length | address, non_neg_integer()}
+    | {backend, backend()}.
+-type backend() :: nif | port | {port, gen_server:server_ref()}.
+
+%% An operation of a {@link batch/2}: the name of a function of this module, with its arguments but the file.
+-type operation() ::
+    {size}
+    | {pread, Position :: integer(), Length :: non_neg_integer()}
+    | {pwrite, Position :: integer(), iodata()}
+    | {read, Length :: non_neg_integer()}
+    | {read_line}
+    | {write, iodata()}
+    | {position, file:location()}
+    | {resize}
+    | {resize, non_neg_integer()}
+    | {truncate}
+    | {allocate, Position :: integer(), Length :: integer()}
+    | {advise, Position :: integer(), Length :: integer(), file:posix_file_advise()}
+    | {flush}
+    | {sync}
+    | {datasync}
+    | {patomic, Position :: integer(), add | sub | 'and' | 'or' | 'xor' | xchg, operand()}
+    | {patomic, Position :: integer(), cas, {operand(), operand()}}
+    | {patomic_add | patomic_sub | patomic_and | patomic_or | patomic_xor | patomic_xchg
+       | patomic_write_integer, Position :: integer(), operand()}
+    | {patomic_cas, Position :: integer(), operand(), operand()}
+    | {patomic_read_integer, Position :: integer()}
+    | {inc_counter | dec_counter | read_counter, Index :: integer()}
+    | {inc_counter | dec_counter | set_counter, Index :: integer(), operand()}
+    | {cas_counter, Index :: integer(), operand(), operand()}.
+
+%% How a file was opened, for opening it again.
+-record(origin, {
+    path :: binary(),
+    options :: [emmap_backend:option()],
+    backend :: backend() | undefined,
+    counters = 0 :: non_neg_integer() %% how many; 0: it is no counters file
+}).
+
+%% The `data' of a #file_descriptor{}.
+-record(file, {
+    backend :: emmap_nif | emmap_port,
+    handle :: emmap_backend:handle(),
+    origin :: #origin{}
+}).
+
+-define(MAPPED(Backend, Handle),
+        #file_descriptor{module = ?MODULE, data = #file{backend = Backend, handle = Handle}}).
+-define(IS_INT64(N), N >= -16#8000000000000000, N =< 16#7fffffffffffffff).
+
+%%% Open and close
+
+%% @doc Opens and maps a file. Of what the option `info' gives see {@link info()}.
+-spec open(file:name_all(), [open_option()]) -> {ok, file()} | {ok, file(), info()} | {error, reason()}.
+open(Name, Options) ->
+    case open_file(Name, Options) of
+        {ok, File, Info, true} -> {ok, File, Info};
+        {ok, File, _Info, false} -> {ok, File};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Maps `Length' bytes from `Offset' on; `Length' 0 is all up to the end. The offset can be any byte, and is
+%% position 0 of what was opened. With `create' a missing file gets the size `Offset + Length'.
+-spec open(file:name_all(), Offset :: non_neg_integer(), Length :: non_neg_integer(), [open_option()]) ->
+    {ok, file(), info()} | {error, reason()}.
+open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length), is_list(Options) ->
+    case Offset < 0 orelse Length < 0 of
+        true ->
+            {error, einval};
+        false ->
+            case open_file(Name, [{offset, Offset}, {length, Length} | Options]) of
+                {ok, File, Info, _} -> {ok, File, Info};
+                {error, _} = Error -> Error
+            end
+    end;
+open(_Name, _Offset, _Length, _Options) ->
+    {error, badarg}.
+
+open_file(Name, Options) ->
+    case {path(Name), options(Options)} of
+        {{ok, Path}, {ok, BackendOptions, Backend, WantsInfo}} ->
+            Origin = #origin{path = Path, options = BackendOptions, backend = Backend},
+            case open_origin(Origin) of
+                {ok, File, Info} -> {ok, File, Info, WantsInfo};
+                {error, _} = Error -> Error
+            end;
+        {{error, _} = Error, _} ->
+            Error;
+        {_, {error, _} = Error} ->
+            Error
+    end.
+
+open_origin(#origin{path = Path, options = Options, backend = Choice} = Origin) ->
+    case backend(Choice) of
+        {emmap_port, Server} -> opened(emmap_port, Origin, emmap_port:open(Server, Path, Options));
+        {error, _} = Error -> Error;
+        Backend -> opened(Backend, Origin, Backend:open(Path, Options))
+    end.
+
+open_counters_origin(#origin{path = Path, options = Options, backend = Choice, counters = Count} = Origin) ->
+    case backend(Choice) of
+        {emmap_port, Server} ->
+            opened(emmap_port, Origin, emmap_port:counters_open(Server, Path, Count, Options));
+        {error, _} = Error ->
+            Error;
+        Backend ->
+            opened(Backend, Origin, Backend:counters_open(Path, Count, Options))
+    end.
+
+opened(Backend, Origin, {ok, Handle, What}) ->
+    Known = case is_integer(What) of
+        true -> Origin#origin{counters = What};
+        false -> Origin
+    end,
+    Data = #file{backend = Backend, handle = Handle, origin = Known},
+    {ok, #file_descriptor{module = ?MODULE, data = Data}, What};
+opened(_Backend, _Origin, {error, _} = Error) ->
+    Error.
+
+%% @doc Opens a file again as it was opened, after its port's program has died or another process has truncated
+%% it (`{error, efault}'). The old handle is closed. Neither is anything created nor truncated this time, the
+%% cursor is at the start, and what a `private' mapping held is lost.
+-spec reopen(file()) -> {ok, file()} | {error, reason()}.
+reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File) ->
+    #origin{options = Options, counters = Counters} = Origin,
+    case lists:member(anon, Options) of
+        true ->
+            {error, enotsup};
+        false ->
+            _ = close(File),
+            Kept = [Option || Option <- Options, Option =/= create, Option =/= truncate],
+            Reopened = case Counters of
+                0 -> open_origin(Origin#origin{options = Kept});
+                _ -> open_counters_origin(Origin#origin{options = writable(Kept)})
+            end,
+            case Reopened of
+                {ok, New, _} -> {ok, New};
+                {error, _} = Error -> Error
+            end
+    end.
+
+%% A counters file that is opened with neither is created.
+writable(Options) ->
+    case lists:member(read, Options) orelse lists:member(write, Options) of
+        true -> Options;
+        false -> [write | Options]
+    end.
+
+%% @doc Closes the file. Memory that a binary of a `direct' read aliases stays until that is collected.
+-spec close(file()) -> ok | {error, reason()}.
+close(?MAPPED(Backend, Handle)) -> Backend:close(Handle);
+close(_) -> {error, badarg}.
+
+%% @doc How many bytes are mapped.
+-spec size(file()) -> {ok, non_neg_integer()} | {error, reason()}.
+size(?MAPPED(Backend, Handle)) -> Backend:size(Handle).
+
+%%% What is opened, and how
+
+%% A file name as `file' takes it, as the bytes that the system takes.
+path(Name) ->
+    try name(Name) of
+        Bytes ->
+            case binary:match(Bytes, <<0>>) of
+                nomatch -> {ok, absolute(Bytes)};
+                _ -> {error, badarg}
+            end
+    catch
+        throw:badarg -> {error, badarg}
+    end.
+
+name(Name) when is_binary(Name) ->
+    Name;
+name(Name) ->
+    case unicode:characters_to_binary(characters(Name), unicode, file:native_name_encoding()) of
+        Bytes when is_binary(Bytes) -> Bytes;
+        _ -> throw(badarg)
+    end.
+
+characters([Character | Rest]) when is_integer(Character), Character >= 0 -> [Character | characters(Rest)];
+characters([Name | Rest]) -> characters(Name) ++ characters(Rest);
+characters([]) -> [];
+characters(Name) when is_atom(Name) -> atom_to_list(Name);
+characters(_) -> throw(badarg).
+
+%% A port's program has a current directory of its own, and reopen/1 may come after the node has changed its.
+absolute(Path) when Path =:= <<>>; binary_part(Path, 0, 1) =:= <<"/">> ->
+    Path;
+absolute(Path) ->
+    case file:get_cwd() of
+        {ok, Folder} ->
+            case name(Folder) of
+                <<"/">> -> <<"/", Path/binary>>;
+                Bytes -> <<Bytes/binary, "/", Path/binary>>
+            end;
+        {error, _} ->
+            Path
+    end.
+
+options(Options) ->
+    options(Options, [], undefined, env(open_info) =:= {ok, true}).
+
+options([info | Rest], Kept, Backend, _Info) ->
+    options(Rest, Kept, Backend, true);
+options([{backend, Backend} | Rest], Kept, _, Info) when Backend =:= nif; Backend =:= port ->
+    options(Rest, Kept, Backend, Info);
+options([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
+    options(Rest, Kept, Backend, Info);
+options([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
+    options(Rest, [Option | Kept], Backend, Info);
+options([{Name, Value} = Option | Rest], Kept, Backend, Info) when is_atom(Name), is_integer(Value), Value >= 0 ->
+    options(Rest, [Option | Kept], Backend, Info);
+options([Option | _], _, _, _) ->
+    {error, {badarg, Option}};
+options([], Kept, Backend, Info) ->
+    {ok, lists:reverse(Kept), Backend, Info};
+options(_, _, _, _) ->
+    {error, badarg}.
+
+backend(undefined) ->
+    case env(backend) of
+        {ok, Backend} when Backend =/= undefined -> backend(Backend);
+        _ -> usual_backend()
+    end;
+backend(port) ->
+    emmap_port;
+backend({port, Server}) ->
+    {emmap_port, Server};
+backend(nif) ->
+    case emmap_nif:loaded() of
+        ok ->
+            emmap_nif;
+        {error, Reason} ->
+            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason}),
+            {error, nif_not_loaded}
+    end;
+backend(Other) ->
+    {error, {badarg, {backend, Other}}}.
+
+usual_backend() ->
+    case emmap_nif:loaded() of
+        ok ->
+            emmap_nif;
+        {error, Reason} ->
+            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
+            emmap_port
+    end.
+
+env(Key) ->
+    %% The environment is there once the application is loaded, which need not have happened.
+    _ = application:get_key(emmap, vsn) =:= undefined andalso application:load(emmap),
+    application:get_env(emmap, Key).
+
+%%% Reads and writes
+
+%% @doc Reads at several positions; on the port in one frame. Of a place at or past the end there is `eof'.
+-spec pread(file(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
+    {ok, [binary() | eof]} | {error, reason()}.
+pread(?MAPPED(_, _) = File, Places) when is_list(Places) ->
+    try [read_at(Place) || Place <- Places] of
+        Operations ->
+            case perform(File, Operations) of
+                {ok, Results} -> all_read(Results, []);
+                {error, _} = Error -> Error
+            end
+    catch
+        error:_ -> {error, badarg}
+    end;
+pread(_, _) ->
+    {error, badarg}.
+
+read_at({Position, Length}) when is_integer(Position), is_integer(Length), Length >= 0 ->
+    {pread, Position, Length};
+read_at({Position, Length}) when is_integer(Position), is_integer(Length) ->
+    {pread, -1, 1}. % einval, as a raw file has it
+
+all_read([{ok, Bytes} | Rest], Read) -> all_read(Rest, [Bytes | Read]);
+all_read([eof | Rest], Read) -> all_read(Rest, [eof | Read]);
+all_read([{error, _} = Error | _], _) -> Error;
+all_read([], Read) -> {ok, lists:reverse(Read)}.
+
+%% @doc Reads up to `Length' bytes; fewer at the end. At or past it, and for `Length' 0, there is `eof'.
+-spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
+pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
+    Backend:pread(Handle, Position, Length);
+pread(_, _, _) ->
+    {error, badarg}.
+
+%% @doc Writes at several positions, one after the other until one fails. `N' were written before it.
+-spec pwrite(file(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
+pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) ->
+    try lists:foreach(fun({Position, Data}) when is_integer(Position) -> iolist_size(Data) end, Places) of
+        ok -> pwrite_each(File, Places, 0)
+    catch
+        error:_ -> {error, badarg}
+    end;
+pwrite(_, _) ->
+    {error, badarg}.
+
+pwrite_each(_File, [], _Written) ->
+    ok;
+pwrite_each(File, [{Position, Data} | Rest], Written) ->
+    case pwrite(File, Position, Data) of
+        ok -> pwrite_each(File, Rest, Written + 1);
+        {error, Reason} -> {error, {Written, Reason}}
+    end.
+
+%% @doc Writes all of the data, or nothing where it would pass the end.
+-spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
+pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
+    try
+        Backend:pwrite(Handle, Position, Data)
+    catch
+        error:badarg -> {error, badarg}
+    end;
+pwrite(_, _, _) ->
+    {error, badarg}.
+
+%% @doc Reads up to `Length' bytes at the cursor.
+-spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
+read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> Backend:read(Handle, Length);
+read(_, _) -> {error, badarg}.
+
+%% @doc Reads from the cursor to the next newline, which belongs to the line, or to the end.
+-spec read_line(file()) -> {ok, binary()} | eof | {error, reason()}.
+read_line(?MAPPED(Backend, Handle)) -> Backend:read_line(Handle);
+read_line(_) -> {error, badarg}.
+
+%% @doc Writes at the cursor.
+-spec write(file(), iodata()) -> ok | {error, reason()}.
+write(?MAPPED(Backend, Handle), Data) ->
+    try
+        Backend:write(Handle, Data)
+    catch
+        error:badarg -> {error, badarg}
+    end;
+write(_, _) ->
+    {error, badarg}.
+
+%% @doc Moves the cursor, which may be set past the end.
+-spec position(file(), file:location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
+position(?MAPPED(Backend, Handle), Location) ->
+    case location(Location) of
+        {Offset, Whence} -> Backend:position(Handle, Offset, Whence);
+        badarg -> {error, badarg}
+    end;
+position(_, _) ->
+    {error, badarg}.
+
+location(Offset) when is_integer(Offset) -> location({bof, Offset});
+location(Whence) when is_atom(Whence) -> location({Whence, 0});
+location({Whence, Offset}) when is_integer(Offset), ?IS_INT64(Offset) ->
+    case lists:member(Whence, [bof, cur, eof]) of
+        true -> {Offset, Whence};
+        false -> badarg
+    end;
+location(_) -> badarg.
+
+%% @private What `file:copy/3' calls for two files of this module.
+-spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, reason()}.
+copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) ->
+    file:copy_opened(Source, Destination, Length).
+
+%%% Size and durability
+
+%% @doc Grows the file: doubles its size, up to steps of `max_inc_size'.
+-spec resize(file()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
+resize(File) ->
+    resize(File, 0).
+
+%% @doc Changes the file's size; 0 is as {@link resize/1}. Growing never shrinks a file that another process has
+%% made larger. Binaries of `direct' reads keep the mapping that they alias; to shrink below a live one is
+%% `{error, ebusy}'.
+-spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
+resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 -> Backend:resize(Handle, Size);
+resize(?MAPPED(_, _), Size) when is_integer(Size) -> {error, einval};
+resize(?MAPPED(_, _), _) -> error(badarg).
+
+%% @doc Ends the file at the cursor.
+-spec truncate(file()) -> ok | {error, reason()}.
+truncate(?MAPPED(Backend, Handle)) -> Backend:truncate(Handle);
+truncate(_) -> {error, badarg}.
+
+%% @doc Reserves disk space for a part of the mapping.
+-spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
+allocate(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length) ->
+    Backend:allocate(Handle, Position, Length);
+allocate(_, _, _) ->
+    {error, badarg}.
+
+%% @doc Tells the kernel how a part of the mapping will be used; `Length' 0 is all up to the end.
+-spec advise(file(), Position :: integer(), Length :: integer(), file:posix_file_advise()) -> ok | {error, reason()}.
+advise(?MAPPED(Backend, Handle), Position, Length, Advice)
+  when is_integer(Position), is_integer(Length), is_atom(Advice) ->
+    Backend:advise(Handle, Position, Length, Advice);
+advise(_, _, _, _) ->
+    {error, badarg}.
+
+%% @doc Starts to write changed pages to disk and does not wait for it.
+-spec flush(file()) -> ok | {error, reason()}.
+flush(?MAPPED(Backend, Handle)) -> Backend:flush(Handle).
+
+%% @doc Returns when everything is on disk: the bytes, the size, the name of a file that was created.
+-spec sync(file()) -> ok | {error, reason()}.
+sync(?MAPPED(Backend, Handle)) -> Backend:sync(Handle);
+sync(_) -> {error, badarg}.
+
+%% @doc As {@link sync/1}, but for metadata that reading the bytes back does not need.
+-spec datasync(file()) -> ok | {error, reason()}.
+datasync(?MAPPED(Backend, Handle)) -> Backend:datasync(Handle);
+datasync(_) -> {error, badarg}.
+
+%%% What else `file' forwards
+
+%% @private No descriptor to give to the kernel: `file' then reads and sends by itself.
+-spec sendfile(file(), term(), term(), term(), term(), term(), term(), term()) -> {error, enotsup}.
+sendfile(_File, _Socket, _Offset, _Bytes, _ChunkSize, _Headers, _Trailers, _Options) ->
+    {error, enotsup}.
+
+%% @private A 32-bit size and a 32-bit position at `Position', and the bytes that they name.
+-spec ipread_s32bu_p32bu(file(), integer(), non_neg_integer() | atom()) ->
+    {ok, {Size :: non_neg_integer(), Pointer :: non_neg_integer(), binary() | eof}} | eof | {error, reason()}.
+ipread_s32bu_p32bu(File, Position, Infinity) when is_atom(Infinity) ->
+    ipread_s32bu_p32bu(File, Position, 16#7fffffff);
+ipread_s32bu_p32bu(File, Position, MaxSize) when is_integer(Position), is_integer(MaxSize) ->
+    case pread(File, Position, 8) of
+        {ok, <<0:32, Pointer:32>>} ->
+            {ok, {0, Pointer, eof}};
+        {ok, <<Size:32, Pointer:32>>} when Size =< MaxSize ->
+            case pread(File, Pointer, Size) of
+                {ok, Bytes} -> {ok, {Size, Pointer, Bytes}};
+                eof -> {ok, {Size, Pointer, eof}};
+                {error, _} = Error -> Error
+            end;
+        {ok, _} ->
+            eof;
+        Other ->
+            Other
+    end;
+ipread_s32bu_p32bu(_File, _Position, _MaxSize) ->
+    {error, badarg}.
+
+%% @private
+-spec read_handle_info(file()) -> {error, enotsup}.
+read_handle_info(File) ->
+    read_handle_info(File, []).
+
+%% @private
+-spec read_handle_info(file(), [file:file_info_option()]) -> {error, enotsup}.
+read_handle_info(_File, _Options) ->
+    {error, enotsup}.
+
+%%% Atomics
+
+%% @doc An atomic operation on the 64-bit word, signed and of the machine's byte order, at `Position'. It is
+%% sequentially consistent between all processes, of this node and of others, that map the file `shared'.
+%% Arithmetic wraps. What the word held is answered; of `cas' see {@link patomic_cas/4}.
+%%
+%% Here and in the following: `{error, alignment}' unless offset and position together are a multiple of 8,
+%% `{error, einval}' where the word is not within the file, `{error, eacces}' where it is open for reading only.
+-spec patomic(file(), Position :: integer(), add | sub | 'and' | 'or' | 'xor' | xchg, operand()) ->
+                 {ok, Old :: int64()} | {error, reason()};
+             (file(), Position :: integer(), cas, {Expected :: operand(), operand()}) ->
+                 {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
+patomic(File, Position, add, Value) -> patomic_add(File, Position, Value);
+patomic(File, Position, sub, Value) -> patomic_sub(File, Position, Value);
+patomic(File, Position, 'and', Value) -> patomic_and(File, Position, Value);
+patomic(File, Position, 'or', Value) -> patomic_or(File, Position, Value);
+patomic(File, Position, 'xor', Value) -> patomic_xor(File, Position, Value);
+patomic(File, Position, xchg, Value) -> patomic_xchg(File, Position, Value);
+patomic(File, Position, cas, {Expected, Value}) -> patomic_cas(File, Position, Expected, Value);
+patomic(_File, _Position, _Operation, _Value) -> error(badarg).
+
+-spec patomic_add(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_add(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_add(Handle, Position, Value).
+
+-spec patomic_sub(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_sub(Handle, Position, Value).
+
+-spec patomic_and(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_and(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_and(Handle, Position, Value).
+
+-spec patomic_or(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_or(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_or(Handle, Position, Value).
+
+-spec patomic_xor(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_xor(Handle, Position, Value).
+
+%% @doc Puts another value into the word.
+-spec patomic_xchg(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_exchange(Handle, Position, Value).
+
+%% @doc Puts `Value' into the word if it holds `Expected'; `true' says that it did.
+-spec patomic_cas(file(), Position :: integer(), Expected :: operand(), Value :: operand()) ->
+    {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
+patomic_cas(?MAPPED(Backend, Handle), Position, Expected, Value) ->
+    compared(Expected, Backend:patomic_compare_exchange(Handle, Position, Expected, Value)).
+
+-spec patomic_read_integer(file(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
+patomic_read_integer(?MAPPED(Backend, Handle), Position) -> Backend:patomic_load(Handle, Position).
+
+-spec patomic_write_integer(file(), Position :: integer(), operand()) -> ok | {error, reason()}.
+patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_store(Handle, Position, Value).
+
+compared(Expected, {ok, Old}) -> {Old =:= signed(Expected), Old};
+compared(Expected, Old) when is_integer(Old) -> {Old =:= signed(Expected), Old};
+compared(_Expected, {error, _} = Error) -> Error.
+
+signed(Operand) when Operand > 16#7fffffffffffffff -> Operand - 16#10000000000000000;
+signed(Operand) -> Operand.
+
+%%% Counters
+
+%% @doc As {@link open_counters/2}, with as many counters as the file has, or 1 where it is created.
+-spec open_counters(file:name_all()) -> {ok, counters()} | {error, reason()}.
+open_counters(Name) ->
+    open_counters(Name, 0, []).
+
+%% @doc Opens a file of counters, or creates one with all of them 0. A counters file with another number of them is
+%% `{error, einval}', any other file `{error, corrupt}', and left as it was.
+-spec open_counters(file:name_all(), Count :: non_neg_integer()) -> {ok, counters()} | {error, reason()}.
+open_counters(Name, Count) ->
+    open_counters(Name, Count, []).
+
+%% @doc With options. Counters are always shared; with `read' alone they can't be changed, and with `read' or
+%% `write' they are not created unless `create' says so.
+-spec open_counters(file:name_all(), Count :: non_neg_integer(), [open_option()]) ->
+    {ok, counters()} | {error, reason()}.
+open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
+    case {path(Name), options(Options)} of
+        {{ok, Path}, {ok, BackendOptions, Backend, _}} ->
+            Origin = #origin{path = Path, options = BackendOptions, backend = Backend, counters = Count},
+            case open_counters_origin(Origin) of
+                {ok, Counters, _} -> {ok, Counters};
+                {error, _} = Error -> Error
+            end;
+        {{error, _} = Error, _} ->
+            Error;
+        {_, {error, _} = Error} ->
+            Error
+    end;
+open_counters(_Name, Count, _Options) when is_integer(Count) ->
+    {error, einval};
+open_counters(_Name, _Count, _Options) ->
+    {error, badarg}.
+
+-spec close_counters(counters()) -> ok | {error, reason()}.
+close_counters(Counters) ->
+    close(Counters).
+
+%% @doc How many counters there are.
+-spec counters_length(counters()) -> pos_integer().
+counters_length(#file_descriptor{module = ?MODULE, data = #file{origin = #origin{counters = Count}}}) when Count > 0 ->
+    Count.
+
+%% @doc Adds 1 to counter `Index', of which the first is 0. What it held is answered, here and in the following;
+%% an index beyond the last is `{error, einval}'.
+-spec inc_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
+inc_counter(?MAPPED(Backend, Handle), Index) -> Backend:counter_add(Handle, Index, 1).
+
+-spec inc_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
+inc_counter(?MAPPED(Backend, Handle), Index, Count) -> Backend:counter_add(Handle, Index, Count).
+
+-spec dec_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
+dec_counter(?MAPPED(Backend, Handle), Index) -> Backend:counter_sub(Handle, Index, 1).
+
+-spec dec_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
+dec_counter(?MAPPED(Backend, Handle), Index, Count) -> Backend:counter_sub(Handle, Index, Count).
+
+-spec set_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
+set_counter(?MAPPED(Backend, Handle), Index, Value) -> Backend:counter_set(Handle, Index, Value).
+
+-spec read_counter(counters(), Index :: non_neg_integer()) -> int64() | {error, reason()}.
+read_counter(?MAPPED(Backend, Handle), Index) -> Backend:counter_get(Handle, Index).
+
+%% @doc Sets the counter to `Value' if it holds `Expected'; `true' says that it did.
+-spec cas_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
+    {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
+cas_counter(?MAPPED(Backend, Handle), Index, Expected, Value) ->
+    compared(Expected, Backend:counter_compare_exchange(Handle, Index, Expected, Value)).
+
+%%% Batches
+
+%% @doc Does many operations on a file, in order, and answers what each answers. One that fails does not keep
+%% the others from being done, and others' operations may come between. On the port all of them go and return
+%% in one frame, which makes one cost a microsecond instead of a round trip; there may be 2^20 of them, more are
+%% `{error, emsgsize}'. If any is no {@link operation()}, nothing is done and the error names it.
+-spec batch(file(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
+batch(?MAPPED(_, _) = File, Operations) ->
+    try [translate(Operation) || Operation <- Operations] of
+        Translated ->
+            case perform(File, [Call || {Call, _} <- Translated]) of
+                {ok, Results} -> {ok, lists:zipwith(fun finish/2, Translated, Results)};
+                {error, _} = Error -> Error
+            end
+    catch
+        throw:{badarg, _} = Reason -> {error, Reason}
+    end.
+
+%% Backend calls without their handle: where there is a frame, in one.
+perform(?MAPPED(emmap_port, Handle), Calls) ->
+    emmap_port:batch(Handle, Calls);
+perform(?MAPPED(Backend, Handle), Calls) ->
+    {ok, [perform_one(Backend, Handle, tuple_to_list(Call)) || Call <- Calls]}.
+
+perform_one(Backend, Handle, [Name | Arguments]) ->
+    try
+        apply(Backend, Name, [Handle | Arguments])
+    catch
+        error:badarg -> {error, badarg}
+    end.
+
+%% What the backend is to be called with, and what a compare-and-swap expected.
+translate({Name} = Operation) ->
+    case lists:member(Name, [size, read_line, truncate, flush, sync, datasync]) of
+        true -> {Operation, none};
+        false when Name =:= resize -> {{resize, 0}, none};
+        false -> throw({badarg, Operation})
+    end;
+translate({pread, Position, Length} = Operation)
+  when is_integer(Position), is_integer(Length), Length >= 0 ->
+    {Operation, none};
+translate({pwrite, Position, Data} = Operation) when is_integer(Position) ->
+    checked_data(Data, Operation);
+translate({read, Length} = Operation) when is_integer(Length), Length >= 0 ->
+    {Operation, none};
+translate({write, Data} = Operation) ->
+    checked_data(Data, Operation);
+translate({position, Location} = Operation) ->
+    case location(Location) of
+        {Offset, Whence} -> {{position, Offset, Whence}, none};
+        badarg -> throw({badarg, Operation})
+    end;
+translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
+    {Operation, none};
+translate({allocate, Position, Length} = Operation) when is_integer(Position), is_integer(Length) ->
+    {Operation, none};
+translate({advise, Position, Length, Advice} = Operation)
+  when is_integer(Position), is_integer(Length), is_atom(Advice) ->
+    {Operation, none};
+translate({patomic, Position, cas, {Expected, Value}}) ->
+    translate({patomic_cas, Position, Expected, Value});
+translate({patomic, Position, Name, Value} = Operation) ->
+    Names = #{add => patomic_add, sub => patomic_sub, 'and' => patomic_and, 'or' => patomic_or,
+              'xor' => patomic_xor, xchg => patomic_xchg},
+    case Names of
+        #{Name := Function} -> translate({Function, Position, Value});
+        #{} -> throw({badarg, Operation})
+    end;
+translate({patomic_cas, Position, Expected, Value}) ->
+    {{patomic_compare_exchange, Position, Expected, Value}, {expected, Expected}};
+translate({cas_counter, Index, Expected, Value}) ->
+    {{counter_compare_exchange, Index, Expected, Value}, {expected, Expected}};
+translate({inc_counter, Index}) ->
+    {{counter_add, Index, 1}, none};
+translate({dec_counter, Index}) ->
+    {{counter_sub, Index, 1}, none};
+translate({Name, Argument} = Operation) ->
+    case #{patomic_read_integer => patomic_load, read_counter => counter_get} of
+        #{Name := Function} -> {{Function, Argument}, none};
+        #{} -> throw({badarg, Operation})
+    end;
+translate({Name, Position, Value} = Operation) ->
+    Names = #{patomic_add => patomic_add, patomic_sub => patomic_sub, patomic_and => patomic_and,
+              patomic_or => patomic_or, patomic_xor => patomic_xor, patomic_xchg => patomic_exchange,
+              patomic_write_integer => patomic_store, inc_counter => counter_add, dec_counter => counter_sub,
+              set_counter => counter_set},
+    case Names of
+        #{Name := Function} -> {{Function, Position, Value}, none};
+        #{} -> throw({badarg, Operation})
+    end;
+translate(Operation) ->
+    throw({badarg, Operation}).
+
+checked_data(Data, Operation) ->
+    try iolist_size(Data) of
+        _ -> {Operation, none}
+    catch
+        error:badarg -> throw({badarg, Operation})
+    end.
+
+finish({_, {expected, Expected}}, Result) -> compared(Expected, Result);
+finish({_, none}, Result) -> Result.

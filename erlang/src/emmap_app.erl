@@ -1,0 +1,17 @@
+%% @private
+-module(emmap_app).
+-behaviour(application).
+
+-export([start/2, stop/1]).
+
+-spec start(application:start_type(), term()) -> {ok, pid()} | {error, term()}.
+start(_Type, _Arguments) ->
+    case emmap_sup:start_link() of
+        {ok, _} = Started -> Started;
+        ignore -> {error, ignore};
+        {error, _} = Error -> Error
+    end.
+
+-spec stop(term()) -> ok.
+stop(_State) ->
+    ok.

@@ -1,0 +1,395 @@
+%% @doc The port backend: a process that owns a port program (`emmap_port'), and the calls that go to it.
+%% `docs/port-protocol.md' describes what is said; `emmap_backend' what the functions mean.
+%%
+%% `emmap' starts one such process by itself, under its own supervisor, when it first needs one. For others, say
+%% to keep a slow disk's files from holding up the rest, put `emmap_port:start_link/1' under a supervisor of
+%% yours and open files with `{backend, {port, ServerRef}}'.
+%%
+%% <ul>
+%% <li>Process and program live and die together. When the program dies, calls in flight and all later ones on
+%%     its files are `{error, port_died}'; see `emmap:reopen/1'.</li>
+%% <li>A file is closed when the process that opened it dies. Others may use it until then.</li>
+%% <li>Calls do not wait for one another's answers, but the program does one at a time: behind a `sync' or a read
+%%     of a gigabyte the others wait.</li>
+%% <li>A call may send and receive 1 GiB; more is `{error, emsgsize}'.</li>
+%% <li>A path is best absolute: the program's current directory is that of the node when it was started.</li>
+%% </ul>
+-module(emmap_port).
+-behaviour(emmap_backend).
+-behaviour(gen_server).
+
+-export([start_link/1]).
+-export([open/2, open/3, close/1, size/1]).
+-export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
+-export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
+         patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
+-export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
+         counter_compare_exchange/4]).
+-export([batch/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+
+-export_type([options/0, handle/0]).
+
+-type options() :: #{
+    %% The program to run; else the application's own.
+    program => file:name_all(),
+    %% Whether the program talks over descriptors 3 and 4, and leaves 0 and 1 to others; default true.
+    nouse_stdio => boolean(),
+    %% How long the program may take to say hello; default 10,000 ms.
+    timeout => timeout()
+}.
+
+%% What a caller needs in order to reach a program. Callers write to the port themselves: a program that is busy
+%% then holds up those who have something for it, and never the process that takes its answers.
+-record(program, {
+    server :: pid(),
+    port :: port(),
+    calls :: ets:tid() %% {Id, alias of the caller | none, what the answer means to the server}
+}).
+
+-opaque handle() :: {#program{}, file_number()}.
+
+-record(state, {
+    program :: #program{},
+    owners = #{} :: #{reference() => file_number()}, %% monitors of those who opened a file, with its number
+    monitors = #{} :: #{file_number() => reference()} %% the same, the other way round
+}).
+
+%% What the program calls an open file.
+-type file_number() :: non_neg_integer().
+-type result() :: ok | {error, atom()}.
+-type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
+-type bare_old() :: emmap_backend:int64() | {error, atom()}.
+
+-define(PROTOCOL_VERSION, 1).
+-define(FRAME_LIMIT, (1 bsl 30)).
+-define(DEFAULT_ATTEMPTS, 10).
+
+%%% The server
+
+-spec start_link(options()) -> gen_server:start_ret().
+start_link(Options) when is_map(Options) ->
+    gen_server:start_link(?MODULE, Options, []).
+
+%% @private
+-spec init(options()) -> {ok, #state{}} | {stop, term()}.
+init(Options) ->
+    Program = maps:get(program, Options, filename:join(priv_dir(), "emmap_port")),
+    {Stdio, Arguments} =
+        case maps:get(nouse_stdio, Options, true) of
+            true -> {nouse_stdio, ["--nouse-stdio"]};
+            false -> {use_stdio, []}
+        end,
+    PortOptions = [{packet, 4}, {args, Arguments}, Stdio, binary, exit_status, hide],
+    try open_port({spawn_executable, Program}, PortOptions) of
+        Port ->
+            _ = monitor(port, Port),
+            greet(Port, maps:get(timeout, Options, 10000))
+    catch
+        error:Reason -> {stop, {port_program, Program, Reason}}
+    end.
+
+greet(Port, Timeout) ->
+    receive
+        {Port, {data, Hello}} ->
+            case binary_to_term(Hello) of
+                {emmap_port, ?PROTOCOL_VERSION, #{}} ->
+                    %% Callers register here themselves; the server only takes what is answered.
+                    Calls = ets:new(?MODULE, [public, {write_concurrency, true}]),
+                    {ok, #state{program = #program{server = self(), port = Port, calls = Calls}}};
+                {emmap_port, Version, _} ->
+                    {stop, {port_protocol_version, Version}}
+            end;
+        {Port, {exit_status, Status}} ->
+            {stop, {port_exit_status, Status}};
+        {'DOWN', _, port, Port, Reason} ->
+            {stop, {port_closed, Reason}}
+    after Timeout ->
+        {stop, port_timeout}
+    end.
+
+%% @private
+-spec handle_call(program, gen_server:from(), #state{}) -> {reply, #program{}, #state{}}.
+handle_call(program, _From, State) ->
+    {reply, State#state.program, State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Message, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({Port, {data, Frame}}, #state{program = #program{port = Port, calls = Calls}} = State) ->
+    {Id, Result} = binary_to_term(Frame),
+    [{Id, Caller, Meaning}] = ets:take(Calls, Id),
+    NewState = remember(Meaning, Result, State),
+    _ = is_reference(Caller) andalso (Caller ! {Caller, Result}),
+    {noreply, NewState};
+handle_info({'DOWN', Monitor, process, _, _}, #state{owners = Owners} = State) ->
+    case Owners of
+        #{Monitor := Number} ->
+            %% From a process of its own: the port may be busy, and this one is who makes it less so.
+            _ = spawn(fun() -> send(State#state.program, none, none, {close, Number}) end),
+            {noreply, forget(Number, State)};
+        #{} ->
+            {noreply, State}
+    end;
+handle_info({Port, {exit_status, Status}}, #state{program = #program{port = Port}} = State) ->
+    {stop, {port_exit_status, Status}, State};
+handle_info({'DOWN', _, port, Port, Reason}, #state{program = #program{port = Port}} = State) ->
+    {stop, {port_closed, Reason}, State};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+%% What the program has open, and for whom, is known from its answers.
+remember({opened_by, Owner}, {ok, Number, _}, #state{owners = Owners, monitors = Monitors} = State) ->
+    Monitor = monitor(process, Owner),
+    State#state{owners = Owners#{Monitor => Number}, monitors = Monitors#{Number => Monitor}};
+remember({closed, Number}, ok, State) ->
+    forget(Number, State);
+remember(_Meaning, _Result, State) ->
+    State.
+
+forget(Number, #state{owners = Owners, monitors = Monitors} = State) ->
+    case maps:take(Number, Monitors) of
+        {Monitor, Others} ->
+            demonitor(Monitor, [flush]),
+            State#state{owners = maps:remove(Monitor, Owners), monitors = Others};
+        error ->
+            State
+    end.
+
+priv_dir() ->
+    case code:priv_dir(emmap) of
+        {error, bad_name} -> "priv";
+        Folder -> Folder
+    end.
+
+%%% Calls
+
+%% Writes a request to the port. False if the port is closed; whatever was asked has then not been done.
+send(#program{port = Port, calls = Calls}, Caller, Meaning, Operation) ->
+    Id = erlang:unique_integer([positive]),
+    Frame = term_to_iovec({Id, Operation}), % leaves large binaries where they are
+    case iolist_size(Frame) =< ?FRAME_LIMIT of
+        true ->
+            try
+                ets:insert(Calls, {Id, Caller, Meaning}),
+                port_command(Port, Frame)
+            catch
+                error:badarg -> false
+            end;
+        false ->
+            emsgsize
+    end.
+
+-spec call(#program{}, tuple()) -> term().
+call(Program, Operation) ->
+    answer(request(Program, none, Operation)).
+
+%% `unsent' where the program can't have seen the request.
+request(#program{server = Server} = Program, Meaning, Operation) ->
+    %% An alias, so that an answer that comes after all finds nobody.
+    Caller = monitor(process, Server, [{alias, reply_demonitor}]),
+    case send(Program, Caller, Meaning, Operation) of
+        true ->
+            receive
+                {Caller, Result} -> {answer, Result};
+                {'DOWN', Caller, process, _, _} -> died
+            end;
+        NotSent ->
+            demonitor(Caller, [flush]),
+            case NotSent of
+                emsgsize -> {answer, {error, emsgsize}};
+                false -> unsent
+            end
+    end.
+
+answer({answer, Result}) -> Result;
+answer(_NoAnswer) -> {error, port_died}.
+
+%%% Open and close
+
+-spec open(binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
+open(Path, Options) ->
+    opened(ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS)).
+
+%% @doc As {@link open/2}, by a certain server.
+-spec open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
+open(Server, Path, Options) ->
+    opened(ask(Server, {open, Path, Options})).
+
+-spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+counters_open(Path, Count, Options) ->
+    opened(ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS)).
+
+%% @doc As {@link counters_open/3}, by a certain server.
+-spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+counters_open(Server, Path, Count, Options) ->
+    opened(ask(Server, {counters_open, Path, Count, Options})).
+
+ask(Server, Operation) ->
+    try gen_server:call(Server, program, infinity) of
+        Program -> {Program, request(Program, {opened_by, self()}, Operation)}
+    catch
+        exit:_ -> {none, unsent}
+    end.
+
+%% A default server that is found dying is not the one to ask.
+ask_default(_Operation, 0) ->
+    {none, unsent};
+ask_default(Operation, Attempts) ->
+    case emmap_sup:port() of
+        {ok, Server} ->
+            case ask(Server, Operation) of
+                {_, unsent} ->
+                    await_death(Server),
+                    ask_default(Operation, Attempts - 1);
+                Asked ->
+                    Asked
+            end;
+        {error, _} ->
+            {none, unsent} % the supervisor's report says why
+    end.
+
+await_death(Server) ->
+    Monitor = monitor(process, Server),
+    receive
+        {'DOWN', Monitor, process, _, _} -> ok
+    after 5000 ->
+        demonitor(Monitor, [flush]),
+        ok
+    end.
+
+opened({Program, {answer, {ok, Number, Info}}}) -> {ok, {Program, Number}, Info};
+opened({_Program, Reply}) -> answer(Reply).
+
+-spec close(handle()) -> result().
+close({Program, Number}) ->
+    case request(Program, {closed, Number}, {close, Number}) of
+        {answer, Result} -> Result;
+        _Died -> ok % and so is the file closed
+    end.
+
+%%% Operations on a file
+
+-spec size(handle()) -> {ok, non_neg_integer()} | {error, atom()}.
+size({Program, Number}) -> call(Program, {size, Number}).
+
+-spec pread(handle(), integer(), non_neg_integer()) -> emmap_backend:sink_result().
+pread({Program, Number}, Position, Length) when is_integer(Position), is_integer(Length) ->
+    call(Program, {pread, Number, Position, Length}).
+
+-spec pwrite(handle(), integer(), iodata()) -> result().
+pwrite({Program, Number}, Position, Data) when is_integer(Position) ->
+    call(Program, {pwrite, Number, Position, iodata(Data)}).
+
+-spec read(handle(), non_neg_integer()) -> emmap_backend:sink_result().
+read({Program, Number}, Length) when is_integer(Length) -> call(Program, {read, Number, Length}).
+
+-spec read_line(handle()) -> emmap_backend:sink_result().
+read_line({Program, Number}) -> call(Program, {read_line, Number}).
+
+-spec write(handle(), iodata()) -> result().
+write({Program, Number}, Data) -> call(Program, {write, Number, iodata(Data)}).
+
+-spec position(handle(), integer(), bof | cur | eof) -> {ok, non_neg_integer()} | {error, atom()}.
+position({Program, Number}, Offset, Whence) -> call(Program, {position, Number, Offset, Whence}).
+
+-spec resize(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
+resize({Program, Number}, Size) -> call(Program, {resize, Number, Size}).
+
+-spec truncate(handle()) -> result().
+truncate({Program, Number}) -> call(Program, {truncate, Number}).
+
+-spec allocate(handle(), integer(), integer()) -> result().
+allocate({Program, Number}, Position, Length) -> call(Program, {allocate, Number, Position, Length}).
+
+-spec advise(handle(), integer(), integer(), file:posix_file_advise()) -> result().
+advise({Program, Number}, Position, Length, Advice) -> call(Program, {advise, Number, Position, Length, Advice}).
+
+-spec flush(handle()) -> result().
+flush({Program, Number}) -> call(Program, {flush, Number}).
+
+-spec sync(handle()) -> result().
+sync({Program, Number}) -> call(Program, {sync, Number}).
+
+-spec datasync(handle()) -> result().
+datasync({Program, Number}) -> call(Program, {datasync, Number}).
+
+%%% Atomics
+
+-spec patomic_add(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_add({Program, Number}, Position, Value) -> checked_call(Program, {patomic_add, Number, Position, Value}).
+
+-spec patomic_sub(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_sub({Program, Number}, Position, Value) -> checked_call(Program, {patomic_sub, Number, Position, Value}).
+
+-spec patomic_and(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_and({Program, Number}, Position, Value) -> checked_call(Program, {patomic_and, Number, Position, Value}).
+
+-spec patomic_or(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_or({Program, Number}, Position, Value) -> checked_call(Program, {patomic_or, Number, Position, Value}).
+
+-spec patomic_xor(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_xor({Program, Number}, Position, Value) -> checked_call(Program, {patomic_xor, Number, Position, Value}).
+
+-spec patomic_exchange(handle(), integer(), emmap_backend:operand()) -> old().
+patomic_exchange({Program, Number}, Position, Value) -> checked_call(Program, {patomic_exchange, Number, Position, Value}).
+
+-spec patomic_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) -> old().
+patomic_compare_exchange({Program, Number}, Position, Expected, Replacement) ->
+    checked_call(Program, {patomic_compare_exchange, Number, Position, Expected, Replacement}).
+
+-spec patomic_load(handle(), integer()) -> old().
+patomic_load({Program, Number}, Position) -> checked_call(Program, {patomic_load, Number, Position}).
+
+-spec patomic_store(handle(), integer(), emmap_backend:operand()) -> result().
+patomic_store({Program, Number}, Position, Value) -> checked_call(Program, {patomic_store, Number, Position, Value}).
+
+%%% Counters
+
+-spec counter_add(handle(), integer(), emmap_backend:operand()) -> bare_old().
+counter_add({Program, Number}, Index, Value) -> checked_call(Program, {counter_add, Number, Index, Value}).
+
+-spec counter_sub(handle(), integer(), emmap_backend:operand()) -> bare_old().
+counter_sub({Program, Number}, Index, Value) -> checked_call(Program, {counter_sub, Number, Index, Value}).
+
+-spec counter_set(handle(), integer(), emmap_backend:operand()) -> bare_old().
+counter_set({Program, Number}, Index, Value) -> checked_call(Program, {counter_set, Number, Index, Value}).
+
+-spec counter_get(handle(), integer()) -> bare_old().
+counter_get({Program, Number}, Index) -> checked_call(Program, {counter_get, Number, Index}).
+
+-spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) -> bare_old().
+counter_compare_exchange({Program, Number}, Index, Expected, Replacement) ->
+    checked_call(Program, {counter_compare_exchange, Number, Index, Expected, Replacement}).
+
+%% An argument of the wrong type or range is an exception here, as it is in the NIF.
+checked_call(Program, Operation) ->
+    case call(Program, Operation) of
+        {error, badarg} -> error(badarg);
+        Result -> Result
+    end.
+
+%% The data itself, or a badarg exception before anything is sent.
+iodata(Data) ->
+    _ = iolist_size(Data),
+    Data.
+
+%%% Batches
+
+%% @doc Does the operations in one frame, one after the other's failure too. An operation is the name of one of
+%% this module's functions and its arguments without the handle.
+-spec batch(handle(), [tuple()]) -> {ok, [term()]} | {error, atom()}.
+batch({Program, Number}, Operations) ->
+    case call(Program, {batch, [erlang:insert_element(2, Operation, Number) || Operation <- Operations]}) of
+        {error, _} = Error -> Error;
+        Results -> {ok, Results}
+    end.
