@@ -65,7 +65,9 @@ ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error); /* {error, Atom}, or 
 
 static inline ERL_NIF_TERM nif_ok(ErlNifEnv *env, ERL_NIF_TERM value)
 {
-    return enif_make_tuple2(env, nif_atoms.ok, value);
+    /* Cheaper than the variadic enif_make_tuple. */
+    const ERL_NIF_TERM pair[] = {nif_atoms.ok, value};
+    return enif_make_tuple_from_array(env, pair, 2);
 }
 
 /* A sink that fills a binary. It begins as {.env = env}. */
