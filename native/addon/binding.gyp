@@ -1,0 +1,35 @@
+{
+  "targets": [
+    {
+      "target_name": "emmap",
+      "sources": [
+        "addon.cc", "buffer.cc", "failure.cc", "file.cc", "sync.cc",
+        "<!@(node -p \"require('fs').readdirSync('../core').filter((name) => name.endsWith('.c')).map((name) => '../core/' + name).join(' ')\")",
+      ],
+      "include_dirs": ["../include", "<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": [
+        "NAPI_VERSION=8",
+        "NAPI_DISABLE_CPP_EXCEPTIONS",
+        # A worker that is being terminated can't be thrown into; without this the process would abort.
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+      ],
+      "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"],
+      "cflags_c": ["-std=c11", "-D_XOPEN_SOURCE=700"],
+      "cflags_cc!": ["-std=gnu++20", "-std=gnu++17"],
+      "cflags_cc": ["-std=c++17", "-fvisibility-inlines-hidden"],
+      # The SIGBUS handler outlives the thread that loaded the addon, so the code must stay.
+      "ldflags": ["-Wl,-z,nodelete"],
+      "conditions": [
+        ["OS=='mac'", {
+          "xcode_settings": {
+            "CLANG_CXX_LANGUAGE_STANDARD": "c++17",
+            "GCC_C_LANGUAGE_STANDARD": "c11",
+            "GCC_SYMBOLS_PRIVATE_EXTERN": "YES",
+            "MACOSX_DEPLOYMENT_TARGET": "11.0",
+            "WARNING_CFLAGS": ["-Wall", "-Wextra", "-Wpedantic"],
+          },
+        }],
+      ],
+    },
+  ],
+}

@@ -1,0 +1,496 @@
+import { constants } from "node:os";
+import { type InspectOptions, inspect } from "node:util";
+import { File } from "./addon";
+import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments";
+import { createError } from "./error";
+import { Handle } from "./handle";
+import { type OpenOptions, openOptions, toPath } from "./options";
+
+/** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
+export type Whence = "bof" | "cur" | "eof";
+
+/** How a range will be used: see {@link MappedFile.advise}. */
+export type Advice = "normal" | "sequential" | "random" | "noReuse" | "willNeed" | "dontNeed";
+
+/** What {@link MappedFile.patomic} does, under emmap's names. */
+export type AtomicOperation = "add" | "sub" | "and" | "or" | "xor" | "xchg";
+
+const WHENCES: readonly Whence[] = ["bof", "cur", "eof"];
+const ADVICES: readonly Advice[] = ["normal", "sequential", "random", "noReuse", "willNeed", "dontNeed"];
+const LINE_FEED = 10;
+const INVALID = "invalid argument";
+
+function choice<Name extends string>(names: readonly Name[], name: Name, argument: string): number {
+  const index = names.indexOf(name);
+  if (typeof name !== "string") throw typeError(argument, `one of ${names.join(", ")}`, name);
+  if (index < 0) throw valueError(`The argument "${argument}" must be one of ${names.join(", ")}`);
+  return index;
+}
+
+/**
+ * A file mapped into memory. {@link open} makes one.
+ *
+ * Positions and lengths are bytes, counted from the option `offset`. They may be numbers or bigints; from 2^63 up,
+ * and below 0, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers; results are
+ * signed bigints, and arithmetic wraps. Copying reads and atomics do not leave JavaScript.
+ *
+ * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with
+ * `EFAULT` when another process truncated the file under the mapping.
+ *
+ * A file belongs to the thread that opened it; other workers open it for themselves. One that is never closed is
+ * closed when it is garbage-collected.
+ */
+export class MappedFile {
+  readonly #handle: Handle;
+
+  private constructor(handle: Handle) {
+    this.#handle = handle;
+  }
+
+  /** The same as the function {@link open}. */
+  static open(path: string | URL, options: OpenOptions = {}): MappedFile {
+    const native = openOptions(options);
+    return new MappedFile(new Handle(new File(toPath(path), native), options.direct === true));
+  }
+
+  /** The path, as it was given to open; `""` with `anon`. */
+  get path(): string {
+    return this.#handle.path;
+  }
+
+  /** True if the file was there before it was opened. */
+  get existed(): boolean {
+    return this.#handle.existed;
+  }
+
+  /** Bytes that are mapped; 0 once the file is closed. What others have added at the end counts after {@link follow}. */
+  get size(): number {
+    return this.#handle.size;
+  }
+
+  /** True once the file is closed. */
+  get closed(): boolean {
+    return this.#handle.closed;
+  }
+
+  /**
+   * Copies up to `length` bytes at `position`; fewer at the end of the file.
+   * @returns the bytes, which are the caller's; `null` at or past the end, and for length 0
+   */
+  pread(position: Integer, length: Integer): Buffer | null {
+    const handle = this.#handle;
+    const { bytes } = handle;
+    if (
+      Number.isInteger(position) &&
+      Number.isInteger(length) &&
+      (position as number) >= 0 &&
+      (length as number) > 0 &&
+      (length as number) <= bytes.length - (position as number)
+    ) {
+      const copy = copyOf(bytes, position as number, length as number);
+      if (handle.usable) return copy;
+    }
+    return handle.native.pread(toBigInt(position, "position"), toBigInt(length, "length"));
+  }
+
+  /**
+   * Writes all of the bytes at `position`, or none. The file does not grow by itself.
+   * @throws EACCES for a read-only file, EINVAL where the write would pass the end
+   */
+  pwrite(position: Integer, bytes: Bytes): void {
+    const handle = this.#handle;
+    const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
+    const to = handle.writableBytes;
+    if (
+      Number.isInteger(position) &&
+      (position as number) >= 0 &&
+      from.length > 0 &&
+      from.length <= to.length - (position as number)
+    ) {
+      to.set(from, position as number);
+      if (handle.usable) return;
+    }
+    handle.native.pwrite(toBigInt(position, "position"), toBytes(from));
+  }
+
+  /**
+   * Copies up to `length` bytes at the cursor and moves it behind them.
+   * @returns the bytes, which are the caller's; an empty Buffer for length 0; `null` at the end
+   */
+  read(length: Integer): Buffer | null {
+    const handle = this.#handle;
+    const { bytes, cursor } = handle;
+    if (Number.isInteger(length) && (length as number) > 0 && (length as number) <= bytes.length - cursor) {
+      const copy = copyOf(bytes, cursor, length as number);
+      if (handle.usable) {
+        handle.cursor = cursor + (length as number);
+        return copy;
+      }
+    }
+    return handle.native.read(toBigInt(length, "length"));
+  }
+
+  /**
+   * Copies from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor.
+   * @returns the line, which is the caller's; `null` at the end
+   */
+  readLine(): Buffer | null {
+    const handle = this.#handle;
+    const { bytes, cursor } = handle;
+    const end = bytes.indexOf(LINE_FEED, cursor) + 1;
+    if (end > cursor) {
+      const line = copyOf(bytes, cursor, end - cursor);
+      if (handle.usable) {
+        handle.cursor = end;
+        return line;
+      }
+    }
+    return handle.native.readLine();
+  }
+
+  /**
+   * Writes all of the bytes at the cursor and moves it behind them, or writes none.
+   * @throws as {@link pwrite}
+   */
+  write(bytes: Bytes): void {
+    const handle = this.#handle;
+    const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
+    const to = handle.writableBytes;
+    const { cursor } = handle;
+    if (from.length > 0 && from.length <= to.length - cursor) {
+      to.set(from, cursor);
+      if (handle.usable) {
+        handle.cursor = cursor + from.length;
+        return;
+      }
+    }
+    handle.native.write(toBytes(from));
+  }
+
+  /**
+   * Moves the cursor to `offset`, counted from `whence`. It may be set past the end, where a read answers `null`.
+   * @returns where the cursor is now
+   * @throws EINVAL where that would be below 0
+   */
+  position(offset: Integer, whence: Whence = "bof"): number {
+    return this.#handle.native.position(toBigInt(offset, "offset"), choice(WHENCES, whence, "whence"));
+  }
+
+  /**
+   * Adds to the word at `position`. This and the other atomic operations are sequentially consistent between all
+   * threads and processes that share the file.
+   * @returns what the word held before
+   * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; EACCES for a read-only file; EINVAL
+   * where the word is not wholly within the file
+   */
+  add(position: Integer, value: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.add(words, index, operand);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicAdd(toBigInt(position, "position"), operand);
+  }
+
+  /** Subtracts from the word at `position`. Returns and throws as {@link add}. */
+  sub(position: Integer, value: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.sub(words, index, operand);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicSub(toBigInt(position, "position"), operand);
+  }
+
+  /** Bitwise and. Returns and throws as {@link add}. */
+  and(position: Integer, value: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.and(words, index, operand);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicAnd(toBigInt(position, "position"), operand);
+  }
+
+  /** Bitwise or. Returns and throws as {@link add}. */
+  or(position: Integer, value: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.or(words, index, operand);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicOr(toBigInt(position, "position"), operand);
+  }
+
+  /** Bitwise exclusive or. Returns and throws as {@link add}. */
+  xor(position: Integer, value: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.xor(words, index, operand);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicXor(toBigInt(position, "position"), operand);
+  }
+
+  /** Stores `value`. Returns and throws as {@link add}. */
+  exchange(position: Integer, value: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.exchange(words, index, operand);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicExchange(toBigInt(position, "position"), operand);
+  }
+
+  /**
+   * Stores `replacement` if the word holds `expected`. It did if what is returned is `expected`, as a signed
+   * number. Returns and throws as {@link add}.
+   */
+  compareExchange(position: Integer, expected: Integer, replacement: Integer): bigint {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const old64 = toBigInt(expected, "expected");
+    const new64 = toBigInt(replacement, "replacement");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const old = Atomics.compareExchange(words, index, old64, new64);
+      if (handle.usable) return old;
+    }
+    return handle.native.patomicCompareExchange(toBigInt(position, "position"), old64, new64);
+  }
+
+  /** What the word at `position` holds. Works on a read-only file. Throws as {@link add}. */
+  load(position: Integer): bigint {
+    const handle = this.#handle;
+    const { words } = handle;
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      const value = Atomics.load(words, index);
+      if (handle.usable) return value;
+    }
+    return handle.native.patomicLoad(toBigInt(position, "position"));
+  }
+
+  /** Stores `value`. Throws as {@link add}. */
+  store(position: Integer, value: Integer): void {
+    const handle = this.#handle;
+    const words = handle.writableWords;
+    const operand = toBigInt(value, "value");
+    const index = wordIndex(words, position);
+    if (index >= 0) {
+      Atomics.store(words, index, operand);
+      if (handle.usable) return;
+    }
+    handle.native.patomicStore(toBigInt(position, "position"), operand);
+  }
+
+  /** An atomic operation by its name, as emmap's `patomic/4`. Returns and throws as {@link add}. */
+  patomic(position: Integer, operation: AtomicOperation, value: Integer): bigint;
+  /** As {@link compareExchange}. */
+  patomic(position: Integer, operation: "cas", expected: Integer, replacement: Integer): bigint;
+  patomic(
+    position: Integer,
+    operation: AtomicOperation | "cas",
+    value: Integer,
+    replacement?: Integer,
+  ): bigint {
+    switch (operation) {
+      case "add":
+        return this.add(position, value);
+      case "sub":
+        return this.sub(position, value);
+      case "and":
+        return this.and(position, value);
+      case "or":
+        return this.or(position, value);
+      case "xor":
+        return this.xor(position, value);
+      case "xchg":
+        return this.exchange(position, value);
+      case "cas":
+        return this.compareExchange(position, value, replacement as Integer);
+      default:
+        throw valueError('The argument "operation" must be one of add, sub, and, or, xor, xchg, cas');
+    }
+  }
+
+  /**
+   * A Buffer over the mapping itself: it shows what others write, and what is written to it goes to the file (for
+   * a read-only file it stays in this mapping). Reads of it are not checked: when another process truncates the
+   * file they are zeros, and the next method of the file throws `EFAULT`.
+   *
+   * Closing the file empties it (its length becomes 0), unless the file was opened with `direct`. Its memory is
+   * given back when the last view of the mapping is collected. A view keeps all of the mapping from shrinking.
+   *
+   * @param position where it begins; 0 if not given
+   * @param length its bytes; all to the end if not given
+   * @throws EINVAL where it would pass the end; ENOTSUP where the runtime has no such buffers (Electron), or none
+   * that are so large (Node 20: 4 GiB)
+   */
+  view(position: Integer = 0, length?: Integer): Buffer {
+    const handle = this.#handle;
+    const begin = this.#inside(position, "position");
+    const run =
+      length === undefined ? handle.size - begin : this.#inside(length, "length", handle.size - begin);
+    return run === 0 ? Buffer.alloc(0) : handle.view(begin, run);
+  }
+
+  /**
+   * The `count` words from `position` on, as {@link view} shows the bytes. `Atomics` works on it.
+   * @param count how many; all to the end if not given
+   * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; as {@link view}
+   */
+  bigInt64Array(position: Integer = 0, count?: Integer): BigInt64Array {
+    const handle = this.#handle;
+    const begin = this.#inside(position, "position");
+    const most = Math.floor((handle.size - begin) / 8);
+    const run = count === undefined ? most : this.#inside(count, "count", most);
+    if (run === 0) return new BigInt64Array(0);
+    this.load(begin); // the core says whether it is aligned
+    return handle.words64(begin, run);
+  }
+
+  /** `value`, which has to be from 0 to `limit` for a view of the mapping to be possible. */
+  #inside(value: Integer, name: string, limit: number = this.#handle.size): number {
+    const handle = this.#handle;
+    if (!handle.usable) this.#check();
+    const number = toBigInt(value, name);
+    if (number >= 0n && number <= BigInt(limit)) return Number(number);
+    const reason = `the view would pass the end: ${name} is ${number}, and at most ${limit} is there`;
+    throw createError(constants.errno.EINVAL, "EINVAL", INVALID, "view", undefined, handle.path, reason);
+  }
+
+  /** Throws if the file is closed or faulted. */
+  #check(): void {
+    this.#handle.native.size();
+  }
+
+  /**
+   * Changes the file's size. Growing never shrinks a file that somebody else has made larger: all of it is mapped
+   * then. Views keep showing the mapping that they were made from.
+   * @param size in bytes; if not given, or 0, twice as much, or `maxIncSize` more
+   * @returns the size after it
+   * @throws EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOSPC; EBUSY where it would shrink a mapping that has
+   * a view
+   */
+  resize(size: Integer = 0): number {
+    const handle = this.#handle;
+    const wanted = toBigInt(size, "size");
+    return handle.remap(() => handle.native.resize(wanted));
+  }
+
+  /**
+   * Maps what others have added at the end of the file.
+   * @returns the size after it
+   */
+  follow(): number {
+    const handle = this.#handle;
+    return handle.remap(() => handle.native.follow());
+  }
+
+  /** Ends the file at the cursor. Throws as {@link resize}, and EINVAL at cursor 0 or past the end. */
+  truncate(): void {
+    const handle = this.#handle;
+    handle.remap(() => handle.native.truncate());
+  }
+
+  /** Reserves disk space for a range. Throws EACCES; EINVAL past the end or for length 0; ENOSPC. */
+  allocate(position: Integer, length: Integer): void {
+    this.#handle.native.allocate(toBigInt(position, "position"), toBigInt(length, "length"));
+  }
+
+  /** Tells the kernel how a range will be used. Length 0: to the end. A range past the end is cut. */
+  advise(position: Integer, length: Integer, advice: Advice): void {
+    this.#handle.native.advise(
+      toBigInt(position, "position"),
+      toBigInt(length, "length"),
+      choice(ADVICES, advice, "advice"),
+    );
+  }
+
+  /** Starts to write changes to the disk, and does not wait for it. */
+  flush(): void {
+    this.#handle.native.flush();
+  }
+
+  /** Resolves when all that was written is on the disk, the directory entry of a created file included. */
+  sync(): Promise<void> {
+    return this.#handle.native.sync();
+  }
+
+  /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
+  datasync(): Promise<void> {
+    return this.#handle.native.datasync();
+  }
+
+  /**
+   * Closes the file. Views become empty, unless it was opened with `direct`. Memory is unmapped at once if there
+   * are no views, or else when the last one is collected: a thread of zlib or fs may still be at work on one.
+   * Closing again does nothing.
+   */
+  close(): void {
+    this.#handle.close();
+  }
+
+  /** Closes the file: `using file = open(…)`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { path, size, existed, closed, cursor, writable } = this.#handle;
+    const about = closed ? { path, closed } : { path, size, position: cursor, writable, existed };
+    return `MappedFile ${inspect(about, options)}`;
+  }
+}
+
+/** From the pool that Buffer keeps, where it is small: allocating costs more than copying. */
+function copyOf(bytes: Uint8Array, position: number, length: number): Buffer {
+  const copy = Buffer.allocUnsafe(length);
+  copy.set(new Uint8Array(bytes.buffer, position, length));
+  return copy;
+}
+
+/** The index of the word at `position`, or -1 where there is none to be used directly. */
+function wordIndex(words: BigInt64Array, position: Integer): number {
+  if (typeof position !== "number") return -1;
+  const index = position / 8;
+  return index >= 0 && index < words.length && Number.isInteger(index) ? index : -1;
+}
+
+/**
+ * Opens and maps a file. Without options it is opened for reading; the mapping is shared unless `private` is
+ * given.
+ *
+ * ```ts
+ * using file = open("state.bin", { write: true, create: true, size: 4096 });
+ * file.pwrite(0, "hello");
+ * file.add(8, 1n);
+ * ```
+ *
+ * @throws {EmmapError} what open and mmap say; EISDIR for a directory; ENODEV for what is no regular file; EINVAL
+ * for options that contradict each other, or lack what they need, and for an empty file without a size; EBUSY if
+ * another opener is exclusive
+ */
+export function open(path: string | URL, options: OpenOptions = {}): MappedFile {
+  return MappedFile.open(path, options);
+}

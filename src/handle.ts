@@ -1,0 +1,199 @@
+// A file's memory as JavaScript sees it, so that most operations need no call into native code.
+import { constants } from "node:buffer";
+import { constants as os } from "node:os";
+import { moved, type NativeFile, revoke } from "./addon";
+import { createError } from "./error";
+
+/** Where in the words of emmap_control things are. */
+const STATUS = 0;
+const CURSOR_LOW = 2;
+const CURSOR_HIGH = 3;
+
+const NO_BYTES = new Uint8Array(0);
+const NO_WORDS = new BigInt64Array(0);
+/** For a runtime that can't show us the real ones: never usable, so that everything asks the core. */
+const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
+
+/**
+ * The arrays are what an operation may use directly. They are empty as soon as anything is not plainly fine
+ * (closed, read-only, misaligned, no external buffers): an index is then out of their bounds, and the operation
+ * asks the core, whose answer is the error. So decisions are made once, there.
+ */
+export class Handle {
+  readonly native: NativeFile;
+  readonly path: string;
+  readonly existed: boolean;
+  readonly writable: boolean;
+  /** Bytes mapped; 0 when closed. */
+  size = 0;
+  closed = false;
+
+  /** The mapping, or as much of its beginning as an ArrayBuffer can hold. Never handed out. */
+  bytes: Uint8Array = NO_BYTES;
+  writableBytes: Uint8Array = NO_BYTES;
+  words: BigInt64Array = NO_WORDS;
+  writableWords: BigInt64Array = NO_WORDS;
+
+  readonly #offset: number;
+  readonly #direct: boolean;
+  readonly #control: Uint32Array;
+  /** What lies under `bytes`. Its loan has to end before the file can shrink. */
+  #memory: ArrayBuffer | undefined;
+  /** The mapping as views show it, for as long as one is alive. */
+  #shown: WeakRef<ArrayBuffer> | undefined;
+  /** The same until the current job ends: a WeakRef costs as much as the view that is made from it. */
+  #shownNow: Buffer | undefined;
+  /** All buffers that views may still use, of earlier mappings too. */
+  #lent: WeakRef<ArrayBuffer>[] = [];
+
+  constructor(native: NativeFile, direct: boolean) {
+    const about = native.describe();
+    this.native = native;
+    this.path = about.path;
+    this.existed = about.existed;
+    this.writable = about.writable;
+    this.#offset = about.offset;
+    this.#direct = direct;
+    const control = native.control();
+    this.#control = control === undefined ? NO_CONTROL : new Uint32Array(control);
+    this.#reach();
+  }
+
+  /** False once the file is closed, or a page of it went away: what was read just now is not the file's. */
+  get usable(): boolean {
+    return this.#control[STATUS] === 0;
+  }
+
+  /** The core's cursor. Only this thread uses it. */
+  get cursor(): number {
+    return (this.#control[CURSOR_HIGH] as number) * 2 ** 32 + (this.#control[CURSOR_LOW] as number);
+  }
+
+  set cursor(position: number) {
+    this.#control[CURSOR_LOW] = position >>> 0;
+    this.#control[CURSOR_HIGH] = position / 2 ** 32;
+  }
+
+  /** Takes hold of the mapping that the core has now. */
+  #reach(): void {
+    this.size = this.native.describe().size;
+    if (!this.usable) return;
+    const length = Math.min(this.size, constants.MAX_LENGTH);
+    const memory = this.native.lend(0n, BigInt(length), false);
+    if (memory === undefined) return;
+    this.#memory = memory;
+    this.bytes = new Uint8Array(memory);
+    // A mapping begins on a page, so position 0 is as aligned as its offset in the file.
+    if (this.#offset % 8 === 0) this.words = new BigInt64Array(memory, 0, Math.floor(length / 8));
+    if (!this.writable) return;
+    this.writableBytes = this.bytes;
+    this.writableWords = this.words;
+  }
+
+  #letGo(): void {
+    this.bytes = this.writableBytes = NO_BYTES;
+    this.words = this.writableWords = NO_WORDS;
+    this.#shown = this.#shownNow = undefined;
+    if (this.#memory !== undefined) revoke(this.#memory);
+    this.#memory = undefined;
+  }
+
+  /** Runs `change`, which may replace the mapping. */
+  remap<Result>(change: () => Result): Result {
+    if (this.closed) return change();
+    this.#letGo();
+    try {
+      return change();
+    } finally {
+      this.#reach();
+    }
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.#letGo();
+    if (!this.#direct) for (const lent of this.#lent.splice(0)) withTarget(lent, revoke);
+    this.native.close();
+    this.size = 0;
+  }
+
+  /** A Buffer over bytes of the mapping, all of which are there. */
+  view(position: number, length: number): Buffer {
+    const shown = this.#shownNow ?? this.#showAll();
+    if (shown !== undefined) return shown.subarray(position, position + length);
+    return Buffer.from(this.#lend(position, length));
+  }
+
+  /** The same for 64-bit words that begin at an aligned address. */
+  words64(position: number, count: number): BigInt64Array {
+    const shown = this.#offset % 8 === 0 ? (this.#shownNow ?? this.#showAll()) : undefined;
+    if (shown !== undefined) return new BigInt64Array(shown.buffer as ArrayBuffer, position, count);
+    return new BigInt64Array(this.#lend(position, count * 8), 0, count);
+  }
+
+  /** All of the mapping, in the one buffer that all views share; undefined where it is too large for that. */
+  #showAll(): Buffer | undefined {
+    if (this.size > constants.MAX_LENGTH) return undefined;
+    let memory = this.#shown?.deref();
+    if (memory === undefined) {
+      memory = this.#lend(0, this.size);
+      this.#shown = new WeakRef(memory);
+    }
+    this.#shownNow = Buffer.from(memory);
+    queueMicrotask(() => {
+      this.#shownNow = undefined;
+    });
+    return this.#shownNow;
+  }
+
+  #lend(position: number, length: number): ArrayBuffer {
+    if (length > constants.MAX_LENGTH)
+      throw this.#unsupported(`this release of Node has no buffers over ${constants.MAX_LENGTH} bytes`);
+    const memory = this.native.lend(BigInt(position), BigInt(length), true);
+    if (memory === undefined) throw this.#unsupported("this runtime has no buffers over mapped memory");
+    watchTransfer(memory);
+    this.#lent = this.#lent.filter((lent) => lent.deref() !== undefined);
+    this.#lent.push(new WeakRef(memory));
+    return memory;
+  }
+
+  #unsupported(reason: string): Error {
+    return createError(
+      os.errno.ENOTSUP,
+      "ENOTSUP",
+      "operation not supported",
+      "view",
+      undefined,
+      this.path,
+      reason,
+    );
+  }
+}
+
+function withTarget<Target extends WeakKey>(
+  reference: WeakRef<Target>,
+  action: (target: Target) => void,
+): void {
+  const target = reference.deref();
+  if (target !== undefined) action(target);
+}
+
+/**
+ * Node transfers no buffer over foreign memory to another thread, but `ArrayBuffer.prototype.transfer` moves the
+ * memory to one that it does transfer. Nothing tells the native code of it but this.
+ */
+function watchTransfer(memory: ArrayBuffer): void {
+  for (const name of ["transfer", "transferToFixedLength"] as const) {
+    const transfer = (memory as unknown as Record<string, unknown>)[name];
+    if (typeof transfer !== "function") continue;
+    Object.defineProperty(memory, name, {
+      configurable: true,
+      writable: true,
+      value(this: ArrayBuffer, ...length: unknown[]): unknown {
+        moved(this);
+        return Reflect.apply(transfer, this, length);
+      },
+    });
+  }
+}

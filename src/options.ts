@@ -1,0 +1,190 @@
+// Options by their names in JavaScript, and how the core calls them.
+import { fileURLToPath } from "node:url";
+import type { NativeOptions } from "./addon";
+import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments";
+
+/** How to open a file. Unless said otherwise an option is off; unknown ones are an error. */
+export interface OpenOptions {
+  /** Open for reading. This is what happens without `write`, too. */
+  read?: boolean | undefined;
+  /** Open for writing, and reading. */
+  write?: boolean | undefined;
+  /** Create the file if it is missing; `existed` tells. Needs `write` and a `size` or `length`. */
+  create?: boolean | undefined;
+  /** Empty the file first. Needs `write` and a `size` or `length`. */
+  truncate?: boolean | undefined;
+  /** Writes reach the file, and everybody who has it mapped. The default. */
+  shared?: boolean | undefined;
+  /** Writes stay in this mapping and are lost when it goes. */
+  private?: boolean | undefined;
+  /** As `shared`, and the kernel refuses flags that it does not know. */
+  sharedValidate?: boolean | undefined;
+  /** Views outlive {@link MappedFile.close}: the memory stays until the last one is collected. */
+  direct?: boolean | undefined;
+  /** No file: memory that lives as long as the mapping. The path is ignored. Needs `write` and a `size`. */
+  anon?: boolean | undefined;
+  /** Remove the file when it is closed and its last view is gone, if the path still leads to it. */
+  autoUnlink?: boolean | undefined;
+  /** Map at `address` exactly; `EEXIST` if something is there. */
+  fixed?: boolean | undefined;
+  /** Where to map: a hint, unless `fixed`. A multiple of the page size. */
+  address?: Integer | undefined;
+  /** Never change the file's size once it is open; {@link MappedFile.resize} is `EMMAP_FIXED_SIZE`. */
+  fixedSize?: boolean | undefined;
+  /** Nobody else may have the file open for writing: `EBUSY` for them, or here. Needs `write`. */
+  exclusive?: boolean | undefined;
+  /** No lock between threads that use one handle. Has no effect in Node, where a handle has one thread. */
+  nolock?: boolean | undefined;
+  /** Reserve no disk space: growing makes a sparse file, and a full disk is `EFAULT` later. */
+  noreserve?: boolean | undefined;
+  /** Read all pages in now. This may take long. */
+  populate?: boolean | undefined;
+  /** With `populate`: only pages that are in memory already. */
+  nonblock?: boolean | undefined;
+  /** For persistent memory (`MAP_SYNC`); `ENOTSUP` on other storage. */
+  sync?: boolean | undefined;
+  /** Huge pages: with `anon`, or for a file on hugetlbfs. */
+  hugetlb?: boolean | undefined;
+  /** Huge pages of 2 MiB. */
+  huge2mb?: boolean | undefined;
+  /** Huge pages of 1 GiB. */
+  huge1gb?: boolean | undefined;
+  /** Accepted; has no effect on Linux. */
+  nocache?: boolean | undefined;
+  /** Accepted; has no effect on Linux. */
+  uninitialized?: boolean | undefined;
+  /** Accepted; has no effect. */
+  debug?: boolean | undefined;
+  /** Permission bits of a created file, exact whatever the umask: 0 to 0o7777. Without it 0o644 less the umask. */
+  mode?: number | undefined;
+  /** The file is grown to at least `offset` + `size` bytes before it is mapped. Below 2^63. */
+  size?: Integer | undefined;
+  /** Where in the file position 0 is, in bytes: any byte below 2^63. */
+  offset?: Integer | undefined;
+  /** Bytes to map. Without it all to the end of the file. Below 2^63. */
+  length?: Integer | undefined;
+  /** {@link MappedFile.resize} without a size doubles up to this many bytes, then adds them: 64 MiB. */
+  maxIncSize?: Integer | undefined;
+}
+
+/** How to open a file of counters. With neither `read` nor `write` it is for writing, and created if missing. */
+export type CountersOptions = Pick<
+  OpenOptions,
+  | "read"
+  | "write"
+  | "create"
+  | "exclusive"
+  | "nolock"
+  | "noreserve"
+  | "populate"
+  | "nonblock"
+  | "debug"
+  | "mode"
+>;
+
+const FLAGS = {
+  read: "read",
+  write: "write",
+  create: "create",
+  truncate: "truncate",
+  shared: "shared",
+  private: "private",
+  sharedValidate: "shared_validate",
+  direct: "direct",
+  anon: "anon",
+  autoUnlink: "auto_unlink",
+  fixed: "fixed",
+  fixedSize: "fixed_size",
+  exclusive: "exclusive",
+  nolock: "nolock",
+  noreserve: "noreserve",
+  populate: "populate",
+  nonblock: "nonblock",
+  sync: "sync",
+  hugetlb: "hugetlb",
+  huge2mb: "huge_2mb",
+  huge1gb: "huge_1gb",
+  nocache: "nocache",
+  uninitialized: "uninitialized",
+  debug: "debug",
+} as const;
+
+const NUMBERS = {
+  address: "address",
+  mode: "chmod",
+  size: "size",
+  offset: "offset",
+  length: "length",
+  maxIncSize: "max_inc_size",
+} as const;
+
+const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
+  "read",
+  "write",
+  "create",
+  "exclusive",
+  "nolock",
+  "noreserve",
+  "populate",
+  "nonblock",
+  "debug",
+  "mode",
+]);
+
+function flagName(name: string): string | undefined {
+  return Object.hasOwn(FLAGS, name) ? FLAGS[name as keyof typeof FLAGS] : undefined;
+}
+
+function numberName(name: string): string | undefined {
+  return Object.hasOwn(NUMBERS, name) ? NUMBERS[name as keyof typeof NUMBERS] : undefined;
+}
+
+function toNative(options: object): NativeOptions {
+  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
+  const native: NativeOptions = [];
+  for (const [name, value] of Object.entries(options) as [string, unknown][]) {
+    const flag = flagName(name);
+    const number = numberName(name);
+    if (flag === undefined && number === undefined) throw valueError(`There is no option "${name}"`);
+    if (value === undefined) continue;
+    if (flag !== undefined) {
+      if (typeof value !== "boolean") throw typeError(`options.${name}`, "of type boolean", value);
+      if (value) native.push(flag, null);
+    } else if (number !== undefined) {
+      const given = toBigInt(value as Integer, `options.${name}`);
+      if (given < 0n) throw rangeError(`options.${name}`, "0 or more", value);
+      if (name === "mode" && given > 0o7777n) throw rangeError("options.mode", "from 0 to 0o7777", value);
+      native.push(number, given);
+    }
+  }
+  return native;
+}
+
+/** The options of {@link open} for the core, whose default is a private mapping. */
+export function openOptions(options: OpenOptions): NativeOptions {
+  const native = toNative(options);
+  // What is read of a private mapping that nobody writes to is what is read of a shared one, and only a private
+  // one can be shown in a buffer, which JavaScript can't make read-only.
+  const sharing =
+    options.write || options.hugetlb || options.sync || options.sharedValidate ? "shared" : "private";
+  if (options.private) return native;
+  if (sharing === "private")
+    return [...native.filter((_, i) => native[i - (i % 2)] !== "shared"), "private", null];
+  return options.shared ? native : [...native, "shared", null];
+}
+
+/** The options of {@link openCounters} for the core. */
+export function countersOptions(options: CountersOptions): NativeOptions {
+  const native = toNative(options);
+  for (const name of Object.keys(options))
+    if (!COUNTERS_OPTIONS.has(name)) throw valueError(`The option "${name}" is not one for counters`);
+  return native;
+}
+
+/** The path as the core takes it. */
+export function toPath(path: string | URL): string {
+  const name = path instanceof URL ? fileURLToPath(path) : path;
+  if (typeof name !== "string") throw typeError("path", "of type string or an instance of URL", path);
+  if (name.includes("\0")) throw valueError('The "path" argument must be a string without null bytes');
+  return name;
+}
