@@ -57,7 +57,7 @@
          cas_counter/4]).
 -export([batch/2]).
 
--export_type([file/0, counters/0, open_option/0, info/0, int64/0, operand/0, operation/0, reason/0]).
+-export_type([file/0, counters/0, open_option/0, info/0, int64/0, location/0, operand/0, operation/0, reason/0]).
 
 -include_lib("kernel/include/file.hrl").
 
@@ -70,6 +70,8 @@
 -type operand() :: emmap_backend:operand().
 %% `exist': the file was there before; `size': bytes mapped.
 -type info() :: emmap_backend:info().
+%% As `file:position/2' takes it, whose type for it is not exported.
+-type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
 -type reason() :: atom() | {badarg, term()}.
 
 %% How to open:
@@ -109,12 +111,12 @@
     | {read, Length :: non_neg_integer()}
     | {read_line}
     | {write, iodata()}
-    | {position, file:location()}
+    | {position, location()}
     | {resize}
     | {resize, non_neg_integer()}
     | {truncate}
     | {allocate, Position :: integer(), Length :: integer()}
-    | {advise, Position :: integer(), Length :: integer(), file:posix_file_advise()}
+    | {advise, Position :: integer(), Length :: integer(), emmap_backend:advice()}
     | {flush}
     | {sync}
     | {datasync}
@@ -437,7 +439,7 @@ write(_, _) ->
     {error, badarg}.
 
 %% @doc Moves the cursor, which may be set past the end.
--spec position(file(), file:location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
+-spec position(file(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
     case location(Location) of
         {Offset, Whence} -> Backend:position(Handle, Offset, Whence);
@@ -488,12 +490,18 @@ allocate(_, _, _) ->
     {error, badarg}.
 
 %% @doc Tells the kernel how a part of the mapping will be used; `Length' 0 is all up to the end.
--spec advise(file(), Position :: integer(), Length :: integer(), file:posix_file_advise()) -> ok | {error, reason()}.
+-spec advise(file(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
 advise(?MAPPED(Backend, Handle), Position, Length, Advice)
   when is_integer(Position), is_integer(Length), is_atom(Advice) ->
-    Backend:advise(Handle, Position, Length, Advice);
+    case is_advice(Advice) of
+        true -> Backend:advise(Handle, Position, Length, Advice);
+        false -> {error, einval}
+    end;
 advise(_, _, _, _) ->
     {error, badarg}.
+
+is_advice(Advice) ->
+    lists:member(Advice, [normal, sequential, random, no_reuse, will_need, dont_need]).
 
 %% @doc Starts to write changed pages to disk and does not wait for it.
 -spec flush(file()) -> ok | {error, reason()}.
@@ -545,7 +553,7 @@ read_handle_info(File) ->
     read_handle_info(File, []).
 
 %% @private
--spec read_handle_info(file(), [file:file_info_option()]) -> {error, enotsup}.
+-spec read_handle_info(file(), [term()]) -> {error, enotsup}.
 read_handle_info(_File, _Options) ->
     {error, enotsup}.
 
@@ -735,8 +743,11 @@ translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
 translate({allocate, Position, Length} = Operation) when is_integer(Position), is_integer(Length) ->
     {Operation, none};
 translate({advise, Position, Length, Advice} = Operation)
-  when is_integer(Position), is_integer(Length), is_atom(Advice) ->
-    {Operation, none};
+  when is_integer(Position), is_integer(Length) ->
+    case is_advice(Advice) of
+        true -> {Operation, none};
+        false -> throw({badarg, Operation})
+    end;
 translate({patomic, Position, cas, {Expected, Value}}) ->
     translate({patomic_cas, Position, Expected, Value});
 translate({patomic, Position, Name, Value} = Operation) ->

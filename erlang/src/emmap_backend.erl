@@ -7,7 +7,7 @@
 %% exceptions, as is any argument of the wrong type.
 -module(emmap_backend).
 
--export_type([handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
+-export_type([advice/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
 
 %% A reference to a NIF resource, or whatever names a file on the port.
 -type handle() :: term().
@@ -16,6 +16,8 @@
 %% `exist': the file was there before; `size': bytes mapped.
 -type info() :: #{exist := boolean(), size := non_neg_integer()}.
 -type sink_result() :: {ok, binary()} | eof | {error, atom()}.
+%% As `file:advise/4' takes it, whose type for it is not exported.
+-type advice() :: normal | sequential | random | no_reuse | will_need | dont_need.
 -type int64() :: -16#8000000000000000..16#7fffffffffffffff.
 -type operand() :: -16#8000000000000000..16#ffffffffffffffff.
 
@@ -37,7 +39,7 @@
 -callback resize(handle(), Size :: non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
 -callback truncate(handle()) -> result().
 -callback allocate(handle(), Position :: integer(), Length :: integer()) -> result().
--callback advise(handle(), Position :: integer(), Length :: integer(), file:posix_file_advise()) -> result().
+-callback advise(handle(), Position :: integer(), Length :: integer(), advice()) -> result().
 -callback flush(handle()) -> result().
 -callback sync(handle()) -> result().
 -callback datasync(handle()) -> result().

@@ -311,7 +311,7 @@ truncate({Program, Number}) -> call(Program, {truncate, Number}).
 -spec allocate(handle(), integer(), integer()) -> result().
 allocate({Program, Number}, Position, Length) -> call(Program, {allocate, Number, Position, Length}).
 
--spec advise(handle(), integer(), integer(), file:posix_file_advise()) -> result().
+-spec advise(handle(), integer(), integer(), emmap_backend:advice()) -> result().
 advise({Program, Number}, Position, Length, Advice) -> call(Program, {advise, Number, Position, Length, Advice}).
 
 -spec flush(handle()) -> result().

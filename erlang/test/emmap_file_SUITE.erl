@@ -1,0 +1,468 @@
+%% Files, over both backends: the functions that `file' forwards answer as for a raw handle, and what emmap has
+%% beyond them does what it says.
+-module(emmap_file_SUITE).
+
+-export([all/0, groups/0, init_per_group/2, end_per_group/2]).
+-export([answers_as_raw_files_do/1, refuses_writes_on_a_read_only_file/1, after_close/1, copies_between_files/1,
+         sends_a_file/1, forwards_everything/1, open_forms/1, info_by_environment/1, file_names/1, options/1,
+         positions_count_from_the_offset/1, private_writes_stay_private/1, shared_writes_reach_the_file/1,
+         anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1,
+         large_reads_and_writes/1, many_readers_and_writers/1, direct/1, relative_path/1, exclusive/1]).
+
+-include_lib("kernel/include/file.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
+
+groups() ->
+    emmap_test_backends:groups(
+      [answers_as_raw_files_do, refuses_writes_on_a_read_only_file, after_close, copies_between_files, sends_a_file,
+       forwards_everything, open_forms, info_by_environment, file_names, options, positions_count_from_the_offset,
+       private_writes_stay_private, shared_writes_reach_the_file, anonymous_memory, resize, truncate, auto_unlink,
+       batch, batch_refused_whole, reopen, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
+       exclusive]).
+
+init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
+end_per_group(_Backend, _Config) -> ok.
+
+%%% The comparison with raw files
+
+-define(TEXT, <<"hello\nworld\n12345678901234567890">>).
+
+%% Calls in the order in which they are made, on both handles.
+calls() ->
+    Big = 1 bsl 63,
+    Advices = [normal, sequential, random, no_reuse, will_need, dont_need],
+    [{pread, [0, 5]}, {pread, [0, 0]}, {pread, [30, 10]}, {pread, [32, 1]}, {pread, [1000, 1]}, {pread, [-1, 2]},
+     {pread, [0, -1]}, {pread, [Big, 2]}, {pread, [Big - 1, 2]}, {pread, [1 bsl 70, 2]}, {pread, [0, 1 bsl 70]},
+     {pread, [0, Big]}, {pread, [foo, 2]}, {pread, [0, foo]}, {pread, [{bof, 1}, 2]}, {pread, [cur, 2]},
+     {pread, [1.0, 2]},
+     {pread, [[]]}, {pread, [[{0, 2}, {100, 1}]]}, {pread, [[{0, 2}, {6, 5}, {0, 0}]]}, {pread, [[{0, 2}, {-1, 1}]]},
+     {pread, [[{0, 2}, {1, -1}]]}, {pread, [[{0, 2}, {a, 1}]]}, {pread, [[{{bof, 1}, 2}]]}, {pread, [foo]},
+     {read, [0]}, {read, [3]}, {read, [-1]}, {read, [a]}, {read, [1 bsl 70]}, {read, [100]}, {read, [1]}, {read, [0]},
+     {position, [0]}, {position, [bof]}, {position, [{bof, 3}]}, {position, [{cur, 3}]}, {position, [cur]},
+     {position, [{cur, -30}]}, {position, [eof]}, {position, [{eof, -3}]}, {position, [{eof, 300}]}, {read, [3]},
+     {read, [0]}, {read_line, []}, {position, [Big]}, {position, [{bof, Big}]}, {position, [{cur, Big}]},
+     {position, [{cur, -(1 bsl 64)}]}, {position, [{cur, Big - 1}]}, {position, [-1]}, {position, [-Big]},
+     {position, [x]}, {position, [1.0]}, {position, [{bof, x}]}, {position, [{x, 1}]}, {position, [{bof, 1, 2}]},
+     {position, [3]}, {read_line, []}, {read_line, []}, {read_line, []}, {read_line, []},
+     {position, [0]}, {write, ["HE"]}, {write, [[$L, <<"L">>, [["O"]]]]}, {write, [[]]}, {write, [<<>>]},
+     {write, [[a]]}, {write, [[256]]}, {write, [a]}, {write, [[$a | $b]]}, {write, [[$\n | <<"W">>]]},
+     {write, [<<1:3>>]}, {position, [cur]}, {pread, [0, 100]},
+     {pwrite, [0, [$h, <<"ell">>, ["o"]]]}, {pwrite, [-1, <<"x">>]}, {pwrite, [-1, <<>>]}, {pwrite, [Big, <<"x">>]},
+     {pwrite, [Big, <<>>]}, {pwrite, [1 bsl 70, <<"x">>]}, {pwrite, [0, [a]]}, {pwrite, [x, <<"x">>]},
+     {pwrite, [{bof, 1}, <<"e">>]}, {pwrite, [cur, <<"e">>]}, {pwrite, [0, []]}, {pwrite, [5, <<>>]},
+     {pwrite, [[]]}, {pwrite, [[{0, "h"}, {1, <<"e">>}]]}, {pwrite, [[{0, "h"}, {-1, <<"e">>}]]},
+     {pwrite, [[{-1, <<"e">>}, {0, "h"}]]}, {pwrite, [[{0, "h"}, {a, <<"e">>}]]}, {pwrite, [[{0, "h"}, {1, [a]}]]},
+     {pwrite, [[{0, "h"}, {Big, "x"}]]}, {pwrite, [foo]}, {pread, [0, 100]},
+     {advise, [0, 10, foo]}, {advise, [-1, 10, normal]}, {advise, [0, -1, normal]}, {advise, [Big, 10, normal]},
+     {advise, [0, Big, normal]}, {advise, [x, 10, normal]}, {advise, [0, x, normal]}, {advise, [100, 10, normal]}]
+    ++ [{advise, [0, 0, Advice]} || Advice <- Advices] ++
+    [{allocate, [0, 10]}, {allocate, [0, 0]}, {allocate, [-1, 10]}, {allocate, [0, -1]}, {allocate, [x, 1]},
+     {allocate, [Big, 1]}, {allocate, [0, Big]}, {sync, []}, {datasync, []},
+     {pwrite, [0, <<4:32, 16:32>>]}, {ipread_s32bu_p32bu, [0, 100]}, {ipread_s32bu_p32bu, [0, infinity]},
+     {ipread_s32bu_p32bu, [0, 3]}, {ipread_s32bu_p32bu, [x, 100]}, {ipread_s32bu_p32bu, [1000, 100]},
+     {ipread_s32bu_p32bu, [-1, 100]}, {pwrite, [0, <<4:32, 300:32>>]}, {ipread_s32bu_p32bu, [0, 100]},
+     {pwrite, [0, <<0:32, 16:32>>]}, {ipread_s32bu_p32bu, [0, 100]}, {pwrite, [0, <<100:32, 30:32>>]},
+     {ipread_s32bu_p32bu, [0, 100]}, {pwrite, [0, <<(1 bsl 31):32, 30:32>>]}, {ipread_s32bu_p32bu, [0, infinity]},
+     {pwrite, [30, <<"past">>]}, {pwrite, [[{0, "h"}, {100, "x"}]]}, {position, [Big - 1]}, {position, [10]},
+     {truncate, []}, {pread, [0, 100]}, {read, [1]}, {position, [eof]}, {position, [0]}, {truncate, []},
+     {close, []}, {close, []}, {read, [1]}, {pread, [0, 1]}, {pwrite, [0, "x"]}, {position, [0]}].
+
+%% Where a mapped file answers otherwise by design.
+differences() ->
+    #{% a mapping does not grow by itself
+      {pwrite, [30, <<"past">>]} => {error, einval},
+      {pwrite, [[{0, "h"}, {100, "x"}]]} => {error, {1, einval}},
+      % the cursor may be anywhere an off_t can be; a raw file's may not be where its file system has no room
+      {position, [(1 bsl 63) - 1]} => {ok, (1 bsl 63) - 1},
+      {pread, [(1 bsl 63) - 1, 2]} => eof,
+      % a wrong type is no wrong value
+      {pread, [1.0, 2]} => {error, badarg},
+      % there is always something mapped
+      {truncate_to_nothing, []} => {error, einval},
+      % use after close
+      {closed, close} => ok,
+      {closed, other} => {error, closed}}.
+
+answers_as_raw_files_do(Config) ->
+    RawPath = emmap_test:fresh(Config, "raw", ?TEXT),
+    _ = emmap_test:fresh(Config, "mapped", ?TEXT),
+    {ok, Raw} = file:open(RawPath, [read, write, raw, binary]),
+    {ok, Mapped} = emmap_test:open(Config, "mapped", [read, write, shared]),
+    ?assertEqual([], compare(calls(), Raw, Mapped, none, open)).
+
+%% Each call that was answered otherwise than it should, with what was expected and what came.
+compare([], _Raw, _Mapped, _Previous, _State) ->
+    [];
+compare([{Function, Arguments} = Call | Rest], Raw, Mapped, Previous, State) ->
+    ByRaw = apply(file, Function, [Raw | Arguments]),
+    ByMapped = apply(file, Function, [Mapped | Arguments]),
+    Key = case {State, Call, Previous} of
+        {closed, {close, []}, _} -> {closed, close};
+        {closed, _, _} -> {closed, other};
+        {open, {truncate, []}, {position, [0]}} -> {truncate_to_nothing, []};
+        _ -> Call
+    end,
+    Expected = maps:get(Key, differences(), ByRaw),
+    Wrong = [{Call, Expected, ByMapped} || ByMapped =/= Expected]
+        ++ [{Call, no_difference} || is_map_key(Key, differences()), ByRaw =:= Expected],
+    NewState = case Call of
+        {close, []} -> closed;
+        _ -> State
+    end,
+    Wrong ++ compare(Rest, Raw, Mapped, Call, NewState).
+
+refuses_writes_on_a_read_only_file(Config) ->
+    Path = emmap_test:fresh(Config, "read-only", ?TEXT),
+    {ok, File} = emmap_test:open(Config, "read-only", [read, shared]),
+    [?assertEqual({Function, {error, eacces}}, {Function, apply(emmap, Function, [File | Arguments])})
+     || {Function, Arguments} <-
+            [{write, ["a"]}, {pwrite, [0, "a"]}, {resize, []}, {resize, [64]}, {allocate, [0, 1]},
+             {patomic_add, [0, 1]}, {patomic_sub, [0, 1]}, {patomic_and, [0, 1]}, {patomic_or, [0, 1]},
+             {patomic_xor, [0, 1]}, {patomic_xchg, [0, 1]}, {patomic_cas, [0, 0, 1]},
+             {patomic_write_integer, [0, 1]}, {patomic, [0, add, 1]}]],
+    ?assertEqual({error, {0, eacces}}, file:pwrite(File, [{0, "a"}])),
+    {ok, 3} = file:position(File, 3),
+    ?assertEqual({error, eacces}, file:truncate(File)),
+    ?assertEqual({ok, <<"hello\nwo">>}, file:pread(File, 0, 8)),
+    ?assertMatch({ok, _}, emmap:patomic_read_integer(File, 0)),
+    ?assertEqual({ok, ?TEXT}, file:read_file(Path)),
+    ok = file:close(File).
+
+after_close(Config) ->
+    Path = emmap_test:fresh(Config, "closed", ?TEXT),
+    {ok, File} = emmap_test:open(Config, "closed", [read, write, shared]),
+    ok = file:close(File),
+    [?assertEqual({Function, {error, closed}}, {Function, apply(emmap, Function, [File | Arguments])})
+     || {Function, Arguments} <-
+            [{size, []}, {pread, [0, 1]}, {pwrite, [0, "a"]}, {read, [1]}, {read_line, []}, {write, ["a"]},
+             {position, [0]}, {resize, []}, {resize, [64]}, {truncate, []}, {allocate, [0, 1]},
+             {advise, [0, 1, normal]}, {flush, []}, {sync, []}, {datasync, []}, {patomic_add, [0, 1]},
+             {patomic_cas, [0, 1, 2]}, {patomic_read_integer, [0]}, {patomic_write_integer, [0, 1]},
+             {inc_counter, [0]}, {read_counter, [0]}, {pread, [[{0, 1}]]}]],
+    ?assertEqual({ok, [{error, closed}, {error, closed}]}, emmap:batch(File, [{pread, 0, 1}, {sync}])),
+    ?assertEqual({ok, ?TEXT}, file:read_file(Path)).
+
+copies_between_files(Config) ->
+    Bytes = pattern(200000),
+    Source = emmap_test:fresh(Config, "source", Bytes),
+    {ok, From} = emmap_test:open(Config, "source", [read, shared]),
+    {ok, To} = emmap_test:open(Config, "copy", [create, write, shared, {size, byte_size(Bytes)}]),
+    ?assertEqual({ok, 200000}, file:copy(From, To)),
+    ?assertEqual({ok, Bytes}, file:read_file(emmap_test:path(Config, "copy"))),
+    {ok, 0} = file:position(To, 0),
+    ?assertEqual({ok, 10}, file:copy({Source, [raw, binary]}, To, 10)),
+    {ok, 0} = file:position(From, 0),
+    ?assertEqual({ok, 200000}, file:copy(From, emmap_test:path(Config, "plain"))),
+    ?assertEqual({ok, Bytes}, file:read_file(emmap_test:path(Config, "plain"))),
+    ok = file:close(From),
+    ok = file:close(To).
+
+sends_a_file(Config) ->
+    Bytes = pattern(100000),
+    _ = emmap_test:fresh(Config, "sent", Bytes),
+    {ok, File} = emmap_test:open(Config, "sent", [read]),
+    {ok, Listener} = gen_tcp:listen(0, [binary, {active, false}, {ip, loopback}]),
+    {ok, Number} = inet:port(Listener),
+    Self = self(),
+    spawn_link(fun() ->
+        {ok, Accepted} = gen_tcp:accept(Listener),
+        {ok, Received} = gen_tcp:recv(Accepted, 60000),
+        Self ! {received, Received}
+    end),
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Number, [binary]),
+    ?assertEqual({ok, 60000}, file:sendfile(File, Socket, 1000, 60000, [])),
+    Expected = binary:part(Bytes, 1000, 60000),
+    receive {received, Received} -> ?assert(Received =:= Expected) end,
+    ok = gen_tcp:close(Socket),
+    ok = gen_tcp:close(Listener),
+    ok = file:close(File).
+
+%% Whatever a raw file's module has for `file' to call, emmap has too.
+forwards_everything(_Config) ->
+    Exports = emmap:module_info(exports),
+    Forwarded = [{close, 1}, {advise, 4}, {allocate, 3}, {read, 2}, {read_line, 1}, {pread, 2}, {pread, 3},
+                 {write, 2}, {pwrite, 2}, {pwrite, 3}, {datasync, 1}, {sync, 1}, {position, 2}, {truncate, 1},
+                 {copy, 3}, {ipread_s32bu_p32bu, 3}, {sendfile, 8}, {read_handle_info, 2}],
+    ?assertEqual([], Forwarded -- prim_file:module_info(exports)),
+    ?assertEqual([], Forwarded -- Exports),
+    {ok, File} = emmap_test:open([{backend, port}], "/dev/null/none", [anon, write, {size, 8}]),
+    ?assertEqual({error, enotsup}, file:read_file_info(File)),
+    ok = file:close(File).
+
+%%% Open
+
+open_forms(Config) ->
+    Path = emmap_test:path(Config, "forms"),
+    Backend = {backend, proplists:get_value(backend, Config)},
+    {ok, #file_descriptor{module = emmap} = New} =
+        emmap:open(Path, [create, read, write, shared, {size, 100}, Backend]),
+    ok = file:close(New),
+    {ok, _, #{exist := true, size := 100}} = emmap:open(Path, [read, info, Backend]),
+    {ok, _, #{exist := true, size := 20}} = emmap:open(Path, 40, 20, [read, Backend]),
+    {ok, _, #{exist := true, size := 60}} = emmap:open(Path, 40, 0, [read, Backend]),
+    Other = Path ++ "-created",
+    {ok, _, #{exist := false, size := 4096}} = emmap:open(Other, 0, 4096, [create, read, write, shared, Backend]),
+    ?assertEqual(4096, filelib:file_size(Other)),
+    ?assertEqual({error, einval}, emmap:open(Path, -1, 10, [read, Backend])),
+    ?assertEqual({error, einval}, emmap:open(Path, 0, -10, [read, Backend])),
+    ?assertEqual({error, badarg}, emmap:open(Path, a, 10, [read, Backend])),
+    ?assertEqual({error, badarg}, emmap:open(Path, 0, 1.0, [read, Backend])).
+
+info_by_environment(Config) ->
+    _ = emmap_test:fresh(Config, "env", <<"12345678">>),
+    application:set_env(emmap, open_info, true),
+    try
+        ?assertMatch({ok, _, #{exist := true, size := 8}}, emmap_test:open(Config, "env", [read]))
+    after
+        application:unset_env(emmap, open_info)
+    end,
+    ?assertMatch({ok, _}, emmap_test:open(Config, "env", [read])).
+
+file_names(Config) ->
+    Options = [read, {backend, proplists:get_value(backend, Config)}],
+    Path = emmap_test:fresh(Config, [$å, 16#1F600], <<"12345678">>),
+    [begin
+         {ok, File} = emmap:open(Name, Options),
+         ?assertEqual({ok, <<"12345678">>}, file:read(File, 10)),
+         ok = file:close(File)
+     end || Name <- [Path, unicode:characters_to_binary(Path), [Path], [[], [Path, []]]]],
+    [?assertEqual({Name, element(2, file:open(Name, [read, raw]))}, {Name, element(2, emmap:open(Name, Options))})
+     || Name <- [<<"a", 0>>, "a\0b", [<<"a">>, "b"], ["a", [$b]], foo, 'foo\0', {x}, 1, [1.0], [foo, "x"], <<255>>,
+                 "", <<>>, [16#D800], [-1], [a | b], "/", "/nonexistent/x"]].
+
+options(Config) ->
+    _ = emmap_test:fresh(Config, "options", ?TEXT),
+    [?assertEqual({error, {badarg, Option}}, emmap_test:open(Config, "options", [read, Option]))
+     || Option <- [foo, {foo, 1}, {size, -1}, {size, a}, {size, 1.0}, size, {read, 1}, "read", 1, {}, {size, 1, 2},
+                   {backend, foo}, {chmod, 8#10000}]],
+    [?assertEqual({error, einval}, emmap_test:open(Config, "options", [read, write, {size, Size}]))
+     || Size <- [1 bsl 63, 1 bsl 64, 1 bsl 80]],
+    ?assertEqual({error, badarg}, emmap:open(emmap_test:path(Config, "options"), read)),
+    ?assertEqual({error, badarg}, emmap:open(emmap_test:path(Config, "options"), [read | write])),
+    [begin
+         {ok, File} = emmap_test:open(Config, "options", [read, write, shared, Option]),
+         ok = file:close(File)
+     end || Option <- [auto_unlink_not_set, lock, nolock, noreserve, populate, nocache, uninitialized, debug,
+                       fixed_size, {size, 10}, {max_inc_size, 4096}, {chmod, 8#600}, {offset, 1}, {length, 5},
+                       shared_validate],
+            Option =/= auto_unlink_not_set].
+
+exclusive(Config) ->
+    _ = emmap_test:fresh(Config, "exclusive", ?TEXT),
+    {ok, File} = emmap_test:open(Config, "exclusive", [write, shared, exclusive]),
+    ?assertEqual({error, ebusy}, emmap_test:open(Config, "exclusive", [write, shared])),
+    ok = file:close(File),
+    {ok, Next} = emmap_test:open(Config, "exclusive", [write, shared]),
+    ok = file:close(Next).
+
+relative_path(Config) ->
+    _ = emmap_test:fresh(Config, "relative", <<"here">>),
+    {ok, Before} = file:get_cwd(),
+    ok = file:set_cwd(filename:dirname(emmap_test:path(Config, "relative"))),
+    try
+        {ok, File} = emmap:open("relative", [read, {backend, proplists:get_value(backend, Config)}]),
+        ?assertEqual({ok, <<"here">>}, file:read(File, 10)),
+        ok = file:set_cwd(Before),
+        {ok, Again} = emmap:reopen(File),
+        ?assertEqual({ok, <<"here">>}, file:read(Again, 10)),
+        ok = file:close(Again)
+    after
+        ok = file:set_cwd(Before)
+    end.
+
+%%% What is mapped
+
+positions_count_from_the_offset(Config) ->
+    Path = emmap_test:fresh(Config, "offset", <<"0123456789">>),
+    {ok, File, #{size := 4}} =
+        emmap:open(Path, 3, 4, [read, write, shared, {backend, proplists:get_value(backend, Config)}]),
+    ?assertEqual({ok, <<"3456">>}, file:pread(File, 0, 100)),
+    ok = file:pwrite(File, 2, "xy"),
+    ?assertEqual({error, einval}, file:pwrite(File, 3, "xy")),
+    ok = file:close(File),
+    ?assertEqual({ok, <<"01234xy789">>}, file:read_file(Path)).
+
+private_writes_stay_private(Config) ->
+    Path = emmap_test:fresh(Config, "private", <<"0123456789">>),
+    {ok, File} = emmap_test:open(Config, "private", [read, write]),
+    ok = file:pwrite(File, 0, "abc"),
+    ?assertEqual({ok, <<"abc3">>}, file:pread(File, 0, 4)),
+    ok = file:sync(File),
+    ?assertEqual({ok, <<"0123456789">>}, file:read_file(Path)),
+    ok = file:close(File).
+
+shared_writes_reach_the_file(Config) ->
+    Path = emmap_test:fresh(Config, "shared", <<"0123456789">>),
+    {ok, File} = emmap_test:open(Config, "shared", [write, shared]),
+    ok = file:pwrite(File, 0, "abc"),
+    ?assertEqual({ok, <<"abc3456789">>}, file:read_file(Path)),
+    [ok = apply(emmap, Function, [File]) || Function <- [flush, sync, datasync]],
+    ok = file:close(File).
+
+anonymous_memory(Config) ->
+    {ok, File} = emmap_test:open(Config, "", [anon, read, write, {size, 4096}]),
+    ok = file:pwrite(File, 4000, "there"),
+    ?assertEqual({ok, <<"there">>}, file:pread(File, 4000, 5)),
+    ?assertEqual({ok, 0}, emmap:patomic(File, 0, add, 3)),
+    ?assertEqual({error, enotsup}, emmap:reopen(File)),
+    ok = file:close(File).
+
+resize(Config) ->
+    Path = emmap_test:fresh(Config, "resize", binary:copy(<<"x">>, 4096)),
+    {ok, File} = emmap_test:open(Config, "resize", [write, shared, {max_inc_size, 4096}]),
+    ?assertEqual({ok, 8192}, emmap:resize(File)),
+    ?assertEqual({ok, 12288}, emmap:resize(File)),
+    ?assertEqual({ok, 100}, emmap:resize(File, 100)),
+    ?assertEqual({ok, 100}, emmap:size(File)),
+    ?assertEqual(100, filelib:file_size(Path)),
+    ?assertEqual({error, einval}, emmap:resize(File, -1)),
+    ?assertEqual({error, einval}, emmap:resize(File, 1 bsl 63)),
+    ?assertEqual({error, einval}, emmap:resize(File, 1 bsl 80)),
+    ?assertError(badarg, emmap:resize(File, a)),
+    ok = file:close(File),
+    {ok, Fixed} = emmap_test:open(Config, "resize", [write, shared, fixed_size]),
+    ?assertEqual({error, fixed_size}, emmap:resize(Fixed, 200)),
+    ok = file:close(Fixed).
+
+truncate(Config) ->
+    Path = emmap_test:fresh(Config, "truncate", <<"0123456789">>),
+    {ok, File} = emmap_test:open(Config, "truncate", [write, shared]),
+    {ok, 4} = file:position(File, 4),
+    ok = file:truncate(File),
+    ?assertEqual({ok, <<"0123">>}, file:read_file(Path)),
+    ok = file:close(File).
+
+auto_unlink(Config) ->
+    Path = emmap_test:fresh(Config, "unlinked", <<"0123456789">>),
+    {ok, File} = emmap_test:open(Config, "unlinked", [write, shared, auto_unlink]),
+    ok = file:pwrite(File, 0, "x"),
+    ?assert(filelib:is_file(Path)),
+    ok = file:close(File),
+    emmap_test:until(fun() -> not filelib:is_file(Path) end).
+
+direct(Config) ->
+    _ = emmap_test:fresh(Config, "direct", <<"0123456789">>),
+    case emmap_test_backends:can(proplists:get_value(backend, Config), direct) of
+        true ->
+            {ok, File} = emmap_test:open(Config, "direct", [read, write, shared, direct]),
+            {ok, Bytes} = file:pread(File, 0, 10),
+            ?assertEqual(<<"0123456789">>, binary:copy(Bytes)),
+            ok = file:close(File);
+        false ->
+            ?assertEqual({error, enotsup}, emmap_test:open(Config, "direct", [read, write, shared, direct]))
+    end.
+
+%%% Batches
+
+batch(Config) ->
+    _ = emmap_test:fresh(Config, "batch", binary:copy(<<0>>, 64)),
+    {ok, File} = emmap_test:open(Config, "batch", [read, write, shared]),
+    Operations = [
+        {{pwrite, 0, ["he", <<"llo">>, [$\n]]}, ok},
+        {{pread, 0, 6}, {ok, <<"hello\n">>}},
+        {{pread, 100, 1}, eof},
+        {{pwrite, 60, "too long"}, {error, einval}},
+        {{position, {bof, 0}}, {ok, 0}},
+        {{read_line}, {ok, <<"hello\n">>}},
+        {{position, cur}, {ok, 6}},
+        {{write, "x"}, ok},
+        {{read, 0}, {ok, <<>>}},
+        {{size}, {ok, 64}},
+        {{patomic, 8, add, 5}, {ok, 0}},
+        {{patomic, 8, sub, 1}, {ok, 5}},
+        {{patomic, 8, 'or', 8}, {ok, 4}},
+        {{patomic, 8, 'and', 8}, {ok, 12}},
+        {{patomic, 8, 'xor', 1}, {ok, 8}},
+        {{patomic, 8, xchg, 16#ffffffffffffffff}, {ok, 9}},
+        {{patomic, 8, cas, {16#ffffffffffffffff, 1}}, {true, -1}},
+        {{patomic_cas, 8, 2, 3}, {false, 1}},
+        {{patomic_add, 8, 1}, {ok, 1}},
+        {{patomic_xchg, 8, 7}, {ok, 2}},
+        {{patomic_write_integer, 8, -9}, ok},
+        {{patomic_read_integer, 8}, {ok, -9}},
+        {{patomic_add, 9, 1}, {error, alignment}},
+        {{patomic_add, 8, 1 bsl 64}, {error, badarg}},
+        {{patomic_add, 8, x}, {error, badarg}},
+        {{inc_counter, 0}, {error, einval}},
+        {{advise, 0, 0, normal}, ok},
+        {{allocate, 0, 8}, ok},
+        {{resize, 128}, {ok, 128}},
+        {{flush}, ok},
+        {{datasync}, ok},
+        {{sync}, ok},
+        {{resize}, {ok, 256}}],
+    {Asked, Expected} = lists:unzip(Operations),
+    {ok, Answered} = emmap:batch(File, Asked),
+    [?assertEqual({Operation, Right}, {Operation, Answer})
+     || {{Operation, Right}, Answer} <- lists:zip(Operations, Answered)],
+    ?assertEqual(length(Expected), length(Answered)),
+    ?assertEqual({ok, []}, emmap:batch(File, [])),
+    ok = file:close(File),
+    {ok, Counters} = emmap_test:open_counters(Config, "batch-counters", 2),
+    ?assertEqual({ok, [0, 1, 6, 5, 3, {true, 9}, {false, 1}, 1, {error, einval}]},
+                 emmap:batch(Counters, [{inc_counter, 1}, {inc_counter, 1, 5}, {dec_counter, 1}, {dec_counter, 1, 2},
+                                        {set_counter, 1, 9}, {cas_counter, 1, 9, 1}, {cas_counter, 1, 9, 1},
+                                        {read_counter, 1}, {inc_counter, 2}])),
+    ok = emmap:close_counters(Counters).
+
+batch_refused_whole(Config) ->
+    Path = emmap_test:fresh(Config, "refused", <<"0123456789">>),
+    {ok, File} = emmap_test:open(Config, "refused", [read, write, shared]),
+    [?assertEqual({error, {badarg, Bad}}, emmap:batch(File, [{pwrite, 0, "abc"}, Bad]))
+     || Bad <- [foo, {}, {foo}, {foo, 1}, {close}, {open, "x", []}, {pread, 0, -1}, {pread, a, 1}, {pread, 0},
+                {pwrite, 0, [a]}, {write, [a]}, {position, x}, {resize, -1}, {patomic, 0, foo, 1},
+                {advise, 0, 1, 2}, {batch, []}]],
+    ?assertEqual({ok, <<"0123456789">>}, file:read_file(Path)),
+    ok = file:close(File).
+
+%%% And
+
+reopen(Config) ->
+    Path = emmap_test:fresh(Config, "reopened", binary:copy(<<"x">>, 16)),
+    {ok, File} = emmap_test:open(Config, "reopened", [create, truncate, read, write, shared, {size, 16}]),
+    ok = file:pwrite(File, 0, "kept"),
+    {ok, Again} = emmap:reopen(File),
+    ?assertEqual({ok, <<"kept", 0>>}, file:read(Again, 5)),
+    ?assertEqual({error, closed}, file:read(File, 5)),
+    ok = file:delete(Path),
+    ?assertEqual({error, enoent}, emmap:reopen(Again)),
+    ?assertNot(filelib:is_file(Path)),
+    {ok, Counters} = emmap_test:open_counters(Config, "reopened-counters", 3),
+    0 = emmap:inc_counter(Counters, 2),
+    {ok, SameCounters} = emmap:reopen(Counters),
+    ?assertEqual(1, emmap:read_counter(SameCounters, 2)),
+    ok = emmap:close_counters(SameCounters),
+    ok = file:delete(emmap_test:path(Config, "reopened-counters")),
+    ?assertEqual({error, enoent}, emmap:reopen(SameCounters)).
+
+large_reads_and_writes(Config) ->
+    Size = 20 bsl 20,
+    Bytes = pattern(Size),
+    {ok, File} = emmap_test:open(Config, "large", [create, read, write, shared, {size, Size}]),
+    ok = file:pwrite(File, 0, [binary:part(Bytes, 0, 1000), [binary:part(Bytes, 1000, Size - 1000)]]),
+    {ok, Read} = file:pread(File, 0, Size + 1),
+    ?assert(Read =:= Bytes),
+    ?assertEqual({error, einval}, file:pwrite(File, 1, Bytes)),
+    List = binary_to_list(binary:part(Bytes, 0, 100000)),
+    ok = file:pwrite(File, 7, [List, [[], List] | <<"end">>]),
+    {ok, Listed} = file:pread(File, 7, 200003),
+    ?assert(Listed =:= iolist_to_binary([List, List, "end"])),
+    ok = file:close(File).
+
+many_readers_and_writers(Config) ->
+    {ok, Counters} = emmap_test:open_counters(Config, "many", 1),
+    Processes = 20,
+    Times = 500,
+    Workers = [spawn_monitor(fun() ->
+                   [true = is_integer(emmap:inc_counter(Counters, 0)) || _ <- lists:seq(1, Times)]
+               end) || _ <- lists:seq(1, Processes)],
+    [receive {'DOWN', Monitor, process, Pid, Reason} -> ?assertEqual(normal, Reason) end || {Pid, Monitor} <- Workers],
+    ?assertEqual(Processes * Times, emmap:read_counter(Counters, 0)),
+    ok = emmap:close_counters(Counters).
+
+%% Bytes that repeat after a prime number of them, so that a piece in the wrong place shows.
+pattern(Size) ->
+    Pattern = << <<(I * I rem 251)>> || I <- lists:seq(1, 4093) >>,
+    binary:part(binary:copy(Pattern, Size div 4093 + 1), 0, Size).

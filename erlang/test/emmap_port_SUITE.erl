@@ -1,0 +1,326 @@
+%% The port backend as a process: the program's death, owners, several servers, calls at once.
+-module(emmap_port_SUITE).
+
+-export([all/0, init_per_testcase/2, end_per_testcase/2]).
+-export([starts_by_itself/1, killed_program/1, killed_with_calls_in_flight/1, a_new_program_for_new_files/1,
+         opens_while_programs_die/1, two_servers/1, named_server/1, both_pairs_of_descriptors/1,
+         closes_the_files_of_the_dead/1, keeps_files_whose_owner_lives/1, close_ends_ownership/1,
+         a_stopped_program_does_not_block_the_server/1, calls_do_not_wait_for_each_other/1, no_such_program/1,
+         not_the_program/1, another_protocol_version/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
+         says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
+         stale_handles/1]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+all() ->
+    [starts_by_itself, killed_program, killed_with_calls_in_flight, a_new_program_for_new_files,
+     opens_while_programs_die, two_servers, named_server, both_pairs_of_descriptors, closes_the_files_of_the_dead,
+     keeps_files_whose_owner_lives, close_ends_ownership, a_stopped_program_does_not_block_the_server,
+     calls_do_not_wait_for_each_other, no_such_program, not_the_program, another_protocol_version,
+     program_ends_with_its_server, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
+     more_than_a_frame, large_batch, leaves_no_messages, stale_handles].
+
+init_per_testcase(_Case, Config) ->
+    process_flag(trap_exit, true),
+    [{backend, port} | Config].
+
+end_per_testcase(_Case, _Config) -> ok.
+
+file(Config, Server) ->
+    Name = integer_to_list(erlang:unique_integer([positive])),
+    Path = emmap_test:fresh(Config, Name, binary:copy(<<0>>, 64)),
+    {ok, File} = emmap:open(Path, [read, write, shared, {backend, {port, Server}}]),
+    File.
+
+kill(Server) ->
+    Monitor = monitor(process, Server),
+    OsPid = emmap_test:os_pid(Server),
+    signal("KILL", OsPid),
+    receive {'DOWN', Monitor, process, Server, _} -> ok end,
+    ?assertNot(emmap_test:is_os_process(OsPid)).
+
+signal(Name, OsPid) ->
+    [] = os:cmd("kill -" ++ Name ++ " " ++ integer_to_list(OsPid)),
+    ok.
+
+default_server() ->
+    {ok, Server} = emmap_sup:port(),
+    Server.
+
+descriptors(Server) ->
+    {ok, Names} = file:list_dir(io_lib:format("/proc/~b/fd", [emmap_test:os_pid(Server)])),
+    length(Names).
+
+starts_by_itself(Config) ->
+    ok = application:stop(emmap),
+    File = emmap_test:fresh(Config, "alone", <<"12345678">>),
+    {ok, Mem} = emmap:open(File, [read, {backend, port}]),
+    ?assertEqual({ok, <<"12345678">>}, file:read(Mem, 8)),
+    ok = file:close(Mem).
+
+killed_program(Config) ->
+    Path = emmap_test:fresh(Config, "killed", binary:copy(<<0>>, 64)),
+    {ok, File} = emmap:open(Path, [read, write, shared, {backend, port}]),
+    {ok, 0} = emmap:patomic(File, 0, add, 7),
+    kill(default_server()),
+    [?assertEqual({Function, {error, port_died}}, {Function, apply(emmap, Function, [File | Arguments])})
+     || {Function, Arguments} <-
+            [{pread, [0, 8]}, {pread, [[{0, 8}]]}, {pwrite, [0, "x"]}, {read, [1]}, {position, [0]}, {size, []},
+             {sync, []}, {patomic_add, [0, 1]}, {batch, [[{pread, 0, 1}]]}, {resize, []}]],
+    % not by itself: the handle stays dead beside a new program
+    {ok, Other} = emmap:open(Path, [read, {backend, port}]),
+    ?assertEqual({error, port_died}, file:pread(File, 0, 8)),
+    {ok, Again} = emmap:reopen(File),
+    ?assertEqual({ok, 7}, emmap:patomic(Again, 0, add, 1)),
+    ok = file:close(File),
+    ok = file:close(Again),
+    ok = file:close(Other).
+
+killed_with_calls_in_flight(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    OsPid = emmap_test:os_pid(Server),
+    signal("STOP", OsPid), % so that none of them is answered before the end
+    Callers = [spawn_monitor(fun() -> exit(emmap:patomic(File, 0, add, 1)) end) || _ <- lists:seq(1, 50)],
+    {links, Links} = process_info(Server, links),
+    [Port] = [Link || Link <- Links, is_port(Link)],
+    emmap_test:until(fun() ->
+        {output, Bytes} = erlang:port_info(Port, output),
+        Bytes > 50 * 20
+    end),
+    signal("KILL", OsPid),
+    [receive {'DOWN', Monitor, process, Pid, Answer} -> ?assertEqual({error, port_died}, Answer) end
+     || {Pid, Monitor} <- Callers],
+    receive {'EXIT', Server, Reason} -> ?assertEqual({port_exit_status, 128 + 9}, Reason) end.
+
+a_new_program_for_new_files(Config) ->
+    Path = emmap_test:fresh(Config, "new-program", <<"12345678">>),
+    {ok, _} = emmap:open(Path, [read, {backend, port}]),
+    First = default_server(),
+    kill(First),
+    {ok, File} = emmap:open(Path, [read, {backend, port}]),
+    ?assertNotEqual(First, default_server()),
+    ?assertEqual({ok, <<"12345678">>}, file:read(File, 8)),
+    ok = file:close(File).
+
+%% However often programs die, the next open finds one; and there is one for all who open at once.
+opens_while_programs_die(Config) ->
+    Path = emmap_test:fresh(Config, "dying", <<"12345678">>),
+    [begin
+         kill(default_server()),
+         Openers = [spawn_monitor(fun() -> exit(element(1, emmap:open(Path, [read, {backend, port}]))) end)
+                    || _ <- lists:seq(1, 10)],
+         [receive {'DOWN', Monitor, process, Pid, Answer} -> ?assertEqual(ok, Answer) end || {Pid, Monitor} <- Openers],
+         ?assertEqual(1, proplists:get_value(active, supervisor:count_children(emmap_sup)))
+     end || _ <- lists:seq(1, 20)].
+
+two_servers(Config) ->
+    {ok, One} = emmap_port:start_link(#{}),
+    {ok, Two} = emmap_port:start_link(#{}),
+    ?assertNotEqual(emmap_test:os_pid(One), emmap_test:os_pid(Two)),
+    FileOne = file(Config, One),
+    FileTwo = file(Config, Two),
+    kill(One),
+    ?assertEqual({error, port_died}, file:pread(FileOne, 0, 1)),
+    ?assertEqual({ok, <<0>>}, file:pread(FileTwo, 0, 1)),
+    ?assertEqual({error, port_died}, emmap:reopen(FileOne)),
+    ok = gen_server:stop(Two).
+
+%% A server that its supervisor starts again under the same name is found by reopen.
+named_server(Config) ->
+    {ok, First} = emmap_port:start_link(#{}),
+    register(named_port, First),
+    File = file(Config, named_port),
+    kill(First),
+    {ok, Second} = emmap_port:start_link(#{}),
+    register(named_port, Second),
+    {ok, Again} = emmap:reopen(File),
+    ?assertEqual({ok, <<0>>}, file:pread(Again, 0, 1)),
+    ok = gen_server:stop(Second).
+
+both_pairs_of_descriptors(Config) ->
+    [begin
+         {ok, Server} = emmap_port:start_link(#{nouse_stdio => NoUseStdio}),
+         File = file(Config, Server),
+         ok = file:pwrite(File, 0, "abc"),
+         ?assertEqual({ok, <<"abc">>}, file:pread(File, 0, 3)),
+         ok = gen_server:stop(Server)
+     end || NoUseStdio <- [true, false]].
+
+closes_the_files_of_the_dead(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    Before = descriptors(Server),
+    Self = self(),
+    {Owner, Monitor} = spawn_monitor(fun() ->
+        Files = [file(Config, Server) || _ <- lists:seq(1, 10)],
+        Self ! {opened, hd(Files)},
+        receive stop -> ok end
+    end),
+    File = receive {opened, Opened} -> Opened end,
+    ?assertEqual(Before + 10, descriptors(Server)),
+    ?assertEqual({ok, <<0>>}, file:pread(File, 0, 1)),
+    Owner ! stop,
+    receive {'DOWN', Monitor, process, Owner, _} -> ok end,
+    emmap_test:until(fun() -> descriptors(Server) =:= Before end),
+    ?assertEqual({error, closed}, file:pread(File, 0, 1)),
+    ok = gen_server:stop(Server).
+
+keeps_files_whose_owner_lives(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    {User, Monitor} = spawn_monitor(fun() -> {ok, 0} = emmap:patomic(File, 0, add, 1) end),
+    receive {'DOWN', Monitor, process, User, normal} -> ok end,
+    ?assertEqual({ok, 1}, emmap:patomic(File, 0, add, 1)),
+    ok = gen_server:stop(Server).
+
+close_ends_ownership(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    Monitors = fun() -> {monitors, List} = process_info(Server, monitors), length(List) end,
+    Before = Monitors(),
+    Files = [file(Config, Server) || _ <- lists:seq(1, 5)],
+    ?assertEqual(Before + 5, Monitors()),
+    [ok = file:close(File) || File <- Files],
+    ?assertEqual(Before, Monitors()),
+    ok = gen_server:stop(Server).
+
+%% Callers that have more to say than the program takes wait; the server does not.
+a_stopped_program_does_not_block_the_server(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    OsPid = emmap_test:os_pid(Server),
+    signal("STOP", OsPid),
+    Bytes = binary:copy(<<"x">>, 10 bsl 20),
+    Writers = [spawn_monitor(fun() -> exit(file:pwrite(File, 0, Bytes)) end) || _ <- lists:seq(1, 3)],
+    {links, Links} = process_info(Server, links),
+    [Port] = [Link || Link <- Links, is_port(Link)],
+    emmap_test:until(fun() -> {queue_size, Size} = erlang:port_info(Port, queue_size), Size > 0 end),
+    ?assertMatch({status, _, _, _}, sys:get_status(Server)),
+    signal("CONT", OsPid),
+    [receive {'DOWN', Monitor, process, Pid, Answer} -> ?assertEqual({error, einval}, Answer) end
+     || {Pid, Monitor} <- Writers],
+    ?assertEqual({ok, <<0>>}, file:pread(File, 0, 1)),
+    ok = gen_server:stop(Server).
+
+%% Requests are in the pipe together: a stopped program gets all of them before it answers one.
+calls_do_not_wait_for_each_other(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    OsPid = emmap_test:os_pid(Server),
+    {links, Links} = process_info(Server, links),
+    [Port] = [Link || Link <- Links, is_port(Link)],
+    {output, Before} = erlang:port_info(Port, output),
+    signal("STOP", OsPid),
+    Callers = [spawn_monitor(fun() -> exit(emmap:patomic(File, 0, add, 1)) end) || _ <- lists:seq(1, 100)],
+    emmap_test:until(fun() ->
+        {output, Bytes} = erlang:port_info(Port, output),
+        Bytes - Before > 100 * 20
+    end),
+    signal("CONT", OsPid),
+    Answers = [receive {'DOWN', Monitor, process, Pid, {ok, Old}} -> Old end || {Pid, Monitor} <- Callers],
+    ?assertEqual(lists:seq(0, 99), lists:sort(Answers)),
+    ok = gen_server:stop(Server).
+
+no_such_program(_Config) ->
+    ?assertEqual({error, {port_program, "/nonexistent/emmap_port", enoent}},
+                 emmap_port:start_link(#{program => "/nonexistent/emmap_port"})),
+    ?assertEqual({error, port_died}, emmap:open("x", [read, {backend, {port, spawn(fun() -> ok end)}}])).
+
+not_the_program(_Config) ->
+    ?assertMatch({error, {port_exit_status, _}}, emmap_port:start_link(#{program => os:find_executable("false")})),
+    ?assertEqual({error, port_timeout},
+                 emmap_port:start_link(#{program => os:find_executable("cat"), nouse_stdio => false, timeout => 50})).
+
+another_protocol_version(Config) ->
+    Hello = term_to_binary({emmap_port, 99, #{}}),
+    Frame = <<(byte_size(Hello)):32, Hello/binary>>,
+    Bytes = emmap_test:fresh(Config, "hello", Frame),
+    Script = emmap_test:fresh(Config, "other-version", ["#!/bin/sh\ncat '", Bytes, "'\nexec cat >/dev/null\n"]),
+    ok = file:change_mode(Script, 8#755),
+    ?assertEqual({error, {port_protocol_version, 99}},
+                 emmap_port:start_link(#{program => Script, nouse_stdio => false})).
+
+program_ends_with_its_server(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    _ = file(Config, Server),
+    OsPid = emmap_test:os_pid(Server),
+    ?assert(emmap_test:is_os_process(OsPid)),
+    exit(Server, kill),
+    emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
+
+%% In a node of its own, where nothing has been loaded yet.
+asked_for_port_loads_no_nif(Config) ->
+    Path = emmap_test:fresh(Config, "no-nif", <<"12345678">>),
+    Code = "{ok, F} = emmap:open(\"" ++ Path ++ "\", [read, {backend, port}]), {ok, _} = file:read(F, 8), "
+           "io:format(\"~p\", [code:is_loaded(emmap_nif)]), halt().",
+    ?assertEqual("false", node_output(Code, ebin())),
+    FromEnvironment = "application:set_env(emmap, backend, port), {ok, F} = emmap:open(\"" ++ Path ++ "\", [read]), "
+           "{ok, _} = file:read(F, 8), io:format(\"~p\", [code:is_loaded(emmap_nif)]), halt().",
+    ?assertEqual("false", node_output(FromEnvironment, ebin())).
+
+%% An application whose priv has the program and no library.
+says_once_that_the_nif_does_not_load(Config) ->
+    Application = filename:join(proplists:get_value(priv_dir, Config), "emmap"),
+    ok = filelib:ensure_dir(filename:join([Application, "priv", "x"])),
+    ok = filelib:ensure_dir(filename:join([Application, "ebin", "x"])),
+    [{ok, _} = file:copy(File, filename:join([Application, "ebin", filename:basename(File)]))
+     || File <- filelib:wildcard(filename:join(ebin(), "*"))],
+    ok = file:make_symlink(filename:join(code:priv_dir(emmap), "emmap_port"),
+                           filename:join([Application, "priv", "emmap_port"])),
+    Path = emmap_test:fresh(Config, "no-library", <<"12345678">>),
+    Code = "Open = fun(Options) -> emmap:open(\"" ++ Path ++ "\", Options) end, "
+           "{ok, F} = Open([read]), {ok, <<\"12345678\">>} = file:read(F, 8), {ok, _} = Open([read]), "
+           "{error, nif_not_loaded} = Open([read, {backend, nif}]), ok = logger_std_h:filesync(default), halt().",
+    Output = node_output(Code, filename:join(Application, "ebin")),
+    ?assertMatch([_, _], string:split(Output, "load_failed", all)).
+
+ebin() ->
+    filename:dirname(code:which(emmap)).
+
+node_output(Code, Ebin) ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    Port = open_port({spawn_executable, Erl},
+                     [{args, ["-noshell", "-pa", Ebin, "-eval", Code]}, exit_status, stderr_to_stdout, {cd, "/"}]),
+    collect(Port, []).
+
+collect(Port, Output) ->
+    receive
+        {Port, {data, Data}} -> collect(Port, [Output, Data]);
+        {Port, {exit_status, 0}} -> lists:flatten(Output);
+        {Port, {exit_status, Status}} -> ct:fail({exit_status, Status, lists:flatten(Output)})
+    end.
+
+more_than_a_frame(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    Piece = binary:copy(<<0>>, 1 bsl 20),
+    ?assertEqual({error, emsgsize}, file:pwrite(File, 0, lists:duplicate(1024, Piece))),
+    ?assertEqual({ok, <<0>>}, file:pread(File, 0, 1)),
+    ok = gen_server:stop(Server).
+
+large_batch(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    Count = 200000,
+    {ok, Results} = emmap:batch(File, lists:duplicate(Count, {patomic, 0, add, 1})),
+    ?assertEqual([{ok, Old} || Old <- lists:seq(0, Count - 1)], Results),
+    ?assertEqual({error, emsgsize}, emmap:batch(File, lists:duplicate(1 bsl 20 + 1, {size}))),
+    ok = gen_server:stop(Server).
+
+leaves_no_messages(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    _ = [emmap:patomic(File, 0, add, 1) || _ <- lists:seq(1, 10)],
+    unlink(Server),
+    kill(Server),
+    {error, port_died} = file:pread(File, 0, 1),
+    ?assertEqual({messages, []}, process_info(self(), messages)).
+
+stale_handles(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    Old = file(Config, Server),
+    ok = file:close(Old),
+    New = file(Config, Server),
+    ?assertEqual({error, closed}, file:pwrite(Old, 0, "x")),
+    ok = file:close(Old),
+    ?assertEqual({ok, <<0>>}, file:pread(New, 0, 1)),
+    ok = gen_server:stop(Server).
