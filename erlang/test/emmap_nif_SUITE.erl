@@ -1,7 +1,6 @@
 %% What is the NIF's own: direct binaries, schedulers, collection of handles, loading and upgrading. What it does
 %% like the port is tested through `emmap'.
 -module(emmap_nif_SUITE).
--compile(nowarn_missing_spec).
 
 -include_lib("common_test/include/ct.hrl").
 -include_lib("stdlib/include/assert.hrl").
