@@ -14,6 +14,7 @@
 #include "options.h"
 #include "platform.h"
 #include "size.h"
+#include "structure.h"
 
 /* A file that others create and unlink all the time may slip through our fingers this often. */
 #define OPEN_ATTEMPTS 100
@@ -69,6 +70,7 @@ void file_release(emmap_file *file)
         return;
     if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
         unlink(file->absolute);
+    structure_free(file->structure);
     pthread_rwlock_destroy(&file->bytes);
     pthread_mutex_destroy(&file->cursor);
     pthread_mutex_destroy(&file->resize);

@@ -24,6 +24,7 @@ struct emmap_file {
     emmap_control control;
     _Atomic(emmap_mapping *) mapping; /* NULL once closed */
     uint64_t counters;                /* how many, in a counters file */
+    _Atomic(struct structure *) structure; /* a queue or block storage; NULL: neither. Set once */
     emmap_options options;            /* settled; never changes */
     _Atomic uint64_t loans;           /* live slices: see loans.h */
     pthread_rwlock_t bytes;           /* copies: reads share it, writes hold it alone */

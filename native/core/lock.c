@@ -12,7 +12,11 @@
 
 static int apply(int fd, int command, lock_subject subject, short type)
 {
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = LOCK_BASE + subject, .l_len = 1};
+    const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
+    struct flock lock = {.l_type = type,
+                         .l_whence = SEEK_SET,
+                         .l_start = LOCK_BASE + (both ? LOCK_STRUCTURE : subject),
+                         .l_len = both ? 2 : 1};
     int result;
     do
         result = fcntl(fd, command, &lock);

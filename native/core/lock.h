@@ -13,7 +13,9 @@
 typedef enum lock_subject {
     LOCK_PRESENCE, /* held shared by every handle that may write, exclusively by an exclusive one, till closed */
     LOCK_SIZE,     /* held exclusively while the file's size changes; may be taken while holding STRUCTURE */
-    LOCK_STRUCTURE, /* held exclusively while what the file holds is made or changed */
+    LOCK_STRUCTURE,            /* held exclusively while what the file holds is made or changed */
+    LOCK_TAKING,               /* held exclusively while a queue's first message is being taken out */
+    LOCK_STRUCTURE_AND_TAKING, /* both, in one call: their bytes are neighbours */
 } lock_subject;
 
 typedef enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE } lock_mode;

@@ -377,6 +377,126 @@ emmap_error emmap_counter_get(emmap_file *file, uint64_t index, int64_t *value);
 emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int64_t expected,
                                            int64_t replacement, int64_t *old);
 
+/* ---- Queues ------------------------------------------------------------------------------------------- */
+
+/*
+ * A persistent FIFO of messages of one byte or more, shared by threads, handles and processes. A file of at most
+ * 4 GiB - 1; one message takes up to 15 bytes besides its own.
+ *
+ *   Exclusion   Every operation holds the file's lock while it looks or changes something, and waits for others
+ *               that do, which is as long as they take: a stopped process is never robbed, a dead one holds
+ *               nothing. (A child forked in the middle of an operation shares the lock until it ends or execs.)
+ *               Order is kept for each producer, and no message goes to two readers.
+ *   Exclusive   With EMMAP_OPEN_EXCLUSIVE the lock is held until the file is closed, and an operation makes no
+ *               system call.
+ *   Read-only   Without EMMAP_OPEN_WRITE the functions that only look work, without any lock; EAGAIN where
+ *               others change the queue all the time, or somebody died while moving it and nobody has written
+ *               to it since.
+ *   Death       A process killed at any instruction leaves the queue as it was before the operation or as it is
+ *               after it; the next operation of anybody finishes what has to be finished.
+ *   Payloads    The format does not record a payload's length: a message is read back with up to 7 zeros behind
+ *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
+ *
+ * Every function may also answer EINVAL for a file that is not a queue, EACCES where a read-only file would have
+ * to be changed, EMMAP_CORRUPT with offset and reason, and what fcntl says (ENOLCK, ...).
+ */
+
+/*
+ * Opens a queue, or creates one of options->size bytes (0: 4096). A queue that is there is opened whatever size is
+ * asked for. `options` may be NULL; without EMMAP_OPEN_READ and EMMAP_OPEN_WRITE the file is opened for writing and
+ * created if it is missing. It grows by the steps of max_inc_size as messages need it, but with
+ * EMMAP_OPEN_FIXED_SIZE. The file's other functions work on it as well.
+ * Errors: as emmap_open, and
+ *   EINVAL         options that do not go with a queue: private, truncate, offset, length; a size below 16
+ *   EFBIG          a size above 2^32 - 1
+ *   EMMAP_CORRUPT  the file is something else, or not sound; it is left as it was
+ */
+emmap_error emmap_queue_open(const char *path, const emmap_options *options, emmap_file **file);
+
+/*
+ * Makes a queue of a file that emmap_open has opened, as it is or, if it is all zeros, by making an empty one. Doing
+ * it again is EMMAP_OK. Errors: EINVAL for a private mapping with a path, an offset that is not a multiple of 16, a
+ * file that is a block storage; EMMAP_CORRUPT. The file then stays what it was.
+ */
+emmap_error emmap_queue_attach(emmap_file *file);
+
+/*
+ * Appends one message, gathered from the vectors. When it has returned EMMAP_OK the message is in the queue, once;
+ * otherwise it is not. Messages that are there are moved down where that makes the room, else the file grows.
+ * Errors: EINVAL for an empty message; EMMAP_FULL at 4 GiB - 1 or at a fixed size; EFBIG for a message that no queue
+ * can hold; ENOSPC and what else emmap_resize says. The messages that were there are as they were.
+ */
+emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size_t count);
+
+/* Appends `count` messages, one a vector: all of them, at once to others, or none. Errors: as emmap_queue_push. */
+emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages, size_t count);
+
+/*
+ * Removes the first message and copies it out. Errors: EMMAP_EOF when the queue is empty; ENOMEM if the sink has no
+ * memory; EBUSY while somebody is between emmap_queue_pop_begin and its end. The message then stays.
+ */
+emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink);
+
+/* Removes up to `limit` messages, in order, and calls the sink once for each. All that were there are removed, or on
+ * failure none, whatever the sink was given by then. *count is how many. Errors: as emmap_queue_pop. */
+emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count);
+
+/*
+ * Copies the first message out and keeps every other reader, in this process and elsewhere, from removing it until
+ * emmap_queue_pop_commit or emmap_queue_pop_abort: their pop, purge and erase are EBUSY. Meanwhile anybody may
+ * push and look; but a queue of fixed size is full when its end is reached, since nothing moves. One message at a
+ * time; any thread may end it. If the file is closed or the process dies before the commit the message stays,
+ * first in the queue. Errors: as emmap_queue_pop.
+ */
+emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket);
+
+/* Removes the message. On failure it stays, and may be popped again. Errors: EINVAL for a ticket that is used up;
+ * ESTALE if a writer that takes no locks (emmap 2.x) has removed the message meanwhile. */
+emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket);
+
+/* Leaves the message where it is. Errors: EINVAL for a ticket that is used up. */
+emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
+
+/* Copies the first or the last message out; it stays. Errors: EMMAP_EOF when the queue is empty. */
+emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink);
+emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink);
+
+typedef enum emmap_queue_direction {
+    EMMAP_QUEUE_FORWARD, /* from the first message to the last */
+    EMMAP_QUEUE_BACKWARD
+} emmap_queue_direction;
+
+/*
+ * Copies up to `limit` messages out, from *place on, and calls the sink once for each; one call sees the queue as
+ * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on. *count is how many. With
+ * sink NULL they are only counted. Messages that were popped since the last call are passed over.
+ * Errors: EMMAP_EOF when there are no more; ESTALE when *place has lost its meaning, since the queue was emptied or
+ * its messages moved; ENOMEM.
+ */
+emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
+                             uint64_t *place, const emmap_sink *sink, uint64_t *count);
+
+/* How many messages there are. Takes time in proportion: the format has no count. */
+emmap_error emmap_queue_length(emmap_file *file, uint64_t *length);
+
+emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty);
+
+/* The queue's header: offsets in bytes from where the queue begins. */
+typedef struct emmap_queue_metadata {
+    uint64_t size;
+    uint64_t head;      /* the first message */
+    uint64_t tail;      /* behind the last one */
+    uint64_t next_tail; /* as tail; differs on a read-only handle where a writer died */
+} emmap_queue_metadata;
+
+emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info);
+
+/* Removes all messages; the file keeps its size. Errors: EBUSY as emmap_queue_pop. */
+emmap_error emmap_queue_purge(emmap_file *file);
+
+/* As emmap_queue_purge, and also where the queue is no longer sound: it is an empty one afterwards. */
+emmap_error emmap_queue_erase(emmap_file *file);
+
 #ifdef __cplusplus
 }
 #endif

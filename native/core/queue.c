@@ -1,0 +1,485 @@
+/* A queue's operations that change it, by one process at a time: opening, pushing, popping, emptying. */
+#include "queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "error.h"
+#include "pause.h"
+#include "vectors.h"
+
+#define DEFAULT_SIZE 4096u
+
+const char *queue_message_at(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
+{
+    if (end - at < QUEUE_TOTAL_MIN)
+        return "what is left before the tail is smaller than a message can be";
+    *total = queue_load32(data + at);
+    if (*total < QUEUE_TOTAL_MIN)
+        return "a message's length is smaller than a message can be";
+    if (*total > end - at)
+        return "a message's length passes the tail";
+    if (queue_load32(data + at + *total - 4) != *total)
+        return "a message's two lengths differ";
+    return NULL;
+}
+
+const char *queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
+{
+    if (end - at < QUEUE_TOTAL_MIN)
+        return "what is left behind the head is smaller than a message can be";
+    *total = queue_load32(data + end - 4);
+    if (*total < QUEUE_TOTAL_MIN)
+        return "a message's length is smaller than a message can be";
+    if (*total > end - at)
+        return "a message's length passes the head";
+    if (queue_load32(data + end - *total) != *total)
+        return "a message's two lengths differ";
+    return NULL;
+}
+
+const char *queue_header_wrong(queue_header header, uint64_t mapped, uint32_t *offset)
+{
+    *offset = 0;
+    if (header.size > mapped)
+        return "the queue's size passes the end of the file";
+    *offset = 4;
+    if (header.head < QUEUE_HEADER)
+        return "the head lies within the header";
+    if (header.head > header.tail)
+        return "the head is beyond the tail";
+    *offset = 8;
+    if (header.tail > header.size)
+        return "the tail is beyond the queue's size";
+    *offset = 12;
+    if (header.next_tail > header.size)
+        return "the next tail is beyond the queue's size";
+    if (header.next_tail < header.head)
+        return "the next tail is before the head";
+    return NULL;
+}
+
+static emmap_error recover(hold *hold, queue_header *header)
+{
+    uint32_t offset;
+    *header = queue_header_load(hold->mapping->data);
+    emmap_error error = hold_reach(hold, header->size);
+    if (error)
+        return error;
+    const char *const wrong = queue_header_wrong(*header, hold->mapping->size, &offset);
+    if (wrong)
+        return hold_corrupt(hold, offset, wrong);
+    if (header->next_tail < header->tail)
+        return queue_slide_resume(hold, header);
+    /* A writer that reserved and died; the next store of the header says so. */
+    header->next_tail = header->tail;
+    return EMMAP_OK;
+}
+
+emmap_error queue_begin(emmap_file *file, lock_subject subject, hold *hold, queue_header *header)
+{
+    emmap_error error = hold_begin(file, STRUCTURE_QUEUE, subject, hold);
+    if (error)
+        return error;
+    error = recover(hold, header);
+    return error ? hold_end(hold, error) : EMMAP_OK;
+}
+
+/* ---- Open ---- */
+
+static queue_header empty_header(uint32_t size)
+{
+    return (queue_header){
+        .size = size, .head = QUEUE_HEADER, .tail = QUEUE_HEADER, .next_tail = QUEUE_HEADER};
+}
+
+static uint32_t usable(const hold *hold)
+{
+    return hold->mapping->size < QUEUE_LIMIT ? (uint32_t)hold->mapping->size : QUEUE_LIMIT;
+}
+
+/* A file of zeros is one whose creator has not come to the header, or died before. */
+static emmap_error create(hold *hold)
+{
+    if (!hold->locked || !hold_zeros(hold, 0, hold->mapping->size))
+        return hold_corrupt(hold, 0, "not a queue: its size is 0");
+    PAUSE("queue_create_begin");
+    queue_header_store(hold->mapping->data, empty_header(usable(hold)));
+    PAUSE("queue_create_done");
+    return EMMAP_OK;
+}
+
+static emmap_error check(structure *self, hold *hold)
+{
+    (void)self;
+    if (hold->file->options.offset % QUEUE_HEADER != 0)
+        return error_set(EINVAL, "a queue's header has to begin at a multiple of 16");
+    if (hold->mapping->size < QUEUE_HEADER)
+        return hold_corrupt(hold, 0, "not a queue: the file is too small");
+    queue_header header = queue_header_load(hold->mapping->data);
+    if (header.size == 0)
+        return create(hold);
+    if (!hold->locked) {
+        emmap_error error = hold_reach(hold, header.size);
+        if (error)
+            return error;
+        uint32_t offset;
+        header = queue_header_load(hold->mapping->data);
+        const char *const wrong = queue_header_wrong(header, hold->mapping->size, &offset);
+        return wrong ? hold_corrupt(hold, offset, wrong) : EMMAP_OK;
+    }
+    const emmap_error error = recover(hold, &header);
+    if (!error && queue_header_load(hold->mapping->data).next_tail != header.next_tail) {
+        PAUSE("queue_open_torn");
+        queue_header_store(hold->mapping->data, header);
+        PAUSE("queue_open_mended");
+    }
+    return error;
+}
+
+emmap_error emmap_queue_attach(emmap_file *file)
+{
+    structure *there = atomic_load_explicit(&file->structure, memory_order_acquire);
+    if (there)
+        return structure_of(file, STRUCTURE_QUEUE, &there);
+    queue *const self = calloc(1, sizeof *self);
+    if (self)
+        self->base.kind = STRUCTURE_QUEUE;
+    return structure_attach(file, self ? &self->base : NULL, check);
+}
+
+emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap_file **result)
+{
+    *result = NULL;
+    emmap_options options;
+    emmap_error error = structure_options(given, &options);
+    if (error)
+        return error;
+    const uint64_t size = options.size ? options.size : DEFAULT_SIZE;
+    if (size < QUEUE_HEADER)
+        return error_set(EINVAL, "a queue takes 16 bytes at the least");
+    if (size > QUEUE_LIMIT)
+        return error_set(EFBIG, "a queue takes 2^32 - 1 bytes at the most");
+    const structure_preparer preparer = {.base = {structure_prepare}, .size = size};
+    if (!(options.flags & EMMAP_OPEN_ANON))
+        options.size = 0;
+    emmap_file *file;
+    error = file_open(path, &options, &preparer.base, &file);
+    if (error)
+        return error;
+    error = emmap_queue_attach(file);
+    if (error) {
+        const emmap_failure failure = *emmap_last_failure();
+        emmap_free(file);
+        error_restore(&failure);
+        return error;
+    }
+    *result = file;
+    return EMMAP_OK;
+}
+
+/* ---- Push ---- */
+
+/* What is pushed: one message in pieces, or a message a piece. */
+typedef struct batch {
+    const struct iovec *list;
+    size_t count;
+    bool one;
+} batch;
+
+/* Errors: EINVAL; EFBIG where no queue could hold it. */
+static emmap_error batch_total(const batch *self, uint64_t *total)
+{
+    uint64_t sum = 0;
+    if (!vectors_total(self->list, self->count, &sum))
+        return error_set(EFBIG, "more than a queue can hold");
+    *total = queue_total(sum);
+    bool empty = sum == 0;
+    if (!self->one) {
+        *total = 0;
+        empty = false;
+        for (size_t i = 0; i < self->count; i++) {
+            empty |= self->list[i].iov_len == 0;
+            *total += queue_total(self->list[i].iov_len);
+        }
+    }
+    if (empty)
+        return error_set(EINVAL, "a message has a byte at least");
+    return *total > QUEUE_LIMIT - QUEUE_HEADER ? error_set(EFBIG, "more than a queue can hold") : EMMAP_OK;
+}
+
+/* Writes a message behind the tail, where nobody looks, and returns its end. */
+static uint8_t *write_message(uint8_t *place, const struct iovec *list, size_t count)
+{
+    uint64_t length = 0;
+    vectors_total(list, count, &length);
+    const uint32_t total = (uint32_t)queue_total(length);
+    queue_store32(place, total);
+    PAUSE("queue_push_length");
+    vectors from = {.next = list};
+    vectors_gather(place + 4, &from, (size_t)length);
+    PAUSE("queue_push_payload");
+    memset(place + 4 + length, 0, total - QUEUE_FRAME - length);
+    queue_store32(place + total - 4, total);
+    return place + total;
+}
+
+static void write_batch(uint8_t *place, const batch *self)
+{
+    if (self->one)
+        write_message(place, self->list, self->count);
+    else
+        for (size_t i = 0; i < self->count; i++)
+            place = write_message(place, &self->list[i], 1);
+}
+
+/* Moving is worth its time where few bytes move or many are gained, so that what it costs is a small multiple of
+ * what was popped since the last time. Where the alternative is to be full it is always worth it. */
+#define MOVE_ALWAYS 65536u
+
+static bool worth_moving(const hold *hold, queue_header header)
+{
+    const uint32_t live = header.tail - header.head;
+    return live <= MOVE_ALWAYS || header.head - QUEUE_HEADER >= live / 4 || usable(hold) == QUEUE_LIMIT ||
+           (hold->file->options.flags & EMMAP_OPEN_FIXED_SIZE);
+}
+
+static emmap_error grow(hold *hold, queue_header *header, uint64_t needed)
+{
+    uint64_t size = hold_growth(hold, needed);
+    if (size > QUEUE_LIMIT)
+        size = QUEUE_LIMIT;
+    const emmap_error error = hold_grow(hold, size);
+    if (!error)
+        header->size = usable(hold);
+    PAUSE("queue_push_grown");
+    return error;
+}
+
+/*
+ * Makes room for `total` bytes behind the tail. Only messages that are taken out go before the head, so whoever
+ * moves them needs LOCK_TAKING: a message that emmap_queue_pop_begin has given out stays where it is.
+ */
+static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
+{
+    const uint64_t live = header->tail - header->head;
+    const uint64_t packed = QUEUE_HEADER + live + total;
+    /* The file may be longer than the queue knows: its grower died, or emmap_resize made it so. */
+    if (header->tail + total > header->size)
+        header->size = usable(hold);
+    if (header->tail + total <= header->size)
+        return EMMAP_OK;
+    const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && hold_try_taking(hold);
+    if (may_move && packed <= header->size && worth_moving(hold, *header)) {
+        queue_move(hold, header);
+        return EMMAP_OK;
+    }
+    if (header->tail + total > QUEUE_LIMIT && !may_move)
+        return error_set(EMMAP_FULL, "a queue can't pass 4 GiB - 1");
+    const emmap_error error =
+        grow(hold, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
+    if (header->tail + total <= header->size)
+        return error;
+    /* At the limit, or on a full disk, what was not worth its time before is. */
+    if (!may_move || packed > header->size)
+        return error;
+    queue_move(hold, header);
+    return EMMAP_OK;
+}
+
+static emmap_error push(emmap_file *file, const batch *batch)
+{
+    uint64_t total = 0;
+    emmap_error error = batch_total(batch, &total);
+    if (error)
+        return error;
+    hold hold;
+    queue_header header;
+    error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    if (error)
+        return error;
+    PAUSE("queue_push_begin");
+    error = make_room(&hold, &header, total);
+    if (!error) {
+        write_batch(hold.mapping->data + header.tail, batch);
+        PAUSE("queue_push_copied");
+        header.tail += (uint32_t)total;
+        header.next_tail = header.tail;
+        queue_header_store(hold.mapping->data, header);
+        PAUSE("queue_push_done");
+    }
+    return hold_end(&hold, error);
+}
+
+emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size_t count)
+{
+    return push(file, &(batch){.list = vectors, .count = count, .one = true});
+}
+
+emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages, size_t count)
+{
+    return push(file, &(batch){.list = messages, .count = count, .one = false});
+}
+
+/* ---- Pop ---- */
+
+/* The header without the messages before `head`; the last one's end is where the queue begins anew. */
+static void advance(hold *hold, queue_header header, uint32_t head)
+{
+    header.head = head;
+    queue_header_store(hold->mapping->data, head == header.tail ? empty_header(header.size) : header);
+}
+
+emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
+{
+    *count = 0;
+    hold hold;
+    queue_header header;
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
+    if (error)
+        return error;
+    queue_range range;
+    uint32_t offset;
+    const uint8_t *const data = hold.mapping->data;
+    const char *const wrong = queue_select(data, header, EMMAP_QUEUE_FORWARD, limit, &range, &offset);
+    if (wrong)
+        error = hold_corrupt(&hold, offset, wrong);
+    else if (range.count == 0)
+        error = limit == 0 ? EMMAP_OK : EMMAP_EOF;
+    else
+        error = queue_deliver(&hold, data, range, EMMAP_QUEUE_FORWARD, sink);
+    if (!error)
+        error = file_check(file);
+    if (!error && range.count > 0) {
+        PAUSE("queue_pop_copied");
+        advance(&hold, header, range.to);
+        PAUSE("queue_pop_done");
+    }
+    error = hold_end(&hold, error);
+    if (!error)
+        *count = range.count;
+    return error;
+}
+
+emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
+{
+    uint64_t count;
+    return emmap_queue_pop_many(file, 1, sink, &count);
+}
+
+/* ---- Taking the first message out in two steps ---- */
+
+emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
+{
+    *ticket = 0;
+    hold hold;
+    queue_header header;
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
+    if (error)
+        return error;
+    queue *const self = (queue *)hold.structure;
+    queue_range range;
+    uint32_t offset;
+    const uint8_t *const data = hold.mapping->data;
+    const char *const wrong = queue_select(data, header, EMMAP_QUEUE_FORWARD, 1, &range, &offset);
+    if (wrong)
+        error = hold_corrupt(&hold, offset, wrong);
+    else if (range.count == 0)
+        error = EMMAP_EOF;
+    else
+        error = queue_deliver(&hold, data, range, EMMAP_QUEUE_FORWARD, sink);
+    if (!error)
+        error = file_check(file);
+    if (!error) {
+        self->taken = range.from;
+        self->taken_total = range.to - range.from;
+        *ticket = ++self->ticket;
+        hold_keep_taking(&hold);
+    }
+    return hold_end(&hold, error);
+}
+
+/* Ends what `ticket` stands for. Errors: EINVAL where that has ended. */
+static emmap_error put_back(emmap_file *file, uint64_t ticket)
+{
+    structure *there;
+    emmap_error error = structure_of(file, STRUCTURE_QUEUE, &there);
+    if (error)
+        return error;
+    descriptor *descriptor;
+    error = file_descriptor(file, &descriptor);
+    if (error)
+        return error;
+    const queue *const self = (const queue *)there;
+    pthread_mutex_lock(&there->threads);
+    if (there->taking && self->ticket == ticket)
+        structure_taken(there, descriptor->fd);
+    else
+        error = error_set(EINVAL, "no message is taken out under this ticket");
+    pthread_mutex_unlock(&there->threads);
+    descriptor_release(descriptor);
+    return error;
+}
+
+/* Removes the message, under LOCK_STRUCTURE. */
+static emmap_error remove_taken(hold *hold, queue_header header, uint64_t ticket)
+{
+    const queue *const self = (const queue *)hold->structure;
+    if (!hold->structure->taking || self->ticket != ticket)
+        return error_set(EINVAL, "no message is taken out under this ticket");
+    uint32_t total;
+    if (header.head != self->taken ||
+        queue_message_at(hold->mapping->data, header.head, header.tail, &total) != NULL ||
+        total != self->taken_total)
+        return error_set(ESTALE, "the message was removed by somebody who takes no lock");
+    PAUSE("queue_commit_begin");
+    advance(hold, header, header.head + total);
+    PAUSE("queue_commit_done");
+    return EMMAP_OK;
+}
+
+emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
+{
+    hold hold;
+    queue_header header;
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    if (!error)
+        error = hold_end(&hold, remove_taken(&hold, header, ticket));
+    /* Whatever came of it, the next one may have the head. */
+    const emmap_failure failure = *emmap_last_failure();
+    put_back(file, ticket);
+    error_restore(&failure);
+    return error;
+}
+
+emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket)
+{
+    return put_back(file, ticket);
+}
+
+/* ---- Emptying ---- */
+
+emmap_error emmap_queue_purge(emmap_file *file)
+{
+    hold hold;
+    queue_header header;
+    const emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
+    if (error)
+        return error;
+    PAUSE("queue_purge_begin");
+    queue_header_store(hold.mapping->data, empty_header(header.size));
+    PAUSE("queue_purge_done");
+    return hold_end(&hold, EMMAP_OK);
+}
+
+emmap_error emmap_queue_erase(emmap_file *file)
+{
+    hold hold;
+    const emmap_error error = hold_begin(file, STRUCTURE_QUEUE, LOCK_STRUCTURE_AND_TAKING, &hold);
+    if (error)
+        return error;
+    PAUSE("queue_erase_begin");
+    queue_header_store(hold.mapping->data, empty_header(usable(&hold)));
+    PAUSE("queue_erase_done");
+    return hold_end(&hold, EMMAP_OK);
+}

@@ -1,0 +1,47 @@
+/* An operation on a queue, and what its parts need of one another. */
+#ifndef EMMAP_CORE_QUEUE_H
+#define EMMAP_CORE_QUEUE_H
+
+#include "emmap.h"
+#include "queue_layout.h"
+#include "structure.h"
+
+typedef struct queue {
+    structure base;
+    /* The message that emmap_queue_pop_begin has given out, while base.taking; under base.threads. */
+    uint64_t ticket;
+    uint32_t taken;       /* its offset */
+    uint32_t taken_total; /* its length */
+} queue;
+
+/* Begins a change, with a header that holds together: what a dead process left half done is finished.
+ * Errors: as hold_begin; EMMAP_CORRUPT. */
+emmap_error queue_begin(emmap_file *file, lock_subject subject, hold *hold, queue_header *header);
+
+/* Messages one behind another. */
+typedef struct queue_range {
+    uint32_t from;
+    uint32_t to;
+    uint64_t count;
+} queue_range;
+
+/* The first messages from header.head on, or the last before header.tail, up to `limit` of them. NULL, or what is
+ * wrong, and *offset, where. */
+const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_direction direction,
+                         uint64_t limit, queue_range *range, uint32_t *offset);
+
+/* Copies the payloads of a range's messages out, in `direction`. Lengths are checked again: in a mapping they may
+ * have changed since they were selected. */
+emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range range,
+                          emmap_queue_direction direction, const emmap_sink *sink);
+
+/* Moves the messages down to the beginning. `header` is changed with the file's. */
+void queue_move(hold *hold, queue_header *header);
+
+/* Goes on with a slide from where it was left. Errors: EMMAP_CORRUPT. */
+emmap_error queue_slide_resume(hold *hold, queue_header *header);
+
+/* NULL, or what is wrong with a header for a mapping of this size. A slide in progress is not. */
+const char *queue_header_wrong(queue_header header, uint64_t mapped, uint32_t *offset);
+
+#endif

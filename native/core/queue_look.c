@@ -1,0 +1,265 @@
+/*
+ * Looking at a queue. A handle that may write looks under the lock. One that may not takes none: it copies what it
+ * wants, and then looks whether the header still speaks of those messages and the bytes are still the same ones.
+ * (Between two looks at one header the queue may have been emptied and filled again to the same offsets, the copy
+ * taken half before and half after. Then the bytes would differ the second time, or the header in between.)
+ */
+#define _GNU_SOURCE
+#include "queue.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "error.h"
+
+/* How often a look without a lock is repeated while others change the queue under it: at once in the beginning,
+ * then after a pause, so that a slide has time to end. */
+#define LOOKS 200
+#define LOOKS_AT_ONCE 20
+#define PAUSE_NANOSECONDS 50000
+
+const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_direction direction,
+                         uint64_t limit, queue_range *range, uint32_t *offset)
+{
+    const bool forward = direction == EMMAP_QUEUE_FORWARD;
+    uint32_t head = header.head, tail = header.tail, total = 0;
+    uint64_t count = 0;
+    const char *wrong = NULL;
+    while (count < limit && head < tail && !wrong) {
+        wrong = forward ? queue_message_at(data, head, tail, &total)
+                        : queue_message_before(data, head, tail, &total);
+        if (wrong)
+            break;
+        if (forward)
+            head += total;
+        else
+            tail -= total;
+        count++;
+    }
+    *offset = forward ? head : tail;
+    *range = forward ? (queue_range){.from = header.head, .to = head, .count = count}
+                     : (queue_range){.from = tail, .to = header.tail, .count = count};
+    return wrong;
+}
+
+emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range range,
+                          emmap_queue_direction direction, const emmap_sink *sink)
+{
+    const bool forward = direction == EMMAP_QUEUE_FORWARD;
+    uint32_t from = range.from, to = range.to;
+    for (uint64_t i = 0; i < range.count; i++) {
+        uint32_t total = 0;
+        const char *const wrong =
+            forward ? queue_message_at(data, from, to, &total) : queue_message_before(data, from, to, &total);
+        if (wrong)
+            return hold_corrupt(hold, forward ? from : to, wrong);
+        if (!forward)
+            to -= total;
+        void *const place = sink->allocate(sink->context, total - QUEUE_FRAME);
+        if (!place)
+            return error_set(ENOMEM, "no memory for a message");
+        memcpy(place, data + (forward ? from : to) + 4, total - QUEUE_FRAME);
+        if (forward)
+            from += total;
+    }
+    return EMMAP_OK;
+}
+
+/* What is asked for, and what came of it. */
+typedef struct look {
+    emmap_queue_direction direction;
+    uint64_t limit;
+    uint64_t place;         /* where to begin: an offset, or 0 for the end that the direction comes from */
+    const emmap_sink *sink; /* NULL: the messages are only counted */
+    queue_range range;
+    queue_header header;
+} look;
+
+/* Narrows the header to what is to be walked. False where `place` is no longer between two messages. */
+static bool narrow(const uint8_t *data, const look *self, queue_header *header)
+{
+    const uint64_t place = self->place;
+    if (place == 0 || header->head == header->tail)
+        return true;
+    const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
+    /* What has been popped since then is passed over. */
+    if (place <= header->head) {
+        if (!forward)
+            header->tail = header->head;
+        return true;
+    }
+    uint32_t total;
+    if (place > header->tail || queue_message_before(data, header->head, (uint32_t)place, &total) != NULL ||
+        (place < header->tail && queue_message_at(data, (uint32_t)place, header->tail, &total) != NULL))
+        return false;
+    if (forward)
+        header->head = (uint32_t)place;
+    else
+        header->tail = (uint32_t)place;
+    return true;
+}
+
+static const char place_lost[] = "the messages were moved, or the queue emptied, since the walk's last step";
+
+static emmap_error look_locked(hold *hold, look *self)
+{
+    const uint8_t *const data = hold->mapping->data;
+    queue_header header = self->header;
+    if (!narrow(data, self, &header))
+        return error_set(ESTALE, place_lost);
+    uint32_t offset;
+    const char *const wrong = queue_select(data, header, self->direction, self->limit, &self->range, &offset);
+    if (wrong)
+        return hold_corrupt(hold, offset, wrong);
+    return self->sink ? queue_deliver(hold, data, self->range, self->direction, self->sink) : EMMAP_OK;
+}
+
+/* Whether the messages that `header` speaks of are there and have not moved: others may be behind them. */
+static bool still(const uint8_t *data, queue_header header)
+{
+    const queue_header now = queue_header_load(data);
+    return now.head == header.head && now.tail >= header.tail && now.next_tail >= now.tail;
+}
+
+typedef enum verdict { SETTLED, AGAIN } verdict;
+
+/* Copies the range and finds out whether the copy is of one piece. *error is the answer where it is. */
+static verdict copy_unlocked(hold *hold, look *self, emmap_error *error)
+{
+    const uint8_t *const data = hold->mapping->data;
+    const queue_range range = self->range;
+    const size_t length = range.to - range.from;
+    uint8_t *const copy = malloc(length);
+    if (!copy) {
+        *error = error_set(ENOMEM, "no memory for a message");
+        return SETTLED;
+    }
+    memcpy(copy, data + range.from, length);
+    atomic_thread_fence(memory_order_acquire);
+    const bool same = still(data, self->header) && memcmp(copy, data + range.from, length) == 0;
+    atomic_thread_fence(memory_order_acquire);
+    const verdict verdict = same && still(data, self->header) ? SETTLED : AGAIN;
+    if (verdict == SETTLED)
+        *error =
+            queue_deliver(hold, copy, (queue_range){.from = 0, .to = (uint32_t)length, .count = range.count},
+                          self->direction, self->sink);
+    free(copy);
+    return verdict;
+}
+
+static verdict look_once(hold *hold, look *self, emmap_error *error)
+{
+    self->header = queue_header_load(hold->mapping->data);
+    *error = hold_reach(hold, self->header.size);
+    if (*error)
+        return SETTLED;
+    const uint8_t *const data = hold->mapping->data;
+    uint32_t offset;
+    const char *wrong = queue_header_wrong(self->header, hold->mapping->size, &offset);
+    if (!wrong && self->header.next_tail < self->header.tail)
+        return AGAIN;
+    queue_header header = self->header;
+    bool lost = false;
+    if (!wrong) {
+        lost = !narrow(data, self, &header);
+        if (!lost)
+            wrong = queue_select(data, header, self->direction, self->limit, &self->range, &offset);
+    }
+    atomic_thread_fence(memory_order_acquire);
+    if (!still(data, self->header))
+        return AGAIN;
+    if (wrong || lost) {
+        *error = lost ? error_set(ESTALE, place_lost) : hold_corrupt(hold, offset, wrong);
+        return SETTLED;
+    }
+    return self->sink && self->range.count > 0 ? copy_unlocked(hold, self, error) : SETTLED;
+}
+
+static emmap_error look_unlocked(hold *hold, look *self)
+{
+    emmap_error error = EMMAP_OK;
+    for (int i = 0; i < LOOKS; i++) {
+        if (look_once(hold, self, &error) == SETTLED || file_faulted(hold->file))
+            return error;
+        if (i < LOOKS_AT_ONCE)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
+    }
+    return error_set(EAGAIN, "others change the queue faster than a handle without locks can look");
+}
+
+static emmap_error look_at(emmap_file *file, look *self)
+{
+    hold hold;
+    const emmap_queue_direction direction = self->direction;
+    if (direction != EMMAP_QUEUE_FORWARD && direction != EMMAP_QUEUE_BACKWARD)
+        return error_set(EINVAL, "a direction is forward or backward");
+    if (!(file->options.flags & EMMAP_OPEN_WRITE)) {
+        const emmap_error error = hold_look(file, STRUCTURE_QUEUE, &hold);
+        return error ? error : hold_end(&hold, look_unlocked(&hold, self));
+    }
+    const emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &self->header);
+    return error ? error : hold_end(&hold, look_locked(&hold, self));
+}
+
+emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
+                             uint64_t *place, const emmap_sink *sink, uint64_t *count)
+{
+    *count = 0;
+    look look = {.direction = direction, .limit = limit, .place = *place, .sink = sink};
+    const emmap_error error = look_at(file, &look);
+    if (error)
+        return error;
+    if (look.range.count == 0)
+        return limit == 0 ? EMMAP_OK : EMMAP_EOF;
+    *place = direction == EMMAP_QUEUE_FORWARD ? look.range.to : look.range.from;
+    *count = look.range.count;
+    return EMMAP_OK;
+}
+
+static emmap_error peek(emmap_file *file, emmap_queue_direction direction, const emmap_sink *sink)
+{
+    uint64_t place = 0, count;
+    return emmap_queue_walk(file, direction, 1, &place, sink, &count);
+}
+
+emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink)
+{
+    return peek(file, EMMAP_QUEUE_FORWARD, sink);
+}
+
+emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink)
+{
+    return peek(file, EMMAP_QUEUE_BACKWARD, sink);
+}
+
+emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
+{
+    look look = {.limit = UINT64_MAX};
+    const emmap_error error = look_at(file, &look);
+    *length = error ? 0 : look.range.count;
+    return error;
+}
+
+emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info)
+{
+    look look = {.limit = 0};
+    const emmap_error error = look_at(file, &look);
+    *info = error ? (emmap_queue_metadata){0}
+                  : (emmap_queue_metadata){.size = look.header.size,
+                                           .head = look.header.head,
+                                           .tail = look.header.tail,
+                                           .next_tail = look.header.next_tail};
+    return error;
+}
+
+emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty)
+{
+    look look = {.limit = 0};
+    const emmap_error error = look_at(file, &look);
+    *empty = !error && look.header.head == look.header.tail;
+    return error;
+}

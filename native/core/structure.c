@@ -1,0 +1,299 @@
+#include "structure.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "pause.h"
+#include "size.h"
+
+#define REFUSED_FLAGS (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE)
+
+emmap_error structure_options(const emmap_options *given, emmap_options *settled)
+{
+    *settled = given ? *given : (emmap_options){0};
+    if ((settled->flags & REFUSED_FLAGS) || settled->offset || settled->length)
+        return error_set(EINVAL, "a queue or block storage is mapped shared and whole, and never truncated");
+    if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
+        settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
+    settled->flags |= EMMAP_OPEN_SHARED;
+    return EMMAP_OK;
+}
+
+static emmap_error give_size(int fd, const emmap_options *options, uint64_t wanted)
+{
+    uint64_t size;
+    emmap_error error = size_on_disk(fd, &size);
+    if (error || size > 0)
+        return error;
+    if (!(options->flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON)))
+        return error_corrupt(0, "the file is empty");
+    PAUSE("structure_create_begin");
+    error = size_extend(fd, options, wanted);
+    PAUSE("structure_create_sized");
+    return error;
+}
+
+emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options)
+{
+    emmap_error error =
+        lock_acquire(fd, LOCK_STRUCTURE, options->flags & EMMAP_OPEN_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED);
+    if (error)
+        return error;
+    error = give_size(fd, options, ((const structure_preparer *)base)->size);
+    lock_release(fd, LOCK_STRUCTURE);
+    return error;
+}
+
+static bool may_write(const emmap_file *file)
+{
+    return file->options.flags & EMMAP_OPEN_WRITE;
+}
+
+/* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
+static emmap_error lock_both(int fd)
+{
+    if (lock_try(fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK)
+        return EMMAP_OK;
+    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    if (error)
+        return error;
+    error = lock_try(fd, LOCK_TAKING, LOCK_EXCLUSIVE);
+    if (error)
+        lock_release(fd, LOCK_STRUCTURE);
+    return error;
+}
+
+static emmap_error lock(hold *self, lock_subject subject)
+{
+    structure *const structure = self->structure;
+    const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
+    emmap_error error = EMMAP_OK;
+    pthread_mutex_lock(&structure->threads);
+    if (both && structure->taking)
+        error = EBUSY;
+    else if (!structure->held)
+        error = both ? lock_both(self->descriptor->fd)
+                     : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    if (error) {
+        pthread_mutex_unlock(&structure->threads);
+        return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
+    }
+    self->locked = true;
+    self->taking = both;
+    return EMMAP_OK;
+}
+
+static void unlock(hold *self)
+{
+    structure *const structure = self->structure;
+    if (!structure->held)
+        lock_release(self->descriptor->fd, self->taking ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
+    pthread_mutex_unlock(&structure->threads);
+}
+
+/* Under the lock or not, by `subject`; the structure need not be the file's yet. */
+static emmap_error begin(emmap_file *file, structure *structure, lock_subject subject, hold *self)
+{
+    *self = (hold){.file = file, .structure = structure};
+    emmap_error error = file_descriptor(file, &self->descriptor);
+    if (error)
+        return error;
+    error = lock(self, subject);
+    if (!error) {
+        error = file_mapping(file, &self->mapping);
+        if (error)
+            unlock(self);
+    }
+    if (error)
+        descriptor_release(self->descriptor);
+    return error;
+}
+
+emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result)
+{
+    *result = atomic_load_explicit(&file->structure, memory_order_acquire);
+    if (*result && (*result)->kind == kind)
+        return EMMAP_OK;
+    uint64_t size;
+    const emmap_error error = emmap_size(file, &size);
+    if (error)
+        return error;
+    return error_set(EINVAL,
+                     kind == STRUCTURE_QUEUE ? "not opened as a queue" : "not opened as a block storage");
+}
+
+emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subject, hold *self)
+{
+    structure *structure;
+    const emmap_error error = structure_of(file, kind, &structure);
+    if (error)
+        return error;
+    if (!may_write(file))
+        return error_set(EACCES, "the file is open for reading only");
+    return begin(file, structure, subject, self);
+}
+
+emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
+{
+    structure *structure;
+    const emmap_error error = structure_of(file, kind, &structure);
+    if (error)
+        return error;
+    if (may_write(file))
+        return begin(file, structure, LOCK_STRUCTURE, self);
+    *self = (hold){.file = file, .structure = structure};
+    return file_mapping(file, &self->mapping);
+}
+
+bool hold_try_taking(hold *self)
+{
+    if (self->taking)
+        return true;
+    if (self->structure->taking)
+        return false;
+    self->taking =
+        self->structure->held || lock_try(self->descriptor->fd, LOCK_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK;
+    return self->taking;
+}
+
+void hold_keep_taking(hold *self)
+{
+    self->structure->taking = true;
+    self->taking = false;
+}
+
+void structure_taken(structure *self, int fd)
+{
+    self->taking = false;
+    if (!self->held)
+        lock_release(fd, LOCK_TAKING);
+}
+
+emmap_error hold_end(hold *self, emmap_error error)
+{
+    if (file_faulted(self->file))
+        error = file_check(self->file);
+    mapping_release(self->mapping);
+    if (self->locked)
+        unlock(self);
+    if (self->descriptor)
+        descriptor_release(self->descriptor);
+    return error;
+}
+
+/* The file's mapping, after it may have been replaced. */
+static emmap_error renew(hold *self)
+{
+    emmap_mapping *mapping;
+    const emmap_error error = file_mapping(self->file, &mapping);
+    if (error)
+        return error;
+    mapping_release(self->mapping);
+    self->mapping = mapping;
+    return EMMAP_OK;
+}
+
+/* A mapping of a fixed length follows nothing by itself; it is made longer only where the file already is. */
+static emmap_error reach_window(hold *self, uint64_t size)
+{
+    uint64_t on_disk;
+    const emmap_error error = self->descriptor ? size_on_disk(self->descriptor->fd, &on_disk) : EMMAP_OK;
+    if (error || !self->descriptor || on_disk < self->file->options.offset + size)
+        return error;
+    return emmap_resize(self->file, size, NULL);
+}
+
+emmap_error hold_reach(hold *self, uint64_t size)
+{
+    if (size <= self->mapping->size)
+        return EMMAP_OK;
+    uint64_t now;
+    const emmap_error error =
+        self->file->options.length ? reach_window(self, size) : emmap_follow(self->file, &now);
+    return error ? error : renew(self);
+}
+
+emmap_error hold_grow(hold *self, uint64_t size)
+{
+    const emmap_error error = emmap_resize(self->file, size, NULL);
+    if (error == EMMAP_FIXED_SIZE)
+        return error_set(EMMAP_FULL, "no room is left, and the file has a fixed size");
+    return error ? error : renew(self);
+}
+
+uint64_t hold_growth(const hold *self, uint64_t needed)
+{
+    const uint64_t step = self->file->options.max_inc_size;
+    uint64_t size = self->mapping->size;
+    while (size < needed && size < step)
+        size *= 2;
+    if (size < needed)
+        size += (needed - size + step - 1) / step * step;
+    return size;
+}
+
+emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason)
+{
+    const emmap_error error = file_check(self->file);
+    return error ? error : error_corrupt(self->file->options.offset + position, reason);
+}
+
+bool hold_zeros(const hold *self, uint64_t position, uint64_t length)
+{
+    const uint8_t *const bytes = self->mapping->data + position;
+    return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)length - 1) == 0);
+}
+
+static emmap_error keep_locks(emmap_file *file, structure *self)
+{
+    if (!(file->options.flags & EMMAP_OPEN_EXCLUSIVE))
+        return EMMAP_OK;
+    descriptor *descriptor;
+    emmap_error error = file_descriptor(file, &descriptor);
+    if (error)
+        return error;
+    error = lock_try(descriptor->fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE);
+    self->held = error == EMMAP_OK;
+    descriptor_release(descriptor);
+    return error;
+}
+
+static emmap_error attach(emmap_file *file, structure *self,
+                          emmap_error (*check)(structure *self, hold *hold))
+{
+    if ((file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE)
+        return error_set(EINVAL, "a queue or block storage needs a shared mapping");
+    hold hold = {.file = file, .structure = self};
+    emmap_error error = keep_locks(file, self);
+    if (!error)
+        error =
+            may_write(file) ? begin(file, self, LOCK_STRUCTURE, &hold) : file_mapping(file, &hold.mapping);
+    if (!error)
+        error = hold_end(&hold, check(self, &hold));
+    structure *none = NULL;
+    if (!error && !atomic_compare_exchange_strong(&file->structure, &none, self))
+        error = error_set(EBUSY, "another thread has begun to use the file as a queue or block storage");
+    return error;
+}
+
+emmap_error structure_attach(emmap_file *file, structure *self,
+                             emmap_error (*check)(structure *self, hold *hold))
+{
+    if (!self)
+        return error_set(ENOMEM, NULL);
+    pthread_mutex_init(&self->threads, NULL);
+    const emmap_error error = attach(file, self, check);
+    if (error)
+        structure_free(self);
+    return error;
+}
+
+void structure_free(structure *self)
+{
+    if (!self)
+        return;
+    pthread_mutex_destroy(&self->threads);
+    free(self);
+}

@@ -1,0 +1,101 @@
+/*
+ * What a file holds beyond bytes: a queue or a block storage. One operation at a time changes it: `threads`
+ * excludes the handle's own threads, the locks of lock.h other handles and processes. A handle opened
+ * exclusively takes those locks when it attaches and keeps them, and then makes no system call per operation.
+ *
+ * An operation holds references of its own on descriptor and mapping, never a pin: it may wait, and a close
+ * meanwhile neither waits for it nor pulls anything away from under it. Locks: `threads`, then LOCK_STRUCTURE,
+ * then what file.h lists.
+ */
+#ifndef EMMAP_CORE_STRUCTURE_H
+#define EMMAP_CORE_STRUCTURE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "emmap.h"
+#include "file.h"
+#include "lock.h"
+
+typedef enum structure_kind { STRUCTURE_QUEUE, STRUCTURE_BLOCKS } structure_kind;
+
+typedef struct structure {
+    structure_kind kind;
+    bool held; /* both locks are this handle's until it is closed */
+    pthread_mutex_t threads;
+    bool taking; /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+} structure;
+
+/* An operation in flight. */
+typedef struct hold {
+    emmap_file *file;
+    structure *structure;
+    descriptor *descriptor; /* with a reference; NULL when only looking */
+    emmap_mapping *mapping; /* with a reference */
+    bool locked;
+    bool taking; /* LOCK_TAKING as well */
+} hold;
+
+/* Fills in what a queue or storage file is opened with. Errors: EINVAL for options that do not go with it. */
+emmap_error structure_options(const emmap_options *given, emmap_options *settled);
+
+/* What opens a queue or storage file: gives a new file `size` bytes, and leaves any other as it is. */
+typedef struct structure_preparer {
+    file_preparer base;
+    uint64_t size;
+} structure_preparer;
+
+emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options);
+
+/*
+ * Makes `self` (malloc'd, kind set) what the file holds, after `check` has found the file's bytes fit for it or,
+ * where it may write, made them so. `check` runs under the hold. Ownership of `self` passes to the file, or ends
+ * here on failure.
+ */
+emmap_error structure_attach(emmap_file *file, structure *self,
+                             emmap_error (*check)(structure *self, hold *hold));
+
+/* NULL is ignored. */
+void structure_free(structure *self);
+
+/* What the file holds, if it is of that kind. Errors: EMMAP_CLOSED; EINVAL. */
+emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result);
+
+/*
+ * Begins an operation that changes the structure, under LOCK_STRUCTURE, which it waits for, or under
+ * LOCK_STRUCTURE_AND_TAKING. On failure there is nothing to end.
+ * Errors: EACCES; EMMAP_CLOSED; EFAULT; EBUSY where somebody is taking a message out; what fcntl says.
+ */
+emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subject, hold *self);
+
+/* Begins one that looks: as hold_begin for a handle that may write, without any lock for one that may not. */
+emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self);
+
+/* LOCK_TAKING besides, if nobody has it. */
+bool hold_try_taking(hold *self);
+
+/* From here on LOCK_TAKING outlasts the operation, until structure_taken. */
+void hold_keep_taking(hold *self);
+
+/* Gives LOCK_TAKING back, with `threads` held. */
+void structure_taken(structure *self, int fd);
+
+/* Ends the operation, which came to `error`: the answer is EFAULT where a page has gone away meanwhile. */
+emmap_error hold_end(hold *self, emmap_error error);
+
+/* Makes the mapping cover `size` bytes, if the file has them. The mapping may be another one afterwards. */
+emmap_error hold_reach(hold *self, uint64_t size);
+
+/* Makes file and mapping at least `size` bytes long. Errors: EMMAP_FULL with a fixed size; as emmap_resize. */
+emmap_error hold_grow(hold *self, uint64_t size);
+
+/* The size that a structure grows to: by emmap_resize's steps until it is at least `needed`. */
+uint64_t hold_growth(const hold *self, uint64_t needed);
+
+/* EMMAP_CORRUPT, unless the bytes are wrong because their page has gone away: EFAULT. */
+emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason);
+
+/* Whether `length` bytes from `position` on are all 0. */
+bool hold_zeros(const hold *self, uint64_t position, uint64_t length);
+
+#endif
