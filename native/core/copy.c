@@ -48,14 +48,41 @@ static emmap_error allocate(destination *self, size_t length)
     return EMMAP_OK;
 }
 
+/* A piece of a long copy, from where the file's bytes are now: those of a private mapping move when a resize
+ * replaces it. The slice's loan sees to it that the new one reaches as far. */
+typedef struct piece {
+    uint8_t *data;
+    size_t length;
+    visit visit;
+    bool visiting;
+} piece;
+
+static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t done, bool writing)
+{
+    const uint64_t left = slice->length - done;
+    piece self = {.length = left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE};
+    lock_bytes(file, writing);
+    /* A file that is closed meanwhile leaves us the slice. */
+    self.visiting = (file->options.flags & EMMAP_OPEN_PRIVATE) && visit_begin(file, &self.visit) == EMMAP_OK;
+    const emmap_mapping *const mapping = self.visiting ? self.visit.mapping : slice->mapping;
+    self.data = mapping->data + (slice->data - slice->mapping->data) + done;
+    return self;
+}
+
+static void piece_end(emmap_file *file, piece *self)
+{
+    if (self->visiting)
+        pin_release(self->visit.pin);
+    unlock_bytes(file);
+}
+
 static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *to)
 {
     emmap_error error = allocate(to, slice->length);
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
-        const uint64_t left = slice->length - done;
-        lock_bytes(file, false);
-        vectors_scatter(&to->place, slice->data + done, left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE);
-        unlock_bytes(file);
+        piece piece = piece_begin(file, slice, done, false);
+        vectors_scatter(&to->place, piece.data, piece.length);
+        piece_end(file, &piece);
         error = file_check(file);
     }
     emmap_slice_release(slice);
@@ -133,10 +160,9 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
 {
     emmap_error error = EMMAP_OK;
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
-        const uint64_t left = slice->length - done;
-        lock_bytes(file, true);
-        vectors_gather(slice->data + done, from, left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE);
-        unlock_bytes(file);
+        piece piece = piece_begin(file, slice, done, true);
+        vectors_gather(piece.data, from, piece.length);
+        piece_end(file, &piece);
         /* A store may be on its way while a later load is done: only behind a full fence does the status word
          * tell whether the page was still the file's. */
         atomic_thread_fence(memory_order_seq_cst);

@@ -176,7 +176,7 @@ emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_op
     if (!error) {
         uint64_t size = 0;
         emmap_size(*result, &size);
-        (*result)->counters = (size - HEADER_SIZE) / 8;
+        (*result)->counters = size > HEADER_SIZE ? (size - HEADER_SIZE) / 8 : 0;
     }
     return error;
 }

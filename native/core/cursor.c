@@ -8,6 +8,7 @@
 #include "emmap.h"
 #include "error.h"
 #include "file.h"
+#include "loans.h"
 
 uint64_t cursor_get(const emmap_file *file)
 {
@@ -65,18 +66,16 @@ emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *sl
 /* The line at the cursor; `cursor` is held. */
 static emmap_error line(emmap_file *file, emmap_slice *slice)
 {
-    const uint64_t from = cursor_get(file);
-    emmap_slice rest;
-    emmap_error error = emmap_pread_direct(file, from, INT64_MAX, &rest);
+    emmap_error error = emmap_pread_direct(file, cursor_get(file), INT64_MAX, slice);
     if (error)
         return error;
-    const uint8_t *const end = memchr(rest.data, '\n', rest.length);
-    const uint64_t length = end ? (uint64_t)(end - rest.data) + 1 : rest.length;
+    const uint8_t *const end = memchr(slice->data, '\n', slice->length);
+    /* The rest of the file may be cut off while the line is alive. */
+    if (end)
+        loans_cut(slice, (uint64_t)(end - slice->data) + 1);
     error = file_check(file);
-    /* A slice of its own, so that the rest of the file may be cut off while the line is alive. */
-    if (!error)
-        error = emmap_pread_direct(file, from, length, slice);
-    emmap_slice_release(&rest);
+    if (error)
+        emmap_slice_release(slice);
     return error;
 }
 

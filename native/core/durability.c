@@ -57,20 +57,21 @@ emmap_error emmap_flush(emmap_file *file)
 /* A new name in a directory is on disk when the directory is (fsync(2), Notes). */
 static emmap_error sync_entry(emmap_file *file)
 {
-    if (!file->absolute || !atomic_exchange(&file->entry_unsynced, false))
+    if (!file->absolute || !atomic_load(&file->entry_unsynced))
         return EMMAP_OK;
     emmap_error error = EMMAP_OK;
     char *const copy = strdup(file->absolute);
     const int directory = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (directory < 0)
         error = copy ? error_from_errno("open") : error_set(ENOMEM, NULL);
-    else if (fsync(directory) != 0)
+    else if (platform_sync(directory) != 0)
         error = error_from_errno("fsync");
     if (directory >= 0)
         close(directory);
     free(copy);
-    if (error)
-        atomic_store(&file->entry_unsynced, true);
+    /* Only now: another thread's sync must not return before the entry is there. */
+    if (!error)
+        atomic_store(&file->entry_unsynced, false);
     return error;
 }
 
@@ -93,12 +94,12 @@ static emmap_error sync_with(emmap_file *file, int (*sync_descriptor)(int), cons
 
 emmap_error emmap_sync(emmap_file *file)
 {
-    return sync_with(file, fsync, "fsync");
+    return sync_with(file, platform_sync, "fsync");
 }
 
 emmap_error emmap_datasync(emmap_file *file)
 {
-    return sync_with(file, fdatasync, "fdatasync");
+    return sync_with(file, platform_datasync, "fdatasync");
 }
 
 static bool kernel_advice(emmap_advice advice, int *result)

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "error.h"
+#include "platform.h"
 
 /* A truncated file faults once a page; past this many the rest of the mapping is replaced in one go, so that a
  * scattered reader can't use up the kernel's limit of mappings (vm.max_map_count, 65,530). */
@@ -28,10 +29,11 @@ struct fault_region {
     atomic_int protection;
     _Atomic(uint32_t *) status;
     atomic_uint faults;
-    bool used; /* under `writers` */
+    struct fault_region *next_free; /* under `writers` */
 };
 
 static _Atomic(fault_region *) regions;
+static fault_region *free_regions; /* under `writers` */
 static pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
 
 static struct sigaction previous;
@@ -95,8 +97,7 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
     const int saved = errno;
     bool served = false;
-    /* A code from the kernel; a process that sends SIGBUS gives no address. */
-    if (info->si_code > 0)
+    if (platform_page_is_gone(info))
         for (fault_region *region = atomic_load_explicit(&regions, memory_order_acquire); region && !served;
              region = region->next)
             served = serve(region, (uintptr_t)info->si_addr);
@@ -105,11 +106,32 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
     errno = saved;
 }
 
+static void lock_writers(void)
+{
+    pthread_mutex_lock(&writers);
+}
+
+static void unlock_writers(void)
+{
+    pthread_mutex_unlock(&writers);
+}
+
+void fault_unblock(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void install(void)
 {
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&action.sa_mask);
     install_errno = sigaction(SIGBUS, &action, &previous) == 0 ? 0 : errno;
+    /* A child forked while another thread held the lock could never open a file of its own. */
+    if (install_errno == 0)
+        install_errno = pthread_atfork(lock_writers, unlock_writers, unlock_writers);
 }
 
 emmap_error fault_install(void)
@@ -122,17 +144,15 @@ emmap_error fault_install(void)
 fault_region *fault_watch(void *base, size_t length, size_t unit, int protection, uint32_t *status)
 {
     pthread_mutex_lock(&writers);
-    fault_region *region = atomic_load_explicit(&regions, memory_order_relaxed);
-    while (region && region->used)
-        region = region->next;
-    if (!region && (region = calloc(1, sizeof *region)) != NULL) {
+    fault_region *region = free_regions;
+    if (region) {
+        free_regions = region->next_free;
+    } else if ((region = calloc(1, sizeof *region)) != NULL) {
         region->next = atomic_load_explicit(&regions, memory_order_relaxed);
         atomic_store_explicit(&regions, region, memory_order_release);
     }
-    if (region) {
-        region->used = true;
+    if (region)
         set(region, (uintptr_t)base, length, unit, protection, status);
-    }
     pthread_mutex_unlock(&writers);
     return region;
 }
@@ -141,6 +161,7 @@ void fault_forget(fault_region *region)
 {
     pthread_mutex_lock(&writers);
     set(region, 0, 0, 1, 0, NULL);
-    region->used = false;
+    region->next_free = free_regions;
+    free_regions = region;
     pthread_mutex_unlock(&writers);
 }

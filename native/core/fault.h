@@ -23,6 +23,9 @@ emmap_error fault_install(void);
  */
 fault_region *fault_watch(void *base, size_t length, size_t unit, int protection, uint32_t *status);
 
+/* Lets the calling thread take SIGBUS: where it is blocked the kernel ends the process instead. */
+void fault_unblock(void);
+
 /* To be called before the range is unmapped. */
 void fault_forget(fault_region *region);
 

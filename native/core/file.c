@@ -30,6 +30,7 @@ static emmap_error init_locks(emmap_file *file)
 #endif
     pthread_rwlock_init(&file->bytes, &attributes);
     pthread_rwlockattr_destroy(&attributes);
+    loans_init(&file->loans);
     pthread_mutex_init(&file->cursor, NULL);
     pthread_mutex_init(&file->resize, NULL);
     pthread_mutex_init(&file->state, NULL);
@@ -72,6 +73,7 @@ void file_release(emmap_file *file)
         unlink(file->absolute);
     structure_free(file->structure);
     pthread_rwlock_destroy(&file->bytes);
+    loans_destroy(&file->loans);
     pthread_mutex_destroy(&file->cursor);
     pthread_mutex_destroy(&file->resize);
     pthread_mutex_destroy(&file->state);
@@ -85,6 +87,8 @@ void file_release(emmap_file *file)
 static int open_or_create(const char *path, const emmap_options *options, bool *created)
 {
     const int access_mode = options->flags & EMMAP_OPEN_WRITE ? O_RDWR : O_RDONLY;
+    /* Less the umask: what is missing is added by identify(), so that the file is never more open than it is to be. */
+    const mode_t mode = options->has_mode ? options->mode & 0777 : 0644;
     const int flags = access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     for (int attempt = 0;; attempt++) {
         *created = false;
@@ -92,10 +96,15 @@ static int open_or_create(const char *path, const emmap_options *options, bool *
         if (fd >= 0 || errno != ENOENT || !(options->flags & EMMAP_OPEN_CREATE))
             return fd;
         *created = true;
-        fd = open(path, flags | O_CREAT | O_EXCL, 0644);
+        fd = open(path, flags | O_CREAT | O_EXCL, mode);
         if (fd >= 0 || errno != EEXIST || attempt == OPEN_ATTEMPTS)
             return fd;
     }
+}
+
+static emmap_error not_regular(void)
+{
+    return error_from_syscall(ENODEV, "open", "only a regular file can be mapped");
 }
 
 /* Opens `path` into file->descriptor. */
@@ -106,6 +115,8 @@ static emmap_error open_descriptor(emmap_file *file, bool *created)
     const bool anonymous = options->flags & EMMAP_OPEN_ANON;
     const int fd =
         anonymous ? platform_anonymous_file(options->flags) : open_or_create(file->path, options, created);
+    if (fd < 0 && errno == ENXIO)
+        return not_regular();
     if (fd < 0)
         return error_from_errno(anonymous ? "memfd_create" : "open");
     file->descriptor = descriptor_create(fd);
@@ -125,7 +136,7 @@ static emmap_error identify(emmap_file *file, bool created)
     if (S_ISDIR(about.st_mode))
         return error_from_syscall(EISDIR, "open", NULL);
     if (!S_ISREG(about.st_mode))
-        return error_from_syscall(ENODEV, "open", "only a regular file can be mapped");
+        return not_regular();
     file->device = about.st_dev;
     file->inode = about.st_ino;
     if (created || (file->options.flags & EMMAP_OPEN_AUTO_UNLINK)) {
@@ -276,14 +287,31 @@ void emmap_free(emmap_file *file)
     file_release(file);
 }
 
+/* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM. */
+static emmap_error pin_mapping(emmap_file *file, visit *visit)
+{
+    visit->pin = pin_self();
+    if (!visit->pin)
+        return error_set(ENOMEM, NULL);
+    while ((visit->mapping = pin_hold(visit->pin, &file->mapping)) == NULL) {
+        pin_release(visit->pin);
+        /* Acquire: emmap_close sets the word before it takes the mapping away. */
+        if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
+            return error_set(EMMAP_CLOSED, NULL);
+        /* Somebody who holds the lock is replacing it. */
+        pthread_mutex_lock(&file->resize);
+        pthread_mutex_unlock(&file->resize);
+    }
+    return EMMAP_OK;
+}
+
 void emmap_describe(emmap_file *file, emmap_info *info)
 {
     uint64_t size = 0;
-    pin *const self = pin_self();
-    if (self) {
-        const emmap_mapping *const mapping = pin_hold(self, &file->mapping);
-        size = mapping ? mapping->size : 0;
-        pin_release(self);
+    visit visit;
+    if (pin_mapping(file, &visit) == EMMAP_OK) {
+        size = visit.mapping->size;
+        pin_release(visit.pin);
     }
     *info = (emmap_info){.path = file->path,
                          .flags = file->options.flags,
@@ -326,11 +354,11 @@ emmap_error file_check(const emmap_file *file)
                : EMMAP_OK;
 }
 
-emmap_error file_unusable(const emmap_file *file, const emmap_mapping *mapping)
+emmap_error visit_begin_slowly(emmap_file *file, visit *visit)
 {
-    if (mapping)
-        return file_check(file);
-    if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
-        return error_set(EMMAP_CLOSED, NULL);
-    return error_set(ENOMEM, NULL);
+    const emmap_error error = pin_mapping(file, visit);
+    if (error || !file_faulted(file))
+        return error;
+    pin_release(visit->pin);
+    return file_check(file);
 }

@@ -5,7 +5,7 @@
  * one reference on its current mapping and one on its descriptor until it is closed. A slice owns one on its
  * mapping.
  *
- * Locks, in the order in which they are taken: cursor, resize, bytes, then a pin. `state` is taken alone.
+ * Locks, in the order in which they are taken: cursor, bytes, resize, a pin, loans. `state` is taken alone.
  */
 #ifndef EMMAP_CORE_FILE_H
 #define EMMAP_CORE_FILE_H
@@ -17,21 +17,22 @@
 
 #include "descriptor.h"
 #include "emmap.h"
+#include "loans.h"
 #include "mapping.h"
 #include "pin.h"
 
 struct emmap_file {
     emmap_control control;
-    _Atomic(emmap_mapping *) mapping; /* NULL once closed */
-    uint64_t counters;                /* how many, in a counters file */
+    _Atomic(emmap_mapping *) mapping;      /* NULL once closed, and while `resize` is held to replace it */
+    uint64_t counters;                     /* how many, in a counters file */
     _Atomic(struct structure *) structure; /* a queue or block storage; NULL: neither. Set once */
-    emmap_options options;            /* settled; never changes */
-    _Atomic uint64_t loans;           /* live slices: see loans.h */
-    pthread_rwlock_t bytes;           /* copies: reads share it, writes hold it alone */
-    pthread_mutex_t cursor;           /* control.cursor */
-    pthread_mutex_t resize;           /* who may replace the mapping, but for close */
-    pthread_mutex_t state;            /* descriptor */
-    descriptor *descriptor;           /* NULL once closed */
+    emmap_options options;                 /* settled; never changes */
+    loans loans;                           /* live slices */
+    pthread_rwlock_t bytes;                /* copies: reads share it, writes hold it alone */
+    pthread_mutex_t cursor;                /* control.cursor */
+    pthread_mutex_t resize;                /* who may replace the mapping, but for close */
+    pthread_mutex_t state;                 /* descriptor */
+    descriptor *descriptor;                /* NULL once closed */
     atomic_uint references;
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
@@ -62,9 +63,6 @@ emmap_error file_mapping(emmap_file *file, emmap_mapping **result);
 /* EFAULT if a page of the file's mappings has gone away by now. After an access, so that it counts as failed. */
 emmap_error file_check(const emmap_file *file);
 
-/* Notes the failure; apart from the fast path, which only tests for it. */
-emmap_error file_unusable(const emmap_file *file, const emmap_mapping *mapping);
-
 static inline bool file_faulted(const emmap_file *file)
 {
     return (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_FAULTED) != 0;
@@ -76,18 +74,21 @@ typedef struct visit {
     emmap_mapping *mapping;
 } visit;
 
-/* Errors: EMMAP_CLOSED, EFAULT, ENOMEM; then there is nothing to end. */
+/* visit_begin where something is in its way; apart from the path that is hot. */
+emmap_error visit_begin_slowly(emmap_file *file, visit *visit);
+
+/* May wait while the mapping is being replaced. Errors: EMMAP_CLOSED, EFAULT, ENOMEM; then there is nothing to
+ * end. */
 static inline emmap_error visit_begin(emmap_file *file, visit *visit)
 {
-    visit->mapping = NULL;
-    visit->pin = pin_self();
-    if (!visit->pin)
-        return file_unusable(file, NULL);
-    visit->mapping = pin_hold(visit->pin, &file->mapping);
-    if (visit->mapping && !file_faulted(file))
-        return EMMAP_OK;
-    pin_release(visit->pin);
-    return file_unusable(file, visit->mapping);
+    visit->pin = pin_mine;
+    if (visit->pin) {
+        visit->mapping = pin_hold(visit->pin, &file->mapping);
+        if (visit->mapping && !file_faulted(file))
+            return EMMAP_OK;
+        pin_release(visit->pin);
+    }
+    return visit_begin_slowly(file, visit);
 }
 
 /* Errors: EFAULT, where a page went away under the access. */

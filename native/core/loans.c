@@ -1,50 +1,68 @@
 #include "loans.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "error.h"
+#include "file.h"
 
-#define END_BITS 40
-/* Also stands for every end further out: a slice there blocks any shrinking. */
-#define END_MAX (((uint64_t)1 << END_BITS) - 1)
-#define COUNT_MAX (((uint64_t)1 << (64 - END_BITS)) - 1)
+/* Owned by the slice; on the list of its mapping's file. */
+struct emmap_loan {
+    loan *previous;
+    loan *next;
+    uint64_t end;
+};
 
-static uint64_t count_of(uint64_t loans)
+void loans_init(loans *self)
 {
-    return loans >> END_BITS;
+    pthread_mutex_init(&self->lock, NULL);
 }
 
-static uint64_t end_of(uint64_t loans)
+void loans_destroy(loans *self)
 {
-    return loans & END_MAX;
+    pthread_mutex_destroy(&self->lock);
 }
 
-static uint64_t pack(uint64_t count, uint64_t end)
+static loans *loans_of(const emmap_mapping *mapping)
 {
-    return count << END_BITS | end;
+    return &mapping->file->loans;
 }
 
 emmap_error loans_take(emmap_mapping *mapping, uint64_t position, uint64_t length, emmap_slice *slice)
 {
-    _Atomic uint64_t *const loans = &mapping->file->loans;
-    const uint64_t end = position + length < END_MAX ? position + length : END_MAX;
-    uint64_t seen = atomic_load_explicit(loans, memory_order_relaxed);
-    uint64_t next;
-    do {
-        if (count_of(seen) == COUNT_MAX)
-            return error_set(ENOMEM, "too many direct reads of one file are alive");
-        next = pack(count_of(seen) + 1, end_of(seen) > end ? end_of(seen) : end);
-    } while (!atomic_compare_exchange_weak_explicit(loans, &seen, next, memory_order_acq_rel,
-                                                    memory_order_relaxed));
+    loan *const taken = malloc(sizeof *taken);
+    if (!taken)
+        return error_set(ENOMEM, NULL);
+    loans *const list = loans_of(mapping);
+    pthread_mutex_lock(&list->lock);
+    *taken = (loan){.next = list->first, .end = position + length};
+    if (list->first)
+        list->first->previous = taken;
+    list->first = taken;
+    pthread_mutex_unlock(&list->lock);
     mapping_retain(mapping);
-    *slice = (emmap_slice){.data = mapping->data + position, .length = length, .mapping = mapping};
+    *slice =
+        (emmap_slice){.data = mapping->data + position, .length = length, .mapping = mapping, .loan = taken};
     return EMMAP_OK;
 }
 
-bool loans_beyond(const emmap_file *file, uint64_t size)
+void loans_cut(emmap_slice *slice, uint64_t length)
 {
-    const uint64_t loans = atomic_load_explicit(&file->loans, memory_order_acquire);
-    return count_of(loans) > 0 && (end_of(loans) > size || end_of(loans) == END_MAX);
+    loans *const list = loans_of(slice->mapping);
+    pthread_mutex_lock(&list->lock);
+    slice->loan->end -= slice->length - length;
+    pthread_mutex_unlock(&list->lock);
+    slice->length = length;
+}
+
+bool loans_beyond(loans *self, uint64_t size)
+{
+    pthread_mutex_lock(&self->lock);
+    const loan *each = self->first;
+    while (each && each->end <= size)
+        each = each->next;
+    pthread_mutex_unlock(&self->lock);
+    return each != NULL;
 }
 
 bool emmap_slice_faulted(const emmap_slice *slice)
@@ -56,13 +74,17 @@ void emmap_slice_release(emmap_slice *slice)
 {
     if (!slice->mapping)
         return;
-    _Atomic uint64_t *const loans = &slice->mapping->file->loans;
-    uint64_t seen = atomic_load_explicit(loans, memory_order_relaxed);
-    uint64_t next;
-    do
-        next = count_of(seen) == 1 ? 0 : pack(count_of(seen) - 1, end_of(seen));
-    while (!atomic_compare_exchange_weak_explicit(loans, &seen, next, memory_order_acq_rel,
-                                                  memory_order_relaxed));
+    loans *const list = loans_of(slice->mapping);
+    loan *const returned = slice->loan;
+    pthread_mutex_lock(&list->lock);
+    if (returned->next)
+        returned->next->previous = returned->previous;
+    if (returned->previous)
+        returned->previous->next = returned->next;
+    else
+        list->first = returned->next;
+    pthread_mutex_unlock(&list->lock);
+    free(returned);
     mapping_release(slice->mapping);
     *slice = (emmap_slice){0};
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include "fault.h"
 #include "platform.h"
 
 _Thread_local pin *pin_mine PIN_TLS;
@@ -12,6 +13,7 @@ bool pin_asymmetric;
 /* Records are never freed: a drainer may be looking. A thread that ends leaves its own to the next one. */
 static _Atomic(pin *) pins;
 static pthread_key_t at_thread_end;
+static bool installed;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 
 static void give_back(void *record)
@@ -35,8 +37,8 @@ static void after_fork(void)
 static void install(void)
 {
     pin_asymmetric = platform_barrier_register();
-    pthread_key_create(&at_thread_end, give_back);
-    pthread_atfork(NULL, NULL, after_fork);
+    installed =
+        pthread_key_create(&at_thread_end, give_back) == 0 && pthread_atfork(NULL, NULL, after_fork) == 0;
 }
 
 void pin_install(void)
@@ -71,6 +73,9 @@ static pin *create(void)
 
 pin *pin_register(void)
 {
+    if (!installed)
+        return NULL;
+    fault_unblock();
     pin *record = reuse();
     if (!record)
         record = create();

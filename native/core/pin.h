@@ -5,7 +5,7 @@
  * no record names it. A reference count would cost two locked instructions a call; a pin costs two plain stores,
  * because the fence that the reader would need is imposed on it by the rare writer (membarrier(2)).
  *
- * A thread holds one pin at a time and never waits for a lock while it does.
+ * A thread holds one pin at a time and waits for no lock while it does, but for that of the loans.
  */
 #ifndef EMMAP_CORE_PIN_H
 #define EMMAP_CORE_PIN_H

@@ -5,6 +5,7 @@
 #ifndef EMMAP_CORE_PLATFORM_H
 #define EMMAP_CORE_PLATFORM_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,14 @@ int platform_reserve(int fd, uint64_t from, uint64_t length);
 
 /* Starts write-out of a range. 0 or -1 with errno. */
 int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address);
+
+/* fsync and fdatasync, to the disk itself. 0 or -1 with errno. */
+int platform_sync(int fd);
+int platform_datasync(int fd);
+
+/* Whether a SIGBUS says that the page at si_addr, which the thread has just touched, can't be had. Others are sent
+ * by a process, are about a misaligned access, or about memory that nobody has touched. Async-signal-safe. */
+bool platform_page_is_gone(const siginfo_t *info);
 
 /* The fcntl commands of locks that belong to an open file description rather than to a process. */
 extern const int platform_lock_try;

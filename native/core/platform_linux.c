@@ -89,6 +89,21 @@ int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *addre
     return sync_file_range(fd, (off_t)from, (off_t)length, SYNC_FILE_RANGE_WRITE);
 }
 
+int platform_sync(int fd)
+{
+    return fsync(fd);
+}
+
+int platform_datasync(int fd)
+{
+    return fdatasync(fd);
+}
+
+bool platform_page_is_gone(const siginfo_t *info)
+{
+    return info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR || info->si_code == BUS_MCEERR_AR;
+}
+
 bool platform_barrier_register(void)
 {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;

@@ -65,6 +65,27 @@ int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *addre
     return msync(address, (size_t)length, MS_ASYNC);
 }
 
+int platform_sync(int fd)
+{
+#ifdef F_FULLFSYNC
+    /* macOS: fsync stops at the drive's cache (fsync(2)). */
+    if (fcntl(fd, F_FULLFSYNC) == 0)
+        return 0;
+#endif
+    return fsync(fd);
+}
+
+int platform_datasync(int fd)
+{
+    return platform_sync(fd);
+}
+
+/* Which codes there are, and what they are for, differs from system to system (macOS: always BUS_ADRALN). */
+bool platform_page_is_gone(const siginfo_t *info)
+{
+    return info->si_code > 0;
+}
+
 bool platform_barrier_register(void)
 {
     return false;

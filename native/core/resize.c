@@ -1,6 +1,10 @@
 /*
  * Replacing a file's mapping by one of another size. `file->resize` is held throughout; only close can take the
  * mapping away meanwhile, and then the new one is let go again.
+ *
+ * A shared mapping that grows is exchanged for a longer one while others go on with either: both show the same
+ * bytes. Where that is not so (it shrinks, or it is private) the mapping is taken out first, so that visits wait;
+ * when those that were under way are over, nothing changes, and nothing is lent, until the other one is put in.
  */
 #include <errno.h>
 #include <string.h>
@@ -55,41 +59,19 @@ static void carry_over(const emmap_mapping *from, emmap_mapping *to)
 {
     const uint64_t size = from->size < to->size ? from->size : to->size;
     const size_t page = platform_page_size();
-    for (uint64_t done = 0; done < size; done += page) {
-        const size_t run = size - done < page ? (size_t)(size - done) : page;
+    size_t run = page - (size_t)(from->data - (uint8_t *)from->base) % page;
+    for (uint64_t done = 0; done < size; done += run, run = page) {
+        if (run > size - done)
+            run = (size_t)(size - done);
         if (memcmp(from->data + done, to->data + done, run) != 0)
             memcpy(to->data + done, from->data + done, run);
     }
 }
 
-/* Makes `to` the file's mapping in place of `from`, whose reference in the file becomes the caller's.
- * Errors: EMMAP_CLOSED. */
-static emmap_error put(emmap_file *file, emmap_mapping *from, emmap_mapping *to)
+/* A read-only handle has no bytes of its own either. */
+static bool own_bytes(const emmap_file *file)
 {
-    if (!atomic_compare_exchange_strong(&file->mapping, &from, to))
-        return error_set(EMMAP_CLOSED, NULL);
-    return EMMAP_OK;
-}
-
-static emmap_error remap(resizing *self, uint64_t size, emmap_mapping **result)
-{
-    emmap_file *const file = self->file;
-    if (file->options.flags & EMMAP_OPEN_FIXED)
-        return error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
-    emmap_error error = mapping_create(file, self->descriptor->fd, size, 0, result);
-    if (error)
-        return error;
-    const bool own_bytes = file->options.flags & EMMAP_OPEN_PRIVATE;
-    if (own_bytes) {
-        pthread_rwlock_wrlock(&file->bytes);
-        carry_over(self->mapping, *result);
-    }
-    error = put(file, self->mapping, *result);
-    if (own_bytes)
-        pthread_rwlock_unlock(&file->bytes);
-    if (error)
-        mapping_release(*result);
-    return error;
+    return (file->options.flags & EMMAP_OPEN_PRIVATE) && (file->options.flags & EMMAP_OPEN_WRITE);
 }
 
 /* Lets go of what the file held until now, once nobody is in the middle of a call on it. */
@@ -99,45 +81,83 @@ static void retire(emmap_mapping *mapping)
     mapping_release(mapping);
 }
 
+/* Takes the file's mapping out, and returns when nobody is in the middle of a call on it. Its reference in the file
+ * becomes the caller's. Errors: EMMAP_CLOSED. */
+static emmap_error take_out(emmap_file *file, emmap_mapping *mapping)
+{
+    emmap_mapping *expected = mapping;
+    if (!atomic_compare_exchange_strong(&file->mapping, &expected, NULL))
+        return error_set(EMMAP_CLOSED, NULL);
+    pin_drain(mapping);
+    return EMMAP_OK;
+}
+
+/* Passes the caller's reference to the file, or lets it go if that was closed meanwhile. */
+static void put_in(emmap_file *file, emmap_mapping *mapping)
+{
+    atomic_store(&file->mapping, mapping);
+    /* emmap_close sets the word first and takes the mapping then: what it did not find is for us to take. */
+    if (__atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED) {
+        emmap_mapping *const left = atomic_exchange(&file->mapping, NULL);
+        if (left)
+            retire(left);
+    }
+}
+
+/* Replaces the mapping by a longer one. */
+static emmap_error lengthen(resizing *self, uint64_t size)
+{
+    emmap_file *const file = self->file;
+    emmap_mapping *replacement;
+    emmap_error error = mapping_create(file, self->descriptor->fd, size, 0, &replacement);
+    if (error)
+        return error;
+    emmap_mapping *expected = self->mapping;
+    if (own_bytes(file)) {
+        error = take_out(file, self->mapping);
+        if (!error) {
+            carry_over(self->mapping, replacement);
+            put_in(file, replacement);
+            mapping_release(self->mapping);
+        }
+    } else if (atomic_compare_exchange_strong(&file->mapping, &expected, replacement)) {
+        retire(self->mapping);
+    } else {
+        error = error_set(EMMAP_CLOSED, NULL);
+    }
+    if (error)
+        mapping_release(replacement);
+    return error;
+}
+
 static emmap_error grow(resizing *self, uint64_t size)
 {
     const emmap_options *const options = &self->file->options;
-    emmap_error error = size_extend(self->descriptor->fd, options, options->offset + size);
-    if (error || size == self->mapping->size)
-        return error;
-    emmap_mapping *replacement;
-    error = remap(self, size, &replacement);
-    if (!error)
-        retire(self->mapping);
-    return error;
+    const emmap_error error = size_extend(self->descriptor->fd, options, options->offset + size);
+    return error || size == self->mapping->size ? error : lengthen(self, size);
 }
 
 static emmap_error shrink(resizing *self, uint64_t size)
 {
     emmap_file *const file = self->file;
-    if (loans_beyond(file, size))
-        return error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
-    const bool window = file->options.length > 0 && self->on_disk > self->mapping->size;
+    const bool goes_on = file->options.length > 0 && self->on_disk > self->mapping->size;
     emmap_mapping *replacement;
-    emmap_error error = remap(self, size, &replacement);
+    emmap_error error = mapping_create(file, self->descriptor->fd, size, 0, &replacement);
     if (error)
         return error;
-    /* From here on nobody can take a slice beyond the new size; but somebody may have until now. */
-    pin_drain(self->mapping);
-    if (loans_beyond(file, size)) {
+    error = take_out(file, self->mapping);
+    if (error) {
+        mapping_release(replacement);
+        return error;
+    }
+    if (loans_beyond(&file->loans, size))
         error = error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
-    } else if (!window) {
+    else if (!goes_on)
         error = size_cut(self->descriptor->fd, file->options.offset + size);
-    }
-    if (!error) {
-        mapping_release(self->mapping);
-    } else if (atomic_compare_exchange_strong(&file->mapping, &(emmap_mapping *){replacement},
-                                              self->mapping)) {
-        retire(replacement);
-    } else {
-        /* Closed meanwhile, together with the replacement; the old mapping is still ours. */
-        mapping_release(self->mapping);
-    }
+    if (!error && own_bytes(file))
+        carry_over(self->mapping, replacement);
+    put_in(file, error ? self->mapping : replacement);
+    mapping_release(error ? replacement : self->mapping);
     return error;
 }
 
@@ -160,6 +180,8 @@ static emmap_error resize(resizing *self, uint64_t size)
         size = now;
     if (size > INT64_MAX - options->offset)
         return error_set(EFBIG, "the end is past the largest file");
+    if (size != mapped && (options->flags & EMMAP_OPEN_FIXED))
+        return error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
     return size < mapped ? shrink(self, size) : grow(self, size);
 }
 
@@ -184,9 +206,8 @@ emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result)
     if (!error)
         error = resize(&self, size);
     finish(&self);
-    if (!error && result)
-        error = emmap_size(file, result);
-    return error;
+    uint64_t now;
+    return error ? error : emmap_size(file, result ? result : &now);
 }
 
 emmap_error emmap_follow(emmap_file *file, uint64_t *size)
@@ -195,12 +216,9 @@ emmap_error emmap_follow(emmap_file *file, uint64_t *size)
     emmap_error error = start(file, &self);
     if (error)
         return error;
-    if (file->options.length == 0 && self.on_disk > self.mapping->size) {
-        emmap_mapping *replacement;
-        error = remap(&self, self.on_disk, &replacement);
-        if (!error)
-            retire(self.mapping);
-    }
+    const bool follows = file->options.length == 0 && !(file->options.flags & EMMAP_OPEN_FIXED);
+    if (follows && self.on_disk > self.mapping->size)
+        error = lengthen(&self, self.on_disk);
     finish(&self);
     return error ? error : emmap_size(file, size);
 }

@@ -14,9 +14,10 @@ typedef _Atomic int64_t word;
 emmap_error word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
                          bool writing);
 
-/* Errors: EACCES, EINVAL, EMMAP_ALIGNMENT and visit_begin's; then there is nothing to end. */
-static inline emmap_error word_begin(emmap_file *file, uint64_t position, bool writing, visit *visit,
-                                     word **result)
+/* Errors: EACCES, EINVAL, EMMAP_ALIGNMENT and visit_begin's; then there is nothing to end. Inlined always: its nine
+ * callers keep a compiler from it, and a call costs a quarter of an atomic add. */
+__attribute__((always_inline)) static inline emmap_error word_begin(emmap_file *file, uint64_t position,
+                                                                    bool writing, visit *visit, word **result)
 {
     const emmap_error error = visit_begin(file, visit);
     if (error)

@@ -262,6 +262,7 @@ typedef struct emmap_slice {
     uint8_t *data;
     uint64_t length;
     emmap_mapping *mapping;
+    struct emmap_loan *loan; /* the core's */
 } emmap_slice;
 
 /* As emmap_pread, emmap_read and emmap_read_line, without copying. On failure the slice is zeroed. */
