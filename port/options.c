@@ -20,7 +20,6 @@ static emmap_error set(emmap_options *options, term option)
     case TERM_SIGNED:
         return (int64_t)value < 0 ? EMMAP_BADARG : emmap_option_set(options, name, &value);
     case TERM_UNSIGNED:
-    case TERM_ABOVE:
         return emmap_option_set(options, name, &value);
     default:
         return EMMAP_BADARG;

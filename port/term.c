@@ -236,8 +236,7 @@ term_integer_range term_integer(term integer, uint64_t *value)
         *value = large;
         return TERM_UNSIGNED;
     }
-    /* The sign follows the count of digits. */
-    return integer.bytes[integer.bytes[0] == ERL_SMALL_BIG_EXT ? 2 : 5] == 0 ? TERM_ABOVE : TERM_BELOW;
+    return TERM_BEYOND;
 }
 
 /* The bytes of a leaf. An integer may not be a list's tail, nor stand alone. */

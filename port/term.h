@@ -46,8 +46,7 @@ typedef enum term_integer_range {
     TERM_NO_INTEGER,
     TERM_SIGNED,   /* from -2^63 to 2^63 - 1; *value holds it */
     TERM_UNSIGNED, /* from 2^63 to 2^64 - 1; *value holds it as uint64_t */
-    TERM_ABOVE,    /* any larger one; *value is UINT64_MAX, which the core refuses as a position or length */
-    TERM_BELOW     /* any smaller one; likewise */
+    TERM_BEYOND    /* any other; *value is UINT64_MAX, which the core refuses as a position or length */
 } term_integer_range;
 
 term_integer_range term_integer(term integer, uint64_t *value);

@@ -147,7 +147,8 @@
 
 -define(MAPPED(Backend, Handle),
         #file_descriptor{module = ?MODULE, data = #file{backend = Backend, handle = Handle}}).
--define(IS_INT64(N), N >= -16#8000000000000000, N =< 16#7fffffffffffffff).
+-define(MAX_INT64, 16#7fffffffffffffff).
+-define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
 
 %%% Open and close
 
@@ -165,10 +166,10 @@ open(Name, Options) ->
 -spec open(file:name_all(), Offset :: non_neg_integer(), Length :: non_neg_integer(), [open_option()]) ->
     {ok, file(), info()} | {error, reason()}.
 open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length), is_list(Options) ->
-    case Offset < 0 orelse Length < 0 of
-        true ->
-            {error, einval};
+    case Offset >= 0 andalso Offset =< ?MAX_INT64 andalso Length >= 0 andalso Length =< ?MAX_INT64 of
         false ->
+            {error, einval};
+        true ->
             case open_file(Name, [{offset, Offset}, {length, Length} | Options]) of
                 {ok, File, Info, _} -> {ok, File, Info};
                 {error, _} = Error -> Error
@@ -309,7 +310,8 @@ options([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
     options(Rest, Kept, Backend, Info);
 options([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
     options(Rest, [Option | Kept], Backend, Info);
-options([{Name, Value} = Option | Rest], Kept, Backend, Info) when is_atom(Name), is_integer(Value), Value >= 0 ->
+options([{Name, Value} = Option | Rest], Kept, Backend, Info)
+  when is_atom(Name), is_integer(Value), Value >= 0, Value =< 16#ffffffffffffffff ->
     options(Rest, [Option | Kept], Backend, Info);
 options([Option | _], _, _, _) ->
     {error, {badarg, Option}};
@@ -384,6 +386,8 @@ all_read([], Read) -> {ok, lists:reverse(Read)}.
 -spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
     Backend:pread(Handle, Position, Length);
+pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) ->
+    {error, einval};
 pread(_, _, _) ->
     {error, badarg}.
 
@@ -420,6 +424,7 @@ pwrite(_, _, _) ->
 %% @doc Reads up to `Length' bytes at the cursor.
 -spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> Backend:read(Handle, Length);
+read(?MAPPED(_, _), Length) when is_integer(Length) -> {error, einval};
 read(_, _) -> {error, badarg}.
 
 %% @doc Reads from the cursor to the next newline, which belongs to the line, or to the end.
@@ -613,7 +618,7 @@ compared(Expected, {ok, Old}) -> {Old =:= signed(Expected), Old};
 compared(Expected, Old) when is_integer(Old) -> {Old =:= signed(Expected), Old};
 compared(_Expected, {error, _} = Error) -> Error.
 
-signed(Operand) when Operand > 16#7fffffffffffffff -> Operand - 16#10000000000000000;
+signed(Operand) when Operand > ?MAX_INT64 -> Operand - 16#10000000000000000;
 signed(Operand) -> Operand.
 
 %%% Counters
