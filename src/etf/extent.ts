@@ -1,6 +1,7 @@
 // Where terms end, for those that are kept as bytes. The bytes are walked, never believed: a claimed count
 // has to fit into the bytes that are left, one byte for each term.
 
+import { atomFromLatin1, atomFromUtf8 } from "./atoms.js";
 import { u8, u16, u32 } from "./bytes.js";
 import { EtfError } from "./errors.js";
 import { Tag } from "./tags.js";
@@ -80,21 +81,21 @@ function funEnd(bytes: Buffer, pos: number, limit: number): number {
 }
 
 function atomEnd(bytes: Buffer, pos: number, limit: number): number {
-  if (limit - pos < 3) throw truncated(pos, "an atom");
-  let end: number;
-  switch (u8(bytes, pos)) {
-    case Tag.SmallAtomUtf8:
-    case Tag.SmallAtom:
-      end = pos + 2 + u8(bytes, pos + 1);
-      break;
-    case Tag.AtomUtf8:
-    case Tag.Atom:
-      end = pos + 3 + u16(bytes, pos + 1);
-      break;
-    default:
-      throw new EtfError("ETF_MALFORMED", `tag ${u8(bytes, pos)} where only an atom can be`, pos);
+  if (limit - pos < 2) throw truncated(pos, "an atom");
+  const tag = u8(bytes, pos);
+  let start = pos + 2;
+  let end = start + u8(bytes, pos + 1);
+  if (tag === Tag.AtomUtf8 || tag === Tag.Atom) {
+    if (limit - pos < 3) throw truncated(pos, "an atom");
+    start = pos + 3;
+    end = start + u16(bytes, pos + 1);
+  } else if (tag !== Tag.SmallAtomUtf8 && tag !== Tag.SmallAtom) {
+    throw new EtfError("ETF_MALFORMED", `tag ${tag} where only an atom can be`, pos);
   }
   if (end > limit) throw truncated(pos, "an atom");
+  // Looked up for its checks alone.
+  if (tag === Tag.SmallAtomUtf8 || tag === Tag.AtomUtf8) atomFromUtf8(bytes, start, end);
+  else atomFromLatin1(bytes, start, end);
   return end;
 }
 

@@ -123,17 +123,24 @@ export class ImproperList<Element = Term, Tail = Term> {
 
 /** A bitstring whose length is no multiple of eight. */
 export class BitString {
-  /** The last byte holds its bits at the top. */
+  /** The last byte holds its bits at the top, and zeros below. */
   readonly bytes: Buffer;
   /** How many bits of the last byte count: 1 to 7. */
   readonly lastBits: number;
 
-  /** @throws TypeError if there is no byte, or `lastBits` is not 1 to 7. */
+  /**
+   * Takes `bytes` over, if the bits that do not count are zeros; else a copy in which they are.
+   *
+   * @throws TypeError if there is no byte, or `lastBits` is not 1 to 7.
+   */
   constructor(bytes: Buffer, lastBits: number) {
     if (bytes.length === 0 || !Number.isInteger(lastBits) || lastBits < 1 || lastBits > 7) {
       throw new TypeError("a bit string has at least one byte, and 1 to 7 bits in the last");
     }
-    this.bytes = bytes;
+    const last = u8(bytes, bytes.length - 1);
+    const clean = last & (0xff00 >> lastBits);
+    this.bytes = clean === last ? bytes : Buffer.from(bytes);
+    if (clean !== last) this.bytes[bytes.length - 1] = clean;
     this.lastBits = lastBits;
   }
 
