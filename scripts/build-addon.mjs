@@ -1,5 +1,5 @@
-// Compiles native/addon and puts the result where src/addon.ts looks for it. Needs node-gyp and node-addon-api
-// beside this package or above it, a C11 and a C++17 compiler, make and Python 3.
+// Compiles native/addon and puts the result where src/addon.ts looks for it. Needs node-gyp beside
+// this package or above it, a C11 and a C++17 compiler, make and Python 3.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -12,10 +12,9 @@ const addon = join(root, "native", "addon");
 function nodeGyp() {
   try {
     const require = createRequire(import.meta.url);
-    require.resolve("node-addon-api");
     return join(dirname(require.resolve("node-gyp/package.json")), "bin", "node-gyp.js");
   } catch {
-    console.error("Building the addon needs two packages: npm install --save-dev node-gyp node-addon-api");
+    console.error("Building the addon needs a package: npm install --save-dev node-gyp");
     process.exit(1);
   }
 }

@@ -124,13 +124,13 @@ export class Counters {
   }
 
   /** Resolves when all that was added is on the disk. */
-  sync(): Promise<void> {
-    return this.#handle.native.sync();
+  async sync(): Promise<void> {
+    await this.#handle.native.sync();
   }
 
   /** As {@link sync}, but for metadata that is not needed to read the counters back. */
-  datasync(): Promise<void> {
-    return this.#handle.native.datasync();
+  async datasync(): Promise<void> {
+    await this.#handle.native.datasync();
   }
 
   /** Closes the file and unmaps it. Closing again does nothing. */

@@ -432,13 +432,13 @@ export class MappedFile {
   }
 
   /** Resolves when all that was written is on the disk, the directory entry of a created file included. */
-  sync(): Promise<void> {
-    return this.#handle.native.sync();
+  async sync(): Promise<void> {
+    await this.#handle.native.sync();
   }
 
   /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
-  datasync(): Promise<void> {
-    return this.#handle.native.datasync();
+  async datasync(): Promise<void> {
+    await this.#handle.native.datasync();
   }
 
   /**

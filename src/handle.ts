@@ -114,6 +114,7 @@ export class Handle {
     this.closed = true;
     this.#letGo();
     if (!this.#direct) for (const lent of this.#lent.splice(0)) withTarget(lent, revoke);
+    if (this.#control !== NO_CONTROL) revoke(this.#control.buffer as ArrayBuffer);
     this.native.close();
     this.size = 0;
   }

@@ -1,18 +1,21 @@
-#include <napi.h>
+#include <node_api.h>
 
 #include "buffer.h"
 #include "failure.h"
 #include "file.h"
-#include "instance.h"
 
-static Napi::Object initialize(Napi::Env env, Napi::Object exports)
+static void export_function(napi_env env, napi_value exports, const char *name, napi_callback callback)
 {
-    env.SetInstanceData(new Instance);
-    exports.Set("File", File::define(env));
-    exports.Set("revoke", Napi::Function::New(env, revoke, "revoke"));
-    exports.Set("moved", Napi::Function::New(env, moved, "moved"));
-    exports.Set("setErrorFactory", Napi::Function::New(env, set_error_factory, "setErrorFactory"));
-    return exports;
+    napi_value function = nullptr;
+    napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
+    napi_set_named_property(env, exports, name, function);
 }
 
-NODE_API_MODULE(emmap, initialize)
+NAPI_MODULE_INIT()
+{
+    napi_set_named_property(env, exports, "File", define_file(env));
+    export_function(env, exports, "revoke", revoke);
+    export_function(env, exports, "moved", moved);
+    export_function(env, exports, "setErrorFactory", set_error_factory);
+    return exports;
+}

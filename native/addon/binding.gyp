@@ -3,16 +3,11 @@
     {
       "target_name": "emmap",
       "sources": [
-        "addon.cc", "buffer.cc", "failure.cc", "file.cc", "sync.cc",
+        "addon.cc", "buffer.cc", "failure.cc", "file.cc", "sync.cc", "values.cc",
         "<!@(node -p \"require('fs').readdirSync('../core').filter((name) => name.endsWith('.c')).map((name) => '../core/' + name).join(' ')\")",
       ],
-      "include_dirs": ["../include", "<!(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": [
-        "NAPI_VERSION=8",
-        "NAPI_DISABLE_CPP_EXCEPTIONS",
-        # A worker that is being terminated can't be thrown into; without this the process would abort.
-        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
-      ],
+      "include_dirs": ["../include"],
+      "defines": ["NAPI_VERSION=8"],
       "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"],
       "cflags_c": ["-std=c11", "-D_XOPEN_SOURCE=700"],
       "cflags_cc!": ["-std=gnu++20", "-std=gnu++17"],

@@ -1,12 +1,15 @@
 #include "buffer.h"
 
+#include "values.h"
+
 namespace
 {
 
 // Made for one ArrayBuffer, deleted when both its memory and its object have been given back. V8 frees the
 // memory of a transferred buffer when the last ArrayBuffer that got it is collected, long after the object.
 struct Loan {
-    emmap_slice slice;
+    emmap_slice slice; // zeroed: nothing to release
+    Handle handle;     // with the words of emmap_file_control, which live as long
     bool shown;
     bool revoked = false;
     bool moved = false;
@@ -22,6 +25,12 @@ bool can_run_javascript(napi_env env)
            napi_set_named_property(env, object, "alive", object) == napi_ok;
 }
 
+void release(Loan *loan)
+{
+    emmap_slice_release(&loan->slice);
+    loan->handle.reset();
+}
+
 void settle(Loan *loan)
 {
     if (loan->memory_returned && loan->object_collected)
@@ -34,7 +43,7 @@ void memory_returned(napi_env env, void *, void *hint)
     loan->memory_returned = true;
     // Node calls this at the end of a worker too, when another thread may have the memory: it stays.
     if (!loan->revoked && (!loan->moved || can_run_javascript(env)))
-        emmap_slice_release(&loan->slice);
+        release(loan);
     settle(loan);
 }
 
@@ -43,71 +52,77 @@ void object_collected(napi_env, void *data, void *)
     Loan *const loan = static_cast<Loan *>(data);
     loan->object_collected = true;
     if (loan->revoked)
-        emmap_slice_release(&loan->slice);
+        release(loan);
     settle(loan);
 }
 
-void control_returned(napi_env, void *, void *hint)
+// Takes the loan over. undefined where the runtime has no buffers over foreign memory.
+napi_value lend(napi_env env, void *data, size_t length, Loan *loan)
 {
-    delete static_cast<Handle *>(hint);
+    napi_value buffer = nullptr;
+    const napi_status status =
+        napi_create_external_arraybuffer(env, data, length, memory_returned, loan, &buffer);
+    if (status != napi_ok) {
+        // Node calls the finalizer in some of the ways in which this fails, and not in the others.
+        if (!loan->memory_returned)
+            release(loan);
+        delete loan;
+        return status == napi_no_external_buffers_allowed ? make_undefined(env) : nullptr;
+    }
+    if (napi_wrap(env, buffer, loan, object_collected, nullptr, nullptr) != napi_ok) {
+        loan->object_collected = true;
+        return nullptr;
+    }
+    return buffer;
 }
 
 } // namespace
 
-Napi::Value buffer_over_slice(Napi::Env env, emmap_slice slice, bool shown)
+// V8 counts the mapping as memory that a collection could free: opening a large one costs an incremental
+// collection. napi_adjust_external_memory can't take it back: V8 aborts (from Node 24 on) when freeing the buffer
+// then makes its count negative. Its limits are relative to what is there, so no more collections follow.
+napi_value buffer_over_slice(napi_env env, emmap_slice slice, bool shown)
 {
-    // V8 counts the mapping as memory that a collection could free: opening a large one costs an incremental
-    // collection. napi_adjust_external_memory can't take it back: V8 aborts (from Node 24 on) when freeing the
-    // buffer then makes its count negative, and its limits are relative to what is there anyway.
-    Loan *const loan = new Loan{slice, shown};
-    napi_value buffer;
-    if (napi_create_external_arraybuffer(env, slice.data, static_cast<size_t>(slice.length), memory_returned,
-                                         loan, &buffer) != napi_ok) {
-        emmap_slice_release(&loan->slice);
-        delete loan;
-        return env.IsExceptionPending() ? Napi::Value() : env.Undefined();
-    }
-    napi_wrap(env, buffer, loan, object_collected, nullptr, nullptr);
-    return Napi::Value(env, buffer);
+    return lend(env, slice.data, static_cast<size_t>(slice.length), new Loan{slice, nullptr, shown});
 }
 
-Napi::Value buffer_over_control(Napi::Env env, Handle handle)
+napi_value buffer_over_control(napi_env env, Handle handle)
 {
     emmap_control *const control = emmap_file_control(handle.get());
-    Handle *const kept = new Handle(std::move(handle));
-    napi_value buffer;
-    if (napi_create_external_arraybuffer(env, control, sizeof *control, control_returned, kept, &buffer) !=
-        napi_ok) {
-        delete kept;
-        return env.IsExceptionPending() ? Napi::Value() : env.Undefined();
-    }
-    return Napi::Value(env, buffer);
+    return lend(env, control, sizeof *control, new Loan{{}, std::move(handle), false});
 }
 
-static Loan *loan_of(const Napi::Value &buffer)
+// The argument and its loan; null for an ArrayBuffer that is not one of these.
+static Loan *loan_of_argument(napi_env env, napi_callback_info info, napi_value *buffer)
 {
+    size_t count = 1;
+    *buffer = nullptr;
+    napi_get_cb_info(env, info, &count, buffer, nullptr, nullptr);
     void *loan = nullptr;
-    napi_unwrap(buffer.Env(), buffer, &loan);
+    napi_unwrap(env, *buffer, &loan);
     return static_cast<Loan *>(loan);
 }
 
-void revoke(const Napi::CallbackInfo &info)
+napi_value revoke(napi_env env, napi_callback_info info)
 {
-    Loan *const loan = loan_of(info[0]);
+    napi_value buffer;
+    Loan *const loan = loan_of_argument(env, info, &buffer);
     bool detached = true;
-    napi_is_detached_arraybuffer(info.Env(), info[0], &detached);
-    if (!loan || detached)
-        return;
-    loan->revoked = true;
-    napi_detach_arraybuffer(info.Env(), info[0]);
+    napi_is_detached_arraybuffer(env, buffer, &detached);
+    if (!loan || detached || napi_detach_arraybuffer(env, buffer) != napi_ok)
+        return nullptr;
+    loan->revoked = true; // the finalizer of the memory runs in a later turn of the event loop
     // A thread of zlib, crypto or fs may be at work on a buffer of the user's: it holds the object, so the
     // memory waits for that. Nobody but us has the others.
     if (!loan->shown)
-        emmap_slice_release(&loan->slice);
+        release(loan);
+    return nullptr;
 }
 
-void moved(const Napi::CallbackInfo &info)
+napi_value moved(napi_env env, napi_callback_info info)
 {
-    if (Loan *const loan = loan_of(info[0]))
+    napi_value buffer;
+    if (Loan *const loan = loan_of_argument(env, info, &buffer))
         loan->moved = true;
+    return nullptr;
 }

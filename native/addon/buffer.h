@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include <napi.h>
+#include <node_api.h>
 
 #include <emmap.h>
 
@@ -12,16 +12,17 @@ using Handle = std::shared_ptr<emmap_file>;
 
 // An ArrayBuffer over `slice`, which it takes over whatever happens. `shown` says that user code will have
 // it. undefined where the runtime has no ArrayBuffers over foreign memory (Electron).
-Napi::Value buffer_over_slice(Napi::Env env, emmap_slice slice, bool shown);
+napi_value buffer_over_slice(napi_env env, emmap_slice slice, bool shown);
 
 // An ArrayBuffer over the words of emmap_file_control. It keeps the handle. undefined as above.
-Napi::Value buffer_over_control(Napi::Env env, Handle handle);
+napi_value buffer_over_control(napi_env env, Handle handle);
 
-// revoke(buffer): its length is 0 from now on. The slice of a buffer that was not shown ends at once; that of
-// one that was, when the last view of it is collected. Does nothing to a buffer that was transferred away.
-void revoke(const Napi::CallbackInfo &info);
+// revoke(buffer): its length is 0 from now on. What is under a buffer that was not shown is let go at once; what
+// is under one that was, when the last view of it is collected. Nothing happens to a buffer that was transferred
+// away: its memory belongs to another.
+napi_value revoke(napi_env env, napi_callback_info info);
 
 // moved(buffer): its memory is about to go to another ArrayBuffer, and perhaps to another thread.
-void moved(const Napi::CallbackInfo &info);
+napi_value moved(napi_env env, napi_callback_info info);
 
 #endif

@@ -1,11 +1,6 @@
 #include "failure.h"
 
-#include "instance.h"
-
-static Napi::Value text_or_undefined(Napi::Env env, const char *text)
-{
-    return text ? Napi::String::New(env, text).As<Napi::Value>() : env.Undefined();
-}
+#include "values.h"
 
 Failure last_failure(const char *operation, emmap_error error)
 {
@@ -16,34 +11,45 @@ Failure last_failure(const char *operation, emmap_error error)
     return failure;
 }
 
-Napi::Value to_error(Napi::Env env, const Failure &failure, const char *path)
+napi_value to_error(napi_env env, const Failure &failure, const char *path)
 {
+    void *factory = nullptr;
+    napi_get_instance_data(env, &factory);
+    napi_value function = nullptr;
+    if (factory)
+        napi_get_reference_value(env, static_cast<napi_ref>(factory), &function);
     const emmap_failure &core = failure.core;
-    const Napi::Value offset =
-        core.error == EMMAP_CORRUPT
-            ? Napi::Number::New(env, static_cast<double>(core.offset)).As<Napi::Value>()
-            : env.Undefined();
-    return env.GetInstanceData<Instance>()->error_factory.Call({
-        Napi::Number::New(env, core.error),
-        Napi::String::New(env, emmap_error_name(core.error)),
-        Napi::String::New(env, emmap_error_message(core.error)),
-        Napi::String::New(env, failure.operation),
-        text_or_undefined(env, core.syscall),
-        text_or_undefined(env, path),
-        text_or_undefined(env, core.reason),
-        offset,
-    });
+    const napi_value arguments[] = {
+        make_number(env, core.error),
+        make_string(env, emmap_error_name(core.error)),
+        make_string(env, emmap_error_message(core.error)),
+        make_string(env, failure.operation),
+        make_string(env, core.syscall),
+        make_string(env, path),
+        make_string(env, core.reason),
+        core.error == EMMAP_CORRUPT ? make_number(env, core.offset) : make_undefined(env),
+    };
+    napi_value error = nullptr;
+    napi_call_function(env, make_undefined(env), function, sizeof arguments / sizeof *arguments, arguments,
+                       &error);
+    return error;
 }
 
-Napi::Value throw_error(Napi::Env env, const Failure &failure, const char *path)
+napi_value throw_error(napi_env env, const Failure &failure, const char *path)
 {
-    const Napi::Value error = to_error(env, failure, path);
-    if (!error.IsEmpty())
+    if (const napi_value error = to_error(env, failure, path))
         napi_throw(env, error);
-    return Napi::Value();
+    return nullptr;
 }
 
-void set_error_factory(const Napi::CallbackInfo &info)
+napi_value set_error_factory(napi_env env, napi_callback_info info)
 {
-    info.Env().GetInstanceData<Instance>()->error_factory = Napi::Persistent(info[0].As<Napi::Function>());
+    size_t count = 1;
+    napi_value function = nullptr;
+    napi_get_cb_info(env, info, &count, &function, nullptr, nullptr);
+    napi_ref reference = nullptr;
+    // The reference ends with the environment.
+    if (napi_create_reference(env, function, 1, &reference) == napi_ok)
+        napi_set_instance_data(env, reference, nullptr, nullptr);
+    return nullptr;
 }

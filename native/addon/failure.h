@@ -2,7 +2,7 @@
 #ifndef EMMAP_ADDON_FAILURE_H
 #define EMMAP_ADDON_FAILURE_H
 
-#include <napi.h>
+#include <node_api.h>
 
 #include <emmap.h>
 
@@ -16,12 +16,13 @@ struct Failure {
 Failure last_failure(const char *operation, emmap_error error);
 
 // Makes the error with the function that JavaScript gave to set_error_factory.
-Napi::Value to_error(Napi::Env env, const Failure &failure, const char *path);
+napi_value to_error(napi_env env, const Failure &failure, const char *path);
 
-// Throws it, and returns an empty value for the binding to return.
-Napi::Value throw_error(Napi::Env env, const Failure &failure, const char *path);
+// Throws it, and returns null for the binding to return.
+napi_value throw_error(napi_env env, const Failure &failure, const char *path);
 
-// setErrorFactory((number, code, message, operation, syscall, path, reason, offset) => Error)
-void set_error_factory(const Napi::CallbackInfo &info);
+// setErrorFactory((number, code, message, operation, syscall, path, reason, offset) => Error). The environment
+// (the main thread and every worker is one) keeps it.
+napi_value set_error_factory(napi_env env, napi_callback_info info);
 
 #endif

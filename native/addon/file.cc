@@ -2,39 +2,66 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <string>
 
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "buffer.h"
 #include "failure.h"
 #include "sync.h"
+#include "values.h"
 
 namespace
 {
 
-uint64_t as_uint64(const Napi::Value &value)
-{
-    bool lossless;
-    return value.As<Napi::BigInt>().Uint64Value(&lossless);
-}
+// What a JavaScript object of the class holds.
+struct File {
+    std::string path;
+    // Empty once closed: the core ends a file (auto_unlink) when its last holder lets go, which must not wait for
+    // a collector.
+    Handle handle;
+};
 
-int64_t as_int64(const Napi::Value &value)
-{
-    bool lossless;
-    return value.As<Napi::BigInt>().Int64Value(&lossless);
-}
+// A call of a method.
+struct Call {
+    napi_env env;
+    File *file;
+    const char *operation; // the core's name, which its errors have
+    napi_value arguments[3];
 
-iovec as_vector(const Napi::Value &value)
-{
-    const Napi::Uint8Array bytes = value.As<Napi::Uint8Array>();
-    return {const_cast<uint8_t *>(bytes.Data()), bytes.ByteLength()};
-}
+    emmap_file *core() const
+    {
+        return file->handle.get();
+    }
 
-Napi::Value number(Napi::Env env, uint64_t value)
-{
-    return Napi::Number::New(env, static_cast<double>(value));
-}
+    uint64_t unsigned_at(size_t index) const
+    {
+        return to_uint64(env, arguments[index]);
+    }
+
+    int64_t signed_at(size_t index) const
+    {
+        return to_int64(env, arguments[index]);
+    }
+
+    iovec bytes_at(size_t index) const
+    {
+        void *data = nullptr;
+        size_t length = 0;
+        napi_get_typedarray_info(env, arguments[index], nullptr, &length, &data, nullptr, nullptr);
+        return {data, length};
+    }
+
+    napi_value fail(emmap_error error) const
+    {
+        return throw_error(env, last_failure(operation, error), file->path.c_str());
+    }
+
+    napi_value answer(emmap_error error, napi_value value) const
+    {
+        return error ? fail(error) : value;
+    }
+};
 
 // Where the core puts what it read: malloc, because it calls with its locks held, when V8 must not be entered.
 struct Bytes {
@@ -54,17 +81,11 @@ struct Bytes {
         return self->data;
     }
 
-    // A Buffer that owns the bytes, or a copy where the runtime has none over foreign memory.
-    Napi::Value to_buffer(Napi::Env env)
+    napi_value to_buffer(napi_env env) const
     {
-        void *const owned = data;
-        data = nullptr;
-        if (!owned || length == 0) {
-            std::free(owned);
-            return Napi::Buffer<uint8_t>::New(env, 0);
-        }
-        return Napi::Buffer<uint8_t>::NewOrCopy(env, static_cast<uint8_t *>(owned), length,
-                                                [](Napi::Env, uint8_t *bytes) { std::free(bytes); });
+        napi_value buffer = nullptr;
+        napi_create_buffer_copy(env, length, data, nullptr, &buffer);
+        return buffer;
     }
 
     ~Bytes()
@@ -73,9 +94,12 @@ struct Bytes {
     }
 };
 
-const char *operation_of(const Napi::CallbackInfo &info)
+// What a read answers: a Buffer, null at the end, or an error.
+napi_value answer_read(const Call &call, emmap_error error, const Bytes &bytes)
 {
-    return static_cast<const char *>(info.Data());
+    if (error == EMMAP_EOF)
+        return make_null(call.env);
+    return error ? call.fail(error) : bytes.to_buffer(call.env);
 }
 
 // JavaScript has no read-only buffers, and a store to a read-only page would end the process. So the pages that
@@ -88,246 +112,282 @@ bool copy_on_write(const emmap_slice &slice)
     return mprotect(reinterpret_cast<void *>(begin), end - begin, PROT_READ | PROT_WRITE) == 0;
 }
 
-} // namespace
-
-File::File(const Napi::CallbackInfo &info) : Napi::ObjectWrap<File>(info)
+emmap_error read_options(napi_env env, napi_value given, emmap_options *options)
 {
-    const std::string path = info[0].As<Napi::String>();
-    const Napi::Array given = info[1].As<Napi::Array>();
-    const bool counters = info.Length() > 2;
-    const char *const operation = counters ? "counters_open" : "open";
-    emmap_options options{};
-    for (uint32_t i = 0; i + 1 < given.Length(); i += 2) {
-        const std::string name = given.Get(i).As<Napi::String>();
-        const Napi::Value number = given.Get(i + 1);
-        const uint64_t value = number.IsNull() ? 0 : as_uint64(number);
-        if (const emmap_error error =
-                emmap_option_set(&options, name.c_str(), number.IsNull() ? nullptr : &value)) {
-            throw_error(info.Env(), last_failure(operation, error), path.c_str());
-            return;
-        }
+    uint32_t length = 0;
+    napi_get_array_length(env, given, &length);
+    for (uint32_t i = 0; i + 1 < length; i += 2) {
+        napi_value name = nullptr;
+        napi_value number = nullptr;
+        napi_get_element(env, given, i, &name);
+        napi_get_element(env, given, i + 1, &number);
+        const uint64_t value = to_uint64(env, number);
+        const emmap_error error =
+            emmap_option_set(options, to_string(env, name).c_str(), is_null(env, number) ? nullptr : &value);
+        if (error)
+            return error;
     }
-    emmap_file *file;
-    const emmap_error error = counters
-                                  ? emmap_counters_open(path.c_str(), as_uint64(info[2]), &options, &file)
-                                  : emmap_open(path.c_str(), &options, &file);
+    return EMMAP_OK;
+}
+
+void collected(napi_env, void *data, void *)
+{
+    delete static_cast<File *>(data);
+}
+
+napi_value construct(napi_env env, napi_callback_info info)
+{
+    size_t count = 3;
+    napi_value arguments[3];
+    napi_value self;
+    napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
+    const std::string path = to_string(env, arguments[0]);
+    const bool counters = count > 2;
+    emmap_options options{};
+    emmap_file *core = nullptr;
+    emmap_error error = read_options(env, arguments[1], &options);
+    if (!error)
+        error = counters ? emmap_counters_open(path.c_str(), to_uint64(env, arguments[2]), &options, &core)
+                         : emmap_open(path.c_str(), &options, &core);
     if (error)
-        throw_error(info.Env(), last_failure(operation, error), path.c_str());
-    else
-        handle = Handle(file, emmap_free);
+        return throw_error(env, last_failure(counters ? "counters_open" : "open", error), path.c_str());
+    File *const file = new File{path, Handle(core, emmap_free)};
+    if (napi_wrap(env, self, file, collected, nullptr, nullptr) != napi_ok) {
+        delete file;
+        return nullptr;
+    }
+    return self;
 }
 
-Napi::Value File::fail(Napi::Env env, const char *operation, emmap_error error)
+using Method = napi_value (*)(const Call &call);
+
+// What is called is a method of an open file; for a closed one it is EMMAP_CLOSED.
+template <Method method> napi_value invoke(napi_env env, napi_callback_info info)
 {
-    const Failure failure = last_failure(operation, error);
+    Call call{};
+    call.env = env;
+    size_t count = sizeof call.arguments / sizeof *call.arguments;
+    napi_value self;
+    void *operation;
+    napi_get_cb_info(env, info, &count, call.arguments, &self, &operation);
+    call.operation = static_cast<const char *>(operation);
+    void *file = nullptr;
+    if (napi_unwrap(env, self, &file) != napi_ok)
+        return nullptr;
+    call.file = static_cast<File *>(file);
+    if (call.file->handle)
+        return method(call);
+    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
+    return throw_error(env, Failure{call.operation, closed}, call.file->path.c_str());
+}
+
+napi_value describe(const Call &call)
+{
+    const napi_env env = call.env;
     emmap_info about;
-    emmap_describe(handle.get(), &about);
-    return throw_error(env, failure, about.path);
-}
-
-Napi::Value File::answer(const Napi::CallbackInfo &info, emmap_error error, Napi::Value value)
-{
-    return error ? fail(info.Env(), operation_of(info), error) : value;
-}
-
-Napi::Value File::describe(const Napi::CallbackInfo &info)
-{
-    const Napi::Env env = info.Env();
-    emmap_info about;
-    emmap_describe(handle.get(), &about);
-    const Napi::Object result = Napi::Object::New(env);
-    result.Set("path", about.path);
-    result.Set("existed", about.existed);
-    result.Set("writable", (about.flags & EMMAP_OPEN_WRITE) != 0);
-    result.Set("offset", number(env, about.offset));
-    result.Set("size", number(env, about.size));
-    result.Set("counters", number(env, emmap_counters_length(handle.get())));
+    emmap_describe(call.core(), &about);
+    napi_value result = nullptr;
+    napi_create_object(env, &result);
+    napi_set_named_property(env, result, "path", make_string(env, about.path));
+    napi_set_named_property(env, result, "existed", make_boolean(env, about.existed));
+    napi_set_named_property(env, result, "writable", make_boolean(env, about.flags & EMMAP_OPEN_WRITE));
+    napi_set_named_property(env, result, "offset", make_number(env, about.offset));
+    napi_set_named_property(env, result, "size", make_number(env, about.size));
+    napi_set_named_property(env, result, "counters", make_number(env, emmap_counters_length(call.core())));
     return result;
 }
 
-Napi::Value File::control(const Napi::CallbackInfo &info)
+napi_value close(const Call &call)
 {
-    return buffer_over_control(info.Env(), handle);
+    const emmap_error error = emmap_close(call.core());
+    call.file->handle.reset();
+    return call.answer(error, make_undefined(call.env));
+}
+
+napi_value control(const Call &call)
+{
+    return buffer_over_control(call.env, call.file->handle);
 }
 
 // lend(position, length, shown)
-Napi::Value File::lend(const Napi::CallbackInfo &info)
+napi_value lend(const Call &call)
 {
-    const bool shown = info[2].As<Napi::Boolean>();
+    const bool shown = to_bool(call.env, call.arguments[2]);
     emmap_slice slice;
     const emmap_error error =
-        emmap_pread_direct(handle.get(), as_uint64(info[0]), as_uint64(info[1]), &slice);
+        emmap_pread_direct(call.core(), call.unsigned_at(0), call.unsigned_at(1), &slice);
     if (error)
-        return fail(info.Env(), operation_of(info), error);
+        return call.fail(error);
     emmap_info about;
-    emmap_describe(handle.get(), &about);
+    emmap_describe(call.core(), &about);
     if (shown && !(about.flags & EMMAP_OPEN_WRITE) && !copy_on_write(slice)) {
-        const int cause = errno;
+        const emmap_error cause = static_cast<emmap_error>(errno);
         emmap_slice_release(&slice);
-        const emmap_failure failure{static_cast<emmap_error>(cause), "mprotect",
+        const emmap_failure failure{cause, "mprotect",
                                     "a buffer over a read-only file needs a mapping that is private", 0};
-        return throw_error(info.Env(), Failure{operation_of(info), failure}, about.path);
+        return throw_error(call.env, Failure{call.operation, failure}, call.file->path.c_str());
     }
-    return buffer_over_slice(info.Env(), slice, shown);
+    return buffer_over_slice(call.env, slice, shown);
 }
 
-Napi::Value File::pread(const Napi::CallbackInfo &info)
+napi_value pread(const Call &call)
 {
     Bytes bytes;
     const emmap_sink sink = bytes.sink();
-    const emmap_error error = emmap_pread(handle.get(), as_uint64(info[0]), as_uint64(info[1]), &sink);
-    if (error == EMMAP_EOF)
-        return info.Env().Null();
-    return error ? fail(info.Env(), operation_of(info), error) : bytes.to_buffer(info.Env());
+    return answer_read(call, emmap_pread(call.core(), call.unsigned_at(0), call.unsigned_at(1), &sink),
+                       bytes);
 }
 
-Napi::Value File::read(const Napi::CallbackInfo &info)
+napi_value read(const Call &call)
 {
     Bytes bytes;
     const emmap_sink sink = bytes.sink();
-    const emmap_error error = emmap_read(handle.get(), as_uint64(info[0]), &sink);
-    if (error == EMMAP_EOF)
-        return info.Env().Null();
-    return error ? fail(info.Env(), operation_of(info), error) : bytes.to_buffer(info.Env());
+    return answer_read(call, emmap_read(call.core(), call.unsigned_at(0), &sink), bytes);
 }
 
-Napi::Value File::read_line(const Napi::CallbackInfo &info)
+napi_value read_line(const Call &call)
 {
     Bytes bytes;
     const emmap_sink sink = bytes.sink();
-    const emmap_error error = emmap_read_line(handle.get(), &sink);
-    if (error == EMMAP_EOF)
-        return info.Env().Null();
-    return error ? fail(info.Env(), operation_of(info), error) : bytes.to_buffer(info.Env());
+    return answer_read(call, emmap_read_line(call.core(), &sink), bytes);
 }
 
-Napi::Value File::pwrite(const Napi::CallbackInfo &info)
+napi_value pwrite(const Call &call)
 {
-    const iovec vector = as_vector(info[1]);
-    return answer(info, emmap_pwrite(handle.get(), as_uint64(info[0]), &vector, 1), info.Env().Undefined());
+    const iovec vector = call.bytes_at(1);
+    return call.answer(emmap_pwrite(call.core(), call.unsigned_at(0), &vector, 1), make_undefined(call.env));
 }
 
-Napi::Value File::write(const Napi::CallbackInfo &info)
+napi_value write(const Call &call)
 {
-    const iovec vector = as_vector(info[0]);
-    return answer(info, emmap_write(handle.get(), &vector, 1), info.Env().Undefined());
+    const iovec vector = call.bytes_at(0);
+    return call.answer(emmap_write(call.core(), &vector, 1), make_undefined(call.env));
 }
 
-Napi::Value File::position(const Napi::CallbackInfo &info)
+napi_value position(const Call &call)
 {
-    const emmap_whence whence = static_cast<emmap_whence>(info[1].As<Napi::Number>().Int32Value());
+    const emmap_whence whence = static_cast<emmap_whence>(to_int32(call.env, call.arguments[1]));
     uint64_t position = 0;
-    const emmap_error error = emmap_position(handle.get(), as_int64(info[0]), whence, &position);
-    return answer(info, error, number(info.Env(), position));
+    const emmap_error error = emmap_position(call.core(), call.signed_at(0), whence, &position);
+    return call.answer(error, make_number(call.env, position));
 }
 
-Napi::Value File::resize(const Napi::CallbackInfo &info)
+napi_value resize(const Call &call)
 {
     uint64_t size = 0;
-    const emmap_error error = emmap_resize(handle.get(), as_uint64(info[0]), &size);
-    return answer(info, error, number(info.Env(), size));
+    const emmap_error error = emmap_resize(call.core(), call.unsigned_at(0), &size);
+    return call.answer(error, make_number(call.env, size));
 }
 
-Napi::Value File::allocate(const Napi::CallbackInfo &info)
+napi_value allocate(const Call &call)
 {
-    return answer(info, emmap_allocate(handle.get(), as_uint64(info[0]), as_uint64(info[1])),
-                  info.Env().Undefined());
+    return call.answer(emmap_allocate(call.core(), call.unsigned_at(0), call.unsigned_at(1)),
+                       make_undefined(call.env));
 }
 
-Napi::Value File::advise(const Napi::CallbackInfo &info)
+napi_value advise(const Call &call)
 {
-    const emmap_advice advice = static_cast<emmap_advice>(info[2].As<Napi::Number>().Int32Value());
-    return answer(info, emmap_advise(handle.get(), as_uint64(info[0]), as_uint64(info[1]), advice),
-                  info.Env().Undefined());
+    const emmap_advice advice = static_cast<emmap_advice>(to_int32(call.env, call.arguments[2]));
+    return call.answer(emmap_advise(call.core(), call.unsigned_at(0), call.unsigned_at(1), advice),
+                       make_undefined(call.env));
 }
 
-Napi::Value File::patomic_store(const Napi::CallbackInfo &info)
+napi_value patomic_store(const Call &call)
 {
-    return answer(info, emmap_patomic_store(handle.get(), as_uint64(info[0]), as_int64(info[1])),
-                  info.Env().Undefined());
+    return call.answer(emmap_patomic_store(call.core(), call.unsigned_at(0), call.signed_at(1)),
+                       make_undefined(call.env));
 }
 
-template <File::Simple operation> Napi::Value File::simple(const Napi::CallbackInfo &info)
+template <emmap_error (*operation)(emmap_file *)> napi_value simple(const Call &call)
 {
-    return answer(info, operation(handle.get()), info.Env().Undefined());
+    return call.answer(operation(call.core()), make_undefined(call.env));
 }
 
-template <File::Simple operation> Napi::Value File::in_background(const Napi::CallbackInfo &info)
+template <SyncOperation operation> napi_value in_background(const Call &call)
 {
-    return sync_in_background(info.Env(), handle, operation, operation_of(info));
+    return sync_in_background(call.env, call.file->handle, call.file->path, operation, call.operation);
 }
 
-template <File::Sized operation> Napi::Value File::sized(const Napi::CallbackInfo &info)
+template <emmap_error (*operation)(emmap_file *, uint64_t *)> napi_value sized(const Call &call)
 {
     uint64_t size = 0;
-    const emmap_error error = operation(handle.get(), &size);
-    return answer(info, error, number(info.Env(), size));
+    const emmap_error error = operation(call.core(), &size);
+    return call.answer(error, make_number(call.env, size));
 }
 
-template <File::Arithmetic operation> Napi::Value File::arithmetic(const Napi::CallbackInfo &info)
+template <emmap_error (*operation)(emmap_file *, uint64_t, int64_t, int64_t *)>
+napi_value arithmetic(const Call &call)
 {
     int64_t old = 0;
-    const emmap_error error = operation(handle.get(), as_uint64(info[0]), as_int64(info[1]), &old);
-    return answer(info, error, Napi::BigInt::New(info.Env(), old));
+    const emmap_error error = operation(call.core(), call.unsigned_at(0), call.signed_at(1), &old);
+    return call.answer(error, make_bigint(call.env, old));
 }
 
-template <File::CompareExchange operation> Napi::Value File::compare_exchange(const Napi::CallbackInfo &info)
+template <emmap_error (*operation)(emmap_file *, uint64_t, int64_t, int64_t, int64_t *)>
+napi_value compare_exchange(const Call &call)
 {
     int64_t old = 0;
     const emmap_error error =
-        operation(handle.get(), as_uint64(info[0]), as_int64(info[1]), as_int64(info[2]), &old);
-    return answer(info, error, Napi::BigInt::New(info.Env(), old));
+        operation(call.core(), call.unsigned_at(0), call.signed_at(1), call.signed_at(2), &old);
+    return call.answer(error, make_bigint(call.env, old));
 }
 
-template <File::Load operation> Napi::Value File::load(const Napi::CallbackInfo &info)
+template <emmap_error (*operation)(emmap_file *, uint64_t, int64_t *)> napi_value load(const Call &call)
 {
     int64_t value = 0;
-    const emmap_error error = operation(handle.get(), as_uint64(info[0]), &value);
-    return answer(info, error, Napi::BigInt::New(info.Env(), value));
+    const emmap_error error = operation(call.core(), call.unsigned_at(0), &value);
+    return call.answer(error, make_bigint(call.env, value));
 }
 
-// The core's name of the operation is what its errors call it.
-#define METHOD(name, operation, method)                                                                      \
-    InstanceMethod<&File::method>(name, napi_default, const_cast<char *>(operation))
-
-Napi::Function File::define(Napi::Env env)
+template <Method method> napi_property_descriptor define(const char *name, const char *operation)
 {
-    return DefineClass(env, "File",
-                       {
-                           METHOD("describe", "describe", describe),
-                           METHOD("control", "file_control", control),
-                           METHOD("lend", "pread_direct", lend),
-                           METHOD("close", "close", simple<emmap_close>),
-                           METHOD("size", "size", sized<emmap_size>),
-                           METHOD("pread", "pread", pread),
-                           METHOD("read", "read", read),
-                           METHOD("readLine", "read_line", read_line),
-                           METHOD("pwrite", "pwrite", pwrite),
-                           METHOD("write", "write", write),
-                           METHOD("position", "position", position),
-                           METHOD("resize", "resize", resize),
-                           METHOD("follow", "follow", sized<emmap_follow>),
-                           METHOD("truncate", "truncate", simple<emmap_truncate>),
-                           METHOD("allocate", "allocate", allocate),
-                           METHOD("advise", "advise", advise),
-                           METHOD("flush", "flush", simple<emmap_flush>),
-                           METHOD("sync", "sync", in_background<emmap_sync>),
-                           METHOD("datasync", "datasync", in_background<emmap_datasync>),
-                           METHOD("patomicAdd", "patomic_add", arithmetic<emmap_patomic_add>),
-                           METHOD("patomicSub", "patomic_sub", arithmetic<emmap_patomic_sub>),
-                           METHOD("patomicAnd", "patomic_and", arithmetic<emmap_patomic_and>),
-                           METHOD("patomicOr", "patomic_or", arithmetic<emmap_patomic_or>),
-                           METHOD("patomicXor", "patomic_xor", arithmetic<emmap_patomic_xor>),
-                           METHOD("patomicExchange", "patomic_exchange", arithmetic<emmap_patomic_exchange>),
-                           METHOD("patomicCompareExchange", "patomic_compare_exchange",
-                                  compare_exchange<emmap_patomic_compare_exchange>),
-                           METHOD("patomicLoad", "patomic_load", load<emmap_patomic_load>),
-                           METHOD("patomicStore", "patomic_store", patomic_store),
-                           METHOD("counterAdd", "counter_add", arithmetic<emmap_counter_add>),
-                           METHOD("counterSub", "counter_sub", arithmetic<emmap_counter_sub>),
-                           METHOD("counterSet", "counter_set", arithmetic<emmap_counter_set>),
-                           METHOD("counterGet", "counter_get", load<emmap_counter_get>),
-                           METHOD("counterCompareExchange", "counter_compare_exchange",
-                                  compare_exchange<emmap_counter_compare_exchange>),
-                       });
+    return {name,    nullptr, invoke<method>, nullptr,
+            nullptr, nullptr, napi_default,   const_cast<char *>(operation)};
+}
+
+} // namespace
+
+napi_value define_file(napi_env env)
+{
+    const napi_property_descriptor methods[] = {
+        define<describe>("describe", "describe"),
+        define<control>("control", "file_control"),
+        define<lend>("lend", "pread_direct"),
+        define<close>("close", "close"),
+        define<sized<emmap_size>>("size", "size"),
+        define<pread>("pread", "pread"),
+        define<read>("read", "read"),
+        define<read_line>("readLine", "read_line"),
+        define<pwrite>("pwrite", "pwrite"),
+        define<write>("write", "write"),
+        define<position>("position", "position"),
+        define<resize>("resize", "resize"),
+        define<sized<emmap_follow>>("follow", "follow"),
+        define<simple<emmap_truncate>>("truncate", "truncate"),
+        define<allocate>("allocate", "allocate"),
+        define<advise>("advise", "advise"),
+        define<simple<emmap_flush>>("flush", "flush"),
+        define<in_background<emmap_sync>>("sync", "sync"),
+        define<in_background<emmap_datasync>>("datasync", "datasync"),
+        define<arithmetic<emmap_patomic_add>>("patomicAdd", "patomic_add"),
+        define<arithmetic<emmap_patomic_sub>>("patomicSub", "patomic_sub"),
+        define<arithmetic<emmap_patomic_and>>("patomicAnd", "patomic_and"),
+        define<arithmetic<emmap_patomic_or>>("patomicOr", "patomic_or"),
+        define<arithmetic<emmap_patomic_xor>>("patomicXor", "patomic_xor"),
+        define<arithmetic<emmap_patomic_exchange>>("patomicExchange", "patomic_exchange"),
+        define<compare_exchange<emmap_patomic_compare_exchange>>("patomicCompareExchange",
+                                                                 "patomic_compare_exchange"),
+        define<load<emmap_patomic_load>>("patomicLoad", "patomic_load"),
+        define<patomic_store>("patomicStore", "patomic_store"),
+        define<arithmetic<emmap_counter_add>>("counterAdd", "counter_add"),
+        define<arithmetic<emmap_counter_sub>>("counterSub", "counter_sub"),
+        define<arithmetic<emmap_counter_set>>("counterSet", "counter_set"),
+        define<load<emmap_counter_get>>("counterGet", "counter_get"),
+        define<compare_exchange<emmap_counter_compare_exchange>>("counterCompareExchange",
+                                                                 "counter_compare_exchange"),
+    };
+    napi_value constructor = nullptr;
+    napi_define_class(env, "File", NAPI_AUTO_LENGTH, construct, nullptr, sizeof methods / sizeof *methods,
+                      methods, &constructor);
+    return constructor;
 }

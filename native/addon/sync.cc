@@ -1,55 +1,55 @@
 #include "sync.h"
 
 #include "failure.h"
+#include "values.h"
 
 namespace
 {
 
-class SyncWorker final : public Napi::AsyncWorker
-{
-  public:
-    SyncWorker(Napi::Env env, Handle handle, SyncOperation operation, const char *name)
-        : Napi::AsyncWorker(env, name), deferred(Napi::Promise::Deferred::New(env)),
-          handle(std::move(handle)), operation(operation), failure{name, {}}
-    {
-    }
-
-    Napi::Promise promise() const
-    {
-        return deferred.Promise();
-    }
-
-    void Execute() override
-    {
-        const emmap_error error = operation(handle.get());
-        if (error)
-            failure = last_failure(failure.operation, error); // the last failure is this thread's own
-    }
-
-    void OnOK() override
-    {
-        if (failure.core.error == EMMAP_OK)
-            return deferred.Resolve(Env().Undefined());
-        emmap_info about;
-        emmap_describe(handle.get(), &about);
-        const Napi::Value error = to_error(Env(), failure, about.path);
-        if (!error.IsEmpty())
-            deferred.Reject(error);
-    }
-
-  private:
-    Napi::Promise::Deferred deferred;
+// Belongs to the work, until it is complete.
+struct Sync {
     Handle handle;
+    std::string path;
     SyncOperation operation;
     Failure failure;
+    napi_deferred deferred = nullptr;
+    napi_async_work work = nullptr;
 };
+
+void execute(napi_env, void *data)
+{
+    Sync *const sync = static_cast<Sync *>(data);
+    const emmap_error error = sync->operation(sync->handle.get());
+    if (error)
+        sync->failure = last_failure(sync->failure.operation, error); // the last failure is this thread's own
+}
+
+// Also runs where the work was cancelled, because its worker ends.
+void complete(napi_env env, napi_status, void *data)
+{
+    Sync *const sync = static_cast<Sync *>(data);
+    if (sync->failure.core.error == EMMAP_OK)
+        napi_resolve_deferred(env, sync->deferred, make_undefined(env));
+    else if (const napi_value error = to_error(env, sync->failure, sync->path.c_str()))
+        napi_reject_deferred(env, sync->deferred, error);
+    napi_delete_async_work(env, sync->work);
+    delete sync;
+}
 
 } // namespace
 
-Napi::Value sync_in_background(Napi::Env env, Handle handle, SyncOperation operation, const char *name)
+napi_value sync_in_background(napi_env env, Handle handle, std::string path, SyncOperation operation,
+                              const char *name)
 {
-    SyncWorker *const worker = new SyncWorker(env, std::move(handle), operation, name); // deletes itself
-    const Napi::Promise promise = worker->promise();
-    worker->Queue();
-    return promise;
+    Sync *const sync = new Sync{std::move(handle), std::move(path), operation, Failure{name, {}}};
+    napi_value promise = nullptr;
+    if (napi_create_promise(env, &sync->deferred, &promise) == napi_ok &&
+        napi_create_async_work(env, nullptr, make_string(env, name), execute, complete, sync, &sync->work) ==
+            napi_ok &&
+        napi_queue_async_work(env, sync->work) == napi_ok)
+        return promise;
+    if (sync->work)
+        napi_delete_async_work(env, sync->work);
+    delete sync;
+    return nullptr;
 }

@@ -2,11 +2,14 @@
 #ifndef EMMAP_ADDON_SYNC_H
 #define EMMAP_ADDON_SYNC_H
 
+#include <string>
+
 #include "buffer.h"
 
 using SyncOperation = emmap_error (*)(emmap_file *file);
 
 // A promise for `operation` on the file, which is kept until then.
-Napi::Value sync_in_background(Napi::Env env, Handle handle, SyncOperation operation, const char *name);
+napi_value sync_in_background(napi_env env, Handle handle, std::string path, SyncOperation operation,
+                              const char *name);
 
 #endif

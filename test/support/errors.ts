@@ -1,9 +1,9 @@
 /** What `action` throws; fails if it does not. */
-export function thrownBy(action: () => unknown): Error & Record<string, unknown> {
+export function thrownBy(action: () => unknown): Error & { code?: unknown } {
   try {
     action();
   } catch (error) {
-    return error as Error & Record<string, unknown>;
+    return error as Error & { code?: unknown };
   }
   throw new Error("nothing was thrown");
 }

@@ -1,0 +1,162 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { expect, test } from "vitest";
+import { open } from "../src";
+import { descriptorsOf, freshPath, mappingsOf, pattern, patternFile } from "./support/files";
+
+test("a file is created with the size asked for, and is there the second time", () => {
+  const path = freshPath();
+  using created = open(path, { write: true, create: true, size: 4096 });
+  using again = open(path, { write: true, create: true, size: 4096 });
+  expect([created.existed, again.existed, created.size, statSync(path).size]).toEqual([
+    false,
+    true,
+    4096,
+    4096,
+  ]);
+});
+
+test("without options a file is read whole, and not changed", () => {
+  const path = patternFile(1000);
+  using file = open(path);
+  expect(file.size).toBe(1000);
+  expect(file.pread(0, 5000)).toEqual(pattern(1000));
+});
+
+test("write reads as well", () => {
+  using file = open(patternFile(), { write: true });
+  expect(file.pread(10, 3)).toEqual(Buffer.from([10, 11, 12]));
+});
+
+test("a path may be a file URL", () => {
+  using file = open(pathToFileURL(patternFile(16)));
+  expect(file.size).toBe(16);
+});
+
+test("writes are shared unless private is asked for", () => {
+  const path = patternFile(16);
+  using shared = open(path, { write: true });
+  using own = open(path, { write: true, private: true });
+  shared.pwrite(0, "shared");
+  own.pwrite(8, "private");
+  expect(readFileSync(path).subarray(0, 6).toString()).toBe("shared");
+  expect(readFileSync(path)).toEqual(Buffer.concat([Buffer.from("shared"), pattern(16).subarray(6)]));
+  expect(own.pread(8, 7)?.toString()).toBe("private");
+});
+
+test("shared may be said, also of a file that is only read", () => {
+  using file = open(patternFile(16), { read: true, shared: true });
+  expect(file.pread(1, 1)).toEqual(Buffer.from([1]));
+});
+
+test("an offset of any byte is where position 0 is, and a length ends the mapping", () => {
+  using file = open(patternFile(), { write: true, offset: 1003, length: 10 });
+  expect(file.size).toBe(10);
+  expect(file.pread(0, 100)).toEqual(pattern(4096).subarray(1003, 1013));
+});
+
+test("anon is memory without a file", () => {
+  using file = open("ignored", { anon: true, write: true, size: 4096 });
+  file.pwrite(0, "here");
+  expect([file.path, file.size, file.pread(0, 4)?.toString()]).toEqual(["", 4096, "here"]);
+  expect(existsSync("ignored")).toBe(false);
+});
+
+test("autoUnlink removes the file when it is closed", () => {
+  const path = freshPath();
+  const file = open(path, { write: true, create: true, size: 16, autoUnlink: true });
+  expect(existsSync(path)).toBe(true);
+  file.close();
+  expect(existsSync(path)).toBe(false);
+});
+
+test("truncate empties the file first", () => {
+  const path = patternFile();
+  using file = open(path, { write: true, truncate: true, size: 8 });
+  expect(file.pread(0, 8)).toEqual(Buffer.alloc(8));
+  expect(statSync(path).size).toBe(8);
+});
+
+test("mode is exact, whatever the umask", () => {
+  const path = freshPath();
+  using _file = open(path, { write: true, create: true, size: 8, mode: 0o666 });
+  expect(statSync(path).mode & 0o7777).toBe(0o666);
+});
+
+test("exclusive keeps other writers out, and is refused where there is one", () => {
+  const path = patternFile();
+  const file = open(path, { write: true, exclusive: true });
+  expect(() => open(path, { write: true })).toThrow(expect.objectContaining({ code: "EBUSY" }));
+  file.close();
+  using _other = open(path, { write: true });
+  expect(() => open(path, { write: true, exclusive: true })).toThrow(
+    expect.objectContaining({ code: "EBUSY" }),
+  );
+});
+
+test("options that have no effect here are accepted, and undefined ones ignored", () => {
+  using file = open(patternFile(), {
+    read: true,
+    write: undefined,
+    nocache: true,
+    uninitialized: true,
+    debug: true,
+    nolock: true,
+    populate: true,
+    nonblock: true,
+    noreserve: true,
+    create: false,
+    maxIncSize: 4096,
+    size: undefined,
+  });
+  expect(file.size).toBe(4096);
+});
+
+test("sizes may be bigints", () => {
+  using file = open(freshPath(), { write: true, create: true, size: 4096n });
+  expect(file.size).toBe(4096);
+});
+
+test("what is no option, path or set of options is named", () => {
+  const loose = open as (path: unknown, options?: unknown) => unknown;
+  const path = patternFile();
+  expect(() => loose(path, { wriet: true })).toThrow(/wriet/);
+  expect(() => loose(path, { write: 1 })).toThrow(/options\.write.*boolean/);
+  expect(() => loose(path, { size: -1 })).toThrow(/options\.size/);
+  expect(() => loose(path, { constructor: true })).toThrow(/constructor/);
+  expect(() => loose(path, null)).toThrow(/options/);
+  expect(() => loose(5)).toThrow(/path/);
+  expect(() => loose("a\0b")).toThrow(/null bytes/);
+});
+
+test("a failed open leaves neither file, descriptor nor mapping", () => {
+  const path = freshPath();
+  expect(() => open(path, { write: true, create: true })).toThrow();
+  expect([existsSync(path), descriptorsOf(path), mappingsOf(path)]).toEqual([false, 0, 0]);
+});
+
+test("close gives the descriptor and the mapping back at once, and may be called again", () => {
+  const path = patternFile();
+  const file = open(path, { write: true });
+  expect([descriptorsOf(path), mappingsOf(path)]).toEqual([1, 1]);
+  file.close();
+  file.close();
+  expect([file.closed, file.size, descriptorsOf(path), mappingsOf(path)]).toEqual([true, 0, 0, 0]);
+});
+
+test("many files may be open at once", () => {
+  const paths = Array.from({ length: 100 }, () => patternFile(64));
+  const files = paths.map((path) => open(path, { write: true }));
+  for (const [index, file] of files.entries()) file.pwrite(0, [String(index)].join());
+  for (const file of files) file.close();
+  expect(paths.map((path, index) => readFileSync(path).toString("utf8", 0, String(index).length))).toEqual(
+    paths.map((_, index) => String(index)),
+  );
+});
+
+test("a file that was empty can be given a size", () => {
+  const path = freshPath();
+  writeFileSync(path, "");
+  using file = open(path, { write: true, size: 10 });
+  expect([file.size, file.existed]).toEqual([10, true]);
+});
