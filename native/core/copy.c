@@ -93,8 +93,6 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
                            uint64_t *transferred)
 {
     *transferred = 0;
-    if (position > INT64_MAX || length > INT64_MAX)
-        return error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
     emmap_slice slice = {0};
     visit visit;
     lock_bytes(file, false);
@@ -104,7 +102,9 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
         const uint64_t left = position < size ? size - position : 0;
         const uint64_t run = length < left ? length : left;
         emmap_error failed = EMMAP_OK;
-        if (run == 0)
+        if (position > INT64_MAX || length > INT64_MAX)
+            failed = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+        else if (run == 0)
             failed = EMMAP_EOF;
         else if (run > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, run, &slice);
@@ -177,8 +177,7 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
 {
     uint64_t length = 0;
     *transferred = 0;
-    if (position > INT64_MAX || !vectors_total(list, count, &length))
-        return error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+    const bool countable = vectors_total(list, count, &length);
     vectors from = {.next = list};
     emmap_slice slice = {0};
     visit visit;
@@ -187,7 +186,9 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
     if (!error) {
         const uint64_t size = visit.mapping->size;
         emmap_error failed = EMMAP_OK;
-        if (!(file->options.flags & EMMAP_OPEN_WRITE))
+        if (position > INT64_MAX || !countable)
+            failed = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+        else if (!(file->options.flags & EMMAP_OPEN_WRITE))
             failed = error_set(EACCES, "the file is open for reading only");
         else if (length > 0 && (position > size || length > size - position))
             failed = error_set(EINVAL, "the write would pass the end of the mapping");

@@ -9,8 +9,6 @@
 emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t length, emmap_slice *slice)
 {
     *slice = (emmap_slice){0};
-    if (position > INT64_MAX || length > INT64_MAX)
-        return error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
     visit visit;
     const emmap_error error = visit_begin(file, &visit);
     if (error)
@@ -18,7 +16,11 @@ emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t len
     const uint64_t size = visit.mapping->size;
     const uint64_t left = position < size ? size - position : 0;
     const uint64_t run = length < left ? length : left;
-    const emmap_error taken = run == 0 ? EMMAP_EOF : loans_take(visit.mapping, position, run, slice);
+    emmap_error taken;
+    if (position > INT64_MAX || length > INT64_MAX)
+        taken = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+    else
+        taken = run == 0 ? EMMAP_EOF : loans_take(visit.mapping, position, run, slice);
     pin_release(visit.pin);
     return taken;
 }

@@ -141,15 +141,15 @@ static emmap_error advise(const emmap_mapping *mapping, uint64_t position, uint6
 emmap_error emmap_advise(emmap_file *file, uint64_t position, uint64_t length, emmap_advice advice)
 {
     int kernel;
-    if (position > INT64_MAX || length > INT64_MAX || !kernel_advice(advice, &kernel))
-        return error_set(EINVAL,
-                         "position and length are from 0 to 2^63 - 1, the advice one of emmap_advice");
     emmap_mapping *mapping;
     emmap_error error = file_mapping(file, &mapping);
     if (error)
         return error;
+    if (position > INT64_MAX || length > INT64_MAX || !kernel_advice(advice, &kernel))
+        error =
+            error_set(EINVAL, "position and length are from 0 to 2^63 - 1, the advice one of emmap_advice");
     /* The kernel would throw private pages away, and what was written to them. */
-    if (advice != EMMAP_ADVICE_DONT_NEED || (file->options.flags & EMMAP_OPEN_SHARED))
+    else if (advice != EMMAP_ADVICE_DONT_NEED || (file->options.flags & EMMAP_OPEN_SHARED))
         error = advise(mapping, position, length, kernel);
     mapping_release(mapping);
     return error;
