@@ -205,17 +205,21 @@ static ERL_NIF_TERM nif_read_whole_line(ErlNifEnv *env, int count, const ERL_NIF
     return nif_binary_result(&binary, file->core->read_line(file->file, &sink));
 }
 
-/* Looks at the bytes behind the cursor. Whether it is right when the line is read is another matter: somebody
- * may have moved the cursor. Then the read is slow, and no more. */
+/* Looks at what lies behind the cursor on the same page: the line begins there, so that nothing is touched that
+ * reading it would not touch. Somebody may move the cursor before the line is read; then that is slow, and no
+ * more. */
 static bool line_is_short(const struct nif_file *file)
 {
     char bytes[1024];
-    const struct iovec vector = {.iov_base = bytes, .iov_len = sizeof bytes};
     uint64_t position, length;
-    if (file->core->position(file->file, 0, EMMAP_FROM_CURSOR, &position) != EMMAP_OK ||
-        file->core->preadv(file->file, position, &vector, 1, &length) != EMMAP_OK)
+    if (file->core->position(file->file, 0, EMMAP_FROM_CURSOR, &position) != EMMAP_OK)
         return true; /* so is an error */
-    return length < sizeof bytes || memchr(bytes, '\n', length);
+    const uint64_t left_on_page = 4096 - (file->offset + position) % 4096;
+    const struct iovec vector = {.iov_base = bytes,
+                                 .iov_len = left_on_page < sizeof bytes ? left_on_page : sizeof bytes};
+    if (file->core->preadv(file->file, position, &vector, 1, &length) != EMMAP_OK)
+        return true;
+    return length < vector.iov_len || memchr(bytes, '\n', length);
 }
 
 /* A line's length is known when it has been searched through, which a file without "\n" makes long. */

@@ -25,6 +25,7 @@ struct nif_file {
     const struct nif_core *core;
     emmap_file *file; /* ours; freed with the resource */
     emmap_control *control;
+    uint64_t offset; /* where in the file position 0 is */
     bool direct;
     /* A spin lock, held for the few instructions that use or change what follows: an enif_mutex would cost as
      * much as the rest of a direct read. */
