@@ -498,6 +498,86 @@ emmap_error emmap_queue_purge(emmap_file *file);
 /* As emmap_queue_purge, and also where the queue is no longer sound: it is an empty one afterwards. */
 emmap_error emmap_queue_erase(emmap_file *file);
 
+/* ---- Block storage ------------------------------------------------------------------------------------ */
+
+/*
+ * A persistent storage of blocks of one size, each found again by the address that storing it gave. Addresses are
+ * below the capacity, 64 to the power of `levels`, and are given out again when their block has been freed.
+ * Exclusion, EMMAP_OPEN_EXCLUSIVE, read-only files and the errors that every function may answer are as with queues;
+ * a storage may be of any size that a file can have. Store, read and free take the same time however full it is.
+ *
+ *   Death       A process killed in the middle of a store or free leaves the block there or not; the next operation
+ *               that may write repairs what depends on it. No address is given out twice and none is lost.
+ */
+
+/*
+ * Opens a block storage, or creates one for blocks of `block_size` bytes in a file of options->size (0: 4096), which
+ * grows by the steps of max_inc_size as blocks need it, but with EMMAP_OPEN_FIXED_SIZE. block_size is from 1 to
+ * 2^32 - 1; 0: the file's. `levels` is from 2 to 5; 0: 3, as emmap is built; the file does not record it, so whoever
+ * opens it has to say the same. `options` as with emmap_queue_open.
+ * Errors: as emmap_open, and
+ *   EINVAL         a block size or number of levels out of range; the storage has another block size; options that
+ *                  do not go with a storage: private, truncate, offset, length; a size below 16
+ *   EMMAP_CORRUPT  the file is something else, or not sound; it is left as it was
+ */
+emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
+                              const emmap_options *options, emmap_file **file);
+
+/*
+ * Makes a block storage of a file that emmap_open has opened, as it is or, if it is all zeros, by making an empty
+ * one. Doing it again is EMMAP_OK. Errors: EINVAL for a private mapping with a path, another block size, a file that
+ * is a queue; EMMAP_CORRUPT. The file then stays what it was.
+ */
+emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned levels);
+
+/* Stores one block of exactly the storage's block size. When it has returned EMMAP_OK the block is there.
+ * Errors: EINVAL for another length; EMMAP_FULL at capacity or a fixed size; ENOSPC and what else emmap_resize says. */
+emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint64_t *address);
+
+/* Stores `count` blocks and fills as many addresses, or on failure stores none. A process that dies on the way may
+ * leave some of them. Errors: as emmap_block_store. */
+emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *blocks, size_t count,
+                                   uint64_t *addresses);
+
+/* Copies the block out. Errors: ENOENT where no block has this address; ENOMEM. */
+emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink);
+
+/* Errors: ENOENT where no block has this address. */
+emmap_error emmap_block_free(emmap_file *file, uint64_t address);
+
+/* Frees all of the blocks, or on failure none. A process that dies on the way may have freed some. Errors: ENOENT
+ * where one of the addresses has no block, or comes twice. */
+emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count);
+
+/*
+ * Copies up to `limit` blocks out, in the order in which they lie in the file, calls the sink once for each and puts
+ * its address into `addresses`, which has room for `limit`. *place is 0 to begin, and afterwards where the next call
+ * goes on; what is stored or freed in between is met or not, all other blocks exactly once. *count is how many.
+ * Errors: EMMAP_EOF when there are no more; ENOMEM.
+ */
+emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
+                              const emmap_sink *sink, size_t *count);
+
+/* How many blocks there are. Takes time in proportion to the most that there ever were, about 64 blocks a step. */
+emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count);
+
+typedef struct emmap_blocks_metadata {
+    uint32_t block_size; /* bytes */
+    unsigned levels;
+    uint64_t capacity; /* blocks */
+} emmap_blocks_metadata;
+
+/* Works on a closed file as well. */
+emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info);
+
+/*
+ * Makes everything that follows from the lowest masks, which say what blocks there are, follow from them again. Looks
+ * at `limit` blocks from *place on, rounded up to 4096, or at all of them for 0. *place is 0 to begin; afterwards it
+ * is where the next call goes on, or 0 when all is done. The storage may be used between two calls. An operation that
+ * was interrupted needs no repair.
+ */
+emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,133 @@
+/*
+ * A block storage's bytes. All numbers native-endian; nothing but the header need be aligned.
+ *
+ *   offset 0   block_size, 32 bits
+ *   offset 4   mark, 32 bits: 1 + the address of the block that is being stored or freed, else 0. emmap neither
+ *              reads nor writes these bytes.
+ *   offset 8   limo, 64 bits: offset of the last initialised group, from where the tree begins; -1: none is
+ *   offset 16  the tree: the group of the top level
+ *
+ * A group of level 2 and up is two masks, free and used, and 64 groups of the level below; a group of level 1, a
+ * leaf, is the mask free and 64 blocks. A bit of free says that this child has room, a bit of used that it holds a
+ * block. Groups beyond limo have never been written: they count as free and unused. The lowest free child is always
+ * taken first, so groups are initialised in the order of their offsets.
+ *
+ * The leaves' masks say which blocks there are. All other masks follow from them: that is how an interrupted
+ * operation is repaired.
+ */
+#ifndef EMMAP_CORE_BLOCKS_LAYOUT_H
+#define EMMAP_CORE_BLOCKS_LAYOUT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#define BLOCKS_TREE 16u /* where the tree begins */
+#define BLOCKS_MARK 4u
+#define BLOCKS_LIMO 8u
+#define BLOCKS_FANOUT 64u
+#define BLOCKS_LEVELS_MIN 2u
+#define BLOCKS_LEVELS_MAX 5u /* 2^30 blocks, so that an address + 1 fits the mark; 2^62 bytes at the most */
+#define BLOCKS_LEVELS 3u     /* as emmap is built */
+#define BLOCKS_ALL UINT64_MAX
+
+/* A storage's geometry. */
+typedef struct blocks_shape {
+    uint32_t block_size;
+    unsigned levels;
+    uint64_t sizes[BLOCKS_LEVELS_MAX + 1]; /* of a group of that level; [0]: of a block */
+} blocks_shape;
+
+/* Where a block is: at each level, its group's offset in the tree and which child of that group leads to it. */
+typedef struct blocks_path {
+    uint64_t offset[BLOCKS_LEVELS_MAX + 1]; /* [0]: of the block itself */
+    unsigned child[BLOCKS_LEVELS_MAX + 1];
+} blocks_path;
+
+static inline uint64_t blocks_masks(unsigned level)
+{
+    return level == 1 ? 8 : 16;
+}
+
+static inline uint64_t blocks_capacity(const blocks_shape *shape)
+{
+    return (uint64_t)1 << 6 * shape->levels;
+}
+
+static inline void blocks_shape_set(blocks_shape *shape, uint32_t block_size, unsigned levels)
+{
+    shape->block_size = block_size;
+    shape->levels = levels;
+    shape->sizes[0] = block_size;
+    for (unsigned level = 1; level <= levels; level++)
+        shape->sizes[level] = blocks_masks(level) + BLOCKS_FANOUT * shape->sizes[level - 1];
+}
+
+/* Goes from the group of `level` on the path to its child. */
+static inline void blocks_descend(const blocks_shape *shape, blocks_path *path, unsigned level,
+                                  unsigned child)
+{
+    path->child[level] = child;
+    path->offset[level - 1] = path->offset[level] + blocks_masks(level) + child * shape->sizes[level - 1];
+}
+
+/* An address counts the top level's children in its lowest six bits. */
+static inline blocks_path blocks_path_of(const blocks_shape *shape, uint64_t address)
+{
+    blocks_path path;
+    path.offset[shape->levels] = 0;
+    for (unsigned level = shape->levels; level > 0; level--, address /= BLOCKS_FANOUT)
+        blocks_descend(shape, &path, level, (unsigned)(address % BLOCKS_FANOUT));
+    return path;
+}
+
+static inline uint64_t blocks_address(const blocks_shape *shape, const blocks_path *path)
+{
+    uint64_t address = 0;
+    for (unsigned level = 1; level <= shape->levels; level++)
+        address = address * BLOCKS_FANOUT + path->child[level];
+    return address;
+}
+
+/* A rank counts the blocks in the order of their offsets: the top level's children are in its highest bits. */
+static inline blocks_path blocks_path_of_rank(const blocks_shape *shape, uint64_t rank)
+{
+    blocks_path path;
+    path.offset[shape->levels] = 0;
+    for (unsigned level = shape->levels; level > 0; level--)
+        blocks_descend(shape, &path, level, (unsigned)(rank >> 6 * (level - 1) & (BLOCKS_FANOUT - 1)));
+    return path;
+}
+
+/* Masks lie at any address; what is read is used as it was read, whoever writes there meanwhile. */
+static inline uint64_t blocks_load64(const uint8_t *data, uint64_t position)
+{
+    uint64_t value;
+    memcpy(&value, data + position, sizeof value);
+    __atomic_signal_fence(__ATOMIC_ACQ_REL);
+    return value;
+}
+
+/* The fence keeps the compiler from exchanging stores: a process may be killed between any two. */
+static inline void blocks_store64(uint8_t *data, uint64_t position, uint64_t value)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    memcpy(data + position, &value, sizeof value);
+    __atomic_signal_fence(__ATOMIC_ACQ_REL);
+}
+
+static inline uint32_t blocks_load32(const uint8_t *data, uint64_t position)
+{
+    uint32_t value;
+    memcpy(&value, data + position, sizeof value);
+    __atomic_signal_fence(__ATOMIC_ACQ_REL);
+    return value;
+}
+
+static inline void blocks_store32(uint8_t *data, uint64_t position, uint32_t value)
+{
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    memcpy(data + position, &value, sizeof value);
+    __atomic_signal_fence(__ATOMIC_ACQ_REL);
+}
+
+#endif

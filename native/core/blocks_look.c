@@ -1,0 +1,186 @@
+/*
+ * Reading blocks. A handle that may write reads under the lock. One that may not takes none: it copies, and then
+ * looks whether the block is still in use and its bytes are the same. (If it was freed and stored anew in between,
+ * and the copy has something of both, the bytes differ the second time, or the block is free at one of the looks.)
+ */
+#include "blocks.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "error.h"
+
+/* How often a read without a lock is repeated while others store into the same block. */
+#define LOOKS 200
+
+static bool in_use(const blocks_operation *self, const blocks_path *path)
+{
+    const bool used = blocks_load(self, 1, path->offset[1]).used >> path->child[1] & 1;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return used;
+}
+
+/* Makes sure that the block is mapped. */
+static emmap_error reach(blocks_operation *self, const blocks_path *path)
+{
+    const uint64_t begin = BLOCKS_TREE + path->offset[0];
+    const uint64_t end = begin + self->shape->block_size;
+    const emmap_error error = hold_reach(&self->hold, end);
+    if (error)
+        return error;
+    return end > self->hold.mapping->size
+               ? hold_corrupt(&self->hold, begin, "a block in use passes the end of the file")
+               : EMMAP_OK;
+}
+
+static emmap_error deliver(const blocks_operation *self, const uint8_t *bytes, const emmap_sink *sink)
+{
+    const size_t size = self->shape->block_size;
+    void *const place = sink->allocate(sink->context, size);
+    if (!place)
+        return error_set(ENOMEM, "no memory for a block");
+    memcpy(place, bytes, size);
+    return EMMAP_OK;
+}
+
+/* The block into `copy`, of one piece. Errors: ENOENT; EAGAIN. */
+static emmap_error copy_unlocked(blocks_operation *self, const blocks_path *path, uint8_t *copy)
+{
+    const size_t size = self->shape->block_size;
+    for (int i = 0; i < LOOKS; i++) {
+        if (!in_use(self, path))
+            return blocks_none();
+        const emmap_error error = reach(self, path);
+        if (error)
+            return error;
+        const uint8_t *const bytes = self->hold.mapping->data + BLOCKS_TREE + path->offset[0];
+        memcpy(copy, bytes, size);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (in_use(self, path) && memcmp(copy, bytes, size) == 0 && in_use(self, path))
+            return EMMAP_OK;
+        sched_yield();
+    }
+    return error_set(EAGAIN, "others store into the block faster than a handle without locks can read it");
+}
+
+static emmap_error read_unlocked(blocks_operation *self, const blocks_path *path, const emmap_sink *sink)
+{
+    uint8_t *const copy = malloc(self->shape->block_size);
+    if (!copy)
+        return error_set(ENOMEM, "no memory for a block");
+    emmap_error error = copy_unlocked(self, path, copy);
+    if (!error)
+        error = deliver(self, copy, sink);
+    free(copy);
+    return error;
+}
+
+static emmap_error read_block(blocks_operation *self, const blocks_path *path, const emmap_sink *sink)
+{
+    if (!self->hold.locked)
+        return read_unlocked(self, path, sink);
+    if (!in_use(self, path))
+        return blocks_none();
+    const emmap_error error = reach(self, path);
+    return error ? error : deliver(self, self->hold.mapping->data + BLOCKS_TREE + path->offset[0], sink);
+}
+
+emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
+{
+    blocks_operation self;
+    emmap_error error = blocks_look(file, &self);
+    if (error)
+        return error;
+    if (address < blocks_capacity(self.shape)) {
+        const blocks_path path = blocks_path_of(self.shape, address);
+        error = read_block(&self, &path, sink);
+    } else {
+        error = blocks_none();
+    }
+    return hold_end(&self.hold, error);
+}
+
+/* The leaf that holds the block of this rank; false where no leaf there was ever used. */
+static bool leaf_at(const blocks_operation *self, uint64_t rank, blocks_path *path, uint64_t *used)
+{
+    if (rank >= blocks_capacity(self->shape))
+        return false;
+    *path = blocks_path_of_rank(self->shape, rank);
+    if (self->limo < 0 || path->offset[1] > (uint64_t)self->limo)
+        return false;
+    *used = blocks_load(self, 1, path->offset[1]).used;
+    return true;
+}
+
+/* Reads the leaf's blocks from path->child[1] on. */
+static emmap_error walk_leaf(blocks_operation *self, blocks_path *path, uint64_t used, size_t limit,
+                             uint64_t *rank, uint64_t *addresses, const emmap_sink *sink, size_t *count)
+{
+    for (unsigned child = path->child[1]; child < BLOCKS_FANOUT && *count < limit; child++, (*rank)++) {
+        if (!(used >> child & 1))
+            continue;
+        blocks_descend(self->shape, path, 1, child);
+        const emmap_error error = read_block(self, path, sink);
+        /* Freed since the leaf was looked at, by somebody who does hold the lock. */
+        if (error == ENOENT)
+            continue;
+        if (error)
+            return error;
+        addresses[(*count)++] = blocks_address(self->shape, path);
+    }
+    return EMMAP_OK;
+}
+
+emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
+                              const emmap_sink *sink, size_t *count)
+{
+    *count = 0;
+    blocks_operation self;
+    emmap_error error = blocks_look(file, &self);
+    if (error)
+        return error;
+    uint64_t rank = *place, used;
+    size_t found = 0;
+    blocks_path path;
+    while (!error && found < limit && leaf_at(&self, rank, &path, &used))
+        error = walk_leaf(&self, &path, used, limit, &rank, addresses, sink, &found);
+    if (!error && found == 0 && limit > 0)
+        error = EMMAP_EOF;
+    error = hold_end(&self.hold, error);
+    if (!error) {
+        *place = rank;
+        *count = found;
+    }
+    return error;
+}
+
+emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count)
+{
+    *count = 0;
+    blocks_operation self;
+    const emmap_error error = blocks_look(file, &self);
+    if (error)
+        return error;
+    uint64_t sum = 0, used;
+    blocks_path path;
+    for (uint64_t rank = 0; leaf_at(&self, rank, &path, &used); rank += BLOCKS_FANOUT)
+        sum += (uint64_t)__builtin_popcountll(used);
+    const emmap_error ended = hold_end(&self.hold, EMMAP_OK);
+    if (!ended)
+        *count = sum;
+    return ended;
+}
+
+emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info)
+{
+    *info = (emmap_blocks_metadata){0};
+    structure *structure;
+    const emmap_error error = structure_of(file, STRUCTURE_BLOCKS, &structure);
+    if (error)
+        return error;
+    const blocks_shape *const shape = &((const blocks *)structure)->shape;
+    *info = (emmap_blocks_metadata){
+        .block_size = shape->block_size, .levels = shape->levels, .capacity = blocks_capacity(shape)};
+    return EMMAP_OK;
+}

@@ -1,0 +1,54 @@
+/* The pause points of queues and block storages, for tests that stop or kill at each of them. */
+#ifndef EMMAP_CORE_PAUSE_POINTS_H
+#define EMMAP_CORE_PAUSE_POINTS_H
+
+#define QUEUE_PAUSE_POINTS(X)                                                                                \
+    X(structure_create_begin)                                                                                \
+    X(structure_create_sized)                                                                                \
+    X(queue_create_begin)                                                                                    \
+    X(queue_create_done)                                                                                     \
+    X(queue_open_torn)                                                                                       \
+    X(queue_open_mended)                                                                                     \
+    X(queue_push_begin)                                                                                      \
+    X(queue_push_grown)                                                                                      \
+    X(queue_push_length)                                                                                     \
+    X(queue_push_payload)                                                                                    \
+    X(queue_push_copied)                                                                                     \
+    X(queue_push_done)                                                                                       \
+    X(queue_pop_copied)                                                                                      \
+    X(queue_pop_done)                                                                                        \
+    X(queue_commit_begin)                                                                                    \
+    X(queue_commit_done)                                                                                     \
+    X(queue_move_begin)                                                                                      \
+    X(queue_move_copied)                                                                                     \
+    X(queue_move_done)                                                                                       \
+    X(queue_slide_begin)                                                                                     \
+    X(queue_slide_copied)                                                                                    \
+    X(queue_slide_advanced)                                                                                  \
+    X(queue_slide_done)                                                                                      \
+    X(queue_purge_begin)                                                                                     \
+    X(queue_purge_done)                                                                                      \
+    X(queue_erase_begin)                                                                                     \
+    X(queue_erase_done)
+
+#define BLOCKS_PAUSE_POINTS(X)                                                                               \
+    X(structure_create_begin)                                                                                \
+    X(structure_create_sized)                                                                                \
+    X(blocks_create_begin)                                                                                   \
+    X(blocks_create_limo)                                                                                    \
+    X(blocks_create_done)                                                                                    \
+    X(block_store_growing)                                                                                   \
+    X(block_store_begin)                                                                                     \
+    X(block_store_copied)                                                                                    \
+    X(blocks_marked)                                                                                         \
+    X(block_store_group)                                                                                     \
+    X(block_store_limo)                                                                                      \
+    X(blocks_leaf_changed)                                                                                   \
+    X(blocks_settle_free)                                                                                    \
+    X(blocks_settle_used)                                                                                    \
+    X(blocks_unmarked)                                                                                       \
+    X(blocks_mend_begin)                                                                                     \
+    X(blocks_mend_done)                                                                                      \
+    X(blocks_repair_unit)
+
+#endif

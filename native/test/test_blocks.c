@@ -1,0 +1,477 @@
+/* Block storages: what they do, byte for byte, and what they refuse. */
+#include "structures.h"
+
+static uint64_t store_bytes(emmap_file *blocks, const void *data, size_t length)
+{
+    const struct iovec vector = {.iov_base = (void *)(uintptr_t)data, .iov_len = length};
+    uint64_t address = UINT64_MAX;
+    assert_ok(emmap_block_store(blocks, &vector, &address));
+    return address;
+}
+
+/* A block of `size` bytes that begins with a big-endian number of `width` bytes. */
+static uint64_t store_number(emmap_file *blocks, uint64_t number, size_t width, size_t size)
+{
+    uint8_t block[64] = {0};
+    for (size_t i = 0; i < width; i++)
+        block[i] = (uint8_t)(number >> 8 * (width - 1 - i));
+    return store_bytes(blocks, block, size);
+}
+
+static emmap_error read_number(emmap_file *blocks, uint64_t address, size_t width, uint64_t *number)
+{
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    const emmap_error error = emmap_block_read(blocks, address, &sink);
+    *number = 0;
+    for (size_t i = 0; !error && i < width; i++)
+        *number = *number << 8 | got.data[i];
+    bytes_free(&got);
+    return error;
+}
+
+static void assert_same_as_fixture(const char *path, const char *name)
+{
+    char fixture_path[64];
+    snprintf(fixture_path, sizeof fixture_path, "fixtures/%s", name);
+    size_t length;
+    const uint8_t *const expected = get_file(fixture_path, &length);
+    assert_file(path, expected, length);
+}
+
+static void a_storage_is_byte_for_byte_what_emmap_writes(void **state)
+{
+    (void)state;
+    const char *const path = path_of("blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW, 0, 22, 0);
+    uint64_t addresses[100];
+    for (uint64_t i = 1; i <= 100; i++)
+        addresses[i - 1] = store_number(blocks, i, 4, 22);
+    for (uint64_t i = 7; i <= 100; i += 7)
+        assert_ok(emmap_block_free(blocks, addresses[i - 1]));
+    assert_int_equal(blocks_count_of(blocks), 86);
+    close_file(blocks);
+    assert_same_as_fixture(path, "blocks.bin");
+}
+
+static void a_deep_storage_is_byte_for_byte_what_emmap_writes(void **state)
+{
+    (void)state;
+    const char *const path = path_of("blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW, 0, 8, 3);
+    for (uint64_t i = 1; i <= 5000; i++) {
+        const uint64_t address = store_number(blocks, i, 8, 8);
+        assert_true(i != 1 || address == 0);
+        assert_true(i != 2 || address == 4096);
+        assert_true(i != 5000 || address == 29569);
+    }
+    close_file(blocks);
+    assert_same_as_fixture(path, "blocks-deep.bin");
+}
+
+static void the_blocks_that_emmap_wrote_are_read_by_their_addresses(void **state)
+{
+    (void)state;
+    const uint32_t modes[] = {EMMAP_OPEN_READ, EMMAP_OPEN_WRITE, EMMAP_OPEN_WRITE | EMMAP_OPEN_EXCLUSIVE};
+    for (size_t mode = 0; mode < COUNT_OF(modes); mode++) {
+        emmap_file *const blocks = open_blocks(fixture("blocks.bin"), modes[mode], 0, 0, 0);
+        FILE *const list = fopen("fixtures/blocks.addresses.txt", "re");
+        assert_non_null(list);
+        unsigned long address, number;
+        uint64_t count = 0, got;
+        while (fscanf(list, "%lu %lu", &address, &number) == 2) {
+            assert_ok(read_number(blocks, address, 4, &got));
+            assert_int_equal(got, number);
+            count++;
+        }
+        fclose(list);
+        assert_int_equal(count, 86);
+        assert_int_equal(blocks_count_of(blocks), 86);
+        close_file(blocks);
+    }
+}
+
+static void an_address_without_a_block_is_no_such_block(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(fixture("blocks.bin"), EMMAP_OPEN_WRITE, 0, 22, 3);
+    size_t length;
+    const uint8_t *const before = get_file(path_of("blocks.bin"), &length);
+    /* Freed, never stored, the last one, one too many, and what other than 18 bits would be. */
+    static const uint64_t none[] = {
+        6 * 4096, 1, 262143, 262144, UINT32_MAX, (uint64_t)1 << 32, (uint64_t)1 << 63, UINT64_MAX};
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        uint64_t number;
+        assert_error(ENOENT, read_number(blocks, none[i], 4, &number));
+        assert_error(ENOENT, emmap_block_free(blocks, none[i]));
+    }
+    assert_file(path_of("blocks.bin"), before, length);
+    close_file(blocks);
+}
+
+static void a_freed_block_is_the_next_one_given_out(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2);
+    uint64_t addresses[200], number;
+    for (uint64_t i = 0; i < 200; i++)
+        addresses[i] = store_number(blocks, i, 8, 8);
+    assert_ok(emmap_block_free(blocks, addresses[130]));
+    assert_ok(emmap_block_free(blocks, addresses[70]));
+    assert_error(ENOENT, emmap_block_free(blocks, addresses[70]));
+    assert_error(ENOENT, read_number(blocks, addresses[70], 8, &number));
+    assert_int_equal(store_number(blocks, 1000, 8, 8), addresses[70]);
+    assert_int_equal(store_number(blocks, 1001, 8, 8), addresses[130]);
+    assert_ok(read_number(blocks, addresses[70], 8, &number));
+    assert_int_equal(number, 1000);
+    assert_ok(read_number(blocks, addresses[71], 8, &number));
+    assert_int_equal(number, 71);
+    close_file(blocks);
+}
+
+static void a_storage_is_full_at_its_capacity_and_not_before(void **state)
+{
+    (void)state;
+    const char *const path = path_of("blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW, 16, 3, 2);
+    emmap_blocks_metadata info;
+    assert_ok(emmap_blocks_info(blocks, &info));
+    assert_int_equal(info.capacity, 4096);
+    bool *const seen = calloc(4096, sizeof *seen);
+    for (int round = 0; round < 3; round++) {
+        memset(seen, 0, 4096);
+        for (uint64_t i = 0; i < 4096; i++) {
+            const uint64_t address = store_number(blocks, i, 3, 3);
+            assert_true(address < 4096 && !seen[address]);
+            seen[address] = true;
+        }
+        const struct iovec one_more = {.iov_base = "abc", .iov_len = 3};
+        uint64_t address;
+        assert_error(EMMAP_FULL, emmap_block_store(blocks, &one_more, &address));
+        assert_int_equal(blocks_count_of(blocks), 4096);
+        for (uint64_t i = 0; i < 4096; i++)
+            assert_ok(emmap_block_free(blocks, (i * 1237) % 4096));
+        assert_int_equal(blocks_count_of(blocks), 0);
+    }
+    free(seen);
+    close_file(blocks);
+}
+
+static void a_storage_of_five_levels_keeps_its_addresses(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 1, 5);
+    emmap_blocks_metadata info;
+    assert_ok(emmap_blocks_info(blocks, &info));
+    assert_int_equal(info.capacity, 1 << 30);
+    for (uint64_t i = 0; i < 130; i++) {
+        const uint64_t address = store_number(blocks, i, 1, 1);
+        assert_int_equal(address, ((i % 64) << 24) + ((i / 64) << 18));
+    }
+    for (uint64_t i = 0; i < 130; i++) {
+        uint64_t number;
+        assert_ok(read_number(blocks, ((i % 64) << 24) + ((i / 64) << 18), 1, &number));
+        assert_int_equal(number, i);
+    }
+    close_file(blocks);
+}
+
+static void a_walk_meets_every_block_once(void **state)
+{
+    (void)state;
+    const uint32_t modes[] = {EMMAP_OPEN_READ, EMMAP_OPEN_WRITE};
+    for (size_t mode = 0; mode < COUNT_OF(modes); mode++)
+        for (size_t limit = 1; limit < 100; limit += 17) {
+            emmap_file *const blocks = open_blocks(fixture("blocks-deep.bin"), modes[mode], 0, 8, 0);
+            uint64_t place = 0, addresses[100], expected = 1;
+            size_t count;
+            pieces got = {0};
+            const emmap_sink sink = sink_pieces(&got);
+            emmap_error error;
+            while ((error = emmap_blocks_walk(blocks, limit, &place, addresses, &sink, &count)) == EMMAP_OK)
+                for (size_t i = 0; i < count; i++, expected++) {
+                    assert_int_equal(addresses[i] % 64, (expected - 1) / 4096);
+                    const uint8_t *const data = got.list[expected - 1].iov_base;
+                    assert_int_equal(data[6] << 8 | data[7], expected);
+                }
+            assert_error(EMMAP_EOF, error);
+            assert_int_equal(expected, 5001);
+            pieces_free(&got);
+            close_file(blocks);
+        }
+}
+
+static void many_are_stored_or_freed_together_or_none_is(void **state)
+{
+    (void)state;
+    const char *const path = path_of("blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW, 0, 4, 2);
+    struct iovec list[4096];
+    uint64_t addresses[4097];
+    for (size_t i = 0; i < 4096; i++)
+        list[i] = (struct iovec){.iov_base = "abcd", .iov_len = 4};
+    assert_ok(emmap_block_store_many(blocks, list, 4000, addresses));
+    assert_int_equal(blocks_count_of(blocks), 4000);
+    uint64_t others[97];
+    assert_error(EMMAP_FULL, emmap_block_store_many(blocks, list, 97, others));
+    assert_int_equal(blocks_count_of(blocks), 4000);
+    list[5].iov_len = 3;
+    assert_error(EINVAL, emmap_block_store_many(blocks, list, 6, others));
+    addresses[10] = addresses[9];
+    assert_error(ENOENT, emmap_block_free_many(blocks, addresses, 4000));
+    assert_int_equal(blocks_count_of(blocks), 4000);
+    assert_ok(emmap_block_free_many(blocks, addresses, 10));
+    assert_int_equal(blocks_count_of(blocks), 3990);
+    assert_ok(emmap_block_free_many(blocks, addresses, 0));
+    close_file(blocks);
+}
+
+static void a_fixed_storage_is_full_and_as_it_was(void **state)
+{
+    (void)state;
+    const char *const path = path_of("blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, 16 + 16 + 8 + 30, 10, 2);
+    uint64_t address;
+    for (uint64_t i = 0; i < 3; i++)
+        store_number(blocks, i, 8, 10);
+    size_t length;
+    const uint8_t *const before = get_file(path, &length);
+    const struct iovec one_more = {.iov_base = "0123456789", .iov_len = 10};
+    assert_error(EMMAP_FULL, emmap_block_store(blocks, &one_more, &address));
+    assert_file(path, before, length);
+    close_file(blocks);
+}
+
+static void a_storage_follows_the_growth_of_another_handle(void **state)
+{
+    (void)state;
+    const char *const path = path_of("blocks");
+    emmap_file *const a = open_blocks(path, QUEUE_RW, 64, 16, 0);
+    emmap_file *const b = open_blocks(path, QUEUE_RW, 64, 16, 0);
+    emmap_file *const looker = open_blocks(path, EMMAP_OPEN_READ, 0, 16, 0);
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint64_t number;
+        const uint64_t address = store_number(i % 2 ? a : b, i, 8, 16);
+        assert_ok(read_number(i % 2 ? b : a, address, 8, &number));
+        assert_int_equal(number, i);
+        assert_ok(read_number(looker, address, 8, &number));
+        assert_int_equal(number, i);
+    }
+    assert_int_equal(blocks_count_of(looker), 1000);
+    assert_error(EACCES, emmap_block_free(looker, 0));
+    close_file(a);
+    close_file(b);
+    close_file(looker);
+}
+
+static void a_repair_restores_all_that_follows_from_the_leaves(void **state)
+{
+    (void)state;
+    /* Masks of the top and of the second level's two groups. */
+    static const size_t masks[] = {16, 24, 32, 40, 16 + 16 + 33296, 24 + 16 + 33296};
+    const char *const path = fixture("blocks-deep.bin");
+    size_t length;
+    uint8_t *const sound = get_file(path, &length);
+    for (int chunked = 0; chunked < 2; chunked++)
+        for (size_t i = 0; i < COUNT_OF(masks); i++)
+            for (int wrong = 0; wrong < 3; wrong++) {
+                emmap_file *const blocks = open_blocks(path, EMMAP_OPEN_WRITE, 0, 8, 0);
+                const uint64_t bad = wrong == 0 ? 0 : wrong == 1 ? UINT64_MAX : 0x5555555555555555;
+                assert_ok(write_bytes(blocks, masks[i], &bad, 8));
+                uint64_t place = 0;
+                int calls = 0;
+                do {
+                    assert_ok(emmap_blocks_repair(blocks, chunked ? 100 : 0, &place));
+                    calls++;
+                    if (place != 0 && i < 4) {
+                        /* Usable in between; and byte for byte the same where what is wrong is behind us. */
+                        const uint64_t address = store_number(blocks, 0, 8, 8);
+                        assert_ok(emmap_block_free(blocks, address));
+                    }
+                } while (place != 0);
+                assert_int_equal(calls, chunked ? 3 : 1);
+                close_file(blocks);
+                assert_file(path, sound, length);
+            }
+}
+
+static void an_interrupted_operation_is_repaired_by_the_next_one(void **state)
+{
+    (void)state;
+    const char *const path = fixture("blocks-deep.bin");
+    size_t length;
+    const uint8_t *const sound = get_file(path, &length);
+    emmap_file *const blocks = open_blocks(path, EMMAP_OPEN_WRITE, 0, 8, 0);
+    /* Block 64 fills the first leaf: its parents' bits as they were before, and the mark. */
+    const uint64_t room = UINT64_MAX, nothing = 0;
+    const uint32_t mark = 63 * 4096 + 1;
+    assert_ok(write_bytes(blocks, 32, &room, 8));
+    assert_ok(write_bytes(blocks, 40, &nothing, 8));
+    assert_ok(write_bytes(blocks, 4, &mark, 4));
+    uint64_t number;
+    assert_ok(read_number(blocks, 0, 8, &number));
+    uint32_t mark_now;
+    uint64_t free_now, used_now;
+    assert_ok(read_into(blocks, 4, &mark_now, 4));
+    assert_ok(read_into(blocks, 32, &free_now, 8));
+    assert_ok(read_into(blocks, 40, &used_now, 8));
+    assert_int_equal(mark_now, 0);
+    assert_int_equal(free_now, UINT64_MAX - 1);
+    assert_int_equal(used_now, 1);
+    uint64_t place = 0;
+    assert_ok(emmap_blocks_repair(blocks, 0, &place));
+    close_file(blocks);
+    assert_file(path, sound, length);
+}
+
+static void assert_corrupt(const char *path, uint64_t offset)
+{
+    const uint32_t modes[] = {EMMAP_OPEN_READ, EMMAP_OPEN_WRITE};
+    size_t length;
+    const uint8_t *const before = get_file(path, &length);
+    for (size_t mode = 0; mode < COUNT_OF(modes); mode++) {
+        const emmap_options options = {.flags = modes[mode]};
+        emmap_file *file;
+        assert_error(EMMAP_CORRUPT, emmap_blocks_open(path, 0, 0, &options, &file));
+        assert_null(file);
+        assert_int_equal(emmap_last_failure()->offset, offset);
+        assert_non_null(emmap_last_failure()->reason);
+    }
+    assert_file(path, before, length);
+}
+
+static void what_is_no_storage_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    put_file(path, "x", 1);
+    assert_corrupt(path, 0);
+    uint8_t data[4096] = {0};
+    data[4000] = 1;
+    put_file(path, data, sizeof data);
+    assert_corrupt(path, 0);
+    data[0] = 8;
+    static const int64_t limos[] = {-2, INT64_MIN, INT64_MAX, 8, 4096, 20};
+    for (size_t i = 0; i < COUNT_OF(limos); i++) {
+        memcpy(data + 8, &limos[i], 8);
+        put_file(path, data, sizeof data);
+        assert_corrupt(path, 8);
+    }
+}
+
+static void a_hostile_storage_never_leads_outside(void **state)
+{
+    (void)state;
+    const char *const path = fixture("blocks.bin");
+    emmap_file *const blocks = open_blocks(path, EMMAP_OPEN_WRITE, 0, 22, 0);
+    uint64_t address, number;
+    /* Every block of the second and of a third leaf is in use, also those behind the end of the file. */
+    const uint64_t all_used = 0, third = 2864;
+    assert_ok(write_bytes(blocks, 16 + 1448, &all_used, 8));
+    assert_ok(write_bytes(blocks, 16 + third, &all_used, 8));
+    assert_ok(write_bytes(blocks, 8, &third, 8));
+    assert_ok(read_number(blocks, 53 * 4096 + 128, 4, &number));
+    assert_error(EMMAP_CORRUPT, read_number(blocks, 54 * 4096 + 128, 4, &number));
+    const struct iovec block = {.iov_base = "0123456789012345678901", .iov_len = 22};
+    assert_error(EMMAP_CORRUPT, emmap_block_store_many(blocks,
+                                                       (struct iovec[]){block, block, block, block, block,
+                                                                        block, block, block, block, block},
+                                                       10, (uint64_t[10]){0}));
+    uint32_t mark = UINT32_MAX;
+    assert_ok(write_bytes(blocks, 4, &mark, 4));
+    assert_error(EMMAP_CORRUPT, emmap_block_store(blocks, &block, &address));
+    assert_int_equal(emmap_last_failure()->offset, 4);
+    uint64_t place = 0;
+    assert_ok(emmap_blocks_repair(blocks, 0, &place));
+    assert_ok(emmap_block_store(blocks, &block, &address));
+    uint32_t size = 23;
+    assert_ok(write_bytes(blocks, 0, &size, 4));
+    assert_error(EMMAP_CORRUPT, emmap_block_store(blocks, &block, &address));
+    assert_int_equal(emmap_last_failure()->offset, 0);
+    close_file(blocks);
+}
+
+static void an_opened_file_becomes_a_storage(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    emmap_file *file = open_file(path, QUEUE_RW, 8);
+    uint64_t address;
+    const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
+    assert_error(EINVAL, emmap_block_store(file, &block, &address));
+    assert_error(EINVAL, emmap_blocks_attach(file, 0, 0));
+    assert_error(EINVAL, emmap_blocks_attach(file, 8, 1));
+    assert_error(EINVAL, emmap_blocks_attach(file, 8, 6));
+    assert_error(EINVAL, emmap_blocks_attach(file, (uint64_t)1 << 32, 3));
+    assert_ok(emmap_blocks_attach(file, 8, 0));
+    assert_ok(emmap_blocks_attach(file, 8, 3));
+    assert_error(EINVAL, emmap_blocks_attach(file, 9, 3));
+    assert_error(EINVAL, emmap_queue_attach(file));
+    assert_ok(emmap_block_store(file, &block, &address));
+    close_file(file);
+    file = open_file(path, EMMAP_OPEN_WRITE, 0);
+    assert_error(EINVAL, emmap_blocks_attach(file, 8, 3));
+    close_file(file);
+    file = open_with("", (emmap_options){.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_ANON, .size = 1});
+    assert_ok(emmap_blocks_attach(file, 100, 4));
+    close_file(file);
+}
+
+static void a_closed_storage_says_so(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 0);
+    const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
+    uint64_t address, number;
+    assert_ok(emmap_close(blocks));
+    assert_error(EMMAP_CLOSED, emmap_block_store(blocks, &block, &address));
+    assert_error(EMMAP_CLOSED, read_number(blocks, 0, 8, &number));
+    emmap_free(blocks);
+}
+
+static void a_full_disk_leaves_the_storage_as_it_was(void **state)
+{
+    (void)state;
+    const char *const mount = path_of("small");
+    if (!mount_tmpfs(mount, "64k"))
+        return;
+    const char *const path = path_of("small/blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW, 4096, 1000, 0);
+    uint8_t data[1000] = {0};
+    const struct iovec block = {.iov_base = data, .iov_len = sizeof data};
+    uint64_t address, count = 0;
+    emmap_error error;
+    while ((error = emmap_block_store(blocks, &block, &address)) == EMMAP_OK)
+        count++;
+    assert_error(ENOSPC, error);
+    assert_true(count >= 30);
+    assert_int_equal(blocks_count_of(blocks), count);
+    assert_ok(emmap_block_free(blocks, 0));
+    assert_ok(emmap_block_store(blocks, &block, &address));
+    close_file(blocks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(a_storage_is_byte_for_byte_what_emmap_writes),
+        folder_test(a_deep_storage_is_byte_for_byte_what_emmap_writes),
+        folder_test(the_blocks_that_emmap_wrote_are_read_by_their_addresses),
+        folder_test(an_address_without_a_block_is_no_such_block),
+        folder_test(a_freed_block_is_the_next_one_given_out),
+        folder_test(a_storage_is_full_at_its_capacity_and_not_before),
+        folder_test(a_storage_of_five_levels_keeps_its_addresses),
+        folder_test(a_walk_meets_every_block_once),
+        folder_test(many_are_stored_or_freed_together_or_none_is),
+        folder_test(a_fixed_storage_is_full_and_as_it_was),
+        folder_test(a_storage_follows_the_growth_of_another_handle),
+        folder_test(a_repair_restores_all_that_follows_from_the_leaves),
+        folder_test(an_interrupted_operation_is_repaired_by_the_next_one),
+        folder_test(what_is_no_storage_is_refused_and_left_alone),
+        folder_test(a_hostile_storage_never_leads_outside),
+        folder_test(an_opened_file_becomes_a_storage),
+        folder_test(a_closed_storage_says_so),
+        folder_test(a_full_disk_leaves_the_storage_as_it_was),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
