@@ -147,6 +147,12 @@
 
 -define(MAPPED(Backend, Handle),
         #file_descriptor{module = ?MODULE, data = #file{backend = Backend, handle = Handle}}).
+%% A call through a variable takes 11 ns, where the NIF takes 30 for all of it.
+-define(CALL(Backend, Call),
+        case Backend of
+            emmap_nif -> emmap_nif:Call;
+            emmap_port -> emmap_port:Call
+        end).
 -define(MAX_INT64, 16#7fffffffffffffff).
 -define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
 
@@ -250,12 +256,12 @@ writable(Options) ->
 
 %% @doc Closes the file. Memory that a binary of a `direct' read aliases stays until that is collected.
 -spec close(file()) -> ok | {error, reason()}.
-close(?MAPPED(Backend, Handle)) -> Backend:close(Handle);
+close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle));
 close(_) -> {error, badarg}.
 
 %% @doc How many bytes are mapped.
 -spec size(file()) -> {ok, non_neg_integer()} | {error, reason()}.
-size(?MAPPED(Backend, Handle)) -> Backend:size(Handle).
+size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, size(Handle)).
 
 %%% What is opened, and how
 
@@ -385,7 +391,7 @@ all_read([], Read) -> {ok, lists:reverse(Read)}.
 %% @doc Reads up to `Length' bytes; fewer at the end. At or past it, and for `Length' 0, there is `eof'.
 -spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
-    Backend:pread(Handle, Position, Length);
+    ?CALL(Backend, pread(Handle, Position, Length));
 pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) ->
     {error, einval};
 pread(_, _, _) ->
@@ -414,7 +420,7 @@ pwrite_each(File, [{Position, Data} | Rest], Written) ->
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     try
-        Backend:pwrite(Handle, Position, Data)
+        ?CALL(Backend, pwrite(Handle, Position, Data))
     catch
         error:badarg -> {error, badarg}
     end;
@@ -423,20 +429,20 @@ pwrite(_, _, _) ->
 
 %% @doc Reads up to `Length' bytes at the cursor.
 -spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
-read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> Backend:read(Handle, Length);
+read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> ?CALL(Backend, read(Handle, Length));
 read(?MAPPED(_, _), Length) when is_integer(Length) -> {error, einval};
 read(_, _) -> {error, badarg}.
 
 %% @doc Reads from the cursor to the next newline, which belongs to the line, or to the end.
 -spec read_line(file()) -> {ok, binary()} | eof | {error, reason()}.
-read_line(?MAPPED(Backend, Handle)) -> Backend:read_line(Handle);
+read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle));
 read_line(_) -> {error, badarg}.
 
 %% @doc Writes at the cursor.
 -spec write(file(), iodata()) -> ok | {error, reason()}.
 write(?MAPPED(Backend, Handle), Data) ->
     try
-        Backend:write(Handle, Data)
+        ?CALL(Backend, write(Handle, Data))
     catch
         error:badarg -> {error, badarg}
     end;
@@ -447,7 +453,7 @@ write(_, _) ->
 -spec position(file(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
     case location(Location) of
-        {Offset, Whence} -> Backend:position(Handle, Offset, Whence);
+        {Offset, Whence} -> ?CALL(Backend, position(Handle, Offset, Whence));
         badarg -> {error, badarg}
     end;
 position(_, _) ->
@@ -478,19 +484,19 @@ resize(File) ->
 %% made larger. Binaries of `direct' reads keep the mapping that they alias; to shrink below a live one is
 %% `{error, ebusy}'.
 -spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
-resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 -> Backend:resize(Handle, Size);
+resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 -> ?CALL(Backend, resize(Handle, Size));
 resize(?MAPPED(_, _), Size) when is_integer(Size) -> {error, einval};
 resize(?MAPPED(_, _), _) -> error(badarg).
 
 %% @doc Ends the file at the cursor.
 -spec truncate(file()) -> ok | {error, reason()}.
-truncate(?MAPPED(Backend, Handle)) -> Backend:truncate(Handle);
+truncate(?MAPPED(Backend, Handle)) -> ?CALL(Backend, truncate(Handle));
 truncate(_) -> {error, badarg}.
 
 %% @doc Reserves disk space for a part of the mapping.
 -spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
 allocate(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length) ->
-    Backend:allocate(Handle, Position, Length);
+    ?CALL(Backend, allocate(Handle, Position, Length));
 allocate(_, _, _) ->
     {error, badarg}.
 
@@ -499,7 +505,7 @@ allocate(_, _, _) ->
 advise(?MAPPED(Backend, Handle), Position, Length, Advice)
   when is_integer(Position), is_integer(Length), is_atom(Advice) ->
     case is_advice(Advice) of
-        true -> Backend:advise(Handle, Position, Length, Advice);
+        true -> ?CALL(Backend, advise(Handle, Position, Length, Advice));
         false -> {error, einval}
     end;
 advise(_, _, _, _) ->
@@ -510,16 +516,16 @@ is_advice(Advice) ->
 
 %% @doc Starts to write changed pages to disk and does not wait for it.
 -spec flush(file()) -> ok | {error, reason()}.
-flush(?MAPPED(Backend, Handle)) -> Backend:flush(Handle).
+flush(?MAPPED(Backend, Handle)) -> ?CALL(Backend, flush(Handle)).
 
 %% @doc Returns when everything is on disk: the bytes, the size, the name of a file that was created.
 -spec sync(file()) -> ok | {error, reason()}.
-sync(?MAPPED(Backend, Handle)) -> Backend:sync(Handle);
+sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle));
 sync(_) -> {error, badarg}.
 
 %% @doc As {@link sync/1}, but for metadata that reading the bytes back does not need.
 -spec datasync(file()) -> ok | {error, reason()}.
-datasync(?MAPPED(Backend, Handle)) -> Backend:datasync(Handle);
+datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle));
 datasync(_) -> {error, badarg}.
 
 %%% What else `file' forwards
@@ -584,35 +590,35 @@ patomic(File, Position, cas, {Expected, Value}) -> patomic_cas(File, Position, E
 patomic(_File, _Position, _Operation, _Value) -> error(badarg).
 
 -spec patomic_add(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_add(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_add(Handle, Position, Value).
+patomic_add(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_add(Handle, Position, Value)).
 
 -spec patomic_sub(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_sub(Handle, Position, Value).
+patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_sub(Handle, Position, Value)).
 
 -spec patomic_and(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_and(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_and(Handle, Position, Value).
+patomic_and(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_and(Handle, Position, Value)).
 
 -spec patomic_or(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_or(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_or(Handle, Position, Value).
+patomic_or(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_or(Handle, Position, Value)).
 
 -spec patomic_xor(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_xor(Handle, Position, Value).
+patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_xor(Handle, Position, Value)).
 
 %% @doc Puts another value into the word.
 -spec patomic_xchg(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_exchange(Handle, Position, Value).
+patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_exchange(Handle, Position, Value)).
 
 %% @doc Puts `Value' into the word if it holds `Expected'; `true' says that it did.
 -spec patomic_cas(file(), Position :: integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 patomic_cas(?MAPPED(Backend, Handle), Position, Expected, Value) ->
-    compared(Expected, Backend:patomic_compare_exchange(Handle, Position, Expected, Value)).
+    compared(Expected, ?CALL(Backend, patomic_compare_exchange(Handle, Position, Expected, Value))).
 
 -spec patomic_read_integer(file(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
-patomic_read_integer(?MAPPED(Backend, Handle), Position) -> Backend:patomic_load(Handle, Position).
+patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patomic_load(Handle, Position)).
 
 -spec patomic_write_integer(file(), Position :: integer(), operand()) -> ok | {error, reason()}.
-patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> Backend:patomic_store(Handle, Position, Value).
+patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value)).
 
 compared(Expected, {ok, Old}) -> {Old =:= signed(Expected), Old};
 compared(Expected, Old) when is_integer(Old) -> {Old =:= signed(Expected), Old};
@@ -668,28 +674,28 @@ counters_length(#file_descriptor{module = ?MODULE, data = #file{origin = #origin
 %% @doc Adds 1 to counter `Index', of which the first is 0. What it held is answered, here and in the following;
 %% an index beyond the last is `{error, einval}'.
 -spec inc_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
-inc_counter(?MAPPED(Backend, Handle), Index) -> Backend:counter_add(Handle, Index, 1).
+inc_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_add(Handle, Index, 1)).
 
 -spec inc_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
-inc_counter(?MAPPED(Backend, Handle), Index, Count) -> Backend:counter_add(Handle, Index, Count).
+inc_counter(?MAPPED(Backend, Handle), Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count)).
 
 -spec dec_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
-dec_counter(?MAPPED(Backend, Handle), Index) -> Backend:counter_sub(Handle, Index, 1).
+dec_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1)).
 
 -spec dec_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
-dec_counter(?MAPPED(Backend, Handle), Index, Count) -> Backend:counter_sub(Handle, Index, Count).
+dec_counter(?MAPPED(Backend, Handle), Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count)).
 
 -spec set_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
-set_counter(?MAPPED(Backend, Handle), Index, Value) -> Backend:counter_set(Handle, Index, Value).
+set_counter(?MAPPED(Backend, Handle), Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value)).
 
 -spec read_counter(counters(), Index :: non_neg_integer()) -> int64() | {error, reason()}.
-read_counter(?MAPPED(Backend, Handle), Index) -> Backend:counter_get(Handle, Index).
+read_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_get(Handle, Index)).
 
 %% @doc Sets the counter to `Value' if it holds `Expected'; `true' says that it did.
 -spec cas_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 cas_counter(?MAPPED(Backend, Handle), Index, Expected, Value) ->
-    compared(Expected, Backend:counter_compare_exchange(Handle, Index, Expected, Value)).
+    compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
 
 %%% Batches
 
