@@ -31,7 +31,7 @@ interface InspectOptions {
 }
 type Inspect = (value: unknown, options: object) => string;
 
-/** An Erlang tuple. Destructures and iterates as an array does: `const [tag, value] = tuple`. */
+/** An Erlang tuple. Iterates as an array does: `const [tag, value] = tuple`, or typed, `= tuple.elements`. */
 export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
   readonly elements: Elements;
 
