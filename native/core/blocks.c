@@ -298,7 +298,7 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
 /* The way to the block that the next store takes. Errors: EMMAP_FULL; EMMAP_CORRUPT. */
 static emmap_error find_room(blocks_operation *self, blocks_path *path)
 {
-    path->offset[self->shape->levels] = 0;
+    *path = (blocks_path){0};
     for (unsigned level = self->shape->levels; level > 0; level--) {
         const uint64_t offset = path->offset[level];
         const blocks_group group = blocks_load(self, level, offset);
