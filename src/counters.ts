@@ -1,7 +1,7 @@
 import { type InspectOptions, inspect } from "node:util";
 import { File } from "./addon";
 import { type Integer, toBigInt } from "./arguments";
-import { Handle } from "./handle";
+import { Handle, STATUS } from "./handle";
 import { type CountersOptions, countersOptions, toPath } from "./options";
 
 /** Bytes before the first counter. */
@@ -20,11 +20,13 @@ export class Counters {
   readonly #handle: Handle;
   /** How many counters there are. */
   readonly length: number;
+  readonly #control: Uint32Array;
   #cells: BigInt64Array;
   #writableCells: BigInt64Array;
 
   private constructor(handle: Handle, length: number) {
     this.#handle = handle;
+    this.#control = handle.control;
     this.length = length;
     this.#cells = handle.words.subarray(HEADER / 8);
     this.#writableCells = handle.writableWords.subarray(HEADER / 8);
@@ -61,7 +63,7 @@ export class Counters {
     const operand = toBigInt(value, "value");
     if (isIndex(cells, index)) {
       const old = Atomics.add(cells, index, operand);
-      if (this.#handle.usable) return old;
+      if (this.#control[STATUS] === 0) return old;
     }
     return this.#handle.native.counterAdd(toBigInt(index, "index"), operand);
   }
@@ -72,7 +74,7 @@ export class Counters {
     const operand = toBigInt(value, "value");
     if (isIndex(cells, index)) {
       const old = Atomics.sub(cells, index, operand);
-      if (this.#handle.usable) return old;
+      if (this.#control[STATUS] === 0) return old;
     }
     return this.#handle.native.counterSub(toBigInt(index, "index"), operand);
   }
@@ -83,7 +85,7 @@ export class Counters {
     const operand = toBigInt(value, "value");
     if (isIndex(cells, index)) {
       const old = Atomics.exchange(cells, index, operand);
-      if (this.#handle.usable) return old;
+      if (this.#control[STATUS] === 0) return old;
     }
     return this.#handle.native.counterSet(toBigInt(index, "index"), operand);
   }
@@ -93,7 +95,7 @@ export class Counters {
     const cells = this.#cells;
     if (isIndex(cells, index)) {
       const value = Atomics.load(cells, index);
-      if (this.#handle.usable) return value;
+      if (this.#control[STATUS] === 0) return value;
     }
     return this.#handle.native.counterGet(toBigInt(index, "index"));
   }
@@ -108,7 +110,7 @@ export class Counters {
     const new64 = toBigInt(replacement, "replacement");
     if (isIndex(cells, index)) {
       const old = Atomics.compareExchange(cells, index, old64, new64);
-      if (this.#handle.usable) return old;
+      if (this.#control[STATUS] === 0) return old;
     }
     return this.#handle.native.counterCompareExchange(toBigInt(index, "index"), old64, new64);
   }

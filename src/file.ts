@@ -3,7 +3,7 @@ import { type InspectOptions, inspect } from "node:util";
 import { File } from "./addon";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments";
 import { createError } from "./error";
-import { Handle } from "./handle";
+import { Handle, STATUS } from "./handle";
 import { type OpenOptions, openOptions, toPath } from "./options";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
@@ -88,7 +88,7 @@ export class MappedFile {
       (length as number) <= bytes.length - (position as number)
     ) {
       const copy = copyOf(bytes, position as number, length as number);
-      if (handle.usable) return copy;
+      if (handle.control[STATUS] === 0) return copy;
     }
     return handle.native.pread(toBigInt(position, "position"), toBigInt(length, "length"));
   }
@@ -108,7 +108,7 @@ export class MappedFile {
       from.length <= to.length - (position as number)
     ) {
       to.set(from, position as number);
-      if (handle.usable) return;
+      if (handle.control[STATUS] === 0) return;
     }
     handle.native.pwrite(toBigInt(position, "position"), toBytes(from));
   }
@@ -122,7 +122,7 @@ export class MappedFile {
     const { bytes, cursor } = handle;
     if (Number.isInteger(length) && (length as number) > 0 && (length as number) <= bytes.length - cursor) {
       const copy = copyOf(bytes, cursor, length as number);
-      if (handle.usable) {
+      if (handle.control[STATUS] === 0) {
         handle.cursor = cursor + (length as number);
         return copy;
       }
@@ -140,7 +140,7 @@ export class MappedFile {
     const end = bytes.indexOf(LINE_FEED, cursor) + 1;
     if (end > cursor) {
       const line = copyOf(bytes, cursor, end - cursor);
-      if (handle.usable) {
+      if (handle.control[STATUS] === 0) {
         handle.cursor = end;
         return line;
       }
@@ -159,7 +159,7 @@ export class MappedFile {
     const { cursor } = handle;
     if (from.length > 0 && from.length <= to.length - cursor) {
       to.set(from, cursor);
-      if (handle.usable) {
+      if (handle.control[STATUS] === 0) {
         handle.cursor = cursor + from.length;
         return;
       }
@@ -190,7 +190,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.add(words, index, operand);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicAdd(toBigInt(position, "position"), operand);
   }
@@ -203,7 +203,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.sub(words, index, operand);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicSub(toBigInt(position, "position"), operand);
   }
@@ -216,7 +216,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.and(words, index, operand);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicAnd(toBigInt(position, "position"), operand);
   }
@@ -229,7 +229,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.or(words, index, operand);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicOr(toBigInt(position, "position"), operand);
   }
@@ -242,7 +242,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.xor(words, index, operand);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicXor(toBigInt(position, "position"), operand);
   }
@@ -255,7 +255,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.exchange(words, index, operand);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicExchange(toBigInt(position, "position"), operand);
   }
@@ -272,7 +272,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const old = Atomics.compareExchange(words, index, old64, new64);
-      if (handle.usable) return old;
+      if (handle.control[STATUS] === 0) return old;
     }
     return handle.native.patomicCompareExchange(toBigInt(position, "position"), old64, new64);
   }
@@ -284,7 +284,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       const value = Atomics.load(words, index);
-      if (handle.usable) return value;
+      if (handle.control[STATUS] === 0) return value;
     }
     return handle.native.patomicLoad(toBigInt(position, "position"));
   }
@@ -297,7 +297,7 @@ export class MappedFile {
     const index = wordIndex(words, position);
     if (index >= 0) {
       Atomics.store(words, index, operand);
-      if (handle.usable) return;
+      if (handle.control[STATUS] === 0) return;
     }
     handle.native.patomicStore(toBigInt(position, "position"), operand);
   }
@@ -347,6 +347,17 @@ export class MappedFile {
    */
   view(position: Integer = 0, length?: Integer): Buffer {
     const handle = this.#handle;
+    const { shownNow } = handle;
+    if (
+      shownNow !== undefined &&
+      Number.isInteger(position) &&
+      Number.isInteger(length) &&
+      (position as number) >= 0 &&
+      (length as number) > 0 &&
+      (length as number) <= shownNow.length - (position as number) &&
+      handle.control[STATUS] === 0
+    )
+      return shownNow.subarray(position as number, (position as number) + (length as number));
     const begin = this.#inside(position, "position");
     const run =
       length === undefined ? handle.size - begin : this.#inside(length, "length", handle.size - begin);

@@ -5,7 +5,7 @@ import { moved, type NativeFile, revoke } from "./addon";
 import { createError } from "./error";
 
 /** Where in the words of emmap_control things are. */
-const STATUS = 0;
+export const STATUS = 0;
 const CURSOR_LOW = 2;
 const CURSOR_HIGH = 3;
 
@@ -33,16 +33,20 @@ export class Handle {
   writableBytes: Uint8Array = NO_BYTES;
   words: BigInt64Array = NO_WORDS;
   writableWords: BigInt64Array = NO_WORDS;
+  /** The words of emmap_control. `control[STATUS]` is 0 as long as what is read or written is the file's. */
+  readonly control: Uint32Array;
+  /**
+   * All of the mapping as views show it, until the current job ends: finding it again through a WeakRef costs as
+   * much as the view that is made from it.
+   */
+  shownNow: Buffer | undefined;
 
   readonly #offset: number;
   readonly #direct: boolean;
-  readonly #control: Uint32Array;
   /** What lies under `bytes`. Its loan has to end before the file can shrink. */
   #memory: ArrayBuffer | undefined;
   /** The mapping as views show it, for as long as one is alive. */
   #shown: WeakRef<ArrayBuffer> | undefined;
-  /** The same until the current job ends: a WeakRef costs as much as the view that is made from it. */
-  #shownNow: Buffer | undefined;
   /** All buffers that views may still use, of earlier mappings too. */
   #lent: WeakRef<ArrayBuffer>[] = [];
 
@@ -55,23 +59,23 @@ export class Handle {
     this.#offset = about.offset;
     this.#direct = direct;
     const control = native.control();
-    this.#control = control === undefined ? NO_CONTROL : new Uint32Array(control);
+    this.control = control === undefined ? NO_CONTROL : new Uint32Array(control);
     this.#reach();
   }
 
-  /** False once the file is closed, or a page of it went away: what was read just now is not the file's. */
+  /** False once the file is closed, or a page of it went away. */
   get usable(): boolean {
-    return this.#control[STATUS] === 0;
+    return this.control[STATUS] === 0;
   }
 
   /** The core's cursor. Only this thread uses it. */
   get cursor(): number {
-    return (this.#control[CURSOR_HIGH] as number) * 2 ** 32 + (this.#control[CURSOR_LOW] as number);
+    return (this.control[CURSOR_HIGH] as number) * 2 ** 32 + (this.control[CURSOR_LOW] as number);
   }
 
   set cursor(position: number) {
-    this.#control[CURSOR_LOW] = position >>> 0;
-    this.#control[CURSOR_HIGH] = position / 2 ** 32;
+    this.control[CURSOR_LOW] = position >>> 0;
+    this.control[CURSOR_HIGH] = position / 2 ** 32;
   }
 
   /** Takes hold of the mapping that the core has now. */
@@ -93,7 +97,7 @@ export class Handle {
   #letGo(): void {
     this.bytes = this.writableBytes = NO_BYTES;
     this.words = this.writableWords = NO_WORDS;
-    this.#shown = this.#shownNow = undefined;
+    this.#shown = this.shownNow = undefined;
     if (this.#memory !== undefined) revoke(this.#memory);
     this.#memory = undefined;
   }
@@ -114,21 +118,21 @@ export class Handle {
     this.closed = true;
     this.#letGo();
     if (!this.#direct) for (const lent of this.#lent.splice(0)) withTarget(lent, revoke);
-    if (this.#control !== NO_CONTROL) revoke(this.#control.buffer as ArrayBuffer);
+    if (this.control !== NO_CONTROL) revoke(this.control.buffer as ArrayBuffer);
     this.native.close();
     this.size = 0;
   }
 
   /** A Buffer over bytes of the mapping, all of which are there. */
   view(position: number, length: number): Buffer {
-    const shown = this.#shownNow ?? this.#showAll();
+    const shown = this.shownNow ?? this.#showAll();
     if (shown !== undefined) return shown.subarray(position, position + length);
     return Buffer.from(this.#lend(position, length));
   }
 
   /** The same for 64-bit words that begin at an aligned address. */
   words64(position: number, count: number): BigInt64Array {
-    const shown = this.#offset % 8 === 0 ? (this.#shownNow ?? this.#showAll()) : undefined;
+    const shown = this.#offset % 8 === 0 ? (this.shownNow ?? this.#showAll()) : undefined;
     if (shown !== undefined) return new BigInt64Array(shown.buffer as ArrayBuffer, position, count);
     return new BigInt64Array(this.#lend(position, count * 8), 0, count);
   }
@@ -141,11 +145,11 @@ export class Handle {
       memory = this.#lend(0, this.size);
       this.#shown = new WeakRef(memory);
     }
-    this.#shownNow = Buffer.from(memory);
+    this.shownNow = Buffer.from(memory);
     queueMicrotask(() => {
-      this.#shownNow = undefined;
+      this.shownNow = undefined;
     });
-    return this.#shownNow;
+    return this.shownNow;
   }
 
   #lend(position: number, length: number): ArrayBuffer {
