@@ -62,9 +62,11 @@ static emmap_error sync_entry(emmap_file *file)
     emmap_error error = EMMAP_OK;
     char *const copy = strdup(file->absolute);
     const int directory = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (directory < 0)
+    /* Whoever moved or removed the directory has made our name a matter of theirs. */
+    const bool moved = directory < 0 && copy && (errno == ENOENT || errno == ENOTDIR);
+    if (directory < 0 && !moved)
         error = copy ? error_from_errno("open") : error_set(ENOMEM, NULL);
-    else if (platform_sync(directory) != 0)
+    else if (directory >= 0 && platform_sync(directory) != 0)
         error = error_from_errno("fsync");
     if (directory >= 0)
         close(directory);

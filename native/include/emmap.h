@@ -63,8 +63,8 @@ typedef enum emmap_error {
 } emmap_error;
 
 /*
- * The error's name as Node has it: "ENOENT", and "EMMAP_CLOSED" for the core's own. Never NULL; an errno that
- * the platform has no name for is "UNKNOWN". The string is static.
+ * The error's name as Node has it: "ENOENT", and "EMMAP_CLOSED" for the core's own. Never NULL; an errno that no
+ * file system answers is "UNKNOWN". The string is static.
  */
 const char *emmap_error_name(emmap_error error);
 

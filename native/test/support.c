@@ -157,6 +157,15 @@ emmap_error try_open(const char *path, emmap_options options)
     return error;
 }
 
+void restore_fault_handler(void)
+{
+    static struct sigaction cores;
+    if (cores.sa_flags & SA_SIGINFO)
+        assert_int_equal(sigaction(SIGBUS, &cores, NULL), 0);
+    else
+        assert_int_equal(sigaction(SIGBUS, NULL, &cores), 0);
+}
+
 emmap_file *open_with(const char *path, emmap_options options)
 {
     emmap_file *file;
@@ -167,6 +176,7 @@ emmap_file *open_with(const char *path, emmap_options options)
                     failure->syscall ? failure->syscall : "-", failure->reason ? failure->reason : "-");
     }
     assert_int_equal(error, EMMAP_OK);
+    restore_fault_handler();
     return file;
 }
 

@@ -49,6 +49,10 @@ void assert_file(const char *path, const void *bytes, size_t length);
 int open_descriptors(void);
 int mappings_of(const char *path);
 
+/* Puts the core's SIGBUS handler back, which cmocka replaces for each test, once there has been an open. What
+ * opens a file through the functions below has it. */
+void restore_fault_handler(void);
+
 /* The shorthand of most tests. */
 emmap_file *open_file(const char *path, uint32_t flags, uint64_t size);
 emmap_file *open_with(const char *path, emmap_options options);

@@ -1,0 +1,329 @@
+/* Pages that go away under a mapping: the call, the file and the process each survive, and say so. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)
+#define CREATE (RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED)
+#define PAGE ((uint64_t)sysconf(_SC_PAGESIZE))
+
+static void cut(void *path)
+{
+    require(truncate(path, 100) == 0);
+}
+
+/* A file of `pages` whose end another process has cut off. */
+static emmap_file *open_cut(uint64_t pages, uint32_t flags)
+{
+    const char *const path = path_of("file");
+    emmap_file *const file = open_file(path, flags, pages * PAGE);
+    assert_ok(write_bytes(file, 0, "still here", 10));
+    assert_child_passes(cut, (void *)(uintptr_t)path);
+    return file;
+}
+
+static void assert_faulted(emmap_file *file)
+{
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    int64_t old;
+    uint64_t number;
+    emmap_slice slice;
+    assert_int_equal(emmap_file_control(file)->status & EMMAP_STATUS_FAULTED, EMMAP_STATUS_FAULTED);
+    assert_error(EFAULT, emmap_pread(file, 0, 10, &sink));
+    assert_error(EFAULT, write_bytes(file, 0, "changed", 7));
+    assert_error(EFAULT, emmap_read(file, 10, &sink));
+    assert_error(EFAULT, emmap_read_line(file, &sink));
+    assert_error(EFAULT, emmap_pread_direct(file, 0, 10, &slice));
+    assert_error(EFAULT, emmap_patomic_load(file, 0, &old));
+    assert_error(EFAULT, emmap_patomic_add(file, 0, 1, &old));
+    assert_error(EFAULT, emmap_size(file, &number));
+    assert_error(EFAULT, emmap_resize(file, 2 * PAGE, NULL));
+    assert_error(EFAULT, emmap_follow(file, &number));
+    assert_error(EFAULT, emmap_sync(file));
+    assert_error(EFAULT, emmap_flush(file));
+    assert_error(EFAULT, emmap_advise(file, 0, 0, EMMAP_ADVICE_NORMAL));
+    bytes_free(&got);
+    emmap_info info;
+    emmap_describe(file, &info);
+    assert_true(info.size > 0);
+}
+
+static void a_read_of_a_lost_page_is_efault_from_then_on(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    char got[10];
+    assert_ok(read_into(file, 0, got, 10));
+    assert_memory_equal(got, "still here", 10);
+    assert_error(EFAULT, read_into(file, 8 * PAGE, got, 10));
+    assert_faulted(file);
+    close_file(file);
+    assert_int_equal(size_of_file(path_of("file")), 100);
+    size_t length;
+    assert_memory_equal(get_file(path_of("file"), &length), "still here", 10);
+}
+
+static void a_write_to_a_lost_page_is_efault(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    assert_error(EFAULT, write_bytes(file, 8 * PAGE, "lost", 4));
+    assert_faulted(file);
+    close_file(file);
+}
+
+static void a_long_copy_over_lost_pages_is_efault(void **state)
+{
+    (void)state;
+    const size_t length = 3 * EMMAP_PIECE;
+    char *const room = calloc(1, length);
+    static const uint32_t kinds[] = {CREATE, CREATE | EMMAP_OPEN_NOLOCK};
+    for (int i = 0; i < 2; i++) {
+        emmap_file *file = open_cut(length / PAGE, kinds[i]);
+        assert_error(EFAULT, read_into(file, 0, room, length));
+        close_file(file);
+        file = open_cut(length / PAGE, kinds[i]);
+        assert_error(EFAULT, write_bytes(file, 0, room, length));
+        close_file(file);
+    }
+    free(room);
+}
+
+static void a_private_file_faults_alike(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    emmap_file *const file = open_file(path, RW | EMMAP_OPEN_CREATE, 16 * PAGE);
+    assert_child_passes(cut, (void *)(uintptr_t)path);
+    char got[10];
+    assert_error(EFAULT, read_into(file, 8 * PAGE, got, 10));
+    assert_error(EFAULT, write_bytes(file, 0, "x", 1));
+    close_file(file);
+}
+
+static void an_atomic_on_a_lost_page_is_efault(void **state)
+{
+    (void)state;
+    int64_t old;
+    emmap_file *file = open_cut(16, CREATE);
+    assert_error(EFAULT, emmap_patomic_add(file, 8 * PAGE, 1, &old));
+    assert_faulted(file);
+    close_file(file);
+    file = open_cut(16, CREATE);
+    assert_error(EFAULT, emmap_patomic_load(file, 8 * PAGE, &old));
+    close_file(file);
+    file = open_cut(16, CREATE);
+    assert_error(EFAULT, emmap_patomic_compare_exchange(file, 8 * PAGE, 0, 1, &old));
+    close_file(file);
+}
+
+static void a_line_that_ends_in_a_lost_page_is_efault(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_error(EFAULT, emmap_read_line(file, &sink));
+    assert_int_equal(got.calls, 0);
+    close_file(file);
+}
+
+static void counters_of_a_cut_file_are_efault(void **state)
+{
+    (void)state;
+    emmap_file *file;
+    assert_ok(emmap_counters_open(path_of("file"), 4096, NULL, &file));
+    restore_fault_handler();
+    assert_child_passes(cut, (void *)(uintptr_t)path_of("file"));
+    int64_t old;
+    assert_ok(emmap_counter_add(file, 0, 1, &old));
+    assert_error(EFAULT, emmap_counter_add(file, 4000, 1, &old));
+    assert_error(EFAULT, emmap_counter_get(file, 0, &old));
+    close_file(file);
+}
+
+static void a_direct_access_reads_zeros_and_the_slice_says_so(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 8 * PAGE, 100, &slice));
+    assert_false(emmap_slice_faulted(&slice));
+    assert_int_equal(*(volatile uint8_t *)slice.data, 0);
+    assert_true(emmap_slice_faulted(&slice));
+    *(volatile uint8_t *)slice.data = 1;
+    assert_faulted(file);
+    emmap_free(file);
+    assert_true(emmap_slice_faulted(&slice));
+    emmap_slice_release(&slice);
+}
+
+static void a_read_only_slice_can_be_read_after_the_fault(void **state)
+{
+    (void)state;
+    close_file(open_cut(16, CREATE));
+    assert_int_equal(truncate(path_of("file"), (off_t)(16 * PAGE)), 0);
+    emmap_file *const file = open_file(path_of("file"), EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 0, 16 * PAGE, &slice));
+    assert_child_passes(cut, (void *)(uintptr_t)path_of("file"));
+    for (uint64_t page = 1; page < 16; page++)
+        assert_int_equal(((volatile uint8_t *)slice.data)[page * PAGE], 0);
+    assert_int_equal(slice.data[0], 's');
+    emmap_slice_release(&slice);
+    close_file(file);
+}
+
+static void a_file_that_grows_back_stays_faulted_until_reopened(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    char got[10];
+    assert_error(EFAULT, read_into(file, 8 * PAGE, got, 10));
+    assert_int_equal(truncate(path_of("file"), (off_t)(16 * PAGE)), 0);
+    emmap_file *const again = open_file(path_of("file"), CREATE, 0);
+    assert_ok(write_bytes(again, 8 * PAGE, "new bytes!", 10));
+    assert_error(EFAULT, read_into(file, 8 * PAGE, got, 10));
+    assert_faulted(file);
+    assert_ok(read_into(again, 8 * PAGE, got, 10));
+    assert_memory_equal(got, "new bytes!", 10);
+    close_file(file);
+    close_file(again);
+}
+
+static void a_hole_is_no_fault(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_file(path_of("file"), CREATE | EMMAP_OPEN_NORESERVE, 64 * PAGE);
+    char got[10];
+    assert_ok(read_into(file, 32 * PAGE, got, 10));
+    assert_memory_equal(got, "\0\0\0\0\0\0\0\0\0\0", 10);
+    assert_ok(write_bytes(file, 32 * PAGE, "0123456789", 10));
+    close_file(file);
+}
+
+static void a_full_disk_under_a_hole_is_efault(void **state)
+{
+    (void)state;
+    if (!mount_tmpfs(path_of("disk"), "64k"))
+        return; /* only who may mount can fill a disk of his own */
+    emmap_file *const file = open_file(path_of("disk/file"), CREATE | EMMAP_OPEN_NORESERVE, 64 * PAGE);
+    char block[4096] = {1};
+    emmap_error error = EMMAP_OK;
+    uint64_t written = 0;
+    while (!error && written < 64) {
+        error = write_bytes(file, written * PAGE, block, sizeof block);
+        written++;
+    }
+    assert_int_equal(error, EFAULT);
+    assert_in_range(written, 2, 17);
+    close_file(file);
+}
+
+static void thousands_of_lost_pages_cost_few_mappings(void **state)
+{
+    (void)state;
+    enum { PAGES = 5000 };
+    emmap_file *const file = open_cut(PAGES, CREATE);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 0, PAGES * PAGE, &slice));
+    /* Each other page, backwards, so that no two replaced ones are neighbours. */
+    for (uint64_t page = PAGES - 1; page > 1; page -= 2)
+        assert_int_equal(((volatile uint8_t *)slice.data)[page * PAGE], 0);
+    assert_true(mappings_of(path_of("file")) < 2000);
+    assert_true(emmap_slice_faulted(&slice));
+    emmap_slice_release(&slice);
+    close_file(file);
+    assert_int_equal(mappings_of(path_of("file")), 0);
+}
+
+static void another_file_is_not_touched_by_a_fault(void **state)
+{
+    (void)state;
+    emmap_file *const other = open_file(path_of("other"), CREATE, 16 * PAGE);
+    emmap_file *const file = open_cut(16, CREATE);
+    char got[10];
+    assert_error(EFAULT, read_into(file, 8 * PAGE, got, 10));
+    assert_ok(read_into(other, 8 * PAGE, got, 10));
+    assert_int_equal(emmap_file_control(other)->status, 0);
+    close_file(file);
+    close_file(other);
+}
+
+/* Neither does the thread know the core, nor does it let signals through. */
+static void *touch_directly(void *data)
+{
+    require(*(volatile uint8_t *)data == 0);
+    return NULL;
+}
+
+static void a_thread_that_never_called_the_core_survives(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 8 * PAGE, 1, &slice));
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, touch_directly, slice.data), 0);
+    pthread_join(thread, NULL);
+    assert_true(emmap_slice_faulted(&slice));
+    emmap_slice_release(&slice);
+    close_file(file);
+}
+
+static void *read_with_signals_blocked(void *file)
+{
+    sigset_t all;
+    sigfillset(&all);
+    require(pthread_sigmask(SIG_SETMASK, &all, NULL) == 0);
+    char got;
+    require_error(EFAULT, read_into(file, 8 * PAGE, &got, 1));
+    return NULL;
+}
+
+static void blocked(void *file)
+{
+    pthread_t thread;
+    require(pthread_create(&thread, NULL, read_with_signals_blocked, file) == 0);
+    pthread_join(thread, NULL);
+}
+
+static void a_thread_that_blocks_all_signals_survives(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_cut(16, CREATE);
+    blocked(file);
+    close_file(file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(a_read_of_a_lost_page_is_efault_from_then_on),
+        folder_test(a_write_to_a_lost_page_is_efault),
+        folder_test(a_long_copy_over_lost_pages_is_efault),
+        folder_test(a_private_file_faults_alike),
+        folder_test(an_atomic_on_a_lost_page_is_efault),
+        folder_test(a_line_that_ends_in_a_lost_page_is_efault),
+        folder_test(counters_of_a_cut_file_are_efault),
+        folder_test(a_direct_access_reads_zeros_and_the_slice_says_so),
+        folder_test(a_read_only_slice_can_be_read_after_the_fault),
+        folder_test(a_file_that_grows_back_stays_faulted_until_reopened),
+        folder_test(a_hole_is_no_fault),
+        folder_test(a_full_disk_under_a_hole_is_efault),
+        folder_test(thousands_of_lost_pages_cost_few_mappings),
+        folder_test(another_file_is_not_touched_by_a_fault),
+        folder_test(a_thread_that_never_called_the_core_survives),
+        folder_test(a_thread_that_blocks_all_signals_survives),
+    };
+    return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
+}
