@@ -124,7 +124,7 @@ when_settled(Change, Attempts) ->
 -spec allocate(handle(), integer(), integer()) -> result().
 allocate(_Handle, _Position, _Length) -> not_loaded().
 
--spec advise(handle(), integer(), integer(), file:posix_file_advise()) -> result().
+-spec advise(handle(), integer(), integer(), emmap_backend:advice()) -> result().
 advise(_Handle, _Position, _Length, _Advice) -> not_loaded().
 
 -spec flush(handle()) -> result().
@@ -207,6 +207,7 @@ resize_now(_Handle, _Size) -> not_loaded().
 -spec truncate_now(handle()) -> result().
 truncate_now(_Handle) -> not_loaded().
 
--spec not_loaded() -> no_return().
+%% Of any type to the type checker: what a stub answers is what its NIF answers.
+-spec not_loaded() -> any().
 not_loaded() ->
     erlang:nif_error({not_loaded, ?MODULE}).
