@@ -35,20 +35,28 @@ static emmap_error give_size(int fd, const emmap_options *options, uint64_t want
     return error;
 }
 
+static bool may_write_with(const emmap_options *options)
+{
+    return options->flags & EMMAP_OPEN_WRITE;
+}
+
 emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options)
 {
-    emmap_error error =
-        lock_acquire(fd, LOCK_STRUCTURE, options->flags & EMMAP_OPEN_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED);
+    const uint64_t wanted = ((const structure_preparer *)base)->size;
+    /* A reader waits for nobody, and changes nothing. */
+    if (!may_write_with(options))
+        return give_size(fd, options, wanted);
+    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
     if (error)
         return error;
-    error = give_size(fd, options, ((const structure_preparer *)base)->size);
+    error = give_size(fd, options, wanted);
     lock_release(fd, LOCK_STRUCTURE);
     return error;
 }
 
 static bool may_write(const emmap_file *file)
 {
-    return file->options.flags & EMMAP_OPEN_WRITE;
+    return may_write_with(&file->options);
 }
 
 /* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */

@@ -1,0 +1,742 @@
+/* Queues: what they do, byte for byte, and what they refuse. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "structures.h"
+
+static emmap_error push_text(emmap_file *queue, const char *text)
+{
+    const struct iovec vector = {.iov_base = (void *)(uintptr_t)text, .iov_len = strlen(text)};
+    return emmap_queue_push(queue, &vector, 1);
+}
+
+static void assert_next(emmap_file *queue, uint64_t expected)
+{
+    uint64_t number;
+    assert_ok(pop_number(queue, &number));
+    assert_int_equal(number, expected);
+}
+
+static void assert_empty(emmap_file *queue)
+{
+    uint64_t number;
+    bool empty;
+    assert_error(EMMAP_EOF, pop_number(queue, &number));
+    assert_ok(emmap_queue_is_empty(queue, &empty));
+    assert_true(empty);
+    assert_int_equal(queue_length_of(queue), 0);
+}
+
+static void assert_header(emmap_file *queue, uint64_t size, uint64_t head, uint64_t tail)
+{
+    const emmap_queue_metadata info = queue_info_of(queue);
+    assert_int_equal(info.size, size);
+    assert_int_equal(info.head, head);
+    assert_int_equal(info.tail, tail);
+    assert_int_equal(info.next_tail, tail);
+}
+
+static void a_new_queue_is_a_header_and_zeros(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, 0, 1024);
+    assert_empty(queue);
+    close_file(queue);
+    uint8_t expected[1024] = {0, 0, 4, 0, 0, 0, 0, 16, 0, 0, 0, 16, 0, 0, 0, 16};
+    assert_file(path, expected, sizeof expected);
+}
+
+/* The lengths of the fixture's terms without their padding, which the file does not record. */
+static const size_t term_lengths[] = {8, 3, 3, 6, 17, 10, 9, 8, 2, 12, 20, 26, 7, 6, 8, 8, 742, 22};
+
+static void a_pushed_queue_is_byte_for_byte_what_emmap_writes(void **state)
+{
+    (void)state;
+    size_t length;
+    const uint8_t *const expected = get_file("fixtures/queue.bin", &length);
+    const char *const path = path_of("queue");
+    emmap_file *const from = open_queue(fixture("queue.bin"), EMMAP_OPEN_READ, 0);
+    emmap_file *const to = open_queue(path, 0, 8192);
+    pieces messages = {0};
+    const emmap_sink sink = sink_pieces(&messages);
+    uint64_t place = 0, count;
+    assert_ok(emmap_queue_walk(from, EMMAP_QUEUE_FORWARD, 100, &place, &sink, &count));
+    assert_int_equal(count, COUNT_OF(term_lengths));
+    assert_memory_equal(messages.list[0].iov_base, "\x83w\5hello", 8);
+    for (size_t i = 0; i < count; i++) {
+        const struct iovec message = {.iov_base = messages.list[i].iov_base, .iov_len = term_lengths[i]};
+        assert_ok(emmap_queue_push_many(to, &message, 1));
+    }
+    pieces_free(&messages);
+    close_file(from);
+    close_file(to);
+    assert_file(path, expected, length);
+}
+
+static void popping_leaves_what_emmap_leaves(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, 0, 1024);
+    for (char i = 1; i <= 5; i++) {
+        char term[] = {'\x83', 'h', 2, 'w', 1, 'n', 'a', i};
+        const struct iovec pieces[] = {{.iov_base = term, .iov_len = 3},
+                                       {.iov_base = term + 3, .iov_len = 5}};
+        assert_ok(emmap_queue_push(queue, pieces, 2));
+    }
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_memory_equal(got.data, "\x83h\2w\1na\2", 8);
+    bytes_free(&got);
+    close_file(queue);
+    size_t length;
+    const uint8_t *const expected = get_file("fixtures/queue-popped.bin", &length);
+    assert_file(path, expected, length);
+}
+
+static void what_a_dead_writer_reserved_is_given_back(void **state)
+{
+    (void)state;
+    const char *const path = fixture("queue-torn.bin");
+    emmap_file *queue = open_queue(path, EMMAP_OPEN_READ, 0);
+    assert_int_equal(queue_length_of(queue), 1);
+    assert_int_equal(queue_info_of(queue).next_tail, 0x4e);
+    close_file(queue);
+    queue = open_queue(path, 0, 0);
+    assert_header(queue, 1024, 16, 0x26);
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_memory_equal(got.data, "\x83w\4kept", 7);
+    bytes_free(&got);
+    assert_empty(queue);
+    close_file(queue);
+}
+
+static void messages_come_out_in_the_order_they_went_in(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {QUEUE_RW, QUEUE_RW | EMMAP_OPEN_EXCLUSIVE,
+                                     QUEUE_RW | EMMAP_OPEN_NORESERVE};
+    for (size_t mode = 0; mode < COUNT_OF(flags); mode++) {
+        emmap_file *const queue = open_queue(path_of("queue"), flags[mode], 64);
+        for (uint64_t i = 0; i < 500; i++)
+            assert_ok(push_number(queue, i, 8 + i % 100));
+        assert_int_equal(queue_length_of(queue), 500);
+        for (uint64_t i = 0; i < 500; i++)
+            assert_next(queue, i);
+        assert_empty(queue);
+        assert_int_equal(queue_info_of(queue).tail, 16);
+        close_file(queue);
+    }
+}
+
+static void every_length_of_message_comes_back_with_its_padding(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), 0, 64);
+    assert_error(EINVAL, push_text(queue, ""));
+    assert_error(EINVAL, emmap_queue_push(queue, NULL, 0));
+    uint8_t data[300];
+    memset(data, 0xaa, sizeof data);
+    for (size_t length = 1; length < sizeof data; length++) {
+        const struct iovec vector = {.iov_base = data, .iov_len = length};
+        assert_ok(emmap_queue_push(queue, &vector, 1));
+        bytes got = {0};
+        const emmap_sink sink = sink_into(&got);
+        assert_ok(emmap_queue_pop(queue, &sink));
+        assert_int_equal(got.length, length + length % 8);
+        assert_memory_equal(got.data, data, length);
+        for (size_t i = length; i < got.length; i++)
+            assert_int_equal(got.data[i], 0);
+        bytes_free(&got);
+    }
+    close_file(queue);
+}
+
+static void a_queue_grows_by_steps_and_opens_whatever_size_is_asked_for(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    const emmap_options options = {.flags = QUEUE_RW, .size = 100, .max_inc_size = 1000};
+    emmap_file *queue, *looker;
+    assert_ok(emmap_queue_open(path, &options, &queue));
+    looker = open_queue(path, EMMAP_OPEN_READ, 0);
+    uint64_t last = 100;
+    for (uint64_t i = 0; i < 100; i++) {
+        assert_ok(push_number(queue, i, 48));
+        const uint64_t size = queue_info_of(looker).size;
+        assert_true(size == last || size == (last < 1000 ? 2 * last : last + 1000));
+        assert_int_equal(size_of_file(path), size);
+        last = size;
+    }
+    close_file(queue);
+    static const uint64_t sizes[] = {0, 16, 100, 1 << 20};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        queue = open_queue(path, QUEUE_RW, sizes[i]);
+        assert_int_equal(queue_info_of(queue).size, last);
+        assert_int_equal(size_of_file(path), last);
+        assert_int_equal(queue_length_of(queue), 100);
+        close_file(queue);
+    }
+    assert_int_equal(queue_length_of(looker), 100);
+    close_file(looker);
+}
+
+static void a_full_queue_of_fixed_size_is_as_it_was(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, 16 + 10 * 16);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_ok(push_number(queue, i, 8));
+    size_t length;
+    const uint8_t *const before = get_file(path, &length);
+    assert_error(EMMAP_FULL, push_number(queue, 10, 8));
+    assert_file(path, before, length);
+    close_file(queue);
+}
+
+static void messages_move_down_where_that_makes_the_room(void **state)
+{
+    (void)state;
+    for (uint64_t popped = 1; popped <= 10; popped++)
+        for (int fixed = 0; fixed < 2; fixed++) {
+            char name[32];
+            snprintf(name, sizeof name, "queue-%d-%d", (int)popped, fixed);
+            const char *const path = path_of(name);
+            const uint32_t flags = QUEUE_RW | (fixed ? EMMAP_OPEN_FIXED_SIZE : 0);
+            emmap_file *const queue = open_queue(path, flags, 16 + 10 * 32);
+            uint64_t next = 0;
+            while (next < 10)
+                assert_ok(push_number(queue, next++, 24));
+            for (uint64_t first = 0; first < 200; first += popped) {
+                for (uint64_t i = 0; i < popped; i++)
+                    assert_next(queue, first + i);
+                for (uint64_t i = 0; i < popped; i++)
+                    assert_ok(push_number(queue, next++, 24));
+                assert_int_equal(queue_length_of(queue), 10);
+            }
+            assert_int_equal(size_of_file(path), 16 + 10 * 32);
+            close_file(queue);
+        }
+}
+
+static void a_large_queue_grows_rather_than_move_much_for_little(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 1 << 20);
+    uint64_t next = 0;
+    while (queue_info_of(queue).tail + 16 <= 1 << 20)
+        assert_ok(push_number(queue, next++, 8));
+    assert_next(queue, 0);
+    assert_ok(push_number(queue, next++, 8));
+    assert_int_equal(size_of_file(path), 2 << 20);
+    /* A quarter is worth it. */
+    while (queue_info_of(queue).tail + 16 <= 2 << 20)
+        assert_ok(push_number(queue, next++, 8));
+    uint64_t first = 1;
+    while (queue_info_of(queue).head < 600 * 1024)
+        assert_next(queue, first++);
+    assert_ok(push_number(queue, next++, 8));
+    assert_int_equal(size_of_file(path), 2 << 20);
+    assert_int_equal(queue_info_of(queue).head, 16);
+    while (first < next)
+        assert_next(queue, first++);
+    close_file(queue);
+}
+
+static void looking_changes_nothing(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *queue = open_queue(path, QUEUE_RW, 4096);
+    for (uint64_t i = 0; i < 20; i++)
+        assert_ok(push_number(queue, i, 8 + i));
+    close_file(queue);
+    size_t length;
+    const uint8_t *const before = get_file(path, &length);
+    const uint32_t modes[] = {EMMAP_OPEN_READ, EMMAP_OPEN_WRITE};
+    for (size_t mode = 0; mode < COUNT_OF(modes); mode++) {
+        queue = open_queue(path, modes[mode], 0);
+        bytes got = {0};
+        emmap_sink sink = sink_into(&got);
+        assert_ok(emmap_queue_peek_front(queue, &sink));
+        assert_int_equal(number_of(got.data, got.length), 0);
+        assert_ok(emmap_queue_peek_back(queue, &sink));
+        assert_int_equal(number_of(got.data, got.length), 19);
+        for (uint64_t limit = 1; limit < 25; limit += 6)
+            for (int direction = EMMAP_QUEUE_FORWARD; direction <= EMMAP_QUEUE_BACKWARD; direction++) {
+                pieces all = {0};
+                const emmap_sink collector = sink_pieces(&all);
+                uint64_t place = 0, count;
+                emmap_error error;
+                while ((error = emmap_queue_walk(queue, (emmap_queue_direction)direction, limit, &place,
+                                                 &collector, &count)) == EMMAP_OK)
+                    ;
+                assert_error(EMMAP_EOF, error);
+                assert_int_equal(all.count, 20);
+                for (size_t i = 0; i < 20; i++)
+                    assert_int_equal(number_of(all.list[i].iov_base, all.list[i].iov_len),
+                                     direction == EMMAP_QUEUE_FORWARD ? i : 19 - i);
+                pieces_free(&all);
+            }
+        bytes_free(&got);
+        if (modes[mode] == EMMAP_OPEN_READ) {
+            uint64_t count;
+            assert_error(EACCES, emmap_queue_pop(queue, &sink));
+            assert_error(EACCES, push_text(queue, "x"));
+            assert_error(EACCES, emmap_queue_purge(queue));
+            assert_error(EACCES, emmap_queue_pop_begin(queue, &sink, &count));
+        }
+        close_file(queue);
+    }
+    assert_file(path, before, length);
+}
+
+static void a_walk_goes_on_while_others_change_the_queue(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 16 + 10 * 32);
+    emmap_file *const other = open_queue(path, EMMAP_OPEN_READ, 0);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_ok(push_number(queue, i, 24));
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    uint64_t place = 0, count;
+    assert_ok(emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count));
+    for (uint64_t i = 0; i < 4; i++)
+        assert_next(queue, i);
+    /* What was popped is passed over. */
+    assert_ok(emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 2, &place, &sink, &count));
+    assert_int_equal(number_of(got.data, got.length), 5);
+    /* Moving them, by a length that is no message's, loses the place. */
+    assert_ok(push_number(queue, 10, 33));
+    assert_int_equal(queue_info_of(other).head, 16);
+    assert_next(queue, 4);
+    uint64_t lost = 17;
+    assert_ok(emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &lost, &sink, &count));
+    lost = 100;
+    assert_error(ESTALE, emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &lost, &sink, &count));
+    assert_error(ESTALE, emmap_queue_walk(queue, EMMAP_QUEUE_BACKWARD, 1, &lost, &sink, &count));
+    lost = UINT64_MAX;
+    assert_error(ESTALE, emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &lost, &sink, &count));
+    assert_ok(emmap_queue_purge(queue));
+    assert_error(EMMAP_EOF, emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count));
+    bytes_free(&got);
+    close_file(queue);
+    close_file(other);
+}
+
+static void many_are_pushed_and_popped_as_one(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, 16 + 10 * 16);
+    struct iovec list[11];
+    uint64_t numbers[11], count;
+    for (uint64_t i = 0; i < 11; i++) {
+        numbers[i] = i;
+        list[i] = (struct iovec){.iov_base = &numbers[i], .iov_len = 8};
+    }
+    assert_error(EMMAP_FULL, emmap_queue_push_many(queue, list, 11));
+    assert_empty(queue);
+    list[3].iov_len = 0;
+    assert_error(EINVAL, emmap_queue_push_many(queue, list, 10));
+    list[3].iov_len = 8;
+    assert_ok(emmap_queue_push_many(queue, list, 0));
+    assert_empty(queue);
+    assert_ok(emmap_queue_push_many(queue, list, 10));
+    pieces got = {.limit = 3};
+    emmap_sink sink = sink_pieces(&got);
+    assert_error(ENOMEM, emmap_queue_pop_many(queue, 5, &sink, &count));
+    assert_int_equal(queue_length_of(queue), 10);
+    pieces_free(&got);
+    assert_ok(emmap_queue_pop_many(queue, 0, &sink, &count));
+    assert_ok(emmap_queue_pop_many(queue, 4, &sink, &count));
+    assert_int_equal(count, 4);
+    assert_ok(emmap_queue_pop_many(queue, 100, &sink, &count));
+    assert_int_equal(count, 6);
+    for (uint64_t i = 0; i < 10; i++)
+        assert_int_equal(number_of(got.list[i].iov_base, 8), i);
+    pieces_free(&got);
+    assert_error(EMMAP_EOF, emmap_queue_pop_many(queue, 4, &sink, &count));
+    close_file(queue);
+}
+
+static void a_message_stays_until_its_pop_is_committed(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {QUEUE_RW, QUEUE_RW | EMMAP_OPEN_EXCLUSIVE};
+    for (size_t mode = 0; mode < COUNT_OF(flags); mode++) {
+        emmap_file *const queue = open_queue(path_of("queue"), flags[mode], 16 + 4 * 16);
+        bytes got = {0};
+        const emmap_sink sink = sink_into(&got);
+        uint64_t ticket, second, number;
+        assert_error(EMMAP_EOF, emmap_queue_pop_begin(queue, &sink, &ticket));
+        for (uint64_t i = 0; i < 4; i++)
+            assert_ok(push_number(queue, i, 8));
+        assert_next(queue, 0);
+        assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+        assert_int_equal(number_of(got.data, got.length), 1);
+        assert_error(EBUSY, pop_number(queue, &number));
+        assert_error(EBUSY, emmap_queue_purge(queue));
+        assert_error(EBUSY, emmap_queue_erase(queue));
+        assert_error(EBUSY, emmap_queue_pop_begin(queue, &sink, &second));
+        /* There is room before the head, but the message that is out must not move. */
+        for (uint64_t i = 4; i < 40; i++)
+            assert_ok(push_number(queue, i, 8));
+        assert_int_equal(queue_length_of(queue), 39);
+        assert_ok(emmap_queue_pop_abort(queue, ticket));
+        assert_error(EINVAL, emmap_queue_pop_abort(queue, ticket));
+        assert_error(EINVAL, emmap_queue_pop_commit(queue, ticket));
+        assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+        assert_int_equal(number_of(got.data, got.length), 1);
+        assert_error(EINVAL, emmap_queue_pop_commit(queue, ticket + 1));
+        assert_ok(emmap_queue_pop_commit(queue, ticket));
+        assert_error(EINVAL, emmap_queue_pop_commit(queue, ticket));
+        for (uint64_t i = 2; i < 40; i++)
+            assert_next(queue, i);
+        assert_empty(queue);
+        bytes_free(&got);
+        close_file(queue);
+    }
+}
+
+static void other_handles_do_not_get_a_message_that_is_out(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *a = open_queue(path, QUEUE_RW, 256);
+    emmap_file *const b = open_queue(path, QUEUE_RW, 256);
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    uint64_t ticket, number;
+    for (uint64_t i = 0; i < 3; i++)
+        assert_ok(push_number(a, i, 8));
+    assert_ok(emmap_queue_pop_begin(a, &sink, &ticket));
+    assert_error(EBUSY, pop_number(b, &number));
+    assert_error(EBUSY, emmap_queue_purge(b));
+    assert_ok(push_number(b, 3, 8));
+    assert_int_equal(queue_length_of(b), 4);
+    assert_ok(emmap_queue_pop_commit(a, ticket));
+    assert_next(b, 1);
+    /* Closed in between: as if it had never been out. */
+    assert_ok(emmap_queue_pop_begin(a, &sink, &ticket));
+    assert_error(EBUSY, pop_number(b, &number));
+    assert_ok(emmap_close(a));
+    assert_error(EMMAP_CLOSED, emmap_queue_pop_commit(a, ticket));
+    emmap_free(a);
+    assert_next(b, 2);
+    assert_next(b, 3);
+    assert_empty(b);
+    bytes_free(&got);
+    close_file(b);
+}
+
+/* ---- What does not hold together ---- */
+
+static void put_words(uint8_t *data, const uint32_t *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < 4; k++)
+            data[4 * i + k] = (uint8_t)(words[i] >> 8 * (3 - k));
+}
+
+static void a_header_that_does_not_hold_together_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t header[4];
+        uint64_t offset;
+    } cases[] = {
+        {{1025, 16, 16, 16}, 0},
+        {{UINT32_MAX, 16, 16, 16}, 0},
+        {{0, 16, 16, 16}, 0},
+        {{1024, 15, 16, 16}, 4},
+        {{1024, 0, 0, 0}, 4},
+        {{1024, 64, 48, 48}, 4},
+        {{1024, 64, 48, 64}, 4},
+        {{1024, 16, 1025, 1025}, 8},
+        {{1024, 16, UINT32_MAX, UINT32_MAX}, 8},
+        {{1024, 16, 48, 1025}, 12},
+        {{1024, 16, 48, UINT32_MAX}, 12},
+        {{1024, 32, 48, 31}, 12},
+        {{1024, 16, 48, 32}, 12},
+        {{1024, 24, 48, 32}, 12},
+        {{8, 16, 16, 16}, 8},
+    };
+    const char *const path = path_of("queue");
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        uint8_t data[1024] = {0};
+        put_words(data, cases[i].header, 4);
+        put_file(path, data, sizeof data);
+        for (int mode = 0; mode < 2; mode++) {
+            const emmap_options options = {.flags = mode ? EMMAP_OPEN_WRITE : EMMAP_OPEN_READ};
+            emmap_file *file;
+            /* Who may not write can't tell a slide that was left from one that never was. */
+            if (!mode && cases[i].header[3] >= cases[i].header[1] && cases[i].header[3] < cases[i].header[2])
+                continue;
+            assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &options, &file));
+            assert_int_equal(emmap_last_failure()->offset, cases[i].offset);
+            assert_non_null(emmap_last_failure()->reason);
+            assert_file(path, data, sizeof data);
+        }
+    }
+    static const char *const others[] = {"x", "EMMAP01\n\1\0\0\0\0\0\0\0",
+                                         "a text of more than sixteen bytes"};
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        put_file(path, others[i], strlen(others[i]));
+        const emmap_options options = {.flags = QUEUE_RW, .size = 4096};
+        emmap_file *file;
+        assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &options, &file));
+        assert_file(path, others[i], strlen(others[i]));
+    }
+    uint8_t foreign[64] = {[40] = 1};
+    put_file(path, foreign, sizeof foreign);
+    const emmap_options options = {.flags = QUEUE_RW};
+    emmap_file *file;
+    assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &options, &file));
+    assert_file(path, foreign, sizeof foreign);
+}
+
+static void a_message_that_does_not_hold_together_is_refused(void **state)
+{
+    (void)state;
+    /* The first and the last length of the one message, at 16 and 44. */
+    static const uint32_t cases[][2] = {
+        {0, 32},  {8, 32},  {1, 1},           {33, 33}, {31, 32},
+        {32, 31}, {24, 32}, {UINT32_MAX, 32}, {32, 0},  {0x80000000, 0x80000000}};
+    const char *const path = path_of("queue");
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        for (int mode = 0; mode < 2; mode++) {
+            uint8_t data[1024] = {0};
+            const uint32_t header[] = {1024, 16, 48, 48};
+            put_words(data, header, 4);
+            put_words(data + 16, &cases[i][0], 1);
+            put_words(data + 44, &cases[i][1], 1);
+            put_file(path, data, sizeof data);
+            emmap_file *const queue = open_queue(path, mode ? EMMAP_OPEN_WRITE : EMMAP_OPEN_READ, 0);
+            bytes got = {0};
+            const emmap_sink sink = sink_into(&got);
+            uint64_t length, place = 0, count;
+            assert_error(EMMAP_CORRUPT, emmap_queue_peek_front(queue, &sink));
+            assert_int_equal(emmap_last_failure()->offset, 16);
+            assert_error(EMMAP_CORRUPT, emmap_queue_peek_back(queue, &sink));
+            assert_error(EMMAP_CORRUPT, emmap_queue_length(queue, &length));
+            assert_error(EMMAP_CORRUPT,
+                         emmap_queue_walk(queue, EMMAP_QUEUE_BACKWARD, 9, &place, &sink, &count));
+            if (mode) {
+                assert_error(EMMAP_CORRUPT, emmap_queue_pop(queue, &sink));
+                assert_error(EMMAP_CORRUPT, emmap_queue_pop_many(queue, 9, &sink, &count));
+                assert_error(EMMAP_CORRUPT, emmap_queue_pop_begin(queue, &sink, &count));
+                assert_int_equal(got.calls, 0);
+                assert_file(path, data, sizeof data);
+                assert_ok(emmap_queue_erase(queue));
+                assert_empty(queue);
+                assert_ok(push_number(queue, 7, 8));
+                assert_next(queue, 7);
+            }
+            bytes_free(&got);
+            close_file(queue);
+        }
+}
+
+/* Any bytes at all: every call answers, and nothing is touched outside (the sanitizers look). */
+static void random_bytes_are_survived(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    uint64_t random = 88172645463325252;
+    int opened = 0;
+    for (int round = 0; round < 400; round++) {
+        uint8_t data[256];
+        for (size_t i = 0; i < sizeof data; i++) {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            data[i] = random % 3 ? 0 : (uint8_t)(random >> 20);
+        }
+        const uint32_t words[4] = {256, 16 + (uint32_t)(random % 64), 16 + (uint32_t)(random >> 8) % 240,
+                                   16 + (uint32_t)(random >> 16) % 240};
+        put_words(data, words, 4);
+        put_file(path, data, sizeof data);
+        for (int mode = 0; mode < 2; mode++) {
+            const emmap_options options = {.flags = mode ? EMMAP_OPEN_WRITE : EMMAP_OPEN_READ};
+            emmap_file *queue;
+            if (emmap_queue_open(path, &options, &queue))
+                continue;
+            opened++;
+            pieces got = {0};
+            const emmap_sink sink = sink_pieces(&got);
+            uint64_t length, place = random % 300, count;
+            emmap_queue_length(queue, &length);
+            emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 100, &place, &sink, &count);
+            emmap_queue_walk(queue, EMMAP_QUEUE_BACKWARD, 100, &place, &sink, &count);
+            for (uint64_t i = 0; mode && i < 20; i++) {
+                push_number(queue, i, 20);
+                emmap_queue_pop(queue, &sink);
+            }
+            pieces_free(&got);
+            close_file(queue);
+        }
+    }
+    assert_true(opened > 50);
+}
+
+/* ---- Limits ---- */
+
+static void a_queue_ends_at_4_gib(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    const uint64_t size = UINT32_MAX - 100;
+    emmap_file *queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_NORESERVE, size);
+    uint8_t header[16], length[4];
+    /* One message that fills all but 100 bytes: its two lengths are all of it that is ever written. */
+    const uint32_t all[] = {(uint32_t)size, 16, (uint32_t)size, (uint32_t)size}, most = (uint32_t)size - 16;
+    put_words(header, all, 4);
+    put_words(length, &most, 1);
+    assert_ok(write_bytes(queue, 16, length, 4));
+    assert_ok(write_bytes(queue, size - 4, length, 4));
+    assert_ok(write_bytes(queue, 0, header, 16));
+    assert_int_equal(queue_length_of(queue), 1);
+    assert_ok(push_number(queue, 1, 32));
+    assert_int_equal(queue_info_of(queue).size, UINT32_MAX);
+    assert_error(EMMAP_FULL, push_number(queue, 2, 64));
+    assert_int_equal(queue_length_of(queue), 2);
+    struct iovec huge[] = {{.iov_base = header, .iov_len = UINT32_MAX - 20}};
+    assert_error(EFBIG, emmap_queue_push(queue, huge, 1));
+    huge[0].iov_len = SIZE_MAX;
+    assert_error(EFBIG, emmap_queue_push(queue, huge, 1));
+    close_file(queue);
+    assert_int_equal(size_of_file(path), UINT32_MAX);
+    const emmap_options options = {.flags = QUEUE_RW, .size = (uint64_t)1 << 32};
+    assert_error(EFBIG, emmap_queue_open(path_of("other"), &options, &queue));
+    const emmap_options small = {.flags = QUEUE_RW, .size = 15};
+    assert_error(EINVAL, emmap_queue_open(path_of("other"), &small, &queue));
+    assert_false(exists(path_of("other")));
+}
+
+static void a_full_disk_leaves_the_queue_as_it_was(void **state)
+{
+    (void)state;
+    const char *const mount = path_of("small");
+    if (!mount_tmpfs(mount, "64k"))
+        return;
+    const char *const path = path_of("small/queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 4096);
+    uint64_t pushed = 0;
+    emmap_error error;
+    while ((error = push_number(queue, pushed, 1000)) == EMMAP_OK)
+        pushed++;
+    assert_error(ENOSPC, error);
+    assert_true(pushed > 20);
+    size_t length;
+    const uint8_t *const before = get_file(path, &length);
+    assert_error(ENOSPC, push_number(queue, 0, 1000));
+    assert_file(path, before, length);
+    /* What was popped makes room where the disk does not. */
+    assert_next(queue, 0);
+    assert_ok(push_number(queue, pushed, 1000));
+    for (uint64_t i = 1; i <= pushed; i++)
+        assert_next(queue, i);
+    close_file(queue);
+}
+
+static void an_opened_file_becomes_a_queue(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    emmap_file *file = open_file(path, QUEUE_RW, 100);
+    assert_error(EINVAL, push_number(file, 1, 8));
+    assert_ok(emmap_queue_attach(file));
+    assert_ok(emmap_queue_attach(file));
+    assert_error(EINVAL, emmap_blocks_attach(file, 8, 0));
+    for (uint64_t i = 0; i < 20; i++)
+        assert_ok(push_number(file, i, 8));
+    close_file(file);
+    /* Part of a file, and a mapping of a length. */
+    file = open_with(path, (emmap_options){.flags = QUEUE_RW, .offset = 4096, .length = 64});
+    assert_ok(emmap_queue_attach(file));
+    emmap_file *const other =
+        open_with(path, (emmap_options){.flags = QUEUE_RW, .offset = 4096, .length = 64});
+    assert_ok(emmap_queue_attach(other));
+    for (uint64_t i = 0; i < 20; i++)
+        assert_ok(push_number(i % 2 ? file : other, i, 8));
+    for (uint64_t i = 0; i < 20; i++)
+        assert_next(i % 2 ? file : other, i);
+    close_file(file);
+    close_file(other);
+    file = open_with(path, (emmap_options){.flags = QUEUE_RW, .offset = 8});
+    assert_error(EINVAL, emmap_queue_attach(file));
+    close_file(file);
+    file = open_file(path, EMMAP_OPEN_WRITE, 0);
+    assert_error(EINVAL, emmap_queue_attach(file));
+    close_file(file);
+    file = open_file("", EMMAP_OPEN_WRITE | EMMAP_OPEN_ANON, 16);
+    assert_ok(emmap_queue_attach(file));
+    assert_ok(push_number(file, 1, 8));
+    assert_next(file, 1);
+    close_file(file);
+    file = open_queue(path, QUEUE_RW, 0);
+    assert_int_equal(queue_length_of(file), 20);
+    assert_ok(emmap_close(file));
+    uint64_t length;
+    assert_error(EMMAP_CLOSED, push_number(file, 1, 8));
+    assert_error(EMMAP_CLOSED, emmap_queue_length(file, &length));
+    emmap_free(file);
+}
+
+static void an_exclusive_queue_has_one_writer(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_EXCLUSIVE, 4096);
+    const emmap_options options = {.flags = QUEUE_RW};
+    emmap_file *other;
+    assert_error(EBUSY, emmap_queue_open(path, &options, &other));
+    emmap_file *const looker = open_queue(path, EMMAP_OPEN_READ, 0);
+    assert_ok(push_number(queue, 1, 8));
+    assert_int_equal(queue_length_of(looker), 1);
+    close_file(queue);
+    assert_ok(emmap_queue_open(path, &options, &other));
+    assert_next(other, 1);
+    close_file(other);
+    close_file(looker);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(a_new_queue_is_a_header_and_zeros),
+        folder_test(a_pushed_queue_is_byte_for_byte_what_emmap_writes),
+        folder_test(popping_leaves_what_emmap_leaves),
+        folder_test(what_a_dead_writer_reserved_is_given_back),
+        folder_test(messages_come_out_in_the_order_they_went_in),
+        folder_test(every_length_of_message_comes_back_with_its_padding),
+        folder_test(a_queue_grows_by_steps_and_opens_whatever_size_is_asked_for),
+        folder_test(a_full_queue_of_fixed_size_is_as_it_was),
+        folder_test(messages_move_down_where_that_makes_the_room),
+        folder_test(a_large_queue_grows_rather_than_move_much_for_little),
+        folder_test(looking_changes_nothing),
+        folder_test(a_walk_goes_on_while_others_change_the_queue),
+        folder_test(many_are_pushed_and_popped_as_one),
+        folder_test(a_message_stays_until_its_pop_is_committed),
+        folder_test(other_handles_do_not_get_a_message_that_is_out),
+        folder_test(a_header_that_does_not_hold_together_is_refused),
+        folder_test(a_message_that_does_not_hold_together_is_refused),
+        folder_test(random_bytes_are_survived),
+        folder_test(a_queue_ends_at_4_gib),
+        folder_test(a_full_disk_leaves_the_queue_as_it_was),
+        folder_test(an_opened_file_becomes_a_queue),
+        folder_test(an_exclusive_queue_has_one_writer),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
