@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "lock.h"
 #include "options.h"
+#include "pause.h"
 #include "platform.h"
 #include "size.h"
 #include "structure.h"
@@ -184,8 +185,8 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
 static emmap_error fill(emmap_file *file, const file_preparer *preparer)
 {
     const int fd = file->descriptor->fd;
-    emmap_error error = announce(file);
-    if (!error && (file->options.flags & EMMAP_OPEN_TRUNCATE) && ftruncate(fd, 0) != 0)
+    emmap_error error = EMMAP_OK;
+    if ((file->options.flags & EMMAP_OPEN_TRUNCATE) && ftruncate(fd, 0) != 0)
         error = error_from_errno("ftruncate");
     if (!error)
         error = preparer->prepare(preparer, fd, &file->options);
@@ -207,6 +208,50 @@ static void undo_create(const emmap_file *file)
         unlink(file->absolute);
 }
 
+/* Undoes what enter did; without `absolute` nothing is unlinked later. */
+static void leave(emmap_file *file, bool created)
+{
+    const emmap_failure failure = *emmap_last_failure();
+    if (created)
+        undo_create(file);
+    descriptor_release(file->descriptor);
+    file->descriptor = NULL;
+    free(file->absolute);
+    file->absolute = NULL;
+    error_restore(&failure);
+}
+
+/* Whether the path has come to mean another file, or none, since it was opened, and nobody will find this one. */
+static bool orphaned(const emmap_file *file)
+{
+    struct stat ours, about;
+    if ((file->options.flags & EMMAP_OPEN_ANON) || fstat(file->descriptor->fd, &ours) != 0 ||
+        ours.st_nlink > 0)
+        return false;
+    return stat(file->path, &about) != 0 || about.st_dev != ours.st_dev || about.st_ino != ours.st_ino;
+}
+
+/* Opens the file and says that we are here. Somebody who failed to create it may have removed it before we did:
+ * then what was opened is lost to everybody else, and the path is tried anew. */
+static emmap_error enter(emmap_file *file, bool *created)
+{
+    for (int attempt = 0;; attempt++) {
+        emmap_error error = open_descriptor(file, created);
+        if (error)
+            return error;
+        error = identify(file, *created);
+        PAUSE("open_announce");
+        if (!error)
+            error = announce(file);
+        const bool again = (!error || error == EBUSY) && attempt < OPEN_ATTEMPTS && orphaned(file);
+        if (!error && !again)
+            return EMMAP_OK;
+        leave(file, *created);
+        if (!again)
+            return error;
+    }
+}
+
 emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
                       emmap_file **result)
 {
@@ -223,22 +268,13 @@ emmap_error file_open(const char *path, const emmap_options *options, const file
     if (error)
         return error;
     bool created;
-    error = open_descriptor(file, &created);
+    error = enter(file, &created);
     if (!error) {
-        error = identify(file, created);
-        if (!error)
-            error = fill(file, preparer);
-        if (error) {
-            const emmap_failure failure = *emmap_last_failure();
-            if (created)
-                undo_create(file);
-            descriptor_release(file->descriptor);
-            error_restore(&failure);
-        }
+        error = fill(file, preparer);
+        if (error)
+            leave(file, created);
     }
     if (error) {
-        /* The path was there before us, or is gone already. */
-        file->options.flags &= ~(uint32_t)EMMAP_OPEN_AUTO_UNLINK;
         file_release(file);
         return error;
     }

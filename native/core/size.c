@@ -53,6 +53,10 @@ emmap_error size_extend(int fd, const emmap_options *options, uint64_t size)
     emmap_error error = size_on_disk(fd, &now);
     if (error || now >= size)
         return error;
+    /* On hugetlbfs a file consists of whole pages. */
+    const size_t unit = platform_mapping_unit(fd);
+    if (unit > platform_page_size() && size % unit != 0 && size < INT64_MAX - unit)
+        size += unit - size % unit;
     /* A file system without locks leaves only the check below between two who grow at once; each of them asks
      * for what it needs, and neither shrinks. */
     const bool locked = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;

@@ -514,6 +514,56 @@ static void of_many_creators_one_creates(void **state)
     }
 }
 
+static const char *doomed;
+
+/* As the creator does whose open fails. */
+static void unlink_it(const char *place)
+{
+    if (doomed && strcmp(place, "open_announce") == 0) {
+        assert_int_equal(unlink(doomed), 0);
+        doomed = NULL;
+    }
+}
+
+static void a_file_that_is_unlinked_under_an_open_is_opened_anew(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    put_file(path, "", 0);
+    doomed = path;
+    pause_hook = unlink_it;
+    emmap_file *const file = open_file(path, CREATE, 8);
+    assert_null(doomed);
+    assert_ok(write_bytes(file, 0, "kept it!", 8));
+    emmap_info info;
+    emmap_describe(file, &info);
+    assert_false(info.existed);
+    close_file(file);
+    assert_file(path, "kept it!", 8);
+
+    doomed = path;
+    const int descriptors = open_descriptors();
+    assert_error(ENOENT, try_open(path, (emmap_options){.flags = RW}));
+    assert_null(doomed);
+    assert_int_equal(open_descriptors(), descriptors);
+}
+
+static void a_file_without_a_name_can_be_opened_through_proc(void **state)
+{
+    (void)state;
+    put_file(path_of("file"), "12345678", 8);
+    const int fd = open(path_of("file"), O_RDWR | O_CLOEXEC);
+    assert_int_equal(unlink(path_of("file")), 0);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    emmap_file *const file = open_file(path, RW | EMMAP_OPEN_SHARED, 0);
+    char got[8];
+    assert_ok(read_into(file, 0, got, 8));
+    assert_memory_equal(got, "12345678", 8);
+    close_file(file);
+    close(fd);
+}
+
 static void an_exclusive_file_has_no_second_writer(void **state)
 {
     (void)state;
@@ -642,6 +692,8 @@ int main(void)
         folder_test(without_descriptors_open_fails_and_files_go_on),
         folder_test(symbolic_links_are_followed_and_loops_refused),
         folder_test(of_many_creators_one_creates),
+        folder_test(a_file_that_is_unlinked_under_an_open_is_opened_anew),
+        folder_test(a_file_without_a_name_can_be_opened_through_proc),
         folder_test(an_exclusive_file_has_no_second_writer),
         folder_test(a_dead_process_excludes_nobody),
         folder_test(the_descriptor_is_closed_on_exec),

@@ -168,6 +168,26 @@ static void map_sync_without_persistent_memory_is_not_supported(void **state)
     assert_false(exists(path));
 }
 
+/* Whether the machine has huge pages to give is its own affair; with noreserve they are asked for at the access. */
+static void huge_pages_come_whole(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {0, EMMAP_OPEN_HUGE_2MB};
+    for (int i = 0; i < 2; i++) {
+        emmap_file *const file =
+            open_with(NULL, (emmap_options){.flags = RW | EMMAP_OPEN_ANON | EMMAP_OPEN_HUGETLB |
+                                                     EMMAP_OPEN_SHARED | EMMAP_OPEN_NORESERVE | sizes[i],
+                                            .size = 5000});
+        emmap_info info;
+        emmap_describe(file, &info);
+        assert_int_equal(info.size, 2 << 20);
+        char got = 1;
+        const emmap_error error = read_into(file, 5000, &got, 1);
+        assert_true((error == EMMAP_OK && got == 0) || error == EFAULT);
+        close_file(file);
+    }
+}
+
 static void a_fixed_address_is_taken_or_refused(void **state)
 {
     (void)state;
@@ -242,6 +262,7 @@ int main(void)
         folder_test(harmless_flags_change_nothing),
         folder_test(flags_that_are_implied_are_made_explicit),
         folder_test(map_sync_without_persistent_memory_is_not_supported),
+        folder_test(huge_pages_come_whole),
         folder_test(a_fixed_address_is_taken_or_refused),
         folder_test(a_fixed_mapping_keeps_its_size_and_its_file),
         folder_test(a_fixed_address_beyond_memory_fails),
