@@ -167,10 +167,10 @@ describe("what a compressed term may inflate to", () => {
 
 describe("a million levels of nesting", () => {
   const DEPTH = 1_000_000;
-  const nested = (head: string, bottom: string, tail = "") => {
-    const [h, b, t] = [hex(head), hex(bottom), hex(tail)];
-    return Buffer.concat([hex("83"), ...new Array(DEPTH).fill(h), b, ...new Array(DEPTH).fill(t)]);
-  };
+  const repeated = (part: string) =>
+    part === "" ? hex("") : Buffer.alloc(DEPTH * hex(part).length, hex(part));
+  const nested = (head: string, bottom: string, tail = "") =>
+    Buffer.concat([hex("83"), repeated(head), hex(bottom), repeated(tail)]);
   test.each([
     ["lists", nested("6c 00000001", "6a", "6a")],
     ["tuples", nested("68 01", "6a")],
