@@ -95,6 +95,8 @@ static inline void queue_store128(uint8_t *place, const uint8_t bytes[16])
 #else
 #error "a queue's header has to be written by one store of 16 bytes"
 #endif
+    /* Nor does the compiler move what comes after it before it: a process may be killed in between. */
+    atomic_signal_fence(memory_order_seq_cst);
 }
 
 static inline queue_header queue_header_load(const uint8_t *data)

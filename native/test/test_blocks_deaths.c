@@ -1,0 +1,208 @@
+/* A process killed between any two stores of a storage's operation: the next one finds every acknowledged block,
+ * gives no address out twice and has lost none. */
+#include "deaths.h"
+
+#define NAME(point) #point,
+static const char *const points[] = {BLOCKS_PAUSE_POINTS(NAME)};
+
+#define BLOCK 8u
+#define LEVELS 2u
+#define CAPACITY 4096u
+#define NUMBERS 200u
+
+/* What became of each number, whose block holds it; written by the victim, read by the test. */
+typedef enum fate { ABSENT, PENDING, STORED } fate;
+typedef struct record {
+    uint8_t fate[NUMBERS + 1];
+    uint64_t address[NUMBERS + 1];
+} record;
+
+typedef struct shared {
+    death death;
+    record record;
+} shared;
+
+static record *records;
+
+static void prepare(void)
+{
+    shared *const memory = shared_memory(sizeof *memory);
+    deaths = &memory->death;
+    records = &memory->record;
+    point_names = points;
+    point_count = COUNT_OF(points);
+}
+
+static emmap_file *open_here(void)
+{
+    return open_blocks(path_of("blocks"), QUEUE_RW, 40, BLOCK, LEVELS);
+}
+
+static void store_numbers(emmap_file *blocks, uint64_t first, size_t count)
+{
+    uint64_t numbers[CAPACITY], addresses[CAPACITY];
+    struct iovec list[CAPACITY];
+    for (size_t i = 0; i < count; i++) {
+        numbers[i] = first + i;
+        list[i] = (struct iovec){.iov_base = &numbers[i], .iov_len = BLOCK};
+        records->fate[first + i] = PENDING;
+    }
+    require_ok(emmap_block_store_many(blocks, list, count, addresses));
+    for (size_t i = 0; i < count; i++) {
+        records->address[first + i] = addresses[i];
+        records->fate[first + i] = STORED;
+    }
+}
+
+static void free_numbers(emmap_file *blocks, uint64_t first, size_t count)
+{
+    uint64_t addresses[NUMBERS];
+    for (size_t i = 0; i < count; i++) {
+        addresses[i] = records->address[first + i];
+        records->fate[first + i] = PENDING;
+    }
+    require_ok(emmap_block_free_many(blocks, addresses, count));
+    for (size_t i = 0; i < count; i++)
+        records->fate[first + i] = ABSENT;
+}
+
+static void run_script(void *context)
+{
+    (void)context;
+    emmap_file *const blocks = open_here();
+    /* Fills the first group, begins the second, empties it, and the first. */
+    for (uint64_t number = 1; number <= 3; number++)
+        store_numbers(blocks, number, 1);
+    store_numbers(blocks, 4, 58);
+    for (uint64_t number = 62; number <= 66; number++)
+        store_numbers(blocks, number, 1);
+    for (uint64_t number = 63; number <= 66; number++)
+        free_numbers(blocks, number, 1);
+    store_numbers(blocks, 70, 2);
+    free_numbers(blocks, 1, 3);
+    store_numbers(blocks, 80, 4);
+    uint64_t place = 0;
+    require_ok(emmap_blocks_repair(blocks, 0, &place));
+    emmap_free(blocks);
+    deaths->done = 1;
+}
+
+static void recover(void *context)
+{
+    (void)context;
+    emmap_file *const blocks = open_here();
+    blocks_count_of(blocks);
+    emmap_free(blocks);
+}
+
+/* Every stored number is where it was stored, and nothing else is there but what was pending. */
+static uint64_t check_blocks(emmap_file *blocks)
+{
+    static uint64_t addresses[CAPACITY];
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    uint64_t place = 0;
+    size_t count = 0;
+    const emmap_error error = emmap_blocks_walk(blocks, CAPACITY, &place, addresses, &sink, &count);
+    assert_true(error == EMMAP_OK || error == EMMAP_EOF);
+    uint8_t met[NUMBERS + 1] = {0};
+    for (size_t i = 0; i < count; i++) {
+        uint64_t number;
+        memcpy(&number, got.list[i].iov_base, sizeof number);
+        assert_true(number >= 1 && number <= NUMBERS);
+        assert_int_equal(met[number]++, 0);
+        assert_int_not_equal(records->fate[number], ABSENT);
+        assert_true(records->fate[number] == PENDING || records->address[number] == addresses[i]);
+        records->address[number] = addresses[i];
+    }
+    for (size_t number = 1; number <= NUMBERS; number++) {
+        assert_true(records->fate[number] != STORED || met[number]);
+        if (records->fate[number] == PENDING)
+            records->fate[number] = met[number] ? STORED : ABSENT;
+    }
+    pieces_free(&got);
+    return count;
+}
+
+/* As many addresses as there ever were can be given out, each once. */
+static void check_capacity(emmap_file *blocks, uint64_t count)
+{
+    static uint64_t addresses[CAPACITY];
+    static struct iovec list[CAPACITY];
+    const uint64_t number = 1000;
+    for (size_t i = 0; i < CAPACITY; i++)
+        list[i] = (struct iovec){.iov_base = (void *)(uintptr_t)&number, .iov_len = BLOCK};
+    assert_int_equal(blocks_count_of(blocks), count);
+    assert_ok(emmap_block_store_many(blocks, list, CAPACITY - count, addresses));
+    assert_int_equal(blocks_count_of(blocks), CAPACITY);
+    uint64_t one_more;
+    assert_error(EMMAP_FULL, emmap_block_store(blocks, list, &one_more));
+}
+
+static void a_storage_survives_death_at_every_store(void **state)
+{
+    (void)state;
+    prepare();
+    for (uint64_t target = 1;; target++) {
+        unlink(path_of("blocks"));
+        memset(records, 0, sizeof *records);
+        const bool died = dies_at(target, run_script, NULL);
+        /* Whoever recovers it may die of that, too, and again. */
+        for (uint64_t again = 1; died && dies_at(again, recover, NULL); again++)
+            ;
+        emmap_file *const blocks = open_here();
+        check_capacity(blocks, check_blocks(blocks));
+        close_file(blocks);
+        if (!died)
+            break;
+    }
+    assert_int_equal(deaths->done, 1);
+    assert_all_points_hit();
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CYCLES 2000u /* a fork costs five times as much */
+#endif
+#endif
+#ifndef CYCLES
+#define CYCLES 10000u
+#endif
+
+/* Stores what is absent of a few numbers, or frees what is stored. */
+static void store_and_free(void *context)
+{
+    const uint64_t cycle = *(const uint64_t *)context;
+    emmap_file *const blocks = open_here();
+    for (uint64_t i = 0; i < 10; i++) {
+        const uint64_t number = 1 + (cycle * 7 + i * 13) % NUMBERS;
+        if (records->fate[number] == STORED)
+            free_numbers(blocks, number, 1);
+        else
+            store_numbers(blocks, number, 1);
+    }
+    emmap_free(blocks);
+}
+
+static void capacity_is_the_same_after_10_000_deaths(void **state)
+{
+    (void)state;
+    prepare();
+    emmap_file *const blocks = open_here();
+    uint64_t died = 0;
+    for (uint64_t cycle = 0; died < CYCLES; cycle++) {
+        died += dies_at(1 + cycle * 31 % 70, store_and_free, &cycle);
+        check_blocks(blocks);
+    }
+    check_capacity(blocks, check_blocks(blocks));
+    close_file(blocks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(a_storage_survives_death_at_every_store),
+        folder_test(capacity_is_the_same_after_10_000_deaths),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
