@@ -4,8 +4,8 @@
 
 %% Which counter means what; layout.mjs has the same numbers.
 -define(TOTAL, 0).
--define(BEAM, 1).
--define(NODE, 2).
+-define(OF_BEAM, 1).
+-define(OF_NODE, 2).
 -define(ARRIVED, 3).
 -define(FINISHED, 4).
 
@@ -21,17 +21,17 @@ main([Ebin, Fixture, Path, Rounds, Adds]) ->
     [round(Counters, list_to_integer(Adds)) || _ <- lists:seq(1, list_to_integer(Rounds))],
     emmap:inc_counter(Counters, ?FINISHED),
     await(Counters, ?FINISHED),
-    Final = [emmap:read_counter(Counters, I) || I <- [?TOTAL, ?BEAM, ?NODE]],
+    Final = [emmap:read_counter(Counters, I) || I <- [?TOTAL, ?OF_BEAM, ?OF_NODE]],
     say("{\"event\":\"final\",\"values\":~s}", [strings(Final)]),
     ok = emmap:close_counters(Counters).
 
 round(Counters, Adds) ->
     [begin
          emmap:inc_counter(Counters, ?TOTAL),
-         emmap:inc_counter(Counters, ?BEAM)
+         emmap:inc_counter(Counters, ?OF_BEAM)
      end || _ <- lists:seq(1, Adds)],
     say("{\"event\":\"progress\",\"mine\":\"~b\",\"theirs\":\"~b\",\"total\":\"~b\"}",
-        [emmap:read_counter(Counters, I) || I <- [?BEAM, ?NODE, ?TOTAL]]),
+        [emmap:read_counter(Counters, I) || I <- [?OF_BEAM, ?OF_NODE, ?TOTAL]]),
     timer:sleep(30).
 
 await(Counters, Index) ->

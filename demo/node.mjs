@@ -6,7 +6,8 @@ import { ARRIVED, BEAM, FINISHED, NODE, TOTAL } from "./layout.mjs";
 
 const [fixture, path, rounds, adds] = process.argv.slice(2);
 
-const say = (message) => console.log(JSON.stringify(message, (_, v) => (typeof v === "bigint" ? String(v) : v)));
+const say = (message) =>
+  console.log(JSON.stringify(message, (_, v) => (typeof v === "bigint" ? String(v) : v)));
 
 const upstream = openCounters(fixture);
 say({ event: "fixture", values: [...upstream] });
@@ -21,7 +22,12 @@ for (let round = 0; round < Number(rounds); round++) {
     counters.add(TOTAL, 1);
     counters.add(NODE, 1);
   }
-  say({ event: "progress", mine: counters.get(NODE), theirs: counters.get(BEAM), total: counters.get(TOTAL) });
+  say({
+    event: "progress",
+    mine: counters.get(NODE),
+    theirs: counters.get(BEAM),
+    total: counters.get(TOTAL),
+  });
   await sleep(30);
 }
 

@@ -22,16 +22,23 @@ copyFileSync(fixture, upstream);
 const shared = join(folder, "counters.bin");
 openCounters(shared, COUNTERS).close();
 
+const children = [];
+
 /** Starts one half and hands each line it prints to `onMessage`; resolves to whether it ended well. */
 function start(command, args, onMessage) {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
+  children.push(child);
   createInterface({ input: child.stdout }).on("line", (line) => onMessage(JSON.parse(line), child.pid));
   return new Promise((resolve) => {
     child.on("error", (error) => {
       console.error(`${command}: ${error.message}`);
       resolve(false);
     });
-    child.on("close", (status) => resolve(status === 0));
+    child.on("close", (status) => {
+      // The other half would wait for this one for ever.
+      if (status !== 0) for (const other of children) other.kill();
+      resolve(status === 0);
+    });
   });
 }
 
@@ -72,7 +79,9 @@ function listen(name) {
   };
 }
 
-console.log(`A BEAM node and a Node process each add ${(ROUNDS * ADDS).toLocaleString("en")} to one file's counters:`);
+console.log(
+  `A BEAM node and a Node process each add ${(ROUNDS * ADDS).toLocaleString("en")} to one file's counters:`,
+);
 const numbers = [String(ROUNDS), String(ADDS)];
 const endedWell = await Promise.all([
   start("escript", [join(here, "beam.escript"), ebin, upstream, shared, ...numbers], listen("BEAM")),
@@ -85,11 +94,17 @@ function check(title, key, expected) {
   for (const [name, half] of Object.entries(halves)) {
     const fine = JSON.stringify(half[key]) === JSON.stringify(expected);
     agreed &&= fine;
-    console.log(`  ${name} reads ${half[key]?.join("  ") ?? "nothing"}  ${fine ? "as it should" : `not ${expected.join("  ")}`}`);
+    console.log(
+      `  ${name} reads ${half[key]?.join("  ") ?? "nothing"}  ${fine ? "as it should" : `not ${expected.join("  ")}`}`,
+    );
   }
 }
 
-check("The final values (in all, BEAM's, Node's):", "final", [2 * ROUNDS * ADDS, ROUNDS * ADDS, ROUNDS * ADDS].map(String));
+check(
+  "The final values (in all, BEAM's, Node's):",
+  "final",
+  [2 * ROUNDS * ADDS, ROUNDS * ADDS, ROUNDS * ADDS].map(String),
+);
 check("A counters file written by emmap 2.2:", "fixture", fixtureValues);
 
 console.log(agreed ? "\nBoth runtimes agree." : "\nThe runtimes do not agree.");

@@ -32,7 +32,7 @@ test.each(backends)("a counters file made by BEAM over the %s is what emmap 2.2 
 test("a counters file made by Node is what emmap 2.2 writes", () => {
   const path = join(freshFolder(), "counters.bin");
   const counters = openCounters(path, 4);
-  fixtureValues.forEach((value, index) => counters.set(index, value));
+  for (const [index, value] of fixtureValues.entries()) counters.set(index, value);
   counters.close();
   expect(readFileSync(path)).toEqual(readFileSync(fixture));
 });

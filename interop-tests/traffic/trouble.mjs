@@ -1,0 +1,87 @@
+// What happens to the services of docker/services while they work, in containers as well as in plain processes.
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** So many messages a service must have moved before it counts as being in the middle of its work. */
+const AT_WORK = 500;
+const PAUSE_MS = 3000;
+
+/** How far the services are, from what `check` prints. */
+export class Progress {
+  #messages = new Map();
+  #waiting = new Set();
+  #ended;
+
+  /** Takes a line that `check` has printed. */
+  read(line) {
+    const report = /messages so far: (.*)/.exec(line);
+    if (report === null) return;
+    for (const [, service, count] of report[1].matchAll(/([\w-]+) (\d+)/g))
+      this.#messages.set(service, Number(count));
+    for (const look of this.#waiting) look();
+  }
+
+  /** There will be no more lines. */
+  end() {
+    this.#ended = true;
+    for (const look of this.#waiting) look();
+  }
+
+  #count(service) {
+    return this.#messages.get(service) ?? 0;
+  }
+
+  /** Resolves when a service has moved so many more messages than now. */
+  more(service, messages = AT_WORK) {
+    const goal = this.#count(service) + messages;
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        if (this.#count(service) < goal && !this.#ended) return;
+        this.#waiting.delete(look);
+        if (this.#count(service) >= goal) resolve();
+        else reject(new Error(`check ended before ${service} had moved ${messages} more messages`));
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+}
+
+/**
+ * Kills and restarts each service, `rounds` times, and pauses each once, always in the middle of its work.
+ * `party` does it: kill(service), which returns when it is dead, start, pause and resume.
+ */
+export async function makeTrouble(party, services, rounds, progress, say) {
+  for (let round = 1; round <= rounds; round++) {
+    for (const service of services) {
+      await progress.more(service);
+      say(`kill -9 of ${service}, ${round} of ${rounds}`);
+      await party.kill(service);
+      await party.start(service);
+    }
+  }
+  for (const service of services) {
+    await progress.more(service);
+    say(`${service} is paused for ${PAUSE_MS / 1000} seconds`);
+    await party.pause(service);
+    await sleep(PAUSE_MS);
+    await party.resume(service);
+    say(`${service} goes on`);
+  }
+  for (const service of services) await progress.more(service);
+}
+
+/** The closing table that `check` has printed: of each service the numbers by their titles. */
+export function readTable(lines) {
+  const [titles, , ...rows] = lines
+    .filter((line) => line.startsWith("|"))
+    .map((line) =>
+      line
+        .split("|")
+        .slice(1, -1)
+        .map((cell) => cell.trim()),
+    );
+  const table = {};
+  for (const [service, ...numbers] of rows)
+    table[service] = Object.fromEntries(numbers.map((number, i) => [titles[i + 1], Number(number)]));
+  return table;
+}
