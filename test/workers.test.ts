@@ -24,6 +24,7 @@ async function answerOf(worker: Worker): Promise<unknown> {
   return message;
 }
 
+/** To be called before anything that may make the worker end is awaited. */
 async function exitOf(worker: Worker): Promise<number> {
   const [status] = await once(worker, "exit");
   return status;
@@ -62,7 +63,6 @@ test("a file that one thread writes is read by the others", async () => {
   file.pwrite(100, "main");
   expect(await answerOf(worker)).toBe("main");
   expect(file.pread(0, 15)?.toString()).toBe("from the worker");
-  await exitOf(worker);
 });
 
 test("errors in a worker are whole", async () => {
@@ -130,8 +130,9 @@ test("the addon may be loaded by workers alone, one after the other, and faults 
        require("node:fs").truncateSync(path, 4096);
        try { file.pread(12000, 8); } catch (error) { post(error.code); }`,
     );
+    const exit = exitOf(worker);
     expect(await answerOf(worker)).toBe("EFAULT");
-    await exitOf(worker);
+    await exit;
   }
 });
 
@@ -143,8 +144,9 @@ test("memory that a worker gave away with transfer() outlives it", async () => {
      const given = buffer.transfer ? buffer.transfer() : new Uint8Array(buffer).slice().buffer;
      post(given, [given]);`,
   );
+  const exit = exitOf(worker);
   const given = (await answerOf(worker)) as ArrayBuffer;
-  await exitOf(worker);
+  await exit;
   await collectUntil(() => true);
   expect(new Uint8Array(given)[250]).toBe(250);
 });
