@@ -137,19 +137,12 @@ static emmap_error grow(resizing *self, uint64_t size)
     return error || size == self->mapping->size ? error : lengthen(self, size);
 }
 
-static emmap_error shrink(resizing *self, uint64_t size)
+/* With the mapping taken out; puts it, or on success the replacement, in. */
+static emmap_error shrink_alone(const resizing *self, uint64_t size, emmap_mapping *replacement)
 {
     emmap_file *const file = self->file;
     const bool goes_on = file->options.length > 0 && self->on_disk > self->mapping->size;
-    emmap_mapping *replacement;
-    emmap_error error = mapping_create(file, self->descriptor->fd, size, 0, &replacement);
-    if (error)
-        return error;
-    error = take_out(file, self->mapping);
-    if (error) {
-        mapping_release(replacement);
-        return error;
-    }
+    emmap_error error = EMMAP_OK;
     if (loans_beyond(&file->loans, size))
         error = error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
     else if (!goes_on)
@@ -157,6 +150,24 @@ static emmap_error shrink(resizing *self, uint64_t size)
     if (!error && own_bytes(file))
         carry_over(self->mapping, replacement);
     put_in(file, error ? self->mapping : replacement);
+    return error;
+}
+
+static emmap_error shrink(resizing *self, uint64_t size)
+{
+    emmap_file *const file = self->file;
+    const int fd = self->descriptor->fd;
+    emmap_mapping *replacement;
+    emmap_error error = mapping_create(file, fd, size, 0, &replacement);
+    if (error)
+        return error;
+    /* Before visits begin to wait for us: another process may take its time. */
+    const bool locked = size_lock(fd);
+    error = take_out(file, self->mapping);
+    if (!error)
+        error = shrink_alone(self, size, replacement);
+    if (locked)
+        size_unlock(fd);
     mapping_release(error ? replacement : self->mapping);
     return error;
 }

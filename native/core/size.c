@@ -47,6 +47,16 @@ static emmap_error extend(int fd, const emmap_options *options, uint64_t from, u
     return error_from_syscall((emmap_error)reserved, "fallocate", NULL);
 }
 
+bool size_lock(int fd)
+{
+    return lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;
+}
+
+void size_unlock(int fd)
+{
+    lock_release(fd, LOCK_SIZE);
+}
+
 emmap_error size_extend(int fd, const emmap_options *options, uint64_t size)
 {
     uint64_t now;
@@ -59,24 +69,21 @@ emmap_error size_extend(int fd, const emmap_options *options, uint64_t size)
         size += unit - size % unit;
     /* A file system without locks leaves only the check below between two who grow at once; each of them asks
      * for what it needs, and neither shrinks. */
-    const bool locked = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;
+    const bool locked = size_lock(fd);
     error = size_on_disk(fd, &now);
     if (!error && now < size)
         error = extend(fd, options, now, size);
     if (locked)
-        lock_release(fd, LOCK_SIZE);
+        size_unlock(fd);
     return error;
 }
 
 emmap_error size_cut(int fd, uint64_t size)
 {
     uint64_t now;
-    const bool locked = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;
-    emmap_error error = size_on_disk(fd, &now);
+    const emmap_error error = size_on_disk(fd, &now);
     if (!error && now > size && ftruncate(fd, (off_t)size) != 0)
-        error = error_from_errno("ftruncate");
-    if (locked)
-        lock_release(fd, LOCK_SIZE);
+        return error_from_errno("ftruncate");
     return error;
 }
 

@@ -3,6 +3,8 @@
 #ifndef EMMAP_CORE_SIZE_H
 #define EMMAP_CORE_SIZE_H
 
+#include <stdbool.h>
+
 #include "emmap.h"
 
 /* Errors: what fstat says. */
@@ -12,7 +14,11 @@ emmap_error size_on_disk(int fd, uint64_t *size);
  * Errors: ENOSPC, EDQUOT, EFBIG, ... with the file as it was. */
 emmap_error size_extend(int fd, const emmap_options *options, uint64_t size);
 
-/* Cuts the file to `size` bytes if it is longer. Errors: what ftruncate says. */
+/* Keeps others from changing the size until size_unlock, and may wait for them. False where there are no locks. */
+bool size_lock(int fd);
+void size_unlock(int fd);
+
+/* Cuts the file to `size` bytes if it is longer; under size_lock. Errors: what ftruncate says. */
 emmap_error size_cut(int fd, uint64_t size);
 
 /* Reserves space for a range that is within the file. Errors: as size_extend. */
