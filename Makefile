@@ -53,6 +53,10 @@ test-erlang: erlang tools-test
 test-interop: all
 	npm run --silent test:interop
 
+compose-test: ## run BEAM and Node services in containers, kill them at work, and count what was lost
+	@scripts/install-tools node
+	@node scripts/compose-test.mjs
+
 format: node_modules/.package-lock.json ## format all sources
 	clang-format-14 -i $(C_FILES)
 	npm run --silent format

@@ -1,0 +1,98 @@
+// `make compose-test`: the services of docker-compose.yml in containers, killed and paused while they work. Ends with 0
+// if nothing was lost or doubled, 1 if something was wrong, 69 (EX_UNAVAILABLE) where no engine can run, which is no
+// success. Nothing stays behind but a small Debian in the cache folder, where one had to be made.
+//
+//   KILLS          how often each service is killed; default 3
+//   EMMAP_VOLUME   memory (default) or disk
+import { makeTrouble, Progress, readTable } from "../interop-tests/traffic/trouble.mjs";
+import { baseImages } from "./compose-test/base-images.mjs";
+import { Composition } from "./compose-test/composition.mjs";
+import { engine as findEngine, NoEngine } from "./compose-test/engine.mjs";
+
+const SERVICES = ["beam-nif", "beam-port", "node"];
+const UNAVAILABLE = 69;
+const kills = Number(process.env.KILLS || 3);
+const say = (text) => console.log(`compose-test: ${text}`);
+
+/** What has to be undone, the last thing first. */
+const undo = [];
+async function undoAll() {
+  while (undo.length > 0)
+    await undo
+      .pop()()
+      .catch((error) => say(`could not clean up: ${error.message}`));
+}
+
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  process.on(signal, async () => {
+    if (interrupted) return;
+    interrupted = true;
+    say(`${signal}: cleaning up`);
+    await undoAll();
+    process.exit(1);
+  });
+}
+
+async function main() {
+  const engine = await findEngine();
+  undo.push(engine.stop);
+  const images = await baseImages(engine);
+  const variables = { ...images.chosen, HOLD: "yes", JOBS: "5000" };
+  if (engine.own) variables.EMMAP_BUILD_NETWORK = "host";
+
+  const progress = new Progress();
+  const said = [];
+  const composition = await Composition.create(engine, variables, (service, line) => {
+    console.log(`${service.padEnd(9)} | ${line}`);
+    if (service !== "check") return;
+    said.push(line);
+    progress.read(line);
+  });
+  undo.push(() => composition.remove(images.made));
+
+  say("building the images");
+  await composition.build();
+  say("starting the services");
+  await composition.up([...SERVICES, "check"]);
+  const verdict = composition.wait("check").finally(() => progress.end());
+  verdict.catch(() => {});
+  await makeTrouble(composition, SERVICES, kills, progress, say);
+  await inspect(composition);
+  await composition.signal("check", "SIGUSR2");
+
+  if ((await verdict) !== 0) throw new Error("check found something wrong, see above");
+  const table = readTable(said);
+  for (const service of SERVICES) {
+    const { "kills survived": survived } = table[service] ?? {};
+    if (survived !== kills)
+      throw new Error(`${service} survived ${survived} kills, but was killed ${kills} times`);
+    const restarts = await composition.restarts(service);
+    if (restarts !== 0) throw new Error(`${service} failed ${restarts} times by itself`);
+  }
+}
+
+/** The services are as harmless as docker-compose.yml says, and the files belong to the group that they share. */
+async function inspect(composition) {
+  const expect = async (service, expected, ...command) => {
+    const found = await composition.exec(service, "sh", "-c", ...command);
+    if (found !== expected) throw new Error(`${service}: ${command} gives ${found}, not ${expected}`);
+  };
+  await expect("beam-nif", "10001 10000", "echo $(id -u) $(id -g)");
+  await expect("beam-port", "10001 10000", "echo $(id -u) $(id -g)");
+  await expect("node", "10002 10000", "echo $(id -u) $(id -g)");
+  for (const service of SERVICES) await expect(service, "", "command -v cc gcc c++ g++ make || true");
+  await expect("node", "2770 10000", "stat -c '%a %g' /shared");
+  await expect("node", "660 10000", "stat -c '%a %g' /shared/* | sort -u");
+}
+
+try {
+  await main();
+  await undoAll();
+  say("passed");
+} catch (error) {
+  await undoAll();
+  if (!(error instanceof NoEngine)) throw error;
+  say(`NOT RUN: ${error.message}`);
+  process.exitCode = UNAVAILABLE;
+}

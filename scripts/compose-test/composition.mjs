@@ -1,0 +1,110 @@
+// The services of docker-compose.yml, as a project of its own that does not meet any other.
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { follow, run, works } from "./run.mjs";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export class Composition {
+  #compose;
+  #env;
+  #containers = new Map();
+  #tag = `emmap-test-${randomBytes(4).toString("hex")}`;
+  #onLine;
+
+  /** `onLine` gets each line that a service prints, and which service that was. */
+  static async create(engine, variables, onLine) {
+    const plugin = await works("docker", ["compose", "version"], { env: engine.env });
+    const composition = new Composition();
+    composition.#compose = plugin ? ["docker", "compose"] : ["docker-compose"];
+    composition.#onLine = onLine;
+    composition.#env = { ...engine.env, ...variables, EMMAP_TAG: composition.#tag };
+    if (!(await works("docker", ["buildx", "version"], { env: engine.env })))
+      Object.assign(composition.#env, { DOCKER_BUILDKIT: "0", COMPOSE_DOCKER_CLI_BUILD: "0" });
+    return composition;
+  }
+
+  #command(args, options) {
+    const [program, ...first] = this.#compose;
+    const all = [...first, "--project-name", this.#tag, "--project-directory", root, ...args];
+    return run(program, all, { env: this.#env, cwd: root, ...options });
+  }
+
+  docker(args) {
+    return run("docker", args, { env: this.#env });
+  }
+
+  build() {
+    return this.#command(["build"], { show: true });
+  }
+
+  /** Creates and starts everything, and follows what it prints. */
+  async up(services) {
+    await this.#command(["up", "--detach", "--no-build"]);
+    for (const service of services) {
+      this.#containers.set(service, await this.#command(["ps", "--quiet", service]));
+      this.#listen(service);
+    }
+  }
+
+  #listen(service, since = "0") {
+    const onLine = (line) => this.#onLine(service, line);
+    follow("docker", ["logs", "--follow", "--since", since, this.#containers.get(service)], onLine, {
+      env: this.#env,
+    });
+  }
+
+  #state(service, format) {
+    return this.docker(["inspect", "--format", format, this.#containers.get(service)]);
+  }
+
+  /** Returns when the container is dead. */
+  async kill(service) {
+    const container = this.#containers.get(service);
+    await this.docker(["kill", "--signal", "KILL", container]);
+    const status = await this.docker(["wait", container]);
+    if (status !== "137") throw new Error(`${service} ended with status ${status}, and not by the kill`);
+  }
+
+  async start(service) {
+    await this.docker(["start", this.#containers.get(service)]);
+    this.#listen(service, await this.#state(service, "{{.State.StartedAt}}"));
+  }
+
+  async pause(service) {
+    await this.docker(["pause", this.#containers.get(service)]);
+    const status = await this.#state(service, "{{.State.Status}}");
+    if (status !== "paused") throw new Error(`${service} is ${status}, and not paused`);
+  }
+
+  async resume(service) {
+    await this.docker(["unpause", this.#containers.get(service)]);
+  }
+
+  signal(service, signal) {
+    return this.docker(["kill", "--signal", signal, this.#containers.get(service)]);
+  }
+
+  /** Runs a command in a service's container. */
+  exec(service, ...command) {
+    return this.docker(["exec", this.#containers.get(service), ...command]);
+  }
+
+  /** The status with which a container ends. */
+  async wait(service) {
+    return Number(await this.docker(["wait", this.#containers.get(service)]));
+  }
+
+  /** How often the engine started a container anew by itself, because its program had failed. */
+  async restarts(service) {
+    return Number(await this.#state(service, "{{.RestartCount}}"));
+  }
+
+  /** Removes the containers, the volumes and the images. */
+  async remove(images) {
+    await this.#command(["down", "--volumes", "--remove-orphans", "--timeout", "2"]);
+    for (const image of [`emmap-beam:${this.#tag}`, `emmap-node:${this.#tag}`, ...images])
+      await works("docker", ["image", "rm", image], { env: this.#env });
+    await this.docker(["image", "prune", "--force", "--filter", "label=emmap.stage=build"]);
+  }
+}
