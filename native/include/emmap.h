@@ -33,7 +33,9 @@
  *
  * Signals
  *   The first emmap_open installs a handler for SIGBUS (SA_SIGINFO | SA_ONSTACK). It acts on addresses inside
- *   this library's mappings and hands everything else to the handler that was there before.
+ *   this library's mappings and hands everything else to the handler that was there before. Where SIGBUS is
+ *   blocked the kernel ends the process instead, so a thread's first call on a file unblocks it there; a thread
+ *   that only looks at slices has to see to it itself.
  */
 #ifndef EMMAP_H
 #define EMMAP_H
@@ -124,7 +126,8 @@ typedef struct emmap_options {
     bool has_mode;   /* without it a created file gets 0644 less the umask */
     uint64_t offset; /* where in the file position 0 is; any byte */
     uint64_t length; /* bytes to map; 0: to the end of the file, and the mapping follows its growth */
-    uint64_t size;   /* the file is grown to at least offset + size before it is mapped */
+    uint64_t
+        size; /* the file is grown to at least offset + size before it is mapped; huge pages come whole */
     uint64_t
         address; /* where to map, a hint unless EMMAP_OPEN_FIXED; 0: anywhere; a multiple of the page size */
     uint64_t max_inc_size; /* emmap_resize to 0 doubles up to this step; 0: EMMAP_MAX_INC_SIZE */
@@ -289,13 +292,17 @@ emmap_error emmap_size(emmap_file *file, uint64_t *size);
  * mapping. In a private mapping bytes written before are kept. *result, if not NULL, is the size after the
  * call.
  *
- * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; EINVAL from 2^63 up; EFBIG; ENOSPC, with the file as
- * it was; EBUSY where it would shrink below a slice that is alive or a read or write in flight; ENOMEM.
+ * Other calls on the file go on while a shared mapping grows. They wait while it shrinks, which is as long as
+ * ftruncate takes, and while a private one is replaced, which reads all of it.
+ *
+ * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up; EFBIG;
+ * ENOSPC, with the file as it was; EBUSY where it would shrink below a slice that is alive or a read or write in
+ * flight; ENOMEM.
  */
 emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result);
 
-/* Makes the mapping cover what another process or file has added at the end. EMMAP_OK where nothing was, with
- * options.length too. Errors: what fstat and mmap say. */
+/* Makes the mapping cover what another process or file has added at the end. EMMAP_OK where nothing was, and for a
+ * mapping whose size is settled (options.length, EMMAP_OPEN_FIXED). Errors: what fstat and mmap say. */
 emmap_error emmap_follow(emmap_file *file, uint64_t *size);
 
 /* Ends the file at the cursor, as emmap_resize to there. Errors: as emmap_resize; EINVAL at cursor 0, since
