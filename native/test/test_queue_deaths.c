@@ -18,6 +18,8 @@ static const action script[] = {OPEN, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, 
                                 COMMIT, POP, POP, PUSH, PUSH, PUSH,
                                 /* And one for nine, in nine. */
                                 POP, PUSH,
+                                /* Four for six: less than twice the room that they need. */
+                                POP_THREE, POP, PUSH, PUSH, PUSH, PUSH,
                                 /* Two more need a larger file. */
                                 PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, POP, PUSH, PUSH,
                                 ERASE, PUSH_TWO, POP};

@@ -204,6 +204,53 @@ static void processes_share_a_queue(void **state)
     check_run(run, path);
 }
 
+#define LARGE 60000u
+
+/* One message at a time, always at the same place: only the bytes tell one from the next. */
+static void *replace_messages(void *context)
+{
+    run *const run = context;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW | EMMAP_OPEN_EXCLUSIVE, 2 * LARGE);
+    static uint8_t messages[2][LARGE];
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    for (size_t i = 0; i < 2; i++)
+        fill_message(messages[i], i, LARGE);
+    for (size_t i = 0; !atomic_load(&run->taken); i = 1 - i) {
+        const struct iovec message = {.iov_base = messages[i], .iov_len = LARGE};
+        require_ok(emmap_queue_push(queue, &message, 1));
+        require_ok(emmap_queue_pop(queue, &sink));
+    }
+    bytes_free(&got);
+    close_file(queue);
+    return NULL;
+}
+
+static void a_look_without_a_lock_sees_whole_messages(void **state)
+{
+    (void)state;
+    run *const run = calloc(1, sizeof *run);
+    close_file(open_queue(path_of("queue"), QUEUE_RW, 2 * LARGE));
+    emmap_file *const looker = open_queue(path_of("queue"), EMMAP_OPEN_READ, 0);
+    pthread_t writer;
+    assert_int_equal(pthread_create(&writer, NULL, replace_messages, run), 0);
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    for (int seen = 0; seen < 300;) {
+        const emmap_error error = emmap_queue_peek_front(looker, &sink);
+        require(error == EMMAP_OK || error == EMMAP_EOF || error == EAGAIN);
+        if (error)
+            continue;
+        number_of(got.data, got.length);
+        seen++;
+    }
+    atomic_store(&run->taken, 1);
+    pthread_join(writer, NULL);
+    bytes_free(&got);
+    close_file(looker);
+    free(run);
+}
+
 /* A thread that waits for another process's lock does not keep the file from being closed. */
 static void *push_one(void *context)
 {
@@ -230,8 +277,11 @@ static void closing_races_with_operations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        folder_test(threads_share_a_handle),        folder_test(threads_share_an_exclusive_handle),
-        folder_test(threads_have_a_handle_each),    folder_test(processes_share_a_queue),
+        folder_test(threads_share_a_handle),
+        folder_test(threads_share_an_exclusive_handle),
+        folder_test(threads_have_a_handle_each),
+        folder_test(processes_share_a_queue),
+        folder_test(a_look_without_a_lock_sees_whole_messages),
         folder_test(closing_races_with_operations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
