@@ -125,14 +125,14 @@ export class Handle {
 
   /** A Buffer over bytes of the mapping, all of which are there. */
   view(position: number, length: number): Buffer {
-    const shown = this.shownNow ?? this.#showAll();
+    const shown = this.#showAll();
     if (shown !== undefined) return shown.subarray(position, position + length);
     return Buffer.from(this.#lend(position, length));
   }
 
   /** The same for 64-bit words that begin at an aligned address. */
   words64(position: number, count: number): BigInt64Array {
-    const shown = this.#offset % 8 === 0 ? (this.shownNow ?? this.#showAll()) : undefined;
+    const shown = this.#offset % 8 === 0 ? this.#showAll() : undefined;
     if (shown !== undefined) return new BigInt64Array(shown.buffer as ArrayBuffer, position, count);
     return new BigInt64Array(this.#lend(position, count * 8), 0, count);
   }
@@ -140,8 +140,10 @@ export class Handle {
   /** All of the mapping, in the one buffer that all views share; undefined where it is too large for that. */
   #showAll(): Buffer | undefined {
     if (this.size > constants.MAX_LENGTH) return undefined;
+    if (this.shownNow?.length) return this.shownNow;
     let memory = this.#shown?.deref();
-    if (memory === undefined) {
+    // Its length is 0 where the user transferred it away.
+    if (!memory?.byteLength) {
       memory = this.#lend(0, this.size);
       this.#shown = new WeakRef(memory);
     }
