@@ -9,7 +9,7 @@ import { baseImages } from "./compose-test/base-images.mjs";
 import { Composition } from "./compose-test/composition.mjs";
 import { engine as findEngine, NoEngine } from "./compose-test/engine.mjs";
 
-const SERVICES = ["beam-nif", "beam-port", "node"];
+const SERVICES = ["beam-nif", "beam-port", "c-musl", "node"];
 const UNAVAILABLE = 69;
 const kills = Number(process.env.KILLS || 3);
 const say = (text) => console.log(`compose-test: ${text}`);
@@ -81,8 +81,10 @@ async function inspect(composition) {
   await expect("beam-nif", "10001 10000", "echo $(id -u) $(id -g)");
   await expect("beam-port", "10001 10000", "echo $(id -u) $(id -g)");
   await expect("node", "10002 10000", "echo $(id -u) $(id -g)");
-  for (const service of SERVICES) await expect(service, "", "command -v cc gcc c++ g++ make || true");
+  for (const service of ["beam-nif", "node"])
+    await expect(service, "", "command -v cc gcc c++ g++ make || true");
   await expect("node", "2770 10000", "stat -c '%a %g' /shared");
+  await expect("node", "10003", "stat -c %u /shared/answers-c-musl.queue");
   await expect("node", "660 10000", "stat -c '%a %g' /shared/* | sort -u");
 }
 

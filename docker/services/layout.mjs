@@ -1,11 +1,16 @@
-// Which counter of the services' shared file means what. gateway.escript and `healthy` have the same numbers.
+// Which counter of the services' shared file means what. The gateways and `healthy` have the same numbers.
 
-/** The services that share the files; their places in the counters follow this order. */
-export const GATEWAYS = ["beam-nif", "beam-port"];
+/** The services that share the files. Their places in the counters follow this order. */
+const PLACES = ["beam-nif", "beam-port", "node", "c-musl"];
 export const WORKER = "node";
+/** Those that take part. */
+export const GATEWAYS = (process.env.GATEWAYS ?? "beam-nif,beam-port,c-musl").split(",");
 export const SERVICES = [...GATEWAYS, WORKER];
 
-/** Counters 0 to 7: requests of each tenant. Both gateways add to them; the worker reads them as a rate limiter does. */
+export const placeOf = (service) => PLACES.indexOf(service);
+export const serviceAt = (place) => PLACES[place];
+
+/** Counters 0 to 7: requests of each tenant. The gateways add to them; the worker reads them as a rate limiter does. */
 export const TENANTS = 8;
 /** Set to 1 by `check` when no more requests are to be taken in. */
 export const CLOSING = 8;
@@ -34,12 +39,12 @@ const ROW = [
   "closed",
 ];
 
-export const COUNTERS = FIRST_ROW + ROW.length * SERVICES.length;
+export const COUNTERS = FIRST_ROW + ROW.length * PLACES.length;
 
 /** The counter of a service, by one of the names above. */
 export function counterOf(service, name) {
   const place = ROW.indexOf(name);
-  const row = SERVICES.indexOf(service);
+  const row = placeOf(service);
   if (place < 0 || row < 0) throw new Error(`no counter ${name} of ${service}`);
   return FIRST_ROW + ROW.length * row + place;
 }

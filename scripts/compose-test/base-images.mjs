@@ -7,9 +7,13 @@ import { installed, NoEngine } from "./engine.mjs";
 import { run, works } from "./run.mjs";
 
 const SUITE = "bookworm";
-const OFFICIAL = { NODE_IMAGE: "node:24-slim", ERLANG_IMAGE: "erlang:27-slim" };
+const OFFICIAL = {
+  DEBIAN_IMAGE: "debian:bookworm-slim",
+  NODE_IMAGE: "node:24-slim",
+  ERLANG_IMAGE: "erlang:27-slim",
+};
 
-/** The values of NODE_IMAGE and ERLANG_IMAGE, and the images that were made for them. */
+/** The values of those variables, and the images that were made for them. */
 export async function baseImages(engine) {
   const docker = (args, options) => run("docker", args, { env: engine.env, ...options });
   const chosen = Object.fromEntries(
@@ -29,16 +33,13 @@ export async function baseImages(engine) {
   console.log(
     `compose-test: no registry gives us ${missing.map((name) => chosen[name]).join(" and ")}; making our own`,
   );
-  const made = [];
   const tag = `emmap-test-${process.pid}`;
   const debian = `debian:${tag}`;
+  const made = [debian];
   await docker(["import", await rootFileSystem(), debian]);
-  made.push(debian);
   for (const name of missing) {
-    const image = name === "NODE_IMAGE" ? `node:${tag}` : `erlang:${tag}`;
-    await (name === "NODE_IMAGE" ? nodeImage : erlangImage)(docker, debian, image);
-    made.push(image);
-    chosen[name] = image;
+    chosen[name] = await MAKE[name](docker, debian, tag);
+    if (chosen[name] !== debian) made.push(chosen[name]);
   }
   return { chosen, made: made.reverse() };
 }
@@ -84,7 +85,8 @@ async function build(docker, image, lines, prepare = () => {}) {
   }
 }
 
-async function nodeImage(docker, debian, image) {
+async function nodeImage(docker, debian, tag) {
+  const image = `node:${tag}`;
   const prefix = resolve(dirname(process.execPath), "..");
   const npm = join(await run("npm", ["root", "--global"]), "npm");
   const registry = await run("npm", ["config", "get", "registry"]);
@@ -106,11 +108,21 @@ async function nodeImage(docker, debian, image) {
     if (existsSync(certificates)) cpSync(certificates, into("etc/ssl/certs/this-machine.crt"));
     else writeFileSync(into("etc/ssl/certs/this-machine.crt"), "");
   });
+  return image;
 }
 
-async function erlangImage(docker, debian, image) {
+async function erlangImage(docker, debian, tag) {
+  const image = `erlang:${tag}`;
   await build(docker, image, [
     `FROM ${debian}`,
     "RUN apt-get update && apt-get install -y --no-install-recommends erlang-base && rm -rf /var/lib/apt/lists/*",
   ]);
+  return image;
 }
+
+/** How each image is made from the minimal Debian. */
+const MAKE = {
+  DEBIAN_IMAGE: async (_docker, debian) => debian,
+  NODE_IMAGE: nodeImage,
+  ERLANG_IMAGE: erlangImage,
+};

@@ -103,7 +103,7 @@ export class Composition {
   /** Removes the containers, the volumes and the images. */
   async remove(images) {
     await this.#command(["down", "--volumes", "--remove-orphans", "--timeout", "2"]);
-    for (const image of [`emmap-beam:${this.#tag}`, `emmap-node:${this.#tag}`, ...images])
+    for (const image of [...["beam", "node", "musl"].map((name) => `emmap-${name}:${this.#tag}`), ...images])
       await works("docker", ["image", "rm", image], { env: this.#env });
     await this.docker(["image", "prune", "--force", "--filter", "label=emmap.stage=build"]);
   }
