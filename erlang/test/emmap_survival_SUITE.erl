@@ -320,7 +320,7 @@ run(file_of_a_dead_process, Backend, Path) ->
 %%% Eight processes on one file, while others resize and close it
 
 in_parallel(Backend, Path, Options) ->
-    [in_parallel_once(Backend, Path, Options) || _ <- lists:seq(1, 20)].
+    [in_parallel_once(Backend, Path, Options) || _ <- lists:seq(1, 10)].
 
 in_parallel_once(Backend, Path, Options) ->
     _ = file:delete(Path),
@@ -340,7 +340,7 @@ in_parallel_once(Backend, Path, Options) ->
     ],
     Test = self(),
     Workers = [spawn_monitor(fun() ->
-        repeat(100, User),
+        repeat(10, User),
         Test ! {begun, self()},
         use_until_closed(User)
     end) || User <- Users],
