@@ -70,7 +70,7 @@ static emmap_error recover(hold *hold, queue_header *header)
     if (wrong)
         return hold_corrupt(hold, offset, wrong);
     if (header->next_tail < header->tail)
-        return queue_slide_resume(hold, header);
+        return (error = structure_wait()) ? error : queue_slide_resume(hold, header);
     /* A writer that reserved and died; the next store of the header says so. */
     header->next_tail = header->tail;
     return EMMAP_OK;
@@ -269,6 +269,9 @@ static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
         header->size = usable(hold);
     if (header->tail + total <= header->size)
         return EMMAP_OK;
+    emmap_error error = structure_wait();
+    if (error)
+        return error;
     const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && hold_try_taking(hold);
     if (may_move && packed <= header->size && worth_moving(hold, *header)) {
         queue_move(hold, header);
@@ -276,8 +279,7 @@ static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
     }
     if (header->tail + total > QUEUE_LIMIT && !may_move)
         return error_set(EMMAP_FULL, "a queue can't pass 4 GiB - 1");
-    const emmap_error error =
-        grow(hold, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
+    error = grow(hold, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
     if (header->tail + total <= header->size)
         return error;
     /* At the limit, or on a full disk, what was not worth its time before is. */
@@ -411,12 +413,14 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     if (error)
         return error;
     const queue *const self = (const queue *)there;
-    pthread_mutex_lock(&there->threads);
-    if (there->taking && self->ticket == ticket)
-        structure_taken(there, descriptor->fd);
-    else
-        error = error_set(EINVAL, "no message is taken out under this ticket");
-    pthread_mutex_unlock(&there->threads);
+    error = structure_lock(there);
+    if (!error) {
+        if (there->taking && self->ticket == ticket)
+            structure_taken(there, descriptor->fd);
+        else
+            error = error_set(EINVAL, "no message is taken out under this ticket");
+        pthread_mutex_unlock(&there->threads);
+    }
     descriptor_release(descriptor);
     return error;
 }
@@ -443,13 +447,19 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
     hold hold;
     queue_header header;
     emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
-    if (!error)
-        error = hold_end(&hold, remove_taken(&hold, header, ticket));
-    /* Whatever came of it, the next one may have the head. */
-    const emmap_failure failure = *emmap_last_failure();
-    put_back(file, ticket);
-    error_restore(&failure);
-    return error;
+    if (error == EAGAIN) /* not tried yet */
+        return error;
+    /* Whatever comes of it, the next one may have the head. */
+    if (error) {
+        const emmap_failure failure = *emmap_last_failure();
+        put_back(file, ticket);
+        error_restore(&failure);
+        return error;
+    }
+    error = remove_taken(&hold, header, ticket);
+    if (hold.structure->taking && ((const queue *)hold.structure)->ticket == ticket)
+        structure_taken(hold.structure, hold.descriptor->fd);
+    return hold_end(&hold, error);
 }
 
 emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket)

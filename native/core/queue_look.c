@@ -183,10 +183,14 @@ static emmap_error look_unlocked(hold *hold, look *self)
     for (int i = 0; i < LOOKS; i++) {
         if (look_once(hold, self, &error) == SETTLED || file_faulted(hold->file))
             return error;
-        if (i < LOOKS_AT_ONCE)
+        if (i < LOOKS_AT_ONCE) {
             sched_yield();
-        else
-            nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
+            continue;
+        }
+        error = structure_wait();
+        if (error)
+            return error;
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
     }
     return error_set(EAGAIN, "others change the queue faster than a handle without locks can look");
 }

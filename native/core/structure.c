@@ -59,11 +59,33 @@ static bool may_write(const emmap_file *file)
     return may_write_with(&file->options);
 }
 
+static _Thread_local bool may_not_wait;
+
+void emmap_may_wait(bool yes)
+{
+    may_not_wait = !yes;
+}
+
+emmap_error structure_wait(void)
+{
+    return may_not_wait ? error_set(EAGAIN, "the operation would have to wait") : EMMAP_OK;
+}
+
+static emmap_error lock_one(int fd)
+{
+    if (!may_not_wait)
+        return lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    const emmap_error error = lock_try(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    return error == EBUSY ? structure_wait() : error;
+}
+
 /* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
 static emmap_error lock_both(int fd)
 {
     if (lock_try(fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK)
         return EMMAP_OK;
+    if (may_not_wait)
+        return structure_wait();
     emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
     if (error)
         return error;
@@ -73,17 +95,27 @@ static emmap_error lock_both(int fd)
     return error;
 }
 
+emmap_error structure_lock(structure *self)
+{
+    if (!may_not_wait)
+        pthread_mutex_lock(&self->threads);
+    else if (pthread_mutex_trylock(&self->threads) != 0)
+        return structure_wait();
+    return EMMAP_OK;
+}
+
 static emmap_error lock(hold *self, lock_subject subject)
 {
     structure *const structure = self->structure;
     const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
     emmap_error error = EMMAP_OK;
-    pthread_mutex_lock(&structure->threads);
+    error = structure_lock(structure);
+    if (error)
+        return error;
     if (both && structure->taking)
         error = EBUSY;
     else if (!structure->held)
-        error = both ? lock_both(self->descriptor->fd)
-                     : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+        error = both ? lock_both(self->descriptor->fd) : lock_one(self->descriptor->fd);
     if (error) {
         pthread_mutex_unlock(&structure->threads);
         return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
@@ -218,14 +250,17 @@ emmap_error hold_reach(hold *self, uint64_t size)
     if (size <= self->mapping->size)
         return EMMAP_OK;
     uint64_t now;
-    const emmap_error error =
-        self->file->options.length ? reach_window(self, size) : emmap_follow(self->file, &now);
+    emmap_error error = structure_wait();
+    if (!error)
+        error = self->file->options.length ? reach_window(self, size) : emmap_follow(self->file, &now);
     return error ? error : renew(self);
 }
 
 emmap_error hold_grow(hold *self, uint64_t size)
 {
-    const emmap_error error = emmap_resize(self->file, size, NULL);
+    emmap_error error = structure_wait();
+    if (!error)
+        error = emmap_resize(self->file, size, NULL);
     if (error == EMMAP_FIXED_SIZE)
         return error_set(EMMAP_FULL, "no room is left, and the file has a fixed size");
     return error ? error : renew(self);

@@ -61,6 +61,12 @@ void structure_free(structure *self);
 /* What the file holds, if it is of that kind. Errors: EMMAP_CLOSED; EINVAL. */
 emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result);
 
+/* Before what may take long. Errors: EAGAIN where the thread may not wait (emmap_may_wait). */
+emmap_error structure_wait(void);
+
+/* Takes `threads`. Errors: EAGAIN as structure_wait, where somebody has it. */
+emmap_error structure_lock(structure *self);
+
 /*
  * Begins an operation that changes the structure, under LOCK_STRUCTURE, which it waits for, or under
  * LOCK_STRUCTURE_AND_TAKING. On failure there is nothing to end.

@@ -385,6 +385,15 @@ emmap_error emmap_counter_get(emmap_file *file, uint64_t index, int64_t *value);
 emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int64_t expected,
                                            int64_t replacement, int64_t *old);
 
+/* ---- Waiting ------------------------------------------------------------------------------------------ */
+
+/*
+ * Whether operations of the calling thread on queues and block storages may take longer than what they do themselves
+ * takes: for a lock that somebody has, for the file to grow, for messages to be moved. true unless set. A thread that
+ * may not gets EAGAIN instead: nothing has been done, and another thread, or this one once it may, can do it.
+ */
+void emmap_may_wait(bool yes);
+
 /* ---- Queues ------------------------------------------------------------------------------------------- */
 
 /*

@@ -1,0 +1,119 @@
+/* What a thread that may not wait is answered, and that nothing has been done then. */
+#include <fcntl.h>
+
+#include "lock.h"
+#include "structures.h"
+
+#define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED)
+
+/* Another handle that has the file's lock, until it is closed. */
+static int somebody_with(const char *path, lock_subject subject)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_ok(lock_acquire(fd, subject, LOCK_EXCLUSIVE));
+    return fd;
+}
+
+static emmap_error store_number(emmap_file *blocks, uint64_t *address)
+{
+    static const uint64_t number = 7;
+    const struct iovec block = {.iov_base = (void *)&number, .iov_len = sizeof number};
+    return emmap_block_store(blocks, &block, address);
+}
+
+static void a_queue_that_is_busy_is_not_waited_for(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    uint64_t number = 0, length;
+    assert_ok(push_number(queue, 1, 8));
+    const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    emmap_may_wait(false);
+    assert_error(EAGAIN, push_number(queue, 2, 8));
+    assert_error(EAGAIN, pop_number(queue, &number));
+    assert_error(EAGAIN, emmap_queue_length(queue, &length));
+    assert_error(EAGAIN, emmap_queue_purge(queue));
+    close(other);
+    assert_ok(push_number(queue, 3, 8));
+    assert_ok(pop_number(queue, &number));
+    assert_int_equal(number, 1);
+    emmap_may_wait(true);
+    assert_int_equal(queue_length_of(queue), 1);
+    close_file(queue);
+}
+
+static void a_message_stays_taken_while_its_commit_would_wait(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    uint64_t ticket, number;
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(push_number(queue, 1, 8));
+    assert_ok(push_number(queue, 2, 8));
+    assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+    const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    emmap_may_wait(false);
+    assert_error(EAGAIN, emmap_queue_pop_commit(queue, ticket));
+    close(other);
+    assert_error(EBUSY, pop_number(queue, &number));
+    assert_ok(emmap_queue_pop_commit(queue, ticket));
+    assert_error(EINVAL, emmap_queue_pop_commit(queue, ticket));
+    emmap_may_wait(true);
+    assert_ok(pop_number(queue, &number));
+    assert_int_equal(number, 2);
+    bytes_free(&got);
+    close_file(queue);
+}
+
+static void neither_growth_nor_a_move_is_begun(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    uint64_t number;
+    while (queue_info_of(queue).tail < 3500)
+        assert_ok(push_number(queue, 1, 500));
+    const emmap_queue_metadata before = queue_info_of(queue);
+    emmap_may_wait(false);
+    assert_error(EAGAIN, push_number(queue, 2, 1000));
+    assert_ok(pop_number(queue, &number));
+    assert_ok(pop_number(queue, &number));
+    assert_error(EAGAIN, push_number(queue, 2, 1000));
+    emmap_may_wait(true);
+    assert_int_equal(queue_info_of(queue).tail, before.tail);
+    assert_int_equal(queue_info_of(queue).size, before.size);
+    assert_ok(push_number(queue, 2, 1000));
+    close_file(queue);
+}
+
+static void a_storage_is_neither_waited_for_nor_grown(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), RW | EMMAP_OPEN_CREATE, 4096, 8, 2);
+    uint64_t address, count = 0;
+    emmap_may_wait(false);
+    const int other = somebody_with(path_of("blocks"), LOCK_STRUCTURE);
+    assert_error(EAGAIN, store_number(blocks, &address));
+    assert_error(EAGAIN, emmap_blocks_count(blocks, &count));
+    close(other);
+    emmap_error error;
+    while ((error = store_number(blocks, &address)) == EMMAP_OK)
+        count++;
+    assert_error(EAGAIN, error);
+    emmap_may_wait(true);
+    assert_int_equal(blocks_count_of(blocks), count);
+    assert_ok(store_number(blocks, &address));
+    close_file(blocks);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(a_queue_that_is_busy_is_not_waited_for),
+        folder_test(a_message_stays_taken_while_its_commit_would_wait),
+        folder_test(neither_growth_nor_a_move_is_begun),
+        folder_test(a_storage_is_neither_waited_for_nor_grown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
