@@ -184,6 +184,16 @@ emmap_error blocks_look(emmap_file *file, blocks_operation *self)
     return error ? error : start(self);
 }
 
+emmap_error blocks_glance(emmap_file *file, blocks_operation *self)
+{
+    emmap_error error = hold_glance(file, STRUCTURE_BLOCKS, &self->hold);
+    if (!error)
+        error = start(self);
+    if (!error && self->hold.mutexed && blocks_load32(self->hold.mapping->data, BLOCKS_MARK) != 0)
+        error = hold_end(&self->hold, error_set(EAGAIN, "somebody is changing the storage"));
+    return error;
+}
+
 /* ---- Open ---- */
 
 /* A header of zeros, or with a limo of -1 already, and nothing behind it: nobody has got further than that. */

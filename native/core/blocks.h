@@ -22,6 +22,9 @@ typedef struct blocks_operation {
 emmap_error blocks_begin(emmap_file *file, blocks_operation *self);
 emmap_error blocks_look(emmap_file *file, blocks_operation *self);
 
+/* Begins a look as hold_glance does. Errors: also EAGAIN where somebody is changing the storage, or died of it. */
+emmap_error blocks_glance(emmap_file *file, blocks_operation *self);
+
 /* Begins a change that goes on with a mark that makes no sense: it is taken away. */
 emmap_error blocks_begin_repair(emmap_file *file, blocks_operation *self);
 

@@ -1,7 +1,8 @@
 /*
- * Reading blocks. A handle that may write reads under the lock. One that may not takes none: it copies, and then
- * looks whether the block is still in use and its bytes are the same. (If it was freed and stored anew in between,
- * and the copy has something of both, the bytes differ the second time, or the block is free at one of the looks.)
+ * Reading blocks. A single read takes no lock between processes: it copies, and then looks whether the block is still
+ * in use and its bytes are the same. (If it was freed and stored anew in between, and the copy has something of both,
+ * the bytes differ the second time, or the block is free at one of the looks.) Where that does not settle, and for
+ * what looks at many blocks, a handle that may write takes the lock.
  */
 #include "blocks.h"
 
@@ -86,19 +87,24 @@ static emmap_error read_block(blocks_operation *self, const blocks_path *path, c
     return error ? error : deliver(self, self->hold.mapping->data + BLOCKS_TREE + path->offset[0], sink);
 }
 
+static emmap_error read_address(blocks_operation *self, uint64_t address, const emmap_sink *sink)
+{
+    if (address >= blocks_capacity(self->shape))
+        return hold_end(&self->hold, blocks_none());
+    const blocks_path path = blocks_path_of(self->shape, address);
+    return hold_end(&self->hold, read_block(self, &path, sink));
+}
+
 emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
 {
     blocks_operation self;
-    emmap_error error = blocks_look(file, &self);
-    if (error)
+    emmap_error error = blocks_glance(file, &self);
+    if (!error)
+        error = read_address(&self, address, sink);
+    if (error != EAGAIN || !(file->options.flags & EMMAP_OPEN_WRITE))
         return error;
-    if (address < blocks_capacity(self.shape)) {
-        const blocks_path path = blocks_path_of(self.shape, address);
-        error = read_block(&self, &path, sink);
-    } else {
-        error = blocks_none();
-    }
-    return hold_end(&self.hold, error);
+    error = blocks_begin(file, &self);
+    return error ? error : read_address(&self, address, sink);
 }
 
 /* The leaf that holds the block of this rank; false where no leaf there was ever used. */

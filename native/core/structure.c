@@ -120,7 +120,7 @@ static emmap_error lock(hold *self, lock_subject subject)
         pthread_mutex_unlock(&structure->threads);
         return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
     }
-    self->locked = true;
+    self->mutexed = self->locked = true;
     self->taking = both;
     return EMMAP_OK;
 }
@@ -128,9 +128,10 @@ static emmap_error lock(hold *self, lock_subject subject)
 static void unlock(hold *self)
 {
     structure *const structure = self->structure;
-    if (!structure->held)
+    if (self->locked && !structure->held)
         lock_release(self->descriptor->fd, self->taking ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
-    pthread_mutex_unlock(&structure->threads);
+    if (self->mutexed)
+        pthread_mutex_unlock(&structure->threads);
 }
 
 /* Under the lock or not, by `subject`; the structure need not be the file's yet. */
@@ -187,6 +188,24 @@ emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
     return file_mapping(file, &self->mapping);
 }
 
+emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
+{
+    structure *structure;
+    emmap_error error = structure_of(file, kind, &structure);
+    if (error)
+        return error;
+    if (!may_write(file) || structure->held)
+        return hold_look(file, kind, self);
+    error = structure_lock(structure);
+    if (error)
+        return error;
+    *self = (hold){.file = file, .structure = structure, .mutexed = true};
+    error = file_mapping(file, &self->mapping);
+    if (error)
+        unlock(self);
+    return error;
+}
+
 bool hold_try_taking(hold *self)
 {
     if (self->taking)
@@ -216,8 +235,7 @@ emmap_error hold_end(hold *self, emmap_error error)
     if (file_faulted(self->file))
         error = file_check(self->file);
     mapping_release(self->mapping);
-    if (self->locked)
-        unlock(self);
+    unlock(self);
     if (self->descriptor)
         descriptor_release(self->descriptor);
     return error;

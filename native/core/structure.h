@@ -32,8 +32,9 @@ typedef struct hold {
     structure *structure;
     descriptor *descriptor; /* with a reference; NULL when only looking */
     emmap_mapping *mapping; /* with a reference */
-    bool locked;
-    bool taking; /* LOCK_TAKING as well */
+    bool mutexed;           /* `threads` is locked */
+    bool locked;            /* and LOCK_STRUCTURE */
+    bool taking;            /* and LOCK_TAKING */
 } hold;
 
 /* Fills in what a queue or storage file is opened with. Errors: EINVAL for options that do not go with it. */
@@ -76,6 +77,10 @@ emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subje
 
 /* Begins one that looks: as hold_begin for a handle that may write, without any lock for one that may not. */
 emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self);
+
+/* Begins one that looks and excludes this handle's own threads alone, for two system calls less; others may change
+ * anything meanwhile. As hold_look for an exclusive handle, and for one that may not write. */
+emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self);
 
 /* LOCK_TAKING besides, if nobody has it. */
 bool hold_try_taking(hold *self);

@@ -519,8 +519,9 @@ emmap_error emmap_queue_erase(emmap_file *file);
 /*
  * A persistent storage of blocks of one size, each found again by the address that storing it gave. Addresses are
  * below the capacity, 64 to the power of `levels`, and are given out again when their block has been freed.
- * Exclusion, EMMAP_OPEN_EXCLUSIVE, read-only files and the errors that every function may answer are as with queues;
- * a storage may be of any size that a file can have. Store, read and free take the same time however full it is.
+ * Exclusion, EMMAP_OPEN_EXCLUSIVE, read-only files and the errors that every function may answer are as with queues,
+ * but that reading a block makes no system call and rarely waits for other processes; a storage may be of any size
+ * that a file can have. Store, read and free take the same time however full it is.
  *
  *   Death       A process killed in the middle of a store or free leaves the block there or not; the next operation
  *               that may write repairs what depends on it. No address is given out twice and none is lost.
