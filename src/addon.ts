@@ -47,13 +47,50 @@ export interface NativeFile {
   counterSet(index: bigint, value: bigint): bigint;
   counterGet(index: bigint): bigint;
   counterCompareExchange(index: bigint, expected: bigint, replacement: bigint): bigint;
+  queuePush(message: Uint8Array): void;
+  queuePushMany(messages: Uint8Array[]): void;
+  queuePop(scratch: Uint8Array): Message;
+  queuePopMany(limit: bigint): Buffer[];
+  queuePopBegin(scratch: Uint8Array, ticket: BigUint64Array): Message;
+  queuePopCommit(ticket: bigint): void;
+  queuePopAbort(ticket: bigint): void;
+  queuePeekFront(scratch: Uint8Array): Message;
+  queuePeekBack(scratch: Uint8Array): Message;
+  /** From `place[0]` on; puts there where the next call goes on. */
+  queueWalk(backward: boolean, limit: bigint, place: BigUint64Array): Buffer[];
+  queueLength(): number;
+  queueIsEmpty(): boolean;
+  queueInfo(): { size: number; head: number; tail: number; nextTail: number };
+  queuePurge(): void;
+  queueErase(): void;
+  blockStore(block: Uint8Array): number;
+  blockStoreMany(blocks: Uint8Array[]): number[];
+  blockRead(address: bigint): Buffer | null;
+  blockFree(address: bigint): boolean;
+  blockFreeMany(addresses: bigint[]): boolean;
+  /** Addresses and blocks in turn, from `place[0]` on. */
+  blocksWalk(limit: bigint, place: BigUint64Array): (number | Buffer)[];
+  blocksCount(): number;
+  blocksInfo(): { blockSize: number; levels: number; capacity: number };
+  /** True while there is more to do, from `place[0]` on. */
+  blocksRepair(limit: bigint, place: BigUint64Array): boolean;
 }
+
+/** A message: its length where the scratch buffer has it, itself where it was too long for that; null for none. */
+export type Message = number | Buffer | null;
+
+/** The core's operations that open a file, and the numbers of their own that they take. */
+type Opener =
+  | [operation: "open", path: string, options: NativeOptions]
+  | [operation: "counters_open", path: string, options: NativeOptions, count: bigint]
+  | [operation: "queue_open", path: string, options: NativeOptions]
+  | [operation: "blocks_open", path: string, options: NativeOptions, blockSize: bigint, levels: bigint];
 
 /** The core's names of options, each followed by its value, or null for a flag. */
 export type NativeOptions = (string | bigint | null)[];
 
 interface Addon {
-  File: new (path: string, options: NativeOptions, counters?: bigint) => NativeFile;
+  File: new (...opener: Opener) => NativeFile;
   revoke(buffer: ArrayBuffer): void;
   moved(buffer: ArrayBuffer): void;
   setErrorFactory(factory: typeof createError): void;

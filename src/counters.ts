@@ -34,7 +34,12 @@ export class Counters {
 
   /** The same as the function {@link openCounters}. */
   static open(path: string | URL, count: Integer = 0, options: CountersOptions = {}): Counters {
-    const native = new File(toPath(path), countersOptions(options), toBigInt(count, "count"));
+    const native = new File(
+      "counters_open",
+      toPath(path),
+      countersOptions(options),
+      toBigInt(count, "count"),
+    );
     return new Counters(new Handle(native, false), native.describe().counters);
   }
 

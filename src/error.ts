@@ -28,6 +28,8 @@ export class EmmapError extends Error {
   declare readonly path?: string;
   /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
   declare readonly offset?: number;
+  /** When a message was no term: the bytes of all messages that were taken out of the queue and not returned. */
+  declare messages?: Buffer[];
 
   /** @internal */
   constructor(message: string, details: Pick<EmmapError, "code" | "errno" | "syscall" | "path" | "offset">) {

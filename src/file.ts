@@ -50,7 +50,7 @@ export class MappedFile {
   /** The same as the function {@link open}. */
   static open(path: string | URL, options: OpenOptions = {}): MappedFile {
     const native = openOptions(options);
-    return new MappedFile(new Handle(new File(toPath(path), native), options.direct === true));
+    return new MappedFile(new Handle(new File("open", toPath(path), native), options.direct === true));
   }
 
   /** The path, as it was given to open; `""` with `anon`. */

@@ -2,6 +2,8 @@
 export {
   type Advice,
   type AtomicOperation,
+  BlockStorage,
+  type BlockStorageOptions,
   type Bytes,
   Counters,
   type CountersOptions,
@@ -10,6 +12,12 @@ export {
   MappedFile,
   type OpenOptions,
   open,
+  openBlockStorage,
   openCounters,
+  openQueue,
+  Queue,
+  type QueueOptions,
+  type RawQueueOptions,
+  type StructureOptions,
   type Whence,
 } from "./index.js";

@@ -1,5 +1,7 @@
 export type { Bytes, Integer } from "./arguments";
+export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks";
 export { Counters, openCounters } from "./counters";
 export { EmmapError } from "./error";
 export { type Advice, type AtomicOperation, MappedFile, open, type Whence } from "./file";
-export type { CountersOptions, OpenOptions } from "./options";
+export type { CountersOptions, OpenOptions, StructureOptions } from "./options";
+export { openQueue, Queue, type QueueOptions, type RawQueueOptions } from "./queue";

@@ -82,6 +82,16 @@ export type CountersOptions = Pick<
   | "mode"
 >;
 
+/** How to open a queue or a block storage. With neither `read` nor `write` it is for writing, and created if missing. */
+export interface StructureOptions extends CountersOptions {
+  /** Bytes of a file that is created: 4096. One that is there is opened as it is. */
+  size?: Integer | undefined;
+  /** Never let the file grow: `EMMAP_FULL` when there is no room. */
+  fixedSize?: boolean | undefined;
+  /** The file doubles up to this many bytes, then they are added: 64 MiB. */
+  maxIncSize?: Integer | undefined;
+}
+
 const FLAGS = {
   read: "read",
   write: "write",
@@ -131,6 +141,13 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "mode",
 ]);
 
+const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<keyof StructureOptions>([
+  ...(COUNTERS_OPTIONS as ReadonlySet<keyof CountersOptions>),
+  "size",
+  "fixedSize",
+  "maxIncSize",
+]);
+
 function flagName(name: string): string | undefined {
   return Object.hasOwn(FLAGS, name) ? FLAGS[name as keyof typeof FLAGS] : undefined;
 }
@@ -173,12 +190,21 @@ export function openOptions(options: OpenOptions): NativeOptions {
   return options.shared ? native : [...native, "shared", null];
 }
 
-/** The options of {@link openCounters} for the core. */
-export function countersOptions(options: CountersOptions): NativeOptions {
+function only(allowed: ReadonlySet<string>, options: object, what: string): NativeOptions {
   const native = toNative(options);
   for (const name of Object.keys(options))
-    if (!COUNTERS_OPTIONS.has(name)) throw valueError(`The option "${name}" is not one for counters`);
+    if (!allowed.has(name)) throw valueError(`The option "${name}" is not one for ${what}`);
   return native;
+}
+
+/** The options of {@link openCounters} for the core. */
+export function countersOptions(options: CountersOptions): NativeOptions {
+  return only(COUNTERS_OPTIONS, options, "counters");
+}
+
+/** The options of {@link openQueue} and {@link openBlockStorage} for the core. */
+export function structureOptions(options: StructureOptions, what: string): NativeOptions {
+  return only(STRUCTURE_OPTIONS, options, what);
 }
 
 /** The path as the core takes it. */

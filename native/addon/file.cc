@@ -1,106 +1,18 @@
 #include "file.h"
 
 #include <cerrno>
-#include <cstdlib>
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "buffer.h"
+#include "call.h"
 #include "failure.h"
 #include "sync.h"
 #include "values.h"
 
 namespace
 {
-
-// What a JavaScript object of the class holds.
-struct File {
-    std::string path;
-    // Empty once closed: the core ends a file (auto_unlink) when its last holder lets go, which must not wait for
-    // a collector.
-    Handle handle;
-};
-
-// A call of a method.
-struct Call {
-    napi_env env;
-    File *file;
-    const char *operation; // the core's name, which its errors have
-    napi_value arguments[3];
-
-    emmap_file *core() const
-    {
-        return file->handle.get();
-    }
-
-    uint64_t unsigned_at(size_t index) const
-    {
-        return to_uint64(env, arguments[index]);
-    }
-
-    int64_t signed_at(size_t index) const
-    {
-        return to_int64(env, arguments[index]);
-    }
-
-    iovec bytes_at(size_t index) const
-    {
-        void *data = nullptr;
-        size_t length = 0;
-        napi_get_typedarray_info(env, arguments[index], nullptr, &length, &data, nullptr, nullptr);
-        return {data, length};
-    }
-
-    napi_value fail(emmap_error error) const
-    {
-        return throw_error(env, last_failure(operation, error), file->path.c_str());
-    }
-
-    napi_value answer(emmap_error error, napi_value value) const
-    {
-        return error ? fail(error) : value;
-    }
-};
-
-// Where the core puts what it read: malloc, because it calls with its locks held, when V8 must not be entered.
-struct Bytes {
-    void *data = nullptr;
-    size_t length = 0;
-
-    emmap_sink sink()
-    {
-        return {allocate, this};
-    }
-
-    static void *allocate(void *context, size_t length)
-    {
-        Bytes *const self = static_cast<Bytes *>(context);
-        self->length = length;
-        self->data = std::malloc(length ? length : 1);
-        return self->data;
-    }
-
-    napi_value to_buffer(napi_env env) const
-    {
-        napi_value buffer = nullptr;
-        napi_create_buffer_copy(env, length, data, nullptr, &buffer);
-        return buffer;
-    }
-
-    ~Bytes()
-    {
-        std::free(data);
-    }
-};
-
-// What a read answers: a Buffer, null at the end, or an error.
-napi_value answer_read(const Call &call, emmap_error error, const Bytes &bytes)
-{
-    if (error == EMMAP_EOF)
-        return make_null(call.env);
-    return error ? call.fail(error) : bytes.to_buffer(call.env);
-}
 
 // JavaScript has no read-only buffers, and a store to a read-only page would end the process. So the pages that
 // a buffer shows of a read-only file (which src/ maps private) are copied when somebody writes to them.
@@ -137,48 +49,40 @@ void collected(napi_env, void *data, void *)
 
 napi_value construct(napi_env env, napi_callback_info info)
 {
-    size_t count = 3;
-    napi_value arguments[3];
+    size_t count = 5;
+    napi_value arguments[5];
     napi_value self;
     napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
-    const std::string path = to_string(env, arguments[0]);
-    const bool counters = count > 2;
+    const std::string operation = to_string(env, arguments[0]);
+    const std::string path = to_string(env, arguments[1]);
     emmap_options options{};
     emmap_file *core = nullptr;
-    emmap_error error = read_options(env, arguments[1], &options);
-    if (!error)
-        error = counters ? emmap_counters_open(path.c_str(), to_uint64(env, arguments[2]), &options, &core)
-                         : emmap_open(path.c_str(), &options, &core);
+    emmap_error error = read_options(env, arguments[2], &options);
+    const char *name = "open";
+    if (operation == "counters_open") {
+        name = "counters_open";
+        error =
+            error ? error : emmap_counters_open(path.c_str(), to_uint64(env, arguments[3]), &options, &core);
+    } else if (operation == "queue_open") {
+        name = "queue_open";
+        error = error ? error : emmap_queue_open(path.c_str(), &options, &core);
+    } else if (operation == "blocks_open") {
+        name = "blocks_open";
+        error = error
+                    ? error
+                    : emmap_blocks_open(path.c_str(), to_uint64(env, arguments[3]),
+                                        static_cast<unsigned>(to_uint64(env, arguments[4])), &options, &core);
+    } else if (!error) {
+        error = emmap_open(path.c_str(), &options, &core);
+    }
     if (error)
-        return throw_error(env, last_failure(counters ? "counters_open" : "open", error), path.c_str());
+        return throw_error(env, last_failure(name, error), path.c_str());
     File *const file = new File{path, Handle(core, emmap_free)};
     if (napi_wrap(env, self, file, collected, nullptr, nullptr) != napi_ok) {
         delete file;
         return nullptr;
     }
     return self;
-}
-
-using Method = napi_value (*)(const Call &call);
-
-// What is called is a method of an open file; for a closed one it is EMMAP_CLOSED.
-template <Method method> napi_value invoke(napi_env env, napi_callback_info info)
-{
-    Call call{};
-    call.env = env;
-    size_t count = sizeof call.arguments / sizeof *call.arguments;
-    napi_value self;
-    void *operation;
-    napi_get_cb_info(env, info, &count, call.arguments, &self, &operation);
-    call.operation = static_cast<const char *>(operation);
-    void *file = nullptr;
-    if (napi_unwrap(env, self, &file) != napi_ok)
-        return nullptr;
-    call.file = static_cast<File *>(file);
-    if (call.file->handle)
-        return method(call);
-    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
-    return throw_error(env, Failure{call.operation, closed}, call.file->path.c_str());
 }
 
 napi_value describe(const Call &call)
@@ -339,17 +243,11 @@ template <emmap_error (*operation)(emmap_file *, uint64_t, int64_t *)> napi_valu
     return call.answer(error, make_bigint(call.env, value));
 }
 
-template <Method method> napi_property_descriptor define(const char *name, const char *operation)
-{
-    return {name,    nullptr, invoke<method>, nullptr,
-            nullptr, nullptr, napi_default,   const_cast<char *>(operation)};
-}
-
 } // namespace
 
 napi_value define_file(napi_env env)
 {
-    const napi_property_descriptor methods[] = {
+    Methods methods = {
         define<describe>("describe", "describe"),
         define<control>("control", "file_control"),
         define<lend>("lend", "pread_direct"),
@@ -386,8 +284,10 @@ napi_value define_file(napi_env env)
         define<compare_exchange<emmap_counter_compare_exchange>>("counterCompareExchange",
                                                                  "counter_compare_exchange"),
     };
+    add_queue_methods(methods);
+    add_blocks_methods(methods);
     napi_value constructor = nullptr;
-    napi_define_class(env, "File", NAPI_AUTO_LENGTH, construct, nullptr, sizeof methods / sizeof *methods,
-                      methods, &constructor);
+    napi_define_class(env, "File", NAPI_AUTO_LENGTH, construct, nullptr, methods.size(), methods.data(),
+                      &constructor);
     return constructor;
 }

@@ -1,0 +1,193 @@
+// What every method of the JavaScript class File has in common: the object it is called on, its arguments, where
+// the core puts what it reads, and what it answers.
+#ifndef EMMAP_ADDON_CALL_H
+#define EMMAP_ADDON_CALL_H
+
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <node_api.h>
+
+#include "buffer.h"
+#include "failure.h"
+#include "values.h"
+
+// What a JavaScript object of the class holds.
+struct File {
+    std::string path;
+    // Empty once closed: the core ends a file (auto_unlink) when its last holder lets go, which must not wait for
+    // a collector.
+    Handle handle;
+};
+
+// A call of a method.
+struct Call {
+    napi_env env;
+    File *file;
+    const char *operation; // the core's name, which its errors have
+    napi_value arguments[3];
+
+    emmap_file *core() const
+    {
+        return file->handle.get();
+    }
+
+    uint64_t unsigned_at(size_t index) const
+    {
+        return to_uint64(env, arguments[index]);
+    }
+
+    int64_t signed_at(size_t index) const
+    {
+        return to_int64(env, arguments[index]);
+    }
+
+    iovec bytes_at(size_t index) const
+    {
+        void *data = nullptr;
+        size_t length = 0;
+        napi_get_typedarray_info(env, arguments[index], nullptr, &length, &data, nullptr, nullptr);
+        return {data, length};
+    }
+
+    std::vector<iovec> list_at(size_t index) const
+    {
+        uint32_t length = 0;
+        napi_get_array_length(env, arguments[index], &length);
+        std::vector<iovec> list(length);
+        for (uint32_t i = 0; i < length; i++) {
+            napi_value bytes = nullptr;
+            napi_get_element(env, arguments[index], i, &bytes);
+            napi_get_typedarray_info(env, bytes, nullptr, &list[i].iov_len, &list[i].iov_base, nullptr,
+                                     nullptr);
+        }
+        return list;
+    }
+
+    // The one element of a BigUint64Array, by which JavaScript passes a number in and out.
+    uint64_t load_at(size_t index) const
+    {
+        const iovec cell = bytes_at(index);
+        return cell.iov_base ? *static_cast<const uint64_t *>(cell.iov_base) : 0;
+    }
+
+    void store_at(size_t index, uint64_t value) const
+    {
+        const iovec cell = bytes_at(index);
+        if (cell.iov_base)
+            *static_cast<uint64_t *>(cell.iov_base) = value;
+    }
+
+    napi_value fail(emmap_error error) const
+    {
+        return throw_error(env, last_failure(operation, error), file->path.c_str());
+    }
+
+    napi_value answer(emmap_error error, napi_value value) const
+    {
+        return error ? fail(error) : value;
+    }
+};
+
+// Where the core puts what it read: malloc, because it calls with its locks held, when V8 must not be entered.
+struct Bytes {
+    void *data = nullptr;
+    size_t length = 0;
+
+    emmap_sink sink()
+    {
+        return {allocate, this};
+    }
+
+    static void *allocate(void *context, size_t length)
+    {
+        Bytes *const self = static_cast<Bytes *>(context);
+        self->length = length;
+        self->data = std::malloc(length ? length : 1);
+        return self->data;
+    }
+
+    napi_value to_buffer(napi_env env) const
+    {
+        napi_value buffer = nullptr;
+        napi_create_buffer_copy(env, length, data, nullptr, &buffer);
+        return buffer;
+    }
+
+    ~Bytes()
+    {
+        std::free(data);
+    }
+};
+
+// Where the core puts many things, one after the other.
+struct ManyBytes {
+    std::vector<std::unique_ptr<Bytes>> list;
+
+    emmap_sink sink()
+    {
+        return {allocate, this};
+    }
+
+    static void *allocate(void *context, size_t length)
+    {
+        ManyBytes *const self = static_cast<ManyBytes *>(context);
+        self->list.push_back(std::make_unique<Bytes>());
+        return Bytes::allocate(self->list.back().get(), length);
+    }
+
+    napi_value to_array(napi_env env, size_t count) const
+    {
+        napi_value array = nullptr;
+        napi_create_array_with_length(env, count, &array);
+        for (size_t i = 0; i < count; i++)
+            napi_set_element(env, array, static_cast<uint32_t>(i), list[i]->to_buffer(env));
+        return array;
+    }
+};
+
+// What a read answers: a Buffer, null at the end, or an error.
+inline napi_value answer_read(const Call &call, emmap_error error, const Bytes &bytes)
+{
+    if (error == EMMAP_EOF)
+        return make_null(call.env);
+    return error ? call.fail(error) : bytes.to_buffer(call.env);
+}
+
+using Method = napi_value (*)(const Call &call);
+
+// What is called is a method of an open file; for a closed one it is EMMAP_CLOSED.
+template <Method method> napi_value invoke(napi_env env, napi_callback_info info)
+{
+    Call call{};
+    call.env = env;
+    size_t count = sizeof call.arguments / sizeof *call.arguments;
+    napi_value self;
+    void *operation;
+    napi_get_cb_info(env, info, &count, call.arguments, &self, &operation);
+    call.operation = static_cast<const char *>(operation);
+    void *file = nullptr;
+    if (napi_unwrap(env, self, &file) != napi_ok)
+        return nullptr;
+    call.file = static_cast<File *>(file);
+    if (call.file->handle)
+        return method(call);
+    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
+    return throw_error(env, Failure{call.operation, closed}, call.file->path.c_str());
+}
+
+template <Method method> napi_property_descriptor define(const char *name, const char *operation)
+{
+    return {name,    nullptr, invoke<method>, nullptr,
+            nullptr, nullptr, napi_default,   const_cast<char *>(operation)};
+}
+
+using Methods = std::vector<napi_property_descriptor>;
+
+// The operations of counters, queues and block storages that the class has besides its own.
+void add_queue_methods(Methods &methods);
+void add_blocks_methods(Methods &methods);
+
+#endif

@@ -1,0 +1,186 @@
+import { type InspectOptions, inspect } from "node:util";
+import { File, type NativeFile } from "./addon";
+import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments";
+import { type StructureOptions, structureOptions, toPath } from "./options";
+
+/** How to open a block storage. */
+export interface BlockStorageOptions extends StructureOptions {
+  /** Bytes of every block: from 1 to 2^32 - 1. Needed to create a storage; else what the file has. */
+  blockSize?: Integer | undefined;
+  /**
+   * The storage has 64 to the power of this blocks: from 2 to 5, and 3 if not given. The file does not record it, so
+   * whoever opens it has to say the same.
+   */
+  levels?: number | undefined;
+}
+
+/** How many blocks an iteration takes out of the core at a time. */
+const STRIDE = 64;
+
+/**
+ * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
+ * one. Storing a block gives an address, by which anybody finds it again until it is freed.
+ *
+ * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` when
+ * another process truncated the file, `EMMAP_CORRUPT` when the file is not sound, and `EACCES` for a read-only file
+ * that would have to be changed.
+ *
+ * Iterating gives pairs of address and block.
+ */
+export class BlockStorage {
+  readonly #native: NativeFile;
+  #closed = false;
+  /** The path, as it was given to open. */
+  readonly path: string;
+  /** True if the file was there before it was opened. */
+  readonly existed: boolean;
+  /** Bytes of every block. */
+  readonly blockSize: number;
+  /** Levels of the tree that finds blocks. */
+  readonly levels: number;
+  /** The most blocks that there can be: 64 to the power of `levels`. */
+  readonly capacity: number;
+
+  /** @internal */
+  constructor(native: NativeFile) {
+    const about = native.describe();
+    const { blockSize, levels, capacity } = native.blocksInfo();
+    this.#native = native;
+    this.path = about.path;
+    this.existed = about.existed;
+    this.blockSize = blockSize;
+    this.levels = levels;
+    this.capacity = capacity;
+  }
+
+  /** True once the storage is closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** How many blocks there are. Takes time in proportion to the most that there ever were. */
+  get count(): number {
+    return this.#native.blocksCount();
+  }
+
+  /**
+   * Stores a block. When it has returned the block is in the file.
+   * @returns its address
+   * @throws EINVAL for a length other than `blockSize`; EMMAP_FULL at capacity or a fixed size; ENOSPC
+   */
+  store(block: Bytes): number {
+    return this.#native.blockStore(toBytes(block));
+  }
+
+  /** Stores all of the blocks, or none, and returns their addresses. Throws as {@link store}. */
+  storeMany(blocks: Iterable<Bytes>): number[] {
+    return this.#native.blockStoreMany(Array.from(blocks, toBytes));
+  }
+
+  /** A copy of the block; null if there is none at this address. */
+  read(address: Integer): Buffer | null {
+    return this.#native.blockRead(toBigInt(address, "address"));
+  }
+
+  /** Frees a block; its address may be given out again. False if there is none at this address. */
+  free(address: Integer): boolean {
+    return this.#native.blockFree(toBigInt(address, "address"));
+  }
+
+  /** Frees all of the blocks; or none, and returns false, if one of the addresses has no block or comes twice. */
+  freeMany(addresses: Iterable<Integer>): boolean {
+    return this.#native.blockFreeMany(Array.from(addresses, (address) => toBigInt(address, "address")));
+  }
+
+  /**
+   * Addresses and blocks, in the order in which they lie in the file. Blocks that are stored or freed meanwhile are
+   * met or not, all others once.
+   */
+  *entries(): Generator<[address: number, block: Buffer], void, undefined> {
+    const place = new BigUint64Array(1);
+    for (;;) {
+      const found = this.#native.blocksWalk(BigInt(STRIDE), place);
+      if (found.length === 0) return;
+      for (let i = 0; i < found.length; i += 2) yield [found[i] as number, found[i + 1] as Buffer];
+    }
+  }
+
+  /** The same as {@link entries}. */
+  [Symbol.iterator](): Generator<[address: number, block: Buffer], void, undefined> {
+    return this.entries();
+  }
+
+  /**
+   * Makes all that follows from which blocks there are follow from it again. An operation that was interrupted needs
+   * no repair: this is for files that something else has damaged.
+   */
+  repair(): void {
+    this.#native.blocksRepair(0n, new BigUint64Array(1));
+  }
+
+  /**
+   * As {@link repair}, looking at `blocks` blocks for each step of the generator; the storage may be used between two.
+   *
+   * ```ts
+   * for (const _ of blocks.repairInSteps()) await setImmediate();
+   * ```
+   */
+  *repairInSteps(blocks: Integer = 4096): Generator<void, void, undefined> {
+    const place = new BigUint64Array(1);
+    const limit = toBigInt(blocks, "blocks");
+    while (this.#native.blocksRepair(limit > 0n ? limit : 1n, place)) yield;
+  }
+
+  /** Starts to write changes to the disk, and does not wait for it. */
+  flush(): void {
+    this.#native.flush();
+  }
+
+  /** Resolves when all that was stored and freed is on the disk. */
+  async sync(): Promise<void> {
+    await this.#native.sync();
+  }
+
+  /** Closes the file. Blocks stay in it. Closing again does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#native.close();
+  }
+
+  /** Closes the file: `using blocks = openBlockStorage(…)`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { path, blockSize, levels, capacity, closed } = this;
+    return `BlockStorage ${inspect({ path, blockSize, levels, capacity, ...(closed && { closed }) }, options)}`;
+  }
+}
+
+/**
+ * Opens a block storage, or creates one.
+ *
+ * ```ts
+ * using blocks = openBlockStorage("blocks.bin", { blockSize: 64 });
+ * const address = blocks.store(Buffer.alloc(64));
+ * blocks.read(address);
+ * ```
+ *
+ * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size, and where one is created without;
+ * EMMAP_CORRUPT for a file that is no sound storage, which is left as it was
+ */
+export function openBlockStorage(path: string | URL, options: BlockStorageOptions = {}): BlockStorage {
+  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
+  const { blockSize = 0, levels = 0, ...rest } = options;
+  const native = new File(
+    "blocks_open",
+    toPath(path),
+    structureOptions(rest, "block storages"),
+    toBigInt(blockSize, "options.blockSize"),
+    toBigInt(levels, "options.levels"),
+  );
+  return new BlockStorage(native);
+}

@@ -1,0 +1,310 @@
+import { type InspectOptions, inspect } from "node:util";
+import { File, type Message, type NativeFile } from "./addon";
+import { rangeError, toBytes, typeError } from "./arguments";
+import { EmmapError } from "./error";
+import { type Decoded, type DecodeOptions, decodePrefix } from "./etf/decode";
+import { type EncodeOptions, encode } from "./etf/encode";
+import type { Term } from "./etf/terms";
+import { type StructureOptions, structureOptions, toPath } from "./options";
+
+/** How to open a queue of terms: as a file, and how terms appear. */
+export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends StructureOptions {
+  /** How terms that are popped appear: the options of `emmap/etf`'s `decode`. */
+  decode?: O | undefined;
+  /** How values that are pushed are written: the options of `emmap/etf`'s `encode`. */
+  encode?: EncodeOptions | undefined;
+  /** Messages are bytes, not terms. */
+  raw?: false | undefined;
+}
+
+/** How to open a queue of bytes. */
+export interface RawQueueOptions extends StructureOptions {
+  /**
+   * Messages are bytes, not terms. The format does not record how many: a message comes back with up to 7 zeros
+   * behind it, unless its length is a multiple of 8.
+   */
+  raw: true;
+}
+
+/** How a queue turns what users see into bytes and back. */
+interface Format<In, Out> {
+  encode(value: In): Uint8Array;
+  /** What it returns must not alias `bytes`. */
+  decode(bytes: Buffer): Out;
+}
+
+const rawFormat: Format<Uint8Array | string, Buffer> = {
+  encode: toBytes,
+  decode: (bytes) => Buffer.from(bytes),
+};
+
+function termFormat<O extends DecodeOptions>(
+  decodeOptions: O | undefined,
+  encodeOptions: EncodeOptions | undefined,
+): Format<Term, Decoded<O>> {
+  return {
+    encode: (term) => encode(term, encodeOptions),
+    // Padding follows the term.
+    decode: (bytes) => decodePrefix(bytes, decodeOptions).term as Decoded<O>,
+  };
+}
+
+/** Messages up to this many bytes are read without a Buffer made for each; larger ones are worth one. */
+const SCRATCH_SIZE = 4096;
+
+/** How many messages an iteration takes out of the core at a time. */
+const STRIDE = 64;
+
+/**
+ * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
+ * one. Order is kept for each producer, and no message goes to two readers.
+ *
+ * An operation waits for others that are changing the queue, which takes microseconds unless their process was
+ * stopped; with `exclusive` there are no others. Besides what it lists, every method may throw an {@link EmmapError}
+ * with `EMMAP_CLOSED` after close, `EFAULT` when another process truncated the file, `EMMAP_CORRUPT` with the `offset`
+ * when the file is not sound, and `EACCES` for a read-only file that would have to be changed.
+ *
+ * Iterating gives the messages from the first to the last, and leaves them there.
+ */
+export class Queue<In = Term, Out = Decoded> {
+  readonly #native: NativeFile;
+  readonly #format: Format<In, Out>;
+  readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
+  readonly #ticket = new BigUint64Array(1);
+  #closed = false;
+  /** The path, as it was given to open. */
+  readonly path: string;
+  /** True if the file was there before it was opened. */
+  readonly existed: boolean;
+
+  /** @internal */
+  constructor(native: NativeFile, format: Format<In, Out>) {
+    const about = native.describe();
+    this.#native = native;
+    this.#format = format;
+    this.path = about.path;
+    this.existed = about.existed;
+  }
+
+  /** True once the queue is closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** How many messages there are. Takes time in proportion: the format has no count. */
+  get length(): number {
+    return this.#native.queueLength();
+  }
+
+  /** True if there is no message. */
+  get isEmpty(): boolean {
+    return this.#native.queueIsEmpty();
+  }
+
+  /** The queue's header: the file's size, and where its messages begin and end, in bytes. */
+  get info(): { size: number; head: number; tail: number; nextTail: number } {
+    return this.#native.queueInfo();
+  }
+
+  /**
+   * Appends a message. When it has returned the message is in the file, once.
+   * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` for what is no term
+   */
+  push(message: In): void {
+    this.#native.queuePush(this.#format.encode(message));
+  }
+
+  /** Appends all of the messages at once, or none. Throws as {@link push}. */
+  pushMany(messages: Iterable<In>): void {
+    this.#native.queuePushMany(Array.from(messages, (message) => this.#format.encode(message)));
+  }
+
+  /**
+   * Removes the first message and returns it; null when there is none. One that is no term is removed too, and is in
+   * the `messages` of the error: see {@link tryPop} for a way to leave it.
+   * @throws EBUSY while somebody, here or elsewhere, is in a {@link tryPop}
+   */
+  pop(): Out | null {
+    return this.#take(this.#native.queuePop(this.#scratch), true);
+  }
+
+  /**
+   * Removes up to `limit` messages and returns them, in order; none when there are none. Throws as {@link pop}: if one of
+   * them is no term, all that were removed are the `messages` of the error.
+   */
+  popMany(limit: number): Out[] {
+    if (!Number.isSafeInteger(limit) || limit < 0)
+      throw rangeError("limit", "an integer of 0 or more", limit);
+    const messages = this.#native.queuePopMany(BigInt(limit));
+    try {
+      return messages.map((bytes) => this.#format.decode(bytes));
+    } catch (cause) {
+      throw notATerm(this.path, messages, cause);
+    }
+  }
+
+  /**
+   * Gives the first message to `consume`, and removes it when that has returned, or when the promise that it returned
+   * is fulfilled. If it throws or rejects, the message stays first in the queue and the error goes to the caller; if
+   * this process dies, it stays as well. Meanwhile others may push and look, `consume` too, but `pop`, `purge` and
+   * `erase` are EBUSY for everybody.
+   * @returns what `consume` returned; null, without calling it, when there is no message
+   * @throws EBUSY while somebody is in a `tryPop` already; ESTALE if a writer that takes no locks (the Erlang library
+   * emmap 2.x) has removed the message
+   */
+  tryPop<Result>(consume: (message: Out) => Result): Result | null {
+    if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
+    const taken = this.#native.queuePopBegin(this.#scratch, this.#ticket);
+    if (taken === null) return null;
+    const ticket = this.#ticket[0] as bigint;
+    let result: Result;
+    try {
+      result = consume(this.#take(taken, false) as Out);
+    } catch (error) {
+      this.#abort(ticket);
+      throw error;
+    }
+    if (result instanceof Promise) return this.#settle(result, ticket) as Result;
+    this.#native.queuePopCommit(ticket);
+    return result;
+  }
+
+  async #settle<Value>(promise: Promise<Value>, ticket: bigint): Promise<Value> {
+    let value: Value;
+    try {
+      value = await promise;
+    } catch (error) {
+      this.#abort(ticket);
+      throw error;
+    }
+    this.#native.queuePopCommit(ticket);
+    return value;
+  }
+
+  /** Leaves the message. A queue that was closed meanwhile has left it already. */
+  #abort(ticket: bigint): void {
+    if (!this.#closed) this.#native.queuePopAbort(ticket);
+  }
+
+  /** The first message, which stays; null when there is none. */
+  peek(): Out | null {
+    return this.#take(this.#native.queuePeekFront(this.#scratch), false);
+  }
+
+  /** The last message, which stays; null when there is none. */
+  peekBack(): Out | null {
+    return this.#take(this.#native.queuePeekBack(this.#scratch), false);
+  }
+
+  /** The messages from the first to the last. They stay; those that others pop meanwhile are passed over. */
+  [Symbol.iterator](): Generator<Out, void, undefined> {
+    return this.#walk(false);
+  }
+
+  /** The messages from the last to the first. They stay. */
+  reversed(): Generator<Out, void, undefined> {
+    return this.#walk(true);
+  }
+
+  *#walk(backward: boolean): Generator<Out, void, undefined> {
+    const place = new BigUint64Array(1);
+    for (;;) {
+      const messages = this.#native.queueWalk(backward, BigInt(STRIDE), place);
+      if (messages.length === 0) return;
+      for (const bytes of messages) yield this.#decode(bytes, false);
+    }
+  }
+
+  /** Removes all messages; the file keeps its size. Throws EBUSY as {@link pop}. */
+  purge(): void {
+    this.#native.queuePurge();
+  }
+
+  /** As {@link purge}, and also where the queue is no longer sound: it is an empty one afterwards. */
+  erase(): void {
+    this.#native.queueErase();
+  }
+
+  /** Starts to write changes to the disk, and does not wait for it. */
+  flush(): void {
+    this.#native.flush();
+  }
+
+  /** Resolves when all that was pushed and popped is on the disk. */
+  async sync(): Promise<void> {
+    await this.#native.sync();
+  }
+
+  /** Closes the file. Messages stay in it. Closing again does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#native.close();
+  }
+
+  /** Closes the file: `using queue = openQueue(…)`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** @internal */
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { path, closed } = this;
+    return `Queue ${inspect(closed ? { path, closed } : { path, ...this.#native.queueInfo() }, options)}`;
+  }
+
+  #take(message: Message, removed: boolean): Out | null {
+    if (message === null) return null;
+    const bytes = typeof message === "number" ? this.#scratch.subarray(0, message) : message;
+    return this.#decode(bytes, removed);
+  }
+
+  #decode(bytes: Buffer, removed: boolean): Out {
+    try {
+      return this.#format.decode(bytes);
+    } catch (cause) {
+      throw notATerm(this.path, removed ? [Buffer.from(bytes)] : [], cause);
+    }
+  }
+}
+
+/** What is said of a message that is no term, with what was taken out of the queue, so that nothing is lost. */
+function notATerm(path: string, removed: Buffer[], cause: unknown): EmmapError {
+  const error = new EmmapError(`EMMAP_CORRUPT: a message is no term, decode '${path}'`, {
+    code: "EMMAP_CORRUPT",
+    syscall: "decode",
+    path,
+  });
+  error.cause = cause;
+  if (removed.length > 0) error.messages = removed;
+  return error;
+}
+
+/**
+ * Opens a queue, or creates one.
+ *
+ * ```ts
+ * using queue = openQueue("jobs.q", { size: 1 << 20 });
+ * queue.push(["resize", 42]);
+ * const job = queue.pop();
+ * ```
+ *
+ * Messages are Erlang terms: see `emmap/etf` for what becomes what. With `raw` they are bytes.
+ *
+ * @throws {EmmapError} as {@link open}; EINVAL for a size below 16, EFBIG above 4 GiB; EMMAP_CORRUPT for a file that is no
+ * sound queue, which is left as it was
+ */
+export function openQueue(path: string | URL, options: RawQueueOptions): Queue<Uint8Array | string, Buffer>;
+export function openQueue<const O extends DecodeOptions = Record<never, never>>(
+  path: string | URL,
+  options?: QueueOptions<O>,
+): Queue<Term, Decoded<O>>;
+export function openQueue<O extends DecodeOptions>(
+  path: string | URL,
+  options: QueueOptions<O> | RawQueueOptions = {},
+): unknown {
+  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
+  const { raw, decode, encode: encoding, ...rest } = options as QueueOptions<O> & { raw?: boolean };
+  const native = new File("queue_open", toPath(path), structureOptions(rest, "queues"));
+  return raw ? new Queue(native, rawFormat) : new Queue(native, termFormat(decode, encoding));
+}

@@ -1,0 +1,124 @@
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { expect, test } from "vitest";
+import { openBlockStorage } from "../src";
+import { thrownBy } from "./support/errors";
+import { freshPath } from "./support/files";
+
+const fixtures = join(__dirname, "../native/test/fixtures");
+
+/** A copy of a file that emmap 2.2 wrote. */
+function fixture(name: string): string {
+  const path = freshPath(name);
+  copyFileSync(join(fixtures, name), path);
+  return path;
+}
+
+/** Block `n` of blocks.bin: a 32-bit number and zeros. */
+function block22(n: number): Buffer {
+  const block = Buffer.alloc(22);
+  block.writeUInt32BE(n);
+  return block;
+}
+
+test("what is stored is read, until it is freed", () => {
+  using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
+  const address = blocks.store("12345678");
+  expect(blocks.read(address)?.toString()).toBe("12345678");
+  expect([blocks.free(address), blocks.free(address), blocks.read(address)]).toEqual([true, false, null]);
+});
+
+test("the storage of emmap 2.2 holds what it was told to store", () => {
+  using blocks = openBlockStorage(fixture("blocks.bin"));
+  const expected = readFileSync(join(fixtures, "blocks.addresses.txt"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" ").map(Number) as [number, number]);
+  expect(new Map([...blocks])).toEqual(new Map(expected.map(([address, n]) => [address, block22(n)])));
+  expect([blocks.blockSize, blocks.count, blocks.capacity]).toEqual([22, 86, 262_144]);
+});
+
+test("the same calls make the bytes that emmap 2.2 makes", () => {
+  const path = freshPath();
+  using blocks = openBlockStorage(path, { blockSize: 22, size: 4096 });
+  const addresses = Array.from({ length: 100 }, (_, i) => blocks.store(block22(i + 1)));
+  for (let i = 7; i <= 100; i += 7) blocks.free(addresses[i - 1] as number);
+  expect(readFileSync(path)).toEqual(readFileSync(join(fixtures, "blocks.bin")));
+});
+
+test("consecutive blocks are spread over the tree, as in emmap", () => {
+  using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
+  const block = Buffer.alloc(8);
+  expect(blocks.storeMany([block, block, block])).toEqual([0, 4096, 8192]);
+});
+
+test("many are freed together or not at all", () => {
+  using blocks = openBlockStorage(freshPath(), { blockSize: 4 });
+  const addresses = blocks.storeMany(["aaaa", "bbbb", "cccc"]);
+  expect(blocks.freeMany([...addresses, 99])).toBe(false);
+  expect(blocks.count).toBe(3);
+  expect(blocks.freeMany(addresses)).toBe(true);
+  expect(blocks.count).toBe(0);
+});
+
+test("an address that is out of range is no block, and never another one", () => {
+  using blocks = openBlockStorage(freshPath(), { blockSize: 4 });
+  blocks.store("aaaa");
+  for (const address of [262_144, 2n ** 32n, 2n ** 64n - 1n, -1, 1])
+    expect([blocks.read(address), blocks.free(address)]).toEqual([null, false]);
+  expect(blocks.count).toBe(1);
+});
+
+test("the number of levels sets the capacity, and a full storage says so", () => {
+  using blocks = openBlockStorage(freshPath(), { blockSize: 1, levels: 2 });
+  expect(blocks.capacity).toBe(4096);
+  blocks.storeMany(Array.from({ length: 4096 }, () => "x"));
+  expect(thrownBy(() => blocks.store("x")).code).toBe("EMMAP_FULL");
+});
+
+test("two handles share one storage, across growth", () => {
+  const path = freshPath();
+  using one = openBlockStorage(path, { blockSize: 1000, size: 2000 });
+  using other = openBlockStorage(path);
+  const addresses = Array.from({ length: 200 }, (_, i) => one.store(Buffer.alloc(1000, i)));
+  addresses.forEach((address, i) => {
+    expect(other.read(address)?.[999]).toBe(i);
+  });
+});
+
+test("repair, whole or in steps, changes nothing in a sound storage", () => {
+  const path = fixture("blocks-deep.bin");
+  using blocks = openBlockStorage(path);
+  blocks.repair();
+  let steps = 0;
+  for (const _ of blocks.repairInSteps(4096)) {
+    steps++;
+    blocks.free(blocks.store(Buffer.alloc(8)));
+  }
+  expect(steps).toBeGreaterThan(1);
+  expect(blocks.count).toBe(5000);
+});
+
+test("bad arguments are named", () => {
+  expect(thrownBy(() => openBlockStorage(freshPath())).code).toBe("EINVAL");
+  expect(thrownBy(() => openBlockStorage(freshPath(), { blockSize: 8, levels: 6 })).code).toBe("EINVAL");
+  expect(thrownBy(() => openBlockStorage(fixture("blocks.bin"), { blockSize: 23 })).code).toBe("EINVAL");
+  using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
+  expect(thrownBy(() => blocks.store("1234567")).code).toBe("EINVAL");
+  expect(thrownBy(() => blocks.read("0" as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+});
+
+test("a foreign file is refused and left as it was", () => {
+  const path = freshPath();
+  writeFileSync(path, "somebody's notes, which are no storage of blocks");
+  expect(thrownBy(() => openBlockStorage(path, { blockSize: 8 })).code).toMatch(/EMMAP_CORRUPT|EINVAL/);
+  expect(readFileSync(path, "utf8")).toBe("somebody's notes, which are no storage of blocks");
+});
+
+test("a closed storage says so", () => {
+  const blocks = openBlockStorage(freshPath(), { blockSize: 8 });
+  blocks.close();
+  expect(thrownBy(() => blocks.store("12345678")).code).toBe("EMMAP_CLOSED");
+  expect(inspect(blocks)).toContain("closed: true");
+});

@@ -1,0 +1,269 @@
+import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { inspect } from "node:util";
+import { expect, test } from "vitest";
+import { open, openQueue } from "../src";
+import { atom, BitString, encode, Float, ImproperList, tuple } from "../src/etf";
+import { thrownBy } from "./support/errors";
+import { freshPath } from "./support/files";
+
+/** A copy of a file that emmap 2.2 wrote. */
+function fixture(name: string): string {
+  const path = freshPath(name);
+  copyFileSync(join(__dirname, "../native/test/fixtures", name), path);
+  return path;
+}
+
+test("terms come out in the order in which they went in", () => {
+  using queue = openQueue(freshPath());
+  queue.push(1);
+  queue.push("two");
+  queue.push(tuple(atom("three"), 3n));
+  expect([queue.pop(), queue.pop(), queue.pop(), queue.pop()]).toEqual([
+    1,
+    Buffer.from("two"),
+    tuple(atom("three"), 3),
+    null,
+  ]);
+});
+
+test("the queue of emmap 2.2 holds what it was told to write", () => {
+  using queue = openQueue(fixture("queue.bin"));
+  expect([...queue]).toEqual([
+    atom("hello"),
+    0,
+    255,
+    -1,
+    123456789012345678901234567890n,
+    3.14,
+    Buffer.from("bin"),
+    [...Buffer.from("text")],
+    [],
+    new ImproperList([1, 2], 3),
+    tuple(atom("a"), tuple(atom("b"), 1.5)),
+    new Map<unknown, unknown>([
+      [1, [atom("x")]],
+      [atom("k"), Buffer.from("v")],
+    ]),
+    true,
+    atom("nil"),
+    new BitString(Buffer.from([0b10100000]), 3),
+    atom("åtom"),
+    Array.from({ length: 300 }, (_, i) => i + 1),
+    [...Buffer.from("x".repeat(500))],
+  ]);
+  expect(queue.length).toBe(18);
+});
+
+test("a queue that emmap 2.2 popped from goes on behind what is gone", () => {
+  using queue = openQueue(fixture("queue-popped.bin"));
+  expect(queue.popMany(10)).toEqual([3, 4, 5].map((n) => tuple(atom("n"), n)));
+});
+
+test("what a writer that died had not committed is not there, and the next message is", () => {
+  using queue = openQueue(fixture("queue-torn.bin"));
+  queue.push(atom("next"));
+  expect([...queue]).toEqual([atom("kept"), atom("next")]);
+});
+
+test("the same pushes and pops leave the bytes that emmap 2.2 leaves", () => {
+  using queue = openQueue(freshPath(), { size: 1024 });
+  for (const n of [1, 2, 3, 4, 5]) queue.push(tuple(atom("n"), n));
+  queue.popMany(2);
+  expect(readFileSync(queue.path)).toEqual(readFileSync(fixture("queue-popped.bin")));
+});
+
+test("two handles share one queue", () => {
+  const path = freshPath();
+  using one = openQueue(path);
+  using other = openQueue(path);
+  one.push("a");
+  expect(other.pop()).toEqual(Buffer.from("a"));
+  expect(one.isEmpty).toBe(true);
+});
+
+test("many are pushed and popped at once, across growth", () => {
+  using queue = openQueue(freshPath(), { size: 64 });
+  queue.pushMany(Array.from({ length: 1000 }, (_, i) => i));
+  expect(queue.info.size).toBeGreaterThan(64);
+  expect(queue.popMany(600)).toEqual(Array.from({ length: 600 }, (_, i) => i));
+  expect(queue.length).toBe(400);
+  expect([queue.peek(), queue.peekBack()]).toEqual([600, 999]);
+});
+
+test("a message of any size is popped whole", () => {
+  using queue = openQueue(freshPath());
+  const large = Buffer.alloc(1 << 20, 7);
+  queue.push(large);
+  expect(queue.peek()).toEqual(large);
+  expect(queue.pop()).toEqual(large);
+});
+
+test("what is popped does not change when the next message is read", () => {
+  using queue = openQueue(freshPath(), { decode: { binaries: "buffer" } });
+  queue.pushMany(["first!", "second"]);
+  const first = queue.pop();
+  queue.pop();
+  expect(first).toEqual(Buffer.from("first!"));
+});
+
+test("iteration leaves the messages, in both directions", () => {
+  using queue = openQueue(freshPath());
+  const numbers = Array.from({ length: 200 }, (_, i) => i);
+  queue.pushMany(numbers);
+  expect([...queue]).toEqual(numbers);
+  expect([...queue.reversed()]).toEqual(numbers.reverse());
+  expect(queue.length).toBe(200);
+});
+
+test("raw messages are bytes, with zeros up to a multiple of 8", () => {
+  using queue = openQueue(freshPath(), { raw: true });
+  queue.push("12345678");
+  queue.push(Buffer.from("123"));
+  expect(queue.pop()).toEqual(Buffer.from("12345678"));
+  const padded = queue.pop() as Buffer;
+  expect(padded.subarray(0, 3).toString()).toBe("123");
+  expect(padded.subarray(3).every((byte) => byte === 0)).toBe(true);
+});
+
+test("tryPop removes the message when its function has returned", () => {
+  using queue = openQueue(freshPath());
+  queue.pushMany([1, 2]);
+  expect(queue.tryPop((n) => (n as number) * 10)).toBe(10);
+  expect([...queue]).toEqual([2]);
+});
+
+test("tryPop leaves the message when its function throws", () => {
+  using queue = openQueue(freshPath());
+  queue.push(1);
+  const mine = new Error("mine");
+  expect(
+    thrownBy(() =>
+      queue.tryPop(() => {
+        throw mine;
+      }),
+    ),
+  ).toBe(mine);
+  expect(queue.pop()).toBe(1);
+});
+
+test("tryPop waits for a promise, and leaves the message when it is rejected", async () => {
+  using queue = openQueue(freshPath());
+  queue.pushMany([1, 2]);
+  const first = queue.tryPop(async (n) => n);
+  expect(thrownBy(() => queue.pop()).code).toBe("EBUSY");
+  expect(await first).toBe(1);
+  await expect(queue.tryPop(() => Promise.reject(new Error("mine")))).rejects.toThrow("mine");
+  expect([...queue]).toEqual([2]);
+});
+
+test("a function given to tryPop can push to the same queue", () => {
+  using queue = openQueue(freshPath(), { size: 64 });
+  queue.push(0);
+  queue.tryPop(() => queue.pushMany(Array.from({ length: 100 }, (_, i) => i + 1)));
+  expect([...queue]).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+});
+
+test("tryPop does not call its function on an empty queue", () => {
+  using queue = openQueue(freshPath());
+  expect(queue.tryPop(() => "called")).toBe(null);
+});
+
+test("a queue that is closed in tryPop keeps the message", () => {
+  const path = freshPath();
+  const queue = openQueue(path);
+  queue.push(1);
+  expect(thrownBy(() => queue.tryPop(() => queue.close())).code).toBe("EMMAP_CLOSED");
+  using again = openQueue(path);
+  expect(again.pop()).toBe(1);
+});
+
+test("a queue of fixed size is full, and as it was", () => {
+  using queue = openQueue(freshPath(), { size: 64, fixedSize: true });
+  queue.push(1);
+  expect(thrownBy(() => queue.push("x".repeat(100))).code).toBe("EMMAP_FULL");
+  expect([...queue]).toEqual([1]);
+});
+
+test("an exclusive queue keeps others out, who find it when it is closed", () => {
+  const path = freshPath();
+  const mine = openQueue(path, { exclusive: true, write: true, create: true });
+  mine.push(1);
+  expect(thrownBy(() => openQueue(path)).code).toBe("EBUSY");
+  mine.close();
+  using yours = openQueue(path);
+  expect(yours.pop()).toBe(1);
+});
+
+test("a read-only queue can be looked at and not changed", () => {
+  const path = freshPath();
+  openQueue(path).push(1);
+  using queue = openQueue(path, { read: true });
+  expect([queue.peek(), queue.length, [...queue]]).toEqual([1, 1, [1]]);
+  expect(thrownBy(() => queue.pop()).code).toBe("EACCES");
+});
+
+test("purge removes all messages, erase also what is not sound", () => {
+  const path = freshPath();
+  using queue = openQueue(path, { size: 4096 });
+  queue.pushMany([1, 2, 3]);
+  queue.purge();
+  expect([queue.isEmpty, statSync(path).size]).toEqual([true, 4096]);
+  queue.push(1);
+  using bytes = open(path, { write: true });
+  bytes.pwrite(16, Buffer.from([0xff, 0xff, 0xff, 0xff]));
+  expect(thrownBy(() => queue.pop())).toMatchObject({ code: "EMMAP_CORRUPT", offset: 16 });
+  queue.erase();
+  expect(queue.isEmpty).toBe(true);
+});
+
+test("a message that is no term is handed over with the error", () => {
+  const path = freshPath();
+  using bytes = openQueue(path, { raw: true });
+  bytes.pushMany(["not a term at all", "12345678"]);
+  using queue = openQueue(path);
+  queue.push(1);
+  expect(thrownBy(() => queue.tryPop((n) => n)).code).toBe("EMMAP_CORRUPT");
+  const single = thrownBy(() => queue.pop()) as Error & { messages?: Buffer[] };
+  expect(single.messages?.[0]?.toString()).toContain("not a term at all");
+  const many = thrownBy(() => queue.popMany(2)) as Error & { messages?: Buffer[] };
+  expect(many.messages).toHaveLength(2);
+  expect(queue.isEmpty).toBe(true);
+});
+
+test("a foreign file is refused and left as it was", () => {
+  const path = freshPath();
+  writeFileSync(path, "this is no queue, but somebody's notes");
+  expect(thrownBy(() => openQueue(path)).code).toBe("EMMAP_CORRUPT");
+  expect(readFileSync(path, "utf8")).toBe("this is no queue, but somebody's notes");
+});
+
+test("terms appear as the options say", () => {
+  using queue = openQueue(freshPath(), { decode: { atoms: "string", binaries: "string", maps: "object" } });
+  queue.push({ user: atom("ada"), score: new Float(2) });
+  expect(queue.pop()).toEqual({ user: "ada", score: new Float(2) });
+});
+
+test("options and arguments of a wrong kind are named", () => {
+  expect(thrownBy(() => openQueue(freshPath(), { offset: 1 } as object)).message).toContain('"offset"');
+  using queue = openQueue(freshPath());
+  expect(thrownBy(() => queue.popMany(-1)).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => queue.tryPop(1 as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+});
+
+test("a closed queue says so", () => {
+  const queue = openQueue(freshPath());
+  queue.close();
+  queue.close();
+  expect(thrownBy(() => queue.push(1)).code).toBe("EMMAP_CLOSED");
+  expect(thrownBy(() => queue.length).code).toBe("EMMAP_CLOSED");
+  expect(inspect(queue)).toContain("closed: true");
+});
+
+test("encoded terms can be pushed as they are through a raw queue", () => {
+  const path = freshPath();
+  using raw = openQueue(path, { raw: true });
+  raw.push(encode([1, 2]));
+  using terms = openQueue(path);
+  expect(terms.pop()).toEqual([1, 2]);
+});
