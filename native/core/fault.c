@@ -26,7 +26,6 @@ struct fault_region {
     atomic_uintptr_t base;
     atomic_size_t length;
     atomic_size_t unit;
-    atomic_int protection;
     _Atomic(uint32_t *) status;
     atomic_uint faults;
     struct fault_region *next_free; /* under `writers` */
@@ -40,14 +39,12 @@ static struct sigaction previous;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 static int install_errno;
 
-static void set(fault_region *region, uintptr_t base, size_t length, size_t unit, int protection,
-                uint32_t *status)
+static void set(fault_region *region, uintptr_t base, size_t length, size_t unit, uint32_t *status)
 {
     atomic_fetch_add_explicit(&region->version, 1, memory_order_acq_rel);
     atomic_store_explicit(&region->base, base, memory_order_release);
     atomic_store_explicit(&region->length, length, memory_order_release);
     atomic_store_explicit(&region->unit, unit, memory_order_release);
-    atomic_store_explicit(&region->protection, protection, memory_order_release);
     atomic_store_explicit(&region->status, status, memory_order_release);
     atomic_store_explicit(&region->faults, 0, memory_order_release);
     atomic_fetch_add_explicit(&region->version, 1, memory_order_release);
@@ -60,7 +57,6 @@ static bool serve(fault_region *region, uintptr_t address)
     const uintptr_t base = atomic_load_explicit(&region->base, memory_order_acquire);
     const size_t length = atomic_load_explicit(&region->length, memory_order_acquire);
     const size_t unit = atomic_load_explicit(&region->unit, memory_order_acquire);
-    const int protection = atomic_load_explicit(&region->protection, memory_order_acquire);
     uint32_t *const status = atomic_load_explicit(&region->status, memory_order_acquire);
     /* The faulting access keeps its own region still, so only another one can be caught in a change. */
     if (version % 2 != 0 || atomic_load_explicit(&region->version, memory_order_relaxed) != version)
@@ -74,8 +70,9 @@ static bool serve(fault_region *region, uintptr_t address)
     const bool rest =
         atomic_fetch_add_explicit(&region->faults, 1, memory_order_relaxed) >= SINGLE_PAGE_FAULTS;
     const size_t replaced = rest ? base + length - page : unit;
-    return mmap((void *)page, replaced, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-                -1, 0) != MAP_FAILED;
+    /* Writable whatever the mapping was: a door may have made pages of its own writable (copy-on-write views). */
+    return mmap((void *)page, replaced, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
 static void pass_on(int signal_number, siginfo_t *info, void *context)
@@ -141,7 +138,7 @@ emmap_error fault_install(void)
     return install_errno == 0 ? EMMAP_OK : error_from_errno("sigaction");
 }
 
-fault_region *fault_watch(void *base, size_t length, size_t unit, int protection, uint32_t *status)
+fault_region *fault_watch(void *base, size_t length, size_t unit, uint32_t *status)
 {
     pthread_mutex_lock(&writers);
     fault_region *region = free_regions;
@@ -152,7 +149,7 @@ fault_region *fault_watch(void *base, size_t length, size_t unit, int protection
         atomic_store_explicit(&regions, region, memory_order_release);
     }
     if (region)
-        set(region, (uintptr_t)base, length, unit, protection, status);
+        set(region, (uintptr_t)base, length, unit, status);
     pthread_mutex_unlock(&writers);
     return region;
 }
@@ -160,7 +157,7 @@ fault_region *fault_watch(void *base, size_t length, size_t unit, int protection
 void fault_forget(fault_region *region)
 {
     pthread_mutex_lock(&writers);
-    set(region, 0, 0, 1, 0, NULL);
+    set(region, 0, 0, 1, NULL);
     region->next_free = free_regions;
     free_regions = region;
     pthread_mutex_unlock(&writers);

@@ -19,9 +19,9 @@ emmap_error fault_install(void);
 
 /*
  * Watches [base, base + length); a fault there sets EMMAP_STATUS_FAULTED in *status, which must stay valid
- * until fault_forget. `unit` is the mapping's page size, `protection` what mmap was given. NULL: no memory.
+ * until fault_forget. `unit` is the mapping's page size. NULL: no memory.
  */
-fault_region *fault_watch(void *base, size_t length, size_t unit, int protection, uint32_t *status);
+fault_region *fault_watch(void *base, size_t length, size_t unit, uint32_t *status);
 
 /* Lets the calling thread take SIGBUS: where it is blocked the kernel ends the process instead. */
 void fault_unblock(void);

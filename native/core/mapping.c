@@ -47,7 +47,7 @@ emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at,
         return error;
     }
     self->data = (uint8_t *)self->base + lead;
-    self->region = fault_watch(self->base, self->length, unit, protection, &file->control.status);
+    self->region = fault_watch(self->base, self->length, unit, &file->control.status);
     if (!self->region) {
         munmap(self->base, self->length);
         free(self);

@@ -193,7 +193,12 @@ static emmap_error resize(resizing *self, uint64_t size)
         return error_set(EFBIG, "the end is past the largest file");
     if (size != mapped && (options->flags & EMMAP_OPEN_FIXED))
         return error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
-    return size < mapped ? shrink(self, size) : grow(self, size);
+    if (size >= mapped)
+        return grow(self, size);
+    /* Messages and blocks would be cut off, under an operation that is changing them too. */
+    if (self->file->structure)
+        return error_set(EINVAL, "a file that holds a queue or a block storage does not shrink");
+    return shrink(self, size);
 }
 
 static emmap_error may_resize(const emmap_file *file, uint64_t size)

@@ -712,6 +712,19 @@ static void an_exclusive_queue_has_one_writer(void **state)
     close_file(looker);
 }
 
+static void a_queue_does_not_shrink_and_may_be_made_longer(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), 0, 8192);
+    assert_ok(push_text(queue, "kept"));
+    assert_error(EINVAL, emmap_resize(queue, 4096, NULL));
+    uint64_t size;
+    assert_ok(emmap_resize(queue, 16384, &size));
+    assert_int_equal(size, 16384);
+    assert_int_equal(queue_length_of(queue), 1);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -726,6 +739,7 @@ int main(void)
         folder_test(messages_move_down_where_that_makes_the_room),
         folder_test(a_large_queue_grows_rather_than_move_much_for_little),
         folder_test(looking_changes_nothing),
+        folder_test(a_queue_does_not_shrink_and_may_be_made_longer),
         folder_test(a_walk_goes_on_while_others_change_the_queue),
         folder_test(many_are_pushed_and_popped_as_one),
         folder_test(a_message_stays_until_its_pop_is_committed),
