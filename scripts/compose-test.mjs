@@ -8,6 +8,7 @@ import { makeTrouble, Progress, readTable } from "../interop-tests/traffic/troub
 import { baseImages } from "./compose-test/base-images.mjs";
 import { Composition } from "./compose-test/composition.mjs";
 import { engine as findEngine, NoEngine } from "./compose-test/engine.mjs";
+import { Failed } from "./compose-test/run.mjs";
 
 const SERVICES = ["beam-nif", "beam-port", "c-musl", "node"];
 const UNAVAILABLE = 69;
@@ -94,7 +95,11 @@ try {
   say("passed");
 } catch (error) {
   await undoAll();
-  if (!(error instanceof NoEngine)) throw error;
-  say(`NOT RUN: ${error.message}`);
-  process.exitCode = UNAVAILABLE;
+  if (error instanceof NoEngine) {
+    say(`NOT RUN: ${error.message}`);
+    process.exitCode = UNAVAILABLE;
+  } else {
+    say(`FAILED: ${error instanceof Failed ? error.message : error.stack}`);
+    process.exitCode = 1;
+  }
 }

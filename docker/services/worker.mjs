@@ -82,7 +82,7 @@ counters.set(counterOf(WORKER, "heartbeat"), Math.floor(Date.now() / 1000));
 
 let second = Date.now() + 1000;
 while (!ending) {
-  for (let i = 0; i < 100 && !jobs.isEmpty(); i++) jobs.tryPop(handle);
+  for (let i = 0; i < 100 && jobs.tryPop(handle) !== null; i++);
   const now = Date.now();
   limiter.look(now);
   if (now >= second) {
@@ -92,5 +92,5 @@ while (!ending) {
     done = 0;
     second = now + 1000;
   }
-  await (jobs.isEmpty() ? sleep(1) : turn());
+  await (jobs.isEmpty ? sleep(1) : turn());
 }
