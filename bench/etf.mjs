@@ -128,11 +128,16 @@ const keep = (error, value) => {
   kept.value = value;
 };
 
+const both = (one, other) => () => {
+  one();
+  other();
+};
+
 function contestants(description) {
   const [ourTerm, jsonValue, erlangTerm, etfTerm] = [ours, json, erlangJs, etfJs].map((f) => f(description));
   const bytes = encode(ourTerm);
   const jsonBytes = Buffer.from(JSON.stringify(jsonValue));
-  return {
+  const runs = {
     encode: {
       emmap: () => encode(ourTerm),
       JSON: () => Buffer.from(JSON.stringify(jsonValue)),
@@ -146,6 +151,10 @@ function contestants(description) {
       "etf.js": () => etfjs.unpack(bytes),
     },
   };
+  runs.both = Object.fromEntries(
+    Object.keys(runs.encode).map((name) => [name, both(runs.encode[name], runs.decode[name])]),
+  );
+  return runs;
 }
 
 function works(run) {
@@ -165,10 +174,10 @@ function time(run, times) {
 
 const median = (values) => values.sort((x, y) => x - y)[values.length >> 1];
 
-function measure(kinds) {
+function measure(kinds, directions) {
   const names = ["emmap", "JSON", "erlang_js", "etf.js"];
   const rows = [];
-  for (const direction of ["encode", "decode"]) {
+  for (const direction of directions) {
     const runs = names.map((name) => kinds.map((kind) => kind[direction][name]));
     const able = runs.map((all) => all.every(works));
     const all = runs.map((list) => () => {
@@ -205,7 +214,10 @@ for (const [kind, kinds] of [
   ["mix of the next six", mix],
   ...Object.entries(all).map(([k, c]) => [k, [c]]),
 ]) {
-  for (const [direction, own, ...ratios] of measure(kinds)) {
+  for (const [direction, own, ...ratios] of measure(
+    kinds,
+    kinds.length > 1 ? ["encode", "decode", "both"] : ["encode", "decode"],
+  )) {
     console.log(
       `${kind.padEnd(22)}${direction.padEnd(8)}${`${Math.round(own)} ns`.padStart(12)}${ratios.map(cell).join("")}`,
     );

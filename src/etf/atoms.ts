@@ -1,4 +1,4 @@
-import { isUtf8 } from "node:buffer";
+import { Buffer, isUtf8 } from "node:buffer";
 import { inspect } from "node:util";
 import { i32, u8 } from "./bytes.js";
 import { EtfError } from "./errors.js";
@@ -14,9 +14,9 @@ let create: (name: string, wire: Uint8Array) => Atom;
  * `Map`. Get one with {@link atom}. `true` and `false` are JavaScript booleans when decoded.
  */
 export class Atom {
-  readonly name: string;
+  declare readonly name: string;
   /** Its bytes as a term: SMALL_ATOM_UTF8_EXT or ATOM_UTF8_EXT. @internal */
-  readonly wire: Uint8Array;
+  declare readonly wire: Uint8Array;
 
   private constructor(name: string, wire: Uint8Array) {
     this.name = name;
@@ -66,10 +66,6 @@ export function atom(name: string): Atom {
   return made;
 }
 
-/** The atoms that are booleans in JavaScript. */
-export const TRUE = atom("true");
-export const FALSE = atom("false");
-
 function wireOf(name: string): Uint8Array {
   const text = Buffer.from(name, "utf8");
   if (name.length > MAX_CHARACTERS && [...name].length > MAX_CHARACTERS) {
@@ -92,22 +88,34 @@ export function wellFormed(text: string): boolean {
 // The weak table costs a string and a `deref` for each look-up. Names are found by their bytes first, in a table of
 // fixed size, which keeps at most one atom a slot alive.
 const SLOTS = 2048;
-const recent: (Atom | undefined)[] = new Array(SLOTS).fill(undefined);
-/** Of the name in each slot; together they are all of a name of up to eight bytes. */
-const heads = new Int32Array(SLOTS);
-const tails = new Int32Array(SLOTS);
+const recent: (Entry | undefined)[] = new Array(SLOTS).fill(undefined);
+
+/** An atom, and what of its name tells it from most others: all of it, up to eight bytes. */
+class Entry {
+  declare readonly atom: Atom;
+  declare readonly length: number;
+  declare readonly head: number;
+  declare readonly tail: number;
+
+  constructor(atom: Atom, length: number, head: number, tail: number) {
+    this.atom = atom;
+    this.length = length;
+    this.head = head;
+    this.tail = tail;
+  }
+}
 
 /** The first four bytes of a name, or all of a shorter one. */
-function headOf(bytes: Uint8Array, start: number, end: number): number {
-  if (end - start >= 4) return i32(bytes, start);
+function headOf(bytes: Uint8Array, start: number, length: number): number {
+  if (length >= 4) return i32(bytes, start);
   let head = 0;
-  for (let at = start; at < end; at++) head = (head << 8) | u8(bytes, at);
+  for (let at = 0; at < length; at++) head = (head << 8) | u8(bytes, start + at);
   return head;
 }
 
 /** The last four bytes of a name, which overlap the first in one of less than eight. */
-function tailOf(bytes: Uint8Array, start: number, end: number): number {
-  return end - start >= 4 ? i32(bytes, end - 4) : 0;
+function tailOf(bytes: Uint8Array, start: number, length: number): number {
+  return length > 4 ? i32(bytes, start + length - 4) : 0;
 }
 
 function slotOf(head: number, tail: number, length: number): number {
@@ -118,19 +126,17 @@ function slotOf(head: number, tail: number, length: number): number {
 /** The atom whose name is the UTF-8 bytes from `start` to `end`, which lie inside `bytes`. */
 export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
   const length = end - start;
-  const head = headOf(bytes, start, end);
-  const tail = tailOf(bytes, start, end);
-  const slot = slotOf(head, tail, length);
-  const candidate = recent[slot];
-  if (candidate !== undefined && heads[slot] === head && tails[slot] === tail) {
-    const wire = candidate.wire;
-    const shift = headerSize(length) - start;
-    if (wire.length === end + shift) {
-      const last = end - 4;
-      let at = start + 4;
-      while (at < last && bytes[at] === wire[at + shift]) at++;
-      if (at >= last) return candidate;
-    }
+  const head = headOf(bytes, start, length);
+  const tail = tailOf(bytes, start, length);
+  const entry = recent[slotOf(head, tail, length)];
+  if (entry !== undefined && entry.head === head && entry.tail === tail && entry.length === length) {
+    if (length <= 8) return entry.atom;
+    const wire = entry.atom.wire;
+    const shift = wire.length - end;
+    const last = end - 4;
+    let at = start + 4;
+    while (at < last && bytes[at] === wire[at + shift]) at++;
+    if (at === last) return entry.atom;
   }
   const found = atomFromNewUtf8(bytes, start, end);
   remember(found);
@@ -141,16 +147,10 @@ export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
 function remember(atom: Atom): void {
   const wire = atom.wire;
   const start = wire[0] === Tag.SmallAtomUtf8 ? 2 : 3;
-  const head = headOf(wire, start, wire.length);
-  const tail = tailOf(wire, start, wire.length);
-  const slot = slotOf(head, tail, wire.length - start);
-  recent[slot] = atom;
-  heads[slot] = head;
-  tails[slot] = tail;
-}
-
-function headerSize(length: number): number {
-  return length < 256 ? 2 : 3;
+  const length = wire.length - start;
+  const head = headOf(wire, start, length);
+  const tail = tailOf(wire, start, length);
+  recent[slotOf(head, tail, length)] = new Entry(atom, length, head, tail);
 }
 
 function atomFromNewUtf8(bytes: Buffer, start: number, end: number): Atom {

@@ -1,4 +1,5 @@
-// A checked index is the caller's work: these read and write what is known to be there.
+// A checked index is the caller's work: these read and write what is known to be there. They are small and call little,
+// for an engine inlines only so much into one function.
 
 export function u8(bytes: Uint8Array, at: number): number {
   return bytes[at] as number;
@@ -9,11 +10,22 @@ export function u16(bytes: Uint8Array, at: number): number {
 }
 
 export function i32(bytes: Uint8Array, at: number): number {
-  return (u8(bytes, at) << 24) | (u8(bytes, at + 1) << 16) | (u8(bytes, at + 2) << 8) | u8(bytes, at + 3);
+  return (
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
 }
 
 export function u32(bytes: Uint8Array, at: number): number {
   return i32(bytes, at) >>> 0;
+}
+
+/** As {@link u32}, with 2^31 - 1 for all that is more: a small integer to the engine, and a count that nothing satisfies. */
+export function u31(bytes: Uint8Array, at: number): number {
+  const value = i32(bytes, at);
+  return value < 0 ? 0x7fffffff : value;
 }
 
 export function putU32(bytes: Uint8Array, at: number, value: number): void {
@@ -25,10 +37,10 @@ export function putU32(bytes: Uint8Array, at: number, value: number): void {
 
 const scratch = new DataView(new ArrayBuffer(8));
 
-/** The double whose big-endian halves are `high` and `low`. */
-export function doubleOf(high: number, low: number): number {
-  scratch.setInt32(0, high);
-  scratch.setInt32(4, low);
+/** The double of eight big-endian bytes. */
+export function doubleAt(bytes: Uint8Array, at: number): number {
+  scratch.setInt32(0, i32(bytes, at));
+  scratch.setInt32(4, i32(bytes, at + 4));
   return scratch.getFloat64(0);
 }
 

@@ -1,4 +1,5 @@
-import { Atom, atom, FALSE, TRUE, wellFormed } from "./atoms.js";
+import { Buffer } from "node:buffer";
+import { Atom, atom, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
 import { EtfError } from "./errors.js";
@@ -37,10 +38,16 @@ export function encode(term: Term, options?: EncodeOptions): Buffer {
   try {
     encoder.term(term);
     const bytes = encoder.bytes();
-    return (settings.level > 0 ? deflate(bytes, settings.level) : undefined) ?? Buffer.from(bytes);
+    return (settings.level > 0 ? deflate(bytes, settings.level) : undefined) ?? copyOf(bytes);
   } finally {
     encoder.done();
   }
+}
+
+function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafe(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
 
 interface Settings {
@@ -51,6 +58,8 @@ interface Settings {
   readonly latin1: boolean;
 }
 
+const TRUE = atom("true");
+const FALSE = atom("false");
 const NULL = atom("null");
 const UNDEFINED = atom("undefined");
 const DEFAULTS = settingsOf({});
@@ -78,14 +87,28 @@ function optionError(option: string, value: unknown): EtfError {
 
 /** A container that waits for the one inside it. */
 class Frame {
+  declare readonly outer: Frame | undefined;
+  declare readonly source: object | undefined;
+  declare readonly items: readonly unknown[];
+  declare readonly written: number;
+  declare readonly count: number;
+  declare readonly isList: boolean;
+
   constructor(
-    readonly outer: Frame | undefined,
-    readonly source: object | undefined,
-    readonly items: readonly unknown[],
-    readonly written: number,
-    readonly count: number,
-    readonly isList: boolean,
-  ) {}
+    outer: Frame | undefined,
+    source: object | undefined,
+    items: readonly unknown[],
+    written: number,
+    count: number,
+    isList: boolean,
+  ) {
+    this.outer = outer;
+    this.source = source;
+    this.items = items;
+    this.written = written;
+    this.count = count;
+    this.isList = isList;
+  }
 }
 
 /** Beyond this depth containers are looked up among those around them: a cycle gets here soon, honest data rarely. */
@@ -109,31 +132,33 @@ const MAX_U32 = 0xffffffff;
 let spare: Buffer | undefined;
 
 class Encoder {
-  readonly #settings: Settings;
-  #out: Buffer;
-  #pos = 0;
+  // As in the decoder: neither fields nor private names of the language itself, which cost time.
+  declare private readonly settings: Settings;
+  declare private out: Buffer;
+  declare private pos: number;
 
   constructor(settings: Settings) {
-    this.#settings = settings;
-    this.#out = spare ?? Buffer.allocUnsafeSlow(INITIAL_SIZE);
+    this.settings = settings;
+    this.out = spare ?? Buffer.allocUnsafeSlow(INITIAL_SIZE);
+    this.pos = 0;
     spare = undefined;
   }
 
   /** What was written, to be copied before {@link done}. */
   bytes(): Buffer {
-    return this.#out.subarray(0, this.#pos);
+    return this.out.subarray(0, this.pos);
   }
 
   done(): void {
-    if (this.#out.length <= KEPT_SIZE) spare = this.#out;
+    if (this.out.length <= KEPT_SIZE) spare = this.out;
   }
 
   /** Writes a whole message, without recursion: nesting costs heap and not stack. */
   term(root: unknown): void {
-    const settings = this.#settings;
-    this.#out[this.#pos++] = VERSION;
+    const settings = this.settings;
+    this.out[this.pos++] = VERSION;
     if (root instanceof LocalTerm) {
-      this.#raw(root.bytes);
+      this.raw(root.bytes);
       return;
     }
     let outer: Frame | undefined;
@@ -148,8 +173,8 @@ class Encoder {
     for (;;) {
       while (written === count) {
         if (isList) {
-          this.#reserve(1);
-          this.#out[this.#pos++] = Tag.Nil;
+          this.reserve(1);
+          this.out[this.pos++] = Tag.Nil;
         }
         if (outer === undefined) return;
         if (depth-- > TRUSTED_DEPTH) around?.delete(source as object);
@@ -160,65 +185,65 @@ class Encoder {
       let list = false;
       switch (typeof value) {
         case "number":
-          this.#number(value);
+          this.number(value);
           continue;
         case "string":
           if (!settings.lists) {
-            this.#string(value);
+            this.string(value);
             continue;
           }
           inside = Array.from(value, (character) => character.codePointAt(0));
-          if (this.#listStart(inside)) continue;
+          if (this.listStart(inside)) continue;
           list = true;
           break;
         case "boolean":
-          this.#atom(value ? TRUE : FALSE);
+          this.atom(value ? TRUE : FALSE);
           continue;
         case "bigint":
-          this.#bigint(value);
+          this.bigint(value);
           continue;
         case "undefined":
-          this.#atom(UNDEFINED);
+          this.atom(UNDEFINED);
           continue;
         case "object": {
           if (value === null) {
-            this.#atom(settings.nullAtom);
+            this.atom(settings.nullAtom);
             continue;
           }
           if (value instanceof Atom) {
-            this.#atom(value);
+            this.atom(value);
             continue;
           }
           if (value instanceof Uint8Array) {
-            this.#binary(value);
+            this.binary(value);
             continue;
           }
           if (value instanceof Tuple) {
             inside = value.elements;
-            this.#tupleStart(inside.length);
+            this.tupleStart(inside.length);
           } else if (Array.isArray(value)) {
             inside = value;
-            if (this.#listStart(inside)) continue;
+            if (this.listStart(inside)) continue;
             list = true;
           } else if (value instanceof Map) {
             inside = pairsOfMap(value);
-            this.#header(Tag.Map, inside.length / 2);
+            this.header(Tag.Map, inside.length / 2);
           } else if (value instanceof Float) {
-            this.#float(value.value);
+            this.float(value.value);
             continue;
           } else if (value instanceof Opaque) {
             if (value instanceof LocalTerm) throw unencodable("a local term inside of another");
-            this.#raw(value.bytes);
+            this.raw(value.bytes);
             continue;
           } else if (value instanceof BitString) {
-            this.#bitString(value);
+            this.bitString(value);
             continue;
           } else if (value instanceof ImproperList) {
             inside = [...value.elements, value.tail];
-            this.#header(Tag.List, inside.length - 1);
+            this.header(Tag.List, inside.length - 1);
           } else {
-            inside = this.#pairsOfObject(value);
-            this.#header(Tag.Map, inside.length / 2);
+            inside = this.pairsOfObject(value);
+            this.header(Tag.Map, inside.length / 2);
           }
           break;
         }
@@ -240,48 +265,48 @@ class Encoder {
     }
   }
 
-  #reserve(size: number): void {
-    const needed = this.#pos + size;
-    if (needed > this.#out.length) this.#grow(needed);
+  private reserve(size: number): void {
+    const needed = this.pos + size;
+    if (needed > this.out.length) this.grow(needed);
   }
 
-  #grow(needed: number): void {
+  private grow(needed: number): void {
     let larger: Buffer;
     try {
-      larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#out.length * 2));
+      larger = Buffer.allocUnsafeSlow(Math.max(needed, this.out.length * 2));
     } catch (cause) {
       throw new EtfError("ETF_LIMIT", `no buffer can be had for ${needed} bytes`, undefined, { cause });
     }
-    this.#out.copy(larger, 0, 0, this.#pos);
-    this.#out = larger;
+    this.out.copy(larger, 0, 0, this.pos);
+    this.out = larger;
   }
 
-  #header(tag: Tag, count: number): void {
+  private header(tag: Tag, count: number): void {
     if (count > MAX_U32) throw new EtfError("ETF_LIMIT", `${count} elements in one term`);
-    this.#reserve(5);
-    this.#out[this.#pos] = tag;
-    putU32(this.#out, this.#pos + 1, count);
-    this.#pos += 5;
+    this.reserve(5);
+    this.out[this.pos] = tag;
+    putU32(this.out, this.pos + 1, count);
+    this.pos += 5;
   }
 
-  #number(value: number): void {
-    this.#reserve(11);
-    const out = this.#out;
-    const pos = this.#pos;
+  private number(value: number): void {
+    this.reserve(11);
+    const out = this.out;
+    const pos = this.pos;
     if ((value | 0) === value) {
       if (value >= 0 && value < 256) {
         out[pos] = Tag.SmallInteger;
         out[pos + 1] = value;
-        this.#pos = pos + 2;
+        this.pos = pos + 2;
         return;
       }
       out[pos] = Tag.Integer;
       putU32(out, pos + 1, value);
-      this.#pos = pos + 5;
+      this.pos = pos + 5;
       return;
     }
     if (!Number.isSafeInteger(value)) {
-      this.#float(value);
+      this.float(value);
       return;
     }
     let magnitude = Math.abs(value);
@@ -293,28 +318,28 @@ class Encoder {
     out[pos] = Tag.SmallBig;
     out[pos + 1] = at - pos - 3;
     out[pos + 2] = value < 0 ? 1 : 0;
-    this.#pos = at;
+    this.pos = at;
   }
 
-  #float(value: number): void {
+  private float(value: number): void {
     if (!Number.isFinite(value)) throw unencodable(String(value));
-    this.#reserve(9);
-    this.#out[this.#pos] = Tag.NewFloat;
-    putDouble(this.#out, this.#pos + 1, value);
-    this.#pos += 9;
+    this.reserve(9);
+    this.out[this.pos] = Tag.NewFloat;
+    putDouble(this.out, this.pos + 1, value);
+    this.pos += 9;
   }
 
-  #bigint(value: bigint): void {
+  private bigint(value: bigint): void {
     if (value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER) {
-      this.#number(Number(value));
+      this.number(Number(value));
       return;
     }
     const negative = value < 0n;
     const digits = (negative ? -value : value).toString(16);
     const length = (digits.length + 1) >> 1;
-    this.#reserve(6 + length);
-    const out = this.#out;
-    let pos = this.#pos;
+    this.reserve(6 + length);
+    const out = this.out;
+    let pos = this.pos;
     if (length < 256) {
       out[pos++] = Tag.SmallBig;
       out[pos++] = length;
@@ -326,51 +351,51 @@ class Encoder {
     out[pos++] = negative ? 1 : 0;
     out.write(digits.length % 2 === 0 ? digits : `0${digits}`, pos, "hex");
     out.subarray(pos, pos + length).reverse();
-    this.#pos = pos + length;
+    this.pos = pos + length;
   }
 
-  #atom(value: Atom): void {
-    if (this.#settings.latin1 && this.#latin1Atom(value.name)) return;
-    this.#raw(value.wire);
+  private atom(value: Atom): void {
+    if (this.settings.latin1 && this.latin1Atom(value.name)) return;
+    this.raw(value.wire);
   }
 
-  #latin1Atom(name: string): boolean {
+  private latin1Atom(name: string): boolean {
     if (!/^[\0-\xff]*$/.test(name)) return false;
-    this.#reserve(3 + name.length);
-    this.#out[this.#pos] = Tag.Atom;
-    this.#out[this.#pos + 1] = name.length >> 8;
-    this.#out[this.#pos + 2] = name.length;
-    this.#pos += 3 + this.#out.write(name, this.#pos + 3, "latin1");
+    this.reserve(3 + name.length);
+    this.out[this.pos] = Tag.Atom;
+    this.out[this.pos + 1] = name.length >> 8;
+    this.out[this.pos + 2] = name.length;
+    this.pos += 3 + this.out.write(name, this.pos + 3, "latin1");
     return true;
   }
 
-  #raw(bytes: Uint8Array): void {
+  private raw(bytes: Uint8Array): void {
     const length = bytes.length;
-    this.#reserve(length);
-    const out = this.#out;
-    const pos = this.#pos;
+    this.reserve(length);
+    const out = this.out;
+    const pos = this.pos;
     if (length > LOOP_COPY) out.set(bytes, pos);
     else for (let at = 0; at < length; at++) out[pos + at] = bytes[at] as number;
-    this.#pos = pos + length;
+    this.pos = pos + length;
   }
 
-  #binary(bytes: Uint8Array): void {
-    this.#header(Tag.Binary, bytes.length);
-    this.#raw(bytes);
+  private binary(bytes: Uint8Array): void {
+    this.header(Tag.Binary, bytes.length);
+    this.raw(bytes);
   }
 
-  #bitString(value: BitString): void {
-    this.#header(Tag.BitBinary, value.bytes.length);
-    this.#reserve(1);
-    this.#out[this.#pos++] = value.lastBits;
-    this.#raw(value.bytes);
+  private bitString(value: BitString): void {
+    this.header(Tag.BitBinary, value.bytes.length);
+    this.reserve(1);
+    this.out[this.pos++] = value.lastBits;
+    this.raw(value.bytes);
   }
 
-  #string(text: string): void {
+  private string(text: string): void {
     const length = text.length;
-    this.#reserve(5 + (length > SHORT_STRING ? Buffer.byteLength(text) : 3 * length));
-    const out = this.#out;
-    const start = this.#pos + 5;
+    this.reserve(5 + (length > SHORT_STRING ? Buffer.byteLength(text) : 3 * length));
+    const out = this.out;
+    const start = this.pos + 5;
     let size = 0;
     if (length <= LOOP_COPY) {
       let code = 0;
@@ -385,58 +410,58 @@ class Encoder {
       // One byte for each character is ASCII.
       if (size !== length && !wellFormed(text)) throw unencodable("a string with a lone surrogate");
     }
-    out[this.#pos] = Tag.Binary;
-    putU32(out, this.#pos + 1, size);
-    this.#pos = start + size;
+    out[this.pos] = Tag.Binary;
+    putU32(out, this.pos + 1, size);
+    this.pos = start + size;
   }
 
-  #tupleStart(length: number): void {
+  private tupleStart(length: number): void {
     if (length > 255) {
-      this.#header(Tag.LargeTuple, length);
+      this.header(Tag.LargeTuple, length);
       return;
     }
-    this.#reserve(2);
-    this.#out[this.#pos] = Tag.SmallTuple;
-    this.#out[this.#pos + 1] = length;
-    this.#pos += 2;
+    this.reserve(2);
+    this.out[this.pos] = Tag.SmallTuple;
+    this.out[this.pos + 1] = length;
+    this.pos += 2;
   }
 
   /** Writes the head of a list, or all of it if it is empty or has the short form of a list of bytes. */
-  #listStart(list: readonly unknown[]): boolean {
+  private listStart(list: readonly unknown[]): boolean {
     const length = list.length;
     if (length === 0) {
-      this.#reserve(1);
-      this.#out[this.#pos++] = Tag.Nil;
+      this.reserve(1);
+      this.out[this.pos++] = Tag.Nil;
       return true;
     }
-    if (length < 65536 && this.#byteList(list, length)) return true;
-    this.#header(Tag.List, length);
+    if (length < 65536 && this.byteList(list, length)) return true;
+    this.header(Tag.List, length);
     return false;
   }
 
-  #byteList(list: readonly unknown[], length: number): boolean {
+  private byteList(list: readonly unknown[], length: number): boolean {
     if (!isByte(list[0])) return false;
-    this.#reserve(3 + length);
-    const out = this.#out;
-    const start = this.#pos + 3;
+    this.reserve(3 + length);
+    const out = this.out;
+    const start = this.pos + 3;
     for (let at = 0; at < length; at++) {
       const element = list[at];
       if (!isByte(element)) return false;
       out[start + at] = element;
     }
-    out[this.#pos] = Tag.String;
-    out[this.#pos + 1] = length >> 8;
-    out[this.#pos + 2] = length;
-    this.#pos = start + length;
+    out[this.pos] = Tag.String;
+    out[this.pos + 1] = length >> 8;
+    out[this.pos + 2] = length;
+    this.pos = start + length;
     return true;
   }
 
-  #pairsOfObject(value: object): unknown[] {
+  private pairsOfObject(value: object): unknown[] {
     const prototype = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) {
       throw unencodable(`an instance of ${value.constructor?.name ?? "a class"}`);
     }
-    const { atomKeys, lists } = this.#settings;
+    const { atomKeys, lists } = this.settings;
     const pairs: unknown[] = [];
     for (const key of Object.keys(value)) {
       pairs.push(

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import { type Atom, atomFromLatin1, atomFromUtf8, quoted } from "./atoms.js";
 import { i32, u8, u16, u32 } from "./bytes.js";
@@ -33,7 +34,7 @@ type Inspect = (value: unknown, options: object) => string;
 
 /** An Erlang tuple. Iterates as an array does: `const [tag, value] = tuple`, or typed, `= tuple.elements`. */
 export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
-  readonly elements: Elements;
+  declare readonly elements: Elements;
 
   /** Takes `elements` over; it is not copied. */
   constructor(elements: Elements) {
@@ -68,7 +69,7 @@ export function tuple<const Elements extends readonly unknown[]>(...elements: El
  * so that it goes back as a float. Counts as its number in arithmetic and in `<` and `>`.
  */
 export class Float {
-  readonly value: number;
+  declare readonly value: number;
 
   constructor(value: number) {
     this.value = value;
@@ -95,9 +96,9 @@ export class Float {
 /** A list that ends in something else than the empty list: `[1, 2 | tail]`. */
 export class ImproperList<Element = Term, Tail = Term> {
   /** At least one. */
-  readonly elements: readonly Element[];
+  declare readonly elements: readonly Element[];
   /** Not a list. */
-  readonly tail: Tail;
+  declare readonly tail: Tail;
 
   /**
    * Takes `elements` over; it is not copied.
@@ -124,9 +125,9 @@ export class ImproperList<Element = Term, Tail = Term> {
 /** A bitstring whose length is no multiple of eight. */
 export class BitString {
   /** The last byte holds its bits at the top, and zeros below. */
-  readonly bytes: Buffer;
+  declare readonly bytes: Buffer;
   /** How many bits of the last byte count: 1 to 7. */
-  readonly lastBits: number;
+  declare readonly lastBits: number;
 
   /**
    * Takes `bytes` over, if the bits that do not count are zeros; else a copy in which they are.
@@ -161,11 +162,11 @@ export class BitString {
  */
 export abstract class Opaque {
   /** Holds the term in external form, and maybe its neighbours. @internal */
-  protected readonly slab: Buffer;
+  declare protected readonly slab: Buffer;
   /** Where the tag is. @internal */
-  protected readonly start: number;
+  declare protected readonly start: number;
   /** Where the term ends. @internal */
-  protected readonly end: number;
+  declare protected readonly end: number;
 
   /** For the decoder, which has checked the bytes and changes them no more. @internal */
   constructor(slab: Buffer, start: number, end: number) {
