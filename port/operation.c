@@ -1,16 +1,20 @@
 #include "operation.h"
 
+#include "blocks.h"
+#include "call.h"
 #include "options.h"
+#include "queue.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef void perform_function(const operation *op, call *c);
-
 /* The core's functions by their shapes, so that operations of one shape share the code around them. */
 typedef union core_function {
     emmap_error (*act)(emmap_file *);
+    emmap_error (*act_on)(emmap_file *, uint64_t);
+    emmap_error (*measure)(emmap_file *, uint64_t *);
+    emmap_error (*take)(emmap_file *, const emmap_sink *);
     emmap_error (*load)(emmap_file *, uint64_t, int64_t *);
     emmap_error (*store)(emmap_file *, uint64_t, int64_t);
     emmap_error (*update)(emmap_file *, uint64_t, int64_t, int64_t *);
@@ -26,27 +30,6 @@ struct operation {
     core_function core;
 };
 
-static void badarg(call *c)
-{
-    reply_error(c->out, EMMAP_BADARG);
-}
-
-/* A position, length, size or index. What 64 bits can't hold becomes a number that the core refuses; so does a
- * negative one, by its sign bit. */
-static bool number(const call *c, size_t argument, uint64_t *value)
-{
-    return term_integer(c->arguments[argument], value) != TERM_NO_INTEGER;
-}
-
-/* A 64-bit operand, from -2^63 to 2^64 - 1. */
-static bool operand(const call *c, size_t argument, int64_t *value)
-{
-    uint64_t bits;
-    term_integer_range range = term_integer(c->arguments[argument], &bits);
-    *value = (int64_t)bits;
-    return range == TERM_SIGNED || range == TERM_UNSIGNED;
-}
-
 /* What a word held: `{ok, Integer}`, of a counter just `Integer`; or the error. */
 static void answer_word(const operation *op, call *c, emmap_error error, int64_t value)
 {
@@ -61,68 +44,7 @@ static void answer_word(const operation *op, call *c, emmap_error error, int64_t
     reply_signed(c->out, value);
 }
 
-/* `{ok, Integer}`, or the error. */
-static void answer_unsigned(call *c, emmap_error error, uint64_t value)
-{
-    if (error != EMMAP_OK) {
-        reply_error(c->out, error);
-        return;
-    }
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "ok");
-    reply_unsigned(c->out, value);
-}
-
 /* ---- Open and close ---- */
-
-/* The path as a string of the caller's. NULL for no path, one with a NUL in it, and without memory. */
-static char *path_argument(const call *c, size_t argument)
-{
-    struct iovec bytes;
-    if (!term_iodata(c->arguments[argument], &bytes))
-        return NULL;
-    if (memchr(bytes.iov_base, 0, bytes.iov_len) != NULL)
-        return NULL;
-    char *path = malloc(bytes.iov_len + 1);
-    if (path == NULL)
-        return NULL;
-    memcpy(path, bytes.iov_base, bytes.iov_len);
-    path[bytes.iov_len] = 0;
-    return path;
-}
-
-/* `{error, {badarg, Option}}`, unless repeating the option would take a large answer. */
-static void refuse_option(call *c, emmap_error error, term option)
-{
-    enum { LONGEST = 64 << 10 };
-    if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST) {
-        reply_error(c->out, error);
-        return;
-    }
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "error");
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "badarg");
-    reply_term(c->out, option.bytes, option.length);
-}
-
-/* Begins `{ok, Handle, …}`. The table owns the file from here on. */
-static bool answer_file(call *c, emmap_error error, emmap_file *file)
-{
-    uint64_t handle;
-    if (error == EMMAP_OK && !handles_add(c->files, file, &handle)) {
-        emmap_free(file);
-        error = (emmap_error)ENOMEM;
-    }
-    if (error != EMMAP_OK) {
-        reply_error(c->out, error);
-        return false;
-    }
-    reply_tuple(c->out, 3);
-    reply_atom(c->out, "ok");
-    reply_unsigned(c->out, handle);
-    return true;
-}
 
 /* {open, Path, Options} -> {ok, Handle, #{exist, size}} */
 static void perform_open(const operation *op, call *c)
@@ -133,25 +55,17 @@ static void perform_open(const operation *op, call *c)
     term culprit;
     emmap_error error = options_decode(c->arguments[1], &options, &culprit);
     if (error != EMMAP_OK) {
-        refuse_option(c, error, culprit);
+        call_refuse_option(c, error, culprit);
         return;
     }
-    char *path = path_argument(c, 0);
+    char *path = call_path(c, 0);
     if (path == NULL) {
-        badarg(c);
+        call_badarg(c);
         return;
     }
     error = emmap_open(path, &options, &file);
     free(path);
-    if (!answer_file(c, error, file))
-        return;
-    emmap_info info;
-    emmap_describe(file, &info);
-    reply_map(c->out, 2);
-    reply_atom(c->out, "exist");
-    reply_atom(c->out, info.existed ? "true" : "false");
-    reply_atom(c->out, "size");
-    reply_unsigned(c->out, info.size);
+    call_answer_described(c, error, file);
 }
 
 /* {counters_open, Path, Count, Options} -> {ok, Handle, Count} */
@@ -164,17 +78,17 @@ static void perform_counters_open(const operation *op, call *c)
     uint64_t count;
     emmap_error error = options_decode(c->arguments[2], &options, &culprit);
     if (error != EMMAP_OK) {
-        refuse_option(c, error, culprit);
+        call_refuse_option(c, error, culprit);
         return;
     }
-    char *path = number(c, 1, &count) ? path_argument(c, 0) : NULL;
+    char *path = call_number(c, 1, &count) ? call_path(c, 0) : NULL;
     if (path == NULL) {
-        badarg(c);
+        call_badarg(c);
         return;
     }
     error = emmap_counters_open(path, count, &options, &file);
     free(path);
-    if (answer_file(c, error, file))
+    if (call_answer_file(c, error, file))
         reply_unsigned(c->out, emmap_counters_length(file));
 }
 
@@ -183,8 +97,8 @@ static void perform_close(const operation *op, call *c)
 {
     (void)op;
     uint64_t handle;
-    if (!number(c, 0, &handle)) {
-        badarg(c);
+    if (!call_number(c, 0, &handle)) {
+        call_badarg(c);
         return;
     }
     handles_close(c->files, handle);
@@ -198,12 +112,12 @@ static void perform_pread(const operation *op, call *c)
 {
     (void)op;
     uint64_t position, length;
-    if (!number(c, 1, &position) || !number(c, 2, &length)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !call_number(c, 2, &length)) {
+        call_badarg(c);
         return;
     }
-    emmap_sink sink = reply_sink(c->out);
-    reply_read(c->out, emmap_pread(c->file, position, length, &sink));
+    emmap_sink sink = reply_sink(c->out, 2);
+    (void)reply_read(c->out, emmap_pread(c->file, position, length, &sink));
 }
 
 /* {read, Handle, Length} -> {ok, Binary} | eof */
@@ -211,20 +125,20 @@ static void perform_read(const operation *op, call *c)
 {
     (void)op;
     uint64_t length;
-    if (!number(c, 1, &length)) {
-        badarg(c);
+    if (!call_number(c, 1, &length)) {
+        call_badarg(c);
         return;
     }
-    emmap_sink sink = reply_sink(c->out);
-    reply_read(c->out, emmap_read(c->file, length, &sink));
+    emmap_sink sink = reply_sink(c->out, 2);
+    (void)reply_read(c->out, emmap_read(c->file, length, &sink));
 }
 
 /* {read_line, Handle} -> {ok, Binary} | eof */
 static void perform_read_line(const operation *op, call *c)
 {
     (void)op;
-    emmap_sink sink = reply_sink(c->out);
-    reply_read(c->out, emmap_read_line(c->file, &sink));
+    emmap_sink sink = reply_sink(c->out, 2);
+    (void)reply_read(c->out, emmap_read_line(c->file, &sink));
 }
 
 /* {pwrite, Handle, Position, Bytes} -> ok */
@@ -233,8 +147,8 @@ static void perform_pwrite(const operation *op, call *c)
     (void)op;
     uint64_t position;
     struct iovec bytes;
-    if (!number(c, 1, &position) || !term_iodata(c->arguments[2], &bytes)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !term_iodata(c->arguments[2], &bytes)) {
+        call_badarg(c);
         return;
     }
     reply_error(c->out, emmap_pwrite(c->file, position, &bytes, 1));
@@ -246,7 +160,7 @@ static void perform_write(const operation *op, call *c)
     (void)op;
     struct iovec bytes;
     if (!term_iodata(c->arguments[1], &bytes)) {
-        badarg(c);
+        call_badarg(c);
         return;
     }
     reply_error(c->out, emmap_write(c->file, &bytes, 1));
@@ -262,7 +176,7 @@ static void perform_position(const operation *op, call *c)
     char name[TERM_ATOM_SIZE];
     term_integer_range range = term_integer(c->arguments[1], &bits);
     if (range == TERM_NO_INTEGER || !term_atom(c->arguments[2], name)) {
-        badarg(c);
+        call_badarg(c);
         return;
     }
     for (size_t whence = 0; whence < sizeof names / sizeof *names; whence++) {
@@ -271,10 +185,10 @@ static void perform_position(const operation *op, call *c)
         emmap_error error = range == TERM_SIGNED
                                 ? emmap_position(c->file, (int64_t)bits, (emmap_whence)whence, &position)
                                 : (emmap_error)EINVAL;
-        answer_unsigned(c, error, position);
+        call_answer_unsigned(c, error, position);
         return;
     }
-    badarg(c);
+    call_badarg(c);
 }
 
 /* ---- Size and durability ---- */
@@ -285,7 +199,7 @@ static void perform_size(const operation *op, call *c)
     (void)op;
     uint64_t size = 0;
     emmap_error error = emmap_size(c->file, &size);
-    answer_unsigned(c, error, size);
+    call_answer_unsigned(c, error, size);
 }
 
 /* {resize, Handle, Size} -> {ok, Size} */
@@ -293,12 +207,12 @@ static void perform_resize(const operation *op, call *c)
 {
     (void)op;
     uint64_t size, result = 0;
-    if (!number(c, 1, &size)) {
-        badarg(c);
+    if (!call_number(c, 1, &size)) {
+        call_badarg(c);
         return;
     }
     emmap_error error = emmap_resize(c->file, size, &result);
-    answer_unsigned(c, error, result);
+    call_answer_unsigned(c, error, result);
 }
 
 /* {allocate, Handle, Position, Length} -> ok */
@@ -306,8 +220,8 @@ static void perform_allocate(const operation *op, call *c)
 {
     (void)op;
     uint64_t position, length;
-    if (!number(c, 1, &position) || !number(c, 2, &length)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !call_number(c, 2, &length)) {
+        call_badarg(c);
         return;
     }
     reply_error(c->out, emmap_allocate(c->file, position, length));
@@ -323,8 +237,8 @@ static void perform_advise(const operation *op, call *c)
         [EMMAP_ADVICE_WILL_NEED] = "will_need", [EMMAP_ADVICE_DONT_NEED] = "dont_need"};
     uint64_t position, length;
     char name[TERM_ATOM_SIZE];
-    if (!number(c, 1, &position) || !number(c, 2, &length) || !term_atom(c->arguments[3], name)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !call_number(c, 2, &length) || !term_atom(c->arguments[3], name)) {
+        call_badarg(c);
         return;
     }
     size_t advice = 0; /* one past the last is none, which the core refuses */
@@ -336,7 +250,32 @@ static void perform_advise(const operation *op, call *c)
 /* {Name, Handle} -> ok */
 static void perform_act(const operation *op, call *c)
 {
-    reply_error(c->out, op->core.act(c->file));
+    call_answer(c, op->core.act(c->file));
+}
+
+/* {Name, Handle, Number} -> ok */
+static void perform_act_on(const operation *op, call *c)
+{
+    uint64_t subject;
+    if (call_number(c, 1, &subject))
+        call_answer(c, op->core.act_on(c->file, subject));
+    else
+        call_badarg(c);
+}
+
+/* {Name, Handle} -> {ok, Integer} */
+static void perform_measure(const operation *op, call *c)
+{
+    uint64_t measure = 0;
+    emmap_error error = op->core.measure(c->file, &measure);
+    call_answer_unsigned(c, error, measure);
+}
+
+/* {Name, Handle} -> {ok, Binary} | eof */
+static void perform_take(const operation *op, call *c)
+{
+    emmap_sink sink = reply_sink(c->out, 2);
+    (void)reply_read(c->out, op->core.take(c->file, &sink));
 }
 
 /* ---- Atomics ---- */
@@ -346,8 +285,8 @@ static void perform_update(const operation *op, call *c)
 {
     uint64_t position;
     int64_t value, old = 0;
-    if (!number(c, 1, &position) || !operand(c, 2, &value)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !call_operand(c, 2, &value)) {
+        call_badarg(c);
         return;
     }
     emmap_error error = op->core.update(c->file, position, value, &old);
@@ -359,8 +298,9 @@ static void perform_compare_exchange(const operation *op, call *c)
 {
     uint64_t position;
     int64_t expected, replacement, old = 0;
-    if (!number(c, 1, &position) || !operand(c, 2, &expected) || !operand(c, 3, &replacement)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !call_operand(c, 2, &expected) ||
+        !call_operand(c, 3, &replacement)) {
+        call_badarg(c);
         return;
     }
     emmap_error error = op->core.compare_exchange(c->file, position, expected, replacement, &old);
@@ -372,8 +312,8 @@ static void perform_load(const operation *op, call *c)
 {
     uint64_t position;
     int64_t value = 0;
-    if (!number(c, 1, &position)) {
-        badarg(c);
+    if (!call_number(c, 1, &position)) {
+        call_badarg(c);
         return;
     }
     emmap_error error = op->core.load(c->file, position, &value);
@@ -385,8 +325,8 @@ static void perform_store(const operation *op, call *c)
 {
     uint64_t position;
     int64_t value;
-    if (!number(c, 1, &position) || !operand(c, 2, &value)) {
-        badarg(c);
+    if (!call_number(c, 1, &position) || !call_operand(c, 2, &value)) {
+        call_badarg(c);
         return;
     }
     reply_error(c->out, op->core.store(c->file, position, value));
@@ -438,6 +378,36 @@ static const operation operations[] = {
     {SHAPED(counter_set, 3, update), .bare = true},
     {SHAPED(counter_get, 2, load), .bare = true},
     {SHAPED(counter_compare_exchange, 4, compare_exchange), .bare = true},
+
+    {PLAIN(queue_open, 2)},
+    {SHAPED(queue_attach, 1, act)},
+    {ON_FILE(queue_push, 2)},
+    {ON_FILE(queue_push_many, 2)},
+    {SHAPED(queue_pop, 1, take)},
+    {ON_FILE(queue_pop_many, 2)},
+    {ON_FILE(queue_pop_begin, 1)},
+    {SHAPED(queue_pop_commit, 2, act_on)},
+    {SHAPED(queue_pop_abort, 2, act_on)},
+    {SHAPED(queue_peek_front, 1, take)},
+    {SHAPED(queue_peek_back, 1, take)},
+    {ON_FILE(queue_walk, 4)},
+    {SHAPED(queue_length, 1, measure)},
+    {ON_FILE(queue_is_empty, 1)},
+    {ON_FILE(queue_info, 1)},
+    {SHAPED(queue_purge, 1, act)},
+    {SHAPED(queue_erase, 1, act)},
+
+    {PLAIN(blocks_open, 4)},
+    {ON_FILE(blocks_attach, 3)},
+    {ON_FILE(block_store, 2)},
+    {ON_FILE(block_store_many, 2)},
+    {ON_FILE(block_read, 2)},
+    {SHAPED(block_free, 2, act_on)},
+    {ON_FILE(block_free_many, 2)},
+    {ON_FILE(blocks_walk, 3)},
+    {SHAPED(blocks_count, 1, measure)},
+    {ON_FILE(blocks_info, 1)},
+    {ON_FILE(blocks_repair, 3)},
 };
 
 const size_t operation_count = sizeof operations / sizeof *operations;
@@ -459,8 +429,8 @@ void operation_perform(const operation *op, call *c)
 {
     if (op->on_file) {
         uint64_t handle;
-        if (!number(c, 0, &handle)) {
-            badarg(c);
+        if (!call_number(c, 0, &handle)) {
+            call_badarg(c);
             return;
         }
         c->file = handles_find(c->files, handle);

@@ -154,6 +154,22 @@ void reply_error(reply *out, emmap_error error)
         reply_refuse(out, emmap_error_atom(error));
 }
 
+void reply_failure(reply *out, emmap_error error)
+{
+    const emmap_failure *const failure = emmap_last_failure();
+    if (error != EMMAP_CORRUPT || failure->error != error) {
+        reply_error(out, error);
+        return;
+    }
+    const char *const reason = failure->reason ? failure->reason : emmap_error_message(error);
+    reply_tuple(out, 2);
+    reply_atom(out, "error");
+    reply_tuple(out, 3);
+    reply_atom(out, "corrupt");
+    reply_unsigned(out, failure->offset);
+    reply_binary(out, reason, strlen(reason));
+}
+
 static void *allocate(void *context, size_t length)
 {
     reply *out = context;
@@ -167,26 +183,67 @@ static void *allocate(void *context, size_t length)
     return place;
 }
 
-emmap_sink reply_sink(reply *out)
+emmap_sink reply_sink(reply *out, unsigned arity)
 {
     out->read_start = out->length;
     out->has_bytes = false;
     out->too_long = false;
-    reply_tuple(out, 2);
+    reply_tuple(out, arity);
     reply_atom(out, "ok");
     return (emmap_sink){.allocate = allocate, .context = out};
 }
 
-void reply_read(reply *out, emmap_error error)
+bool reply_read(reply *out, emmap_error error)
 {
     if (error == EMMAP_OK) {
         if (!out->has_bytes)
             reply_binary(out, "", 0);
-        return;
+        return true;
     }
     out->length = out->read_start;
     if (out->too_long)
         reply_refuse(out, "emsgsize");
     else
-        reply_error(out, error);
+        reply_failure(out, error);
+    return false;
+}
+
+/* ---- Lists of binaries ---- */
+
+/* A list's length is known when the list is there: its header is filled in last. */
+enum { LIST_HEADER = 5 };
+
+static void *allocate_piece(void *context, size_t length)
+{
+    reply *out = context;
+    void *const place = allocate(out, length);
+    if (place != NULL)
+        out->pieces++;
+    return place;
+}
+
+emmap_sink reply_list_sink(reply *out, unsigned arity)
+{
+    out->read_start = out->length;
+    out->too_long = false;
+    out->pieces = 0;
+    reply_tuple(out, arity);
+    reply_atom(out, "ok");
+    (void)room(out, LIST_HEADER);
+    out->list_start = out->length;
+    out->length += LIST_HEADER;
+    return (emmap_sink){.allocate = allocate_piece, .context = out};
+}
+
+bool reply_list_read(reply *out, emmap_error error)
+{
+    if (error != EMMAP_OK)
+        return reply_read(out, error);
+    int index = 0;
+    if (out->pieces == 0)
+        out->length = out->list_start;
+    else
+        ei_encode_list_header((char *)out->bytes + out->list_start, &index, (int)out->pieces);
+    reply_nil(out);
+    return true;
 }

@@ -19,6 +19,8 @@ typedef struct reply {
     size_t frame;      /* where the frame that is being written begins */
     size_t read_start; /* where the answer of the read that is being written begins */
     bool has_bytes;    /* the read has got its place in the buffer */
+    size_t list_start; /* where the list that is being read begins */
+    uint32_t pieces;   /* in it so far */
     bool too_long;     /* the read's bytes would have passed FRAME_LIMIT */
 } reply;
 
@@ -45,12 +47,20 @@ void reply_term(reply *out, const uint8_t *bytes, size_t length);
 
 /* `ok`, `eof` or `{error, Atom}`. */
 void reply_error(reply *out, emmap_error error);
+/* The same with all that is known: `{error, {corrupt, Offset, Text}}`. */
+void reply_failure(reply *out, emmap_error error);
 /* `{error, Atom}` for one that is the port's own. */
 void reply_refuse(reply *out, const char *reason);
 
-/* A sink that has the core copy straight into the buffer, as `{ok, Binary}`. One read at a time. */
-emmap_sink reply_sink(reply *out);
-/* Ends the read that the sink was for: keeps what is there, or puts the error in its place. */
-void reply_read(reply *out, emmap_error error);
+/* A sink that has the core copy straight into the buffer, as the second element of `{ok, Binary, …}`, a tuple of this
+ * many. One read at a time. */
+emmap_sink reply_sink(reply *out, unsigned arity);
+/* Ends the read that the sink was for: keeps what is there, and is true where the other elements are to follow; or
+ * puts the error in its place. */
+bool reply_read(reply *out, emmap_error error);
+
+/* The same for many pieces, as `{ok, [Binary], …}`. */
+emmap_sink reply_list_sink(reply *out, unsigned arity);
+bool reply_list_read(reply *out, emmap_error error);
 
 #endif

@@ -185,6 +185,11 @@ bool term_is_nil(term nil)
     return nil.bytes[0] == ERL_NIL_EXT;
 }
 
+bool term_is_string(term string)
+{
+    return string.bytes[0] == ERL_STRING_EXT;
+}
+
 bool term_list(term list, uint32_t *count, term *elements)
 {
     if (term_is_nil(list)) {

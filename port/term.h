@@ -39,6 +39,9 @@ bool term_list(term list, uint32_t *count, term *elements);
 
 bool term_is_nil(term nil);
 
+/* A list of bytes in the form that is none to term_list; term_iodata takes it apart. */
+bool term_is_string(term string);
+
 /* The atom as a NUL-terminated UTF-8 string. False if it is none. */
 bool term_atom(term atom, char name[TERM_ATOM_SIZE]);
 

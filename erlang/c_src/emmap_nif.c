@@ -2,37 +2,16 @@
  * The NIF door: terms in, core calls, terms out. emmap_nif.erl has the specs.
  *
  * What may take longer than 100 µs runs on a dirty I/O scheduler: by the table at the end of the file where the
- * operation waits for a disk or its time grows with the file, by `dirty` below where it depends on how much is
+ * operation waits for a disk or its time grows with the file, by nif_dirty where it depends on how much is
  * asked for.
  */
 #include <erl_nif.h>
 #include <errno.h>
 #include <string.h>
 
-#include "nif_file.h"
-#include "nif_terms.h"
-
-typedef ERL_NIF_TERM nif_function(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]);
-
-/* Calls `function` again with the same arguments on a dirty I/O scheduler. */
-static ERL_NIF_TERM dirty(ErlNifEnv *env, const char *name, nif_function *function, int count,
-                          const ERL_NIF_TERM arguments[])
-{
-    return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, function, count, arguments);
-}
-
-/* A call counts as one reduction whatever it does. 4 KiB are copied in that time; more is reported as a part of
- * the millisecond that a process may run: about 1 % for 16 KiB with pages to be mapped on the way. */
-static void account(ErlNifEnv *env, uint64_t bytes)
-{
-    if (bytes > 4096)
-        enif_consume_timeslice(env, 1 + (int)(bytes / 16384));
-}
-
-static ERL_NIF_TERM done(ErlNifEnv *env, emmap_error error)
-{
-    return error ? nif_error(env, error) : nif_atoms.ok;
-}
+#include "nif_blocks.h"
+#include "nif_call.h"
+#include "nif_queue.h"
 
 static ERL_NIF_TERM answer_size(ErlNifEnv *env, emmap_error error, uint64_t size)
 {
@@ -47,40 +26,20 @@ static ERL_NIF_TERM answer_direct(ErlNifEnv *env, struct nif_file *file, emmap_e
 
 /* ---- Open and close ----------------------------------------------------------------------------------- */
 
-static ERL_NIF_TERM bad_option(ErlNifEnv *env, ERL_NIF_TERM bad)
-{
-    return enif_make_tuple2(env, nif_atoms.error, enif_make_tuple2(env, nif_atoms.badarg, bad));
-}
-
-static ERL_NIF_TERM describe(ErlNifEnv *env, emmap_file *file)
-{
-    emmap_info info;
-    emmap_describe(file, &info);
-    const ERL_NIF_TERM keys[] = {nif_atoms.exist, nif_atoms.size};
-    const ERL_NIF_TERM values[] = {info.existed ? nif_atoms.true_ : nif_atoms.false_,
-                                   enif_make_uint64(env, info.size)};
-    ERL_NIF_TERM map = 0;
-    enif_make_map_from_arrays(env, (ERL_NIF_TERM *)keys, (ERL_NIF_TERM *)values, 2, &map);
-    return map;
-}
-
 static ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     emmap_options options;
     ERL_NIF_TERM bad;
     if (nif_get_options(env, arguments[1], &options, &bad) != EMMAP_OK)
-        return bad_option(env, bad);
+        return nif_bad_option(env, bad);
     char *const path = nif_get_path(env, arguments[0]);
     if (!path)
         return enif_make_badarg(env);
     emmap_file *file;
     const emmap_error error = emmap_open(path, &options, &file);
     enif_free(path);
-    if (error)
-        return nif_error(env, error);
-    const ERL_NIF_TERM about = describe(env, file);
-    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), about);
+    return error ? nif_error(env, error) : nif_file_answer(env, file);
 }
 
 static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -92,7 +51,7 @@ static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_T
     if (!nif_get_position(env, arguments[1], &counters))
         return enif_make_badarg(env);
     if (nif_get_options(env, arguments[2], &options, &bad) != EMMAP_OK)
-        return bad_option(env, bad);
+        return nif_bad_option(env, bad);
     char *const path = nif_get_path(env, arguments[0]);
     if (!path)
         return enif_make_badarg(env);
@@ -114,7 +73,7 @@ static ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM argu
     const emmap_error error = file->core->close(file->file);
     /* After the close: a read that is late finds the file closed and makes no other window. */
     nif_file_recall(file);
-    return done(env, error);
+    return nif_done(env, error);
 }
 
 /* ---- Reads -------------------------------------------------------------------------------------------- */
@@ -150,8 +109,8 @@ static ERL_NIF_TERM nif_pread(ErlNifEnv *env, int count, const ERL_NIF_TERM argu
         return error ? nif_error(env, error) : nif_ok(env, binary);
     }
     if (length > EMMAP_PIECE)
-        return dirty(env, "pread", nif_pread_long, count, arguments);
-    account(env, length);
+        return nif_dirty(env, "pread", nif_pread_long, count, arguments);
+    nif_account(env, length);
     return pread_copy(env, file, position, length);
 }
 
@@ -184,8 +143,8 @@ static ERL_NIF_TERM nif_read(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
         return answer_direct(env, file, error, &slice);
     }
     if (length > EMMAP_PIECE)
-        return dirty(env, "read", nif_read_long, count, arguments);
-    account(env, length);
+        return nif_dirty(env, "read", nif_read_long, count, arguments);
+    nif_account(env, length);
     return read_copy(env, file, length);
 }
 
@@ -229,17 +188,12 @@ static ERL_NIF_TERM nif_read_line(ErlNifEnv *env, int count, const ERL_NIF_TERM 
     if (!nif_file_get(env, arguments[0], &file))
         return enif_make_badarg(env);
     return line_is_short(file) ? nif_read_whole_line(env, count, arguments)
-                               : dirty(env, "read_line", nif_read_whole_line, count, arguments);
+                               : nif_dirty(env, "read_line", nif_read_whole_line, count, arguments);
 }
 
 /* ---- Writes ------------------------------------------------------------------------------------------- */
 
 /* emmap_nif.erl hands over a binary of at most EMMAP_PIECE bytes, or what iolist_to_iovec/1 makes of more. */
-
-static struct iovec vector_of(const ErlNifBinary *bytes)
-{
-    return (struct iovec){.iov_base = bytes->data, .iov_len = bytes->size};
-}
 
 static ERL_NIF_TERM nif_pwrite_binary(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
@@ -250,9 +204,9 @@ static ERL_NIF_TERM nif_pwrite_binary(ErlNifEnv *env, int count, const ERL_NIF_T
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
         !enif_inspect_binary(env, arguments[2], &bytes))
         return enif_make_badarg(env);
-    account(env, bytes.size);
-    const struct iovec vector = vector_of(&bytes);
-    return done(env, file->core->pwrite(file->file, position, &vector, 1));
+    nif_account(env, bytes.size);
+    const struct iovec vector = nif_vector_of(&bytes);
+    return nif_done(env, file->core->pwrite(file->file, position, &vector, 1));
 }
 
 static ERL_NIF_TERM nif_write_binary(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -262,31 +216,9 @@ static ERL_NIF_TERM nif_write_binary(ErlNifEnv *env, int count, const ERL_NIF_TE
     ErlNifBinary bytes;
     if (!nif_file_get(env, arguments[0], &file) || !enif_inspect_binary(env, arguments[1], &bytes))
         return enif_make_badarg(env);
-    account(env, bytes.size);
-    const struct iovec vector = vector_of(&bytes);
-    return done(env, file->core->write(file->file, &vector, 1));
-}
-
-/* The binaries of a list, where they are: their owner waits for us. `*vectors` is to be freed by enif_free.
- * Errors: EMMAP_BADARG, ENOMEM. */
-static emmap_error get_vectors(ErlNifEnv *env, ERL_NIF_TERM list, struct iovec **vectors, size_t *count)
-{
-    unsigned length;
-    if (!enif_get_list_length(env, list, &length))
-        return EMMAP_BADARG;
-    *vectors = enif_alloc((length + 1) * sizeof **vectors);
-    if (!*vectors)
-        return ENOMEM;
-    ERL_NIF_TERM head;
-    for (*count = 0; enif_get_list_cell(env, list, &head, &list); ++*count) {
-        ErlNifBinary bytes;
-        if (!enif_inspect_binary(env, head, &bytes)) {
-            enif_free(*vectors);
-            return EMMAP_BADARG;
-        }
-        (*vectors)[*count] = vector_of(&bytes);
-    }
-    return EMMAP_OK;
+    nif_account(env, bytes.size);
+    const struct iovec vector = nif_vector_of(&bytes);
+    return nif_done(env, file->core->write(file->file, &vector, 1));
 }
 
 static ERL_NIF_TERM nif_pwrite_vectors(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -298,12 +230,12 @@ static ERL_NIF_TERM nif_pwrite_vectors(ErlNifEnv *env, int count, const ERL_NIF_
         return enif_make_badarg(env);
     struct iovec *vectors;
     size_t number;
-    emmap_error error = get_vectors(env, arguments[2], &vectors, &number);
+    emmap_error error = nif_get_vectors(env, arguments[2], &vectors, &number);
     if (error)
         return error == EMMAP_BADARG ? enif_make_badarg(env) : nif_error(env, error);
     error = file->core->pwrite(file->file, position, vectors, number);
     enif_free(vectors);
-    return done(env, error);
+    return nif_done(env, error);
 }
 
 static ERL_NIF_TERM nif_write_vectors(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -314,12 +246,12 @@ static ERL_NIF_TERM nif_write_vectors(ErlNifEnv *env, int count, const ERL_NIF_T
         return enif_make_badarg(env);
     struct iovec *vectors;
     size_t number;
-    emmap_error error = get_vectors(env, arguments[1], &vectors, &number);
+    emmap_error error = nif_get_vectors(env, arguments[1], &vectors, &number);
     if (error)
         return error == EMMAP_BADARG ? enif_make_badarg(env) : nif_error(env, error);
     error = file->core->write(file->file, vectors, number);
     enif_free(vectors);
-    return done(env, error);
+    return nif_done(env, error);
 }
 
 /* ---- Cursor and size ---------------------------------------------------------------------------------- */
@@ -372,7 +304,7 @@ static ERL_NIF_TERM nif_truncate(ErlNifEnv *env, int count, const ERL_NIF_TERM a
     nif_file_recall(file);
     const emmap_error error = file->core->truncate(file->file);
     nif_file_recall(file);
-    return done(env, error);
+    return nif_done(env, error);
 }
 
 static ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -383,7 +315,7 @@ static ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM a
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
         !nif_get_position(env, arguments[2], &length))
         return enif_make_badarg(env);
-    return done(env, file->core->allocate(file->file, position, length));
+    return nif_done(env, file->core->allocate(file->file, position, length));
 }
 
 static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -395,7 +327,7 @@ static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arg
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
         !nif_get_position(env, arguments[2], &length) || !nif_get_advice(arguments[3], &advice))
         return enif_make_badarg(env);
-    return done(env, file->core->advise(file->file, position, length, advice));
+    return nif_done(env, file->core->advise(file->file, position, length, advice));
 }
 
 /* ---- Durability --------------------------------------------------------------------------------------- */
@@ -407,7 +339,7 @@ static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arg
         struct nif_file *file;                                                                               \
         if (!nif_file_get(env, arguments[0], &file))                                                         \
             return enif_make_badarg(env);                                                                    \
-        return done(env, file->core->name(file->file));                                                      \
+        return nif_done(env, file->core->name(file->file));                                                  \
     }
 
 DURABILITY(flush)
@@ -488,7 +420,7 @@ static ERL_NIF_TERM nif_patomic_store(ErlNifEnv *env, int count, const ERL_NIF_T
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||
         !nif_get_operand(env, arguments[2], &value))
         return enif_make_badarg(env);
-    return done(env, file->core->patomic_store(file->file, place, value));
+    return nif_done(env, file->core->patomic_store(file->file, place, value));
 }
 
 ATOMIC_FETCH(counter_add, answer_bare)
@@ -547,13 +479,46 @@ static ErlNifFunc functions[] = {
     {"counter_set", 3, nif_counter_set, 0},
     {"counter_get", 2, nif_counter_get, 0},
     {"counter_compare_exchange", 4, nif_counter_compare_exchange, 0},
+
+    {"queue_open", 2, nif_queue_open, DIRTY},
+    {"queue_attach", 1, nif_queue_attach, DIRTY},
+    /* On a normal scheduler where they need not wait: see nif_call.h. */
+    {"queue_push_data", 2, nif_queue_push, 0},
+    {"queue_push_list", 2, nif_queue_push_many, 0},
+    {"queue_pop", 1, nif_queue_pop, 0},
+    {"queue_pop_many", 2, nif_queue_pop_many, 0},
+    {"queue_pop_begin", 1, nif_queue_pop_begin, 0},
+    {"queue_pop_commit", 2, nif_queue_pop_commit, 0},
+    {"queue_pop_abort", 2, nif_queue_pop_abort, 0},
+    {"queue_peek_front", 1, nif_queue_peek_front, 0},
+    {"queue_peek_back", 1, nif_queue_peek_back, 0},
+    {"queue_walk", 4, nif_queue_walk, 0},
+    {"queue_is_empty", 1, nif_queue_is_empty, 0},
+    {"queue_info", 1, nif_queue_info, 0},
+    {"queue_purge", 1, nif_queue_purge, 0},
+    {"queue_erase", 1, nif_queue_erase, 0},
+    /* Goes through all of the messages. */
+    {"queue_length", 1, nif_queue_length, DIRTY},
+
+    {"blocks_open", 4, nif_blocks_open, DIRTY},
+    {"blocks_attach", 3, nif_blocks_attach, DIRTY},
+    {"block_store_binary", 2, nif_block_store, 0},
+    {"block_store_list", 2, nif_block_store_many, 0},
+    {"block_read", 2, nif_block_read, 0},
+    {"block_free", 2, nif_block_free, 0},
+    {"block_free_many", 2, nif_block_free_many, 0},
+    {"blocks_walk", 3, nif_blocks_walk, 0},
+    {"blocks_info", 1, nif_blocks_info, 0},
+    /* Go through all of the masks. */
+    {"blocks_count", 1, nif_blocks_count, DIRTY},
+    {"blocks_repair", 3, nif_blocks_repair, DIRTY},
 };
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 {
     (void)private_data, (void)info;
     nif_terms_load(env);
-    return nif_file_types(env) ? 0 : -1;
+    return nif_file_types(env) && nif_queue_types(env) ? 0 : -1;
 }
 
 /* The older version's handles become ours, and go on calling its core (nif_core.h). */

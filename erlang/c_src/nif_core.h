@@ -12,10 +12,10 @@
 #include "emmap.h"
 
 /*
- * The version of what two loaded libraries share: this table's order, struct nif_file and struct nif_window.
+ * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window and the ticket of nif_queue.c.
  * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
  */
-#define NIF_LAYOUT "1"
+#define NIF_LAYOUT "2"
 
 #define NIF_CORE_FUNCTIONS(X)                                                                                \
     X(close)                                                                                                 \
@@ -52,7 +52,35 @@
     X(counter_sub)                                                                                           \
     X(counter_set)                                                                                           \
     X(counter_get)                                                                                           \
-    X(counter_compare_exchange)
+    X(counter_compare_exchange)                                                                              \
+    X(last_failure)                                                                                          \
+    X(may_wait)                                                                                              \
+    X(queue_attach)                                                                                          \
+    X(queue_push)                                                                                            \
+    X(queue_push_many)                                                                                       \
+    X(queue_pop)                                                                                             \
+    X(queue_pop_many)                                                                                        \
+    X(queue_pop_begin)                                                                                       \
+    X(queue_pop_commit)                                                                                      \
+    X(queue_pop_abort)                                                                                       \
+    X(queue_peek_front)                                                                                      \
+    X(queue_peek_back)                                                                                       \
+    X(queue_walk)                                                                                            \
+    X(queue_length)                                                                                          \
+    X(queue_is_empty)                                                                                        \
+    X(queue_info)                                                                                            \
+    X(queue_purge)                                                                                           \
+    X(queue_erase)                                                                                           \
+    X(blocks_attach)                                                                                         \
+    X(block_store)                                                                                           \
+    X(block_store_many)                                                                                      \
+    X(block_read)                                                                                            \
+    X(block_free)                                                                                            \
+    X(block_free_many)                                                                                       \
+    X(blocks_walk)                                                                                           \
+    X(blocks_count)                                                                                          \
+    X(blocks_info)                                                                                           \
+    X(blocks_repair)
 
 #define NIF_CORE_MEMBER(name) __typeof__(emmap_##name) *name;
 #define NIF_CORE_ENTRY(name) .name = emmap_##name,

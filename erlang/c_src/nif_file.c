@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include "nif_terms.h"
+
 /* The library's only state besides atoms. ERTS hands each version of the module the same types, so that a
  * second load stores what is there already. */
 ErlNifResourceType *nif_file_type;
@@ -174,6 +176,18 @@ ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file)
     const ERL_NIF_TERM term = enif_make_resource(env, self);
     enif_release_resource(self);
     return term;
+}
+
+ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file)
+{
+    emmap_info info;
+    emmap_describe(file, &info);
+    ERL_NIF_TERM keys[] = {nif_atoms.exist, nif_atoms.size};
+    ERL_NIF_TERM values[] = {info.existed ? nif_atoms.true_ : nif_atoms.false_,
+                             enif_make_uint64(env, info.size)};
+    ERL_NIF_TERM about = 0;
+    enif_make_map_from_arrays(env, keys, values, 2, &about);
+    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), about);
 }
 
 /* Runs on a normal scheduler, and unmaps there: 50 ms for a GiB that was in use, which emmap:close/1 spends

@@ -40,6 +40,9 @@ bool nif_file_types(ErlNifEnv *env);
 /* Makes a handle of `file`, which becomes the handle's whatever happens. */
 ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file);
 
+/* The same, as {ok, Handle, #{exist, size}}. */
+ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file);
+
 extern ErlNifResourceType *nif_file_type;
 
 static inline bool nif_file_get(ErlNifEnv *env, ERL_NIF_TERM term, struct nif_file **self)

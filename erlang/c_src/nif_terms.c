@@ -17,6 +17,15 @@ void nif_terms_load(ErlNifEnv *env)
         .false_ = enif_make_atom(env, "false"),
         .bof = enif_make_atom(env, "bof"),
         .cur = enif_make_atom(env, "cur"),
+        .corrupt = enif_make_atom(env, "corrupt"),
+        .forward = enif_make_atom(env, "forward"),
+        .backward = enif_make_atom(env, "backward"),
+        .head = enif_make_atom(env, "head"),
+        .tail = enif_make_atom(env, "tail"),
+        .next_tail = enif_make_atom(env, "next_tail"),
+        .block_size = enif_make_atom(env, "block_size"),
+        .levels = enif_make_atom(env, "levels"),
+        .capacity = enif_make_atom(env, "capacity"),
         .normal = enif_make_atom(env, "normal"),
         .sequential = enif_make_atom(env, "sequential"),
         .random = enif_make_atom(env, "random"),
@@ -133,6 +142,23 @@ ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error)
     return enif_make_tuple2(env, nif_atoms.error, enif_make_atom(env, emmap_error_atom(error)));
 }
 
+ERL_NIF_TERM nif_failure(ErlNifEnv *env, emmap_error error, const emmap_failure *failure)
+{
+    if (error != EMMAP_CORRUPT || failure->error != error)
+        return nif_error(env, error);
+    const char *const reason = failure->reason ? failure->reason : emmap_error_message(error);
+    ERL_NIF_TERM text = 0;
+    memcpy(enif_make_new_binary(env, strlen(reason), &text), reason, strlen(reason));
+    return enif_make_tuple2(
+        env, nif_atoms.error,
+        enif_make_tuple3(env, nif_atoms.corrupt, enif_make_uint64(env, failure->offset), text));
+}
+
+ERL_NIF_TERM nif_bad_option(ErlNifEnv *env, ERL_NIF_TERM bad)
+{
+    return enif_make_tuple2(env, nif_atoms.error, enif_make_tuple2(env, nif_atoms.badarg, bad));
+}
+
 static void *allocate(void *context, size_t length)
 {
     struct nif_binary *const self = context;
@@ -151,16 +177,25 @@ emmap_sink nif_binary_sink(struct nif_binary *self)
     return (emmap_sink){.allocate = allocate, .context = self};
 }
 
-ERL_NIF_TERM nif_binary_result(struct nif_binary *self, emmap_error error)
+ERL_NIF_TERM nif_binary_term(struct nif_binary *self)
 {
-    if (error) {
-        if (self->long_one.data)
-            enif_release_binary(&self->long_one);
-        return nif_error(self->env, error);
-    }
     if (self->long_one.data)
         self->term = enif_make_binary(self->env, &self->long_one);
     else if (!self->term) /* nothing was asked for */
         enif_make_new_binary(self->env, 0, &self->term);
-    return nif_ok(self->env, self->term);
+    return self->term;
+}
+
+void nif_binary_drop(struct nif_binary *self)
+{
+    if (self->long_one.data)
+        enif_release_binary(&self->long_one);
+}
+
+ERL_NIF_TERM nif_binary_result(struct nif_binary *self, emmap_error error)
+{
+    if (!error)
+        return nif_ok(self->env, nif_binary_term(self));
+    nif_binary_drop(self);
+    return nif_error(self->env, error);
 }

@@ -12,6 +12,9 @@ extern struct nif_atoms {
     ERL_NIF_TERM ok, error, eof, badarg;
     ERL_NIF_TERM exist, size, true_, false_;
     ERL_NIF_TERM bof, cur;
+    ERL_NIF_TERM corrupt, forward, backward;
+    ERL_NIF_TERM head, tail, next_tail;
+    ERL_NIF_TERM block_size, levels, capacity;
     ERL_NIF_TERM normal, sequential, random, no_reuse, will_need, dont_need;
 } nif_atoms;
 
@@ -63,6 +66,12 @@ emmap_error nif_get_options(ErlNifEnv *env, ERL_NIF_TERM term, emmap_options *op
 
 ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error); /* {error, Atom}, or eof */
 
+/* The same with all that is known: {error, {corrupt, Offset, Reason}}. `failure` is the thread's last. */
+ERL_NIF_TERM nif_failure(ErlNifEnv *env, emmap_error error, const emmap_failure *failure);
+
+/* {error, {badarg, Option}} */
+ERL_NIF_TERM nif_bad_option(ErlNifEnv *env, ERL_NIF_TERM bad);
+
 static inline ERL_NIF_TERM nif_ok(ErlNifEnv *env, ERL_NIF_TERM value)
 {
     /* Cheaper than the variadic enif_make_tuple. */
@@ -78,6 +87,10 @@ struct nif_binary {
 };
 
 emmap_sink nif_binary_sink(struct nif_binary *self);
+
+/* The binary, after a read that went well; or its memory back, after one that failed. Each ends the sink. */
+ERL_NIF_TERM nif_binary_term(struct nif_binary *self);
+void nif_binary_drop(struct nif_binary *self);
 
 /* {ok, Binary}, or what the read failed with. Ends the sink. */
 ERL_NIF_TERM nif_binary_result(struct nif_binary *self, emmap_error error);

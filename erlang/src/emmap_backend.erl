@@ -2,12 +2,13 @@
 %% names (`native/include/emmap.h' says what each means). A backend translates and decides nothing.
 %%
 %% Errors are `{error, Atom}' with the core's atoms: POSIX ones, `closed', `alignment', `full', `fixed_size',
-%% `corrupt', `badarg'. Positions and lengths are integers of any size: one that a signed 64-bit integer can't
+%% `corrupt', `badarg'; of a queue or block storage that is damaged `{corrupt, Offset, Reason}'. Positions and lengths are integers of any size: one that a signed 64-bit integer can't
 %% hold is `{error, einval}'. Operands of 64-bit operations are from -2^63 to 2^64-1; others are `badarg'
 %% exceptions, as is any argument of the wrong type.
 -module(emmap_backend).
 
 -export_type([advice/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
+-export_type([address/0, blocks_info/0, measure/0, message/0, queue_info/0, reason/0, ticket/0]).
 
 %% A reference to a NIF resource, or whatever names a file on the port.
 -type handle() :: term().
@@ -21,6 +22,18 @@
 -type int64() :: -16#8000000000000000..16#7fffffffffffffff.
 -type operand() :: -16#8000000000000000..16#ffffffffffffffff.
 
+-type reason() :: atom() | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+-type message() :: {ok, binary()} | eof | {error, reason()}.
+-type measure() :: {ok, non_neg_integer()} | {error, reason()}.
+%% Of a message that is being taken out: a NIF resource, or whatever the port calls it.
+-type ticket() :: term().
+%% The queue's header: offsets in bytes from where the queue begins.
+-type queue_info() :: #{size | head | tail | next_tail := non_neg_integer()}.
+-type blocks_info() :: #{block_size | levels | capacity := pos_integer()}.
+%% Of a block.
+-type address() :: non_neg_integer().
+
+-type failable() :: ok | {error, reason()}.
 -type result() :: ok | {error, atom()}.
 -type old() :: {ok, int64()} | {error, atom()}.
 
@@ -64,3 +77,42 @@
 -callback counter_get(handle(), Index :: integer()) -> int64() | {error, atom()}.
 -callback counter_compare_exchange(handle(), Index :: integer(), Expected :: operand(), operand()) ->
     int64() | {error, atom()}.
+
+%% Options as for open; [] reads, writes, creates.
+-callback queue_open(Path :: binary(), [option()]) -> {ok, handle(), info()} | {error, reason() | {badarg, term()}}.
+-callback queue_attach(handle()) -> failable().
+-callback queue_push(handle(), iodata()) -> failable().
+-callback queue_push_many(handle(), [iodata()]) -> failable().
+-callback queue_pop(handle()) -> message().
+-callback queue_pop_many(handle(), Limit :: non_neg_integer()) -> {ok, [binary()]} | eof | {error, reason()}.
+%% If the process that called this dies before it has ended what it began, the message is put back.
+-callback queue_pop_begin(handle()) -> {ok, binary(), ticket()} | eof | {error, reason()}.
+-callback queue_pop_commit(handle(), ticket()) -> failable().
+-callback queue_pop_abort(handle(), ticket()) -> failable().
+-callback queue_peek_front(handle()) -> message().
+-callback queue_peek_back(handle()) -> message().
+%% Place is 0 to begin, and what the last step answered to go on.
+-callback queue_walk(handle(), forward | backward, Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
+    {ok, [binary()], Place :: non_neg_integer()} | eof | {error, reason()}.
+-callback queue_length(handle()) -> measure().
+-callback queue_is_empty(handle()) -> {ok, boolean()} | {error, reason()}.
+-callback queue_info(handle()) -> {ok, queue_info()} | {error, reason()}.
+-callback queue_purge(handle()) -> failable().
+-callback queue_erase(handle()) -> failable().
+
+%% Levels 0: 3. Block size 0: the file's.
+-callback blocks_open(Path :: binary(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer(), [option()]) ->
+    {ok, handle(), info()} | {error, reason() | {badarg, term()}}.
+-callback blocks_attach(handle(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer()) -> failable().
+-callback block_store(handle(), iodata()) -> {ok, address()} | {error, reason()}.
+-callback block_store_many(handle(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
+-callback block_read(handle(), integer()) -> {ok, binary()} | {error, reason()}.
+-callback block_free(handle(), integer()) -> failable().
+-callback block_free_many(handle(), [integer()]) -> failable().
+%% A step may give fewer than Limit before the end, which is `eof'.
+-callback blocks_walk(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
+    {ok, [{address(), binary()}], Place :: non_neg_integer()} | eof | {error, reason()}.
+-callback blocks_count(handle()) -> measure().
+-callback blocks_info(handle()) -> {ok, blocks_info()} | {error, reason()}.
+%% Answers where to go on, 0 when all is done.
+-callback blocks_repair(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) -> measure().

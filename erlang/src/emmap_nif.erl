@@ -17,18 +17,29 @@
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
+-export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
+         queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_purge/1, queue_erase/1]).
+-export([blocks_open/4, blocks_attach/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
+         block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 
 -on_load(load/0).
 -nifs([open/2, close/1, size/1, pread/3, pwrite_binary/3, pwrite_vectors/3, read/2, read_line/1, write_binary/2,
        write_vectors/2, position/3, resize_now/2, truncate_now/1, allocate/3, advise/4, flush/1, sync/1,
        datasync/1, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3,
        patomic_exchange/3, patomic_compare_exchange/4, patomic_load/2, patomic_store/3, counters_open/3,
-       counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4]).
+       counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4,
+       queue_open/2, queue_attach/1, queue_push_data/2, queue_push_list/2, queue_pop/1, queue_pop_many/2,
+       queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+       queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_purge/1, queue_erase/1,
+       blocks_open/4, blocks_attach/3, block_store_binary/2, block_store_list/2, block_read/2, block_free/2,
+       block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 
 -type handle() :: reference().
 -type result() :: ok | {error, atom()}.
 -type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
 -type bare_old() :: emmap_backend:int64() | {error, atom()}.
+-type failable() :: ok | {error, emmap_backend:reason()}.
 
 %% EMMAP_PIECE of the core: what is longer goes to a dirty scheduler.
 -define(PIECE, 65536).
@@ -187,7 +198,128 @@ counter_get(_Handle, _Index) -> not_loaded().
     bare_old().
 counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded().
 
+%%% Queues
+%%
+%% An operation is tried on the scheduler that it is called on, and goes to a dirty one if it would have to wait for
+%% another process, if the file has to grow, or if there is a lot to copy.
+
+-spec queue_open(binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+queue_open(_Path, _Options) -> not_loaded().
+
+-spec queue_attach(handle()) -> failable().
+queue_attach(_Handle) -> not_loaded().
+
+-spec queue_push(handle(), iodata()) -> failable().
+queue_push(Handle, Message) when is_binary(Message) ->
+    queue_push_data(Handle, Message);
+queue_push(Handle, Message) ->
+    case iolist_size(Message) =< ?PIECE of
+        true -> queue_push_data(Handle, iolist_to_binary(Message));
+        false -> queue_push_data(Handle, erlang:iolist_to_iovec(Message))
+    end.
+
+-spec queue_push_many(handle(), [iodata()]) -> failable().
+queue_push_many(Handle, Messages) ->
+    queue_push_list(Handle, [iolist_to_binary(Message) || Message <- Messages]).
+
+-spec queue_pop(handle()) -> emmap_backend:message().
+queue_pop(_Handle) -> not_loaded().
+
+-spec queue_pop_many(handle(), non_neg_integer()) ->
+    {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
+queue_pop_many(_Handle, _Limit) -> not_loaded().
+
+%% The ticket puts the message back when it is collected, and so when the process that has it dies.
+-spec queue_pop_begin(handle()) -> {ok, binary(), Ticket :: reference()} | eof | {error, emmap_backend:reason()}.
+queue_pop_begin(_Handle) -> not_loaded().
+
+-spec queue_pop_commit(handle(), reference()) -> failable().
+queue_pop_commit(_Handle, _Ticket) -> not_loaded().
+
+-spec queue_pop_abort(handle(), reference()) -> failable().
+queue_pop_abort(_Handle, _Ticket) -> not_loaded().
+
+-spec queue_peek_front(handle()) -> emmap_backend:message().
+queue_peek_front(_Handle) -> not_loaded().
+
+-spec queue_peek_back(handle()) -> emmap_backend:message().
+queue_peek_back(_Handle) -> not_loaded().
+
+-spec queue_walk(handle(), forward | backward, non_neg_integer(), non_neg_integer()) ->
+    {ok, [binary()], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+queue_walk(_Handle, _Direction, _Limit, _Place) -> not_loaded().
+
+-spec queue_length(handle()) -> emmap_backend:measure().
+queue_length(_Handle) -> not_loaded().
+
+-spec queue_is_empty(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+queue_is_empty(_Handle) -> not_loaded().
+
+-spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
+queue_info(_Handle) -> not_loaded().
+
+-spec queue_purge(handle()) -> failable().
+queue_purge(_Handle) -> not_loaded().
+
+-spec queue_erase(handle()) -> failable().
+queue_erase(_Handle) -> not_loaded().
+
+%%% Block storages
+
+-spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+blocks_open(_Path, _BlockSize, _Levels, _Options) -> not_loaded().
+
+-spec blocks_attach(handle(), non_neg_integer(), non_neg_integer()) -> failable().
+blocks_attach(_Handle, _BlockSize, _Levels) -> not_loaded().
+
+-spec block_store(handle(), iodata()) -> emmap_backend:measure().
+block_store(Handle, Block) when is_binary(Block) ->
+    block_store_binary(Handle, Block);
+block_store(Handle, Block) ->
+    block_store_binary(Handle, iolist_to_binary(Block)).
+
+-spec block_store_many(handle(), [iodata()]) ->
+    {ok, [emmap_backend:address()]} | {error, emmap_backend:reason()}.
+block_store_many(Handle, Blocks) ->
+    block_store_list(Handle, [iolist_to_binary(Block) || Block <- Blocks]).
+
+-spec block_read(handle(), integer()) -> {ok, binary()} | {error, emmap_backend:reason()}.
+block_read(_Handle, _Address) -> not_loaded().
+
+-spec block_free(handle(), integer()) -> failable().
+block_free(_Handle, _Address) -> not_loaded().
+
+-spec block_free_many(handle(), [integer()]) -> failable().
+block_free_many(_Handle, _Addresses) -> not_loaded().
+
+-spec blocks_walk(handle(), non_neg_integer(), non_neg_integer()) ->
+    {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+blocks_walk(_Handle, _Limit, _Place) -> not_loaded().
+
+-spec blocks_count(handle()) -> emmap_backend:measure().
+blocks_count(_Handle) -> not_loaded().
+
+-spec blocks_info(handle()) -> {ok, emmap_backend:blocks_info()} | {error, emmap_backend:reason()}.
+blocks_info(_Handle) -> not_loaded().
+
+-spec blocks_repair(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
+blocks_repair(_Handle, _Limit, _Place) -> not_loaded().
+
 %%% What the library replaces besides the above
+
+-spec queue_push_data(handle(), binary() | [binary()]) -> failable().
+queue_push_data(_Handle, _Message) -> not_loaded().
+
+-spec queue_push_list(handle(), [binary()]) -> failable().
+queue_push_list(_Handle, _Messages) -> not_loaded().
+
+-spec block_store_binary(handle(), binary()) -> emmap_backend:measure().
+block_store_binary(_Handle, _Block) -> not_loaded().
+
+-spec block_store_list(handle(), [binary()]) -> {ok, [emmap_backend:address()]} | {error, emmap_backend:reason()}.
+block_store_list(_Handle, _Blocks) -> not_loaded().
 
 -spec pwrite_binary(handle(), integer(), binary()) -> result().
 pwrite_binary(_Handle, _Position, _Bytes) -> not_loaded().

@@ -26,6 +26,11 @@
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
+-export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
+         queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_purge/1, queue_erase/1]).
+-export([blocks_open/4, blocks_open/5, blocks_attach/3, block_store/2, block_store_many/2, block_read/2,
+         block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 -export([batch/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
@@ -52,15 +57,18 @@
 
 -record(state, {
     program :: #program{},
-    owners = #{} :: #{reference() => file_number()}, %% monitors of those who opened a file, with its number
-    monitors = #{} :: #{file_number() => reference()} %% the same, the other way round
+    owners = #{} :: #{reference() => owned()}, %% monitors of processes, with what they have there
+    monitors = #{} :: #{owned() => reference()} %% the same, the other way round
 }).
 
 %% What the program calls an open file.
 -type file_number() :: non_neg_integer().
+%% What ends with a process: a file that it opened; a message that it is taking out of a queue.
+-type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}.
 -type result() :: ok | {error, atom()}.
 -type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
 -type bare_old() :: emmap_backend:int64() | {error, atom()}.
+-type failable() :: ok | {error, emmap_backend:reason()}.
 
 -define(PROTOCOL_VERSION, 1).
 -define(FRAME_LIMIT, (1 bsl 30)).
@@ -129,10 +137,10 @@ handle_info({Port, {data, Frame}}, #state{program = #program{port = Port, calls 
     {noreply, NewState};
 handle_info({'DOWN', Monitor, process, _, _}, #state{owners = Owners} = State) ->
     case Owners of
-        #{Monitor := Number} ->
+        #{Monitor := Owned} ->
             %% From a process of its own: the port may be busy, and this one is who makes it less so.
-            _ = spawn(fun() -> send(State#state.program, none, none, {close, Number}) end),
-            {noreply, forget(Number, State)};
+            _ = spawn(fun() -> send(State#state.program, none, none, ending(Owned)) end),
+            {noreply, forget(Owned, State)};
         #{} ->
             {noreply, State}
     end;
@@ -144,16 +152,27 @@ handle_info(_Message, State) ->
     {noreply, State}.
 
 %% What the program has open, and for whom, is known from its answers.
-remember({opened_by, Owner}, {ok, Number, _}, #state{owners = Owners, monitors = Monitors} = State) ->
-    Monitor = monitor(process, Owner),
-    State#state{owners = Owners#{Monitor => Number}, monitors = Monitors#{Number => Monitor}};
-remember({closed, Number}, ok, State) ->
-    forget(Number, State);
+remember({opened_by, Owner}, {ok, Number, _}, State) ->
+    own(Owner, {file, Number}, State);
+remember({taken_by, Owner, Number}, {ok, _, Ticket}, State) ->
+    own(Owner, {ticket, Number, Ticket}, State);
+remember({ended, {file, _} = Owned}, ok, State) ->
+    forget(Owned, State);
+remember({ended, {ticket, _, _} = Owned}, _Result, State) ->
+    forget(Owned, State);
 remember(_Meaning, _Result, State) ->
     State.
 
-forget(Number, #state{owners = Owners, monitors = Monitors} = State) ->
-    case maps:take(Number, Monitors) of
+own(Owner, Owned, #state{owners = Owners, monitors = Monitors} = State) ->
+    Monitor = monitor(process, Owner),
+    State#state{owners = Owners#{Monitor => Owned}, monitors = Monitors#{Owned => Monitor}}.
+
+%% What is to be done where the owner can't.
+ending({file, Number}) -> {close, Number};
+ending({ticket, Number, Ticket}) -> {queue_pop_abort, Number, Ticket}.
+
+forget(Owned, #state{owners = Owners, monitors = Monitors} = State) ->
+    case maps:take(Owned, Monitors) of
         {Monitor, Others} ->
             demonitor(Monitor, [flush]),
             State#state{owners = maps:remove(Monitor, Owners), monitors = Others};
@@ -272,7 +291,7 @@ opened({_Program, Reply}) -> answer(Reply).
 
 -spec close(handle()) -> result().
 close({Program, Number}) ->
-    case request(Program, {closed, Number}, {close, Number}) of
+    case request(Program, {ended, {file, Number}}, {close, Number}) of
         {answer, Result} -> Result;
         _Died -> ok % and so is the file closed
     end.
@@ -382,6 +401,128 @@ checked_call(Program, Operation) ->
 iodata(Data) ->
     _ = iolist_size(Data),
     Data.
+
+%%% Queues
+
+-spec queue_open(binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+queue_open(Path, Options) ->
+    opened(ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS)).
+
+%% @doc As {@link queue_open/2}, by a certain server.
+-spec queue_open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+queue_open(Server, Path, Options) ->
+    opened(ask(Server, {queue_open, Path, Options})).
+
+-spec queue_attach(handle()) -> failable().
+queue_attach({Program, Number}) -> call(Program, {queue_attach, Number}).
+
+-spec queue_push(handle(), iodata()) -> failable().
+queue_push({Program, Number}, Message) -> call(Program, {queue_push, Number, iodata(Message)}).
+
+-spec queue_push_many(handle(), [iodata()]) -> failable().
+queue_push_many({Program, Number}, Messages) -> call(Program, {queue_push_many, Number, binaries(Messages)}).
+
+-spec queue_pop(handle()) -> emmap_backend:message().
+queue_pop({Program, Number}) -> call(Program, {queue_pop, Number}).
+
+-spec queue_pop_many(handle(), non_neg_integer()) ->
+    {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
+queue_pop_many({Program, Number}, Limit) -> checked_call(Program, {queue_pop_many, Number, Limit}).
+
+-spec queue_pop_begin(handle()) ->
+    {ok, binary(), Ticket :: non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+queue_pop_begin({Program, Number}) ->
+    answer(request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})).
+
+-spec queue_pop_commit(handle(), non_neg_integer()) -> failable().
+queue_pop_commit({Program, Number}, Ticket) ->
+    answer(request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_commit, Number, Ticket})).
+
+-spec queue_pop_abort(handle(), non_neg_integer()) -> failable().
+queue_pop_abort({Program, Number}, Ticket) ->
+    answer(request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_abort, Number, Ticket})).
+
+-spec queue_peek_front(handle()) -> emmap_backend:message().
+queue_peek_front({Program, Number}) -> call(Program, {queue_peek_front, Number}).
+
+-spec queue_peek_back(handle()) -> emmap_backend:message().
+queue_peek_back({Program, Number}) -> call(Program, {queue_peek_back, Number}).
+
+-spec queue_walk(handle(), forward | backward, non_neg_integer(), non_neg_integer()) ->
+    {ok, [binary()], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+queue_walk({Program, Number}, Direction, Limit, Place) ->
+    checked_call(Program, {queue_walk, Number, Direction, Limit, Place}).
+
+-spec queue_length(handle()) -> emmap_backend:measure().
+queue_length({Program, Number}) -> call(Program, {queue_length, Number}).
+
+-spec queue_is_empty(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+queue_is_empty({Program, Number}) -> call(Program, {queue_is_empty, Number}).
+
+-spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
+queue_info({Program, Number}) -> call(Program, {queue_info, Number}).
+
+-spec queue_purge(handle()) -> failable().
+queue_purge({Program, Number}) -> call(Program, {queue_purge, Number}).
+
+-spec queue_erase(handle()) -> failable().
+queue_erase({Program, Number}) -> call(Program, {queue_erase, Number}).
+
+%%% Block storages
+
+-spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+blocks_open(Path, BlockSize, Levels, Options) ->
+    opened(ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS)).
+
+%% @doc As {@link blocks_open/4}, by a certain server.
+-spec blocks_open(gen_server:server_ref(), binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+blocks_open(Server, Path, BlockSize, Levels, Options) ->
+    opened(ask(Server, {blocks_open, Path, BlockSize, Levels, Options})).
+
+-spec blocks_attach(handle(), non_neg_integer(), non_neg_integer()) -> failable().
+blocks_attach({Program, Number}, BlockSize, Levels) ->
+    checked_call(Program, {blocks_attach, Number, BlockSize, Levels}).
+
+-spec block_store(handle(), iodata()) -> emmap_backend:measure().
+block_store({Program, Number}, Block) -> call(Program, {block_store, Number, iodata(Block)}).
+
+-spec block_store_many(handle(), [iodata()]) ->
+    {ok, [emmap_backend:address()]} | {error, emmap_backend:reason()}.
+block_store_many({Program, Number}, Blocks) -> call(Program, {block_store_many, Number, binaries(Blocks)}).
+
+-spec block_read(handle(), integer()) -> {ok, binary()} | {error, emmap_backend:reason()}.
+block_read({Program, Number}, Address) -> checked_call(Program, {block_read, Number, Address}).
+
+-spec block_free(handle(), integer()) -> failable().
+block_free({Program, Number}, Address) -> checked_call(Program, {block_free, Number, Address}).
+
+-spec block_free_many(handle(), [integer()]) -> failable().
+block_free_many({Program, Number}, Addresses) -> checked_call(Program, {block_free_many, Number, Addresses}).
+
+-spec blocks_walk(handle(), non_neg_integer(), non_neg_integer()) ->
+    {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+blocks_walk({Program, Number}, Limit, Place) ->
+    case checked_call(Program, {blocks_walk, Number, Limit, Place}) of
+        {ok, Blocks, Addresses, Next} -> {ok, lists:zip(Addresses, Blocks), Next};
+        Other -> Other
+    end.
+
+-spec blocks_count(handle()) -> emmap_backend:measure().
+blocks_count({Program, Number}) -> call(Program, {blocks_count, Number}).
+
+-spec blocks_info(handle()) -> {ok, emmap_backend:blocks_info()} | {error, emmap_backend:reason()}.
+blocks_info({Program, Number}) -> call(Program, {blocks_info, Number}).
+
+-spec blocks_repair(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
+blocks_repair({Program, Number}, Limit, Place) -> checked_call(Program, {blocks_repair, Number, Limit, Place}).
+
+%% Large binaries as they are, anything else flat: a badarg exception before anything is sent.
+binaries(List) ->
+    [case is_binary(Element) of true -> Element; false -> iolist_to_binary(Element) end || Element <- List].
 
 %%% Batches
 

@@ -117,6 +117,8 @@ value("Options", _) -> [];
 value("Whence", _) -> bof;
 value("Advice", _) -> normal;
 value("Data", _) -> <<"x">>;
+value("Direction", _) -> forward;
+value(Name, _) when Name =:= "Messages"; Name =:= "Blocks"; Name =:= "Addresses" -> [];
 value(_, _) -> 1.
 
 %%% Requests

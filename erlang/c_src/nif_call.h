@@ -1,0 +1,105 @@
+/* What the operations share: which scheduler they run on, and how they answer. */
+#ifndef EMMAP_NIF_CALL_H
+#define EMMAP_NIF_CALL_H
+
+#include <erl_nif.h>
+#include <stdbool.h>
+
+#include "nif_file.h"
+#include "nif_terms.h"
+
+typedef ERL_NIF_TERM nif_function(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]);
+
+/* Calls `function` again with the same arguments on a dirty I/O scheduler. */
+static inline ERL_NIF_TERM nif_dirty(ErlNifEnv *env, const char *name, nif_function *function, int count,
+                                     const ERL_NIF_TERM arguments[])
+{
+    return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, function, count, arguments);
+}
+
+/* A call counts as one reduction whatever it does. 4 KiB are copied in that time; more is reported as a part of
+ * the millisecond that a process may run: about 1 % for 16 KiB with pages to be mapped on the way. */
+static inline void nif_account(ErlNifEnv *env, uint64_t bytes)
+{
+    if (bytes > 4096)
+        enif_consume_timeslice(env, 1 + (int)(bytes / 16384));
+}
+
+static inline ERL_NIF_TERM nif_done(ErlNifEnv *env, emmap_error error)
+{
+    return error ? nif_error(env, error) : nif_atoms.ok;
+}
+
+/* ---- Operations that may have to wait for another process --------------------------------------------- */
+
+/*
+ * A hop to a dirty scheduler and back costs some 3 µs on an idle machine, a lock that nobody has 1, and an exclusive
+ * handle pays for none. So an operation is tried at once, with emmap_may_wait(false), and hops only where the core
+ * says that it would take long, or where it turns out to be about more than EMMAP_PIECE bytes.
+ */
+struct nif_attempt {
+    ErlNifEnv *env;
+    struct nif_file *file;
+    bool may_wait;
+    bool again; /* nothing was done; on a dirty scheduler it will be */
+};
+
+/* Answers like a nif_function, or sets `again`. */
+typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);
+
+/* The first argument is the file. */
+ERL_NIF_TERM nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const char *name,
+                             nif_operation *operation, nif_function *patiently);
+ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation);
+
+/* nif_<name>, which tries the operation `name` at once, and on a dirty scheduler if need be. */
+#define NIF_OPERATION(name)                                                                                  \
+    static ERL_NIF_TERM name##_patiently(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])          \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        return nif_attempt_patiently(env, arguments, name);                                                  \
+    }                                                                                                        \
+    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
+    {                                                                                                        \
+        return nif_attempt_now(env, count, arguments, #name, name, name##_patiently);                        \
+    }
+
+/* True, with `again` set, where this is more than a normal scheduler should be given; else it is accounted for. */
+bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes);
+
+/* ok; {error, Reason}, eof; or `again`. */
+ERL_NIF_TERM nif_attempt_done(struct nif_attempt *attempt, emmap_error error);
+
+/* Takes nothing back: what was answered has to be dropped by whoever made it. */
+ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error);
+
+/* ---- Bytes -------------------------------------------------------------------------------------------- */
+
+static inline struct iovec nif_vector_of(const ErlNifBinary *bytes)
+{
+    return (struct iovec){.iov_base = bytes->data, .iov_len = bytes->size};
+}
+
+/* The binaries of a list, where they are: their owner waits for us. `*vectors` is to be freed by enif_free.
+ * Errors: EMMAP_BADARG, ENOMEM. */
+emmap_error nif_get_vectors(ErlNifEnv *env, ERL_NIF_TERM list, struct iovec **vectors, size_t *count);
+
+/* A sink that makes a binary of each piece. It begins zeroed but for `attempt`. */
+struct nif_pieces {
+    struct nif_attempt *attempt;
+    uint64_t bytes;
+    size_t count;
+    size_t room; /* of `more` */
+    struct nif_binary first;
+    struct nif_binary *more;
+};
+
+emmap_sink nif_pieces_sink(struct nif_pieces *self);
+
+/* Each ends the sink. The terms of a failure are dropped, and it is answered as by nif_attempt_failed. */
+ERL_NIF_TERM nif_pieces_first(struct nif_pieces *self);                       /* the binary */
+ERL_NIF_TERM nif_pieces_list(struct nif_pieces *self);                        /* [Binary] */
+ERL_NIF_TERM nif_pieces_pairs(struct nif_pieces *self, const uint64_t *keys); /* [{Key, Binary}] */
+ERL_NIF_TERM nif_pieces_failed(struct nif_pieces *self, emmap_error error);
+
+#endif

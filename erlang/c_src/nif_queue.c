@@ -1,0 +1,329 @@
+#include "nif_queue.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* ---- Messages that are being taken out ---------------------------------------------------------------- */
+
+/* What emmap_queue_pop_begin has begun. If it is collected, for instance because its process was killed, the
+ * message is put back: nobody else could end it. */
+struct ticket {
+    struct nif_file *file; /* a reference on it */
+    uint64_t number;
+    atomic_bool ended;
+};
+
+static ErlNifResourceType *ticket_type;
+
+/* Puts the message back; takes over the reference on the file. */
+static void put_back(struct nif_file *file, uint64_t number)
+{
+    file->core->queue_pop_abort(file->file, number);
+    enif_release_resource(file);
+}
+
+static void *put_back_copy(void *context)
+{
+    struct ticket *const copy = context;
+    put_back(copy->file, copy->number);
+    enif_free(copy);
+    return NULL;
+}
+
+/* A destructor runs on a normal scheduler, and may not wait there for whoever uses the queue: then a thread does. */
+static void put_back_elsewhere(const struct ticket *ticket)
+{
+    struct ticket *const copy = enif_alloc(sizeof *copy);
+    pthread_t thread;
+    if (copy) {
+        copy->file = ticket->file;
+        copy->number = ticket->number;
+    }
+    if (copy && pthread_create(&thread, NULL, put_back_copy, copy) == 0) {
+        pthread_detach(thread);
+        return;
+    }
+    enif_free(copy);
+    put_back(ticket->file, ticket->number);
+}
+
+static void ticket_destroy(ErlNifEnv *env, void *object)
+{
+    (void)env;
+    struct ticket *const self = object;
+    const struct nif_core *const core = self->file->core;
+    if (!atomic_load(&self->ended)) {
+        core->may_wait(false);
+        const emmap_error error = core->queue_pop_abort(self->file->file, self->number);
+        core->may_wait(true);
+        if (error == EAGAIN) {
+            put_back_elsewhere(self);
+            return;
+        }
+    }
+    enif_release_resource(self->file);
+}
+
+bool nif_queue_types(ErlNifEnv *env)
+{
+    const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
+    ticket_type = enif_open_resource_type(env, NULL, "emmap_ticket_" NIF_LAYOUT, ticket_destroy, flags, NULL);
+    return ticket_type != NULL;
+}
+
+static ERL_NIF_TERM ticket_make(ErlNifEnv *env, struct nif_file *file, uint64_t number)
+{
+    struct ticket *const self = enif_alloc_resource(ticket_type, sizeof *self);
+    enif_keep_resource(file);
+    self->file = file;
+    self->number = number;
+    atomic_init(&self->ended, false);
+    const ERL_NIF_TERM term = enif_make_resource(env, self);
+    enif_release_resource(self);
+    return term;
+}
+
+static ERL_NIF_TERM queue_pop_begin(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    struct nif_file *const file = attempt->file;
+    struct nif_pieces pieces = {.attempt = attempt};
+    const emmap_sink sink = nif_pieces_sink(&pieces);
+    uint64_t number;
+    const emmap_error error = file->core->queue_pop_begin(file->file, &sink, &number);
+    if (error)
+        return nif_pieces_failed(&pieces, error);
+    return enif_make_tuple3(attempt->env, nif_atoms.ok, nif_pieces_first(&pieces),
+                            ticket_make(attempt->env, file, number));
+}
+
+static ERL_NIF_TERM ticket_end(struct nif_attempt *attempt, ERL_NIF_TERM term,
+                               emmap_error (*end)(emmap_file *file, uint64_t ticket))
+{
+    struct ticket *ticket;
+    if (!enif_get_resource(attempt->env, term, ticket_type, (void **)&ticket) ||
+        ticket->file != attempt->file)
+        return enif_make_badarg(attempt->env);
+    const ERL_NIF_TERM answer = nif_attempt_done(attempt, end(attempt->file->file, ticket->number));
+    if (!attempt->again)
+        atomic_store(&ticket->ended, true);
+    return answer;
+}
+
+static ERL_NIF_TERM queue_pop_commit(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    return ticket_end(attempt, arguments[1], attempt->file->core->queue_pop_commit);
+}
+
+static ERL_NIF_TERM queue_pop_abort(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    return ticket_end(attempt, arguments[1], attempt->file->core->queue_pop_abort);
+}
+
+/* ---- Open --------------------------------------------------------------------------------------------- */
+
+ERL_NIF_TERM nif_queue_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    emmap_options options;
+    ERL_NIF_TERM bad;
+    if (nif_get_options(env, arguments[1], &options, &bad) != EMMAP_OK)
+        return nif_bad_option(env, bad);
+    char *const path = nif_get_path(env, arguments[0]);
+    if (!path)
+        return enif_make_badarg(env);
+    emmap_file *file;
+    const emmap_error error = emmap_queue_open(path, &options, &file);
+    enif_free(path);
+    return error ? nif_failure(env, error, emmap_last_failure()) : nif_file_answer(env, file);
+}
+
+static ERL_NIF_TERM queue_attach(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    return nif_attempt_done(attempt, attempt->file->core->queue_attach(attempt->file->file));
+}
+
+/* ---- Push --------------------------------------------------------------------------------------------- */
+
+/* A message is a binary, or a list of binaries. */
+static ERL_NIF_TERM queue_push(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *const file = attempt->file;
+    ErlNifBinary bytes;
+    if (!enif_inspect_binary(attempt->env, arguments[1], &bytes)) {
+        struct iovec *vectors;
+        size_t number;
+        if (nif_attempt_too_long(attempt, UINT64_MAX, 0)) /* emmap_nif makes lists of what is long alone */
+            return nif_atoms.ok;
+        emmap_error error = nif_get_vectors(attempt->env, arguments[1], &vectors, &number);
+        if (error)
+            return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
+        error = file->core->queue_push(file->file, vectors, number);
+        enif_free(vectors);
+        return nif_attempt_done(attempt, error);
+    }
+    if (nif_attempt_too_long(attempt, 1, bytes.size))
+        return nif_atoms.ok;
+    const struct iovec vector = nif_vector_of(&bytes);
+    return nif_attempt_done(attempt, file->core->queue_push(file->file, &vector, 1));
+}
+
+static ERL_NIF_TERM queue_push_many(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *const file = attempt->file;
+    struct iovec *vectors;
+    size_t number;
+    emmap_error error = nif_get_vectors(attempt->env, arguments[1], &vectors, &number);
+    if (error)
+        return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < number; i++)
+        bytes += vectors[i].iov_len;
+    if (nif_attempt_too_long(attempt, number, bytes)) {
+        enif_free(vectors);
+        return nif_atoms.ok;
+    }
+    error = file->core->queue_push_many(file->file, vectors, number);
+    enif_free(vectors);
+    return nif_attempt_done(attempt, error);
+}
+
+/* ---- Pop and look ------------------------------------------------------------------------------------- */
+
+/* {ok, Binary} */
+static ERL_NIF_TERM one_message(struct nif_attempt *attempt,
+                                emmap_error (*take)(emmap_file *file, const emmap_sink *sink))
+{
+    struct nif_pieces pieces = {.attempt = attempt};
+    const emmap_sink sink = nif_pieces_sink(&pieces);
+    const emmap_error error = take(attempt->file->file, &sink);
+    return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_first(&pieces));
+}
+
+static ERL_NIF_TERM queue_pop(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    return one_message(attempt, attempt->file->core->queue_pop);
+}
+
+static ERL_NIF_TERM queue_peek_front(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    return one_message(attempt, attempt->file->core->queue_peek_front);
+}
+
+static ERL_NIF_TERM queue_peek_back(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    return one_message(attempt, attempt->file->core->queue_peek_back);
+}
+
+static ERL_NIF_TERM queue_pop_many(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *const file = attempt->file;
+    uint64_t limit, count;
+    if (!nif_get_position(attempt->env, arguments[1], &limit))
+        return enif_make_badarg(attempt->env);
+    if (nif_attempt_too_long(attempt, limit, 0))
+        return nif_atoms.ok;
+    struct nif_pieces pieces = {.attempt = attempt};
+    const emmap_sink sink = nif_pieces_sink(&pieces);
+    const emmap_error error = file->core->queue_pop_many(file->file, limit, &sink, &count);
+    return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_list(&pieces));
+}
+
+static ERL_NIF_TERM queue_walk(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    ErlNifEnv *const env = attempt->env;
+    struct nif_file *const file = attempt->file;
+    uint64_t limit, place, count;
+    const bool forward = arguments[1] == nif_atoms.forward;
+    if ((!forward && arguments[1] != nif_atoms.backward) || !nif_get_position(env, arguments[2], &limit) ||
+        !nif_get_position(env, arguments[3], &place))
+        return enif_make_badarg(env);
+    if (nif_attempt_too_long(attempt, limit, 0))
+        return nif_atoms.ok;
+    struct nif_pieces pieces = {.attempt = attempt};
+    const emmap_sink sink = nif_pieces_sink(&pieces);
+    const emmap_error error = file->core->queue_walk(
+        file->file, forward ? EMMAP_QUEUE_FORWARD : EMMAP_QUEUE_BACKWARD, limit, &place, &sink, &count);
+    if (error)
+        return nif_pieces_failed(&pieces, error);
+    return enif_make_tuple3(env, nif_atoms.ok, nif_pieces_list(&pieces), enif_make_uint64(env, place));
+}
+
+/* Goes through all of the messages: always on a dirty scheduler. */
+ERL_NIF_TERM nif_queue_length(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_attempt attempt = {.env = env, .may_wait = true};
+    if (!nif_file_get(env, arguments[0], &attempt.file))
+        return enif_make_badarg(env);
+    uint64_t length;
+    const emmap_error error = attempt.file->core->queue_length(attempt.file->file, &length);
+    return error ? nif_attempt_failed(&attempt, error) : nif_ok(env, enif_make_uint64(env, length));
+}
+
+static ERL_NIF_TERM queue_is_empty(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    bool empty;
+    const emmap_error error = attempt->file->core->queue_is_empty(attempt->file->file, &empty);
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, empty ? nif_atoms.true_ : nif_atoms.false_);
+}
+
+static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    ErlNifEnv *const env = attempt->env;
+    emmap_queue_metadata info;
+    const emmap_error error = attempt->file->core->queue_info(attempt->file->file, &info);
+    if (error)
+        return nif_attempt_failed(attempt, error);
+    ERL_NIF_TERM keys[] = {nif_atoms.size, nif_atoms.head, nif_atoms.tail, nif_atoms.next_tail};
+    ERL_NIF_TERM values[] = {enif_make_uint64(env, info.size), enif_make_uint64(env, info.head),
+                             enif_make_uint64(env, info.tail), enif_make_uint64(env, info.next_tail)};
+    ERL_NIF_TERM map = 0;
+    enif_make_map_from_arrays(env, keys, values, 4, &map);
+    return nif_ok(env, map);
+}
+
+/* ---- Emptying ----------------------------------------------------------------------------------------- */
+
+static ERL_NIF_TERM queue_purge(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    return nif_attempt_done(attempt, attempt->file->core->queue_purge(attempt->file->file));
+}
+
+static ERL_NIF_TERM queue_erase(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    return nif_attempt_done(attempt, attempt->file->core->queue_erase(attempt->file->file));
+}
+
+/* ---- The functions ------------------------------------------------------------------------------------ */
+
+NIF_OPERATION(queue_push)
+NIF_OPERATION(queue_push_many)
+NIF_OPERATION(queue_pop)
+NIF_OPERATION(queue_pop_many)
+NIF_OPERATION(queue_pop_begin)
+NIF_OPERATION(queue_pop_commit)
+NIF_OPERATION(queue_pop_abort)
+NIF_OPERATION(queue_peek_front)
+NIF_OPERATION(queue_peek_back)
+NIF_OPERATION(queue_walk)
+NIF_OPERATION(queue_is_empty)
+NIF_OPERATION(queue_info)
+NIF_OPERATION(queue_purge)
+NIF_OPERATION(queue_erase)
+
+ERL_NIF_TERM nif_queue_attach(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    return nif_attempt_patiently(env, arguments, queue_attach);
+}

@@ -1,0 +1,215 @@
+#include "blocks.h"
+
+#include "options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+/* Most blocks that one step of a walk reads, whatever was asked for: each needs memory before it is known to be
+ * there. A walk goes on until it is told the end. */
+#define WALK_LIMIT ((uint64_t)1 << 16)
+
+/* A number of levels. One that is out of all range is one that the core refuses. */
+static bool levels(const call *c, size_t argument, unsigned *value)
+{
+    uint64_t number;
+    if (!call_number(c, argument, &number))
+        return false;
+    *value = number > UINT_MAX ? UINT_MAX : (unsigned)number;
+    return true;
+}
+
+/* {blocks_open, Path, BlockSize, Levels, Options} -> {ok, Handle, #{exist, size}} */
+void perform_blocks_open(const operation *op, call *c)
+{
+    (void)op;
+    emmap_options options;
+    emmap_file *file = NULL;
+    term culprit;
+    uint64_t block_size;
+    unsigned depth;
+    emmap_error error = options_decode(c->arguments[3], &options, &culprit);
+    if (error != EMMAP_OK) {
+        call_refuse_option(c, error, culprit);
+        return;
+    }
+    char *path = call_number(c, 1, &block_size) && levels(c, 2, &depth) ? call_path(c, 0) : NULL;
+    if (path == NULL) {
+        call_badarg(c);
+        return;
+    }
+    error = emmap_blocks_open(path, block_size, depth, &options, &file);
+    free(path);
+    call_answer_described(c, error, file);
+}
+
+/* {blocks_attach, Handle, BlockSize, Levels} -> ok */
+void perform_blocks_attach(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t block_size;
+    unsigned depth;
+    if (call_number(c, 1, &block_size) && levels(c, 2, &depth))
+        call_answer(c, emmap_blocks_attach(c->file, block_size, depth));
+    else
+        call_badarg(c);
+}
+
+/* {block_store, Handle, Bytes} -> {ok, Address} */
+void perform_block_store(const operation *op, call *c)
+{
+    (void)op;
+    struct iovec block;
+    uint64_t address = 0;
+    if (!term_iodata(c->arguments[1], &block)) {
+        call_badarg(c);
+        return;
+    }
+    emmap_error error = emmap_block_store(c->file, &block, &address);
+    call_answer_unsigned(c, error, address);
+}
+
+static void reply_addresses(reply *out, const uint64_t *addresses, size_t count)
+{
+    reply_list(out, count);
+    for (size_t i = 0; i < count; i++)
+        reply_unsigned(out, addresses[i]);
+    reply_nil(out);
+}
+
+/* {block_store_many, Handle, [Bytes]} -> {ok, [Address]} */
+void perform_block_store_many(const operation *op, call *c)
+{
+    (void)op;
+    struct iovec *blocks;
+    size_t count;
+    if (!call_vectors(c, 1, &blocks, &count)) {
+        call_badarg(c);
+        return;
+    }
+    uint64_t *addresses = malloc((count + 1) * sizeof *addresses);
+    emmap_error error =
+        addresses == NULL ? (emmap_error)ENOMEM : emmap_block_store_many(c->file, blocks, count, addresses);
+    if (error != EMMAP_OK) {
+        call_answer(c, error);
+    } else {
+        reply_tuple(c->out, 2);
+        reply_atom(c->out, "ok");
+        reply_addresses(c->out, addresses, count);
+    }
+    free(addresses);
+    free(blocks);
+}
+
+/* {block_read, Handle, Address} -> {ok, Binary} */
+void perform_block_read(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t address;
+    if (!call_number(c, 1, &address)) {
+        call_badarg(c);
+        return;
+    }
+    emmap_sink sink = reply_sink(c->out, 2);
+    (void)reply_read(c->out, emmap_block_read(c->file, address, &sink));
+}
+
+/* The integers of a list, to be freed. NULL also without memory. */
+static uint64_t *addresses_of(term list, size_t *count)
+{
+    uint32_t length;
+    term elements, element;
+    struct iovec bytes;
+    /* term_to_binary writes a list of small integers as a string. */
+    const bool is_string = !term_list(list, &length, &elements);
+    if (is_string && (!term_is_string(list) || !term_iodata(list, &bytes)))
+        return NULL;
+    *count = is_string ? bytes.iov_len : length;
+    uint64_t *addresses = malloc((*count + 1) * sizeof *addresses);
+    bool good = addresses != NULL;
+    for (size_t i = 0; good && i < *count; i++) {
+        if (is_string)
+            addresses[i] = ((const uint8_t *)bytes.iov_base)[i];
+        else
+            good = term_next(&elements, &element) && term_integer(element, &addresses[i]) != TERM_NO_INTEGER;
+    }
+    if (good && (is_string || term_is_nil(elements)))
+        return addresses;
+    free(addresses);
+    return NULL;
+}
+
+/* {block_free_many, Handle, [Address]} -> ok */
+void perform_block_free_many(const operation *op, call *c)
+{
+    (void)op;
+    size_t count;
+    uint64_t *addresses = addresses_of(c->arguments[1], &count);
+    if (addresses == NULL) {
+        call_badarg(c);
+        return;
+    }
+    call_answer(c, emmap_block_free_many(c->file, addresses, count));
+    free(addresses);
+}
+
+/* {blocks_walk, Handle, Limit, Place} -> {ok, [Binary], [Address], Place} | eof */
+void perform_blocks_walk(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t limit, place;
+    size_t count;
+    if (!call_number(c, 1, &limit) || !call_number(c, 2, &place)) {
+        call_badarg(c);
+        return;
+    }
+    if (limit > WALK_LIMIT)
+        limit = WALK_LIMIT;
+    uint64_t *addresses = malloc(((size_t)limit + 1) * sizeof *addresses);
+    if (addresses == NULL) {
+        call_answer(c, (emmap_error)ENOMEM);
+        return;
+    }
+    emmap_sink sink = reply_list_sink(c->out, 4);
+    if (reply_list_read(c->out,
+                        emmap_blocks_walk(c->file, (size_t)limit, &place, addresses, &sink, &count))) {
+        reply_addresses(c->out, addresses, count);
+        reply_unsigned(c->out, place);
+    }
+    free(addresses);
+}
+
+/* {blocks_info, Handle} -> {ok, #{block_size, levels, capacity}} */
+void perform_blocks_info(const operation *op, call *c)
+{
+    (void)op;
+    emmap_blocks_metadata info;
+    emmap_error error = emmap_blocks_info(c->file, &info);
+    if (error != EMMAP_OK) {
+        call_answer(c, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    reply_map(c->out, 3);
+    reply_atom(c->out, "block_size");
+    reply_unsigned(c->out, info.block_size);
+    reply_atom(c->out, "levels");
+    reply_unsigned(c->out, info.levels);
+    reply_atom(c->out, "capacity");
+    reply_unsigned(c->out, info.capacity);
+}
+
+/* {blocks_repair, Handle, Limit, Place} -> {ok, Place} */
+void perform_blocks_repair(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t limit, place;
+    if (!call_number(c, 1, &limit) || !call_number(c, 2, &place)) {
+        call_badarg(c);
+        return;
+    }
+    emmap_error error = emmap_blocks_repair(c->file, limit, &place);
+    call_answer_unsigned(c, error, place);
+}

@@ -1,0 +1,118 @@
+#include "call.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void call_badarg(call *c)
+{
+    reply_error(c->out, EMMAP_BADARG);
+}
+
+bool call_number(const call *c, size_t argument, uint64_t *value)
+{
+    return term_integer(c->arguments[argument], value) != TERM_NO_INTEGER;
+}
+
+bool call_operand(const call *c, size_t argument, int64_t *value)
+{
+    uint64_t bits;
+    term_integer_range range = term_integer(c->arguments[argument], &bits);
+    *value = (int64_t)bits;
+    return range == TERM_SIGNED || range == TERM_UNSIGNED;
+}
+
+void call_answer_unsigned(call *c, emmap_error error, uint64_t value)
+{
+    if (error != EMMAP_OK) {
+        reply_failure(c->out, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    reply_unsigned(c->out, value);
+}
+
+char *call_path(const call *c, size_t argument)
+{
+    struct iovec bytes;
+    if (!term_iodata(c->arguments[argument], &bytes))
+        return NULL;
+    if (memchr(bytes.iov_base, 0, bytes.iov_len) != NULL)
+        return NULL;
+    char *path = malloc(bytes.iov_len + 1);
+    if (path == NULL)
+        return NULL;
+    memcpy(path, bytes.iov_base, bytes.iov_len);
+    path[bytes.iov_len] = 0;
+    return path;
+}
+
+bool call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count)
+{
+    uint32_t length;
+    term elements, element;
+    if (!term_list(c->arguments[argument], &length, &elements))
+        return false;
+    *vectors = malloc(((size_t)length + 1) * sizeof **vectors);
+    bool good = *vectors != NULL;
+    for (*count = 0; good && *count < length; ++*count)
+        good = term_next(&elements, &element) && term_iodata(element, &(*vectors)[*count]);
+    if (good && term_is_nil(elements))
+        return true;
+    free(*vectors);
+    return false;
+}
+
+void call_refuse_option(call *c, emmap_error error, term option)
+{
+    enum { LONGEST = 64 << 10 };
+    if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST) {
+        reply_error(c->out, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "error");
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "badarg");
+    reply_term(c->out, option.bytes, option.length);
+}
+
+bool call_answer_file(call *c, emmap_error error, emmap_file *file)
+{
+    uint64_t handle;
+    if (error == EMMAP_OK && !handles_add(c->files, file, &handle)) {
+        emmap_free(file);
+        error = (emmap_error)ENOMEM;
+    }
+    if (error != EMMAP_OK) {
+        reply_error(c->out, error);
+        return false;
+    }
+    reply_tuple(c->out, 3);
+    reply_atom(c->out, "ok");
+    reply_unsigned(c->out, handle);
+    return true;
+}
+
+void call_answer(call *c, emmap_error error)
+{
+    reply_failure(c->out, error);
+}
+
+void call_answer_described(call *c, emmap_error error, emmap_file *file)
+{
+    if (error != EMMAP_OK) {
+        reply_failure(c->out, error);
+        return;
+    }
+    if (!call_answer_file(c, error, file))
+        return;
+    emmap_info info;
+    emmap_describe(file, &info);
+    reply_map(c->out, 2);
+    reply_atom(c->out, "exist");
+    reply_atom(c->out, info.existed ? "true" : "false");
+    reply_atom(c->out, "size");
+    reply_unsigned(c->out, info.size);
+}

@@ -1,0 +1,16 @@
+/* The operations on queues that have a shape of their own. */
+#ifndef EMMAP_PORT_QUEUE_H
+#define EMMAP_PORT_QUEUE_H
+
+#include "call.h"
+
+perform_function perform_queue_open;
+perform_function perform_queue_push;
+perform_function perform_queue_push_many;
+perform_function perform_queue_pop_many;
+perform_function perform_queue_pop_begin;
+perform_function perform_queue_walk;
+perform_function perform_queue_is_empty;
+perform_function perform_queue_info;
+
+#endif
