@@ -1,4 +1,5 @@
 import { Buffer, isUtf8 } from "node:buffer";
+import { markAsUntransferable } from "node:worker_threads";
 import { Atom, atom, atomFromLatin1, atomFromUtf8 } from "./atoms.js";
 import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
@@ -237,10 +238,17 @@ const LOOP_TEXT = 16;
 const SHARED = 2 * 1024;
 const POOL_SIZE = 8 * 1024;
 
-let pool = Buffer.allocUnsafeSlow(POOL_SIZE);
+let pool = newPool();
 /** Asked for once for each pool, since the getter leaves compiled code. */
 let poolBuffer = pool.buffer;
 let poolUsed = 0;
+
+/** Like Node's own, it stays here: who transferred one binary to a worker would take all others along. */
+function newPool(): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(POOL_SIZE);
+  markAsUntransferable(bytes.buffer);
+  return bytes;
+}
 
 /** A copy of the bytes of an input from `start` to `end`. */
 class Slab {
@@ -253,6 +261,8 @@ class Slab {
 
   /** Copies from `start` to at least `end`. */
   constructor(input: Buffer, start: number, end: number) {
+    // A function of the caller that is given atoms may have closed what the bytes belong to.
+    if (end > input.length) throw truncated(start, "bytes that are gone");
     if (end - start > SHARED) {
       this.bytes = Buffer.allocUnsafeSlow(end - start);
       this.buffer = this.bytes.buffer;
@@ -267,7 +277,7 @@ class Slab {
     const from = whole ? 0 : start;
     const size = Math.min(input.length - from, SHARED);
     if (poolUsed + size > POOL_SIZE) {
-      pool = Buffer.allocUnsafeSlow(POOL_SIZE);
+      pool = newPool();
       poolBuffer = pool.buffer;
       poolUsed = 0;
     }
@@ -621,6 +631,7 @@ class Decoder {
     if (textBinaries) return this.text(start, end);
     if (!views) return this.copy(start, end);
     const bytes = this.bytes;
+    if (end > bytes.length) throw truncated(start, "bytes that are gone");
     return new BufferView(bytes.buffer, bytes.byteOffset + start, end - start);
   }
 

@@ -2,6 +2,7 @@ import { deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import {
   atom,
+  BitString,
   decode,
   decodePrefix,
   EtfError,
@@ -254,6 +255,25 @@ test("bytes that change under the decoder end in a result or an error", () => {
       expect(error).toBeInstanceOf(EtfError);
     }
   }
+});
+
+test("bytes that are taken away under the decoder end in an error", () => {
+  const kept = decode(encode("a binary in the same pool")) as Buffer;
+  for (const rest of [
+    "some text",
+    new BitString(Buffer.from([128]), 1),
+    "long".repeat(2000),
+    1,
+    [1, 2, 300],
+  ]) {
+    for (const binaries of ["buffer", "view", "string"] as const) {
+      const bytes = new Uint8Array(encode(new Tuple([atom("a"), rest])));
+      const detach = () => structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+      expect(failure(() => decode(bytes, { atoms: detach, binaries })).code).toMatch(/ETF_TRUNCATED|ETF_TAG/);
+    }
+  }
+  decode(encode(["other texts", "that come after"]));
+  expect(kept.toString()).toBe("a binary in the same pool");
 });
 
 test("decodePrefix says how many bytes the term took", () => {

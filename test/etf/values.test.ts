@@ -222,6 +222,17 @@ describe("decode's options", () => {
     expect(text.toString()).toBe("x".repeat(20));
   });
 
+  test("transferring one binary takes no other along", () => {
+    const [one, other] = decode(encode(["one binary", "the other"])) as [Buffer, Buffer];
+    try {
+      structuredClone(one, { transfer: [one.buffer as ArrayBuffer] });
+    } catch (error) {
+      expect((error as Error).name).toBe("DataCloneError");
+    }
+    expect(other.toString()).toBe("the other");
+    expect(decode(encode("more"), { binaries: "string" })).toBe("more");
+  });
+
   test("floats as plain numbers", () => {
     expect(decode(encode([new Float(2), new Float(-0)]), { floats: "number" })).toEqual([2, -0]);
   });
