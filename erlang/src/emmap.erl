@@ -55,11 +55,19 @@
 -export([open_counters/1, open_counters/2, open_counters/3, close_counters/1, counters_length/1]).
 -export([inc_counter/2, inc_counter/3, dec_counter/2, dec_counter/3, set_counter/3, read_counter/2,
          cas_counter/4]).
+-export([open_block_storage/2, open_block_storage/3, init_block_storage/2, init_block_storage/3,
+         block_storage_info/1, count_blocks/1]).
+-export([store_block/2, store_blocks/2, read_block/2, read_blocks/1, read_blocks/3, free_block/2, free_blocks/2]).
+-export([repair_block_storage/1, repair_block_storage/3]).
 -export([batch/2]).
+%% For emmap_queue.
+-export([open_kind/3]).
 
--export_type([file/0, counters/0, open_option/0, info/0, int64/0, location/0, operand/0, operation/0, reason/0]).
+-export_type([file/0, counters/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
+              reason/0]).
+-export_type([address/0, block_storage_info/0]).
 
--include_lib("kernel/include/file.hrl").
+-include("emmap_file.hrl").
 
 -type file() :: file:fd().
 %% A file as well, to the functions above.
@@ -72,7 +80,11 @@
 -type info() :: emmap_backend:info().
 %% As `file:position/2' takes it, whose type for it is not exported.
 -type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
--type reason() :: atom() | {badarg, term()}.
+%% `{corrupt, Offset, Reason}': what a queue or block storage should not hold, and where in the file.
+-type reason() :: atom() | {badarg, term()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+%% Of a block: from 0 to the storage's capacity - 1.
+-type address() :: emmap_backend:address().
+-type block_storage_info() :: emmap_backend:blocks_info().
 
 %% How to open:
 %% <ul>
@@ -130,29 +142,6 @@
     | {inc_counter | dec_counter | set_counter, Index :: integer(), operand()}
     | {cas_counter, Index :: integer(), operand(), operand()}.
 
-%% How a file was opened, for opening it again.
--record(origin, {
-    path :: binary(),
-    options :: [emmap_backend:option()],
-    backend :: backend() | undefined,
-    counters = 0 :: non_neg_integer() %% how many; 0: it is no counters file
-}).
-
-%% The `data' of a #file_descriptor{}.
--record(file, {
-    backend :: emmap_nif | emmap_port,
-    handle :: emmap_backend:handle(),
-    origin :: #origin{}
-}).
-
--define(MAPPED(Backend, Handle),
-        #file_descriptor{module = ?MODULE, data = #file{backend = Backend, handle = Handle}}).
-%% A call through a variable takes 11 ns, where the NIF takes 30 for all of it.
--define(CALL(Backend, Call),
-        case Backend of
-            emmap_nif -> emmap_nif:Call;
-            emmap_port -> emmap_port:Call
-        end).
 -define(MAX_INT64, 16#7fffffffffffffff).
 -define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
 
@@ -198,56 +187,69 @@ open_file(Name, Options) ->
             Error
     end.
 
-open_origin(#origin{path = Path, options = Options, backend = Choice} = Origin) ->
-    case backend(Choice) of
-        {emmap_port, Server} -> opened(emmap_port, Origin, emmap_port:open(Server, Path, Options));
-        {error, _} = Error -> Error;
-        Backend -> opened(Backend, Origin, Backend:open(Path, Options))
-    end.
-
-open_counters_origin(#origin{path = Path, options = Options, backend = Choice, counters = Count} = Origin) ->
-    case backend(Choice) of
-        {emmap_port, Server} ->
-            opened(emmap_port, Origin, emmap_port:counters_open(Server, Path, Count, Options));
-        {error, _} = Error ->
+%% @private
+-spec open_kind(Kind :: term(), file:name_all(), [open_option()]) -> {ok, file()} | {error, reason()}.
+open_kind(Kind, Name, Options) ->
+    case {path(Name), options(Options)} of
+        {{ok, Path}, {ok, BackendOptions, Backend, _}} ->
+            case open_origin(#origin{path = Path, options = BackendOptions, backend = Backend, kind = Kind}) of
+                {ok, File, _} -> {ok, File};
+                {error, _} = Error -> Error
+            end;
+        {{error, _} = Error, _} ->
             Error;
-        Backend ->
-            opened(Backend, Origin, Backend:counters_open(Path, Count, Options))
+        {_, {error, _} = Error} ->
+            Error
     end.
 
-opened(Backend, Origin, {ok, Handle, What}) ->
-    Known = case is_integer(What) of
-        true -> Origin#origin{counters = What};
-        false -> Origin
+open_origin(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Origin) ->
+    {Function, Arguments} = case Kind of
+        file -> {open, [Path, Options]};
+        {counters, Count} -> {counters_open, [Path, Count, Options]};
+        {queue, _} -> {queue_open, [Path, Options]};
+        {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]}
     end,
-    Data = #file{backend = Backend, handle = Handle, origin = Known},
+    case backend(Choice) of
+        {emmap_port, Server} -> opened(emmap_port, Origin, apply(emmap_port, Function, [Server | Arguments]));
+        {error, _} = Error -> Error;
+        Backend -> opened(Backend, Origin, apply(Backend, Function, Arguments))
+    end.
+
+opened(Backend, #origin{kind = Kind} = Origin, {ok, Handle, What}) ->
+    File = #file{backend = Backend, handle = Handle, origin = Origin},
+    Data = case Kind of
+        {counters, _} -> File#file{origin = Origin#origin{kind = {counters, What}}};
+        {queue, Terms} -> File#file{terms = Terms};
+        _ -> File
+    end,
     {ok, #file_descriptor{module = ?MODULE, data = Data}, What};
 opened(_Backend, _Origin, {error, _} = Error) ->
     Error.
 
 %% @doc Opens a file again as it was opened, after its port's program has died or another process has truncated
 %% it (`{error, efault}'). The old handle is closed. Neither is anything created nor truncated this time, the
-%% cursor is at the start, and what a `private' mapping held is lost.
+%% cursor is at the start, and what a `private' mapping held is lost. What {@link init_block_storage/2} made of the
+%% file has to be said again.
 -spec reopen(file()) -> {ok, file()} | {error, reason()}.
 reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File) ->
-    #origin{options = Options, counters = Counters} = Origin,
+    #origin{options = Options, kind = Kind} = Origin,
     case lists:member(anon, Options) of
         true ->
             {error, enotsup};
         false ->
             _ = close(File),
             Kept = [Option || Option <- Options, Option =/= create, Option =/= truncate],
-            Reopened = case Counters of
-                0 -> open_origin(Origin#origin{options = Kept});
-                _ -> open_counters_origin(Origin#origin{options = writable(Kept)})
+            Again = case Kind of
+                file -> Kept;
+                _ -> writable(Kept)
             end,
-            case Reopened of
+            case open_origin(Origin#origin{options = Again}) of
                 {ok, New, _} -> {ok, New};
                 {error, _} = Error -> Error
             end
     end.
 
-%% A counters file that is opened with neither is created.
+%% A counters file, queue or block storage that is opened with neither is created.
 writable(Options) ->
     case lists:member(read, Options) orelse lists:member(write, Options) of
         true -> Options;
@@ -645,18 +647,7 @@ open_counters(Name, Count) ->
 -spec open_counters(file:name_all(), Count :: non_neg_integer(), [open_option()]) ->
     {ok, counters()} | {error, reason()}.
 open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
-    case {path(Name), options(Options)} of
-        {{ok, Path}, {ok, BackendOptions, Backend, _}} ->
-            Origin = #origin{path = Path, options = BackendOptions, backend = Backend, counters = Count},
-            case open_counters_origin(Origin) of
-                {ok, Counters, _} -> {ok, Counters};
-                {error, _} = Error -> Error
-            end;
-        {{error, _} = Error, _} ->
-            Error;
-        {_, {error, _} = Error} ->
-            Error
-    end;
+    open_kind({counters, Count}, Name, Options);
 open_counters(_Name, Count, _Options) when is_integer(Count) ->
     {error, einval};
 open_counters(_Name, _Count, _Options) ->
@@ -668,7 +659,7 @@ close_counters(Counters) ->
 
 %% @doc How many counters there are.
 -spec counters_length(counters()) -> pos_integer().
-counters_length(#file_descriptor{module = ?MODULE, data = #file{origin = #origin{counters = Count}}}) when Count > 0 ->
+counters_length(#file_descriptor{module = ?MODULE, data = #file{origin = #origin{kind = {counters, Count}}}}) ->
     Count.
 
 %% @doc Adds 1 to counter `Index', of which the first is 0. What it held is answered, here and in the following;
@@ -696,6 +687,147 @@ read_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_get(Hand
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 cas_counter(?MAPPED(Backend, Handle), Index, Expected, Value) ->
     compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
+
+%%% Block storages
+
+%% @doc As {@link open_block_storage/3}, without options.
+-spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer()) -> {ok, file()} | {error, reason()}.
+open_block_storage(Name, BlockSize) ->
+    open_block_storage(Name, BlockSize, []).
+
+%% @doc Opens a storage of blocks of `BlockSize' bytes, or creates one; block size 0 takes the one that the file has.
+%% `{levels, 2..5}' makes a storage of 64 to the power of so many blocks; it is 3 unless given, as in emmap 2.x, and
+%% has to be the same each time, for the file does not tell. The other options are as for {@link open/2}; with neither
+%% `read' nor `write' the storage is opened for writing and created if it is missing. It is always shared.
+%%
+%% Any number of processes, of this node and of others, may use a storage at once. One that dies in mid-operation
+%% leaves nothing to be repaired: the next operation does that. With `exclusive' no other may write, and an operation
+%% costs no system call. Another block size, or a number of levels out of range, is `{error, einval}'; a file that is
+%% something else, or damaged, `{error, {corrupt, Offset, Reason}}'.
+-spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer(), [open_option() | {levels, 2..5}]) ->
+    {ok, file()} | {error, reason()}.
+open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
+    {Levels, Others} = levels(Options),
+    open_kind({blocks, BlockSize, Levels}, Name, Others).
+
+%% @doc As {@link init_block_storage/3}, without options.
+-spec init_block_storage(file(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
+init_block_storage(File, BlockSize) ->
+    init_block_storage(File, BlockSize, []).
+
+%% @doc Makes a block storage of a file that is open, `shared' and for writing, as it is one already or all zeros.
+-spec init_block_storage(file(), BlockSize :: non_neg_integer(), [{levels, 2..5}]) -> ok | {error, reason()}.
+init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
+  when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
+    case levels(Options) of
+        {Levels, []} -> ?CALL(Backend, blocks_attach(Handle, BlockSize, Levels));
+        {_, [Option | _]} -> {error, {badarg, Option}}
+    end.
+
+levels(Options) ->
+    Given = [Levels || {levels, Levels} <- Options, is_integer(Levels), Levels > 0],
+    {lists:last([0 | Given]), [Option || Option <- Options, not is_levels(Option)]}.
+
+is_levels({levels, Levels}) -> is_integer(Levels) andalso Levels > 0;
+is_levels(_) -> false.
+
+%% @doc What was said when the storage was opened, and how many blocks it can hold.
+-spec block_storage_info(file()) -> {ok, block_storage_info()} | {error, reason()}.
+block_storage_info(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_info(Handle)).
+
+%% @doc How many blocks are stored. Takes time in proportion to the most that there ever were.
+-spec count_blocks(file()) -> {ok, non_neg_integer()} | {error, reason()}.
+count_blocks(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_count(Handle)).
+
+%% @doc Stores a block, of exactly the storage's block size: another is `{error, einval}'. The file grows as it needs
+%% to; at capacity, or with `fixed_size', there is `{error, full}'.
+-spec store_block(file(), iodata()) -> address() | {error, reason()}.
+store_block(?MAPPED(Backend, Handle), Block) ->
+    case ?CALL(Backend, block_store(Handle, Block)) of
+        {ok, Address} -> Address;
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Stores all of the blocks, under one lock, or on failure none.
+-spec store_blocks(file(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
+store_blocks(?MAPPED(Backend, Handle), Blocks) -> ?CALL(Backend, block_store_many(Handle, Blocks)).
+
+%% @doc The block that was stored at the address; `eof' where there is none, as in emmap 2.x.
+-spec read_block(file(), Address :: integer()) -> binary() | eof | {error, reason()}.
+read_block(?MAPPED(Backend, Handle), Address) ->
+    case ?CALL(Backend, block_read(Handle, Address)) of
+        {ok, Block} -> Block;
+        {error, enoent} -> eof;
+        {error, _} = Error -> Error
+    end.
+
+%% @doc All blocks with their addresses, in the order in which they lie in the file. What others store or free
+%% meanwhile is in the list or not.
+-spec read_blocks(file()) -> [{address(), binary()}] | {error, reason()}.
+read_blocks(File) ->
+    case block_storage_info(File) of
+        {ok, #{block_size := Size}} -> read_blocks_from(File, 0, max(1, min(4096, (1 bsl 20) div Size)), []);
+        {error, _} = Error -> Error
+    end.
+
+read_blocks_from(File, Start, Count, Read) ->
+    case read_blocks(File, Start, Count) of
+        {error, _} = Error -> Error;
+        {Blocks, eof} -> lists:append(lists:reverse(Read, [Blocks]));
+        {Blocks, Next} -> read_blocks_from(File, Next, Count, [Blocks | Read])
+    end.
+
+%% The most that a step of a walk gives.
+-define(WALK_LIMIT, 65536).
+
+%% @doc Up to `Count' blocks, from `Start' on: 0 to begin, and then what the last call gave as the continuation, until
+%% that is `eof'. At most 65,536 blocks come at once.
+-spec read_blocks(file(), Start :: non_neg_integer(), Count :: pos_integer()) ->
+    {[{address(), binary()}], Continuation :: pos_integer() | eof} | {error, reason()}.
+read_blocks(?MAPPED(Backend, Handle), Start, Count)
+  when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
+    Limit = min(Count, ?WALK_LIMIT),
+    case ?CALL(Backend, blocks_walk(Handle, Limit, Start)) of
+        {ok, Blocks, Next} when length(Blocks) =:= Limit -> {Blocks, Next};
+        {ok, Blocks, _} -> {Blocks, eof};
+        eof -> {[], eof};
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Frees the block; `false' where there is none at this address.
+-spec free_block(file(), Address :: integer()) -> boolean() | {error, reason()}.
+free_block(?MAPPED(Backend, Handle), Address) ->
+    case ?CALL(Backend, block_free(Handle, Address)) of
+        ok -> true;
+        {error, enoent} -> false;
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Frees all of the blocks, under one lock, or on failure none: `{error, enoent}' where one of the addresses has
+%% no block or comes twice.
+-spec free_blocks(file(), [Address :: integer()]) -> ok | {error, reason()}.
+free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL(Backend, block_free_many(Handle, Addresses)).
+
+%% @doc Makes everything in the storage that follows from which blocks there are follow from it again. What a process
+%% that died has left needs no repair; a file that something else has damaged may.
+-spec repair_block_storage(file()) -> ok | {error, reason()}.
+repair_block_storage(?MAPPED(Backend, Handle)) ->
+    case ?CALL(Backend, blocks_repair(Handle, 0, 0)) of
+        {ok, _} -> ok;
+        {error, _} = Error -> Error
+    end.
+
+%% @doc The same in chunks of `Count' blocks, rounded up to 4,096, between which the storage may be used. `Start' is 0
+%% to begin, and then what the last call gave, until that is `eof'.
+-spec repair_block_storage(file(), Start :: non_neg_integer(), Count :: pos_integer()) ->
+    (Continuation :: pos_integer()) | eof | {error, reason()}.
+repair_block_storage(?MAPPED(Backend, Handle), Start, Count)
+  when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
+    case ?CALL(Backend, blocks_repair(Handle, Count, Start)) of
+        {ok, 0} -> eof;
+        {ok, Next} -> Next;
+        {error, _} = Error -> Error
+    end.
 
 %%% Batches
 
