@@ -288,7 +288,7 @@ static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_op
     const uint64_t wanted = options->length > options->size ? options->length : options->size;
     if (wanted == 0 || !(options->flags & EMMAP_OPEN_WRITE))
         return EMMAP_OK;
-    return size_extend(fd, options, options->offset + wanted);
+    return size_extend(fd, options, 0, options->offset + wanted);
 }
 
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **result)

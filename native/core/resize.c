@@ -133,7 +133,11 @@ static emmap_error lengthen(resizing *self, uint64_t size)
 static emmap_error grow(resizing *self, uint64_t size)
 {
     const emmap_options *const options = &self->file->options;
-    const emmap_error error = size_extend(self->descriptor->fd, options, options->offset + size);
+    /* The bytes of a queue or a block storage hang together; those of any other file may come and go. */
+    const uint64_t least = self->file->structure ? options->offset + self->mapping->size : 0;
+    const emmap_error error = size_extend(self->descriptor->fd, options, least, options->offset + size);
+    if (error == EFAULT)
+        __atomic_fetch_or(&self->file->control.status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
     return error || size == self->mapping->size ? error : lengthen(self, size);
 }
 

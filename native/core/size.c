@@ -57,7 +57,7 @@ void size_unlock(int fd)
     lock_release(fd, LOCK_SIZE);
 }
 
-emmap_error size_extend(int fd, const emmap_options *options, uint64_t size)
+emmap_error size_extend(int fd, const emmap_options *options, uint64_t least, uint64_t size)
 {
     uint64_t now;
     emmap_error error = size_on_disk(fd, &now);
@@ -71,7 +71,9 @@ emmap_error size_extend(int fd, const emmap_options *options, uint64_t size)
      * for what it needs, and neither shrinks. */
     const bool locked = size_lock(fd);
     error = size_on_disk(fd, &now);
-    if (!error && now < size)
+    if (!error && now < least)
+        error = error_set(EFAULT, "the file was truncated under its mapping");
+    else if (!error && now < size)
         error = extend(fd, options, now, size);
     if (locked)
         size_unlock(fd);

@@ -30,7 +30,7 @@ static emmap_error give_size(int fd, const emmap_options *options, uint64_t want
     if (!(options->flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON)))
         return error_corrupt(0, "the file is empty");
     PAUSE("structure_create_begin");
-    error = size_extend(fd, options, wanted);
+    error = size_extend(fd, options, 0, wanted);
     PAUSE("structure_create_sized");
     return error;
 }
