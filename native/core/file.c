@@ -51,6 +51,7 @@ static emmap_error create_handle(const char *path, const emmap_options *options,
         return error_set(ENOMEM, NULL);
     }
     atomic_init(&file->references, 1);
+    atomic_init(&file->uses, 1);
     *result = file;
     return EMMAP_OK;
 }
@@ -70,8 +71,6 @@ void file_release(emmap_file *file)
 {
     if (atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) != 1)
         return;
-    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
-        unlink(file->absolute);
     structure_free(file->structure);
     pthread_rwlock_destroy(&file->bytes);
     loans_destroy(&file->loans);
@@ -81,6 +80,18 @@ void file_release(emmap_file *file)
     free(file->absolute);
     free(file->path);
     free(file);
+}
+
+void file_use(emmap_file *file)
+{
+    atomic_fetch_add_explicit(&file->uses, 1, memory_order_relaxed);
+}
+
+void file_unuse(emmap_file *file)
+{
+    if (atomic_fetch_sub_explicit(&file->uses, 1, memory_order_acq_rel) == 1 &&
+        (file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
+        unlink(file->absolute);
 }
 
 /* The descriptor of an existing or a created file; *created says which. O_NONBLOCK: a FIFO must not make us
@@ -312,6 +323,7 @@ emmap_error emmap_close(emmap_file *file)
         pin_drain(mapping);
         mapping_release(mapping);
     }
+    file_unuse(file);
     return EMMAP_OK;
 }
 

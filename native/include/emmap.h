@@ -102,7 +102,7 @@ typedef enum emmap_flag {
     EMMAP_OPEN_SHARED_VALIDATE = 1 << 6, /* as shared, and the kernel refuses flags that it does not know */
     EMMAP_OPEN_DIRECT = 1 << 7,          /* the door is to read by emmap_pread_direct and the like */
     EMMAP_OPEN_ANON = 1 << 8, /* no path: memory that lives as long as its mappings; needs write, a size */
-    EMMAP_OPEN_AUTO_UNLINK = 1 << 9, /* unlink when file and slices are gone, if the path is the same inode */
+    EMMAP_OPEN_AUTO_UNLINK = 1 << 9, /* unlink when closed and slices gone, if the path is the same inode */
     EMMAP_OPEN_FIXED = 1 << 10,      /* map at `address` exactly (MAP_FIXED_NOREPLACE) */
     EMMAP_OPEN_FIXED_SIZE = 1 << 11, /* never change the file's size after open */
     EMMAP_OPEN_EXCLUSIVE = 1 << 12,  /* nobody else may have the file open for writing, now or later */

@@ -192,7 +192,7 @@ static void a_read_only_file_may_be_opened_by_who_may_only_read(void **state)
     close_file(open_file(path, EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0));
 }
 
-static void auto_unlink_unlinks_with_the_last_reference(void **state)
+static void auto_unlink_unlinks_with_the_last_slice(void **state)
 {
     (void)state;
     const char *const path = path_of("file");
@@ -200,10 +200,36 @@ static void auto_unlink_unlinks_with_the_last_reference(void **state)
     emmap_slice slice;
     assert_ok(emmap_pread_direct(file, 0, 64, &slice));
     assert_ok(emmap_close(file));
-    emmap_free(file);
     assert_true(exists(path));
     emmap_slice_release(&slice);
     assert_false(exists(path));
+    /* Once: what others make of the path afterwards is theirs. */
+    put_file(path, "mine", 4);
+    emmap_free(file);
+    assert_file(path, "mine", 4);
+}
+
+static void auto_unlink_waits_for_close_alone_where_nothing_is_lent(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_file(path_of("file"), CREATE | EMMAP_OPEN_AUTO_UNLINK, 64);
+    assert_ok(emmap_resize(file, 128, NULL));
+    assert_true(exists(path_of("file")));
+    assert_ok(emmap_close(file));
+    assert_false(exists(path_of("file")));
+    emmap_free(file);
+}
+
+static void auto_unlink_outlives_the_handle(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_file(path_of("file"), CREATE | EMMAP_OPEN_AUTO_UNLINK, 64);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 0, 64, &slice));
+    emmap_free(file);
+    assert_true(exists(path_of("file")));
+    emmap_slice_release(&slice);
+    assert_false(exists(path_of("file")));
 }
 
 static void auto_unlink_spares_a_file_that_took_the_path(void **state)
@@ -677,7 +703,9 @@ int main(void)
         folder_test(anonymous_memory_has_no_path),
         folder_test(private_writes_stay_private),
         folder_test(a_read_only_file_may_be_opened_by_who_may_only_read),
-        folder_test(auto_unlink_unlinks_with_the_last_reference),
+        folder_test(auto_unlink_unlinks_with_the_last_slice),
+        folder_test(auto_unlink_waits_for_close_alone_where_nothing_is_lent),
+        folder_test(auto_unlink_outlives_the_handle),
         folder_test(auto_unlink_spares_a_file_that_took_the_path),
         folder_test(auto_unlink_outlives_a_change_of_directory),
         folder_test(auto_unlink_of_a_failed_open_spares_the_file),
