@@ -56,7 +56,7 @@ async function main() {
   await composition.build();
   say("starting the services");
   await composition.up([...SERVICES, "check"]);
-  const verdict = composition.wait("check").finally(() => progress.end());
+  const verdict = composition.wait("check").finally(() => progress.end("check has ended"));
   verdict.catch(() => {});
   await makeTrouble(composition, SERVICES, kills, progress, say);
   await inspect(composition);

@@ -49,13 +49,12 @@ open(Name, Folder) ->
     end,
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, Backend),
+    Options = [{chmod, ?FILE_MODE}],
     File = fun(Format) -> filename:join(Folder, io_lib:format(Format, [Name])) end,
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "traffic.counters"), ?COUNTERS, [{chmod, ?FILE_MODE}]),
-    Options = [create, read, write, shared, {chmod, ?FILE_MODE}],
+    {ok, Counters} = emmap:open_counters(filename:join(Folder, "traffic.counters"), ?COUNTERS, Options),
     {ok, Jobs} = emmap_queue:open(filename:join(Folder, "jobs.queue"), 65536, Options),
     {ok, Answers} = emmap_queue:open(File("answers-~s.queue"), 65536, Options),
-    {ok, Results} = emmap:open(filename:join(Folder, "results.blocks"), [{size, 65536} | Options]),
-    ok = emmap:init_block_storage(Results, ?BLOCK_SIZE),
+    {ok, Results} = emmap:open_block_storage(filename:join(Folder, "results.blocks"), ?BLOCK_SIZE, Options),
     #gateway{name = Name, row = 9 + 10 * Row, counters = Counters, jobs = Jobs, answers = Answers, results = Results}.
 
 %%% Sending
@@ -78,7 +77,7 @@ send(Gateway, N, Mark) ->
 
 request(#gateway{name = Name, counters = Counters, jobs = Jobs} = Gateway, N, Mark) ->
     Tenant = tenant(N),
-    _ = emmap:inc_counter(Counters, Tenant),
+    _ = value(emmap:inc_counter(Counters, Tenant)),
     ok = emmap_queue:push(Jobs, {job, Name, N, Tenant, Mark}),
     set(Gateway, sent, N).
 
@@ -93,12 +92,12 @@ settle(#gateway{answers = Answers} = Gateway, First) ->
         nil ->
             timer:sleep(1),
             settle(Gateway, First);
-        _ ->
+        settled ->
             settle(Gateway, false)
     end.
 
 settle(#gateway{name = Name} = Gateway, {answer, Name, N, Outcome, Mark}, First) ->
-    case N - read(Gateway, settled) of
+    _ = case N - read(Gateway, settled) of
         1 ->
             verify(Gateway, N, Outcome),
             set(Gateway, settled, N),
@@ -115,7 +114,8 @@ settle(#gateway{name = Name} = Gateway, {answer, Name, N, Outcome, Mark}, First)
         _ ->
             worker(Gateway, doubled, 1),
             log(Gateway, "answer ~b came twice", [N])
-    end.
+    end,
+    settled.
 
 verify(_Gateway, _N, limited) ->
     ok;
@@ -131,16 +131,16 @@ verify(#gateway{results = Results} = Gateway, N, {served, Address}) ->
 free(#gateway{results = Results} = Gateway, N, {served, Address}) ->
     %% When this is the second time the block may be another request's by now.
     case result(Results, Address) =:= expected(Gateway, N) of
-        true -> emmap:free_block(Results, Address);
-        false -> ok
+        true -> true = emmap:free_block(Results, Address);
+        false -> false
     end;
 free(_Gateway, _N, limited) ->
-    ok.
+    false.
 
 result(Results, Address) ->
     case emmap:read_block(Results, Address) of
         Block when is_binary(Block) -> Block;
-        _ -> none
+        eof -> none
     end.
 
 %% As in results.mjs.
@@ -180,7 +180,10 @@ index(lost) -> 7;
 index(doubled) -> 8;
 index(closed) -> 9.
 
-read(#gateway{row = Row, counters = Counters}, Name) -> emmap:read_counter(Counters, Row + index(Name)).
-set(#gateway{row = Row, counters = Counters}, Name, Value) -> emmap:set_counter(Counters, Row + index(Name), Value).
-count(#gateway{row = Row, counters = Counters}, Name) -> emmap:inc_counter(Counters, Row + index(Name), 1).
-worker(#gateway{counters = Counters}, Name, Value) -> emmap:inc_counter(Counters, 29 + index(Name), Value).
+read(#gateway{row = Row, counters = Counters}, Name) -> value(emmap:read_counter(Counters, Row + index(Name))).
+set(#gateway{row = Row, counters = Counters}, Name, To) -> value(emmap:set_counter(Counters, Row + index(Name), To)).
+count(#gateway{row = Row, counters = Counters}, Name) -> value(emmap:inc_counter(Counters, Row + index(Name), 1)).
+worker(#gateway{counters = Counters}, Name, More) -> value(emmap:inc_counter(Counters, 29 + index(Name), More)).
+
+%% Not {error, port_died}, for example: then we end, and are started anew.
+value(Value) when is_integer(Value) -> Value.

@@ -1,6 +1,6 @@
 export class Progress {
   read(line: string): void;
-  end(): void;
+  end(reason: string): void;
   more(service: string, messages?: number): Promise<void>;
 }
 

@@ -20,9 +20,9 @@ export class Progress {
     for (const look of this.#waiting) look();
   }
 
-  /** There will be no more lines. */
-  end() {
-    this.#ended = true;
+  /** There will be no more progress, and why. */
+  end(reason) {
+    this.#ended = reason;
     for (const look of this.#waiting) look();
   }
 
@@ -35,10 +35,10 @@ export class Progress {
     const goal = this.#count(service) + messages;
     return new Promise((resolve, reject) => {
       const look = () => {
-        if (this.#count(service) < goal && !this.#ended) return;
+        if (this.#count(service) < goal && this.#ended === undefined) return;
         this.#waiting.delete(look);
         if (this.#count(service) >= goal) resolve();
-        else reject(new Error(`check ended before ${service} had moved ${messages} more messages`));
+        else reject(new Error(`${this.#ended}, before ${service} had moved ${messages} more messages`));
       };
       this.#waiting.add(look);
       look();
