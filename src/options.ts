@@ -49,6 +49,8 @@ export interface OpenOptions {
   huge2mb?: boolean | undefined;
   /** Huge pages of 1 GiB. */
   huge1gb?: boolean | undefined;
+  /** Accepted; has no effect: a file larger than `size` is always mapped to its end. */
+  fit?: boolean | undefined;
   /** Accepted; has no effect on Linux. */
   nocache?: boolean | undefined;
   /** Accepted; has no effect on Linux. */
@@ -114,6 +116,7 @@ const FLAGS = {
   hugetlb: "hugetlb",
   huge2mb: "huge_2mb",
   huge1gb: "huge_1gb",
+  fit: "fit",
   nocache: "nocache",
   uninitialized: "uninitialized",
   debug: "debug",

@@ -98,6 +98,7 @@ test("options that have no effect here are accepted, and undefined ones ignored"
   using file = open(patternFile(), {
     read: true,
     write: undefined,
+    fit: true,
     nocache: true,
     uninitialized: true,
     debug: true,

@@ -102,7 +102,8 @@
 %% <li>`{address, Address}', `fixed': where to map; exactly there, or `{error, eexist}'.</li>
 %% <li>`lock' (the default), `nolock': whether reads and writes by processes of this node exclude each other.</li>
 %% <li>`populate', `nonblock', `noreserve', `sync', `hugetlb', `huge_2mb', `huge_1gb': as mmap(2) has them.</li>
-%% <li>`nocache', `uninitialized', `debug': accepted, and without effect.</li>
+%% <li>`fit', `nocache', `uninitialized', `debug': accepted, and without effect: a file larger than `size' is always
+%%     mapped to its end.</li>
 %% <li>`info': open answers `{ok, File, Info}'. So it does when the application's environment has
 %%     `{open_info, true}'.</li>
 %% <li>`{backend, Backend}': see above.</li>
@@ -110,7 +111,7 @@
 -type open_option() ::
     read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
     | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
-    | hugetlb | huge_2mb | huge_1gb | nocache | uninitialized | debug | info
+    | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | offset | length | address, non_neg_integer()}
     | {backend, backend()}.
 -type backend() :: nif | port | {port, gen_server:server_ref()}.

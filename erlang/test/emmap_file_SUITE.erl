@@ -243,7 +243,7 @@ options(Config) ->
     [begin
          {ok, File} = emmap_test:open(Config, "options", [read, write, shared, Option]),
          ok = file:close(File)
-     end || Option <- [auto_unlink_not_set, lock, nolock, noreserve, populate, nocache, uninitialized, debug,
+     end || Option <- [auto_unlink_not_set, lock, nolock, noreserve, populate, fit, nocache, uninitialized, debug,
                        fixed_size, {size, 10}, {max_inc_size, 4096}, {chmod, 8#600}, {offset, 1}, {length, 5},
                        shared_validate],
             Option =/= auto_unlink_not_set].

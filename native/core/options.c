@@ -35,6 +35,7 @@ static const flag_name flags[] = {
     {"huge_1gb", EMMAP_OPEN_HUGE_1GB},
     {"nocache", EMMAP_OPEN_NOCACHE},
     {"uninitialized", EMMAP_OPEN_UNINITIALIZED},
+    {"fit", EMMAP_OPEN_FIT},
     {"debug", EMMAP_OPEN_DEBUG},
 };
 

@@ -116,7 +116,8 @@ typedef enum emmap_flag {
     EMMAP_OPEN_HUGE_1GB = 1 << 20,   /* huge pages of 1 GiB; implies hugetlb */
     EMMAP_OPEN_NOCACHE = 1 << 21,    /* accepted; no effect on Linux */
     EMMAP_OPEN_UNINITIALIZED = 1 << 22, /* accepted; no effect on kernels with memory protection */
-    EMMAP_OPEN_DEBUG = 1 << 23,         /* accepted; no effect */
+    EMMAP_OPEN_FIT = 1 << 23,           /* accepted; no effect: a larger file is always mapped to its end */
+    EMMAP_OPEN_DEBUG = 1 << 24,         /* accepted; no effect */
 } emmap_flag;
 
 /* Zero everything, then set what you need; emmap_option_set does it by name. */

@@ -12,7 +12,7 @@ static const char *const names[] = {
     "read",     "write",     "create",      "truncate",      "shared",     "private", "shared_validate",
     "direct",   "anon",      "auto_unlink", "fixed",         "fixed_size", "lock",    "exclusive",
     "nolock",   "noreserve", "populate",    "nonblock",      "sync",       "hugetlb", "huge_2mb",
-    "huge_1gb", "nocache",   "debug",       "uninitialized",
+    "huge_1gb", "nocache",   "debug",       "uninitialized", "fit",
 };
 
 static void every_name_of_a_flag_is_accepted_without_a_value_only(void **state)
