@@ -273,7 +273,7 @@ path(Name) ->
     try name(Name) of
         Bytes ->
             case binary:match(Bytes, <<0>>) of
-                nomatch -> {ok, absolute(Bytes)};
+                nomatch -> absolute(Bytes);
                 _ -> {error, badarg}
             end
     catch
@@ -296,16 +296,16 @@ characters(_) -> throw(badarg).
 
 %% A port's program has a current directory of its own, and reopen/1 may come after the node has changed its.
 absolute(Path) when Path =:= <<>>; binary_part(Path, 0, 1) =:= <<"/">> ->
-    Path;
+    {ok, Path};
 absolute(Path) ->
     case file:get_cwd() of
         {ok, Folder} ->
             case name(Folder) of
-                <<"/">> -> <<"/", Path/binary>>;
-                Bytes -> <<Bytes/binary, "/", Path/binary>>
+                <<"/">> -> {ok, <<"/", Path/binary>>};
+                Bytes -> {ok, <<Bytes/binary, "/", Path/binary>>}
             end;
-        {error, _} ->
-            Path
+        {error, _} = Error ->
+            Error
     end.
 
 options(Options) ->

@@ -7,7 +7,8 @@
          sends_a_file/1, forwards_everything/1, open_forms/1, info_by_environment/1, file_names/1, options/1,
          positions_count_from_the_offset/1, private_writes_stay_private/1, shared_writes_reach_the_file/1,
          anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1,
-         large_reads_and_writes/1, many_readers_and_writers/1, direct/1, relative_path/1, exclusive/1]).
+         large_reads_and_writes/1, many_readers_and_writers/1, direct/1, relative_path/1,
+         relative_path_in_a_removed_folder/1, exclusive/1]).
 
 -include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -20,7 +21,7 @@ groups() ->
        forwards_everything, open_forms, info_by_environment, file_names, options, positions_count_from_the_offset,
        private_writes_stay_private, shared_writes_reach_the_file, anonymous_memory, resize, truncate, auto_unlink,
        batch, batch_refused_whole, reopen, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
-       exclusive]).
+       relative_path_in_a_removed_folder, exclusive]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -267,6 +268,20 @@ relative_path(Config) ->
         {ok, Again} = emmap:reopen(File),
         ?assertEqual({ok, <<"here">>}, file:read(Again, 10)),
         ok = file:close(Again)
+    after
+        ok = file:set_cwd(Before)
+    end.
+
+%% The port's program has another folder, in which a file of that name may be.
+relative_path_in_a_removed_folder(Config) ->
+    {ok, Before} = file:get_cwd(),
+    Folder = emmap_test:path(Config, "removed"),
+    ok = file:make_dir(Folder),
+    ok = file:set_cwd(Folder),
+    try
+        ok = file:del_dir(Folder),
+        ?assertEqual({error, enoent},
+                     emmap:open("nowhere", [write, create, {size, 8}, {backend, proplists:get_value(backend, Config)}]))
     after
         ok = file:set_cwd(Before)
     end.
