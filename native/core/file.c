@@ -402,6 +402,12 @@ emmap_error file_check(const emmap_file *file)
                : EMMAP_OK;
 }
 
+emmap_error file_fault(emmap_file *file)
+{
+    __atomic_fetch_or(&file->control.status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
+    return file_check(file);
+}
+
 emmap_error visit_begin_slowly(emmap_file *file, visit *visit)
 {
     const emmap_error error = pin_mapping(file, visit);

@@ -68,6 +68,9 @@ emmap_error file_mapping(emmap_file *file, emmap_mapping **result);
 /* EFAULT if a page of the file's mappings has gone away by now. After an access, so that it counts as failed. */
 emmap_error file_check(const emmap_file *file);
 
+/* The same from now on, for a truncation that no access has met. */
+emmap_error file_fault(emmap_file *file);
+
 static inline bool file_faulted(const emmap_file *file)
 {
     return (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_FAULTED) != 0;

@@ -137,7 +137,7 @@ static emmap_error grow(resizing *self, uint64_t size)
     const uint64_t least = self->file->structure ? options->offset + self->mapping->size : 0;
     const emmap_error error = size_extend(self->descriptor->fd, options, least, options->offset + size);
     if (error == EFAULT)
-        __atomic_fetch_or(&self->file->control.status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
+        return file_fault(self->file);
     return error || size == self->mapping->size ? error : lengthen(self, size);
 }
 

@@ -8,6 +8,9 @@
 #include "pause.h"
 #include "size.h"
 
+/* Both structures begin with one of this many bytes. */
+#define HEADER_SIZE 16
+
 #define REFUSED_FLAGS (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE)
 
 emmap_error structure_options(const emmap_options *given, emmap_options *settled)
@@ -276,12 +279,19 @@ emmap_error hold_reach(hold *self, uint64_t size)
 
 emmap_error hold_grow(hold *self, uint64_t size)
 {
+    uint8_t header[HEADER_SIZE];
+    memcpy(header, self->mapping->data, sizeof header);
     emmap_error error = structure_wait();
     if (!error)
         error = emmap_resize(self->file, size, NULL);
     if (error == EMMAP_FIXED_SIZE)
         return error_set(EMMAP_FULL, "no room is left, and the file has a fixed size");
-    return error ? error : renew(self);
+    if (!error)
+        error = renew(self);
+    /* Nobody else writes under the lock. A file that was truncated just before it grew has zeros here, and no fault. */
+    if (!error && memcmp(header, self->mapping->data, sizeof header) != 0)
+        error = file_fault(self->file);
+    return error;
 }
 
 uint64_t hold_growth(const hold *self, uint64_t needed)
