@@ -71,6 +71,7 @@ async function main() {
     const restarts = await composition.restarts(service);
     if (restarts !== 0) throw new Error(`${service} failed ${restarts} times by itself`);
   }
+  return said.filter((line) => line.startsWith("|")).join("\n");
 }
 
 /** The services are as harmless as docker-compose.yml says, and the files belong to the group that they share. */
@@ -90,9 +91,10 @@ async function inspect(composition) {
 }
 
 try {
-  await main();
+  const table = await main();
   await undoAll();
   say("passed");
+  console.log(`\n${table}`);
 } catch (error) {
   await undoAll();
   if (error instanceof NoEngine) {

@@ -155,8 +155,7 @@ watch(Gateway, Monitors, Before) ->
     receive
         {'DOWN', Monitor, process, _, Reason} ->
             true = lists:member(Monitor, Monitors),
-            log(Gateway, "ended by ~0p", [Reason]),
-            halt(1)
+            ended(Gateway, init:get_status(), Reason)
     after 1000 ->
         set(Gateway, heartbeat, os:system_time(second)),
         Sent = read(Gateway, sent),
@@ -165,6 +164,13 @@ watch(Gateway, Monitors, Before) ->
             log(Gateway, "~b requests, ~b answered, ~b in the last second", [Sent, Settled, Sent - Before]),
         watch(Gateway, Monitors, Sent)
     end.
+
+%% On SIGTERM the node takes emmap's application down before us.
+ended(_Gateway, {stopping, _}, _Reason) ->
+    timer:sleep(infinity);
+ended(Gateway, _, Reason) ->
+    log(Gateway, "ended by ~0p", [Reason]),
+    halt(1).
 
 log(#gateway{name = Name}, Format, Arguments) ->
     io:format("~s: " ++ Format ++ "~n", [Name | Arguments]).
