@@ -1,0 +1,128 @@
+#!/usr/bin/env escript
+%% The NIF's and the port's testee: see README.md. Usage: escript beam.escript EBIN BACKEND
+-mode(compile).
+
+%% Few, so that walks go in steps.
+-define(STEP, 2).
+
+main([Ebin, Name]) ->
+    true = code:add_patha(Ebin),
+    {ok, _} = application:ensure_all_started(emmap),
+    ok = io:setopts([binary, {encoding, latin1}]),
+    Backend = list_to_existing_atom("emmap_" ++ Name),
+    loop(Backend, #{}).
+
+loop(Backend, Files) ->
+    case io:get_line("") of
+        eof ->
+            ok;
+        Line ->
+            [Operation, File | Words] = string:split(string:trim(Line), " ", all),
+            {Answer, NewFiles} = answer(Backend, binary_to_atom(Operation), File, Words, Files),
+            io:put_chars([lists:join(" ", Answer), "\n"]),
+            loop(Backend, NewFiles)
+    end.
+
+answer(Backend, open, File, [Path | Options], Files) ->
+    opened(Backend:open(absolute(Path), options(Options)), File, Files,
+           fun(#{size := Size} = Info) -> [origin(Info), text(Size)] end);
+answer(Backend, counters_open, File, [Path, Count | Options], Files) ->
+    opened(Backend:counters_open(absolute(Path), integer(Count), options(Options)), File, Files,
+           fun(Length) -> [text(Length)] end);
+answer(Backend, queue_open, File, [Path | Options], Files) ->
+    opened(Backend:queue_open(absolute(Path), options(Options)), File, Files, fun(Info) -> [origin(Info)] end);
+answer(Backend, blocks_open, File, [Path, BlockSize, Levels | Options], Files) ->
+    opened(Backend:blocks_open(absolute(Path), integer(BlockSize), integer(Levels), options(Options)), File, Files,
+           fun(Info) -> [origin(Info)] end);
+answer(Backend, queue_pop_begin, File, [], Files) ->
+    case Backend:queue_pop_begin(maps:get(File, Files)) of
+        {ok, Message, Ticket} -> {result({ok, Message}), Files#{{ticket, File} => Ticket}};
+        Other -> {result(Other), Files}
+    end;
+answer(Backend, End, File, [], Files) when End =:= queue_pop_commit; End =:= queue_pop_abort ->
+    {result(Backend:End(maps:get(File, Files), maps:get({ticket, File}, Files))), Files};
+answer(Backend, Operation, File, Words, Files) ->
+    {operation(Backend, Operation, maps:get(File, Files), Words), Files}.
+
+opened({ok, Handle, What}, File, Files, Describe) ->
+    {["ok" | Describe(What)], Files#{File => Handle}};
+opened({error, _} = Error, _File, Files, _Describe) ->
+    {result(Error), Files}.
+
+%% Operations whose arguments or results are not one by one those of the backend's function.
+operation(Backend, queue_walk, Queue, [Direction]) ->
+    Step = fun(Place) -> Backend:queue_walk(Queue, binary_to_atom(Direction), ?STEP, Place) end,
+    walk(Step, 0, []);
+operation(Backend, blocks_walk, Blocks, []) ->
+    walk(fun(Place) -> Backend:blocks_walk(Blocks, ?STEP, Place) end, 0, []);
+operation(Backend, blocks_repair, Blocks, [Limit]) ->
+    repair(Backend, Blocks, integer(Limit), 0);
+operation(Backend, queue_info, Queue, []) ->
+    fields(Backend:queue_info(Queue), [size, head, tail, next_tail]);
+operation(Backend, blocks_info, Blocks, []) ->
+    fields(Backend:blocks_info(Blocks), [block_size, levels, capacity]);
+operation(Backend, Many, File, Words) when Many =:= queue_push_many; Many =:= block_store_many ->
+    result(Backend:Many(File, [bytes(Word) || Word <- Words]));
+operation(Backend, block_free_many, Blocks, Words) ->
+    result(Backend:block_free_many(Blocks, [integer(Word) || Word <- Words]));
+operation(Backend, Operation, File, Words) ->
+    result(apply(Backend, Operation, [File | arguments(Operation, Words)])).
+
+arguments(pwrite, [Position, Data]) -> [integer(Position), bytes(Data)];
+arguments(Operation, [Data]) when Operation =:= write; Operation =:= queue_push; Operation =:= block_store ->
+    [bytes(Data)];
+arguments(position, [Offset, Whence]) -> [integer(Offset), binary_to_atom(Whence)];
+arguments(advise, [Position, Length, Advice]) -> [integer(Position), integer(Length), binary_to_atom(Advice)];
+arguments(_, Words) -> [integer(Word) || Word <- Words].
+
+walk(Step, Place, Found) ->
+    case Step(Place) of
+        {ok, More, Next} -> walk(Step, Next, [Found, [element_words(Each) || Each <- More]]);
+        eof -> ["ok" | lists:flatten(Found)];
+        {error, _} = Error -> result(Error)
+    end.
+
+element_words({Address, Block}) -> [text(Address), text(Block)];
+element_words(Message) -> [text(Message)].
+
+repair(Backend, Blocks, Limit, Place) ->
+    case Backend:blocks_repair(Blocks, Limit, Place) of
+        {ok, 0} -> ["ok"];
+        {ok, Next} -> repair(Backend, Blocks, Limit, Next);
+        {error, _} = Error -> result(Error)
+    end.
+
+fields({ok, Info}, Names) -> ["ok" | [text(maps:get(Name, Info)) || Name <- Names]];
+fields({error, _} = Error, _Names) -> result(Error).
+
+result(ok) -> ["ok"];
+result(eof) -> ["eof"];
+result({ok, List}) when is_list(List) -> ["ok" | [text(Each) || Each <- List]];
+result({ok, Value}) -> ["ok", text(Value)];
+result(Integer) when is_integer(Integer) -> ["ok", text(Integer)];
+result({error, {corrupt, Offset, Why}}) when is_binary(Why) -> ["error", "corrupt", text(Offset)];
+result({error, Reason}) when is_atom(Reason) -> ["error", text(Reason)].
+
+origin(#{exist := true}) -> "existed";
+origin(#{exist := false}) -> "created".
+
+%% Words are binaries, so that lists of them flatten to themselves.
+text(Integer) when is_integer(Integer) -> integer_to_binary(Integer);
+text(Atom) when is_atom(Atom) -> atom_to_binary(Atom);
+text(<<>>) -> <<"-">>;
+text(Bytes) -> string:lowercase(binary:encode_hex(Bytes)).
+
+integer(Word) -> binary_to_integer(Word).
+
+bytes(<<"-">>) -> <<>>;
+bytes(Hex) -> binary:decode_hex(Hex).
+
+options(Words) ->
+    [case string:split(Word, "=") of
+         [Name] -> binary_to_atom(Name);
+         [Name, Value] -> {binary_to_atom(Name), integer(Value)}
+     end || Word <- Words].
+
+%% The port's program need not have this node's current directory.
+absolute(Path) ->
+    unicode:characters_to_binary(filename:absname(Path)).

@@ -1,0 +1,540 @@
+/* The core's testee: see README.md. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "emmap.h"
+
+#define WORDS_MAX 4096
+#define FILES_MAX 16
+/* Few, so that walks and repairs go in steps. */
+#define STEP 2
+
+/* ---- What a request is made of ------------------------------------------------------------------------ */
+
+typedef struct request {
+    char *words[WORDS_MAX]; /* the operation, the file's name, arguments */
+    size_t count;
+} request;
+
+typedef struct opened {
+    char name[64];
+    emmap_file *file;
+    uint64_t ticket;
+} opened;
+
+static opened files[FILES_MAX];
+
+static void give_up(const char *what)
+{
+    fprintf(stderr, "core testee: %s\n", what);
+    exit(2);
+}
+
+static void *allocated(void *memory)
+{
+    if (!memory)
+        give_up("no memory");
+    return memory;
+}
+
+static opened *file_named(const char *name)
+{
+    for (opened *each = files; each < files + FILES_MAX; each++)
+        if (strcmp(each->name, name) == 0)
+            return each;
+    give_up("no such file was opened");
+    return NULL;
+}
+
+/* The place for a file of that name; what it was before is ended. */
+static opened *file_anew(const char *name)
+{
+    for (opened *each = files; each < files + FILES_MAX; each++)
+        if (!each->file || strcmp(each->name, name) == 0) {
+            emmap_free(each->file);
+            *each = (opened){0};
+            snprintf(each->name, sizeof each->name, "%s", name);
+            return each;
+        }
+    give_up("too many files");
+    return NULL;
+}
+
+static const char *word(const request *request, size_t index)
+{
+    if (index >= request->count)
+        give_up("an argument is missing");
+    return request->words[index];
+}
+
+/* Negative ones as a door casts them. */
+static uint64_t number(const request *request, size_t index)
+{
+    const char *const text = word(request, index);
+    char *end;
+    const uint64_t value =
+        text[0] == '-' ? (uint64_t)strtoll(text, &end, 10) : (uint64_t)strtoull(text, &end, 10);
+    if (end == text || *end)
+        give_up("an argument is not a number");
+    return value;
+}
+
+static int64_t operand(const request *request, size_t index)
+{
+    return (int64_t)number(request, index);
+}
+
+/* Hexadecimal in place: the bytes take half the room of their digits. */
+static struct iovec bytes(const request *request, size_t index)
+{
+    char *const text = request->words[index];
+    if (strcmp(word(request, index), "-") == 0)
+        return (struct iovec){.iov_base = text, .iov_len = 0};
+    size_t length = 0;
+    for (unsigned byte; sscanf(text + 2 * length, "%2x", &byte) == 1; length++)
+        text[length] = (char)byte;
+    return (struct iovec){.iov_base = text, .iov_len = length};
+}
+
+static size_t all_bytes(const request *request, struct iovec *vectors)
+{
+    for (size_t i = 2; i < request->count; i++)
+        vectors[i - 2] = bytes(request, i);
+    return request->count - 2;
+}
+
+static emmap_error options(const request *request, size_t from, emmap_options *result)
+{
+    *result = (emmap_options){0};
+    for (size_t i = from; i < request->count; i++) {
+        char *const value = strchr(request->words[i], '=');
+        uint64_t amount = 0;
+        if (value) {
+            *value = 0;
+            amount = strtoull(value + 1, NULL, 10);
+        }
+        const emmap_error error = emmap_option_set(result, request->words[i], value ? &amount : NULL);
+        if (error)
+            return error;
+    }
+    return EMMAP_OK;
+}
+
+static unsigned choice(const request *request, size_t index, const char *const *names)
+{
+    for (unsigned i = 0; names[i]; i++)
+        if (strcmp(names[i], word(request, index)) == 0)
+            return i;
+    give_up("an argument is none of its names");
+    return 0;
+}
+
+/* ---- What an answer is made of ------------------------------------------------------------------------ */
+
+/* The memory that a sink has given out. */
+typedef struct chunks {
+    struct iovec *all;
+    size_t count;
+} chunks;
+
+static void *chunk(void *context, size_t length)
+{
+    chunks *const self = context;
+    self->all = allocated(realloc(self->all, (self->count + 1) * sizeof *self->all));
+    self->all[self->count] = (struct iovec){.iov_base = allocated(malloc(length + 1)), .iov_len = length};
+    return self->all[self->count++].iov_base;
+}
+
+static void say_bytes(struct iovec vector)
+{
+    const uint8_t *const data = vector.iov_base;
+    printf(vector.iov_len ? " " : " -");
+    for (size_t i = 0; i < vector.iov_len; i++)
+        printf("%02x", data[i]);
+}
+
+static void say_chunks(const chunks *self)
+{
+    printf("ok");
+    for (size_t i = 0; i < self->count; i++)
+        say_bytes(self->all[i]);
+}
+
+static void chunks_free(chunks *self)
+{
+    for (size_t i = 0; i < self->count; i++)
+        free(self->all[i].iov_base);
+    free(self->all);
+    *self = (chunks){0};
+}
+
+static void say_error(const char *operation, emmap_error error)
+{
+    if (error == EMMAP_EOF) {
+        printf("eof");
+        return;
+    }
+    printf("error %s", emmap_error_atom(error));
+    if (error == EMMAP_CORRUPT &&
+        (strncmp(operation, "queue", 5) == 0 || strncmp(operation, "block", 5) == 0))
+        printf(" %llu", (unsigned long long)emmap_last_failure()->offset);
+}
+
+/* ---- Operations that answer alike --------------------------------------------------------------------- */
+
+typedef emmap_error plain(emmap_file *file);
+typedef emmap_error copying(emmap_file *file, const emmap_sink *sink);
+typedef emmap_error measuring(emmap_file *file, uint64_t *measure);
+typedef emmap_error arithmetic(emmap_file *file, uint64_t place, int64_t value, int64_t *old);
+typedef emmap_error exchanging(emmap_file *file, uint64_t place, int64_t expected, int64_t replacement,
+                               int64_t *old);
+typedef emmap_error loading(emmap_file *file, uint64_t place, int64_t *value);
+
+#define ENTRY(name)                                                                                          \
+    {                                                                                                        \
+#name, emmap_##name                                                                                  \
+    }
+
+static const struct {
+    const char *name;
+    plain *call;
+} plains[] = {ENTRY(close),    ENTRY(truncate),    ENTRY(flush),       ENTRY(sync),
+              ENTRY(datasync), ENTRY(queue_purge), ENTRY(queue_erase), {0}};
+static const struct {
+    const char *name;
+    copying *call;
+} copyings[] = {ENTRY(read_line), ENTRY(queue_pop), ENTRY(queue_peek_front), ENTRY(queue_peek_back), {0}};
+static const struct {
+    const char *name;
+    measuring *call;
+} measurings[] = {ENTRY(size), ENTRY(queue_length), ENTRY(blocks_count), {0}};
+static const struct {
+    const char *name;
+    arithmetic *call;
+} arithmetics[] = {
+    ENTRY(patomic_add), ENTRY(patomic_sub),      ENTRY(patomic_and), ENTRY(patomic_or),  ENTRY(patomic_xor),
+    ENTRY(counter_add), ENTRY(patomic_exchange), ENTRY(counter_sub), ENTRY(counter_set), {0}};
+static const struct {
+    const char *name;
+    exchanging *call;
+} exchangings[] = {ENTRY(patomic_compare_exchange), ENTRY(counter_compare_exchange), {0}};
+static const struct {
+    const char *name;
+    loading *call;
+} loadings[] = {ENTRY(patomic_load), ENTRY(counter_get), {0}};
+
+#define FIND(table, operation)                                                                               \
+    for (size_t i = 0; table[i].name; i++)                                                                   \
+        if (strcmp(table[i].name, operation) == 0)
+
+static void say_number(const char *operation, emmap_error error, long long value)
+{
+    if (error)
+        say_error(operation, error);
+    else
+        printf("ok %lld", value);
+}
+
+static void say_nothing(const char *operation, emmap_error error)
+{
+    if (error)
+        say_error(operation, error);
+    else
+        printf("ok");
+}
+
+/* True if the operation was one of the tables'. */
+static bool in_tables(const request *request, const char *operation, opened *opened)
+{
+    emmap_file *const file = opened->file;
+    FIND(plains, operation) return say_nothing(operation, plains[i].call(file)), true;
+    FIND(copyings, operation)
+    {
+        chunks chunks = {0};
+        const emmap_error error =
+            copyings[i].call(file, &(emmap_sink){.allocate = chunk, .context = &chunks});
+        if (error)
+            say_error(operation, error);
+        else
+            say_chunks(&chunks);
+        return chunks_free(&chunks), true;
+    }
+    FIND(measurings, operation)
+    {
+        uint64_t measure = 0;
+        const emmap_error error = measurings[i].call(file, &measure);
+        return say_number(operation, error, (long long)measure), true;
+    }
+    int64_t old = 0;
+    FIND(arithmetics, operation)
+    {
+        const emmap_error error = arithmetics[i].call(file, number(request, 2), operand(request, 3), &old);
+        return say_number(operation, error, old), true;
+    }
+    FIND(exchangings, operation)
+    {
+        const emmap_error error =
+            exchangings[i].call(file, number(request, 2), operand(request, 3), operand(request, 4), &old);
+        return say_number(operation, error, old), true;
+    }
+    FIND(loadings, operation)
+    {
+        const emmap_error error = loadings[i].call(file, number(request, 2), &old);
+        return say_number(operation, error, old), true;
+    }
+    return false;
+}
+
+/* ---- The others --------------------------------------------------------------------------------------- */
+
+static void say_opened(const char *operation, emmap_error error, emmap_file *file)
+{
+    emmap_info info;
+    if (error) {
+        say_error(operation, error);
+        return;
+    }
+    emmap_describe(file, &info);
+    printf("ok %s", info.existed ? "existed" : "created");
+    if (strcmp(operation, "open") == 0)
+        printf(" %llu", (unsigned long long)info.size);
+}
+
+static bool open_something(const request *request, const char *operation)
+{
+    emmap_options given;
+    emmap_error error;
+    emmap_file *file = NULL;
+    const bool plainly = strcmp(operation, "open") == 0, counters = strcmp(operation, "counters_open") == 0,
+               queue = strcmp(operation, "queue_open") == 0, blocks = strcmp(operation, "blocks_open") == 0;
+    if (!plainly && !counters && !queue && !blocks)
+        return false;
+    opened *const place = file_anew(word(request, 1));
+    const char *const path = word(request, 2);
+    error = options(request, 3 + counters + 2 * blocks, &given);
+    if (!error && plainly)
+        error = emmap_open(path, &given, &file);
+    else if (!error && counters)
+        error = emmap_counters_open(path, number(request, 3), &given, &file);
+    else if (!error && queue)
+        error = emmap_queue_open(path, &given, &file);
+    else if (!error)
+        error = emmap_blocks_open(path, number(request, 3), (unsigned)number(request, 4), &given, &file);
+    place->file = file;
+    if (!error && counters)
+        printf("ok %llu", (unsigned long long)emmap_counters_length(file));
+    else
+        say_opened(operation, error, file);
+    return true;
+}
+
+static bool on_bytes(const request *request, const char *operation, emmap_file *file)
+{
+    static const char *const whences[] = {"bof", "cur", "eof", NULL};
+    static const char *const advices[] = {"normal",    "sequential", "random", "no_reuse",
+                                          "will_need", "dont_need",  NULL};
+    chunks chunks = {0};
+    const emmap_sink sink = {.allocate = chunk, .context = &chunks};
+    uint64_t result = 0;
+    if (strcmp(operation, "pread") == 0 || strcmp(operation, "read") == 0) {
+        const bool at = operation[0] == 'p';
+        const emmap_error error = at ? emmap_pread(file, number(request, 2), number(request, 3), &sink)
+                                     : emmap_read(file, number(request, 2), &sink);
+        if (error)
+            say_error(operation, error);
+        else if (chunks.count == 0)
+            printf("ok -");
+        else
+            say_chunks(&chunks);
+        chunks_free(&chunks);
+    } else if (strcmp(operation, "pwrite") == 0) {
+        const struct iovec vector = bytes(request, 3);
+        say_nothing(operation, emmap_pwrite(file, number(request, 2), &vector, 1));
+    } else if (strcmp(operation, "write") == 0) {
+        const struct iovec vector = bytes(request, 2);
+        say_nothing(operation, emmap_write(file, &vector, 1));
+    } else if (strcmp(operation, "position") == 0) {
+        const emmap_error error =
+            emmap_position(file, operand(request, 2), (emmap_whence)choice(request, 3, whences), &result);
+        say_number(operation, error, (long long)result);
+    } else if (strcmp(operation, "resize") == 0) {
+        const emmap_error error = emmap_resize(file, number(request, 2), &result);
+        say_number(operation, error, (long long)result);
+    } else if (strcmp(operation, "allocate") == 0) {
+        say_nothing(operation, emmap_allocate(file, number(request, 2), number(request, 3)));
+    } else if (strcmp(operation, "advise") == 0) {
+        say_nothing(operation, emmap_advise(file, number(request, 2), number(request, 3),
+                                            (emmap_advice)choice(request, 4, advices)));
+    } else if (strcmp(operation, "patomic_store") == 0) {
+        say_nothing(operation, emmap_patomic_store(file, number(request, 2), operand(request, 3)));
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool on_queue(const request *request, const char *operation, opened *opened)
+{
+    static const char *const directions[] = {"forward", "backward", NULL};
+    static struct iovec vectors[WORDS_MAX];
+    emmap_file *const file = opened->file;
+    chunks chunks = {0};
+    const emmap_sink sink = {.allocate = chunk, .context = &chunks};
+    emmap_error error = EMMAP_OK;
+    uint64_t count;
+    if (strcmp(operation, "queue_push") == 0) {
+        vectors[0] = bytes(request, 2);
+        say_nothing(operation, emmap_queue_push(file, vectors, 1));
+    } else if (strcmp(operation, "queue_push_many") == 0) {
+        const size_t messages = all_bytes(request, vectors);
+        say_nothing(operation, emmap_queue_push_many(file, vectors, messages));
+    } else if (strcmp(operation, "queue_pop_many") == 0) {
+        error = emmap_queue_pop_many(file, number(request, 2), &sink, &count);
+        if (error)
+            say_error(operation, error);
+        else
+            say_chunks(&chunks);
+    } else if (strcmp(operation, "queue_pop_begin") == 0) {
+        error = emmap_queue_pop_begin(file, &sink, &opened->ticket);
+        if (error)
+            say_error(operation, error);
+        else
+            say_chunks(&chunks);
+    } else if (strcmp(operation, "queue_pop_commit") == 0) {
+        say_nothing(operation, emmap_queue_pop_commit(file, opened->ticket));
+    } else if (strcmp(operation, "queue_pop_abort") == 0) {
+        say_nothing(operation, emmap_queue_pop_abort(file, opened->ticket));
+    } else if (strcmp(operation, "queue_walk") == 0) {
+        const emmap_queue_direction direction = (emmap_queue_direction)choice(request, 2, directions);
+        uint64_t place = 0;
+        while (!error)
+            error = emmap_queue_walk(file, direction, STEP, &place, &sink, &count);
+        if (error == EMMAP_EOF)
+            say_chunks(&chunks);
+        else
+            say_error(operation, error);
+    } else if (strcmp(operation, "queue_is_empty") == 0) {
+        bool empty;
+        error = emmap_queue_is_empty(file, &empty);
+        if (error)
+            say_error(operation, error);
+        else
+            printf("ok %s", empty ? "true" : "false");
+    } else if (strcmp(operation, "queue_info") == 0) {
+        emmap_queue_metadata info;
+        error = emmap_queue_info(file, &info);
+        if (error)
+            say_error(operation, error);
+        else
+            printf("ok %llu %llu %llu %llu", (unsigned long long)info.size, (unsigned long long)info.head,
+                   (unsigned long long)info.tail, (unsigned long long)info.next_tail);
+    } else {
+        return false;
+    }
+    chunks_free(&chunks);
+    return true;
+}
+
+static void walk_blocks(const char *operation, emmap_file *file)
+{
+    chunks chunks = {0};
+    const emmap_sink sink = {.allocate = chunk, .context = &chunks};
+    static uint64_t addresses[WORDS_MAX];
+    uint64_t place = 0;
+    size_t count, total = 0;
+    emmap_error error = EMMAP_OK;
+    while (!error && total + STEP <= WORDS_MAX)
+        if (!(error = emmap_blocks_walk(file, STEP, &place, addresses + total, &sink, &count)))
+            total += count;
+    if (error == EMMAP_EOF) {
+        printf("ok");
+        for (size_t i = 0; i < total; i++) {
+            printf(" %llu", (unsigned long long)addresses[i]);
+            say_bytes(chunks.all[i]);
+        }
+    } else {
+        say_error(operation, error);
+    }
+    chunks_free(&chunks);
+}
+
+static bool on_blocks(const request *request, const char *operation, emmap_file *file)
+{
+    static struct iovec vectors[WORDS_MAX];
+    static uint64_t addresses[WORDS_MAX];
+    emmap_error error = EMMAP_OK;
+    if (strcmp(operation, "block_store") == 0 || strcmp(operation, "block_store_many") == 0) {
+        const bool many = strcmp(operation, "block_store_many") == 0;
+        const size_t count = all_bytes(request, vectors);
+        error = many ? emmap_block_store_many(file, vectors, count, addresses)
+                     : emmap_block_store(file, vectors, addresses);
+        say_nothing(operation, error);
+        for (size_t i = 0; !error && i < count; i++)
+            printf(" %llu", (unsigned long long)addresses[i]);
+    } else if (strcmp(operation, "block_read") == 0) {
+        chunks chunks = {0};
+        error =
+            emmap_block_read(file, number(request, 2), &(emmap_sink){.allocate = chunk, .context = &chunks});
+        if (error)
+            say_error(operation, error);
+        else
+            say_chunks(&chunks);
+        chunks_free(&chunks);
+    } else if (strcmp(operation, "block_free") == 0) {
+        say_nothing(operation, emmap_block_free(file, number(request, 2)));
+    } else if (strcmp(operation, "block_free_many") == 0) {
+        for (size_t i = 2; i < request->count; i++)
+            addresses[i - 2] = number(request, i);
+        say_nothing(operation, emmap_block_free_many(file, addresses, request->count - 2));
+    } else if (strcmp(operation, "blocks_walk") == 0) {
+        walk_blocks(operation, file);
+    } else if (strcmp(operation, "blocks_info") == 0) {
+        emmap_blocks_metadata info;
+        error = emmap_blocks_info(file, &info);
+        if (error)
+            say_error(operation, error);
+        else
+            printf("ok %u %u %llu", info.block_size, info.levels, (unsigned long long)info.capacity);
+    } else if (strcmp(operation, "blocks_repair") == 0) {
+        uint64_t place = 0;
+        do {
+            error = emmap_blocks_repair(file, number(request, 2), &place);
+        } while (!error && place);
+        say_nothing(operation, error);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void answer(const request *request)
+{
+    const char *const operation = word(request, 0);
+    if (!open_something(request, operation)) {
+        opened *const opened = file_named(word(request, 1));
+        if (!in_tables(request, operation, opened) && !on_bytes(request, operation, opened->file) &&
+            !on_queue(request, operation, opened) && !on_blocks(request, operation, opened->file))
+            give_up("no such operation");
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+int main(void)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    while (getline(&line, &capacity, stdin) > 0) {
+        static request request;
+        request.count = 0;
+        for (char *each = strtok(line, " \n"); each && request.count < WORDS_MAX; each = strtok(NULL, " \n"))
+            request.words[request.count++] = each;
+        answer(&request);
+    }
+    free(line);
+    for (opened *each = files; each < files + FILES_MAX; each++)
+        emmap_free(each->file);
+    return 0;
+}

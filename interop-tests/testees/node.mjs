@@ -1,0 +1,175 @@
+// The Node package's testee: see README.md.
+import { createInterface } from "node:readline";
+import { EmmapError, open, openBlockStorage, openCounters, openQueue } from "emmap";
+
+const files = new Map();
+/** Messages that are being taken out: how to end it, and what then comes of it. */
+const taking = new Map();
+
+/** A number where there is one: that is the way which does not leave JavaScript. */
+const number = (word) => (Number.isSafeInteger(Number(word)) ? Number(word) : BigInt(word));
+const bytes = (word) => Buffer.from(word === "-" ? "" : word, "hex");
+const hex = (buffer) => (buffer.length === 0 ? "-" : buffer.toString("hex"));
+
+/** What `null` stands for. */
+class Answer extends Error {}
+const EOF = new Answer("eof");
+const NO_BLOCK = new Answer("error enoent");
+const or = (value, none) => {
+  if (value === null || value === false) throw none;
+  return value;
+};
+
+/** emmap's options under the names that they have in JavaScript. */
+function options(words) {
+  return Object.fromEntries(
+    words.map((word) => {
+      const [name, value] = word.split("=");
+      const camel = name.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase());
+      if (name === "chmod") return ["mode", Number(value)];
+      return [camel, value === undefined ? true : BigInt(value)];
+    }),
+  );
+}
+
+const origin = (file) => (file.existed ? "existed" : "created");
+
+function opened(name, file) {
+  files.set(name, file);
+  return file;
+}
+
+const LEAVE = new Error("leave the message");
+
+function begin(queue, name) {
+  let message;
+  let end;
+  const ended = queue.tryPop((bytes) => {
+    message = bytes;
+    return new Promise((resolve, reject) => {
+      end = { commit: resolve, abort: () => reject(LEAVE) };
+    });
+  });
+  or(ended, EOF);
+  taking.set(name, { end, ended });
+  return hex(message);
+}
+
+async function finish(name, how) {
+  const { end, ended } = taking.get(name);
+  end[how]();
+  await ended.catch((error) => {
+    if (error !== LEAVE) throw error;
+  });
+}
+
+const atomic = (method) => (file, position, value) => file[method](number(position), number(value));
+const exchange = (file, position, expected, replacement) =>
+  file.compareExchange(number(position), number(expected), number(replacement));
+const ADVICES = { no_reuse: "noReuse", will_need: "willNeed", dont_need: "dontNeed" };
+
+/** What an operation does with the file, its arguments, as words, and its name. */
+const OPERATIONS = {
+  close: (file) => file.close(),
+  // A file that is closed or faulted has a size of its own; the core's answer is what is asked for.
+  size: (file) => {
+    file.advise(0, 0, "normal");
+    return file.size;
+  },
+  resize: (file, size) => file.resize(number(size)),
+  truncate: (file) => file.truncate(),
+  allocate: (file, position, length) => file.allocate(number(position), number(length)),
+  advise: (file, position, length, advice) =>
+    file.advise(number(position), number(length), ADVICES[advice] ?? advice),
+  flush: (file) => file.flush(),
+  sync: (file) => file.sync(),
+  datasync: (file) => file.datasync(),
+  pread: (file, position, length) => hex(or(file.pread(number(position), number(length)), EOF)),
+  read: (file, length) => hex(or(file.read(number(length)), EOF)),
+  read_line: (file) => hex(or(file.readLine(), EOF)),
+  pwrite: (file, position, data) => file.pwrite(number(position), bytes(data)),
+  write: (file, data) => file.write(bytes(data)),
+  position: (file, offset, whence) => file.position(number(offset), whence),
+  patomic_add: atomic("add"),
+  patomic_sub: atomic("sub"),
+  patomic_and: atomic("and"),
+  patomic_or: atomic("or"),
+  patomic_xor: atomic("xor"),
+  patomic_exchange: atomic("exchange"),
+  patomic_compare_exchange: exchange,
+  patomic_load: (file, position) => file.load(number(position)),
+  patomic_store: atomic("store"),
+  counter_add: atomic("add"),
+  counter_sub: atomic("sub"),
+  counter_set: atomic("set"),
+  counter_get: (counters, index) => counters.get(number(index)),
+  counter_compare_exchange: exchange,
+  queue_push: (queue, message) => queue.push(bytes(message)),
+  queue_push_many: (queue, ...messages) => queue.pushMany(messages.slice(0, -1).map(bytes)),
+  queue_pop: (queue) => hex(or(queue.pop(), EOF)),
+  queue_pop_many: (queue, limit) => {
+    const messages = queue.popMany(number(limit));
+    if (messages.length === 0) throw EOF;
+    return messages.map(hex);
+  },
+  queue_pop_begin: begin,
+  queue_pop_commit: (_, name) => finish(name, "commit"),
+  queue_pop_abort: (_, name) => finish(name, "abort"),
+  queue_peek_front: (queue) => hex(or(queue.peek(), EOF)),
+  queue_peek_back: (queue) => hex(or(queue.peekBack(), EOF)),
+  queue_walk: (queue, direction) => [...(direction === "forward" ? queue : queue.reversed())].map(hex),
+  queue_length: (queue) => queue.length,
+  queue_is_empty: (queue) => queue.isEmpty,
+  queue_info: ({ info: { size, head, tail, nextTail } }) => [size, head, tail, nextTail],
+  queue_purge: (queue) => queue.purge(),
+  queue_erase: (queue) => queue.erase(),
+  block_store: (blocks, block) => blocks.store(bytes(block)),
+  block_store_many: (blocks, ...all) => blocks.storeMany(all.slice(0, -1).map(bytes)),
+  block_read: (blocks, address) => hex(or(blocks.read(number(address)), NO_BLOCK)),
+  block_free: (blocks, address) => void or(blocks.free(number(address)), NO_BLOCK),
+  block_free_many: (blocks, ...all) => void or(blocks.freeMany(all.slice(0, -1).map(number)), NO_BLOCK),
+  blocks_walk: (blocks) => [...blocks].flatMap(([address, block]) => [address, hex(block)]),
+  blocks_count: (blocks) => blocks.count,
+  blocks_info: ({ blockSize, levels, capacity }) => [blockSize, levels, capacity],
+  blocks_repair: (blocks, limit) =>
+    void (limit === "0" ? blocks.repair() : [...blocks.repairInSteps(number(limit))]),
+};
+
+const OPENERS = {
+  open: (name, path, ...rest) => {
+    const file = opened(name, open(path, options(rest)));
+    return [origin(file), file.size];
+  },
+  counters_open: (name, path, count, ...rest) =>
+    opened(name, openCounters(path, number(count), options(rest))).length,
+  queue_open: (name, path, ...rest) => origin(opened(name, openQueue(path, { ...options(rest), raw: true }))),
+  blocks_open: (name, path, blockSize, levels, ...rest) =>
+    origin(
+      opened(
+        name,
+        openBlockStorage(path, {
+          blockSize: number(blockSize),
+          levels: Number(levels),
+          ...options(rest),
+        }),
+      ),
+    ),
+};
+
+async function answer([operation, name, ...words]) {
+  try {
+    const result = await (Object.hasOwn(OPENERS, operation)
+      ? OPENERS[operation](name, ...words)
+      : OPERATIONS[operation](files.get(name), ...words, name));
+    return ["ok", ...(result === undefined ? [] : [result].flat())].join(" ");
+  } catch (error) {
+    if (error instanceof Answer) return error.message;
+    if (!(error instanceof EmmapError)) throw error;
+    const reason = error.code.replace(/^EMMAP_/, "").toLowerCase();
+    const structure = operation.startsWith("queue") || operation.startsWith("block");
+    return `error ${reason}${reason === "corrupt" && structure ? ` ${error.offset}` : ""}`;
+  }
+}
+
+for await (const line of createInterface({ input: process.stdin }))
+  console.log(await answer(line.split(" ")));
