@@ -33,7 +33,7 @@ static inline ERL_NIF_TERM nif_done(ErlNifEnv *env, emmap_error error)
 /* ---- Operations that may have to wait for another process --------------------------------------------- */
 
 /*
- * A hop to a dirty scheduler and back costs some 3 µs on an idle machine, a lock that nobody has 1, and an exclusive
+ * A hop to a dirty scheduler and back costs some 6 µs, a lock that nobody has 1, and an exclusive
  * handle pays for none. So an operation is tried at once, with emmap_may_wait(false), and hops only where the core
  * says that it would take long, or where it turns out to be about more than EMMAP_PIECE bytes.
  */

@@ -2,9 +2,10 @@
 
 -include_lib("kernel/include/file.hrl").
 
-%% How a queue's terms become messages, and messages terms.
+%% How a queue's terms become messages, and messages terms. Minor version 2, the default since OTP 26, so that a term
+%% is the same bytes in every release.
 -record(terms, {
-    encoding = [] :: [compressed | {compressed, 0..9}],
+    encoding = [{minor_version, 2}] :: [{compressed, 0..9} | {minor_version, 2}],
     decoding = [safe] :: [safe]
 }).
 

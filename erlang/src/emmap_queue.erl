@@ -15,7 +15,7 @@
 %%
 %% <h3>Terms</h3>
 %%
-%% A message is a term as `term_to_binary/1' has it, with the option `{compressed, Level}' compressed. Reading one is
+%% A message is a term as `term_to_binary/1' of OTP 26 has it, in every release; with the option `{compressed, Level}' compressed. Reading one is
 %% `binary_to_term(_, [safe])', unless the option `unsafe_terms' is given: a message with an atom that the node does
 %% not know, or that is no term at all, is `{error, {bad_term, Bytes}}'. {@link pop/1} has then removed it, and the bytes
 %% are all that is left of it; {@link try_pop/2} leaves it in the queue.
@@ -90,9 +90,9 @@ open(_Name, _Size, _Options) ->
 terms([unsafe_terms | Rest], Terms, Others) ->
     terms(Rest, Terms#terms{decoding = []}, Others);
 terms([compressed | Rest], Terms, Others) ->
-    terms(Rest, Terms#terms{encoding = [compressed]}, Others);
+    terms([{compressed, 6} | Rest], Terms, Others);
 terms([{compressed, Level} | Rest], Terms, Others) when is_integer(Level), Level >= 0, Level =< 9 ->
-    terms(Rest, Terms#terms{encoding = [{compressed, Level}]}, Others);
+    terms(Rest, Terms#terms{encoding = [{compressed, Level}, {minor_version, 2}]}, Others);
 terms([Option | Rest], Terms, Others) ->
     terms(Rest, Terms, [Option | Others]);
 terms([], Terms, Others) ->

@@ -1,7 +1,7 @@
 %% What the suites share.
 -module(emmap_test).
 
--export([init_group/2, open/3, open_counters/3, path/2, fresh/3, until/1, os_pid/1, is_os_process/1]).
+-export([init_group/2, open/3, open_counters/3, path/2, fresh/3, fixture/1, fixture_copy/2, until/1, os_pid/1, is_os_process/1]).
 
 
 init_group(Backend, Config) ->
@@ -24,6 +24,14 @@ fresh(Config, Name, Bytes) ->
     Path = path(Config, Name),
     ok = file:write_file(Path, Bytes),
     Path.
+
+%% The bytes of a file that emmap 2.2 wrote.
+fixture(Name) ->
+    {ok, Bytes} = file:read_file(filename:join([filename:dirname(?FILE), "..", "..", "native", "test", "fixtures", Name])),
+    Bytes.
+
+fixture_copy(Config, Name) ->
+    fresh(Config, Name, fixture(Name)).
 
 %% Waits for a condition; the limit is there only for a test that fails.
 until(Condition) -> until(Condition, 1000).

@@ -1,0 +1,632 @@
+%% Queues and their server, over both backends.
+-module(emmap_queue_SUITE).
+
+-export([all/0, groups/0, init_per_group/2, end_per_group/2]).
+-export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, looks/1, metadata/1, purge_and_erase/1, grows/1,
+         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1]).
+-export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
+         corrupt_message/1, unsafe_terms/1, no_terms/1]).
+-export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_closes/1,
+         fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
+-export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
+-export([server/1, server_names/1, server_that_does_not_open/1, server_with_a_fun/1, dequeue_waits_for_the_fun/1,
+         server_outlives_the_fun/1, server_keeps_what_it_has/1]).
+-export([waiting_leaves_the_schedulers_free/1, long_messages/1]).
+
+-include_lib("stdlib/include/assert.hrl").
+-include_lib("kernel/include/file.hrl").
+
+all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
+
+groups() ->
+    Cases = [first_in_first_out, any_term, empty, default, many, looks, metadata, purge_and_erase, grows, full, options,
+             closed, exclusive, read_only, reopens, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
+             writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, fun_that_returns,
+             fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
+             fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
+             server, server_names, server_that_does_not_open, server_with_a_fun, dequeue_waits_for_the_fun,
+             server_outlives_the_fun, server_keeps_what_it_has, long_messages],
+    [{nif, [], Cases ++ [waiting_leaves_the_schedulers_free]}, {port, [], Cases}].
+
+init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
+end_per_group(_Backend, _Config) -> ok.
+
+backend(Config) -> {backend, proplists:get_value(backend, Config)}.
+
+open(Config, Name, Size, Options) ->
+    emmap_queue:open(emmap_test:path(Config, Name), Size, [backend(Config) | Options]).
+
+queue(Config, Name) ->
+    {ok, Queue} = open(Config, Name, 1024, []),
+    Queue.
+
+pop_all(Queue) ->
+    {ok, Terms} = emmap_queue:pop_many(Queue, 1 bsl 32),
+    Terms.
+
+%%% Messages
+
+first_in_first_out(Config) ->
+    Queue = queue(Config, "fifo"),
+    Terms = [a, b, {c, 1, [{d, 4}]}],
+    [?assertEqual(ok, emmap_queue:push(Queue, Term)) || Term <- Terms],
+    ?assertEqual(3, emmap_queue:length(Queue)),
+    ?assertEqual(Terms, [emmap_queue:pop(Queue) || _ <- Terms]),
+    ?assertEqual(nil, emmap_queue:pop(Queue)),
+    ok = emmap_queue:push(Queue, again),
+    ok = emmap_queue:close(Queue),
+    Reopened = queue(Config, "fifo"),
+    ?assertEqual(again, emmap_queue:pop(Reopened)),
+    ok = emmap_queue:close(Reopened).
+
+any_term(Config) ->
+    Terms = [0, -1, 1 bsl 70, 1.5, 'å', "text", [1 | 2], <<>>, <<1:5>>, #{}, #{a => [b]}, self(), make_ref(), fun lists:map/2,
+             lists:seq(1, 1000), binary:copy(<<"x">>, 10000), lists:duplicate(5000, $x), nil, {error, enoent}],
+    [begin
+         {ok, Queue} = open(Config, "any", 4096, Options),
+         [ok = emmap_queue:push(Queue, Term) || Term <- Terms],
+         [?assertEqual({Options, Term}, {Options, emmap_queue:pop(Queue)}) || Term <- Terms],
+         ok = emmap_queue:push_many(Queue, Terms),
+         ?assertEqual(Terms, emmap_queue:pop_and_purge(Queue)),
+         ok = emmap_queue:close(Queue)
+     end || Options <- [[], [compressed], [{compressed, 0}], [{compressed, 9}], [exclusive]]].
+
+empty(Config) ->
+    Queue = queue(Config, "empty"),
+    ?assertEqual(true, emmap_queue:is_empty(Queue)),
+    ?assertEqual(0, emmap_queue:length(Queue)),
+    ?assertEqual(nil, emmap_queue:pop(Queue)),
+    ?assertEqual(nil, emmap_queue:peek_front(Queue)),
+    ?assertEqual(nil, emmap_queue:peek_back(Queue)),
+    ?assertEqual(nil, emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)),
+    ?assertEqual([], emmap_queue:inspect(Queue)),
+    ?assertEqual([], emmap_queue:pop_and_purge(Queue)),
+    ?assertEqual({ok, []}, emmap_queue:pop_many(Queue, 10)),
+    ok = emmap_queue:push(Queue, a),
+    ?assertEqual(false, emmap_queue:is_empty(Queue)),
+    ?assertEqual({ok, []}, emmap_queue:pop_many(Queue, 0)),
+    ok = emmap_queue:close(Queue).
+
+default(Config) ->
+    Queue = queue(Config, "default"),
+    ?assertEqual(none, emmap_queue:pop(Queue, none)),
+    ?assertEqual(none, emmap_queue:pop(Queue, none, fun(_) -> ct:fail(called) end)),
+    ok = emmap_queue:push_many(Queue, [nil, 2]),
+    ?assertEqual(nil, emmap_queue:pop(Queue, none)),
+    ?assertEqual(4, emmap_queue:pop(Queue, none, fun(N) -> 2 * N end)),
+    ok = emmap_queue:close(Queue).
+
+many(Config) ->
+    Queue = queue(Config, "many"),
+    Terms = lists:seq(1, 5000),
+    ?assertEqual(ok, emmap_queue:push_many(Queue, [])),
+    ?assertEqual(ok, emmap_queue:push_many(Queue, Terms)),
+    ?assertEqual(5000, emmap_queue:length(Queue)),
+    ?assertEqual({ok, lists:seq(1, 3)}, emmap_queue:pop_many(Queue, 3)),
+    ?assertEqual({ok, lists:seq(4, 103)}, emmap_queue:pop_many(Queue, 100)),
+    ?assertEqual(lists:seq(104, 5000), emmap_queue:pop_and_purge(Queue)),
+    ?assertMatch(#{head := 16, tail := 16}, emmap_queue:metadata(Queue)),
+    ok = emmap_queue:close(Queue).
+
+looks(Config) ->
+    Queue = queue(Config, "looks"),
+    Terms = lists:seq(1, 3000),
+    ok = emmap_queue:push_many(Queue, Terms),
+    ?assertEqual(1, emmap_queue:peek_front(Queue)),
+    ?assertEqual(3000, emmap_queue:peek_back(Queue)),
+    ?assertEqual(Terms, emmap_queue:inspect(Queue)),
+    ?assertEqual(3000, emmap_queue:length(Queue)),
+    ok = emmap_queue:close(Queue).
+
+metadata(Config) ->
+    Queue = queue(Config, "metadata"),
+    ?assertEqual(#{size => 1024, head => 16, tail => 16, next_tail => 16}, emmap_queue:metadata(Queue)),
+    ok = emmap_queue:push(Queue, 1), % 3 bytes: 11 and the padding
+    ?assertEqual(#{size => 1024, head => 16, tail => 30, next_tail => 30, length => 1}, emmap_queue:info(Queue)),
+    ?assertEqual({ok, 1024}, emmap:size(Queue)),
+    ok = emmap_queue:close(Queue).
+
+purge_and_erase(Config) ->
+    Queue = queue(Config, "purge"),
+    [begin
+         ok = emmap_queue:push_many(Queue, [1, 2]),
+         ?assertEqual(ok, emmap_queue:Function(Queue)),
+         ?assertEqual(true, emmap_queue:is_empty(Queue)),
+         ?assertMatch(#{size := 1024, head := 16, tail := 16}, emmap_queue:metadata(Queue))
+     end || Function <- [purge, erase]],
+    ok = emmap_queue:close(Queue).
+
+%% What was popped is room again, and where there is none the file grows.
+grows(Config) ->
+    Queue = queue(Config, "grows"),
+    Terms = [{N, binary:copy(<<N>>, N)} || N <- lists:seq(1, 255)],
+    [begin
+         ok = emmap_queue:push(Queue, Term),
+         ok = emmap_queue:push(Queue, Term),
+         ?assertEqual(Term, emmap_queue:pop(Queue)),
+         ?assertEqual(Term, emmap_queue:pop(Queue))
+     end || Term <- Terms],
+    ?assertMatch(#{size := 1024}, emmap_queue:metadata(Queue)),
+    [ok = emmap_queue:push(Queue, Term) || Term <- Terms],
+    #{size := Size} = emmap_queue:metadata(Queue),
+    ?assert(Size > 1024),
+    ?assertEqual(Size, filelib:file_size(emmap_test:path(Config, "grows"))),
+    ?assertEqual(Terms, pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+full(Config) ->
+    {ok, Queue} = open(Config, "full", 200, [fixed_size]),
+    Term = binary:copy(<<"x">>, 50),
+    ok = emmap_queue:push(Queue, Term),
+    ok = emmap_queue:push(Queue, Term),
+    Before = file:read_file(emmap_test:path(Config, "full")),
+    ?assertEqual({error, full}, emmap_queue:push(Queue, Term)),
+    ?assertEqual({error, full}, emmap_queue:push_many(Queue, [1, Term])),
+    ?assertEqual(Before, file:read_file(emmap_test:path(Config, "full"))),
+    Term = emmap_queue:pop(Queue),
+    ?assertEqual(ok, emmap_queue:push(Queue, Term)),
+    ok = emmap_queue:close(Queue).
+
+options(Config) ->
+    [?assertEqual({Option, {error, einval}}, {Option, open(Config, "options", 1024, [Option, write, create])})
+     || Option <- [private, truncate, {offset, 16}, {length, 100}]],
+    [?assertEqual({error, {badarg, Option}}, open(Config, "options", 1024, [Option]))
+     || Option <- [foo, {compressed, 10}, {compressed, a}, {unsafe_terms, true}]],
+    ?assertEqual({error, enoent}, open(Config, "options", 1024, [write])),
+    ?assertEqual({error, badarg}, open(Config, "options", a, [])),
+    ?assertEqual({error, badarg}, open(Config, "options", 1024, foo)),
+    ?assertEqual({error, badarg}, open(Config, "options", 1024, [read | write])),
+    ?assertEqual({error, einval}, open(Config, "options", -1, [])),
+    ?assertEqual({error, einval}, open(Config, "options", 15, [])),
+    ?assertEqual({error, efbig}, open(Config, "options", 1 bsl 32, [])),
+    ?assertNot(filelib:is_file(emmap_test:path(Config, "options"))),
+    {ok, Page} = open(Config, "options", 0, [auto_unlink]),
+    ?assertMatch(#{size := 4096}, emmap_queue:metadata(Page)),
+    ok = emmap_queue:close(Page),
+    emmap_test:until(fun() -> not filelib:is_file(emmap_test:path(Config, "options")) end).
+
+closed(Config) ->
+    Queue = queue(Config, "closed"),
+    ok = emmap_queue:push(Queue, 1),
+    ok = emmap_queue:close(Queue),
+    ?assertEqual(ok, emmap_queue:close(Queue)),
+    [?assertEqual({Name, {error, closed}}, {Name, apply(emmap_queue, Name, [Queue | Arguments])})
+     || {Name, Arguments} <- [{push, [1]}, {push_many, [[1]]}, {pop, []}, {pop, [none]}, {try_pop, [fun(T) -> T end]},
+                              {pop_many, [1]}, {pop_and_purge, []}, {peek_front, []}, {peek_back, []}, {inspect, []},
+                              {length, []}, {is_empty, []}, {metadata, []}, {info, []}, {purge, []}, {erase, []}]].
+
+exclusive(Config) ->
+    {ok, Queue} = open(Config, "exclusive", 1024, [exclusive]),
+    ok = emmap_queue:push(Queue, 1),
+    ?assertEqual({error, ebusy}, open(Config, "exclusive", 1024, [])),
+    {ok, Reader} = open(Config, "exclusive", 0, [read]),
+    ?assertEqual(1, emmap_queue:peek_front(Reader)),
+    ok = emmap_queue:close(Reader),
+    ok = emmap_queue:close(Queue),
+    {ok, Other} = open(Config, "exclusive", 1024, []),
+    ?assertEqual({error, ebusy}, open(Config, "exclusive", 1024, [exclusive])),
+    ok = emmap_queue:close(Other).
+
+read_only(Config) ->
+    Queue = queue(Config, "read-only"),
+    ok = emmap_queue:push_many(Queue, [1, 2, 3]),
+    {ok, Reader} = open(Config, "read-only", 0, [read]),
+    ?assertEqual([1, 2, 3], emmap_queue:inspect(Reader)),
+    ?assertEqual(3, emmap_queue:peek_back(Reader)),
+    [?assertEqual({Name, {error, eacces}}, {Name, apply(emmap_queue, Name, [Reader | Arguments])})
+     || {Name, Arguments} <- [{push, [1]}, {push_many, [[1]]}, {pop, []}, {try_pop, [fun(T) -> T end]}, {pop_many, [1]},
+                              {purge, []}, {erase, []}]],
+    ok = emmap_queue:close(Reader),
+    ok = emmap_queue:close(Queue).
+
+reopens(Config) ->
+    {ok, Queue} = open(Config, "reopens", 1024, [{compressed, 9}, unsafe_terms]),
+    ok = emmap_queue:push(Queue, 1),
+    {ok, Again} = emmap:reopen(Queue),
+    ?assertEqual({error, closed}, emmap_queue:pop(Queue)),
+    ok = emmap_queue:push(Again, lists:duplicate(500, $x)),
+    ?assertMatch(#{tail := Tail} when Tail < 100, emmap_queue:metadata(Again)),
+    ?assertEqual(1, emmap_queue:pop(Again)),
+    ok = emmap_queue:close(Again).
+
+%%% Files of emmap 2.2
+
+fixture_terms() ->
+    [hello, 0, 255, -1, 123456789012345678901234567890, 3.14, <<"bin">>, "text", [], [1, 2 | 3], {a, {b, 1.5}},
+     #{k => <<"v">>, 1 => [x]}, true, nil, <<5:3>>, 'åtom', lists:seq(1, 300), lists:duplicate(500, $x)].
+
+emmap_2_queue(Config) ->
+    _ = emmap_test:fixture_copy(Config, "queue.bin"),
+    {ok, Queue} = open(Config, "queue.bin", 100, []),
+    ?assertEqual(fixture_terms(), emmap_queue:inspect(Queue)),
+    ?assertEqual(hello, emmap_queue:peek_front(Queue)),
+    ?assertEqual(lists:duplicate(500, $x), emmap_queue:peek_back(Queue)),
+    ?assertEqual(fixture_terms(), [emmap_queue:pop(Queue) || _ <- fixture_terms()]),
+    ?assertEqual(true, emmap_queue:is_empty(Queue)),
+    ok = emmap_queue:close(Queue).
+
+emmap_2_popped_queue(Config) ->
+    _ = emmap_test:fixture_copy(Config, "queue-popped.bin"),
+    {ok, Queue} = open(Config, "queue-popped.bin", 1024, []),
+    ?assertEqual([{n, 3}, {n, 4}, {n, 5}], pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+emmap_2_torn_queue(Config) ->
+    _ = emmap_test:fixture_copy(Config, "queue-torn.bin"),
+    {ok, Queue} = open(Config, "queue-torn.bin", 1024, []),
+    ?assertEqual([kept], emmap_queue:inspect(Queue)),
+    ok = emmap_queue:push(Queue, next),
+    ?assertEqual([kept, next], pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+writes_the_bytes_of_emmap_2(Config) ->
+    Popped = queue(Config, "popped"),
+    [ok = emmap_queue:push(Popped, {n, N}) || N <- lists:seq(1, 5)],
+    [{n, N} = emmap_queue:pop(Popped) || N <- [1, 2]],
+    ok = emmap_queue:close(Popped),
+    ?assertEqual({ok, emmap_test:fixture("queue-popped.bin")}, file:read_file(emmap_test:path(Config, "popped"))),
+    {ok, Queue} = open(Config, "written", 8192, []),
+    [ok = emmap_queue:push(Queue, Term) || Term <- lists:droplast(fixture_terms())],
+    #{tail := Tail} = emmap_queue:metadata(Queue),
+    ok = emmap_queue:close(Queue),
+    {ok, Compressing} = open(Config, "written", 0, [{compressed, 9}]),
+    ok = emmap_queue:push(Compressing, lists:last(fixture_terms())),
+    ok = emmap_queue:close(Compressing),
+    {ok, Written} = file:read_file(emmap_test:path(Config, "written")),
+    Fixture = emmap_test:fixture("queue.bin"),
+    ?assertEqual(binary:part(Fixture, 16, Tail - 16), binary:part(Written, 16, Tail - 16)),
+    % of the compressed message, what zlib has no part in
+    ?assertMatch(<<_:Tail/binary, _:32, 131, 80, 503:32, _/binary>>, Written),
+    ?assertEqual(byte_size(Fixture), byte_size(Written)).
+
+corrupt(Config) ->
+    Fixture = emmap_test:fixture("queue-popped.bin"),
+    <<Size:32, Head:32, Tail:32, Rest/binary>> = Fixture,
+    [begin
+         Path = emmap_test:fresh(Config, Name, Bytes),
+         {error, Reason} = emmap_queue:open(Path, 1024, [backend(Config)]),
+         ?assertMatch({Name, {corrupt, Offset, <<_, _/binary>>}}, {Name, Reason}),
+         ?assertEqual({ok, Bytes}, file:read_file(Path))
+     end || {Name, Offset, Bytes} <- [{"text", 0, <<"this is no queue at all, but a text">>},
+                                      {"head", 4, <<Size:32, (Tail + 1):32, Tail:32, Rest/binary>>},
+                                      {"tail", 8, <<Size:32, Head:32, (Size + 1):32, Rest/binary>>}]].
+
+corrupt_message(Config) ->
+    Queue = queue(Config, "corrupt-message"),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    ok = file:pwrite(Queue, 16, <<99:32>>),
+    Corrupt = emmap_queue:pop(Queue),
+    ?assertMatch({error, {corrupt, 16, <<_, _/binary>>}}, Corrupt),
+    [?assertEqual({Name, Corrupt}, {Name, emmap_queue:Name(Queue)})
+     || Name <- [pop_and_purge, peek_front, inspect, length, info]],
+    ?assertEqual(ok, emmap_queue:erase(Queue)),
+    ?assertEqual(0, emmap_queue:length(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% An atom that this node has never seen.
+unknown_atom(Name) ->
+    Bytes = atom_to_binary(Name),
+    Unknown = <<Bytes/binary, "_", (integer_to_binary(erlang:unique_integer([positive])))/binary, "_never_seen">>,
+    <<131, 119, (byte_size(Unknown)), Unknown/binary>>.
+
+raw_queue(Config, Name, Messages) ->
+    {nif, Handle} = {nif, element(2, emmap_nif:queue_open(list_to_binary(emmap_test:path(Config, Name)), [write, create, {size, 1024}]))},
+    ok = emmap_nif:queue_push_many(Handle, Messages),
+    ok = emmap_nif:close(Handle).
+
+unsafe_terms(Config) ->
+    Message = unknown_atom(proplists:get_value(backend, Config)),
+    raw_queue(Config, "unsafe", [Message, term_to_binary(1), Message]),
+    Queue = queue(Config, "unsafe"),
+    {error, {bad_term, Bytes}} = emmap_queue:peek_front(Queue),
+    ?assertEqual(Message, binary:part(Bytes, 0, byte_size(Message))),
+    ?assertEqual({error, {bad_term, Bytes}}, emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)),
+    ?assertEqual(3, emmap_queue:length(Queue)),
+    ?assertEqual({error, {bad_term, Bytes}}, emmap_queue:pop(Queue)),
+    ?assertEqual([1, {bad_term, Bytes}], emmap_queue:inspect(Queue)),
+    {ok, Unsafe} = open(Config, "unsafe", 0, [unsafe_terms]),
+    [1, Atom] = pop_all(Unsafe),
+    ?assertEqual(Message, term_to_binary(Atom, [{minor_version, 2}])),
+    ok = emmap_queue:close(Unsafe),
+    ok = emmap_queue:close(Queue).
+
+no_terms(Config) ->
+    raw_queue(Config, "no-terms", [<<"12345678">>, <<131>>, <<131, 109, -1:32>>, term_to_binary(1)]),
+    Queue = queue(Config, "no-terms"),
+    ?assertEqual({error, {bad_term, <<"12345678">>}}, emmap_queue:pop(Queue)),
+    ?assertMatch({ok, [{bad_term, <<131, 0>>}, {bad_term, <<131, 109, 16#ffffffff:32, _/binary>>}, 1]}, emmap_queue:pop_many(Queue, 3)),
+    ok = emmap_queue:close(Queue).
+
+%%% Funs
+
+fun_that_returns(Config) ->
+    Queue = queue(Config, "returns"),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    ?assertEqual({done, 1}, emmap_queue:try_pop(Queue, fun(Term) -> {done, Term} end)),
+    ?assertEqual(2, emmap_queue:pop(Queue)),
+    ok = emmap_queue:close(Queue).
+
+fun_that_raises(Config) ->
+    Queue = queue(Config, "raises"),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    [try emmap_queue:try_pop(Queue, fun(1) -> raise_here(Class) end) of
+         Result -> ct:fail(Result)
+     catch
+         Class:{reason, Class}:Stack ->
+             ?assertMatch([{?MODULE, raise_here, 1, [_ | _]} | _], Stack),
+             ?assertEqual([1, 2], emmap_queue:inspect(Queue))
+     end || Class <- [error, exit, throw]],
+    ?assertEqual([1, 2], pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+raise_here(Class) ->
+    erlang:Class({reason, Class}).
+
+fun_that_pushes(Config) ->
+    Queue = queue(Config, "pushes"),
+    ok = emmap_queue:push(Queue, 1),
+    ?assertEqual(ok, emmap_queue:try_pop(Queue, fun(1) -> emmap_queue:push_many(Queue, lists:seq(2, 500)) end)),
+    ?assertEqual(lists:seq(2, 500), emmap_queue:inspect(Queue)),
+    ?assertError(late, emmap_queue:try_pop(Queue, fun(2) -> ok = emmap_queue:push(Queue, 501), error(late) end)),
+    ?assertEqual(lists:seq(2, 501), pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+fun_that_pops(Config) ->
+    Queue = queue(Config, "pops"),
+    {ok, Other} = open(Config, "pops", 0, []),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    Busy = fun(1) ->
+        [{Name, emmap_queue:Name(Handle)} || Handle <- [Queue, Other], Name <- [pop, pop_and_purge, purge, erase]]
+        ++ [emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)]
+    end,
+    ?assertEqual([{Name, {error, ebusy}} || _ <- [Queue, Other], Name <- [pop, pop_and_purge, purge, erase]]
+                 ++ [{error, ebusy}], emmap_queue:try_pop(Queue, Busy)),
+    ?assertEqual([2], pop_all(Queue)),
+    ok = emmap_queue:close(Other),
+    ok = emmap_queue:close(Queue).
+
+fun_that_closes(Config) ->
+    Queue = queue(Config, "closes"),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    ?assertEqual({error, closed}, emmap_queue:try_pop(Queue, fun(1) -> emmap_queue:close(Queue) end)),
+    Reopened = queue(Config, "closes"),
+    ?assertEqual([1, 2], pop_all(Reopened)),
+    ok = emmap_queue:close(Reopened).
+
+fun_of_a_killed_process(Config) ->
+    ended_in_the_fun(Config, "killed", fun(Pid) -> exit(Pid, kill) end).
+
+fun_of_an_ended_process(Config) ->
+    ended_in_the_fun(Config, "ended", fun(Pid) -> exit(Pid, reason) end).
+
+ended_in_the_fun(Config, Name, End) ->
+    Queue = queue(Config, Name),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    Test = self(),
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        emmap_queue:try_pop(Queue, fun(Term) -> Test ! {took, Term}, receive never -> ok end end)
+    end),
+    receive {took, 1} -> ok end,
+    ?assertEqual({error, ebusy}, emmap_queue:pop(Queue)),
+    ok = emmap_queue:push(Queue, 3),
+    End(Pid),
+    receive {'DOWN', Monitor, process, Pid, _} -> ok end,
+    emmap_test:until(fun() -> emmap_queue:try_pop(Queue, fun(Term) -> Term end) =:= 1 end),
+    ?assertEqual([2, 3], pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%%% Many at once
+
+-define(PRODUCERS, 4).
+-define(EACH, 1500).
+
+many_processes_on_many_handles(Config) ->
+    Handles = [queue(Config, "concurrent") || _ <- lists:seq(1, 3)],
+    share_out(Handles, fun(Queue) ->
+        case emmap_queue:pop(Queue, none) of
+            none -> [];
+            Message -> [Message]
+        end
+    end),
+    [ok = emmap_queue:close(Handle) || Handle <- Handles].
+
+pop_many_shares_out(Config) ->
+    Handles = [queue(Config, "concurrent-many") || _ <- lists:seq(1, 2)],
+    share_out(Handles, fun(Queue) ->
+        {ok, Messages} = emmap_queue:pop_many(Queue, 7),
+        Messages
+    end),
+    [ok = emmap_queue:close(Handle) || Handle <- Handles].
+
+both_backends_on_one_queue(Config) ->
+    Path = emmap_test:path(Config, "both"),
+    Handles = [begin
+                   {ok, Queue} = emmap_queue:open(Path, 1024, [{backend, Backend}]),
+                   Queue
+               end || Backend <- [nif, port]],
+    share_out(Handles, fun(Queue) ->
+        case emmap_queue:pop(Queue, none) of
+            none -> [];
+            Message -> [Message]
+        end
+    end),
+    [ok = emmap_queue:close(Handle) || Handle <- Handles].
+
+%% Producers on all handles, and as many consumers: each message comes out once, each producer's in their order.
+share_out(Handles, Pop) ->
+    Test = self(),
+    Left = atomics:new(1, []),
+    ok = atomics:put(Left, 1, ?PRODUCERS * ?EACH),
+    Handle = fun(N) -> lists:nth(1 + N rem length(Handles), Handles) end,
+    Producers = [spawn_monitor(fun() -> [ok = emmap_queue:push(Handle(P), {P, N}) || N <- lists:seq(1, ?EACH)] end)
+                 || P <- lists:seq(1, ?PRODUCERS)],
+    Consumers = [spawn_monitor(fun() -> Test ! {self(), consume(Handle(C), Pop, Left, [])} end)
+                 || C <- lists:seq(1, ?PRODUCERS)],
+    [receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end || {_, Monitor} <- Producers ++ Consumers],
+    Taken = [receive {Consumer, Messages} -> Messages end || {Consumer, _} <- Consumers],
+    ?assertEqual([{P, N} || P <- lists:seq(1, ?PRODUCERS), N <- lists:seq(1, ?EACH)], lists:sort(lists:append(Taken))),
+    [begin
+         Of = [N || {From, N} <- Messages, From =:= P],
+         ?assertEqual(lists:sort(Of), Of)
+     end || Messages <- Taken, P <- lists:seq(1, ?PRODUCERS)],
+    ?assertEqual(true, emmap_queue:is_empty(hd(Handles))).
+
+consume(Queue, Pop, Left, Taken) ->
+    case Pop(Queue) of
+        [] ->
+            case atomics:get(Left, 1) of
+                0 -> lists:reverse(Taken);
+                _ -> erlang:yield(), consume(Queue, Pop, Left, Taken)
+            end;
+        Messages ->
+            ok = atomics:sub(Left, 1, length(Messages)),
+            consume(Queue, Pop, Left, lists:reverse(Messages, Taken))
+    end.
+
+%%% The server
+
+start(Config, Name) ->
+    {ok, Server} = emmap_queue:start_link(undefined, emmap_test:path(Config, Name), 1024, [backend(Config)]),
+    Server.
+
+server(Config) ->
+    Server = start(Config, "server"),
+    ?assertEqual(nil, emmap_queue:dequeue(Server)),
+    [?assertEqual(ok, emmap_queue:enqueue(Server, Term)) || Term <- [a, b, c]],
+    ?assertEqual([a, b, c], emmap_queue:inspect(Server)),
+    ?assertMatch(#{length := 3, size := 1024, head := 16, tail := _, next_tail := _}, emmap_queue:info(Server)),
+    ?assertEqual(a, emmap_queue:dequeue(Server)),
+    ?assertEqual({done, b}, emmap_queue:try_dequeue(Server, fun(Term) -> {done, Term} end)),
+    ok = gen_server:stop(Server),
+    Queue = queue(Config, "server"),
+    ?assertEqual([c], pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+server_names(Config) ->
+    [begin
+         Path = emmap_test:path(Config, "names"),
+         {ok, Pid} = emmap_queue:start_link(Name, Path, 1024, [backend(Config)]),
+         ?assertEqual(ok, emmap_queue:enqueue(Reference, 1)),
+         ?assertEqual(1, emmap_queue:dequeue(Pid)),
+         ?assertEqual({error, {already_started, Pid}}, emmap_queue:start_link(Name, Path, 1024, [backend(Config)])),
+         ok = gen_server:stop(Reference)
+     end || {Name, Reference} <- [{?MODULE, ?MODULE}, {{local, ?MODULE}, ?MODULE}, {{global, ?MODULE}, {global, ?MODULE}}]].
+
+server_that_does_not_open(Config) ->
+    process_flag(trap_exit, true),
+    Path = emmap_test:fresh(Config, "no-queue", <<"this is no queue at all">>),
+    ?assertMatch({error, {corrupt, 0, _}}, emmap_queue:start_link(undefined, Path, 1024, [backend(Config)])).
+
+server_with_a_fun(Config) ->
+    Server = start(Config, "server-fun"),
+    ?assertEqual(nil, emmap_queue:try_dequeue(Server, fun(_) -> ct:fail(called) end)),
+    ok = emmap_queue:enqueue(Server, 1),
+    try emmap_queue:try_dequeue(Server, fun(1) -> raise_here(error) end) of
+        Result -> ct:fail(Result)
+    catch
+        error:{reason, error}:Stack -> ?assertMatch([{?MODULE, raise_here, 1, [_ | _]} | _], Stack)
+    end,
+    Test = self(),
+    ?assertEqual(Test, emmap_queue:try_dequeue(Server, fun(1) ->
+        ok = emmap_queue:enqueue(Server, 2),
+        {error, ebusy} = emmap_queue:dequeue(Server),
+        {error, ebusy} = emmap_queue:try_dequeue(Server, fun(_) -> ct:fail(called) end),
+        [1, 2] = emmap_queue:inspect(Server),
+        self()
+    end)),
+    ?assertEqual([2], emmap_queue:inspect(Server)),
+    ok = gen_server:stop(Server).
+
+dequeue_waits_for_the_fun(Config) ->
+    Server = start(Config, "server-waits"),
+    [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2, 3]],
+    Test = self(),
+    Taker = spawn_link(fun() ->
+        Test ! {self(), emmap_queue:try_dequeue(Server, fun(Term) -> Test ! {took, Term}, receive go -> Term end end)}
+    end),
+    receive {took, 1} -> ok end,
+    Waiting = [begin
+                   Pid = spawn_link(fun() -> Test ! {self(), emmap_queue:dequeue(Server)} end),
+                   emmap_test:until(fun() -> process_info(Pid, status) =:= {status, waiting} end),
+                   Pid
+               end || _ <- [2, 3]],
+    ?assertMatch(#{length := 3}, emmap_queue:info(Server)),
+    Taker ! go,
+    ?assertEqual([1, 2, 3], [receive {Pid, Term} -> Term end || Pid <- [Taker | Waiting]]),
+    ok = gen_server:stop(Server).
+
+server_outlives_the_fun(Config) ->
+    Server = start(Config, "server-outlives"),
+    [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2]],
+    Test = self(),
+    Pid = spawn(fun() ->
+        emmap_queue:try_dequeue(Server, fun(Term) -> Test ! {took, Term}, receive never -> ok end end)
+    end),
+    receive {took, 1} -> ok end,
+    exit(Pid, kill),
+    ?assertEqual([1, 2], [emmap_queue:dequeue(Server) || _ <- [1, 2]]), % waits for the news of it
+    ok = gen_server:stop(Server).
+
+%% A server that is killed while a message is out has not removed it.
+server_keeps_what_it_has(Config) ->
+    process_flag(trap_exit, true),
+    Server = start(Config, "server-keeps"),
+    ok = emmap_queue:enqueue(Server, 1),
+    ?assertExit(_, emmap_queue:try_dequeue(Server, fun(1) ->
+        exit(Server, kill),
+        receive {'EXIT', Server, killed} -> ok end
+    end)),
+    Queue = queue(Config, "server-keeps"),
+    emmap_test:until(fun() -> emmap_queue:pop(Queue) =:= 1 end),
+    ok = emmap_queue:close(Queue).
+
+%%% What takes long
+
+long_messages(Config) ->
+    {ok, Queue} = open(Config, "long", 0, []),
+    Terms = [binary:copy(<<N>>, N * 50000) || N <- lists:seq(1, 20)],
+    [ok = emmap_queue:push(Queue, Term) || Term <- Terms],
+    ?assert(Terms =:= emmap_queue:inspect(Queue)),
+    ?assertEqual(hd(Terms), emmap_queue:pop(Queue)),
+    ?assertEqual({ok, lists:nth(2, Terms)}, emmap_queue:try_pop(Queue, fun(Term) -> {ok, Term} end)),
+    ?assert(lists:nthtail(2, Terms) =:= emmap_queue:pop_and_purge(Queue)),
+    ok = emmap_queue:push_many(Queue, Terms),
+    ?assert(Terms =:= pop_all(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% Another program is stopped while it has the queue. More processes than there are schedulers wait for it, and others
+%% go on all the same.
+waiting_leaves_the_schedulers_free(Config) ->
+    Queue = queue(Config, "waiting"),
+    ok = emmap_queue:push_many(Queue, lists:seq(1, 200000)),
+    {Port, _Hello} = emmap_test_program:start(),
+    {os_pid, OsPid} = erlang:port_info(Port, os_pid),
+    Path = list_to_binary(emmap_test:path(Config, "waiting")),
+    {1, {ok, Handle, _}} = emmap_test_program:call(Port, {1, {queue_open, Path, []}}),
+    emmap_test_program:command(Port, term_to_binary({2, {batch, lists:duplicate(5000, {queue_length, Handle})}})),
+    emmap_test:until(fun() ->
+        signal("STOP", OsPid),
+        is_locked(Path) orelse begin signal("CONT", OsPid), false end
+    end),
+    Waiting = [spawn_monitor(fun() -> ok = emmap_queue:push(Queue, more) end)
+               || _ <- lists:seq(1, 2 * erlang:system_info(schedulers))],
+    emmap_test:until(fun() -> [] =:= [Pid || {Pid, _} <- Waiting, process_info(Pid, status) =:= {status, runnable}] end),
+    Rounds = [spawn_monitor(fun() -> lists:sum(lists:seq(1, 1000)) end) || _ <- lists:seq(1, 100)],
+    [receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end || {_, Monitor} <- Rounds],
+    ?assert(is_locked(Path)),
+    ?assertEqual([], [Pid || {Pid, _} <- Waiting, not is_process_alive(Pid)]),
+    emmap_test_program:stop(Port),
+    signal("KILL", OsPid),
+    [receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end || {_, Monitor} <- Waiting],
+    ?assertEqual(200000 + length(Waiting), emmap_queue:length(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% Whether somebody has the lock of the file's structure, by proc(5).
+is_locked(Path) ->
+    {ok, #file_info{inode = Inode}} = file:read_file_info(Path),
+    {ok, Locks} = file:read_file("/proc/locks"),
+    nomatch =/= re:run(Locks, [" WRITE .*:", integer_to_list(Inode), " 46116860184273879(06|07) "]).
+
+signal(Name, OsPid) ->
+    [] = os:cmd("kill -" ++ Name ++ " " ++ integer_to_list(OsPid)),
+    ok.
