@@ -162,6 +162,30 @@ bad_terms(_Config) ->
                       {patomic_add, Handle, 0, -(1 bsl 63) - 1}, {patomic_add, Handle, 0, a}, {advise, Handle, 0, 0, 1},
                       {resize, Handle, a}, {allocate, Handle, 0, a}]],
     ?assertEqual({1, {ok, <<0:64>>}}, call(Port, {1, {pread, Handle, 0, 8}})),
+    {ok, Queue, _} = element(2, call(Port, {1, {queue_open, <<>>, [anon, write, {size, 4096}]}})),
+    {ok, Blocks, _} = element(2, call(Port, {1, {blocks_open, <<>>, 2, 2, [anon, write, {size, 4096}]}})),
+    [?assertEqual({Operation, {1, {error, badarg}}}, {Operation, call(Port, {1, Operation})})
+     || Operation <- [{queue_open, "x", foo}, {queue_open, 1, []}, {queue_push, Queue, a}, {queue_push, Queue, [256]},
+                      {queue_push_many, Queue, a}, {queue_push_many, Queue, "abc"}, {queue_push_many, Queue, <<"abc">>},
+                      {queue_push_many, Queue, [<<"abc">> | <<"d">>]}, {queue_push_many, Queue, [<<"abc">>, a]},
+                      {queue_pop_many, Queue, a}, {queue_pop_commit, Queue, a}, {queue_walk, Queue, up, 1, 0},
+                      {queue_walk, Queue, 1, 1, 0}, {queue_walk, Queue, forward, a, 0}, {queue_walk, Queue, forward, 1, a},
+                      {blocks_open, "x", a, 3, []}, {blocks_open, "x", 8, a, []}, {blocks_open, "x", 8, 3, foo},
+                      {blocks_attach, Blocks, a, 3}, {block_store, Blocks, a}, {block_store_many, Blocks, "ab"},
+                      {block_store_many, Blocks, [<<"ab">> | a]}, {block_read, Blocks, a}, {block_free, Blocks, <<>>},
+                      {block_free_many, Blocks, a}, {block_free_many, Blocks, <<"a">>}, {block_free_many, Blocks, [0 | 1]},
+                      {block_free_many, Blocks, [0, a]}, {blocks_walk, Blocks, a, 0}, {blocks_walk, Blocks, 1, a},
+                      {blocks_repair, Blocks, a, 0}, {blocks_repair, Blocks, 0, a}]],
+    [?assertEqual({Operation, {1, Answer}}, {Operation, call(Port, {1, Operation})})
+     || {Operation, Answer} <- [{{queue_pop_many, Queue, 1 bsl 70}, eof}, {{queue_pop_many, Queue, 0}, {ok, []}},
+                                {{queue_walk, Queue, forward, 1, 1 bsl 70}, eof}, {{queue_pop_commit, Queue, -1}, {error, einval}},
+                                {{queue_pop_abort, Queue, 1 bsl 64}, {error, einval}}, {{queue_length, Queue}, {ok, 0}},
+                                {{queue_push_many, Queue, []}, ok}, {{queue_push, Queue, []}, {error, einval}},
+                                {{queue_push, Blocks, "x"}, {error, einval}}, {{queue_length, Handle}, {error, einval}},
+                                {{block_free_many, Blocks, "ab"}, {error, enoent}}, {{block_free_many, Blocks, []}, ok},
+                                {{block_read, Blocks, 1 bsl 70}, {error, enoent}}, {{blocks_walk, Blocks, 1 bsl 70, 0}, eof},
+                                {{blocks_walk, Blocks, 1, 1 bsl 70}, eof}, {{blocks_count, Blocks}, {ok, 0}},
+                                {{blocks_count, Queue}, {error, einval}}, {{queue_pop, Queue}, eof}]],
     stop(Port).
 
 bad_frames(_Config) ->
