@@ -48,7 +48,7 @@ test-releases: all
 	npm run --silent test:releases
 
 test-erlang: erlang tools-test
-	cd erlang && rebar3 xref && rebar3 dialyzer && rebar3 ct
+	cd erlang && rebar3 xref && rebar3 as clients dialyzer && rebar3 ct
 
 test-interop: all
 	npm run --silent test:interop

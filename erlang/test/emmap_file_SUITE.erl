@@ -8,7 +8,7 @@
          positions_count_from_the_offset/1, private_writes_stay_private/1, shared_writes_reach_the_file/1,
          anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1,
          large_reads_and_writes/1, many_readers_and_writers/1, direct/1, relative_path/1,
-         relative_path_in_a_removed_folder/1, exclusive/1]).
+         relative_path_in_a_removed_folder/1, exclusive/1, services_of_both_styles/1]).
 
 -include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -21,7 +21,7 @@ groups() ->
        forwards_everything, open_forms, info_by_environment, file_names, options, positions_count_from_the_offset,
        private_writes_stay_private, shared_writes_reach_the_file, anonymous_memory, resize, truncate, auto_unlink,
        batch, batch_refused_whole, reopen, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
-       relative_path_in_a_removed_folder, exclusive]).
+       relative_path_in_a_removed_folder, exclusive, services_of_both_styles]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -256,6 +256,11 @@ exclusive(Config) ->
     ok = file:close(File),
     {ok, Next} = emmap_test:open(Config, "exclusive", [write, shared]),
     ok = file:close(Next).
+
+services_of_both_styles(Config) ->
+    Backend = {backend, proplists:get_value(backend, Config)},
+    ok = emmap_seed_client:run(emmap_test:path(Config, "seed"), [Backend]),
+    ok = emmap_2_client:run(emmap_test:path(Config, "two"), [Backend]).
 
 relative_path(Config) ->
     _ = emmap_test:fresh(Config, "relative", <<"here">>),
