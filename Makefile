@@ -29,7 +29,7 @@ typescript: node_modules/.package-lock.json
 erlang: tools-build
 	cd erlang && rebar3 compile
 
-demo: all ## a BEAM node and a Node process on one counters file
+demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
 	@node demo/run.mjs
 
 test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases ## run every test

@@ -1,21 +1,22 @@
 #!/usr/bin/env escript
-%% The BEAM half of `make demo'. Usage: escript beam.escript EBIN FIXTURE COUNTERS ROUNDS ADDS
+%% The BEAM half of `make demo'. Usage: escript beam.escript EBIN FIXTURE FOLDER ROUNDS ADDS
 %% Prints one JSON object a line, for run.mjs to show.
 
-%% Which counter means what; layout.mjs has the same numbers.
+%% Which counter means what, and how long a block is; layout.mjs has the same numbers.
 -define(TOTAL, 0).
 -define(OF_BEAM, 1).
 -define(OF_NODE, 2).
 -define(ARRIVED, 3).
 -define(FINISHED, 4).
+-define(BLOCK_SIZE, 32).
 
-main([Ebin, Fixture, Path, Rounds, Adds]) ->
+main([Ebin, Fixture, Folder, Rounds, Adds]) ->
     true = code:add_patha(Ebin),
     {ok, Upstream} = emmap:open_counters(Fixture),
     say("{\"event\":\"fixture\",\"values\":~s}", [strings([emmap:read_counter(Upstream, I) || I <- lists:seq(0, 3)])]),
     ok = emmap:close_counters(Upstream),
 
-    {ok, Counters} = emmap:open_counters(Path),
+    {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters.bin")),
     emmap:inc_counter(Counters, ?ARRIVED),
     await(Counters, ?ARRIVED),
     [round(Counters, list_to_integer(Adds)) || _ <- lists:seq(1, list_to_integer(Rounds))],
@@ -23,7 +24,29 @@ main([Ebin, Fixture, Path, Rounds, Adds]) ->
     await(Counters, ?FINISHED),
     Final = [emmap:read_counter(Counters, I) || I <- [?TOTAL, ?OF_BEAM, ?OF_NODE]],
     say("{\"event\":\"final\",\"values\":~s}", [strings(Final)]),
-    ok = emmap:close_counters(Counters).
+    ok = emmap:close_counters(Counters),
+    exchange(Folder).
+
+exchange(Folder) ->
+    {ok, Outbox} = emmap_queue:open(filename:join(Folder, "to-node.queue"), 0, []),
+    {ok, Inbox} = emmap_queue:open(filename:join(Folder, "to-beam.queue"), 0, []),
+    {ok, Blocks} = emmap:open_block_storage(filename:join(Folder, "blocks.bin"), ?BLOCK_SIZE),
+    ok = emmap_queue:push_many(Outbox, [{job, 43, <<"rotate">>}, -(1 bsl 64), 2.5, #{state => done}, [a, b | c]]),
+    Text = <<"a block that BEAM stored">>,
+    ok = emmap_queue:push(Outbox, emmap:store_block(Blocks, [Text, binary:copy(<<" ">>, ?BLOCK_SIZE - byte_size(Text))])),
+
+    Terms = [io_lib:format("~0p", [receive_term(Inbox)]) || _ <- lists:seq(1, 5)],
+    say("{\"event\":\"terms\",\"values\":~s}", [json_strings(Terms)]),
+    Block = emmap:read_block(Blocks, receive_term(Inbox)),
+    say("{\"event\":\"block\",\"values\":~s}", [json_strings([string:trim(Block, trailing)])]),
+    [ok = file:close(File) || File <- [Outbox, Inbox, Blocks]].
+
+%% The first message of the other half, as soon as there is one.
+receive_term(Inbox) ->
+    case emmap_queue:pop(Inbox) of
+        nil -> timer:sleep(1), receive_term(Inbox);
+        Term -> Term
+    end.
 
 round(Counters, Adds) ->
     [begin
@@ -41,7 +64,11 @@ await(Counters, Index) ->
     end.
 
 strings(Integers) ->
-    ["[", lists:join(",", [["\"", integer_to_list(I), "\""] || I <- Integers]), "]"].
+    json_strings([integer_to_list(I) || I <- Integers]).
+
+json_strings(Texts) ->
+    Quoted = [["\"", string:replace(Text, "\"", "\\\"", all), "\""] || Text <- Texts],
+    ["[", lists:join(",", Quoted), "]"].
 
 say(Format, Arguments) ->
     io:format(Format ++ "~n", Arguments).

@@ -1,10 +1,13 @@
-// The Node half of `make demo`. Usage: node node.mjs FIXTURE COUNTERS ROUNDS ADDS
+// The Node half of `make demo`. Usage: node node.mjs FIXTURE FOLDER ROUNDS ADDS
 // Prints one JSON object a line, for run.mjs to show.
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openCounters } from "emmap";
-import { ARRIVED, BEAM, FINISHED, NODE, TOTAL } from "./layout.mjs";
+import { inspect } from "node:util";
+import { openBlockStorage, openCounters, openQueue } from "emmap";
+import { atom, Float, ImproperList, tuple } from "emmap/etf";
+import { ARRIVED, BEAM, BLOCK_SIZE, FINISHED, NODE, TOTAL } from "./layout.mjs";
 
-const [fixture, path, rounds, adds] = process.argv.slice(2);
+const [fixture, folder, rounds, adds] = process.argv.slice(2);
 
 const say = (message) =>
   console.log(JSON.stringify(message, (_, v) => (typeof v === "bigint" ? String(v) : v)));
@@ -13,7 +16,7 @@ const upstream = openCounters(fixture);
 say({ event: "fixture", values: [...upstream] });
 upstream.close();
 
-const counters = openCounters(path);
+const counters = openCounters(join(folder, "counters.bin"));
 counters.add(ARRIVED, 1);
 while (counters.get(ARRIVED) < 2n) await sleep(1);
 
@@ -35,3 +38,40 @@ counters.add(FINISHED, 1);
 while (counters.get(FINISHED) < 2n) await sleep(1);
 say({ event: "final", values: [counters.get(TOTAL), counters.get(BEAM), counters.get(NODE)] });
 counters.close();
+
+const outbox = openQueue(join(folder, "to-beam.queue"));
+const inbox = openQueue(join(folder, "to-node.queue"));
+const blocks = openBlockStorage(join(folder, "blocks.bin"), { blockSize: BLOCK_SIZE });
+
+/** The first message of the other half, as soon as there is one. */
+async function receive() {
+  for (;;) {
+    const message = inbox.pop();
+    if (message !== null) return message;
+    await sleep(1);
+  }
+}
+
+// The atoms are ones that the other half knows: BEAM makes no new ones of what it reads, unless it is told to.
+outbox.pushMany([
+  tuple(atom("job"), 42, "resize"),
+  2n ** 64n,
+  new Float(1),
+  new Map([[atom("state"), atom("done")]]),
+  new ImproperList([1, 2], 3),
+]);
+outbox.push(blocks.store(Buffer.from("a block that Node stored".padEnd(BLOCK_SIZE))));
+
+const terms = [];
+for (let i = 0; i < 5; i++) terms.push(inspect(await receive(), { breakLength: Number.POSITIVE_INFINITY }));
+say({ event: "terms", values: terms });
+say({
+  event: "block",
+  values: [
+    blocks
+      .read(await receive())
+      .toString("latin1")
+      .trimEnd(),
+  ],
+});
+for (const file of [outbox, inbox, blocks]) file.close();
