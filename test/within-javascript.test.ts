@@ -1,0 +1,61 @@
+// Counters and small reads do not cross into native code: no operation there is called.
+import { beforeEach, expect, test, vi } from "vitest";
+import { open, openCounters } from "../src";
+import type * as addon from "../src/addon";
+import { freshPath, pattern, patternFile } from "./support/files";
+
+const TO_OPEN = vi.hoisted(() => ["constructor", "describe", "control", "lend", "close"]);
+const crossings = vi.hoisted((): string[] => []);
+
+vi.mock("../src/addon", async (original) => {
+  const real = await original<typeof addon>();
+  class File extends real.File {}
+  const operations = Object.entries(Object.getOwnPropertyDescriptors(real.File.prototype));
+  for (const [name, { value }] of operations)
+    if (!TO_OPEN.includes(name))
+      Object.defineProperty(File.prototype, name, {
+        value(...operands: unknown[]) {
+          crossings.push(name);
+          return Reflect.apply(value, this, operands);
+        },
+      });
+  return { ...real, File };
+});
+
+beforeEach(() => void crossings.splice(0));
+
+test("counters", () => {
+  using counters = openCounters(freshPath(), 2);
+  counters.add(0, 5);
+  counters.sub(0, 1n);
+  counters.set(0, 9);
+  counters.compareExchange(0, 9, 8);
+  expect([counters.get(0), ...counters]).toEqual([8n, 8n, 0n]);
+  expect(crossings).toEqual([]);
+  expect(() => counters.get(2)).toThrow("EINVAL"); // what is out of bounds is the core's to answer
+  expect(crossings).toEqual(["counterGet"]);
+});
+
+test("small reads and writes, at a position and at the cursor", () => {
+  using file = open(patternFile(100), { write: true });
+  file.pwrite(90, "line\nrest");
+  file.write(Buffer.from("ab"));
+  expect(file.pread(2, 64)).toEqual(pattern(100).subarray(2, 66));
+  expect(file.read(88)).toEqual(pattern(100).subarray(2, 90));
+  expect(file.readLine()?.toString()).toBe("line\n");
+  expect(crossings).toEqual([]);
+});
+
+test("atomics", () => {
+  using file = open("", { anon: true, write: true, size: 64 });
+  file.store(8, 5);
+  file.add(8, 1);
+  file.sub(8, 2);
+  file.or(8, 8);
+  file.and(8, 12);
+  file.xor(8, 1);
+  file.exchange(8, -1);
+  file.compareExchange(8, -1, 7);
+  expect(file.load(8)).toBe(7n);
+  expect(crossings).toEqual([]);
+});
