@@ -12,7 +12,7 @@
          unlinks_after_the_last_binary/1]).
 -export([numbers_beyond_64_bits/1, operands/1, no_handle/1, bad_paths_and_options/1]).
 -export([long_reads_and_writes/1, iodata/1, write_from_a_direct_binary/1, long_lines/1,
-         no_memory_for_a_read/1, long_calls_leave_the_schedulers_free/1]).
+         no_memory_for_a_read/1, long_calls_leave_the_schedulers_free/1, copies_count_as_work/1]).
 -export([handle_is_collected/1, any_process_may_use_a_handle/1]).
 -export([upgrade/1, failed_upgrade_keeps_the_old_version/1, missing_library/1]).
 -export([run_upgrade/2, run_failed_upgrade/1, run_missing_library/1, run_no_memory/1]).
@@ -30,7 +30,7 @@ groups() ->
                unlinks_after_the_last_binary]},
      {arguments, [numbers_beyond_64_bits, operands, no_handle, bad_paths_and_options]},
      {long, [long_reads_and_writes, iodata, write_from_a_direct_binary, long_lines, no_memory_for_a_read,
-             long_calls_leave_the_schedulers_free]},
+             long_calls_leave_the_schedulers_free, copies_count_as_work]},
      {handles, [handle_is_collected, any_process_may_use_a_handle]},
      {loading, [upgrade, failed_upgrade_keeps_the_old_version, missing_library]}].
 
@@ -369,6 +369,23 @@ long_calls_leave_the_schedulers_free(Config) ->
     Watcher ! {tell, self()},
     Reports = receive {Watcher, All} -> All end,
     ?assertEqual([], [Report || {monitor, Pid, long_schedule, _} = Report <- Reports, Pid =:= Worker]).
+
+%% A process that copies all the time gives way to the others as one that computes does. Without an account a call
+%% is one reduction, whatever it copies.
+copies_count_as_work(Config) ->
+    File = open(path(Config), ?PIECE, []),
+    Bytes = binary:copy(<<"x">>, ?PIECE),
+    Calls = [fun() -> emmap_nif:pread(File, 0, ?PIECE) end, fun() -> emmap_nif:pwrite(File, 0, Bytes) end,
+             fun() -> emmap_nif:position(File, 0, bof), emmap_nif:read(File, ?PIECE) end,
+             fun() -> emmap_nif:position(File, 0, bof), emmap_nif:write(File, Bytes) end],
+    [?assert(reductions(Call, 100) > 100 * 100) || Call <- Calls],
+    ?assert(reductions(fun() -> emmap_nif:pread(File, 0, 8) end, 100) < 100 * 100).
+
+reductions(Call, Times) ->
+    {reductions, Before} = process_info(self(), reductions),
+    _ = [Call() || _ <- lists:seq(1, Times)],
+    {reductions, After} = process_info(self(), reductions),
+    After - Before.
 
 watch(Reports) ->
     receive
