@@ -9,7 +9,7 @@ export class Composition {
   #compose;
   #env;
   #containers = new Map();
-  #tag = `emmap-test-${randomBytes(4).toString("hex")}`;
+  #project = `emmap-test-${randomBytes(4).toString("hex")}`;
   #onLine;
 
   /** `onLine` gets each line that a service prints, and which service that was. */
@@ -18,7 +18,7 @@ export class Composition {
     const composition = new Composition();
     composition.#compose = plugin ? ["docker", "compose"] : ["docker-compose"];
     composition.#onLine = onLine;
-    composition.#env = { ...engine.env, ...variables, EMMAP_TAG: composition.#tag };
+    composition.#env = { ...engine.env, ...variables };
     if (!(await works("docker", ["buildx", "version"], { env: engine.env })))
       Object.assign(composition.#env, { DOCKER_BUILDKIT: "0", COMPOSE_DOCKER_CLI_BUILD: "0" });
     return composition;
@@ -26,7 +26,7 @@ export class Composition {
 
   #command(args, options) {
     const [program, ...first] = this.#compose;
-    const all = [...first, "--project-name", this.#tag, "--project-directory", root, ...args];
+    const all = [...first, "--project-name", this.#project, "--project-directory", root, ...args];
     return run(program, all, { env: this.#env, cwd: root, ...options });
   }
 
@@ -102,9 +102,8 @@ export class Composition {
 
   /** Removes the containers, the volumes and the images. */
   async remove(images) {
-    await this.#command(["down", "--volumes", "--remove-orphans", "--timeout", "2"]);
-    for (const image of [...["beam", "node", "musl"].map((name) => `emmap-${name}:${this.#tag}`), ...images])
-      await works("docker", ["image", "rm", image], { env: this.#env });
+    await this.#command(["down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "2"]);
+    for (const image of images) await works("docker", ["image", "rm", image], { env: this.#env });
     await this.docker(["image", "prune", "--force", "--filter", "label=emmap.stage=build"]);
   }
 }
