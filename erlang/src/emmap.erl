@@ -42,7 +42,8 @@
 %%
 %% `{error, Atom}': a POSIX error as `file' has them, or `badarg', `closed', `alignment', `fixed_size', `full',
 %% `corrupt', `port_died', `emsgsize' (more than a gigabyte through a port), `nif_not_loaded'. Functions that
-%% `file' has too answer an argument of the wrong type with `{error, badarg}'; the others raise `badarg'.
+%% `file' has too answer an argument of the wrong type with `{error, badarg}'; the others raise `badarg', and
+%% `function_clause' where it is the file that is none.
 %% `{error, efault}' says that another process has truncated the file under the mapping.
 -module(emmap).
 
@@ -230,7 +231,8 @@ opened(_Backend, _Origin, {error, _} = Error) ->
 %% @doc Opens a file again as it was opened, after its port's program has died or another process has truncated
 %% it (`{error, efault}'). The old handle is closed. Neither is anything created nor truncated this time, the
 %% cursor is at the start, and what a `private' mapping held is lost. What {@link init_block_storage/2} made of the
-%% file has to be said again.
+%% file has to be said again. What was opened with `auto_unlink' goes with the old handle, if its program still lives:
+%% there is nothing to open then, `{error, enoent}'.
 -spec reopen(file()) -> {ok, file()} | {error, reason()}.
 reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File) ->
     #origin{options = Options, kind = Kind} = Origin,

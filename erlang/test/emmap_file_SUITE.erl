@@ -455,7 +455,10 @@ reopen(Config) ->
     ?assertEqual(1, emmap:read_counter(SameCounters, 2)),
     ok = emmap:close_counters(SameCounters),
     ok = file:delete(emmap_test:path(Config, "reopened-counters")),
-    ?assertEqual({error, enoent}, emmap:reopen(SameCounters)).
+    ?assertEqual({error, enoent}, emmap:reopen(SameCounters)),
+    _ = emmap_test:fresh(Config, "reopened-once", <<"x">>),
+    {ok, Once} = emmap_test:open(Config, "reopened-once", [write, shared, auto_unlink]),
+    ?assertEqual({error, enoent}, emmap:reopen(Once)).
 
 large_reads_and_writes(Config) ->
     Size = 20 bsl 20,
