@@ -1,7 +1,7 @@
 # The commands for people. Each one installs what it lacks first: see scripts/install-tools.
 .DEFAULT_GOAL := all
 .PHONY: all addon typescript erlang demo test bench compose-test format clean help
-.PHONY: tools-build tools-test test-core test-format test-typescript test-releases test-erlang test-interop
+.PHONY: tools-build tools-test bench-smoke test-core test-format test-typescript test-releases test-erlang test-interop
 
 C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp port/*.[ch] erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c)
 
@@ -32,7 +32,7 @@ erlang: tools-build
 demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
 	@node demo/run.mjs
 
-test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases ## run every test
+test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases bench-smoke ## run every test
 
 test-core: tools-test
 	$(MAKE) -C native/test
@@ -52,6 +52,12 @@ test-erlang: erlang tools-test
 
 test-interop: all
 	npm run --silent test:interop
+
+bench: all ## measure everything beside what one would use instead
+	@node bench/run.mjs
+
+bench-smoke: all
+	@node bench/run.mjs --quick
 
 compose-test: ## run BEAM and Node services in containers, kill them at work, and count what was lost
 	@scripts/install-tools node

@@ -1,0 +1,168 @@
+// A queue of terms on Node beside two embedded databases used as queues, all without waiting for the disk.
+//
+//   npm run build && npm ci --prefix bench && node bench/queue.mjs [--quick]
+//
+// A job is pushed and the oldest one popped, while BACKLOG others wait in between; then the same by 64. The databases
+// have what is best for them: SQLite a write-ahead log that is never synced and the file for itself, its statements
+// prepared; lmdb no sync; both the message as JSON or MessagePack, which are faster than terms. A peer that could not be
+// built is left out.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
+import { openQueue } from "../dist/index.mjs";
+import { kept, race, report } from "./rounds.mjs";
+
+const BACKLOG = 100;
+const BATCH = 64;
+
+const require = createRequire(import.meta.url);
+const folder = mkdtempSync(join(tmpdir(), "emmap-bench-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
+const term = tuple(
+  atom("job"),
+  81274,
+  atom("send_mail"),
+  [tuple(atom("to"), "grace@example.org"), tuple(atom("retries"), 3)],
+  atom("high"),
+);
+const plain = ["job", 81274, "send_mail", { to: "grace@example.org", retries: 3 }, "high"];
+
+const fill = (push) => {
+  for (let i = 0; i < BACKLOG; i++) push();
+};
+
+function emmap(name, options) {
+  const queue = openQueue(join(folder, name), { size: 1 << 20, ...options });
+  fill(() => queue.push(term));
+  const terms = new Array(BATCH).fill(term);
+  return {
+    one(times) {
+      for (let i = 0; i < times; i++) {
+        queue.push(term);
+        kept.value = queue.pop();
+      }
+    },
+    many(times) {
+      for (let i = 0; i < times; i++) {
+        queue.pushMany(terms);
+        kept.value = queue.popMany(BATCH);
+      }
+    },
+  };
+}
+
+function sqlite() {
+  const Database = require("better-sqlite3");
+  const database = new Database(join(folder, "sqlite"));
+  database.pragma("journal_mode = WAL");
+  database.pragma("synchronous = OFF");
+  database.pragma("locking_mode = EXCLUSIVE");
+  database.exec("CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)");
+  const push = database.prepare("INSERT INTO queue (body) VALUES (?)");
+  const pop = database.prepare(
+    "DELETE FROM queue WHERE id = (SELECT id FROM queue ORDER BY id LIMIT 1) RETURNING body",
+  );
+  const take = () => JSON.parse(pop.get().body);
+  const put = () => push.run(JSON.stringify(plain));
+  const pushMany = database.transaction(() => {
+    for (let i = 0; i < BATCH; i++) put();
+  });
+  const popMany = database.transaction(() => Array.from({ length: BATCH }, take));
+  fill(put);
+  return {
+    one(times) {
+      for (let i = 0; i < times; i++) {
+        put();
+        kept.value = take();
+      }
+    },
+    many(times) {
+      for (let i = 0; i < times; i++) {
+        pushMany();
+        kept.value = popMany();
+      }
+    },
+  };
+}
+
+function lmdb() {
+  const { open } = require("lmdb");
+  const database = open({ path: join(folder, "lmdb"), noSync: true, compression: false });
+  let last = 0;
+  const put = () => database.putSync(++last, plain);
+  const take = () => {
+    for (const { key, value } of database.getRange({ limit: 1 })) {
+      database.removeSync(key);
+      return value;
+    }
+  };
+  const pop = () => database.transactionSync(take);
+  fill(put);
+  return {
+    one(times) {
+      for (let i = 0; i < times; i++) {
+        put();
+        kept.value = pop();
+      }
+    },
+    many(times) {
+      for (let i = 0; i < times; i++) {
+        database.transactionSync(() => {
+          for (let n = 0; n < BATCH; n++) put();
+        });
+        kept.value = database.transactionSync(() => Array.from({ length: BATCH }, take));
+      }
+    },
+  };
+}
+
+/** The peer, or undefined and why. */
+function able(name, make) {
+  try {
+    return make();
+  } catch (error) {
+    console.log(`  ${name} is left out: ${error.message.split("\n")[0]}`);
+    return undefined;
+  }
+}
+
+const floor = (times) => {
+  for (let i = 0; i < times; i++) kept.value = decode(encode(term));
+};
+const exclusive = emmap("exclusive", { write: true, create: true, exclusive: true });
+const shared = emmap("shared", {});
+const peers = Object.entries({
+  "better-sqlite3": able("better-sqlite3", sqlite),
+  lmdb: able("lmdb", lmdb),
+}).filter(([, peer]) => peer);
+
+{
+  const ratio = race({
+    exclusive: exclusive.one,
+    shared: shared.one,
+    floor,
+    ...Object.fromEntries(peers.map(([name, peer]) => [name, peer.one])),
+  });
+  report("queue push + pop, exclusive", ratio("exclusive", "floor"), "encode + decode alone");
+  report("queue push + pop, shared", ratio("shared", "floor"), "encode + decode alone");
+  for (const [name] of peers) {
+    const limit = name === "better-sqlite3" ? "at least 10" : undefined;
+    report(`${name} push + pop`, ratio(name, "exclusive"), "emmap's exclusive queue", limit);
+    report(`${name} push + pop`, ratio(name, "shared"), "emmap's shared queue");
+  }
+}
+{
+  const ratio = race({
+    exclusive: exclusive.many,
+    shared: shared.many,
+    ...Object.fromEntries(peers.map(([name, peer]) => [name, peer.many])),
+  });
+  for (const [name] of peers) {
+    report(`${name} push + pop of ${BATCH}`, ratio(name, "exclusive"), "emmap's exclusive queue");
+    report(`${name} push + pop of ${BATCH}`, ratio(name, "shared"), "emmap's shared queue");
+  }
+}

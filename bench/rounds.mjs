@@ -1,0 +1,49 @@
+// How the benchmarks measure. A round times each contestant once, in turn; a ratio is taken within a round, so that both
+// of its times were measured under the same conditions, and the median over the rounds counts. Rounds are short, so that
+// most of them are not interrupted by what else the machine does.
+
+const QUICK = process.argv.includes("--quick");
+const ROUNDS = QUICK ? 15 : 101;
+const WARM_MS = QUICK ? 10 : 150;
+const ROUND_MS = QUICK ? 1 : 4;
+
+const median = (values) => values.sort((x, y) => x - y)[values.length >> 1];
+
+function time(run, times) {
+  const begin = process.hrtime.bigint();
+  run(times);
+  return Number(process.hrtime.bigint() - begin) / times;
+}
+
+function warm(run) {
+  let times = 1;
+  for (const end = performance.now() + WARM_MS; performance.now() < end; ) {
+    const each = time(run, times);
+    times = Math.max(1, Math.round((ROUND_MS * 1e6) / each));
+  }
+  return times;
+}
+
+/**
+ * Times contestants: functions, by name, that do their work as many times as they are told. Answers the ratio of one to
+ * another, less than 1 where the first is faster.
+ */
+export function race(contestants) {
+  const names = Object.keys(contestants);
+  const times = Object.fromEntries(names.map((name) => [name, warm(contestants[name])]));
+  const rounds = Array.from({ length: ROUNDS }, () =>
+    Object.fromEntries(names.map((name) => [name, time(contestants[name], times[name])])),
+  );
+  return (one, other) => median(rounds.map((round) => round[one] / round[other]));
+}
+
+/** Prints a ratio; run.mjs reads these lines. A limit is "at most 1.2" or "at least 10". */
+export function report(name, ratio, peer, limit) {
+  const digits = ratio < 0.1 ? 4 : 2;
+  console.log(
+    `  ${name.padEnd(44)} ${ratio.toFixed(digits).padStart(8)} x ${peer}${limit ? ` (${limit})` : ""}`,
+  );
+}
+
+/** What was made last is kept in reach, so that no compiler can leave the work out. */
+export const kept = { value: undefined };
