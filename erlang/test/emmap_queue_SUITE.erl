@@ -606,7 +606,13 @@ waiting_leaves_the_schedulers_free(Config) ->
     receive {took, 1} -> ok end,
     {Port, _Hello} = emmap_test_program:start(),
     {os_pid, OsPid} = erlang:port_info(Port, os_pid),
-    Path = list_to_binary(emmap_test:path(Config, "waiting")),
+    try
+        others_go_on(Queue, list_to_binary(emmap_test:path(Config, "waiting")), Taker, Port, OsPid)
+    after
+        os:cmd("kill -KILL " ++ integer_to_list(OsPid)) % stopped, it would not end by itself
+    end.
+
+others_go_on(Queue, Path, Taker, Port, OsPid) ->
     {1, {ok, Handle, _}} = emmap_test_program:call(Port, {1, {queue_open, Path, []}}),
     emmap_test_program:command(Port, term_to_binary({2, {batch, lists:duplicate(5000, {queue_length, Handle})}})),
     emmap_test:until(fun() ->
