@@ -2,6 +2,7 @@ import { type InspectOptions, inspect } from "node:util";
 import { File, type NativeFile } from "./addon";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments";
 import { type StructureOptions, structureOptions, toPath } from "./options";
+import { Structure } from "./structure";
 
 /** How to open a block storage. */
 export interface BlockStorageOptions extends StructureOptions {
@@ -27,13 +28,7 @@ const STRIDE = 64;
  *
  * Iterating gives pairs of address and block.
  */
-export class BlockStorage {
-  readonly #native: NativeFile;
-  #closed = false;
-  /** The path, as it was given to open. */
-  readonly path: string;
-  /** True if the file was there before it was opened. */
-  readonly existed: boolean;
+export class BlockStorage extends Structure {
   /** Bytes of every block. */
   readonly blockSize: number;
   /** Levels of the tree that finds blocks. */
@@ -43,24 +38,16 @@ export class BlockStorage {
 
   /** @internal */
   constructor(native: NativeFile) {
-    const about = native.describe();
+    super(native);
     const { blockSize, levels, capacity } = native.blocksInfo();
-    this.#native = native;
-    this.path = about.path;
-    this.existed = about.existed;
     this.blockSize = blockSize;
     this.levels = levels;
     this.capacity = capacity;
   }
 
-  /** True once the storage is closed. */
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** How many blocks there are. Takes time in proportion to the most that there ever were. */
   get count(): number {
-    return this.#native.blocksCount();
+    return this.native.blocksCount();
   }
 
   /**
@@ -69,27 +56,27 @@ export class BlockStorage {
    * @throws EINVAL for a length other than `blockSize`; EMMAP_FULL at capacity or a fixed size; ENOSPC
    */
   store(block: Bytes): number {
-    return this.#native.blockStore(toBytes(block));
+    return this.native.blockStore(toBytes(block));
   }
 
   /** Stores all of the blocks, or none, and returns their addresses. Throws as {@link store}. */
   storeMany(blocks: Iterable<Bytes>): number[] {
-    return this.#native.blockStoreMany(Array.from(blocks, toBytes));
+    return this.native.blockStoreMany(Array.from(blocks, toBytes));
   }
 
   /** A copy of the block; null if there is none at this address. */
   read(address: Integer): Buffer | null {
-    return this.#native.blockRead(toBigInt(address, "address"));
+    return this.native.blockRead(toBigInt(address, "address"));
   }
 
   /** Frees a block; its address may be given out again. False if there is none at this address. */
   free(address: Integer): boolean {
-    return this.#native.blockFree(toBigInt(address, "address"));
+    return this.native.blockFree(toBigInt(address, "address"));
   }
 
   /** Frees all of the blocks; or none, and returns false, if one of the addresses has no block or comes twice. */
   freeMany(addresses: Iterable<Integer>): boolean {
-    return this.#native.blockFreeMany(Array.from(addresses, (address) => toBigInt(address, "address")));
+    return this.native.blockFreeMany(Array.from(addresses, (address) => toBigInt(address, "address")));
   }
 
   /**
@@ -99,7 +86,7 @@ export class BlockStorage {
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);
     for (;;) {
-      const found = this.#native.blocksWalk(BigInt(STRIDE), place);
+      const found = this.native.blocksWalk(BigInt(STRIDE), place);
       if (found.length === 0) return;
       for (let i = 0; i < found.length; i += 2) yield [found[i] as number, found[i + 1] as Buffer];
     }
@@ -115,7 +102,7 @@ export class BlockStorage {
    * no repair: this is for files that something else has damaged.
    */
   repair(): void {
-    this.#native.blocksRepair(0n, new BigUint64Array(1));
+    this.native.blocksRepair(0n, new BigUint64Array(1));
   }
 
   /**
@@ -128,29 +115,7 @@ export class BlockStorage {
   *repairInSteps(blocks: Integer = 4096): Generator<void, void, undefined> {
     const place = new BigUint64Array(1);
     const limit = toBigInt(blocks, "blocks");
-    while (this.#native.blocksRepair(limit > 0n ? limit : 1n, place)) yield;
-  }
-
-  /** Starts to write changes to the disk, and does not wait for it. */
-  flush(): void {
-    this.#native.flush();
-  }
-
-  /** Resolves when all that was stored and freed is on the disk. */
-  async sync(): Promise<void> {
-    await this.#native.sync();
-  }
-
-  /** Closes the file. Blocks stay in it. Closing again does nothing. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#native.close();
-  }
-
-  /** Closes the file: `using blocks = openBlockStorage(…)`. */
-  [Symbol.dispose](): void {
-    this.close();
+    while (this.native.blocksRepair(limit > 0n ? limit : 1n, place)) yield;
   }
 
   /** @internal */

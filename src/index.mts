@@ -18,6 +18,7 @@ export {
   Queue,
   type QueueOptions,
   type RawQueueOptions,
+  type Structure,
   type StructureOptions,
   type Whence,
 } from "./index.js";

@@ -6,6 +6,7 @@ import { type Decoded, type DecodeOptions, decodePrefix } from "./etf/decode";
 import { type EncodeOptions, encode } from "./etf/encode";
 import type { Term } from "./etf/terms";
 import { type StructureOptions, structureOptions, toPath } from "./options";
+import { Structure } from "./structure";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
 export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends StructureOptions {
@@ -66,44 +67,30 @@ const STRIDE = 64;
  *
  * Iterating gives the messages from the first to the last, and leaves them there.
  */
-export class Queue<In = Term, Out = Decoded> {
-  readonly #native: NativeFile;
+export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #format: Format<In, Out>;
   readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
   readonly #ticket = new BigUint64Array(1);
-  #closed = false;
-  /** The path, as it was given to open. */
-  readonly path: string;
-  /** True if the file was there before it was opened. */
-  readonly existed: boolean;
 
   /** @internal */
   constructor(native: NativeFile, format: Format<In, Out>) {
-    const about = native.describe();
-    this.#native = native;
+    super(native);
     this.#format = format;
-    this.path = about.path;
-    this.existed = about.existed;
-  }
-
-  /** True once the queue is closed. */
-  get closed(): boolean {
-    return this.#closed;
   }
 
   /** How many messages there are. Takes time in proportion: the format has no count. */
   get length(): number {
-    return this.#native.queueLength();
+    return this.native.queueLength();
   }
 
   /** True if there is no message. */
   get isEmpty(): boolean {
-    return this.#native.queueIsEmpty();
+    return this.native.queueIsEmpty();
   }
 
   /** The queue's header: the file's size, and where its messages begin and end, in bytes. */
   get info(): { size: number; head: number; tail: number; nextTail: number } {
-    return this.#native.queueInfo();
+    return this.native.queueInfo();
   }
 
   /**
@@ -111,12 +98,12 @@ export class Queue<In = Term, Out = Decoded> {
    * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` for what is no term
    */
   push(message: In): void {
-    this.#native.queuePush(this.#format.encode(message));
+    this.native.queuePush(this.#format.encode(message));
   }
 
   /** Appends all of the messages at once, or none. Throws as {@link push}. */
   pushMany(messages: Iterable<In>): void {
-    this.#native.queuePushMany(Array.from(messages, (message) => this.#format.encode(message)));
+    this.native.queuePushMany(Array.from(messages, (message) => this.#format.encode(message)));
   }
 
   /**
@@ -125,7 +112,7 @@ export class Queue<In = Term, Out = Decoded> {
    * @throws EBUSY while somebody, here or elsewhere, is in a {@link tryPop}
    */
   pop(): Out | null {
-    return this.#take(this.#native.queuePop(this.#scratch), true);
+    return this.#take(this.native.queuePop(this.#scratch), true);
   }
 
   /**
@@ -135,7 +122,7 @@ export class Queue<In = Term, Out = Decoded> {
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    const messages = this.#native.queuePopMany(BigInt(limit));
+    const messages = this.native.queuePopMany(BigInt(limit));
     try {
       return messages.map((bytes) => this.#format.decode(bytes));
     } catch (cause) {
@@ -154,7 +141,7 @@ export class Queue<In = Term, Out = Decoded> {
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | null {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
-    const taken = this.#native.queuePopBegin(this.#scratch, this.#ticket);
+    const taken = this.native.queuePopBegin(this.#scratch, this.#ticket);
     if (taken === null) return null;
     const ticket = this.#ticket[0] as bigint;
     let result: Result;
@@ -165,7 +152,7 @@ export class Queue<In = Term, Out = Decoded> {
       throw error;
     }
     if (result instanceof Promise) return this.#settle(result, ticket) as Result;
-    this.#native.queuePopCommit(ticket);
+    this.native.queuePopCommit(ticket);
     return result;
   }
 
@@ -177,23 +164,23 @@ export class Queue<In = Term, Out = Decoded> {
       this.#abort(ticket);
       throw error;
     }
-    this.#native.queuePopCommit(ticket);
+    this.native.queuePopCommit(ticket);
     return value;
   }
 
   /** Leaves the message. A queue that was closed meanwhile has left it already. */
   #abort(ticket: bigint): void {
-    if (!this.#closed) this.#native.queuePopAbort(ticket);
+    if (!this.closed) this.native.queuePopAbort(ticket);
   }
 
   /** The first message, which stays; null when there is none. */
   peek(): Out | null {
-    return this.#take(this.#native.queuePeekFront(this.#scratch), false);
+    return this.#take(this.native.queuePeekFront(this.#scratch), false);
   }
 
   /** The last message, which stays; null when there is none. */
   peekBack(): Out | null {
-    return this.#take(this.#native.queuePeekBack(this.#scratch), false);
+    return this.#take(this.native.queuePeekBack(this.#scratch), false);
   }
 
   /** The messages from the first to the last. They stay; those that others pop meanwhile are passed over. */
@@ -209,7 +196,7 @@ export class Queue<In = Term, Out = Decoded> {
   *#walk(backward: boolean): Generator<Out, void, undefined> {
     const place = new BigUint64Array(1);
     for (;;) {
-      const messages = this.#native.queueWalk(backward, BigInt(STRIDE), place);
+      const messages = this.native.queueWalk(backward, BigInt(STRIDE), place);
       if (messages.length === 0) return;
       for (const bytes of messages) yield this.#decode(bytes, false);
     }
@@ -217,40 +204,18 @@ export class Queue<In = Term, Out = Decoded> {
 
   /** Removes all messages; the file keeps its size. Throws EBUSY as {@link pop}. */
   purge(): void {
-    this.#native.queuePurge();
+    this.native.queuePurge();
   }
 
   /** As {@link purge}, and also where the queue is no longer sound: it is an empty one afterwards. */
   erase(): void {
-    this.#native.queueErase();
-  }
-
-  /** Starts to write changes to the disk, and does not wait for it. */
-  flush(): void {
-    this.#native.flush();
-  }
-
-  /** Resolves when all that was pushed and popped is on the disk. */
-  async sync(): Promise<void> {
-    await this.#native.sync();
-  }
-
-  /** Closes the file. Messages stay in it. Closing again does nothing. */
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#native.close();
-  }
-
-  /** Closes the file: `using queue = openQueue(…)`. */
-  [Symbol.dispose](): void {
-    this.close();
+    this.native.queueErase();
   }
 
   /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const { path, closed } = this;
-    return `Queue ${inspect(closed ? { path, closed } : { path, ...this.#native.queueInfo() }, options)}`;
+    return `Queue ${inspect(closed ? { path, closed } : { path, ...this.native.queueInfo() }, options)}`;
   }
 
   #take(message: Message, removed: boolean): Out | null {

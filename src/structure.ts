@@ -1,0 +1,52 @@
+import type { NativeFile } from "./addon";
+
+/** What a queue and a block storage have in common: the file that they are in. */
+export abstract class Structure {
+  /** @internal */
+  protected readonly native: NativeFile;
+  #closed = false;
+  /** The path, as it was given to open. */
+  readonly path: string;
+  /** True if the file was there before it was opened. */
+  readonly existed: boolean;
+
+  /** @internal */
+  protected constructor(native: NativeFile) {
+    const about = native.describe();
+    this.native = native;
+    this.path = about.path;
+    this.existed = about.existed;
+  }
+
+  /** True once the file is closed. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Starts to write changes to the disk, and does not wait for it. */
+  flush(): void {
+    this.native.flush();
+  }
+
+  /** Resolves when all that was done until now is on the disk. */
+  async sync(): Promise<void> {
+    await this.native.sync();
+  }
+
+  /** As {@link sync}, but for metadata that is not needed to read the contents back. */
+  async datasync(): Promise<void> {
+    await this.native.datasync();
+  }
+
+  /** Closes the file, which keeps what is in it. Closing again does nothing. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.native.close();
+  }
+
+  /** Closes the file, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
