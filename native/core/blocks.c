@@ -13,6 +13,8 @@
 
 #define DEFAULT_SIZE 4096u
 
+static const char no_block_size[] = "a new block storage needs a block size";
+
 emmap_error blocks_none(void)
 {
     return error_set(ENOENT, "no such block");
@@ -209,7 +211,7 @@ static emmap_error create(hold *hold, uint32_t block_size)
     if (!hold->locked || !untouched(hold))
         return hold_corrupt(hold, 0, "not a block storage: its block size is 0");
     if (block_size == 0)
-        return error_set(EINVAL, "a new block storage needs a block size");
+        return error_set(EINVAL, no_block_size);
     uint8_t *const data = hold->mapping->data;
     PAUSE("blocks_create_begin");
     blocks_store64(data, BLOCKS_LIMO, (uint64_t)-1);
@@ -227,6 +229,8 @@ static emmap_error check(structure *base, hold *hold)
     if (hold->mapping->size < BLOCKS_TREE) {
         if (!hold->locked || !hold_zeros(hold, 0, hold->mapping->size))
             return hold_corrupt(hold, 0, "not a block storage: the file is too small");
+        if (self->shape.block_size == 0)
+            return error_set(EINVAL, no_block_size);
         error = hold_grow(hold, hold_growth(hold, BLOCKS_TREE));
     }
     if (!error && blocks_load32(hold->mapping->data, 0) == 0)
@@ -283,7 +287,8 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
     if (error)
         return error;
     const structure_preparer preparer = {.base = {structure_prepare},
-                                         .size = options.size ? options.size : DEFAULT_SIZE};
+                                         .size = options.size ? options.size : DEFAULT_SIZE,
+                                         .lacking = block_size ? NULL : no_block_size};
     if (preparer.size < BLOCKS_TREE)
         return error_set(EINVAL, "a block storage takes 16 bytes at the least");
     if (!(options.flags & EMMAP_OPEN_ANON))

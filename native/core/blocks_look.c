@@ -67,10 +67,14 @@ static emmap_error copy_unlocked(blocks_operation *self, const blocks_path *path
 
 static emmap_error read_unlocked(blocks_operation *self, const blocks_path *path, const emmap_sink *sink)
 {
+    /* No memory before the file is seen to have the block: a hostile one may claim 4 GiB. */
+    emmap_error error = in_use(self, path) ? reach(self, path) : blocks_none();
+    if (error)
+        return error;
     uint8_t *const copy = malloc(self->shape->block_size);
     if (!copy)
         return error_set(ENOMEM, "no memory for a block");
-    emmap_error error = copy_unlocked(self, path, copy);
+    error = copy_unlocked(self, path, copy);
     if (!error)
         error = deliver(self, copy, sink);
     free(copy);

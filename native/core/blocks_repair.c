@@ -7,18 +7,17 @@
 #define UNIT ((uint64_t)BLOCKS_FANOUT * BLOCKS_FANOUT)
 
 /* A group of level 2 and all that is above it, each wholly: what the next store or free finds on its way then
- * holds together, wherever the repair has got to. False where there is no such group. */
+ * holds together, wherever the repair has got to. False behind the last such group. */
 static bool repair_unit(blocks_operation *self, uint64_t rank)
 {
     if (rank >= blocks_capacity(self->shape))
         return false;
     const blocks_path path = blocks_path_of_rank(self->shape, rank);
-    if (self->limo < 0 || path.offset[2] > (uint64_t)self->limo)
-        return false;
+    /* Behind it too: groups above may have nothing below yet, and be wrong nevertheless. */
     for (unsigned level = 2; level <= self->shape->levels; level++)
         blocks_settle_group(self, level, path.offset[level]);
     PAUSE("blocks_repair_unit");
-    return true;
+    return self->limo >= 0 && path.offset[2] <= (uint64_t)self->limo;
 }
 
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place)

@@ -7,7 +7,7 @@
  *
  * and nothing behind the last counter. A creator reserves the space, writes N, and the magic last: a file with no
  * magic that is zeros otherwise was being created by somebody who died, and is finished. LOCK_STRUCTURE is held
- * from the first look to the last store.
+ * from the first look to the last store; whoever only looks, and finds a magic, needs no lock.
  */
 #include <errno.h>
 #include <string.h>
@@ -132,7 +132,17 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
     return create(fd, options, room);
 }
 
-static emmap_error prepare_locked(const preparer *self, int fd, const emmap_options *options)
+/* The magic is written last: a file that begins with other than zeros nobody is creating. */
+static emmap_error may_be_unfinished(int fd, bool *result)
+{
+    uint8_t start[sizeof magic];
+    size_t got = 0;
+    const emmap_error error = read_at(fd, start, sizeof start, 0, &got);
+    *result = !error && zeros(start, got);
+    return error;
+}
+
+static emmap_error examine_or_create(const preparer *self, int fd, const emmap_options *options)
 {
     uint64_t size;
     const emmap_error error = size_on_disk(fd, &size);
@@ -147,11 +157,18 @@ static emmap_error prepare_locked(const preparer *self, int fd, const emmap_opti
 
 static emmap_error prepare(const file_preparer *base, int fd, const emmap_options *options)
 {
-    const lock_mode mode = options->flags & EMMAP_OPEN_WRITE ? LOCK_EXCLUSIVE : LOCK_SHARED;
-    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, mode);
+    const preparer *const self = (const preparer *)base;
+    const bool may_write = options->flags & EMMAP_OPEN_WRITE;
+    bool wait = true;
+    /* A reader waits for a creator alone: the lock of a queue that is open exclusively is not given back. */
+    emmap_error error = may_write ? EMMAP_OK : may_be_unfinished(fd, &wait);
+    if (!error && !wait)
+        return examine_or_create(self, fd, options);
+    if (!error)
+        error = lock_acquire(fd, LOCK_STRUCTURE, may_write ? LOCK_EXCLUSIVE : LOCK_SHARED);
     if (error)
         return error;
-    error = prepare_locked((const preparer *)base, fd, options);
+    error = examine_or_create(self, fd, options);
     lock_release(fd, LOCK_STRUCTURE);
     return error;
 }

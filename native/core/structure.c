@@ -24,7 +24,7 @@ emmap_error structure_options(const emmap_options *given, emmap_options *settled
     return EMMAP_OK;
 }
 
-static emmap_error give_size(int fd, const emmap_options *options, uint64_t wanted)
+static emmap_error give_size(const structure_preparer *self, int fd, const emmap_options *options)
 {
     uint64_t size;
     emmap_error error = size_on_disk(fd, &size);
@@ -32,8 +32,10 @@ static emmap_error give_size(int fd, const emmap_options *options, uint64_t want
         return error;
     if (!(options->flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON)))
         return error_corrupt(0, "the file is empty");
+    if (self->lacking)
+        return error_set(EINVAL, self->lacking);
     PAUSE("structure_create_begin");
-    error = size_extend(fd, options, 0, wanted);
+    error = size_extend(fd, options, 0, self->size);
     PAUSE("structure_create_sized");
     return error;
 }
@@ -45,14 +47,14 @@ static bool may_write_with(const emmap_options *options)
 
 emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options)
 {
-    const uint64_t wanted = ((const structure_preparer *)base)->size;
+    const structure_preparer *const self = (const structure_preparer *)base;
     /* A reader waits for nobody, and changes nothing. */
     if (!may_write_with(options))
-        return give_size(fd, options, wanted);
+        return give_size(self, fd, options);
     emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
     if (error)
         return error;
-    error = give_size(fd, options, wanted);
+    error = give_size(self, fd, options);
     lock_release(fd, LOCK_STRUCTURE);
     return error;
 }

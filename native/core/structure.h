@@ -44,6 +44,7 @@ emmap_error structure_options(const emmap_options *given, emmap_options *settled
 typedef struct structure_preparer {
     file_preparer base;
     uint64_t size;
+    const char *lacking; /* what a new file can't be made without; NULL: nothing */
 } structure_preparer;
 
 emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options);

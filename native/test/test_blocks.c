@@ -295,6 +295,39 @@ static void a_repair_restores_all_that_follows_from_the_leaves(void **state)
             }
 }
 
+static void a_repair_reaches_groups_that_have_nothing_below(void **state)
+{
+    (void)state;
+    /* The top group alone is initialised, and says that it is full. */
+    uint8_t data[4096] = {8};
+    put_file(path_of("blocks"), data, sizeof data);
+    emmap_file *const blocks = open_blocks(path_of("blocks"), EMMAP_OPEN_WRITE, 0, 8, 3);
+    const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
+    uint64_t address, place = 0;
+    assert_error(EMMAP_FULL, emmap_block_store(blocks, &block, &address));
+    assert_ok(emmap_blocks_repair(blocks, 0, &place));
+    assert_int_equal(place, 0);
+    assert_ok(emmap_block_store(blocks, &block, &address));
+    assert_int_equal(address, 0);
+    assert_int_equal(blocks_count_of(blocks), 1);
+    close_file(blocks);
+}
+
+static void without_a_block_size_no_storage_is_made(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[8192];
+    static const size_t lengths[] = {0, 8, 16, sizeof zeros};
+    emmap_file *file;
+    assert_error(EINVAL, emmap_blocks_open(path_of("new"), 0, 0, NULL, &file));
+    assert_false(exists(path_of("new")));
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        put_file(path_of("zeros"), zeros, lengths[i]);
+        assert_error(EINVAL, emmap_blocks_open(path_of("zeros"), 0, 0, NULL, &file));
+        assert_file(path_of("zeros"), zeros, lengths[i]);
+    }
+}
+
 static void an_interrupted_operation_is_repaired_by_the_next_one(void **state)
 {
     (void)state;
@@ -466,6 +499,8 @@ int main(void)
         folder_test(a_fixed_storage_is_full_and_as_it_was),
         folder_test(a_storage_follows_the_growth_of_another_handle),
         folder_test(a_repair_restores_all_that_follows_from_the_leaves),
+        folder_test(a_repair_reaches_groups_that_have_nothing_below),
+        folder_test(without_a_block_size_no_storage_is_made),
         folder_test(an_interrupted_operation_is_repaired_by_the_next_one),
         folder_test(what_is_no_storage_is_refused_and_left_alone),
         folder_test(a_hostile_storage_never_leads_outside),

@@ -226,6 +226,23 @@ static void create_and_die(void *context)
     require_ok(emmap_counters_open(self->path, 4, NULL, &file));
 }
 
+static void a_reader_of_what_is_open_exclusively_waits_for_nobody(void **state)
+{
+    (void)state;
+    const emmap_options exclusive = {.flags = RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE};
+    const emmap_options reader = {.flags = EMMAP_OPEN_READ};
+    emmap_file *file;
+    assert_ok(emmap_queue_open(path_of("queue"), &exclusive, &file));
+    assert_error(EMMAP_CORRUPT, try_counters(path_of("queue"), 0, &reader));
+    emmap_free(file);
+    assert_ok(emmap_blocks_open(path_of("blocks"), 8, 0, &exclusive, &file));
+    assert_error(EMMAP_CORRUPT, try_counters(path_of("blocks"), 0, &reader));
+    emmap_free(file);
+    assert_ok(emmap_counters_open(path_of("counters"), 2, &exclusive, &file));
+    assert_ok(try_counters(path_of("counters"), 2, &reader));
+    emmap_free(file);
+}
+
 static void what_a_dead_creator_left_is_finished_by_the_next(void **state)
 {
     (void)state;
@@ -298,6 +315,7 @@ int main(void)
         folder_test(a_foreign_file_is_refused_and_untouched),
         folder_test(options_that_do_not_go_with_counters_are_einval),
         folder_test(a_reader_reads_and_neither_creates_nor_changes),
+        folder_test(a_reader_of_what_is_open_exclusively_waits_for_nobody),
         folder_test(what_a_dead_creator_left_is_finished_by_the_next),
         folder_test(what_a_dead_creator_left_is_kept_from_another_count),
         folder_test(racing_creators_lose_no_count),
