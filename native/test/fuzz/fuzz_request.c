@@ -1,0 +1,201 @@
+/*
+ * The port program's input: frames of any bytes, as many as come. Each is answered by one whole frame that names its
+ * request, or refused; whatever paths are in it, nothing but a few files in a folder of the fuzzer's own is touched.
+ */
+#define _GNU_SOURCE
+#include <ei.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "emmap.h"
+#include "frame.h"
+#include "handles.h"
+#include "reply.h"
+#include "request.h"
+#include "subject.h"
+#include "term.h"
+
+/* ---- Where paths lead ---- */
+
+enum { FILES = 4 };
+static char folder[64];
+
+static const char *inside(const char *path)
+{
+    static char place[sizeof folder + 4];
+    unsigned sum = 0;
+    for (const char *at = path; *at; at++)
+        sum += (unsigned char)*at;
+    snprintf(place, sizeof place, "%s/%u", folder, sum % FILES);
+    return place;
+}
+
+/* Every file that an input opens, as the linker has it call these. */
+emmap_error __real_emmap_open(const char *path, const emmap_options *options, emmap_file **file);
+emmap_error __wrap_emmap_open(const char *path, const emmap_options *options, emmap_file **file);
+emmap_error __real_emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
+                                       emmap_file **file);
+emmap_error __wrap_emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
+                                       emmap_file **file);
+emmap_error __real_emmap_queue_open(const char *path, const emmap_options *options, emmap_file **file);
+emmap_error __wrap_emmap_queue_open(const char *path, const emmap_options *options, emmap_file **file);
+emmap_error __real_emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
+                                     const emmap_options *options, emmap_file **file);
+emmap_error __wrap_emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
+                                     const emmap_options *options, emmap_file **file);
+
+/* Without what takes long or the machine's own memory, and what lies at addresses that the sanitizer wants. */
+static emmap_options tamed(const emmap_options *options)
+{
+    emmap_options result = *options;
+    result.flags &=
+        ~(uint32_t)(EMMAP_OPEN_HUGETLB | EMMAP_OPEN_HUGE_2MB | EMMAP_OPEN_HUGE_1GB | EMMAP_OPEN_FIXED);
+    result.address = 0;
+    return result;
+}
+
+emmap_error __wrap_emmap_open(const char *path, const emmap_options *options, emmap_file **file)
+{
+    const emmap_options asked = tamed(options);
+    return __real_emmap_open(inside(path), &asked, file);
+}
+
+emmap_error __wrap_emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
+                                       emmap_file **file)
+{
+    const emmap_options asked = tamed(options);
+    return __real_emmap_counters_open(inside(path), count, &asked, file);
+}
+
+emmap_error __wrap_emmap_queue_open(const char *path, const emmap_options *options, emmap_file **file)
+{
+    const emmap_options asked = tamed(options);
+    return __real_emmap_queue_open(inside(path), &asked, file);
+}
+
+emmap_error __wrap_emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
+                                     const emmap_options *options, emmap_file **file)
+{
+    const emmap_options asked = tamed(options);
+    return __real_emmap_blocks_open(inside(path), block_size, levels, &asked, file);
+}
+
+static void remove_files(void)
+{
+    char path[sizeof folder + 4];
+    for (unsigned i = 0; i < FILES; i++) {
+        snprintf(path, sizeof path, "%s/%u", folder, i);
+        require(unlink(path) == 0 || errno == ENOENT);
+    }
+}
+
+/* A run ends in more than one way; the folder goes with the process that waits for the one that runs. */
+static void make_folder(void)
+{
+    struct stat about;
+    const char *const place =
+        stat("/dev/shm", &about) == 0 && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(folder, sizeof folder, "%s/emmap-fuzz-XXXXXX", place);
+    require(mkdtemp(folder) != NULL);
+    int ends[2];
+    require(pipe2(ends, O_CLOEXEC) == 0);
+    const pid_t cleaner = fork();
+    require(cleaner >= 0);
+    if (cleaner > 0) {
+        close(ends[0]);
+        return; /* the other end stays open for as long as this process lives */
+    }
+    char byte;
+    setsid();
+    close(ends[1]);
+    while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+        continue;
+    remove_files();
+    rmdir(folder);
+    _exit(0);
+}
+
+/* ---- Requests and answers ---- */
+
+/* The frame at `bytes`, of which there are no others: one term, {Id, Result}, with the id of the request. */
+static void require_answer(const uint8_t *bytes, size_t length, const uint8_t *request, size_t request_length)
+{
+    require(length > FRAME_HEADER + 1);
+    const size_t said = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
+    require(said == length - FRAME_HEADER && bytes[FRAME_HEADER] == TERM_VERSION);
+    term answer = {.bytes = (uint8_t *)bytes + FRAME_HEADER + 1, .length = said - 1};
+    term asked = {.bytes = (uint8_t *)request + 1, .length = request_length - 1};
+    require(term_check(answer.bytes, answer.length) == answer.length);
+    int index = 0;
+    require(ei_skip_term((const char *)answer.bytes, &index) == 0 && (size_t)index == answer.length);
+    uint32_t arity;
+    term elements, id, asked_id;
+    require(term_tuple(answer, &arity, &elements) && arity == 2 && term_next(&elements, &id));
+    require(term_tuple(asked, &arity, &elements) && arity == 2 && term_next(&elements, &asked_id));
+    require(id.length == asked_id.length && memcmp(id.bytes, asked_id.bytes, id.length) == 0);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    make_folder();
+    subject_begin();
+    return 0;
+}
+
+static void answer_all(frame_reader *reader, handles *files, reply *out)
+{
+    for (;;) {
+        uint8_t *frame;
+        size_t length;
+        switch (frame_next(reader, &frame, &length)) {
+        case FRAME_READY: {
+            uint8_t *const request = malloc(length + 1);
+            require(request);
+            memcpy(request, frame, length);
+            const bool answered = request_answer(files, frame, length, out);
+            if (answered)
+                require_answer(out->bytes, out->length, request, length);
+            else
+                require(out->length == 0);
+            reply_clear(out);
+            free(request);
+            if (!answered)
+                return;
+            break;
+        }
+        case FRAME_NONE:
+            if (frame_fill(reader) != FRAME_NONE)
+                return;
+            break;
+        default:
+            return;
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    /* A core that waits for itself would wait for ever: libFuzzer's -timeout says so. */
+    static int input = -1;
+    if (input < 0)
+        input = memfd_create("input", MFD_CLOEXEC);
+    require(input >= 0 && ftruncate(input, 0) == 0);
+    require(pwrite(input, data, size, 0) == (ssize_t)size && lseek(input, 0, SEEK_SET) == 0);
+    frame_reader reader = {.descriptor = input};
+    handles files = {0};
+    reply out = {0};
+    answer_all(&reader, &files, &out);
+    handles_free(&files);
+    reply_free(&out);
+    frame_reader_free(&reader);
+    remove_files();
+    return 0;
+}

@@ -1,0 +1,93 @@
+/*
+ * What the fuzzers of files share: the file under test, the script that an input is, and the writer of the same file
+ * that keeps to no rule.
+ *
+ * An input is one byte of options, two of the script's length (little-endian), the script, and the file's content.
+ * Everything that the script may ask for is a number that it goes on with; at its end all numbers are 0.
+ */
+#ifndef EMMAP_FUZZ_SUBJECT_H
+#define EMMAP_FUZZ_SUBJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "emmap.h"
+
+/* Ends the process, which libFuzzer reports, where something is not as it should be. */
+#define require(condition)                                                                                   \
+    do {                                                                                                     \
+        if (!(condition))                                                                                    \
+            subject_fail(#condition, __FILE__, __LINE__);                                                    \
+    } while (0)
+void subject_fail(const char *what, const char *file, int line) __attribute__((noreturn));
+
+/* One of the errors of the list, or 0. */
+#define require_error(error, ...)                                                                            \
+    subject_require_error((error), (const emmap_error[]){__VA_ARGS__, EMMAP_OK}, __FILE__, __LINE__)
+void subject_require_error(emmap_error error, const emmap_error *allowed, const char *file, int line);
+
+/* ---- The script ---- */
+
+typedef struct script {
+    const uint8_t *next;
+    size_t left;
+} script;
+
+uint8_t script_byte(script *self);
+uint16_t script_short(script *self);
+uint64_t script_long(script *self);
+
+/* ---- The file ---- */
+
+/* No file grows beyond this: a hostile number must not fill the memory. */
+#define SUBJECT_LIMIT ((size_t)1 << 16)
+
+/* To be called once, before anything else. */
+void subject_begin(void);
+
+/* Splits an input; the file then holds what it says. False where it is too short. */
+bool subject_load(const uint8_t *data, size_t size, uint8_t *options, script *script);
+
+const char *subject_path(void);
+
+/* All of the file, to be freed. */
+typedef struct content {
+    uint8_t *bytes;
+    size_t length;
+} content;
+content subject_read(void);
+bool content_equal(content one, content other);
+
+/* ---- The other writer ---- */
+
+typedef struct disturbances {
+    unsigned count;     /* how often bytes were overwritten or the file cut */
+    bool truncated;     /* the file was cut since this was last set to false */
+    bool grown;         /* it was made longer, which nobody minds */
+    unsigned countdown; /* the next one happens at so many pause points from now; 0: none is due */
+} disturbances;
+extern disturbances disturbed;
+
+/* Overwrites bytes, or changes the file's size, now or in the middle of an operation to come. */
+void disturb_now(script *script);
+void disturb_later(script *script);
+
+/* A place at which another writer may get in between. The core's pause points are such, too. */
+void disturb_point(void);
+
+/* ---- Sinks ---- */
+
+/* Keeps one piece after the other; at each one another writer may get in between. Memory for a piece that no file
+ * can have is refused. */
+typedef struct pieces {
+    size_t count;
+    struct piece {
+        uint8_t *bytes;
+        size_t length;
+    } * list;
+} pieces;
+emmap_sink pieces_sink(pieces *into);
+void pieces_free(pieces *self);
+
+#endif
