@@ -32,14 +32,14 @@ main(Arguments) ->
         {floor, 5000, fun(N) -> code(Term, N) end},
         {nif_exclusive, 5000, fun(N) -> one(NifAlone, Term, N) end},
         {nif_shared, 1000, fun(N) -> one(NifShared, Term, N) end},
-        {port_exclusive, 20, fun(N) -> one(PortAlone, Term, N) end},
-        {port_shared, 20, fun(N) -> one(PortShared, Term, N) end},
+        {port_exclusive, 100, fun(N) -> one(PortAlone, Term, N) end},
+        {port_shared, 100, fun(N) -> one(PortShared, Term, N) end},
         {nif_many, 50, fun(N) -> many(NifAlone, lists:duplicate(?BATCH, Term), N) end},
         {port_many, 10, fun(N) -> many(PortAlone, lists:duplicate(?BATCH, Term), N) end}
     ],
     Rounds = case lists:member("--quick", Arguments) of
-        true -> 31;
-        false -> 301
+        true -> 11;
+        false -> 101
     end,
     Times = [maps:from_list([{Name, time(Run, Calls)} || {Name, Calls, Run} <- Contestants])
              || _ <- lists:seq(1, Rounds)],

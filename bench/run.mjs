@@ -1,5 +1,7 @@
-// `make bench`: all benchmarks, one after the other, and what came of their targets. `--quick` is `make bench-smoke`:
-// short runs, which show that every benchmark works and whose figures mean little; and nothing is compiled for it.
+// `make bench`: all benchmarks, one after the other, and what came of their targets: ratios, with the least and the most
+// of several processes beside their median, and never a bare time. `--quick` is `make bench-smoke`:
+// short runs, which show that every benchmark works and whose figures mean little, beside no target; and nothing is
+// compiled for it.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
@@ -8,6 +10,8 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const quick = process.argv.includes("--quick");
+/** How the same code is compiled and laid out differs from process to process, and a ratio with it. */
+const PROCESSES = 3;
 const flags = quick ? ["--quick"] : [];
 
 const BENCHMARKS = [
@@ -43,43 +47,70 @@ function npm(args, environment, needed) {
   if (needed) process.exit(1);
 }
 
-/** The targets in a benchmark's lines: what, the ratio, beside what, and the limit. */
-function targets(output) {
-  return [...output.matchAll(/^ {2}(\S.*?) +([\d.]+) x (.*) \((at (?:most|least)) ([\d.]+)\)$/gm)].map(
-    ([, name, ratio, peer, side, limit]) => ({ name, ratio, peer, side, limit }),
-  );
+/** A benchmark's ratios. */
+function ratios(output) {
+  const lines = output.matchAll(/^ {2}(\S.*?) +([\d.]+) x (.*?)(?: \((at (?:most|least)) ([\d.]+)\))?$/gm);
+  return [...lines].map(([, name, ratio, peer, side, limit]) => ({
+    name,
+    ratio: Number(ratio),
+    peer,
+    side,
+    limit,
+  }));
 }
 
-/** Those of the codec, whose table has the others' times as multiples of its own. */
-function codecTargets(output) {
-  const [, json, erlang] = /^mix of the next six +both .* ns +([\d.]+) x +([\d.]+) x/m.exec(output) ?? [];
-  return [
-    { name: "erlang_js, message mix", ratio: erlang, peer: "emmap/etf", side: "at least", limit: "5" },
-    { name: "JSON, message mix", ratio: json, peer: "emmap/etf", side: "at least", limit: "0.5" },
-  ];
+/** Those of the codec for which there are targets: its table has the others' times as multiples of its own. */
+function codecRatios(output) {
+  const rows = output.matchAll(/^mix of the next six +(\w+) .*? ns +([\d.]+) x +([\d.]+) x/gm);
+  return [...rows].flatMap(([, direction, json, erlang]) => {
+    const of = (peer) => `${peer}, message mix, ${direction === "both" ? "encode + decode" : direction}`;
+    return [
+      { name: of("erlang_js"), ratio: Number(erlang), peer: "emmap/etf", side: "at least", limit: "5" },
+      { name: of("JSON"), ratio: Number(json), peer: "emmap/etf", side: "at least", limit: "0.5" },
+    ];
+  });
 }
 
-installPeers();
-const results = [];
-for (const [title, command, script] of BENCHMARKS) {
-  console.log(`\n${title}\n`);
+function run(command, script) {
   const { status, stdout } = spawnSync(command, [join(here, script), ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
     encoding: "utf8",
   });
-  process.stdout.write(stdout ?? "");
-  if (status !== 0) {
-    console.error(`${script} ended with ${status}`);
-    process.exit(1);
-  }
-  results.push(...(script === "etf.mjs" ? codecTargets(stdout) : targets(stdout)));
+  if (status === 0) return stdout;
+  console.error(`${script} ended with ${status}\n${stdout ?? ""}`);
+  process.exit(1);
 }
 
-console.log(`\nTargets${quick ? " (short runs: not to be taken at their word)" : ""}\n`);
-for (const { name, ratio, peer, side, limit } of results) {
-  const met = side === "at most" ? Number(ratio) <= Number(limit) : Number(ratio) >= Number(limit);
-  const what = `${name}, beside ${peer}`;
-  console.log(
-    `  ${what.padEnd(70)} ${`${ratio} x`.padStart(10)}  ${`${side} ${limit}`.padEnd(14)} ${met ? "met" : "missed"}`,
-  );
+const digits = (ratio) => ratio.toFixed(ratio < 0.1 ? 4 : 2);
+
+/** The same benchmark in several processes: the median, with the least and the most. */
+function summary(runs) {
+  return runs[0].map(({ name, peer, side, limit }, i) => {
+    const all = runs.map((rows) => rows[i].ratio).sort((x, y) => x - y);
+    return { name, peer, side, limit, ratio: all[all.length >> 1], least: all[0], most: all.at(-1) };
+  });
 }
+
+function row({ name, peer, side, limit, ratio, least, most }) {
+  const range = least === most ? "" : `${digits(least)} to ${digits(most)}`;
+  const met = side === "at most" ? ratio <= Number(limit) : ratio >= Number(limit);
+  const target = quick || limit === undefined ? "" : `${side} ${limit}`.padEnd(14) + (met ? "met" : "missed");
+  return `  ${`${name}, beside ${peer}`.padEnd(70)} ${`${digits(ratio)} x`.padStart(10)}  ${range.padEnd(18)}${target}`.trimEnd();
+}
+
+installPeers();
+const targets = [];
+for (const [title, command, script] of BENCHMARKS) {
+  console.log(`\n${title}\n`);
+  const codec = script === "etf.mjs";
+  const outputs = Array.from({ length: quick || codec ? 1 : PROCESSES }, () => run(command, script));
+  const rows = summary(outputs.map(codec ? codecRatios : ratios));
+  // Of the codec's table all but its own times.
+  if (codec) console.log(outputs[0].replace(/^(.{30}) +(?:\d+ ns|emmap\/etf)/gm, "$1"));
+  else {
+    const remarks = outputs[0].match(/^ {2}.* is left out.*$/gm) ?? [];
+    console.log([...rows.map(row), ...remarks].join("\n"));
+  }
+  targets.push(...rows.filter(({ limit }) => limit !== undefined));
+}
+if (!quick) console.log(`\nTargets\n\n${targets.map(row).join("\n")}`);
