@@ -167,7 +167,7 @@ beforeAll(() => {
     "-o",
     core,
   ]);
-});
+}, 120_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
