@@ -317,9 +317,22 @@ static void a_file_is_never_more_open_than_asked_for(void **state)
     umask(before);
 }
 
+static void assert_structures_refuse(emmap_error expected, const char *path)
+{
+    static const emmap_options reader = {.flags = EMMAP_OPEN_READ};
+    const emmap_options *const options[] = {NULL, &reader};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        emmap_file *file;
+        assert_error(expected, emmap_counters_open(path, 1, options[i], &file));
+        assert_error(expected, emmap_queue_open(path, options[i], &file));
+        assert_error(expected, emmap_blocks_open(path, 8, 0, options[i], &file));
+    }
+}
+
 static void a_directory_is_eisdir(void **state)
 {
     (void)state;
+    assert_structures_refuse(EISDIR, path_of(""));
     assert_error(EISDIR, try_open(path_of(""), (emmap_options){.flags = EMMAP_OPEN_READ}));
     assert_error(EISDIR, try_open(path_of(""), (emmap_options){.flags = RW}));
     assert_error(EISDIR, try_open(path_of(""), (emmap_options){.flags = CREATE, .size = 8}));
@@ -337,6 +350,7 @@ static void what_is_no_regular_file_is_enodev_at_once(void **state)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         assert_error(ENODEV, try_open(paths[i], (emmap_options){.flags = EMMAP_OPEN_READ}));
         assert_error(ENODEV, try_open(paths[i], (emmap_options){.flags = CREATE, .size = 8}));
+        assert_structures_refuse(ENODEV, paths[i]);
         assert_true(exists(paths[i]));
     }
     close(server);
@@ -477,6 +491,36 @@ static void symbolic_links_are_followed_and_loops_refused(void **state)
     assert_int_equal(symlink(path_of("file"), path_of("link")), 0);
     close_file(open_file(path_of("link"), CREATE, 9));
     assert_int_equal(size_of_file(path_of("file")), 9);
+}
+
+static void a_link_to_nothing_makes_no_file_where_it_points(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink(path_of("nothing"), path_of("link")), 0);
+    assert_error(ENOENT, try_open(path_of("link"), (emmap_options){.flags = RW}));
+    assert_error(EEXIST, try_open(path_of("link"), (emmap_options){.flags = CREATE, .size = 8}));
+    emmap_file *file;
+    assert_error(EEXIST, emmap_counters_open(path_of("link"), 1, NULL, &file));
+    assert_error(EEXIST, emmap_queue_open(path_of("link"), NULL, &file));
+    assert_error(EEXIST, emmap_blocks_open(path_of("link"), 8, 0, NULL, &file));
+    assert_false(exists(path_of("nothing")));
+    assert_true(exists(path_of("link")));
+}
+
+static void auto_unlink_removes_what_a_link_led_to_and_not_the_link(void **state)
+{
+    (void)state;
+    put_file(path_of("first"), "12345678", 8);
+    put_file(path_of("second"), "12345678", 8);
+    assert_int_equal(symlink(path_of("first"), path_of("link")), 0);
+    emmap_file *const file = open_file(path_of("link"), CREATE | EMMAP_OPEN_AUTO_UNLINK, 8);
+    /* Where the link leads later is nobody's to remove. */
+    assert_int_equal(unlink(path_of("link")), 0);
+    assert_int_equal(symlink(path_of("second"), path_of("link")), 0);
+    close_file(file);
+    assert_false(exists(path_of("first")));
+    assert_true(exists(path_of("second")));
+    assert_true(exists(path_of("link")));
 }
 
 typedef struct racer {
@@ -719,6 +763,8 @@ int main(void)
         folder_test(a_failed_open_leaves_no_descriptor_and_no_mapping),
         folder_test(without_descriptors_open_fails_and_files_go_on),
         folder_test(symbolic_links_are_followed_and_loops_refused),
+        folder_test(a_link_to_nothing_makes_no_file_where_it_points),
+        folder_test(auto_unlink_removes_what_a_link_led_to_and_not_the_link),
         folder_test(of_many_creators_one_creates),
         folder_test(a_file_that_is_unlinked_under_an_open_is_opened_anew),
         folder_test(a_file_without_a_name_can_be_opened_through_proc),
