@@ -193,17 +193,31 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
     return EMMAP_OK;
 }
 
+/* The number of bytes to map, once the file has them. Somebody may shrink it again before we look. */
+static emmap_error measure(const emmap_file *file, const file_preparer *preparer, uint64_t *size)
+{
+    const emmap_options *const options = &file->options;
+    const bool grows = (options->flags & EMMAP_OPEN_WRITE) && (options->size > 0 || options->length > 0);
+    for (int attempt = 0;; attempt++) {
+        emmap_error error = preparer->prepare(preparer, file->descriptor->fd, options);
+        if (error)
+            return error;
+        PAUSE("open_sized");
+        error = window(file, size);
+        if (error != EINVAL || !grows || attempt == OPEN_ATTEMPTS)
+            return error;
+    }
+}
+
 static emmap_error fill(emmap_file *file, const file_preparer *preparer)
 {
     const int fd = file->descriptor->fd;
     emmap_error error = EMMAP_OK;
+    uint64_t size = 0;
     if ((file->options.flags & EMMAP_OPEN_TRUNCATE) && ftruncate(fd, 0) != 0)
         error = error_from_errno("ftruncate");
     if (!error)
-        error = preparer->prepare(preparer, fd, &file->options);
-    uint64_t size = 0;
-    if (!error)
-        error = window(file, &size);
+        error = measure(file, preparer, &size);
     emmap_mapping *mapping = NULL;
     if (!error)
         error = mapping_create(file, fd, size, file->options.address, &mapping);

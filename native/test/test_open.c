@@ -584,6 +584,31 @@ static void of_many_creators_one_creates(void **state)
     }
 }
 
+static const char *shrinking;
+
+/* As another handle's resize does. */
+static void shrink_it(const char *place)
+{
+    if (shrinking && strcmp(place, "open_sized") == 0) {
+        assert_int_equal(truncate(shrinking, 1), 0);
+        shrinking = NULL;
+    }
+}
+
+static void a_file_that_is_shrunk_under_an_open_gets_its_size_anew(void **state)
+{
+    (void)state;
+    shrinking = path_of("file");
+    pause_hook = shrink_it;
+    emmap_file *const file = open_file(path_of("file"), CREATE, 64);
+    assert_null(shrinking);
+    uint64_t size;
+    assert_ok(emmap_size(file, &size));
+    assert_int_equal(size, 64);
+    close_file(file);
+    pause_hook = NULL;
+}
+
 static const char *doomed;
 
 /* As the creator does whose open fails. */
@@ -767,6 +792,7 @@ int main(void)
         folder_test(auto_unlink_removes_what_a_link_led_to_and_not_the_link),
         folder_test(of_many_creators_one_creates),
         folder_test(a_file_that_is_unlinked_under_an_open_is_opened_anew),
+        folder_test(a_file_that_is_shrunk_under_an_open_gets_its_size_anew),
         folder_test(a_file_without_a_name_can_be_opened_through_proc),
         folder_test(an_exclusive_file_has_no_second_writer),
         folder_test(a_dead_process_excludes_nobody),
