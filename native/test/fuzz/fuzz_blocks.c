@@ -22,7 +22,7 @@ enum { LEVELS_SHIFT = 6 };
 enum { FIRST, SECOND, LOOKER, HANDLES };
 
 /* Larger ones are neither stored nor compared. */
-#define BLOCK_MAX 4096u
+#define BLOCK_MAX 256u
 /* Blocks that the model can hold. */
 #define MODEL_MAX 8192u
 
@@ -118,12 +118,6 @@ static bool end(world *self, int who, emmap_error error)
 
 /* ---- Operations ---- */
 
-static void fill(uint8_t *place, size_t length, uint8_t seed)
-{
-    for (size_t i = 0; i < length; i++)
-        place[i] = (uint8_t)(seed + i * 7);
-}
-
 static void store_many(world *self, int who, script *script, size_t count)
 {
     static uint8_t places[4][BLOCK_MAX + 1];
@@ -134,7 +128,7 @@ static void store_many(world *self, int who, script *script, size_t count)
     if (seed == 255 || length > BLOCK_MAX)
         length = BLOCK_MAX + 1;
     for (size_t i = 0; i < count; i++) {
-        fill(places[i], length, (uint8_t)(seed + i));
+        memset(places[i], (uint8_t)(seed + i), length);
         vectors[i] = (struct iovec){.iov_base = places[i], .iov_len = length};
     }
     begin(self);
