@@ -1,4 +1,4 @@
-// How the benchmarks measure. A round times each contestant once, in turn; a ratio is taken within a round, so that both
+// How the benchmarks measure. A round times each contestant once, in any order; a ratio is taken within a round, so that both
 // of its times were measured under the same conditions, and the median over the rounds counts. Rounds are short, so that
 // most of them are not interrupted by what else the machine does.
 
@@ -24,6 +24,16 @@ function warm(run) {
   return times;
 }
 
+/** In another order each time: the system may take the processor away in step with the rounds. */
+function shuffled(names) {
+  const result = [...names];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [result[i], result[j]] = [result[j], result[i]];
+  }
+  return result;
+}
+
 /**
  * Times contestants: functions, by name, that do their work as many times as they are told. Answers the ratio of one to
  * another, less than 1 where the first is faster.
@@ -32,7 +42,7 @@ export function race(contestants) {
   const names = Object.keys(contestants);
   const times = Object.fromEntries(names.map((name) => [name, warm(contestants[name])]));
   const rounds = Array.from({ length: ROUNDS }, () =>
-    Object.fromEntries(names.map((name) => [name, time(contestants[name], times[name])])),
+    Object.fromEntries(shuffled(names).map((name) => [name, time(contestants[name], times[name])])),
   );
   return (one, other) => median(rounds.map((round) => round[one] / round[other]));
 }
