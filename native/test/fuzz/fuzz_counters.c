@@ -53,7 +53,8 @@ static void change(world *self, script *script, unsigned how)
     const uint16_t which = script_short(script);
     const uint64_t index = which == UINT16_MAX ? script_long(script) : which % (self->count + 2);
     const int64_t operand = (int64_t)script_long(script);
-    int64_t *const value = index < self->count ? &self->values[index] : NULL;
+    /* As many as the model holds are compared. */
+    int64_t *const value = index < self->count ? &self->values[index % MODEL_MAX] : NULL;
     int64_t old = 0, after = 0, expected = 0;
     emmap_error error;
     begin(self);
@@ -96,7 +97,7 @@ static void read_bytes(world *self, uint64_t position, uint64_t length)
     require_error(error, EMMAP_EOF, EINVAL, EFAULT, ENOMEM);
     require(error || (got.count == 1 && got.list[0].length <= length));
     if (end(self, error) && position >= 16 && position % 8 == 0)
-        for (size_t at = 0; at + 8 <= got.list[0].length; at += 8)
+        for (size_t at = 0; at + 8 <= got.list[0].length && (position - 16 + at) / 8 < self->count; at += 8)
             require(memcmp(got.list[0].bytes + at, &self->values[(position - 16 + at) / 8], 8) == 0);
     pieces_free(&got);
 }
@@ -111,8 +112,11 @@ static void write_bytes(world *self, uint64_t position, uint8_t byte, size_t len
     const emmap_error error = emmap_pwrite(self->file, position, &vector, 1);
     require_error(error, EINVAL, EACCES, EFAULT);
     if (end(self, error)) {
-        require(length == 0 || position - 16 + length <= 8 * self->count);
-        memcpy((uint8_t *)self->values + (position - 16), bytes, length);
+        const uint64_t room = 8 * self->count, at = position - 16;
+        /* A mapping that has followed a file's growth goes on behind the counters. */
+        require(length == 0 || at + length <= room || disturbed.grown);
+        if (at < room)
+            memcpy((uint8_t *)self->values + at, bytes, length < room - at ? length : room - at);
     }
 }
 
@@ -209,8 +213,6 @@ static bool open_it(world *self, uint64_t count)
     if (self->known) {
         require(after.length == 16 + 8 * self->count && memcmp(after.bytes, "EMMAP", 5) == 0);
         memcpy(self->values, after.bytes + 16, 8 * self->count);
-    } else if (self->count > MODEL_MAX) {
-        self->count = MODEL_MAX;
     }
     free(before.bytes);
     free(after.bytes);
