@@ -308,7 +308,7 @@ static void learn(world *self)
     if (error == EFAULT)
         self->faulted[FIRST] = true;
     self->place = 0;
-    self->known &= error == EMMAP_EOF && disturbed.count == disturbed_before;
+    self->known &= error == EMMAP_EOF && disturbed.count == disturbed_before && !disturbed.truncated;
     self->whole = self->known && (self->options & REPAIRED);
 }
 

@@ -392,7 +392,7 @@ static void learn(world *self)
     const emmap_error error =
         emmap_queue_walk(self->files[FIRST], EMMAP_QUEUE_FORWARD, UINT64_MAX, &place, &sink, &count);
     require_error(error, EMMAP_EOF, EMMAP_CORRUPT, EFAULT);
-    self->sound = (!error || error == EMMAP_EOF) && disturbed.count == before;
+    self->sound = (!error || error == EMMAP_EOF) && disturbed.count == before && !disturbed.truncated;
     for (size_t i = 0; self->sound && i < got.count; i++) {
         model_push(self, got.list[i].bytes, got.list[i].length);
         /* The bytes in the file are a message whose length the rule of queue_total need not have given. */
