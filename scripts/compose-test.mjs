@@ -7,8 +7,8 @@
 import { makeTrouble, Progress, readTable } from "../interop-tests/traffic/trouble.mjs";
 import { baseImages } from "./compose-test/base-images.mjs";
 import { Composition } from "./compose-test/composition.mjs";
-import { engine as findEngine, NoEngine } from "./compose-test/engine.mjs";
-import { Failed } from "./compose-test/run.mjs";
+import { engine as findEngine, NoEngine, probe } from "./compose-test/engine.mjs";
+import { Failed, interrupt, resume } from "./compose-test/run.mjs";
 
 const SERVICES = ["beam-nif", "beam-port", "c-musl", "node"];
 const UNAVAILABLE = 69;
@@ -18,28 +18,28 @@ const say = (text) => console.log(`compose-test: ${text}`);
 /** What has to be undone, the last thing first. */
 const undo = [];
 async function undoAll() {
-  while (undo.length > 0)
-    await undo
-      .pop()()
-      .catch((error) => say(`could not clean up: ${error.message}`));
+  resume();
+  while (undo.length > 0) {
+    const step = undo.pop();
+    await step().catch((error) => say(`could not clean up: ${error.message}`));
+  }
 }
 
 let interrupted = false;
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-  process.on(signal, async () => {
+  process.on(signal, () => {
     if (interrupted) return;
     interrupted = true;
     say(`${signal}: cleaning up`);
-    await undoAll();
-    process.exit(1);
+    // That ends main as well.
+    interrupt();
   });
 }
 
 async function main() {
-  const engine = await findEngine();
-  undo.push(engine.stop);
-  const images = await baseImages(engine);
-  const variables = { ...images.chosen, HOLD: "yes", JOBS: "5000" };
+  const engine = await findEngine(undo);
+  const images = await baseImages(engine, undo);
+  const variables = { ...images, HOLD: "yes", JOBS: "5000" };
   if (engine.own) variables.EMMAP_BUILD_NETWORK = "host";
 
   const progress = new Progress();
@@ -50,7 +50,8 @@ async function main() {
     said.push(line);
     progress.read(line);
   });
-  undo.push(() => composition.remove(images.made));
+  undo.push(() => composition.remove());
+  await probe(engine, images.DEBIAN_IMAGE);
 
   say("building the images");
   await composition.build();
@@ -97,7 +98,9 @@ try {
   console.log(`\n${table}`);
 } catch (error) {
   await undoAll();
-  if (error instanceof NoEngine) {
+  if (interrupted) {
+    process.exitCode = 1;
+  } else if (error instanceof NoEngine) {
     say(`NOT RUN: ${error.message}`);
     process.exitCode = UNAVAILABLE;
   } else {

@@ -13,8 +13,8 @@ const OFFICIAL = {
   ERLANG_IMAGE: "erlang:27-slim",
 };
 
-/** The values of those variables, and the images that were made for them. */
-export async function baseImages(engine) {
+/** The values of those variables. What removes images that had to be made goes to `undo`. */
+export async function baseImages(engine, undo) {
   const docker = (args, options) => run("docker", args, { env: engine.env, ...options });
   const chosen = Object.fromEntries(
     Object.entries(OFFICIAL).map(([name, image]) => [name, process.env[name] || image]),
@@ -28,7 +28,7 @@ export async function baseImages(engine) {
     console.log(`compose-test: ${pulled.output?.trim() ?? pulled.message}`);
     missing.push(name);
   }
-  if (missing.length === 0) return { chosen, made: [] };
+  if (missing.length === 0) return chosen;
 
   console.log(
     `compose-test: no registry gives us ${missing.map((name) => chosen[name]).join(" and ")}; making our own`,
@@ -36,12 +36,15 @@ export async function baseImages(engine) {
   const tag = `emmap-test-${process.pid}`;
   const debian = `debian:${tag}`;
   const made = [debian];
+  undo.push(async () => {
+    for (const image of made.reverse()) await works("docker", ["image", "rm", image], { env: engine.env });
+  });
   await docker(["import", await rootFileSystem(), debian]);
   for (const name of missing) {
     chosen[name] = await MAKE[name](docker, debian, tag);
     if (chosen[name] !== debian) made.push(chosen[name]);
   }
-  return { chosen, made: made.reverse() };
+  return chosen;
 }
 
 /** A minimal Debian as a tar file. It takes half a minute to make, so it is kept for the next time. */

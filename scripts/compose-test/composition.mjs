@@ -101,9 +101,8 @@ export class Composition {
   }
 
   /** Removes the containers, the volumes and the images. */
-  async remove(images) {
+  async remove() {
     await this.#command(["down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "2"]);
-    for (const image of images) await works("docker", ["image", "rm", image], { env: this.#env });
     await this.docker(["image", "prune", "--force", "--filter", "label=emmap.stage=build"]);
   }
 }

@@ -12,9 +12,9 @@ const START_SECONDS = 60;
 /** No engine runs here and none can be started; the message says why, and how to get one. */
 export class NoEngine extends Error {}
 
-/** `env` makes docker and compose talk to it; `own` tells whether it is ours; `stop` leaves nothing of it. */
-export async function engine() {
-  if (await works("docker", ["info"])) return { env: process.env, own: false, stop: async () => {} };
+/** `env` makes docker and compose talk to it; `own` tells whether it is ours. What stops it goes to `undo`. */
+export async function engine(undo) {
+  if (await works("docker", ["info"])) return { env: process.env, own: false };
   if (process.env.DOCKER_HOST)
     throw new NoEngine(`no engine answers at DOCKER_HOST, ${process.env.DOCKER_HOST}`);
   if (process.getuid?.() !== 0)
@@ -24,8 +24,8 @@ export async function engine() {
     );
   await installed("engine");
   // Installing it may have started it.
-  if (await works("docker", ["info"])) return { env: process.env, own: false, stop: async () => {} };
-  return start();
+  if (await works("docker", ["info"])) return { env: process.env, own: false };
+  return start(undo);
 }
 
 /** Installs a group of tools, as root on Debian and Ubuntu. */
@@ -36,7 +36,16 @@ export async function installed(group) {
   });
 }
 
-async function start() {
+/** Some machines let dockerd start, but no container: better known before than after the builds. */
+export async function probe(engine, image) {
+  await run("docker", ["run", "--rm", "--network", "none", image, "true"], { env: engine.env }).catch(
+    (error) => {
+      throw new NoEngine(`the engine cannot run containers here. ${error.message}`);
+    },
+  );
+}
+
+async function start(undo) {
   const folder = mkdtempSync(join(tmpdir(), "emmap-engine-"));
   const socket = `unix://${join(folder, "socket")}`;
   const log = join(folder, "log");
@@ -57,24 +66,23 @@ async function start() {
   }).then(() => {
     ended = true;
   });
-  const stop = async () => {
+  undo.push(async () => {
     if (!ended) child.kill("SIGTERM");
     await end;
     await unmount(folder);
     rmSync(folder, { recursive: true, force: true });
-  };
+  });
 
   const env = { ...process.env, DOCKER_HOST: socket };
   for (let tries = 0; !(await works("docker", ["info"], { env })); tries++) {
     if (ended || tries === START_SECONDS) {
       const said = readFileSync(log, "utf8").trim().split("\n").slice(-5).join("\n");
-      await stop();
       throw new NoEngine(`dockerd could not be started here:\n${said}`);
     }
     await sleep(1000);
   }
   console.log("compose-test: no engine was running; started one for this test");
-  return { env, own: true, stop };
+  return { env, own: true };
 }
 
 /** What a dockerd that had to hurry has left mounted below a folder. */

@@ -9,10 +9,41 @@ export class Failed extends Error {
   }
 }
 
+/** We were told to end, and so was this command. */
+class Interrupted extends Error {}
+
+const running = new Set();
+const interrupted = new WeakSet();
+let stopping = false;
+
+/** Ends what is running. Nothing else starts, until `resume`. */
+export function interrupt() {
+  stopping = true;
+  for (const child of running) {
+    interrupted.add(child);
+    if (child.pid !== undefined) child.kill("SIGTERM");
+  }
+}
+
+/** Lets commands start again, for cleaning up. */
+export function resume() {
+  stopping = false;
+}
+
+/** Starts a command in a process group of its own: ^C reaches it through us, and what cleans up not at all. */
+function start(command, args, options) {
+  if (stopping) throw new Interrupted("interrupted");
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options, detached: true });
+  running.add(child);
+  child.on("error", () => running.delete(child));
+  child.on("close", () => running.delete(child));
+  return child;
+}
+
 /** Runs a command to its end and gives what it printed. Options: env, cwd, and show: let people see it as it comes. */
 export function run(command, args, { show = false, ...options } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+    const child = start(command, args, options);
     let out = "";
     let all = "";
     child.stdout.setEncoding("utf8").on("data", (text) => {
@@ -26,7 +57,8 @@ export function run(command, args, { show = false, ...options } = {}) {
     });
     child.on("error", reject);
     child.on("close", (status, signal) => {
-      if (status === 0) resolve(out.trim());
+      if (interrupted.has(child)) reject(new Interrupted("interrupted"));
+      else if (status === 0) resolve(out.trim());
       else reject(new Failed(command, args, signal ?? `status ${status}`, show ? "" : all));
     });
   });
@@ -36,12 +68,15 @@ export function run(command, args, { show = false, ...options } = {}) {
 export const works = (command, args, options) =>
   run(command, args, options).then(
     () => true,
-    () => false,
+    (error) => {
+      if (error instanceof Interrupted) throw error;
+      return false;
+    },
   );
 
 /** Starts a command and hands each line that it prints to `onLine`. Gives the child. */
 export function follow(command, args, onLine, options = {}) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options });
+  const child = start(command, args, options);
   child.on("error", (error) => onLine(`${command}: ${error.message}`));
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on("line", onLine);
   return child;
