@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,9 @@ static void make_folder(void)
     }
     char byte;
     setsid();
+    /* Whoever ends the run means the other process. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGTERM, SIG_IGN);
     close(ends[1]);
     while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
         continue;
