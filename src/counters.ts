@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from "node:util";
-import { File } from "./addon";
+import { File, type NativeFile } from "./addon";
 import { type Integer, toBigInt } from "./arguments";
 import { Handle, STATUS } from "./handle";
 import { type CountersOptions, countersOptions, toPath } from "./options";
@@ -43,6 +43,13 @@ export class Counters {
     return new Counters(new Handle(native, false), native.describe().counters);
   }
 
+  /** As {@link Handle.native}, with the same consequence here. */
+  get #native(): NativeFile {
+    const native = this.#handle.native;
+    if (!this.#handle.usable) this.#cells = this.#writableCells = this.#handle.words;
+    return native;
+  }
+
   /** The path, as it was given to open. */
   get path(): string {
     return this.#handle.path;
@@ -70,7 +77,7 @@ export class Counters {
       const old = Atomics.add(cells, index, operand);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#handle.native.counterAdd(toBigInt(index, "index"), operand);
+    return this.#native.counterAdd(toBigInt(index, "index"), operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
@@ -81,7 +88,7 @@ export class Counters {
       const old = Atomics.sub(cells, index, operand);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#handle.native.counterSub(toBigInt(index, "index"), operand);
+    return this.#native.counterSub(toBigInt(index, "index"), operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
@@ -92,7 +99,7 @@ export class Counters {
       const old = Atomics.exchange(cells, index, operand);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#handle.native.counterSet(toBigInt(index, "index"), operand);
+    return this.#native.counterSet(toBigInt(index, "index"), operand);
   }
 
   /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
@@ -102,7 +109,7 @@ export class Counters {
       const value = Atomics.load(cells, index);
       if (this.#control[STATUS] === 0) return value;
     }
-    return this.#handle.native.counterGet(toBigInt(index, "index"));
+    return this.#native.counterGet(toBigInt(index, "index"));
   }
 
   /**
@@ -117,7 +124,7 @@ export class Counters {
       const old = Atomics.compareExchange(cells, index, old64, new64);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#handle.native.counterCompareExchange(toBigInt(index, "index"), old64, new64);
+    return this.#native.counterCompareExchange(toBigInt(index, "index"), old64, new64);
   }
 
   /** The counters' values, each read when its turn comes. */
@@ -127,17 +134,17 @@ export class Counters {
 
   /** Starts to write changes to the disk, and does not wait for it. */
   flush(): void {
-    this.#handle.native.flush();
+    this.#native.flush();
   }
 
   /** Resolves when all that was added is on the disk. */
   async sync(): Promise<void> {
-    await this.#handle.native.sync();
+    await this.#native.sync();
   }
 
   /** As {@link sync}, but for metadata that is not needed to read the counters back. */
   async datasync(): Promise<void> {
-    await this.#handle.native.datasync();
+    await this.#native.datasync();
   }
 
   /** Closes the file and unmaps it. Closing again does nothing. */

@@ -20,7 +20,7 @@ const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
  * asks the core, whose answer is the error. So decisions are made once, there.
  */
 export class Handle {
-  readonly native: NativeFile;
+  readonly #native: NativeFile;
   readonly path: string;
   readonly existed: boolean;
   readonly writable: boolean;
@@ -52,7 +52,7 @@ export class Handle {
 
   constructor(native: NativeFile, direct: boolean) {
     const about = native.describe();
-    this.native = native;
+    this.#native = native;
     this.path = about.path;
     this.existed = about.existed;
     this.writable = about.writable;
@@ -61,6 +61,15 @@ export class Handle {
     const control = native.control();
     this.control = control === undefined ? NO_CONTROL : new Uint32Array(control);
     this.#reach();
+  }
+
+  /**
+   * The core's file. Whoever asks for it met something that is not plainly fine; if that was a fault, nothing is any
+   * more, and no later operation may reach the pages that are still there.
+   */
+  get native(): NativeFile {
+    if (!this.usable) this.#clear();
+    return this.#native;
   }
 
   /** False once the file is closed, or a page of it went away. */
@@ -80,10 +89,10 @@ export class Handle {
 
   /** Takes hold of the mapping that the core has now. */
   #reach(): void {
-    this.size = this.native.describe().size;
+    this.size = this.#native.describe().size;
     if (!this.usable) return;
     const length = Math.min(this.size, constants.MAX_LENGTH);
-    const memory = this.native.lend(0n, BigInt(length), false);
+    const memory = this.#native.lend(0n, BigInt(length), false);
     if (memory === undefined) return;
     this.#memory = memory;
     this.bytes = new Uint8Array(memory);
@@ -94,9 +103,13 @@ export class Handle {
     this.writableWords = this.words;
   }
 
-  #letGo(): void {
+  #clear(): void {
     this.bytes = this.writableBytes = NO_BYTES;
     this.words = this.writableWords = NO_WORDS;
+  }
+
+  #letGo(): void {
+    this.#clear();
     this.#shown = this.shownNow = undefined;
     if (this.#memory !== undefined) revoke(this.#memory);
     this.#memory = undefined;
@@ -119,7 +132,7 @@ export class Handle {
     this.#letGo();
     if (!this.#direct) for (const lent of this.#lent.splice(0)) withTarget(lent, revoke);
     if (this.control !== NO_CONTROL) revoke(this.control.buffer as ArrayBuffer);
-    this.native.close();
+    this.#native.close();
     this.size = 0;
   }
 
@@ -157,7 +170,7 @@ export class Handle {
   #lend(position: number, length: number): ArrayBuffer {
     if (length > constants.MAX_LENGTH)
       throw this.#unsupported(`this release of Node has no buffers over ${constants.MAX_LENGTH} bytes`);
-    const memory = this.native.lend(BigInt(position), BigInt(length), true);
+    const memory = this.#native.lend(BigInt(position), BigInt(length), true);
     if (memory === undefined) throw this.#unsupported("this runtime has no buffers over mapped memory");
     watchTransfer(memory);
     this.#lent = this.#lent.filter((lent) => lent.deref() !== undefined);

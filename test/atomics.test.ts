@@ -1,7 +1,8 @@
+import { readFileSync, truncateSync } from "node:fs";
 import { expect, test } from "vitest";
-import { type AtomicOperation, type MappedFile, open } from "../src";
+import { type AtomicOperation, type MappedFile, open, openCounters } from "../src";
 import { thrownBy } from "./support/errors";
-import { patternFile } from "./support/files";
+import { freshPath, pattern, patternFile } from "./support/files";
 
 const MIN = -(2n ** 63n);
 const MAX = 2n ** 63n - 1n;
@@ -109,4 +110,19 @@ test("an operation that there is not is named", () => {
   const loose = file.patomic.bind(file) as (position: number, operation: string, value: number) => unknown;
   expect(thrownBy(() => loose(0, "mul", 1))).toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   expect(thrownBy(() => loose(0, "cas", 1))).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
+});
+
+test("after a fault nothing reaches the pages that are still there", () => {
+  const path = patternFile(8192);
+  using file = open(path, { write: true });
+  using counters = openCounters(freshPath("counters.bin"), 1000);
+  truncateSync(path, 4096);
+  truncateSync(counters.path, 4096);
+  expect(thrownBy(() => file.add(4096, 1)).code).toBe("EFAULT");
+  expect(thrownBy(() => counters.add(999, 1)).code).toBe("EFAULT");
+  expect(thrownBy(() => file.add(0, 1)).code).toBe("EFAULT");
+  expect(thrownBy(() => file.pwrite(8, "changed?")).code).toBe("EFAULT");
+  expect(thrownBy(() => counters.add(0, 1)).code).toBe("EFAULT");
+  expect(readFileSync(path).subarray(0, 4096)).toEqual(pattern(4096));
+  expect(readFileSync(counters.path).readBigInt64LE(16)).toBe(0n);
 });

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
@@ -102,7 +102,10 @@ test("repair, whole or in steps, changes nothing in a sound storage", () => {
 
 test("bad arguments are named", () => {
   expect(thrownBy(() => openBlockStorage(freshPath())).code).toBe("EINVAL");
-  expect(thrownBy(() => openBlockStorage(freshPath(), { blockSize: 8, levels: 6 })).code).toBe("EINVAL");
+  const impossible = freshPath();
+  expect(thrownBy(() => openBlockStorage(impossible, { blockSize: 8, levels: 6 })).code).toBe("EINVAL");
+  expect(thrownBy(() => openBlockStorage(impossible, { blockSize: 2 ** 32 })).code).toBe("EINVAL");
+  expect(existsSync(impossible)).toBe(false);
   expect(thrownBy(() => openBlockStorage(fixture("blocks.bin"), { blockSize: 23 })).code).toBe("EINVAL");
   using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
   expect(thrownBy(() => blocks.store("1234567")).code).toBe("EINVAL");

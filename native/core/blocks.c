@@ -259,14 +259,22 @@ static emmap_error same_storage(emmap_file *file, structure *there, uint64_t blo
                : error_set(EINVAL, "the block storage has another block size or number of levels");
 }
 
-emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned levels)
+static emmap_error possible(uint64_t block_size, unsigned levels)
 {
-    if (levels == 0)
-        levels = BLOCKS_LEVELS;
     if (block_size > UINT32_MAX)
         return error_set(EINVAL, "a block has from 1 to 2^32 - 1 bytes");
-    if (levels < BLOCKS_LEVELS_MIN || levels > BLOCKS_LEVELS_MAX)
+    if (levels != 0 && (levels < BLOCKS_LEVELS_MIN || levels > BLOCKS_LEVELS_MAX))
         return error_set(EINVAL, "a block storage has from 2 to 5 levels");
+    return EMMAP_OK;
+}
+
+emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned levels)
+{
+    const emmap_error impossible = possible(block_size, levels);
+    if (impossible)
+        return impossible;
+    if (levels == 0)
+        levels = BLOCKS_LEVELS;
     structure *const there = atomic_load_explicit(&file->structure, memory_order_acquire);
     if (there)
         return same_storage(file, there, block_size, levels);
@@ -283,7 +291,10 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
 {
     *result = NULL;
     emmap_options options;
-    emmap_error error = structure_options(given, &options);
+    /* Before a file is created for nothing. */
+    emmap_error error = possible(block_size, levels);
+    if (!error)
+        error = structure_options(given, &options);
     if (error)
         return error;
     const structure_preparer preparer = {.base = {structure_prepare},
