@@ -43,10 +43,11 @@ function termFormat<O extends DecodeOptions>(
   decodeOptions: O | undefined,
   encodeOptions: EncodeOptions | undefined,
 ): Format<Term, Decoded<O>> {
+  const aliases = decodeOptions?.binaries === "view";
   return {
     encode: (term) => encode(term, encodeOptions),
     // Padding follows the term.
-    decode: (bytes) => decodePrefix(bytes, decodeOptions).term as Decoded<O>,
+    decode: (bytes) => decodePrefix(aliases ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>,
   };
 }
 
@@ -70,6 +71,8 @@ const STRIDE = 64;
 export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #format: Format<In, Out>;
   readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
+  /** Of each length that was asked for: making one costs as much as decoding a small term. */
+  readonly #views: Buffer[] = [];
   readonly #ticket = new BigUint64Array(1);
 
   /** @internal */
@@ -220,8 +223,17 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   #take(message: Message, removed: boolean): Out | null {
     if (message === null) return null;
-    const bytes = typeof message === "number" ? this.#scratch.subarray(0, message) : message;
-    return this.#decode(bytes, removed);
+    return this.#decode(typeof message === "number" ? this.#scratched(message) : message, removed);
+  }
+
+  /** The first bytes of the scratch buffer. */
+  #scratched(length: number): Buffer {
+    let view = this.#views[length];
+    if (view === undefined) {
+      view = this.#scratch.subarray(0, length);
+      this.#views[length] = view;
+    }
+    return view;
   }
 
   #decode(bytes: Buffer, removed: boolean): Out {

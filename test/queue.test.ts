@@ -107,6 +107,38 @@ test("what is popped does not change when the next message is read", () => {
   expect(first).toEqual(Buffer.from("first!"));
 });
 
+test("views of what is popped are its own", () => {
+  using queue = openQueue(freshPath(), { decode: { binaries: "view" } });
+  queue.pushMany(["first!", "second"]);
+  const first = queue.pop();
+  queue.pop();
+  expect(first).toEqual(Buffer.from("first!"));
+});
+
+test("a compressed message is popped like any other", () => {
+  using queue = openQueue(freshPath(), { encode: { compressed: 9 } });
+  queue.pushMany(["long ".repeat(100), "x".repeat(1000)]);
+  expect([queue.pop(), queue.pop()]).toEqual([
+    Buffer.from("long ".repeat(100)),
+    Buffer.from("x".repeat(1000)),
+  ]);
+});
+
+test("a term that is cut does not go on in what was read before it", () => {
+  const path = freshPath();
+  using raw = openQueue(path, { raw: true });
+  const whole = encode("0123456789abcdefghijklmnopqrstuvwxyz");
+  raw.push(whole);
+  raw.push(whole.subarray(0, 16));
+  using queue = openQueue(path);
+  expect(queue.pop()).toEqual(Buffer.from("0123456789abcdefghijklmnopqrstuvwxyz"));
+  expect(thrownBy(() => queue.pop())).toMatchObject({
+    code: "EMMAP_CORRUPT",
+    cause: { code: "ETF_TRUNCATED" },
+    messages: [whole.subarray(0, 16)],
+  });
+});
+
 test("iteration leaves the messages, in both directions", () => {
   using queue = openQueue(freshPath());
   const numbers = Array.from({ length: 200 }, (_, i) => i);
