@@ -2,20 +2,16 @@
 //
 //   npm run build && npm ci --prefix bench && node bench/etf.mjs [--quick]
 //
-// A round times each contestant once, in turn, on every kind of message; a ratio is taken within a round, so that
-// both of its times were measured under the same conditions, and the median over the rounds is printed. JSON has no
-// atoms, tuples, binaries or pids: its message of a kind has strings and arrays in their places.
+// JSON has no atoms, tuples, binaries or pids: its message of a kind has strings and arrays in their places.
 
 import { createRequire } from "node:module";
 import { atom, decode, encode, Float, tuple } from "../dist/etf/index.mjs";
+import { section } from "./records.mjs";
+import { kept, race } from "./rounds.mjs";
 
 const require = createRequire(import.meta.url);
 const { Erlang } = require("erlang_js");
 const etfjs = require("etf.js");
-
-const ROUNDS = process.argv.includes("--quick") ? 7 : 31;
-const WARM_MS = 150;
-const ROUND_MS = process.argv.includes("--quick") ? 2 : 5;
 
 // --- Messages: a description that each contestant turns into its own values -----------------------------------
 
@@ -121,8 +117,6 @@ function etfJs(d) {
 
 // --- Contestants ----------------------------------------------------------------------------------------------
 
-// What was made last is kept in reach, so that no compiler can leave the work out.
-const kept = { value: undefined };
 const keep = (error, value) => {
   if (error) throw error;
   kept.value = value;
@@ -166,60 +160,36 @@ function works(run) {
   }
 }
 
-function time(run, times) {
-  const begin = process.hrtime.bigint();
-  for (let i = 0; i < times; i++) kept.value = run();
-  return Number(process.hrtime.bigint() - begin) / times;
-}
+const PEERS = ["JSON", "erlang_js", "etf.js"];
+const LIMITS = { JSON: "at least 0.5", erlang_js: "at least 5" };
+const records = section("The codec");
 
-const median = (values) => values.sort((x, y) => x - y)[values.length >> 1];
-
-function measure(kinds, directions) {
-  const names = ["emmap", "JSON", "erlang_js", "etf.js"];
-  const rows = [];
-  for (const direction of directions) {
-    const runs = names.map((name) => kinds.map((kind) => kind[direction][name]));
-    const able = runs.map((all) => all.every(works));
-    const all = runs.map((list) => () => {
-      for (const run of list) kept.value = run();
-    });
-    const times = all.map((run, i) => {
-      if (!able[i]) return 0;
-      for (const end = performance.now() + WARM_MS; performance.now() < end; ) run();
-      return Math.max(1, Math.round((ROUND_MS * 1e6) / time(run, 100)));
-    });
-    const rounds = Array.from({ length: ROUNDS }, () =>
-      all.map((run, i) => (able[i] ? time(run, times[i]) : Number.NaN)),
-    );
-    rows.push([
-      direction,
-      median(rounds.map((round) => round[0])) / kinds.length,
-      ...[1, 2, 3].map((i) => (able[i] ? median(rounds.map((round) => round[i] / round[0])) : Number.NaN)),
-    ]);
+/** Our codec and its peers on the same messages, one after the other. */
+function measure(name, kinds, direction, limits = {}) {
+  const able = ["emmap", ...PEERS].filter((peer) => kinds.every((kind) => works(kind[direction][peer])));
+  const all = able.map((peer) => {
+    const runs = kinds.map((kind) => kind[direction][peer]);
+    const contestant = (times) => {
+      for (let i = 0; i < times; i++) for (const run of runs) kept.value = run();
+    };
+    return [peer, contestant];
+  });
+  const ratio = race(Object.fromEntries(all), { rounds: 51, warmMs: 150 });
+  for (const peer of PEERS) {
+    const operation = `${direction}, ${name}`;
+    if (!able.includes(peer)) records.note(`${peer} cannot do: ${operation}.`);
+    else
+      records.ratio(operation, ratio(peer, "emmap"), peer, {
+        sense: "times as fast",
+        ...(limits[peer] && { limit: limits[peer] }),
+      });
   }
-  return rows;
 }
 
-const cell = (ratio) => (Number.isNaN(ratio) ? "cannot" : `${ratio.toFixed(2)} x`).padStart(11);
-console.log(
-  "The time of each, as a multiple of emmap/etf's (more than 1: slower than emmap/etf); median of",
-  ROUNDS,
+const all = Object.fromEntries(
+  Object.entries({ ...MIX, ...MORE }).map(([kind, message]) => [kind, contestants(message)]),
 );
-console.log(
-  `\n${"messages".padEnd(22)}${"".padEnd(8)}${"emmap/etf".padStart(12)}${["JSON", "erlang_js", "etf.js"].map((n) => n.padStart(11)).join("")}`,
-);
-const all = Object.fromEntries(Object.entries({ ...MIX, ...MORE }).map(([k, v]) => [k, contestants(v)]));
 const mix = Object.keys(MIX).map((kind) => all[kind]);
-for (const [kind, kinds] of [
-  ["mix of the next six", mix],
-  ...Object.entries(all).map(([k, c]) => [k, [c]]),
-]) {
-  for (const [direction, own, ...ratios] of measure(
-    kinds,
-    kinds.length > 1 ? ["encode", "decode", "both"] : ["encode", "decode"],
-  )) {
-    console.log(
-      `${kind.padEnd(22)}${direction.padEnd(8)}${`${Math.round(own)} ns`.padStart(12)}${ratios.map(cell).join("")}`,
-    );
-  }
-}
+for (const direction of ["encode", "decode", "both"]) measure("message mix", mix, direction, LIMITS);
+for (const [name, kind] of Object.entries(all))
+  for (const direction of ["encode", "decode"]) measure(name, [kind], direction);

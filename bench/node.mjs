@@ -6,7 +6,11 @@ import { closeSync, mkdtempSync, openSync, readSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { open, openCounters } from "../dist/index.mjs";
-import { kept, race, report } from "./rounds.mjs";
+import { section } from "./records.mjs";
+import { kept, race } from "./rounds.mjs";
+
+const atomics = section("Node atomics");
+const reads = section("Node reads and writes");
 
 const SMALL = 64;
 const PAGE = 4096;
@@ -31,7 +35,9 @@ const descriptor = openSync(path, "r");
       for (let i = 0; i < times; i++) kept.value = counters.add(0, 1n);
     },
   });
-  report("counters.add", ratio("ours", "floor"), "Atomics.add on a SharedArrayBuffer", "at most 1.2");
+  atomics.ratio("counters.add", ratio("ours", "floor"), "Atomics.add on a SharedArrayBuffer", {
+    limit: "at most 1.2",
+  });
 }
 {
   const ratio = race({
@@ -49,8 +55,8 @@ const descriptor = openSync(path, "r");
       }
     },
   });
-  report("pread 64 B", ratio("ours", "floor"), "Buffer.from(view.subarray())", "at most 1.3");
-  report("pread 64 B", ratio("ours", "fs"), "fs.readSync", "at most 0.25");
+  reads.ratio("pread 64 B", ratio("ours", "floor"), "Buffer.from(view.subarray())", { limit: "at most 1.3" });
+  reads.ratio("pread 64 B", ratio("ours", "fs"), "fs.readSync", { limit: "at most 0.25" });
 }
 {
   const ratio = race({
@@ -65,7 +71,7 @@ const descriptor = openSync(path, "r");
       for (let i = 0; i < times; i++) kept.value = file.pread(0, LARGE);
     },
   });
-  report("pread 1 MiB", ratio("ours", "floor"), "allocating and copying", "at most 1.1");
+  reads.ratio("pread 1 MiB", ratio("ours", "floor"), "allocating and copying", { limit: "at most 1.1" });
 }
 {
   const ratio = race({
@@ -76,7 +82,7 @@ const descriptor = openSync(path, "r");
       for (let i = 0; i < times; i++) kept.value = file.view(PAGE, PAGE);
     },
   });
-  report("view 4 KiB", ratio("ours", "floor"), "subarray", "at most 1.3");
+  reads.ratio("view 4 KiB", ratio("ours", "floor"), "subarray", { limit: "at most 1.3" });
 }
 closeSync(descriptor);
 counters.close();

@@ -3,17 +3,18 @@
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/queue.escript [--quick]
 %%
-%% As beam.escript: rounds, ratios within a round, their median. A job is pushed and the oldest one popped, while
-%% ?BACKLOG others wait in between.
+%% A job is pushed and the oldest one popped, while ?BACKLOG others wait in between.
 -mode(compile).
 
+-define(SECTION, "Queues").
 -define(BACKLOG, 100).
 -define(BATCH, 64).
 
-main(Arguments) ->
-    Here = filename:dirname(filename:absname(escript:script_name())),
-    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
-    ok = emmap_nif:loaded(),
+main(_) ->
+    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
+    {module, rounds} = code:load_binary(rounds, Rounds, Code),
+    ok = rounds:load_emmap(),
     Folder = string:trim(os:cmd("mktemp -d")),
     Term = {job, 81274, send_mail, [{to, <<"grace@example.org">>}, {retries, 3}], high},
     Open = fun(Name, Options) ->
@@ -28,49 +29,29 @@ main(Arguments) ->
         Open("port-exclusive", [{backend, port} | Exclusive]),
         Open("port-shared", [{backend, port}])
     ],
-    Contestants = [
-        {floor, 5000, fun(N) -> code(Term, N) end},
-        {nif_exclusive, 5000, fun(N) -> one(NifAlone, Term, N) end},
-        {nif_shared, 1000, fun(N) -> one(NifShared, Term, N) end},
-        {port_exclusive, 100, fun(N) -> one(PortAlone, Term, N) end},
-        {port_shared, 100, fun(N) -> one(PortShared, Term, N) end},
-        {nif_many, 50, fun(N) -> many(NifAlone, lists:duplicate(?BATCH, Term), N) end},
-        {port_many, 10, fun(N) -> many(PortAlone, lists:duplicate(?BATCH, Term), N) end}
-    ],
-    Rounds = case lists:member("--quick", Arguments) of
-        true -> 11;
-        false -> 101
-    end,
-    Times = [maps:from_list([{Name, time(Run, Calls)} || {Name, Calls, Run} <- shuffled(Contestants)])
-             || _ <- lists:seq(1, Rounds)],
+    Ratio = rounds:race(
+        [
+            {floor, fun(N) -> code(Term, N) end},
+            {nif_exclusive, fun(N) -> one(NifAlone, Term, N) end},
+            {nif_shared, fun(N) -> one(NifShared, Term, N) end},
+            {port_exclusive, fun(N) -> one(PortAlone, Term, N) end},
+            {port_shared, fun(N) -> one(PortShared, Term, N) end},
+            {nif_many, fun(N) -> many(NifAlone, lists:duplicate(?BATCH, Term), N) end},
+            {port_many, fun(N) -> many(PortAlone, lists:duplicate(?BATCH, Term), N) end}
+        ],
+        101
+    ),
     _ = [ok = emmap_queue:close(Queue) || Queue <- Queues],
     ok = file:del_dir_r(Folder),
 
     Floor = "term_to_binary + binary_to_term",
-    [report(Name, median([maps:get(Key, Round) / Scale / maps:get(floor, Round) || Round <- Times]), Floor, Limit)
-     || {Name, Key, Scale, Limit} <- [
-         {"NIF queue push + pop, exclusive", nif_exclusive, 1, " (at most 2.5)"},
-         {"NIF queue push + pop, shared", nif_shared, 1, ""},
-         {"NIF queue, by 64, each, exclusive", nif_many, ?BATCH, ""},
-         {"port queue push + pop, exclusive", port_exclusive, 1, ""},
-         {"port queue push + pop, shared", port_shared, 1, ""},
-         {"port queue, by 64, each, exclusive", port_many, ?BATCH, ""}
-     ]].
-
-report(Name, Ratio, Peer, Limit) ->
-    io:format("  ~-44s ~8.2f x ~s~s~n", [Name, Ratio, Peer, Limit]).
-
-%% In another order each time: the system may take the processor away in step with the rounds.
-shuffled(Contestants) ->
-    [Contestant || {_, Contestant} <- lists:sort([{rand:uniform(), Contestant} || Contestant <- Contestants])].
-
-%% In a process of its own, so that nobody pays for another's garbage.
-time(Run, Calls) ->
-    {Pid, Monitor} = spawn_monitor(fun() -> exit({took, element(1, timer:tc(fun() -> Run(Calls) end, []))}) end),
-    receive {'DOWN', Monitor, process, Pid, {took, Microseconds}} -> Microseconds * 1000 / Calls end.
-
-median(Values) ->
-    lists:nth(length(Values) div 2 + 1, lists:sort(Values)).
+    Report = fun(Name, Key, Scale) -> rounds:ratio(?SECTION, Name, Ratio(Key, floor) / Scale, Floor) end,
+    rounds:ratio(?SECTION, "NIF push + pop, exclusive", Ratio(nif_exclusive, floor), Floor, "at most 2.5"),
+    Report("NIF push + pop, shared", nif_shared, 1),
+    Report("NIF push + pop of 64, each, exclusive", nif_many, ?BATCH),
+    Report("port push + pop, exclusive", port_exclusive, 1),
+    Report("port push + pop, shared", port_shared, 1),
+    Report("port push + pop of 64, each, exclusive", port_many, ?BATCH).
 
 code(_, 0) -> ok;
 code(Term, N) -> _ = binary_to_term(term_to_binary(Term), [safe]), code(Term, N - 1).

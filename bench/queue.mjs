@@ -13,10 +13,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
 import { openQueue } from "../dist/index.mjs";
-import { kept, race, report } from "./rounds.mjs";
+import { able, section } from "./records.mjs";
+import { kept, race } from "./rounds.mjs";
+
+const records = section("Queues");
 
 const BACKLOG = 100;
 const BATCH = 64;
+const faster = { sense: "times as fast" };
 
 const require = createRequire(import.meta.url);
 const folder = mkdtempSync(join(tmpdir(), "emmap-bench-"));
@@ -118,27 +122,19 @@ function lmdb() {
   };
 }
 
-/** The peer, or undefined and why. */
-function able(name, make) {
-  try {
-    return make();
-  } catch (error) {
-    console.log(`  ${name} is left out: ${error.message.split("\n")[0]}`);
-    return undefined;
-  }
-}
-
 const floor = (times) => {
   for (let i = 0; i < times; i++) kept.value = decode(encode(term));
 };
 const exclusive = emmap("exclusive", { write: true, create: true, exclusive: true });
 const shared = emmap("shared", {});
 const peers = Object.entries({
-  "better-sqlite3": able("better-sqlite3", () =>
+  "better-sqlite3": await able(records, "better-sqlite3", () =>
     sqlite("tuned.sqlite", "synchronous = OFF", "locking_mode = EXCLUSIVE"),
   ),
-  "better-sqlite3 (shared)": able("better-sqlite3", () => sqlite("usual.sqlite", "synchronous = NORMAL")),
-  lmdb: able("lmdb", lmdb),
+  "better-sqlite3 (shared)": await able(records, "better-sqlite3", () =>
+    sqlite("usual.sqlite", "synchronous = NORMAL"),
+  ),
+  lmdb: await able(records, "lmdb", lmdb),
 }).filter(([, peer]) => peer);
 
 {
@@ -148,12 +144,12 @@ const peers = Object.entries({
     floor,
     ...Object.fromEntries(peers.map(([name, peer]) => [name, peer.one])),
   });
-  report("queue push + pop, exclusive", ratio("exclusive", "floor"), "encode + decode alone");
-  report("queue push + pop, shared", ratio("shared", "floor"), "encode + decode alone");
+  records.ratio("Node push + pop, exclusive", ratio("exclusive", "floor"), "encode + decode alone");
+  records.ratio("Node push + pop, shared", ratio("shared", "floor"), "encode + decode alone");
   for (const [name] of peers) {
-    const limit = name === "better-sqlite3" ? "at least 10" : undefined;
-    report(`${name} push + pop`, ratio(name, "exclusive"), "emmap's exclusive queue", limit);
-    report(`${name} push + pop`, ratio(name, "shared"), "emmap's shared queue");
+    const more = name === "better-sqlite3" ? { limit: "at least 10" } : faster;
+    records.ratio("Node push + pop, exclusive", ratio(name, "exclusive"), name, more);
+    records.ratio("Node push + pop, shared", ratio(name, "shared"), name, faster);
   }
 }
 {
@@ -163,7 +159,7 @@ const peers = Object.entries({
     ...Object.fromEntries(peers.map(([name, peer]) => [name, peer.many])),
   });
   for (const [name] of peers) {
-    report(`${name} push + pop of ${BATCH}`, ratio(name, "exclusive"), "emmap's exclusive queue");
-    report(`${name} push + pop of ${BATCH}`, ratio(name, "shared"), "emmap's shared queue");
+    records.ratio(`Node push + pop of ${BATCH}, exclusive`, ratio(name, "exclusive"), name, faster);
+    records.ratio(`Node push + pop of ${BATCH}, shared`, ratio(name, "shared"), name, faster);
   }
 }

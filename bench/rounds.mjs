@@ -1,9 +1,10 @@
-// How the benchmarks measure. A round times each contestant once, in any order; a ratio is taken within a round, so that both
-// of its times were measured under the same conditions, and the median over the rounds counts. Rounds are short, so that
-// most of them are not interrupted by what else the machine does.
+// How the benchmarks measure. A round times each contestant once, in any order; a ratio is taken within a round, so
+// that both of its times were measured under the same conditions, and the median over the rounds counts. Rounds are
+// short, so that most of them are not interrupted by what else the machine does.
 
-const QUICK = process.argv.includes("--quick");
+export const QUICK = process.argv.includes("--quick");
 const ROUNDS = QUICK ? 31 : 301;
+/** Long enough for the compiler to have done its best. */
 const WARM_MS = QUICK ? 10 : 600;
 const ROUND_MS = QUICK ? 0.5 : 1;
 
@@ -15,9 +16,9 @@ function time(run, times) {
   return Number(process.hrtime.bigint() - begin) / times;
 }
 
-function warm(run) {
+function warm(run, ms) {
   let times = 1;
-  for (const end = performance.now() + WARM_MS; performance.now() < end; ) {
+  for (const end = performance.now() + (QUICK ? WARM_MS : ms); performance.now() < end; ) {
     const each = time(run, times);
     times = Math.max(1, Math.round((ROUND_MS * 1e6) / each));
   }
@@ -38,21 +39,13 @@ function shuffled(names) {
  * Times contestants: functions, by name, that do their work as many times as they are told. Answers the ratio of one to
  * another, less than 1 where the first is faster.
  */
-export function race(contestants) {
+export function race(contestants, { rounds: count = ROUNDS, warmMs = WARM_MS } = {}) {
   const names = Object.keys(contestants);
-  const times = Object.fromEntries(names.map((name) => [name, warm(contestants[name])]));
-  const rounds = Array.from({ length: ROUNDS }, () =>
+  const times = Object.fromEntries(names.map((name) => [name, warm(contestants[name], warmMs)]));
+  const rounds = Array.from({ length: QUICK ? Math.min(count, ROUNDS) : count }, () =>
     Object.fromEntries(shuffled(names).map((name) => [name, time(contestants[name], times[name])])),
   );
   return (one, other) => median(rounds.map((round) => round[one] / round[other]));
-}
-
-/** Prints a ratio; run.mjs reads these lines. A limit is "at most 1.2" or "at least 10". */
-export function report(name, ratio, peer, limit) {
-  const digits = ratio < 0.1 ? 4 : 2;
-  console.log(
-    `  ${name.padEnd(44)} ${ratio.toFixed(digits).padStart(8)} x ${peer}${limit ? ` (${limit})` : ""}`,
-  );
 }
 
 /** What was made last is kept in reach, so that no compiler can leave the work out. */

@@ -1,116 +1,88 @@
-// `make bench`: all benchmarks, one after the other, and what came of their targets: ratios, with the least and the most
-// of several processes beside their median, and never a bare time. `--quick` is `make bench-smoke`:
-// short runs, which show that every benchmark works and whose figures mean little, beside no target; and nothing is
-// compiled for it.
+// `make bench`: all benchmarks, several times in turn, and what came of them: ratios on the terminal, and report.md.
+//
+//   node bench/run.mjs [--quick] [--only PROGRAM] [--into FOLDER]
+//
+// `--quick` is what `make bench-smoke` runs: once and briefly, which shows that every benchmark works; its figures mean
+// little. `--only etf.mjs` runs one program. The report is written by a full run, or with `--into` wherever that says.
 
 import { spawnSync } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { mkdirSync } from "node:fs";
+import { cpus, release, totalmem, type } from "node:os";
+import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { installPeers } from "./peers.mjs";
+import { targets, writeReport } from "./report.mjs";
+import { digits, groupBy, met, parse, senseOf, together } from "./results.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const quick = process.argv.includes("--quick");
+const { values: options } = parseArgs({
+  options: { quick: { type: "boolean" }, only: { type: "string" }, into: { type: "string" } },
+});
+const { quick, only } = options;
 /** How the same code is compiled and laid out differs from process to process, and a ratio with it. */
-const PROCESSES = 3;
-const flags = quick ? ["--quick"] : [];
+const PASSES = quick ? 1 : 3;
 
-const BENCHMARKS = [
-  ["The codec", process.execPath, "etf.mjs"],
-  ["Node: files and counters", process.execPath, "node.mjs"],
-  ["Node: queues", process.execPath, "queue.mjs"],
-  ["BEAM: files and counters", "escript", "beam.escript"],
-  ["BEAM: queues", "escript", "queue.escript"],
-];
+const PROGRAMS = ["node.mjs", "beam.escript", "queue.mjs", "queue.escript", "etf.mjs"];
+const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 
-/** Installs the peers: nothing that they would download or compile, but for better-sqlite3, which is built here. */
-function installPeers() {
-  const lock = join(here, "package-lock.json");
-  const installed = join(here, "node_modules", ".package-lock.json");
-  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs)
-    npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {}, true);
-  if (quick || existsSync(join(here, "node_modules/better-sqlite3/build/Release/better_sqlite3.node")))
-    return;
-  console.log("building better-sqlite3 …");
-  // With the headers that came with this Node, where they did.
-  const prefix = resolve(process.execPath, "..", "..");
-  const headers = existsSync(join(prefix, "include/node/common.gypi")) ? { npm_config_nodedir: prefix } : {};
-  npm(["rebuild", "better-sqlite3", "--build-from-source"], headers, false);
-}
-
-function npm(args, environment, needed) {
-  const { status, stderr } = spawnSync("npm", [...args, "--prefix", here], {
-    env: { ...process.env, ...environment },
-    encoding: "utf8",
-  });
-  if (status === 0) return;
-  console.error(`npm ${args.join(" ")} failed:\n${stderr}`);
-  if (needed) process.exit(1);
-}
-
-/** A benchmark's ratios. */
-function ratios(output) {
-  const lines = output.matchAll(/^ {2}(\S.*?) +([\d.]+) x (.*?)(?: \((at (?:most|least)) ([\d.]+)\))?$/gm);
-  return [...lines].map(([, name, ratio, peer, side, limit]) => ({
-    name,
-    ratio: Number(ratio),
-    peer,
-    side,
-    limit,
-  }));
-}
-
-/** Those of the codec for which there are targets: its table has the others' times as multiples of its own. */
-function codecRatios(output) {
-  const rows = output.matchAll(/^mix of the next six +(\w+) .*? ns +([\d.]+) x +([\d.]+) x/gm);
-  return [...rows].flatMap(([, direction, json, erlang]) => {
-    const of = (peer) => `${peer}, message mix, ${direction === "both" ? "encode + decode" : direction}`;
-    return [
-      { name: of("erlang_js"), ratio: Number(erlang), peer: "emmap/etf", side: "at least", limit: "5" },
-      { name: of("JSON"), ratio: Number(json), peer: "emmap/etf", side: "at least", limit: "0.5" },
-    ];
-  });
-}
-
-function run(command, script) {
-  const { status, stdout } = spawnSync(command, [join(here, script), ...flags], {
+function run(program) {
+  const args = [join(here, program), ...(quick ? ["--quick"] : [])];
+  const { status, signal, stdout } = spawnSync(COMMANDS[extname(program)], args, {
     stdio: ["ignore", "pipe", "inherit"],
     encoding: "utf8",
+    maxBuffer: 1 << 26,
   });
-  if (status === 0) return stdout;
-  console.error(`${script} ended with ${status}\n${stdout ?? ""}`);
+  if (status === 0) return parse(stdout);
+  console.error(`${program} ended with ${signal ?? status}\n${stdout ?? ""}`);
   process.exit(1);
 }
 
-const digits = (ratio) => ratio.toFixed(ratio < 0.1 ? 4 : 2);
-
-/** The same benchmark in several processes: the median, with the least and the most. */
-function summary(runs) {
-  return runs[0].map(({ name, peer, side, limit }, i) => {
-    const all = runs.map((rows) => rows[i].ratio).sort((x, y) => x - y);
-    return { name, peer, side, limit, ratio: all[all.length >> 1], least: all[0], most: all.at(-1) };
-  });
+/** Where it was measured, for the report. */
+function machine() {
+  const otp = spawnSync(
+    "erl",
+    ["-noshell", "-eval", "io:put_chars(erlang:system_info(otp_release)), halt()."],
+    {
+      encoding: "utf8",
+    },
+  );
+  const [{ model }] = cpus();
+  return `Measured on ${model.trim()} (${cpus().length} processors, ${Math.round(totalmem() / 2 ** 30)} GiB), ${type()} ${release()}, Node ${process.versions.node}, Erlang/OTP ${otp.stdout}.`;
 }
 
-function row({ name, peer, side, limit, ratio, least, most }) {
+function print(record) {
+  if (record.kind === "note") return `  ${record.text}`;
+  if (record.kind === "series")
+    return `  ${record.chart}, ${record.line}: ${record.points.map(([x, y]) => `${x}: ${digits(y)}`).join(", ")}`;
+  const name = `  ${`${record.operation}, beside ${record.beside}`.padEnd(76)}`;
+  if (record.kind === "percentiles")
+    return `${name} median ${digits(record.p50)}, 99 % ${digits(record.p99)}, 99.9 % ${digits(record.p999)}`;
+  const { ratio, least, most, limit } = record;
+  const faster = senseOf(record) === "times as fast" ? " as fast" : "";
   const range = least === most ? "" : `${digits(least)} to ${digits(most)}`;
-  const met = side === "at most" ? ratio <= Number(limit) : ratio >= Number(limit);
-  const target = quick || limit === undefined ? "" : `${side} ${limit}`.padEnd(14) + (met ? "met" : "missed");
-  return `  ${`${name}, beside ${peer}`.padEnd(70)} ${`${digits(ratio)} x`.padStart(10)}  ${range.padEnd(18)}${target}`.trimEnd();
+  const target = quick || limit === undefined ? "" : `${limit.padEnd(14)}${met(record) ? "met" : "missed"}`;
+  return `${name} ${`${digits(ratio)} x${faster}`.padEnd(18)}${range.padEnd(18)}${target}`.trimEnd();
 }
 
-installPeers();
-const targets = [];
-for (const [title, command, script] of BENCHMARKS) {
-  console.log(`\n${title}\n`);
-  const codec = script === "etf.mjs";
-  const outputs = Array.from({ length: quick || codec ? 1 : PROCESSES }, () => run(command, script));
-  const rows = summary(outputs.map(codec ? codecRatios : ratios));
-  // Of the codec's table all but its own times.
-  if (codec) console.log(outputs[0].replace(/^(.{30}) +(?:\d+ ns|emmap\/etf)/gm, "$1"));
-  else {
-    const remarks = outputs[0].match(/^ {2}.* is left out.*$/gm) ?? [];
-    console.log([...rows.map(row), ...remarks].join("\n"));
-  }
-  targets.push(...rows.filter(({ limit }) => limit !== undefined));
+if (only !== undefined && !PROGRAMS.includes(only)) {
+  console.error(`there is no ${only}, but ${PROGRAMS.join(", ")}`);
+  process.exit(1);
 }
-if (!quick) console.log(`\nTargets\n\n${targets.map(row).join("\n")}`);
+installPeers(quick);
+const all = [];
+for (let pass = 1; pass <= PASSES; pass++) {
+  for (const program of only === undefined ? PROGRAMS : [only]) {
+    console.error(`${program} ${PASSES > 1 ? `${pass} of ${PASSES}` : ""}`);
+    all.push(...run(program));
+  }
+}
+const records = together(all);
+for (const [section, group] of groupBy(records, ({ section }) => section))
+  console.log(`\n${section}\n\n${group.map(print).join("\n")}`);
+if (!quick) console.log(`\nWhere it must stand\n\n${targets(records).map(print).join("\n")}`);
+const into = options.into ?? (quick || only !== undefined ? undefined : here);
+if (into !== undefined) {
+  mkdirSync(into, { recursive: true });
+  writeReport(records, machine(), into);
+}

@@ -1,0 +1,40 @@
+// Installs what the benchmarks compare with. A peer that can't be had here is left out, and the report says so.
+
+import { spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+/** Those that are compiled, and what then exists. */
+const COMPILED = {
+  "better-sqlite3": "build/Release/better_sqlite3.node",
+};
+
+function npm(args, environment) {
+  const { status, stderr } = spawnSync("npm", [...args, "--prefix", here], {
+    env: { ...process.env, ...environment },
+    encoding: "utf8",
+  });
+  return status === 0 ? undefined : stderr;
+}
+
+/** Downloads the peers; compiles those that need it unless `quick`. Nothing runs that a package would run by itself. */
+export function installPeers(quick) {
+  const lock = join(here, "package-lock.json");
+  const installed = join(here, "node_modules", ".package-lock.json");
+  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
+    const failure = npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {});
+    if (failure !== undefined) throw new Error(`npm ci failed:\n${failure}`);
+  }
+  if (quick) return;
+  // With the headers that came with this Node, where they did.
+  const prefix = resolve(process.execPath, "..", "..");
+  const headers = existsSync(join(prefix, "include/node/common.gypi")) ? { npm_config_nodedir: prefix } : {};
+  for (const [name, product] of Object.entries(COMPILED)) {
+    if (existsSync(join(here, "node_modules", name, product))) continue;
+    console.log(`building ${name} …`);
+    const failure = npm(["rebuild", name, "--build-from-source"], headers);
+    if (failure !== undefined) console.error(`${name} is left out: ${failure.trim().split("\n").at(-1)}`);
+  }
+}

@@ -1,0 +1,124 @@
+%% How the benchmarks on BEAM measure, and what they print: as rounds.mjs and records.mjs do on Node.
+%%
+%% A round times each contestant once, in any order; a ratio is taken within a round, so that both of its times were
+%% measured under the same conditions, and the median over the rounds counts.
+-module(rounds).
+
+-export([load_emmap/0, quick/0, race/1, race/2, ratio/4, ratio/5, series/5, percentiles/6, note/2]).
+
+%% Does its work as many times as it is told.
+-type contestant() :: fun((pos_integer()) -> term()).
+%% Of one contestant's time to another's: less than 1 where the first is faster.
+-type ratio() :: fun((One :: atom(), Other :: atom()) -> float()).
+
+%% Makes the application that was built beside this folder available, without starting it.
+-spec load_emmap() -> ok.
+load_emmap() ->
+    Here = filename:dirname(filename:absname(escript:script_name())),
+    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    ok = emmap_nif:loaded().
+
+-spec quick() -> boolean().
+quick() ->
+    lists:member("--quick", init:get_plain_arguments()).
+
+-spec race([{atom(), contestant()}]) -> ratio().
+race(Contestants) ->
+    race(Contestants, 301).
+
+%% With a number of rounds that is as many as the contestants are worth; fewer with --quick.
+-spec race([{atom(), contestant()}], pos_integer()) -> ratio().
+race(Contestants, Rounds) ->
+    {Count, Warm, Round} =
+        case quick() of
+            true -> {min(Rounds, 15), 10_000_000, 500_000};
+            false -> {Rounds, 100_000_000, 1_000_000}
+        end,
+    Calibrated = [{Name, Run, calls(Run, Warm, Round)} || {Name, Run} <- Contestants],
+    Times = [
+        maps:from_list([{Name, time(Run, Calls)} || {Name, Run, Calls} <- shuffled(Calibrated)])
+     || _ <- lists:seq(1, Count)
+    ],
+    fun(One, Other) -> median([map_get(One, Times1) / map_get(Other, Times1) || Times1 <- Times]) end.
+
+%% How many calls take a round, after warming up; both in nanoseconds.
+calls(Run, Warm, Round) ->
+    calls(Run, 1, erlang:monotonic_time(nanosecond) + Warm, Round).
+
+calls(Run, Calls, End, Round) ->
+    More = max(1, min(Calls * 10, round(Round / max(time(Run, Calls), 1.0)))),
+    case erlang:monotonic_time(nanosecond) < End of
+        true -> calls(Run, More, End, Round);
+        false -> More
+    end.
+
+%% Nanoseconds a call. In a process of its own, so that nobody pays for another's garbage.
+time(Run, Calls) ->
+    {Pid, Monitor} = spawn_monitor(fun() ->
+        Begin = erlang:monotonic_time(nanosecond),
+        Run(Calls),
+        exit({took, erlang:monotonic_time(nanosecond) - Begin})
+    end),
+    receive
+        {'DOWN', Monitor, process, Pid, {took, Time}} -> Time / Calls
+    end.
+
+%% In another order each time: the system may take the processor away in step with the rounds.
+shuffled(Contestants) ->
+    [Contestant || {_, Contestant} <- lists:sort([{rand:uniform(), Contestant} || Contestant <- Contestants])].
+
+median(Values) ->
+    lists:nth(length(Values) div 2 + 1, lists:sort(Values)).
+
+%% A limit is "at most 1.2"; or "at least 10", where the ratio is to be that of the peer's time to ours.
+-spec ratio(Section :: string(), Operation :: string(), Ratio :: float(), Beside :: string()) -> ok.
+ratio(Section, Operation, Ratio, Beside) ->
+    print([{kind, "ratio"}, {section, Section}, {operation, Operation}, {beside, Beside}, {ratio, {number, Ratio}}]).
+
+-spec ratio(string(), string(), float(), string(), Limit :: string()) -> ok.
+ratio(Section, Operation, Ratio, Beside, Limit) ->
+    print([
+        {kind, "ratio"},
+        {section, Section},
+        {operation, Operation},
+        {beside, Beside},
+        {ratio, {number, Ratio}},
+        {limit, Limit}
+    ]).
+
+%% A line of a chart, whose values are ratios; X and Y say what they are.
+-spec series(string(), Chart :: string(), Line :: string(), [{number(), float()}], {X :: string(), Y :: string()}) -> ok.
+series(Section, Chart, Line, Points, {X, Y}) ->
+    print([
+        {kind, "series"},
+        {section, Section},
+        {chart, Chart},
+        {x, X},
+        {y, Y},
+        {line, Line},
+        {points, {list, [{list, [{number, A}, {number, B}]} || {A, B} <- Points]}}
+    ]).
+
+%% Ratios to the peer's percentiles.
+-spec percentiles(string(), string(), P50 :: float(), P99 :: float(), P999 :: float(), Beside :: string()) -> ok.
+percentiles(Section, Operation, P50, P99, P999, Beside) ->
+    Numbers = [{p50, {number, P50}}, {p99, {number, P99}}, {p999, {number, P999}}],
+    print([{kind, "percentiles"}, {section, Section}, {operation, Operation}, {beside, Beside} | Numbers]).
+
+-spec note(string(), string()) -> ok.
+note(Section, Text) ->
+    print([{kind, "note"}, {section, Section}, {text, Text}]).
+
+print(Pairs) ->
+    Members = [[$", atom_to_list(Key), "\":", json(Value)] || {Key, Value} <- Pairs],
+    ok = io:setopts([{encoding, unicode}]),
+    io:put_chars([${, lists:join($,, Members), "}\n"]).
+
+json({number, Number}) when is_integer(Number) -> integer_to_list(Number);
+json({number, Number}) -> float_to_list(Number, [short]);
+json({list, List}) -> [$[, lists:join($,, [json(Value) || Value <- List]), $]];
+json(String) -> [$", [escape(Character) || Character <- String], $"].
+
+escape($") -> "\\\"";
+escape($\\) -> "\\\\";
+escape(Character) when Character >= $\s -> Character.
