@@ -1,51 +1,54 @@
-%% @doc Memory-mapped files, whose bytes other processes of the machine see at once, with atomic 64-bit
-%% arithmetic and persistent counters.
-%%
-%% ```
-%% {ok, Mem} = emmap:open("state.bin", [create, read, write, shared, {size, 4096}]),
-%% ok = file:pwrite(Mem, 100, <<"hello">>),
-%% {ok, <<"hello">>} = file:pread(Mem, 100, 5),
-%% {ok, Old} = emmap:patomic(Mem, 0, add, 1),
-%% ok = file:close(Mem).
-%% '''
-%%
-%% <h3>Files</h3>
-%%
-%% An open file is a `#file_descriptor{}' as a raw file is, so the functions of `file' work on it: `read',
-%% `read_line', `write', `pread', `pwrite', `position', `truncate', `advise', `allocate', `sync', `datasync',
-%% `copy', `sendfile', `ipread_s32bu_p32bu', `close'. They answer as they do for a raw, binary file, but
-%% <ul>
-%% <li>a mapping does not grow by itself: a write that would pass the end is `{error, einval}' and writes
-%%     nothing, and `truncate' to nothing or to beyond the end is `{error, einval}';</li>
-%% <li>writing to a file that is open for reading only is `{error, eacces}';</li>
-%% <li>after `close' everything is `{error, closed}', and closing again is `ok';</li>
-%% <li>any process may use the file, not only the one that opened it;</li>
-%% <li>`file:read_file_info/1' of an open file is `{error, enotsup}'.</li>
-%% </ul>
-%% Positions count from the offset that the file was opened at. Both are in bytes.
-%%
-%% <h3>Backends</h3>
-%%
-%% The option `{backend, nif | port | {port, ServerRef}}', or the application's environment
-%% (`{emmap, [{backend, nif | port}]}'), says how the node reaches the mapping. By default it is the NIF
-%% ({@link emmap_nif}), and where that does not load the port ({@link emmap_port}). A NIF costs some ten nanoseconds
-%% a call, a port some ten microseconds, but nothing that goes wrong in the port's program touches the node.
-%% `direct' needs the NIF, and is `{error, enotsup}' on the port.
-%%
-%% On the port a file is closed when the process that opened it ends; with the NIF when it has been collected as
-%% garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
-%% `{error, port_died}': whether such a call was done is not known. {@link reopen/1} opens the file again.
-%%
-%% Nothing needs to be started first.
-%%
-%% <h3>Errors</h3>
-%%
-%% `{error, Atom}': a POSIX error as `file' has them, or `badarg', `closed', `alignment', `fixed_size', `full',
-%% `corrupt', `port_died', `emsgsize' (more than a gigabyte through a port), `nif_not_loaded'. Functions that
-%% `file' has too answer an argument of the wrong type with `{error, badarg}'; the others raise `badarg', and
-%% `function_clause' where it is the file that is none.
-%% `{error, efault}' says that another process has truncated the file under the mapping.
 -module(emmap).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("Memory-mapped files, whose bytes other processes of the machine see at once, with atomic 64-bit
+arithmetic and persistent counters.
+
+```erlang
+{ok, Mem} = emmap:open(\"state.bin\", [create, read, write, shared, {size, 4096}]),
+ok = file:pwrite(Mem, 100, <<\"hello\">>),
+{ok, <<\"hello\">>} = file:pread(Mem, 100, 5),
+{ok, Old} = emmap:patomic(Mem, 0, add, 1),
+ok = file:close(Mem).
+```
+
+## Files
+
+An open file is a `#file_descriptor{}` as a raw file is, so the functions of `file` work on it: `read`,
+`read_line`, `write`, `pread`, `pwrite`, `position`, `truncate`, `advise`, `allocate`, `sync`, `datasync`,
+`copy`, `sendfile`, `ipread_s32bu_p32bu`, `close`. They answer as they do for a raw, binary file, but
+
+- a mapping does not grow by itself: a write that would pass the end is `{error, einval}` and writes
+  nothing, and `truncate` to nothing or to beyond the end is `{error, einval}`;
+- writing to a file that is open for reading only is `{error, eacces}`;
+- after `close` everything is `{error, closed}`, and closing again is `ok`;
+- any process may use the file, not only the one that opened it;
+- `file:read_file_info/1` of an open file is `{error, enotsup}`.
+
+Positions count from the offset that the file was opened at. Both are in bytes.
+
+## Backends
+
+The option `{backend, nif | port | {port, ServerRef}}`, or the application's environment
+(`{emmap, [{backend, nif | port}]}`), says how the node reaches the mapping. By default it is the NIF
+(`emmap_nif`), and where that does not load the port (`emmap_port`). A NIF costs some ten nanoseconds
+a call, a port some ten microseconds, but nothing that goes wrong in the port's program touches the node.
+`direct` needs the NIF, and is `{error, enotsup}` on the port.
+
+On the port a file is closed when the process that opened it ends; with the NIF when it has been collected as
+garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
+`{error, port_died}`: whether such a call was done is not known. `reopen/1` opens the file again.
+
+Nothing needs to be started first.
+
+## Errors
+
+`{error, Atom}`: a POSIX error as `file` has them, or `badarg`, `closed`, `alignment`, `fixed_size`, `full`,
+`corrupt`, `port_died`, `emsgsize` (more than a gigabyte through a port), `nif_not_loaded`. Functions that
+`file` has too answer an argument of the wrong type with `{error, badarg}`; the others raise `badarg`, and
+`function_clause` where it is the file that is none.
+`{error, efault}` says that another process has truncated the file under the mapping.").
 
 -export([open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
@@ -70,54 +73,56 @@
 
 -include("emmap_file.hrl").
 
+?DOC("An open file; the functions of `file` take it too.").
 -type file() :: file:fd().
-%% A file as well, to the functions above.
+?DOC("An open file of counters; the functions for files take it too.").
 -type counters() :: file:fd().
-%% What a 64-bit word holds.
+?DOC("What a 64-bit word holds, signed.").
 -type int64() :: emmap_backend:int64().
-%% From 2^63 up it is taken as the negative number with the same bits.
+?DOC("What may be given for a 64-bit word. From 2^63 up it is taken as the negative number with the same bits.").
 -type operand() :: emmap_backend:operand().
-%% `exist': the file was there before; `size': bytes mapped.
+?DOC("What `open/4` answers beside the file. `exist`: it was there before; `size`: bytes mapped.").
 -type info() :: emmap_backend:info().
-%% As `file:position/2' takes it, whose type for it is not exported.
+?DOC("A place in the file, as `file:position/2` takes it, whose type for it is not exported.").
 -type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
-%% `{corrupt, Offset, Reason}': what a queue or block storage should not hold, and where in the file.
+?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
 -type reason() :: atom() | {badarg, term()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
-%% Of a block: from 0 to the storage's capacity - 1.
+?DOC("The address of a block: from 0 to the storage's capacity - 1.").
 -type address() :: emmap_backend:address().
+?DOC("Of a block storage: bytes of a block, levels of its tree, and how many blocks it can hold.").
 -type block_storage_info() :: emmap_backend:blocks_info().
 
-%% How to open:
-%% <ul>
-%% <li>`read', `write': for reading; for reading and writing. `write' alone reads too.</li>
-%% <li>`shared', `private' (the default), `shared_validate': whether writes reach the file and its other users.</li>
-%% <li>`create', `truncate': create the file if it is missing; empty it first. Both need `write', and a size or
-%%     length.</li>
-%% <li>`{size, Bytes}': grow the file to at least so much; `fixed_size': never change its size after that;
-%%     `{max_inc_size, Bytes}': the most by which `resize/1' grows it, 64 MiB unless given; `{chmod, Mode}': of a
-%%     file that is created, 8#644 less the umask unless given.</li>
-%% <li>`{offset, Bytes}', `{length, Bytes}': what to map, as `open/4'.</li>
-%% <li>`direct': reads give binaries that alias the mapping: they cost no copy, and change when the file does.</li>
-%% <li>`anon': memory without a file; `auto_unlink': delete the file when it was closed and nothing aliases it.</li>
-%% <li>`exclusive': nobody else may have it open for writing: `{error, ebusy}'.</li>
-%% <li>`{address, Address}', `fixed': where to map; exactly there, or `{error, eexist}'.</li>
-%% <li>`lock' (the default), `nolock': whether reads and writes by processes of this node exclude each other.</li>
-%% <li>`populate', `nonblock', `noreserve', `sync', `hugetlb', `huge_2mb', `huge_1gb': as mmap(2) has them.</li>
-%% <li>`fit', `nocache', `uninitialized', `debug': accepted, and without effect: a file larger than `size' is always
-%%     mapped to its end.</li>
-%% <li>`info': open answers `{ok, File, Info}'. So it does when the application's environment has
-%%     `{open_info, true}'.</li>
-%% <li>`{backend, Backend}': see above.</li>
-%% </ul>
+?DOC("How to open:
+
+- `read`, `write`: for reading; for reading and writing. `write` alone reads too.
+- `shared`, `private` (the default), `shared_validate`: whether writes reach the file and its other users.
+- `create`, `truncate`: create the file if it is missing; empty it first. Both need `write`, and a size or
+  length.
+- `{size, Bytes}`: grow the file to at least so much; `fixed_size`: never change its size after that;
+  `{max_inc_size, Bytes}`: the most by which `resize/1` grows it, 64 MiB unless given; `{chmod, Mode}`: of a
+  file that is created, 8#644 less the umask unless given.
+- `{offset, Bytes}`, `{length, Bytes}`: what to map, as `open/4`.
+- `direct`: reads give binaries that alias the mapping: they cost no copy, and change when the file does.
+- `anon`: memory without a file; `auto_unlink`: delete the file when it was closed and nothing aliases it.
+- `exclusive`: nobody else may have it open for writing: `{error, ebusy}`.
+- `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
+- `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
+- `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
+- `fit`, `nocache`, `uninitialized`, `debug`: accepted, and without effect: a file larger than `size` is always
+  mapped to its end.
+- `info`: open answers `{ok, File, Info}`. So it does when the application's environment has
+  `{open_info, true}`.
+- `{backend, Backend}`: see above.").
 -type open_option() ::
     read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
     | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | offset | length | address, non_neg_integer()}
     | {backend, backend()}.
+?DOC("How the node reaches the mapping; a server is one that `emmap_port:start_link/1` has started.").
 -type backend() :: nif | port | {port, gen_server:server_ref()}.
 
-%% An operation of a {@link batch/2}: the name of a function of this module, with its arguments but the file.
+?DOC("An operation of a `batch/2`: the name of a function of this module, with its arguments but the file.").
 -type operation() ::
     {size}
     | {pread, Position :: integer(), Length :: non_neg_integer()}
@@ -149,7 +154,7 @@
 
 %%% Open and close
 
-%% @doc Opens and maps a file. Of what the option `info' gives see {@link info()}.
+?DOC("Opens and maps a file. Of what the option `info` gives see `t:info/0`.").
 -spec open(file:name_all(), [open_option()]) -> {ok, file()} | {ok, file(), info()} | {error, reason()}.
 open(Name, Options) ->
     case open_file(Name, Options) of
@@ -158,8 +163,8 @@ open(Name, Options) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc Maps `Length' bytes from `Offset' on; `Length' 0 is all up to the end. The offset can be any byte, and is
-%% position 0 of what was opened. With `create' a missing file gets the size `Offset + Length'.
+?DOC("Maps `Length` bytes from `Offset` on; `Length` 0 is all up to the end. The offset can be any byte, and is
+position 0 of what was opened. With `create` a missing file gets the size `Offset + Length`.").
 -spec open(file:name_all(), Offset :: non_neg_integer(), Length :: non_neg_integer(), [open_option()]) ->
     {ok, file(), info()} | {error, reason()}.
 open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length), is_list(Options) ->
@@ -189,7 +194,7 @@ open_file(Name, Options) ->
             Error
     end.
 
-%% @private
+?DOC(false).
 -spec open_kind(Kind :: term(), file:name_all(), [open_option()]) -> {ok, file()} | {error, reason()}.
 open_kind(Kind, Name, Options) ->
     case {path(Name), options(Options)} of
@@ -228,11 +233,11 @@ opened(Backend, #origin{kind = Kind} = Origin, {ok, Handle, What}) ->
 opened(_Backend, _Origin, {error, _} = Error) ->
     Error.
 
-%% @doc Opens a file again as it was opened, after its port's program has died or another process has truncated
-%% it (`{error, efault}'). The old handle is closed. Neither is anything created nor truncated this time, the
-%% cursor is at the start, and what a `private' mapping held is lost. What {@link init_block_storage/2} made of the
-%% file has to be said again. What was opened with `auto_unlink' goes with the old handle, if its program still lives:
-%% there is nothing to open then, `{error, enoent}'.
+?DOC("Opens a file again as it was opened, after its port's program has died or another process has truncated
+it (`{error, efault}`). The old handle is closed. Neither is anything created nor truncated this time, the
+cursor is at the start, and what a `private` mapping held is lost. What `init_block_storage/2` made of the
+file has to be said again. What was opened with `auto_unlink` goes with the old handle, if its program still lives:
+there is nothing to open then, `{error, enoent}`.").
 -spec reopen(file()) -> {ok, file()} | {error, reason()}.
 reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File) ->
     #origin{options = Options, kind = Kind} = Origin,
@@ -259,12 +264,12 @@ writable(Options) ->
         false -> [write | Options]
     end.
 
-%% @doc Closes the file. Memory that a binary of a `direct' read aliases stays until that is collected.
+?DOC("Closes the file. Memory that a binary of a `direct` read aliases stays until that is collected.").
 -spec close(file()) -> ok | {error, reason()}.
 close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle));
 close(_) -> {error, badarg}.
 
-%% @doc How many bytes are mapped.
+?DOC("How many bytes are mapped.").
 -spec size(file()) -> {ok, non_neg_integer()} | {error, reason()}.
 size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, size(Handle)).
 
@@ -367,7 +372,7 @@ env(Key) ->
 
 %%% Reads and writes
 
-%% @doc Reads at several positions; on the port in one frame. Of a place at or past the end there is `eof'.
+?DOC("Reads at several positions; on the port in one frame. Of a place at or past the end there is `eof`.").
 -spec pread(file(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
     {ok, [binary() | eof]} | {error, reason()}.
 pread(?MAPPED(_, _) = File, Places) when is_list(Places) ->
@@ -393,7 +398,7 @@ all_read([eof | Rest], Read) -> all_read(Rest, [eof | Read]);
 all_read([{error, _} = Error | _], _) -> Error;
 all_read([], Read) -> {ok, lists:reverse(Read)}.
 
-%% @doc Reads up to `Length' bytes; fewer at the end. At or past it, and for `Length' 0, there is `eof'.
+?DOC("Reads up to `Length` bytes; fewer at the end. At or past it, and for `Length` 0, there is `eof`.").
 -spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
     ?CALL(Backend, pread(Handle, Position, Length));
@@ -402,7 +407,7 @@ pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Len
 pread(_, _, _) ->
     {error, badarg}.
 
-%% @doc Writes at several positions, one after the other until one fails. `N' were written before it.
+?DOC("Writes at several positions, one after the other until one fails. `N` were written before it.").
 -spec pwrite(file(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
 pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) ->
     try lists:foreach(fun({Position, Data}) when is_integer(Position) -> iolist_size(Data) end, Places) of
@@ -421,7 +426,7 @@ pwrite_each(File, [{Position, Data} | Rest], Written) ->
         {error, Reason} -> {error, {Written, Reason}}
     end.
 
-%% @doc Writes all of the data, or nothing where it would pass the end.
+?DOC("Writes all of the data, or nothing where it would pass the end.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     try
@@ -432,18 +437,18 @@ pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
 pwrite(_, _, _) ->
     {error, badarg}.
 
-%% @doc Reads up to `Length' bytes at the cursor.
+?DOC("Reads up to `Length` bytes at the cursor.").
 -spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> ?CALL(Backend, read(Handle, Length));
 read(?MAPPED(_, _), Length) when is_integer(Length) -> {error, einval};
 read(_, _) -> {error, badarg}.
 
-%% @doc Reads from the cursor to the next newline, which belongs to the line, or to the end.
+?DOC("Reads from the cursor to the next newline, which belongs to the line, or to the end.").
 -spec read_line(file()) -> {ok, binary()} | eof | {error, reason()}.
 read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle));
 read_line(_) -> {error, badarg}.
 
-%% @doc Writes at the cursor.
+?DOC("Writes at the cursor.").
 -spec write(file(), iodata()) -> ok | {error, reason()}.
 write(?MAPPED(Backend, Handle), Data) ->
     try
@@ -454,7 +459,7 @@ write(?MAPPED(Backend, Handle), Data) ->
 write(_, _) ->
     {error, badarg}.
 
-%% @doc Moves the cursor, which may be set past the end.
+?DOC("Moves the cursor, which may be set past the end.").
 -spec position(file(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
     case location(Location) of
@@ -473,39 +478,40 @@ location({Whence, Offset}) when is_integer(Offset), ?IS_INT64(Offset) ->
     end;
 location(_) -> badarg.
 
-%% @private What `file:copy/3' calls for two files of this module.
+%% What `file:copy/3' calls for two files of this module.
+?DOC(false).
 -spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, reason()}.
 copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) ->
     file:copy_opened(Source, Destination, Length).
 
 %%% Size and durability
 
-%% @doc Grows the file: doubles its size, up to steps of `max_inc_size'.
+?DOC("Grows the file: doubles its size, up to steps of `max_inc_size`.").
 -spec resize(file()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
 resize(File) ->
     resize(File, 0).
 
-%% @doc Changes the file's size; 0 is as {@link resize/1}. Growing never shrinks a file that another process has
-%% made larger. Binaries of `direct' reads keep the mapping that they alias; to shrink below a live one is
-%% `{error, ebusy}'.
+?DOC("Changes the file's size; 0 is as `resize/1`. Growing never shrinks a file that another process has
+made larger. Binaries of `direct` reads keep the mapping that they alias; to shrink below a live one is
+`{error, ebusy}`.").
 -spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
 resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 -> ?CALL(Backend, resize(Handle, Size));
 resize(?MAPPED(_, _), Size) when is_integer(Size) -> {error, einval};
 resize(?MAPPED(_, _), _) -> error(badarg).
 
-%% @doc Ends the file at the cursor.
+?DOC("Ends the file at the cursor.").
 -spec truncate(file()) -> ok | {error, reason()}.
 truncate(?MAPPED(Backend, Handle)) -> ?CALL(Backend, truncate(Handle));
 truncate(_) -> {error, badarg}.
 
-%% @doc Reserves disk space for a part of the mapping.
+?DOC("Reserves disk space for a part of the mapping.").
 -spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
 allocate(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length) ->
     ?CALL(Backend, allocate(Handle, Position, Length));
 allocate(_, _, _) ->
     {error, badarg}.
 
-%% @doc Tells the kernel how a part of the mapping will be used; `Length' 0 is all up to the end.
+?DOC("Tells the kernel how a part of the mapping will be used; `Length` 0 is all up to the end.").
 -spec advise(file(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
 advise(?MAPPED(Backend, Handle), Position, Length, Advice)
   when is_integer(Position), is_integer(Length), is_atom(Advice) ->
@@ -519,28 +525,30 @@ advise(_, _, _, _) ->
 is_advice(Advice) ->
     lists:member(Advice, [normal, sequential, random, no_reuse, will_need, dont_need]).
 
-%% @doc Starts to write changed pages to disk and does not wait for it.
+?DOC("Starts to write changed pages to disk and does not wait for it.").
 -spec flush(file()) -> ok | {error, reason()}.
 flush(?MAPPED(Backend, Handle)) -> ?CALL(Backend, flush(Handle)).
 
-%% @doc Returns when everything is on disk: the bytes, the size, the name of a file that was created.
+?DOC("Returns when everything is on disk: the bytes, the size, the name of a file that was created.").
 -spec sync(file()) -> ok | {error, reason()}.
 sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle));
 sync(_) -> {error, badarg}.
 
-%% @doc As {@link sync/1}, but for metadata that reading the bytes back does not need.
+?DOC("As `sync/1`, but for metadata that reading the bytes back does not need.").
 -spec datasync(file()) -> ok | {error, reason()}.
 datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle));
 datasync(_) -> {error, badarg}.
 
 %%% What else `file' forwards
 
-%% @private No descriptor to give to the kernel: `file' then reads and sends by itself.
+%% No descriptor to give to the kernel: `file' then reads and sends by itself.
+?DOC(false).
 -spec sendfile(file(), term(), term(), term(), term(), term(), term(), term()) -> {error, enotsup}.
 sendfile(_File, _Socket, _Offset, _Bytes, _ChunkSize, _Headers, _Trailers, _Options) ->
     {error, enotsup}.
 
-%% @private A 32-bit size and a 32-bit position at `Position', and the bytes that they name.
+%% A 32-bit size and a 32-bit position at `Position', and the bytes that they name.
+?DOC(false).
 -spec ipread_s32bu_p32bu(file(), integer(), non_neg_integer() | atom()) ->
     {ok, {Size :: non_neg_integer(), Pointer :: non_neg_integer(), binary() | eof}} | eof | {error, reason()}.
 ipread_s32bu_p32bu(File, Position, Infinity) when is_atom(Infinity) ->
@@ -563,24 +571,24 @@ ipread_s32bu_p32bu(File, Position, MaxSize) when is_integer(Position), is_intege
 ipread_s32bu_p32bu(_File, _Position, _MaxSize) ->
     {error, badarg}.
 
-%% @private
+?DOC(false).
 -spec read_handle_info(file()) -> {error, enotsup}.
 read_handle_info(File) ->
     read_handle_info(File, []).
 
-%% @private
+?DOC(false).
 -spec read_handle_info(file(), [term()]) -> {error, enotsup}.
 read_handle_info(_File, _Options) ->
     {error, enotsup}.
 
 %%% Atomics
 
-%% @doc An atomic operation on the 64-bit word, signed and of the machine's byte order, at `Position'. It is
-%% sequentially consistent between all processes, of this node and of others, that map the file `shared'.
-%% Arithmetic wraps. What the word held is answered; of `cas' see {@link patomic_cas/4}.
-%%
-%% Here and in the following: `{error, alignment}' unless offset and position together are a multiple of 8,
-%% `{error, einval}' where the word is not within the file, `{error, eacces}' where it is open for reading only.
+?DOC("An atomic operation on the 64-bit word, signed and of the machine's byte order, at `Position`. It is
+sequentially consistent between all processes, of this node and of others, that map the file `shared`.
+Arithmetic wraps. What the word held is answered; of `cas` see `patomic_cas/4`.
+
+Here and in the following: `{error, alignment}` unless offset and position together are a multiple of 8,
+`{error, einval}` where the word is not within the file, `{error, eacces}` where it is open for reading only.").
 -spec patomic(file(), Position :: integer(), add | sub | 'and' | 'or' | 'xor' | xchg, operand()) ->
                  {ok, Old :: int64()} | {error, reason()};
              (file(), Position :: integer(), cas, {Expected :: operand(), operand()}) ->
@@ -594,34 +602,41 @@ patomic(File, Position, xchg, Value) -> patomic_xchg(File, Position, Value);
 patomic(File, Position, cas, {Expected, Value}) -> patomic_cas(File, Position, Expected, Value);
 patomic(_File, _Position, _Operation, _Value) -> error(badarg).
 
+?DOC("Adds `Value` to the word.").
 -spec patomic_add(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_add(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_add(Handle, Position, Value)).
 
+?DOC("Subtracts `Value` from the word.").
 -spec patomic_sub(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_sub(Handle, Position, Value)).
 
+?DOC("Leaves the bits of the word that `Value` has too.").
 -spec patomic_and(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_and(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_and(Handle, Position, Value)).
 
+?DOC("Sets the bits of the word that `Value` has.").
 -spec patomic_or(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_or(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_or(Handle, Position, Value)).
 
+?DOC("Inverts the bits of the word that `Value` has.").
 -spec patomic_xor(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_xor(Handle, Position, Value)).
 
-%% @doc Puts another value into the word.
+?DOC("Puts another value into the word.").
 -spec patomic_xchg(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_exchange(Handle, Position, Value)).
 
-%% @doc Puts `Value' into the word if it holds `Expected'; `true' says that it did.
+?DOC("Puts `Value` into the word if it holds `Expected`; `true` says that it did.").
 -spec patomic_cas(file(), Position :: integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 patomic_cas(?MAPPED(Backend, Handle), Position, Expected, Value) ->
     compared(Expected, ?CALL(Backend, patomic_compare_exchange(Handle, Position, Expected, Value))).
 
+?DOC("What the word holds. Works on a file that is open for reading only.").
 -spec patomic_read_integer(file(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
 patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patomic_load(Handle, Position)).
 
+?DOC("Puts `Value` into the word, whatever it held.").
 -spec patomic_write_integer(file(), Position :: integer(), operand()) -> ok | {error, reason()}.
 patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value)).
 
@@ -634,19 +649,19 @@ signed(Operand) -> Operand.
 
 %%% Counters
 
-%% @doc As {@link open_counters/2}, with as many counters as the file has, or 1 where it is created.
+?DOC("As `open_counters/2`, with as many counters as the file has, or 1 where it is created.").
 -spec open_counters(file:name_all()) -> {ok, counters()} | {error, reason()}.
 open_counters(Name) ->
     open_counters(Name, 0, []).
 
-%% @doc Opens a file of counters, or creates one with all of them 0. A counters file with another number of them is
-%% `{error, einval}', any other file `{error, corrupt}', and left as it was.
+?DOC("Opens a file of counters, or creates one with all of them 0. A counters file with another number of them is
+`{error, einval}`, any other file `{error, corrupt}`, and left as it was.").
 -spec open_counters(file:name_all(), Count :: non_neg_integer()) -> {ok, counters()} | {error, reason()}.
 open_counters(Name, Count) ->
     open_counters(Name, Count, []).
 
-%% @doc With options. Counters are always shared; with `read' alone they can't be changed, and with `read' or
-%% `write' they are not created unless `create' says so.
+?DOC("With options. Counters are always shared; with `read` alone they can't be changed, and with `read` or
+`write` they are not created unless `create` says so.").
 -spec open_counters(file:name_all(), Count :: non_neg_integer(), [open_option()]) ->
     {ok, counters()} | {error, reason()}.
 open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
@@ -656,36 +671,42 @@ open_counters(_Name, Count, _Options) when is_integer(Count) ->
 open_counters(_Name, _Count, _Options) ->
     {error, badarg}.
 
+?DOC("Closes the file; the counters keep what they hold.").
 -spec close_counters(counters()) -> ok | {error, reason()}.
 close_counters(Counters) ->
     close(Counters).
 
-%% @doc How many counters there are.
+?DOC("How many counters there are.").
 -spec counters_length(counters()) -> pos_integer().
 counters_length(#file_descriptor{module = ?MODULE, data = #file{origin = #origin{kind = {counters, Count}}}}) ->
     Count.
 
-%% @doc Adds 1 to counter `Index', of which the first is 0. What it held is answered, here and in the following;
-%% an index beyond the last is `{error, einval}'.
+?DOC("Adds 1 to counter `Index`, of which the first is 0. What it held is answered, here and in the following;
+an index beyond the last is `{error, einval}`.").
 -spec inc_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
 inc_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_add(Handle, Index, 1)).
 
+?DOC("Adds `Count`.").
 -spec inc_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
 inc_counter(?MAPPED(Backend, Handle), Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count)).
 
+?DOC("Subtracts 1.").
 -spec dec_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
 dec_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1)).
 
+?DOC("Subtracts `Count`.").
 -spec dec_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
 dec_counter(?MAPPED(Backend, Handle), Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count)).
 
+?DOC("Sets the counter to `Value`.").
 -spec set_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
 set_counter(?MAPPED(Backend, Handle), Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value)).
 
+?DOC("What the counter holds.").
 -spec read_counter(counters(), Index :: non_neg_integer()) -> int64() | {error, reason()}.
 read_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_get(Handle, Index)).
 
-%% @doc Sets the counter to `Value' if it holds `Expected'; `true' says that it did.
+?DOC("Sets the counter to `Value` if it holds `Expected`; `true` says that it did.").
 -spec cas_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 cas_counter(?MAPPED(Backend, Handle), Index, Expected, Value) ->
@@ -693,32 +714,32 @@ cas_counter(?MAPPED(Backend, Handle), Index, Expected, Value) ->
 
 %%% Block storages
 
-%% @doc As {@link open_block_storage/3}, without options.
+?DOC("As `open_block_storage/3`, without options.").
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer()) -> {ok, file()} | {error, reason()}.
 open_block_storage(Name, BlockSize) ->
     open_block_storage(Name, BlockSize, []).
 
-%% @doc Opens a storage of blocks of `BlockSize' bytes, or creates one; block size 0 takes the one that the file has.
-%% `{levels, 2..5}' makes a storage of 64 to the power of so many blocks; it is 3 unless given, as in emmap 2.x, and
-%% has to be the same each time, for the file does not tell. The other options are as for {@link open/2}; with neither
-%% `read' nor `write' the storage is opened for writing and created if it is missing. It is always shared.
-%%
-%% Any number of processes, of this node and of others, may use a storage at once. One that dies in mid-operation
-%% leaves nothing to be repaired: the next operation does that. With `exclusive' no other may write, and an operation
-%% costs no system call. Another block size, or a number of levels out of range, is `{error, einval}'; a file that is
-%% something else, or damaged, `{error, {corrupt, Offset, Reason}}'.
+?DOC("Opens a storage of blocks of `BlockSize` bytes, or creates one; block size 0 takes the one that the file has.
+`{levels, 2..5}` makes a storage of 64 to the power of so many blocks; it is 3 unless given, as in emmap 2.x, and
+has to be the same each time, for the file does not tell. The other options are as for `open/2`; with neither
+`read` nor `write` the storage is opened for writing and created if it is missing. It is always shared.
+
+Any number of processes, of this node and of others, may use a storage at once. One that dies in mid-operation
+leaves nothing to be repaired: the next operation does that. With `exclusive` no other may write, and an operation
+costs no system call. Another block size, or a number of levels out of range, is `{error, einval}`; a file that is
+something else, or damaged, `{error, {corrupt, Offset, Reason}}`.").
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer(), [open_option() | {levels, 2..5}]) ->
     {ok, file()} | {error, reason()}.
 open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     {Levels, Others} = levels(Options),
     open_kind({blocks, BlockSize, Levels}, Name, Others).
 
-%% @doc As {@link init_block_storage/3}, without options.
+?DOC("As `init_block_storage/3`, without options.").
 -spec init_block_storage(file(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
 init_block_storage(File, BlockSize) ->
     init_block_storage(File, BlockSize, []).
 
-%% @doc Makes a block storage of a file that is open, `shared' and for writing, as it is one already or all zeros.
+?DOC("Makes a block storage of a file that is open, `shared` and for writing, as it is one already or all zeros.").
 -spec init_block_storage(file(), BlockSize :: non_neg_integer(), [{levels, 2..5}]) -> ok | {error, reason()}.
 init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
@@ -734,16 +755,16 @@ levels(Options) ->
 is_levels({levels, Levels}) -> is_integer(Levels) andalso Levels > 0;
 is_levels(_) -> false.
 
-%% @doc What was said when the storage was opened, and how many blocks it can hold.
+?DOC("What was said when the storage was opened, and how many blocks it can hold.").
 -spec block_storage_info(file()) -> {ok, block_storage_info()} | {error, reason()}.
 block_storage_info(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_info(Handle)).
 
-%% @doc How many blocks are stored. Takes time in proportion to the most that there ever were.
+?DOC("How many blocks are stored. Takes time in proportion to the most that there ever were.").
 -spec count_blocks(file()) -> {ok, non_neg_integer()} | {error, reason()}.
 count_blocks(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_count(Handle)).
 
-%% @doc Stores a block, of exactly the storage's block size: another is `{error, einval}'. The file grows as it needs
-%% to; at capacity, or with `fixed_size', there is `{error, full}'.
+?DOC("Stores a block, of exactly the storage's block size: another is `{error, einval}`. The file grows as it needs
+to; at capacity, or with `fixed_size`, there is `{error, full}`.").
 -spec store_block(file(), iodata()) -> address() | {error, reason()}.
 store_block(?MAPPED(Backend, Handle), Block) ->
     case ?CALL(Backend, block_store(Handle, Block)) of
@@ -751,11 +772,11 @@ store_block(?MAPPED(Backend, Handle), Block) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc Stores all of the blocks, under one lock, or on failure none.
+?DOC("Stores all of the blocks, under one lock, or on failure none.").
 -spec store_blocks(file(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
 store_blocks(?MAPPED(Backend, Handle), Blocks) -> ?CALL(Backend, block_store_many(Handle, Blocks)).
 
-%% @doc The block that was stored at the address; `eof' where there is none, as in emmap 2.x.
+?DOC("The block that was stored at the address; `eof` where there is none, as in emmap 2.x.").
 -spec read_block(file(), Address :: integer()) -> binary() | eof | {error, reason()}.
 read_block(?MAPPED(Backend, Handle), Address) ->
     case ?CALL(Backend, block_read(Handle, Address)) of
@@ -764,8 +785,8 @@ read_block(?MAPPED(Backend, Handle), Address) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc All blocks with their addresses, in the order in which they lie in the file. What others store or free
-%% meanwhile is in the list or not.
+?DOC("All blocks with their addresses, in the order in which they lie in the file. What others store or free
+meanwhile is in the list or not.").
 -spec read_blocks(file()) -> [{address(), binary()}] | {error, reason()}.
 read_blocks(File) ->
     case block_storage_info(File) of
@@ -783,8 +804,8 @@ read_blocks_from(File, Start, Count, Read) ->
 %% The most that a step of a walk gives.
 -define(WALK_LIMIT, 65536).
 
-%% @doc Up to `Count' blocks, from `Start' on: 0 to begin, and then what the last call gave as the continuation, until
-%% that is `eof'. At most 65,536 blocks come at once.
+?DOC("Up to `Count` blocks, from `Start` on: 0 to begin, and then what the last call gave as the continuation, until
+that is `eof`. At most 65,536 blocks come at once.").
 -spec read_blocks(file(), Start :: non_neg_integer(), Count :: pos_integer()) ->
     {[{address(), binary()}], Continuation :: pos_integer() | eof} | {error, reason()}.
 read_blocks(?MAPPED(Backend, Handle), Start, Count)
@@ -797,7 +818,7 @@ read_blocks(?MAPPED(Backend, Handle), Start, Count)
         {error, _} = Error -> Error
     end.
 
-%% @doc Frees the block; `false' where there is none at this address.
+?DOC("Frees the block; `false` where there is none at this address.").
 -spec free_block(file(), Address :: integer()) -> boolean() | {error, reason()}.
 free_block(?MAPPED(Backend, Handle), Address) ->
     case ?CALL(Backend, block_free(Handle, Address)) of
@@ -806,13 +827,13 @@ free_block(?MAPPED(Backend, Handle), Address) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc Frees all of the blocks, under one lock, or on failure none: `{error, enoent}' where one of the addresses has
-%% no block or comes twice.
+?DOC("Frees all of the blocks, under one lock, or on failure none: `{error, enoent}` where one of the addresses has
+no block or comes twice.").
 -spec free_blocks(file(), [Address :: integer()]) -> ok | {error, reason()}.
 free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL(Backend, block_free_many(Handle, Addresses)).
 
-%% @doc Makes everything in the storage that follows from which blocks there are follow from it again. What a process
-%% that died has left needs no repair; a file that something else has damaged may.
+?DOC("Makes everything in the storage that follows from which blocks there are follow from it again. What a process
+that died has left needs no repair; a file that something else has damaged may.").
 -spec repair_block_storage(file()) -> ok | {error, reason()}.
 repair_block_storage(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, blocks_repair(Handle, 0, 0)) of
@@ -820,8 +841,8 @@ repair_block_storage(?MAPPED(Backend, Handle)) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc The same in chunks of `Count' blocks, rounded up to 4,096, between which the storage may be used. `Start' is 0
-%% to begin, and then what the last call gave, until that is `eof'.
+?DOC("The same in chunks of `Count` blocks, rounded up to 4,096, between which the storage may be used. `Start` is 0
+to begin, and then what the last call gave, until that is `eof`.").
 -spec repair_block_storage(file(), Start :: non_neg_integer(), Count :: pos_integer()) ->
     (Continuation :: pos_integer()) | eof | {error, reason()}.
 repair_block_storage(?MAPPED(Backend, Handle), Start, Count)
@@ -834,10 +855,10 @@ repair_block_storage(?MAPPED(Backend, Handle), Start, Count)
 
 %%% Batches
 
-%% @doc Does many operations on a file, in order, and answers what each answers. One that fails does not keep
-%% the others from being done, and others' operations may come between. On the port all of them go and return
-%% in one frame, which makes one cost a microsecond instead of a round trip; there may be 2^20 of them, more are
-%% `{error, emsgsize}'. If any is no {@link operation()}, nothing is done and the error names it.
+?DOC("Does many operations on a file, in order, and answers what each answers. One that fails does not keep
+the others from being done, and others' operations may come between. On the port all of them go and return
+in one frame, which makes one cost a microsecond instead of a round trip; there may be 2^20 of them, more are
+`{error, emsgsize}`. If any is no `t:operation/0`, nothing is done and the error names it.").
 -spec batch(file(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
 batch(?MAPPED(_, _) = File, Operations) ->
     try [translate(Operation) || Operation <- Operations] of

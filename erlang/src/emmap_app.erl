@@ -1,5 +1,8 @@
-%% @private
 -module(emmap_app).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
 -behaviour(application).
 
 -export([start/2, stop/1]).

@@ -1,36 +1,46 @@
-%% @doc What a backend does for `emmap': the operations of the C core, one function each, under the core's own
-%% names (`native/include/emmap.h' says what each means). A backend translates and decides nothing.
-%%
-%% Errors are `{error, Atom}' with the core's atoms: POSIX ones, `closed', `alignment', `full', `fixed_size',
-%% `corrupt', `badarg'; of a queue or block storage that is damaged `{corrupt, Offset, Reason}'. Positions and lengths are integers of any size: one that a signed 64-bit integer can't
-%% hold is `{error, einval}'. Operands of 64-bit operations are from -2^63 to 2^64-1; others are `badarg'
-%% exceptions, as is any argument of the wrong type.
 -module(emmap_backend).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("What a backend does for `emmap`: the operations of the C core, one function each, under the core's own
+names (`native/include/emmap.h` says what each means). A backend translates and decides nothing.
+
+Errors are `{error, Atom}` with the core's atoms: POSIX ones, `closed`, `alignment`, `full`, `fixed_size`,
+`corrupt`, `badarg`; of a queue or block storage that is damaged `{corrupt, Offset, Reason}`. Positions and lengths
+are integers of any size: one that a signed 64-bit integer can't hold is `{error, einval}`. Operands of 64-bit operations are from -2^63 to 2^64-1; others are `badarg`
+exceptions, as is any argument of the wrong type.").
 
 -export_type([advice/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
 -export_type([address/0, blocks_info/0, measure/0, message/0, queue_info/0, reason/0, ticket/0]).
 
-%% A reference to a NIF resource, or whatever names a file on the port.
+?DOC("A reference to a NIF resource, or whatever names a file on the port.").
 -type handle() :: term().
-%% As `emmap_option_set' takes them, already checked for shape by `emmap'.
+?DOC("An option, as `emmap_option_set` takes them, already checked for shape by `emmap`.").
 -type option() :: atom() | {atom(), non_neg_integer()}.
-%% `exist': the file was there before; `size': bytes mapped.
+?DOC("What is known of a file that was opened. `exist`: the file was there before; `size`: bytes mapped.").
 -type info() :: #{exist := boolean(), size := non_neg_integer()}.
+?DOC("What a read answers.").
 -type sink_result() :: {ok, binary()} | eof | {error, atom()}.
-%% As `file:advise/4' takes it, whose type for it is not exported.
+?DOC("How a range will be used, as `file:advise/4` takes it, whose type for it is not exported.").
 -type advice() :: normal | sequential | random | no_reuse | will_need | dont_need.
+?DOC("What a 64-bit word holds.").
 -type int64() :: -16#8000000000000000..16#7fffffffffffffff.
+?DOC("What may be given for one. From 2^63 up it is taken as the negative number with the same bits.").
 -type operand() :: -16#8000000000000000..16#ffffffffffffffff.
 
+?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
 -type reason() :: atom() | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+?DOC("A queue's message, or that there is none.").
 -type message() :: {ok, binary()} | eof | {error, reason()}.
+?DOC("How many there are.").
 -type measure() :: {ok, non_neg_integer()} | {error, reason()}.
-%% Of a message that is being taken out: a NIF resource, or whatever the port calls it.
+?DOC("The name of a message that is being taken out: a NIF resource, or whatever the port calls it.").
 -type ticket() :: term().
-%% The queue's header: offsets in bytes from where the queue begins.
+?DOC("The queue's header: offsets in bytes from where the queue begins.").
 -type queue_info() :: #{size | head | tail | next_tail := non_neg_integer()}.
+?DOC("Of a block storage: bytes of a block, levels of its tree, and how many blocks it can hold.").
 -type blocks_info() :: #{block_size | levels | capacity := pos_integer()}.
-%% Of a block.
+?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
 -type failable() :: ok | {error, reason()}.
@@ -48,7 +58,7 @@
 -callback write(handle(), iodata()) -> result().
 -callback position(handle(), Offset :: integer(), bof | cur | eof) -> {ok, non_neg_integer()} | {error, atom()}.
 
-%% Size 0 grows by the policy of `emmap_resize'.
+?DOC("Size 0 grows by the policy of `emmap_resize`.").
 -callback resize(handle(), Size :: non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
 -callback truncate(handle()) -> result().
 -callback allocate(handle(), Position :: integer(), Length :: integer()) -> result().
@@ -67,7 +77,7 @@
 -callback patomic_load(handle(), Position :: integer()) -> old().
 -callback patomic_store(handle(), Position :: integer(), operand()) -> result().
 
-%% Count 0: as many as the file has, 1 when it is created. Options as for open; [] reads, writes, creates.
+?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").
 -callback counters_open(Path :: binary(), Count :: non_neg_integer(), [option()]) ->
     {ok, handle(), Count :: pos_integer()} | {error, atom() | {badarg, term()}}.
 %% These answer the bare integer: the pair would double what the BEAM allocates per call.
@@ -78,20 +88,20 @@
 -callback counter_compare_exchange(handle(), Index :: integer(), Expected :: operand(), operand()) ->
     int64() | {error, atom()}.
 
-%% Options as for open; [] reads, writes, creates.
+?DOC("Options as for open; `[]` reads, writes, creates.").
 -callback queue_open(Path :: binary(), [option()]) -> {ok, handle(), info()} | {error, reason() | {badarg, term()}}.
 -callback queue_attach(handle()) -> failable().
 -callback queue_push(handle(), iodata()) -> failable().
 -callback queue_push_many(handle(), [iodata()]) -> failable().
 -callback queue_pop(handle()) -> message().
 -callback queue_pop_many(handle(), Limit :: non_neg_integer()) -> {ok, [binary()]} | eof | {error, reason()}.
-%% If the process that called this dies before it has ended what it began, the message is put back.
+?DOC("If the process that called this dies before it has ended what it began, the message is put back.").
 -callback queue_pop_begin(handle()) -> {ok, binary(), ticket()} | eof | {error, reason()}.
 -callback queue_pop_commit(handle(), ticket()) -> failable().
 -callback queue_pop_abort(handle(), ticket()) -> failable().
 -callback queue_peek_front(handle()) -> message().
 -callback queue_peek_back(handle()) -> message().
-%% Place is 0 to begin, and what the last step answered to go on.
+?DOC("Place is 0 to begin, and what the last step answered to go on.").
 -callback queue_walk(handle(), forward | backward, Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
     {ok, [binary()], Place :: non_neg_integer()} | eof | {error, reason()}.
 -callback queue_length(handle()) -> measure().
@@ -100,7 +110,7 @@
 -callback queue_purge(handle()) -> failable().
 -callback queue_erase(handle()) -> failable().
 
-%% Levels 0: 3. Block size 0: the file's.
+?DOC("Levels 0: 3. Block size 0: the file's.").
 -callback blocks_open(Path :: binary(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer(), [option()]) ->
     {ok, handle(), info()} | {error, reason() | {badarg, term()}}.
 -callback blocks_attach(handle(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer()) -> failable().
@@ -109,10 +119,10 @@
 -callback block_read(handle(), integer()) -> {ok, binary()} | {error, reason()}.
 -callback block_free(handle(), integer()) -> failable().
 -callback block_free_many(handle(), [integer()]) -> failable().
-%% A step may give fewer than Limit before the end, which is `eof'.
+?DOC("A step may give fewer than Limit before the end, which is `eof`.").
 -callback blocks_walk(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
     {ok, [{address(), binary()}], Place :: non_neg_integer()} | eof | {error, reason()}.
 -callback blocks_count(handle()) -> measure().
 -callback blocks_info(handle()) -> {ok, blocks_info()} | {error, reason()}.
-%% Answers where to go on, 0 when all is done.
+?DOC("Answers where to go on, 0 when all is done.").
 -callback blocks_repair(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) -> measure().

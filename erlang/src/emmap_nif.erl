@@ -1,12 +1,15 @@
-%% @doc The NIF backend: the core inside the node. `emmap_backend' says what the functions mean; this module only
-%% knows how to reach them.
-%%
-%% A handle is a reference that any process of the node may use. The file is closed by `close/1', or when the
-%% last reference to the handle has been collected. Files opened with `direct' are read by binaries that alias
-%% the mapping and keep it: after `close/1', after `resize/2' and after the process that opened the file.
-%%
-%% The library need not load: see {@link loaded/0}.
 -module(emmap_nif).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("The NIF backend: the core inside the node. `emmap_backend` says what the functions mean; this module only
+knows how to reach them.
+
+A handle is a reference that any process of the node may use. The file is closed by `close/1`, or when the
+last reference to the handle has been collected. Files opened with `direct` are read by binaries that alias
+the mapping and keep it: after `close/1`, after `resize/2` and after the process that opened the file.
+
+The library need not load: see `loaded/0`.").
 -behaviour(emmap_backend).
 
 -export([loaded/0]).
@@ -48,7 +51,7 @@
 
 %%% Loading
 
-%% Whether the library is there. If not, every other function raises `not_loaded'.
+?DOC("Whether the library is there. If not, every other function raises `not_loaded`.").
 -spec loaded() -> ok | {error, Reason :: term()}.
 loaded() ->
     persistent_term:get(?MODULE).

@@ -1,20 +1,21 @@
-%% @doc The port backend: a process that owns a port program (`emmap_port'), and the calls that go to it.
-%% `docs/port-protocol.md' describes what is said; `emmap_backend' what the functions mean.
-%%
-%% `emmap' starts one such process by itself, under its own supervisor, when it first needs one. For others, say
-%% to keep a slow disk's files from holding up the rest, put `emmap_port:start_link/1' under a supervisor of
-%% yours and open files with `{backend, {port, ServerRef}}'.
-%%
-%% <ul>
-%% <li>Process and program live and die together. When the program dies, calls in flight and all later ones on
-%%     its files are `{error, port_died}'; see `emmap:reopen/1'.</li>
-%% <li>A file is closed when the process that opened it dies. Others may use it until then.</li>
-%% <li>Calls do not wait for one another's answers, but the program does one at a time: behind a `sync' or a read
-%%     of a gigabyte the others wait.</li>
-%% <li>A call may send and receive 1 GiB; more is `{error, emsgsize}'.</li>
-%% <li>A path is best absolute: the program's current directory is that of the node when it was started.</li>
-%% </ul>
 -module(emmap_port).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("The port backend: a process that owns a port program (`emmap_port`), and the calls that go to it.
+`docs/port-protocol.md` describes what is said; `emmap_backend` what the functions mean.
+
+`emmap` starts one such process by itself, under its own supervisor, when it first needs one. For others, say
+to keep a slow disk's files from holding up the rest, put `emmap_port:start_link/1` under a supervisor of
+yours and open files with `{backend, {port, ServerRef}}`.
+
+- Process and program live and die together. When the program dies, calls in flight and all later ones on
+  its files are `{error, port_died}`; see `emmap:reopen/1`.
+- A file is closed when the process that opened it dies. Others may use it until then.
+- Calls do not wait for one another's answers, but the program does one at a time: behind a `sync` or a read
+  of a gigabyte the others wait.
+- A call may send and receive 1 GiB; more is `{error, emsgsize}`.
+- A path is best absolute: the program's current directory is that of the node when it was started.").
 -behaviour(emmap_backend).
 -behaviour(gen_server).
 
@@ -36,6 +37,7 @@
 
 -export_type([options/0, handle/0]).
 
+?DOC("What to start.").
 -type options() :: #{
     %% The program to run; else the application's own.
     program => file:name_all(),
@@ -53,6 +55,7 @@
     calls :: ets:tid() %% {Id, alias of the caller | none, what the answer means to the server}
 }).
 
+?DOC("An open file of one server.").
 -opaque handle() :: {#program{}, file_number()}.
 
 -record(state, {
@@ -76,11 +79,12 @@
 
 %%% The server
 
+?DOC("Starts a program, and a server that is linked to the caller.").
 -spec start_link(options()) -> gen_server:start_ret().
 start_link(Options) when is_map(Options) ->
     gen_server:start_link(?MODULE, Options, []).
 
-%% @private
+?DOC(false).
 -spec init(options()) -> {ok, #state{}} | {stop, term()}.
 init(Options) ->
     Program = maps:get(program, Options, filename:join(priv_dir(), "emmap_port")),
@@ -117,17 +121,17 @@ greet(Port, Timeout) ->
         {stop, port_timeout}
     end.
 
-%% @private
+?DOC(false).
 -spec handle_call(program, gen_server:from(), #state{}) -> {reply, #program{}, #state{}}.
 handle_call(program, _From, State) ->
     {reply, State#state.program, State}.
 
-%% @private
+?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast(_Message, State) ->
     {noreply, State}.
 
-%% @private
+?DOC(false).
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({Port, {data, Frame}}, #state{program = #program{port = Port, calls = Calls}} = State) ->
     {Id, Result} = binary_to_term(Frame),
@@ -236,7 +240,7 @@ answer(_NoAnswer) -> {error, port_died}.
 open(Path, Options) ->
     opened(ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS)).
 
-%% @doc As {@link open/2}, by a certain server.
+?DOC("As `open/2`, by a certain server.").
 -spec open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
 open(Server, Path, Options) ->
@@ -247,7 +251,7 @@ open(Server, Path, Options) ->
 counters_open(Path, Count, Options) ->
     opened(ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS)).
 
-%% @doc As {@link counters_open/3}, by a certain server.
+?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
 counters_open(Server, Path, Count, Options) ->
@@ -409,7 +413,7 @@ iodata(Data) ->
 queue_open(Path, Options) ->
     opened(ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS)).
 
-%% @doc As {@link queue_open/2}, by a certain server.
+?DOC("As `queue_open/2`, by a certain server.").
 -spec queue_open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 queue_open(Server, Path, Options) ->
@@ -477,7 +481,7 @@ queue_erase({Program, Number}) -> call(Program, {queue_erase, Number}).
 blocks_open(Path, BlockSize, Levels, Options) ->
     opened(ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS)).
 
-%% @doc As {@link blocks_open/4}, by a certain server.
+?DOC("As `blocks_open/4`, by a certain server.").
 -spec blocks_open(gen_server:server_ref(), binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 blocks_open(Server, Path, BlockSize, Levels, Options) ->
@@ -526,8 +530,8 @@ binaries(List) ->
 
 %%% Batches
 
-%% @doc Does the operations in one frame, one after the other's failure too. An operation is the name of one of
-%% this module's functions and its arguments without the handle.
+?DOC("Does the operations in one frame, one after the other's failure too. An operation is the name of one of
+this module's functions and its arguments without the handle.").
 -spec batch(handle(), [tuple()]) -> {ok, [term()]} | {error, atom()}.
 batch({Program, Number}, Operations) ->
     case call(Program, {batch, [erlang:insert_element(2, Operation, Number) || Operation <- Operations]}) of

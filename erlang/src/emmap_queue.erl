@@ -1,35 +1,38 @@
-%% @doc A persistent FIFO queue of terms in a memory-mapped file, and a server around one.
-%%
-%% ```
-%% {ok, Queue} = emmap_queue:open("jobs.q", 1 bsl 20, []),
-%% ok = emmap_queue:push(Queue, {resize, <<"cat.jpg">>}),
-%% {resize, Name} = emmap_queue:pop(Queue),
-%% nil = emmap_queue:pop(Queue),
-%% ok = emmap_queue:close(Queue).
-%% '''
-%%
-%% Any number of processes, of this node and of other programs, may use a queue at once, with the same handle or with
-%% others. No message goes to two of them, and the messages of each come in the order in which it pushed them. What
-%% {@link push/2} has answered `ok' to is in the queue, once, whoever is killed when; nobody waits for the dead.
-%% It is in the mapping, which the kernel keeps; `emmap:sync/1' makes it outlast the kernel too.
-%%
-%% <h3>Terms</h3>
-%%
-%% A message is a term as `term_to_binary/1' of OTP 26 has it, in every release; with the option `{compressed, Level}' compressed. Reading one is
-%% `binary_to_term(_, [safe])', unless the option `unsafe_terms' is given: a message with an atom that the node does
-%% not know, or that is no term at all, is `{error, {bad_term, Bytes}}'. {@link pop/1} has then removed it, and the bytes
-%% are all that is left of it; {@link try_pop/2} leaves it in the queue.
-%%
-%% {@link pop/1} answers the term itself, as in emmap 2.x, and `nil' for an empty queue. Where messages may be `nil', or
-%% `{error, _}', use {@link pop/2} with another default, or {@link pop_many/2}, whose answers can't be mistaken.
-%%
-%% <h3>Errors</h3>
-%%
-%% As of `emmap', and `{error, full}' where there is no room in a queue of `fixed_size' or of 4 GiB - 1;
-%% `{error, {corrupt, Offset, Reason}}' for a file that is no queue or is damaged, which {@link erase/1} empties;
-%% `{error, ebusy}' for removing a message while somebody else's {@link try_pop/2} has the first one, and for using a
-%% queue that another process has opened `exclusive'.
 -module(emmap_queue).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("A persistent FIFO queue of terms in a memory-mapped file, and a server around one.
+
+```erlang
+{ok, Queue} = emmap_queue:open(\"jobs.q\", 1 bsl 20, []),
+ok = emmap_queue:push(Queue, {resize, <<\"cat.jpg\">>}),
+{resize, Name} = emmap_queue:pop(Queue),
+nil = emmap_queue:pop(Queue),
+ok = emmap_queue:close(Queue).
+```
+
+Any number of processes, of this node and of other programs, may use a queue at once, with the same handle or with
+others. No message goes to two of them, and the messages of each come in the order in which it pushed them. What
+`push/2` has answered `ok` to is in the queue, once, whoever is killed when; nobody waits for the dead.
+It is in the mapping, which the kernel keeps; `emmap:sync/1` makes it outlast the kernel too.
+
+## Terms
+
+A message is a term as `term_to_binary/1` of OTP 26 has it, in every release; with the option `{compressed, Level}`
+compressed. Reading one is `binary_to_term(_, [safe])`, unless the option `unsafe_terms` is given: a message with an atom that the node does
+not know, or that is no term at all, is `{error, {bad_term, Bytes}}`. `pop/1` has then removed it, and the bytes
+are all that is left of it; `try_pop/2` leaves it in the queue.
+
+`pop/1` answers the term itself, as in emmap 2.x, and `nil` for an empty queue. Where messages may be `nil`, or
+`{error, _}`, use `pop/2` with another default, or `pop_many/2`, whose answers can't be mistaken.
+
+## Errors
+
+As of `emmap`, and `{error, full}` where there is no room in a queue of `fixed_size` or of 4 GiB - 1;
+`{error, {corrupt, Offset, Reason}}` for a file that is no queue or is damaged, which `erase/1` empties;
+`{error, ebusy}` for removing a message while somebody else's `try_pop/2` has the first one, and for using a
+queue that another process has opened `exclusive`.").
 -behaviour(gen_server).
 
 -compile({no_auto_import, [length/1]}).
@@ -46,22 +49,25 @@
 
 -include("emmap_file.hrl").
 
-%% An open file, to which the functions of `emmap' and `file' apply as well.
+?DOC("An open file, to which the functions of `emmap` and `file` apply as well.").
 -type queue() :: emmap:file().
-%% As for `emmap:open/2', and
-%% <ul>
-%% <li>`{compressed, 0..9}', `compressed': how much work goes into making messages small; none unless given;</li>
-%% <li>`unsafe_terms': messages may create atoms and funs.</li>
-%% </ul>
-%% With neither `read' nor `write' the queue is opened for writing and created if it is missing. With `read' alone it
-%% can only be looked at, without any lock. It is always shared; `private', `truncate', `offset' and `length' are
-%% `{error, einval}'. With `exclusive' no other may write, and an operation costs no system call.
+?DOC("As for `emmap:open/2`, and
+
+- `{compressed, 0..9}`, `compressed`: how much work goes into making messages small; none unless given;
+- `unsafe_terms`: messages may create atoms and funs.
+
+With neither `read` nor `write` the queue is opened for writing and created if it is missing. With `read` alone it
+can only be looked at, without any lock. It is always shared; `private`, `truncate`, `offset` and `length` are
+`{error, einval}`. With `exclusive` no other may write, and an operation costs no system call.").
 -type open_option() :: emmap:open_option() | compressed | {compressed, 0..9} | unsafe_terms.
-%% The queue's header, in bytes from the start of the file: where the first message begins, and the last one ends.
-%% `next_tail' is as `tail', but on a `read'-only handle, where somebody died while pushing.
+?DOC("The queue's header, in bytes from the start of the file: where the first message begins, and the last one ends.
+`next_tail` is as `tail`, but on a `read`-only handle, where somebody died while pushing.").
 -type metadata() :: emmap_backend:queue_info().
+?DOC("The header as `t:metadata/0` has it, and how many messages there are.").
 -type info() :: #{size | head | tail | next_tail | length := non_neg_integer()}.
+?DOC("What went wrong. `{bad_term, Bytes}`: a message that is no term, or not a safe one.").
 -type reason() :: emmap:reason() | {bad_term, binary()}.
+?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
 
 %% More messages than a queue can hold.
@@ -74,8 +80,8 @@
 
 %%% Open and close
 
-%% @doc Opens a queue, or creates one in a file of `Size' bytes, which grows as messages need it (but with `fixed_size').
-%% A queue that is there is opened whatever size is asked for; 0 creates one of a page.
+?DOC("Opens a queue, or creates one in a file of `Size` bytes, which grows as messages need it (but with `fixed_size`).
+A queue that is there is opened whatever size is asked for; 0 creates one of a page.").
 -spec open(file:name_all(), Size :: non_neg_integer(), [open_option()]) -> {ok, queue()} | {error, reason()}.
 open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
     case terms(Options, #terms{}, []) of
@@ -100,30 +106,31 @@ terms([], Terms, Others) ->
 terms(_, _, _) ->
     {error, badarg}.
 
+?DOC("Closes the queue, which keeps its messages.").
 -spec close(queue()) -> ok | {error, reason()}.
 close(Queue) ->
     emmap:close(Queue).
 
 %%% Push
 
-%% @doc Appends a message.
+?DOC("Appends a message.").
 -spec push(queue(), term()) -> ok | {error, reason()}.
 push(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Term) ->
     ?CALL(Backend, queue_push(Handle, term_to_binary(Term, Encoding))).
 
-%% @doc Appends messages, under one lock: to others they all are there at once. On failure none of them is.
+?DOC("Appends messages, under one lock: to others they all are there at once. On failure none of them is.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
 push_many(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Terms) ->
     ?CALL(Backend, queue_push_many(Handle, [term_to_binary(Term, Encoding) || Term <- Terms])).
 
 %%% Pop
 
-%% @doc Removes the first message; `nil' where there is none.
+?DOC("Removes the first message; `nil` where there is none.").
 -spec pop(queue()) -> nil | term() | {error, reason()}.
 pop(Queue) ->
     pop(Queue, nil).
 
-%% @doc Removes the first message; `Default' where there is none.
+?DOC("Removes the first message; `Default` where there is none.").
 -spec pop(queue(), Default) -> Default | term() | {error, reason()}.
 pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default) ->
     case ?CALL(Backend, queue_pop(Handle)) of
@@ -132,19 +139,19 @@ pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc As {@link pop/3} with the default `nil'.
+?DOC("As `pop/3` with the default `nil`.").
 -spec try_pop(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_pop(Queue, Fun) ->
     pop(Queue, nil, Fun).
 
-%% @doc Calls the fun with the first message, removes the message when the fun has returned, and answers what it
-%% returned; or `Default' where there is no message. If the fun raises an exception the message stays, first in the
-%% queue, and the exception is the caller's, with its stack trace. If the process is killed meanwhile the message
-%% stays as well.
-%%
-%% While the fun runs anybody may push, the fun included, and look; removing messages is `{error, ebusy}'. If the
-%% message can't be removed after all, say because the fun has closed the queue, there is `{error, Reason}' in place
-%% of the fun's result.
+?DOC("Calls the fun with the first message, removes the message when the fun has returned, and answers what it
+returned; or `Default` where there is no message. If the fun raises an exception the message stays, first in the
+queue, and the exception is the caller's, with its stack trace. If the process is killed meanwhile the message
+stays as well.
+
+While the fun runs anybody may push, the fun included, and look; removing messages is `{error, ebusy}`. If the
+message can't be removed after all, say because the fun has closed the queue, there is `{error, Reason}` in place
+of the fun's result.").
 -spec pop(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
 pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default, Fun) when is_function(Fun, 1) ->
     case ?CALL(Backend, queue_pop_begin(Handle)) of
@@ -169,8 +176,8 @@ consume(Backend, Handle, Ticket, {bad_term, _} = Bad, _Fun) ->
     _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
     {error, Bad}.
 
-%% @doc Removes up to `Limit' messages under one lock, in order; of an empty queue none. A message that is no term, or
-%% not a safe one, is `{bad_term, Bytes}' in its place.
+?DOC("Removes up to `Limit` messages under one lock, in order; of an empty queue none. A message that is no term, or
+not a safe one, is `{bad_term, Bytes}` in its place.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
 pop_many(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_integer(Limit), Limit >= 0 ->
     case ?CALL(Backend, queue_pop_many(Handle, Limit)) of
@@ -179,7 +186,7 @@ pop_many(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_in
         {error, _} = Error -> Error
     end.
 
-%% @doc Removes all messages, and answers them as {@link pop_many/2} does.
+?DOC("Removes all messages, and answers them as `pop_many/2` does.").
 -spec pop_and_purge(queue()) -> [term() | {bad_term, binary()}] | {error, reason()}.
 pop_and_purge(Queue) ->
     case pop_many(Queue, ?ALL) of
@@ -189,11 +196,11 @@ pop_and_purge(Queue) ->
 
 %%% Look
 
-%% @doc The first message, which stays; `nil' where there is none.
+?DOC("The first message, which stays; `nil` where there is none.").
 -spec peek_front(queue()) -> nil | term() | {error, reason()}.
 peek_front(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL(Backend, queue_peek_front(Handle)), Terms).
 
-%% @doc The last message, which stays; `nil' where there is none.
+?DOC("The last message, which stays; `nil` where there is none.").
 -spec peek_back(queue()) -> nil | term() | {error, reason()}.
 peek_back(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL(Backend, queue_peek_back(Handle)), Terms).
 
@@ -201,8 +208,8 @@ peeked({ok, Bytes}, #terms{decoding = Decoding}) -> decode_one(Bytes, Decoding);
 peeked(eof, _Terms) -> nil;
 peeked({error, _} = Error, _Terms) -> Error.
 
-%% @doc All messages of a queue, or of a server's queue, in order; they stay. If others remove messages meanwhile,
-%% some that have been removed may be in the list.
+?DOC("All messages of a queue, or of a server's queue, in order; they stay. If others remove messages meanwhile,
+some that have been removed may be in the list.").
 -spec inspect(queue() | gen_server:server_ref()) -> [term() | {bad_term, binary()}] | {error, reason()}.
 inspect(?QUEUE(_, _, _) = Queue) ->
     walk(Queue, 0, []);
@@ -217,17 +224,19 @@ walk(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Place, Read) 
         {error, _} = Error -> Error
     end.
 
-%% @doc How many messages there are. Takes time in proportion.
+?DOC("How many messages there are. Takes time in proportion.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
 length(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_length(Handle))).
 
+?DOC("Whether there is no message.").
 -spec is_empty(queue()) -> boolean() | {error, reason()}.
 is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_is_empty(Handle))).
 
+?DOC("The queue's header.").
 -spec metadata(queue()) -> metadata() | {error, reason()}.
 metadata(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_info(Handle))).
 
-%% @doc The header of a queue, or of a server's queue, and how many messages there are.
+?DOC("The header of a queue, or of a server's queue, and how many messages there are.").
 -spec info(queue() | gen_server:server_ref()) -> info() | {error, reason()}.
 info(?MAPPED(_, _) = Queue) ->
     case {metadata(Queue), length(Queue)} of
@@ -243,11 +252,11 @@ bare({error, _} = Error) -> Error.
 
 %%% Emptying
 
-%% @doc Removes all messages. The file keeps its size.
+?DOC("Removes all messages. The file keeps its size.").
 -spec purge(queue()) -> ok | {error, reason()}.
 purge(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_purge(Handle)).
 
-%% @doc As {@link purge/1}, and also where the queue has been damaged since it was opened.
+?DOC("As `purge/1`, and also where the queue has been damaged since it was opened.").
 -spec erase(queue()) -> ok | {error, reason()}.
 erase(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_erase(Handle)).
 
@@ -287,7 +296,7 @@ decode_all(Messages, Decoding) ->
     waiting = queue:new() :: queue:queue({dequeue | take, gen_server:from()})
 }).
 
-%% @doc Starts a server with a queue of its own, opened as by {@link open/3}; under a name unless that is `undefined'.
+?DOC("Starts a server with a queue of its own, opened as by `open/3`; under a name unless that is `undefined`.").
 -spec start_link(server_name(), file:name_all(), SegmSize :: non_neg_integer(), [open_option()]) ->
     gen_server:start_ret().
 start_link(undefined, Name, Size, Options) ->
@@ -297,18 +306,18 @@ start_link(Registered, Name, Size, Options) when is_atom(Registered) ->
 start_link(Registered, Name, Size, Options) ->
     gen_server:start_link(Registered, ?MODULE, {Name, Size, Options}, []).
 
-%% @doc Appends a message to the server's queue.
+?DOC("Appends a message to the server's queue.").
 -spec enqueue(gen_server:server_ref(), term()) -> ok | {error, reason()}.
 enqueue(Server, Term) ->
     gen_server:call(Server, {enqueue, Term}, infinity).
 
-%% @doc Removes the first message of the server's queue; `nil' where there is none. Waits for the fun of a
-%% {@link try_dequeue/2} that runs on it, unless it is called by that fun: `{error, ebusy}'.
+?DOC("Removes the first message of the server's queue; `nil` where there is none. Waits for the fun of a
+`try_dequeue/2` that runs on it, unless it is called by that fun: `{error, ebusy}`.").
 -spec dequeue(gen_server:server_ref()) -> nil | term() | {error, reason()}.
 dequeue(Server) ->
     gen_server:call(Server, dequeue, infinity).
 
-%% @doc As {@link try_pop/2} on the server's queue. The fun runs in the calling process, one at a time.
+?DOC("As `try_pop/2` on the server's queue. The fun runs in the calling process, one at a time.").
 -spec try_dequeue(gen_server:server_ref(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_dequeue(Server, Fun) when is_function(Fun, 1) ->
     case gen_server:call(Server, take, infinity) of
@@ -329,7 +338,7 @@ try_dequeue(Server, Fun) when is_function(Fun, 1) ->
             Other
     end.
 
-%% @private
+?DOC(false).
 -spec init({file:name_all(), non_neg_integer(), [open_option()]}) -> {ok, #server{}} | {stop, reason()}.
 init({Name, Size, Options}) ->
     _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
@@ -338,7 +347,7 @@ init({Name, Size, Options}) ->
         {error, Reason} -> {stop, Reason}
     end.
 
-%% @private
+?DOC(false).
 -spec handle_call(term(), gen_server:from(), #server{}) ->
     {reply, term(), #server{}} | {noreply, #server{}}.
 handle_call({enqueue, Term}, _From, #server{queue = Queue} = State) ->
@@ -358,17 +367,17 @@ handle_call(inspect, _From, #server{queue = Queue} = State) ->
 handle_call(info, _From, #server{queue = Queue} = State) ->
     {reply, info(Queue), State}.
 
-%% @private
+?DOC(false).
 -spec handle_cast(term(), #server{}) -> {noreply, #server{}}.
 handle_cast({abort, Taken}, State) -> {noreply, put_back(Taken, State)};
 handle_cast(_Message, State) -> {noreply, State}.
 
-%% @private
+?DOC(false).
 -spec handle_info(term(), #server{}) -> {noreply, #server{}}.
 handle_info({'DOWN', Taken, process, _, _}, State) -> {noreply, put_back(Taken, State)};
 handle_info(_Message, State) -> {noreply, State}.
 
-%% @private
+?DOC(false).
 -spec terminate(term(), #server{}) -> ok.
 terminate(_Reason, #server{queue = Queue}) ->
     _ = close(Queue), % which puts a message that is out back

@@ -1,8 +1,12 @@
-%% @private Supervises what the library starts by itself when it is first asked for: the default port server.
+%% Supervises what the library starts by itself when it is first asked for: the default port server.
 %%
 %% The supervisor takes one request at a time and knows what it has started: that is what makes "the default one"
 %% one, and a notice one notice, without a lock.
 -module(emmap_sup).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
 -behaviour(supervisor).
 
 -export([start_link/0, port/0, notify_once/2]).
@@ -14,7 +18,7 @@
 start_link() ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, []).
 
-%% @doc The default port server, which is started if there is none. When its program has died the next call
+%% The default port server, which is started if there is none. When its program has died the next call
 %% starts another: so it is temporary, and how often a program dies does not end the application.
 -spec port() -> {ok, pid()} | {error, term()}.
 port() ->
@@ -25,20 +29,18 @@ port() ->
         shutdown => 5000
     }).
 
-%% @doc Logs a warning the first time that it is called with this id since the application was started.
+%% Logs a warning the first time that it is called with this id since the application was started.
 -spec notify_once(Id :: atom(), Report :: map()) -> ok.
 notify_once(Id, Report) ->
     %% A child that was ignored and is not temporary stays on the list, so that no second one can be started.
     _ = start_child(#{id => {notice, Id}, start => {?MODULE, log_notice, [Id, Report]}, restart => transient}),
     ok.
 
-%% @private
 -spec log_notice(atom(), map()) -> ignore.
 log_notice(Id, Report) ->
     ?LOG_WARNING(Report#{label => {emmap, Id}}),
     ignore.
 
-%% @private
 -spec init([]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
 init([]) ->
     {ok, {#{strategy => one_for_one}, []}}.
