@@ -1,9 +1,9 @@
 # The commands for people. Each one installs what it lacks first: see scripts/install-tools.
 .DEFAULT_GOAL := all
-.PHONY: all addon typescript erlang demo test bench compose-test format clean help
+.PHONY: all addon typescript erlang demo test torture bench compose-test format clean help
 .PHONY: tools-build tools-test bench-smoke test-core test-format test-typescript test-releases test-erlang test-interop
 
-C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c)
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c)
 
 all: addon typescript erlang ## build everything
 
@@ -52,6 +52,9 @@ test-erlang: erlang tools-test
 
 test-interop: all
 	npm run --silent test:interop
+
+torture: all tools-test ## do every fault to every runtime for SECONDS in all (600); FAULTS=a,b chooses
+	@node interop-tests/torture/run.mjs "$(SECONDS)" "$(FAULTS)"
 
 bench: all ## measure everything beside what one would use instead
 	@node bench/run.mjs
