@@ -32,7 +32,7 @@ erlang: tools-build
 demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
 	@node demo/run.mjs
 
-test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases bench-smoke ## run every test
+test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases docs bench-smoke ## run every test
 
 test-core: tools-test
 	$(MAKE) -C native/test
@@ -66,10 +66,20 @@ compose-test: ## run BEAM and Node services in containers, kill them at work, an
 	@scripts/install-tools node
 	@node scripts/compose-test.mjs
 
+docs/tools/node_modules/.package-lock.json: docs/tools/package-lock.json | tools-build
+	npm ci --prefix docs/tools
+	@touch $@
+
+docs: tools-test node_modules/.package-lock.json docs/tools/node_modules/.package-lock.json ## build the reference of both APIs, in build/docs
+	rm -rf build/docs
+	docs/tools/node_modules/.bin/typedoc --options docs/tools/typedoc.json
+	escript docs/tools/erlang-reference.escript erlang/src build/docs/erlang
+	@echo See build/docs/typescript/index.html and build/docs/erlang/index.html
+
 format: node_modules/.package-lock.json ## format all sources
 	clang-format-14 -i $(C_FILES)
 	npm run --silent format
 
 clean: ## remove everything that was built
 	rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv
-	rm -rf bench/node_modules test/node-releases/node_modules
+	rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules build

@@ -16,6 +16,7 @@ export {
   openCounters,
   openQueue,
   Queue,
+  type QueueInfo,
   type QueueOptions,
   type RawQueueOptions,
   type Structure,

@@ -27,6 +27,18 @@ export interface RawQueueOptions extends StructureOptions {
   raw: true;
 }
 
+/** A queue's header, in bytes from the start of the file. */
+export interface QueueInfo {
+  /** How many bytes of the file the queue may use. */
+  readonly size: number;
+  /** Where the first message begins. */
+  readonly head: number;
+  /** Where the last message ends. */
+  readonly tail: number;
+  /** As `tail`, but on a read-only file, where somebody died while pushing. */
+  readonly nextTail: number;
+}
+
 /** How a queue turns what users see into bytes and back. */
 interface Format<In, Out> {
   encode(value: In): Uint8Array;
@@ -91,8 +103,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     return this.native.queueIsEmpty();
   }
 
-  /** The queue's header: the file's size, and where its messages begin and end, in bytes. */
-  get info(): { size: number; head: number; tail: number; nextTail: number } {
+  /** The queue's header. */
+  get info(): QueueInfo {
     return this.native.queueInfo();
   }
 

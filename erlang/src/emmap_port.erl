@@ -37,13 +37,14 @@ yours and open files with `{backend, {port, ServerRef}}`.
 
 -export_type([options/0, handle/0]).
 
-?DOC("What to start.").
+?DOC("What to start.
+
+- `program`: what to run; else the application's own.
+- `nouse_stdio`: whether the program talks over descriptors 3 and 4, and leaves 0 and 1 to others; default true.
+- `timeout`: how long the program may take to say hello; default 10,000 ms.").
 -type options() :: #{
-    %% The program to run; else the application's own.
     program => file:name_all(),
-    %% Whether the program talks over descriptors 3 and 4, and leaves 0 and 1 to others; default true.
     nouse_stdio => boolean(),
-    %% How long the program may take to say hello; default 10,000 ms.
     timeout => timeout()
 }.
 

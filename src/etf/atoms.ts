@@ -14,6 +14,7 @@ let create: (name: string, wire: Uint8Array) => Atom;
  * `Map`. Get one with {@link atom}. `true` and `false` are JavaScript booleans when decoded.
  */
 export class Atom {
+  /** Unquoted. */
   declare readonly name: string;
   /** Its bytes as a term: SMALL_ATOM_UTF8_EXT or ATOM_UTF8_EXT. @internal */
   declare readonly wire: Uint8Array;
@@ -32,10 +33,12 @@ export class Atom {
     return this.name;
   }
 
+  /** The name, unquoted. */
   toJSON(): string {
     return this.name;
   }
 
+  /** @internal */
   [inspect.custom](_depth: number, options: { stylize(text: string, style: string): string }): string {
     return options.stylize(quoted(this.name), "symbol");
   }

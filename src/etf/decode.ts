@@ -194,7 +194,6 @@ class Frame {
   declare readonly items: unknown[];
   declare readonly filled: number;
   declare readonly count: number;
-  declare readonly limit: number;
   declare readonly end: number;
 
   constructor(
@@ -203,7 +202,6 @@ class Frame {
     items: unknown[],
     filled: number,
     count: number,
-    limit: number,
     end: number,
   ) {
     this.outer = outer;
@@ -211,7 +209,6 @@ class Frame {
     this.items = items;
     this.filled = filled;
     this.count = count;
-    this.limit = limit;
     this.end = end;
   }
 }
@@ -341,7 +338,7 @@ class Decoder {
     let kind = Kind.Root;
     let items = NOTHING;
     let filled = 0;
-    let count = 0;
+    let count = 1;
     let limit = Math.min(bytes.length, MAX_END) | 0; // of the next element
     let end = limit; // of the container
 
@@ -435,7 +432,7 @@ class Decoder {
       if (opened !== Kind.Root) {
         const tail = opened === Kind.List ? 1 : 0;
         if (size > limit - pos - tail) throw announced(size + tail, limit - pos, pos);
-        outer = new Frame(outer, kind, items, filled, count, limit, end);
+        outer = new Frame(outer, kind, items, filled, count, end);
         kind = opened;
         items = arrayFor(size);
         filled = 0;
@@ -496,8 +493,9 @@ class Decoder {
         items = frame.items;
         filled = frame.filled;
         count = frame.count;
-        limit = frame.limit;
         end = frame.end;
+        // Derived rather than kept: frames are most of what a decode allocates.
+        limit = end - count + filled + (kind === Kind.List ? 0 : 1);
       }
     }
   }
@@ -537,19 +535,27 @@ class Decoder {
       case Tag.BitBinary:
         return this.bitString(pos, limit);
       case Tag.NewPid:
-      case Tag.Pid:
-        return this.opaque(Pid, pos, limit);
+      case Tag.Pid: {
+        const slab = this.opaque(pos, limit);
+        return new Pid(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+      }
       case Tag.V4Port:
       case Tag.NewPort:
-      case Tag.Port:
-        return this.opaque(Port, pos, limit);
+      case Tag.Port: {
+        const slab = this.opaque(pos, limit);
+        return new Port(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+      }
       case Tag.NewerReference:
       case Tag.NewReference:
-      case Tag.Reference:
-        return this.opaque(Reference, pos, limit);
+      case Tag.Reference: {
+        const slab = this.opaque(pos, limit);
+        return new Reference(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+      }
       case Tag.NewFun:
-      case Tag.Export:
-        return this.opaque(Fun, pos, limit);
+      case Tag.Export: {
+        const slab = this.opaque(pos, limit);
+        return new Fun(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+      }
       case Tag.Local:
         // What follows is known to the runtime that wrote it, so it can't be told from what comes after.
         if (pos !== 1 || this.consumed !== undefined) break;
@@ -680,26 +686,27 @@ class Decoder {
     return new BitString(this.copy(pos + 6, end), bits);
   }
 
-  private opaque<T>(
-    type: new (slab: Buffer, start: number, end: number) => T,
-    pos: number,
-    limit: number,
-  ): T {
-    const end = opaqueEnd(this.bytes, pos, limit);
-    const slab = this.slabOf(pos, end);
-    const slabEnd = end + slab.shift;
-    // Checked again in what is kept: a mapping may have changed since.
-    if (opaqueEnd(slab.bytes, pos + slab.shift, slabEnd) !== slabEnd) {
+  /** A copy that holds the pid, port, reference or fun at `pos`. Not made here: one `new` for four classes costs three. */
+  private opaque(pos: number, limit: number): Slab {
+    const slab = this.slabOf(pos, limit - pos <= SHARED ? limit : opaqueEnd(this.bytes, pos, limit));
+    const shift = slab.shift;
+    let end: number;
+    try {
+      // What is kept is what is checked: the input may be a mapping that changes.
+      end = opaqueEnd(slab.bytes, pos + shift, Math.min(limit, slab.end) + shift);
+    } catch {
+      opaqueEnd(this.bytes, pos, limit); // says where in the input
       throw new EtfError("ETF_MALFORMED", "bytes that change", pos);
     }
-    this.pos = end;
-    return new type(slab.bytes, pos + slab.shift, slabEnd);
+    this.pos = end - shift;
+    return slab;
   }
 
   private map(items: unknown[], pos: number): Map<unknown, unknown> {
     const map = new Map<unknown, unknown>();
-    for (let at = 0; at < items.length; at += 2) map.set(items[at], items[at + 1]);
-    if (map.size * 2 !== items.length) throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
+    const length = items.length;
+    for (let at = 0; at < length; at += 2) map.set(items[at], items[at + 1]);
+    if (map.size * 2 !== length) throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
     return map;
   }
 

@@ -23,7 +23,9 @@ export type EtfErrorCode =
 
 /** The one error that this codec throws. */
 export class EtfError extends Error {
+  /** `"EtfError"`. */
   override readonly name = "EtfError";
+  /** What went wrong: match on it. */
   readonly code: EtfErrorCode;
   /**
    * Where in the input decoding stopped, counted from its first byte; in a compressed term from the byte
@@ -31,6 +33,7 @@ export class EtfError extends Error {
    */
   readonly offset: number | undefined;
 
+  /** Made by the codec. */
   constructor(code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) {
     super(offset === undefined ? message : `${message} (at offset ${offset})`, options);
     this.code = code;

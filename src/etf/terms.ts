@@ -34,6 +34,7 @@ type Inspect = (value: unknown, options: object) => string;
 
 /** An Erlang tuple. Iterates as an array does: `const [tag, value] = tuple`, or typed, `= tuple.elements`. */
 export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
+  /** What it consists of. */
   declare readonly elements: Elements;
 
   /** Takes `elements` over; it is not copied. */
@@ -41,10 +42,12 @@ export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
     this.elements = elements;
   }
 
+  /** How many elements there are. */
   get length(): Elements["length"] {
     return this.elements.length;
   }
 
+  /** The elements, in order. */
   [Symbol.iterator](): ArrayIterator<Elements[number]> {
     return this.elements[Symbol.iterator]() as ArrayIterator<Elements[number]>;
   }
@@ -54,6 +57,7 @@ export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
     return this.elements;
   }
 
+  /** @internal */
   [inspect.custom](depth: number | null, options: InspectOptions, print: Inspect): string {
     return depth !== null && depth < 0 ? "{...}" : `{${printed(this.elements, depth, options, print)}}`;
   }
@@ -69,25 +73,31 @@ export function tuple<const Elements extends readonly unknown[]>(...elements: El
  * so that it goes back as a float. Counts as its number in arithmetic and in `<` and `>`.
  */
 export class Float {
+  /** The number. */
   declare readonly value: number;
 
+  /** The float of this number. */
   constructor(value: number) {
     this.value = value;
   }
 
+  /** The number, for arithmetic and comparisons. */
   valueOf(): number {
     return this.value;
   }
 
+  /** As Erlang shows it, with a fraction: `1.0`. */
   toString(): string {
     const text = Object.is(this.value, -0) ? "-0" : String(this.value);
     return Number.isInteger(this.value) && !text.includes("e") ? `${text}.0` : text;
   }
 
+  /** The number. */
   toJSON(): number {
     return this.value;
   }
 
+  /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     return options.stylize(this.toString(), "number");
   }
@@ -115,6 +125,7 @@ export class ImproperList<Element = Term, Tail = Term> {
     this.tail = tail;
   }
 
+  /** @internal */
   [inspect.custom](depth: number | null, options: InspectOptions, print: Inspect): string {
     if (depth !== null && depth < 0) return "[...]";
     const tail = printed([this.tail], depth, options, print);
@@ -150,6 +161,7 @@ export class BitString {
     return this.bytes.length * 8 - 8 + this.lastBits;
   }
 
+  /** @internal */
   [inspect.custom](): string {
     const last = this.bytes.length - 1;
     const whole = [...this.bytes.subarray(0, last)].map((byte) => `${byte},`).join("");
@@ -180,8 +192,10 @@ export abstract class Opaque {
     return this.slab.subarray(this.start, this.end);
   }
 
+  /** As Erlang's shell shows it, or close to it. */
   abstract toString(): string;
 
+  /** @internal */
   [inspect.custom](_depth: number | null, options: InspectOptions): string {
     return options.stylize(this.toString(), "special");
   }
@@ -198,9 +212,11 @@ export class Pid extends Opaque {
   get node(): Atom {
     return atomAt(this.slab, this.start + 1);
   }
+  /** Which process it is, among those of the node. */
   get id(): number {
     return u32(this.slab, this.#numbers());
   }
+  /** Goes on when the ids begin anew. */
   get serial(): number {
     return u32(this.slab, this.#numbers() + 4);
   }
@@ -208,6 +224,7 @@ export class Pid extends Opaque {
   get creation(): number {
     return creationAt(this.slab, this.#numbers() + 8, this.tag === Tag.Pid);
   }
+  /** As Erlang's shell shows it, with the node's name. */
   override toString(): string {
     return `#Pid<${this.node.name}.${this.id}.${this.serial}>`;
   }
@@ -218,16 +235,20 @@ export class Pid extends Opaque {
 
 /** A port identifier. */
 export class Port extends Opaque {
+  /** The node it lives on. */
   get node(): Atom {
     return atomAt(this.slab, this.start + 1);
   }
+  /** Which port it is, among those of the node. */
   get id(): bigint {
     const at = this.#numbers();
     return this.tag === Tag.V4Port ? this.slab.readBigUInt64BE(at) : BigInt(u32(this.slab, at));
   }
+  /** Which start of the node it belongs to. */
   get creation(): number {
     return creationAt(this.slab, this.#numbers() + (this.tag === Tag.V4Port ? 8 : 4), this.tag === Tag.Port);
   }
+  /** As Erlang's shell shows it, with the node's name. */
   override toString(): string {
     return `#Port<${this.node.name}.${this.id}>`;
   }
@@ -238,6 +259,7 @@ export class Port extends Opaque {
 
 /** A reference: of a call, a monitor, a timer, an alias. */
 export class Reference extends Opaque {
+  /** The node that made it. */
   get node(): Atom {
     return atomAt(this.slab, this.#nodeStart());
   }
@@ -251,11 +273,13 @@ export class Reference extends Opaque {
       u32(this.slab, first + 4 * index),
     );
   }
+  /** Which start of the node it belongs to. */
   get creation(): number {
     const tag = this.tag;
     const after = atomEnd(this.slab, this.#nodeStart());
     return creationAt(this.slab, tag === Tag.Reference ? after + 4 : after, tag !== Tag.NewerReference);
   }
+  /** As Erlang's shell shows it, with the node's name. */
   override toString(): string {
     return `#Ref<${[this.node.name, ...this.ids].join(".")}>`;
   }
@@ -273,6 +297,7 @@ export class Fun extends Opaque {
   get external(): boolean {
     return this.tag === Tag.Export;
   }
+  /** The module that it is of. */
   get module(): Atom {
     return atomAt(this.slab, this.#moduleStart());
   }
@@ -280,11 +305,13 @@ export class Fun extends Opaque {
   get function(): Atom | undefined {
     return this.external ? atomAt(this.slab, atomEnd(this.slab, this.#moduleStart())) : undefined;
   }
+  /** How many arguments it takes. */
   get arity(): number {
     if (!this.external) return u8(this.slab, this.start + 5);
     const at = atomEnd(this.slab, atomEnd(this.slab, this.#moduleStart()));
     return u8(this.slab, at) === Tag.SmallInteger ? u8(this.slab, at + 1) : i32(this.slab, at + 1);
   }
+  /** As Erlang's shell shows it; of a local fun module and index. */
   override toString(): string {
     const name = this.function;
     if (name !== undefined) return `fun ${quoted(this.module.name)}:${quoted(name.name)}/${this.arity}`;
@@ -300,6 +327,7 @@ export class Fun extends Opaque {
  * always a whole message, never part of another term.
  */
 export class LocalTerm extends Opaque {
+  /** How long it is: nothing else is known. */
   override toString(): string {
     return `#Local<${this.end - this.start} bytes>`;
   }
