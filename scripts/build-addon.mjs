@@ -1,13 +1,12 @@
-// Compiles native/addon and puts the result where src/addon.ts looks for it. Needs node-gyp beside
+// Compiles native/addon for this machine and puts the result where src/addon.ts looks for it. Needs node-gyp beside
 // this package or above it, a C11 and a C++17 compiler, make and Python 3.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, realpathSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
-const addon = join(root, "native", "addon");
 
 function nodeGyp() {
   try {
@@ -19,19 +18,29 @@ function nodeGyp() {
   }
 }
 
-// The headers that came with this Node, where they did; node-gyp downloads them otherwise.
-const prefix = resolve(process.execPath, "..", "..");
-const nodedir = existsSync(join(prefix, "include", "node", "common.gypi")) ? [`--nodedir=${prefix}`] : [];
+/** Compiles the addon that is in `folder` for `arch`, and puts it into the package as prebuilds/<name>/emmap.node. */
+export function build(name, folder = join(root, "native", "addon"), arch = process.arch, env = {}) {
+  // The headers that came with this Node, where they did; node-gyp downloads them otherwise.
+  const prefix = resolve(process.execPath, "..", "..");
+  const nodedir = existsSync(join(prefix, "include", "node", "common.gypi")) ? [`--nodedir=${prefix}`] : [];
 
-const built = spawnSync(process.execPath, [nodeGyp(), "rebuild", "--jobs=2", ...nodedir], {
-  cwd: addon,
-  stdio: "inherit",
-});
-if (built.status !== 0) process.exit(built.status ?? 1);
+  const args = [nodeGyp(), "rebuild", "--jobs=2", `--arch=${arch}`, ...nodedir];
+  const built = spawnSync(process.execPath, args, {
+    cwd: folder,
+    env: { ...process.env, ...env },
+    stdio: "inherit",
+  });
+  if (built.status !== 0) process.exit(built.status ?? 1);
 
-const musl =
-  process.platform === "linux" && !process.report.getReport().header.glibcVersionRuntime ? "-musl" : "";
-const target = join(root, "prebuilds", `${process.platform}-${process.arch}${musl}`);
-mkdirSync(target, { recursive: true });
-copyFileSync(join(addon, "build", "Release", "emmap.node"), join(target, "emmap.node"));
-console.log(`built ${join(target, "emmap.node")}`);
+  const target = join(root, "prebuilds", name);
+  mkdirSync(target, { recursive: true });
+  // Replaced whole: a running process may have the old one mapped.
+  copyFileSync(join(folder, "build", "Release", "emmap.node"), join(target, "emmap.node.new"));
+  renameSync(join(target, "emmap.node.new"), join(target, "emmap.node"));
+  console.log(`built ${join(target, "emmap.node")}`);
+}
+
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  const musl = process.platform === "linux" && !process.report.getReport().header.glibcVersionRuntime;
+  build(`${process.platform}-${process.arch}${musl ? "-musl" : ""}`);
+}

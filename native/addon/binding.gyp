@@ -1,4 +1,8 @@
 {
+  "variables": {
+    # glibc, or another; scripts/build-prebuilds.mjs says which where that is not this machine's.
+    "libc%": "<!(node -p \"process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'other'\")",
+  },
   "targets": [
     {
       "target_name": "emmap",
@@ -15,6 +19,18 @@
       # The SIGBUS handler outlives the thread that loaded the addon, so the code must stay.
       "ldflags": ["-Wl,-z,nodelete"],
       "conditions": [
+        ["OS=='linux'", {
+          "sources": ["runtime.cc"],
+          "cflags": ["-ffunction-sections"],
+          "ldflags": [
+            "-static-libgcc", "-Wl,--as-needed", "-Wl,--gc-sections",
+            "-Wl,--version-script=<(module_root_dir)/exports.map",
+          ],
+        }],
+        ["OS=='linux' and libc=='glibc'", {
+          "sources": ["glibc.c"],
+          "cflags": ["-include", "<(module_root_dir)/glibc.h"],
+        }],
         ["OS=='mac'", {
           "xcode_settings": {
             "CLANG_CXX_LANGUAGE_STANDARD": "c++17",

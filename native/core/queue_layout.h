@@ -12,6 +12,11 @@
  *
  * for a payload of B bytes, total = B + 8 + (B + 8) mod 8, as emmap has it. (That aligns nothing.)
  *
+ * A queue with messages that emmap_sync made durable says so, since whoever overwrites them, or where they were,
+ * has to see to it that they survive a power cut as well (queue_move.c): next tail is then tail + 1, or tail - 1
+ * where that is the size. A writer of emmap that died leaves more between them, as every length of a message is even
+ * and 10 at the least, and emmap puts next tail back to tail in both cases.
+ *
  * The header changes by ONE store of 16 bytes, and a change never touches bytes between head and tail before
  * that. So whoever is killed leaves the queue as it was before the operation or as it is after it, and whoever
  * looks without a lock sees one or the other. The exception is a slide (queue_move.c), which says in the header
@@ -39,6 +44,7 @@ typedef struct queue_header {
     uint32_t head;
     uint32_t tail;
     uint32_t next_tail;
+    bool synced; /* there are, or were, messages that have to survive a power cut; next_tail is tail then */
 } queue_header;
 
 static inline uint32_t queue_load32(const uint8_t *bytes)
@@ -87,10 +93,11 @@ static inline void queue_store128(uint8_t *place, const uint8_t bytes[16])
     memcpy(&value, bytes, sizeof value);
     *(volatile __m128i *)(void *)place = value;
 #elif defined(__SIZEOF_INT128__)
-    unsigned __int128 value, before;
+    __extension__ typedef unsigned __int128 word128;
+    word128 value, before;
     memcpy(&value, bytes, sizeof value);
     memcpy(&before, place, sizeof before);
-    while (!__sync_bool_compare_and_swap((unsigned __int128 *)(void *)place, before, value))
+    while (!__sync_bool_compare_and_swap((word128 *)(void *)place, before, value))
         memcpy(&before, place, sizeof before);
 #else
 #error "a queue's header has to be written by one store of 16 bytes"
@@ -99,14 +106,24 @@ static inline void queue_store128(uint8_t *place, const uint8_t bytes[16])
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* What next tail is where the queue is synced. */
+static inline uint32_t queue_synced_tail(queue_header header)
+{
+    return header.tail == header.size ? header.tail - 1 : header.tail + 1;
+}
+
 static inline queue_header queue_header_load(const uint8_t *data)
 {
     uint8_t bytes[QUEUE_HEADER];
     queue_load128(data, bytes);
-    return (queue_header){.size = queue_load32(bytes),
-                          .head = queue_load32(bytes + 4),
-                          .tail = queue_load32(bytes + 8),
-                          .next_tail = queue_load32(bytes + 12)};
+    queue_header header = {.size = queue_load32(bytes),
+                           .head = queue_load32(bytes + 4),
+                           .tail = queue_load32(bytes + 8),
+                           .next_tail = queue_load32(bytes + 12)};
+    header.synced = header.next_tail == queue_synced_tail(header);
+    if (header.synced)
+        header.next_tail = header.tail;
+    return header;
 }
 
 static inline void queue_header_store(uint8_t *data, queue_header header)
@@ -115,7 +132,7 @@ static inline void queue_header_store(uint8_t *data, queue_header header)
     queue_store32(bytes, header.size);
     queue_store32(bytes + 4, header.head);
     queue_store32(bytes + 8, header.tail);
-    queue_store32(bytes + 12, header.next_tail);
+    queue_store32(bytes + 12, header.synced ? queue_synced_tail(header) : header.next_tail);
     queue_store128(data, bytes);
 }
 
