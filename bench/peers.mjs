@@ -9,6 +9,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** Those that are compiled, and what then exists. */
 const COMPILED = {
   "better-sqlite3": "build/Release/better_sqlite3.node",
+  ems: "build/Release/ems.node",
+  "mmap-io": "build/Release/mmap-io.node",
+  "shm-typed-array": "build/Release/shm.node",
 };
 
 function npm(args, environment) {
@@ -31,10 +34,12 @@ export function installPeers(quick) {
   // With the headers that came with this Node, where they did.
   const prefix = resolve(process.execPath, "..", "..");
   const headers = existsSync(join(prefix, "include/node/common.gypi")) ? { npm_config_nodedir: prefix } : {};
+  // mmap-io asks for C++11, with which Node's headers can't be compiled any more; the last word is the environment's.
+  const environment = { ...headers, CXXFLAGS: "-std=gnu++17" };
   for (const [name, product] of Object.entries(COMPILED)) {
     if (existsSync(join(here, "node_modules", name, product))) continue;
     console.log(`building ${name} …`);
-    const failure = npm(["rebuild", name, "--build-from-source"], headers);
+    const failure = npm(["rebuild", name, "--build-from-source"], environment);
     if (failure !== undefined) console.error(`${name} is left out: ${failure.trim().split("\n").at(-1)}`);
   }
 }

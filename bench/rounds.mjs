@@ -16,17 +16,16 @@ function time(run, times) {
   return Number(process.hrtime.bigint() - begin) / times;
 }
 
+const calls = (each) => Math.max(1, Math.round((ROUND_MS * 1e6) / each));
+
 function warm(run, ms) {
   let times = 1;
-  for (const end = performance.now() + (QUICK ? WARM_MS : ms); performance.now() < end; ) {
-    const each = time(run, times);
-    times = Math.max(1, Math.round((ROUND_MS * 1e6) / each));
-  }
+  for (const end = performance.now() + ms; performance.now() < end; ) times = calls(time(run, times));
   return times;
 }
 
 /** In another order each time: the system may take the processor away in step with the rounds. */
-function shuffled(names) {
+export function shuffled(names) {
   const result = [...names];
   for (let i = result.length - 1; i > 0; i--) {
     const j = Math.floor(Math.random() * (i + 1));
@@ -35,17 +34,46 @@ function shuffled(names) {
   return result;
 }
 
+const settings = ({ rounds = ROUNDS, warmMs = WARM_MS } = {}) => ({
+  rounds: Math.min(rounds, QUICK ? ROUNDS : rounds),
+  warmMs: Math.min(warmMs, QUICK ? WARM_MS : warmMs),
+});
+
+const ratioOf = (rounds) => (one, other) => median(rounds.map((round) => round[one] / round[other]));
+
 /**
  * Times contestants: functions, by name, that do their work as many times as they are told. Answers the ratio of one to
  * another, less than 1 where the first is faster.
  */
-export function race(contestants, { rounds: count = ROUNDS, warmMs = WARM_MS } = {}) {
+export function race(contestants, options) {
+  const { rounds: count, warmMs } = settings(options);
   const names = Object.keys(contestants);
   const times = Object.fromEntries(names.map((name) => [name, warm(contestants[name], warmMs)]));
-  const rounds = Array.from({ length: QUICK ? Math.min(count, ROUNDS) : count }, () =>
-    Object.fromEntries(shuffled(names).map((name) => [name, time(contestants[name], times[name])])),
-  );
-  return (one, other) => median(rounds.map((round) => round[one] / round[other]));
+  const round = () =>
+    Object.fromEntries(shuffled(names).map((name) => [name, time(contestants[name], times[name])]));
+  return ratioOf(Array.from({ length: count }, round));
+}
+
+/** As race, for contestants that answer promises, some or all. */
+export async function raceAsync(contestants, options) {
+  const { rounds: count, warmMs } = settings(options);
+  const names = Object.keys(contestants);
+  const timed = async (name, times) => {
+    const begin = process.hrtime.bigint();
+    await contestants[name](times);
+    return Number(process.hrtime.bigint() - begin) / times;
+  };
+  const times = Object.fromEntries(names.map((name) => [name, 1]));
+  for (const name of names)
+    for (const end = performance.now() + warmMs; performance.now() < end; )
+      times[name] = calls(await timed(name, times[name]));
+  const rounds = [];
+  for (let i = 0; i < count; i++) {
+    const round = {};
+    for (const name of shuffled(names)) round[name] = await timed(name, times[name]);
+    rounds.push(round);
+  }
+  return ratioOf(rounds);
 }
 
 /** What was made last is kept in reach, so that no compiler can leave the work out. */

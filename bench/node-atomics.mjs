@@ -1,0 +1,106 @@
+// counters.add beside the other ways in which Node adds to a number that is not its thread's own.
+//
+//   make && node bench/node-atomics.mjs [--quick]
+
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { open, openCounters } from "../dist/index.mjs";
+import { folder } from "./folder.mjs";
+import { able, section } from "./records.mjs";
+import { startRedis } from "./redis.mjs";
+import { kept, race, raceAsync } from "./rounds.mjs";
+
+const require = createRequire(import.meta.url);
+const records = section("Node atomics");
+
+const path = join(folder, "counters");
+const counters = openCounters(path, 8);
+const file = open(join(folder, "file"), { write: true, create: true, size: 4096 });
+const shared = new BigInt64Array(new SharedArrayBuffer(64));
+
+/** The same counter through the addon, which crosses into native code each time. */
+function native() {
+  const { File } = require("../dist/addon.js");
+  const { countersOptions } = require("../dist/options.js");
+  return new File("counters_open", path, countersOptions({}), 0n);
+}
+
+function ems() {
+  // It says on standard output what can't be had of it.
+  const { log } = console;
+  console.log = () => {};
+  try {
+    return require("ems")(1, false, "user").new({
+      dimensions: [8],
+      heapSize: 0,
+      useMap: false,
+      filename: join(folder, "ems"),
+      persist: true,
+      useExisting: false,
+      mlock: 0,
+      doDataFill: true,
+      dataFill: 0,
+      doSetFEtags: true,
+      setFEtags: "full",
+    });
+  } finally {
+    console.log = log;
+  }
+}
+
+const ours = (times) => {
+  for (let i = 0; i < times; i++) kept.value = counters.add(0, 1n);
+};
+const emsArray = await able(records, "ems", ems);
+const addon = native();
+const ratio = race({
+  ours,
+  number(times) {
+    for (let i = 0; i < times; i++) kept.value = counters.add(0, 1);
+  },
+  file(times) {
+    for (let i = 0; i < times; i++) kept.value = file.add(64, 1n);
+  },
+  shared(times) {
+    for (let i = 0; i < times; i++) kept.value = Atomics.add(shared, 0, 1n);
+  },
+  native(times) {
+    for (let i = 0; i < times; i++) kept.value = addon.counterAdd(0n, 1n);
+  },
+  ...(emsArray && {
+    ems(times) {
+      for (let i = 0; i < times; i++) kept.value = emsArray.faa(0, 1);
+    },
+  }),
+});
+const floor = "Atomics.add on a SharedArrayBuffer";
+const faster = { sense: "times as fast" };
+records.ratio("counters.add", ratio("ours", "shared"), floor, { limit: "at most 1.2" });
+records.ratio("counters.add of a number", ratio("number", "shared"), floor);
+records.ratio("MappedFile.add", ratio("file", "shared"), floor);
+records.ratio("counters.add", ratio("native", "ours"), "a Node-API call for each add", faster);
+if (emsArray) records.ratio("counters.add", ratio("ems", "ours"), "fetch-and-add of ems", faster);
+
+const redis = await able(records, "Redis", () => startRedis(folder));
+if (redis) {
+  const { client, close } = redis;
+  const ratio = await raceAsync(
+    {
+      ours,
+      async redis(times) {
+        for (let i = 0; i < times; i++) kept.value = await client.incr("counter");
+      },
+      async pipelined(times) {
+        const all = [];
+        for (let i = 0; i < times * 100; i++) all.push(client.incr("counter"));
+        kept.value = await Promise.all(all);
+      },
+    },
+    { rounds: 101 },
+  );
+  records.ratio("counters.add", ratio("redis", "ours"), "Redis INCR over a unix socket", faster);
+  records.ratio("counters.add", ratio("pipelined", "ours") / 100, "Redis INCR, pipelined by 100", faster);
+  await close();
+}
+counters.close();
+file.close();
