@@ -1,0 +1,88 @@
+// A file is truncated by another process, this one, under code that has its memory in its hands: nothing can be
+// answered there, and nothing may end.
+import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { Peer, withFolder } from "../support/processes.mjs";
+import { randomNumbers } from "../support/random.mjs";
+
+export const title = "truncating a file under direct accesses";
+export const shortSeconds = 4;
+
+const SIZE = 262_144;
+const PAGE = 4096;
+const beside = (name) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
+const libraries = beside("../../../erlang/_build/default/lib");
+
+/** How the runtimes' programs are started, and what they are asked. */
+const RUNTIMES = {
+  Node: {
+    start: () => new Peer(process.execPath, [beside("direct.mjs"), "0"]),
+    requests: (path) => [`${path} no`, `${path} yes`],
+  },
+  "Node, workers": {
+    start: () => new Peer(process.execPath, [beside("direct.mjs"), "2"]),
+    requests: (path) => [`${path} no`, `${path} yes`],
+  },
+  "BEAM, NIF": {
+    start: () => new Peer("escript", [beside("direct.escript"), "6"], { ERL_LIBS: libraries }),
+    requests: (path) => [path],
+  },
+};
+
+/** How often the file's first word says that all of its memory has been touched. */
+const passes = (path) => readFileSync(path).readBigInt64LE();
+
+async function truncateWhenTouched(path, size, times, over) {
+  while (passes(path) < times) {
+    if (over.yes) return;
+    await sleep(1);
+  }
+  truncateSync(path, size);
+}
+
+async function torture(runtime, path, seconds, say) {
+  const { start, requests } = RUNTIMES[runtime];
+  const random = randomNumbers(2);
+  const peer = start();
+  const end = Date.now() + 1000 * seconds;
+  let hits = 0;
+  let touched = 0;
+  do {
+    for (const request of requests(path)) {
+      writeFileSync(path, Buffer.alloc(SIZE));
+      const over = { yes: false };
+      const answer = peer.ask(request).finally(() => {
+        over.yes = true;
+      });
+      // Sometimes to nothing, sometimes to what is less than a page.
+      const left = [0, PAGE, random(SIZE / 2), 100][random(4)];
+      await truncateWhenTouched(path, left, 1 + random(20), over);
+      const [outcome, times] = (await answer).split(" ");
+      if (outcome !== "ok") throw new Error(`${runtime}: ${outcome} ${times}`);
+      touched += Number(times);
+      hits++;
+      rmSync(path);
+    }
+  } while (Date.now() < end);
+  const how = await peer.finish();
+  say(`${runtime}: ${hits} truncations under ${touched} direct accesses`);
+  return {
+    fault: "truncation under direct accesses",
+    runtime,
+    hits,
+    survived: how === 0 ? hits : 0,
+    lost: 0,
+    worstWaitMs: null,
+  };
+}
+
+export function run({ seconds, say }) {
+  return withFolder(async (folder) => {
+    const rows = [];
+    for (const runtime of Object.keys(RUNTIMES))
+      rows.push(await torture(runtime, join(folder, "file"), seconds / Object.keys(RUNTIMES).length, say));
+    return rows;
+  });
+}

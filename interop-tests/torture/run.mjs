@@ -1,0 +1,43 @@
+// Does to all runtimes everything in faults/ for so many seconds, and prints what became of it.
+// Usage: run.mjs [SECONDS [FAULT,FAULT...]]; status 1 if anything was lost, not survived or never happened.
+//
+// A fault is a module NAME.mjs in faults/ that exports
+//   title          what is done, in a few words
+//   run            async ({ seconds, say }) => rows: does one whole round, however short `seconds` is, and goes on for
+//                  about so many; `say` takes lines about its progress. What it starts is gone when it has returned
+//   shortSeconds   how long it takes in `make test`; 1 if there is none
+// A row is { fault, runtime, hits, survived, lost, worstWaitMs }: how often the fault really happened, after how many of
+// these all went on as promised, what went missing or came twice, and the longest that anybody had to wait for the
+// dead; null where nobody waits for them. Where a machine does not allow a fault the module throws a NotPossible.
+import { endAll } from "./support/processes.mjs";
+import { faultNames, loadFault, NotPossible, report, shortcoming } from "./support/report.mjs";
+
+const DEFAULT_SECONDS = 600;
+
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+process.on("exit", endAll);
+
+const [seconds, chosen] = process.argv.slice(2);
+const names = chosen ? chosen.split(",") : faultNames();
+const each = Number(seconds || DEFAULT_SECONDS) / names.length;
+if (!(each >= 0)) throw new RangeError(`SECONDS is not a number: ${seconds}`);
+
+const started = Date.now();
+const say = (text) =>
+  console.log(`${String(Math.round((Date.now() - started) / 1000)).padStart(6)} s  ${text}`);
+const rows = [];
+const notDone = [];
+for (const name of names) {
+  const fault = await loadFault(name);
+  say(`${name}: ${fault.title}`);
+  try {
+    rows.push(...(await fault.run({ seconds: each, say: (text) => say(`  ${text}`) })));
+  } catch (error) {
+    if (!(error instanceof NotPossible)) throw error;
+    notDone.push(`${name}: not done, ${error.message}`);
+  }
+}
+console.log(`\n${[report(rows), ...notDone].join("\n")}`);
+const failures = rows.map(shortcoming).filter((text) => text !== null);
+for (const text of failures) console.log(`FAILED: ${text}`);
+process.exitCode = failures.length > 0 ? 1 : 0;

@@ -1,0 +1,93 @@
+// Touches the memory of a file directly, in this thread and in as many workers as it is told, until the file faults.
+// A line `PATH DIRECT`, DIRECT being yes or no, is answered with `ok` and how often memory was touched.
+import { createHash } from "node:crypto";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { open } from "emmap";
+
+const PAGE = 4096;
+const WORDS = PAGE / 8;
+
+/** Whatever reads and writes memory, with compiled code and without; each a page at a time. */
+const TOUCHES = [
+  (bytes, _, page) => bytes[page * PAGE + 100],
+  (bytes, _, page) => {
+    bytes[page * PAGE + 101] = page;
+  },
+  (_, words, page) => Atomics.add(words, page * WORDS + 3, 1n),
+  (_, words, page) => words[page * WORDS + 4]++,
+  (bytes, _, page) => bytes.readDoubleLE(page * PAGE + 40),
+  (bytes, _, page) => bytes.fill(7, page * PAGE + 200, page * PAGE + 300),
+  (bytes, _, page) => bytes.subarray(page * PAGE, (page + 1) * PAGE).indexOf("nowhere"),
+  (bytes, _, page) => bytes.toString("latin1", page * PAGE, (page + 1) * PAGE),
+  (bytes, _, page) => Buffer.from(bytes.subarray(page * PAGE, (page + 1) * PAGE)),
+  (bytes, _, page) => bytes.copy(bytes, page * PAGE + 400, page * PAGE + 500, page * PAGE + 600),
+  (bytes, _, page) =>
+    bytes.compare(bytes, page * PAGE, page * PAGE + 50, page * PAGE + 50, page * PAGE + 100),
+  (bytes, _, page) =>
+    createHash("md5")
+      .update(bytes.subarray(page * PAGE, (page + 1) * PAGE))
+      .digest(),
+];
+
+const codeOf = (call) => {
+  try {
+    call();
+    return undefined;
+  } catch (error) {
+    return error.code;
+  }
+};
+
+function demand(what, condition) {
+  if (!condition) throw new Error(`not so: ${what}`);
+}
+
+function touchUntilFault(path, direct) {
+  const file = open(path, { write: true, direct });
+  const bytes = file.view();
+  const words = file.bigInt64Array();
+  const pages = bytes.length / PAGE;
+  const sink = openSync(`${path}.copy`, "w");
+  let touched = 0;
+  const pass = () => {
+    for (const touch of TOUCHES) for (let page = 0; page < pages; page++) touch(bytes, words, page);
+    touched += TOUCHES.length * pages;
+    // The kernel itself meets the lost page: an error, no signal.
+    const code = codeOf(() => writeSync(sink, bytes, 0, bytes.length, 0));
+    demand(`writing a view is fine or EFAULT, not ${code}`, code === undefined || code === "EFAULT");
+    // What the one who truncates waits for.
+    Atomics.add(words, 0, 1n);
+  };
+  const faulted = () => codeOf(() => file.pread(0, 1));
+  while (faulted() === undefined) pass();
+  for (let i = 0; i < 3; i++) pass();
+  demand("the file is EFAULT", faulted() === "EFAULT");
+  demand("an atomic is EFAULT", codeOf(() => file.add(8, 1)) === "EFAULT");
+  demand("a view is EFAULT", codeOf(() => file.view()) === "EFAULT");
+  file.close();
+  demand("a view's length after close", bytes.length === (direct ? pages * PAGE : 0));
+  if (direct) pass();
+  closeSync(sink);
+  return touched;
+}
+
+if (isMainThread) {
+  const workers = Number(process.argv[2]);
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [path, direct] = line.split(" ");
+    const others = Array.from({ length: workers }, () => {
+      const worker = new Worker(new URL(import.meta.url), { workerData: { path, direct: direct === "yes" } });
+      return new Promise((resolve, reject) => {
+        worker.on("message", resolve);
+        worker.on("error", reject);
+      });
+    });
+    const mine = touchUntilFault(path, direct === "yes");
+    const touched = (await Promise.all(others)).reduce((sum, each) => sum + each, mine);
+    console.log(`ok ${touched}`);
+  }
+} else {
+  parentPort.postMessage(touchUntilFault(workerData.path, workerData.direct));
+}

@@ -1,0 +1,101 @@
+// Processes that outlive nobody who started them.
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const running = new Set();
+
+/** Ends, at once, whatever has been started and still runs. */
+export function endAll() {
+  for (const each of running) each.signal("SIGKILL");
+}
+
+/** Gives `body` an empty folder; that, and all processes that it has started, are gone afterwards. */
+export async function withFolder(body) {
+  const folder = mkdtempSync(join(tmpdir(), "emmap-torture-"));
+  const before = new Set(running);
+  try {
+    return await body(folder);
+  } finally {
+    await Promise.all([...running].filter((each) => !before.has(each)).map((each) => each.kill()));
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** A process, with all that it starts itself, that answers each line that it is given with one of its own. */
+export class Peer {
+  #child;
+  #waiting = [];
+  #errors = "";
+  #end;
+
+  /** Resolves to the signal or status that the process ended by, once its output has ended too. */
+  ended;
+
+  constructor(command, args, environment = {}) {
+    this.name = [command, ...args].join(" ");
+    // Detached, so that it leads a process group, which can be killed with all that is in it.
+    this.#child = spawn(command, args, { env: { ...process.env, ...environment }, detached: true });
+    this.#child.stdin.on("error", () => {}); // it is dead, which `ended` tells
+    this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.#errors += text));
+    createInterface({ input: this.#child.stdout }).on("line", (line) => this.#waiting.shift()?.resolve(line));
+    running.add(this);
+    this.ended = new Promise((resolve) => {
+      this.#child.on("error", (error) => resolve(error.code));
+      this.#child.on("close", (status, signal) => resolve(signal ?? status));
+    });
+    void this.ended.then((how) => {
+      running.delete(this);
+      this.#end = how;
+      this.#fail();
+    });
+  }
+
+  #fail() {
+    for (const { reject } of this.#waiting.splice(0))
+      reject(new Error(`${this.name} ended with ${this.#end}\n${this.#errors}`));
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** Resolves to the answer; rejects if the process ends before. Answers come in the order of the questions. */
+  ask(line) {
+    return this.askAll([line])[0];
+  }
+
+  /** Asks all of it in one write; a promise for each answer. */
+  askAll(lines) {
+    const answers = lines.map(() => {
+      const answer = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+      // Whoever asks several things may see the first answer's failure only.
+      answer.catch(() => {});
+      return answer;
+    });
+    this.#child.stdin.write(lines.map((line) => `${line}\n`).join(""));
+    return answers;
+  }
+
+  /** Ends its input; resolves as `ended` does. */
+  finish() {
+    this.#child.stdin.end();
+    return this.ended;
+  }
+
+  /** To the process and all that it has started. */
+  signal(signal) {
+    try {
+      process.kill(-this.#child.pid, signal);
+    } catch (error) {
+      if (error.code !== "ESRCH") throw error;
+    }
+  }
+
+  async kill() {
+    this.signal("SIGKILL");
+    return this.ended;
+  }
+}

@@ -1,0 +1,61 @@
+// The testees of ../testees, one for each way to the core, as processes to be tortured: asked a line at a time or many
+// lines at once, under limits, in a mount namespace, or with a library preloaded.
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { compile } from "./compile.mjs";
+import { Peer } from "./processes.mjs";
+
+const root = resolve(fileURLToPath(import.meta.url), "../../../..");
+const testees = join(root, "interop-tests/testees");
+const ebin = join(root, "erlang/_build/default/lib/emmap/ebin");
+
+/** The ways to the core, and what the table calls them. */
+export const DOORS = { core: "core", node: "Node", nif: "BEAM, NIF", port: "BEAM, port" };
+
+const COMMANDS = {
+  core: () => [coreTestee()],
+  node: () => [process.execPath, join(testees, "node.mjs")],
+  nif: () => ["escript", join(testees, "beam.escript"), ebin, "nif"],
+  port: () => ["escript", join(testees, "beam.escript"), ebin, "port"],
+};
+
+function coreTestee() {
+  const room = join(root, "native/core");
+  const sources = readdirSync(room).filter((name) => name.endsWith(".c"));
+  return compile("testee", [...sources.map((name) => join(room, name)), join(testees, "core.c")]);
+}
+
+function childrenOf(pid) {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+}
+
+/** All processes below `pid`. */
+function descendantsOf(pid) {
+  const children = childrenOf(pid);
+  return [...children, ...children.flatMap(descendantsOf)];
+}
+
+const nameOf = (pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+
+export class Testee extends Peer {
+  /** `wrapper` is a command that runs the one behind it; `environment` is added to this process's. */
+  constructor(door, { wrapper = [], environment = {} } = {}) {
+    const [command, ...args] = [...wrapper, ...COMMANDS[door]()];
+    super(command, args, environment);
+  }
+
+  /** As ask, where anything but `expected` ends the test. */
+  async must(request, expected = /^ok/) {
+    const answer = await this.ask(request);
+    if (!expected.test(answer)) throw new Error(`${request}: ${answer}`);
+    return answer;
+  }
+
+  /** The process that maps files: the port program, where there is one, once it has opened something. */
+  mapper() {
+    return descendantsOf(this.pid).find((pid) => nameOf(pid) === "emmap_port") ?? this.pid;
+  }
+}
