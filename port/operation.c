@@ -23,6 +23,7 @@ typedef union core_function {
 
 struct operation {
     const char *name;
+    size_t length; /* of the name: at least SHORTEST_NAME */
     unsigned arity;
     bool on_file; /* the first argument is a handle */
     bool bare;    /* an integer is answered as it is, not as {ok, Integer} */
@@ -336,11 +337,12 @@ static void perform_store(const operation *op, call *c)
 
 /* One entry of the table. PLAIN and ON_FILE have a function of their own; SHAPED shares one with others and
  * says what it calls by `member` of core_function. */
-#define PLAIN(name_, arity_) .name = #name_, .arity = (arity_), .perform = perform_##name_
+#define PLAIN(name_, arity_)                                                                                 \
+    .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), .perform = perform_##name_
 #define ON_FILE(name_, arity_) PLAIN(name_, arity_), .on_file = true
 #define SHAPED(name_, arity_, member)                                                                        \
-    .name = #name_, .arity = (arity_), .on_file = true, .perform = perform_##member,                         \
-    .core.member = emmap_##name_
+    .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), .on_file = true,                         \
+    .perform = perform_##member, .core.member = emmap_##name_
 
 static const operation operations[] = {
     {PLAIN(open, 2)},
@@ -417,11 +419,44 @@ const char *operation_name(size_t index)
     return operations[index].name;
 }
 
-const operation *operation_find(const char *name, uint32_t arity)
+/* Where operations are found by name: open addressing, from the place that the name says on. */
+enum { PLACE_BITS = 8, PLACES = 1 << PLACE_BITS, SHORTEST_NAME = 4 };
+static uint8_t places[PLACES]; /* index + 1; 0: none */
+
+/* By the name's ends, which tell most operations apart. */
+static size_t place_of(const uint8_t *name, size_t length)
 {
-    for (size_t i = 0; i < operation_count; i++)
-        if (operations[i].arity == arity && strcmp(operations[i].name, name) == 0)
-            return &operations[i];
+    uint32_t ends[2];
+    memcpy(&ends[0], name, sizeof ends[0]);
+    memcpy(&ends[1], name + length - sizeof ends[1], sizeof ends[1]);
+    const uint64_t both = (uint64_t)ends[0] << 32 | ends[1];
+    return (both + length) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - PLACE_BITS);
+}
+
+static void find_places(void)
+{
+    for (size_t i = 0; i < operation_count; i++) {
+        size_t place = place_of((const uint8_t *)operations[i].name, strlen(operations[i].name));
+        while (places[place] != 0)
+            place = (place + 1) % PLACES;
+        places[place] = (uint8_t)(i + 1);
+    }
+}
+
+const operation *operation_find(const uint8_t *name, size_t length, uint32_t arity)
+{
+    static bool found;
+    if (!found) {
+        find_places();
+        found = true;
+    }
+    if (length < SHORTEST_NAME)
+        return NULL;
+    for (size_t place = place_of(name, length); places[place] != 0; place = (place + 1) % PLACES) {
+        const operation *const op = &operations[places[place] - 1];
+        if (op->arity == arity && op->length == length && memcmp(op->name, name, length) == 0)
+            return op;
+    }
     return NULL;
 }
 

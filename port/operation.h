@@ -26,7 +26,7 @@ extern const size_t operation_count;
 const char *operation_name(size_t index);
 
 /* NULL if there is none of that name and number of arguments. */
-const operation *operation_find(const char *name, uint32_t arity);
+const operation *operation_find(const uint8_t *name, size_t length, uint32_t arity);
 
 /* Adds exactly one term to `c->out`. */
 void operation_perform(const operation *op, call *c);

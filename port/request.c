@@ -31,31 +31,38 @@ void request_hello(reply *out)
     reply_end(out);
 }
 
-/* Takes a tuple headed by an atom apart. */
-static bool open_operation(term whole, char name[TERM_ATOM_SIZE], uint32_t *arity, term *arguments)
+/* Takes a tuple headed by an atom apart: that atom, how many elements there are besides, and these. */
+static bool open_operation(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments)
 {
     term head;
-    if (!term_tuple(whole, arity, arguments) || *arity == 0)
+    if (!term_tuple(tuple, arity, arguments) || *arity == 0)
         return false;
     *arity -= 1;
-    return term_next(arguments, &head) && term_atom(head, name);
+    return term_next(arguments, &head) && term_atom_bytes(head, name, length);
 }
 
-static void perform(handles *files, term whole, reply *out)
+/* Does the first operation, and cuts it off. */
+static void perform_next(handles *files, term *rest, reply *out)
 {
-    char name[TERM_ATOM_SIZE];
+    const uint8_t *name;
+    size_t length;
     uint32_t arity;
     term arguments;
     call c = {.files = files, .out = out};
-    const operation *op =
-        open_operation(whole, name, &arity, &arguments) ? operation_find(name, arity) : NULL;
-    bool complete = op != NULL;
-    for (uint32_t i = 0; complete && i < arity; i++)
-        complete = term_next(&arguments, &c.arguments[i]);
-    if (complete)
-        operation_perform(op, &c);
-    else
+    const operation *op = open_operation(*rest, &name, &length, &arity, &arguments)
+                              ? operation_find(name, length, arity)
+                              : NULL;
+    if (op == NULL) {
+        term ignored;
+        (void)term_next(rest, &ignored);
         reply_error(out, EMMAP_BADARG);
+        return;
+    }
+    /* They are there: the whole frame has been checked. */
+    for (uint32_t i = 0; i < arity; i++)
+        (void)term_next(&arguments, &c.arguments[i]);
+    *rest = arguments;
+    operation_perform(op, &c);
 }
 
 /* {batch, [Operation]}: all in order, one after the other's failure too. */
@@ -79,35 +86,41 @@ static void perform_batch(handles *files, term list, reply *out)
         return;
     }
     reply_list(out, count);
-    for (uint32_t i = 0; i < count && term_next(&elements, &one); i++)
-        perform(files, one, out);
+    for (uint32_t i = 0; i < count; i++)
+        perform_next(files, &elements, out);
     reply_nil(out);
+}
+
+/* {Id, Operation}, with nothing behind it. */
+static bool open_request(term frame, term *id, term *asked)
+{
+    uint32_t arity;
+    term elements;
+    return term_check(frame.bytes, frame.length) == frame.length && term_tuple(frame, &arity, &elements) &&
+           arity == 2 && term_next(&elements, id) && id->length <= REQUEST_ID_LIMIT &&
+           (*asked = elements).length > 0;
 }
 
 bool request_answer(handles *files, uint8_t *frame, size_t length, reply *out)
 {
-    char name[TERM_ATOM_SIZE];
+    static const char batch[] = "batch";
+    const uint8_t *name;
+    size_t name_length;
     uint32_t arity;
-    term whole, elements, id, asked, arguments;
-    if (length < 1 || frame[0] != TERM_VERSION)
+    term id, asked, arguments;
+    if (length < 2 || frame[0] != TERM_VERSION)
         return false;
-    whole = (term){.bytes = frame + 1, .length = length - 1};
-    if (term_check(whole.bytes, whole.length) != whole.length)
-        return false;
-    if (whole.length == 0 || !term_tuple(whole, &arity, &elements) || arity != 2)
-        return false;
-    if (!term_next(&elements, &id) || !term_next(&elements, &asked))
-        return false;
-    if (id.length > REQUEST_ID_LIMIT)
+    if (!open_request((term){.bytes = frame + 1, .length = length - 1}, &id, &asked))
         return false;
 
     reply_begin(out);
     reply_tuple(out, 2);
     reply_term(out, id.bytes, id.length);
-    if (open_operation(asked, name, &arity, &arguments) && arity == 1 && strcmp(name, "batch") == 0)
+    if (open_operation(asked, &name, &name_length, &arity, &arguments) && arity == 1 &&
+        name_length == sizeof batch - 1 && memcmp(name, batch, name_length) == 0)
         perform_batch(files, arguments, out);
     else
-        perform(files, asked, out);
+        perform_next(files, &asked, out);
     reply_end(out);
     return true;
 }

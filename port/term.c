@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t big_endian(const uint8_t *bytes, size_t count)
+/* Of 1, 2 or 4 bytes. */
+static inline uint32_t big_endian(const uint8_t *bytes, size_t count)
 {
-    uint32_t value = 0;
-    for (size_t i = 0; i < count; i++)
-        value = value << 8 | bytes[i];
-    return value;
+    if (count == 1)
+        return bytes[0];
+    if (count == 2)
+        return (uint32_t)bytes[0] << 8 | bytes[1];
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
 }
 
 typedef struct scan {
@@ -18,7 +20,7 @@ typedef struct scan {
     uint64_t pending; /* terms that must follow; each takes a byte at least, so never more than `left` */
 } scan;
 
-static bool take(scan *s, uint64_t count)
+static inline bool take(scan *s, uint64_t count)
 {
     if (count > s->left)
         return false;
@@ -28,7 +30,7 @@ static bool take(scan *s, uint64_t count)
 }
 
 /* Reads an unsigned number of 1, 2 or 4 bytes. */
-static bool take_number(scan *s, size_t width, uint32_t *value)
+static inline bool take_number(scan *s, size_t width, uint32_t *value)
 {
     const uint8_t *at = s->at;
     if (!take(s, width))
@@ -37,7 +39,7 @@ static bool take_number(scan *s, size_t width, uint32_t *value)
     return true;
 }
 
-static bool expect(scan *s, uint64_t terms)
+static inline bool expect(scan *s, uint64_t terms)
 {
     s->pending += terms;
     return s->pending <= s->left;
@@ -73,21 +75,15 @@ static bool take_reference(scan *s, size_t creation)
     return take_number(s, 2, &words) && take_atom(s) && take(s, creation + 4 * (uint64_t)words);
 }
 
-/* Takes a term's tag and what is in it but for the terms, which it adds to those that must follow. */
+/* Takes the tag of a term of no fixed length and what is in it but for the terms, which it adds to those that must follow. */
 static bool take_one(scan *s)
 {
     uint32_t tag, count;
     if (!take_number(s, 1, &tag))
         return false;
     switch (tag) {
-    case ERL_SMALL_INTEGER_EXT:
-        return take(s, 1);
-    case ERL_INTEGER_EXT:
-        return take(s, 4);
     case ERL_FLOAT_EXT:
         return take(s, 31);
-    case NEW_FLOAT_EXT:
-        return take(s, 8);
     case ERL_SMALL_BIG_EXT:
         return take_number(s, 1, &count) && take(s, 1 + (uint64_t)count);
     case ERL_LARGE_BIG_EXT:
@@ -108,8 +104,6 @@ static bool take_one(scan *s)
     }
     case ERL_STRING_EXT:
         return take_number(s, 2, &count) && take(s, count);
-    case ERL_NIL_EXT:
-        return true;
     case ERL_LIST_EXT:
         return take_number(s, 4, &count) && expect(s, (uint64_t)count + 1);
     case ERL_SMALL_TUPLE_EXT:
@@ -144,12 +138,17 @@ static bool take_one(scan *s)
     }
 }
 
+/* The whole length of terms that always have the same: most of what a request is made of. */
+static const uint8_t fixed_length[UINT8_MAX + 1] = {
+    [ERL_SMALL_INTEGER_EXT] = 1 + 1, [ERL_INTEGER_EXT] = 1 + 4, [NEW_FLOAT_EXT] = 1 + 8, [ERL_NIL_EXT] = 1};
+
 size_t term_check(const uint8_t *bytes, size_t length)
 {
     scan s = {.at = bytes, .left = length, .pending = 1};
     while (s.pending > 0) {
         s.pending--;
-        if (!take_one(&s))
+        const size_t fixed = s.left > 0 ? fixed_length[*s.at] : 0;
+        if (fixed > 0 ? !take(&s, fixed) : !take_one(&s))
             return 0;
     }
     return length - s.left;
@@ -204,6 +203,19 @@ bool term_list(term list, uint32_t *count, term *elements)
     return true;
 }
 
+bool term_atom_bytes(term atom, const uint8_t **bytes, size_t *length)
+{
+    const size_t width = atom.bytes[0] == ERL_ATOM_EXT || atom.bytes[0] == ERL_ATOM_UTF8_EXT ? 2
+                         : atom.bytes[0] == ERL_SMALL_ATOM_EXT || atom.bytes[0] == ERL_SMALL_ATOM_UTF8_EXT
+                             ? 1
+                             : 0;
+    if (width == 0)
+        return false;
+    *bytes = atom.bytes + 1 + width;
+    *length = big_endian(atom.bytes + 1, width);
+    return true;
+}
+
 bool term_atom(term atom, char name[TERM_ATOM_SIZE])
 {
     int index = 0;
@@ -230,6 +242,10 @@ term_integer_range term_integer(term integer, uint64_t *value)
     EI_LONGLONG small;
     EI_ULONGLONG large;
     *value = UINT64_MAX;
+    if (integer.bytes[0] == ERL_SMALL_INTEGER_EXT) { /* most are: worth the short way */
+        *value = integer.bytes[1];
+        return TERM_SIGNED;
+    }
     if (!is_integer(integer))
         return TERM_NO_INTEGER;
     if (ei_decode_longlong((const char *)integer.bytes, &index, &small) == 0) {

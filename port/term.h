@@ -45,6 +45,9 @@ bool term_is_string(term string);
 /* The atom as a NUL-terminated UTF-8 string. False if it is none. */
 bool term_atom(term atom, char name[TERM_ATOM_SIZE]);
 
+/* The atom as it is encoded: Latin-1 or UTF-8, which an ASCII name is the same bytes in. False if it is none. */
+bool term_atom_bytes(term atom, const uint8_t **bytes, size_t *length);
+
 typedef enum term_integer_range {
     TERM_NO_INTEGER,
     TERM_SIGNED,   /* from -2^63 to 2^63 - 1; *value holds it */

@@ -862,9 +862,9 @@ in one frame, which makes one cost a microsecond instead of a round trip; there 
 -spec batch(file(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
 batch(?MAPPED(_, _) = File, Operations) ->
     try [translate(Operation) || Operation <- Operations] of
-        Translated ->
-            case perform(File, [Call || {Call, _} <- Translated]) of
-                {ok, Results} -> {ok, lists:zipwith(fun finish/2, Translated, Results)};
+        Calls ->
+            case perform(File, Calls) of
+                {ok, Results} -> {ok, finish(Calls, Results)};
                 {error, _} = Error -> Error
             end
     catch
@@ -884,35 +884,39 @@ perform_one(Backend, Handle, [Name | Arguments]) ->
         error:badarg -> {error, badarg}
     end.
 
-%% What the backend is to be called with, and what a compare-and-swap expected.
+%% What the backend is to be called with. What batches are most often made of comes first.
+translate({inc_counter, Index, Value}) ->
+    {counter_add, Index, Value};
+translate({patomic_add, _, _} = Operation) ->
+    Operation;
 translate({Name} = Operation) ->
     case lists:member(Name, [size, read_line, truncate, flush, sync, datasync]) of
-        true -> {Operation, none};
-        false when Name =:= resize -> {{resize, 0}, none};
+        true -> Operation;
+        false when Name =:= resize -> {resize, 0};
         false -> throw({badarg, Operation})
     end;
 translate({pread, Position, Length} = Operation)
   when is_integer(Position), is_integer(Length), Length >= 0 ->
-    {Operation, none};
+    Operation;
 translate({pwrite, Position, Data} = Operation) when is_integer(Position) ->
     checked_data(Data, Operation);
 translate({read, Length} = Operation) when is_integer(Length), Length >= 0 ->
-    {Operation, none};
+    Operation;
 translate({write, Data} = Operation) ->
     checked_data(Data, Operation);
 translate({position, Location} = Operation) ->
     case location(Location) of
-        {Offset, Whence} -> {{position, Offset, Whence}, none};
+        {Offset, Whence} -> {position, Offset, Whence};
         badarg -> throw({badarg, Operation})
     end;
 translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
-    {Operation, none};
+    Operation;
 translate({allocate, Position, Length} = Operation) when is_integer(Position), is_integer(Length) ->
-    {Operation, none};
+    Operation;
 translate({advise, Position, Length, Advice} = Operation)
   when is_integer(Position), is_integer(Length) ->
     case is_advice(Advice) of
-        true -> {Operation, none};
+        true -> Operation;
         false -> throw({badarg, Operation})
     end;
 translate({patomic, Position, cas, {Expected, Value}}) ->
@@ -925,16 +929,16 @@ translate({patomic, Position, Name, Value} = Operation) ->
         #{} -> throw({badarg, Operation})
     end;
 translate({patomic_cas, Position, Expected, Value}) ->
-    {{patomic_compare_exchange, Position, Expected, Value}, {expected, Expected}};
+    {patomic_compare_exchange, Position, Expected, Value};
 translate({cas_counter, Index, Expected, Value}) ->
-    {{counter_compare_exchange, Index, Expected, Value}, {expected, Expected}};
+    {counter_compare_exchange, Index, Expected, Value};
 translate({inc_counter, Index}) ->
-    {{counter_add, Index, 1}, none};
+    {counter_add, Index, 1};
 translate({dec_counter, Index}) ->
-    {{counter_sub, Index, 1}, none};
+    {counter_sub, Index, 1};
 translate({Name, Argument} = Operation) ->
     case #{patomic_read_integer => patomic_load, read_counter => counter_get} of
-        #{Name := Function} -> {{Function, Argument}, none};
+        #{Name := Function} -> {Function, Argument};
         #{} -> throw({badarg, Operation})
     end;
 translate({Name, Position, Value} = Operation) ->
@@ -943,7 +947,7 @@ translate({Name, Position, Value} = Operation) ->
               patomic_write_integer => patomic_store, inc_counter => counter_add, dec_counter => counter_sub,
               set_counter => counter_set},
     case Names of
-        #{Name := Function} -> {{Function, Position, Value}, none};
+        #{Name := Function} -> {Function, Position, Value};
         #{} -> throw({badarg, Operation})
     end;
 translate(Operation) ->
@@ -951,10 +955,16 @@ translate(Operation) ->
 
 checked_data(Data, Operation) ->
     try iolist_size(Data) of
-        _ -> {Operation, none}
+        _ -> Operation
     catch
         error:badarg -> throw({badarg, Operation})
     end.
 
-finish({_, {expected, Expected}}, Result) -> compared(Expected, Result);
-finish({_, none}, Result) -> Result.
+%% A compare-and-swap answers more than the backend does.
+finish([{Compare, _, Expected, _} | Calls], [Result | Results])
+  when Compare =:= patomic_compare_exchange; Compare =:= counter_compare_exchange ->
+    [compared(Expected, Result) | finish(Calls, Results)];
+finish([_ | Calls], [Result | Results]) ->
+    [Result | finish(Calls, Results)];
+finish([], []) ->
+    [].

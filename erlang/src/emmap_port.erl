@@ -78,6 +78,10 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -define(FRAME_LIMIT, (1 bsl 30)).
 -define(DEFAULT_ATTEMPTS, 10).
 
+%% {Id, Result} as bytes, where the id is of 8 bytes; and the atom `ok'.
+-define(ANSWER(Id), <<131, 104, 2, 109, 8:32, Id:64, _/binary>>).
+-define(OK, 119, 2, "ok").
+
 %%% The server
 
 ?DOC("Starts a program, and a server that is linked to the caller.").
@@ -134,17 +138,22 @@ handle_cast(_Message, State) ->
 
 ?DOC(false).
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
-handle_info({Port, {data, Frame}}, #state{program = #program{port = Port, calls = Calls}} = State) ->
-    {Id, Result} = binary_to_term(Frame),
-    [{Id, Caller, Meaning}] = ets:take(Calls, Id),
-    NewState = remember(Meaning, Result, State),
-    _ = is_reference(Caller) andalso (Caller ! {Caller, Result}),
-    {noreply, NewState};
+handle_info({Port, {data, ?ANSWER(Id) = Frame}}, #state{program = #program{port = Port, calls = Calls}} = State) ->
+    case ets:take(Calls, Id) of
+        [{Id, Caller, none}] ->
+            %% Who called takes the answer apart: this process has everybody's.
+            Caller ! {Caller, Frame},
+            {noreply, State};
+        [{Id, Caller, Meaning}] ->
+            NewState = remember(Meaning, result(Frame), State),
+            _ = is_reference(Caller) andalso (Caller ! {Caller, Frame}),
+            {noreply, NewState}
+    end;
 handle_info({'DOWN', Monitor, process, _, _}, #state{owners = Owners} = State) ->
     case Owners of
         #{Monitor := Owned} ->
             %% From a process of its own: the port may be busy, and this one is who makes it less so.
-            _ = spawn(fun() -> send(State#state.program, none, none, ending(Owned)) end),
+            _ = spawn(fun() -> send(State#state.program, none, unheeded, ending(Owned)) end),
             {noreply, forget(Owned, State)};
         #{} ->
             {noreply, State}
@@ -194,42 +203,63 @@ priv_dir() ->
 %%% Calls
 
 %% Writes a request to the port. False if the port is closed; whatever was asked has then not been done.
-send(#program{port = Port, calls = Calls}, Caller, Meaning, Operation) ->
+send(Program, Caller, Meaning, Operation) ->
     Id = erlang:unique_integer([positive]),
-    Frame = term_to_iovec({Id, Operation}), % leaves large binaries where they are
+    send_frame(Program, Id, Caller, Meaning, term_to_binary({<<Id:64>>, Operation})).
+
+%% The same for an operation with data: large binaries are left where they are, which costs more where there are none.
+send_data(Program, Caller, Meaning, Operation) ->
+    Id = erlang:unique_integer([positive]),
+    Frame = term_to_iovec({<<Id:64>>, Operation}),
     case iolist_size(Frame) =< ?FRAME_LIMIT of
-        true ->
-            try
-                ets:insert(Calls, {Id, Caller, Meaning}),
-                port_command(Port, Frame)
-            catch
-                error:badarg -> false
-            end;
-        false ->
-            emsgsize
+        true -> send_frame(Program, Id, Caller, Meaning, Frame);
+        false -> emsgsize
+    end.
+
+send_frame(#program{port = Port, calls = Calls}, Id, Caller, Meaning, Frame) ->
+    try
+        ets:insert(Calls, {Id, Caller, Meaning}),
+        port_command(Port, Frame)
+    catch
+        error:badarg -> false
     end.
 
 -spec call(#program{}, tuple()) -> term().
 call(Program, Operation) ->
     answer(request(Program, none, Operation)).
 
+-spec call_with_data(#program{}, tuple()) -> term().
+call_with_data(Program, Operation) ->
+    Caller = caller(Program),
+    answer(await(Caller, send_data(Program, Caller, none, Operation))).
+
 %% `unsent' where the program can't have seen the request.
-request(#program{server = Server} = Program, Meaning, Operation) ->
-    %% An alias, so that an answer that comes after all finds nobody.
-    Caller = monitor(process, Server, [{alias, reply_demonitor}]),
-    case send(Program, Caller, Meaning, Operation) of
-        true ->
-            receive
-                {Caller, Result} -> {answer, Result};
-                {'DOWN', Caller, process, _, _} -> died
-            end;
-        NotSent ->
-            demonitor(Caller, [flush]),
-            case NotSent of
-                emsgsize -> {answer, {error, emsgsize}};
-                false -> unsent
-            end
+request(Program, Meaning, Operation) ->
+    Caller = caller(Program),
+    await(Caller, send(Program, Caller, Meaning, Operation)).
+
+%% An alias, so that an answer that comes after all finds nobody.
+caller(#program{server = Server}) ->
+    monitor(process, Server, [{alias, reply_demonitor}]).
+
+await(Caller, true) ->
+    receive
+        {Caller, Frame} -> {answer, result(Frame)};
+        {'DOWN', Caller, process, _, _} -> died
+    end;
+await(Caller, NotSent) ->
+    demonitor(Caller, [flush]),
+    case NotSent of
+        emsgsize -> {answer, {error, emsgsize}};
+        false -> unsent
     end.
+
+%% A large binary by itself stays where it is; binary_to_term/1 would copy it.
+result(<<131, 104, 2, 109, 8:32, _Id:64, 104, 2, ?OK, 109, Length:32, Bytes:Length/binary>>) when Length > 64 ->
+    {ok, Bytes};
+result(Frame) ->
+    {_Id, Result} = binary_to_term(Frame),
+    Result.
 
 answer({answer, Result}) -> Result;
 answer(_NoAnswer) -> {error, port_died}.
@@ -312,7 +342,7 @@ pread({Program, Number}, Position, Length) when is_integer(Position), is_integer
 
 -spec pwrite(handle(), integer(), iodata()) -> result().
 pwrite({Program, Number}, Position, Data) when is_integer(Position) ->
-    call(Program, {pwrite, Number, Position, iodata(Data)}).
+    call_with_data(Program, {pwrite, Number, Position, iodata(Data)}).
 
 -spec read(handle(), non_neg_integer()) -> emmap_backend:sink_result().
 read({Program, Number}, Length) when is_integer(Length) -> call(Program, {read, Number, Length}).
@@ -321,7 +351,7 @@ read({Program, Number}, Length) when is_integer(Length) -> call(Program, {read, 
 read_line({Program, Number}) -> call(Program, {read_line, Number}).
 
 -spec write(handle(), iodata()) -> result().
-write({Program, Number}, Data) -> call(Program, {write, Number, iodata(Data)}).
+write({Program, Number}, Data) -> call_with_data(Program, {write, Number, iodata(Data)}).
 
 -spec position(handle(), integer(), bof | cur | eof) -> {ok, non_neg_integer()} | {error, atom()}.
 position({Program, Number}, Offset, Whence) -> call(Program, {position, Number, Offset, Whence}).
@@ -424,10 +454,10 @@ queue_open(Server, Path, Options) ->
 queue_attach({Program, Number}) -> call(Program, {queue_attach, Number}).
 
 -spec queue_push(handle(), iodata()) -> failable().
-queue_push({Program, Number}, Message) -> call(Program, {queue_push, Number, iodata(Message)}).
+queue_push({Program, Number}, Message) -> call_with_data(Program, {queue_push, Number, iodata(Message)}).
 
 -spec queue_push_many(handle(), [iodata()]) -> failable().
-queue_push_many({Program, Number}, Messages) -> call(Program, {queue_push_many, Number, binaries(Messages)}).
+queue_push_many({Program, Number}, Messages) -> call_with_data(Program, {queue_push_many, Number, binaries(Messages)}).
 
 -spec queue_pop(handle()) -> emmap_backend:message().
 queue_pop({Program, Number}) -> call(Program, {queue_pop, Number}).
@@ -493,11 +523,11 @@ blocks_attach({Program, Number}, BlockSize, Levels) ->
     checked_call(Program, {blocks_attach, Number, BlockSize, Levels}).
 
 -spec block_store(handle(), iodata()) -> emmap_backend:measure().
-block_store({Program, Number}, Block) -> call(Program, {block_store, Number, iodata(Block)}).
+block_store({Program, Number}, Block) -> call_with_data(Program, {block_store, Number, iodata(Block)}).
 
 -spec block_store_many(handle(), [iodata()]) ->
     {ok, [emmap_backend:address()]} | {error, emmap_backend:reason()}.
-block_store_many({Program, Number}, Blocks) -> call(Program, {block_store_many, Number, binaries(Blocks)}).
+block_store_many({Program, Number}, Blocks) -> call_with_data(Program, {block_store_many, Number, binaries(Blocks)}).
 
 -spec block_read(handle(), integer()) -> {ok, binary()} | {error, emmap_backend:reason()}.
 block_read({Program, Number}, Address) -> checked_call(Program, {block_read, Number, Address}).
@@ -535,7 +565,12 @@ binaries(List) ->
 this module's functions and its arguments without the handle.").
 -spec batch(handle(), [tuple()]) -> {ok, [term()]} | {error, atom()}.
 batch({Program, Number}, Operations) ->
-    case call(Program, {batch, [erlang:insert_element(2, Operation, Number) || Operation <- Operations]}) of
+    case call_with_data(Program, {batch, [on_file(Operation, Number) || Operation <- Operations]}) of
         {error, _} = Error -> Error;
         Results -> {ok, Results}
     end.
+
+%% By patterns: of a batch of small operations erlang:insert_element/3 would take a tenth.
+on_file({Name, First}, Number) -> {Name, Number, First};
+on_file({Name, First, Second}, Number) -> {Name, Number, First, Second};
+on_file(Operation, Number) -> erlang:insert_element(2, Operation, Number).
