@@ -41,14 +41,16 @@ race(Contestants, Rounds) ->
     ],
     fun(One, Other) -> median([map_get(One, Times1) / map_get(Other, Times1) || Times1 <- Times]) end.
 
-%% How many calls take a round, after warming up; both in nanoseconds.
+%% How many calls take a round, after warming up; both in nanoseconds. By the shortest time of a call that was seen: a
+%% run that was interrupted says nothing.
 calls(Run, Warm, Round) ->
-    calls(Run, 1, erlang:monotonic_time(nanosecond) + Warm, Round).
+    calls(Run, 1, infinity, erlang:monotonic_time(nanosecond) + Warm, Round).
 
-calls(Run, Calls, End, Round) ->
-    More = max(1, min(Calls * 10, round(Round / max(time(Run, Calls), 1.0)))),
+calls(Run, Calls, Least, End, Round) ->
+    Each = min(Least, max(time(Run, Calls), 1.0)),
+    More = max(1, min(Calls * 10, round(Round / Each))),
     case erlang:monotonic_time(nanosecond) < End of
-        true -> calls(Run, More, End, Round);
+        true -> calls(Run, More, Each, End, Round);
         false -> More
     end.
 

@@ -23,7 +23,15 @@ const { quick, only } = options;
 /** How the same code is compiled and laid out differs from process to process, and a ratio with it. */
 const PASSES = quick ? 1 : 3;
 
-const PROGRAMS = ["node.mjs", "beam.escript", "port.escript", "queue.mjs", "queue.escript", "etf.mjs"];
+const PROGRAMS = [
+  "node-atomics.mjs",
+  "node-reads.mjs",
+  "beam.escript",
+  "port.escript",
+  "queue.mjs",
+  "queue.escript",
+  "etf.mjs",
+];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 
 function run(program) {

@@ -1,0 +1,245 @@
+// Reads and writes of a mapped file on Node beside those of node:fs, of other modules that share memory, and of plain
+// Buffers, which are the floor.
+//
+//   make && node bench/node-reads.mjs [--quick]
+//
+// Everybody who reads a copy hands over a Buffer of its own, as pread does. All work on SPAN bytes that have been
+// touched before, so that no page is made while a clock runs.
+
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { open } from "../dist/index.mjs";
+import { folder } from "./folder.mjs";
+import { able, section } from "./records.mjs";
+import { kept, QUICK, race } from "./rounds.mjs";
+
+const [KIB, MIB, GIB] = [2 ** 10, 2 ** 20, 2 ** 30];
+const SPAN = QUICK ? 32 * MIB : 64 * MIB;
+const SIZES = QUICK ? [8, 4 * KIB, MIB] : [8, 64, 512, 4 * KIB, 64 * KIB, MIB, 16 * MIB];
+const FILE_SIZES = [64 * KIB, MIB, 64 * MIB, GIB, 4 * GIB, 8 * GIB];
+/** A power of two, so that one mask takes the place of a division. */
+const PLACES = 4096;
+
+const require = createRequire(import.meta.url);
+const records = section("Node reads and writes");
+
+const path = join(folder, "file");
+const file = open(path, { write: true, create: true, size: SPAN });
+file.view().fill(1);
+const view = file.view();
+const descriptor = openSync(path, "r+");
+const memory = Buffer.alloc(SPAN, 1);
+
+// --- The rows of the targets ----------------------------------------------------------------------------------
+
+{
+  const ratio = race({
+    floor(times) {
+      for (let i = 0; i < times; i++) kept.value = Buffer.from(view.subarray(0, 64));
+    },
+    ours(times) {
+      for (let i = 0; i < times; i++) kept.value = file.pread(0, 64);
+    },
+    fs(times) {
+      for (let i = 0; i < times; i++) {
+        const copy = Buffer.allocUnsafe(64);
+        readSync(descriptor, copy, 0, 64, 0);
+        kept.value = copy;
+      }
+    },
+  });
+  records.ratio("pread 64 B copy", ratio("ours", "floor"), "Buffer.from(view.subarray())", {
+    limit: "at most 1.3",
+  });
+  records.ratio("pread 64 B copy", ratio("ours", "fs"), "fs.readSync", { limit: "at most 0.25" });
+}
+{
+  const ratio = race({
+    floor(times) {
+      for (let i = 0; i < times; i++) {
+        const copy = Buffer.allocUnsafe(MIB);
+        view.copy(copy, 0, 0, MIB);
+        kept.value = copy;
+      }
+    },
+    ours(times) {
+      for (let i = 0; i < times; i++) kept.value = file.pread(0, MIB);
+    },
+  });
+  records.ratio("pread 1 MiB copy", ratio("ours", "floor"), "allocating and copying the same bytes", {
+    limit: "at most 1.1",
+  });
+}
+{
+  const ratio = race({
+    floor(times) {
+      for (let i = 0; i < times; i++) kept.value = view.subarray(4096, 8192);
+    },
+    ours(times) {
+      for (let i = 0; i < times; i++) kept.value = file.view(4096, 4096);
+    },
+  });
+  records.ratio("view 4 KiB, a direct read", ratio("ours", "floor"), "subarray", { limit: "at most 1.3" });
+}
+
+// --- By size --------------------------------------------------------------------------------------------------
+
+/** Memory that others see too, as a Buffer; what is read from it and written to it is up to JavaScript. */
+const buffers = {
+  "shm-typed-array": await able(records, "shm-typed-array", () => {
+    const shm = require("shm-typed-array");
+    const name = `/emmap-bench-${process.pid}`;
+    const shared = shm.createPosix(name, SPAN, "Buffer");
+    process.on("exit", () => shm.destroy(name));
+    return shared.fill(1);
+  }),
+  "mmap-io": await able(records, "mmap-io", () => {
+    const { default: io = require("mmap-io") } = require("mmap-io");
+    return io.map(SPAN, io.PROT_READ | io.PROT_WRITE, io.MAP_SHARED, descriptor, 0);
+  }),
+};
+const others = Object.entries(buffers).filter(([, buffer]) => buffer);
+
+/** Where an operation on `size` bytes takes place each time: one after the other, or anywhere. */
+function places(size, order) {
+  const count = Math.floor(SPAN / size);
+  const at = (i) => (order === "sequential" ? i % count : Math.floor(Math.random() * count)) * size;
+  return Float64Array.from({ length: PLACES }, (_, i) => at(i));
+}
+
+function reading(from, size, at) {
+  return (times) => {
+    for (let i = 0; i < times; i++) {
+      const place = at[i & (PLACES - 1)];
+      const copy = Buffer.allocUnsafe(size);
+      from.copy(copy, 0, place, place + size);
+      kept.value = copy;
+    }
+  };
+}
+
+const reads = (size, at) => ({
+  floor: reading(memory, size, at),
+  emmap(times) {
+    for (let i = 0; i < times; i++) kept.value = file.pread(at[i & (PLACES - 1)], size);
+  },
+  "fs.readSync"(times) {
+    for (let i = 0; i < times; i++) {
+      const copy = Buffer.allocUnsafe(size);
+      readSync(descriptor, copy, 0, size, at[i & (PLACES - 1)]);
+      kept.value = copy;
+    }
+  },
+  ...Object.fromEntries(others.map(([name, buffer]) => [name, reading(buffer, size, at)])),
+});
+
+function writing(to, bytes, at) {
+  return (times) => {
+    for (let i = 0; i < times; i++) bytes.copy(to, at[i & (PLACES - 1)]);
+  };
+}
+
+function writes(size, at) {
+  const bytes = Buffer.alloc(size, 2);
+  return {
+    floor: writing(memory, bytes, at),
+    emmap(times) {
+      for (let i = 0; i < times; i++) file.pwrite(at[i & (PLACES - 1)], bytes);
+    },
+    "fs.writeSync"(times) {
+      for (let i = 0; i < times; i++) writeSync(descriptor, bytes, 0, size, at[i & (PLACES - 1)]);
+    },
+    ...Object.fromEntries(others.map(([name, buffer]) => [name, writing(buffer, bytes, at)])),
+  };
+}
+
+function showing(from, size, at) {
+  return (times) => {
+    for (let i = 0; i < times; i++) {
+      const place = at[i & (PLACES - 1)];
+      kept.value = from.subarray(place, place + size);
+    }
+  };
+}
+
+const views = (size, at) => ({
+  floor: showing(memory, size, at),
+  emmap(times) {
+    for (let i = 0; i < times; i++) kept.value = file.view(at[i & (PLACES - 1)], size);
+  },
+  ...Object.fromEntries(others.map(([name, buffer]) => [name, showing(buffer, size, at)])),
+});
+
+function bySize(chart, y, contestants, order) {
+  const lines = new Map();
+  for (const size of SIZES) {
+    const all = contestants(size, places(size, order));
+    const ratio = race(all, { rounds: 41, warmMs: 80 });
+    for (const name of Object.keys(all).slice(1))
+      lines.set(name, [...(lines.get(name) ?? []), [size, ratio(name, "floor")]]);
+  }
+  for (const [name, points] of lines) records.series(chart, name, points, { x: "bytes at once", y });
+}
+
+const COPY = "times allocating and Buffer.copy";
+bySize("Copies read one after the other", COPY, reads, "sequential");
+bySize("Copies read anywhere", COPY, reads, "random");
+bySize("Direct reads anywhere", "times subarray", views, "random");
+bySize("Writes one after the other", "times Buffer.copy", writes, "sequential");
+bySize("Writes anywhere", "times Buffer.copy", writes, "random");
+
+// --- By the file's size ---------------------------------------------------------------------------------------
+
+/** Sparse files; all are worked on in 16 pages: the first ones, or some that lie all over the file. */
+const files = FILE_SIZES.map((size) => {
+  const name = join(folder, `sparse-${size}`);
+  const sparse = openSync(name, "w+");
+  ftruncateSync(sparse, size);
+  return { size, sparse, mapped: open(name, { write: true }) };
+});
+
+function byFileSize(chart, stepOf, operations) {
+  for (const [name, operation] of Object.entries(operations)) {
+    const contestants = files.map(({ size, sparse, mapped }) => {
+      const at = Float64Array.from({ length: 16 }, (_, i) => i * stepOf(size) + i * 64);
+      return [size, (times) => operation(times, at, mapped, sparse)];
+    });
+    const ratio = race(Object.fromEntries(contestants), { rounds: 61, warmMs: 80 });
+    const points = FILE_SIZES.map((size) => [size, ratio(size, FILE_SIZES[0])]);
+    records.series(chart, name, points, { x: "the file's bytes", y: "times the same in a file of 64 KiB" });
+  }
+}
+
+const SMALL = Buffer.alloc(64, 3);
+const operations = {
+  "pread 64 B"(times, at, mapped) {
+    for (let i = 0; i < times; i++) kept.value = mapped.pread(at[i & 15], 64);
+  },
+  "pwrite 64 B"(times, at, mapped) {
+    for (let i = 0; i < times; i++) mapped.pwrite(at[i & 15], SMALL);
+  },
+  add(times, at, mapped) {
+    for (let i = 0; i < times; i++) kept.value = mapped.add(at[i & 15], 1n);
+  },
+  "fs.readSync 64 B"(times, at, _, sparse) {
+    for (let i = 0; i < times; i++) {
+      const copy = Buffer.allocUnsafe(64);
+      readSync(sparse, copy, 0, 64, at[i & 15]);
+      kept.value = copy;
+    }
+  },
+};
+byFileSize("By the file's size, in its first 16 pages", () => 4096, operations);
+byFileSize("By the file's size, in 16 pages all over it", (size) => size / 16, operations);
+if (process.versions.modules < 120)
+  records.note(
+    "No ArrayBuffer of this release of Node is larger than 4 GiB: what lies behind that in a file is read and written by calls into native code.",
+  );
+
+for (const { sparse, mapped } of files) {
+  mapped.close();
+  closeSync(sparse);
+}
+closeSync(descriptor);
+file.close();
