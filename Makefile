@@ -1,9 +1,9 @@
 # The commands for people. Each one installs what it lacks first: see scripts/install-tools.
 .DEFAULT_GOAL := all
 .PHONY: all addon typescript erlang demo test torture bench compose-test format clean help
-.PHONY: tools-build tools-test bench-smoke test-core test-format test-typescript test-releases test-erlang test-interop
+.PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-erlang test-interop
 
-C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c)
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c bench/*.c interop-tests/testees/*.c)
 
 all: addon typescript erlang ## build everything
 
@@ -15,6 +15,9 @@ tools-build:
 
 tools-test:
 	@scripts/install-tools test
+
+tools-bench:
+	@scripts/install-tools bench || echo "They are left out." >&2
 
 node_modules/.package-lock.json: package-lock.json | tools-build
 	npm ci
@@ -56,11 +59,15 @@ test-interop: all
 torture: all tools-test ## do every fault to every runtime for SECONDS in all (600); FAULTS=a,b chooses
 	@node interop-tests/torture/run.mjs "$(SECONDS)" "$(FAULTS)"
 
-bench: all ## measure everything beside what one would use instead
+bench: all tools-bench ## measure everything beside what one would use instead
 	@node bench/run.mjs
 
-bench-smoke: all
+bench-smoke: all tools-test
 	@node bench/run.mjs --quick
+	@node bench/instructions.mjs
+
+bench-instructions: erlang tools-test
+	@node bench/instructions.mjs $(if $(RECORD),--record)
 
 compose-test: ## run BEAM and Node services in containers, kill them at work, and count what was lost
 	@scripts/install-tools node
