@@ -125,21 +125,26 @@ static emmap_error same_block_size(blocks_operation *self)
                : hold_corrupt(&self->hold, 0, "the block size is another one than when the file was opened");
 }
 
+static uint32_t marked(const blocks_operation *self)
+{
+    return blocks_load32(self->hold.mapping->data, BLOCKS_MARK) & ~BLOCKS_SYNCED;
+}
+
 static void mark(blocks_operation *self, uint32_t value)
 {
-    blocks_store32(self->hold.mapping->data, BLOCKS_MARK, value);
+    blocks_store32(self->hold.mapping->data, BLOCKS_MARK, self->synced ? value | BLOCKS_SYNCED : value);
 }
 
 /* Finishes what the last one to hold the lock did not. */
 static emmap_error mend(blocks_operation *self)
 {
-    const uint32_t marked = blocks_load32(self->hold.mapping->data, BLOCKS_MARK);
-    if (marked == 0)
+    const uint32_t left = marked(self);
+    if (left == 0)
         return EMMAP_OK;
-    if (marked > blocks_capacity(self->shape))
+    if (left > blocks_capacity(self->shape))
         return hold_corrupt(&self->hold, BLOCKS_MARK, "the mark of an operation in progress names no block");
     PAUSE("blocks_mend_begin");
-    const blocks_path path = blocks_path_of(self->shape, marked - 1);
+    const blocks_path path = blocks_path_of(self->shape, left - 1);
     blocks_settle(self, &path);
     mark(self, 0);
     PAUSE("blocks_mend_done");
@@ -148,6 +153,7 @@ static emmap_error mend(blocks_operation *self)
 
 static emmap_error ready(blocks_operation *self)
 {
+    self->synced = blocks_load32(self->hold.mapping->data, BLOCKS_MARK) & BLOCKS_SYNCED;
     emmap_error error = same_block_size(self);
     if (!error)
         error = blocks_refresh(self);
@@ -175,8 +181,10 @@ emmap_error blocks_begin_repair(emmap_file *file, blocks_operation *self)
     if (error)
         return error;
     self->shape = &((const blocks *)self->hold.structure)->shape;
-    if (blocks_load32(self->hold.mapping->data, BLOCKS_MARK) > blocks_capacity(self->shape))
+    if (marked(self) > blocks_capacity(self->shape)) {
+        self->synced = true;
         mark(self, 0);
+    }
     return start(self);
 }
 
@@ -191,7 +199,7 @@ emmap_error blocks_glance(emmap_file *file, blocks_operation *self)
     emmap_error error = hold_glance(file, STRUCTURE_BLOCKS, &self->hold);
     if (!error)
         error = start(self);
-    if (!error && self->hold.mutexed && blocks_load32(self->hold.mapping->data, BLOCKS_MARK) != 0)
+    if (!error && self->hold.mutexed && marked(self) != 0)
         error = hold_end(&self->hold, error_set(EAGAIN, "somebody is changing the storage"));
     return error;
 }
@@ -268,6 +276,21 @@ static emmap_error possible(uint64_t block_size, unsigned levels)
     return EMMAP_OK;
 }
 
+static emmap_error note_synced(emmap_file *file)
+{
+    blocks_operation self;
+    const emmap_error error = blocks_begin(file, &self);
+    /* What is damaged can be brought to disk as it is. */
+    if (error)
+        return error == EMMAP_CORRUPT ? EMMAP_OK : error;
+    if (!self.synced) {
+        self.synced = true;
+        mark(&self, 0);
+        PAUSE("blocks_noted");
+    }
+    return hold_end(&self.hold, EMMAP_OK);
+}
+
 emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned levels)
 {
     const emmap_error impossible = possible(block_size, levels);
@@ -280,7 +303,7 @@ emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned 
         return same_storage(file, there, block_size, levels);
     blocks *const self = calloc(1, sizeof *self);
     if (self) {
-        self->base.kind = STRUCTURE_BLOCKS;
+        self->base = (structure){.kind = STRUCTURE_BLOCKS, .note_synced = note_synced};
         self->shape = (blocks_shape){.block_size = (uint32_t)block_size, .levels = levels};
     }
     return structure_attach(file, self ? &self->base : NULL, check);
@@ -321,8 +344,8 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
 
 /* ---- Store ---- */
 
-/* The way to the block that the next store takes. Errors: EMMAP_FULL; EMMAP_CORRUPT. */
-static emmap_error find_room(blocks_operation *self, blocks_path *path)
+/* The way to the block that the next store takes by the masks. Errors: EMMAP_FULL; EMMAP_CORRUPT. */
+static emmap_error descend(blocks_operation *self, blocks_path *path)
 {
     *path = (blocks_path){0};
     for (unsigned level = self->shape->levels; level > 0; level--) {
@@ -332,10 +355,43 @@ static emmap_error find_room(blocks_operation *self, blocks_path *path)
             return level == self->shape->levels
                        ? error_set(EMMAP_FULL, "every block of the storage is in use")
                        : hold_corrupt(&self->hold, BLOCKS_TREE + offset,
-                                      "a group that should have room has none: the storage needs repair");
+                                      "a group that should have room has none");
         blocks_descend(self->shape, path, level, (unsigned)__builtin_ctzll(group.free));
     }
     return EMMAP_OK;
+}
+
+/* Groups come into use in the order of their offsets: whether the first new one on the path is the next in turn. */
+static bool in_turn(const blocks_operation *self, const blocks_path *path)
+{
+    const blocks_shape *const shape = self->shape;
+    if (!beyond(self, path->offset[1]) || self->limo < 0)
+        return true;
+    unsigned level = 1;
+    while (beyond(self, path->offset[level + 1]))
+        level++;
+    const uint64_t before =
+        path->child[level + 1] == 0 ? path->offset[level + 1] : path->offset[level] - shape->sizes[1];
+    return (uint64_t)self->limo == before;
+}
+
+/*
+ * The same, but before the masks above the leaves are believed where they say that no room is left, or contradict
+ * what they are above, they are made to follow from the leaves': after a power cut they may be of any age. Once a
+ * handle, since none outlives a power cut. Errors: also EAGAIN as structure_wait.
+ */
+static emmap_error find_room(blocks_operation *self, blocks_path *path)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    emmap_error error = descend(self, path);
+    if (storage->settled || (!error && in_turn(self, path)))
+        return error;
+    error = structure_wait();
+    if (error)
+        return error;
+    blocks_settle_all(self);
+    storage->settled = true;
+    return descend(self, path);
 }
 
 static uint64_t block_end(const blocks_operation *self, const blocks_path *path)
@@ -346,15 +402,22 @@ static uint64_t block_end(const blocks_operation *self, const blocks_path *path)
 static emmap_error make_room(blocks_operation *self, uint64_t end)
 {
     hold *const hold = &self->hold;
-    const emmap_error error = hold_reach(hold, end);
-    if (error || end <= hold->mapping->size)
+    blocks *const storage = (blocks *)hold->structure;
+    emmap_error error = hold_reach(hold, end);
+    if (!error && end > hold->mapping->size) {
+        PAUSE("block_store_growing");
+        error = hold_grow(hold, hold_growth(hold, end));
+    }
+    if (error || !self->synced || end <= storage->durable)
         return error;
-    PAUSE("block_store_growing");
-    return hold_grow(hold, hold_growth(hold, end));
+    error = hold_sync(hold);
+    if (!error)
+        storage->durable = hold->mapping->size;
+    return error;
 }
 
-/* Writes the masks of the groups on the path that nobody has reached before, then limo. */
-static void initialise(blocks_operation *self, const blocks_path *path)
+/* Writes the masks of the groups on the path that nobody has reached before. The last one's offset, or limo. */
+static int64_t write_masks(blocks_operation *self, const blocks_path *path)
 {
     uint8_t *const data = self->hold.mapping->data;
     int64_t last = self->limo;
@@ -368,8 +431,47 @@ static void initialise(blocks_operation *self, const blocks_path *path)
         PAUSE("block_store_group");
         last = (int64_t)offset;
     }
+    return last;
+}
+
+/*
+ * In a synced storage, brings the masks of new groups on the path to disk, before limo: a leaf whose mask is not
+ * there would be full of blocks that nobody stored. The masks of all leaves that come next under the same group, as
+ * far as the file goes, are written with them (what is beyond limo may hold anything), so that at most one store in
+ * 4096 waits for the disk.
+ */
+static emmap_error prepare(blocks_operation *self, const blocks_path *path)
+{
+    hold *const hold = &self->hold;
+    blocks *const storage = (blocks *)hold->structure;
+    uint64_t leaf = path->offset[1];
+    if (!self->synced || !beyond(self, leaf) || leaf <= storage->prepared)
+        return EMMAP_OK;
+    emmap_error error = structure_wait();
+    if (error)
+        return error;
+    write_masks(self, path);
+    uint64_t last = leaf;
+    for (unsigned child = path->child[2] + 1; child < BLOCKS_FANOUT; child++) {
+        leaf += self->shape->sizes[1];
+        if (BLOCKS_TREE + leaf + blocks_masks(1) > hold->mapping->size)
+            break;
+        blocks_store64(hold->mapping->data, BLOCKS_TREE + leaf, BLOCKS_ALL);
+        last = leaf;
+    }
+    PAUSE("blocks_prepared");
+    error = hold_sync(hold);
+    if (!error)
+        storage->prepared = last;
+    return error;
+}
+
+/* Takes the groups on the path that nobody has reached before into use: their masks, then limo. */
+static void initialise(blocks_operation *self, const blocks_path *path)
+{
+    const int64_t last = write_masks(self, path);
     if (last != self->limo) {
-        blocks_store64(data, BLOCKS_LIMO, (uint64_t)last);
+        blocks_store64(self->hold.mapping->data, BLOCKS_LIMO, (uint64_t)last);
         self->limo = last;
         PAUSE("block_store_limo");
     }
@@ -397,6 +499,8 @@ static emmap_error store(blocks_operation *self, const struct iovec *block, uint
     emmap_error error = find_room(self, &path);
     if (!error)
         error = make_room(self, block_end(self, &path));
+    if (!error)
+        error = prepare(self, &path);
     if (error)
         return error;
     PAUSE("block_store_begin");

@@ -9,11 +9,16 @@
 typedef struct blocks {
     structure base;
     blocks_shape shape;
+    /* What this handle knows; under base.threads. */
+    uint64_t durable;  /* so long the file is on disk at the least */
+    uint64_t prepared; /* the last leaf with a mask on disk; 0: none is known to have one */
+    bool settled;      /* the masks have been seen to follow from the leaves' */
 } blocks;
 
 typedef struct blocks_operation {
     hold hold;
     const blocks_shape *shape;
+    bool synced;
     int64_t limo; /* as it was read and found to be a group's; the file's is changed with it */
 } blocks_operation;
 
@@ -41,6 +46,9 @@ void blocks_settle(blocks_operation *self, const blocks_path *path);
 
 /* The same for all 64 children of a group. */
 void blocks_settle_group(blocks_operation *self, unsigned level, uint64_t offset);
+
+/* The same for all groups. */
+void blocks_settle_all(blocks_operation *self);
 
 /* Reads limo, and follows the file to where it is. Errors: EMMAP_CORRUPT. */
 emmap_error blocks_refresh(blocks_operation *self);

@@ -2,8 +2,8 @@
  * A block storage's bytes. All numbers native-endian; nothing but the header need be aligned.
  *
  *   offset 0   block_size, 32 bits
- *   offset 4   mark, 32 bits: 1 + the address of the block that is being stored or freed, else 0. emmap neither
- *              reads nor writes these bytes.
+ *   offset 4   mark, 32 bits: 1 + the address of the block that is being stored or freed, else 0; and in the highest
+ *              bit, whether emmap_sync was called on the storage. emmap neither reads nor writes these bytes.
  *   offset 8   limo, 64 bits: offset of the last initialised group, from where the tree begins; -1: none is
  *   offset 16  the tree: the group of the top level
  *
@@ -14,6 +14,12 @@
  *
  * The leaves' masks say which blocks there are. All other masks follow from them: that is how an interrupted
  * operation is repaired.
+ *
+ * The kernel writes pages in any order. A leaf's masks and its blocks' bytes change for the blocks concerned alone, so
+ * a power cut leaves all others as they were; but two things could take more with them, and in a storage that was
+ * synced wait for the disk: a group's first masks are there before limo says so, and the file's end before a mask
+ * speaks of a block there. Masks above the leaves may be of any age: a store that meets that makes them follow from
+ * the leaves (find_room).
  */
 #ifndef EMMAP_CORE_BLOCKS_LAYOUT_H
 #define EMMAP_CORE_BLOCKS_LAYOUT_H
@@ -23,6 +29,7 @@
 
 #define BLOCKS_TREE 16u /* where the tree begins */
 #define BLOCKS_MARK 4u
+#define BLOCKS_SYNCED ((uint32_t)1 << 31) /* of the mark */
 #define BLOCKS_LIMO 8u
 #define BLOCKS_FANOUT 64u
 #define BLOCKS_LEVELS_MIN 2u

@@ -20,6 +20,12 @@ static bool repair_unit(blocks_operation *self, uint64_t rank)
     return self->limo >= 0 && path.offset[2] <= (uint64_t)self->limo;
 }
 
+void blocks_settle_all(blocks_operation *self)
+{
+    for (uint64_t rank = 0; repair_unit(self, rank); rank += UNIT)
+        ;
+}
+
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place)
 {
     blocks_operation self;

@@ -9,10 +9,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "emmap.h"
+#include "durability.h"
 #include "error.h"
-#include "file.h"
 #include "platform.h"
+#include "structure.h"
 
 typedef struct grip {
     descriptor *descriptor;
@@ -54,6 +54,27 @@ emmap_error emmap_flush(emmap_file *file)
     return error ? error : file_check(file);
 }
 
+/*
+ * The kernel says once that it could not write a page, and takes the page for written from then on (fsync(2), Notes):
+ * the next fsync succeeds, and what was lost stays lost. So a file remembers, and answers the same until it is opened
+ * anew.
+ */
+static emmap_error failed(emmap_file *file, const char *syscall)
+{
+    const emmap_error error = error_from_errno(syscall);
+    if (error != EINTR)
+        atomic_store(&file->sync_failed, (int)error);
+    return error;
+}
+
+static emmap_error failed_before(emmap_file *file)
+{
+    const emmap_error error = (emmap_error)atomic_load(&file->sync_failed);
+    return error ? error_from_syscall(error, "fsync",
+                                      "an earlier sync of the file failed, and what was written may be lost")
+                 : EMMAP_OK;
+}
+
 /* A new name in a directory is on disk when the directory is (fsync(2), Notes). */
 static emmap_error sync_entry(emmap_file *file)
 {
@@ -67,7 +88,7 @@ static emmap_error sync_entry(emmap_file *file)
     if (directory < 0 && !moved)
         error = copy ? error_from_errno("open") : error_set(ENOMEM, NULL);
     else if (directory >= 0 && platform_sync(directory) != 0)
-        error = error_from_errno("fsync");
+        error = failed(file, "fsync");
     if (directory >= 0)
         close(directory);
     free(copy);
@@ -77,18 +98,35 @@ static emmap_error sync_entry(emmap_file *file)
     return error;
 }
 
-static emmap_error sync_with(emmap_file *file, int (*sync_descriptor)(int), const char *syscall)
+static emmap_error write_out(emmap_file *file, const grip *grip, int (*sync_descriptor)(int),
+                             const char *syscall)
 {
-    grip grip;
-    emmap_error error = take(file, &grip);
+    const emmap_error error = failed_before(file);
     if (error)
         return error;
     /* POSIX has only msync write a mapping out; the size and the rest of the inode are fsync's. */
-    if (msync(grip.mapping->base, grip.mapping->length, MS_SYNC) != 0)
-        error = error_from_errno("msync");
-    else if (sync_descriptor(grip.descriptor->fd) != 0)
-        error = error_from_errno(syscall);
-    else
+    if (msync(grip->mapping->base, grip->mapping->length, MS_SYNC) != 0)
+        return failed(file, "msync");
+    return sync_descriptor(grip->descriptor->fd) == 0 ? EMMAP_OK : failed(file, syscall);
+}
+
+emmap_error durability_sync(emmap_file *file, descriptor *descriptor, emmap_mapping *mapping)
+{
+    const grip grip = {.descriptor = descriptor, .mapping = mapping};
+    return write_out(file, &grip, platform_datasync, "fdatasync");
+}
+
+static emmap_error sync_with(emmap_file *file, int (*sync_descriptor)(int), const char *syscall)
+{
+    emmap_error error = structure_synced(file);
+    if (error)
+        return error;
+    grip grip;
+    error = take(file, &grip);
+    if (error)
+        return error;
+    error = write_out(file, &grip, sync_descriptor, syscall);
+    if (!error)
         error = sync_entry(file);
     let_go(&grip);
     return error ? error : file_check(file);

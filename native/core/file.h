@@ -37,6 +37,7 @@ struct emmap_file {
     atomic_uint uses;
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
+    atomic_int sync_failed;     /* what the first sync that failed answered; 0: none has */
     dev_t device;
     ino_t inode;
     char *path;     /* as given */

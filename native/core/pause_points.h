@@ -9,6 +9,7 @@
     X(queue_create_done)                                                                                     \
     X(queue_open_torn)                                                                                       \
     X(queue_open_mended)                                                                                     \
+    X(queue_noted)                                                                                           \
     X(queue_push_begin)                                                                                      \
     X(queue_push_grown)                                                                                      \
     X(queue_push_length)                                                                                     \
@@ -22,6 +23,7 @@
     X(queue_move_begin)                                                                                      \
     X(queue_move_copied)                                                                                     \
     X(queue_move_done)                                                                                       \
+    X(queue_restarted)                                                                                       \
     X(queue_slide_begin)                                                                                     \
     X(queue_slide_copied)                                                                                    \
     X(queue_slide_advanced)                                                                                  \
@@ -37,7 +39,9 @@
     X(blocks_create_begin)                                                                                   \
     X(blocks_create_limo)                                                                                    \
     X(blocks_create_done)                                                                                    \
+    X(blocks_noted)                                                                                          \
     X(block_store_growing)                                                                                   \
+    X(blocks_prepared)                                                                                       \
     X(block_store_begin)                                                                                     \
     X(block_store_copied)                                                                                    \
     X(blocks_marked)                                                                                         \

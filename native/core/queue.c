@@ -137,6 +137,22 @@ static emmap_error check(structure *self, hold *hold)
     return error;
 }
 
+static emmap_error note_synced(emmap_file *file)
+{
+    hold hold;
+    queue_header header;
+    const emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    /* What is damaged can be brought to disk as it is. */
+    if (error)
+        return error == EMMAP_CORRUPT ? EMMAP_OK : error;
+    if (!header.synced) {
+        header.synced = true;
+        queue_header_store(hold.mapping->data, header);
+        PAUSE("queue_noted");
+    }
+    return hold_end(&hold, EMMAP_OK);
+}
+
 emmap_error emmap_queue_attach(emmap_file *file)
 {
     structure *there = atomic_load_explicit(&file->structure, memory_order_acquire);
@@ -144,7 +160,7 @@ emmap_error emmap_queue_attach(emmap_file *file)
         return structure_of(file, STRUCTURE_QUEUE, &there);
     queue *const self = calloc(1, sizeof *self);
     if (self)
-        self->base.kind = STRUCTURE_QUEUE;
+        self->base = (structure){.kind = STRUCTURE_QUEUE, .note_synced = note_synced};
     return structure_attach(file, self ? &self->base : NULL, check);
 }
 
@@ -234,14 +250,19 @@ static void write_batch(uint8_t *place, const batch *self)
 }
 
 /* Moving is worth its time where few bytes move or many are gained, so that what it costs is a small multiple of
- * what was popped since the last time. Where the alternative is to be full it is always worth it. */
+ * what was popped since the last time. Where the alternative is to be full it is always worth it. Synced messages
+ * cost three waits for the disk as well, whose price such a gain spreads over enough messages. */
 #define MOVE_ALWAYS 65536u
+#define MOVE_SYNCED 65536u
 
 static bool worth_moving(const hold *hold, queue_header header)
 {
-    const uint32_t live = header.tail - header.head;
-    return live <= MOVE_ALWAYS || header.head - QUEUE_HEADER >= live / 4 || usable(hold) == QUEUE_LIMIT ||
-           (hold->file->options.flags & EMMAP_OPEN_FIXED_SIZE);
+    const uint32_t live = header.tail - header.head, gap = header.head - QUEUE_HEADER;
+    if (!queue_may_move(header))
+        return false;
+    if (usable(hold) == QUEUE_LIMIT || (hold->file->options.flags & EMMAP_OPEN_FIXED_SIZE))
+        return true;
+    return header.synced ? gap >= MOVE_SYNCED : live <= MOVE_ALWAYS || gap >= live / 4;
 }
 
 static emmap_error grow(hold *hold, queue_header *header, uint64_t needed)
@@ -256,11 +277,17 @@ static emmap_error grow(hold *hold, queue_header *header, uint64_t needed)
     return error;
 }
 
-/*
- * Makes room for `total` bytes behind the tail. Only messages that are taken out go before the head, so whoever
- * moves them needs LOCK_TAKING: a message that emmap_queue_pop_begin has given out stays where it is.
- */
-static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
+/* `error` is what came of growing, if it was tried. */
+static emmap_error full(emmap_error error, const queue_header *header)
+{
+    if (error)
+        return error;
+    return error_set(EMMAP_FULL, header->synced ? "synced messages can't be moved to where they overlap"
+                                                : "a queue can't pass 4 GiB - 1");
+}
+
+/* Makes the header's size so large that `total` bytes fit behind the tail, by that alone or by a move. */
+static emmap_error find_room(hold *hold, queue_header *header, uint64_t total)
 {
     const uint64_t live = header->tail - header->head;
     const uint64_t packed = QUEUE_HEADER + live + total;
@@ -272,21 +299,33 @@ static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
     emmap_error error = structure_wait();
     if (error)
         return error;
-    const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && hold_try_taking(hold);
-    if (may_move && packed <= header->size && worth_moving(hold, *header)) {
-        queue_move(hold, header);
-        return EMMAP_OK;
-    }
+    const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && queue_may_move(*header) &&
+                          hold_try_taking(hold);
+    if (may_move && packed <= header->size && worth_moving(hold, *header))
+        return queue_move(hold, header);
     if (header->tail + total > QUEUE_LIMIT && !may_move)
-        return error_set(EMMAP_FULL, "a queue can't pass 4 GiB - 1");
+        return full(EMMAP_OK, header);
     error = grow(hold, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
     if (header->tail + total <= header->size)
         return error;
     /* At the limit, or on a full disk, what was not worth its time before is. */
-    if (!may_move || packed > header->size)
+    return may_move && packed <= header->size ? queue_move(hold, header) : full(error, header);
+}
+
+/*
+ * Makes room for `total` bytes behind the tail. Only messages that are taken out go before the head, so whoever
+ * moves them needs LOCK_TAKING: a message that emmap_queue_pop_begin has given out stays where it is.
+ */
+static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
+{
+    const uint32_t size = header->size;
+    const emmap_error error = find_room(hold, header, total);
+    /* A header must not be on disk before the end of the file that it speaks of. */
+    if (error || !(header->unsettled || (header->synced && header->size != size)))
         return error;
-    queue_move(hold, header);
-    return EMMAP_OK;
+    const emmap_error unsynced = hold_sync(hold);
+    header->unsettled &= unsynced != EMMAP_OK;
+    return unsynced;
 }
 
 static emmap_error push(emmap_file *file, const batch *batch)
@@ -325,11 +364,14 @@ emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages
 
 /* ---- Pop ---- */
 
-/* The header without the messages before `head`; the last one's end is where the queue begins anew. */
+/* The header without the messages before `head`; the last one's end is where the queue begins anew. Not so a synced
+ * one: on disk the messages may still be there, and are not to be overwritten; a push that is short of room begins
+ * anew. */
 static void advance(hold *hold, queue_header header, uint32_t head)
 {
     header.head = head;
-    queue_header_store(hold->mapping->data, head == header.tail ? empty_header(header.size) : header);
+    queue_header_store(hold->mapping->data,
+                       head == header.tail && !header.synced ? empty_header(header.size) : header);
 }
 
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
@@ -477,7 +519,7 @@ emmap_error emmap_queue_purge(emmap_file *file)
     if (error)
         return error;
     PAUSE("queue_purge_begin");
-    queue_header_store(hold.mapping->data, empty_header(header.size));
+    advance(&hold, header, header.tail);
     PAUSE("queue_purge_done");
     return hold_end(&hold, EMMAP_OK);
 }
@@ -485,11 +527,25 @@ emmap_error emmap_queue_purge(emmap_file *file)
 emmap_error emmap_queue_erase(emmap_file *file)
 {
     hold hold;
-    const emmap_error error = hold_begin(file, STRUCTURE_QUEUE, LOCK_STRUCTURE_AND_TAKING, &hold);
+    emmap_error error = hold_begin(file, STRUCTURE_QUEUE, LOCK_STRUCTURE_AND_TAKING, &hold);
     if (error)
         return error;
-    PAUSE("queue_erase_begin");
-    queue_header_store(hold.mapping->data, empty_header(usable(&hold)));
-    PAUSE("queue_erase_done");
-    return hold_end(&hold, EMMAP_OK);
+    const queue_header before = queue_header_load(hold.mapping->data);
+    queue_header after = empty_header(usable(&hold));
+    uint32_t offset;
+    /* Damage hides whether the queue was synced. */
+    after.synced = after.unsettled = before.synced || queue_header_wrong(before, hold.mapping->size, &offset);
+    if (after.synced)
+        error = structure_wait();
+    if (!error) {
+        PAUSE("queue_erase_begin");
+        queue_header_store(hold.mapping->data, after);
+        PAUSE("queue_erase_done");
+    }
+    if (!error && after.synced) {
+        error = hold_sync(&hold);
+        if (!error)
+            queue_header_store(hold.mapping->data, empty_header(after.size));
+    }
+    return hold_end(&hold, error);
 }

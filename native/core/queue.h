@@ -35,8 +35,12 @@ const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_d
 emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range range,
                           emmap_queue_direction direction, const emmap_sink *sink);
 
-/* Moves the messages down to the beginning. `header` is changed with the file's. */
-void queue_move(hold *hold, queue_header *header);
+/* Whether the messages can be moved: synced ones only where old and new place do not overlap. */
+bool queue_may_move(queue_header header);
+
+/* Moves the messages down to the beginning. `header` is changed with the file's. Errors: as hold_sync, for synced
+ * ones; the queue is sound then as well. */
+emmap_error queue_move(hold *hold, queue_header *header);
 
 /* Goes on with a slide from where it was left. Errors: EMMAP_CORRUPT. */
 emmap_error queue_slide_resume(hold *hold, queue_header *header);

@@ -12,10 +12,10 @@
  *
  * for a payload of B bytes, total = B + 8 + (B + 8) mod 8, as emmap has it. (That aligns nothing.)
  *
- * A queue with messages that emmap_sync made durable says so, since whoever overwrites them, or where they were,
- * has to see to it that they survive a power cut as well (queue_move.c): next tail is then tail + 1, or tail - 1
- * where that is the size. A writer of emmap that died leaves more between them, as every length of a message is even
- * and 10 at the least, and emmap puts next tail back to tail in both cases.
+ * A queue that emmap_sync was called on says so, since whoever overwrites what was popped or moved has to see to it
+ * that the messages survive a power cut (queue_move.c): next tail is then tail + 1, or tail + 3 where the disk may
+ * still have the messages elsewhere. (Minus, where the size leaves no room.) That can be nothing else: every length
+ * of a message is even and 10 at the least. emmap puts next tail back to tail.
  *
  * The header changes by ONE store of 16 bytes, and a change never touches bytes between head and tail before
  * that. So whoever is killed leaves the queue as it was before the operation or as it is after it, and whoever
@@ -44,7 +44,8 @@ typedef struct queue_header {
     uint32_t head;
     uint32_t tail;
     uint32_t next_tail;
-    bool synced; /* there are, or were, messages that have to survive a power cut; next_tail is tail then */
+    bool synced;    /* a power cut must not lose the messages; next_tail is tail */
+    bool unsettled; /* and the header on disk may be from before they were moved or erased */
 } queue_header;
 
 static inline uint32_t queue_load32(const uint8_t *bytes)
@@ -106,10 +107,11 @@ static inline void queue_store128(uint8_t *place, const uint8_t bytes[16])
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-/* What next tail is where the queue is synced. */
-static inline uint32_t queue_synced_tail(queue_header header)
+/* What next tail is in the file where the queue is synced. */
+static inline uint32_t queue_synced_tail(queue_header header, bool unsettled)
 {
-    return header.tail == header.size ? header.tail - 1 : header.tail + 1;
+    const uint32_t note = unsettled ? 3 : 1;
+    return header.size - header.tail < 3 ? header.tail - note : header.tail + note;
 }
 
 static inline queue_header queue_header_load(const uint8_t *data)
@@ -120,7 +122,11 @@ static inline queue_header queue_header_load(const uint8_t *data)
                            .head = queue_load32(bytes + 4),
                            .tail = queue_load32(bytes + 8),
                            .next_tail = queue_load32(bytes + 12)};
-    header.synced = header.next_tail == queue_synced_tail(header);
+    /* Even, but for files that others have written. */
+    if (__builtin_expect(header.next_tail & 1, 0)) {
+        header.unsettled = header.next_tail == queue_synced_tail(header, true);
+        header.synced = header.unsettled || header.next_tail == queue_synced_tail(header, false);
+    }
     if (header.synced)
         header.next_tail = header.tail;
     return header;
@@ -132,7 +138,7 @@ static inline void queue_header_store(uint8_t *data, queue_header header)
     queue_store32(bytes, header.size);
     queue_store32(bytes + 4, header.head);
     queue_store32(bytes + 8, header.tail);
-    queue_store32(bytes + 12, header.synced ? queue_synced_tail(header) : header.next_tail);
+    queue_store32(bytes + 12, header.synced ? queue_synced_tail(header, header.unsettled) : header.next_tail);
     queue_store128(data, bytes);
 }
 

@@ -6,6 +6,12 @@
  * overlap its source, so a step can be done again. The header says how far the slide has come: with next tail
  * below tail, the bytes from head to next tail have gone down by head - 16 already, and those from next tail to
  * tail have not. Whoever finds that under the lock goes on; a step is a copy, then one store of the header.
+ *
+ * The kernel writes pages in any order. So that a power cut between any two of its writes leaves synced messages
+ * where the header on disk says, they are moved only where places do not overlap, and three times the disk is waited
+ * for: until it no longer takes the room in front for messages, before that is written to; until the copy is there,
+ * before the header says so; and until the header is, before the old place is written to (the queue is unsettled up
+ * to then, and whoever pushes next waits).
  */
 #include "error.h"
 #include "pause.h"
@@ -39,22 +45,70 @@ static void slide(hold *hold, queue_header *header)
     PAUSE("queue_slide_done");
 }
 
-void queue_move(hold *hold, queue_header *header)
+static uint32_t gap_of(queue_header header)
+{
+    return header.head - QUEUE_HEADER;
+}
+
+static uint32_t live_of(queue_header header)
+{
+    return header.tail - header.head;
+}
+
+bool queue_may_move(queue_header header)
+{
+    return !header.synced || live_of(header) <= gap_of(header);
+}
+
+static void copy_down(hold *hold, queue_header header)
 {
     uint8_t *const data = hold->mapping->data;
-    const uint32_t gap = header->head - QUEUE_HEADER;
-    const uint32_t live = header->tail - header->head;
     PAUSE("queue_move_begin");
-    if (live <= gap) {
-        memcpy(data + QUEUE_HEADER, data + header->head, live);
-        PAUSE("queue_move_copied");
+    memcpy(data + QUEUE_HEADER, data + header.head, live_of(header));
+    PAUSE("queue_move_copied");
+}
+
+static emmap_error move_synced(hold *hold, queue_header *header)
+{
+    const uint32_t gap = gap_of(*header);
+    emmap_error error = hold_sync(hold);
+    if (!error)
+        header->unsettled = false;
+    /* The disk has an empty queue now, which nothing can be lost of: it begins anew as one that was never synced. */
+    if (!error && live_of(*header) == 0) {
+        header->synced = false;
+        finish(hold, header, gap);
+        PAUSE("queue_restarted");
+        return EMMAP_OK;
+    }
+    if (!error) {
+        copy_down(hold, *header);
+        error = hold_sync(hold);
+    }
+    if (error)
+        return error;
+    header->unsettled = true;
+    finish(hold, header, gap);
+    PAUSE("queue_move_done");
+    return EMMAP_OK;
+}
+
+emmap_error queue_move(hold *hold, queue_header *header)
+{
+    if (header->synced)
+        return move_synced(hold, header);
+    const uint32_t gap = gap_of(*header);
+    if (live_of(*header) <= gap) {
+        copy_down(hold, *header);
         finish(hold, header, gap);
         PAUSE("queue_move_done");
-        return;
+        return EMMAP_OK;
     }
+    PAUSE("queue_move_begin");
     header->next_tail = header->head;
-    queue_header_store(data, *header);
+    queue_header_store(hold->mapping->data, *header);
     slide(hold, header);
+    return EMMAP_OK;
 }
 
 emmap_error queue_slide_resume(hold *hold, queue_header *header)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "durability.h"
 #include "error.h"
 #include "pause.h"
 #include "size.h"
@@ -294,6 +295,18 @@ emmap_error hold_grow(hold *self, uint64_t size)
     if (!error && memcmp(header, self->mapping->data, sizeof header) != 0)
         error = file_fault(self->file);
     return error;
+}
+
+emmap_error structure_synced(emmap_file *file)
+{
+    structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
+    return self && may_write(file) ? self->note_synced(file) : EMMAP_OK;
+}
+
+emmap_error hold_sync(const hold *self)
+{
+    const emmap_error error = structure_wait();
+    return error ? error : durability_sync(self->file, self->descriptor, self->mapping);
 }
 
 uint64_t hold_growth(const hold *self, uint64_t needed)

@@ -24,6 +24,8 @@ typedef struct structure {
     bool held; /* both locks are this handle's until it is closed */
     pthread_mutex_t threads;
     bool taking; /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+    /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
+    emmap_error (*note_synced)(emmap_file *file);
 } structure;
 
 /* An operation in flight. */
@@ -62,6 +64,10 @@ void structure_free(structure *self);
 
 /* What the file holds, if it is of that kind. Errors: EMMAP_CLOSED; EINVAL. */
 emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result);
+
+/* Before a sync: what the file holds is noted to be synced, if the handle may write. What an operation does
+ * between this and the sync itself is done as after it. */
+emmap_error structure_synced(emmap_file *file);
 
 /* Before what may take long. Errors: EAGAIN where the thread may not wait (emmap_may_wait). */
 emmap_error structure_wait(void);
@@ -103,6 +109,11 @@ emmap_error hold_grow(hold *self, uint64_t size);
 
 /* The size that a structure grows to: by emmap_resize's steps until it is at least `needed`. */
 uint64_t hold_growth(const hold *self, uint64_t needed);
+
+/* Waits until everything that was stored so far, and the file's size, is on disk: an operation on what was synced
+ * does that before a store that must not be there without them. Errors: EAGAIN as structure_wait, with nothing done;
+ * as durability_sync. */
+emmap_error hold_sync(const hold *self);
 
 /* EMMAP_CORRUPT, unless the bytes are wrong because their page has gone away: EFAULT. */
 emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason);

@@ -295,6 +295,27 @@ static void a_repair_restores_all_that_follows_from_the_leaves(void **state)
             }
 }
 
+static void a_store_believes_the_leaves_masks_rather_than_those_above(void **state)
+{
+    (void)state;
+    const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
+    uint64_t addresses[4096], address;
+    emmap_file *blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2);
+    for (size_t i = 0; i < 4096; i++)
+        assert_ok(emmap_block_store(blocks, &block, &addresses[i]));
+    assert_error(EMMAP_FULL, emmap_block_store(blocks, &block, &address));
+    assert_ok(emmap_block_free(blocks, addresses[100]));
+    /* As of before the block was freed. */
+    const uint64_t nothing = 0;
+    assert_ok(write_bytes(blocks, 16, &nothing, 8));
+    close_file(blocks);
+    blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2);
+    assert_ok(emmap_block_store(blocks, &block, &address));
+    assert_int_equal(address, addresses[100]);
+    assert_error(EMMAP_FULL, emmap_block_store(blocks, &block, &address));
+    close_file(blocks);
+}
+
 static void a_repair_reaches_groups_that_have_nothing_below(void **state)
 {
     (void)state;
@@ -304,7 +325,6 @@ static void a_repair_reaches_groups_that_have_nothing_below(void **state)
     emmap_file *const blocks = open_blocks(path_of("blocks"), EMMAP_OPEN_WRITE, 0, 8, 3);
     const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
     uint64_t address, place = 0;
-    assert_error(EMMAP_FULL, emmap_block_store(blocks, &block, &address));
     assert_ok(emmap_blocks_repair(blocks, 0, &place));
     assert_int_equal(place, 0);
     assert_ok(emmap_block_store(blocks, &block, &address));
@@ -406,10 +426,14 @@ static void a_hostile_storage_never_leads_outside(void **state)
     assert_ok(read_number(blocks, 53 * 4096 + 128, 4, &number));
     assert_error(EMMAP_CORRUPT, read_number(blocks, 54 * 4096 + 128, 4, &number));
     const struct iovec block = {.iov_base = "0123456789012345678901", .iov_len = 22};
-    assert_error(EMMAP_CORRUPT, emmap_block_store_many(blocks,
-                                                       (struct iovec[]){block, block, block, block, block,
-                                                                        block, block, block, block, block},
-                                                       10, (uint64_t[10]){0}));
+    const struct iovec ten[10] = {block, block, block, block, block, block, block, block, block, block};
+    uint64_t addresses[10];
+    /* Nine into the first leaf; then the masks above, which say that the second has room, are not believed. */
+    assert_ok(emmap_block_store_many(blocks, ten, 10, addresses));
+    assert_int_equal(addresses[9], 3 * 64);
+    /* But that is looked into once. */
+    assert_ok(write_bytes(blocks, 16 + third + 1416, &all_used, 8));
+    assert_error(EMMAP_CORRUPT, emmap_block_store(blocks, &block, &address));
     uint32_t mark = UINT32_MAX;
     assert_ok(write_bytes(blocks, 4, &mark, 4));
     assert_error(EMMAP_CORRUPT, emmap_block_store(blocks, &block, &address));
@@ -499,6 +523,7 @@ int main(void)
         folder_test(a_fixed_storage_is_full_and_as_it_was),
         folder_test(a_storage_follows_the_growth_of_another_handle),
         folder_test(a_repair_restores_all_that_follows_from_the_leaves),
+        folder_test(a_store_believes_the_leaves_masks_rather_than_those_above),
         folder_test(a_repair_reaches_groups_that_have_nothing_below),
         folder_test(without_a_block_size_no_storage_is_made),
         folder_test(an_interrupted_operation_is_repaired_by_the_next_one),

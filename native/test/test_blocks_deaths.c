@@ -81,6 +81,9 @@ static void run_script(void *context)
     store_numbers(blocks, 70, 2);
     free_numbers(blocks, 1, 3);
     store_numbers(blocks, 80, 4);
+    /* Begins the second group anew, and the third after a sync. */
+    require_ok(emmap_sync(blocks));
+    store_numbers(blocks, 90, 80);
     uint64_t place = 0;
     require_ok(emmap_blocks_repair(blocks, 0, &place));
     emmap_free(blocks);

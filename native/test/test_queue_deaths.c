@@ -7,22 +7,41 @@
 #define NAME(point) #point,
 static const char *const points[] = {QUEUE_PAUSE_POINTS(NAME)};
 
-typedef enum action { OPEN, PUSH, PUSH_TWO, POP, POP_THREE, COMMIT, ABORT, TEAR, PURGE, ERASE } action;
+typedef enum action {
+    OPEN,
+    PUSH,
+    PUSH_TWO,
+    POP,
+    POP_THREE,
+    COMMIT,
+    ABORT,
+    TEAR,
+    PURGE,
+    ERASE,
+    SYNC,
+    FIX_SIZE
+} action;
 
 /* With 24 bytes a message takes 32, and the queue has room for ten before it grows. */
 #define SIZE (16 + 10 * 32)
-static const action script[] = {OPEN, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
-                                /* The first six make room for the other four to be copied down. */
-                                POP, POP, POP_THREE, POP, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
-                                /* Three make room for seven to slide, in three steps. */
-                                COMMIT, POP, POP, PUSH, PUSH, PUSH,
-                                /* And one for nine, in nine. */
-                                POP, PUSH,
-                                /* Four for six: less than twice the room that they need. */
-                                POP_THREE, POP, PUSH, PUSH, PUSH, PUSH,
-                                /* Two more need a larger file. */
-                                PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, POP, PUSH, PUSH,
-                                ERASE, PUSH_TWO, POP};
+static const action script[] = {
+    OPEN, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
+    /* The first six make room for the other four to be copied down. */
+    POP, POP, POP_THREE, POP, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
+    /* Three make room for seven to slide, in three steps. */
+    COMMIT, POP, POP, PUSH, PUSH, PUSH,
+    /* And one for nine, in nine. */
+    POP, PUSH,
+    /* Four for six: less than twice the room that they need. */
+    POP_THREE, POP, PUSH, PUSH, PUSH, PUSH,
+    /* Two more need a larger file. */
+    PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, POP, PUSH, PUSH, ERASE, PUSH_TWO, POP,
+    /* With room for twenty, once synced: thirteen make room for seven, */
+    FIX_SIZE, SYNC, PUSH, PUSH, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO,
+    PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, PUSH,
+    /* and nothing at the end lets it begin anew. */
+    POP_THREE, POP_THREE, PURGE, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE,
+    POP_THREE, POP_THREE, POP_THREE, PUSH, SYNC, PUSH, ERASE, PUSH, POP};
 #define STEPS COUNT_OF(script)
 
 /* What the queue holds: the numbers from first to next. */
@@ -56,6 +75,8 @@ static model after(uint64_t steps)
         case OPEN:
         case ABORT:
         case TEAR:
+        case SYNC:
+        case FIX_SIZE:
             break;
         }
     return self;
@@ -126,6 +147,13 @@ static void run_script(void *context)
             break;
         case TEAR:
             queue = tear(queue);
+            break;
+        case SYNC:
+            require_ok(emmap_sync(queue));
+            break;
+        case FIX_SIZE:
+            emmap_free(queue);
+            queue = open_queue(path_of("queue"), QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, 0);
             break;
         case PURGE:
             require_ok(emmap_queue_purge(queue));
