@@ -1,0 +1,62 @@
+// A cluster of Node workers that serve HTTP, and a primary that starts them anew when they end and shows what all of them
+// have counted.
+//
+//   node server.mjs metrics.bin 8080 9090 &
+//   curl localhost:8080; curl localhost:9090/metrics
+//
+// SIGTERM and SIGINT let the requests that are being answered end. The counters stay in the file, and go on from there.
+import cluster from "node:cluster";
+import { createServer } from "node:http";
+import { Metrics } from "./metrics.mjs";
+
+const WORKERS = 2;
+const [path, port, metricsPort] = process.argv.slice(2);
+if (metricsPort === undefined) {
+  console.error("usage: node server.mjs FILE PORT METRICS_PORT");
+  process.exit(2);
+}
+
+const metrics = new Metrics(path, WORKERS);
+process.once("exit", () => metrics.close());
+if (cluster.isPrimary) lead();
+else serve(Number(process.env.WORKER));
+
+function lead() {
+  let stopping = false;
+  const server = createServer((_, response) => {
+    response.setHeader("content-type", "text/plain; version=0.0.4").end(metrics.toString());
+  });
+  server.listen(Number(metricsPort), () => console.log(`metrics on port ${server.address().port}`));
+
+  const start = (worker) => {
+    const child = cluster.fork({ WORKER: worker });
+    child.on("listening", (address) => console.log(`worker ${worker} listening on port ${address.port}`));
+    child.on("exit", (status, signal) => {
+      metrics.forget(worker);
+      if (stopping) return;
+      console.error(`worker ${worker} ended with ${signal ?? status}`);
+      // Not at once: where a worker can't even start, this must not keep the machine busy.
+      setTimeout(() => stopping || start(worker), 100);
+    });
+  };
+  for (let worker = 0; worker < WORKERS; worker++) start(worker);
+
+  for (const signal of ["SIGTERM", "SIGINT"])
+    process.once(signal, () => {
+      stopping = true;
+      server.close();
+      server.closeAllConnections();
+      cluster.disconnect();
+    });
+}
+
+function serve(worker) {
+  const server = createServer((request, response) => {
+    metrics.observe(worker, response);
+    if (request.url === "/fail") response.writeHead(500);
+    response.end(`${process.pid}\n`);
+  });
+  server.listen(Number(port));
+  // A terminal sends SIGINT to everybody; it is the primary that says when to end.
+  process.on("SIGINT", () => {});
+}

@@ -1,0 +1,204 @@
+// The programs in examples/ do what they say.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, onTestFinished, test } from "vitest";
+import { freshFolder, run } from "./support/runtimes";
+
+const examples = join(__dirname, "../examples");
+const environment = `ERL_LIBS=${join(__dirname, "../erlang/_build/default/lib")}`;
+
+/** Runs a program of an example to its end. */
+const runExample = (command: string, ...args: string[]): Promise<string> =>
+  run("env", ["-C", examples, environment, command, ...args]);
+
+interface Program {
+  child: ChildProcess;
+  /** Resolves to what the pattern captures in the first line that it prints and that matches. */
+  says(pattern: RegExp): Promise<string>;
+  /** Ends it with SIGTERM, which it has to do well. */
+  stop(): Promise<void>;
+}
+
+/** Starts a program of an example that goes on until it is stopped. */
+function start(command: string, ...args: string[]): Program {
+  const child = spawn("env", ["-C", examples, environment, command, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const lines: string[] = [];
+  const reader = createInterface({ input: child.stdout });
+  reader.on("line", (line) => lines.push(line));
+  const ended = once(child, "exit");
+  return {
+    child,
+    async says(pattern) {
+      for (;;) {
+        const found = lines.map((line) => pattern.exec(line)).find((match) => match !== null);
+        if (found) return found[1] ?? found[0];
+        if (child.exitCode !== null) throw new Error(`${command} ${args.join(" ")} has ended`);
+        await sleep(5);
+      }
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      expect(await ended).toEqual([0, null]);
+    },
+  };
+}
+
+const node = process.execPath;
+const get = (port: string, path = "/", headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`http://localhost:${port}${path}`, { headers: { connection: "close", ...headers } });
+const text = async (port: string, path?: string): Promise<string> => (await get(port, path)).text();
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+test("rate limiter: two servers and an Erlang program allow a client no more than one of them would", async () => {
+  const limits = join(freshFolder(), "limits.bin");
+  const began = performance.now();
+  const servers = [0, 1].map(() => start(node, "rate-limiter/server.mjs", limits, "0"));
+  const ports = await Promise.all(servers.map((server) => server.says(/listening on port (\d+)/)));
+  const ask = async (client: string): Promise<number> => {
+    const answers = await Promise.all(
+      ports.flatMap((port) => Array.from({ length: 15 }, () => get(port, "/", { "x-api-key": client }))),
+    );
+    for (const { status } of answers) expect([200, 429]).toContain(status);
+    return answers.filter(({ ok }) => ok).length;
+  };
+  const asked = await ask("ann");
+  const erlang = await runExample("escript", "rate-limiter/limiter.escript", limits, "ann", "30");
+  const taken = Number(/^(\d+) of 30 allowed$/.exec(erlang)?.[1]);
+  // 20 at once, and 5 a second since.
+  const most = 20 + Math.ceil((performance.now() - began) / 200);
+  expect(asked).toBeGreaterThanOrEqual(20);
+  expect(asked + taken).toBeLessThanOrEqual(most);
+  expect(await ask("bob")).toBeGreaterThanOrEqual(20);
+  await Promise.all(servers.map((server) => server.stop()));
+});
+
+test("job queue: every job has a result, although a worker is killed at work", async () => {
+  const folder = freshFolder();
+  const worker = (name: string): Program => start(node, "job-queue/worker.mjs", folder, name);
+  const producer = runExample("escript", "job-queue/producer.escript", folder, "3000");
+  const bob = worker("bob");
+  let ann = worker("ann");
+  let began = await ann.says(/^ready.*/);
+  // Nearly always it has a job in hand when it is killed, and says so when it is back.
+  for (let kills = 0; kills < 20 && began === "ready"; kills++) {
+    await sleep(50);
+    ann.child.kill("SIGKILL");
+    expect(await once(ann.child, "exit")).toEqual([null, "SIGKILL"]);
+    ann = worker("ann");
+    began = await ann.says(/^ready.*/);
+  }
+  expect(began).toContain("going on");
+  expect(await producer).toMatch(/^3000 jobs are in the queue\n3000 done, 0 failed$/);
+  for (const { stop, says } of [ann, bob]) {
+    await stop();
+    expect(Number(await says(/(\d+) jobs done/))).toBeGreaterThan(0);
+  }
+});
+
+test("job queue: two workers can't have one name", async () => {
+  const folder = freshFolder();
+  const first = start(node, "job-queue/worker.mjs", folder, "ann");
+  await first.says(/ready/);
+  await expect(runExample(node, "job-queue/worker.mjs", folder, "ann")).rejects.toThrow("running already");
+  await first.stop();
+});
+
+test("feature flags: a change is there at once, in every service, and Erlang finds the same users", async () => {
+  const flags = join(freshFolder(), "flags.bin");
+  const set = (name: string, percentage: string): Promise<string> =>
+    runExample(node, "feature-flags/admin.mjs", flags, "set", name, percentage);
+  await set("dark-mode", "100");
+  await set("new-checkout", "0");
+  const services = [0, 1].map(() => start(node, "feature-flags/service.mjs", flags, "0"));
+  const ports = await Promise.all(services.map((service) => service.says(/listening on port (\d+)/)));
+  const users = Array.from({ length: 20 }, (_, i) => `user${i}`);
+  const having = async (): Promise<string[]> => {
+    const found = await Promise.all(
+      ports.map(async (port) => {
+        const checkouts = await Promise.all(users.map((user) => text(port, `/?user=${user}`)));
+        return users.filter((_, i) => checkouts[i] === "the new checkout\n");
+      }),
+    );
+    expect(found[1]).toEqual(found[0]);
+    return found[0] as string[];
+  };
+  expect(await having()).toEqual([]);
+  await set("new-checkout", "50");
+  const some = await having();
+  expect(some.length).toBeGreaterThan(0);
+  expect(some.length).toBeLessThan(users.length);
+  for (const user of users.slice(0, 3)) {
+    const seen = await runExample("escript", "feature-flags/flags.escript", flags, user);
+    expect(seen.split("\n")).toEqual(some.includes(user) ? ["dark-mode", "new-checkout"] : ["dark-mode"]);
+  }
+  await set("new-checkout", "100");
+  expect(await having()).toEqual(users);
+  expect(await runExample(node, "feature-flags/admin.mjs", flags, "list")).toBe(
+    "dark-mode: 100 %\nnew-checkout: 100 %",
+  );
+  await expect(set("new-checkout", "101")).rejects.toThrow("from 0 to 100");
+  await Promise.all(services.map((service) => service.stop()));
+});
+
+test("cluster metrics: nothing that was counted goes with a worker that is killed, or with a restart", async () => {
+  const file = join(freshFolder(), "metrics.bin");
+  const begin = async (): Promise<{ server: Program; port: string; metrics: () => Promise<string> }> => {
+    const server = start(node, "cluster-metrics/server.mjs", file, "0", "0");
+    const metricsPort = await server.says(/metrics on port (\d+)/);
+    await server.says(/worker 1 listening/);
+    return {
+      server,
+      port: await server.says(/worker 0 listening on port (\d+)/),
+      metrics: () => text(metricsPort, "/metrics"),
+    };
+  };
+  const first = await begin();
+  const pids = new Set<number>();
+  for (let i = 0; i < 10; i++) pids.add(Number(await text(first.port)));
+  expect(pids.size).toBe(2);
+  expect((await get(first.port, "/fail")).status).toBe(500);
+  await expect.poll(first.metrics).toContain("http_requests_total 11\n");
+
+  const [victim] = pids;
+  process.kill(victim as number, "SIGKILL");
+  await expect.poll(() => isAlive(victim as number)).toBe(false);
+  let asked = 11;
+  for (const pidsAfter = new Set<number>(); pidsAfter.size < 2; asked++)
+    pidsAfter.add(Number(await text(first.port)));
+  await expect.poll(first.metrics).toContain(`http_requests_total ${asked}\n`);
+  await first.server.stop();
+
+  const second = await begin();
+  const shown = await second.metrics();
+  expect(shown).toContain(`http_requests_total ${asked}\n`);
+  expect(shown).toContain("http_errors_total 1\n");
+  expect(shown).toContain(`http_request_duration_seconds_count ${asked}\n`);
+  expect(shown).toContain('http_requests_in_flight{worker="0"} 0\nhttp_requests_in_flight{worker="1"} 0\n');
+  await second.server.stop();
+});
+
+test("elixir and node: a question that was asked before the service was there is answered", async () => {
+  const folder = freshFolder();
+  const ask = (...question: string[]): Promise<string> =>
+    runExample(node, "elixir-and-node/client.mjs", folder, ...question);
+  const early = ask("shop", "apple", "3");
+  const service = start("elixir", "elixir-and-node/prices.exs", folder);
+  await service.says(/ready/);
+  expect(await early).toBe("3 × apple: 75");
+  expect(await ask("shop", "pear", "2")).toBe("2 × pear: 80");
+  await expect(ask("office", "plum", "1")).rejects.toThrow("there are no plums");
+  await service.stop();
+});
