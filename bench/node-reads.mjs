@@ -6,7 +6,7 @@
 // Everybody who reads a copy hands over a Buffer of its own, as pread does. All work on SPAN bytes that have been
 // touched before, so that no page is made while a clock runs.
 
-import { closeSync, ftruncateSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { open } from "../dist/index.mjs";
@@ -14,10 +14,9 @@ import { folder } from "./folder.mjs";
 import { able, section } from "./records.mjs";
 import { kept, QUICK, race } from "./rounds.mjs";
 
-const [KIB, MIB, GIB] = [2 ** 10, 2 ** 20, 2 ** 30];
+const [KIB, MIB] = [2 ** 10, 2 ** 20];
 const SPAN = QUICK ? 32 * MIB : 64 * MIB;
 const SIZES = QUICK ? [8, 4 * KIB, MIB] : [8, 64, 512, 4 * KIB, 64 * KIB, MIB, 16 * MIB];
-const FILE_SIZES = [64 * KIB, MIB, 64 * MIB, GIB, 4 * GIB, 8 * GIB];
 /** A power of two, so that one mask takes the place of a division. */
 const PLACES = 4096;
 
@@ -189,57 +188,5 @@ bySize("Direct reads anywhere", "times subarray", views, "random");
 bySize("Writes one after the other", "times Buffer.copy", writes, "sequential");
 bySize("Writes anywhere", "times Buffer.copy", writes, "random");
 
-// --- By the file's size ---------------------------------------------------------------------------------------
-
-/** Sparse files; all are worked on in 16 pages: the first ones, or some that lie all over the file. */
-const files = FILE_SIZES.map((size) => {
-  const name = join(folder, `sparse-${size}`);
-  const sparse = openSync(name, "w+");
-  ftruncateSync(sparse, size);
-  return { size, sparse, mapped: open(name, { write: true }) };
-});
-
-function byFileSize(chart, stepOf, operations) {
-  for (const [name, operation] of Object.entries(operations)) {
-    const contestants = files.map(({ size, sparse, mapped }) => {
-      const at = Float64Array.from({ length: 16 }, (_, i) => i * stepOf(size) + i * 64);
-      return [size, (times) => operation(times, at, mapped, sparse)];
-    });
-    const ratio = race(Object.fromEntries(contestants), { rounds: 61, warmMs: 80 });
-    const points = FILE_SIZES.map((size) => [size, ratio(size, FILE_SIZES[0])]);
-    records.series(chart, name, points, { x: "the file's bytes", y: "times the same in a file of 64 KiB" });
-  }
-}
-
-const SMALL = Buffer.alloc(64, 3);
-const operations = {
-  "pread 64 B"(times, at, mapped) {
-    for (let i = 0; i < times; i++) kept.value = mapped.pread(at[i & 15], 64);
-  },
-  "pwrite 64 B"(times, at, mapped) {
-    for (let i = 0; i < times; i++) mapped.pwrite(at[i & 15], SMALL);
-  },
-  add(times, at, mapped) {
-    for (let i = 0; i < times; i++) kept.value = mapped.add(at[i & 15], 1n);
-  },
-  "fs.readSync 64 B"(times, at, _, sparse) {
-    for (let i = 0; i < times; i++) {
-      const copy = Buffer.allocUnsafe(64);
-      readSync(sparse, copy, 0, 64, at[i & 15]);
-      kept.value = copy;
-    }
-  },
-};
-byFileSize("By the file's size, in its first 16 pages", () => 4096, operations);
-byFileSize("By the file's size, in 16 pages all over it", (size) => size / 16, operations);
-if (process.versions.modules < 120)
-  records.note(
-    "No ArrayBuffer of this release of Node is larger than 4 GiB: what lies behind that in a file is read and written by calls into native code.",
-  );
-
-for (const { sparse, mapped } of files) {
-  mapped.close();
-  closeSync(sparse);
-}
 closeSync(descriptor);
 file.close();

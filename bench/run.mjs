@@ -26,6 +26,8 @@ const PASSES = quick ? 1 : 3;
 const PROGRAMS = [
   "node-atomics.mjs",
   "node-reads.mjs",
+  "node-file-sizes.mjs",
+  "node-ffi.mjs",
   "beam.escript",
   "port.escript",
   "queue.mjs",

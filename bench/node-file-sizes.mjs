@@ -1,0 +1,79 @@
+// What an operation costs in a larger file, beside the same operation in a file of 64 KiB; on this release of Node and
+// on Node 26.
+//
+//   make && node bench/node-file-sizes.mjs [--quick]
+//
+// The files are sparse. In each one 16 pages are worked on, so that no file has more cache misses than another by the
+// number of its pages: the first ones, or some that lie all over it.
+
+import { closeSync, ftruncateSync, openSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { open } from "../dist/index.mjs";
+import { folder } from "./folder.mjs";
+import { release, runOnNode26 } from "./node-26.mjs";
+import { section } from "./records.mjs";
+import { kept, race } from "./rounds.mjs";
+
+const [KIB, MIB, GIB] = [2 ** 10, 2 ** 20, 2 ** 30];
+const SIZES = [64 * KIB, MIB, 64 * MIB, GIB, 4 * GIB, 8 * GIB];
+const PAGES = 16;
+const SMALL = Buffer.alloc(64, 3);
+
+const records = section("Node reads and writes");
+
+const files = SIZES.map((size) => {
+  const path = join(folder, `sparse-${size}`);
+  const descriptor = openSync(path, "w+");
+  ftruncateSync(descriptor, size);
+  return { size, descriptor, mapped: open(path, { write: true }) };
+});
+
+const OPERATIONS = {
+  "pread 64 B": (mapped, at) => (times) => {
+    for (let i = 0; i < times; i++) kept.value = mapped.pread(at[i % PAGES], 64);
+  },
+  "pwrite 64 B": (mapped, at) => (times) => {
+    for (let i = 0; i < times; i++) mapped.pwrite(at[i % PAGES], SMALL);
+  },
+  add: (mapped, at) => (times) => {
+    for (let i = 0; i < times; i++) kept.value = mapped.add(at[i % PAGES], 1n);
+  },
+  "fs.readSync 64 B": (_, at, descriptor) => (times) => {
+    for (let i = 0; i < times; i++) {
+      const copy = Buffer.allocUnsafe(64);
+      readSync(descriptor, copy, 0, 64, at[i % PAGES]);
+      kept.value = copy;
+    }
+  },
+};
+
+function measure(where, stepOf) {
+  const chart = `By the file's size, in ${where}, on Node ${release}`;
+  for (const [name, operation] of Object.entries(OPERATIONS)) {
+    const contestants = files.map(({ size, mapped, descriptor }) => {
+      // Each in another cache line of its page: pages far apart fall on the same sets of a cache.
+      const at = Float64Array.from({ length: PAGES }, (_, i) => i * stepOf(size) + i * 64);
+      return [size, operation(mapped, at, descriptor)];
+    });
+    const ratio = race(Object.fromEntries(contestants), { rounds: 61, warmMs: 80 });
+    const points = SIZES.map((size) => [size, ratio(size, SIZES[0])]);
+    records.series(chart, name, points, { x: "the file's bytes", y: "times the same in a file of 64 KiB" });
+    if (name.startsWith("fs.")) continue;
+    const operationThere = `${name} in 8 GiB, in ${where}, Node ${release}`;
+    records.ratio(operationThere, ratio(8 * GIB, SIZES[0]), "the same in a file of 64 KiB", {
+      limit: "at most 1.2",
+    });
+  }
+}
+
+measure("its first 16 pages", () => 4096);
+measure("16 pages all over it", (size) => size / PAGES);
+for (const { mapped, descriptor } of files) {
+  mapped.close();
+  closeSync(descriptor);
+}
+if (release < 22)
+  records.note(
+    "No ArrayBuffer of Node 20 is larger than 4 GiB: what lies behind that in a file is read and written there by calls into native code, which are what half of the pages all over a file of 8 GiB cost.",
+  );
+if (release < 26 && !runOnNode26()) records.note("There is no Node 26 here.");
