@@ -15,27 +15,31 @@ const PAGE = 4096;
 const beside = (name) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
 const libraries = beside("../../../erlang/_build/default/lib");
 
-/** How the runtimes' programs are started, and what they are asked. */
+/** How the runtimes' programs are started, what they are asked, and how many of their threads open the file. */
 const RUNTIMES = {
   Node: {
+    threads: 1,
     start: () => new Peer(process.execPath, [beside("direct.mjs"), "0"]),
     requests: (path) => [`${path} no`, `${path} yes`],
   },
   "Node, workers": {
+    threads: 3,
     start: () => new Peer(process.execPath, [beside("direct.mjs"), "2"]),
     requests: (path) => [`${path} no`, `${path} yes`],
   },
   "BEAM, NIF": {
+    threads: 1,
     start: () => new Peer("escript", [beside("direct.escript"), "6"], { ERL_LIBS: libraries }),
     requests: (path) => [path],
   },
 };
 
-/** How often the file's first word says that all of its memory has been touched. */
-const passes = (path) => readFileSync(path).readBigInt64LE();
-
-async function truncateWhenTouched(path, size, times, over) {
-  while (passes(path) < times) {
+/** Truncates the file once its first words say that each thread has touched all of it so often. */
+async function truncateWhenTouched(path, size, threads, times, over) {
+  for (;;) {
+    const bytes = readFileSync(path);
+    const passes = Array.from({ length: threads }, (_, thread) => bytes.readBigInt64LE(8 * thread));
+    if (passes.every((each) => each >= times)) break;
     if (over.yes) return;
     await sleep(1);
   }
@@ -43,7 +47,7 @@ async function truncateWhenTouched(path, size, times, over) {
 }
 
 async function torture(runtime, path, seconds, say) {
-  const { start, requests } = RUNTIMES[runtime];
+  const { threads, start, requests } = RUNTIMES[runtime];
   const random = randomNumbers(2);
   const peer = start();
   const end = Date.now() + 1000 * seconds;
@@ -58,7 +62,7 @@ async function torture(runtime, path, seconds, say) {
       });
       // Sometimes to nothing, sometimes to what is less than a page.
       const left = [0, PAGE, random(SIZE / 2), 100][random(4)];
-      await truncateWhenTouched(path, left, 1 + random(20), over);
+      await truncateWhenTouched(path, left, threads, 1 + random(20), over);
       const [outcome, times] = (await answer).split(" ");
       if (outcome !== "ok") throw new Error(`${runtime}: ${outcome} ${times}`);
       touched += Number(times);

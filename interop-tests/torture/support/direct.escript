@@ -24,12 +24,12 @@ loop(Processes) ->
 
 start(File, Path, N) ->
     spawn_monitor(fun() ->
-        {ok, Sink} = file:open([Path, ".copy-", integer_to_list(N)], [write, raw, binary]),
+        {ok, Sink} = file:open(<<Path/binary, ".copy-", ($0 + N)>>, [write, raw, binary]),
         exit({touched, touch(File, Sink, 0)})
     end).
 
 await({Pid, Monitor}) ->
-    receive {'DOWN', Monitor, process, Pid, {touched, Times}} -> Times end.
+    receive {'DOWN', Monitor, process, Pid, Result} -> {touched, Times} = Result, Times end.
 
 touch(File, Sink, Touched) ->
     case file:pread(File, 0, 1 bsl 30) of

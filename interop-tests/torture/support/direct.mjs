@@ -44,7 +44,7 @@ function demand(what, condition) {
   if (!condition) throw new Error(`not so: ${what}`);
 }
 
-function touchUntilFault(path, direct) {
+function touchUntilFault(path, direct, thread) {
   const file = open(path, { write: true, direct });
   const bytes = file.view();
   const words = file.bigInt64Array();
@@ -58,7 +58,7 @@ function touchUntilFault(path, direct) {
     const code = codeOf(() => writeSync(sink, bytes, 0, bytes.length, 0));
     demand(`writing a view is fine or EFAULT, not ${code}`, code === undefined || code === "EFAULT");
     // What the one who truncates waits for.
-    Atomics.add(words, 0, 1n);
+    Atomics.add(words, thread, 1n);
   };
   const faulted = () => codeOf(() => file.pread(0, 1));
   while (faulted() === undefined) pass();
@@ -77,17 +77,18 @@ if (isMainThread) {
   const workers = Number(process.argv[2]);
   for await (const line of createInterface({ input: process.stdin })) {
     const [path, direct] = line.split(" ");
-    const others = Array.from({ length: workers }, () => {
-      const worker = new Worker(new URL(import.meta.url), { workerData: { path, direct: direct === "yes" } });
+    const others = Array.from({ length: workers }, (_, i) => {
+      const data = { path, direct: direct === "yes", thread: i + 1 };
+      const worker = new Worker(new URL(import.meta.url), { workerData: data });
       return new Promise((resolve, reject) => {
         worker.on("message", resolve);
         worker.on("error", reject);
       });
     });
-    const mine = touchUntilFault(path, direct === "yes");
+    const mine = touchUntilFault(path, direct === "yes", 0);
     const touched = (await Promise.all(others)).reduce((sum, each) => sum + each, mine);
     console.log(`ok ${touched}`);
   }
 } else {
-  parentPort.postMessage(touchUntilFault(workerData.path, workerData.direct));
+  parentPort.postMessage(touchUntilFault(workerData.path, workerData.direct, workerData.thread));
 }
