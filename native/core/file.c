@@ -125,13 +125,17 @@ static emmap_error open_descriptor(emmap_file *file, bool *created)
     const emmap_options *const options = &file->options;
     *created = false;
     const bool anonymous = options->flags & EMMAP_OPEN_ANON;
+    descriptor_opening();
     const int fd =
         anonymous ? platform_anonymous_file(options->flags) : open_or_create(file->path, options, created);
+    const int reason = errno;
+    file->descriptor = fd < 0 ? NULL : descriptor_create(fd);
+    descriptor_opened();
+    errno = reason;
     if (fd < 0 && errno == ENXIO)
         return not_regular();
     if (fd < 0)
         return error_from_errno(anonymous ? "memfd_create" : "open");
-    file->descriptor = descriptor_create(fd);
     if (!file->descriptor) {
         close(fd);
         return error_set(ENOMEM, NULL);
@@ -288,6 +292,7 @@ emmap_error file_open(const char *path, const emmap_options *options, const file
     emmap_file *file = NULL;
     if (!error) {
         pin_install();
+        descriptor_install();
         error = create_handle(path, &settled, &file);
     }
     if (error)

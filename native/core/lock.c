@@ -47,3 +47,9 @@ void lock_release(int fd, lock_subject subject)
 {
     apply(fd, platform_lock_try, subject, F_UNLCK);
 }
+
+void lock_release_all(int fd)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_BASE};
+    fcntl(fd, platform_lock_try, &lock);
+}

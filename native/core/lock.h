@@ -27,5 +27,6 @@ emmap_error lock_acquire(int fd, lock_subject subject, lock_mode mode);
 emmap_error lock_try(int fd, lock_subject subject, lock_mode mode);
 
 void lock_release(int fd, lock_subject subject);
+void lock_release_all(int fd);
 
 #endif

@@ -155,7 +155,8 @@ typedef struct emmap_mapping emmap_mapping;
  * failure it is NULL and a file that did not exist is not there (one that this call created is removed).
  * Creation is atomic: of several openers one creates, and `existed` tells which. Space is reserved before it
  * is mapped (not with EMMAP_OPEN_NORESERVE), so that a full disk is ENOSPC here and not a fault later.
- * `path` is ignored with EMMAP_OPEN_ANON. The descriptor has O_CLOEXEC; a forked child must not use the file.
+ * `path` is ignored with EMMAP_OPEN_ANON. The descriptor has O_CLOEXEC, and a forked child closes it at once: it must
+ * not use the file (EBADF where that needs the descriptor), and opens its own.
  *
  * Errors: what open, fstat, fallocate and mmap say, and
  *   EINVAL   flags that contradict each other; create, truncate or anon without what they need; an empty file
@@ -403,7 +404,8 @@ void emmap_may_wait(bool yes);
  *
  *   Exclusion   Every operation holds the file's lock while it looks or changes something, and waits for others
  *               that do, which is as long as they take: a stopped process is never robbed, a dead one holds
- *               nothing. (A child forked in the middle of an operation shares the lock until it ends or execs.)
+ *               nothing. (Nor does a child of its, but one made by clone(2) itself, which fork's handlers do not see:
+ *               that shares the lock of an operation in which its parent dies until it ends or execs.)
  *               Order is kept for each producer, and no message goes to two readers.
  *   Exclusive   With EMMAP_OPEN_EXCLUSIVE the lock is held until the file is closed, and an operation makes no
  *               system call.

@@ -97,11 +97,61 @@ static void a_fork_while_other_threads_open_leaves_no_lock_held(void **state)
     close_file(file);
 }
 
+static void wait_for_signal(void *unused)
+{
+    (void)unused;
+    for (;;)
+        pause();
+}
+
+static emmap_error open_exclusively(emmap_file **queue)
+{
+    return emmap_queue_open(path_of("queue"), &(emmap_options){.flags = CREATE | EMMAP_OPEN_EXCLUSIVE},
+                            queue);
+}
+
+static void a_child_that_lives_on_holds_no_lock(void **state)
+{
+    (void)state;
+    emmap_file *queue, *again;
+    assert_ok(open_exclusively(&queue));
+    const pid_t child = start_child(wait_for_signal, NULL);
+    assert_error(EBUSY, open_exclusively(&again));
+    close_file(queue);
+    assert_ok(open_exclusively(&again));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    wait_child(child);
+    close_file(again);
+}
+
+static void use(void *queue)
+{
+    const struct iovec message = {.iov_base = "message", .iov_len = 7};
+    require_error(EBADF, emmap_queue_push(queue, &message, 1));
+    const int before = open_descriptors();
+    emmap_free(queue);
+    require(open_descriptors() == before);
+}
+
+static void a_child_changes_nothing_by_a_handle_of_its_parent(void **state)
+{
+    (void)state;
+    emmap_file *queue;
+    assert_ok(emmap_queue_open(path_of("queue"), NULL, &queue));
+    assert_child_passes(use, queue);
+    bool empty;
+    assert_ok(emmap_queue_is_empty(queue, &empty));
+    assert_true(empty);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(a_child_opens_files_of_its_own),
         folder_test(a_child_survives_faults),
+        folder_test(a_child_that_lives_on_holds_no_lock),
+        folder_test(a_child_changes_nothing_by_a_handle_of_its_parent),
         folder_test(a_fork_while_other_threads_open_leaves_no_lock_held),
     };
     return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
