@@ -1,10 +1,10 @@
 import { Buffer, isUtf8 } from "node:buffer";
-import { markAsUntransferable } from "node:worker_threads";
 import { Atom, atom, atomFromLatin1, atomFromUtf8 } from "./atoms.js";
 import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
+import { BufferView, POOL_SIZE, Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import { BitString, Float, Fun, ImproperList, LocalTerm, Pid, Port, Reference, Tuple } from "./terms.js";
 
@@ -228,24 +228,11 @@ const PREALLOCATED = 1 << 16;
 /** Short texts are put together faster by a loop than by a call into the runtime. */
 const LOOP_TEXT = 16;
 
-/**
- * Binaries up to here share a copy of the input with their neighbours, in a pool as Node's own: a copy for each takes three
- * times as long, and one that outlives its message keeps no more memory alive than any small Buffer does.
- */
-const SHARED = 2 * 1024;
-const POOL_SIZE = 8 * 1024;
+/** Binaries are cut from copies of the input, which short ones share. */
+let pool = new Pool();
 
-let pool = newPool();
-/** Asked for once for each pool, since the getter leaves compiled code. */
-let poolBuffer = pool.buffer;
-let poolUsed = 0;
-
-/** Like Node's own, it stays here: who transferred one binary to a worker would take all others along. */
-function newPool(): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(POOL_SIZE);
-  markAsUntransferable(bytes.buffer);
-  return bytes;
-}
+/** A constant of this module: engines compile a call to it better than one to an import. */
+const View = BufferView;
 
 /** A copy of the bytes of an input from `start` to `end`. */
 class Slab {
@@ -273,28 +260,18 @@ class Slab {
     const whole = input.length <= SHARED;
     const from = whole ? 0 : start;
     const size = Math.min(input.length - from, SHARED);
-    if (poolUsed + size > POOL_SIZE) {
-      pool = newPool();
-      poolBuffer = pool.buffer;
-      poolUsed = 0;
-    }
-    this.bytes = pool;
-    this.buffer = poolBuffer;
+    if (size > POOL_SIZE - pool.used) pool = new Pool();
+    const { bytes, buffer, used } = pool;
+    this.bytes = bytes;
+    this.buffer = buffer;
     this.start = from;
     this.end = from + size;
-    this.shift = poolUsed - from;
-    if (whole) pool.set(input, poolUsed);
-    else input.copy(pool, poolUsed, from, from + size);
-    poolUsed += size;
+    this.shift = used - from;
+    if (whole) bytes.set(input, used);
+    else input.copy(bytes, used, from, from + size);
+    pool.used = used + size;
   }
 }
-
-/** The class of all Buffers. Its constructor takes less than half the time of `subarray` and `Buffer.from`. */
-const BufferView = (
-  Buffer as unknown as {
-    [Symbol.species]: new (bytes: ArrayBufferLike, start: number, length: number) => Buffer;
-  }
-)[Symbol.species];
 
 class Decoder {
   // Fields are declared and methods private to TypeScript alone: what the language itself does for either costs a tenth of
@@ -638,7 +615,7 @@ class Decoder {
     if (!views) return this.copy(start, end);
     const bytes = this.bytes;
     if (end > bytes.length) throw truncated(start, "bytes that are gone");
-    return new BufferView(bytes.buffer, bytes.byteOffset + start, end - start);
+    return new View(bytes.buffer, bytes.byteOffset + start, end - start);
   }
 
   private text(start: number, end: number): Buffer | string {
@@ -664,7 +641,7 @@ class Decoder {
   /** The bytes from `start` to `end`, as a Buffer that does not alias the input. */
   private copy(start: number, end: number): Buffer {
     const slab = this.slabOf(start, end);
-    return new BufferView(slab.buffer, start + slab.shift, end - start);
+    return new View(slab.buffer, start + slab.shift, end - start);
   }
 
   private slabOf(start: number, end: number): Slab {

@@ -3,6 +3,7 @@ import { Atom, atom, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
 import { EtfError } from "./errors.js";
+import { Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import { BitString, Float, ImproperList, LocalTerm, Opaque, type Term, Tuple } from "./terms.js";
 
@@ -38,16 +39,10 @@ export function encode(term: Term, options?: EncodeOptions): Buffer {
   try {
     encoder.term(term);
     const bytes = encoder.bytes();
-    return (settings.level > 0 ? deflate(bytes, settings.level) : undefined) ?? copyOf(bytes);
+    return (settings.level > 0 ? deflate(bytes, settings.level) : undefined) ?? bytes;
   } finally {
     encoder.done();
   }
-}
-
-function copyOf(bytes: Buffer): Buffer {
-  const copy = Buffer.allocUnsafe(bytes.length);
-  copy.set(bytes);
-  return copy;
 }
 
 interface Settings {
@@ -114,8 +109,6 @@ class Frame {
 /** Beyond this depth containers are looked up among those around them: a cycle gets here soon, honest data rarely. */
 const TRUSTED_DEPTH = 512;
 
-const INITIAL_SIZE = 8 * 1024;
-
 /** A buffer that one large term has made larger than this is not kept for the next. */
 const KEPT_SIZE = 1024 * 1024;
 
@@ -127,35 +120,43 @@ const SHORT_STRING = 16 * 1024;
 
 const MAX_U32 = 0xffffffff;
 
-// The output buffer is kept from call to call. An encoder takes it, so that one which starts while another is at work (in
-// a getter of a value) has its own.
+// A term is written into the pool, and what is returned is a view of it; a term that the pool is too small for moves to
+// the spare buffer, which is kept from call to call, and is copied from there. An encoder takes both, so that one which starts
+// while another is at work (in a getter of a value) has its own.
+let pool: Pool | undefined;
 let spare: Buffer | undefined;
 
 class Encoder {
   // As in the decoder: neither fields nor private names of the language itself, which cost time.
   declare private readonly settings: Settings;
+  /** What `out` is a part of, until the term has turned out to be too large for it. */
+  declare private pool: Pool | undefined;
   declare private out: Buffer;
   declare private pos: number;
 
   constructor(settings: Settings) {
     this.settings = settings;
-    this.out = spare ?? Buffer.allocUnsafeSlow(INITIAL_SIZE);
-    this.pos = 0;
-    spare = undefined;
+    this.pool = pool ?? new Pool();
+    this.out = this.pool.bytes;
+    this.pos = this.pool.used;
+    pool = undefined;
   }
 
-  /** What was written, to be copied before {@link done}. */
+  /** What was written. */
   bytes(): Buffer {
-    return this.out.subarray(0, this.pos);
+    const pool = this.pool;
+    return pool === undefined ? copyOf(this.out, this.pos) : pool.take(this.pos);
   }
 
   done(): void {
-    if (this.out.length <= KEPT_SIZE) spare = this.out;
+    if (this.pool !== undefined) pool = this.pool;
+    else if (this.out.length <= KEPT_SIZE) spare = this.out;
   }
 
   /** Writes a whole message, without recursion: nesting costs heap and not stack. */
   term(root: unknown): void {
     const settings = this.settings;
+    this.reserve(1);
     this.out[this.pos++] = VERSION;
     if (root instanceof LocalTerm) {
       this.raw(root.bytes);
@@ -271,14 +272,22 @@ class Encoder {
   }
 
   private grow(needed: number): void {
-    let larger: Buffer;
-    try {
-      larger = Buffer.allocUnsafeSlow(Math.max(needed, this.out.length * 2));
-    } catch (cause) {
-      throw new EtfError("ETF_LIMIT", `no buffer can be had for ${needed} bytes`, undefined, { cause });
+    const begin = this.pool?.used ?? 0;
+    const size = needed - begin;
+    const from = this.out;
+    if (this.pool !== undefined && size <= SHARED) {
+      this.pool = new Pool();
+      this.out = this.pool.bytes;
+    } else {
+      // Whoever encodes meanwhile may have it.
+      pool ??= this.pool;
+      this.pool = undefined;
+      this.out =
+        spare !== undefined && spare.length >= size ? spare : larger(Math.max(size, 2 * from.length));
+      spare = undefined;
     }
-    this.out.copy(larger, 0, 0, this.pos);
-    this.out = larger;
+    from.copy(this.out, 0, begin, this.pos);
+    this.pos -= begin;
   }
 
   private header(tag: Tag, count: number): void {
@@ -481,6 +490,20 @@ function pairsOfMap(map: ReadonlyMap<unknown, unknown>): unknown[] {
   const pairs: unknown[] = [];
   for (const [key, value] of map) pairs.push(key, value);
   return pairs;
+}
+
+function larger(size: number): Buffer {
+  try {
+    return Buffer.allocUnsafeSlow(size);
+  } catch (cause) {
+    throw new EtfError("ETF_LIMIT", `no buffer can be had for ${size} bytes`, undefined, { cause });
+  }
+}
+
+function copyOf(bytes: Buffer, length: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(length);
+  bytes.copy(copy, 0, 0, length);
+  return copy;
 }
 
 function unencodable(what: string): EtfError {

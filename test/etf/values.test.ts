@@ -289,6 +289,33 @@ describe("encode's options", () => {
   });
 });
 
+test("what was encoded stays as it was, whatever is encoded after it", () => {
+  // Sizes around those at which small terms stop sharing memory and the shared memory is full.
+  const texts = Array.from({ length: 400 }, (_, i) => String(i).repeat((i * 97) % 3001));
+  const kept = texts.map((text) => [text, encode([text, i32s(text.length % 7)])] as const);
+  const failing = ["x".repeat(3000), Number.NaN];
+  expect(() => encode(failing)).toThrow();
+  for (const [text, bytes] of kept)
+    expect(decode(bytes, { binaries: "string" })).toEqual([text, i32s(text.length % 7)]);
+});
+
+const i32s = (count: number) => Array.from({ length: count }, (_, i) => 1000 + i);
+
+test("memory that is shared to the last byte holds whole terms", () => {
+  // Two bytes each, so that one of them ends where the memory does.
+  for (let i = 0; i < 20_000; i++) expect(encode([]).toString("hex")).toBe("836a");
+});
+
+test("what was encoded can't be transferred, since its neighbours would go along", () => {
+  const bytes = encode("a short text");
+  try {
+    structuredClone(bytes, { transfer: [bytes.buffer as ArrayBuffer] });
+  } catch {
+    // From Node 21 on; before, it is copied.
+  }
+  expect(decode(bytes, { binaries: "string" })).toBe("a short text");
+});
+
 test("a getter may encode while its object is encoded", () => {
   const object = {
     get inner() {
