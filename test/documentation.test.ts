@@ -1,5 +1,6 @@
-// Everything that is exported says what it is.
-import { join } from "node:path";
+// Everything that is exported says what it is, and what the pages link to is there.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
 import ts from "typescript";
 import { expect, test } from "vitest";
 
@@ -32,4 +33,42 @@ test.each(["index.ts", "etf/index.ts"])("of %s everything is documented", (name)
       !symbol.getJsDocTags(checker).some(({ name }) => name === "internal"),
   );
   expect(undocumented.map(([name]) => name)).toEqual([]);
+});
+
+/** All pages of the repository but those of other packages. */
+function* pages(folder: string): Generator<string> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory() && !OTHERS.has(entry.name)) yield* pages(path);
+    else if (entry.name.endsWith(".md")) yield path;
+  }
+}
+const OTHERS = new Set(["node_modules", "build", "_build", "dist", ".git"]);
+const root = join(__dirname, "..");
+
+/** The anchors of a page's headings, as code-hosting pages make them. */
+function anchors(page: string): string[] {
+  const headings = [...withoutCode(page).matchAll(/^#+ (.*)$/gm)].map(([, title]) => title as string);
+  return headings.map((title) =>
+    title
+      .toLowerCase()
+      .replace(/[^\p{Letter}\p{Number} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+const withoutCode = (page: string): string => page.replace(/^( *)```.*?^\1```/gms, "");
+
+test.each([...pages(root)].map((path) => relative(root, path)))("the links in %s lead somewhere", (name) => {
+  const page = withoutCode(readFileSync(join(root, name), "utf8"));
+  const targets = [...page.matchAll(/\]\(([^()\s]+)\)/g), ...page.matchAll(/(?:src|srcset|href)="([^"]+)"/g)]
+    .map(([, target]) => target as string)
+    .filter((target) => !/^[a-z]+:/.test(target));
+  const broken = targets.filter((target) => {
+    const [path, anchor] = target.split("#") as [string, string?];
+    const file = path === "" ? join(root, name) : join(root, dirname(name), path);
+    if (!existsSync(file)) return true;
+    return anchor !== undefined && !anchors(readFileSync(file, "utf8")).includes(anchor);
+  });
+  expect(broken).toEqual([]);
 });
