@@ -77,7 +77,9 @@ interface DecodedObject<O extends DecodeOptions> {
 
 /** A term, and how many bytes of the input it took. */
 export interface Prefix<O extends DecodeOptions = Record<never, never>> {
+  /** The term. */
   readonly term: Decoded<O>;
+  /** Where in the input it ended, the version byte counted. */
   readonly bytesRead: number;
 }
 
