@@ -1,7 +1,7 @@
 # The commands for people. Each one installs what it lacks first: see scripts/install-tools.
 .DEFAULT_GOAL := all
-.PHONY: all addon typescript erlang demo test torture bench compose-test format clean help
-.PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-erlang test-interop
+.PHONY: all addon prebuilds typescript erlang demo test torture bench compose-test format clean help
+.PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-packages test-arm64 test-erlang test-interop
 
 C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c)
 
@@ -26,6 +26,10 @@ node_modules/.package-lock.json: package-lock.json | tools-build
 addon: node_modules/.package-lock.json
 	npm run --silent build:addon
 
+prebuilds: node_modules/.package-lock.json ## compile the addons that the npm package brings for other machines too
+	@scripts/install-tools prebuilds
+	npm run --silent build:prebuilds
+
 typescript: node_modules/.package-lock.json
 	npm run --silent build
 
@@ -35,7 +39,7 @@ erlang: tools-build
 demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
 	@node demo/run.mjs
 
-test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases docs bench-smoke ## run every test
+test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases test-packages docs bench-smoke ## run every test
 
 test-core: tools-test
 	$(MAKE) -C native/test
@@ -49,6 +53,13 @@ test-typescript: all
 
 test-releases: all
 	npm run --silent test:releases
+
+test-packages: all prebuilds tools-test
+	npm run --silent test:packages
+
+test-arm64: ## run the core's tests as they ship for 64-bit ARM, in an emulator; takes some minutes
+	@scripts/install-tools arm64
+	$(MAKE) -C native/test arm64
 
 test-erlang: erlang tools-test
 	cd erlang && rebar3 xref && rebar3 as clients dialyzer && rebar3 ct
@@ -89,4 +100,4 @@ format: node_modules/.package-lock.json ## format all sources
 
 clean: ## remove everything that was built
 	rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv
-	rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules build
+	rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules package-tests/*/node_modules build

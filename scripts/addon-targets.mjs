@@ -1,6 +1,5 @@
 // The platforms that the npm package brings an addon for, and how each is compiled on a Debian for x64. Everybody
 // else compiles it with scripts/build-addon.mjs.
-const gcc = { CC: "gcc", CXX: "g++", GYP_DEFINES: "libc=glibc" };
 
 // musl-gcc puts musl's headers in the place of glibc's, and there is no musl-g++: libstdc++'s headers are found by
 // hand, and told what they take for granted of glibc. What they need of a library is in native/addon/runtime.cc.
@@ -18,32 +17,31 @@ const musl = {
   GYP_DEFINES: "libc=musl",
 };
 
-const arm64 = { CC: "aarch64-linux-gnu-gcc", CXX: "aarch64-linux-gnu-g++", GYP_DEFINES: "libc=glibc" };
-
-/** `libc` is the one shared library that the addon may ask for, `loader` the one that it may find it with. */
+/** `machine` is readelf's word for it, `libraries` are all that the addon may need. */
 export const targets = [
   {
     name: "linux-x64",
     arch: "x64",
+    env: { CC: "gcc", CXX: "g++", GYP_DEFINES: "libc=glibc" },
     machine: "Advanced Micro Devices X86-64",
-    libc: "libc.so.6",
-    loader: "ld-linux-x86-64.so.2",
-    env: gcc,
+    libraries: ["libc.so.6", "ld-linux-x86-64.so.2"],
   },
   {
     name: "linux-x64-musl",
     arch: "x64",
-    machine: "Advanced Micro Devices X86-64",
-    libc: "libc.so",
     env: musl,
     kernelHeaders: ["/usr/include/linux", "/usr/include/asm-generic", "/usr/include/x86_64-linux-gnu/asm"],
+    machine: "Advanced Micro Devices X86-64",
+    libraries: ["libc.so"],
   },
   {
     name: "linux-arm64",
     arch: "arm64",
+    env: { CC: "aarch64-linux-gnu-gcc", CXX: "aarch64-linux-gnu-g++", GYP_DEFINES: "libc=glibc" },
     machine: "AArch64",
-    libc: "libc.so.6",
-    loader: "ld-linux-aarch64.so.1",
-    env: arm64,
+    libraries: ["libc.so.6", "ld-linux-aarch64.so.1"],
   },
 ];
+
+/** The glibc that Node 20 needs, and no addon may need more. */
+export const oldestGlibc = "2.28";

@@ -21,3 +21,5 @@ for (const { name, arch, env, kernelHeaders = [] } of targets) {
   // The symbol table is for debuggers; it is as long as the code.
   build(name, join(copy, name, "addon"), arch, { ...env, LDFLAGS: "-Wl,--strip-all" });
 }
+
+await import("./check-prebuilds.mjs");

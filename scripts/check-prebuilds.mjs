@@ -1,0 +1,52 @@
+// Refuses to pack a package that lacks an addon for one of its platforms, or brings one that would not load there.
+// Usage: node scripts/check-prebuilds.mjs [folder of the addons]
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { oldestGlibc, targets } from "./addon-targets.mjs";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "..");
+const prebuilds = resolve(process.argv[2] ?? join(root, "prebuilds"));
+
+function readelf(path) {
+  const args = ["--wide", "--file-header", "--dynamic", "--dyn-syms", path];
+  return execFileSync("readelf", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+}
+
+const all = (text, pattern) => [...text.matchAll(pattern)].map(([, found]) => found);
+
+/** What is wrong with the addon at `path`. */
+function faults(path, { machine, libraries }) {
+  if (!existsSync(path)) return ["is missing"];
+  const elf = readelf(path);
+  const found = [];
+  const own = /Machine: +(.*)/.exec(elf)?.[1];
+  if (own !== machine) found.push(`is for ${own}`);
+  for (const library of all(elf, /\(NEEDED\).*\[(.*)\]/g))
+    if (!libraries.includes(library)) found.push(`needs ${library}`);
+  for (const symbol of new Set(all(elf, / UND (\S+@GLIBC_\S+)/g)))
+    if (!libraries.includes("libc.so.6")) found.push(`needs ${symbol}`);
+    else if (later(/@GLIBC_(\S+)/.exec(symbol)[1], oldestGlibc))
+      found.push(`needs ${symbol}, and Node 20 runs on glibc ${oldestGlibc}: see native/addon/glibc.h`);
+  for (const symbol of all(elf, / (?:GLOBAL|WEAK) +DEFAULT +(?!UND)\S+ (\S+)/g))
+    if (!/^(napi_register_module|node_api_module_get_api_version)_v\d+$/.test(symbol))
+      found.push(`exports ${symbol}`);
+  return found;
+}
+
+/** Whether version `a` is after `b`, both of glibc 2. */
+const later = (a, b) => Number(a.split(".")[1]) > Number(b.split(".")[1]);
+
+let wrong = false;
+for (const target of targets) {
+  const path = join(prebuilds, target.name, "emmap.node");
+  for (const fault of faults(path, target)) {
+    wrong = true;
+    console.error(`${path} ${fault}`);
+  }
+}
+if (wrong) {
+  console.error("Build all of them with: npm run build:prebuilds");
+  process.exit(1);
+}
