@@ -161,6 +161,8 @@ static emmap_error identify(emmap_file *file, bool created)
             return error_set(ENOMEM, NULL);
     }
     atomic_init(&file->entry_unsynced, created);
+    if (created)
+        PAUSE("open_created");
     if (created && file->options.has_mode && fchmod(file->descriptor->fd, file->options.mode) != 0)
         return error_from_errno("fchmod");
     return EMMAP_OK;

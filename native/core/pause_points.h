@@ -1,6 +1,18 @@
-/* The pause points of queues and block storages, for tests that stop or kill at each of them. */
+/* The pause points, for tests that stop or kill at each of them: those of every open for writing, and by what the file
+ * holds. */
 #ifndef EMMAP_CORE_PAUSE_POINTS_H
 #define EMMAP_CORE_PAUSE_POINTS_H
+
+#define FILE_PAUSE_POINTS(X)                                                                                 \
+    X(open_created)                                                                                          \
+    X(open_announce)                                                                                         \
+    X(open_sized)
+
+#define COUNTERS_PAUSE_POINTS(X)                                                                             \
+    X(counters_create_begin)                                                                                 \
+    X(counters_create_sized)                                                                                 \
+    X(counters_create_counted)                                                                               \
+    X(counters_create_done)
 
 #define QUEUE_PAUSE_POINTS(X)                                                                                \
     X(structure_create_begin)                                                                                \

@@ -23,14 +23,14 @@ static death *deaths;
 static const char *const *point_names;
 static size_t point_count;
 
-static bool begins_with(const char *name, const char *prefix)
+static inline bool begins_with(const char *name, const char *prefix)
 {
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
 /* Counts, and dies where it was asked to. Points of a file's own operations may come in between; a point of a
  * structure's that is not on the list is a mistake in the list. */
-static void count_or_die(const char *name)
+static inline void count_or_die(const char *name)
 {
     size_t point = 0;
     while (point < point_count && strcmp(point_names[point], name) != 0)
@@ -45,7 +45,7 @@ static void count_or_die(const char *name)
 }
 
 /* Runs `body` in a child that dies at its pause number `target`. False where it came to its end before. */
-static bool dies_at(uint64_t target, void (*body)(void *), void *context)
+static inline bool dies_at(uint64_t target, void (*body)(void *), void *context)
 {
     deaths->target = target;
     deaths->pauses = 0;
@@ -61,7 +61,7 @@ static bool dies_at(uint64_t target, void (*body)(void *), void *context)
 }
 
 /* Every point killed somebody. */
-static void assert_all_points_hit(void)
+static inline void assert_all_points_hit(void)
 {
     for (size_t i = 0; i < point_count; i++) {
         print_message("%-24s %6lu deaths\n", point_names[i], (unsigned long)deaths->hits[i]);

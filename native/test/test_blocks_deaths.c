@@ -1,28 +1,14 @@
 /* A process killed between any two stores of a storage's operation: the next one finds every acknowledged block,
  * gives no address out twice and has lost none. */
-#include "deaths.h"
+#include "blocks_script.h"
 
 #define NAME(point) #point,
 static const char *const points[] = {BLOCKS_PAUSE_POINTS(NAME)};
-
-#define BLOCK 8u
-#define LEVELS 2u
-#define CAPACITY 4096u
-#define NUMBERS 200u
-
-/* What became of each number, whose block holds it; written by the victim, read by the test. */
-typedef enum fate { ABSENT, PENDING, STORED } fate;
-typedef struct record {
-    uint8_t fate[NUMBERS + 1];
-    uint64_t address[NUMBERS + 1];
-} record;
 
 typedef struct shared {
     death death;
     record record;
 } shared;
-
-static record *records;
 
 static void prepare(void)
 {
@@ -33,67 +19,16 @@ static void prepare(void)
     point_count = COUNT_OF(points);
 }
 
-static emmap_file *open_here(void)
-{
-    return open_blocks(path_of("blocks"), QUEUE_RW, 40, BLOCK, LEVELS);
-}
-
-static void store_numbers(emmap_file *blocks, uint64_t first, size_t count)
-{
-    uint64_t numbers[CAPACITY], addresses[CAPACITY];
-    struct iovec list[CAPACITY];
-    for (size_t i = 0; i < count; i++) {
-        numbers[i] = first + i;
-        list[i] = (struct iovec){.iov_base = &numbers[i], .iov_len = BLOCK};
-        records->fate[first + i] = PENDING;
-    }
-    require_ok(emmap_block_store_many(blocks, list, count, addresses));
-    for (size_t i = 0; i < count; i++) {
-        records->address[first + i] = addresses[i];
-        records->fate[first + i] = STORED;
-    }
-}
-
-static void free_numbers(emmap_file *blocks, uint64_t first, size_t count)
-{
-    uint64_t addresses[NUMBERS];
-    for (size_t i = 0; i < count; i++) {
-        addresses[i] = records->address[first + i];
-        records->fate[first + i] = PENDING;
-    }
-    require_ok(emmap_block_free_many(blocks, addresses, count));
-    for (size_t i = 0; i < count; i++)
-        records->fate[first + i] = ABSENT;
-}
-
 static void run_script(void *context)
 {
     (void)context;
-    emmap_file *const blocks = open_here();
-    /* Fills the first group, begins the second, empties it, and the first. */
-    for (uint64_t number = 1; number <= 3; number++)
-        store_numbers(blocks, number, 1);
-    store_numbers(blocks, 4, 58);
-    for (uint64_t number = 62; number <= 66; number++)
-        store_numbers(blocks, number, 1);
-    for (uint64_t number = 63; number <= 66; number++)
-        free_numbers(blocks, number, 1);
-    store_numbers(blocks, 70, 2);
-    free_numbers(blocks, 1, 3);
-    store_numbers(blocks, 80, 4);
-    /* Begins the second group anew, and the third after a sync. */
-    require_ok(emmap_sync(blocks));
-    store_numbers(blocks, 90, 80);
-    uint64_t place = 0;
-    require_ok(emmap_blocks_repair(blocks, 0, &place));
-    emmap_free(blocks);
-    deaths->done = 1;
+    run_blocks_script(path_of("blocks"));
 }
 
 static void recover(void *context)
 {
     (void)context;
-    emmap_file *const blocks = open_here();
+    emmap_file *const blocks = open_scripted_blocks(path_of("blocks"));
     blocks_count_of(blocks);
     emmap_free(blocks);
 }
@@ -153,7 +88,7 @@ static void a_storage_survives_death_at_every_store(void **state)
         /* Whoever recovers it may die of that, too, and again. */
         for (uint64_t again = 1; died && dies_at(again, recover, NULL); again++)
             ;
-        emmap_file *const blocks = open_here();
+        emmap_file *const blocks = open_scripted_blocks(path_of("blocks"));
         check_capacity(blocks, check_blocks(blocks));
         close_file(blocks);
         if (!died)
@@ -176,7 +111,7 @@ static void a_storage_survives_death_at_every_store(void **state)
 static void store_and_free(void *context)
 {
     const uint64_t cycle = *(const uint64_t *)context;
-    emmap_file *const blocks = open_here();
+    emmap_file *const blocks = open_scripted_blocks(path_of("blocks"));
     for (uint64_t i = 0; i < 10; i++) {
         const uint64_t number = 1 + (cycle * 7 + i * 13) % NUMBERS;
         if (records->fate[number] == STORED)
@@ -191,7 +126,7 @@ static void capacity_is_the_same_after_10_000_deaths(void **state)
 {
     (void)state;
     prepare();
-    emmap_file *const blocks = open_here();
+    emmap_file *const blocks = open_scripted_blocks(path_of("blocks"));
     uint64_t died = 0;
     for (uint64_t cycle = 0; died < CYCLES; cycle++) {
         died += dies_at(1 + cycle * 31 % 70, store_and_free, &cycle);

@@ -1,0 +1,307 @@
+/*
+ * Processes that die, stop or fork between two stores, for tests of who comes after them. Reads a line, does what it
+ * says in a child, and answers with a line of JSON.
+ *
+ *   points                              the names of all pause points
+ *   die SCRIPT PAUSE PATH               runs a script on the file and is killed at its pause number PAUSE, from 1
+ *   stop SCRIPT PAUSE PATH              is stopped there
+ *   continue                            goes on, to the end
+ *   fork HOW EARLIER SCRIPT PAUSE PATH  as die, but at its pause EARLIER makes a child that lives on. HOW: fork; clone,
+ *                                       which the C library's fork handlers don't see
+ *   bury                                ends that child
+ *
+ * Answers say at which point it was, null where the script came to its end before, and what the file has to hold:
+ * `first` and `next` of the numbers in a queue, or the `count` in a counter, each after what was `acknowledged` and
+ * after what had `begun`; of a storage which numbers were `stored`, with their addresses, and which were `pending`.
+ */
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "blocks_script.h"
+#include "queue_script.h"
+
+/* What is shared with the child. */
+typedef struct order {
+    death death;
+    record record;
+    const char *point; /* where it died or was stopped; static */
+    uint64_t fork_at;  /* make a child at this pause; 0: at none */
+    bool cloning;
+    bool stopping;
+    pid_t offspring;
+} order;
+
+static order *self;
+
+static void live_on(void)
+{
+    pause_hook = NULL;
+    for (;;)
+        pause();
+}
+
+static void on_pause(const char *name)
+{
+    const uint64_t pause = ++deaths->pauses;
+    if (pause == self->fork_at) {
+        const pid_t child = self->cloning ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
+        require(child >= 0);
+        if (child == 0)
+            live_on();
+        self->offspring = child;
+    }
+    if (pause != deaths->target)
+        return;
+    self->point = name;
+    kill(getpid(), self->stopping ? SIGSTOP : SIGKILL);
+}
+
+/* ---- Scripts ---- */
+
+typedef struct script {
+    const char *name;
+    void (*run)(const char *path);
+    void (*report)(void);
+} script;
+
+static void report_model(const queue_action *actions)
+{
+    const queue_model done = model_after(actions, deaths->done),
+                      begun = model_after(actions, deaths->started);
+    printf("\"acknowledged\":{\"first\":%" PRIu64 ",\"next\":%" PRIu64 "},"
+           "\"begun\":{\"first\":%" PRIu64 ",\"next\":%" PRIu64 "}",
+           done.first, done.next, begun.first, begun.next);
+}
+
+static void run_queue(const char *path)
+{
+    run_queue_script(path, queue_script, COUNT_OF(queue_script));
+}
+
+static void report_queue(void)
+{
+    report_model(queue_script);
+}
+
+/* For a queue that has been used before. */
+static const queue_action traffic[] = {OPEN, PUSH, PUSH, PUSH_TWO,  POP,  PUSH_TWO, PUSH,   POP_THREE,
+                                       PUSH, PUSH, POP,  COMMIT,    PUSH, PUSH_TWO, PUSH,   PUSH,
+                                       POP,  PUSH, PUSH, POP_THREE, PUSH, ABORT,    COMMIT, PUSH_TWO};
+
+static void run_queue_traffic(const char *path)
+{
+    run_queue_script(path, traffic, COUNT_OF(traffic));
+}
+
+static void report_queue_traffic(void)
+{
+    report_model(traffic);
+}
+
+/* On a storage that is empty, whether it is new or not. */
+static void run_blocks_traffic(const char *path)
+{
+    emmap_file *const blocks = open_scripted_blocks(path);
+    for (uint64_t number = 1; number <= 5; number++)
+        store_numbers(blocks, number, 1);
+    free_numbers(blocks, 2, 1);
+    store_numbers(blocks, 6, 5);
+    free_numbers(blocks, 5, 3);
+    store_numbers(blocks, 11, 1);
+    emmap_free(blocks);
+    deaths->done = 1;
+}
+
+/* What anybody does who comes after a death: dies of it too. What was reported then is what the file has to hold. */
+static void recover_queue(const char *path)
+{
+    emmap_free(open_scripted_queue(path));
+}
+
+static void recover_blocks(const char *path)
+{
+    emmap_free(open_scripted_blocks(path));
+}
+
+static void report_nothing(void)
+{
+    printf("\"recovered\":true");
+}
+
+static void report_blocks(void)
+{
+    const char *separator = "\"stored\":{";
+    for (unsigned number = 1; number <= NUMBERS; number++)
+        if (records->fate[number] == STORED) {
+            printf("%s\"%u\":%" PRIu64, separator, number, records->address[number]);
+            separator = ",";
+        }
+    printf("%s", *separator == ',' ? "}" : "\"stored\":{}");
+    separator = ",\"pending\":[";
+    for (unsigned number = 1; number <= NUMBERS; number++)
+        if (records->fate[number] == PENDING) {
+            printf("%s%u", separator, number);
+            separator = ",";
+        }
+    printf("%s", separator[1] ? ",\"pending\":[]" : "]");
+}
+
+#define ADDITIONS 3u
+
+static void report_count(void)
+{
+    printf("\"acknowledged\":{\"count\":%" PRIu64 "},\"begun\":{\"count\":%" PRIu64 "}", deaths->done,
+           deaths->started);
+}
+
+static void run_file(const char *path)
+{
+    const emmap_options options = {.flags = QUEUE_RW, .size = 4096, .mode = 0640, .has_mode = true};
+    emmap_file *file;
+    require_ok(emmap_open(path, &options, &file));
+    while (deaths->started < ADDITIONS) {
+        deaths->started++;
+        require_ok(emmap_patomic_add(file, 8, 1, NULL));
+        deaths->done++;
+    }
+    emmap_free(file);
+}
+
+static void run_counters(const char *path)
+{
+    emmap_file *counters;
+    require_ok(emmap_counters_open(path, 8, NULL, &counters));
+    while (deaths->started < ADDITIONS) {
+        deaths->started++;
+        require_ok(emmap_counter_add(counters, 1, 1, NULL));
+        deaths->done++;
+    }
+    emmap_free(counters);
+}
+
+static const script scripts[] = {
+    {"file", run_file, report_count},
+    {"counters", run_counters, report_count},
+    {"queue", run_queue, report_queue},
+    {"queue-traffic", run_queue_traffic, report_queue_traffic},
+    {"queue-recovery", recover_queue, report_nothing},
+    {"blocks", run_blocks_script, report_blocks},
+    {"blocks-traffic", run_blocks_traffic, report_blocks},
+    {"blocks-recovery", recover_blocks, report_nothing},
+};
+
+static const script *script_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(scripts); i++)
+        if (strcmp(scripts[i].name, name) == 0)
+            return &scripts[i];
+    require(!"a script of this name");
+    return NULL;
+}
+
+/* ---- Orders ---- */
+
+#define NAME(point) #point,
+
+static void print_points(const char *kind, const char *const *names, size_t count, const char *end)
+{
+    printf("\"%s\":[", kind);
+    for (size_t i = 0; i < count; i++)
+        printf("%s\"%s\"", i ? "," : "", names[i]);
+    printf("]%s", end);
+}
+
+static void print_all_points(void)
+{
+    static const char *const file[] = {FILE_PAUSE_POINTS(NAME)};
+    static const char *const counters[] = {COUNTERS_PAUSE_POINTS(NAME)};
+    static const char *const queue[] = {QUEUE_PAUSE_POINTS(NAME)};
+    static const char *const blocks[] = {BLOCKS_PAUSE_POINTS(NAME)};
+    printf("{");
+    print_points("file", file, COUNT_OF(file), ",");
+    print_points("counters", counters, COUNT_OF(counters), ",");
+    print_points("queue", queue, COUNT_OF(queue), ",");
+    print_points("blocks", blocks, COUNT_OF(blocks), "}\n");
+}
+
+static const script *current;
+static char path[4096];
+static pid_t child;
+
+static void run(void *unused)
+{
+    (void)unused;
+    /* Stopped, it would never notice that nobody is there to let it go on. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    pause_hook = on_pause;
+    current->run(path);
+}
+
+static void report(void)
+{
+    printf("{\"point\":");
+    printf(self->point ? "\"%s\"," : "null,", self->point);
+    current->report();
+    printf("}\n");
+}
+
+static void await(void)
+{
+    int status;
+    require(waitpid(child, &status, WUNTRACED) == child);
+    if (WIFSTOPPED(status))
+        require(self->stopping);
+    else if (WIFSIGNALED(status))
+        require(WTERMSIG(status) == SIGKILL && self->point);
+    else
+        require(WEXITSTATUS(status) == 0);
+    report();
+}
+
+static void start(const char *script, uint64_t pause)
+{
+    current = script_of(script);
+    deaths->target = pause;
+    child = start_child(run, NULL);
+    await();
+}
+
+static void obey(const char *line)
+{
+    char how[16], name[32];
+    uint64_t pause, earlier;
+    if (strcmp(line, "points\n") == 0) {
+        print_all_points();
+    } else if (strcmp(line, "continue\n") == 0) {
+        require(kill(child, SIGCONT) == 0);
+        await();
+    } else if (strcmp(line, "bury\n") == 0) {
+        require(kill(self->offspring, SIGKILL) == 0);
+        printf("null\n");
+    } else {
+        memset(self, 0, sizeof *self);
+        if (sscanf(line, "fork %15s %" SCNu64 " %31s %" SCNu64 " %4095s", how, &earlier, name, &pause,
+                   path) == 5) {
+            self->fork_at = earlier;
+            self->cloning = strcmp(how, "clone") == 0;
+        } else {
+            require(sscanf(line, "%15s %31s %" SCNu64 " %4095s", how, name, &pause, path) == 4);
+            self->stopping = strcmp(how, "stop") == 0;
+        }
+        start(name, pause);
+    }
+    fflush(stdout);
+}
+
+int main(void)
+{
+    self = shared_memory(sizeof *self);
+    deaths = &self->death;
+    records = &self->record;
+    char line[8192];
+    while (fgets(line, sizeof line, stdin))
+        obey(line);
+    return 0;
+}
