@@ -20,6 +20,9 @@ size_t platform_mapping_unit(int fd);
 /* mmap flags for these options; false where one of them can't be had here and matters. */
 bool platform_map_flags(uint32_t flags, int *map_flags);
 
+/* Has the pages of a mapping ready before they are touched, where that can be had. */
+void platform_populate(void *base, size_t length);
+
 /* A descriptor of memory without a name. Errors through errno. */
 int platform_anonymous_file(uint32_t flags);
 

@@ -61,6 +61,15 @@ bool platform_map_flags(uint32_t flags, int *map_flags)
     return true;
 }
 
+void platform_populate(void *base, size_t length)
+{
+#ifdef MADV_POPULATE_READ
+    madvise(base, length, MADV_POPULATE_READ);
+#else
+    (void)base, (void)length;
+#endif
+}
+
 int platform_anonymous_file(uint32_t flags)
 {
     unsigned int memfd = MFD_CLOEXEC;

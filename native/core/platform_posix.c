@@ -41,6 +41,11 @@ bool platform_map_flags(uint32_t flags, int *map_flags)
     return true;
 }
 
+void platform_populate(void *base, size_t length)
+{
+    (void)base, (void)length;
+}
+
 int platform_anonymous_file(uint32_t flags)
 {
     (void)flags;

@@ -17,6 +17,9 @@
 #include "platform.h"
 #include "size.h"
 
+/* No address space of today is as large as this; a file of that size has no use for anybody. */
+#define LARGEST_SIZE ((uint64_t)1 << 57)
+
 /* What a resize works on: both references are the call's own. */
 typedef struct resizing {
     emmap_file *file;
@@ -104,14 +107,11 @@ static void put_in(emmap_file *file, emmap_mapping *mapping)
     }
 }
 
-/* Replaces the mapping by a longer one. */
-static emmap_error lengthen(resizing *self, uint64_t size)
+/* Replaces the mapping by a longer one, whose reference is the file's afterwards, or on failure nobody's. */
+static emmap_error exchange(const resizing *self, emmap_mapping *replacement)
 {
     emmap_file *const file = self->file;
-    emmap_mapping *replacement;
-    emmap_error error = mapping_create(file, self->descriptor->fd, size, 0, &replacement);
-    if (error)
-        return error;
+    emmap_error error = EMMAP_OK;
     emmap_mapping *expected = self->mapping;
     if (own_bytes(file)) {
         error = take_out(file, self->mapping);
@@ -130,15 +130,40 @@ static emmap_error lengthen(resizing *self, uint64_t size)
     return error;
 }
 
-static emmap_error grow(resizing *self, uint64_t size)
+/* To what the file has already. */
+static emmap_error lengthen(const resizing *self, uint64_t size)
+{
+    emmap_mapping *replacement;
+    const emmap_error error = mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
+    return error ? error : exchange(self, replacement);
+}
+
+static emmap_error extend(const resizing *self, uint64_t size)
 {
     const emmap_options *const options = &self->file->options;
     /* The bytes of a queue or a block storage hang together; those of any other file may come and go. */
     const uint64_t least = self->file->structure ? options->offset + self->mapping->size : 0;
     const emmap_error error = size_extend(self->descriptor->fd, options, least, options->offset + size);
-    if (error == EFAULT)
-        return file_fault(self->file);
-    return error || size == self->mapping->size ? error : lengthen(self, size);
+    return error == EFAULT ? file_fault(self->file) : error;
+}
+
+static emmap_error grow(const resizing *self, uint64_t size)
+{
+    if (size == self->mapping->size)
+        return extend(self, size);
+    /* Mapped beyond its end first: where there is no address space for it the file stays as it was. */
+    emmap_mapping *replacement;
+    emmap_error error = mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
+    if (error)
+        return error;
+    error = extend(self, size);
+    if (error) {
+        mapping_release(replacement);
+        return error;
+    }
+    if (self->file->options.flags & EMMAP_OPEN_POPULATE)
+        platform_populate(replacement->base, replacement->length);
+    return exchange(self, replacement);
 }
 
 /* With the mapping taken out; puts it, or on success the replacement, in. */
@@ -193,7 +218,7 @@ static emmap_error resize(resizing *self, uint64_t size)
         size = grown(now, options->max_inc_size);
     else if (follows && size >= mapped && size < now)
         size = now;
-    if (size > INT64_MAX - options->offset)
+    if (size > LARGEST_SIZE || size > INT64_MAX - options->offset)
         return error_set(EFBIG, "the end is past the largest file");
     if (size != mapped && (options->flags & EMMAP_OPEN_FIXED))
         return error_set(ENOTSUP, "a mapping at a fixed address keeps its size");

@@ -298,8 +298,8 @@ emmap_error emmap_size(emmap_file *file, uint64_t *size);
  * ftruncate takes, and while a private one is replaced, which reads all of it.
  *
  * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up, and
- * where a queue or block storage would shrink; EFBIG; ENOSPC, with the file as it was; EBUSY where it would
- * shrink below a slice that is alive or a read or write in flight; ENOMEM.
+ * where a queue or block storage would shrink; EFBIG, ENOSPC and ENOMEM, with the file as it was; EBUSY where it
+ * would shrink below a slice that is alive or a read or write in flight.
  */
 emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result);
 

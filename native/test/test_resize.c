@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -95,6 +96,60 @@ static void what_may_not_be_resized_is_not(void **state)
     assert_error(EFBIG, emmap_resize(file, INT64_MAX, NULL));
     close_file(file);
     assert_int_equal(size_of_file(path), 100);
+}
+
+static uint64_t address_space_in_use(void)
+{
+    FILE *const file = fopen("/proc/self/statm", "re");
+    unsigned long long pages = 0;
+    require(file && fscanf(file, "%llu", &pages) == 1);
+    fclose(file);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static void without_address_space(void *path)
+{
+    emmap_file *const file = open_file(path, CREATE | EMMAP_OPEN_NORESERVE, 100);
+    struct rlimit limit;
+    require(getrlimit(RLIMIT_AS, &limit) == 0);
+    limit.rlim_cur = address_space_in_use() + ((rlim_t)1 << 30);
+    require(setrlimit(RLIMIT_AS, &limit) == 0);
+    require_error(ENOMEM, emmap_resize(file, (uint64_t)2 << 30, NULL));
+    require(size_of(file) == 100 && size_of_file(path) == 100);
+    require_ok(emmap_resize(file, 10000, NULL));
+    require(size_of(file) == 10000 && size_of_file(path) == 10000);
+    emmap_free(file);
+}
+
+static void a_file_that_there_is_no_address_space_for_does_not_grow(void **state)
+{
+    (void)state;
+    assert_child_passes(without_address_space, (void *)(uintptr_t)path_of("file"));
+}
+
+/* Of the file's mapping, what is in this process's page tables. */
+static unsigned resident_kilobytes(const char *path)
+{
+    FILE *const maps = fopen("/proc/self/smaps", "re");
+    assert_non_null(maps);
+    char line[4096];
+    bool ours = false;
+    unsigned kilobytes = 0;
+    while (fgets(line, sizeof line, maps) && !(ours && sscanf(line, "Rss: %u", &kilobytes) == 1))
+        ours = ours || strstr(line, path);
+    fclose(maps);
+    return kilobytes;
+}
+
+static void the_pages_of_a_populated_file_are_there_when_it_has_grown(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    emmap_file *const file = open_file(path, CREATE | EMMAP_OPEN_POPULATE, 8192);
+    assert_int_equal(resident_kilobytes(path), 8);
+    assert_ok(emmap_resize(file, 1 << 20, NULL));
+    assert_int_equal(resident_kilobytes(path), 1024);
+    close_file(file);
 }
 
 static void private_bytes_are_kept(void **state)
@@ -330,6 +385,8 @@ int main(void)
         folder_test(what_was_cut_off_comes_back_as_zeros),
         folder_test(size_zero_doubles_up_to_the_step),
         folder_test(what_may_not_be_resized_is_not),
+        folder_test(a_file_that_there_is_no_address_space_for_does_not_grow),
+        folder_test(the_pages_of_a_populated_file_are_there_when_it_has_grown),
         folder_test(private_bytes_are_kept),
         folder_test(private_pages_that_nobody_wrote_follow_the_file),
         folder_test(growth_by_another_process_is_followed),
