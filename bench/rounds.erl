@@ -9,7 +9,7 @@
 %% Does its work as many times as it is told.
 -type contestant() :: fun((pos_integer()) -> term()).
 %% Of one contestant's time to another's: less than 1 where the first is faster.
--type ratio() :: fun((One :: atom(), Other :: atom()) -> float()).
+-type ratio() :: fun((One :: term(), Other :: term()) -> float()).
 
 %% Makes the application that was built beside this folder available, without starting it.
 -spec load_emmap() -> ok.
@@ -22,12 +22,12 @@ load_emmap() ->
 quick() ->
     lists:member("--quick", init:get_plain_arguments()).
 
--spec race([{atom(), contestant()}]) -> ratio().
+-spec race([{term(), contestant()}]) -> ratio().
 race(Contestants) ->
     race(Contestants, 301).
 
 %% With a number of rounds that is as many as the contestants are worth; fewer with --quick.
--spec race([{atom(), contestant()}], pos_integer()) -> ratio().
+-spec race([{term(), contestant()}], pos_integer()) -> ratio().
 race(Contestants, Rounds) ->
     {Count, Warm, Round} =
         case quick() of
@@ -62,7 +62,8 @@ time(Run, Calls) ->
         exit({took, erlang:monotonic_time(nanosecond) - Begin})
     end),
     receive
-        {'DOWN', Monitor, process, Pid, {took, Time}} -> Time / Calls
+        {'DOWN', Monitor, process, Pid, {took, Time}} -> Time / Calls;
+        {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
     end.
 
 %% In another order each time: the system may take the processor away in step with the rounds.

@@ -33,6 +33,8 @@ const PROGRAMS = [
   "queue.mjs",
   "queue.escript",
   "etf.mjs",
+  "lifecycle.mjs",
+  "lifecycle.escript",
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 

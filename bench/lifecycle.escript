@@ -1,0 +1,196 @@
+#!/usr/bin/env escript
+%% What a mapped file costs on BEAM besides its operations: opening, closing and resizing it, the memory that a node
+%% ends up with, and what large direct binaries do to the garbage collector.
+%%
+%%   cd erlang && rebar3 compile && escript ../bench/lifecycle.escript [--quick]
+-mode(compile).
+
+-define(SECTION, "Opening, closing and memory").
+-define(MIB, (1 bsl 20)).
+
+main(_) ->
+    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
+    {module, rounds} = code:load_binary(rounds, Rounds, Code),
+    ok = rounds:load_emmap(),
+    Folder = string:trim(os:cmd("mktemp -d")),
+    try
+        opening(Folder),
+        memory(Folder),
+        garbage(Folder)
+    after
+        ok = file:del_dir_r(Folder)
+    end.
+
+opening(Folder) ->
+    Path = filename:join(Folder, "file"),
+    Counters = filename:join(Folder, "counters"),
+    Queue = filename:join(Folder, "queue"),
+    close(open(Path, nif, ?MIB)),
+    Contestants = [
+        {raw, fun(N) ->
+            repeat(N, fun() ->
+                {ok, File} = file:open(Path, [raw, read, write, binary]),
+                ok = file:close(File)
+            end)
+        end}
+        | [
+            {Name, fun(N) -> repeat(N, Fun) end}
+         || {Name, Fun} <- [
+                {nif, fun() -> close(open(Path, nif, ?MIB)) end},
+                {port, fun() -> close(open(Path, port, ?MIB)) end},
+                {counters, fun() ->
+                    {ok, File} = emmap:open_counters(Counters, 8, [{backend, nif}]),
+                    ok = emmap:close_counters(File)
+                end},
+                {queue, fun() ->
+                    {ok, File} = emmap_queue:open(Queue, ?MIB, [{backend, nif}]),
+                    ok = emmap_queue:close(File)
+                end}
+            ]
+        ]
+    ],
+    Ratio = rounds:race(Contestants, 101),
+    Floor = "file:open + file:close, raw",
+    _ = [
+        rounds:ratio(?SECTION, Name ++ " + close", Ratio(Key, raw), Floor)
+     || {Name, Key} <- [
+            {"NIF open", nif},
+            {"port open", port},
+            {"NIF open_counters", counters},
+            {"NIF emmap_queue:open", queue}
+        ]
+    ],
+    Files = [{Backend, open(filename:join(Folder, atom_to_list(Backend)), Backend, ?MIB)} || Backend <- [nif, port]],
+    Resize = rounds:race(
+        [
+            {raw, fun(N) ->
+                {ok, Raw} = file:open(Path, [raw, read, write, binary]),
+                repeat(N, fun() ->
+                    truncate(Raw, 2 * ?MIB),
+                    truncate(Raw, ?MIB)
+                end),
+                ok = file:close(Raw)
+            end}
+            | [
+                {Backend, fun(N) ->
+                    repeat(N, fun() ->
+                        {ok, _} = emmap:resize(File, 2 * ?MIB),
+                        {ok, _} = emmap:resize(File, ?MIB)
+                    end)
+                end}
+             || {Backend, File} <- Files
+            ]
+        ],
+        101
+    ),
+    _ = [close(File) || {_, File} <- Files],
+    _ = [
+        rounds:ratio(?SECTION, Name ++ " resize, 1 MiB longer and back, noreserve", Resize(Key, raw), "file:truncate, raw")
+     || {Name, Key} <- [{"NIF", nif}, {"port", port}]
+    ],
+    ok.
+
+truncate(File, Size) ->
+    {ok, Size} = file:position(File, Size),
+    ok = file:truncate(File).
+
+%% The size of the node after many operations, beside that after a twentieth of them.
+memory(Folder) ->
+    Times =
+        case rounds:quick() of
+            true -> 20_000;
+            false -> 1_000_000
+        end,
+    File = open(filename:join(Folder, "memory"), nif, ?MIB),
+    {ok, Direct} = emmap:open(filename:join(Folder, "memory"), [direct, read, shared, {backend, nif}]),
+    {ok, Counters} = emmap:open_counters(filename:join(Folder, "many"), 8, [{backend, nif}]),
+    {ok, Queue} = emmap_queue:open(filename:join(Folder, "many-messages"), ?MIB, [
+        read, write, create, exclusive, {backend, nif}
+    ]),
+    _ = [
+        begin
+            Before = resident_after(Times div 20, Operation),
+            After = resident_after(Times - Times div 20, Operation),
+            rounds:ratio(
+                ?SECTION,
+                lists:concat(["memory of a BEAM node after ", thousands(Times), " × ", Name]),
+                After / Before,
+                "its memory after a twentieth of them"
+            )
+        end
+     || {Name, Operation} <- [
+            {"NIF pread 64 B copy", fun() -> emmap:pread(File, 0, 64) end},
+            {"NIF pread 64 B direct", fun() -> emmap:pread(Direct, 0, 64) end},
+            {"NIF inc_counter", fun() -> emmap:inc_counter(Counters, 0, 1) end},
+            {"NIF queue push + pop", fun() ->
+                ok = emmap_queue:push(Queue, {message, 1}),
+                {message, 1} = emmap_queue:pop(Queue)
+            end}
+        ]
+    ],
+    ok = emmap_queue:close(Queue),
+    ok = emmap:close_counters(Counters),
+    close(Direct),
+    close(File).
+
+%% Bytes of the node that are in memory, once the process that did it is gone.
+resident_after(Times, Operation) ->
+    {Pid, Monitor} = spawn_monitor(fun() -> repeat(Times, Operation) end),
+    receive
+        {'DOWN', Monitor, process, Pid, normal} -> ok
+    end,
+    erlang:garbage_collect(),
+    {ok, Statm} = file:read_file("/proc/self/statm"),
+    [_, Resident | _] = binary:split(Statm, <<" ">>, [global]),
+    binary_to_integer(Resident) * 4096.
+
+%% Collections and time of as many direct reads of a large and a small piece: the node counts the bytes of a binary as
+%% memory that a collection could free, of one that aliases a mapping too.
+garbage(Folder) ->
+    {ok, Direct} = emmap:open(filename:join(Folder, "large"), [
+        direct, read, write, create, shared, noreserve, {size, 1 bsl 30}, {backend, nif}
+    ]),
+    Reads = fun(Length) ->
+        Before = collections(),
+        repeat(200_000, fun() -> {ok, _} = emmap:pread(Direct, 0, Length) end),
+        collections() - Before
+    end,
+    [Small, Large] = [Reads(Length) || Length <- [64, 1 bsl 29]],
+    rounds:ratio(
+        ?SECTION, "collections through NIF direct reads of 512 MiB", Large / max(1, Small), "those through as many of 64 B"
+    ),
+    Ratio = rounds:race(
+        [
+            {Length, fun(N) -> repeat(N, fun() -> {ok, _} = emmap:pread(Direct, 0, Length) end) end}
+         || Length <- [64, 1 bsl 29]
+        ],
+        101
+    ),
+    rounds:ratio(?SECTION, "NIF pread 512 MiB direct", Ratio(1 bsl 29, 64), "NIF pread 64 B direct"),
+    rounds:note(
+        ?SECTION,
+        "BEAM counts the bytes of a direct binary as memory that a collection could free: reading much at once directly brings "
+        "collections with it, of the reading process alone."
+    ),
+    close(Direct).
+
+collections() ->
+    {Count, _, _} = erlang:statistics(garbage_collection),
+    Count.
+
+open(Path, Backend, Size) ->
+    {ok, File} = emmap:open(Path, [read, write, create, shared, noreserve, {size, Size}, {backend, Backend}]),
+    File.
+
+close(File) ->
+    ok = emmap:close(File).
+
+repeat(0, _) ->
+    ok;
+repeat(N, Fun) ->
+    _ = Fun(),
+    repeat(N - 1, Fun).
+
+thousands(Number) when Number < 1000 -> integer_to_list(Number);
+thousands(Number) -> thousands(Number div 1000) ++ io_lib:format(",~3..0b", [Number rem 1000]).
