@@ -361,20 +361,6 @@ static emmap_error descend(blocks_operation *self, blocks_path *path)
     return EMMAP_OK;
 }
 
-/* Groups come into use in the order of their offsets: whether the first new one on the path is the next in turn. */
-static bool in_turn(const blocks_operation *self, const blocks_path *path)
-{
-    const blocks_shape *const shape = self->shape;
-    if (!beyond(self, path->offset[1]) || self->limo < 0)
-        return true;
-    unsigned level = 1;
-    while (beyond(self, path->offset[level + 1]))
-        level++;
-    const uint64_t before =
-        path->child[level + 1] == 0 ? path->offset[level + 1] : path->offset[level] - shape->sizes[1];
-    return (uint64_t)self->limo == before;
-}
-
 /*
  * The same, but before the masks above the leaves are believed where they say that no room is left, or contradict
  * what they are above, they are made to follow from the leaves': after a power cut they may be of any age. Once a
@@ -384,7 +370,7 @@ static emmap_error find_room(blocks_operation *self, blocks_path *path)
 {
     blocks *const storage = (blocks *)self->hold.structure;
     emmap_error error = descend(self, path);
-    if (storage->settled || (!error && in_turn(self, path)))
+    if (!error || storage->settled)
         return error;
     error = structure_wait();
     if (error)
@@ -403,6 +389,8 @@ static emmap_error make_room(blocks_operation *self, uint64_t end)
 {
     hold *const hold = &self->hold;
     blocks *const storage = (blocks *)hold->structure;
+    if (end <= hold->mapping->size && (!self->synced || end <= storage->durable))
+        return EMMAP_OK;
     emmap_error error = hold_reach(hold, end);
     if (!error && end > hold->mapping->size) {
         PAUSE("block_store_growing");
@@ -435,7 +423,7 @@ static int64_t write_masks(blocks_operation *self, const blocks_path *path)
 }
 
 /*
- * In a synced storage, brings the masks of new groups on the path to disk, before limo: a leaf whose mask is not
+ * For a synced storage: brings the masks of new groups on the path to disk, before limo: a leaf whose mask is not
  * there would be full of blocks that nobody stored. The masks of all leaves that come next under the same group, as
  * far as the file goes, are written with them (what is beyond limo may hold anything), so that at most one store in
  * 4096 waits for the disk.
@@ -445,7 +433,7 @@ static emmap_error prepare(blocks_operation *self, const blocks_path *path)
     hold *const hold = &self->hold;
     blocks *const storage = (blocks *)hold->structure;
     uint64_t leaf = path->offset[1];
-    if (!self->synced || !beyond(self, leaf) || leaf <= storage->prepared)
+    if (!beyond(self, leaf) || leaf <= storage->prepared)
         return EMMAP_OK;
     emmap_error error = structure_wait();
     if (error)
@@ -499,7 +487,7 @@ static emmap_error store(blocks_operation *self, const struct iovec *block, uint
     emmap_error error = find_room(self, &path);
     if (!error)
         error = make_room(self, block_end(self, &path));
-    if (!error)
+    if (!error && self->synced)
         error = prepare(self, &path);
     if (error)
         return error;
