@@ -1,13 +1,115 @@
-/* Write-out and advice. That bytes survive a power cut can't be shown here; that each call goes through, refuses what
- * it should and loses nothing can. */
+/* Write-out and advice: that each call goes through, refuses what it should and loses nothing, and what becomes of a
+ * disk that fails. What survives a power cut is in test_power_loss.c. */
+#define _GNU_SOURCE
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "support.h"
+#include "structures.h"
 
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)
 #define CREATE (RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED)
+
+/* What the core calls: they take libc's place, and fail where they were told to, once. */
+static int failing_fsync, failing_fdatasync, directories_failing;
+
+static int fail_once(int *with)
+{
+    errno = *with;
+    *with = 0;
+    return -1;
+}
+
+int fsync(int fd)
+{
+    struct stat about;
+    if (directories_failing && fstat(fd, &about) == 0 && S_ISDIR(about.st_mode))
+        return fail_once(&directories_failing);
+    return failing_fsync ? fail_once(&failing_fsync) : (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    return failing_fdatasync ? fail_once(&failing_fdatasync) : (int)syscall(SYS_fdatasync, fd);
+}
+
+static void a_sync_that_failed_is_not_followed_by_one_that_succeeds(void **state)
+{
+    (void)state;
+    int *const places[] = {&failing_fsync, &failing_fdatasync, &directories_failing};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const char *const path = path_of(i == 0 ? "a" : i == 1 ? "b" : "c");
+        emmap_file *const file = open_file(path, CREATE, 10000);
+        *places[i] = EIO;
+        assert_error(EIO, i == 1 ? emmap_datasync(file) : emmap_sync(file));
+        assert_int_equal(*places[i], 0);
+        assert_error(EIO, emmap_sync(file));
+        assert_error(EIO, emmap_datasync(file));
+        assert_non_null(emmap_last_failure()->reason);
+        /* Nothing else of the file has become unusable. */
+        assert_ok(write_bytes(file, 0, "x", 1));
+        emmap_file *const other = open_file(path, CREATE, 0);
+        assert_ok(emmap_sync(other));
+        close_file(other);
+        close_file(file);
+    }
+}
+
+static void an_interrupted_sync_may_be_called_again(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_file(path_of("file"), CREATE, 100);
+    failing_fsync = EINTR;
+    assert_error(EINTR, emmap_sync(file));
+    assert_ok(emmap_sync(file));
+    close_file(file);
+}
+
+/* Pushes until that has to wait for the disk. */
+static emmap_error push_until_refused(emmap_file *queue, uint64_t *pushed)
+{
+    emmap_error error = EMMAP_OK;
+    while (failing_fdatasync && !error && *pushed < 1000)
+        if ((error = push_number(queue, *pushed, 1000)) == EMMAP_OK)
+            ++*pushed;
+    return error;
+}
+
+static void a_push_that_cannot_get_synced_messages_to_disk_leaves_the_queue_as_it_was(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    uint64_t pushed = 0, number;
+    assert_ok(push_number(queue, pushed++, 1000));
+    assert_ok(emmap_sync(queue));
+    failing_fdatasync = ENOSPC;
+    assert_error(ENOSPC, push_until_refused(queue, &pushed));
+    assert_error(ENOSPC, push_number(queue, pushed, 3000));
+    assert_int_equal(queue_length_of(queue), pushed);
+    for (uint64_t i = 0; i < pushed; i++) {
+        assert_ok(pop_number(queue, &number));
+        assert_int_equal(number, i);
+    }
+    close_file(queue);
+}
+
+static void a_store_that_cannot_get_masks_to_disk_leaves_the_storage_as_it_was(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2);
+    const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
+    uint64_t address;
+    for (int i = 0; i < 64; i++)
+        assert_ok(emmap_block_store(blocks, &block, &address));
+    assert_ok(emmap_sync(blocks));
+    failing_fdatasync = EIO;
+    assert_error(EIO, emmap_block_store(blocks, &block, &address));
+    assert_int_equal(failing_fdatasync, 0);
+    assert_error(EIO, emmap_block_store(blocks, &block, &address));
+    assert_int_equal(blocks_count_of(blocks), 64);
+    close_file(blocks);
+}
 
 static void every_kind_of_file_can_be_synced(void **state)
 {
@@ -94,6 +196,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(every_kind_of_file_can_be_synced),
+        folder_test(a_sync_that_failed_is_not_followed_by_one_that_succeeds),
+        folder_test(an_interrupted_sync_may_be_called_again),
+        folder_test(a_push_that_cannot_get_synced_messages_to_disk_leaves_the_queue_as_it_was),
+        folder_test(a_store_that_cannot_get_masks_to_disk_leaves_the_storage_as_it_was),
         folder_test(a_relative_path_is_synced_after_a_change_of_directory),
         folder_test(a_file_whose_directory_was_renamed_can_be_synced),
         folder_test(advice_of_every_kind_is_taken),
