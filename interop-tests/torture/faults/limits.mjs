@@ -11,8 +11,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { examineAll } from "../support/examination.mjs";
+import { resourcesOf } from "../support/proc.mjs";
 import { withFolder } from "../support/processes.mjs";
-import { resourcesOf } from "../support/resources.mjs";
 
 export const title = "limits on file size, descriptors and address space";
 export const shortSeconds = 0;

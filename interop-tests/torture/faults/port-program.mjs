@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { atom, encode, Tuple, tuple } from "emmap/etf";
 import { frameOf, withPort } from "../support/port_client.mjs";
+import { resourcesOf } from "../support/proc.mjs";
 import { withFolder } from "../support/processes.mjs";
-import { resourcesOf } from "../support/resources.mjs";
 
 export const title = "port programs whose clients leave, stop reading, or send too much";
 export const shortSeconds = 0;

@@ -2,8 +2,8 @@
 import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { resourcesOf } from "../support/proc.mjs";
 import { withFolder } from "../support/processes.mjs";
-import { resourcesOf } from "../support/resources.mjs";
 import { DOORS, Testee } from "../support/testee.mjs";
 
 export const title = "truncating a thousand files, one after the other, under one process";

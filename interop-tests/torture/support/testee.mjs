@@ -1,9 +1,10 @@
 // The testees of ../testees, one for each way to the core, as processes to be tortured: asked a line at a time or many
 // lines at once, under limits, in a mount namespace, or with a library preloaded.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { compile } from "./compile.mjs";
+import { portProgramOf } from "./proc.mjs";
 import { Peer } from "./processes.mjs";
 
 const root = resolve(fileURLToPath(import.meta.url), "../../../..");
@@ -26,20 +27,6 @@ function coreTestee() {
   return compile("testee", [...sources.map((name) => join(room, name)), join(testees, "core.c")]);
 }
 
-function childrenOf(pid) {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-  );
-}
-
-/** All processes below `pid`. */
-function descendantsOf(pid) {
-  const children = childrenOf(pid);
-  return [...children, ...children.flatMap(descendantsOf)];
-}
-
-const nameOf = (pid) => readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-
 export class Testee extends Peer {
   /** `wrapper` is a command that runs the one behind it; `environment` is added to this process's. */
   constructor(door, { wrapper = [], environment = {} } = {}) {
@@ -56,6 +43,6 @@ export class Testee extends Peer {
 
   /** The process that maps files: the port program, where there is one, once it has opened something. */
   mapper() {
-    return descendantsOf(this.pid).find((pid) => nameOf(pid) === "emmap_port") ?? this.pid;
+    return portProgramOf(this.pid) ?? this.pid;
   }
 }

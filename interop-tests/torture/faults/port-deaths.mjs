@@ -1,0 +1,156 @@
+// A BEAM node and its port program that die at work, one of them or both: nothing hangs, nothing is left running, every
+// caller has its answer, and the files hold what was answered.
+import { mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { openCounters, openQueue } from "emmap";
+import { descendantsOf, portProgramOf, runs } from "../support/proc.mjs";
+import { Peer, withFolder } from "../support/processes.mjs";
+
+export const title = "BEAM nodes and their port programs that die at work";
+export const shortSeconds = 0;
+
+const beside = (name) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
+const libraries = beside("../../../erlang/_build/default/lib");
+const CALLERS = 20;
+/** Answered pushes before a node or program counts as being in the middle of its work. */
+const AT_WORK = 200;
+const DEATHS_OF_PROGRAM = 5;
+const GIVE_UP_MS = 60_000;
+
+/** How something dies, by what the table calls it. Each resolves to how often it did. */
+const DEATHS = {
+  "port program killed with calls in flight": killProgram,
+  "port program stopped, then killed": stopProgram,
+  "BEAM node killed": (users) => endNode(users, () => process.kill(users.peer.pid, "SIGKILL")),
+  "SIGTERM to the group": (users) => endNode(users, () => process.kill(-users.peer.pid, "SIGTERM")),
+  "input of the BEAM node ends": (users) => endNode(users, () => users.peer.finish()),
+};
+
+export const run = ({ seconds, say }) =>
+  withFolder(async (folder) => {
+    const rows = Object.keys(DEATHS).map((fault) => ({
+      fault,
+      runtime: "BEAM, port",
+      hits: 0,
+      survived: 0,
+      lost: 0,
+      worstWaitMs: null,
+    }));
+    const end = Date.now() + 1000 * seconds;
+    do {
+      for (const [i, [name, die]] of Object.entries(DEATHS).entries()) {
+        const users = await start(mkdtempSync(join(folder, "files-")));
+        const { hits, said } = await die(users);
+        const wrong = examine(users.folder);
+        rows[i].hits += hits;
+        rows[i].survived += wrong.length === 0 ? hits : 0;
+        rows[i].lost += wrong.length;
+        say(`${name}: ${said}`);
+        for (const line of wrong) say(`${name}: ${line}`);
+      }
+    } while (Date.now() < end);
+    return rows;
+  });
+
+async function start(folder) {
+  const peer = new Peer("escript", [beside("port_users.escript")], { ERL_LIBS: libraries });
+  await peer.ask(`work ${folder} ${CALLERS}`);
+  await until("the files are there", () => counted(folder) !== null);
+  return { peer, folder };
+}
+
+async function until(what, condition) {
+  for (const end = Date.now() + GIVE_UP_MS; !condition(); await sleep(1))
+    if (Date.now() > end) throw new Error(`in vain: ${what}`);
+}
+
+/** All pushes whose answer has been counted; null where there is no file yet. */
+function counted(folder) {
+  try {
+    const counters = openCounters(join(folder, "counters"), 0, { read: true });
+    let sum = 0n;
+    for (const counter of counters) sum += counter;
+    counters.close();
+    return Number(sum);
+  } catch (error) {
+    if (error.code === "ENOENT" || error.code === "EMMAP_CORRUPT") return null;
+    throw error;
+  }
+}
+
+async function atWork(folder) {
+  const goal = counted(folder) + AT_WORK;
+  await until("they work", () => counted(folder) >= goal);
+}
+
+async function killProgram(users) {
+  for (let i = 0; i < DEATHS_OF_PROGRAM; i++) {
+    await atWork(users.folder);
+    process.kill(portProgramOf(users.peer.pid), "SIGKILL");
+  }
+  return endOfProgram(users);
+}
+
+/** So that all of them wait for an answer when it dies. */
+async function stopProgram(users) {
+  for (let i = 0; i < DEATHS_OF_PROGRAM; i++) {
+    await atWork(users.folder);
+    const program = portProgramOf(users.peer.pid);
+    process.kill(program, "SIGSTOP");
+    await sleep(10); // not that it matters: it gives the callers time to have asked
+    process.kill(program, "SIGKILL");
+  }
+  return endOfProgram(users);
+}
+
+async function endOfProgram({ peer, folder }) {
+  await atWork(folder);
+  const program = portProgramOf(peer.pid);
+  const [, calls, died, longest] = (await peer.ask("stop")).split(" ");
+  const how = await peer.finish();
+  await until("the program ends", () => !runs(program));
+  if (how !== 0) throw new Error(`the node ended with ${how}`);
+  if (Number(died) < DEATHS_OF_PROGRAM) throw new Error(`only ${died} calls met ${DEATHS_OF_PROGRAM} deaths`);
+  return {
+    hits: DEATHS_OF_PROGRAM,
+    said: `${died} of ${calls} calls were answered port_died, none took longer than ${longest} ms`,
+  };
+}
+
+async function endNode({ peer, folder }, end) {
+  await atWork(folder);
+  const all = [peer.pid, ...descendantsOf(peer.pid)];
+  const program = portProgramOf(peer.pid);
+  if (program === undefined) throw new Error("there is no port program");
+  end();
+  const how = await peer.ended;
+  await until("nothing is left running", () => !all.some(runs));
+  return { hits: 1, said: `ended with ${how}, and all of ${all.length} processes with it` };
+}
+
+/** What of the files is not as the producers' answers say. */
+function examine(folder) {
+  const wrong = [];
+  const counters = openCounters(join(folder, "counters"));
+  const queue = openQueue(join(folder, "queue"));
+  const pushed = new Map();
+  for (let term = queue.pop(); term !== null; term = queue.pop()) {
+    const [producer, number] = term.elements;
+    const expected = (pushed.get(producer) ?? 0) + 1;
+    if (number !== expected) wrong.push(`message ${number} of producer ${producer} in place of ${expected}`);
+    pushed.set(producer, number);
+  }
+  for (let producer = 0; producer < counters.length; producer++) {
+    const messages = pushed.get(producer) ?? 0;
+    const answered = Number(counters.get(producer));
+    // The last push may have been done and not answered, or answered and not counted.
+    if (messages !== answered && messages !== answered + 1)
+      wrong.push(`${messages} messages of producer ${producer}, who has counted ${answered}`);
+  }
+  if (pushed.size < CALLERS) wrong.push(`messages of ${pushed.size} producers only`);
+  queue.close();
+  counters.close();
+  return wrong;
+}

@@ -1,0 +1,74 @@
+#!/usr/bin/env escript
+%% Processes that push messages to one queue and count them, through one port program, over and over. Producer P of a life
+%% pushes {P, 1}, {P, 2} and so on, each after the answer to the one before, and adds 1 to counter P when it has that
+%% answer. Where the program dies they find a new one, and are other producers from then on.
+%% Lines, and the answers to them:
+%%   work FOLDER CALLERS    ok                 CALLERS processes begin
+%%   stop                   ok CALLS DIED MS   once they have all ended: calls, calls that were `port_died', longest call
+-mode(compile).
+
+main([]) ->
+    ok = io:setopts([binary]),
+    loop([]).
+
+loop(Callers) ->
+    case io:get_line("") of
+        eof ->
+            ok;
+        Line ->
+            case string:split(string:trim(Line), " ", all) of
+                [<<"work">>, Folder, Count] ->
+                    {ok, _} = application:ensure_all_started(emmap),
+                    Started = [spawn_monitor(fun() -> live(Folder, Number, binary_to_integer(Count)) end)
+                               || Number <- lists:seq(0, binary_to_integer(Count) - 1)],
+                    io:format("ok~n"),
+                    loop(Started);
+                [<<"stop">>] ->
+                    _ = [Pid ! stop || {Pid, _} <- Callers],
+                    Ends = [receive {'DOWN', Monitor, process, Pid, End} -> {ended, _, _, _} = End end
+                            || {Pid, Monitor} <- Callers],
+                    {Calls, Died, Longest} = lists:unzip3([{C, D, L} || {ended, C, D, L} <- Ends]),
+                    io:format("ok ~b ~b ~b~n", [lists:sum(Calls), lists:sum(Died), lists:max(Longest) div 1000]),
+                    loop([])
+            end
+    end.
+
+-record(caller, {folder, producer, callers, queue, counters, calls = 0, died = 0, longest = 0}).
+
+live(Folder, Producer, Callers) ->
+    anew(#caller{folder = Folder, producer = Producer, callers = Callers}).
+
+%% Files that the program which is there now has open.
+anew(#caller{folder = Folder} = Caller) ->
+    Options = [{backend, port}],
+    case timed(fun() -> emmap_queue:open(<<Folder/binary, "/queue">>, 4096, Options) end, Caller) of
+        {{ok, Queue}, One} ->
+            case timed(fun() -> emmap:open_counters(<<Folder/binary, "/counters">>, 4096, Options) end, One) of
+                {{ok, Counters}, Two} -> push(1, Two#caller{queue = Queue, counters = Counters});
+                {{error, port_died}, Two} -> again(Two)
+            end;
+        {{error, port_died}, One} ->
+            again(One)
+    end.
+
+again(#caller{producer = Producer, callers = Callers, died = Died} = Caller) ->
+    anew(Caller#caller{producer = Producer + Callers, died = Died + 1}).
+
+push(N, #caller{queue = Queue, counters = Counters, producer = Producer} = Caller) ->
+    receive
+        stop -> exit({ended, Caller#caller.calls, Caller#caller.died, Caller#caller.longest})
+    after 0 ->
+        case timed(fun() -> emmap_queue:push(Queue, {Producer, N}) end, Caller) of
+            {ok, Pushed} ->
+                case timed(fun() -> emmap:inc_counter(Counters, Producer, 1) end, Pushed) of
+                    {Old, Counted} when Old =:= N - 1 -> push(N + 1, Counted);
+                    {{error, port_died}, Counted} -> again(Counted)
+                end;
+            {{error, port_died}, Pushed} ->
+                again(Pushed)
+        end
+    end.
+
+timed(Call, #caller{calls = Calls, longest = Longest} = Caller) ->
+    {Time, Result} = timer:tc(Call),
+    {Result, Caller#caller{calls = Calls + 1, longest = max(Time, Longest)}}.

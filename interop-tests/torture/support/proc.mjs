@@ -1,0 +1,40 @@
+// What the kernel says of processes.
+import { readdirSync, readFileSync } from "node:fs";
+
+/** What a process holds: descriptors, mappings, and bytes of address space and of memory. */
+export function resourcesOf(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const kilobytes = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)[1]);
+  return {
+    descriptors: readdirSync(`/proc/${pid}/fd`).length,
+    mappings: readFileSync(`/proc/${pid}/maps`, "utf8").split("\n").length - 1,
+    addressSpace: kilobytes("VmSize") * 1024,
+    memory: kilobytes("VmRSS") * 1024,
+  };
+}
+
+function childrenOf(pid) {
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+  );
+}
+
+/** All processes below `pid`. */
+export function descendantsOf(pid) {
+  const children = childrenOf(pid);
+  return [...children, ...children.flatMap(descendantsOf)];
+}
+
+/** The port program below a BEAM node, if there is one. */
+export function portProgramOf(pid) {
+  return descendantsOf(pid).find((each) => readFileSync(`/proc/${each}/comm`, "utf8") === "emmap_port\n");
+}
+
+/** Whether a process runs: one that has ended, and that nobody has asked how, does not. */
+export function runs(pid) {
+  try {
+    return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
+}
