@@ -305,6 +305,92 @@ static void a_thread_that_blocks_all_signals_survives(void **state)
     close_file(file);
 }
 
+enum { TOUCHERS = 8, TOUCHED_PAGES = 600 };
+
+typedef struct toucher {
+    pthread_barrier_t *start;
+    emmap_slice *slices[2]; /* one that all of them touch, and one that is its own */
+} toucher;
+
+/* Of both slices by turns, so that the handler is in all of them at once. */
+static void *touch_all(void *context)
+{
+    const toucher *const self = context;
+    pthread_barrier_wait(self->start);
+    for (uint64_t page = 1; page < TOUCHED_PAGES; page++)
+        for (int i = 0; i < 2; i++)
+            require(((volatile uint8_t *)self->slices[i]->data)[page * PAGE] == 0);
+    return NULL;
+}
+
+/* Changes the list that the handler goes through, as long as it is let. */
+static void *open_and_close(void *stop)
+{
+    while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE)) {
+        emmap_file *file;
+        require_ok(emmap_open(path_of("busy"), &(emmap_options){.flags = CREATE, .size = PAGE}, &file));
+        emmap_free(file);
+    }
+    return NULL;
+}
+
+static emmap_file *open_slice_cut(const char *name, emmap_slice *slice)
+{
+    emmap_file *const file = open_file(path_of(name), CREATE, TOUCHED_PAGES * PAGE);
+    assert_ok(emmap_pread_direct(file, 0, TOUCHED_PAGES * PAGE, slice));
+    assert_int_equal(truncate(path_of(name), (off_t)PAGE), 0);
+    return file;
+}
+
+static void threads_may_fault_at_once_while_others_open_and_close(void **state)
+{
+    (void)state;
+    bool stop = false;
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, TOUCHERS);
+    emmap_file *files[TOUCHERS + 1];
+    emmap_slice slices[TOUCHERS + 1];
+    for (int i = 0; i <= TOUCHERS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "file-%d", i);
+        files[i] = open_slice_cut(name, &slices[i]);
+    }
+    pthread_t busy, threads[TOUCHERS];
+    toucher touchers[TOUCHERS];
+    assert_int_equal(pthread_create(&busy, NULL, open_and_close, &stop), 0);
+    for (int i = 0; i < TOUCHERS; i++) {
+        touchers[i] = (toucher){.start = &start, .slices = {&slices[TOUCHERS], &slices[i]}};
+        assert_int_equal(pthread_create(&threads[i], NULL, touch_all, &touchers[i]), 0);
+    }
+    for (int i = 0; i < TOUCHERS; i++)
+        pthread_join(threads[i], NULL);
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    pthread_join(busy, NULL);
+    for (int i = 0; i <= TOUCHERS; i++) {
+        assert_true(emmap_slice_faulted(&slices[i]));
+        emmap_slice_release(&slices[i]);
+        close_file(files[i]);
+    }
+    pthread_barrier_destroy(&start);
+}
+
+static void a_thousand_faults_in_a_row_leave_nothing(void **state)
+{
+    (void)state;
+    const int descriptors = open_descriptors();
+    const int before = mappings_of("");
+    for (int i = 0; i < 1000; i++) {
+        emmap_file *const file = open_file(path_of("file"), CREATE, 16 * PAGE);
+        assert_int_equal(truncate(path_of("file"), 100), 0);
+        char got;
+        assert_error(EFAULT, read_into(file, (uint64_t)(i % 15 + 1) * PAGE, &got, 1));
+        close_file(file);
+    }
+    assert_int_equal(open_descriptors(), descriptors);
+    assert_int_equal(mappings_of(path_of("file")), 0);
+    assert_in_range(mappings_of(""), 0, (unsigned)before + 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +410,8 @@ int main(void)
         folder_test(another_file_is_not_touched_by_a_fault),
         folder_test(a_thread_that_never_called_the_core_survives),
         folder_test(a_thread_that_blocks_all_signals_survives),
+        folder_test(threads_may_fault_at_once_while_others_open_and_close),
+        folder_test(a_thousand_faults_in_a_row_leave_nothing),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }

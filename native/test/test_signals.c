@@ -136,6 +136,65 @@ static void forged(void *folder)
     emmap_free(file);
 }
 
+/* ---- A handler that is installed after the core's ---- */
+
+static struct sigaction cores;
+
+static void later_handler(int number, siginfo_t *info, void *context)
+{
+    handled++;
+    handled_address = info->si_addr;
+    cores.sa_sigaction(number, info, context);
+}
+
+static emmap_file *open_cut(const char *path)
+{
+    emmap_file *file;
+    require_ok(emmap_open(path, &(emmap_options){.flags = CREATE, .size = 65536}, &file));
+    require(truncate(path, 100) == 0);
+    return file;
+}
+
+/* It sees everything first; what it passes on is served as ever, or goes to whoever was there before. */
+static void later_that_passes_on(void *path)
+{
+    struct sigaction before = {.sa_handler = plain_handler};
+    require(sigaction(SIGBUS, &before, NULL) == 0);
+    emmap_file *const file = open_cut(path);
+    struct sigaction later = {.sa_sigaction = later_handler, .sa_flags = SA_SIGINFO};
+    require(sigaction(SIGBUS, &later, &cores) == 0);
+    char byte;
+    require_error(EFAULT, read_into(file, 32768, &byte, 1));
+    require(handled == 1);
+    emmap_free(file);
+    volatile char *const lost = lost_page("foreign");
+    if (sigsetjmp(out, 1) == 0) {
+        *lost = 1;
+        _exit(7);
+    }
+    /* By the first handler: it sets the number. */
+    require(handled == SIGBUS && handled_address == (void *)(uintptr_t)lost);
+}
+
+/* What is not the core's is none of its business, whoever came first. */
+static void later_that_does_not(void *path)
+{
+    open_one(path);
+    struct sigaction later = {.sa_sigaction = info_handler, .sa_flags = SA_SIGINFO};
+    require(sigaction(SIGBUS, &later, NULL) == 0);
+    open_one(path);
+    volatile char *const lost = lost_page("foreign");
+    if (sigsetjmp(out, 1) == 0) {
+        *lost = 1;
+        _exit(7);
+    }
+    require(handled_address == (void *)(uintptr_t)lost);
+    handled = 0;
+    if (sigsetjmp(out, 1) == 0)
+        kill(getpid(), SIGBUS);
+    require(handled == SIGBUS);
+}
+
 static int run(void (*body)(void *))
 {
     char before[4096];
@@ -175,6 +234,18 @@ static void a_signal_that_was_sent_is_never_taken_for_a_fault(void **state)
     assert_int_equal(run(forged), 0);
 }
 
+static void a_later_handler_that_passes_on_changes_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(run(later_that_passes_on), 0);
+}
+
+static void a_later_handler_gets_what_is_not_ours(void **state)
+{
+    (void)state;
+    assert_int_equal(run(later_that_does_not), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +253,8 @@ int main(void)
         folder_test(ignored_it_is_ignored_unless_it_is_real),
         folder_test(a_handler_from_before_gets_what_is_not_ours),
         folder_test(a_signal_that_was_sent_is_never_taken_for_a_fault),
+        folder_test(a_later_handler_that_passes_on_changes_nothing),
+        folder_test(a_later_handler_gets_what_is_not_ours),
     };
     return cmocka_run_group_tests_name("signals", tests, NULL, NULL);
 }
