@@ -72,15 +72,16 @@ export function chart({ title, x, y, lines }) {
   const up = scale(yTicks, height - BOTTOM, top, 12);
   const xLabel = labelOf(x);
 
-  const grid = yTicks.map((value) => {
+  const grid = [...new Set([...yTicks, 1])].map((value) => {
     const at = up(value);
     return `<line class="${value === 1 ? "one" : "grid"}" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}"/>
 <text x="${LEFT - 8}" y="${at + 4}" text-anchor="end">${value.toLocaleString("en")}</text>`;
   });
-  let last = -Infinity;
-  const marksBelow = xs.flatMap((value) => {
+  // From the last one back: where all of it ends has to be said.
+  let last = Infinity;
+  const marksBelow = xs.toReversed().flatMap((value) => {
     const at = across(value);
-    if (at - last < 48) return [];
+    if (last - at < 48) return [];
     last = at;
     return [`<text x="${at}" y="${height - BOTTOM + 18}" text-anchor="middle">${xLabel(value)}</text>`];
   });
