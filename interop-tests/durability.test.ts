@@ -162,28 +162,31 @@ test.each(DOORS)(
   },
 );
 
-test.each(backends)("emmap:sync and file:sync make the same calls, and so do both datasync: %s", async (backend: Backend) => {
-  if (!traceable()) return;
-  const folder = freshFolder();
-  mkdirSync(join(folder, "new"));
-  const trace = join(folder, "trace");
-  await run("strace", [
-    ...[...STRACE, "-o", trace],
-    ...[
-      "escript",
-      script("sync_user.escript"),
-      ebin,
-      backend,
-      join(folder, "new", "file"),
-      join(folder, MARK),
-    ],
-  ]);
-  expect(sections(trace, folder)).toEqual([
-    [],
-    [...written("new", "fdatasync"), ...entry("new")],
-    written("new", "fsync"),
-    written("new", "fdatasync"),
-    written("new", "fsync"),
-    [],
-  ]);
-});
+test.each(backends)(
+  "emmap:sync and file:sync make the same calls, and so do both datasync: %s",
+  async (backend: Backend) => {
+    if (!traceable()) return;
+    const folder = freshFolder();
+    mkdirSync(join(folder, "new"));
+    const trace = join(folder, "trace");
+    await run("strace", [
+      ...[...STRACE, "-o", trace],
+      ...[
+        "escript",
+        script("sync_user.escript"),
+        ebin,
+        backend,
+        join(folder, "new", "file"),
+        join(folder, MARK),
+      ],
+    ]);
+    expect(sections(trace, folder)).toEqual([
+      [],
+      [...written("new", "fdatasync"), ...entry("new")],
+      written("new", "fsync"),
+      written("new", "fdatasync"),
+      written("new", "fsync"),
+      [],
+    ]);
+  },
+);
