@@ -380,6 +380,8 @@ static void advance(hold *hold, queue_header header, uint32_t head)
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
+    if (limit > 0 && queue_seen_empty(file))
+        return EMMAP_EOF;
     hold hold;
     queue_header header;
     emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
@@ -419,6 +421,8 @@ emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
 emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
 {
     *ticket = 0;
+    if (queue_seen_empty(file))
+        return EMMAP_EOF;
     hold hold;
     queue_header header;
     emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);

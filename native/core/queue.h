@@ -18,6 +18,14 @@ typedef struct queue {
  * Errors: as hold_begin; EMMAP_CORRUPT. */
 emmap_error queue_begin(emmap_file *file, lock_subject subject, hold *hold, queue_header *header);
 
+/* The header without the lock, which one load reads whole. False where that does not tell; for an exclusive handle too,
+ * whose lock costs nothing. */
+bool queue_glance(emmap_file *file, queue_header *header);
+
+/* Whether there is no message. Whoever finds nothing to take keeps nobody from putting something there. False where
+ * there is one, or where that takes the lock to tell. */
+bool queue_seen_empty(emmap_file *file);
+
 /* Messages one behind another. */
 typedef struct queue_range {
     uint32_t from;

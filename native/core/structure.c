@@ -77,22 +77,34 @@ emmap_error structure_wait(void)
     return may_not_wait ? error_set(EAGAIN, "the operation would have to wait") : EMMAP_OK;
 }
 
+/* Whoever has a lock mostly has it for a microsecond or two, and to sleep until it is free takes ten or more. */
+#define LOCK_TRIES 50
+
+static emmap_error try_often(int fd, lock_subject subject)
+{
+    emmap_error error = EBUSY;
+    for (int i = 0; error == EBUSY && i < LOCK_TRIES; i++)
+        error = lock_try(fd, subject, LOCK_EXCLUSIVE);
+    return error;
+}
+
 static emmap_error lock_one(int fd)
 {
-    if (!may_not_wait)
-        return lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
-    const emmap_error error = lock_try(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
-    return error == EBUSY ? structure_wait() : error;
+    const emmap_error error = try_often(fd, LOCK_STRUCTURE);
+    if (error != EBUSY)
+        return error;
+    return may_not_wait ? structure_wait() : lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
 }
 
 /* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
 static emmap_error lock_both(int fd)
 {
-    if (lock_try(fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK)
-        return EMMAP_OK;
+    emmap_error error = try_often(fd, LOCK_STRUCTURE_AND_TAKING);
+    if (error != EBUSY)
+        return error;
     if (may_not_wait)
         return structure_wait();
-    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
     if (error)
         return error;
     error = lock_try(fd, LOCK_TAKING, LOCK_EXCLUSIVE);
@@ -103,10 +115,12 @@ static emmap_error lock_both(int fd)
 
 emmap_error structure_lock(structure *self)
 {
-    if (!may_not_wait)
-        pthread_mutex_lock(&self->threads);
-    else if (pthread_mutex_trylock(&self->threads) != 0)
+    for (int i = 0; i < LOCK_TRIES; i++)
+        if (pthread_mutex_trylock(&self->threads) == 0)
+            return EMMAP_OK;
+    if (may_not_wait)
         return structure_wait();
+    pthread_mutex_lock(&self->threads);
     return EMMAP_OK;
 }
 
