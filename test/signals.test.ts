@@ -1,0 +1,127 @@
+// The signals of faults that are none of ours, beside ours: each test in a process of its own, of which it is the whole.
+import { spawn } from "node:child_process";
+import { join } from "node:path";
+import { expect, onTestFinished, test } from "vitest";
+import { freshPath } from "./support/files";
+
+const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
+
+// A module with a page of memory, and a function that loads the word at an address.
+const LOADER = "0061736d0100000001060160017f017f030201000503010001070801046c6f616400000a0901070020002802000b";
+
+/** What the process printed, and the status or signal that it ended by. */
+async function run(body: string): Promise<{ printed: string; ended: number | string | null }> {
+  const code = `
+    const { open } = require(${PACKAGE});
+    const { truncateSync } = require("node:fs");
+    const { Worker } = require("node:worker_threads");
+    const path = process.env.FILE_PATH;
+    /** A file that somebody truncates, and what reading it then answers. */
+    function fault(name = path) {
+      const file = open(name, { write: true, create: true, size: 65536 });
+      truncateSync(name, 100);
+      try {
+        file.pread(32768, 1);
+      } catch (error) {
+        return error.code;
+      } finally {
+        file.close();
+      }
+    }
+    const { load } = new WebAssembly.Instance(
+      new WebAssembly.Module(Buffer.from("${LOADER}", "hex")),
+    ).exports;
+    /** What a load beyond the memory of WebAssembly ends in. */
+    function trap() {
+      try {
+        return load(65536 * 2);
+      } catch (error) {
+        return error instanceof WebAssembly.RuntimeError ? "trap" : error;
+      }
+    }
+    ${body}`;
+  const child = spawn(process.execPath, ["-e", code], {
+    env: { ...process.env, FILE_PATH: freshPath(), NODE_OPTIONS: "" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  let printed = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => (printed += text));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status, signal) => resolve({ printed: printed.trim(), ended: signal ?? status }));
+  });
+}
+
+test("WebAssembly traps as ever before faults, between them and after them", async () => {
+  const { printed, ended } = await run(`
+    const seen = [trap(), load(0)];
+    for (let i = 0; i < 200; i++) seen.push(trap(), fault());
+    seen.push(trap(), load(65532));
+    const count = (what) => seen.filter((each) => each === what).length;
+    console.log(count("trap"), count("EFAULT"), count(0), seen.length);`);
+  expect({ printed, ended }).toEqual({ printed: "202 200 2 404", ended: 0 });
+});
+
+test("WebAssembly traps in one thread while another one faults", async () => {
+  const { printed, ended } = await run(`
+    const worker = new Worker(
+      \`const { open } = require(${PACKAGE.replaceAll("\\", "\\\\")});
+       const { truncateSync } = require("node:fs");
+       const { parentPort } = require("node:worker_threads");
+       let faults = 0;
+       let over = false;
+       parentPort.once("message", () => { over = true; parentPort.postMessage(faults); });
+       const path = process.env.FILE_PATH;
+       (function round() {
+         const file = open(path, { write: true, create: true, size: 65536 });
+         truncateSync(path, 100);
+         try { file.pread(32768, 1); } catch (error) { if (error.code === "EFAULT") faults++; }
+         file.close();
+         if (faults === 20) parentPort.postMessage("at work");
+         if (!over) setImmediate(round);
+       })();\`,
+      { eval: true },
+    );
+    worker.once("message", () => {
+      let traps = 0;
+      for (let i = 0; i < 3000; i++) if (trap() === "trap") traps++;
+      worker.once("message", (faults) => console.log(traps, faults > 20 || faults));
+      worker.postMessage("enough");
+    });`);
+  expect({ printed, ended }).toEqual({ printed: "3000 true", ended: 0 });
+});
+
+test("a listener for SIGBUS from before the first file still hears of what is sent, and of no fault", async () => {
+  const { printed, ended } = await run(`
+    let heard = 0;
+    const waiting = setInterval(() => {}, 1000);
+    process.on("SIGBUS", () => {
+      heard++;
+      console.log(heard, fault());
+      clearInterval(waiting);
+    });
+    console.log(fault(), heard);
+    process.kill(process.pid, "SIGBUS");`);
+  expect({ printed, ended }).toEqual({ printed: "EFAULT 0\n1 EFAULT", ended: 0 });
+});
+
+test("a listener for SIGBUS from after the first file hears of what is sent", async () => {
+  const { printed, ended } = await run(`
+    console.log(fault());
+    const waiting = setInterval(() => {}, 1000);
+    process.on("SIGBUS", () => {
+      console.log("heard");
+      clearInterval(waiting);
+    });
+    process.kill(process.pid, "SIGBUS");`);
+  expect({ printed, ended }).toEqual({ printed: "EFAULT\nheard", ended: 0 });
+});
+
+test("without a listener SIGBUS ends the process, as it always did", async () => {
+  const { printed, ended } = await run(`
+    console.log(fault());
+    process.kill(process.pid, "SIGBUS");
+    setInterval(() => {}, 1000);`);
+  expect({ printed, ended }).toEqual({ printed: "EFAULT", ended: "SIGBUS" });
+});
