@@ -7,7 +7,7 @@
 import { createRequire } from "node:module";
 import { atom, decode, encode, Float, tuple } from "../dist/etf/index.mjs";
 import { section } from "./records.mjs";
-import { kept, race } from "./rounds.mjs";
+import { kept, QUICK, race } from "./rounds.mjs";
 
 const require = createRequire(import.meta.url);
 const { Erlang } = require("erlang_js");
@@ -164,8 +164,8 @@ const PEERS = ["JSON", "erlang_js", "etf.js"];
 const LIMITS = { JSON: "at least 0.5", erlang_js: "at least 5" };
 const records = section("The codec");
 
-/** Our codec and its peers on the same messages, one after the other. */
-function measure(name, kinds, direction, limits = {}) {
+/** Our codec and its peers on the same messages, one after the other; `settings` are those of a race. */
+function compare(kinds, direction, settings) {
   const able = ["emmap", ...PEERS].filter((peer) => kinds.every((kind) => works(kind[direction][peer])));
   const all = able.map((peer) => {
     const runs = kinds.map((kind) => kind[direction][peer]);
@@ -174,7 +174,11 @@ function measure(name, kinds, direction, limits = {}) {
     };
     return [peer, contestant];
   });
-  const ratio = race(Object.fromEntries(all), { rounds: 51, warmMs: 150 });
+  return { able, ratio: race(Object.fromEntries(all), settings) };
+}
+
+function measure(name, kinds, direction, limits = {}) {
+  const { able, ratio } = compare(kinds, direction, { rounds: 51, warmMs: 150 });
   for (const peer of PEERS) {
     const operation = `${direction}, ${name}`;
     if (!able.includes(peer)) records.note(`${peer} cannot do: ${operation}.`);
@@ -193,3 +197,34 @@ const mix = Object.keys(MIX).map((kind) => all[kind]);
 for (const direction of ["encode", "decode", "both"]) measure("message mix", mix, direction, LIMITS);
 for (const [name, kind] of Object.entries(all))
   for (const direction of ["encode", "decode"]) measure(name, [kind], direction);
+
+// --- By size --------------------------------------------------------------------------------------------------
+
+const ORDERS = QUICK ? [1, 16] : [1, 4, 16, 64, 256, 1024];
+const TEXTS = QUICK ? [16, 4096] : [16, 256, 4096, 65536, 1 << 20];
+const sized = {
+  "lists of orders": ORDERS.map((count) => Array.from({ length: count }, () => order)),
+  text: TEXTS.map((length) =>
+    "All work and no play makes Jack a dull boy. ".repeat(length / 44 + 1).slice(0, length),
+  ),
+};
+for (const [name, messages] of Object.entries(sized)) {
+  for (const direction of ["encode", "decode"]) {
+    const lines = new Map(PEERS.map((peer) => [peer, []]));
+    for (const message of messages) {
+      const { able, ratio } = compare([contestants(message)], direction, { rounds: 31, warmMs: 100 });
+      const { length } = encode(ours(message));
+      for (const peer of able.slice(1)) lines.get(peer).push([length, ratio(peer, "emmap")]);
+    }
+    for (const [peer, points] of lines) {
+      if (points.length === 0) continue;
+      records.series(`${direction}: ${name}, by size`, peer, points, {
+        x: "bytes of the external term format",
+        y: "times emmap/etf",
+      });
+    }
+  }
+}
+records.note(
+  "A binary that erlang_js has decoded is a view of the bytes that it was decoded from, which it keeps in memory; emmap/etf makes a copy or a string.",
+);

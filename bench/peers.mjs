@@ -6,6 +6,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
+const INSTALL = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
 /** Those that are compiled, and what then exists. */
 const COMPILED = {
   "better-sqlite3": "build/Release/better_sqlite3.node",
@@ -14,8 +15,11 @@ const COMPILED = {
   "shm-typed-array": "build/Release/shm.node",
 };
 
-function npm(args, environment) {
-  const { status, stderr } = spawnSync("npm", [...args, "--prefix", here], {
+/** Other releases of Node, which the tests have as well. */
+const releases = join(here, "../test/node-releases");
+
+function npm(folder, args, environment) {
+  const { status, stderr } = spawnSync("npm", [...args, "--prefix", folder], {
     env: { ...process.env, ...environment },
     encoding: "utf8",
   });
@@ -27,10 +31,12 @@ export function installPeers(quick) {
   const lock = join(here, "package-lock.json");
   const installed = join(here, "node_modules", ".package-lock.json");
   if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(lock).mtimeMs) {
-    const failure = npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund"], {});
+    const failure = npm(here, INSTALL, {});
     if (failure !== undefined) throw new Error(`npm ci failed:\n${failure}`);
   }
   if (quick) return;
+  if (!existsSync(join(releases, "node_modules")) && npm(releases, INSTALL, {}) !== undefined)
+    console.error("what needs Node 26 is left out: it could not be installed");
   // With the headers that came with this Node, where they did.
   const prefix = resolve(process.execPath, "..", "..");
   const headers = existsSync(join(prefix, "include/node/common.gypi")) ? { npm_config_nodedir: prefix } : {};
@@ -39,7 +45,7 @@ export function installPeers(quick) {
   for (const [name, product] of Object.entries(COMPILED)) {
     if (existsSync(join(here, "node_modules", name, product))) continue;
     console.log(`building ${name} …`);
-    const failure = npm(["rebuild", name, "--build-from-source"], environment);
-    if (failure !== undefined) console.error(`${name} is left out: ${failure.trim().split("\n").at(-1)}`);
+    if (npm(here, ["rebuild", name, "--build-from-source"], environment) !== undefined)
+      console.error(`${name} is left out: it could not be built`);
   }
 }

@@ -33,7 +33,8 @@ export async function able(records, peer, make) {
   try {
     return await make();
   } catch (error) {
-    records.note(`${peer} is left out: ${error.message.split("\n")[0]}`);
+    const reason = error.message.split("\n")[0].replaceAll(/(?:\/[^\s/'"]+)+\//g, "");
+    records.note(`${peer} is left out: ${reason}`);
     return undefined;
   }
 }
