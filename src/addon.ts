@@ -3,9 +3,20 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { createError } from "./error";
 
-/** The core's file. Every 64-bit number is a bigint from -2^63 to 2^64-1; failures are thrown. */
+declare const file: unique symbol;
+
+/** A file of the core, open or closed, which only the addon can look into. */
 export interface NativeFile {
-  describe(): {
+  readonly [file]: true;
+}
+
+/**
+ * The addon's functions. A file is an argument, and not what a method is called on, because a Node-API class costs 100 ns
+ * a call to look it up. Every 64-bit number is a bigint from -2^63 to 2^64-1; failures are thrown.
+ */
+interface Addon {
+  open(...opener: Opener): NativeFile;
+  describe(file: NativeFile): {
     path: string;
     existed: boolean;
     writable: boolean;
@@ -14,66 +25,69 @@ export interface NativeFile {
     counters: number;
   };
   /** The words of emmap_file_control; undefined where there are no external buffers. */
-  control(): ArrayBuffer | undefined;
+  control(file: NativeFile): ArrayBuffer | undefined;
   /** A buffer over the mapping, cut at its end; undefined as above. `shown`: user code will have it. */
-  lend(position: bigint, length: bigint, shown: boolean): ArrayBuffer | undefined;
-  close(): void;
-  size(): number;
-  pread(position: bigint, length: bigint): Buffer | null;
-  read(length: bigint): Buffer | null;
-  readLine(): Buffer | null;
-  pwrite(position: bigint, bytes: Uint8Array): void;
-  write(bytes: Uint8Array): void;
-  position(offset: bigint, whence: number): number;
-  resize(size: bigint): number;
-  follow(): number;
-  truncate(): void;
-  allocate(position: bigint, length: bigint): void;
-  advise(position: bigint, length: bigint, advice: number): void;
-  flush(): void;
-  sync(): Promise<void>;
-  datasync(): Promise<void>;
-  patomicAdd(position: bigint, value: bigint): bigint;
-  patomicSub(position: bigint, value: bigint): bigint;
-  patomicAnd(position: bigint, value: bigint): bigint;
-  patomicOr(position: bigint, value: bigint): bigint;
-  patomicXor(position: bigint, value: bigint): bigint;
-  patomicExchange(position: bigint, value: bigint): bigint;
-  patomicCompareExchange(position: bigint, expected: bigint, replacement: bigint): bigint;
-  patomicLoad(position: bigint): bigint;
-  patomicStore(position: bigint, value: bigint): void;
-  counterAdd(index: bigint, value: bigint): bigint;
-  counterSub(index: bigint, value: bigint): bigint;
-  counterSet(index: bigint, value: bigint): bigint;
-  counterGet(index: bigint): bigint;
-  counterCompareExchange(index: bigint, expected: bigint, replacement: bigint): bigint;
-  queuePush(message: Uint8Array): void;
-  queuePushMany(messages: Uint8Array[]): void;
-  queuePop(scratch: Uint8Array): Message;
-  queuePopMany(limit: bigint): Buffer[];
-  queuePopBegin(scratch: Uint8Array, ticket: BigUint64Array): Message;
-  queuePopCommit(ticket: bigint): void;
-  queuePopAbort(ticket: bigint): void;
-  queuePeekFront(scratch: Uint8Array): Message;
-  queuePeekBack(scratch: Uint8Array): Message;
+  lend(file: NativeFile, position: bigint, length: bigint, shown: boolean): ArrayBuffer | undefined;
+  close(file: NativeFile): void;
+  size(file: NativeFile): number;
+  pread(file: NativeFile, position: bigint, length: bigint): Buffer | null;
+  read(file: NativeFile, length: bigint): Buffer | null;
+  readLine(file: NativeFile): Buffer | null;
+  pwrite(file: NativeFile, position: bigint, bytes: Uint8Array): void;
+  write(file: NativeFile, bytes: Uint8Array): void;
+  position(file: NativeFile, offset: bigint, whence: number): number;
+  resize(file: NativeFile, size: bigint): number;
+  follow(file: NativeFile): number;
+  truncate(file: NativeFile): void;
+  allocate(file: NativeFile, position: bigint, length: bigint): void;
+  advise(file: NativeFile, position: bigint, length: bigint, advice: number): void;
+  flush(file: NativeFile): void;
+  sync(file: NativeFile): Promise<void>;
+  datasync(file: NativeFile): Promise<void>;
+  patomicAdd(file: NativeFile, position: bigint, value: bigint): bigint;
+  patomicSub(file: NativeFile, position: bigint, value: bigint): bigint;
+  patomicAnd(file: NativeFile, position: bigint, value: bigint): bigint;
+  patomicOr(file: NativeFile, position: bigint, value: bigint): bigint;
+  patomicXor(file: NativeFile, position: bigint, value: bigint): bigint;
+  patomicExchange(file: NativeFile, position: bigint, value: bigint): bigint;
+  patomicCompareExchange(file: NativeFile, position: bigint, expected: bigint, replacement: bigint): bigint;
+  patomicLoad(file: NativeFile, position: bigint): bigint;
+  patomicStore(file: NativeFile, position: bigint, value: bigint): void;
+  counterAdd(file: NativeFile, index: bigint, value: bigint): bigint;
+  counterSub(file: NativeFile, index: bigint, value: bigint): bigint;
+  counterSet(file: NativeFile, index: bigint, value: bigint): bigint;
+  counterGet(file: NativeFile, index: bigint): bigint;
+  counterCompareExchange(file: NativeFile, index: bigint, expected: bigint, replacement: bigint): bigint;
+  queuePush(file: NativeFile, message: Uint8Array): void;
+  queuePushMany(file: NativeFile, messages: Uint8Array[]): void;
+  queuePop(file: NativeFile, scratch: Uint8Array): Message;
+  queuePopMany(file: NativeFile, limit: bigint): Buffer[];
+  queuePopBegin(file: NativeFile, scratch: Uint8Array, ticket: BigUint64Array): Message;
+  queuePopCommit(file: NativeFile, ticket: bigint): void;
+  queuePopAbort(file: NativeFile, ticket: bigint): void;
+  queuePeekFront(file: NativeFile, scratch: Uint8Array): Message;
+  queuePeekBack(file: NativeFile, scratch: Uint8Array): Message;
   /** From `place[0]` on; puts there where the next call goes on. */
-  queueWalk(backward: boolean, limit: bigint, place: BigUint64Array): Buffer[];
-  queueLength(): number;
-  queueIsEmpty(): boolean;
-  queueInfo(): { size: number; head: number; tail: number; nextTail: number };
-  queuePurge(): void;
-  queueErase(): void;
-  blockStore(block: Uint8Array): number;
-  blockStoreMany(blocks: Uint8Array[]): number[];
-  blockRead(address: bigint): Buffer | null;
-  blockFree(address: bigint): boolean;
-  blockFreeMany(addresses: bigint[]): boolean;
+  queueWalk(file: NativeFile, backward: boolean, limit: bigint, place: BigUint64Array): Buffer[];
+  queueLength(file: NativeFile): number;
+  queueIsEmpty(file: NativeFile): boolean;
+  queueInfo(file: NativeFile): { size: number; head: number; tail: number; nextTail: number };
+  queuePurge(file: NativeFile): void;
+  queueErase(file: NativeFile): void;
+  blockStore(file: NativeFile, block: Uint8Array): number;
+  blockStoreMany(file: NativeFile, blocks: Uint8Array[]): number[];
+  blockRead(file: NativeFile, address: bigint): Buffer | null;
+  blockFree(file: NativeFile, address: bigint): boolean;
+  blockFreeMany(file: NativeFile, addresses: bigint[]): boolean;
   /** Addresses and blocks in turn, from `place[0]` on. */
-  blocksWalk(limit: bigint, place: BigUint64Array): (number | Buffer)[];
-  blocksCount(): number;
-  blocksInfo(): { blockSize: number; levels: number; capacity: number };
+  blocksWalk(file: NativeFile, limit: bigint, place: BigUint64Array): (number | Buffer)[];
+  blocksCount(file: NativeFile): number;
+  blocksInfo(file: NativeFile): { blockSize: number; levels: number; capacity: number };
   /** True while there is more to do, from `place[0]` on. */
-  blocksRepair(limit: bigint, place: BigUint64Array): boolean;
+  blocksRepair(file: NativeFile, limit: bigint, place: BigUint64Array): boolean;
+  revoke(buffer: ArrayBuffer): void;
+  moved(buffer: ArrayBuffer): void;
+  setErrorFactory(factory: typeof createError): void;
 }
 
 /** A message: its length where the scratch buffer has it, itself where it was too long for that; null for none. */
@@ -88,13 +102,6 @@ type Opener =
 
 /** The core's names of options, each followed by its value, or null for a flag. */
 export type NativeOptions = (string | bigint | null)[];
-
-interface Addon {
-  File: new (...opener: Opener) => NativeFile;
-  revoke(buffer: ArrayBuffer): void;
-  moved(buffer: ArrayBuffer): void;
-  setErrorFactory(factory: typeof createError): void;
-}
 
 function isMusl(): boolean {
   const report = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
@@ -114,4 +121,4 @@ function load(): Addon {
   return require(path) as Addon;
 }
 
-export const { File, revoke, moved, setErrorFactory } = load();
+export const addon: Addon = load();

@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from "node:util";
-import { File, type NativeFile } from "./addon";
+import { addon, type NativeFile } from "./addon";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments";
 import { type StructureOptions, structureOptions, toPath } from "./options";
 import { Structure } from "./structure";
@@ -39,7 +39,7 @@ export class BlockStorage extends Structure {
   /** @internal */
   constructor(native: NativeFile) {
     super(native);
-    const { blockSize, levels, capacity } = native.blocksInfo();
+    const { blockSize, levels, capacity } = addon.blocksInfo(native);
     this.blockSize = blockSize;
     this.levels = levels;
     this.capacity = capacity;
@@ -47,7 +47,7 @@ export class BlockStorage extends Structure {
 
   /** How many blocks there are. Takes time in proportion to the most that there ever were. */
   get count(): number {
-    return this.native.blocksCount();
+    return addon.blocksCount(this.native);
   }
 
   /**
@@ -56,27 +56,30 @@ export class BlockStorage extends Structure {
    * @throws EINVAL for a length other than `blockSize`; EMMAP_FULL at capacity or a fixed size; ENOSPC
    */
   store(block: Bytes): number {
-    return this.native.blockStore(toBytes(block));
+    return addon.blockStore(this.native, toBytes(block));
   }
 
   /** Stores all of the blocks, or none, and returns their addresses. Throws as {@link store}. */
   storeMany(blocks: Iterable<Bytes>): number[] {
-    return this.native.blockStoreMany(Array.from(blocks, toBytes));
+    return addon.blockStoreMany(this.native, Array.from(blocks, toBytes));
   }
 
   /** A copy of the block; null if there is none at this address. */
   read(address: Integer): Buffer | null {
-    return this.native.blockRead(toBigInt(address, "address"));
+    return addon.blockRead(this.native, toBigInt(address, "address"));
   }
 
   /** Frees a block; its address may be given out again. False if there is none at this address. */
   free(address: Integer): boolean {
-    return this.native.blockFree(toBigInt(address, "address"));
+    return addon.blockFree(this.native, toBigInt(address, "address"));
   }
 
   /** Frees all of the blocks; or none, and returns false, if one of the addresses has no block or comes twice. */
   freeMany(addresses: Iterable<Integer>): boolean {
-    return this.native.blockFreeMany(Array.from(addresses, (address) => toBigInt(address, "address")));
+    return addon.blockFreeMany(
+      this.native,
+      Array.from(addresses, (address) => toBigInt(address, "address")),
+    );
   }
 
   /**
@@ -86,7 +89,7 @@ export class BlockStorage extends Structure {
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);
     for (;;) {
-      const found = this.native.blocksWalk(BigInt(STRIDE), place);
+      const found = addon.blocksWalk(this.native, BigInt(STRIDE), place);
       if (found.length === 0) return;
       for (let i = 0; i < found.length; i += 2) yield [found[i] as number, found[i + 1] as Buffer];
     }
@@ -102,7 +105,7 @@ export class BlockStorage extends Structure {
    * no repair: this is for files that something else has damaged.
    */
   repair(): void {
-    this.native.blocksRepair(0n, new BigUint64Array(1));
+    addon.blocksRepair(this.native, 0n, new BigUint64Array(1));
   }
 
   /**
@@ -115,7 +118,7 @@ export class BlockStorage extends Structure {
   *repairInSteps(blocks: Integer = 4096): Generator<void, void, undefined> {
     const place = new BigUint64Array(1);
     const limit = toBigInt(blocks, "blocks");
-    while (this.native.blocksRepair(limit > 0n ? limit : 1n, place)) yield;
+    while (addon.blocksRepair(this.native, limit > 0n ? limit : 1n, place)) yield;
   }
 
   /** @internal */
@@ -140,7 +143,7 @@ export class BlockStorage extends Structure {
 export function openBlockStorage(path: string | URL, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const { blockSize = 0, levels = 0, ...rest } = options;
-  const native = new File(
+  const native = addon.open(
     "blocks_open",
     toPath(path),
     structureOptions(rest, "block storages"),

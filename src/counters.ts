@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from "node:util";
-import { File, type NativeFile } from "./addon";
+import { addon, type NativeFile } from "./addon";
 import { type Integer, toBigInt } from "./arguments";
 import { Handle, STATUS } from "./handle";
 import { type CountersOptions, countersOptions, toPath } from "./options";
@@ -34,13 +34,13 @@ export class Counters {
 
   /** The same as the function {@link openCounters}. */
   static open(path: string | URL, count: Integer = 0, options: CountersOptions = {}): Counters {
-    const native = new File(
+    const native = addon.open(
       "counters_open",
       toPath(path),
       countersOptions(options),
       toBigInt(count, "count"),
     );
-    return new Counters(new Handle(native, false), native.describe().counters);
+    return new Counters(new Handle(native, false), addon.describe(native).counters);
   }
 
   /** As {@link Handle.native}, with the same consequence here. */
@@ -77,7 +77,7 @@ export class Counters {
       const old = Atomics.add(cells, index, operand);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#native.counterAdd(toBigInt(index, "index"), operand);
+    return addon.counterAdd(this.#native, toBigInt(index, "index"), operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
@@ -88,7 +88,7 @@ export class Counters {
       const old = Atomics.sub(cells, index, operand);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#native.counterSub(toBigInt(index, "index"), operand);
+    return addon.counterSub(this.#native, toBigInt(index, "index"), operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
@@ -99,7 +99,7 @@ export class Counters {
       const old = Atomics.exchange(cells, index, operand);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#native.counterSet(toBigInt(index, "index"), operand);
+    return addon.counterSet(this.#native, toBigInt(index, "index"), operand);
   }
 
   /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
@@ -109,7 +109,7 @@ export class Counters {
       const value = Atomics.load(cells, index);
       if (this.#control[STATUS] === 0) return value;
     }
-    return this.#native.counterGet(toBigInt(index, "index"));
+    return addon.counterGet(this.#native, toBigInt(index, "index"));
   }
 
   /**
@@ -124,7 +124,7 @@ export class Counters {
       const old = Atomics.compareExchange(cells, index, old64, new64);
       if (this.#control[STATUS] === 0) return old;
     }
-    return this.#native.counterCompareExchange(toBigInt(index, "index"), old64, new64);
+    return addon.counterCompareExchange(this.#native, toBigInt(index, "index"), old64, new64);
   }
 
   /** The counters' values, each read when its turn comes. */
@@ -134,17 +134,17 @@ export class Counters {
 
   /** Starts to write changes to the disk, and does not wait for it. */
   flush(): void {
-    this.#native.flush();
+    addon.flush(this.#native);
   }
 
   /** Resolves when all that was added is on the disk. */
   async sync(): Promise<void> {
-    await this.#native.sync();
+    await addon.sync(this.#native);
   }
 
   /** As {@link sync}, but for metadata that is not needed to read the counters back. */
   async datasync(): Promise<void> {
-    await this.#native.datasync();
+    await addon.datasync(this.#native);
   }
 
   /** Closes the file and unmaps it. Closing again does nothing. */

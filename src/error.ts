@@ -1,4 +1,4 @@
-import { setErrorFactory } from "./addon";
+import { addon } from "./addon";
 
 /**
  * A failed operation, with the properties that Node's own system errors have. Match on `code`.
@@ -77,4 +77,4 @@ export function createError(
   return error;
 }
 
-setErrorFactory(createError);
+addon.setErrorFactory(createError);

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
-import { File } from "./addon";
+import { addon } from "./addon";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments";
 import { createError } from "./error";
 import { Handle, STATUS } from "./handle";
@@ -50,7 +50,7 @@ export class MappedFile {
   /** The same as the function {@link open}. */
   static open(path: string | URL, options: OpenOptions = {}): MappedFile {
     const native = openOptions(options);
-    return new MappedFile(new Handle(new File("open", toPath(path), native), options.direct === true));
+    return new MappedFile(new Handle(addon.open("open", toPath(path), native), options.direct === true));
   }
 
   /** The path, as it was given to open; `""` with `anon`. */
@@ -90,7 +90,7 @@ export class MappedFile {
       const copy = copyOf(bytes, position as number, length as number);
       if (handle.control[STATUS] === 0) return copy;
     }
-    return handle.native.pread(toBigInt(position, "position"), toBigInt(length, "length"));
+    return addon.pread(handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
 
   /**
@@ -110,7 +110,7 @@ export class MappedFile {
       to.set(from, position as number);
       if (handle.control[STATUS] === 0) return;
     }
-    handle.native.pwrite(toBigInt(position, "position"), toBytes(from));
+    addon.pwrite(handle.native, toBigInt(position, "position"), toBytes(from));
   }
 
   /**
@@ -127,7 +127,7 @@ export class MappedFile {
         return copy;
       }
     }
-    return handle.native.read(toBigInt(length, "length"));
+    return addon.read(handle.native, toBigInt(length, "length"));
   }
 
   /**
@@ -145,7 +145,7 @@ export class MappedFile {
         return line;
       }
     }
-    return handle.native.readLine();
+    return addon.readLine(handle.native);
   }
 
   /**
@@ -164,7 +164,7 @@ export class MappedFile {
         return;
       }
     }
-    handle.native.write(toBytes(from));
+    addon.write(handle.native, toBytes(from));
   }
 
   /**
@@ -173,7 +173,7 @@ export class MappedFile {
    * @throws EINVAL where that would be below 0
    */
   position(offset: Integer, whence: Whence = "bof"): number {
-    return this.#handle.native.position(toBigInt(offset, "offset"), choice(WHENCES, whence, "whence"));
+    return addon.position(this.#handle.native, toBigInt(offset, "offset"), choice(WHENCES, whence, "whence"));
   }
 
   /**
@@ -192,7 +192,7 @@ export class MappedFile {
       const old = Atomics.add(words, index, operand);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicAdd(toBigInt(position, "position"), operand);
+    return addon.patomicAdd(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Subtracts from the word at `position`. Returns and throws as {@link add}. */
@@ -205,7 +205,7 @@ export class MappedFile {
       const old = Atomics.sub(words, index, operand);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicSub(toBigInt(position, "position"), operand);
+    return addon.patomicSub(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Bitwise and. Returns and throws as {@link add}. */
@@ -218,7 +218,7 @@ export class MappedFile {
       const old = Atomics.and(words, index, operand);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicAnd(toBigInt(position, "position"), operand);
+    return addon.patomicAnd(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Bitwise or. Returns and throws as {@link add}. */
@@ -231,7 +231,7 @@ export class MappedFile {
       const old = Atomics.or(words, index, operand);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicOr(toBigInt(position, "position"), operand);
+    return addon.patomicOr(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Bitwise exclusive or. Returns and throws as {@link add}. */
@@ -244,7 +244,7 @@ export class MappedFile {
       const old = Atomics.xor(words, index, operand);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicXor(toBigInt(position, "position"), operand);
+    return addon.patomicXor(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Stores `value`. Returns and throws as {@link add}. */
@@ -257,7 +257,7 @@ export class MappedFile {
       const old = Atomics.exchange(words, index, operand);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicExchange(toBigInt(position, "position"), operand);
+    return addon.patomicExchange(handle.native, toBigInt(position, "position"), operand);
   }
 
   /**
@@ -274,7 +274,7 @@ export class MappedFile {
       const old = Atomics.compareExchange(words, index, old64, new64);
       if (handle.control[STATUS] === 0) return old;
     }
-    return handle.native.patomicCompareExchange(toBigInt(position, "position"), old64, new64);
+    return addon.patomicCompareExchange(handle.native, toBigInt(position, "position"), old64, new64);
   }
 
   /** What the word at `position` holds. Works on a read-only file. Throws as {@link add}. */
@@ -286,7 +286,7 @@ export class MappedFile {
       const value = Atomics.load(words, index);
       if (handle.control[STATUS] === 0) return value;
     }
-    return handle.native.patomicLoad(toBigInt(position, "position"));
+    return addon.patomicLoad(handle.native, toBigInt(position, "position"));
   }
 
   /** Stores `value`. Throws as {@link add}. */
@@ -299,7 +299,7 @@ export class MappedFile {
       Atomics.store(words, index, operand);
       if (handle.control[STATUS] === 0) return;
     }
-    handle.native.patomicStore(toBigInt(position, "position"), operand);
+    addon.patomicStore(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** An atomic operation by its name, as emmap's `patomic/4`. Returns and throws as {@link add}. */
@@ -391,7 +391,7 @@ export class MappedFile {
 
   /** Throws if the file is closed or faulted. */
   #check(): void {
-    this.#handle.native.size();
+    addon.size(this.#handle.native);
   }
 
   /**
@@ -405,7 +405,7 @@ export class MappedFile {
   resize(size: Integer = 0): number {
     const handle = this.#handle;
     const wanted = toBigInt(size, "size");
-    return handle.remap(() => handle.native.resize(wanted));
+    return handle.remap(() => addon.resize(handle.native, wanted));
   }
 
   /**
@@ -414,23 +414,24 @@ export class MappedFile {
    */
   follow(): number {
     const handle = this.#handle;
-    return handle.remap(() => handle.native.follow());
+    return handle.remap(() => addon.follow(handle.native));
   }
 
   /** Ends the file at the cursor. Throws as {@link resize}, and EINVAL at cursor 0 or past the end. */
   truncate(): void {
     const handle = this.#handle;
-    handle.remap(() => handle.native.truncate());
+    handle.remap(() => addon.truncate(handle.native));
   }
 
   /** Reserves disk space for a range. Throws EACCES; EINVAL past the end or for length 0; ENOSPC. */
   allocate(position: Integer, length: Integer): void {
-    this.#handle.native.allocate(toBigInt(position, "position"), toBigInt(length, "length"));
+    addon.allocate(this.#handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
 
   /** Tells the kernel how a range will be used. Length 0: to the end. A range past the end is cut. */
   advise(position: Integer, length: Integer, advice: Advice): void {
-    this.#handle.native.advise(
+    addon.advise(
+      this.#handle.native,
       toBigInt(position, "position"),
       toBigInt(length, "length"),
       choice(ADVICES, advice, "advice"),
@@ -439,17 +440,17 @@ export class MappedFile {
 
   /** Starts to write changes to the disk, and does not wait for it. */
   flush(): void {
-    this.#handle.native.flush();
+    addon.flush(this.#handle.native);
   }
 
   /** Resolves when all that was written is on the disk, the directory entry of a created file included. */
   async sync(): Promise<void> {
-    await this.#handle.native.sync();
+    await addon.sync(this.#handle.native);
   }
 
   /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
   async datasync(): Promise<void> {
-    await this.#handle.native.datasync();
+    await addon.datasync(this.#handle.native);
   }
 
   /**

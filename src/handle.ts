@@ -1,7 +1,7 @@
 // A file's memory as JavaScript sees it, so that most operations need no call into native code.
 import { constants } from "node:buffer";
 import { constants as os } from "node:os";
-import { moved, type NativeFile, revoke } from "./addon";
+import { addon, type NativeFile } from "./addon";
 import { createError } from "./error";
 
 /** Where in the words of emmap_control things are. */
@@ -51,14 +51,14 @@ export class Handle {
   #lent: WeakRef<ArrayBuffer>[] = [];
 
   constructor(native: NativeFile, direct: boolean) {
-    const about = native.describe();
+    const about = addon.describe(native);
     this.#native = native;
     this.path = about.path;
     this.existed = about.existed;
     this.writable = about.writable;
     this.#offset = about.offset;
     this.#direct = direct;
-    const control = native.control();
+    const control = addon.control(native);
     this.control = control === undefined ? NO_CONTROL : new Uint32Array(control);
     this.#reach();
   }
@@ -89,10 +89,10 @@ export class Handle {
 
   /** Takes hold of the mapping that the core has now. */
   #reach(): void {
-    this.size = this.#native.describe().size;
+    this.size = addon.describe(this.#native).size;
     if (!this.usable) return;
     const length = Math.min(this.size, constants.MAX_LENGTH);
-    const memory = this.#native.lend(0n, BigInt(length), false);
+    const memory = addon.lend(this.#native, 0n, BigInt(length), false);
     if (memory === undefined) return;
     this.#memory = memory;
     this.bytes = new Uint8Array(memory);
@@ -111,7 +111,7 @@ export class Handle {
   #letGo(): void {
     this.#clear();
     this.#shown = this.shownNow = undefined;
-    if (this.#memory !== undefined) revoke(this.#memory);
+    if (this.#memory !== undefined) addon.revoke(this.#memory);
     this.#memory = undefined;
   }
 
@@ -130,9 +130,9 @@ export class Handle {
     if (this.closed) return;
     this.closed = true;
     this.#letGo();
-    if (!this.#direct) for (const lent of this.#lent.splice(0)) withTarget(lent, revoke);
-    if (this.control !== NO_CONTROL) revoke(this.control.buffer as ArrayBuffer);
-    this.#native.close();
+    if (!this.#direct) for (const lent of this.#lent.splice(0)) withTarget(lent, addon.revoke);
+    if (this.control !== NO_CONTROL) addon.revoke(this.control.buffer as ArrayBuffer);
+    addon.close(this.#native);
     this.size = 0;
   }
 
@@ -170,7 +170,7 @@ export class Handle {
   #lend(position: number, length: number): ArrayBuffer {
     if (length > constants.MAX_LENGTH)
       throw this.#unsupported(`this release of Node has no buffers over ${constants.MAX_LENGTH} bytes`);
-    const memory = this.#native.lend(BigInt(position), BigInt(length), true);
+    const memory = addon.lend(this.#native, BigInt(position), BigInt(length), true);
     if (memory === undefined) throw this.#unsupported("this runtime has no buffers over mapped memory");
     watchTransfer(memory);
     this.#lent = this.#lent.filter((lent) => lent.deref() !== undefined);
@@ -211,7 +211,7 @@ function watchTransfer(memory: ArrayBuffer): void {
       configurable: true,
       writable: true,
       value(this: ArrayBuffer, ...length: unknown[]): unknown {
-        moved(this);
+        addon.moved(this);
         return Reflect.apply(transfer, this, length);
       },
     });

@@ -1,9 +1,9 @@
 import { type InspectOptions, inspect } from "node:util";
-import { File, type Message, type NativeFile } from "./addon";
+import { addon, type Message, type NativeFile } from "./addon";
 import { rangeError, toBytes, typeError } from "./arguments";
 import { EmmapError } from "./error";
 import { type Decoded, type DecodeOptions, decodePrefix } from "./etf/decode";
-import { type EncodeOptions, encode } from "./etf/encode";
+import { type EncodeOptions, encode, encodeTransient } from "./etf/encode";
 import type { Term } from "./etf/terms";
 import { type StructureOptions, structureOptions, toPath } from "./options";
 import { Structure } from "./structure";
@@ -42,12 +42,15 @@ export interface QueueInfo {
 /** How a queue turns what users see into bytes and back. */
 interface Format<In, Out> {
   encode(value: In): Uint8Array;
+  /** Bytes that the next call may overwrite. */
+  encodeTransient(value: In): Uint8Array;
   /** What it returns must not alias `bytes`. */
   decode(bytes: Buffer): Out;
 }
 
 const rawFormat: Format<Uint8Array | string, Buffer> = {
   encode: toBytes,
+  encodeTransient: toBytes,
   decode: (bytes) => Buffer.from(bytes),
 };
 
@@ -58,6 +61,7 @@ function termFormat<O extends DecodeOptions>(
   const aliases = decodeOptions?.binaries === "view";
   return {
     encode: (term) => encode(term, encodeOptions),
+    encodeTransient: (term) => encodeTransient(term, encodeOptions),
     // Padding follows the term.
     decode: (bytes) => decodePrefix(aliases ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>,
   };
@@ -95,17 +99,17 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /** How many messages there are. Takes time in proportion: the format has no count. */
   get length(): number {
-    return this.native.queueLength();
+    return addon.queueLength(this.native);
   }
 
   /** True if there is no message. */
   get isEmpty(): boolean {
-    return this.native.queueIsEmpty();
+    return addon.queueIsEmpty(this.native);
   }
 
   /** The queue's header. */
   get info(): QueueInfo {
-    return this.native.queueInfo();
+    return addon.queueInfo(this.native);
   }
 
   /**
@@ -113,12 +117,15 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` for what is no term
    */
   push(message: In): void {
-    this.native.queuePush(this.#format.encode(message));
+    addon.queuePush(this.native, this.#format.encodeTransient(message));
   }
 
   /** Appends all of the messages at once, or none. Throws as {@link push}. */
   pushMany(messages: Iterable<In>): void {
-    this.native.queuePushMany(Array.from(messages, (message) => this.#format.encode(message)));
+    addon.queuePushMany(
+      this.native,
+      Array.from(messages, (message) => this.#format.encode(message)),
+    );
   }
 
   /**
@@ -127,7 +134,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * @throws EBUSY while somebody, here or elsewhere, is in a {@link tryPop}
    */
   pop(): Out | null {
-    return this.#take(this.native.queuePop(this.#scratch), true);
+    return this.#take(addon.queuePop(this.native, this.#scratch), true);
   }
 
   /**
@@ -137,7 +144,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    const messages = this.native.queuePopMany(BigInt(limit));
+    const messages = addon.queuePopMany(this.native, BigInt(limit));
     try {
       return messages.map((bytes) => this.#format.decode(bytes));
     } catch (cause) {
@@ -156,7 +163,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | null {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
-    const taken = this.native.queuePopBegin(this.#scratch, this.#ticket);
+    const taken = addon.queuePopBegin(this.native, this.#scratch, this.#ticket);
     if (taken === null) return null;
     const ticket = this.#ticket[0] as bigint;
     let result: Result;
@@ -167,7 +174,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       throw error;
     }
     if (result instanceof Promise) return this.#settle(result, ticket) as Result;
-    this.native.queuePopCommit(ticket);
+    addon.queuePopCommit(this.native, ticket);
     return result;
   }
 
@@ -179,23 +186,23 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       this.#abort(ticket);
       throw error;
     }
-    this.native.queuePopCommit(ticket);
+    addon.queuePopCommit(this.native, ticket);
     return value;
   }
 
   /** Leaves the message. A queue that was closed meanwhile has left it already. */
   #abort(ticket: bigint): void {
-    if (!this.closed) this.native.queuePopAbort(ticket);
+    if (!this.closed) addon.queuePopAbort(this.native, ticket);
   }
 
   /** The first message, which stays; null when there is none. */
   peek(): Out | null {
-    return this.#take(this.native.queuePeekFront(this.#scratch), false);
+    return this.#take(addon.queuePeekFront(this.native, this.#scratch), false);
   }
 
   /** The last message, which stays; null when there is none. */
   peekBack(): Out | null {
-    return this.#take(this.native.queuePeekBack(this.#scratch), false);
+    return this.#take(addon.queuePeekBack(this.native, this.#scratch), false);
   }
 
   /** The messages from the first to the last. They stay; those that others pop meanwhile are passed over. */
@@ -211,7 +218,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   *#walk(backward: boolean): Generator<Out, void, undefined> {
     const place = new BigUint64Array(1);
     for (;;) {
-      const messages = this.native.queueWalk(backward, BigInt(STRIDE), place);
+      const messages = addon.queueWalk(this.native, backward, BigInt(STRIDE), place);
       if (messages.length === 0) return;
       for (const bytes of messages) yield this.#decode(bytes, false);
     }
@@ -219,18 +226,18 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /** Removes all messages; the file keeps its size. Throws EBUSY as {@link pop}. */
   purge(): void {
-    this.native.queuePurge();
+    addon.queuePurge(this.native);
   }
 
   /** As {@link purge}, and also where the queue is no longer sound: it is an empty one afterwards. */
   erase(): void {
-    this.native.queueErase();
+    addon.queueErase(this.native);
   }
 
   /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const { path, closed } = this;
-    return `Queue ${inspect(closed ? { path, closed } : { path, ...this.native.queueInfo() }, options)}`;
+    return `Queue ${inspect(closed ? { path, closed } : { path, ...addon.queueInfo(this.native) }, options)}`;
   }
 
   #take(message: Message, removed: boolean): Out | null {
@@ -294,6 +301,6 @@ export function openQueue<O extends DecodeOptions>(
 ): unknown {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const { raw, decode, encode: encoding, ...rest } = options as QueueOptions<O> & { raw?: boolean };
-  const native = new File("queue_open", toPath(path), structureOptions(rest, "queues"));
+  const native = addon.open("queue_open", toPath(path), structureOptions(rest, "queues"));
   return raw ? new Queue(native, rawFormat) : new Queue(native, termFormat(decode, encoding));
 }

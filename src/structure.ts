@@ -1,4 +1,4 @@
-import type { NativeFile } from "./addon";
+import { addon, type NativeFile } from "./addon";
 
 /** What a queue and a block storage have in common: the file that they are in. */
 export abstract class Structure {
@@ -12,7 +12,7 @@ export abstract class Structure {
 
   /** @internal */
   protected constructor(native: NativeFile) {
-    const about = native.describe();
+    const about = addon.describe(native);
     this.native = native;
     this.path = about.path;
     this.existed = about.existed;
@@ -25,24 +25,24 @@ export abstract class Structure {
 
   /** Starts to write changes to the disk, and does not wait for it. */
   flush(): void {
-    this.native.flush();
+    addon.flush(this.native);
   }
 
   /** Resolves when all that was done until now is on the disk. */
   async sync(): Promise<void> {
-    await this.native.sync();
+    await addon.sync(this.native);
   }
 
   /** As {@link sync}, but for metadata that is not needed to read the contents back. */
   async datasync(): Promise<void> {
-    await this.native.datasync();
+    await addon.datasync(this.native);
   }
 
   /** Closes the file, which keeps what is in it. Closing again does nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.native.close();
+    addon.close(this.native);
   }
 
   /** Closes the file, for `using`. */

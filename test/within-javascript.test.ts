@@ -4,22 +4,30 @@ import { open, openCounters } from "../src";
 import type * as addon from "../src/addon";
 import { freshPath, pattern, patternFile } from "./support/files";
 
-const TO_OPEN = vi.hoisted(() => ["constructor", "describe", "control", "lend", "close"]);
+const TO_OPEN = vi.hoisted(() => [
+  "open",
+  "describe",
+  "control",
+  "lend",
+  "close",
+  "revoke",
+  "moved",
+  "setErrorFactory",
+]);
 const crossings = vi.hoisted((): string[] => []);
 
 vi.mock("../src/addon", async (original) => {
   const real = await original<typeof addon>();
-  class File extends real.File {}
-  const operations = Object.entries(Object.getOwnPropertyDescriptors(real.File.prototype));
-  for (const [name, { value }] of operations)
-    if (!TO_OPEN.includes(name))
-      Object.defineProperty(File.prototype, name, {
-        value(...operands: unknown[]) {
+  const counted = Object.entries(real.addon).map(([name, operation]) => [
+    name,
+    TO_OPEN.includes(name)
+      ? operation
+      : (...operands: unknown[]) => {
           crossings.push(name);
-          return Reflect.apply(value, this, operands);
+          return Reflect.apply(operation, undefined, operands);
         },
-      });
-  return { ...real, File };
+  ]);
+  return { addon: Object.fromEntries(counted) };
 });
 
 beforeEach(() => void crossings.splice(0));

@@ -13,7 +13,7 @@ static void export_function(napi_env env, napi_value exports, const char *name, 
 
 NAPI_MODULE_INIT()
 {
-    napi_set_named_property(env, exports, "File", define_file(env));
+    define_operations(env, exports);
     export_function(env, exports, "revoke", revoke);
     export_function(env, exports, "moved", moved);
     export_function(env, exports, "setErrorFactory", set_error_factory);

@@ -126,17 +126,17 @@ napi_value repair(const Call &call)
 
 } // namespace
 
-void add_blocks_methods(Methods &methods)
+void add_blocks_operations(Operations &operations)
 {
-    methods.insert(methods.end(), {
-                                      define<store>("blockStore", "block_store"),
-                                      define<store_many>("blockStoreMany", "block_store_many"),
-                                      define<read>("blockRead", "block_read"),
-                                      define<release>("blockFree", "block_free"),
-                                      define<release_many>("blockFreeMany", "block_free_many"),
-                                      define<walk>("blocksWalk", "blocks_walk"),
-                                      define<count>("blocksCount", "blocks_count"),
-                                      define<info>("blocksInfo", "blocks_info"),
-                                      define<repair>("blocksRepair", "blocks_repair"),
-                                  });
+    operations.insert(operations.end(), {
+                                            define<store>("blockStore", "block_store"),
+                                            define<store_many>("blockStoreMany", "block_store_many"),
+                                            define<read>("blockRead", "block_read"),
+                                            define<release>("blockFree", "block_free"),
+                                            define<release_many>("blockFreeMany", "block_free_many"),
+                                            define<walk>("blocksWalk", "blocks_walk"),
+                                            define<count>("blocksCount", "blocks_count"),
+                                            define<info>("blocksInfo", "blocks_info"),
+                                            define<repair>("blocksRepair", "blocks_repair"),
+                                        });
 }

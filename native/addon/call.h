@@ -1,5 +1,5 @@
-// What every method of the JavaScript class File has in common: the object it is called on, its arguments, where
-// the core puts what it reads, and what it answers.
+// What every function that is given a file has in common: the file, its other arguments, where the core puts what it
+// reads, and what it answers.
 #ifndef EMMAP_ADDON_CALL_H
 #define EMMAP_ADDON_CALL_H
 
@@ -14,7 +14,7 @@
 #include "failure.h"
 #include "values.h"
 
-// What a JavaScript object of the class holds.
+// What JavaScript holds, as an external: finding what the object of a class holds costs 100 ns a call.
 struct File {
     std::string path;
     // Empty once closed: the core ends a file (auto_unlink) when its last holder lets go, which must not wait for
@@ -22,12 +22,12 @@ struct File {
     Handle handle;
 };
 
-// A call of a method.
+// A call with a file.
 struct Call {
     napi_env env;
     File *file;
-    const char *operation; // the core's name, which its errors have
-    napi_value arguments[3];
+    const char *operation;       // the core's name, which its errors have
+    const napi_value *arguments; // those behind the file
 
     emmap_file *core() const
     {
@@ -85,7 +85,8 @@ struct Call {
         return throw_error(env, last_failure(operation, error), file->path.c_str());
     }
 
-    napi_value answer(emmap_error error, napi_value value) const
+    // Node-API takes no value for undefined.
+    napi_value answer(emmap_error error, napi_value value = nullptr) const
     {
         return error ? fail(error) : value;
     }
@@ -156,38 +157,36 @@ inline napi_value answer_read(const Call &call, emmap_error error, const Bytes &
     return error ? call.fail(error) : bytes.to_buffer(call.env);
 }
 
-using Method = napi_value (*)(const Call &call);
+using Operation = napi_value (*)(const Call &call);
 
-// What is called is a method of an open file; for a closed one it is EMMAP_CLOSED.
-template <Method method> napi_value invoke(napi_env env, napi_callback_info info)
+// What is called is an operation of an open file; for a closed one it is EMMAP_CLOSED.
+template <Operation operation> napi_value invoke(napi_env env, napi_callback_info info)
 {
-    Call call{};
-    call.env = env;
-    size_t count = sizeof call.arguments / sizeof *call.arguments;
-    napi_value self;
-    void *operation;
-    napi_get_cb_info(env, info, &count, call.arguments, &self, &operation);
-    call.operation = static_cast<const char *>(operation);
-    void *file = nullptr;
-    if (napi_unwrap(env, self, &file) != napi_ok)
+    napi_value arguments[4];
+    size_t count = sizeof arguments / sizeof *arguments;
+    void *name;
+    void *data;
+    napi_get_cb_info(env, info, &count, arguments, nullptr, &name);
+    if (napi_get_value_external(env, arguments[0], &data) != napi_ok)
         return nullptr;
-    call.file = static_cast<File *>(file);
-    if (call.file->handle)
-        return method(call);
+    File *const file = static_cast<File *>(data);
+    const Call call{env, file, static_cast<const char *>(name), arguments + 1};
+    if (file->handle)
+        return operation(call);
     const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
-    return throw_error(env, Failure{call.operation, closed}, call.file->path.c_str());
+    return throw_error(env, Failure{call.operation, closed}, file->path.c_str());
 }
 
-template <Method method> napi_property_descriptor define(const char *name, const char *operation)
+template <Operation operation> napi_property_descriptor define(const char *name, const char *core_name)
 {
-    return {name,    nullptr, invoke<method>, nullptr,
-            nullptr, nullptr, napi_default,   const_cast<char *>(operation)};
+    return {name,    nullptr, invoke<operation>, nullptr,
+            nullptr, nullptr, napi_enumerable,   const_cast<char *>(core_name)};
 }
 
-using Methods = std::vector<napi_property_descriptor>;
+using Operations = std::vector<napi_property_descriptor>;
 
-// The operations of counters, queues and block storages that the class has besides its own.
-void add_queue_methods(Methods &methods);
-void add_blocks_methods(Methods &methods);
+// The operations of queues and block storages, besides those of every file.
+void add_queue_operations(Operations &operations);
+void add_blocks_operations(Operations &operations);
 
 #endif

@@ -47,12 +47,11 @@ void collected(napi_env, void *data, void *)
     delete static_cast<File *>(data);
 }
 
-napi_value construct(napi_env env, napi_callback_info info)
+napi_value open(napi_env env, napi_callback_info info)
 {
     size_t count = 5;
     napi_value arguments[5];
-    napi_value self;
-    napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
+    napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
     const std::string operation = to_string(env, arguments[0]);
     const std::string path = to_string(env, arguments[1]);
     emmap_options options{};
@@ -78,11 +77,10 @@ napi_value construct(napi_env env, napi_callback_info info)
     if (error)
         return throw_error(env, last_failure(name, error), path.c_str());
     File *const file = new File{path, Handle(core, emmap_free)};
-    if (napi_wrap(env, self, file, collected, nullptr, nullptr) != napi_ok) {
+    napi_value result = nullptr;
+    if (napi_create_external(env, file, collected, nullptr, &result) != napi_ok)
         delete file;
-        return nullptr;
-    }
-    return self;
+    return result;
 }
 
 napi_value describe(const Call &call)
@@ -105,7 +103,7 @@ napi_value close(const Call &call)
 {
     const emmap_error error = emmap_close(call.core());
     call.file->handle.reset();
-    return call.answer(error, make_undefined(call.env));
+    return call.answer(error);
 }
 
 napi_value control(const Call &call)
@@ -159,13 +157,13 @@ napi_value read_line(const Call &call)
 napi_value pwrite(const Call &call)
 {
     const iovec vector = call.bytes_at(1);
-    return call.answer(emmap_pwrite(call.core(), call.unsigned_at(0), &vector, 1), make_undefined(call.env));
+    return call.answer(emmap_pwrite(call.core(), call.unsigned_at(0), &vector, 1));
 }
 
 napi_value write(const Call &call)
 {
     const iovec vector = call.bytes_at(0);
-    return call.answer(emmap_write(call.core(), &vector, 1), make_undefined(call.env));
+    return call.answer(emmap_write(call.core(), &vector, 1));
 }
 
 napi_value position(const Call &call)
@@ -185,26 +183,23 @@ napi_value resize(const Call &call)
 
 napi_value allocate(const Call &call)
 {
-    return call.answer(emmap_allocate(call.core(), call.unsigned_at(0), call.unsigned_at(1)),
-                       make_undefined(call.env));
+    return call.answer(emmap_allocate(call.core(), call.unsigned_at(0), call.unsigned_at(1)));
 }
 
 napi_value advise(const Call &call)
 {
     const emmap_advice advice = static_cast<emmap_advice>(to_int32(call.env, call.arguments[2]));
-    return call.answer(emmap_advise(call.core(), call.unsigned_at(0), call.unsigned_at(1), advice),
-                       make_undefined(call.env));
+    return call.answer(emmap_advise(call.core(), call.unsigned_at(0), call.unsigned_at(1), advice));
 }
 
 napi_value patomic_store(const Call &call)
 {
-    return call.answer(emmap_patomic_store(call.core(), call.unsigned_at(0), call.signed_at(1)),
-                       make_undefined(call.env));
+    return call.answer(emmap_patomic_store(call.core(), call.unsigned_at(0), call.signed_at(1)));
 }
 
 template <emmap_error (*operation)(emmap_file *)> napi_value simple(const Call &call)
 {
-    return call.answer(operation(call.core()), make_undefined(call.env));
+    return call.answer(operation(call.core()));
 }
 
 template <SyncOperation operation> napi_value in_background(const Call &call)
@@ -245,9 +240,10 @@ template <emmap_error (*operation)(emmap_file *, uint64_t, int64_t *)> napi_valu
 
 } // namespace
 
-napi_value define_file(napi_env env)
+void define_operations(napi_env env, napi_value exports)
 {
-    Methods methods = {
+    Operations operations = {
+        {"open", nullptr, open, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
         define<describe>("describe", "describe"),
         define<control>("control", "file_control"),
         define<lend>("lend", "pread_direct"),
@@ -284,10 +280,7 @@ napi_value define_file(napi_env env)
         define<compare_exchange<emmap_counter_compare_exchange>>("counterCompareExchange",
                                                                  "counter_compare_exchange"),
     };
-    add_queue_methods(methods);
-    add_blocks_methods(methods);
-    napi_value constructor = nullptr;
-    napi_define_class(env, "File", NAPI_AUTO_LENGTH, construct, nullptr, methods.size(), methods.data(),
-                      &constructor);
-    return constructor;
+    add_queue_operations(operations);
+    add_blocks_operations(operations);
+    napi_define_properties(env, exports, operations.size(), operations.data());
 }

@@ -38,15 +38,14 @@ struct Message {
 napi_value push(const Call &call)
 {
     const iovec message = call.bytes_at(0);
-    return call.answer(emmap_queue_push(call.core(), &message, 1), make_undefined(call.env));
+    return call.answer(emmap_queue_push(call.core(), &message, 1));
 }
 
 // pushMany([bytes, …])
 napi_value push_many(const Call &call)
 {
     const std::vector<iovec> messages = call.list_at(0);
-    return call.answer(emmap_queue_push_many(call.core(), messages.data(), messages.size()),
-                       make_undefined(call.env));
+    return call.answer(emmap_queue_push_many(call.core(), messages.data(), messages.size()));
 }
 
 // (scratch)
@@ -83,7 +82,7 @@ napi_value pop_begin(const Call &call)
 // (ticket)
 template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value pop_end(const Call &call)
 {
-    return call.answer(operation(call.core(), call.unsigned_at(0)), make_undefined(call.env));
+    return call.answer(operation(call.core(), call.unsigned_at(0)));
 }
 
 // walk(backward, limit, place): goes on at the place in the BigUint64Array, and puts the next one there.
@@ -134,29 +133,29 @@ napi_value info(const Call &call)
 
 template <emmap_error (*operation)(emmap_file *)> napi_value all(const Call &call)
 {
-    return call.answer(operation(call.core()), make_undefined(call.env));
+    return call.answer(operation(call.core()));
 }
 
 } // namespace
 
-void add_queue_methods(Methods &methods)
+void add_queue_operations(Operations &operations)
 {
-    methods.insert(methods.end(),
-                   {
-                       define<push>("queuePush", "queue_push"),
-                       define<push_many>("queuePushMany", "queue_push_many"),
-                       define<one<emmap_queue_pop>>("queuePop", "queue_pop"),
-                       define<pop_many>("queuePopMany", "queue_pop_many"),
-                       define<pop_begin>("queuePopBegin", "queue_pop_begin"),
-                       define<pop_end<emmap_queue_pop_commit>>("queuePopCommit", "queue_pop_commit"),
-                       define<pop_end<emmap_queue_pop_abort>>("queuePopAbort", "queue_pop_abort"),
-                       define<one<emmap_queue_peek_front>>("queuePeekFront", "queue_peek_front"),
-                       define<one<emmap_queue_peek_back>>("queuePeekBack", "queue_peek_back"),
-                       define<walk>("queueWalk", "queue_walk"),
-                       define<length>("queueLength", "queue_length"),
-                       define<is_empty>("queueIsEmpty", "queue_is_empty"),
-                       define<info>("queueInfo", "queue_info"),
-                       define<all<emmap_queue_purge>>("queuePurge", "queue_purge"),
-                       define<all<emmap_queue_erase>>("queueErase", "queue_erase"),
-                   });
+    operations.insert(operations.end(),
+                      {
+                          define<push>("queuePush", "queue_push"),
+                          define<push_many>("queuePushMany", "queue_push_many"),
+                          define<one<emmap_queue_pop>>("queuePop", "queue_pop"),
+                          define<pop_many>("queuePopMany", "queue_pop_many"),
+                          define<pop_begin>("queuePopBegin", "queue_pop_begin"),
+                          define<pop_end<emmap_queue_pop_commit>>("queuePopCommit", "queue_pop_commit"),
+                          define<pop_end<emmap_queue_pop_abort>>("queuePopAbort", "queue_pop_abort"),
+                          define<one<emmap_queue_peek_front>>("queuePeekFront", "queue_peek_front"),
+                          define<one<emmap_queue_peek_back>>("queuePeekBack", "queue_peek_back"),
+                          define<walk>("queueWalk", "queue_walk"),
+                          define<length>("queueLength", "queue_length"),
+                          define<is_empty>("queueIsEmpty", "queue_is_empty"),
+                          define<info>("queueInfo", "queue_info"),
+                          define<all<emmap_queue_purge>>("queuePurge", "queue_purge"),
+                          define<all<emmap_queue_erase>>("queueErase", "queue_erase"),
+                      });
 }

@@ -3,7 +3,7 @@ import { Atom, atom, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
 import { EtfError } from "./errors.js";
-import { Pool, SHARED } from "./pool.js";
+import { Pool, Scratch, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import { BitString, Float, ImproperList, LocalTerm, Opaque, type Term, Tuple } from "./terms.js";
 
@@ -35,13 +35,28 @@ export interface EncodeOptions {
  */
 export function encode(term: Term, options?: EncodeOptions): Buffer {
   const settings = options === undefined ? DEFAULTS : settingsOf(options);
-  const encoder = new Encoder(settings);
+  const encoder = new Encoder(settings, pool ?? new Pool());
+  pool = undefined;
   try {
-    encoder.term(term);
-    const bytes = encoder.bytes();
-    return (settings.level > 0 ? deflate(bytes, settings.level) : undefined) ?? bytes;
+    return encoder.message(term);
+  } finally {
+    pool ??= encoder.done();
+  }
+}
+
+let scratch: Pool | undefined;
+
+/** As {@link encode}, for those who use the bytes at once: the next call overwrites them. */
+export function encodeTransient(term: Term, options?: EncodeOptions): Buffer {
+  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+  const own = scratch ?? new Scratch();
+  const encoder = new Encoder(settings, own);
+  scratch = undefined;
+  try {
+    return encoder.message(term);
   } finally {
     encoder.done();
+    scratch = own;
   }
 }
 
@@ -134,23 +149,25 @@ class Encoder {
   declare private out: Buffer;
   declare private pos: number;
 
-  constructor(settings: Settings) {
+  constructor(settings: Settings, pool: Pool) {
     this.settings = settings;
-    this.pool = pool ?? new Pool();
-    this.out = this.pool.bytes;
-    this.pos = this.pool.used;
-    pool = undefined;
+    this.pool = pool;
+    this.out = pool.bytes;
+    this.pos = pool.used;
   }
 
-  /** What was written. */
-  bytes(): Buffer {
+  message(root: unknown): Buffer {
+    this.term(root);
     const pool = this.pool;
-    return pool === undefined ? copyOf(this.out, this.pos) : pool.take(this.pos);
+    const bytes = pool === undefined ? copyOf(this.out, this.pos) : pool.take(this.pos);
+    const { level } = this.settings;
+    return (level > 0 ? deflate(bytes, level) : undefined) ?? bytes;
   }
 
-  done(): void {
-    if (this.pool !== undefined) pool = this.pool;
-    else if (this.out.length <= KEPT_SIZE) spare = this.out;
+  /** The pool, unless the term was too large for it. */
+  done(): Pool | undefined {
+    if (this.pool === undefined && this.out.length <= KEPT_SIZE) spare = this.out;
+    return this.pool;
   }
 
   /** Writes a whole message, without recursion: nesting costs heap and not stack. */
@@ -279,8 +296,6 @@ class Encoder {
       this.pool = new Pool();
       this.out = this.pool.bytes;
     } else {
-      // Whoever encodes meanwhile may have it.
-      pool ??= this.pool;
       this.pool = undefined;
       this.out =
         spare !== undefined && spare.length >= size ? spare : larger(Math.max(size, 2 * from.length));

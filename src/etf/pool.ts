@@ -39,3 +39,18 @@ export class Pool {
     return new BufferView(this.buffer, start, end - start);
   }
 }
+
+/** Memory that the next term overwrites, for those who copy at once. Takes the place of a pool. */
+export class Scratch extends Pool {
+  /** Of each length that was asked for: making one costs as much as encoding a small term. */
+  private readonly views: Buffer[] = [];
+
+  override take(end: number): Buffer {
+    let view = this.views[end];
+    if (view === undefined) {
+      view = new BufferView(this.buffer, 0, end);
+      this.views[end] = view;
+    }
+    return view;
+  }
+}
