@@ -8,7 +8,7 @@ const ROUNDS = QUICK ? 31 : 301;
 const WARM_MS = QUICK ? 10 : 600;
 const ROUND_MS = QUICK ? 0.5 : 1;
 
-const median = (values) => values.sort((x, y) => x - y)[values.length >> 1];
+export const median = (values) => values.sort((x, y) => x - y)[values.length >> 1];
 
 function time(run, times) {
   const begin = process.hrtime.bigint();

@@ -32,6 +32,7 @@ const PROGRAMS = [
   "port.escript",
   "queue.mjs",
   "queue.escript",
+  "across.mjs",
   "etf.mjs",
   "lifecycle.mjs",
   "lifecycle.escript",

@@ -1,0 +1,97 @@
+#!/usr/bin/env escript
+%% The BEAM half of across.mjs: sends messages to Node by whatever way it is told to.
+%%
+%% It reads a line for each thing to do, `send WAY COUNT SIZE' or `pace WAY COUNT MICROSECONDS', from its standard input,
+%% and ends with it. Messages are jobs with their number; of a pace each has the time when it was sent.
+-mode(compile).
+
+main([Folder, TcpPort]) ->
+    Here = filename:dirname(filename:absname(escript:script_name())),
+    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    {ok, Queue} = emmap_queue:open(filename:join(Folder, "queue"), 0, [read, write]),
+    Local = {local, filename:join(Folder, "socket")},
+    {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),
+    {ok, Tcp} = gen_tcp:connect({127, 0, 0, 1}, list_to_integer(TcpPort), [binary, {active, false}, {nodelay, true}]),
+    Redis = case gen_tcp:connect({local, filename:join(Folder, "redis.sock")}, 0, [local, binary, {active, false}]) of
+        {ok, Socket} -> Socket;
+        {error, _} -> none
+    end,
+    Ways = #{
+        "queue" => fun(Messages) -> push(Queue, Messages) end,
+        "unix" => fun(Messages) -> send(Unix, Messages) end,
+        "tcp" => fun(Messages) -> send(Tcp, Messages) end,
+        "redis" => fun(Messages) -> rpush(Redis, Messages) end
+    },
+    ok = io:setopts([binary]),
+    io:put_chars("ready\n"),
+    obey(Ways).
+
+obey(Ways) ->
+    case io:get_line("") of
+        eof ->
+            ok;
+        Line ->
+            [What, Way, Count, Number] = string:lexemes(binary_to_list(Line), " \n"),
+            do(What, maps:get(Way, Ways), list_to_integer(Count), list_to_integer(Number)),
+            obey(Ways)
+    end.
+
+%% In a process of its own, so that no garbage is left from the last time.
+do(What, Way, Count, Number) ->
+    {_, Monitor} = spawn_monitor(fun() ->
+        case What of
+            "send" -> bulk(Way, 0, Count, Number);
+            "pace" -> pace(Way, Count, Number * 1000, os:perf_counter(nanosecond))
+        end
+    end),
+    receive
+        {'DOWN', Monitor, process, _, normal} -> ok
+    end.
+
+job(Number) ->
+    {job, Number, send_mail, [{to, <<"grace@example.org">>}, {retries, 3}], high}.
+
+%% By so many at a time.
+bulk(_, Count, Count, _) ->
+    ok;
+bulk(Way, Next, Count, 1) ->
+    Way([job(Next)]),
+    bulk(Way, Next + 1, Count, 1);
+bulk(Way, Next, Count, Size) ->
+    Last = min(Next + Size, Count),
+    Way([job(Number) || Number <- lists:seq(Next, Last - 1)]),
+    bulk(Way, Last, Count, Size).
+
+%% One each Interval: the time is nanoseconds of the clock that process.hrtime of Node reads.
+pace(_, 0, _, _) ->
+    ok;
+pace(Way, Count, Interval, Time) ->
+    await(Time + Interval),
+    Way([os:perf_counter(nanosecond)]),
+    pace(Way, Count - 1, Interval, Time + Interval).
+
+%% Turns about, as a program that is busy: a sleeping one would measure how soon it wakes up.
+await(Time) ->
+    case os:perf_counter(nanosecond) >= Time of
+        true -> ok;
+        false -> await(Time)
+    end.
+
+push(Queue, [Message]) -> ok = emmap_queue:push(Queue, Message);
+push(Queue, Messages) -> ok = emmap_queue:push_many(Queue, Messages).
+
+%% Frames of {packet, 4}, in one write.
+send(Socket, Messages) ->
+    ok = gen_tcp:send(Socket, [frame(term_to_binary(Message)) || Message <- Messages]).
+
+frame(Bytes) ->
+    [<<(byte_size(Bytes)):32>>, Bytes].
+
+%% RPUSH, whose answer a client has to read.
+rpush(Socket, Messages) ->
+    Words = [<<"RPUSH">>, <<"jobs">> | [term_to_binary(Message) || Message <- Messages]],
+    ok = gen_tcp:send(Socket, [[$*, integer_to_list(length(Words)), "\r\n"] | [bulk_string(Word) || Word <- Words]]),
+    {ok, <<$:, _/binary>>} = gen_tcp:recv(Socket, 0).
+
+bulk_string(Bytes) ->
+    [$$, integer_to_list(byte_size(Bytes)), "\r\n", Bytes, "\r\n"].
