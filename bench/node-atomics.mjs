@@ -67,11 +67,11 @@ const ratio = race({
 });
 const floor = "Atomics.add on a SharedArrayBuffer";
 const faster = { sense: "times as fast" };
-records.ratio("counters.add", ratio("ours", "shared"), floor, { limit: "at most 1.2" });
-records.ratio("counters.add of a number", ratio("number", "shared"), floor);
-records.ratio("MappedFile.add", ratio("file", "shared"), floor);
-records.ratio("counters.add", ratio("native", "ours"), "a Node-API call for each add", faster);
-if (emsArray) records.ratio("counters.add", ratio("ems", "ours"), "fetch-and-add of ems", faster);
+records.ratio("Node counters.add", ratio("ours", "shared"), floor, { limit: "at most 1.2" });
+records.ratio("Node counters.add of a number", ratio("number", "shared"), floor);
+records.ratio("Node MappedFile.add", ratio("file", "shared"), floor);
+records.ratio("Node counters.add", ratio("native", "ours"), "a Node-API call for each add", faster);
+if (emsArray) records.ratio("Node counters.add", ratio("ems", "ours"), "fetch-and-add of ems", faster);
 
 const redis = await able(records, "Redis", () => startRedis(folder));
 if (redis) {
@@ -90,8 +90,13 @@ if (redis) {
     },
     { rounds: 101 },
   );
-  records.ratio("counters.add", ratio("redis", "ours"), "Redis INCR over a unix socket", faster);
-  records.ratio("counters.add", ratio("pipelined", "ours") / 100, "Redis INCR, pipelined by 100", faster);
+  records.ratio("Node counters.add", ratio("redis", "ours"), "Redis INCR over a unix socket", faster);
+  records.ratio(
+    "Node counters.add",
+    ratio("pipelined", "ours") / 100,
+    "Redis INCR, pipelined by 100",
+    faster,
+  );
   await close();
 }
 counters.close();

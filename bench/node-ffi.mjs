@@ -54,7 +54,7 @@ if (bytes) {
       },
       { rounds: 101, warmMs: 200 },
     );
-    records.ratio(`pread ${name} copy`, read("ours", "ffi"), peer);
+    records.ratio(`Node pread ${name} copy`, read("ours", "ffi"), peer);
     const write = race(
       {
         ours(times) {
@@ -66,7 +66,7 @@ if (bytes) {
       },
       { rounds: 101, warmMs: 200 },
     );
-    records.ratio(`pwrite ${name}`, write("ours", "ffi"), peer);
+    records.ratio(`Node pwrite ${name}`, write("ours", "ffi"), peer);
   }
   const add = race(
     {
@@ -79,7 +79,7 @@ if (bytes) {
     },
     { rounds: 101, warmMs: 200 },
   );
-  records.ratio("MappedFile.add", add("ours", "ffi"), peer);
+  records.ratio("Node MappedFile.add", add("ours", "ffi"), peer);
 }
 file.close();
 closeSync(descriptor);

@@ -48,10 +48,10 @@ const memory = Buffer.alloc(SPAN, 1);
       }
     },
   });
-  records.ratio("pread 64 B copy", ratio("ours", "floor"), "Buffer.from(view.subarray())", {
+  records.ratio("Node pread 64 B copy", ratio("ours", "floor"), "Buffer.from(view.subarray())", {
     limit: "at most 1.3",
   });
-  records.ratio("pread 64 B copy", ratio("ours", "fs"), "fs.readSync", { limit: "at most 0.25" });
+  records.ratio("Node pread 64 B copy", ratio("ours", "fs"), "fs.readSync", { limit: "at most 0.25" });
 }
 {
   const ratio = race({
@@ -66,7 +66,7 @@ const memory = Buffer.alloc(SPAN, 1);
       for (let i = 0; i < times; i++) kept.value = file.pread(0, MIB);
     },
   });
-  records.ratio("pread 1 MiB copy", ratio("ours", "floor"), "allocating and copying the same bytes", {
+  records.ratio("Node pread 1 MiB copy", ratio("ours", "floor"), "allocating and copying the same bytes", {
     limit: "at most 1.1",
   });
 }
@@ -79,7 +79,9 @@ const memory = Buffer.alloc(SPAN, 1);
       for (let i = 0; i < times; i++) kept.value = file.view(4096, 4096);
     },
   });
-  records.ratio("view 4 KiB, a direct read", ratio("ours", "floor"), "subarray", { limit: "at most 1.3" });
+  records.ratio("Node view 4 KiB, a direct read", ratio("ours", "floor"), "subarray", {
+    limit: "at most 1.3",
+  });
 }
 
 // --- By size --------------------------------------------------------------------------------------------------
