@@ -6,11 +6,13 @@
  *   die SCRIPT PAUSE PATH               runs a script on the file and is killed at its pause number PAUSE, from 1
  *   stop SCRIPT PAUSE PATH              is stopped there
  *   continue                            goes on, to the end
+ *   kill                                is killed, stopped as it is
  *   fork HOW EARLIER SCRIPT PAUSE PATH  as die, but at its pause EARLIER makes a child that lives on. HOW: fork; clone,
- *                                       which the C library's fork handlers don't see
+ *                                       which the C library's fork handlers don't see. Its id is the `offspring`
  *   bury                                ends that child
  *
- * Answers say at which point it was, null where the script came to its end before, and what the file has to hold:
+ * Answers say at which point it was, null where the script came to its end before, after how many `pauses`, and what the
+ * file has to hold:
  * `first` and `next` of the numbers in a queue, or the `count` in a counter, each after what was `acknowledged` and
  * after what had `begun`; of a storage which numbers were `stored`, with their addresses, and which were `pending`.
  */
@@ -243,6 +245,7 @@ static void report(void)
 {
     printf("{\"point\":");
     printf(self->point ? "\"%s\"," : "null,", self->point);
+    printf("\"pauses\":%" PRIu64 ",\"offspring\":%d,", deaths->pauses, (int)self->offspring);
     current->report();
     printf("}\n");
 }
@@ -276,6 +279,9 @@ static void obey(const char *line)
         print_all_points();
     } else if (strcmp(line, "continue\n") == 0) {
         require(kill(child, SIGCONT) == 0);
+        await();
+    } else if (strcmp(line, "kill\n") == 0) {
+        require(kill(child, SIGKILL) == 0);
         await();
     } else if (strcmp(line, "bury\n") == 0) {
         require(kill(self->offspring, SIGKILL) == 0);

@@ -1,73 +1,75 @@
 // Processes that don't see each other, and have the same process id, exclude each other all the same.
 import { spawnSync } from "node:child_process";
+import { readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { withFolder } from "../support/processes.mjs";
+import { MEMORY, withFolder } from "../support/processes.mjs";
 import { NotPossible } from "../support/report.mjs";
-import { RUNTIMES, Worker } from "../support/workers.mjs";
+import { Row } from "../support/rows.mjs";
+import { message, numberIn } from "../support/structures.mjs";
+import { Testee } from "../support/testee.mjs";
 
 export const title = "working from PID namespaces of their own";
 
+const DOORS = ["node", "nif", "port"];
 const UNSHARE = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL"];
-const BATCH = 500;
+const BATCH = 200;
 
 export async function run({ seconds, say }) {
   const tried = spawnSync(UNSHARE[0], [...UNSHARE.slice(1), "true"], { encoding: "utf8" });
   if (tried.status !== 0)
     throw new NotPossible(`this user may make no PID namespaces: ${tried.stderr ?? tried.error}`.trim());
-  return withFolder((folder) => exclude(join(folder, "queue"), seconds, say));
-}
-
-async function exclude(path, seconds, say) {
-  const workers = RUNTIMES.map((runtime) => new Worker(runtime, UNSHARE));
-  const places = await Promise.all(workers.map((worker) => worker.do("whereabouts")));
-  const namespaces = new Set(places.map(({ words: [, namespace] }) => namespace));
-  const apart = namespaces.size === workers.length && places.every(({ words: [pid] }) => pid === "1");
-  say(`in ${[...namespaces].join(", ")}, process id 1 in each`);
-
-  const rows = RUNTIMES.map((runtime) => ({
-    fault: "in a PID namespace of its own",
-    runtime,
-    hits: 0,
-    survived: 0,
-    lost: 0,
-    worstWaitMs: null,
-  }));
-  const end = Date.now() + seconds * 1000;
-  do {
-    await traffic(workers, path, rows, apart);
-    await exclusive(workers, path, rows, apart);
-  } while (Date.now() < end);
-  return rows;
+  return withFolder(async (folder) => {
+    const testees = DOORS.map((door) => new Testee(door, { wrapper: UNSHARE }));
+    const rows = DOORS.map((door) => new Row("in a PID namespace of its own", door));
+    const end = Date.now() + seconds * 1000;
+    do {
+      const path = join(folder, "queue");
+      await traffic(testees, path, rows);
+      await exclusive(testees, path, rows);
+    } while (Date.now() < end);
+    // Once there is a process in it, each namespace has a name.
+    const names = new Set(
+      [process, ...testees].map(({ pid }) => readlinkSync(`/proc/${pid}/ns/pid_for_children`)),
+    );
+    if (names.size <= testees.length) throw new Error("not in namespaces of their own");
+    say(`${testees.length} runtimes in namespaces ${[...names].slice(1).join(", ")}`);
+    return rows;
+  }, MEMORY);
 }
 
 /** Everybody pushes and pops at once: each message comes out once. */
-async function traffic(workers, path, rows, apart) {
-  await Promise.all(workers.map((worker) => worker.do("queue", path, 4096)));
-  await Promise.all(workers.map((worker, i) => worker.do("push", path, i * BATCH, BATCH)));
-  const popped = await Promise.all(workers.map((worker) => worker.do("pop", path)));
-  await Promise.all(workers.map((worker) => worker.do("close", path)));
+async function traffic(testees, path, rows) {
+  await Promise.all(testees.map((testee) => testee.must(`queue_open f ${path}`)));
+  const popped = await Promise.all(
+    testees.map(async (testee, i) => {
+      const pushes = Array.from({ length: BATCH }, (_, n) =>
+        testee.must(`queue_push f ${message(i * BATCH + n)}`),
+      );
+      const pops = pushes.map(() => testee.must("queue_pop f", /^(ok|eof)/));
+      await Promise.all(pushes);
+      return Promise.all(pops);
+    }),
+  );
+  await Promise.all(testees.map((testee) => testee.must("close f")));
+  const numbers = popped.flat().filter((answer) => answer !== "eof");
   const times = new Map();
-  for (const number of popped.flatMap(({ words }) => words.map(Number)))
+  for (const answer of numbers) {
+    const number = numberIn(answer.split(" ")[1]);
     times.set(number, (times.get(number) ?? 0) + 1);
+  }
   rows.forEach((row, i) => {
     const own = Array.from({ length: BATCH }, (_, n) => i * BATCH + n);
-    const lost = own.filter((number) => times.get(number) !== 1).length;
-    row.lost += lost;
-    row.hits += apart ? 1 : 0;
-    row.survived += lost === 0 ? 1 : 0;
+    row.count({ lost: own.filter((number) => times.get(number) !== 1).length });
   });
 }
 
 /** Who has the queue for itself has it so for the others too. */
-async function exclusive(workers, path, rows, apart) {
-  for (const [i, owner] of workers.entries()) {
-    await owner.do("queue", path, 4096, "exclusive");
-    const others = workers.filter((worker) => worker !== owner);
-    const answers = await Promise.all(
-      others.map((worker) => worker.do("queue", path, 4096).catch((error) => error)),
-    );
-    await owner.do("close", path);
-    rows[i].hits += apart ? 1 : 0;
-    rows[i].survived += answers.every((answer) => answer.code === "ebusy") ? 1 : 0;
+async function exclusive(testees, path, rows) {
+  for (const [i, owner] of testees.entries()) {
+    await owner.must(`queue_open f ${path} exclusive`);
+    const others = testees.filter((testee) => testee !== owner);
+    const answers = await Promise.all(others.map((testee) => testee.ask(`queue_open f ${path}`)));
+    await owner.must("close f");
+    rows[i].count({ survived: answers.every((answer) => answer.startsWith("error ebusy")) });
   }
 }

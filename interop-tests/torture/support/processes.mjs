@@ -1,6 +1,6 @@
 // Processes that outlive nobody who started them.
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -12,9 +12,12 @@ export function endAll() {
   for (const each of running) each.signal("SIGKILL");
 }
 
+/** A folder in memory, where there is such a thing: what is not about disks need not wait for one. */
+export const MEMORY = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+
 /** Gives `body` an empty folder; that, and all processes that it has started, are gone afterwards. */
-export async function withFolder(body) {
-  const folder = mkdtempSync(join(tmpdir(), "emmap-torture-"));
+export async function withFolder(body, where = tmpdir()) {
+  const folder = mkdtempSync(join(where, "emmap-torture-"));
   const before = new Set(running);
   try {
     return await body(folder);

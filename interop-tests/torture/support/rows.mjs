@@ -1,0 +1,23 @@
+// Counting what came of a fault, for the table.
+import { DOORS } from "./testee.mjs";
+
+/** The row of one fault and one door. */
+export class Row {
+  hits = 0;
+  survived = 0;
+  lost = 0;
+  worstWaitMs = null;
+
+  constructor(fault, door) {
+    this.fault = fault;
+    this.runtime = DOORS[door];
+  }
+
+  /** The fault happened, and this is what came of it. */
+  count({ lost = 0, survived = lost === 0, waitMs = null }) {
+    this.hits++;
+    if (survived) this.survived++;
+    this.lost += lost;
+    if (waitMs !== null) this.worstWaitMs = Math.max(this.worstWaitMs ?? 0, waitMs);
+  }
+}

@@ -1,0 +1,53 @@
+// A process that dies, stops or forks between two stores, where it is told to: see native/test/victim.c.
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Peer } from "./processes.mjs";
+
+const room = fileURLToPath(new URL("../../../native/test", import.meta.url));
+const PROGRAM = "build/plain/victim";
+
+export class Victim extends Peer {
+  constructor() {
+    execFileSync("make", ["--silent", "-C", room, PROGRAM], { stdio: ["ignore", "ignore", "inherit"] });
+    super(`${room}/${PROGRAM}`, []);
+  }
+
+  async order(...words) {
+    return JSON.parse(await this.ask(words.join(" ")));
+  }
+}
+
+/** Under which a queue's or storage's changes are made, and counters created: native/core/lock.h. */
+const STRUCTURE_LOCK = (1n << 62n) + 2n;
+
+function locksOn(path) {
+  const { ino } = statSync(path);
+  return readFileSync("/proc/locks", "utf8")
+    .split("\n")
+    .filter((line) => line.includes("OFDLCK") && line.split(/\s+/).some((word) => word.endsWith(`:${ino}`)));
+}
+
+/** Whether somebody holds the lock under which the file's structure is changed. */
+export function isHeld(path) {
+  return locksOn(path).some((line) => !line.includes("->") && line.includes(` ${STRUCTURE_LOCK} `));
+}
+
+/** How many processes wait for a lock on the file. */
+export function waitersOn(path) {
+  return locksOn(path).filter((line) => line.includes("->")).length;
+}
+
+/** Of each point at which the script, on a new file, holds that lock: its name and the first pause that is there. */
+export async function pointsWithLock(victim, script, path) {
+  const points = new Map();
+  const met = new Set();
+  for (let pause = 1; ; pause++) {
+    const { point } = await victim.order("stop", script, pause, path);
+    if (point !== null && !met.has(point) && isHeld(path)) points.set(point, pause);
+    met.add(point);
+    if (point !== null) await victim.order("kill");
+    rmSync(path, { force: true });
+    if (point === null) return points;
+  }
+}
