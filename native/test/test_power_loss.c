@@ -127,7 +127,6 @@ static void check_queue(const char *path, const moment *at, bool in_order)
 }
 
 static size_t samples;
-/* In mid-operation not every fsync is worth a cut: the images are much the same. */
 static void queue_settled(const moment *last)
 {
     power_cut(samples, check_queue);
@@ -584,12 +583,12 @@ static int run_for(long seconds, uint64_t seed)
     void *state = NULL;
     require(folder_make(&state) == 0);
     const time_t end = time(NULL) + seconds;
-    samples = 24;
+    samples = 8;
     power.random = seed;
     do {
-        queue_rounds(200);
-        blocks_rounds(200);
-        counters_rounds(400);
+        queue_rounds(40);
+        blocks_rounds(40);
+        counters_rounds(60);
     } while (time(NULL) < end && power.violations == 0);
     printf("{\"images\":%llu,\"violations\":%llu}\n", (unsigned long long)power.images,
            (unsigned long long)power.violations);
