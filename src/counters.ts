@@ -137,7 +137,7 @@ export class Counters {
     addon.flush(this.#native);
   }
 
-  /** Resolves when all that was added is on the disk. */
+  /** Resolves when all that was added is on the disk. Once it has failed it fails until the file is opened anew. */
   async sync(): Promise<void> {
     await addon.sync(this.#native);
   }

@@ -443,7 +443,10 @@ export class MappedFile {
     addon.flush(this.#handle.native);
   }
 
-  /** Resolves when all that was written is on the disk, the directory entry of a created file included. */
+  /**
+   * Resolves when all that was written is on the disk, the directory entry of a created file included. Once it has
+   * failed it fails until the file is opened anew.
+   */
   async sync(): Promise<void> {
     await addon.sync(this.#handle.native);
   }

@@ -28,7 +28,10 @@ export abstract class Structure {
     addon.flush(this.native);
   }
 
-  /** Resolves when all that was done until now is on the disk. */
+  /**
+   * Resolves when all that was done until now is on the disk, where a power cut leaves it. Once it has failed it fails
+   * until the file is opened anew.
+   */
   async sync(): Promise<void> {
     await addon.sync(this.native);
   }

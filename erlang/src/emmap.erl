@@ -529,7 +529,8 @@ is_advice(Advice) ->
 -spec flush(file()) -> ok | {error, reason()}.
 flush(?MAPPED(Backend, Handle)) -> ?CALL(Backend, flush(Handle)).
 
-?DOC("Returns when everything is on disk: the bytes, the size, the name of a file that was created.").
+?DOC("Returns when everything is on disk: the bytes, the size, the name of a file that was created. Of a queue or
+block storage it survives a power cut then. Once it has failed it fails until the file is opened anew.").
 -spec sync(file()) -> ok | {error, reason()}.
 sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle));
 sync(_) -> {error, badarg}.

@@ -320,8 +320,15 @@ emmap_error emmap_allocate(emmap_file *file, uint64_t position, uint64_t length)
 /* Starts to write changed pages out and does not wait for it (sync_file_range on Linux). */
 emmap_error emmap_flush(emmap_file *file);
 
-/* Returns when the bytes, the size and, for a file that this handle created, its directory entry are on disk.
- * May take seconds. Errors: EIO and what else msync and fsync say. */
+/*
+ * Returns when the bytes, the size and, for a file that this handle created, its directory entry are on disk. May take
+ * seconds, and on a queue or block storage waits for the operation in progress first. What of a queue or storage was
+ * synced is there after a power cut, until it is popped or freed: from its first sync on, pushes that move messages and
+ * stores that use new room wait for the disk now and then. Only a handle that knows what the file holds and may write
+ * it can promise that; docs/durability.md says what is left of the rest.
+ * Errors: EIO and what else msync and fsync say. The kernel tells a failure once and may have thrown the bytes away, so
+ * every later sync of this handle fails with the same error; what the disk has is found out by opening the file anew.
+ */
 emmap_error emmap_sync(emmap_file *file);
 
 /* As emmap_sync, but for metadata that is not needed to read the bytes back (fdatasync). */
