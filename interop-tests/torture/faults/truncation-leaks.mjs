@@ -3,7 +3,7 @@ import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { resourcesOf } from "../support/proc.mjs";
-import { withFolder } from "../support/processes.mjs";
+import { MEMORY, withFolder } from "../support/processes.mjs";
 import { DOORS, Testee } from "../support/testee.mjs";
 
 export const title = "truncating a thousand files, one after the other, under one process";
@@ -68,5 +68,5 @@ export function run({ seconds, say }) {
     for (const door of doors)
       rows.push(await torture(door, join(folder, "file"), seconds / doors.length, say));
     return rows;
-  });
+  }, MEMORY);
 }
