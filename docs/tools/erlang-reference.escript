@@ -28,12 +28,14 @@ main([Src, Out]) ->
         functions = Functions
     }) || {Module, Text} <- Sources],
     Options = [{dir, Out}, {title, "emmap for Erlang"}, {includes, [Src]}, {preprocess, true}, {todo, false}],
-    {ok, Said} = listen(fun() -> edoc:application(emmap, Copy, Options) end),
-    Missing = [[Module, ": ", Name, " is not documented\n"] || {Module, File} <- Written, lists:member(Module, Pages),
-                                                              Name <- undocumented(File, Options)],
+    Said = listen(fun() ->
+        ok = edoc:application(emmap, Copy, Options),
+        [io:format("~s: ~s is not documented~n", [Module, Name])
+         || {Module, File} <- Written, lists:member(Module, Pages), Name <- undocumented(File, Options)]
+    end),
     ok = file:del_dir_r(Copy),
-    io:put_chars(standard_error, [Said, Missing]),
-    halt(case {Said, Missing} of {"", []} -> 0; _ -> 1 end);
+    io:put_chars(standard_error, Said),
+    halt(case Said of "" -> 0; _ -> 1 end);
 main(_) ->
     io:put_chars(standard_error, "usage: escript erlang-reference.escript SRC OUT\n"),
     halt(2).
@@ -95,16 +97,16 @@ ends_form(Line) ->
 
 %% The text that begins with this line, without its macro, and the lines behind it.
 text(First, Rest) ->
-    {Body, [Last | After]} = lists:splitwith(fun(Line) -> not lists:suffix(").", Line) orelse not closes(Line) end, [First | Rest]),
+    {Body, [Last | After]} = lists:splitwith(fun(Line) -> not ends_text(Line) end, [First | Rest]),
     {ok, [{'?', _}, {_, _, _}, {'(', _}, {Kind, _, Value}, {')', _}, {dot, _}], _} =
         erl_scan:string(lists:append(lists:join("\n", Body ++ [Last])) ++ "\n"),
     {case {Kind, Value} of {string, Text} -> Text; {atom, false} -> hidden end, After}.
 
-closes(Line) ->
+ends_text(Line) ->
     lists:suffix("\").", Line) orelse lists:suffix("(false).", Line).
 
 comment(hidden, _Context) -> ["%% @private"];
-comment(Text, Context) -> 
+comment(Text, Context) ->
     [First | Rest] = string:split(markup(Text, Context), "\n", all),
     ["%% @doc " ++ First | commented(lists:append(lists:join("\n", Rest)))].
 
@@ -170,7 +172,8 @@ undocumented(File, Options) ->
     {_Module, #xmlElement{content = Content}} = edoc:get_doc(File, Options),
     Listed = lists:append([Elements || #xmlElement{name = Name, content = Elements} <- Content,
                                        lists:member(Name, [functions, typedecls])]),
-    [attribute(label, Element) || #xmlElement{content = About} = Element <- Listed, attribute(private, Element) =/= "yes",
+    [attribute(label, Element) || #xmlElement{content = About} = Element <- Listed,
+                                  attribute(private, Element) =/= "yes",
                                   not lists:keymember(description, #xmlElement.name, About)]
         ++ ["the module" || not lists:keymember(description, #xmlElement.name, Content)].
 
@@ -180,15 +183,20 @@ attribute(Name, #xmlElement{attributes = Attributes}) ->
         false -> none
     end.
 
-%% What a function answers, and what it prints meanwhile.
+%% What a function prints, the reason why it fails included.
 listen(Fun) ->
     Leader = group_leader(),
     Listener = spawn_link(fun() -> hear([]) end),
     group_leader(Listener, self()),
-    Answer = Fun(),
-    group_leader(Leader, self()),
+    try
+        Fun()
+    catch
+        Class:Reason -> io:format("~p: ~p~n", [Class, Reason])
+    after
+        group_leader(Leader, self())
+    end,
     Listener ! {said, self()},
-    receive {said, Said} -> {Answer, Said} end.
+    receive {said, Said} -> Said end.
 
 hear(Said) ->
     receive
