@@ -1,0 +1,34 @@
+// One Node process of scaling.mjs: reads `WORK TIMES` lines, does the work so many times, and prints the nanoseconds.
+
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { atom, tuple } from "../dist/etf/index.mjs";
+import { openCounters, openQueue } from "../dist/index.mjs";
+
+const [folder, number] = process.argv.slice(2);
+const counters = openCounters(join(folder, "counters"));
+const queue = openQueue(join(folder, "queue"));
+/** Two cache lines from the next one's, since processors fetch them in pairs. */
+const own = Number(number) * 16;
+
+const add = (index) => (times) => {
+  for (let i = 0; i < times; i++) counters.add(index, 1n);
+};
+const works = {
+  one: add(0),
+  own: add(own),
+  queue(times) {
+    for (let i = times; i > 0; i--) {
+      queue.push(tuple(atom("job"), i));
+      if (queue.pop() === null) throw new Error("a message is missing");
+    }
+  },
+};
+
+console.log("ready");
+for await (const line of createInterface({ input: process.stdin })) {
+  const [work, times] = line.split(" ");
+  const begin = process.hrtime.bigint();
+  works[work](Number(times));
+  console.log(String(process.hrtime.bigint() - begin));
+}

@@ -1,0 +1,101 @@
+// One to eight processes of one runtime, and two to eight of both, on one counter, on counters in cache lines of their
+// own, and on one queue.
+//
+//   make && node bench/scaling.mjs [--quick]
+//
+// A round has a number of operations done, divided among so many processes, and lasts as long as the slowest of them.
+// Beside it stands one process that does all of them; for both runtimes, the mean of the two that do so.
+
+import { spawn } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { openCounters, openQueue } from "../dist/index.mjs";
+import { folder } from "./folder.mjs";
+import { section } from "./records.mjs";
+import { median, QUICK, shuffled } from "./rounds.mjs";
+
+const MOST = QUICK ? 2 : 8;
+const COUNTS = [1, 2, 4, 8].filter((count) => count <= MOST);
+const ROUNDS = QUICK ? 2 : 21;
+const SCALE = QUICK ? 0.1 : 1;
+
+/** What is done, and how often in a round: so that one process takes some ten milliseconds. */
+const WORKS = {
+  one: ["one counter", 400_000 * SCALE],
+  own: ["a counter each, in separate cache lines", 400_000 * SCALE],
+  queue: ["push and pop on one queue", 8_000 * SCALE],
+};
+
+const records = section("Scaling");
+const counters = openCounters(join(folder, "counters"), 16 * 2 * MOST);
+const queue = openQueue(join(folder, "queue"), { size: 1 << 20 });
+
+async function start(command, args) {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  process.on("exit", () => child.kill());
+  child.on("exit", (status) => {
+    if (status !== 0) process.exit(1);
+  });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  await lines.next();
+  return {
+    async work(name, times) {
+      child.stdin.write(`${name} ${times}\n`);
+      return Number((await lines.next()).value);
+    },
+    end: () => child.stdin.end(),
+  };
+}
+
+const numbers = Array.from({ length: MOST }, (_, i) => i);
+const here = import.meta.dirname;
+const node = [];
+const beam = [];
+for (const i of numbers) {
+  node.push(await start(process.execPath, [join(here, "scaling-worker.mjs"), folder, String(2 * i)]));
+  beam.push(await start("escript", [join(here, "scaling.escript"), folder, String(2 * i + 1)]));
+}
+
+/** Nanoseconds an operation. */
+async function time(work, processes) {
+  const each = Math.round(WORKS[work][1] / processes.length);
+  const times = await Promise.all(processes.map((one) => one.work(work, each)));
+  return Math.max(...times) / (each * processes.length);
+}
+
+const lines = {
+  Node: (count) => node.slice(0, count),
+  BEAM: (count) => beam.slice(0, count),
+  both: (count) => [...node.slice(0, count / 2), ...beam.slice(0, count / 2)],
+};
+const contestants = Object.entries(lines).flatMap(([line, processes]) =>
+  COUNTS.filter((count) => line !== "both" || count > 1).map((count) => [line + count, processes(count)]),
+);
+
+for (const [work, [name]] of Object.entries(WORKS)) {
+  const rounds = [];
+  for (let i = -1; i < ROUNDS; i++) {
+    const round = {};
+    for (const [contestant, processes] of shuffled(contestants))
+      round[contestant] = await time(work, processes);
+    round.both1 = (round.Node1 + round.BEAM1) / 2;
+    if (i >= 0) rounds.push(round); // the first one warms up
+  }
+  for (const line of Object.keys(lines)) {
+    const points = COUNTS.map((count) => [
+      count,
+      median(rounds.map((round) => round[line + count] / round[`${line}1`])),
+    ]);
+    records.series(`Processes on ${name}`, line, points, {
+      x: "processes",
+      y: "time of an operation, of one process's",
+    });
+  }
+}
+records.note(
+  `There are ${availableParallelism()} processors: more processes than those take turns, and can't be faster together.`,
+);
+for (const one of [...node, ...beam]) one.end();
+queue.close();
+counters.close();
