@@ -1,5 +1,6 @@
 // Finds and loads the addon, and says what is in it.
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import type { createError } from "./error";
 
@@ -103,22 +104,32 @@ type Opener =
 /** The core's names of options, each followed by its value, or null for a flag. */
 export type NativeOptions = (string | bigint | null)[];
 
+/** Whether this runtime is linked with musl: an executable names its loader near its beginning. (process.report says
+ * it too, but takes 25 ms.) */
 function isMusl(): boolean {
-  const report = process.report.getReport() as { header: { glibcVersionRuntime?: string } };
-  return report.header.glibcVersionRuntime === undefined;
+  const beginning = Buffer.alloc(4096);
+  const executable = openSync(process.execPath, "r");
+  try {
+    readSync(executable, beginning);
+  } finally {
+    closeSync(executable);
+  }
+  return beginning.includes("/ld-musl-");
 }
 
 function load(): Addon {
-  const prebuilds = resolve(__dirname, "..", "prebuilds");
-  const platform = `${process.platform}-${process.arch}`;
-  const musl = join(prebuilds, `${platform}-musl`, "emmap.node");
-  // The report takes milliseconds: it is only asked where its answer matters.
-  const path = existsSync(musl) && isMusl() ? musl : join(prebuilds, platform, "emmap.node");
+  const root = resolve(__dirname, "..");
+  const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
+  const path = join(root, "prebuilds", `${process.platform}-${process.arch}${libc}`, "emmap.node");
   if (!existsSync(path)) {
-    const build = join(resolve(__dirname, ".."), "scripts", "build-addon.mjs");
-    throw new Error(`emmap has no addon for this platform: ${path} is missing. Build it with: node ${build}`);
+    const build = join(root, "scripts", "build-addon.mjs");
+    const advice = existsSync(build)
+      ? `emmap brings no addon for this platform; build it with: node ${build}`
+      : "this code was bundled without it: make emmap an external of the bundle, and install it beside that";
+    throw new Error(`${path} is missing: ${advice}`);
   }
-  return require(path) as Addon;
+  // Not require: a bundler would take that for something to bundle.
+  return createRequire(__filename)(path) as Addon;
 }
 
 export const addon: Addon = load();
