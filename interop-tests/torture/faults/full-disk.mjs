@@ -74,6 +74,7 @@ async function resize(examination, { path, seen }) {
   await examination.fine(`open f ${path("file")} write create shared size=${size}`);
   await examination.fine(`pwrite f 0 ${message(1, size)}`, "ok");
   await inVain(examination, seen("file"), `resize f ${MUCH}`, `resize f ${DISK}`);
+  await inVain(examination, seen("file"), `open g ${path("file")} write create shared size=${MUCH}`);
   await examination.fine("size f", `ok ${size}`);
   await examination.fine(`pread f ${size - 8} 8`, `ok ${message(1, 8)}`);
   await examination.fine("close f", "ok");
