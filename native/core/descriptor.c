@@ -8,14 +8,14 @@
 #include "lock.h"
 
 #ifdef __GLIBC__
-/* Openers that keep coming would starve a fork otherwise. */
+/* Those that keep coming would starve a fork otherwise. */
 #define UNLOCKED PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
 #else
 #define UNLOCKED PTHREAD_RWLOCK_INITIALIZER
 #endif
 
-/* Shared by whoever opens a file, exclusively a fork's; before `list`. */
-static pthread_rwlock_t openers = UNLOCKED;
+/* Shared by whoever forbids to fork, exclusively a fork's; before `list` and the locks of fault.c. */
+static pthread_rwlock_t forks = UNLOCKED;
 
 /* All that are open, under `list`. */
 static descriptor *first;
@@ -23,14 +23,14 @@ static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void)
 {
-    pthread_rwlock_wrlock(&openers);
+    pthread_rwlock_wrlock(&forks);
     pthread_mutex_lock(&list);
 }
 
 static void after_fork(void)
 {
     pthread_mutex_unlock(&list);
-    pthread_rwlock_unlock(&openers);
+    pthread_rwlock_unlock(&forks);
 }
 
 static void in_child(void)
@@ -42,7 +42,7 @@ static void in_child(void)
     }
     pthread_mutex_unlock(&list);
     /* It was locked by a thread of another number, and could not be unlocked by this one. */
-    openers = (pthread_rwlock_t)UNLOCKED;
+    forks = (pthread_rwlock_t)UNLOCKED;
 }
 
 static void install(void)
@@ -56,14 +56,14 @@ void descriptor_install(void)
     pthread_once(&once, install);
 }
 
-void descriptor_opening(void)
+void descriptor_forbid_fork(void)
 {
-    pthread_rwlock_rdlock(&openers);
+    pthread_rwlock_rdlock(&forks);
 }
 
-void descriptor_opened(void)
+void descriptor_allow_fork(void)
 {
-    pthread_rwlock_unlock(&openers);
+    pthread_rwlock_unlock(&forks);
 }
 
 descriptor *descriptor_create(int fd)

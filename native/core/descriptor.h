@@ -2,8 +2,8 @@
  * A file descriptor that closes when its last user lets go, so that no call in flight meets a number that has
  * come to mean another file.
  *
- * A forked child closes all of its parent's: with a descriptor it would share the locks too, and keep them from
- * everybody where the parent dies and it lives on. Its copy of a handle then answers EBADF to what needs the file.
+ * A forked child closes all of its parent's, and fault.h replaces the mappings: with either it would share the locks
+ * too, and keep them from everybody where the parent dies and it lives on.
  */
 #ifndef EMMAP_CORE_DESCRIPTOR_H
 #define EMMAP_CORE_DESCRIPTOR_H
@@ -19,10 +19,10 @@ typedef struct descriptor {
 /* Before the first one. */
 void descriptor_install(void);
 
-/* Around an open and the create that goes with it: a fork waits meanwhile, so that no child gets a descriptor that it
- * doesn't know of. */
-void descriptor_opening(void);
-void descriptor_opened(void);
+/* Between these, which don't nest, nobody forks: around opening or mapping a file and noting it down, so that no child
+ * gets what it doesn't know of. */
+void descriptor_forbid_fork(void);
+void descriptor_allow_fork(void);
 
 /* Takes over `fd`, with one reference. NULL: no memory, and fd stays the caller's. */
 descriptor *descriptor_create(int fd);

@@ -113,6 +113,27 @@ static void unlock_writers(void)
     pthread_mutex_unlock(&writers);
 }
 
+/* A mapping keeps its file open, with the locks of whoever opened it: a child has zeros in its place, and EFAULT. */
+static void let_go(fault_region *region)
+{
+    uint32_t *const status = atomic_load_explicit(&region->status, memory_order_relaxed);
+    if (!status)
+        return;
+    __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
+    void *const base = (void *)atomic_load_explicit(&region->base, memory_order_relaxed);
+    const size_t length = atomic_load_explicit(&region->length, memory_order_relaxed);
+    if (mmap(base, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+             -1, 0) == MAP_FAILED)
+        munmap(base, length);
+}
+
+static void in_child(void)
+{
+    for (fault_region *each = atomic_load(&regions); each; each = each->next)
+        let_go(each);
+    unlock_writers();
+}
+
 void fault_unblock(void)
 {
     sigset_t set;
@@ -128,7 +149,7 @@ static void install(void)
     install_errno = sigaction(SIGBUS, &action, &previous) == 0 ? 0 : errno;
     /* A child forked while another thread held the lock could never open a file of its own. */
     if (install_errno == 0)
-        install_errno = pthread_atfork(lock_writers, unlock_writers, unlock_writers);
+        install_errno = pthread_atfork(lock_writers, unlock_writers, in_child);
 }
 
 emmap_error fault_install(void)

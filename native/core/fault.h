@@ -2,7 +2,7 @@
  * SIGBUS inside our mappings: the page that is gone becomes an anonymous one, the owner's status word says so,
  * and the instruction goes on. Nothing is jumped out of, so that copies, atomics and direct accesses of any
  * runtime are all served alike, at no cost where nothing faults. Every operation looks at the status word after
- * its last access and answers EFAULT.
+ * its last access and answers EFAULT. A forked child's mappings all become anonymous, as if they had faulted.
  */
 #ifndef EMMAP_CORE_FAULT_H
 #define EMMAP_CORE_FAULT_H

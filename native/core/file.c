@@ -125,12 +125,12 @@ static emmap_error open_descriptor(emmap_file *file, bool *created)
     const emmap_options *const options = &file->options;
     *created = false;
     const bool anonymous = options->flags & EMMAP_OPEN_ANON;
-    descriptor_opening();
+    descriptor_forbid_fork();
     const int fd =
         anonymous ? platform_anonymous_file(options->flags) : open_or_create(file->path, options, created);
     const int reason = errno;
     file->descriptor = fd < 0 ? NULL : descriptor_create(fd);
-    descriptor_opened();
+    descriptor_allow_fork();
     errno = reason;
     if (fd < 0 && errno == ENXIO)
         return not_regular();
@@ -294,6 +294,7 @@ emmap_error file_open(const char *path, const emmap_options *options, const file
     emmap_file *file = NULL;
     if (!error) {
         pin_install();
+        /* After fault_install: a fork takes its locks in the opposite order. */
         descriptor_install();
         error = create_handle(path, &settled, &file);
     }
@@ -419,7 +420,10 @@ emmap_error file_mapping(emmap_file *file, emmap_mapping **result)
 emmap_error file_check(const emmap_file *file)
 {
     return file_faulted(file)
-               ? error_set(EFAULT, "the file was truncated, or its storage failed, under its mapping")
+               ? error_set(
+                     EFAULT,
+                     "the file was truncated, or its storage failed, under its mapping, or this process is a "
+                     "forked child")
                : EMMAP_OK;
 }
 

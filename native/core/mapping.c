@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "descriptor.h"
 #include "error.h"
 #include "file.h"
 #include "platform.h"
@@ -28,6 +29,15 @@ static emmap_error map(const emmap_options *options, int fd, uint64_t begin, uin
     return EMMAP_OK;
 }
 
+static emmap_error watch(emmap_mapping *self, size_t unit, uint32_t *status)
+{
+    self->region = fault_watch(self->base, self->length, unit, status);
+    if (self->region)
+        return EMMAP_OK;
+    munmap(self->base, self->length);
+    return error_set(ENOMEM, NULL);
+}
+
 emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result)
 {
     const emmap_options *const options = &file->options;
@@ -41,18 +51,16 @@ emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at,
         return error_set(ENOMEM, NULL);
     self->size = size;
     self->length = (lead + (size_t)size + unit - 1) / unit * unit;
-    const emmap_error error = map(options, fd, options->offset - lead, at, protection, self);
+    descriptor_forbid_fork();
+    emmap_error error = map(options, fd, options->offset - lead, at, protection, self);
+    if (!error)
+        error = watch(self, unit, &file->control.status);
+    descriptor_allow_fork();
     if (error) {
         free(self);
         return error;
     }
     self->data = (uint8_t *)self->base + lead;
-    self->region = fault_watch(self->base, self->length, unit, &file->control.status);
-    if (!self->region) {
-        munmap(self->base, self->length);
-        free(self);
-        return error_set(ENOMEM, NULL);
-    }
     atomic_init(&self->references, 1);
     self->file = file;
     file_retain(file);
@@ -71,8 +79,10 @@ void mapping_release(emmap_mapping *self)
     /* Release on every decrement, acquire on the last: all accesses come before the munmap. */
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
+    descriptor_forbid_fork();
     fault_forget(self->region);
     munmap(self->base, self->length);
+    descriptor_allow_fork();
     emmap_file *const file = self->file;
     free(self);
     file_unuse(file);

@@ -1,7 +1,9 @@
 /* Children of fork: they can't use the parent's files, but open their own, and harm none of the parent's. */
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -124,8 +126,50 @@ static void a_child_that_lives_on_holds_no_lock(void **state)
     close_file(again);
 }
 
+static void leave_a_child(void *ready)
+{
+    emmap_file *queue;
+    require_ok(open_exclusively(&queue));
+    const pid_t child = fork();
+    if (child == 0)
+        wait_for_signal(NULL);
+    *(pid_t *)ready = child;
+    kill(getpid(), SIGKILL);
+}
+
+static void a_child_that_outlives_its_parent_holds_no_lock(void **state)
+{
+    (void)state;
+    pid_t *const grandchild = shared_memory(sizeof *grandchild);
+    const int status = in_child(leave_a_child, grandchild);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    emmap_file *queue;
+    emmap_error error;
+    /* It lets go when it runs for the first time. */
+    while ((error = open_exclusively(&queue)) == EBUSY)
+        sched_yield();
+    assert_ok(error);
+    assert_int_equal(kill(*grandchild, SIGKILL), 0);
+    close_file(queue);
+}
+
+static void closing_drops_the_locks_although_a_slice_is_alive(void **state)
+{
+    (void)state;
+    emmap_file *queue;
+    assert_ok(open_exclusively(&queue));
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(queue, 0, 16, &slice));
+    close_file(queue);
+    assert_ok(open_exclusively(&queue));
+    emmap_slice_release(&slice);
+    close_file(queue);
+}
+
 static void use(void *queue)
 {
+    char got;
+    require_error(EFAULT, read_into(queue, 0, &got, 1));
     const struct iovec message = {.iov_base = "message", .iov_len = 7};
     require_error(EBADF, emmap_queue_push(queue, &message, 1));
     const int before = open_descriptors();
@@ -151,6 +195,8 @@ int main(void)
         folder_test(a_child_opens_files_of_its_own),
         folder_test(a_child_survives_faults),
         folder_test(a_child_that_lives_on_holds_no_lock),
+        folder_test(a_child_that_outlives_its_parent_holds_no_lock),
+        folder_test(closing_drops_the_locks_although_a_slice_is_alive),
         folder_test(a_child_changes_nothing_by_a_handle_of_its_parent),
         folder_test(a_fork_while_other_threads_open_leaves_no_lock_held),
     };
