@@ -296,12 +296,16 @@ static emmap_error find_room(hold *hold, queue_header *header, uint64_t total)
         header->size = usable(hold);
     if (header->tail + total <= header->size)
         return EMMAP_OK;
+    const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && queue_may_move(*header) &&
+                          hold_try_taking(hold);
+    const bool moves = may_move && packed <= header->size && worth_moving(hold, *header);
+    /* A thread that may wait, on BEAM another one, costs more than to move this little. */
+    if (moves && !header->synced && live <= MOVE_ALWAYS)
+        return queue_move(hold, header);
     emmap_error error = structure_wait();
     if (error)
         return error;
-    const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && queue_may_move(*header) &&
-                          hold_try_taking(hold);
-    if (may_move && packed <= header->size && worth_moving(hold, *header))
+    if (moves)
         return queue_move(hold, header);
     if (header->tail + total > QUEUE_LIMIT && !may_move)
         return full(EMMAP_OK, header);
@@ -542,8 +546,9 @@ emmap_error emmap_queue_erase(emmap_file *file)
     uint32_t offset;
     /* Damage hides whether the queue was synced. */
     after.synced = after.unsettled = before.synced || queue_header_wrong(before, hold.mapping->size, &offset);
+    /* As make_room. */
     if (after.synced)
-        error = structure_wait();
+        error = after.size == before.size ? structure_wait() : hold_sync(&hold);
     if (!error) {
         PAUSE("queue_erase_begin");
         queue_header_store(hold.mapping->data, after);

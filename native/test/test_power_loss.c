@@ -241,6 +241,8 @@ static void run_queue(const queue_round *round, size_t operations)
             sync_queue(queue);
         else if (what < 9)
             empty(queue, power_random(2));
+        else if (what < 10 && !(round->flags & EMMAP_OPEN_FIXED_SIZE))
+            require_ok(emmap_resize(queue, 0, NULL));
         else if (what < 14)
             die_in_push(handles, path, round);
         else if (what < 50 || there < power_random(round->most))
@@ -449,6 +451,8 @@ static void run_blocks(size_t operations, uint64_t bias)
             power_record(NULL);
             require_ok(power_random(2) ? emmap_sync(blocks) : emmap_datasync(blocks));
             blocks_synced = true;
+        } else if (what < 5) {
+            require_ok(emmap_resize(blocks, 0, NULL));
         } else if (what < bias && latest[address] != 0) {
             free_one(blocks, address);
         } else if (what < bias + 10) {
