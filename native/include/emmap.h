@@ -398,7 +398,7 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
 
 /*
  * Whether operations of the calling thread on queues and block storages may take longer than what they do themselves
- * takes: for a lock that somebody has, for the file to grow, for messages to be moved. true unless set. A thread that
+ * takes: for a lock that somebody has, for the file to grow, for many bytes to be moved. true unless set. A thread that
  * may not gets EAGAIN instead: nothing has been done, and another thread, or this one once it may, can do it.
  */
 void emmap_may_wait(bool yes);
