@@ -25,10 +25,11 @@ function processesOf(testee) {
 
 /**
  * Resolves to what `ask`, which asks the testee, resolves to, and the milliseconds that it had to wait for it: for a
- * lock or a message, say, but not for a processor that others were using.
+ * lock or a message, say, but not for a processor that others were using. `others` are processes that it waits for,
+ * besides its own.
  */
-export async function waited(testee, ask) {
-  const pids = processesOf(testee);
+export async function waited(testee, ask, others = []) {
+  const pids = [...processesOf(testee), ...others];
   const missed = turnsMissed(pids);
   const begun = performance.now();
   const answer = await ask();
