@@ -6,6 +6,9 @@
 -define(STEP, 2).
 
 main([Ebin, Name]) ->
+    %% Standard output is for answers alone.
+    ok = logger:remove_handler(default),
+    ok = logger:add_handler(default, logger_std_h, #{config => #{type => standard_error}}),
     true = code:add_patha(Ebin),
     {ok, _} = application:ensure_all_started(emmap),
     ok = io:setopts([binary, {encoding, latin1}]),

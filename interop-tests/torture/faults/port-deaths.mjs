@@ -19,13 +19,17 @@ const AT_WORK = 200;
 const DEATHS_OF_PROGRAM = 5;
 const GIVE_UP_MS = 60_000;
 
-/** How something dies, by what the table calls it. Each resolves to how often it did. */
+const FLOOD = 10_000;
+
+/** How something dies, by what the table calls it. Each resolves to how often it did, and to what is wrong then. */
 const DEATHS = {
-  "port program killed with calls in flight": killProgram,
-  "port program stopped, then killed": stopProgram,
-  "BEAM node killed": (users) => endNode(users, () => process.kill(users.peer.pid, "SIGKILL")),
-  "SIGTERM to the group": (users) => endNode(users, () => process.kill(-users.peer.pid, "SIGTERM")),
-  "input of the BEAM node ends": (users) => endNode(users, () => users.peer.finish()),
+  "port program killed under 10,000 calls": (folder) => killUnderFlood(folder, true),
+  "port program stopped under 10,000 calls, then killed": (folder) => killUnderFlood(folder, false),
+  "port program killed with calls in flight": working(killProgram),
+  "port program stopped, then killed": working(stopProgram),
+  "BEAM node killed": working((users) => endNode(users, () => process.kill(users.peer.pid, "SIGKILL"))),
+  "SIGTERM to the group": working((users) => endNode(users, () => process.kill(-users.peer.pid, "SIGTERM"))),
+  "input of the BEAM node ends": working((users) => endNode(users, () => users.peer.finish())),
 };
 
 export const run = ({ seconds, say }) =>
@@ -41,9 +45,7 @@ export const run = ({ seconds, say }) =>
     const end = Date.now() + 1000 * seconds;
     do {
       for (const [i, [name, die]] of Object.entries(DEATHS).entries()) {
-        const users = await start(mkdtempSync(join(folder, "files-")));
-        const { hits, said } = await die(users);
-        const wrong = examine(users.folder);
+        const { hits, said, wrong } = await die(mkdtempSync(join(folder, "files-")));
         rows[i].hits += hits;
         rows[i].survived += wrong.length === 0 ? hits : 0;
         rows[i].lost += wrong.length;
@@ -54,11 +56,45 @@ export const run = ({ seconds, say }) =>
     return rows;
   });
 
-async function start(folder) {
-  const peer = new Peer("escript", [beside("port_users.escript")], { ERL_LIBS: libraries });
-  await peer.ask(`work ${folder} ${CALLERS}`);
-  await until("the files are there", () => counted(folder) !== null);
-  return { peer, folder };
+const startNode = () => new Peer("escript", [beside("port_users.escript")], { ERL_LIBS: libraries });
+
+/** A death in the middle of producers' work, and a look at what they have produced. */
+function working(die) {
+  return async (folder) => {
+    const peer = startNode();
+    await peer.ask(`work ${folder} ${CALLERS}`);
+    await until("the files are there", () => counted(folder) !== null);
+    const { hits, said } = await die({ peer, folder });
+    return { hits, said, wrong: examine(folder) };
+  };
+}
+
+/** All of the calls are answered, those that were not done too. */
+async function killUnderFlood(folder, moving) {
+  const peer = startNode();
+  const wrong = [];
+  let done = 0;
+  let died = 0;
+  // Killing may come too late.
+  for (let floods = 1; died === 0; floods++) {
+    await peer.ask(`open ${folder}`);
+    const program = portProgramOf(peer.pid);
+    const before = counted(folder);
+    if (!moving) process.kill(program, "SIGSTOP");
+    await peer.ask(`flood ${FLOOD}`);
+    if (moving) await until("calls are answered", () => counted(folder) > before + 100);
+    else await peer.ask("asked");
+    process.kill(program, "SIGKILL");
+    [done, died] = (await peer.ask("answers")).split(" ").slice(1).map(Number);
+    if (done + died !== FLOOD) wrong.push(`${done} and ${died} of ${FLOOD} calls are answered`);
+    const count = counted(folder) - before;
+    if (count < done || count > FLOOD) wrong.push(`${done} additions are done, and ${count} counted`);
+    if (floods === 10) wrong.push("the program was never killed in time");
+    if (floods === 10) break;
+  }
+  const how = await peer.finish();
+  if (how !== 0) wrong.push(`the node ended with ${how}`);
+  return { hits: died > 0 ? 1 : 0, said: `${done} calls were done, ${died} answered port_died`, wrong };
 }
 
 async function until(what, condition) {

@@ -5,9 +5,17 @@
 %% Lines, and the answers to them:
 %%   work FOLDER CALLERS    ok                 CALLERS processes begin
 %%   stop                   ok CALLS DIED MS   once they have all ended: calls, calls that were `port_died', longest call
+%%   open FOLDER            ok                 opens the counters for those to come
+%%   flood CALLS            ok                 as many processes make one call each, which adds 1 to counter 0
+%%   asked                  ok                 once each of them has asked the port program, or has been answered
+%%   answers                ok DONE DIED       once all of them have an answer: calls that were done and `port_died'
 -mode(compile).
 
 main([]) ->
+    %% Standard output is for answers alone.
+    ok = logger:remove_handler(default),
+    ok = logger:add_handler(default, logger_std_h, #{config => #{type => standard_error}}),
+    {ok, _} = application:ensure_all_started(emmap),
     ok = io:setopts([binary]),
     loop([]).
 
@@ -18,11 +26,31 @@ loop(Callers) ->
         Line ->
             case string:split(string:trim(Line), " ", all) of
                 [<<"work">>, Folder, Count] ->
-                    {ok, _} = application:ensure_all_started(emmap),
                     Started = [spawn_monitor(fun() -> live(Folder, Number, binary_to_integer(Count)) end)
                                || Number <- lists:seq(0, binary_to_integer(Count) - 1)],
                     io:format("ok~n"),
                     loop(Started);
+                [<<"open">>, Folder] ->
+                    {ok, Counters} = emmap:open_counters(<<Folder/binary, "/counters">>, 4096, [{backend, port}]),
+                    _ = put(counters, Counters),
+                    io:format("ok~n"),
+                    loop(Callers);
+                [<<"flood">>, Count] ->
+                    Counters = get(counters),
+                    io:format("ok~n"),
+                    loop([spawn_monitor(fun() -> exit({answered, emmap:inc_counter(Counters, 0, 1)}) end)
+                          || _ <- lists:seq(1, binary_to_integer(Count))]);
+                [<<"asked">>] ->
+                    ok = asked([Pid || {Pid, _} <- Callers]),
+                    io:format("ok~n"),
+                    loop(Callers);
+                [<<"answers">>] ->
+                    Answers = [receive {'DOWN', Monitor, process, Pid, End} -> {answered, Answer} = End, Answer end
+                               || {Pid, Monitor} <- Callers],
+                    {Done, Died} = lists:partition(fun is_integer/1, Answers),
+                    [] = [Answer || Answer <- Died, Answer =/= {error, port_died}],
+                    io:format("ok ~b ~b~n", [length(Done), length(Died)]),
+                    loop([]);
                 [<<"stop">>] ->
                     _ = [Pid ! stop || {Pid, _} <- Callers],
                     Ends = [receive {'DOWN', Monitor, process, Pid, End} -> {ended, _, _, _} = End end
@@ -31,6 +59,13 @@ loop(Callers) ->
                     io:format("ok ~b ~b ~b~n", [lists:sum(Calls), lists:sum(Died), lists:max(Longest) div 1000]),
                     loop([])
             end
+    end.
+
+%% Who waits for an answer, or for the pipe to take what it asks, does not run.
+asked(Pids) ->
+    case [Pid || Pid <- Pids, lists:member(process_info(Pid, status), [{status, runnable}, {status, running}])] of
+        [] -> ok;
+        Busy -> erlang:yield(), asked(Busy)
     end.
 
 -record(caller, {folder, producer, callers, queue, counters, calls = 0, died = 0, longest = 0}).
