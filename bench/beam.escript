@@ -1,10 +1,12 @@
 #!/usr/bin/env escript
-%% The NIF backend beside what the node itself offers, in one node.
+%%! +S 1:1
+%% The NIF and the port beside what the node itself offers, in one node with one scheduler (see port.escript).
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam.escript [--quick]
 -mode(compile).
 
 -define(SECTION, "BEAM atomics and reads").
+-define(SIZES, [64, 4096, 65536, 1 bsl 20]).
 
 main(_) ->
     Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
@@ -13,33 +15,169 @@ main(_) ->
     ok = rounds:load_emmap(),
     Folder = string:trim(os:cmd("mktemp -d")),
     Path = filename:join(Folder, "file"),
-    Options = [read, write, create, shared, {size, 1 bsl 20}, {backend, nif}],
-    {ok, Copy} = emmap:open(Path, Options),
-    {ok, Direct} = emmap:open(Path, [direct | Options]),
-    {ok, Ours} = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, nif}]),
-    Theirs = counters:new(1, []),
-    Page = binary:copy(<<1>>, 4096),
+    ok = file:write_file(Path, binary:copy(<<1>>, 1 bsl 21)),
+    atomics(Folder),
+    Files = open_files(Path),
+    reads(Files, Path),
+    writes(Files, Path),
+    _ = [ok = emmap:close(File) || File <- maps:values(Files)],
+    ok = file:del_dir_r(Folder).
+
+%%% Atomics
+
+atomics(Folder) ->
+    [Nif, Port] = [
+        begin
+            {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, Backend}]),
+            Counters
+        end
+     || Backend <- [nif, port]
+    ],
+    {ok, File} = emmap:open(filename:join(Folder, "word"), [read, write, create, shared, {size, 8}, {backend, nif}]),
+    Counters = counters:new(1, []),
+    Atomics = atomics:new(1, []),
+    Ets = ets:new(counter, [public, {write_concurrency, true}]),
+    ets:insert(Ets, {key, 0}),
+    {ok, Dets} = dets:open_file(counter, [{file, filename:join(Folder, "dets")}, {auto_save, infinity}]),
+    ok = dets:insert(Dets, {key, 0}),
+    Batch = lists:duplicate(100, {inc_counter, 0, 1}),
     Ratio = rounds:race([
-        {counters, fun(N) -> counters_add(Theirs, N) end},
-        {inc_counter, fun(N) -> inc_counter(Ours, N) end},
-        {direct_64, fun(N) -> pread(Direct, 64, N) end},
-        {binary_copy_4k, fun(N) -> copy(Page, N) end},
-        {copy_4k, fun(N) -> pread(Copy, 4096, N) end}
-    ]),
-    _ = [emmap:close(File) || File <- [Copy, Direct, Ours]],
-    ok = file:del_dir_r(Folder),
+        {counters, fun(N) -> counters_add(Counters, N) end},
+        {atomics, fun(N) -> atomics_add(Atomics, N) end},
+        {ets, fun(N) -> ets_update(Ets, N) end},
+        {dets, fun(N) -> dets_update(Dets, N) end},
+        {inc_counter, fun(N) -> inc_counter(Nif, N) end},
+        {patomic_add, fun(N) -> patomic_add(File, N) end},
+        {port, fun(N) -> inc_counter(Port, N) end},
+        {batch, fun(N) -> batch(Port, Batch, N) end}
+    ], 201),
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, counters), "counters:add", "at most 1.6"),
-    rounds:ratio(?SECTION, "NIF pread 64 B direct", Ratio(direct_64, counters), "counters:add", "at most 2.0"),
-    rounds:ratio(?SECTION, "NIF pread 4 KiB copy", Ratio(copy_4k, binary_copy_4k), "binary:copy", "at most 1.5").
+    Peers = [{atomics, "atomics:add_get"}, {ets, "ets:update_counter"}, {dets, "dets:update_counter"}],
+    _ = [
+        rounds:ratio(?SECTION, Name, Ratio(Key, Peer) / Scale, PeerName)
+     || {Name, Key, Scale, Beside} <- [
+            {"NIF inc_counter", inc_counter, 1, Peers},
+            {"NIF patomic_add", patomic_add, 1, [{counters, "counters:add"} | Peers]},
+            {"port inc_counter", port, 1, [{counters, "counters:add"} | Peers]},
+            {"port inc_counter, in batches of 100", batch, 100, [{counters, "counters:add"} | Peers]}
+        ],
+        {Peer, PeerName} <- Beside
+    ],
+    ok = dets:close(Dets),
+    _ = [ok = emmap:close(Opened) || Opened <- [Nif, Port, File]],
+    ok.
 
 counters_add(_, 0) -> ok;
 counters_add(Counters, N) -> ok = counters:add(Counters, 1, 1), counters_add(Counters, N - 1).
 
+atomics_add(_, 0) -> ok;
+atomics_add(Atomics, N) -> _ = atomics:add_get(Atomics, 1, 1), atomics_add(Atomics, N - 1).
+
+ets_update(_, 0) -> ok;
+ets_update(Table, N) -> _ = ets:update_counter(Table, key, 1), ets_update(Table, N - 1).
+
+dets_update(_, 0) -> ok;
+dets_update(Table, N) -> _ = dets:update_counter(Table, key, 1), dets_update(Table, N - 1).
+
 inc_counter(_, 0) -> ok;
 inc_counter(Counters, N) -> _ = emmap:inc_counter(Counters, 0, 1), inc_counter(Counters, N - 1).
 
-pread(_, _, 0) -> ok;
-pread(File, Length, N) -> _ = emmap:pread(File, 0, Length), pread(File, Length, N - 1).
+patomic_add(_, 0) -> ok;
+patomic_add(File, N) -> _ = emmap:patomic_add(File, 0, 1), patomic_add(File, N - 1).
 
-copy(_, 0) -> ok;
-copy(Bytes, N) -> _ = binary:copy(Bytes), copy(Bytes, N - 1).
+batch(_, _, 0) -> ok;
+batch(Counters, Operations, N) -> {ok, _} = emmap:batch(Counters, Operations), batch(Counters, Operations, N - 1).
+
+%%% Reads and writes
+
+open_files(Path) ->
+    Open = fun(Options) ->
+        {ok, File} = emmap:open(Path, [read, write, shared | Options]),
+        File
+    end,
+    #{copy => Open([{backend, nif}]), direct => Open([direct, {backend, nif}]), port => Open([{backend, port}])}.
+
+reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
+    {ok, Dets} = dets:open_file(bytes, [{file, Path ++ ".dets"}, {auto_save, infinity}]),
+    Counters = counters:new(1, []),
+    Sizes = [
+        begin
+            Bytes = binary:copy(<<1>>, Size),
+            ok = dets:insert(Dets, {Size, Bytes}),
+            Ratio = rounds:race([
+                {counters, fun(N) -> counters_add(Counters, N) end},
+                {binary_copy, fun(N) -> binary_copy(Bytes, N) end},
+                {raw, with_raw(Path, fun(Raw, N) -> raw_pread(Raw, Size, N) end)},
+                {dets, fun(N) -> dets_lookup(Dets, Size, N) end},
+                {copy, fun(N) -> pread(Copy, Size, N) end},
+                {direct, fun(N) -> pread(Direct, Size, N) end},
+                {port, fun(N) -> pread(Port, Size, N) end}
+            ], 51),
+            {Size, Ratio}
+        end
+     || Size <- ?SIZES
+    ],
+    ok = dets:close(Dets),
+    [{_, Of64}, {_, Of4096} | _] = Sizes,
+    rounds:ratio(?SECTION, "NIF pread 64 B direct", Of64(direct, counters), "counters:add", "at most 2.0"),
+    rounds:ratio(?SECTION, "NIF pread 4 KiB copy", Of4096(copy, binary_copy), "binary:copy", "at most 1.5"),
+    rounds:ratio(?SECTION, "NIF pread 64 B copy", Of64(copy, raw), "file:pread, raw", "at most 0.01"),
+    _ = [
+        rounds:ratio(?SECTION, io_lib:format("~s ~s", [Name, text(Size)]), Ratio(Key, Peer), PeerName)
+     || {Size, Ratio} <- Sizes,
+        {Name, Key} <- [{"NIF pread, copied,", copy}, {"NIF pread, direct,", direct}, {"port pread,", port}],
+        {Peer, PeerName} <- [
+            {binary_copy, "binary:copy of as much"},
+            {raw, "file:pread of a raw file"},
+            {dets, "dets:lookup of as much"}
+        ]
+    ],
+    Axes = {"bytes", "time, of file:pread's of a raw file"},
+    _ = [
+        rounds:series(?SECTION, "reads by their length", Line, [{Size, Ratio(Key, raw)} || {Size, Ratio} <- Sizes], Axes)
+     || {Line, Key} <- [
+            {"NIF, copied", copy}, {"NIF, direct", direct}, {"port", port},
+            {"binary:copy", binary_copy}, {"dets:lookup", dets}
+        ]
+    ],
+    ok.
+
+writes(#{copy := Copy, port := Port}, Path) ->
+    Small = binary:copy(<<1>>, 64),
+    Ratio = rounds:race([
+        {raw, with_raw(Path, fun(Raw, N) -> raw_pwrite(Raw, Small, N) end)},
+        {nif, fun(N) -> pwrite(Copy, Small, N) end},
+        {port, fun(N) -> pwrite(Port, Small, N) end}
+    ], 51),
+    rounds:ratio(?SECTION, "NIF pwrite 64 B", Ratio(nif, raw), "file:pwrite of a raw file"),
+    rounds:ratio(?SECTION, "port pwrite 64 B", Ratio(port, raw), "file:pwrite of a raw file").
+
+%% A raw file serves the process that opened it and no other: each round opens it, which takes as long as a few reads.
+with_raw(Path, Run) ->
+    fun(N) ->
+        {ok, Raw} = file:open(Path, [raw, binary, read, write]),
+        Run(Raw, N),
+        ok = file:close(Raw)
+    end.
+
+text(Size) when Size < 1 bsl 10 -> integer_to_list(Size) ++ " B";
+text(Size) when Size < 1 bsl 20 -> integer_to_list(Size bsr 10) ++ " KiB";
+text(Size) -> integer_to_list(Size bsr 20) ++ " MiB".
+
+pread(_, _, 0) -> ok;
+pread(File, Length, N) -> {ok, _} = emmap:pread(File, 0, Length), pread(File, Length, N - 1).
+
+pwrite(_, _, 0) -> ok;
+pwrite(File, Bytes, N) -> ok = emmap:pwrite(File, 0, Bytes), pwrite(File, Bytes, N - 1).
+
+raw_pread(_, _, 0) -> ok;
+raw_pread(Raw, Length, N) -> {ok, _} = file:pread(Raw, 0, Length), raw_pread(Raw, Length, N - 1).
+
+raw_pwrite(_, _, 0) -> ok;
+raw_pwrite(Raw, Bytes, N) -> ok = file:pwrite(Raw, 0, Bytes), raw_pwrite(Raw, Bytes, N - 1).
+
+dets_lookup(_, _, 0) -> ok;
+dets_lookup(Table, Key, N) -> [_] = dets:lookup(Table, Key), dets_lookup(Table, Key, N - 1).
+
+binary_copy(_, 0) -> ok;
+binary_copy(Bytes, N) -> _ = binary:copy(Bytes), binary_copy(Bytes, N - 1).
