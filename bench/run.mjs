@@ -32,6 +32,8 @@ const PROGRAMS = [
   "port.escript",
   "queue.mjs",
   "queue.escript",
+  "blocks.mjs",
+  "blocks.escript",
   "across.mjs",
   "scaling.mjs",
   "flat.mjs",

@@ -1,0 +1,76 @@
+#!/usr/bin/env escript
+%%! +S 1:1
+%% A block storage on BEAM, over both backends, beside tables that keep bytes under a number.
+%%
+%%   cd erlang && rebar3 compile && escript ../bench/blocks.escript [--quick]
+%%
+%% A block is stored, read and freed while ?BACKLOG others are there.
+-mode(compile).
+
+-define(SECTION, "Block storages").
+-define(BACKLOG, 1000).
+
+main(_) ->
+    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
+    {module, rounds} = code:load_binary(rounds, Rounds, Code),
+    ok = rounds:load_emmap(),
+    Folder = string:trim(os:cmd("mktemp -d")),
+    Block = binary:copy(<<1>>, 64),
+    Exclusive = [read, write, create, exclusive],
+    Storages = [Alone, Shared, Port] = [
+        begin
+            {ok, Storage} = emmap:open_block_storage(filename:join(Folder, Name), 64, Options),
+            {ok, _} = emmap:store_blocks(Storage, lists:duplicate(?BACKLOG, Block)),
+            Storage
+        end
+     || {Name, Options} <- [
+            {"exclusive", [{backend, nif} | Exclusive]},
+            {"shared", [{backend, nif}]},
+            {"port", [{backend, port} | Exclusive]}
+        ]
+    ],
+    Ets = ets:new(blocks, [public]),
+    {ok, Dets} = dets:open_file(blocks, [{file, filename:join(Folder, "dets")}, {auto_save, infinity}]),
+    _ = [begin ets:insert(Ets, {Id, Block}), ok = dets:insert(Dets, {Id, Block}) end || Id <- lists:seq(1, ?BACKLOG)],
+    Ratio = rounds:race([
+        {exclusive, fun(N) -> storage(Alone, Block, N) end},
+        {shared, fun(N) -> storage(Shared, Block, N) end},
+        {port, fun(N) -> storage(Port, Block, N) end},
+        {ets, fun(N) -> ets_table(Ets, Block, N) end},
+        {dets, fun(N) -> dets_table(Dets, Block, N) end}
+    ], 101),
+    _ = [ok = emmap:close(Storage) || Storage <- Storages],
+    ok = dets:close(Dets),
+    ok = file:del_dir_r(Folder),
+    _ = [
+        rounds:ratio(?SECTION, Name ++ " store + read + free of 64 B", Ratio(Key, Peer), Beside)
+     || {Name, Key} <- [{"NIF, exclusive,", exclusive}, {"NIF, shared,", shared}, {"port, exclusive,", port}],
+        {Peer, Beside} <- [{ets, "ets, which is in no file"}, {dets, "dets"}]
+    ].
+
+storage(_, _, 0) ->
+    ok;
+storage(Storage, Block, N) ->
+    Address = emmap:store_block(Storage, Block),
+    Block = emmap:read_block(Storage, Address),
+    true = emmap:free_block(Storage, Address),
+    storage(Storage, Block, N - 1).
+
+ets_table(_, _, 0) ->
+    ok;
+ets_table(Table, Block, N) ->
+    Id = ?BACKLOG + N,
+    true = ets:insert(Table, {Id, Block}),
+    [{Id, Block}] = ets:lookup(Table, Id),
+    true = ets:delete(Table, Id),
+    ets_table(Table, Block, N - 1).
+
+dets_table(_, _, 0) ->
+    ok;
+dets_table(Table, Block, N) ->
+    Id = ?BACKLOG + N,
+    ok = dets:insert(Table, {Id, Block}),
+    [{Id, Block}] = dets:lookup(Table, Id),
+    ok = dets:delete(Table, Id),
+    dets_table(Table, Block, N - 1).
