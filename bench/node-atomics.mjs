@@ -2,6 +2,7 @@
 //
 //   make && node bench/node-atomics.mjs [--quick]
 
+import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { open, openCounters } from "../dist/index.mjs";
@@ -18,6 +19,8 @@ const file = open(join(folder, "file"), { write: true, create: true, size: 4096 
 const shared = new BigInt64Array(new SharedArrayBuffer(64));
 
 function ems() {
+  // Where it keeps what its processes share. It leaves that there.
+  process.on("exit", () => rmSync("/dev/shm/EMS_MainDomain", { force: true }));
   // It says on standard output what can't be had of it.
   const { log } = console;
   console.log = () => {};
