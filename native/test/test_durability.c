@@ -26,6 +26,11 @@ int fsync(int fd)
     struct stat about;
     if (directories_failing && fstat(fd, &about) == 0 && S_ISDIR(about.st_mode))
         return fail_once(&directories_failing);
+#ifndef __linux__
+    /* The core knows no other there. */
+    if (failing_fdatasync)
+        return fail_once(&failing_fdatasync);
+#endif
     return failing_fsync ? fail_once(&failing_fsync) : (int)syscall(SYS_fsync, fd);
 }
 
