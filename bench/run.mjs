@@ -6,7 +6,7 @@
 // little. `--only etf.mjs` runs one program. The report is written by a full run, or with `--into` wherever that says.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -56,17 +56,20 @@ function run(program) {
   process.exit(1);
 }
 
-/** Where it was measured, for the report. */
+const said = (command, args) => spawnSync(command, args, { encoding: "utf8" }).stdout ?? "";
+
+/** Where it was measured and with what, for the report. */
 function machine() {
-  const otp = spawnSync(
-    "erl",
-    ["-noshell", "-eval", "io:put_chars(erlang:system_info(otp_release)), halt()."],
-    {
-      encoding: "utf8",
-    },
-  );
+  const otp = said("erl", ["-noshell", "-eval", "io:put_chars(erlang:system_info(otp_release)), halt()."]);
+  const [, redis] = /v=([\d.]+)/.exec(said("redis-server", ["--version"])) ?? [];
   const [{ model }] = cpus();
-  return `Measured on ${model.trim()} (${cpus().length} processors, ${Math.round(totalmem() / 2 ** 30)} GiB), ${type()} ${release()}, Node ${process.versions.node}, Erlang/OTP ${otp.stdout}.`;
+  const memory = Math.round(totalmem() / 2 ** 30);
+  const { dependencies } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
+  const peers = Object.entries(dependencies).map(([name, version]) => `${name} ${version}`);
+  return [
+    `Measured on ${model.trim()} (${cpus().length} processors, ${memory} GiB), ${type()} ${release()}, Node ${process.versions.node}, Erlang/OTP ${otp}.`,
+    `The peers: ${[...peers, ...(redis === undefined ? [] : [`Redis ${redis}`])].join(", ")}.`,
+  ].join("\n");
 }
 
 function print(record) {
