@@ -61,6 +61,11 @@ export class Peer {
       reject(new Error(`${this.name} ended with ${this.#end}\n${this.#errors}`));
   }
 
+  /** What it has written to its standard error. */
+  get errors() {
+    return this.#errors;
+  }
+
   get pid() {
     return this.#child.pid;
   }
