@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -68,59 +68,6 @@ test("import and require give the same classes and functions", () => {
   const [same, more] = run(process.execPath, ["same.mjs"]).split("\n");
   expect(same).toMatch(/^(?=.*EmmapError)(?=.*MappedFile)(?=.*openCounters).* true$/);
   expect(more).toBe("");
-});
-
-const program = `
-  using file: MappedFile = open("state.bin", { write: true, create: true, size: 4096, mode: 0o600 });
-  const bytes: Buffer | null = file.pread(0, 8n);
-  file.pwrite(0, bytes ?? "text");
-  const old: bigint = file.patomic(8, "add", 1) + file.patomic(8, "cas", 1n, 2);
-  const words: BigInt64Array = file.bigInt64Array(0, 1);
-  using counters: Counters = openCounters(new URL("file:///counters.bin"), 8, { exclusive: true });
-  const values: bigint[] = [...counters];
-  const done: Promise<void> = file.sync();
-  try { counters.add(0, 5n); } catch (error) {
-    if (error instanceof EmmapError) { const code: string = error.code; const errno: number | undefined = error.errno; console.log(code, errno); }
-  }
-  // @ts-expect-error: there is no such option
-  open("state.bin", { wriet: true });
-  // @ts-expect-error: an operand is a number
-  file.add(0, "1");
-  console.log(old, words, values, done);
-  export {};`;
-
-test.each([
-  ["node16", "mts"],
-  ["node16", "cts"],
-  ["bundler", "mts"],
-] as const)("strict TypeScript accepts the types: %s, .%s", (resolution, extension) => {
-  const types = join(folder, "node_modules", "@types");
-  mkdirSync(types, { recursive: true });
-  for (const [name, target] of [
-    [join(types, "node"), "@types/node"],
-    [join(folder, "node_modules", "undici-types"), "undici-types"],
-  ] as const)
-    if (!existsSync(name)) symlinkSync(join(root, "node_modules", target), name);
-  const names = "Counters, EmmapError, MappedFile, open, openCounters";
-  const source = `program-${resolution}.${extension}`;
-  writeFileSync(join(folder, source), `import { ${names} } from "emmap"; import "emmap/etf"; ${program}`);
-  run(tool("tsc"), [
-    "--noEmit",
-    "--strict",
-    "--exactOptionalPropertyTypes",
-    "--noUncheckedIndexedAccess",
-    "--target",
-    "es2022",
-    "--lib",
-    "es2023,esnext.disposable",
-    "--types",
-    "node",
-    "--module",
-    resolution === "bundler" ? "preserve" : "node16",
-    "--moduleResolution",
-    resolution,
-    source,
-  ]);
 });
 
 test("the publish linters find nothing", () => {

@@ -1,0 +1,136 @@
+// The npm package as a new user has it: in an empty folder, on a machine without a compiler.
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { languages, snippets } from "./support/readme";
+import {
+  emptyFolder,
+  failure,
+  freshFolder,
+  installNpm,
+  lend,
+  packNpm,
+  pathOf,
+  root,
+  run,
+  tool,
+} from "./support/user";
+
+const folder = emptyFolder();
+let noCompiler: NodeJS.ProcessEnv;
+
+beforeAll(() => {
+  const { filename } = packNpm(folder);
+  noCompiler = { PATH: pathOf(folder, ["node", "npm", "sh", "env"]), HOME: folder };
+  const { cache } = JSON.parse(run("npm", ["config", "ls", "--json"], root)) as { cache: string };
+  installNpm(filename, folder, { ...noCompiler, npm_config_cache: cache });
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("there is no compiler on this path, nor anything to build with", () => {
+  for (const program of ["cc", "gcc", "c++", "make", "python3", "node-gyp"])
+    expect(failure("env", ["sh", "-c", `command -v ${program}`], folder, noCompiler)).toContain("failed");
+});
+
+test("the package works without a compiler", () => {
+  copyFileSync(join(root, "package-tests/support/use.mjs"), join(folder, "use.mjs"));
+  expect(run("node", ["use.mjs"], folder, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
+});
+
+test("every language of the README's is tried by a test", () => {
+  // sh: the commands for people, which have their own. mermaid: a picture.
+  expect(["elixir", "erlang", "mermaid", "sh", "ts"]).toEqual(expect.arrayContaining(languages()));
+});
+
+describe.each(snippets("ts").map((code, index) => [index + 1, code] as const))(
+  "TypeScript %i of the README",
+  (index, code) => {
+    test("runs as it stands", () => {
+      const own = freshFolder();
+      const program = join(folder, `readme-${index}.mjs`);
+      writeFileSync(program, code);
+      run("node", [program], own, noCompiler);
+      if (code.includes('"counters.bin"'))
+        expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(5n);
+    });
+
+    test("is right for strict TypeScript", () => {
+      writeFileSync(join(folder, "readme.mts"), code);
+      check({ include: ["readme.mts"] });
+    });
+  },
+);
+
+/** Checks a project as an editor does: with a tsconfig.json, and the package's own types along with it. */
+function check({
+  include,
+  ...options
+}: {
+  include: string[];
+  module?: string;
+  moduleResolution?: string;
+}): void {
+  lend(folder, "@types/node");
+  lend(folder, "undici-types");
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+    target: "es2022",
+    lib: ["es2023", "esnext.disposable"],
+    types: ["node"],
+    module: "nodenext",
+    ...options,
+  };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include }));
+  run(tool("tsc"), ["-p", "."], folder);
+}
+
+const program = `
+  import { type BlockStorage, type Counters, EmmapError, type MappedFile, open, openBlockStorage, openCounters, openQueue, type Queue } from "emmap";
+  import { type Atom, atom, decode, encode, type Term, tuple } from "emmap/etf";
+  using file: MappedFile = open("state.bin", { write: true, create: true, size: 4096, mode: 0o600 });
+  const bytes: Buffer | null = file.pread(0, 8n);
+  file.pwrite(0, bytes ?? "text");
+  const old: bigint = file.patomic(8, "add", 1) + file.patomic(8, "cas", 1n, 2);
+  const words: BigInt64Array = file.bigInt64Array(0, 1);
+  using counters: Counters = openCounters(new URL("file:///counters.bin"), 8, { exclusive: true });
+  const values: bigint[] = [...counters];
+  const done: Promise<void> = file.sync();
+  try { counters.add(0, 5n); } catch (error) {
+    if (error instanceof EmmapError) { const code: string = error.code; const errno: number | undefined = error.errno; console.log(code, errno); }
+  }
+  // @ts-expect-error: there is no such option
+  open("state.bin", { wriet: true });
+  // @ts-expect-error: an operand is a number
+  file.add(0, "1");
+  using queue: Queue = openQueue("jobs.q", { size: 1 << 20 });
+  queue.push(tuple(atom("ok"), 1n, ["text"]));
+  const message: Term | null = queue.pop();
+  using blocks: BlockStorage = openBlockStorage("blocks.bin", { blockSize: 64 });
+  const address: number = blocks.store(Buffer.alloc(64));
+  const block: Buffer | null = blocks.read(address);
+  const again: Term = decode(encode(new Map<Atom, number>([[atom("a"), 1]])));
+  // An option may be left out by being undefined, exactOptionalPropertyTypes or not.
+  openQueue("jobs.q", { size: undefined });
+  console.log(old, words, values, done, message, block, again);`;
+
+test.each([
+  { module: "nodenext", include: ["use.mts", "use.cts"] },
+  { module: "preserve", moduleResolution: "bundler", include: ["use.mts"] },
+])("a strict project reads the types: %o", (options) => {
+  for (const name of options.include) writeFileSync(join(folder, name), program);
+  check(options);
+});
+
+test("an editor finds the source of what it shows", () => {
+  const dist = join(folder, "node_modules/emmap/dist");
+  for (const name of ["index.d.ts", "file.d.ts", "file.js", "etf/decode.js"]) {
+    const map = JSON.parse(readFileSync(join(dist, `${name}.map`), "utf8")) as { sources: string[] };
+    expect(readFileSync(join(dist, name), "utf8")).toContain("sourceMappingURL=");
+    for (const source of map.sources) expect(existsSync(join(dist, name, "..", source)), source).toBe(true);
+  }
+});
