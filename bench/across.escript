@@ -1,8 +1,8 @@
 #!/usr/bin/env escript
 %% The BEAM half of across.mjs: sends messages to Node by whatever way it is told to.
 %%
-%% It reads a line for each thing to do, `send WAY COUNT SIZE' or `pace WAY COUNT MICROSECONDS', from its standard input,
-%% and ends with it. Messages are jobs with their number; of a pace each has the time when it was sent.
+%% It reads a line for each thing to do, `WAY COUNT SIZE MESSAGE' or `WAY COUNT MICROSECONDS pace', from its standard
+%% input, and ends with it. A message is a tick or a job, with its number; of a pace it is the time when it was sent.
 -mode(compile).
 
 main([Folder, TcpPort]) ->
@@ -31,7 +31,7 @@ obey(Ways) ->
         eof ->
             ok;
         Line ->
-            [What, Way, Count, Number] = string:lexemes(binary_to_list(Line), " \n"),
+            [Way, Count, Number, What] = string:lexemes(binary_to_list(Line), " \n"),
             do(What, maps:get(Way, Ways), list_to_integer(Count), list_to_integer(Number)),
             obey(Ways)
     end.
@@ -40,7 +40,8 @@ obey(Ways) ->
 do(What, Way, Count, Number) ->
     {_, Monitor} = spawn_monitor(fun() ->
         case What of
-            "send" -> bulk(Way, 0, Count, Number);
+            "tick" -> bulk(Way, fun tick/1, 0, Count, Number);
+            "job" -> bulk(Way, fun job/1, 0, Count, Number);
             "pace" -> pace(Way, Count, Number * 1000, os:perf_counter(nanosecond))
         end
     end),
@@ -48,19 +49,22 @@ do(What, Way, Count, Number) ->
         {'DOWN', Monitor, process, _, normal} -> ok
     end.
 
+tick(Number) ->
+    {tick, Number}.
+
 job(Number) ->
     {job, Number, send_mail, [{to, <<"grace@example.org">>}, {retries, 3}], high}.
 
 %% By so many at a time.
-bulk(_, Count, Count, _) ->
+bulk(_, _, Count, Count, _) ->
     ok;
-bulk(Way, Next, Count, 1) ->
-    Way([job(Next)]),
-    bulk(Way, Next + 1, Count, 1);
-bulk(Way, Next, Count, Size) ->
+bulk(Way, Make, Next, Count, 1) ->
+    Way([Make(Next)]),
+    bulk(Way, Make, Next + 1, Count, 1);
+bulk(Way, Make, Next, Count, Size) ->
     Last = min(Next + Size, Count),
-    Way([job(Number) || Number <- lists:seq(Next, Last - 1)]),
-    bulk(Way, Last, Count, Size).
+    Way([Make(Number) || Number <- lists:seq(Next, Last - 1)]),
+    bulk(Way, Make, Last, Count, Size).
 
 %% One each Interval: the time is nanoseconds of the clock that process.hrtime of Node reads.
 pace(_, 0, _, _) ->

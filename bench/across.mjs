@@ -2,16 +2,17 @@
 //
 //   make && node bench/across.mjs [--quick]
 //
-// BEAM (across.escript) sends jobs as it makes them, Node takes them and decodes them with emmap/etf; a round lasts from
-// the word to begin until Node has the last one. One by one, each job is a push, a write of one frame to a socket, or an
-// RPUSH; by 64, a pushMany, a write of 64 frames, or an RPUSH of 64. Node reads a socket as its data comes, many frames
-// at once where they have gathered; it pops in a loop.
+// BEAM (across.escript) sends messages as it makes them, Node takes them and decodes them with emmap/etf; a round lasts
+// from the word to begin until Node has the last one. One by one, each message is a push, a write of one frame to a
+// socket, or an RPUSH; by 64, a pushMany, a write of 64 frames, or an RPUSH of 64. Node reads a socket as its data comes,
+// many frames at once where they have gathered; it pops in a loop. Small messages are {tick, Number}, others jobs as in
+// queue.mjs.
 
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { decode } from "../dist/etf/index.mjs";
+import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
 import { openQueue } from "../dist/index.mjs";
 import { folder } from "./folder.mjs";
 import { able, section } from "./records.mjs";
@@ -19,10 +20,10 @@ import { startRedis } from "./redis.mjs";
 import { kept, median, QUICK, shuffled } from "./rounds.mjs";
 
 const BATCH = 64;
-const ROUNDS = QUICK ? 3 : 41;
-const JOBS = QUICK ? 512 : 8192;
+const ROUNDS = QUICK ? 2 : 25;
+const MESSAGES = QUICK ? 512 : 8192;
 /** Redis is asked for each message, and takes its time. */
-const REDIS_JOBS = JOBS / 8;
+const REDIS_MESSAGES = MESSAGES / 8;
 const PACED = QUICK ? 200 : 2000;
 const PACED_ROUNDS = QUICK ? 1 : 8;
 const PACE_MICROSECONDS = 200;
@@ -121,22 +122,42 @@ beam.on("exit", (status) => {
 await new Promise((resolve) => createInterface({ input: beam.stdout }).once("line", resolve));
 
 /** Nanoseconds a message. */
-async function time(way, size) {
-  const count = way === "redis" ? REDIS_JOBS : JOBS;
+async function time(way, size, what) {
+  const count = way === "redis" ? REDIS_MESSAGES : MESSAGES;
   let next = 0;
   const begin = process.hrtime.bigint();
-  beam.stdin.write(`send ${way} ${count} ${size}\n`);
-  await ways[way](count, size, (job) => {
-    if (job.elements[1] !== next++) throw new Error(`${way}: a job is missing`);
-    kept.value = job;
+  beam.stdin.write(`${way} ${count} ${size} ${what}\n`);
+  await ways[way](count, size, (message) => {
+    if (message.elements[1] !== next++) throw new Error(`${way}: a message is missing`);
+    kept.value = message;
   });
   return Number(process.hrtime.bigint() - begin) / count;
+}
+
+const bytesOf = {
+  tick: encode(tuple(atom("tick"), 4096)),
+  job: encode(
+    tuple(
+      atom("job"),
+      4096,
+      atom("send_mail"),
+      [tuple(atom("to"), "grace@example.org"), tuple(atom("retries"), 3)],
+      atom("high"),
+    ),
+  ),
+};
+
+/** What Node does with a message in any case: nanoseconds. */
+function decodeAlone(what) {
+  const begin = process.hrtime.bigint();
+  for (let i = 0; i < MESSAGES; i++) kept.value = decode(bytesOf[what]);
+  return Number(process.hrtime.bigint() - begin) / MESSAGES;
 }
 
 /** How long each of many messages was on its way, in nanoseconds, from the shortest to the longest. */
 async function latencies(way) {
   const all = [];
-  beam.stdin.write(`pace ${way} ${PACED} ${PACE_MICROSECONDS}\n`);
+  beam.stdin.write(`${way} ${PACED} ${PACE_MICROSECONDS} pace\n`);
   await ways[way](PACED, 1, (sent) => all.push(Number(process.hrtime.bigint() - BigInt(sent))));
   return all.sort((a, b) => a - b);
 }
@@ -147,32 +168,38 @@ const names = {
   redis: "a Redis list",
 };
 const peers = Object.keys(ways).filter((way) => way !== "queue");
-const contestants = Object.keys(ways).flatMap((way) => [
-  [way, 1],
-  [way, BATCH],
-]);
-const rounds = [];
-for (let i = -1; i < ROUNDS; i++) {
-  const round = {};
-  for (const [way, size] of shuffled(contestants)) round[way + size] = await time(way, size);
-  if (i >= 0) rounds.push(round); // the first one warms up
-}
-const ratio = (one, other) => median(rounds.map((round) => round[one] / round[other]));
-
-const one = "BEAM to Node, one by one";
-const many = `BEAM to Node, by ${BATCH}`;
 const faster = { sense: "times as fast" };
-for (const peer of peers) {
-  const limited = peer === "unix";
-  const name = names[peer];
-  records.ratio(one, ratio(`${peer}1`, "queue1"), name, limited ? { limit: "at least 2" } : faster);
+const contestants = [...Object.keys(ways).flatMap((way) => [`${way} 1`, `${way} ${BATCH}`]), "decode"];
+
+for (const [what, messages] of [
+  ["tick", "small messages"],
+  ["job", "jobs"],
+]) {
+  const rounds = [];
+  for (let i = -1; i < ROUNDS; i++) {
+    const round = {};
+    for (const contestant of shuffled(contestants)) {
+      const [way, size] = contestant.split(" ");
+      round[contestant] = way === "decode" ? decodeAlone(what) : await time(way, Number(size), what);
+    }
+    if (i >= 0) rounds.push(round); // the first one warms up
+  }
+  const ratio = (one, other) => median(rounds.map((round) => round[one] / round[other]));
+  const one = `BEAM to Node, ${messages} one by one`;
+  const many = `BEAM to Node, ${messages} by ${BATCH}`;
+  for (const peer of peers) {
+    const limit = (least) => (peer === "unix" ? { limit: `at least ${least}` } : faster);
+    records.ratio(one, ratio(`${peer} 1`, "queue 1"), names[peer], limit(2));
+    records.ratio(many, ratio(`${peer} 1`, `queue ${BATCH}`), `${names[peer]}, one by one`, limit(8));
+    records.ratio(many, ratio(`${peer} ${BATCH}`, `queue ${BATCH}`), `${names[peer]}, by ${BATCH}`, faster);
+  }
+  // No way of theirs can be faster than that.
   records.ratio(
-    many,
-    ratio(`${peer}1`, `queue${BATCH}`),
-    `${name}, one by one`,
-    limited ? { limit: "at least 8" } : faster,
+    `decoding ${messages} on Node, and nothing else`,
+    ratio("unix 1", "decode"),
+    `${names.unix}, one by one`,
+    faster,
   );
-  records.ratio(many, ratio(`${peer}${BATCH}`, `queue${BATCH}`), `${name}, by ${BATCH}`, faster);
 }
 
 const percentiles = [];
