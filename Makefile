@@ -1,6 +1,6 @@
 # The commands for people. Each one installs what it lacks first: see scripts/install-tools.
 .DEFAULT_GOAL := all
-.PHONY: all addon prebuilds typescript erlang demo test torture bench compose-test docs format clean help
+.PHONY: all addon prebuilds packages typescript erlang demo test torture bench compose-test docs format clean help
 .PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-packages test-arm64 test-erlang test-interop
 
 C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c)
@@ -29,6 +29,11 @@ addon: node_modules/.package-lock.json
 prebuilds: node_modules/.package-lock.json ## compile the addons that the npm package brings for other machines too
 	@scripts/install-tools prebuilds
 	npm run --silent build:prebuilds
+
+packages: all prebuilds ## pack the npm and the Erlang package into build/packages
+	mkdir -p build/packages
+	npm pack --silent --pack-destination build/packages
+	scripts/pack-erlang build/packages
 
 typescript: node_modules/.package-lock.json
 	npm run --silent build

@@ -1,6 +1,6 @@
 // The addons that the npm package brings: that they ask for nothing that old systems lack, and that they work.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
@@ -55,6 +55,14 @@ describe("an addon is refused", () => {
 
   test("that shows more of itself than Node calls", () => {
     expect(withOne("int napi_register_module_v1, open_me;")).toContain("emmap.node exports open_me");
+  });
+
+  test("that is older than its sources", () => {
+    const folder = freshFolder();
+    cpSync(prebuilds, folder, { recursive: true });
+    utimesSync(join(folder, "linux-arm64/emmap.node"), 1, 1);
+    const message = failure(process.execPath, [check, folder], root);
+    expect(message).toMatch(/linux-arm64.emmap.node is older than \S+native/);
   });
 
   test("that is for another machine", () => {

@@ -1,7 +1,7 @@
 // Refuses to pack a package that lacks an addon for one of its platforms, or brings one that would not load there.
 // Usage: node scripts/check-prebuilds.mjs [folder of the addons]
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { oldestGlibc, targets } from "./addon-targets.mjs";
@@ -16,11 +16,25 @@ function readelf(path) {
 
 const all = (text, pattern) => [...text.matchAll(pattern)].map(([, found]) => found);
 
+/** The source that was changed last. */
+function newestSource() {
+  const rooms = ["core", "include", "addon"].map((name) => join(root, "native", name)).filter(existsSync);
+  return rooms
+    .flatMap((room) =>
+      readdirSync(room, { withFileTypes: true }).map((entry) => [entry, join(room, entry.name)]),
+    )
+    .filter(([entry]) => entry.isFile())
+    .map(([, path]) => ({ path, time: statSync(path).mtimeMs }))
+    .reduce((newest, source) => (source.time > newest.time ? source : newest), { path: "", time: 0 });
+}
+
 /** What is wrong with the addon at `path`. */
 function faults(path, { machine, libraries }) {
   if (!existsSync(path)) return ["is missing"];
   const elf = readelf(path);
   const found = [];
+  const source = newestSource();
+  if (statSync(path).mtimeMs < source.time) found.push(`is older than ${source.path}`);
   const own = /Machine: +(.*)/.exec(elf)?.[1];
   if (own !== machine) found.push(`is for ${own}`);
   for (const library of all(elf, /\(NEEDED\).*\[(.*)\]/g))
