@@ -415,6 +415,7 @@ static int64_t write_masks(blocks_operation *self, const blocks_path *path)
             continue;
         if (level > 1)
             blocks_store64(data, BLOCKS_TREE + offset + 8, 0);
+        PAUSE("block_store_group_begun");
         blocks_store64(data, BLOCKS_TREE + offset, BLOCKS_ALL);
         PAUSE("block_store_group");
         last = (int64_t)offset;

@@ -6,6 +6,8 @@
 #define FILE_PAUSE_POINTS(X)                                                                                 \
     X(open_created)                                                                                          \
     X(open_announce)                                                                                         \
+    X(size_extend_begin)                                                                                     \
+    X(size_extend_done)                                                                                      \
     X(open_sized)
 
 #define COUNTERS_PAUSE_POINTS(X)                                                                             \
@@ -57,6 +59,7 @@
     X(block_store_begin)                                                                                     \
     X(block_store_copied)                                                                                    \
     X(blocks_marked)                                                                                         \
+    X(block_store_group_begun)                                                                               \
     X(block_store_group)                                                                                     \
     X(block_store_limo)                                                                                      \
     X(blocks_leaf_changed)                                                                                   \

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "lock.h"
+#include "pause.h"
 #include "platform.h"
 
 emmap_error size_on_disk(int fd, uint64_t *size)
@@ -70,11 +71,13 @@ emmap_error size_extend(int fd, const emmap_options *options, uint64_t least, ui
     /* A file system without locks leaves only the check below between two who grow at once; each of them asks
      * for what it needs, and neither shrinks. */
     const bool locked = size_lock(fd);
+    PAUSE("size_extend_begin");
     error = size_on_disk(fd, &now);
     if (!error && now < least)
         error = error_set(EFAULT, "the file was truncated under its mapping");
     else if (!error && now < size)
         error = extend(fd, options, now, size);
+    PAUSE("size_extend_done");
     if (locked)
         size_unlock(fd);
     return error;
