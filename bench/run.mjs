@@ -3,7 +3,7 @@
 //   node bench/run.mjs [--quick] [--only PROGRAM] [--into FOLDER]
 //
 // `--quick` is what `make bench-smoke` runs: once and briefly, which shows that every benchmark works; its figures mean
-// little. `--only etf.mjs` runs one program. The report is written by a full run, or with `--into` wherever that says.
+// little. `--only etf.mjs` runs one program. The report of a full run is kept, and any with `--into`, wherever that says.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import { cpus, release, totalmem, type } from "node:os";
 import { dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { folder } from "./folder.mjs";
 import { installPeers } from "./peers.mjs";
 import { targets, writeReport } from "./report.mjs";
 import { digits, groupBy, met, parse, senseOf, together } from "./results.mjs";
@@ -102,8 +103,7 @@ const records = together(all);
 for (const [section, group] of groupBy(records, ({ section }) => section))
   console.log(`\n${section}\n\n${group.map(print).join("\n")}`);
 if (!quick) console.log(`\nWhere it must stand\n\n${targets(records).map(print).join("\n")}`);
-const into = options.into ?? (quick || only !== undefined ? undefined : here);
-if (into !== undefined) {
-  mkdirSync(into, { recursive: true });
-  writeReport(records, machine(), into);
-}
+// Where nothing is to be kept it is written all the same, to see that it can be.
+const into = options.into ?? (quick || only !== undefined ? folder : here);
+mkdirSync(into, { recursive: true });
+writeReport(records, machine(), into);
