@@ -24,47 +24,48 @@ loop(Processes) ->
 
 start(File, Path, N) ->
     spawn_monitor(fun() ->
+        {ok, Other} = emmap:open("", [anon, read, write, {size, 1 bsl 20}, {backend, nif}]),
         {ok, Sink} = file:open(<<Path/binary, ".copy-", ($0 + N)>>, [write, raw, binary]),
-        exit({touched, touch(File, Sink, 0)})
+        exit({touched, touch(File, {Sink, Other}, 0)})
     end).
 
 await({Pid, Monitor}) ->
     receive {'DOWN', Monitor, process, Pid, Result} -> {touched, Times} = Result, Times end.
 
-touch(File, Sink, Touched) ->
+touch(File, Sinks, Touched) ->
     case file:pread(File, 0, 1 bsl 30) of
         {ok, Bytes} ->
-            pass(Bytes, Sink),
+            pass(Bytes, Sinks),
             %% What the one who truncates waits for; it may be too late for that already.
             case emmap:patomic_add(File, 0, 1) of
                 {ok, _} -> ok;
                 {error, efault} -> ok
             end,
-            last(File, Bytes, Sink, Touched + touches(Bytes));
+            last(File, Bytes, Sinks, Touched + touches(Bytes));
         {error, efault} ->
             Touched
     end.
 
 %% A binary from before the fault is as good to look at afterwards.
-last(File, Bytes, Sink, Touched) ->
+last(File, Bytes, Sinks, Touched) ->
     case file:pread(File, 0, 1) of
         {ok, _} ->
-            touch(File, Sink, Touched);
+            touch(File, Sinks, Touched);
         {error, efault} ->
-            pass(Bytes, Sink),
+            pass(Bytes, Sinks),
             true = erlang:garbage_collect(),
-            pass(Bytes, Sink),
+            pass(Bytes, Sinks),
             {error, efault} = emmap:patomic_add(File, 8, 1),
             {error, efault} = file:pread(File, 0, 1),
             Touched + 2 * touches(Bytes)
     end.
 
--define(WAYS, 9).
+-define(WAYS, 10).
 
 touches(Bytes) ->
     ?WAYS * (byte_size(Bytes) div ?PAGE).
 
-pass(Bytes, Sink) ->
+pass(Bytes, {Sink, Other}) ->
     Size = byte_size(Bytes),
     _ = [binary:at(Bytes, At) || At <- lists:seq(100, Size - 1, ?PAGE)],
     _ = [matched(Bytes, At) || At <- lists:seq(8, Size - 9, ?PAGE)],
@@ -78,6 +79,8 @@ pass(Bytes, Sink) ->
     %% On another scheduler.
     {Pid, Monitor} = spawn_monitor(fun() -> Self ! {self(), erlang:adler32(Bytes)} end),
     receive {Pid, _} -> demonitor(Monitor, [flush]) end,
+    %% A fault of one file in the middle of a write to another, on a dirty scheduler.
+    ok = file:pwrite(Other, 0, Bytes),
     %% The kernel itself meets the lost page: an error, no signal.
     case file:pwrite(Sink, 0, Bytes) of
         ok -> ok;

@@ -3,7 +3,9 @@
 import { createHash } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { deflateRaw } from "node:zlib";
 import { open } from "emmap";
 
 const PAGE = 4096;
@@ -44,32 +46,38 @@ function demand(what, condition) {
   if (!condition) throw new Error(`not so: ${what}`);
 }
 
-function touchUntilFault(path, direct, thread) {
+async function touchUntilFault(path, direct, thread) {
   const file = open(path, { write: true, direct });
   const bytes = file.view();
   const words = file.bigInt64Array();
   const pages = bytes.length / PAGE;
   const sink = openSync(`${path}.copy`, "w");
+  const other = open("", { anon: true, write: true, size: bytes.length });
   let touched = 0;
-  const pass = () => {
+  const pass = async () => {
     for (const touch of TOUCHES) for (let page = 0; page < pages; page++) touch(bytes, words, page);
     touched += TOUCHES.length * pages;
     // The kernel itself meets the lost page: an error, no signal.
     const code = codeOf(() => writeSync(sink, bytes, 0, bytes.length, 0));
     demand(`writing a view is fine or EFAULT, not ${code}`, code === undefined || code === "EFAULT");
+    // A fault of one file in the middle of a write to another.
+    other.pwrite(0, bytes);
+    // In a thread that the core has never seen.
+    await promisify(deflateRaw)(bytes, { level: 1 });
     // What the one who truncates waits for.
     Atomics.add(words, thread, 1n);
   };
   const faulted = () => codeOf(() => file.pread(0, 1));
-  while (faulted() === undefined) pass();
-  for (let i = 0; i < 3; i++) pass();
+  while (faulted() === undefined) await pass();
+  for (let i = 0; i < 3; i++) await pass();
   demand("the file is EFAULT", faulted() === "EFAULT");
   demand("an atomic is EFAULT", codeOf(() => file.add(8, 1)) === "EFAULT");
   demand("a view is EFAULT", codeOf(() => file.view()) === "EFAULT");
   file.close();
   demand("a view's length after close", bytes.length === (direct ? pages * PAGE : 0));
-  if (direct) pass();
+  if (direct) await pass();
   closeSync(sink);
+  other.close();
   return touched;
 }
 
@@ -85,10 +93,10 @@ if (isMainThread) {
         worker.on("error", reject);
       });
     });
-    const mine = touchUntilFault(path, direct === "yes", 0);
-    const touched = (await Promise.all(others)).reduce((sum, each) => sum + each, mine);
+    const each = await Promise.all([touchUntilFault(path, direct === "yes", 0), ...others]);
+    const touched = each.reduce((sum, one) => sum + one, 0);
     console.log(`ok ${touched}`);
   }
 } else {
-  parentPort.postMessage(touchUntilFault(workerData.path, workerData.direct, workerData.thread));
+  parentPort.postMessage(await touchUntilFault(workerData.path, workerData.direct, workerData.thread));
 }
