@@ -111,7 +111,7 @@ export function writeReport(records, machine, folder) {
     "",
     "`make bench` wrote this page: everything was measured in one run on one machine, each thing beside what one would",
     "use instead or beside what it can't do without. There are only ratios here, because a bare time says more about",
-    "a machine than about a program. A ratio is of times measured within a millisecond or so of each other, the",
+    "a machine than about a program. A ratio is of times measured right after each other, most within milliseconds, the",
     "median of many such pairs in each of several processes; where those differ, the least and the most of them are given.",
     "",
     "*n* × means that it takes *n* times as long as what it stands beside: less than 1 is faster. Where it says",

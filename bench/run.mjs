@@ -45,10 +45,15 @@ const PROGRAMS = [
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 
+// Of a terminal it goes to the running program too, which ends: so do we, and tidy up.
+process.on("SIGINT", () => process.exit(130));
+
 function run(program) {
   const args = [join(here, program), ...(quick ? ["--quick"] : [])];
   const { status, signal, stdout } = spawnSync(COMMANDS[extname(program)], args, {
     stdio: ["ignore", "pipe", "inherit"],
+    // Whatever becomes of it, its files go with ours.
+    env: { ...process.env, TMPDIR: folder },
     encoding: "utf8",
     maxBuffer: 1 << 26,
   });
