@@ -26,5 +26,6 @@ export const seenBy = (pid, path) => `/proc/${pid}/root${path}`;
 export function makeReadOnly(pid, folder) {
   const within = ["--target", String(pid), "--mount"];
   if (process.getuid() !== 0) within.push("--user", "--preserve-credentials");
-  execFileSync("nsenter", [...within, "mount", "-o", "remount,ro", folder]);
+  // With its name, or mount would repeat options that only the outside has numbers for.
+  execFileSync("nsenter", [...within, "mount", "-o", "remount,ro", "emmap-torture", folder]);
 }
