@@ -222,6 +222,13 @@ static void die_in_push(emmap_file **handles, const char *path, const queue_roun
     done(there);
 }
 
+/* What a handle knows goes with it. */
+static void reopen_queue(emmap_file **handles, const char *path, const queue_round *round)
+{
+    emmap_free(handles[1]);
+    handles[1] = open_queue(path, round->flags, 0);
+}
+
 static void run_queue(const queue_round *round, size_t operations)
 {
     const char *const path = path_of("queue");
@@ -245,6 +252,8 @@ static void run_queue(const queue_round *round, size_t operations)
             require_ok(emmap_resize(queue, 0, NULL));
         else if (what < 14)
             die_in_push(handles, path, round);
+        else if (what < 16)
+            reopen_queue(handles, path, round);
         else if (what < 50 || there < power_random(round->most))
             push_one(queue);
         else
@@ -453,6 +462,9 @@ static void run_blocks(size_t operations, uint64_t bias)
             blocks_synced = true;
         } else if (what < 5) {
             require_ok(emmap_resize(blocks, 0, NULL));
+        } else if (what < 8) {
+            emmap_free(handles[1]);
+            handles[1] = open_blocks(path, QUEUE_RW, 0, BLOCK, LEVELS);
         } else if (what < bias && latest[address] != 0) {
             free_one(blocks, address);
         } else if (what < bias + 10) {
