@@ -6,10 +6,18 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 const running = new Set();
+const folders = new Set();
 
-/** Ends, at once, whatever has been started and still runs. */
+/** Ends, at once, whatever has been started and still runs, and removes the folders that it worked in. */
 export function endAll() {
   for (const each of running) each.signal("SIGKILL");
+  for (const folder of folders) remove(folder);
+}
+
+/** Who has been killed may write a last file still. */
+function remove(folder) {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  folders.delete(folder);
 }
 
 /** A folder in memory, where there is such a thing: what is not about disks need not wait for one. */
@@ -18,12 +26,13 @@ export const MEMORY = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 /** Gives `body` an empty folder; that, and all processes that it has started, are gone afterwards. */
 export async function withFolder(body, where = tmpdir()) {
   const folder = mkdtempSync(join(where, "emmap-torture-"));
+  folders.add(folder);
   const before = new Set(running);
   try {
     return await body(folder);
   } finally {
     await Promise.all([...running].filter((each) => !before.has(each)).map((each) => each.kill()));
-    rmSync(folder, { recursive: true, force: true });
+    remove(folder);
   }
 }
 
