@@ -6,6 +6,9 @@
 #define _GNU_SOURCE
 #include "power.h"
 
+/* How what is left is looked at: without a system call per operation. */
+#define ALONE (QUEUE_RW | EMMAP_OPEN_EXCLUSIVE)
+
 /* ---- Queues ---- */
 
 /* The numbers of the messages: what is done, and what the operation in progress will have done. */
@@ -106,7 +109,7 @@ static emmap_error pop_all(emmap_file *queue, pieces *got)
 static void check_queue(const char *path, const moment *at, bool in_order)
 {
     emmap_file *queue;
-    const emmap_options options = {.flags = QUEUE_RW, .size = 4096};
+    const emmap_options options = {.flags = ALONE, .size = 4096};
     const emmap_error opened = emmap_queue_open(path, &options, &queue);
     if (opened) {
         if (in_order || floor_of_queue.synced)
@@ -358,7 +361,7 @@ static void check_blocks(const char *path, const moment *at, bool in_order)
     static uint64_t addresses[CAPACITY];
     static bool used[CAPACITY];
     emmap_file *blocks;
-    const emmap_options options = {.flags = QUEUE_RW, .size = 4096};
+    const emmap_options options = {.flags = ALONE, .size = 4096};
     const emmap_error opened = emmap_blocks_open(path, BLOCK, LEVELS, &options, &blocks);
     if (opened) {
         if (in_order || blocks_synced)
