@@ -36,12 +36,12 @@ function compiler() {
 /** Instructions of one call of each hot path. */
 function count(folder) {
   const program = join(folder, "instructions");
-  const objects = readdirSync(core).filter((name) => name.endsWith(".o"));
+  const sources = readdirSync(join(root, "native/core")).filter((name) => name.endsWith(".c"));
   const include = `-I${join(root, "native/include")}`;
   run("cc", [
     ..."-std=c11 -O2 -Wall -Wextra -Wpedantic -Werror -pthread".split(" "),
     ...[include, "-o", program, join(here, "instructions.c")],
-    ...objects.map((name) => join(core, name)),
+    ...sources.map((name) => join(core, name.replace(/c$/, "o"))),
   ]);
   const profile = join(folder, "profile");
   run("valgrind", [
