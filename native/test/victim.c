@@ -37,11 +37,17 @@ typedef struct order {
 
 static order *self;
 
+/* A pipe whose writing end nobody has but the process that reads the orders. */
+static int lifeline[2];
+
+/* Until that has ended. */
 static void live_on(void)
 {
+    char none;
     pause_hook = NULL;
-    for (;;)
-        pause();
+    while (read(lifeline[0], &none, 1) < 0)
+        ;
+    _exit(0);
 }
 
 static void on_pause(const char *name)
@@ -235,6 +241,7 @@ static pid_t child;
 static void run(void *unused)
 {
     (void)unused;
+    close(lifeline[1]);
     /* Stopped, it would never notice that nobody is there to let it go on. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pause_hook = on_pause;
@@ -306,6 +313,7 @@ int main(void)
     self = shared_memory(sizeof *self);
     deaths = &self->death;
     records = &self->record;
+    require(pipe(lifeline) == 0);
     char line[8192];
     while (fgets(line, sizeof line, stdin))
         obey(line);

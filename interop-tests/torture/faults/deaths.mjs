@@ -113,6 +113,9 @@ class Deaths {
   /** At each pause of each script, on a file that was not there before. */
   async everywhere() {
     await this.#atEachPause(Object.keys(STRUCTURES), async () => {});
+    // These have few pauses: each successor comes after each of them.
+    for (let turn = 1; turn < SUCCESSORS.length; turn++)
+      await this.#atEachPause(["file", "counters"], async () => {}, turn);
   }
 
   /** The first who comes after a death dies as well, somewhere on its way. */
@@ -122,7 +125,7 @@ class Deaths {
     );
   }
 
-  async #atEachPause(kinds, first) {
+  async #atEachPause(kinds, first, turn = 0) {
     for (const kind of kinds)
       for (let pause = 1; ; pause++) {
         const path = this.#fresh();
@@ -130,7 +133,7 @@ class Deaths {
         if (report === null) break;
         this.#firstPause(kind, report.point, pause);
         await first(kind, pause, path);
-        await this.#succeed(kind, pause, report, path);
+        await this.#succeed(kind, turn + pause, report, path);
       }
   }
 

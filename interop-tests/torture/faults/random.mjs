@@ -87,7 +87,8 @@ class Game {
   }
 
   #command(door, id) {
-    if (door === "node") return [process.execPath, [beside("../support/player.mjs"), this.#folder, id]];
+    if (door === "node")
+      return [process.execPath, [beside("../support/player.mjs"), this.#folder, id, String(process.pid)]];
     const run = ["-noshell", "-pa", this.#programs, ebin, "-run", "player", "main", door, this.#folder, id];
     return ["erl", run];
   }

@@ -14,6 +14,7 @@
 
 -spec main([string()]) -> no_return().
 main([Backend, Folder, Name]) ->
+    _ = spawn(fun leave/0),
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, list_to_atom(Backend)),
     Id = list_to_integer(Name),
@@ -28,6 +29,13 @@ main([Backend, Folder, Name]) ->
         throw:port_died ->
             %% What was asked for is in doubt, as if we had been killed.
             halt(0)
+    end.
+
+%% When nobody is there to kill us.
+leave() ->
+    case io:get_line("") of
+        eof -> halt(0);
+        _ -> leave()
     end.
 
 loop(Turn, #player{queue = Queue, filling = Filling} = Player) when Turn rem ?LOOK =:= 0 ->

@@ -1,5 +1,6 @@
 // Uses a queue and a storage in FOLDER that others use too, as it likes, until it is killed. What it is about to do, and
-// what came of it, goes into FOLDER/ID.log, a line each; judge.mjs has what they mean. Usage: player.mjs FOLDER ID
+// what came of it, goes into FOLDER/ID.log, a line each; judge.mjs has what they mean. It ends with KILLER, the process
+// that started it. Usage: player.mjs FOLDER ID KILLER
 import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { openBlockStorage, openQueue } from "emmap";
@@ -17,7 +18,7 @@ const LOOK = 64;
 /** The most blocks that it keeps. */
 const KEPT = 50;
 
-const [folder, name] = process.argv.slice(2);
+const [folder, name, killer] = process.argv.slice(2);
 const id = Number(name);
 const random = randomNumbers(id);
 const queue = openQueue(join(folder, "queue"));
@@ -105,6 +106,8 @@ process.stdout.write("ready\n");
 let filling = true;
 for (let turn = 0; ; turn++) {
   if (turn % LOOK === 0) {
+    // Nobody is there to kill it.
+    if (process.ppid !== Number(killer)) process.exit();
     const { length } = queue;
     filling = length < SHORT || (filling && length < LONG);
   }
