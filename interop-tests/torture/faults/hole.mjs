@@ -67,12 +67,7 @@ async function counters(examination, path) {
 const BROKEN = /^(ok\b|eof$|error (corrupt \d+|enoent|full|estale)$)/;
 
 async function structure(examination, requests) {
-  for (const request of requests) {
-    const answer = await examination.testee.ask(request);
-    examination.hits++;
-    if (BROKEN.test(answer)) examination.survived++;
-    else examination.lose(`${request.slice(0, 60)}: ${answer.slice(0, 80)}`);
-  }
+  for (const request of requests) await examination.fault(request, BROKEN);
 }
 
 async function queue(examination, path, random) {
