@@ -69,7 +69,7 @@ test-arm64: ## run the core's tests as they ship for 64-bit ARM, in an emulator;
 test-erlang: erlang tools-test
 	cd erlang && rebar3 xref && rebar3 as clients dialyzer && rebar3 ct
 
-test-interop: all
+test-interop: all tools-test
 	npm run --silent test:interop
 
 torture: all tools-test ## do every fault to every runtime for SECONDS in all (600); FAULTS=a,b chooses
