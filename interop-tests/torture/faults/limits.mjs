@@ -137,10 +137,14 @@ async function addressSpace(examination, folder, mapper) {
   await examination.fine("pwrite f 0 abcd", "ok");
   await limited(mapper, "as", resourcesOf(mapper).addressSpace + GIGABYTE / 8, async () => {
     await examination.fault(`open g ${path("large")} read shared`, "error enomem");
-    await examination.fault(
+    for (const opener of [
       `open g ${path("no")} write create shared noreserve size=${GIGABYTE}`,
-      "error enomem",
-    );
+      `counters_open g ${path("no")} ${GIGABYTE / 8} noreserve`,
+      `queue_open g ${path("no")} noreserve size=${GIGABYTE}`,
+      `blocks_open g ${path("no")} 64 0 noreserve size=${GIGABYTE}`,
+      `open g - anon write size=${GIGABYTE}`,
+    ])
+      await examination.fault(opener, "error enomem");
     if (existsSync(path("no"))) examination.lose("a file is there although it could not be made");
     await inVain(examination, path("file"), `resize f ${GIGABYTE}`, "error enomem");
     await examination.fine("pread f 0 2", "ok abcd");
