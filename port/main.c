@@ -2,12 +2,14 @@
  * emmap_port: the core for a BEAM node, or for any program that can write terms to a pipe.
  * docs/port-protocol.md says what goes over it.
  */
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "frame.h"
 #include "handles.h"
 #include "reply.h"
 #include "request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -77,6 +79,17 @@ static int answer_all(frame_reader *reader, int output, handles *files, reply *o
     }
 }
 
+/* Large frames then go over in fewer turns of writer and reader. What is not a pipe, or may not be made so large, works
+ * as it is. */
+static void widen(int descriptor)
+{
+#ifdef F_SETPIPE_SZ
+    (void)fcntl(descriptor, F_SETPIPE_SZ, 1 << 20);
+#else
+    (void)descriptor;
+#endif
+}
+
 static int serve(int input, int output)
 {
     frame_reader reader = {.descriptor = input};
@@ -139,5 +152,7 @@ int main(int argc, char **argv)
         return STATUS_USAGE;
     }
     signal(SIGPIPE, SIG_IGN);
+    widen(input);
+    widen(output);
     return serve(input, output);
 }
