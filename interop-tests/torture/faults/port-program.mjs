@@ -1,6 +1,6 @@
 // What a client may do to a port program: leave at any moment, send what is no frame or too long a one, not read, ask a
 // lot at once.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { atom, encode, Tuple, tuple } from "emmap/etf";
@@ -276,6 +276,7 @@ async function terminated(folder) {
       expect("it ends of SIGTERM, or was done", ["SIGTERM"].includes(await client.ended));
     });
   const value = readFileSync(name).readBigInt64LE();
+  rmSync(name);
   expect(`${value} of ${least} answered additions`, value >= least && value <= most);
   return { hits: rounds, wrong };
 }
