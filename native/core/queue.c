@@ -556,8 +556,10 @@ emmap_error emmap_queue_erase(emmap_file *file)
     }
     if (!error && after.synced) {
         error = hold_sync(&hold);
+        after.unsettled = false;
+        after.synced = before.synced;
         if (!error)
-            queue_header_store(hold.mapping->data, empty_header(after.size));
+            queue_header_store(hold.mapping->data, after);
     }
     return hold_end(&hold, error);
 }

@@ -74,9 +74,8 @@ static emmap_error move_synced(hold *hold, queue_header *header)
     emmap_error error = hold_sync(hold);
     if (!error)
         header->unsettled = false;
-    /* The disk has an empty queue now, which nothing can be lost of: it begins anew as one that was never synced. */
+    /* The disk has an empty queue now, wherever that begins. */
     if (!error && live_of(*header) == 0) {
-        header->synced = false;
         finish(hold, header, gap);
         PAUSE("queue_restarted");
         return EMMAP_OK;
