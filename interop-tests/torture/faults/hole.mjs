@@ -1,11 +1,12 @@
 // Somebody punches holes into a file that is in use: what was there reads as zeros, which is no fault of the memory; of
 // a queue or storage it may make one that is not sound, and then that is what is answered.
 import { execFileSync } from "node:child_process";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { examineAll } from "../support/examination.mjs";
 import { withFolder } from "../support/processes.mjs";
 import { randomNumbers } from "../support/random.mjs";
+import { NotPossible } from "../support/report.mjs";
 
 export const title = "punching holes into files in use";
 export const shortSeconds = 0;
@@ -18,10 +19,21 @@ function punch(path, from, length) {
   execFileSync("fallocate", ["--punch-hole", "--offset", String(from), "--length", String(length), path]);
 }
 
+function requireHoles(folder) {
+  const path = join(folder, "probe");
+  writeFileSync(path, Buffer.alloc(SIZE));
+  try {
+    punch(path, 0, PAGE);
+  } catch {
+    throw new NotPossible(`the file system of ${folder} has no holes to be punched`);
+  }
+}
+
 export const run = (how) => {
   const random = randomNumbers(3);
-  return withFolder((folder) =>
-    examineAll(
+  return withFolder(async (folder) => {
+    requireHoles(folder);
+    return examineAll(
       "a hole in a file in use",
       how,
       () => ({}),
@@ -31,8 +43,8 @@ export const run = (how) => {
         await queue(examination, join(folder, "queue"), random);
         await blocks(examination, join(folder, "blocks"), random);
       },
-    ),
-  );
+    );
+  });
 };
 
 async function plain(examination, path, random) {
