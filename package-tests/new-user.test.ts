@@ -1,7 +1,7 @@
 // The npm package as a new user has it: in an empty folder, on a machine without a compiler.
 import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { languages, snippets } from "./support/readme";
 import {
   emptyFolder,
@@ -43,51 +43,19 @@ test("every language of the README's is tried by a test", () => {
   expect(["elixir", "erlang", "mermaid", "sh", "ts"]).toEqual(expect.arrayContaining(languages()));
 });
 
-describe.each(snippets("ts").map((code, index) => [index + 1, code] as const))(
-  "TypeScript %i of the README",
-  (index, code) => {
-    test("runs as it stands", () => {
-      const own = freshFolder();
-      const program = join(folder, `readme-${index}.mjs`);
-      writeFileSync(program, code);
-      run("node", [program], own, noCompiler);
-      if (code.includes('"counters.bin"'))
-        expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(5n);
-    });
+const shown = snippets("ts");
 
-    test("is right for strict TypeScript", () => {
-      writeFileSync(join(folder, "readme.mts"), code);
-      check({ include: ["readme.mts"] });
-    });
+test.each(shown.map((code, index) => [index + 1, code] as const))(
+  "TypeScript %i of the README runs as it stands",
+  (index, code) => {
+    const own = freshFolder();
+    const program = join(folder, `readme-${index}.mjs`);
+    writeFileSync(program, code);
+    run("node", [program], own, noCompiler);
+    if (code.includes('"counters.bin"'))
+      expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(5n);
   },
 );
-
-/** Checks a project as an editor does: with a tsconfig.json, and the package's own types along with it. */
-function check({
-  include,
-  ...options
-}: {
-  include: string[];
-  module?: string;
-  moduleResolution?: string;
-}): void {
-  lend(folder, "@types/node");
-  lend(folder, "undici-types");
-  const compilerOptions = {
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    skipLibCheck: false,
-    noEmit: true,
-    target: "es2022",
-    lib: ["es2023", "esnext.disposable"],
-    types: ["node"],
-    module: "nodenext",
-    ...options,
-  };
-  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include }));
-  run(tool("tsc"), ["-p", "."], folder);
-}
 
 const program = `
   import { type BlockStorage, type Counters, EmmapError, type MappedFile, open, openBlockStorage, openCounters, openQueue, type Queue } from "emmap";
@@ -118,12 +86,29 @@ const program = `
   openQueue("jobs.q", { size: undefined });
   console.log(old, words, values, done, message, block, again);`;
 
+// As an editor reads a project: with a tsconfig.json, and the package's own types along with it.
 test.each([
   { module: "nodenext", include: ["use.mts", "use.cts"] },
   { module: "preserve", moduleResolution: "bundler", include: ["use.mts"] },
-])("a strict project reads the types: %o", (options) => {
-  for (const name of options.include) writeFileSync(join(folder, name), program);
-  check(options);
+])("a strict project reads the types, and what the README shows: %o", ({ include, ...resolution }) => {
+  lend(folder, "@types/node");
+  lend(folder, "undici-types");
+  for (const name of include) writeFileSync(join(folder, name), program);
+  for (const [index, code] of shown.entries()) writeFileSync(join(folder, `shown-${index}.mts`), code);
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+    target: "es2022",
+    lib: ["es2023", "esnext.disposable"],
+    types: ["node"],
+    ...resolution,
+  };
+  const project = { compilerOptions, include: [...include, "shown-*.mts"] };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(project));
+  run(tool("tsc"), ["-p", "."], folder);
 });
 
 test("an editor finds the source of what it shows", () => {
