@@ -451,7 +451,8 @@ emmap_error emmap_queue_attach(emmap_file *file);
  * Appends one message, gathered from the vectors. When it has returned EMMAP_OK the message is in the queue, once;
  * otherwise it is not. Messages that are there are moved down where that makes the room, else the file grows.
  * Errors: EINVAL for an empty message; EMMAP_FULL at 4 GiB - 1 or at a fixed size, also where synced messages would
- * have to move to where they overlap; EFBIG for a message that no queue can hold; ENOSPC and what else emmap_resize says. The messages that were there are as they were.
+ * have to move to where they overlap; EFBIG for a message that no queue can hold; ENOSPC and what else emmap_resize
+ * says; in a synced queue, what emmap_datasync says. The messages that were there are as they were.
  */
 emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size_t count);
 
