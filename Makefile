@@ -8,7 +8,7 @@ C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/
 all: addon typescript erlang ## build everything
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 tools-build:
 	@scripts/install-tools build
