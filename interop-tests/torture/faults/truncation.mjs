@@ -9,6 +9,7 @@ export const title = "truncating a file under reads, writes, atomics, counters, 
 export const shortSeconds = 1;
 
 const SIZE = 262_144;
+const PAGE = 4096;
 /** Operations under each truncation. */
 const BATCH = 2500;
 /** How many of them there are at each door at least, in `make test` and otherwise. */
@@ -56,7 +57,7 @@ const KINDS = {
   queue: {
     open: (path) => `queue_open f ${path} size=${SIZE}`,
     // The kernel reports whole pages alone: half a one would be a message that has become zeros.
-    cut: () => 0,
+    cut: (random) => PAGE * random(16),
     operations: [
       (random) => `queue_push f ${data(1 + random(900))}`,
       (random) => `queue_push f ${data(1 + random(900))}`,
@@ -72,7 +73,7 @@ const KINDS = {
   },
   blocks: {
     open: (path) => `blocks_open f ${path} 200 3 size=${SIZE}`,
-    cut: () => 0,
+    cut: (random) => PAGE * random(8),
     operations: [
       () => `block_store f ${data(200)}`,
       () => `block_store_many f ${data(200)} ${data(200)}`,
