@@ -31,9 +31,14 @@ const records = section("Scaling");
 const counters = openCounters(join(folder, "counters"), 16 * 2 * MOST);
 const queue = openQueue(join(folder, "queue"), { size: 1 << 20 });
 
+const children = [];
+process.on("exit", () => {
+  for (const child of children) child.kill();
+});
+
 async function start(command, args) {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
-  process.on("exit", () => child.kill());
+  children.push(child);
   child.on("exit", (status) => {
     if (status !== 0) process.exit(1);
   });
