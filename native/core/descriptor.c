@@ -1,21 +1,15 @@
-#define _GNU_SOURCE
 #include "descriptor.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "lock.h"
 
-#ifdef __GLIBC__
-/* Those that keep coming would starve a fork otherwise. */
-#define UNLOCKED PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP
-#else
-#define UNLOCKED PTHREAD_RWLOCK_INITIALIZER
-#endif
-
-/* Shared by whoever forbids to fork, exclusively a fork's; before `list` and the locks of fault.c. */
-static pthread_rwlock_t forks = UNLOCKED;
+/* How many there are that forbid to fork; a fork keeps new ones out and waits until these have gone. */
+static atomic_uint forbidding;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* before `list` and the locks of fault.c */
 
 /* All that are open, under `list`. */
 static descriptor *first;
@@ -23,14 +17,17 @@ static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void)
 {
-    pthread_rwlock_wrlock(&forks);
+    pthread_mutex_lock(&gate);
+    /* Acquire: what they have noted down is there for the child. */
+    while (atomic_load_explicit(&forbidding, memory_order_acquire) > 0)
+        sched_yield();
     pthread_mutex_lock(&list);
 }
 
 static void after_fork(void)
 {
     pthread_mutex_unlock(&list);
-    pthread_rwlock_unlock(&forks);
+    pthread_mutex_unlock(&gate);
 }
 
 static void in_child(void)
@@ -40,9 +37,7 @@ static void in_child(void)
         /* The child's own files may get the number. */
         each->fd = -1;
     }
-    pthread_mutex_unlock(&list);
-    /* It was locked by a thread of another number, and could not be unlocked by this one. */
-    forks = (pthread_rwlock_t)UNLOCKED;
+    after_fork();
 }
 
 static void install(void)
@@ -58,12 +53,14 @@ void descriptor_install(void)
 
 void descriptor_forbid_fork(void)
 {
-    pthread_rwlock_rdlock(&forks);
+    pthread_mutex_lock(&gate);
+    atomic_fetch_add_explicit(&forbidding, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&gate);
 }
 
 void descriptor_allow_fork(void)
 {
-    pthread_rwlock_unlock(&forks);
+    atomic_fetch_sub_explicit(&forbidding, 1, memory_order_release);
 }
 
 descriptor *descriptor_create(int fd)
