@@ -1,8 +1,9 @@
 // A process that dies, stops or forks between two stores, where it is told to: see native/test/victim.c.
 import { execFileSync } from "node:child_process";
-import { readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Peer } from "./processes.mjs";
+import { NotPossible } from "./report.mjs";
 
 const room = fileURLToPath(new URL("../../../native/test", import.meta.url));
 const PROGRAM = "build/plain/victim";
@@ -21,9 +22,12 @@ export class Victim extends Peer {
 /** Under which a queue's or storage's changes are made, and counters created: native/core/lock.h. */
 const STRUCTURE_LOCK = (1n << 62n) + 2n;
 
+const LOCKS = "/proc/locks";
+
 function locksOn(path) {
+  if (!existsSync(LOCKS)) throw new NotPossible(`who holds a lock can't be seen without ${LOCKS}`);
   const { ino } = statSync(path);
-  return readFileSync("/proc/locks", "utf8")
+  return readFileSync(LOCKS, "utf8")
     .split("\n")
     .filter((line) => line.includes("OFDLCK") && line.split(/\s+/).some((word) => word.endsWith(`:${ino}`)));
 }
