@@ -12,7 +12,9 @@ const SECTIONS = {
     "The bytes are in memory: it is the way to them that is measured, not a disk. `Buffer.copy` between two Buffers is what moving the bytes costs in any case.",
   "BEAM atomics and reads": "The same operations through the NIF and through the port program.",
   Port: "An echo program answers each frame with the frame: what a port costs in any case.",
-  Queues: "A message is pushed and the oldest one popped while others wait in between.",
+  Queues:
+    "A message is pushed and the oldest one popped while others wait in between; or pushed by BEAM and popped by Node, which does nothing else.",
+  "Block storages": "A block of 64 bytes is stored, read and freed while a thousand others are there.",
   "The codec": "A message as bytes and back. JSON has strings and arrays where it has no atoms and tuples.",
   Scaling: "Costs relative to one process, or to the smallest file: what grows is not flat.",
   "Opening, closing and memory": "What a file costs besides its operations.",
