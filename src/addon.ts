@@ -62,14 +62,15 @@ interface Addon {
   queuePush(file: NativeFile, message: Uint8Array): void;
   queuePushMany(file: NativeFile, messages: Uint8Array[]): void;
   queuePop(file: NativeFile, scratch: Uint8Array): Message;
-  queuePopMany(file: NativeFile, limit: bigint): Buffer[];
+  /** Packed. */
+  queuePopMany(file: NativeFile, limit: bigint): Buffer;
   queuePopBegin(file: NativeFile, scratch: Uint8Array, ticket: BigUint64Array): Message;
   queuePopCommit(file: NativeFile, ticket: bigint): void;
   queuePopAbort(file: NativeFile, ticket: bigint): void;
   queuePeekFront(file: NativeFile, scratch: Uint8Array): Message;
   queuePeekBack(file: NativeFile, scratch: Uint8Array): Message;
-  /** From `place[0]` on; puts there where the next call goes on. */
-  queueWalk(file: NativeFile, backward: boolean, limit: bigint, place: BigUint64Array): Buffer[];
+  /** From `place[0]` on; puts there where the next call goes on. Packed. */
+  queueWalk(file: NativeFile, backward: boolean, limit: bigint, place: BigUint64Array): Buffer;
   queueLength(file: NativeFile): number;
   queueIsEmpty(file: NativeFile): boolean;
   queueInfo(file: NativeFile): { size: number; head: number; tail: number; nextTail: number };
@@ -80,8 +81,8 @@ interface Addon {
   blockRead(file: NativeFile, address: bigint): Buffer | null;
   blockFree(file: NativeFile, address: bigint): boolean;
   blockFreeMany(file: NativeFile, addresses: bigint[]): boolean;
-  /** Addresses and blocks in turn, from `place[0]` on. */
-  blocksWalk(file: NativeFile, limit: bigint, place: BigUint64Array): (number | Buffer)[];
+  /** The blocks, packed, from `place[0]` on, and their addresses. */
+  blocksWalk(file: NativeFile, limit: bigint, place: BigUint64Array): [Buffer, ...number[]];
   blocksCount(file: NativeFile): number;
   blocksInfo(file: NativeFile): { blockSize: number; levels: number; capacity: number };
   /** True while there is more to do, from `place[0]` on. */

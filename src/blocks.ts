@@ -2,6 +2,7 @@ import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments";
 import { type StructureOptions, structureOptions, toPath } from "./options";
+import { unpack } from "./packed";
 import { Structure } from "./structure";
 
 /** How to open a block storage. */
@@ -89,9 +90,10 @@ export class BlockStorage extends Structure {
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);
     for (;;) {
-      const found = addon.blocksWalk(this.native, BigInt(STRIDE), place);
-      if (found.length === 0) return;
-      for (let i = 0; i < found.length; i += 2) yield [found[i] as number, found[i + 1] as Buffer];
+      const [packed, ...addresses] = addon.blocksWalk(this.native, BigInt(STRIDE), place);
+      if (addresses.length === 0) return;
+      const blocks = unpack(packed);
+      for (const [i, address] of addresses.entries()) yield [address, blocks[i] as Buffer];
     }
   }
 

@@ -6,6 +6,7 @@ import { type Decoded, type DecodeOptions, decodePrefix } from "./etf/decode";
 import { type EncodeOptions, encode, encodeTransient } from "./etf/encode";
 import type { Term } from "./etf/terms";
 import { type StructureOptions, structureOptions, toPath } from "./options";
+import { unpack } from "./packed";
 import { Structure } from "./structure";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
@@ -144,7 +145,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    const messages = addon.queuePopMany(this.native, BigInt(limit));
+    const messages = unpack(addon.queuePopMany(this.native, BigInt(limit)));
     try {
       return messages.map((bytes) => this.#format.decode(bytes));
     } catch (cause) {
@@ -218,7 +219,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   *#walk(backward: boolean): Generator<Out, void, undefined> {
     const place = new BigUint64Array(1);
     for (;;) {
-      const messages = addon.queueWalk(this.native, backward, BigInt(STRIDE), place);
+      const messages = unpack(addon.queueWalk(this.native, backward, BigInt(STRIDE), place));
       if (messages.length === 0) return;
       for (const bytes of messages) yield this.#decode(bytes, false);
     }

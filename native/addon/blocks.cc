@@ -68,14 +68,14 @@ napi_value release_many(const Call &call)
     return call.answer(error, make_boolean(call.env, true));
 }
 
-// walk(limit, place): [address, block, address, block, …] from the place in the BigUint64Array on, which becomes the
-// next one.
+// walk(limit, place): the blocks, packed, and their addresses, from the place in the BigUint64Array on, which becomes
+// the next one.
 napi_value walk(const Call &call)
 {
     const size_t limit = static_cast<size_t>(call.unsigned_at(0));
     uint64_t place = call.load_at(1);
     std::vector<uint64_t> addresses(limit);
-    ManyBytes blocks;
+    Packed blocks;
     const emmap_sink sink = blocks.sink();
     size_t count = 0;
     const emmap_error error = emmap_blocks_walk(call.core(), limit, &place, addresses.data(), &sink, &count);
@@ -85,12 +85,10 @@ napi_value walk(const Call &call)
         count = 0;
     call.store_at(1, place);
     napi_value array = nullptr;
-    napi_create_array_with_length(call.env, 2 * count, &array);
-    for (size_t i = 0; i < count; i++) {
-        const uint32_t at = static_cast<uint32_t>(2 * i);
-        napi_set_element(call.env, array, at, make_number(call.env, addresses[i]));
-        napi_set_element(call.env, array, at + 1, blocks.list[i]->to_buffer(call.env));
-    }
+    napi_create_array_with_length(call.env, count + 1, &array);
+    napi_set_element(call.env, array, 0, blocks.to_buffer(call.env));
+    for (size_t i = 0; i < count; i++)
+        napi_set_element(call.env, array, static_cast<uint32_t>(i + 1), make_number(call.env, addresses[i]));
     return array;
 }
 

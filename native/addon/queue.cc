@@ -56,16 +56,16 @@ template <emmap_error (*operation)(emmap_file *, const emmap_sink *)> napi_value
     return message.answer(call, operation(call.core(), &sink));
 }
 
-// popMany(limit)
+// popMany(limit): packed, empty where there was none
 napi_value pop_many(const Call &call)
 {
-    ManyBytes messages;
+    Packed messages;
     const emmap_sink sink = messages.sink();
     uint64_t count = 0;
     const emmap_error error = emmap_queue_pop_many(call.core(), call.unsigned_at(0), &sink, &count);
     if (error && error != EMMAP_EOF)
         return call.fail(error);
-    return messages.to_array(call.env, error ? 0 : static_cast<size_t>(count));
+    return messages.to_buffer(call.env);
 }
 
 // popBegin(scratch, ticket): puts the ticket into the BigUint64Array.
@@ -85,12 +85,12 @@ template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value pop_end(c
     return call.answer(operation(call.core(), call.unsigned_at(0)));
 }
 
-// walk(backward, limit, place): goes on at the place in the BigUint64Array, and puts the next one there.
+// walk(backward, limit, place): packed; goes on at the place in the BigUint64Array, and puts the next one there.
 napi_value walk(const Call &call)
 {
     const emmap_queue_direction direction =
         to_bool(call.env, call.arguments[0]) ? EMMAP_QUEUE_BACKWARD : EMMAP_QUEUE_FORWARD;
-    ManyBytes messages;
+    Packed messages;
     const emmap_sink sink = messages.sink();
     uint64_t place = call.load_at(2);
     uint64_t count = 0;
@@ -99,7 +99,7 @@ napi_value walk(const Call &call)
     if (error && error != EMMAP_EOF)
         return call.fail(error);
     call.store_at(2, place);
-    return messages.to_array(call.env, error ? 0 : static_cast<size_t>(count));
+    return messages.to_buffer(call.env);
 }
 
 napi_value length(const Call &call)

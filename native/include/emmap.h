@@ -213,7 +213,8 @@ emmap_control *emmap_file_control(emmap_file *file);
 
 /*
  * Where a copying read puts its bytes. The core cuts the length to what the file holds, calls `allocate` at
- * most once for exactly that much, and fills it. `allocate` may be called with the file's locks held: it must
+ * most once for exactly that much, and fills it; where several are read, once for each, when those before are filled.
+ * `allocate` may be called with the file's locks held: it must
  * not call the core. If it returns NULL the read is ENOMEM and moves nothing. What was allocated belongs to
  * the caller whatever the read returns.
  */
