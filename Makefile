@@ -3,7 +3,7 @@
 .PHONY: all addon prebuilds packages typescript erlang demo test torture bench compose-test docs format clean help
 .PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-packages test-arm64 test-erlang test-interop
 
-C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c)
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c package-tests/support/*.c)
 
 all: addon typescript erlang ## build everything
 
