@@ -5,13 +5,14 @@
 // BEAM (across.escript) sends messages as it makes them, Node takes them and decodes them with emmap/etf; a round lasts
 // from the word to begin until Node has the last one. One by one, each message is a push, a write of one frame to a
 // socket, or an RPUSH; by 64, a pushMany, a write of 64 frames, or an RPUSH of 64. Node reads a socket as its data comes,
-// many frames at once where they have gathered; it pops in a loop. Small messages are {tick, Number}, others jobs as in
-// queue.mjs.
+// many frames at once where they have gathered. Of a queue it takes what has gathered every millisecond, or, as a row of
+// its own, pops one by one in a loop. Small messages are {tick, Number}, others jobs as in queue.mjs.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
 import { openQueue } from "../dist/index.mjs";
 import { folder } from "./folder.mjs";
@@ -22,6 +23,7 @@ import { kept, median, QUICK, shuffled } from "./rounds.mjs";
 const BATCH = 64;
 const ROUNDS = QUICK ? 2 : 25;
 const MESSAGES = QUICK ? 512 : 8192;
+const GATHERED = 4096;
 /** Redis is asked for each message, and takes its time. */
 const REDIS_MESSAGES = MESSAGES / 8;
 const PACED = QUICK ? 200 : 2000;
@@ -45,6 +47,16 @@ async function fromQueue(count, size, take) {
       for (const message of messages) take(message);
       i += messages.length;
     }
+  }
+}
+
+/** As a program does that has something else to do as well. */
+async function gathered(count, _size, take) {
+  for (let i = 0; i < count; ) {
+    const messages = queue.popMany(GATHERED);
+    for (const message of messages) take(message);
+    i += messages.length;
+    if (messages.length < GATHERED) await sleep(1);
   }
 }
 
@@ -105,6 +117,7 @@ const tcp = await socketServer(0);
 const redis = await able(records, "Redis", redisReceiver);
 const ways = {
   queue: fromQueue,
+  gathered,
   unix: unix.receive,
   tcp: tcp.receive,
   ...(redis && { redis: redis.receive }),
@@ -126,13 +139,21 @@ async function time(way, size, what) {
   const count = way === "redis" ? REDIS_MESSAGES : MESSAGES;
   let next = 0;
   const begin = process.hrtime.bigint();
-  beam.stdin.write(`${way} ${count} ${size} ${what}\n`);
+  beam.stdin.write(`${way === "gathered" ? "queue" : way} ${count} ${size} ${what}\n`);
   await ways[way](count, size, (message) => {
     if (message.elements[1] !== next++) throw new Error(`${way}: a message is missing`);
     kept.value = message;
   });
   return Number(process.hrtime.bigint() - begin) / count;
 }
+
+/** What no push and no pop can do without, where several processes share a queue: nanoseconds. */
+function lockAlone() {
+  return Number(execFileSync(lockPair, [join(folder, "lock"), String(MESSAGES)], { encoding: "utf8" }));
+}
+
+const lockPair = join(folder, "lock_pair");
+execFileSync("cc", ["-O2", "-o", lockPair, join(import.meta.dirname, "lock_pair.c")]);
 
 const bytesOf = {
   tick: encode(tuple(atom("tick"), 4096)),
@@ -167,9 +188,14 @@ const names = {
   tcp: "a TCP connection",
   redis: "a Redis list",
 };
-const peers = Object.keys(ways).filter((way) => way !== "queue");
+const peers = Object.keys(ways).filter((way) => way in names);
 const faster = { sense: "times as fast" };
-const contestants = [...Object.keys(ways).flatMap((way) => [`${way} 1`, `${way} ${BATCH}`]), "decode"];
+const contestants = [
+  ...Object.keys(ways).flatMap((way) => [`${way} 1`, `${way} ${BATCH}`]),
+  "decode",
+  "lock",
+].filter((name) => name !== `gathered ${BATCH}`);
+const alone = { decode: decodeAlone, lock: lockAlone };
 
 for (const [what, messages] of [
   ["tick", "small messages"],
@@ -180,7 +206,7 @@ for (const [what, messages] of [
     const round = {};
     for (const contestant of shuffled(contestants)) {
       const [way, size] = contestant.split(" ");
-      round[contestant] = way === "decode" ? decodeAlone(what) : await time(way, Number(size), what);
+      round[contestant] = way in alone ? alone[way](what) : await time(way, Number(size), what);
     }
     if (i >= 0) rounds.push(round); // the first one warms up
   }
@@ -189,14 +215,21 @@ for (const [what, messages] of [
   const many = `BEAM to Node, ${messages} by ${BATCH}`;
   for (const peer of peers) {
     const limit = (least) => (peer === "unix" ? { limit: `at least ${least}` } : faster);
-    records.ratio(one, ratio(`${peer} 1`, "queue 1"), names[peer], limit(2));
+    records.ratio(one, ratio(`${peer} 1`, "gathered 1"), names[peer], limit(2));
+    records.ratio(`${one}, popped one by one too`, ratio(`${peer} 1`, "queue 1"), names[peer], faster);
     records.ratio(many, ratio(`${peer} 1`, `queue ${BATCH}`), `${names[peer]}, one by one`, limit(8));
     records.ratio(many, ratio(`${peer} ${BATCH}`, `queue ${BATCH}`), `${names[peer]}, by ${BATCH}`, faster);
   }
-  // No way of theirs can be faster than that.
+  // No queue that several processes share can be faster than that.
   records.ratio(
     `decoding ${messages} on Node, and nothing else`,
     ratio("unix 1", "decode"),
+    `${names.unix}, one by one`,
+    faster,
+  );
+  records.ratio(
+    `locking and unlocking once for each of the ${messages}, and nothing else`,
+    ratio("unix 1", "lock"),
     `${names.unix}, one by one`,
     faster,
   );
@@ -205,7 +238,7 @@ for (const [what, messages] of [
 const percentiles = [];
 for (let i = 0; i < PACED_ROUNDS; i++) {
   const round = {};
-  for (const way of shuffled(Object.keys(ways))) round[way] = await latencies(way);
+  for (const way of shuffled(["queue", ...peers])) round[way] = await latencies(way);
   percentiles.push(round);
 }
 const at = (share, peer) =>

@@ -142,7 +142,8 @@ struct Packed {
         const uint32_t prefix = static_cast<uint32_t>(length);
         const size_t needed = self->length + sizeof prefix + length;
         if (needed > self->capacity) {
-            const size_t capacity = needed > 2 * self->capacity ? needed : 2 * self->capacity;
+            const size_t double_capacity = self->capacity ? 2 * self->capacity : 4096;
+            const size_t capacity = needed > double_capacity ? needed : double_capacity;
             void *const larger = std::realloc(self->data, capacity);
             if (!larger)
                 return nullptr;
