@@ -10,7 +10,7 @@
 // these all went on as promised, what went missing or came twice, and the longest that anybody had to wait for the
 // dead; null where nobody waits for them. Where a machine does not allow a fault the module throws a NotPossible.
 import { endAll } from "./support/processes.mjs";
-import { faultNames, loadFault, NotPossible, report, shortcoming } from "./support/report.mjs";
+import { faultNames, loadFault, NotPossible, report, shortcoming, together } from "./support/report.mjs";
 
 const DEFAULT_SECONDS = 600;
 
@@ -40,6 +40,7 @@ for (const name of names) {
   }
 }
 console.log(`\n${[report(rows), ...notDone].join("\n")}`);
+console.log(`\nAll runtimes together:\n\n${report(together(rows))}`);
 failures.push(...rows.map(shortcoming).filter((text) => text !== null));
 for (const text of failures) console.log(`FAILED: ${text}`);
 process.exitCode = failures.length > 0 ? 1 : 0;

@@ -32,6 +32,22 @@ export function shortcoming({ fault, runtime, hits, survived, lost, worstWaitMs 
   return null;
 }
 
+/** A row for each fault: what all runtimes had of it together. */
+export function together(rows) {
+  const faults = new Map();
+  for (const { runtime, ...row } of rows) {
+    const sum = faults.get(row.fault);
+    if (sum === undefined) {
+      faults.set(row.fault, { ...row, runtime });
+      continue;
+    }
+    sum.runtime += ` · ${runtime}`;
+    for (const count of ["hits", "survived", "lost"]) sum[count] += row[count];
+    if (row.worstWaitMs !== null) sum.worstWaitMs = Math.max(sum.worstWaitMs ?? 0, row.worstWaitMs);
+  }
+  return [...faults.values()];
+}
+
 /** The rows as a table in Markdown. */
 export function report(rows) {
   const titles = ["fault", "runtime", "times hit", "survived", "lost", "worst wait"];
