@@ -1,6 +1,6 @@
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type Message, type NativeFile } from "./addon";
-import { rangeError, toBytes, typeError } from "./arguments";
+import { rangeError, toBytes, typeError, valueError } from "./arguments";
 import { EmmapError } from "./error";
 import { type Decoded, type DecodeOptions, decodePrefix } from "./etf/decode";
 import { type EncodeOptions, encode, encodeTransient } from "./etf/encode";
@@ -59,12 +59,15 @@ function termFormat<O extends DecodeOptions>(
   decodeOptions: O | undefined,
   encodeOptions: EncodeOptions | undefined,
 ): Format<Term, Decoded<O>> {
-  const aliases = decodeOptions?.binaries === "view";
+  // Wrong options are refused here, before a message is taken out with them.
+  decodePrefix(encode(0, encodeOptions), decodeOptions);
+  // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.
+  const copies = decodeOptions?.binaries === "view" || typeof decodeOptions?.atoms === "function";
   return {
     encode: (term) => encode(term, encodeOptions),
     encodeTransient: (term) => encodeTransient(term, encodeOptions),
     // Padding follows the term.
-    decode: (bytes) => decodePrefix(aliases ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>,
+    decode: (bytes) => decodePrefix(copies ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>,
   };
 }
 
@@ -168,19 +171,21 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     if (taken === null) return null;
     const ticket = this.#ticket[0] as bigint;
     let result: Result;
+    let promised: boolean;
     try {
       result = consume(this.#take(taken, false) as Out);
+      promised = isPromise(result);
     } catch (error) {
       this.#abort(ticket);
       throw error;
     }
-    if (result instanceof Promise) return this.#settle(result, ticket) as Result;
+    if (promised) return this.#settle(result, ticket) as Result;
     addon.queuePopCommit(this.native, ticket);
     return result;
   }
 
-  async #settle<Value>(promise: Promise<Value>, ticket: bigint): Promise<Value> {
-    let value: Value;
+  async #settle<Value>(promise: Value, ticket: bigint): Promise<Awaited<Value>> {
+    let value: Awaited<Value>;
     try {
       value = await promise;
     } catch (error) {
@@ -265,6 +270,11 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   }
 }
 
+/** Whether it is awaited, as a promise is: query builders and promises of other libraries are no `Promise`. */
+function isPromise(value: unknown): boolean {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
+}
+
 /** What is said of a message that is no term, with what was taken out of the queue, so that nothing is lost. */
 function notATerm(path: string, removed: Buffer[], cause: unknown): EmmapError {
   const error = new EmmapError(`EMMAP_CORRUPT: a message is no term, decode '${path}'`, {
@@ -301,7 +311,10 @@ export function openQueue<O extends DecodeOptions>(
   options: QueueOptions<O> | RawQueueOptions = {},
 ): unknown {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
-  const { raw, decode, encode: encoding, ...rest } = options as QueueOptions<O> & { raw?: boolean };
-  const native = addon.open("queue_open", toPath(path), structureOptions(rest, "queues"));
-  return raw ? new Queue(native, rawFormat) : new Queue(native, termFormat(decode, encoding));
+  const { raw = false, decode, encode: encoding, ...rest } = options as QueueOptions<O> & { raw?: boolean };
+  if (typeof raw !== "boolean") throw typeError("options.raw", "of type boolean", raw);
+  if (raw && (decode !== undefined || encoding !== undefined))
+    throw valueError("The options decode and encode are for queues of terms, and raw is for bytes");
+  const format: Format<never, unknown> = raw ? rawFormat : termFormat(decode, encoding);
+  return new Queue(addon.open("queue_open", toPath(path), structureOptions(rest, "queues")), format);
 }

@@ -189,6 +189,27 @@ test("tryPop waits for a promise, and leaves the message when it is rejected", a
   expect([...queue]).toEqual([2]);
 });
 
+test("tryPop waits for whatever can be awaited", async () => {
+  using queue = openQueue(freshPath());
+  queue.pushMany([1, 2]);
+  const query = (then: (fulfil: (value: string) => void, reject: (error: Error) => void) => void) => ({
+    then,
+  });
+  await expect(queue.tryPop(() => query((_, reject) => reject(new Error("mine"))))).rejects.toThrow("mine");
+  expect([...queue]).toEqual([1, 2]);
+  expect(await queue.tryPop(() => query((fulfil) => fulfil("done")))).toBe("done");
+  expect([...queue]).toEqual([2]);
+});
+
+test("a function that is given atoms can use the queue", () => {
+  const options = { decode: { atoms: (name: string): unknown => [name, queue.pop()] } };
+  const queue = openQueue(freshPath(), options);
+  queue.push([atom("first"), 1.5]);
+  queue.push("x".repeat(100));
+  expect(queue.pop()).toEqual([["first", Buffer.from("x".repeat(100))], 1.5]);
+  queue.close();
+});
+
 test("a function given to tryPop can push to the same queue", () => {
   using queue = openQueue(freshPath(), { size: 64 });
   queue.push(0);
@@ -278,6 +299,14 @@ test("terms appear as the options say", () => {
 
 test("options and arguments of a wrong kind are named", () => {
   expect(thrownBy(() => openQueue(freshPath(), { offset: 1 } as object)).message).toContain('"offset"');
+  expect(thrownBy(() => openQueue(freshPath(), { raw: 1 } as object)).code).toBe("ERR_INVALID_ARG_TYPE");
+  for (const options of [
+    { raw: true, decode: {} },
+    { raw: true, encode: {} },
+  ])
+    expect(thrownBy(() => openQueue(freshPath(), options as object)).code).toBe("ERR_INVALID_ARG_VALUE");
+  for (const options of [{ decode: { maps: "maps" } }, { encode: { compressed: 10 } }])
+    expect(thrownBy(() => openQueue(freshPath(), options as object)).code).toBe("ETF_OPTION");
   using queue = openQueue(freshPath());
   expect(thrownBy(() => queue.popMany(-1)).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => queue.tryPop(1 as never)).code).toBe("ERR_INVALID_ARG_TYPE");
