@@ -1,5 +1,5 @@
 // The npm package as a new user has it: in an empty folder, on a machine without a compiler.
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { languages, snippets } from "./support/readme";
@@ -36,6 +36,22 @@ test("there is no compiler on this path, nor anything to build with", () => {
 test("the package works without a compiler", () => {
   copyFileSync(join(root, "package-tests/support/use.mjs"), join(folder, "use.mjs"));
   expect(run("node", ["use.mjs"], folder, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
+});
+
+test.each([
+  ["is missing", undefined, "brings no addon for this platform; build it with"],
+  ["can't be loaded", "no library", "can't be loaded; to build it for this system"],
+])("an addon that %s is named, and what builds it", (_, contents, advice) => {
+  const own = join(folder, "broken");
+  const installed = join(own, "node_modules/emmap");
+  cpSync(join(folder, "node_modules/emmap"), installed, { recursive: true });
+  const addon = join(installed, "prebuilds", `linux-${process.arch}`, "emmap.node");
+  rmSync(addon);
+  if (contents !== undefined) writeFileSync(addon, contents);
+  const message = failure("node", ["-e", 'require("emmap")'], own, noCompiler);
+  expect(message).toContain(addon);
+  expect(message).toContain(`${advice}: node ${join(installed, "scripts/build-addon.mjs")}`);
+  rmSync(own, { recursive: true });
 });
 
 test("every language of the README's is tried by a test", () => {

@@ -122,15 +122,19 @@ function load(): Addon {
   const root = resolve(__dirname, "..");
   const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
   const path = join(root, "prebuilds", `${process.platform}-${process.arch}${libc}`, "emmap.node");
+  const build = join(root, "scripts", "build-addon.mjs");
   if (!existsSync(path)) {
-    const build = join(root, "scripts", "build-addon.mjs");
     const advice = existsSync(build)
       ? `emmap brings no addon for this platform; build it with: node ${build}`
       : "this code was bundled without it: make emmap an external of the bundle, and install it beside that";
     throw new Error(`${path} is missing: ${advice}`);
   }
-  // Not require: a bundler would take that for something to bundle.
-  return createRequire(__filename)(path) as Addon;
+  try {
+    // Not require: a bundler would take that for something to bundle.
+    return createRequire(__filename)(path) as Addon;
+  } catch (cause) {
+    throw new Error(`${path} can't be loaded; to build it for this system: node ${build}`, { cause });
+  }
 }
 
 export const addon: Addon = load();
