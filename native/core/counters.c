@@ -56,7 +56,7 @@ static emmap_error write_at(int fd, const void *bytes, size_t length, off_t offs
 static emmap_error create(int fd, const emmap_options *options, uint64_t count)
 {
     PAUSE("counters_create_begin");
-    emmap_error error = size_extend(fd, options, 0, size_of(count));
+    emmap_error error = file_extend(fd, options, size_of(count));
     uint8_t number[8];
     for (int i = 0; i < 8; i++)
         number[i] = (uint8_t)(count >> 8 * i);

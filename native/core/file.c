@@ -315,13 +315,25 @@ emmap_error file_open(const char *path, const emmap_options *options, const file
     return EMMAP_OK;
 }
 
+emmap_error file_extend(int fd, const emmap_options *options, uint64_t size)
+{
+    uint64_t now;
+    emmap_error error = size_on_disk(fd, &now);
+    if (error || now >= size)
+        return error;
+    /* A mapping that is refused must not have changed a file that was there. No file is past INT64_MAX. */
+    if (size <= INT64_MAX)
+        error = mapping_try(fd, options, size);
+    return error ? error : size_extend(fd, options, 0, size);
+}
+
 static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_options *options)
 {
     (void)self;
     const uint64_t wanted = options->length > options->size ? options->length : options->size;
     if (wanted == 0 || !(options->flags & EMMAP_OPEN_WRITE))
         return EMMAP_OK;
-    return size_extend(fd, options, 0, options->offset + wanted);
+    return file_extend(fd, options, options->offset + wanted);
 }
 
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **result)

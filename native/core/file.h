@@ -49,6 +49,10 @@ typedef struct file_preparer {
     emmap_error (*prepare)(const struct file_preparer *self, int fd, const emmap_options *options);
 } file_preparer;
 
+/* For those: makes the file at least `size` bytes long, unless it could not be mapped then. Errors: what mmap and
+ * size_extend say. */
+emmap_error file_extend(int fd, const emmap_options *options, uint64_t size);
+
 /* emmap_open, with what is to be done between open and mmap. */
 emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
                       emmap_file **result);

@@ -38,21 +38,59 @@ static emmap_error watch(emmap_mapping *self, size_t unit, uint32_t *status)
     return error_set(ENOMEM, NULL);
 }
 
-emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result)
+static int protection_of(const emmap_options *options)
 {
-    const emmap_options *const options = &file->options;
-    const int protection = options->flags & EMMAP_OPEN_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
-    const size_t unit = platform_mapping_unit(fd);
+    return options->flags & EMMAP_OPEN_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
+}
+
+/* What `size` bytes from the offset on take, in whole pages. */
+static emmap_error measure(const emmap_options *options, size_t unit, uint64_t size, emmap_mapping *self)
+{
     const size_t lead = (size_t)(options->offset % unit);
     if (size > SIZE_MAX - lead - unit)
         return error_set(ENOMEM, "more than an address space can hold");
+    self->size = size;
+    self->length = (lead + (size_t)size + unit - 1) / unit * unit;
+    return EMMAP_OK;
+}
+
+emmap_error mapping_try(int fd, const emmap_options *options, uint64_t size)
+{
+    const size_t unit = platform_mapping_unit(fd);
+    /* To map huge pages takes them, and lengthens their file. */
+    if (unit > platform_page_size())
+        return EMMAP_OK;
+    emmap_options trial = *options;
+    trial.flags &= ~(uint32_t)EMMAP_OPEN_POPULATE;
+    emmap_mapping self;
+    emmap_error error =
+        measure(&trial, unit, options->length ? options->length : size - options->offset, &self);
+    if (error)
+        return error;
+    descriptor_forbid_fork();
+    error = map(&trial, fd, options->offset - options->offset % unit, options->address,
+                protection_of(options), &self);
+    if (!error)
+        munmap(self.base, self.length);
+    descriptor_allow_fork();
+    return error;
+}
+
+emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result)
+{
+    const emmap_options *const options = &file->options;
+    const size_t unit = platform_mapping_unit(fd);
+    const size_t lead = (size_t)(options->offset % unit);
     emmap_mapping *const self = calloc(1, sizeof *self);
     if (!self)
         return error_set(ENOMEM, NULL);
-    self->size = size;
-    self->length = (lead + (size_t)size + unit - 1) / unit * unit;
+    emmap_error error = measure(options, unit, size, self);
+    if (error) {
+        free(self);
+        return error;
+    }
     descriptor_forbid_fork();
-    emmap_error error = map(options, fd, options->offset - lead, at, protection, self);
+    error = map(options, fd, options->offset - lead, at, protection_of(options), self);
     if (!error)
         error = watch(self, unit, &file->control.status);
     descriptor_allow_fork();

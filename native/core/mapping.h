@@ -25,6 +25,10 @@ struct emmap_mapping {
  */
 emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result);
 
+/* Whether the file that `fd` is could be mapped as `options` say once it is `size` bytes long. Errors: as
+ * mapping_create. */
+emmap_error mapping_try(int fd, const emmap_options *options, uint64_t size);
+
 void mapping_retain(emmap_mapping *self);
 void mapping_release(emmap_mapping *self);
 

@@ -36,7 +36,7 @@ static emmap_error give_size(const structure_preparer *self, int fd, const emmap
     if (self->lacking)
         return error_set(EINVAL, self->lacking);
     PAUSE("structure_create_begin");
-    error = size_extend(fd, options, 0, self->size);
+    error = file_extend(fd, options, self->size);
     PAUSE("structure_create_sized");
     return error;
 }

@@ -1,7 +1,9 @@
 /* Changing the size, and following those who change it. */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +127,46 @@ static void a_file_that_there_is_no_address_space_for_does_not_grow(void **state
 {
     (void)state;
     assert_child_passes(without_address_space, (void *)(uintptr_t)path_of("file"));
+}
+
+static const uint64_t TOO_MUCH = (uint64_t)2 << 30;
+
+static void opened_without_address_space(void *path)
+{
+    const struct rlimit limit = {.rlim_cur = address_space_in_use() + ((rlim_t)1 << 30),
+                                 .rlim_max = RLIM_INFINITY};
+    require(setrlimit(RLIMIT_AS, &limit) == 0);
+    const emmap_options options = {.flags = CREATE | EMMAP_OPEN_NORESERVE, .size = TOO_MUCH};
+    emmap_file *file;
+    require_error(ENOMEM, emmap_open(path, &options, &file));
+    require(size_of_file(path) == 100);
+    require(truncate(path, 0) == 0);
+    require_error(ENOMEM, emmap_queue_open(path, &options, &file));
+    require_error(ENOMEM, emmap_blocks_open(path, 64, 0, &options, &file));
+    const emmap_options counters = {.flags = CREATE | EMMAP_OPEN_NORESERVE};
+    require_error(ENOMEM, emmap_counters_open(path, TOO_MUCH / 8, &counters, &file));
+    require(size_of_file(path) == 0);
+}
+
+static void a_file_that_there_is_no_address_space_for_is_not_lengthened_by_open(void **state)
+{
+    (void)state;
+    close_file(open_file(path_of("file"), CREATE, 100));
+    assert_child_passes(opened_without_address_space, (void *)(uintptr_t)path_of("file"));
+}
+
+static void a_file_whose_address_is_taken_is_not_lengthened_by_open(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    close_file(open_file(path, CREATE, 100));
+    void *const taken = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(taken != MAP_FAILED);
+    assert_error(EEXIST, try_open(path, (emmap_options){.flags = CREATE | EMMAP_OPEN_FIXED,
+                                                        .size = 8192,
+                                                        .address = (uint64_t)(uintptr_t)taken}));
+    assert_int_equal(size_of_file(path), 100);
+    munmap(taken, 4096);
 }
 
 /* Of the file's mapping, what is in this process's page tables. */
@@ -386,6 +428,8 @@ int main(void)
         folder_test(size_zero_doubles_up_to_the_step),
         folder_test(what_may_not_be_resized_is_not),
         folder_test(a_file_that_there_is_no_address_space_for_does_not_grow),
+        folder_test(a_file_that_there_is_no_address_space_for_is_not_lengthened_by_open),
+        folder_test(a_file_whose_address_is_taken_is_not_lengthened_by_open),
         folder_test(the_pages_of_a_populated_file_are_there_when_it_has_grown),
         folder_test(private_bytes_are_kept),
         folder_test(private_pages_that_nobody_wrote_follow_the_file),

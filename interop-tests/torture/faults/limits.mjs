@@ -147,6 +147,8 @@ async function addressSpace(examination, folder, mapper) {
       await examination.fault(opener, "error enomem");
     if (existsSync(path("no"))) examination.lose("a file is there although it could not be made");
     await inVain(examination, path("file"), `resize f ${GIGABYTE}`, "error enomem");
+    const longer = `open g ${path("file")} write shared noreserve size=${GIGABYTE}`;
+    await inVain(examination, path("file"), longer, "error enomem");
     await examination.fine("pread f 0 2", "ok abcd");
     await examination.fine(`resize f ${2 * PAGE}`, `ok ${2 * PAGE}`);
   });
