@@ -38,19 +38,17 @@ test("the package works without a compiler", () => {
   expect(run("node", ["use.mjs"], folder, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
 });
 
-test.each([
-  ["is missing", undefined, "brings no addon for this platform; build it with"],
-  ["can't be loaded", "no library", "can't be loaded; to build it for this system"],
-])("an addon that %s is named, and what builds it", (_, contents, advice) => {
+test("an addon that can't be loaded is named, and what builds it", () => {
   const own = join(folder, "broken");
   const installed = join(own, "node_modules/emmap");
   cpSync(join(folder, "node_modules/emmap"), installed, { recursive: true });
   const addon = join(installed, "prebuilds", `linux-${process.arch}`, "emmap.node");
   rmSync(addon);
-  if (contents !== undefined) writeFileSync(addon, contents);
+  writeFileSync(addon, "no library");
   const message = failure("node", ["-e", 'require("emmap")'], own, noCompiler);
-  expect(message).toContain(addon);
-  expect(message).toContain(`${advice}: node ${join(installed, "scripts/build-addon.mjs")}`);
+  expect(message).toContain(
+    `${addon} can't be loaded; to build it for this system: node ${installed}/scripts/build`,
+  );
   rmSync(own, { recursive: true });
 });
 
