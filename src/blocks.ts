@@ -16,8 +16,11 @@ export interface BlockStorageOptions extends StructureOptions {
   levels?: number | undefined;
 }
 
-/** How many blocks an iteration takes out of the core at a time. */
+/** How many blocks an iteration takes out of the core at a time, at most. */
 const STRIDE = 64;
+
+/** About how many bytes they may be: whoever stops after the first block has copied few others. */
+const STRIDE_SIZE = 65_536;
 
 /**
  * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
@@ -89,8 +92,9 @@ export class BlockStorage extends Structure {
    */
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);
+    const limit = BigInt(Math.min(STRIDE, Math.ceil(STRIDE_SIZE / this.blockSize)));
     for (;;) {
-      const [packed, ...addresses] = addon.blocksWalk(this.native, BigInt(STRIDE), place);
+      const [packed, ...addresses] = addon.blocksWalk(this.native, limit, place);
       if (addresses.length === 0) return;
       const blocks = unpack(packed);
       for (const [i, address] of addresses.entries()) yield [address, blocks[i] as Buffer];

@@ -74,8 +74,11 @@ function termFormat<O extends DecodeOptions>(
 /** Messages up to this many bytes are read without a Buffer made for each; larger ones are worth one. */
 const SCRATCH_SIZE = 4096;
 
-/** How many messages an iteration takes out of the core at a time. */
+/** How many messages an iteration takes out of the core at a time, at most. */
 const STRIDE = 64;
+
+/** About how many bytes they may be: whoever stops after the first message has copied few others. */
+const STRIDE_SIZE = 65_536;
 
 /**
  * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
@@ -211,7 +214,10 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     return this.#take(addon.queuePeekBack(this.native, this.#scratch), false);
   }
 
-  /** The messages from the first to the last. They stay; those that others pop meanwhile are passed over. */
+  /**
+   * The messages from the first to the last. They stay; those that others pop meanwhile are passed over.
+   * @throws ESTALE when the others have been moved or the queue has been emptied and filled: begin anew
+   */
   [Symbol.iterator](): Generator<Out, void, undefined> {
     return this.#walk(false);
   }
@@ -223,10 +229,13 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   *#walk(backward: boolean): Generator<Out, void, undefined> {
     const place = new BigUint64Array(1);
-    for (;;) {
-      const messages = unpack(addon.queueWalk(this.native, backward, BigInt(STRIDE), place));
-      if (messages.length === 0) return;
+    for (let limit = 1; ; ) {
+      const packed = addon.queueWalk(this.native, backward, BigInt(limit), place);
+      if (packed.length === 0) return;
+      const messages = unpack(packed);
       for (const bytes of messages) yield this.#decode(bytes, false);
+      // As many as would be right if those that follow are as long.
+      limit = Math.min(2 * limit, STRIDE, Math.ceil((STRIDE_SIZE * messages.length) / packed.length));
     }
   }
 

@@ -87,6 +87,19 @@ test("two handles share one storage, across growth", () => {
   });
 });
 
+test("iteration copies few long blocks at a time", () => {
+  const blockSize = 2 ** 20;
+  using blocks = openBlockStorage(freshPath(), { blockSize });
+  blocks.storeMany(Array.from({ length: 20 }, (_, i) => Buffer.alloc(blockSize, i)));
+  const before = process.memoryUsage().arrayBuffers;
+  const [, first] = blocks.entries().next().value ?? [];
+  expect(first?.length).toBe(blockSize);
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * blockSize);
+  expect([...blocks].map(([, block]) => block[0]).sort((a, b) => Number(a) - Number(b))).toEqual([
+    ...Array(20).keys(),
+  ]);
+});
+
 test("repair, whole or in steps, changes nothing in a sound storage", () => {
   const path = fixture("blocks-deep.bin");
   using blocks = openBlockStorage(path);

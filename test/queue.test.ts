@@ -148,6 +148,21 @@ test("iteration leaves the messages, in both directions", () => {
   expect(queue.length).toBe(200);
 });
 
+test("iteration copies few long messages at a time", () => {
+  using queue = openQueue(freshPath(), { raw: true });
+  const megabyte = 2 ** 20;
+  for (let i = 0; i < 40; i++) queue.push(Buffer.alloc(megabyte, i));
+  const copied = (): number => process.memoryUsage().arrayBuffers;
+  const before = copied();
+  for (const messages of [queue, queue.reversed()])
+    for (const message of messages) {
+      expect(message.length).toBe(megabyte);
+      expect(copied() - before).toBeLessThan(8 * megabyte);
+      break;
+    }
+  expect([...queue].map((message) => message[0])).toEqual([...Array(40).keys()]);
+});
+
 test("raw messages are bytes, with up to 7 zeros behind them", () => {
   using queue = openQueue(freshPath(), { raw: true });
   queue.push("12345678");
