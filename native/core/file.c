@@ -192,7 +192,7 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
     const uint64_t available = on_disk > options->offset ? on_disk - options->offset : 0;
     if (available == 0)
         return error_set(EINVAL, options->offset ? "the offset is at or past the end of the file"
-                                                 : "the file is empty, and nothing can't be mapped");
+                                                 : "the file is empty, and no memory can be mapped of it");
     if (options->length > available || options->size > available)
         return error_set(EINVAL, "the range passes the end of a file that is not open for writing");
     *size = options->length ? options->length : available;
