@@ -4,7 +4,7 @@ import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
-import { BufferView, POOL_SIZE, Pool, SHARED } from "./pool.js";
+import { BufferView, Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import { BitString, Float, Fun, ImproperList, LocalTerm, Pid, Port, Reference, Tuple } from "./terms.js";
 
@@ -262,7 +262,8 @@ class Slab {
     const whole = input.length <= SHARED;
     const from = whole ? 0 : start;
     const size = Math.min(input.length - from, SHARED);
-    if (size > POOL_SIZE - pool.used) pool = new Pool();
+    // The length, which is 0 once somebody has detached the memory: Node 22 lets `transfer` do that.
+    if (size > pool.bytes.length - pool.used) pool = new Pool();
     const { bytes, buffer, used } = pool;
     this.bytes = bytes;
     this.buffer = buffer;

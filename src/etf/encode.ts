@@ -301,7 +301,8 @@ class Encoder {
         spare !== undefined && spare.length >= size ? spare : larger(Math.max(size, 2 * from.length));
       spare = undefined;
     }
-    from.copy(this.out, 0, begin, this.pos);
+    // Nothing before the first byte, where the pool may have been detached.
+    if (this.pos > begin) from.copy(this.out, 0, begin, this.pos);
     this.pos -= begin;
   }
 

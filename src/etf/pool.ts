@@ -15,7 +15,7 @@ export const BufferView = (
 export const SHARED = 2 * 1024;
 
 /** How much memory is shared: more makes allocations rarer, and lets a forgotten Buffer keep more. */
-export const POOL_SIZE = 8 * 1024;
+const POOL_SIZE = 8 * 1024;
 
 /** Memory that small Buffers are cut from. */
 export class Pool {

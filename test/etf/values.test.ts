@@ -316,6 +316,17 @@ test("what was encoded can't be transferred, since its neighbours would go along
   expect(decode(bytes, { binaries: "string" })).toBe("a short text");
 });
 
+test("memory that was detached all the same is not used again", () => {
+  // As Node 22 lets ArrayBuffer's `transfer` do.
+  setFlagsFromString("--allow-natives-syntax");
+  const detach = new Function("memory", "%ArrayBufferDetach(memory)");
+  const text = (): Buffer => again("a short text") as Buffer;
+  detach(encode("any").buffer);
+  expect(text().toString()).toBe("a short text");
+  detach(text().buffer);
+  expect(text().toString()).toBe("a short text");
+});
+
 test("a getter may encode while its object is encoded", () => {
   const object = {
     get inner() {
