@@ -75,6 +75,9 @@ typedef struct look {
     const emmap_sink *sink; /* NULL: the messages are only counted */
     queue_range range;
     queue_header header;
+    const char *wrong; /* what the last look without the lock found, */
+    uint32_t wrong_at; /* where, */
+    unsigned agreed;   /* and how many have found the same */
 } look;
 
 /* Narrows the header to what is to be walked. False where `place` is no longer between two messages. */
@@ -125,6 +128,18 @@ static bool still(const uint8_t *data, queue_header header)
 
 typedef enum verdict { SETTLED, AGAIN } verdict;
 
+static bool is_messages(const uint8_t *copy, uint32_t length, uint64_t count)
+{
+    uint32_t at = 0;
+    for (; count > 0; count--) {
+        uint32_t total = 0;
+        if (queue_message_at(copy, at, length, &total) != NULL)
+            return false;
+        at += total;
+    }
+    return at == length;
+}
+
 /* Copies the range and finds out whether the copy is of one piece. *error is the answer where it is. */
 static verdict copy_unlocked(hold *hold, look *self, emmap_error *error)
 {
@@ -140,13 +155,27 @@ static verdict copy_unlocked(hold *hold, look *self, emmap_error *error)
     atomic_thread_fence(memory_order_acquire);
     const bool same = still(data, self->header) && memcmp(copy, data + range.from, length) == 0;
     atomic_thread_fence(memory_order_acquire);
-    const verdict verdict = same && still(data, self->header) ? SETTLED : AGAIN;
+    const bool whole = same && still(data, self->header) && is_messages(copy, (uint32_t)length, range.count);
+    const verdict verdict = whole ? SETTLED : AGAIN;
     if (verdict == SETTLED)
         *error =
             queue_deliver(hold, copy, (queue_range){.from = 0, .to = (uint32_t)length, .count = range.count},
                           self->direction, self->sink);
     free(copy);
     return verdict;
+}
+
+/* A queue that was emptied and filled again during a look can have the same header and other messages: what is wrong
+ * counts when it was found so often one after the other, in the same place. */
+#define AGREEMENTS 4
+
+static bool confirmed(look *self, const char *wrong, uint32_t offset)
+{
+    const bool same = wrong == self->wrong && offset == self->wrong_at;
+    self->agreed = same ? self->agreed + 1 : 1;
+    self->wrong = wrong;
+    self->wrong_at = offset;
+    return self->agreed >= AGREEMENTS;
 }
 
 static verdict look_once(hold *hold, look *self, emmap_error *error)
@@ -170,7 +199,13 @@ static verdict look_once(hold *hold, look *self, emmap_error *error)
     atomic_thread_fence(memory_order_acquire);
     if (!still(data, self->header))
         return AGAIN;
-    if (wrong || lost) {
+    if (lost) {
+        wrong = place_lost;
+        offset = 0;
+    }
+    if (wrong && !confirmed(self, wrong, offset))
+        return AGAIN;
+    if (wrong) {
         *error = lost ? error_set(ESTALE, place_lost) : hold_corrupt(hold, offset, wrong);
         return SETTLED;
     }
