@@ -1,12 +1,12 @@
 // A BEAM node and its port program that die at work, one of them or both: nothing hangs, nothing is left running, every
 // caller has its answer, and the files hold what was answered.
-import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { openCounters, openQueue } from "emmap";
+import { inTurn } from "../support/in_turn.mjs";
 import { descendantsOf, portProgramOf, runs } from "../support/proc.mjs";
-import { Peer, withFolder } from "../support/processes.mjs";
+import { Peer } from "../support/processes.mjs";
 
 export const title = "BEAM nodes and their port programs that die at work";
 export const shortSeconds = 0;
@@ -32,29 +32,7 @@ const DEATHS = {
   "input of the BEAM node ends": working((users) => endNode(users, () => users.peer.finish())),
 };
 
-export const run = ({ seconds, say }) =>
-  withFolder(async (folder) => {
-    const rows = Object.keys(DEATHS).map((fault) => ({
-      fault,
-      runtime: "BEAM, port",
-      hits: 0,
-      survived: 0,
-      lost: 0,
-      worstWaitMs: null,
-    }));
-    const end = Date.now() + 1000 * seconds;
-    do {
-      for (const [i, [name, die]] of Object.entries(DEATHS).entries()) {
-        const { hits, said, wrong } = await die(mkdtempSync(join(folder, "files-")));
-        rows[i].hits += hits;
-        rows[i].survived += wrong.length === 0 ? hits : 0;
-        rows[i].lost += wrong.length;
-        say(`${name}: ${said}`);
-        for (const line of wrong) say(`${name}: ${line}`);
-      }
-    } while (Date.now() < end);
-    return rows;
-  });
+export const run = (how) => inTurn(DEATHS, { runtime: "BEAM, port" }, how);
 
 const startNode = () => new Peer("escript", [beside("port_users.escript")], { ERL_LIBS: libraries });
 

@@ -4,9 +4,9 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { atom, encode, Tuple, tuple } from "emmap/etf";
+import { inTurn } from "../support/in_turn.mjs";
 import { frameOf, withPort } from "../support/port_client.mjs";
 import { resourcesOf } from "../support/proc.mjs";
-import { withFolder } from "../support/processes.mjs";
 
 export const title = "port programs whose clients leave, stop reading, or send too much";
 export const shortSeconds = 0;
@@ -34,28 +34,8 @@ const FAULTS = {
   "SIGTERM at work": terminated,
 };
 
-export const run = ({ seconds, say }) =>
-  withFolder(async (folder) => {
-    const rows = Object.keys(FAULTS).map((fault) => ({
-      fault: `port program: ${fault}`,
-      runtime: "port program",
-      hits: 0,
-      survived: 0,
-      lost: 0,
-      worstWaitMs: null,
-    }));
-    const end = Date.now() + 1000 * seconds;
-    do {
-      for (const [i, [name, fault]] of Object.entries(FAULTS).entries()) {
-        const { hits, wrong } = await fault(folder);
-        rows[i].hits += hits;
-        rows[i].survived += wrong.length === 0 ? hits : 0;
-        rows[i].lost += wrong.length;
-        for (const line of wrong) say(`${name}: ${line}`);
-      }
-    } while (Date.now() < end);
-    return rows;
-  });
+export const run = (how) =>
+  inTurn(FAULTS, { runtime: "port program", titleOf: (name) => `port program: ${name}` }, how);
 
 /** Notes what is not as it should be. */
 function notes() {
