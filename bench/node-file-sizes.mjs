@@ -38,15 +38,9 @@ const OPERATIONS = {
   add: (mapped, at) => (times) => {
     for (let i = 0; i < times; i++) kept.value = mapped.add(at[i % PAGES], 1n);
   },
-  // What pwrite does in any case. Node 20 has no array over all of a large file.
-  ...(release >= 22 && {
-    "Uint8Array set 64 B": (mapped, at) => {
-      const whole = mapped.view();
-      return (times) => {
-        for (let i = 0; i < times; i++) whole.set(SMALL, at[i % PAGES]);
-      };
-    },
-  }),
+  "view 64 B": (mapped, at) => (times) => {
+    for (let i = 0; i < times; i++) kept.value = mapped.view(at[i % PAGES], 64);
+  },
   "fs.readSync 64 B": (_, at, descriptor) => (times) => {
     for (let i = 0; i < times; i++) {
       const copy = Buffer.allocUnsafe(64);
@@ -69,8 +63,7 @@ function measure(where, pageOf, limit) {
     records.series(chart, name, points, { x: "the file's bytes", y: "times the same in a file of 64 KiB" });
     if (limit === undefined || name.startsWith("fs.")) continue;
     const there = `Node ${release}: ${name} in 8 GiB, in ${where}`;
-    const more = name.startsWith("Uint8Array") ? {} : { limit };
-    records.ratio(there, ratio(8 * GIB, SIZES[0]), "the same in a file of 64 KiB", more);
+    records.ratio(there, ratio(8 * GIB, SIZES[0]), "the same in a file of 64 KiB", { limit });
   }
 }
 
@@ -82,8 +75,4 @@ for (const { mapped, descriptor } of files) {
   mapped.close();
   closeSync(descriptor);
 }
-if (release < 22)
-  records.note(
-    "No ArrayBuffer of Node 20 is larger than 4 GiB: what lies behind that in a file is read and written there by calls into native code, which are what half of the pages all over a file of 8 GiB cost.",
-  );
 if (release < 26 && !runOnNode26()) records.note("There is no Node 26 here.");

@@ -1,11 +1,13 @@
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon";
 import { type Integer, toBigInt } from "./arguments";
-import { Handle, STATUS } from "./handle";
+import { Handle, isSound } from "./handle";
 import { type CountersOptions, countersOptions, toPath } from "./options";
+import { wordIndex, wordsAt } from "./windows";
 
 /** Bytes before the first counter. */
 const HEADER = 16;
+const NO_CELLS = new BigInt64Array(0);
 
 /**
  * 64-bit counters in a file that other threads, processes and runtimes share. {@link openCounters} makes one.
@@ -18,9 +20,11 @@ const HEADER = 16;
  */
 export class Counters {
   readonly #handle: Handle;
+  /** {@link Handle.control}. Looked up before an atomic operation, which holds back the loads that come after it. */
+  readonly #control: Uint32Array;
   /** How many counters there are. */
   readonly length: number;
-  readonly #control: Uint32Array;
+  /** The first windows, a step nearer than the handle's: most files have no other. */
   #cells: BigInt64Array;
   #writableCells: BigInt64Array;
 
@@ -28,8 +32,8 @@ export class Counters {
     this.#handle = handle;
     this.#control = handle.control;
     this.length = length;
-    this.#cells = handle.words.subarray(HEADER / 8);
-    this.#writableCells = handle.writableWords.subarray(HEADER / 8);
+    this.#cells = handle.words[0] ?? NO_CELLS;
+    this.#writableCells = handle.writableWords[0] ?? NO_CELLS;
   }
 
   /** The same as the function {@link openCounters}. */
@@ -40,14 +44,23 @@ export class Counters {
       countersOptions(options),
       toBigInt(count, "count"),
     );
-    return new Counters(new Handle(native, false), addon.describe(native).counters);
+    return new Counters(new Handle(native, false, HEADER), addon.describe(native).counters);
   }
 
   /** As {@link Handle.native}, with the same consequence here. */
   get #native(): NativeFile {
-    const native = this.#handle.native;
-    if (!this.#handle.usable) this.#cells = this.#writableCells = this.#handle.words;
-    return native;
+    if (!this.#handle.usable) this.#cells = this.#writableCells = NO_CELLS;
+    return this.#handle.native;
+  }
+
+  #at(index: Integer): BigInt64Array | undefined {
+    const cells = this.#cells;
+    return isIndex(cells, index) ? cells : wordsAt(this.#handle.words, index as number);
+  }
+
+  #writableAt(index: Integer): BigInt64Array | undefined {
+    const cells = this.#writableCells;
+    return isIndex(cells, index) ? cells : wordsAt(this.#handle.writableWords, index as number);
   }
 
   /** The path, as it was given to open. */
@@ -71,43 +84,47 @@ export class Counters {
    * @throws EINVAL for an index beyond the last, EACCES for a read-only file
    */
   add(index: Integer, value: Integer): bigint {
-    const cells = this.#writableCells;
     const operand = toBigInt(value, "value");
-    if (isIndex(cells, index)) {
-      const old = Atomics.add(cells, index, operand);
-      if (this.#control[STATUS] === 0) return old;
+    const control = this.#control;
+    const cells = this.#writableAt(index);
+    if (cells !== undefined) {
+      const old = Atomics.add(cells, wordIndex(index as number), operand);
+      if (isSound(control)) return old;
     }
     return addon.counterAdd(this.#native, toBigInt(index, "index"), operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
   sub(index: Integer, value: Integer): bigint {
-    const cells = this.#writableCells;
     const operand = toBigInt(value, "value");
-    if (isIndex(cells, index)) {
-      const old = Atomics.sub(cells, index, operand);
-      if (this.#control[STATUS] === 0) return old;
+    const control = this.#control;
+    const cells = this.#writableAt(index);
+    if (cells !== undefined) {
+      const old = Atomics.sub(cells, wordIndex(index as number), operand);
+      if (isSound(control)) return old;
     }
     return addon.counterSub(this.#native, toBigInt(index, "index"), operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
   set(index: Integer, value: Integer): bigint {
-    const cells = this.#writableCells;
     const operand = toBigInt(value, "value");
-    if (isIndex(cells, index)) {
-      const old = Atomics.exchange(cells, index, operand);
-      if (this.#control[STATUS] === 0) return old;
+    const control = this.#control;
+    const cells = this.#writableAt(index);
+    if (cells !== undefined) {
+      const old = Atomics.exchange(cells, wordIndex(index as number), operand);
+      if (isSound(control)) return old;
     }
     return addon.counterSet(this.#native, toBigInt(index, "index"), operand);
   }
 
   /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
   get(index: Integer): bigint {
-    const cells = this.#cells;
-    if (isIndex(cells, index)) {
-      const value = Atomics.load(cells, index);
-      if (this.#control[STATUS] === 0) return value;
+    const control = this.#control;
+    const cells = this.#at(index);
+    if (cells !== undefined) {
+      const value = Atomics.load(cells, wordIndex(index as number));
+      if (isSound(control)) return value;
     }
     return addon.counterGet(this.#native, toBigInt(index, "index"));
   }
@@ -117,12 +134,13 @@ export class Counters {
    * number. Returns and throws as {@link add}.
    */
   compareExchange(index: Integer, expected: Integer, replacement: Integer): bigint {
-    const cells = this.#writableCells;
     const old64 = toBigInt(expected, "expected");
     const new64 = toBigInt(replacement, "replacement");
-    if (isIndex(cells, index)) {
-      const old = Atomics.compareExchange(cells, index, old64, new64);
-      if (this.#control[STATUS] === 0) return old;
+    const control = this.#control;
+    const cells = this.#writableAt(index);
+    if (cells !== undefined) {
+      const old = Atomics.compareExchange(cells, wordIndex(index as number), old64, new64);
+      if (isSound(control)) return old;
     }
     return addon.counterCompareExchange(this.#native, toBigInt(index, "index"), old64, new64);
   }
@@ -149,8 +167,8 @@ export class Counters {
 
   /** Closes the file and unmaps it. Closing again does nothing. */
   close(): void {
+    this.#cells = this.#writableCells = NO_CELLS;
     this.#handle.close();
-    this.#cells = this.#writableCells = this.#handle.words;
   }
 
   /** Closes the file: `using counters = openCounters(…)`. */
@@ -167,7 +185,7 @@ export class Counters {
   }
 }
 
-function isIndex(cells: BigInt64Array, index: Integer): index is number {
+function isIndex(cells: BigInt64Array, index: Integer): boolean {
   return Number.isInteger(index) && (index as number) >= 0 && (index as number) < cells.length;
 }
 

@@ -3,8 +3,9 @@ import { type InspectOptions, inspect } from "node:util";
 import { addon } from "./addon";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments";
 import { createError } from "./error";
-import { Handle, STATUS } from "./handle";
+import { Handle, isSound } from "./handle";
 import { type OpenOptions, openOptions, toPath } from "./options";
+import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
 export type Whence = "bof" | "cur" | "eof";
@@ -79,16 +80,10 @@ export class MappedFile {
    */
   pread(position: Integer, length: Integer): Buffer | null {
     const handle = this.#handle;
-    const { bytes } = handle;
-    if (
-      Number.isInteger(position) &&
-      Number.isInteger(length) &&
-      (position as number) >= 0 &&
-      (length as number) > 0 &&
-      (length as number) <= bytes.length - (position as number)
-    ) {
-      const copy = copyOf(bytes, position as number, length as number);
-      if (handle.control[STATUS] === 0) return copy;
+    const bytes = bytesAt(handle.bytes, position, length);
+    if (bytes !== undefined) {
+      const copy = copyOf(bytes, byteIndex(position), length as number);
+      if (handle.usable) return copy;
     }
     return addon.pread(handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
@@ -100,15 +95,10 @@ export class MappedFile {
   pwrite(position: Integer, bytes: Bytes): void {
     const handle = this.#handle;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
-    const to = handle.writableBytes;
-    if (
-      Number.isInteger(position) &&
-      (position as number) >= 0 &&
-      from.length > 0 &&
-      from.length <= to.length - (position as number)
-    ) {
-      to.set(from, position as number);
-      if (handle.control[STATUS] === 0) return;
+    const to = bytesAt(handle.writableBytes, position, from.length);
+    if (to !== undefined) {
+      to.set(from, byteIndex(position));
+      if (handle.usable) return;
     }
     addon.pwrite(handle.native, toBigInt(position, "position"), toBytes(from));
   }
@@ -119,10 +109,11 @@ export class MappedFile {
    */
   read(length: Integer): Buffer | null {
     const handle = this.#handle;
-    const { bytes, cursor } = handle;
-    if (Number.isInteger(length) && (length as number) > 0 && (length as number) <= bytes.length - cursor) {
-      const copy = copyOf(bytes, cursor, length as number);
-      if (handle.control[STATUS] === 0) {
+    const { cursor } = handle;
+    const bytes = bytesAt(handle.bytes, cursor, length);
+    if (bytes !== undefined) {
+      const copy = copyOf(bytes, byteIndex(cursor), length as number);
+      if (handle.usable) {
         handle.cursor = cursor + (length as number);
         return copy;
       }
@@ -136,13 +127,17 @@ export class MappedFile {
    */
   readLine(): Buffer | null {
     const handle = this.#handle;
-    const { bytes, cursor } = handle;
-    const end = bytes.indexOf(LINE_FEED, cursor) + 1;
-    if (end > cursor) {
-      const line = copyOf(bytes, cursor, end - cursor);
-      if (handle.control[STATUS] === 0) {
-        handle.cursor = end;
-        return line;
+    const { cursor } = handle;
+    const bytes = bytesAt(handle.bytes, cursor, 1);
+    if (bytes !== undefined) {
+      const begin = byteIndex(cursor);
+      const length = bytes.indexOf(LINE_FEED, begin) + 1 - begin;
+      if (length > 0) {
+        const line = copyOf(bytes, begin, length);
+        if (handle.usable) {
+          handle.cursor = cursor + length;
+          return line;
+        }
       }
     }
     return addon.readLine(handle.native);
@@ -155,11 +150,11 @@ export class MappedFile {
   write(bytes: Bytes): void {
     const handle = this.#handle;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
-    const to = handle.writableBytes;
     const { cursor } = handle;
-    if (from.length > 0 && from.length <= to.length - cursor) {
-      to.set(from, cursor);
-      if (handle.control[STATUS] === 0) {
+    const to = bytesAt(handle.writableBytes, cursor, from.length);
+    if (to !== undefined) {
+      to.set(from, byteIndex(cursor));
+      if (handle.usable) {
         handle.cursor = cursor + from.length;
         return;
       }
@@ -185,12 +180,13 @@ export class MappedFile {
    */
   add(position: Integer, value: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.add(words, index, operand);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.add(words, wordIndex(word), operand);
+      if (isSound(control)) return old;
     }
     return addon.patomicAdd(handle.native, toBigInt(position, "position"), operand);
   }
@@ -198,12 +194,13 @@ export class MappedFile {
   /** Subtracts from the word at `position`. Returns and throws as {@link add}. */
   sub(position: Integer, value: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.sub(words, index, operand);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.sub(words, wordIndex(word), operand);
+      if (isSound(control)) return old;
     }
     return addon.patomicSub(handle.native, toBigInt(position, "position"), operand);
   }
@@ -211,12 +208,13 @@ export class MappedFile {
   /** Bitwise and. Returns and throws as {@link add}. */
   and(position: Integer, value: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.and(words, index, operand);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.and(words, wordIndex(word), operand);
+      if (isSound(control)) return old;
     }
     return addon.patomicAnd(handle.native, toBigInt(position, "position"), operand);
   }
@@ -224,12 +222,13 @@ export class MappedFile {
   /** Bitwise or. Returns and throws as {@link add}. */
   or(position: Integer, value: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.or(words, index, operand);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.or(words, wordIndex(word), operand);
+      if (isSound(control)) return old;
     }
     return addon.patomicOr(handle.native, toBigInt(position, "position"), operand);
   }
@@ -237,12 +236,13 @@ export class MappedFile {
   /** Bitwise exclusive or. Returns and throws as {@link add}. */
   xor(position: Integer, value: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.xor(words, index, operand);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.xor(words, wordIndex(word), operand);
+      if (isSound(control)) return old;
     }
     return addon.patomicXor(handle.native, toBigInt(position, "position"), operand);
   }
@@ -250,12 +250,13 @@ export class MappedFile {
   /** Stores `value`. Returns and throws as {@link add}. */
   exchange(position: Integer, value: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.exchange(words, index, operand);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.exchange(words, wordIndex(word), operand);
+      if (isSound(control)) return old;
     }
     return addon.patomicExchange(handle.native, toBigInt(position, "position"), operand);
   }
@@ -266,13 +267,14 @@ export class MappedFile {
    */
   compareExchange(position: Integer, expected: Integer, replacement: Integer): bigint {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const old64 = toBigInt(expected, "expected");
     const new64 = toBigInt(replacement, "replacement");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const old = Atomics.compareExchange(words, index, old64, new64);
-      if (handle.control[STATUS] === 0) return old;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      const old = Atomics.compareExchange(words, wordIndex(word), old64, new64);
+      if (isSound(control)) return old;
     }
     return addon.patomicCompareExchange(handle.native, toBigInt(position, "position"), old64, new64);
   }
@@ -280,11 +282,12 @@ export class MappedFile {
   /** What the word at `position` holds. Works on a read-only file. Throws as {@link add}. */
   load(position: Integer): bigint {
     const handle = this.#handle;
-    const { words } = handle;
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      const value = Atomics.load(words, index);
-      if (handle.control[STATUS] === 0) return value;
+    const { control } = handle;
+    const word = wordOf(position);
+    const words = wordsAt(handle.words, word);
+    if (words !== undefined) {
+      const value = Atomics.load(words, wordIndex(word));
+      if (isSound(control)) return value;
     }
     return addon.patomicLoad(handle.native, toBigInt(position, "position"));
   }
@@ -292,12 +295,13 @@ export class MappedFile {
   /** Stores `value`. Throws as {@link add}. */
   store(position: Integer, value: Integer): void {
     const handle = this.#handle;
-    const words = handle.writableWords;
+    const { control } = handle;
     const operand = toBigInt(value, "value");
-    const index = wordIndex(words, position);
-    if (index >= 0) {
-      Atomics.store(words, index, operand);
-      if (handle.control[STATUS] === 0) return;
+    const word = wordOf(position);
+    const words = wordsAt(handle.writableWords, word);
+    if (words !== undefined) {
+      Atomics.store(words, wordIndex(word), operand);
+      if (isSound(control)) return;
     }
     addon.patomicStore(handle.native, toBigInt(position, "position"), operand);
   }
@@ -347,17 +351,15 @@ export class MappedFile {
    */
   view(position: Integer = 0, length?: Integer): Buffer {
     const handle = this.#handle;
-    const { shownNow } = handle;
     if (
-      shownNow !== undefined &&
       Number.isInteger(position) &&
       Number.isInteger(length) &&
       (position as number) >= 0 &&
       (length as number) > 0 &&
-      (length as number) <= shownNow.length - (position as number) &&
-      handle.control[STATUS] === 0
+      (length as number) <= handle.size - (position as number) &&
+      handle.usable
     )
-      return shownNow.subarray(position as number, (position as number) + (length as number));
+      return handle.view(position as number, length as number);
     const begin = this.#inside(position, "position");
     const run =
       length === undefined ? handle.size - begin : this.#inside(length, "length", handle.size - begin);
@@ -485,11 +487,9 @@ function copyOf(bytes: Uint8Array, position: number, length: number): Buffer {
   return copy;
 }
 
-/** The index of the word at `position`, or -1 where there is none to be used directly. */
-function wordIndex(words: BigInt64Array, position: Integer): number {
-  if (typeof position !== "number") return -1;
-  const index = position / 8;
-  return index >= 0 && index < words.length && Number.isInteger(index) ? index : -1;
+/** The number of the word at `position`; no integer where no word begins there, or where `position` is a bigint. */
+function wordOf(position: Integer): number {
+  return typeof position === "number" ? position / 8 : Number.NaN;
 }
 
 /**

@@ -3,21 +3,22 @@ import { constants } from "node:buffer";
 import { constants as os } from "node:os";
 import { addon, type NativeFile } from "./addon";
 import { createError } from "./error";
+import { WINDOW } from "./windows";
 
 /** Where in the words of emmap_control things are. */
-export const STATUS = 0;
+const STATUS = 0;
 const CURSOR_LOW = 2;
 const CURSOR_HIGH = 3;
 
-const NO_BYTES = new Uint8Array(0);
-const NO_WORDS = new BigInt64Array(0);
+/** Bytes that one buffer shows to users: all of the mapping, where the runtime has buffers that large. */
+const SPAN = 2 ** Math.floor(Math.log2(constants.MAX_LENGTH));
 /** For a runtime that can't show us the real ones: never usable, so that everything asks the core. */
 const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
 
 /**
- * The arrays are what an operation may use directly. They are empty as soon as anything is not plainly fine
- * (closed, read-only, misaligned, no external buffers): an index is then out of their bounds, and the operation
- * asks the core, whose answer is the error. So decisions are made once, there.
+ * The windows are what an operation may use directly. There are none as soon as anything is not plainly fine
+ * (closed, read-only, misaligned, no external buffers): the operation then asks the core, whose answer is the error.
+ * So decisions are made once, there.
  */
 export class Handle {
   readonly #native: NativeFile;
@@ -28,29 +29,31 @@ export class Handle {
   size = 0;
   closed = false;
 
-  /** The mapping, or as much of its beginning as an ArrayBuffer can hold. Never handed out. */
-  bytes: Uint8Array = NO_BYTES;
-  writableBytes: Uint8Array = NO_BYTES;
-  words: BigInt64Array = NO_WORDS;
-  writableWords: BigInt64Array = NO_WORDS;
-  /** The words of emmap_control. `control[STATUS]` is 0 as long as what is read or written is the file's. */
+  /** The mapping from `start` on, in windows. Never handed out. */
+  bytes: readonly Uint8Array[] = [];
+  writableBytes: readonly Uint8Array[] = [];
+  words: readonly BigInt64Array[] = [];
+  writableWords: readonly BigInt64Array[] = [];
+  /** The words of emmap_control: see {@link isSound}. */
   readonly control: Uint32Array;
   /**
-   * All of the mapping as views show it, until the current job ends: finding it again through a WeakRef costs as
-   * much as the view that is made from it.
+   * The spans of the mapping as views show them, until the current job ends: finding one again through a WeakRef costs
+   * as much as the view that is made from it.
    */
-  shownNow: Buffer | undefined;
+  #shownNow: Buffer[] = [];
 
   readonly #offset: number;
   readonly #direct: boolean;
-  /** What lies under `bytes`. Its loan has to end before the file can shrink. */
-  #memory: ArrayBuffer | undefined;
-  /** The mapping as views show it, for as long as one is alive. */
-  #shown: WeakRef<ArrayBuffer> | undefined;
+  readonly #start: number;
+  /** What lies under the windows. Its loans have to end before the file can shrink. */
+  #memory: readonly ArrayBuffer[] = [];
+  /** The spans of the mapping as views show them, each for as long as one is alive. */
+  #shown: WeakRef<ArrayBuffer>[] = [];
   /** All buffers that views may still use, of earlier mappings too. */
   #lent: WeakRef<ArrayBuffer>[] = [];
 
-  constructor(native: NativeFile, direct: boolean) {
+  /** @param start position at which the windows begin, a multiple of 8 */
+  constructor(native: NativeFile, direct: boolean, start = 0) {
     const about = addon.describe(native);
     this.#native = native;
     this.path = about.path;
@@ -58,6 +61,7 @@ export class Handle {
     this.writable = about.writable;
     this.#offset = about.offset;
     this.#direct = direct;
+    this.#start = start;
     const control = addon.control(native);
     this.control = control === undefined ? NO_CONTROL : new Uint32Array(control);
     this.#reach();
@@ -74,7 +78,7 @@ export class Handle {
 
   /** False once the file is closed, or a page of it went away. */
   get usable(): boolean {
-    return this.control[STATUS] === 0;
+    return isSound(this.control);
   }
 
   /** The core's cursor. Only this thread uses it. */
@@ -91,28 +95,38 @@ export class Handle {
   #reach(): void {
     this.size = addon.describe(this.#native).size;
     if (!this.usable) return;
-    const length = Math.min(this.size, constants.MAX_LENGTH);
-    const memory = addon.lend(this.#native, 0n, BigInt(length), false);
-    if (memory === undefined) return;
+    const memory: ArrayBuffer[] = [];
+    for (let position = this.#start; position < this.size; position += WINDOW) {
+      const window = addon.lend(
+        this.#native,
+        BigInt(position),
+        BigInt(Math.min(WINDOW, this.size - position)),
+        false,
+      );
+      if (window === undefined) return;
+      memory.push(window);
+    }
     this.#memory = memory;
-    this.bytes = new Uint8Array(memory);
+    this.bytes = memory.map((window) => new Uint8Array(window));
     // A mapping begins on a page, so position 0 is as aligned as its offset in the file.
-    if (this.#offset % 8 === 0) this.words = new BigInt64Array(memory, 0, Math.floor(length / 8));
+    if (this.#offset % 8 === 0)
+      this.words = memory.map((window) => new BigInt64Array(window, 0, Math.floor(window.byteLength / 8)));
     if (!this.writable) return;
     this.writableBytes = this.bytes;
     this.writableWords = this.words;
   }
 
   #clear(): void {
-    this.bytes = this.writableBytes = NO_BYTES;
-    this.words = this.writableWords = NO_WORDS;
+    this.bytes = this.writableBytes = [];
+    this.words = this.writableWords = [];
   }
 
   #letGo(): void {
     this.#clear();
-    this.#shown = this.shownNow = undefined;
-    if (this.#memory !== undefined) addon.revoke(this.#memory);
-    this.#memory = undefined;
+    this.#shown = [];
+    this.#shownNow = [];
+    for (const window of this.#memory) addon.revoke(window);
+    this.#memory = [];
   }
 
   /** Runs `change`, which may replace the mapping. */
@@ -138,33 +152,40 @@ export class Handle {
 
   /** A Buffer over bytes of the mapping, all of which are there. */
   view(position: number, length: number): Buffer {
-    const shown = this.#showAll();
-    if (shown !== undefined) return shown.subarray(position, position + length);
-    return Buffer.from(this.#lend(position, length));
+    const shown = this.#shownAt(position, length);
+    if (shown === undefined) return Buffer.from(this.#lend(position, length));
+    const begin = inSpan(position);
+    return shown.subarray(begin, begin + length);
   }
 
   /** The same for 64-bit words that begin at an aligned address. */
   words64(position: number, count: number): BigInt64Array {
-    const shown = this.#offset % 8 === 0 ? this.#showAll() : undefined;
-    if (shown !== undefined) return new BigInt64Array(shown.buffer as ArrayBuffer, position, count);
-    return new BigInt64Array(this.#lend(position, count * 8), 0, count);
+    const shown = this.#offset % 8 === 0 ? this.#shownAt(position, count * 8) : undefined;
+    if (shown === undefined) return new BigInt64Array(this.#lend(position, count * 8), 0, count);
+    return new BigInt64Array(shown.buffer as ArrayBuffer, inSpan(position), count);
   }
 
-  /** All of the mapping, in the one buffer that all views share; undefined where it is too large for that. */
-  #showAll(): Buffer | undefined {
-    if (this.size > constants.MAX_LENGTH) return undefined;
-    if (this.shownNow?.length) return this.shownNow;
-    let memory = this.#shown?.deref();
+  /** The one buffer that all views of a span share; undefined for what reaches from one span into the next. */
+  #shownAt(position: number, length: number): Buffer | undefined {
+    const span = Math.floor(position / SPAN);
+    const now = this.#shownNow[span];
+    if (now !== undefined && length <= now.length - inSpan(position)) return now;
+    const begin = span * SPAN;
+    const end = Math.min(begin + SPAN, this.size);
+    if (position + length > end) return undefined;
+    let memory = this.#shown[span]?.deref();
     // Its length is 0 where the user transferred it away.
     if (!memory?.byteLength) {
-      memory = this.#lend(0, this.size);
-      this.#shown = new WeakRef(memory);
+      memory = this.#lend(begin, end - begin);
+      this.#shown[span] = new WeakRef(memory);
     }
-    this.shownNow = Buffer.from(memory);
-    queueMicrotask(() => {
-      this.shownNow = undefined;
-    });
-    return this.shownNow;
+    const shown = Buffer.from(memory);
+    if (this.#shownNow.length === 0)
+      queueMicrotask(() => {
+        this.#shownNow = [];
+      });
+    this.#shownNow[span] = shown;
+    return shown;
   }
 
   #lend(position: number, length: number): ArrayBuffer {
@@ -189,6 +210,16 @@ export class Handle {
       reason,
     );
   }
+}
+
+/** Whether what is read or written is the file's. */
+export function isSound(control: Uint32Array): boolean {
+  return control[STATUS] === 0;
+}
+
+/** Where in its span a byte is. */
+function inSpan(position: number): number {
+  return position - Math.floor(position / SPAN) * SPAN;
 }
 
 function withTarget<Target extends WeakKey>(

@@ -67,3 +67,22 @@ test("atomics", () => {
   expect(file.load(8)).toBe(7n);
   expect(crossings).toEqual([]);
 });
+
+test("what lies far into a large file", () => {
+  const size = 9 * 2 ** 30;
+  using file = open(freshPath(), { write: true, create: true, size });
+  for (const position of [3 * 2 ** 30, 5 * 2 ** 30 + 8, size - 64]) {
+    file.pwrite(position, "far");
+    expect(file.pread(position, 3)?.toString()).toBe("far");
+    file.store(position + 8, 1);
+    expect([file.add(position + 8, 2), file.load(position + 8)]).toEqual([1n, 3n]);
+  }
+  const count = 2 ** 27 + 8;
+  using counters = openCounters(freshPath(), count);
+  for (const index of [2 ** 27 - 1, 2 ** 27, count - 1]) {
+    counters.add(index, index);
+    expect(counters.get(index)).toBe(BigInt(index));
+  }
+  expect(crossings).toEqual([]);
+  expect(() => counters.get(count)).toThrow("EINVAL");
+});
