@@ -3,6 +3,7 @@
 %%
 %% It reads a line for each thing to do, `WAY COUNT SIZE MESSAGE' or `WAY COUNT MICROSECONDS pace', from its standard
 %% input, and ends with it. A message is a tick or a job, with its number; of a pace it is the time when it was sent.
+%% The way `none' only encodes, and answers a line with the nanoseconds that it took.
 -mode(compile).
 
 main([Folder, TcpPort]) ->
@@ -20,7 +21,8 @@ main([Folder, TcpPort]) ->
         "queue" => fun(Messages) -> push(Queue, Messages) end,
         "unix" => fun(Messages) -> send(Unix, Messages) end,
         "tcp" => fun(Messages) -> send(Tcp, Messages) end,
-        "redis" => fun(Messages) -> rpush(Redis, Messages) end
+        "redis" => fun(Messages) -> rpush(Redis, Messages) end,
+        "none" => fun(Messages) -> [term_to_binary(Message) || Message <- Messages] end
     },
     ok = io:setopts([binary]),
     io:put_chars("ready\n"),
@@ -32,21 +34,24 @@ obey(Ways) ->
             ok;
         Line ->
             [Way, Count, Number, What] = string:lexemes(binary_to_list(Line), " \n"),
-            do(What, maps:get(Way, Ways), list_to_integer(Count), list_to_integer(Number)),
+            Took = do(What, maps:get(Way, Ways), list_to_integer(Count), list_to_integer(Number)),
+            Way =:= "none" andalso io:put_chars([integer_to_list(Took), "\n"]),
             obey(Ways)
     end.
 
-%% In a process of its own, so that no garbage is left from the last time.
+%% Nanoseconds. In a process of its own, so that no garbage is left from the last time.
 do(What, Way, Count, Number) ->
     {_, Monitor} = spawn_monitor(fun() ->
+        Begin = os:perf_counter(nanosecond),
         case What of
             "tick" -> bulk(Way, fun tick/1, 0, Count, Number);
             "job" -> bulk(Way, fun job/1, 0, Count, Number);
-            "pace" -> pace(Way, Count, Number * 1000, os:perf_counter(nanosecond))
-        end
+            "pace" -> pace(Way, Count, Number * 1000, Begin)
+        end,
+        exit({took, os:perf_counter(nanosecond) - Begin})
     end),
     receive
-        {'DOWN', Monitor, process, _, normal} -> ok
+        {'DOWN', Monitor, process, _, {took, Time}} -> Time
     end.
 
 tick(Number) ->
