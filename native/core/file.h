@@ -94,14 +94,20 @@ emmap_error visit_begin_slowly(emmap_file *file, visit *visit);
  * end. */
 static inline emmap_error visit_begin(emmap_file *file, visit *visit)
 {
-    visit->pin = pin_mine;
-    if (visit->pin) {
-        visit->mapping = pin_hold(visit->pin, &file->mapping);
-        if (visit->mapping && !file_faulted(file))
+    pin *const mine = pin_mine;
+    if (mine) {
+        emmap_mapping *const mapping = pin_hold(mine, &file->mapping);
+        if (mapping && !file_faulted(file)) {
+            *visit = (struct visit){mine, mapping};
             return EMMAP_OK;
-        pin_release(visit->pin);
+        }
+        pin_release(mine);
     }
-    return visit_begin_slowly(file, visit);
+    /* Apart from *visit, whose address nobody has then, so that it is kept in registers. */
+    struct visit slow = {0};
+    const emmap_error error = visit_begin_slowly(file, &slow);
+    *visit = slow;
+    return error;
 }
 
 /* Errors: EFAULT, where a page went away under the access. */
