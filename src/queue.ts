@@ -2,7 +2,7 @@ import { type InspectOptions, inspect } from "node:util";
 import { addon, type Message, type NativeFile } from "./addon";
 import { rangeError, toBytes, typeError, valueError } from "./arguments";
 import { EmmapError } from "./error";
-import { type Decoded, type DecodeOptions, decodePrefix } from "./etf/decode";
+import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode";
 import { type EncodeOptions, encode, encodeTransient } from "./etf/encode";
 import type { Term } from "./etf/terms";
 import { type StructureOptions, structureOptions, toPath } from "./options";
@@ -47,12 +47,15 @@ interface Format<In, Out> {
   encodeTransient(value: In): Uint8Array;
   /** What it returns must not alias `bytes`. */
   decode(bytes: Buffer): Out;
+  /** The same of all parts of `packed`: see {@link unpack}. */
+  decodeAll(packed: Buffer): Out[];
 }
 
 const rawFormat: Format<Uint8Array | string, Buffer> = {
   encode: toBytes,
   encodeTransient: toBytes,
   decode: (bytes) => Buffer.from(bytes),
+  decodeAll: (packed) => unpack(packed).map((bytes) => Buffer.from(bytes)),
 };
 
 function termFormat<O extends DecodeOptions>(
@@ -63,11 +66,15 @@ function termFormat<O extends DecodeOptions>(
   decodePrefix(encode(0, encodeOptions), decodeOptions);
   // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.
   const copies = decodeOptions?.binaries === "view" || typeof decodeOptions?.atoms === "function";
+  // Padding follows the term.
+  const decode = (bytes: Buffer): Decoded<O> =>
+    decodePrefix(copies ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>;
   return {
     encode: (term) => encode(term, encodeOptions),
     encodeTransient: (term) => encodeTransient(term, encodeOptions),
-    // Padding follows the term.
-    decode: (bytes) => decodePrefix(copies ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>,
+    decode,
+    decodeAll: (packed) =>
+      copies ? unpack(packed).map(decode) : (decodeParts(packed, decodeOptions) as Decoded<O>[]),
   };
 }
 
@@ -151,11 +158,11 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    const messages = unpack(addon.queuePopMany(this.native, BigInt(limit)));
+    const packed = addon.queuePopMany(this.native, BigInt(limit));
     try {
-      return messages.map((bytes) => this.#format.decode(bytes));
+      return this.#format.decodeAll(packed);
     } catch (cause) {
-      throw notATerm(this.path, messages, cause);
+      throw notATerm(this.path, unpack(packed), cause);
     }
   }
 

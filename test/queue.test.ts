@@ -297,6 +297,29 @@ test("a message that is no term is handed over with the error", () => {
   expect(queue.isEmpty).toBe(true);
 });
 
+test("many messages come out as they would one by one: compressed, long, and of every kind", () => {
+  using queue = openQueue(freshPath(), { encode: { compressed: true } });
+  using plain = openQueue(queue.path);
+  const long = Buffer.alloc(5000, "long");
+  const messages = [
+    tuple(atom("small"), 1),
+    "x".repeat(9000),
+    long,
+    [1.5, [], new Map([[1, long]])],
+    2n ** 70n,
+  ];
+  queue.pushMany(messages);
+  plain.pushMany(messages);
+  const alone = [...queue];
+  const together = queue.popMany(100);
+  expect(together).toEqual(alone);
+  expect(together).toHaveLength(2 * messages.length);
+  // What came out is the caller's.
+  const [first, second] = [together[2], together[7]] as [Buffer, Buffer];
+  first.fill(0);
+  expect(second.equals(long)).toBe(true);
+});
+
 test("a foreign file is refused and left as it was", () => {
   const path = freshPath();
   writeFileSync(path, "this is no queue, but somebody's notes");

@@ -119,6 +119,22 @@ export function decodePrefix<const O extends DecodeOptions = Record<never, never
   return { term, bytesRead: decoder.after };
 }
 
+/**
+ * As {@link decodePrefix} of many inputs in one, each behind its length in 32 bits, the least significant first: with no
+ * Buffer and no decoder for each. What is thrown says where in its own input the term is wrong.
+ */
+export function decodeParts(parts: Buffer, options?: DecodeOptions): unknown[] {
+  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+  const decoder = new Decoder(parts, 0, settings, undefined);
+  const terms: unknown[] = [];
+  for (let at = 0; at < parts.length; ) {
+    const begin = at + 4;
+    at = begin + parts.readUInt32LE(at);
+    terms.push(decoder.part(begin, at) ?? start(parts.subarray(begin, at), settings).next());
+  }
+  return terms;
+}
+
 function trailing(count: number, offset: number): EtfError {
   return new EtfError("ETF_TRAILING", `${count} bytes follow the term`, offset);
 }
@@ -284,9 +300,12 @@ class Decoder {
   declare private readonly consumed: number | undefined;
   declare private slab: Slab | undefined;
   declare private pos: number;
+  /** Where the input ends. */
+  declare private end: number;
 
   constructor(bytes: Buffer, pos: number, settings: Settings, consumed: number | undefined) {
     this.bytes = bytes;
+    this.end = Math.min(bytes.length, MAX_END) | 0;
     this.settings = settings;
     this.consumed = consumed;
     this.slab = undefined;
@@ -305,6 +324,24 @@ class Decoder {
   }
 
   /**
+   * The term of the input that lies from `begin` to `end` of the bytes; undefined, which is no term, where something is
+   * special about it or wrong.
+   */
+  part(begin: number, end: number): unknown {
+    const bytes = this.bytes;
+    if (end > MAX_END || end - begin < 2 || bytes[begin] !== VERSION) return undefined;
+    const tag = bytes[begin + 1];
+    if (tag === Tag.Compressed || tag === Tag.Local) return undefined;
+    this.pos = begin + 1;
+    this.end = end;
+    try {
+      return this.next();
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
    * Reads a term without recursion, so that nesting costs heap, as the BEAM allows, and not stack. An element may not
    * use the bytes that its later siblings and those of its ancestors need at least, one each: `limit` is where
    * these begin. So no claimed count, nor all of those of open containers together, can pass the bytes there are.
@@ -319,7 +356,7 @@ class Decoder {
     let items = NOTHING;
     let filled = 0;
     let count = 1;
-    let limit = Math.min(bytes.length, MAX_END) | 0; // of the next element
+    let limit = this.end; // of the next element
     let end = limit; // of the container
 
     for (;;) {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { decodeParts } from "../../src/etf/decode.js";
 import { decode, decodePrefix, EtfError, encode, type Term } from "../../src/etf/index.js";
 import { Random, randomTerm } from "./random.js";
 
@@ -64,6 +65,48 @@ test(`${count} random and mutated inputs decode, or are refused with a typed err
   }
   expect(refused).toBeGreaterThan(count / 10);
   expect(refused).toBeLessThan(count);
+});
+
+/** What a decoder answers or throws, so that two can be compared. */
+function outcome(decoded: () => unknown): unknown {
+  try {
+    return encode(decoded() as Term).toString("hex");
+  } catch (error) {
+    const { code, message, offset } = error as EtfError;
+    return { code, message, offset };
+  }
+}
+
+test(`parts of one input decode, or are refused, as they are on their own`, () => {
+  for (let index = 0; index < count / 50; index++) {
+    const random = new Random(seed + index);
+    const inputs = Array.from({ length: 1 + random.below(12) }, () => {
+      const bytes = random.below(2) === 0 ? input(random) : encode(randomTerm(random, random.below(5)));
+      return Buffer.concat([bytes, Buffer.alloc(random.below(8))]);
+    });
+    const packed = (parts: Buffer[]) =>
+      Buffer.concat(
+        parts.flatMap((part) => {
+          const length = Buffer.alloc(4);
+          length.writeUInt32LE(part.length);
+          return [length, part];
+        }),
+      );
+    const note = `ETF_SEED=${seed + index}`;
+    const options = { binaries: random.pick(["buffer", "string"] as const) };
+    const alone = inputs.map((bytes) => outcome(() => decodePrefix(bytes, options).term));
+    const good = inputs.filter((_, at) => typeof alone[at] === "string");
+    expect(
+      decodeParts(packed(good), options).map((term) => outcome(() => term)),
+      note,
+    ).toEqual(alone.filter((result) => typeof result === "string"));
+    const bad = alone.findIndex((result) => typeof result !== "string");
+    if (bad >= 0)
+      expect(
+        outcome(() => decodeParts(packed(inputs), options)),
+        note,
+      ).toEqual(alone[bad]);
+  }
 });
 
 test("the memory that hostile input takes is a multiple of its size", () => {
