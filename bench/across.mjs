@@ -222,34 +222,41 @@ for (const [what, messages] of [
   const ratio = (one, other) => median(rounds.map((round) => round[one] / round[other]));
   const one = `BEAM to Node, ${messages} one by one`;
   const many = `BEAM to Node, ${messages} by ${BATCH}`;
+  const least = `encoding ${messages} on BEAM and locking once for each, and nothing else`;
+  const decoding = `decoding ${messages} on Node, and nothing else`;
+  const socket = `${names.unix}, one by one`;
   for (const peer of peers) {
-    const limit = (least) => (peer === "unix" ? { limit: `at least ${least}` } : faster);
-    records.ratio(one, ratio(`${peer} 1`, "gathered 1"), names[peer], limit(2));
-    records.ratio(`${one}, popped one by one too`, ratio(`${peer} 1`, "queue 1"), names[peer], faster);
-    records.ratio(many, ratio(`${peer} 1`, `queue ${BATCH}`), `${names[peer]}, one by one`, limit(8));
+    const limit = (atLeast, floor) => (peer === "unix" ? { limit: `at least ${atLeast}`, floor } : faster);
+    records.ratio(one, ratio(`${peer} 1`, "gathered 1"), `${names[peer]}, one by one`, limit(2, least));
+    records.ratio(
+      `${one}, popped one by one too`,
+      ratio(`${peer} 1`, "queue 1"),
+      `${names[peer]}, one by one`,
+      faster,
+    );
+    records.ratio(
+      many,
+      ratio(`${peer} 1`, `queue ${BATCH}`),
+      `${names[peer]}, one by one`,
+      limit(8, decoding),
+    );
     records.ratio(many, ratio(`${peer} ${BATCH}`, `queue ${BATCH}`), `${names[peer]}, by ${BATCH}`, faster);
   }
   // A queue that several processes share can't be faster than any of these.
-  records.ratio(
-    `decoding ${messages} on Node, and nothing else`,
-    ratio("unix 1", "decode"),
-    `${names.unix}, one by one`,
-    faster,
-  );
+  records.ratio(decoding, ratio("unix 1", "decode"), socket, faster);
   records.ratio(
     `locking and unlocking once for each of the ${messages}, and nothing else`,
     ratio("unix 1", "lock"),
-    `${names.unix}, one by one`,
+    socket,
     faster,
   );
   records.ratio(
-    `encoding ${messages} on BEAM and locking once for each, and nothing else`,
+    least,
     median(rounds.map((round) => round["unix 1"] / (round.encode + round.lock))),
-    `${names.unix}, one by one`,
+    socket,
     faster,
   );
 }
-
 records.note(
   "A push of its own takes and gives back a lock of the kernel, two system calls, where the file is shared: the format has no place for a lock in memory, and one that outlives nobody who dies, in any container, is the kernel's. That alone, with the encoding, leaves less than twice the messages of a unix socket. A pushMany pays it once, an exclusive handle never. By 64, jobs end where Node and BEAM spend their time on decoding and encoding them.",
 );

@@ -9,7 +9,7 @@ const print = (record) => process.stdout.write(`${JSON.stringify(record)}\n`);
 /** Prints the records of one section of the report. */
 export function section(section) {
   return {
-    /** `more` may have a limit or a sense. */
+    /** `more` may have a limit or a sense; with a limit, as `floor`, the operation beside the same peer that bounds it. */
     ratio(operation, ratio, beside, more = {}) {
       print({ kind: "ratio", section, operation, beside, ratio, ...more });
     },

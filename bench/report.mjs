@@ -98,6 +98,14 @@ function charts(section, records, folder) {
 export const targets = (records) =>
   records.filter(({ kind, limit }) => kind === "ratio" && limit !== undefined);
 
+/** A target that is missed, with the floor that forbids it where one was measured. */
+function missed({ section, beside, floor }, records) {
+  const found = records.find(
+    (record) => record.section === section && record.beside === beside && record.operation === floor,
+  );
+  return found === undefined ? "**missed**" : `**missed**: ${floor}: ${times(found)}`;
+}
+
 /** Writes report.md and charts/ into a folder. `machine` says where it was measured. */
 export function writeReport(records, machine, folder) {
   rmSync(join(folder, "charts"), { recursive: true, force: true });
@@ -131,7 +139,7 @@ export function writeReport(records, machine, folder) {
         times(record),
         spread(record),
         record.limit,
-        met(record) ? "met" : "**missed**",
+        met(record) ? "met" : missed(record, records),
       ]),
     ),
     ...names.flatMap((section) => [
