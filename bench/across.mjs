@@ -21,11 +21,11 @@ import { startRedis } from "./redis.mjs";
 import { kept, median, QUICK, shuffled } from "./rounds.mjs";
 
 const BATCH = 64;
-const ROUNDS = QUICK ? 2 : 25;
-const MESSAGES = QUICK ? 512 : 8192;
+const ROUNDS = QUICK ? 2 : 15;
+const MESSAGES = QUICK ? 512 : 32_768;
 const GATHERED = 4096;
 /** Redis is asked for each message, and takes its time. */
-const REDIS_MESSAGES = MESSAGES / 8;
+const REDIS_MESSAGES = MESSAGES / 32;
 const PACED = QUICK ? 200 : 2000;
 const PACED_ROUNDS = QUICK ? 1 : 8;
 const PACE_MICROSECONDS = 200;

@@ -62,8 +62,8 @@ interface Addon {
   queuePush(file: NativeFile, message: Uint8Array): void;
   queuePushMany(file: NativeFile, messages: Uint8Array[]): void;
   queuePop(file: NativeFile, scratch: Uint8Array): Message;
-  /** Packed. */
-  queuePopMany(file: NativeFile, limit: bigint): Buffer;
+  /** Packed: the length where all fit into `scratch`. */
+  queuePopMany(file: NativeFile, limit: bigint, scratch: Uint8Array): number | Buffer;
   queuePopBegin(file: NativeFile, scratch: Uint8Array, ticket: BigUint64Array): Message;
   queuePopCommit(file: NativeFile, ticket: bigint): void;
   queuePopAbort(file: NativeFile, ticket: bigint): void;

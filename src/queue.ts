@@ -47,7 +47,7 @@ interface Format<In, Out> {
   encodeTransient(value: In): Uint8Array;
   /** What it returns must not alias `bytes`. */
   decode(bytes: Buffer): Out;
-  /** The same of all parts of `packed`: see {@link unpack}. */
+  /** The same of all parts of `packed`: see {@link unpack}. Nor may it alias those. */
   decodeAll(packed: Buffer): Out[];
 }
 
@@ -74,12 +74,15 @@ function termFormat<O extends DecodeOptions>(
     encodeTransient: (term) => encodeTransient(term, encodeOptions),
     decode,
     decodeAll: (packed) =>
-      copies ? unpack(packed).map(decode) : (decodeParts(packed, decodeOptions) as Decoded<O>[]),
+      copies ? unpack(Buffer.from(packed)).map(decode) : (decodeParts(packed, decodeOptions) as Decoded<O>[]),
   };
 }
 
 /** Messages up to this many bytes are read without a Buffer made for each; larger ones are worth one. */
 const SCRATCH_SIZE = 4096;
+
+/** As much for those that popMany takes out, all together. */
+const MANY_SIZE = 65_536;
 
 /** How many messages an iteration takes out of the core at a time, at most. */
 const STRIDE = 64;
@@ -103,6 +106,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
   /** Of each length that was asked for: making one costs as much as decoding a small term. */
   readonly #views: Buffer[] = [];
+  /** Where popMany puts what fits: a Buffer for each call costs as much as decoding a dozen small terms. */
+  #manyScratch: Buffer | undefined;
   readonly #ticket = new BigUint64Array(1);
 
   /** @internal */
@@ -158,11 +163,14 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    const packed = addon.queuePopMany(this.native, BigInt(limit));
+    this.#manyScratch ??= Buffer.alloc(MANY_SIZE);
+    const popped = addon.queuePopMany(this.native, BigInt(limit), this.#manyScratch);
+    if (popped === 0) return [];
+    const packed = typeof popped === "number" ? this.#manyScratch.subarray(0, popped) : popped;
     try {
       return this.#format.decodeAll(packed);
     } catch (cause) {
-      throw notATerm(this.path, unpack(packed), cause);
+      throw notATerm(this.path, unpack(Buffer.from(packed)), cause);
     }
   }
 

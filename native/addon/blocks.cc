@@ -75,7 +75,7 @@ napi_value walk(const Call &call)
     const size_t limit = static_cast<size_t>(call.unsigned_at(0));
     uint64_t place = call.load_at(1);
     std::vector<uint64_t> addresses(limit);
-    Packed blocks;
+    Packed blocks{};
     const emmap_sink sink = blocks.sink();
     size_t count = 0;
     const emmap_error error = emmap_blocks_walk(call.core(), limit, &place, addresses.data(), &sink, &count);
@@ -86,7 +86,7 @@ napi_value walk(const Call &call)
     call.store_at(1, place);
     napi_value array = nullptr;
     napi_create_array_with_length(call.env, count + 1, &array);
-    napi_set_element(call.env, array, 0, blocks.to_buffer(call.env));
+    napi_set_element(call.env, array, 0, blocks.answer(call.env));
     for (size_t i = 0; i < count; i++)
         napi_set_element(call.env, array, static_cast<uint32_t>(i + 1), make_number(call.env, addresses[i]));
     return array;

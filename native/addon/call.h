@@ -123,16 +123,38 @@ struct Bytes {
     }
 };
 
-// Where the core puts many things: one after the other, each behind its length in 32 bits. One Buffer for all of them,
-// which src/packed.ts takes apart, since making a Buffer costs more here than in JavaScript.
+// Where the core puts many things: one after the other, each behind its length in 32 bits, which src/packed.ts takes
+// apart, since making a Buffer costs more here than in JavaScript. They go into a buffer that JavaScript uses again and
+// again, if there is one and they fit, else into one Buffer for all of them.
 struct Packed {
-    uint8_t *data = nullptr;
+    iovec scratch;
+    uint8_t *own = nullptr;
     size_t length = 0;
     size_t capacity = 0;
 
     emmap_sink sink()
     {
+        capacity = scratch.iov_len;
         return {allocate, this};
+    }
+
+    uint8_t *data() const
+    {
+        return own ? own : static_cast<uint8_t *>(scratch.iov_base);
+    }
+
+    bool grow(size_t needed)
+    {
+        const size_t double_capacity = capacity ? 2 * capacity : 4096;
+        const size_t larger = needed > double_capacity ? needed : double_capacity;
+        uint8_t *const grown = static_cast<uint8_t *>(std::realloc(own, larger));
+        if (!grown)
+            return false;
+        if (!own && length)
+            std::memcpy(grown, scratch.iov_base, length);
+        own = grown;
+        capacity = larger;
+        return true;
     }
 
     // The core has filled what it asked for before: it may move.
@@ -141,30 +163,26 @@ struct Packed {
         Packed *const self = static_cast<Packed *>(context);
         const uint32_t prefix = static_cast<uint32_t>(length);
         const size_t needed = self->length + sizeof prefix + length;
-        if (needed > self->capacity) {
-            const size_t double_capacity = self->capacity ? 2 * self->capacity : 4096;
-            const size_t capacity = needed > double_capacity ? needed : double_capacity;
-            void *const larger = std::realloc(self->data, capacity);
-            if (!larger)
-                return nullptr;
-            self->data = static_cast<uint8_t *>(larger);
-            self->capacity = capacity;
-        }
-        std::memcpy(self->data + self->length, &prefix, sizeof prefix);
+        if (needed > self->capacity && !self->grow(needed))
+            return nullptr;
+        std::memcpy(self->data() + self->length, &prefix, sizeof prefix);
         self->length = needed;
-        return self->data + needed - length;
+        return self->data() + needed - length;
     }
 
-    napi_value to_buffer(napi_env env) const
+    // Their length where they are in the scratch buffer, else a Buffer.
+    napi_value answer(napi_env env) const
     {
+        if (!own && scratch.iov_base)
+            return make_number(env, length);
         napi_value buffer = nullptr;
-        napi_create_buffer_copy(env, length, data, nullptr, &buffer);
+        napi_create_buffer_copy(env, length, own, nullptr, &buffer);
         return buffer;
     }
 
     ~Packed()
     {
-        std::free(data);
+        std::free(own);
     }
 };
 

@@ -56,16 +56,16 @@ template <emmap_error (*operation)(emmap_file *, const emmap_sink *)> napi_value
     return message.answer(call, operation(call.core(), &sink));
 }
 
-// popMany(limit): packed, empty where there was none
+// popMany(limit, scratch): packed, empty where there was none
 napi_value pop_many(const Call &call)
 {
-    Packed messages;
+    Packed messages{call.bytes_at(1)};
     const emmap_sink sink = messages.sink();
     uint64_t count = 0;
     const emmap_error error = emmap_queue_pop_many(call.core(), call.unsigned_at(0), &sink, &count);
     if (error && error != EMMAP_EOF)
         return call.fail(error);
-    return messages.to_buffer(call.env);
+    return messages.answer(call.env);
 }
 
 // popBegin(scratch, ticket): puts the ticket into the BigUint64Array.
@@ -90,7 +90,7 @@ napi_value walk(const Call &call)
 {
     const emmap_queue_direction direction =
         to_bool(call.env, call.arguments[0]) ? EMMAP_QUEUE_BACKWARD : EMMAP_QUEUE_FORWARD;
-    Packed messages;
+    Packed messages{};
     const emmap_sink sink = messages.sink();
     uint64_t place = call.load_at(2);
     uint64_t count = 0;
@@ -99,7 +99,7 @@ napi_value walk(const Call &call)
     if (error && error != EMMAP_EOF)
         return call.fail(error);
     call.store_at(2, place);
-    return messages.to_buffer(call.env);
+    return messages.answer(call.env);
 }
 
 napi_value length(const Call &call)
