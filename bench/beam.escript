@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%%! +S 1:1
+%%! +S 1:1 +IOs false
 %% The NIF and the port beside what the node itself offers, in one node with one scheduler (see port.escript).
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam.escript [--quick]
@@ -132,7 +132,7 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
             {dets, "dets:lookup of as much"}
         ]
     ],
-    Axes = {"bytes", "time, of file:pread's of a raw file"},
+    Axes = {"bytes", "times file:pread of a raw file"},
     _ = [
         rounds:series(?SECTION, "reads by their length", Line, [{Size, Ratio(Key, raw)} || {Size, Ratio} <- Sizes], Axes)
      || {Line, Key} <- [

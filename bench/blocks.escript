@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%%! +S 1:1
+%%! +S 1:1 +IOs false
 %% A block storage on BEAM, over both backends, beside tables that keep bytes under a number.
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/blocks.escript [--quick]

@@ -1,5 +1,5 @@
 /*
- * What excluding other processes costs in any case: `lock_pair PATH COUNT` locks and unlocks a byte of the file so often
+ * What excluding other processes costs in any case: `lock_pair PATH COUNT` locks and unlocks a byte of the file that many times
  * as an open file description lock (fcntl(2), F_OFD_SETLK), which nobody else wants, and prints nanoseconds a pair.
  */
 #define _GNU_SOURCE

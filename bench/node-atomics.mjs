@@ -16,6 +16,10 @@ const records = section("Node atomics");
 
 const counters = openCounters(join(folder, "counters"), 8);
 const file = open(join(folder, "file"), { write: true, create: true, size: 4096 });
+/** The same counters through the addon alone. */
+const { addon } = require("../dist/addon.js");
+const { countersOptions } = require("../dist/options.js");
+const handle = addon.open("counters_open", join(folder, "counters"), countersOptions({}), 8n);
 const shared = new BigInt64Array(new SharedArrayBuffer(64));
 
 function ems() {
@@ -58,9 +62,8 @@ const ratio = race({
   shared(times) {
     for (let i = 0; i < times; i++) kept.value = Atomics.add(shared, 0, 1n);
   },
-  // An index that is a bigint is left to the core, by a call of the addon.
   native(times) {
-    for (let i = 0; i < times; i++) kept.value = counters.add(0n, 1n);
+    for (let i = 0; i < times; i++) kept.value = addon.counterAdd(handle, 0n, 1n);
   },
   ...(emsArray && {
     ems(times) {
@@ -102,5 +105,6 @@ if (redis) {
   );
   await close();
 }
+addon.close(handle);
 counters.close();
 file.close();

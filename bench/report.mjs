@@ -82,7 +82,7 @@ function charts(section, records, folder) {
     return [
       `![${title}](charts/${name})`,
       "",
-      "<details><summary>as a table</summary>",
+      `<details><summary>as a table: ${y}</summary>`,
       "",
       ...table(
         [x, ...lines.map(([line]) => line)],

@@ -1,4 +1,5 @@
-// One Node process of scaling.mjs: reads `WORK TIMES` lines, does the work so many times, and prints the nanoseconds.
+// One Node process of scaling.mjs: reads `WORK TIMES` lines, does the work so many times, and prints when it began and ended, in
+// nanoseconds of the clock that all processes share.
 
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -30,5 +31,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   const [work, times] = line.split(" ");
   const begin = process.hrtime.bigint();
   works[work](Number(times));
-  console.log(String(process.hrtime.bigint() - begin));
+  console.log(`${begin} ${process.hrtime.bigint()}`);
 }

@@ -25,7 +25,7 @@ obey(Works) ->
             [Work, Times] = string:lexemes(Line, " \n"),
             Begin = os:perf_counter(nanosecond),
             (maps:get(Work, Works))(list_to_integer(Times)),
-            io:format("~b~n", [os:perf_counter(nanosecond) - Begin]),
+            io:format("~b ~b~n", [Begin, os:perf_counter(nanosecond)]),
             obey(Works)
     end.
 

@@ -3,7 +3,8 @@
 //
 //   make && node bench/scaling.mjs [--quick]
 //
-// A round has a number of operations done, divided among so many processes, and lasts as long as the slowest of them.
+// A round has a number of operations done, divided among so many processes, and lasts from the first one's
+// begin to the last one's end.
 // Beside it stands one process that does all of them; for both runtimes, the mean of the two that do so.
 
 import { spawn } from "node:child_process";
@@ -47,7 +48,8 @@ async function start(command, args) {
   return {
     async work(name, times) {
       child.stdin.write(`${name} ${times}\n`);
-      return Number((await lines.next()).value);
+      const [begin, end] = (await lines.next()).value.split(" ").map(Number);
+      return { begin, end };
     },
     end: () => child.stdin.end(),
   };
@@ -66,7 +68,9 @@ for (const i of numbers) {
 async function time(work, processes) {
   const each = Math.round(WORKS[work][1] / processes.length);
   const times = await Promise.all(processes.map((one) => one.work(work, each)));
-  return Math.max(...times) / (each * processes.length);
+  const begin = Math.min(...times.map(({ begin }) => begin));
+  const end = Math.max(...times.map(({ end }) => end));
+  return (end - begin) / (each * processes.length);
 }
 
 const lines = {
@@ -94,7 +98,7 @@ for (const [work, [name]] of Object.entries(WORKS)) {
     ]);
     records.series(`Processes on ${name}`, line, points, {
       x: "processes",
-      y: "time of an operation, of one process's",
+      y: "times as long as one process",
     });
   }
 }

@@ -13,7 +13,7 @@ const NO_CELLS = new BigInt64Array(0);
  * 64-bit counters in a file that other threads, processes and runtimes share. {@link openCounters} makes one.
  *
  * Indexes are from 0. Operands are bigints from -2^63 to 2^64-1, or safe integers; counters are signed, and wrap.
- * Every operation is atomic and sequentially consistent, and does not leave JavaScript.
+ * Every operation is atomic and sequentially consistent, and, where the index is a number, does not leave JavaScript.
  *
  * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with
  * `EFAULT` when another process truncated the file. Iterating gives the values.
@@ -51,6 +51,20 @@ export class Counters {
   get #native(): NativeFile {
     if (!this.#handle.usable) this.#cells = this.#writableCells = NO_CELLS;
     return this.#handle.native;
+  }
+
+  /** What the core answers. A fault that it meets is known here then, too: no view of the counters could meet another. */
+  #ask(
+    operation: (native: NativeFile, index: bigint, ...operands: bigint[]) => bigint,
+    index: Integer,
+    ...operands: bigint[]
+  ): bigint {
+    const native = this.#native;
+    try {
+      return operation(native, toBigInt(index, "index"), ...operands);
+    } finally {
+      void this.#native;
+    }
   }
 
   #at(index: Integer): BigInt64Array | undefined {
@@ -91,7 +105,7 @@ export class Counters {
       const old = Atomics.add(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return addon.counterAdd(this.#native, toBigInt(index, "index"), operand);
+    return this.#ask(addon.counterAdd, index, operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
@@ -103,7 +117,7 @@ export class Counters {
       const old = Atomics.sub(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return addon.counterSub(this.#native, toBigInt(index, "index"), operand);
+    return this.#ask(addon.counterSub, index, operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
@@ -115,7 +129,7 @@ export class Counters {
       const old = Atomics.exchange(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return addon.counterSet(this.#native, toBigInt(index, "index"), operand);
+    return this.#ask(addon.counterSet, index, operand);
   }
 
   /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
@@ -126,7 +140,7 @@ export class Counters {
       const value = Atomics.load(cells, wordIndex(index as number));
       if (isSound(control)) return value;
     }
-    return addon.counterGet(this.#native, toBigInt(index, "index"));
+    return this.#ask(addon.counterGet, index);
   }
 
   /**
@@ -142,7 +156,7 @@ export class Counters {
       const old = Atomics.compareExchange(cells, wordIndex(index as number), old64, new64);
       if (isSound(control)) return old;
     }
-    return addon.counterCompareExchange(this.#native, toBigInt(index, "index"), old64, new64);
+    return this.#ask(addon.counterCompareExchange, index, old64, new64);
   }
 
   /** The counters' values, each read when its turn comes. */
@@ -176,12 +190,23 @@ export class Counters {
     this.close();
   }
 
+  /** More than a window of them, where the runtime has such arrays. */
+  #allCells(): BigInt64Array {
+    const { buffer, byteOffset } = this.#cells;
+    return new BigInt64Array(buffer, byteOffset, Math.floor((buffer.byteLength - byteOffset) / 8));
+  }
+
   /** @internal */
   [inspect.custom](depth: number, options: InspectOptions): string {
     const { path, writable, closed, usable } = this.#handle;
     if (closed || depth < 0 || !usable)
       return `Counters(${this.length}) ${inspect({ path, closed }, options)}`;
-    return `Counters(${this.length}) ${inspect({ path, writable, values: this.#cells }, options)}`;
+    const values = this.#allCells();
+    try {
+      return `Counters(${this.length}) ${inspect({ path, writable, values }, options)}`;
+    } finally {
+      void this.#native;
+    }
   }
 }
 

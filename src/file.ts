@@ -33,7 +33,8 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
  *
  * Positions and lengths are bytes, counted from the option `offset`. They may be numbers or bigints; from 2^63 up,
  * and below 0, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers; results are
- * signed bigints, and arithmetic wraps. Copying reads and atomics do not leave JavaScript.
+ * signed bigints, and arithmetic wraps. Copying reads and atomics at a position that is a number do not leave JavaScript,
+ * but for what reaches across a multiple of a GiB, and for atomics where `offset` is no multiple of 8.
  *
  * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with
  * `EFAULT` when another process truncated the file under the mapping.
@@ -96,7 +97,7 @@ export class MappedFile {
     const handle = this.#handle;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
     const to = bytesAt(handle.writableBytes, position, from.length);
-    if (to !== undefined) {
+    if (to !== undefined && handle.usable) {
       to.set(from, byteIndex(position));
       if (handle.usable) return;
     }
@@ -152,7 +153,7 @@ export class MappedFile {
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
     const { cursor } = handle;
     const to = bytesAt(handle.writableBytes, cursor, from.length);
-    if (to !== undefined) {
+    if (to !== undefined && handle.usable) {
       to.set(from, byteIndex(cursor));
       if (handle.usable) {
         handle.cursor = cursor + from.length;
@@ -184,7 +185,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.add(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
@@ -198,7 +199,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.sub(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
@@ -212,7 +213,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.and(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
@@ -226,7 +227,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.or(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
@@ -240,7 +241,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.xor(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
@@ -254,7 +255,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.exchange(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
@@ -272,7 +273,7 @@ export class MappedFile {
     const new64 = toBigInt(replacement, "replacement");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       const old = Atomics.compareExchange(words, wordIndex(word), old64, new64);
       if (isSound(control)) return old;
     }
@@ -299,7 +300,7 @@ export class MappedFile {
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
     const words = wordsAt(handle.writableWords, word);
-    if (words !== undefined) {
+    if (words !== undefined && isSound(control)) {
       Atomics.store(words, wordIndex(word), operand);
       if (isSound(control)) return;
     }
@@ -481,15 +482,15 @@ export class MappedFile {
 }
 
 /** From the pool that Buffer keeps, where it is small: allocating costs more than copying. */
-function copyOf(bytes: Uint8Array, position: number, length: number): Buffer {
+function copyOf(bytes: Uint8Array, index: number, length: number): Buffer {
   const copy = Buffer.allocUnsafe(length);
-  copy.set(new Uint8Array(bytes.buffer, position, length));
+  copy.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
   return copy;
 }
 
 /** The number of the word at `position`; no integer where no word begins there, or where `position` is a bigint. */
 function wordOf(position: Integer): number {
-  return typeof position === "number" ? position / 8 : Number.NaN;
+  return Number.isInteger(position) ? (position as number) / 8 : Number.NaN;
 }
 
 /**

@@ -3,7 +3,7 @@ import { constants } from "node:buffer";
 import { constants as os } from "node:os";
 import { addon, type NativeFile } from "./addon";
 import { createError } from "./error";
-import { WINDOW } from "./windows";
+import { windowsOf } from "./windows";
 
 /** Where in the words of emmap_control things are. */
 const STATUS = 0;
@@ -12,6 +12,11 @@ const CURSOR_HIGH = 3;
 
 /** Bytes that one buffer shows to users: all of the mapping, where the runtime has buffers that large. */
 const SPAN = 2 ** Math.floor(Math.log2(constants.MAX_LENGTH));
+/**
+ * As many are lent when a file is opened; what lies behind them, on Node 20 beyond 32 GiB, goes through the core. V8 takes
+ * each for memory that a collection could free, and collects.
+ */
+const SPANS_AT_ONCE = 8;
 /** For a runtime that can't show us the real ones: never usable, so that everything asks the core. */
 const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
 
@@ -42,11 +47,11 @@ export class Handle {
    */
   #shownNow: Buffer[] = [];
 
-  readonly #offset: number;
+  readonly #aligned: boolean;
   readonly #direct: boolean;
   readonly #start: number;
   /** What lies under the windows. Its loans have to end before the file can shrink. */
-  #memory: readonly ArrayBuffer[] = [];
+  readonly #memory: ArrayBuffer[] = [];
   /** The spans of the mapping as views show them, each for as long as one is alive. */
   #shown: WeakRef<ArrayBuffer>[] = [];
   /** All buffers that views may still use, of earlier mappings too. */
@@ -59,7 +64,8 @@ export class Handle {
     this.path = about.path;
     this.existed = about.existed;
     this.writable = about.writable;
-    this.#offset = about.offset;
+    // A number above the safe integers may be a rounded one: it is for the core to say.
+    this.#aligned = Number.isSafeInteger(about.offset) && about.offset % 8 === 0;
     this.#direct = direct;
     this.#start = start;
     const control = addon.control(native);
@@ -69,7 +75,7 @@ export class Handle {
 
   /**
    * The core's file. Whoever asks for it met something that is not plainly fine; if that was a fault, nothing is any
-   * more, and no later operation may reach the pages that are still there.
+   * more. What is stored looks for one before, too: no later operation may change the pages that are still there.
    */
   get native(): NativeFile {
     if (!this.usable) this.#clear();
@@ -95,22 +101,16 @@ export class Handle {
   #reach(): void {
     this.size = addon.describe(this.#native).size;
     if (!this.usable) return;
-    const memory: ArrayBuffer[] = [];
-    for (let position = this.#start; position < this.size; position += WINDOW) {
-      const window = addon.lend(
-        this.#native,
-        BigInt(position),
-        BigInt(Math.min(WINDOW, this.size - position)),
-        false,
-      );
-      if (window === undefined) return;
-      memory.push(window);
+    const end = Math.min(this.size, this.#start + SPANS_AT_ONCE * SPAN);
+    for (let position = this.#start; position < end; position += SPAN) {
+      const length = Math.min(SPAN, end - position);
+      const memory = addon.lend(this.#native, BigInt(position), BigInt(length), false);
+      if (memory === undefined) return;
+      this.#memory.push(memory);
     }
-    this.#memory = memory;
-    this.bytes = memory.map((window) => new Uint8Array(window));
+    this.bytes = this.#memory.flatMap((memory) => windowsOf(memory, 1, Uint8Array));
     // A mapping begins on a page, so position 0 is as aligned as its offset in the file.
-    if (this.#offset % 8 === 0)
-      this.words = memory.map((window) => new BigInt64Array(window, 0, Math.floor(window.byteLength / 8)));
+    if (this.#aligned) this.words = this.#memory.flatMap((memory) => windowsOf(memory, 8, BigInt64Array));
     if (!this.writable) return;
     this.writableBytes = this.bytes;
     this.writableWords = this.words;
@@ -125,8 +125,7 @@ export class Handle {
     this.#clear();
     this.#shown = [];
     this.#shownNow = [];
-    for (const window of this.#memory) addon.revoke(window);
-    this.#memory = [];
+    for (const memory of this.#memory.splice(0)) addon.revoke(memory);
   }
 
   /** Runs `change`, which may replace the mapping. */
@@ -160,7 +159,7 @@ export class Handle {
 
   /** The same for 64-bit words that begin at an aligned address. */
   words64(position: number, count: number): BigInt64Array {
-    const shown = this.#offset % 8 === 0 ? this.#shownAt(position, count * 8) : undefined;
+    const shown = this.#aligned ? this.#shownAt(position, count * 8) : undefined;
     if (shown === undefined) return new BigInt64Array(this.#lend(position, count * 8), 0, count);
     return new BigInt64Array(shown.buffer as ArrayBuffer, inSpan(position), count);
   }

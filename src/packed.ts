@@ -1,7 +1,7 @@
 import { markAsUntransferable } from "node:worker_threads";
 import { BufferView } from "./etf/pool";
 
-/** What the addon puts into one Buffer: parts, each behind its length in 32 bits. What is returned shares its memory. */
+/** What the addon puts one behind another: parts, each behind its length in 32 bits. What is returned shares its memory. */
 export function unpack(packed: Buffer): Buffer[] {
   // Who transferred one part to a worker would take all others along.
   const { buffer, byteOffset } = packed;

@@ -59,9 +59,12 @@ const rawFormat: Format<Uint8Array | string, Buffer> = {
 };
 
 function termFormat<O extends DecodeOptions>(
-  decodeOptions: O | undefined,
-  encodeOptions: EncodeOptions | undefined,
+  decoding: O | undefined,
+  encoding: EncodeOptions | undefined,
 ): Format<Term, Decoded<O>> {
+  // Their own: what is decided here by them holds, whatever becomes of the caller's.
+  const decodeOptions = decoding && { ...decoding };
+  const encodeOptions = encoding && { ...encoding };
   // Wrong options are refused here, before a message is taken out with them.
   decodePrefix(encode(0, encodeOptions), decodeOptions);
   // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.

@@ -5,8 +5,20 @@
 import type { Integer } from "./arguments";
 
 /** Bytes of a window; the last one may have fewer. */
-export const WINDOW = 2 ** 30;
+const WINDOW = 2 ** 30;
 const WORDS = WINDOW / 8;
+
+/** The windows of `memory`, whose elements have `width` bytes. */
+export function windowsOf<Window>(
+  memory: ArrayBuffer,
+  width: number,
+  View: new (memory: ArrayBuffer, begin: number, length: number) => Window,
+): Window[] {
+  return Array.from({ length: Math.ceil(memory.byteLength / WINDOW) }, (_, index) => {
+    const begin = index * WINDOW;
+    return new View(memory, begin, Math.floor(Math.min(WINDOW, memory.byteLength - begin) / width));
+  });
+}
 
 /** The window that has `length` bytes at `position`; undefined where none has, and for length 0. */
 export function bytesAt(

@@ -1,6 +1,14 @@
 import { readFileSync, truncateSync } from "node:fs";
+import { inspect } from "node:util";
 import { expect, test } from "vitest";
-import { type AtomicOperation, type MappedFile, open, openCounters } from "../src";
+import {
+  type AtomicOperation,
+  type Counters,
+  type EmmapError,
+  type MappedFile,
+  open,
+  openCounters,
+} from "../src";
 import { thrownBy } from "./support/errors";
 import { freshPath, pattern, patternFile } from "./support/files";
 
@@ -110,6 +118,55 @@ test("an operation that there is not is named", () => {
   const loose = file.patomic.bind(file) as (position: number, operation: string, value: number) => unknown;
   expect(thrownBy(() => loose(0, "mul", 1))).toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   expect(thrownBy(() => loose(0, "cas", 1))).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
+});
+
+test.each<[string, (file: MappedFile) => unknown]>([
+  ["a read by the core", (file) => file.pread(8192n, 8n)],
+  ["a read that is cut at the end", (file) => file.pread(8192, 1e6)],
+  ["an atomic operation of the core", (file) => file.load(8192n)],
+  ["a look at a view", (file) => file.view()[9000]],
+])("after a fault met by %s nothing is stored either", (_, meet) => {
+  for (const store of [
+    (file: MappedFile) => file.pwrite(0, "changed?"),
+    (file: MappedFile) => file.write("changed?"),
+    (file: MappedFile) => file.store(0, 1),
+    (file: MappedFile) => file.add(0, 1),
+    (file: MappedFile) => file.compareExchange(0, pattern(8).readBigInt64LE(0), 1),
+  ]) {
+    const path = patternFile(16_384);
+    using file = open(path, { write: true });
+    truncateSync(path, 4096);
+    try {
+      meet(file);
+    } catch (error) {
+      expect((error as EmmapError).code).toBe("EFAULT");
+    }
+    expect(thrownBy(() => store(file)).code).toBe("EFAULT");
+    expect(readFileSync(path)).toEqual(pattern(4096));
+  }
+});
+
+test.each<[string, (counters: Counters) => unknown]>([
+  ["the core", (counters) => counters.get(1500n)],
+  ["printing them", (counters) => inspect(counters, { maxArrayLength: null })],
+])("after a fault met by %s no counter changes", (_, meet) => {
+  using counters = openCounters(freshPath(), 2000);
+  counters.set(0, 7);
+  truncateSync(counters.path, 4096);
+  try {
+    meet(counters);
+  } catch (error) {
+    expect((error as EmmapError).code).toBe("EFAULT");
+  }
+  expect(thrownBy(() => counters.add(0, 1)).code).toBe("EFAULT");
+  expect(readFileSync(counters.path).readBigInt64LE(16)).toBe(7n);
+});
+
+test("a position that is no integer is none, however small", () => {
+  using file = open(patternFile(), { write: true });
+  for (const position of [5e-324, 0.5, -0.5, Number.NaN])
+    expect(thrownBy(() => file.add(position, 1)).code).toBe("ERR_OUT_OF_RANGE");
+  expect(readFileSync(file.path)).toEqual(pattern(4096));
 });
 
 test("after a fault nothing reaches the pages that are still there", () => {

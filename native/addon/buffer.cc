@@ -80,7 +80,7 @@ napi_value lend(napi_env env, void *data, size_t length, Loan *loan)
 
 // V8 counts the mapping as memory that a collection could free: opening a large one costs an incremental
 // collection. napi_adjust_external_memory can't take it back: V8 aborts (from Node 24 on) when freeing the buffer
-// then makes its count negative. Its limits are relative to what is there, so no more collections follow.
+// then makes its count negative. So a mapping is lent in as few pieces as there can be.
 napi_value buffer_over_slice(napi_env env, emmap_slice slice, bool shown)
 {
     return lend(env, slice.data, static_cast<size_t>(slice.length), new Loan{slice, nullptr, shown});

@@ -56,7 +56,7 @@ template <emmap_error (*operation)(emmap_file *, const emmap_sink *)> napi_value
     return message.answer(call, operation(call.core(), &sink));
 }
 
-// popMany(limit, scratch): packed, empty where there was none
+// popMany(limit, scratch): packed, of length 0 where there was none
 napi_value pop_many(const Call &call)
 {
     Packed messages{call.bytes_at(1)};

@@ -517,7 +517,7 @@ class Decoder {
     }
   }
 
-  /** The rarer terms that contain no others. Leaves `#pos` behind the term. */
+  /** The rarer terms that contain no others. Leaves `pos` behind the term. */
   private leaf(tag: number, pos: number, limit: number): unknown {
     const bytes = this.bytes;
     switch (tag) {
