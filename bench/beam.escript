@@ -152,12 +152,25 @@ writes(#{copy := Copy, port := Port}, Path) ->
     rounds:ratio(?SECTION, "NIF pwrite 64 B", Ratio(nif, raw), "file:pwrite of a raw file"),
     rounds:ratio(?SECTION, "port pwrite 64 B", Ratio(port, raw), "file:pwrite of a raw file").
 
-%% A raw file serves the process that opened it and no other: each round opens it, which takes as long as a few reads.
+%% A raw file serves the process that opened it and no other: the rounds are run by that one.
 with_raw(Path, Run) ->
-    fun(N) ->
+    Owner = spawn_link(fun() ->
         {ok, Raw} = file:open(Path, [raw, binary, read, write]),
-        Run(Raw, N),
-        ok = file:close(Raw)
+        serve(Raw, Run)
+    end),
+    fun(N) ->
+        Owner ! {self(), N},
+        receive
+            {Owner, done} -> ok
+        end
+    end.
+
+serve(Raw, Run) ->
+    receive
+        {Caller, N} ->
+            Run(Raw, N),
+            Caller ! {self(), done},
+            serve(Raw, Run)
     end.
 
 text(Size) when Size < 1 bsl 10 -> integer_to_list(Size) ++ " B";

@@ -57,7 +57,7 @@ function ticks(values) {
   }
   const steps = [0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 1000];
   const step = steps.find((size) => most / size <= 6) ?? 10 ** Math.ceil(Math.log10(most / 6));
-  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => Number((i * step).toFixed(3)));
+  return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => Number((i * step).toFixed(4)));
 }
 
 /** `lines` are [name, points], `x` and `y` say what the numbers are. */
@@ -75,7 +75,7 @@ export function chart({ title, x, y, lines }) {
   const grid = [...new Set([...yTicks, 1])].map((value) => {
     const at = up(value);
     return `<line class="${value === 1 ? "one" : "grid"}" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}"/>
-<text x="${LEFT - 8}" y="${at + 4}" text-anchor="end">${value.toLocaleString("en")}</text>`;
+<text x="${LEFT - 8}" y="${at + 4}" text-anchor="end">${value.toLocaleString("en", { maximumFractionDigits: 4 })}</text>`;
   });
   // From the last one back: where all of it ends has to be said.
   let last = Infinity;
@@ -83,7 +83,7 @@ export function chart({ title, x, y, lines }) {
     const at = across(value);
     if (last - at < 48) return [];
     last = at;
-    return [`<text x="${at}" y="${height - BOTTOM + 18}" text-anchor="middle">${xLabel(value)}</text>`];
+    return [`<text x="${at}" y="${height - BOTTOM + 18}" text-anchor="${at > WIDTH - 40 ? "end" : "middle"}">${xLabel(value)}</text>`];
   });
   const drawn = lines.map(([, list], i) => {
     const places = list.map(([px, py]) => [across(px), up(py)]);

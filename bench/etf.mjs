@@ -228,3 +228,6 @@ for (const [name, messages] of Object.entries(sized)) {
 records.note(
   "A binary that erlang_js has decoded is a view of the bytes that it was decoded from, which it keeps in memory; emmap/etf makes a copy or a string.",
 );
+records.note(
+  "Each contestant gets what it can write: erlang_js, which writes another number for an integer above 32 bits, a float in its place, and etf.js lists for tuples and strings for pids and references.",
+);

@@ -1,6 +1,7 @@
 #!/usr/bin/env escript
-%% What must not cost more as there is more of it, on BEAM through the NIF: bytes in a file, counters, messages in a
-%% queue, blocks in a storage. As flat.mjs, and node-file-sizes.mjs for the bytes.
+%%! +S 1:1 +IOs false
+%% What must not cost more as there is more of it, on BEAM: bytes in a file, through the NIF and the port; counters,
+%% messages in a queue, blocks in a storage, through the NIF. As flat.mjs, and node-file-sizes.mjs for the bytes.
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/flat.escript [--quick]
 -mode(compile).
@@ -24,20 +25,26 @@ main(_) ->
 %% of a cache.
 files(Folder) ->
     Sizes = [1 bsl 16, 1 bsl 20, 1 bsl 26, 1 bsl 30, 1 bsl 33],
-    Files = [{Size, sparse(Folder, Size), places(Size)} || Size <- Sizes],
     Small = binary:copy(<<3>>, 64),
+    Paths = [{Size, sparse(Folder, Size)} || Size <- Sizes],
     _ = [
-        compare("By the file's size, on BEAM", Operation, "bytes", "64 KiB", [
-            {Size, fun(N) -> each(fun(At) -> Run(File, At) end, Places, N) end}
-         || {Size, File, Places} <- Files
-        ])
-     || {Operation, Run} <- [
-            {"NIF pread 64 B", fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
-            {"NIF pwrite 64 B", fun(File, At) -> ok = emmap:pwrite(File, At, Small) end},
-            {"NIF patomic_add", fun(File, At) -> {ok, _} = emmap:patomic_add(File, At, 1) end}
+        begin
+            Files = [{Size, open(Path, Options), places(Size)} || {Size, Path} <- Paths],
+            compare("By the file's size, on BEAM", Operation, "bytes", "64 KiB", [
+                {Size, fun(N) -> each(fun(At) -> Run(File, At) end, Places, N) end}
+             || {Size, File, Places} <- Files
+            ]),
+            [ok = emmap:close(File) || {_, File, _} <- Files]
+        end
+     || {Operation, Options, Run} <- [
+            {"NIF pread 64 B", [{backend, nif}], fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
+            {"NIF pread 64 B direct", [direct, {backend, nif}], fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
+            {"NIF pwrite 64 B", [{backend, nif}], fun(File, At) -> ok = emmap:pwrite(File, At, Small) end},
+            {"NIF patomic_add", [{backend, nif}], fun(File, At) -> {ok, _} = emmap:patomic_add(File, At, 1) end},
+            {"port pread 64 B", [{backend, port}], fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
+            {"port pwrite 64 B", [{backend, port}], fun(File, At) -> ok = emmap:pwrite(File, At, Small) end}
         ]
     ],
-    _ = [ok = emmap:close(File) || {_, File, _} <- Files],
     ok.
 
 sparse(Folder, Size) ->
@@ -46,7 +53,10 @@ sparse(Folder, Size) ->
     {ok, Size} = file:position(Raw, Size),
     ok = file:truncate(Raw),
     ok = file:close(Raw),
-    {ok, File} = emmap:open(Path, [read, write, shared, {backend, nif}]),
+    Path.
+
+open(Path, Options) ->
+    {ok, File} = emmap:open(Path, [read, write, shared | Options]),
     File.
 
 places(Size) ->
@@ -76,18 +86,22 @@ queues(Folder) ->
         true -> [1, 1000];
         false -> [1, 100, 10_000, 1_000_000]
     end,
-    compare("By messages waiting, on BEAM", "NIF push + pop, exclusive", "messages waiting", "1", [
-        begin
-            Path = filename:join(Folder, "queue-" ++ integer_to_list(Length)),
-            {ok, Queue} = emmap_queue:open(Path, 0, [read, write, create, exclusive, {backend, nif}]),
-            Some = min(Length, 1000),
-            repeat(fun() -> ok = emmap_queue:push_many(Queue, lists:duplicate(Some, Message)) end, Length div Some),
-            {Length, fun(N) ->
-                repeat(fun() -> ok = emmap_queue:push(Queue, Message), Message = emmap_queue:pop(Queue) end, N)
-            end}
-        end
-     || Length <- Lengths
-    ]).
+    _ = [
+        compare("By messages waiting, on BEAM", "NIF push + pop, " ++ atom_to_list(Sharing), "messages waiting", "1", [
+            begin
+                Path = filename:join(Folder, lists:concat(["queue-", Sharing, Length])),
+                {ok, Queue} = emmap_queue:open(Path, 0, [read, write, create, Sharing, {backend, nif}]),
+                Some = min(Length, 1000),
+                repeat(fun() -> ok = emmap_queue:push_many(Queue, lists:duplicate(Some, Message)) end, Length div Some),
+                {Length, fun(N) ->
+                    repeat(fun() -> ok = emmap_queue:push(Queue, Message), Message = emmap_queue:pop(Queue) end, N)
+                end}
+            end
+         || Length <- Lengths
+        ])
+     || Sharing <- [shared, exclusive]
+    ],
+    ok.
 
 storages(Folder) ->
     Block = binary:copy(<<1>>, 64),
@@ -95,18 +109,22 @@ storages(Folder) ->
         true -> [1, 4096];
         false -> [1, 4096, 131_072, 262_143]
     end,
-    compare("By blocks stored, on BEAM", "NIF store + free, exclusive", "blocks stored", "1", [
-        begin
-            Path = filename:join(Folder, "blocks-" ++ integer_to_list(Count)),
-            {ok, Storage} =
-                emmap:open_block_storage(Path, 64, [read, write, create, exclusive, {backend, nif}]),
-            fill(Storage, Block, Count),
-            {Count, fun(N) ->
-                repeat(fun() -> true = emmap:free_block(Storage, emmap:store_block(Storage, Block)) end, N)
-            end}
-        end
-     || Count <- Counts
-    ]).
+    _ = [
+        compare("By blocks stored, on BEAM", "NIF store + free, " ++ atom_to_list(Sharing), "blocks stored", "1", [
+            begin
+                Path = filename:join(Folder, lists:concat(["blocks-", Sharing, Count])),
+                {ok, Storage} =
+                    emmap:open_block_storage(Path, 64, [read, write, create, Sharing, {backend, nif}]),
+                fill(Storage, Block, Count),
+                {Count, fun(N) ->
+                    repeat(fun() -> true = emmap:free_block(Storage, emmap:store_block(Storage, Block)) end, N)
+                end}
+            end
+         || Count <- Counts
+        ])
+     || Sharing <- [shared, exclusive]
+    ],
+    ok.
 
 fill(_, _, 0) ->
     ok;
@@ -127,6 +145,6 @@ compare(Chart, Operation, What, Least, Contestants) ->
     rounds:series(?SECTION, Chart, Operation, Points, {What, "times the same with " ++ Least}),
     There = case What of
         "bytes" -> Operation ++ " in " ++ integer_to_list(Last bsr 30) ++ " GiB";
-        _ -> Operation ++ ", " ++ integer_to_list(Last) ++ " " ++ What
+        _ -> Operation ++ ", " ++ rounds:thousands(Last) ++ " " ++ What
     end,
     rounds:ratio(?SECTION, There, Ratio(Last, First), "the same with " ++ Least, "at most 1.2").

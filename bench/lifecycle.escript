@@ -114,7 +114,7 @@ memory(Folder) ->
             After = resident_after(Times - Times div 20, Operation),
             rounds:ratio(
                 ?SECTION,
-                lists:concat(["memory of a BEAM node after ", thousands(Times), " × ", Name]),
+                lists:concat(["memory of a BEAM node after ", rounds:thousands(Times), " × ", Name]),
                 After / Before,
                 "its memory after a twentieth of them"
             )
@@ -192,5 +192,3 @@ repeat(N, Fun) ->
     _ = Fun(),
     repeat(N - 1, Fun).
 
-thousands(Number) when Number < 1000 -> integer_to_list(Number);
-thousands(Number) -> thousands(Number div 1000) ++ io_lib:format(",~3..0b", [Number rem 1000]).

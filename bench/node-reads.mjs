@@ -186,6 +186,7 @@ function bySize(chart, y, contestants, order) {
 const COPY = "times allocating and Buffer.copy";
 bySize("Copies read one after the other", COPY, reads, "sequential");
 bySize("Copies read anywhere", COPY, reads, "random");
+bySize("Direct reads one after the other", "times subarray", views, "sequential");
 bySize("Direct reads anywhere", "times subarray", views, "random");
 bySize("Writes one after the other", "times Buffer.copy", writes, "sequential");
 bySize("Writes anywhere", "times Buffer.copy", writes, "random");

@@ -22,26 +22,34 @@ main(_) ->
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),
     Folder = string:trim(os:cmd("mktemp -d")),
-    case compiled(filename:join(Here, "echo_port.c"), filename:join(Folder, "echo_port")) of
-        {ok, Program} ->
-            calls(Folder, Program),
+    Ei = code:lib_dir(erl_interface),
+    EiFlags = ["-I", filename:join(Ei, "include"), " -L", filename:join(Ei, "lib"), " -lei -pthread"],
+    Compiled = maps:from_list([
+        {Name, compiled(filename:join(Here, Name ++ ".c"), filename:join(Folder, Name), EiFlags)}
+     || Name <- ["echo_port", "ei_port"]
+    ]),
+    case Compiled of
+        #{"echo_port" := {ok, Program}, "ei_port" := {ok, EiProgram}} ->
+            calls(Folder, Program, EiProgram),
             many(Folder, Program),
             bandwidth(Folder, Program);
-        {error, Reason} ->
-            rounds:note(?SECTION, "The echo port can't be compiled: " ++ Reason)
+        #{} ->
+            Reasons = [Reason || {error, Reason} <- maps:values(Compiled)],
+            rounds:note(?SECTION, "The echo port can't be compiled: " ++ lists:join("; ", Reasons))
     end,
     ok = file:del_dir_r(Folder).
 
-compiled(Source, Program) ->
-    case os:cmd("cc -O2 -o " ++ Program ++ " " ++ Source ++ " && printf done") of
+compiled(Source, Program, Flags) ->
+    case os:cmd(lists:flatten(["cc -O2 -o ", Program, " ", Source, " ", Flags, " && printf done"])) of
         "done" -> {ok, Program};
         Output -> {error, hd(string:split(Output, "\n"))}
     end.
 
 %%% One call
 
-calls(Folder, Program) ->
+calls(Folder, Program, EiProgram) ->
     Echo = start(Program, "echo"),
+    Ei = start(EiProgram, "batch"),
     {Relay, RelayPort} = start_relay(Program),
     Counters = counters(Folder),
     File = file(Folder, 1 bsl 20),
@@ -52,20 +60,22 @@ calls(Folder, Program) ->
         {add, fun(N) -> add(Counters, N) end},
         {read, fun(N) -> read(File, 64, N) end},
         {batch, fun(N) -> batch(Counters, lists:duplicate(100, {inc_counter, 0, 1}), N) end},
-        {batch_floor, owning(Echo, fun(N) -> batch_floor(Echo, 100, N) end)}
+        {ei, owning(Ei, fun(N) -> ei(Ei, lists:duplicate(100, {inc_counter, 0, 1}), N) end)}
     ], 201),
     _ = [ok = emmap:close(File1) || File1 <- [Counters, File]],
     Relay ! stop,
     true = port_close(Echo),
+    true = port_close(Ei),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, echo_terms), ?ECHO_TERMS, "at most 1.15"),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, echo), ?ECHO),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, relay), "an echo port that has a process of its own"),
     rounds:ratio(?SECTION, "one call, pread 64 B", Ratio(read, echo_terms), ?ECHO_TERMS),
-    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, echo), ?ECHO ++ ", one round trip", "at most 1.5"),
-    %% What no batch of a hundred terms can do without.
-    Floor = "an echo, a hundred terms encoded, a hundred integers decoded",
-    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, batch_floor), Floor),
-    rounds:ratio(?SECTION, Floor, Ratio(batch_floor, echo), ?ECHO ++ ", one round trip"),
+    Round = ?ECHO ++ ", one round trip",
+    %% What no batch of a hundred operations can do without.
+    Floor = "a hundred terms through libei there and back, and nothing done",
+    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, echo), Round, "at most 1.5", Floor),
+    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, ei), Floor),
+    rounds:ratio(?SECTION, Floor, Ratio(ei, echo), Round),
     rounds:ratio(?SECTION, "an echo port that has a process of its own, bytes", Ratio(relay, echo), ?ECHO).
 
 %% What emmap_port asks for an inc_counter.
@@ -82,19 +92,13 @@ echo_terms(Port, N) ->
     {N, _} = binary_to_term(receive_frame(Port)),
     echo_terms(Port, N - 1).
 
-batch_floor(Port, Size, N) ->
-    {_, Operation} = request(1),
-    Answer = term_to_binary({1, [1 bsl 20 + I || I <- lists:seq(1, Size)]}),
-    batch_floor(Port, {batch, lists:duplicate(Size, Operation)}, term_to_binary(request(1)), Answer, N).
-
-batch_floor(_, _, _, _, 0) ->
+ei(_, _, 0) ->
     ok;
-batch_floor(Port, Operation, Frame, Answer, N) ->
-    _ = term_to_binary({N, Operation}),
-    true = port_command(Port, Frame),
-    _ = receive_frame(Port),
-    _ = binary_to_term(Answer),
-    batch_floor(Port, Operation, Frame, Answer, N - 1).
+ei(Port, Operations, N) ->
+    Calls = [{counter_add, 1 bsl 24, Index, Value} || {inc_counter, Index, Value} <- Operations],
+    true = port_command(Port, term_to_binary({N, {batch, Calls}})),
+    {N, _} = binary_to_term(receive_frame(Port)),
+    ei(Port, Operations, N - 1).
 
 receive_frame(Port) ->
     receive

@@ -4,7 +4,8 @@
 %% measured under the same conditions, and the median over the rounds counts.
 -module(rounds).
 
--export([load_emmap/0, quick/0, race/1, race/2, ratio/4, ratio/5, series/5, percentiles/6, note/2]).
+-export([load_emmap/0, quick/0, race/1, race/2, ratio/4, ratio/5, ratio/6, series/5, percentiles/6, note/2,
+         thousands/1]).
 
 %% Does its work as many times as it is told.
 -type contestant() :: fun((pos_integer()) -> term()).
@@ -73,6 +74,11 @@ shuffled(Contestants) ->
 median(Values) ->
     lists:nth(length(Values) div 2 + 1, lists:sort(Values)).
 
+%% As the programs on Node write a large number: "1,000,000".
+-spec thousands(non_neg_integer()) -> string().
+thousands(Number) when Number < 1000 -> integer_to_list(Number);
+thousands(Number) -> lists:flatten([thousands(Number div 1000), io_lib:format(",~3..0b", [Number rem 1000])]).
+
 %% A limit is "at most 1.2"; or "at least 10", where the ratio is to be that of the peer's time to ours.
 -spec ratio(Section :: string(), Operation :: string(), Ratio :: float(), Beside :: string()) -> ok.
 ratio(Section, Operation, Ratio, Beside) ->
@@ -87,6 +93,19 @@ ratio(Section, Operation, Ratio, Beside, Limit) ->
         {beside, Beside},
         {ratio, {number, Ratio}},
         {limit, Limit}
+    ]).
+
+%% The floor is an operation beside the same peer, which bounds this one.
+-spec ratio(string(), string(), float(), string(), Limit :: string(), Floor :: string()) -> ok.
+ratio(Section, Operation, Ratio, Beside, Limit, Floor) ->
+    print([
+        {kind, "ratio"},
+        {section, Section},
+        {operation, Operation},
+        {beside, Beside},
+        {ratio, {number, Ratio}},
+        {limit, Limit},
+        {floor, Floor}
     ]).
 
 %% A line of a chart, whose values are ratios; X and Y say what they are.
