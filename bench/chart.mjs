@@ -83,7 +83,9 @@ export function chart({ title, x, y, lines }) {
     const at = across(value);
     if (last - at < 48) return [];
     last = at;
-    return [`<text x="${at}" y="${height - BOTTOM + 18}" text-anchor="${at > WIDTH - 40 ? "end" : "middle"}">${xLabel(value)}</text>`];
+    return [
+      `<text x="${at}" y="${height - BOTTOM + 18}" text-anchor="${at > WIDTH - 40 ? "end" : "middle"}">${xLabel(value)}</text>`,
+    ];
   });
   const drawn = lines.map(([, list], i) => {
     const places = list.map(([px, py]) => [across(px), up(py)]);
