@@ -35,7 +35,7 @@ main(_) ->
             bandwidth(Folder, Program);
         #{} ->
             Reasons = [Reason || {error, Reason} <- maps:values(Compiled)],
-            rounds:note(?SECTION, "The echo port can't be compiled: " ++ lists:join("; ", Reasons))
+            rounds:note(?SECTION, "The echo port can't be compiled: " ++ string:join(Reasons, "; "))
     end,
     ok = file:del_dir_r(Folder).
 

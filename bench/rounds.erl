@@ -79,34 +79,23 @@ median(Values) ->
 thousands(Number) when Number < 1000 -> integer_to_list(Number);
 thousands(Number) -> lists:flatten([thousands(Number div 1000), io_lib:format(",~3..0b", [Number rem 1000])]).
 
-%% A limit is "at most 1.2"; or "at least 10", where the ratio is to be that of the peer's time to ours.
+%% A limit is "at most 1.2"; or "at least 10", where the ratio is to be that of the peer's time to ours. A floor is an
+%% operation beside the same peer, which bounds this one.
 -spec ratio(Section :: string(), Operation :: string(), Ratio :: float(), Beside :: string()) -> ok.
 ratio(Section, Operation, Ratio, Beside) ->
-    print([{kind, "ratio"}, {section, Section}, {operation, Operation}, {beside, Beside}, {ratio, {number, Ratio}}]).
+    print_ratio(Section, Operation, Ratio, Beside, []).
 
 -spec ratio(string(), string(), float(), string(), Limit :: string()) -> ok.
 ratio(Section, Operation, Ratio, Beside, Limit) ->
-    print([
-        {kind, "ratio"},
-        {section, Section},
-        {operation, Operation},
-        {beside, Beside},
-        {ratio, {number, Ratio}},
-        {limit, Limit}
-    ]).
+    print_ratio(Section, Operation, Ratio, Beside, [{limit, Limit}]).
 
-%% The floor is an operation beside the same peer, which bounds this one.
 -spec ratio(string(), string(), float(), string(), Limit :: string(), Floor :: string()) -> ok.
 ratio(Section, Operation, Ratio, Beside, Limit, Floor) ->
-    print([
-        {kind, "ratio"},
-        {section, Section},
-        {operation, Operation},
-        {beside, Beside},
-        {ratio, {number, Ratio}},
-        {limit, Limit},
-        {floor, Floor}
-    ]).
+    print_ratio(Section, Operation, Ratio, Beside, [{limit, Limit}, {floor, Floor}]).
+
+print_ratio(Section, Operation, Ratio, Beside, More) ->
+    Record = [{kind, "ratio"}, {section, Section}, {operation, Operation}, {beside, Beside}, {ratio, {number, Ratio}}],
+    print(Record ++ More).
 
 %% A line of a chart, whose values are ratios; X and Y say what they are.
 -spec series(string(), Chart :: string(), Line :: string(), [{number(), float()}], {X :: string(), Y :: string()}) -> ok.

@@ -1,6 +1,7 @@
 // Files that no single typed array covers: operations go through windows of 1 GiB, views through as much as a buffer of
 // this release of Node holds. What reaches from one into the next has to be seamless.
 import { closeSync, ftruncateSync, openSync, readSync } from "node:fs";
+import { inspect } from "node:util";
 import { expect, test } from "vitest";
 import { open, openCounters } from "../src";
 import { thrownBy } from "./support/errors";
@@ -125,4 +126,5 @@ test("counters by the hundred million", () => {
   }
   for (const index of [count, 2 ** 28, 2 ** 32, 2 ** 52, -1, -(2 ** 27)])
     expect(thrownBy(() => counters.add(index, 1)).code).toBe("EINVAL");
+  expect(inspect(counters)).toContain(`BigInt64Array(${count})`);
 });

@@ -333,6 +333,17 @@ test("terms appear as the options say", () => {
   expect(queue.pop()).toEqual({ user: "ada", score: new Float(2) });
 });
 
+test("options that are changed after opening change nothing", () => {
+  const decode: { binaries: "buffer" | "view" } = { binaries: "buffer" };
+  using queue = openQueue(freshPath(), { decode });
+  queue.push(Buffer.from("mine"));
+  decode.binaries = "view";
+  const [first] = queue.popMany(1);
+  queue.push(Buffer.from("next"));
+  queue.popMany(1); // into the memory that a view would show
+  expect(first?.toString()).toBe("mine");
+});
+
 test("options and arguments of a wrong kind are named", () => {
   expect(thrownBy(() => openQueue(freshPath(), { offset: 1 } as object)).message).toContain('"offset"');
   expect(thrownBy(() => openQueue(freshPath(), { raw: 1 } as object)).code).toBe("ERR_INVALID_ARG_TYPE");
