@@ -1,8 +1,10 @@
 /*
  * What a port costs in any case: a program that reads frames of {packet, 4} from descriptor 3 and writes frames to 4.
- * Called with "echo" it answers each frame with the frame; with "source", with as many bytes as the frame's last four
- * say, big-endian: a pipe's own bandwidth.
+ * Called with "echo" it answers each frame with the frame; with "lookout" too, waiting for the next as emmap_port does;
+ * with "source", with as many bytes as the frame's last four say, big-endian: a pipe's own bandwidth.
  */
+#include "lookout.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -29,16 +31,22 @@ static void write_all(const uint8_t *bytes, size_t length)
 
 int main(int argc, char **argv)
 {
-    const bool echo = argc == 2 && strcmp(argv[1], "echo") == 0;
+    const bool looks_out = argc == 2 && strcmp(argv[1], "lookout") == 0;
+    const bool echo = looks_out || (argc == 2 && strcmp(argv[1], "echo") == 0);
+    lookout lookout = {0};
     static uint8_t input[INPUT_SIZE];
     uint8_t *const answer = echo ? NULL : calloc(1, HEADER + LONGEST);
     size_t have = 0;
     if (!echo && !answer)
         return EXIT_FAILURE;
     for (;;) {
+        if (looks_out)
+            lookout_begin(&lookout, INPUT);
         const ssize_t count = read(INPUT, input + have, sizeof input - have);
         if (count <= 0)
             return EXIT_SUCCESS;
+        if (looks_out)
+            lookout_end(&lookout);
         have += (size_t)count;
         size_t done = 0;
         while (have - done >= HEADER && have - done - HEADER >= number(input + done)) {

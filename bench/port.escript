@@ -13,6 +13,8 @@
 -define(SECTION, "Port").
 -define(ECHO, "an echo port").
 -define(ECHO_TERMS, "an echo port, the same terms").
+%% As emmap_port does it.
+-define(LOOKOUT, "an echo port that looks out for the next frame").
 -define(SIZES, [1, 10, 100, 1000]).
 
 main(_) ->
@@ -24,9 +26,11 @@ main(_) ->
     Folder = string:trim(os:cmd("mktemp -d")),
     Ei = code:lib_dir(erl_interface),
     EiFlags = ["-I", filename:join(Ei, "include"), " -L", filename:join(Ei, "lib"), " -lei -pthread"],
+    Port = filename:join([Here, "..", "port"]),
+    PortFlags = ["-D_POSIX_C_SOURCE=200809L -I", Port, " ", filename:join(Port, "lookout.c")],
     Compiled = maps:from_list([
-        {Name, compiled(filename:join(Here, Name ++ ".c"), filename:join(Folder, Name), EiFlags)}
-     || Name <- ["echo_port", "ei_port"]
+        {Name, compiled(filename:join(Here, Name ++ ".c"), filename:join(Folder, Name), Flags)}
+     || {Name, Flags} <- [{"echo_port", PortFlags}, {"ei_port", EiFlags}]
     ]),
     case Compiled of
         #{"echo_port" := {ok, Program}, "ei_port" := {ok, EiProgram}} ->
@@ -49,6 +53,7 @@ compiled(Source, Program, Flags) ->
 
 calls(Folder, Program, EiProgram) ->
     Echo = start(Program, "echo"),
+    Lookout = start(Program, "lookout"),
     Ei = start(EiProgram, "batch"),
     {Relay, RelayPort} = start_relay(Program),
     Counters = counters(Folder),
@@ -56,6 +61,8 @@ calls(Folder, Program, EiProgram) ->
     Ratio = rounds:race([
         {echo, owning(Echo, fun(N) -> echo(Echo, term_to_binary(request(1)), N) end)},
         {echo_terms, owning(Echo, fun(N) -> echo_terms(Echo, N) end)},
+        {lookout, owning(Lookout, fun(N) -> echo(Lookout, term_to_binary(request(1)), N) end)},
+        {lookout_terms, owning(Lookout, fun(N) -> echo_terms(Lookout, N) end)},
         {relay, fun(N) -> relayed(Relay, RelayPort, term_to_binary(request(1)), N) end},
         {add, fun(N) -> add(Counters, N) end},
         {read, fun(N) -> read(File, 64, N) end},
@@ -65,17 +72,20 @@ calls(Folder, Program, EiProgram) ->
     _ = [ok = emmap:close(File1) || File1 <- [Counters, File]],
     Relay ! stop,
     true = port_close(Echo),
+    true = port_close(Lookout),
     true = port_close(Ei),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, echo_terms), ?ECHO_TERMS, "at most 1.15"),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, echo), ?ECHO),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, relay), "an echo port that has a process of its own"),
+    rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, lookout_terms), ?LOOKOUT ++ ", the same terms"),
     rounds:ratio(?SECTION, "one call, pread 64 B", Ratio(read, echo_terms), ?ECHO_TERMS),
     Round = ?ECHO ++ ", one round trip",
-    %% What no batch of a hundred operations can do without.
-    Floor = "a hundred terms through libei there and back, and nothing done",
-    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, echo), Round, "at most 1.5", Floor),
-    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, ei), Floor),
-    rounds:ratio(?SECTION, Floor, Ratio(ei, echo), Round),
+    Terms = "a hundred terms through libei there and back, and nothing done",
+    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, echo), Round, "at most 1.5"),
+    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, lookout), ?LOOKOUT ++ ", one round trip"),
+    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, ei), Terms),
+    rounds:ratio(?SECTION, Terms, Ratio(ei, echo), Round),
+    rounds:ratio(?SECTION, ?LOOKOUT, Ratio(lookout, echo), ?ECHO),
     rounds:ratio(?SECTION, "an echo port that has a process of its own, bytes", Ratio(relay, echo), ?ECHO).
 
 %% What emmap_port asks for an inc_counter.

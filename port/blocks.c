@@ -120,17 +120,16 @@ static uint64_t *addresses_of(term list, size_t *count)
 {
     uint32_t length;
     term elements, element;
-    struct iovec bytes;
     /* term_to_binary writes a list of small integers as a string. */
-    const bool is_string = !term_list(list, &length, &elements);
-    if (is_string && (!term_is_string(list) || !term_iodata(list, &bytes)))
+    const bool is_string = term_string(list, &elements);
+    if (!is_string && !term_list(list, &length, &elements))
         return NULL;
-    *count = is_string ? bytes.iov_len : length;
+    *count = is_string ? elements.length : length;
     uint64_t *addresses = malloc((*count + 1) * sizeof *addresses);
     bool good = addresses != NULL;
     for (size_t i = 0; good && i < *count; i++) {
         if (is_string)
-            addresses[i] = ((const uint8_t *)bytes.iov_base)[i];
+            addresses[i] = elements.bytes[i];
         else
             good = term_next(&elements, &element) && term_integer(element, &addresses[i]) != TERM_NO_INTEGER;
     }

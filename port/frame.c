@@ -54,10 +54,12 @@ frame_status frame_fill(frame_reader *reader)
 {
     if (!make_room(reader))
         return FRAME_FAILED;
+    lookout_begin(&reader->lookout, reader->descriptor);
     for (;;) {
         ssize_t count =
             read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);
         if (count > 0) {
+            lookout_end(&reader->lookout);
             reader->end += (size_t)count;
             return FRAME_NONE;
         }

@@ -4,6 +4,8 @@
 #ifndef EMMAP_PORT_FRAME_H
 #define EMMAP_PORT_FRAME_H
 
+#include "lookout.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +22,7 @@ typedef struct frame_reader {
     size_t capacity;
     size_t start; /* of what no frame has been made of yet */
     size_t end;
+    lookout lookout;
 } frame_reader;
 
 typedef enum frame_status {

@@ -443,7 +443,7 @@ static void find_places(void)
     }
 }
 
-const operation *operation_find(const uint8_t *name, size_t length, uint32_t arity)
+const operation *operation_find(const uint8_t *name, size_t length, uint64_t arity)
 {
     static bool found;
     if (!found) {
@@ -460,19 +460,59 @@ const operation *operation_find(const uint8_t *name, size_t length, uint32_t ari
     return NULL;
 }
 
+bool operation_is_on_file(const operation *op)
+{
+    return op->on_file;
+}
+
+emmap_error operation_begin(const operation *op, call *c)
+{
+    uint64_t handle;
+    if (!op->on_file)
+        return EMMAP_OK;
+    if (!call_number(c, 0, &handle))
+        return EMMAP_BADARG;
+    c->file = handles_find(c->files, handle);
+    return c->file != NULL ? EMMAP_OK : EMMAP_CLOSED;
+}
+
 void operation_perform(const operation *op, call *c)
 {
-    if (op->on_file) {
-        uint64_t handle;
-        if (!call_number(c, 0, &handle)) {
-            call_badarg(c);
-            return;
-        }
-        c->file = handles_find(c->files, handle);
-        if (c->file == NULL) {
-            reply_error(c->out, EMMAP_CLOSED);
-            return;
-        }
-    }
     op->perform(op, c);
+}
+
+bool operation_open(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments)
+{
+    term head;
+    if (!term_tuple(tuple, arity, arguments) || *arity == 0)
+        return false;
+    *arity -= 1;
+    return term_next(arguments, &head) && term_atom_bytes(head, name, length);
+}
+
+void operation_perform_next(handles *files, term *rest, reply *out)
+{
+    const uint8_t *name;
+    size_t length;
+    uint32_t arity;
+    term arguments;
+    call c = {.files = files, .out = out};
+    const operation *op = operation_open(*rest, &name, &length, &arity, &arguments)
+                              ? operation_find(name, length, arity)
+                              : NULL;
+    if (op == NULL) {
+        term ignored;
+        (void)term_next(rest, &ignored);
+        reply_error(out, EMMAP_BADARG);
+        return;
+    }
+    /* They are there: the whole frame has been checked. */
+    for (uint32_t i = 0; i < arity; i++)
+        (void)term_next(&arguments, &c.arguments[i]);
+    *rest = arguments;
+    const emmap_error error = operation_begin(op, &c);
+    if (error == EMMAP_OK)
+        operation_perform(op, &c);
+    else
+        reply_error(out, error);
 }

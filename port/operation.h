@@ -6,6 +6,7 @@
 #include "reply.h"
 #include "term.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,10 +26,24 @@ extern const size_t operation_count;
 /* From 0 to operation_count - 1. */
 const char *operation_name(size_t index);
 
-/* NULL if there is none of that name and number of arguments. */
-const operation *operation_find(const uint8_t *name, size_t length, uint32_t arity);
+/* Takes a tuple headed by an atom apart: that atom, how many elements there are besides, and these. False for any other
+ * term. */
+bool operation_open(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments);
 
-/* Adds exactly one term to `c->out`. */
+/* NULL if there is none of that name and number of arguments. */
+const operation *operation_find(const uint8_t *name, size_t length, uint64_t arity);
+
+/* Whether the first argument is a handle. */
+bool operation_is_on_file(const operation *op);
+
+/* Finds the file of the first argument, where that is a handle: EMMAP_BADARG if it is none, EMMAP_CLOSED if it names no
+ * file. */
+emmap_error operation_begin(const operation *op, call *c);
+
+/* Does what was begun, once or for one set of arguments after the other; adds exactly one term to `c->out`. */
 void operation_perform(const operation *op, call *c);
+
+/* Does the first of several operations, whatever term it is, and cuts it off; adds one term. */
+void operation_perform_next(handles *files, term *rest, reply *out);
 
 #endif

@@ -12,8 +12,6 @@
 #define REQUEST_PROTOCOL_VERSION 1
 /* Longest id, in bytes as encoded: it is sent back with the answer. */
 #define REQUEST_ID_LIMIT 255u
-/* Most operations in a batch: the answer to one may be longer than itself. */
-#define REQUEST_BATCH_LIMIT (1u << 20)
 
 /* Writes the frame that a session begins with: {emmap_port, ProtocolVersion, Info}. */
 void request_hello(reply *out);

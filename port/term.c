@@ -184,9 +184,19 @@ bool term_is_nil(term nil)
     return nil.bytes[0] == ERL_NIL_EXT;
 }
 
-bool term_is_string(term string)
+bool term_string(term string, term *bytes)
 {
-    return string.bytes[0] == ERL_STRING_EXT;
+    if (string.bytes[0] != ERL_STRING_EXT)
+        return false;
+    *bytes = (term){.bytes = string.bytes + 3, .length = big_endian(string.bytes + 1, 2)};
+    return true;
+}
+
+term term_byte(uint8_t byte, uint8_t memory[TERM_BYTE_SIZE])
+{
+    memory[0] = ERL_SMALL_INTEGER_EXT;
+    memory[1] = byte;
+    return (term){.bytes = memory, .length = TERM_BYTE_SIZE};
 }
 
 bool term_list(term list, uint32_t *count, term *elements)
@@ -242,8 +252,12 @@ term_integer_range term_integer(term integer, uint64_t *value)
     EI_LONGLONG small;
     EI_ULONGLONG large;
     *value = UINT64_MAX;
-    if (integer.bytes[0] == ERL_SMALL_INTEGER_EXT) { /* most are: worth the short way */
+    if (integer.bytes[0] == ERL_SMALL_INTEGER_EXT) { /* most are this or the next: worth a short way */
         *value = integer.bytes[1];
+        return TERM_SIGNED;
+    }
+    if (integer.bytes[0] == ERL_INTEGER_EXT) {
+        *value = (uint64_t)(int32_t)big_endian(integer.bytes + 1, 4);
         return TERM_SIGNED;
     }
     if (!is_integer(integer))

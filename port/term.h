@@ -39,8 +39,13 @@ bool term_list(term list, uint32_t *count, term *elements);
 
 bool term_is_nil(term nil);
 
-/* A list of bytes in the form that is none to term_list; term_iodata takes it apart. */
-bool term_is_string(term string);
+/* The bytes of a list of bytes in the form that is none to term_list, as integers that have lost their tags. False if it is
+ * none. */
+bool term_string(term string, term *bytes);
+
+/* The integer that a byte of such a list is, which it takes memory of the caller's for. */
+#define TERM_BYTE_SIZE 2
+term term_byte(uint8_t byte, uint8_t memory[TERM_BYTE_SIZE]);
 
 /* The atom as a NUL-terminated UTF-8 string. False if it is none. */
 bool term_atom(term atom, char name[TERM_ATOM_SIZE]);

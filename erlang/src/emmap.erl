@@ -376,9 +376,9 @@ env(Key) ->
 -spec pread(file(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
     {ok, [binary() | eof]} | {error, reason()}.
 pread(?MAPPED(_, _) = File, Places) when is_list(Places) ->
-    try [read_at(Place) || Place <- Places] of
-        Operations ->
-            case perform(File, Operations) of
+    try lists:flatmap(fun read_at/1, Places) of
+        Arguments ->
+            case perform(File, [{pread, 2, Arguments}]) of
                 {ok, Results} -> all_read(Results, []);
                 {error, _} = Error -> Error
             end
@@ -389,9 +389,9 @@ pread(_, _) ->
     {error, badarg}.
 
 read_at({Position, Length}) when is_integer(Position), is_integer(Length), Length >= 0 ->
-    {pread, Position, Length};
+    [Position, Length];
 read_at({Position, Length}) when is_integer(Position), is_integer(Length) ->
-    {pread, -1, 1}. % einval, as a raw file has it
+    [-1, 1]. % einval, as a raw file has it
 
 all_read([{ok, Bytes} | Rest], Read) -> all_read(Rest, [Bytes | Read]);
 all_read([eof | Rest], Read) -> all_read(Rest, [eof | Read]);
@@ -862,25 +862,54 @@ in one frame, which makes one cost a microsecond instead of a round trip; there 
 `{error, emsgsize}`. If any is no `t:operation/0`, nothing is done and the error names it.").
 -spec batch(file(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
 batch(?MAPPED(_, _) = File, Operations) ->
-    try [translate(Operation) || Operation <- Operations] of
-        Calls ->
-            case perform(File, Calls) of
-                {ok, Results} -> {ok, finish(Calls, Results)};
+    try runs(Operations, none, 0, []) of
+        Runs ->
+            case perform(File, Runs) of
+                {ok, Results} -> {ok, finish(Runs, Results)};
                 {error, _} = Error -> Error
             end
     catch
         throw:{badarg, _} = Reason -> {error, Reason}
     end.
 
-%% Backend calls without their handle: where there is a frame, in one.
-perform(?MAPPED(emmap_port, Handle), Calls) ->
-    emmap_port:batch(Handle, Calls);
-perform(?MAPPED(Backend, Handle), Calls) ->
-    {ok, [perform_one(Backend, Handle, tuple_to_list(Call)) || Call <- Calls]}.
+%% Backend calls without their handle: neighbours of one name as a run, with their arguments one after the other. In one
+%% pass, which costs the port more than all that the program does. `Arguments` are those of the run so far, in reverse.
+runs([Operation | Rest], Name, Width, Arguments) ->
+    case translate(Operation) of
+        {Name, First, Second} when Width =:= 2 -> runs(Rest, Name, Width, [Second, First | Arguments]);
+        {Name, First} when Width =:= 1 -> runs(Rest, Name, Width, [First | Arguments]);
+        {Name, First, Second, Third} when Width =:= 3 -> runs(Rest, Name, Width, [Third, Second, First | Arguments]);
+        Call -> run(Name, Width, Arguments, begin_run(Call, Rest))
+    end;
+runs([], Name, Width, Arguments) ->
+    run(Name, Width, Arguments, []).
 
-perform_one(Backend, Handle, [Name | Arguments]) ->
+begin_run(Call, Rest) ->
+    [Name | Arguments] = tuple_to_list(Call),
+    runs(Rest, Name, length(Arguments), lists:reverse(Arguments)).
+
+run(none, _, _, Runs) -> Runs;
+run(Name, Width, Arguments, Runs) -> [{Name, Width, lists:reverse(Arguments)} | Runs].
+
+%% Where there is a frame, in one.
+perform(?MAPPED(emmap_port, Handle), Runs) ->
+    emmap_port:batch(Handle, Runs);
+perform(?MAPPED(Backend, Handle), Runs) ->
+    {ok, perform_runs(Runs, Backend, Handle)}.
+
+perform_runs([{Name, 0, []} | Runs], Backend, Handle) ->
+    [perform_one(Backend, Name, [Handle]) | perform_runs(Runs, Backend, Handle)];
+perform_runs([{_, _, []} | Runs], Backend, Handle) ->
+    perform_runs(Runs, Backend, Handle);
+perform_runs([{Name, Width, Arguments} | Runs], Backend, Handle) ->
+    {First, Others} = lists:split(Width, Arguments),
+    [perform_one(Backend, Name, [Handle | First]) | perform_runs([{Name, Width, Others} | Runs], Backend, Handle)];
+perform_runs([], _, _) ->
+    [].
+
+perform_one(Backend, Name, Arguments) ->
     try
-        apply(Backend, Name, [Handle | Arguments])
+        apply(Backend, Name, Arguments)
     catch
         error:badarg -> {error, badarg}
     end.
@@ -962,10 +991,23 @@ checked_data(Data, Operation) ->
     end.
 
 %% A compare-and-swap answers more than the backend does.
-finish([{Compare, _, Expected, _} | Calls], [Result | Results])
-  when Compare =:= patomic_compare_exchange; Compare =:= counter_compare_exchange ->
-    [compared(Expected, Result) | finish(Calls, Results)];
-finish([_ | Calls], [Result | Results]) ->
-    [Result | finish(Calls, Results)];
-finish([], []) ->
+finish(Runs, Results) ->
+    case lists:any(fun is_comparing/1, Runs) of
+        true -> finish_runs(Runs, Results);
+        false -> Results
+    end.
+
+is_comparing({Name, _, _}) ->
+    Name =:= patomic_compare_exchange orelse Name =:= counter_compare_exchange.
+
+finish_runs([{_, 0, []} | Runs], [Result | Results]) ->
+    [Result | finish_runs(Runs, Results)];
+finish_runs([{_, _, []} | Runs], Results) ->
+    finish_runs(Runs, Results);
+finish_runs([{Name, 3, [_, Expected, _ | Others]} = Run | Runs], [Result | Results]) ->
+    Finished = case is_comparing(Run) of true -> compared(Expected, Result); false -> Result end,
+    [Finished | finish_runs([{Name, 3, Others} | Runs], Results)];
+finish_runs([{Name, Width, Arguments} | Runs], [Result | Results]) ->
+    [Result | finish_runs([{Name, Width, lists:nthtail(Width, Arguments)} | Runs], Results)];
+finish_runs([], []) ->
     [].

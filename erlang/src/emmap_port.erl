@@ -561,16 +561,16 @@ binaries(List) ->
 
 %%% Batches
 
-?DOC("Does the operations in one frame, one after the other's failure too. An operation is the name of one of
-this module's functions and its arguments without the handle.").
--spec batch(handle(), [tuple()]) -> {ok, [term()]} | {error, atom()}.
-batch({Program, Number}, Operations) ->
-    case call_with_data(Program, {batch, [on_file(Operation, Number) || Operation <- Operations]}) of
+?DOC("Does many operations in one frame, one after the other's failure too, and answers what each answers. A run is the
+name of one of this module's functions, how many arguments that takes besides the handle, and those of one or more
+calls, one after the other; of a function that takes no others it is one call.").
+-spec batch(handle(), [{Name :: atom(), Width :: non_neg_integer(), Arguments :: [term()]}]) ->
+    {ok, [term()]} | {error, atom()}.
+batch({Program, Number}, Runs) ->
+    case call_with_data(Program, {batch, [on_file(Run, Number) || Run <- Runs]}) of
         {error, _} = Error -> Error;
         Results -> {ok, Results}
     end.
 
-%% By patterns: of a batch of small operations erlang:insert_element/3 would take a tenth.
-on_file({Name, First}, Number) -> {Name, Number, First};
-on_file({Name, First, Second}, Number) -> {Name, Number, First, Second};
-on_file(Operation, Number) -> erlang:insert_element(2, Operation, Number).
+on_file({Name, 0, []}, Number) -> {Name, Number};
+on_file({Name, Width, Arguments}, Number) -> {each, Name, Width, Number, Arguments}.

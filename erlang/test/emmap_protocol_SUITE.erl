@@ -5,7 +5,8 @@
 -export([hello/1, descriptors_3_and_4/1, command_line/1, documented_exchange/1, documented_operations/1,
          any_id_comes_back/1, long_id/1, bad_terms/1, bad_frames/1, oversized_frame/1, truncated_frame/1,
          end_of_input/1, end_of_output/1, requests_before_a_bad_frame_are_answered/1, byte_by_byte/1,
-         many_frames_one_write/1, batches/1, data_in_all_forms/1, integers_in_all_forms/1, deep_terms/1,
+         many_frames_one_write/1, batches/1, runs/1,
+         sleeps_when_nothing_is_asked/1, data_in_all_forms/1, integers_in_all_forms/1, deep_terms/1,
          every_tag_is_checked/1, handles/1, options_named/1, large_frames/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -15,7 +16,7 @@
 all() ->
     [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, any_id_comes_back, long_id,
      bad_terms, bad_frames, oversized_frame, truncated_frame, end_of_input, end_of_output,
-     requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, data_in_all_forms,
+     requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, runs, sleeps_when_nothing_is_asked, data_in_all_forms,
      integers_in_all_forms, deep_terms, every_tag_is_checked, handles, options_named, large_frames].
 
 init_per_suite(Config) ->
@@ -30,7 +31,7 @@ hello(_Config) ->
     {ok, Version} = application:get_key(emmap, vsn),
     ?assertEqual(list_to_binary(Version), maps:get(version, Info)),
     ?assertMatch(#{os_pid := OsPid, frame_limit := 1073741824, batch_limit := 1048576}, Info),
-    ?assertEqual(lists:sort([batch | documented()]), lists:sort(maps:get(operations, Info))),
+    ?assertEqual(lists:sort([batch, each | documented()]), lists:sort(maps:get(operations, Info))),
     stop(Port).
 
 descriptors_3_and_4(_Config) ->
@@ -267,6 +268,57 @@ batches(_Config) ->
     {7, Results} = call(Port, {7, {batch, lists:duplicate(1 bsl 20, a)}}),
     ?assertEqual(1 bsl 20, length(Results)),
     stop(Port).
+
+%% Operations of one name, written together.
+runs(_Config) ->
+    {Port, _} = start(),
+    {ok, Handle, _} = element(2, call(Port, {1, {open, <<>>, [anon, write, {size, 16}]}})),
+    Ask = fun(Operations) -> {2, Answer} = call(Port, {2, {batch, Operations}}), Answer end,
+    % arguments that come as a string of bytes, and others; data; another operation between; a run of none
+    ?assertEqual([{ok, 0}, {ok, 1}, {ok, 0}, {ok, 3}, {ok, 255}, ok, ok, {ok, <<"abcd">>}, {ok, 16}, {ok, 1}],
+                 Ask([{each, patomic_add, 2, Handle, [0, 1, 0, 2, 8, 255]},
+                      {each, patomic_exchange, 2, Handle, [0, -1, 8, 0]},
+                      {each, patomic_add, 2, Handle, []},
+                      {each, pwrite, 2, Handle, [0, <<"ab">>, 2, [$c, [<<"d">>]]]},
+                      {pread, Handle, 0, 4},
+                      {each, position, 2, Handle, [0, eof]},
+                      {each, position, 2, Handle, [1, bof]}])),
+    % what fails does so by itself, and as often as it was asked for
+    ?assertEqual([{error, alignment}, {ok, 0}, {error, badarg}],
+                 Ask([{each, patomic_load, 1, Handle, [1, 8, a]}])),
+    ?assertEqual([{error, closed}, {error, closed}], Ask([{each, patomic_load, 1, 1, [0, 8]}])),
+    ?assertEqual([{error, badarg}, {error, badarg}], Ask([{each, patomic_load, 1, a, [0, 8]}])),
+    ?assertEqual([{error, badarg}, {error, badarg}], Ask([{each, nothing, 3, Handle, "abcdef"}])),
+    ?assertEqual([{error, badarg}, {error, badarg}], Ask([{each, patomic_load, 2, Handle, [0, 0, 8, 8]}])),
+    ?assertEqual([{error, badarg}], Ask([{each, open, 1, <<"a">>, [[]]}])),
+    ?assertEqual([{error, badarg}], Ask([{each, patomic_load, 1 bsl 64, Handle, [0]}])),
+    % where nobody can tell how often
+    [?assertEqual({Run, [{error, badarg}, {ok, 16}]}, {Run, Ask([Run, {size, Handle}])})
+     || Run <- [{each, patomic_add, 2, Handle, [0, 1, 0]}, {each, patomic_add, 2, Handle, "abc"},
+                {each, patomic_load, 1, Handle, [0 | 8]}, {each, patomic_load, 1, Handle, a},
+                {each, size, 0, Handle, []}, {each, patomic_load, -1, Handle, [0]}, {each, patomic_load, a, Handle, [0]},
+                {each, patomic_load, 1, Handle}, {each}]],
+    % only in a batch, of which the operations count
+    ?assertEqual({3, {error, badarg}}, call(Port, {3, {each, patomic_load, 1, Handle, [0]}})),
+    ?assertEqual({error, emsgsize}, Ask([{each, patomic_store, 2, Handle, [0, 7]},
+                                         {each, patomic_load, 1, Handle, lists:duplicate(1 bsl 20, 0)}])),
+    ?assertEqual([{ok, <<"abcd">>}], Ask([{pread, Handle, 0, 4}])),
+    stop(Port).
+
+%% Who looks out for the next request must not go on when there is none.
+sleeps_when_nothing_is_asked(_Config) ->
+    {Port, {emmap_port, 1, #{os_pid := OsPid}}} = start(),
+    _ = [{Id, {error, closed}} = call(Port, {Id, {size, 1}}) || Id <- lists:seq(1, 1000)],
+    ok = asleep(OsPid),
+    stop(Port).
+
+asleep(OsPid) ->
+    {ok, Stat} = file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/stat"),
+    [_, <<" ", State, _/binary>>] = string:split(Stat, ")", trailing),
+    case State of
+        $S -> ok;
+        $R -> asleep(OsPid)
+    end.
 
 data_in_all_forms(_Config) ->
     {Port, _} = start(),
