@@ -127,9 +127,20 @@ const both = (one, other) => () => {
   other();
 };
 
-function contestants(description) {
+/** The same term with its atoms as releases of OTP before 26 write them: ATOM_EXT for SMALL_ATOM_UTF8_EXT. */
+function withOldAtoms(bytes, description) {
+  const names = new Set(JSON.stringify(description).match(/(?<="atom":")[^"]+/g));
+  let text = bytes.toString("latin1");
+  for (const name of names) {
+    const length = String.fromCharCode(name.length);
+    text = text.replaceAll(`w${length}${name}`, `d\0${length}${name}`);
+  }
+  return Buffer.from(text, "latin1");
+}
+
+function contestants(description, oldAtoms = false) {
   const [ourTerm, jsonValue, erlangTerm, etfTerm] = [ours, json, erlangJs, etfJs].map((f) => f(description));
-  const bytes = encode(ourTerm);
+  const bytes = oldAtoms ? withOldAtoms(encode(ourTerm), description) : encode(ourTerm);
   const jsonBytes = Buffer.from(JSON.stringify(jsonValue));
   const runs = {
     encode: {
@@ -195,6 +206,8 @@ const all = Object.fromEntries(
 );
 const mix = Object.keys(MIX).map((kind) => all[kind]);
 for (const direction of ["encode", "decode", "both"]) measure("message mix", mix, direction, LIMITS);
+const oldMix = Object.values(MIX).map((message) => contestants(message, true));
+measure("message mix from OTP before 26", oldMix, "decode");
 for (const [name, kind] of Object.entries(all))
   for (const direction of ["encode", "decode"]) measure(name, [kind], direction);
 

@@ -99,12 +99,15 @@ class Entry {
   declare readonly length: number;
   declare readonly head: number;
   declare readonly tail: number;
+  /** Whether the name has the same bytes in Latin-1 as in UTF-8. */
+  declare readonly isAscii: boolean;
 
   constructor(atom: Atom, length: number, head: number, tail: number) {
     this.atom = atom;
     this.length = length;
     this.head = head;
     this.tail = tail;
+    this.isAscii = atom.name.length === length;
   }
 }
 
@@ -126,21 +129,27 @@ function slotOf(head: number, tail: number, length: number): number {
   return (hash ^ (hash >>> 16)) & (SLOTS - 1);
 }
 
-/** The atom whose name is the UTF-8 bytes from `start` to `end`, which lie inside `bytes`. */
-export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
+/** What the table has for the name that is the bytes from `start` to `end`, which lie inside `bytes`. */
+function recentOf(bytes: Buffer, start: number, end: number): Entry | undefined {
   const length = end - start;
   const head = headOf(bytes, start, length);
   const tail = tailOf(bytes, start, length);
   const entry = recent[slotOf(head, tail, length)];
-  if (entry !== undefined && entry.head === head && entry.tail === tail && entry.length === length) {
-    if (length <= 8) return entry.atom;
-    const wire = entry.atom.wire;
-    const shift = wire.length - end;
-    const last = end - 4;
-    let at = start + 4;
-    while (at < last && bytes[at] === wire[at + shift]) at++;
-    if (at === last) return entry.atom;
-  }
+  if (entry === undefined || entry.head !== head || entry.tail !== tail || entry.length !== length)
+    return undefined;
+  if (length <= 8) return entry;
+  const wire = entry.atom.wire;
+  const shift = wire.length - end;
+  const last = end - 4;
+  let at = start + 4;
+  while (at < last && bytes[at] === wire[at + shift]) at++;
+  return at === last ? entry : undefined;
+}
+
+/** The atom whose name is the UTF-8 bytes from `start` to `end`, which lie inside `bytes`. */
+export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
+  const entry = recentOf(bytes, start, end);
+  if (entry !== undefined) return entry.atom;
   const found = atomFromNewUtf8(bytes, start, end);
   remember(found);
   return found;
@@ -163,9 +172,13 @@ function atomFromNewUtf8(bytes: Buffer, start: number, end: number): Atom {
   return named(copy.toString("utf8"), start);
 }
 
-/** As {@link atomFromUtf8}, for the tags of old releases, whose names are Latin-1. */
+/** As {@link atomFromUtf8}, for names in Latin-1: releases of OTP before 26 send all that way that can be. */
 export function atomFromLatin1(bytes: Buffer, start: number, end: number): Atom {
-  return named(bytes.toString("latin1", start, end), start);
+  const entry = recentOf(bytes, start, end);
+  if (entry?.isAscii) return entry.atom;
+  const found = named(bytes.toString("latin1", start, end), start);
+  remember(found);
+  return found;
 }
 
 function named(name: string, start: number): Atom {

@@ -393,6 +393,18 @@ class Decoder {
           else if (atomNames !== undefined) value = atomNames((value as Atom).name);
           break;
         }
+        case Tag.Atom: {
+          if (limit - pos < 3) throw truncated(pos, "an atom");
+          const start = pos + 3;
+          const length = u16(bytes, pos + 1);
+          if (length > limit - start) throw truncated(pos, "an atom");
+          pos = start + length;
+          value = atomFromLatin1(bytes, start, pos);
+          if (value === TRUE) value = true;
+          else if (value === FALSE) value = false;
+          else if (atomNames !== undefined) value = atomNames((value as Atom).name);
+          break;
+        }
         case Tag.Nil:
           value = [];
           pos += 1;
@@ -534,11 +546,6 @@ class Decoder {
         if (limit - pos < 2) throw truncated(pos, "an atom");
         const end = this.advance(pos, pos + 2 + u8(bytes, pos + 1), limit, "an atom");
         return this.atom(atomFromLatin1(bytes, pos + 2, end));
-      }
-      case Tag.Atom: {
-        if (limit - pos < 3) throw truncated(pos, "an atom");
-        const end = this.advance(pos, pos + 3 + u16(bytes, pos + 1), limit, "an atom");
-        return this.atom(atomFromLatin1(bytes, pos + 3, end));
       }
       case Tag.AtomUtf8: {
         if (limit - pos < 3) throw truncated(pos, "an atom");

@@ -53,6 +53,30 @@ describe("atoms", () => {
     expect(() => atom("\ud800")).toThrow(expect.objectContaining({ code: "ETF_UNENCODABLE" }));
   });
 
+  test("names in Latin-1 and in UTF-8 are told apart, whichever came first", () => {
+    const latin1 = (name: string) =>
+      decode(Buffer.concat([Buffer.from([131, 100, 0, name.length]), Buffer.from(name, "latin1")]));
+    const utf8 = (name: string) => {
+      const bytes = Buffer.from(name);
+      return decode(Buffer.concat([Buffer.from([131, 119, bytes.length]), bytes]));
+    };
+    for (const length of [0, 1, 3, 8, 9, 100]) {
+      const plain = `first latin1 ${"x".repeat(100)}`.slice(0, length);
+      expect(latin1(plain)).toBe(atom(plain));
+      expect(utf8(plain)).toBe(atom(plain));
+      // The bytes of one are those of the other.
+      const accented = `é${"y".repeat(length)}`;
+      const looksAlike = Buffer.from(accented).toString("latin1");
+      for (let i = 0; i < 2; i++) {
+        expect(utf8(accented)).toBe(atom(accented));
+        expect(latin1(looksAlike)).toBe(atom(looksAlike));
+        expect(latin1(accented)).toBe(atom(accented));
+      }
+    }
+    expect([latin1("true"), latin1("false")]).toEqual([true, false]);
+    expect(decode(Buffer.from([131, 100, 0, 1, 97]), { atoms: "string" })).toBe("a");
+  });
+
   test("that nobody holds are collected", { timeout: 60_000 }, async () => {
     setFlagsFromString("--expose-gc");
     const gc = runInNewContext("gc") as () => void;
