@@ -32,6 +32,7 @@ export class Counters {
     this.#handle = handle;
     this.#control = handle.control;
     this.length = length;
+    void handle.native; // large files too are lent now
     this.#cells = handle.words[0] ?? NO_CELLS;
     this.#writableCells = handle.writableWords[0] ?? NO_CELLS;
   }

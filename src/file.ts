@@ -406,9 +406,8 @@ export class MappedFile {
    * a view
    */
   resize(size: Integer = 0): number {
-    const handle = this.#handle;
     const wanted = toBigInt(size, "size");
-    return handle.remap(() => addon.resize(handle.native, wanted));
+    return this.#handle.remap((native) => addon.resize(native, wanted));
   }
 
   /**
@@ -416,14 +415,12 @@ export class MappedFile {
    * @returns the size after it
    */
   follow(): number {
-    const handle = this.#handle;
-    return handle.remap(() => addon.follow(handle.native));
+    return this.#handle.remap((native) => addon.follow(native));
   }
 
   /** Ends the file at the cursor. Throws as {@link resize}, and EINVAL at cursor 0 or past the end. */
   truncate(): void {
-    const handle = this.#handle;
-    handle.remap(() => addon.truncate(handle.native));
+    this.#handle.remap((native) => addon.truncate(native));
   }
 
   /** Reserves disk space for a range. Throws EACCES; EINVAL past the end or for length 0; ENOSPC. */

@@ -17,6 +17,11 @@ const SPAN = 2 ** Math.floor(Math.log2(constants.MAX_LENGTH));
  * each for memory that a collection could free, and collects.
  */
 const SPANS_AT_ONCE = 8;
+/**
+ * A mapping of more bytes is lent when the first operation asks for it, which goes through the core: then not who opens and
+ * closes a large file pays for V8's collection, only who works on it.
+ */
+const LENT_WHEN_OPENED = 32 * 2 ** 20;
 /** For a runtime that can't show us the real ones: never usable, so that everything asks the core. */
 const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
 
@@ -50,6 +55,8 @@ export class Handle {
   readonly #aligned: boolean;
   readonly #direct: boolean;
   readonly #start: number;
+  /** The windows are those of the mapping that the core has now, as far as there are any. */
+  #reached = false;
   /** What lies under the windows. Its loans have to end before the file can shrink. */
   readonly #memory: ArrayBuffer[] = [];
   /** The spans of the mapping as views show them, each for as long as one is alive. */
@@ -70,7 +77,7 @@ export class Handle {
     this.#start = start;
     const control = addon.control(native);
     this.control = control === undefined ? NO_CONTROL : new Uint32Array(control);
-    this.#reach();
+    this.#measure();
   }
 
   /**
@@ -79,6 +86,7 @@ export class Handle {
    */
   get native(): NativeFile {
     if (!this.usable) this.#clear();
+    else if (!this.#reached) this.#reach();
     return this.#native;
   }
 
@@ -97,10 +105,16 @@ export class Handle {
     this.control[CURSOR_HIGH] = position / 2 ** 32;
   }
 
-  /** Takes hold of the mapping that the core has now. */
-  #reach(): void {
+  /** The mapping is the one that the core has now. */
+  #measure(): void {
     this.size = addon.describe(this.#native).size;
-    if (!this.usable) return;
+    this.#reached = false;
+    if (this.usable && this.size <= LENT_WHEN_OPENED) this.#reach();
+  }
+
+  /** Takes hold of it. */
+  #reach(): void {
+    this.#reached = true;
     const end = Math.min(this.size, this.#start + SPANS_AT_ONCE * SPAN);
     for (let position = this.#start; position < end; position += SPAN) {
       const length = Math.min(SPAN, end - position);
@@ -128,14 +142,14 @@ export class Handle {
     for (const memory of this.#memory.splice(0)) addon.revoke(memory);
   }
 
-  /** Runs `change`, which may replace the mapping. */
-  remap<Result>(change: () => Result): Result {
-    if (this.closed) return change();
+  /** Runs `change`, which may replace the mapping: it has to do without our loans. */
+  remap<Result>(change: (native: NativeFile) => Result): Result {
+    if (this.closed) return change(this.#native);
     this.#letGo();
     try {
-      return change();
+      return change(this.#native);
     } finally {
-      this.#reach();
+      this.#measure();
     }
   }
 
