@@ -14,6 +14,7 @@ main(_) ->
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),
     Folder = string:trim(os:cmd("mktemp -d")),
+    ok = load_bare_nif(filename:dirname(Rounds), Folder),
     Path = filename:join(Folder, "file"),
     ok = file:write_file(Path, binary:copy(<<1>>, 1 bsl 21)),
     atomics(Folder),
@@ -22,6 +23,17 @@ main(_) ->
     writes(Files, Path),
     _ = [ok = emmap:close(File) || File <- maps:values(Files)],
     ok = file:del_dir_r(Folder).
+
+%% The least that an operation of ours can cost: it is a NIF.
+load_bare_nif(Here, Folder) ->
+    Erts = "erts-" ++ erlang:system_info(version),
+    Include = filename:join([code:root_dir(), Erts, "include"]),
+    Library = filename:join(Folder, "bare_nif"),
+    Source = filename:join(Here, "bare_nif"),
+    [] = os:cmd(lists:concat(["cc -O2 -shared -fPIC -I", Include, " -o ", Library, ".so ", Source, ".c"])),
+    {ok, bare_nif, Code} = compile:file(Source ++ ".erl", [binary, report]),
+    {module, bare_nif} = code:load_binary(bare_nif, Source, Code),
+    bare_nif:load(Library).
 
 %%% Atomics
 
@@ -36,6 +48,7 @@ atomics(Folder) ->
     {ok, File} = emmap:open(filename:join(Folder, "word"), [read, write, create, shared, {size, 8}, {backend, nif}]),
     Counters = counters:new(1, []),
     Atomics = atomics:new(1, []),
+    Bare = bare_nif:new(),
     Ets = ets:new(counter, [public, {write_concurrency, true}]),
     ets:insert(Ets, {key, 0}),
     {ok, Dets} = dets:open_file(counter, [{file, filename:join(Folder, "dets")}, {auto_save, infinity}]),
@@ -46,12 +59,15 @@ atomics(Folder) ->
         {atomics, fun(N) -> atomics_add(Atomics, N) end},
         {ets, fun(N) -> ets_update(Ets, N) end},
         {dets, fun(N) -> dets_update(Dets, N) end},
+        {bare, fun(N) -> bare_add(Bare, N) end},
         {inc_counter, fun(N) -> inc_counter(Nif, N) end},
         {patomic_add, fun(N) -> patomic_add(File, N) end},
         {port, fun(N) -> inc_counter(Port, N) end},
         {batch, fun(N) -> batch(Port, Batch, N) end}
     ], 201),
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, counters), "counters:add", "at most 1.6"),
+    rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, bare), "a bare NIF that adds"),
+    rounds:ratio(?SECTION, "a bare NIF that adds", Ratio(bare, counters), "counters:add"),
     Peers = [{atomics, "atomics:add_get"}, {ets, "ets:update_counter"}, {dets, "dets:update_counter"}],
     _ = [
         rounds:ratio(?SECTION, Name, Ratio(Key, Peer) / Scale, PeerName)
@@ -79,6 +95,9 @@ ets_update(Table, N) -> _ = ets:update_counter(Table, key, 1), ets_update(Table,
 dets_update(_, 0) -> ok;
 dets_update(Table, N) -> _ = dets:update_counter(Table, key, 1), dets_update(Table, N - 1).
 
+bare_add(_, 0) -> ok;
+bare_add(Memory, N) -> _ = bare_nif:add(Memory, 1), bare_add(Memory, N - 1).
+
 inc_counter(_, 0) -> ok;
 inc_counter(Counters, N) -> _ = emmap:inc_counter(Counters, 0, 1), inc_counter(Counters, N - 1).
 
@@ -100,6 +119,7 @@ open_files(Path) ->
 reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
     {ok, Dets} = dets:open_file(bytes, [{file, Path ++ ".dets"}, {auto_save, infinity}]),
     Counters = counters:new(1, []),
+    Bare = bare_nif:new(),
     Sizes = [
         begin
             Bytes = binary:copy(<<1>>, Size),
@@ -107,6 +127,7 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
             Ratio = rounds:race([
                 {counters, fun(N) -> counters_add(Counters, N) end},
                 {binary_copy, fun(N) -> binary_copy(Bytes, N) end},
+                {bare, fun(N) -> bare_read(Bare, N) end},
                 {raw, with_raw(Path, fun(Raw, N) -> raw_pread(Raw, Size, N) end)},
                 {dets, fun(N) -> dets_lookup(Dets, Size, N) end},
                 {copy, fun(N) -> pread(Copy, Size, N) end},
@@ -121,7 +142,10 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
     [{_, Of64}, {_, Of4096} | _] = Sizes,
     rounds:ratio(?SECTION, "NIF pread 64 B direct", Of64(direct, counters), "counters:add", "at most 2.0"),
     rounds:ratio(?SECTION, "NIF pread 4 KiB copy", Of4096(copy, binary_copy), "binary:copy", "at most 1.5"),
-    rounds:ratio(?SECTION, "NIF pread 64 B copy", Of64(copy, raw), "file:pread, raw", "at most 0.01"),
+    Least = "a bare NIF that answers 64 B",
+    rounds:ratio(?SECTION, "NIF pread 64 B copy", Of64(copy, raw), "file:pread, raw", "at most 0.01", Least),
+    rounds:ratio(?SECTION, "NIF pread 64 B copy", Of64(copy, bare), Least),
+    rounds:ratio(?SECTION, Least, Of64(bare, raw), "file:pread, raw"),
     _ = [
         rounds:ratio(?SECTION, io_lib:format("~s ~s", [Name, text(Size)]), Ratio(Key, Peer), PeerName)
      || {Size, Ratio} <- Sizes,
@@ -191,6 +215,9 @@ raw_pwrite(Raw, Bytes, N) -> ok = file:pwrite(Raw, 0, Bytes), raw_pwrite(Raw, By
 
 dets_lookup(_, _, 0) -> ok;
 dets_lookup(Table, Key, N) -> [_] = dets:lookup(Table, Key), dets_lookup(Table, Key, N - 1).
+
+bare_read(_, 0) -> ok;
+bare_read(Memory, N) -> {ok, _} = bare_nif:read(Memory), bare_read(Memory, N - 1).
 
 binary_copy(_, 0) -> ok;
 binary_copy(Bytes, N) -> _ = binary:copy(Bytes), binary_copy(Bytes, N - 1).

@@ -26,6 +26,7 @@ main(_) ->
 files(Folder) ->
     Sizes = [1 bsl 16, 1 bsl 20, 1 bsl 26, 1 bsl 30, 1 bsl 33],
     Small = binary:copy(<<3>>, 64),
+    Page = binary:copy(<<3>>, 4096),
     Paths = [{Size, sparse(Folder, Size)} || Size <- Sizes],
     _ = [
         begin
@@ -40,6 +41,8 @@ files(Folder) ->
             {"NIF pread 64 B", [{backend, nif}], fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
             {"NIF pread 64 B direct", [direct, {backend, nif}], fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
             {"NIF pwrite 64 B", [{backend, nif}], fun(File, At) -> ok = emmap:pwrite(File, At, Small) end},
+            {"NIF pread 4 KiB", [{backend, nif}], fun(File, At) -> {ok, _} = emmap:pread(File, page(At), 4096) end},
+            {"NIF pwrite 4 KiB", [{backend, nif}], fun(File, At) -> ok = emmap:pwrite(File, page(At), Page) end},
             {"NIF patomic_add", [{backend, nif}], fun(File, At) -> {ok, _} = emmap:patomic_add(File, At, 1) end},
             {"port pread 64 B", [{backend, port}], fun(File, At) -> {ok, _} = emmap:pread(File, At, 64) end},
             {"port pwrite 64 B", [{backend, port}], fun(File, At) -> ok = emmap:pwrite(File, At, Small) end}
@@ -62,6 +65,10 @@ open(Path, Options) ->
 places(Size) ->
     Pages = Size div 4096,
     [I * (Pages - 1) div (?PAGES - 1) * 4096 + I * 64 || I <- lists:seq(0, ?PAGES - 1)].
+
+%% The page that a place is in: to read it whole touches no other.
+page(At) ->
+    At band bnot 4095.
 
 each(Run, Places, N) ->
     each(Run, Places, Places, N).

@@ -95,53 +95,87 @@ truncate(File, Size) ->
     {ok, Size} = file:position(File, Size),
     ok = file:truncate(File).
 
-%% The size of the node after many operations, beside that after a twentieth of them.
+%% The size of the node, and of the port program, after many operations, beside that after a twentieth of them.
 memory(Folder) ->
     Times =
         case rounds:quick() of
             true -> 20_000;
             false -> 1_000_000
         end,
-    File = open(filename:join(Folder, "memory"), nif, ?MIB),
-    {ok, Direct} = emmap:open(filename:join(Folder, "memory"), [direct, read, shared, {backend, nif}]),
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "many"), 8, [{backend, nif}]),
-    {ok, Queue} = emmap_queue:open(filename:join(Folder, "many-messages"), ?MIB, [
-        read, write, create, exclusive, {backend, nif}
-    ]),
+    Node = os:getpid(),
     _ = [
         begin
-            Before = resident_after(Times div 20, Operation),
-            After = resident_after(Times - Times div 20, Operation),
-            rounds:ratio(
-                ?SECTION,
-                lists:concat(["memory of a BEAM node after ", rounds:thousands(Times), " × ", Name]),
-                After / Before,
-                "its memory after a twentieth of them"
-            )
+            Before = resident_after(Node, Times div 20, Operation),
+            After = resident_after(Node, Times - Times div 20, Operation),
+            grown("a BEAM node", Times, "NIF " ++ Name, After / Before),
+            _ = Close()
         end
-     || {Name, Operation} <- [
-            {"NIF pread 64 B copy", fun() -> emmap:pread(File, 0, 64) end},
-            {"NIF pread 64 B direct", fun() -> emmap:pread(Direct, 0, 64) end},
-            {"NIF inc_counter", fun() -> emmap:inc_counter(Counters, 0, 1) end},
-            {"NIF queue push + pop", fun() ->
+     || {Name, Operation, Close} <- operations(Folder, nif)
+    ],
+    Program = port_program(),
+    _ = [
+        begin
+            Before = resident_after(Program, Times div 20, Operation),
+            After = resident_after(Program, Times - Times div 20, Operation),
+            grown("the port program", Times, Name, After / Before),
+            _ = Close()
+        end
+     || {Name, Operation, Close} <- operations(Folder, port)
+    ],
+    ok.
+
+grown(Whose, Times, Name, Ratio) ->
+    Operation = lists:concat(["memory of ", Whose, " after ", rounds:thousands(Times), " × ", Name]),
+    rounds:ratio(?SECTION, Operation, Ratio, "its memory after a twentieth of them").
+
+%% What is done often, and how to end it.
+operations(Folder, Backend) ->
+    Path = filename:join(Folder, lists:concat(["memory-", Backend])),
+    File = open(Path, Backend, ?MIB),
+    {ok, Counters} = emmap:open_counters(Path ++ "-counters", 8, [{backend, Backend}]),
+    Options = [read, write, create, exclusive, {backend, Backend}],
+    {ok, Queue} = emmap_queue:open(Path ++ "-messages", ?MIB, Options),
+    {ok, Storage} = emmap:open_block_storage(Path ++ "-blocks", 64, Options),
+    Block = binary:copy(<<1>>, 64),
+    [
+        {"pread 64 B copy", fun() -> emmap:pread(File, 0, 64) end, fun() -> close(File) end},
+        {"inc_counter", fun() -> emmap:inc_counter(Counters, 0, 1) end, fun() -> emmap:close_counters(Counters) end},
+        {"queue push + pop",
+            fun() ->
                 ok = emmap_queue:push(Queue, {message, 1}),
                 {message, 1} = emmap_queue:pop(Queue)
-            end}
-        ]
-    ],
-    ok = emmap_queue:close(Queue),
-    ok = emmap:close_counters(Counters),
-    close(Direct),
-    close(File).
+            end,
+            fun() -> emmap_queue:close(Queue) end},
+        {"block store + free", fun() -> true = emmap:free_block(Storage, emmap:store_block(Storage, Block)) end,
+            fun() -> close(Storage) end},
+        {"open + close", fun() -> close(open(Path ++ "-opened", Backend, ?MIB)) end, fun() -> ok end}
+    ] ++
+        case Backend of
+            nif ->
+                {ok, Direct} = emmap:open(Path, [direct, read, shared, {backend, nif}]),
+                [{"pread 64 B direct", fun() -> emmap:pread(Direct, 0, 64) end, fun() -> close(Direct) end}];
+            port ->
+                []
+        end.
 
-%% Bytes of the node that are in memory, once the process that did it is gone.
-resident_after(Times, Operation) ->
+port_program() ->
+    [Pid] = [
+        Pid
+     || Port <- erlang:ports(),
+        {name, Name} <- [erlang:port_info(Port, name)],
+        filename:basename(Name) =:= "emmap_port",
+        {os_pid, Pid} <- [erlang:port_info(Port, os_pid)]
+    ],
+    integer_to_list(Pid).
+
+%% Bytes of a process that are in memory after so many operations, once the process of BEAM that did them is gone.
+resident_after(OsPid, Times, Operation) ->
     {Pid, Monitor} = spawn_monitor(fun() -> repeat(Times, Operation) end),
     receive
         {'DOWN', Monitor, process, Pid, normal} -> ok
     end,
     erlang:garbage_collect(),
-    {ok, Statm} = file:read_file("/proc/self/statm"),
+    {ok, Statm} = file:read_file("/proc/" ++ OsPid ++ "/statm"),
     [_, Resident | _] = binary:split(Statm, <<" ">>, [global]),
     binary_to_integer(Resident) * 4096.
 

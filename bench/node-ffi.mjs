@@ -68,6 +68,20 @@ if (bytes) {
     );
     records.ratio(`Node pwrite ${name}`, write("ours", "ffi"), peer);
   }
+  for (const size of [64, 4096]) {
+    const view = race(
+      {
+        ours(times) {
+          for (let i = 0; i < times; i++) kept.value = file.view(0, size);
+        },
+        ffi(times) {
+          for (let i = 0; i < times; i++) kept.value = bytes.subarray(0, size);
+        },
+      },
+      { rounds: 101, warmMs: 200 },
+    );
+    records.ratio(`Node view ${size === 64 ? "64 B" : "4 KiB"}`, view("ours", "ffi"), `subarray of ${peer}`);
+  }
   const add = race(
     {
       ours(times) {

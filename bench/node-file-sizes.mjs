@@ -18,6 +18,7 @@ const [KIB, MIB, GIB] = [2 ** 10, 2 ** 20, 2 ** 30];
 const SIZES = [64 * KIB, MIB, 64 * MIB, GIB, 4 * GIB, 8 * GIB];
 const PAGES = 16;
 const SMALL = Buffer.alloc(64, 3);
+const PAGE = Buffer.alloc(4096, 3);
 
 const records = section("Node reads and writes");
 
@@ -28,12 +29,30 @@ const files = SIZES.map((size) => {
   return { size, descriptor, mapped: open(path, { write: true }) };
 });
 
+const pageAt = (position) => position - (position % 4096);
+
 const OPERATIONS = {
+  "pread 8 B": (mapped, at) => (times) => {
+    for (let i = 0; i < times; i++) kept.value = mapped.pread(at[i % PAGES], 8);
+  },
   "pread 64 B": (mapped, at) => (times) => {
     for (let i = 0; i < times; i++) kept.value = mapped.pread(at[i % PAGES], 64);
   },
   "pwrite 64 B": (mapped, at) => (times) => {
     for (let i = 0; i < times; i++) mapped.pwrite(at[i % PAGES], SMALL);
+  },
+  // A page is one of those that are worked on, so that reading it whole touches no other.
+  "pread 4 KiB"(mapped, at) {
+    const pages = at.map(pageAt);
+    return (times) => {
+      for (let i = 0; i < times; i++) kept.value = mapped.pread(pages[i % PAGES], 4096);
+    };
+  },
+  "pwrite 4 KiB"(mapped, at) {
+    const pages = at.map(pageAt);
+    return (times) => {
+      for (let i = 0; i < times; i++) mapped.pwrite(pages[i % PAGES], PAGE);
+    };
   },
   add: (mapped, at) => (times) => {
     for (let i = 0; i < times; i++) kept.value = mapped.add(at[i % PAGES], 1n);
