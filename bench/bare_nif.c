@@ -1,6 +1,6 @@
 /*
  * What a NIF costs in any case: it looks a resource up and answers `{ok, Old}` with a word of it that it adds to, or
- * `{ok, Binary}` with a copy of 64 bytes.
+ * `{ok, Binary}` with 64 bytes of it, as a copy or where they are.
  */
 #include <erl_nif.h>
 #include <stdatomic.h>
@@ -58,6 +58,17 @@ static ERL_NIF_TERM read_bytes(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     return enif_make_tuple2(env, ok, binary);
 }
 
-static ErlNifFunc functions[] = {{"new", 0, new_memory, 0}, {"add", 2, add, 0}, {"read", 1, read_bytes, 0}};
+static ERL_NIF_TERM lend(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)argc;
+    void *object;
+    if (!enif_get_resource(env, argv[0], type, &object))
+        return enif_make_badarg(env);
+    return enif_make_tuple2(env, ok,
+                            enif_make_resource_binary(env, object, ((memory *)object)->bytes, LENGTH));
+}
+
+static ErlNifFunc functions[] = {
+    {"new", 0, new_memory, 0}, {"add", 2, add, 0}, {"read", 1, read_bytes, 0}, {"lend", 1, lend, 0}};
 
 ERL_NIF_INIT(bare_nif, functions, load, NULL, NULL, NULL)
