@@ -858,8 +858,8 @@ repair_block_storage(?MAPPED(Backend, Handle), Start, Count)
 
 ?DOC("Does many operations on a file, in order, and answers what each answers. One that fails does not keep
 the others from being done, and others' operations may come between. On the port all of them go and return
-in one frame, which makes one cost a microsecond instead of a round trip; there may be 2^20 of them, more are
-`{error, emsgsize}`. If any is no `t:operation/0`, nothing is done and the error names it.").
+in one frame, which makes one cost a fraction of a microsecond instead of a round trip; there may be 2^20 of
+them, more are `{error, emsgsize}`. If any is no `t:operation/0`, nothing is done and the error names it.").
 -spec batch(file(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
 batch(?MAPPED(_, _) = File, Operations) ->
     try runs(Operations, none, 0, []) of
