@@ -56,7 +56,7 @@ static bool open_run(term parts, run *r)
     (void)term_next(&parts, &name);
     (void)term_next(&parts, &width);
     (void)term_next(&parts, &r->handle);
-    if (term_integer(width, &r->width) != TERM_SIGNED || r->width == 0 ||
+    if (term_integer(width, &r->width) != TERM_SIGNED || r->width == 0 || r->width > INT64_MAX ||
         !elements_of(parts, &r->is_string, &r->arguments, &count) || count % r->width != 0)
         return false;
     r->count = (uint32_t)(count / r->width);

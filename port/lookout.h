@@ -13,9 +13,11 @@
 /* Zero it to begin with. */
 typedef struct lookout {
     uint32_t waits;
-    bool looking;    /* in the wait that is going on */
-    int64_t since;   /* when that began, in ns */
-    int64_t mean[2]; /* how long waits took lately, in ns: asleep, and looking out */
+    uint32_t rest;      /* waits that are to be slept through */
+    uint32_t last_rest; /* how many these were, if nothing has been seen since */
+    bool looking;       /* in the wait that is going on */
+    int64_t since;      /* when that began, in ns */
+    int64_t mean[2];    /* how long waits took lately, in ns: asleep, and looking out */
 } lookout;
 
 /* Begins to wait for a descriptor's input. When it returns there is some, or a read is to sleep until there is. */

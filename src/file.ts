@@ -34,7 +34,8 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
  * Positions and lengths are bytes, counted from the option `offset`. They may be numbers or bigints; from 2^63 up,
  * and below 0, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers; results are
  * signed bigints, and arithmetic wraps. Copying reads and atomics at a position that is a number do not leave JavaScript,
- * but for what reaches across a multiple of a GiB, and for atomics where `offset` is no multiple of 8.
+ * but for what reaches across a multiple of a GiB, for atomics where `offset` is no multiple of 8, and, of a mapping of
+ * more than 32 MiB, for the first one.
  *
  * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with
  * `EFAULT` when another process truncated the file under the mapping.

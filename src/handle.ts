@@ -13,7 +13,7 @@ const CURSOR_HIGH = 3;
 /** Bytes that one buffer shows to users: all of the mapping, where the runtime has buffers that large. */
 const SPAN = 2 ** Math.floor(Math.log2(constants.MAX_LENGTH));
 /**
- * As many are lent when a file is opened; what lies behind them, on Node 20 beyond 32 GiB, goes through the core. V8 takes
+ * As many are lent at once; what lies behind them, on Node 20 beyond 32 GiB, goes through the core. V8 takes
  * each for memory that a collection could free, and collects.
  */
 const SPANS_AT_ONCE = 8;

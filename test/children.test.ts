@@ -45,3 +45,29 @@ test("a process that starts others while it works loses none of its locks", asyn
   expect(queue.length).toBe(40);
   expect(thrownBy(() => openQueue(queue.path))).toMatchObject({ code: "EBUSY" });
 });
+
+test.each([
+  ["small files", "open(path, { write: true, create: true, size: 4096 })"],
+  ["large files", "open(path, { write: true, create: true, noreserve: true, size: 2 ** 30 })"],
+  ["queues", "openQueue(path)"],
+])("%s that nobody closes are closed before descriptors run out", async (_, opened) => {
+  const program = `
+    const { open, openQueue } = require(${PACKAGE});
+    const path = ${JSON.stringify(freshPath())};
+    (async () => {
+      for (let i = 0; i < 5000; i++) {
+        ${opened};
+        if (i % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+      console.log("opened all");
+    })();`;
+  const child = spawn("sh", ["-c", 'ulimit -n 1024; exec "$0" -e "$1"', process.execPath, program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let said = "";
+  child.stdout.on("data", (text) => {
+    said += text;
+  });
+  expect(await once(child, "close")).toEqual([0, null]);
+  expect(said).toBe("opened all\n");
+});

@@ -296,7 +296,7 @@ runs(_Config) ->
     [?assertEqual({Run, [{error, badarg}, {ok, 16}]}, {Run, Ask([Run, {size, Handle}])})
      || Run <- [{each, patomic_add, 2, Handle, [0, 1, 0]}, {each, patomic_add, 2, Handle, "abc"},
                 {each, patomic_load, 1, Handle, [0 | 8]}, {each, patomic_load, 1, Handle, a},
-                {each, size, 0, Handle, []}, {each, patomic_load, -1, Handle, [0]}, {each, patomic_load, a, Handle, [0]},
+                {each, size, 0, Handle, []}, {each, patomic_load, -1, Handle, []}, {each, patomic_load, -1, Handle, [0]}, {each, patomic_load, a, Handle, [0]},
                 {each, patomic_load, 1, Handle}, {each}]],
     % only in a batch, of which the operations count
     ?assertEqual({3, {error, badarg}}, call(Port, {3, {each, patomic_load, 1, Handle, [0]}})),

@@ -42,9 +42,22 @@ emmap_error read_options(napi_env env, napi_value given, emmap_options *options)
     return EMMAP_OK;
 }
 
-void collected(napi_env, void *data, void *)
+// A file that nobody closes is closed when it is collected, and descriptors run out long before memory does: so an open
+// file counts as this much memory with V8, which collects for some hundreds of them.
+constexpr int64_t OPEN_FILE_COUNTS_AS = 256 << 10;
+
+void count_open_file(napi_env env, int64_t bytes)
 {
-    delete static_cast<File *>(data);
+    int64_t all;
+    napi_adjust_external_memory(env, bytes, &all);
+}
+
+void collected(napi_env env, void *data, void *)
+{
+    File *const file = static_cast<File *>(data);
+    if (file->handle)
+        count_open_file(env, -OPEN_FILE_COUNTS_AS);
+    delete file;
 }
 
 napi_value open(napi_env env, napi_callback_info info)
@@ -78,7 +91,9 @@ napi_value open(napi_env env, napi_callback_info info)
         return throw_error(env, last_failure(name, error), path.c_str());
     File *const file = new File{path, Handle(core, emmap_free)};
     napi_value result = nullptr;
-    if (napi_create_external(env, file, collected, nullptr, &result) != napi_ok)
+    if (napi_create_external(env, file, collected, nullptr, &result) == napi_ok)
+        count_open_file(env, OPEN_FILE_COUNTS_AS);
+    else
         delete file;
     return result;
 }
@@ -102,6 +117,8 @@ napi_value describe(const Call &call)
 napi_value close(const Call &call)
 {
     const emmap_error error = emmap_close(call.core());
+    if (call.file->handle)
+        count_open_file(call.env, -OPEN_FILE_COUNTS_AS);
     call.file->handle.reset();
     return call.answer(error);
 }
