@@ -11,7 +11,7 @@ const SECTIONS = {
   "Node reads and writes":
     "The bytes are in memory: it is the way to them that is measured, not a disk. `Buffer.copy` between two Buffers is the same move without a file; their memory may be further away than the pages of a small file.",
   "BEAM atomics and reads": "The same operations through the NIF and through the port program.",
-  Port: "An echo program answers each frame with the frame: what a port costs in any case.",
+  Port: "An echo program answers each frame with the frame: what a port costs in any case. It sleeps until the next one comes; emmap_port looks out for it for a while first, and so does another echo, where the rows say so.",
   Queues:
     "A message is pushed and the oldest one popped while others wait in between; or pushed by BEAM and popped by Node, which does nothing else but to take, every millisecond, what has gathered. How long a message is on its way is measured with Node asking for the next one again and again, where a socket wakes it.",
   "Block storages": "A block of 64 bytes is stored, read and freed while a thousand others are there.",
