@@ -18,7 +18,7 @@ function snippet(language: string): string {
 const runIn = (folder: string, command: string, ...args: string[]): Promise<string> =>
   run("env", ["-C", folder, command, ...args]);
 
-test("Node opens the counters that emmap 2.2 wrote", async () => {
+test("Node opens the counters that emmap 2.1.3 wrote", async () => {
   const folder = freshFolder();
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(root, join(folder, "node_modules/emmap"));

@@ -2,7 +2,7 @@
 // vectors.json; testees/README.md says what they mean.
 //
 // Bytes are written as 'text' or hexadecimal, 00*16 is a run, and + joins them. A file is such bytes, "@name" what
-// emmap 2.2 wrote under that name, "sha256 DIGEST SIZE" what is too long to be shown, or null for none.
+// emmap 2.1.3 wrote under that name, "sha256 DIGEST SIZE" what is too long to be shown, or null for none.
 // "others write PATH POSITION BYTES" and "others truncate PATH SIZE" is what somebody else does to a file meanwhile.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -18,6 +18,7 @@ typedef union core_function {
     emmap_error (*load)(emmap_file *, uint64_t, int64_t *);
     emmap_error (*store)(emmap_file *, uint64_t, int64_t);
     emmap_error (*update)(emmap_file *, uint64_t, int64_t, int64_t *);
+    emmap_error (*ask)(emmap_file *, bool *);
     emmap_error (*compare_exchange)(emmap_file *, uint64_t, int64_t, int64_t, int64_t *);
 } core_function;
 
@@ -26,22 +27,20 @@ struct operation {
     size_t length; /* of the name: at least SHORTEST_NAME */
     unsigned arity;
     bool on_file; /* the first argument is a handle */
-    bool bare;    /* an integer is answered as it is, not as {ok, Integer} */
+    bool lends;   /* answers bytes that alias the mapping of a file that was opened with `direct` */
     perform_function *perform;
     core_function core;
 };
 
-/* What a word held: `{ok, Integer}`, of a counter just `Integer`; or the error. */
-static void answer_word(const operation *op, call *c, emmap_error error, int64_t value)
+/* What a word held: `{ok, Integer}`; or the error. */
+static void answer_word(call *c, emmap_error error, int64_t value)
 {
     if (error != EMMAP_OK) {
         reply_error(c->out, error);
         return;
     }
-    if (!op->bare) {
-        reply_tuple(c->out, 2);
-        reply_atom(c->out, "ok");
-    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
     reply_signed(c->out, value);
 }
 
@@ -272,6 +271,20 @@ static void perform_measure(const operation *op, call *c)
     call_answer_unsigned(c, error, measure);
 }
 
+/* {Name, Handle} -> {ok, Boolean} */
+static void perform_ask(const operation *op, call *c)
+{
+    bool yes = false;
+    emmap_error error = op->core.ask(c->file, &yes);
+    if (error != EMMAP_OK) {
+        call_answer(c, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    reply_atom(c->out, yes ? "true" : "false");
+}
+
 /* {Name, Handle} -> {ok, Binary} | eof */
 static void perform_take(const operation *op, call *c)
 {
@@ -291,7 +304,7 @@ static void perform_update(const operation *op, call *c)
         return;
     }
     emmap_error error = op->core.update(c->file, position, value, &old);
-    answer_word(op, c, error, old);
+    answer_word(c, error, old);
 }
 
 /* {Name, Handle, Position, Expected, Replacement} -> {ok, Old} */
@@ -305,7 +318,7 @@ static void perform_compare_exchange(const operation *op, call *c)
         return;
     }
     emmap_error error = op->core.compare_exchange(c->file, position, expected, replacement, &old);
-    answer_word(op, c, error, old);
+    answer_word(c, error, old);
 }
 
 /* {Name, Handle, Position} -> {ok, Value} */
@@ -318,7 +331,7 @@ static void perform_load(const operation *op, call *c)
         return;
     }
     emmap_error error = op->core.load(c->file, position, &value);
-    answer_word(op, c, error, value);
+    answer_word(c, error, value);
 }
 
 /* {Name, Handle, Position, Value} -> ok */
@@ -349,10 +362,10 @@ static const operation operations[] = {
     {PLAIN(close, 1)},
     {ON_FILE(size, 1)},
 
-    {ON_FILE(pread, 3)},
+    {ON_FILE(pread, 3), .lends = true},
     {ON_FILE(pwrite, 3)},
-    {ON_FILE(read, 2)},
-    {ON_FILE(read_line, 1)},
+    {ON_FILE(read, 2), .lends = true},
+    {ON_FILE(read_line, 1), .lends = true},
     {ON_FILE(write, 2)},
     {ON_FILE(position, 3)},
 
@@ -375,11 +388,11 @@ static const operation operations[] = {
     {SHAPED(patomic_store, 3, store)},
 
     {PLAIN(counters_open, 3)},
-    {SHAPED(counter_add, 3, update), .bare = true},
-    {SHAPED(counter_sub, 3, update), .bare = true},
-    {SHAPED(counter_set, 3, update), .bare = true},
-    {SHAPED(counter_get, 2, load), .bare = true},
-    {SHAPED(counter_compare_exchange, 4, compare_exchange), .bare = true},
+    {SHAPED(counter_add, 3, update)},
+    {SHAPED(counter_sub, 3, update)},
+    {SHAPED(counter_set, 3, update)},
+    {SHAPED(counter_get, 2, load)},
+    {SHAPED(counter_compare_exchange, 4, compare_exchange)},
 
     {PLAIN(queue_open, 2)},
     {SHAPED(queue_attach, 1, act)},
@@ -394,8 +407,9 @@ static const operation operations[] = {
     {SHAPED(queue_peek_back, 1, take)},
     {ON_FILE(queue_walk, 4)},
     {SHAPED(queue_length, 1, measure)},
-    {ON_FILE(queue_is_empty, 1)},
+    {SHAPED(queue_is_empty, 1, ask)},
     {ON_FILE(queue_info, 1)},
+    {SHAPED(queue_reset, 1, ask)},
     {SHAPED(queue_purge, 1, act)},
     {SHAPED(queue_erase, 1, act)},
 
@@ -403,10 +417,10 @@ static const operation operations[] = {
     {ON_FILE(blocks_attach, 3)},
     {ON_FILE(block_store, 2)},
     {ON_FILE(block_store_many, 2)},
-    {ON_FILE(block_read, 2)},
+    {ON_FILE(block_read, 2), .lends = true},
     {SHAPED(block_free, 2, act_on)},
     {ON_FILE(block_free_many, 2)},
-    {ON_FILE(blocks_walk, 3)},
+    {ON_FILE(blocks_walk, 3), .lends = true},
     {SHAPED(blocks_count, 1, measure)},
     {ON_FILE(blocks_info, 1)},
     {ON_FILE(blocks_repair, 3)},
@@ -465,6 +479,14 @@ bool operation_is_on_file(const operation *op)
     return op->on_file;
 }
 
+/* Memory can't be lent through a pipe. A copy, which does not follow the file, would not be what was asked for. */
+static bool is_direct(emmap_file *file)
+{
+    emmap_info info;
+    emmap_describe(file, &info);
+    return info.flags & EMMAP_OPEN_DIRECT;
+}
+
 emmap_error operation_begin(const operation *op, call *c)
 {
     uint64_t handle;
@@ -473,7 +495,9 @@ emmap_error operation_begin(const operation *op, call *c)
     if (!call_number(c, 0, &handle))
         return EMMAP_BADARG;
     c->file = handles_find(c->files, handle);
-    return c->file != NULL ? EMMAP_OK : EMMAP_CLOSED;
+    if (c->file == NULL)
+        return EMMAP_CLOSED;
+    return op->lends && is_direct(c->file) ? (emmap_error)ENOTSUP : EMMAP_OK;
 }
 
 void operation_perform(const operation *op, call *c)

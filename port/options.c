@@ -1,7 +1,5 @@
 #include "options.h"
 
-#include <errno.h>
-
 static emmap_error set(emmap_options *options, term option)
 {
     char name[TERM_ATOM_SIZE];
@@ -45,5 +43,5 @@ emmap_error options_decode(term list, emmap_options *options, term *culprit)
     }
     if (!term_is_nil(elements))
         return EMMAP_BADARG;
-    return options->flags & EMMAP_OPEN_DIRECT ? (emmap_error)ENOTSUP : EMMAP_OK;
+    return EMMAP_OK;
 }

@@ -96,21 +96,6 @@ void perform_queue_walk(const operation *op, call *c)
         reply_unsigned(c->out, place);
 }
 
-/* {queue_is_empty, Handle} -> {ok, Boolean} */
-void perform_queue_is_empty(const operation *op, call *c)
-{
-    (void)op;
-    bool empty;
-    emmap_error error = emmap_queue_is_empty(c->file, &empty);
-    if (error != EMMAP_OK) {
-        call_answer(c, error);
-        return;
-    }
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "ok");
-    reply_atom(c->out, empty ? "true" : "false");
-}
-
 /* {queue_info, Handle} -> {ok, #{size, head, tail, next_tail}} */
 void perform_queue_info(const operation *op, call *c)
 {

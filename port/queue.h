@@ -10,7 +10,6 @@ perform_function perform_queue_push_many;
 perform_function perform_queue_pop_many;
 perform_function perform_queue_pop_begin;
 perform_function perform_queue_walk;
-perform_function perform_queue_is_empty;
 perform_function perform_queue_info;
 
 #endif

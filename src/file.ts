@@ -19,6 +19,7 @@ export type AtomicOperation = "add" | "sub" | "and" | "or" | "xor" | "xchg";
 const WHENCES: readonly Whence[] = ["bof", "cur", "eof"];
 const ADVICES: readonly Advice[] = ["normal", "sequential", "random", "noReuse", "willNeed", "dontNeed"];
 const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
 const INVALID = "invalid argument";
 
 function choice<Name extends string>(names: readonly Name[], name: Name, argument: string): number {
@@ -78,7 +79,7 @@ export class MappedFile {
 
   /**
    * Copies up to `length` bytes at `position`; fewer at the end of the file.
-   * @returns the bytes, which are the caller's; `null` at or past the end, and for length 0
+   * @returns the bytes, which are the caller's; `null` at or past the end
    */
   pread(position: Integer, length: Integer): Buffer | null {
     const handle = this.#handle;
@@ -107,7 +108,7 @@ export class MappedFile {
 
   /**
    * Copies up to `length` bytes at the cursor and moves it behind them.
-   * @returns the bytes, which are the caller's; an empty Buffer for length 0; `null` at the end
+   * @returns the bytes, which are the caller's; `null` at the end
    */
   read(length: Integer): Buffer | null {
     const handle = this.#handle;
@@ -124,7 +125,8 @@ export class MappedFile {
   }
 
   /**
-   * Copies from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor.
+   * Copies from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor. Of `\r\n` the
+   * `\r` is left out, as Erlang's `file:read_line` does.
    * @returns the line, which is the caller's; `null` at the end
    */
   readLine(): Buffer | null {
@@ -135,7 +137,7 @@ export class MappedFile {
       const begin = byteIndex(cursor);
       const length = bytes.indexOf(LINE_FEED, begin) + 1 - begin;
       if (length > 0) {
-        const line = copyOf(bytes, begin, length);
+        const line = lineOf(bytes, begin, length);
         if (handle.usable) {
           handle.cursor = cursor + length;
           return line;
@@ -484,6 +486,14 @@ function copyOf(bytes: Uint8Array, index: number, length: number): Buffer {
   const copy = Buffer.allocUnsafe(length);
   copy.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
   return copy;
+}
+
+/** A copy of a line that ends in `\n`, without the `\r` of `\r\n`. */
+function lineOf(bytes: Uint8Array, index: number, length: number): Buffer {
+  if (length < 2 || bytes[index + length - 2] !== CARRIAGE_RETURN) return copyOf(bytes, index, length);
+  const line = copyOf(bytes, index, length - 1);
+  line[length - 2] = LINE_FEED;
+  return line;
 }
 
 /** The number of the word at `position`; no integer where no word begins there, or where `position` is a bigint. */

@@ -11,7 +11,7 @@ export interface OpenOptions {
   write?: boolean | undefined;
   /** Create the file if it is missing; `existed` tells. Needs `write` and a `size` or `length`. */
   create?: boolean | undefined;
-  /** Empty the file first. Needs `write` and a `size` or `length`. */
+  /** Empty the file first. Needs `write`. Without a `size` or `length` the file keeps its size. */
   truncate?: boolean | undefined;
   /** Writes reach the file, and everybody who has it mapped. The default. */
   shared?: boolean | undefined;
@@ -23,7 +23,7 @@ export interface OpenOptions {
   direct?: boolean | undefined;
   /** No file: memory that lives as long as the mapping. The path is ignored. Needs `write` and a `size`. */
   anon?: boolean | undefined;
-  /** Remove the file when it is closed and its last view is gone, if the path still leads to it. */
+  /** Remove the file when it is closed, if the path still leads to it. Views keep the memory. */
   autoUnlink?: boolean | undefined;
   /** Map at `address` exactly; `EEXIST` if something is there. */
   fixed?: boolean | undefined;
@@ -57,7 +57,7 @@ export interface OpenOptions {
   uninitialized?: boolean | undefined;
   /** Accepted; has no effect. */
   debug?: boolean | undefined;
-  /** Permission bits of a created file, exact whatever the umask: 0 to 0o7777. Without it 0o644 less the umask. */
+  /** Permission bits of a created file, exact whatever the umask: 0 to 0o7777. Without it 0o600: nobody else's. */
   mode?: number | undefined;
   /** The file is grown to at least `offset` + `size` bytes before it is mapped. Below 2^63. */
   size?: Integer | undefined;
@@ -124,7 +124,7 @@ const FLAGS = {
 
 const NUMBERS = {
   address: "address",
-  mode: "chmod",
+  mode: "mode",
   size: "size",
   offset: "offset",
   length: "length",

@@ -8,7 +8,7 @@ import { freshPath } from "./support/files";
 
 const fixtures = join(__dirname, "../native/test/fixtures");
 
-/** A copy of a file that emmap 2.2 wrote. */
+/** A copy of a file that emmap 2.1.3 wrote. */
 function fixture(name: string): string {
   const path = freshPath(name);
   copyFileSync(join(fixtures, name), path);
@@ -29,7 +29,7 @@ test("what is stored is read, until it is freed", () => {
   expect([blocks.free(address), blocks.free(address), blocks.read(address)]).toEqual([true, false, null]);
 });
 
-test("the storage of emmap 2.2 holds what it was told to store", () => {
+test("the storage of emmap 2.1.3 holds what it was told to store", () => {
   using blocks = openBlockStorage(fixture("blocks.bin"));
   const expected = readFileSync(join(fixtures, "blocks.addresses.txt"), "utf8")
     .trim()
@@ -39,7 +39,7 @@ test("the storage of emmap 2.2 holds what it was told to store", () => {
   expect([blocks.blockSize, blocks.count, blocks.capacity]).toEqual([22, 86, 262_144]);
 });
 
-test("the same calls make the bytes that emmap 2.2 makes", () => {
+test("the same calls make the bytes that emmap 2.1.3 makes", () => {
   const path = freshPath();
   using blocks = openBlockStorage(path, { blockSize: 22, size: 4096 });
   const addresses = Array.from({ length: 100 }, (_, i) => blocks.store(block22(i + 1)));

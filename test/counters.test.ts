@@ -9,7 +9,7 @@ const fixture = join(__dirname, "fixtures", "counters.bin");
 const MIN = -(2n ** 63n);
 const MAX = 2n ** 63n - 1n;
 
-test("counters written by emmap 2.2 are read", () => {
+test("counters written by emmap 2.1.3 are read", () => {
   const path = freshPath();
   copyFileSync(fixture, path);
   using counters = openCounters(path);
@@ -17,7 +17,7 @@ test("counters written by emmap 2.2 are read", () => {
   expect([counters.length, counters.existed]).toEqual([4, true]);
 });
 
-test("the same calls write the same bytes as emmap 2.2", () => {
+test("the same calls write the same bytes as emmap 2.1.3", () => {
   const path = freshPath();
   const counters = openCounters(path, 4);
   counters.set(0, 42);

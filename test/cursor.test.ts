@@ -9,6 +9,8 @@ test("reads follow each other to the end", () => {
   expect(file.read(60)).toEqual(pattern(100).subarray(0, 60));
   expect(file.read(60)).toEqual(pattern(100).subarray(60));
   expect(file.read(1)).toBeNull();
+  expect(file.read(0)).toBeNull();
+  file.position(5);
   expect(file.read(0)).toEqual(Buffer.alloc(0));
 });
 
@@ -44,6 +46,16 @@ test("positioned reads and writes leave the cursor alone", () => {
   file.pread(50, 10);
   file.pwrite(60, "x");
   expect(file.position(0, "cur")).toBe(7);
+});
+
+test("a carriage return before the line feed is left out, and no other", () => {
+  const path = freshPath();
+  writeFileSync(path, "two\r\n\r\nkept\r\r\nlast\r");
+  using file = open(path);
+  const lines = [1, 2, 3, 4, 5].map(() => file.readLine()?.toString());
+  expect(lines).toEqual(["two\n", "\n", "kept\r\n", "last\r", undefined]);
+  file.position(4);
+  expect(file.readLine()?.toString()).toBe("\n");
 });
 
 test("lines keep their line feed, and the last may have none", () => {

@@ -7,7 +7,7 @@ import { atom, BitString, encode, Float, ImproperList, tuple } from "../src/etf"
 import { thrownBy } from "./support/errors";
 import { freshPath } from "./support/files";
 
-/** A copy of a file that emmap 2.2 wrote. */
+/** A copy of a file that emmap 2.1.3 wrote. */
 function fixture(name: string): string {
   const path = freshPath(name);
   copyFileSync(join(__dirname, "../native/test/fixtures", name), path);
@@ -27,7 +27,7 @@ test("terms come out in the order in which they went in", () => {
   ]);
 });
 
-test("the queue of emmap 2.2 holds what it was told to write", () => {
+test("the queue of emmap 2.1.3 holds what it was told to write", () => {
   using queue = openQueue(fixture("queue.bin"));
   expect([...queue]).toEqual([
     atom("hello"),
@@ -55,7 +55,7 @@ test("the queue of emmap 2.2 holds what it was told to write", () => {
   expect(queue.length).toBe(18);
 });
 
-test("a queue that emmap 2.2 popped from goes on behind what is gone", () => {
+test("a queue that emmap 2.1.3 popped from goes on behind what is gone", () => {
   using queue = openQueue(fixture("queue-popped.bin"));
   expect(queue.popMany(10)).toEqual([3, 4, 5].map((n) => tuple(atom("n"), n)));
 });
@@ -66,7 +66,7 @@ test("what a writer that died had not committed is not there, and the next messa
   expect([...queue]).toEqual([atom("kept"), atom("next")]);
 });
 
-test("the same pushes and pops leave the bytes that emmap 2.2 leaves", () => {
+test("the same pushes and pops leave the bytes that emmap 2.1.3 leaves", () => {
   using queue = openQueue(freshPath(), { size: 1024 });
   for (const n of [1, 2, 3, 4, 5]) queue.push(tuple(atom("n"), n));
   queue.popMany(2);

@@ -13,7 +13,8 @@ test.each([1, 8, 63, 64, 2047, 2048, 4095, 4096])("%i bytes are read as they are
 test("a read is cut at the end, and null from there on", () => {
   using file = open(patternFile(100));
   expect(file.pread(96, 100)).toEqual(pattern(100).subarray(96));
-  expect([file.pread(100, 1), file.pread(101, 1), file.pread(0, 0)]).toEqual([null, null, null]);
+  expect([file.pread(100, 1), file.pread(101, 1), file.pread(100, 0)]).toEqual([null, null, null]);
+  expect(file.pread(0, 0)).toEqual(Buffer.alloc(0));
   expect(file.pread(2 ** 52, 2 ** 52)).toBeNull();
 });
 

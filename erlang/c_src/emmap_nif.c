@@ -154,13 +154,14 @@ static ERL_NIF_TERM nif_read_whole_line(ErlNifEnv *env, int count, const ERL_NIF
     struct nif_file *file;
     if (!nif_file_get(env, arguments[0], &file))
         return enif_make_badarg(env);
-    if (file->direct) {
-        emmap_slice slice;
-        const emmap_error error = file->core->read_line_direct(file->file, &slice);
-        return answer_direct(env, file, error, &slice);
-    }
     struct nif_binary binary = {.env = env};
     const emmap_sink sink = nif_binary_sink(&binary);
+    if (file->direct) {
+        emmap_slice slice;
+        const emmap_error error = file->core->read_line_direct(file->file, &slice, &sink);
+        return error || slice.mapping ? answer_direct(env, file, error, &slice)
+                                      : nif_binary_result(&binary, EMMAP_OK);
+    }
     return nif_binary_result(&binary, file->core->read_line(file->file, &sink));
 }
 
@@ -354,13 +355,7 @@ static inline ERL_NIF_TERM answer_old(ErlNifEnv *env, emmap_error error, int64_t
     return error ? nif_error(env, error) : nif_ok(env, enif_make_int64(env, old));
 }
 
-/* Old */
-static inline ERL_NIF_TERM answer_bare(ErlNifEnv *env, emmap_error error, int64_t old)
-{
-    return error ? nif_error(env, error) : enif_make_int64(env, old);
-}
-
-#define ATOMIC_FETCH(name, answer)                                                                           \
+#define ATOMIC_FETCH(name)                                                                                   \
     static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
     {                                                                                                        \
         (void)count;                                                                                         \
@@ -371,10 +366,10 @@ static inline ERL_NIF_TERM answer_bare(ErlNifEnv *env, emmap_error error, int64_
             !nif_get_operand(env, arguments[2], &operand))                                                   \
             return enif_make_badarg(env);                                                                    \
         const emmap_error error = file->core->name(file->file, place, operand, &old);                        \
-        return answer(env, error, old);                                                                      \
+        return answer_old(env, error, old);                                                                  \
     }
 
-#define ATOMIC_COMPARE_EXCHANGE(name, answer)                                                                \
+#define ATOMIC_COMPARE_EXCHANGE(name)                                                                        \
     static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
     {                                                                                                        \
         (void)count;                                                                                         \
@@ -386,10 +381,10 @@ static inline ERL_NIF_TERM answer_bare(ErlNifEnv *env, emmap_error error, int64_
             !nif_get_operand(env, arguments[3], &replacement))                                               \
             return enif_make_badarg(env);                                                                    \
         const emmap_error error = file->core->name(file->file, place, expected, replacement, &old);          \
-        return answer(env, error, old);                                                                      \
+        return answer_old(env, error, old);                                                                  \
     }
 
-#define ATOMIC_LOAD(name, answer)                                                                            \
+#define ATOMIC_LOAD(name)                                                                                    \
     static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
     {                                                                                                        \
         (void)count;                                                                                         \
@@ -399,17 +394,17 @@ static inline ERL_NIF_TERM answer_bare(ErlNifEnv *env, emmap_error error, int64_
         if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place))         \
             return enif_make_badarg(env);                                                                    \
         const emmap_error error = file->core->name(file->file, place, &value);                               \
-        return answer(env, error, value);                                                                    \
+        return answer_old(env, error, value);                                                                \
     }
 
-ATOMIC_FETCH(patomic_add, answer_old)
-ATOMIC_FETCH(patomic_sub, answer_old)
-ATOMIC_FETCH(patomic_and, answer_old)
-ATOMIC_FETCH(patomic_or, answer_old)
-ATOMIC_FETCH(patomic_xor, answer_old)
-ATOMIC_FETCH(patomic_exchange, answer_old)
-ATOMIC_COMPARE_EXCHANGE(patomic_compare_exchange, answer_old)
-ATOMIC_LOAD(patomic_load, answer_old)
+ATOMIC_FETCH(patomic_add)
+ATOMIC_FETCH(patomic_sub)
+ATOMIC_FETCH(patomic_and)
+ATOMIC_FETCH(patomic_or)
+ATOMIC_FETCH(patomic_xor)
+ATOMIC_FETCH(patomic_exchange)
+ATOMIC_COMPARE_EXCHANGE(patomic_compare_exchange)
+ATOMIC_LOAD(patomic_load)
 
 static ERL_NIF_TERM nif_patomic_store(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
@@ -423,11 +418,11 @@ static ERL_NIF_TERM nif_patomic_store(ErlNifEnv *env, int count, const ERL_NIF_T
     return nif_done(env, file->core->patomic_store(file->file, place, value));
 }
 
-ATOMIC_FETCH(counter_add, answer_bare)
-ATOMIC_FETCH(counter_sub, answer_bare)
-ATOMIC_FETCH(counter_set, answer_bare)
-ATOMIC_COMPARE_EXCHANGE(counter_compare_exchange, answer_bare)
-ATOMIC_LOAD(counter_get, answer_bare)
+ATOMIC_FETCH(counter_add)
+ATOMIC_FETCH(counter_sub)
+ATOMIC_FETCH(counter_set)
+ATOMIC_COMPARE_EXCHANGE(counter_compare_exchange)
+ATOMIC_LOAD(counter_get)
 
 /* ---- The library -------------------------------------------------------------------------------------- */
 
@@ -495,6 +490,7 @@ static ErlNifFunc functions[] = {
     {"queue_walk", 4, nif_queue_walk, 0},
     {"queue_is_empty", 1, nif_queue_is_empty, 0},
     {"queue_info", 1, nif_queue_info, 0},
+    {"queue_reset", 1, nif_queue_reset, 0},
     {"queue_purge", 1, nif_queue_purge, 0},
     {"queue_erase", 1, nif_queue_erase, 0},
     /* Goes through all of the messages. */

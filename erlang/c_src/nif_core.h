@@ -15,7 +15,7 @@
  * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window and the ticket of nif_queue.c.
  * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
  */
-#define NIF_LAYOUT "2"
+#define NIF_LAYOUT "3"
 
 #define NIF_CORE_FUNCTIONS(X)                                                                                \
     X(close)                                                                                                 \
@@ -69,6 +69,7 @@
     X(queue_length)                                                                                          \
     X(queue_is_empty)                                                                                        \
     X(queue_info)                                                                                            \
+    X(queue_reset)                                                                                           \
     X(queue_purge)                                                                                           \
     X(queue_erase)                                                                                           \
     X(blocks_attach)                                                                                         \

@@ -266,13 +266,18 @@ ERL_NIF_TERM nif_queue_length(ErlNifEnv *env, int count, const ERL_NIF_TERM argu
     return error ? nif_attempt_failed(&attempt, error) : nif_ok(env, enif_make_uint64(env, length));
 }
 
+static ERL_NIF_TERM answer_whether(struct nif_attempt *attempt, emmap_error error, bool yes)
+{
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, yes ? nif_atoms.true_ : nif_atoms.false_);
+}
+
 static ERL_NIF_TERM queue_is_empty(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     (void)arguments;
-    bool empty;
+    bool empty = false;
     const emmap_error error = attempt->file->core->queue_is_empty(attempt->file->file, &empty);
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, empty ? nif_atoms.true_ : nif_atoms.false_);
+    return answer_whether(attempt, error, empty);
 }
 
 static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -292,6 +297,14 @@ static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM a
 }
 
 /* ---- Emptying ----------------------------------------------------------------------------------------- */
+
+static ERL_NIF_TERM queue_reset(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    bool empty = false;
+    const emmap_error error = attempt->file->core->queue_reset(attempt->file->file, &empty);
+    return answer_whether(attempt, error, empty);
+}
 
 static ERL_NIF_TERM queue_purge(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
@@ -319,6 +332,7 @@ NIF_OPERATION(queue_peek_back)
 NIF_OPERATION(queue_walk)
 NIF_OPERATION(queue_is_empty)
 NIF_OPERATION(queue_info)
+NIF_OPERATION(queue_reset)
 NIF_OPERATION(queue_purge)
 NIF_OPERATION(queue_erase)
 

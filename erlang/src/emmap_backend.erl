@@ -80,13 +80,11 @@ exceptions, as is any argument of the wrong type.").
 ?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").
 -callback counters_open(Path :: binary(), Count :: non_neg_integer(), [option()]) ->
     {ok, handle(), Count :: pos_integer()} | {error, atom() | {badarg, term()}}.
-%% These answer the bare integer: the pair would double what the BEAM allocates per call.
--callback counter_add(handle(), Index :: integer(), operand()) -> int64() | {error, atom()}.
--callback counter_sub(handle(), Index :: integer(), operand()) -> int64() | {error, atom()}.
--callback counter_set(handle(), Index :: integer(), operand()) -> int64() | {error, atom()}.
--callback counter_get(handle(), Index :: integer()) -> int64() | {error, atom()}.
--callback counter_compare_exchange(handle(), Index :: integer(), Expected :: operand(), operand()) ->
-    int64() | {error, atom()}.
+-callback counter_add(handle(), Index :: integer(), operand()) -> old().
+-callback counter_sub(handle(), Index :: integer(), operand()) -> old().
+-callback counter_set(handle(), Index :: integer(), operand()) -> old().
+-callback counter_get(handle(), Index :: integer()) -> old().
+-callback counter_compare_exchange(handle(), Index :: integer(), Expected :: operand(), operand()) -> old().
 
 ?DOC("Options as for open; `[]` reads, writes, creates.").
 -callback queue_open(Path :: binary(), [option()]) -> {ok, handle(), info()} | {error, reason() | {badarg, term()}}.
@@ -107,6 +105,8 @@ exceptions, as is any argument of the wrong type.").
 -callback queue_length(handle()) -> measure().
 -callback queue_is_empty(handle()) -> {ok, boolean()} | {error, reason()}.
 -callback queue_info(handle()) -> {ok, queue_info()} | {error, reason()}.
+?DOC("Lets an empty queue begin anew at its file's first byte; whether it was empty.").
+-callback queue_reset(handle()) -> {ok, boolean()} | {error, reason()}.
 -callback queue_purge(handle()) -> failable().
 -callback queue_erase(handle()) -> failable().
 

@@ -22,7 +22,7 @@ The library need not load: see `loaded/0`.").
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
-         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_purge/1, queue_erase/1]).
+         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1]).
 -export([blocks_open/4, blocks_attach/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
          block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 
@@ -34,14 +34,13 @@ The library need not load: see `loaded/0`.").
        counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4,
        queue_open/2, queue_attach/1, queue_push_data/2, queue_push_list/2, queue_pop/1, queue_pop_many/2,
        queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
-       queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_purge/1, queue_erase/1,
+       queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
        blocks_open/4, blocks_attach/3, block_store_binary/2, block_store_list/2, block_read/2, block_free/2,
        block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 
 -type handle() :: reference().
 -type result() :: ok | {error, atom()}.
 -type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
--type bare_old() :: emmap_backend:int64() | {error, atom()}.
 -type failable() :: ok | {error, emmap_backend:reason()}.
 
 %% EMMAP_PIECE of the core: what is longer goes to a dirty scheduler.
@@ -185,20 +184,20 @@ patomic_store(_Handle, _Position, _Value) -> not_loaded().
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
 counters_open(_Path, _Count, _Options) -> not_loaded().
 
--spec counter_add(handle(), integer(), emmap_backend:operand()) -> bare_old().
+-spec counter_add(handle(), integer(), emmap_backend:operand()) -> old().
 counter_add(_Handle, _Index, _Value) -> not_loaded().
 
--spec counter_sub(handle(), integer(), emmap_backend:operand()) -> bare_old().
+-spec counter_sub(handle(), integer(), emmap_backend:operand()) -> old().
 counter_sub(_Handle, _Index, _Value) -> not_loaded().
 
--spec counter_set(handle(), integer(), emmap_backend:operand()) -> bare_old().
+-spec counter_set(handle(), integer(), emmap_backend:operand()) -> old().
 counter_set(_Handle, _Index, _Value) -> not_loaded().
 
--spec counter_get(handle(), integer()) -> bare_old().
+-spec counter_get(handle(), integer()) -> old().
 counter_get(_Handle, _Index) -> not_loaded().
 
 -spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) ->
-    bare_old().
+    old().
 counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded().
 
 %%% Queues
@@ -261,6 +260,9 @@ queue_is_empty(_Handle) -> not_loaded().
 
 -spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
 queue_info(_Handle) -> not_loaded().
+
+-spec queue_reset(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+queue_reset(_Handle) -> not_loaded().
 
 -spec queue_purge(handle()) -> failable().
 queue_purge(_Handle) -> not_loaded().

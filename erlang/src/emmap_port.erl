@@ -29,7 +29,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
-         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_purge/1, queue_erase/1]).
+         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1]).
 -export([blocks_open/4, blocks_open/5, blocks_attach/3, block_store/2, block_store_many/2, block_read/2,
          block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 -export([batch/2]).
@@ -71,7 +71,6 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}.
 -type result() :: ok | {error, atom()}.
 -type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
--type bare_old() :: emmap_backend:int64() | {error, atom()}.
 -type failable() :: ok | {error, emmap_backend:reason()}.
 
 -define(PROTOCOL_VERSION, 1).
@@ -409,19 +408,19 @@ patomic_store({Program, Number}, Position, Value) -> checked_call(Program, {pato
 
 %%% Counters
 
--spec counter_add(handle(), integer(), emmap_backend:operand()) -> bare_old().
+-spec counter_add(handle(), integer(), emmap_backend:operand()) -> old().
 counter_add({Program, Number}, Index, Value) -> checked_call(Program, {counter_add, Number, Index, Value}).
 
--spec counter_sub(handle(), integer(), emmap_backend:operand()) -> bare_old().
+-spec counter_sub(handle(), integer(), emmap_backend:operand()) -> old().
 counter_sub({Program, Number}, Index, Value) -> checked_call(Program, {counter_sub, Number, Index, Value}).
 
--spec counter_set(handle(), integer(), emmap_backend:operand()) -> bare_old().
+-spec counter_set(handle(), integer(), emmap_backend:operand()) -> old().
 counter_set({Program, Number}, Index, Value) -> checked_call(Program, {counter_set, Number, Index, Value}).
 
--spec counter_get(handle(), integer()) -> bare_old().
+-spec counter_get(handle(), integer()) -> old().
 counter_get({Program, Number}, Index) -> checked_call(Program, {counter_get, Number, Index}).
 
--spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) -> bare_old().
+-spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) -> old().
 counter_compare_exchange({Program, Number}, Index, Expected, Replacement) ->
     checked_call(Program, {counter_compare_exchange, Number, Index, Expected, Replacement}).
 
@@ -498,6 +497,9 @@ queue_is_empty({Program, Number}) -> call(Program, {queue_is_empty, Number}).
 
 -spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
 queue_info({Program, Number}) -> call(Program, {queue_info, Number}).
+
+-spec queue_reset(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+queue_reset({Program, Number}) -> call(Program, {queue_reset, Number}).
 
 -spec queue_purge(handle()) -> failable().
 queue_purge({Program, Number}) -> call(Program, {queue_purge, Number}).

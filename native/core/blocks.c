@@ -315,14 +315,16 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
     *result = NULL;
     emmap_options options;
     /* Before a file is created for nothing. */
+    bool fresh = false;
     emmap_error error = possible(block_size, levels);
     if (!error)
-        error = structure_options(given, &options);
+        error = structure_options(given, &options, &fresh);
     if (error)
         return error;
     const structure_preparer preparer = {.base = {structure_prepare},
                                          .size = options.size ? options.size : DEFAULT_SIZE,
-                                         .lacking = block_size ? NULL : no_block_size};
+                                         .lacking = block_size ? NULL : no_block_size,
+                                         .fresh = fresh};
     if (preparer.size < BLOCKS_TREE)
         return error_set(EINVAL, "a block storage takes 16 bytes at the least");
     if (!(options.flags & EMMAP_OPEN_ANON))

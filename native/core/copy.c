@@ -104,7 +104,7 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
         emmap_error failed = EMMAP_OK;
         if (position > INT64_MAX || length > INT64_MAX)
             failed = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
-        else if (run == 0)
+        else if (left == 0)
             failed = EMMAP_EOF;
         else if (run > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, run, &slice);

@@ -20,26 +20,8 @@ static void set(emmap_file *file, uint64_t position)
     __atomic_store_n(&file->control.cursor, position, __ATOMIC_RELAXED);
 }
 
-static emmap_error usable(emmap_file *file)
-{
-    visit visit;
-    const emmap_error error = visit_begin(file, &visit);
-    return error ? error : visit_end(file, &visit);
-}
-
-/* An empty read needs no place in the file, only a file that is open. */
-static emmap_error read_nothing(emmap_file *file, const emmap_sink *sink)
-{
-    const emmap_error error = usable(file);
-    if (!error)
-        sink->allocate(sink->context, 0);
-    return error;
-}
-
 emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink)
 {
-    if (length == 0)
-        return read_nothing(file, sink);
     pthread_mutex_lock(&file->cursor);
     const uint64_t from = cursor_get(file);
     uint64_t run;
@@ -52,9 +34,6 @@ emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink
 
 emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *slice)
 {
-    *slice = (emmap_slice){0};
-    if (length == 0)
-        return usable(file);
     pthread_mutex_lock(&file->cursor);
     const emmap_error error = emmap_pread_direct(file, cursor_get(file), length, slice);
     if (!error)
@@ -79,6 +58,38 @@ static emmap_error line(emmap_file *file, emmap_slice *slice)
     return error;
 }
 
+static bool ends_in_cr_lf(const emmap_slice *line)
+{
+    return line->length >= 2 && line->data[line->length - 1] == '\n' && line->data[line->length - 2] == '\r';
+}
+
+/* A sink that remembers where the bytes went. */
+typedef struct remembering_sink {
+    emmap_sink base;
+    const emmap_sink *inner;
+    uint8_t *place;
+} remembering_sink;
+
+static void *allocate_and_remember(void *context, size_t length)
+{
+    remembering_sink *const self = context;
+    return self->place = self->inner->allocate(self->inner->context, length);
+}
+
+/* Copies the line, and of "\r\n" at its end just "\n". Ends the slice. */
+static emmap_error copy_line(emmap_file *file, emmap_slice *line, const emmap_sink *sink)
+{
+    if (!ends_in_cr_lf(line))
+        return copy_slice_out(file, line, sink);
+    const uint64_t length = line->length - 1;
+    loans_cut(line, length);
+    remembering_sink to = {.base = {.allocate = allocate_and_remember, .context = &to}, .inner = sink};
+    const emmap_error error = copy_slice_out(file, line, &to.base);
+    if (!error)
+        to.place[length - 1] = '\n';
+    return error;
+}
+
 emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
 {
     pthread_mutex_lock(&file->cursor);
@@ -86,7 +97,7 @@ emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
     emmap_error error = line(file, &slice);
     if (!error) {
         const uint64_t after = cursor_get(file) + slice.length;
-        error = copy_slice_out(file, &slice, sink);
+        error = copy_line(file, &slice, sink);
         if (!error)
             set(file, after);
     }
@@ -94,13 +105,17 @@ emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
     return error;
 }
 
-emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice)
+emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice, const emmap_sink *copy)
 {
-    *slice = (emmap_slice){0};
     pthread_mutex_lock(&file->cursor);
-    const emmap_error error = line(file, slice);
-    if (!error)
-        set(file, cursor_get(file) + slice->length);
+    emmap_error error = line(file, slice);
+    if (!error) {
+        const uint64_t after = cursor_get(file) + slice->length;
+        if (ends_in_cr_lf(slice))
+            error = copy_line(file, slice, copy);
+        if (!error)
+            set(file, after);
+    }
     pthread_mutex_unlock(&file->cursor);
     return error;
 }

@@ -16,11 +16,13 @@ emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t len
     const uint64_t size = visit.mapping->size;
     const uint64_t left = position < size ? size - position : 0;
     const uint64_t run = length < left ? length : left;
-    emmap_error taken;
+    emmap_error taken = EMMAP_OK;
     if (position > INT64_MAX || length > INT64_MAX)
         taken = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
-    else
-        taken = run == 0 ? EMMAP_EOF : loans_take(visit.mapping, position, run, slice);
+    else if (left == 0)
+        taken = EMMAP_EOF;
+    else if (run > 0)
+        taken = loans_take(visit.mapping, position, run, slice);
     pin_release(visit.pin);
     return taken;
 }

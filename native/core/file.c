@@ -51,7 +51,6 @@ static emmap_error create_handle(const char *path, const emmap_options *options,
         return error_set(ENOMEM, NULL);
     }
     atomic_init(&file->references, 1);
-    atomic_init(&file->uses, 1);
     *result = file;
     return EMMAP_OK;
 }
@@ -82,25 +81,13 @@ void file_release(emmap_file *file)
     free(file);
 }
 
-void file_use(emmap_file *file)
-{
-    atomic_fetch_add_explicit(&file->uses, 1, memory_order_relaxed);
-}
-
-void file_unuse(emmap_file *file)
-{
-    if (atomic_fetch_sub_explicit(&file->uses, 1, memory_order_acq_rel) == 1 &&
-        (file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
-        unlink(file->absolute);
-}
-
 /* The descriptor of an existing or a created file; *created says which. O_NONBLOCK: a FIFO must not make us
  * wait for its other end; it means nothing to a regular file. */
 static int open_or_create(const char *path, const emmap_options *options, bool *created)
 {
     const int access_mode = options->flags & EMMAP_OPEN_WRITE ? O_RDWR : O_RDONLY;
-    /* Less the umask: what is missing is added by identify(), so that the file is never more open than it is to be. */
-    const mode_t mode = options->has_mode ? options->mode & 0777 : 0644;
+    /* Less the umask: identify() adds what an exact mode lacks, so that the file is never more open than it is to be. */
+    const mode_t mode = options->has_mode ? options->mode : EMMAP_MODE;
     const int flags = access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     for (int attempt = 0;; attempt++) {
         *created = false;
@@ -163,7 +150,7 @@ static emmap_error identify(emmap_file *file, bool created)
     atomic_init(&file->entry_unsynced, created);
     if (created)
         PAUSE("open_created");
-    if (created && file->options.has_mode && fchmod(file->descriptor->fd, file->options.mode) != 0)
+    if (created && file->options.mode_exact && fchmod(file->descriptor->fd, file->options.mode) != 0)
         return error_from_errno("fchmod");
     return EMMAP_OK;
 }
@@ -181,6 +168,12 @@ static emmap_error announce(const emmap_file *file)
     return error == EBUSY ? error : EMMAP_OK;
 }
 
+/* True if a file that has bytes is not made longer. */
+static bool keeps_size(const emmap_options *options)
+{
+    return options->flags & (EMMAP_OPEN_KEEP_SIZE | EMMAP_OPEN_EXACT);
+}
+
 /* The number of bytes to map, of a file that is as large as it will get. */
 static emmap_error window(const emmap_file *file, uint64_t *size)
 {
@@ -193,9 +186,15 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
     if (available == 0)
         return error_set(EINVAL, options->offset ? "the offset is at or past the end of the file"
                                                  : "the file is empty, and no memory can be mapped of it");
-    if (options->length > available || options->size > available)
-        return error_set(EINVAL, "the range passes the end of a file that is not open for writing");
-    *size = options->length ? options->length : available;
+    /* Callers of emmap 2.x have to give the whole file's size behind an offset as well. (Not one within a page: emmap
+     * 2.x counts positions from the page's beginning then, so that they would get other bytes than they mean.) */
+    const bool rest = (options->flags & EMMAP_OPEN_EXACT) && options->offset && options->length == on_disk &&
+                      options->offset % platform_page_size() == 0;
+    if ((options->length > available && !rest) || (options->size > available && !keeps_size(options)))
+        return error_set(EINVAL, "the range passes the end of the file");
+    if ((options->flags & EMMAP_OPEN_EXACT) && options->size && options->size != available)
+        return error_set(EINVAL, "the file has another size than it must have");
+    *size = options->length && !rest ? options->length : available;
     return EMMAP_OK;
 }
 
@@ -203,7 +202,8 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
 static emmap_error measure(const emmap_file *file, const file_preparer *preparer, uint64_t *size)
 {
     const emmap_options *const options = &file->options;
-    const bool grows = (options->flags & EMMAP_OPEN_WRITE) && (options->size > 0 || options->length > 0);
+    const bool grows = (options->flags & EMMAP_OPEN_WRITE) && !keeps_size(options) &&
+                       (options->size > 0 || options->length > 0);
     for (int attempt = 0;; attempt++) {
         emmap_error error = preparer->prepare(preparer, file->descriptor->fd, options);
         if (error)
@@ -215,13 +215,28 @@ static emmap_error measure(const emmap_file *file, const file_preparer *preparer
     }
 }
 
+/* Empties the file, which gets the size that it has had where no other is asked for. */
+static emmap_error empty(emmap_file *file)
+{
+    emmap_options *const options = &file->options;
+    const int fd = file->descriptor->fd;
+    uint64_t had;
+    const emmap_error error = size_on_disk(fd, &had);
+    if (error)
+        return error;
+    if (options->size == 0 && options->length == 0) {
+        if (had <= options->offset)
+            return error_set(EINVAL, "truncate needs a size where the file is missing or empty");
+        options->size = had - options->offset;
+    }
+    return ftruncate(fd, 0) == 0 ? EMMAP_OK : error_from_errno("ftruncate");
+}
+
 static emmap_error fill(emmap_file *file, const file_preparer *preparer)
 {
     const int fd = file->descriptor->fd;
-    emmap_error error = EMMAP_OK;
     uint64_t size = 0;
-    if ((file->options.flags & EMMAP_OPEN_TRUNCATE) && ftruncate(fd, 0) != 0)
-        error = error_from_errno("ftruncate");
+    emmap_error error = file->options.flags & EMMAP_OPEN_TRUNCATE ? empty(file) : EMMAP_OK;
     if (!error)
         error = measure(file, preparer, &size);
     emmap_mapping *mapping = NULL;
@@ -333,6 +348,10 @@ static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_op
     const uint64_t wanted = options->length > options->size ? options->length : options->size;
     if (wanted == 0 || !(options->flags & EMMAP_OPEN_WRITE))
         return EMMAP_OK;
+    uint64_t now;
+    const emmap_error error = size_on_disk(fd, &now);
+    if (error || (now > 0 && keeps_size(options)))
+        return error;
     return file_extend(fd, options, options->offset + wanted);
 }
 
@@ -357,7 +376,9 @@ emmap_error emmap_close(emmap_file *file)
         pin_drain(mapping);
         mapping_release(mapping);
     }
-    file_unuse(file);
+    /* What slices and other handles have mapped stays theirs without the name. */
+    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
+        unlink(file->absolute);
     return EMMAP_OK;
 }
 

@@ -3,7 +3,7 @@
  *
  * Who owns what: the caller of emmap_open owns one reference on the file, each mapping another. The file owns
  * one reference on its current mapping and one on its descriptor until it is closed. A slice owns one on its
- * mapping. Being open is one use of the file, each mapping another; auto_unlink acts when the last use ends.
+ * mapping.
  *
  * Locks, in the order in which they are taken: cursor, bytes, resize, a pin, loans. `state` is taken alone.
  */
@@ -34,7 +34,6 @@ struct emmap_file {
     pthread_mutex_t state;                 /* descriptor */
     descriptor *descriptor;                /* NULL once closed */
     atomic_uint references;
-    atomic_uint uses;
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
     atomic_int sync_failed;     /* what the first sync that failed answered; 0: none has */
@@ -59,10 +58,6 @@ emmap_error file_open(const char *path, const emmap_options *options, const file
 
 void file_retain(emmap_file *file);
 void file_release(emmap_file *file);
-
-/* With a reference held: a use begins while there is another, and ends. */
-void file_use(emmap_file *file);
-void file_unuse(emmap_file *file);
 
 /* The descriptor with a reference for the caller. Errors: EMMAP_CLOSED. */
 emmap_error file_descriptor(emmap_file *file, descriptor **result);

@@ -67,7 +67,8 @@ bool loans_beyond(loans *self, uint64_t size)
 
 bool emmap_slice_faulted(const emmap_slice *slice)
 {
-    return file_faulted(slice->mapping->file);
+    /* An empty slice has no bytes that could go away. */
+    return slice->mapping && file_faulted(slice->mapping->file);
 }
 
 void emmap_slice_release(emmap_slice *slice)

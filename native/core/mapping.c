@@ -102,7 +102,6 @@ emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at,
     atomic_init(&self->references, 1);
     self->file = file;
     file_retain(file);
-    file_use(file);
     *result = self;
     return EMMAP_OK;
 }
@@ -123,6 +122,5 @@ void mapping_release(emmap_mapping *self)
     descriptor_allow_fork();
     emmap_file *const file = self->file;
     free(self);
-    file_unuse(file);
     file_release(file);
 }

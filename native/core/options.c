@@ -36,6 +36,8 @@ static const flag_name flags[] = {
     {"nocache", EMMAP_OPEN_NOCACHE},
     {"uninitialized", EMMAP_OPEN_UNINITIALIZED},
     {"fit", EMMAP_OPEN_FIT},
+    {"keep_size", EMMAP_OPEN_KEEP_SIZE},
+    {"exact", EMMAP_OPEN_EXACT},
     {"debug", EMMAP_OPEN_DEBUG},
 };
 
@@ -65,12 +67,14 @@ static emmap_error set_value(emmap_options *options, const char *name, uint64_t 
         *field = value;
         return EMMAP_OK;
     }
-    if (strcmp(name, "chmod") != 0)
+    const bool exact = strcmp(name, "mode") == 0;
+    if (!exact && strcmp(name, "chmod") != 0)
         return error_set(EMMAP_BADARG, "no such option with a value");
     if (value > 07777)
-        return error_set(EMMAP_BADARG, "chmod takes permission bits up to 8#7777");
+        return error_set(EMMAP_BADARG, "mode and chmod take permission bits up to 8#7777");
     options->mode = (uint32_t)value;
     options->has_mode = true;
+    options->mode_exact = exact;
     return EMMAP_OK;
 }
 
@@ -106,8 +110,6 @@ emmap_error options_settle(emmap_options *options)
         return error_set(EINVAL, "huge_2mb and huge_1gb exclude each other");
     if ((f & (EMMAP_OPEN_CREATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_EXCLUSIVE)) && !(f & EMMAP_OPEN_WRITE))
         return error_set(EINVAL, "create, truncate and exclusive need write");
-    if ((f & EMMAP_OPEN_TRUNCATE) && !sized)
-        return error_set(EINVAL, "truncate needs a size");
     if ((f & EMMAP_OPEN_ANON) && !(sized && (f & EMMAP_OPEN_WRITE)))
         return error_set(EINVAL, "anon needs write and a size");
     if ((f & EMMAP_OPEN_ANON) && (f & EMMAP_OPEN_AUTO_UNLINK))

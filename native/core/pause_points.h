@@ -44,6 +44,8 @@
     X(queue_slide_done)                                                                                      \
     X(queue_purge_begin)                                                                                     \
     X(queue_purge_done)                                                                                      \
+    X(queue_reset_begin)                                                                                     \
+    X(queue_reset_done)                                                                                      \
     X(queue_erase_begin)                                                                                     \
     X(queue_erase_done)
 

@@ -129,12 +129,19 @@ static emmap_error check(structure *self, hold *hold)
         return wrong ? hold_corrupt(hold, offset, wrong) : EMMAP_OK;
     }
     const emmap_error error = recover(hold, &header);
-    if (!error && queue_header_load(hold->mapping->data).next_tail != header.next_tail) {
+    if (error)
+        return error;
+    const bool torn = queue_header_load(hold->mapping->data).next_tail != header.next_tail;
+    /* Somebody made the file longer. (A synced header waits for a push, which brings the file's end to disk first.) */
+    const bool longer = usable(hold) > header.size && !header.synced;
+    if (torn || longer) {
+        if (longer)
+            header.size = usable(hold);
         PAUSE("queue_open_torn");
         queue_header_store(hold->mapping->data, header);
         PAUSE("queue_open_mended");
     }
-    return error;
+    return EMMAP_OK;
 }
 
 static emmap_error note_synced(emmap_file *file)
@@ -168,7 +175,8 @@ emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap
 {
     *result = NULL;
     emmap_options options;
-    emmap_error error = structure_options(given, &options);
+    bool fresh;
+    emmap_error error = structure_options(given, &options, &fresh);
     if (error)
         return error;
     const uint64_t size = options.size ? options.size : DEFAULT_SIZE;
@@ -176,7 +184,7 @@ emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap
         return error_set(EINVAL, "a queue takes 16 bytes at the least");
     if (size > QUEUE_LIMIT)
         return error_set(EFBIG, "a queue takes 2^32 - 1 bytes at the most");
-    const structure_preparer preparer = {.base = {structure_prepare}, .size = size};
+    const structure_preparer preparer = {.base = {structure_prepare}, .size = size, .fresh = fresh};
     if (!(options.flags & EMMAP_OPEN_ANON))
         options.size = 0;
     emmap_file *file;
@@ -335,6 +343,14 @@ static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
     return unsynced;
 }
 
+/* Lets an empty queue begin anew where its file does; the next store of the header says so. Not a synced one: the disk
+ * may still have the messages that were there, and they must not be overwritten before it has the header. */
+static void restart(queue_header *header)
+{
+    if (header->head == header->tail && !header->synced)
+        *header = empty_header(header->size);
+}
+
 static emmap_error push(emmap_file *file, const batch *batch)
 {
     uint64_t total = 0;
@@ -347,6 +363,7 @@ static emmap_error push(emmap_file *file, const batch *batch)
     if (error)
         return error;
     PAUSE("queue_push_begin");
+    restart(&header);
     error = make_room(&hold, &header, total);
     if (!error) {
         write_batch(hold.mapping->data + header.tail, batch);
@@ -371,14 +388,11 @@ emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages
 
 /* ---- Pop ---- */
 
-/* The header without the messages before `head`; the last one's end is where the queue begins anew. Not so a synced
- * one: on disk the messages may still be there, and are not to be overwritten; a push that is short of room begins
- * anew. */
+/* Takes the messages before `head` out. */
 static void advance(hold *hold, queue_header header, uint32_t head)
 {
     header.head = head;
-    queue_header_store(hold->mapping->data,
-                       head == header.tail && !header.synced ? empty_header(header.size) : header);
+    queue_header_store(hold->mapping->data, header);
 }
 
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
@@ -530,8 +544,28 @@ emmap_error emmap_queue_purge(emmap_file *file)
     if (error)
         return error;
     PAUSE("queue_purge_begin");
-    advance(&hold, header, header.tail);
+    header.head = header.tail;
+    restart(&header);
+    queue_header_store(hold.mapping->data, header);
     PAUSE("queue_purge_done");
+    return hold_end(&hold, EMMAP_OK);
+}
+
+emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
+{
+    *empty = false;
+    hold hold;
+    queue_header header;
+    const emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    if (error)
+        return error;
+    *empty = header.head == header.tail;
+    if (*empty) {
+        PAUSE("queue_reset_begin");
+        restart(&header);
+        queue_header_store(hold.mapping->data, header);
+        PAUSE("queue_reset_done");
+    }
     return hold_end(&hold, EMMAP_OK);
 }
 

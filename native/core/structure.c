@@ -12,25 +12,38 @@
 /* Both structures begin with one of this many bytes. */
 #define HEADER_SIZE 16
 
-#define REFUSED_FLAGS (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE)
-
-emmap_error structure_options(const emmap_options *given, emmap_options *settled)
+emmap_error structure_options(const emmap_options *given, emmap_options *settled, bool *fresh)
 {
     *settled = given ? *given : (emmap_options){0};
-    if ((settled->flags & REFUSED_FLAGS) || settled->offset || settled->length)
-        return error_set(EINVAL, "a queue or block storage is mapped shared and whole, and never truncated");
+    *fresh = settled->flags & EMMAP_OPEN_TRUNCATE;
+    settled->flags &= ~(uint32_t)EMMAP_OPEN_TRUNCATE;
+    if ((settled->flags & EMMAP_OPEN_PRIVATE) || settled->offset || settled->length)
+        return error_set(EINVAL, "a queue or block storage is mapped shared and whole");
     if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
     settled->flags |= EMMAP_OPEN_SHARED;
+    if (settled->size == 0)
+        settled->flags &= ~(uint32_t)EMMAP_OPEN_FIT;
     return EMMAP_OK;
+}
+
+static bool may_write_with(const emmap_options *options)
+{
+    return options->flags & EMMAP_OPEN_WRITE;
 }
 
 static emmap_error give_size(const structure_preparer *self, int fd, const emmap_options *options)
 {
     uint64_t size;
     emmap_error error = size_on_disk(fd, &size);
-    if (error || size > 0)
+    if (error)
         return error;
+    if (size > 0 && self->fresh)
+        return error_set(EINVAL, "a queue or block storage that exists is not truncated");
+    if (size > 0)
+        return options->flags & EMMAP_OPEN_FIT && may_write_with(options)
+                   ? file_extend(fd, options, self->size)
+                   : EMMAP_OK;
     if (!(options->flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON)))
         return error_corrupt(0, "the file is empty");
     if (self->lacking)
@@ -39,11 +52,6 @@ static emmap_error give_size(const structure_preparer *self, int fd, const emmap
     error = file_extend(fd, options, self->size);
     PAUSE("structure_create_sized");
     return error;
-}
-
-static bool may_write_with(const emmap_options *options)
-{
-    return options->flags & EMMAP_OPEN_WRITE;
 }
 
 emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options)

@@ -40,13 +40,14 @@ typedef struct hold {
 } hold;
 
 /* Fills in what a queue or storage file is opened with. Errors: EINVAL for options that do not go with it. */
-emmap_error structure_options(const emmap_options *given, emmap_options *settled);
+emmap_error structure_options(const emmap_options *given, emmap_options *settled, bool *fresh);
 
 /* What opens a queue or storage file: gives a new file `size` bytes, and leaves any other as it is. */
 typedef struct structure_preparer {
     file_preparer base;
     uint64_t size;
     const char *lacking; /* what a new file can't be made without; NULL: nothing */
+    bool fresh;          /* a file that has bytes is refused */
 } structure_preparer;
 
 emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options);

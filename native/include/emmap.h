@@ -95,53 +95,62 @@ const emmap_failure *emmap_last_failure(void);
 typedef enum emmap_flag {
     EMMAP_OPEN_READ = 1 << 0,  /* open for reading; what is meant where no EMMAP_OPEN_WRITE is given either */
     EMMAP_OPEN_WRITE = 1 << 1, /* open for writing, and reading */
-    EMMAP_OPEN_CREATE = 1 << 2,          /* create the file if it is missing; needs write */
-    EMMAP_OPEN_TRUNCATE = 1 << 3,        /* empty the file first; needs write, and a size or length */
+    EMMAP_OPEN_CREATE = 1 << 2, /* create the file if it is missing; needs write */
+    EMMAP_OPEN_TRUNCATE =
+        1 << 3, /* empty the file first; with no size and length it keeps its size; needs write */
     EMMAP_OPEN_SHARED = 1 << 4,          /* MAP_SHARED: writes reach the file and every other mapping of it */
     EMMAP_OPEN_PRIVATE = 1 << 5,         /* MAP_PRIVATE: writes stay here; the default */
     EMMAP_OPEN_SHARED_VALIDATE = 1 << 6, /* as shared, and the kernel refuses flags that it does not know */
     EMMAP_OPEN_DIRECT = 1 << 7,          /* the door is to read by emmap_pread_direct and the like */
     EMMAP_OPEN_ANON = 1 << 8, /* no path: memory that lives as long as its mappings; needs write, a size */
-    EMMAP_OPEN_AUTO_UNLINK = 1 << 9, /* unlink when closed and slices gone, if the path is the same inode */
-    EMMAP_OPEN_FIXED = 1 << 10,      /* map at `address` exactly (MAP_FIXED_NOREPLACE) */
-    EMMAP_OPEN_FIXED_SIZE = 1 << 11, /* never change the file's size after open */
-    EMMAP_OPEN_EXCLUSIVE = 1 << 12,  /* nobody else may have the file open for writing, now or later */
-    EMMAP_OPEN_NOLOCK = 1 << 13,     /* no read-write lock between threads */
-    EMMAP_OPEN_NORESERVE = 1 << 14,  /* reserve neither swap nor disk space: growth makes a sparse file */
-    EMMAP_OPEN_POPULATE = 1 << 15,   /* fault all pages in at open (MAP_POPULATE); may take long */
-    EMMAP_OPEN_NONBLOCK = 1 << 16,   /* with populate: only pages that are in memory (MAP_NONBLOCK) */
-    EMMAP_OPEN_SYNC = 1 << 17,       /* MAP_SYNC, for persistent memory; implies shared_validate */
-    EMMAP_OPEN_HUGETLB = 1 << 18,    /* huge pages: with anon, or for a file on hugetlbfs */
-    EMMAP_OPEN_HUGE_2MB = 1 << 19,   /* huge pages of 2 MiB; implies hugetlb */
-    EMMAP_OPEN_HUGE_1GB = 1 << 20,   /* huge pages of 1 GiB; implies hugetlb */
-    EMMAP_OPEN_NOCACHE = 1 << 21,    /* accepted; no effect on Linux */
+    EMMAP_OPEN_AUTO_UNLINK = 1 << 9,    /* unlink the file at close, if the path still leads to it */
+    EMMAP_OPEN_FIXED = 1 << 10,         /* map at `address` exactly (MAP_FIXED_NOREPLACE) */
+    EMMAP_OPEN_FIXED_SIZE = 1 << 11,    /* never change the file's size after open */
+    EMMAP_OPEN_EXCLUSIVE = 1 << 12,     /* nobody else may have the file open for writing, now or later */
+    EMMAP_OPEN_NOLOCK = 1 << 13,        /* no read-write lock between threads */
+    EMMAP_OPEN_NORESERVE = 1 << 14,     /* reserve neither swap nor disk space: growth makes a sparse file */
+    EMMAP_OPEN_POPULATE = 1 << 15,      /* fault all pages in at open (MAP_POPULATE); may take long */
+    EMMAP_OPEN_NONBLOCK = 1 << 16,      /* with populate: only pages that are in memory (MAP_NONBLOCK) */
+    EMMAP_OPEN_SYNC = 1 << 17,          /* MAP_SYNC, for persistent memory; implies shared_validate */
+    EMMAP_OPEN_HUGETLB = 1 << 18,       /* huge pages: with anon, or for a file on hugetlbfs */
+    EMMAP_OPEN_HUGE_2MB = 1 << 19,      /* huge pages of 2 MiB; implies hugetlb */
+    EMMAP_OPEN_HUGE_1GB = 1 << 20,      /* huge pages of 1 GiB; implies hugetlb */
+    EMMAP_OPEN_NOCACHE = 1 << 21,       /* accepted; no effect on Linux */
     EMMAP_OPEN_UNINITIALIZED = 1 << 22, /* accepted; no effect on kernels with memory protection */
-    EMMAP_OPEN_FIT = 1 << 23,           /* accepted; no effect: a larger file is always mapped to its end */
     EMMAP_OPEN_DEBUG = 1 << 24,         /* accepted; no effect */
+    /* Grow a queue or storage that is smaller than `size`. A plain file is grown anyway. */
+    EMMAP_OPEN_FIT = 1 << 23,
+    /* Never grow a file that has bytes, whatever `size` and `length` say. */
+    EMMAP_OPEN_KEEP_SIZE = 1 << 25,
+    /* The same, and the file must have offset + size bytes: else EINVAL. A `length` that is the file's whole size maps
+     * what is behind an `offset` of whole pages. */
+    EMMAP_OPEN_EXACT = 1 << 26,
 } emmap_flag;
 
 /* Zero everything, then set what you need; emmap_option_set does it by name. */
 typedef struct emmap_options {
     uint32_t flags;  /* of emmap_flag */
-    uint32_t mode;   /* with has_mode: permission bits of a created file, exact, whatever the umask */
-    bool has_mode;   /* without it a created file gets 0644 less the umask */
+    uint32_t mode;   /* with has_mode: permission bits of a created file, less the umask; up to 07777 */
+    bool has_mode;   /* without it a created file gets EMMAP_MODE less the umask */
+    bool mode_exact; /* with has_mode: the bits as they are, whatever the umask */
     uint64_t offset; /* where in the file position 0 is; any byte */
     uint64_t length; /* bytes to map; 0: to the end of the file, and the mapping follows its growth */
     uint64_t
-        size; /* the file is grown to at least offset + size before it is mapped; huge pages come whole */
+        size; /* the file is grown to offset + size at least, unless EMMAP_OPEN_KEEP_SIZE; huge pages come whole */
     uint64_t
         address; /* where to map, a hint unless EMMAP_OPEN_FIXED; 0: anywhere; a multiple of the page size */
     uint64_t max_inc_size; /* emmap_resize to 0 doubles up to this step; 0: EMMAP_MAX_INC_SIZE */
 } emmap_options;
 
+#define EMMAP_MODE 0600
 #define EMMAP_MAX_INC_SIZE (64u << 20)
 #define EMMAP_PIECE (64u << 10)
 
 /*
- * Sets one option by emmap's own name for it: "read", "populate", … with value NULL, and "address", "chmod",
- * "size", "max_inc_size", "offset", "length" with *value. "lock" and "nolock" are the two states of
- * EMMAP_OPEN_NOLOCK, the last one wins.
- * Errors: EMMAP_BADARG for a name that is not an option, a missing value or one too many, a chmod over 07777.
+ * Sets one option by emmap's own name for it: "read", "populate", … with value NULL, and "address", "mode" (exact),
+ * "chmod" (less the umask), "size", "max_inc_size", "offset", "length" with *value. "lock" and "nolock" are the two
+ * states of EMMAP_OPEN_NOLOCK, the last one wins.
+ * Errors: EMMAP_BADARG for a name that is not an option, a missing value or one too many, a mode over 07777.
  */
 emmap_error emmap_option_set(emmap_options *options, const char *name, const uint64_t *value);
 
@@ -160,7 +169,8 @@ typedef struct emmap_mapping emmap_mapping;
  *
  * Errors: what open, fstat, fallocate and mmap say, and
  *   EINVAL   flags that contradict each other; create, truncate or anon without what they need; an empty file
- *            and no size; offset and length past the end of a file that may not be grown; a misaligned address
+ *            and no size; another size than EMMAP_OPEN_EXACT asks for; offset and length past the end of a file
+ *            that may not be grown; a misaligned address
  *   EISDIR   a directory
  *   ENODEV   a FIFO, socket or device
  *   EEXIST   EMMAP_OPEN_FIXED and something is mapped there already
@@ -225,7 +235,7 @@ typedef struct emmap_sink {
 
 /*
  * Copies up to `length` bytes at `position`; fewer at the end of the mapping.
- * Errors: EMMAP_EOF at or past the end and for length 0 (as pread on a raw file in OTP); EINVAL.
+ * Length 0 reads "". Errors: EMMAP_EOF at or past the end; EINVAL.
  */
 emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink);
 
@@ -240,11 +250,12 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
  */
 emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count);
 
-/* Reads up to `length` bytes at the cursor and moves it behind them. Length 0 reads "" at any place.
- * Errors: EMMAP_EOF, EINVAL. */
+/* Reads up to `length` bytes at the cursor and moves it behind them. Length 0 reads "".
+ * Errors: EMMAP_EOF at or past the end; EINVAL. */
 emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink);
 
-/* Reads from the cursor to the next "\n", which belongs to the line, or to the end. Errors: EMMAP_EOF. */
+/* Reads from the cursor to the next "\n", which belongs to the line, or to the end. Of a line that ends in "\r\n" the
+ * "\r" is left out, as OTP's file:read_line/1 does. Errors: EMMAP_EOF. */
 emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink);
 
 /* Writes all of the vectors at the cursor and moves it behind them. Errors: as emmap_pwrite. */
@@ -271,10 +282,11 @@ typedef struct emmap_slice {
     struct emmap_loan *loan; /* the core's */
 } emmap_slice;
 
-/* As emmap_pread, emmap_read and emmap_read_line, without copying. On failure the slice is zeroed. */
+/* As emmap_pread, emmap_read and emmap_read_line, without copying. On failure, and of no bytes, the slice is zeroed. A
+ * line of which a "\r" is left out is not bytes of the mapping: it goes to `copy`, and the slice stays zeroed. */
 emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t length, emmap_slice *slice);
 emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *slice);
-emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice);
+emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice, const emmap_sink *copy);
 
 /* True once any page of any mapping of the slice's file has gone away. */
 bool emmap_slice_faulted(const emmap_slice *slice);
@@ -519,6 +531,10 @@ typedef struct emmap_queue_metadata {
 } emmap_queue_metadata;
 
 emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info);
+
+/* Lets a queue that has no message begin anew at its file's first byte, as emmap 2.x's purge does; a push does that by
+ * itself. *empty: there was no message. A queue that was synced only tells. Errors: EACCES. */
+emmap_error emmap_queue_reset(emmap_file *file, bool *empty);
 
 /* Removes all messages; the file keeps its size. Errors: EBUSY as emmap_queue_pop. */
 emmap_error emmap_queue_purge(emmap_file *file);

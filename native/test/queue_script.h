@@ -16,6 +16,7 @@ typedef enum queue_action {
     ABORT,
     TEAR,
     PURGE,
+    RESET,
     ERASE,
     SYNC,
     FIX_SIZE
@@ -34,7 +35,8 @@ static const queue_action queue_script[] = {
     /* Four for six: less than twice the room that they need. */
     POP_THREE, POP, PUSH, PUSH, PUSH, PUSH,
     /* Two more need a larger file. */
-    PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, POP, PUSH, PUSH, ERASE, PUSH_TWO, POP,
+    PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, RESET, POP, RESET, PUSH, PUSH, ERASE,
+    PUSH_TWO, POP,
     /* With room for twenty, once synced: thirteen make room for seven, */
     FIX_SIZE, SYNC, PUSH, PUSH, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO,
     PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, PUSH,
@@ -70,6 +72,7 @@ static inline queue_model model_after(const queue_action *script, uint64_t steps
         case ERASE:
             self.first = self.next;
             break;
+        case RESET:
         case OPEN:
         case ABORT:
         case TEAR:
@@ -127,6 +130,13 @@ static emmap_file *tear(emmap_file *queue, const char *path)
     return open_scripted_queue(path);
 }
 
+static void reset(emmap_file *queue, queue_model expected)
+{
+    bool empty;
+    require_ok(emmap_queue_reset(queue, &empty));
+    require(empty == (expected.first == expected.next));
+}
+
 static inline void run_queue_script(const char *path, const queue_action *script, size_t steps)
 {
     emmap_file *queue = NULL;
@@ -154,6 +164,9 @@ static inline void run_queue_script(const char *path, const queue_action *script
             break;
         case PURGE:
             require_ok(emmap_queue_purge(queue));
+            break;
+        case RESET:
+            reset(queue, model_after(script, i));
             break;
         case ERASE:
             require_ok(emmap_queue_erase(queue));

@@ -9,7 +9,7 @@
 
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)
 
-/* The fixture that emmap 2.2 wrote on x86-64: 42, -7, 2^63 - 1, -2^63. */
+/* The fixture that emmap 2.1.3 wrote on x86-64: 42, -7, 2^63 - 1, -2^63. */
 static const uint8_t from_emmap[48] = {
     'E', 'M', 'M', 'A', 'P', '0', '1', '\n', 4,    0,    0,    0,    0,    0,    0,    0,
     42,  0,   0,   0,   0,   0,   0,   0,    0xf9, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,

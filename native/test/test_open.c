@@ -192,44 +192,24 @@ static void a_read_only_file_may_be_opened_by_who_may_only_read(void **state)
     close_file(open_file(path, EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0));
 }
 
-static void auto_unlink_unlinks_with_the_last_slice(void **state)
+static void auto_unlink_unlinks_at_close_whoever_has_slices(void **state)
 {
     (void)state;
     const char *const path = path_of("file");
     emmap_file *const file = open_file(path, CREATE | EMMAP_OPEN_AUTO_UNLINK, 64);
+    assert_ok(write_bytes(file, 0, "bytes", 5));
+    assert_ok(emmap_resize(file, 128, NULL));
     emmap_slice slice;
     assert_ok(emmap_pread_direct(file, 0, 64, &slice));
-    assert_ok(emmap_close(file));
     assert_true(exists(path));
-    emmap_slice_release(&slice);
+    assert_ok(emmap_close(file));
     assert_false(exists(path));
+    assert_memory_equal(slice.data, "bytes", 5);
     /* Once: what others make of the path afterwards is theirs. */
     put_file(path, "mine", 4);
+    emmap_slice_release(&slice);
     emmap_free(file);
     assert_file(path, "mine", 4);
-}
-
-static void auto_unlink_waits_for_close_alone_where_nothing_is_lent(void **state)
-{
-    (void)state;
-    emmap_file *const file = open_file(path_of("file"), CREATE | EMMAP_OPEN_AUTO_UNLINK, 64);
-    assert_ok(emmap_resize(file, 128, NULL));
-    assert_true(exists(path_of("file")));
-    assert_ok(emmap_close(file));
-    assert_false(exists(path_of("file")));
-    emmap_free(file);
-}
-
-static void auto_unlink_outlives_the_handle(void **state)
-{
-    (void)state;
-    emmap_file *const file = open_file(path_of("file"), CREATE | EMMAP_OPEN_AUTO_UNLINK, 64);
-    emmap_slice slice;
-    assert_ok(emmap_pread_direct(file, 0, 64, &slice));
-    emmap_free(file);
-    assert_true(exists(path_of("file")));
-    emmap_slice_release(&slice);
-    assert_false(exists(path_of("file")));
 }
 
 static void auto_unlink_spares_a_file_that_took_the_path(void **state)
@@ -271,22 +251,26 @@ static mode_t mode_of(const char *path)
     return about.st_mode & 07777;
 }
 
-static void chmod_is_exact_and_the_default_follows_the_umask(void **state)
+static void modes_and_the_default_are_less_the_umask_unless_exact(void **state)
 {
     (void)state;
     const mode_t before = umask(027);
-    close_file(open_file(path_of("default"), CREATE, 8));
-    assert_int_equal(mode_of(path_of("default")), 0640);
     static const uint32_t modes[] = {0600, 0666, 0777, 0400, 0, 01666};
-    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
-        const emmap_options options = {.flags = CREATE, .size = 8, .mode = modes[i], .has_mode = true};
-        close_file(open_with(path_of("exact"), options));
-        assert_int_equal(mode_of(path_of("exact")), modes[i]);
-        assert_int_equal(unlink(path_of("exact")), 0);
-    }
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        for (int exact = 0; exact < 2; exact++) {
+            const emmap_options options = {
+                .flags = CREATE, .size = 8, .mode = modes[i], .has_mode = true, .mode_exact = exact};
+            close_file(open_with(path_of("file"), options));
+            assert_int_equal(mode_of(path_of("file")), exact ? modes[i] : modes[i] & ~027u);
+            assert_int_equal(unlink(path_of("file")), 0);
+        }
+    umask(0);
+    close_file(open_file(path_of("default"), CREATE, 8));
+    assert_int_equal(mode_of(path_of("default")), 0600);
+    umask(027);
     close_file(open_with(path_of("default"),
                          (emmap_options){.flags = CREATE, .size = 8, .mode = 0777, .has_mode = true}));
-    assert_int_equal(mode_of(path_of("default")), 0640);
+    assert_int_equal(mode_of(path_of("default")), 0600);
     umask(before);
 }
 
@@ -297,7 +281,8 @@ static void a_file_is_never_more_open_than_asked_for(void **state)
     const mode_t before = umask(0);
     const char *const path = path_of("file");
     /* Every mode in which open(2) makes it is one that fchmod(2) may only add to. */
-    const emmap_options options = {.flags = CREATE, .size = 8, .mode = 0600, .has_mode = true};
+    const emmap_options options = {
+        .flags = CREATE, .size = 8, .mode = 0600, .has_mode = true, .mode_exact = true};
     int *const seen = shared_memory(sizeof *seen);
     const pid_t watcher = fork();
     if (watcher == 0) {
@@ -480,6 +465,54 @@ static void without_descriptors_open_fails_and_files_go_on(void **state)
 {
     (void)state;
     assert_child_passes(without_descriptors, (void *)(uintptr_t)path_of("file"));
+}
+
+static void a_file_that_must_have_a_size_has_it_or_is_left_alone(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    const uint32_t flags = CREATE | EMMAP_OPEN_EXACT;
+    close_file(open_file(path, flags, 8192));
+    static const uint64_t others[] = {1, 8191, 8193, 1 << 20};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_error(EINVAL, try_open(path, (emmap_options){.flags = flags, .size = others[i]}));
+        assert_int_equal(size_of_file(path), 8192);
+    }
+    close_file(open_file(path, flags, 8192));
+    emmap_file *const rest = open_with(path, (emmap_options){.flags = flags, .offset = 4096, .length = 8192});
+    uint64_t size;
+    assert_ok(emmap_size(rest, &size));
+    assert_int_equal(size, 4096);
+    close_file(rest);
+    assert_error(EINVAL, try_open(path, (emmap_options){.flags = flags, .offset = 4, .length = 8192}));
+    close_file(open_file(path, flags | EMMAP_OPEN_TRUNCATE, 100));
+    assert_int_equal(size_of_file(path), 100);
+}
+
+static void a_file_that_keeps_its_size_has_another_only_when_it_is_empty(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    put_file(path, "", 0);
+    close_file(open_file(path, RW | EMMAP_OPEN_KEEP_SIZE, 100));
+    assert_int_equal(size_of_file(path), 100);
+    close_file(open_file(path, RW | EMMAP_OPEN_KEEP_SIZE, 200));
+    assert_int_equal(size_of_file(path), 100);
+    close_file(open_file(path, RW | EMMAP_OPEN_KEEP_SIZE | EMMAP_OPEN_TRUNCATE, 200));
+    assert_int_equal(size_of_file(path), 200);
+    assert_error(EINVAL, try_open(path, (emmap_options){.flags = RW | EMMAP_OPEN_KEEP_SIZE, .length = 300}));
+    assert_int_equal(size_of_file(path), 200);
+}
+
+static void truncating_keeps_the_size_where_none_is_asked_for(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    put_file(path, "0123456789", 10);
+    close_file(open_file(path, RW | EMMAP_OPEN_TRUNCATE, 0));
+    assert_file(path, "\0\0\0\0\0\0\0\0\0\0", 10);
+    put_file(path, "", 0);
+    assert_error(EINVAL, try_open(path, (emmap_options){.flags = RW | EMMAP_OPEN_TRUNCATE}));
 }
 
 static void symbolic_links_are_followed_and_loops_refused(void **state)
@@ -739,7 +772,7 @@ static void closing_twice_is_fine_and_everything_else_is_closed(void **state)
     assert_error(EMMAP_CLOSED, emmap_pread_direct(file, 0, 1, &slice));
     assert_error(EMMAP_CLOSED, emmap_read_direct(file, 0, &slice));
     assert_error(EMMAP_CLOSED, emmap_read_direct(file, 1, &slice));
-    assert_error(EMMAP_CLOSED, emmap_read_line_direct(file, &slice));
+    assert_error(EMMAP_CLOSED, emmap_read_line_direct(file, &slice, &sink));
     assert_null(slice.mapping);
     assert_error(EMMAP_CLOSED, emmap_size(file, &number));
     assert_error(EMMAP_CLOSED, emmap_resize(file, 128, NULL));
@@ -772,13 +805,11 @@ int main(void)
         folder_test(anonymous_memory_has_no_path),
         folder_test(private_writes_stay_private),
         folder_test(a_read_only_file_may_be_opened_by_who_may_only_read),
-        folder_test(auto_unlink_unlinks_with_the_last_slice),
-        folder_test(auto_unlink_waits_for_close_alone_where_nothing_is_lent),
-        folder_test(auto_unlink_outlives_the_handle),
+        folder_test(auto_unlink_unlinks_at_close_whoever_has_slices),
         folder_test(auto_unlink_spares_a_file_that_took_the_path),
         folder_test(auto_unlink_outlives_a_change_of_directory),
         folder_test(auto_unlink_of_a_failed_open_spares_the_file),
-        folder_test(chmod_is_exact_and_the_default_follows_the_umask),
+        folder_test(modes_and_the_default_are_less_the_umask_unless_exact),
         folder_test(a_file_is_never_more_open_than_asked_for),
         folder_test(a_directory_is_eisdir),
         folder_test(what_is_no_regular_file_is_enodev_at_once),
@@ -787,6 +818,9 @@ int main(void)
         folder_test(a_full_disk_is_enospc_and_leaves_nothing),
         folder_test(a_failed_open_leaves_no_descriptor_and_no_mapping),
         folder_test(without_descriptors_open_fails_and_files_go_on),
+        folder_test(a_file_that_must_have_a_size_has_it_or_is_left_alone),
+        folder_test(a_file_that_keeps_its_size_has_another_only_when_it_is_empty),
+        folder_test(truncating_keeps_the_size_where_none_is_asked_for),
         folder_test(symbolic_links_are_followed_and_loops_refused),
         folder_test(a_link_to_nothing_makes_no_file_where_it_points),
         folder_test(auto_unlink_removes_what_a_link_led_to_and_not_the_link),

@@ -9,10 +9,10 @@
 #define CREATE (RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED)
 
 static const char *const names[] = {
-    "read",     "write",     "create",      "truncate",      "shared",     "private", "shared_validate",
-    "direct",   "anon",      "auto_unlink", "fixed",         "fixed_size", "lock",    "exclusive",
-    "nolock",   "noreserve", "populate",    "nonblock",      "sync",       "hugetlb", "huge_2mb",
-    "huge_1gb", "nocache",   "debug",       "uninitialized", "fit",
+    "read",      "write",     "create",   "truncate",  "shared",      "private",       "shared_validate",
+    "keep_size", "exact",     "direct",   "anon",      "auto_unlink", "fixed",         "fixed_size",
+    "lock",      "exclusive", "nolock",   "noreserve", "populate",    "nonblock",      "sync",
+    "hugetlb",   "huge_2mb",  "huge_1gb", "nocache",   "debug",       "uninitialized", "fit",
 };
 
 static void every_name_of_a_flag_is_accepted_without_a_value_only(void **state)
@@ -26,7 +26,7 @@ static void every_name_of_a_flag_is_accepted_without_a_value_only(void **state)
         all |= options.flags;
         assert_error(EMMAP_BADARG, emmap_option_set(&options, names[i], &value));
     }
-    assert_int_equal(all, ((uint64_t)EMMAP_OPEN_DEBUG << 1) - 1);
+    assert_int_equal(all, ((uint64_t)EMMAP_OPEN_EXACT << 1) - 1);
 }
 
 static void options_with_a_value_want_one(void **state)
@@ -34,7 +34,8 @@ static void options_with_a_value_want_one(void **state)
     (void)state;
     emmap_options options = {0};
     const uint64_t value = 0600;
-    static const char *const valued[] = {"address", "chmod", "size", "max_inc_size", "offset", "length"};
+    static const char *const valued[] = {"address",      "chmod",  "mode",  "size",
+                                         "max_inc_size", "offset", "length"};
     for (size_t i = 0; i < sizeof valued / sizeof *valued; i++) {
         assert_error(EMMAP_BADARG, emmap_option_set(&options, valued[i], NULL));
         assert_ok(emmap_option_set(&options, valued[i], &value));
@@ -48,6 +49,7 @@ static void options_with_a_value_want_one(void **state)
     assert_int_equal(options.length, value);
     const uint64_t too_much = 010000;
     assert_error(EMMAP_BADARG, emmap_option_set(&options, "chmod", &too_much));
+    assert_error(EMMAP_BADARG, emmap_option_set(&options, "mode", &too_much));
     assert_int_equal(options.mode, value);
 }
 

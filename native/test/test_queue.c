@@ -130,7 +130,11 @@ static void messages_come_out_in_the_order_they_went_in(void **state)
         for (uint64_t i = 0; i < 500; i++)
             assert_next(queue, i);
         assert_empty(queue);
-        assert_int_equal(queue_info_of(queue).tail, 16);
+        /* The next message begins anew at the file's start. */
+        assert_true(queue_info_of(queue).tail > 16);
+        assert_ok(push_number(queue, 1, 8));
+        assert_int_equal(queue_info_of(queue).head, 16);
+        assert_next(queue, 1);
         close_file(queue);
     }
 }
@@ -332,6 +336,47 @@ static void a_walk_goes_on_while_others_change_the_queue(void **state)
     bytes_free(&got);
     close_file(queue);
     close_file(other);
+}
+
+static void an_empty_queue_is_reset_and_one_with_messages_is_not(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    bool empty = false;
+    assert_ok(emmap_queue_reset(queue, &empty));
+    assert_true(empty);
+    assert_ok(push_number(queue, 1, 8));
+    assert_ok(emmap_queue_reset(queue, &empty));
+    assert_false(empty);
+    assert_next(queue, 1);
+    assert_int_equal(queue_info_of(queue).head, 32);
+    assert_ok(emmap_queue_reset(queue, &empty));
+    assert_true(empty);
+    const emmap_queue_metadata info = queue_info_of(queue);
+    assert_int_equal(info.head, 16);
+    assert_int_equal(info.tail, 16);
+    assert_int_equal(info.next_tail, 16);
+    close_file(queue);
+}
+
+static void a_queue_that_is_there_is_grown_to_fit_and_never_truncated(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_TRUNCATE, 1024);
+    assert_ok(push_number(queue, 1, 8));
+    close_file(queue);
+    queue = open_queue(path, QUEUE_RW, 2048);
+    assert_int_equal(queue_info_of(queue).size, 1024);
+    close_file(queue);
+    queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_FIT, 2048);
+    assert_int_equal(queue_info_of(queue).size, 2048);
+    close_file(queue);
+    const emmap_options options = {.flags = QUEUE_RW | EMMAP_OPEN_TRUNCATE, .size = 1024};
+    assert_error(EINVAL, emmap_queue_open(path, &options, &queue));
+    queue = open_queue(path, QUEUE_RW, 0);
+    assert_next(queue, 1);
+    close_file(queue);
 }
 
 static void many_are_pushed_and_popped_as_one(void **state)
@@ -741,6 +786,8 @@ int main(void)
         folder_test(looking_changes_nothing),
         folder_test(a_queue_does_not_shrink_and_may_be_made_longer),
         folder_test(a_walk_goes_on_while_others_change_the_queue),
+        folder_test(an_empty_queue_is_reset_and_one_with_messages_is_not),
+        folder_test(a_queue_that_is_there_is_grown_to_fit_and_never_truncated),
         folder_test(many_are_pushed_and_popped_as_one),
         folder_test(a_message_stays_until_its_pop_is_committed),
         folder_test(other_handles_do_not_get_a_message_that_is_out),

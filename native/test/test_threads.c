@@ -87,6 +87,8 @@ static void *resize(void *context)
 static void *lend(void *context)
 {
     shared_file *const self = context;
+    bytes copy = {0};
+    const emmap_sink sink = sink_into(&copy);
     while (!stopped(self)) {
         emmap_slice slice, line;
         const emmap_error error = emmap_pread_direct(self->file, 0, LANES * LANE, &slice);
@@ -97,10 +99,11 @@ static void *lend(void *context)
         }
         uint64_t position;
         emmap_position(self->file, LANES * LANE, EMMAP_FROM_START, &position);
-        require(may_be_closed(emmap_read_line_direct(self->file, &line), EMMAP_EOF));
+        require(may_be_closed(emmap_read_line_direct(self->file, &line, &sink), EMMAP_EOF));
         emmap_slice_release(&line);
         emmap_slice_release(&slice);
     }
+    bytes_free(&copy);
     return NULL;
 }
 
