@@ -40,7 +40,7 @@ load_bare_nif(Here, Folder) ->
 atomics(Folder) ->
     [Nif, Port] = [
         begin
-            {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, Backend}]),
+            Counters = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, Backend}]),
             Counters
         end
      || Backend <- [nif, port]
@@ -99,7 +99,7 @@ bare_add(_, 0) -> ok;
 bare_add(Memory, N) -> _ = bare_nif:add(Memory, 1), bare_add(Memory, N - 1).
 
 inc_counter(_, 0) -> ok;
-inc_counter(Counters, N) -> _ = emmap:inc_counter(Counters, 0, 1), inc_counter(Counters, N - 1).
+inc_counter(Counters, N) -> {ok, _} = emmap:inc_counter(Counters, 0, 1), inc_counter(Counters, N - 1).
 
 patomic_add(_, 0) -> ok;
 patomic_add(File, N) -> _ = emmap:patomic_add(File, 0, 1), patomic_add(File, N - 1).

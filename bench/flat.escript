@@ -81,7 +81,7 @@ counters(Folder) ->
     compare("By counters, on BEAM", "NIF inc_counter", "counters", "8", [
         begin
             Path = filename:join(Folder, "counters-" ++ integer_to_list(Count)),
-            {ok, Counters} = emmap:open_counters(Path, Count, [{backend, nif}]),
+            Counters = emmap:open_counters(Path, Count, [{backend, nif}]),
             {Count, fun(N) -> repeat(fun() -> emmap:inc_counter(Counters, Count - 1, 1) end, N) end}
         end
      || Count <- [8, 1024, 1 bsl 20]

@@ -42,7 +42,7 @@ opening(Folder) ->
                 {nif, fun() -> close(open(Path, nif, ?MIB)) end},
                 {port, fun() -> close(open(Path, port, ?MIB)) end},
                 {counters, fun() ->
-                    {ok, File} = emmap:open_counters(Counters, 8, [{backend, nif}]),
+                    File = emmap:open_counters(Counters, 8, [{backend, nif}]),
                     ok = emmap:close_counters(File)
                 end},
                 {queue, fun() ->
@@ -134,7 +134,7 @@ grown(Whose, Times, Name, Ratio) ->
 operations(Folder, Backend) ->
     Path = filename:join(Folder, lists:concat(["memory-", Backend])),
     File = open(Path, Backend, ?MIB),
-    {ok, Counters} = emmap:open_counters(Path ++ "-counters", 8, [{backend, Backend}]),
+    Counters = emmap:open_counters(Path ++ "-counters", 8, [{backend, Backend}]),
     Options = [read, write, create, exclusive, {backend, Backend}],
     {ok, Queue} = emmap_queue:open(Path ++ "-messages", ?MIB, Options),
     {ok, Storage} = emmap:open_block_storage(Path ++ "-blocks", 64, Options),

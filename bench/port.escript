@@ -154,7 +154,7 @@ relayed_on(Relay, Port, Frame, N) ->
     end.
 
 add(_, 0) -> ok;
-add(Counters, N) -> _ = emmap:inc_counter(Counters, 0, 1), add(Counters, N - 1).
+add(Counters, N) -> {ok, _} = emmap:inc_counter(Counters, 0, 1), add(Counters, N - 1).
 
 read(_, _, 0) -> ok;
 read(File, Length, N) -> {ok, _} = emmap:pread(File, 0, Length), read(File, Length, N - 1).
@@ -267,7 +267,7 @@ owning(Port, Run) ->
     end.
 
 counters(Folder) ->
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, port}]),
+    Counters = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, port}]),
     Counters.
 
 file(Folder, Size) ->

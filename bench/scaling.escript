@@ -6,7 +6,7 @@
 main([Folder, Number]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
     true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters")),
+    Counters = emmap:open_counters(filename:join(Folder, "counters")),
     {ok, Queue} = emmap_queue:open(filename:join(Folder, "queue"), 0, [read, write]),
     Own = list_to_integer(Number) * 16,
     Works = #{
@@ -30,7 +30,7 @@ obey(Works) ->
     end.
 
 add(_, _, 0) -> ok;
-add(Counters, Index, Times) -> _ = emmap:inc_counter(Counters, Index, 1), add(Counters, Index, Times - 1).
+add(Counters, Index, Times) -> {ok, _} = emmap:inc_counter(Counters, Index, 1), add(Counters, Index, Times - 1).
 
 push_and_pop(_, 0) ->
     ok;

@@ -12,17 +12,17 @@
 
 main([Ebin, Fixture, Folder, Rounds, Adds]) ->
     true = code:add_patha(Ebin),
-    {ok, Upstream} = emmap:open_counters(Fixture),
-    say("{\"event\":\"fixture\",\"values\":~s}", [strings([emmap:read_counter(Upstream, I) || I <- lists:seq(0, 3)])]),
+    Upstream = emmap:open_counters(Fixture),
+    say("{\"event\":\"fixture\",\"values\":~s}", [strings([read(Upstream, I) || I <- lists:seq(0, 3)])]),
     ok = emmap:close_counters(Upstream),
 
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters.bin")),
+    Counters = emmap:open_counters(filename:join(Folder, "counters.bin")),
     emmap:inc_counter(Counters, ?ARRIVED),
     await(Counters, ?ARRIVED),
     [round(Counters, list_to_integer(Adds)) || _ <- lists:seq(1, list_to_integer(Rounds))],
     emmap:inc_counter(Counters, ?FINISHED),
     await(Counters, ?FINISHED),
-    Final = [emmap:read_counter(Counters, I) || I <- [?TOTAL, ?OF_BEAM, ?OF_NODE]],
+    Final = [read(Counters, I) || I <- [?TOTAL, ?OF_BEAM, ?OF_NODE]],
     say("{\"event\":\"final\",\"values\":~s}", [strings(Final)]),
     ok = emmap:close_counters(Counters),
     exchange(Folder).
@@ -54,14 +54,18 @@ round(Counters, Adds) ->
          emmap:inc_counter(Counters, ?OF_BEAM)
      end || _ <- lists:seq(1, Adds)],
     say("{\"event\":\"progress\",\"mine\":\"~b\",\"theirs\":\"~b\",\"total\":\"~b\"}",
-        [emmap:read_counter(Counters, I) || I <- [?OF_BEAM, ?OF_NODE, ?TOTAL]]),
+        [read(Counters, I) || I <- [?OF_BEAM, ?OF_NODE, ?TOTAL]]),
     timer:sleep(30).
 
 await(Counters, Index) ->
-    case emmap:read_counter(Counters, Index) of
+    case read(Counters, Index) of
         2 -> ok;
         _ -> timer:sleep(1), await(Counters, Index)
     end.
+
+read(Counters, Index) ->
+    {ok, Value} = emmap:read_counter(Counters, Index),
+    Value.
 
 strings(Integers) ->
     json_strings([integer_to_list(I) || I <- Integers]).

@@ -12,7 +12,7 @@ const ADDS = 1_000;
 const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
 const ebin = join(here, "../erlang/_build/default/lib/emmap/ebin");
 const fixture = join(here, "../test/fixtures/counters.bin");
-// What emmap 2.2 was told to write there.
+// What emmap 2.1.3 was told to write there.
 const fixtureValues = ["42", "-7", "9223372036854775807", "-9223372036854775808"];
 
 const folder = mkdtempSync(join(tmpdir(), "emmap-demo-"));
@@ -107,7 +107,7 @@ check(
   "final",
   [2 * ROUNDS * ADDS, ROUNDS * ADDS, ROUNDS * ADDS].map(String),
 );
-check("A counters file written by emmap 2.2:", "fixture", fixtureValues);
+check("A counters file written by emmap 2.1.3:", "fixture", fixtureValues);
 check("Terms that the other one pushed into a queue:", "terms", {
   BEAM: ['{job,42,<<"resize">>}', "18446744073709551616", "1.0", "#{state => done}", "[1,2|3]"],
   Node: [

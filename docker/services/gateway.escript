@@ -49,9 +49,9 @@ open(Name, Folder) ->
     end,
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, Backend),
-    Options = [{chmod, ?FILE_MODE}],
+    Options = [{mode, ?FILE_MODE}],
     File = fun(Format) -> filename:join(Folder, io_lib:format(Format, [Name])) end,
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "traffic.counters"), ?COUNTERS, Options),
+    Counters = emmap:open_counters(filename:join(Folder, "traffic.counters"), ?COUNTERS, Options),
     {ok, Jobs} = emmap_queue:open(filename:join(Folder, "jobs.queue"), 65536, Options),
     {ok, Answers} = emmap_queue:open(File("answers-~s.queue"), 65536, Options),
     {ok, Results} = emmap:open_block_storage(filename:join(Folder, "results.blocks"), ?BLOCK_SIZE, Options),
@@ -60,7 +60,7 @@ open(Name, Folder) ->
 %%% Sending
 
 send(Gateway, N, Mark) ->
-    Closing = emmap:read_counter(Gateway#gateway.counters, ?CLOSING) =:= 1,
+    Closing = emmap:read_counter(Gateway#gateway.counters, ?CLOSING) =:= {ok, 1},
     UnderWay = N - 1 - read(Gateway, settled),
     if
         Closing, UnderWay =:= 0 ->
@@ -192,4 +192,4 @@ count(#gateway{row = Row, counters = Counters}, Name) -> value(emmap:inc_counter
 worker(#gateway{counters = Counters}, Name, More) -> value(emmap:inc_counter(Counters, 29 + index(Name), More)).
 
 %% Not {error, port_died}, for example: then we end, and are started anew.
-value(Value) when is_integer(Value) -> Value.
+value({ok, Value}) -> Value.

@@ -34,7 +34,7 @@ The option `{backend, nif | port | {port, ServerRef}}`, or the application's env
 (`{emmap, [{backend, nif | port}]}`), says how the node reaches the mapping. By default it is the NIF
 (`emmap_nif`), and where that does not load the port (`emmap_port`). A NIF costs some ten nanoseconds
 a call, a port some ten microseconds, but nothing that goes wrong in the port's program touches the node.
-`direct` needs the NIF, and is `{error, enotsup}` on the port.
+`direct` reads need the NIF: on the port they are `{error, enotsup}`, while all else works.
 
 On the port a file is closed when the process that opened it ends; with the NIF when it has been collected as
 garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
@@ -44,13 +44,18 @@ Nothing needs to be started first.
 
 ## Errors
 
-`{error, Atom}`: a POSIX error as `file` has them, or `badarg`, `closed`, `alignment`, `fixed_size`, `full`,
-`corrupt`, `port_died`, `emsgsize` (more than a gigabyte through a port), `nif_not_loaded`. Functions that
-`file` has too answer an argument of the wrong type with `{error, badarg}`; the others raise `badarg`, and
-`function_clause` where it is the file that is none.
+One rule holds for all functions:
+
+- What the file, the system or another process refuses is `{error, Atom}`: a POSIX error as `file` has them, or
+  `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `emsgsize` (more than a gigabyte through a
+  port), `nif_not_loaded`. A number that no place in the file has, a negative one included, is `{error, einval}`; a
+  read at or past the end is `eof`. A file name with a NUL in it is `{error, badarg}`, as `file` has it.
+- What no program can mean raises `badarg`: an argument of the wrong type, an option or an operation that does not exist.
+- What is no open file raises `function_clause`.
+
 `{error, efault}` says that another process has truncated the file under the mapping.").
 
--export([open/2, open/4, reopen/1, close/1, size/1]).
+-export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
 -export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
@@ -70,19 +75,26 @@ Nothing needs to be started first.
 -export_type([file/0, counters/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
               reason/0]).
 -export_type([address/0, block_storage_info/0]).
+-export_type([mmap_file/0, resource/0, open_extra_info/0]).
 
 -include("emmap_file.hrl").
 
 ?DOC("An open file; the functions of `file` take it too.").
 -type file() :: file:fd().
-?DOC("An open file of counters; the functions for files take it too.").
--type counters() :: file:fd().
+?DOC("An open file as emmap 2.x names its type.").
+-type mmap_file() :: file().
+?DOC("A type of emmap 2.x that nothing takes or answers.").
+-type resource() :: binary().
+?DOC("A file of counters, to which the functions for files apply, and how many counters it has.").
+-type counters() :: {file(), Count :: pos_integer()}.
 ?DOC("What a 64-bit word holds, signed.").
 -type int64() :: emmap_backend:int64().
 ?DOC("What may be given for a 64-bit word. From 2^63 up it is taken as the negative number with the same bits.").
 -type operand() :: emmap_backend:operand().
 ?DOC("What `open/4` answers beside the file. `exist`: it was there before; `size`: bytes mapped.").
 -type info() :: emmap_backend:info().
+?DOC("The same as emmap 2.x names it.").
+-type open_extra_info() :: info().
 ?DOC("A place in the file, as `file:position/2` takes it, whose type for it is not exported.").
 -type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
 ?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
@@ -95,21 +107,24 @@ Nothing needs to be started first.
 ?DOC("How to open:
 
 - `read`, `write`: for reading; for reading and writing. `write` alone reads too.
-- `shared`, `private` (the default), `shared_validate`: whether writes reach the file and its other users.
-- `create`, `truncate`: create the file if it is missing; empty it first. Both need `write`, and a size or
-  length.
-- `{size, Bytes}`: grow the file to at least so much; `fixed_size`: never change its size after that;
-  `{max_inc_size, Bytes}`: the most by which `resize/1` grows it, 64 MiB unless given; `{chmod, Mode}`: of a
-  file that is created, 8#644 less the umask unless given.
+- `shared`, `private` (the default), `shared_validate`: whether writes reach the file and its other users. `shared`
+  beats `private`.
+- `create`, `truncate`: create the file if it is missing; empty it first. Both need `write`; `create` needs a size or
+  length, and `truncate` keeps the file's size where none is given.
+- `{size, Bytes}`: of a file that is created, empty or truncated. One that has bytes keeps its size; `open/4` demands
+  that it has this one, or with `fit` takes it as it is and grows a smaller one. The first size that is not 0 counts.
+- `fixed_size`: never change the file's size after that; `{max_inc_size, Bytes}`: the most by which `resize/1` grows
+  it, 64 MiB unless given.
+- `{chmod, Mode}`: the permission bits of a file that is created, less the umask; 8#600 unless given. `{mode, Mode}`: the
+  same bits exactly, whatever the umask.
 - `{offset, Bytes}`, `{length, Bytes}`: what to map, as `open/4`.
 - `direct`: reads give binaries that alias the mapping: they cost no copy, and change when the file does.
-- `anon`: memory without a file; `auto_unlink`: delete the file when it was closed and nothing aliases it.
+- `anon`: memory without a file; `auto_unlink`: delete the file when it is closed, if its path still leads to it.
 - `exclusive`: nobody else may have it open for writing: `{error, ebusy}`.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
-- `fit`, `nocache`, `uninitialized`, `debug`: accepted, and without effect: a file larger than `size` is always
-  mapped to its end.
+- `nocache`, `uninitialized`, `debug`: accepted, and without effect.
 - `info`: open answers `{ok, File, Info}`. So it does when the application's environment has
   `{open_info, true}`.
 - `{backend, Backend}`: see above.").
@@ -117,7 +132,7 @@ Nothing needs to be started first.
     read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
     | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
-    | {size | max_inc_size | chmod | offset | length | address, non_neg_integer()}
+    | {size | max_inc_size | chmod | mode | offset | length | address, non_neg_integer()}
     | {backend, backend()}.
 ?DOC("How the node reaches the mapping; a server is one that `emmap_port:start_link/1` has started.").
 -type backend() :: nif | port | {port, gen_server:server_ref()}.
@@ -154,59 +169,59 @@ Nothing needs to be started first.
 
 %%% Open and close
 
-?DOC("Opens and maps a file. Of what the option `info` gives see `t:info/0`.").
+?DOC("Whether the NIF is loaded, which loading this module's first user does.").
+-spec init() -> ok | {error, Reason :: term()}.
+init() ->
+    emmap_nif:loaded().
+
+?DOC("Opens and maps a file. A file that has bytes is mapped whole, in the size that it has; `{size, Bytes}` is for
+one that is created, empty or truncated. Of what the option `info` gives see `t:info/0`.").
 -spec open(file:name_all(), [open_option()]) -> {ok, file()} | {ok, file(), info()} | {error, reason()}.
 open(Name, Options) ->
-    case open_file(Name, Options) of
-        {ok, File, Info, true} -> {ok, File, Info};
-        {ok, File, _Info, false} -> {ok, File};
+    {Given, Backend, WantsInfo} = emmap_options:parse(Options),
+    case open_origin(Name, emmap_options:whole(Given), Backend, file) of
+        {ok, File, Info} when WantsInfo -> {ok, File, Info};
+        {ok, File, _Info} -> {ok, File};
         {error, _} = Error -> Error
     end.
 
-?DOC("Maps `Length` bytes from `Offset` on; `Length` 0 is all up to the end. The offset can be any byte, and is
-position 0 of what was opened. With `create` a missing file gets the size `Offset + Length`.").
+?DOC("Maps `Length` bytes from `Offset` on. A file that is created, empty or truncated gets the size `Offset +
+Length`. One that has bytes must have that size, else there is `{error, einval}` and the file is as it was; with `fit`
+it is mapped whole, and grown where it is smaller and open for writing.
+
+`Length` 0 is what `{size, Bytes}` says, and without it all up to the end. Behind an `Offset` other than 0, which can be
+any byte and is position 0 of what was opened, `Length` may be less than what is left of the file. Where it is the size
+of the whole file, as emmap 2.x demands, and with `fit`, what is left is mapped, and the offset has to be a multiple of
+the page size.").
 -spec open(file:name_all(), Offset :: non_neg_integer(), Length :: non_neg_integer(), [open_option()]) ->
     {ok, file(), info()} | {error, reason()}.
-open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length), is_list(Options) ->
+open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length) ->
+    {Given, Backend, _} = emmap_options:parse(Options),
     case Offset >= 0 andalso Offset =< ?MAX_INT64 andalso Length >= 0 andalso Length =< ?MAX_INT64 of
-        false ->
-            {error, einval};
         true ->
-            case open_file(Name, [{offset, Offset}, {length, Length} | Options]) of
-                {ok, File, Info, _} -> {ok, File, Info};
-                {error, _} = Error -> Error
-            end
-    end;
-open(_Name, _Offset, _Length, _Options) ->
-    {error, badarg}.
-
-open_file(Name, Options) ->
-    case {path(Name), options(Options)} of
-        {{ok, Path}, {ok, BackendOptions, Backend, WantsInfo}} ->
-            Origin = #origin{path = Path, options = BackendOptions, backend = Backend},
-            case open_origin(Origin) of
-                {ok, File, Info} -> {ok, File, Info, WantsInfo};
+            case emmap_options:window(Offset, Length, Given) of
+                {ok, Range} -> open_origin(Name, Range, Backend, file);
                 {error, _} = Error -> Error
             end;
-        {{error, _} = Error, _} ->
-            Error;
-        {_, {error, _} = Error} ->
-            Error
-    end.
+        false ->
+            {error, einval}
+    end;
+open(_Name, _Offset, _Length, _Options) ->
+    error(badarg).
 
 ?DOC(false).
 -spec open_kind(Kind :: term(), file:name_all(), [open_option()]) -> {ok, file()} | {error, reason()}.
 open_kind(Kind, Name, Options) ->
-    case {path(Name), options(Options)} of
-        {{ok, Path}, {ok, BackendOptions, Backend, _}} ->
-            case open_origin(#origin{path = Path, options = BackendOptions, backend = Backend, kind = Kind}) of
-                {ok, File, _} -> {ok, File};
-                {error, _} = Error -> Error
-            end;
-        {{error, _} = Error, _} ->
-            Error;
-        {_, {error, _} = Error} ->
-            Error
+    {Given, Backend, _} = emmap_options:parse(Options),
+    case open_origin(Name, Given, Backend, Kind) of
+        {ok, File, _} -> {ok, File};
+        {error, _} = Error -> Error
+    end.
+
+open_origin(Name, Options, Backend, Kind) ->
+    case emmap_options:path(Name) of
+        {ok, Path} -> open_origin(#origin{path = Path, options = Options, backend = Backend, kind = Kind});
+        {error, _} = Error -> Error
     end.
 
 open_origin(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Origin) ->
@@ -216,7 +231,7 @@ open_origin(#origin{path = Path, options = Options, backend = Choice, kind = Kin
         {queue, _} -> {queue_open, [Path, Options]};
         {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]}
     end,
-    case backend(Choice) of
+    case emmap_options:backend(Choice) of
         {emmap_port, Server} -> opened(emmap_port, Origin, apply(emmap_port, Function, [Server | Arguments]));
         {error, _} = Error -> Error;
         Backend -> opened(Backend, Origin, apply(Backend, Function, Arguments))
@@ -230,6 +245,8 @@ opened(Backend, #origin{kind = Kind} = Origin, {ok, Handle, What}) ->
         _ -> File
     end,
     {ok, #file_descriptor{module = ?MODULE, data = Data}, What};
+opened(_Backend, _Origin, {error, {badarg, Option}}) ->
+    emmap_options:bad({option, Option});
 opened(_Backend, _Origin, {error, _} = Error) ->
     Error.
 
@@ -238,7 +255,13 @@ it (`{error, efault}`). The old handle is closed. Neither is anything created no
 cursor is at the start, and what a `private` mapping held is lost. What `init_block_storage/2` made of the
 file has to be said again. What was opened with `auto_unlink` goes with the old handle, if its program still lives:
 there is nothing to open then, `{error, enoent}`.").
--spec reopen(file()) -> {ok, file()} | {error, reason()}.
+-spec reopen(file()) -> {ok, file()} | {error, reason()};
+            (counters()) -> {ok, counters()} | {error, reason()}.
+reopen({File, Count}) ->
+    case reopen(File) of
+        {ok, New} -> {ok, {New, Count}};
+        {error, _} = Error -> Error
+    end;
 reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File) ->
     #origin{options = Options, kind = Kind} = Origin,
     case lists:member(anon, Options) of
@@ -266,109 +289,11 @@ writable(Options) ->
 
 ?DOC("Closes the file. Memory that a binary of a `direct` read aliases stays until that is collected.").
 -spec close(file()) -> ok | {error, reason()}.
-close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle));
-close(_) -> {error, badarg}.
+close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 ?DOC("How many bytes are mapped.").
 -spec size(file()) -> {ok, non_neg_integer()} | {error, reason()}.
 size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, size(Handle)).
-
-%%% What is opened, and how
-
-%% A file name as `file' takes it, as the bytes that the system takes.
-path(Name) ->
-    try name(Name) of
-        Bytes ->
-            case binary:match(Bytes, <<0>>) of
-                nomatch -> absolute(Bytes);
-                _ -> {error, badarg}
-            end
-    catch
-        throw:badarg -> {error, badarg}
-    end.
-
-name(Name) when is_binary(Name) ->
-    Name;
-name(Name) ->
-    case unicode:characters_to_binary(characters(Name), unicode, file:native_name_encoding()) of
-        Bytes when is_binary(Bytes) -> Bytes;
-        _ -> throw(badarg)
-    end.
-
-characters([Character | Rest]) when is_integer(Character), Character >= 0 -> [Character | characters(Rest)];
-characters([Name | Rest]) -> characters(Name) ++ characters(Rest);
-characters([]) -> [];
-characters(Name) when is_atom(Name) -> atom_to_list(Name);
-characters(_) -> throw(badarg).
-
-%% A port's program has a current directory of its own, and reopen/1 may come after the node has changed its.
-absolute(Path) when Path =:= <<>>; binary_part(Path, 0, 1) =:= <<"/">> ->
-    {ok, Path};
-absolute(Path) ->
-    case file:get_cwd() of
-        {ok, Folder} ->
-            case name(Folder) of
-                <<"/">> -> {ok, <<"/", Path/binary>>};
-                Bytes -> {ok, <<Bytes/binary, "/", Path/binary>>}
-            end;
-        {error, _} = Error ->
-            Error
-    end.
-
-options(Options) ->
-    options(Options, [], undefined, env(open_info) =:= {ok, true}).
-
-options([info | Rest], Kept, Backend, _Info) ->
-    options(Rest, Kept, Backend, true);
-options([{backend, Backend} | Rest], Kept, _, Info) when Backend =:= nif; Backend =:= port ->
-    options(Rest, Kept, Backend, Info);
-options([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
-    options(Rest, Kept, Backend, Info);
-options([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
-    options(Rest, [Option | Kept], Backend, Info);
-options([{Name, Value} = Option | Rest], Kept, Backend, Info)
-  when is_atom(Name), is_integer(Value), Value >= 0, Value =< 16#ffffffffffffffff ->
-    options(Rest, [Option | Kept], Backend, Info);
-options([Option | _], _, _, _) ->
-    {error, {badarg, Option}};
-options([], Kept, Backend, Info) ->
-    {ok, lists:reverse(Kept), Backend, Info};
-options(_, _, _, _) ->
-    {error, badarg}.
-
-backend(undefined) ->
-    case env(backend) of
-        {ok, Backend} when Backend =/= undefined -> backend(Backend);
-        _ -> usual_backend()
-    end;
-backend(port) ->
-    emmap_port;
-backend({port, Server}) ->
-    {emmap_port, Server};
-backend(nif) ->
-    case emmap_nif:loaded() of
-        ok ->
-            emmap_nif;
-        {error, Reason} ->
-            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason}),
-            {error, nif_not_loaded}
-    end;
-backend(Other) ->
-    {error, {badarg, {backend, Other}}}.
-
-usual_backend() ->
-    case emmap_nif:loaded() of
-        ok ->
-            emmap_nif;
-        {error, Reason} ->
-            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
-            emmap_port
-    end.
-
-env(Key) ->
-    %% The environment is there once the application is loaded, which need not have happened.
-    _ = application:get_key(emmap, vsn) =:= undefined andalso application:load(emmap),
-    application:get_env(emmap, Key).
 
 %%% Reads and writes
 
@@ -376,47 +301,44 @@ env(Key) ->
 -spec pread(file(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
     {ok, [binary() | eof]} | {error, reason()}.
 pread(?MAPPED(_, _) = File, Places) when is_list(Places) ->
-    try lists:flatmap(fun read_at/1, Places) of
-        Arguments ->
-            case perform(File, [{pread, 2, Arguments}]) of
-                {ok, Results} -> all_read(Results, []);
-                {error, _} = Error -> Error
-            end
-    catch
-        error:_ -> {error, badarg}
+    case perform(File, [{pread, 2, lists:flatmap(fun read_at/1, Places)}]) of
+        {ok, Results} -> all_read(Results, []);
+        {error, _} = Error -> Error
     end;
-pread(_, _) ->
-    {error, badarg}.
+pread(?MAPPED(_, _), _) ->
+    error(badarg).
 
 read_at({Position, Length}) when is_integer(Position), is_integer(Length), Length >= 0 ->
     [Position, Length];
 read_at({Position, Length}) when is_integer(Position), is_integer(Length) ->
-    [-1, 1]. % einval, as a raw file has it
+    [-1, 1]; % einval, as a raw file has it
+read_at(_) ->
+    error(badarg).
 
 all_read([{ok, Bytes} | Rest], Read) -> all_read(Rest, [Bytes | Read]);
 all_read([eof | Rest], Read) -> all_read(Rest, [eof | Read]);
 all_read([{error, _} = Error | _], _) -> Error;
 all_read([], Read) -> {ok, lists:reverse(Read)}.
 
-?DOC("Reads up to `Length` bytes; fewer at the end. At or past it, and for `Length` 0, there is `eof`.").
+?DOC("Reads up to `Length` bytes; fewer at the end. At or past it there is `eof`.").
 -spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
     ?CALL(Backend, pread(Handle, Position, Length));
 pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) ->
     {error, einval};
-pread(_, _, _) ->
-    {error, badarg}.
+pread(?MAPPED(_, _), _, _) ->
+    error(badarg).
 
 ?DOC("Writes at several positions, one after the other until one fails. `N` were written before it.").
 -spec pwrite(file(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
 pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) ->
-    try lists:foreach(fun({Position, Data}) when is_integer(Position) -> iolist_size(Data) end, Places) of
-        ok -> pwrite_each(File, Places, 0)
-    catch
-        error:_ -> {error, badarg}
-    end;
-pwrite(_, _) ->
-    {error, badarg}.
+    ok = lists:foreach(fun check_write/1, Places),
+    pwrite_each(File, Places, 0);
+pwrite(?MAPPED(_, _), _) ->
+    error(badarg).
+
+check_write({Position, Data}) when is_integer(Position) -> iolist_size(Data);
+check_write(_) -> error(badarg).
 
 pwrite_each(_File, [], _Written) ->
     ok;
@@ -429,48 +351,45 @@ pwrite_each(File, [{Position, Data} | Rest], Written) ->
 ?DOC("Writes all of the data, or nothing where it would pass the end.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
-    try
-        ?CALL(Backend, pwrite(Handle, Position, Data))
-    catch
-        error:badarg -> {error, badarg}
-    end;
-pwrite(_, _, _) ->
-    {error, badarg}.
+    ?CALL(Backend, pwrite(Handle, Position, Data));
+pwrite(?MAPPED(_, _), _, _) ->
+    error(badarg).
 
 ?DOC("Reads up to `Length` bytes at the cursor.").
 -spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> ?CALL(Backend, read(Handle, Length));
 read(?MAPPED(_, _), Length) when is_integer(Length) -> {error, einval};
-read(_, _) -> {error, badarg}.
+read(?MAPPED(_, _), _) -> error(badarg).
 
-?DOC("Reads from the cursor to the next newline, which belongs to the line, or to the end.").
+?DOC("Reads from the cursor to the next newline, which belongs to the line, or to the end. A carriage return right
+before the newline is left out, as `file:read_line/1` does.").
 -spec read_line(file()) -> {ok, binary()} | eof | {error, reason()}.
-read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle));
-read_line(_) -> {error, badarg}.
+read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle)).
 
 ?DOC("Writes at the cursor.").
 -spec write(file(), iodata()) -> ok | {error, reason()}.
 write(?MAPPED(Backend, Handle), Data) ->
-    try
-        ?CALL(Backend, write(Handle, Data))
-    catch
-        error:badarg -> {error, badarg}
-    end;
-write(_, _) ->
-    {error, badarg}.
+    ?CALL(Backend, write(Handle, Data)).
 
-?DOC("Moves the cursor, which may be set past the end.").
+?DOC("Moves the cursor, which may be set past the end. `{eof, N}` is N bytes before the end whichever sign N has: `file`
+takes `{eof, -4}` for the last four bytes, emmap 2.x takes `{eof, 4}`, and behind the end of a mapping nothing can be
+read or written.").
 -spec position(file(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
     case location(Location) of
-        {Offset, Whence} -> ?CALL(Backend, position(Handle, Offset, Whence));
-        badarg -> {error, badarg}
-    end;
-position(_, _) ->
-    {error, badarg}.
+        {Offset, Whence} ->
+            case ?CALL(Backend, position(Handle, Offset, Whence)) of
+                %% As in emmap 2.x; nothing reads there.
+                {error, closed} when Whence =:= bof, Offset >= 0 -> {ok, Offset};
+                Moved -> Moved
+            end;
+        badarg ->
+            error(badarg)
+    end.
 
 location(Offset) when is_integer(Offset) -> location({bof, Offset});
 location(Whence) when is_atom(Whence) -> location({Whence, 0});
+location({eof, Offset}) when is_integer(Offset), Offset > 0, ?IS_INT64(Offset) -> {-Offset, eof};
 location({Whence, Offset}) when is_integer(Offset), ?IS_INT64(Offset) ->
     case lists:member(Whence, [bof, cur, eof]) of
         true -> {Offset, Whence};
@@ -501,44 +420,45 @@ resize(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Ends the file at the cursor.").
 -spec truncate(file()) -> ok | {error, reason()}.
-truncate(?MAPPED(Backend, Handle)) -> ?CALL(Backend, truncate(Handle));
-truncate(_) -> {error, badarg}.
+truncate(?MAPPED(Backend, Handle)) -> ?CALL(Backend, truncate(Handle)).
 
 ?DOC("Reserves disk space for a part of the mapping.").
 -spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
 allocate(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length) ->
     ?CALL(Backend, allocate(Handle, Position, Length));
-allocate(_, _, _) ->
-    {error, badarg}.
+allocate(?MAPPED(_, _), _, _) ->
+    error(badarg).
 
 ?DOC("Tells the kernel how a part of the mapping will be used; `Length` 0 is all up to the end.").
 -spec advise(file(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
 advise(?MAPPED(Backend, Handle), Position, Length, Advice)
-  when is_integer(Position), is_integer(Length), is_atom(Advice) ->
+  when is_integer(Position), is_integer(Length) ->
     case is_advice(Advice) of
         true -> ?CALL(Backend, advise(Handle, Position, Length, Advice));
-        false -> {error, einval}
+        false -> error(badarg)
     end;
-advise(_, _, _, _) ->
-    {error, badarg}.
+advise(?MAPPED(_, _), _, _, _) ->
+    error(badarg).
 
 is_advice(Advice) ->
     lists:member(Advice, [normal, sequential, random, no_reuse, will_need, dont_need]).
 
-?DOC("Starts to write changed pages to disk and does not wait for it.").
+?DOC("Starts to write changed pages to disk and does not wait for it. After `close` there is nothing left to do: `ok`.").
 -spec flush(file()) -> ok | {error, reason()}.
-flush(?MAPPED(Backend, Handle)) -> ?CALL(Backend, flush(Handle)).
+flush(?MAPPED(Backend, Handle)) ->
+    case ?CALL(Backend, flush(Handle)) of
+        {error, closed} -> ok;
+        Flushed -> Flushed
+    end.
 
 ?DOC("Returns when everything is on disk: the bytes, the size, the name of a file that was created. Of a queue or
 block storage it survives a power cut then. Once it has failed it fails until the file is opened anew.").
 -spec sync(file()) -> ok | {error, reason()}.
-sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle));
-sync(_) -> {error, badarg}.
+sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle)).
 
 ?DOC("As `sync/1`, but for metadata that reading the bytes back does not need.").
 -spec datasync(file()) -> ok | {error, reason()}.
-datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle));
-datasync(_) -> {error, badarg}.
+datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle)).
 
 %%% What else `file' forwards
 
@@ -570,7 +490,7 @@ ipread_s32bu_p32bu(File, Position, MaxSize) when is_integer(Position), is_intege
             Other
     end;
 ipread_s32bu_p32bu(_File, _Position, _MaxSize) ->
-    {error, badarg}.
+    error(badarg).
 
 ?DOC(false).
 -spec read_handle_info(file()) -> {error, enotsup}.
@@ -642,7 +562,6 @@ patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patom
 patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value)).
 
 compared(Expected, {ok, Old}) -> {Old =:= signed(Expected), Old};
-compared(Expected, Old) when is_integer(Old) -> {Old =:= signed(Expected), Old};
 compared(_Expected, {error, _} = Error) -> Error.
 
 signed(Operand) when Operand > ?MAX_INT64 -> Operand - 16#10000000000000000;
@@ -651,66 +570,68 @@ signed(Operand) -> Operand.
 %%% Counters
 
 ?DOC("As `open_counters/2`, with as many counters as the file has, or 1 where it is created.").
--spec open_counters(file:name_all()) -> {ok, counters()} | {error, reason()}.
+-spec open_counters(file:name_all()) -> counters() | {error, reason()}.
 open_counters(Name) ->
     open_counters(Name, 0, []).
 
-?DOC("Opens a file of counters, or creates one with all of them 0. A counters file with another number of them is
-`{error, einval}`, any other file `{error, corrupt}`, and left as it was.").
--spec open_counters(file:name_all(), Count :: non_neg_integer()) -> {ok, counters()} | {error, reason()}.
+?DOC("Opens a file of counters, or creates one with all of them 0. `Count` 0 takes as many as the file has. A counters
+file with another number of them is `{error, einval}`, any other file `{error, corrupt}`, and left as it was.").
+-spec open_counters(file:name_all(), Count :: non_neg_integer()) -> counters() | {error, reason()}.
 open_counters(Name, Count) ->
     open_counters(Name, Count, []).
 
 ?DOC("With options. Counters are always shared; with `read` alone they can't be changed, and with `read` or
 `write` they are not created unless `create` says so.").
--spec open_counters(file:name_all(), Count :: non_neg_integer(), [open_option()]) ->
-    {ok, counters()} | {error, reason()}.
+-spec open_counters(file:name_all(), Count :: non_neg_integer(), [open_option()]) -> counters() | {error, reason()}.
 open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
-    open_kind({counters, Count}, Name, Options);
+    case open_kind({counters, Count}, Name, Options) of
+        {ok, #file_descriptor{data = #file{origin = #origin{kind = {counters, There}}}} = File} -> {File, There};
+        {error, _} = Error -> Error
+    end;
 open_counters(_Name, Count, _Options) when is_integer(Count) ->
     {error, einval};
 open_counters(_Name, _Count, _Options) ->
-    {error, badarg}.
+    error(badarg).
 
 ?DOC("Closes the file; the counters keep what they hold.").
 -spec close_counters(counters()) -> ok | {error, reason()}.
-close_counters(Counters) ->
-    close(Counters).
+close_counters({File, _Count}) ->
+    close(File).
 
 ?DOC("How many counters there are.").
 -spec counters_length(counters()) -> pos_integer().
-counters_length(#file_descriptor{module = ?MODULE, data = #file{origin = #origin{kind = {counters, Count}}}}) ->
+counters_length({?MAPPED(_, _), Count}) ->
     Count.
 
 ?DOC("Adds 1 to counter `Index`, of which the first is 0. What it held is answered, here and in the following;
 an index beyond the last is `{error, einval}`.").
--spec inc_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
-inc_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_add(Handle, Index, 1)).
+-spec inc_counter(counters(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
+inc_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_add(Handle, Index, 1)).
 
 ?DOC("Adds `Count`.").
--spec inc_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
-inc_counter(?MAPPED(Backend, Handle), Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count)).
+-spec inc_counter(counters(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+inc_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count)).
 
 ?DOC("Subtracts 1.").
--spec dec_counter(counters(), Index :: non_neg_integer()) -> Old :: int64() | {error, reason()}.
-dec_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1)).
+-spec dec_counter(counters(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
+dec_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1)).
 
 ?DOC("Subtracts `Count`.").
--spec dec_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
-dec_counter(?MAPPED(Backend, Handle), Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count)).
+-spec dec_counter(counters(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+dec_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count)).
 
 ?DOC("Sets the counter to `Value`.").
--spec set_counter(counters(), Index :: non_neg_integer(), operand()) -> Old :: int64() | {error, reason()}.
-set_counter(?MAPPED(Backend, Handle), Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value)).
+-spec set_counter(counters(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+set_counter({?MAPPED(Backend, Handle), _}, Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value)).
 
 ?DOC("What the counter holds.").
--spec read_counter(counters(), Index :: non_neg_integer()) -> int64() | {error, reason()}.
-read_counter(?MAPPED(Backend, Handle), Index) -> ?CALL(Backend, counter_get(Handle, Index)).
+-spec read_counter(counters(), Index :: non_neg_integer()) -> {ok, int64()} | {error, reason()}.
+read_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_get(Handle, Index)).
 
 ?DOC("Sets the counter to `Value` if it holds `Expected`; `true` says that it did.").
 -spec cas_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
-cas_counter(?MAPPED(Backend, Handle), Index, Expected, Value) ->
+cas_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Value) ->
     compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
 
 %%% Block storages
@@ -860,16 +781,14 @@ repair_block_storage(?MAPPED(Backend, Handle), Start, Count)
 the others from being done, and others' operations may come between. On the port all of them go and return
 in one frame, which makes one cost a fraction of a microsecond instead of a round trip; there may be 2^20 of
 them, more are `{error, emsgsize}`. If any is no `t:operation/0`, nothing is done and the error names it.").
--spec batch(file(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
+-spec batch(file() | counters(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
+batch({?MAPPED(_, _) = File, _Count}, Operations) ->
+    batch(File, Operations);
 batch(?MAPPED(_, _) = File, Operations) ->
-    try runs(Operations, none, 0, []) of
-        Runs ->
-            case perform(File, Runs) of
-                {ok, Results} -> {ok, finish(Runs, Results)};
-                {error, _} = Error -> Error
-            end
-    catch
-        throw:{badarg, _} = Reason -> {error, Reason}
+    Runs = runs(Operations, none, 0, []),
+    case perform(File, Runs) of
+        {ok, Results} -> {ok, finish(Runs, Results)};
+        {error, _} = Error -> Error
     end.
 
 %% Backend calls without their handle: neighbours of one name as a run, with their arguments one after the other. In one
@@ -882,7 +801,9 @@ runs([Operation | Rest], Name, Width, Arguments) ->
         Call -> run(Name, Width, Arguments, begin_run(Call, Rest))
     end;
 runs([], Name, Width, Arguments) ->
-    run(Name, Width, Arguments, []).
+    run(Name, Width, Arguments, []);
+runs(Operations, _, _, _) ->
+    emmap_options:bad({operation, Operations}).
 
 begin_run(Call, Rest) ->
     [Name | Arguments] = tuple_to_list(Call),
@@ -923,7 +844,7 @@ translate({Name} = Operation) ->
     case lists:member(Name, [size, read_line, truncate, flush, sync, datasync]) of
         true -> Operation;
         false when Name =:= resize -> {resize, 0};
-        false -> throw({badarg, Operation})
+        false -> emmap_options:bad({operation, Operation})
     end;
 translate({pread, Position, Length} = Operation)
   when is_integer(Position), is_integer(Length), Length >= 0 ->
@@ -937,7 +858,7 @@ translate({write, Data} = Operation) ->
 translate({position, Location} = Operation) ->
     case location(Location) of
         {Offset, Whence} -> {position, Offset, Whence};
-        badarg -> throw({badarg, Operation})
+        badarg -> emmap_options:bad({operation, Operation})
     end;
 translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
     Operation;
@@ -947,7 +868,7 @@ translate({advise, Position, Length, Advice} = Operation)
   when is_integer(Position), is_integer(Length) ->
     case is_advice(Advice) of
         true -> Operation;
-        false -> throw({badarg, Operation})
+        false -> emmap_options:bad({operation, Operation})
     end;
 translate({patomic, Position, cas, {Expected, Value}}) ->
     translate({patomic_cas, Position, Expected, Value});
@@ -956,7 +877,7 @@ translate({patomic, Position, Name, Value} = Operation) ->
               'xor' => patomic_xor, xchg => patomic_xchg},
     case Names of
         #{Name := Function} -> translate({Function, Position, Value});
-        #{} -> throw({badarg, Operation})
+        #{} -> emmap_options:bad({operation, Operation})
     end;
 translate({patomic_cas, Position, Expected, Value}) ->
     {patomic_compare_exchange, Position, Expected, Value};
@@ -969,7 +890,7 @@ translate({dec_counter, Index}) ->
 translate({Name, Argument} = Operation) ->
     case #{patomic_read_integer => patomic_load, read_counter => counter_get} of
         #{Name := Function} -> {Function, Argument};
-        #{} -> throw({badarg, Operation})
+        #{} -> emmap_options:bad({operation, Operation})
     end;
 translate({Name, Position, Value} = Operation) ->
     Names = #{patomic_add => patomic_add, patomic_sub => patomic_sub, patomic_and => patomic_and,
@@ -978,16 +899,16 @@ translate({Name, Position, Value} = Operation) ->
               set_counter => counter_set},
     case Names of
         #{Name := Function} -> {Function, Position, Value};
-        #{} -> throw({badarg, Operation})
+        #{} -> emmap_options:bad({operation, Operation})
     end;
 translate(Operation) ->
-    throw({badarg, Operation}).
+    emmap_options:bad({operation, Operation}).
 
 checked_data(Data, Operation) ->
     try iolist_size(Data) of
         _ -> Operation
     catch
-        error:badarg -> throw({badarg, Operation})
+        error:badarg -> emmap_options:bad({operation, Operation})
     end.
 
 %% A compare-and-swap answers more than the backend does.

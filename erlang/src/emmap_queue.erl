@@ -25,7 +25,7 @@ not know, or that is no term at all, is `{error, {bad_term, Bytes}}`. `pop/1` ha
 are all that is left of it; `try_pop/2` leaves it in the queue.
 
 `pop/1` answers the term itself, as in emmap 2.x, and `nil` for an empty queue. Where messages may be `nil`, or
-`{error, _}`, use `pop/2` with another default, or `pop_many/2`, whose answers can't be mistaken.
+`{error, _}`, use `pop_or/2` with another default, or `pop_many/2`, whose answers can't be mistaken.
 
 ## Errors
 
@@ -33,19 +33,17 @@ As of `emmap`, and `{error, full}` where there is no room in a queue of `fixed_s
 `{error, {corrupt, Offset, Reason}}` for a file that is no queue or is damaged, which `erase/1` empties;
 `{error, ebusy}` for removing a message while somebody else's `try_pop/2` has the first one, and for using a
 queue that another process has opened `exclusive`.").
--behaviour(gen_server).
-
 -compile({no_auto_import, [length/1]}).
 
--export([open/3, close/1]).
--export([push/2, push_many/2]).
--export([pop/1, pop/2, pop/3, try_pop/2, pop_many/2, pop_and_purge/1]).
--export([peek_front/1, peek_back/1, inspect/1, length/1, is_empty/1, metadata/1, info/1]).
--export([purge/1, erase/1]).
--export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2]).
+-export([open/3, close/1, flush/1]).
+-export([push/2, push/3, push_many/2]).
+-export([pop/1, pop/3, pop_or/2, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
+-export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, length/1, is_empty/1, metadata/1]).
+-export([purge/1, clear/1, erase/1]).
+-export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
--export_type([queue/0, open_option/0, metadata/0, info/0, reason/0, server_name/0]).
+-export_type([queue/0, open_option/0, metadata/0, step/0, reason/0, server_name/0]).
 
 -include("emmap_file.hrl").
 
@@ -56,23 +54,27 @@ queue that another process has opened `exclusive`.").
 - `{compressed, 0..9}`, `compressed`: how much work goes into making messages small; none unless given;
 - `unsafe_terms`: messages may create atoms and funs.
 
-With neither `read` nor `write` the queue is opened for writing and created if it is missing. With `read` alone it
-can only be looked at, without any lock. It is always shared; `private`, `truncate`, `offset` and `length` are
-`{error, einval}`. With `exclusive` no other may write, and an operation costs no system call.").
--type open_option() :: emmap:open_option() | compressed | {compressed, 0..9} | unsafe_terms.
+- `read_only`: the queue must be there and can only be looked at, without any lock;
+- `existing`: it must be there, and is not created.
+
+Otherwise the queue is opened for writing and created if it is missing: `read`, `write` and `create` change nothing,
+as in emmap 2.x. It is always shared, so `private` and `shared` change nothing either, and `direct` does not: messages
+are copies. `offset` and `length`, and `truncate` of a queue that is there, are `{error, einval}`. With `exclusive` no
+other may write, and an operation costs no system call.").
+-type open_option() ::
+    emmap:open_option() | read_only | existing | compressed | {compressed, 0..9} | unsafe_terms.
 ?DOC("The queue's header, in bytes from the start of the file: where the first message begins, and the last one ends.
 `next_tail` is as `tail`, but on a `read`-only handle, where somebody died while pushing.").
 -type metadata() :: emmap_backend:queue_info().
-?DOC("The header as `t:metadata/0` has it, and how many messages there are.").
--type info() :: #{size | head | tail | next_tail | length := non_neg_integer()}.
+?DOC("What the fun of a fold answers: go on with this accumulator, or end with it.").
+-type step() :: {cont, term()} | {halt, term()}.
 ?DOC("What went wrong. `{bad_term, Bytes}`: a message that is no term, or not a safe one.").
 -type reason() :: emmap:reason() | {bad_term, binary()}.
 ?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
 
-%% More messages than a queue can hold.
--define(ALL, 16#ffffffff).
-%% How many messages a step of inspect/1 reads.
+%% How many messages a step of a walk reads: the first one few, for a fold that ends soon.
+-define(FIRST_STEP, 16).
 -define(STEP, 1024).
 
 -define(QUEUE(Backend, Handle, Terms),
@@ -81,35 +83,54 @@ can only be looked at, without any lock. It is always shared; `private`, `trunca
 %%% Open and close
 
 ?DOC("Opens a queue, or creates one in a file of `Size` bytes, which grows as messages need it (but with `fixed_size`).
-A queue that is there is opened whatever size is asked for; 0 creates one of a page.").
+A queue that is there is opened in the size that it has; `fit` grows a smaller one to `Size`. `Size` 0 is what the
+option `{size, Bytes}` says, and without it a page.").
 -spec open(file:name_all(), Size :: non_neg_integer(), [open_option()]) -> {ok, queue()} | {error, reason()}.
 open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
-    case terms(Options, #terms{}, []) of
-        {ok, Terms, Others} -> emmap:open_kind({queue, Terms}, Name, [{size, Size} | Others]);
-        {error, _} = Error -> Error
-    end;
-open(_Name, Size, _Options) when is_integer(Size) ->
+    {Terms, Others} = terms(Options, #terms{}, []),
+    emmap:open_kind({queue, Terms}, Name, access([{size, Size} | Others]));
+open(_Name, Size, Options) when is_integer(Size), is_list(Options) ->
     {error, einval};
+open(_Name, _Size, Options) when not is_list(Options) ->
+    emmap_options:bad({options, Options});
 open(_Name, _Size, _Options) ->
-    {error, badarg}.
+    error(badarg).
+
+%% A queue is opened for writing and created, shared, and its terms are copies, whatever emmap 2.x's options for that say.
+access(Options) ->
+    Plain = [Option || Option <- Options,
+                       not lists:member(Option, [read, write, create, shared, private, direct, read_only, existing])],
+    case {lists:member(read_only, Options), lists:member(existing, Options)} of
+        {true, _} -> [read | Plain];
+        {false, true} -> [read, write | Plain];
+        {false, false} -> Plain
+    end.
 
 terms([unsafe_terms | Rest], Terms, Others) ->
     terms(Rest, Terms#terms{decoding = []}, Others);
 terms([compressed | Rest], Terms, Others) ->
     terms([{compressed, 6} | Rest], Terms, Others);
 terms([{compressed, Level} | Rest], Terms, Others) when is_integer(Level), Level >= 0, Level =< 9 ->
-    terms(Rest, Terms#terms{encoding = [{compressed, Level}, {minor_version, 2}]}, Others);
+    terms(Rest, Terms#terms{encoding = encoding(Level)}, Others);
 terms([Option | Rest], Terms, Others) ->
     terms(Rest, Terms, [Option | Others]);
 terms([], Terms, Others) ->
-    {ok, Terms, lists:reverse(Others)};
-terms(_, _, _) ->
-    {error, badarg}.
+    {Terms, lists:reverse(Others)};
+terms(Tail, _, _) ->
+    emmap_options:bad({options, Tail}).
+
+encoding(0) -> [{minor_version, 2}];
+encoding(Level) -> [{compressed, Level}, {minor_version, 2}].
 
 ?DOC("Closes the queue, which keeps its messages.").
 -spec close(queue()) -> ok | {error, reason()}.
 close(Queue) ->
     emmap:close(Queue).
+
+?DOC("As `emmap:flush/1`.").
+-spec flush(queue()) -> ok | {error, reason()}.
+flush(Queue) ->
+    emmap:flush(Queue).
 
 %%% Push
 
@@ -117,6 +138,14 @@ close(Queue) ->
 -spec push(queue(), term()) -> ok | {error, reason()}.
 push(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Term) ->
     ?CALL(Backend, queue_push(Handle, term_to_binary(Term, Encoding))).
+
+?DOC("Appends a message, compressed by zlib's `Level` whatever the queue was opened with; 0: not compressed. What is
+smaller without stays without.").
+-spec push(queue(), term(), Level :: 0..9) -> ok | {error, reason()}.
+push(?QUEUE(Backend, Handle, _), Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
+    ?CALL(Backend, queue_push(Handle, term_to_binary(Term, encoding(Level))));
+push(?QUEUE(_, _, _), _Term, _Level) ->
+    error(badarg).
 
 ?DOC("Appends messages, under one lock: to others they all are there at once. On failure none of them is.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
@@ -128,21 +157,61 @@ push_many(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Terms) ->
 ?DOC("Removes the first message; `nil` where there is none.").
 -spec pop(queue()) -> nil | term() | {error, reason()}.
 pop(Queue) ->
-    pop(Queue, nil).
+    pop_or(Queue, nil).
 
 ?DOC("Removes the first message; `Default` where there is none.").
--spec pop(queue(), Default) -> Default | term() | {error, reason()}.
-pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default) ->
+-spec pop_or(queue(), Default) -> Default | term() | {error, reason()}.
+pop_or(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default) ->
     case ?CALL(Backend, queue_pop(Handle)) of
         {ok, Bytes} -> decode_one(Bytes, Decoding);
         eof -> Default;
         {error, _} = Error -> Error
     end.
 
-?DOC("As `pop/3` with the default `nil`.").
+?DOC("Calls the fun with each message, oldest first, and the accumulator. `{cont, Acc}` removes the message and goes on,
+`{halt, Acc}` leaves it in the queue and ends, and so does an exception, which is the caller's. The last accumulator is
+answered. An empty queue begins anew at its file's start.
+
+While the fun runs anybody may push, and what is pushed is visited too; what others would remove is as of `try_pop/2`.").
+-spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Acc, Fun) when is_function(Fun, 2) ->
+    case ?CALL(Backend, queue_pop_begin(Handle)) of
+        {ok, Bytes, Ticket} ->
+            Step = fun(Term) -> step(Fun, Term, Acc) end,
+            case consume(Backend, Handle, Ticket, decode(Bytes, Decoding), Step) of
+                {cont, Next} -> pop(Queue, Next, Fun);
+                {halt, Last} -> Last;
+                {error, _} = Error -> Error
+            end;
+        eof ->
+            case purge(Queue) of
+                {error, _} = Error -> Error;
+                _ -> Acc
+            end;
+        {error, _} = Error ->
+            Error
+    end;
+pop(?QUEUE(_, _, _), _Acc, _Fun) ->
+    error(badarg).
+
+?DOC("As `pop/1`, and a queue of which this was the last message begins anew at its file's start. (A push does the same
+where it finds an empty queue.)").
+-spec pop_and_purge(queue()) -> nil | term() | {error, reason()}.
+pop_and_purge(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue) ->
+    case ?CALL(Backend, queue_pop(Handle)) of
+        {ok, Bytes} ->
+            _ = purge(Queue),
+            decode_one(Bytes, Decoding);
+        eof ->
+            nil;
+        {error, _} = Error ->
+            Error
+    end.
+
+?DOC("As `try_pop_or/3` with `nil` for an empty queue.").
 -spec try_pop(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_pop(Queue, Fun) ->
-    pop(Queue, nil, Fun).
+    try_pop_or(Queue, nil, Fun).
 
 ?DOC("Calls the fun with the first message, removes the message when the fun has returned, and answers what it
 returned; or `Default` where there is no message. If the fun raises an exception the message stays, first in the
@@ -152,21 +221,38 @@ stays as well.
 While the fun runs anybody may push, the fun included, and look; removing messages is `{error, ebusy}`. If the
 message can't be removed after all, say because the fun has closed the queue, there is `{error, Reason}` in place
 of the fun's result.").
--spec pop(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
-pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default, Fun) when is_function(Fun, 1) ->
+-spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
+try_pop_or(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default, Fun) when is_function(Fun, 1) ->
     case ?CALL(Backend, queue_pop_begin(Handle)) of
-        {ok, Bytes, Ticket} -> consume(Backend, Handle, Ticket, decode(Bytes, Decoding), Fun);
+        {ok, Bytes, Ticket} ->
+            case consume(Backend, Handle, Ticket, decode(Bytes, Decoding), fun(Term) -> {cont, Fun(Term)} end) of
+                {cont, Result} -> Result;
+                {error, _} = Error -> Error
+            end;
         eof -> Default;
         {error, _} = Error -> Error
-    end.
+    end;
+try_pop_or(?QUEUE(_, _, _), _Default, _Fun) ->
+    error(badarg).
 
+?DOC("As `try_pop/2`, and a queue of which this was the last message begins anew at its file's start.").
+-spec try_pop_and_purge(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
+try_pop_and_purge(Queue, Fun) ->
+    Result = try_pop(Queue, Fun),
+    _ = purge(Queue),
+    Result.
+
+%% The message that is taken out goes with {cont, _}, and stays with {halt, _} and an exception.
 consume(Backend, Handle, Ticket, {ok, Term}, Fun) ->
     try Fun(Term) of
-        Result ->
+        {cont, _} = Step ->
             case ?CALL(Backend, queue_pop_commit(Handle, Ticket)) of
-                ok -> Result;
+                ok -> Step;
                 {error, _} = Error -> Error
-            end
+            end;
+        {halt, _} = Step ->
+            _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
+            Step
     catch
         Class:Reason:Stack ->
             _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
@@ -176,6 +262,13 @@ consume(Backend, Handle, Ticket, {bad_term, _} = Bad, _Fun) ->
     _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
     {error, Bad}.
 
+step(Fun, Term, Acc) ->
+    case Fun(Term, Acc) of
+        {cont, _} = Step -> Step;
+        {halt, _} = Step -> Step;
+        Other -> error({bad_return_value, Other})
+    end.
+
 ?DOC("Removes up to `Limit` messages under one lock, in order; of an empty queue none. A message that is no term, or
 not a safe one, is `{bad_term, Bytes}` in its place.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
@@ -183,14 +276,6 @@ pop_many(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_in
     case ?CALL(Backend, queue_pop_many(Handle, Limit)) of
         {ok, Messages} -> {ok, decode_all(Messages, Decoding)};
         eof -> {ok, []};
-        {error, _} = Error -> Error
-    end.
-
-?DOC("Removes all messages, and answers them as `pop_many/2` does.").
--spec pop_and_purge(queue()) -> [term() | {bad_term, binary()}] | {error, reason()}.
-pop_and_purge(Queue) ->
-    case pop_many(Queue, ?ALL) of
-        {ok, Terms} -> Terms;
         {error, _} = Error -> Error
     end.
 
@@ -208,13 +293,54 @@ peeked({ok, Bytes}, #terms{decoding = Decoding}) -> decode_one(Bytes, Decoding);
 peeked(eof, _Terms) -> nil;
 peeked({error, _} = Error, _Terms) -> Error.
 
+?DOC("Calls the fun with each message, oldest first, and the accumulator, until it answers `{halt, Acc}`. The messages
+stay. What others push meanwhile is visited or not, and so is what they remove.").
+-spec peek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+peek(Queue, Acc, Fun) ->
+    fold(Queue, forward, Acc, Fun).
+
+?DOC("As `peek/3`, newest first.").
+-spec rpeek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+rpeek(Queue, Acc, Fun) ->
+    fold(Queue, backward, Acc, Fun).
+
+fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
+    fold(Queue, Direction, ?FIRST_STEP, 0, Acc, Fun);
+fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) ->
+    error(badarg).
+
+fold(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Direction, Limit, Place, Acc, Fun) ->
+    case ?CALL(Backend, queue_walk(Handle, Direction, Limit, Place)) of
+        {ok, Messages, Next} ->
+            case fold_messages(Messages, Decoding, Acc, Fun) of
+                {cont, After} -> fold(Queue, Direction, ?STEP, Next, After, Fun);
+                {halt, Last} -> Last;
+                {error, _} = Error -> Error
+            end;
+        eof -> Acc;
+        {error, _} = Error -> Error
+    end.
+
+fold_messages([Bytes | Rest], Decoding, Acc, Fun) ->
+    case decode(Bytes, Decoding) of
+        {ok, Term} ->
+            case step(Fun, Term, Acc) of
+                {cont, Next} -> fold_messages(Rest, Decoding, Next, Fun);
+                {halt, _} = Step -> Step
+            end;
+        Bad ->
+            {error, Bad}
+    end;
+fold_messages([], _Decoding, Acc, _Fun) ->
+    {cont, Acc}.
+
 ?DOC("All messages of a queue, or of a server's queue, in order; they stay. If others remove messages meanwhile,
 some that have been removed may be in the list.").
--spec inspect(queue() | gen_server:server_ref()) -> [term() | {bad_term, binary()}] | {error, reason()}.
-inspect(?QUEUE(_, _, _) = Queue) ->
+-spec to_list(queue() | gen_server:server_ref()) -> [term() | {bad_term, binary()}] | {error, reason()}.
+to_list(?QUEUE(_, _, _) = Queue) ->
     walk(Queue, 0, []);
-inspect(Server) ->
-    gen_server:call(Server, inspect, infinity).
+to_list(Server) ->
+    gen_server:call(Server, to_list, infinity).
 
 walk(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Place, Read) ->
     case ?CALL(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
@@ -223,6 +349,13 @@ walk(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Place, Read) 
         {error, estale} when Read =/= [] -> walk(Queue, 0, []); % the messages have moved: once more
         {error, _} = Error -> Error
     end.
+
+?DOC("The first message of a queue, or of a server's queue; it stays. `nil` where there is none.").
+-spec inspect(queue() | gen_server:server_ref()) -> nil | term() | {error, reason()}.
+inspect(?QUEUE(_, _, _) = Queue) ->
+    peek_front(Queue);
+inspect(Server) ->
+    gen_server:call(Server, peek, infinity).
 
 ?DOC("How many messages there are. Takes time in proportion.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
@@ -236,14 +369,10 @@ is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_is_empty(Handle)
 -spec metadata(queue()) -> metadata() | {error, reason()}.
 metadata(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_info(Handle))).
 
-?DOC("The header of a queue, or of a server's queue, and how many messages there are.").
--spec info(queue() | gen_server:server_ref()) -> info() | {error, reason()}.
+?DOC("The header of a queue, or of a server's queue.").
+-spec info(queue() | gen_server:server_ref()) -> metadata() | {error, reason()}.
 info(?MAPPED(_, _) = Queue) ->
-    case {metadata(Queue), length(Queue)} of
-        {#{} = Metadata, Length} when is_integer(Length) -> Metadata#{length => Length};
-        {{error, _} = Error, _} -> Error;
-        {_, {error, _} = Error} -> Error
-    end;
+    metadata(Queue);
 info(Server) ->
     gen_server:call(Server, info, infinity).
 
@@ -252,11 +381,15 @@ bare({error, _} = Error) -> Error.
 
 %%% Emptying
 
-?DOC("Removes all messages. The file keeps its size.").
--spec purge(queue()) -> ok | {error, reason()}.
-purge(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_purge(Handle)).
+?DOC("Lets an empty queue begin anew at its file's start, and answers `true`. If there are messages they stay: `false`.").
+-spec purge(queue()) -> boolean() | {error, reason()}.
+purge(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_reset(Handle))).
 
-?DOC("As `purge/1`, and also where the queue has been damaged since it was opened.").
+?DOC("Removes all messages. The file keeps its size.").
+-spec clear(queue()) -> ok | {error, reason()}.
+clear(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_purge(Handle)).
+
+?DOC("As `clear/1`, and also where the queue has been damaged since it was opened.").
 -spec erase(queue()) -> ok | {error, reason()}.
 erase(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_erase(Handle)).
 
@@ -283,148 +416,60 @@ decode_all(Messages, Decoding) ->
 
 %%% A server around a queue
 
-%% Who is running a fun on the first message, which is taken out until it has.
--record(taker, {
-    ticket :: emmap_backend:ticket(),
-    monitor :: reference(), %% what the taker knows the message by, too
-    pid :: pid()
-}).
-
--record(server, {
-    queue :: queue(),
-    taker :: #taker{} | undefined,
-    waiting = queue:new() :: queue:queue({dequeue | take, gen_server:from()})
-}).
-
-?DOC("Starts a server with a queue of its own, opened as by `open/3`; under a name unless that is `undefined`.").
--spec start_link(server_name(), file:name_all(), SegmSize :: non_neg_integer(), [open_option()]) ->
-    gen_server:start_ret().
-start_link(undefined, Name, Size, Options) ->
-    gen_server:start_link(?MODULE, {Name, Size, Options}, []);
-start_link(Registered, Name, Size, Options) when is_atom(Registered) ->
-    start_link({local, Registered}, Name, Size, Options);
-start_link(Registered, Name, Size, Options) ->
-    gen_server:start_link(Registered, ?MODULE, {Name, Size, Options}, []).
+?DOC("Starts a server with a queue of its own, opened as by `open/3`; under a name unless that is `undefined`. Servers
+understand the requests of emmap 2.x, and its nodes theirs.").
+-spec start_link(server_name(), file:name_all(), Size :: non_neg_integer(), [open_option()]) -> gen_server:start_ret().
+start_link(Registered, Name, Size, Options) when is_list(Options) ->
+    emmap_queue_server:start_link(Registered, Name, Size, Options);
+start_link(_Registered, _Name, _Size, Options) ->
+    emmap_options:bad({options, Options}).
 
 ?DOC("Appends a message to the server's queue.").
 -spec enqueue(gen_server:server_ref(), term()) -> ok | {error, reason()}.
 enqueue(Server, Term) ->
-    gen_server:call(Server, {enqueue, Term}, infinity).
+    gen_server:call(Server, {push, Term}, infinity).
 
-?DOC("Removes the first message of the server's queue; `nil` where there is none. Waits for the fun of a
-`try_dequeue/2` that runs on it, unless it is called by that fun: `{error, ebusy}`.").
+?DOC("Removes the first message of the server's queue; `nil` where there is none.").
 -spec dequeue(gen_server:server_ref()) -> nil | term() | {error, reason()}.
 dequeue(Server) ->
-    gen_server:call(Server, dequeue, infinity).
+    gen_server:call(Server, pop, infinity).
 
-?DOC("As `try_pop/2` on the server's queue. The fun runs in the calling process, one at a time.").
+?DOC("As `try_pop_and_purge/2` on the server's queue. The fun runs in the server, which does nothing else meanwhile and
+which it can't call. What it raises, of whatever class, is an error here, and the message stays.").
 -spec try_dequeue(gen_server:server_ref(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_dequeue(Server, Fun) when is_function(Fun, 1) ->
-    case gen_server:call(Server, take, infinity) of
-        {taken, Taken, Term} ->
-            try Fun(Term) of
-                Result ->
-                    case gen_server:call(Server, {commit, Taken}, infinity) of
-                        ok -> Result;
-                        {error, _} = Error -> Error
-                    end
-            catch
-                Class:Reason:Stack ->
-                    %% The server puts it back by itself if this does not reach it.
-                    gen_server:cast(Server, {abort, Taken}),
-                    erlang:raise(Class, Reason, Stack)
-            end;
-        Other ->
-            Other
-    end.
-
-?DOC(false).
--spec init({file:name_all(), non_neg_integer(), [open_option()]}) -> {ok, #server{}} | {stop, reason()}.
-init({Name, Size, Options}) ->
-    _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
-    case open(Name, Size, Options) of
-        {ok, Queue} -> {ok, #server{queue = Queue}};
-        {error, Reason} -> {stop, Reason}
-    end.
-
-?DOC(false).
--spec handle_call(term(), gen_server:from(), #server{}) ->
-    {reply, term(), #server{}} | {noreply, #server{}}.
-handle_call({enqueue, Term}, _From, #server{queue = Queue} = State) ->
-    {reply, push(Queue, Term), State};
-handle_call(Request, {Pid, _}, #server{taker = #taker{pid = Pid}} = State) when Request =:= dequeue; Request =:= take ->
-    {reply, {error, ebusy}, State};
-handle_call(Request, From, #server{waiting = Waiting} = State) when Request =:= dequeue; Request =:= take ->
-    {noreply, serve(State#server{waiting = queue:in({Request, From}, Waiting)})};
-handle_call({commit, Taken}, From, #server{queue = ?MAPPED(Backend, Handle),
-                                            taker = #taker{monitor = Taken, ticket = Ticket}} = State) ->
-    gen_server:reply(From, ?CALL(Backend, queue_pop_commit(Handle, Ticket))),
-    {noreply, released(State)};
-handle_call({commit, _}, _From, State) ->
-    {reply, {error, einval}, State};
-handle_call(inspect, _From, #server{queue = Queue} = State) ->
-    {reply, inspect(Queue), State};
-handle_call(info, _From, #server{queue = Queue} = State) ->
-    {reply, info(Queue), State}.
-
-?DOC(false).
--spec handle_cast(term(), #server{}) -> {noreply, #server{}}.
-handle_cast({abort, Taken}, State) -> {noreply, put_back(Taken, State)};
-handle_cast(_Message, State) -> {noreply, State}.
-
-?DOC(false).
--spec handle_info(term(), #server{}) -> {noreply, #server{}}.
-handle_info({'DOWN', Taken, process, _, _}, State) -> {noreply, put_back(Taken, State)};
-handle_info(_Message, State) -> {noreply, State}.
-
-?DOC(false).
--spec terminate(term(), #server{}) -> ok.
-terminate(_Reason, #server{queue = Queue}) ->
-    _ = close(Queue), % which puts a message that is out back
-    ok.
-
-put_back(Taken, #server{queue = ?MAPPED(Backend, Handle),
-                        taker = #taker{monitor = Taken, ticket = Ticket}} = State) ->
-    _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
-    released(State);
-put_back(_Taken, State) ->
-    State.
-
-released(#server{taker = #taker{monitor = Monitor}} = State) ->
-    _ = demonitor(Monitor, [flush]),
-    serve(State#server{taker = undefined}).
-
-%% Serves those who wait, in order, until one has taken a message out.
-serve(#server{taker = undefined, waiting = Waiting, queue = Queue} = State) ->
-    case queue:out(Waiting) of
-        {{value, {dequeue, From}}, Rest} ->
-            gen_server:reply(From, pop(Queue)),
-            serve(State#server{waiting = Rest});
-        {{value, {take, From}}, Rest} ->
-            serve(take(From, State#server{waiting = Rest}));
-        {empty, _} ->
-            State
+    case gen_server:call(Server, {try_pop, Fun}, infinity) of
+        {ok, Result} -> Result;
+        {error, Reason, Stack} -> raise(Reason, Stack);
+        {error, _} = Error -> Error
     end;
-serve(State) ->
-    State.
+try_dequeue(_Server, _Fun) ->
+    error(badarg).
 
-take({Pid, _} = From, #server{queue = ?QUEUE(Backend, Handle, #terms{decoding = Decoding})} = State) ->
-    case ?CALL(Backend, queue_pop_begin(Handle)) of
-        {ok, Bytes, Ticket} ->
-            case decode(Bytes, Decoding) of
-                {ok, Term} ->
-                    Monitor = monitor(process, Pid),
-                    gen_server:reply(From, {taken, Monitor, Term}),
-                    State#server{taker = #taker{ticket = Ticket, monitor = Monitor, pid = Pid}};
-                Bad ->
-                    _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
-                    gen_server:reply(From, {error, Bad}),
-                    State
-            end;
-        eof ->
-            gen_server:reply(From, nil),
-            State;
-        {error, _} = Error ->
-            gen_server:reply(From, Error),
-            State
+%% With the server's stack, where that is one.
+raise(Reason, Stack) ->
+    case erlang:raise(error, Reason, Stack) of
+        badarg -> error(Reason)
     end.
+
+%% The callbacks are this module's, as in emmap 2.x, for whoever names it in a child specification.
+
+?DOC(false).
+-spec init([term()]) -> {ok, term()} | {stop, reason()}.
+init(Arguments) -> emmap_queue_server:init(Arguments).
+
+?DOC(false).
+-spec handle_call(term(), gen_server:from(), term()) -> {reply, term(), term()} | {noreply, term()}.
+handle_call(Request, From, State) -> emmap_queue_server:handle_call(Request, From, State).
+
+?DOC(false).
+-spec handle_cast(term(), term()) -> {noreply, term()}.
+handle_cast(Message, State) -> emmap_queue_server:handle_cast(Message, State).
+
+?DOC(false).
+-spec handle_info(term(), term()) -> {noreply, term()} | {stop, term(), term()}.
+handle_info(Message, State) -> emmap_queue_server:handle_info(Message, State).
+
+?DOC(false).
+-spec terminate(term(), term()) -> ok.
+terminate(Reason, State) -> emmap_queue_server:terminate(Reason, State).

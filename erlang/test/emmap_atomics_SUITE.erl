@@ -62,7 +62,7 @@ wraps(Config) ->
 
 refuses_bad_operands(Config) ->
     File = words(Config, "operands"),
-    {ok, Counters} = emmap_test:open_counters(Config, "operand-counters", 1),
+    Counters = emmap_test:open_counters(Config, "operand-counters", 1),
     [begin
          [?assertError(badarg, emmap:Name(File, 0, Value))
           || Name <- [patomic_add, patomic_sub, patomic_and, patomic_or, patomic_xor, patomic_xchg,
@@ -73,7 +73,7 @@ refuses_bad_operands(Config) ->
          ?assertError(badarg, emmap:cas_counter(Counters, 0, Value, 1))
      end || Value <- [1 bsl 64, ?MIN - 1, -(1 bsl 64), 1 bsl 200, 1.0, one, <<1>>, "1", [], {}]],
     ?assertEqual({ok, 0}, emmap:patomic_read_integer(File, 0)),
-    ?assertEqual(0, emmap:read_counter(Counters, 0)),
+    ?assertEqual({ok, 0}, emmap:read_counter(Counters, 0)),
     ok = emmap:close_counters(Counters),
     ok = file:close(File).
 
@@ -87,54 +87,54 @@ refuses_bad_places(Config) ->
     ok = file:close(File).
 
 counters(Config) ->
-    {ok, Counters} = emmap_test:open_counters(Config, "counters", 2),
+    Counters = emmap_test:open_counters(Config, "counters", 2),
     ?assertEqual(2, emmap:counters_length(Counters)),
-    ?assertEqual(0, emmap:inc_counter(Counters, 0)),
-    ?assertEqual(1, emmap:inc_counter(Counters, 0, 41)),
-    ?assertEqual(42, emmap:dec_counter(Counters, 0)),
-    ?assertEqual(41, emmap:dec_counter(Counters, 0, 40)),
-    ?assertEqual(1, emmap:set_counter(Counters, 0, -5)),
+    ?assertEqual({ok, 0}, emmap:inc_counter(Counters, 0)),
+    ?assertEqual({ok, 1}, emmap:inc_counter(Counters, 0, 41)),
+    ?assertEqual({ok, 42}, emmap:dec_counter(Counters, 0)),
+    ?assertEqual({ok, 41}, emmap:dec_counter(Counters, 0, 40)),
+    ?assertEqual({ok, 1}, emmap:set_counter(Counters, 0, -5)),
     ?assertEqual({true, -5}, emmap:cas_counter(Counters, 0, -5, 6)),
     ?assertEqual({false, 6}, emmap:cas_counter(Counters, 0, -5, 7)),
-    ?assertEqual(6, emmap:read_counter(Counters, 0)),
-    ?assertEqual(0, emmap:read_counter(Counters, 1)),
+    ?assertEqual({ok, 6}, emmap:read_counter(Counters, 0)),
+    ?assertEqual({ok, 0}, emmap:read_counter(Counters, 1)),
     [?assertEqual({Index, {error, einval}}, {Index, emmap:read_counter(Counters, Index)})
      || Index <- [2, -1, 1 bsl 32, 1 bsl 61, 1 bsl 63, 1 bsl 64]],
     ?assertError(badarg, emmap:read_counter(Counters, a)),
-    ?assertEqual({error, fixed_size}, emmap:resize(Counters, 1000)),
+    ?assertEqual({error, fixed_size}, emmap:resize(element(1, Counters), 1000)),
     ok = emmap:close_counters(Counters),
     ?assertEqual({error, closed}, emmap:inc_counter(Counters, 0)),
     % the count is the file's
     ?assertEqual({error, einval}, emmap_test:open_counters(Config, "counters", 3)),
-    {ok, Same} = emmap_test:open_counters(Config, "counters", 0),
+    Same = emmap_test:open_counters(Config, "counters", 0),
     ?assertEqual(2, emmap:counters_length(Same)),
-    ?assertEqual(6, emmap:read_counter(Same, 0)),
+    ?assertEqual({ok, 6}, emmap:read_counter(Same, 0)),
     ok = emmap:close_counters(Same),
-    {ok, One} = emmap_test:open_counters(Config, "one-counter", 0),
+    One = emmap_test:open_counters(Config, "one-counter", 0),
     ?assertEqual(1, emmap:counters_length(One)),
     ok = emmap:close_counters(One),
     ?assertEqual({error, einval}, emmap_test:open_counters(Config, "no-counters", -1)),
     ?assertEqual({error, einval}, emmap_test:open_counters(Config, "no-counters", 1 bsl 33)),
-    ?assertEqual({error, badarg}, emmap_test:open_counters(Config, "no-counters", many)),
+    ?assertError(badarg, emmap_test:open_counters(Config, "no-counters", many)),
     ?assertNot(filelib:is_file(emmap_test:path(Config, "no-counters"))).
 
-%% What emmap 2.2 on x86-64 wrote for four counters set to these values.
+%% What emmap 2.1.3 on x86-64 wrote for four counters set to these values.
 -define(VALUES, [42, -7, ?MAX, ?MIN]).
 -define(EMMAP_2_BYTES, <<"EMMAP01\n", 4:64/little, 42:64/little, -7:64/little, ?MAX:64/little, ?MIN:64/little>>).
 
 counters_of_emmap_2(Config) ->
     Path = emmap_test:fresh(Config, "emmap-2-counters", ?EMMAP_2_BYTES),
-    {ok, Counters} = emmap:open_counters(Path, 0, [{backend, proplists:get_value(backend, Config)}]),
-    ?assertEqual(?VALUES, [emmap:read_counter(Counters, Index) || Index <- lists:seq(0, 3)]),
+    Counters = emmap:open_counters(Path, 0, [{backend, proplists:get_value(backend, Config)}]),
+    ?assertEqual([{ok, Value} || Value <- ?VALUES], [emmap:read_counter(Counters, Index) || Index <- lists:seq(0, 3)]),
     ok = emmap:close_counters(Counters),
     ?assertEqual({ok, ?EMMAP_2_BYTES}, file:read_file(Path)).
 
 writes_the_bytes_of_emmap_2(Config) ->
-    {ok, Counters} = emmap_test:open_counters(Config, "new-counters", 4),
-    0 = emmap:inc_counter(Counters, 0, 42),
-    0 = emmap:dec_counter(Counters, 1, 7),
-    0 = emmap:set_counter(Counters, 2, ?MAX),
-    0 = emmap:set_counter(Counters, 3, ?MIN),
+    Counters = emmap_test:open_counters(Config, "new-counters", 4),
+    {ok, 0} = emmap:inc_counter(Counters, 0, 42),
+    {ok, 0} = emmap:dec_counter(Counters, 1, 7),
+    {ok, 0} = emmap:set_counter(Counters, 2, ?MAX),
+    {ok, 0} = emmap:set_counter(Counters, 3, ?MIN),
     ok = emmap:close_counters(Counters),
     ?assertEqual({ok, ?EMMAP_2_BYTES}, file:read_file(emmap_test:path(Config, "new-counters"))).
 
@@ -153,8 +153,8 @@ refuses_foreign_files(Config) ->
 
 counters_read_only(Config) ->
     Path = emmap_test:fresh(Config, "read-only-counters", ?EMMAP_2_BYTES),
-    {ok, Counters} = emmap:open_counters(Path, 4, [read, {backend, proplists:get_value(backend, Config)}]),
-    ?assertEqual(42, emmap:read_counter(Counters, 0)),
+    Counters = emmap:open_counters(Path, 4, [read, {backend, proplists:get_value(backend, Config)}]),
+    ?assertEqual({ok, 42}, emmap:read_counter(Counters, 0)),
     [?assertEqual({error, eacces}, emmap:Name(Counters, 0)) || Name <- [inc_counter, dec_counter]],
     ?assertEqual({error, eacces}, emmap:set_counter(Counters, 0, 1)),
     ok = emmap:close_counters(Counters),
@@ -162,10 +162,10 @@ counters_read_only(Config) ->
 
 both_backends_on_one_file(Config) ->
     Path = emmap_test:path(Config, "both"),
-    {ok, ByNif} = emmap:open_counters(Path, 1, [{backend, nif}]),
-    {ok, ByPort} = emmap:open_counters(Path, 1, [{backend, port}]),
-    0 = emmap:inc_counter(ByNif, 0),
-    1 = emmap:inc_counter(ByPort, 0),
-    2 = emmap:read_counter(ByNif, 0),
+    ByNif = emmap:open_counters(Path, 1, [{backend, nif}]),
+    ByPort = emmap:open_counters(Path, 1, [{backend, port}]),
+    {ok, 0} = emmap:inc_counter(ByNif, 0),
+    {ok, 1} = emmap:inc_counter(ByPort, 0),
+    {ok, 2} = emmap:read_counter(ByNif, 0),
     ok = emmap:close_counters(ByNif),
     ok = emmap:close_counters(ByPort).

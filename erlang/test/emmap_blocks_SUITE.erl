@@ -250,7 +250,7 @@ reopens(Config) ->
     ?assertEqual(<<1:64>>, emmap:read_block(Again, 0)),
     ok = emmap:close(Again).
 
-%%% Files of emmap 2.2
+%%% Files of emmap 2.1.3
 
 emmap_2_blocks(Config) ->
     _ = emmap_test:fixture_copy(Config, "blocks.bin"),

@@ -2,15 +2,15 @@
 -module(emmap_queue_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, looks/1, metadata/1, purge_and_erase/1, grows/1,
+-export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
          full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
 -export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_closes/1,
          fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
 -export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
--export([server/1, server_names/1, server_that_does_not_open/1, server_with_a_fun/1, dequeue_waits_for_the_fun/1,
-         server_outlives_the_fun/1, server_keeps_what_it_has/1]).
+-export([server/1, server_names/1, server_that_does_not_open/1, server_with_a_fun/1, server_meets_the_unknown/1,
+         server_removes_nothing_for_the_dead/1, server_keeps_what_it_has/1]).
 -export([waiting_leaves_the_schedulers_free/1, long_messages/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -19,13 +19,13 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Cases = [first_in_first_out, any_term, empty, default, many, looks, metadata, purge_and_erase, grows, full, options,
+    Cases = [first_in_first_out, any_term, empty, default, many, folds, levels, looks, metadata, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
-             server, server_names, server_that_does_not_open, server_with_a_fun, dequeue_waits_for_the_fun,
-             server_outlives_the_fun, server_keeps_what_it_has, long_messages],
+             server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
+             server_removes_nothing_for_the_dead, server_keeps_what_it_has, long_messages],
     [{nif, [], Cases ++ [waiting_leaves_the_schedulers_free]}, {port, [], Cases}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -67,7 +67,7 @@ any_term(Config) ->
          [ok = emmap_queue:push(Queue, Term) || Term <- Terms],
          [?assertEqual({Options, Term}, {Options, emmap_queue:pop(Queue)}) || Term <- Terms],
          ok = emmap_queue:push_many(Queue, Terms),
-         ?assertEqual(Terms, emmap_queue:pop_and_purge(Queue)),
+         ?assertEqual(Terms, pop_all(Queue)),
          ok = emmap_queue:close(Queue)
      end || Options <- [[], [compressed], [{compressed, 0}], [{compressed, 9}], [exclusive]]].
 
@@ -79,8 +79,9 @@ empty(Config) ->
     ?assertEqual(nil, emmap_queue:peek_front(Queue)),
     ?assertEqual(nil, emmap_queue:peek_back(Queue)),
     ?assertEqual(nil, emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)),
-    ?assertEqual([], emmap_queue:inspect(Queue)),
-    ?assertEqual([], emmap_queue:pop_and_purge(Queue)),
+    ?assertEqual(nil, emmap_queue:inspect(Queue)),
+    ?assertEqual([], emmap_queue:to_list(Queue)),
+    ?assertEqual(nil, emmap_queue:pop_and_purge(Queue)),
     ?assertEqual({ok, []}, emmap_queue:pop_many(Queue, 10)),
     ok = emmap_queue:push(Queue, a),
     ?assertEqual(false, emmap_queue:is_empty(Queue)),
@@ -89,11 +90,49 @@ empty(Config) ->
 
 default(Config) ->
     Queue = queue(Config, "default"),
-    ?assertEqual(none, emmap_queue:pop(Queue, none)),
-    ?assertEqual(none, emmap_queue:pop(Queue, none, fun(_) -> ct:fail(called) end)),
+    ?assertEqual(none, emmap_queue:pop_or(Queue, none)),
+    ?assertEqual(none, emmap_queue:try_pop_or(Queue, none, fun(_) -> ct:fail(called) end)),
     ok = emmap_queue:push_many(Queue, [nil, 2]),
-    ?assertEqual(nil, emmap_queue:pop(Queue, none)),
-    ?assertEqual(4, emmap_queue:pop(Queue, none, fun(N) -> 2 * N end)),
+    ?assertEqual(nil, emmap_queue:pop_or(Queue, none)),
+    ?assertEqual(4, emmap_queue:try_pop_or(Queue, none, fun(N) -> 2 * N end)),
+    ok = emmap_queue:close(Queue).
+
+folds(Config) ->
+    Queue = queue(Config, "folds"),
+    All = fun(Term, Acc) -> {cont, [Term | Acc]} end,
+    One = fun(Term, Acc) -> {halt, [Term | Acc]} end,
+    ?assertEqual(none, emmap_queue:pop(Queue, none, All)),
+    Terms = lists:seq(1, 3000),
+    ok = emmap_queue:push_many(Queue, Terms),
+    ?assertEqual(lists:reverse(Terms), emmap_queue:peek(Queue, [], All)),
+    ?assertEqual(Terms, emmap_queue:rpeek(Queue, [], All)),
+    ?assertEqual([1], emmap_queue:peek(Queue, [], One)),
+    ?assertEqual([3000], emmap_queue:rpeek(Queue, [], One)),
+    ?assertEqual([1], emmap_queue:pop(Queue, [], One)),
+    ?assertEqual(3000, emmap_queue:length(Queue)),
+    [?assertError({bad_return_value, odd}, emmap_queue:Fold(Queue, [], fun(_, _) -> odd end)) || Fold <- [pop, peek, rpeek]],
+    [?assertError(badarg, emmap_queue:Fold(Queue, [], fun(_) -> odd end)) || Fold <- [pop, peek, rpeek]],
+    ?assertEqual(1000, emmap_queue:pop(Queue, 0, fun(_, 1000) -> {halt, 1000}; (_, N) -> {cont, N + 1} end)),
+    ?assertEqual(1001, emmap_queue:peek_front(Queue)),
+    ?assertThrow(oops, emmap_queue:pop(Queue, 0, fun(1003, _) -> throw(oops); (_, N) -> {cont, N} end)),
+    ?assertEqual(1003, emmap_queue:peek_front(Queue)),
+    %% What is pushed meanwhile is visited too, and the queue begins anew when nothing is left.
+    ?assertEqual(1999, emmap_queue:pop(Queue, 0, fun(1003, 0) -> ok = emmap_queue:push(Queue, last), {cont, 1};
+                                                    (_, N) -> {cont, N + 1}
+                                                 end)),
+    ?assertMatch(#{head := 16, tail := 16, next_tail := 16}, emmap_queue:metadata(Queue)),
+    ok = emmap_queue:close(Queue).
+
+levels(Config) ->
+    Queue = queue(Config, "levels"),
+    Term = lists:duplicate(200, $x),
+    [begin
+         ?assertEqual(ok, emmap_queue:push(Queue, Term, Level)),
+         #{tail := Tail} = emmap_queue:metadata(Queue),
+         ?assertEqual({Level, Level > 0}, {Level, Tail < 100}),
+         ?assertEqual(Term, emmap_queue:pop_and_purge(Queue))
+     end || Level <- lists:seq(0, 9)],
+    [?assertError(badarg, emmap_queue:push(Queue, Term, Level)) || Level <- [-1, 10, a]],
     ok = emmap_queue:close(Queue).
 
 many(Config) ->
@@ -104,8 +143,8 @@ many(Config) ->
     ?assertEqual(5000, emmap_queue:length(Queue)),
     ?assertEqual({ok, lists:seq(1, 3)}, emmap_queue:pop_many(Queue, 3)),
     ?assertEqual({ok, lists:seq(4, 103)}, emmap_queue:pop_many(Queue, 100)),
-    ?assertEqual(lists:seq(104, 5000), emmap_queue:pop_and_purge(Queue)),
-    ?assertMatch(#{head := 16, tail := 16}, emmap_queue:metadata(Queue)),
+    ?assertEqual([104, 105], [emmap_queue:pop_and_purge(Queue) || _ <- [1, 2]]),
+    ?assertEqual(lists:seq(106, 5000), pop_all(Queue)),
     ok = emmap_queue:close(Queue).
 
 looks(Config) ->
@@ -114,7 +153,8 @@ looks(Config) ->
     ok = emmap_queue:push_many(Queue, Terms),
     ?assertEqual(1, emmap_queue:peek_front(Queue)),
     ?assertEqual(3000, emmap_queue:peek_back(Queue)),
-    ?assertEqual(Terms, emmap_queue:inspect(Queue)),
+    ?assertEqual(1, emmap_queue:inspect(Queue)),
+    ?assertEqual(Terms, emmap_queue:to_list(Queue)),
     ?assertEqual(3000, emmap_queue:length(Queue)),
     ok = emmap_queue:close(Queue).
 
@@ -122,18 +162,25 @@ metadata(Config) ->
     Queue = queue(Config, "metadata"),
     ?assertEqual(#{size => 1024, head => 16, tail => 16, next_tail => 16}, emmap_queue:metadata(Queue)),
     ok = emmap_queue:push(Queue, 1), % 3 bytes: 11 and the padding
-    ?assertEqual(#{size => 1024, head => 16, tail => 30, next_tail => 30, length => 1}, emmap_queue:info(Queue)),
+    ?assertEqual(#{size => 1024, head => 16, tail => 30, next_tail => 30}, emmap_queue:info(Queue)),
     ?assertEqual({ok, 1024}, emmap:size(Queue)),
     ok = emmap_queue:close(Queue).
 
-purge_and_erase(Config) ->
+purge_clear_and_erase(Config) ->
     Queue = queue(Config, "purge"),
     [begin
          ok = emmap_queue:push_many(Queue, [1, 2]),
          ?assertEqual(ok, emmap_queue:Function(Queue)),
          ?assertEqual(true, emmap_queue:is_empty(Queue)),
          ?assertMatch(#{size := 1024, head := 16, tail := 16}, emmap_queue:metadata(Queue))
-     end || Function <- [purge, erase]],
+     end || Function <- [clear, erase]],
+    %% Nothing is lost by a purge: only an empty queue begins anew.
+    ok = emmap_queue:push(Queue, 1),
+    ?assertEqual(false, emmap_queue:purge(Queue)),
+    ?assertEqual(1, emmap_queue:pop(Queue)),
+    ?assertMatch(#{head := 30, tail := 30}, emmap_queue:metadata(Queue)),
+    ?assertEqual(true, emmap_queue:purge(Queue)),
+    ?assertMatch(#{head := 16, tail := 16}, emmap_queue:metadata(Queue)),
     ok = emmap_queue:close(Queue).
 
 %% What was popped is room again, and where there is none the file grows.
@@ -169,13 +216,13 @@ full(Config) ->
 
 options(Config) ->
     [?assertEqual({Option, {error, einval}}, {Option, open(Config, "options", 1024, [Option, write, create])})
-     || Option <- [private, truncate, {offset, 16}, {length, 100}]],
-    [?assertEqual({error, {badarg, Option}}, open(Config, "options", 1024, [Option]))
+     || Option <- [{offset, 16}, {length, 100}]],
+    [?assertError(badarg, open(Config, "options", 1024, [Option]))
      || Option <- [foo, {compressed, 10}, {compressed, a}, {unsafe_terms, true}]],
-    ?assertEqual({error, enoent}, open(Config, "options", 1024, [write])),
-    ?assertEqual({error, badarg}, open(Config, "options", a, [])),
-    ?assertEqual({error, badarg}, open(Config, "options", 1024, foo)),
-    ?assertEqual({error, badarg}, open(Config, "options", 1024, [read | write])),
+    [?assertEqual({error, enoent}, open(Config, "options", 1024, [Option, write])) || Option <- [existing, read_only]],
+    ?assertError(badarg, open(Config, "options", a, [])),
+    ?assertError(badarg, emmap_queue:open(emmap_test:path(Config, "options"), 1024, foo)),
+    ?assertError(badarg, open(Config, "options", 1024, [read | write])),
     ?assertEqual({error, einval}, open(Config, "options", -1, [])),
     ?assertEqual({error, einval}, open(Config, "options", 15, [])),
     ?assertEqual({error, efbig}, open(Config, "options", 1 bsl 32, [])),
@@ -183,7 +230,15 @@ options(Config) ->
     {ok, Page} = open(Config, "options", 0, [auto_unlink]),
     ?assertMatch(#{size := 4096}, emmap_queue:metadata(Page)),
     ok = emmap_queue:close(Page),
-    emmap_test:until(fun() -> not filelib:is_file(emmap_test:path(Config, "options")) end).
+    ?assertNot(filelib:is_file(emmap_test:path(Config, "options"))),
+    {ok, New} = open(Config, "options", 1024, [truncate, private, direct, read]),
+    ok = emmap_queue:push(New, 1),
+    ok = emmap_queue:close(New),
+    ?assertEqual({error, einval}, open(Config, "options", 1024, [truncate])),
+    {ok, Fit} = open(Config, "options", 2048, [fit, existing]),
+    ?assertMatch(#{size := 2048}, emmap_queue:metadata(Fit)),
+    ?assertEqual(1, emmap_queue:pop(Fit)),
+    ok = emmap_queue:close(Fit).
 
 closed(Config) ->
     Queue = queue(Config, "closed"),
@@ -191,15 +246,15 @@ closed(Config) ->
     ok = emmap_queue:close(Queue),
     ?assertEqual(ok, emmap_queue:close(Queue)),
     [?assertEqual({Name, {error, closed}}, {Name, apply(emmap_queue, Name, [Queue | Arguments])})
-     || {Name, Arguments} <- [{push, [1]}, {push_many, [[1]]}, {pop, []}, {pop, [none]}, {try_pop, [fun(T) -> T end]},
-                              {pop_many, [1]}, {pop_and_purge, []}, {peek_front, []}, {peek_back, []}, {inspect, []},
+     || {Name, Arguments} <- [{push, [1]}, {push_many, [[1]]}, {pop, []}, {pop_or, [none]}, {try_pop, [fun(T) -> T end]},
+                              {pop_many, [1]}, {pop_and_purge, []}, {peek_front, []}, {peek_back, []}, {inspect, []}, {to_list, []}, {clear, []},
                               {length, []}, {is_empty, []}, {metadata, []}, {info, []}, {purge, []}, {erase, []}]].
 
 exclusive(Config) ->
     {ok, Queue} = open(Config, "exclusive", 1024, [exclusive]),
     ok = emmap_queue:push(Queue, 1),
     ?assertEqual({error, ebusy}, open(Config, "exclusive", 1024, [])),
-    {ok, Reader} = open(Config, "exclusive", 0, [read]),
+    {ok, Reader} = open(Config, "exclusive", 0, [read_only]),
     ?assertEqual(1, emmap_queue:peek_front(Reader)),
     ok = emmap_queue:close(Reader),
     ok = emmap_queue:close(Queue),
@@ -210,12 +265,12 @@ exclusive(Config) ->
 read_only(Config) ->
     Queue = queue(Config, "read-only"),
     ok = emmap_queue:push_many(Queue, [1, 2, 3]),
-    {ok, Reader} = open(Config, "read-only", 0, [read]),
-    ?assertEqual([1, 2, 3], emmap_queue:inspect(Reader)),
+    {ok, Reader} = open(Config, "read-only", 0, [read_only]),
+    ?assertEqual([1, 2, 3], emmap_queue:to_list(Reader)),
     ?assertEqual(3, emmap_queue:peek_back(Reader)),
     [?assertEqual({Name, {error, eacces}}, {Name, apply(emmap_queue, Name, [Reader | Arguments])})
      || {Name, Arguments} <- [{push, [1]}, {push_many, [[1]]}, {pop, []}, {try_pop, [fun(T) -> T end]}, {pop_many, [1]},
-                              {purge, []}, {erase, []}]],
+                              {purge, []}, {clear, []}, {erase, []}]],
     ok = emmap_queue:close(Reader),
     ok = emmap_queue:close(Queue).
 
@@ -229,7 +284,7 @@ reopens(Config) ->
     ?assertEqual(1, emmap_queue:pop(Again)),
     ok = emmap_queue:close(Again).
 
-%%% Files of emmap 2.2
+%%% Files of emmap 2.1.3
 
 fixture_terms() ->
     [hello, 0, 255, -1, 123456789012345678901234567890, 3.14, <<"bin">>, "text", [], [1, 2 | 3], {a, {b, 1.5}},
@@ -238,7 +293,7 @@ fixture_terms() ->
 emmap_2_queue(Config) ->
     _ = emmap_test:fixture_copy(Config, "queue.bin"),
     {ok, Queue} = open(Config, "queue.bin", 100, []),
-    ?assertEqual(fixture_terms(), emmap_queue:inspect(Queue)),
+    ?assertEqual(fixture_terms(), emmap_queue:to_list(Queue)),
     ?assertEqual(hello, emmap_queue:peek_front(Queue)),
     ?assertEqual(lists:duplicate(500, $x), emmap_queue:peek_back(Queue)),
     ?assertEqual(fixture_terms(), [emmap_queue:pop(Queue) || _ <- fixture_terms()]),
@@ -254,7 +309,7 @@ emmap_2_popped_queue(Config) ->
 emmap_2_torn_queue(Config) ->
     _ = emmap_test:fixture_copy(Config, "queue-torn.bin"),
     {ok, Queue} = open(Config, "queue-torn.bin", 1024, []),
-    ?assertEqual([kept], emmap_queue:inspect(Queue)),
+    ?assertEqual([kept], emmap_queue:to_list(Queue)),
     ok = emmap_queue:push(Queue, next),
     ?assertEqual([kept, next], pop_all(Queue)),
     ok = emmap_queue:close(Queue).
@@ -298,7 +353,7 @@ corrupt_message(Config) ->
     Corrupt = emmap_queue:pop(Queue),
     ?assertMatch({error, {corrupt, 16, <<_, _/binary>>}}, Corrupt),
     [?assertEqual({Name, Corrupt}, {Name, emmap_queue:Name(Queue)})
-     || Name <- [pop_and_purge, peek_front, inspect, length, info]],
+     || Name <- [pop_and_purge, peek_front, inspect, to_list, length]],
     ?assertEqual(ok, emmap_queue:erase(Queue)),
     ?assertEqual(0, emmap_queue:length(Queue)),
     ok = emmap_queue:close(Queue).
@@ -323,7 +378,7 @@ unsafe_terms(Config) ->
     ?assertEqual({error, {bad_term, Bytes}}, emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)),
     ?assertEqual(3, emmap_queue:length(Queue)),
     ?assertEqual({error, {bad_term, Bytes}}, emmap_queue:pop(Queue)),
-    ?assertEqual([1, {bad_term, Bytes}], emmap_queue:inspect(Queue)),
+    ?assertEqual([1, {bad_term, Bytes}], emmap_queue:to_list(Queue)),
     {ok, Unsafe} = open(Config, "unsafe", 0, [unsafe_terms]),
     [1, Atom] = pop_all(Unsafe),
     ?assertEqual(Message, term_to_binary(Atom, [{minor_version, 2}])),
@@ -354,7 +409,7 @@ fun_that_raises(Config) ->
      catch
          Class:{reason, Class}:Stack ->
              ?assertMatch([{?MODULE, raise_here, 1, [_ | _]} | _], Stack),
-             ?assertEqual([1, 2], emmap_queue:inspect(Queue))
+             ?assertEqual([1, 2], emmap_queue:to_list(Queue))
      end || Class <- [error, exit, throw]],
     ?assertEqual([1, 2], pop_all(Queue)),
     ok = emmap_queue:close(Queue).
@@ -366,7 +421,7 @@ fun_that_pushes(Config) ->
     Queue = queue(Config, "pushes"),
     ok = emmap_queue:push(Queue, 1),
     ?assertEqual(ok, emmap_queue:try_pop(Queue, fun(1) -> emmap_queue:push_many(Queue, lists:seq(2, 500)) end)),
-    ?assertEqual(lists:seq(2, 500), emmap_queue:inspect(Queue)),
+    ?assertEqual(lists:seq(2, 500), emmap_queue:to_list(Queue)),
     ?assertError(late, emmap_queue:try_pop(Queue, fun(2) -> ok = emmap_queue:push(Queue, 501), error(late) end)),
     ?assertEqual(lists:seq(2, 501), pop_all(Queue)),
     ok = emmap_queue:close(Queue).
@@ -376,10 +431,10 @@ fun_that_pops(Config) ->
     {ok, Other} = open(Config, "pops", 0, []),
     ok = emmap_queue:push_many(Queue, [1, 2]),
     Busy = fun(1) ->
-        [{Name, emmap_queue:Name(Handle)} || Handle <- [Queue, Other], Name <- [pop, pop_and_purge, purge, erase]]
+        [{Name, emmap_queue:Name(Handle)} || Handle <- [Queue, Other], Name <- [pop, pop_and_purge, clear, erase]]
         ++ [emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)]
     end,
-    ?assertEqual([{Name, {error, ebusy}} || _ <- [Queue, Other], Name <- [pop, pop_and_purge, purge, erase]]
+    ?assertEqual([{Name, {error, ebusy}} || _ <- [Queue, Other], Name <- [pop, pop_and_purge, clear, erase]]
                  ++ [{error, ebusy}], emmap_queue:try_pop(Queue, Busy)),
     ?assertEqual([2], pop_all(Queue)),
     ok = emmap_queue:close(Other),
@@ -423,7 +478,7 @@ ended_in_the_fun(Config, Name, End) ->
 many_processes_on_many_handles(Config) ->
     Handles = [queue(Config, "concurrent") || _ <- lists:seq(1, 3)],
     share_out(Handles, fun(Queue) ->
-        case emmap_queue:pop(Queue, none) of
+        case emmap_queue:pop_or(Queue, none) of
             none -> [];
             Message -> [Message]
         end
@@ -445,7 +500,7 @@ both_backends_on_one_queue(Config) ->
                    Queue
                end || Backend <- [nif, port]],
     share_out(Handles, fun(Queue) ->
-        case emmap_queue:pop(Queue, none) of
+        case emmap_queue:pop_or(Queue, none) of
             none -> [];
             Message -> [Message]
         end
@@ -493,8 +548,9 @@ server(Config) ->
     Server = start(Config, "server"),
     ?assertEqual(nil, emmap_queue:dequeue(Server)),
     [?assertEqual(ok, emmap_queue:enqueue(Server, Term)) || Term <- [a, b, c]],
-    ?assertEqual([a, b, c], emmap_queue:inspect(Server)),
-    ?assertMatch(#{length := 3, size := 1024, head := 16, tail := _, next_tail := _}, emmap_queue:info(Server)),
+    ?assertEqual(a, emmap_queue:inspect(Server)),
+    ?assertEqual([a, b, c], emmap_queue:to_list(Server)),
+    ?assertMatch(#{size := 1024, head := 16, tail := 64, next_tail := 64}, emmap_queue:info(Server)),
     ?assertEqual(a, emmap_queue:dequeue(Server)),
     ?assertEqual({done, b}, emmap_queue:try_dequeue(Server, fun(Term) -> {done, Term} end)),
     ok = gen_server:stop(Server),
@@ -517,65 +573,69 @@ server_that_does_not_open(Config) ->
     Path = emmap_test:fresh(Config, "no-queue", <<"this is no queue at all">>),
     ?assertMatch({error, {corrupt, 0, _}}, emmap_queue:start_link(undefined, Path, 1024, [backend(Config)])).
 
+%% The fun runs in the server. Whatever it raises, the message stays and the caller gets an error.
 server_with_a_fun(Config) ->
     Server = start(Config, "server-fun"),
     ?assertEqual(nil, emmap_queue:try_dequeue(Server, fun(_) -> ct:fail(called) end)),
     ok = emmap_queue:enqueue(Server, 1),
+    [?assertEqual({error, {reason, Class}}, try emmap_queue:try_dequeue(Server, fun(1) -> raise_here(Class) end)
+                                            catch Caught:Reason -> {Caught, Reason}
+                                            end)
+     || Class <- [error, exit, throw]],
     try emmap_queue:try_dequeue(Server, fun(1) -> raise_here(error) end) of
         Result -> ct:fail(Result)
     catch
         error:{reason, error}:Stack -> ?assertMatch([{?MODULE, raise_here, 1, [_ | _]} | _], Stack)
     end,
-    Test = self(),
-    ?assertEqual(Test, emmap_queue:try_dequeue(Server, fun(1) ->
-        ok = emmap_queue:enqueue(Server, 2),
-        {error, ebusy} = emmap_queue:dequeue(Server),
-        {error, ebusy} = emmap_queue:try_dequeue(Server, fun(_) -> ct:fail(called) end),
-        [1, 2] = emmap_queue:inspect(Server),
-        self()
+    ?assertEqual({Server, 1}, emmap_queue:try_dequeue(Server, fun(Term) -> {self(), Term} end)),
+    ok = emmap_queue:enqueue(Server, 2),
+    ?assertError({calling_self, _}, emmap_queue:try_dequeue(Server, fun(2) ->
+        try emmap_queue:dequeue(Server) catch exit:{Reason, _} -> error({Reason, here}) end
     end)),
-    ?assertEqual([2], emmap_queue:inspect(Server)),
+    ?assertEqual([2], emmap_queue:to_list(Server)),
+    ?assertError(badarg, emmap_queue:try_dequeue(Server, fun(_, _) -> ok end)),
     ok = gen_server:stop(Server).
 
-dequeue_waits_for_the_fun(Config) ->
-    Server = start(Config, "server-waits"),
+%% Requests, casts and messages that no version knows are answered or passed over; the server goes on.
+server_meets_the_unknown(Config) ->
+    Server = start(Config, "server-unknown"),
+    ok = emmap_queue:enqueue(Server, 1),
+    ?assertEqual({error, {badarg, hello}}, gen_server:call(Server, hello)),
+    ok = gen_server:cast(Server, hello),
+    Server ! hello,
+    ?assertEqual(1, emmap_queue:dequeue(Server)),
+    ok = gen_server:stop(Server).
+
+%% Of callers that died while they waited none takes a message with it.
+server_removes_nothing_for_the_dead(Config) ->
+    Server = start(Config, "server-dead"),
     [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2, 3]],
     Test = self(),
-    Taker = spawn_link(fun() ->
-        Test ! {self(), emmap_queue:try_dequeue(Server, fun(Term) -> Test ! {took, Term}, receive go -> Term end end)}
+    Busy = spawn_link(fun() ->
+        Test ! {self(), emmap_queue:try_dequeue(Server, fun(Term) -> Test ! took, receive_go(Server), Term end)}
     end),
-    receive {took, 1} -> ok end,
+    receive took -> ok end,
     Waiting = [begin
-                   Pid = spawn_link(fun() -> Test ! {self(), emmap_queue:dequeue(Server)} end),
+                   {Pid, Monitor} = spawn_monitor(fun() -> Take(Server) end),
                    emmap_test:until(fun() -> process_info(Pid, status) =:= {status, waiting} end),
-                   Pid
-               end || _ <- [2, 3]],
-    ?assertMatch(#{length := 3}, emmap_queue:info(Server)),
-    Taker ! go,
-    ?assertEqual([1, 2, 3], [receive {Pid, Term} -> Term end || Pid <- [Taker | Waiting]]),
+                   exit(Pid, kill),
+                   receive {'DOWN', Monitor, process, Pid, killed} -> ok end
+               end || Take <- [fun emmap_queue:dequeue/1, fun(S) -> emmap_queue:try_dequeue(S, fun(T) -> T end) end]],
+    ?assertEqual([ok, ok], Waiting),
+    Server ! go,
+    ?assertEqual(1, receive {Busy, Term} -> Term end),
+    ?assertEqual([2, 3], [emmap_queue:dequeue(Server) || _ <- [2, 3]]),
     ok = gen_server:stop(Server).
 
-server_outlives_the_fun(Config) ->
-    Server = start(Config, "server-outlives"),
-    [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2]],
-    Test = self(),
-    Pid = spawn(fun() ->
-        emmap_queue:try_dequeue(Server, fun(Term) -> Test ! {took, Term}, receive never -> ok end end)
-    end),
-    receive {took, 1} -> ok end,
-    exit(Pid, kill),
-    ?assertEqual([1, 2], [emmap_queue:dequeue(Server) || _ <- [1, 2]]), % waits for the news of it
-    ok = gen_server:stop(Server).
+%% In the server, where the fun runs.
+receive_go(_Server) -> receive go -> ok end.
 
-%% A server that is killed while a message is out has not removed it.
+%% A server that is killed while a fun runs has not removed the message.
 server_keeps_what_it_has(Config) ->
     process_flag(trap_exit, true),
     Server = start(Config, "server-keeps"),
     ok = emmap_queue:enqueue(Server, 1),
-    ?assertExit(_, emmap_queue:try_dequeue(Server, fun(1) ->
-        exit(Server, kill),
-        receive {'EXIT', Server, killed} -> ok end
-    end)),
+    ?assertExit(_, emmap_queue:try_dequeue(Server, fun(1) -> exit(self(), kill), receive never -> ok end end)),
     Queue = queue(Config, "server-keeps"),
     emmap_test:until(fun() -> emmap_queue:pop(Queue) =:= 1 end),
     ok = emmap_queue:close(Queue).
@@ -586,10 +646,10 @@ long_messages(Config) ->
     {ok, Queue} = open(Config, "long", 0, []),
     Terms = [binary:copy(<<N>>, N * 50000) || N <- lists:seq(1, 20)],
     [ok = emmap_queue:push(Queue, Term) || Term <- Terms],
-    ?assert(Terms =:= emmap_queue:inspect(Queue)),
+    ?assert(Terms =:= emmap_queue:to_list(Queue)),
     ?assertEqual(hd(Terms), emmap_queue:pop(Queue)),
     ?assertEqual({ok, lists:nth(2, Terms)}, emmap_queue:try_pop(Queue, fun(Term) -> {ok, Term} end)),
-    ?assert(lists:nthtail(2, Terms) =:= emmap_queue:pop_and_purge(Queue)),
+    ?assert(lists:nthtail(2, Terms) =:= pop_all(Queue)),
     ok = emmap_queue:push_many(Queue, Terms),
     ?assert(Terms =:= pop_all(Queue)),
     ok = emmap_queue:close(Queue).

@@ -1,4 +1,4 @@
-%% What ends, hangs or corrupts a node with emmap 2.2. Each case runs in a node of its own, whose exit status is
+%% What ends, hangs or corrupts a node with emmap 2.1.3. Each case runs in a node of its own, whose exit status is
 %% the result: 0 only if it came to the end and found everything as it should be.
 -module(emmap_survival_SUITE).
 

@@ -25,7 +25,7 @@ fresh(Config, Name, Bytes) ->
     ok = file:write_file(Path, Bytes),
     Path.
 
-%% The bytes of a file that emmap 2.2 wrote.
+%% The bytes of a file that emmap 2.1.3 wrote.
 fixture(Name) ->
     {ok, Bytes} = file:read_file(filename:join([filename:dirname(?FILE), "..", "..", "native", "test", "fixtures", Name])),
     Bytes.

@@ -8,22 +8,22 @@ main([Ebin, Backend, Path, Times, Parties]) ->
     true = code:add_patha(Ebin),
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, list_to_atom(Backend)),
-    {ok, Counters} = emmap:open_counters(Path),
-    emmap:inc_counter(Counters, 1),
+    Counters = emmap:open_counters(Path),
+    {ok, _} = emmap:inc_counter(Counters, 1),
     await(Counters, list_to_integer(Parties)),
     add(list_to_atom(Backend), Counters, list_to_integer(Times)),
     ok = emmap:close_counters(Counters).
 
 await(Counters, Parties) ->
     case emmap:read_counter(Counters, 1) of
-        Parties -> ok;
+        {ok, Parties} -> ok;
         _ -> timer:sleep(1), await(Counters, Parties)
     end.
 
 add(_, _, 0) ->
     ok;
 add(nif, Counters, Times) ->
-    emmap:inc_counter(Counters, 0),
+    {ok, _} = emmap:inc_counter(Counters, 0),
     add(nif, Counters, Times - 1);
 add(port, Counters, Times) ->
     Size = min(?BATCH, Times),

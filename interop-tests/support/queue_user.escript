@@ -15,10 +15,10 @@ main([Ebin, Backend, Folder | Numbers]) ->
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, list_to_atom(Backend)),
     [Id, Users, Times, Most] = [list_to_integer(Number) || Number <- Numbers],
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters.bin")),
+    Counters = emmap:open_counters(filename:join(Folder, "counters.bin")),
     {ok, Queue} = emmap_queue:open(filename:join(Folder, "shared.q"), 0, []),
     User = #user{queue = Queue, counters = Counters, id = Id, users = Users, times = Times, most = Most},
-    emmap:inc_counter(Counters, ?ARRIVED),
+    {ok, _} = emmap:inc_counter(Counters, ?ARRIVED),
     await(User),
     Popped = loop(User, 0, 0, []),
     ok = emmap_queue:close(Queue),
@@ -28,13 +28,13 @@ main([Ebin, Backend, Folder | Numbers]) ->
 
 await(#user{counters = Counters, users = Users} = User) ->
     case emmap:read_counter(Counters, ?ARRIVED) of
-        Users -> ok;
+        {ok, Users} -> ok;
         _ -> timer:sleep(1), await(User)
     end.
 
 loop(#user{counters = Counters, users = Users, times = Times} = User, Pushed, Count, Popped) ->
     case emmap:read_counter(Counters, ?POPPED) of
-        All when All =:= Users * Times ->
+        {ok, All} when All =:= Users * Times ->
             Popped;
         _ ->
             Size = min(1 + Pushed rem User#user.most, Times - Pushed),
@@ -71,5 +71,5 @@ pop(#user{queue = Queue, counters = Counters}, Count) ->
     end,
     true = lists:all(fun({Producer, Number, Filler}) -> Filler =:= filler(Producer, Number) end, Messages),
     [] =/= Messages orelse timer:sleep(1),
-    emmap:inc_counter(Counters, ?POPPED, length(Messages)),
+    {ok, _} = emmap:inc_counter(Counters, ?POPPED, length(Messages)),
     Messages.

@@ -14,10 +14,10 @@ main([Ebin, Backend, Folder | Numbers]) ->
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, list_to_atom(Backend)),
     [Id, Users, Times, Most] = [list_to_integer(Number) || Number <- Numbers],
-    {ok, Counters} = emmap:open_counters(filename:join(Folder, "counters.bin")),
+    Counters = emmap:open_counters(filename:join(Folder, "counters.bin")),
     {ok, Storage} = emmap:open_block_storage(filename:join(Folder, "shared.blocks"), ?BLOCK_SIZE),
     User = #user{storage = Storage, counters = Counters, id = Id, users = Users, times = Times, most = Most},
-    emmap:inc_counter(Counters, ?ARRIVED),
+    {ok, _} = emmap:inc_counter(Counters, ?ARRIVED),
     await(User),
     Held = loop(User, 0, queue:new(), #{}),
     ok = emmap:close(Storage),
@@ -27,7 +27,7 @@ main([Ebin, Backend, Folder | Numbers]) ->
 
 await(#user{counters = Counters, users = Users} = User) ->
     case emmap:read_counter(Counters, ?ARRIVED) of
-        Users -> ok;
+        {ok, Users} -> ok;
         _ -> timer:sleep(1), await(User)
     end.
 

@@ -31,7 +31,7 @@ loop(Callers) ->
                     io:format("ok~n"),
                     loop(Started);
                 [<<"open">>, Folder] ->
-                    {ok, Counters} = emmap:open_counters(<<Folder/binary, "/counters">>, 4096, [{backend, port}]),
+                    Counters = emmap:open_counters(<<Folder/binary, "/counters">>, 4096, [{backend, port}]),
                     _ = put(counters, Counters),
                     io:format("ok~n"),
                     loop(Callers);

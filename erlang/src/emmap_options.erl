@@ -1,0 +1,190 @@
+-module(emmap_options).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+
+%% File names and options: what users write, as what a backend takes. What no option can be raises `badarg', with a
+%% text that the shell shows.
+
+-export([path/1, parse/1, whole/1, window/3, backend/1, bad/1]).
+-export([format_error/2]).
+
+%% What is said of a file besides what the core needs to know.
+-type parsed() :: {[emmap_backend:option()], emmap:backend() | undefined, WantsInfo :: boolean()}.
+
+-define(MAX_UINT64, 16#ffffffffffffffff).
+-define(PAGE, 4096).
+
+%%% Names
+
+%% A file name as `file' takes it, as the bytes that the system takes. Absolute: a port's program has a current
+%% directory of its own, and emmap:reopen/1 may come after the node has changed its.
+-spec path(file:name_all()) -> {ok, binary()} | {error, badarg | file:posix()}.
+path(Name) ->
+    Bytes = name(Name),
+    case binary:match(Bytes, <<0>>) of
+        nomatch -> absolute(Bytes);
+        _ -> {error, badarg}
+    end.
+
+name(Name) when is_binary(Name) ->
+    Name;
+name(Name) ->
+    case unicode:characters_to_binary(characters(Name), unicode, file:native_name_encoding()) of
+        Bytes when is_binary(Bytes) -> Bytes;
+        _ -> bad({name, Name})
+    end.
+
+characters([Character | Rest]) when is_integer(Character), Character >= 0 -> [Character | characters(Rest)];
+characters([Name | Rest]) -> characters(Name) ++ characters(Rest);
+characters([]) -> [];
+characters(Name) when is_atom(Name) -> atom_to_list(Name);
+characters(Name) -> bad({name, Name}).
+
+absolute(Path) when Path =:= <<>>; binary_part(Path, 0, 1) =:= <<"/">> ->
+    {ok, Path};
+absolute(Path) ->
+    case file:get_cwd() of
+        {ok, Folder} ->
+            case name(Folder) of
+                <<"/">> -> {ok, <<"/", Path/binary>>};
+                Bytes -> {ok, <<Bytes/binary, "/", Path/binary>>}
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%%% Options
+
+%% The options of `emmap', apart: the core's own, the backend, and whether open answers {ok, File, Info}.
+-spec parse([emmap:open_option()]) -> parsed().
+parse(Options) when is_list(Options) ->
+    {Kept, Backend, WantsInfo} = split(Options, [], undefined, env(open_info) =:= {ok, true}),
+    {sharing(sizes(lists:reverse(Kept))), Backend, WantsInfo};
+parse(Options) ->
+    bad({options, Options}).
+
+split([info | Rest], Kept, Backend, _Info) ->
+    split(Rest, Kept, Backend, true);
+split([{backend, Backend} | Rest], Kept, _, Info) when Backend =:= nif; Backend =:= port ->
+    split(Rest, Kept, Backend, Info);
+split([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
+    split(Rest, Kept, Backend, Info);
+split([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
+    split(Rest, [Option | Kept], Backend, Info);
+split([{Name, Value} = Option | Rest], Kept, Backend, Info)
+  when is_atom(Name), is_integer(Value), Value >= 0, Value =< ?MAX_UINT64 ->
+    split(Rest, [Option | Kept], Backend, Info);
+split([], Kept, Backend, Info) ->
+    {Kept, Backend, Info};
+split([Option | _], _, _, _) ->
+    bad({option, Option});
+split(Tail, _, _, _) ->
+    bad({options, Tail}).
+
+%% Of several sizes the first that is not 0 counts.
+sizes(Options) ->
+    case [Size || {size, Size} <- Options, Size > 0] of
+        [] -> without_size(Options);
+        [Size | _] -> [{size, Size} | without_size(Options)]
+    end.
+
+without_size(Options) ->
+    [Option || Option <- Options, not is_size(Option)].
+
+is_size({size, _}) -> true;
+is_size(_) -> false.
+
+%% As in emmap 2.x `shared' beats `private'.
+sharing(Options) ->
+    case lists:member(shared, Options) orelse lists:member(shared_validate, Options) of
+        true -> lists:delete(private, Options);
+        false -> Options
+    end.
+
+%% For open/2, which maps a file that has bytes as it is.
+-spec whole([emmap_backend:option()]) -> [emmap_backend:option()].
+whole(Options) ->
+    [keep_size | Options].
+
+%% For open/4: a file that has bytes must have the asked number of them, but with `fit'. Length 0 is the size that the
+%% options have, and without one all up to the end.
+-spec window(Offset :: non_neg_integer(), Length :: non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, [emmap_backend:option()]} | {error, einval}.
+window(Offset, Length, Options) ->
+    Others = without_size(Options),
+    Asked = case [Size || {size, Size} <- Options, Length =:= 0] of
+        [Size] -> Size;
+        [] -> Length
+    end,
+    case lists:member(fit, Options) of
+        %% Positions would count from the page's beginning in emmap 2.x.
+        true when Offset rem ?PAGE =/= 0 -> {error, einval};
+        true -> {ok, range(Offset, [{size, Asked - Offset} || Asked > Offset]) ++ Others};
+        false when Offset =:= 0, Asked > 0 -> {ok, [{size, Asked}, exact | Others]};
+        false -> {ok, range(Offset, [{length, Asked} || Asked > 0]) ++ [exact | Others]}
+    end.
+
+range(0, Range) -> Range;
+range(Offset, Range) -> [{offset, Offset} | Range].
+
+%%% Backends
+
+%% The module that reaches the mapping, with the server of a port that was named.
+-spec backend(emmap:backend() | undefined) ->
+    emmap_nif | emmap_port | {emmap_port, gen_server:server_ref()} | {error, nif_not_loaded}.
+backend(undefined) ->
+    case env(backend) of
+        {ok, Backend} when Backend =/= undefined -> backend(Backend);
+        _ -> usual_backend()
+    end;
+backend(port) ->
+    emmap_port;
+backend({port, Server}) ->
+    {emmap_port, Server};
+backend(nif) ->
+    case emmap_nif:loaded() of
+        ok ->
+            emmap_nif;
+        {error, Reason} ->
+            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason}),
+            {error, nif_not_loaded}
+    end;
+backend(Other) ->
+    bad({option, {backend, Other}}).
+
+usual_backend() ->
+    case emmap_nif:loaded() of
+        ok ->
+            emmap_nif;
+        {error, Reason} ->
+            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
+            emmap_port
+    end.
+
+env(Key) ->
+    %% The environment is there once the application is loaded, which need not have happened.
+    _ = application:get_key(emmap, vsn) =:= undefined andalso application:load(emmap),
+    application:get_env(emmap, Key).
+
+%%% What no program can mean
+
+%% Raises `badarg'. `Cause' is {What, Term}.
+-spec bad({name | option | options | operation, term()}) -> no_return().
+bad(Cause) ->
+    erlang:error(badarg, none, [{error_info, #{module => ?MODULE, cause => Cause}}]).
+
+-spec format_error(term(), erlang:stacktrace()) -> #{general => unicode:chardata()}.
+format_error(_Reason, [{_, _, _, Info} | _]) ->
+    case proplists:get_value(error_info, Info, #{}) of
+        #{cause := {What, Term}} -> #{general => io_lib:format("~ts: ~0tp", [text(What), Term])};
+        #{} -> #{}
+    end;
+format_error(_Reason, _Stack) ->
+    #{}.
+
+text(name) -> "not a file name";
+text(option) -> "not an option, or not a value that it takes";
+text(options) -> "not a list of options";
+text(operation) -> "not an operation of a batch".

@@ -1,0 +1,85 @@
+-module(emmap_queue_server).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+
+%% A server around a queue, with the requests and replies of emmap 2.x: in a cluster nodes of both may use each other's
+%% servers. The users' functions are in emmap_queue.
+-behaviour(gen_server).
+
+-export([start_link/4]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+
+-record(server, {queue :: emmap_queue:queue()}).
+
+-spec start_link(emmap_queue:server_name(), file:name_all(), non_neg_integer(), [emmap_queue:open_option()]) ->
+    gen_server:start_ret().
+start_link(undefined, Name, Size, Options) ->
+    gen_server:start_link(?MODULE, [Name, Size, Options], []);
+start_link(Registered, Name, Size, Options) when is_atom(Registered) ->
+    start_link({local, Registered}, Name, Size, Options);
+start_link(Registered, Name, Size, Options) ->
+    gen_server:start_link(Registered, ?MODULE, [Name, Size, Options], []).
+
+-spec init([term()]) -> {ok, #server{}} | {stop, emmap_queue:reason()}.
+init([Name, Size, Options]) ->
+    _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
+    case emmap_queue:open(Name, Size, Options) of
+        {ok, Queue} -> {ok, #server{queue = Queue}};
+        {error, Reason} -> {stop, Reason}
+    end.
+
+-spec handle_call(term(), gen_server:from(), #server{}) -> {reply, term(), #server{}} | {noreply, #server{}}.
+handle_call({push, Term}, _From, #server{queue = Queue} = State) ->
+    {reply, emmap_queue:push(Queue, Term), State};
+handle_call(pop, From, State) ->
+    remove(From, fun emmap_queue:pop_and_purge/1, State);
+handle_call({try_pop, Fun}, From, State) when is_function(Fun, 1) ->
+    remove(From, fun(Queue) -> try_pop(Queue, Fun) end, State);
+handle_call(peek, _From, #server{queue = Queue} = State) ->
+    {reply, emmap_queue:peek_front(Queue), State};
+handle_call(info, _From, #server{queue = Queue} = State) ->
+    {reply, emmap_queue:metadata(Queue), State};
+%% What emmap 2.x does not know.
+handle_call(to_list, _From, #server{queue = Queue} = State) ->
+    {reply, emmap_queue:to_list(Queue), State};
+handle_call(Request, _From, State) ->
+    ok = logger:warning("emmap_queue ~p does not know the request ~0tp", [self(), Request]),
+    {reply, {error, {badarg, Request}}, State}.
+
+-spec handle_cast(term(), #server{}) -> {noreply, #server{}}.
+handle_cast(Message, State) ->
+    unexpected(Message, State).
+
+-spec handle_info(term(), #server{}) -> {noreply, #server{}} | {stop, term(), #server{}}.
+handle_info({'EXIT', _Pid, Reason}, State) when Reason =/= normal ->
+    {stop, Reason, State};
+handle_info({'EXIT', _Pid, normal}, State) ->
+    {noreply, State};
+handle_info(Message, State) ->
+    unexpected(Message, State).
+
+-spec terminate(term(), #server{}) -> ok.
+terminate(_Reason, #server{queue = Queue}) ->
+    _ = emmap_queue:close(Queue),
+    ok.
+
+%% Nothing is removed for a caller of this node that has died while its request waited.
+remove({Pid, _} = From, Remove, #server{queue = Queue} = State) ->
+    case node(Pid) =/= node() orelse is_process_alive(Pid) of
+        true -> gen_server:reply(From, Remove(Queue));
+        false -> ok
+    end,
+    {noreply, State}.
+
+try_pop(Queue, Fun) ->
+    try
+        {ok, emmap_queue:try_pop_and_purge(Queue, Fun)}
+    catch
+        _Class:Reason:Stack -> {error, Reason, Stack}
+    end.
+
+unexpected(Message, State) ->
+    ok = logger:warning("emmap_queue ~p ignores the message ~0tp", [self(), Message]),
+    {noreply, State}.
