@@ -23,11 +23,14 @@ test("4 Node processes, 2 workers and 2 BEAM nodes adding to one counter lose no
   counters.close();
 });
 
-test.each(backends)("a counters file made by BEAM over the %s is what emmap 2.1.3 writes", async (backend) => {
-  const path = join(freshFolder(), "counters.bin");
-  await beam(backend, "write_counters.escript", path, ...fixtureValues.map(String));
-  expect(readFileSync(path)).toEqual(readFileSync(fixture));
-});
+test.each(backends)(
+  "a counters file made by BEAM over the %s is what emmap 2.1.3 writes",
+  async (backend) => {
+    const path = join(freshFolder(), "counters.bin");
+    await beam(backend, "write_counters.escript", path, ...fixtureValues.map(String));
+    expect(readFileSync(path)).toEqual(readFileSync(fixture));
+  },
+);
 
 test("a counters file made by Node is what emmap 2.1.3 writes", () => {
   const path = join(freshFolder(), "counters.bin");
@@ -37,11 +40,14 @@ test("a counters file made by Node is what emmap 2.1.3 writes", () => {
   expect(readFileSync(path)).toEqual(readFileSync(fixture));
 });
 
-test.each(backends)("BEAM over the %s and Node read the same values of emmap 2.1.3's file", async (backend) => {
-  const path = join(freshFolder(), "counters.bin");
-  copyFileSync(fixture, path);
-  expect(await beam(backend, "read_counters.escript", path)).toBe(fixtureValues.join(" "));
-  const counters = openCounters(path);
-  expect([...counters]).toEqual(fixtureValues);
-  counters.close();
-});
+test.each(backends)(
+  "BEAM over the %s and Node read the same values of emmap 2.1.3's file",
+  async (backend) => {
+    const path = join(freshFolder(), "counters.bin");
+    copyFileSync(fixture, path);
+    expect(await beam(backend, "read_counters.escript", path)).toBe(fixtureValues.join(" "));
+    const counters = openCounters(path);
+    expect([...counters]).toEqual(fixtureValues);
+    counters.close();
+  },
+);

@@ -383,19 +383,19 @@ position(?MAPPED(Backend, Handle), Location) ->
                 {error, closed} when Whence =:= bof, Offset >= 0 -> {ok, Offset};
                 Moved -> Moved
             end;
-        badarg ->
-            error(badarg)
+        einval -> {error, einval};
+        badarg -> error(badarg)
     end.
 
+%% {Offset, Whence}, or `einval' for a number that no place in a file has, or `badarg'.
 location(Offset) when is_integer(Offset) -> location({bof, Offset});
 location(Whence) when is_atom(Whence) -> location({Whence, 0});
-location({eof, Offset}) when is_integer(Offset), Offset > 0, ?IS_INT64(Offset) -> {-Offset, eof};
-location({Whence, Offset}) when is_integer(Offset), ?IS_INT64(Offset) ->
-    case lists:member(Whence, [bof, cur, eof]) of
-        true -> {Offset, Whence};
-        false -> badarg
-    end;
+location({eof, Offset}) when is_integer(Offset) -> within(-abs(Offset), eof);
+location({Whence, Offset}) when is_integer(Offset), Whence =:= bof orelse Whence =:= cur -> within(Offset, Whence);
 location(_) -> badarg.
+
+within(Offset, Whence) when ?IS_INT64(Offset) -> {Offset, Whence};
+within(_, _) -> einval.
 
 %% What `file:copy/3' calls for two files of this module.
 ?DOC(false).
@@ -858,7 +858,7 @@ translate({write, Data} = Operation) ->
 translate({position, Location} = Operation) ->
     case location(Location) of
         {Offset, Whence} -> {position, Offset, Whence};
-        badarg -> emmap_options:bad({operation, Operation})
+        _ -> emmap_options:bad({operation, Operation})
     end;
 translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
     Operation;

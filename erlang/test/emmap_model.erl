@@ -47,8 +47,11 @@ step(Slot, Command, #model{handles = Handles} = Model) ->
     end.
 
 open(Slot, Options, #model{bytes = Bytes} = Model) ->
-    Wanted = proplists:get_value(size, Options, 0),
-    Grown = extended(Bytes, Wanted),
+    %% A file that has bytes keeps its size.
+    Grown = case Bytes of
+        <<>> -> extended(Bytes, proplists:get_value(size, Options, 0));
+        _ -> Bytes
+    end,
     Handle = #handle{writable = lists:member(write, Options), options = Options, mapped = byte_size(Grown)},
     {#{exist => true, size => byte_size(Grown)}, put_handle(Slot, Handle, Model#model{bytes = Grown})}.
 
@@ -73,7 +76,7 @@ use(Slot, Handle, {Function, Arguments} = Command, #model{bytes = Bytes} = Model
         {true, Answer} ->
             {{answer, Answer}, Model};
         false when Handle#handle.state =:= closed ->
-            {{answer, several(Command, {error, closed})}, Model};
+            {{answer, closed(Command)}, Model};
         false ->
             {Answer, NewHandle, NewBytes} = apply_open(Function, Arguments, Handle, Bytes),
             {{answer, Answer}, put_handle(Slot, NewHandle, Model#model{bytes = NewBytes})}
@@ -89,6 +92,11 @@ batch(Slot, _Handle, Operations, Model) ->
     end, Model, Operations),
     {{answer, {ok, Answers}}, NewModel}.
 
+%% What there is to do after close without a file.
+closed({flush, []}) -> ok;
+closed({position, [{bof, Offset}]}) when Offset >= 0 -> {ok, Offset};
+closed(Command) -> several(Command, {error, closed}).
+
 %% A list of writes says how many were done before the one that failed.
 several({pwrite, [[_ | _]]}, {error, Reason}) -> {error, {0, Reason}};
 several({Function, [[]]}, {error, _}) when Function =:= pwrite -> ok;
@@ -103,7 +111,7 @@ put_handle(Slot, Handle, #model{handles = Handles} = Model) ->
 bad_type({pread, [_, Length]}) when Length < 0 -> {true, {error, einval}};
 bad_type({read, [Length]}) when Length < 0 -> {true, {error, einval}};
 bad_type({resize, [Size]}) when Size < 0 -> {true, {error, einval}};
-bad_type({position, [{_, Offset}]}) when Offset > ?MAX; Offset < -?MAX - 1 -> {true, {error, badarg}};
+bad_type({position, [{_, Offset}]}) when Offset > ?MAX; Offset < -?MAX - 1 -> {true, {error, einval}};
 bad_type({Function, [_ | Operands]})
   when Function =:= patomic_add; Function =:= patomic_sub; Function =:= patomic_and; Function =:= patomic_or;
        Function =:= patomic_xor; Function =:= patomic_xchg; Function =:= patomic_write_integer;
@@ -128,13 +136,11 @@ apply_open(pread, [Places], Handle, Bytes) ->
         {Answer, After}
     end, Handle, Places),
     {all_read(Answers, []), NewHandle, Bytes};
-apply_open(read, [0], Handle, Bytes) ->
-    usable(Handle, Bytes, fun() -> {{ok, <<>>}, Handle, Bytes} end);
 apply_open(read, [Length], #handle{cursor = Cursor} = Handle, Bytes) ->
     moved(read_at(Cursor, Length, Handle, Bytes));
 apply_open(read_line, [], #handle{cursor = Cursor, mapped = Mapped} = Handle, Bytes) ->
     usable(Handle, Bytes, fun() ->
-        moved(read_at(Cursor, line_length(Cursor, Mapped, Bytes), Handle, Bytes))
+        without_cr(moved(read_at(Cursor, line_length(Cursor, Mapped, Bytes), Handle, Bytes)))
     end);
 apply_open(pwrite, [Position, Data], Handle, Bytes) ->
     write_at(Position, iolist_to_binary(Data), Handle, Bytes);
@@ -150,7 +156,9 @@ apply_open(write, [Data], #handle{cursor = Cursor} = Handle, Bytes) ->
     end;
 apply_open(position, [{Whence, Offset}], #handle{cursor = Cursor, mapped = Mapped} = Handle, Bytes) ->
     usable(Handle, Bytes, fun() ->
-        case maps:get(Whence, #{bof => 0, cur => Cursor, eof => Mapped}) + Offset of
+        %% Before the end, whichever sign.
+        Move = case Whence of eof -> -abs(Offset); _ -> Offset end,
+        case maps:get(Whence, #{bof => 0, cur => Cursor, eof => Mapped}) + Move of
             Target when Target < 0; Target > ?MAX -> {{error, einval}, Handle, Bytes};
             Target -> {{ok, Target}, Handle#handle{cursor = Target}, Bytes}
         end
@@ -219,7 +227,8 @@ read_at(Position, Length, #handle{mapped = Mapped} = Handle, Bytes) ->
     usable(Handle, Bytes, fun() ->
         case in_range(Position) andalso in_range(Length) andalso min(Length, Mapped - Position) of
             false -> {{error, einval}, Handle, Bytes};
-            Run when Run =< 0 -> {eof, Handle, Bytes};
+            _ when Position >= Mapped -> {eof, Handle, Bytes};
+            0 -> {{ok, <<>>}, Handle, Bytes};
             Run when Position + Run > byte_size(Bytes) -> faulted(Handle, Bytes);
             Run -> {{ok, binary:part(Bytes, Position, Run)}, Handle, Bytes}
         end
@@ -228,6 +237,14 @@ read_at(Position, Length, #handle{mapped = Mapped} = Handle, Bytes) ->
 moved({{ok, Read}, #handle{cursor = Cursor} = Handle, Bytes}) ->
     {{ok, Read}, Handle#handle{cursor = Cursor + byte_size(Read)}, Bytes};
 moved(Other) ->
+    Other.
+
+without_cr({{ok, Line}, Handle, Bytes} = Read) ->
+    case binary:longest_common_suffix([Line, <<"\r\n">>]) of
+        2 -> {{ok, <<(binary:part(Line, 0, byte_size(Line) - 2))/binary, "\n">>}, Handle, Bytes};
+        _ -> Read
+    end;
+without_cr(Other) ->
     Other.
 
 all_read([{ok, Read} | Rest], Done) -> all_read(Rest, [Read | Done]);

@@ -205,4 +205,4 @@ data() ->
                {2, mapped({byte(), range(0, 6 * ?PAGE)}, fun({Byte, Length}) -> binary:copy(<<Byte>>, Length) end)},
                {1, mapped({byte(), range(60000, 70000)},
                           fun({Byte, Length}) -> [<<"start">>, binary:copy(<<Byte>>, Length)] end)},
-               {2, mapped(list(range($a, $z)), fun(Text) -> [Text, [$\n, <<"line">>], $\n | <<"rest">>] end)}]).
+               {2, mapped(list(range($a, $z)), fun(Text) -> [Text, [$\r, $\n, <<"line">>], $\n | <<"rest">>] end)}]).

@@ -421,7 +421,6 @@ options_named(_Config) ->
      || Option <- [foo, {foo, 1}, {size, -1}, {size, a}, {size, 1 bsl 64}, size, {read, 1}, "read", {size, 1, 2}, {1, 2}, 1.5,
                    binary:copy(<<"x">>, 60000)]],
     ?assertEqual({1, {error, badarg}}, call(Port, {1, {open, <<"x">>, [binary:copy(<<"x">>, 70000)]}})),
-    ?assertEqual({1, {error, enotsup}}, call(Port, {1, {open, <<"x">>, [direct]}})),
     stop(Port).
 
 large_frames(_Config) ->
