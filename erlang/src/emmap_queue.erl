@@ -447,6 +447,7 @@ try_dequeue(_Server, _Fun) ->
     error(badarg).
 
 %% With the server's stack, where that is one.
+-spec raise(term(), term()) -> no_return().
 raise(Reason, Stack) ->
     case erlang:raise(error, Reason, Stack) of
         badarg -> error(Reason)
