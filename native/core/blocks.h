@@ -8,19 +8,65 @@
 
 typedef struct blocks {
     structure base;
-    blocks_shape shape;
+    blocks_shape shape; /* as it was when the file became a storage; never changes */
+    bool follows;       /* whatever storage the file holds is taken, also another one than it was */
     /* What this handle knows; under base.threads. */
-    uint64_t durable;  /* so long the file is on disk at the least */
-    uint64_t prepared; /* the last leaf with a mask on disk; 0: none is known to have one */
-    bool settled;      /* the masks have been seen to follow from the leaves' */
+    uint64_t durable;      /* so long the file is on disk at the least */
+    uint64_t prepared;     /* the last leaf with a mask on disk; 0: none is known to have one */
+    int64_t prepared_limo; /* limo and generation when that was found out or used last, */
+    uint32_t generation;   /* and when, in nanoseconds: what others do makes it old */
+    uint64_t prepared_at;
+    bool settled; /* the masks have been seen to follow from the leaves' */
 } blocks;
 
 typedef struct blocks_operation {
     hold hold;
     const blocks_shape *shape;
-    bool synced;
-    int64_t limo; /* as it was read and found to be a group's; the file's is changed with it */
+    blocks_shape anew; /* the storage's, where it is not what it was */
+    uint32_t word;     /* at offset 4; the file's is changed with it */
+    int64_t limo;      /* as it was read and found to be a group's; the file's is changed with it */
 } blocks_operation;
+
+static inline bool blocks_synced(const blocks_operation *self)
+{
+    return self->word & BLOCKS_SYNCED;
+}
+
+/* A group that nobody has reached. */
+static inline bool blocks_beyond(const blocks_operation *self, uint64_t offset)
+{
+    return self->limo < 0 || offset > (uint64_t)self->limo;
+}
+
+static inline uint64_t blocks_with_bit(uint64_t mask, unsigned bit, bool set)
+{
+    const uint64_t one = (uint64_t)1 << bit;
+    return set ? mask | one : mask & ~one;
+}
+
+/* Makes a storage of an open file that is none yet, as the file is. EMMAP_OK also for a file that is anything
+ * already. Errors: as emmap_blocks_attach. */
+emmap_error blocks_adopt(emmap_file *file);
+
+/* Finds out what storage a file of 16 bytes or more holds. `levels` is what the caller says of it, or 0.
+ * Errors: EINVAL for another number of levels, or where that can't be told; EMMAP_CORRUPT for what is none. */
+emmap_error blocks_find_shape(hold *hold, unsigned levels, blocks_shape *shape);
+
+/* NULL, or what no storage has in the word at offset 4. */
+const char *blocks_word_wrong(uint32_t word);
+
+/* Reads the header and, under the lock, repairs what a dead process left. Errors: EMMAP_CORRUPT. */
+emmap_error blocks_ready(blocks_operation *self);
+
+/* Whether the file says that the storage has the operation's block size and levels. */
+bool blocks_same_shape(const blocks_operation *self);
+
+/* The level of the group at this offset; 0: no group begins there. */
+unsigned blocks_level_at(const blocks_shape *shape, uint64_t offset);
+
+/* Stores the word at offset 4, or the mark alone. */
+void blocks_put_word(blocks_operation *self, uint32_t word);
+void blocks_mark(blocks_operation *self, uint32_t value);
 
 /* Begin a change or a look. A change finds repaired what a dead process left. On failure there is nothing to end.
  * Errors: as hold_begin; EMMAP_CORRUPT. */

@@ -2,8 +2,12 @@
  * A block storage's bytes. All numbers native-endian; nothing but the header need be aligned.
  *
  *   offset 0   block_size, 32 bits
- *   offset 4   mark, 32 bits: 1 + the address of the block that is being stored or freed, else 0; and in the highest
- *              bit, whether emmap_sync was called on the storage. emmap neither reads nor writes these bytes.
+ *   offset 4   32 bits that emmap neither reads nor writes:
+ *                bits 0 to 24    mark: 1 + the number of the leaf in which a block is being stored or freed, else 0
+ *                bits 26 and 27  generation: goes up when limo goes down in a storage that was synced
+ *                bits 28 to 30   levels; 0: the file does not say, and it is a storage of 3 levels as a rule
+ *                bit 31          whether emmap_sync was called on the storage
+ *              A leaf's number is the address of its first block.
  *   offset 8   limo, 64 bits: offset of the last initialised group, from where the tree begins; -1: none is
  *   offset 16  the tree: the group of the top level
  *
@@ -28,19 +32,27 @@
 #include <string.h>
 
 #define BLOCKS_TREE 16u /* where the tree begins */
-#define BLOCKS_MARK 4u
-#define BLOCKS_SYNCED ((uint32_t)1 << 31) /* of the mark */
+#define BLOCKS_WORD 4u
+#define BLOCKS_MARK (((uint32_t)1 << 25) - 1)
+#define BLOCKS_SPARE ((uint32_t)1 << 25)
+#define BLOCKS_GENERATION ((uint32_t)3 << 26)
+#define BLOCKS_GENERATION_ONE ((uint32_t)1 << 26)
+#define BLOCKS_SAID_SHIFT 28
+#define BLOCKS_SAID ((uint32_t)7 << BLOCKS_SAID_SHIFT)
+#define BLOCKS_SYNCED ((uint32_t)1 << 31)
 #define BLOCKS_LIMO 8u
 #define BLOCKS_FANOUT 64u
 #define BLOCKS_LEVELS_MIN 2u
-#define BLOCKS_LEVELS_MAX 5u /* 2^30 blocks, so that an address + 1 fits the mark; 2^62 bytes at the most */
-#define BLOCKS_LEVELS 3u     /* as emmap is built */
+#define BLOCKS_LEVELS_MAX                                                                                    \
+    5u                   /* 2^30 blocks in 2^24 leaves, whose numbers fit the mark; 2^62 bytes at the most */
+#define BLOCKS_LEVELS 3u /* as emmap is built */
 #define BLOCKS_ALL UINT64_MAX
 
 /* A storage's geometry. */
 typedef struct blocks_shape {
-    uint32_t block_size;
+    uint32_t block_size; /* 0: the header of a storage that was never made; it has no blocks */
     unsigned levels;
+    unsigned said;                         /* what the file says of them, 0 for nothing */
     uint64_t sizes[BLOCKS_LEVELS_MAX + 1]; /* of a group of that level; [0]: of a block */
 } blocks_shape;
 
@@ -60,10 +72,9 @@ static inline uint64_t blocks_capacity(const blocks_shape *shape)
     return (uint64_t)1 << 6 * shape->levels;
 }
 
-static inline void blocks_shape_set(blocks_shape *shape, uint32_t block_size, unsigned levels)
+static inline void blocks_shape_set(blocks_shape *shape, uint32_t block_size, unsigned levels, unsigned said)
 {
-    shape->block_size = block_size;
-    shape->levels = levels;
+    *shape = (blocks_shape){.block_size = block_size, .levels = levels, .said = said};
     shape->sizes[0] = block_size;
     for (unsigned level = 1; level <= levels; level++)
         shape->sizes[level] = blocks_masks(level) + BLOCKS_FANOUT * shape->sizes[level - 1];
@@ -103,6 +114,25 @@ static inline blocks_path blocks_path_of_rank(const blocks_shape *shape, uint64_
     for (unsigned level = shape->levels; level > 0; level--)
         blocks_descend(shape, &path, level, (unsigned)(rank >> 6 * (level - 1) & (BLOCKS_FANOUT - 1)));
     return path;
+}
+
+static inline uint64_t blocks_rank(const blocks_shape *shape, const blocks_path *path)
+{
+    uint64_t rank = 0;
+    for (unsigned level = shape->levels; level > 0; level--)
+        rank = rank * BLOCKS_FANOUT + path->child[level];
+    return rank;
+}
+
+/* What the word at offset 4 says of a storage's levels, when that is made. */
+static inline unsigned blocks_saying(unsigned levels)
+{
+    return levels == BLOCKS_LEVELS ? 0 : levels;
+}
+
+static inline unsigned blocks_said(uint32_t word)
+{
+    return (word & BLOCKS_SAID) >> BLOCKS_SAID_SHIFT;
 }
 
 /* Masks lie at any address; what is read is used as it was read, whoever writes there meanwhile. */

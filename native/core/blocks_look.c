@@ -15,11 +15,18 @@
 /* How often a read without a lock is repeated while others store into the same block. */
 #define LOOKS 200
 
+/* The masks of a group that is beyond limo by now may have gone away with their page. */
+static bool still_reached(const blocks_operation *self, uint64_t offset)
+{
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    const int64_t limo = (int64_t)blocks_load64(self->hold.mapping->data, BLOCKS_LIMO);
+    return limo >= 0 && offset <= (uint64_t)limo;
+}
+
 static bool in_use(const blocks_operation *self, const blocks_path *path)
 {
     const bool used = blocks_load(self, 1, path->offset[1]).used >> path->child[1] & 1;
-    __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return used;
+    return used && still_reached(self, path->offset[1]);
 }
 
 /* Makes sure that the block is mapped. */
@@ -58,7 +65,8 @@ static emmap_error copy_unlocked(blocks_operation *self, const blocks_path *path
         const uint8_t *const bytes = self->hold.mapping->data + BLOCKS_TREE + path->offset[0];
         memcpy(copy, bytes, size);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        if (in_use(self, path) && memcmp(copy, bytes, size) == 0 && in_use(self, path))
+        if (in_use(self, path) && memcmp(copy, bytes, size) == 0 && in_use(self, path) &&
+            blocks_same_shape(self))
             return EMMAP_OK;
         sched_yield();
     }
@@ -117,10 +125,10 @@ static bool leaf_at(const blocks_operation *self, uint64_t rank, blocks_path *pa
     if (rank >= blocks_capacity(self->shape))
         return false;
     *path = blocks_path_of_rank(self->shape, rank);
-    if (self->limo < 0 || path->offset[1] > (uint64_t)self->limo)
+    if (blocks_beyond(self, path->offset[1]))
         return false;
     *used = blocks_load(self, 1, path->offset[1]).used;
-    return true;
+    return still_reached(self, path->offset[1]);
 }
 
 /* Reads the leaf's blocks from path->child[1] on. */
@@ -150,16 +158,21 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
     emmap_error error = blocks_look(file, &self);
     if (error)
         return error;
-    uint64_t rank = *place, used;
     size_t found = 0;
-    blocks_path path;
+    blocks_path path = blocks_path_of(self.shape, *place);
+    uint64_t rank = *place < blocks_capacity(self.shape) ? blocks_rank(self.shape, &path) : UINT64_MAX, used;
     while (!error && found < limit && leaf_at(&self, rank, &path, &used))
         error = walk_leaf(&self, &path, used, limit, &rank, addresses, sink, &found);
     if (!error && found == 0 && limit > 0)
         error = EMMAP_EOF;
+    uint64_t next = EMMAP_BLOCKS_END;
+    if (found == limit && rank < blocks_capacity(self.shape)) {
+        path = blocks_path_of_rank(self.shape, rank);
+        next = blocks_address(self.shape, &path);
+    }
     error = hold_end(&self.hold, error);
     if (!error) {
-        *place = rank;
+        *place = next;
         *count = found;
     }
     return error;
@@ -186,11 +199,22 @@ emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info)
 {
     *info = (emmap_blocks_metadata){0};
     structure *structure;
-    const emmap_error error = structure_of(file, STRUCTURE_BLOCKS, &structure);
+    emmap_error error = blocks_adopt(file);
+    if (!error)
+        error = structure_of(file, STRUCTURE_BLOCKS, &structure);
     if (error)
         return error;
-    const blocks_shape *const shape = &((const blocks *)structure)->shape;
+    const blocks *const self = (const blocks *)structure;
+    blocks_shape shape = self->shape, now;
+    hold hold;
+    if (self->follows && (error = hold_glance(file, STRUCTURE_BLOCKS, &hold)) != EMMAP_CLOSED) {
+        if (!error)
+            error = hold_end(&hold, blocks_find_shape(&hold, 0, &now));
+        if (error)
+            return error;
+        shape = now;
+    }
     *info = (emmap_blocks_metadata){
-        .block_size = shape->block_size, .levels = shape->levels, .capacity = blocks_capacity(shape)};
+        .block_size = shape.block_size, .levels = shape.levels, .capacity = blocks_capacity(&shape)};
     return EMMAP_OK;
 }

@@ -13,7 +13,6 @@ static bool repair_unit(blocks_operation *self, uint64_t rank)
     if (rank >= blocks_capacity(self->shape))
         return false;
     const blocks_path path = blocks_path_of_rank(self->shape, rank);
-    /* Behind it too: groups above may have nothing below yet, and be wrong nevertheless. */
     for (unsigned level = 2; level <= self->shape->levels; level++)
         blocks_settle_group(self, level, path.offset[level]);
     PAUSE("blocks_repair_unit");
@@ -26,21 +25,48 @@ void blocks_settle_all(blocks_operation *self)
         ;
 }
 
+/* How many slots the leaves have that were ever used: all ranks below it. */
+static uint64_t slots(const blocks_operation *self)
+{
+    uint64_t from = 0, to = blocks_capacity(self->shape) / BLOCKS_FANOUT;
+    /* Leaves come into use in the order of their places. */
+    while (from < to) {
+        const uint64_t leaf = from + (to - from) / 2;
+        const blocks_path path = blocks_path_of_rank(self->shape, leaf * BLOCKS_FANOUT);
+        if (blocks_beyond(self, path.offset[1]))
+            to = leaf;
+        else
+            from = leaf + 1;
+    }
+    return from * BLOCKS_FANOUT;
+}
+
+/* The groups that the slots from `rank` to `end` are in. */
+static void repair_slots(blocks_operation *self, uint64_t rank, uint64_t end)
+{
+    for (uint64_t unit = rank / UNIT; unit * UNIT < end && repair_unit(self, unit * UNIT); unit++)
+        ;
+}
+
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place)
 {
     blocks_operation self;
     const emmap_error error = blocks_begin_repair(file, &self);
     if (error)
         return error;
-    const uint64_t first = *place / UNIT;
-    const uint64_t units = limit / UNIT + (limit % UNIT != 0);
-    uint64_t unit = first;
-    bool more = true;
-    while (more && (limit == 0 || unit - first < units))
-        if ((more = repair_unit(&self, unit * UNIT)))
-            unit++;
+    const uint64_t capacity = blocks_capacity(self.shape), all = slots(&self);
+    blocks_path path = blocks_path_of(self.shape, *place);
+    const uint64_t rank = *place < capacity ? blocks_rank(self.shape, &path) : capacity;
+    const bool more = limit != 0 && rank < all && limit <= all - rank && rank + limit < capacity;
+    /* At the end those behind it too: groups above may have nothing below yet, and be wrong nevertheless. */
+    repair_slots(&self, rank, more ? rank + limit : capacity);
+    uint64_t next = 0;
+    if (more) {
+        path = blocks_path_of_rank(self.shape, rank + limit);
+        next = blocks_address(self.shape, &path);
+    }
     const emmap_error ended = hold_end(&self.hold, EMMAP_OK);
     if (!ended)
-        *place = more ? unit * UNIT : 0;
+        *place = next;
     return ended;
 }

@@ -35,6 +35,7 @@ static emmap_error init_locks(emmap_file *file)
     pthread_mutex_init(&file->cursor, NULL);
     pthread_mutex_init(&file->resize, NULL);
     pthread_mutex_init(&file->state, NULL);
+    pthread_mutex_init(&file->attaching, NULL);
     return EMMAP_OK;
 }
 
@@ -76,6 +77,7 @@ void file_release(emmap_file *file)
     pthread_mutex_destroy(&file->cursor);
     pthread_mutex_destroy(&file->resize);
     pthread_mutex_destroy(&file->state);
+    pthread_mutex_destroy(&file->attaching);
     free(file->absolute);
     free(file->path);
     free(file);

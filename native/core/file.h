@@ -32,6 +32,7 @@ struct emmap_file {
     pthread_mutex_t cursor;                /* control.cursor */
     pthread_mutex_t resize;                /* who may replace the mapping, but for close */
     pthread_mutex_t state;                 /* descriptor */
+    pthread_mutex_t attaching;             /* who may set `structure`; taken before all others */
     descriptor *descriptor;                /* NULL once closed */
     atomic_uint references;
     bool existed;

@@ -54,7 +54,9 @@
     X(structure_create_sized)                                                                                \
     X(blocks_create_begin)                                                                                   \
     X(blocks_create_limo)                                                                                    \
+    X(blocks_create_word)                                                                                    \
     X(blocks_create_done)                                                                                    \
+    X(blocks_levels_said)                                                                                    \
     X(blocks_noted)                                                                                          \
     X(block_store_growing)                                                                                   \
     X(blocks_prepared)                                                                                       \

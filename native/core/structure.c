@@ -121,15 +121,20 @@ static emmap_error lock_both(int fd)
     return error;
 }
 
-emmap_error structure_lock(structure *self)
+static emmap_error wait_for(pthread_mutex_t *mutex)
 {
     for (int i = 0; i < LOCK_TRIES; i++)
-        if (pthread_mutex_trylock(&self->threads) == 0)
+        if (pthread_mutex_trylock(mutex) == 0)
             return EMMAP_OK;
     if (may_not_wait)
         return structure_wait();
-    pthread_mutex_lock(&self->threads);
+    pthread_mutex_lock(mutex);
     return EMMAP_OK;
+}
+
+emmap_error structure_lock(structure *self)
+{
+    return wait_for(&self->threads);
 }
 
 static emmap_error lock(hold *self, lock_subject subject)
@@ -319,10 +324,16 @@ emmap_error hold_grow(hold *self, uint64_t size)
     return error;
 }
 
+/* Writes go to a copy that is this handle's own, and nobody else's changes count in it. */
+static bool own_copy(const emmap_file *file)
+{
+    return (file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE;
+}
+
 emmap_error structure_synced(emmap_file *file)
 {
     structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
-    return self && may_write(file) ? self->note_synced(file) : EMMAP_OK;
+    return self && may_write(file) && !own_copy(file) ? self->note_synced(file) : EMMAP_OK;
 }
 
 emmap_error hold_sync(const hold *self)
@@ -356,6 +367,10 @@ bool hold_zeros(const hold *self, uint64_t position, uint64_t length)
 
 static emmap_error keep_locks(emmap_file *file, structure *self)
 {
+    if (own_copy(file)) {
+        self->held = true;
+        return EMMAP_OK;
+    }
     if (!(file->options.flags & EMMAP_OPEN_EXCLUSIVE))
         return EMMAP_OK;
     descriptor *descriptor;
@@ -371,8 +386,8 @@ static emmap_error keep_locks(emmap_file *file, structure *self)
 static emmap_error attach(emmap_file *file, structure *self,
                           emmap_error (*check)(structure *self, hold *hold))
 {
-    if ((file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE)
-        return error_set(EINVAL, "a queue or block storage needs a shared mapping");
+    if (self->kind == STRUCTURE_QUEUE && own_copy(file))
+        return error_set(EINVAL, "a queue needs a shared mapping");
     hold hold = {.file = file, .structure = self};
     emmap_error error = keep_locks(file, self);
     if (!error)
@@ -380,9 +395,8 @@ static emmap_error attach(emmap_file *file, structure *self,
             may_write(file) ? begin(file, self, LOCK_STRUCTURE, &hold) : file_mapping(file, &hold.mapping);
     if (!error)
         error = hold_end(&hold, check(self, &hold));
-    structure *none = NULL;
-    if (!error && !atomic_compare_exchange_strong(&file->structure, &none, self))
-        error = error_set(EBUSY, "another thread has begun to use the file as a queue or block storage");
+    if (!error)
+        atomic_store(&file->structure, self);
     return error;
 }
 
@@ -392,7 +406,14 @@ emmap_error structure_attach(emmap_file *file, structure *self,
     if (!self)
         return error_set(ENOMEM, NULL);
     pthread_mutex_init(&self->threads, NULL);
-    const emmap_error error = attach(file, self, check);
+    /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
+    emmap_error error = wait_for(&file->attaching);
+    if (!error) {
+        error = atomic_load(&file->structure)
+                    ? error_set(EBUSY, "another thread has begun to use the file as a queue or block storage")
+                    : attach(file, self, check);
+        pthread_mutex_unlock(&file->attaching);
+    }
     if (error)
         structure_free(self);
     return error;

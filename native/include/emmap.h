@@ -558,29 +558,45 @@ emmap_error emmap_queue_erase(emmap_file *file);
 /*
  * Opens a block storage, or creates one for blocks of `block_size` bytes in a file of options->size (0: 4096), which
  * grows by the steps of max_inc_size as blocks need it, but with EMMAP_OPEN_FIXED_SIZE. block_size is from 1 to
- * 2^32 - 1; 0: the file's. `levels` is from 2 to 5; 0: 3, as emmap is built; the file does not record it, so whoever
- * opens it has to say the same. `options` as with emmap_queue_open.
+ * 2^32 - 1; 0: the file's. `levels` is from 2 to 5; 0: the file's, and 3, as emmap is built, for a new one. emmap itself
+ * does not record the number; for a file that it wrote it follows from what is stored. `options` as with
+ * emmap_queue_open.
  * Errors: as emmap_open, and
- *   EINVAL         a block size or number of levels out of range; the storage has another block size; options that
- *                  do not go with a storage: private, truncate, offset, length; a size below 16
- *   EMMAP_CORRUPT  the file is something else, or not sound; it is left as it was
+ *   EINVAL         a block size or number of levels out of range; the storage has another one; a number of levels that
+ *                  the file does not tell; options that do not go with a storage: private, truncate, offset, length;
+ *                  a size below 16
+ *   EMMAP_CORRUPT  the file is no storage, or not sound; it is left as it was
  */
 emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
                               const emmap_options *options, emmap_file **file);
 
 /*
  * Makes a block storage of a file that emmap_open has opened, as it is or, if it is all zeros, by making an empty
- * one. Doing it again is EMMAP_OK. Errors: EINVAL for a private mapping with a path, another block size, a file that
- * is a queue; EMMAP_CORRUPT. The file then stays what it was.
+ * one. Doing it again is EMMAP_OK. Errors: EINVAL for another block size or number of levels, a file that is a queue;
+ * EMMAP_CORRUPT. The file then stays what it was.
+ *
+ * The functions below do that by themselves with a file that is none of a queue and a storage, and then take the
+ * storage that the file has, also when emmap_blocks_init makes another one of it. A file that begins with zeros has blocks
+ * of 0 bytes then, and room for none. In a private mapping a storage changes in the handle's own copy.
  */
 emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned levels);
+
+/*
+ * Makes an EMPTY storage of a file that emmap_open has opened, whatever it holds: the bytes of blocks stay where they
+ * are until others are stored, but none is found any more. `block_size` may be 0, for a storage without blocks. A mapping
+ * below 16 bytes grows. Handles that were opened for another block size or number of levels answer EMMAP_CORRUPT from
+ * then on. Errors: EACCES; EINVAL for a queue, and for another block size or number of levels than the handle was
+ * opened for by emmap_blocks_open or emmap_blocks_attach; what emmap_resize says and, of a storage that was synced,
+ * emmap_sync.
+ */
+emmap_error emmap_blocks_init(emmap_file *file, uint64_t block_size, unsigned levels);
 
 /* Stores one block of exactly the storage's block size. When it has returned EMMAP_OK the block is there.
  * Errors: EINVAL for another length; EMMAP_FULL at capacity or a fixed size; ENOSPC and what else emmap_resize says. */
 emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint64_t *address);
 
-/* Stores `count` blocks and fills as many addresses, or on failure stores none. A process that dies on the way may
- * leave some of them. Errors: as emmap_block_store. */
+/* Stores `count` blocks and fills as many addresses, or on failure stores none: nobody sees one of them then. A process
+ * that dies on the way may leave some of them. Errors: as emmap_block_store. */
 emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *blocks, size_t count,
                                    uint64_t *addresses);
 
@@ -590,15 +606,19 @@ emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sin
 /* Errors: ENOENT where no block has this address. */
 emmap_error emmap_block_free(emmap_file *file, uint64_t address);
 
-/* Frees all of the blocks, or on failure none. A process that dies on the way may have freed some. Errors: ENOENT
- * where one of the addresses has no block, or comes twice. */
+/* Frees all of the blocks, or on failure none: nobody sees one of them gone then. A process that dies on the way may have
+ * freed some. Errors: ENOENT where one of the addresses has no block, or comes twice; ENOMEM. */
 emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count);
+
+/* No address: where a walk goes on that has come to the end. */
+#define EMMAP_BLOCKS_END UINT64_MAX
 
 /*
  * Copies up to `limit` blocks out, in the order in which they lie in the file, calls the sink once for each and puts
- * its address into `addresses`, which has room for `limit`. *place is 0 to begin, and afterwards where the next call
- * goes on; what is stored or freed in between is met or not, all other blocks exactly once. *count is how many.
- * Errors: EMMAP_EOF when there are no more; ENOMEM.
+ * its address into `addresses`, which has room for `limit`. *place is the address to begin at, with a block or not, 0 for
+ * all, and afterwards where the next call goes on: the address behind the last block's, or EMMAP_BLOCKS_END. What is
+ * stored or freed in between is met or not, all other blocks exactly once. *count is how many.
+ * Errors: EMMAP_EOF when there are no more, and for a place that is no address; ENOMEM.
  */
 emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
                               const emmap_sink *sink, size_t *count);
@@ -612,14 +632,15 @@ typedef struct emmap_blocks_metadata {
     uint64_t capacity; /* blocks */
 } emmap_blocks_metadata;
 
-/* Works on a closed file as well. */
+/* Works on a closed file as well, if that was a storage. */
 emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info);
 
 /*
  * Makes everything that follows from the lowest masks, which say what blocks there are, follow from them again. Looks
- * at `limit` blocks from *place on, rounded up to 4096, or at all of them for 0. *place is 0 to begin; afterwards it
- * is where the next call goes on, or 0 when all is done. The storage may be used between two calls. An operation that
- * was interrupted needs no repair.
+ * at `limit` addresses from *place on, in the order in which their blocks lie in the file, or at all of them for 0;
+ * with each goes the group of 4096 that it is in. *place is 0 to begin; afterwards it is the address where the next call
+ * goes on, or 0 when all is done. The storage may be used between two calls. An operation that was interrupted needs no
+ * repair.
  */
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place);
 
