@@ -53,7 +53,7 @@ static inline void free_numbers(emmap_file *blocks, uint64_t first, size_t count
 
 static inline void run_blocks_script(const char *path)
 {
-    emmap_file *const blocks = open_scripted_blocks(path);
+    emmap_file *blocks = open_scripted_blocks(path);
     /* Fills the first group, begins the second, empties it, and the first. */
     for (uint64_t number = 1; number <= 3; number++)
         store_numbers(blocks, number, 1);
@@ -70,6 +70,14 @@ static inline void run_blocks_script(const char *path)
     store_numbers(blocks, 90, 80);
     uint64_t place = 0;
     require_ok(emmap_blocks_repair(blocks, 0, &place));
+    emmap_free(blocks);
+    /* As emmap writes it: the levels are found out, and put down. */
+    const emmap_options options = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
+    require_ok(emmap_open(path, &options, &blocks));
+    const struct iovec nothing = {.iov_base = "\0\0\0", .iov_len = 4};
+    require_ok(emmap_pwrite(blocks, 4, &nothing, 1));
+    emmap_free(blocks);
+    blocks = open_scripted_blocks(path);
     emmap_free(blocks);
     deaths->done = 1;
 }

@@ -130,6 +130,97 @@ static void processes_share_a_storage(void **state)
     close_file(blocks);
 }
 
+/* ---- Lists that fail ---- */
+
+#define LISTED 300u
+
+typedef struct watch {
+    emmap_file *blocks;
+    atomic_bool ended;
+    atomic_uint looks;
+    uint64_t addresses[LISTED];
+} watch;
+
+/* Reads blocks that are always there, and counts them. */
+static void *look_at_blocks(void *context)
+{
+    watch *const self = context;
+    for (unsigned i = 0; !atomic_load(&self->ended); i++) {
+        const uint32_t expected[2] = {i % LISTED, 7};
+        require_block(self->blocks, self->addresses[i % LISTED], expected);
+        if (i % 64 == 0)
+            require(blocks_count_of(self->blocks) == LISTED);
+        atomic_fetch_add(&self->looks, 1);
+    }
+    return NULL;
+}
+
+static void no_reader_sees_what_a_list_that_fails_began(void **state)
+{
+    (void)state;
+    const uint32_t flags[] = {QUEUE_RW, EMMAP_OPEN_READ};
+    for (size_t mode = 0; mode < 2; mode++) {
+        const char *const path = path_of(mode == 0 ? "a" : "b");
+        emmap_file *const writer = open_blocks(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, 4000, 8, 2);
+        static watch watch;
+        uint32_t contents[LISTED][2];
+        struct iovec list[LISTED];
+        for (uint32_t i = 0; i < LISTED; i++) {
+            contents[i][0] = i;
+            contents[i][1] = 7;
+            list[i] = (struct iovec){.iov_base = contents[i], .iov_len = 8};
+        }
+        require_ok(emmap_block_store_many(writer, list, LISTED, watch.addresses));
+        watch.blocks = open_blocks(path, flags[mode], 0, 8, 2);
+        atomic_store(&watch.ended, false);
+        atomic_store(&watch.looks, 0);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, look_at_blocks, &watch), 0);
+        uint64_t some[LISTED + 1];
+        memcpy(some, watch.addresses, sizeof watch.addresses);
+        some[LISTED] = 4095;
+        while (atomic_load(&watch.looks) < 3000) {
+            assert_error(ENOENT, emmap_block_free_many(writer, some, LISTED + 1));
+            uint64_t stored[LISTED];
+            /* The file has room for some more, and not for all of these. */
+            assert_error(EMMAP_FULL, emmap_block_store_many(writer, list, LISTED, stored));
+        }
+        atomic_store(&watch.ended, true);
+        pthread_join(thread, NULL);
+        close_file(watch.blocks);
+        close_file(writer);
+    }
+}
+
+/* ---- A plain file whose first use many threads are ---- */
+
+static void *store_into_plain(void *context)
+{
+    for (int i = 0; i < 20; i++) {
+        uint64_t address;
+        const struct iovec block = {.iov_base = "12345678", .iov_len = 8};
+        require_ok(emmap_block_store(context, &block, &address));
+    }
+    return NULL;
+}
+
+static void many_threads_are_the_first_to_use_a_plain_file(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 30; round++) {
+        unlink(path_of("blocks"));
+        close_file(open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2));
+        emmap_file *const file = open_file(path_of("blocks"), EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED, 0);
+        pthread_t threads[THREADS];
+        for (int i = 0; i < THREADS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, store_into_plain, file), 0);
+        for (int i = 0; i < THREADS; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(blocks_count_of(file), THREADS * 20);
+        close_file(file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -137,6 +228,8 @@ int main(void)
         folder_test(threads_share_an_exclusive_handle),
         folder_test(threads_have_a_handle_each),
         folder_test(processes_share_a_storage),
+        folder_test(no_reader_sees_what_a_list_that_fails_began),
+        folder_test(many_threads_are_the_first_to_use_a_plain_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
