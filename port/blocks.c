@@ -44,14 +44,14 @@ void perform_blocks_open(const operation *op, call *c)
     call_answer_described(c, error, file);
 }
 
-/* {blocks_attach, Handle, BlockSize, Levels} -> ok */
-void perform_blocks_attach(const operation *op, call *c)
+/* {blocks_init, Handle, BlockSize, Levels} -> ok */
+void perform_blocks_init(const operation *op, call *c)
 {
     (void)op;
     uint64_t block_size;
     unsigned depth;
     if (call_number(c, 1, &block_size) && levels(c, 2, &depth))
-        call_answer(c, emmap_blocks_attach(c->file, block_size, depth));
+        call_answer(c, emmap_blocks_init(c->file, block_size, depth));
     else
         call_badarg(c);
 }

@@ -5,7 +5,7 @@
 #include "call.h"
 
 perform_function perform_blocks_open;
-perform_function perform_blocks_attach;
+perform_function perform_blocks_init;
 perform_function perform_block_store;
 perform_function perform_block_store_many;
 perform_function perform_block_read;

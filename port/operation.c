@@ -414,7 +414,7 @@ static const operation operations[] = {
     {SHAPED(queue_erase, 1, act)},
 
     {PLAIN(blocks_open, 4)},
-    {ON_FILE(blocks_attach, 3)},
+    {ON_FILE(blocks_init, 3)},
     {ON_FILE(block_store, 2)},
     {ON_FILE(block_store_many, 2)},
     {ON_FILE(block_read, 2), .lends = true},

@@ -497,7 +497,7 @@ static ErlNifFunc functions[] = {
     {"queue_length", 1, nif_queue_length, DIRTY},
 
     {"blocks_open", 4, nif_blocks_open, DIRTY},
-    {"blocks_attach", 3, nif_blocks_attach, DIRTY},
+    {"blocks_init", 3, nif_blocks_init, DIRTY},
     {"block_store_binary", 2, nif_block_store, 0},
     {"block_store_list", 2, nif_block_store_many, 0},
     {"block_read", 2, nif_block_read, 0},

@@ -39,7 +39,7 @@ ERL_NIF_TERM nif_blocks_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     return error ? nif_failure(env, error, emmap_last_failure()) : nif_file_answer(env, file);
 }
 
-static ERL_NIF_TERM blocks_attach(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM blocks_init(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     uint64_t block_size;
     unsigned levels;
@@ -47,7 +47,7 @@ static ERL_NIF_TERM blocks_attach(struct nif_attempt *attempt, const ERL_NIF_TER
         !get_levels(attempt->env, arguments[2], &levels))
         return enif_make_badarg(attempt->env);
     return nif_attempt_done(attempt,
-                            attempt->file->core->blocks_attach(attempt->file->file, block_size, levels));
+                            attempt->file->core->blocks_init(attempt->file->file, block_size, levels));
 }
 
 /* ---- Store, read, free -------------------------------------------------------------------------------- */
@@ -228,8 +228,9 @@ NIF_OPERATION(block_read)
 NIF_OPERATION(block_free)
 NIF_OPERATION(block_free_many)
 NIF_OPERATION(blocks_walk)
+NIF_OPERATION(blocks_info)
 
-/* Always on a dirty scheduler, by emmap_nif.c's table, but for blocks_info, which asks no lock. */
+/* Always on a dirty scheduler, by emmap_nif.c's table. */
 #define PATIENT_OPERATION(name)                                                                              \
     ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
@@ -237,7 +238,6 @@ NIF_OPERATION(blocks_walk)
         return nif_attempt_patiently(env, arguments, name);                                                  \
     }
 
-PATIENT_OPERATION(blocks_attach)
+PATIENT_OPERATION(blocks_init)
 PATIENT_OPERATION(blocks_count)
-PATIENT_OPERATION(blocks_info)
 PATIENT_OPERATION(blocks_repair)

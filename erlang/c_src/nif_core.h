@@ -72,7 +72,7 @@
     X(queue_reset)                                                                                           \
     X(queue_purge)                                                                                           \
     X(queue_erase)                                                                                           \
-    X(blocks_attach)                                                                                         \
+    X(blocks_init)                                                                                         \
     X(block_store)                                                                                           \
     X(block_store_many)                                                                                      \
     X(block_read)                                                                                            \

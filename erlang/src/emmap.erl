@@ -642,14 +642,14 @@ open_block_storage(Name, BlockSize) ->
     open_block_storage(Name, BlockSize, []).
 
 ?DOC("Opens a storage of blocks of `BlockSize` bytes, or creates one; block size 0 takes the one that the file has.
-`{levels, 2..5}` makes a storage of 64 to the power of so many blocks; it is 3 unless given, as in emmap 2.x, and
-has to be the same each time, for the file does not tell. The other options are as for `open/2`; with neither
+`{levels, 2..5}` makes a storage of 64 to the power of so many blocks; a new one has 3 unless given, as in emmap 2.x.
+The file says how many it has, so there is no need to give it again. The other options are as for `open/2`; with neither
 `read` nor `write` the storage is opened for writing and created if it is missing. It is always shared.
 
 Any number of processes, of this node and of others, may use a storage at once. One that dies in mid-operation
 leaves nothing to be repaired: the next operation does that. With `exclusive` no other may write, and an operation
-costs no system call. Another block size, or a number of levels out of range, is `{error, einval}`; a file that is
-something else, or damaged, `{error, {corrupt, Offset, Reason}}`.").
+costs no system call. Another block size or number of levels than the storage has, or one out of range, is
+`{error, einval}`; a file that is no storage, or damaged, `{error, {corrupt, Offset, Reason}}`, and stays as it is.").
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer(), [open_option() | {levels, 2..5}]) ->
     {ok, file()} | {error, reason()}.
 open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
@@ -661,14 +661,20 @@ open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSi
 init_block_storage(File, BlockSize) ->
     init_block_storage(File, BlockSize, []).
 
-?DOC("Makes a block storage of a file that is open, `shared` and for writing, as it is one already or all zeros.").
+?DOC("Makes an EMPTY block storage of an open file, whatever the file holds, as emmap 2.x does. Blocks that were stored
+are gone, though their bytes stay until others are stored. `open_block_storage/3` never does that, and a file that
+holds a storage needs neither: the functions below work on any open file, and find block size and state in its header.
+With block size 0 the storage has room for nothing; so has a file of zeros. A file below 16 bytes grows. In a `private`
+file the storage changes in the handle's own copy. `{levels, 2..5}` is as for `open_block_storage/3`.").
 -spec init_block_storage(file(), BlockSize :: non_neg_integer(), [{levels, 2..5}]) -> ok | {error, reason()}.
 init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     case levels(Options) of
-        {Levels, []} -> ?CALL(Backend, blocks_attach(Handle, BlockSize, Levels));
+        {Levels, []} -> ?CALL(Backend, blocks_init(Handle, BlockSize, Levels));
         {_, [Option | _]} -> {error, {badarg, Option}}
-    end.
+    end;
+init_block_storage(?MAPPED(_, _), _, _) ->
+    error(badarg).
 
 levels(Options) ->
     Given = [Levels || {levels, Levels} <- Options, is_integer(Levels), Levels > 0],
@@ -699,55 +705,81 @@ store_block(?MAPPED(Backend, Handle), Block) ->
 store_blocks(?MAPPED(Backend, Handle), Blocks) -> ?CALL(Backend, block_store_many(Handle, Blocks)).
 
 ?DOC("The block that was stored at the address; `eof` where there is none, as in emmap 2.x.").
--spec read_block(file(), Address :: integer()) -> binary() | eof | {error, reason()}.
-read_block(?MAPPED(Backend, Handle), Address) ->
+-spec read_block(file(), address()) -> binary() | eof | {error, reason()}.
+read_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
     case ?CALL(Backend, block_read(Handle, Address)) of
         {ok, Block} -> Block;
-        {error, enoent} -> eof;
+        {error, enoent} -> wrapped(File, Address, fun(Other) -> read_block(File, Other) end, eof);
         {error, _} = Error -> Error
-    end.
+    end;
+read_block(?MAPPED(_, _), _) ->
+    error(badarg).
 
-?DOC("All blocks with their addresses, in the order in which they lie in the file. What others store or free
-meanwhile is in the list or not.").
+%% An address has 18 bits in emmap 2.x, whatever is above them, and as many as the storage has levels here.
+wrapped(File, Address, Retry, Answer) when Address >= 4096 ->
+    case block_storage_info(File) of
+        {ok, #{capacity := Capacity}} when Address >= Capacity -> Retry(Address rem Capacity);
+        _ -> Answer
+    end;
+wrapped(_File, _Address, _Retry, Answer) ->
+    Answer.
+
+?DOC("All blocks with their addresses, from the one that lies last in the file to the first, as in emmap 2.x. What
+others store or free meanwhile is in the list or not.").
 -spec read_blocks(file()) -> [{address(), binary()}] | {error, reason()}.
 read_blocks(File) ->
     case block_storage_info(File) of
-        {ok, #{block_size := Size}} -> read_blocks_from(File, 0, max(1, min(4096, (1 bsl 20) div Size)), []);
+        {ok, #{block_size := Size}} -> read_blocks_from(File, 0, max(1, min(4096, (1 bsl 20) div max(1, Size))), []);
         {error, _} = Error -> Error
     end.
 
 read_blocks_from(File, Start, Count, Read) ->
     case read_blocks(File, Start, Count) of
         {error, _} = Error -> Error;
-        {Blocks, eof} -> lists:append(lists:reverse(Read, [Blocks]));
+        {Blocks, eof} -> lists:append([Blocks | Read]);
         {Blocks, Next} -> read_blocks_from(File, Next, Count, [Blocks | Read])
     end.
 
-%% The most that a step of a walk gives.
--define(WALK_LIMIT, 65536).
+%% The place of a walk that has come to the end.
+-define(BLOCKS_END, 16#ffffffffffffffff).
 
-?DOC("Up to `Count` blocks, from `Start` on: 0 to begin, and then what the last call gave as the continuation, until
-that is `eof`. At most 65,536 blocks come at once.").
--spec read_blocks(file(), Start :: non_neg_integer(), Count :: pos_integer()) ->
-    {[{address(), binary()}], Continuation :: pos_integer() | eof} | {error, reason()}.
-read_blocks(?MAPPED(Backend, Handle), Start, Count)
+?DOC("Up to `Count` blocks from the address `Start` on, in the order in which they lie in the file; the list has the last
+one first. `Start` is 0 to begin, and need not have a block. The continuation is the address behind the last block's,
+whether there is a block or not, and `eof` where fewer than `Count` were left, or none can follow.").
+-spec read_blocks(file(), Start :: address(), Count :: pos_integer()) ->
+    {[{address(), binary()}], Continuation :: address() | eof} | {error, reason()}.
+read_blocks(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
-    Limit = min(Count, ?WALK_LIMIT),
-    case ?CALL(Backend, blocks_walk(Handle, Limit, Start)) of
-        {ok, Blocks, Next} when length(Blocks) =:= Limit -> {Blocks, Next};
-        {ok, Blocks, _} -> {Blocks, eof};
-        eof -> {[], eof};
+    case walk_blocks(File, Start, Count, []) of
+        {[], eof} = None -> wrapped(File, Start, fun(Other) -> read_blocks(File, Other, Count) end, None);
+        Walked -> Walked
+    end;
+read_blocks(?MAPPED(_, _), _, _) ->
+    error(badarg).
+
+%% A backend gives no more than it likes at a time.
+walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
+    case ?CALL(Backend, blocks_walk(Handle, min(Count, 16#ffffffff), Start)) of
+        {ok, Blocks, Next} ->
+            case {lists:reverse(Blocks, Read), Count - length(Blocks)} of
+                {All, _} when Next =:= ?BLOCKS_END -> {All, eof};
+                {All, 0} -> {All, Next};
+                {All, Left} -> walk_blocks(File, Next, Left, All)
+            end;
+        eof -> {Read, eof};
         {error, _} = Error -> Error
     end.
 
 ?DOC("Frees the block; `false` where there is none at this address.").
--spec free_block(file(), Address :: integer()) -> boolean() | {error, reason()}.
-free_block(?MAPPED(Backend, Handle), Address) ->
+-spec free_block(file(), address()) -> boolean() | {error, reason()}.
+free_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
     case ?CALL(Backend, block_free(Handle, Address)) of
         ok -> true;
-        {error, enoent} -> false;
+        {error, enoent} -> wrapped(File, Address, fun(Other) -> free_block(File, Other) end, false);
         {error, _} = Error -> Error
-    end.
+    end;
+free_block(?MAPPED(_, _), _) ->
+    error(badarg).
 
 ?DOC("Frees all of the blocks, under one lock, or on failure none: `{error, enoent}` where one of the addresses has
 no block or comes twice.").
@@ -763,17 +795,20 @@ repair_block_storage(?MAPPED(Backend, Handle)) ->
         {error, _} = Error -> Error
     end.
 
-?DOC("The same in chunks of `Count` blocks, rounded up to 4,096, between which the storage may be used. `Start` is 0
-to begin, and then what the last call gave, until that is `eof`.").
--spec repair_block_storage(file(), Start :: non_neg_integer(), Count :: pos_integer()) ->
-    (Continuation :: pos_integer()) | eof | {error, reason()}.
-repair_block_storage(?MAPPED(Backend, Handle), Start, Count)
+?DOC("The same for `Count` addresses from `Start` on, in the order in which their blocks lie in the file, of as much of the
+storage as was ever used; with each goes the group of 4,096 that it is in. `Start` is 0 to begin, and then what the last
+call gave, until that is `eof`. The storage may be used in between.").
+-spec repair_block_storage(file(), Start :: address(), Count :: pos_integer()) ->
+    (Continuation :: address()) | eof | {error, reason()}.
+repair_block_storage(?MAPPED(Backend, Handle) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
-    case ?CALL(Backend, blocks_repair(Handle, Count, Start)) of
-        {ok, 0} -> eof;
+    case ?CALL(Backend, blocks_repair(Handle, min(Count, 16#ffffffff), Start)) of
+        {ok, 0} -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
         {ok, Next} -> Next;
         {error, _} = Error -> Error
-    end.
+    end;
+repair_block_storage(?MAPPED(_, _), _, _) ->
+    error(badarg).
 
 %%% Batches
 

@@ -39,7 +39,7 @@ exceptions, as is any argument of the wrong type.").
 ?DOC("The queue's header: offsets in bytes from where the queue begins.").
 -type queue_info() :: #{size | head | tail | next_tail := non_neg_integer()}.
 ?DOC("Of a block storage: bytes of a block, levels of its tree, and how many blocks it can hold.").
--type blocks_info() :: #{block_size | levels | capacity := pos_integer()}.
+-type blocks_info() :: #{block_size | levels | capacity := non_neg_integer()}.
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
@@ -110,19 +110,21 @@ exceptions, as is any argument of the wrong type.").
 -callback queue_purge(handle()) -> failable().
 -callback queue_erase(handle()) -> failable().
 
-?DOC("Levels 0: 3. Block size 0: the file's.").
+?DOC("Levels 0: the file's, and 3 for a new one. Block size 0: the file's.").
 -callback blocks_open(Path :: binary(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer(), [option()]) ->
     {ok, handle(), info()} | {error, reason() | {badarg, term()}}.
--callback blocks_attach(handle(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer()) -> failable().
+?DOC("Makes an empty storage of whatever an open file holds. The other operations take the storage that it holds.").
+-callback blocks_init(handle(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer()) -> failable().
 -callback block_store(handle(), iodata()) -> {ok, address()} | {error, reason()}.
 -callback block_store_many(handle(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
 -callback block_read(handle(), integer()) -> {ok, binary()} | {error, reason()}.
 -callback block_free(handle(), integer()) -> failable().
 -callback block_free_many(handle(), [integer()]) -> failable().
-?DOC("A step may give fewer than Limit before the end, which is `eof`.").
+?DOC("Place is an address to begin at, and what the last step answered to go on; 2^64 - 1 is the end, and gives `eof`. A
+step may give fewer than Limit before it.").
 -callback blocks_walk(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
     {ok, [{address(), binary()}], Place :: non_neg_integer()} | eof | {error, reason()}.
 -callback blocks_count(handle()) -> measure().
 -callback blocks_info(handle()) -> {ok, blocks_info()} | {error, reason()}.
-?DOC("Answers where to go on, 0 when all is done.").
+?DOC("Place is an address. Answers where to go on, 0 when all is done.").
 -callback blocks_repair(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) -> measure().

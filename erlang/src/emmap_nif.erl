@@ -23,7 +23,7 @@ The library need not load: see `loaded/0`.").
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1]).
--export([blocks_open/4, blocks_attach/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
+-export([blocks_open/4, blocks_init/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
          block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 
 -on_load(load/0).
@@ -35,7 +35,7 @@ The library need not load: see `loaded/0`.").
        queue_open/2, queue_attach/1, queue_push_data/2, queue_push_list/2, queue_pop/1, queue_pop_many/2,
        queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
        queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
-       blocks_open/4, blocks_attach/3, block_store_binary/2, block_store_list/2, block_read/2, block_free/2,
+       blocks_open/4, blocks_init/3, block_store_binary/2, block_store_list/2, block_read/2, block_free/2,
        block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 
 -type handle() :: reference().
@@ -276,8 +276,8 @@ queue_erase(_Handle) -> not_loaded().
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 blocks_open(_Path, _BlockSize, _Levels, _Options) -> not_loaded().
 
--spec blocks_attach(handle(), non_neg_integer(), non_neg_integer()) -> failable().
-blocks_attach(_Handle, _BlockSize, _Levels) -> not_loaded().
+-spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> failable().
+blocks_init(_Handle, _BlockSize, _Levels) -> not_loaded().
 
 -spec block_store(handle(), iodata()) -> emmap_backend:measure().
 block_store(Handle, Block) when is_binary(Block) ->

@@ -30,7 +30,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1]).
--export([blocks_open/4, blocks_open/5, blocks_attach/3, block_store/2, block_store_many/2, block_read/2,
+-export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
          block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
 -export([batch/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
@@ -520,9 +520,9 @@ blocks_open(Path, BlockSize, Levels, Options) ->
 blocks_open(Server, Path, BlockSize, Levels, Options) ->
     opened(ask(Server, {blocks_open, Path, BlockSize, Levels, Options})).
 
--spec blocks_attach(handle(), non_neg_integer(), non_neg_integer()) -> failable().
-blocks_attach({Program, Number}, BlockSize, Levels) ->
-    checked_call(Program, {blocks_attach, Number, BlockSize, Levels}).
+-spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> failable().
+blocks_init({Program, Number}, BlockSize, Levels) ->
+    checked_call(Program, {blocks_init, Number, BlockSize, Levels}).
 
 -spec block_store(handle(), iodata()) -> emmap_backend:measure().
 block_store({Program, Number}, Block) -> call_with_data(Program, {block_store, Number, iodata(Block)}).

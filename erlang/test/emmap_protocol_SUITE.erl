@@ -172,7 +172,7 @@ bad_terms(_Config) ->
                       {queue_pop_many, Queue, a}, {queue_pop_commit, Queue, a}, {queue_walk, Queue, up, 1, 0},
                       {queue_walk, Queue, 1, 1, 0}, {queue_walk, Queue, forward, a, 0}, {queue_walk, Queue, forward, 1, a},
                       {blocks_open, "x", a, 3, []}, {blocks_open, "x", 8, a, []}, {blocks_open, "x", 8, 3, foo},
-                      {blocks_attach, Blocks, a, 3}, {block_store, Blocks, a}, {block_store_many, Blocks, "ab"},
+                      {blocks_init, Blocks, a, 3}, {block_store, Blocks, a}, {block_store_many, Blocks, "ab"},
                       {block_store_many, Blocks, [<<"ab">> | a]}, {block_read, Blocks, a}, {block_free, Blocks, <<>>},
                       {block_free_many, Blocks, a}, {block_free_many, Blocks, <<"a">>}, {block_free_many, Blocks, [0 | 1]},
                       {block_free_many, Blocks, [0, a]}, {blocks_walk, Blocks, a, 0}, {blocks_walk, Blocks, 1, a},
