@@ -3,7 +3,8 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([stores_reads_and_frees/1, many/1, all_or_none/1, no_such_block/1, wrong_length/1, addresses_are_reused/1,
-         walks/1, repairs/1, levels/1, full/1, grows/1, initialises_an_open_file/1, refuses_to_initialise/1, options/1,
+         walks/1, walks_to_the_last_address/1, repairs/1, levels/1, full/1, grows/1, initialises_an_open_file/1,
+         initialises_whatever_there_is/1, private/1, options/1,
          closed/1, exclusive/1, read_only/1, reopens/1]).
 -export([emmap_2_blocks/1, emmap_2_deep_blocks/1, writes_the_bytes_of_emmap_2/1, corrupt/1]).
 -export([many_processes_on_many_handles/1, both_backends_on_one_storage/1, long_blocks/1]).
@@ -14,8 +15,9 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     emmap_test_backends:groups(
-      [stores_reads_and_frees, many, all_or_none, no_such_block, wrong_length, addresses_are_reused, walks, repairs, levels,
-       full, grows, initialises_an_open_file, refuses_to_initialise, options, closed, exclusive, read_only, reopens,
+      [stores_reads_and_frees, many, all_or_none, no_such_block, wrong_length, addresses_are_reused, walks,
+       walks_to_the_last_address, repairs, levels, full, grows, initialises_an_open_file, initialises_whatever_there_is,
+       private, options, closed, exclusive, read_only, reopens,
        emmap_2_blocks, emmap_2_deep_blocks, writes_the_bytes_of_emmap_2, corrupt, many_processes_on_many_handles,
        both_backends_on_one_storage, long_blocks]).
 
@@ -37,7 +39,7 @@ stores_reads_and_frees(Config) ->
     ?assertEqual({0, 4096}, {First, Other}),
     ?assertEqual(<<"first">>, emmap:read_block(Storage, First)),
     ?assertEqual(<<"other">>, emmap:read_block(Storage, Other)),
-    ?assertEqual([{First, <<"first">>}, {Other, <<"other">>}], emmap:read_blocks(Storage)),
+    ?assertEqual([{Other, <<"other">>}, {First, <<"first">>}], emmap:read_blocks(Storage)),
     ?assertEqual({ok, 2}, emmap:count_blocks(Storage)),
     ?assertEqual({ok, #{block_size => 5, levels => 3, capacity => 262144}}, emmap:block_storage_info(Storage)),
     ?assertEqual(true, emmap:free_block(Storage, First)),
@@ -55,7 +57,7 @@ many(Config) ->
     ?assertEqual(lists:sort(lists:zip(Addresses, Blocks)), lists:sort(emmap:read_blocks(Storage))),
     {Freed, Kept} = lists:split(1000, Addresses),
     ?assertEqual(ok, emmap:free_blocks(Storage, Freed)),
-    ?assertEqual(Kept, [Address || {Address, _} <- emmap:read_blocks(Storage)]),
+    ?assertEqual(lists:reverse(Kept), [Address || {Address, _} <- emmap:read_blocks(Storage)]),
     ?assertEqual({ok, []}, emmap:store_blocks(Storage, [])),
     ?assertEqual(ok, emmap:free_blocks(Storage, [])),
     % addresses that term_to_binary makes a string of
@@ -76,16 +78,24 @@ all_or_none(Config) ->
     ?assertEqual({ok, 2}, emmap:count_blocks(Storage)),
     [?assertError(badarg, emmap:Function(Storage, Bad))
      || {Function, Bad} <- [{free_blocks, [a]}, {free_blocks, a}, {free_blocks, [1 | 2]}, {store_blocks, [a]},
-                            {store_block, a}, {store_block, [256]}, {read_block, a}, {free_block, 1.0}]],
+                            {store_block, a}, {store_block, [256]}, {read_block, a}, {free_block, 1.0},
+                            {read_block, -1}, {free_block, -1}, {init_block_storage, -1}, {init_block_storage, a}]],
+    [?assertError(badarg, emmap:Function(Storage, Start, Count))
+     || Function <- [read_blocks, repair_block_storage], {Start, Count} <- [{0, 0}, {-1, 1}, {a, 1}, {0, a}]],
     ok = emmap:close(Storage).
 
-%% An address out of range is no block, never another one.
+%% As in emmap 2.x an address counts modulo the capacity.
 no_such_block(Config) ->
     Storage = storage(Config, "no-such", 8),
     0 = emmap:store_block(Storage, <<1:64>>),
     [?assertEqual({Address, eof, false}, {Address, emmap:read_block(Storage, Address), emmap:free_block(Storage, Address)})
-     || Address <- [1, 64, 4096, 262143, 262144, 1 bsl 18, 1 bsl 32, 1 bsl 62, 1 bsl 63, 1 bsl 64, -1, -(1 bsl 64)]],
-    ?assertEqual(<<1:64>>, emmap:read_block(Storage, 0)),
+     || Address <- [1, 64, 4096, 262143, 262145, 1 bsl 32 + 1, 1 bsl 64 - 1]],
+    [?assertEqual({Address, <<1:64>>}, {Address, emmap:read_block(Storage, Address)})
+     || Address <- [0, 262144, 1 bsl 32, 1 bsl 62, 1 bsl 63, 1 bsl 64]],
+    ?assertEqual({[{0, <<1:64>>}], eof}, emmap:read_blocks(Storage, 262144, 10)),
+    ?assertEqual(40960, emmap:repair_block_storage(Storage, 262144, 10)),
+    ?assertEqual(true, emmap:free_block(Storage, 262144)),
+    ?assertEqual(eof, emmap:read_block(Storage, 0)),
     ok = emmap:close(Storage).
 
 wrong_length(Config) ->
@@ -109,18 +119,36 @@ walks(Config) ->
     Blocks = [<<N:64>> || N <- lists:seq(1, 1000)],
     {ok, Addresses} = emmap:store_blocks(Storage, Blocks),
     All = emmap:read_blocks(Storage),
-    ?assertEqual(lists:sort(Addresses), lists:sort([Address || {Address, _} <- All])),
-    [?assertEqual({Step, All}, {Step, walk(Storage, 0, Step)}) || Step <- [1, 7, 64, 65, 1000, 1001, 1 bsl 70]],
+    ?assertEqual(lists:reverse(lists:zip(Addresses, Blocks)), All),
+    [?assertEqual({Step, All}, {Step, walk(Storage, 0, Step, [])}) || Step <- [1, 7, 64, 65, 1000, 1001, 1 bsl 70]],
     {Half, Next} = emmap:read_blocks(Storage, 0, 500),
+    ?assertEqual(lists:nth(501, Addresses), Next),
+    % what follows need not have a block
+    {_, After} = emmap:read_blocks(Storage, 0, 1000),
+    ?assertEqual({[], eof}, emmap:read_blocks(Storage, After, 1)),
     [true = emmap:free_block(Storage, Address) || {Address, _} <- Half],
-    ?assertEqual(All -- Half, walk(Storage, Next, 100)),
+    ?assertEqual(All -- Half, walk(Storage, Next, 100, [])),
+    ?assertEqual(All -- Half, walk(Storage, hd(Addresses), 100, [])),
     ok = emmap:close(Storage).
 
-walk(Storage, Start, Step) ->
+walk(Storage, Start, Step, Read) ->
     case emmap:read_blocks(Storage, Start, Step) of
-        {Blocks, eof} -> Blocks;
-        {Blocks, Next} -> Blocks ++ walk(Storage, Next, Step)
+        {Blocks, eof} -> Blocks ++ Read;
+        {Blocks, Next} -> walk(Storage, Next, Step, Blocks ++ Read)
     end.
+
+%% The last address of all is followed by none.
+walks_to_the_last_address(Config) ->
+    {ok, Storage} = open(Config, "last", 1, [{levels, 2}]),
+    {ok, Addresses} = emmap:store_blocks(Storage, lists:duplicate(4096, <<"x">>)),
+    Last = lists:last(Addresses),
+    ?assertEqual({[{Last, <<"x">>}], eof}, emmap:read_blocks(Storage, Last, 1)),
+    {All, eof} = emmap:read_blocks(Storage, 0, 4096),
+    ?assertEqual(lists:reverse(Addresses), [Address || {Address, _} <- All]),
+    ?assertEqual(eof, emmap:repair_block_storage(Storage, 0, 4096)),
+    ?assertEqual(Last, emmap:repair_block_storage(Storage, 0, 4095)),
+    ?assertEqual(eof, emmap:repair_block_storage(Storage, Last, 1)),
+    ok = emmap:close(Storage).
 
 %% The masks above the lowest ones are wiped out, and come back.
 repairs(Config) ->
@@ -141,7 +169,7 @@ repairs(Config) ->
 repair(Storage, Start) ->
     case emmap:repair_block_storage(Storage, Start, 4096) of
         eof -> ok;
-        Next when is_integer(Next), Next > Start -> repair(Storage, Next)
+        Next when is_integer(Next), Next =/= Start -> repair(Storage, Next)
     end.
 
 levels(Config) ->
@@ -152,7 +180,13 @@ levels(Config) ->
          ?assertEqual(#{block_size => 1, levels => Levels, capacity => Capacity}, Info),
          0 = emmap:store_block(Storage, <<1>>),
          ?assertEqual(Capacity div 64, emmap:store_block(Storage, <<2>>)),
-         ok = emmap:close(Storage)
+         ok = emmap:close(Storage),
+         % the file says it
+         {ok, Again} = open(Config, Name, 0, []),
+         ?assertEqual({ok, Info}, emmap:block_storage_info(Again)),
+         ?assertEqual([{Capacity div 64, <<2>>}, {0, <<1>>}], emmap:read_blocks(Again)),
+         ok = emmap:close(Again),
+         ?assertEqual({error, einval}, open(Config, Name, 1, [{levels, 7 - Levels}]))
      end || {Levels, Capacity} <- [{2, 1 bsl 12}, {3, 1 bsl 18}, {4, 1 bsl 24}, {5, 1 bsl 30}]],
     [?assertEqual({Levels, {error, einval}}, {Levels, open(Config, "levels", 1, [{levels, Levels}])}) || Levels <- [1, 6, 1 bsl 70]],
     [?assertEqual({error, {badarg, {levels, Levels}}}, open(Config, "levels", 1, [{levels, Levels}])) || Levels <- [a, -1]].
@@ -180,32 +214,59 @@ grows(Config) ->
 
 initialises_an_open_file(Config) ->
     {ok, File} = emmap_test:open(Config, "init", [create, write, shared, {size, 4096}]),
+    % a file of zeros has room for nothing
     ?assertEqual({error, einval}, emmap:store_block(File, <<1:64>>)),
+    ?assertEqual({eof, [], false, ok, {[], eof}, {ok, 0}},
+                 {emmap:read_block(File, 0), emmap:read_blocks(File), emmap:free_block(File, 0),
+                  emmap:repair_block_storage(File), emmap:read_blocks(File, 0, 1), emmap:count_blocks(File)}),
     ?assertEqual(ok, emmap:init_block_storage(File, 8)),
-    ?assertEqual(ok, emmap:init_block_storage(File, 8)),
-    ?assertEqual({error, einval}, emmap:init_block_storage(File, 9)),
     ?assertEqual(0, emmap:store_block(File, <<1:64>>)),
     ok = emmap:close(File),
+    % an open file is what it holds
     {ok, Again} = emmap_test:open(Config, "init", [write, shared]),
-    ?assertEqual({error, einval}, emmap:init_block_storage(Again, 9)),
-    ?assertEqual(ok, emmap:init_block_storage(Again, 8, [{levels, 3}])),
     ?assertEqual([{0, <<1:64>>}], emmap:read_blocks(Again)),
-    ok = emmap:close(Again).
+    ?assertEqual(4096, emmap:store_block(Again, <<2:64>>)),
+    ?assertEqual({ok, #{block_size => 8, levels => 3, capacity => 262144}}, emmap:block_storage_info(Again)),
+    {ok, Reader} = emmap_test:open(Config, "init", [read]),
+    ?assertEqual(<<2:64>>, emmap:read_block(Reader, 4096)),
+    ?assertEqual({error, eacces}, emmap:init_block_storage(Reader, 8)),
+    % and is emptied by being made a storage
+    ?assertEqual(ok, emmap:init_block_storage(Again, 8)),
+    ?assertEqual([], emmap:read_blocks(Again)),
+    ?assertEqual(eof, emmap:read_block(Reader, 0)),
+    ?assertEqual(ok, emmap:init_block_storage(Again, 9, [{levels, 2}])),
+    ?assertEqual({ok, #{block_size => 9, levels => 2, capacity => 4096}}, emmap:block_storage_info(Again)),
+    ?assertEqual(ok, emmap:init_block_storage(Again, 0)),
+    ?assertEqual({error, full}, emmap:store_block(Again, <<>>)),
+    [ok = emmap:close(Open) || Open <- [Reader, Again]],
+    ?assertEqual({error, closed}, emmap:init_block_storage(Again, 8)).
 
-refuses_to_initialise(Config) ->
-    {ok, Private} = emmap_test:open(Config, "private", [create, write, {size, 4096}]),
-    ?assertEqual({error, einval}, emmap:init_block_storage(Private, 8)),
-    ok = emmap:close(Private),
+%% What opens a storage leaves alone init_block_storage makes one of.
+initialises_whatever_there_is(Config) ->
     Text = <<"this is no storage, but a text, which has to stay as it is">>,
     _ = emmap_test:fresh(Config, "text", Text),
+    ?assertMatch({error, {corrupt, _, _}}, open(Config, "text", 8, [])),
     {ok, File} = emmap_test:open(Config, "text", [write, shared]),
-    ?assertEqual({error, einval}, emmap:init_block_storage(File, 8)),
-    ?assertMatch({error, {corrupt, _, _}}, emmap:init_block_storage(File, 0)),
+    ?assertMatch({error, {corrupt, _, _}}, emmap:store_block(File, <<1:64>>)),
     ?assertEqual({error, {badarg, foo}}, emmap:init_block_storage(File, 8, [foo])),
     [?assertEqual({error, einval}, emmap:init_block_storage(File, Size, [{levels, Levels}]))
      || {Size, Levels} <- [{8, 1}, {8, 6}, {1 bsl 32, 3}, {1 bsl 64, 3}]],
+    ?assertEqual({ok, Text}, file:read_file(emmap_test:path(Config, "text"))),
+    ?assertEqual(ok, emmap:init_block_storage(File, 8)),
+    ?assertEqual(0, emmap:store_block(File, <<1:64>>)),
     ok = emmap:close(File),
-    ?assertEqual({ok, Text}, file:read_file(emmap_test:path(Config, "text"))).
+    ?assertEqual({error, einval}, open(Config, "text", 9, [])).
+
+%% In a private mapping everything happens in the handle's own copy.
+private(Config) ->
+    {ok, Private} = emmap_test:open(Config, "private", [create, write, {size, 4096}]),
+    ?assertEqual(ok, emmap:init_block_storage(Private, 8)),
+    {ok, Addresses} = emmap:store_blocks(Private, [<<N:64>> || N <- lists:seq(1, 1000)]),
+    ?assertEqual({ok, 1000}, emmap:count_blocks(Private)),
+    ?assertEqual(ok, emmap:free_blocks(Private, Addresses)),
+    {ok, Bytes} = file:read_file(emmap_test:path(Config, "private")),
+    ?assertEqual(<<0:(8 * byte_size(Bytes))>>, Bytes),
+    ok = emmap:close(Private).
 
 options(Config) ->
     [?assertEqual({Option, {error, einval}}, {Option, open(Config, "options", 8, [Option, write, create])})
@@ -268,7 +329,7 @@ emmap_2_deep_blocks(Config) ->
     ?assertEqual(<<1:64>>, emmap:read_block(Storage, 0)),
     ?assertEqual(<<2:64>>, emmap:read_block(Storage, 4096)),
     ?assertEqual(<<5000:64>>, emmap:read_block(Storage, 29569)),
-    ?assertEqual([<<I:64>> || I <- lists:seq(1, 5000)], [Block || {_, Block} <- emmap:read_blocks(Storage)]),
+    ?assertEqual([<<I:64>> || I <- lists:seq(5000, 1, -1)], [Block || {_, Block} <- emmap:read_blocks(Storage)]),
     ok = emmap:close(Storage).
 
 writes_the_bytes_of_emmap_2(Config) ->
@@ -342,6 +403,6 @@ long_blocks(Config) ->
     First = emmap:store_block(Storage, hd(Blocks)),
     {ok, Rest} = emmap:store_blocks(Storage, tl(Blocks)),
     ?assert(hd(Blocks) =:= emmap:read_block(Storage, First)),
-    ?assert(Blocks =:= [Block || {_, Block} <- emmap:read_blocks(Storage)]),
+    ?assert(lists:reverse(Blocks) =:= [Block || {_, Block} <- emmap:read_blocks(Storage)]),
     ?assertEqual(ok, emmap:free_blocks(Storage, Rest)),
     ok = emmap:close(Storage).
