@@ -10,8 +10,8 @@ export interface BlockStorageOptions extends StructureOptions {
   /** Bytes of every block: from 1 to 2^32 - 1. Needed to create a storage; else what the file has. */
   blockSize?: Integer | undefined;
   /**
-   * The storage has 64 to the power of this blocks: from 2 to 5, and 3 if not given. The file does not record it, so
-   * whoever opens it has to say the same.
+   * A new storage has 64 to the power of this blocks: from 2 to 5, and 3 if not given. The file says it of a storage
+   * that is there.
    */
   levels?: number | undefined;
 }
@@ -63,7 +63,7 @@ export class BlockStorage extends Structure {
     return addon.blockStore(this.native, toBytes(block));
   }
 
-  /** Stores all of the blocks, or none, and returns their addresses. Throws as {@link store}. */
+  /** Stores all of the blocks, or none of which anybody sees one, and returns their addresses. Throws as {@link store}. */
   storeMany(blocks: Iterable<Bytes>): number[] {
     return addon.blockStoreMany(this.native, Array.from(blocks, toBytes));
   }
@@ -78,7 +78,10 @@ export class BlockStorage extends Structure {
     return addon.blockFree(this.native, toBigInt(address, "address"));
   }
 
-  /** Frees all of the blocks; or none, and returns false, if one of the addresses has no block or comes twice. */
+  /**
+   * Frees all of the blocks; or none, and returns false, if one of the addresses has no block or comes twice. Nobody sees
+   * a block gone then.
+   */
   freeMany(addresses: Iterable<Integer>): boolean {
     return addon.blockFreeMany(
       this.native,
@@ -143,8 +146,8 @@ export class BlockStorage extends Structure {
  * blocks.read(address);
  * ```
  *
- * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size, and where one is created without;
- * EMMAP_CORRUPT for a file that is no sound storage, which is left as it was
+ * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size or number of levels, and where one is
+ * created without a block size; EMMAP_CORRUPT for a file that is no storage, or a damaged one, which is left as it was
  */
 export function openBlockStorage(path: string | URL, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);

@@ -77,6 +77,33 @@ test("the number of levels sets the capacity, and a full storage says so", () =>
   expect(thrownBy(() => blocks.store("x")).code).toBe("EMMAP_FULL");
 });
 
+test("the file says how many levels a storage has", () => {
+  const path = freshPath();
+  const of = (options: object) => openBlockStorage(path, { blockSize: 8, ...options });
+  {
+    using blocks = of({ levels: 2 });
+    expect(blocks.store("12345678")).toBe(0);
+  }
+  {
+    using blocks = of({});
+    expect(blocks.levels).toBe(2);
+    expect(blocks.store("abcdefgh")).toBe(64);
+    expect(blocks.read(0)?.toString()).toBe("12345678");
+  }
+  const other = thrownBy(() => of({ levels: 3 }));
+  expect(other.code).toBe("EINVAL");
+  expect(other.message).toContain("another number of levels");
+});
+
+test("another block size is told from what is no storage", () => {
+  const other = thrownBy(() => openBlockStorage(fixture("blocks.bin"), { blockSize: 23 }));
+  expect(other.code).toBe("EINVAL");
+  expect(other.message).toContain("another block size");
+  const none = thrownBy(() => openBlockStorage(fixture("queue.bin"), { blockSize: 22 }));
+  expect(none.code).toBe("EMMAP_CORRUPT");
+  expect(none.message).toContain("not a block storage");
+});
+
 test("two handles share one storage, across growth", () => {
   const path = freshPath();
   using one = openBlockStorage(path, { blockSize: 1000, size: 2000 });
@@ -105,7 +132,7 @@ test("repair, whole or in steps, changes nothing in a sound storage", () => {
   using blocks = openBlockStorage(path);
   blocks.repair();
   let steps = 0;
-  for (const _ of blocks.repairInSteps(4096)) {
+  for (const _ of blocks.repairInSteps(1000)) {
     steps++;
     blocks.free(blocks.store(Buffer.alloc(8)));
   }
