@@ -26,6 +26,9 @@
     X(queue_noted)                                                                                           \
     X(queue_push_begin)                                                                                      \
     X(queue_push_grown)                                                                                      \
+    X(queue_push_reserved)                                                                                   \
+    X(queue_shrunk)                                                                                          \
+    X(queue_given_back)                                                                                      \
     X(queue_push_length)                                                                                     \
     X(queue_push_payload)                                                                                    \
     X(queue_push_copied)                                                                                     \

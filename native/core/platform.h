@@ -30,6 +30,10 @@ int platform_anonymous_file(uint32_t flags);
  * ENOTSUP where the file system can't reserve. */
 int platform_reserve(int fd, uint64_t from, uint64_t length);
 
+/* Gives the disk space of a range back, whose bytes are zeros from then on; the file's size stays. Errors: an errno, 0
+ * for success; ENOTSUP where the file system can't. */
+int platform_punch(int fd, uint64_t from, uint64_t length);
+
 /* Starts write-out of a range. 0 or -1 with errno. */
 int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address);
 

@@ -92,6 +92,15 @@ int platform_reserve(int fd, uint64_t from, uint64_t length)
     return result == 0 ? 0 : errno == EOPNOTSUPP || errno == ENOSYS ? ENOTSUP : errno;
 }
 
+int platform_punch(int fd, uint64_t from, uint64_t length)
+{
+    int result;
+    do
+        result = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)length);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : errno == EOPNOTSUPP || errno == ENOSYS ? ENOTSUP : errno;
+}
+
 int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
 {
     (void)address;

@@ -64,6 +64,17 @@ int platform_reserve(int fd, uint64_t from, uint64_t length)
     return ENOTSUP;
 }
 
+int platform_punch(int fd, uint64_t from, uint64_t length)
+{
+#ifdef F_PUNCHHOLE
+    fpunchhole_t hole = {.fp_offset = (off_t)from, .fp_length = (off_t)length};
+    return fcntl(fd, F_PUNCHHOLE, &hole) == 0 ? 0 : errno;
+#else
+    (void)fd, (void)from, (void)length;
+    return ENOTSUP;
+#endif
+}
+
 int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
 {
     (void)fd, (void)from;

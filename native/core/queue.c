@@ -109,6 +109,9 @@ static emmap_error create(hold *hold)
     return EMMAP_OK;
 }
 
+/* What a file has behind the queue's size up to this comes into use when the file is opened. */
+#define ADOPTED_AT_ONCE 65536u
+
 static emmap_error check(structure *self, hold *hold)
 {
     (void)self;
@@ -132,11 +135,14 @@ static emmap_error check(structure *self, hold *hold)
     if (error)
         return error;
     const bool torn = queue_header_load(hold->mapping->data).next_tail != header.next_tail;
-    /* Somebody made the file longer. (A synced header waits for a push, which brings the file's end to disk first.) */
-    const bool longer = usable(hold) > header.size && !header.synced;
+    /* Somebody made the file longer. (A synced header waits for a push, which brings the file's end to disk first.) Much
+     * that is behind it is rather what was given back, and comes into use as it is needed. */
+    const uint32_t all = usable(hold);
+    const bool longer = all > header.size && all - header.size <= ADOPTED_AT_ONCE && !header.synced &&
+                        hold_reserve(hold, header.size, all) == EMMAP_OK;
     if (torn || longer) {
         if (longer)
-            header.size = usable(hold);
+            header.size = all;
         PAUSE("queue_open_torn");
         queue_header_store(hold->mapping->data, header);
         PAUSE("queue_open_mended");
@@ -268,9 +274,27 @@ static bool worth_moving(const hold *hold, queue_header header)
     const uint32_t live = header.tail - header.head, gap = header.head - QUEUE_HEADER;
     if (!queue_may_move(header))
         return false;
-    if (usable(hold) == QUEUE_LIMIT || (hold->file->options.flags & EMMAP_OPEN_FIXED_SIZE))
+    if (header.size == QUEUE_LIMIT ||
+        ((hold->file->options.flags & EMMAP_OPEN_FIXED_SIZE) && header.size == usable(hold)))
         return true;
     return header.synced ? gap >= MOVE_SYNCED : live <= MOVE_ALWAYS || gap >= live / 4;
+}
+
+/* Takes what the file has behind the queue's size into use: room that was given back, or that emmap_resize or a grower
+ * who died has left. */
+static emmap_error use_file(hold *hold, queue_header *header, uint64_t needed)
+{
+    const uint32_t all = usable(hold);
+    uint64_t size = hold_growth_from(hold, header->size, needed);
+    if (size > all)
+        size = all;
+    if (size <= header->size)
+        return EMMAP_OK;
+    const emmap_error error = hold_reserve(hold, header->size, size);
+    if (!error)
+        header->size = (uint32_t)size;
+    PAUSE("queue_push_reserved");
+    return error;
 }
 
 static emmap_error grow(hold *hold, queue_header *header, uint64_t needed)
@@ -294,14 +318,26 @@ static emmap_error full(emmap_error error, const queue_header *header)
                                                 : "a queue can't pass 4 GiB - 1");
 }
 
+/* Moves the messages to the beginning, and gives space back where far less is needed than there is. */
+static emmap_error move(hold *hold, queue_header *header, uint64_t total)
+{
+    const uint64_t needed = header->tail - header->head + total;
+    if (!queue_much_is_free(hold, *header, needed))
+        return queue_move(hold, header);
+    const emmap_error error = structure_wait();
+    if (error)
+        return error;
+    const queue_header before = *header;
+    const emmap_error given_back = queue_give_back(hold, header, 2 * needed);
+    /* Moved all the same. */
+    return header->head < before.head ? EMMAP_OK : given_back;
+}
+
 /* Makes the header's size so large that `total` bytes fit behind the tail, by that alone or by a move. */
 static emmap_error find_room(hold *hold, queue_header *header, uint64_t total)
 {
     const uint64_t live = header->tail - header->head;
     const uint64_t packed = QUEUE_HEADER + live + total;
-    /* The file may be longer than the queue knows: its grower died, or emmap_resize made it so. */
-    if (header->tail + total > header->size)
-        header->size = usable(hold);
     if (header->tail + total <= header->size)
         return EMMAP_OK;
     const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT && queue_may_move(*header) &&
@@ -309,15 +345,19 @@ static emmap_error find_room(hold *hold, queue_header *header, uint64_t total)
     const bool moves = may_move && packed <= header->size && worth_moving(hold, *header);
     /* A thread that may wait, on BEAM another one, costs more than to move this little. */
     if (moves && !header->synced && live <= MOVE_ALWAYS)
-        return queue_move(hold, header);
+        return move(hold, header, total);
     emmap_error error = structure_wait();
     if (error)
         return error;
     if (moves)
-        return queue_move(hold, header);
-    if (header->tail + total > QUEUE_LIMIT && !may_move)
+        return move(hold, header, total);
+    error = use_file(hold, header, header->tail + total);
+    if (!error && header->tail + total <= header->size)
+        return EMMAP_OK;
+    if (!error && header->tail + total > QUEUE_LIMIT && !may_move)
         return full(EMMAP_OK, header);
-    error = grow(hold, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
+    if (!error)
+        error = grow(hold, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
     if (header->tail + total <= header->size)
         return error;
     /* At the limit, or on a full disk, what was not worth its time before is. */
@@ -388,11 +428,33 @@ emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages
 
 /* ---- Pop ---- */
 
+/* Whether a queue of this size gives space back when it becomes empty. */
+static bool empties(const hold *hold, const queue_header *header)
+{
+    return header->size > GIVE_BACK_LEAST && queue_much_is_free(hold, *header, 0);
+}
+
+/* Before the messages up to `head` go away: where space is to be given back then, the thread has to be one that may
+ * wait. Errors: EAGAIN as structure_wait. */
+static emmap_error may_advance(const hold *hold, const queue_header *header, uint32_t head)
+{
+    return head == header->tail && empties(hold, header) ? structure_wait() : EMMAP_OK;
+}
+
 /* Takes the messages before `head` out. */
 static void advance(hold *hold, queue_header header, uint32_t head)
 {
     header.head = head;
     queue_header_store(hold->mapping->data, header);
+}
+
+/* After that: an empty queue that is large gives its space back. Whether it can is another matter than the messages. */
+static void advanced(hold *hold, const queue_header *before, uint32_t head)
+{
+    if (head != before->tail || !empties(hold, before))
+        return;
+    queue_header header = queue_header_load(hold->mapping->data);
+    (void)queue_give_back(hold, &header, 0);
 }
 
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
@@ -414,6 +476,8 @@ emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_s
     else if (range.count == 0)
         error = limit == 0 ? EMMAP_OK : EMMAP_EOF;
     else
+        error = may_advance(&hold, &header, range.to);
+    if (!error && range.count > 0)
         error = queue_deliver(&hold, data, range, EMMAP_QUEUE_FORWARD, sink);
     if (!error)
         error = file_check(file);
@@ -421,6 +485,7 @@ emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_s
         PAUSE("queue_pop_copied");
         advance(&hold, header, range.to);
         PAUSE("queue_pop_done");
+        advanced(&hold, &header, range.to);
     }
     error = hold_end(&hold, error);
     if (!error)
@@ -503,9 +568,13 @@ static emmap_error remove_taken(hold *hold, queue_header header, uint64_t ticket
         queue_message_at(hold->mapping->data, header.head, header.tail, &total) != NULL ||
         total != self->taken_total)
         return error_set(ESTALE, "the message was removed by somebody who takes no lock");
+    const emmap_error error = may_advance(hold, &header, header.head + total);
+    if (error)
+        return error;
     PAUSE("queue_commit_begin");
     advance(hold, header, header.head + total);
     PAUSE("queue_commit_done");
+    advanced(hold, &header, header.head + total);
     return EMMAP_OK;
 }
 
@@ -524,6 +593,8 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
         return error;
     }
     error = remove_taken(&hold, header, ticket);
+    if (error == EAGAIN)
+        return hold_end(&hold, error);
     if (hold.structure->taking && ((const queue *)hold.structure)->ticket == ticket)
         structure_taken(hold.structure, hold.descriptor->fd);
     return hold_end(&hold, error);
@@ -540,14 +611,18 @@ emmap_error emmap_queue_purge(emmap_file *file)
 {
     hold hold;
     queue_header header;
-    const emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
     if (error)
         return error;
+    error = may_advance(&hold, &header, header.tail);
+    if (error)
+        return hold_end(&hold, error);
     PAUSE("queue_purge_begin");
     header.head = header.tail;
     restart(&header);
     queue_header_store(hold.mapping->data, header);
     PAUSE("queue_purge_done");
+    advanced(&hold, &header, header.tail);
     return hold_end(&hold, EMMAP_OK);
 }
 
@@ -556,17 +631,37 @@ emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
     *empty = false;
     hold hold;
     queue_header header;
-    const emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
     if (error)
         return error;
+    if (header.head == header.tail)
+        error = may_advance(&hold, &header, header.tail);
+    if (error)
+        return hold_end(&hold, error);
     *empty = header.head == header.tail;
     if (*empty) {
         PAUSE("queue_reset_begin");
         restart(&header);
         queue_header_store(hold.mapping->data, header);
         PAUSE("queue_reset_done");
+        advanced(&hold, &header, header.tail);
     }
     return hold_end(&hold, EMMAP_OK);
+}
+
+/* The empty header that takes the place of `before`. Errors: EAGAIN as structure_wait. */
+static emmap_error erased(const hold *hold, queue_header before, queue_header *after)
+{
+    uint32_t offset;
+    const bool wrong = queue_header_wrong(before, hold->mapping->size, &offset) != NULL;
+    /* Damage hides how far space is reserved, and whether the queue was synced. */
+    *after = empty_header(wrong ? usable(hold) : before.size);
+    after->synced = after->unsettled = before.synced || wrong;
+    const emmap_error error =
+        wrong ? hold_reserve(hold, QUEUE_HEADER, after->size) : may_advance(hold, &before, before.tail);
+    if (error && error != EAGAIN)
+        after->size = QUEUE_HEADER; /* use_file finds out how much there is */
+    return error == EAGAIN ? error : EMMAP_OK;
 }
 
 emmap_error emmap_queue_erase(emmap_file *file)
@@ -576,12 +671,10 @@ emmap_error emmap_queue_erase(emmap_file *file)
     if (error)
         return error;
     const queue_header before = queue_header_load(hold.mapping->data);
-    queue_header after = empty_header(usable(&hold));
-    uint32_t offset;
-    /* Damage hides whether the queue was synced. */
-    after.synced = after.unsettled = before.synced || queue_header_wrong(before, hold.mapping->size, &offset);
+    queue_header after;
+    error = erased(&hold, before, &after);
     /* As make_room. */
-    if (after.synced)
+    if (!error && after.synced)
         error = after.size == before.size ? structure_wait() : hold_sync(&hold);
     if (!error) {
         PAUSE("queue_erase_begin");
@@ -595,5 +688,7 @@ emmap_error emmap_queue_erase(emmap_file *file)
         if (!error)
             queue_header_store(hold.mapping->data, after);
     }
+    if (!error && empties(&hold, &after))
+        (void)queue_give_back(&hold, &after, 0);
     return hold_end(&hold, error);
 }

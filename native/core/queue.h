@@ -50,6 +50,17 @@ bool queue_may_move(queue_header header);
  * ones; the queue is sound then as well. */
 emmap_error queue_move(hold *hold, queue_header *header);
 
+/* Whether so much room is free beside `live` bytes that it should be given back. */
+static inline bool queue_much_is_free(const hold *hold, queue_header header, uint64_t live)
+{
+    return header.size > GIVE_BACK_LEAST && live <= header.size / 4 &&
+           header.size - live >= GIVE_BACK_LEAST && hold_gives_back(hold);
+}
+
+/* Moves the messages to the beginning if they can be moved, and gives the space that is behind them and `spare` more
+ * bytes back. `header` is changed with the file's. Errors: as queue_move, size_punch; the queue is sound then as well. */
+emmap_error queue_give_back(hold *hold, queue_header *header, uint64_t spare);
+
 /* Goes on with a slide from where it was left. Errors: EMMAP_CORRUPT. */
 emmap_error queue_slide_resume(hold *hold, queue_header *header);
 

@@ -92,6 +92,28 @@ emmap_error size_cut(int fd, uint64_t size)
     return error;
 }
 
+emmap_error size_taken(int fd, uint64_t *bytes)
+{
+    struct stat about;
+    if (fstat(fd, &about) != 0)
+        return error_from_errno("fstat");
+    *bytes = (uint64_t)about.st_blocks * 512;
+    return EMMAP_OK;
+}
+
+emmap_error size_punch(int fd, uint64_t from, uint64_t to)
+{
+    const uint64_t unit = platform_mapping_unit(fd);
+    from += unit - 1 - (from + unit - 1) % unit;
+    to -= to % unit;
+    if (from >= to)
+        return EMMAP_OK;
+    const int punched = platform_punch(fd, from, to - from);
+    return punched == 0         ? EMMAP_OK
+           : punched == ENOTSUP ? error_set(ENOTSUP, "the file system can't give space within a file back")
+                                : error_from_syscall((emmap_error)punched, "fallocate", NULL);
+}
+
 emmap_error size_reserve(int fd, uint64_t from, uint64_t length)
 {
     const int reserved = platform_reserve(fd, from, length);

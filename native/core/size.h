@@ -27,4 +27,11 @@ emmap_error size_cut(int fd, uint64_t size);
 /* Reserves space for a range that is within the file. Errors: as size_extend. */
 emmap_error size_reserve(int fd, uint64_t from, uint64_t length);
 
+/* How many bytes of disk space the file takes. Errors: what fstat says. */
+emmap_error size_taken(int fd, uint64_t *bytes);
+
+/* Gives the space of all pages that lie wholly within a range back to the disk; their bytes are zeros from then on.
+ * Errors: ENOTSUP where the file system can't do that; what fallocate says. */
+emmap_error size_punch(int fd, uint64_t from, uint64_t to);
+
 #endif

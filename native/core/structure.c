@@ -73,6 +73,12 @@ static bool may_write(const emmap_file *file)
     return may_write_with(&file->options);
 }
 
+/* Writes go to a copy that is this handle's own, and nobody else's changes count in it. */
+static bool own_copy(const emmap_file *file)
+{
+    return (file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE;
+}
+
 static _Thread_local bool may_not_wait;
 
 void emmap_may_wait(bool yes)
@@ -324,12 +330,6 @@ emmap_error hold_grow(hold *self, uint64_t size)
     return error;
 }
 
-/* Writes go to a copy that is this handle's own, and nobody else's changes count in it. */
-static bool own_copy(const emmap_file *file)
-{
-    return (file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE;
-}
-
 emmap_error structure_synced(emmap_file *file)
 {
     structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
@@ -344,13 +344,57 @@ emmap_error hold_sync(const hold *self)
 
 uint64_t hold_growth(const hold *self, uint64_t needed)
 {
+    return hold_growth_from(self, self->mapping->size, needed);
+}
+
+uint64_t hold_growth_from(const hold *self, uint64_t size, uint64_t needed)
+{
     const uint64_t step = self->file->options.max_inc_size;
-    uint64_t size = self->mapping->size;
     while (size < needed && size < step)
         size *= 2;
     if (size < needed)
         size += (needed - size + step - 1) / step * step;
     return size;
+}
+
+emmap_error hold_reserve(const hold *self, uint64_t from, uint64_t to)
+{
+    /* As size_extend. */
+    if (self->file->options.flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON))
+        return EMMAP_OK;
+    const emmap_error error = structure_wait();
+    return error ? error : size_reserve(self->descriptor->fd, self->file->options.offset + from, to - from);
+}
+
+emmap_error hold_punch(const hold *self, uint64_t from, uint64_t to)
+{
+    const uint64_t offset = self->file->options.offset;
+    const emmap_error error =
+        from < to ? size_punch(self->descriptor->fd, offset + from, offset + to) : EMMAP_OK;
+    if (error == ENOTSUP)
+        self->structure->no_holes = true;
+    return error;
+}
+
+bool hold_gives_back(const hold *self)
+{
+    return !self->structure->no_holes && !own_copy(self->file) &&
+           !(self->file->options.flags & EMMAP_OPEN_FIXED_SIZE);
+}
+
+emmap_error hold_compact_begin(const hold *self, uint64_t *taken)
+{
+    *taken = 0;
+    if (own_copy(self->file))
+        return error_set(ENOTSUP, "the space is that of the file, and not of a private copy");
+    const emmap_error error = structure_wait();
+    return error ? error : size_taken(self->descriptor->fd, taken);
+}
+
+uint64_t hold_compact_end(const hold *self, uint64_t taken)
+{
+    uint64_t now;
+    return size_taken(self->descriptor->fd, &now) == EMMAP_OK && now < taken ? taken - now : 0;
 }
 
 emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason)

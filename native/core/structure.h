@@ -23,7 +23,8 @@ typedef struct structure {
     structure_kind kind;
     bool held; /* both locks are this handle's until it is closed */
     pthread_mutex_t threads;
-    bool taking; /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+    bool taking;   /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+    bool no_holes; /* space can't be given back here; under `threads` */
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
 } structure;
@@ -110,6 +111,29 @@ emmap_error hold_grow(hold *self, uint64_t size);
 
 /* The size that a structure grows to: by emmap_resize's steps until it is at least `needed`. */
 uint64_t hold_growth(const hold *self, uint64_t needed);
+
+/* The same, from a size of the caller's. */
+uint64_t hold_growth_from(const hold *self, uint64_t size, uint64_t needed);
+
+/*
+ * Space that was given back, and is to be used again, has to be reserved: a write where the disk has no room for it would
+ * be a fault. Reserves a range of the mapping. Errors: EAGAIN as structure_wait; ENOSPC and what else fallocate says.
+ */
+emmap_error hold_reserve(const hold *self, uint64_t from, uint64_t to);
+
+/* Gives the disk space of the pages between these positions back, where that is possible. Errors: as size_punch. */
+emmap_error hold_punch(const hold *self, uint64_t from, uint64_t to);
+
+/* Whether an operation gives space back by itself: not from what was reserved for good by a fixed size, and not where
+ * it was found to be impossible. */
+bool hold_gives_back(const hold *self);
+
+/* So much has to be free before an operation gives space back by itself. */
+#define GIVE_BACK_LEAST ((uint64_t)4 << 20)
+
+/* Begins and ends a compaction: finds out how much space it gave back. Errors: ENOTSUP for a private mapping. */
+emmap_error hold_compact_begin(const hold *self, uint64_t *taken);
+uint64_t hold_compact_end(const hold *self, uint64_t taken);
 
 /* Waits until everything that was stored so far, and the file's size, is on disk: an operation on what was synced
  * does that before a store that must not be there without them. Errors: EAGAIN as structure_wait, with nothing done;

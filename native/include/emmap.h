@@ -542,6 +542,16 @@ emmap_error emmap_queue_purge(emmap_file *file);
 /* As emmap_queue_purge, and also where the queue is no longer sound: it is an empty one afterwards. */
 emmap_error emmap_queue_erase(emmap_file *file);
 
+/*
+ * Gives disk space that no message needs back to the file system: moves the messages to the beginning where they can be
+ * moved, and makes a hole of the pages behind them. The file keeps its size; emmap_queue_info's size becomes smaller, and
+ * space is reserved again as it is needed, so that a push on a full disk fails as it does where the file would grow.
+ * Operations do the same by themselves, but for those on a fixed size, when a queue becomes empty or its messages are
+ * moved and 4 MiB or more, and three quarters of it, are free. *bytes is how much was given back.
+ * Errors: ENOTSUP where the file system has no holes; as emmap_queue_push of a synced queue.
+ */
+emmap_error emmap_queue_compact(emmap_file *file, uint64_t *bytes);
+
 /* ---- Block storage ------------------------------------------------------------------------------------ */
 
 /*

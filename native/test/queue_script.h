@@ -19,7 +19,9 @@ typedef enum queue_action {
     RESET,
     ERASE,
     SYNC,
-    FIX_SIZE
+    FIX_SIZE,
+    LENGTHEN,
+    COMPACT
 } queue_action;
 
 /* With 24 bytes a message takes 32, and the queue has room for ten before it grows. */
@@ -42,7 +44,12 @@ static const queue_action queue_script[] = {
     PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, PUSH,
     /* and nothing at the end lets it begin anew. */
     POP_THREE, POP_THREE, PURGE, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE,
-    POP_THREE, POP_THREE, POP_THREE, PUSH, SYNC, PUSH, ERASE, PUSH, POP};
+    POP_THREE, POP_THREE, POP_THREE, PUSH, SYNC, PUSH, ERASE, PUSH, POP,
+    /* The file has more room than the queue knows, which is given back, and used again. */
+    LENGTHEN, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO,
+    PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, POP_THREE, COMPACT, PUSH_TWO,
+    POP, COMPACT, POP_THREE, POP_THREE, POP_THREE, COMPACT, PUSH, POP};
+
 /* What the queue holds: the numbers from first to next. */
 typedef struct queue_model {
     uint64_t first;
@@ -78,6 +85,8 @@ static inline queue_model model_after(const queue_action *script, uint64_t steps
         case TEAR:
         case SYNC:
         case FIX_SIZE:
+        case LENGTHEN:
+        case COMPACT:
             break;
         }
     return self;
@@ -162,6 +171,16 @@ static inline void run_queue_script(const char *path, const queue_action *script
             emmap_free(queue);
             queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, 0);
             break;
+        case LENGTHEN:
+            emmap_free(queue);
+            queue = open_scripted_queue(path);
+            require_ok(emmap_resize(queue, 20000, NULL));
+            break;
+        case COMPACT: {
+            uint64_t bytes;
+            require_ok(emmap_queue_compact(queue, &bytes));
+            break;
+        }
         case PURGE:
             require_ok(emmap_queue_purge(queue));
             break;

@@ -232,6 +232,14 @@ static void reopen_queue(emmap_file **handles, const char *path, const queue_rou
     handles[1] = open_queue(path, round->flags, 0);
 }
 
+/* What is in the queue stays. */
+static void compact_queue(emmap_file *queue)
+{
+    uint64_t bytes;
+    require_ok(emmap_queue_compact(queue, &bytes));
+    power_record(NULL);
+}
+
 static void run_queue(const queue_round *round, size_t operations)
 {
     const char *const path = path_of("queue");
@@ -253,6 +261,8 @@ static void run_queue(const queue_round *round, size_t operations)
             empty(queue, power_random(2));
         else if (what < 10 && !(round->flags & EMMAP_OPEN_FIXED_SIZE))
             require_ok(emmap_resize(queue, 0, NULL));
+        else if (what < 11)
+            compact_queue(queue);
         else if (what < 14)
             die_in_push(handles, path, round);
         else if (what < 16)
