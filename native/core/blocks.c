@@ -205,7 +205,7 @@ emmap_error blocks_begin_repair(emmap_file *file, blocks_operation *self)
     if (self->shape->block_size != 0 &&
         self->shape->block_size == blocks_load32(self->hold.mapping->data, 0) &&
         (blocks_word_wrong(word) != NULL || (word & BLOCKS_MARK) > blocks_capacity(self->shape)))
-        blocks_put_word(self, BLOCKS_SYNCED | self->shape->said << BLOCKS_SAID_SHIFT);
+        blocks_put_word(self, BLOCKS_SYNCED | BLOCKS_HOLES | self->shape->said << BLOCKS_SAID_SHIFT);
     return start(self);
 }
 

@@ -16,7 +16,11 @@ typedef struct blocks {
     int64_t prepared_limo; /* limo and generation when that was found out or used last, */
     uint32_t generation;   /* and when, in nanoseconds: what others do makes it old */
     uint64_t prepared_at;
-    bool settled; /* the masks have been seen to follow from the leaves' */
+    uint64_t
+        freed; /* bytes that were freed through this handle, and not stored again, since the last compaction */
+    uint64_t reserved_from,
+        reserved_to; /* of an exclusive handle: where the file is known to have no holes */
+    bool settled;    /* the masks have been seen to follow from the leaves' */
 } blocks;
 
 typedef struct blocks_operation {
@@ -98,6 +102,20 @@ void blocks_settle_all(blocks_operation *self);
 
 /* Reads limo, and follows the file to where it is. Errors: EMMAP_CORRUPT. */
 emmap_error blocks_refresh(blocks_operation *self);
+
+/* How many slots the leaves have that were ever used: all ranks below it. */
+uint64_t blocks_slots(const blocks_operation *self);
+
+/* Whether a compaction is due, with so many bytes being freed; `last`: the storage is empty then. */
+bool blocks_compaction_due(const blocks_operation *self, uint64_t bytes, bool last);
+
+/* Gives the space of free blocks back. Errors: EAGAIN as structure_wait; as hold_sync, size_punch; the storage is sound
+ * then as well. */
+emmap_error blocks_compact(blocks_operation *self);
+
+/* Reserves what storing the block at the path's end writes to, where it may have been given back. Errors: as
+ * hold_reserve. */
+emmap_error blocks_reserve(blocks_operation *self, const blocks_path *path);
 
 /* "No such block". */
 emmap_error blocks_none(void);

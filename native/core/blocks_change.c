@@ -148,7 +148,10 @@ static uint64_t write_next_leaves(blocks_operation *self, const blocks_path *pat
     uint64_t last = path->offset[1];
     for (unsigned child = path->child[2] + 1; child < BLOCKS_FANOUT; child++) {
         const uint64_t leaf = last + self->shape->sizes[1];
-        if (BLOCKS_TREE + leaf + blocks_masks(1) > self->hold.mapping->size)
+        const uint64_t place = BLOCKS_TREE + leaf, end = place + blocks_masks(1);
+        if (end > self->hold.mapping->size)
+            break;
+        if ((self->word & BLOCKS_HOLES) && hold_reserve(&self->hold, place, end) != EMMAP_OK)
             break;
         blocks_store64(self->hold.mapping->data, BLOCKS_TREE + leaf, BLOCKS_ALL);
         last = leaf;
@@ -240,9 +243,21 @@ static emmap_error prepare_store(blocks_operation *self, const struct iovec *lis
     /* They are in the order of their places. */
     if (!error)
         error = make_room(self, block_end(self, &last));
+    for (size_t i = 0; !error && (self->word & BLOCKS_HOLES) && i < count; i++) {
+        const blocks_path path = blocks_path_of(self->shape, addresses[i]);
+        error = blocks_reserve(self, &path);
+    }
     if (!error && blocks_synced(self))
         error = prepare(self, addresses, count);
     return error;
+}
+
+/* What was freed and is in use again need not be given back. */
+static void note_stored(blocks_operation *self, size_t count)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    const uint64_t bytes = (uint64_t)count * self->shape->block_size;
+    storage->freed = storage->freed > bytes ? storage->freed - bytes : 0;
 }
 
 emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, size_t count,
@@ -255,6 +270,8 @@ emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, s
     error = prepare_store(&self, list, count, addresses);
     for (size_t i = 0; i < count && !error; i++)
         store(&self, &list[i], addresses[i]);
+    if (!error)
+        note_stored(&self, count);
     return hold_end(&self.hold, error);
 }
 
@@ -297,6 +314,21 @@ static emmap_error different(const uint64_t *addresses, size_t count)
     return error;
 }
 
+/* Whether there is no other block. */
+static bool is_last(const blocks_operation *self, uint64_t address)
+{
+    const blocks_path path = blocks_path_of(self->shape, address);
+    for (unsigned level = self->shape->levels; level > 0; level--)
+        if (blocks_load(self, level, path.offset[level]).used != (uint64_t)1 << path.child[level])
+            return false;
+    return true;
+}
+
+static bool is_empty(const blocks_operation *self)
+{
+    return blocks_load(self, self->shape->levels, 0).used == 0;
+}
+
 emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count)
 {
     blocks_operation self;
@@ -307,9 +339,20 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
         error = in_use(&self, addresses[i]);
     if (!error)
         error = different(addresses, count);
+    const uint64_t bytes = (uint64_t)count * self.shape->block_size;
+    /* Space is given back where the thread may wait. */
+    const bool much = ((const blocks *)self.hold.structure)->freed + bytes >= GIVE_BACK_LEAST;
+    if (!error && much && blocks_compaction_due(&self, bytes, count == 1 && is_last(&self, addresses[0])))
+        error = structure_wait();
     for (size_t i = 0; i < count && !error; i++) {
         const blocks_path path = blocks_path_of(self.shape, addresses[i]);
         change(&self, addresses[i], &path, true);
+    }
+    if (!error) {
+        ((blocks *)self.hold.structure)->freed += bytes;
+        /* Whether that can be done is another matter than the blocks. */
+        if (much && blocks_compaction_due(&self, 0, is_empty(&self)))
+            (void)blocks_compact(&self);
     }
     return hold_end(&self.hold, error);
 }

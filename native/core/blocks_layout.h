@@ -4,6 +4,7 @@
  *   offset 0   block_size, 32 bits
  *   offset 4   32 bits that emmap neither reads nor writes:
  *                bits 0 to 24    mark: 1 + the number of the leaf in which a block is being stored or freed, else 0
+ *                bit 25          space of free blocks has been given back: a store has to reserve it
  *                bits 26 and 27  generation: goes up when limo goes down in a storage that was synced
  *                bits 28 to 30   levels; 0: the file does not say, and it is a storage of 3 levels as a rule
  *                bit 31          whether emmap_sync was called on the storage
@@ -34,7 +35,7 @@
 #define BLOCKS_TREE 16u /* where the tree begins */
 #define BLOCKS_WORD 4u
 #define BLOCKS_MARK (((uint32_t)1 << 25) - 1)
-#define BLOCKS_SPARE ((uint32_t)1 << 25)
+#define BLOCKS_HOLES ((uint32_t)1 << 25)
 #define BLOCKS_GENERATION ((uint32_t)3 << 26)
 #define BLOCKS_GENERATION_ONE ((uint32_t)1 << 26)
 #define BLOCKS_SAID_SHIFT 28

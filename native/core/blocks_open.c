@@ -19,9 +19,9 @@ static const char no_block_size[] = "a new block storage needs a block size";
 const char *blocks_word_wrong(uint32_t word)
 {
     const unsigned said = blocks_said(word);
-    if (said != 0 && (said < BLOCKS_LEVELS_MIN || said > BLOCKS_LEVELS_MAX))
-        return "not a block storage: it has another number of levels than from 2 to 5";
-    return word & BLOCKS_SPARE ? "not a block storage: a bit is set that has no meaning" : NULL;
+    return said != 0 && (said < BLOCKS_LEVELS_MIN || said > BLOCKS_LEVELS_MAX)
+               ? "not a block storage: it has another number of levels than from 2 to 5"
+               : NULL;
 }
 
 /* What speaks for a number of levels, where the file does not say it. No offset is that of a leaf for two numbers. */
@@ -251,12 +251,14 @@ static emmap_error make_anew(hold *hold, const blocks_shape *shape)
     const uint32_t before = blocks_load32(hold->mapping->data, BLOCKS_WORD);
     blocks_shape now;
     /* Of a file that holds something else nothing was ever promised. */
-    const bool synced =
-        (before & BLOCKS_SYNCED) && blocks_find_shape(hold, 0, &now) == EMMAP_OK && now.block_size != 0;
+    const bool storage = blocks_find_shape(hold, 0, &now) == EMMAP_OK && now.block_size != 0;
+    const bool synced = storage && (before & BLOCKS_SYNCED);
     error = synced ? structure_wait() : EMMAP_OK;
     if (error)
         return error;
-    const uint32_t kept = synced ? BLOCKS_SYNCED | ((before + BLOCKS_GENERATION_ONE) & BLOCKS_GENERATION) : 0;
+    uint32_t kept = storage ? before & BLOCKS_HOLES : 0;
+    if (synced)
+        kept |= BLOCKS_SYNCED | ((before + BLOCKS_GENERATION_ONE) & BLOCKS_GENERATION);
     make(hold, shape->block_size, kept | shape->said << BLOCKS_SAID_SHIFT);
     /* The disk must not have the old header when new blocks are where its masks were. */
     return synced ? hold_sync(hold) : EMMAP_OK;

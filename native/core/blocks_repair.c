@@ -25,8 +25,7 @@ void blocks_settle_all(blocks_operation *self)
         ;
 }
 
-/* How many slots the leaves have that were ever used: all ranks below it. */
-static uint64_t slots(const blocks_operation *self)
+uint64_t blocks_slots(const blocks_operation *self)
 {
     uint64_t from = 0, to = blocks_capacity(self->shape) / BLOCKS_FANOUT;
     /* Leaves come into use in the order of their places. */
@@ -54,7 +53,7 @@ emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *plac
     const emmap_error error = blocks_begin_repair(file, &self);
     if (error)
         return error;
-    const uint64_t capacity = blocks_capacity(self.shape), all = slots(&self);
+    const uint64_t capacity = blocks_capacity(self.shape), all = blocks_slots(&self);
     blocks_path path = blocks_path_of(self.shape, *place);
     const uint64_t rank = *place < capacity ? blocks_rank(self.shape, &path) : capacity;
     const bool more = limit != 0 && rank < all && limit <= all - rank && rank + limit < capacity;

@@ -75,6 +75,10 @@
     X(blocks_unmarked)                                                                                       \
     X(blocks_mend_begin)                                                                                     \
     X(blocks_mend_done)                                                                                      \
+    X(blocks_compact_noted)                                                                                  \
+    X(blocks_compact_lowered)                                                                                \
+    X(blocks_compact_cut)                                                                                    \
+    X(blocks_compact_done)                                                                                   \
     X(blocks_repair_unit)
 
 #endif

@@ -359,8 +359,8 @@ uint64_t hold_growth_from(const hold *self, uint64_t size, uint64_t needed)
 
 emmap_error hold_reserve(const hold *self, uint64_t from, uint64_t to)
 {
-    /* As size_extend. */
-    if (self->file->options.flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON))
+    /* As size_extend. A copy takes no disk space. */
+    if ((self->file->options.flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON)) || own_copy(self->file))
         return EMMAP_OK;
     const emmap_error error = structure_wait();
     return error ? error : size_reserve(self->descriptor->fd, self->file->options.offset + from, to - from);

@@ -654,6 +654,16 @@ emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info);
  */
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place);
 
+/*
+ * Gives the disk space of free blocks back to the file system: makes holes of the pages behind the last block, and of
+ * those before it that hold nothing but free blocks. The file keeps its size, and space is reserved again as stores need
+ * it; a storage from which space was given back makes a system call more for each store, or each 1 MiB of an exclusive
+ * handle. Freeing does the same by itself, but for handles of a fixed size, when 4 MiB and a quarter of the storage have
+ * been freed, or all of it. *bytes is how much was given back.
+ * Errors: ENOTSUP where the file system has no holes, and for a private mapping; of a synced storage as emmap_datasync.
+ */
+emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -68,14 +68,18 @@ static inline void run_blocks_script(const char *path)
     /* Begins the second group anew, and the third after a sync. */
     require_ok(emmap_sync(blocks));
     store_numbers(blocks, 90, 80);
-    uint64_t place = 0;
+    uint64_t place = 0, bytes;
     require_ok(emmap_blocks_repair(blocks, 0, &place));
+    /* Gives the last group back, and takes it into use anew, with room that has to be reserved. */
+    free_numbers(blocks, 153, 17);
+    require_ok(emmap_blocks_compact(blocks, &bytes));
+    store_numbers(blocks, 153, 2);
     emmap_free(blocks);
     /* As emmap writes it: the levels are found out, and put down. */
     const emmap_options options = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
     require_ok(emmap_open(path, &options, &blocks));
-    const struct iovec nothing = {.iov_base = "\0\0\0", .iov_len = 4};
-    require_ok(emmap_pwrite(blocks, 4, &nothing, 1));
+    const struct iovec nothing = {.iov_base = "\0", .iov_len = 1};
+    require_ok(emmap_pwrite(blocks, 7, &nothing, 1));
     emmap_free(blocks);
     blocks = open_scripted_blocks(path);
     emmap_free(blocks);

@@ -453,6 +453,31 @@ static void free_one(emmap_file *blocks, uint64_t address)
     end_change();
 }
 
+/* What is stored stays. */
+static void compact_blocks(emmap_file *blocks)
+{
+    uint64_t bytes;
+    require_ok(emmap_blocks_compact(blocks, &bytes));
+    power_record(NULL);
+}
+
+/* All blocks are freed at once. */
+static void make_anew(emmap_file *blocks)
+{
+    uint64_t begun = 0;
+    for (uint64_t address = 0; address < CAPACITY; address++)
+        if (latest[address] != 0) {
+            begin_change(address, 0);
+            begun++;
+        }
+    require_ok(emmap_blocks_init(blocks, BLOCK, LEVELS));
+    for (uint64_t i = change_count - begun; i < change_count; i++) {
+        changes[i].end = ++blocks_model[1];
+        latest[changes[i].address] = 0;
+    }
+    power_record(NULL);
+}
+
 static void run_blocks(size_t operations, uint64_t bias)
 {
     const char *const path = path_of("blocks");
@@ -475,6 +500,10 @@ static void run_blocks(size_t operations, uint64_t bias)
             blocks_synced = true;
         } else if (what < 5) {
             require_ok(emmap_resize(blocks, 0, NULL));
+        } else if (what < 6) {
+            compact_blocks(blocks);
+        } else if (what < 7 && power_random(4) == 0) {
+            make_anew(blocks);
         } else if (what < 8) {
             emmap_free(handles[1]);
             handles[1] = open_blocks(path, QUEUE_RW, 0, BLOCK, LEVELS);

@@ -1,0 +1,160 @@
+/*
+ * Giving the space of free blocks back to the disk. The file keeps its size, so that nobody's mapping of it faults.
+ *
+ *   1. The word at offset 4 says that there are holes: from then on stores reserve space.
+ *   2. Limo goes down to the last leaf that has a block. The groups behind it count as never used then.
+ *   3. The pages behind that leaf, and the pages of free blocks before it that hold no mask, become holes.
+ *
+ * A process killed in between leaves space that the next compaction gives back. Of a synced storage the disk has the
+ * blocks' being free before 1, and limo and the word before 3: with an older limo masks that are gone would be those of
+ * full leaves.
+ */
+#include "blocks.h"
+
+#include <errno.h>
+
+#include "error.h"
+#include "pause.h"
+#include "platform.h"
+#include "size.h"
+
+/* How far an exclusive handle reserves at once. */
+#define RESERVED_AT_ONCE ((uint64_t)1 << 20)
+
+/* ---- Giving back ---- */
+
+/* One past the last leaf, of those below `leaves`, that has a block. */
+static uint64_t used_leaves(const blocks_operation *self, uint64_t leaves)
+{
+    for (; leaves > 0; leaves--) {
+        const blocks_path path = blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT);
+        if (blocks_load(self, 1, path.offset[1]).used != 0)
+            break;
+    }
+    return leaves;
+}
+
+static emmap_error lower(blocks_operation *self, int64_t limo)
+{
+    uint32_t word = self->word | BLOCKS_HOLES;
+    if (limo != self->limo && blocks_synced(self))
+        word = (word & ~BLOCKS_GENERATION) | ((word + BLOCKS_GENERATION_ONE) & BLOCKS_GENERATION);
+    blocks_put_word(self, word);
+    PAUSE("blocks_compact_noted");
+    if (limo != self->limo) {
+        blocks_store64(self->hold.mapping->data, BLOCKS_LIMO, (uint64_t)limo);
+        self->limo = limo;
+    }
+    PAUSE("blocks_compact_lowered");
+    return blocks_synced(self) ? hold_sync(&self->hold) : EMMAP_OK;
+}
+
+/* The free blocks of a leaf, as runs. */
+static emmap_error punch_leaf(const blocks_operation *self, uint64_t rank)
+{
+    const blocks_path path = blocks_path_of_rank(self->shape, rank);
+    const uint64_t size = self->shape->block_size, used = blocks_load(self, 1, path.offset[1]).used;
+    const uint64_t first = BLOCKS_TREE + path.offset[1] + blocks_masks(1);
+    emmap_error error = EMMAP_OK;
+    for (unsigned child = 0, end; child < BLOCKS_FANOUT && !error; child = end + 1) {
+        for (end = child; end < BLOCKS_FANOUT && !(used >> end & 1); end++)
+            ;
+        if (end > child)
+            error = hold_punch(&self->hold, first + child * size, first + end * size);
+    }
+    return error;
+}
+
+static emmap_error punch(const blocks_operation *self, uint64_t leaves)
+{
+    uint64_t end = BLOCKS_TREE;
+    emmap_error error = EMMAP_OK;
+    if (leaves > 0)
+        end +=
+            blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT).offset[1] + self->shape->sizes[1];
+    if (end < self->hold.mapping->size)
+        error = hold_punch(&self->hold, end, self->hold.mapping->size);
+    PAUSE("blocks_compact_cut");
+    /* A run of free blocks has no whole page, if the leaf has none. */
+    if (self->shape->sizes[1] >= platform_page_size())
+        for (uint64_t leaf = 0; leaf < leaves && !error; leaf++)
+            error = punch_leaf(self, leaf * BLOCKS_FANOUT);
+    PAUSE("blocks_compact_done");
+    return error;
+}
+
+emmap_error blocks_compact(blocks_operation *self)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    if (self->shape->block_size == 0)
+        return EMMAP_OK;
+    emmap_error error = structure_wait();
+    if (!error && blocks_synced(self))
+        error = hold_sync(&self->hold);
+    if (error)
+        return error;
+    const uint64_t leaves = used_leaves(self, blocks_slots(self) / BLOCKS_FANOUT);
+    const int64_t limo =
+        leaves == 0 ? -1 : (int64_t)blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT).offset[1];
+    storage->freed = 0;
+    storage->reserved_from = storage->reserved_to = 0;
+    error = lower(self, limo);
+    return error ? error : punch(self, leaves);
+}
+
+bool blocks_compaction_due(const blocks_operation *self, uint64_t bytes, bool last)
+{
+    const uint64_t freed = ((const blocks *)self->hold.structure)->freed + bytes;
+    return freed >= GIVE_BACK_LEAST && self->limo >= 0 && (last || freed >= (uint64_t)self->limo / 4) &&
+           hold_gives_back(&self->hold);
+}
+
+emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes)
+{
+    *bytes = 0;
+    blocks_operation self;
+    uint64_t taken, on_disk;
+    emmap_error error = blocks_begin(file, &self);
+    if (error)
+        return error;
+    error = hold_compact_begin(&self.hold, &taken);
+    /* What others have added at the end goes too. */
+    if (!error)
+        error = size_on_disk(self.hold.descriptor->fd, &on_disk);
+    if (!error && file->options.length == 0)
+        error = hold_reach(&self.hold, on_disk - file->options.offset);
+    if (!error)
+        error = blocks_compact(&self);
+    if (!error)
+        *bytes = hold_compact_end(&self.hold, taken);
+    return hold_end(&self.hold, error);
+}
+
+/* ---- Using it again ---- */
+
+emmap_error blocks_reserve(blocks_operation *self, const blocks_path *path)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    const uint64_t end = BLOCKS_TREE + path->offset[0] + self->shape->block_size;
+    uint64_t from = BLOCKS_TREE + path->offset[0];
+    /* The masks of new groups lie before their first block, one behind another. */
+    for (unsigned level = 1; level <= self->shape->levels; level++)
+        if (blocks_beyond(self, path->offset[level]))
+            from = BLOCKS_TREE + path->offset[level];
+    if (from >= storage->reserved_from && end <= storage->reserved_to)
+        return EMMAP_OK;
+    uint64_t to = end;
+    if (self->hold.structure->held && to - from < RESERVED_AT_ONCE) {
+        to = from + RESERVED_AT_ONCE;
+        to = to < self->hold.mapping->size ? to : self->hold.mapping->size;
+    }
+    emmap_error error = hold_reserve(&self->hold, from, to);
+    /* There may be room for the block at least. */
+    if (error && error != EAGAIN && to > end)
+        error = hold_reserve(&self->hold, from, to = end);
+    if (!error && self->hold.structure->held) {
+        storage->reserved_from = from;
+        storage->reserved_to = to;
+    }
+    return error;
+}
