@@ -341,7 +341,7 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
         error = different(addresses, count);
     const uint64_t bytes = (uint64_t)count * self.shape->block_size;
     /* Space is given back where the thread may wait. */
-    const bool much = ((const blocks *)self.hold.structure)->freed + bytes >= GIVE_BACK_LEAST;
+    const bool much = self.limo >= (int64_t)GIVE_BACK_LEAST;
     if (!error && much && blocks_compaction_due(&self, bytes, count == 1 && is_last(&self, addresses[0])))
         error = structure_wait();
     for (size_t i = 0; i < count && !error; i++) {

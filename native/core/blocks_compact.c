@@ -105,8 +105,10 @@ emmap_error blocks_compact(blocks_operation *self)
 bool blocks_compaction_due(const blocks_operation *self, uint64_t bytes, bool last)
 {
     const uint64_t freed = ((const blocks *)self->hold.structure)->freed + bytes;
-    return freed >= GIVE_BACK_LEAST && self->limo >= 0 && (last || freed >= (uint64_t)self->limo / 4) &&
-           hold_gives_back(&self->hold);
+    if (self->limo < 0 || !hold_gives_back(&self->hold))
+        return false;
+    const uint64_t used = (uint64_t)self->limo;
+    return last ? used >= GIVE_BACK_LEAST : freed >= GIVE_BACK_LEAST && freed >= used / 4;
 }
 
 emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes)

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -130,6 +131,14 @@ static inline uint64_t blocks_count_of(emmap_file *blocks)
     uint64_t count;
     require_ok(emmap_blocks_count(blocks, &count));
     return count;
+}
+
+/* Bytes of disk space that a file takes. */
+static inline uint64_t taken(const char *path)
+{
+    struct stat about;
+    require(stat(path, &about) == 0);
+    return (uint64_t)about.st_blocks * 512;
 }
 
 /* A copy of a file that emmap wrote. */

@@ -757,6 +757,142 @@ static void a_full_disk_leaves_the_storage_as_it_was(void **state)
     close_file(blocks);
 }
 
+/* ---- Space that is given back ---- */
+
+#define MEBIBYTE ((uint64_t)1 << 20)
+
+/* Blocks that begin with their numbers, and end with them. */
+static void store_large(emmap_file *blocks, uint32_t size, uint64_t count, uint64_t *addresses)
+{
+    uint8_t *const data = calloc(1, size);
+    for (uint64_t i = 0; i < count; i++) {
+        memcpy(data, &i, sizeof i);
+        memcpy(data + size - sizeof i, &i, sizeof i);
+        addresses[i] = store_bytes(blocks, data, size);
+    }
+    free(data);
+}
+
+static void assert_large(emmap_file *blocks, uint32_t size, uint64_t address, uint64_t number)
+{
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(emmap_block_read(blocks, address, &sink));
+    assert_memory_equal(got.data, &number, sizeof number);
+    assert_memory_equal(got.data + size - sizeof number, &number, sizeof number);
+    bytes_free(&got);
+}
+
+static void a_storage_gives_the_space_of_freed_blocks_back(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {64, 5000, 65536};
+    static uint64_t addresses[200000];
+    for (int mode = 0; mode < 3; mode++)
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            const char *const path = path_of("blocks");
+            const uint32_t size = sizes[i];
+            const uint64_t count = 10 * MEBIBYTE / size;
+            emmap_file *const blocks =
+                open_blocks(path, QUEUE_RW | (mode == 2 ? EMMAP_OPEN_EXCLUSIVE : 0u), 0, size, 3);
+            if (mode == 1)
+                assert_ok(emmap_sync(blocks));
+            store_large(blocks, size, count, addresses);
+            assert_true(taken(path) >= 10 * MEBIBYTE);
+            uint64_t length, now;
+            assert_ok(emmap_size(blocks, &length));
+            /* All but the first, from the front. */
+            for (uint64_t n = 1; n < count; n++)
+                assert_ok(emmap_block_free(blocks, addresses[n]));
+            assert_large(blocks, size, addresses[0], 0);
+            uint64_t given_back;
+            assert_ok(emmap_blocks_compact(blocks, &given_back));
+            assert_true(taken(path) < 256 * 1024);
+            assert_ok(emmap_size(blocks, &now));
+            assert_int_equal(now, length);
+            assert_int_equal(blocks_count_of(blocks), 1);
+            /* The same addresses once more. */
+            store_large(blocks, size, count - 1, addresses + 1);
+            for (uint64_t n = 1; n < count; n++)
+                assert_large(blocks, size, addresses[n], n - 1);
+            for (uint64_t n = 0; n < count; n++)
+                assert_ok(emmap_block_free(blocks, addresses[n]));
+            /* By itself. */
+            assert_true(taken(path) < 256 * 1024);
+            close_file(blocks);
+            unlink(path);
+        }
+}
+
+static void holes_are_made_between_blocks(void **state)
+{
+    (void)state;
+    enum { SIZE = 16384, COUNT = 640 };
+    uint64_t addresses[COUNT], given_back;
+    const char *const path = path_of("blocks");
+    emmap_file *const blocks = open_blocks(path, QUEUE_RW, 0, SIZE, 2);
+    emmap_file *const looker = open_blocks(path, EMMAP_OPEN_READ, 0, SIZE, 2);
+    store_large(blocks, SIZE, COUNT, addresses);
+    /* Of each leaf one block stays, and the last of all. */
+    for (uint64_t n = 0; n + 1 < COUNT; n++)
+        if (n % 64 != 17)
+            assert_ok(emmap_block_free(blocks, addresses[n]));
+    assert_ok(emmap_blocks_compact(blocks, &given_back));
+    assert_true(taken(path) < MEBIBYTE);
+    for (uint64_t n = 17; n < COUNT; n += 64)
+        assert_large(looker, SIZE, addresses[n], n);
+    assert_large(looker, SIZE, addresses[COUNT - 1], COUNT - 1);
+    assert_int_equal(blocks_count_of(looker), 11);
+    close_file(blocks);
+    close_file(looker);
+}
+
+static void a_storage_whose_space_is_not_there_any_more_says_so(void **state)
+{
+    (void)state;
+    const char *const mount = path_of("small");
+    if (!mount_tmpfs(mount, "6m"))
+        return;
+    enum { SIZE = 16384, COUNT = 200 };
+    uint64_t addresses[COUNT], given_back, address;
+    for (int exclusive = 0; exclusive < 2; exclusive++) {
+        emmap_file *const blocks =
+            open_blocks(path_of("small/blocks"), QUEUE_RW | (exclusive ? EMMAP_OPEN_EXCLUSIVE : 0u),
+                        4 * MEBIBYTE, SIZE, 2);
+        store_large(blocks, SIZE, COUNT, addresses);
+        for (uint64_t n = 1; n < COUNT; n++)
+            assert_ok(emmap_block_free(blocks, addresses[n]));
+        assert_ok(emmap_blocks_compact(blocks, &given_back));
+        emmap_file *const filler = open_file(path_of("small/filler"), QUEUE_RW, 5 * MEBIBYTE);
+        uint8_t *const data = calloc(1, SIZE);
+        const struct iovec block = {.iov_base = data, .iov_len = SIZE};
+        uint64_t count = 0;
+        emmap_error error;
+        while ((error = emmap_block_store(blocks, &block, &address)) == EMMAP_OK)
+            count++;
+        assert_error(ENOSPC, error);
+        assert_true(count > 5 && count < 64);
+        assert_int_equal(blocks_count_of(blocks), count + 1);
+        assert_large(blocks, SIZE, addresses[0], 0);
+        close_file(filler);
+        unlink(path_of("small/filler"));
+        assert_ok(emmap_block_store(blocks, &block, &address));
+        free(data);
+        close_file(blocks);
+        unlink(path_of("small/blocks"));
+    }
+}
+
+static void a_private_storage_gives_nothing_back(void **state)
+{
+    (void)state;
+    close_file(open_blocks(path_of("blocks"), QUEUE_RW, 65536, 8, 3));
+    emmap_file *const file = open_file(path_of("blocks"), EMMAP_OPEN_WRITE, 0);
+    uint64_t given_back;
+    assert_error(ENOTSUP, emmap_blocks_compact(file, &given_back));
+    close_file(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -790,6 +926,10 @@ int main(void)
         folder_test(another_block_size_is_told_from_what_is_no_storage),
         folder_test(a_closed_storage_says_so),
         folder_test(a_full_disk_leaves_the_storage_as_it_was),
+        folder_test(a_storage_gives_the_space_of_freed_blocks_back),
+        folder_test(holes_are_made_between_blocks),
+        folder_test(a_storage_whose_space_is_not_there_any_more_says_so),
+        folder_test(a_private_storage_gives_nothing_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -770,6 +770,157 @@ static void a_queue_does_not_shrink_and_may_be_made_longer(void **state)
     close_file(queue);
 }
 
+/* ---- Space that is given back ---- */
+
+#define MEBIBYTE ((uint64_t)1 << 20)
+#define LONG_MESSAGE 65536u
+
+/* So many messages of 64 KiB. */
+static void push_long(emmap_file *queue, uint64_t first, uint64_t count)
+{
+    for (uint64_t number = first; number < first + count; number++)
+        assert_ok(push_number(queue, number, LONG_MESSAGE));
+}
+
+static void pop_all(emmap_file *queue, uint64_t first, uint64_t count)
+{
+    uint64_t got;
+    for (uint64_t number = first; number < first + count; number++) {
+        assert_ok(pop_number(queue, &got));
+        assert_int_equal(got, number);
+    }
+}
+
+static void a_queue_that_becomes_empty_gives_its_space_back(void **state)
+{
+    (void)state;
+    for (int synced = 0; synced < 2; synced++)
+        for (int way = 0; way < 4; way++) {
+            const char *const path = path_of("queue");
+            emmap_file *const queue = open_queue(path, QUEUE_RW, 0);
+            emmap_file *const other = open_queue(path, QUEUE_RW, 0);
+            if (synced)
+                assert_ok(emmap_sync(queue));
+            push_long(queue, 0, 160);
+            assert_true(taken(path) >= 10 * MEBIBYTE);
+            uint64_t size, now;
+            assert_ok(emmap_size(queue, &size));
+            pop_all(queue, 0, way == 0 ? 160 : 100);
+            if (way == 1)
+                assert_ok(emmap_queue_purge(queue));
+            if (way == 2)
+                assert_ok(emmap_queue_erase(queue));
+            if (way == 3) {
+                pieces got = {0};
+                const emmap_sink sink = sink_pieces(&got);
+                uint64_t count;
+                assert_ok(emmap_queue_pop_many(queue, UINT64_MAX, &sink, &count));
+                pieces_free(&got);
+            }
+            assert_true(taken(path) < 64 * 1024);
+            /* For others it is as long as it was, and it works on. */
+            assert_ok(emmap_size(queue, &now));
+            assert_int_equal(now, size);
+            push_long(other, 7, 40);
+            pop_all(queue, 7, 40);
+            close_file(queue);
+            close_file(other);
+            unlink(path);
+        }
+}
+
+static void a_queue_with_few_messages_gives_space_back_when_they_move(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 0);
+    push_long(queue, 0, 200);
+    pop_all(queue, 0, 190);
+    assert_true(taken(path) >= 12 * MEBIBYTE);
+    /* They reach the end of the file, where they move. */
+    for (uint64_t number = 200; number < 400; number++) {
+        push_long(queue, number, 1);
+        pop_all(queue, number - 10, 1);
+    }
+    assert_true(taken(path) < 4 * MEBIBYTE);
+    assert_int_equal(queue_length_of(queue), 10);
+    pop_all(queue, 390, 10);
+    close_file(queue);
+}
+
+static void a_compaction_leaves_the_messages_and_little_else(void **state)
+{
+    (void)state;
+    for (int mode = 0; mode < 3; mode++) {
+        const char *const path = path_of("queue");
+        emmap_file *queue = open_queue(path, QUEUE_RW, 4 * MEBIBYTE);
+        if (mode == 1)
+            assert_ok(emmap_sync(queue));
+        push_long(queue, 0, 50);
+        if (mode == 2) {
+            close_file(queue);
+            queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE | EMMAP_OPEN_EXCLUSIVE, 0);
+        }
+        pop_all(queue, 0, 45);
+        const uint64_t before = taken(path);
+        uint64_t bytes;
+        assert_ok(emmap_queue_compact(queue, &bytes));
+        assert_int_equal(before - taken(path), bytes);
+        assert_true(bytes >= 3 * MEBIBYTE && taken(path) < 512 * 1024);
+        assert_int_equal(queue_info_of(queue).head, 16);
+        assert_ok(emmap_queue_compact(queue, &bytes));
+        assert_int_equal(bytes, 0);
+        push_long(queue, 50, 20);
+        assert_true(taken(path) >= MEBIBYTE);
+        pop_all(queue, 45, 25);
+        close_file(queue);
+        unlink(path);
+    }
+}
+
+static void a_compaction_leaves_a_message_that_is_being_taken_where_it_is(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4 * MEBIBYTE);
+    push_long(queue, 0, 10);
+    pop_all(queue, 0, 5);
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    uint64_t ticket, given_back;
+    assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+    assert_ok(emmap_queue_compact(queue, &given_back));
+    assert_true(given_back > 2 * MEBIBYTE);
+    assert_ok(emmap_queue_pop_commit(queue, ticket));
+    bytes_free(&got);
+    pop_all(queue, 6, 4);
+    close_file(queue);
+}
+
+static void space_that_was_given_back_and_is_not_there_any_more_is_an_error(void **state)
+{
+    (void)state;
+    const char *const mount = path_of("small");
+    if (!mount_tmpfs(mount, "6m"))
+        return;
+    emmap_file *const queue = open_queue(path_of("small/queue"), QUEUE_RW, 4 * MEBIBYTE);
+    push_long(queue, 0, 60);
+    pop_all(queue, 0, 57);
+    uint64_t bytes, number = 60;
+    assert_ok(emmap_queue_compact(queue, &bytes));
+    emmap_file *const filler = open_file(path_of("small/filler"), QUEUE_RW, 5 * MEBIBYTE);
+    emmap_error error;
+    while ((error = push_number(queue, number, LONG_MESSAGE)) == EMMAP_OK)
+        number++;
+    assert_error(ENOSPC, error);
+    assert_true(number < 80);
+    pop_all(queue, 57, number - 57);
+    close_file(filler);
+    unlink(path_of("small/filler"));
+    push_long(queue, 0, 60);
+    pop_all(queue, 0, 60);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -798,6 +949,11 @@ int main(void)
         folder_test(a_full_disk_leaves_the_queue_as_it_was),
         folder_test(an_opened_file_becomes_a_queue),
         folder_test(an_exclusive_queue_has_one_writer),
+        folder_test(a_queue_that_becomes_empty_gives_its_space_back),
+        folder_test(a_queue_with_few_messages_gives_space_back_when_they_move),
+        folder_test(a_compaction_leaves_the_messages_and_little_else),
+        folder_test(a_compaction_leaves_a_message_that_is_being_taken_where_it_is),
+        folder_test(space_that_was_given_back_and_is_not_there_any_more_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
