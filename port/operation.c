@@ -412,6 +412,7 @@ static const operation operations[] = {
     {SHAPED(queue_reset, 1, ask)},
     {SHAPED(queue_purge, 1, act)},
     {SHAPED(queue_erase, 1, act)},
+    {SHAPED(queue_compact, 1, measure)},
 
     {PLAIN(blocks_open, 4)},
     {ON_FILE(blocks_init, 3)},
@@ -424,6 +425,7 @@ static const operation operations[] = {
     {SHAPED(blocks_count, 1, measure)},
     {ON_FILE(blocks_info, 1)},
     {ON_FILE(blocks_repair, 3)},
+    {SHAPED(blocks_compact, 1, measure)},
 };
 
 const size_t operation_count = sizeof operations / sizeof *operations;

@@ -76,6 +76,7 @@ interface Addon {
   queueInfo(file: NativeFile): { size: number; head: number; tail: number; nextTail: number };
   queuePurge(file: NativeFile): void;
   queueErase(file: NativeFile): void;
+  queueCompact(file: NativeFile): number;
   blockStore(file: NativeFile, block: Uint8Array): number;
   blockStoreMany(file: NativeFile, blocks: Uint8Array[]): number[];
   blockRead(file: NativeFile, address: bigint): Buffer | null;
@@ -87,6 +88,7 @@ interface Addon {
   blocksInfo(file: NativeFile): { blockSize: number; levels: number; capacity: number };
   /** True while there is more to do, from `place[0]` on. */
   blocksRepair(file: NativeFile, limit: bigint, place: BigUint64Array): boolean;
+  blocksCompact(file: NativeFile): number;
   revoke(buffer: ArrayBuffer): void;
   moved(buffer: ArrayBuffer): void;
   setErrorFactory(factory: typeof createError): void;

@@ -130,6 +130,17 @@ export class BlockStorage extends Structure {
     while (addon.blocksRepair(this.native, limit > 0n ? limit : 1n, place)) yield;
   }
 
+  /**
+   * Gives the disk space of free blocks back to the file system, as far as whole pages hold nothing else. The file keeps
+   * its size, and has holes; a store reserves space again as it needs it. Freeing does the same by itself when 4 MiB and a
+   * quarter of the storage have been freed, or all of it, unless it has a fixed size.
+   * @returns how many bytes were given back
+   * @throws ENOTSUP where the file system can't have holes
+   */
+  compact(): number {
+    return addon.blocksCompact(this.native);
+  }
+
   /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const { path, blockSize, levels, capacity, closed } = this;

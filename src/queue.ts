@@ -257,7 +257,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     }
   }
 
-  /** Removes all messages; the file keeps its size. Throws EBUSY as {@link pop}. */
+  /** Removes all messages; the file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
   purge(): void {
     addon.queuePurge(this.native);
   }
@@ -265,6 +265,17 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** As {@link purge}, and also where the queue is no longer sound: it is an empty one afterwards. */
   erase(): void {
     addon.queueErase(this.native);
+  }
+
+  /**
+   * Gives disk space that no message needs back to the file system. The file keeps its size, and has holes; a push
+   * reserves space again as it needs it. A queue that becomes empty, or whose messages are moved, does the same by itself
+   * when 4 MiB and three quarters of it are free, unless it has a fixed size.
+   * @returns how many bytes were given back
+   * @throws ENOTSUP where the file system can't have holes
+   */
+  compact(): number {
+    return addon.queueCompact(this.native);
   }
 
   /** @internal */

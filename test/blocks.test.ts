@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
@@ -102,6 +102,22 @@ test("another block size is told from what is no storage", () => {
   const none = thrownBy(() => openBlockStorage(fixture("queue.bin"), { blockSize: 22 }));
   expect(none.code).toBe("EMMAP_CORRUPT");
   expect(none.message).toContain("not a block storage");
+});
+
+test("the space of freed blocks is given back", () => {
+  const path = freshPath();
+  const taken = () => statSync(path).blocks * 512;
+  using blocks = openBlockStorage(path, { blockSize: 16384 });
+  const addresses = blocks.storeMany(Array.from({ length: 640 }, (_, i) => Buffer.alloc(16384, i)));
+  const { size } = statSync(path);
+  blocks.freeMany(addresses.slice(1));
+  expect(taken()).toBeLessThan(2 ** 20);
+  blocks.freeMany(blocks.storeMany(Array.from({ length: 100 }, () => Buffer.alloc(16384))));
+  const before = taken();
+  expect(blocks.compact()).toBe(before - taken());
+  expect(taken()).toBeLessThan(2 ** 18);
+  expect(statSync(path).size).toBe(size);
+  expect([...blocks].map(([address]) => address)).toEqual([0]);
 });
 
 test("two handles share one storage, across growth", () => {

@@ -269,6 +269,27 @@ test("a read-only queue can be looked at and not changed", () => {
   expect(thrownBy(() => queue.pop()).code).toBe("EACCES");
 });
 
+test("an empty queue takes little of the disk, and so does one that was compacted", () => {
+  const path = freshPath();
+  const taken = () => statSync(path).blocks * 512;
+  const same = (a: unknown, b: unknown) => Buffer.compare(a as Buffer, b as Buffer) === 0;
+  using queue = openQueue(path);
+  const messages = Array.from({ length: 160 }, (_, i) => Buffer.alloc(65536, i));
+  queue.pushMany(messages);
+  const { size } = statSync(path);
+  expect(taken()).toBeGreaterThan(10 * 2 ** 20);
+  expect(queue.popMany(1000).filter((message, i) => same(message, messages[i])).length).toBe(160);
+  expect(taken()).toBeLessThan(65536);
+  expect(statSync(path).size).toBe(size);
+  queue.pushMany(messages);
+  for (const message of messages.slice(0, 150)) expect(same(queue.pop(), message)).toBe(true);
+  const before = taken();
+  expect(queue.compact()).toBe(before - taken());
+  expect(taken()).toBeLessThan(2 ** 20);
+  expect([...queue].filter((message, i) => same(message, messages[150 + i])).length).toBe(10);
+  queue.purge();
+});
+
 test("purge removes all messages, erase also what is not sound", () => {
   const path = freshPath();
   using queue = openQueue(path, { size: 4096 });

@@ -494,6 +494,7 @@ static ErlNifFunc functions[] = {
     {"queue_purge", 1, nif_queue_purge, 0},
     {"queue_erase", 1, nif_queue_erase, 0},
     /* Goes through all of the messages. */
+    {"queue_compact", 1, nif_queue_compact, DIRTY},
     {"queue_length", 1, nif_queue_length, DIRTY},
 
     {"blocks_open", 4, nif_blocks_open, DIRTY},
@@ -508,6 +509,7 @@ static ErlNifFunc functions[] = {
     /* Go through all of the masks. */
     {"blocks_count", 1, nif_blocks_count, DIRTY},
     {"blocks_repair", 3, nif_blocks_repair, DIRTY},
+    {"blocks_compact", 1, nif_blocks_compact, DIRTY},
 };
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)

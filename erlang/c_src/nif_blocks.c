@@ -220,6 +220,15 @@ static ERL_NIF_TERM blocks_repair(struct nif_attempt *attempt, const ERL_NIF_TER
                  : nif_ok(attempt->env, enif_make_uint64(attempt->env, place));
 }
 
+static ERL_NIF_TERM blocks_compact(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    uint64_t bytes;
+    const emmap_error error = attempt->file->core->blocks_compact(attempt->file->file, &bytes);
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, bytes));
+}
+
 /* ---- The functions ------------------------------------------------------------------------------------ */
 
 NIF_OPERATION(block_store)
@@ -241,3 +250,4 @@ NIF_OPERATION(blocks_info)
 PATIENT_OPERATION(blocks_init)
 PATIENT_OPERATION(blocks_count)
 PATIENT_OPERATION(blocks_repair)
+PATIENT_OPERATION(blocks_compact)

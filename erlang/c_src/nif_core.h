@@ -72,7 +72,8 @@
     X(queue_reset)                                                                                           \
     X(queue_purge)                                                                                           \
     X(queue_erase)                                                                                           \
-    X(blocks_init)                                                                                         \
+    X(queue_compact)                                                                                         \
+    X(blocks_init)                                                                                           \
     X(block_store)                                                                                           \
     X(block_store_many)                                                                                      \
     X(block_read)                                                                                            \
@@ -81,7 +82,8 @@
     X(blocks_walk)                                                                                           \
     X(blocks_count)                                                                                          \
     X(blocks_info)                                                                                           \
-    X(blocks_repair)
+    X(blocks_repair)                                                                                         \
+    X(blocks_compact)
 
 #define NIF_CORE_MEMBER(name) __typeof__(emmap_##name) *name;
 #define NIF_CORE_ENTRY(name) .name = emmap_##name,

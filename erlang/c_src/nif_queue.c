@@ -272,6 +272,17 @@ static ERL_NIF_TERM answer_whether(struct nif_attempt *attempt, emmap_error erro
                  : nif_ok(attempt->env, yes ? nif_atoms.true_ : nif_atoms.false_);
 }
 
+ERL_NIF_TERM nif_queue_compact(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_attempt attempt = {.env = env, .may_wait = true};
+    if (!nif_file_get(env, arguments[0], &attempt.file))
+        return enif_make_badarg(env);
+    uint64_t bytes;
+    const emmap_error error = attempt.file->core->queue_compact(attempt.file->file, &bytes);
+    return error ? nif_attempt_failed(&attempt, error) : nif_ok(env, enif_make_uint64(env, bytes));
+}
+
 static ERL_NIF_TERM queue_is_empty(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     (void)arguments;

@@ -7,7 +7,7 @@
 /* Opens the resource type, or takes it over from the module's older version. */
 bool nif_queue_types(ErlNifEnv *env);
 
-nif_function nif_queue_open, nif_queue_attach, nif_queue_length;
+nif_function nif_queue_open, nif_queue_attach, nif_queue_length, nif_queue_compact;
 nif_function nif_queue_push, nif_queue_push_many, nif_queue_pop, nif_queue_pop_many;
 nif_function nif_queue_pop_begin, nif_queue_pop_commit, nif_queue_pop_abort;
 nif_function nif_queue_peek_front, nif_queue_peek_back, nif_queue_walk;

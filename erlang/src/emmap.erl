@@ -67,7 +67,7 @@ One rule holds for all functions:
 -export([open_block_storage/2, open_block_storage/3, init_block_storage/2, init_block_storage/3,
          block_storage_info/1, count_blocks/1]).
 -export([store_block/2, store_blocks/2, read_block/2, read_blocks/1, read_blocks/3, free_block/2, free_blocks/2]).
--export([repair_block_storage/1, repair_block_storage/3]).
+-export([repair_block_storage/1, repair_block_storage/3, compact_block_storage/1]).
 -export([batch/2]).
 %% For emmap_queue.
 -export([open_kind/3]).
@@ -809,6 +809,13 @@ repair_block_storage(?MAPPED(Backend, Handle) = File, Start, Count)
     end;
 repair_block_storage(?MAPPED(_, _), _, _) ->
     error(badarg).
+
+?DOC("Gives the disk space of free blocks back to the file system, as far as whole pages hold nothing else, and says how
+many bytes that is. The file keeps its size, and has holes; a store reserves space again as it needs it. Freeing does the
+same by itself when 4 MiB and a quarter of the storage have been freed, or all of it, unless it has a fixed size.
+`{error, enotsup}` where the file system can't have holes, and for a `private` file.").
+-spec compact_block_storage(file()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
+compact_block_storage(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_compact(Handle)).
 
 %%% Batches
 

@@ -109,6 +109,8 @@ exceptions, as is any argument of the wrong type.").
 -callback queue_reset(handle()) -> {ok, boolean()} | {error, reason()}.
 -callback queue_purge(handle()) -> failable().
 -callback queue_erase(handle()) -> failable().
+?DOC("Answers how many bytes of disk space were given back.").
+-callback queue_compact(handle()) -> measure().
 
 ?DOC("Levels 0: the file's, and 3 for a new one. Block size 0: the file's.").
 -callback blocks_open(Path :: binary(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer(), [option()]) ->
@@ -128,3 +130,5 @@ step may give fewer than Limit before it.").
 -callback blocks_info(handle()) -> {ok, blocks_info()} | {error, reason()}.
 ?DOC("Place is an address. Answers where to go on, 0 when all is done.").
 -callback blocks_repair(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) -> measure().
+?DOC("Answers how many bytes of disk space were given back.").
+-callback blocks_compact(handle()) -> measure().

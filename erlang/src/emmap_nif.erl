@@ -22,9 +22,11 @@ The library need not load: see `loaded/0`.").
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
-         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1]).
+         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
+         queue_compact/1]).
 -export([blocks_open/4, blocks_init/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
-         block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
+         block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
+         blocks_compact/1]).
 
 -on_load(load/0).
 -nifs([open/2, close/1, size/1, pread/3, pwrite_binary/3, pwrite_vectors/3, read/2, read_line/1, write_binary/2,
@@ -35,8 +37,10 @@ The library need not load: see `loaded/0`.").
        queue_open/2, queue_attach/1, queue_push_data/2, queue_push_list/2, queue_pop/1, queue_pop_many/2,
        queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
        queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
+       queue_compact/1,
        blocks_open/4, blocks_init/3, block_store_binary/2, block_store_list/2, block_read/2, block_free/2,
-       block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
+       block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
+       blocks_compact/1]).
 
 -type handle() :: reference().
 -type result() :: ok | {error, atom()}.
@@ -270,6 +274,9 @@ queue_purge(_Handle) -> not_loaded().
 -spec queue_erase(handle()) -> failable().
 queue_erase(_Handle) -> not_loaded().
 
+-spec queue_compact(handle()) -> emmap_backend:measure().
+queue_compact(_Handle) -> not_loaded().
+
 %%% Block storages
 
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
@@ -311,6 +318,9 @@ blocks_info(_Handle) -> not_loaded().
 
 -spec blocks_repair(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
 blocks_repair(_Handle, _Limit, _Place) -> not_loaded().
+
+-spec blocks_compact(handle()) -> emmap_backend:measure().
+blocks_compact(_Handle) -> not_loaded().
 
 %%% What the library replaces besides the above
 

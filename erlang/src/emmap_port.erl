@@ -29,9 +29,11 @@ yours and open files with `{backend, {port, ServerRef}}`.
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
-         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1]).
+         queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
+         queue_compact/1]).
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
-         block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3]).
+         block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
+         blocks_compact/1]).
 -export([batch/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
@@ -507,6 +509,9 @@ queue_purge({Program, Number}) -> call(Program, {queue_purge, Number}).
 -spec queue_erase(handle()) -> failable().
 queue_erase({Program, Number}) -> call(Program, {queue_erase, Number}).
 
+-spec queue_compact(handle()) -> emmap_backend:measure().
+queue_compact({Program, Number}) -> call(Program, {queue_compact, Number}).
+
 %%% Block storages
 
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
@@ -556,6 +561,9 @@ blocks_info({Program, Number}) -> call(Program, {blocks_info, Number}).
 
 -spec blocks_repair(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
 blocks_repair({Program, Number}, Limit, Place) -> checked_call(Program, {blocks_repair, Number, Limit, Place}).
+
+-spec blocks_compact(handle()) -> emmap_backend:measure().
+blocks_compact({Program, Number}) -> call(Program, {blocks_compact, Number}).
 
 %% Large binaries as they are, anything else flat: a badarg exception before anything is sent.
 binaries(List) ->

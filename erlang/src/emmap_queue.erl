@@ -39,7 +39,7 @@ queue that another process has opened `exclusive`.").
 -export([push/2, push/3, push_many/2]).
 -export([pop/1, pop/3, pop_or/2, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, length/1, is_empty/1, metadata/1]).
--export([purge/1, clear/1, erase/1]).
+-export([purge/1, clear/1, erase/1, compact/1]).
 -export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
@@ -392,6 +392,13 @@ clear(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_purge(Handle)).
 ?DOC("As `clear/1`, and also where the queue has been damaged since it was opened.").
 -spec erase(queue()) -> ok | {error, reason()}.
 erase(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_erase(Handle)).
+
+?DOC("Gives disk space that no message needs back to the file system, and says how many bytes that is. The file keeps its
+size, and has holes; a push reserves space again as it needs it. A queue that becomes empty, or whose messages are moved,
+does the same by itself when 4 MiB and three quarters of it are free, unless it has a fixed size. `{error, enotsup}`
+where the file system can't have holes.").
+-spec compact(queue()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
+compact(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_compact(Handle)).
 
 %%% Terms
 

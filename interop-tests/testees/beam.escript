@@ -60,6 +60,11 @@ operation(Backend, blocks_walk, Blocks, []) ->
     walk(fun(Place) -> Backend:blocks_walk(Blocks, ?STEP, Place) end, 0, []);
 operation(Backend, blocks_repair, Blocks, [Limit]) ->
     repair(Backend, Blocks, integer(Limit), 0);
+operation(Backend, Compact, File, []) when Compact =:= queue_compact; Compact =:= blocks_compact ->
+    case Backend:Compact(File) of
+        {ok, _} -> ["ok"];
+        {error, _} = Error -> result(Error)
+    end;
 operation(Backend, queue_info, Queue, []) ->
     fields(Backend:queue_info(Queue), [size, head, tail, next_tail]);
 operation(Backend, blocks_info, Blocks, []) ->

@@ -197,11 +197,32 @@ typedef emmap_error loading(emmap_file *file, uint64_t place, int64_t *value);
 #name, emmap_##name                                                                                  \
     }
 
+/* How much space is given back depends on the file system. */
+static emmap_error emmap_queue_compact_some(emmap_file *file)
+{
+    uint64_t some;
+    return emmap_queue_compact(file, &some);
+}
+
+static emmap_error emmap_blocks_compact_some(emmap_file *file)
+{
+    uint64_t some;
+    return emmap_blocks_compact(file, &some);
+}
+
 static const struct {
     const char *name;
     plain *call;
-} plains[] = {ENTRY(close),    ENTRY(truncate),    ENTRY(flush),       ENTRY(sync),
-              ENTRY(datasync), ENTRY(queue_purge), ENTRY(queue_erase), {0}};
+} plains[] = {ENTRY(close),
+              ENTRY(truncate),
+              ENTRY(flush),
+              ENTRY(sync),
+              ENTRY(datasync),
+              ENTRY(queue_purge),
+              ENTRY(queue_erase),
+              {"queue_compact", emmap_queue_compact_some},
+              {"blocks_compact", emmap_blocks_compact_some},
+              {0}};
 static const struct {
     const char *name;
     copying *call;

@@ -123,6 +123,7 @@ const OPERATIONS = {
   queue_info: ({ info: { size, head, tail, nextTail } }) => [size, head, tail, nextTail],
   queue_purge: (queue) => queue.purge(),
   queue_erase: (queue) => queue.erase(),
+  queue_compact: (queue) => void queue.compact(),
   block_store: (blocks, block) => blocks.store(bytes(block)),
   block_store_many: (blocks, ...all) => blocks.storeMany(all.slice(0, -1).map(bytes)),
   block_read: (blocks, address) => hex(or(blocks.read(number(address)), NO_BLOCK)),
@@ -133,6 +134,7 @@ const OPERATIONS = {
   blocks_info: ({ blockSize, levels, capacity }) => [blockSize, levels, capacity],
   blocks_repair: (blocks, limit) =>
     void (limit === "0" ? blocks.repair() : [...blocks.repairInSteps(number(limit))]),
+  blocks_compact: (blocks) => void blocks.compact(),
 };
 
 const OPENERS = {

@@ -92,6 +92,14 @@ napi_value walk(const Call &call)
     return array;
 }
 
+// compact() → how many bytes were given back
+napi_value compact(const Call &call)
+{
+    uint64_t bytes = 0;
+    const emmap_error error = emmap_blocks_compact(call.core(), &bytes);
+    return call.answer(error, make_number(call.env, bytes));
+}
+
 napi_value count(const Call &call)
 {
     uint64_t count = 0;
@@ -136,5 +144,6 @@ void add_blocks_operations(Operations &operations)
                                             define<count>("blocksCount", "blocks_count"),
                                             define<info>("blocksInfo", "blocks_info"),
                                             define<repair>("blocksRepair", "blocks_repair"),
+                                            define<compact>("blocksCompact", "blocks_compact"),
                                         });
 }

@@ -102,6 +102,14 @@ napi_value walk(const Call &call)
     return messages.answer(call.env);
 }
 
+// compact() → how many bytes were given back
+napi_value compact(const Call &call)
+{
+    uint64_t bytes = 0;
+    const emmap_error error = emmap_queue_compact(call.core(), &bytes);
+    return call.answer(error, make_number(call.env, bytes));
+}
+
 napi_value length(const Call &call)
 {
     uint64_t length = 0;
@@ -157,5 +165,6 @@ void add_queue_operations(Operations &operations)
                           define<info>("queueInfo", "queue_info"),
                           define<all<emmap_queue_purge>>("queuePurge", "queue_purge"),
                           define<all<emmap_queue_erase>>("queueErase", "queue_erase"),
+                          define<compact>("queueCompact", "queue_compact"),
                       });
 }
