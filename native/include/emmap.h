@@ -434,6 +434,8 @@ void emmap_may_wait(bool yes);
  *               to it since.
  *   Death       A process killed at any instruction leaves the queue as it was before the operation or as it is
  *               after it; the next operation of anybody finishes what has to be finished.
+ *   Space       A queue that held much gives disk space back when it is empty or its messages are moved; see
+ *               emmap_queue_compact. The file is never made shorter: others have it mapped.
  *   Payloads    The format does not record a payload's length: a message is read back with up to 7 zeros behind
  *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
  *
@@ -561,6 +563,7 @@ emmap_error emmap_queue_compact(emmap_file *file, uint64_t *bytes);
  * but that reading a block makes no system call and rarely waits for other processes; a storage may be of any size
  * that a file can have. Store, read and free take the same time however full it is.
  *
+ *   Space       The space of many freed blocks goes back to the disk; see emmap_blocks_compact.
  *   Death       A process killed in the middle of a store or free leaves the block there or not; the next operation
  *               that may write repairs what depends on it. No address is given out twice and none is lost.
  */

@@ -68,11 +68,11 @@ static inline void run_blocks_script(const char *path)
     /* Begins the second group anew, and the third after a sync. */
     require_ok(emmap_sync(blocks));
     store_numbers(blocks, 90, 80);
-    uint64_t place = 0, bytes;
+    uint64_t place = 0;
     require_ok(emmap_blocks_repair(blocks, 0, &place));
     /* Gives the last group back, and takes it into use anew, with room that has to be reserved. */
     free_numbers(blocks, 153, 17);
-    require_ok(emmap_blocks_compact(blocks, &bytes));
+    require_compacted(emmap_blocks_compact, blocks);
     store_numbers(blocks, 153, 2);
     emmap_free(blocks);
     /* As emmap writes it: the levels are found out, and put down. */

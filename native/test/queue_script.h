@@ -176,11 +176,9 @@ static inline void run_queue_script(const char *path, const queue_action *script
             queue = open_scripted_queue(path);
             require_ok(emmap_resize(queue, 20000, NULL));
             break;
-        case COMPACT: {
-            uint64_t bytes;
-            require_ok(emmap_queue_compact(queue, &bytes));
+        case COMPACT:
+            require_compacted(emmap_queue_compact, queue);
             break;
-        }
         case PURGE:
             require_ok(emmap_queue_purge(queue));
             break;

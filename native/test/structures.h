@@ -2,6 +2,7 @@
 #ifndef EMMAP_TEST_STRUCTURES_H
 #define EMMAP_TEST_STRUCTURES_H
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -131,6 +132,14 @@ static inline uint64_t blocks_count_of(emmap_file *blocks)
     uint64_t count;
     require_ok(emmap_blocks_count(blocks, &count));
     return count;
+}
+
+/* A compaction, where the platform can give space back and where it can't. */
+static inline void require_compacted(emmap_error (*compact)(emmap_file *, uint64_t *), emmap_file *file)
+{
+    uint64_t bytes;
+    const emmap_error error = compact(file, &bytes);
+    require(error == EMMAP_OK || error == ENOTSUP);
 }
 
 /* Bytes of disk space that a file takes. */

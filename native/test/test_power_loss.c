@@ -235,8 +235,7 @@ static void reopen_queue(emmap_file **handles, const char *path, const queue_rou
 /* What is in the queue stays. */
 static void compact_queue(emmap_file *queue)
 {
-    uint64_t bytes;
-    require_ok(emmap_queue_compact(queue, &bytes));
+    require_compacted(emmap_queue_compact, queue);
     power_record(NULL);
 }
 
@@ -456,8 +455,7 @@ static void free_one(emmap_file *blocks, uint64_t address)
 /* What is stored stays. */
 static void compact_blocks(emmap_file *blocks)
 {
-    uint64_t bytes;
-    require_ok(emmap_blocks_compact(blocks, &bytes));
+    require_compacted(emmap_blocks_compact, blocks);
     power_record(NULL);
 }
 

@@ -221,6 +221,71 @@ static void many_threads_are_the_first_to_use_a_plain_file(void **state)
     }
 }
 
+/* ---- Space that is given back under readers ---- */
+
+#define PAGES 8192u /* bytes of a block: whole pages become holes */
+#define CHURNED 200u
+
+typedef struct churn {
+    emmap_file *blocks;
+    atomic_bool ended;
+    atomic_uint looks;
+} churn;
+
+/* Whatever is found is a block as it was stored: bytes that are all the same, and no zeros. */
+static void *read_anything(void *context)
+{
+    churn *const self = context;
+    for (uint64_t i = 0; !atomic_load(&self->ended); i++) {
+        bytes got = {0};
+        const emmap_sink sink = sink_into(&got);
+        /* Two levels: the first blocks' addresses are 0, 64, 128 ... */
+        const emmap_error error = emmap_block_read(self->blocks, i * 7 % 64 * 64 + i % 4, &sink);
+        require(error == EMMAP_OK || error == ENOENT || error == EAGAIN);
+        if (!error)
+            require(got.data[0] != 0 && memcmp(got.data, got.data + 1, PAGES - 1) == 0);
+        bytes_free(&got);
+        uint64_t count;
+        require_ok(emmap_blocks_count(self->blocks, &count));
+        require(count <= CHURNED);
+        atomic_fetch_add(&self->looks, 1);
+    }
+    return NULL;
+}
+
+static void readers_never_see_a_hole(void **state)
+{
+    (void)state;
+    const uint32_t modes[] = {EMMAP_OPEN_READ, QUEUE_RW};
+    for (size_t mode = 0; mode < 2; mode++) {
+        const char *const path = path_of(mode == 0 ? "a" : "b");
+        emmap_file *const writer = open_blocks(path, QUEUE_RW, 0, PAGES, 2);
+        static churn churn;
+        churn.blocks = open_blocks(path, modes[mode], 0, PAGES, 2);
+        atomic_store(&churn.ended, false);
+        atomic_store(&churn.looks, 0);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, read_anything, &churn), 0);
+        uint8_t *const data = malloc(PAGES);
+        for (unsigned round = 0; round < 60 || atomic_load(&churn.looks) < 300; round++) {
+            uint64_t addresses[CHURNED];
+            memset(data, 1 + (int)(round % 200), PAGES);
+            const struct iovec block = {.iov_base = data, .iov_len = PAGES};
+            for (unsigned i = 0; i < CHURNED; i++)
+                require_ok(emmap_block_store(writer, &block, &addresses[i]));
+            require_ok(emmap_block_free_many(writer, addresses + 100, CHURNED - 100));
+            require_compacted(emmap_blocks_compact, writer);
+            require_ok(emmap_block_free_many(writer, addresses, 100));
+            require_compacted(emmap_blocks_compact, writer);
+        }
+        atomic_store(&churn.ended, true);
+        pthread_join(thread, NULL);
+        free(data);
+        close_file(churn.blocks);
+        close_file(writer);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +295,7 @@ int main(void)
         folder_test(processes_share_a_storage),
         folder_test(no_reader_sees_what_a_list_that_fails_began),
         folder_test(many_threads_are_the_first_to_use_a_plain_file),
+        folder_test(readers_never_see_a_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

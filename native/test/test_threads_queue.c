@@ -89,6 +89,8 @@ static void *consume(void *context)
         for (size_t i = 0; i < got.count; i++)
             note(self->run, number_of(got.list[i].iov_base, got.list[i].iov_len), last);
         pieces_free(&got);
+        if (turn % 50 == 0)
+            require_compacted(emmap_queue_compact, self->queue);
         if (error)
             sched_yield();
     }

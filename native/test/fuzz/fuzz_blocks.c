@@ -231,6 +231,24 @@ static void repair(world *self, int who, uint64_t limit, uint64_t place)
     end(self, who, error);
 }
 
+static void compact(world *self, int who)
+{
+    uint64_t bytes;
+    begin(self);
+    const emmap_error error = emmap_blocks_compact(self->files[who], &bytes);
+    require_error(error, ENOTSUP, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
+    end(self, who, error);
+}
+
+static void make_anew(world *self, int who)
+{
+    begin(self);
+    const emmap_error error = emmap_blocks_init(self->files[who], self->shape.block_size, self->shape.levels);
+    require_error(error, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
+    if (end(self, who, error) && !error)
+        self->count = 0;
+}
+
 /* ---- Opening ---- */
 
 static emmap_error open_handle(const world *self, int who, emmap_file **file)
@@ -321,6 +339,14 @@ static void step(world *self, script *script)
     const int who = self->files[asked] ? asked : FIRST;
     /* A look without a lock waits for others, who are not there. */
     emmap_may_wait(who != LOOKER && operation != 63);
+    if (operation % 64 == 62) {
+        compact(self, who);
+        return;
+    }
+    if (operation % 64 == 61) {
+        make_anew(self, who);
+        return;
+    }
     switch (operation % 13) {
     case 0:
     case 1:

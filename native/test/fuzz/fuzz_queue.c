@@ -305,6 +305,15 @@ static void empty_it(world *self, int who, bool erase)
     }
 }
 
+static void compact(world *self, int who)
+{
+    uint64_t bytes;
+    begin(self);
+    const emmap_error error = emmap_queue_compact(self->files[who], &bytes);
+    require_error(error, ENOTSUP, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
+    end(self, who, error);
+}
+
 static void resize(world *self, int who, uint64_t size)
 {
     uint64_t result;
@@ -410,6 +419,10 @@ static void step(world *self, script *script)
     const int who = self->files[asked] ? asked : FIRST;
     /* A look without a lock waits for others, who are not there. */
     emmap_may_wait(who != LOOKER && operation != 63);
+    if (operation % 64 == 62) {
+        compact(self, who);
+        return;
+    }
     switch (operation % 17) {
     case 0:
     case 1:
