@@ -144,9 +144,7 @@ void blocks_mark(blocks_operation *self, uint32_t value)
 /* Finishes what the last one to hold the lock did not. */
 static emmap_error mend(blocks_operation *self)
 {
-    const uint32_t left = marked(self);
-    if (left == 0)
-        return EMMAP_OK;
+    const uint32_t left = self->word & BLOCKS_MARK;
     /* A number of a leaf, or the address of any block in it, as it was written once. */
     if (left > blocks_capacity(self->shape))
         return hold_corrupt(&self->hold, BLOCKS_WORD, "the mark of an operation in progress names no block");
@@ -165,15 +163,15 @@ emmap_error blocks_ready(blocks_operation *self)
 {
     emmap_error error = EMMAP_OK;
     for (int i = 0; i < LOOKS; i++) {
-        error = blocks_same_shape(self) ? EMMAP_OK : other_shape(self);
         self->word = blocks_load32(self->hold.mapping->data, BLOCKS_WORD);
+        error = blocks_same_shape(self) ? EMMAP_OK : other_shape(self);
         self->limo = -1;
         if (!error && self->shape->block_size != 0)
             error = blocks_refresh(self);
         if (self->hold.locked || blocks_same_shape(self))
             break;
     }
-    if (!error && self->hold.locked && self->shape->block_size != 0)
+    if (!error && self->hold.locked && (self->word & BLOCKS_MARK) && self->shape->block_size != 0)
         error = mend(self);
     return error;
 }

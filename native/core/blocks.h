@@ -50,7 +50,12 @@ static inline uint64_t blocks_with_bit(uint64_t mask, unsigned bit, bool set)
 
 /* Makes a storage of an open file that is none yet, as the file is. EMMAP_OK also for a file that is anything
  * already. Errors: as emmap_blocks_attach. */
-emmap_error blocks_adopt(emmap_file *file);
+emmap_error blocks_adopt_now(emmap_file *file);
+
+static inline emmap_error blocks_adopt(emmap_file *file)
+{
+    return atomic_load_explicit(&file->structure, memory_order_acquire) ? EMMAP_OK : blocks_adopt_now(file);
+}
 
 /* Finds out what storage a file of 16 bytes or more holds. `levels` is what the caller says of it, or 0.
  * Errors: EINVAL for another number of levels, or where that can't be told; EMMAP_CORRUPT for what is none. */

@@ -220,33 +220,38 @@ static void change(blocks_operation *self, uint64_t address, const blocks_path *
     PAUSE("blocks_unmarked");
 }
 
-static void store(blocks_operation *self, const struct iovec *block, uint64_t address)
+static void store(blocks_operation *self, const struct iovec *block, uint64_t address,
+                  const blocks_path *path)
 {
-    const blocks_path path = blocks_path_of(self->shape, address);
     PAUSE("block_store_begin");
-    memcpy(self->hold.mapping->data + BLOCKS_TREE + path.offset[0], block->iov_base, block->iov_len);
+    memcpy(self->hold.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
     PAUSE("block_store_copied");
-    change(self, address, &path, false);
+    change(self, address, path, false);
 }
 
-/* All that can fail: whoever looks meanwhile never sees what would have to be undone. */
+static emmap_error reserve(blocks_operation *self, const uint64_t *addresses, size_t count)
+{
+    emmap_error error = EMMAP_OK;
+    for (size_t i = 0; i < count && !error; i++) {
+        const blocks_path path = blocks_path_of(self->shape, addresses[i]);
+        error = blocks_reserve(self, &path);
+    }
+    return error;
+}
+
+/* All that can fail, for one or more blocks: whoever looks meanwhile never sees what would have to be undone. */
 static emmap_error prepare_store(blocks_operation *self, const struct iovec *list, size_t count,
-                                 uint64_t *addresses)
+                                 uint64_t *addresses, blocks_path *last)
 {
     for (size_t i = 0; i < count; i++)
         if (list[i].iov_len != self->shape->block_size)
             return error_set(EINVAL, "the bytes are not as many as a block has");
-    if (count == 0)
-        return EMMAP_OK;
-    blocks_path last;
-    emmap_error error = find_room(self, addresses, count, &last);
+    emmap_error error = find_room(self, addresses, count, last);
     /* They are in the order of their places. */
     if (!error)
-        error = make_room(self, block_end(self, &last));
-    for (size_t i = 0; !error && (self->word & BLOCKS_HOLES) && i < count; i++) {
-        const blocks_path path = blocks_path_of(self->shape, addresses[i]);
-        error = blocks_reserve(self, &path);
-    }
+        error = make_room(self, block_end(self, last));
+    if (!error && (self->word & BLOCKS_HOLES))
+        error = reserve(self, addresses, count);
     if (!error && blocks_synced(self))
         error = prepare(self, addresses, count);
     return error;
@@ -267,9 +272,14 @@ emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, s
     emmap_error error = blocks_begin(file, &self);
     if (error)
         return error;
-    error = prepare_store(&self, list, count, addresses);
-    for (size_t i = 0; i < count && !error; i++)
-        store(&self, &list[i], addresses[i]);
+    blocks_path path;
+    if (count > 0)
+        error = prepare_store(&self, list, count, addresses, &path);
+    for (size_t i = 0; i < count && !error; i++) {
+        if (count > 1)
+            path = blocks_path_of(self.shape, addresses[i]);
+        store(&self, &list[i], addresses[i], &path);
+    }
     if (!error)
         note_stored(&self, count);
     return hold_end(&self.hold, error);
@@ -283,12 +293,12 @@ emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint6
 /* ---- Free ---- */
 
 /* Errors: ENOENT. */
-static emmap_error in_use(const blocks_operation *self, uint64_t address)
+static emmap_error find(const blocks_operation *self, uint64_t address, blocks_path *path)
 {
     if (address >= blocks_capacity(self->shape))
         return blocks_none();
-    const blocks_path path = blocks_path_of(self->shape, address);
-    return blocks_load(self, 1, path.offset[1]).used >> path.child[1] & 1 ? EMMAP_OK : blocks_none();
+    *path = blocks_path_of(self->shape, address);
+    return blocks_load(self, 1, path->offset[1]).used >> path->child[1] & 1 ? EMMAP_OK : blocks_none();
 }
 
 static int by_number(const void *a, const void *b)
@@ -315,11 +325,10 @@ static emmap_error different(const uint64_t *addresses, size_t count)
 }
 
 /* Whether there is no other block. */
-static bool is_last(const blocks_operation *self, uint64_t address)
+static bool is_last(const blocks_operation *self, const blocks_path *path)
 {
-    const blocks_path path = blocks_path_of(self->shape, address);
     for (unsigned level = self->shape->levels; level > 0; level--)
-        if (blocks_load(self, level, path.offset[level]).used != (uint64_t)1 << path.child[level])
+        if (blocks_load(self, level, path->offset[level]).used != (uint64_t)1 << path->child[level])
             return false;
     return true;
 }
@@ -335,17 +344,19 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
     emmap_error error = blocks_begin(file, &self);
     if (error)
         return error;
+    blocks_path path;
     for (size_t i = 0; i < count && !error; i++)
-        error = in_use(&self, addresses[i]);
+        error = find(&self, addresses[i], &path);
     if (!error)
         error = different(addresses, count);
     const uint64_t bytes = (uint64_t)count * self.shape->block_size;
     /* Space is given back where the thread may wait. */
     const bool much = self.limo >= (int64_t)GIVE_BACK_LEAST;
-    if (!error && much && blocks_compaction_due(&self, bytes, count == 1 && is_last(&self, addresses[0])))
+    if (!error && much && blocks_compaction_due(&self, bytes, count == 1 && is_last(&self, &path)))
         error = structure_wait();
     for (size_t i = 0; i < count && !error; i++) {
-        const blocks_path path = blocks_path_of(self.shape, addresses[i]);
+        if (count > 1)
+            path = blocks_path_of(self.shape, addresses[i]);
         change(&self, addresses[i], &path, true);
     }
     if (!error) {

@@ -54,12 +54,13 @@ static emmap_error punch_leaf(const blocks_operation *self, uint64_t rank)
 {
     const blocks_path path = blocks_path_of_rank(self->shape, rank);
     const uint64_t size = self->shape->block_size, used = blocks_load(self, 1, path.offset[1]).used;
-    const uint64_t first = BLOCKS_TREE + path.offset[1] + blocks_masks(1);
+    const uint64_t first = BLOCKS_TREE + path.offset[1] + blocks_masks(1), page = platform_page_size();
     emmap_error error = EMMAP_OK;
     for (unsigned child = 0, end; child < BLOCKS_FANOUT && !error; child = end + 1) {
         for (end = child; end < BLOCKS_FANOUT && !(used >> end & 1); end++)
             ;
-        if (end > child)
+        /* Few have a whole page, where blocks are small. */
+        if ((end - child) * size >= page)
             error = hold_punch(&self->hold, first + child * size, first + end * size);
     }
     return error;

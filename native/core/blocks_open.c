@@ -229,10 +229,8 @@ emmap_error emmap_blocks_attach(emmap_file *file, uint64_t block_size, unsigned 
                  : attach(file, block_size, levels, false, check);
 }
 
-emmap_error blocks_adopt(emmap_file *file)
+emmap_error blocks_adopt_now(emmap_file *file)
 {
-    if (atomic_load_explicit(&file->structure, memory_order_acquire))
-        return EMMAP_OK;
     const emmap_error error = attach(file, 0, 0, true, check);
     /* Another thread was faster. */
     return error == EBUSY && atomic_load(&file->structure) ? EMMAP_OK : error;

@@ -103,6 +103,9 @@ emmap_error size_taken(int fd, uint64_t *bytes)
 
 emmap_error size_punch(int fd, uint64_t from, uint64_t to)
 {
+    const uint64_t page = platform_page_size();
+    if (from / page + (from % page != 0) >= to / page)
+        return EMMAP_OK;
     const uint64_t unit = platform_mapping_unit(fd);
     from += unit - 1 - (from + unit - 1) % unit;
     to -= to % unit;
