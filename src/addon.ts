@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
-import type { createError } from "./error";
+import { createError } from "./error.js";
 
 declare const file: unique symbol;
 
@@ -91,7 +91,8 @@ interface Addon {
   blocksCompact(file: NativeFile): number;
   revoke(buffer: ArrayBuffer): void;
   moved(buffer: ArrayBuffer): void;
-  setErrorFactory(factory: typeof createError): void;
+  /** What the functions make their errors with. They look for it on what they are called on: on this object, always. */
+  createError: typeof createError;
 }
 
 /** A message: its length where the scratch buffer has it, itself where it was too long for that; null for none. */
@@ -120,7 +121,7 @@ function isMusl(): boolean {
   return beginning.includes("/ld-musl-");
 }
 
-function load(): Addon {
+function load(): Omit<Addon, "createError"> {
   const root = resolve(__dirname, "..");
   const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
   const path = join(root, "prebuilds", `${process.platform}-${process.arch}${libc}`, "emmap.node");
@@ -139,4 +140,5 @@ function load(): Addon {
   }
 }
 
-export const addon: Addon = load();
+/** The addon's functions on an object of this module's own: the addon itself may be shared, and keeps nothing of it. */
+export const addon: Addon = { ...load(), createError };

@@ -1,9 +1,9 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile } from "./addon";
-import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments";
-import { type StructureOptions, structureOptions, toPath } from "./options";
-import { unpack } from "./packed";
-import { Structure } from "./structure";
+import { addon, type NativeFile } from "./addon.js";
+import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments.js";
+import { type StructureOptions, structureOptions, toPath } from "./options.js";
+import { unpack } from "./packed.js";
+import { Structure } from "./structure.js";
 
 /** How to open a block storage. */
 export interface BlockStorageOptions extends StructureOptions {

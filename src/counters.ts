@@ -1,13 +1,16 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile } from "./addon";
-import { type Integer, toBigInt } from "./arguments";
-import { Handle, isSound } from "./handle";
-import { type CountersOptions, countersOptions, toPath } from "./options";
-import { wordIndex, wordsAt } from "./windows";
+import { addon, type NativeFile } from "./addon.js";
+import { type Integer, toBigInt } from "./arguments.js";
+import { Handle, isSound } from "./handle.js";
+import { type CountersOptions, countersOptions, toPath } from "./options.js";
+import { wordIndex, wordsAt } from "./windows.js";
 
 /** Bytes before the first counter. */
 const HEADER = 16;
 const NO_CELLS = new BigInt64Array(0);
+
+/** An operation of the addon that has an index. */
+type Operation = (native: NativeFile, index: bigint, ...operands: bigint[]) => bigint;
 
 /**
  * 64-bit counters in a file that other threads, processes and runtimes share. {@link openCounters} makes one.
@@ -56,13 +59,13 @@ export class Counters {
 
   /** What the core answers. A fault that it meets is known here then, too: no view of the counters could meet another. */
   #ask(
-    operation: (native: NativeFile, index: bigint, ...operands: bigint[]) => bigint,
+    operation: "counterAdd" | "counterSub" | "counterSet" | "counterGet" | "counterCompareExchange",
     index: Integer,
     ...operands: bigint[]
   ): bigint {
     const native = this.#native;
     try {
-      return operation(native, toBigInt(index, "index"), ...operands);
+      return (addon[operation] as Operation)(native, toBigInt(index, "index"), ...operands);
     } finally {
       void this.#native;
     }
@@ -106,7 +109,7 @@ export class Counters {
       const old = Atomics.add(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask(addon.counterAdd, index, operand);
+    return this.#ask("counterAdd", index, operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
@@ -118,7 +121,7 @@ export class Counters {
       const old = Atomics.sub(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask(addon.counterSub, index, operand);
+    return this.#ask("counterSub", index, operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
@@ -130,7 +133,7 @@ export class Counters {
       const old = Atomics.exchange(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask(addon.counterSet, index, operand);
+    return this.#ask("counterSet", index, operand);
   }
 
   /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
@@ -141,7 +144,7 @@ export class Counters {
       const value = Atomics.load(cells, wordIndex(index as number));
       if (isSound(control)) return value;
     }
-    return this.#ask(addon.counterGet, index);
+    return this.#ask("counterGet", index);
   }
 
   /**
@@ -157,7 +160,7 @@ export class Counters {
       const old = Atomics.compareExchange(cells, wordIndex(index as number), old64, new64);
       if (isSound(control)) return old;
     }
-    return this.#ask(addon.counterCompareExchange, index, old64, new64);
+    return this.#ask("counterCompareExchange", index, old64, new64);
   }
 
   /** The counters' values, each read when its turn comes. */

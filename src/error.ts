@@ -1,7 +1,8 @@
-import { addon } from "./addon";
+import { brand } from "./etf/brand.js";
 
 /**
- * A failed operation, with the properties that Node's own system errors have. Match on `code`.
+ * A failed operation, with the properties that Node's own system errors have. Match on `code`. `instanceof` knows the
+ * errors of other copies of the package in this process, too.
  *
  * | `code` | means |
  * | --- | --- |
@@ -49,10 +50,12 @@ Object.defineProperty(EmmapError.prototype, "name", {
   writable: true,
 });
 
+brand(EmmapError, "EmmapError");
+
 /** The core's numbers below this are errno's. */
 const FIRST_OWN_ERROR = 4096;
 
-/** Makes an error from what the core says. The native code calls this. */
+/** Makes an error from what the core says. The native code calls this: see `error_factory` there. */
 export function createError(
   number: number,
   code: string,
@@ -76,5 +79,3 @@ export function createError(
   Error.captureStackTrace(error, createError);
   return error;
 }
-
-addon.setErrorFactory(createError);

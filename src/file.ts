@@ -1,11 +1,11 @@
 import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
-import { addon } from "./addon";
-import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments";
-import { createError } from "./error";
-import { Handle, isSound } from "./handle";
-import { type OpenOptions, openOptions, toPath } from "./options";
-import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows";
+import { addon } from "./addon.js";
+import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
+import { createError } from "./error.js";
+import { Handle, isSound } from "./handle.js";
+import { type OpenOptions, openOptions, toPath } from "./options.js";
+import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
 export type Whence = "bof" | "cur" | "eof";

@@ -1,9 +1,9 @@
 // A file's memory as JavaScript sees it, so that most operations need no call into native code.
 import { constants } from "node:buffer";
 import { constants as os } from "node:os";
-import { addon, type NativeFile } from "./addon";
-import { createError } from "./error";
-import { windowsOf } from "./windows";
+import { addon, type NativeFile } from "./addon.js";
+import { createError } from "./error.js";
+import { windowsOf } from "./windows.js";
 
 /** Where in the words of emmap_control things are. */
 const STATUS = 0;

@@ -1,8 +1,8 @@
-export type { Bytes, Integer } from "./arguments";
-export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks";
-export { Counters, openCounters } from "./counters";
-export { EmmapError } from "./error";
-export { type Advice, type AtomicOperation, MappedFile, open, type Whence } from "./file";
-export type { CountersOptions, OpenOptions, StructureOptions } from "./options";
-export { openQueue, Queue, type QueueInfo, type QueueOptions, type RawQueueOptions } from "./queue";
-export type { Structure } from "./structure";
+export type { Bytes, Integer } from "./arguments.js";
+export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
+export { Counters, openCounters } from "./counters.js";
+export { EmmapError } from "./error.js";
+export { type Advice, type AtomicOperation, MappedFile, open, type Whence } from "./file.js";
+export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
+export { openQueue, Queue, type QueueInfo, type QueueOptions, type RawQueueOptions } from "./queue.js";
+export type { Structure } from "./structure.js";

@@ -1,7 +1,7 @@
 // Options by their names in JavaScript, and how the core calls them.
 import { fileURLToPath } from "node:url";
-import type { NativeOptions } from "./addon";
-import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments";
+import type { NativeOptions } from "./addon.js";
+import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
 
 /** How to open a file. Unless said otherwise an option is off; unknown ones are an error. */
 export interface OpenOptions {
@@ -210,9 +210,14 @@ export function structureOptions(options: StructureOptions, what: string): Nativ
   return only(STRUCTURE_OPTIONS, options, what);
 }
 
+/** Not `instanceof`: it may be one of another context of V8. */
+function isUrl(path: unknown): path is URL {
+  return typeof path === "object" && path !== null && "href" in path && "protocol" in path;
+}
+
 /** The path as the core takes it. */
 export function toPath(path: string | URL): string {
-  const name = path instanceof URL ? fileURLToPath(path) : path;
+  const name = isUrl(path) ? fileURLToPath(path) : path;
   if (typeof name !== "string") throw typeError("path", "of type string or an instance of URL", path);
   if (name.includes("\0")) throw valueError('The "path" argument must be a string without null bytes');
   return name;

@@ -1,5 +1,5 @@
 import { markAsUntransferable } from "node:worker_threads";
-import { BufferView } from "./etf/pool";
+import { BufferView } from "./etf/pool.js";
 
 /** What the addon puts one behind another: parts, each behind its length in 32 bits. What is returned shares its memory. */
 export function unpack(packed: Buffer): Buffer[] {

@@ -1,13 +1,13 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type Message, type NativeFile } from "./addon";
-import { rangeError, toBytes, typeError, valueError } from "./arguments";
-import { EmmapError } from "./error";
-import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode";
-import { type EncodeOptions, encode, encodeTransient } from "./etf/encode";
-import type { Term } from "./etf/terms";
-import { type StructureOptions, structureOptions, toPath } from "./options";
-import { unpack } from "./packed";
-import { Structure } from "./structure";
+import { addon, type Message, type NativeFile } from "./addon.js";
+import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
+import { EmmapError } from "./error.js";
+import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode.js";
+import { type EncodeOptions, encode, encodeTransient } from "./etf/encode.js";
+import type { Term } from "./etf/terms.js";
+import { type StructureOptions, structureOptions, toPath } from "./options.js";
+import { unpack } from "./packed.js";
+import { Structure } from "./structure.js";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
 export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends StructureOptions {

@@ -1,4 +1,4 @@
-import { addon, type NativeFile } from "./addon";
+import { addon, type NativeFile } from "./addon.js";
 
 /** What a queue and a block storage have in common: the file that they are in. */
 export abstract class Structure {

@@ -2,7 +2,7 @@
 //
 // Compiled code works best on arrays whose indexes are small integers, and no array of Node 20 goes over 4 GiB. What
 // reaches from one window into the next is left to the core.
-import type { Integer } from "./arguments";
+import type { Integer } from "./arguments.js";
 
 /** Bytes of a window; the last one may have fewer. */
 const WINDOW = 2 ** 30;

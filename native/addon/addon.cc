@@ -16,6 +16,5 @@ NAPI_MODULE_INIT()
     define_operations(env, exports);
     export_function(env, exports, "revoke", revoke);
     export_function(env, exports, "moved", moved);
-    export_function(env, exports, "setErrorFactory", set_error_factory);
     return exports;
 }

@@ -28,6 +28,7 @@ struct Call {
     File *file;
     const char *operation;       // the core's name, which its errors have
     const napi_value *arguments; // those behind the file
+    napi_value self;             // what the function was called on: see error_factory
 
     emmap_file *core() const
     {
@@ -82,7 +83,7 @@ struct Call {
 
     napi_value fail(emmap_error error) const
     {
-        return throw_error(env, last_failure(operation, error), file->path.c_str());
+        return throw_error(env, self, last_failure(operation, error), file->path.c_str());
     }
 
     // Node-API takes no value for undefined.
@@ -201,17 +202,18 @@ template <Operation operation> napi_value invoke(napi_env env, napi_callback_inf
 {
     napi_value arguments[4];
     size_t count = sizeof arguments / sizeof *arguments;
+    napi_value self;
     void *name;
     void *data;
-    napi_get_cb_info(env, info, &count, arguments, nullptr, &name);
+    napi_get_cb_info(env, info, &count, arguments, &self, &name);
     if (napi_get_value_external(env, arguments[0], &data) != napi_ok)
         return nullptr;
     File *const file = static_cast<File *>(data);
-    const Call call{env, file, static_cast<const char *>(name), arguments + 1};
+    const Call call{env, file, static_cast<const char *>(name), arguments + 1, self};
     if (file->handle)
         return operation(call);
     const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
-    return throw_error(env, Failure{call.operation, closed}, file->path.c_str());
+    return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());
 }
 
 template <Operation operation> napi_property_descriptor define(const char *name, const char *core_name)

@@ -11,13 +11,18 @@ Failure last_failure(const char *operation, emmap_error error)
     return failure;
 }
 
-napi_value to_error(napi_env env, const Failure &failure, const char *path)
+napi_value error_factory(napi_env env, napi_value self)
 {
-    void *factory = nullptr;
-    napi_get_instance_data(env, &factory);
-    napi_value function = nullptr;
-    if (factory)
-        napi_get_reference_value(env, static_cast<napi_ref>(factory), &function);
+    napi_value factory = nullptr;
+    napi_valuetype type = napi_undefined;
+    if (napi_get_named_property(env, self, "createError", &factory) != napi_ok ||
+        napi_typeof(env, factory, &type) != napi_ok || type != napi_function)
+        return nullptr;
+    return factory;
+}
+
+napi_value to_error(napi_env env, napi_value factory, const Failure &failure, const char *path)
+{
     const emmap_failure &core = failure.core;
     const napi_value arguments[] = {
         make_number(env, core.error),
@@ -30,26 +35,17 @@ napi_value to_error(napi_env env, const Failure &failure, const char *path)
         core.error == EMMAP_CORRUPT ? make_number(env, core.offset) : make_undefined(env),
     };
     napi_value error = nullptr;
-    napi_call_function(env, make_undefined(env), function, sizeof arguments / sizeof *arguments, arguments,
-                       &error);
+    if (factory)
+        napi_call_function(env, make_undefined(env), factory, sizeof arguments / sizeof *arguments, arguments,
+                           &error);
+    else
+        napi_create_error(env, arguments[1], arguments[2], &error);
     return error;
 }
 
-napi_value throw_error(napi_env env, const Failure &failure, const char *path)
+napi_value throw_error(napi_env env, napi_value self, const Failure &failure, const char *path)
 {
-    if (const napi_value error = to_error(env, failure, path))
+    if (const napi_value error = to_error(env, error_factory(env, self), failure, path))
         napi_throw(env, error);
-    return nullptr;
-}
-
-napi_value set_error_factory(napi_env env, napi_callback_info info)
-{
-    size_t count = 1;
-    napi_value function = nullptr;
-    napi_get_cb_info(env, info, &count, &function, nullptr, nullptr);
-    napi_ref reference = nullptr;
-    // The reference ends with the environment.
-    if (napi_create_reference(env, function, 1, &reference) == napi_ok)
-        napi_set_instance_data(env, reference, nullptr, nullptr);
     return nullptr;
 }

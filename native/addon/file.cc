@@ -64,7 +64,8 @@ napi_value open(napi_env env, napi_callback_info info)
 {
     size_t count = 5;
     napi_value arguments[5];
-    napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+    napi_value self;
+    napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
     const std::string operation = to_string(env, arguments[0]);
     const std::string path = to_string(env, arguments[1]);
     emmap_options options{};
@@ -88,7 +89,7 @@ napi_value open(napi_env env, napi_callback_info info)
         error = emmap_open(path.c_str(), &options, &core);
     }
     if (error)
-        return throw_error(env, last_failure(name, error), path.c_str());
+        return throw_error(env, self, last_failure(name, error), path.c_str());
     File *const file = new File{path, Handle(core, emmap_free)};
     napi_value result = nullptr;
     if (napi_create_external(env, file, collected, nullptr, &result) == napi_ok)
@@ -144,7 +145,7 @@ napi_value lend(const Call &call)
         emmap_slice_release(&slice);
         const emmap_failure failure{cause, "mprotect",
                                     "a buffer over a read-only file needs a mapping that is private", 0};
-        return throw_error(call.env, Failure{call.operation, failure}, call.file->path.c_str());
+        return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
     }
     return buffer_over_slice(call.env, slice, shown);
 }
@@ -221,7 +222,8 @@ template <emmap_error (*operation)(emmap_file *)> napi_value simple(const Call &
 
 template <SyncOperation operation> napi_value in_background(const Call &call)
 {
-    return sync_in_background(call.env, call.file->handle, call.file->path, operation, call.operation);
+    return sync_in_background(call.env, call.self, call.file->handle, call.file->path, operation,
+                              call.operation);
 }
 
 template <emmap_error (*operation)(emmap_file *, uint64_t *)> napi_value sized(const Call &call)

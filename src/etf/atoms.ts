@@ -1,5 +1,6 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import { inspect } from "node:util";
+import { brand } from "./brand.js";
 import { i32, u8 } from "./bytes.js";
 import { EtfError } from "./errors.js";
 import { Tag } from "./tags.js";
@@ -10,8 +11,8 @@ const MAX_CHARACTERS = 255;
 let create: (name: string, wire: Uint8Array) => Atom;
 
 /**
- * An Erlang atom. There is one `Atom` of each name in a process, so atoms compare with `===` and work as keys of a
- * `Map`. Get one with {@link atom}. `true` and `false` are JavaScript booleans when decoded.
+ * An Erlang atom. A copy of the package has one `Atom` of each name, so atoms compare with `===` and work as keys of a
+ * `Map`. Get one with {@link atom}. Where a process has loaded the package twice, compare atoms of both by `name`. `true` and `false` are JavaScript booleans when decoded.
  */
 export class Atom {
   /** Unquoted. */
@@ -43,6 +44,9 @@ export class Atom {
     return options.stylize(quoted(this.name), "symbol");
   }
 }
+
+/** @internal */
+export const OwnAtom = brand(Atom, "Atom");
 
 /** The name as Erlang source has it. */
 export function quoted(name: string): string {

@@ -1,5 +1,6 @@
 import { Buffer, isUtf8 } from "node:buffer";
-import { Atom, atom, atomFromLatin1, atomFromUtf8 } from "./atoms.js";
+import { types } from "node:util";
+import { type Atom, atom, atomFromLatin1, atomFromUtf8, OwnAtom } from "./atoms.js";
 import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
@@ -141,7 +142,7 @@ function trailing(count: number, offset: number): EtfError {
 
 function asBuffer(bytes: Uint8Array): Buffer {
   if (Buffer.isBuffer(bytes)) return bytes;
-  if (bytes instanceof Uint8Array) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (types.isUint8Array(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   throw new TypeError("decode takes a Buffer or a Uint8Array");
 }
 
@@ -794,6 +795,6 @@ function propertyName(key: unknown, pos: number): string {
   if (typeof key === "string") return key;
   if (typeof key === "number" || typeof key === "bigint" || typeof key === "boolean") return String(key);
   if (Buffer.isBuffer(key) && isUtf8(key)) return key.toString("utf8");
-  if (key instanceof Atom) return key.name;
+  if (key instanceof OwnAtom) return key.name;
   throw new EtfError("ETF_MALFORMED", "a map with a key that is no property name", pos);
 }

@@ -1,11 +1,27 @@
 import { Buffer } from "node:buffer";
-import { Atom, atom, wellFormed } from "./atoms.js";
+import { types } from "node:util";
+import { Atom, atom, OwnAtom, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
 import { EtfError } from "./errors.js";
 import { Pool, Scratch, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
-import { BitString, Float, ImproperList, LocalTerm, Opaque, type Term, Tuple } from "./terms.js";
+import {
+  BitString,
+  Float,
+  ImproperList,
+  LocalTerm,
+  Opaque,
+  OwnBitString,
+  OwnFloat,
+  OwnImproperList,
+  OwnLocalTerm,
+  OwnOpaque,
+  OwnTuple,
+  Pid,
+  type Term,
+  Tuple,
+} from "./terms.js";
 
 /** How {@link encode} writes values. */
 export interface EncodeOptions {
@@ -175,7 +191,7 @@ class Encoder {
     const settings = this.settings;
     this.reserve(1);
     this.out[this.pos++] = VERSION;
-    if (root instanceof LocalTerm) {
+    if (root instanceof OwnLocalTerm) {
       this.raw(root.bytes);
       return;
     }
@@ -228,7 +244,7 @@ class Encoder {
             this.atom(settings.nullAtom);
             continue;
           }
-          if (value instanceof Atom) {
+          if (value instanceof OwnAtom) {
             this.atom(value);
             continue;
           }
@@ -236,7 +252,7 @@ class Encoder {
             this.binary(value);
             continue;
           }
-          if (value instanceof Tuple) {
+          if (value instanceof OwnTuple) {
             inside = value.elements;
             this.tupleStart(inside.length);
           } else if (Array.isArray(value)) {
@@ -246,22 +262,27 @@ class Encoder {
           } else if (value instanceof Map) {
             inside = pairsOfMap(value);
             this.header(Tag.Map, inside.length / 2);
-          } else if (value instanceof Float) {
+          } else if (value instanceof OwnFloat) {
             this.float(value.value);
             continue;
-          } else if (value instanceof Opaque) {
-            if (value instanceof LocalTerm) throw unencodable("a local term inside of another");
+          } else if (value instanceof OwnOpaque) {
+            if (value instanceof OwnLocalTerm) throw unencodable("a local term inside of another");
             this.raw(value.bytes);
             continue;
-          } else if (value instanceof BitString) {
+          } else if (value instanceof OwnBitString) {
             this.bitString(value);
             continue;
-          } else if (value instanceof ImproperList) {
+          } else if (value instanceof OwnImproperList) {
             inside = [...value.elements, value.tail];
             this.header(Tag.List, inside.length - 1);
-          } else {
+          } else if (isPlain(value)) {
             inside = this.pairsOfObject(value);
             this.header(Tag.Map, inside.length / 2);
+          } else if (outer === undefined && value instanceof LocalTerm) {
+            this.raw(value.bytes);
+            return;
+          } else {
+            inside = [adopted(value)];
           }
           break;
         }
@@ -482,10 +503,6 @@ class Encoder {
   }
 
   private pairsOfObject(value: object): unknown[] {
-    const prototype = Object.getPrototypeOf(value);
-    if (prototype !== Object.prototype && prototype !== null) {
-      throw unencodable(`an instance of ${value.constructor?.name ?? "a class"}`);
-    }
     const { atomKeys, lists } = this.settings;
     const pairs: unknown[] = [];
     for (const key of Object.keys(value)) {
@@ -496,6 +513,29 @@ class Encoder {
     }
     return pairs;
   }
+}
+
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** What another copy of the package, or another context of V8, has made, as one of our own values that is the same term. */
+function adopted(value: object): unknown {
+  if (value instanceof Atom) return atom(value.name);
+  if (value instanceof Tuple) return new Tuple(value.elements);
+  if (value instanceof Float) return new Float(value.value);
+  if (value instanceof ImproperList) return new ImproperList(value.elements, value.tail);
+  if (value instanceof BitString) return new BitString(value.bytes, value.lastBits);
+  if (value instanceof LocalTerm) return new LocalTerm(value.bytes, 0, value.bytes.length);
+  // Its bytes are all that is written, whichever kind it is.
+  if (value instanceof Opaque) return new Pid(value.bytes, 0, value.bytes.length);
+  if (types.isUint8Array(value)) return Buffer.from(value.buffer, value.byteOffset, value.length);
+  if (types.isMap(value)) return new Map(value);
+  const prototype = Object.getPrototypeOf(value);
+  if (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf"))
+    return { ...value };
+  throw unencodable(`an instance of ${value.constructor?.name ?? "a class"}`);
 }
 
 function isByte(value: unknown): value is number {

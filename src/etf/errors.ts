@@ -1,3 +1,5 @@
+import { brand } from "./brand.js";
+
 /**
  * What went wrong, for programs.
  *
@@ -21,7 +23,7 @@ export type EtfErrorCode =
   | "ETF_LIMIT"
   | "ETF_OPTION";
 
-/** The one error that this codec throws. */
+/** The one error that this codec throws. `instanceof` knows those of other copies of the package in the process, too. */
 export class EtfError extends Error {
   /** `"EtfError"`. */
   override readonly name = "EtfError";
@@ -40,3 +42,5 @@ export class EtfError extends Error {
     this.offset = offset;
   }
 }
+
+brand(EtfError, "EtfError");

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { inspect } from "node:util";
 import { type Atom, atomFromLatin1, atomFromUtf8, quoted } from "./atoms.js";
+import { brand } from "./brand.js";
 import { i32, u8, u16, u32 } from "./bytes.js";
 import { Tag } from "./tags.js";
 
@@ -332,6 +333,23 @@ export class LocalTerm extends Opaque {
     return `#Local<${this.end - this.start} bytes>`;
   }
 }
+
+/** @internal */
+export const OwnTuple = brand<Tuple>(Tuple, "Tuple");
+/** @internal */
+export const OwnFloat = brand(Float, "Float");
+/** @internal */
+export const OwnImproperList = brand<ImproperList>(ImproperList, "ImproperList");
+/** @internal */
+export const OwnBitString = brand(BitString, "BitString");
+/** @internal */
+export const OwnOpaque = brand(Opaque, "Opaque");
+/** @internal */
+export const OwnLocalTerm = brand(LocalTerm, "LocalTerm");
+brand(Pid, "Pid");
+brand(Port, "Port");
+brand(Reference, "Reference");
+brand(Fun, "Fun");
 
 function printed(
   elements: readonly unknown[],
