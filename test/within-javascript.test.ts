@@ -4,15 +4,7 @@ import { open, openCounters } from "../src";
 import type * as addon from "../src/addon";
 import { freshPath, pattern, patternFile } from "./support/files";
 
-const TO_OPEN = vi.hoisted(() => [
-  "open",
-  "describe",
-  "control",
-  "close",
-  "revoke",
-  "moved",
-  "setErrorFactory",
-]);
+const TO_OPEN = vi.hoisted(() => ["open", "describe", "control", "close", "revoke", "moved", "createError"]);
 const crossings = vi.hoisted((): string[] => []);
 
 vi.mock("../src/addon", async (original) => {
@@ -23,7 +15,7 @@ vi.mock("../src/addon", async (original) => {
       ? operation
       : (...operands: unknown[]) => {
           crossings.push(name);
-          return Reflect.apply(operation, undefined, operands);
+          return Reflect.apply(operation, real.addon, operands);
         },
   ]);
   return { addon: Object.fromEntries(counted) };
