@@ -1,8 +1,6 @@
-// Finds and loads the addon, and says what is in it.
-import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import { createRequire } from "node:module";
-import { join, resolve } from "node:path";
+// What is in the addon.
 import { createError } from "./error.js";
+import { load } from "./load.js";
 
 declare const file: unique symbol;
 
@@ -108,37 +106,5 @@ type Opener =
 /** The core's names of options, each followed by its value, or null for a flag. */
 export type NativeOptions = (string | bigint | null)[];
 
-/** Whether this runtime is linked with musl: an executable names its loader near its beginning. (process.report says
- * it too, but takes 25 ms.) */
-function isMusl(): boolean {
-  const beginning = Buffer.alloc(4096);
-  const executable = openSync(process.execPath, "r");
-  try {
-    readSync(executable, beginning);
-  } finally {
-    closeSync(executable);
-  }
-  return beginning.includes("/ld-musl-");
-}
-
-function load(): Omit<Addon, "createError"> {
-  const root = resolve(__dirname, "..");
-  const libc = process.platform === "linux" && isMusl() ? "-musl" : "";
-  const path = join(root, "prebuilds", `${process.platform}-${process.arch}${libc}`, "emmap.node");
-  const build = join(root, "scripts", "build-addon.mjs");
-  if (!existsSync(path)) {
-    const advice = existsSync(build)
-      ? `emmap brings no addon for this platform; build it with: node ${build}`
-      : "this code was bundled without it: make emmap an external of the bundle, and install it beside that";
-    throw new Error(`${path} is missing: ${advice}`);
-  }
-  try {
-    // Not require: a bundler would take that for something to bundle.
-    return createRequire(__filename)(path) as Addon;
-  } catch (cause) {
-    throw new Error(`${path} can't be loaded; to build it for this system: node ${build}`, { cause });
-  }
-}
-
 /** The addon's functions on an object of this module's own: the addon itself may be shared, and keeps nothing of it. */
-export const addon: Addon = { ...load(), createError };
+export const addon: Addon = { ...(load() as Omit<Addon, "createError">), createError };

@@ -1,0 +1,144 @@
+// How the package finds and loads its native code, and what it says where it can't.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const root = join(__dirname, "..");
+const folder = realpathSync(mkdtempSync(join(tmpdir(), "emmap-loading-")));
+const installed = join(folder, "node_modules", "emmap");
+const addon = join("prebuilds", `${process.platform}-${process.arch}`, "emmap.node");
+
+/** Puts the package into `to`, without the parts that are left out. */
+function install(to: string, ...leftOut: string[]): string {
+  for (const part of ["package.json", "dist", "prebuilds", "scripts/build-addon.mjs"])
+    if (!leftOut.includes(part)) cpSync(join(root, part), join(to, part), { recursive: true });
+  return to;
+}
+
+beforeAll(() => {
+  install(installed);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What a program prints that loads the package: "9", or the error's message. */
+function load(
+  options: string[],
+  { node = process.execPath, cwd = folder, from = installed, first = "" } = {},
+) {
+  const program = join(folder, "program.cjs");
+  writeFileSync(
+    program,
+    `${first}
+     const say = (text) => require("node:fs").writeSync(1, text);
+     try { say(Object.keys(require(${JSON.stringify(from)})).includes("open") ? "loaded" : "nothing"); }
+     catch (error) { say(error.message); }`,
+  );
+  return execFileSync(node, [...options, program], {
+    cwd,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+}
+
+const PERMISSION = process.allowedNodeEnvironmentFlags.has("--permission")
+  ? "--permission"
+  : "--experimental-permission";
+
+describe("where native code is forbidden the error says so, and which flag allows it:", () => {
+  test("--no-addons", () => {
+    expect(load(["--no-addons"])).toBe(
+      `emmap can't load its native code, ${join(installed, addon)}: this process may load none; start Node without --no-addons`,
+    );
+  });
+
+  test(`${PERMISSION}`, () => {
+    expect(load([PERMISSION, `--allow-fs-read=${folder}`])).toBe(
+      `emmap can't load its native code, ${join(installed, addon)}: this process may load none; start Node with --allow-addons`,
+    );
+  });
+
+  test(`${PERMISSION}, where it may not even be read`, () => {
+    const parts = ["program.cjs", "node_modules/emmap/dist", "node_modules/emmap/package.json"];
+    const flags = parts.map((part) => `--allow-fs-read=${join(folder, part)}`);
+    expect(load([PERMISSION, "--allow-addons", ...flags])).toMatch(
+      /this process may not read it; start Node with --allow-fs-read=\S+emmap\S*prebuilds\S* and --allow-addons$/,
+    );
+  });
+});
+
+describe("the package loads", () => {
+  test("with the permissions that the error names, and no other", () => {
+    expect(load([PERMISSION, `--allow-fs-read=${folder}`, "--allow-addons"])).toBe("loaded");
+  });
+
+  test("where an upgrade has removed the binary of Node", () => {
+    const node = join(folder, "node");
+    copyFileSync(process.execPath, node);
+    const first = 'require("node:fs").unlinkSync(process.execPath);';
+    expect(load([], { node, first })).toBe("loaded");
+  });
+
+  test.each([
+    ["errors have no stack", [], "Error.stackTraceLimit = 0;"],
+    [
+      "a program formats stacks itself",
+      [],
+      'Error.prepareStackTrace = () => "at other (/other/file.js:1:1)";',
+    ],
+    ["the built-in objects are frozen", ["--frozen-intrinsics"], ""],
+    ["stacks show sources", ["--enable-source-maps"], ""],
+  ])("where %s", (_, options, first) => {
+    expect(load(options, { first })).toBe("loaded");
+  });
+
+  test("and leaves errors as they were", () => {
+    const after = `${load([], {
+      first: 'Error.stackTraceLimit = 3; const own = (Error.prepareStackTrace = () => "own");',
+    })}`;
+    expect(after).toBe("loaded");
+    const program = `Error.stackTraceLimit = 3; const own = (Error.prepareStackTrace = () => "own");
+      require(${JSON.stringify(installed)});
+      console.log(Error.stackTraceLimit, Error.prepareStackTrace === own);`;
+    expect(execFileSync(process.execPath, ["-e", program], { encoding: "utf8" })).toBe("3 true\n");
+  });
+});
+
+describe("native code in the current folder is not touched", () => {
+  /** A folder with what would be loaded if anybody looked there: "can't be loaded" tells. */
+  function trap(): string {
+    const cwd = mkdtempSync(join(folder, "trap-"));
+    for (const place of [".", "dist", "node_modules/emmap", "src"]) {
+      mkdirSync(join(cwd, place, addon, ".."), { recursive: true });
+      writeFileSync(join(cwd, place, addon), "no library");
+    }
+    mkdirSync(join(cwd, "scripts"));
+    writeFileSync(join(cwd, "scripts/build-addon.mjs"), "");
+    return cwd;
+  }
+
+  test("where the package has none", () => {
+    const from = install(mkdtempSync(join(folder, "without-")), "prebuilds");
+    expect(load([], { cwd: trap(), from })).toBe(
+      `${join(from, addon)} is missing: emmap brings no addon for this platform; build it with: node ${join(from, "scripts/build-addon.mjs")}`,
+    );
+  });
+
+  test("where the code does not know its own file", () => {
+    const cwd = trap();
+    const first = `Error.prepareStackTrace = undefined; Object.freeze(Error);
+      Object.defineProperty(Error.prototype, "stack", { value: "" });`;
+    const from = install(mkdtempSync(join(folder, "without-")), "prebuilds");
+    expect(load([], { cwd, from, first })).toMatch(/^emmap can't tell which file it is in/);
+  });
+});
+
+test("an addon that can't be loaded is named, with the reason", () => {
+  const from = install(mkdtempSync(join(folder, "broken-")), "prebuilds");
+  mkdirSync(join(from, addon, ".."), { recursive: true });
+  writeFileSync(join(from, addon), "no library");
+  expect(load([], { from })).toMatch(
+    new RegExp(`^${join(from, addon)} can't be loaded: .*file too short; to build it for this system: node `),
+  );
+});
