@@ -1,6 +1,15 @@
-// Applications that are bundled: the package stays outside, as native code has to; where it does not, the error says
-// what to do.
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+// Applications that are bundled, with the package as an external and with the package in the bundle, and executables that
+// are made of them. Native code stays outside: where it is not found, the error says what to do.
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { emptyFolder, failure, freshFolder, installBeside, installNpm, packNpm, run } from "./support/user";
@@ -44,54 +53,164 @@ const esbuild =
     run(process.execPath, ["-e", code], user);
   };
 
-const webpack: Bundler = (bundle, external) => {
-  const options = {
-    context: user,
-    mode: "production",
-    target: "node",
-    entry: "./src/app.js",
-    output: { path: join(bundle, ".."), filename: basename(bundle) },
-    externals: external ? { emmap: "commonjs emmap", "emmap/etf": "commonjs emmap/etf" } : {},
-  };
-  const code = `require(${JSON.stringify(join(modules, "webpack"))})(${JSON.stringify(options)}, (error, stats) => {
+const webpack =
+  (more: object = {}): Bundler =>
+  (bundle, external) => {
+    const options = {
+      context: user,
+      mode: "production",
+      target: "node",
+      entry: "./src/app.js",
+      output: { path: join(bundle, ".."), filename: basename(bundle) },
+      externals: external ? { emmap: "commonjs emmap", "emmap/etf": "commonjs emmap/etf" } : {},
+      ...more,
+    };
+    const code = `require(${JSON.stringify(join(modules, "webpack"))})(${JSON.stringify(options)}, (error, stats) => {
     if (error || stats.hasErrors()) throw error ?? new Error(stats.toString());
   })`;
+    run(process.execPath, ["-e", code], user);
+  };
+
+const rollup: Bundler = (bundle, external) => {
+  const plugin = (name: string): string => `require(${JSON.stringify(join(modules, "@rollup", name))})`;
+  const code = `const { rollup } = require(${JSON.stringify(join(modules, "rollup"))});
+    rollup({
+      input: "src/app.js",
+      external: [/^node:/, ...${external ? "[/^emmap/]" : "[]"}],
+      plugins: [${plugin("plugin-node-resolve")}.nodeResolve(), ${plugin("plugin-commonjs")}()],
+    }).then((made) => made.write({ file: ${JSON.stringify(bundle)}, format: "es" }));`;
   run(process.execPath, ["-e", code], user);
 };
 
-test.each([
+const bun = (): string => join(modules, "@oven/bun-linux-x64-baseline/bin/bun");
+
+const bunBundler: Bundler = (bundle, external) => {
+  const options = external ? ["--external=emmap", "--external=emmap/etf"] : [];
+  run(bun(), ["build", "--target=node", "src/app.js", `--outfile=${bundle}`, ...options], user);
+};
+
+const BUNDLERS = [
   ["esbuild into an ECMAScript module", esbuild("esm"), "app.mjs"],
   ["esbuild into a CommonJS module", esbuild("cjs"), "app.cjs"],
-  ["webpack", webpack, "app.cjs"],
-] as const)("an application that %s bundled works with the package as an external", (_, bundler, name) => {
-  const bundle = join(mkdtempSync(join(user, "external-")), name);
-  bundler(bundle, true);
-  expect(run(process.execPath, [bundle], freshFolder())).toBe("5\n");
-});
+  ["webpack", webpack(), "app.cjs"],
+  ["webpack for development", webpack({ mode: "development", devtool: "source-map" }), "app.cjs"],
+  ["webpack, which replaces __dirname,", webpack({ node: { __dirname: true, __filename: true } }), "app.cjs"],
+  ["rollup", rollup, "app.mjs"],
+  ["Bun", bunBundler, "app.mjs"],
+] as const;
 
-describe.each([
-  ["esbuild", esbuild("cjs")],
-  ["webpack", webpack],
-] as const)("where %s bundled the package too", (_, bundler) => {
+test.each(BUNDLERS)(
+  "an application that %s bundled works with the package as an external",
+  (_, bundler, name) => {
+    const bundle = join(mkdtempSync(join(user, "external-")), name);
+    bundler(bundle, true);
+    expect(run(process.execPath, [bundle], freshFolder())).toBe("5\n");
+  },
+);
+
+/** What the application says that it lacks, in a folder where its own parts are in `place`. */
+function lacks(folder: string, place: string, program: string, args: string[]): void {
+  const error = /^(?:error: |Error: )(.*)$/m.exec(failure(program, args, folder))?.[1];
+  const path = join(place, "prebuilds", `${process.platform}-${process.arch}`, "emmap.node");
+  expect(error).toContain(
+    `${path} is missing: this code was bundled without it: copy the package's prebuilds there`,
+  );
+}
+
+function putAddonInto(place: string): void {
+  cpSync(join(user, "node_modules/emmap/prebuilds"), join(place, "prebuilds"), { recursive: true });
+}
+
+describe.each(BUNDLERS)("where %s bundled the package too", (_, bundler, name) => {
+  let made: string;
+  beforeAll(() => {
+    made = mkdtempSync(join(user, "whole-"));
+    bundler(join(made, name), false);
+  });
+
   /** The bundle in a folder where nothing is installed, as bundles are deployed. */
   function deployed(): string {
-    const bundle = join(mkdtempSync(join(user, "whole-")), "app.cjs");
-    bundler(bundle, false);
-    const folder = freshFolder();
-    cpSync(join(bundle, ".."), join(folder, "dist"), { recursive: true });
+    const folder = realpathSync(freshFolder());
+    cpSync(made, join(folder, "app"), { recursive: true });
+    // What is not beside the bundle is not the application's.
+    for (const place of [".", "dist", "node_modules/emmap"]) plantTrap(join(folder, place));
     return folder;
   }
 
   test("and left the addon behind, the error says which file is missing and what to do", () => {
     const folder = deployed();
-    const error = /^Error: (.*)$/m.exec(failure(process.execPath, ["dist/app.cjs"], folder))?.[1];
-    const path = join(folder, "prebuilds", `${process.platform}-${process.arch}`, "emmap.node");
-    expect(error).toContain(`${path} is missing: this code was bundled without it: make emmap an external`);
+    lacks(folder, join(folder, "app"), process.execPath, [`app/${name}`]);
   });
 
-  test("it works where the addon was put there", () => {
+  test("it works where the addon was put beside the bundle", () => {
     const folder = deployed();
-    cpSync(join(user, "node_modules/emmap/prebuilds"), join(folder, "prebuilds"), { recursive: true });
-    expect(run(process.execPath, ["dist/app.cjs"], folder)).toBe("5\n");
+    putAddonInto(join(folder, "app"));
+    expect(run(process.execPath, [`app/${name}`], folder)).toBe("5\n");
+  });
+
+  test("it works where the package is installed above the bundle", () => {
+    const folder = realpathSync(freshFolder());
+    cpSync(made, join(folder, "server/app"), { recursive: true });
+    cpSync(join(user, "node_modules"), join(folder, "node_modules"), { recursive: true });
+    expect(run(process.execPath, [join(folder, `server/app/${name}`)], freshFolder())).toBe("5\n");
+  });
+});
+
+/** What would be loaded if anybody looked there: an addon that is none. */
+function plantTrap(folder: string): void {
+  const addon = join(folder, "prebuilds", `${process.platform}-${process.arch}`, "emmap.node");
+  mkdirSync(join(addon, ".."), { recursive: true });
+  writeFileSync(addon, "no library");
+}
+
+describe.each([
+  [
+    "Node's single executables",
+    (executable: string): void => {
+      const bundle = join(user, "sea/app.cjs");
+      esbuild("cjs")(bundle, false);
+      const blob = join(user, "sea/blob");
+      const config = { main: bundle, output: blob, disableExperimentalSEAWarning: true };
+      writeFileSync(join(user, "sea/config.json"), JSON.stringify(config));
+      run(process.execPath, ["--experimental-sea-config", "sea/config.json"], user);
+      copyFileSync(process.execPath, executable);
+      chmodSync(executable, 0o755);
+      const fuse = ["--sentinel-fuse", "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2"];
+      const inject = [join(modules, "postject/dist/cli.js"), executable, "NODE_SEA_BLOB", blob, ...fuse];
+      run(process.execPath, inject, user);
+      // The executable would look there if it believed what it was made of.
+      putAddonInto(join(user, "sea"));
+    },
+  ],
+  [
+    "bun build --compile",
+    (executable: string): void => {
+      run(bun(), ["build", "--compile", "src/app.js", `--outfile=${executable}`], user);
+    },
+  ],
+])("an executable of %s", (_, make) => {
+  let made: string;
+  beforeAll(() => {
+    made = join(mkdtempSync(join(user, "executable-")), "app");
+    make(made);
+  });
+
+  function deployed(): string {
+    const folder = realpathSync(freshFolder());
+    mkdirSync(join(folder, "bin"));
+    copyFileSync(made, join(folder, "bin/app"));
+    plantTrap(folder);
+    return folder;
+  }
+
+  test("says which file is missing beside it, and what to do", () => {
+    const folder = deployed();
+    lacks(folder, join(folder, "bin"), join(folder, "bin/app"), []);
+  });
+
+  test("works where the addon was put beside it", () => {
+    const folder = deployed();
+    putAddonInto(join(folder, "bin"));
+    expect(run(join(folder, "bin/app"), [], folder)).toBe("5\n");
   });
 });

@@ -1,6 +1,6 @@
 // Finds the addon and loads it, in the package and in what bundlers make of it.
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
-import { createRequire } from "node:module";
+import Module from "node:module";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -35,19 +35,28 @@ function callerOf(): string | undefined {
  * current folder, and none above the one of a bundle, which others may write to.
  */
 function folders(file: string | undefined): string[] {
+  // The code of an executable that Bun has made is in a file system that exists in its memory only, and that of Node's in
+  // a file that was where it was made.
+  if (file?.startsWith("/$bunfs/") || isSingleExecutable()) return [dirname(process.execPath)];
   if (file === undefined) return [];
-  const folder = dirname(file);
   // In the package this file has its own name, and is in dist or src.
-  if (/^load\.[cm]?[jt]s$/.test(basename(file))) return [dirname(folder), ...installed(file)];
-  // The code of an executable that Bun has made is in a file system that exists in its memory only.
-  if (file.startsWith("/$bunfs/")) return [dirname(process.execPath)];
-  return [folder, ...installed(file)];
+  const isBundle = !/^load\.[cm]?[jt]s$/.test(basename(file));
+  return [isBundle ? dirname(file) : dirname(dirname(file)), ...installed(file)];
+}
+
+/** Whether this process is a single executable application of Node. */
+function isSingleExecutable(): boolean {
+  try {
+    return Module.createRequire(process.execPath)("node:sea").isSea() as boolean;
+  } catch {
+    return false;
+  }
 }
 
 /** Where the package is installed for a bundle that has this code in it, as Node finds it for `require("emmap")`. */
 function installed(file: string): string[] {
   try {
-    return [dirname(createRequire(file).resolve("emmap/package.json"))];
+    return [dirname(Module.createRequire(file).resolve("emmap/package.json"))];
   } catch {
     return [];
   }
@@ -117,8 +126,8 @@ export function load(): object {
     for (const platform of platforms) {
       const path = join(place, "prebuilds", platform, "emmap.node");
       try {
-        // Not require: a bundler would take that for something to bundle.
-        if (existsSync(path)) return createRequire(path)(path) as object;
+        // Not require, nor createRequire imported by its name: bundlers would take that for something to bundle.
+        if (existsSync(path)) return Module.createRequire(path)(path) as object;
       } catch (cause) {
         failed ??= refusal(path, cause as NodeJS.ErrnoException, buildScript(place));
       }
@@ -133,7 +142,7 @@ export function load(): object {
   const build = buildScript(place);
   const advice =
     build === undefined
-      ? "this code was bundled without it: make emmap an external of the bundle, and install it beside that, or copy the package's prebuilds there"
+      ? "this code was bundled without it: copy the package's prebuilds there, or make emmap an external of the bundle and install it beside that"
       : `emmap brings no addon for this platform; build it with: node ${build}`;
   throw new Error(`${path} is missing: ${advice}`);
 }
