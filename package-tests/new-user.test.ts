@@ -47,7 +47,7 @@ test("an addon that can't be loaded is named, and what builds it", () => {
   writeFileSync(addon, "no library");
   const message = failure("node", ["-e", 'require("emmap")'], own, noCompiler);
   expect(message).toContain(
-    `${addon} can't be loaded; to build it for this system: node ${installed}/scripts/build`,
+    `${addon} can't be loaded: file too short; to build it for this system: node ${installed}/scripts/build`,
   );
   rmSync(own, { recursive: true });
 });

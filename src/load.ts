@@ -114,7 +114,8 @@ function refusal(path: string, cause: NodeJS.ErrnoException, build: string | und
     return new Error(`${wanted}: this process may not; start Deno with ${flags}`, { cause });
   }
   const advice = build === undefined ? "" : `; to build it for this system: node ${build}`;
-  return new Error(`${path} can't be loaded: ${message}${advice}`, { cause });
+  const why = message.replace(`${path}: `, "");
+  return new Error(`${path} can't be loaded: ${why}${advice}`, { cause });
 }
 
 /** The addon's functions. */

@@ -138,6 +138,6 @@ test("an addon that can't be loaded is named, with the reason", () => {
   mkdirSync(join(from, addon, ".."), { recursive: true });
   writeFileSync(join(from, addon), "no library");
   expect(load([], { from })).toMatch(
-    new RegExp(`^${join(from, addon)} can't be loaded: .*file too short; to build it for this system: node `),
+    new RegExp(`^${join(from, addon)} can't be loaded: file too short; to build it for this system: node `),
   );
 });
