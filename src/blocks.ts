@@ -92,6 +92,9 @@ export class BlockStorage extends Structure {
   /**
    * Addresses and blocks, in the order in which they lie in the file. Blocks that are stored or freed meanwhile are
    * met or not, all others once.
+   *
+   * Up to 64 blocks, of 64 KiB in all or one that is larger, share an ArrayBuffer, which `postMessage` and
+   * `structuredClone` copy as a whole: send what {@link read} answers.
    */
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);

@@ -63,6 +63,8 @@ export class Handle {
   #shown: WeakRef<ArrayBuffer>[] = [];
   /** All buffers that views may still use, of earlier mappings too. */
   #lent: WeakRef<ArrayBuffer>[] = [];
+  /** When there are so many, those that are gone are taken out: a small part of what making them costs. */
+  #lentBound = 16;
 
   /** @param start position at which the windows begin, a multiple of 8 */
   constructor(native: NativeFile, direct: boolean, start = 0) {
@@ -163,17 +165,17 @@ export class Handle {
     this.size = 0;
   }
 
-  /** A Buffer over bytes of the mapping, all of which are there. */
-  view(position: number, length: number): Buffer {
-    const shown = this.#shownAt(position, length);
+  /** A Buffer over bytes of the mapping, all of which are there; with an ArrayBuffer of its own, if asked for. */
+  view(position: number, length: number, own = false): Buffer {
+    const shown = own ? undefined : this.#shownAt(position, length);
     if (shown === undefined) return Buffer.from(this.#lend(position, length));
     const begin = inSpan(position);
     return shown.subarray(begin, begin + length);
   }
 
   /** The same for 64-bit words that begin at an aligned address. */
-  words64(position: number, count: number): BigInt64Array {
-    const shown = this.#aligned ? this.#shownAt(position, count * 8) : undefined;
+  words64(position: number, count: number, own: boolean): BigInt64Array {
+    const shown = this.#aligned && !own ? this.#shownAt(position, count * 8) : undefined;
     if (shown === undefined) return new BigInt64Array(this.#lend(position, count * 8), 0, count);
     return new BigInt64Array(shown.buffer as ArrayBuffer, inSpan(position), count);
   }
@@ -207,7 +209,10 @@ export class Handle {
     const memory = addon.lend(this.#native, BigInt(position), BigInt(length), true);
     if (memory === undefined) throw this.#unsupported("this runtime has no buffers over mapped memory");
     watchTransfer(memory);
-    this.#lent = this.#lent.filter((lent) => lent.deref() !== undefined);
+    if (this.#lent.length >= this.#lentBound) {
+      this.#lent = this.#lent.filter((lent) => lent.deref() !== undefined);
+      this.#lentBound = 2 * this.#lent.length + 16;
+    }
     this.#lent.push(new WeakRef(memory));
     return memory;
   }

@@ -21,5 +21,6 @@ export {
   type RawQueueOptions,
   type Structure,
   type StructureOptions,
+  type ViewOptions,
   type Whence,
 } from "./index.js";

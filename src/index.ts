@@ -2,7 +2,14 @@ export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
 export { Counters, openCounters } from "./counters.js";
 export { EmmapError } from "./error.js";
-export { type Advice, type AtomicOperation, MappedFile, open, type Whence } from "./file.js";
+export {
+  type Advice,
+  type AtomicOperation,
+  MappedFile,
+  open,
+  type ViewOptions,
+  type Whence,
+} from "./file.js";
 export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
 export { openQueue, Queue, type QueueInfo, type QueueOptions, type RawQueueOptions } from "./queue.js";
 export type { Structure } from "./structure.js";

@@ -187,6 +187,82 @@ test("memory that a thread of zlib works on is not unmapped by close", async () 
   }
 });
 
+test("a view's ArrayBuffer is the whole mapping, unless it has one of its own", () => {
+  using file = open(patternFile(8192), { write: true });
+  const bytes = [file.view(100, 16), file.view(100, 16, {}), file.view(100, 16, { ownBuffer: true })];
+  expect(bytes.map(({ buffer }) => buffer.byteLength)).toEqual([8192, 8192, 16]);
+  const words = [file.bigInt64Array(8, 2), file.bigInt64Array(8, 2, { ownBuffer: true })];
+  expect(words.map(({ buffer }) => buffer.byteLength)).toEqual([8192, 16]);
+  for (const view of bytes) expect(view).toEqual(pattern(8192).subarray(100, 116));
+  expect(words[0]).toEqual(words[1]);
+  expect(file.view(8000, undefined, { ownBuffer: true }).buffer.byteLength).toBe(192);
+});
+
+test("a clone of a view with an ArrayBuffer of its own has no other bytes of the file", async () => {
+  using file = open(patternFile(1 << 20), { write: true });
+  const view = file.view(5, 16, { ownBuffer: true });
+  const words = file.bigInt64Array(16, 1, { ownBuffer: true });
+  const { MessageChannel } = await import("node:worker_threads");
+  const { port1, port2 } = new MessageChannel();
+  const received = new Promise<unknown>((resolve) => {
+    port2.once("message", resolve);
+  });
+  port1.postMessage([view, words]);
+  const [sentView, sentWords] = (await received) as [Uint8Array, BigInt64Array];
+  port1.close();
+  for (const clone of [structuredClone(view), sentView]) {
+    expect([clone.buffer.byteLength, Buffer.from(clone)]).toEqual([16, pattern(21).subarray(5)]);
+    file.pwrite(5, "changed");
+    expect(clone[0]).toBe(5);
+    file.pwrite(5, pattern(21).subarray(5));
+  }
+  expect([sentWords.buffer.byteLength, sentWords[0]]).toEqual([8, file.load(16)]);
+});
+
+test("a view with an ArrayBuffer of its own is one of the mapping", async () => {
+  const path = patternFile(8192);
+  const file = open(path, { write: true });
+  let view: Buffer | undefined = file.view(4099, 10, { ownBuffer: true });
+  let words: BigInt64Array | undefined = file.bigInt64Array(16, 2, { ownBuffer: true });
+  file.pwrite(4099, "in");
+  view.write("out", 5);
+  expect([view.toString("latin1", 0, 2), file.pread(4104, 3)?.toString()]).toEqual(["in", "out"]);
+  file.store(16, 40);
+  expect([Atomics.add(words, 0, 2n), file.load(16)]).toEqual([40n, 42n]);
+  expect(thrownBy(() => file.resize(4096))).toMatchObject({ code: "EBUSY" });
+  file.close();
+  expect([view.length, words.length, descriptorsOf(path)]).toEqual([0, 0, 0]);
+  view = words = undefined;
+  await collectUntil(() => mappingsOf(path) === 0);
+});
+
+test("it outlives close where the file is direct, and keeps what is written where that is read-only", async () => {
+  const path = patternFile(4096);
+  const file = open(path, { direct: true });
+  let view: Buffer | undefined = file.view(7, 3, { ownBuffer: true });
+  view[0] = 0xff;
+  expect([file.view(7, 1)[0], readFileSync(path)[7]]).toEqual([0xff, 7]);
+  file.close();
+  expect([view[0], view[1], mappingsOf(path)]).toEqual([0xff, 8, 1]);
+  view = undefined;
+  await collectUntil(() => mappingsOf(path) === 0);
+});
+
+test("ten thousand of them show the file, and are empty when it is closed", () => {
+  const file = open(patternFile(4096), { write: true });
+  const views = Array.from({ length: 10_000 }, (_, i) => file.view(i % 4000, 16, { ownBuffer: true }));
+  expect(views.every((view, i) => view[0] === (i % 4000) % 251)).toBe(true);
+  file.close();
+  expect(views.every((view) => view.length === 0)).toBe(true);
+});
+
+test("an option that a view does not have is refused", () => {
+  using file = open(patternFile(64));
+  for (const options of [{ own: true }, { ownBuffer: 1 }, 5, null] as never[])
+    for (const call of [() => file.view(0, 8, options), () => file.bigInt64Array(0, 1, options)])
+      expect(thrownBy(call).code).toMatch(/^ERR_INVALID_ARG_(TYPE|VALUE)$/);
+});
+
 test("many views, used while the collector runs, show the file", async () => {
   using file = open(patternFile(4096), { write: true });
   for (let round = 0; round < 20; round++) {
