@@ -6,13 +6,23 @@ import {
   cpSync,
   mkdirSync,
   mkdtempSync,
+  readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { emptyFolder, failure, freshFolder, installBeside, installNpm, packNpm, run } from "./support/user";
+import {
+  emptyFolder,
+  failure,
+  freshFolder,
+  installBeside,
+  installNpm,
+  packNpm,
+  root,
+  run,
+} from "./support/user";
 
 const user = emptyFolder();
 afterAll(() => rmSync(user, { recursive: true, force: true }));
@@ -146,6 +156,19 @@ describe.each(BUNDLERS)("where %s bundled the package too", (_, bundler, name) =
     const folder = deployed();
     putAddonInto(join(folder, "app"));
     expect(run(process.execPath, [`app/${name}`], folder)).toBe("5\n");
+  });
+
+  test("it refuses an addon of another release", () => {
+    const folder = deployed();
+    putAddonInto(join(folder, "app"));
+    const bundle = join(folder, "app", name);
+    const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    const code = readFileSync(bundle, "utf8");
+    expect(code).toContain(`"${version}"`);
+    writeFileSync(bundle, code.replaceAll(`"${version}"`, '"99.0.0"'));
+    expect(failure(process.execPath, [bundle], folder)).toContain(
+      `emmap.node can't be loaded: its version of emmap is ${version}, and that of the JavaScript is `,
+    );
   });
 
   test("it works where the package is installed above the bundle", () => {

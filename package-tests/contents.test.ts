@@ -29,6 +29,10 @@ test("it says where it runs and where it comes from", () => {
   expect(manifest.homepage).toMatch(/#readme$/);
 });
 
+test("the code knows the package's version", () => {
+  expect(readFileSync(join(root, "src/version.ts"), "utf8")).toContain(`"${manifest.version}"`);
+});
+
 test("the changelog tells of this version, and of what is not in one yet", () => {
   const changelog = readFileSync(join(root, "CHANGELOG.md"), "utf8");
   expect(changelog).toMatch(/^## \[Unreleased\]$/m);

@@ -10,6 +10,9 @@ const native = join(resolve(dirname(fileURLToPath(import.meta.url)), ".."), "nat
 const copy = mkdtempSync(join(tmpdir(), "emmap-prebuilds-"));
 process.on("exit", () => rmSync(copy, { recursive: true, force: true }));
 
+// Where native/addon/binding.gyp reads the version.
+cpSync(join(native, "..", "package.json"), join(copy, "package.json"));
+
 for (const { name, arch, env, kernelHeaders = [] } of targets) {
   for (const part of ["include", "core", "addon"])
     cpSync(join(native, part), join(copy, name, part), {

@@ -14,6 +14,8 @@ export interface NativeFile {
  * a call to look it up. Every 64-bit number is a bigint from -2^63 to 2^64-1; failures are thrown.
  */
 interface Addon {
+  /** Of the package that it was built for. */
+  version: string;
   open(...opener: Opener): NativeFile;
   describe(file: NativeFile): {
     path: string;

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import Module from "node:module";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { VERSION } from "./version.js";
 
 /**
  * The file that this code runs from; undefined where nothing tells. The runtime is asked, not `__filename` or
@@ -96,6 +97,13 @@ function reportedLibcs(): string[] {
   }
 }
 
+/** The addon, if it is what this code was written for: one that was copied beside a bundle may be of another release. */
+function ofThisVersion(addon: { version?: string }): object {
+  const { version = "an earlier one" } = addon;
+  if (version === VERSION) return addon;
+  throw new Error(`its version of emmap is ${version}, and that of the JavaScript is ${VERSION}`);
+}
+
 /** Why loading has failed, with what makes it work. */
 function refusal(path: string, cause: NodeJS.ErrnoException, build: string | undefined): Error {
   const { code, message } = cause;
@@ -128,7 +136,7 @@ export function load(): object {
       const path = join(place, "prebuilds", platform, "emmap.node");
       try {
         // Not require, nor createRequire imported by its name: bundlers would take that for something to bundle.
-        if (existsSync(path)) return Module.createRequire(path)(path) as object;
+        if (existsSync(path)) return ofThisVersion(Module.createRequire(path)(path));
       } catch (cause) {
         failed ??= refusal(path, cause as NodeJS.ErrnoException, buildScript(place));
       }

@@ -3,6 +3,7 @@
 #include "buffer.h"
 #include "failure.h"
 #include "file.h"
+#include "values.h"
 
 static void export_function(napi_env env, napi_value exports, const char *name, napi_callback callback)
 {
@@ -13,6 +14,8 @@ static void export_function(napi_env env, napi_value exports, const char *name, 
 
 NAPI_MODULE_INIT()
 {
+    // src/load.ts asks for it: an addon that was copied beside a bundle may be of another release than the bundle.
+    napi_set_named_property(env, exports, "version", make_string(env, EMMAP_PACKAGE_VERSION));
     define_operations(env, exports);
     export_function(env, exports, "revoke", revoke);
     export_function(env, exports, "moved", moved);

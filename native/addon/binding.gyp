@@ -1,5 +1,6 @@
 {
   "variables": {
+    "package_version": "<!(node -p \"require('../../package.json').version\")",
     # glibc, or another; scripts/build-prebuilds.mjs says which where that is not this machine's.
     "libc%": "<!(node -p \"process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'other'\")",
   },
@@ -11,7 +12,7 @@
         "<!@(node -p \"require('fs').readdirSync('../core').filter((name) => name.endsWith('.c')).map((name) => '../core/' + name).join(' ')\")",
       ],
       "include_dirs": ["../include"],
-      "defines": ["NAPI_VERSION=8"],
+      "defines": ["NAPI_VERSION=8", "EMMAP_PACKAGE_VERSION=\"<(package_version)\""],
       "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"],
       "cflags_c": ["-std=c11", "-D_XOPEN_SOURCE=700"],
       "cflags_cc!": ["-std=gnu++20", "-std=gnu++17"],
