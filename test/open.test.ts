@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { open } from "../src";
+import { open, openBlockStorage, openCounters, openQueue } from "../src";
 import { descriptorsOf, freshPath, mappingsOf, pattern, patternFile } from "./support/files";
 
 test("a file is created with the size asked for, and is there the second time", () => {
@@ -81,6 +81,44 @@ test("mode is exact, whatever the umask", () => {
   const path = freshPath();
   using _file = open(path, { write: true, create: true, size: 8, mode: 0o666 });
   expect(statSync(path).mode & 0o7777).toBe(0o666);
+});
+
+/** The permission bits of the file that `create` makes with this umask. */
+function bitsOf(umask: number, create: (path: string) => { close(): void }): number {
+  const path = freshPath();
+  const before = process.umask(umask);
+  try {
+    create(path).close();
+  } finally {
+    process.umask(before);
+  }
+  return statSync(path).mode & 0o7777;
+}
+
+type Create = (path: string, mode?: { mode: number }) => { close(): void };
+const CREATORS: [string, Create][] = [
+  ["a file", (path, mode) => open(path, { write: true, create: true, size: 8, ...mode })],
+  ["a file of counters", (path, mode) => openCounters(path, 1, mode)],
+  ["a queue", (path, mode) => openQueue(path, mode)],
+  ["a block storage", (path, mode) => openBlockStorage(path, { blockSize: 8, ...mode })],
+];
+
+test.each(CREATORS)(
+  "%s that is created belongs to its user alone, unless another mode is given, which is exact",
+  (_, create) => {
+    for (const umask of [0, 0o022, 0o077]) {
+      expect(bitsOf(umask, (path) => create(path))).toBe(0o600);
+      for (const mode of [0o660, 0o644, 0o640])
+        expect(bitsOf(umask, (path) => create(path, { mode }))).toBe(mode);
+    }
+  },
+);
+
+test("a file that exists keeps its mode", () => {
+  const path = patternFile();
+  chmodSync(path, 0o640);
+  open(path, { write: true, create: true, size: 8, mode: 0o600 }).close();
+  expect(statSync(path).mode & 0o7777).toBe(0o640);
 });
 
 test("exclusive keeps other writers out, and is refused where there is one", () => {

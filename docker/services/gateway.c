@@ -240,7 +240,7 @@ static bool take(bool first)
 
 static void open_all(void)
 {
-    emmap_options options = {.mode = FILE_MODE, .has_mode = true};
+    emmap_options options = {.mode = FILE_MODE, .has_mode = true, .mode_exact = true};
     must(emmap_counters_open(in_folder("traffic.counters"), COUNTERS, &options, &counters),
          "opening counters");
     options.size = 65536;
