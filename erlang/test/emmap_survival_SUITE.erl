@@ -12,7 +12,8 @@
          resizes_and_closes_in_parallel_without_lock/1, direct_reads_in_parallel_with_resizes_and_closes/1,
          shrinking_below_the_cursor/1, truncation_by_another_process/1, address_of_the_nodes_own_memory/1,
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
-         counters_in_a_foreign_file/1, file_of_a_dead_process/1]).
+         counters_in_a_foreign_file/1, file_of_a_dead_process/1, truncation_of_ten_files/1, truncation_of_100_files/1,
+         truncation_of_1000_files/1]).
 -export([child/3, die/0, fail/0]).
 
 -define(PAGE, 4096).
@@ -30,7 +31,9 @@ groups() ->
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
             file_of_a_dead_process],
-    [{nif, [], Both ++ [direct_reads_in_parallel_with_resizes_and_closes]}, {port, [], Both}].
+    Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
+           truncation_of_1000_files],
+    [{nif, [], Both ++ Nif}, {port, [], Both}].
 
 init_per_group(Backend, Config) ->
     [{backend, Backend} | Config].
@@ -81,6 +84,9 @@ fail() ->
 ?CASE(many_opens_and_closes).
 ?CASE(counters_in_a_foreign_file).
 ?CASE(file_of_a_dead_process).
+?CASE(truncation_of_ten_files).
+?CASE(truncation_of_100_files).
+?CASE(truncation_of_1000_files).
 
 survives(Case, Config) ->
     Arguments = [Case, ?config(backend, Config), ?config(folder, Config)],
@@ -106,6 +112,13 @@ run(atomic_write_on_a_read_only_file, Backend, Path) ->
     ?assertEqual({ok, 1}, emmap:patomic_read_integer(File, 0)),
     ?assertEqual({ok, Bytes}, emmap:pread(File, 0, 100)),
     ?assertEqual({ok, Bytes}, file:read_file(Path));
+
+run(truncation_of_ten_files, nif, Path) ->
+    truncation_of_files(10, Path);
+run(truncation_of_100_files, nif, Path) ->
+    truncation_of_files(100, Path);
+run(truncation_of_1000_files, nif, Path) ->
+    truncation_of_files(1000, Path);
 
 run(reads_after_close, Backend, Path) ->
     Files = [open(Path, Backend, Options) || Options <- modes(Backend)],
@@ -401,6 +414,22 @@ until(Condition, Attempts, Tell) ->
         true -> ok;
         false -> receive after 10 -> until(Condition, Attempts - 1, Tell) end
     end.
+
+%% Each file is truncated by another process while a binary aliases all of it; then every second page is read.
+truncation_of_files(Count, Path) ->
+    Pages = 2100,
+    Names = [Path ++ integer_to_list(N) || N <- lists:seq(1, Count)],
+    Binaries = [begin
+        {ok, File} = emmap:open(Name, [read, write, create, shared, direct, noreserve, {size, Pages * ?PAGE}]),
+        {ok, Binary} = emmap:pread(File, 0, Pages * ?PAGE),
+        ok = emmap:close(File),
+        Binary
+    end || Name <- Names],
+    "" = os:cmd("truncate -s 100 " ++ Path ++ "*"),
+    [?assertEqual(0, lists:sum([binary:at(Binary, Page * ?PAGE) || Page <- lists:seq(1, Pages - 1, 2)])) ||
+        Binary <- Binaries],
+    {_, Mappings, _} = resources(os:getpid()),
+    ?assert(Mappings < 30_000).
 
 %% The process that has the mappings: this node, or the port's program, one of its descendants.
 mapping_process(nif) ->
