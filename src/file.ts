@@ -102,14 +102,15 @@ export class MappedFile {
   }
 
   /**
-   * Writes all of the bytes at `position`, or none. The file does not grow by itself.
+   * Writes all of the bytes at `position`, or none. The file does not grow by itself. The bytes may be a {@link view} of
+   * the same file that overlaps with where they go: they are written as they were before the call.
    * @throws EACCES for a read-only file, EINVAL where the write would pass the end
    */
   pwrite(position: Integer, bytes: Bytes): void {
     const handle = this.#handle;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
     const to = bytesAt(handle.writableBytes, position, from.length);
-    if (to !== undefined && handle.usable) {
+    if (to !== undefined && handle.alone && handle.usable) {
       to.set(from, byteIndex(position));
       if (handle.usable) return;
     }
@@ -166,7 +167,7 @@ export class MappedFile {
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
     const { cursor } = handle;
     const to = bytesAt(handle.writableBytes, cursor, from.length);
-    if (to !== undefined && handle.usable) {
+    if (to !== undefined && handle.alone && handle.usable) {
       to.set(from, byteIndex(cursor));
       if (handle.usable) {
         handle.cursor = cursor + from.length;

@@ -126,8 +126,10 @@ test("without a listener SIGBUS ends the process, as it always did", async () =>
   expect({ printed, ended }).toEqual({ printed: "EFAULT", ended: "SIGBUS" });
 });
 
-test.each([10, 100, 1000])("%i files that another process truncates under their views read as zeros", async (files) => {
-  const { printed, ended } = await run(`
+test.each([10, 100, 1000])(
+  "%i files that another process truncates under their views read as zeros",
+  async (files) => {
+    const { printed, ended } = await run(`
     const { spawnSync } = require("node:child_process");
     const { mkdirSync } = require("node:fs");
     mkdirSync(path);
@@ -145,5 +147,6 @@ test.each([10, 100, 1000])("%i files that another process truncates under their 
     const mappings = readFileSync("/proc/self/maps", "latin1").split("\\n").length;
     console.log(views.length, sum, mappings < 30000);
     require("node:fs").rmSync(path, { recursive: true });`);
-  expect({ printed, ended }).toEqual({ printed: `${files} 0 true`, ended: 0 });
-});
+    expect({ printed, ended }).toEqual({ printed: `${files} 0 true`, ended: 0 });
+  },
+);

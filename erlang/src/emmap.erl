@@ -165,6 +165,8 @@ One rule holds for all functions:
     | {cas_counter, Index :: integer(), operand(), operand()}.
 
 -define(MAX_INT64, 16#7fffffffffffffff).
+%% Bytes that copy/3 moves at once.
+-define(COPIED, 65536).
 -define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
 
 %%% Open and close
@@ -348,7 +350,8 @@ pwrite_each(File, [{Position, Data} | Rest], Written) ->
         {error, Reason} -> {error, {Written, Reason}}
     end.
 
-?DOC("Writes all of the data, or nothing where it would pass the end.").
+?DOC("Writes all of the data, or nothing where it would pass the end. Binaries of a `direct` read of the same file may
+overlap with where they go: they are written as they were before the call.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     ?CALL(Backend, pwrite(Handle, Position, Data));
@@ -401,7 +404,50 @@ within(_, _) -> einval.
 ?DOC(false).
 -spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, reason()}.
 copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) ->
-    file:copy_opened(Source, Destination, Length).
+    case {emmap:size(Source), place(Source), place(Destination)} of
+        {{ok, Size}, {From, OnDisk}, {To, ToOnDisk}} when (is_integer(Length) orelse Length =:= infinity),
+                                                          ToOnDisk > OnDisk ->
+            %% Any number is less than `infinity'.
+            Count = max(0, min(Length, Size - From)),
+            copy(ToOnDisk - OnDisk < Count andalso Count > ?COPIED, Source, From, Destination, To, Count, Length);
+        _ ->
+            file:copy_opened(Source, Destination, Length)
+    end.
+
+%% Both may be the same file. So where the source reaches into a destination behind it, the last piece is copied first,
+%% as memmove does; for two files that is as good as the other way.
+copy(false, Source, _, Destination, _, _, Length) ->
+    file:copy_opened(Source, Destination, Length);
+copy(true, Source, From, Destination, To, Count, _) ->
+    case copy_pieces((Count - 1) div ?COPIED * ?COPIED, Source, From, Destination, To, Count) of
+        ok ->
+            {ok, _} = position(Source, From + Count),
+            {ok, _} = position(Destination, To + Count),
+            {ok, Count};
+        {error, _} = Error ->
+            Error
+    end.
+
+copy_pieces(At, Source, From, Destination, To, Count) when At >= 0 ->
+    Length = min(?COPIED, Count - At),
+    case pread(Source, From + At, Length) of
+        {ok, Bytes} when byte_size(Bytes) =:= Length ->
+            case pwrite(Destination, To + At, Bytes) of
+                ok -> copy_pieces(At - ?COPIED, Source, From, Destination, To, Count);
+                {error, _} = Error -> Error
+            end;
+        {error, _} = Error -> Error;
+        _ -> {error, einval} % the source has become shorter
+    end;
+copy_pieces(_, _, _, _, _, _) ->
+    ok.
+
+%% The cursor, in the mapping and in the file on disk.
+place(#file_descriptor{data = #file{origin = #origin{options = Options}}} = File) ->
+    case position(File, cur) of
+        {ok, Cursor} -> {Cursor, Cursor + proplists:get_value(offset, Options, 0)};
+        {error, _} = Error -> Error
+    end.
 
 %%% Size and durability
 

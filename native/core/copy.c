@@ -1,16 +1,18 @@
 /*
  * A copy of up to EMMAP_PIECE bytes runs under the byte lock and a pin. A longer one takes a slice, so that the
  * mapping stays while others replace or close it, and the lock anew for each piece, so that nobody waits for
- * more than a piece.
+ * more than a piece. What overlaps with its own place in the file goes through memory of the call (overlap.h).
  */
 #include "copy.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "file.h"
 #include "loans.h"
+#include "overlap.h"
 #include "vectors.h"
 
 static void lock_bytes(emmap_file *file, bool writing)
@@ -142,6 +144,24 @@ emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, co
     return copy_out(file, position, length, sink, &transferred);
 }
 
+static void *allocate_room(void *context, size_t length)
+{
+    return *(void **)context = malloc(length);
+}
+
+/* Reads by way of memory of the call's own. */
+static emmap_error read_around(emmap_file *file, uint64_t position, uint64_t length, const struct iovec *list,
+                               uint64_t *run)
+{
+    void *room = NULL;
+    const emmap_sink sink = {.allocate = allocate_room, .context = &room};
+    const emmap_error error = copy_out(file, position, length, &sink, run);
+    if (!error)
+        vectors_scatter(&(vectors){.next = list}, room, (size_t)*run);
+    free(room);
+    return error;
+}
+
 emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
                          uint64_t *transferred)
 {
@@ -149,19 +169,44 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
     *transferred = 0;
     if (!vectors_total(list, count, &length))
         return error_set(EINVAL, "the lengths add up to more than 2^63 - 1");
-    destination to = {.place = {.next = list}};
     uint64_t run;
-    const emmap_error error = read_to(file, position, length, &to, &run);
+    emmap_error error;
+    if (position <= INT64_MAX && overlap_of(file, position, list, count, length) != OVERLAP_NONE) {
+        error = read_around(file, position, length, list, &run);
+    } else {
+        destination to = {.place = {.next = list}};
+        error = read_to(file, position, length, &to, &run);
+    }
     *transferred = error ? 0 : run;
     return error;
 }
 
-static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *from)
+/* Where a write comes from: a list, or one range of bytes that overlaps with its place in the file. */
+typedef struct source {
+    vectors list;
+    const uint8_t *bytes;
+    uint8_t *room; /* for a piece of `bytes`, or NULL: the list it is */
+    bool backward; /* the last piece of `bytes` comes first */
+} source;
+
+static void copy_piece(uint8_t *to, source *from, uint64_t done, size_t length)
 {
+    if (!from->room) {
+        vectors_gather(to, &from->list, length);
+        return;
+    }
+    memcpy(from->room, from->bytes + done, length);
+    memcpy(to, from->room, length);
+}
+
+static emmap_error slice_from(emmap_file *file, emmap_slice *slice, source *from)
+{
+    const uint64_t last = (slice->length - 1) / EMMAP_PIECE;
     emmap_error error = EMMAP_OK;
-    for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
+    for (uint64_t i = 0; !error && i <= last; i++) {
+        const uint64_t done = (from->backward ? last - i : i) * EMMAP_PIECE;
         piece piece = piece_begin(file, slice, done, true);
-        vectors_gather(piece.data, from, piece.length);
+        copy_piece(piece.data, from, done, piece.length);
         piece_end(file, &piece);
         /* A store may be on its way while a later load is done: only behind a full fence does the status word
          * tell whether the page was still the file's. */
@@ -172,13 +217,9 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
     return error;
 }
 
-emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
-                    uint64_t *transferred)
+static emmap_error write_from(emmap_file *file, uint64_t position, source *from, bool countable,
+                              uint64_t length)
 {
-    uint64_t length = 0;
-    *transferred = 0;
-    const bool countable = vectors_total(list, count, &length);
-    vectors from = {.next = list};
     emmap_slice slice = {0};
     visit visit;
     lock_bytes(file, true);
@@ -195,7 +236,7 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
         else if (length > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
-            vectors_gather(visit.mapping->data + position, &from, (size_t)length);
+            copy_piece(visit.mapping->data + position, from, 0, (size_t)length);
             atomic_thread_fence(memory_order_seq_cst); /* as in slice_from */
         }
         error = visit_end(file, &visit);
@@ -204,9 +245,51 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
     }
     unlock_bytes(file);
     if (slice.mapping) {
-        const emmap_error copied = slice_from(file, &slice, &from);
+        const emmap_error copied = slice_from(file, &slice, from);
         error = error ? error : copied;
     }
+    return error;
+}
+
+/* For a list that overlaps with its place in the file: with room for all of it, or for a piece where one range can be
+ * written in the right order. What is refused anyway must not ask for memory, which may not be there. */
+static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap how,
+                                uint64_t length)
+{
+    uint64_t size;
+    emmap_error error = emmap_size(file, &size);
+    if (error)
+        return error;
+    source from = {.list = {.next = list}};
+    if (!(file->options.flags & EMMAP_OPEN_WRITE) || position > size || length > size - position)
+        return write_from(file, position, &from, true, length);
+    const bool whole = how == OVERLAP_MIXED;
+    uint8_t *const room = malloc(!whole && length > EMMAP_PIECE ? EMMAP_PIECE : (size_t)length);
+    if (!room)
+        return error_set(ENOMEM, "no memory for bytes that overlap with where they go");
+    const struct iovec copied = {.iov_base = room, .iov_len = (size_t)length};
+    if (whole) {
+        vectors_gather(room, &from.list, (size_t)length);
+        from.list = (vectors){.next = &copied};
+    } else {
+        from = (source){.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
+    }
+    error = write_from(file, position, &from, true, length);
+    free(room);
+    return error;
+}
+
+emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                    uint64_t *transferred)
+{
+    uint64_t length = 0;
+    const bool countable = vectors_total(list, count, &length);
+    const overlap how = countable && length > 0 && position <= INT64_MAX
+                            ? overlap_of(file, position, list, count, length)
+                            : OVERLAP_NONE;
+    const emmap_error error =
+        how == OVERLAP_NONE ? write_from(file, position, &(source){.list = {.next = list}}, countable, length)
+                            : write_around(file, position, list, how, length);
     *transferred = error ? 0 : length;
     return error;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "overlap.h"
 #include "pause.h"
 #include "vectors.h"
 
@@ -391,6 +392,40 @@ static void restart(queue_header *header)
         *header = empty_header(header->size);
 }
 
+/* Whether bytes of the queue's own file are pushed. */
+static bool is_own(const hold *hold, const batch *pushed)
+{
+    const emmap_mapping *const mapping = hold->mapping;
+    if (__atomic_load_n(&hold->file->control.aliases, __ATOMIC_RELAXED) > 0)
+        return overlap_anywhere(hold->file, pushed->list, pushed->count);
+    for (size_t i = 0; i < pushed->count; i++)
+        if ((uintptr_t)pushed->list[i].iov_base - (uintptr_t)mapping->data < mapping->size)
+            return true;
+    return false;
+}
+
+/* Room is made by moving messages, and a push writes where others were, so that bytes of the file may change before they
+ * are copied: a copy of all that is pushed, in one allocation that is to be freed. */
+static emmap_error detach(const batch *from, batch *copy, void **memory)
+{
+    uint64_t length = 0;
+    vectors_total(from->list, from->count, &length);
+    *copy = *from;
+    *memory = malloc(from->count * sizeof *from->list + (size_t)length);
+    if (!*memory)
+        return error_set(ENOMEM, "no memory for messages that are bytes of their own queue");
+    struct iovec *const list = *memory;
+    uint8_t *place = (uint8_t *)(list + from->count);
+    for (size_t i = 0; i < from->count; i++) {
+        list[i] = (struct iovec){.iov_base = place, .iov_len = from->list[i].iov_len};
+        if (list[i].iov_len > 0)
+            memcpy(place, from->list[i].iov_base, list[i].iov_len);
+        place += list[i].iov_len;
+    }
+    copy->list = list;
+    return EMMAP_OK;
+}
+
 static emmap_error push(emmap_file *file, const batch *batch)
 {
     uint64_t total = 0;
@@ -403,16 +438,25 @@ static emmap_error push(emmap_file *file, const batch *batch)
     if (error)
         return error;
     PAUSE("queue_push_begin");
+    const struct batch *pushed = batch;
+    struct batch copy;
+    void *memory = NULL;
+    if (is_own(&hold, batch))
+        error = detach(batch, &copy, &memory);
+    if (memory)
+        pushed = &copy;
     restart(&header);
-    error = make_room(&hold, &header, total);
+    if (!error)
+        error = make_room(&hold, &header, total);
     if (!error) {
-        write_batch(hold.mapping->data + header.tail, batch);
+        write_batch(hold.mapping->data + header.tail, pushed);
         PAUSE("queue_push_copied");
         header.tail += (uint32_t)total;
         header.next_tail = header.tail;
         queue_header_store(hold.mapping->data, header);
         PAUSE("queue_push_done");
     }
+    free(memory);
     return hold_end(&hold, error);
 }
 

@@ -210,7 +210,8 @@ void emmap_describe(emmap_file *file, emmap_info *info);
  */
 typedef struct emmap_control {
     uint32_t status; /* EMMAP_STATUS_* */
-    uint32_t unused;
+    uint32_t
+        aliases; /* further mappings of the file in this process, by which a caller's memory may show its bytes */
     uint64_t cursor;
 } emmap_control;
 
@@ -239,14 +240,18 @@ typedef struct emmap_sink {
  */
 emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink);
 
-/* The same into the caller's own memory; *transferred bytes of it are filled, in order. */
+/* The same into the caller's own memory, which may be a slice of the same file; *transferred bytes of it are filled, in
+ * order. Errors: as emmap_pread, ENOMEM. */
 emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count,
                          uint64_t *transferred);
 
 /*
  * Writes all of the vectors at `position`, or nothing: a mapping does not grow by itself. Nothing to write is
  * EMMAP_OK at any position below 2^63. Whoever else maps the file may see the bytes arrive piece by piece.
- * Errors: EACCES for a read-only file, EINVAL where the write would pass the end.
+ * The vectors may lie in slices of the same file, of any handle and any of its mappings, and overlap with the bytes
+ * that are written: they are written as they were before the call, as memmove does. Several vectors of which one
+ * overlaps are copied to memory of the process first.
+ * Errors: EACCES for a read-only file, EINVAL where the write would pass the end, ENOMEM.
  */
 emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count);
 

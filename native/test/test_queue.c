@@ -230,6 +230,43 @@ static void messages_move_down_where_that_makes_the_room(void **state)
         }
 }
 
+/* A push may move what is there, and with it bytes of the queue that it was given. */
+static void a_message_of_the_queue_itself_is_pushed_as_it_was(void **state)
+{
+    (void)state;
+    enum { LENGTH = 400 };
+    emmap_file *const queue = open_queue(path_of("queue"), EMMAP_OPEN_FIXED_SIZE, 1024);
+    char first[LENGTH], second[LENGTH];
+    memset(first, '1', LENGTH);
+    memset(second, '2', LENGTH);
+    const struct iovec pushed[] = {{.iov_base = first, .iov_len = LENGTH},
+                                   {.iov_base = second, .iov_len = LENGTH}};
+    assert_ok(emmap_queue_push_many(queue, pushed, 2));
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    const uint64_t head = queue_info_of(queue).head;
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(queue, head + 4, LENGTH, &slice));
+    /* Each half is a vector, and something else lies between. */
+    const struct iovec again[] = {{.iov_base = slice.data, .iov_len = LENGTH / 2},
+                                  {.iov_base = "--------", .iov_len = 8},
+                                  {.iov_base = slice.data + LENGTH / 2, .iov_len = LENGTH / 2}};
+    assert_ok(emmap_queue_push(queue, again, 3));
+    assert_int_equal(queue_info_of(queue).head, 16);
+    char expected[LENGTH + 8];
+    memset(expected, '2', sizeof expected);
+    memcpy(expected + LENGTH / 2, "--------", 8);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_memory_equal(got.data, second, LENGTH);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_int_equal(got.length, sizeof expected);
+    assert_memory_equal(got.data, expected, sizeof expected);
+    emmap_slice_release(&slice);
+    bytes_free(&got);
+    close_file(queue);
+}
+
 static void a_large_queue_grows_rather_than_move_much_for_little(void **state)
 {
     (void)state;
@@ -933,6 +970,7 @@ int main(void)
         folder_test(a_queue_grows_by_steps_and_opens_whatever_size_is_asked_for),
         folder_test(a_full_queue_of_fixed_size_is_as_it_was),
         folder_test(messages_move_down_where_that_makes_the_room),
+        folder_test(a_message_of_the_queue_itself_is_pushed_as_it_was),
         folder_test(a_large_queue_grows_rather_than_move_much_for_little),
         folder_test(looking_changes_nothing),
         folder_test(a_queue_does_not_shrink_and_may_be_made_longer),
