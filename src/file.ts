@@ -96,7 +96,7 @@ export class MappedFile {
     const bytes = bytesAt(handle.bytes, position, length);
     if (bytes !== undefined) {
       const copy = copyOf(bytes, byteIndex(position), length as number);
-      if (handle.usable) return copy;
+      if (copy !== undefined && handle.usable) return copy;
     }
     return addon.pread(handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
@@ -127,7 +127,7 @@ export class MappedFile {
     const bytes = bytesAt(handle.bytes, cursor, length);
     if (bytes !== undefined) {
       const copy = copyOf(bytes, byteIndex(cursor), length as number);
-      if (handle.usable) {
+      if (copy !== undefined && handle.usable) {
         handle.cursor = cursor + (length as number);
         return copy;
       }
@@ -149,7 +149,7 @@ export class MappedFile {
       const length = bytes.indexOf(LINE_FEED, begin) + 1 - begin;
       if (length > 0) {
         const line = lineOf(bytes, begin, length);
-        if (handle.usable) {
+        if (line !== undefined && handle.usable) {
           handle.cursor = cursor + length;
           return line;
         }
@@ -508,19 +508,31 @@ function ownsBuffer(options: ViewOptions | undefined): boolean {
   return ownBuffer;
 }
 
+/** More than this may fail to be allocated. */
+const ALLOCATED_WITH_CARE = 65_536;
+
 /** From the pool that Buffer keeps, where it is small: allocating costs more than copying. */
-function copyOf(bytes: Uint8Array, index: number, length: number): Buffer {
-  const copy = Buffer.allocUnsafe(length);
-  copy.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
+function copyOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
+  const copy = length <= ALLOCATED_WITH_CARE ? Buffer.allocUnsafe(length) : allocate(length);
+  copy?.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
   return copy;
 }
 
 /** A copy of a line that ends in `\n`, without the `\r` of `\r\n`. */
-function lineOf(bytes: Uint8Array, index: number, length: number): Buffer {
+function lineOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
   if (length < 2 || bytes[index + length - 2] !== CARRIAGE_RETURN) return copyOf(bytes, index, length);
   const line = copyOf(bytes, index, length - 1);
-  line[length - 2] = LINE_FEED;
+  if (line !== undefined) line[length - 2] = LINE_FEED;
   return line;
+}
+
+/** undefined where there is no memory: the core then says so. */
+function allocate(length: number): Buffer | undefined {
+  try {
+    return Buffer.allocUnsafe(length);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The number of the word at `position`; no integer where no word begins there, or where `position` is a bigint. */

@@ -153,23 +153,27 @@ napi_value lend(const Call &call)
 napi_value pread(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    return answer_read(call, emmap_pread(call.core(), call.unsigned_at(0), call.unsigned_at(1), &sink),
-                       bytes);
+    const emmap_error error = bytes.fill(call.env, [&call](const emmap_sink *sink) {
+        return emmap_pread(call.core(), call.unsigned_at(0), call.unsigned_at(1), sink);
+    });
+    return answer_read(call, error, bytes);
 }
 
 napi_value read(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    return answer_read(call, emmap_read(call.core(), call.unsigned_at(0), &sink), bytes);
+    const emmap_error error = bytes.fill(call.env, [&call](const emmap_sink *sink) {
+        return emmap_read(call.core(), call.unsigned_at(0), sink);
+    });
+    return answer_read(call, error, bytes);
 }
 
 napi_value read_line(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    return answer_read(call, emmap_read_line(call.core(), &sink), bytes);
+    const emmap_error error =
+        bytes.fill(call.env, [&call](const emmap_sink *sink) { return emmap_read_line(call.core(), sink); });
+    return answer_read(call, error, bytes);
 }
 
 napi_value pwrite(const Call &call)

@@ -30,7 +30,7 @@ struct Message {
             return make_null(call.env);
         if (error)
             return call.fail(error);
-        return own.data ? own.to_buffer(call.env) : make_number(call.env, length);
+        return own.data ? own.to_buffer(call) : make_number(call.env, length);
     }
 };
 
@@ -65,7 +65,7 @@ napi_value pop_many(const Call &call)
     const emmap_error error = emmap_queue_pop_many(call.core(), call.unsigned_at(0), &sink, &count);
     if (error && error != EMMAP_EOF)
         return call.fail(error);
-    return messages.answer(call.env);
+    return messages.answer(call);
 }
 
 // popBegin(scratch, ticket): puts the ticket into the BigUint64Array.
@@ -99,7 +99,7 @@ napi_value walk(const Call &call)
     if (error && error != EMMAP_EOF)
         return call.fail(error);
     call.store_at(2, place);
-    return messages.answer(call.env);
+    return messages.answer(call);
 }
 
 // compact() → how many bytes were given back
