@@ -64,6 +64,9 @@ static int answer_all(frame_reader *reader, int output, handles *files, reply *o
     size_t length;
     int status = EXIT_SUCCESS;
     for (;;) {
+        /* What was answered must not be lost where the next answer has no room. */
+        if (out->length > 0 && !reply_reserve(out, 0) && !flush(output, out, &status))
+            return status;
         frame_status next = frame_next(reader, &frame, &length);
         bool answered = next == FRAME_READY && request_answer(files, frame, length, out);
         if (answered && out->length < WRITE_THRESHOLD)

@@ -504,7 +504,10 @@ emmap_error operation_begin(const operation *op, call *c)
 
 void operation_perform(const operation *op, call *c)
 {
-    op->perform(op, c);
+    if (reply_reserve(c->out, 0))
+        op->perform(op, c);
+    else
+        reply_error(c->out, (emmap_error)ENOMEM);
 }
 
 bool operation_open(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments)

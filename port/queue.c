@@ -44,8 +44,9 @@ void perform_queue_push_many(const operation *op, call *c)
     (void)op;
     struct iovec *messages;
     size_t count;
-    if (!call_vectors(c, 1, &messages, &count)) {
-        call_badarg(c);
+    const emmap_error taken = call_vectors(c, 1, &messages, &count);
+    if (taken) {
+        reply_error(c->out, taken);
         return;
     }
     call_answer(c, emmap_queue_push_many(c->file, messages, count));

@@ -82,6 +82,7 @@ static inline ERL_NIF_TERM nif_ok(ErlNifEnv *env, ERL_NIF_TERM value)
 /* A sink that fills a binary. It begins as {.env = env}. */
 struct nif_binary {
     ErlNifEnv *env;
+    bool one_of_many;      /* together they may be gigabytes */
     ERL_NIF_TERM term;     /* a short one, once it is there; up to 64 bytes it lies on the caller's heap */
     ErlNifBinary long_one; /* with data, once it is there */
 };
