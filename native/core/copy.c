@@ -97,8 +97,11 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
     *transferred = 0;
     emmap_slice slice = {0};
     visit visit;
+    emmap_error error = file_owned(file);
+    if (error)
+        return error;
     lock_bytes(file, false);
-    emmap_error error = visit_begin(file, &visit);
+    error = visit_begin(file, &visit);
     if (!error) {
         const uint64_t size = visit.mapping->size;
         const uint64_t left = position < size ? size - position : 0;
@@ -222,8 +225,11 @@ static emmap_error write_from(emmap_file *file, uint64_t position, source *from,
 {
     emmap_slice slice = {0};
     visit visit;
+    emmap_error error = file_owned(file);
+    if (error)
+        return error;
     lock_bytes(file, true);
-    emmap_error error = visit_begin(file, &visit);
+    error = visit_begin(file, &visit);
     if (!error) {
         const uint64_t size = visit.mapping->size;
         emmap_error failed = EMMAP_OK;

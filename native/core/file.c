@@ -52,6 +52,7 @@ static emmap_error create_handle(const char *path, const emmap_options *options,
         return error_set(ENOMEM, NULL);
     }
     atomic_init(&file->references, 1);
+    file->forks = descriptor_forks;
     *result = file;
     return EMMAP_OK;
 }
@@ -363,12 +364,22 @@ emmap_error emmap_open(const char *path, const emmap_options *options, emmap_fil
     return file_open(path, options, &plain, result);
 }
 
+/* Takes the descriptor out of the file. */
+static descriptor *take_descriptor(emmap_file *file)
+{
+    const bool owned = !file_inherited(file);
+    if (owned)
+        pthread_mutex_lock(&file->state);
+    descriptor *const taken = file->descriptor;
+    file->descriptor = NULL;
+    if (owned)
+        pthread_mutex_unlock(&file->state);
+    return taken;
+}
+
 emmap_error emmap_close(emmap_file *file)
 {
-    pthread_mutex_lock(&file->state);
-    descriptor *const descriptor = file->descriptor;
-    file->descriptor = NULL;
-    pthread_mutex_unlock(&file->state);
+    descriptor *const descriptor = take_descriptor(file);
     if (!descriptor)
         return EMMAP_OK;
     __atomic_fetch_or(&file->control.status, EMMAP_STATUS_CLOSED, __ATOMIC_SEQ_CST);
@@ -392,7 +403,7 @@ void emmap_free(emmap_file *file)
     file_release(file);
 }
 
-/* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM. */
+/* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM; EFAULT for an inherited file. */
 static emmap_error pin_mapping(emmap_file *file, visit *visit)
 {
     visit->pin = pin_self();
@@ -403,6 +414,9 @@ static emmap_error pin_mapping(emmap_file *file, visit *visit)
         /* Acquire: emmap_close sets the word before it takes the mapping away. */
         if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
             return error_set(EMMAP_CLOSED, NULL);
+        const emmap_error error = file_owned(file);
+        if (error)
+            return error;
         /* Somebody who holds the lock is replacing it. */
         pthread_mutex_lock(&file->resize);
         pthread_mutex_unlock(&file->resize);
@@ -430,8 +444,18 @@ emmap_control *emmap_file_control(emmap_file *file)
     return &file->control;
 }
 
+emmap_error file_not_owned(const emmap_file *file)
+{
+    return __atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED
+               ? error_set(EMMAP_CLOSED, NULL)
+               : error_set(EFAULT, "this process is a forked child of the one that opened the file");
+}
+
 emmap_error file_descriptor(emmap_file *file, descriptor **result)
 {
+    const emmap_error error = file_owned(file);
+    if (error)
+        return error;
     pthread_mutex_lock(&file->state);
     *result = file->descriptor;
     if (*result)

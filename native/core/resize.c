@@ -270,6 +270,9 @@ emmap_error emmap_follow(emmap_file *file, uint64_t *size)
 
 emmap_error emmap_truncate(emmap_file *file)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     const uint64_t position = cursor_get(file);
     uint64_t size;

@@ -193,6 +193,9 @@ static emmap_error begin(emmap_file *file, structure *structure, lock_subject su
 
 emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     *result = atomic_load_explicit(&file->structure, memory_order_acquire);
     if (*result && (*result)->kind == kind)
         return EMMAP_OK;

@@ -165,7 +165,8 @@ typedef struct emmap_mapping emmap_mapping;
  * Creation is atomic: of several openers one creates, and `existed` tells which. Space is reserved before it
  * is mapped (not with EMMAP_OPEN_NORESERVE), so that a full disk is ENOSPC here and not a fault later.
  * `path` is ignored with EMMAP_OPEN_ANON. The descriptor has O_CLOEXEC. A forked child lets go of descriptor and mapping at
- * once: it can't use the file (EFAULT, EBADF; slices become zeros), and opens its own.
+ * once: it can't use the file (EFAULT, whatever the parent's threads were doing; slices become zeros), may close and
+ * free it, and opens its own.
  *
  * Errors: what open, fstat, fallocate and mmap say, and
  *   EINVAL   flags that contradict each other; create, truncate or anon without what they need; an empty file
