@@ -14,8 +14,8 @@ ok = emmap_queue:close(Queue).
 
 Any number of processes, of this node and of other programs, may use a queue at once, with the same handle or with
 others. No message goes to two of them, and the messages of each come in the order in which it pushed them. What
-`push/2` has answered `ok` to is in the queue, once, whoever is killed when; nobody waits for the dead.
-It is in the mapping, which the kernel keeps; `emmap:sync/1` makes it outlast the kernel too.
+`push/2` has answered `ok` to is in the queue, once, whoever is killed when. A process that waits for a killed one waits
+until the kernel has ended that one. The message is in the mapping, which the kernel keeps; `emmap:sync/1` makes it outlast the kernel too.
 
 ## Terms
 

@@ -431,7 +431,8 @@ void emmap_may_wait(bool yes);
  *   Exclusion   Every operation holds the file's lock while it looks or changes something, and waits for others
  *               that do, which is as long as they take: a stopped process is never robbed, a dead one holds
  *               nothing. (Nor does a child of its, but one made by clone(2) itself, which fork's handlers do not see:
- *               that shares the lock of an operation in which its parent dies until it ends or execs.)
+ *               that shares the lock of an operation in which its parent dies until it ends or execs.) A process is
+ *               dead when the kernel has taken its memory apart and, where that is asked for, written its core dump.
  *               Order is kept for each producer, and no message goes to two readers.
  *   Exclusive   With EMMAP_OPEN_EXCLUSIVE the lock is held until the file is closed, and an operation makes no
  *               system call.
