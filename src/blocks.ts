@@ -68,7 +68,10 @@ export class BlockStorage extends Structure {
     return addon.blockStoreMany(this.native, Array.from(blocks, toBytes));
   }
 
-  /** A copy of the block; null if there is none at this address. */
+  /**
+   * A copy of the block; null if there is none at this address.
+   * @throws ENOMEM where there is no memory for it
+   */
   read(address: Integer): Buffer | null {
     return addon.blockRead(this.native, toBigInt(address, "address"));
   }

@@ -90,6 +90,7 @@ export class MappedFile {
   /**
    * Copies up to `length` bytes at `position`; fewer at the end of the file.
    * @returns the bytes, which are the caller's; `null` at or past the end
+   * @throws ENOMEM where there is no memory for them
    */
   pread(position: Integer, length: Integer): Buffer | null {
     const handle = this.#handle;
@@ -120,6 +121,7 @@ export class MappedFile {
   /**
    * Copies up to `length` bytes at the cursor and moves it behind them.
    * @returns the bytes, which are the caller's; `null` at the end
+   * @throws ENOMEM where there is no memory for them; the cursor stays
    */
   read(length: Integer): Buffer | null {
     const handle = this.#handle;
@@ -139,6 +141,7 @@ export class MappedFile {
    * Copies from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor. Of `\r\n` the
    * `\r` is left out, as Erlang's `file:read_line` does.
    * @returns the line, which is the caller's; `null` at the end
+   * @throws ENOMEM where there is no memory for it; the cursor stays
    */
   readLine(): Buffer | null {
     const handle = this.#handle;

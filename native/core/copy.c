@@ -174,7 +174,8 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
         return error_set(EINVAL, "the lengths add up to more than 2^63 - 1");
     uint64_t run;
     emmap_error error;
-    if (position <= INT64_MAX && overlap_of(file, position, list, count, length) != OVERLAP_NONE) {
+    if (position <= INT64_MAX && !overlap_is_plain(file, list, count) &&
+        overlap_find(file, position, list, count, length) != OVERLAP_NONE) {
         error = read_around(file, position, length, list, &run);
     } else {
         destination to = {.place = {.next = list}};
@@ -184,32 +185,32 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
     return error;
 }
 
-/* Where a write comes from: a list, or one range of bytes that overlaps with its place in the file. */
-typedef struct source {
-    vectors list;
+/* One range of bytes that overlaps with its place in the file. */
+typedef struct detour {
     const uint8_t *bytes;
-    uint8_t *room; /* for a piece of `bytes`, or NULL: the list it is */
-    bool backward; /* the last piece of `bytes` comes first */
-} source;
+    uint8_t *room; /* for a piece of them */
+    bool backward; /* the last piece comes first */
+} detour;
 
-static void copy_piece(uint8_t *to, source *from, uint64_t done, size_t length)
+/* A piece of the list or, where there is a detour, of its bytes. */
+static inline void copy_piece(uint8_t *to, vectors *from, const detour *around, uint64_t done, size_t length)
 {
-    if (!from->room) {
-        vectors_gather(to, &from->list, length);
+    if (!around) {
+        vectors_gather(to, from, length);
         return;
     }
-    memcpy(from->room, from->bytes + done, length);
-    memcpy(to, from->room, length);
+    memcpy(around->room, around->bytes + done, length);
+    memcpy(to, around->room, length);
 }
 
-static emmap_error slice_from(emmap_file *file, emmap_slice *slice, source *from)
+static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *from, const detour *around)
 {
     const uint64_t last = (slice->length - 1) / EMMAP_PIECE;
     emmap_error error = EMMAP_OK;
     for (uint64_t i = 0; !error && i <= last; i++) {
-        const uint64_t done = (from->backward ? last - i : i) * EMMAP_PIECE;
+        const uint64_t done = (around && around->backward ? last - i : i) * EMMAP_PIECE;
         piece piece = piece_begin(file, slice, done, true);
-        copy_piece(piece.data, from, done, piece.length);
+        copy_piece(piece.data, from, around, done, piece.length);
         piece_end(file, &piece);
         /* A store may be on its way while a later load is done: only behind a full fence does the status word
          * tell whether the page was still the file's. */
@@ -220,9 +221,16 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, source *from
     return error;
 }
 
-static emmap_error write_from(emmap_file *file, uint64_t position, source *from, bool countable,
-                              uint64_t length)
+/* Compiled twice: what most writes are has no detour, and asks for none. */
+__attribute__((always_inline)) static inline emmap_error write_either(emmap_file *file, uint64_t position,
+                                                                      const struct iovec *list, size_t count,
+                                                                      const detour *around,
+                                                                      uint64_t *transferred)
 {
+    uint64_t length = 0;
+    *transferred = 0;
+    const bool countable = vectors_total(list, count, &length);
+    vectors from = {.next = list};
     emmap_slice slice = {0};
     visit visit;
     emmap_error error = file_owned(file);
@@ -242,7 +250,7 @@ static emmap_error write_from(emmap_file *file, uint64_t position, source *from,
         else if (length > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
-            copy_piece(visit.mapping->data + position, from, 0, (size_t)length);
+            copy_piece(visit.mapping->data + position, &from, around, 0, (size_t)length);
             atomic_thread_fence(memory_order_seq_cst); /* as in slice_from */
         }
         error = visit_end(file, &visit);
@@ -251,53 +259,58 @@ static emmap_error write_from(emmap_file *file, uint64_t position, source *from,
     }
     unlock_bytes(file);
     if (slice.mapping) {
-        const emmap_error copied = slice_from(file, &slice, from);
+        const emmap_error copied = slice_from(file, &slice, &from, around);
         error = error ? error : copied;
     }
+    *transferred = error ? 0 : length;
     return error;
 }
 
-/* For a list that overlaps with its place in the file: with room for all of it, or for a piece where one range can be
- * written in the right order. What is refused anyway must not ask for memory, which may not be there. */
-static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap how,
-                                uint64_t length)
+static emmap_error write_plainly(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                                 uint64_t *transferred)
 {
-    uint64_t size;
-    emmap_error error = emmap_size(file, &size);
-    if (error)
-        return error;
-    source from = {.list = {.next = list}};
-    if (!(file->options.flags & EMMAP_OPEN_WRITE) || position > size || length > size - position)
-        return write_from(file, position, &from, true, length);
+    return write_either(file, position, list, count, NULL, transferred);
+}
+
+/* With room for all of a list that overlaps with its place in the file, or for a piece where one range can be written in
+ * the right order. */
+static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap how,
+                                uint64_t length, uint64_t *transferred)
+{
     const bool whole = how == OVERLAP_MIXED;
     uint8_t *const room = malloc(!whole && length > EMMAP_PIECE ? EMMAP_PIECE : (size_t)length);
     if (!room)
         return error_set(ENOMEM, "no memory for bytes that overlap with where they go");
     const struct iovec copied = {.iov_base = room, .iov_len = (size_t)length};
-    if (whole) {
-        vectors_gather(room, &from.list, (size_t)length);
-        from.list = (vectors){.next = &copied};
-    } else {
-        from = (source){.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
-    }
-    error = write_from(file, position, &from, true, length);
+    const detour by_pieces = {.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
+    if (whole)
+        vectors_gather(room, &(vectors){.next = list}, (size_t)length);
+    const emmap_error error = whole ? write_plainly(file, position, &copied, 1, transferred)
+                                    : write_either(file, position, list, 1, &by_pieces, transferred);
     free(room);
     return error;
+}
+
+/* A list that may overlap with its place. What is refused anyway must not ask for memory, which may not be there. */
+__attribute__((noinline)) static emmap_error write_carefully(emmap_file *file, uint64_t position,
+                                                             const struct iovec *list, size_t count,
+                                                             uint64_t *transferred)
+{
+    uint64_t length, size;
+    overlap how = OVERLAP_NONE;
+    *transferred = 0;
+    if ((file->options.flags & EMMAP_OPEN_WRITE) && vectors_total(list, count, &length) && length > 0 &&
+        emmap_size(file, &size) == EMMAP_OK && position <= size && length <= size - position)
+        how = overlap_find(file, position, list, count, length);
+    return how == OVERLAP_NONE ? write_plainly(file, position, list, count, transferred)
+                               : write_around(file, position, list, how, length, transferred);
 }
 
 emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
                     uint64_t *transferred)
 {
-    uint64_t length = 0;
-    const bool countable = vectors_total(list, count, &length);
-    const overlap how = countable && length > 0 && position <= INT64_MAX
-                            ? overlap_of(file, position, list, count, length)
-                            : OVERLAP_NONE;
-    const emmap_error error =
-        how == OVERLAP_NONE ? write_from(file, position, &(source){.list = {.next = list}}, countable, length)
-                            : write_around(file, position, list, how, length);
-    *transferred = error ? 0 : length;
-    return error;
+    return overlap_is_plain(file, list, count) ? write_plainly(file, position, list, count, transferred)
+                                               : write_carefully(file, position, list, count, transferred);
 }
 
 emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *list, size_t count)

@@ -3,7 +3,6 @@
 #include <pthread.h>
 
 #include "descriptor.h"
-#include "file.h"
 #include "mapping.h"
 
 /* All mappings of the process, under `lock`, which is taken last. Nobody forks while it is held. */
@@ -98,13 +97,10 @@ static overlap find(const emmap_file *file, range written, const struct iovec *l
     return result;
 }
 
-overlap overlap_of(const emmap_file *file, uint64_t position, const struct iovec *list, size_t length,
-                   uint64_t total)
+overlap overlap_find(const emmap_file *file, uint64_t position, const struct iovec *list, size_t length,
+                     uint64_t total)
 {
     const uint64_t begin = file->options.offset + position;
-    /* Within one mapping a single memmove is right. */
-    if (length == 1 && total <= EMMAP_PIECE && __atomic_load_n(&file->control.aliases, __ATOMIC_RELAXED) == 0)
-        return OVERLAP_NONE;
     const uint64_t end = total > UINT64_MAX - begin ? UINT64_MAX : begin + total;
     return find(file, (range){begin, end}, list, length);
 }
