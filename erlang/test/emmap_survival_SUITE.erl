@@ -506,7 +506,11 @@ program(Pid) ->
     end.
 
 descendants(Pid) ->
-    {ok, Tasks} = file:list_dir(["/proc/", Pid, "/task"]),
+    %% A shell of os:cmd/1 may have ended meanwhile.
+    Tasks = case file:list_dir(["/proc/", Pid, "/task"]) of
+        {ok, Found} -> Found;
+        {error, enoent} -> []
+    end,
     Children = lists:append([children(["/proc/", Pid, "/task/", Task, "/children"]) || Task <- Tasks]),
     lists:append([[Child | descendants(Child)] || Child <- Children]).
 
