@@ -717,7 +717,7 @@ init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     case levels(Options) of
         {Levels, []} -> ?CALL(Backend, blocks_init(Handle, BlockSize, Levels));
-        {_, [Option | _]} -> {error, {badarg, Option}}
+        {_, _} -> error(badarg)
     end;
 init_block_storage(?MAPPED(_, _), _, _) ->
     error(badarg).
