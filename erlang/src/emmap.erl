@@ -39,6 +39,8 @@ a call, a port some ten microseconds, but nothing that goes wrong in the port's 
 On the port a file is closed when the process that opened it ends; with the NIF when it has been collected as
 garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
 `{error, port_died}`: whether such a call was done is not known. `reopen/1` opens the file again.
+A call that the program does not answer in five seconds is `{error, timeout}`; see `t:emmap_port:options/0`. When the
+program can't be started an open answers why: `{error, enoent}`, `eacces`, `enotdir`; the log has the program's path.
 
 Nothing needs to be started first.
 
@@ -47,7 +49,7 @@ Nothing needs to be started first.
 One rule holds for all functions:
 
 - What the file, the system or another process refuses is `{error, Atom}`: a POSIX error as `file` has them, or
-  `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `emsgsize` (more than a gigabyte through a
+  `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `timeout`, `emsgsize` (more than a gigabyte through a
   port), `nif_not_loaded`. A number that no place in the file has, a negative one included, is `{error, einval}`; a
   read at or past the end is `eof`. A file name with a NUL in it is `{error, badarg}`, as `file` has it.
 - What no program can mean raises `badarg`: an argument of the wrong type, an option or an operation that does not exist.

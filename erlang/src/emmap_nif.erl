@@ -62,7 +62,7 @@ loaded() ->
 %% A library that does not load must not make the module disappear, for then nobody could ask why. But where an
 %% older version works, it had better stay.
 load() ->
-    case erlang:load_nif(filename:join(priv_dir(), "emmap_nif"), 0) of
+    case load_library(emmap_native:path("emmap_nif")) of
         {error, _} = Error ->
             case erlang:module_loaded(?MODULE) andalso persistent_term:get(?MODULE, Error) of
                 ok -> Error;
@@ -72,11 +72,8 @@ load() ->
             persistent_term:put(?MODULE, ok)
     end.
 
-priv_dir() ->
-    case code:priv_dir(emmap) of
-        {error, bad_name} -> "priv";
-        Folder -> Folder
-    end.
+load_library({ok, Path}) -> erlang:load_nif(Path, 0);
+load_library({error, _} = Error) -> Error.
 
 %%% Files
 
