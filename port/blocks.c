@@ -174,10 +174,12 @@ void perform_blocks_walk(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    if (limit > WALK_LIMIT)
-        limit = WALK_LIMIT;
-    uint64_t *addresses = malloc(((size_t)limit + 1) * sizeof *addresses);
-    const size_t room = (size_t)limit * ADDRESS_SIZE;
+    /* What is no limit is for the core to refuse. */
+    const size_t most = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
+    if (limit <= INT64_MAX)
+        limit = most;
+    uint64_t *addresses = malloc((most + 1) * sizeof *addresses);
+    const size_t room = most * ADDRESS_SIZE;
     if (addresses == NULL || !reply_reserve(c->out, room)) {
         free(addresses);
         call_answer(c, (emmap_error)ENOMEM);

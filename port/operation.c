@@ -241,9 +241,13 @@ static void perform_advise(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    size_t advice = 0; /* one past the last is none, which the core refuses */
+    size_t advice = 0;
     while (advice < sizeof names / sizeof *names && strcmp(name, names[advice]) != 0)
         advice++;
+    if (advice == sizeof names / sizeof *names) {
+        call_badarg(c);
+        return;
+    }
     reply_error(c->out, emmap_advise(c->file, position, length, (emmap_advice)advice));
 }
 

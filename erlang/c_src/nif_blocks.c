@@ -169,9 +169,11 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
         return enif_make_badarg(env);
     if (nif_attempt_too_long(attempt, limit, 0))
         return nif_atoms.ok;
-    if (limit > WALK_LIMIT)
-        limit = WALK_LIMIT;
-    uint64_t *const addresses = enif_alloc((limit + 1) * sizeof *addresses);
+    /* What is no limit is for the core to refuse. */
+    const size_t room = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
+    if (limit <= INT64_MAX)
+        limit = room;
+    uint64_t *const addresses = enif_alloc((room + 1) * sizeof *addresses);
     if (!addresses)
         return nif_error(env, ENOMEM);
     struct nif_pieces pieces = {.attempt = attempt};

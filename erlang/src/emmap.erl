@@ -815,6 +815,7 @@ walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
                 {All, Left} -> walk_blocks(File, Next, Left, All)
             end;
         eof -> {Read, eof};
+        {error, estale} when Read =:= [] -> {[], eof}; % no address, for wrapped/4
         {error, _} = Error -> Error
     end.
 

@@ -532,7 +532,8 @@ truncate({Program, Number}) -> call(Program, {truncate, Number}).
 allocate({Program, Number}, Position, Length) -> call(Program, {allocate, Number, Position, Length}).
 
 -spec advise(handle(), integer(), integer(), emmap_backend:advice()) -> result().
-advise({Program, Number}, Position, Length, Advice) -> call(Program, {advise, Number, Position, Length, Advice}).
+advise({Program, Number}, Position, Length, Advice) ->
+    checked_call(Program, {advise, Number, Position, Length, Advice}).
 
 -spec flush(handle()) -> result().
 flush({Program, Number}) -> call(Program, {flush, Number}).

@@ -272,7 +272,7 @@ step(Fun, Term, Acc) ->
 ?DOC("Removes up to `Limit` messages under one lock, in order; of an empty queue none. A message that is no term, or
 not a safe one, is `{bad_term, Bytes}` in its place.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
-pop_many(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_integer(Limit), Limit >= 0 ->
+pop_many(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_integer(Limit) ->
     case ?CALL(Backend, queue_pop_many(Handle, Limit)) of
         {ok, Messages} -> {ok, decode_all(Messages, Decoding)};
         eof -> {ok, []};

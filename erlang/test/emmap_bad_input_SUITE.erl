@@ -81,9 +81,12 @@ wrong(#{<<"name">> := Name} = Case, Client, Config) ->
     After = state(Path),
     ok = Close(),
     clean(Path),
-    Expected = expected(Case),
+    Expected = expected(Case, Client),
     [{Name, expected, Expected, got, Answer} || Answer =/= Expected]
         ++ [{Name, changed_the_file} || Before =/= After].
+
+expected(#{<<"expected">> := #{<<"protocol">> := Error}}, {protocol, _}) -> binary_to_atom(Error);
+expected(Case, _Client) -> expected(Case).
 
 expected(#{<<"expected">> := #{<<"erlang">> := Error}}) -> binary_to_atom(Error).
 

@@ -375,6 +375,8 @@ resize(Config) ->
     ok = file:close(File),
     {ok, Fixed} = emmap_test:open(Config, "resize", [write, shared, fixed_size]),
     ?assertEqual({error, fixed_size}, emmap:resize(Fixed, 200)),
+    {ok, Size} = emmap:size(Fixed),
+    ?assertEqual({ok, Size}, emmap:resize(Fixed, Size)),
     ok = file:close(Fixed).
 
 %% As memmove: the source's bytes are those from before the copy.

@@ -86,6 +86,8 @@ empty(Config) ->
     ok = emmap_queue:push(Queue, a),
     ?assertEqual(false, emmap_queue:is_empty(Queue)),
     ?assertEqual({ok, []}, emmap_queue:pop_many(Queue, 0)),
+    [?assertEqual({Limit, {error, einval}}, {Limit, emmap_queue:pop_many(Queue, Limit)})
+     || Limit <- [-1, -(1 bsl 64), 1 bsl 63, 1 bsl 64]],
     ok = emmap_queue:close(Queue).
 
 default(Config) ->

@@ -175,6 +175,8 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
                               const emmap_sink *sink, size_t *count)
 {
     *count = 0;
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     blocks_operation self;
     emmap_error error = blocks_look(file, &self);
     if (error)
@@ -182,6 +184,8 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
     size_t found = 0;
     blocks_path path = blocks_path_of(self.shape, *place);
     uint64_t rank = *place < blocks_capacity(self.shape) ? blocks_rank(self.shape, &path) : UINT64_MAX, used;
+    if (*place > 0 && *place >= blocks_capacity(self.shape) && *place != EMMAP_BLOCKS_END)
+        error = error_set(ESTALE, "the storage has no such address");
     while (!error && found < limit && leaf_at(&self, rank, &path, &used))
         error = walk_leaf(&self, &path, used, limit, &rank, addresses, sink, &found);
     if (!error && found == 0 && limit > 0)

@@ -504,6 +504,8 @@ static void advanced(hold *hold, const queue_header *before, uint32_t head)
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     if (limit > 0 && queue_seen_empty(file))
         return EMMAP_EOF;
     hold hold;

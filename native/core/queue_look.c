@@ -270,6 +270,8 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
                              uint64_t *place, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     look look = {.direction = direction, .limit = limit, .place = *place, .sink = sink};
     const emmap_error error = look_at(file, &look);
     if (error)

@@ -316,7 +316,7 @@ emmap_error emmap_size(emmap_file *file, uint64_t *size);
  * Other calls on the file go on while a shared mapping grows. They wait while it shrinks, which is as long as
  * ftruncate takes, and while a private one is replaced, which reads all of it.
  *
- * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up, and
+ * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE for a size that the mapping has not got; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up, and
  * where a queue or block storage would shrink; EFBIG, ENOSPC and ENOMEM, with the file as it was; EBUSY where it
  * would shrink below a slice that is alive or a read or write in flight.
  */
@@ -488,7 +488,8 @@ emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages
 emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink);
 
 /* Removes up to `limit` messages, in order, and calls the sink once for each. All that were there are removed, or on
- * failure none, whatever the sink was given by then. *count is how many. Errors: as emmap_queue_pop. */
+ * failure none, whatever the sink was given by then. *count is how many. Errors: as emmap_queue_pop; EINVAL for a
+ * limit from 2^63 up. */
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count);
 
 /*
@@ -520,8 +521,8 @@ typedef enum emmap_queue_direction {
  * Copies up to `limit` messages out, from *place on, and calls the sink once for each; one call sees the queue as
  * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on. *count is how many. With
  * sink NULL they are only counted. Messages that were popped since the last call are passed over.
- * Errors: EMMAP_EOF when there are no more; ESTALE when *place has lost its meaning, since the queue was emptied or
- * its messages moved; ENOMEM.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning,
+ * since the queue was emptied or its messages moved; ENOMEM.
  */
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);
@@ -638,7 +639,8 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
  * its address into `addresses`, which has room for `limit`. *place is the address to begin at, with a block or not, 0 for
  * all, and afterwards where the next call goes on: the address behind the last block's, or EMMAP_BLOCKS_END. What is
  * stored or freed in between is met or not, all other blocks exactly once. *count is how many.
- * Errors: EMMAP_EOF when there are no more, and for a place that is no address; ENOMEM.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE for a place that is no address;
+ * ENOMEM.
  */
 emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
                               const emmap_sink *sink, size_t *count);
@@ -660,7 +662,7 @@ emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info);
  * at `limit` addresses from *place on, in the order in which their blocks lie in the file, or at all of them for 0;
  * with each goes the group of 4096 that it is in. *place is 0 to begin; afterwards it is the address where the next call
  * goes on, or 0 when all is done. The storage may be used between two calls. An operation that was interrupted needs no
- * repair.
+ * repair. Errors: EINVAL for a limit from 2^63 up; ESTALE for a place that is no address.
  */
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place);
 

@@ -851,7 +851,7 @@ static void a_queue_that_becomes_empty_gives_its_space_back(void **state)
                 pieces got = {0};
                 const emmap_sink sink = sink_pieces(&got);
                 uint64_t count;
-                assert_ok(emmap_queue_pop_many(queue, UINT64_MAX, &sink, &count));
+                assert_ok(emmap_queue_pop_many(queue, INT64_MAX, &sink, &count));
                 pieces_free(&got);
             }
             assert_true(taken(path) < 64 * 1024);
@@ -958,6 +958,31 @@ static void space_that_was_given_back_and_is_not_there_any_more_is_an_error(void
     close_file(queue);
 }
 
+/* A negative number of a door is one of these. */
+static void a_limit_that_is_none_removes_nothing(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    for (uint64_t number = 0; number < 5; number++)
+        assert_ok(push_number(queue, number, 16));
+    const uint64_t limits[] = {UINT64_MAX, UINT64_MAX - 1, (uint64_t)1 << 63};
+    pieces all = {0};
+    const emmap_sink sink = sink_pieces(&all);
+    uint64_t place = 0, count;
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        assert_error(EINVAL, emmap_queue_pop_many(queue, limits[i], &sink, &count));
+        assert_error(EINVAL, emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, limits[i], &place, &sink, &count));
+    }
+    assert_ok(emmap_queue_pop_many(queue, 0, &sink, &count));
+    assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 0, &place, &sink, &count));
+    assert_int_equal(all.count, 0);
+    assert_int_equal(queue_length_of(queue), 5);
+    assert_ok(emmap_queue_pop_many(queue, INT64_MAX, &sink, &count));
+    assert_int_equal(count, 5);
+    pieces_free(&all);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -969,6 +994,7 @@ int main(void)
         folder_test(every_length_of_message_comes_back_with_its_padding),
         folder_test(a_queue_grows_by_steps_and_opens_whatever_size_is_asked_for),
         folder_test(a_full_queue_of_fixed_size_is_as_it_was),
+        folder_test(a_limit_that_is_none_removes_nothing),
         folder_test(messages_move_down_where_that_makes_the_room),
         folder_test(a_message_of_the_queue_itself_is_pushed_as_it_was),
         folder_test(a_large_queue_grows_rather_than_move_much_for_little),

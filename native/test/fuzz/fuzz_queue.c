@@ -400,7 +400,7 @@ static void learn(world *self)
     uint64_t place = 0, count;
     const unsigned before = disturbed.count;
     const emmap_error error =
-        emmap_queue_walk(self->files[FIRST], EMMAP_QUEUE_FORWARD, UINT64_MAX, &place, &sink, &count);
+        emmap_queue_walk(self->files[FIRST], EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
     require_error(error, EMMAP_EOF, EMMAP_CORRUPT, EFAULT);
     self->sound = (!error || error == EMMAP_EOF) && disturbed.count == before && !disturbed.truncated;
     for (size_t i = 0; self->sound && i < got.count; i++) {
@@ -456,7 +456,7 @@ static void step(world *self, script *script)
         self->place = script_short(script);
         break;
     case 11:
-        walk(self, who, script_byte(script) & 1, UINT64_MAX, true);
+        walk(self, who, script_byte(script) & 1, INT64_MAX, true);
         break;
     case 12:
         look(self, who);
@@ -510,7 +510,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         emmap_may_wait(true);
         disturbed.countdown = 0;
         if (world.files[FIRST])
-            walk(&world, FIRST, false, UINT64_MAX, true);
+            walk(&world, FIRST, false, INT64_MAX, true);
     }
     close_all(&world);
     model_drop(&world, world.count);
