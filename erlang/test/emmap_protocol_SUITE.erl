@@ -3,6 +3,7 @@
 
 -export([all/0, init_per_suite/1, end_per_suite/1]).
 -export([hello/1, descriptors_3_and_4/1, command_line/1, documented_exchange/1, documented_operations/1,
+         documented_errors/1,
          any_id_comes_back/1, long_id/1, bad_terms/1, bad_frames/1, oversized_frame/1, truncated_frame/1,
          end_of_input/1, end_of_output/1, requests_before_a_bad_frame_are_answered/1, byte_by_byte/1,
          many_frames_one_write/1, batches/1, runs/1,
@@ -14,7 +15,7 @@
 -import(emmap_test_program, [start/0, start/2, call/2, command/2, reply/1, status/1, stop/1, path/0]).
 
 all() ->
-    [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, any_id_comes_back, long_id,
+    [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, documented_errors, any_id_comes_back, long_id,
      bad_terms, bad_frames, oversized_frame, truncated_frame, end_of_input, end_of_output,
      requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, runs, sleeps_when_nothing_is_asked, data_in_all_forms,
      integers_in_all_forms, deep_terms, every_tag_is_checked, handles, options_named, large_frames].
@@ -112,6 +113,14 @@ documented_operations(Config) ->
          ?assertNotEqual({Name, {error, badarg}}, {Name, Result})
      end || [Name | Arguments] <- forms()],
     stop(Port).
+
+%% The page says of each operation, once, what it can answer.
+documented_errors(_Config) ->
+    [_, Rest] = binary:split(document(), <<"### Errors of each operation">>),
+    [Section | _] = binary:split(Rest, <<"## Limits">>),
+    {match, Rows} = re:run(Section, "^\\| (`[a-z_]+`(?:, `[a-z_]+`)*) \\|", [global, multiline, {capture, all_but_first, binary}]),
+    Names = [binary_to_atom(Name) || [Row] <- Rows, Name <- re:split(Row, "[`, ]+", [trim]), Name =/= <<>>],
+    ?assertEqual(lists:sort(documented()), lists:sort(Names)).
 
 value("Path", Path) -> list_to_binary(Path);
 value("Options", _) -> [];

@@ -316,9 +316,9 @@ emmap_error emmap_size(emmap_file *file, uint64_t *size);
  * Other calls on the file go on while a shared mapping grows. They wait while it shrinks, which is as long as
  * ftruncate takes, and while a private one is replaced, which reads all of it.
  *
- * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE for a size that the mapping has not got; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up, and
- * where a queue or block storage would shrink; EFBIG, ENOSPC and ENOMEM, with the file as it was; EBUSY where it
- * would shrink below a slice that is alive or a read or write in flight.
+ * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE for another size than it has; ENOTSUP with EMMAP_OPEN_FIXED;
+ * EINVAL from 2^63 up, and where a queue or block storage would shrink; EFBIG, ENOSPC and ENOMEM, with the file as it
+ * was; EBUSY where it would shrink below a slice that is alive or a read or write in flight.
  */
 emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result);
 
