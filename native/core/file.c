@@ -436,7 +436,8 @@ void emmap_describe(emmap_file *file, emmap_info *info)
                          .flags = file->options.flags,
                          .existed = file->existed,
                          .offset = file->options.offset,
-                         .size = size};
+                         .size = size,
+                         .lock_timeout = file->options.lock_timeout};
 }
 
 emmap_control *emmap_file_control(emmap_file *file)

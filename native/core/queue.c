@@ -591,7 +591,9 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     if (error)
         return error;
     const queue *const self = (const queue *)there;
-    error = structure_lock(there);
+    /* Its holder may be waiting for others no longer than it may itself. */
+    patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_NO_LIMIT});
+    error = structure_lock(there, &patience);
     if (!error) {
         if (there->taking && self->ticket == ticket)
             structure_taken(there, descriptor->fd);
@@ -629,7 +631,7 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
     hold hold;
     queue_header header;
     emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
-    if (error == EAGAIN) /* not tried yet */
+    if (error == EAGAIN || error == ETIMEDOUT) /* not tried yet */
         return error;
     /* Whatever comes of it, the next one may have the head. */
     if (error) {

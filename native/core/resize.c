@@ -191,8 +191,10 @@ static emmap_error shrink(resizing *self, uint64_t size)
     if (error)
         return error;
     /* Before visits begin to wait for us: another process may take its time. */
-    const bool locked = size_lock(fd);
-    error = take_out(file, self->mapping);
+    bool locked;
+    error = size_lock(fd, &file->options, &locked);
+    if (!error)
+        error = take_out(file, self->mapping);
     if (!error)
         error = shrink_alone(self, size, replacement);
     if (locked)

@@ -140,16 +140,22 @@ typedef struct emmap_options {
     uint64_t
         address; /* where to map, a hint unless EMMAP_OPEN_FIXED; 0: anywhere; a multiple of the page size */
     uint64_t max_inc_size; /* emmap_resize to 0 doubles up to this step; 0: EMMAP_MAX_INC_SIZE */
+    /* With has_lock_timeout: for how many milliseconds an operation waits for locks that other handles and processes
+     * have (see Waiting); 0: it tries once; EMMAP_NO_LIMIT. Without it EMMAP_LOCK_TIMEOUT. */
+    uint64_t lock_timeout;
+    bool has_lock_timeout;
 } emmap_options;
 
+#define EMMAP_LOCK_TIMEOUT 5000u
+#define EMMAP_NO_LIMIT UINT64_MAX
 #define EMMAP_MODE 0600
 #define EMMAP_MAX_INC_SIZE (64u << 20)
 #define EMMAP_PIECE (64u << 10)
 
 /*
  * Sets one option by emmap's own name for it: "read", "populate", … with value NULL, and "address", "mode" (exact),
- * "chmod" (less the umask), "size", "max_inc_size", "offset", "length" with *value. "lock" and "nolock" are the two
- * states of EMMAP_OPEN_NOLOCK, the last one wins.
+ * "chmod" (less the umask), "size", "max_inc_size", "offset", "length", "lock_timeout" with *value. "lock" and "nolock" are
+ * the two states of EMMAP_OPEN_NOLOCK, the last one wins.
  * Errors: EMMAP_BADARG for a name that is not an option, a missing value or one too many, a mode over 07777.
  */
 emmap_error emmap_option_set(emmap_options *options, const char *name, const uint64_t *value);
@@ -195,10 +201,11 @@ void emmap_free(emmap_file *file);
 /* What open found and made. `path` belongs to the file and is "" with EMMAP_OPEN_ANON. */
 typedef struct emmap_info {
     const char *path;
-    uint32_t flags;  /* as given, with EMMAP_OPEN_READ and the sharing made explicit */
-    bool existed;    /* the file was there before the open */
-    uint64_t offset; /* as given */
-    uint64_t size;   /* bytes mapped now */
+    uint32_t flags;        /* as given, with EMMAP_OPEN_READ and the sharing made explicit */
+    bool existed;          /* the file was there before the open */
+    uint64_t offset;       /* as given */
+    uint64_t size;         /* bytes mapped now */
+    uint64_t lock_timeout; /* as given, or EMMAP_LOCK_TIMEOUT */
 } emmap_info;
 
 /* Works on a closed file as well; its size is then 0. */
@@ -416,9 +423,22 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
 /* ---- Waiting ------------------------------------------------------------------------------------------ */
 
 /*
+ * An operation waits for locks of other handles and processes for the file's lock_timeout at most. Then it is ETIMEDOUT:
+ * nothing has been done, and it may be tried again. The lock is somebody's who is alive: stopped, or busy for that
+ * long. Opening a queue, storage or counters file waits likewise, and so does what changes a file's size.
+ */
+
+/*
+ * The most that any operation in this process waits for locks, in milliseconds; EMMAP_NO_LIMIT, which is none, unless set.
+ * A door sets it that has a better way to wait: it waits by itself, and tries again.
+ */
+void emmap_lock_limit(uint64_t milliseconds);
+
+/*
  * Whether operations of the calling thread on queues and block storages may take longer than what they do themselves
- * takes: for a lock that somebody has, for the file to grow, for many bytes to be moved. true unless set. A thread that
- * may not gets EAGAIN instead: nothing has been done, and another thread, or this one once it may, can do it.
+ * takes: for the file to grow, for the disk, for many bytes to be moved. true unless set. A thread that may not gets
+ * EAGAIN instead, and ETIMEDOUT at once for a lock that somebody has: nothing has been done, and another thread, or
+ * this one once it may, can do it.
  */
 void emmap_may_wait(bool yes);
 
@@ -429,7 +449,7 @@ void emmap_may_wait(bool yes);
  * 4 GiB - 1; one message takes up to 15 bytes besides its own.
  *
  *   Exclusion   Every operation holds the file's lock while it looks or changes something, and waits for others
- *               that do, which is as long as they take: a stopped process is never robbed, a dead one holds
+ *               that do, for lock_timeout at most (ETIMEDOUT): a stopped process is never robbed, a dead one holds
  *               nothing. (Nor does a child of its, but one made by clone(2) itself, which fork's handlers do not see:
  *               that shares the lock of an operation in which its parent dies until it ends or execs.) A process is
  *               dead when the kernel has taken its memory apart and, where that is asked for, written its core dump.
@@ -447,7 +467,7 @@ void emmap_may_wait(bool yes);
  *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
  *
  * Every function may also answer EINVAL for a file that is not a queue, EACCES where a read-only file would have
- * to be changed, EMMAP_CORRUPT with offset and reason, and what fcntl says (ENOLCK, ...).
+ * to be changed, EMMAP_CORRUPT with offset and reason, ETIMEDOUT, and what fcntl says (ENOLCK, ...).
  */
 
 /*
@@ -501,7 +521,7 @@ emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_s
  */
 emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket);
 
-/* Removes the message. On failure it stays, and may be popped again. Errors: EINVAL for a ticket that is used up;
+/* Removes the message. On failure it stays, and may be popped again; after ETIMEDOUT the ticket is good still. Errors: EINVAL for a ticket that is used up;
  * ESTALE if a writer that takes no locks (emmap 2.x) has removed the message meanwhile. */
 emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket);
 
