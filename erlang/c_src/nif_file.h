@@ -26,6 +26,7 @@ struct nif_file {
     emmap_file *file; /* ours; freed with the resource */
     emmap_control *control;
     uint64_t offset; /* where in the file position 0 is */
+    uint64_t lock_timeout;
     bool direct;
     /* A spin lock, held for the few instructions that use or change what follows: an enif_mutex would cost as
      * much as the rest of a direct read. */

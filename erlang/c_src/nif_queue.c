@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /* ---- Messages that are being taken out ---------------------------------------------------------------- */
 
@@ -19,7 +20,9 @@ static ErlNifResourceType *ticket_type;
 /* Puts the message back; takes over the reference on the file. */
 static void put_back(struct nif_file *file, uint64_t number)
 {
-    file->core->queue_pop_abort(file->file, number);
+    /* Whoever uses the handle does so for as long as its work takes: nobody waits for others under `threads` here. */
+    while (file->core->queue_pop_abort(file->file, number) == ETIMEDOUT)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     enif_release_resource(file);
 }
 
@@ -57,7 +60,7 @@ static void ticket_destroy(ErlNifEnv *env, void *object)
         core->may_wait(false);
         const emmap_error error = core->queue_pop_abort(self->file->file, self->number);
         core->may_wait(true);
-        if (error == EAGAIN) {
+        if (error == EAGAIN || error == ETIMEDOUT) {
             put_back_elsewhere(self);
             return;
         }
@@ -105,8 +108,9 @@ static ERL_NIF_TERM ticket_end(struct nif_attempt *attempt, ERL_NIF_TERM term,
     if (!enif_get_resource(attempt->env, term, ticket_type, (void **)&ticket) ||
         ticket->file != attempt->file)
         return enif_make_badarg(attempt->env);
-    const ERL_NIF_TERM answer = nif_attempt_done(attempt, end(attempt->file->file, ticket->number));
-    if (!attempt->again)
+    const emmap_error error = end(attempt->file->file, ticket->number);
+    const ERL_NIF_TERM answer = nif_attempt_done(attempt, error);
+    if (!attempt->again && error != ETIMEDOUT) /* that is tried again */
         atomic_store(&ticket->ended, true);
     return answer;
 }

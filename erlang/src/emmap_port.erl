@@ -80,7 +80,8 @@ For the server that `emmap` starts by itself they are in the application's envir
     port :: port(),
     calls :: ets:tid(), %% {Id, alias of the caller | none, what the answer means to the server}
     call_timeout :: timeout(),
-    sync_timeout :: timeout()
+    sync_timeout :: timeout(),
+    lock_timeout = 0 :: non_neg_integer() %% of the file, in its handle
 }).
 
 ?DOC("An open file of one server.").
@@ -107,6 +108,13 @@ For the server that `emmap` starts by itself they are in the application's envir
 %% How long the program may take to answer before it is killed, and to end then, when the server ends.
 -define(END_TIMEOUT, 500).
 -define(KILL_TIMEOUT, 250).
+
+%% A call that may find a lock taken, and for how many milliseconds it is tried again then.
+-define(PATIENTLY(Call, Limit),
+        case Call of
+            {error, etimedout} -> emmap_lock:again(fun() -> Call end, Limit);
+            Result -> Result
+        end).
 
 %% {Id, Result} as bytes, where the id is of 8 bytes; and the atom `ok'.
 -define(ANSWER(Id), <<131, 104, 2, 109, 8:32, Id:64, _/binary>>).
@@ -137,7 +145,8 @@ start(Program, Options) ->
             true -> {nouse_stdio, ["--nouse-stdio"]};
             false -> {use_stdio, []}
         end,
-    PortOptions = [{packet, 4}, {args, Arguments}, Stdio, binary, exit_status, hide],
+    %% Who calls waits for locks: the program has others to serve.
+    PortOptions = [{packet, 4}, {args, ["--lock-limit=0" | Arguments]}, Stdio, binary, exit_status, hide],
     try open_port({spawn_executable, Program}, PortOptions) of
         Port ->
             _ = monitor(port, Port),
@@ -266,6 +275,8 @@ remember({taken_by, Owner, Number}, {ok, _, Ticket}, State) ->
     own(Owner, {ticket, Number, Ticket}, State);
 remember({ended, {file, _} = Owned}, ok, State) ->
     forget(Owned, State);
+remember({ended, {ticket, _, _}}, {error, etimedout}, State) ->
+    State; % it is tried again
 remember({ended, {ticket, _, _} = Owned}, _Result, State) ->
     forget(Owned, State);
 remember(_Meaning, _Result, State) ->
@@ -305,10 +316,13 @@ forget(Owned, #state{owners = Owners, monitors = Monitors} = State) ->
 
 -spec call(#program{}, tuple()) -> term().
 call(Program, Operation) ->
-    answer(request(Program, none, Operation)).
+    ?PATIENTLY(answer(request(Program, none, Operation)), Program#program.lock_timeout).
 
 -spec call_with_data(#program{}, tuple()) -> term().
-call_with_data(#program{call_timeout = Timeout} = Program, Operation) ->
+call_with_data(Program, Operation) ->
+    ?PATIENTLY(call_with_data_now(Program, Operation), Program#program.lock_timeout).
+
+call_with_data_now(#program{call_timeout = Timeout} = Program, Operation) ->
     Id = erlang:unique_integer([positive]),
     %% Large binaries are left where they are, which costs more where there are none.
     Frame = term_to_iovec({<<Id:64>>, Operation}),
@@ -424,24 +438,24 @@ answer(_NoAnswer) -> {error, port_died}.
 -spec open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
 open(Path, Options) ->
-    opened(ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `open/2`, by a certain server.").
 -spec open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
 open(Server, Path, Options) ->
-    opened(ask(Server, {open, Path, Options})).
+    opened(fun() -> ask(Server, {open, Path, Options}) end, Options).
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
 counters_open(Path, Count, Options) ->
-    opened(ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
 counters_open(Server, Path, Count, Options) ->
-    opened(ask(Server, {counters_open, Path, Count, Options})).
+    opened(fun() -> ask(Server, {counters_open, Path, Count, Options}) end, Options).
 
 ask(Server, Operation) ->
     try gen_server:call(Server, program) of
@@ -487,8 +501,14 @@ await_death(Server) ->
         ok
     end.
 
-opened({Program, {answer, {ok, Number, Info}}}) -> {ok, {Program, Number}, Info};
-opened({_Program, Reply}) -> answer(Reply).
+opened(Ask, Options) ->
+    Limit = emmap_lock:timeout(Options),
+    ?PATIENTLY(opened_now(Ask(), Limit), Limit).
+
+opened_now({Program, {answer, {ok, Number, Info}}}, Limit) ->
+    {ok, {Program#program{lock_timeout = Limit}, Number}, Info};
+opened_now({_Program, Reply}, _Limit) ->
+    answer(Reply).
 
 -spec close(handle()) -> result().
 close({Program, Number}) ->
@@ -544,8 +564,8 @@ sync({Program, Number}) -> call_disk(Program, {sync, Number}).
 -spec datasync(handle()) -> result().
 datasync({Program, Number}) -> call_disk(Program, {datasync, Number}).
 
-call_disk(#program{sync_timeout = Timeout} = Program, Operation) ->
-    answer(request(Program, none, Operation, Timeout)).
+call_disk(#program{sync_timeout = Timeout, lock_timeout = Limit} = Program, Operation) ->
+    ?PATIENTLY(answer(request(Program, none, Operation, Timeout)), Limit).
 
 %%% Atomics
 
@@ -612,13 +632,13 @@ iodata(Data) ->
 -spec queue_open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 queue_open(Path, Options) ->
-    opened(ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `queue_open/2`, by a certain server.").
 -spec queue_open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 queue_open(Server, Path, Options) ->
-    opened(ask(Server, {queue_open, Path, Options})).
+    opened(fun() -> ask(Server, {queue_open, Path, Options}) end, Options).
 
 -spec queue_attach(handle()) -> failable().
 queue_attach({Program, Number}) -> call(Program, {queue_attach, Number}).
@@ -639,11 +659,21 @@ queue_pop_many({Program, Number}, Limit) -> checked_call(Program, {queue_pop_man
 -spec queue_pop_begin(handle()) ->
     {ok, binary(), Ticket :: non_neg_integer()} | eof | {error, emmap_backend:reason()}.
 queue_pop_begin({Program, Number}) ->
-    answer(request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})).
+    ?PATIENTLY(answer(request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})),
+               Program#program.lock_timeout).
 
 -spec queue_pop_commit(handle(), non_neg_integer()) -> failable().
 queue_pop_commit({Program, Number}, Ticket) ->
-    answer(request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_commit, Number, Ticket})).
+    Meaning = {ended, {ticket, Number, Ticket}},
+    Committed = ?PATIENTLY(answer(request(Program, Meaning, {queue_pop_commit, Number, Ticket})),
+                           Program#program.lock_timeout),
+    case Committed of
+        {error, timeout} ->
+            _ = queue_pop_abort({Program, Number}, Ticket), % or nobody else could have the message
+            Committed;
+        _ ->
+            Committed
+    end.
 
 -spec queue_pop_abort(handle(), non_neg_integer()) -> failable().
 queue_pop_abort({Program, Number}, Ticket) ->
@@ -686,13 +716,13 @@ queue_compact({Program, Number}) -> call(Program, {queue_compact, Number}).
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 blocks_open(Path, BlockSize, Levels, Options) ->
-    opened(ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `blocks_open/4`, by a certain server.").
 -spec blocks_open(gen_server:server_ref(), binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 blocks_open(Server, Path, BlockSize, Levels, Options) ->
-    opened(ask(Server, {blocks_open, Path, BlockSize, Levels, Options})).
+    opened(fun() -> ask(Server, {blocks_open, Path, BlockSize, Levels, Options}) end, Options).
 
 -spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> failable().
 blocks_init({Program, Number}, BlockSize, Levels) ->
@@ -748,7 +778,14 @@ calls, one after the other; of a function that takes no others it is one call.")
 batch({Program, Number}, Runs) ->
     case call_with_data(Program, {batch, [on_file(Run, Number) || Run <- Runs]}) of
         {error, _} = Error -> Error;
-        Results -> {ok, Results}
+        Results -> {ok, timed_out(Results)}
+    end.
+
+%% In a batch the program waits: what follows is to be done afterwards.
+timed_out(Results) ->
+    case lists:member({error, etimedout}, Results) of
+        true -> [case Result of {error, etimedout} -> {error, timeout}; _ -> Result end || Result <- Results];
+        false -> Results
     end.
 
 on_file({Name, 0, []}, Number) -> {Name, Number};
