@@ -1,4 +1,5 @@
 import { brand } from "./etf/brand.js";
+import type { OpenOptions } from "./options.js";
 
 /**
  * A failed operation, with the properties that Node's own system errors have. Match on `code`. `instanceof` knows the
@@ -7,6 +8,7 @@ import { brand } from "./etf/brand.js";
  * | `code` | means |
  * | --- | --- |
  * | `ENOENT`, `EACCES`, `EINVAL`, `ENOSPC`, `EBUSY` … | as the system call of that name says; `errno` is set |
+ * | `ETIMEDOUT` | another process had a lock all the time: see {@link OpenOptions.lockTimeout}. Nothing was done |
  * | `EFAULT` | the file was truncated, or its storage failed, under the mapping: close it and open it anew |
  * | `EMMAP_CLOSED` | the file was closed |
  * | `EMMAP_ALIGNMENT` | a 64-bit operation on an address that is not a multiple of 8 |

@@ -98,7 +98,8 @@ const STRIDE_SIZE = 65_536;
  * one. Order is kept for each producer, and no message goes to two readers.
  *
  * An operation waits for others that are changing the queue, which takes microseconds unless their process was
- * stopped; with `exclusive` there are no others. Besides what it lists, every method may throw an {@link EmmapError}
+ * stopped: after {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, with nothing done. With `exclusive` there are no
+ * others. Besides what it lists, every method may throw an {@link EmmapError}
  * with `EMMAP_CLOSED` after close, `EFAULT` when another process truncated the file, `EMMAP_CORRUPT` with the `offset`
  * when the file is not sound, and `EACCES` for a read-only file that would have to be changed.
  *
@@ -183,7 +184,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * this process dies, it stays as well. Meanwhile others may push and look, `consume` too, but `pop`, `purge` and
    * `erase` are EBUSY for everybody.
    * @returns what `consume` returned; null, without calling it, when there is no message
-   * @throws EBUSY while somebody is in a `tryPop` already; ESTALE if a writer that takes no locks (the Erlang library
+   * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays; ESTALE if a writer that takes no locks (the Erlang library
    * emmap 2.x) has removed the message
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | null {
@@ -201,7 +202,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       throw error;
     }
     if (promised) return this.#settle(result, ticket) as Result;
-    addon.queuePopCommit(this.native, ticket);
+    this.#commit(ticket);
     return result;
   }
 
@@ -213,8 +214,18 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       this.#abort(ticket);
       throw error;
     }
-    addon.queuePopCommit(this.native, ticket);
+    this.#commit(ticket);
     return value;
+  }
+
+  #commit(ticket: bigint): void {
+    try {
+      addon.queuePopCommit(this.native, ticket);
+    } catch (error) {
+      // The message is still taken out, and nobody else could have it.
+      if ((error as EmmapError).code === "ETIMEDOUT") this.#abort(ticket);
+      throw error;
+    }
   }
 
   /** Leaves the message. A queue that was closed meanwhile has left it already. */

@@ -123,6 +123,9 @@ One rule holds for all functions:
 - `direct`: reads give binaries that alias the mapping: they cost no copy, and change when the file does.
 - `anon`: memory without a file; `auto_unlink`: delete the file when it is closed, if its path still leads to it.
 - `exclusive`: nobody else may have it open for writing: `{error, ebusy}`.
+- `{lock_timeout, Milliseconds}`: how long an operation on a queue or block storage, an open or a change of size
+  waits for a lock that another process has, one that is stopped for example: 5000 unless given. Then it is
+  `{error, timeout}`, with nothing done. 0: it tries once. Only the calling process waits, and no scheduler.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
@@ -134,7 +137,7 @@ One rule holds for all functions:
     read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
     | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
-    | {size | max_inc_size | chmod | mode | offset | length | address, non_neg_integer()}
+    | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}
     | {backend, backend()}.
 ?DOC("How the node reaches the mapping; a server is one that `emmap_port:start_link/1` has started.").
 -type backend() :: nif | port | {port, gen_server:server_ref()}.

@@ -30,6 +30,7 @@ struct Call {
     const char *operation;       // the core's name, which its errors have
     const napi_value *arguments; // those behind the file
     napi_value self;             // what the function was called on: see error_factory
+    bool *is_busy = nullptr;     // set, and nothing thrown, where somebody else has the lock
 
     emmap_file *core() const
     {
@@ -84,6 +85,10 @@ struct Call {
 
     napi_value fail(emmap_error error) const
     {
+        if (error == ETIMEDOUT && is_busy) {
+            *is_busy = true;
+            return nullptr;
+        }
         return throw_error(env, self, last_failure(operation, error), file->path.c_str());
     }
 
@@ -270,6 +275,9 @@ inline napi_value answer_read(const Call &call, emmap_error error, const Bytes &
 
 using Operation = napi_value (*)(const Call &call);
 
+// Does an operation that found a lock taken again, until it is had or the file's lock_timeout is over.
+napi_value try_again(const Call &call, Operation operation);
+
 // What is called is an operation of an open file; for a closed one it is EMMAP_CLOSED.
 template <Operation operation> napi_value invoke(napi_env env, napi_callback_info info)
 {
@@ -282,9 +290,12 @@ template <Operation operation> napi_value invoke(napi_env env, napi_callback_inf
     if (napi_get_value_external(env, arguments[0], &data) != napi_ok)
         return nullptr;
     File *const file = static_cast<File *>(data);
-    const Call call{env, file, static_cast<const char *>(name), arguments + 1, self};
-    if (file->handle)
-        return operation(call);
+    bool is_busy = false;
+    const Call call{env, file, static_cast<const char *>(name), arguments + 1, self, &is_busy};
+    if (file->handle) {
+        const napi_value result = operation(call);
+        return is_busy ? try_again(call, operation) : result;
+    }
     const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
     return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());
 }
