@@ -15,7 +15,7 @@
  * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window and the ticket of nif_queue.c.
  * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
  */
-#define NIF_LAYOUT "3"
+#define NIF_LAYOUT "4"
 
 #define NIF_CORE_FUNCTIONS(X)                                                                                \
     X(close)                                                                                                 \
