@@ -13,7 +13,7 @@
 %% EMMAP_LOCK_TIMEOUT of the core.
 -define(TIMEOUT, 5000).
 %% How often a process gives way before it sleeps, and the longest sleep in milliseconds.
--define(YIELDS, 4).
+-define(YIELDS, 1).
 -define(LONGEST_REST, 10).
 
 %% Tries until the answer is another than that somebody has the lock, for so many milliseconds.

@@ -100,9 +100,12 @@ static emmap_error lock_both(int fd, patience *patience)
     return error;
 }
 
+/* A try takes no system call, and an operation as long as a hundred. */
+enum { MUTEX_TRIES = 200 };
+
 static bool try_mutex(pthread_mutex_t *mutex)
 {
-    for (int i = 0; i < LOCK_TRIES; i++)
+    for (int i = 0; i < MUTEX_TRIES; i++)
         if (pthread_mutex_trylock(mutex) == 0)
             return true;
     return false;
