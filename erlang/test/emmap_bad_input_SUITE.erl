@@ -81,12 +81,9 @@ wrong(#{<<"name">> := Name} = Case, Client, Config) ->
     After = state(Path),
     ok = Close(),
     clean(Path),
-    Expected = expected(Case, Client),
+    Expected = expected(Case),
     [{Name, expected, Expected, got, Answer} || Answer =/= Expected]
         ++ [{Name, changed_the_file} || Before =/= After].
-
-expected(#{<<"expected">> := #{<<"protocol">> := Error}}, {protocol, _}) -> binary_to_atom(Error);
-expected(Case, _Client) -> expected(Case).
 
 expected(#{<<"expected">> := #{<<"erlang">> := Error}}) -> binary_to_atom(Error).
 

@@ -19,7 +19,7 @@ export interface Case {
   setup: string;
   operation: string;
   arguments: Argument[];
-  expected: { node: string; erlang: string; protocol?: string };
+  expected: { node: string; erlang: string };
 }
 
 const CAMEL_CASE: Record<string, string> = { chmod: "mode", huge_2mb: "huge2mb", huge_1gb: "huge1gb" };
