@@ -41,8 +41,8 @@ meanwhile(Path, Options, End, Longest) ->
     {ok, Took} = timed(fun() ->
         {ok, _} = file:read_file(code:which(emmap)),
         {ok, _} = file:list_dir("/"),
-        {ok, Counters} = emmap:open_counters(Path ++ ".counters", 1, [hd(Options)]),
-        _ = emmap:inc_counter(Counters, 0),
+        {_, 1} = Counters = emmap:open_counters(Path ++ ".counters", 1, [hd(Options)]),
+        {ok, _} = emmap:inc_counter(Counters, 0),
         emmap:close_counters(Counters)
     end),
     case erlang:monotonic_time(millisecond) < End of
