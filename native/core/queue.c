@@ -545,6 +545,48 @@ emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
     return emmap_queue_pop_many(file, 1, sink, &count);
 }
 
+/* Where the first `count` messages end, if they are these. Errors: ESTALE, EMMAP_CORRUPT. */
+static emmap_error find_same(const hold *hold, queue_header header, const struct iovec *messages,
+                             size_t count, uint32_t *end)
+{
+    const uint8_t *const data = hold->mapping->data;
+    *end = header.head;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t total = 0;
+        const char *const wrong =
+            *end == header.tail ? NULL : queue_message_at(data, *end, header.tail, &total);
+        if (wrong)
+            return hold_corrupt(hold, *end, wrong);
+        if (total == 0 || messages[i].iov_len != total - QUEUE_FRAME ||
+            memcmp(messages[i].iov_base, data + *end + 4, messages[i].iov_len) != 0)
+            return error_set(ESTALE, "other messages are the first ones by now");
+        *end += total;
+    }
+    return EMMAP_OK;
+}
+
+emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count)
+{
+    hold hold;
+    queue_header header;
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
+    if (error)
+        return error;
+    uint32_t end;
+    error = find_same(&hold, header, messages, count, &end);
+    if (!error && count > 0)
+        error = may_advance(&hold, &header, end);
+    if (!error)
+        error = file_check(file);
+    if (!error && count > 0) {
+        PAUSE("queue_pop_copied");
+        advance(&hold, header, end);
+        PAUSE("queue_pop_done");
+        advanced(&hold, &header, end);
+    }
+    return hold_end(&hold, error);
+}
+
 /* ---- Taking the first message out in two steps ---- */
 
 emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)

@@ -532,6 +532,26 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink);
 emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink);
 
+/*
+ * Two steps that remove only what the caller could use. The caller copies the first message out by
+ * emmap_queue_glance_front, does with it whatever may fail, and then calls emmap_queue_remove. Nobody is kept out
+ * meanwhile; if the message is no longer the first one, emmap_queue_remove says so and the caller begins anew.
+ */
+
+/*
+ * Copies the first message out, which stays, and takes no lock where it can do without. Without the lock other
+ * processes may change the bytes during the copy: it is a message for certain only if emmap_queue_remove accepts it.
+ * Errors: EMMAP_EOF when the queue is empty; ENOMEM if the sink has no memory; EACCES for a read-only file.
+ */
+emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink);
+
+/*
+ * Removes the first `count` messages, all at once, if they are those that are given, byte for byte as they were
+ * copied out: one message a vector. Errors: ESTALE where they are others, or fewer; EBUSY as emmap_queue_pop. All
+ * messages then stay.
+ */
+emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count);
+
 typedef enum emmap_queue_direction {
     EMMAP_QUEUE_FORWARD, /* from the first message to the last */
     EMMAP_QUEUE_BACKWARD

@@ -491,6 +491,84 @@ static void a_message_stays_until_its_pop_is_committed(void **state)
     }
 }
 
+/* Copies the first message as those do who are going to remove it, and expects a number. */
+static void glance(emmap_file *queue, pieces *got, uint64_t number)
+{
+    const emmap_sink sink = sink_pieces(got);
+    assert_ok(emmap_queue_glance_front(queue, &sink));
+    assert_int_equal(got->count, 1);
+    assert_int_equal(number_of(got->list[0].iov_base, got->list[0].iov_len), number);
+}
+
+static void what_was_looked_at_is_removed_while_it_is_first(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {QUEUE_RW, QUEUE_RW | EMMAP_OPEN_EXCLUSIVE};
+    for (size_t mode = 0; mode < COUNT_OF(flags); mode++) {
+        emmap_file *const queue = open_queue(path_of("queue"), flags[mode], 256);
+        pieces got = {0};
+        const emmap_sink sink = sink_pieces(&got);
+        uint64_t ticket, place = 0, count;
+        assert_error(EMMAP_EOF, emmap_queue_glance_front(queue, &sink));
+        assert_ok(emmap_queue_remove(queue, NULL, 0));
+        for (uint64_t i = 0; i < 5; i++)
+            assert_ok(push_number(queue, i, 24));
+        glance(queue, &got, 0);
+        assert_int_equal(queue_length_of(queue), 5);
+        assert_ok(emmap_queue_remove(queue, got.list, 1));
+        /* It is gone: the next one is another. */
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+        assert_int_equal(queue_length_of(queue), 4);
+        pieces_free(&got);
+        glance(queue, &got, 1);
+        got.list[0].iov_len--;
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+        got.list[0].iov_len++;
+        ((uint8_t *)got.list[0].iov_base)[23]++;
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+        pieces_free(&got);
+        /* All of them or none; not while one of them is out. */
+        assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 9, &place, &sink, &count));
+        assert_int_equal(count, 4);
+        assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+        assert_error(EBUSY, emmap_queue_remove(queue, got.list, 4));
+        assert_ok(emmap_queue_pop_abort(queue, ticket));
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 5));
+        assert_int_equal(queue_length_of(queue), 4);
+        assert_ok(emmap_queue_remove(queue, got.list, 4));
+        assert_empty(queue);
+        pieces_free(&got);
+        close_file(queue);
+    }
+}
+
+static void a_glance_is_for_those_who_may_remove(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 256);
+    pieces none = {.limit = 1, .count = 1};
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got), full = {.allocate = keep_piece, .context = &none};
+    emmap_file *const looker = open_queue(path, EMMAP_OPEN_READ, 0);
+    assert_error(EACCES, emmap_queue_glance_front(looker, &sink));
+    close_file(looker);
+    assert_ok(push_number(queue, 1, 24));
+    assert_error(ENOMEM, emmap_queue_glance_front(queue, &full));
+    assert_int_equal(queue_length_of(queue), 1);
+    /* What is long is copied under the lock. */
+    assert_ok(emmap_queue_purge(queue));
+    assert_ok(push_number(queue, 2, MESSAGE_MAX));
+    glance(queue, &got, 2);
+    assert_ok(emmap_queue_remove(queue, got.list, 1));
+    assert_empty(queue);
+    pieces_free(&got);
+    assert_ok(emmap_close(queue));
+    assert_error(EMMAP_CLOSED, emmap_queue_glance_front(queue, &sink));
+    assert_error(EMMAP_CLOSED, emmap_queue_remove(queue, NULL, 0));
+    emmap_free(queue);
+}
+
 static void other_handles_do_not_get_a_message_that_is_out(void **state)
 {
     (void)state;
@@ -1005,6 +1083,8 @@ int main(void)
         folder_test(a_queue_that_is_there_is_grown_to_fit_and_never_truncated),
         folder_test(many_are_pushed_and_popped_as_one),
         folder_test(a_message_stays_until_its_pop_is_committed),
+        folder_test(what_was_looked_at_is_removed_while_it_is_first),
+        folder_test(a_glance_is_for_those_who_may_remove),
         folder_test(other_handles_do_not_get_a_message_that_is_out),
         folder_test(a_header_that_does_not_hold_together_is_refused),
         folder_test(a_message_that_does_not_hold_together_is_refused),
