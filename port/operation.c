@@ -404,6 +404,7 @@ static const operation operations[] = {
     {ON_FILE(queue_push_many, 2)},
     {SHAPED(queue_pop, 1, take)},
     {ON_FILE(queue_pop_many, 2)},
+    {ON_FILE(queue_remove, 2)},
     {ON_FILE(queue_pop_begin, 1)},
     {SHAPED(queue_pop_commit, 2, act_on)},
     {SHAPED(queue_pop_abort, 2, act_on)},

@@ -491,6 +491,8 @@ static ErlNifFunc functions[] = {
     {"queue_push_data", 2, nif_queue_push, 0},
     {"queue_push_list", 2, nif_queue_push_many, 0},
     {"queue_pop_now", 1, nif_queue_pop, 0},
+    {"queue_pop_term_now", 2, nif_queue_pop_term, 0},
+    {"queue_remove_now", 2, nif_queue_remove, 0},
     {"queue_pop_many_now", 2, nif_queue_pop_many, 0},
     {"queue_pop_begin_now", 1, nif_queue_pop_begin, 0},
     {"queue_pop_commit_now", 2, nif_queue_pop_commit, 0},

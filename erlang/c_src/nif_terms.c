@@ -18,6 +18,8 @@ void nif_terms_load(ErlNifEnv *env)
         .bof = enif_make_atom(env, "bof"),
         .cur = enif_make_atom(env, "cur"),
         .corrupt = enif_make_atom(env, "corrupt"),
+        .safe = enif_make_atom(env, "safe"),
+        .slow = enif_make_atom(env, "slow"),
         .forward = enif_make_atom(env, "forward"),
         .backward = enif_make_atom(env, "backward"),
         .head = enif_make_atom(env, "head"),

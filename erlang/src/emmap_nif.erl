@@ -21,7 +21,8 @@ The library need not load: see `loaded/0`.").
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
-         queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+         queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
+         queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
 -export([blocks_open/4, blocks_init/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
@@ -35,8 +36,8 @@ The library need not load: see `loaded/0`.").
        patomic_exchange/3, patomic_compare_exchange/4, patomic_load/2, patomic_store/3, counters_open_now/3,
        counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4, queue_open_now/2,
        queue_attach_now/1, queue_push_data/2, queue_push_list/2, queue_pop_now/1, queue_pop_many_now/2,
-       queue_pop_begin_now/1, queue_pop_commit_now/2, queue_pop_abort_now/2, queue_peek_front_now/1,
-       queue_peek_back_now/1, queue_walk_now/4, queue_length_now/1, queue_is_empty_now/1, queue_info_now/1,
+       queue_pop_term_now/2, queue_remove_now/2, queue_pop_begin_now/1, queue_pop_commit_now/2, queue_pop_abort_now/2,
+       queue_peek_front_now/1, queue_peek_back_now/1, queue_walk_now/4, queue_length_now/1, queue_is_empty_now/1, queue_info_now/1,
        queue_reset_now/1, queue_purge_now/1, queue_erase_now/1, queue_compact_now/1, blocks_open_now/4,
        blocks_init_now/3, block_store_binary/2, block_store_list/2, block_read_now/2, block_free_now/2,
        block_free_many_now/2, blocks_walk_now/3, blocks_count_now/1, blocks_info/1, blocks_repair_now/3,
@@ -252,6 +253,14 @@ queue_pop(Handle) ->
 queue_pop_many(Handle, Limit) ->
     ?PATIENTLY(queue_pop_many_now(Handle, Limit), lock_timeout(Handle)).
 
+-spec queue_pop_term(handle(), safe | unsafe) -> {ok, term()} | slow | eof | {error, emmap_backend:reason()}.
+queue_pop_term(Handle, Safety) ->
+    ?PATIENTLY(queue_pop_term_now(Handle, Safety), lock_timeout(Handle)).
+
+-spec queue_remove(handle(), [binary()]) -> failable().
+queue_remove(Handle, Messages) ->
+    ?PATIENTLY(queue_remove_now(Handle, Messages), lock_timeout(Handle)).
+
 %% The ticket puts the message back when it is collected, and so when the process that has it dies.
 -spec queue_pop_begin(handle()) -> {ok, binary(), Ticket :: reference()} | eof | {error, emmap_backend:reason()}.
 queue_pop_begin(Handle) ->
@@ -395,6 +404,12 @@ queue_attach_now(_Handle) -> not_loaded().
 
 -spec queue_pop_now(handle()) -> emmap_backend:message().
 queue_pop_now(_Handle) -> not_loaded().
+
+-spec queue_pop_term_now(handle(), safe | unsafe) -> {ok, term()} | slow | eof | {error, emmap_backend:reason()}.
+queue_pop_term_now(_Handle, _Safety) -> not_loaded().
+
+-spec queue_remove_now(handle(), [binary()]) -> failable().
+queue_remove_now(_Handle, _Messages) -> not_loaded().
 
 -spec queue_pop_many_now(handle(), non_neg_integer()) ->
     {ok, [binary()]} | eof | {error, emmap_backend:reason()}.

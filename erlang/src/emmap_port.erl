@@ -32,7 +32,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
-         queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+         queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
+         queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
@@ -655,6 +656,13 @@ queue_pop({Program, Number}) -> call(Program, {queue_pop, Number}).
 -spec queue_pop_many(handle(), non_neg_integer()) ->
     {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
 queue_pop_many({Program, Number}, Limit) -> checked_call(Program, {queue_pop_many, Number, Limit}).
+
+%% The program makes no terms.
+-spec queue_pop_term(handle(), safe | unsafe) -> slow.
+queue_pop_term(_Handle, _Safety) -> slow.
+
+-spec queue_remove(handle(), [binary()]) -> failable().
+queue_remove({Program, Number}, Messages) -> call_with_data(Program, {queue_remove, Number, Messages}).
 
 -spec queue_pop_begin(handle()) ->
     {ok, binary(), Ticket :: non_neg_integer()} | eof | {error, emmap_backend:reason()}.
