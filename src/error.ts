@@ -31,7 +31,7 @@ export class EmmapError extends Error {
   declare readonly path?: string;
   /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
   declare readonly offset?: number;
-  /** When a message was no term: the bytes of all messages that were taken out of the queue and not returned. */
+  /** When a queue refused a message: its bytes. It is still in the queue. */
   declare messages?: Buffer[];
 
   /** @internal */

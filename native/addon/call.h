@@ -281,7 +281,7 @@ napi_value try_again(const Call &call, Operation operation);
 // What is called is an operation of an open file; for a closed one it is EMMAP_CLOSED.
 template <Operation operation> napi_value invoke(napi_env env, napi_callback_info info)
 {
-    napi_value arguments[4];
+    napi_value arguments[5];
     size_t count = sizeof arguments / sizeof *arguments;
     napi_value self;
     void *name;

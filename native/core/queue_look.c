@@ -272,6 +272,8 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
     *count = 0;
     if (limit > INT64_MAX)
         return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
+    if (*place == 0 && limit > 0 && queue_seen_empty(file))
+        return EMMAP_EOF;
     look look = {.direction = direction, .limit = limit, .place = *place, .sink = sink};
     const emmap_error error = look_at(file, &look);
     if (error)

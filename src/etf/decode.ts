@@ -5,6 +5,7 @@ import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
+import { fits, MAX_INFLATED_SIZE, TERM_SIZE } from "./measure.js";
 import { BufferView, Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import { BitString, Float, Fun, ImproperList, LocalTerm, Pid, Port, Reference, Tuple } from "./terms.js";
@@ -36,7 +37,11 @@ export interface DecodeOptions {
    * nevertheless. Default `"exact"`.
    */
   readonly floats?: "exact" | "number" | undefined;
-  /** How many bytes a compressed term may inflate to. Default 64 MiB. */
+  /**
+   * How much more memory than its bytes a term may take, counted before it is made: 16 bytes for each term in it and each
+   * character of a string, and the bytes of binaries and integers. A compressed term may also not inflate to more bytes than
+   * that. Default 64 MiB, as Erlang's `max_inflated_size`.
+   */
   readonly maxInflatedSize?: number | undefined;
   /** Bytes that follow the term: an error, or ignored. Default `"error"`. */
   readonly trailing?: "error" | "ignore" | undefined;
@@ -160,7 +165,7 @@ interface Settings {
 const DEFAULTS = settingsOf({});
 
 function settingsOf(options: DecodeOptions): Settings {
-  const { atoms, maxInflatedSize = 64 * 1024 * 1024 } = options;
+  const { atoms, maxInflatedSize = MAX_INFLATED_SIZE } = options;
   if (!(maxInflatedSize >= 0)) throw new EtfError("ETF_OPTION", "maxInflatedSize is a number of bytes");
   return {
     atomNames:
@@ -191,9 +196,19 @@ function start(input: Buffer, settings: Settings): Decoder {
   if (u8(input, 0) !== VERSION) {
     throw new EtfError("ETF_VERSION", `a term begins with ${VERSION}, not ${u8(input, 0)}`, 0);
   }
-  if (u8(input, 1) !== Tag.Compressed) return new Decoder(input, 1, settings, undefined);
-  const { bytes, consumed } = inflate(input, settings.maxInflatedSize);
+  const max = settings.maxInflatedSize;
+  if (u8(input, 1) !== Tag.Compressed) {
+    if (input.length * (TERM_SIZE - 1) > max) measured(input, 1, max + input.length);
+    return new Decoder(input, 1, settings, undefined);
+  }
+  const { bytes, consumed } = inflate(input, max);
+  if (bytes.length * TERM_SIZE > max + input.length) measured(bytes, 0, max + input.length);
   return new Decoder(bytes, 0, settings, consumed);
+}
+
+function measured(bytes: Buffer, start: number, allowed: number): void {
+  if (!fits(bytes, start, bytes.length, allowed))
+    throw new EtfError("ETF_LIMIT", `a term that takes more than the ${allowed} bytes allowed`, start);
 }
 
 // biome-ignore lint/suspicious/noConstEnum: compared for every term
@@ -331,6 +346,7 @@ class Decoder {
   part(begin: number, end: number): unknown {
     const bytes = this.bytes;
     if (end > MAX_END || end - begin < 2 || bytes[begin] !== VERSION) return undefined;
+    if ((end - begin) * (TERM_SIZE - 1) > this.settings.maxInflatedSize) return undefined;
     const tag = bytes[begin + 1];
     if (tag === Tag.Compressed || tag === Tag.Local) return undefined;
     this.pos = begin + 1;
