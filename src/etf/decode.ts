@@ -5,10 +5,23 @@ import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
+import { binariesRepeat, repeats, type Writing } from "./keys.js";
 import { fits, MAX_INFLATED_SIZE, TERM_SIZE } from "./measure.js";
 import { BufferView, Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
-import { BitString, Float, Fun, ImproperList, LocalTerm, Pid, Port, Reference, Tuple } from "./terms.js";
+import {
+  BitString,
+  Float,
+  Fun,
+  ImproperList,
+  LocalTerm,
+  NativeRecord,
+  Opaque,
+  Pid,
+  Port,
+  Reference,
+  Tuple,
+} from "./terms.js";
 
 /** How {@link decode} shows terms. */
 export interface DecodeOptions {
@@ -56,6 +69,7 @@ export type Decoded<O extends DecodeOptions = Record<never, never>> =
   | Port
   | Reference
   | Fun
+  | NativeRecord
   | BitString
   | LocalTerm
   | DecodedAtom<O>
@@ -160,7 +174,12 @@ interface Settings {
   readonly plainFloats: boolean;
   readonly maxInflatedSize: number;
   readonly ignoreTrailing: boolean;
+  /** Whether two terms that are not the same never look the same. */
+  readonly exact: boolean;
 }
+
+/** How {@link repeats} is to take what was decoded. */
+const DECODED: Writing = { lists: false, atomKeys: false, nullAtom: atom("null") };
 
 const DEFAULTS = settingsOf({});
 
@@ -181,6 +200,12 @@ function settingsOf(options: DecodeOptions): Settings {
     plainFloats: choice("floats", options.floats, "exact", "number"),
     maxInflatedSize,
     ignoreTrailing: choice("trailing", options.trailing, "error", "ignore"),
+    exact:
+      (atoms === undefined || atoms === "atom") &&
+      options.maps !== "object" &&
+      options.strings !== "string" &&
+      options.binaries !== "string" &&
+      options.floats !== "number",
   };
 }
 
@@ -597,6 +622,10 @@ class Decoder {
         const slab = this.opaque(pos, limit);
         return new Fun(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
+      case Tag.Record: {
+        const slab = this.opaque(pos, limit);
+        return new NativeRecord(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+      }
       case Tag.Local:
         // What follows is known to the runtime that wrote it, so it can't be told from what comes after.
         if (pos !== 1 || this.consumed !== undefined) break;
@@ -727,7 +756,7 @@ class Decoder {
     return new BitString(this.copy(pos + 6, end), bits);
   }
 
-  /** A copy that holds the pid, port, reference or fun at `pos`. Not made here: one `new` for four classes costs three. */
+  /** A copy that holds the pid, port, reference, fun or record at `pos`. Not made here: one `new` for all classes is dear. */
   private opaque(pos: number, limit: number): Slab {
     const slab = this.slabOf(pos, limit - pos <= SHARED ? limit : opaqueEnd(this.bytes, pos, limit));
     const shift = slab.shift;
@@ -746,9 +775,33 @@ class Decoder {
   private map(items: unknown[], pos: number): Map<unknown, unknown> {
     const map = new Map<unknown, unknown>();
     const length = items.length;
-    for (let at = 0; at < length; at += 2) map.set(items[at], items[at + 1]);
-    if (map.size * 2 !== length) throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
+    let objects = 0;
+    for (let at = 0; at < length; at += 2) {
+      const key = items[at];
+      if (typeof key === "object" && !(key instanceof Atom)) objects++;
+      map.set(key, items[at + 1]);
+    }
+    if (map.size * 2 !== length || (objects > 1 && this.repeats(items)))
+      throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
     return map;
+  }
+
+  /** Whether two keys that JavaScript tells apart are the same term. */
+  private repeats(items: readonly unknown[]): boolean {
+    const binaries: Buffer[] = [];
+    const others: unknown[] = [];
+    for (let at = 0; at < items.length; at += 2) {
+      const key = items[at];
+      if (Buffer.isBuffer(key)) binaries.push(key);
+      else if (
+        key instanceof Float ||
+        key instanceof BitString ||
+        key instanceof Opaque ||
+        (this.settings.exact && typeof key === "object" && !(key instanceof Atom))
+      )
+        others.push(key, undefined);
+    }
+    return binariesRepeat(binaries) || repeats(others, DECODED);
   }
 
   private object(items: unknown[], pos: number): Record<string, unknown> {

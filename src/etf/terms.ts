@@ -23,6 +23,7 @@ export type Term =
   | Port
   | Reference
   | Fun
+  | NativeRecord
   | LocalTerm
   | readonly Term[]
   | ReadonlyMap<Term, Term>
@@ -320,6 +321,29 @@ export class Fun extends Opaque {
   }
   #moduleStart(): number {
     return this.start + (this.external ? 1 : FUN_HEADER);
+  }
+}
+
+/** Tag, number of fields, flags. @internal */
+export const RECORD_HEADER = 1 + 4 + 1;
+
+/** A native record of OTP 29 and later, `#Module:Name{…}`, which is more than a tuple there. */
+export class NativeRecord extends Opaque {
+  /** The module that defines it. */
+  get module(): Atom {
+    return atomAt(this.slab, this.start + RECORD_HEADER);
+  }
+  /** Its name in that module. */
+  get name(): Atom {
+    return atomAt(this.slab, atomEnd(this.slab, this.start + RECORD_HEADER));
+  }
+  /** How many fields it has. */
+  get size(): number {
+    return u32(this.slab, this.start + 1);
+  }
+  /** Its name, without its fields. */
+  override toString(): string {
+    return `#${quoted(this.module.name)}:${quoted(this.name.name)}{...}`;
   }
 }
 
