@@ -469,7 +469,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   ): Buffer | null {
     let room = this.#scratch;
     for (;;) {
-      const length = copy(this.native, room, this.#ticket);
+      // Called on the addon, which knows how to make an error.
+      const length = copy.call(addon, this.native, room, this.#ticket);
       if (length === null) return null;
       if (length < 0) {
         room = Buffer.allocUnsafeSlow(-length);

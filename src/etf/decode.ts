@@ -16,7 +16,9 @@ import {
   ImproperList,
   LocalTerm,
   NativeRecord,
-  Opaque,
+  OwnBitString,
+  OwnFloat,
+  OwnOpaque,
   Pid,
   Port,
   Reference,
@@ -778,7 +780,7 @@ class Decoder {
     let objects = 0;
     for (let at = 0; at < length; at += 2) {
       const key = items[at];
-      if (typeof key === "object" && !(key instanceof Atom)) objects++;
+      if (typeof key === "object" && !(key instanceof OwnAtom)) objects++;
       map.set(key, items[at + 1]);
     }
     if (map.size * 2 !== length || (objects > 1 && this.repeats(items)))
@@ -794,10 +796,10 @@ class Decoder {
       const key = items[at];
       if (Buffer.isBuffer(key)) binaries.push(key);
       else if (
-        key instanceof Float ||
-        key instanceof BitString ||
-        key instanceof Opaque ||
-        (this.settings.exact && typeof key === "object" && !(key instanceof Atom))
+        key instanceof OwnFloat ||
+        key instanceof OwnBitString ||
+        key instanceof OwnOpaque ||
+        (this.settings.exact && typeof key === "object" && !(key instanceof OwnAtom))
       )
         others.push(key, undefined);
     }

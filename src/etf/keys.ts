@@ -3,7 +3,8 @@
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { Atom } from "./atoms.js";
+import { types } from "node:util";
+import { Atom, OwnAtom } from "./atoms.js";
 import { BitString, Float, Fun, ImproperList, Opaque, Pid, Port, Reference, Tuple } from "./terms.js";
 
 /** How the encoder writes what is more than one thing in JavaScript. */
@@ -34,7 +35,7 @@ function kindOf(key: unknown): number {
     case "boolean":
       return KIND_BOOLEAN;
     default:
-      return key instanceof Atom ? KIND_ATOM : KIND_OTHER;
+      return key instanceof OwnAtom ? KIND_ATOM : KIND_OTHER;
   }
 }
 
@@ -65,7 +66,7 @@ function onlyBinaries(pairs: readonly unknown[]): Buffer[] | undefined {
   for (let at = 0; at < pairs.length; at += 2) {
     const key = pairs[at];
     if (Buffer.isBuffer(key)) binaries.push(key);
-    else if (!(key instanceof Atom)) return undefined;
+    else if (!(key instanceof OwnAtom)) return undefined;
   }
   return binaries;
 }
@@ -155,9 +156,9 @@ function contents(value: unknown, writing: Writing): Container | undefined {
   // Array.from gives holes a value.
   if (Array.isArray(value)) return container("list(", Array.from(value));
   if (value instanceof ImproperList) return container("improper(", [...value.elements, value.tail]);
-  if (value instanceof Map) return container("map(", [...value].flat(1), true);
+  if (types.isMap(value)) return container("map(", [...value].flat(1), true);
   if (
-    value instanceof Uint8Array ||
+    types.isUint8Array(value) ||
     value instanceof Atom ||
     value instanceof AtomText ||
     value instanceof Float ||
@@ -202,7 +203,7 @@ function leaf(value: unknown, writing: Writing): string {
   if (value instanceof AtomText) return value.text;
   if (value instanceof Atom) return atomText(value.name).text;
   if (value instanceof Float) return floatText(value.value);
-  if (value instanceof Uint8Array) return bytesText("binary", value);
+  if (types.isUint8Array(value)) return bytesText("binary", value);
   if (value instanceof BitString) return bytesText(`bits ${value.lastBits}`, value.bytes);
   // Identifiers are the same whichever of their tags they came with.
   if (value instanceof Pid)

@@ -374,6 +374,7 @@ brand(Pid, "Pid");
 brand(Port, "Port");
 brand(Reference, "Reference");
 brand(Fun, "Fun");
+brand(NativeRecord, "NativeRecord");
 
 function printed(
   elements: readonly unknown[],
