@@ -66,7 +66,6 @@ static emmap_error find_room(blocks_operation *self, uint64_t *addresses, size_t
         if (error)
             return error;
         blocks_settle_all(self);
-        storage->settled = true;
         if (choose(self, addresses, count, last))
             return EMMAP_OK;
     }

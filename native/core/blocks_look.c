@@ -152,6 +152,22 @@ static bool leaf_at(const blocks_operation *self, uint64_t rank, blocks_path *pa
     return still_reached(self, path->offset[1]);
 }
 
+/* Passes over a group that the masks above it call unused: true, and *rank is behind it. They are believed by a handle that
+ * has seen them hold, or has made them, and under the lock. */
+static bool pass_over(const blocks_operation *self, uint64_t *rank)
+{
+    if (!self->hold.locked || !((const blocks *)self->hold.structure)->settled)
+        return false;
+    const blocks_path path = blocks_path_of_rank(self->shape, *rank);
+    for (unsigned level = self->shape->levels; level > 1; level--)
+        if (!(blocks_load(self, level, path.offset[level]).used >> path.child[level] & 1)) {
+            const uint64_t span = (uint64_t)1 << 6 * (level - 1);
+            *rank = (*rank / span + 1) * span;
+            return true;
+        }
+    return false;
+}
+
 /* Reads the leaf's blocks from path->child[1] on. */
 static emmap_error walk_leaf(blocks_operation *self, blocks_path *path, uint64_t used, size_t limit,
                              uint64_t *rank, uint64_t *addresses, const emmap_sink *sink, size_t *count)
@@ -187,7 +203,8 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
     if (*place > 0 && *place >= blocks_capacity(self.shape) && *place != EMMAP_BLOCKS_END)
         error = error_set(ESTALE, "the storage has no such address");
     while (!error && found < limit && leaf_at(&self, rank, &path, &used))
-        error = walk_leaf(&self, &path, used, limit, &rank, addresses, sink, &found);
+        if (!pass_over(&self, &rank))
+            error = walk_leaf(&self, &path, used, limit, &rank, addresses, sink, &found);
     if (!error && found == 0 && limit > 0)
         error = EMMAP_EOF;
     uint64_t next = EMMAP_BLOCKS_END;

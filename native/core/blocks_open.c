@@ -156,8 +156,10 @@ static emmap_error check(structure *base, hold *hold)
             return error_set(EINVAL, no_block_size);
         error = hold_grow(hold, hold_growth(hold, BLOCKS_TREE));
     }
-    if (!error && !self->follows && blocks_load32(hold->mapping->data, 0) == 0)
+    if (!error && !self->follows && blocks_load32(hold->mapping->data, 0) == 0) {
         error = create(hold, block_size, levels);
+        self->settled = error == EMMAP_OK;
+    }
     if (!error)
         error = blocks_find_shape(hold, levels, &self->shape);
     if (error)
@@ -257,6 +259,7 @@ static emmap_error make_anew(hold *hold, const blocks_shape *shape)
     uint32_t kept = storage ? before & BLOCKS_HOLES : 0;
     if (synced)
         kept |= BLOCKS_SYNCED | ((before + BLOCKS_GENERATION_ONE) & BLOCKS_GENERATION);
+    ((blocks *)hold->structure)->settled = true;
     make(hold, shape->block_size, kept | shape->said << BLOCKS_SAID_SHIFT);
     /* The disk must not have the old header when new blocks are where its masks were. */
     return synced ? hold_sync(hold) : EMMAP_OK;

@@ -26,6 +26,7 @@ void blocks_settle_all(blocks_operation *self)
 {
     for (uint64_t rank = 0; repair_unit(self, rank); rank += UNIT)
         ;
+    ((blocks *)self->hold.structure)->settled = true;
 }
 
 uint64_t blocks_slots(const blocks_operation *self)

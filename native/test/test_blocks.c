@@ -296,6 +296,32 @@ static void a_repair_restores_all_that_follows_from_the_leaves(void **state)
             }
 }
 
+/* As emmap does it, who reads the masks of all levels. */
+static void a_walk_believes_the_masks_that_its_handle_has_made(void **state)
+{
+    (void)state;
+    emmap_file *blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 3);
+    for (uint64_t i = 0; i < 100; i++)
+        store_number(blocks, i, 8, 8);
+    const uint64_t nothing = 0;
+    assert_ok(write_bytes(blocks, 24, &nothing, 8));
+    uint64_t address, place = 0, number;
+    size_t count;
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    assert_error(EMMAP_EOF, emmap_blocks_walk(blocks, 1, &place, &address, &sink, &count));
+    assert_ok(read_number(blocks, 64, 8, &number));
+    /* Another one may have met a power cut, and looks for itself. */
+    emmap_file *const other = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 0);
+    assert_ok(emmap_blocks_walk(other, 1, &place, &address, &sink, &count));
+    close_file(other);
+    place = 0;
+    assert_ok(emmap_blocks_repair(blocks, 0, &place));
+    assert_ok(emmap_blocks_walk(blocks, 1, &place, &address, &sink, &count));
+    pieces_free(&got);
+    close_file(blocks);
+}
+
 static void a_store_believes_the_leaves_masks_rather_than_those_above(void **state)
 {
     (void)state;
@@ -935,6 +961,7 @@ int main(void)
         folder_test(a_fixed_storage_is_full_and_as_it_was),
         folder_test(a_storage_follows_the_growth_of_another_handle),
         folder_test(a_repair_restores_all_that_follows_from_the_leaves),
+        folder_test(a_walk_believes_the_masks_that_its_handle_has_made),
         folder_test(a_store_believes_the_leaves_masks_rather_than_those_above),
         folder_test(a_repair_reaches_groups_that_have_nothing_below),
         folder_test(without_a_block_size_no_storage_is_made),
