@@ -855,8 +855,9 @@ call gave, until that is `eof`. The storage may be used in between.").
 repair_block_storage(?MAPPED(Backend, Handle) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
     case ?CALL(Backend, blocks_repair(Handle, min(Count, 16#ffffffff), Start)) of
-        {ok, 0} -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
+        {ok, 0} -> eof;
         {ok, Next} -> Next;
+        {error, estale} -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
         {error, _} = Error -> Error
     end;
 repair_block_storage(?MAPPED(_, _), _, _) ->
