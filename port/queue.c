@@ -72,8 +72,9 @@ void perform_queue_remove(const operation *op, call *c)
     (void)op;
     struct iovec *messages;
     size_t count;
-    if (!call_vectors(c, 1, &messages, &count)) {
-        call_badarg(c);
+    const emmap_error taken = call_vectors(c, 1, &messages, &count);
+    if (taken) {
+        reply_error(c->out, taken);
         return;
     }
     call_answer(c, emmap_queue_remove(c->file, messages, count));
