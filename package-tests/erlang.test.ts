@@ -76,9 +76,10 @@ run() ->
     {ok, <<"hello">>} = file:pread(Mem, 0, 5),
     {ok, 0} = emmap:patomic(Mem, 8, add, 1),
     ok = file:close(Mem),
-    {ok, Counters} = emmap:open_counters("counters.bin", 8),
-    0 = emmap:inc_counter(Counters, 0, 5),
-    io:format("~b~n", [emmap:read_counter(Counters, 0)]).
+    {_, 8} = Counters = emmap:open_counters("counters.bin", 8),
+    {ok, 0} = emmap:inc_counter(Counters, 0, 5),
+    {ok, Held} = emmap:read_counter(Counters, 0),
+    io:format("~b~n", [Held]).
 `;
 
 /** Compiles and runs a module, whose name it begins with, over a backend. */
@@ -107,9 +108,10 @@ describe.each(["nif", "port"])("over the %s", (backend) => {
 
 describe("a Mix project without Hex", () => {
   const counting = `
-    {:ok, counters} = :emmap.open_counters("counters.bin", 2)
-    0 = :emmap.inc_counter(counters, 1, 7)
-    IO.puts(:emmap.read_counter(counters, 1))
+    {_file, 2} = counters = :emmap.open_counters("counters.bin", 2)
+    {:ok, 0} = :emmap.inc_counter(counters, 1, 7)
+    {:ok, held} = :emmap.read_counter(counters, 1)
+    IO.puts(held)
     :ok = :emmap.close_counters(counters)`;
 
   /** A project that has emmap at `path`, and no settings but its own; nothing can be fetched for it. */

@@ -3,13 +3,13 @@
 
 [ebin, backend, path, times] = System.argv()
 true = :code.add_patha(String.to_charlist(ebin))
-{:ok, counters} = :emmap.open_counters(path, 0, backend: String.to_atom(backend))
-indexes = 0..(:emmap.counters_length(counters) - 1)
+{_file, count} = counters = :emmap.open_counters(path, 0, backend: String.to_atom(backend))
+indexes = 0..(count - 1)
 
 for _ <- 1..String.to_integer(times), index <- indexes do
-  old = :emmap.inc_counter(counters, index)
+  {:ok, old} = :emmap.inc_counter(counters, index)
   true = is_integer(old)
 end
 
-indexes |> Enum.map_join(" ", &:emmap.read_counter(counters, &1)) |> IO.write()
+indexes |> Enum.map_join(" ", &elem(:emmap.read_counter(counters, &1), 1)) |> IO.write()
 :ok = :emmap.close_counters(counters)

@@ -47,7 +47,7 @@ loop(Callers) ->
                 [<<"answers">>] ->
                     Answers = [receive {'DOWN', Monitor, process, Pid, End} -> {answered, Answer} = End, Answer end
                                || {Pid, Monitor} <- Callers],
-                    {Done, Died} = lists:partition(fun is_integer/1, Answers),
+                    {Done, Died} = lists:partition(fun(Answer) -> element(1, Answer) =:= ok end, Answers),
                     [] = [Answer || Answer <- Died, Answer =/= {error, port_died}],
                     io:format("ok ~b ~b~n", [length(Done), length(Died)]),
                     loop([]);
@@ -79,8 +79,8 @@ anew(#caller{folder = Folder} = Caller) ->
     case timed(fun() -> emmap_queue:open(<<Folder/binary, "/queue">>, 4096, Options) end, Caller) of
         {{ok, Queue}, One} ->
             case timed(fun() -> emmap:open_counters(<<Folder/binary, "/counters">>, 4096, Options) end, One) of
-                {{ok, Counters}, Two} -> push(1, Two#caller{queue = Queue, counters = Counters});
-                {{error, port_died}, Two} -> again(Two)
+                {{error, port_died}, Two} -> again(Two);
+                {{_, _} = Counters, Two} -> push(1, Two#caller{queue = Queue, counters = Counters})
             end;
         {{error, port_died}, One} ->
             again(One)
@@ -96,7 +96,7 @@ push(N, #caller{queue = Queue, counters = Counters, producer = Producer} = Calle
         case timed(fun() -> emmap_queue:push(Queue, {Producer, N}) end, Caller) of
             {ok, Pushed} ->
                 case timed(fun() -> emmap:inc_counter(Counters, Producer, 1) end, Pushed) of
-                    {Old, Counted} when Old =:= N - 1 -> push(N + 1, Counted);
+                    {{ok, Old}, Counted} when Old =:= N - 1 -> push(N + 1, Counted);
                     {{error, port_died}, Counted} -> again(Counted)
                 end;
             {{error, port_died}, Pushed} ->
