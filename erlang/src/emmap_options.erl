@@ -71,6 +71,9 @@ split([{backend, Backend} | Rest], Kept, _, Info) when Backend =:= nif; Backend 
     split(Rest, Kept, Backend, Info);
 split([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
     split(Rest, Kept, Backend, Info);
+%% What whole/1 and window/3 ask of a backend is no user's option.
+split([Option | _], _, _, _) when Option =:= keep_size; Option =:= exact ->
+    bad({option, Option});
 split([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
     split(Rest, [Option | Kept], Backend, Info);
 split([{Name, Value} = Option | Rest], Kept, Backend, Info)

@@ -265,7 +265,7 @@ options(Config) ->
     _ = emmap_test:fresh(Config, "options", ?TEXT),
     [?assertError(badarg, emmap_test:open(Config, "options", [read, Option]))
      || Option <- [foo, {foo, 1}, {size, -1}, {size, a}, {size, 1.0}, size, {read, 1}, "read", 1, {}, {size, 1, 2},
-                   {backend, foo}, {chmod, 8#10000}, {size, 1 bsl 64}]],
+                   keep_size, exact, {backend, foo}, {chmod, 8#10000}, {size, 1 bsl 64}]],
     ?assertEqual({error, einval}, emmap_test:open(Config, "options", [read, write, {size, 1 bsl 63}])),
     ?assertError(badarg, emmap:open(emmap_test:path(Config, "options"), read)),
     ?assertError(badarg, emmap:open(emmap_test:path(Config, "options"), [read | write])),
