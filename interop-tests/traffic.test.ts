@@ -1,9 +1,11 @@
 // The services of docker/services as plain processes: the scenario of `make compose-test` without containers.
 import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { ebin, freshFolder } from "./support/runtimes";
+import { compile } from "./torture/support/compile.mjs";
 import { makeTrouble, Progress, readTable } from "./traffic/trouble.mjs";
 
 const services = join(__dirname, "../docker/services");
@@ -126,4 +128,26 @@ test("two BEAM nodes and a Node process that are killed and stopped at work lose
   const table = readTable(said);
   for (const name of killed)
     expect(table[name]).toMatchObject({ "kills survived": KILLS, lost: 0, doubled: 0 });
+});
+
+// Each of the three users may be the first. The umask here takes the group's right to write away.
+test.each(["beam-nif", "beam-port", "node", "c-musl"])("%s creates its files for the group", async (name) => {
+  if (name === "c-musl") {
+    const core = join(__dirname, "../native/core");
+    const sources = readdirSync(core).filter((file) => file.endsWith(".c"));
+    const gateway = [join(services, "gateway.c"), ...sources.map((file) => join(core, file))];
+    COMMANDS[name] = [compile("gateway", gateway), ""];
+  }
+  const folder = freshFolder();
+  const umask = process.umask(0o022);
+  onTestFinished(() => void process.umask(umask));
+  const said: string[] = [];
+  const service = new Service(name, { FOLDER: folder, GATEWAYS: "beam-nif" }, said.push.bind(said), () => {});
+  onTestFinished(() => service.clear());
+  service.start();
+  const modes = (): number[] => readdirSync(folder).map((file) => statSync(join(folder, file)).mode & 0o7777);
+  const four = [0o660, 0o660, 0o660, 0o660];
+  await vi.waitFor(() => expect(modes(), said.join("\n")).toEqual(four), { timeout: 60_000 });
+  service.signal("SIGKILL");
+  await service.end();
 });

@@ -26,7 +26,7 @@ function options(words) {
     words.map((word) => {
       const [name, value] = word.split("=");
       const camel = name.replace(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase());
-      if (name === "chmod") return ["mode", Number(value)];
+      if (name === "mode") return [name, Number(value)];
       return [camel, value === undefined ? true : BigInt(value)];
     }),
   );

@@ -1,0 +1,2 @@
+/** Compiles C sources to a program or a library; the path of it. */
+export function compile(name: string, sources: string[], ...flags: string[]): string;
