@@ -213,6 +213,20 @@ describe("options", () => {
   });
 });
 
+test("the page counts the answers and the differences", () => {
+  const entries = all(
+    read("erlang/test/emmap_2_differences.txt"),
+    /^ {4}\{"(?:[^"\\]|\\.)*", (nif|port|both),/gm,
+  );
+  const differing = (backend: string): number =>
+    entries.filter((where) => where === "both" || where === backend).length;
+  const numbers = [answers.length, succeeding.length, differing("nif"), differing("port")];
+  const text = page.replace(/\s+/g, " ");
+  const counts =
+    /to (\d+) expressions .* Of the (\d+) that succeed there, all but (\d+) .* all but (\d+) over the port/;
+  expect(counts.exec(text)?.slice(1).map(Number)).toEqual(numbers);
+});
+
 test("the differences that are measured are the listed ones", () => {
   const titles = all(read("erlang/test/emmap_2_differences.txt"), /^\{"((?:[^"\\]|\\.)*)", "/gm);
   expect(titles.length).toBeGreaterThan(3);
