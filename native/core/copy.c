@@ -18,15 +18,19 @@ static void lock_bytes(emmap_file *file, bool writing)
     if (file->options.flags & EMMAP_OPEN_NOLOCK)
         return;
     if (writing)
-        pthread_rwlock_wrlock(&file->bytes);
+        thread_lock_take(&file->bytes);
     else
-        pthread_rwlock_rdlock(&file->bytes);
+        thread_lock_share(&file->bytes);
 }
 
-static void unlock_bytes(emmap_file *file)
+static void unlock_bytes(emmap_file *file, bool writing)
 {
-    if (!(file->options.flags & EMMAP_OPEN_NOLOCK))
-        pthread_rwlock_unlock(&file->bytes);
+    if (file->options.flags & EMMAP_OPEN_NOLOCK)
+        return;
+    if (writing)
+        thread_lock_give(&file->bytes);
+    else
+        thread_lock_unshare(&file->bytes);
 }
 
 /* Where a read goes: into what the sink allocates, or into a list that is there already. */
@@ -69,11 +73,11 @@ static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t do
     return self;
 }
 
-static void piece_end(emmap_file *file, piece *self)
+static void piece_end(emmap_file *file, piece *self, bool writing)
 {
     if (self->visiting)
         pin_release(self->visit.pin);
-    unlock_bytes(file);
+    unlock_bytes(file, writing);
 }
 
 static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *to)
@@ -82,7 +86,7 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *t
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
         piece piece = piece_begin(file, slice, done, false);
         vectors_scatter(&to->place, piece.data, piece.length);
-        piece_end(file, &piece);
+        piece_end(file, &piece, false);
         error = file_check(file);
     }
     emmap_slice_release(slice);
@@ -115,7 +119,7 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
             error = failed;
         *transferred = run;
     }
-    unlock_bytes(file);
+    unlock_bytes(file, false);
     if (slice.mapping) {
         const emmap_error copied = slice_to(file, &slice, to);
         error = error ? error : copied;
@@ -162,10 +166,10 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
         piece piece = piece_begin(file, slice, done, true);
         vectors_gather(piece.data, from, piece.length);
-        piece_end(file, &piece);
-        /* A store may be on its way while a later load is done: only behind a full fence does the status word
-         * tell whether the page was still the file's. */
-        atomic_thread_fence(memory_order_seq_cst);
+        piece_end(file, &piece, true);
+        /* A store may be on its way while a later load is done: only behind a fence does the status word tell
+         * whether the page was still the file's. Pairs with the fence of the SIGBUS handler. */
+        fence_light();
         error = file_check(file);
     }
     emmap_slice_release(slice);
@@ -196,13 +200,13 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
             failed = loans_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
             vectors_gather(visit.mapping->data + position, &from, (size_t)length);
-            atomic_thread_fence(memory_order_seq_cst); /* as in slice_from */
+            fence_light(); /* as in slice_from */
         }
         error = visit_end(file, &visit);
         if (!error)
             error = failed;
     }
-    unlock_bytes(file);
+    unlock_bytes(file, true);
     if (slice.mapping) {
         const emmap_error copied = slice_from(file, &slice, &from);
         error = error ? error : copied;

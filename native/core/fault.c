@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "error.h"
+#include "fence.h"
 #include "platform.h"
 
 /* A truncated file faults once a page; past this many the rest of the mapping is replaced in one go, so that a
@@ -66,6 +67,9 @@ static bool serve(fault_region *region, uintptr_t address)
 
     /* Before the page changes: whoever reads the new page must find the word set. */
     __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
+    /* A thread whose store goes to the new page must find the word set too, though it makes no fence of its own between
+     * the store and the load of the word: see copy.c. */
+    fence_heavy();
     const uintptr_t page = address - (address - base) % unit;
     const bool rest =
         atomic_fetch_add_explicit(&region->faults, 1, memory_order_relaxed) >= SINGLE_PAGE_FAULTS;
@@ -154,6 +158,7 @@ static void install(void)
 
 emmap_error fault_install(void)
 {
+    fence_install();
     pthread_once(&install_once, install);
     errno = install_errno;
     return install_errno == 0 ? EMMAP_OK : error_from_errno("sigaction");

@@ -5,10 +5,8 @@
 #include <stdlib.h>
 
 #include "fault.h"
-#include "platform.h"
 
 _Thread_local pin *pin_mine PIN_TLS;
-bool pin_asymmetric;
 
 /* Records are never freed: a drainer may be looking. A thread that ends leaves its own to the next one. */
 static _Atomic(pin *) pins;
@@ -36,7 +34,7 @@ static void after_fork(void)
 
 static void install(void)
 {
-    pin_asymmetric = platform_barrier_register();
+    fence_install();
     installed =
         pthread_key_create(&at_thread_end, give_back) == 0 && pthread_atfork(NULL, NULL, after_fork) == 0;
 }
@@ -90,9 +88,7 @@ pin *pin_register(void)
 void pin_drain(const emmap_mapping *mapping)
 {
     /* After this every pin_hold either has shown its record or will find the mapping gone from its place. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (pin_asymmetric)
-        platform_barrier();
+    fence_heavy();
     for (pin *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next)
         /* Acquire: pairs with pin_release. Pinned calls copy EMMAP_PIECE bytes at the most, so this is short. */
         while (atomic_load_explicit(&each->held, memory_order_acquire) == mapping)

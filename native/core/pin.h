@@ -3,7 +3,7 @@
  * share: each thread says in a record of its own which mapping it is using (hazard pointers: M. Michael, "Hazard
  * Pointers: Safe Memory Reclamation for Lock-Free Objects", 2004), and whoever takes a mapping away waits until
  * no record names it. A reference count would cost two locked instructions a call; a pin costs two plain stores,
- * because the fence that the reader would need is imposed on it by the rare writer (membarrier(2)).
+ * because the fence that the reader would need is imposed on it by the rare writer (fence.h).
  *
  * A thread holds one pin at a time and waits for no lock while it does, but for that of the loans.
  */
@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "emmap.h"
+#include "fence.h"
 
 typedef struct pin {
     _Atomic(emmap_mapping *) held;
@@ -32,7 +33,6 @@ typedef struct pin {
 #endif
 
 extern _Thread_local pin *pin_mine PIN_TLS;
-extern bool pin_asymmetric;
 
 /* Once before the first pin. */
 void pin_install(void);
@@ -51,11 +51,8 @@ static inline emmap_mapping *pin_hold(pin *self, _Atomic(emmap_mapping *) *place
     emmap_mapping *mapping = atomic_load_explicit(place, memory_order_acquire);
     for (;;) {
         atomic_store_explicit(&self->held, mapping, memory_order_relaxed);
-        /* The store before the load below, in the order that pin_drain's barrier sees. */
-        if (pin_asymmetric)
-            atomic_signal_fence(memory_order_seq_cst);
-        else
-            atomic_thread_fence(memory_order_seq_cst);
+        /* The store before the load below; pairs with pin_drain's fence. */
+        fence_light();
         emmap_mapping *const again = atomic_load_explicit(place, memory_order_acquire);
         if (again == mapping)
             return mapping;

@@ -127,14 +127,14 @@ static emmap_error lock_both(int fd)
     return error;
 }
 
-static emmap_error wait_for(pthread_mutex_t *mutex)
+static emmap_error wait_for(thread_lock *lock)
 {
     for (int i = 0; i < LOCK_TRIES; i++)
-        if (pthread_mutex_trylock(mutex) == 0)
+        if (thread_lock_try(lock))
             return EMMAP_OK;
     if (may_not_wait)
         return structure_wait();
-    pthread_mutex_lock(mutex);
+    thread_lock_take(lock);
     return EMMAP_OK;
 }
 
@@ -156,7 +156,7 @@ static emmap_error lock(hold *self, lock_subject subject)
     else if (!structure->held)
         error = both ? lock_both(self->descriptor->fd) : lock_one(self->descriptor->fd);
     if (error) {
-        pthread_mutex_unlock(&structure->threads);
+        thread_lock_give(&structure->threads);
         return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
     }
     self->mutexed = self->locked = true;
@@ -170,7 +170,7 @@ static void unlock(hold *self)
     if (self->locked && !structure->held)
         lock_release(self->descriptor->fd, self->taking ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
     if (self->mutexed)
-        pthread_mutex_unlock(&structure->threads);
+        thread_lock_give(&structure->threads);
 }
 
 /* Under the lock or not, by `subject`; the structure need not be the file's yet. */
@@ -449,14 +449,14 @@ emmap_error structure_attach(emmap_file *file, structure *self,
 {
     if (!self)
         return error_set(ENOMEM, NULL);
-    pthread_mutex_init(&self->threads, NULL);
+    thread_lock_init(&self->threads);
     /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
     emmap_error error = wait_for(&file->attaching);
     if (!error) {
         error = atomic_load(&file->structure)
                     ? error_set(EBUSY, "another thread has begun to use the file as a queue or block storage")
                     : attach(file, self, check);
-        pthread_mutex_unlock(&file->attaching);
+        thread_lock_give(&file->attaching);
     }
     if (error)
         structure_free(self);
@@ -467,6 +467,6 @@ void structure_free(structure *self)
 {
     if (!self)
         return;
-    pthread_mutex_destroy(&self->threads);
+    thread_lock_destroy(&self->threads);
     free(self);
 }

@@ -10,7 +10,6 @@
 #ifndef EMMAP_CORE_STRUCTURE_H
 #define EMMAP_CORE_STRUCTURE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "emmap.h"
@@ -22,7 +21,7 @@ typedef enum structure_kind { STRUCTURE_QUEUE, STRUCTURE_BLOCKS } structure_kind
 typedef struct structure {
     structure_kind kind;
     bool held; /* both locks are this handle's until it is closed */
-    pthread_mutex_t threads;
+    thread_lock threads;
     bool taking;   /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
     bool no_holes; /* space can't be given back here; under `threads` */
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */

@@ -1,0 +1,51 @@
+#include "thread_lock.h"
+
+/* How often a thread tries before it sleeps: about as long as a short operation takes. */
+#define TRIES 50
+
+void thread_lock_init(thread_lock *self)
+{
+    atomic_init(&self->state, 0);
+    atomic_init(&self->sleepers, 0);
+    self->alone = 0;
+    pthread_mutex_init(&self->mutex, NULL);
+    pthread_cond_init(&self->given_back, NULL);
+}
+
+void thread_lock_destroy(thread_lock *self)
+{
+    pthread_cond_destroy(&self->given_back);
+    pthread_mutex_destroy(&self->mutex);
+}
+
+/* With `mutex` held. */
+static bool try_now(thread_lock *self, bool alone)
+{
+    if (alone)
+        return thread_lock_try(self);
+    return self->alone == 0 && thread_lock_try_shared(self);
+}
+
+void thread_lock_sleep(thread_lock *self, bool alone)
+{
+    for (int i = 0; alone && i < TRIES; i++)
+        if (thread_lock_try(self))
+            return;
+    pthread_mutex_lock(&self->mutex);
+    atomic_fetch_add_explicit(&self->sleepers, 1, memory_order_relaxed);
+    self->alone += alone;
+    /* Either a holder sees that we sleep, or we see that it has given the lock back. */
+    fence_heavy();
+    while (!try_now(self, alone))
+        pthread_cond_wait(&self->given_back, &self->mutex);
+    self->alone -= alone;
+    atomic_fetch_sub_explicit(&self->sleepers, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void thread_lock_wake(thread_lock *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    pthread_cond_broadcast(&self->given_back);
+    pthread_mutex_unlock(&self->mutex);
+}
