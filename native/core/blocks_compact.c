@@ -89,7 +89,9 @@ emmap_error blocks_compact(blocks_operation *self)
     blocks *const storage = (blocks *)self->hold.structure;
     if (self->shape->block_size == 0)
         return EMMAP_OK;
-    emmap_error error = structure_wait();
+    emmap_error error = hold_keep(&self->hold);
+    if (!error)
+        error = structure_wait();
     if (!error && blocks_synced(self))
         error = hold_sync(&self->hold);
     if (error)

@@ -364,11 +364,12 @@ emmap_error emmap_close(emmap_file *file)
         return EMMAP_OK;
     __atomic_fetch_or(&file->control.status, EMMAP_STATUS_CLOSED, __ATOMIC_SEQ_CST);
     emmap_mapping *const mapping = atomic_exchange(&file->mapping, NULL);
-    descriptor_release(descriptor);
-    if (mapping) {
+    if (mapping)
         pin_drain(mapping);
+    /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
+    descriptor_release(descriptor);
+    if (mapping)
         mapping_release(mapping);
-    }
     /* What slices and other handles have mapped stays theirs without the name. */
     if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
         unlink(file->absolute);

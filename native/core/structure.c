@@ -79,7 +79,7 @@ static bool own_copy(const emmap_file *file)
     return (file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE;
 }
 
-static _Thread_local bool may_not_wait;
+static _Thread_local bool may_not_wait PIN_TLS;
 
 void emmap_may_wait(bool yes)
 {
@@ -215,6 +215,38 @@ emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subje
     return begin(file, structure, subject, self);
 }
 
+emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
+{
+    structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
+    if (!structure || structure->kind != kind || !structure->held)
+        return hold_begin(file, kind, LOCK_STRUCTURE, self);
+    emmap_error error = structure_lock(structure);
+    if (error)
+        return error;
+    *self = (hold){.file = file, .structure = structure, .mutexed = true, .locked = true};
+    visit visit;
+    error = visit_begin(file, &visit);
+    if (error) {
+        unlock(self);
+        return error;
+    }
+    self->mapping = visit.mapping;
+    self->pin = visit.pin;
+    return EMMAP_OK;
+}
+
+emmap_error hold_keep(hold *self)
+{
+    if (!self->pin)
+        return EMMAP_OK;
+    /* A close waits for the pin before it lets go of the locks between processes. With the descriptor they stay. */
+    const emmap_error error = file_descriptor(self->file, &self->descriptor);
+    mapping_retain(self->mapping);
+    pin_release(self->pin);
+    self->pin = NULL;
+    return error;
+}
+
 emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
 {
     structure *structure;
@@ -233,7 +265,9 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
     emmap_error error = structure_of(file, kind, &structure);
     if (error)
         return error;
-    if (!may_write(file) || structure->held)
+    if (structure->held)
+        return hold_begin_brief(file, kind, self);
+    if (!may_write(file))
         return hold_look(file, kind, self);
     error = structure_lock(structure);
     if (error)
@@ -273,7 +307,10 @@ emmap_error hold_end(hold *self, emmap_error error)
 {
     if (file_faulted(self->file))
         error = file_check(self->file);
-    mapping_release(self->mapping);
+    if (self->pin)
+        pin_release(self->pin);
+    else
+        mapping_release(self->mapping);
     unlock(self);
     if (self->descriptor)
         descriptor_release(self->descriptor);
@@ -302,12 +339,12 @@ static emmap_error reach_window(hold *self, uint64_t size)
     return emmap_resize(self->file, size, NULL);
 }
 
-emmap_error hold_reach(hold *self, uint64_t size)
+emmap_error hold_follow(hold *self, uint64_t size)
 {
-    if (size <= self->mapping->size)
-        return EMMAP_OK;
     uint64_t now;
-    emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     if (!error)
         error = self->file->options.length ? reach_window(self, size) : emmap_follow(self->file, &now);
     return error ? error : renew(self);
@@ -317,7 +354,9 @@ emmap_error hold_grow(hold *self, uint64_t size)
 {
     uint8_t header[HEADER_SIZE];
     memcpy(header, self->mapping->data, sizeof header);
-    emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     if (!error)
         error = emmap_resize(self->file, size, NULL);
     if (error == EMMAP_FIXED_SIZE)
@@ -336,9 +375,11 @@ emmap_error structure_synced(emmap_file *file)
     return self && may_write(file) && !own_copy(file) ? self->note_synced(file) : EMMAP_OK;
 }
 
-emmap_error hold_sync(const hold *self)
+emmap_error hold_sync(hold *self)
 {
-    const emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     return error ? error : durability_sync(self->file, self->descriptor, self->mapping);
 }
 
@@ -357,20 +398,23 @@ uint64_t hold_growth_from(const hold *self, uint64_t size, uint64_t needed)
     return size;
 }
 
-emmap_error hold_reserve(const hold *self, uint64_t from, uint64_t to)
+emmap_error hold_reserve(hold *self, uint64_t from, uint64_t to)
 {
     /* As size_extend. A copy takes no disk space. */
     if ((self->file->options.flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON)) || own_copy(self->file))
         return EMMAP_OK;
-    const emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     return error ? error : size_reserve(self->descriptor->fd, self->file->options.offset + from, to - from);
 }
 
-emmap_error hold_punch(const hold *self, uint64_t from, uint64_t to)
+emmap_error hold_punch(hold *self, uint64_t from, uint64_t to)
 {
     const uint64_t offset = self->file->options.offset;
-    const emmap_error error =
-        from < to ? size_punch(self->descriptor->fd, offset + from, offset + to) : EMMAP_OK;
+    emmap_error error = hold_keep(self);
+    if (!error && from < to)
+        error = size_punch(self->descriptor->fd, offset + from, offset + to);
     if (error == ENOTSUP)
         self->structure->no_holes = true;
     return error;
