@@ -68,6 +68,8 @@ atomics(Folder) ->
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, counters), "counters:add", "at most 1.6"),
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, bare), "a bare NIF that adds"),
     rounds:ratio(?SECTION, "a bare NIF that adds", Ratio(bare, counters), "counters:add"),
+    rounds:recorded(inc_counter, "inc_counter", Ratio(inc_counter, counters), "at most 1.0"),
+    rounds:recorded(patomic_add, "patomic_add", Ratio(patomic_add, counters)),
     Peers = [{atomics, "atomics:add_get"}, {ets, "ets:update_counter"}, {dets, "dets:update_counter"}],
     _ = [
         rounds:ratio(?SECTION, Name, Ratio(Key, Peer) / Scale, PeerName)
@@ -146,6 +148,10 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
     rounds:ratio(?SECTION, "NIF pread 64 B direct", Of64(direct, bare_direct), LeastDirect),
     rounds:ratio(?SECTION, LeastDirect, Of64(bare_direct, counters), "counters:add"),
     rounds:ratio(?SECTION, "NIF pread 4 KiB copy", Of4096(copy, binary_copy), "binary:copy", "at most 1.5"),
+    rounds:recorded(pread_64_direct, "pread 64 B direct", Of64(direct, counters), "at most 1.05"),
+    rounds:recorded(pread_4096_direct, "pread 4 KiB direct", Of4096(direct, counters), "at most 1.05"),
+    rounds:recorded(pread_64_copy, "pread 64 B copy", Of64(copy, counters), "at most 1.0"),
+    rounds:recorded(pread_4096_copy, "pread 4 KiB copy", Of4096(copy, counters), "at most 1.0"),
     Least = "a bare NIF that answers 64 B",
     rounds:ratio(?SECTION, "NIF pread 64 B copy", Of64(copy, raw), "file:pread, raw", "at most 0.01", Least),
     rounds:ratio(?SECTION, "NIF pread 64 B copy", Of64(copy, bare), Least),
@@ -172,11 +178,14 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
 
 writes(#{copy := Copy, port := Port}, Path) ->
     Small = binary:copy(<<1>>, 64),
+    Counters = counters:new(1, []),
     Ratio = rounds:race([
+        {counters, fun(N) -> counters_add(Counters, N) end},
         {raw, with_raw(Path, fun(Raw, N) -> raw_pwrite(Raw, Small, N) end)},
         {nif, fun(N) -> pwrite(Copy, Small, N) end},
         {port, fun(N) -> pwrite(Port, Small, N) end}
     ], 51),
+    rounds:recorded(pwrite_64, "pwrite 64 B", Ratio(nif, counters), "at most 1.15"),
     rounds:ratio(?SECTION, "NIF pwrite 64 B", Ratio(nif, raw), "file:pwrite of a raw file"),
     rounds:ratio(?SECTION, "port pwrite 64 B", Ratio(port, raw), "file:pwrite of a raw file").
 
