@@ -29,8 +29,8 @@ struct nif_file {
     emmap_control *control;
     uint64_t offset; /* where in the file position 0 is */
     bool direct;
-    void *
-        window; /* a struct nif_window, with a reference on it, or NULL; a thread that reads it holds a pin */
+    /* A struct nif_window, with a reference on it, or NULL. A thread that reads it holds a pin. */
+    void *window;
     /* A spin lock, held for the few instructions that change `window`, what it covers, or what follows. */
     atomic_flag busy;
     uint64_t recalls; /* how often the window was recalled */

@@ -305,6 +305,7 @@ void structure_taken(structure *self, int fd)
 
 emmap_error hold_end(hold *self, emmap_error error)
 {
+    fence_light(); /* as in copy.c */
     if (file_faulted(self->file))
         error = file_check(self->file);
     if (self->pin)

@@ -5,8 +5,9 @@
  *
  * An operation holds references of its own on descriptor and mapping, not a pin: it may wait, and a close
  * meanwhile neither waits for it nor pulls anything away from under it. One on a single block of an exclusive
- * handle begins with a pin, and takes the references only before it does what may take long. Locks: `threads`, then LOCK_STRUCTURE,
- * then what file.h lists.
+ * handle begins with a pin, and takes the references only before it does what may take long.
+ *
+ * Locks: `threads`, then LOCK_STRUCTURE, then what file.h lists.
  */
 #ifndef EMMAP_CORE_STRUCTURE_H
 #define EMMAP_CORE_STRUCTURE_H

@@ -28,8 +28,8 @@ static bool try_now(thread_lock *self, bool alone)
 
 void thread_lock_sleep(thread_lock *self, bool alone)
 {
-    for (int i = 0; alone && i < TRIES; i++)
-        if (thread_lock_try(self))
+    for (int i = 0; i < TRIES; i++)
+        if (alone ? thread_lock_try(self) : thread_lock_try_sharing(self))
             return;
     pthread_mutex_lock(&self->mutex);
     atomic_fetch_add_explicit(&self->sleepers, 1, memory_order_relaxed);

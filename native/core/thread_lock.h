@@ -65,10 +65,15 @@ static inline bool thread_lock_try_shared(thread_lock *self)
     return false;
 }
 
+/* Threads that share the lock in turn would starve one that wants it alone. */
+static inline bool thread_lock_try_sharing(thread_lock *self)
+{
+    return atomic_load_explicit(&self->sleepers, memory_order_relaxed) == 0 && thread_lock_try_shared(self);
+}
+
 static inline void thread_lock_share(thread_lock *self)
 {
-    /* Threads that share the lock in turn would starve one that wants it alone. */
-    if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0 || !thread_lock_try_shared(self))
+    if (!thread_lock_try_sharing(self))
         thread_lock_sleep(self, false);
 }
 
