@@ -13,24 +13,21 @@
 #include "loans.h"
 #include "vectors.h"
 
-static void lock_bytes(emmap_file *file, bool writing)
+/* True: the lock is held alone, as unlock_bytes has to know. */
+static bool lock_bytes(emmap_file *file, bool writing)
 {
     if (file->options.flags & EMMAP_OPEN_NOLOCK)
-        return;
-    if (writing)
-        thread_lock_take(&file->bytes);
-    else
-        thread_lock_share(&file->bytes);
+        return true;
+    if (!writing)
+        return thread_lock_share(&file->bytes);
+    thread_lock_take(&file->bytes);
+    return true;
 }
 
-static void unlock_bytes(emmap_file *file, bool writing)
+static void unlock_bytes(emmap_file *file, bool alone)
 {
-    if (file->options.flags & EMMAP_OPEN_NOLOCK)
-        return;
-    if (writing)
-        thread_lock_give(&file->bytes);
-    else
-        thread_lock_unshare(&file->bytes);
+    if (!(file->options.flags & EMMAP_OPEN_NOLOCK))
+        thread_lock_unshare(&file->bytes, alone);
 }
 
 /* Where a read goes: into what the sink allocates, or into a list that is there already. */
@@ -59,13 +56,14 @@ typedef struct piece {
     size_t length;
     visit visit;
     bool visiting;
+    bool alone; /* holds the byte lock alone */
 } piece;
 
 static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t done, bool writing)
 {
     const uint64_t left = slice->length - done;
     piece self = {.length = left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE};
-    lock_bytes(file, writing);
+    self.alone = lock_bytes(file, writing);
     /* A file that is closed meanwhile leaves us the slice. */
     self.visiting = (file->options.flags & EMMAP_OPEN_PRIVATE) && visit_begin(file, &self.visit) == EMMAP_OK;
     const emmap_mapping *const mapping = self.visiting ? self.visit.mapping : slice->mapping;
@@ -73,11 +71,11 @@ static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t do
     return self;
 }
 
-static void piece_end(emmap_file *file, piece *self, bool writing)
+static void piece_end(emmap_file *file, piece *self)
 {
     if (self->visiting)
         pin_release(self->visit.pin);
-    unlock_bytes(file, writing);
+    unlock_bytes(file, self->alone);
 }
 
 static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *to)
@@ -86,7 +84,7 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *t
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
         piece piece = piece_begin(file, slice, done, false);
         vectors_scatter(&to->place, piece.data, piece.length);
-        piece_end(file, &piece, false);
+        piece_end(file, &piece);
         error = file_check(file);
     }
     emmap_slice_release(slice);
@@ -99,7 +97,7 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
     *transferred = 0;
     emmap_slice slice = {0};
     visit visit;
-    lock_bytes(file, false);
+    const bool alone = lock_bytes(file, false);
     emmap_error error = visit_begin(file, &visit);
     if (!error) {
         const uint64_t size = visit.mapping->size;
@@ -119,7 +117,7 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
             error = failed;
         *transferred = run;
     }
-    unlock_bytes(file, false);
+    unlock_bytes(file, alone);
     if (slice.mapping) {
         const emmap_error copied = slice_to(file, &slice, to);
         error = error ? error : copied;
@@ -166,7 +164,7 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
         piece piece = piece_begin(file, slice, done, true);
         vectors_gather(piece.data, from, piece.length);
-        piece_end(file, &piece, true);
+        piece_end(file, &piece);
         /* A store may be on its way while a later load is done: only behind a fence does the status word tell
          * whether the page was still the file's. Pairs with the fence of the SIGBUS handler. */
         fence_light();

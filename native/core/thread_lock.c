@@ -3,10 +3,14 @@
 /* How often a thread tries before it sleeps: about as long as a short operation takes. */
 #define TRIES 50
 
+/* How many threads share the lock after one was in another's way: they may wait for each other once in so many times. */
+#define CROWD 1000
+
 void thread_lock_init(thread_lock *self)
 {
     atomic_init(&self->state, 0);
     atomic_init(&self->sleepers, 0);
+    atomic_init(&self->crowd, 0);
     self->alone = 0;
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->given_back, NULL);
@@ -41,6 +45,15 @@ void thread_lock_sleep(thread_lock *self, bool alone)
     self->alone -= alone;
     atomic_fetch_sub_explicit(&self->sleepers, 1, memory_order_relaxed);
     pthread_mutex_unlock(&self->mutex);
+}
+
+void thread_lock_share_in_crowd(thread_lock *self)
+{
+    /* Threads that do this at the same time may lose some of the count: it is a guess anyway. */
+    const unsigned left = atomic_load_explicit(&self->crowd, memory_order_relaxed);
+    atomic_store_explicit(&self->crowd, left > 0 ? left - 1 : CROWD, memory_order_relaxed);
+    if (!thread_lock_try_sharing(self))
+        thread_lock_sleep(self, false);
 }
 
 void thread_lock_wake(thread_lock *self)

@@ -84,11 +84,11 @@ static void *compare(void *context)
 {
     shared *const self = context;
     for (int round = 0; round < ROUNDS; round++) {
-        thread_lock_share(&self->lock);
+        const bool alone = thread_lock_share(&self->lock);
         if (round % 64 == 0)
             sched_yield();
         require(self->one == self->other);
-        thread_lock_unshare(&self->lock);
+        thread_lock_unshare(&self->lock, alone);
     }
     return NULL;
 }
@@ -120,8 +120,7 @@ static void *take_once(void *context)
 static void *share_once(void *context)
 {
     shared *const self = context;
-    thread_lock_share(&self->lock);
-    thread_lock_unshare(&self->lock);
+    thread_lock_unshare(&self->lock, thread_lock_share(&self->lock));
     return NULL;
 }
 
@@ -146,17 +145,42 @@ static void a_thread_that_sleeps_is_woken(void **state)
     assert_int_equal(self->one, 200);
 }
 
+/* As where another thread was in the way a moment ago. */
+static void share_in_crowd(shared *self)
+{
+    atomic_store(&self->lock.crowd, 2);
+    assert_false(thread_lock_share(&self->lock));
+}
+
+static void a_lock_that_nobody_else_shares_is_held_alone(void **state)
+{
+    shared *const self = *state;
+    assert_true(thread_lock_share(&self->lock));
+    const pthread_t other = start(share_once, self);
+    wait_for_sleepers(self, 1);
+    thread_lock_unshare(&self->lock, true);
+    join(&other, 1);
+    /* From now on they share it, */
+    for (unsigned left = atomic_load(&self->lock.crowd); left > 0; left--) {
+        assert_false(thread_lock_share(&self->lock));
+        thread_lock_unshare(&self->lock, false);
+    }
+    /* and once nobody was in the way for long it is held alone again. */
+    assert_true(thread_lock_share(&self->lock));
+    thread_lock_unshare(&self->lock, true);
+}
+
 static void the_last_of_several_who_share_it_wakes(void **state)
 {
     shared *const self = *state;
-    thread_lock_share(&self->lock);
-    thread_lock_share(&self->lock);
-    const pthread_t alone = start(take_once, self);
+    share_in_crowd(self);
+    assert_false(thread_lock_share(&self->lock));
+    const pthread_t taker = start(take_once, self);
     wait_for_sleepers(self, 1);
-    thread_lock_unshare(&self->lock);
+    thread_lock_unshare(&self->lock, false);
     assert_int_equal(sleepers(self), 1);
-    thread_lock_unshare(&self->lock);
-    join(&alone, 1);
+    thread_lock_unshare(&self->lock, false);
+    join(&taker, 1);
     assert_int_equal(self->one, 1);
 }
 
@@ -165,10 +189,10 @@ static void *share_on_and_on(void *context)
 {
     shared *const self = context;
     while (!stopped(self)) {
-        thread_lock_share(&self->lock);
+        const bool alone = thread_lock_share(&self->lock);
         for (int i = 0; i < 20; i++)
             sched_yield();
-        thread_lock_unshare(&self->lock);
+        thread_lock_unshare(&self->lock, alone);
     }
     return NULL;
 }
@@ -244,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         lock_test(nobody_is_let_in_with_one_who_holds_it_alone),
         lock_test(a_thread_that_sleeps_is_woken),
+        lock_test(a_lock_that_nobody_else_shares_is_held_alone),
         lock_test(the_last_of_several_who_share_it_wakes),
         lock_test(those_who_share_it_in_turn_starve_nobody),
         lock_test(memory_under_a_pin_stays),
