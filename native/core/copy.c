@@ -32,8 +32,8 @@ static void unlock_bytes(emmap_file *file, bool alone)
 
 /* Where a read goes: into what the sink allocates, or into a list that is there already. */
 typedef struct destination {
-    const emmap_sink *sink;
-    struct iovec single;
+    const emmap_sink *sink; /* NULL: `place` it is */
+    uint8_t *memory;        /* for the next byte, of what the sink allocated */
     vectors place;
 } destination;
 
@@ -41,12 +41,18 @@ static emmap_error allocate(destination *self, size_t length)
 {
     if (!self->sink)
         return EMMAP_OK;
-    self->single =
-        (struct iovec){.iov_base = self->sink->allocate(self->sink->context, length), .iov_len = length};
-    if (!self->single.iov_base)
-        return error_set(ENOMEM, "no memory for the bytes to be read");
-    self->place = (vectors){.next = &self->single};
-    return EMMAP_OK;
+    self->memory = self->sink->allocate(self->sink->context, length);
+    return self->memory ? EMMAP_OK : error_set(ENOMEM, "no memory for the bytes to be read");
+}
+
+static void put(destination *self, const uint8_t *data, size_t length)
+{
+    if (!self->sink) {
+        vectors_scatter(&self->place, data, length);
+        return;
+    }
+    memcpy(self->memory, data, length);
+    self->memory += length;
 }
 
 /* A piece of a long copy, from where the file's bytes are now: those of a private mapping move when a resize
@@ -83,7 +89,7 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *t
     emmap_error error = allocate(to, slice->length);
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
         piece piece = piece_begin(file, slice, done, false);
-        vectors_scatter(&to->place, piece.data, piece.length);
+        put(to, piece.data, piece.length);
         piece_end(file, &piece);
         error = file_check(file);
     }
@@ -111,7 +117,7 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
         else if (run > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, run, &slice);
         else if ((failed = allocate(to, (size_t)run)) == EMMAP_OK)
-            vectors_scatter(&to->place, visit.mapping->data + position, (size_t)run);
+            put(to, visit.mapping->data + position, (size_t)run);
         error = visit_end(file, &visit);
         if (!error)
             error = failed;
