@@ -41,10 +41,7 @@ load_bare_nif(Here, Folder) ->
 
 atomics(Folder) ->
     [Nif, Port] = [
-        begin
-            Counters = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, Backend}]),
-            Counters
-        end
+        emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, Backend}])
      || Backend <- [nif, port]
     ],
     {ok, File} = emmap:open(filename:join(Folder, "word"), [read, write, create, shared, {size, 8}, {backend, nif}]),
@@ -84,7 +81,8 @@ atomics(Folder) ->
         {Peer, PeerName} <- Beside
     ],
     ok = dets:close(Dets),
-    _ = [ok = emmap:close(Opened) || Opened <- [Nif, Port, File]],
+    _ = [ok = emmap:close_counters(Opened) || Opened <- [Nif, Port]],
+    ok = emmap:close(File),
     ok.
 
 counters_add(_, 0) -> ok;

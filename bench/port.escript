@@ -69,7 +69,8 @@ calls(Folder, Program, EiProgram) ->
         {batch, fun(N) -> batch(Counters, lists:duplicate(100, {inc_counter, 0, 1}), N) end},
         {ei, owning(Ei, fun(N) -> ei(Ei, lists:duplicate(100, {inc_counter, 0, 1}), N) end)}
     ], 201),
-    _ = [ok = emmap:close(File1) || File1 <- [Counters, File]],
+    ok = emmap:close_counters(Counters),
+    ok = emmap:close(File),
     Relay ! stop,
     true = port_close(Echo),
     true = port_close(Lookout),
@@ -182,7 +183,7 @@ many(Folder, Program) ->
         ]
     ],
     Ratio = rounds:race(Contestants, 51),
-    ok = emmap:close(Counters),
+    ok = emmap:close_counters(Counters),
     true = port_close(Echo),
     true = port_close(Ours),
     Axes = {"operations at once", "time of an operation, in echo round trips"},
@@ -267,8 +268,7 @@ owning(Port, Run) ->
     end.
 
 counters(Folder) ->
-    Counters = emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, port}]),
-    Counters.
+    emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, port}]).
 
 file(Folder, Size) ->
     Path = filename:join(Folder, "file"),
