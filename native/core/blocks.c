@@ -1,7 +1,8 @@
 /*
  * What every operation on a block storage begins with. A store or free writes the mark, then the leaf's mask, which is
  * the moment at which the block is there or gone, then the masks above it, then takes the mark away. An operation that
- * finds a mark under the lock does the masks above it again: nothing else can be wrong.
+ * finds a mark under the lock does the masks above it again: nothing else can be wrong. In a leaf that has
+ * free and used blocks before and after, no mask above it changes, and the leaf's mask alone is written.
  */
 #include "blocks.h"
 
