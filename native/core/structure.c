@@ -399,23 +399,20 @@ uint64_t hold_growth_from(const hold *self, uint64_t size, uint64_t needed)
     return size;
 }
 
-emmap_error hold_reserve(hold *self, uint64_t from, uint64_t to)
+emmap_error hold_reserve(const hold *self, uint64_t from, uint64_t to)
 {
     /* As size_extend. A copy takes no disk space. */
     if ((self->file->options.flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON)) || own_copy(self->file))
         return EMMAP_OK;
-    emmap_error error = hold_keep(self);
-    if (!error)
-        error = structure_wait();
+    const emmap_error error = structure_wait();
     return error ? error : size_reserve(self->descriptor->fd, self->file->options.offset + from, to - from);
 }
 
-emmap_error hold_punch(hold *self, uint64_t from, uint64_t to)
+emmap_error hold_punch(const hold *self, uint64_t from, uint64_t to)
 {
     const uint64_t offset = self->file->options.offset;
-    emmap_error error = hold_keep(self);
-    if (!error && from < to)
-        error = size_punch(self->descriptor->fd, offset + from, offset + to);
+    const emmap_error error =
+        from < to ? size_punch(self->descriptor->fd, offset + from, offset + to) : EMMAP_OK;
     if (error == ENOTSUP)
         self->structure->no_holes = true;
     return error;

@@ -97,8 +97,8 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self);
  * under it, and nothing is waited for before hold_keep. */
 emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self);
 
-/* Exchanges the pin, if there is one, for references. hold_follow, hold_grow, hold_sync, hold_reserve and hold_punch
- * begin with it. Errors: EMMAP_CLOSED. */
+/* Exchanges the pin, if there is one, for references. hold_follow, hold_grow and hold_sync begin with it; before
+ * hold_reserve and hold_punch it is called. Errors: EMMAP_CLOSED. */
 emmap_error hold_keep(hold *self);
 
 /* LOCK_TAKING besides, if nobody has it. */
@@ -135,10 +135,10 @@ uint64_t hold_growth_from(const hold *self, uint64_t size, uint64_t needed);
  * Space that was given back, and is to be used again, has to be reserved: a write where the disk has no room for it would
  * be a fault. Reserves a range of the mapping. Errors: EAGAIN as structure_wait; ENOSPC and what else fallocate says.
  */
-emmap_error hold_reserve(hold *self, uint64_t from, uint64_t to);
+emmap_error hold_reserve(const hold *self, uint64_t from, uint64_t to);
 
 /* Gives the disk space of the pages between these positions back, where that is possible. Errors: as size_punch. */
-emmap_error hold_punch(hold *self, uint64_t from, uint64_t to);
+emmap_error hold_punch(const hold *self, uint64_t from, uint64_t to);
 
 /* Whether an operation gives space back by itself: not from what was reserved for good by a fixed size, and not where
  * it was found to be impossible. */
