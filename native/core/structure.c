@@ -218,7 +218,7 @@ emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subje
 emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
 {
     structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
-    if (!structure || structure->kind != kind || !structure->held)
+    if (!structure || structure->kind != kind || !structure->held || !may_write(file))
         return hold_begin(file, kind, LOCK_STRUCTURE, self);
     emmap_error error = structure_lock(structure);
     if (error)
@@ -265,10 +265,10 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
     emmap_error error = structure_of(file, kind, &structure);
     if (error)
         return error;
-    if (structure->held)
-        return hold_begin_brief(file, kind, self);
     if (!may_write(file))
         return hold_look(file, kind, self);
+    if (structure->held)
+        return hold_begin_brief(file, kind, self);
     error = structure_lock(structure);
     if (error)
         return error;
