@@ -75,6 +75,14 @@ static void queue_pop(void)
     check(emmap_queue_pop(queue, sink()), "queue pop");
 }
 
+static void queue_remove(void)
+{
+    static unsigned char copy[MESSAGE + 8];
+    const emmap_sink to_copy = {in_place, copy};
+    check(emmap_queue_glance_front(queue, &to_copy), "queue glance");
+    check(emmap_queue_remove(queue, &(struct iovec){copy, MESSAGE}, 1), "queue remove");
+}
+
 static void block_store(void)
 {
     check(emmap_block_store(blocks, &message, &addresses[stored++]), "block store");
@@ -134,6 +142,8 @@ int main(int argc, char **argv)
     COUNT("write of 64 B", write_copy);
     COUNT("queue push", queue_push);
     COUNT("queue pop", queue_pop);
+    run(queue_push, 2 * times);
+    COUNT("queue glance, remove", queue_remove);
     COUNT("block store", block_store);
     COUNT("block read", block_read);
     COUNT("block free", block_free);

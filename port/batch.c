@@ -2,6 +2,7 @@
 
 #include "operation.h"
 
+#include <errno.h>
 #include <string.h>
 
 /*
@@ -91,6 +92,7 @@ static void perform_run(handles *files, run *r, reply *out)
     call c = {.files = files, .out = out};
     const emmap_error error = begin_run(r, &c);
     for (uint32_t i = 0; i < r->count; i++) {
+        out->kept -= REPLY_REFUSED;
         if (error != EMMAP_OK) {
             reply_error(out, error);
             continue;
@@ -107,14 +109,17 @@ static void perform_next(handles *files, term *rest, reply *out)
     term parts, element;
     run r;
     if (!is_run(*rest, &parts)) {
+        out->kept -= REPLY_REFUSED;
         operation_perform_next(files, rest, out);
         return;
     }
     (void)term_next(rest, &element);
     if (open_run(parts, &r))
         perform_run(files, &r, out);
-    else
+    else {
+        out->kept -= REPLY_REFUSED;
         reply_error(out, EMMAP_BADARG);
+    }
 }
 
 /* How many answers a batch has; false if it is no proper list, and nothing of it is to be done. */
@@ -146,6 +151,13 @@ void batch_perform(handles *files, term list, reply *out)
     }
     if (!is_proper) {
         reply_error(out, EMMAP_BADARG);
+        return;
+    }
+    /* Those whose answer turns out too large for what is left are refused, and the others still have theirs. */
+    out->kept = answers * REPLY_REFUSED;
+    if (!reply_reserve(out, 0)) {
+        out->kept = 0;
+        reply_error(out, (emmap_error)ENOMEM);
         return;
     }
     reply_list(out, answers);

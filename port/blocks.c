@@ -10,6 +10,9 @@
  * there. A walk goes on until it is told the end. */
 #define WALK_LIMIT ((uint64_t)1 << 16)
 
+/* The most that an address takes in a reply. */
+enum { ADDRESS_SIZE = 11 };
+
 /* A number of levels. One that is out of all range is one that the core refuses. */
 static bool levels(const call *c, size_t argument, unsigned *value)
 {
@@ -84,13 +87,16 @@ void perform_block_store_many(const operation *op, call *c)
     (void)op;
     struct iovec *blocks;
     size_t count;
-    if (!call_vectors(c, 1, &blocks, &count)) {
-        call_badarg(c);
+    const emmap_error taken = call_vectors(c, 1, &blocks, &count);
+    if (taken) {
+        reply_error(c->out, taken);
         return;
     }
     uint64_t *addresses = malloc((count + 1) * sizeof *addresses);
+    /* Blocks whose addresses could not be answered would be lost. */
+    const bool room = addresses != NULL && reply_reserve(c->out, count * ADDRESS_SIZE);
     emmap_error error =
-        addresses == NULL ? (emmap_error)ENOMEM : emmap_block_store_many(c->file, blocks, count, addresses);
+        room ? emmap_block_store_many(c->file, blocks, count, addresses) : (emmap_error)ENOMEM;
     if (error != EMMAP_OK) {
         call_answer(c, error);
     } else {
@@ -115,28 +121,32 @@ void perform_block_read(const operation *op, call *c)
     (void)reply_read(c->out, emmap_block_read(c->file, address, &sink));
 }
 
-/* The integers of a list, to be freed. NULL also without memory. */
-static uint64_t *addresses_of(term list, size_t *count)
+/* The integers of a list, to be freed. Errors: EMMAP_BADARG, ENOMEM. */
+static emmap_error addresses_of(term list, uint64_t **result, size_t *count)
 {
     uint32_t length;
     term elements, element;
     /* term_to_binary writes a list of small integers as a string. */
     const bool is_string = term_string(list, &elements);
     if (!is_string && !term_list(list, &length, &elements))
-        return NULL;
+        return EMMAP_BADARG;
     *count = is_string ? elements.length : length;
     uint64_t *addresses = malloc((*count + 1) * sizeof *addresses);
-    bool good = addresses != NULL;
+    if (addresses == NULL)
+        return ENOMEM;
+    bool good = true;
     for (size_t i = 0; good && i < *count; i++) {
         if (is_string)
             addresses[i] = elements.bytes[i];
         else
             good = term_next(&elements, &element) && term_integer(element, &addresses[i]) != TERM_NO_INTEGER;
     }
-    if (good && (is_string || term_is_nil(elements)))
-        return addresses;
+    if (good && (is_string || term_is_nil(elements))) {
+        *result = addresses;
+        return EMMAP_OK;
+    }
     free(addresses);
-    return NULL;
+    return EMMAP_BADARG;
 }
 
 /* {block_free_many, Handle, [Address]} -> ok */
@@ -144,9 +154,10 @@ void perform_block_free_many(const operation *op, call *c)
 {
     (void)op;
     size_t count;
-    uint64_t *addresses = addresses_of(c->arguments[1], &count);
-    if (addresses == NULL) {
-        call_badarg(c);
+    uint64_t *addresses;
+    const emmap_error taken = addresses_of(c->arguments[1], &addresses, &count);
+    if (taken) {
+        reply_error(c->out, taken);
         return;
     }
     call_answer(c, emmap_block_free_many(c->file, addresses, count));
@@ -163,16 +174,22 @@ void perform_blocks_walk(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    if (limit > WALK_LIMIT)
-        limit = WALK_LIMIT;
-    uint64_t *addresses = malloc(((size_t)limit + 1) * sizeof *addresses);
-    if (addresses == NULL) {
+    /* What is no limit is for the core to refuse. */
+    const size_t most = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
+    if (limit <= INT64_MAX)
+        limit = most;
+    uint64_t *addresses = malloc((most + 1) * sizeof *addresses);
+    const size_t room = most * ADDRESS_SIZE;
+    if (addresses == NULL || !reply_reserve(c->out, room)) {
+        free(addresses);
         call_answer(c, (emmap_error)ENOMEM);
         return;
     }
     emmap_sink sink = reply_list_sink(c->out, 4);
-    if (reply_list_read(c->out,
-                        emmap_blocks_walk(c->file, (size_t)limit, &place, addresses, &sink, &count))) {
+    c->out->kept += room;
+    const emmap_error error = emmap_blocks_walk(c->file, (size_t)limit, &place, addresses, &sink, &count);
+    c->out->kept -= room;
+    if (reply_list_read(c->out, error)) {
         reply_addresses(c->out, addresses, count);
         reply_unsigned(c->out, place);
     }

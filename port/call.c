@@ -48,26 +48,29 @@ char *call_path(const call *c, size_t argument)
     return path;
 }
 
-bool call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count)
+emmap_error call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count)
 {
     uint32_t length;
     term elements, element;
     if (!term_list(c->arguments[argument], &length, &elements))
-        return false;
+        return EMMAP_BADARG;
     *vectors = malloc(((size_t)length + 1) * sizeof **vectors);
-    bool good = *vectors != NULL;
+    if (*vectors == NULL)
+        return ENOMEM;
+    bool good = true;
     for (*count = 0; good && *count < length; ++*count)
         good = term_next(&elements, &element) && term_iodata(element, &(*vectors)[*count]);
     if (good && term_is_nil(elements))
-        return true;
+        return EMMAP_OK;
     free(*vectors);
-    return false;
+    return EMMAP_BADARG;
 }
 
 void call_refuse_option(call *c, emmap_error error, term option)
 {
     enum { LONGEST = 64 << 10 };
-    if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST) {
+    if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST ||
+        !reply_reserve(c->out, option.length)) {
         reply_error(c->out, error);
         return;
     }

@@ -23,8 +23,8 @@ bool call_operand(const call *c, size_t argument, int64_t *value);
 /* The path as a string of the caller's. NULL for no path, one with a NUL in it, and without memory. */
 char *call_path(const call *c, size_t argument);
 
-/* The bytes of a list of iodata, to be freed. False also without memory. */
-bool call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count);
+/* The bytes of a list of iodata, to be freed. Errors: EMMAP_BADARG, ENOMEM. */
+emmap_error call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count);
 
 /* ---- Answers ---- */
 

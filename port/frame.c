@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { USUAL_CAPACITY = 256 << 10 };
+enum { USUAL_CAPACITY = 256 << 10, SMALL_STEP = 4 << 20 };
 
 frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length)
 {
@@ -47,7 +47,10 @@ static bool make_room(frame_reader *reader)
     }
     if (reader->end < reader->capacity)
         return true;
-    return set_capacity(reader, reader->capacity ? 2 * reader->capacity : USUAL_CAPACITY);
+    if (reader->capacity == 0)
+        return set_capacity(reader, USUAL_CAPACITY);
+    /* Where memory is short the frame may still fit. */
+    return set_capacity(reader, 2 * reader->capacity) || set_capacity(reader, reader->capacity + SMALL_STEP);
 }
 
 frame_status frame_fill(frame_reader *reader)

@@ -31,9 +31,10 @@ static void print_usage(FILE *stream)
     fputs("Usage: emmap_port [OPTION]...\n"
           "Serve memory-mapped files over frames of Erlang's external term format.\n"
           "\n"
-          "  -n, --nouse-stdio  read from descriptor 3 and write to 4, not 0 and 1\n"
-          "  -h, --help         print this and end\n"
-          "  -V, --version      print the version and end\n",
+          "  -n, --nouse-stdio    read from descriptor 3 and write to 4, not 0 and 1\n"
+          "  -l, --lock-limit=MS  wait no longer for a lock that somebody else has, but in batches\n"
+          "  -h, --help           print this and end\n"
+          "  -V, --version        print the version and end\n",
           stream);
 }
 
@@ -64,6 +65,9 @@ static int answer_all(frame_reader *reader, int output, handles *files, reply *o
     size_t length;
     int status = EXIT_SUCCESS;
     for (;;) {
+        /* What was answered must not be lost where the next answer has no room. */
+        if (out->length > 0 && !reply_reserve(out, 0) && !flush(output, out, &status))
+            return status;
         frame_status next = frame_next(reader, &frame, &length);
         bool answered = next == FRAME_READY && request_answer(files, frame, length, out);
         if (answered && out->length < WRITE_THRESHOLD)
@@ -122,18 +126,34 @@ static int serve(int input, int output)
     return status;
 }
 
+static bool read_number(const char *text, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == 0 && errno == 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct option long_options[] = {{"nouse-stdio", no_argument, NULL, 'n'},
+                                                 {"lock-limit", required_argument, NULL, 'l'},
                                                  {"help", no_argument, NULL, 'h'},
                                                  {"version", no_argument, NULL, 'V'},
                                                  {NULL, 0, NULL, 0}};
     int input = STDIN_FILENO, output = STDOUT_FILENO, option;
-    while ((option = getopt_long(argc, argv, "nhV", long_options, NULL)) != -1) {
+    uint64_t lock_limit = EMMAP_NO_LIMIT;
+    while ((option = getopt_long(argc, argv, "nl:hV", long_options, NULL)) != -1) {
         switch (option) {
         case 'n':
             input = 3;
             output = 4;
+            break;
+        case 'l':
+            if (!read_number(optarg, &lock_limit)) {
+                fprintf(stderr, "emmap_port: not a number of milliseconds: %s\n", optarg);
+                return STATUS_USAGE;
+            }
             break;
         case 'h':
             print_usage(stdout);
@@ -154,5 +174,6 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     widen(input);
     widen(output);
+    request_limit_locks(lock_limit);
     return serve(input, output);
 }

@@ -241,9 +241,13 @@ static void perform_advise(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    size_t advice = 0; /* one past the last is none, which the core refuses */
+    size_t advice = 0;
     while (advice < sizeof names / sizeof *names && strcmp(name, names[advice]) != 0)
         advice++;
+    if (advice == sizeof names / sizeof *names) {
+        call_badarg(c);
+        return;
+    }
     reply_error(c->out, emmap_advise(c->file, position, length, (emmap_advice)advice));
 }
 
@@ -400,6 +404,7 @@ static const operation operations[] = {
     {ON_FILE(queue_push_many, 2)},
     {SHAPED(queue_pop, 1, take)},
     {ON_FILE(queue_pop_many, 2)},
+    {ON_FILE(queue_remove, 2)},
     {ON_FILE(queue_pop_begin, 1)},
     {SHAPED(queue_pop_commit, 2, act_on)},
     {SHAPED(queue_pop_abort, 2, act_on)},
@@ -504,7 +509,10 @@ emmap_error operation_begin(const operation *op, call *c)
 
 void operation_perform(const operation *op, call *c)
 {
-    op->perform(op, c);
+    if (reply_reserve(c->out, 0))
+        op->perform(op, c);
+    else
+        reply_error(c->out, (emmap_error)ENOMEM);
 }
 
 bool operation_open(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments)

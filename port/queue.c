@@ -44,8 +44,9 @@ void perform_queue_push_many(const operation *op, call *c)
     (void)op;
     struct iovec *messages;
     size_t count;
-    if (!call_vectors(c, 1, &messages, &count)) {
-        call_badarg(c);
+    const emmap_error taken = call_vectors(c, 1, &messages, &count);
+    if (taken) {
+        reply_error(c->out, taken);
         return;
     }
     call_answer(c, emmap_queue_push_many(c->file, messages, count));
@@ -63,6 +64,20 @@ void perform_queue_pop_many(const operation *op, call *c)
     }
     emmap_sink sink = reply_list_sink(c->out, 2);
     (void)reply_list_read(c->out, emmap_queue_pop_many(c->file, limit, &sink, &count));
+}
+
+/* {queue_remove, Handle, [Bytes]} -> ok */
+void perform_queue_remove(const operation *op, call *c)
+{
+    (void)op;
+    struct iovec *messages;
+    size_t count;
+    if (!call_vectors(c, 1, &messages, &count)) {
+        call_badarg(c);
+        return;
+    }
+    call_answer(c, emmap_queue_remove(c->file, messages, count));
+    free(messages);
 }
 
 /* {queue_pop_begin, Handle} -> {ok, Binary, Ticket} | eof */

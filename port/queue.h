@@ -8,6 +8,7 @@ perform_function perform_queue_open;
 perform_function perform_queue_push;
 perform_function perform_queue_push_many;
 perform_function perform_queue_pop_many;
+perform_function perform_queue_remove;
 perform_function perform_queue_pop_begin;
 perform_function perform_queue_walk;
 perform_function perform_queue_info;

@@ -33,11 +33,20 @@ static bool make_room(reply *out, size_t length)
     while (capacity - out->length < length)
         capacity *= 2;
     uint8_t *bytes = realloc(out->bytes, capacity);
+    if (bytes == NULL) {
+        capacity = out->length + length;
+        bytes = realloc(out->bytes, capacity);
+    }
     if (bytes == NULL)
         return false;
     out->bytes = bytes;
     out->capacity = capacity;
     return true;
+}
+
+bool reply_reserve(reply *out, size_t length)
+{
+    return make_room(out, length + out->kept + REPLY_SLACK);
 }
 
 static char *room(reply *out, size_t length)
@@ -111,24 +120,23 @@ void reply_map(reply *out, unsigned pairs)
     ENCODE(out, ei_encode_map_header, (int)pairs);
 }
 
-/* Makes room for a binary and says where its bytes go; NULL if there is none. */
-static uint8_t *begin_binary(reply *out, size_t length)
+enum { BINARY_HEADER = 5 };
+
+/* Where the bytes of a binary go, for which there is room. */
+static uint8_t *place_binary(reply *out, size_t length)
 {
-    enum { HEADER = 5 };
-    if (!make_room(out, HEADER + length))
-        return NULL;
     uint8_t *at = out->bytes + out->length;
     at[0] = ERL_BINARY_EXT;
     for (size_t i = 0; i < 4; i++)
         at[1 + i] = (uint8_t)(length >> (24 - 8 * i));
-    out->length += HEADER + length;
-    return at + HEADER;
+    out->length += BINARY_HEADER + length;
+    return at + BINARY_HEADER;
 }
 
 void reply_binary(reply *out, const void *bytes, size_t length)
 {
     (void)room(out, length + SCALAR_SIZE);
-    memcpy(begin_binary(out, length), bytes, length);
+    memcpy(place_binary(out, length), bytes, length);
 }
 
 void reply_term(reply *out, const uint8_t *bytes, size_t length)
@@ -178,9 +186,8 @@ static void *allocate(void *context, size_t length)
         out->too_long = true;
         return NULL;
     }
-    uint8_t *place = begin_binary(out, length);
-    out->has_bytes = place != NULL;
-    return place;
+    out->has_bytes = reply_reserve(out, BINARY_HEADER + length);
+    return out->has_bytes ? place_binary(out, length) : NULL;
 }
 
 emmap_sink reply_sink(reply *out, unsigned arity)

@@ -1,6 +1,9 @@
 /*
- * Frames on their way out, in one growing buffer. A frame's length is filled in when it ends. Running out of
- * memory ends the program: an answer that can't be given must not look like one that is late.
+ * Frames on their way out, in one growing buffer. A frame's length is filled in when it ends.
+ *
+ * What an operation has done must be answered, also where memory is short: so an operation begins only where its answer
+ * has room (reply_reserve), and is ENOMEM otherwise. Bytes that the core copies into the buffer leave that room free. Where
+ * memory runs out all the same the program ends: an answer that can't be given must not look like one that is late.
  */
 #ifndef EMMAP_PORT_REPLY_H
 #define EMMAP_PORT_REPLY_H
@@ -22,7 +25,15 @@ typedef struct reply {
     size_t list_start; /* where the list that is being read begins */
     uint32_t pieces;   /* in it so far */
     bool too_long;     /* the read's bytes would have passed FRAME_LIMIT */
+    size_t kept;       /* to be left free for answers to come */
 } reply;
+
+/* What the answer of an operation may take besides bytes and lists, and what a refused one takes. */
+#define REPLY_SLACK ((size_t)16 << 10)
+#define REPLY_REFUSED ((size_t)24)
+
+/* Whether an answer has room with lists of `length` bytes, and those to come have theirs. */
+bool reply_reserve(reply *out, size_t length);
 
 void reply_free(reply *out);
 

@@ -43,6 +43,22 @@ static bool open_request(term frame, term *id, term *asked)
            (*asked = elements).length > 0;
 }
 
+static uint64_t lock_limit = EMMAP_NO_LIMIT;
+
+void request_limit_locks(uint64_t milliseconds)
+{
+    lock_limit = milliseconds;
+    emmap_lock_limit(milliseconds);
+}
+
+/* Its client can't try one of the operations again before the next. */
+static void perform_batch(handles *files, term list, reply *out)
+{
+    emmap_lock_limit(EMMAP_NO_LIMIT);
+    batch_perform(files, list, out);
+    emmap_lock_limit(lock_limit);
+}
+
 bool request_answer(handles *files, uint8_t *frame, size_t length, reply *out)
 {
     static const char batch[] = "batch";
@@ -60,7 +76,7 @@ bool request_answer(handles *files, uint8_t *frame, size_t length, reply *out)
     reply_term(out, id.bytes, id.length);
     if (operation_open(asked, &name, &name_length, &arity, &arguments) && arity == 1 &&
         name_length == sizeof batch - 1 && memcmp(name, batch, name_length) == 0)
-        batch_perform(files, arguments, out);
+        perform_batch(files, arguments, out);
     else
         operation_perform_next(files, &asked, out);
     reply_end(out);

@@ -13,6 +13,9 @@
 /* Longest id, in bytes as encoded: it is sent back with the answer. */
 #define REQUEST_ID_LIMIT 255u
 
+/* The most that an operation waits for a lock, but those of a batch; EMMAP_NO_LIMIT unless set. */
+void request_limit_locks(uint64_t milliseconds);
+
 /* Writes the frame that a session begins with: {emmap_port, ProtocolVersion, Info}. */
 void request_hello(reply *out);
 

@@ -274,6 +274,21 @@ term_integer_range term_integer(term integer, uint64_t *value)
     return TERM_BEYOND;
 }
 
+/* A byte as an integer of `width` bytes for its length, then a sign and digits, the lowest first: where it is, or NULL
+ * for another integer. One without digits is 0, as its sign is. */
+static const uint8_t *big_byte(const uint8_t *at, size_t width, size_t *length)
+{
+    const size_t digits = big_endian(at + 1, width);
+    const uint8_t *const sign = at + 1 + width;
+    *length = 1 + width + 1 + digits;
+    if (*sign != 0)
+        return NULL;
+    for (size_t i = 2; i <= digits; i++)
+        if (sign[i] != 0)
+            return NULL;
+    return digits > 0 ? sign + 1 : sign;
+}
+
 /* The bytes of a leaf. An integer may not be a list's tail, nor stand alone. */
 static bool leaf(const uint8_t *at, bool may_be_integer, const uint8_t **bytes, size_t *count, size_t *length)
 {
@@ -302,6 +317,11 @@ static bool leaf(const uint8_t *at, bool may_be_integer, const uint8_t **bytes, 
         if (!may_be_integer || big_endian(at + 1, 4) > 255)
             return false;
         break;
+    case ERL_SMALL_BIG_EXT:
+    case ERL_LARGE_BIG_EXT:
+        *count = 1;
+        *bytes = big_byte(at, at[0] == ERL_SMALL_BIG_EXT ? 1 : 4, length);
+        return may_be_integer && *bytes != NULL;
     default:
         return false;
     }

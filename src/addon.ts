@@ -61,16 +61,28 @@ interface Addon {
   counterCompareExchange(file: NativeFile, index: bigint, expected: bigint, replacement: bigint): bigint;
   queuePush(file: NativeFile, message: Uint8Array): void;
   queuePushMany(file: NativeFile, messages: Uint8Array[]): void;
-  queuePop(file: NativeFile, scratch: Uint8Array): Message;
-  /** Packed: the length where all fit into `scratch`. */
-  queuePopMany(file: NativeFile, limit: bigint, scratch: Uint8Array): number | Buffer;
-  queuePopBegin(file: NativeFile, scratch: Uint8Array, ticket: BigUint64Array): Message;
+  /** As `queuePeekFront`, maybe without the lock: what it answers is a message for certain only if `queueRemove` takes it. */
+  queueGlanceFront(file: NativeFile, room: Uint8Array): Copied;
+  /** Removes the first message if it is this; false where it is not. */
+  queueRemove(file: NativeFile, message: Uint8Array): boolean;
+  /** The same for the first `count` messages that are packed. */
+  queueRemoveMany(file: NativeFile, packed: Uint8Array, count: bigint): boolean;
+  queuePopBegin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
   queuePopCommit(file: NativeFile, ticket: bigint): void;
   queuePopAbort(file: NativeFile, ticket: bigint): void;
-  queuePeekFront(file: NativeFile, scratch: Uint8Array): Message;
-  queuePeekBack(file: NativeFile, scratch: Uint8Array): Message;
-  /** From `place[0]` on; puts there where the next call goes on. Packed. */
-  queueWalk(file: NativeFile, backward: boolean, limit: bigint, place: BigUint64Array): Buffer;
+  queuePeekFront(file: NativeFile, room: Uint8Array): Copied;
+  queuePeekBack(file: NativeFile, room: Uint8Array): Copied;
+  /**
+   * Packed, as many as there is room for, from the place `state[0]` on. Puts there where the next call goes on, into
+   * `state[1]` how many there are, and into `state[2]` 1 if there was no room for more.
+   */
+  queueWalk(
+    file: NativeFile,
+    backward: boolean,
+    limit: bigint,
+    state: Float64Array,
+    room: Uint8Array,
+  ): Copied;
   queueLength(file: NativeFile): number;
   queueIsEmpty(file: NativeFile): boolean;
   queueInfo(file: NativeFile): { size: number; head: number; tail: number; nextTail: number };
@@ -95,8 +107,8 @@ interface Addon {
   createError: typeof createError;
 }
 
-/** A message: its length where the scratch buffer has it, itself where it was too long for that; null for none. */
-export type Message = number | Buffer | null;
+/** How many bytes were copied into the room; null: there was no message; below 0: so many are needed, and none were. */
+export type Copied = number | null;
 
 /** The core's operations that open a file, and the numbers of their own that they take. */
 type Opener =

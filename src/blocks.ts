@@ -68,7 +68,10 @@ export class BlockStorage extends Structure {
     return addon.blockStoreMany(this.native, Array.from(blocks, toBytes));
   }
 
-  /** A copy of the block; null if there is none at this address. */
+  /**
+   * A copy of the block; null if there is none at this address.
+   * @throws ENOMEM where there is no memory for it
+   */
   read(address: Integer): Buffer | null {
     return addon.blockRead(this.native, toBigInt(address, "address"));
   }
@@ -121,7 +124,8 @@ export class BlockStorage extends Structure {
   }
 
   /**
-   * As {@link repair}, looking at `blocks` blocks for each step of the generator; the storage may be used between two.
+   * As {@link repair}, looking at `blocks` blocks for each step of the generator, rounded up to 4096; the storage may be
+   * used between two. A negative number is EINVAL.
    *
    * ```ts
    * for (const _ of blocks.repairInSteps()) await setImmediate();
@@ -130,7 +134,7 @@ export class BlockStorage extends Structure {
   *repairInSteps(blocks: Integer = 4096): Generator<void, void, undefined> {
     const place = new BigUint64Array(1);
     const limit = toBigInt(blocks, "blocks");
-    while (addon.blocksRepair(this.native, limit > 0n ? limit : 1n, place)) yield;
+    while (addon.blocksRepair(this.native, limit === 0n ? 1n : limit, place)) yield;
   }
 
   /**

@@ -1,4 +1,5 @@
 import { brand } from "./etf/brand.js";
+import type { OpenOptions } from "./options.js";
 
 /**
  * A failed operation, with the properties that Node's own system errors have. Match on `code`. `instanceof` knows the
@@ -7,6 +8,7 @@ import { brand } from "./etf/brand.js";
  * | `code` | means |
  * | --- | --- |
  * | `ENOENT`, `EACCES`, `EINVAL`, `ENOSPC`, `EBUSY` … | as the system call of that name says; `errno` is set |
+ * | `ETIMEDOUT` | another process had a lock all the time: see {@link OpenOptions.lockTimeout}. Nothing was done |
  * | `EFAULT` | the file was truncated, or its storage failed, under the mapping: close it and open it anew |
  * | `EMMAP_CLOSED` | the file was closed |
  * | `EMMAP_ALIGNMENT` | a 64-bit operation on an address that is not a multiple of 8 |
@@ -29,7 +31,7 @@ export class EmmapError extends Error {
   declare readonly path?: string;
   /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
   declare readonly offset?: number;
-  /** When a message was no term: the bytes of all messages that were taken out of the queue and not returned. */
+  /** When a queue refused a message: its bytes. It is still in the queue. */
   declare messages?: Buffer[];
 
   /** @internal */

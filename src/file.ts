@@ -90,26 +90,28 @@ export class MappedFile {
   /**
    * Copies up to `length` bytes at `position`; fewer at the end of the file.
    * @returns the bytes, which are the caller's; `null` at or past the end
+   * @throws ENOMEM where there is no memory for them
    */
   pread(position: Integer, length: Integer): Buffer | null {
     const handle = this.#handle;
     const bytes = bytesAt(handle.bytes, position, length);
     if (bytes !== undefined) {
       const copy = copyOf(bytes, byteIndex(position), length as number);
-      if (handle.usable) return copy;
+      if (copy !== undefined && handle.usable) return copy;
     }
     return addon.pread(handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
 
   /**
-   * Writes all of the bytes at `position`, or none. The file does not grow by itself.
+   * Writes all of the bytes at `position`, or none. The file does not grow by itself. The bytes may be a {@link view} of
+   * the same file that overlaps with where they go: they are written as they were before the call.
    * @throws EACCES for a read-only file, EINVAL where the write would pass the end
    */
   pwrite(position: Integer, bytes: Bytes): void {
     const handle = this.#handle;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
     const to = bytesAt(handle.writableBytes, position, from.length);
-    if (to !== undefined && handle.usable) {
+    if (to !== undefined && handle.alone && handle.usable) {
       to.set(from, byteIndex(position));
       if (handle.usable) return;
     }
@@ -119,6 +121,7 @@ export class MappedFile {
   /**
    * Copies up to `length` bytes at the cursor and moves it behind them.
    * @returns the bytes, which are the caller's; `null` at the end
+   * @throws ENOMEM where there is no memory for them; the cursor stays
    */
   read(length: Integer): Buffer | null {
     const handle = this.#handle;
@@ -126,7 +129,7 @@ export class MappedFile {
     const bytes = bytesAt(handle.bytes, cursor, length);
     if (bytes !== undefined) {
       const copy = copyOf(bytes, byteIndex(cursor), length as number);
-      if (handle.usable) {
+      if (copy !== undefined && handle.usable) {
         handle.cursor = cursor + (length as number);
         return copy;
       }
@@ -138,6 +141,7 @@ export class MappedFile {
    * Copies from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor. Of `\r\n` the
    * `\r` is left out, as Erlang's `file:read_line` does.
    * @returns the line, which is the caller's; `null` at the end
+   * @throws ENOMEM where there is no memory for it; the cursor stays
    */
   readLine(): Buffer | null {
     const handle = this.#handle;
@@ -148,7 +152,7 @@ export class MappedFile {
       const length = bytes.indexOf(LINE_FEED, begin) + 1 - begin;
       if (length > 0) {
         const line = lineOf(bytes, begin, length);
-        if (handle.usable) {
+        if (line !== undefined && handle.usable) {
           handle.cursor = cursor + length;
           return line;
         }
@@ -166,7 +170,7 @@ export class MappedFile {
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
     const { cursor } = handle;
     const to = bytesAt(handle.writableBytes, cursor, from.length);
-    if (to !== undefined && handle.usable) {
+    if (to !== undefined && handle.alone && handle.usable) {
       to.set(from, byteIndex(cursor));
       if (handle.usable) {
         handle.cursor = cursor + from.length;
@@ -507,19 +511,31 @@ function ownsBuffer(options: ViewOptions | undefined): boolean {
   return ownBuffer;
 }
 
+/** More than this may fail to be allocated. */
+const ALLOCATED_WITH_CARE = 65_536;
+
 /** From the pool that Buffer keeps, where it is small: allocating costs more than copying. */
-function copyOf(bytes: Uint8Array, index: number, length: number): Buffer {
-  const copy = Buffer.allocUnsafe(length);
-  copy.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
+function copyOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
+  const copy = length <= ALLOCATED_WITH_CARE ? Buffer.allocUnsafe(length) : allocate(length);
+  copy?.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
   return copy;
 }
 
 /** A copy of a line that ends in `\n`, without the `\r` of `\r\n`. */
-function lineOf(bytes: Uint8Array, index: number, length: number): Buffer {
+function lineOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
   if (length < 2 || bytes[index + length - 2] !== CARRIAGE_RETURN) return copyOf(bytes, index, length);
   const line = copyOf(bytes, index, length - 1);
-  line[length - 2] = LINE_FEED;
+  if (line !== undefined) line[length - 2] = LINE_FEED;
   return line;
+}
+
+/** undefined where there is no memory: the core then says so. */
+function allocate(length: number): Buffer | undefined {
+  try {
+    return Buffer.allocUnsafe(length);
+  } catch {
+    return undefined;
+  }
 }
 
 /** The number of the word at `position`; no integer where no word begins there, or where `position` is a bigint. */

@@ -7,6 +7,7 @@ import { windowsOf } from "./windows.js";
 
 /** Where in the words of emmap_control things are. */
 const STATUS = 0;
+const ALIASES = 1;
 const CURSOR_LOW = 2;
 const CURSOR_HIGH = 3;
 
@@ -95,6 +96,14 @@ export class Handle {
   /** False once the file is closed, or a page of it went away. */
   get usable(): boolean {
     return isSound(this.control);
+  }
+
+  /**
+   * False while the process has further mappings of the file, of another handle or of an earlier size: bytes that lie
+   * there may be bytes of this mapping, which a copy by address does not see.
+   */
+  get alone(): boolean {
+    return this.control[ALIASES] === 0;
   }
 
   /** The core's cursor. Only this thread uses it. */

@@ -67,6 +67,11 @@ export interface OpenOptions {
   length?: Integer | undefined;
   /** {@link MappedFile.resize} without a size doubles up to this many bytes, then adds them: 64 MiB. */
   maxIncSize?: Integer | undefined;
+  /**
+   * For how many milliseconds an operation waits for a lock that another process has, one that is stopped for example:
+   * 5000. Then it throws `ETIMEDOUT`, and nothing has been done. 0: it tries once. `Infinity` is no limit.
+   */
+  lockTimeout?: number | undefined;
 }
 
 /** How to open a file of counters. With neither `read` nor `write` it is for writing, and created if missing. */
@@ -82,6 +87,7 @@ export type CountersOptions = Pick<
   | "nonblock"
   | "debug"
   | "mode"
+  | "lockTimeout"
 >;
 
 /** How to open a queue or a block storage. With neither `read` nor `write` it is for writing, and created if missing. */
@@ -122,6 +128,9 @@ const FLAGS = {
   debug: "debug",
 } as const;
 
+/** The core's EMMAP_NO_LIMIT. */
+const NO_LIMIT = 2n ** 64n - 1n;
+
 const NUMBERS = {
   address: "address",
   mode: "mode",
@@ -129,6 +138,7 @@ const NUMBERS = {
   offset: "offset",
   length: "length",
   maxIncSize: "max_inc_size",
+  lockTimeout: "lock_timeout",
 } as const;
 
 const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
@@ -142,6 +152,7 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "nonblock",
   "debug",
   "mode",
+  "lockTimeout",
 ]);
 
 const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<keyof StructureOptions>([
@@ -171,7 +182,8 @@ function toNative(options: object): NativeOptions {
       if (typeof value !== "boolean") throw typeError(`options.${name}`, "of type boolean", value);
       if (value) native.push(flag, null);
     } else if (number !== undefined) {
-      const given = toBigInt(value as Integer, `options.${name}`);
+      const noLimit = name === "lockTimeout" && value === Number.POSITIVE_INFINITY;
+      const given = noLimit ? NO_LIMIT : toBigInt(value as Integer, `options.${name}`);
       if (given < 0n) throw rangeError(`options.${name}`, "0 or more", value);
       if (name === "mode" && given > 0o7777n) throw rangeError("options.mode", "from 0 to 0o7777", value);
       native.push(number, given);

@@ -1,9 +1,10 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type Message, type NativeFile } from "./addon.js";
+import { addon, type Copied, type NativeFile } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
 import { EmmapError } from "./error.js";
 import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode.js";
 import { type EncodeOptions, encode, encodeTransient } from "./etf/encode.js";
+import { EtfError } from "./etf/errors.js";
 import type { Term } from "./etf/terms.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
@@ -15,6 +16,11 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
   decode?: O | undefined;
   /** How values that are pushed are written: the options of `emmap/etf`'s `encode`. */
   encode?: EncodeOptions | undefined;
+  /**
+   * How much more memory than its bytes in the queue a message's term may take, as the option of `emmap/etf`'s `decode`
+   * and Erlang's `max_inflated_size`. Default 64 MiB. A message that would take more is refused.
+   */
+  maxInflatedSize?: number | undefined;
   /** Messages are bytes, not terms. */
   raw?: false | undefined;
 }
@@ -45,16 +51,22 @@ interface Format<In, Out> {
   encode(value: In): Uint8Array;
   /** Bytes that the next call may overwrite. */
   encodeTransient(value: In): Uint8Array;
-  /** What it returns must not alias `bytes`. */
-  decode(bytes: Buffer): Out;
-  /** The same of all parts of `packed`: see {@link unpack}. Nor may it alias those. */
+  /** Whether what `decode` returns may alias `bytes`, or `decode` may call code of the user's: they are to be its own. */
+  readonly needsOwn: boolean;
+  /** Where `decode` calls code of the user's: throws if what remains to be done can't be done. */
+  readonly check: ((bytes: Buffer) => unknown) | undefined;
+  /** `own`: nobody else uses the bytes. */
+  decode(bytes: Buffer, own: boolean): Out;
+  /** The same of all parts of `packed`: see {@link unpack}. */
   decodeAll(packed: Buffer): Out[];
 }
 
 const rawFormat: Format<Uint8Array | string, Buffer> = {
   encode: toBytes,
   encodeTransient: toBytes,
-  decode: (bytes) => Buffer.from(bytes),
+  needsOwn: false,
+  check: undefined,
+  decode: (bytes, own) => (own ? bytes : Buffer.from(bytes)),
   decodeAll: (packed) => unpack(packed).map((bytes) => Buffer.from(bytes)),
 };
 
@@ -67,17 +79,20 @@ function termFormat<O extends DecodeOptions>(
   const encodeOptions = encoding && { ...encoding };
   // Wrong options are refused here, before a message is taken out with them.
   decodePrefix(encode(0, encodeOptions), decodeOptions);
-  // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.
-  const copies = decodeOptions?.binaries === "view" || typeof decodeOptions?.atoms === "function";
   // Padding follows the term.
-  const decode = (bytes: Buffer): Decoded<O> =>
-    decodePrefix(copies ? Buffer.from(bytes) : bytes, decodeOptions).term as Decoded<O>;
+  const decode = (bytes: Buffer): Decoded<O> => decodePrefix(bytes, decodeOptions).term as Decoded<O>;
+  const views = decodeOptions?.binaries === "view";
+  const calls = typeof decodeOptions?.atoms === "function";
+  const plain = { ...decodeOptions, atoms: "atom" } as const;
   return {
     encode: (term) => encode(term, encodeOptions),
     encodeTransient: (term) => encodeTransient(term, encodeOptions),
+    // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.
+    needsOwn: views || calls,
+    check: calls ? (bytes) => decodePrefix(bytes, plain) : undefined,
     decode,
     decodeAll: (packed) =>
-      copies ? unpack(Buffer.from(packed)).map(decode) : (decodeParts(packed, decodeOptions) as Decoded<O>[]),
+      views ? unpack(packed).map(decode) : (decodeParts(packed, decodeOptions) as Decoded<O>[]),
   };
 }
 
@@ -93,12 +108,18 @@ const STRIDE = 64;
 /** About how many bytes they may be: whoever stops after the first message has copied few others. */
 const STRIDE_SIZE = 65_536;
 
+const EMPTY = Buffer.alloc(0);
+
+/** No message, where a message may be anything. */
+const NONE = Symbol();
+
 /**
  * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
  * one. Order is kept for each producer, and no message goes to two readers.
  *
  * An operation waits for others that are changing the queue, which takes microseconds unless their process was
- * stopped; with `exclusive` there are no others. Besides what it lists, every method may throw an {@link EmmapError}
+ * stopped: after {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, with nothing done. With `exclusive` there are no
+ * others. Besides what it lists, every method may throw an {@link EmmapError}
  * with `EMMAP_CLOSED` after close, `EFAULT` when another process truncated the file, `EMMAP_CORRUPT` with the `offset`
  * when the file is not sound, and `EACCES` for a read-only file that would have to be changed.
  *
@@ -112,6 +133,12 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** Where popMany puts what fits: a Buffer for each call costs as much as decoding a dozen small terms. */
   #manyScratch: Buffer | undefined;
   readonly #ticket = new BigUint64Array(1);
+  /** Of a {@link tryPop} that could not be ended, since there was no stack for that; 0: none. */
+  #left = 0n;
+  /** A message that was removed, and that code of the user's could not be given: it comes before all others. */
+  #kept: Buffer | undefined;
+  /** What a walk says besides the messages: see the addon's `queueWalk`. */
+  readonly #state = new Float64Array(3);
 
   /** @internal */
   constructor(native: NativeFile, format: Format<In, Out>) {
@@ -151,29 +178,152 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   }
 
   /**
-   * Removes the first message and returns it; null when there is none. One that is no term is removed too, and is in
-   * the `messages` of the error: see {@link tryPop} for a way to leave it.
+   * Removes the first message and returns it; null when there is none.
+   *
+   * The message is decoded before it is removed: if that fails, for whatever reason, it is still the first one. An
+   * `EMMAP_CORRUPT` whose `cause` is an `EtfError` says that it is refused: it is no term, or its term would take too much
+   * memory (`maxInflatedSize`). Its bytes are the `messages` of the error, and {@link popBytes} removes it. Where there is no
+   * memory or stack left, the engine's own `RangeError` says so.
+   *
+   * A function as option `atoms` is called after the message was removed, so that it can use the queue. If it throws, its
+   * error is the `cause`, and the bytes are the `messages` too.
    * @throws EBUSY while somebody, here or elsewhere, is in a {@link tryPop}
    */
   pop(): Out | null {
-    return this.#take(addon.queuePop(this.native, this.#scratch), true);
+    if (this.#left !== 0n) this.#abort(this.#left);
+    const format = this.#format;
+    if (format.check !== undefined) {
+      try {
+        const next = this.#next();
+        return next === NONE ? null : next;
+      } catch (cause) {
+        throw this.#failed(cause);
+      }
+    }
+    // Without the lock the bytes may be torn: what is wrong with them counts when they were read under it.
+    for (let certain = false; ; certain = true) {
+      const bytes = this.#first(certain, format.needsOwn);
+      if (bytes === null) return null;
+      let message: Out;
+      try {
+        message = format.decode(bytes, isOwn(bytes));
+      } catch (cause) {
+        if (!certain) continue;
+        throw this.#refusal(bytes, cause);
+      }
+      if (addon.queueRemove(this.native, bytes)) return message;
+    }
+  }
+
+  /** As {@link pop}, for a format that calls code of the user's, in which all methods may be called. */
+  #next(): Out | typeof NONE {
+    let bytes = this.#kept;
+    this.#kept = undefined;
+    while (bytes === undefined) {
+      const first = this.#first(true, true);
+      if (first === null) return NONE;
+      try {
+        this.#format.check?.(first);
+      } catch (cause) {
+        throw this.#refusal(first, cause);
+      }
+      if (addon.queueRemove(this.native, first)) bytes = first;
+    }
+    try {
+      return this.#format.decode(bytes, true);
+    } catch (cause) {
+      this.#kept = bytes;
+      throw cause;
+    }
+  }
+
+  /** What {@link #next} has thrown, with the message that it has removed: what has no room for that stays kept. */
+  #failed(cause: unknown): unknown {
+    if (this.#kept === undefined) return cause;
+    const error = this.#refusal(this.#kept, cause);
+    if (error !== cause) this.#kept = undefined;
+    return error;
+  }
+
+  /** Removes the first message, term or not, and returns its bytes, up to 7 zeros behind them; null when there is none. */
+  popBytes(): Buffer | null {
+    if (this.#left !== 0n) this.#abort(this.#left);
+    for (;;) {
+      const bytes = this.#first(true, true);
+      if (bytes === null || addon.queueRemove(this.native, bytes)) return bytes;
+    }
   }
 
   /**
-   * Removes up to `limit` messages and returns them, in order; none when there are none. Throws as {@link pop}: if one of
-   * them is no term, all that were removed are the `messages` of the error.
+   * Removes up to `limit` messages and returns them, in order; none when there are none. It ends before a message that is
+   * refused, which is thrown as by {@link pop} when it comes first, and stays. Takes about 64 KiB of messages at a time,
+   * between which others may take some.
    */
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    this.#manyScratch ??= Buffer.alloc(MANY_SIZE);
-    const popped = addon.queuePopMany(this.native, BigInt(limit), this.#manyScratch);
-    if (popped === 0) return [];
-    const packed = typeof popped === "number" ? this.#manyScratch.subarray(0, popped) : popped;
+    if (this.#left !== 0n) this.#abort(this.#left);
+    const all: Out[] = [];
+    if (this.#format.check !== undefined) {
+      try {
+        while (all.length < limit) {
+          const next = this.#next();
+          if (next === NONE) break;
+          all.push(next);
+        }
+      } catch (cause) {
+        if (all.length === 0) throw this.#failed(cause);
+      }
+      return all;
+    }
+    let removed = 0;
+    try {
+      for (let more = true; more && removed < limit; removed = all.length)
+        more = this.#popSome(limit - removed, all);
+    } catch (error) {
+      if (removed === 0) throw error;
+      // What follows those that are removed is still in the queue, and says the same to the next call.
+      all.length = removed;
+    }
+    return all;
+  }
+
+  /** Appends to `all` what it removes. False: there is no more to be had. */
+  #popSome(limit: number, all: Out[]): boolean {
+    const before = all.length;
+    for (let most = limit; ; most = Math.max(1, Math.floor(most / 2))) {
+      const packed = this.#step(false, most, 0, this.#format.needsOwn);
+      if (packed === null) {
+        // Who may not remove anything is told so by an empty queue too.
+        if (limit > 0) addon.queueRemoveMany(this.native, EMPTY, 0n);
+        return false;
+      }
+      const [, found, full] = this.#state as unknown as [number, number, number];
+      const messages = this.#decodeSome(packed);
+      for (const message of messages) all.push(message);
+      if (addon.queueRemoveMany(this.native, packed, BigInt(messages.length)))
+        return full === 1 && messages.length === found;
+      // Others are at it: less can be had before they come.
+      all.length = before;
+      most = Math.min(most, found);
+    }
+  }
+
+  /** The messages before the first that is refused. Throws if there are none. */
+  #decodeSome(packed: Buffer): Out[] {
     try {
       return this.#format.decodeAll(packed);
-    } catch (cause) {
-      throw notATerm(this.path, unpack(Buffer.from(packed)), cause);
+    } catch {
+      const messages: Out[] = [];
+      for (const bytes of unpack(packed)) {
+        try {
+          messages.push(this.#format.decode(bytes, false));
+        } catch (cause) {
+          if (messages.length > 0) break;
+          throw this.#refusal(bytes, cause);
+        }
+      }
+      return messages;
     }
   }
 
@@ -183,26 +333,29 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * this process dies, it stays as well. Meanwhile others may push and look, `consume` too, but `pop`, `purge` and
    * `erase` are EBUSY for everybody.
    * @returns what `consume` returned; null, without calling it, when there is no message
-   * @throws EBUSY while somebody is in a `tryPop` already; ESTALE if a writer that takes no locks (the Erlang library
+   * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays; ESTALE if a writer that takes no locks (the Erlang library
    * emmap 2.x) has removed the message
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | null {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
-    const taken = addon.queuePopBegin(this.native, this.#scratch, this.#ticket);
-    if (taken === null) return null;
+    if (this.#left !== 0n) this.#abort(this.#left);
+    const bytes = this.#copied(addon.queuePopBegin, this.#format.needsOwn);
+    if (bytes === null) return null;
     const ticket = this.#ticket[0] as bigint;
     let result: Result;
-    let promised: boolean;
     try {
-      result = consume(this.#take(taken, false) as Out);
-      promised = isPromise(result);
+      result = consume(this.#decode(bytes, isOwn(bytes)));
+      if (!isPromise(result)) {
+        addon.queuePopCommit(this.native, ticket);
+        return result;
+      }
     } catch (error) {
+      // Kept in case that there is no stack left for a call: the next operation makes it.
+      this.#left = ticket;
       this.#abort(ticket);
       throw error;
     }
-    if (promised) return this.#settle(result, ticket) as Result;
-    addon.queuePopCommit(this.native, ticket);
-    return result;
+    return this.#settle(result, ticket) as Result;
   }
 
   async #settle<Value>(promise: Value, ticket: bigint): Promise<Awaited<Value>> {
@@ -213,23 +366,40 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       this.#abort(ticket);
       throw error;
     }
-    addon.queuePopCommit(this.native, ticket);
+    this.#commit(ticket);
     return value;
   }
 
-  /** Leaves the message. A queue that was closed meanwhile has left it already. */
+  #commit(ticket: bigint): void {
+    try {
+      addon.queuePopCommit(this.native, ticket);
+    } catch (error) {
+      // The message is still taken out, and nobody else could have it.
+      if ((error as EmmapError).code === "ETIMEDOUT") this.#abort(ticket);
+      throw error;
+    }
+  }
+
+  /** Leaves the message. A queue that was closed meanwhile, and one whose message could not be removed, has left it already. */
   #abort(ticket: bigint): void {
-    if (!this.closed) addon.queuePopAbort(this.native, ticket);
+    try {
+      if (!this.closed) addon.queuePopAbort(this.native, ticket);
+    } catch (error) {
+      if ((error as EmmapError).code !== "EINVAL") throw error;
+    }
+    this.#left = 0n;
   }
 
   /** The first message, which stays; null when there is none. */
   peek(): Out | null {
-    return this.#take(addon.queuePeekFront(this.native, this.#scratch), false);
+    const bytes = this.#copied(addon.queuePeekFront, this.#format.needsOwn);
+    return bytes === null ? null : this.#decode(bytes, isOwn(bytes));
   }
 
   /** The last message, which stays; null when there is none. */
   peekBack(): Out | null {
-    return this.#take(addon.queuePeekBack(this.native, this.#scratch), false);
+    const bytes = this.#copied(addon.queuePeekBack, this.#format.needsOwn);
+    return bytes === null ? null : this.#decode(bytes, isOwn(bytes));
   }
 
   /**
@@ -246,10 +416,11 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   }
 
   *#walk(backward: boolean): Generator<Out, void, undefined> {
-    const place = new BigUint64Array(1);
+    let place = 0;
     for (let limit = 1; ; ) {
-      const packed = addon.queueWalk(this.native, backward, BigInt(limit), place);
-      if (packed.length === 0) return;
+      const packed = this.#step(backward, limit, place, true);
+      if (packed === null) return;
+      place = this.#state[0] as number;
       const messages = unpack(packed);
       for (const bytes of messages) yield this.#decode(bytes, false);
       // As many as would be right if those that follow are as long.
@@ -284,9 +455,51 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     return `Queue ${inspect(closed ? { path, closed } : { path, ...addon.queueInfo(this.native) }, options)}`;
   }
 
-  #take(message: Message, removed: boolean): Out | null {
-    if (message === null) return null;
-    return this.#decode(typeof message === "number" ? this.#scratched(message) : message, removed);
+  #first(certain: boolean, own: boolean): Buffer | null {
+    return this.#copied(certain ? addon.queuePeekFront : addon.queueGlanceFront, own);
+  }
+
+  /**
+   * What `copy` copies; `own`: into memory that nobody else uses. What is long goes there in any case, which is made here,
+   * since the native code can't fail to make it without ending the process.
+   */
+  #copied(
+    copy: (file: NativeFile, room: Buffer, ticket: BigUint64Array) => Copied,
+    own: boolean,
+  ): Buffer | null {
+    let room = this.#scratch;
+    for (;;) {
+      // Called on the addon, which knows how to make an error.
+      const length = copy.call(addon, this.native, room, this.#ticket);
+      if (length === null) return null;
+      if (length < 0) {
+        room = Buffer.allocUnsafeSlow(-length);
+      } else if (room === this.#scratch) {
+        const bytes = this.#scratched(length);
+        return own ? Buffer.from(bytes) : bytes;
+      } else {
+        return length === room.length ? room : room.subarray(0, length);
+      }
+    }
+  }
+
+  /** A step of a walk: up to `limit` messages, packed; null: there are none. `own` as with {@link #copied}. */
+  #step(backward: boolean, limit: number, place: number, own: boolean): Buffer | null {
+    this.#manyScratch ??= Buffer.alloc(MANY_SIZE);
+    let room = this.#manyScratch;
+    for (;;) {
+      this.#state[0] = place;
+      const length = addon.queueWalk(this.native, backward, BigInt(limit), this.#state, room);
+      if (length === null) return null;
+      if (length < 0) {
+        room = Buffer.allocUnsafeSlow(-length);
+      } else if (length === 0) {
+        return null;
+      } else {
+        const packed = room.subarray(0, length);
+        return own && room === this.#manyScratch ? Buffer.from(packed) : packed;
+      }
+    }
   }
 
   /** The first bytes of the scratch buffer. */
@@ -299,30 +512,38 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     return view;
   }
 
-  #decode(bytes: Buffer, removed: boolean): Out {
+  #decode(bytes: Buffer, own: boolean): Out {
     try {
-      return this.#format.decode(bytes);
+      return this.#format.decode(bytes, own);
     } catch (cause) {
-      throw notATerm(this.path, removed ? [Buffer.from(bytes)] : [], cause);
+      throw this.#refusal(bytes, cause);
     }
   }
+
+  /** What is said of a message that could not be decoded, and that is still in the queue. */
+  #refusal(bytes: Buffer, cause: unknown): unknown {
+    // No memory or no stack: nothing is wrong with the message.
+    if (cause instanceof RangeError) return cause;
+    const { path } = this;
+    const large = cause instanceof EtfError && cause.code === "ETF_LIMIT";
+    const error = new EmmapError(
+      `EMMAP_CORRUPT: a message is ${large ? "too large a term" : "no term"}, decode '${path}'`,
+      { code: "EMMAP_CORRUPT", syscall: "decode", path },
+    );
+    error.cause = cause;
+    error.messages = [Buffer.from(bytes)];
+    return error;
+  }
+}
+
+/** Whether memory of their own was made for the bytes of a message. */
+function isOwn(bytes: Buffer): boolean {
+  return bytes.length > SCRATCH_SIZE;
 }
 
 /** Whether it is awaited, as a promise is: query builders and promises of other libraries are no `Promise`. */
 function isPromise(value: unknown): boolean {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
-}
-
-/** What is said of a message that is no term, with what was taken out of the queue, so that nothing is lost. */
-function notATerm(path: string, removed: Buffer[], cause: unknown): EmmapError {
-  const error = new EmmapError(`EMMAP_CORRUPT: a message is no term, decode '${path}'`, {
-    code: "EMMAP_CORRUPT",
-    syscall: "decode",
-    path,
-  });
-  error.cause = cause;
-  if (removed.length > 0) error.messages = removed;
-  return error;
 }
 
 /**
@@ -349,10 +570,20 @@ export function openQueue<O extends DecodeOptions>(
   options: QueueOptions<O> | RawQueueOptions = {},
 ): unknown {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
-  const { raw = false, decode, encode: encoding, ...rest } = options as QueueOptions<O> & { raw?: boolean };
+  const {
+    raw = false,
+    decode,
+    encode: encoding,
+    maxInflatedSize,
+    ...rest
+  } = options as QueueOptions<O> & { raw?: boolean };
   if (typeof raw !== "boolean") throw typeError("options.raw", "of type boolean", raw);
-  if (raw && (decode !== undefined || encoding !== undefined))
-    throw valueError("The options decode and encode are for queues of terms, and raw is for bytes");
-  const format: Format<never, unknown> = raw ? rawFormat : termFormat(decode, encoding);
+  if (raw && (decode !== undefined || encoding !== undefined || maxInflatedSize !== undefined))
+    throw valueError(
+      "The options decode, encode and maxInflatedSize are for queues of terms, and raw is for bytes",
+    );
+  const format: Format<never, unknown> = raw
+    ? rawFormat
+    : termFormat(maxInflatedSize === undefined ? decode : { ...decode, maxInflatedSize }, encoding);
   return new Queue(addon.open("queue_open", toPath(path), structureOptions(rest, "queues")), format);
 }

@@ -181,3 +181,10 @@ test("a closed storage says so", () => {
   expect(thrownBy(() => blocks.store("12345678")).code).toBe("EMMAP_CLOSED");
   expect(inspect(blocks)).toContain("closed: true");
 });
+
+test("a number of blocks that is none repairs nothing", () => {
+  using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
+  for (const number of [-1, -(2n ** 63n), 2n ** 63n, 2n ** 64n - 1n])
+    expect(thrownBy(() => [...blocks.repairInSteps(number)])).toMatchObject({ code: "EINVAL" });
+  expect([...blocks.repairInSteps(0)]).toEqual([]);
+});

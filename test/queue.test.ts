@@ -1,9 +1,19 @@
 import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { expect, test } from "vitest";
-import { open, openQueue } from "../src";
-import { atom, BitString, encode, Float, ImproperList, tuple } from "../src/etf";
+import { describe, expect, test } from "vitest";
+import { open, openQueue, type Queue } from "../src";
+import {
+  atom,
+  BitString,
+  type DecodeOptions,
+  decodePrefix,
+  encode,
+  Float,
+  ImproperList,
+  type Term,
+  tuple,
+} from "../src/etf";
 import { thrownBy } from "./support/errors";
 import { freshPath } from "./support/files";
 
@@ -304,18 +314,151 @@ test("purge removes all messages, erase also what is not sound", () => {
   expect(queue.isEmpty).toBe(true);
 });
 
-test("a message that is no term is handed over with the error", () => {
+/** That each way to look at the first message or remove it refuses it, and leaves it. */
+function expectRefused(queue: Queue<never, unknown>, cause: string, bytes: Buffer): void {
+  const { length } = queue;
+  const refusal = { code: "EMMAP_CORRUPT", cause: { code: cause }, messages: [bytes] };
+  const never = (): never => expect.fail("called");
+  for (const action of [
+    () => queue.pop(),
+    () => queue.popMany(1),
+    () => queue.popMany(1000),
+    () => queue.tryPop(never),
+    () => queue.peek(),
+    () => [...queue],
+  ])
+    expect(thrownBy(action)).toMatchObject(refusal);
+  expect(queue.length).toBe(length);
+}
+
+test("a message that is no term stays, and is handed over with the error", () => {
   const path = freshPath();
   using bytes = openQueue(path, { raw: true });
-  bytes.pushMany(["not a term at all", "12345678"]);
   using queue = openQueue(path);
+  queue.push(0);
+  bytes.pushMany(["not a term at all.......", "12345678"]);
   queue.push(1);
-  expect(thrownBy(() => queue.tryPop((n) => n)).code).toBe("EMMAP_CORRUPT");
-  const single = thrownBy(() => queue.pop()) as Error & { messages?: Buffer[] };
-  expect(single.messages?.[0]?.toString()).toContain("not a term at all");
-  const many = thrownBy(() => queue.popMany(2)) as Error & { messages?: Buffer[] };
-  expect(many.messages).toHaveLength(2);
-  expect(queue.isEmpty).toBe(true);
+  expect(queue.popMany(10)).toEqual([0]);
+  expectRefused(queue as never, "ETF_VERSION", Buffer.from("not a term at all......."));
+  expect(queue.popBytes()?.toString()).toBe("not a term at all.......");
+  expectRefused(queue as never, "ETF_VERSION", Buffer.from("12345678"));
+  expect(bytes.pop()?.toString()).toBe("12345678");
+  expect([queue.pop(), queue.popBytes()]).toEqual([1, null]);
+});
+
+test("a message whose term would take too much memory stays", () => {
+  const path = freshPath();
+  const list = Array.from({ length: 1000 }, () => []);
+  using queue = openQueue(path, { maxInflatedSize: 4096 });
+  using larger = openQueue(path, { maxInflatedSize: 16 * 1002 });
+  using compressing = openQueue(path, { encode: { compressed: true } });
+  for (const writer of [queue, compressing]) {
+    writer.push(list);
+    const [message] = openQueue(path, { raw: true });
+    expectRefused(queue as never, "ETF_LIMIT", message as Buffer);
+    expect(larger.pop()).toEqual(list);
+  }
+  expect(thrownBy(() => openQueue(path, { maxInflatedSize: -1 })).code).toBe("ETF_OPTION");
+  expect(thrownBy(() => openQueue(path, { raw: true, maxInflatedSize: 1 } as object)).code).toBe(
+    "ERR_INVALID_ARG_VALUE",
+  );
+});
+
+test("a function that is given atoms and throws is handed its message with the error", () => {
+  let angry = true;
+  const atoms = (name: string): string => {
+    if (angry && name === "bad") throw new Error("no");
+    return name;
+  };
+  using queue = openQueue(freshPath(), { decode: { atoms } });
+  queue.pushMany([atom("good"), atom("bad"), atom("last"), atom("bad")]);
+  expect(queue.popMany(9)).toEqual(["good"]);
+  const error = thrownBy(() => queue.popMany(9)) as Error & { messages?: Buffer[] };
+  expect(error).toMatchObject({ code: "EMMAP_CORRUPT", cause: { message: "no" } });
+  expect(decodePrefix(error.messages?.[0] as Buffer).term).toBe(atom("bad"));
+  expect(queue.pop()).toBe("last");
+  angry = false;
+  expect([queue.pop(), queue.pop()]).toEqual(["bad", null]);
+});
+
+/** Calls `action` where there are `room` stack frames left, or so. */
+function nearTheLimit(room: number, action: () => void): void {
+  let depth = 0;
+  const dive = (): void => {
+    depth++;
+    dive();
+  };
+  try {
+    dive();
+  } catch {
+    // That is how deep it goes.
+  }
+  const descend = (left: number): void => {
+    if (left > 0) descend(left - 1);
+    else action();
+  };
+  try {
+    descend(depth - room);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+  }
+}
+
+describe("near the end of the stack no message is lost", () => {
+  type Numbered = [number, [number], ...unknown[]];
+  // What was taken is stored without a call, for which there might be no room.
+  interface Taken {
+    some: unknown[];
+  }
+  const popOne = (queue: Queue<Term, unknown>, taken: Taken): void => {
+    taken.some = [queue.pop()];
+  };
+  const ways: [string, DecodeOptions, (queue: Queue<Term, unknown>, taken: Taken) => void][] = [
+    ["pop", {}, popOne],
+    ["pop with a function", { atoms: (name) => name }, popOne],
+    [
+      "popMany",
+      {},
+      (queue, taken) => {
+        taken.some = queue.popMany(3);
+      },
+    ],
+    [
+      "popBytes",
+      {},
+      (queue, taken) => {
+        taken.some = [queue.popBytes()];
+      },
+    ],
+    [
+      "tryPop",
+      {},
+      (queue, taken) => {
+        queue.tryPop((message) => {
+          taken.some = [message];
+        });
+      },
+    ],
+  ];
+  test.each(ways)("%s", (_name, decoding, take) => {
+    using queue = openQueue<DecodeOptions>(freshPath(), { decode: decoding });
+    const seen = new Set<unknown>();
+    let number = 0;
+    let failed = 0;
+    for (let room = 0; room < 500; room++) {
+      while (queue.length < 3) queue.push([1, [number++], "text", new Map([["key", [2.5, atom("a")]]])]);
+      const taken: Taken = { some: [] };
+      nearTheLimit(room, () => take(queue as Queue<Term, unknown>, taken));
+      if (taken.some.length === 0) failed++;
+      for (const message of taken.some) {
+        const term = Buffer.isBuffer(message) ? decodePrefix(message).term : message;
+        seen.add((term as Numbered)[1][0]);
+      }
+    }
+    expect(failed).toBeGreaterThan(0);
+    for (let left = queue.pop(); left !== null; left = queue.pop()) seen.add((left as Numbered)[1][0]);
+    expect([...Array(number).keys()].filter((each) => !seen.has(each))).toEqual([]);
+  });
 });
 
 test("many messages come out as they would one by one: compressed, long, and of every kind", () => {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { open } from "../src";
 import { thrownBy } from "./support/errors";
 import { pattern, patternFile } from "./support/files";
@@ -119,4 +119,37 @@ test("a sync that close overtakes ends, and one after close is refused", async (
   for (const result of results)
     if (result.status === "rejected") expect(result.reason).toMatchObject({ code: "EMMAP_CLOSED" });
   await expect(file.sync()).rejects.toMatchObject({ code: "EMMAP_CLOSED", syscall: "sync" });
+});
+
+describe("bytes of the file itself are written as they were before the call", () => {
+  const SIZE = 500_000;
+  const LENGTHS = [100, 5000, 65_536, 65_537, 150_000];
+
+  test.each(["a view", "a view of another handle", "a view from before a resize"])("%s", (origin) => {
+    using file = open(patternFile(SIZE), { write: true });
+    using another = open(file.path, { write: true });
+    const view = (origin === "a view of another handle" ? another : file).view();
+    if (origin === "a view from before a resize") file.resize(2 * SIZE);
+    for (const length of LENGTHS)
+      for (const [from, to] of [
+        [1000, 1001],
+        [1001, 1000],
+        [1000, 1000 + Math.floor(length / 2)],
+        [length, Math.floor(length / 3)],
+      ] as const)
+        for (const write of [
+          (bytes: Buffer) => file.pwrite(to, bytes),
+          (bytes: Buffer) => file.pwrite(BigInt(to), bytes),
+          (bytes: Buffer) => {
+            file.position(to);
+            file.write(bytes);
+          },
+        ]) {
+          const expected = pattern(SIZE);
+          file.pwrite(0, expected);
+          expected.copyWithin(to, from, from + length);
+          write(view.subarray(from, from + length));
+          expect(file.pread(0, SIZE)?.equals(expected), `${length} bytes from ${from} to ${to}`).toBe(true);
+        }
+  });
 });

@@ -68,6 +68,9 @@ test("a resize that fails leaves the file as it was, and usable", () => {
   using file = open(path, { write: true, fixedSize: true });
   expect(thrownBy(() => file.resize(128))).toMatchObject({ code: "EMMAP_FIXED_SIZE" });
   expect(thrownBy(() => file.resize(2n ** 62n))).toMatchObject({ code: "EMMAP_FIXED_SIZE" });
+  const { size } = file;
+  file.resize(size);
+  expect(file.size).toBe(size);
   expect(file.pread(0, 64)).toEqual(pattern(64));
   expect(file.load(8)).toBe(0x0f0e0d0c0b0a0908n);
   expect(mappingsOf(path)).toBe(1);

@@ -125,3 +125,28 @@ test("without a listener SIGBUS ends the process, as it always did", async () =>
     setInterval(() => {}, 1000);`);
   expect({ printed, ended }).toEqual({ printed: "EFAULT", ended: "SIGBUS" });
 });
+
+test.each([10, 100, 1000])(
+  "%i files that another process truncates under their views read as zeros",
+  async (files) => {
+    const { printed, ended } = await run(`
+    const { spawnSync } = require("node:child_process");
+    const { mkdirSync } = require("node:fs");
+    mkdirSync(path);
+    const pages = 2100;
+    const names = Array.from({ length: ${files} }, (_, each) => path + "/" + each);
+    const views = names.map((name) => {
+      const file = open(name, { write: true, create: true, noreserve: true, size: 4096 * pages });
+      return file.view();
+    });
+    const cut = "const { truncateSync } = require('node:fs'); for (const name of process.argv.slice(1)) truncateSync(name, 100);";
+    spawnSync(process.execPath, ["-e", cut, ...names], { stdio: "inherit" });
+    let sum = 0;
+    for (const view of views) for (let page = 1; page < pages; page += 2) sum += view[4096 * page];
+    const { readFileSync } = require("node:fs");
+    const mappings = readFileSync("/proc/self/maps", "latin1").split("\\n").length;
+    console.log(views.length, sum, mappings < 30000);
+    require("node:fs").rmSync(path, { recursive: true });`);
+    expect({ printed, ended }).toEqual({ printed: `${files} 0 true`, ended: 0 });
+  },
+);

@@ -64,6 +64,15 @@ static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_T
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
 }
 
+static ERL_NIF_TERM nif_lock_timeout(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    return enif_make_uint64(env, file->lock_timeout);
+}
+
 static ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
@@ -430,11 +439,12 @@ ATOMIC_LOAD(counter_get)
 
 static ErlNifFunc functions[] = {
     /* Directory look-ups, space to be reserved and pages to be read in wait for the disk. */
-    {"open", 2, nif_open, DIRTY},
-    {"counters_open", 3, nif_counters_open, DIRTY},
+    {"open_now", 2, nif_open, DIRTY},
+    {"counters_open_now", 3, nif_counters_open, DIRTY},
     /* Unmapping takes 50 ms for a GiB that was in use, unlinking may free as much. */
     {"close", 1, nif_close, DIRTY},
     {"size", 1, nif_size, 0},
+    {"lock_timeout", 1, nif_lock_timeout, 0},
 
     /* Normal up to EMMAP_PIECE bytes, about 10 µs; beyond that they reschedule themselves as dirty. */
     {"pread", 3, nif_pread, 0},
@@ -456,8 +466,8 @@ static ErlNifFunc functions[] = {
     {"advise", 4, nif_advise, DIRTY},
     /* Does not wait for the disk, but for a place in its queue. */
     {"flush", 1, nif_flush, DIRTY},
-    {"sync", 1, nif_sync, DIRTY},
-    {"datasync", 1, nif_datasync, DIRTY},
+    {"sync_now", 1, nif_sync, DIRTY},
+    {"datasync_now", 1, nif_datasync, DIRTY},
 
     /* One locked instruction each. */
     {"patomic_add", 3, nif_patomic_add, 0},
@@ -475,47 +485,51 @@ static ErlNifFunc functions[] = {
     {"counter_get", 2, nif_counter_get, 0},
     {"counter_compare_exchange", 4, nif_counter_compare_exchange, 0},
 
-    {"queue_open", 2, nif_queue_open, DIRTY},
-    {"queue_attach", 1, nif_queue_attach, DIRTY},
+    {"queue_open_now", 2, nif_queue_open, DIRTY},
+    {"queue_attach_now", 1, nif_queue_attach, DIRTY},
     /* On a normal scheduler where they need not wait: see nif_call.h. */
     {"queue_push_data", 2, nif_queue_push, 0},
     {"queue_push_list", 2, nif_queue_push_many, 0},
-    {"queue_pop", 1, nif_queue_pop, 0},
-    {"queue_pop_many", 2, nif_queue_pop_many, 0},
-    {"queue_pop_begin", 1, nif_queue_pop_begin, 0},
-    {"queue_pop_commit", 2, nif_queue_pop_commit, 0},
-    {"queue_pop_abort", 2, nif_queue_pop_abort, 0},
-    {"queue_peek_front", 1, nif_queue_peek_front, 0},
-    {"queue_peek_back", 1, nif_queue_peek_back, 0},
-    {"queue_walk", 4, nif_queue_walk, 0},
-    {"queue_is_empty", 1, nif_queue_is_empty, 0},
-    {"queue_info", 1, nif_queue_info, 0},
-    {"queue_reset", 1, nif_queue_reset, 0},
-    {"queue_purge", 1, nif_queue_purge, 0},
-    {"queue_erase", 1, nif_queue_erase, 0},
+    {"queue_pop_now", 1, nif_queue_pop, 0},
+    {"queue_pop_term_now", 2, nif_queue_pop_term, 0},
+    {"queue_remove_now", 2, nif_queue_remove, 0},
+    {"queue_pop_many_now", 2, nif_queue_pop_many, 0},
+    {"queue_pop_begin_now", 1, nif_queue_pop_begin, 0},
+    {"queue_pop_commit_now", 2, nif_queue_pop_commit, 0},
+    {"queue_pop_abort_now", 2, nif_queue_pop_abort, 0},
+    {"queue_peek_front_now", 1, nif_queue_peek_front, 0},
+    {"queue_peek_back_now", 1, nif_queue_peek_back, 0},
+    {"queue_walk_now", 4, nif_queue_walk, 0},
+    {"queue_is_empty_now", 1, nif_queue_is_empty, 0},
+    {"queue_info_now", 1, nif_queue_info, 0},
+    {"queue_reset_now", 1, nif_queue_reset, 0},
+    {"queue_purge_now", 1, nif_queue_purge, 0},
+    {"queue_erase_now", 1, nif_queue_erase, 0},
     /* Goes through all of the messages. */
-    {"queue_compact", 1, nif_queue_compact, DIRTY},
-    {"queue_length", 1, nif_queue_length, DIRTY},
+    {"queue_compact_now", 1, nif_queue_compact, DIRTY},
+    {"queue_length_now", 1, nif_queue_length, DIRTY},
 
-    {"blocks_open", 4, nif_blocks_open, DIRTY},
-    {"blocks_init", 3, nif_blocks_init, DIRTY},
+    {"blocks_open_now", 4, nif_blocks_open, DIRTY},
+    {"blocks_init_now", 3, nif_blocks_init, DIRTY},
     {"block_store_binary", 2, nif_block_store, 0},
     {"block_store_list", 2, nif_block_store_many, 0},
-    {"block_read", 2, nif_block_read, 0},
-    {"block_free", 2, nif_block_free, 0},
-    {"block_free_many", 2, nif_block_free_many, 0},
-    {"blocks_walk", 3, nif_blocks_walk, 0},
+    {"block_read_now", 2, nif_block_read, 0},
+    {"block_free_now", 2, nif_block_free, 0},
+    {"block_free_many_now", 2, nif_block_free_many, 0},
+    {"blocks_walk_now", 3, nif_blocks_walk, 0},
     {"blocks_info", 1, nif_blocks_info, 0},
     /* Go through all of the masks. */
-    {"blocks_count", 1, nif_blocks_count, DIRTY},
-    {"blocks_repair", 3, nif_blocks_repair, DIRTY},
-    {"blocks_compact", 1, nif_blocks_compact, DIRTY},
+    {"blocks_count_now", 1, nif_blocks_count, DIRTY},
+    {"blocks_repair_now", 3, nif_blocks_repair, DIRTY},
+    {"blocks_compact_now", 1, nif_blocks_compact, DIRTY},
 };
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 {
     (void)private_data, (void)info;
     nif_terms_load(env);
+    /* No scheduler waits for a lock, a dirty one neither: emmap_nif.erl has the calling process wait. */
+    emmap_lock_limit(0);
     return nif_file_types(env) && nif_queue_types(env) ? 0 : -1;
 }
 

@@ -126,17 +126,19 @@ static ERL_NIF_TERM block_free(struct nif_attempt *attempt, const ERL_NIF_TERM a
     return nif_attempt_done(attempt, attempt->file->core->block_free(attempt->file->file, address));
 }
 
-/* The integers of a list, to be freed by enif_free. NULL: it is none. */
-static uint64_t *get_addresses(ErlNifEnv *env, ERL_NIF_TERM list, unsigned length)
+/* The integers of a list, to be freed by enif_free. Errors: EMMAP_BADARG, ENOMEM. */
+static emmap_error get_addresses(ErlNifEnv *env, ERL_NIF_TERM list, unsigned length, uint64_t **addresses)
 {
-    uint64_t *const addresses = enif_alloc((length + 1) * sizeof *addresses);
+    *addresses = enif_alloc(((size_t)length + 1) * sizeof **addresses);
+    if (!*addresses)
+        return ENOMEM;
     ERL_NIF_TERM head;
-    for (size_t i = 0; addresses && enif_get_list_cell(env, list, &head, &list); i++)
-        if (!nif_get_position(env, head, &addresses[i])) {
-            enif_free(addresses);
-            return NULL;
+    for (size_t i = 0; enif_get_list_cell(env, list, &head, &list); i++)
+        if (!nif_get_position(env, head, &(*addresses)[i])) {
+            enif_free(*addresses);
+            return EMMAP_BADARG;
         }
-    return addresses;
+    return EMMAP_OK;
 }
 
 static ERL_NIF_TERM block_free_many(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -147,10 +149,11 @@ static ERL_NIF_TERM block_free_many(struct nif_attempt *attempt, const ERL_NIF_T
         return enif_make_badarg(attempt->env);
     if (nif_attempt_too_long(attempt, length, 0))
         return nif_atoms.ok;
-    uint64_t *const addresses = get_addresses(attempt->env, arguments[1], length);
-    if (!addresses)
-        return enif_make_badarg(attempt->env);
-    const emmap_error error = file->core->block_free_many(file->file, addresses, length);
+    uint64_t *addresses;
+    emmap_error error = get_addresses(attempt->env, arguments[1], length, &addresses);
+    if (error)
+        return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
+    error = file->core->block_free_many(file->file, addresses, length);
     enif_free(addresses);
     return nif_attempt_done(attempt, error);
 }
@@ -166,9 +169,11 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
         return enif_make_badarg(env);
     if (nif_attempt_too_long(attempt, limit, 0))
         return nif_atoms.ok;
-    if (limit > WALK_LIMIT)
-        limit = WALK_LIMIT;
-    uint64_t *const addresses = enif_alloc((limit + 1) * sizeof *addresses);
+    /* What is no limit is for the core to refuse. */
+    const size_t room = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
+    if (limit <= INT64_MAX)
+        limit = room;
+    uint64_t *const addresses = enif_alloc((room + 1) * sizeof *addresses);
     if (!addresses)
         return nif_error(env, ENOMEM);
     struct nif_pieces pieces = {.attempt = attempt};

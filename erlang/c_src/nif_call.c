@@ -98,6 +98,7 @@ static void *allocate_piece(void *context, size_t length)
     struct nif_binary *const piece = add(self);
     if (!piece)
         return NULL;
+    piece->one_of_many = self->bytes > EMMAP_PIECE;
     const emmap_sink sink = nif_binary_sink(piece);
     return sink.allocate(sink.context, length);
 }

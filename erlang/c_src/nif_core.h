@@ -15,7 +15,7 @@
  * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window and the ticket of nif_queue.c.
  * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
  */
-#define NIF_LAYOUT "3"
+#define NIF_LAYOUT "5"
 
 #define NIF_CORE_FUNCTIONS(X)                                                                                \
     X(close)                                                                                                 \
@@ -67,6 +67,8 @@
     X(queue_pop_abort)                                                                                       \
     X(queue_peek_front)                                                                                      \
     X(queue_peek_back)                                                                                       \
+    X(queue_glance_front)                                                                                    \
+    X(queue_remove)                                                                                          \
     X(queue_walk)                                                                                            \
     X(queue_length)                                                                                          \
     X(queue_is_empty)                                                                                        \

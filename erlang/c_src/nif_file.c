@@ -190,6 +190,7 @@ ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file)
                               .file = file,
                               .control = emmap_file_control(file),
                               .offset = info.offset,
+                              .lock_timeout = info.lock_timeout,
                               .direct = (info.flags & EMMAP_OPEN_DIRECT) != 0,
                               .busy = ATOMIC_FLAG_INIT};
     const ERL_NIF_TERM term = enif_make_resource(env, self);

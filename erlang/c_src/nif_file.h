@@ -28,6 +28,7 @@ struct nif_file {
     emmap_file *file; /* ours; freed with the resource */
     emmap_control *control;
     uint64_t offset; /* where in the file position 0 is */
+    uint64_t lock_timeout;
     bool direct;
     /* A struct nif_window, with a reference on it, or NULL. A thread that reads it holds a pin. */
     void *window;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 /* ---- Messages that are being taken out ---------------------------------------------------------------- */
 
@@ -19,7 +20,9 @@ static ErlNifResourceType *ticket_type;
 /* Puts the message back; takes over the reference on the file. */
 static void put_back(struct nif_file *file, uint64_t number)
 {
-    file->core->queue_pop_abort(file->file, number);
+    /* Whoever uses the handle does so for as long as its work takes: nobody waits for others under `threads` here. */
+    while (file->core->queue_pop_abort(file->file, number) == ETIMEDOUT)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     enif_release_resource(file);
 }
 
@@ -57,7 +60,7 @@ static void ticket_destroy(ErlNifEnv *env, void *object)
         core->may_wait(false);
         const emmap_error error = core->queue_pop_abort(self->file->file, self->number);
         core->may_wait(true);
-        if (error == EAGAIN) {
+        if (error == EAGAIN || error == ETIMEDOUT) {
             put_back_elsewhere(self);
             return;
         }
@@ -105,8 +108,9 @@ static ERL_NIF_TERM ticket_end(struct nif_attempt *attempt, ERL_NIF_TERM term,
     if (!enif_get_resource(attempt->env, term, ticket_type, (void **)&ticket) ||
         ticket->file != attempt->file)
         return enif_make_badarg(attempt->env);
-    const ERL_NIF_TERM answer = nif_attempt_done(attempt, end(attempt->file->file, ticket->number));
-    if (!attempt->again)
+    const emmap_error error = end(attempt->file->file, ticket->number);
+    const ERL_NIF_TERM answer = nif_attempt_done(attempt, error);
+    if (!attempt->again && error != ETIMEDOUT) /* that is tried again */
         atomic_store(&ticket->ended, true);
     return answer;
 }
@@ -206,6 +210,77 @@ static ERL_NIF_TERM queue_pop(struct nif_attempt *attempt, const ERL_NIF_TERM ar
 {
     (void)arguments;
     return one_message(attempt, attempt->file->core->queue_pop);
+}
+
+/* A message up to here is decoded on a normal scheduler, from a copy on the stack. emmap_terms knows the number. */
+#define QUICK_TERM 1024u
+/* How often others may take the message that was decoded before the process does it in its own time. */
+#define QUICK_ATTEMPTS 3
+
+struct quick_term {
+    uint8_t bytes[QUICK_TERM];
+    size_t length;
+    bool too_long;
+};
+
+static void *quick_allocate(void *context, size_t length)
+{
+    struct quick_term *const self = context;
+    self->length = length;
+    self->too_long = length > sizeof self->bytes;
+    return self->too_long ? NULL : self->bytes;
+}
+
+/* Whether the copy is a term, which is then *term. A compressed one may be of any size. */
+static bool quick_decode(ErlNifEnv *env, const struct quick_term *self, ErlNifBinaryToTerm options,
+                         ERL_NIF_TERM *term)
+{
+    const uint8_t compressed = 80;
+    return self->length > 1 && self->bytes[1] != compressed &&
+           enif_binary_to_term(env, self->bytes, self->length, term, options) > 0;
+}
+
+/* {ok, Term}, and the message is removed; or `slow`, and it is not: it is long, compressed, no term, or wanted by
+ * many. The term is made before the message goes, and without the queue's lock. */
+static ERL_NIF_TERM queue_pop_term(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *const file = attempt->file;
+    const ErlNifBinaryToTerm options = arguments[1] == nif_atoms.safe ? ERL_NIF_BIN2TERM_SAFE : 0;
+    struct quick_term message;
+    const emmap_sink sink = {.allocate = quick_allocate, .context = &message};
+    for (int i = 0; i < QUICK_ATTEMPTS; i++) {
+        message.too_long = false;
+        emmap_error error = file->core->queue_glance_front(file->file, &sink);
+        if (message.too_long)
+            break;
+        if (error)
+            return nif_attempt_failed(attempt, error);
+        ERL_NIF_TERM term;
+        if (!quick_decode(attempt->env, &message, options, &term))
+            break;
+        const struct iovec vector = {.iov_base = message.bytes, .iov_len = message.length};
+        error = file->core->queue_remove(file->file, &vector, 1);
+        if (error != ESTALE)
+            return error ? nif_attempt_failed(attempt, error) : nif_ok(attempt->env, term);
+    }
+    return nif_atoms.slow;
+}
+
+/* (file, [Binary]) */
+static ERL_NIF_TERM queue_remove(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    struct iovec *vectors;
+    size_t number;
+    emmap_error error = nif_get_vectors(attempt->env, arguments[1], &vectors, &number);
+    if (error)
+        return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < number; i++)
+        bytes += vectors[i].iov_len;
+    if (!nif_attempt_too_long(attempt, number, bytes))
+        error = attempt->file->core->queue_remove(attempt->file->file, vectors, number);
+    enif_free(vectors);
+    return attempt->again ? nif_atoms.ok : nif_attempt_done(attempt, error);
 }
 
 static ERL_NIF_TERM queue_peek_front(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -334,6 +409,8 @@ static ERL_NIF_TERM queue_erase(struct nif_attempt *attempt, const ERL_NIF_TERM 
 NIF_OPERATION(queue_push)
 NIF_OPERATION(queue_push_many)
 NIF_OPERATION(queue_pop)
+NIF_OPERATION(queue_pop_term)
+NIF_OPERATION(queue_remove)
 NIF_OPERATION(queue_pop_many)
 NIF_OPERATION(queue_pop_begin)
 NIF_OPERATION(queue_pop_commit)

@@ -18,6 +18,8 @@ void nif_terms_load(ErlNifEnv *env)
         .bof = enif_make_atom(env, "bof"),
         .cur = enif_make_atom(env, "cur"),
         .corrupt = enif_make_atom(env, "corrupt"),
+        .safe = enif_make_atom(env, "safe"),
+        .slow = enif_make_atom(env, "slow"),
         .forward = enif_make_atom(env, "forward"),
         .backward = enif_make_atom(env, "backward"),
         .head = enif_make_atom(env, "head"),
@@ -159,11 +161,14 @@ ERL_NIF_TERM nif_bad_option(ErlNifEnv *env, ERL_NIF_TERM bad)
     return enif_make_tuple2(env, nif_atoms.error, enif_make_tuple2(env, nif_atoms.badarg, bad));
 }
 
+/* Longer binaries do not lie on the caller's heap. */
+#define ON_HEAP 64u
+
 static void *allocate(void *context, size_t length)
 {
     struct nif_binary *const self = context;
     /* enif_make_new_binary ends the node where there is no memory; for what may be gigabytes we ask first. */
-    if (length <= EMMAP_PIECE)
+    if (length <= (self->one_of_many ? ON_HEAP : EMMAP_PIECE))
         return enif_make_new_binary(self->env, length, &self->term);
     if (!enif_alloc_binary(length, &self->long_one)) {
         self->long_one.data = NULL;

@@ -12,7 +12,7 @@ extern struct nif_atoms {
     ERL_NIF_TERM ok, error, eof, badarg;
     ERL_NIF_TERM exist, size, true_, false_;
     ERL_NIF_TERM bof, cur;
-    ERL_NIF_TERM corrupt, forward, backward;
+    ERL_NIF_TERM corrupt, safe, slow, forward, backward;
     ERL_NIF_TERM head, tail, next_tail;
     ERL_NIF_TERM block_size, levels, capacity;
     ERL_NIF_TERM normal, sequential, random, no_reuse, will_need, dont_need;
@@ -82,6 +82,7 @@ static inline ERL_NIF_TERM nif_ok(ErlNifEnv *env, ERL_NIF_TERM value)
 /* A sink that fills a binary. It begins as {.env = env}. */
 struct nif_binary {
     ErlNifEnv *env;
+    bool one_of_many;      /* together they may be gigabytes */
     ERL_NIF_TERM term;     /* a short one, once it is there; up to 64 bytes it lies on the caller's heap */
     ErlNifBinary long_one; /* with data, once it is there */
 };

@@ -39,6 +39,8 @@ a call, a port some ten microseconds, but nothing that goes wrong in the port's 
 On the port a file is closed when the process that opened it ends; with the NIF when it has been collected as
 garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
 `{error, port_died}`: whether such a call was done is not known. `reopen/1` opens the file again.
+A call that the program does not answer in five seconds is `{error, timeout}`; see `t:emmap_port:options/0`. When the
+program can't be started an open answers why: `{error, enoent}`, `eacces`, `enotdir`; the log has the program's path.
 
 Nothing needs to be started first.
 
@@ -47,7 +49,7 @@ Nothing needs to be started first.
 One rule holds for all functions:
 
 - What the file, the system or another process refuses is `{error, Atom}`: a POSIX error as `file` has them, or
-  `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `emsgsize` (more than a gigabyte through a
+  `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `timeout`, `emsgsize` (more than a gigabyte through a
   port), `nif_not_loaded`. A number that no place in the file has, a negative one included, is `{error, einval}`; a
   read at or past the end is `eof`. A file name with a NUL in it is `{error, badarg}`, as `file` has it.
 - What no program can mean raises `badarg`: an argument of the wrong type, an option or an operation that does not exist.
@@ -121,6 +123,9 @@ One rule holds for all functions:
 - `direct`: reads give binaries that alias the mapping: they cost no copy, and change when the file does.
 - `anon`: memory without a file; `auto_unlink`: delete the file when it is closed, if its path still leads to it.
 - `exclusive`: nobody else may have it open for writing: `{error, ebusy}`.
+- `{lock_timeout, Milliseconds}`: how long an operation on a queue or block storage, an open or a change of size
+  waits for a lock that another process has, one that is stopped for example: 5000 unless given. Then it is
+  `{error, timeout}`, with nothing done. 0: it tries once. Only the calling process waits, and no scheduler.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
@@ -132,7 +137,7 @@ One rule holds for all functions:
     read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
     | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
-    | {size | max_inc_size | chmod | mode | offset | length | address, non_neg_integer()}
+    | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}
     | {backend, backend()}.
 ?DOC("How the node reaches the mapping; a server is one that `emmap_port:start_link/1` has started.").
 -type backend() :: nif | port | {port, gen_server:server_ref()}.
@@ -165,6 +170,8 @@ One rule holds for all functions:
     | {cas_counter, Index :: integer(), operand(), operand()}.
 
 -define(MAX_INT64, 16#7fffffffffffffff).
+%% Bytes that copy/3 moves at once.
+-define(COPIED, 65536).
 -define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
 
 %%% Open and close
@@ -348,7 +355,8 @@ pwrite_each(File, [{Position, Data} | Rest], Written) ->
         {error, Reason} -> {error, {Written, Reason}}
     end.
 
-?DOC("Writes all of the data, or nothing where it would pass the end.").
+?DOC("Writes all of the data, or nothing where it would pass the end. Binaries of a `direct` read of the same file may
+overlap with where they go: they are written as they were before the call.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     ?CALL(Backend, pwrite(Handle, Position, Data));
@@ -401,7 +409,50 @@ within(_, _) -> einval.
 ?DOC(false).
 -spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, reason()}.
 copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) ->
-    file:copy_opened(Source, Destination, Length).
+    case {emmap:size(Source), place(Source), place(Destination)} of
+        {{ok, Size}, {From, OnDisk}, {To, ToOnDisk}} when (is_integer(Length) orelse Length =:= infinity),
+                                                          ToOnDisk > OnDisk ->
+            %% Any number is less than `infinity'.
+            Count = max(0, min(Length, Size - From)),
+            copy(ToOnDisk - OnDisk < Count andalso Count > ?COPIED, Source, From, Destination, To, Count, Length);
+        _ ->
+            file:copy_opened(Source, Destination, Length)
+    end.
+
+%% Both may be the same file. So where the source reaches into a destination behind it, the last piece is copied first,
+%% as memmove does; for two files that is as good as the other way.
+copy(false, Source, _, Destination, _, _, Length) ->
+    file:copy_opened(Source, Destination, Length);
+copy(true, Source, From, Destination, To, Count, _) ->
+    case copy_pieces((Count - 1) div ?COPIED * ?COPIED, Source, From, Destination, To, Count) of
+        ok ->
+            {ok, _} = position(Source, From + Count),
+            {ok, _} = position(Destination, To + Count),
+            {ok, Count};
+        {error, _} = Error ->
+            Error
+    end.
+
+copy_pieces(At, Source, From, Destination, To, Count) when At >= 0 ->
+    Length = min(?COPIED, Count - At),
+    case pread(Source, From + At, Length) of
+        {ok, Bytes} when byte_size(Bytes) =:= Length ->
+            case pwrite(Destination, To + At, Bytes) of
+                ok -> copy_pieces(At - ?COPIED, Source, From, Destination, To, Count);
+                {error, _} = Error -> Error
+            end;
+        {error, _} = Error -> Error;
+        _ -> {error, einval} % the source has become shorter
+    end;
+copy_pieces(_, _, _, _, _, _) ->
+    ok.
+
+%% The cursor, in the mapping and in the file on disk.
+place(#file_descriptor{data = #file{origin = #origin{options = Options}}} = File) ->
+    case position(File, cur) of
+        {ok, Cursor} -> {Cursor, Cursor + proplists:get_value(offset, Options, 0)};
+        {error, _} = Error -> Error
+    end.
 
 %%% Size and durability
 
@@ -671,7 +722,7 @@ init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     case levels(Options) of
         {Levels, []} -> ?CALL(Backend, blocks_init(Handle, BlockSize, Levels));
-        {_, [Option | _]} -> {error, {badarg, Option}}
+        {_, _} -> error(badarg)
     end;
 init_block_storage(?MAPPED(_, _), _, _) ->
     error(badarg).
@@ -767,6 +818,7 @@ walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
                 {All, Left} -> walk_blocks(File, Next, Left, All)
             end;
         eof -> {Read, eof};
+        {error, estale} when Read =:= [] -> {[], eof}; % no address, for wrapped/4
         {error, _} = Error -> Error
     end.
 

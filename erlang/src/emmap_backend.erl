@@ -93,6 +93,11 @@ exceptions, as is any argument of the wrong type.").
 -callback queue_push_many(handle(), [iodata()]) -> failable().
 -callback queue_pop(handle()) -> message().
 -callback queue_pop_many(handle(), Limit :: non_neg_integer()) -> {ok, [binary()]} | eof | {error, reason()}.
+?DOC("Removes the first message and answers its term, decoded before it goes. `slow`: nothing was done, it takes
+`queue_peek_front` and `queue_remove`.").
+-callback queue_pop_term(handle(), safe | unsafe) -> {ok, term()} | slow | eof | {error, reason()}.
+?DOC("Removes the first messages, if they are these, each as a look has answered it; else `{error, estale}`.").
+-callback queue_remove(handle(), [binary()]) -> failable().
 ?DOC("If the process that called this dies before it has ended what it began, the message is put back.").
 -callback queue_pop_begin(handle()) -> {ok, binary(), ticket()} | eof | {error, reason()}.
 -callback queue_pop_commit(handle(), ticket()) -> failable().

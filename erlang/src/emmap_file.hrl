@@ -6,7 +6,9 @@
 %% is the same bytes in every release.
 -record(terms, {
     encoding = [{minor_version, 2}] :: [{compressed, 0..9} | {minor_version, 2}],
-    decoding = [safe] :: [safe]
+    decoding = [safe] :: [safe],
+    %% max_inflated_size; `emmap/etf' has the same default.
+    limit = 64 * 1024 * 1024 :: non_neg_integer()
 }).
 
 %% How a file was opened, for opening it again.

@@ -21,7 +21,8 @@ The library need not load: see `loaded/0`.").
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
-         queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+         queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
+         queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
 -export([blocks_open/4, blocks_init/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
@@ -29,18 +30,18 @@ The library need not load: see `loaded/0`.").
          blocks_compact/1]).
 
 -on_load(load/0).
--nifs([open/2, close/1, size/1, pread/3, pwrite_binary/3, pwrite_vectors/3, read/2, read_line/1, write_binary/2,
-       write_vectors/2, position/3, resize_now/2, truncate_now/1, allocate/3, advise/4, flush/1, sync/1,
-       datasync/1, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3,
-       patomic_exchange/3, patomic_compare_exchange/4, patomic_load/2, patomic_store/3, counters_open/3,
-       counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4,
-       queue_open/2, queue_attach/1, queue_push_data/2, queue_push_list/2, queue_pop/1, queue_pop_many/2,
-       queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
-       queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
-       queue_compact/1,
-       blocks_open/4, blocks_init/3, block_store_binary/2, block_store_list/2, block_read/2, block_free/2,
-       block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
-       blocks_compact/1]).
+-nifs([open_now/2, close/1, size/1, lock_timeout/1, pread/3, pwrite_binary/3, pwrite_vectors/3, read/2, read_line/1,
+       write_binary/2, write_vectors/2, position/3, resize_now/2, truncate_now/1, allocate/3, advise/4, flush/1,
+       sync_now/1, datasync_now/1, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3,
+       patomic_exchange/3, patomic_compare_exchange/4, patomic_load/2, patomic_store/3, counters_open_now/3,
+       counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4, queue_open_now/2,
+       queue_attach_now/1, queue_push_data/2, queue_push_list/2, queue_pop_now/1, queue_pop_many_now/2,
+       queue_pop_term_now/2, queue_remove_now/2, queue_pop_begin_now/1, queue_pop_commit_now/2, queue_pop_abort_now/2,
+       queue_peek_front_now/1, queue_peek_back_now/1, queue_walk_now/4, queue_length_now/1, queue_is_empty_now/1, queue_info_now/1,
+       queue_reset_now/1, queue_purge_now/1, queue_erase_now/1, queue_compact_now/1, blocks_open_now/4,
+       blocks_init_now/3, block_store_binary/2, block_store_list/2, block_read_now/2, block_free_now/2,
+       block_free_many_now/2, blocks_walk_now/3, blocks_count_now/1, blocks_info/1, blocks_repair_now/3,
+       blocks_compact_now/1]).
 
 -type handle() :: reference().
 -type result() :: ok | {error, atom()}.
@@ -49,6 +50,15 @@ The library need not load: see `loaded/0`.").
 
 %% EMMAP_PIECE of the core: what is longer goes to a dirty scheduler.
 -define(PIECE, 65536).
+%% A call that may find a lock taken, and for how many milliseconds it is tried again then. No scheduler waits for it,
+%% a dirty one neither: there are few, and all processes share them.
+-define(PATIENTLY(Call, Limit),
+        case Call of
+            {error, etimedout} -> emmap_lock:again(fun() -> Call end, Limit);
+            Answer -> Answer
+        end).
+%% EMMAP_NO_LIMIT of the core.
+-define(NO_LIMIT, 16#ffffffffffffffff).
 %% How often a change of size that meets a slice is tried, a millisecond apart.
 -define(SIZE_ATTEMPTS, 5).
 
@@ -62,7 +72,7 @@ loaded() ->
 %% A library that does not load must not make the module disappear, for then nobody could ask why. But where an
 %% older version works, it had better stay.
 load() ->
-    case erlang:load_nif(filename:join(priv_dir(), "emmap_nif"), 0) of
+    case load_library(emmap_native:path("emmap_nif")) of
         {error, _} = Error ->
             case erlang:module_loaded(?MODULE) andalso persistent_term:get(?MODULE, Error) of
                 ok -> Error;
@@ -72,17 +82,15 @@ load() ->
             persistent_term:put(?MODULE, ok)
     end.
 
-priv_dir() ->
-    case code:priv_dir(emmap) of
-        {error, bad_name} -> "priv";
-        Folder -> Folder
-    end.
+load_library({ok, Path}) -> erlang:load_nif(Path, 0);
+load_library({error, _} = Error) -> Error.
 
 %%% Files
 
 -spec open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
-open(_Path, _Options) -> not_loaded().
+open(Path, Options) ->
+    ?PATIENTLY(open_now(Path, Options), emmap_lock:timeout(Options)).
 
 -spec close(handle()) -> result().
 close(_Handle) -> not_loaded().
@@ -122,11 +130,11 @@ position(_Handle, _Offset, _Whence) -> not_loaded().
 
 -spec resize(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
 resize(Handle, Size) ->
-    when_settled(fun() -> resize_now(Handle, Size) end, ?SIZE_ATTEMPTS).
+    when_settled(fun() -> ?PATIENTLY(resize_now(Handle, Size), lock_timeout(Handle)) end, ?SIZE_ATTEMPTS).
 
 -spec truncate(handle()) -> result().
 truncate(Handle) ->
-    when_settled(fun() -> truncate_now(Handle) end, ?SIZE_ATTEMPTS).
+    when_settled(fun() -> ?PATIENTLY(truncate_now(Handle), lock_timeout(Handle)) end, ?SIZE_ATTEMPTS).
 
 %% ERTS runs a resource's destructor a while after its last reference is gone. Until then a slice that nobody can
 %% see any more makes the file look busy.
@@ -148,10 +156,12 @@ advise(_Handle, _Position, _Length, _Advice) -> not_loaded().
 flush(_Handle) -> not_loaded().
 
 -spec sync(handle()) -> result().
-sync(_Handle) -> not_loaded().
+sync(Handle) ->
+    ?PATIENTLY(sync_now(Handle), lock_timeout(Handle)).
 
 -spec datasync(handle()) -> result().
-datasync(_Handle) -> not_loaded().
+datasync(Handle) ->
+    ?PATIENTLY(datasync_now(Handle), lock_timeout(Handle)).
 
 %%% Atomic 64-bit operations
 
@@ -186,7 +196,8 @@ patomic_store(_Handle, _Position, _Value) -> not_loaded().
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
-counters_open(_Path, _Count, _Options) -> not_loaded().
+counters_open(Path, Count, Options) ->
+    ?PATIENTLY(counters_open_now(Path, Count, Options), emmap_lock:timeout(Options)).
 
 -spec counter_add(handle(), integer(), emmap_backend:operand()) -> old().
 counter_add(_Handle, _Index, _Value) -> not_loaded().
@@ -206,123 +217,272 @@ counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded
 
 %%% Queues
 %%
-%% An operation is tried on the scheduler that it is called on, and goes to a dirty one if it would have to wait for
-%% another process, if the file has to grow, or if there is a lot to copy.
+%% An operation is tried on the scheduler that it is called on, and goes to a dirty one if the file has to grow, or if
+%% there is a lot to copy. Where another handle or process has the lock the caller waits, and tries again.
 
 -spec queue_open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
-queue_open(_Path, _Options) -> not_loaded().
+queue_open(Path, Options) ->
+    ?PATIENTLY(queue_open_now(Path, Options), emmap_lock:timeout(Options)).
 
 -spec queue_attach(handle()) -> failable().
-queue_attach(_Handle) -> not_loaded().
+queue_attach(Handle) ->
+    ?PATIENTLY(queue_attach_now(Handle), lock_timeout(Handle)).
 
 -spec queue_push(handle(), iodata()) -> failable().
 queue_push(Handle, Message) when is_binary(Message) ->
-    queue_push_data(Handle, Message);
+    ?PATIENTLY(queue_push_data(Handle, Message), lock_timeout(Handle));
 queue_push(Handle, Message) ->
-    case iolist_size(Message) =< ?PIECE of
-        true -> queue_push_data(Handle, iolist_to_binary(Message));
-        false -> queue_push_data(Handle, erlang:iolist_to_iovec(Message))
-    end.
+    Data = case iolist_size(Message) =< ?PIECE of
+        true -> iolist_to_binary(Message);
+        false -> erlang:iolist_to_iovec(Message)
+    end,
+    ?PATIENTLY(queue_push_data(Handle, Data), lock_timeout(Handle)).
 
 -spec queue_push_many(handle(), [iodata()]) -> failable().
 queue_push_many(Handle, Messages) ->
-    queue_push_list(Handle, [iolist_to_binary(Message) || Message <- Messages]).
+    Binaries = [iolist_to_binary(Message) || Message <- Messages],
+    ?PATIENTLY(queue_push_list(Handle, Binaries), lock_timeout(Handle)).
 
 -spec queue_pop(handle()) -> emmap_backend:message().
-queue_pop(_Handle) -> not_loaded().
+queue_pop(Handle) ->
+    ?PATIENTLY(queue_pop_now(Handle), lock_timeout(Handle)).
 
 -spec queue_pop_many(handle(), non_neg_integer()) ->
     {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
-queue_pop_many(_Handle, _Limit) -> not_loaded().
+queue_pop_many(Handle, Limit) ->
+    ?PATIENTLY(queue_pop_many_now(Handle, Limit), lock_timeout(Handle)).
+
+-spec queue_pop_term(handle(), safe | unsafe) -> {ok, term()} | slow | eof | {error, emmap_backend:reason()}.
+queue_pop_term(Handle, Safety) ->
+    ?PATIENTLY(queue_pop_term_now(Handle, Safety), lock_timeout(Handle)).
+
+-spec queue_remove(handle(), [binary()]) -> failable().
+queue_remove(Handle, Messages) ->
+    ?PATIENTLY(queue_remove_now(Handle, Messages), lock_timeout(Handle)).
 
 %% The ticket puts the message back when it is collected, and so when the process that has it dies.
 -spec queue_pop_begin(handle()) -> {ok, binary(), Ticket :: reference()} | eof | {error, emmap_backend:reason()}.
-queue_pop_begin(_Handle) -> not_loaded().
+queue_pop_begin(Handle) ->
+    ?PATIENTLY(queue_pop_begin_now(Handle), lock_timeout(Handle)).
 
 -spec queue_pop_commit(handle(), reference()) -> failable().
-queue_pop_commit(_Handle, _Ticket) -> not_loaded().
+queue_pop_commit(Handle, Ticket) ->
+    case ?PATIENTLY(queue_pop_commit_now(Handle, Ticket), lock_timeout(Handle)) of
+        {error, timeout} = Error ->
+            _ = queue_pop_abort(Handle, Ticket), % or nobody else could have the message
+            Error;
+        Result ->
+            Result
+    end.
 
 -spec queue_pop_abort(handle(), reference()) -> failable().
-queue_pop_abort(_Handle, _Ticket) -> not_loaded().
+queue_pop_abort(Handle, Ticket) ->
+    ?PATIENTLY(queue_pop_abort_now(Handle, Ticket), ?NO_LIMIT). % only for processes that use the handle
 
 -spec queue_peek_front(handle()) -> emmap_backend:message().
-queue_peek_front(_Handle) -> not_loaded().
+queue_peek_front(Handle) ->
+    ?PATIENTLY(queue_peek_front_now(Handle), lock_timeout(Handle)).
 
 -spec queue_peek_back(handle()) -> emmap_backend:message().
-queue_peek_back(_Handle) -> not_loaded().
+queue_peek_back(Handle) ->
+    ?PATIENTLY(queue_peek_back_now(Handle), lock_timeout(Handle)).
 
 -spec queue_walk(handle(), forward | backward, non_neg_integer(), non_neg_integer()) ->
     {ok, [binary()], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
-queue_walk(_Handle, _Direction, _Limit, _Place) -> not_loaded().
+queue_walk(Handle, Direction, Limit, Place) ->
+    ?PATIENTLY(queue_walk_now(Handle, Direction, Limit, Place), lock_timeout(Handle)).
 
 -spec queue_length(handle()) -> emmap_backend:measure().
-queue_length(_Handle) -> not_loaded().
+queue_length(Handle) ->
+    ?PATIENTLY(queue_length_now(Handle), lock_timeout(Handle)).
 
 -spec queue_is_empty(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
-queue_is_empty(_Handle) -> not_loaded().
+queue_is_empty(Handle) ->
+    ?PATIENTLY(queue_is_empty_now(Handle), lock_timeout(Handle)).
 
 -spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
-queue_info(_Handle) -> not_loaded().
+queue_info(Handle) ->
+    ?PATIENTLY(queue_info_now(Handle), lock_timeout(Handle)).
 
 -spec queue_reset(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
-queue_reset(_Handle) -> not_loaded().
+queue_reset(Handle) ->
+    ?PATIENTLY(queue_reset_now(Handle), lock_timeout(Handle)).
 
 -spec queue_purge(handle()) -> failable().
-queue_purge(_Handle) -> not_loaded().
+queue_purge(Handle) ->
+    ?PATIENTLY(queue_purge_now(Handle), lock_timeout(Handle)).
 
 -spec queue_erase(handle()) -> failable().
-queue_erase(_Handle) -> not_loaded().
+queue_erase(Handle) ->
+    ?PATIENTLY(queue_erase_now(Handle), lock_timeout(Handle)).
 
 -spec queue_compact(handle()) -> emmap_backend:measure().
-queue_compact(_Handle) -> not_loaded().
+queue_compact(Handle) ->
+    ?PATIENTLY(queue_compact_now(Handle), lock_timeout(Handle)).
 
 %%% Block storages
 
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
-blocks_open(_Path, _BlockSize, _Levels, _Options) -> not_loaded().
+blocks_open(Path, BlockSize, Levels, Options) ->
+    ?PATIENTLY(blocks_open_now(Path, BlockSize, Levels, Options), emmap_lock:timeout(Options)).
 
 -spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> failable().
-blocks_init(_Handle, _BlockSize, _Levels) -> not_loaded().
+blocks_init(Handle, BlockSize, Levels) ->
+    ?PATIENTLY(blocks_init_now(Handle, BlockSize, Levels), lock_timeout(Handle)).
 
 -spec block_store(handle(), iodata()) -> emmap_backend:measure().
 block_store(Handle, Block) when is_binary(Block) ->
-    block_store_binary(Handle, Block);
+    ?PATIENTLY(block_store_binary(Handle, Block), lock_timeout(Handle));
 block_store(Handle, Block) ->
-    block_store_binary(Handle, iolist_to_binary(Block)).
+    block_store(Handle, iolist_to_binary(Block)).
 
 -spec block_store_many(handle(), [iodata()]) ->
     {ok, [emmap_backend:address()]} | {error, emmap_backend:reason()}.
 block_store_many(Handle, Blocks) ->
-    block_store_list(Handle, [iolist_to_binary(Block) || Block <- Blocks]).
+    Binaries = [iolist_to_binary(Block) || Block <- Blocks],
+    ?PATIENTLY(block_store_list(Handle, Binaries), lock_timeout(Handle)).
 
 -spec block_read(handle(), integer()) -> {ok, binary()} | {error, emmap_backend:reason()}.
-block_read(_Handle, _Address) -> not_loaded().
+block_read(Handle, Address) ->
+    ?PATIENTLY(block_read_now(Handle, Address), lock_timeout(Handle)).
 
 -spec block_free(handle(), integer()) -> failable().
-block_free(_Handle, _Address) -> not_loaded().
+block_free(Handle, Address) ->
+    ?PATIENTLY(block_free_now(Handle, Address), lock_timeout(Handle)).
 
 -spec block_free_many(handle(), [integer()]) -> failable().
-block_free_many(_Handle, _Addresses) -> not_loaded().
+block_free_many(Handle, Addresses) ->
+    ?PATIENTLY(block_free_many_now(Handle, Addresses), lock_timeout(Handle)).
 
 -spec blocks_walk(handle(), non_neg_integer(), non_neg_integer()) ->
     {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
-blocks_walk(_Handle, _Limit, _Place) -> not_loaded().
+blocks_walk(Handle, Limit, Place) ->
+    ?PATIENTLY(blocks_walk_now(Handle, Limit, Place), lock_timeout(Handle)).
 
 -spec blocks_count(handle()) -> emmap_backend:measure().
-blocks_count(_Handle) -> not_loaded().
+blocks_count(Handle) ->
+    ?PATIENTLY(blocks_count_now(Handle), lock_timeout(Handle)).
 
 -spec blocks_info(handle()) -> {ok, emmap_backend:blocks_info()} | {error, emmap_backend:reason()}.
 blocks_info(_Handle) -> not_loaded().
 
 -spec blocks_repair(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
-blocks_repair(_Handle, _Limit, _Place) -> not_loaded().
+blocks_repair(Handle, Limit, Place) ->
+    ?PATIENTLY(blocks_repair_now(Handle, Limit, Place), lock_timeout(Handle)).
 
 -spec blocks_compact(handle()) -> emmap_backend:measure().
-blocks_compact(_Handle) -> not_loaded().
+blocks_compact(Handle) ->
+    ?PATIENTLY(blocks_compact_now(Handle), lock_timeout(Handle)).
 
 %%% What the library replaces besides the above
+
+-spec lock_timeout(handle()) -> non_neg_integer().
+lock_timeout(_Handle) -> not_loaded().
+
+-spec open_now(binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
+open_now(_Path, _Options) -> not_loaded().
+
+-spec counters_open_now(binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+counters_open_now(_Path, _Count, _Options) -> not_loaded().
+
+-spec sync_now(handle()) -> result().
+sync_now(_Handle) -> not_loaded().
+
+-spec datasync_now(handle()) -> result().
+datasync_now(_Handle) -> not_loaded().
+
+-spec queue_open_now(binary(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+queue_open_now(_Path, _Options) -> not_loaded().
+
+-spec queue_attach_now(handle()) -> failable().
+queue_attach_now(_Handle) -> not_loaded().
+
+-spec queue_pop_now(handle()) -> emmap_backend:message().
+queue_pop_now(_Handle) -> not_loaded().
+
+-spec queue_pop_term_now(handle(), safe | unsafe) -> {ok, term()} | slow | eof | {error, emmap_backend:reason()}.
+queue_pop_term_now(_Handle, _Safety) -> not_loaded().
+
+-spec queue_remove_now(handle(), [binary()]) -> failable().
+queue_remove_now(_Handle, _Messages) -> not_loaded().
+
+-spec queue_pop_many_now(handle(), non_neg_integer()) ->
+    {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
+queue_pop_many_now(_Handle, _Limit) -> not_loaded().
+
+-spec queue_pop_begin_now(handle()) -> {ok, binary(), Ticket :: reference()} | eof | {error, emmap_backend:reason()}.
+queue_pop_begin_now(_Handle) -> not_loaded().
+
+-spec queue_pop_commit_now(handle(), reference()) -> failable().
+queue_pop_commit_now(_Handle, _Ticket) -> not_loaded().
+
+-spec queue_pop_abort_now(handle(), reference()) -> failable().
+queue_pop_abort_now(_Handle, _Ticket) -> not_loaded().
+
+-spec queue_peek_front_now(handle()) -> emmap_backend:message().
+queue_peek_front_now(_Handle) -> not_loaded().
+
+-spec queue_peek_back_now(handle()) -> emmap_backend:message().
+queue_peek_back_now(_Handle) -> not_loaded().
+
+-spec queue_walk_now(handle(), forward | backward, non_neg_integer(), non_neg_integer()) ->
+    {ok, [binary()], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+queue_walk_now(_Handle, _Direction, _Limit, _Place) -> not_loaded().
+
+-spec queue_is_empty_now(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+queue_is_empty_now(_Handle) -> not_loaded().
+
+-spec queue_info_now(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
+queue_info_now(_Handle) -> not_loaded().
+
+-spec queue_reset_now(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+queue_reset_now(_Handle) -> not_loaded().
+
+-spec queue_compact_now(handle()) -> emmap_backend:measure().
+queue_compact_now(_Handle) -> not_loaded().
+
+-spec blocks_compact_now(handle()) -> emmap_backend:measure().
+blocks_compact_now(_Handle) -> not_loaded().
+
+-spec queue_purge_now(handle()) -> failable().
+queue_purge_now(_Handle) -> not_loaded().
+
+-spec queue_erase_now(handle()) -> failable().
+queue_erase_now(_Handle) -> not_loaded().
+
+-spec queue_length_now(handle()) -> emmap_backend:measure().
+queue_length_now(_Handle) -> not_loaded().
+
+-spec blocks_open_now(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+blocks_open_now(_Path, _BlockSize, _Levels, _Options) -> not_loaded().
+
+-spec blocks_init_now(handle(), non_neg_integer(), non_neg_integer()) -> failable().
+blocks_init_now(_Handle, _BlockSize, _Levels) -> not_loaded().
+
+-spec block_read_now(handle(), integer()) -> {ok, binary()} | {error, emmap_backend:reason()}.
+block_read_now(_Handle, _Address) -> not_loaded().
+
+-spec block_free_now(handle(), integer()) -> failable().
+block_free_now(_Handle, _Address) -> not_loaded().
+
+-spec block_free_many_now(handle(), [integer()]) -> failable().
+block_free_many_now(_Handle, _Addresses) -> not_loaded().
+
+-spec blocks_walk_now(handle(), non_neg_integer(), non_neg_integer()) ->
+    {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+blocks_walk_now(_Handle, _Limit, _Place) -> not_loaded().
+
+-spec blocks_count_now(handle()) -> emmap_backend:measure().
+blocks_count_now(_Handle) -> not_loaded().
+
+-spec blocks_repair_now(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
+blocks_repair_now(_Handle, _Limit, _Place) -> not_loaded().
 
 -spec queue_push_data(handle(), binary() | [binary()]) -> failable().
 queue_push_data(_Handle, _Message) -> not_loaded().

@@ -10,7 +10,11 @@ to keep a slow disk's files from holding up the rest, put `emmap_port:start_link
 yours and open files with `{backend, {port, ServerRef}}`.
 
 - Process and program live and die together. When the program dies, calls in flight and all later ones on
-  its files are `{error, port_died}`; see `emmap:reopen/1`.
+  its files are `{error, port_died}`; see `emmap:reopen/1`. The process ends with a `t:exit_reason/0`.
+- A call that has no answer in time is `{error, timeout}`: see `t:options/0`. Whether it is done is not known, as after
+  `port_died`; a file that such an open opens is closed again. The program goes on.
+- When the process ends the program does. One that does not answer within half a second, as it is stopped or
+  waits for a disk, is killed: nothing that was acknowledged is lost by that.
 - A file is closed when the process that opened it dies. Others may use it until then.
 - Calls do not wait for one another's answers, but the program does one at a time: behind a `sync` or a read
   of a gigabyte the others wait.
@@ -28,34 +32,57 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
-         queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2, queue_peek_front/1, queue_peek_back/1,
+         queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
+         queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
          block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
 -export([batch/2]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
--export_type([options/0, handle/0]).
+-export_type([options/0, handle/0, exit_reason/0]).
 
 ?DOC("What to start.
 
 - `program`: what to run; else the application's own.
 - `nouse_stdio`: whether the program talks over descriptors 3 and 4, and leaves 0 and 1 to others; default true.
-- `timeout`: how long the program may take to say hello; default 10,000 ms.").
+- `timeout`: how long the program may take to say hello; default 10,000 ms.
+- `call_timeout`: how long a call may take; default 5,000 ms. A call waits for those before it too.
+- `sync_timeout`: the same for `sync` and `datasync`, which wait for the disk; default 60,000 ms.
+
+For the server that `emmap` starts by itself they are in the application's environment:
+`{emmap, [{port_options, #{call_timeout => 10000}}]}`.").
 -type options() :: #{
     program => file:name_all(),
     nouse_stdio => boolean(),
-    timeout => timeout()
+    timeout => timeout(),
+    call_timeout => timeout(),
+    sync_timeout => timeout()
 }.
+
+?DOC("Why a server has not started, or has ended by itself: the program, and what became of it.
+
+- an atom of `t:file:posix/0`: it could not be started; `enoent`, `eacces`, `enotdir`;
+- `{exit_status, Status}`: it has ended; 128 + N if signal N has ended it;
+- `{closed, Reason}`: the port to it was closed;
+- `timeout`: it has not said hello in time;
+- `{protocol_version, Version}`, `{bad_hello, Bytes}`: it is another program;
+- `{native_dir, Why}`: the folder of the application's native code is unknown: set `native_dir` in its environment.").
+-type exit_reason() :: {port_program, Program :: file:name_all(),
+                        file:posix() | atom() | {exit_status, 0..255} | {closed, term()} | timeout
+                        | {protocol_version, term()} | {bad_hello, binary()} | {native_dir, term()}}.
 
 %% What a caller needs in order to reach a program. Callers write to the port themselves: a program that is busy
 %% then holds up those who have something for it, and never the process that takes its answers.
 -record(program, {
     server :: pid(),
     port :: port(),
-    calls :: ets:tid() %% {Id, alias of the caller | none, what the answer means to the server}
+    calls :: ets:tid(), %% {Id, alias of the caller | none, what the answer means to the server}
+    call_timeout :: timeout(),
+    sync_timeout :: timeout(),
+    lock_timeout = 0 :: non_neg_integer() %% of the file, in its handle
 }).
 
 ?DOC("An open file of one server.").
@@ -63,6 +90,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 
 -record(state, {
     program :: #program{},
+    path :: file:name_all(),
     owners = #{} :: #{reference() => owned()}, %% monitors of processes, with what they have there
     monitors = #{} :: #{owned() => reference()} %% the same, the other way round
 }).
@@ -78,6 +106,16 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -define(PROTOCOL_VERSION, 1).
 -define(FRAME_LIMIT, (1 bsl 30)).
 -define(DEFAULT_ATTEMPTS, 10).
+%% How long the program may take to answer before it is killed, and to end then, when the server ends.
+-define(END_TIMEOUT, 500).
+-define(KILL_TIMEOUT, 250).
+
+%% A call that may find a lock taken, and for how many milliseconds it is tried again then.
+-define(PATIENTLY(Call, Limit),
+        case Call of
+            {error, etimedout} -> emmap_lock:again(fun() -> Call end, Limit);
+            Result -> Result
+        end).
 
 %% {Id, Result} as bytes, where the id is of 8 bytes; and the atom `ok'.
 -define(ANSWER(Id), <<131, 104, 2, 109, 8:32, Id:64, _/binary>>).
@@ -91,40 +129,65 @@ start_link(Options) when is_map(Options) ->
     gen_server:start_link(?MODULE, Options, []).
 
 ?DOC(false).
--spec init(options()) -> {ok, #state{}} | {stop, term()}.
+-spec init(options()) -> {ok, #state{}} | {stop, exit_reason()}.
 init(Options) ->
-    Program = maps:get(program, Options, filename:join(priv_dir(), "emmap_port")),
+    _ = process_flag(trap_exit, true), % so that terminate/2 ends the program
+    case program(Options) of
+        {ok, Program} -> start(Program, Options);
+        {error, Reason} -> {stop, {port_program, "emmap_port", Reason}}
+    end.
+
+program(#{program := Program}) -> {ok, Program};
+program(#{}) -> emmap_native:path("emmap_port").
+
+start(Program, Options) ->
     {Stdio, Arguments} =
         case maps:get(nouse_stdio, Options, true) of
             true -> {nouse_stdio, ["--nouse-stdio"]};
             false -> {use_stdio, []}
         end,
-    PortOptions = [{packet, 4}, {args, Arguments}, Stdio, binary, exit_status, hide],
+    %% Who calls waits for locks: the program has others to serve.
+    PortOptions = [{packet, 4}, {args, ["--lock-limit=0" | Arguments]}, Stdio, binary, exit_status, hide],
     try open_port({spawn_executable, Program}, PortOptions) of
         Port ->
             _ = monitor(port, Port),
-            greet(Port, maps:get(timeout, Options, 10000))
+            case greet(Port, maps:get(timeout, Options, 10000)) of
+                ok ->
+                    {ok, #state{path = Program, program = served(Port, Options)}};
+                {error, Reason} ->
+                    kill(Port),
+                    {stop, {port_program, Program, Reason}}
+            end
     catch
         error:Reason -> {stop, {port_program, Program, Reason}}
     end.
 
+served(Port, Options) ->
+    #program{
+        server = self(),
+        port = Port,
+        %% Callers register here themselves; the server only takes what is answered.
+        calls = ets:new(?MODULE, [public, {write_concurrency, true}]),
+        call_timeout = maps:get(call_timeout, Options, 5000),
+        sync_timeout = maps:get(sync_timeout, Options, 60000)
+    }.
+
 greet(Port, Timeout) ->
     receive
         {Port, {data, Hello}} ->
-            case binary_to_term(Hello) of
-                {emmap_port, ?PROTOCOL_VERSION, #{}} ->
-                    %% Callers register here themselves; the server only takes what is answered.
-                    Calls = ets:new(?MODULE, [public, {write_concurrency, true}]),
-                    {ok, #state{program = #program{server = self(), port = Port, calls = Calls}}};
-                {emmap_port, Version, _} ->
-                    {stop, {port_protocol_version, Version}}
+            try binary_to_term(Hello) of
+                {emmap_port, ?PROTOCOL_VERSION, #{}} -> ok;
+                {emmap_port, Version, _} -> {error, {protocol_version, Version}};
+                _ -> {error, {bad_hello, Hello}}
+            catch
+                error:badarg -> {error, {bad_hello, Hello}}
             end;
         {Port, {exit_status, Status}} ->
-            {stop, {port_exit_status, Status}};
+            {error, {exit_status, Status}};
         {'DOWN', _, port, Port, Reason} ->
-            {stop, {port_closed, Reason}}
+            {error, {closed, Reason}}
     after Timeout ->
-        {stop, port_timeout}
+        {error, timeout}
     end.
 
 ?DOC(false).
@@ -145,26 +208,66 @@ handle_info({Port, {data, ?ANSWER(Id) = Frame}}, #state{program = #program{port 
             %% Who called takes the answer apart: this process has everybody's.
             Caller ! {Caller, Frame},
             {noreply, State};
+        [{Id, none, {abandoned, Meaning}}] ->
+            {noreply, undo(Meaning, result(Frame), State)};
         [{Id, Caller, Meaning}] ->
             NewState = remember(Meaning, result(Frame), State),
             _ = is_reference(Caller) andalso (Caller ! {Caller, Frame}),
-            {noreply, NewState}
+            {noreply, NewState};
+        [] ->
+            {noreply, State} % who called waits no longer
     end;
 handle_info({'DOWN', Monitor, process, _, _}, #state{owners = Owners} = State) ->
     case Owners of
         #{Monitor := Owned} ->
-            %% From a process of its own: the port may be busy, and this one is who makes it less so.
-            _ = spawn(fun() -> send(State#state.program, none, unheeded, ending(Owned)) end),
-            {noreply, forget(Owned, State)};
+            {noreply, forget(Owned, end_owned(Owned, State))};
         #{} ->
             {noreply, State}
     end;
 handle_info({Port, {exit_status, Status}}, #state{program = #program{port = Port}} = State) ->
-    {stop, {port_exit_status, Status}, State};
+    stop({exit_status, Status}, State);
 handle_info({'DOWN', _, port, Port, Reason}, #state{program = #program{port = Port}} = State) ->
-    {stop, {port_closed, Reason}, State};
+    stop({closed, Reason}, State);
 handle_info(_Message, State) ->
     {noreply, State}.
+
+stop(Reason, #state{path = Path} = State) ->
+    {stop, {port_program, Path, Reason}, State}.
+
+?DOC(false).
+-spec terminate(term(), #state{}) -> ok.
+terminate({port_program, _, _}, _State) ->
+    ok;
+terminate(_Reason, #state{program = #program{port = Port}}) ->
+    %% It answers after all requests that it has been sent. One that has done so sees the end of its input at once.
+    Id = erlang:unique_integer([positive]),
+    Frame = term_to_binary({<<Id:64>>, {size, 0}}),
+    Sender = spawn(fun() -> try_command(Port, Frame) end),
+    _ = receive
+        {Port, {data, ?ANSWER(Id)}} -> port_close(Port);
+        {Port, {exit_status, _}} -> ok;
+        {'DOWN', _, port, Port, _} -> ok
+    after ?END_TIMEOUT ->
+        kill(Port)
+    end,
+    exit(Sender, kill),
+    ok.
+
+%% A stopped program does not see that its input has ended. While the port is open its process id is nobody else's.
+kill(Port) ->
+    case erlang:port_info(Port, os_pid) of
+        {os_pid, Pid} ->
+            _ = os:cmd("kill -KILL " ++ integer_to_list(Pid)),
+            receive
+                {Port, {exit_status, _}} -> ok;
+                {'DOWN', _, port, Port, _} -> ok
+            after ?KILL_TIMEOUT ->
+                ok
+            end,
+            catch port_close(Port);
+        undefined ->
+            ok
+    end.
 
 %% What the program has open, and for whom, is known from its answers.
 remember({opened_by, Owner}, {ok, Number, _}, State) ->
@@ -173,6 +276,8 @@ remember({taken_by, Owner, Number}, {ok, _, Ticket}, State) ->
     own(Owner, {ticket, Number, Ticket}, State);
 remember({ended, {file, _} = Owned}, ok, State) ->
     forget(Owned, State);
+remember({ended, {ticket, _, _}}, {error, etimedout}, State) ->
+    State; % it is tried again
 remember({ended, {ticket, _, _} = Owned}, _Result, State) ->
     forget(Owned, State);
 remember(_Meaning, _Result, State) ->
@@ -181,6 +286,19 @@ remember(_Meaning, _Result, State) ->
 own(Owner, Owned, #state{owners = Owners, monitors = Monitors} = State) ->
     Monitor = monitor(process, Owner),
     State#state{owners = Owners#{Monitor => Owned}, monitors = Monitors#{Owned => Monitor}}.
+
+%% Nobody waits for the answer any more: what it gives its owner can't be used.
+undo({opened_by, _}, {ok, Number, _}, State) ->
+    end_owned({file, Number}, State);
+undo({taken_by, _, Number}, {ok, _, Ticket}, State) ->
+    end_owned({ticket, Number, Ticket}, State);
+undo(Meaning, Result, State) ->
+    remember(Meaning, Result, State).
+
+%% From a process of its own: the port may be busy, and this one is who makes it less so.
+end_owned(Owned, #state{program = Program} = State) ->
+    _ = spawn(fun() -> send_unheeded(Program, ending(Owned)) end),
+    State.
 
 %% What is to be done where the owner can't.
 ending({file, Number}) -> {close, Number};
@@ -195,64 +313,115 @@ forget(Owned, #state{owners = Owners, monitors = Monitors} = State) ->
             State
     end.
 
-priv_dir() ->
-    case code:priv_dir(emmap) of
-        {error, bad_name} -> "priv";
-        Folder -> Folder
-    end.
-
 %%% Calls
 
-%% Writes a request to the port. False if the port is closed; whatever was asked has then not been done.
-send(Program, Caller, Meaning, Operation) ->
-    Id = erlang:unique_integer([positive]),
-    send_frame(Program, Id, Caller, Meaning, term_to_binary({<<Id:64>>, Operation})).
+-spec call(#program{}, tuple()) -> term().
+call(Program, Operation) ->
+    ?PATIENTLY(answer(request(Program, none, Operation)), Program#program.lock_timeout).
 
-%% The same for an operation with data: large binaries are left where they are, which costs more where there are none.
-send_data(Program, Caller, Meaning, Operation) ->
+-spec call_with_data(#program{}, tuple()) -> term().
+call_with_data(Program, Operation) ->
+    ?PATIENTLY(call_with_data_now(Program, Operation), Program#program.lock_timeout).
+
+call_with_data_now(#program{call_timeout = Timeout} = Program, Operation) ->
     Id = erlang:unique_integer([positive]),
+    %% Large binaries are left where they are, which costs more where there are none.
     Frame = term_to_iovec({<<Id:64>>, Operation}),
     case iolist_size(Frame) =< ?FRAME_LIMIT of
-        true -> send_frame(Program, Id, Caller, Meaning, Frame);
-        false -> emsgsize
+        true -> answer(exchange(Program, Id, none, Frame, Timeout));
+        false -> {error, emsgsize}
     end.
 
-send_frame(#program{port = Port, calls = Calls}, Id, Caller, Meaning, Frame) ->
+%% `unsent' where the program can't have seen the request.
+request(#program{call_timeout = Timeout} = Program, Meaning, Operation) ->
+    request(Program, Meaning, Operation, Timeout).
+
+request(Program, Meaning, Operation, Timeout) ->
+    Id = erlang:unique_integer([positive]),
+    exchange(Program, Id, Meaning, term_to_binary({<<Id:64>>, Operation}), Timeout).
+
+%% The alias is made where the answer is received, so that the compiler has the receive begin behind all messages that
+%% were there before. An answer that comes after all finds nobody.
+exchange(#program{server = Server} = Program, Id, Meaning, Frame, Timeout) ->
+    Caller = monitor(process, Server, [{alias, reply_demonitor}]),
+    case send(Program, Id, Caller, Meaning, Frame, Timeout) of
+        true ->
+            receive
+                {Caller, Reply} -> {answer, result(Reply)};
+                {'DOWN', Caller, process, _, _} -> died
+            after Timeout ->
+                abandon(Program, Id, Caller, Meaning)
+            end;
+        NotSent ->
+            _ = demonitor(Caller, [flush]),
+            NotSent
+    end.
+
+%% Registers the request and writes it to the port.
+send(#program{port = Port, calls = Calls} = Program, Id, Caller, Meaning, Frame, Timeout) ->
+    try ets:insert(Calls, {Id, Caller, Meaning}) andalso port_command(Port, Frame, [nosuspend]) of
+        true -> true;
+        false -> send_patiently(Program, Id, Meaning, Frame, Timeout)
+    catch
+        error:badarg -> unsent
+    end.
+
+%% A busy port suspends whoever writes to it, for as long as the program does not read: so a process does that which
+%% the caller can give up.
+send_patiently(#program{port = Port, calls = Calls}, Id, Meaning, Frame, Timeout) ->
+    {Sender, Monitor} = spawn_monitor(fun() -> try_command(Port, Frame) orelse exit(unsent) end),
+    receive
+        {'DOWN', Monitor, process, _, Sent} -> Sent =:= normal orelse unsent
+    after Timeout ->
+        exit(Sender, kill),
+        receive
+            {'DOWN', Monitor, process, _, killed} ->
+                _ = unregister_call(Calls, Id, Meaning),
+                {answer, {error, timeout}};
+            {'DOWN', Monitor, process, _, Sent} ->
+                Sent =:= normal orelse unsent
+        end
+    end.
+
+%% Where the server has taken the answer up already it comes.
+abandon(#program{calls = Calls}, Id, Caller, Meaning) ->
+    case unregister_call(Calls, Id, Meaning) of
+        true ->
+            _ = demonitor(Caller, [flush]),
+            receive {Caller, _} -> ok after 0 -> ok end,
+            {answer, {error, timeout}};
+        false ->
+            receive
+                {Caller, Reply} -> {answer, result(Reply)};
+                {'DOWN', Caller, process, _, _} -> died
+            end
+    end.
+
+%% Nobody waits for the answer any more. False if the server has it, or has died.
+unregister_call(Calls, Id, Meaning) ->
     try
-        ets:insert(Calls, {Id, Caller, Meaning}),
-        port_command(Port, Frame)
+        case Meaning of
+            none -> ets:take(Calls, Id) =/= [];
+            _ -> ets:update_element(Calls, Id, [{2, none}, {3, {abandoned, Meaning}}])
+        end
     catch
         error:badarg -> false
     end.
 
--spec call(#program{}, tuple()) -> term().
-call(Program, Operation) ->
-    answer(request(Program, none, Operation)).
+send_unheeded(#program{port = Port, calls = Calls}, Operation) ->
+    Id = erlang:unique_integer([positive]),
+    try
+        true = ets:insert(Calls, {Id, none, unheeded}),
+        port_command(Port, term_to_binary({<<Id:64>>, Operation}))
+    catch
+        error:badarg -> false
+    end.
 
--spec call_with_data(#program{}, tuple()) -> term().
-call_with_data(Program, Operation) ->
-    Caller = caller(Program),
-    answer(await(Caller, send_data(Program, Caller, none, Operation))).
-
-%% `unsent' where the program can't have seen the request.
-request(Program, Meaning, Operation) ->
-    Caller = caller(Program),
-    await(Caller, send(Program, Caller, Meaning, Operation)).
-
-%% An alias, so that an answer that comes after all finds nobody.
-caller(#program{server = Server}) ->
-    monitor(process, Server, [{alias, reply_demonitor}]).
-
-await(Caller, true) ->
-    receive
-        {Caller, Frame} -> {answer, result(Frame)};
-        {'DOWN', Caller, process, _, _} -> died
-    end;
-await(Caller, NotSent) ->
-    demonitor(Caller, [flush]),
-    case NotSent of
-        emsgsize -> {answer, {error, emsgsize}};
-        false -> unsent
+try_command(Port, Frame) ->
+    try
+        port_command(Port, Frame)
+    catch
+        error:badarg -> false
     end.
 
 %% A large binary by itself stays where it is; binary_to_term/1 would copy it.
@@ -270,29 +439,30 @@ answer(_NoAnswer) -> {error, port_died}.
 -spec open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
 open(Path, Options) ->
-    opened(ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `open/2`, by a certain server.").
 -spec open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
 open(Server, Path, Options) ->
-    opened(ask(Server, {open, Path, Options})).
+    opened(fun() -> ask(Server, {open, Path, Options}) end, Options).
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
 counters_open(Path, Count, Options) ->
-    opened(ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
 counters_open(Server, Path, Count, Options) ->
-    opened(ask(Server, {counters_open, Path, Count, Options})).
+    opened(fun() -> ask(Server, {counters_open, Path, Count, Options}) end, Options).
 
 ask(Server, Operation) ->
-    try gen_server:call(Server, program, infinity) of
+    try gen_server:call(Server, program) of
         Program -> {Program, request(Program, {opened_by, self()}, Operation)}
     catch
+        exit:{timeout, _} -> {none, {answer, {error, timeout}}};
         exit:_ -> {none, unsent}
     end.
 
@@ -309,9 +479,19 @@ ask_default(Operation, Attempts) ->
                 Asked ->
                     Asked
             end;
+        {error, {port_program, Program, Reason} = Why} ->
+            emmap_sup:notify_once({port_program, Program, Reason}, #{reason => Why}),
+            {none, {answer, {error, not_started(Reason)}}};
         {error, _} ->
             {none, unsent} % the supervisor's report says why
     end.
+
+%% A program that has been started, and has ended, has died.
+not_started({native_dir, _}) -> enoent;
+not_started({protocol_version, _}) -> eproto;
+not_started({bad_hello, _}) -> eproto;
+not_started(Reason) when is_atom(Reason) -> Reason;
+not_started(_Ended) -> port_died.
 
 await_death(Server) ->
     Monitor = monitor(process, Server),
@@ -322,8 +502,14 @@ await_death(Server) ->
         ok
     end.
 
-opened({Program, {answer, {ok, Number, Info}}}) -> {ok, {Program, Number}, Info};
-opened({_Program, Reply}) -> answer(Reply).
+opened(Ask, Options) ->
+    Limit = emmap_lock:timeout(Options),
+    ?PATIENTLY(opened_now(Ask(), Limit), Limit).
+
+opened_now({Program, {answer, {ok, Number, Info}}}, Limit) ->
+    {ok, {Program#program{lock_timeout = Limit}, Number}, Info};
+opened_now({_Program, Reply}, _Limit) ->
+    answer(Reply).
 
 -spec close(handle()) -> result().
 close({Program, Number}) ->
@@ -367,16 +553,20 @@ truncate({Program, Number}) -> call(Program, {truncate, Number}).
 allocate({Program, Number}, Position, Length) -> call(Program, {allocate, Number, Position, Length}).
 
 -spec advise(handle(), integer(), integer(), emmap_backend:advice()) -> result().
-advise({Program, Number}, Position, Length, Advice) -> call(Program, {advise, Number, Position, Length, Advice}).
+advise({Program, Number}, Position, Length, Advice) ->
+    checked_call(Program, {advise, Number, Position, Length, Advice}).
 
 -spec flush(handle()) -> result().
 flush({Program, Number}) -> call(Program, {flush, Number}).
 
 -spec sync(handle()) -> result().
-sync({Program, Number}) -> call(Program, {sync, Number}).
+sync({Program, Number}) -> call_disk(Program, {sync, Number}).
 
 -spec datasync(handle()) -> result().
-datasync({Program, Number}) -> call(Program, {datasync, Number}).
+datasync({Program, Number}) -> call_disk(Program, {datasync, Number}).
+
+call_disk(#program{sync_timeout = Timeout, lock_timeout = Limit} = Program, Operation) ->
+    ?PATIENTLY(answer(request(Program, none, Operation, Timeout)), Limit).
 
 %%% Atomics
 
@@ -443,13 +633,13 @@ iodata(Data) ->
 -spec queue_open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 queue_open(Path, Options) ->
-    opened(ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `queue_open/2`, by a certain server.").
 -spec queue_open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 queue_open(Server, Path, Options) ->
-    opened(ask(Server, {queue_open, Path, Options})).
+    opened(fun() -> ask(Server, {queue_open, Path, Options}) end, Options).
 
 -spec queue_attach(handle()) -> failable().
 queue_attach({Program, Number}) -> call(Program, {queue_attach, Number}).
@@ -467,14 +657,31 @@ queue_pop({Program, Number}) -> call(Program, {queue_pop, Number}).
     {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
 queue_pop_many({Program, Number}, Limit) -> checked_call(Program, {queue_pop_many, Number, Limit}).
 
+%% The program makes no terms.
+-spec queue_pop_term(handle(), safe | unsafe) -> slow.
+queue_pop_term(_Handle, _Safety) -> slow.
+
+-spec queue_remove(handle(), [binary()]) -> failable().
+queue_remove({Program, Number}, Messages) -> call_with_data(Program, {queue_remove, Number, Messages}).
+
 -spec queue_pop_begin(handle()) ->
     {ok, binary(), Ticket :: non_neg_integer()} | eof | {error, emmap_backend:reason()}.
 queue_pop_begin({Program, Number}) ->
-    answer(request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})).
+    ?PATIENTLY(answer(request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})),
+               Program#program.lock_timeout).
 
 -spec queue_pop_commit(handle(), non_neg_integer()) -> failable().
 queue_pop_commit({Program, Number}, Ticket) ->
-    answer(request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_commit, Number, Ticket})).
+    Meaning = {ended, {ticket, Number, Ticket}},
+    Committed = ?PATIENTLY(answer(request(Program, Meaning, {queue_pop_commit, Number, Ticket})),
+                           Program#program.lock_timeout),
+    case Committed of
+        {error, timeout} ->
+            _ = queue_pop_abort({Program, Number}, Ticket), % or nobody else could have the message
+            Committed;
+        _ ->
+            Committed
+    end.
 
 -spec queue_pop_abort(handle(), non_neg_integer()) -> failable().
 queue_pop_abort({Program, Number}, Ticket) ->
@@ -517,13 +724,13 @@ queue_compact({Program, Number}) -> call(Program, {queue_compact, Number}).
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 blocks_open(Path, BlockSize, Levels, Options) ->
-    opened(ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS)).
+    opened(fun() -> ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `blocks_open/4`, by a certain server.").
 -spec blocks_open(gen_server:server_ref(), binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
 blocks_open(Server, Path, BlockSize, Levels, Options) ->
-    opened(ask(Server, {blocks_open, Path, BlockSize, Levels, Options})).
+    opened(fun() -> ask(Server, {blocks_open, Path, BlockSize, Levels, Options}) end, Options).
 
 -spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> failable().
 blocks_init({Program, Number}, BlockSize, Levels) ->
@@ -579,7 +786,14 @@ calls, one after the other; of a function that takes no others it is one call.")
 batch({Program, Number}, Runs) ->
     case call_with_data(Program, {batch, [on_file(Run, Number) || Run <- Runs]}) of
         {error, _} = Error -> Error;
-        Results -> {ok, Results}
+        Results -> {ok, timed_out(Results)}
+    end.
+
+%% In a batch the program waits: what follows is to be done afterwards.
+timed_out(Results) ->
+    case lists:member({error, etimedout}, Results) of
+        true -> [case Result of {error, etimedout} -> {error, timeout}; _ -> Result end || Result <- Results];
+        false -> Results
     end.
 
 on_file({Name, 0, []}, Number) -> {Name, Number};

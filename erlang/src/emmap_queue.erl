@@ -14,15 +14,21 @@ ok = emmap_queue:close(Queue).
 
 Any number of processes, of this node and of other programs, may use a queue at once, with the same handle or with
 others. No message goes to two of them, and the messages of each come in the order in which it pushed them. What
-`push/2` has answered `ok` to is in the queue, once, whoever is killed when; nobody waits for the dead.
-It is in the mapping, which the kernel keeps; `emmap:sync/1` makes it outlast the kernel too.
+`push/2` has answered `ok` to is in the queue, once, whoever is killed when. A process that waits for a killed one waits
+until the kernel has ended that one. The message is in the mapping, which the kernel keeps; `emmap:sync/1` makes it outlast the kernel too.
 
 ## Terms
 
 A message is a term as `term_to_binary/1` of OTP 26 has it, in every release; with the option `{compressed, Level}`
-compressed. Reading one is `binary_to_term(_, [safe])`, unless the option `unsafe_terms` is given: a message with an atom that the node does
-not know, or that is no term at all, is `{error, {bad_term, Bytes}}`. `pop/1` has then removed it, and the bytes
-are all that is left of it; `try_pop/2` leaves it in the queue.
+compressed. Reading one is `binary_to_term(_, [safe])`, unless the option `unsafe_terms` is given. A message is refused,
+as `{error, {bad_term, Bytes}}`, if it is no term, if it has an atom that the node does not know, or if its term would take
+too much memory. A message that is refused stays in the queue, before all others: `pop_bytes/1` removes it as it is.
+
+A small message can make a large term: a compressed one a thousand times its size, and of that a list of `[]` again 16
+times. So the memory is counted before the term is made: 16 bytes for each term in it, each character of a string, and the
+bytes of its binaries and integers, as the BEAM takes them. A term may take as much as its message has bytes in the queue,
+and `max_inflated_size` more; and a compressed one may not inflate to more than that. Node has the same limit, by the same
+count.
 
 `pop/1` answers the term itself, as in emmap 2.x, and `nil` for an empty queue. Where messages may be `nil`, or
 `{error, _}`, use `pop_or/2` with another default, or `pop_many/2`, whose answers can't be mistaken.
@@ -37,7 +43,7 @@ queue that another process has opened `exclusive`.").
 
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
--export([pop/1, pop/3, pop_or/2, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
+-export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, length/1, is_empty/1, metadata/1]).
 -export([purge/1, clear/1, erase/1, compact/1]).
 -export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
@@ -52,7 +58,9 @@ queue that another process has opened `exclusive`.").
 ?DOC("As for `emmap:open/2`, and
 
 - `{compressed, 0..9}`, `compressed`: how much work goes into making messages small; none unless given;
-- `unsafe_terms`: messages may create atoms and funs.
+- `unsafe_terms`: messages may create atoms and funs;
+- `{max_inflated_size, Bytes}`: how much more memory than its bytes in the queue a message's term may take; 64 MiB unless
+  given. See [Terms](#module-terms).
 
 - `read_only`: the queue must be there and can only be looked at, without any lock;
 - `existing`: it must be there, and is not created.
@@ -62,13 +70,14 @@ as in emmap 2.x. It is always shared, so `private` and `shared` change nothing e
 are copies. `offset` and `length`, and `truncate` of a queue that is there, are `{error, einval}`. With `exclusive` no
 other may write, and an operation costs no system call.").
 -type open_option() ::
-    emmap:open_option() | read_only | existing | compressed | {compressed, 0..9} | unsafe_terms.
+    emmap:open_option() | read_only | existing | compressed | {compressed, 0..9} | unsafe_terms
+    | {max_inflated_size, non_neg_integer()}.
 ?DOC("The queue's header, in bytes from the start of the file: where the first message begins, and the last one ends.
 `next_tail` is as `tail`, but on a `read`-only handle, where somebody died while pushing.").
 -type metadata() :: emmap_backend:queue_info().
 ?DOC("What the fun of a fold answers: go on with this accumulator, or end with it.").
 -type step() :: {cont, term()} | {halt, term()}.
-?DOC("What went wrong. `{bad_term, Bytes}`: a message that is no term, or not a safe one.").
+?DOC("What went wrong. `{bad_term, Bytes}`: a message that is no term, not a safe one, or too large a one.").
 -type reason() :: emmap:reason() | {bad_term, binary()}.
 ?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
@@ -112,6 +121,8 @@ terms([compressed | Rest], Terms, Others) ->
     terms([{compressed, 6} | Rest], Terms, Others);
 terms([{compressed, Level} | Rest], Terms, Others) when is_integer(Level), Level >= 0, Level =< 9 ->
     terms(Rest, Terms#terms{encoding = encoding(Level)}, Others);
+terms([{max_inflated_size, Bytes} | Rest], Terms, Others) when is_integer(Bytes), Bytes >= 0 ->
+    terms(Rest, Terms#terms{limit = Bytes}, Others);
 terms([Option | Rest], Terms, Others) ->
     terms(Rest, Terms, [Option | Others]);
 terms([], Terms, Others) ->
@@ -161,11 +172,16 @@ pop(Queue) ->
 
 ?DOC("Removes the first message; `Default` where there is none.").
 -spec pop_or(queue(), Default) -> Default | term() | {error, reason()}.
-pop_or(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default) ->
+pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
+    emmap_terms:pop(Backend, Handle, Terms, Default).
+
+?DOC("Removes the first message, term or not, and answers its bytes; `nil` where there is none. Up to 7 zeros follow what
+was pushed: `binary_to_term/2` ignores them.").
+-spec pop_bytes(queue()) -> nil | {ok, binary()} | {error, reason()}.
+pop_bytes(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, queue_pop(Handle)) of
-        {ok, Bytes} -> decode_one(Bytes, Decoding);
-        eof -> Default;
-        {error, _} = Error -> Error
+        eof -> nil;
+        Result -> Result
     end.
 
 ?DOC("Calls the fun with each message, oldest first, and the accumulator. `{cont, Acc}` removes the message and goes on,
@@ -174,11 +190,11 @@ answered. An empty queue begins anew at its file's start.
 
 While the fun runs anybody may push, and what is pushed is visited too; what others would remove is as of `try_pop/2`.").
 -spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
-pop(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Acc, Fun) when is_function(Fun, 2) ->
+pop(?QUEUE(Backend, Handle, Terms) = Queue, Acc, Fun) when is_function(Fun, 2) ->
     case ?CALL(Backend, queue_pop_begin(Handle)) of
         {ok, Bytes, Ticket} ->
             Step = fun(Term) -> step(Fun, Term, Acc) end,
-            case consume(Backend, Handle, Ticket, decode(Bytes, Decoding), Step) of
+            case consume(Backend, Handle, Ticket, emmap_terms:decode(Bytes, Terms), Step) of
                 {cont, Next} -> pop(Queue, Next, Fun);
                 {halt, Last} -> Last;
                 {error, _} = Error -> Error
@@ -197,15 +213,14 @@ pop(?QUEUE(_, _, _), _Acc, _Fun) ->
 ?DOC("As `pop/1`, and a queue of which this was the last message begins anew at its file's start. (A push does the same
 where it finds an empty queue.)").
 -spec pop_and_purge(queue()) -> nil | term() | {error, reason()}.
-pop_and_purge(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue) ->
-    case ?CALL(Backend, queue_pop(Handle)) of
-        {ok, Bytes} ->
-            _ = purge(Queue),
-            decode_one(Bytes, Decoding);
-        eof ->
+pop_and_purge(Queue) ->
+    Empty = make_ref(),
+    case pop_or(Queue, Empty) of
+        Empty ->
             nil;
-        {error, _} = Error ->
-            Error
+        Result ->
+            _ = purge(Queue), % which leaves what is there
+            Result
     end.
 
 ?DOC("As `try_pop_or/3` with `nil` for an empty queue.").
@@ -222,10 +237,11 @@ While the fun runs anybody may push, the fun included, and look; removing messag
 message can't be removed after all, say because the fun has closed the queue, there is `{error, Reason}` in place
 of the fun's result.").
 -spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
-try_pop_or(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Default, Fun) when is_function(Fun, 1) ->
+try_pop_or(?QUEUE(Backend, Handle, Terms), Default, Fun) when is_function(Fun, 1) ->
     case ?CALL(Backend, queue_pop_begin(Handle)) of
         {ok, Bytes, Ticket} ->
-            case consume(Backend, Handle, Ticket, decode(Bytes, Decoding), fun(Term) -> {cont, Fun(Term)} end) of
+            Decoded = emmap_terms:decode(Bytes, Terms),
+            case consume(Backend, Handle, Ticket, Decoded, fun(Term) -> {cont, Fun(Term)} end) of
                 {cont, Result} -> Result;
                 {error, _} = Error -> Error
             end;
@@ -269,15 +285,12 @@ step(Fun, Term, Acc) ->
         Other -> error({bad_return_value, Other})
     end.
 
-?DOC("Removes up to `Limit` messages under one lock, in order; of an empty queue none. A message that is no term, or
-not a safe one, is `{bad_term, Bytes}` in its place.").
--spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
-pop_many(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_integer(Limit), Limit >= 0 ->
-    case ?CALL(Backend, queue_pop_many(Handle, Limit)) of
-        {ok, Messages} -> {ok, decode_all(Messages, Decoding)};
-        eof -> {ok, []};
-        {error, _} = Error -> Error
-    end.
+?DOC("Removes up to `Limit` messages at once, in order; of an empty queue none. It ends before a message that is refused:
+that is `{error, {bad_term, Bytes}}` when it comes first, and stays. Where other processes remove messages at the same
+time it may remove fewer than there are.").
+-spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
+pop_many(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit) ->
+    emmap_terms:pop_many(Backend, Handle, Terms, Limit).
 
 %%% Look
 
@@ -289,7 +302,11 @@ peek_front(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL(Backend, queue_peek_f
 -spec peek_back(queue()) -> nil | term() | {error, reason()}.
 peek_back(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL(Backend, queue_peek_back(Handle)), Terms).
 
-peeked({ok, Bytes}, #terms{decoding = Decoding}) -> decode_one(Bytes, Decoding);
+peeked({ok, Bytes}, Terms) ->
+    case emmap_terms:decode(Bytes, Terms) of
+        {ok, Term} -> Term;
+        Bad -> {error, Bad}
+    end;
 peeked(eof, _Terms) -> nil;
 peeked({error, _} = Error, _Terms) -> Error.
 
@@ -309,10 +326,10 @@ fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
 fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) ->
     error(badarg).
 
-fold(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Direction, Limit, Place, Acc, Fun) ->
+fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Acc, Fun) ->
     case ?CALL(Backend, queue_walk(Handle, Direction, Limit, Place)) of
         {ok, Messages, Next} ->
-            case fold_messages(Messages, Decoding, Acc, Fun) of
+            case fold_messages(Messages, Terms, Acc, Fun) of
                 {cont, After} -> fold(Queue, Direction, ?STEP, Next, After, Fun);
                 {halt, Last} -> Last;
                 {error, _} = Error -> Error
@@ -321,17 +338,17 @@ fold(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Direction, Li
         {error, _} = Error -> Error
     end.
 
-fold_messages([Bytes | Rest], Decoding, Acc, Fun) ->
-    case decode(Bytes, Decoding) of
+fold_messages([Bytes | Rest], Terms, Acc, Fun) ->
+    case emmap_terms:decode(Bytes, Terms) of
         {ok, Term} ->
             case step(Fun, Term, Acc) of
-                {cont, Next} -> fold_messages(Rest, Decoding, Next, Fun);
+                {cont, Next} -> fold_messages(Rest, Terms, Next, Fun);
                 {halt, _} = Step -> Step
             end;
         Bad ->
             {error, Bad}
     end;
-fold_messages([], _Decoding, Acc, _Fun) ->
+fold_messages([], _Terms, Acc, _Fun) ->
     {cont, Acc}.
 
 ?DOC("All messages of a queue, or of a server's queue, in order; they stay. If others remove messages meanwhile,
@@ -342,9 +359,9 @@ to_list(?QUEUE(_, _, _) = Queue) ->
 to_list(Server) ->
     gen_server:call(Server, to_list, infinity).
 
-walk(?QUEUE(Backend, Handle, #terms{decoding = Decoding}) = Queue, Place, Read) ->
+walk(?QUEUE(Backend, Handle, Terms) = Queue, Place, Read) ->
     case ?CALL(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
-        {ok, Messages, Next} -> walk(Queue, Next, [decode_all(Messages, Decoding) | Read]);
+        {ok, Messages, Next} -> walk(Queue, Next, [emmap_terms:decode_all(Messages, Terms) | Read]);
         eof -> lists:append(lists:reverse(Read));
         {error, estale} when Read =/= [] -> walk(Queue, 0, []); % the messages have moved: once more
         {error, _} = Error -> Error
@@ -399,27 +416,6 @@ does the same by itself when 4 MiB and three quarters of it are free, unless it 
 where the file system can't have holes.").
 -spec compact(queue()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
 compact(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_compact(Handle)).
-
-%%% Terms
-
-decode(Bytes, Decoding) ->
-    try
-        {ok, binary_to_term(Bytes, Decoding)}
-    catch
-        error:badarg -> {bad_term, Bytes}
-    end.
-
-decode_one(Bytes, Decoding) ->
-    case decode(Bytes, Decoding) of
-        {ok, Term} -> Term;
-        Bad -> {error, Bad}
-    end.
-
-decode_all(Messages, Decoding) ->
-    [case decode(Bytes, Decoding) of
-         {ok, Term} -> Term;
-         Bad -> Bad
-     end || Bytes <- Messages].
 
 %%% A server around a queue
 

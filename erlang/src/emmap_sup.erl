@@ -20,23 +20,27 @@ start_link() ->
 
 %% The default port server, which is started if there is none. When its program has died the next call
 %% starts another: so it is temporary, and how often a program dies does not end the application.
--spec port() -> {ok, pid()} | {error, term()}.
+-spec port() -> {ok, pid()} | {error, emmap_port:exit_reason() | term()}.
 port() ->
-    start_child(#{
+    Child = #{
         id => port,
-        start => {emmap_port, start_link, [#{}]},
+        start => {emmap_port, start_link, [application:get_env(emmap, port_options, #{})]},
         restart => temporary,
         shutdown => 5000
-    }).
+    },
+    case start_child(Child) of
+        {error, {{port_program, _, _} = Reason, _Child}} -> {error, Reason};
+        Started -> Started
+    end.
 
 %% Logs a warning the first time that it is called with this id since the application was started.
--spec notify_once(Id :: atom(), Report :: map()) -> ok.
+-spec notify_once(Id :: term(), Report :: map()) -> ok.
 notify_once(Id, Report) ->
     %% A child that was ignored and is not temporary stays on the list, so that no second one can be started.
     _ = start_child(#{id => {notice, Id}, start => {?MODULE, log_notice, [Id, Report]}, restart => transient}),
     ok.
 
--spec log_notice(atom(), map()) -> ignore.
+-spec log_notice(term(), map()) -> ignore.
 log_notice(Id, Report) ->
     ?LOG_WARNING(Report#{label => {emmap, Id}}),
     ignore.

@@ -3,7 +3,8 @@
 -module(emmap_file_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([answers_as_raw_files_do/1, refuses_writes_on_a_read_only_file/1, after_close/1, copies_between_files/1,
+-export([answers_as_raw_files_do/1, refuses_writes_on_a_read_only_file/1, after_close/1, copies_between_files/1, copies_within_a_file/1,
+         writes_of_bytes_of_the_file_itself/1,
          sends_a_file/1, forwards_everything/1, open_forms/1, info_by_environment/1, file_names/1, options/1,
          positions_count_from_the_offset/1, private_writes_stay_private/1, shared_writes_reach_the_file/1,
          anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1,
@@ -17,7 +18,8 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     emmap_test_backends:groups(
-      [answers_as_raw_files_do, refuses_writes_on_a_read_only_file, after_close, copies_between_files, sends_a_file,
+      [answers_as_raw_files_do, refuses_writes_on_a_read_only_file, after_close, copies_between_files,
+       copies_within_a_file, writes_of_bytes_of_the_file_itself, sends_a_file,
        forwards_everything, open_forms, info_by_environment, file_names, options, positions_count_from_the_offset,
        private_writes_stay_private, shared_writes_reach_the_file, anonymous_memory, resize, truncate, auto_unlink,
        batch, batch_refused_whole, reopen, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
@@ -373,7 +375,62 @@ resize(Config) ->
     ok = file:close(File),
     {ok, Fixed} = emmap_test:open(Config, "resize", [write, shared, fixed_size]),
     ?assertEqual({error, fixed_size}, emmap:resize(Fixed, 200)),
+    {ok, Size} = emmap:size(Fixed),
+    ?assertEqual({ok, Size}, emmap:resize(Fixed, Size)),
     ok = file:close(Fixed).
+
+%% As memmove: the source's bytes are those from before the copy.
+copies_within_a_file(Config) ->
+    Bytes = pattern(500_000),
+    [[begin
+        Path = emmap_test:fresh(Config, "moved", Bytes),
+        {ok, Source} = emmap_test:open(Config, "moved", [read, shared, {offset, 1000} | Options]),
+        {ok, Destination} = emmap_test:open(Config, "moved", [read, write, shared | Options]),
+        {ok, _} = file:position(Source, From - 1000),
+        {ok, _} = file:position(Destination, To),
+        ?assertEqual({ok, Count}, file:copy(Source, Destination, Length)),
+        ?assertEqual({ok, From - 1000 + Count}, file:position(Source, cur)),
+        ?assertEqual({ok, To + Count}, file:position(Destination, cur)),
+        ?assert({ok, moved(Bytes, From, To, Count)} =:= file:read_file(Path)),
+        ok = file:close(Source),
+        ok = file:close(Destination)
+    end || {From, To, Length, Count} <- [{2000, 2001, 300_000, 300_000}, {2000, 70_000, 300_000, 300_000},
+                                         {2001, 2000, 300_000, 300_000}, {70_000, 2000, infinity, 430_000},
+                                         {2000, 400_000, 100_000, 100_000}, {2000, 2010, 100, 100}]]
+        || Options <- [[]] ++ [[direct] || proplists:get_value(backend, Config) =:= nif]].
+
+writes_of_bytes_of_the_file_itself(Config) ->
+    Bytes = pattern(500_000),
+    [begin
+        Path = emmap_test:fresh(Config, "self", Bytes),
+        {ok, File} = emmap_test:open(Config, "self", [read, write, shared | Options]),
+        {ok, Again} = emmap_test:open(Config, "self", [read, write, shared | Options]),
+        [begin
+            ok = file:write_file(Path, Bytes, [read, write, raw]),
+            {ok, Read} = file:pread(Source, From, Length),
+            ok = file:pwrite(File, To, Read),
+            ?assert({ok, moved(Bytes, From, To, Length)} =:= file:read_file(Path)),
+            ok = file:write_file(Path, Bytes, [read, write, raw]),
+            {ok, One} = file:pread(Source, From, Length),
+            {ok, _} = file:position(File, To),
+            ok = file:write(File, ["before", One, [One | <<"behind">>]]),
+            <<_:From/binary, Was:Length/binary, _/binary>> = Bytes,
+            Written = iolist_to_binary(["before", Was, Was, "behind"]),
+            ?assert({ok, replaced(Bytes, To, Written)} =:= file:read_file(Path))
+        end || Source <- [File, Again], Length <- [100, 60_000, 65_536, 65_537, 150_000],
+               {From, To} <- [{1000, 1001}, {1000, 1000 + Length div 2}, {1001, 1000}, {Length, Length div 3}]],
+        ok = file:close(Again),
+        ok = file:close(File)
+    end || Options <- [[]] ++ [[direct] || proplists:get_value(backend, Config) =:= nif]].
+
+moved(Bytes, From, To, Length) ->
+    replaced(Bytes, To, binary:part(Bytes, From, Length)).
+
+replaced(Bytes, To, Written) ->
+    Behind = To + byte_size(Written),
+    <<Before:To/binary, _/binary>> = Bytes,
+    <<_:Behind/binary, Rest/binary>> = Bytes,
+    <<Before/binary, Written/binary, Rest/binary>>.
 
 truncate(Config) ->
     Path = emmap_test:fresh(Config, "truncate", <<"0123456789">>),

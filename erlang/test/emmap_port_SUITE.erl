@@ -9,6 +9,11 @@
          not_the_program/1, another_protocol_version/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
          says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
          stale_handles/1]).
+-export([native_code_of_no_current_folder/1, a_folder_of_another_name/1, a_folder_that_is_set/1, in_an_escript/1,
+         says_why_the_program_did_not_start/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
+         a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
+         a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1,
+         the_node_stops_within_a_second/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -18,7 +23,11 @@ all() ->
      keeps_files_whose_owner_lives, close_ends_ownership, a_stopped_program_does_not_block_the_server,
      calls_do_not_wait_for_each_other, no_such_program, not_the_program, another_protocol_version,
      program_ends_with_its_server, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
-     more_than_a_frame, large_batch, leaves_no_messages, stale_handles].
+     more_than_a_frame, large_batch, leaves_no_messages, stale_handles,
+     native_code_of_no_current_folder, a_folder_of_another_name, a_folder_that_is_set, in_an_escript,
+     says_why_the_program_did_not_start, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
+     a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
+     a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second].
 
 init_per_testcase(_Case, Config) ->
     process_flag(trap_exit, true),
@@ -91,7 +100,7 @@ killed_with_calls_in_flight(Config) ->
     signal("KILL", OsPid),
     [receive {'DOWN', Monitor, process, Pid, Answer} -> ?assertEqual({error, port_died}, Answer) end
      || {Pid, Monitor} <- Callers],
-    receive {'EXIT', Server, Reason} -> ?assertEqual({port_exit_status, 128 + 9}, Reason) end.
+    receive {'EXIT', Server, Reason} -> ?assertMatch({port_program, _, {exit_status, 128 + 9}}, Reason) end.
 
 a_new_program_for_new_files(Config) ->
     Path = emmap_test:fresh(Config, "new-program", <<"12345678">>),
@@ -221,14 +230,17 @@ calls_do_not_wait_for_each_other(Config) ->
     ok = gen_server:stop(Server).
 
 no_such_program(_Config) ->
-    ?assertEqual({error, {port_program, "/nonexistent/emmap_port", enoent}},
-                 emmap_port:start_link(#{program => "/nonexistent/emmap_port"})),
+    [?assertEqual({error, {port_program, Program, Reason}}, emmap_port:start_link(#{program => Program}))
+     || {Program, Reason} <- [{"/nonexistent/emmap_port", enoent}, {code:which(?MODULE), eacces}]],
     ?assertEqual({error, port_died}, emmap:open("x", [read, {backend, {port, spawn(fun() -> ok end)}}])).
 
-not_the_program(_Config) ->
-    ?assertMatch({error, {port_exit_status, _}}, emmap_port:start_link(#{program => os:find_executable("false")})),
-    ?assertEqual({error, port_timeout},
-                 emmap_port:start_link(#{program => os:find_executable("cat"), nouse_stdio => false, timeout => 50})).
+not_the_program(Config) ->
+    False = os:find_executable("false"),
+    ?assertMatch({error, {port_program, False, {exit_status, _}}}, emmap_port:start_link(#{program => False})),
+    Silent = emmap_test:fresh(Config, "silent", "#!/bin/sh\nexec cat >/dev/null\n"),
+    ok = file:change_mode(Silent, 8#755),
+    ?assertEqual({error, {port_program, Silent, timeout}},
+                 emmap_port:start_link(#{program => Silent, nouse_stdio => false, timeout => 50})).
 
 another_protocol_version(Config) ->
     Hello = term_to_binary({emmap_port, 99, #{}}),
@@ -236,7 +248,7 @@ another_protocol_version(Config) ->
     Bytes = emmap_test:fresh(Config, "hello", Frame),
     Script = emmap_test:fresh(Config, "other-version", ["#!/bin/sh\ncat '", Bytes, "'\nexec cat >/dev/null\n"]),
     ok = file:change_mode(Script, 8#755),
-    ?assertEqual({error, {port_protocol_version, 99}},
+    ?assertEqual({error, {port_program, Script, {protocol_version, 99}}},
                  emmap_port:start_link(#{program => Script, nouse_stdio => false})).
 
 program_ends_with_its_server(Config) ->
@@ -277,9 +289,12 @@ ebin() ->
     filename:dirname(code:which(emmap)).
 
 node_output(Code, Ebin) ->
+    node_output(Code, Ebin, "/").
+
+node_output(Code, Ebin, Folder) ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Port = open_port({spawn_executable, Erl},
-                     [{args, ["-noshell", "-pa", Ebin, "-eval", Code]}, exit_status, stderr_to_stdout, {cd, "/"}]),
+                     [{args, ["-noshell", "-pa", Ebin, "-eval", Code]}, exit_status, stderr_to_stdout, {cd, Folder}]),
     collect(Port, []).
 
 collect(Port, Output) ->
@@ -324,3 +339,242 @@ stale_handles(Config) ->
     ok = file:close(Old),
     ?assertEqual({ok, <<0>>}, file:pread(New, 0, 1)),
     ok = gen_server:stop(Server).
+
+%%% Where the native code is
+
+%% A copy of the application in a folder of this name; what of its priv it has.
+application_in(Folder, Native) ->
+    ok = filelib:ensure_dir(filename:join([Folder, "ebin", "x"])),
+    [{ok, _} = file:copy(File, filename:join([Folder, "ebin", filename:basename(File)]))
+     || File <- filelib:wildcard(filename:join(ebin(), "*"))],
+    ok = filelib:ensure_dir(filename:join([Folder, "priv", "x"])),
+    [ok = file:make_symlink(filename:join(code:priv_dir(emmap), File), filename:join([Folder, "priv", File])) || File <- Native],
+    filename:join(Folder, "ebin").
+
+%% A folder with native code that leaves a trace where it is run.
+trap(Folder) ->
+    Trace = filename:join(Folder, "trace"),
+    ok = filelib:ensure_dir(filename:join([Folder, "priv", "x"])),
+    Program = filename:join([Folder, "priv", "emmap_port"]),
+    ok = file:write_file(Program, ["#!/bin/sh\ntouch '", Trace, "'\n"]),
+    ok = file:change_mode(Program, 8#755),
+    ok = file:make_symlink(filename:join(code:priv_dir(emmap), "emmap_nif.so"),
+                           filename:join([Folder, "priv", "emmap_nif.so"])),
+    Trace.
+
+folder(Config, Name) ->
+    filename:join(proplists:get_value(priv_dir, Config), Name).
+
+native_code_of_no_current_folder(Config) ->
+    Here = folder(Config, "here"),
+    Trace = trap(Here),
+    Path = emmap_test:fresh(Config, "current", <<"12345678">>),
+    Code = "io:format(\"~p\", [{[emmap:open(\"" ++ Path ++ "\", [read, {backend, Backend}]) || Backend <- [nif, port]], "
+           "emmap_nif:loaded()}]), halt().",
+    [begin
+         Output = node_output(Code, Ebin, Here),
+         ?assertMatch({Ebin, [_, _]}, {Ebin, string:split(Output, "{[{error,nif_not_loaded},{error,enoent}]")}),
+         ?assertNot(filelib:is_file(Trace))
+     end || Ebin <- [application_in(folder(Config, "no-native"), []), flat(folder(Config, "flat"))]].
+
+%% All beams in one folder, as some packers put them.
+flat(Folder) ->
+    Ebin = application_in(folder([{priv_dir, filename:dirname(Folder)}], "to-flatten"), []),
+    ok = filelib:ensure_dir(filename:join(Folder, "x")),
+    [{ok, _} = file:copy(File, filename:join(Folder, filename:basename(File))) || File <- filelib:wildcard(filename:join(Ebin, "*"))],
+    Folder.
+
+a_folder_of_another_name(Config) ->
+    Ebin = application_in(folder(Config, "mapped"), ["emmap_nif.so", "emmap_port"]),
+    Path = emmap_test:fresh(Config, "renamed", <<"12345678">>),
+    Code = "io:format(\"~p\", [[element(1, emmap:open(\"" ++ Path ++ "\", [read, {backend, Backend}])) || Backend <- [nif, port]]]), halt().",
+    ?assertEqual("[ok,ok]", node_output(Code, Ebin)).
+
+a_folder_that_is_set(Config) ->
+    Here = folder(Config, "set-here"),
+    Trace = trap(Here),
+    Ebin = application_in(folder(Config, "set"), []),
+    Path = emmap_test:fresh(Config, "set-folder", <<"12345678">>),
+    Code = fun(Folder) ->
+        "application:set_env(emmap, native_dir, \"" ++ Folder ++ "\"), "
+        "io:format(\"~p\", [[element(1, emmap:open(\"" ++ Path ++ "\", [read, {backend, Backend}])) || Backend <- [nif, port]]]), "
+        "halt()."
+    end,
+    ?assertEqual("[ok,ok]", node_output(Code(code:priv_dir(emmap)), Ebin, Here)),
+    ?assertMatch([_, _], string:split(node_output(Code("priv"), Ebin, Here), "[error,error]")),
+    ?assertNot(filelib:is_file(Trace)).
+
+%% An archive has no files that the system could load or run.
+in_an_escript(Config) ->
+    Path = emmap_test:fresh(Config, "escript", <<"12345678">>),
+    Beams = [{"emmap/ebin/" ++ filename:basename(File), element(2, file:read_file(File))}
+             || File <- filelib:wildcard(filename:join(ebin(), "*"))],
+    Main = "-module(in_escript).\n-export([main/1]).\nmain(Folder) ->\n"
+           "    [application:set_env(emmap, native_dir, F) || F <- Folder],\n"
+           "    io:format(\"~p\", [[case emmap:open(\"" ++ Path ++ "\", [read, {backend, B}]) of {ok, _} -> ok; E -> E end"
+           " || B <- [nif, port]]]),\n    ok = logger_std_h:filesync(default).\n",
+    Source = folder(Config, "in_escript.erl"),
+    ok = file:write_file(Source, Main),
+    {ok, in_escript, Beam} = compile:file(Source, [binary]),
+    Script = folder(Config, "script"),
+    ok = escript:create(Script, [shebang, {archive, [{"in_escript/ebin/in_escript.beam", Beam} | Beams], []},
+                                 {emu_args, "-escript main in_escript"}]),
+    Escript = filename:join([code:root_dir(), "bin", "escript"]),
+    Run = fun(Arguments) -> os:cmd(lists:join(" ", ["cd / && '" ++ Escript ++ "' '" ++ Script ++ "'" | Arguments])) end,
+    Output = Run([]),
+    ?assertMatch([_, _], string:split(Output, "[{error,nif_not_loaded},{error,enotdir}]")),
+    ?assertMatch([_, _ | _], string:split(Output, "script/emmap/priv/emmap_port")),
+    ?assertEqual("[ok,ok]", Run(["'" ++ code:priv_dir(emmap) ++ "'"])).
+
+%% With the path in the log.
+says_why_the_program_did_not_start(Config) ->
+    Path = emmap_test:fresh(Config, "not-started", <<"12345678">>),
+    Code = "io:format(\"~p\", [emmap:open(\"" ++ Path ++ "\", [read, {backend, port}])]), "
+           "ok = logger_std_h:filesync(default), halt().",
+    [begin
+         Folder = folder(Config, atom_to_list(Reason)),
+         Ebin = application_in(Folder, []),
+         Program = filename:join([Folder, "priv", "emmap_port"]),
+         ok = Prepare(Program),
+         Output = node_output(Code, Ebin),
+         ?assertMatch({Reason, [_, _]}, {Reason, string:split(Output, "{error," ++ atom_to_list(Reason) ++ "}")}),
+         ?assertMatch({Reason, [_, _ | _]}, {Reason, string:split(Output, Program)})
+     end || {Reason, Prepare} <- [{enoent, fun(_) -> ok end},
+                                  {eacces, fun(Program) -> file:write_file(Program, "no program") end},
+                                  {enotdir, fun(Program) ->
+                                                ok = file:del_dir(filename:dirname(Program)),
+                                                file:write_file(filename:dirname(Program), "no folder")
+                                            end}]].
+
+%%% Calls that have to wait
+
+%% The reductions of a call do not depend on how many messages its process has.
+does_not_scan_the_mailbox(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    Work = fun() ->
+        Bytes = binary:copy(<<"x">>, 8),
+        Started = erlang:monotonic_time(microsecond),
+        [begin
+             {ok, _} = emmap:patomic(File, 0, add, 1),
+             ok = file:pwrite(File, 8, Bytes)
+         end || _ <- lists:seq(1, 200)],
+        erlang:monotonic_time(microsecond) - Started
+    end,
+    Among = fun(Messages) ->
+        {_, Monitor} = spawn_monitor(fun() ->
+            [self() ! {message, N} || N <- lists:seq(1, Messages)],
+            exit({took, lists:min([Work() || _ <- lists:seq(1, 5)])})
+        end),
+        receive {'DOWN', Monitor, process, _, {took, Took}} -> Took end
+    end,
+    Alone = Among(0),
+    Full = Among(200000),
+    ct:pal("400 calls with an empty mailbox ~b us, with 200000 messages ~b us", [Alone, Full]),
+    %% Each scan of that many messages takes about a millisecond, 400 of them longer than any noise.
+    ?assert(Full < Alone + 100000),
+    ok = gen_server:stop(Server).
+
+a_stopped_program_is_timeout(Config) ->
+    {ok, Server} = emmap_port:start_link(#{call_timeout => 100, sync_timeout => 100}),
+    File = file(Config, Server),
+    Path = emmap_test:fresh(Config, "unopened", <<"12345678">>),
+    OsPid = emmap_test:os_pid(Server),
+    signal("STOP", OsPid),
+    [?assertEqual({Name, {error, timeout}}, {Name, Call()})
+     || {Name, Call} <- [{patomic, fun() -> emmap:patomic(File, 0, add, 1) end},
+                         {pwrite, fun() -> file:pwrite(File, 8, "x") end},
+                         {sync, fun() -> file:sync(File) end},
+                         {batch, fun() -> emmap:batch(File, [{size}]) end},
+                         {open, fun() -> emmap:open(Path, [read, {backend, {port, Server}}]) end},
+                         {close, fun() -> file:close(File) end}]],
+    signal("CONT", OsPid),
+    ?assertEqual({messages, []}, process_info(self(), messages)),
+    %% What was asked for was done after all; the server knows that it is closed.
+    emmap_test:until(fun() -> file:pread(File, 0, 1) =:= {error, closed} end),
+    ?assertEqual({messages, []}, process_info(self(), messages)),
+    ok = gen_server:stop(Server).
+
+a_busy_port_is_timeout(Config) ->
+    {ok, Server} = emmap_port:start_link(#{call_timeout => 100}),
+    File = file(Config, Server),
+    OsPid = emmap_test:os_pid(Server),
+    signal("STOP", OsPid),
+    Bytes = binary:copy(<<"x">>, 10 bsl 20),
+    [?assertEqual({error, timeout}, file:pwrite(File, 0, Bytes)) || _ <- lists:seq(1, 3)],
+    ?assertEqual({error, timeout}, file:pread(File, 0, 1)),
+    signal("CONT", OsPid),
+    emmap_test:until(fun() -> file:pread(File, 0, 1) =:= {ok, <<0>>} end),
+    ok = gen_server:stop(Server).
+
+%% Nobody else could.
+a_late_open_is_closed(Config) ->
+    {ok, Server} = emmap_port:start_link(#{call_timeout => 100}),
+    Before = descriptors(Server),
+    OsPid = emmap_test:os_pid(Server),
+    Path = emmap_test:fresh(Config, "late", <<"12345678">>),
+    signal("STOP", OsPid),
+    ?assertEqual({error, timeout}, emmap:open(Path, [write, shared, auto_unlink, {backend, {port, Server}}])),
+    ?assertEqual({error, timeout}, emmap:open_counters(emmap_test:path(Config, "late-counters"), 1, [{backend, {port, Server}}])),
+    signal("CONT", OsPid),
+    emmap_test:until(fun() -> not filelib:is_file(Path) andalso descriptors(Server) =:= Before end),
+    ok = gen_server:stop(Server).
+
+sync_has_a_limit_of_its_own(Config) ->
+    {ok, Server} = emmap_port:start_link(#{call_timeout => 50, sync_timeout => infinity}),
+    File = file(Config, Server),
+    OsPid = emmap_test:os_pid(Server),
+    signal("STOP", OsPid),
+    {Syncer, Monitor} = spawn_monitor(fun() -> exit(file:sync(File)) end),
+    ?assertEqual({error, timeout}, file:pread(File, 0, 1)),
+    ?assertEqual({error, timeout}, file:pread(File, 0, 1)),
+    ?assert(is_process_alive(Syncer)),
+    signal("CONT", OsPid),
+    receive {'DOWN', Monitor, process, Syncer, Answer} -> ?assertEqual(ok, Answer) end,
+    ok = gen_server:stop(Server).
+
+%%% The end
+
+within(Milliseconds, Fun) ->
+    Started = erlang:monotonic_time(millisecond),
+    Result = Fun(),
+    Took = erlang:monotonic_time(millisecond) - Started,
+    ?assert(Took < Milliseconds),
+    Result.
+
+a_stopped_program_ends_with_its_server(Config) ->
+    [begin
+         {ok, Server} = emmap_port:start_link(#{}),
+         _ = file(Config, Server),
+         OsPid = emmap_test:os_pid(Server),
+         signal("STOP", OsPid),
+         within(1000, fun() -> End(Server) end),
+         emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end)
+     end || End <- [fun(Server) -> ok = gen_server:stop(Server) end,
+                    fun(Server) ->
+                        exit(Server, shutdown),
+                        receive {'EXIT', Server, shutdown} -> ok end
+                    end]].
+
+the_application_stops_within_a_second(Config) ->
+    Path = emmap_test:fresh(Config, "application", <<"12345678">>),
+    {ok, File} = emmap:open(Path, [read, {backend, port}]),
+    OsPid = emmap_test:os_pid(default_server()),
+    signal("STOP", OsPid),
+    {_, Monitor} = spawn_monitor(fun() -> exit(file:pread(File, 0, 1)) end),
+    ok = within(1000, fun() -> application:stop(emmap) end),
+    receive {'DOWN', Monitor, process, _, Answer} -> ?assertEqual({error, port_died}, Answer) end,
+    emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
+
+the_node_stops_within_a_second(Config) ->
+    Path = emmap_test:fresh(Config, "node", <<"12345678">>),
+    Code = "{ok, _} = emmap:open(\"" ++ Path ++ "\", [read, {backend, port}]), {ok, Server} = emmap_sup:port(), "
+           "{links, Links} = process_info(Server, links), [Port] = [P || P <- Links, is_port(P)], "
+           "{os_pid, Pid} = erlang:port_info(Port, os_pid), [] = os:cmd(\"kill -STOP \" ++ integer_to_list(Pid)), "
+           "io:format(\"~b ~b\", [Pid, erlang:system_time(millisecond)]), init:stop().",
+    Output = node_output(Code, ebin()),
+    Ended = erlang:system_time(millisecond),
+    [Pid, Started] = [list_to_integer(Number) || Number <- string:split(Output, " ")],
+    ?assertNot(emmap_test:is_os_process(Pid)),
+    %% A node without a shell takes a second for it by itself.
+    ?assert(Ended - Started < 2000).

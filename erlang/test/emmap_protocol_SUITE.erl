@@ -3,6 +3,7 @@
 
 -export([all/0, init_per_suite/1, end_per_suite/1]).
 -export([hello/1, descriptors_3_and_4/1, command_line/1, documented_exchange/1, documented_operations/1,
+         documented_errors/1,
          any_id_comes_back/1, long_id/1, bad_terms/1, bad_frames/1, oversized_frame/1, truncated_frame/1,
          end_of_input/1, end_of_output/1, requests_before_a_bad_frame_are_answered/1, byte_by_byte/1,
          many_frames_one_write/1, batches/1, runs/1,
@@ -14,7 +15,7 @@
 -import(emmap_test_program, [start/0, start/2, call/2, command/2, reply/1, status/1, stop/1, path/0]).
 
 all() ->
-    [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, any_id_comes_back, long_id,
+    [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, documented_errors, any_id_comes_back, long_id,
      bad_terms, bad_frames, oversized_frame, truncated_frame, end_of_input, end_of_output,
      requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, runs, sleeps_when_nothing_is_asked, data_in_all_forms,
      integers_in_all_forms, deep_terms, every_tag_is_checked, handles, options_named, large_frames].
@@ -113,6 +114,14 @@ documented_operations(Config) ->
      end || [Name | Arguments] <- forms()],
     stop(Port).
 
+%% The page says of each operation, once, what it can answer.
+documented_errors(_Config) ->
+    [_, Rest] = binary:split(document(), <<"### Errors of each operation">>),
+    [Section | _] = binary:split(Rest, <<"## Limits">>),
+    {match, Rows} = re:run(Section, "^\\| (`[a-z_]+`(?:, `[a-z_]+`)*) \\|", [global, multiline, {capture, all_but_first, binary}]),
+    Names = [binary_to_atom(Name) || [Row] <- Rows, Name <- re:split(Row, "[`, ]+", [trim]), Name =/= <<>>],
+    ?assertEqual(lists:sort(documented()), lists:sort(Names)).
+
 value("Path", Path) -> list_to_binary(Path);
 value("Options", _) -> [];
 value("Whence", _) -> bof;
@@ -160,7 +169,7 @@ bad_terms(_Config) ->
                       {pwrite, Handle, 0, [[1, [2 | 3]]]}, {pwrite, Handle, 0, {1}}, {pwrite, Handle, 0, #{}},
                       {pwrite, Handle, a, <<"x">>}, {write, Handle, a}, {position, Handle, a, bof},
                       {position, Handle, 0, foo}, {position, Handle, 0, 1}, {patomic_add, Handle, 0, 1 bsl 64},
-                      {patomic_add, Handle, 0, -(1 bsl 63) - 1}, {patomic_add, Handle, 0, a}, {advise, Handle, 0, 0, 1},
+                      {patomic_add, Handle, 0, -(1 bsl 63) - 1}, {patomic_add, Handle, 0, a}, {advise, Handle, 0, 0, 1}, {advise, Handle, 0, 0, foo},
                       {resize, Handle, a}, {allocate, Handle, 0, a}]],
     ?assertEqual({1, {ok, <<0:64>>}}, call(Port, {1, {pread, Handle, 0, 8}})),
     {ok, Queue, _} = element(2, call(Port, {1, {queue_open, <<>>, [anon, write, {size, 4096}]}})),
@@ -178,14 +187,19 @@ bad_terms(_Config) ->
                       {block_free_many, Blocks, [0, a]}, {blocks_walk, Blocks, a, 0}, {blocks_walk, Blocks, 1, a},
                       {blocks_repair, Blocks, a, 0}, {blocks_repair, Blocks, 0, a}]],
     [?assertEqual({Operation, {1, Answer}}, {Operation, call(Port, {1, Operation})})
-     || {Operation, Answer} <- [{{queue_pop_many, Queue, 1 bsl 70}, eof}, {{queue_pop_many, Queue, 0}, {ok, []}},
+     || {Operation, Answer} <- [{{queue_pop_many, Queue, 1 bsl 70}, {error, einval}}, {{queue_pop_many, Queue, 0}, {ok, []}},
+                                {{queue_pop_many, Queue, -1}, {error, einval}}, {{queue_pop_many, Queue, 1 bsl 63}, {error, einval}},
+                                {{queue_walk, Queue, forward, -1, 0}, {error, einval}},
+                                {{blocks_walk, Blocks, -1, 0}, {error, einval}}, {{blocks_walk, Blocks, 1 bsl 64, 0}, {error, einval}},
+                                {{blocks_walk, Blocks, 0, 0}, {ok, [], [], 0}}, {{blocks_walk, Blocks, 1, 1 bsl 62}, {error, estale}},
+                                {{blocks_repair, Blocks, -1, 0}, {error, einval}}, {{blocks_repair, Blocks, 1, -1}, {error, estale}},
                                 {{queue_walk, Queue, forward, 1, 1 bsl 70}, eof}, {{queue_pop_commit, Queue, -1}, {error, einval}},
                                 {{queue_pop_abort, Queue, 1 bsl 64}, {error, einval}}, {{queue_length, Queue}, {ok, 0}},
                                 {{queue_push_many, Queue, []}, ok}, {{queue_push, Queue, []}, {error, einval}},
                                 {{queue_push, Blocks, "x"}, {error, einval}}, {{queue_length, Handle}, {error, einval}},
                                 {{block_free_many, Blocks, "ab"}, {error, enoent}}, {{block_free_many, Blocks, []}, ok},
-                                {{block_read, Blocks, 1 bsl 70}, {error, enoent}}, {{blocks_walk, Blocks, 1 bsl 70, 0}, eof},
-                                {{blocks_walk, Blocks, 1, 1 bsl 70}, eof}, {{blocks_count, Blocks}, {ok, 0}},
+                                {{block_read, Blocks, 1 bsl 70}, {error, enoent}}, {{blocks_walk, Blocks, 1 bsl 62, 0}, eof},
+                                {{blocks_walk, Blocks, 1, (1 bsl 64) - 1}, eof}, {{blocks_count, Blocks}, {ok, 0}},
                                 {{blocks_count, Queue}, {error, einval}}, {{queue_pop, Queue}, eof}]],
     stop(Port).
 
@@ -336,6 +350,16 @@ data_in_all_forms(_Config) ->
     ?assertEqual({9, ok}, reply(Port)),
     ?assertEqual({1, {ok, <<"abcd">>}}, call(Port, {1, {pread, Handle, 0, 4}})),
     ?assertEqual({1, ok}, call(Port, {1, {pwrite, Handle, 0, [[], <<>>, [[]]]}})),
+    % a byte as a big integer: of one digit, of none, with zeros behind it, with a length of 32 bits
+    Big = fun(Elements) ->
+        Count = length(Elements),
+        command(Port, <<131, 104, 2, 97, 9, Operation/binary, 108, Count:32, (iolist_to_binary(Elements))/binary, 106>>),
+        reply(Port)
+    end,
+    ?assertEqual({9, ok}, Big([<<110, 1, 0, $v>>, <<110, 0, 0>>, <<110, 3, 0, $w, 0, 0>>, <<111, 2:32, 0, $x, 0>>, <<97, $y>>])),
+    ?assertEqual({1, {ok, <<"v", 0, "wxy">>}}, call(Port, {1, {pread, Handle, 0, 5}})),
+    [?assertEqual({Wrong, {9, {error, badarg}}}, {Wrong, Big([Wrong])})
+     || Wrong <- [<<110, 1, 1, 7>>, <<110, 2, 0, 0, 1>>, <<111, 9:32, 0, 255, 0:56, 1>>]],
     stop(Port).
 
 integer(Integer) ->

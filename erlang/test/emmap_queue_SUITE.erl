@@ -6,6 +6,8 @@
          full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
+-export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, compressed_inside/1,
+         limits/1]).
 -export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_closes/1,
          fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
 -export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
@@ -21,7 +23,8 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 groups() ->
     Cases = [first_in_first_out, any_term, empty, default, many, folds, levels, looks, metadata, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
-             writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, fun_that_returns,
+             writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
+             compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
              server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
@@ -86,6 +89,8 @@ empty(Config) ->
     ok = emmap_queue:push(Queue, a),
     ?assertEqual(false, emmap_queue:is_empty(Queue)),
     ?assertEqual({ok, []}, emmap_queue:pop_many(Queue, 0)),
+    [?assertEqual({Limit, {error, einval}}, {Limit, emmap_queue:pop_many(Queue, Limit)})
+     || Limit <- [-1, -(1 bsl 64), 1 bsl 63, 1 bsl 64]],
     ok = emmap_queue:close(Queue).
 
 default(Config) ->
@@ -369,27 +374,159 @@ raw_queue(Config, Name, Messages) ->
     ok = emmap_nif:queue_push_many(Handle, Messages),
     ok = emmap_nif:close(Handle).
 
+%% What is refused stays where it is, whatever is asked for, and holds up what comes after it.
+refused(Queue, Bytes, Length) ->
+    Error = {error, {bad_term, Bytes}},
+    ?assertEqual(Error, emmap_queue:peek_front(Queue)),
+    ?assertEqual(Error, emmap_queue:pop(Queue)),
+    ?assertEqual(Error, emmap_queue:pop_or(Queue, none)),
+    ?assertEqual(Error, emmap_queue:pop_many(Queue, 1)),
+    ?assertEqual(Error, emmap_queue:pop_many(Queue, 1000)),
+    ?assertEqual(Error, emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)),
+    ?assertMatch([{bad_term, Bytes} | _], emmap_queue:to_list(Queue)),
+    ?assertEqual(Length, emmap_queue:length(Queue)).
+
 unsafe_terms(Config) ->
     Message = unknown_atom(proplists:get_value(backend, Config)),
-    raw_queue(Config, "unsafe", [Message, term_to_binary(1), Message]),
+    raw_queue(Config, "unsafe", [term_to_binary(0), Message, term_to_binary(1), Message]),
     Queue = queue(Config, "unsafe"),
+    ?assertEqual({ok, [0]}, emmap_queue:pop_many(Queue, 1000)),
     {error, {bad_term, Bytes}} = emmap_queue:peek_front(Queue),
     ?assertEqual(Message, binary:part(Bytes, 0, byte_size(Message))),
-    ?assertEqual({error, {bad_term, Bytes}}, emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)),
-    ?assertEqual(3, emmap_queue:length(Queue)),
-    ?assertEqual({error, {bad_term, Bytes}}, emmap_queue:pop(Queue)),
-    ?assertEqual([1, {bad_term, Bytes}], emmap_queue:to_list(Queue)),
+    refused(Queue, Bytes, 3),
+    ?assertEqual([{bad_term, Bytes}, 1, {bad_term, Bytes}], emmap_queue:to_list(Queue)),
+    ?assertEqual({ok, Bytes}, emmap_queue:pop_bytes(Queue)),
+    ?assertEqual(1, emmap_queue:pop(Queue)),
+    refused(Queue, Bytes, 1),
     {ok, Unsafe} = open(Config, "unsafe", 0, [unsafe_terms]),
-    [1, Atom] = pop_all(Unsafe),
+    [Atom] = pop_all(Unsafe),
     ?assertEqual(Message, term_to_binary(Atom, [{minor_version, 2}])),
+    ok = emmap_queue:push(Queue, Atom),
+    ?assertEqual(Atom, emmap_queue:pop(Unsafe)),
+    ?assertEqual(nil, emmap_queue:pop_bytes(Queue)),
     ok = emmap_queue:close(Unsafe),
     ok = emmap_queue:close(Queue).
 
 no_terms(Config) ->
-    raw_queue(Config, "no-terms", [<<"12345678">>, <<131>>, <<131, 109, -1:32>>, term_to_binary(1)]),
+    raw_queue(Config, "no-terms", [<<"12345678">>, <<131, 0, 0, 0, 0, 0, 0, 0>>, <<131, 109, -1:32, 0, 0>>, term_to_binary(1)]),
     Queue = queue(Config, "no-terms"),
-    ?assertEqual({error, {bad_term, <<"12345678">>}}, emmap_queue:pop(Queue)),
-    ?assertMatch({ok, [{bad_term, <<131, 0>>}, {bad_term, <<131, 109, 16#ffffffff:32, _/binary>>}, 1]}, emmap_queue:pop_many(Queue, 3)),
+    [begin
+         refused(Queue, Bytes, Length),
+         ?assertEqual({ok, Bytes}, emmap_queue:pop_bytes(Queue))
+     end || {Bytes, Length} <- [{<<"12345678">>, 4}, {<<131, 0:56>>, 3}, {<<131, 109, -1:32, 0, 0>>, 2}]],
+    ?assertEqual(1, emmap_queue:pop(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% {Name, a term's bytes, what it takes by the measure}, which Node is tested with, too.
+sizes() ->
+    Vectors = filename:join([filename:dirname(?FILE), "..", "..", "test", "vectors", "term-sizes.json"]),
+    {ok, Text} = file:read_file(Vectors),
+    [{Name, decode_hex(Hex), Size}
+     || #{<<"name">> := Name, <<"bytes">> := Hex, <<"size">> := Size} <- emmap_json:decode(Text)].
+
+decode_hex(Hex) -> << <<(binary_to_integer(Digits, 16))>> || <<Digits:2/binary>> <= Hex >>.
+
+%% A message whose length is a multiple of 8 comes back as it was: the zeros behind a term change nothing.
+padded(Bytes) -> <<Bytes/binary, 0:(((8 - byte_size(Bytes) rem 8) rem 8) * 8)>>.
+
+terms_up_to_the_limit(Config) ->
+    Sizes = sizes(),
+    ?assert(length(Sizes) > 20),
+    [begin
+         Message = padded(Bytes),
+         Limit = max(0, Size - byte_size(Message)),
+         {ok, Queue} = open(Config, "sizes", 0, [unsafe_terms, {max_inflated_size, Limit}]),
+         ok = emmap_queue:clear(Queue),
+         raw_queue(Config, "sizes", [Message, Message]),
+         ?assertNotMatch({Name, {error, _}}, {Name, emmap_queue:pop(Queue)}),
+         ok = emmap_queue:close(Queue),
+         case Limit of
+             0 ->
+                 ok;
+             _ ->
+                 {ok, Smaller} = open(Config, "sizes", 0, [unsafe_terms, {max_inflated_size, Limit - 1}]),
+                 ?assertEqual({Name, {error, {bad_term, Message}}}, {Name, emmap_queue:pop(Smaller)}),
+                 refused(Smaller, Message, 1),
+                 ok = emmap_queue:close(Smaller)
+         end
+     end || {Name, Bytes, Size} <- Sizes].
+
+%% A list of so many [], compressed without being made.
+compressed_list(Count) ->
+    Z = zlib:open(),
+    ok = zlib:deflateInit(Z, best_speed),
+    Chunk = binary:copy(<<106>>, 1 bsl 20),
+    Head = zlib:deflate(Z, <<108, Count:32>>),
+    Elements = [zlib:deflate(Z, Chunk) || _ <- lists:seq(1, Count bsr 20)],
+    Tail = zlib:deflate(Z, <<106>>, finish),
+    ok = zlib:close(Z),
+    padded(iolist_to_binary([<<131, 80, (Count + 6):32>>, Head, Elements, Tail])).
+
+compressed_terms_up_to_the_limit(Config) ->
+    Binary = binary:copy(<<0>>, 1 bsl 20),
+    {ok, Queue} = open(Config, "compressed", 0, [compressed, {max_inflated_size, 1 bsl 20 + 5}]),
+    Small = fun(Limit) -> {ok, Q} = open(Config, "compressed", 0, [{max_inflated_size, Limit}]), Q end,
+    ok = emmap_queue:push(Queue, Binary),
+    Smaller = Small(1 bsl 20 + 4),
+    {error, {bad_term, Bytes}} = emmap_queue:pop(Smaller),
+    refused(Smaller, Bytes, 1),
+    ?assertEqual(Binary, emmap_queue:pop(Queue)),
+    %% Within the limit before it is a term, but not after.
+    List = lists:duplicate(1000, []),
+    ok = emmap_queue:push(Queue, List),
+    {ok, [Message], _} = walked(Queue),
+    Size = 16 * 1002 - byte_size(Message),
+    ?assertMatch({error, {bad_term, Message}}, emmap_queue:pop(Small(Size - 1))),
+    ?assertEqual(List, emmap_queue:pop(Small(Size))),
+    %% Not what it says that it is.
+    <<131, 80, Claimed:32, Stream/binary>> = Message,
+    Lies = [padded(<<131, 80, (Claimed + Lie):32, Stream/binary>>) || Lie <- [-1, 1]],
+    raw_queue(Config, "compressed", Lies),
+    [?assertMatch({error, {bad_term, Lie}}, emmap_queue:pop(Q)) || Lie <- [hd(Lies)], Q <- [Small(Size), Queue]],
+    [emmap_queue:close(Q) || Q <- [Queue, Smaller]].
+
+walked(#file_descriptor{data = File}) -> (element(2, File)):queue_walk(element(3, File), forward, 9, 0).
+
+%% 8 GB on the heap, were it made.
+inflating_beyond_memory(Config) ->
+    Message = compressed_list(500 bsl 20),
+    raw_queue(Config, "bomb", [Message, term_to_binary(after_it)]),
+    Queue = queue(Config, "bomb"),
+    refused(Queue, Message, 2),
+    {ok, Server} = emmap_queue:start_link(undefined, emmap_test:path(Config, "bomb"), 0, [backend(Config)]),
+    ?assertEqual({error, {bad_term, Message}}, emmap_queue:dequeue(Server)),
+    ?assertEqual({error, {bad_term, Message}}, emmap_queue:try_dequeue(Server, fun(_) -> ct:fail(called) end)),
+    ok = gen_server:stop(Server),
+    %% The same before it is compressed.
+    List = padded(<<131, 108, (8 bsl 20):32, (binary:copy(<<106>>, 8 bsl 20))/binary, 106>>),
+    ok = emmap_queue:clear(Queue),
+    raw_queue(Config, "bomb", [List]),
+    refused(Queue, List, 1),
+    %% A binary takes what it has in the file, however much that is.
+    ok = emmap_queue:clear(Queue),
+    Binary = binary:copy(<<7>>, 70 bsl 20),
+    ok = emmap_queue:push(Queue, Binary),
+    ?assertEqual(Binary, emmap_queue:pop(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% Terms are compressed whole: inside of another one they are bytes, or no term.
+compressed_inside(Config) ->
+    Inside = term_to_binary(lists:duplicate(100000, []), [compressed]),
+    raw_queue(Config, "inside", [padded(<<131, 104, 1, (binary:part(Inside, 1, byte_size(Inside) - 1))/binary>>)]),
+    Queue = queue(Config, "inside"),
+    {error, {bad_term, Bytes}} = emmap_queue:pop(Queue),
+    refused(Queue, Bytes, 1),
+    ok = emmap_queue:clear(Queue),
+    ok = emmap_queue:push(Queue, {Inside}),
+    ?assertEqual({Inside}, emmap_queue:pop(Queue)),
+    ok = emmap_queue:close(Queue).
+
+limits(Config) ->
+    [?assertError(badarg, open(Config, "limits", 0, [{max_inflated_size, Limit}]))
+     || Limit <- [-1, 1.5, infinity, <<>>]],
+    {ok, Queue} = open(Config, "limits", 0, [{max_inflated_size, 1 bsl 70}]),
+    ok = emmap_queue:push(Queue, lists:seq(1, 100)),
+    ?assertEqual(lists:seq(1, 100), emmap_queue:pop(Queue)),
     ok = emmap_queue:close(Queue).
 
 %%% Funs

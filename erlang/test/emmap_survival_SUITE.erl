@@ -4,6 +4,7 @@
 
 -include_lib("common_test/include/ct.hrl").
 -include_lib("stdlib/include/assert.hrl").
+-include("../src/emmap_file.hrl").
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([a_crash_is_seen/1, a_failure_is_seen/1]).
@@ -12,7 +13,8 @@
          resizes_and_closes_in_parallel_without_lock/1, direct_reads_in_parallel_with_resizes_and_closes/1,
          shrinking_below_the_cursor/1, truncation_by_another_process/1, address_of_the_nodes_own_memory/1,
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
-         counters_in_a_foreign_file/1, file_of_a_dead_process/1]).
+         counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, truncation_of_ten_files/1, truncation_of_100_files/1,
+         truncation_of_1000_files/1]).
 -export([child/3, die/0, fail/0]).
 
 -define(PAGE, 4096).
@@ -29,8 +31,10 @@ groups() ->
             resizes_and_closes_in_parallel_without_lock, shrinking_below_the_cursor,
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
-            file_of_a_dead_process],
-    [{nif, [], Both ++ [direct_reads_in_parallel_with_resizes_and_closes]}, {port, [], Both}].
+            file_of_a_dead_process, memory_that_is_short],
+    Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
+           truncation_of_1000_files],
+    [{nif, [], Both ++ Nif}, {port, [], Both}].
 
 init_per_group(Backend, Config) ->
     [{backend, Backend} | Config].
@@ -81,6 +85,10 @@ fail() ->
 ?CASE(many_opens_and_closes).
 ?CASE(counters_in_a_foreign_file).
 ?CASE(file_of_a_dead_process).
+?CASE(memory_that_is_short).
+?CASE(truncation_of_ten_files).
+?CASE(truncation_of_100_files).
+?CASE(truncation_of_1000_files).
 
 survives(Case, Config) ->
     Arguments = [Case, ?config(backend, Config), ?config(folder, Config)],
@@ -106,6 +114,61 @@ run(atomic_write_on_a_read_only_file, Backend, Path) ->
     ?assertEqual({ok, 1}, emmap:patomic_read_integer(File, 0)),
     ?assertEqual({ok, Bytes}, emmap:pread(File, 0, 100)),
     ?assertEqual({ok, Bytes}, file:read_file(Path));
+
+%% What is read is there or it is enomem, nothing is lost, and the node and the port program go on.
+run(memory_that_is_short, Backend, Path) ->
+    Size = 200 bsl 20,
+    {ok, File} = emmap:open(Path, [read, write, create, shared, noreserve, {size, Size}, {backend, Backend}]),
+    {ok, Storage} = emmap:open_block_storage(Path ++ ".blocks", Size, [{backend, Backend}]),
+    Address = emmap:store_block(Storage, binary:copy(<<1>>, Size)),
+    Count = 4000,
+    {ok, Queue} = emmap_queue:open(Path ++ ".queue", 4096, [{backend, Backend}]),
+    Message = binary:copy(<<2>>, Size div Count),
+    [ok = emmap_queue:push(Queue, Message) || _ <- lists:seq(1, Count)],
+    #file_descriptor{data = #file{backend = Module, handle = Handle}} = Queue,
+    Read = fun({ok, Bytes}) -> byte_size(Bytes); (Error) -> Error end,
+    Uses = [fun() -> Read(file:pread(File, 0, Size)) end,
+            fun() -> _ = file:position(File, 0), Read(file:read(File, Size)) end,
+            fun() -> _ = file:position(File, 0), Read(file:read_line(File)) end,
+            fun() -> case emmap:batch(File, [{pread, 0, Size}]) of {ok, [Answer]} -> Read(Answer); Error -> Error end end,
+            fun() -> case emmap:read_block(Storage, Address) of
+                         {error, _} = Error -> Error;
+                         Block -> byte_size(Block)
+                     end
+            end,
+            fun() -> case Module:queue_walk(Handle, forward, Count, 0) of
+                         {ok, Walked, _} -> Count = length(Walked), Size;
+                         Error -> Error
+                     end
+            end],
+    Answers = [begin
+        Answer = with_memory(Backend, Spare, Use),
+        ?assertEqual([], [Answer || Answer =/= Size, Answer =/= {error, enomem}]),
+        Answer
+    end || Spare <- [60, 100, 150, 210, 260, 320, 410, 500], Use <- Uses],
+    ?assert(lists:member({error, enomem}, Answers)),
+    ?assert(lists:member(Size, Answers)),
+    Pop = fun() -> case Module:queue_pop_many(Handle, Count) of
+                       {ok, Popped} -> length(Popped);
+                       Error -> Error
+                   end
+          end,
+    %% No message of this size is printed where that fails.
+    case with_memory(Backend, 60, Pop) of
+        {error, enomem} ->
+            ?assertEqual(Count, emmap_queue:length(Queue)),
+            ?assertEqual(Count, Pop());
+        Popped ->
+            ?assertEqual(Count, Popped)
+    end,
+    ?assertEqual(0, emmap_queue:length(Queue));
+
+run(truncation_of_ten_files, nif, Path) ->
+    truncation_of_files(10, Path);
+run(truncation_of_100_files, nif, Path) ->
+    truncation_of_files(100, Path);
+run(truncation_of_1000_files, nif, Path) ->
+    truncation_of_files(1000, Path);
 
 run(reads_after_close, Backend, Path) ->
     Files = [open(Path, Backend, Options) || Options <- modes(Backend)],
@@ -402,6 +465,33 @@ until(Condition, Attempts, Tell) ->
         false -> receive after 10 -> until(Condition, Attempts - 1, Tell) end
     end.
 
+%% With so many MiB that the process of the mappings may have besides what it has.
+with_memory(Backend, Spare, Use) ->
+    Pid = mapping_process(Backend),
+    [erlang:garbage_collect(Process) || Process <- processes()],
+    {ok, Status} = file:read_file(["/proc/", Pid, "/status"]),
+    {match, [Used]} = re:run(Status, "VmSize:\\s+([0-9]+)", [{capture, all_but_first, list}]),
+    "" = os:cmd(io_lib:format("prlimit --pid ~s --as=~b:", [Pid, list_to_integer(Used) * 1024 + (Spare bsl 20)])),
+    try Use()
+    after "" = os:cmd(["prlimit --pid ", Pid, " --as=unlimited:"])
+    end.
+
+%% Each file is truncated by another process while a binary aliases all of it; then every second page is read.
+truncation_of_files(Count, Path) ->
+    Pages = 2100,
+    Names = [Path ++ integer_to_list(N) || N <- lists:seq(1, Count)],
+    Binaries = [begin
+        {ok, File} = emmap:open(Name, [read, write, create, shared, direct, noreserve, {size, Pages * ?PAGE}]),
+        {ok, Binary} = emmap:pread(File, 0, Pages * ?PAGE),
+        ok = emmap:close(File),
+        Binary
+    end || Name <- Names],
+    "" = os:cmd("truncate -s 100 " ++ Path ++ "*"),
+    [?assertEqual(0, lists:sum([binary:at(Binary, Page * ?PAGE) || Page <- lists:seq(1, Pages - 1, 2)])) ||
+        Binary <- Binaries],
+    {_, Mappings, _} = resources(os:getpid()),
+    ?assert(Mappings < 30_000).
+
 %% The process that has the mappings: this node, or the port's program, one of its descendants.
 mapping_process(nif) ->
     os:getpid();
@@ -416,7 +506,11 @@ program(Pid) ->
     end.
 
 descendants(Pid) ->
-    {ok, Tasks} = file:list_dir(["/proc/", Pid, "/task"]),
+    %% A shell of os:cmd/1 may have ended meanwhile.
+    Tasks = case file:list_dir(["/proc/", Pid, "/task"]) of
+        {ok, Found} -> Found;
+        {error, enoent} -> []
+    end,
     Children = lists:append([children(["/proc/", Pid, "/task/", Task, "/children"]) || Task <- Tasks]),
     lists:append([[Child | descendants(Child)] || Child <- Children]).
 

@@ -8,7 +8,7 @@
 //   shortSeconds   how long it takes in `make test`; 1 if there is none
 // A row is { fault, runtime, hits, survived, lost, worstWaitMs }: how often the fault really happened, after how many of
 // these all went on as promised, what went missing or came twice, and the longest that anybody had to wait for the
-// dead; null where nobody waits for them. Where a machine does not allow a fault the module throws a NotPossible.
+// dead; null where nobody waits for them. A waitLimitMs besides says how long that may be. Where a machine does not allow a fault the module throws a NotPossible.
 import { endAll } from "./support/processes.mjs";
 import { faultNames, loadFault, NotPossible, report, shortcoming, together } from "./support/report.mjs";
 

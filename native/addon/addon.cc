@@ -4,6 +4,7 @@
 #include "failure.h"
 #include "file.h"
 #include "values.h"
+#include "waiting.h"
 
 static void export_function(napi_env env, napi_value exports, const char *name, napi_callback callback)
 {
@@ -16,6 +17,7 @@ NAPI_MODULE_INIT()
 {
     // src/load.ts asks for it: an addon that was copied beside a bundle may be of another release than the bundle.
     napi_set_named_property(env, exports, "version", make_string(env, EMMAP_PACKAGE_VERSION));
+    emmap_lock_limit(SLICE);
     define_operations(env, exports);
     export_function(env, exports, "revoke", revoke);
     export_function(env, exports, "moved", moved);

@@ -35,11 +35,12 @@ napi_value store_many(const Call &call)
 napi_value read(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    const emmap_error error = emmap_block_read(call.core(), call.unsigned_at(0), &sink);
+    const emmap_error error = bytes.fill(call.env, [&call](const emmap_sink *sink) {
+        return emmap_block_read(call.core(), call.unsigned_at(0), sink);
+    });
     if (error == ENOENT)
         return make_null(call.env);
-    return error ? call.fail(error) : bytes.to_buffer(call.env);
+    return error ? call.fail(error) : bytes.to_buffer(call);
 }
 
 // free(address) → whether there was such a block
@@ -83,10 +84,13 @@ napi_value walk(const Call &call)
         return call.fail(error);
     if (error)
         count = 0;
+    const napi_value packed = blocks.answer(call);
+    if (!packed)
+        return nullptr;
     call.store_at(1, place);
     napi_value array = nullptr;
     napi_create_array_with_length(call.env, count + 1, &array);
-    napi_set_element(call.env, array, 0, blocks.answer(call.env));
+    napi_set_element(call.env, array, 0, packed);
     for (size_t i = 0; i < count; i++)
         napi_set_element(call.env, array, static_cast<uint32_t>(i + 1), make_number(call.env, addresses[i]));
     return array;

@@ -3,6 +3,7 @@
 #ifndef EMMAP_ADDON_CALL_H
 #define EMMAP_ADDON_CALL_H
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -29,6 +30,7 @@ struct Call {
     const char *operation;       // the core's name, which its errors have
     const napi_value *arguments; // those behind the file
     napi_value self;             // what the function was called on: see error_factory
+    bool *is_busy = nullptr;     // set, and nothing thrown, where somebody else has the lock
 
     emmap_file *core() const
     {
@@ -83,6 +85,10 @@ struct Call {
 
     napi_value fail(emmap_error error) const
     {
+        if (error == ETIMEDOUT && is_busy) {
+            *is_busy = true;
+            return nullptr;
+        }
         return throw_error(env, self, last_failure(operation, error), file->path.c_str());
     }
 
@@ -93,10 +99,56 @@ struct Call {
     }
 };
 
-// Where the core puts what it read: malloc, because it calls with its locks held, when V8 must not be entered.
+// A Buffer of `length` bytes, and where they are; null where there is no memory for it. V8 ends the process where
+// Node-API asks it for more memory than there is, but JavaScript's own constructors throw.
+inline napi_value allocate_buffer(napi_env env, size_t length, void **data)
+{
+    napi_value empty = nullptr, constructor = nullptr, allocate = nullptr, size = nullptr, buffer = nullptr;
+    if (napi_create_buffer(env, 0, nullptr, &empty) == napi_ok &&
+        napi_get_named_property(env, empty, "constructor", &constructor) == napi_ok &&
+        napi_get_named_property(env, constructor, "allocUnsafeSlow", &allocate) == napi_ok &&
+        napi_create_double(env, static_cast<double>(length), &size) == napi_ok &&
+        napi_call_function(env, constructor, allocate, 1, &size, &buffer) == napi_ok &&
+        napi_get_buffer_info(env, buffer, data, nullptr) == napi_ok)
+        return buffer;
+    napi_value error = nullptr;
+    napi_get_and_clear_last_exception(env, &error);
+    return nullptr;
+}
+
+inline napi_value no_memory(const Call &call)
+{
+    const emmap_failure failure{static_cast<emmap_error>(ENOMEM), nullptr, "no memory for a Buffer", 0};
+    return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
+}
+
+// More than this V8 is asked for in a way that can fail. To ask so for little would cost more than to copy it.
+constexpr size_t COPIED_INTO_BUFFER = 64 << 10;
+
+// A copy. Throws where there is no memory.
+inline napi_value copy_to_buffer(const Call &call, const void *data, size_t length)
+{
+    napi_value buffer = nullptr;
+    if (length <= COPIED_INTO_BUFFER) {
+        napi_create_buffer_copy(call.env, length, data, nullptr, &buffer);
+        return buffer;
+    }
+    void *place = nullptr;
+    buffer = allocate_buffer(call.env, length, &place);
+    if (!buffer)
+        return no_memory(call);
+    std::memcpy(place, data, length);
+    return buffer;
+}
+
+// Where the core puts what it read: malloc, because it calls with its locks held, when V8 must not be entered. For much
+// the core is asked twice: what is read needs memory that is a Buffer already, so that nothing can fail once it is there.
 struct Bytes {
     void *data = nullptr;
     size_t length = 0;
+    napi_value buffer = nullptr;
+    void *reserved = nullptr;
+    size_t reserved_length = 0;
 
     emmap_sink sink()
     {
@@ -107,15 +159,43 @@ struct Bytes {
     {
         Bytes *const self = static_cast<Bytes *>(context);
         self->length = length;
+        if (self->reserved && length == self->reserved_length)
+            return self->reserved;
+        std::free(self->data);
         self->data = std::malloc(length ? length : 1);
         return self->data;
     }
 
-    napi_value to_buffer(napi_env env) const
+    // As `allocate`, but refuses what is long until it is reserved.
+    static void *allocate_reserved(void *context, size_t length)
     {
-        napi_value buffer = nullptr;
-        napi_create_buffer_copy(env, length, data, nullptr, &buffer);
-        return buffer;
+        Bytes *const self = static_cast<Bytes *>(context);
+        if (length <= COPIED_INTO_BUFFER || (self->reserved && length == self->reserved_length))
+            return allocate(context, length);
+        self->length = length;
+        return nullptr;
+    }
+
+    // Has the core read: `read` is called with the sink. ENOMEM: nothing was read.
+    template <typename Read> emmap_error fill(napi_env env, Read read)
+    {
+        const emmap_sink into{allocate_reserved, this};
+        for (;;) {
+            length = 0;
+            const emmap_error error = read(&into);
+            // Somebody may change how much there is between two attempts.
+            if (error != ENOMEM || length <= COPIED_INTO_BUFFER || length == reserved_length)
+                return error;
+            buffer = allocate_buffer(env, length, &reserved);
+            if (!buffer)
+                return error;
+            reserved_length = length;
+        }
+    }
+
+    napi_value to_buffer(const Call &call) const
+    {
+        return buffer && length == reserved_length ? buffer : copy_to_buffer(call, data, length);
     }
 
     ~Bytes()
@@ -147,8 +227,10 @@ struct Packed {
     bool grow(size_t needed)
     {
         const size_t double_capacity = capacity ? 2 * capacity : 4096;
-        const size_t larger = needed > double_capacity ? needed : double_capacity;
-        uint8_t *const grown = static_cast<uint8_t *>(std::realloc(own, larger));
+        size_t larger = needed > double_capacity ? needed : double_capacity;
+        uint8_t *grown = static_cast<uint8_t *>(std::realloc(own, larger));
+        if (!grown && larger > needed)
+            grown = static_cast<uint8_t *>(std::realloc(own, larger = needed));
         if (!grown)
             return false;
         if (!own && length)
@@ -171,14 +253,10 @@ struct Packed {
         return self->data() + needed - length;
     }
 
-    // Their length where they are in the scratch buffer, else a Buffer.
-    napi_value answer(napi_env env) const
+    // Their length where they are in the scratch buffer, else a Buffer. Throws where there is no memory for it.
+    napi_value answer(const Call &call) const
     {
-        if (!own && scratch.iov_base)
-            return make_number(env, length);
-        napi_value buffer = nullptr;
-        napi_create_buffer_copy(env, length, own, nullptr, &buffer);
-        return buffer;
+        return !own && scratch.iov_base ? make_number(call.env, length) : copy_to_buffer(call, own, length);
     }
 
     ~Packed()
@@ -192,15 +270,18 @@ inline napi_value answer_read(const Call &call, emmap_error error, const Bytes &
 {
     if (error == EMMAP_EOF)
         return make_null(call.env);
-    return error ? call.fail(error) : bytes.to_buffer(call.env);
+    return error ? call.fail(error) : bytes.to_buffer(call);
 }
 
 using Operation = napi_value (*)(const Call &call);
 
+// Does an operation that found a lock taken again, until it is had or the file's lock_timeout is over.
+napi_value try_again(const Call &call, Operation operation);
+
 // What is called is an operation of an open file; for a closed one it is EMMAP_CLOSED.
 template <Operation operation> napi_value invoke(napi_env env, napi_callback_info info)
 {
-    napi_value arguments[4];
+    napi_value arguments[5];
     size_t count = sizeof arguments / sizeof *arguments;
     napi_value self;
     void *name;
@@ -209,9 +290,12 @@ template <Operation operation> napi_value invoke(napi_env env, napi_callback_inf
     if (napi_get_value_external(env, arguments[0], &data) != napi_ok)
         return nullptr;
     File *const file = static_cast<File *>(data);
-    const Call call{env, file, static_cast<const char *>(name), arguments + 1, self};
-    if (file->handle)
-        return operation(call);
+    bool is_busy = false;
+    const Call call{env, file, static_cast<const char *>(name), arguments + 1, self, &is_busy};
+    if (file->handle) {
+        const napi_value result = operation(call);
+        return is_busy ? try_again(call, operation) : result;
+    }
     const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
     return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());
 }

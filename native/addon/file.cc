@@ -10,6 +10,7 @@
 #include "failure.h"
 #include "sync.h"
 #include "values.h"
+#include "waiting.h"
 
 namespace
 {
@@ -60,36 +61,64 @@ void collected(napi_env env, void *data, void *)
     delete file;
 }
 
+// What is to be opened: the core's operation, and the numbers of its own that it takes.
+struct Opening {
+    std::string operation;
+    std::string path;
+    emmap_options options;
+    uint64_t first;
+    uint64_t second;
+
+    emmap_error open(emmap_file **core) const
+    {
+        if (operation == "counters_open")
+            return emmap_counters_open(path.c_str(), first, &options, core);
+        if (operation == "queue_open")
+            return emmap_queue_open(path.c_str(), &options, core);
+        if (operation == "blocks_open")
+            return emmap_blocks_open(path.c_str(), first, static_cast<unsigned>(second), &options, core);
+        return emmap_open(path.c_str(), &options, core);
+    }
+
+    // As try_again does.
+    emmap_error open_patiently(napi_env env, emmap_file **core) const
+    {
+        emmap_error error = open(core);
+        if (error != ETIMEDOUT)
+            return error;
+        const Patience patience(options.has_lock_timeout ? options.lock_timeout : EMMAP_LOCK_TIMEOUT);
+        while (error == ETIMEDOUT && patience.is_left() && is_alive(env))
+            error = open(core);
+        return error;
+    }
+
+    const char *name() const
+    {
+        for (const char *const known : {"counters_open", "queue_open", "blocks_open"})
+            if (operation == known)
+                return known;
+        return "open";
+    }
+};
+
 napi_value open(napi_env env, napi_callback_info info)
 {
     size_t count = 5;
-    napi_value arguments[5];
-    napi_value self;
+    napi_value arguments[5] = {};
+    napi_value self = nullptr;
     napi_get_cb_info(env, info, &count, arguments, &self, nullptr);
-    const std::string operation = to_string(env, arguments[0]);
-    const std::string path = to_string(env, arguments[1]);
-    emmap_options options{};
+    Opening opening{to_string(env, arguments[0]), to_string(env, arguments[1]), {}, 0, 0};
+    emmap_error error = read_options(env, arguments[2], &opening.options);
+    if (count > 3)
+        opening.first = to_uint64(env, arguments[3]);
+    if (count > 4)
+        opening.second = to_uint64(env, arguments[4]);
     emmap_file *core = nullptr;
-    emmap_error error = read_options(env, arguments[2], &options);
-    const char *name = "open";
-    if (operation == "counters_open") {
-        name = "counters_open";
-        error =
-            error ? error : emmap_counters_open(path.c_str(), to_uint64(env, arguments[3]), &options, &core);
-    } else if (operation == "queue_open") {
-        name = "queue_open";
-        error = error ? error : emmap_queue_open(path.c_str(), &options, &core);
-    } else if (operation == "blocks_open") {
-        name = "blocks_open";
-        error = error
-                    ? error
-                    : emmap_blocks_open(path.c_str(), to_uint64(env, arguments[3]),
-                                        static_cast<unsigned>(to_uint64(env, arguments[4])), &options, &core);
-    } else if (!error) {
-        error = emmap_open(path.c_str(), &options, &core);
-    }
+    if (!error)
+        error = opening.open_patiently(env, &core);
+    const std::string &path = opening.path;
     if (error)
-        return throw_error(env, self, last_failure(name, error), path.c_str());
+        return throw_error(env, self, last_failure(opening.name(), error), path.c_str());
     File *const file = new File{path, Handle(core, emmap_free)};
     napi_value result = nullptr;
     if (napi_create_external(env, file, collected, nullptr, &result) == napi_ok)
@@ -153,23 +182,27 @@ napi_value lend(const Call &call)
 napi_value pread(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    return answer_read(call, emmap_pread(call.core(), call.unsigned_at(0), call.unsigned_at(1), &sink),
-                       bytes);
+    const emmap_error error = bytes.fill(call.env, [&call](const emmap_sink *sink) {
+        return emmap_pread(call.core(), call.unsigned_at(0), call.unsigned_at(1), sink);
+    });
+    return answer_read(call, error, bytes);
 }
 
 napi_value read(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    return answer_read(call, emmap_read(call.core(), call.unsigned_at(0), &sink), bytes);
+    const emmap_error error = bytes.fill(call.env, [&call](const emmap_sink *sink) {
+        return emmap_read(call.core(), call.unsigned_at(0), sink);
+    });
+    return answer_read(call, error, bytes);
 }
 
 napi_value read_line(const Call &call)
 {
     Bytes bytes;
-    const emmap_sink sink = bytes.sink();
-    return answer_read(call, emmap_read_line(call.core(), &sink), bytes);
+    const emmap_error error =
+        bytes.fill(call.env, [&call](const emmap_sink *sink) { return emmap_read_line(call.core(), sink); });
+    return answer_read(call, error, bytes);
 }
 
 napi_value pwrite(const Call &call)

@@ -1,21 +1,34 @@
 // The operations of a queue.
+#include <cerrno>
+#include <cstring>
+
 #include "call.h"
 
 namespace
 {
 
-// Where one message goes: into a buffer that JavaScript uses again and again, if it fits, since making a Buffer costs
-// more than a small message; else into memory of its own.
-struct Message {
-    iovec scratch;
-    Bytes own;
-    size_t length = 0;
+// Where messages go: into a buffer that JavaScript has made, since only there can a failure to get memory be caught.
+struct Room {
+    iovec place;
+    size_t length = 0; // of what was copied
+    size_t count = 0;
+    size_t needed = 0; // by the one that there is no room for; 0: there was room
+    bool packed;       // each behind its length in 32 bits, which src/packed.ts takes apart
 
     static void *allocate(void *context, size_t length)
     {
-        Message *const self = static_cast<Message *>(context);
-        self->length = length;
-        return length <= self->scratch.iov_len ? self->scratch.iov_base : Bytes::allocate(&self->own, length);
+        Room *const self = static_cast<Room *>(context);
+        const uint32_t prefix = static_cast<uint32_t>(length);
+        const size_t before = self->packed ? sizeof prefix : 0;
+        if (self->place.iov_len - self->length < before + length) {
+            self->needed = before + length;
+            return nullptr;
+        }
+        uint8_t *const at = static_cast<uint8_t *>(self->place.iov_base) + self->length;
+        std::memcpy(at, &prefix, before);
+        self->length += before + length;
+        self->count++;
+        return at + before;
     }
 
     emmap_sink sink()
@@ -23,14 +36,17 @@ struct Message {
         return {allocate, this};
     }
 
-    // Its length where it is in the scratch buffer, else a Buffer; null where there was none.
+    // How many bytes there are; null: no message; below 0: so many are needed for it.
     napi_value answer(const Call &call, emmap_error error) const
     {
         if (error == EMMAP_EOF)
             return make_null(call.env);
-        if (error)
+        if (needed == 0 && error)
             return call.fail(error);
-        return own.data ? own.to_buffer(call.env) : make_number(call.env, length);
+        napi_value number = nullptr;
+        napi_create_double(call.env, needed ? -static_cast<double>(needed) : static_cast<double>(length),
+                           &number);
+        return number;
     }
 };
 
@@ -48,35 +64,52 @@ napi_value push_many(const Call &call)
     return call.answer(emmap_queue_push_many(call.core(), messages.data(), messages.size()));
 }
 
-// (scratch)
+// (room)
 template <emmap_error (*operation)(emmap_file *, const emmap_sink *)> napi_value one(const Call &call)
 {
-    Message message{call.bytes_at(0), {}};
-    const emmap_sink sink = message.sink();
-    return message.answer(call, operation(call.core(), &sink));
+    Room room{call.bytes_at(0), 0, 0, 0, false};
+    const emmap_sink sink = room.sink();
+    return room.answer(call, operation(call.core(), &sink));
 }
 
-// popMany(limit, scratch): packed, of length 0 where there was none
-napi_value pop_many(const Call &call)
+// False where other messages are the first ones by now.
+napi_value removed(const Call &call, const iovec *messages, size_t count)
 {
-    Packed messages{call.bytes_at(1)};
-    const emmap_sink sink = messages.sink();
-    uint64_t count = 0;
-    const emmap_error error = emmap_queue_pop_many(call.core(), call.unsigned_at(0), &sink, &count);
-    if (error && error != EMMAP_EOF)
-        return call.fail(error);
-    return messages.answer(call.env);
+    const emmap_error error = emmap_queue_remove(call.core(), messages, count);
+    return error && error != ESTALE ? call.fail(error) : make_boolean(call.env, error == EMMAP_OK);
 }
 
-// popBegin(scratch, ticket): puts the ticket into the BigUint64Array.
+// remove(bytes)
+napi_value remove_one(const Call &call)
+{
+    const iovec message = call.bytes_at(0);
+    return removed(call, &message, 1);
+}
+
+// removeMany(packed, count): the first of those that are packed.
+napi_value remove_many(const Call &call)
+{
+    const iovec packed = call.bytes_at(0);
+    std::vector<iovec> messages(static_cast<size_t>(call.unsigned_at(1)));
+    uint8_t *at = static_cast<uint8_t *>(packed.iov_base);
+    for (iovec &message : messages) {
+        uint32_t length = 0;
+        std::memcpy(&length, at, sizeof length);
+        message = {at + sizeof length, length};
+        at += sizeof length + length;
+    }
+    return removed(call, messages.data(), messages.size());
+}
+
+// popBegin(room, ticket): puts the ticket into the BigUint64Array.
 napi_value pop_begin(const Call &call)
 {
-    Message message{call.bytes_at(0), {}};
-    const emmap_sink sink = message.sink();
+    Room room{call.bytes_at(0), 0, 0, 0, false};
+    const emmap_sink sink = room.sink();
     uint64_t ticket = 0;
     const emmap_error error = emmap_queue_pop_begin(call.core(), &sink, &ticket);
     call.store_at(1, ticket);
-    return message.answer(call, error);
+    return room.answer(call, error);
 }
 
 // (ticket)
@@ -85,21 +118,32 @@ template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value pop_end(c
     return call.answer(operation(call.core(), call.unsigned_at(0)));
 }
 
-// walk(backward, limit, place): packed; goes on at the place in the BigUint64Array, and puts the next one there.
+// walk(backward, limit, state, room): packed, as many as there is room for. The Float64Array has the place, from which it
+// goes on and where it puts the next one; then come how many there are, and 1 where there was no room for more.
 napi_value walk(const Call &call)
 {
     const emmap_queue_direction direction =
         to_bool(call.env, call.arguments[0]) ? EMMAP_QUEUE_BACKWARD : EMMAP_QUEUE_FORWARD;
-    Packed messages{};
-    const emmap_sink sink = messages.sink();
-    uint64_t place = call.load_at(2);
-    uint64_t count = 0;
-    const emmap_error error =
-        emmap_queue_walk(call.core(), direction, call.unsigned_at(1), &place, &sink, &count);
-    if (error && error != EMMAP_EOF)
-        return call.fail(error);
-    call.store_at(2, place);
-    return messages.answer(call.env);
+    double *const state = static_cast<double *>(call.bytes_at(2).iov_base);
+    uint64_t limit = call.unsigned_at(1);
+    bool full = false;
+    for (;;) {
+        Room room{call.bytes_at(3), 0, 0, 0, true};
+        const emmap_sink sink = room.sink();
+        uint64_t place = static_cast<uint64_t>(state[0]);
+        uint64_t count = 0;
+        const emmap_error error = emmap_queue_walk(call.core(), direction, limit, &place, &sink, &count);
+        if (room.needed && room.count > 0) {
+            // The place is known of a walk that had room: once more for those that fit.
+            full = true;
+            limit = room.count;
+            continue;
+        }
+        state[0] = static_cast<double>(place);
+        state[1] = static_cast<double>(count);
+        state[2] = full ? 1 : 0;
+        return room.answer(call, error);
+    }
 }
 
 // compact() → how many bytes were given back
@@ -152,8 +196,10 @@ void add_queue_operations(Operations &operations)
                       {
                           define<push>("queuePush", "queue_push"),
                           define<push_many>("queuePushMany", "queue_push_many"),
-                          define<one<emmap_queue_pop>>("queuePop", "queue_pop"),
-                          define<pop_many>("queuePopMany", "queue_pop_many"),
+                          // What failed is a pop to those who called it.
+                          define<one<emmap_queue_glance_front>>("queueGlanceFront", "queue_pop"),
+                          define<remove_one>("queueRemove", "queue_pop"),
+                          define<remove_many>("queueRemoveMany", "queue_pop_many"),
                           define<pop_begin>("queuePopBegin", "queue_pop_begin"),
                           define<pop_end<emmap_queue_pop_commit>>("queuePopCommit", "queue_pop_commit"),
                           define<pop_end<emmap_queue_pop_abort>>("queuePopAbort", "queue_pop_abort"),

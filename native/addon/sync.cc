@@ -1,7 +1,11 @@
 #include "sync.h"
 
+#include <cerrno>
+#include <memory>
+
 #include "failure.h"
 #include "values.h"
+#include "waiting.h"
 
 namespace
 {
@@ -11,10 +15,12 @@ struct Sync {
     Handle handle;
     std::string path;
     SyncOperation operation;
-    Failure failure;
+    const char *name;
+    Failure failure{};
     napi_ref factory = nullptr;
     napi_deferred deferred = nullptr;
     napi_async_work work = nullptr;
+    std::unique_ptr<Patience> patience{}; // once a lock was not had in a slice
 };
 
 napi_value factory_of(napi_env env, const Sync *sync)
@@ -37,15 +43,37 @@ void end(napi_env env, Sync *sync)
 void execute(napi_env, void *data)
 {
     Sync *const sync = static_cast<Sync *>(data);
+    sync->failure = {};
     const emmap_error error = sync->operation(sync->handle.get());
     if (error)
-        sync->failure = last_failure(sync->failure.operation, error); // the last failure is this thread's own
+        sync->failure = last_failure(sync->name, error); // the last failure is this thread's own
+}
+
+bool queue(napi_env env, Sync *sync);
+
+// Whether it was begun again, since somebody has the lock still: in the thread pool it waits a slice at a time.
+bool try_again(napi_env env, Sync *sync)
+{
+    if (sync->failure.core.error != ETIMEDOUT || !is_alive(env))
+        return false;
+    if (!sync->patience) {
+        emmap_info about;
+        emmap_describe(sync->handle.get(), &about);
+        sync->patience = std::make_unique<Patience>(about.lock_timeout);
+    }
+    if (!sync->patience->is_left())
+        return false;
+    napi_delete_async_work(env, sync->work);
+    sync->work = nullptr;
+    return queue(env, sync);
 }
 
 // Also runs where the work was cancelled, because its worker ends.
-void complete(napi_env env, napi_status, void *data)
+void complete(napi_env env, napi_status status, void *data)
 {
     Sync *const sync = static_cast<Sync *>(data);
+    if (status == napi_ok && try_again(env, sync))
+        return;
     if (sync->failure.core.error == EMMAP_OK)
         napi_resolve_deferred(env, sync->deferred, make_undefined(env));
     else if (const napi_value error = to_error(env, factory_of(env, sync), sync->failure, sync->path.c_str()))
@@ -53,19 +81,23 @@ void complete(napi_env env, napi_status, void *data)
     end(env, sync);
 }
 
+bool queue(napi_env env, Sync *sync)
+{
+    return napi_create_async_work(env, nullptr, make_string(env, sync->name), execute, complete, sync,
+                                  &sync->work) == napi_ok &&
+           napi_queue_async_work(env, sync->work) == napi_ok;
+}
+
 } // namespace
 
 napi_value sync_in_background(napi_env env, napi_value self, Handle handle, std::string path,
                               SyncOperation operation, const char *name)
 {
-    Sync *const sync = new Sync{std::move(handle), std::move(path), operation, Failure{name, {}}};
+    Sync *const sync = new Sync{std::move(handle), std::move(path), operation, name};
     if (const napi_value factory = error_factory(env, self))
         napi_create_reference(env, factory, 1, &sync->factory);
     napi_value promise = nullptr;
-    if (napi_create_promise(env, &sync->deferred, &promise) == napi_ok &&
-        napi_create_async_work(env, nullptr, make_string(env, name), execute, complete, sync, &sync->work) ==
-            napi_ok &&
-        napi_queue_async_work(env, sync->work) == napi_ok)
+    if (napi_create_promise(env, &sync->deferred, &promise) == napi_ok && queue(env, sync))
         return promise;
     end(env, sync);
     return nullptr;

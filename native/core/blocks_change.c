@@ -240,7 +240,7 @@ static void store(blocks_operation *self, const struct iovec *block, uint64_t ad
                   const blocks_path *path)
 {
     PAUSE("block_store_begin");
-    memcpy(self->hold.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
+    memmove(self->hold.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
     PAUSE("block_store_copied");
     change(self, address, path, false);
 }

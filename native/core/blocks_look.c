@@ -99,24 +99,45 @@ static emmap_error read_block(blocks_operation *self, const blocks_path *path, c
     return error ? error : deliver(self, self->hold.mapping->data + BLOCKS_TREE + path->offset[0], sink);
 }
 
-static emmap_error read_address(blocks_operation *self, uint64_t address, const emmap_sink *sink)
+/* One block into memory that the sink is asked for once, whether or not the read is tried again under the lock. */
+static emmap_error read_into(blocks_operation *self, const blocks_path *path, const emmap_sink *sink,
+                             void **place)
+{
+    const size_t size = self->shape->block_size;
+    /* No memory before the file is seen to have the block: a hostile one may claim 4 GiB. */
+    const emmap_error error = in_use(self, path) ? reach(self, path) : blocks_none();
+    if (error)
+        return error;
+    if (!*place)
+        *place = sink->allocate(sink->context, size);
+    if (!*place)
+        return error_set(ENOMEM, "no memory for a block");
+    if (!self->hold.locked)
+        return copy_unlocked(self, path, *place);
+    memcpy(*place, self->hold.mapping->data + BLOCKS_TREE + path->offset[0], size);
+    return EMMAP_OK;
+}
+
+static emmap_error read_address(blocks_operation *self, uint64_t address, const emmap_sink *sink,
+                                void **place)
 {
     if (address >= blocks_capacity(self->shape))
         return hold_end(&self->hold, blocks_none());
     const blocks_path path = blocks_path_of(self->shape, address);
-    return hold_end(&self->hold, read_block(self, &path, sink));
+    return hold_end(&self->hold, read_into(self, &path, sink, place));
 }
 
 emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
 {
     blocks_operation self;
+    void *place = NULL;
     emmap_error error = blocks_glance(file, &self);
     if (!error)
-        error = read_address(&self, address, sink);
+        error = read_address(&self, address, sink, &place);
     if (error != EAGAIN || !(file->options.flags & EMMAP_OPEN_WRITE))
         return error;
     error = blocks_begin(file, &self);
-    return error ? error : read_address(&self, address, sink);
+    return error ? error : read_address(&self, address, sink, &place);
 }
 
 /* The leaf that holds the block of this rank; false where no leaf there was ever used. */
@@ -154,6 +175,8 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
                               const emmap_sink *sink, size_t *count)
 {
     *count = 0;
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     blocks_operation self;
     emmap_error error = blocks_look(file, &self);
     if (error)
@@ -161,6 +184,8 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
     size_t found = 0;
     blocks_path path = blocks_path_of(self.shape, *place);
     uint64_t rank = *place < blocks_capacity(self.shape) ? blocks_rank(self.shape, &path) : UINT64_MAX, used;
+    if (*place > 0 && *place >= blocks_capacity(self.shape) && *place != EMMAP_BLOCKS_END)
+        error = error_set(ESTALE, "the storage has no such address");
     while (!error && found < limit && leaf_at(&self, rank, &path, &used))
         error = walk_leaf(&self, &path, used, limit, &rank, addresses, sink, &found);
     if (!error && found == 0 && limit > 0)

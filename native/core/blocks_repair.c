@@ -1,5 +1,8 @@
 /* Making all masks follow from the leaves' again, whatever became of them. */
 #include "blocks.h"
+
+#include <errno.h>
+
 #include "error.h"
 #include "pause.h"
 
@@ -49,10 +52,14 @@ static void repair_slots(blocks_operation *self, uint64_t rank, uint64_t end)
 
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place)
 {
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     blocks_operation self;
     const emmap_error error = blocks_begin_repair(file, &self);
     if (error)
         return error;
+    if (*place > 0 && *place >= blocks_capacity(self.shape))
+        return hold_end(&self.hold, error_set(ESTALE, "the storage has no such address"));
     const uint64_t capacity = blocks_capacity(self.shape), all = blocks_slots(&self);
     blocks_path path = blocks_path_of(self.shape, *place);
     const uint64_t rank = *place < capacity ? blocks_rank(self.shape, &path) : capacity;

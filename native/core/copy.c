@@ -1,16 +1,18 @@
 /*
  * A copy of up to EMMAP_PIECE bytes runs under the byte lock and a pin. A longer one takes a slice, so that the
  * mapping stays while others replace or close it, and the lock anew for each piece, so that nobody waits for
- * more than a piece.
+ * more than a piece. What overlaps with its own place in the file goes through memory of the call (overlap.h).
  */
 #include "copy.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "file.h"
 #include "loans.h"
+#include "overlap.h"
 #include "vectors.h"
 
 /* True: the lock is held alone, as unlock_bytes has to know. */
@@ -103,8 +105,11 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
     *transferred = 0;
     emmap_slice slice = {0};
     visit visit;
+    emmap_error error = file_owned(file);
+    if (error)
+        return error;
     const bool alone = lock_bytes(file, false);
-    emmap_error error = visit_begin(file, &visit);
+    error = visit_begin(file, &visit);
     if (!error) {
         const uint64_t size = visit.mapping->size;
         const uint64_t left = position < size ? size - position : 0;
@@ -150,6 +155,24 @@ emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, co
     return copy_out(file, position, length, sink, &transferred);
 }
 
+static void *allocate_room(void *context, size_t length)
+{
+    return *(void **)context = malloc(length);
+}
+
+/* Reads by way of memory of the call's own. */
+static emmap_error read_around(emmap_file *file, uint64_t position, uint64_t length, const struct iovec *list,
+                               uint64_t *run)
+{
+    void *room = NULL;
+    const emmap_sink sink = {.allocate = allocate_room, .context = &room};
+    const emmap_error error = copy_out(file, position, length, &sink, run);
+    if (!error)
+        vectors_scatter(&(vectors){.next = list}, room, (size_t)*run);
+    free(room);
+    return error;
+}
+
 emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
                          uint64_t *transferred)
 {
@@ -157,19 +180,45 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
     *transferred = 0;
     if (!vectors_total(list, count, &length))
         return error_set(EINVAL, "the lengths add up to more than 2^63 - 1");
-    destination to = {.place = {.next = list}};
     uint64_t run;
-    const emmap_error error = read_to(file, position, length, &to, &run);
+    emmap_error error;
+    if (position <= INT64_MAX && !overlap_is_plain(file, list, count) &&
+        overlap_find(file, position, list, count, length) != OVERLAP_NONE) {
+        error = read_around(file, position, length, list, &run);
+    } else {
+        destination to = {.place = {.next = list}};
+        error = read_to(file, position, length, &to, &run);
+    }
     *transferred = error ? 0 : run;
     return error;
 }
 
-static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *from)
+/* One range of bytes that overlaps with its place in the file. */
+typedef struct detour {
+    const uint8_t *bytes;
+    uint8_t *room; /* for a piece of them */
+    bool backward; /* the last piece comes first */
+} detour;
+
+/* A piece of the list or, where there is a detour, of its bytes. */
+static inline void copy_piece(uint8_t *to, vectors *from, const detour *around, uint64_t done, size_t length)
 {
+    if (!around) {
+        vectors_gather(to, from, length);
+        return;
+    }
+    memcpy(around->room, around->bytes + done, length);
+    memcpy(to, around->room, length);
+}
+
+static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *from, const detour *around)
+{
+    const uint64_t last = (slice->length - 1) / EMMAP_PIECE;
     emmap_error error = EMMAP_OK;
-    for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
+    for (uint64_t i = 0; !error && i <= last; i++) {
+        const uint64_t done = (around && around->backward ? last - i : i) * EMMAP_PIECE;
         piece piece = piece_begin(file, slice, done, true);
-        vectors_gather(piece.data, from, piece.length);
+        copy_piece(piece.data, from, around, done, piece.length);
         piece_end(file, &piece);
         /* A store may be on its way while a later load is done: only behind a fence does the status word tell
          * whether the page was still the file's. Pairs with the fence of the SIGBUS handler. */
@@ -180,8 +229,11 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
     return error;
 }
 
-emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
-                    uint64_t *transferred)
+/* Compiled twice: what most writes are has no detour, and asks for none. */
+__attribute__((always_inline)) static inline emmap_error write_either(emmap_file *file, uint64_t position,
+                                                                      const struct iovec *list, size_t count,
+                                                                      const detour *around,
+                                                                      uint64_t *transferred)
 {
     uint64_t length = 0;
     *transferred = 0;
@@ -189,8 +241,11 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
     vectors from = {.next = list};
     emmap_slice slice = {0};
     visit visit;
+    emmap_error error = file_owned(file);
+    if (error)
+        return error;
     lock_bytes(file, true);
-    emmap_error error = visit_begin(file, &visit);
+    error = visit_begin(file, &visit);
     if (!error) {
         const uint64_t size = visit.mapping->size;
         emmap_error failed = EMMAP_OK;
@@ -203,7 +258,7 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
         else if (length > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
-            vectors_gather(visit.mapping->data + position, &from, (size_t)length);
+            copy_piece(visit.mapping->data + position, &from, around, 0, (size_t)length);
             fence_light(); /* as in slice_from */
         }
         error = visit_end(file, &visit);
@@ -212,11 +267,58 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
     }
     unlock_bytes(file, true);
     if (slice.mapping) {
-        const emmap_error copied = slice_from(file, &slice, &from);
+        const emmap_error copied = slice_from(file, &slice, &from, around);
         error = error ? error : copied;
     }
     *transferred = error ? 0 : length;
     return error;
+}
+
+static emmap_error write_plainly(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                                 uint64_t *transferred)
+{
+    return write_either(file, position, list, count, NULL, transferred);
+}
+
+/* With room for all of a list that overlaps with its place in the file, or for a piece where one range can be written in
+ * the right order. */
+static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap how,
+                                uint64_t length, uint64_t *transferred)
+{
+    const bool whole = how == OVERLAP_MIXED;
+    uint8_t *const room = malloc(!whole && length > EMMAP_PIECE ? EMMAP_PIECE : (size_t)length);
+    if (!room)
+        return error_set(ENOMEM, "no memory for bytes that overlap with where they go");
+    const struct iovec copied = {.iov_base = room, .iov_len = (size_t)length};
+    const detour by_pieces = {.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
+    if (whole)
+        vectors_gather(room, &(vectors){.next = list}, (size_t)length);
+    const emmap_error error = whole ? write_plainly(file, position, &copied, 1, transferred)
+                                    : write_either(file, position, list, 1, &by_pieces, transferred);
+    free(room);
+    return error;
+}
+
+/* A list that may overlap with its place. What is refused anyway must not ask for memory, which may not be there. */
+__attribute__((noinline)) static emmap_error write_carefully(emmap_file *file, uint64_t position,
+                                                             const struct iovec *list, size_t count,
+                                                             uint64_t *transferred)
+{
+    uint64_t length, size;
+    overlap how = OVERLAP_NONE;
+    *transferred = 0;
+    if ((file->options.flags & EMMAP_OPEN_WRITE) && vectors_total(list, count, &length) && length > 0 &&
+        emmap_size(file, &size) == EMMAP_OK && position <= size && length <= size - position)
+        how = overlap_find(file, position, list, count, length);
+    return how == OVERLAP_NONE ? write_plainly(file, position, list, count, transferred)
+                               : write_around(file, position, list, how, length, transferred);
+}
+
+emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                    uint64_t *transferred)
+{
+    return overlap_is_plain(file, list, count) ? write_plainly(file, position, list, count, transferred)
+                                               : write_carefully(file, position, list, count, transferred);
 }
 
 emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *list, size_t count)

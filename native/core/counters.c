@@ -164,8 +164,9 @@ static emmap_error prepare(const file_preparer *base, int fd, const emmap_option
     emmap_error error = may_write ? EMMAP_OK : may_be_unfinished(fd, &wait);
     if (!error && !wait)
         return examine_or_create(self, fd, options);
+    patience patience = patience_of(options);
     if (!error)
-        error = lock_acquire(fd, LOCK_STRUCTURE, may_write ? LOCK_EXCLUSIVE : LOCK_SHARED);
+        error = lock_acquire(fd, LOCK_STRUCTURE, may_write ? LOCK_EXCLUSIVE : LOCK_SHARED, &patience);
     if (error)
         return error;
     error = examine_or_create(self, fd, options);

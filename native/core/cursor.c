@@ -22,6 +22,9 @@ static void set(emmap_file *file, uint64_t position)
 
 emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     const uint64_t from = cursor_get(file);
     uint64_t run;
@@ -34,6 +37,10 @@ emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink
 
 emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *slice)
 {
+    *slice = (emmap_slice){0};
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     const emmap_error error = emmap_pread_direct(file, cursor_get(file), length, slice);
     if (!error)
@@ -92,6 +99,9 @@ static emmap_error copy_line(emmap_file *file, emmap_slice *line, const emmap_si
 
 emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     emmap_slice slice;
     emmap_error error = line(file, &slice);
@@ -107,6 +117,10 @@ emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
 
 emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice, const emmap_sink *copy)
 {
+    *slice = (emmap_slice){0};
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     emmap_error error = line(file, slice);
     if (!error) {
@@ -122,6 +136,9 @@ emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice, const e
 
 emmap_error emmap_write(emmap_file *file, const struct iovec *list, size_t count)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     const uint64_t from = cursor_get(file);
     uint64_t length;

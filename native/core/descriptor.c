@@ -7,6 +7,8 @@
 
 #include "lock.h"
 
+unsigned int descriptor_forks;
+
 /* How many there are that forbid to fork; a fork keeps new ones out and waits until these have gone. */
 static atomic_uint forbidding;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* before `list` and the locks of fault.c */
@@ -32,6 +34,7 @@ static void after_fork(void)
 
 static void in_child(void)
 {
+    descriptor_forks++;
     for (descriptor *each = first; each; each = each->next) {
         close(each->fd);
         /* The child's own files may get the number. */

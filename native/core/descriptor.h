@@ -16,6 +16,9 @@ typedef struct descriptor {
     struct descriptor *next, *previous;
 } descriptor;
 
+/* How many forks, after the first file was opened, lie between its process and this one. */
+extern unsigned int descriptor_forks;
+
 /* Before the first one. */
 void descriptor_install(void);
 

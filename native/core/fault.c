@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,9 +13,21 @@
 #include "fence.h"
 #include "platform.h"
 
-/* A truncated file faults once a page; past this many the rest of the mapping is replaced in one go, so that a
- * scattered reader can't use up the kernel's limit of mappings (vm.max_map_count, 65,530). */
-#define SINGLE_PAGE_FAULTS 1024
+/*
+ * A truncated file faults once a page, and each page that is replaced alone can split a mapping in three. The kernel
+ * limits the mappings of a process (vm.max_map_count), so single pages have a budget: this many for a region, and for
+ * all regions together this many or a 16th of the limit, if that is less. Past the budget the handler replaces the
+ * rest of the region at once, which splits it at most once more.
+ */
+#define REGION_SINGLES 1024u
+#define PROCESS_SINGLES 4096u
+
+/* A process that has all the mappings it may have can't replace a page: mmap fails even where it would add none. So
+ * the handler owns some mappings that it can give up. Neighbours of the same protection would be one mapping. */
+#define SPARE_MAPPINGS 16u
+
+/* How often a handler looks for the spare mappings while another thread's handler has them. */
+#define SPARE_ATTEMPTS 1000
 
 /*
  * Regions are read by a signal handler that can take no lock, so they are never freed: a forgotten one waits on
@@ -28,13 +41,18 @@ struct fault_region {
     atomic_size_t length;
     atomic_size_t unit;
     _Atomic(uint32_t *) status;
-    atomic_uint faults;
+    atomic_uint singles;            /* pages replaced alone; they count in `all_singles` too */
     struct fault_region *next_free; /* under `writers` */
 };
 
 static _Atomic(fault_region *) regions;
 static fault_region *free_regions; /* under `writers` */
 static pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
+
+static atomic_uint all_singles;
+static unsigned int most_singles;
+static _Atomic(void *) spare; /* NULL while a handler uses it, and where there is no memory for it */
+static size_t spare_page;
 
 static struct sigaction previous;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
@@ -47,8 +65,61 @@ static void set(fault_region *region, uintptr_t base, size_t length, size_t unit
     atomic_store_explicit(&region->length, length, memory_order_release);
     atomic_store_explicit(&region->unit, unit, memory_order_release);
     atomic_store_explicit(&region->status, status, memory_order_release);
-    atomic_store_explicit(&region->faults, 0, memory_order_release);
+    atomic_fetch_sub_explicit(&all_singles, atomic_exchange(&region->singles, 0), memory_order_relaxed);
     atomic_fetch_add_explicit(&region->version, 1, memory_order_release);
+}
+
+/* Zeros in place of what is mapped there. Async-signal-safe. Writable whatever the mapping was: a door may have made
+ * pages of its own writable (copy-on-write views). Private memory counts against RLIMIT_DATA, shared memory does not. */
+static bool put_zeros(uintptr_t base, size_t length)
+{
+    const int protection = PROT_READ | PROT_WRITE;
+    const int flags = MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+    return mmap((void *)base, length, protection, flags | MAP_PRIVATE, -1, 0) != MAP_FAILED ||
+           mmap((void *)base, length, protection, flags | MAP_SHARED, -1, 0) != MAP_FAILED;
+}
+
+/* Async-signal-safe. It makes as many mappings as it can. */
+static void make_spare(void)
+{
+    void *const made = mmap(NULL, SPARE_MAPPINGS * spare_page, PROT_NONE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (made == MAP_FAILED)
+        return;
+    for (size_t i = 1; i < SPARE_MAPPINGS; i += 2)
+        (void)mprotect((uint8_t *)made + i * spare_page, spare_page, PROT_READ);
+    void *none = NULL;
+    if (!atomic_compare_exchange_strong(&spare, &none, made))
+        munmap(made, SPARE_MAPPINGS * spare_page);
+}
+
+/* The whole region at once, which leaves fewer mappings than there were. Async-signal-safe. */
+static bool put_zeros_at_limit(uintptr_t base, size_t length)
+{
+    bool done = false;
+    for (int attempt = 0; !done && attempt < SPARE_ATTEMPTS; attempt++) {
+        void *const given_up = atomic_exchange(&spare, NULL);
+        if (given_up)
+            munmap(given_up, SPARE_MAPPINGS * spare_page);
+        done = put_zeros(base, length);
+        if (given_up)
+            make_spare();
+        if (!done)
+            sched_yield();
+    }
+    return done;
+}
+
+/* True where the budget has room for one more page. */
+static bool take_single(fault_region *region)
+{
+    if (atomic_load_explicit(&all_singles, memory_order_relaxed) >= most_singles ||
+        atomic_load_explicit(&region->singles, memory_order_relaxed) >= REGION_SINGLES)
+        return false;
+    /* Threads that fault at once may pass the budget by one page each. */
+    atomic_fetch_add_explicit(&all_singles, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&region->singles, 1, memory_order_relaxed);
+    return true;
 }
 
 /* The page that holds `address` replaced, if the region is about it. Async-signal-safe. */
@@ -71,12 +142,8 @@ static bool serve(fault_region *region, uintptr_t address)
      * the store and the load of the word: see copy.c. */
     fence_heavy();
     const uintptr_t page = address - (address - base) % unit;
-    const bool rest =
-        atomic_fetch_add_explicit(&region->faults, 1, memory_order_relaxed) >= SINGLE_PAGE_FAULTS;
-    const size_t replaced = rest ? base + length - page : unit;
-    /* Writable whatever the mapping was: a door may have made pages of its own writable (copy-on-write views). */
-    return mmap((void *)page, replaced, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+    return (take_single(region) && put_zeros(page, unit)) || put_zeros(page, base + length - page) ||
+           put_zeros_at_limit(base, length);
 }
 
 static void pass_on(int signal_number, siginfo_t *info, void *context)
@@ -126,8 +193,7 @@ static void let_go(fault_region *region)
     __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
     void *const base = (void *)atomic_load_explicit(&region->base, memory_order_relaxed);
     const size_t length = atomic_load_explicit(&region->length, memory_order_relaxed);
-    if (mmap(base, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-             -1, 0) == MAP_FAILED)
+    if (!put_zeros((uintptr_t)base, length) && !put_zeros_at_limit((uintptr_t)base, length))
         munmap(base, length);
 }
 
@@ -148,6 +214,10 @@ void fault_unblock(void)
 
 static void install(void)
 {
+    const unsigned int share = platform_mapping_limit() / 16;
+    most_singles = share < PROCESS_SINGLES ? share : PROCESS_SINGLES;
+    spare_page = platform_page_size();
+    make_spare();
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&action.sa_mask);
     install_errno = sigaction(SIGBUS, &action, &previous) == 0 ? 0 : errno;

@@ -43,6 +43,7 @@ static emmap_error create_handle(const char *path, const emmap_options *options,
     }
     init_locks(file);
     atomic_init(&file->references, 1);
+    file->forks = descriptor_forks;
     *result = file;
     return EMMAP_OK;
 }
@@ -354,12 +355,22 @@ emmap_error emmap_open(const char *path, const emmap_options *options, emmap_fil
     return file_open(path, options, &plain, result);
 }
 
+/* Takes the descriptor out of the file. */
+static descriptor *take_descriptor(emmap_file *file)
+{
+    const bool owned = !file_inherited(file);
+    if (owned)
+        pthread_mutex_lock(&file->state);
+    descriptor *const taken = file->descriptor;
+    file->descriptor = NULL;
+    if (owned)
+        pthread_mutex_unlock(&file->state);
+    return taken;
+}
+
 emmap_error emmap_close(emmap_file *file)
 {
-    pthread_mutex_lock(&file->state);
-    descriptor *const descriptor = file->descriptor;
-    file->descriptor = NULL;
-    pthread_mutex_unlock(&file->state);
+    descriptor *const descriptor = take_descriptor(file);
     if (!descriptor)
         return EMMAP_OK;
     __atomic_fetch_or(&file->control.status, EMMAP_STATUS_CLOSED, __ATOMIC_SEQ_CST);
@@ -384,7 +395,7 @@ void emmap_free(emmap_file *file)
     file_release(file);
 }
 
-/* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM. */
+/* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM; EFAULT for an inherited file. */
 static emmap_error pin_mapping(emmap_file *file, visit *visit)
 {
     visit->pin = pin_self();
@@ -395,6 +406,9 @@ static emmap_error pin_mapping(emmap_file *file, visit *visit)
         /* Acquire: emmap_close sets the word before it takes the mapping away. */
         if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
             return error_set(EMMAP_CLOSED, NULL);
+        const emmap_error error = file_owned(file);
+        if (error)
+            return error;
         /* Somebody who holds the lock is replacing it. */
         pthread_mutex_lock(&file->resize);
         pthread_mutex_unlock(&file->resize);
@@ -414,7 +428,8 @@ void emmap_describe(emmap_file *file, emmap_info *info)
                          .flags = file->options.flags,
                          .existed = file->existed,
                          .offset = file->options.offset,
-                         .size = size};
+                         .size = size,
+                         .lock_timeout = file->options.lock_timeout};
 }
 
 emmap_control *emmap_file_control(emmap_file *file)
@@ -422,8 +437,18 @@ emmap_control *emmap_file_control(emmap_file *file)
     return &file->control;
 }
 
+emmap_error file_not_owned(const emmap_file *file)
+{
+    return __atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED
+               ? error_set(EMMAP_CLOSED, NULL)
+               : error_set(EFAULT, "this process is a forked child of the one that opened the file");
+}
+
 emmap_error file_descriptor(emmap_file *file, descriptor **result)
 {
+    const emmap_error error = file_owned(file);
+    if (error)
+        return error;
     pthread_mutex_lock(&file->state);
     *result = file->descriptor;
     if (*result)

@@ -6,6 +6,9 @@
  * mapping.
  *
  * Locks, in the order in which they are taken: cursor, bytes, resize, a pin, loans. `state` is taken alone.
+ *
+ * A forked child may find any of them held by a thread that it does not have. So every operation asks file_owned before
+ * it takes the first one, and what a child may do, close and release, goes without.
  */
 #ifndef EMMAP_CORE_FILE_H
 #define EMMAP_CORE_FILE_H
@@ -36,6 +39,7 @@ struct emmap_file {
     thread_lock attaching;                 /* who may set `structure`; taken before all others */
     descriptor *descriptor;                /* NULL once closed */
     atomic_uint references;
+    unsigned int forks; /* descriptor_forks when it was opened */
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
     atomic_int sync_failed;     /* what the first sync that failed answered; 0: none has */
@@ -61,11 +65,25 @@ emmap_error file_open(const char *path, const emmap_options *options, const file
 void file_retain(emmap_file *file);
 void file_release(emmap_file *file);
 
-/* The descriptor with a reference for the caller. Errors: EMMAP_CLOSED. */
+/* The descriptor with a reference for the caller. Errors: EMMAP_CLOSED; EFAULT as file_owned. */
 emmap_error file_descriptor(emmap_file *file, descriptor **result);
 
 /* The current mapping with a reference for the caller. Errors: EMMAP_CLOSED, EFAULT. */
 emmap_error file_mapping(emmap_file *file, emmap_mapping **result);
+
+/* The handle of a process of which this one is a forked child. */
+static inline bool file_inherited(const emmap_file *file)
+{
+    return file->forks != descriptor_forks;
+}
+
+emmap_error file_not_owned(const emmap_file *file);
+
+/* Errors: EFAULT for an inherited handle, or EMMAP_CLOSED. */
+static inline emmap_error file_owned(const emmap_file *file)
+{
+    return file_inherited(file) ? file_not_owned(file) : EMMAP_OK;
+}
 
 /* EFAULT if a page of the file's mappings has gone away by now. After an access, so that it counts as failed. */
 emmap_error file_check(const emmap_file *file);

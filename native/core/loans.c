@@ -71,12 +71,8 @@ bool emmap_slice_faulted(const emmap_slice *slice)
     return slice->mapping && file_faulted(slice->mapping->file);
 }
 
-void emmap_slice_release(emmap_slice *slice)
+static void take_off(loans *list, const loan *returned)
 {
-    if (!slice->mapping)
-        return;
-    loans *const list = loans_of(slice->mapping);
-    loan *const returned = slice->loan;
     pthread_mutex_lock(&list->lock);
     if (returned->next)
         returned->next->previous = returned->previous;
@@ -85,6 +81,16 @@ void emmap_slice_release(emmap_slice *slice)
     else
         list->first = returned->next;
     pthread_mutex_unlock(&list->lock);
+}
+
+void emmap_slice_release(emmap_slice *slice)
+{
+    if (!slice->mapping)
+        return;
+    loan *const returned = slice->loan;
+    /* A forked child's list may be half changed, and nothing looks at it there. */
+    if (!file_inherited(slice->mapping->file))
+        take_off(loans_of(slice->mapping), returned);
     free(returned);
     mapping_release(slice->mapping);
     *slice = (emmap_slice){0};

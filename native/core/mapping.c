@@ -8,6 +8,7 @@
 #include "descriptor.h"
 #include "error.h"
 #include "file.h"
+#include "overlap.h"
 #include "platform.h"
 
 static emmap_error map(const emmap_options *options, int fd, uint64_t begin, uint64_t at, int protection,
@@ -89,18 +90,21 @@ emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at,
         free(self);
         return error;
     }
+    self->file = file;
     descriptor_forbid_fork();
     error = map(options, fd, options->offset - lead, at, protection_of(options), self);
     if (!error)
         error = watch(self, unit, &file->control.status);
+    if (!error) {
+        self->data = (uint8_t *)self->base + lead;
+        overlap_enter(self);
+    }
     descriptor_allow_fork();
     if (error) {
         free(self);
         return error;
     }
-    self->data = (uint8_t *)self->base + lead;
     atomic_init(&self->references, 1);
-    self->file = file;
     file_retain(file);
     *result = self;
     return EMMAP_OK;
@@ -117,6 +121,7 @@ void mapping_release(emmap_mapping *self)
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
     descriptor_forbid_fork();
+    overlap_leave(self);
     fault_forget(self->region);
     munmap(self->base, self->length);
     descriptor_allow_fork();

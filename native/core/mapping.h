@@ -16,6 +16,7 @@ struct emmap_mapping {
     size_t length; /* what mmap was given */
     atomic_uint references;
     fault_region *region;
+    emmap_mapping *next, *previous; /* overlap.c's */
     emmap_file *file; /* holds a reference on it: its status word, its loans, its path to unlink */
 };
 

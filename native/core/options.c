@@ -62,9 +62,12 @@ static emmap_error set_value(emmap_options *options, const char *name, uint64_t 
                             : strcmp(name, "offset") == 0       ? &options->offset
                             : strcmp(name, "length") == 0       ? &options->length
                             : strcmp(name, "max_inc_size") == 0 ? &options->max_inc_size
+                            : strcmp(name, "lock_timeout") == 0 ? &options->lock_timeout
                                                                 : NULL;
     if (field) {
         *field = value;
+        if (field == &options->lock_timeout)
+            options->has_lock_timeout = true;
         return EMMAP_OK;
     }
     const bool exact = strcmp(name, "mode") == 0;
@@ -95,6 +98,8 @@ static void imply(emmap_options *options)
         *f |= EMMAP_OPEN_SHARED;
     if ((*f & (EMMAP_OPEN_SHARED | EMMAP_OPEN_PRIVATE)) == 0)
         *f |= EMMAP_OPEN_PRIVATE;
+    if (!options->has_lock_timeout)
+        options->lock_timeout = EMMAP_LOCK_TIMEOUT;
     if (options->max_inc_size == 0)
         options->max_inc_size = EMMAP_MAX_INC_SIZE;
 }

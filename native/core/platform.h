@@ -17,6 +17,9 @@ size_t platform_page_size(void);
 /* The unit in which the mapping of this descriptor comes: larger than a page on hugetlbfs. */
 size_t platform_mapping_unit(int fd);
 
+/* How many mappings the system lets a process have; a usual number where it does not say. */
+unsigned int platform_mapping_limit(void);
+
 /* mmap flags for these options; false where one of them can't be had here and matters. */
 bool platform_map_flags(uint32_t flags, int *map_flags);
 

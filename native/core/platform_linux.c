@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -40,6 +42,22 @@ size_t platform_mapping_unit(int fd)
     if (fstatfs(fd, &about) == 0 && about.f_type == HUGETLBFS_MAGIC)
         return (size_t)about.f_bsize;
     return platform_page_size();
+}
+
+unsigned int platform_mapping_limit(void)
+{
+    unsigned int limit = 65530; /* the kernel's default */
+    char text[32] = {0};
+    const int fd = open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return limit;
+    if (read(fd, text, sizeof text - 1) > 0) {
+        const unsigned long number = strtoul(text, NULL, 10);
+        if (number > 0)
+            limit = number < UINT_MAX ? (unsigned int)number : UINT_MAX;
+    }
+    close(fd);
+    return limit;
 }
 
 bool platform_map_flags(uint32_t flags, int *map_flags)

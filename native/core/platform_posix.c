@@ -28,6 +28,11 @@ size_t platform_mapping_unit(int fd)
     return platform_page_size();
 }
 
+unsigned int platform_mapping_limit(void)
+{
+    return 65530; /* as Linux; other systems allow more */
+}
+
 bool platform_map_flags(uint32_t flags, int *map_flags)
 {
     /* Populate, nonblock, noreserve and shared_validate are hints; these are not. MAP_FIXED would replace. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "overlap.h"
 #include "pause.h"
 #include "vectors.h"
 
@@ -391,6 +392,40 @@ static void restart(queue_header *header)
         *header = empty_header(header->size);
 }
 
+/* Whether bytes of the queue's own file are pushed. */
+static bool is_own(const hold *hold, const batch *pushed)
+{
+    const emmap_mapping *const mapping = hold->mapping;
+    if (__atomic_load_n(&hold->file->control.aliases, __ATOMIC_RELAXED) > 0)
+        return overlap_anywhere(hold->file, pushed->list, pushed->count);
+    for (size_t i = 0; i < pushed->count; i++)
+        if ((uintptr_t)pushed->list[i].iov_base - (uintptr_t)mapping->data < mapping->size)
+            return true;
+    return false;
+}
+
+/* Room is made by moving messages, and a push writes where others were, so that bytes of the file may change before they
+ * are copied: a copy of all that is pushed, in one allocation that is to be freed. */
+static emmap_error detach(const batch *from, batch *copy, void **memory)
+{
+    uint64_t length = 0;
+    vectors_total(from->list, from->count, &length);
+    *copy = *from;
+    *memory = malloc(from->count * sizeof *from->list + (size_t)length);
+    if (!*memory)
+        return error_set(ENOMEM, "no memory for messages that are bytes of their own queue");
+    struct iovec *const list = *memory;
+    uint8_t *place = (uint8_t *)(list + from->count);
+    for (size_t i = 0; i < from->count; i++) {
+        list[i] = (struct iovec){.iov_base = place, .iov_len = from->list[i].iov_len};
+        if (list[i].iov_len > 0)
+            memcpy(place, from->list[i].iov_base, list[i].iov_len);
+        place += list[i].iov_len;
+    }
+    copy->list = list;
+    return EMMAP_OK;
+}
+
 static emmap_error push(emmap_file *file, const batch *batch)
 {
     uint64_t total = 0;
@@ -403,16 +438,25 @@ static emmap_error push(emmap_file *file, const batch *batch)
     if (error)
         return error;
     PAUSE("queue_push_begin");
+    const struct batch *pushed = batch;
+    struct batch copy;
+    void *memory = NULL;
+    if (is_own(&hold, batch))
+        error = detach(batch, &copy, &memory);
+    if (memory)
+        pushed = &copy;
     restart(&header);
-    error = make_room(&hold, &header, total);
+    if (!error)
+        error = make_room(&hold, &header, total);
     if (!error) {
-        write_batch(hold.mapping->data + header.tail, batch);
+        write_batch(hold.mapping->data + header.tail, pushed);
         PAUSE("queue_push_copied");
         header.tail += (uint32_t)total;
         header.next_tail = header.tail;
         queue_header_store(hold.mapping->data, header);
         PAUSE("queue_push_done");
     }
+    free(memory);
     return hold_end(&hold, error);
 }
 
@@ -460,6 +504,8 @@ static void advanced(hold *hold, const queue_header *before, uint32_t head)
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     if (limit > 0 && queue_seen_empty(file))
         return EMMAP_EOF;
     hold hold;
@@ -497,6 +543,48 @@ emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
 {
     uint64_t count;
     return emmap_queue_pop_many(file, 1, sink, &count);
+}
+
+/* Where the first `count` messages end, if they are these. Errors: ESTALE, EMMAP_CORRUPT. */
+static emmap_error find_same(const hold *hold, queue_header header, const struct iovec *messages,
+                             size_t count, uint32_t *end)
+{
+    const uint8_t *const data = hold->mapping->data;
+    *end = header.head;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t total = 0;
+        const char *const wrong =
+            *end == header.tail ? NULL : queue_message_at(data, *end, header.tail, &total);
+        if (wrong)
+            return hold_corrupt(hold, *end, wrong);
+        if (total == 0 || messages[i].iov_len != total - QUEUE_FRAME ||
+            memcmp(messages[i].iov_base, data + *end + 4, messages[i].iov_len) != 0)
+            return error_set(ESTALE, "other messages are the first ones by now");
+        *end += total;
+    }
+    return EMMAP_OK;
+}
+
+emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count)
+{
+    hold hold;
+    queue_header header;
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
+    if (error)
+        return error;
+    uint32_t end;
+    error = find_same(&hold, header, messages, count, &end);
+    if (!error && count > 0)
+        error = may_advance(&hold, &header, end);
+    if (!error)
+        error = file_check(file);
+    if (!error && count > 0) {
+        PAUSE("queue_pop_copied");
+        advance(&hold, header, end);
+        PAUSE("queue_pop_done");
+        advanced(&hold, &header, end);
+    }
+    return hold_end(&hold, error);
 }
 
 /* ---- Taking the first message out in two steps ---- */
@@ -545,7 +633,9 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     if (error)
         return error;
     const queue *const self = (const queue *)there;
-    error = structure_lock(there);
+    /* Its holder may be waiting for others no longer than it may itself. */
+    patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_NO_LIMIT});
+    error = structure_lock(there, &patience);
     if (!error) {
         if (there->taking && self->ticket == ticket)
             structure_taken(there, descriptor->fd);
@@ -583,7 +673,7 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
     hold hold;
     queue_header header;
     emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
-    if (error == EAGAIN) /* not tried yet */
+    if (error == EAGAIN || error == ETIMEDOUT) /* not tried yet */
         return error;
     /* Whatever comes of it, the next one may have the head. */
     if (error) {

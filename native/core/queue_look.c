@@ -270,6 +270,10 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
                              uint64_t *place, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
+    if (limit > INT64_MAX)
+        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
+    if (*place == 0 && limit > 0 && queue_seen_empty(file))
+        return EMMAP_EOF;
     look look = {.direction = direction, .limit = limit, .place = *place, .sink = sink};
     const emmap_error error = look_at(file, &look);
     if (error)
@@ -295,6 +299,45 @@ emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink)
 emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink)
 {
     return peek(file, EMMAP_QUEUE_BACKWARD, sink);
+}
+
+/* Copies the first message without LOCK_STRUCTURE. False: only the lock can tell whether there is one, or it is long. */
+static bool glance_front(hold *hold, const emmap_sink *sink, emmap_error *error)
+{
+    const uint8_t *const data = hold->mapping->data;
+    const uint64_t size = hold->mapping->size;
+    uint32_t offset, total;
+    const queue_header header = size < QUEUE_HEADER ? (queue_header){0} : queue_header_load(data);
+    if (header.next_tail != header.tail || queue_header_wrong(header, size, &offset) != NULL)
+        return false;
+    *error = EMMAP_EOF;
+    if (header.head == header.tail)
+        return true;
+    if (queue_message_at(data, header.head, header.tail, &total) != NULL || total > EMMAP_PIECE)
+        return false;
+    void *const place = sink->allocate(sink->context, total - QUEUE_FRAME);
+    *error = place ? EMMAP_OK : error_set(ENOMEM, "no memory for a message");
+    if (place)
+        memcpy(place, data + header.head + 4, total - QUEUE_FRAME);
+    return true;
+}
+
+emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
+{
+    /* Nobody who may not write comes to emmap_queue_remove. */
+    if (!(file->options.flags & EMMAP_OPEN_WRITE))
+        return emmap_queue_remove(file, NULL, 0);
+    if (QUEUE_LOADS_WHOLE) {
+        hold hold;
+        emmap_error error = hold_glance(file, STRUCTURE_QUEUE, &hold);
+        if (error)
+            return error;
+        const bool told = glance_front(&hold, sink, &error);
+        error = hold_end(&hold, told ? error : EMMAP_OK);
+        if (told || error)
+            return error;
+    }
+    return emmap_queue_peek_front(file, sink);
 }
 
 emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)

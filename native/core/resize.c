@@ -191,8 +191,10 @@ static emmap_error shrink(resizing *self, uint64_t size)
     if (error)
         return error;
     /* Before visits begin to wait for us: another process may take its time. */
-    const bool locked = size_lock(fd);
-    error = take_out(file, self->mapping);
+    bool locked;
+    error = size_lock(fd, &file->options, &locked);
+    if (!error)
+        error = take_out(file, self->mapping);
     if (!error)
         error = shrink_alone(self, size, replacement);
     if (locked)
@@ -230,11 +232,12 @@ static emmap_error resize(resizing *self, uint64_t size)
     return shrink(self, size);
 }
 
-static emmap_error may_resize(const emmap_file *file, uint64_t size)
+/* `now`: the size that the mapping has. */
+static emmap_error may_resize(const emmap_file *file, uint64_t size, uint64_t now)
 {
     if (!(file->options.flags & EMMAP_OPEN_WRITE))
         return error_set(EACCES, "the file is open for reading only");
-    if (file->options.flags & EMMAP_OPEN_FIXED_SIZE)
+    if ((file->options.flags & EMMAP_OPEN_FIXED_SIZE) && size != now)
         return error_set(EMMAP_FIXED_SIZE, NULL);
     if (size > INT64_MAX)
         return error_set(EINVAL, "a size is from 1 to 2^63 - 1, or 0 to grow by a step");
@@ -247,8 +250,8 @@ emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result)
     emmap_error error = start(file, &self);
     if (error)
         return error;
-    error = may_resize(file, size);
-    if (!error)
+    error = may_resize(file, size, self.mapping->size);
+    if (!error && !(file->options.flags & EMMAP_OPEN_FIXED_SIZE))
         error = resize(&self, size);
     finish(&self);
     uint64_t now;
@@ -270,12 +273,15 @@ emmap_error emmap_follow(emmap_file *file, uint64_t *size)
 
 emmap_error emmap_truncate(emmap_file *file)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     pthread_mutex_lock(&file->cursor);
     const uint64_t position = cursor_get(file);
     uint64_t size;
     emmap_error error = emmap_size(file, &size);
     if (!error)
-        error = may_resize(file, position);
+        error = may_resize(file, position, size);
     if (!error && (position == 0 || position > size))
         error = error_set(EINVAL, "a mapping can be truncated from position 1 to its end");
     if (!error)

@@ -48,9 +48,12 @@ static emmap_error extend(int fd, const emmap_options *options, uint64_t from, u
     return error_from_syscall((emmap_error)reserved, "fallocate", NULL);
 }
 
-bool size_lock(int fd)
+emmap_error size_lock(int fd, const emmap_options *options, bool *locked)
 {
-    return lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE) == EMMAP_OK;
+    patience patience = patience_of(options);
+    const emmap_error error = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE, &patience);
+    *locked = error == EMMAP_OK;
+    return error == ETIMEDOUT ? error : EMMAP_OK;
 }
 
 void size_unlock(int fd)
@@ -70,7 +73,10 @@ emmap_error size_extend(int fd, const emmap_options *options, uint64_t least, ui
         size += unit - size % unit;
     /* A file system without locks leaves only the check below between two who grow at once; each of them asks
      * for what it needs, and neither shrinks. */
-    const bool locked = size_lock(fd);
+    bool locked;
+    error = size_lock(fd, options, &locked);
+    if (error)
+        return error;
     PAUSE("size_extend_begin");
     error = size_on_disk(fd, &now);
     if (!error && now < least)

@@ -13,12 +13,13 @@ emmap_error size_on_disk(int fd, uint64_t *size);
 /*
  * Makes the file at least `size` bytes long, with the space reserved unless the options say otherwise. `least` is what
  * the file has to have already: growing one that was cut would put zeros where bytes were, and nobody would notice.
- * Errors: EFAULT for a shorter one; ENOSPC, EDQUOT, EFBIG, ... with the file as it was.
+ * Errors: EFAULT for a shorter one; ETIMEDOUT; ENOSPC, EDQUOT, EFBIG, ... with the file as it was.
  */
 emmap_error size_extend(int fd, const emmap_options *options, uint64_t least, uint64_t size);
 
-/* Keeps others from changing the size until size_unlock, and may wait for them. False where there are no locks. */
-bool size_lock(int fd);
+/* Keeps others from changing the size until size_unlock, and may wait for them. Not locked where there are no locks.
+ * Errors: ETIMEDOUT. */
+emmap_error size_lock(int fd, const emmap_options *options, bool *locked);
 void size_unlock(int fd);
 
 /* Cuts the file to `size` bytes if it is longer; under size_lock. Errors: what ftruncate says. */

@@ -60,7 +60,8 @@ emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_opt
     /* A reader waits for nobody, and changes nothing. */
     if (!may_write_with(options))
         return give_size(self, fd, options);
-    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    patience patience = patience_of(options);
+    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
     if (error)
         return error;
     error = give_size(self, fd, options);
@@ -79,46 +80,18 @@ static bool own_copy(const emmap_file *file)
     return (file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE;
 }
 
-static _Thread_local bool may_not_wait PIN_TLS;
-
-void emmap_may_wait(bool yes)
-{
-    may_not_wait = !yes;
-}
-
 emmap_error structure_wait(void)
 {
-    return may_not_wait ? error_set(EAGAIN, "the operation would have to wait") : EMMAP_OK;
-}
-
-/* Whoever has a lock mostly has it for a microsecond or two, and to sleep until it is free takes ten or more. */
-#define LOCK_TRIES 50
-
-static emmap_error try_often(int fd, lock_subject subject)
-{
-    emmap_error error = EBUSY;
-    for (int i = 0; error == EBUSY && i < LOCK_TRIES; i++)
-        error = lock_try(fd, subject, LOCK_EXCLUSIVE);
-    return error;
-}
-
-static emmap_error lock_one(int fd)
-{
-    const emmap_error error = try_often(fd, LOCK_STRUCTURE);
-    if (error != EBUSY)
-        return error;
-    return may_not_wait ? structure_wait() : lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    return patience_for_work() ? EMMAP_OK : error_set(EAGAIN, "the operation would take long");
 }
 
 /* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
-static emmap_error lock_both(int fd)
+static emmap_error lock_both(int fd, patience *patience)
 {
-    emmap_error error = try_often(fd, LOCK_STRUCTURE_AND_TAKING);
+    emmap_error error = lock_try_often(fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE);
     if (error != EBUSY)
         return error;
-    if (may_not_wait)
-        return structure_wait();
-    error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE);
+    error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, patience);
     if (error)
         return error;
     error = lock_try(fd, LOCK_TAKING, LOCK_EXCLUSIVE);
@@ -127,34 +100,49 @@ static emmap_error lock_both(int fd)
     return error;
 }
 
-static emmap_error wait_for(thread_lock *lock)
+/* A try takes no system call, and an operation as long as a hundred. */
+enum { THREAD_TRIES = 200 };
+
+static bool try_lock(thread_lock *lock)
 {
-    for (int i = 0; i < LOCK_TRIES; i++)
+    for (int i = 0; i < THREAD_TRIES; i++)
         if (thread_lock_try(lock))
+            return true;
+    return false;
+}
+
+static emmap_error wait_for(thread_lock *lock, patience *patience)
+{
+    while (!try_lock(lock)) {
+        if (patience->limit == EMMAP_NO_LIMIT) {
+            thread_lock_take(lock);
             return EMMAP_OK;
-    if (may_not_wait)
-        return structure_wait();
-    thread_lock_take(lock);
+        }
+        const emmap_error error = patience_rest(patience);
+        if (error)
+            return error;
+    }
     return EMMAP_OK;
 }
 
-emmap_error structure_lock(structure *self)
+emmap_error structure_lock(structure *self, patience *patience)
 {
-    return wait_for(&self->threads);
+    return wait_for(&self->threads, patience);
 }
 
 static emmap_error lock(hold *self, lock_subject subject)
 {
     structure *const structure = self->structure;
     const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
-    emmap_error error = EMMAP_OK;
-    error = structure_lock(structure);
+    patience patience = patience_of(&self->file->options);
+    emmap_error error = structure_lock(structure, &patience);
     if (error)
         return error;
     if (both && structure->taking)
         error = EBUSY;
     else if (!structure->held)
-        error = both ? lock_both(self->descriptor->fd) : lock_one(self->descriptor->fd);
+        error = both ? lock_both(self->descriptor->fd, &patience)
+                     : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
     if (error) {
         thread_lock_give(&structure->threads);
         return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
@@ -193,6 +181,9 @@ static emmap_error begin(emmap_file *file, structure *structure, lock_subject su
 
 emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result)
 {
+    const emmap_error inherited = file_owned(file);
+    if (inherited)
+        return inherited;
     *result = atomic_load_explicit(&file->structure, memory_order_acquire);
     if (*result && (*result)->kind == kind)
         return EMMAP_OK;
@@ -220,7 +211,10 @@ emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
     structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
     if (!structure || structure->kind != kind || !structure->held || !may_write(file))
         return hold_begin(file, kind, LOCK_STRUCTURE, self);
-    emmap_error error = structure_lock(structure);
+    patience patience = patience_of(&file->options);
+    emmap_error error = file_owned(file);
+    if (!error)
+        error = structure_lock(structure, &patience);
     if (error)
         return error;
     *self = (hold){.file = file, .structure = structure, .mutexed = true, .locked = true};
@@ -269,7 +263,8 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
         return hold_look(file, kind, self);
     if (structure->held)
         return hold_begin_brief(file, kind, self);
-    error = structure_lock(structure);
+    patience patience = patience_of(&file->options);
+    error = structure_lock(structure, &patience);
     if (error)
         return error;
     *self = (hold){.file = file, .structure = structure, .mutexed = true};
@@ -493,7 +488,8 @@ emmap_error structure_attach(emmap_file *file, structure *self,
         return error_set(ENOMEM, NULL);
     thread_lock_init(&self->threads);
     /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
-    emmap_error error = wait_for(&file->attaching);
+    patience patience = patience_of(&file->options);
+    emmap_error error = wait_for(&file->attaching, &patience);
     if (!error) {
         error = atomic_load(&file->structure)
                     ? error_set(EBUSY, "another thread has begun to use the file as a queue or block storage")

@@ -76,13 +76,13 @@ emmap_error structure_synced(emmap_file *file);
 /* Before what may take long. Errors: EAGAIN where the thread may not wait (emmap_may_wait). */
 emmap_error structure_wait(void);
 
-/* Takes `threads`. Errors: EAGAIN as structure_wait, where somebody has it. */
-emmap_error structure_lock(structure *self);
+/* Takes `threads`. Errors: ETIMEDOUT. */
+emmap_error structure_lock(structure *self, patience *patience);
 
 /*
  * Begins an operation that changes the structure, under LOCK_STRUCTURE, which it waits for, or under
  * LOCK_STRUCTURE_AND_TAKING. On failure there is nothing to end.
- * Errors: EACCES; EMMAP_CLOSED; EFAULT; EBUSY where somebody is taking a message out; what fcntl says.
+ * Errors: EACCES; EMMAP_CLOSED; EFAULT; EBUSY where somebody is taking a message out; ETIMEDOUT; what fcntl says.
  */
 emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subject, hold *self);
 

@@ -33,7 +33,7 @@ void vectors_scatter(vectors *to, const uint8_t *from, size_t length)
     while (length > 0) {
         size_t run;
         uint8_t *const place = advance(to, length, &run);
-        memcpy(place, from, run);
+        memmove(place, from, run);
         from += run;
         length -= run;
     }
@@ -44,7 +44,7 @@ void vectors_gather(uint8_t *to, vectors *from, size_t length)
     while (length > 0) {
         size_t run;
         const uint8_t *const place = advance(from, length, &run);
-        memcpy(to, place, run);
+        memmove(to, place, run);
         to += run;
         length -= run;
     }

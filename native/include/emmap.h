@@ -140,16 +140,22 @@ typedef struct emmap_options {
     uint64_t
         address; /* where to map, a hint unless EMMAP_OPEN_FIXED; 0: anywhere; a multiple of the page size */
     uint64_t max_inc_size; /* emmap_resize to 0 doubles up to this step; 0: EMMAP_MAX_INC_SIZE */
+    /* With has_lock_timeout: for how many milliseconds an operation waits for locks that other handles and processes
+     * have (see Waiting); 0: it tries once; EMMAP_NO_LIMIT. Without it EMMAP_LOCK_TIMEOUT. */
+    uint64_t lock_timeout;
+    bool has_lock_timeout;
 } emmap_options;
 
+#define EMMAP_LOCK_TIMEOUT 5000u
+#define EMMAP_NO_LIMIT UINT64_MAX
 #define EMMAP_MODE 0600
 #define EMMAP_MAX_INC_SIZE (64u << 20)
 #define EMMAP_PIECE (64u << 10)
 
 /*
  * Sets one option by emmap's own name for it: "read", "populate", … with value NULL, and "address", "mode" (exact),
- * "chmod" (less the umask), "size", "max_inc_size", "offset", "length" with *value. "lock" and "nolock" are the two
- * states of EMMAP_OPEN_NOLOCK, the last one wins.
+ * "chmod" (less the umask), "size", "max_inc_size", "offset", "length", "lock_timeout" with *value. "lock" and "nolock" are
+ * the two states of EMMAP_OPEN_NOLOCK, the last one wins.
  * Errors: EMMAP_BADARG for a name that is not an option, a missing value or one too many, a mode over 07777.
  */
 emmap_error emmap_option_set(emmap_options *options, const char *name, const uint64_t *value);
@@ -165,7 +171,8 @@ typedef struct emmap_mapping emmap_mapping;
  * Creation is atomic: of several openers one creates, and `existed` tells which. Space is reserved before it
  * is mapped (not with EMMAP_OPEN_NORESERVE), so that a full disk is ENOSPC here and not a fault later.
  * `path` is ignored with EMMAP_OPEN_ANON. The descriptor has O_CLOEXEC. A forked child lets go of descriptor and mapping at
- * once: it can't use the file (EFAULT, EBADF; slices become zeros), and opens its own.
+ * once: it can't use the file (EFAULT, whatever the parent's threads were doing; slices become zeros), may close and
+ * free it, and opens its own.
  *
  * Errors: what open, fstat, fallocate and mmap say, and
  *   EINVAL   flags that contradict each other; create, truncate or anon without what they need; an empty file
@@ -194,10 +201,11 @@ void emmap_free(emmap_file *file);
 /* What open found and made. `path` belongs to the file and is "" with EMMAP_OPEN_ANON. */
 typedef struct emmap_info {
     const char *path;
-    uint32_t flags;  /* as given, with EMMAP_OPEN_READ and the sharing made explicit */
-    bool existed;    /* the file was there before the open */
-    uint64_t offset; /* as given */
-    uint64_t size;   /* bytes mapped now */
+    uint32_t flags;        /* as given, with EMMAP_OPEN_READ and the sharing made explicit */
+    bool existed;          /* the file was there before the open */
+    uint64_t offset;       /* as given */
+    uint64_t size;         /* bytes mapped now */
+    uint64_t lock_timeout; /* as given, or EMMAP_LOCK_TIMEOUT */
 } emmap_info;
 
 /* Works on a closed file as well; its size is then 0. */
@@ -210,7 +218,8 @@ void emmap_describe(emmap_file *file, emmap_info *info);
  */
 typedef struct emmap_control {
     uint32_t status; /* EMMAP_STATUS_* */
-    uint32_t unused;
+    uint32_t
+        aliases; /* further mappings of the file in this process, by which a caller's memory may show its bytes */
     uint64_t cursor;
 } emmap_control;
 
@@ -239,14 +248,18 @@ typedef struct emmap_sink {
  */
 emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink);
 
-/* The same into the caller's own memory; *transferred bytes of it are filled, in order. */
+/* The same into the caller's own memory, which may be a slice of the same file; *transferred bytes of it are filled, in
+ * order. Errors: as emmap_pread, ENOMEM. */
 emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count,
                          uint64_t *transferred);
 
 /*
  * Writes all of the vectors at `position`, or nothing: a mapping does not grow by itself. Nothing to write is
  * EMMAP_OK at any position below 2^63. Whoever else maps the file may see the bytes arrive piece by piece.
- * Errors: EACCES for a read-only file, EINVAL where the write would pass the end.
+ * The vectors may lie in slices of the same file, of any handle and any of its mappings, and overlap with the bytes
+ * that are written: they are written as they were before the call, as memmove does. Several vectors of which one
+ * overlaps are copied to memory of the process first.
+ * Errors: EACCES for a read-only file, EINVAL where the write would pass the end, ENOMEM.
  */
 emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *vectors, size_t count);
 
@@ -331,9 +344,9 @@ emmap_error emmap_size(emmap_file *file, uint64_t *size);
  * Other calls on the file go on while a shared mapping grows. They wait while it shrinks, which is as long as
  * ftruncate takes, and while a private one is replaced, which reads all of it.
  *
- * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up, and
- * where a queue or block storage would shrink; EFBIG, ENOSPC and ENOMEM, with the file as it was; EBUSY where it
- * would shrink below a slice that is alive or a read or write in flight.
+ * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE for another size than it has; ENOTSUP with EMMAP_OPEN_FIXED;
+ * EINVAL from 2^63 up, and where a queue or block storage would shrink; EFBIG, ENOSPC and ENOMEM, with the file as it
+ * was; EBUSY where it would shrink below a slice that is alive or a read or write in flight.
  */
 emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result);
 
@@ -431,9 +444,22 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
 /* ---- Waiting ------------------------------------------------------------------------------------------ */
 
 /*
+ * An operation waits for locks of other handles and processes for the file's lock_timeout at most. Then it is ETIMEDOUT:
+ * nothing has been done, and it may be tried again. The lock is somebody's who is alive: stopped, or busy for that
+ * long. Opening a queue, storage or counters file waits likewise, and so does what changes a file's size.
+ */
+
+/*
+ * The most that any operation in this process waits for locks, in milliseconds; EMMAP_NO_LIMIT, which is none, unless set.
+ * A door sets it that has a better way to wait: it waits by itself, and tries again.
+ */
+void emmap_lock_limit(uint64_t milliseconds);
+
+/*
  * Whether operations of the calling thread on queues and block storages may take longer than what they do themselves
- * takes: for a lock that somebody has, for the file to grow, for many bytes to be moved. true unless set. A thread that
- * may not gets EAGAIN instead: nothing has been done, and another thread, or this one once it may, can do it.
+ * takes: for the file to grow, for the disk, for many bytes to be moved. true unless set. A thread that may not gets
+ * EAGAIN instead, and ETIMEDOUT at once for a lock that somebody has: nothing has been done, and another thread, or
+ * this one once it may, can do it.
  */
 void emmap_may_wait(bool yes);
 
@@ -444,9 +470,10 @@ void emmap_may_wait(bool yes);
  * 4 GiB - 1; one message takes up to 15 bytes besides its own.
  *
  *   Exclusion   Every operation holds the file's lock while it looks or changes something, and waits for others
- *               that do, which is as long as they take: a stopped process is never robbed, a dead one holds
+ *               that do, for lock_timeout at most (ETIMEDOUT): a stopped process is never robbed, a dead one holds
  *               nothing. (Nor does a child of its, but one made by clone(2) itself, which fork's handlers do not see:
- *               that shares the lock of an operation in which its parent dies until it ends or execs.)
+ *               that shares the lock of an operation in which its parent dies until it ends or execs.) A process is
+ *               dead when the kernel has taken its memory apart and, where that is asked for, written its core dump.
  *               Order is kept for each producer, and no message goes to two readers.
  *   Exclusive   With EMMAP_OPEN_EXCLUSIVE the lock is held until the file is closed, and an operation makes no
  *               system call.
@@ -461,7 +488,7 @@ void emmap_may_wait(bool yes);
  *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
  *
  * Every function may also answer EINVAL for a file that is not a queue, EACCES where a read-only file would have
- * to be changed, EMMAP_CORRUPT with offset and reason, and what fcntl says (ENOLCK, ...).
+ * to be changed, EMMAP_CORRUPT with offset and reason, ETIMEDOUT, and what fcntl says (ENOLCK, ...).
  */
 
 /*
@@ -502,7 +529,8 @@ emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages
 emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink);
 
 /* Removes up to `limit` messages, in order, and calls the sink once for each. All that were there are removed, or on
- * failure none, whatever the sink was given by then. *count is how many. Errors: as emmap_queue_pop. */
+ * failure none, whatever the sink was given by then. *count is how many. Errors: as emmap_queue_pop; EINVAL for a
+ * limit from 2^63 up. */
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count);
 
 /*
@@ -514,7 +542,7 @@ emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_s
  */
 emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket);
 
-/* Removes the message. On failure it stays, and may be popped again. Errors: EINVAL for a ticket that is used up;
+/* Removes the message. On failure it stays, and may be popped again; after ETIMEDOUT the ticket is good still. Errors: EINVAL for a ticket that is used up;
  * ESTALE if a writer that takes no locks (emmap 2.x) has removed the message meanwhile. */
 emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket);
 
@@ -525,6 +553,26 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink);
 emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink);
 
+/*
+ * Two steps that remove only what the caller could use. The caller copies the first message out by
+ * emmap_queue_glance_front, does with it whatever may fail, and then calls emmap_queue_remove. Nobody is kept out
+ * meanwhile; if the message is no longer the first one, emmap_queue_remove says so and the caller begins anew.
+ */
+
+/*
+ * Copies the first message out, which stays, and takes no lock where it can do without. Without the lock other
+ * processes may change the bytes during the copy: it is a message for certain only if emmap_queue_remove accepts it.
+ * Errors: EMMAP_EOF when the queue is empty; ENOMEM if the sink has no memory; EACCES for a read-only file.
+ */
+emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink);
+
+/*
+ * Removes the first `count` messages, all at once, if they are those that are given, byte for byte as they were
+ * copied out: one message a vector. Errors: ESTALE where they are others, or fewer; EBUSY as emmap_queue_pop. All
+ * messages then stay.
+ */
+emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count);
+
 typedef enum emmap_queue_direction {
     EMMAP_QUEUE_FORWARD, /* from the first message to the last */
     EMMAP_QUEUE_BACKWARD
@@ -534,8 +582,8 @@ typedef enum emmap_queue_direction {
  * Copies up to `limit` messages out, from *place on, and calls the sink once for each; one call sees the queue as
  * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on. *count is how many. With
  * sink NULL they are only counted. Messages that were popped since the last call are passed over.
- * Errors: EMMAP_EOF when there are no more; ESTALE when *place has lost its meaning, since the queue was emptied or
- * its messages moved; ENOMEM.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning,
+ * since the queue was emptied or its messages moved; ENOMEM.
  */
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);
@@ -652,7 +700,8 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
  * its address into `addresses`, which has room for `limit`. *place is the address to begin at, with a block or not, 0 for
  * all, and afterwards where the next call goes on: the address behind the last block's, or EMMAP_BLOCKS_END. What is
  * stored or freed in between is met or not, all other blocks exactly once. *count is how many.
- * Errors: EMMAP_EOF when there are no more, and for a place that is no address; ENOMEM.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE for a place that is no address;
+ * ENOMEM.
  */
 emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
                               const emmap_sink *sink, size_t *count);
@@ -674,7 +723,7 @@ emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info);
  * at `limit` addresses from *place on, in the order in which their blocks lie in the file, or at all of them for 0;
  * with each goes the group of 4096 that it is in. *place is 0 to begin; afterwards it is the address where the next call
  * goes on, or 0 when all is done. The storage may be used between two calls. An operation that was interrupted needs no
- * repair.
+ * repair. Errors: EINVAL for a limit from 2^63 up; ESTALE for a place that is no address.
  */
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place);
 

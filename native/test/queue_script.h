@@ -12,6 +12,8 @@ typedef enum queue_action {
     PUSH_TWO,
     POP,
     POP_THREE,
+    REMOVE,
+    REMOVE_THREE,
     COMMIT,
     ABORT,
     TEAR,
@@ -31,11 +33,11 @@ static const queue_action queue_script[] = {
     /* The first six make room for the other four to be copied down. */
     POP, POP, POP_THREE, POP, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
     /* Three make room for seven to slide, in three steps. */
-    COMMIT, POP, POP, PUSH, PUSH, PUSH,
+    COMMIT, POP, REMOVE, PUSH, PUSH, PUSH,
     /* And one for nine, in nine. */
     POP, PUSH,
     /* Four for six: less than twice the room that they need. */
-    POP_THREE, POP, PUSH, PUSH, PUSH, PUSH,
+    REMOVE_THREE, REMOVE, PUSH, PUSH, PUSH, PUSH,
     /* Two more need a larger file. */
     PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, RESET, POP, RESET, PUSH, PUSH, ERASE,
     PUSH_TWO, POP,
@@ -44,7 +46,7 @@ static const queue_action queue_script[] = {
     PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, PUSH,
     /* and nothing at the end lets it begin anew. */
     POP_THREE, POP_THREE, PURGE, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE,
-    POP_THREE, POP_THREE, POP_THREE, PUSH, SYNC, PUSH, ERASE, PUSH, POP,
+    POP_THREE, REMOVE_THREE, POP_THREE, PUSH, SYNC, PUSH, ERASE, PUSH, REMOVE,
     /* The file has more room than the queue knows, which is given back, and used again. */
     LENGTHEN, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO,
     PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, POP_THREE, COMPACT, PUSH_TWO,
@@ -69,9 +71,11 @@ static inline queue_model model_after(const queue_action *script, uint64_t steps
             self.next++;
             break;
         case POP_THREE:
+        case REMOVE_THREE:
             self.first += 2;
             /* fall through */
         case POP:
+        case REMOVE:
         case COMMIT:
             self.first++;
             break;
@@ -106,6 +110,13 @@ static void take(emmap_file *queue, queue_action action)
         require_ok(emmap_queue_pop(queue, &sink));
     if (action == POP_THREE)
         require_ok(emmap_queue_pop_many(queue, 3, &sink, &count));
+    if (action == REMOVE)
+        require_ok(emmap_queue_glance_front(queue, &sink));
+    uint64_t place = 0;
+    if (action == REMOVE_THREE)
+        require_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 3, &place, &sink, &count));
+    if (action == REMOVE || action == REMOVE_THREE)
+        require_ok(emmap_queue_remove(queue, got.list, got.count));
     if (action == COMMIT || action == ABORT)
         require_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
     if (action == COMMIT)

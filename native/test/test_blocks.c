@@ -893,6 +893,33 @@ static void a_private_storage_gives_nothing_back(void **state)
     close_file(file);
 }
 
+static void a_walk_begins_at_no_place_that_is_none(void **state)
+{
+    (void)state;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2);
+    uint64_t addresses[64], address, place;
+    pieces all = {0};
+    const emmap_sink sink = sink_pieces(&all);
+    size_t count;
+    const struct iovec block = {.iov_base = (char[]){"12345678"}, .iov_len = 8};
+    for (int i = 0; i < 3; i++)
+        assert_ok(emmap_block_store(blocks, &block, &address));
+    const uint64_t nowhere[] = {4096, 4097, (uint64_t)1 << 63, UINT64_MAX - 1};
+    for (size_t i = 0; i < COUNT_OF(nowhere); i++) {
+        place = nowhere[i];
+        assert_error(ESTALE, emmap_blocks_walk(blocks, 1, &place, addresses, &sink, &count));
+        assert_int_equal(place, nowhere[i]);
+        assert_error(ESTALE, emmap_blocks_repair(blocks, 1, &place));
+    }
+    place = EMMAP_BLOCKS_END;
+    assert_error(EMMAP_EOF, emmap_blocks_walk(blocks, 1, &place, addresses, &sink, &count));
+    place = 0;
+    assert_error(EINVAL, emmap_blocks_walk(blocks, SIZE_MAX, &place, addresses, &sink, &count));
+    assert_error(EINVAL, emmap_blocks_repair(blocks, UINT64_MAX, &place));
+    pieces_free(&all);
+    close_file(blocks);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -930,6 +957,7 @@ int main(void)
         folder_test(holes_are_made_between_blocks),
         folder_test(a_storage_whose_space_is_not_there_any_more_says_so),
         folder_test(a_private_storage_gives_nothing_back),
+        folder_test(a_walk_begins_at_no_place_that_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Copying reads and writes at positions: what they move, and what they refuse. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -219,6 +220,226 @@ static void files_of_one_path_see_each_other(void **state)
     close_file(two);
 }
 
+/* ---- Bytes of the file itself ---- */
+
+enum { SPREAD = 8 * EMMAP_PIECE };
+
+static void fill(uint8_t *bytes)
+{
+    for (size_t at = 0; at < SPREAD; at++)
+        bytes[at] = (uint8_t)(at * 31 + at / 251);
+}
+
+/* Where the bytes that are written come from. */
+typedef struct origin {
+    const char *name;
+    uint32_t flags;
+    bool other_handle;
+    bool earlier_mapping;
+    bool at_cursor;
+} origin;
+
+static const origin origins[] = {
+    {.name = "the mapping"},
+    {.name = "the mapping, at the cursor", .at_cursor = true},
+    {.name = "the mapping, without lock", .flags = EMMAP_OPEN_NOLOCK},
+    {.name = "another handle", .other_handle = true},
+    {.name = "another handle, at the cursor", .other_handle = true, .at_cursor = true},
+    {.name = "an earlier mapping", .earlier_mapping = true},
+    {.name = "a private mapping", .flags = EMMAP_OPEN_PRIVATE},
+};
+
+typedef struct overlapping {
+    emmap_file *file, *other;
+    emmap_slice slice;
+    uint8_t *expected;
+    bool at_cursor;
+} overlapping;
+
+static overlapping open_overlapping(const origin *from)
+{
+    overlapping self = {.at_cursor = from->at_cursor, .expected = malloc(SPREAD)};
+    const uint32_t flags = RW | EMMAP_OPEN_CREATE | (from->flags ? from->flags : EMMAP_OPEN_SHARED);
+    self.file = open_file(path_of("file"), flags, SPREAD);
+    if (from->other_handle)
+        self.other = open_file(path_of("file"), flags, SPREAD);
+    assert_ok(emmap_pread_direct(self.other ? self.other : self.file, 0, SPREAD, &self.slice));
+    if (from->earlier_mapping)
+        assert_ok(emmap_resize(self.file, 2 * SPREAD, NULL));
+    return self;
+}
+
+static void close_overlapping(overlapping *self)
+{
+    emmap_slice_release(&self->slice);
+    close_file(self->file);
+    if (self->other)
+        close_file(self->other);
+    free(self->expected);
+    unlink(path_of("file"));
+}
+
+static void refill(overlapping *self)
+{
+    fill(self->expected);
+    assert_ok(write_bytes(self->file, 0, self->expected, SPREAD));
+}
+
+static emmap_error write_at(overlapping *self, uint64_t to, const struct iovec *list, size_t count)
+{
+    if (!self->at_cursor)
+        return emmap_pwrite(self->file, to, list, count);
+    uint64_t position;
+    assert_ok(emmap_position(self->file, (int64_t)to, EMMAP_FROM_START, &position));
+    return emmap_write(self->file, list, count);
+}
+
+static void assert_as_expected(overlapping *self, const char *origin, uint64_t from, uint64_t to,
+                               size_t length)
+{
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(emmap_pread(self->file, 0, SPREAD, &sink));
+    if (memcmp(got.data, self->expected, SPREAD) != 0)
+        fail_msg("%zu bytes of %s from %ju to %ju", length, origin, (uintmax_t)from, (uintmax_t)to);
+    bytes_free(&got);
+}
+
+static const int64_t shifts[] = {0,
+                                 1,
+                                 7,
+                                 64,
+                                 4096,
+                                 EMMAP_PIECE - 3,
+                                 EMMAP_PIECE,
+                                 EMMAP_PIECE + 5,
+                                 -1,
+                                 -7,
+                                 -64,
+                                 -4096,
+                                 -(int64_t)EMMAP_PIECE + 3,
+                                 -(int64_t)EMMAP_PIECE,
+                                 -(int64_t)EMMAP_PIECE - 5};
+static const size_t moved_lengths[] = {
+    1, 600, 5000, EMMAP_PIECE - 1, EMMAP_PIECE, EMMAP_PIECE + 1, 2 * EMMAP_PIECE, 3 * EMMAP_PIECE + 17};
+
+static void bytes_of_the_file_itself_are_moved(void **state)
+{
+    (void)state;
+    const uint64_t from = 2 * EMMAP_PIECE;
+    for (size_t o = 0; o < sizeof origins / sizeof *origins; o++) {
+        overlapping self = open_overlapping(&origins[o]);
+        for (size_t i = 0; i < sizeof shifts / sizeof *shifts; i++)
+            for (size_t k = 0; k < sizeof moved_lengths / sizeof *moved_lengths; k++) {
+                const size_t length = moved_lengths[k];
+                const uint64_t to = (uint64_t)((int64_t)from + shifts[i]);
+                refill(&self);
+                memmove(self.expected + to, self.expected + from, length);
+                const struct iovec vector = {.iov_base = self.slice.data + from, .iov_len = length};
+                assert_ok(write_at(&self, to, &vector, 1));
+                assert_as_expected(&self, origins[o].name, from, to, length);
+            }
+        close_overlapping(&self);
+    }
+}
+
+static void vectors_of_the_file_itself_are_as_they_were(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {10, 20000, EMMAP_PIECE, EMMAP_PIECE + 100};
+    uint8_t *const source = malloc(SPREAD);
+    for (size_t o = 0; o < sizeof origins / sizeof *origins; o++) {
+        overlapping self = open_overlapping(&origins[o]);
+        for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+            const size_t length = lengths[i];
+            const uint64_t to = EMMAP_PIECE;
+            refill(&self);
+            memcpy(source, self.expected, SPREAD);
+            /* Each of the later ones is overwritten by one before it. */
+            const struct iovec list[] = {
+                {.iov_base = self.slice.data + 5 * EMMAP_PIECE, .iov_len = length},
+                {.iov_base = "between", .iov_len = 7},
+                {.iov_base = NULL, .iov_len = 0},
+                {.iov_base = self.slice.data + to, .iov_len = length},
+                {.iov_base = self.slice.data + to + 1, .iov_len = length},
+            };
+            uint8_t *place = self.expected + to;
+            memcpy(place, source + 5 * EMMAP_PIECE, length);
+            memcpy(place + length, "between", 7);
+            memcpy(place + length + 7, source + to, length);
+            memcpy(place + 2 * length + 7, source + to + 1, length);
+            assert_ok(write_at(&self, to, list, 5));
+            assert_as_expected(&self, origins[o].name, to, to, length);
+        }
+        close_overlapping(&self);
+    }
+    free(source);
+}
+
+static void a_read_into_the_file_itself_moves_its_bytes(void **state)
+{
+    (void)state;
+    const uint64_t from = 2 * EMMAP_PIECE;
+    for (size_t o = 0; o < sizeof origins / sizeof *origins; o++) {
+        overlapping self = open_overlapping(&origins[o]);
+        if (!(origins[o].flags & EMMAP_OPEN_PRIVATE))
+            for (size_t i = 0; i < sizeof shifts / sizeof *shifts; i++) {
+                const size_t length = 2 * EMMAP_PIECE + 9;
+                const uint64_t to = (uint64_t)((int64_t)from + shifts[i]);
+                refill(&self);
+                memmove(self.expected + to, self.expected + from, length);
+                const struct iovec list[] = {
+                    {.iov_base = self.slice.data + to, .iov_len = 100},
+                    {.iov_base = self.slice.data + to + 100, .iov_len = length - 100}};
+                uint64_t moved;
+                assert_ok(emmap_preadv(self.file, from, list, 2, &moved));
+                assert_int_equal(moved, length);
+                assert_as_expected(&self, origins[o].name, from, to, length);
+            }
+        close_overlapping(&self);
+    }
+}
+
+static void bytes_of_the_file_itself_are_refused_as_others_are(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_file(path_of("file"), CREATE, SPREAD);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 0, SPREAD, &slice));
+    const struct iovec twice[] = {{.iov_base = slice.data, .iov_len = SPREAD},
+                                  {.iov_base = slice.data, .iov_len = SPREAD}};
+    assert_error(EINVAL, emmap_pwrite(file, 0, twice, 2));
+    assert_error(EINVAL, emmap_pwrite(file, 1, twice, 1));
+    emmap_file *const reader = open_file(path_of("file"), EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0);
+    assert_error(EACCES, emmap_pwrite(reader, 1, twice, 1));
+    emmap_slice_release(&slice);
+    close_file(reader);
+    close_file(file);
+}
+
+static void aliases_are_the_other_mappings_of_the_file(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_file(path_of("file"), CREATE, SPREAD);
+    emmap_file *const other_file = open_file(path_of("other"), CREATE, SPREAD);
+    const emmap_control *const control = emmap_file_control(file);
+    assert_int_equal(control->aliases, 0);
+    emmap_file *const again = open_file(path_of("file"), CREATE, SPREAD);
+    assert_int_equal(control->aliases, 1);
+    assert_int_equal(emmap_file_control(again)->aliases, 1);
+    close_file(again);
+    assert_int_equal(control->aliases, 0);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 0, 1, &slice));
+    assert_ok(emmap_resize(file, 2 * SPREAD, NULL));
+    assert_int_equal(control->aliases, 1);
+    emmap_slice_release(&slice);
+    assert_int_equal(control->aliases, 0);
+    assert_int_equal(emmap_file_control(other_file)->aliases, 0);
+    close_file(other_file);
+    close_file(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +451,11 @@ int main(void)
         folder_test(copies_longer_than_a_piece_are_whole),
         folder_test(a_sink_without_memory_is_enomem),
         folder_test(files_of_one_path_see_each_other),
+        folder_test(bytes_of_the_file_itself_are_moved),
+        folder_test(vectors_of_the_file_itself_are_as_they_were),
+        folder_test(a_read_into_the_file_itself_moves_its_bytes),
+        folder_test(bytes_of_the_file_itself_are_refused_as_others_are),
+        folder_test(aliases_are_the_other_mappings_of_the_file),
     };
     return cmocka_run_group_tests_name("copies", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -246,6 +247,155 @@ static void thousands_of_lost_pages_cost_few_mappings(void **state)
     assert_int_equal(mappings_of(path_of("file")), 0);
 }
 
+static int mapping_limit(void)
+{
+    FILE *const file = fopen("/proc/sys/vm/max_map_count", "r");
+    int limit = 0;
+    if (!file || fscanf(file, "%d", &limit) != 1)
+        limit = 65530;
+    if (file)
+        fclose(file);
+    return limit;
+}
+
+enum { SPARSE_PAGES = 2100 };
+
+/* Each has a slice of all of it, and is closed: a slice outlives its file's descriptor. Also for a child. */
+static void lend_and_cut(emmap_slice *slices, int count)
+{
+    const char *const path = path_of("file");
+    const emmap_options options = {.flags = CREATE | EMMAP_OPEN_NORESERVE, .size = SPARSE_PAGES * PAGE};
+    restore_fault_handler();
+    for (int i = 0; i < count; i++) {
+        emmap_file *file;
+        require_ok(emmap_open(path, &options, &file));
+        require_ok(emmap_pread_direct(file, 0, SPARSE_PAGES * PAGE, &slices[i]));
+        emmap_free(file);
+        require(truncate(path, 100) == 0);
+        require(unlink(path) == 0);
+    }
+}
+
+static void release_all(emmap_slice *slices, int count)
+{
+    for (int i = 0; i < count; i++)
+        emmap_slice_release(&slices[i]);
+}
+
+static void many_cut_files_cost_few_mappings(int count)
+{
+    const int before = mappings_of("");
+    emmap_slice *const slices = calloc((size_t)count, sizeof *slices);
+    lend_and_cut(slices, count);
+    for (int i = 0; i < count; i++)
+        for (uint64_t page = 1; page < SPARSE_PAGES; page += 2)
+            assert_int_equal(((volatile uint8_t *)slices[i].data)[page * PAGE], 0);
+    assert_in_range(mappings_of(""), 0, (unsigned)(before + 2 * count + mapping_limit() / 4));
+    for (int i = 0; i < count; i++)
+        assert_true(emmap_slice_faulted(&slices[i]));
+    release_all(slices, count);
+    free(slices);
+}
+
+static void ten_cut_files_cost_few_mappings(void **state)
+{
+    (void)state;
+    many_cut_files_cost_few_mappings(10);
+}
+
+static void a_hundred_cut_files_cost_few_mappings(void **state)
+{
+    (void)state;
+    many_cut_files_cost_few_mappings(100);
+}
+
+static void a_thousand_cut_files_cost_few_mappings(void **state)
+{
+    (void)state;
+    many_cut_files_cost_few_mappings(1000);
+}
+
+static void released_files_give_the_budget_of_single_pages_back(void **state)
+{
+    (void)state;
+    emmap_slice slices[10];
+    for (int round = 0; round < 2; round++) {
+        lend_and_cut(slices, 10);
+        const int before = mappings_of("");
+        for (uint64_t page = 1; page < 1000; page += 2)
+            assert_int_equal(((volatile uint8_t *)slices[0].data)[page * PAGE], 0);
+        assert_true(mappings_of("") >= before + 499);
+        for (int i = 1; i < 10; i++)
+            for (uint64_t page = 1; page < SPARSE_PAGES; page += 2)
+                assert_int_equal(((volatile uint8_t *)slices[i].data)[page * PAGE], 0);
+        release_all(slices, 10);
+    }
+}
+
+/* Sanitizers map memory of their own, and end the process where they can't. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
+#ifndef SANITIZED
+/* Until not even one more can be made: the first loop stops one short. */
+static void take_all_mappings(void)
+{
+    const size_t pages = (size_t)mapping_limit() + 1000;
+    uint8_t *const base =
+        mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    require(base != MAP_FAILED);
+    size_t page = 1;
+    while (page < pages && mprotect(base + page * PAGE, PAGE, PROT_READ) == 0)
+        page += 2;
+    require(page < pages && errno == ENOMEM);
+    for (int i = 0; i < 8; i++)
+        (void)mmap(NULL, PAGE, i % 2 ? PROT_NONE : PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    require(mmap(NULL, PAGE, PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+}
+
+static void without_mappings(void *context)
+{
+    emmap_slice *const slices = context;
+    /* What the parent has is nothing to a child. */
+    lend_and_cut(slices, 20);
+    take_all_mappings();
+    for (int i = 0; i < 20; i++)
+        for (uint64_t page = 1; page < SPARSE_PAGES; page += 2)
+            require(((volatile uint8_t *)slices[i].data)[page * PAGE] == 0);
+    for (int i = 0; i < 20; i++)
+        require(emmap_slice_faulted(&slices[i]));
+}
+
+static void a_process_that_may_map_no_more_survives(void **state)
+{
+    (void)state;
+    emmap_slice slices[20];
+    assert_child_passes(without_mappings, slices);
+}
+
+static void without_data(void *context)
+{
+    emmap_slice *const slice = context;
+    lend_and_cut(slice, 1);
+    require(setrlimit(RLIMIT_DATA, &(struct rlimit){.rlim_cur = 0, .rlim_max = 0}) == 0);
+    for (uint64_t page = 1; page < SPARSE_PAGES; page += 2) {
+        require(((volatile uint8_t *)slice->data)[page * PAGE] == 0);
+        ((volatile uint8_t *)slice->data)[page * PAGE] = 1;
+    }
+    require(emmap_slice_faulted(slice));
+}
+
+static void a_process_that_may_have_no_more_data_survives(void **state)
+{
+    (void)state;
+    emmap_slice slice;
+    assert_child_passes(without_data, &slice);
+}
+#endif
+
 static void another_file_is_not_touched_by_a_fault(void **state)
 {
     (void)state;
@@ -407,6 +557,14 @@ int main(void)
         folder_test(a_hole_is_no_fault),
         folder_test(a_full_disk_under_a_hole_is_efault),
         folder_test(thousands_of_lost_pages_cost_few_mappings),
+        folder_test(ten_cut_files_cost_few_mappings),
+        folder_test(a_hundred_cut_files_cost_few_mappings),
+        folder_test(a_thousand_cut_files_cost_few_mappings),
+        folder_test(released_files_give_the_budget_of_single_pages_back),
+#ifndef SANITIZED
+        folder_test(a_process_that_may_map_no_more_survives),
+        folder_test(a_process_that_may_have_no_more_data_survives),
+#endif
         folder_test(another_file_is_not_touched_by_a_fault),
         folder_test(a_thread_that_never_called_the_core_survives),
         folder_test(a_thread_that_blocks_all_signals_survives),

@@ -34,8 +34,8 @@ static void options_with_a_value_want_one(void **state)
     (void)state;
     emmap_options options = {0};
     const uint64_t value = 0600;
-    static const char *const valued[] = {"address",      "chmod",  "mode",  "size",
-                                         "max_inc_size", "offset", "length"};
+    static const char *const valued[] = {"address",      "chmod",  "mode",   "size",
+                                         "max_inc_size", "offset", "length", "lock_timeout"};
     for (size_t i = 0; i < sizeof valued / sizeof *valued; i++) {
         assert_error(EMMAP_BADARG, emmap_option_set(&options, valued[i], NULL));
         assert_ok(emmap_option_set(&options, valued[i], &value));
@@ -47,6 +47,8 @@ static void options_with_a_value_want_one(void **state)
     assert_int_equal(options.max_inc_size, value);
     assert_int_equal(options.offset, value);
     assert_int_equal(options.length, value);
+    assert_int_equal(options.lock_timeout, value);
+    assert_true(options.has_lock_timeout);
     const uint64_t too_much = 010000;
     assert_error(EMMAP_BADARG, emmap_option_set(&options, "chmod", &too_much));
     assert_error(EMMAP_BADARG, emmap_option_set(&options, "mode", &too_much));

@@ -230,6 +230,43 @@ static void messages_move_down_where_that_makes_the_room(void **state)
         }
 }
 
+/* A push may move what is there, and with it bytes of the queue that it was given. */
+static void a_message_of_the_queue_itself_is_pushed_as_it_was(void **state)
+{
+    (void)state;
+    enum { LENGTH = 400 };
+    emmap_file *const queue = open_queue(path_of("queue"), EMMAP_OPEN_FIXED_SIZE, 1024);
+    char first[LENGTH], second[LENGTH];
+    memset(first, '1', LENGTH);
+    memset(second, '2', LENGTH);
+    const struct iovec pushed[] = {{.iov_base = first, .iov_len = LENGTH},
+                                   {.iov_base = second, .iov_len = LENGTH}};
+    assert_ok(emmap_queue_push_many(queue, pushed, 2));
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    const uint64_t head = queue_info_of(queue).head;
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(queue, head + 4, LENGTH, &slice));
+    /* Each half is a vector, and something else lies between. */
+    const struct iovec again[] = {{.iov_base = slice.data, .iov_len = LENGTH / 2},
+                                  {.iov_base = "--------", .iov_len = 8},
+                                  {.iov_base = slice.data + LENGTH / 2, .iov_len = LENGTH / 2}};
+    assert_ok(emmap_queue_push(queue, again, 3));
+    assert_int_equal(queue_info_of(queue).head, 16);
+    char expected[LENGTH + 8];
+    memset(expected, '2', sizeof expected);
+    memcpy(expected + LENGTH / 2, "--------", 8);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_memory_equal(got.data, second, LENGTH);
+    assert_ok(emmap_queue_pop(queue, &sink));
+    assert_int_equal(got.length, sizeof expected);
+    assert_memory_equal(got.data, expected, sizeof expected);
+    emmap_slice_release(&slice);
+    bytes_free(&got);
+    close_file(queue);
+}
+
 static void a_large_queue_grows_rather_than_move_much_for_little(void **state)
 {
     (void)state;
@@ -452,6 +489,84 @@ static void a_message_stays_until_its_pop_is_committed(void **state)
         bytes_free(&got);
         close_file(queue);
     }
+}
+
+/* Copies the first message as those do who are going to remove it, and expects a number. */
+static void glance(emmap_file *queue, pieces *got, uint64_t number)
+{
+    const emmap_sink sink = sink_pieces(got);
+    assert_ok(emmap_queue_glance_front(queue, &sink));
+    assert_int_equal(got->count, 1);
+    assert_int_equal(number_of(got->list[0].iov_base, got->list[0].iov_len), number);
+}
+
+static void what_was_looked_at_is_removed_while_it_is_first(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {QUEUE_RW, QUEUE_RW | EMMAP_OPEN_EXCLUSIVE};
+    for (size_t mode = 0; mode < COUNT_OF(flags); mode++) {
+        emmap_file *const queue = open_queue(path_of("queue"), flags[mode], 256);
+        pieces got = {0};
+        const emmap_sink sink = sink_pieces(&got);
+        uint64_t ticket, place = 0, count;
+        assert_error(EMMAP_EOF, emmap_queue_glance_front(queue, &sink));
+        assert_ok(emmap_queue_remove(queue, NULL, 0));
+        for (uint64_t i = 0; i < 5; i++)
+            assert_ok(push_number(queue, i, 24));
+        glance(queue, &got, 0);
+        assert_int_equal(queue_length_of(queue), 5);
+        assert_ok(emmap_queue_remove(queue, got.list, 1));
+        /* It is gone: the next one is another. */
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+        assert_int_equal(queue_length_of(queue), 4);
+        pieces_free(&got);
+        glance(queue, &got, 1);
+        got.list[0].iov_len--;
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+        got.list[0].iov_len++;
+        ((uint8_t *)got.list[0].iov_base)[23]++;
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+        pieces_free(&got);
+        /* All of them or none; not while one of them is out. */
+        assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 9, &place, &sink, &count));
+        assert_int_equal(count, 4);
+        assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+        assert_error(EBUSY, emmap_queue_remove(queue, got.list, 4));
+        assert_ok(emmap_queue_pop_abort(queue, ticket));
+        assert_error(ESTALE, emmap_queue_remove(queue, got.list, 5));
+        assert_int_equal(queue_length_of(queue), 4);
+        assert_ok(emmap_queue_remove(queue, got.list, 4));
+        assert_empty(queue);
+        pieces_free(&got);
+        close_file(queue);
+    }
+}
+
+static void a_glance_is_for_those_who_may_remove(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 256);
+    pieces none = {.limit = 1, .count = 1};
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got), full = {.allocate = keep_piece, .context = &none};
+    emmap_file *const looker = open_queue(path, EMMAP_OPEN_READ, 0);
+    assert_error(EACCES, emmap_queue_glance_front(looker, &sink));
+    close_file(looker);
+    assert_ok(push_number(queue, 1, 24));
+    assert_error(ENOMEM, emmap_queue_glance_front(queue, &full));
+    assert_int_equal(queue_length_of(queue), 1);
+    /* What is long is copied under the lock. */
+    assert_ok(emmap_queue_purge(queue));
+    assert_ok(push_number(queue, 2, MESSAGE_MAX));
+    glance(queue, &got, 2);
+    assert_ok(emmap_queue_remove(queue, got.list, 1));
+    assert_empty(queue);
+    pieces_free(&got);
+    assert_ok(emmap_close(queue));
+    assert_error(EMMAP_CLOSED, emmap_queue_glance_front(queue, &sink));
+    assert_error(EMMAP_CLOSED, emmap_queue_remove(queue, NULL, 0));
+    emmap_free(queue);
 }
 
 static void other_handles_do_not_get_a_message_that_is_out(void **state)
@@ -814,7 +929,7 @@ static void a_queue_that_becomes_empty_gives_its_space_back(void **state)
                 pieces got = {0};
                 const emmap_sink sink = sink_pieces(&got);
                 uint64_t count;
-                assert_ok(emmap_queue_pop_many(queue, UINT64_MAX, &sink, &count));
+                assert_ok(emmap_queue_pop_many(queue, INT64_MAX, &sink, &count));
                 pieces_free(&got);
             }
             assert_true(taken(path) < 64 * 1024);
@@ -921,6 +1036,31 @@ static void space_that_was_given_back_and_is_not_there_any_more_is_an_error(void
     close_file(queue);
 }
 
+/* A negative number of a door is one of these. */
+static void a_limit_that_is_none_removes_nothing(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    for (uint64_t number = 0; number < 5; number++)
+        assert_ok(push_number(queue, number, 16));
+    const uint64_t limits[] = {UINT64_MAX, UINT64_MAX - 1, (uint64_t)1 << 63};
+    pieces all = {0};
+    const emmap_sink sink = sink_pieces(&all);
+    uint64_t place = 0, count;
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        assert_error(EINVAL, emmap_queue_pop_many(queue, limits[i], &sink, &count));
+        assert_error(EINVAL, emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, limits[i], &place, &sink, &count));
+    }
+    assert_ok(emmap_queue_pop_many(queue, 0, &sink, &count));
+    assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 0, &place, &sink, &count));
+    assert_int_equal(all.count, 0);
+    assert_int_equal(queue_length_of(queue), 5);
+    assert_ok(emmap_queue_pop_many(queue, INT64_MAX, &sink, &count));
+    assert_int_equal(count, 5);
+    pieces_free(&all);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -932,7 +1072,9 @@ int main(void)
         folder_test(every_length_of_message_comes_back_with_its_padding),
         folder_test(a_queue_grows_by_steps_and_opens_whatever_size_is_asked_for),
         folder_test(a_full_queue_of_fixed_size_is_as_it_was),
+        folder_test(a_limit_that_is_none_removes_nothing),
         folder_test(messages_move_down_where_that_makes_the_room),
+        folder_test(a_message_of_the_queue_itself_is_pushed_as_it_was),
         folder_test(a_large_queue_grows_rather_than_move_much_for_little),
         folder_test(looking_changes_nothing),
         folder_test(a_queue_does_not_shrink_and_may_be_made_longer),
@@ -941,6 +1083,8 @@ int main(void)
         folder_test(a_queue_that_is_there_is_grown_to_fit_and_never_truncated),
         folder_test(many_are_pushed_and_popped_as_one),
         folder_test(a_message_stays_until_its_pop_is_committed),
+        folder_test(what_was_looked_at_is_removed_while_it_is_first),
+        folder_test(a_glance_is_for_those_who_may_remove),
         folder_test(other_handles_do_not_get_a_message_that_is_out),
         folder_test(a_header_that_does_not_hold_together_is_refused),
         folder_test(a_message_that_does_not_hold_together_is_refused),

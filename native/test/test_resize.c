@@ -73,6 +73,20 @@ static void size_zero_doubles_up_to_the_step(void **state)
     close_file(file);
 }
 
+static void a_fixed_size_may_be_asked_for(void **state)
+{
+    (void)state;
+    uint64_t size = 0;
+    emmap_file *const file = open_file(path_of("file"), CREATE | EMMAP_OPEN_FIXED_SIZE, 100);
+    assert_ok(emmap_resize(file, 100, &size));
+    assert_int_equal(size, 100);
+    uint64_t position;
+    assert_ok(emmap_position(file, 0, EMMAP_FROM_END, &position));
+    assert_ok(emmap_truncate(file));
+    assert_int_equal(size_of(file), 100);
+    close_file(file);
+}
+
 static void what_may_not_be_resized_is_not(void **state)
 {
     (void)state;
@@ -81,6 +95,7 @@ static void what_may_not_be_resized_is_not(void **state)
     assert_error(EMMAP_FIXED_SIZE, emmap_resize(file, 200, NULL));
     assert_error(EMMAP_FIXED_SIZE, emmap_resize(file, 50, NULL));
     assert_error(EMMAP_FIXED_SIZE, emmap_truncate(file));
+    assert_error(EMMAP_FIXED_SIZE, emmap_resize(file, 0, NULL));
     close_file(file);
     file = open_file(path, EMMAP_OPEN_READ, 0);
     assert_error(EACCES, emmap_resize(file, 200, NULL));
@@ -427,6 +442,7 @@ int main(void)
         folder_test(what_was_cut_off_comes_back_as_zeros),
         folder_test(size_zero_doubles_up_to_the_step),
         folder_test(what_may_not_be_resized_is_not),
+        folder_test(a_fixed_size_may_be_asked_for),
         folder_test(a_file_that_there_is_no_address_space_for_does_not_grow),
         folder_test(a_file_that_there_is_no_address_space_for_is_not_lengthened_by_open),
         folder_test(a_file_whose_address_is_taken_is_not_lengthened_by_open),

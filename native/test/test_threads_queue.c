@@ -64,6 +64,10 @@ static emmap_error consume_some(emmap_file *queue, int way, pieces *got)
     uint64_t count, ticket;
     if (way == 0)
         return emmap_queue_pop_many(queue, 5, &sink, &count);
+    if (way == 2) {
+        const emmap_error error = emmap_queue_glance_front(queue, &sink);
+        return error ? error : emmap_queue_remove(queue, got->list, got->count);
+    }
     if (way != 1)
         return emmap_queue_pop(queue, &sink);
     const emmap_error error = emmap_queue_pop_begin(queue, &sink, &ticket);
@@ -85,7 +89,9 @@ static void *consume(void *context)
     for (int turn = 0; atomic_load(&self->run->taken) < PRODUCERS * MESSAGES; turn++) {
         pieces got = {0};
         const emmap_error error = consume_some(self->queue, turn % 7, &got);
-        require(error == EMMAP_OK || error == EMMAP_EOF || error == EBUSY);
+        require(error == EMMAP_OK || error == EMMAP_EOF || error == EBUSY || error == ESTALE);
+        if (error) /* what was looked at is not ours */
+            pieces_free(&got);
         for (size_t i = 0; i < got.count; i++)
             note(self->run, number_of(got.list[i].iov_base, got.list[i].iov_len), last);
         pieces_free(&got);

@@ -1,5 +1,6 @@
 /* What a thread that may not wait is answered, and that nothing has been done then. */
 #include <fcntl.h>
+#include <time.h>
 
 #include "lock.h"
 #include "structures.h"
@@ -11,7 +12,7 @@ static int somebody_with(const char *path, lock_subject subject)
 {
     const int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
-    assert_ok(lock_acquire(fd, subject, LOCK_EXCLUSIVE));
+    assert_ok(lock_acquire(fd, subject, LOCK_EXCLUSIVE, NULL));
     return fd;
 }
 
@@ -30,10 +31,10 @@ static void a_queue_that_is_busy_is_not_waited_for(void **state)
     assert_ok(push_number(queue, 1, 8));
     const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
     emmap_may_wait(false);
-    assert_error(EAGAIN, push_number(queue, 2, 8));
-    assert_error(EAGAIN, pop_number(queue, &number));
-    assert_error(EAGAIN, emmap_queue_length(queue, &length));
-    assert_error(EAGAIN, emmap_queue_purge(queue));
+    assert_error(ETIMEDOUT, push_number(queue, 2, 8));
+    assert_error(ETIMEDOUT, pop_number(queue, &number));
+    assert_error(ETIMEDOUT, emmap_queue_length(queue, &length));
+    assert_error(ETIMEDOUT, emmap_queue_purge(queue));
     close(other);
     assert_ok(push_number(queue, 3, 8));
     assert_ok(pop_number(queue, &number));
@@ -88,7 +89,7 @@ static void a_message_stays_taken_while_its_commit_would_wait(void **state)
     assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
     const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
     emmap_may_wait(false);
-    assert_error(EAGAIN, emmap_queue_pop_commit(queue, ticket));
+    assert_error(ETIMEDOUT, emmap_queue_pop_commit(queue, ticket));
     close(other);
     assert_error(EBUSY, pop_number(queue, &number));
     assert_ok(emmap_queue_pop_commit(queue, ticket));
@@ -145,8 +146,8 @@ static void a_storage_is_neither_waited_for_nor_grown(void **state)
     uint64_t address, count = 0;
     emmap_may_wait(false);
     const int other = somebody_with(path_of("blocks"), LOCK_STRUCTURE);
-    assert_error(EAGAIN, store_number(blocks, &address));
-    assert_error(EAGAIN, emmap_blocks_count(blocks, &count));
+    assert_error(ETIMEDOUT, store_number(blocks, &address));
+    assert_error(ETIMEDOUT, emmap_blocks_count(blocks, &count));
     close(other);
     emmap_error error;
     while ((error = store_number(blocks, &address)) == EMMAP_OK)
@@ -158,6 +159,79 @@ static void a_storage_is_neither_waited_for_nor_grown(void **state)
     close_file(blocks);
 }
 
+static uint64_t milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static emmap_file *open_patient(const char *path, uint64_t lock_timeout)
+{
+    const emmap_options options = {
+        .flags = QUEUE_RW, .size = 4096, .lock_timeout = lock_timeout, .has_lock_timeout = true};
+    emmap_file *file;
+    assert_ok(emmap_queue_open(path, &options, &file));
+    return file;
+}
+
+static void a_lock_is_waited_for_as_long_as_the_option_says(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    const uint64_t limits[] = {0, 30, 100};
+    for (size_t i = 0; i < COUNT_OF(limits); i++) {
+        emmap_file *const queue = open_patient(path, limits[i]);
+        uint64_t length;
+        const int other = somebody_with(path, LOCK_STRUCTURE);
+        const uint64_t before = milliseconds();
+        assert_error(ETIMEDOUT, push_number(queue, 1, 8));
+        assert_error(ETIMEDOUT, emmap_queue_length(queue, &length));
+        assert_error(ETIMEDOUT, emmap_sync(queue));
+        assert_true(milliseconds() - before >= 3 * limits[i]);
+        emmap_file *opened;
+        const emmap_options options = {.flags = QUEUE_RW, .has_lock_timeout = true};
+        assert_error(ETIMEDOUT, emmap_queue_open(path, &options, &opened));
+        close(other);
+        assert_ok(push_number(queue, 1, 8));
+        assert_int_equal(queue_length_of(queue), i + 1);
+        close_file(queue);
+    }
+}
+
+static void the_size_is_waited_for_as_long(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    const emmap_options options = {.flags = QUEUE_RW, .size = 4096, .has_lock_timeout = true};
+    emmap_file *file;
+    assert_ok(emmap_open(path, &options, &file));
+    const int other = somebody_with(path, LOCK_SIZE);
+    uint64_t size;
+    assert_error(ETIMEDOUT, emmap_resize(file, 8192, &size));
+    assert_error(ETIMEDOUT, emmap_resize(file, 100, &size));
+    assert_ok(emmap_size(file, &size));
+    assert_int_equal(size, 4096);
+    close(other);
+    assert_ok(emmap_resize(file, 8192, &size));
+    close_file(file);
+}
+
+static void the_process_may_wait_less(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_patient(path_of("queue"), EMMAP_NO_LIMIT);
+    const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    emmap_lock_limit(0);
+    assert_error(ETIMEDOUT, push_number(queue, 1, 8));
+    emmap_lock_limit(20);
+    assert_error(ETIMEDOUT, push_number(queue, 1, 8));
+    close(other);
+    assert_ok(push_number(queue, 1, 8));
+    emmap_lock_limit(EMMAP_NO_LIMIT);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -167,6 +241,9 @@ int main(void)
         folder_test(neither_growth_nor_a_move_of_much_is_begun),
         folder_test(a_move_of_little_is_not_put_off),
         folder_test(a_storage_is_neither_waited_for_nor_grown),
+        folder_test(a_lock_is_waited_for_as_long_as_the_option_says),
+        folder_test(the_size_is_waited_for_as_long),
+        folder_test(the_process_may_wait_less),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -238,10 +239,27 @@ static const script *current;
 static char path[4096];
 static pid_t child;
 
+/* MiB that the child has in memory besides what it needs, in small pages: what the kernel takes apart when it dies. */
+static uint64_t weight;
+
+static void put_on_weight(void)
+{
+    const size_t length = (size_t)weight << 20;
+    if (length == 0)
+        return;
+    uint8_t *const bytes =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    require(bytes != MAP_FAILED);
+    /* Not everywhere; then the pages are small anyway. */
+    (void)madvise(bytes, length, MADV_NOHUGEPAGE);
+    memset(bytes, 1, length);
+}
+
 static void run(void *unused)
 {
     (void)unused;
     close(lifeline[1]);
+    put_on_weight();
     /* Stopped, it would never notice that nobody is there to let it go on. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pause_hook = on_pause;
@@ -284,6 +302,8 @@ static void obey(const char *line)
     uint64_t pause, earlier;
     if (strcmp(line, "points\n") == 0) {
         print_all_points();
+    } else if (sscanf(line, "weigh %" SCNu64, &weight) == 1) {
+        printf("null\n");
     } else if (strcmp(line, "continue\n") == 0) {
         require(kill(child, SIGCONT) == 0);
         await();

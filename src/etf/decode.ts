@@ -5,9 +5,25 @@ import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { EtfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
+import { binariesRepeat, repeats, type Writing } from "./keys.js";
+import { fits, MAX_INFLATED_SIZE, TERM_SIZE } from "./measure.js";
 import { BufferView, Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
-import { BitString, Float, Fun, ImproperList, LocalTerm, Pid, Port, Reference, Tuple } from "./terms.js";
+import {
+  BitString,
+  Float,
+  Fun,
+  ImproperList,
+  LocalTerm,
+  NativeRecord,
+  OwnBitString,
+  OwnFloat,
+  OwnOpaque,
+  Pid,
+  Port,
+  Reference,
+  Tuple,
+} from "./terms.js";
 
 /** How {@link decode} shows terms. */
 export interface DecodeOptions {
@@ -36,7 +52,11 @@ export interface DecodeOptions {
    * nevertheless. Default `"exact"`.
    */
   readonly floats?: "exact" | "number" | undefined;
-  /** How many bytes a compressed term may inflate to. Default 64 MiB. */
+  /**
+   * How much more memory than its bytes a term may take, counted before it is made: 16 bytes for each term in it and each
+   * character of a string, and the bytes of binaries and integers. A compressed term may also not inflate to more bytes than
+   * that. Default 64 MiB, as Erlang's `max_inflated_size`.
+   */
   readonly maxInflatedSize?: number | undefined;
   /** Bytes that follow the term: an error, or ignored. Default `"error"`. */
   readonly trailing?: "error" | "ignore" | undefined;
@@ -51,6 +71,7 @@ export type Decoded<O extends DecodeOptions = Record<never, never>> =
   | Port
   | Reference
   | Fun
+  | NativeRecord
   | BitString
   | LocalTerm
   | DecodedAtom<O>
@@ -155,12 +176,17 @@ interface Settings {
   readonly plainFloats: boolean;
   readonly maxInflatedSize: number;
   readonly ignoreTrailing: boolean;
+  /** Whether two terms that are not the same never look the same. */
+  readonly exact: boolean;
 }
+
+/** How {@link repeats} is to take what was decoded. */
+const DECODED: Writing = { lists: false, atomKeys: false, nullAtom: atom("null") };
 
 const DEFAULTS = settingsOf({});
 
 function settingsOf(options: DecodeOptions): Settings {
-  const { atoms, maxInflatedSize = 64 * 1024 * 1024 } = options;
+  const { atoms, maxInflatedSize = MAX_INFLATED_SIZE } = options;
   if (!(maxInflatedSize >= 0)) throw new EtfError("ETF_OPTION", "maxInflatedSize is a number of bytes");
   return {
     atomNames:
@@ -176,6 +202,12 @@ function settingsOf(options: DecodeOptions): Settings {
     plainFloats: choice("floats", options.floats, "exact", "number"),
     maxInflatedSize,
     ignoreTrailing: choice("trailing", options.trailing, "error", "ignore"),
+    exact:
+      (atoms === undefined || atoms === "atom") &&
+      options.maps !== "object" &&
+      options.strings !== "string" &&
+      options.binaries !== "string" &&
+      options.floats !== "number",
   };
 }
 
@@ -191,9 +223,19 @@ function start(input: Buffer, settings: Settings): Decoder {
   if (u8(input, 0) !== VERSION) {
     throw new EtfError("ETF_VERSION", `a term begins with ${VERSION}, not ${u8(input, 0)}`, 0);
   }
-  if (u8(input, 1) !== Tag.Compressed) return new Decoder(input, 1, settings, undefined);
-  const { bytes, consumed } = inflate(input, settings.maxInflatedSize);
+  const max = settings.maxInflatedSize;
+  if (u8(input, 1) !== Tag.Compressed) {
+    if (input.length * (TERM_SIZE - 1) > max) measured(input, 1, max + input.length);
+    return new Decoder(input, 1, settings, undefined);
+  }
+  const { bytes, consumed } = inflate(input, max);
+  if (bytes.length * TERM_SIZE > max + input.length) measured(bytes, 0, max + input.length);
   return new Decoder(bytes, 0, settings, consumed);
+}
+
+function measured(bytes: Buffer, start: number, allowed: number): void {
+  if (!fits(bytes, start, bytes.length, allowed))
+    throw new EtfError("ETF_LIMIT", `a term that takes more than the ${allowed} bytes allowed`, start);
 }
 
 // biome-ignore lint/suspicious/noConstEnum: compared for every term
@@ -331,6 +373,7 @@ class Decoder {
   part(begin: number, end: number): unknown {
     const bytes = this.bytes;
     if (end > MAX_END || end - begin < 2 || bytes[begin] !== VERSION) return undefined;
+    if ((end - begin) * (TERM_SIZE - 1) > this.settings.maxInflatedSize) return undefined;
     const tag = bytes[begin + 1];
     if (tag === Tag.Compressed || tag === Tag.Local) return undefined;
     this.pos = begin + 1;
@@ -581,6 +624,10 @@ class Decoder {
         const slab = this.opaque(pos, limit);
         return new Fun(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
+      case Tag.Record: {
+        const slab = this.opaque(pos, limit);
+        return new NativeRecord(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+      }
       case Tag.Local:
         // What follows is known to the runtime that wrote it, so it can't be told from what comes after.
         if (pos !== 1 || this.consumed !== undefined) break;
@@ -711,7 +758,7 @@ class Decoder {
     return new BitString(this.copy(pos + 6, end), bits);
   }
 
-  /** A copy that holds the pid, port, reference or fun at `pos`. Not made here: one `new` for four classes costs three. */
+  /** A copy that holds the pid, port, reference, fun or record at `pos`. Not made here: one `new` for all classes is dear. */
   private opaque(pos: number, limit: number): Slab {
     const slab = this.slabOf(pos, limit - pos <= SHARED ? limit : opaqueEnd(this.bytes, pos, limit));
     const shift = slab.shift;
@@ -730,9 +777,33 @@ class Decoder {
   private map(items: unknown[], pos: number): Map<unknown, unknown> {
     const map = new Map<unknown, unknown>();
     const length = items.length;
-    for (let at = 0; at < length; at += 2) map.set(items[at], items[at + 1]);
-    if (map.size * 2 !== length) throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
+    let objects = 0;
+    for (let at = 0; at < length; at += 2) {
+      const key = items[at];
+      if (typeof key === "object" && !(key instanceof OwnAtom)) objects++;
+      map.set(key, items[at + 1]);
+    }
+    if (map.size * 2 !== length || (objects > 1 && this.repeats(items)))
+      throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
     return map;
+  }
+
+  /** Whether two keys that JavaScript tells apart are the same term. */
+  private repeats(items: readonly unknown[]): boolean {
+    const binaries: Buffer[] = [];
+    const others: unknown[] = [];
+    for (let at = 0; at < items.length; at += 2) {
+      const key = items[at];
+      if (Buffer.isBuffer(key)) binaries.push(key);
+      else if (
+        key instanceof OwnFloat ||
+        key instanceof OwnBitString ||
+        key instanceof OwnOpaque ||
+        (this.settings.exact && typeof key === "object" && !(key instanceof OwnAtom))
+      )
+        others.push(key, undefined);
+    }
+    return binariesRepeat(binaries) || repeats(others, DECODED);
   }
 
   private object(items: unknown[], pos: number): Record<string, unknown> {

@@ -4,6 +4,7 @@ import { Atom, atom, OwnAtom, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
 import { EtfError } from "./errors.js";
+import { mayRepeat, repeats, type Writing } from "./keys.js";
 import { Pool, Scratch, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import {
@@ -47,7 +48,7 @@ export interface EncodeOptions {
  * The bytes of `term` in external term format, the version byte 131 included.
  *
  * @throws EtfError `ETF_UNENCODABLE` for what no term stands for (NaN, functions, symbols, instances of classes that the
- * codec does not know), `ETF_CYCLE`, `ETF_LIMIT`.
+ * codec does not know, a `Map` that has a key twice for Erlang, as `1` and `1n`), `ETF_CYCLE`, `ETF_LIMIT`.
  */
 export function encode(term: Term, options?: EncodeOptions): Buffer {
   const settings = options === undefined ? DEFAULTS : settingsOf(options);
@@ -76,10 +77,7 @@ export function encodeTransient(term: Term, options?: EncodeOptions): Buffer {
   }
 }
 
-interface Settings {
-  readonly lists: boolean;
-  readonly atomKeys: boolean;
-  readonly nullAtom: Atom;
+interface Settings extends Writing {
   readonly level: number;
   readonly latin1: boolean;
 }
@@ -111,6 +109,16 @@ function optionError(option: string, value: unknown): EtfError {
   return new EtfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
 }
 
+/** What is to be done when all of a container has been written. */
+// biome-ignore lint/suspicious/noConstEnum: compared for every container
+const enum End {
+  Nothing,
+  /** The tail of a list is to be written. */
+  List,
+  /** The keys of a map are to be looked at, in which no cycle can be any more. */
+  Keys,
+}
+
 /** A container that waits for the one inside it. */
 class Frame {
   declare readonly outer: Frame | undefined;
@@ -118,7 +126,7 @@ class Frame {
   declare readonly items: readonly unknown[];
   declare readonly written: number;
   declare readonly count: number;
-  declare readonly isList: boolean;
+  declare readonly end: End;
 
   constructor(
     outer: Frame | undefined,
@@ -126,14 +134,14 @@ class Frame {
     items: readonly unknown[],
     written: number,
     count: number,
-    isList: boolean,
+    end: End,
   ) {
     this.outer = outer;
     this.source = source;
     this.items = items;
     this.written = written;
     this.count = count;
-    this.isList = isList;
+    this.end = end;
   }
 }
 
@@ -200,23 +208,25 @@ class Encoder {
     let items: readonly unknown[] = [root];
     let written = 0;
     let count = 1;
-    let isList = false;
+    let end = End.Nothing;
     let depth = 0;
     let around: Set<object> | undefined;
 
     for (;;) {
       while (written === count) {
-        if (isList) {
+        if (end === End.List) {
           this.reserve(1);
           this.out[this.pos++] = Tag.Nil;
+        } else if (end === End.Keys && repeats(items, settings)) {
+          throw unencodable("a map that has a key twice");
         }
         if (outer === undefined) return;
         if (depth-- > TRUSTED_DEPTH) around?.delete(source as object);
-        ({ outer, source, items, written, count, isList } = outer);
+        ({ outer, source, items, written, count, end } = outer);
       }
       const value = items[written++];
       let inside: readonly unknown[];
-      let list = false;
+      let last = End.Nothing;
       switch (typeof value) {
         case "number":
           this.number(value);
@@ -228,7 +238,7 @@ class Encoder {
           }
           inside = Array.from(value, (character) => character.codePointAt(0));
           if (this.listStart(inside)) continue;
-          list = true;
+          last = End.List;
           break;
         case "boolean":
           this.atom(value ? TRUE : FALSE);
@@ -258,9 +268,10 @@ class Encoder {
           } else if (Array.isArray(value)) {
             inside = value;
             if (this.listStart(inside)) continue;
-            list = true;
+            last = End.List;
           } else if (value instanceof Map) {
             inside = pairsOfMap(value);
+            if (mayRepeat(inside)) last = End.Keys;
             this.header(Tag.Map, inside.length / 2);
           } else if (value instanceof OwnFloat) {
             this.float(value.value);
@@ -295,12 +306,12 @@ class Encoder {
         if (around.has(value as object)) throw new EtfError("ETF_CYCLE", "a value that contains itself");
         around.add(value as object);
       }
-      outer = new Frame(outer, source, items, written, count, isList);
+      outer = new Frame(outer, source, items, written, count, end);
       source = value as object;
       items = inside;
       written = 0;
       count = inside.length;
-      isList = list;
+      end = last;
     }
   }
 
@@ -506,6 +517,7 @@ class Encoder {
     const { atomKeys, lists } = this.settings;
     const pairs: unknown[] = [];
     for (const key of Object.keys(value)) {
+      if (lists && !wellFormed(key)) throw unencodable("a property name with a lone surrogate");
       pairs.push(
         atomKeys ? atom(key) : lists ? Buffer.from(key) : key,
         (value as Record<string, unknown>)[key],

@@ -5,7 +5,7 @@ import { atomFromLatin1, atomFromUtf8 } from "./atoms.js";
 import { u8, u16, u32 } from "./bytes.js";
 import { EtfError } from "./errors.js";
 import { Tag } from "./tags.js";
-import { FUN_HEADER } from "./terms.js";
+import { FUN_HEADER, RECORD_HEADER } from "./terms.js";
 
 /** The most words that OTP puts into a reference. */
 const MAX_REFERENCE_WORDS = 5;
@@ -14,7 +14,7 @@ export function truncated(pos: number, what: string): EtfError {
   return new EtfError("ETF_TRUNCATED", `the bytes end inside ${what}`, pos);
 }
 
-/** Where the pid, port, reference or fun at `pos` ends. */
+/** Where the pid, port, reference, fun or native record at `pos` ends. */
 export function opaqueEnd(bytes: Buffer, pos: number, limit: number): number {
   let end: number;
   switch (u8(bytes, pos)) {
@@ -42,6 +42,9 @@ export function opaqueEnd(bytes: Buffer, pos: number, limit: number): number {
       break;
     case Tag.Export:
       end = integerEnd(bytes, atomEnd(bytes, atomEnd(bytes, pos + 1, limit), limit), limit);
+      break;
+    case Tag.Record:
+      end = recordEnd(bytes, pos, limit);
       break;
     default:
       end = funEnd(bytes, pos, limit);
@@ -78,6 +81,13 @@ function funEnd(bytes: Buffer, pos: number, limit: number): number {
   at = termsEnd(bytes, opaqueEnd(bytes, at, limit), limit, free);
   if (at !== end) throw new EtfError("ETF_MALFORMED", "a fun has another size than it claims", pos);
   return end;
+}
+
+/** Behind the header come the module and the record's name, and then a name and a value for each field. */
+function recordEnd(bytes: Buffer, pos: number, limit: number): number {
+  if (limit - pos < RECORD_HEADER) throw truncated(pos, "a record");
+  const name = atomEnd(bytes, pos + RECORD_HEADER, limit);
+  return termsEnd(bytes, atomEnd(bytes, name, limit), limit, 2 * u32(bytes, pos + 1));
 }
 
 function atomEnd(bytes: Buffer, pos: number, limit: number): number {
@@ -186,6 +196,11 @@ function termsEnd(bytes: Buffer, pos: number, limit: number, count: number): num
         header(FUN_HEADER);
         pending += 4 + u32(bytes, at + FUN_HEADER - 4);
         at += FUN_HEADER;
+        break;
+      case Tag.Record:
+        header(RECORD_HEADER);
+        pending += 2 + 2 * u32(bytes, at + 1);
+        at += RECORD_HEADER;
         break;
       case Tag.NewPid:
       case Tag.Pid:

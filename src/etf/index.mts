@@ -15,6 +15,7 @@ export {
   Fun,
   ImproperList,
   LocalTerm,
+  NativeRecord,
   Opaque,
   Pid,
   Port,

@@ -8,6 +8,7 @@ export {
   Fun,
   ImproperList,
   LocalTerm,
+  NativeRecord,
   Opaque,
   Pid,
   Port,

@@ -7,6 +7,7 @@ export const VERSION = 131;
  */
 // biome-ignore lint/suspicious/noConstEnum: literals in a `switch` become a jump table, imported names do not
 export const enum Tag {
+  Record = 67,
   NewFloat = 70,
   BitBinary = 77,
   Compressed = 80,

@@ -23,6 +23,7 @@ export type Term =
   | Port
   | Reference
   | Fun
+  | NativeRecord
   | LocalTerm
   | readonly Term[]
   | ReadonlyMap<Term, Term>
@@ -323,6 +324,29 @@ export class Fun extends Opaque {
   }
 }
 
+/** Tag, number of fields, flags. @internal */
+export const RECORD_HEADER = 1 + 4 + 1;
+
+/** A native record of OTP 29 and later, `#Module:Name{…}`, which is more than a tuple there. */
+export class NativeRecord extends Opaque {
+  /** The module that defines it. */
+  get module(): Atom {
+    return atomAt(this.slab, this.start + RECORD_HEADER);
+  }
+  /** Its name in that module. */
+  get name(): Atom {
+    return atomAt(this.slab, atomEnd(this.slab, this.start + RECORD_HEADER));
+  }
+  /** How many fields it has. */
+  get size(): number {
+    return u32(this.slab, this.start + 1);
+  }
+  /** Its name, without its fields. */
+  override toString(): string {
+    return `#${quoted(this.module.name)}:${quoted(this.name.name)}{...}`;
+  }
+}
+
 /**
  * What `term_to_binary(Term, [local])` of OTP 26 and later made: only the runtime that wrote it can read it. It is
  * always a whole message, never part of another term.
@@ -350,6 +374,7 @@ brand(Pid, "Pid");
 brand(Port, "Port");
 brand(Reference, "Reference");
 brand(Fun, "Fun");
+brand(NativeRecord, "NativeRecord");
 
 function printed(
   elements: readonly unknown[],

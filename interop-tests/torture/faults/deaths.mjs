@@ -6,7 +6,7 @@ import { MEMORY, withFolder } from "../support/processes.mjs";
 import { Row } from "../support/rows.mjs";
 import { block, CAPACITY, message, popAll, STRUCTURES, walkAll } from "../support/structures.mjs";
 import { Testee } from "../support/testee.mjs";
-import { isHeld, Victim, waitersOn } from "../support/victim.mjs";
+import { isHeld, untilTheyWait, Victim } from "../support/victim.mjs";
 import { waited } from "../support/waits.mjs";
 
 export const title = "kill -9 between any two stores, 10,000 times";
@@ -155,7 +155,7 @@ class Deaths {
   async #released(kind, turn, report, path) {
     const [door, testee] = this.#successor(turn);
     const opened = testee.must(STRUCTURES[kind].open(path));
-    while (waitersOn(path) === 0) await new Promise(setImmediate);
+    await untilTheyWait();
     const [, waitMs] = await waited(testee, () => Promise.all([this.#victim.order("kill"), opened]));
     this.#note(report);
     const lost = await STRUCTURES[kind].recover(testee, report);

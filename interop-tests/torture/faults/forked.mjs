@@ -2,12 +2,11 @@
 // a child inherits. Whoever comes next does not wait for that.
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import { MEMORY, withFolder } from "../support/processes.mjs";
 import { Row } from "../support/rows.mjs";
 import { STRUCTURES } from "../support/structures.mjs";
 import { Testee } from "../support/testee.mjs";
-import { pointsWithLock, Victim, waitersOn } from "../support/victim.mjs";
+import { pointsWithLock, untilTheyWait, Victim } from "../support/victim.mjs";
 import { waited } from "../support/waits.mjs";
 
 export const title = "kill -9 of a process whose forked child lives on";
@@ -59,7 +58,7 @@ async function succeed(kind, earlier, pause, testee, { victim, path }) {
 async function outlast(kind, pause, testee, { victim, path }) {
   const report = await victim.order("fork", "clone", pause, kind, pause, path);
   const opened = testee.must(STRUCTURES[kind].open(path));
-  while (waitersOn(path) === 0) await setImmediate();
+  await untilTheyWait();
   await Promise.all([victim.order("bury"), opened]);
   return finish(kind, report, true, testee, path);
 }

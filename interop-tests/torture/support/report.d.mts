@@ -5,6 +5,7 @@ export interface Row {
   survived: number;
   lost: number;
   worstWaitMs: number | null;
+  waitLimitMs?: number;
 }
 
 export interface Fault {

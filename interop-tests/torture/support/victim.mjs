@@ -1,6 +1,7 @@
 // A process that dies, stops or forks between two stores, where it is told to: see native/test/victim.c.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Peer } from "./processes.mjs";
 import { NotPossible } from "./report.mjs";
@@ -37,10 +38,8 @@ export function isHeld(path) {
   return locksOn(path).some((line) => !line.includes("->") && line.includes(` ${STRUCTURE_LOCK} `));
 }
 
-/** How many processes wait for a lock on the file. */
-export function waitersOn(path) {
-  return locksOn(path).filter((line) => line.includes("->")).length;
-}
+/** Resolves when whoever was asked for something that needs a lock has long begun to wait for it. */
+export const untilTheyWait = () => sleep(20);
 
 /** Of each point at which the script, on a new file, holds that lock: its name and the first pause that is there. */
 export async function pointsWithLock(victim, script, path) {

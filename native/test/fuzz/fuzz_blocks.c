@@ -191,7 +191,7 @@ static emmap_error walk_step(world *self, int who, size_t limit, uint64_t *addre
     begin(self);
     const emmap_error error =
         emmap_blocks_walk(self->files[who], limit, &self->place, addresses, &sink, count);
-    require_error(error, EMMAP_EOF, ENOMEM, EMMAP_CORRUPT, EFAULT, EAGAIN);
+    require_error(error, EMMAP_EOF, ENOMEM, EMMAP_CORRUPT, EFAULT, EAGAIN, ESTALE);
     require(error ? *count == 0 : *count <= limit && *count == got->count);
     return error;
 }
@@ -227,7 +227,7 @@ static void repair(world *self, int who, uint64_t limit, uint64_t place)
 {
     begin(self);
     const emmap_error error = emmap_blocks_repair(self->files[who], limit, &place);
-    require_error(error, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
+    require_error(error, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN, ESTALE);
     end(self, who, error);
 }
 

@@ -193,6 +193,32 @@ static void pop_many(world *self, int who, uint64_t limit)
     pieces_free(&got);
 }
 
+/* Removes what a glance has shown, or something else. */
+static void remove_first(world *self, int who, bool other)
+{
+    pieces got = {0};
+    const emmap_sink sink = pieces_sink(&got);
+    begin(self);
+    emmap_error error = emmap_queue_glance_front(self->files[who], &sink);
+    require_error(error, EMMAP_EOF, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
+    require(error != EMMAP_EOF || !self->sound || !undisturbed(self) || self->count == 0);
+    if (end(self, who, error)) {
+        require(got.count == 1);
+        require_pieces(self, &got, 0, false);
+    }
+    if (!error) {
+        const struct iovec vector = {.iov_base = got.list[0].bytes,
+                                     .iov_len = got.list[0].length - (other ? 1 : 0)};
+        begin(self);
+        error = emmap_queue_remove(self->files[who], &vector, 1);
+        require_error(error, ESTALE, EBUSY, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
+        require(error || !other);
+        if (end(self, who, error))
+            model_drop(self, 1);
+    }
+    pieces_free(&got);
+}
+
 static void pop_begin(world *self, int who)
 {
     pieces got = {0};
@@ -400,7 +426,7 @@ static void learn(world *self)
     uint64_t place = 0, count;
     const unsigned before = disturbed.count;
     const emmap_error error =
-        emmap_queue_walk(self->files[FIRST], EMMAP_QUEUE_FORWARD, UINT64_MAX, &place, &sink, &count);
+        emmap_queue_walk(self->files[FIRST], EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
     require_error(error, EMMAP_EOF, EMMAP_CORRUPT, EFAULT);
     self->sound = (!error || error == EMMAP_EOF) && disturbed.count == before && !disturbed.truncated;
     for (size_t i = 0; self->sound && i < got.count; i++) {
@@ -423,7 +449,7 @@ static void step(world *self, script *script)
         compact(self, who);
         return;
     }
-    switch (operation % 17) {
+    switch (operation % 18) {
     case 0:
     case 1:
         push(self, who, script);
@@ -456,7 +482,7 @@ static void step(world *self, script *script)
         self->place = script_short(script);
         break;
     case 11:
-        walk(self, who, script_byte(script) & 1, UINT64_MAX, true);
+        walk(self, who, script_byte(script) & 1, INT64_MAX, true);
         break;
     case 12:
         look(self, who);
@@ -469,6 +495,9 @@ static void step(world *self, script *script)
         break;
     case 15:
         disturb_later(script);
+        break;
+    case 16:
+        remove_first(self, who, script_byte(script) == 77);
         break;
     default:
         begin(self);
@@ -510,7 +539,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         emmap_may_wait(true);
         disturbed.countdown = 0;
         if (world.files[FIRST])
-            walk(&world, FIRST, false, UINT64_MAX, true);
+            walk(&world, FIRST, false, INT64_MAX, true);
     }
     close_all(&world);
     model_drop(&world, world.count);

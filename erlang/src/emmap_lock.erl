@@ -1,0 +1,45 @@
+%% Waiting for a lock that another handle or process has.
+%%
+%% No backend waits for one itself: a scheduler of the node and the port's program have others to serve. They answer at
+%% once, and the calling process tries again: it gives way first, then sleeps longer and longer.
+-module(emmap_lock).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+
+-export([again/2, timeout/1]).
+
+%% EMMAP_LOCK_TIMEOUT of the core.
+-define(TIMEOUT, 5000).
+%% How often a process gives way before it sleeps, and the longest sleep in milliseconds.
+-define(YIELDS, 1).
+-define(LONGEST_REST, 10).
+
+%% Tries until the answer is another than that somebody has the lock, for so many milliseconds.
+-spec again(fun(() -> Answer), Limit :: non_neg_integer()) -> Answer | {error, timeout}.
+again(Attempt, Limit) ->
+    again(Attempt, erlang:monotonic_time(millisecond) + Limit, 0).
+
+again(Attempt, End, Tries) ->
+    case erlang:monotonic_time(millisecond) < End of
+        true ->
+            rest(Tries),
+            case Attempt() of
+                {error, etimedout} -> again(Attempt, End, Tries + 1);
+                Answer -> Answer
+            end;
+        false ->
+            {error, timeout}
+    end.
+
+rest(Tries) when Tries < ?YIELDS ->
+    _ = erlang:yield(),
+    ok;
+rest(Tries) ->
+    receive after min(Tries - ?YIELDS + 1, ?LONGEST_REST) -> ok end.
+
+%% What the options say.
+-spec timeout([emmap_backend:option()]) -> non_neg_integer().
+timeout(Options) ->
+    lists:foldl(fun({lock_timeout, Limit}, _) -> Limit; (_, Limit) -> Limit end, ?TIMEOUT, Options).

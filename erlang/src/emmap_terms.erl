@@ -1,0 +1,218 @@
+-module(emmap_terms).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+%% How a queue's messages become terms, and leave the queue once they have. A message that is refused stays.
+
+-export([decode/2, decode_all/2, pop/4, pop_many/4]).
+
+-include("emmap_file.hrl").
+
+%% No term takes more than this for each byte of its external format, by the measure of fits/3.
+-define(MOST, 16).
+%% QUICK_TERM of nif_queue.c: a limit that no message of this length can pass is no matter for the NIF.
+-define(QUICK_TERM, 1024).
+
+-define(TAG_COMPRESSED, 80).
+
+%%% Popping
+
+%% Removes the first message: {ok, Term}, eof, or {error, Reason}.
+-spec pop(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}, Default) ->
+    Default | term() | {error, emmap_backend:reason() | {bad_term, binary()}}.
+pop(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms, Default)
+  when Limit >= ?MOST * ?QUICK_TERM ->
+    case ?CALL(Backend, queue_pop_term(Handle, safety(Decoding))) of
+        {ok, Term} -> Term;
+        eof -> Default;
+        slow -> pop_decoded(Backend, Handle, Terms, Default);
+        {error, _} = Error -> Error
+    end;
+pop(Backend, Handle, Terms, Default) ->
+    pop_decoded(Backend, Handle, Terms, Default).
+
+safety([safe]) -> safe;
+safety([]) -> unsafe.
+
+%% Nobody is kept out while the term is made: where another process has removed the message, the next one is tried.
+pop_decoded(Backend, Handle, Terms, Default) ->
+    case ?CALL(Backend, queue_peek_front(Handle)) of
+        {ok, Bytes} ->
+            case decode(Bytes, Terms) of
+                {ok, Term} ->
+                    case ?CALL(Backend, queue_remove(Handle, [Bytes])) of
+                        ok -> Term;
+                        {error, estale} -> pop_decoded(Backend, Handle, Terms, Default);
+                        {error, _} = Error -> Error
+                    end;
+                Bad ->
+                    {error, Bad}
+            end;
+        eof ->
+            Default;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% Removes up to Limit messages at once, those before the first that is refused.
+-spec pop_many(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}, non_neg_integer()) ->
+    {ok, [term()]} | {error, emmap_backend:reason() | {bad_term, binary()}}.
+pop_many(Backend, Handle, Terms, Limit) ->
+    case ?CALL(Backend, queue_walk(Handle, forward, Limit, 0)) of
+        {ok, [], _Place} -> {ok, []}; % a limit of 0
+        {ok, Messages, _Place} ->
+            case decode_first(Messages, Terms) of
+                {_, [], Bad} -> {error, Bad};
+                {Good, Decoded, _} ->
+                    case ?CALL(Backend, queue_remove(Handle, Good)) of
+                        ok -> {ok, Decoded};
+                        %% Others are at it: less can be had before they come.
+                        {error, estale} -> pop_many(Backend, Handle, Terms, max(1, min(Limit, length(Good)) div 2));
+                        {error, _} = Error -> Error
+                    end
+            end;
+        eof -> {ok, []};
+        {error, _} = Error -> Error
+    end.
+
+%% The messages before the first that is refused, their terms, and what is wrong with that one.
+decode_first(Messages, Terms) ->
+    decode_first(Messages, Terms, [], []).
+
+decode_first([Bytes | Rest], Terms, Good, Decoded) ->
+    case decode(Bytes, Terms) of
+        {ok, Term} -> decode_first(Rest, Terms, [Bytes | Good], [Term | Decoded]);
+        Bad -> {lists:reverse(Good), lists:reverse(Decoded), Bad}
+    end;
+decode_first([], _Terms, Good, Decoded) ->
+    {lists:reverse(Good), lists:reverse(Decoded), none}.
+
+%%% Decoding
+
+%% The terms; in the place of one that is refused {bad_term, Bytes}.
+-spec decode_all([binary()], #terms{}) -> [term() | {bad_term, binary()}].
+decode_all(Messages, Terms) ->
+    [case decode(Bytes, Terms) of
+         {ok, Term} -> Term;
+         Bad -> Bad
+     end || Bytes <- Messages].
+
+%% A message's term, if it is one, is safe, and takes no more memory than it may. That is known before it is made.
+-spec decode(binary(), #terms{}) -> {ok, term()} | {bad_term, binary()}.
+decode(<<131, ?TAG_COMPRESSED, Size:32, Stream/binary>> = Bytes, #terms{decoding = Decoding, limit = Limit}) ->
+    if
+        Size > Limit ->
+            {bad_term, Bytes};
+        ?MOST * Size =< Limit + byte_size(Bytes) ->
+            made(Bytes, Bytes, Decoding);
+        true ->
+            case inflate(Stream, Size) of
+                {ok, Inflated} -> measured(Inflated, Bytes, Decoding, Limit);
+                error -> {bad_term, Bytes}
+            end
+    end;
+decode(Bytes, #terms{decoding = Decoding, limit = Limit}) when (?MOST - 1) * byte_size(Bytes) =< Limit ->
+    made(Bytes, Bytes, Decoding);
+decode(<<131, Term/binary>> = Bytes, #terms{decoding = Decoding, limit = Limit}) ->
+    measured(Term, Bytes, Decoding, Limit);
+decode(Bytes, _Terms) ->
+    {bad_term, Bytes}.
+
+measured(Term, Bytes, Decoding, Limit) ->
+    case fits(Term, 1, Limit + byte_size(Bytes)) of
+        true -> made(<<131, Term/binary>>, Bytes, Decoding);
+        false -> {bad_term, Bytes}
+    end.
+
+made(External, Bytes, Decoding) ->
+    try
+        {ok, binary_to_term(External, Decoding)}
+    catch
+        error:badarg -> {bad_term, Bytes}
+    end.
+
+%% Exactly Size bytes, and never many more on the way.
+inflate(Stream, Size) ->
+    Z = zlib:open(),
+    try
+        ok = zlib:inflateInit(Z),
+        inflate(Z, zlib:safeInflate(Z, Stream), Size, [])
+    catch
+        error:_ -> error
+    after
+        zlib:close(Z)
+    end.
+
+inflate(Z, {State, Output}, Left, Read) ->
+    case {State, Left - iolist_size(Output)} of
+        {_, Less} when Less < 0 -> error;
+        {continue, Less} -> inflate(Z, zlib:safeInflate(Z, []), Less, [Read | Output]);
+        {finished, 0} -> {ok, iolist_to_binary([Read | Output])};
+        {finished, _} -> error
+    end.
+
+%%% The measure
+%%
+%% A term takes 16 bytes for itself and each term in it, a character of a string being one; and the bytes of its
+%% binaries and integers. That is about what the BEAM takes for it. `emmap/etf' has the same for Node.
+
+%% Whether so many terms take no more than Left. What is no term is left to binary_to_term, which refuses it.
+fits(_Rest, _Terms, Left) when Left < 0 -> false;
+fits(_Rest, 0, _Left) -> true;
+fits(<<97, _, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % SMALL_INTEGER_EXT
+fits(<<98, _:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % INTEGER_EXT
+fits(<<106, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % NIL_EXT
+fits(<<119, Size, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_ATOM_UTF8_EXT
+    fits(Rest, Terms - 1, Left - ?MOST);
+fits(<<109, Size:32, _:Size/binary, Rest/binary>>, Terms, Left) -> % BINARY_EXT
+    fits(Rest, Terms - 1, Left - ?MOST - Size);
+fits(<<107, Size:16, _:Size/binary, Rest/binary>>, Terms, Left) -> % STRING_EXT
+    fits(Rest, Terms - 1, Left - ?MOST - ?MOST * Size);
+fits(<<108, Size:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms + Size, Left - ?MOST); % LIST_EXT, and its tail
+fits(<<104, Size, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1 + Size, Left - ?MOST); % SMALL_TUPLE_EXT
+fits(<<105, Size:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1 + Size, Left - ?MOST); % LARGE_TUPLE_EXT
+fits(<<116, Size:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1 + 2 * Size, Left - ?MOST); % MAP_EXT
+fits(<<70, _:64, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % NEW_FLOAT_EXT
+fits(<<99, _:31/binary, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % FLOAT_EXT
+fits(<<110, Size, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_BIG_EXT
+    fits(Rest, Terms - 1, Left - ?MOST - Size);
+fits(<<111, Size:32, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % LARGE_BIG_EXT
+    fits(Rest, Terms - 1, Left - ?MOST - Size);
+fits(<<77, Size:32, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % BIT_BINARY_EXT
+    fits(Rest, Terms - 1, Left - ?MOST - Size);
+fits(<<115, Size, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_ATOM_EXT
+    fits(Rest, Terms - 1, Left - ?MOST);
+fits(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Terms, Left) when Tag =:= 100; Tag =:= 118 -> % ATOM_EXT, ATOM_UTF8_EXT
+    fits(Rest, Terms - 1, Left - ?MOST);
+fits(<<103, Rest/binary>>, Terms, Left) -> identifier(Rest, 9, Terms, Left); % PID_EXT
+fits(<<88, Rest/binary>>, Terms, Left) -> identifier(Rest, 12, Terms, Left); % NEW_PID_EXT
+fits(<<Tag, Rest/binary>>, Terms, Left) when Tag =:= 101; Tag =:= 102 -> % REFERENCE_EXT, PORT_EXT
+    identifier(Rest, 5, Terms, Left);
+fits(<<89, Rest/binary>>, Terms, Left) -> identifier(Rest, 8, Terms, Left); % NEW_PORT_EXT
+fits(<<120, Rest/binary>>, Terms, Left) -> identifier(Rest, 12, Terms, Left); % V4_PORT_EXT
+fits(<<114, Words:16, Rest/binary>>, Terms, Left) -> identifier(Rest, 1 + 4 * Words, Terms, Left); % NEW_REFERENCE_EXT
+fits(<<90, Words:16, Rest/binary>>, Terms, Left) -> identifier(Rest, 4 + 4 * Words, Terms, Left); % NEWER_REFERENCE_EXT
+fits(<<113, Rest/binary>>, Terms, Left) -> fits(Rest, Terms + 2, Left - ?MOST); % EXPORT_EXT: module, function, arity
+fits(<<112, _:25/binary, Free:32, Rest/binary>>, Terms, Left) -> % NEW_FUN_EXT: module, index, uniq, pid
+    fits(Rest, Terms + 3 + Free, Left - ?MOST);
+fits(<<67, Fields:32, _, Rest/binary>>, Terms, Left) -> % RECORD_EXT: module, name; names and values of fields
+    fits(Rest, Terms + 1 + 2 * Fields, Left - ?MOST);
+fits(<<121, Rest/binary>>, _Terms, Left) -> % LOCAL_EXT: only the runtime that wrote it knows
+    ?MOST * byte_size(Rest) =< Left;
+fits(_Other, _Terms, _Left) ->
+    true.
+
+%% The name of a node, and numbers.
+identifier(<<Tag, Size, _:Size/binary, Rest/binary>>, Numbers, Terms, Left) when Tag =:= 119; Tag =:= 115 ->
+    after_node(Rest, Numbers, Terms, Left);
+identifier(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Numbers, Terms, Left) when Tag =:= 118; Tag =:= 100 ->
+    after_node(Rest, Numbers, Terms, Left);
+identifier(_Other, _Numbers, _Terms, _Left) ->
+    true.
+
+after_node(Rest, Numbers, Terms, Left) ->
+    case Rest of
+        <<_:Numbers/binary, Others/binary>> -> fits(Others, Terms - 1, Left - ?MOST - ?MOST);
+        _ -> true
+    end.

@@ -1,0 +1,114 @@
+#include "overlap.h"
+
+#include <pthread.h>
+
+#include "descriptor.h"
+#include "mapping.h"
+
+/* All mappings of the process, under `lock`, which is taken last. Nobody forks while it is held. */
+static emmap_mapping *first;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool same_file(const emmap_mapping *mapping, const emmap_file *file)
+{
+    return mapping->file->inode == file->inode && mapping->file->device == file->device;
+}
+
+/* Tells every handle of the file how many mappings of it there are besides one. */
+static void count(const emmap_file *file)
+{
+    uint32_t found = 0;
+    for (const emmap_mapping *each = first; each; each = each->next)
+        found += same_file(each, file);
+    for (const emmap_mapping *each = first; each; each = each->next)
+        if (same_file(each, file))
+            __atomic_store_n(&each->file->control.aliases, found - 1, __ATOMIC_RELAXED);
+}
+
+void overlap_enter(emmap_mapping *mapping)
+{
+    pthread_mutex_lock(&lock);
+    mapping->next = first;
+    if (first)
+        first->previous = mapping;
+    first = mapping;
+    count(mapping->file);
+    pthread_mutex_unlock(&lock);
+}
+
+void overlap_leave(emmap_mapping *mapping)
+{
+    pthread_mutex_lock(&lock);
+    if (mapping->next)
+        mapping->next->previous = mapping->previous;
+    *(mapping->previous ? &mapping->previous->next : &first) = mapping->next;
+    count(mapping->file);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Bytes of a file on disk. */
+typedef struct range {
+    uint64_t begin, end;
+} range;
+
+/* Which bytes of the mapping's file the vector shows; empty where it lies elsewhere. */
+static range shown(const emmap_mapping *mapping, const struct iovec *vector)
+{
+    const uintptr_t data = (uintptr_t)mapping->data, begin = (uintptr_t)vector->iov_base;
+    const uintptr_t data_end = data + mapping->size, end = begin + vector->iov_len;
+    if (begin >= data_end || end <= data)
+        return (range){0};
+    const uint64_t offset = mapping->file->options.offset;
+    return (range){offset + (begin > data ? begin - data : 0),
+                   offset + ((end < data_end ? end : data_end) - data)};
+}
+
+static bool intersect(range one, range other)
+{
+    return one.begin < other.end && other.begin < one.end;
+}
+
+/* What one mapping has of the vectors in the range that is written. */
+static overlap overlap_in(const emmap_mapping *mapping, range written, const struct iovec *list,
+                          size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        const range read = shown(mapping, &list[i]);
+        if (!intersect(read, written))
+            continue;
+        if (length > 1 || read.end - read.begin < list[i].iov_len)
+            return OVERLAP_MIXED;
+        if (read.begin != written.begin)
+            return read.begin > written.begin ? OVERLAP_AHEAD : OVERLAP_BACKWARD;
+    }
+    return OVERLAP_NONE;
+}
+
+static overlap find(const emmap_file *file, range written, const struct iovec *list, size_t length)
+{
+    overlap result = OVERLAP_NONE;
+    descriptor_forbid_fork();
+    pthread_mutex_lock(&lock);
+    for (const emmap_mapping *each = first; each && result == OVERLAP_NONE; each = each->next)
+        if (same_file(each, file))
+            result = overlap_in(each, written, list, length);
+    pthread_mutex_unlock(&lock);
+    descriptor_allow_fork();
+    return result;
+}
+
+overlap overlap_find(const emmap_file *file, uint64_t position, const struct iovec *list, size_t length,
+                     uint64_t total)
+{
+    const uint64_t begin = file->options.offset + position;
+    const uint64_t end = total > UINT64_MAX - begin ? UINT64_MAX : begin + total;
+    return find(file, (range){begin, end}, list, length);
+}
+
+bool overlap_anywhere(const emmap_file *file, const struct iovec *list, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        if (find(file, (range){0, UINT64_MAX}, &list[i], 1) != OVERLAP_NONE)
+            return true;
+    return false;
+}

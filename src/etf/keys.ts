@@ -1,0 +1,227 @@
+// Keys of maps that Erlang takes for the same though JavaScript does not: `1` and `1n`, two equal tuples. A BEAM refuses a
+// map that has one of them twice.
+
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { types } from "node:util";
+import { Atom, OwnAtom } from "./atoms.js";
+import { BitString, Float, Fun, ImproperList, Opaque, Pid, Port, Reference, Tuple } from "./terms.js";
+
+/** How the encoder writes what is more than one thing in JavaScript. */
+export interface Writing {
+  /** Strings, and names of properties, are lists of characters. */
+  readonly lists: boolean;
+  /** Names of properties are atoms. */
+  readonly atomKeys: boolean;
+  readonly nullAtom: Atom;
+}
+
+/** Kinds of keys of which JavaScript tells two apart exactly if Erlang does. */
+const KIND_STRING = 1;
+const KIND_NUMBER = 2;
+const KIND_BIGINT = 4;
+const KIND_ATOM = 8;
+const KIND_BOOLEAN = 16;
+const KIND_OTHER = 32;
+
+function kindOf(key: unknown): number {
+  switch (typeof key) {
+    case "string":
+      return KIND_STRING;
+    case "number":
+      return KIND_NUMBER;
+    case "bigint":
+      return KIND_BIGINT;
+    case "boolean":
+      return KIND_BOOLEAN;
+    default:
+      return key instanceof OwnAtom ? KIND_ATOM : KIND_OTHER;
+  }
+}
+
+/** Whether a `Map` with the keys at the even places of `pairs` could have a key twice for Erlang. */
+export function mayRepeat(pairs: readonly unknown[]): boolean {
+  let kinds = 0;
+  for (let at = 0; at < pairs.length; at += 2) kinds |= kindOf(pairs[at]);
+  return (
+    (kinds & KIND_OTHER) !== 0 ||
+    (kinds & (KIND_NUMBER | KIND_BIGINT)) === (KIND_NUMBER | KIND_BIGINT) ||
+    (kinds & (KIND_ATOM | KIND_BOOLEAN)) === (KIND_ATOM | KIND_BOOLEAN)
+  );
+}
+
+/** Whether two of the keys at the even places of `pairs` are the same term. */
+export function repeats(pairs: readonly unknown[], writing: Writing): boolean {
+  if (pairs.length < 4) return false;
+  const binaries = onlyBinaries(pairs);
+  if (binaries !== undefined) return binariesRepeat(binaries);
+  const seen = new Set<string>();
+  for (let at = 0; at < pairs.length; at += 2) seen.add(identity(pairs[at], writing));
+  return seen.size * 2 !== pairs.length;
+}
+
+/** The keys, if they are Buffers and atoms, as they mostly are; without the atoms, which are told apart by identity. */
+function onlyBinaries(pairs: readonly unknown[]): Buffer[] | undefined {
+  const binaries: Buffer[] = [];
+  for (let at = 0; at < pairs.length; at += 2) {
+    const key = pairs[at];
+    if (Buffer.isBuffer(key)) binaries.push(key);
+    else if (!(key instanceof OwnAtom)) return undefined;
+  }
+  return binaries;
+}
+
+/** Up to so many binaries are compared with each other. */
+const FEW = 8;
+
+/** Whether two of some binaries are equal. */
+export function binariesRepeat(binaries: readonly Buffer[]): boolean {
+  const count = binaries.length;
+  if (count > FEW) return new Set(binaries.map((bytes) => bytes.toString("latin1"))).size !== count;
+  for (let one = 1; one < count; one++) {
+    const bytes = binaries[one] as Buffer;
+    const { length } = bytes;
+    for (let other = 0; other < one; other++) {
+      const before = binaries[other] as Buffer;
+      if (before.length === length && before[0] === bytes[0] && before.equals(bytes)) return true;
+    }
+  }
+  return false;
+}
+
+/** What begins and ends a container's text, and what is in it. */
+interface Container {
+  readonly open: string;
+  readonly items: readonly unknown[];
+  readonly isMap: boolean;
+  readonly texts: string[];
+}
+
+/** A text that two values share exactly if they are the same term. Nesting costs heap and not stack. */
+function identity(key: unknown, writing: Writing): string {
+  const around: Container[] = [];
+  let value = key;
+  for (;;) {
+    let text: string | undefined;
+    const inside = contents(value, writing);
+    if (inside === undefined) text = leaf(value, writing);
+    else if (inside.items.length === 0) text = closed(inside);
+    else around.push(inside);
+    for (;;) {
+      const container = around[around.length - 1];
+      if (container === undefined) return text as string;
+      if (text !== undefined) container.texts.push(text);
+      if (container.texts.length < container.items.length) {
+        value = container.items[container.texts.length];
+        break;
+      }
+      around.pop();
+      text = closed(container);
+    }
+  }
+}
+
+/** A longer text is replaced by its digest, or nesting would repeat it at each level. */
+const LONG_TEXT = 256;
+
+function closed({ open, texts, isMap }: Container): string {
+  let inside = texts;
+  if (isMap) {
+    inside = [];
+    for (let at = 0; at < texts.length; at += 2) inside.push(`${texts[at]}=${texts[at + 1]}`);
+    inside.sort(); // a map's pairs have no order
+  }
+  const text = `${open}${inside.join(",")})`;
+  return text.length > LONG_TEXT
+    ? `digest ${createHash("sha256").update(text, "utf16le").digest("hex")}`
+    : text;
+}
+
+function contents(value: unknown, writing: Writing): Container | undefined {
+  const container = (open: string, items: readonly unknown[], isMap = false): Container => ({
+    open,
+    items,
+    isMap,
+    texts: [],
+  });
+  if (typeof value === "string")
+    return writing.lists
+      ? container(
+          "list(",
+          Array.from(value, (character) => character.codePointAt(0)),
+        )
+      : undefined;
+  if (typeof value !== "object" || value === null) return undefined;
+  if (value instanceof Tuple) return container("tuple(", value.elements);
+  // Array.from gives holes a value.
+  if (Array.isArray(value)) return container("list(", Array.from(value));
+  if (value instanceof ImproperList) return container("improper(", [...value.elements, value.tail]);
+  if (types.isMap(value)) return container("map(", [...value].flat(1), true);
+  if (
+    types.isUint8Array(value) ||
+    value instanceof Atom ||
+    value instanceof AtomText ||
+    value instanceof Float ||
+    value instanceof BitString ||
+    value instanceof Opaque
+  )
+    return undefined;
+  const pairs: unknown[] = [];
+  for (const name of Object.keys(value))
+    pairs.push(
+      writing.atomKeys ? atomText(name) : Buffer.from(name),
+      (value as Record<string, unknown>)[name],
+    );
+  return container("map(", pairs, true);
+}
+
+/** The text of an atom, where a value is expected. */
+class AtomText {
+  declare readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+function atomText(name: string): AtomText {
+  return new AtomText(`atom ${JSON.stringify(name)}`);
+}
+
+function leaf(value: unknown, writing: Writing): string {
+  switch (typeof value) {
+    case "number":
+      return Number.isSafeInteger(value) ? `${value}` : floatText(value);
+    case "bigint":
+      return `${value}`;
+    case "string":
+      return bytesText("binary", Buffer.from(value));
+    case "boolean":
+    case "undefined":
+      return atomText(`${value}`).text;
+  }
+  if (value === null) return atomText(writing.nullAtom.name).text;
+  if (value instanceof AtomText) return value.text;
+  if (value instanceof Atom) return atomText(value.name).text;
+  if (value instanceof Float) return floatText(value.value);
+  if (types.isUint8Array(value)) return bytesText("binary", value);
+  if (value instanceof BitString) return bytesText(`bits ${value.lastBits}`, value.bytes);
+  // Identifiers are the same whichever of their tags they came with.
+  if (value instanceof Pid)
+    return `pid ${JSON.stringify(value.node.name)} ${value.id} ${value.serial} ${value.creation}`;
+  if (value instanceof Port) return `port ${JSON.stringify(value.node.name)} ${value.id} ${value.creation}`;
+  if (value instanceof Reference)
+    return `reference ${JSON.stringify(value.node.name)} ${value.ids.join(" ")} ${value.creation}`;
+  if (value instanceof Fun && value.external)
+    return `fun ${JSON.stringify([value.module.name, value.function?.name, value.arity])}`;
+  if (value instanceof Opaque) return bytesText("opaque", value.bytes);
+  return `other ${typeof value}`; // which is refused for itself
+}
+
+/** Minus zero is another float than zero, as for OTP 27 and later. */
+function floatText(value: number): string {
+  return `float ${Object.is(value, -0) ? "-0" : value}`;
+}
+
+function bytesText(kind: string, bytes: Uint8Array): string {
+  return `${kind} ${bytes.length}:${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1")}`;
+}

@@ -1,0 +1,142 @@
+// What a term takes in memory, counted before it is made.
+
+import { u16, u32 } from "./bytes.js";
+import { Tag } from "./tags.js";
+import { FUN_HEADER } from "./terms.js";
+
+/**
+ * What each term takes besides the bytes of its binaries and integers, and each character of a string: about what a BEAM
+ * needs for it. No term takes more than this for each byte of its external format.
+ */
+export const TERM_SIZE = 16;
+
+/** How much more memory than its bytes a term may take, unless an option says otherwise. Erlang has the same. */
+export const MAX_INFLATED_SIZE = 64 * 1024 * 1024;
+
+/** A node's name, which is an atom, and numbers. */
+function identifierEnd(bytes: Buffer, at: number, numbers: number): number {
+  const tag = bytes[at];
+  const short = tag === Tag.SmallAtomUtf8 || tag === Tag.SmallAtom;
+  return (short ? at + 2 + (bytes[at + 1] as number) : at + 3 + u16(bytes, at + 1)) + numbers;
+}
+
+/**
+ * Whether the term from `start` to `end` takes no more than `allowed`. What is no term is left to the decoder, which says
+ * what is wrong with it: it allocates for nothing that does not follow.
+ */
+export function fits(bytes: Buffer, start: number, end: number, allowed: number): boolean {
+  let left = allowed;
+  let at = start;
+  for (let pending = 1; pending > 0 && at < end; pending--) {
+    left -= TERM_SIZE;
+    if (left < 0) return false;
+    // A number that is cut off reads as NaN or less than it is, and ends the walk.
+    switch (bytes[at]) {
+      case Tag.Nil:
+        at += 1;
+        break;
+      case Tag.SmallInteger:
+        at += 2;
+        break;
+      case Tag.Integer:
+        at += 5;
+        break;
+      case Tag.NewFloat:
+        at += 9;
+        break;
+      case Tag.Float:
+        at += 32;
+        break;
+      case Tag.SmallAtomUtf8:
+      case Tag.SmallAtom:
+        at += 2 + (bytes[at + 1] as number);
+        break;
+      case Tag.AtomUtf8:
+      case Tag.Atom:
+        at += 3 + u16(bytes, at + 1);
+        break;
+      case Tag.String: {
+        const length = u16(bytes, at + 1);
+        left -= TERM_SIZE * length;
+        at += 3 + length;
+        break;
+      }
+      case Tag.Binary: {
+        const length = u32(bytes, at + 1);
+        left -= length;
+        at += 5 + length;
+        break;
+      }
+      case Tag.BitBinary:
+      case Tag.LargeBig: {
+        const length = u32(bytes, at + 1);
+        left -= length;
+        at += 6 + length;
+        break;
+      }
+      case Tag.SmallBig: {
+        const length = bytes[at + 1] as number;
+        left -= length;
+        at += 3 + length;
+        break;
+      }
+      case Tag.SmallTuple:
+        pending += bytes[at + 1] as number;
+        at += 2;
+        break;
+      case Tag.LargeTuple:
+        pending += u32(bytes, at + 1);
+        at += 5;
+        break;
+      case Tag.List:
+        pending += u32(bytes, at + 1) + 1;
+        at += 5;
+        break;
+      case Tag.Map:
+        pending += 2 * u32(bytes, at + 1);
+        at += 5;
+        break;
+      case Tag.Pid:
+        left -= TERM_SIZE;
+        at = identifierEnd(bytes, at + 1, 9);
+        break;
+      case Tag.NewPid:
+      case Tag.V4Port:
+        left -= TERM_SIZE;
+        at = identifierEnd(bytes, at + 1, 12);
+        break;
+      case Tag.NewPort:
+        left -= TERM_SIZE;
+        at = identifierEnd(bytes, at + 1, 8);
+        break;
+      case Tag.Port:
+      case Tag.Reference:
+        left -= TERM_SIZE;
+        at = identifierEnd(bytes, at + 1, 5);
+        break;
+      case Tag.NewReference:
+        left -= TERM_SIZE;
+        at = identifierEnd(bytes, at + 3, 1 + 4 * u16(bytes, at + 1));
+        break;
+      case Tag.NewerReference:
+        left -= TERM_SIZE;
+        at = identifierEnd(bytes, at + 3, 4 + 4 * u16(bytes, at + 1));
+        break;
+      case Tag.Export:
+        pending += 3;
+        at += 1;
+        break;
+      case Tag.NewFun:
+        pending += 4 + u32(bytes, at + FUN_HEADER - 4);
+        at += FUN_HEADER;
+        break;
+      case Tag.Record:
+        pending += 2 + 2 * u32(bytes, at + 1);
+        at += 6;
+        break;
+      default:
+        return true;
+    }
+  }
+  return !(left < 0);
+}
