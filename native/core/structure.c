@@ -211,10 +211,11 @@ emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
     structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
     if (!structure || structure->kind != kind || !structure->held || !may_write(file))
         return hold_begin(file, kind, LOCK_STRUCTURE, self);
-    patience patience = patience_of(&file->options);
     emmap_error error = file_owned(file);
-    if (!error)
+    if (!error && !thread_lock_try(&structure->threads)) {
+        patience patience = patience_of(&file->options);
         error = structure_lock(structure, &patience);
+    }
     if (error)
         return error;
     *self = (hold){.file = file, .structure = structure, .mutexed = true, .locked = true};
