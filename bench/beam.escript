@@ -7,6 +7,7 @@
 
 -define(SECTION, "BEAM atomics and reads").
 -define(SIZES, [64, 4096, 65536, 1 bsl 20]).
+-define(FILE_SIZE, 1 bsl 21).
 
 main(_) ->
     Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
@@ -16,12 +17,13 @@ main(_) ->
     Folder = string:trim(os:cmd("mktemp -d")),
     ok = load_bare_nif(filename:dirname(Rounds), Folder),
     Path = filename:join(Folder, "file"),
-    ok = file:write_file(Path, binary:copy(<<1>>, 1 bsl 21)),
+    ok = file:write_file(Path, binary:copy(<<1>>, ?FILE_SIZE)),
     atomics(Folder),
     Files = open_files(Path),
     reads(Files, Path),
-    writes(Files, Path),
+    beside_emmap_2(Files),
     _ = [ok = emmap:close(File) || File <- maps:values(Files)],
+    writes(Path),
     ok = file:del_dir_r(Folder).
 
 %% The least that an operation of ours can cost: it is a NIF.
@@ -65,6 +67,8 @@ atomics(Folder) ->
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, counters), "counters:add", "at most 1.6"),
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, bare), "a bare NIF that adds"),
     rounds:ratio(?SECTION, "a bare NIF that adds", Ratio(bare, counters), "counters:add"),
+    rounds:recorded(inc_counter, "inc_counter", Ratio(inc_counter, counters), "at most 1.0"),
+    rounds:recorded(patomic_add, "patomic_add", Ratio(patomic_add, counters)),
     Peers = [{atomics, "atomics:add_get"}, {ets, "ets:update_counter"}, {dets, "dets:update_counter"}],
     _ = [
         rounds:ratio(?SECTION, Name, Ratio(Key, Peer) / Scale, PeerName)
@@ -167,13 +171,40 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
     ],
     ok.
 
-writes(#{copy := Copy, port := Port}, Path) ->
-    Small = binary:copy(<<1>>, 64),
+%% Through the whole file, piece by piece.
+beside_emmap_2(#{copy := Copy, direct := Direct}) ->
+    Counters = counters:new(1, []),
     Ratio = rounds:race([
+        {counters, fun(N) -> counters_add(Counters, N) end},
+        {direct_64, fun(N) -> read_through(Direct, 64, 0, N) end},
+        {direct_4096, fun(N) -> read_through(Direct, 4096, 0, N) end},
+        {copy_64, fun(N) -> read_through(Copy, 64, 0, N) end},
+        {copy_4096, fun(N) -> read_through(Copy, 4096, 0, N) end}
+    ], 201),
+    rounds:recorded(pread_64_direct, "pread 64 B direct", Ratio(direct_64, counters), "at most 1.05"),
+    rounds:recorded(pread_4096_direct, "pread 4 KiB direct", Ratio(direct_4096, counters), "at most 1.05"),
+    rounds:recorded(pread_64_copy, "pread 64 B copy", Ratio(copy_64, counters), "at most 1.0"),
+    rounds:recorded(pread_4096_copy, "pread 4 KiB copy", Ratio(copy_4096, counters), "at most 1.0").
+
+%% To a file that the node has open once.
+writes(Path) ->
+    [Nif, Port] = [
+        begin
+            {ok, File} = emmap:open(Path, [read, write, shared, {backend, Backend}]),
+            File
+        end
+     || Backend <- [nif, port]
+    ],
+    Small = binary:copy(<<1>>, 64),
+    Counters = counters:new(1, []),
+    Ratio = rounds:race([
+        {counters, fun(N) -> counters_add(Counters, N) end},
         {raw, with_raw(Path, fun(Raw, N) -> raw_pwrite(Raw, Small, N) end)},
-        {nif, fun(N) -> pwrite(Copy, Small, N) end},
+        {nif, fun(N) -> pwrite(Nif, Small, N) end},
         {port, fun(N) -> pwrite(Port, Small, N) end}
-    ], 51),
+    ], 101),
+    _ = [ok = emmap:close(File) || File <- [Nif, Port]],
+    rounds:recorded(pwrite_64, "pwrite 64 B", Ratio(nif, counters), "at most 1.15"),
     rounds:ratio(?SECTION, "NIF pwrite 64 B", Ratio(nif, raw), "file:pwrite of a raw file"),
     rounds:ratio(?SECTION, "port pwrite 64 B", Ratio(port, raw), "file:pwrite of a raw file").
 
@@ -207,6 +238,12 @@ pread(File, Length, N) -> {ok, _} = emmap:pread(File, 0, Length), pread(File, Le
 
 pwrite(_, _, 0) -> ok;
 pwrite(File, Bytes, N) -> ok = emmap:pwrite(File, 0, Bytes), pwrite(File, Bytes, N - 1).
+
+read_through(_, _, _, 0) ->
+    ok;
+read_through(File, Length, Position, N) ->
+    {ok, _} = emmap:pread(File, Position, Length),
+    read_through(File, Length, (Position + Length) band (?FILE_SIZE - 1), N - 1).
 
 raw_pread(_, _, 0) -> ok;
 raw_pread(Raw, Length, N) -> {ok, _} = file:pread(Raw, 0, Length), raw_pread(Raw, Length, N - 1).

@@ -33,7 +33,13 @@ main(_) ->
     Ets = ets:new(blocks, [public]),
     {ok, Dets} = dets:open_file(blocks, [{file, filename:join(Folder, "dets")}, {auto_save, infinity}]),
     _ = [begin ets:insert(Ets, {Id, Block}), ok = dets:insert(Dets, {Id, Block}) end || Id <- lists:seq(1, ?BACKLOG)],
+    Counters = counters:new(1, []),
+    Known = emmap:store_block(Alone, Block),
     Ratio = rounds:race([
+        {counters, fun(N) -> counters_add(Counters, N) end},
+        {store, {fun(_) -> none end, fun(N, none) -> store(Alone, Block, N, []) end, fun(All) -> free(Alone, All) end}},
+        {free, {fun(N) -> store(Alone, Block, N, []) end, fun(_, All) -> free(Alone, All) end, fun(ok) -> ok end}},
+        {read, fun(N) -> read(Alone, Known, N) end},
         {exclusive, fun(N) -> storage(Alone, Block, N) end},
         {shared, fun(N) -> storage(Shared, Block, N) end},
         {port, fun(N) -> storage(Port, Block, N) end},
@@ -43,11 +49,26 @@ main(_) ->
     _ = [ok = emmap:close(Storage) || Storage <- Storages],
     ok = dets:close(Dets),
     ok = file:del_dir_r(Folder),
+    rounds:recorded(store_block, "store_block 64 B, exclusive", Ratio(store, counters), "at most 1.6"),
+    rounds:recorded(free_block, "free_block, exclusive", Ratio(free, counters), "at most 1.6"),
+    rounds:recorded(read_block, "read_block 64 B, exclusive", Ratio(read, counters), "at most 1.0"),
     _ = [
         rounds:ratio(?SECTION, Name ++ " store + read + free of 64 B", Ratio(Key, Peer), Beside)
      || {Name, Key} <- [{"NIF, exclusive,", exclusive}, {"NIF, shared,", shared}, {"port, exclusive,", port}],
         {Peer, Beside} <- [{ets, "ets, which is in no file"}, {dets, "dets"}]
     ].
+
+counters_add(_, 0) -> ok;
+counters_add(Counters, N) -> ok = counters:add(Counters, 1, 1), counters_add(Counters, N - 1).
+
+store(_, _, 0, Addresses) -> Addresses;
+store(Storage, Block, N, Addresses) -> store(Storage, Block, N - 1, [emmap:store_block(Storage, Block) | Addresses]).
+
+free(_, []) -> ok;
+free(Storage, [Address | Rest]) -> true = emmap:free_block(Storage, Address), free(Storage, Rest).
+
+read(_, _, 0) -> ok;
+read(Storage, Address, N) -> _ = emmap:read_block(Storage, Address), read(Storage, Address, N - 1).
 
 storage(_, _, 0) ->
     ok;

@@ -19,8 +19,9 @@
 static unsigned char bytes[MESSAGE];
 static const struct iovec message = {bytes, MESSAGE};
 static emmap_file *counters, *file, *queue, *blocks;
-/* Of the block that was stored last. */
-static uint64_t address;
+/* Of the blocks that are stored. */
+static uint64_t *addresses;
+static size_t stored;
 
 static void check(emmap_error error, const char *what)
 {
@@ -84,12 +85,17 @@ static void queue_remove(void)
 
 static void block_store(void)
 {
-    check(emmap_block_store(blocks, &message, &address), "block store");
+    check(emmap_block_store(blocks, &message, &addresses[stored++]), "block store");
 }
 
 static void block_read(void)
 {
-    check(emmap_block_read(blocks, address, sink()), "block read");
+    check(emmap_block_read(blocks, addresses[stored - 1], sink()), "block read");
+}
+
+static void block_free(void)
+{
+    check(emmap_block_free(blocks, addresses[--stored]), "block free");
 }
 
 static void run(void (*operation)(void), long times)
@@ -112,6 +118,9 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
     long times = atol(argv[1]);
+    addresses = calloc(2 * (size_t)times, sizeof *addresses);
+    if (!addresses)
+        return 1;
     char path[4][4096];
     const char *names[] = {"counters", "file", "queue", "blocks"};
     for (int i = 0; i < 4; i++)
@@ -137,9 +146,11 @@ int main(int argc, char **argv)
     COUNT("queue glance, remove", queue_remove);
     COUNT("block store", block_store);
     COUNT("block read", block_read);
+    COUNT("block free", block_free);
 
     emmap_file *all[] = {counters, file, queue, blocks};
     for (int i = 0; i < 4; i++)
         emmap_free(all[i]);
+    free(addresses);
     return 0;
 }

@@ -22,6 +22,8 @@ main(_) ->
         ok = emmap_queue:push_many(Queue, lists:duplicate(?BACKLOG, Term)),
         Queue
     end,
+    %% emmap 2.x's queue was measured with a small term.
+    Small = {job, 1},
     Exclusive = [read, write, create, exclusive],
     Queues = [NifAlone, NifShared, PortAlone, PortShared] = [
         Open("nif-exclusive", [{backend, nif} | Exclusive]),
@@ -29,10 +31,15 @@ main(_) ->
         Open("port-exclusive", [{backend, port} | Exclusive]),
         Open("port-shared", [{backend, port}])
     ],
+    {ok, NifSmall} = emmap_queue:open(filename:join(Folder, "nif-small"), 1 bsl 20, [{backend, nif} | Exclusive]),
+    ok = emmap_queue:push_many(NifSmall, lists:duplicate(?BACKLOG, Small)),
+    Counters = counters:new(1, []),
     Ratio = rounds:race(
         [
+            {counters, fun(N) -> counters_add(Counters, N) end},
             {floor, fun(N) -> code(Term, N) end},
             {nif_exclusive, fun(N) -> one(NifAlone, Term, N) end},
+            {nif_small, fun(N) -> one(NifSmall, Small, N) end},
             {nif_shared, fun(N) -> one(NifShared, Term, N) end},
             {port_exclusive, fun(N) -> one(PortAlone, Term, N) end},
             {port_shared, fun(N) -> one(PortShared, Term, N) end},
@@ -41,17 +48,21 @@ main(_) ->
         ],
         101
     ),
-    _ = [ok = emmap_queue:close(Queue) || Queue <- Queues],
+    _ = [ok = emmap_queue:close(Queue) || Queue <- [NifSmall | Queues]],
     ok = file:del_dir_r(Folder),
 
     Floor = "term_to_binary + binary_to_term",
     Report = fun(Name, Key, Scale) -> rounds:ratio(?SECTION, Name, Ratio(Key, floor) / Scale, Floor) end,
     rounds:ratio(?SECTION, "NIF push + pop, exclusive", Ratio(nif_exclusive, floor), Floor, "at most 2.5"),
+    rounds:recorded(push_pop, "push + pop of a small term, exclusive", Ratio(nif_small, counters)),
     Report("NIF push + pop, shared", nif_shared, 1),
     Report("NIF push + pop of 64, each, exclusive", nif_many, ?BATCH),
     Report("port push + pop, exclusive", port_exclusive, 1),
     Report("port push + pop, shared", port_shared, 1),
     Report("port push + pop of 64, each, exclusive", port_many, ?BATCH).
+
+counters_add(_, 0) -> ok;
+counters_add(Counters, N) -> ok = counters:add(Counters, 1, 1), counters_add(Counters, N - 1).
 
 code(_, 0) -> ok;
 code(Term, N) -> _ = binary_to_term(term_to_binary(Term), [safe]), code(Term, N - 1).

@@ -2,7 +2,8 @@
 //
 // A ratio is that of our time to the peer's, less than 1 where we are faster. Its limit is "at most 1.2"; or "at least
 // 10", where, as with the sense "times as fast", the ratio is that of the peer's time to ours. No record has a bare
-// time: it would say something about one machine only.
+// time: it would say something about one machine only. A peer that can't be run is recorded: `theirs` is its time as a
+// multiple of the `yardstick`'s, and the ratio that of our multiple to it.
 
 const print = (record) => process.stdout.write(`${JSON.stringify(record)}\n`);
 

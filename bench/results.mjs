@@ -49,6 +49,9 @@ export function groupBy(values, keyOf) {
 export const senseOf = ({ sense, limit }) =>
   sense ?? (limit?.startsWith("at least") ? "times as fast" : "times the time");
 
+/** Our multiple of the yardstick, where the record has a peer's. */
+export const oursOf = ({ ratio, theirs }) => ratio * theirs;
+
 export function met({ ratio, limit }) {
   const [, side, value] = /^at (most|least) ([\d.]+)$/.exec(limit);
   return side === "most" ? ratio <= Number(value) : ratio >= Number(value);

@@ -4,11 +4,14 @@
 %% measured under the same conditions, and the median over the rounds counts.
 -module(rounds).
 
--export([load_emmap/0, quick/0, race/1, race/2, ratio/4, ratio/5, ratio/6, series/5, percentiles/6, note/2,
-         thousands/1]).
+-export([load_emmap/0, quick/0, race/1, race/2, ratio/4, ratio/5, ratio/6, recorded/3, recorded/4, series/5,
+         percentiles/6, note/2, thousands/1]).
 
-%% Does its work as many times as it is told.
--type contestant() :: fun((pos_integer()) -> term()).
+%% Does its work as many times as it is told; or that between what has to be done before and after it, untimed.
+-type contestant() :: fun((Calls :: pos_integer()) -> term())
+                    | {Before :: fun((Calls :: pos_integer()) -> Prepared :: term()),
+                       fun((Calls :: pos_integer(), Prepared :: term()) -> Result :: term()),
+                       After :: fun((Result :: term()) -> term())}.
 %% Of one contestant's time to another's: less than 1 where the first is faster.
 -type ratio() :: fun((One :: term(), Other :: term()) -> float()).
 
@@ -56,16 +59,21 @@ calls(Run, Calls, Least, End, Round) ->
     end.
 
 %% Nanoseconds a call. In a process of its own, so that nobody pays for another's garbage.
-time(Run, Calls) ->
+time({Before, Run, After}, Calls) ->
     {Pid, Monitor} = spawn_monitor(fun() ->
+        Prepared = Before(Calls),
         Begin = erlang:monotonic_time(nanosecond),
-        Run(Calls),
-        exit({took, erlang:monotonic_time(nanosecond) - Begin})
+        Result = Run(Calls, Prepared),
+        Took = erlang:monotonic_time(nanosecond) - Begin,
+        After(Result),
+        exit({took, Took})
     end),
     receive
         {'DOWN', Monitor, process, Pid, {took, Time}} -> Time / Calls;
         {'DOWN', Monitor, process, Pid, Reason} -> error(Reason)
-    end.
+    end;
+time(Run, Calls) ->
+    time({fun(_) -> none end, fun(N, none) -> Run(N) end, fun(_) -> ok end}, Calls).
 
 %% In another order each time: the system may take the processor away in step with the rounds.
 shuffled(Contestants) ->
@@ -92,6 +100,33 @@ ratio(Section, Operation, Ratio, Beside, Limit) ->
 -spec ratio(string(), string(), float(), string(), Limit :: string(), Floor :: string()) -> ok.
 ratio(Section, Operation, Ratio, Beside, Limit, Floor) ->
     print_ratio(Section, Operation, Ratio, Beside, [{limit, Limit}, {floor, Floor}]).
+
+%% Beside emmap 2.x, which can't be run here. Its times were measured once, each together with OTP's counters:add in the
+%% same node, and are recorded here as multiples of that. Ratio is the same multiple of ours.
+-spec recorded(Operation :: atom(), Name :: string(), Ratio :: float()) -> ok.
+recorded(Operation, Name, Ratio) ->
+    print_recorded(Operation, Name, Ratio, []).
+
+-spec recorded(Operation :: atom(), Name :: string(), Ratio :: float(), Limit :: string()) -> ok.
+recorded(Operation, Name, Ratio, Limit) ->
+    print_recorded(Operation, Name, Ratio, [{limit, Limit}]).
+
+print_recorded(Operation, Name, Ratio, More) ->
+    Theirs = emmap_2(Operation),
+    print_ratio("BEAM beside emmap 2.x", Name, Ratio / Theirs, "emmap 2.x",
+                [{yardstick, "counters:add"}, {theirs, {number, Theirs}} | More]).
+
+emmap_2(inc_counter) -> 1.27;
+emmap_2(patomic_add) -> 1.12;
+emmap_2(pread_64_direct) -> 1.63;
+emmap_2(pread_64_copy) -> 5.2;
+emmap_2(pread_4096_direct) -> 1.61;
+emmap_2(pread_4096_copy) -> 7.4;
+emmap_2(pwrite_64) -> 1.35;
+emmap_2(push_pop) -> 42;
+emmap_2(store_block) -> 2.17;
+emmap_2(free_block) -> 1.10;
+emmap_2(read_block) -> 5.1.
 
 print_ratio(Section, Operation, Ratio, Beside, More) ->
     Record = [{kind, "ratio"}, {section, Section}, {operation, Operation}, {beside, Beside}, {ratio, {number, Ratio}}],

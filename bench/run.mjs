@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { folder } from "./folder.mjs";
 import { installPeers } from "./peers.mjs";
 import { targets, writeReport } from "./report.mjs";
-import { digits, groupBy, met, parse, senseOf, together } from "./results.mjs";
+import { digits, groupBy, met, oursOf, parse, senseOf, together } from "./results.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values: options } = parseArgs({
@@ -89,7 +89,11 @@ function print(record) {
   const faster = senseOf(record) === "times as fast" ? " as fast" : "";
   const range = least === most ? "" : `${digits(least)} to ${digits(most)}`;
   const target = quick || limit === undefined ? "" : `${limit.padEnd(14)}${met(record) ? "met" : "missed"}`;
-  return `${name} ${`${digits(ratio)} x${faster}`.padEnd(18)}${range.padEnd(18)}${target}`.trimEnd();
+  const by =
+    record.theirs === undefined
+      ? ""
+      : `  ${digits(oursOf(record))} and ${digits(record.theirs)} x ${record.yardstick}`;
+  return `${name} ${`${digits(ratio)} x${faster}`.padEnd(18)}${range.padEnd(18)}${target.padEnd(20)}${by}`.trimEnd();
 }
 
 if (only !== undefined && !PROGRAMS.includes(only)) {

@@ -7,18 +7,6 @@
 
 /* ---- Operations that may have to wait for another process --------------------------------------------- */
 
-ERL_NIF_TERM nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const char *name,
-                             nif_operation *operation, nif_function *patiently)
-{
-    struct nif_attempt attempt = {.env = env};
-    if (!nif_file_get(env, arguments[0], &attempt.file))
-        return enif_make_badarg(env);
-    attempt.file->core->may_wait(false);
-    const ERL_NIF_TERM answer = operation(&attempt, arguments);
-    attempt.file->core->may_wait(true);
-    return attempt.again ? nif_dirty(env, name, patiently, count, arguments) : answer;
-}
-
 ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation)
 {
     struct nif_attempt attempt = {.env = env, .may_wait = true};

@@ -47,9 +47,20 @@ struct nif_attempt {
 /* Answers like a nif_function, or sets `again`. */
 typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);
 
-/* The first argument is the file. */
-ERL_NIF_TERM nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const char *name,
-                             nif_operation *operation, nif_function *patiently);
+/* The first argument is the file. Inlined always, with the operation: what stands around a short one costs as much. */
+__attribute__((always_inline)) static inline ERL_NIF_TERM
+nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const char *name,
+                nif_operation *operation, nif_function *patiently)
+{
+    struct nif_attempt attempt = {.env = env};
+    if (!nif_file_get(env, arguments[0], &attempt.file))
+        return enif_make_badarg(env);
+    attempt.file->core->may_wait(false);
+    const ERL_NIF_TERM answer = operation(&attempt, arguments);
+    attempt.file->core->may_wait(true);
+    return attempt.again ? nif_dirty(env, name, patiently, count, arguments) : answer;
+}
+
 ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation);
 
 /* nif_<name>, which tries the operation `name` at once, and on a dirty scheduler if need be. */

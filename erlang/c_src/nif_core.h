@@ -32,6 +32,8 @@
     X(read_direct)                                                                                           \
     X(read_line_direct)                                                                                      \
     X(slice_release)                                                                                         \
+    X(pin_hold)                                                                                              \
+    X(pin_drain)                                                                                             \
     X(resize)                                                                                                \
     X(truncate)                                                                                              \
     X(allocate)                                                                                              \

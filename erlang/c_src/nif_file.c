@@ -30,7 +30,7 @@ static void unlock(struct nif_file *self)
 static struct nif_window *window_create(const struct nif_core *core, const emmap_slice *slice)
 {
     struct nif_window *const self = enif_alloc_resource(window_type, sizeof *self);
-    *self = (struct nif_window){.core = core, .slice = *slice};
+    *self = (struct nif_window){.core = core, .data = slice->data, .covered = slice->length, .slice = *slice};
     return self;
 }
 
@@ -47,8 +47,8 @@ static bool window_cover(struct nif_window *self, struct nif_file *file, const e
 {
     if (self->slice.mapping != slice->mapping)
         return false;
-    const uint64_t end = (uint64_t)(slice->data - self->slice.data) + slice->length;
-    if (end <= self->slice.length)
+    const uint64_t end = (uint64_t)(slice->data - self->data) + slice->length;
+    if (end <= self->covered)
         return true;
     emmap_slice longer;
     if (file->core->pread_direct(file->file, 0, end, &longer) != EMMAP_OK)
@@ -58,6 +58,8 @@ static bool window_cover(struct nif_window *self, struct nif_file *file, const e
         const emmap_slice shorter = self->slice;
         self->slice = longer;
         longer = shorter;
+        /* After the slice: a read from the window takes what is covered for lent. */
+        __atomic_store_n(&self->covered, end, __ATOMIC_RELEASE);
     }
     file->core->slice_release(&longer);
     return same;
@@ -71,18 +73,30 @@ static ERL_NIF_TERM window_cut(ErlNifEnv *env, struct nif_window *self, const ui
 
 /* ---- Direct reads ------------------------------------------------------------------------------------- */
 
+/* Lets go of what was the file's window until now, once no thread reads from it. */
+static void retire(const struct nif_core *core, struct nif_window *window)
+{
+    if (!window)
+        return;
+    core->pin_drain(window);
+    enif_release_resource(window);
+}
+
+/* With the lock. The reference that the file had on the former one becomes the caller's. */
+static struct nif_window *replace(struct nif_file *self, struct nif_window *window)
+{
+    return __atomic_exchange_n(&self->window, window, __ATOMIC_ACQ_REL);
+}
+
 /* Keeps `window` for the reads to come, unless there was a recall since. Takes the reference. */
 static void keep(struct nif_file *self, struct nif_window *window, uint64_t recalls)
 {
     struct nif_window *unwanted = window;
     lock(self);
-    if (self->recalls == recalls) {
-        unwanted = self->window;
-        self->window = window;
-    }
+    if (self->recalls == recalls)
+        unwanted = replace(self, window);
     unlock(self);
-    if (unwanted)
-        enif_release_resource(unwanted);
+    retire(self->core, unwanted);
 }
 
 /* The mapping's first window, or one for this slice alone if the mapping is no longer the file's. */
@@ -126,22 +140,29 @@ ERL_NIF_TERM nif_file_lend(ErlNifEnv *env, struct nif_file *self, emmap_slice *s
     return binary;
 }
 
+/* Of what the core has lent a part may be passed on with no other question than whether the file is still usable. What
+ * reaches beyond is the core's to answer. */
+static bool cut_from_window(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
+                            ERL_NIF_TERM *binary)
+{
+    emmap_pin *pin;
+    struct nif_window *const window = self->core->pin_hold(&self->window, &pin);
+    if (!window)
+        return false;
+    const uint64_t covered = __atomic_load_n(&window->covered, __ATOMIC_ACQUIRE);
+    const bool lent = length != 0 && position < covered && length <= covered - position &&
+                      __atomic_load_n(&self->control->status, __ATOMIC_ACQUIRE) == 0;
+    if (lent)
+        *binary = window_cut(env, window, window->data + position, length);
+    emmap_pin_release(pin);
+    return lent;
+}
+
 emmap_error nif_file_pread_direct(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
                                   ERL_NIF_TERM *binary)
 {
-    /* Of what the core has lent a part may be passed on with no other question than whether the file is still
-     * usable. What reaches beyond is the core's to answer. */
-    lock(self);
-    struct nif_window *const window = self->window;
-    const bool lent = window && length != 0 && position < window->slice.length &&
-                      length <= window->slice.length - position &&
-                      __atomic_load_n(&self->control->status, __ATOMIC_ACQUIRE) == 0;
-    if (lent)
-        *binary = window_cut(env, window, window->slice.data + position, length);
-    unlock(self);
-    if (lent)
+    if (cut_from_window(env, self, position, length, binary))
         return EMMAP_OK;
-
     emmap_slice slice;
     const emmap_error error = self->core->pread_direct(self->file, position, length, &slice);
     if (error == EMMAP_OK)
@@ -152,12 +173,10 @@ emmap_error nif_file_pread_direct(ErlNifEnv *env, struct nif_file *self, uint64_
 void nif_file_recall(struct nif_file *self)
 {
     lock(self);
-    struct nif_window *const window = self->window;
-    self->window = NULL;
+    struct nif_window *const window = replace(self, NULL);
     self->recalls++;
     unlock(self);
-    if (window)
-        enif_release_resource(window);
+    retire(self->core, window);
 }
 
 /* ---- Files -------------------------------------------------------------------------------------------- */

@@ -13,12 +13,14 @@
  * with it perhaps the mapping, when the last of them is collected.
  *
  * A file keeps the window of its current mapping for the reads to come. A resource for every read would cost
- * 290 ns, because ERTS queues each destructor as work of its own; a read from the window costs 33 (and
- * counters:add 19). The price is that the window counts as a live slice: nif_file_recall gives it back.
+ * 290 ns, because ERTS queues each destructor as work of its own; a read from the window takes no lock and costs a
+ * tenth of that. The price is that the window counts as a live slice: nif_file_recall gives it back.
  */
 struct nif_window {
     const struct nif_core *core;
-    emmap_slice slice;
+    uint8_t *data;     /* position 0 */
+    uint64_t covered;  /* how far the slice reaches; grows, and is read without the lock */
+    emmap_slice slice; /* under the file's lock */
 };
 
 struct nif_file {
@@ -28,11 +30,11 @@ struct nif_file {
     uint64_t offset; /* where in the file position 0 is */
     uint64_t lock_timeout;
     bool direct;
-    /* A spin lock, held for the few instructions that use or change what follows: an enif_mutex would cost as
-     * much as the rest of a direct read. */
+    /* A struct nif_window, with a reference on it, or NULL. A thread that reads it holds a pin. */
+    void *window;
+    /* A spin lock, held for the few instructions that change `window`, what it covers, or what follows. */
     atomic_flag busy;
-    struct nif_window *window; /* a reference on it, or NULL */
-    uint64_t recalls;          /* how often the window was recalled */
+    uint64_t recalls; /* how often the window was recalled */
 };
 
 /* Opens the resource types, or takes them over from the module's older version. */

@@ -1,7 +1,8 @@
 /*
  * What every operation on a block storage begins with. A store or free writes the mark, then the leaf's mask, which is
  * the moment at which the block is there or gone, then the masks above it, then takes the mark away. An operation that
- * finds a mark under the lock does the masks above it again: nothing else can be wrong.
+ * finds a mark under the lock does the masks above it again: nothing else can be wrong. In a leaf that has
+ * free and used blocks before and after, no mask above it changes, and the leaf's mask alone is written.
  */
 #include "blocks.h"
 
@@ -115,7 +116,9 @@ bool blocks_same_shape(const blocks_operation *self)
 static emmap_error other_shape(blocks_operation *self)
 {
     if (((const blocks *)self->hold.structure)->follows) {
-        const emmap_error error = blocks_find_shape(&self->hold, 0, &self->anew);
+        emmap_error error = hold_keep(&self->hold);
+        if (!error)
+            error = blocks_find_shape(&self->hold, 0, &self->anew);
         self->shape = &self->anew;
         return error;
     }
@@ -191,6 +194,23 @@ emmap_error blocks_begin(emmap_file *file, blocks_operation *self)
     return error ? error : start(self);
 }
 
+/* start, of what is about one block. */
+static emmap_error start_one(blocks_operation *self)
+{
+    emmap_error error = EMMAP_OK;
+    if (((const blocks *)self->hold.structure)->shape.block_size > EMMAP_PIECE)
+        error = hold_keep(&self->hold);
+    return error ? hold_end(&self->hold, error) : start(self);
+}
+
+emmap_error blocks_begin_one(emmap_file *file, blocks_operation *self)
+{
+    emmap_error error = blocks_adopt(file);
+    if (!error)
+        error = hold_begin_brief(file, STRUCTURE_BLOCKS, &self->hold);
+    return error ? error : start_one(self);
+}
+
 emmap_error blocks_begin_repair(emmap_file *file, blocks_operation *self)
 {
     emmap_error error = blocks_adopt(file);
@@ -221,7 +241,7 @@ emmap_error blocks_glance(emmap_file *file, blocks_operation *self)
     if (!error)
         error = hold_glance(file, STRUCTURE_BLOCKS, &self->hold);
     if (!error)
-        error = start(self);
+        error = start_one(self);
     if (!error && self->hold.mutexed && marked(self) != 0)
         error = hold_end(&self->hold, error_set(EAGAIN, "somebody is changing the storage"));
     return error;

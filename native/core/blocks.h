@@ -85,6 +85,9 @@ emmap_error blocks_look(emmap_file *file, blocks_operation *self);
 /* Begins a look as hold_glance does. Errors: also EAGAIN where somebody is changing the storage, or died of it. */
 emmap_error blocks_glance(emmap_file *file, blocks_operation *self);
 
+/* Begins a change or a look that is about a single block; an exclusive handle pays for no reference then. */
+emmap_error blocks_begin_one(emmap_file *file, blocks_operation *self);
+
 /* Begins a change that goes on with a mark that makes no sense: it is taken away. */
 emmap_error blocks_begin_repair(emmap_file *file, blocks_operation *self);
 

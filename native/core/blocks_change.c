@@ -62,7 +62,9 @@ static emmap_error find_room(blocks_operation *self, uint64_t *addresses, size_t
     if (self->shape->block_size != 0 && choose(self, addresses, count, last))
         return EMMAP_OK;
     if (self->shape->block_size != 0 && !storage->settled) {
-        const emmap_error error = structure_wait();
+        emmap_error error = hold_keep(&self->hold);
+        if (!error)
+            error = structure_wait();
         if (error)
             return error;
         blocks_settle_all(self);
@@ -176,7 +178,9 @@ static emmap_error prepare(blocks_operation *self, const uint64_t *addresses, si
         last = last > storage->prepared ? last : storage->prepared;
         if (path.offset[1] <= last)
             continue;
-        const emmap_error error = structure_wait();
+        emmap_error error = hold_keep(&self->hold);
+        if (!error)
+            error = structure_wait();
         if (error)
             return error;
         write_masks(self, &path);
@@ -202,17 +206,29 @@ static void initialise(blocks_operation *self, const blocks_path *path)
     }
 }
 
-/* Makes the block at the path's end free or not, with all that follows from it. */
+static bool same_above(uint64_t free_mask, uint64_t other)
+{
+    return (free_mask == 0) == (other == 0) && (free_mask == BLOCKS_ALL) == (other == BLOCKS_ALL);
+}
+
+/* Makes the block at the path's end free or not, with all that follows from it. Nothing follows in a leaf that has both
+ * free and used blocks before and after: one store does it all, and needs no mark. */
 static void change(blocks_operation *self, uint64_t address, const blocks_path *path, bool is_free)
 {
     uint8_t *const data = self->hold.mapping->data;
+    const uint64_t before = blocks_load(self, 1, path->offset[1]).free;
+    const uint64_t after = blocks_with_bit(before, path->child[1], is_free);
+    if (same_above(before, after) && !blocks_beyond(self, path->offset[1])) {
+        blocks_store64(data, BLOCKS_TREE + path->offset[1], after);
+        PAUSE("blocks_leaf_changed");
+        return;
+    }
     const uint64_t leaves = blocks_capacity(self->shape) / BLOCKS_FANOUT;
     blocks_mark(self, (uint32_t)(address & (leaves - 1)) + 1);
     PAUSE("blocks_marked");
     if (!is_free)
         initialise(self, path);
-    const uint64_t leaf = BLOCKS_TREE + path->offset[1];
-    blocks_store64(data, leaf, blocks_with_bit(blocks_load64(data, leaf), path->child[1], is_free));
+    blocks_store64(data, BLOCKS_TREE + path->offset[1], after);
     PAUSE("blocks_leaf_changed");
     blocks_settle(self, path);
     blocks_mark(self, 0);
@@ -268,7 +284,7 @@ emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, s
                                    uint64_t *addresses)
 {
     blocks_operation self;
-    emmap_error error = blocks_begin(file, &self);
+    emmap_error error = count == 1 ? blocks_begin_one(file, &self) : blocks_begin(file, &self);
     if (error)
         return error;
     blocks_path path;
@@ -296,7 +312,7 @@ static emmap_error find(const blocks_operation *self, uint64_t address, blocks_p
 {
     if (address >= blocks_capacity(self->shape))
         return blocks_none();
-    *path = blocks_path_of(self->shape, address);
+    blocks_path_set(self->shape, address, path);
     return blocks_load(self, 1, path->offset[1]).used >> path->child[1] & 1 ? EMMAP_OK : blocks_none();
 }
 
@@ -340,7 +356,7 @@ static bool is_empty(const blocks_operation *self)
 emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count)
 {
     blocks_operation self;
-    emmap_error error = blocks_begin(file, &self);
+    emmap_error error = count == 1 ? blocks_begin_one(file, &self) : blocks_begin(file, &self);
     if (error)
         return error;
     blocks_path path;

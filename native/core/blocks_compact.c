@@ -89,7 +89,9 @@ emmap_error blocks_compact(blocks_operation *self)
     blocks *const storage = (blocks *)self->hold.structure;
     if (self->shape->block_size == 0)
         return EMMAP_OK;
-    emmap_error error = structure_wait();
+    emmap_error error = hold_keep(&self->hold);
+    if (!error)
+        error = structure_wait();
     if (!error && blocks_synced(self))
         error = hold_sync(&self->hold);
     if (error)
@@ -151,9 +153,11 @@ emmap_error blocks_reserve(blocks_operation *self, const blocks_path *path)
         to = from + RESERVED_AT_ONCE;
         to = to < self->hold.mapping->size ? to : self->hold.mapping->size;
     }
-    emmap_error error = hold_reserve(&self->hold, from, to);
+    emmap_error error = hold_keep(&self->hold);
+    if (!error)
+        error = hold_reserve(&self->hold, from, to);
     /* There may be room for the block at least. */
-    if (error && error != EAGAIN && to > end)
+    if (error && error != EAGAIN && error != EMMAP_CLOSED && to > end)
         error = hold_reserve(&self->hold, from, to = end);
     if (!error && self->hold.structure->held) {
         storage->reserved_from = from;

@@ -90,12 +90,17 @@ static inline void blocks_descend(const blocks_shape *shape, blocks_path *path, 
 }
 
 /* An address counts the top level's children in its lowest six bits. */
+static inline void blocks_path_set(const blocks_shape *shape, uint64_t address, blocks_path *path)
+{
+    path->offset[shape->levels] = 0;
+    for (unsigned level = shape->levels; level > 0; level--, address /= BLOCKS_FANOUT)
+        blocks_descend(shape, path, level, (unsigned)(address % BLOCKS_FANOUT));
+}
+
 static inline blocks_path blocks_path_of(const blocks_shape *shape, uint64_t address)
 {
     blocks_path path;
-    path.offset[shape->levels] = 0;
-    for (unsigned level = shape->levels; level > 0; level--, address /= BLOCKS_FANOUT)
-        blocks_descend(shape, &path, level, (unsigned)(address % BLOCKS_FANOUT));
+    blocks_path_set(shape, address, &path);
     return path;
 }
 

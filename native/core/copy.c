@@ -15,26 +15,27 @@
 #include "overlap.h"
 #include "vectors.h"
 
-static void lock_bytes(emmap_file *file, bool writing)
+/* True: the lock is held alone, as unlock_bytes has to know. */
+static bool lock_bytes(emmap_file *file, bool writing)
 {
     if (file->options.flags & EMMAP_OPEN_NOLOCK)
-        return;
-    if (writing)
-        pthread_rwlock_wrlock(&file->bytes);
-    else
-        pthread_rwlock_rdlock(&file->bytes);
+        return true;
+    if (!writing)
+        return thread_lock_share(&file->bytes);
+    thread_lock_take(&file->bytes);
+    return true;
 }
 
-static void unlock_bytes(emmap_file *file)
+static void unlock_bytes(emmap_file *file, bool alone)
 {
     if (!(file->options.flags & EMMAP_OPEN_NOLOCK))
-        pthread_rwlock_unlock(&file->bytes);
+        thread_lock_unshare(&file->bytes, alone);
 }
 
 /* Where a read goes: into what the sink allocates, or into a list that is there already. */
 typedef struct destination {
-    const emmap_sink *sink;
-    struct iovec single;
+    const emmap_sink *sink; /* NULL: `place` it is */
+    uint8_t *memory;        /* for the next byte, of what the sink allocated */
     vectors place;
 } destination;
 
@@ -42,12 +43,18 @@ static emmap_error allocate(destination *self, size_t length)
 {
     if (!self->sink)
         return EMMAP_OK;
-    self->single =
-        (struct iovec){.iov_base = self->sink->allocate(self->sink->context, length), .iov_len = length};
-    if (!self->single.iov_base)
-        return error_set(ENOMEM, "no memory for the bytes to be read");
-    self->place = (vectors){.next = &self->single};
-    return EMMAP_OK;
+    self->memory = self->sink->allocate(self->sink->context, length);
+    return self->memory ? EMMAP_OK : error_set(ENOMEM, "no memory for the bytes to be read");
+}
+
+static void put(destination *self, const uint8_t *data, size_t length)
+{
+    if (!self->sink) {
+        vectors_scatter(&self->place, data, length);
+        return;
+    }
+    memcpy(self->memory, data, length);
+    self->memory += length;
 }
 
 /* A piece of a long copy, from where the file's bytes are now: those of a private mapping move when a resize
@@ -57,13 +64,14 @@ typedef struct piece {
     size_t length;
     visit visit;
     bool visiting;
+    bool alone; /* holds the byte lock alone */
 } piece;
 
 static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t done, bool writing)
 {
     const uint64_t left = slice->length - done;
     piece self = {.length = left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE};
-    lock_bytes(file, writing);
+    self.alone = lock_bytes(file, writing);
     /* A file that is closed meanwhile leaves us the slice. */
     self.visiting = (file->options.flags & EMMAP_OPEN_PRIVATE) && visit_begin(file, &self.visit) == EMMAP_OK;
     const emmap_mapping *const mapping = self.visiting ? self.visit.mapping : slice->mapping;
@@ -75,7 +83,7 @@ static void piece_end(emmap_file *file, piece *self)
 {
     if (self->visiting)
         pin_release(self->visit.pin);
-    unlock_bytes(file);
+    unlock_bytes(file, self->alone);
 }
 
 static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *to)
@@ -83,7 +91,7 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *t
     emmap_error error = allocate(to, slice->length);
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
         piece piece = piece_begin(file, slice, done, false);
-        vectors_scatter(&to->place, piece.data, piece.length);
+        put(to, piece.data, piece.length);
         piece_end(file, &piece);
         error = file_check(file);
     }
@@ -100,7 +108,7 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
     emmap_error error = file_owned(file);
     if (error)
         return error;
-    lock_bytes(file, false);
+    const bool alone = lock_bytes(file, false);
     error = visit_begin(file, &visit);
     if (!error) {
         const uint64_t size = visit.mapping->size;
@@ -114,13 +122,13 @@ static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length,
         else if (run > EMMAP_PIECE)
             failed = loans_take(visit.mapping, position, run, &slice);
         else if ((failed = allocate(to, (size_t)run)) == EMMAP_OK)
-            vectors_scatter(&to->place, visit.mapping->data + position, (size_t)run);
+            put(to, visit.mapping->data + position, (size_t)run);
         error = visit_end(file, &visit);
         if (!error)
             error = failed;
         *transferred = run;
     }
-    unlock_bytes(file);
+    unlock_bytes(file, alone);
     if (slice.mapping) {
         const emmap_error copied = slice_to(file, &slice, to);
         error = error ? error : copied;
@@ -212,9 +220,9 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
         piece piece = piece_begin(file, slice, done, true);
         copy_piece(piece.data, from, around, done, piece.length);
         piece_end(file, &piece);
-        /* A store may be on its way while a later load is done: only behind a full fence does the status word
-         * tell whether the page was still the file's. */
-        atomic_thread_fence(memory_order_seq_cst);
+        /* A store may be on its way while a later load is done: only behind a fence does the status word tell
+         * whether the page was still the file's. Pairs with the fence of the SIGBUS handler. */
+        fence_light();
         error = file_check(file);
     }
     emmap_slice_release(slice);
@@ -251,13 +259,13 @@ __attribute__((always_inline)) static inline emmap_error write_either(emmap_file
             failed = loans_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
             copy_piece(visit.mapping->data + position, &from, around, 0, (size_t)length);
-            atomic_thread_fence(memory_order_seq_cst); /* as in slice_from */
+            fence_light(); /* as in slice_from */
         }
         error = visit_end(file, &visit);
         if (!error)
             error = failed;
     }
-    unlock_bytes(file);
+    unlock_bytes(file, true);
     if (slice.mapping) {
         const emmap_error copied = slice_from(file, &slice, &from, around);
         error = error ? error : copied;

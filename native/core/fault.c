@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "error.h"
+#include "fence.h"
 #include "platform.h"
 
 /*
@@ -137,6 +138,9 @@ static bool serve(fault_region *region, uintptr_t address)
 
     /* Before the page changes: whoever reads the new page must find the word set. */
     __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
+    /* A thread whose store goes to the new page must find the word set too, though it makes no fence of its own between
+     * the store and the load of the word: see copy.c. */
+    fence_heavy();
     const uintptr_t page = address - (address - base) % unit;
     return (take_single(region) && put_zeros(page, unit)) || put_zeros(page, base + length - page) ||
            put_zeros_at_limit(base, length);
@@ -224,6 +228,7 @@ static void install(void)
 
 emmap_error fault_install(void)
 {
+    fence_install();
     pthread_once(&install_once, install);
     errno = install_errno;
     return install_errno == 0 ? EMMAP_OK : error_from_errno("sigaction");

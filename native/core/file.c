@@ -20,23 +20,14 @@
 /* A file that others create and unlink all the time may slip through our fingers this often. */
 #define OPEN_ATTEMPTS 100
 
-static emmap_error init_locks(emmap_file *file)
+static void init_locks(emmap_file *file)
 {
-    pthread_rwlockattr_t attributes;
-    if (pthread_rwlockattr_init(&attributes) != 0)
-        return error_set(ENOMEM, NULL);
-#ifdef __GLIBC__
-    /* Readers that keep coming would starve a writer otherwise. */
-    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-#endif
-    pthread_rwlock_init(&file->bytes, &attributes);
-    pthread_rwlockattr_destroy(&attributes);
+    thread_lock_init(&file->bytes);
     loans_init(&file->loans);
     pthread_mutex_init(&file->cursor, NULL);
     pthread_mutex_init(&file->resize, NULL);
     pthread_mutex_init(&file->state, NULL);
-    pthread_mutex_init(&file->attaching, NULL);
-    return EMMAP_OK;
+    thread_lock_init(&file->attaching);
 }
 
 static emmap_error create_handle(const char *path, const emmap_options *options, emmap_file **result)
@@ -46,11 +37,11 @@ static emmap_error create_handle(const char *path, const emmap_options *options,
         return error_set(ENOMEM, NULL);
     file->options = *options;
     file->path = strdup(options->flags & EMMAP_OPEN_ANON ? "" : path);
-    if (!file->path || init_locks(file) != EMMAP_OK) {
-        free(file->path);
+    if (!file->path) {
         free(file);
         return error_set(ENOMEM, NULL);
     }
+    init_locks(file);
     atomic_init(&file->references, 1);
     file->forks = descriptor_forks;
     *result = file;
@@ -73,12 +64,12 @@ void file_release(emmap_file *file)
     if (atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) != 1)
         return;
     structure_free(file->structure);
-    pthread_rwlock_destroy(&file->bytes);
+    thread_lock_destroy(&file->bytes);
     loans_destroy(&file->loans);
     pthread_mutex_destroy(&file->cursor);
     pthread_mutex_destroy(&file->resize);
     pthread_mutex_destroy(&file->state);
-    pthread_mutex_destroy(&file->attaching);
+    thread_lock_destroy(&file->attaching);
     free(file->absolute);
     free(file->path);
     free(file);
@@ -384,11 +375,12 @@ emmap_error emmap_close(emmap_file *file)
         return EMMAP_OK;
     __atomic_fetch_or(&file->control.status, EMMAP_STATUS_CLOSED, __ATOMIC_SEQ_CST);
     emmap_mapping *const mapping = atomic_exchange(&file->mapping, NULL);
-    descriptor_release(descriptor);
-    if (mapping) {
+    if (mapping)
         pin_drain(mapping);
+    /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
+    descriptor_release(descriptor);
+    if (mapping)
         mapping_release(mapping);
-    }
     /* What slices and other handles have mapped stays theirs without the name. */
     if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
         unlink(file->absolute);

@@ -23,6 +23,7 @@
 #include "loans.h"
 #include "mapping.h"
 #include "pin.h"
+#include "thread_lock.h"
 
 struct emmap_file {
     emmap_control control;
@@ -31,11 +32,11 @@ struct emmap_file {
     _Atomic(struct structure *) structure; /* a queue or block storage; NULL: neither. Set once */
     emmap_options options;                 /* settled; never changes */
     loans loans;                           /* live slices */
-    pthread_rwlock_t bytes;                /* copies: reads share it, writes hold it alone */
+    thread_lock bytes;                     /* copies: reads share it, writes hold it alone */
     pthread_mutex_t cursor;                /* control.cursor */
     pthread_mutex_t resize;                /* who may replace the mapping, but for close */
     pthread_mutex_t state;                 /* descriptor */
-    pthread_mutex_t attaching;             /* who may set `structure`; taken before all others */
+    thread_lock attaching;                 /* who may set `structure`; taken before all others */
     descriptor *descriptor;                /* NULL once closed */
     atomic_uint references;
     unsigned int forks; /* descriptor_forks when it was opened */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "pin.h"
 #include "platform.h"
 
 /* Behind anything that a file can hold, and short of what off_t can. */
@@ -33,7 +34,7 @@ static short type_of(lock_mode mode)
 
 /* ---- How long to wait ---- */
 
-static _Thread_local bool may_not_wait;
+static _Thread_local bool may_not_wait PIN_TLS;
 static atomic_uint_least64_t limit = EMMAP_NO_LIMIT;
 
 void emmap_may_wait(bool yes)

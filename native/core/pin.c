@@ -5,10 +5,8 @@
 #include <stdlib.h>
 
 #include "fault.h"
-#include "platform.h"
 
 _Thread_local pin *pin_mine PIN_TLS;
-bool pin_asymmetric;
 
 /* Records are never freed: a drainer may be looking. A thread that ends leaves its own to the next one. */
 static _Atomic(pin *) pins;
@@ -20,7 +18,7 @@ static void give_back(void *record)
 {
     pin *const mine = record;
     pin_mine = NULL;
-    atomic_store_explicit(&mine->held, NULL, memory_order_release);
+    pin_release(mine);
     atomic_store_explicit(&mine->used, false, memory_order_release);
 }
 
@@ -29,14 +27,14 @@ static void after_fork(void)
 {
     for (pin *each = atomic_load(&pins); each; each = each->next)
         if (each != pin_mine) {
-            atomic_store(&each->held, NULL);
+            pin_release(each);
             atomic_store(&each->used, false);
         }
 }
 
 static void install(void)
 {
-    pin_asymmetric = platform_barrier_register();
+    fence_install();
     installed =
         pthread_key_create(&at_thread_end, give_back) == 0 && pthread_atfork(NULL, NULL, after_fork) == 0;
 }
@@ -61,7 +59,7 @@ static pin *create(void)
     pin *const record = aligned_alloc(128, sizeof *record);
     if (!record)
         return NULL;
-    atomic_init(&record->held, NULL);
+    record->shown = (emmap_pin){0};
     atomic_init(&record->used, true);
     record->next = atomic_load_explicit(&pins, memory_order_relaxed);
     /* Release: pairs with the acquire of whoever walks the list. */
@@ -87,14 +85,35 @@ pin *pin_register(void)
     return record;
 }
 
-void pin_drain(const emmap_mapping *mapping)
+void pin_drain(const void *memory)
 {
-    /* After this every pin_hold either has shown its record or will find the mapping gone from its place. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (pin_asymmetric)
-        platform_barrier();
+    /* After this every pin_hold either has shown its record or will find the memory gone from its place. */
+    fence_heavy();
     for (pin *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next)
         /* Acquire: pairs with pin_release. Pinned calls copy EMMAP_PIECE bytes at the most, so this is short. */
-        while (atomic_load_explicit(&each->held, memory_order_acquire) == mapping)
+        while (__atomic_load_n(&each->shown.held, __ATOMIC_ACQUIRE) == memory)
             sched_yield();
+}
+
+/* ---- For doors ---- */
+
+void *emmap_pin_hold(void *const *place, emmap_pin **held)
+{
+    pin *const mine = pin_self();
+    if (!mine)
+        return NULL;
+    *held = &mine->shown;
+    void *memory = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    for (;;) {
+        pin_show(mine, memory);
+        void *const again = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+        if (again == memory)
+            return memory;
+        memory = again;
+    }
+}
+
+void emmap_pin_drain(const void *memory)
+{
+    pin_drain(memory);
 }

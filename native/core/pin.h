@@ -3,9 +3,10 @@
  * share: each thread says in a record of its own which mapping it is using (hazard pointers: M. Michael, "Hazard
  * Pointers: Safe Memory Reclamation for Lock-Free Objects", 2004), and whoever takes a mapping away waits until
  * no record names it. A reference count would cost two locked instructions a call; a pin costs two plain stores,
- * because the fence that the reader would need is imposed on it by the rare writer (membarrier(2)).
+ * because the fence that the reader would need is imposed on it by the rare writer (fence.h).
  *
- * A thread holds one pin at a time and waits for no lock while it does, but for that of the loans.
+ * A thread holds one pin at a time and waits for no lock while it does, but for that of the loans. Doors pin memory of
+ * their own in the same way (emmap_pin_hold).
  */
 #ifndef EMMAP_CORE_PIN_H
 #define EMMAP_CORE_PIN_H
@@ -15,9 +16,10 @@
 #include <stddef.h>
 
 #include "emmap.h"
+#include "fence.h"
 
 typedef struct pin {
-    _Atomic(emmap_mapping *) held;
+    emmap_pin shown; /* an emmap_mapping, or a door's memory */
     struct pin *next;
     atomic_bool used;
     char padding[104]; /* records of two threads share no pair of cache lines */
@@ -32,7 +34,6 @@ typedef struct pin {
 #endif
 
 extern _Thread_local pin *pin_mine PIN_TLS;
-extern bool pin_asymmetric;
 
 /* Once before the first pin. */
 void pin_install(void);
@@ -45,17 +46,20 @@ static inline pin *pin_self(void)
     return pin_mine ? pin_mine : pin_register();
 }
 
+/* Shows that the thread is about to use `memory`, if what it loads next from where it found it is still the same. */
+static inline void pin_show(pin *self, const void *memory)
+{
+    __atomic_store_n(&self->shown.held, memory, __ATOMIC_RELAXED);
+    /* Pairs with pin_drain's fence. */
+    fence_light();
+}
+
 /* The mapping that *place holds, held there until pin_release; NULL if there is none. */
 static inline emmap_mapping *pin_hold(pin *self, _Atomic(emmap_mapping *) *place)
 {
     emmap_mapping *mapping = atomic_load_explicit(place, memory_order_acquire);
     for (;;) {
-        atomic_store_explicit(&self->held, mapping, memory_order_relaxed);
-        /* The store before the load below, in the order that pin_drain's barrier sees. */
-        if (pin_asymmetric)
-            atomic_signal_fence(memory_order_seq_cst);
-        else
-            atomic_thread_fence(memory_order_seq_cst);
+        pin_show(self, mapping);
         emmap_mapping *const again = atomic_load_explicit(place, memory_order_acquire);
         if (again == mapping)
             return mapping;
@@ -63,13 +67,12 @@ static inline emmap_mapping *pin_hold(pin *self, _Atomic(emmap_mapping *) *place
     }
 }
 
-/* Release: what was done under the pin comes before what the drainer does next. */
 static inline void pin_release(pin *self)
 {
-    atomic_store_explicit(&self->held, NULL, memory_order_release);
+    emmap_pin_release(&self->shown);
 }
 
-/* Returns when no thread holds a pin on `mapping`, which must be out of its place already. */
-void pin_drain(const emmap_mapping *mapping);
+/* Returns when no thread holds a pin on `memory`, which must be out of its place already. */
+void pin_drain(const void *memory);
 
 #endif

@@ -641,7 +641,7 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
             structure_taken(there, descriptor->fd);
         else
             error = error_set(EINVAL, "no message is taken out under this ticket");
-        pthread_mutex_unlock(&there->threads);
+        thread_lock_give(&there->threads);
     }
     descriptor_release(descriptor);
     return error;

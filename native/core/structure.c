@@ -101,21 +101,21 @@ static emmap_error lock_both(int fd, patience *patience)
 }
 
 /* A try takes no system call, and an operation as long as a hundred. */
-enum { MUTEX_TRIES = 200 };
+enum { THREAD_TRIES = 200 };
 
-static bool try_mutex(pthread_mutex_t *mutex)
+static bool try_lock(thread_lock *lock)
 {
-    for (int i = 0; i < MUTEX_TRIES; i++)
-        if (pthread_mutex_trylock(mutex) == 0)
+    for (int i = 0; i < THREAD_TRIES; i++)
+        if (thread_lock_try(lock))
             return true;
     return false;
 }
 
-static emmap_error wait_for(pthread_mutex_t *mutex, patience *patience)
+static emmap_error wait_for(thread_lock *lock, patience *patience)
 {
-    while (!try_mutex(mutex)) {
+    while (!try_lock(lock)) {
         if (patience->limit == EMMAP_NO_LIMIT) {
-            pthread_mutex_lock(mutex);
+            thread_lock_take(lock);
             return EMMAP_OK;
         }
         const emmap_error error = patience_rest(patience);
@@ -144,7 +144,7 @@ static emmap_error lock(hold *self, lock_subject subject)
         error = both ? lock_both(self->descriptor->fd, &patience)
                      : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
     if (error) {
-        pthread_mutex_unlock(&structure->threads);
+        thread_lock_give(&structure->threads);
         return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
     }
     self->mutexed = self->locked = true;
@@ -158,7 +158,7 @@ static void unlock(hold *self)
     if (self->locked && !structure->held)
         lock_release(self->descriptor->fd, self->taking ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
     if (self->mutexed)
-        pthread_mutex_unlock(&structure->threads);
+        thread_lock_give(&structure->threads);
 }
 
 /* Under the lock or not, by `subject`; the structure need not be the file's yet. */
@@ -206,6 +206,42 @@ emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subje
     return begin(file, structure, subject, self);
 }
 
+emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
+{
+    structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
+    if (!structure || structure->kind != kind || !structure->held || !may_write(file))
+        return hold_begin(file, kind, LOCK_STRUCTURE, self);
+    emmap_error error = file_owned(file);
+    if (!error && !thread_lock_try(&structure->threads)) {
+        patience patience = patience_of(&file->options);
+        error = structure_lock(structure, &patience);
+    }
+    if (error)
+        return error;
+    *self = (hold){.file = file, .structure = structure, .mutexed = true, .locked = true};
+    visit visit;
+    error = visit_begin(file, &visit);
+    if (error) {
+        unlock(self);
+        return error;
+    }
+    self->mapping = visit.mapping;
+    self->pin = visit.pin;
+    return EMMAP_OK;
+}
+
+emmap_error hold_keep(hold *self)
+{
+    if (!self->pin)
+        return EMMAP_OK;
+    /* A close waits for the pin before it lets go of the locks between processes. With the descriptor they stay. */
+    const emmap_error error = file_descriptor(self->file, &self->descriptor);
+    mapping_retain(self->mapping);
+    pin_release(self->pin);
+    self->pin = NULL;
+    return error;
+}
+
 emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
 {
     structure *structure;
@@ -224,8 +260,10 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
     emmap_error error = structure_of(file, kind, &structure);
     if (error)
         return error;
-    if (!may_write(file) || structure->held)
+    if (!may_write(file))
         return hold_look(file, kind, self);
+    if (structure->held)
+        return hold_begin_brief(file, kind, self);
     patience patience = patience_of(&file->options);
     error = structure_lock(structure, &patience);
     if (error)
@@ -263,9 +301,13 @@ void structure_taken(structure *self, int fd)
 
 emmap_error hold_end(hold *self, emmap_error error)
 {
+    fence_light(); /* as in copy.c */
     if (file_faulted(self->file))
         error = file_check(self->file);
-    mapping_release(self->mapping);
+    if (self->pin)
+        pin_release(self->pin);
+    else
+        mapping_release(self->mapping);
     unlock(self);
     if (self->descriptor)
         descriptor_release(self->descriptor);
@@ -294,12 +336,12 @@ static emmap_error reach_window(hold *self, uint64_t size)
     return emmap_resize(self->file, size, NULL);
 }
 
-emmap_error hold_reach(hold *self, uint64_t size)
+emmap_error hold_follow(hold *self, uint64_t size)
 {
-    if (size <= self->mapping->size)
-        return EMMAP_OK;
     uint64_t now;
-    emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     if (!error)
         error = self->file->options.length ? reach_window(self, size) : emmap_follow(self->file, &now);
     return error ? error : renew(self);
@@ -309,7 +351,9 @@ emmap_error hold_grow(hold *self, uint64_t size)
 {
     uint8_t header[HEADER_SIZE];
     memcpy(header, self->mapping->data, sizeof header);
-    emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     if (!error)
         error = emmap_resize(self->file, size, NULL);
     if (error == EMMAP_FIXED_SIZE)
@@ -328,9 +372,11 @@ emmap_error structure_synced(emmap_file *file)
     return self && may_write(file) && !own_copy(file) ? self->note_synced(file) : EMMAP_OK;
 }
 
-emmap_error hold_sync(const hold *self)
+emmap_error hold_sync(hold *self)
 {
-    const emmap_error error = structure_wait();
+    emmap_error error = hold_keep(self);
+    if (!error)
+        error = structure_wait();
     return error ? error : durability_sync(self->file, self->descriptor, self->mapping);
 }
 
@@ -441,7 +487,7 @@ emmap_error structure_attach(emmap_file *file, structure *self,
 {
     if (!self)
         return error_set(ENOMEM, NULL);
-    pthread_mutex_init(&self->threads, NULL);
+    thread_lock_init(&self->threads);
     /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
     patience patience = patience_of(&file->options);
     emmap_error error = wait_for(&file->attaching, &patience);
@@ -449,7 +495,7 @@ emmap_error structure_attach(emmap_file *file, structure *self,
         error = atomic_load(&file->structure)
                     ? error_set(EBUSY, "another thread has begun to use the file as a queue or block storage")
                     : attach(file, self, check);
-        pthread_mutex_unlock(&file->attaching);
+        thread_lock_give(&file->attaching);
     }
     if (error)
         structure_free(self);
@@ -460,6 +506,6 @@ void structure_free(structure *self)
 {
     if (!self)
         return;
-    pthread_mutex_destroy(&self->threads);
+    thread_lock_destroy(&self->threads);
     free(self);
 }

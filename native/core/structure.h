@@ -3,14 +3,15 @@
  * excludes the handle's own threads, the locks of lock.h other handles and processes. A handle opened
  * exclusively takes those locks when it attaches and keeps them, and then makes no system call per operation.
  *
- * An operation holds references of its own on descriptor and mapping, never a pin: it may wait, and a close
- * meanwhile neither waits for it nor pulls anything away from under it. Locks: `threads`, then LOCK_STRUCTURE,
- * then what file.h lists.
+ * An operation holds references of its own on descriptor and mapping, not a pin: it may wait, and a close
+ * meanwhile neither waits for it nor pulls anything away from under it. One on a single block of an exclusive
+ * handle begins with a pin, and takes the references only before it does what may take long.
+ *
+ * Locks: `threads`, then LOCK_STRUCTURE, then what file.h lists.
  */
 #ifndef EMMAP_CORE_STRUCTURE_H
 #define EMMAP_CORE_STRUCTURE_H
 
-#include <pthread.h>
 #include <stdbool.h>
 
 #include "emmap.h"
@@ -22,7 +23,7 @@ typedef enum structure_kind { STRUCTURE_QUEUE, STRUCTURE_BLOCKS } structure_kind
 typedef struct structure {
     structure_kind kind;
     bool held; /* both locks are this handle's until it is closed */
-    pthread_mutex_t threads;
+    thread_lock threads;
     bool taking;   /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
     bool no_holes; /* space can't be given back here; under `threads` */
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
@@ -33,8 +34,9 @@ typedef struct structure {
 typedef struct hold {
     emmap_file *file;
     structure *structure;
-    descriptor *descriptor; /* with a reference; NULL when only looking */
-    emmap_mapping *mapping; /* with a reference */
+    descriptor *descriptor; /* with a reference; NULL when only looking, or under a pin */
+    emmap_mapping *mapping; /* with a reference, or under the pin */
+    pin *pin;               /* NULL: the references are held */
     bool mutexed;           /* `threads` is locked */
     bool locked;            /* and LOCK_STRUCTURE */
     bool taking;            /* and LOCK_TAKING */
@@ -88,8 +90,16 @@ emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subje
 emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self);
 
 /* Begins one that looks and excludes this handle's own threads alone, for two system calls less; others may change
- * anything meanwhile. As hold_look for an exclusive handle, and for one that may not write. */
+ * anything meanwhile. As hold_begin_brief for an exclusive handle, and as hold_look for one that may not write. */
 emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self);
+
+/* As hold_begin; for an exclusive handle with a pin instead of references. Nothing longer than EMMAP_PIECE is copied
+ * under it, and nothing is waited for before hold_keep. */
+emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self);
+
+/* Exchanges the pin, if there is one, for references. hold_follow, hold_grow and hold_sync begin with it; before
+ * hold_reserve and hold_punch it is called. Errors: EMMAP_CLOSED. */
+emmap_error hold_keep(hold *self);
 
 /* LOCK_TAKING besides, if nobody has it. */
 bool hold_try_taking(hold *self);
@@ -103,8 +113,14 @@ void structure_taken(structure *self, int fd);
 /* Ends the operation, which came to `error`: the answer is EFAULT where a page has gone away meanwhile. */
 emmap_error hold_end(hold *self, emmap_error error);
 
+/* hold_reach where the mapping is shorter; apart from the path that is hot. */
+emmap_error hold_follow(hold *self, uint64_t size);
+
 /* Makes the mapping cover `size` bytes, if the file has them. The mapping may be another one afterwards. */
-emmap_error hold_reach(hold *self, uint64_t size);
+static inline emmap_error hold_reach(hold *self, uint64_t size)
+{
+    return size <= self->mapping->size ? EMMAP_OK : hold_follow(self, size);
+}
 
 /* Makes file and mapping at least `size` bytes long. Errors: EMMAP_FULL with a fixed size; as emmap_resize. */
 emmap_error hold_grow(hold *self, uint64_t size);
@@ -138,7 +154,7 @@ uint64_t hold_compact_end(const hold *self, uint64_t taken);
 /* Waits until everything that was stored so far, and the file's size, is on disk: an operation on what was synced
  * does that before a store that must not be there without them. Errors: EAGAIN as structure_wait, with nothing done;
  * as durability_sync. */
-emmap_error hold_sync(const hold *self);
+emmap_error hold_sync(hold *self);
 
 /* EMMAP_CORRUPT, unless the bytes are wrong because their page has gone away: EFAULT. */
 emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason);

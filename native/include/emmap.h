@@ -307,6 +307,27 @@ bool emmap_slice_faulted(const emmap_slice *slice);
 /* Ends the slice and zeroes it; unmaps when it was the last reference. A zeroed slice is ignored. */
 void emmap_slice_release(emmap_slice *slice);
 
+/*
+ * Pins, for memory of a door that its threads use without counting, and that one thread takes away while others may be
+ * using it. emmap_pin_hold answers what *place holds, and *pin. Until emmap_pin_release the calling thread may use the
+ * memory; it makes no other call of the core meanwhile, and waits for nothing. NULL: *place holds NULL, or there is no
+ * memory for the thread's pin; then there is nothing to release. The thread that takes the memory away first puts
+ * something else into *place, by an atomic store, and then calls emmap_pin_drain, which returns when no thread uses the
+ * memory any more.
+ */
+typedef struct emmap_pin {
+    const void *held;
+} emmap_pin;
+
+void *emmap_pin_hold(void *const *place, emmap_pin **pin);
+void emmap_pin_drain(const void *memory);
+
+static inline void emmap_pin_release(emmap_pin *pin)
+{
+    /* Release: what was done under the pin comes before what the drainer does next. */
+    __atomic_store_n(&pin->held, (const void *)0, __ATOMIC_RELEASE);
+}
+
 /* ---- Size --------------------------------------------------------------------------------------------- */
 
 /* Bytes mapped now. */

@@ -1,6 +1,8 @@
 /* Several threads on one handle, several handles, several processes: no block is given out twice, none is lost. */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "structures.h"
 
@@ -286,6 +288,67 @@ static void readers_never_see_a_hole(void **state)
     }
 }
 
+/* ---- A close under an operation ---- */
+
+static atomic_bool stands, may_go_on;
+
+static void stand(const char *name)
+{
+    if (strcmp(name, "block_store_copied") != 0)
+        return;
+    atomic_store(&stands, true);
+    while (!atomic_load(&may_go_on))
+        sched_yield();
+}
+
+static void *store_one(void *context)
+{
+    const uint64_t number = 7;
+    const struct iovec block = {.iov_base = (void *)(uintptr_t)&number, .iov_len = 8};
+    uint64_t address;
+    require_ok(emmap_block_store(context, &block, &address));
+    return NULL;
+}
+
+static void *close_it(void *context)
+{
+    require_ok(emmap_close(context));
+    return NULL;
+}
+
+static void an_exclusive_storage_is_nobody_elses_before_its_last_store_is_over(void **state)
+{
+    (void)state;
+    const uint32_t flags = QUEUE_RW | EMMAP_OPEN_EXCLUSIVE;
+    emmap_file *const blocks = open_blocks(path_of("blocks"), flags, 4096, 8, 2);
+    pthread_t threads[2];
+    atomic_store(&stands, false);
+    atomic_store(&may_go_on, false);
+    pause_hook = stand;
+    assert_int_equal(pthread_create(&threads[0], NULL, store_one, blocks), 0);
+    while (!atomic_load(&stands))
+        sched_yield();
+    assert_int_equal(pthread_create(&threads[1], NULL, close_it, blocks), 0);
+    const emmap_control *const control = emmap_file_control(blocks);
+    while (!(__atomic_load_n(&control->status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED))
+        sched_yield();
+    /* Whatever the close does next, it does not let go of the locks. */
+    emmap_file *other;
+    const emmap_options options = {.flags = flags};
+    for (int i = 0; i < 100; i++) {
+        assert_error(EBUSY, emmap_blocks_open(path_of("blocks"), 8, 2, &options, &other));
+        sched_yield();
+    }
+    atomic_store(&may_go_on, true);
+    pthread_join(threads[0], NULL);
+    pthread_join(threads[1], NULL);
+    pause_hook = NULL;
+    emmap_free(blocks);
+    assert_ok(emmap_blocks_open(path_of("blocks"), 8, 2, &options, &other));
+    assert_int_equal(blocks_count_of(other), 1);
+    close_file(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +359,7 @@ int main(void)
         folder_test(no_reader_sees_what_a_list_that_fails_began),
         folder_test(many_threads_are_the_first_to_use_a_plain_file),
         folder_test(readers_never_see_a_hole),
+        folder_test(an_exclusive_storage_is_nobody_elses_before_its_last_store_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,64 @@
+#include "thread_lock.h"
+
+/* How often a thread tries before it sleeps: about as long as a short operation takes. */
+#define TRIES 50
+
+/* How many threads share the lock after one was in another's way: they may wait for each other once in so many times. */
+#define CROWD 1000
+
+void thread_lock_init(thread_lock *self)
+{
+    atomic_init(&self->state, 0);
+    atomic_init(&self->sleepers, 0);
+    atomic_init(&self->crowd, 0);
+    self->alone = 0;
+    pthread_mutex_init(&self->mutex, NULL);
+    pthread_cond_init(&self->given_back, NULL);
+}
+
+void thread_lock_destroy(thread_lock *self)
+{
+    pthread_cond_destroy(&self->given_back);
+    pthread_mutex_destroy(&self->mutex);
+}
+
+/* With `mutex` held. */
+static bool try_now(thread_lock *self, bool alone)
+{
+    if (alone)
+        return thread_lock_try(self);
+    return self->alone == 0 && thread_lock_try_shared(self);
+}
+
+void thread_lock_sleep(thread_lock *self, bool alone)
+{
+    for (int i = 0; i < TRIES; i++)
+        if (alone ? thread_lock_try(self) : thread_lock_try_sharing(self))
+            return;
+    pthread_mutex_lock(&self->mutex);
+    atomic_fetch_add_explicit(&self->sleepers, 1, memory_order_relaxed);
+    self->alone += alone;
+    /* Either a holder sees that we sleep, or we see that it has given the lock back. */
+    fence_heavy();
+    while (!try_now(self, alone))
+        pthread_cond_wait(&self->given_back, &self->mutex);
+    self->alone -= alone;
+    atomic_fetch_sub_explicit(&self->sleepers, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&self->mutex);
+}
+
+void thread_lock_share_in_crowd(thread_lock *self)
+{
+    /* Threads that do this at the same time may lose some of the count: it is a guess anyway. */
+    const unsigned left = atomic_load_explicit(&self->crowd, memory_order_relaxed);
+    atomic_store_explicit(&self->crowd, left > 0 ? left - 1 : CROWD, memory_order_relaxed);
+    if (!thread_lock_try_sharing(self))
+        thread_lock_sleep(self, false);
+}
+
+void thread_lock_wake(thread_lock *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    pthread_cond_broadcast(&self->given_back);
+    pthread_mutex_unlock(&self->mutex);
+}

@@ -1,0 +1,103 @@
+/*
+ * Exclusion between threads, for work that mostly takes nanoseconds: one thread holds the lock alone, or several share
+ * it. To take the lock costs one locked instruction, and to give back a lock that is held alone costs a plain store;
+ * a pthread read-write lock costs as much as all the rest of a short write. A lock that is shared costs a second locked
+ * instruction to give back, which waits until all stores before it are done. So a thread that would share the lock
+ * holds it alone where no other thread has wanted to share it lately.
+ *
+ * A thread that does not get the lock tries a few more times, and then sleeps until a holder gives the lock back. The
+ * holder's store of `state` and its load of `sleepers` cross the sleeper's store and load: see fence.h. A thread that
+ * wants the lock alone goes before those that would share it.
+ */
+#ifndef EMMAP_CORE_THREAD_LOCK_H
+#define EMMAP_CORE_THREAD_LOCK_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "fence.h"
+
+typedef struct thread_lock {
+    atomic_uint state;    /* 0: free; THREAD_LOCK_ALONE; else how many threads share the lock */
+    atomic_uint sleepers; /* threads that sleep, or are about to */
+    atomic_uint crowd;    /* how many of the next threads that would share the lock do share it */
+    unsigned alone;       /* how many of them want the lock alone; under `mutex` */
+    pthread_mutex_t mutex;
+    pthread_cond_t given_back;
+} thread_lock;
+
+#define THREAD_LOCK_ALONE UINT_MAX
+
+void thread_lock_init(thread_lock *self);
+void thread_lock_destroy(thread_lock *self);
+
+/* Apart from the paths that are hot. */
+void thread_lock_sleep(thread_lock *self, bool alone);
+void thread_lock_wake(thread_lock *self);
+
+static inline bool thread_lock_try(thread_lock *self)
+{
+    unsigned none = 0;
+    return atomic_compare_exchange_strong_explicit(&self->state, &none, THREAD_LOCK_ALONE,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+static inline void thread_lock_take(thread_lock *self)
+{
+    if (!thread_lock_try(self))
+        thread_lock_sleep(self, true);
+}
+
+static inline void thread_lock_give(thread_lock *self)
+{
+    atomic_store_explicit(&self->state, 0, memory_order_release);
+    fence_light();
+    if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0)
+        thread_lock_wake(self);
+}
+
+static inline bool thread_lock_try_shared(thread_lock *self)
+{
+    unsigned now = atomic_load_explicit(&self->state, memory_order_relaxed);
+    while (now < THREAD_LOCK_ALONE - 1)
+        if (atomic_compare_exchange_weak_explicit(&self->state, &now, now + 1, memory_order_acquire,
+                                                  memory_order_relaxed))
+            return true;
+    return false;
+}
+
+/* Threads that share the lock in turn would starve one that wants it alone. */
+static inline bool thread_lock_try_sharing(thread_lock *self)
+{
+    return atomic_load_explicit(&self->sleepers, memory_order_relaxed) == 0 && thread_lock_try_shared(self);
+}
+
+/* thread_lock_share where other threads share the lock, or hold it; apart from the path that is hot. */
+void thread_lock_share_in_crowd(thread_lock *self);
+
+/* True: the lock is held alone, and to be given back as such. */
+static inline bool thread_lock_share(thread_lock *self)
+{
+    if (atomic_load_explicit(&self->crowd, memory_order_relaxed) == 0 &&
+        atomic_load_explicit(&self->sleepers, memory_order_relaxed) == 0 && thread_lock_try(self))
+        return true;
+    thread_lock_share_in_crowd(self);
+    return false;
+}
+
+static inline void thread_lock_unshare(thread_lock *self, bool alone)
+{
+    if (alone) {
+        thread_lock_give(self);
+        return;
+    }
+    if (atomic_fetch_sub_explicit(&self->state, 1, memory_order_release) > 1)
+        return;
+    fence_light();
+    if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0)
+        thread_lock_wake(self);
+}
+
+#endif
