@@ -404,7 +404,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /**
    * The messages from the first to the last. They stay; those that others pop meanwhile are passed over.
-   * @throws ESTALE when the others have been moved or the queue has been emptied and filled: begin anew
+   * @throws ESTALE when the others have been moved or the queue has been emptied and filled: begin anew, or take a
+   * {@link snapshot}, which never is
    */
   [Symbol.iterator](): Generator<Out, void, undefined> {
     return this.#walk(false);
@@ -425,6 +426,21 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       for (const bytes of messages) yield this.#decode(bytes, false);
       // As many as would be right if those that follow are as long.
       limit = Math.min(2 * limit, STRIDE, Math.ceil((STRIDE_SIZE * messages.length) / packed.length));
+    }
+  }
+
+  /**
+   * Copies of the first `limit` messages, or of all, as they are at one moment; they stay. Others wait while they are copied.
+   */
+  snapshot(limit: number = Number.MAX_SAFE_INTEGER): Out[] {
+    if (!Number.isSafeInteger(limit) || limit < 0)
+      throw rangeError("limit", "an integer of 0 or more", limit);
+    const packed = addon.queueWalk(this.native, false, BigInt(limit), new BigUint64Array(1));
+    if (packed.length === 0) return [];
+    try {
+      return this.#format.decodeAll(packed);
+    } catch (cause) {
+      throw notATerm(this.path, [], cause);
     }
   }
 

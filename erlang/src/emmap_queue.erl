@@ -44,7 +44,7 @@ queue that another process has opened `exclusive`.").
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
--export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, length/1, is_empty/1, metadata/1]).
+-export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
 -export([purge/1, clear/1, erase/1, compact/1]).
 -export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
@@ -373,6 +373,18 @@ inspect(?QUEUE(_, _, _) = Queue) ->
     peek_front(Queue);
 inspect(Server) ->
     gen_server:call(Server, peek, infinity).
+
+?DOC("The first `Limit` messages, or `all` of them, as they are at one moment, whatever others do; they stay. Others wait
+while they are copied. A message that is no term, or not a safe one, is `{bad_term, Bytes}` in its place.").
+-spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
+snapshot(Queue, all) ->
+    snapshot(Queue, ?ALL);
+snapshot(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_integer(Limit), Limit >= 0 ->
+    case ?CALL(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
+        {ok, Messages, _Place} -> {ok, decode_all(Messages, Decoding)};
+        eof -> {ok, []};
+        {error, _} = Error -> Error
+    end.
 
 ?DOC("How many messages there are. Takes time in proportion.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.

@@ -35,12 +35,14 @@
     X(queue_push_done)                                                                                       \
     X(queue_pop_copied)                                                                                      \
     X(queue_pop_done)                                                                                        \
+    X(queue_restart)                                                                                         \
     X(queue_commit_begin)                                                                                    \
     X(queue_commit_done)                                                                                     \
     X(queue_move_begin)                                                                                      \
     X(queue_move_copied)                                                                                     \
     X(queue_move_done)                                                                                       \
     X(queue_restarted)                                                                                       \
+    X(queue_era)                                                                                             \
     X(queue_slide_begin)                                                                                     \
     X(queue_slide_copied)                                                                                    \
     X(queue_slide_advanced)                                                                                  \

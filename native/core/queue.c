@@ -7,6 +7,7 @@
 #include "error.h"
 #include "overlap.h"
 #include "pause.h"
+#include "queue_era.h"
 #include "vectors.h"
 
 #define DEFAULT_SIZE 4096u
@@ -386,10 +387,25 @@ static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
 
 /* Lets an empty queue begin anew where its file does; the next store of the header says so. Not a synced one: the disk
  * may still have the messages that were there, and they must not be overwritten before it has the header. */
-static void restart(queue_header *header)
+static bool restart(queue_header *header)
 {
-    if (header->head == header->tail && !header->synced)
-        *header = empty_header(header->size);
+    if (header->head != header->tail || header->synced)
+        return false;
+    const bool moves = header->head != QUEUE_HEADER;
+    *header = empty_header(header->size);
+    return moves;
+}
+
+/* The same, and stores the header. `before` is what it was with the messages that are gone now. */
+static void restart_now(uint8_t *data, queue_header before, queue_header *header)
+{
+    restart(header);
+    const bool begins_anew = !header->synced && before.tail != QUEUE_HEADER;
+    if (begins_anew)
+        queue_era_before(data, before, *header);
+    queue_header_store(data, *header);
+    if (begins_anew)
+        queue_era_after(data, before, *header);
 }
 
 /* Whether bytes of the queue's own file are pushed. */
@@ -445,7 +461,8 @@ static emmap_error push(emmap_file *file, const batch *batch)
         error = detach(batch, &copy, &memory);
     if (memory)
         pushed = &copy;
-    restart(&header);
+    /* Places in what was there mean nothing any more. */
+    const bool begins_anew = restart(&header);
     if (!error)
         error = make_room(&hold, &header, total);
     if (!error) {
@@ -453,6 +470,9 @@ static emmap_error push(emmap_file *file, const batch *batch)
         PAUSE("queue_push_copied");
         header.tail += (uint32_t)total;
         header.next_tail = header.tail;
+        if (begins_anew)
+            queue_era_begin(hold.mapping->data, header);
+        PAUSE("queue_restart");
         queue_header_store(hold.mapping->data, header);
         PAUSE("queue_push_done");
     }
@@ -615,6 +635,7 @@ emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint
     if (!error) {
         self->taken = range.from;
         self->taken_total = range.to - range.from;
+        self->taken_digest = queue_era_digest(data + range.from, self->taken_total);
         *ticket = ++self->ticket;
         hold_keep_taking(&hold);
     }
@@ -656,7 +677,8 @@ static emmap_error remove_taken(hold *hold, queue_header header, uint64_t ticket
     uint32_t total;
     if (header.head != self->taken ||
         queue_message_at(hold->mapping->data, header.head, header.tail, &total) != NULL ||
-        total != self->taken_total)
+        total != self->taken_total ||
+        queue_era_digest(hold->mapping->data + header.head, total) != self->taken_digest)
         return error_set(ESTALE, "the message was removed by somebody who takes no lock");
     const emmap_error error = may_advance(hold, &header, header.head + total);
     if (error)
@@ -708,9 +730,9 @@ emmap_error emmap_queue_purge(emmap_file *file)
     if (error)
         return hold_end(&hold, error);
     PAUSE("queue_purge_begin");
+    const queue_header before = header;
     header.head = header.tail;
-    restart(&header);
-    queue_header_store(hold.mapping->data, header);
+    restart_now(hold.mapping->data, before, &header);
     PAUSE("queue_purge_done");
     advanced(&hold, &header, header.tail);
     return hold_end(&hold, EMMAP_OK);
@@ -731,8 +753,7 @@ emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
     *empty = header.head == header.tail;
     if (*empty) {
         PAUSE("queue_reset_begin");
-        restart(&header);
-        queue_header_store(hold.mapping->data, header);
+        restart_now(hold.mapping->data, header, &header);
         PAUSE("queue_reset_done");
         advanced(&hold, &header, header.tail);
     }
@@ -763,11 +784,17 @@ emmap_error emmap_queue_erase(emmap_file *file)
     const queue_header before = queue_header_load(hold.mapping->data);
     queue_header after;
     error = erased(&hold, before, &after);
+    uint32_t offset;
+    const bool damaged = queue_header_wrong(before, hold.mapping->size, &offset) != NULL;
+    /* What a damaged header says is in the way of nothing. */
+    const queue_header in_use = damaged ? (queue_header){0} : before;
     /* As make_room. */
     if (!error && after.synced)
         error = after.size == before.size ? structure_wait() : hold_sync(&hold);
     if (!error) {
         PAUSE("queue_erase_begin");
+        if (!after.synced)
+            queue_era_before(hold.mapping->data, in_use, after);
         queue_header_store(hold.mapping->data, after);
         PAUSE("queue_erase_done");
     }
@@ -778,6 +805,9 @@ emmap_error emmap_queue_erase(emmap_file *file)
         if (!error)
             queue_header_store(hold.mapping->data, after);
     }
+    /* The disk has the empty queue, or need not. */
+    if (!error)
+        queue_era_after(hold.mapping->data, after.synced || damaged ? (queue_header){0} : before, after);
     if (!error && empties(&hold, &after))
         (void)queue_give_back(&hold, &after, 0);
     return hold_end(&hold, error);

@@ -559,10 +559,12 @@ typedef enum emmap_queue_direction {
 
 /*
  * Copies up to `limit` messages out, from *place on, and calls the sink once for each; one call sees the queue as
- * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on. *count is how many. With
- * sink NULL they are only counted. Messages that were popped since the last call are passed over.
- * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning,
- * since the queue was emptied or its messages moved; ENOMEM.
+ * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on: a number from 1 to 2^63 - 1
+ * that only this function reads. *count is how many. With sink NULL they are only counted. Messages that were popped
+ * since the last call are passed over, and no others: a place knows which era of the queue it is from
+ * (docs/formats.md). A single call with the limit INT64_MAX copies the whole queue at one moment, whatever others do.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning, since the queue was emptied or
+ * its messages moved, and where that can't be told; ENOMEM.
  */
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);
