@@ -45,6 +45,8 @@ interface Addon {
   flush(file: NativeFile): void;
   sync(file: NativeFile): Promise<void>;
   datasync(file: NativeFile): Promise<void>;
+  backup(file: NativeFile, to: string): Promise<void>;
+  isCurrent(file: NativeFile): boolean;
   patomicAdd(file: NativeFile, position: bigint, value: bigint): bigint;
   patomicSub(file: NativeFile, position: bigint, value: bigint): bigint;
   patomicAnd(file: NativeFile, position: bigint, value: bigint): bigint;

@@ -1,6 +1,7 @@
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
+import { backup } from "./backup.js";
 import { Handle, isSound } from "./handle.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
 import { wordIndex, wordsAt } from "./windows.js";
@@ -181,6 +182,23 @@ export class Counters {
   /** As {@link sync}, but for metadata that is not needed to read the counters back. */
   async datasync(): Promise<void> {
     await addon.datasync(this.#native);
+  }
+
+  /**
+   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
+   * renamed there. {@link reopen} opens what is there now.
+   */
+  isCurrent(): boolean {
+    return addon.isCurrent(this.#native);
+  }
+
+  /**
+   * Makes a copy under the name `to`, which is on the disk when the promise resolves. Each counter is
+   * copied as it is when its turn comes. The copy has the file's permission bits, and appears whole or not at all.
+   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
+   */
+  async backup(to: string | URL): Promise<void> {
+    await backup(this.#native, to);
   }
 
   /** Closes the file and unmaps it. Closing again does nothing. */

@@ -29,6 +29,8 @@ export class EmmapError extends Error {
   readonly syscall: string;
   /** The file's path, as it was given to open. */
   declare readonly path?: string;
+  /** Of `backup`: where the copy was to go. */
+  declare dest?: string;
   /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
   declare readonly offset?: number;
   /** When a queue refused a message: its bytes. It is still in the queue. */

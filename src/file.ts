@@ -2,6 +2,7 @@ import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
 import { addon } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
+import { backup } from "./backup.js";
 import { createError } from "./error.js";
 import { Handle, isSound } from "./handle.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
@@ -478,6 +479,23 @@ export class MappedFile {
   /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
   async datasync(): Promise<void> {
     await addon.datasync(this.#handle.native);
+  }
+
+  /**
+   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
+   * renamed there. {@link reopen} opens what is there now. Memory without a file is always current.
+   */
+  isCurrent(): boolean {
+    return addon.isCurrent(this.#handle.native);
+  }
+
+  /**
+   * Makes a copy under the name `to`, which is on the disk when the promise resolves. It is of the bytes
+   * that are mapped, 64 KiB at a time: what several such pieces have in common holds only if nobody writes meanwhile. The copy has the file's permission bits, and appears whole or not at all.
+   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
+   */
+  async backup(to: string | URL): Promise<void> {
+    await backup(this.#handle.native, to);
   }
 
   /**

@@ -356,6 +356,29 @@ DURABILITY(flush)
 DURABILITY(sync)
 DURABILITY(datasync)
 
+static ERL_NIF_TERM nif_is_current(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    bool current;
+    const emmap_error error = file->core->is_current(file->file, &current);
+    return error ? nif_error(env, error) : nif_ok(env, current ? nif_atoms.true_ : nif_atoms.false_);
+}
+
+static ERL_NIF_TERM nif_backup(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    char *const path = nif_file_get(env, arguments[0], &file) ? nif_get_path(env, arguments[1]) : NULL;
+    if (!path)
+        return enif_make_badarg(env);
+    const emmap_error error = file->core->backup(file->file, path);
+    enif_free(path);
+    return error ? nif_failure(env, error, file->core->last_failure()) : nif_atoms.ok;
+}
+
 /* ---- Atomic 64-bit operations and counters ------------------------------------------------------------ */
 
 /* {ok, Old} */
@@ -468,6 +491,9 @@ static ErlNifFunc functions[] = {
     {"flush", 1, nif_flush, DIRTY},
     {"sync_now", 1, nif_sync, DIRTY},
     {"datasync_now", 1, nif_datasync, DIRTY},
+    {"backup_now", 2, nif_backup, DIRTY},
+    /* Looks the path up. */
+    {"is_current", 1, nif_is_current, DIRTY},
 
     /* One locked instruction each. */
     {"patomic_add", 3, nif_patomic_add, 0},

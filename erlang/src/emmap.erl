@@ -60,6 +60,7 @@ One rule holds for all functions:
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([backup/2, is_current/1]).
 -export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
 -export([patomic/4, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_xchg/3,
          patomic_cas/4, patomic_read_integer/2, patomic_write_integer/3]).
@@ -510,6 +511,30 @@ sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle)).
 ?DOC("As `sync/1`, but for metadata that reading the bytes back does not need.").
 -spec datasync(file()) -> ok | {error, reason()}.
 datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle)).
+
+?DOC("Makes a copy of the file under another name, which is on the disk when it returns. A copy of a queue or block storage
+has the messages or blocks as they are at one moment, in a file of no more than they need; of a counters file each counter
+as it is when its turn comes; of any other file the bytes that are mapped, 64 KiB at a time: what several such pieces have in
+common holds only if nobody writes meanwhile.
+
+Others wait while messages or blocks are copied in memory, of which that takes as much, and never for the disk; nobody waits
+for a handle that is open to `read`, where it is `{error, eagain}` if others change the file all the time. The copy has the
+file's permission bits, and appears whole or not at all. `{error, eexist}`: there is something of that name.").
+-spec backup(file(), To :: file:name_all()) -> ok | {error, reason()}.
+backup(?MAPPED(Backend, Handle), To) ->
+    case path(To) of
+        {ok, Path} -> ?CALL(Backend, backup(Handle, Path));
+        {error, _} = Error -> Error
+    end.
+
+?DOC("Whether the path that the file was opened by still means this file: `false` once it has been deleted, or another one was
+put or renamed there. `reopen/1` opens what is there now. Memory without a file (`anon`) is always current.").
+-spec is_current(file()) -> boolean() | {error, reason()}.
+is_current(?MAPPED(Backend, Handle)) ->
+    case ?CALL(Backend, is_current(Handle)) of
+        {ok, Current} -> Current;
+        {error, _} = Error -> Error
+    end.
 
 %%% What else `file' forwards
 

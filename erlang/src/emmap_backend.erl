@@ -66,6 +66,8 @@ exceptions, as is any argument of the wrong type.").
 -callback flush(handle()) -> result().
 -callback sync(handle()) -> result().
 -callback datasync(handle()) -> result().
+-callback backup(handle(), Path :: binary()) -> ok | {error, reason()}.
+-callback is_current(handle()) -> {ok, boolean()} | {error, atom()}.
 
 -callback patomic_add(handle(), Position :: integer(), operand()) -> old().
 -callback patomic_sub(handle(), Position :: integer(), operand()) -> old().

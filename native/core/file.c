@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,15 +41,31 @@ static emmap_error init_locks(emmap_file *file)
     return EMMAP_OK;
 }
 
+/* As it is where there is no current folder any more. NULL: no memory. */
+static char *from_root(const char *path)
+{
+    char folder[PATH_MAX];
+    if (path[0] == '/' || !getcwd(folder, sizeof folder))
+        return strdup(path);
+    const size_t size = strlen(folder) + 1 + strlen(path) + 1;
+    char *const result = malloc(size);
+    if (result)
+        snprintf(result, size, "%s/%s", folder, path);
+    return result;
+}
+
 static emmap_error create_handle(const char *path, const emmap_options *options, emmap_file **result)
 {
     emmap_file *const file = calloc(1, sizeof *file);
     if (!file)
         return error_set(ENOMEM, NULL);
     file->options = *options;
-    file->path = strdup(options->flags & EMMAP_OPEN_ANON ? "" : path);
-    if (!file->path || init_locks(file) != EMMAP_OK) {
+    const bool anonymous = options->flags & EMMAP_OPEN_ANON;
+    file->path = strdup(anonymous ? "" : path);
+    file->named = anonymous ? NULL : from_root(path);
+    if (!file->path || !(anonymous || file->named) || init_locks(file) != EMMAP_OK) {
         free(file->path);
+        free(file->named);
         free(file);
         return error_set(ENOMEM, NULL);
     }
@@ -80,6 +98,7 @@ void file_release(emmap_file *file)
     pthread_mutex_destroy(&file->state);
     pthread_mutex_destroy(&file->attaching);
     free(file->absolute);
+    free(file->named);
     free(file->path);
     free(file);
 }
@@ -438,6 +457,28 @@ void emmap_describe(emmap_file *file, emmap_info *info)
                          .offset = file->options.offset,
                          .size = size,
                          .lock_timeout = file->options.lock_timeout};
+}
+
+emmap_error emmap_is_current(emmap_file *file, bool *current)
+{
+    struct stat about;
+    *current = true;
+    pthread_mutex_lock(&file->state);
+    const bool closed = !file->descriptor;
+    const dev_t device = file->device;
+    const ino_t inode = file->inode;
+    pthread_mutex_unlock(&file->state);
+    if (closed)
+        return error_set(EMMAP_CLOSED, NULL);
+    if (!file->named)
+        return EMMAP_OK;
+    if (stat(file->named, &about) == 0)
+        *current = about.st_dev == device && about.st_ino == inode;
+    else if (errno == ENOENT || errno == ENOTDIR)
+        *current = false;
+    else
+        return error_from_errno("stat");
+    return EMMAP_OK;
 }
 
 emmap_control *emmap_file_control(emmap_file *file)

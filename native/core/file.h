@@ -45,6 +45,7 @@ struct emmap_file {
     dev_t device;
     ino_t inode;
     char *path;     /* as given */
+    char *named;    /* the same from the root on, which a later chdir does not change; NULL: no path */
     char *absolute; /* of a created or auto_unlink file, so that a later chdir does no harm; else NULL */
 };
 

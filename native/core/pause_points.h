@@ -83,4 +83,11 @@
     X(blocks_compact_done)                                                                                   \
     X(blocks_repair_unit)
 
+/* Of emmap_backup. */
+#define BACKUP_PAUSE_POINTS(X)                                                                               \
+    X(backup_piece)                                                                                          \
+    X(backup_copied)                                                                                         \
+    X(backup_written)                                                                                        \
+    X(backup_named)
+
 #endif

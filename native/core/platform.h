@@ -29,6 +29,11 @@ void platform_populate(void *base, size_t length);
 /* A descriptor of memory without a name. Errors through errno. */
 int platform_anonymous_file(uint32_t flags);
 
+/* A descriptor of a new file in the folder that has no name yet, of mode 0600, and its name, which nothing may have. Errors
+ * through errno: ENOTSUP where there are no such files. */
+int platform_unnamed_file(const char *folder);
+int platform_name_file(int fd, const char *path);
+
 /* Reserves disk space for a range, growing the file where it ends behind it. Errors: an errno, 0 for success;
  * ENOTSUP where the file system can't reserve. */
 int platform_reserve(int fd, uint64_t from, uint64_t length);

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -98,6 +99,37 @@ int platform_anonymous_file(uint32_t flags)
     if (flags & EMMAP_OPEN_HUGE_1GB)
         memfd |= HUGE_1GB;
     return (int)syscall(SYS_memfd_create, "emmap", memfd);
+}
+
+static int own_path(int fd, char *path, size_t size)
+{
+    return snprintf(path, size, "/proc/self/fd/%d", fd);
+}
+
+int platform_unnamed_file(const char *folder)
+{
+    const int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char path[64];
+    /* EISDIR: a kernel that has none; ENOENT comes from a folder that is not there as well. */
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        errno = ENOTSUP;
+    if (fd < 0)
+        return fd;
+    /* Without /proc it would never get a name. */
+    own_path(fd, path, sizeof path);
+    if (access(path, F_OK) != 0) {
+        close(fd);
+        errno = ENOTSUP;
+        return -1;
+    }
+    return fd;
+}
+
+int platform_name_file(int fd, const char *path)
+{
+    char own[64];
+    own_path(fd, own, sizeof own);
+    return linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
 int platform_reserve(int fd, uint64_t from, uint64_t length)

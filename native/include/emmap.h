@@ -212,6 +212,14 @@ typedef struct emmap_info {
 void emmap_describe(emmap_file *file, emmap_info *info);
 
 /*
+ * Whether the path that the file was opened by still means this file: false once it has been unlinked, or another one was
+ * put or renamed there. What is done with the handle from then on nobody else sees who opens the path. A relative path
+ * counts from the folder that was the current one at open. Memory without a file is always current.
+ * Errors: what stat says of a path that can't be looked up.
+ */
+emmap_error emmap_is_current(emmap_file *file, bool *current);
+
+/*
  * Words that a door may look at without a call. They live until emmap_free and until the last slice is
  * released. `status` is 0 while the file is usable; read it after a direct access to learn whether the bytes
  * were the file's. `cursor` may be written by a door whose thread alone uses the file.
@@ -227,6 +235,24 @@ typedef struct emmap_control {
 #define EMMAP_STATUS_FAULTED 2u
 
 emmap_control *emmap_file_control(emmap_file *file);
+
+/*
+ * Makes a copy of the file under the name `to`, on the disk when it returns, while anybody goes on using the file.
+ *
+ *   a queue     its messages as they are at one moment, moved to the beginning of a file of no more than they need
+ *   a storage   its blocks as they are at one moment, under their addresses
+ *   counters    each counter as it is when its turn comes
+ *   other files the mapping's bytes, EMMAP_PIECE at a time, as emmap_pread sees them: what several pieces have in common
+ *               holds only if nobody writes meanwhile
+ *
+ * Others wait for no longer than it takes to copy the messages or blocks in memory, of which the call needs as much; never
+ * for the disk, and not at all for a handle that may not write. (There EAGAIN says that they change the file all the
+ * time, and a list of blocks that is just being stored or freed may be copied half done.) A copy of a queue that was synced is on the disk, and has to be synced again to be kept so. Holes stay holes. The
+ * copy has the file's permission bits, and appears whole or not at all, whatever is killed when.
+ * Errors: EEXIST where there is anything of that name; as a look at what the file holds; what open, write, fsync and
+ * link say; ENOMEM.
+ */
+emmap_error emmap_backup(emmap_file *file, const char *to);
 
 /* ---- Copying reads and writes ------------------------------------------------------------------------- */
 
