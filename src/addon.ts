@@ -113,7 +113,7 @@ interface Addon {
 export type Copied = number | null;
 
 /** The core's operations that open a file, and the numbers of their own that they take. */
-type Opener =
+export type Opener =
   | [operation: "open", path: string, options: NativeOptions]
   | [operation: "counters_open", path: string, options: NativeOptions, count: bigint]
   | [operation: "queue_open", path: string, options: NativeOptions]

@@ -1,9 +1,10 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile } from "./addon.js";
+import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
 import { backup } from "./backup.js";
 import { Handle, isSound } from "./handle.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
+import { Origin } from "./reopen.js";
 import { wordIndex, wordsAt } from "./windows.js";
 
 /** Bytes before the first counter. */
@@ -32,10 +33,14 @@ export class Counters {
   #cells: BigInt64Array;
   #writableCells: BigInt64Array;
 
-  private constructor(handle: Handle, length: number) {
+  readonly #origin: Origin;
+
+  private constructor(native: NativeFile, origin: Origin) {
+    const handle = new Handle(native, false, HEADER);
     this.#handle = handle;
+    this.#origin = origin;
     this.#control = handle.control;
-    this.length = length;
+    this.length = addon.describe(native).counters;
     void handle.native; // large files too are lent now
     this.#cells = handle.words[0] ?? NO_CELLS;
     this.#writableCells = handle.writableWords[0] ?? NO_CELLS;
@@ -43,13 +48,13 @@ export class Counters {
 
   /** The same as the function {@link openCounters}. */
   static open(path: string | URL, count: Integer = 0, options: CountersOptions = {}): Counters {
-    const native = addon.open(
+    const opener: Opener = [
       "counters_open",
       toPath(path),
       countersOptions(options),
       toBigInt(count, "count"),
-    );
-    return new Counters(new Handle(native, false, HEADER), addon.describe(native).counters);
+    ];
+    return new Counters(addon.open(...opener), new Origin(opener));
   }
 
   /** As {@link Handle.native}, with the same consequence here. */
@@ -182,6 +187,16 @@ export class Counters {
   /** As {@link sync}, but for metadata that is not needed to read the counters back. */
   async datasync(): Promise<void> {
     await addon.datasync(this.#native);
+  }
+
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): Counters {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new Counters(native, origin);
   }
 
   /**

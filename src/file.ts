@@ -1,11 +1,12 @@
 import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
-import { addon } from "./addon.js";
+import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
 import { backup } from "./backup.js";
 import { createError } from "./error.js";
 import { Handle, isSound } from "./handle.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
+import { Origin } from "./reopen.js";
 import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
@@ -57,15 +58,19 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
  */
 export class MappedFile {
   readonly #handle: Handle;
+  readonly #origin: Origin;
+  readonly #direct: boolean;
 
-  private constructor(handle: Handle) {
-    this.#handle = handle;
+  private constructor(native: NativeFile, origin: Origin, direct: boolean) {
+    this.#handle = new Handle(native, direct);
+    this.#origin = origin;
+    this.#direct = direct;
   }
 
   /** The same as the function {@link open}. */
   static open(path: string | URL, options: OpenOptions = {}): MappedFile {
-    const native = openOptions(options);
-    return new MappedFile(new Handle(addon.open("open", toPath(path), native), options.direct === true));
+    const opener: Opener = ["open", toPath(path), openOptions(options)];
+    return new MappedFile(addon.open(...opener), new Origin(opener), options.direct === true);
   }
 
   /** The path, as it was given to open; `""` with `anon`. */
@@ -479,6 +484,16 @@ export class MappedFile {
   /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
   async datasync(): Promise<void> {
     await addon.datasync(this.#handle.native);
+  }
+
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time, the cursor is at the start, and what a private mapping held is lost.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): MappedFile {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new MappedFile(native, origin, this.#direct);
   }
 
   /**

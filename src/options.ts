@@ -98,6 +98,11 @@ export interface StructureOptions extends CountersOptions {
   fixedSize?: boolean | undefined;
   /** The file doubles up to this many bytes, then they are added: 64 MiB. */
   maxIncSize?: Integer | undefined;
+  /**
+   * Go over to another file that the path comes to mean, where nothing is found in this one any more, and wait for one where
+   * there is none. Without it that is `ESTALE`. It is looked for once a second at most.
+   */
+  follow?: boolean | undefined;
 }
 
 const FLAGS = {
@@ -114,6 +119,7 @@ const FLAGS = {
   fixed: "fixed",
   fixedSize: "fixed_size",
   exclusive: "exclusive",
+  follow: "follow",
   nolock: "nolock",
   noreserve: "noreserve",
   populate: "populate",
@@ -160,6 +166,7 @@ const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<keyof StructureOptions>([
   "size",
   "fixedSize",
   "maxIncSize",
+  "follow",
 ]);
 
 function flagName(name: string): string | undefined {

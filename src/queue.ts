@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type Copied, type NativeFile } from "./addon.js";
+import { addon, type Copied, type NativeFile, type Opener } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
 import { EmmapError } from "./error.js";
 import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode.js";
@@ -8,6 +8,7 @@ import { EtfError } from "./etf/errors.js";
 import type { Term } from "./etf/terms.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
+import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
@@ -121,12 +122,15 @@ const NONE = Symbol();
  * stopped: after {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, with nothing done. With `exclusive` there are no
  * others. Besides what it lists, every method may throw an {@link EmmapError}
  * with `EMMAP_CLOSED` after close, `EFAULT` when another process truncated the file, `EMMAP_CORRUPT` with the `offset`
- * when the file is not sound, and `EACCES` for a read-only file that would have to be changed.
+ * when the file is not sound, and `EACCES` for a read-only file that would have to be changed. What finds no message looks,
+ * once a second at most, whether the path still means the file, and throws `ESTALE` where it does not (see `follow` and
+ * {@link reopen}); so does {@link sync}.
  *
  * Iterating gives the messages from the first to the last, and leaves them there.
  */
 export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #format: Format<In, Out>;
+  readonly #origin: Origin;
   readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
   /** Of each length that was asked for: making one costs as much as decoding a small term. */
   readonly #views: Buffer[] = [];
@@ -141,9 +145,20 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #state = new Float64Array(3);
 
   /** @internal */
-  constructor(native: NativeFile, format: Format<In, Out>) {
+  constructor(native: NativeFile, format: Format<In, Out>, origin: Origin) {
     super(native);
     this.#format = format;
+    this.#origin = origin;
+  }
+
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): Queue<In, Out> {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new Queue(native, this.#format, origin);
   }
 
   /** How many messages there are. Takes time in proportion: the format has no count. */
@@ -601,5 +616,6 @@ export function openQueue<O extends DecodeOptions>(
   const format: Format<never, unknown> = raw
     ? rawFormat
     : termFormat(maxInflatedSize === undefined ? decode : { ...decode, maxInflatedSize }, encoding);
-  return new Queue(addon.open("queue_open", toPath(path), structureOptions(rest, "queues")), format);
+  const opener: Opener = ["queue_open", toPath(path), structureOptions(rest, "queues")];
+  return new Queue(addon.open(...opener), format, new Origin(opener));
 }

@@ -193,3 +193,77 @@ test("a relative path is that of the folder that was the current one", () => {
     process.chdir(before);
   }
 });
+
+test("a file is opened again as it was, from what the path means now", () => {
+  const path = freshPath();
+  const kinds = [
+    () => open(path, { write: true, create: true, truncate: true, size: 4096 }),
+    () => openCounters(path, 2),
+    () => openQueue(path, { decode: { atoms: "string" } }),
+    () => openBlockStorage(path, { blockSize: 8 }),
+  ];
+  for (const make of kinds) {
+    rmSync(path, { force: true });
+    const file = make();
+    renameSync(path, `${path}.old`);
+    expect(() => file.reopen()).toThrow(expect.objectContaining({ code: "ENOENT" }));
+    expect(file.closed).toBe(true);
+    expect(existsSync(path)).toBe(false);
+    const other = make();
+    const again = file.reopen();
+    expect(again).toBeInstanceOf(file.constructor);
+    expect([again.closed, again.isCurrent(), other.isCurrent()]).toEqual([false, true, true]);
+    again.close();
+    other.close();
+  }
+  using file = open(path, { write: true, create: true, truncate: true, size: 4096 });
+  file.pwrite(0, "kept");
+  using again = file.reopen();
+  expect(String(again.pread(0, 4))).toBe("kept");
+  expect(file.closed).toBe(true);
+  const memory = open("", { anon: true, write: true, size: 4096 });
+  expect(() => memory.reopen()).toThrow(expect.objectContaining({ code: "ENOTSUP" }));
+  expect(memory.closed).toBe(false);
+  memory.close();
+});
+
+test("a consumer whose queue was replaced is told so, or follows", async () => {
+  const path = freshPath();
+  const replaced = (): void => {
+    using queue = openQueue(`${path}.new`);
+    queue.push("new");
+    renameSync(`${path}.new`, path);
+  };
+  using waits = openQueue(path);
+  using follows = openQueue(path, { follow: true });
+  using reads = openQueue(path, { follow: true, read: true });
+  using blocks = openBlockStorage(`${path}.blocks`, { blockSize: 8 });
+  expect([waits.pop(), follows.pop(), reads.peek()]).toEqual([null, null, null]);
+  replaced();
+  rmSync(`${path}.blocks`);
+  await expect(waits.sync()).rejects.toMatchObject({ code: "ESTALE", path });
+  await expect
+    .poll(() => {
+      try {
+        return waits.pop();
+      } catch (error) {
+        return (error as EmmapError).code;
+      }
+    })
+    .toBe("ESTALE");
+  await expect.poll(() => String(reads.peek())).toBe("new");
+  await expect.poll(() => String(follows.pop())).toBe("new");
+  follows.push("again");
+  using again = waits.reopen();
+  expect(String(again.pop())).toBe("again");
+  await expect
+    .poll(() => {
+      try {
+        return blocks.count;
+      } catch (error) {
+        return (error as EmmapError).code;
+      }
+    })
+    .toBe("ESTALE");
+  expect(() => open(path, { follow: true } as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+});

@@ -127,6 +127,8 @@ One rule holds for all functions:
 - `{lock_timeout, Milliseconds}`: how long an operation on a queue or block storage, an open or a change of size
   waits for a lock that another process has, one that is stopped for example: 5000 unless given. Then it is
   `{error, timeout}`, with nothing done. 0: it tries once. Only the calling process waits, and no scheduler.
+- `follow`, of queues and block storages: where nothing is found any more and the path means another file now, go over to
+  that, or wait for one where there is none. Without it that is `{error, estale}`. It is looked for once a second at most.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
@@ -136,7 +138,7 @@ One rule holds for all functions:
 - `{backend, Backend}`: see above.").
 -type open_option() ::
     read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
-    | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
+    | exclusive | follow | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}
     | {backend, backend()}.

@@ -37,6 +37,8 @@ count.
 
 As of `emmap`, and `{error, full}` where there is no room in a queue of `fixed_size` or of 4 GiB - 1;
 `{error, {corrupt, Offset, Reason}}` for a file that is no queue or is damaged, which `erase/1` empties;
+`{error, estale}`, from what finds no message and from `emmap:sync/1`, once the path means another file or none (see the
+option `follow`, and `emmap:reopen/1`);
 `{error, ebusy}` for removing a message while somebody else's `try_pop/2` has the first one, and for using a
 queue that another process has opened `exclusive`.").
 -compile({no_auto_import, [length/1]}).

@@ -3,7 +3,7 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
-         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, snapshot/1]).
+         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, snapshot/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
 -export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, compressed_inside/1,
@@ -22,7 +22,7 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     Cases = [first_in_first_out, any_term, empty, default, many, folds, levels, looks, metadata, purge_clear_and_erase, grows, full, options,
-             closed, exclusive, read_only, reopens, walk_of_another_era, snapshot, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
+             closed, exclusive, read_only, reopens, walk_of_another_era, snapshot, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
              compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
@@ -325,6 +325,34 @@ snapshot(Config) ->
     ok = emmap_queue:close(Reader),
     ok = emmap_queue:close(Queue),
     ?assertEqual({error, closed}, emmap_queue:snapshot(Queue, 1)).
+
+stale(Config) ->
+    Path = emmap_test:path(Config, "stale"),
+    {ok, Waits} = open(Config, "stale", 0, []),
+    {ok, Follows} = open(Config, "stale", 0, [follow]),
+    {ok, Storage} = emmap:open_block_storage(emmap_test:path(Config, "stale-blocks"), 8, [backend(Config)]),
+    nil = emmap_queue:pop(Waits),
+    {ok, Other} = open(Config, "stale-next", 0, []),
+    ok = emmap_queue:push(Other, new),
+    ok = emmap_queue:close(Other),
+    ok = file:rename(emmap_test:path(Config, "stale-next"), Path),
+    ok = file:delete(emmap_test:path(Config, "stale-blocks")),
+    ?assertEqual({error, estale}, emmap:sync(Waits)),
+    ?assertEqual({error, estale}, until_not(nil, fun() -> emmap_queue:pop(Waits) end)),
+    ?assertEqual({error, estale}, emmap_queue:is_empty(Waits)),
+    ?assertEqual(new, until_not(nil, fun() -> emmap_queue:pop(Follows) end)),
+    ?assertEqual({error, estale}, until_not({ok, 0}, fun() -> emmap:count_blocks(Storage) end)),
+    ok = emmap_queue:push(Follows, again),
+    {ok, Again} = emmap:reopen(Waits),
+    ?assertEqual(again, emmap_queue:pop(Again)),
+    ?assertEqual({error, einval}, emmap:open(Path, [read, follow, backend(Config)])),
+    [ok = emmap:close(Each) || Each <- [Again, Follows, Storage]].
+
+until_not(Nothing, Fun) ->
+    case Fun() of
+        Nothing -> until_not(Nothing, Fun);
+        Something -> Something
+    end.
 
 emmap_2_queue(Config) ->
     _ = emmap_test:fixture_copy(Config, "queue.bin"),

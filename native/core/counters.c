@@ -174,7 +174,7 @@ static emmap_error prepare(const file_preparer *base, int fd, const emmap_option
     return error;
 }
 
-#define REFUSED_FLAGS (EMMAP_OPEN_ANON | EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE)
+#define REFUSED_FLAGS (EMMAP_OPEN_ANON | EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_FOLLOW)
 
 emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *given,
                                 emmap_file **result)

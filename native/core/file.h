@@ -41,6 +41,7 @@ struct emmap_file {
     unsigned int forks; /* descriptor_forks when it was opened */
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
+    atomic_uint files;          /* how often another file has become this one's */
     atomic_int sync_failed;     /* what the first sync that failed answered; 0: none has */
     dev_t device;
     ino_t inode;

@@ -25,6 +25,7 @@ static const flag_name flags[] = {
     {"fixed", EMMAP_OPEN_FIXED},
     {"fixed_size", EMMAP_OPEN_FIXED_SIZE},
     {"exclusive", EMMAP_OPEN_EXCLUSIVE},
+    {"follow", EMMAP_OPEN_FOLLOW},
     {"nolock", EMMAP_OPEN_NOLOCK},
     {"noreserve", EMMAP_OPEN_NORESERVE},
     {"populate", EMMAP_OPEN_POPULATE},
@@ -119,6 +120,8 @@ emmap_error options_settle(emmap_options *options)
         return error_set(EINVAL, "anon needs write and a size");
     if ((f & EMMAP_OPEN_ANON) && (f & EMMAP_OPEN_AUTO_UNLINK))
         return error_set(EINVAL, "anon has no path to unlink");
+    if ((f & EMMAP_OPEN_FOLLOW) && (f & (EMMAP_OPEN_ANON | EMMAP_OPEN_FIXED)))
+        return error_set(EINVAL, "anon and fixed have no other file to follow a path to");
     if ((f & EMMAP_OPEN_FIXED) && options->address == 0)
         return error_set(EINVAL, "fixed needs an address");
     if (options->address % platform_page_size() != 0)

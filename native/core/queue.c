@@ -8,6 +8,7 @@
 #include "overlap.h"
 #include "pause.h"
 #include "queue_era.h"
+#include "stale.h"
 #include "vectors.h"
 
 #define DEFAULT_SIZE 4096u
@@ -521,7 +522,7 @@ static void advanced(hold *hold, const queue_header *before, uint32_t head)
     (void)queue_give_back(hold, &header, 0);
 }
 
-emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
+static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
     if (limit > INT64_MAX)
@@ -557,6 +558,12 @@ emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_s
     if (!error)
         *count = range.count;
     return error;
+}
+
+emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
+{
+    const emmap_error error = pop_many(file, limit, sink, count);
+    return error == EMMAP_EOF ? stale_look(file, error) : error;
 }
 
 emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
@@ -609,7 +616,7 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
 
 /* ---- Taking the first message out in two steps ---- */
 
-emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
+static emmap_error pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
 {
     *ticket = 0;
     if (queue_seen_empty(file))
@@ -642,6 +649,12 @@ emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint
     return hold_end(&hold, error);
 }
 
+emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
+{
+    const emmap_error error = pop_begin(file, sink, ticket);
+    return error == EMMAP_EOF ? stale_look(file, error) : error;
+}
+
 /* Ends what `ticket` stands for. Errors: EINVAL where that has ended. */
 static emmap_error put_back(emmap_file *file, uint64_t ticket)
 {
@@ -649,22 +662,22 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     emmap_error error = structure_of(file, STRUCTURE_QUEUE, &there);
     if (error)
         return error;
-    descriptor *descriptor;
-    error = file_descriptor(file, &descriptor);
-    if (error)
-        return error;
     const queue *const self = (const queue *)there;
     /* Its holder may be waiting for others no longer than it may itself. */
     patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_NO_LIMIT});
     error = structure_lock(there, &patience);
+    if (error)
+        return error;
+    descriptor *descriptor;
+    error = file_descriptor(file, &descriptor);
     if (!error) {
         if (there->taking && self->ticket == ticket)
             structure_taken(there, descriptor->fd);
         else
             error = error_set(EINVAL, "no message is taken out under this ticket");
-        pthread_mutex_unlock(&there->threads);
+        descriptor_release(descriptor);
     }
-    descriptor_release(descriptor);
+    pthread_mutex_unlock(&there->threads);
     return error;
 }
 

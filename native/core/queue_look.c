@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "queue_era.h"
+#include "stale.h"
 
 /* How often a look without a lock is repeated while others change the queue under it: at once in the beginning,
  * then after a pause, so that a slide has time to end. */
@@ -299,13 +300,14 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
     if (limit > INT64_MAX)
         return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     if (*place == 0 && limit > 0 && queue_seen_empty(file))
-        return EMMAP_EOF;
+        return stale_look(file, EMMAP_EOF);
     look look = {.direction = direction, .limit = limit, .place = *place, .goes_on = true, .sink = sink};
     const emmap_error error = look_at(file, &look);
     if (error)
         return error;
     if (look.range.count == 0)
-        return limit == 0 ? EMMAP_OK : EMMAP_EOF;
+        /* The end of a walk is not nothing. */
+        return limit == 0 ? EMMAP_OK : *place != 0 ? EMMAP_EOF : stale_look(file, EMMAP_EOF);
     *place = look.next;
     *count = look.range.count;
     return EMMAP_OK;
@@ -315,7 +317,7 @@ static emmap_error peek(emmap_file *file, emmap_queue_direction direction, const
 {
     look look = {.direction = direction, .limit = 1, .sink = sink};
     const emmap_error error = look_at(file, &look);
-    return !error && look.range.count == 0 ? EMMAP_EOF : error;
+    return !error && look.range.count == 0 ? stale_look(file, EMMAP_EOF) : error;
 }
 
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink)
@@ -362,7 +364,7 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
         const bool told = glance_front(&hold, sink, &error);
         error = hold_end(&hold, told ? error : EMMAP_OK);
         if (told || error)
-            return error;
+            return error == EMMAP_EOF ? stale_look(file, error) : error;
     }
     return emmap_queue_peek_front(file, sink);
 }
@@ -372,7 +374,7 @@ emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
     look look = {.limit = UINT64_MAX};
     const emmap_error error = look_at(file, &look);
     *length = error ? 0 : look.range.count;
-    return error;
+    return error || *length > 0 ? error : stale_look(file, EMMAP_OK);
 }
 
 emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info)
@@ -392,5 +394,5 @@ emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty)
     look look = {.limit = 0};
     const emmap_error error = queue_glance(file, &look.header) ? EMMAP_OK : look_at(file, &look);
     *empty = !error && look.header.head == look.header.tail;
-    return error;
+    return *empty ? stale_look(file, EMMAP_OK) : error;
 }

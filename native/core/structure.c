@@ -8,6 +8,7 @@
 #include "error.h"
 #include "pause.h"
 #include "size.h"
+#include "stale.h"
 
 /* Both structures begin with one of this many bytes. */
 #define HEADER_SIZE 16
@@ -130,6 +131,7 @@ emmap_error structure_lock(structure *self, patience *patience)
     return wait_for(&self->threads, patience);
 }
 
+/* Descriptor and mapping are of one file: what replaces both has `threads` (stale.c). */
 static emmap_error lock(hold *self, lock_subject subject)
 {
     structure *const structure = self->structure;
@@ -138,9 +140,10 @@ static emmap_error lock(hold *self, lock_subject subject)
     emmap_error error = structure_lock(structure, &patience);
     if (error)
         return error;
-    if (both && structure->taking)
+    error = file_descriptor(self->file, &self->descriptor);
+    if (!error && both && structure->taking)
         error = EBUSY;
-    else if (!structure->held)
+    else if (!error && !structure->held)
         error = both ? lock_both(self->descriptor->fd, &patience)
                      : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
     if (error) {
@@ -165,16 +168,14 @@ static void unlock(hold *self)
 static emmap_error begin(emmap_file *file, structure *structure, lock_subject subject, hold *self)
 {
     *self = (hold){.file = file, .structure = structure};
-    emmap_error error = file_descriptor(file, &self->descriptor);
-    if (error)
-        return error;
-    error = lock(self, subject);
+    emmap_error error = lock(self, subject);
     if (!error) {
+        self->files = atomic_load(&file->files);
         error = file_mapping(file, &self->mapping);
         if (error)
             unlock(self);
     }
-    if (error)
+    if (error && self->descriptor)
         descriptor_release(self->descriptor);
     return error;
 }
@@ -214,7 +215,7 @@ emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
         return error;
     if (may_write(file))
         return begin(file, structure, LOCK_STRUCTURE, self);
-    *self = (hold){.file = file, .structure = structure};
+    *self = (hold){.file = file, .structure = structure, .files = atomic_load(&file->files)};
     return file_mapping(file, &self->mapping);
 }
 
@@ -230,7 +231,7 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
     error = structure_lock(structure, &patience);
     if (error)
         return error;
-    *self = (hold){.file = file, .structure = structure, .mutexed = true};
+    *self = (hold){.file = file, .structure = structure, .files = atomic_load(&file->files), .mutexed = true};
     error = file_mapping(file, &self->mapping);
     if (error)
         unlock(self);
@@ -276,6 +277,9 @@ emmap_error hold_end(hold *self, emmap_error error)
 static emmap_error renew(hold *self)
 {
     emmap_mapping *mapping;
+    /* A look without a lock, that has seen the file that this one was. */
+    if (atomic_load(&self->file->files) != self->files)
+        return error_set(EAGAIN, "the path means another file now, which the handle has gone over to");
     const emmap_error error = file_mapping(self->file, &mapping);
     if (error)
         return error;
@@ -442,6 +446,7 @@ emmap_error structure_attach(emmap_file *file, structure *self,
     if (!self)
         return error_set(ENOMEM, NULL);
     pthread_mutex_init(&self->threads, NULL);
+    atomic_init(&self->looked, stale_now());
     /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
     patience patience = patience_of(&file->options);
     emmap_error error = wait_for(&file->attaching, &patience);

@@ -23,8 +23,10 @@ typedef struct structure {
     structure_kind kind;
     bool held; /* both locks are this handle's until it is closed */
     pthread_mutex_t threads;
-    bool taking;   /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
-    bool no_holes; /* space can't be given back here; under `threads` */
+    bool taking;             /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+    bool no_holes;           /* space can't be given back here; under `threads` */
+    _Atomic uint64_t looked; /* when the path was looked at last, in ms (stale.c) */
+    atomic_bool stale;       /* and whether it meant another file then */
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
 } structure;
@@ -35,6 +37,7 @@ typedef struct hold {
     structure *structure;
     descriptor *descriptor; /* with a reference; NULL when only looking */
     emmap_mapping *mapping; /* with a reference */
+    unsigned files;         /* file->files when it began */
     bool mutexed;           /* `threads` is locked */
     bool locked;            /* and LOCK_STRUCTURE */
     bool taking;            /* and LOCK_TAKING */

@@ -125,6 +125,8 @@ typedef enum emmap_flag {
     /* The same, and the file must have offset + size bytes: else EINVAL. A `length` that is the file's whole size maps
      * what is behind an `offset` of whole pages. */
     EMMAP_OPEN_EXACT = 1 << 26,
+    /* Of a queue or block storage: go over to another file that the path comes to mean. */
+    EMMAP_OPEN_FOLLOW = 1 << 28,
 } emmap_flag;
 
 /* Zero everything, then set what you need; emmap_option_set does it by name. */
@@ -489,6 +491,11 @@ void emmap_may_wait(bool yes);
  *               after it; the next operation of anybody finishes what has to be finished.
  *   Space       A queue that held much gives disk space back when it is empty or its messages are moved; see
  *               emmap_queue_compact. The file is never made shorter: others have it mapped.
+ *   Path        What finds nothing (an empty queue, a block that is not there) looks, once a second at most, whether the
+ *               path still means this file, and answers ESTALE where it does not: nobody who opens the path sees what
+ *               is done here, and what others do there is not seen here. emmap_sync answers it as well. With
+ *               EMMAP_OPEN_FOLLOW the handle goes over to the file that is there instead, if that can be opened as this
+ *               one was, and waits for one where there is none; messages of the old file that were not read stay there.
  *   Payloads    The format does not record a payload's length: a message is read back with up to 7 zeros behind
  *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
  *
