@@ -13,8 +13,11 @@ export interface OpenOptions {
   create?: boolean | undefined;
   /** Empty the file first. Needs `write`. Without a `size` or `length` the file keeps its size. */
   truncate?: boolean | undefined;
-  /** Writes reach the file, and everybody who has it mapped. The default. */
-  shared?: boolean | undefined;
+  /**
+   * Writes reach the file, and everybody who has it mapped. The default. It is `ENOTSUP` on a file system that does not show
+   * all who open the file the same memory, unless it is `"unsafe"`: see docs/file-systems.md.
+   */
+  shared?: boolean | "unsafe" | undefined;
   /** Writes stay in this mapping and are lost when it goes. */
   private?: boolean | undefined;
   /** As `shared`, and the kernel refuses flags that it does not know. */
@@ -88,10 +91,13 @@ export type CountersOptions = Pick<
   | "debug"
   | "mode"
   | "lockTimeout"
->;
+> & {
+  /** Also on a file system that does not show all who open the file the same memory: see docs/file-systems.md. */
+  shared?: "unsafe" | undefined;
+};
 
 /** How to open a queue or a block storage. With neither `read` nor `write` it is for writing, and created if missing. */
-export interface StructureOptions extends CountersOptions {
+export interface StructureOptions extends Omit<CountersOptions, "shared"> {
   /** Bytes of a file that is created: 4096. One that is there is opened as it is. */
   size?: Integer | undefined;
   /** Never let the file grow: `EMMAP_FULL` when there is no room. */
@@ -159,10 +165,11 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "debug",
   "mode",
   "lockTimeout",
+  "shared",
 ]);
 
-const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<keyof StructureOptions>([
-  ...(COUNTERS_OPTIONS as ReadonlySet<keyof CountersOptions>),
+const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
+  ...[...COUNTERS_OPTIONS].filter((name) => name !== "shared"),
   "size",
   "fixedSize",
   "maxIncSize",
@@ -185,7 +192,9 @@ function toNative(options: object): NativeOptions {
     const number = numberName(name);
     if (flag === undefined && number === undefined) throw valueError(`There is no option "${name}"`);
     if (value === undefined) continue;
-    if (flag !== undefined) {
+    if (name === "shared" && value === "unsafe") {
+      native.push("shared_unsafe", null);
+    } else if (flag !== undefined) {
       if (typeof value !== "boolean") throw typeError(`options.${name}`, "of type boolean", value);
       if (value) native.push(flag, null);
     } else if (number !== undefined) {
@@ -208,7 +217,11 @@ export function openOptions(options: OpenOptions): NativeOptions {
     options.write || options.hugetlb || options.sync || options.sharedValidate ? "shared" : "private";
   if (options.private) return native;
   if (sharing === "private")
-    return [...native.filter((_, i) => native[i - (i % 2)] !== "shared"), "private", null];
+    return [
+      ...native.filter((_, i) => !["shared", "shared_unsafe"].includes(native[i - (i % 2)] as string)),
+      "private",
+      null,
+    ];
   return options.shared ? native : [...native, "shared", null];
 }
 
@@ -221,6 +234,9 @@ function only(allowed: ReadonlySet<string>, options: object, what: string): Nati
 
 /** The options of {@link openCounters} for the core. */
 export function countersOptions(options: CountersOptions): NativeOptions {
+  const { shared } = options ?? {};
+  if (shared !== undefined && shared !== "unsafe")
+    throw valueError('The option "shared" of counters, which always are, can only be "unsafe"');
   return only(COUNTERS_OPTIONS, options, "counters");
 }
 

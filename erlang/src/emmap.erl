@@ -112,6 +112,8 @@ One rule holds for all functions:
 - `read`, `write`: for reading; for reading and writing. `write` alone reads too.
 - `shared`, `private` (the default), `shared_validate`: whether writes reach the file and its other users. `shared`
   beats `private`.
+- `shared_unsafe`, of files and counters: as `shared`, also on a file system that does not show all who open the file the
+  same memory, where that is `{error, enotsup}` (FUSE, network file systems).
 - `create`, `truncate`: create the file if it is missing; empty it first. Both need `write`; `create` needs a size or
   length, and `truncate` keeps the file's size where none is given.
 - `{size, Bytes}`: of a file that is created, empty or truncated. One that has bytes keeps its size; `open/4` demands
@@ -137,7 +139,7 @@ One rule holds for all functions:
   `{open_info, true}`.
 - `{backend, Backend}`: see above.").
 -type open_option() ::
-    read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
+    read | write | create | truncate | shared | shared_unsafe | private | shared_validate | direct | anon | auto_unlink
     | exclusive | follow | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}

@@ -570,7 +570,7 @@ call_disk(#program{sync_timeout = Timeout, lock_timeout = Limit} = Program, Oper
     ?PATIENTLY(answer(request(Program, none, Operation, Timeout)), Limit).
 
 -spec backup(handle(), binary()) -> ok | {error, emmap_backend:reason()}.
-backup({Program, Number}, Path) when is_binary(Path) -> call(Program, {backup, Number, Path}).
+backup({Program, Number}, Path) when is_binary(Path) -> call_disk(Program, {backup, Number, Path}).
 
 -spec is_current(handle()) -> {ok, boolean()} | {error, atom()}.
 is_current({Program, Number}) -> call(Program, {is_current, Number}).

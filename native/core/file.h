@@ -63,6 +63,10 @@ emmap_error file_extend(int fd, const emmap_options *options, uint64_t size);
 emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
                       emmap_file **result);
 
+/* Ends what file_open gave, after a failure of what was to be done next: a file that it created goes, unless somebody else
+ * has begun to use it. */
+void file_abandon(emmap_file *file);
+
 void file_retain(emmap_file *file);
 void file_release(emmap_file *file);
 

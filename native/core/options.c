@@ -18,6 +18,7 @@ static const flag_name flags[] = {
     {"truncate", EMMAP_OPEN_TRUNCATE},
     {"shared", EMMAP_OPEN_SHARED},
     {"private", EMMAP_OPEN_PRIVATE},
+    {"shared_unsafe", EMMAP_OPEN_SHARED_UNSAFE},
     {"shared_validate", EMMAP_OPEN_SHARED_VALIDATE},
     {"direct", EMMAP_OPEN_DIRECT},
     {"anon", EMMAP_OPEN_ANON},
@@ -95,7 +96,7 @@ static void imply(emmap_options *options)
         *f |= EMMAP_OPEN_HUGETLB;
     if (*f & EMMAP_OPEN_SYNC)
         *f |= EMMAP_OPEN_SHARED_VALIDATE;
-    if (*f & EMMAP_OPEN_SHARED_VALIDATE)
+    if (*f & (EMMAP_OPEN_SHARED_VALIDATE | EMMAP_OPEN_SHARED_UNSAFE))
         *f |= EMMAP_OPEN_SHARED;
     if ((*f & (EMMAP_OPEN_SHARED | EMMAP_OPEN_PRIVATE)) == 0)
         *f |= EMMAP_OPEN_PRIVATE;

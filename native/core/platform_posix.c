@@ -63,6 +63,14 @@ int platform_anonymous_file(uint32_t flags)
     return fd;
 }
 
+const platform_file_system *platform_file_system_of(int fd)
+{
+    static const platform_file_system unknown = {
+        NULL, "the file system has no locks of open files, by which processes exclude each other", false};
+    (void)fd;
+    return &unknown;
+}
+
 int platform_unnamed_file(const char *folder)
 {
     (void)folder;

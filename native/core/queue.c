@@ -202,9 +202,7 @@ emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap
         return error;
     error = emmap_queue_attach(file);
     if (error) {
-        const emmap_failure failure = *emmap_last_failure();
-        emmap_free(file);
-        error_restore(&failure);
+        file_abandon(file);
         return error;
     }
     *result = file;

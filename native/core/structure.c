@@ -18,7 +18,8 @@ emmap_error structure_options(const emmap_options *given, emmap_options *settled
     *settled = given ? *given : (emmap_options){0};
     *fresh = settled->flags & EMMAP_OPEN_TRUNCATE;
     settled->flags &= ~(uint32_t)EMMAP_OPEN_TRUNCATE;
-    if ((settled->flags & EMMAP_OPEN_PRIVATE) || settled->offset || settled->length)
+    if ((settled->flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_SHARED_UNSAFE)) || settled->offset ||
+        settled->length)
         return error_set(EINVAL, "a queue or block storage is mapped shared and whole");
     if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;

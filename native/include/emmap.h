@@ -127,6 +127,8 @@ typedef enum emmap_flag {
     EMMAP_OPEN_EXACT = 1 << 26,
     /* Of a queue or block storage: go over to another file that the path comes to mean. */
     EMMAP_OPEN_FOLLOW = 1 << 28,
+    /* As shared, also where the file system does not show all who open the file the same memory. */
+    EMMAP_OPEN_SHARED_UNSAFE = 1 << 30,
 } emmap_flag;
 
 /* Zero everything, then set what you need; emmap_option_set does it by name. */
@@ -185,7 +187,9 @@ typedef struct emmap_mapping emmap_mapping;
  *   EEXIST   EMMAP_OPEN_FIXED and something is mapped there already
  *   EBUSY    another opener is exclusive, or EMMAP_OPEN_EXCLUSIVE and there is another opener
  *   EFBIG    the size is more than a file can have
- *   ENOTSUP  EMMAP_OPEN_SYNC on storage that is not persistent memory
+ *   ENOTSUP  EMMAP_OPEN_SYNC on storage that is not persistent memory; EMMAP_OPEN_SHARED on a file system that does not
+ *            show all who open the file the same memory (FUSE, network file systems: docs/file-systems.md). A plain file
+ *            or one of counters opens there with EMMAP_OPEN_SHARED_UNSAFE, a queue or block storage never
  */
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **file);
 
