@@ -88,6 +88,16 @@ static void perform_counters_open(const operation *op, call *c)
     }
     error = emmap_counters_open(path, count, &options, &file);
     free(path);
+    const emmap_failure *const failure = emmap_last_failure();
+    if (error != EMMAP_OK && failure->error == error && failure->found != 0) {
+        reply_tuple(c->out, 2);
+        reply_atom(c->out, "error");
+        reply_tuple(c->out, 3);
+        reply_atom(c->out, "counters");
+        reply_unsigned(c->out, failure->found);
+        reply_unsigned(c->out, failure->asked);
+        return;
+    }
     if (call_answer_file(c, error, file))
         reply_unsigned(c->out, emmap_counters_length(file));
 }

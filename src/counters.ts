@@ -260,7 +260,8 @@ function isIndex(cells: BigInt64Array, index: Integer): boolean {
  * ```
  *
  * @param count how many; if not given, or 0, as many as the file has, and 1 when it is created
- * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters; EMMAP_CORRUPT for one
+ * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters, which the
+ * message says (see the option `grow`); EMMAP_CORRUPT for one
  * that is no file of counters, which is left as it was
  */
 export function openCounters(

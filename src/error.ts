@@ -69,10 +69,13 @@ export function createError(
   path?: string,
   reason?: string,
   offset?: number,
+  found?: number,
+  asked?: number,
 ): EmmapError {
   const call = syscall ?? operation;
   const where = path === undefined ? call : `${call} '${path}'`;
-  const why = reason === undefined ? "" : `: ${reason}`;
+  const numbers = found === undefined ? "" : `: ${found}, not ${asked}`;
+  const why = reason === undefined ? "" : `: ${reason}${numbers}`;
   const error = new EmmapError(`${code}: ${description}, ${where}${why}`, {
     code,
     syscall: call,

@@ -92,12 +92,17 @@ export type CountersOptions = Pick<
   | "mode"
   | "lockTimeout"
 > & {
+  /**
+   * At least as many counters: a file that has fewer gets as many, the new ones 0, and one that has more is opened with all.
+   * Those who have it open go on with as many as they had.
+   */
+  grow?: boolean | undefined;
   /** Also on a file system that does not show all who open the file the same memory: see docs/file-systems.md. */
   shared?: "unsafe" | undefined;
 };
 
 /** How to open a queue or a block storage. With neither `read` nor `write` it is for writing, and created if missing. */
-export interface StructureOptions extends Omit<CountersOptions, "shared"> {
+export interface StructureOptions extends Omit<CountersOptions, "shared" | "grow"> {
   /** Bytes of a file that is created: 4096. One that is there is opened as it is. */
   size?: Integer | undefined;
   /** Never let the file grow: `EMMAP_FULL` when there is no room. */
@@ -126,6 +131,7 @@ const FLAGS = {
   fixedSize: "fixed_size",
   exclusive: "exclusive",
   follow: "follow",
+  grow: "grow",
   nolock: "nolock",
   noreserve: "noreserve",
   populate: "populate",
@@ -166,10 +172,11 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "mode",
   "lockTimeout",
   "shared",
+  "grow",
 ]);
 
 const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
-  ...[...COUNTERS_OPTIONS].filter((name) => name !== "shared"),
+  ...[...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow"),
   "size",
   "fixedSize",
   "maxIncSize",

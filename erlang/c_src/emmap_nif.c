@@ -42,6 +42,17 @@ static ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     return error ? nif_error(env, error) : nif_file_answer(env, file);
 }
 
+/* {error, {counters, InFile, Asked}} for another number, else {error, Atom}. */
+static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error)
+{
+    const emmap_failure *const failure = emmap_last_failure();
+    if (failure->error != error || failure->found == 0)
+        return nif_error(env, error);
+    return enif_make_tuple2(env, nif_atoms.error,
+                            enif_make_tuple3(env, nif_atoms.counters, enif_make_uint64(env, failure->found),
+                                             enif_make_uint64(env, failure->asked)));
+}
+
 static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
@@ -59,7 +70,7 @@ static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_T
     const emmap_error error = emmap_counters_open(path, counters, &options, &file);
     enif_free(path);
     if (error)
-        return nif_error(env, error);
+        return counters_failed(env, error);
     const ERL_NIF_TERM length = enif_make_uint64(env, emmap_counters_length(file));
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
 }

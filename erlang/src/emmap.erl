@@ -101,7 +101,7 @@ One rule holds for all functions:
 ?DOC("A place in the file, as `file:position/2` takes it, whose type for it is not exported.").
 -type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
 ?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
--type reason() :: atom() | {badarg, term()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+-type reason() :: atom() | {badarg, term()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("The address of a block: from 0 to the storage's capacity - 1.").
 -type address() :: emmap_backend:address().
 ?DOC("Of a block storage: bytes of a block, levels of its tree, and how many blocks it can hold.").
@@ -129,6 +129,8 @@ One rule holds for all functions:
 - `{lock_timeout, Milliseconds}`: how long an operation on a queue or block storage, an open or a change of size
   waits for a lock that another process has, one that is stopped for example: 5000 unless given. Then it is
   `{error, timeout}`, with nothing done. 0: it tries once. Only the calling process waits, and no scheduler.
+- `grow`, of counters: at least so many; a file that has fewer gets as many, the new ones 0, and one that has more is opened with
+  all. Handles that are open go on with as many as they had. Without it another number is `{error, {counters, InFile, Asked}}`.
 - `follow`, of queues and block storages: where nothing is found any more and the path means another file now, go over to
   that, or wait for one where there is none. Without it that is `{error, estale}`. It is looked for once a second at most.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
@@ -140,7 +142,7 @@ One rule holds for all functions:
 - `{backend, Backend}`: see above.").
 -type open_option() ::
     read | write | create | truncate | shared | shared_unsafe | private | shared_validate | direct | anon | auto_unlink
-    | exclusive | follow | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
+    | exclusive | follow | grow | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}
     | {backend, backend()}.

@@ -29,7 +29,7 @@ exceptions, as is any argument of the wrong type.").
 -type operand() :: -16#8000000000000000..16#ffffffffffffffff.
 
 ?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
--type reason() :: atom() | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+-type reason() :: atom() | {counters, InFile :: pos_integer(), Asked :: pos_integer()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("A queue's message, or that there is none.").
 -type message() :: {ok, binary()} | eof | {error, reason()}.
 ?DOC("How many there are.").
@@ -81,7 +81,7 @@ exceptions, as is any argument of the wrong type.").
 
 ?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").
 -callback counters_open(Path :: binary(), Count :: non_neg_integer(), [option()]) ->
-    {ok, handle(), Count :: pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), Count :: pos_integer()} | {error, reason() | {badarg, term()}}.
 -callback counter_add(handle(), Index :: integer(), operand()) -> old().
 -callback counter_sub(handle(), Index :: integer(), operand()) -> old().
 -callback counter_set(handle(), Index :: integer(), operand()) -> old().

@@ -203,7 +203,7 @@ patomic_store(_Handle, _Position, _Value) -> not_loaded().
 %%% Counters
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open(Path, Count, Options) ->
     ?PATIENTLY(counters_open_now(Path, Count, Options), emmap_lock:timeout(Options)).
 
@@ -394,7 +394,7 @@ lock_timeout(_Handle) -> not_loaded().
 open_now(_Path, _Options) -> not_loaded().
 
 -spec counters_open_now(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open_now(_Path, _Count, _Options) -> not_loaded().
 
 -spec sync_now(handle()) -> result().

@@ -449,13 +449,13 @@ open(Server, Path, Options) ->
     opened(fun() -> ask(Server, {open, Path, Options}) end, Options).
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open(Path, Count, Options) ->
     opened(fun() -> ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open(Server, Path, Count, Options) ->
     opened(fun() -> ask(Server, {counters_open, Path, Count, Options}) end, Options).
 

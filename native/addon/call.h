@@ -296,7 +296,7 @@ template <Operation operation> napi_value invoke(napi_env env, napi_callback_inf
         const napi_value result = operation(call);
         return is_busy ? try_again(call, operation) : result;
     }
-    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0};
+    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0, 0, 0};
     return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());
 }
 

@@ -179,8 +179,8 @@ napi_value lend(const Call &call)
     if (shown && !(about.flags & EMMAP_OPEN_WRITE) && !copy_on_write(slice)) {
         const emmap_error cause = static_cast<emmap_error>(errno);
         emmap_slice_release(&slice);
-        const emmap_failure failure{cause, "mprotect",
-                                    "a buffer over a read-only file needs a mapping that is private", 0};
+        const emmap_failure failure{
+            cause, "mprotect", "a buffer over a read-only file needs a mapping that is private", 0, 0, 0};
         return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
     }
     return buffer_over_slice(call.env, slice, shown);

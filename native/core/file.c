@@ -430,9 +430,9 @@ static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_op
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **result)
 {
     static const file_preparer plain = {grow_to_fit};
-    if (options->flags & EMMAP_OPEN_FOLLOW) {
+    if (options->flags & (EMMAP_OPEN_FOLLOW | EMMAP_OPEN_GROW)) {
         *result = NULL;
-        return error_set(EINVAL, "follow is for queues and block storages");
+        return error_set(EINVAL, "follow is for queues and block storages, grow for counters");
     }
     return file_open(path, options, &plain, result);
 }

@@ -27,6 +27,7 @@ static const flag_name flags[] = {
     {"fixed_size", EMMAP_OPEN_FIXED_SIZE},
     {"exclusive", EMMAP_OPEN_EXCLUSIVE},
     {"follow", EMMAP_OPEN_FOLLOW},
+    {"grow", EMMAP_OPEN_GROW},
     {"nolock", EMMAP_OPEN_NOLOCK},
     {"noreserve", EMMAP_OPEN_NORESERVE},
     {"populate", EMMAP_OPEN_POPULATE},
@@ -115,8 +116,9 @@ emmap_error options_settle(emmap_options *options)
         return error_set(EINVAL, "shared and private exclude each other");
     if ((f & EMMAP_OPEN_HUGE_2MB) && (f & EMMAP_OPEN_HUGE_1GB))
         return error_set(EINVAL, "huge_2mb and huge_1gb exclude each other");
-    if ((f & (EMMAP_OPEN_CREATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_EXCLUSIVE)) && !(f & EMMAP_OPEN_WRITE))
-        return error_set(EINVAL, "create, truncate and exclusive need write");
+    if ((f & (EMMAP_OPEN_CREATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_EXCLUSIVE | EMMAP_OPEN_GROW)) &&
+        !(f & EMMAP_OPEN_WRITE))
+        return error_set(EINVAL, "create, truncate, exclusive and grow need write");
     if ((f & EMMAP_OPEN_ANON) && !(sized && (f & EMMAP_OPEN_WRITE)))
         return error_set(EINVAL, "anon needs write and a size");
     if ((f & EMMAP_OPEN_ANON) && (f & EMMAP_OPEN_AUTO_UNLINK))

@@ -16,6 +16,15 @@
     X(counters_create_counted)                                                                               \
     X(counters_create_done)
 
+/* Of counters that become more. */
+#define COUNTERS_GROW_PAUSE_POINTS(X)                                                                        \
+    X(counters_grow_begin)                                                                                   \
+    X(counters_grow_marked)                                                                                  \
+    X(counters_grow_sized)                                                                                   \
+    X(counters_grow_done)                                                                                    \
+    X(counters_ungrow_cut)                                                                                   \
+    X(counters_ungrow_done)
+
 #define QUEUE_PAUSE_POINTS(X)                                                                                \
     X(structure_create_begin)                                                                                \
     X(structure_create_sized)                                                                                \

@@ -13,13 +13,14 @@
 /* Both structures begin with one of this many bytes. */
 #define HEADER_SIZE 16
 
+#define REFUSED_FLAGS (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_SHARED_UNSAFE | EMMAP_OPEN_GROW)
+
 emmap_error structure_options(const emmap_options *given, emmap_options *settled, bool *fresh)
 {
     *settled = given ? *given : (emmap_options){0};
     *fresh = settled->flags & EMMAP_OPEN_TRUNCATE;
     settled->flags &= ~(uint32_t)EMMAP_OPEN_TRUNCATE;
-    if ((settled->flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_SHARED_UNSAFE)) || settled->offset ||
-        settled->length)
+    if ((settled->flags & REFUSED_FLAGS) || settled->offset || settled->length)
         return error_set(EINVAL, "a queue or block storage is mapped shared and whole");
     if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;

@@ -82,6 +82,8 @@ typedef struct emmap_failure {
     const char *syscall; /* the system call that failed, or NULL where none did; static */
     const char *reason;  /* what was wrong, for people, or NULL; static */
     uint64_t offset;     /* with EMMAP_CORRUPT: where in the file, in bytes */
+    uint64_t found;      /* of emmap_counters_open, with EINVAL for another number: how many the file has; else 0 */
+    uint64_t asked;      /* and how many were asked for */
 } emmap_failure;
 
 /*
@@ -129,6 +131,8 @@ typedef enum emmap_flag {
     EMMAP_OPEN_FOLLOW = 1 << 28,
     /* As shared, also where the file system does not show all who open the file the same memory. */
     EMMAP_OPEN_SHARED_UNSAFE = 1 << 30,
+    /* Of counters: as many at the least; a file that has fewer gets more. */
+    EMMAP_OPEN_GROW = 1 << 29,
 } emmap_flag;
 
 /* Zero everything, then set what you need; emmap_option_set does it by name. */
@@ -429,12 +433,14 @@ emmap_error emmap_patomic_store(emmap_file *file, uint64_t position, int64_t val
 
 /*
  * Opens a counters file for `count` counters, or creates one with all of them 0. Count 0 takes as many as the
- * file has, and creates 1. The mapping is always shared. Of `options`, which may be NULL, the flags that say
+ * file has, and creates 1. With EMMAP_OPEN_GROW, which needs EMMAP_OPEN_WRITE, a file that has fewer gets as many, the new
+ * ones 0, and one that has more is opened with all; handles that are open go on with as many as they had. A death meanwhile
+ * leaves the old number or the new one. The mapping is always shared. Of `options`, which may be NULL, the flags that say
  * how to map and the mode are used; without EMMAP_OPEN_READ and EMMAP_OPEN_WRITE the file is opened for
  * writing and created if it is missing. The file's other functions work on it as well (but emmap_resize:
  * EMMAP_FIXED_SIZE). A creator that died is finished by the next opener.
  * Errors: as emmap_open, and
- *   EINVAL         more than 2^32 counters; the file is a counters file with another count
+ *   EINVAL         more than 2^32 counters; the file is a counters file with another count, and the failure says both
  *   EMMAP_CORRUPT  the file is something else; it is left as it was
  */
 emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
