@@ -526,16 +526,20 @@ common holds only if nobody writes meanwhile.
 Others wait while messages or blocks are copied in memory, of which that takes as much, and never for the disk; nobody waits
 for a handle that is open to `read`, where it is `{error, eagain}` if others change the file all the time. The copy has the
 file's permission bits, and appears whole or not at all. `{error, eexist}`: there is something of that name.").
--spec backup(file(), To :: file:name_all()) -> ok | {error, reason()}.
+-spec backup(file() | counters(), To :: file:name_all()) -> ok | {error, reason()}.
+backup({File, _Count}, To) ->
+    backup(File, To);
 backup(?MAPPED(Backend, Handle), To) ->
-    case path(To) of
+    case emmap_options:path(To) of
         {ok, Path} -> ?CALL(Backend, backup(Handle, Path));
         {error, _} = Error -> Error
     end.
 
 ?DOC("Whether the path that the file was opened by still means this file: `false` once it has been deleted, or another one was
 put or renamed there. `reopen/1` opens what is there now. Memory without a file (`anon`) is always current.").
--spec is_current(file()) -> boolean() | {error, reason()}.
+-spec is_current(file() | counters()) -> boolean() | {error, reason()}.
+is_current({File, _Count}) ->
+    is_current(File);
 is_current(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, is_current(Handle)) of
         {ok, Current} -> Current;
@@ -657,7 +661,7 @@ open_counters(Name) ->
     open_counters(Name, 0, []).
 
 ?DOC("Opens a file of counters, or creates one with all of them 0. `Count` 0 takes as many as the file has. A counters
-file with another number of them is `{error, einval}`, any other file `{error, corrupt}`, and left as it was.").
+file with another number of them is `{error, {counters, InFile, Asked}}` (see the option `grow`), any other file `{error, corrupt}`, and left as it was.").
 -spec open_counters(file:name_all(), Count :: non_neg_integer()) -> counters() | {error, reason()}.
 open_counters(Name, Count) ->
     open_counters(Name, Count, []).

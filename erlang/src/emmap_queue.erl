@@ -84,6 +84,8 @@ other may write, and an operation costs no system call.").
 ?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
 
+%% More messages than a queue can hold.
+-define(ALL, 16#ffffffff).
 %% How many messages a step of a walk reads: the first one few, for a fold that ends soon.
 -define(FIRST_STEP, 16).
 -define(STEP, 1024).

@@ -106,7 +106,8 @@ counters(Config) ->
     ?assertEqual({error, closed}, emmap:inc_counter(Counters, 0)),
     % the count is the file's
     ?assertEqual({error, {counters, 2, 3}}, emmap_test:open_counters(Config, "counters", 3)),
-    More = grown(Config, "counters", 1000),
+    More = emmap:open_counters(emmap_test:path(Config, "counters"), 1000,
+                               [grow, {backend, proplists:get_value(backend, Config)}]),
     ?assertEqual(1000, emmap:counters_length(More)),
     ?assertEqual({ok, 6}, emmap:read_counter(More, 0)),
     ok = emmap:close_counters(More),
