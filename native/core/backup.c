@@ -112,6 +112,14 @@ static bool is_hole(const uint8_t *bytes, uint64_t length)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)page_of(length) - 1) == 0;
 }
 
+emmap_error backup_reserve(backup *self, uint64_t size)
+{
+    const int reserved = platform_reserve(self->fd, 0, size);
+    return reserved == 0 || reserved == ENOTSUP
+               ? EMMAP_OK
+               : error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+}
+
 static emmap_error write_all(int fd, uint64_t position, const uint8_t *bytes, size_t length)
 {
     while (length > 0) {
@@ -237,10 +245,12 @@ static emmap_error copy_counters(emmap_file *file, backup *to, uint64_t *size)
     uint8_t header[HEADER];
     uint64_t got;
     const struct iovec vector = {.iov_base = header, .iov_len = HEADER};
+    const uint64_t count = file->counters;
     emmap_error error = emmap_preadv(file, 0, &vector, 1, &got);
     if (!error)
+        error = backup_reserve(to, HEADER + 8 * count);
+    if (!error)
         error = backup_write(to, 0, header, HEADER);
-    const uint64_t count = file->counters;
     for (uint64_t at = 0; !error && at < count; at += WORDS) {
         const uint64_t run = count - at < WORDS ? count - at : WORDS;
         for (uint64_t i = 0; !error && i < run; i++)
@@ -275,6 +285,8 @@ static emmap_error copy_structure(emmap_file *file, const structure *structure, 
     emmap_error error =
         structure->kind == STRUCTURE_QUEUE ? queue_backup(file, &image) : blocks_backup(file, &image);
     PAUSE("backup_copied");
+    if (!error && structure->kind == STRUCTURE_QUEUE)
+        error = backup_reserve(to, image.size);
     if (!error)
         error = backup_write(to, 0, image.bytes, image.length);
     *size = image.size;

@@ -18,6 +18,9 @@ typedef struct backup {
 /* Errors: EEXIST where there is something under the name; what open says. On failure there is nothing to end. */
 emmap_error backup_begin(const char *to, backup *self);
 
+/* Makes the file `size` bytes long and reserves them all, so that nobody who writes to zeros meets a full disk. */
+emmap_error backup_reserve(backup *self, uint64_t size);
+
 /* Writes bytes into the file. What is all zeros is left out, so that it takes no space on the disk. */
 emmap_error backup_write(backup *self, uint64_t position, const void *bytes, uint64_t length);
 

@@ -102,11 +102,13 @@ static emmap_error copy(blocks_operation *op, backup_image *image)
     visitor visitor = {
         .visit = copy_piece, .data = op->hold.mapping->data, .image = image->bytes, .end = end};
     visit_all(&visitor, op);
-    if (op->hold.locked)
-        return EMMAP_OK;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     visitor.visit = same_piece;
-    return visit_all(&visitor, op) ? EMMAP_OK : error_set(EAGAIN, NULL);
+    if (!op->hold.locked && !visit_all(&visitor, op))
+        return error_set(EAGAIN, NULL);
+    /* What is free is a hole in the copy. */
+    blocks_store32(image->bytes, BLOCKS_WORD, blocks_load32(image->bytes, BLOCKS_WORD) | BLOCKS_HOLES);
+    return EMMAP_OK;
 }
 
 static emmap_error copy_once(emmap_file *file, backup_image *image)

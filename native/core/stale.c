@@ -55,9 +55,13 @@ static emmap_error open_successor(emmap_file *file, const structure *self, emmap
 static void begin_anew(structure *self, const structure *successor)
 {
     self->held = successor->held;
+    self->no_holes = successor->no_holes;
     if (self->kind == STRUCTURE_BLOCKS) {
         blocks *const storage = (blocks *)self;
-        storage->durable = storage->prepared = 0;
+        storage->durable = storage->prepared = storage->freed = 0;
+        storage->prepared_limo = 0;
+        storage->generation = 0;
+        storage->prepared_at = storage->reserved_from = storage->reserved_to = 0;
         storage->settled = false;
     }
 }
