@@ -118,7 +118,7 @@ inline napi_value allocate_buffer(napi_env env, size_t length, void **data)
 
 inline napi_value no_memory(const Call &call)
 {
-    const emmap_failure failure{static_cast<emmap_error>(ENOMEM), nullptr, "no memory for a Buffer", 0};
+    const emmap_failure failure{static_cast<emmap_error>(ENOMEM), nullptr, "no memory for a Buffer", 0, 0, 0};
     return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
 }
 

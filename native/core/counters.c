@@ -144,10 +144,12 @@ static emmap_error grow(int fd, const emmap_options *options, uint64_t count)
 }
 
 /* What a death, or a full disk, left of that. */
-static emmap_error ungrow(int fd, uint64_t count)
+static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
 {
-    const bool locked = size_lock(fd);
-    emmap_error error = size_cut(fd, size_of(count));
+    bool locked;
+    emmap_error error = size_lock(fd, options, &locked);
+    if (!error)
+        error = size_cut(fd, size_of(count));
     if (locked)
         size_unlock(fd);
     PAUSE("counters_ungrow_cut");
@@ -170,7 +172,7 @@ static emmap_error settle_count(int fd, const preparer *self, const emmap_option
     const emmap_error error = grow(fd, options, self->count);
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
-        ungrow(fd, count);
+        ungrow(fd, options, count);
         error_restore(&failure);
     }
     return error;
@@ -196,7 +198,7 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
         if (!error && !sound)
             return error_corrupt(8, "the number of counters does not fit the file's size");
         if (!error && marked && (options->flags & EMMAP_OPEN_WRITE))
-            error = ungrow(fd, count);
+            error = ungrow(fd, options, count);
         if (error)
             return error;
         return settle_count(fd, self, options, count);

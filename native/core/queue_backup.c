@@ -36,7 +36,7 @@ static emmap_error gather(emmap_file *file, backup_image *image, bool *too_small
     const emmap_sink sink = {.allocate = place_message, .context = &self};
     uint64_t place = 0, count;
     image->length = QUEUE_HEADER;
-    const emmap_error error = emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, UINT64_MAX, &place, &sink, &count);
+    const emmap_error error = emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
     *too_small = self.too_small;
     return error == EMMAP_EOF ? EMMAP_OK : error;
 }
