@@ -75,8 +75,9 @@ interface Addon {
   queuePeekFront(file: NativeFile, room: Uint8Array): Copied;
   queuePeekBack(file: NativeFile, room: Uint8Array): Copied;
   /**
-   * Packed, as many as there is room for, from the place `state[0]` on. Puts there where the next call goes on, into
-   * `state[1]` how many there are, and into `state[2]` 1 if there was no room for more.
+   * Packed, as many as there is room for, from a place on, whose low 32 bits are `state[0]` and whose others are
+   * `state[3]`. Puts there where the next call goes on, into `state[1]` how many there are, and into `state[2]` 1 if there
+   * was no room for more.
    */
   queueWalk(
     file: NativeFile,

@@ -103,6 +103,11 @@ const SCRATCH_SIZE = 4096;
 /** As much for those that popMany takes out, all together. */
 const MANY_SIZE = 65_536;
 
+/** Where a walk goes on: the low 32 bits, and the others. */
+type Place = readonly [low: number, high: number];
+
+const BEGINNING: Place = [0, 0];
+
 /** How many messages an iteration takes out of the core at a time, at most. */
 const STRIDE = 64;
 
@@ -142,7 +147,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** A message that was removed, and that code of the user's could not be given: it comes before all others. */
   #kept: Buffer | undefined;
   /** What a walk says besides the messages: see the addon's `queueWalk`. */
-  readonly #state = new Float64Array(3);
+  readonly #state = new Float64Array(4);
 
   /** @internal */
   constructor(native: NativeFile, format: Format<In, Out>, origin: Origin) {
@@ -307,7 +312,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   #popSome(limit: number, all: Out[]): boolean {
     const before = all.length;
     for (let most = limit; ; most = Math.max(1, Math.floor(most / 2))) {
-      const packed = this.#step(false, most, 0, this.#format.needsOwn);
+      const packed = this.#step(false, most, BEGINNING, this.#format.needsOwn);
       if (packed === null) {
         // Who may not remove anything is told so by an empty queue too.
         if (limit > 0) addon.queueRemoveMany(this.native, EMPTY, 0n);
@@ -432,11 +437,11 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   }
 
   *#walk(backward: boolean): Generator<Out, void, undefined> {
-    let place = 0;
+    let place = BEGINNING;
     for (let limit = 1; ; ) {
       const packed = this.#step(backward, limit, place, true);
       if (packed === null) return;
-      place = this.#state[0] as number;
+      place = [this.#state[0] as number, this.#state[3] as number];
       const messages = unpack(packed);
       for (const bytes of messages) yield this.#decode(bytes, false);
       // As many as would be right if those that follow are as long.
@@ -450,13 +455,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   snapshot(limit: number = Number.MAX_SAFE_INTEGER): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    const packed = addon.queueWalk(this.native, false, BigInt(limit), new BigUint64Array(1));
-    if (packed.length === 0) return [];
-    try {
-      return this.#format.decodeAll(packed);
-    } catch (cause) {
-      throw notATerm(this.path, [], cause);
-    }
+    const packed = this.#atOnce(limit);
+    return packed === null ? [] : unpack(packed).map((bytes) => this.#decode(bytes, false));
   }
 
   /** Removes all messages; the file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
@@ -514,12 +514,27 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     }
   }
 
+  /** The first `limit` messages, packed, of one moment, in memory of their own; null: there are none. */
+  #atOnce(limit: number): Buffer | null {
+    for (let size = MANY_SIZE; ; size *= 2) {
+      const room = Buffer.allocUnsafeSlow(size);
+      this.#state.fill(0);
+      const length = addon.queueWalk(this.native, false, BigInt(limit), this.#state, room);
+      if (length === null || length === 0) return null;
+      if (length > 0 && this.#state[2] === 0) return room.subarray(0, length);
+      // All of them take no more than this, but others may push meanwhile.
+      const { head, tail } = addon.queueInfo(this.native);
+      size = Math.max(size, -length, tail - head);
+    }
+  }
+
   /** A step of a walk: up to `limit` messages, packed; null: there are none. `own` as with {@link #copied}. */
-  #step(backward: boolean, limit: number, place: number, own: boolean): Buffer | null {
+  #step(backward: boolean, limit: number, place: Place, own: boolean): Buffer | null {
     this.#manyScratch ??= Buffer.alloc(MANY_SIZE);
     let room = this.#manyScratch;
     for (;;) {
-      this.#state[0] = place;
+      this.#state[0] = place[0];
+      this.#state[3] = place[1];
       const length = addon.queueWalk(this.native, backward, BigInt(limit), this.#state, room);
       if (length === null) return null;
       if (length < 0) {

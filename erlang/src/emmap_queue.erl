@@ -383,9 +383,9 @@ while they are copied. A message that is no term, or not a safe one, is `{bad_te
 -spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
 snapshot(Queue, all) ->
     snapshot(Queue, ?ALL);
-snapshot(?QUEUE(Backend, Handle, #terms{decoding = Decoding}), Limit) when is_integer(Limit), Limit >= 0 ->
+snapshot(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit), Limit >= 0 ->
     case ?CALL(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
-        {ok, Messages, _Place} -> {ok, decode_all(Messages, Decoding)};
+        {ok, Messages, _Place} -> {ok, emmap_terms:decode_all(Messages, Terms)};
         eof -> {ok, []};
         {error, _} = Error -> Error
     end.
