@@ -88,6 +88,16 @@ static void perform_counters_open(const operation *op, call *c)
     }
     error = emmap_counters_open(path, count, &options, &file);
     free(path);
+    const emmap_failure *const failure = emmap_last_failure();
+    if (error != EMMAP_OK && failure->error == error && failure->found != 0) {
+        reply_tuple(c->out, 2);
+        reply_atom(c->out, "error");
+        reply_tuple(c->out, 3);
+        reply_atom(c->out, "counters");
+        reply_unsigned(c->out, failure->found);
+        reply_unsigned(c->out, failure->asked);
+        return;
+    }
     if (call_answer_file(c, error, file))
         reply_unsigned(c->out, emmap_counters_length(file));
 }
@@ -251,6 +261,34 @@ static void perform_advise(const operation *op, call *c)
     reply_error(c->out, emmap_advise(c->file, position, length, (emmap_advice)advice));
 }
 
+/* {backup, Handle, Path} -> ok */
+static void perform_backup(const operation *op, call *c)
+{
+    (void)op;
+    char *path = call_path(c, 1);
+    if (path == NULL) {
+        call_badarg(c);
+        return;
+    }
+    call_answer(c, emmap_backup(c->file, path));
+    free(path);
+}
+
+/* {is_current, Handle} -> {ok, Boolean} */
+static void perform_is_current(const operation *op, call *c)
+{
+    (void)op;
+    bool current;
+    emmap_error error = emmap_is_current(c->file, &current);
+    if (error != EMMAP_OK) {
+        call_answer(c, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    reply_atom(c->out, current ? "true" : "false");
+}
+
 /* {Name, Handle} -> ok */
 static void perform_act(const operation *op, call *c)
 {
@@ -380,6 +418,8 @@ static const operation operations[] = {
     {SHAPED(flush, 1, act)},
     {SHAPED(sync, 1, act)},
     {SHAPED(datasync, 1, act)},
+    {ON_FILE(backup, 2)},
+    {ON_FILE(is_current, 1)},
 
     {SHAPED(patomic_add, 3, update)},
     {SHAPED(patomic_sub, 3, update)},

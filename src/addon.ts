@@ -45,6 +45,8 @@ interface Addon {
   flush(file: NativeFile): void;
   sync(file: NativeFile): Promise<void>;
   datasync(file: NativeFile): Promise<void>;
+  backup(file: NativeFile, to: string): Promise<void>;
+  isCurrent(file: NativeFile): boolean;
   patomicAdd(file: NativeFile, position: bigint, value: bigint): bigint;
   patomicSub(file: NativeFile, position: bigint, value: bigint): bigint;
   patomicAnd(file: NativeFile, position: bigint, value: bigint): bigint;
@@ -73,8 +75,9 @@ interface Addon {
   queuePeekFront(file: NativeFile, room: Uint8Array): Copied;
   queuePeekBack(file: NativeFile, room: Uint8Array): Copied;
   /**
-   * Packed, as many as there is room for, from the place `state[0]` on. Puts there where the next call goes on, into
-   * `state[1]` how many there are, and into `state[2]` 1 if there was no room for more.
+   * Packed, as many as there is room for, from a place on, whose low 32 bits are `state[0]` and whose others are
+   * `state[3]`. Puts there where the next call goes on, into `state[1]` how many there are, and into `state[2]` 1 if there
+   * was no room for more.
    */
   queueWalk(
     file: NativeFile,
@@ -111,7 +114,7 @@ interface Addon {
 export type Copied = number | null;
 
 /** The core's operations that open a file, and the numbers of their own that they take. */
-type Opener =
+export type Opener =
   | [operation: "open", path: string, options: NativeOptions]
   | [operation: "counters_open", path: string, options: NativeOptions, count: bigint]
   | [operation: "queue_open", path: string, options: NativeOptions]

@@ -1,8 +1,9 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile } from "./addon.js";
+import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
+import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
 
 /** How to open a block storage. */
@@ -28,11 +29,13 @@ const STRIDE_SIZE = 65_536;
  *
  * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` when
  * another process truncated the file, `EMMAP_CORRUPT` when the file is not sound, and `EACCES` for a read-only file
- * that would have to be changed.
+ * that would have to be changed. What finds no block looks, once a second at most, whether the path still means the file,
+ * and throws `ESTALE` where it does not (see `follow` and {@link reopen}); so does {@link sync}.
  *
  * Iterating gives pairs of address and block.
  */
 export class BlockStorage extends Structure {
+  readonly #origin: Origin;
   /** Bytes of every block. */
   readonly blockSize: number;
   /** Levels of the tree that finds blocks. */
@@ -41,12 +44,23 @@ export class BlockStorage extends Structure {
   readonly capacity: number;
 
   /** @internal */
-  constructor(native: NativeFile) {
+  constructor(native: NativeFile, origin: Origin) {
     super(native);
+    this.#origin = origin;
     const { blockSize, levels, capacity } = addon.blocksInfo(native);
     this.blockSize = blockSize;
     this.levels = levels;
     this.capacity = capacity;
+  }
+
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): BlockStorage {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new BlockStorage(native, origin);
   }
 
   /** How many blocks there are. Takes time in proportion to the most that there ever were. */
@@ -170,12 +184,12 @@ export class BlockStorage extends Structure {
 export function openBlockStorage(path: string | URL, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const { blockSize = 0, levels = 0, ...rest } = options;
-  const native = addon.open(
+  const opener: Opener = [
     "blocks_open",
     toPath(path),
     structureOptions(rest, "block storages"),
     toBigInt(blockSize, "options.blockSize"),
     toBigInt(levels, "options.levels"),
-  );
-  return new BlockStorage(native);
+  ];
+  return new BlockStorage(addon.open(...opener), new Origin(opener));
 }

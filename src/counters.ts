@@ -1,8 +1,10 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile } from "./addon.js";
+import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
+import { backup } from "./backup.js";
 import { Handle, isSound } from "./handle.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
+import { Origin } from "./reopen.js";
 import { wordIndex, wordsAt } from "./windows.js";
 
 /** Bytes before the first counter. */
@@ -31,10 +33,14 @@ export class Counters {
   #cells: BigInt64Array;
   #writableCells: BigInt64Array;
 
-  private constructor(handle: Handle, length: number) {
+  readonly #origin: Origin;
+
+  private constructor(native: NativeFile, origin: Origin) {
+    const handle = new Handle(native, false, HEADER);
     this.#handle = handle;
+    this.#origin = origin;
     this.#control = handle.control;
-    this.length = length;
+    this.length = addon.describe(native).counters;
     void handle.native; // large files too are lent now
     this.#cells = handle.words[0] ?? NO_CELLS;
     this.#writableCells = handle.writableWords[0] ?? NO_CELLS;
@@ -42,13 +48,13 @@ export class Counters {
 
   /** The same as the function {@link openCounters}. */
   static open(path: string | URL, count: Integer = 0, options: CountersOptions = {}): Counters {
-    const native = addon.open(
+    const opener: Opener = [
       "counters_open",
       toPath(path),
       countersOptions(options),
       toBigInt(count, "count"),
-    );
-    return new Counters(new Handle(native, false, HEADER), addon.describe(native).counters);
+    ];
+    return new Counters(addon.open(...opener), new Origin(opener));
   }
 
   /** As {@link Handle.native}, with the same consequence here. */
@@ -183,6 +189,33 @@ export class Counters {
     await addon.datasync(this.#native);
   }
 
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): Counters {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new Counters(native, origin);
+  }
+
+  /**
+   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
+   * renamed there. {@link reopen} opens what is there now.
+   */
+  isCurrent(): boolean {
+    return addon.isCurrent(this.#native);
+  }
+
+  /**
+   * Makes a copy under the name `to`, which is on the disk when the promise resolves. Each counter is
+   * copied as it is when its turn comes. The copy has the file's permission bits, and appears whole or not at all.
+   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
+   */
+  async backup(to: string | URL): Promise<void> {
+    await backup(this.#native, to);
+  }
+
   /** Closes the file and unmaps it. Closing again does nothing. */
   close(): void {
     this.#cells = this.#writableCells = NO_CELLS;
@@ -227,7 +260,8 @@ function isIndex(cells: BigInt64Array, index: Integer): boolean {
  * ```
  *
  * @param count how many; if not given, or 0, as many as the file has, and 1 when it is created
- * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters; EMMAP_CORRUPT for one
+ * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters, which the
+ * message says (see the option `grow`); EMMAP_CORRUPT for one
  * that is no file of counters, which is left as it was
  */
 export function openCounters(

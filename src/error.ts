@@ -29,6 +29,8 @@ export class EmmapError extends Error {
   readonly syscall: string;
   /** The file's path, as it was given to open. */
   declare readonly path?: string;
+  /** Of `backup`: where the copy was to go. */
+  declare dest?: string;
   /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
   declare readonly offset?: number;
   /** When a queue refused a message: its bytes. It is still in the queue. */
@@ -67,10 +69,13 @@ export function createError(
   path?: string,
   reason?: string,
   offset?: number,
+  found?: number,
+  asked?: number,
 ): EmmapError {
   const call = syscall ?? operation;
   const where = path === undefined ? call : `${call} '${path}'`;
-  const why = reason === undefined ? "" : `: ${reason}`;
+  const numbers = found === undefined ? "" : `: ${found}, not ${asked}`;
+  const why = reason === undefined ? "" : `: ${reason}${numbers}`;
   const error = new EmmapError(`${code}: ${description}, ${where}${why}`, {
     code,
     syscall: call,

@@ -1,10 +1,12 @@
 import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
-import { addon } from "./addon.js";
+import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
+import { backup } from "./backup.js";
 import { createError } from "./error.js";
 import { Handle, isSound } from "./handle.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
+import { Origin } from "./reopen.js";
 import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
@@ -56,15 +58,19 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
  */
 export class MappedFile {
   readonly #handle: Handle;
+  readonly #origin: Origin;
+  readonly #direct: boolean;
 
-  private constructor(handle: Handle) {
-    this.#handle = handle;
+  private constructor(native: NativeFile, origin: Origin, direct: boolean) {
+    this.#handle = new Handle(native, direct);
+    this.#origin = origin;
+    this.#direct = direct;
   }
 
   /** The same as the function {@link open}. */
   static open(path: string | URL, options: OpenOptions = {}): MappedFile {
-    const native = openOptions(options);
-    return new MappedFile(new Handle(addon.open("open", toPath(path), native), options.direct === true));
+    const opener: Opener = ["open", toPath(path), openOptions(options)];
+    return new MappedFile(addon.open(...opener), new Origin(opener), options.direct === true);
   }
 
   /** The path, as it was given to open; `""` with `anon`. */
@@ -478,6 +484,33 @@ export class MappedFile {
   /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
   async datasync(): Promise<void> {
     await addon.datasync(this.#handle.native);
+  }
+
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time, the cursor is at the start, and what a private mapping held is lost.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): MappedFile {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new MappedFile(native, origin, this.#direct);
+  }
+
+  /**
+   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
+   * renamed there. {@link reopen} opens what is there now. Memory without a file is always current.
+   */
+  isCurrent(): boolean {
+    return addon.isCurrent(this.#handle.native);
+  }
+
+  /**
+   * Makes a copy under the name `to`, which is on the disk when the promise resolves. It is of the bytes
+   * that are mapped, 64 KiB at a time: what several such pieces have in common holds only if nobody writes meanwhile. The copy has the file's permission bits, and appears whole or not at all.
+   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
+   */
+  async backup(to: string | URL): Promise<void> {
+    await backup(this.#handle.native, to);
   }
 
   /**

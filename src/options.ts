@@ -13,8 +13,11 @@ export interface OpenOptions {
   create?: boolean | undefined;
   /** Empty the file first. Needs `write`. Without a `size` or `length` the file keeps its size. */
   truncate?: boolean | undefined;
-  /** Writes reach the file, and everybody who has it mapped. The default. */
-  shared?: boolean | undefined;
+  /**
+   * Writes reach the file, and everybody who has it mapped. The default. It is `ENOTSUP` on a file system that does not show
+   * all who open the file the same memory, unless it is `"unsafe"`: see docs/file-systems.md.
+   */
+  shared?: boolean | "unsafe" | undefined;
   /** Writes stay in this mapping and are lost when it goes. */
   private?: boolean | undefined;
   /** As `shared`, and the kernel refuses flags that it does not know. */
@@ -88,16 +91,29 @@ export type CountersOptions = Pick<
   | "debug"
   | "mode"
   | "lockTimeout"
->;
+> & {
+  /**
+   * At least as many counters: a file that has fewer gets as many, the new ones 0, and one that has more is opened with all.
+   * Those who have it open go on with as many as they had.
+   */
+  grow?: boolean | undefined;
+  /** Also on a file system that does not show all who open the file the same memory: see docs/file-systems.md. */
+  shared?: "unsafe" | undefined;
+};
 
 /** How to open a queue or a block storage. With neither `read` nor `write` it is for writing, and created if missing. */
-export interface StructureOptions extends CountersOptions {
+export interface StructureOptions extends Omit<CountersOptions, "shared" | "grow"> {
   /** Bytes of a file that is created: 4096. One that is there is opened as it is. */
   size?: Integer | undefined;
   /** Never let the file grow: `EMMAP_FULL` when there is no room. */
   fixedSize?: boolean | undefined;
   /** The file doubles up to this many bytes, then they are added: 64 MiB. */
   maxIncSize?: Integer | undefined;
+  /**
+   * Go over to another file that the path comes to mean, where nothing is found in this one any more, and wait for one where
+   * there is none. Without it that is `ESTALE`. It is looked for once a second at most.
+   */
+  follow?: boolean | undefined;
 }
 
 const FLAGS = {
@@ -114,6 +130,8 @@ const FLAGS = {
   fixed: "fixed",
   fixedSize: "fixed_size",
   exclusive: "exclusive",
+  follow: "follow",
+  grow: "grow",
   nolock: "nolock",
   noreserve: "noreserve",
   populate: "populate",
@@ -153,13 +171,16 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "debug",
   "mode",
   "lockTimeout",
+  "shared",
+  "grow",
 ]);
 
-const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<keyof StructureOptions>([
-  ...(COUNTERS_OPTIONS as ReadonlySet<keyof CountersOptions>),
+const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
+  ...[...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow"),
   "size",
   "fixedSize",
   "maxIncSize",
+  "follow",
 ]);
 
 function flagName(name: string): string | undefined {
@@ -178,7 +199,9 @@ function toNative(options: object): NativeOptions {
     const number = numberName(name);
     if (flag === undefined && number === undefined) throw valueError(`There is no option "${name}"`);
     if (value === undefined) continue;
-    if (flag !== undefined) {
+    if (name === "shared" && value === "unsafe") {
+      native.push("shared_unsafe", null);
+    } else if (flag !== undefined) {
       if (typeof value !== "boolean") throw typeError(`options.${name}`, "of type boolean", value);
       if (value) native.push(flag, null);
     } else if (number !== undefined) {
@@ -201,7 +224,11 @@ export function openOptions(options: OpenOptions): NativeOptions {
     options.write || options.hugetlb || options.sync || options.sharedValidate ? "shared" : "private";
   if (options.private) return native;
   if (sharing === "private")
-    return [...native.filter((_, i) => native[i - (i % 2)] !== "shared"), "private", null];
+    return [
+      ...native.filter((_, i) => !["shared", "shared_unsafe"].includes(native[i - (i % 2)] as string)),
+      "private",
+      null,
+    ];
   return options.shared ? native : [...native, "shared", null];
 }
 
@@ -214,6 +241,9 @@ function only(allowed: ReadonlySet<string>, options: object, what: string): Nati
 
 /** The options of {@link openCounters} for the core. */
 export function countersOptions(options: CountersOptions): NativeOptions {
+  const { shared } = options ?? {};
+  if (shared !== undefined && shared !== "unsafe")
+    throw valueError('The option "shared" of counters, which always are, can only be "unsafe"');
   return only(COUNTERS_OPTIONS, options, "counters");
 }
 

@@ -1,5 +1,5 @@
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type Copied, type NativeFile } from "./addon.js";
+import { addon, type Copied, type NativeFile, type Opener } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
 import { EmmapError } from "./error.js";
 import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode.js";
@@ -8,6 +8,7 @@ import { EtfError } from "./etf/errors.js";
 import type { Term } from "./etf/terms.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
+import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
@@ -102,6 +103,11 @@ const SCRATCH_SIZE = 4096;
 /** As much for those that popMany takes out, all together. */
 const MANY_SIZE = 65_536;
 
+/** Where a walk goes on: the low 32 bits, and the others. */
+type Place = readonly [low: number, high: number];
+
+const BEGINNING: Place = [0, 0];
+
 /** How many messages an iteration takes out of the core at a time, at most. */
 const STRIDE = 64;
 
@@ -121,12 +127,15 @@ const NONE = Symbol();
  * stopped: after {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, with nothing done. With `exclusive` there are no
  * others. Besides what it lists, every method may throw an {@link EmmapError}
  * with `EMMAP_CLOSED` after close, `EFAULT` when another process truncated the file, `EMMAP_CORRUPT` with the `offset`
- * when the file is not sound, and `EACCES` for a read-only file that would have to be changed.
+ * when the file is not sound, and `EACCES` for a read-only file that would have to be changed. What finds no message looks,
+ * once a second at most, whether the path still means the file, and throws `ESTALE` where it does not (see `follow` and
+ * {@link reopen}); so does {@link sync}.
  *
  * Iterating gives the messages from the first to the last, and leaves them there.
  */
 export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #format: Format<In, Out>;
+  readonly #origin: Origin;
   readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
   /** Of each length that was asked for: making one costs as much as decoding a small term. */
   readonly #views: Buffer[] = [];
@@ -138,12 +147,23 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** A message that was removed, and that code of the user's could not be given: it comes before all others. */
   #kept: Buffer | undefined;
   /** What a walk says besides the messages: see the addon's `queueWalk`. */
-  readonly #state = new Float64Array(3);
+  readonly #state = new Float64Array(4);
 
   /** @internal */
-  constructor(native: NativeFile, format: Format<In, Out>) {
+  constructor(native: NativeFile, format: Format<In, Out>, origin: Origin) {
     super(native);
     this.#format = format;
+    this.#origin = origin;
+  }
+
+  /**
+   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
+   * means now. Nothing is created or truncated this time.
+   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
+   */
+  reopen(): Queue<In, Out> {
+    const { native, origin } = this.#origin.reopen(() => this.close());
+    return new Queue(native, this.#format, origin);
   }
 
   /** How many messages there are. Takes time in proportion: the format has no count. */
@@ -292,7 +312,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   #popSome(limit: number, all: Out[]): boolean {
     const before = all.length;
     for (let most = limit; ; most = Math.max(1, Math.floor(most / 2))) {
-      const packed = this.#step(false, most, 0, this.#format.needsOwn);
+      const packed = this.#step(false, most, BEGINNING, this.#format.needsOwn);
       if (packed === null) {
         // Who may not remove anything is told so by an empty queue too.
         if (limit > 0) addon.queueRemoveMany(this.native, EMPTY, 0n);
@@ -404,7 +424,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /**
    * The messages from the first to the last. They stay; those that others pop meanwhile are passed over.
-   * @throws ESTALE when the others have been moved or the queue has been emptied and filled: begin anew
+   * @throws ESTALE when the others have been moved or the queue has been emptied and filled: begin anew, or take a
+   * {@link snapshot}, which never is
    */
   [Symbol.iterator](): Generator<Out, void, undefined> {
     return this.#walk(false);
@@ -416,16 +437,26 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   }
 
   *#walk(backward: boolean): Generator<Out, void, undefined> {
-    let place = 0;
+    let place = BEGINNING;
     for (let limit = 1; ; ) {
       const packed = this.#step(backward, limit, place, true);
       if (packed === null) return;
-      place = this.#state[0] as number;
+      place = [this.#state[0] as number, this.#state[3] as number];
       const messages = unpack(packed);
       for (const bytes of messages) yield this.#decode(bytes, false);
       // As many as would be right if those that follow are as long.
       limit = Math.min(2 * limit, STRIDE, Math.ceil((STRIDE_SIZE * messages.length) / packed.length));
     }
+  }
+
+  /**
+   * Copies of the first `limit` messages, or of all, as they are at one moment; they stay. Others wait while they are copied.
+   */
+  snapshot(limit: number = Number.MAX_SAFE_INTEGER): Out[] {
+    if (!Number.isSafeInteger(limit) || limit < 0)
+      throw rangeError("limit", "an integer of 0 or more", limit);
+    const packed = this.#atOnce(limit);
+    return packed === null ? [] : unpack(packed).map((bytes) => this.#decode(bytes, false));
   }
 
   /** Removes all messages; the file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
@@ -483,12 +514,27 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     }
   }
 
+  /** The first `limit` messages, packed, of one moment, in memory of their own; null: there are none. */
+  #atOnce(limit: number): Buffer | null {
+    for (let size = MANY_SIZE; ; size *= 2) {
+      const room = Buffer.allocUnsafeSlow(size);
+      this.#state.fill(0);
+      const length = addon.queueWalk(this.native, false, BigInt(limit), this.#state, room);
+      if (length === null || length === 0) return null;
+      if (length > 0 && this.#state[2] === 0) return room.subarray(0, length);
+      // All of them take no more than this, but others may push meanwhile.
+      const { head, tail } = addon.queueInfo(this.native);
+      size = Math.max(size, -length, tail - head);
+    }
+  }
+
   /** A step of a walk: up to `limit` messages, packed; null: there are none. `own` as with {@link #copied}. */
-  #step(backward: boolean, limit: number, place: number, own: boolean): Buffer | null {
+  #step(backward: boolean, limit: number, place: Place, own: boolean): Buffer | null {
     this.#manyScratch ??= Buffer.alloc(MANY_SIZE);
     let room = this.#manyScratch;
     for (;;) {
-      this.#state[0] = place;
+      this.#state[0] = place[0];
+      this.#state[3] = place[1];
       const length = addon.queueWalk(this.native, backward, BigInt(limit), this.#state, room);
       if (length === null) return null;
       if (length < 0) {
@@ -585,5 +631,6 @@ export function openQueue<O extends DecodeOptions>(
   const format: Format<never, unknown> = raw
     ? rawFormat
     : termFormat(maxInflatedSize === undefined ? decode : { ...decode, maxInflatedSize }, encoding);
-  return new Queue(addon.open("queue_open", toPath(path), structureOptions(rest, "queues")), format);
+  const opener: Opener = ["queue_open", toPath(path), structureOptions(rest, "queues")];
+  return new Queue(addon.open(...opener), format, new Origin(opener));
 }

@@ -1,4 +1,5 @@
 import { addon, type NativeFile } from "./addon.js";
+import { backup } from "./backup.js";
 
 /** What a queue and a block storage have in common: the file that they are in. */
 export abstract class Structure {
@@ -39,6 +40,25 @@ export abstract class Structure {
   /** As {@link sync}, but for metadata that is not needed to read the contents back. */
   async datasync(): Promise<void> {
     await addon.datasync(this.native);
+  }
+
+  /**
+   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
+   * renamed there. {@link reopen} opens what is there now.
+   */
+  isCurrent(): boolean {
+    return addon.isCurrent(this.native);
+  }
+
+  /**
+   * Makes a copy under the name `to`, which is on the disk when the promise resolves. It has the
+   * messages or blocks as they are at one moment, in a file of no more than they need. Others wait while they are copied
+   * in memory, of which that takes as much, and never for the disk. With a file opened to `read` nobody waits, and it is
+   * EAGAIN where others change the file all the time. The copy has the file's permission bits, and appears whole or not at all.
+   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
+   */
+  async backup(to: string | URL): Promise<void> {
+    await backup(this.native, to);
   }
 
   /** Closes the file, which keeps what is in it. Closing again does nothing. */

@@ -1,7 +1,7 @@
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openCounters } from "../src";
+import { openCounters, openQueue } from "../src";
 import { thrownBy } from "./support/errors";
 import { descriptorsOf, freshPath, mappingsOf } from "./support/files";
 
@@ -117,4 +117,25 @@ test("close unmaps at once, and everything after it says so", () => {
     () => [...counters],
   ])
     expect(thrownBy(call)).toMatchObject({ code: "EMMAP_CLOSED", path });
+});
+
+test("counters become more with grow, and another number is said", () => {
+  const path = freshPath();
+  using few = openCounters(path, 2);
+  few.add(1, 5n);
+  expect(() => openCounters(path, 3)).toThrow("the file has another number of counters: 2, not 3");
+  using more = openCounters(path, 1000, { grow: true });
+  expect([more.length, few.length]).toEqual([1000, 2]);
+  expect([more.get(1), more.get(999)]).toEqual([5n, 0n]);
+  few.add(1, 1n);
+  more.add(999, 7n);
+  expect(more.get(1)).toBe(6n);
+  expect(() => few.get(2)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  using again = openCounters(path).reopen();
+  expect(again.get(999)).toBe(7n);
+  expect(openCounters(path, 5, { grow: true }).length).toBe(1000);
+  expect(() => openCounters(path, 2000, { grow: true, read: true })).toThrow(
+    expect.objectContaining({ code: "EINVAL" }),
+  );
+  expect(() => openQueue(`${path}.queue`, { grow: true } as never)).toThrow(TypeError);
 });

@@ -199,3 +199,20 @@ test("a file that was empty can be given a size", () => {
   using file = open(path, { write: true, size: 10 });
   expect([file.size, file.existed]).toEqual([10, true]);
 });
+
+test("shared can be said to be unsafe, of files and counters alone", () => {
+  const path = freshPath();
+  using file = open(path, { write: true, create: true, size: 4096, shared: "unsafe" });
+  file.pwrite(0, "hello");
+  using reader = open(path, { read: true, shared: "unsafe" });
+  expect(String(reader.pread(0, 5))).toBe("hello");
+  using counters = openCounters(`${path}.counters`, 2, { shared: "unsafe" });
+  expect(counters.add(0, 1n)).toBe(0n);
+  expect(() => open(path, { shared: "safe" as never })).toThrow(TypeError);
+  for (const shared of [true, false, "safe"])
+    expect(() => openCounters(path, 1, { shared: shared as never })).toThrow(TypeError);
+  expect(() => openQueue(`${path}.queue`, { shared: "unsafe" } as never)).toThrow(TypeError);
+  expect(() => openBlockStorage(`${path}.blocks`, { blockSize: 8, shared: "unsafe" } as never)).toThrow(
+    TypeError,
+  );
+});

@@ -158,6 +158,52 @@ test("iteration leaves the messages, in both directions", () => {
   expect(queue.length).toBe(200);
 });
 
+test("iteration ends where the queue was emptied and filled with messages of the same size, or moved", () => {
+  const disturb: Record<string, (queue: Queue) => void> = {
+    emptied: (queue) => {
+      queue.popMany(10);
+      queue.pushMany(Array.from({ length: 10 }, (_, i) => 200 + i));
+    },
+    purged: (queue) => {
+      queue.purge();
+      queue.pushMany(Array.from({ length: 10 }, (_, i) => 100 + i));
+    },
+    moved: (queue) => {
+      const { size, tail } = queue.info;
+      queue.pushMany(Array.from({ length: Math.floor((size - tail) / 14) }, () => 50));
+      queue.popMany(10);
+      queue.push(51);
+      expect(queue.info.head).toBe(16);
+    },
+  };
+  for (const [what, change] of Object.entries(disturb))
+    for (const write of [true, false]) {
+      const path = freshPath();
+      using queue = openQueue(path);
+      using other = openQueue(path, write ? {} : { read: true });
+      queue.pushMany(Array.from({ length: 10 }, (_, i) => 100 + i));
+      const messages = other[Symbol.iterator]();
+      expect([messages.next().value, messages.next().value, messages.next().value]).toEqual([100, 101, 102]);
+      change(queue);
+      expect({ what, code: thrownBy(() => [...messages]).code }).toEqual({ what, code: "ESTALE" });
+    }
+});
+
+test("a snapshot is of one moment, and leaves the messages", () => {
+  const path = freshPath();
+  using queue = openQueue(path);
+  expect(queue.snapshot()).toEqual([]);
+  const numbers = Array.from({ length: 5000 }, (_, i) => i);
+  queue.pushMany(numbers);
+  expect(queue.snapshot()).toEqual(numbers);
+  expect(queue.snapshot(3)).toEqual([0, 1, 2]);
+  expect(queue.snapshot(0)).toEqual([]);
+  using reader = openQueue(path, { read: true });
+  expect(reader.snapshot(4)).toEqual([0, 1, 2, 3]);
+  expect(queue.length).toBe(5000);
+  for (const limit of [-1, 1.5, Number.NaN, 2 ** 53]) expect(() => queue.snapshot(limit)).toThrow(RangeError);
+});
+
 test("iteration copies few long messages at a time", () => {
   using queue = openQueue(freshPath(), { raw: true });
   const megabyte = 2 ** 20;

@@ -42,6 +42,17 @@ static ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     return error ? nif_error(env, error) : nif_file_answer(env, file);
 }
 
+/* {error, {counters, InFile, Asked}} for another number, else {error, Atom}. */
+static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error)
+{
+    const emmap_failure *const failure = emmap_last_failure();
+    if (failure->error != error || failure->found == 0)
+        return nif_error(env, error);
+    return enif_make_tuple2(env, nif_atoms.error,
+                            enif_make_tuple3(env, nif_atoms.counters, enif_make_uint64(env, failure->found),
+                                             enif_make_uint64(env, failure->asked)));
+}
+
 static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
@@ -59,7 +70,7 @@ static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_T
     const emmap_error error = emmap_counters_open(path, counters, &options, &file);
     enif_free(path);
     if (error)
-        return nif_error(env, error);
+        return counters_failed(env, error);
     const ERL_NIF_TERM length = enif_make_uint64(env, emmap_counters_length(file));
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
 }
@@ -356,6 +367,29 @@ DURABILITY(flush)
 DURABILITY(sync)
 DURABILITY(datasync)
 
+static ERL_NIF_TERM nif_is_current(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    if (!nif_file_get(env, arguments[0], &file))
+        return enif_make_badarg(env);
+    bool current;
+    const emmap_error error = file->core->is_current(file->file, &current);
+    return error ? nif_error(env, error) : nif_ok(env, current ? nif_atoms.true_ : nif_atoms.false_);
+}
+
+static ERL_NIF_TERM nif_backup(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    char *const path = nif_file_get(env, arguments[0], &file) ? nif_get_path(env, arguments[1]) : NULL;
+    if (!path)
+        return enif_make_badarg(env);
+    const emmap_error error = file->core->backup(file->file, path);
+    enif_free(path);
+    return error ? nif_failure(env, error, file->core->last_failure()) : nif_atoms.ok;
+}
+
 /* ---- Atomic 64-bit operations and counters ------------------------------------------------------------ */
 
 /* {ok, Old} */
@@ -468,6 +502,9 @@ static ErlNifFunc functions[] = {
     {"flush", 1, nif_flush, DIRTY},
     {"sync_now", 1, nif_sync, DIRTY},
     {"datasync_now", 1, nif_datasync, DIRTY},
+    {"backup_now", 2, nif_backup, DIRTY},
+    /* Looks the path up. */
+    {"is_current", 1, nif_is_current, DIRTY},
 
     /* One locked instruction each. */
     {"patomic_add", 3, nif_patomic_add, 0},

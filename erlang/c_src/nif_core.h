@@ -41,6 +41,8 @@
     X(flush)                                                                                                 \
     X(sync)                                                                                                  \
     X(datasync)                                                                                              \
+    X(backup)                                                                                                \
+    X(is_current)                                                                                            \
     X(patomic_add)                                                                                           \
     X(patomic_sub)                                                                                           \
     X(patomic_and)                                                                                           \

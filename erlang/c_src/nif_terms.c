@@ -20,6 +20,7 @@ void nif_terms_load(ErlNifEnv *env)
         .corrupt = enif_make_atom(env, "corrupt"),
         .safe = enif_make_atom(env, "safe"),
         .slow = enif_make_atom(env, "slow"),
+        .counters = enif_make_atom(env, "counters"),
         .forward = enif_make_atom(env, "forward"),
         .backward = enif_make_atom(env, "backward"),
         .head = enif_make_atom(env, "head"),

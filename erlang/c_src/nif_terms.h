@@ -12,7 +12,7 @@ extern struct nif_atoms {
     ERL_NIF_TERM ok, error, eof, badarg;
     ERL_NIF_TERM exist, size, true_, false_;
     ERL_NIF_TERM bof, cur;
-    ERL_NIF_TERM corrupt, safe, slow, forward, backward;
+    ERL_NIF_TERM corrupt, counters, safe, slow, forward, backward;
     ERL_NIF_TERM head, tail, next_tail;
     ERL_NIF_TERM block_size, levels, capacity;
     ERL_NIF_TERM normal, sequential, random, no_reuse, will_need, dont_need;

@@ -60,6 +60,7 @@ One rule holds for all functions:
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([backup/2, is_current/1]).
 -export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
 -export([patomic/4, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_xchg/3,
          patomic_cas/4, patomic_read_integer/2, patomic_write_integer/3]).
@@ -100,7 +101,7 @@ One rule holds for all functions:
 ?DOC("A place in the file, as `file:position/2` takes it, whose type for it is not exported.").
 -type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
 ?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
--type reason() :: atom() | {badarg, term()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+-type reason() :: atom() | {badarg, term()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("The address of a block: from 0 to the storage's capacity - 1.").
 -type address() :: emmap_backend:address().
 ?DOC("Of a block storage: bytes of a block, levels of its tree, and how many blocks it can hold.").
@@ -111,6 +112,8 @@ One rule holds for all functions:
 - `read`, `write`: for reading; for reading and writing. `write` alone reads too.
 - `shared`, `private` (the default), `shared_validate`: whether writes reach the file and its other users. `shared`
   beats `private`.
+- `shared_unsafe`, of files and counters: as `shared`, also on a file system that does not show all who open the file the
+  same memory, where that is `{error, enotsup}` (FUSE, network file systems).
 - `create`, `truncate`: create the file if it is missing; empty it first. Both need `write`; `create` needs a size or
   length, and `truncate` keeps the file's size where none is given.
 - `{size, Bytes}`: of a file that is created, empty or truncated. One that has bytes keeps its size; `open/4` demands
@@ -126,6 +129,10 @@ One rule holds for all functions:
 - `{lock_timeout, Milliseconds}`: how long an operation on a queue or block storage, an open or a change of size
   waits for a lock that another process has, one that is stopped for example: 5000 unless given. Then it is
   `{error, timeout}`, with nothing done. 0: it tries once. Only the calling process waits, and no scheduler.
+- `grow`, of counters: at least so many; a file that has fewer gets as many, the new ones 0, and one that has more is opened with
+  all. Handles that are open go on with as many as they had. Without it another number is `{error, {counters, InFile, Asked}}`.
+- `follow`, of queues and block storages: where nothing is found any more and the path means another file now, go over to
+  that, or wait for one where there is none. Without it that is `{error, estale}`. It is looked for once a second at most.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
@@ -134,8 +141,8 @@ One rule holds for all functions:
   `{open_info, true}`.
 - `{backend, Backend}`: see above.").
 -type open_option() ::
-    read | write | create | truncate | shared | private | shared_validate | direct | anon | auto_unlink
-    | exclusive | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
+    read | write | create | truncate | shared | shared_unsafe | private | shared_validate | direct | anon | auto_unlink
+    | exclusive | follow | grow | fixed | fixed_size | lock | nolock | populate | nonblock | noreserve | sync
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}
     | {backend, backend()}.
@@ -511,6 +518,34 @@ sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle)).
 -spec datasync(file()) -> ok | {error, reason()}.
 datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle)).
 
+?DOC("Makes a copy of the file under another name, which is on the disk when it returns. A copy of a queue or block storage
+has the messages or blocks as they are at one moment, in a file of no more than they need; of a counters file each counter
+as it is when its turn comes; of any other file the bytes that are mapped, 64 KiB at a time: what several such pieces have in
+common holds only if nobody writes meanwhile.
+
+Others wait while messages or blocks are copied in memory, of which that takes as much, and never for the disk; nobody waits
+for a handle that is open to `read`, where it is `{error, eagain}` if others change the file all the time. The copy has the
+file's permission bits, and appears whole or not at all. `{error, eexist}`: there is something of that name.").
+-spec backup(file() | counters(), To :: file:name_all()) -> ok | {error, reason()}.
+backup({File, _Count}, To) ->
+    backup(File, To);
+backup(?MAPPED(Backend, Handle), To) ->
+    case emmap_options:path(To) of
+        {ok, Path} -> ?CALL(Backend, backup(Handle, Path));
+        {error, _} = Error -> Error
+    end.
+
+?DOC("Whether the path that the file was opened by still means this file: `false` once it has been deleted, or another one was
+put or renamed there. `reopen/1` opens what is there now. Memory without a file (`anon`) is always current.").
+-spec is_current(file() | counters()) -> boolean() | {error, reason()}.
+is_current({File, _Count}) ->
+    is_current(File);
+is_current(?MAPPED(Backend, Handle)) ->
+    case ?CALL(Backend, is_current(Handle)) of
+        {ok, Current} -> Current;
+        {error, _} = Error -> Error
+    end.
+
 %%% What else `file' forwards
 
 %% No descriptor to give to the kernel: `file' then reads and sends by itself.
@@ -626,7 +661,7 @@ open_counters(Name) ->
     open_counters(Name, 0, []).
 
 ?DOC("Opens a file of counters, or creates one with all of them 0. `Count` 0 takes as many as the file has. A counters
-file with another number of them is `{error, einval}`, any other file `{error, corrupt}`, and left as it was.").
+file with another number of them is `{error, {counters, InFile, Asked}}` (see the option `grow`), any other file `{error, corrupt}`, and left as it was.").
 -spec open_counters(file:name_all(), Count :: non_neg_integer()) -> counters() | {error, reason()}.
 open_counters(Name, Count) ->
     open_counters(Name, Count, []).

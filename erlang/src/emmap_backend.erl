@@ -29,7 +29,7 @@ exceptions, as is any argument of the wrong type.").
 -type operand() :: -16#8000000000000000..16#ffffffffffffffff.
 
 ?DOC("What went wrong. `{corrupt, Offset, Reason}`: what a queue or block storage should not hold, and where in the file.").
--type reason() :: atom() | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
+-type reason() :: atom() | {counters, InFile :: pos_integer(), Asked :: pos_integer()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("A queue's message, or that there is none.").
 -type message() :: {ok, binary()} | eof | {error, reason()}.
 ?DOC("How many there are.").
@@ -66,6 +66,8 @@ exceptions, as is any argument of the wrong type.").
 -callback flush(handle()) -> result().
 -callback sync(handle()) -> result().
 -callback datasync(handle()) -> result().
+-callback backup(handle(), Path :: binary()) -> ok | {error, reason()}.
+-callback is_current(handle()) -> {ok, boolean()} | {error, atom()}.
 
 -callback patomic_add(handle(), Position :: integer(), operand()) -> old().
 -callback patomic_sub(handle(), Position :: integer(), operand()) -> old().
@@ -79,7 +81,7 @@ exceptions, as is any argument of the wrong type.").
 
 ?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").
 -callback counters_open(Path :: binary(), Count :: non_neg_integer(), [option()]) ->
-    {ok, handle(), Count :: pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), Count :: pos_integer()} | {error, reason() | {badarg, term()}}.
 -callback counter_add(handle(), Index :: integer(), operand()) -> old().
 -callback counter_sub(handle(), Index :: integer(), operand()) -> old().
 -callback counter_set(handle(), Index :: integer(), operand()) -> old().

@@ -16,6 +16,7 @@ The library need not load: see `loaded/0`.").
 -export([open/2, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([backup/2, is_current/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
@@ -32,7 +33,7 @@ The library need not load: see `loaded/0`.").
 -on_load(load/0).
 -nifs([open_now/2, close/1, size/1, lock_timeout/1, pread/3, pwrite_binary/3, pwrite_vectors/3, read/2, read_line/1,
        write_binary/2, write_vectors/2, position/3, resize_now/2, truncate_now/1, allocate/3, advise/4, flush/1,
-       sync_now/1, datasync_now/1, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3,
+       sync_now/1, datasync_now/1, backup_now/2, is_current/1, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3,
        patomic_exchange/3, patomic_compare_exchange/4, patomic_load/2, patomic_store/3, counters_open_now/3,
        counter_add/3, counter_sub/3, counter_set/3, counter_get/2, counter_compare_exchange/4, queue_open_now/2,
        queue_attach_now/1, queue_push_data/2, queue_push_list/2, queue_pop_now/1, queue_pop_many_now/2,
@@ -163,6 +164,13 @@ sync(Handle) ->
 datasync(Handle) ->
     ?PATIENTLY(datasync_now(Handle), lock_timeout(Handle)).
 
+-spec backup(handle(), binary()) -> ok | {error, emmap_backend:reason()}.
+backup(Handle, Path) ->
+    ?PATIENTLY(backup_now(Handle, Path), lock_timeout(Handle)).
+
+-spec is_current(handle()) -> {ok, boolean()} | {error, atom()}.
+is_current(_Handle) -> not_loaded().
+
 %%% Atomic 64-bit operations
 
 -spec patomic_add(handle(), integer(), emmap_backend:operand()) -> old().
@@ -195,7 +203,7 @@ patomic_store(_Handle, _Position, _Value) -> not_loaded().
 %%% Counters
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open(Path, Count, Options) ->
     ?PATIENTLY(counters_open_now(Path, Count, Options), emmap_lock:timeout(Options)).
 
@@ -386,7 +394,7 @@ lock_timeout(_Handle) -> not_loaded().
 open_now(_Path, _Options) -> not_loaded().
 
 -spec counters_open_now(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open_now(_Path, _Count, _Options) -> not_loaded().
 
 -spec sync_now(handle()) -> result().
@@ -394,6 +402,9 @@ sync_now(_Handle) -> not_loaded().
 
 -spec datasync_now(handle()) -> result().
 datasync_now(_Handle) -> not_loaded().
+
+-spec backup_now(handle(), binary()) -> ok | {error, emmap_backend:reason()}.
+backup_now(_Handle, _Path) -> not_loaded().
 
 -spec queue_open_now(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.

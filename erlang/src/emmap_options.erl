@@ -101,9 +101,9 @@ is_size(_) -> false.
 
 %% As in emmap 2.x `shared' beats `private'.
 sharing(Options) ->
-    case lists:member(shared, Options) orelse lists:member(shared_validate, Options) of
-        true -> lists:delete(private, Options);
-        false -> Options
+    case [Option || Option <- [shared, shared_validate, shared_unsafe], lists:member(Option, Options)] of
+        [_ | _] -> lists:delete(private, Options);
+        [] -> Options
     end.
 
 %% For open/2, which maps a file that has bytes as it is.

@@ -27,6 +27,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([open/2, open/3, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
+-export([backup/2, is_current/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
@@ -448,13 +449,13 @@ open(Server, Path, Options) ->
     opened(fun() -> ask(Server, {open, Path, Options}) end, Options).
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open(Path, Count, Options) ->
     opened(fun() -> ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS) end, Options).
 
 ?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
 counters_open(Server, Path, Count, Options) ->
     opened(fun() -> ask(Server, {counters_open, Path, Count, Options}) end, Options).
 
@@ -567,6 +568,12 @@ datasync({Program, Number}) -> call_disk(Program, {datasync, Number}).
 
 call_disk(#program{sync_timeout = Timeout, lock_timeout = Limit} = Program, Operation) ->
     ?PATIENTLY(answer(request(Program, none, Operation, Timeout)), Limit).
+
+-spec backup(handle(), binary()) -> ok | {error, emmap_backend:reason()}.
+backup({Program, Number}, Path) when is_binary(Path) -> call_disk(Program, {backup, Number, Path}).
+
+-spec is_current(handle()) -> {ok, boolean()} | {error, atom()}.
+is_current({Program, Number}) -> call(Program, {is_current, Number}).
 
 %%% Atomics
 

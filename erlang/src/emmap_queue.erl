@@ -37,6 +37,8 @@ count.
 
 As of `emmap`, and `{error, full}` where there is no room in a queue of `fixed_size` or of 4 GiB - 1;
 `{error, {corrupt, Offset, Reason}}` for a file that is no queue or is damaged, which `erase/1` empties;
+`{error, estale}`, from what finds no message and from `emmap:sync/1`, once the path means another file or none (see the
+option `follow`, and `emmap:reopen/1`);
 `{error, ebusy}` for removing a message while somebody else's `try_pop/2` has the first one, and for using a
 queue that another process has opened `exclusive`.").
 -compile({no_auto_import, [length/1]}).
@@ -44,7 +46,7 @@ queue that another process has opened `exclusive`.").
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
--export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, length/1, is_empty/1, metadata/1]).
+-export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
 -export([purge/1, clear/1, erase/1, compact/1]).
 -export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
@@ -82,6 +84,8 @@ other may write, and an operation costs no system call.").
 ?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
 
+%% More messages than a queue can hold.
+-define(ALL, 16#ffffffff).
 %% How many messages a step of a walk reads: the first one few, for a fold that ends soon.
 -define(FIRST_STEP, 16).
 -define(STEP, 1024).
@@ -373,6 +377,18 @@ inspect(?QUEUE(_, _, _) = Queue) ->
     peek_front(Queue);
 inspect(Server) ->
     gen_server:call(Server, peek, infinity).
+
+?DOC("The first `Limit` messages, or `all` of them, as they are at one moment, whatever others do; they stay. Others wait
+while they are copied. A message that is no term, or not a safe one, is `{bad_term, Bytes}` in its place.").
+-spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
+snapshot(Queue, all) ->
+    snapshot(Queue, ?ALL);
+snapshot(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit), Limit >= 0 ->
+    case ?CALL(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
+        {ok, Messages, _Place} -> {ok, emmap_terms:decode_all(Messages, Terms)};
+        eof -> {ok, []};
+        {error, _} = Error -> Error
+    end.
 
 ?DOC("How many messages there are. Takes time in proportion.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.

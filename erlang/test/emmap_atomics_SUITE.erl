@@ -105,7 +105,16 @@ counters(Config) ->
     ok = emmap:close_counters(Counters),
     ?assertEqual({error, closed}, emmap:inc_counter(Counters, 0)),
     % the count is the file's
-    ?assertEqual({error, einval}, emmap_test:open_counters(Config, "counters", 3)),
+    ?assertEqual({error, {counters, 2, 3}}, emmap_test:open_counters(Config, "counters", 3)),
+    More = emmap:open_counters(emmap_test:path(Config, "counters"), 1000,
+                               [grow, {backend, proplists:get_value(backend, Config)}]),
+    ?assertEqual(1000, emmap:counters_length(More)),
+    ?assertEqual({ok, 6}, emmap:read_counter(More, 0)),
+    ok = emmap:close_counters(More),
+    Two = emmap_test:open_counters(Config, "two-counters", 2),
+    {ok, 0} = emmap:set_counter(Two, 0, 6),
+    ok = emmap:close_counters(Two),
+    ok = file:rename(emmap_test:path(Config, "two-counters"), emmap_test:path(Config, "counters")),
     Same = emmap_test:open_counters(Config, "counters", 0),
     ?assertEqual(2, emmap:counters_length(Same)),
     ?assertEqual({ok, 6}, emmap:read_counter(Same, 0)),
@@ -148,7 +157,7 @@ refuses_foreign_files(Config) ->
                  {binary:copy(<<"x">>, 16 + 32), 0, corrupt},
                  {<<"EMMAP01\n">>, 0, corrupt},
                  {<<"EMMAP01\n", 4:64/little, 0:64>>, 4, corrupt},
-                 {<<"EMMAP01\n", 4:64/little, 0:256>>, 5, einval},
+                 {<<"EMMAP01\n", 4:64/little, 0:256>>, 5, {counters, 4, 5}},
                  {<<"EMMAP01\n", -1:64/little, 0:256>>, 0, corrupt}]].
 
 counters_read_only(Config) ->

@@ -9,7 +9,7 @@
          positions_count_from_the_offset/1, private_writes_stay_private/1, shared_writes_reach_the_file/1,
          anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1,
          large_reads_and_writes/1, many_readers_and_writers/1, direct/1, relative_path/1,
-         relative_path_in_a_removed_folder/1, exclusive/1, services_of_both_styles/1]).
+         relative_path_in_a_removed_folder/1, exclusive/1, services_of_both_styles/1, backup/1, backup_beside_others/1, is_current/1]).
 
 -include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -23,7 +23,7 @@ groups() ->
        forwards_everything, open_forms, info_by_environment, file_names, options, positions_count_from_the_offset,
        private_writes_stay_private, shared_writes_reach_the_file, anonymous_memory, resize, truncate, auto_unlink,
        batch, batch_refused_whole, reopen, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
-       relative_path_in_a_removed_folder, exclusive, services_of_both_styles]).
+       relative_path_in_a_removed_folder, exclusive, services_of_both_styles, backup, backup_beside_others, is_current]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -579,3 +579,104 @@ many_readers_and_writers(Config) ->
 pattern(Size) ->
     Pattern = << <<(I * I rem 251)>> || I <- lists:seq(1, 4093) >>,
     binary:part(binary:copy(Pattern, Size div 4093 + 1), 0, Size).
+
+backup(Config) ->
+    Backend = {backend, proplists:get_value(backend, Config)},
+    Path = fun(Name) -> emmap_test:path(Config, Name) end,
+    To = Path("copy"),
+    Copied = fun(File) ->
+        ?assertEqual(ok, emmap:backup(File, To)),
+        ?assertEqual({error, eexist}, emmap:backup(File, To)),
+        ?assertEqual({error, enoent}, emmap:backup(File, Path("missing/copy"))),
+        ?assertError(badarg, emmap:backup(File, {a})),
+        ok = emmap:close(File),
+        ?assertEqual({error, closed}, emmap:backup(File, Path("other")))
+    end,
+    {ok, File} = emmap:open(Path("file"), [read, write, create, shared, {size, 1000}, {chmod, 8#640}, Backend]),
+    ok = file:pwrite(File, 500, <<"hello">>),
+    Copied(File),
+    {ok, Bytes} = file:read_file(Path("file")),
+    ?assertEqual({ok, Bytes}, file:read_file(To)),
+    {ok, #file_info{mode = Mode}} = file:read_file_info(To),
+    ?assertEqual(8#640, Mode band 8#7777),
+    ok = file:delete(To),
+
+    {ok, Queue} = emmap_queue:open(Path("queue"), 0, [Backend]),
+    ok = emmap_queue:push_many(Queue, [a, b, c]),
+    a = emmap_queue:pop(Queue),
+    Copied(Queue),
+    {ok, QueueCopy} = emmap_queue:open(To, 0, [Backend]),
+    ?assertEqual({ok, [b, c]}, emmap_queue:pop_many(QueueCopy, 10)),
+    ok = emmap_queue:close(QueueCopy),
+    ok = file:delete(To),
+
+    {ok, Storage} = emmap:open_block_storage(Path("blocks"), 4, [Backend]),
+    {ok, [_, Address, _]} = emmap:store_blocks(Storage, [<<"aaaa">>, <<"bbbb">>, <<"cccc">>]),
+    Copied(Storage),
+    {ok, StorageCopy} = emmap:open_block_storage(To, 4, [Backend]),
+    ?assertEqual({ok, 3}, emmap:count_blocks(StorageCopy)),
+    ?assertEqual(<<"bbbb">>, emmap:read_block(StorageCopy, Address)),
+    ok = emmap:close(StorageCopy),
+    ok = file:delete(To),
+
+    {Counters, 3} = Both = emmap:open_counters(Path("counters"), 3, [Backend]),
+    {ok, 0} = emmap:inc_counter(Both, 2, 42),
+    ?assertEqual(true, emmap:is_current(Both)),
+    ?assertEqual({error, eexist}, emmap:backup(Both, Path("counters"))),
+    Copied(Counters),
+    CountersCopy = emmap:open_counters(To, 3, [Backend]),
+    ?assertEqual({ok, 42}, emmap:read_counter(CountersCopy, 2)),
+    ok = emmap:close_counters(CountersCopy).
+
+%% Messages that were pushed together are in a copy together.
+backup_beside_others(Config) ->
+    Backend = {backend, proplists:get_value(backend, Config)},
+    Path = emmap_test:path(Config, "busy"),
+    {ok, Queue} = emmap_queue:open(Path, 0, [Backend]),
+    Parent = self(),
+    Worker = spawn_link(fun() ->
+        {ok, Mine} = emmap_queue:open(Path, 0, [Backend]),
+        Loop = fun Loop(I) ->
+            receive
+                stop -> ok = emmap_queue:close(Mine), Parent ! stopped
+            after 0 ->
+                ok = emmap_queue:push_many(Mine, [{I, 1}, {I, 2}]),
+                I rem 100 =:= 0 andalso ({ok, _} = emmap_queue:pop_many(Mine, 150)),
+                Loop(I + 1)
+            end
+        end,
+        Loop(1)
+    end),
+    [begin
+         To = emmap_test:path(Config, "busy-copy" ++ integer_to_list(I)),
+         ok = emmap:backup(Queue, To),
+         {ok, Copy} = emmap_queue:open(To, 0, [Backend]),
+         {ok, Messages} = emmap_queue:pop_many(Copy, 1000),
+         ?assertEqual(0, length(Messages) rem 2),
+         [?assertEqual([{N, 1}, {N, 2}], [{N, 1}, Next]) || {{N, 1}, Next} <- pairs(Messages)],
+         ok = emmap_queue:close(Copy)
+     end || I <- lists:seq(1, 30)],
+    Worker ! stop,
+    receive stopped -> ok end,
+    ok = emmap_queue:close(Queue).
+
+pairs([A, B | Rest]) -> [{A, B} | pairs(Rest)];
+pairs([]) -> [].
+
+is_current(Config) ->
+    Backend = {backend, proplists:get_value(backend, Config)},
+    Path = emmap_test:path(Config, "current"),
+    {ok, File} = emmap:open(Path, [read, write, create, shared, {size, 1000}, Backend]),
+    ?assertEqual(true, emmap:is_current(File)),
+    ok = file:rename(Path, Path ++ ".old"),
+    ?assertEqual(false, emmap:is_current(File)),
+    {ok, Other} = emmap:open(Path, [read, write, create, shared, {size, 1000}, Backend]),
+    ?assertEqual([false, true], [emmap:is_current(Each) || Each <- [File, Other]]),
+    ok = file:pwrite(Other, 0, <<"new">>),
+    {ok, Again} = emmap:reopen(File),
+    ?assertEqual({ok, <<"new">>}, file:pread(Again, 0, 3)),
+    ?assertEqual(true, emmap:is_current(Again)),
+    ?assertEqual({error, closed}, emmap:is_current(File)),
+    {ok, Memory} = emmap:open("", [read, write, anon, {size, 1000}, Backend]),
+    ?assertEqual(true, emmap:is_current(Memory)),
+    [ok = emmap:close(Each) || Each <- [Again, Other, Memory]].

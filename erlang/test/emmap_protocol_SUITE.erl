@@ -170,7 +170,7 @@ bad_terms(_Config) ->
                       {pwrite, Handle, a, <<"x">>}, {write, Handle, a}, {position, Handle, a, bof},
                       {position, Handle, 0, foo}, {position, Handle, 0, 1}, {patomic_add, Handle, 0, 1 bsl 64},
                       {patomic_add, Handle, 0, -(1 bsl 63) - 1}, {patomic_add, Handle, 0, a}, {advise, Handle, 0, 0, 1}, {advise, Handle, 0, 0, foo},
-                      {resize, Handle, a}, {allocate, Handle, 0, a}]],
+                      {resize, Handle, a}, {allocate, Handle, 0, a}, {backup, Handle, a}, {backup, Handle, <<0>>}]],
     ?assertEqual({1, {ok, <<0:64>>}}, call(Port, {1, {pread, Handle, 0, 8}})),
     {ok, Queue, _} = element(2, call(Port, {1, {queue_open, <<>>, [anon, write, {size, 4096}]}})),
     {ok, Blocks, _} = element(2, call(Port, {1, {blocks_open, <<>>, 2, 2, [anon, write, {size, 4096}]}})),

@@ -3,7 +3,7 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
-         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1]).
+         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, snapshot/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
 -export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, compressed_inside/1,
@@ -16,13 +16,13 @@
 -export([waiting_leaves_the_schedulers_free/1, long_messages/1]).
 
 -include_lib("stdlib/include/assert.hrl").
--include_lib("kernel/include/file.hrl").
+-include("../src/emmap_file.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     Cases = [first_in_first_out, any_term, empty, default, many, folds, levels, looks, metadata, purge_clear_and_erase, grows, full, options,
-             closed, exclusive, read_only, reopens, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
+             closed, exclusive, read_only, reopens, walk_of_another_era, snapshot, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
              compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
@@ -294,6 +294,65 @@ reopens(Config) ->
 fixture_terms() ->
     [hello, 0, 255, -1, 123456789012345678901234567890, 3.14, <<"bin">>, "text", [], [1, 2 | 3], {a, {b, 1.5}},
      #{k => <<"v">>, 1 => [x]}, true, nil, <<5:3>>, 'åtom', lists:seq(1, 300), lists:duplicate(500, $x)].
+
+walk_of_another_era(Config) ->
+    [begin
+         Queue = queue(Config, Name),
+         #file_descriptor{data = #file{backend = Backend, handle = Handle}} = Queue,
+         ok = emmap_queue:push_many(Queue, lists:seq(10, 19)),
+         {ok, [_, _, _], Place} = Backend:queue_walk(Handle, forward, 3, 0),
+         {ok, [_ | _], _} = Backend:queue_walk(Handle, forward, 100, Place),
+         ok = Change(Queue),
+         ok = emmap_queue:push_many(Queue, lists:seq(20, 29)),
+         ?assertEqual({Name, {error, estale}}, {Name, Backend:queue_walk(Handle, forward, 3, Place)}),
+         ?assertEqual({ok, lists:seq(20, 29)}, emmap_queue:snapshot(Queue, all)),
+         ok = emmap_queue:close(Queue)
+     end || {Name, Change} <- [{"purged", fun emmap_queue:erase/1},
+                               {"popped", fun(Q) -> {ok, _} = emmap_queue:pop_many(Q, 10), ok end}]].
+
+snapshot(Config) ->
+    Queue = queue(Config, "snapshot"),
+    ?assertEqual({ok, []}, emmap_queue:snapshot(Queue, all)),
+    ok = emmap_queue:push_many(Queue, lists:seq(1, 500)),
+    ?assertEqual({ok, lists:seq(1, 500)}, emmap_queue:snapshot(Queue, all)),
+    ?assertEqual({ok, [1, 2, 3]}, emmap_queue:snapshot(Queue, 3)),
+    ?assertEqual({ok, []}, emmap_queue:snapshot(Queue, 0)),
+    ?assertEqual({ok, lists:seq(1, 500)}, emmap_queue:snapshot(Queue, 1 bsl 70)),
+    {ok, Reader} = open(Config, "snapshot", 0, [read]),
+    ?assertEqual({ok, [1, 2]}, emmap_queue:snapshot(Reader, 2)),
+    ?assertEqual(500, emmap_queue:length(Queue)),
+    ?assertError(function_clause, emmap_queue:snapshot(Queue, -1)),
+    ok = emmap_queue:close(Reader),
+    ok = emmap_queue:close(Queue),
+    ?assertEqual({error, closed}, emmap_queue:snapshot(Queue, 1)).
+
+stale(Config) ->
+    Path = emmap_test:path(Config, "stale"),
+    {ok, Waits} = open(Config, "stale", 0, []),
+    {ok, Follows} = open(Config, "stale", 0, [follow]),
+    {ok, Storage} = emmap:open_block_storage(emmap_test:path(Config, "stale-blocks"), 8, [backend(Config)]),
+    nil = emmap_queue:pop(Waits),
+    {ok, Other} = open(Config, "stale-next", 0, []),
+    ok = emmap_queue:push(Other, new),
+    ok = emmap_queue:close(Other),
+    ok = file:rename(emmap_test:path(Config, "stale-next"), Path),
+    ok = file:delete(emmap_test:path(Config, "stale-blocks")),
+    ?assertEqual({error, estale}, emmap:sync(Waits)),
+    ?assertEqual({error, estale}, until_not(nil, fun() -> emmap_queue:pop(Waits) end)),
+    ?assertEqual({error, estale}, emmap_queue:is_empty(Waits)),
+    ?assertEqual(new, until_not(nil, fun() -> emmap_queue:pop(Follows) end)),
+    ?assertEqual({error, estale}, until_not({ok, 0}, fun() -> emmap:count_blocks(Storage) end)),
+    ok = emmap_queue:push(Follows, again),
+    {ok, Again} = emmap:reopen(Waits),
+    ?assertEqual(again, emmap_queue:pop(Again)),
+    ?assertEqual({error, einval}, emmap:open(Path, [read, follow, backend(Config)])),
+    [ok = emmap:close(Each) || Each <- [Again, Follows, Storage]].
+
+until_not(Nothing, Fun) ->
+    case Fun() of
+        Nothing -> until_not(Nothing, Fun);
+        Something -> Something
+    end.
 
 emmap_2_queue(Config) ->
     _ = emmap_test:fixture_copy(Config, "queue.bin"),

@@ -109,6 +109,7 @@ result({ok, List}) when is_list(List) -> ["ok" | [text(Each) || Each <- List]];
 result({ok, Value}) -> ["ok", text(Value)];
 result(Integer) when is_integer(Integer) -> ["ok", text(Integer)];
 result({error, {corrupt, Offset, Why}}) when is_binary(Why) -> ["error", "corrupt", text(Offset)];
+result({error, {counters, _InFile, _Asked}}) -> ["error", "einval"];
 result({error, Reason}) when is_atom(Reason) -> ["error", text(Reason)].
 
 origin(#{exist := true}) -> "existed";

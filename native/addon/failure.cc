@@ -7,7 +7,7 @@ Failure last_failure(const char *operation, emmap_error error)
     Failure failure{operation, *emmap_last_failure()};
     // An answer such as EMMAP_EOF may come without a failure of its own.
     if (failure.core.error != error)
-        failure.core = emmap_failure{error, nullptr, nullptr, 0};
+        failure.core = emmap_failure{error, nullptr, nullptr, 0, 0, 0};
     return failure;
 }
 
@@ -33,6 +33,8 @@ napi_value to_error(napi_env env, napi_value factory, const Failure &failure, co
         make_string(env, path),
         make_string(env, core.reason),
         core.error == EMMAP_CORRUPT ? make_number(env, core.offset) : make_undefined(env),
+        core.found ? make_number(env, core.found) : make_undefined(env),
+        core.found ? make_number(env, core.asked) : make_undefined(env),
     };
     napi_value error = nullptr;
     if (factory)

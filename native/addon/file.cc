@@ -144,6 +144,13 @@ napi_value describe(const Call &call)
     return result;
 }
 
+napi_value is_current(const Call &call)
+{
+    bool current = false;
+    const emmap_error error = emmap_is_current(call.core(), &current);
+    return call.answer(error, make_boolean(call.env, current));
+}
+
 napi_value close(const Call &call)
 {
     const emmap_error error = emmap_close(call.core());
@@ -172,8 +179,8 @@ napi_value lend(const Call &call)
     if (shown && !(about.flags & EMMAP_OPEN_WRITE) && !copy_on_write(slice)) {
         const emmap_error cause = static_cast<emmap_error>(errno);
         emmap_slice_release(&slice);
-        const emmap_failure failure{cause, "mprotect",
-                                    "a buffer over a read-only file needs a mapping that is private", 0};
+        const emmap_failure failure{
+            cause, "mprotect", "a buffer over a read-only file needs a mapping that is private", 0, 0, 0};
         return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
     }
     return buffer_over_slice(call.env, slice, shown);
@@ -253,10 +260,22 @@ template <emmap_error (*operation)(emmap_file *)> napi_value simple(const Call &
     return call.answer(operation(call.core()));
 }
 
-template <SyncOperation operation> napi_value in_background(const Call &call)
+template <emmap_error (*operation)(emmap_file *)> emmap_error without_path(emmap_file *file, const char *)
 {
-    return sync_in_background(call.env, call.self, call.file->handle, call.file->path, operation,
-                              call.operation);
+    return operation(file);
+}
+
+template <emmap_error (*operation)(emmap_file *)> napi_value in_background(const Call &call)
+{
+    return sync_in_background(call.env, call.self, call.file->handle, call.file->path,
+                              without_path<operation>, call.operation);
+}
+
+// backup(to)
+napi_value backup(const Call &call)
+{
+    return sync_in_background(call.env, call.self, call.file->handle, call.file->path, emmap_backup,
+                              call.operation, to_string(call.env, call.arguments[0]));
 }
 
 template <emmap_error (*operation)(emmap_file *, uint64_t *)> napi_value sized(const Call &call)
@@ -315,6 +334,8 @@ void define_operations(napi_env env, napi_value exports)
         define<simple<emmap_flush>>("flush", "flush"),
         define<in_background<emmap_sync>>("sync", "sync"),
         define<in_background<emmap_datasync>>("datasync", "datasync"),
+        define<backup>("backup", "backup"),
+        define<is_current>("isCurrent", "is_current"),
         define<arithmetic<emmap_patomic_add>>("patomicAdd", "patomic_add"),
         define<arithmetic<emmap_patomic_sub>>("patomicSub", "patomic_sub"),
         define<arithmetic<emmap_patomic_and>>("patomicAnd", "patomic_and"),

@@ -119,7 +119,8 @@ template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value pop_end(c
 }
 
 // walk(backward, limit, state, room): packed, as many as there is room for. The Float64Array has the place, from which it
-// goes on and where it puts the next one; then come how many there are, and 1 where there was no room for more.
+// goes on and where it puts the next one, as its low 32 bits and, last, its others; between them how many there are, and 1
+// where there was no room for more.
 napi_value walk(const Call &call)
 {
     const emmap_queue_direction direction =
@@ -130,7 +131,7 @@ napi_value walk(const Call &call)
     for (;;) {
         Room room{call.bytes_at(3), 0, 0, 0, true};
         const emmap_sink sink = room.sink();
-        uint64_t place = static_cast<uint64_t>(state[0]);
+        uint64_t place = static_cast<uint64_t>(state[3]) << 32 | static_cast<uint64_t>(state[0]);
         uint64_t count = 0;
         const emmap_error error = emmap_queue_walk(call.core(), direction, limit, &place, &sink, &count);
         if (room.needed && room.count > 0) {
@@ -139,7 +140,8 @@ napi_value walk(const Call &call)
             limit = room.count;
             continue;
         }
-        state[0] = static_cast<double>(place);
+        state[0] = static_cast<double>(place & 0xffffffff);
+        state[3] = static_cast<double>(place >> 32);
         state[1] = static_cast<double>(count);
         state[2] = full ? 1 : 0;
         return room.answer(call, error);

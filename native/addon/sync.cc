@@ -18,6 +18,7 @@ struct Sync {
     const char *name;
     Failure failure{};
     napi_ref factory = nullptr;
+    std::string to{};
     napi_deferred deferred = nullptr;
     napi_async_work work = nullptr;
     std::unique_ptr<Patience> patience{}; // once a lock was not had in a slice
@@ -44,7 +45,7 @@ void execute(napi_env, void *data)
 {
     Sync *const sync = static_cast<Sync *>(data);
     sync->failure = {};
-    const emmap_error error = sync->operation(sync->handle.get());
+    const emmap_error error = sync->operation(sync->handle.get(), sync->to.c_str());
     if (error)
         sync->failure = last_failure(sync->name, error); // the last failure is this thread's own
 }
@@ -91,9 +92,10 @@ bool queue(napi_env env, Sync *sync)
 } // namespace
 
 napi_value sync_in_background(napi_env env, napi_value self, Handle handle, std::string path,
-                              SyncOperation operation, const char *name)
+                              SyncOperation operation, const char *name, std::string to)
 {
     Sync *const sync = new Sync{std::move(handle), std::move(path), operation, name};
+    sync->to = std::move(to);
     if (const napi_value factory = error_factory(env, self))
         napi_create_reference(env, factory, 1, &sync->factory);
     napi_value promise = nullptr;

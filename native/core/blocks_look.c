@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "error.h"
+#include "stale.h"
 
 /* How often a read without a lock is repeated while others store into the same block. */
 #define LOOKS 200
@@ -127,7 +128,7 @@ static emmap_error read_address(blocks_operation *self, uint64_t address, const 
     return hold_end(&self->hold, read_into(self, &path, sink, place));
 }
 
-emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
+static emmap_error read_one(emmap_file *file, uint64_t address, const emmap_sink *sink)
 {
     blocks_operation self;
     void *place = NULL;
@@ -138,6 +139,15 @@ emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sin
         return error;
     error = blocks_begin(file, &self);
     return error ? error : read_address(&self, address, sink, &place);
+}
+
+emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
+{
+    const emmap_error error = read_one(file, address, sink);
+    if (error != ENOENT)
+        return error;
+    const emmap_error looked = stale_look(file, EMMAP_OK);
+    return looked ? looked : blocks_none();
 }
 
 /* The leaf that holds the block of this rank; false where no leaf there was ever used. */
@@ -217,7 +227,7 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
         *place = next;
         *count = found;
     }
-    return error;
+    return error == EMMAP_EOF && *place == 0 ? stale_look(file, error) : error;
 }
 
 emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count)
@@ -234,7 +244,7 @@ emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count)
     const emmap_error ended = hold_end(&self.hold, EMMAP_OK);
     if (!ended)
         *count = sum;
-    return ended;
+    return ended || sum > 0 ? ended : stale_look(file, EMMAP_OK);
 }
 
 emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info)

@@ -328,9 +328,7 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
         return error;
     error = emmap_blocks_attach(file, block_size, levels);
     if (error) {
-        const emmap_failure failure = *emmap_last_failure();
-        emmap_free(file);
-        error_restore(&failure);
+        file_abandon(file);
         return error;
     }
     *result = file;

@@ -8,6 +8,10 @@
  * and nothing behind the last counter. A creator reserves the space, writes N, and the magic last: a file with no
  * magic that is zeros otherwise was being created by somebody who died, and is finished. LOCK_STRUCTURE is held
  * from the first look to the last store; whoever only looks, and finds a magic, needs no lock.
+ *
+ * To grow, three steps, each on the disk before the next: the version becomes "0g"; the file gets its new size; version and
+ * number are written as one. So a file of version "0g" may have zeros behind its last counter, and the next one who may
+ * write cuts them off. Handles that are open have the file mapped to where it ended, and never look at the number again.
  */
 #include <errno.h>
 #include <string.h>
@@ -18,6 +22,7 @@
 #include "file.h"
 #include "lock.h"
 #include "pause.h"
+#include "platform.h"
 #include "size.h"
 #include "word.h"
 
@@ -30,6 +35,8 @@ typedef struct preparer {
     file_preparer base;
     uint64_t count; /* as asked for; 0: whatever there is */
 } preparer;
+
+static const char growing[8] = {'E', 'M', 'M', 'A', 'P', '0', 'g', '\n'};
 
 static uint64_t size_of(uint64_t count)
 {
@@ -88,19 +95,87 @@ static bool zeros(const uint8_t *bytes, size_t length)
     return true;
 }
 
-/* Whether every byte from offset 16 on is 0. */
-static emmap_error body_is_zeros(int fd, bool *result)
+/* Whether every byte from an offset on is 0. */
+static emmap_error rest_is_zeros(int fd, uint64_t from, bool *result)
 {
     uint8_t piece[4096];
     size_t got = 0;
     *result = true;
-    for (uint64_t at = HEADER_SIZE; *result; at += got) {
+    for (uint64_t at = from; *result; at += got) {
         const emmap_error error = read_at(fd, piece, sizeof piece, at, &got);
         if (error || got == 0)
             return error;
         *result = zeros(piece, got);
     }
     return EMMAP_OK;
+}
+
+static emmap_error synced(int fd)
+{
+    return platform_datasync(fd) == 0 ? EMMAP_OK : error_from_errno("fdatasync");
+}
+
+/* Both at once: they lie in one sector. */
+static emmap_error write_header(int fd, uint64_t count)
+{
+    uint8_t header[HEADER_SIZE];
+    memcpy(header, magic, sizeof magic);
+    for (int i = 0; i < 8; i++)
+        header[8 + i] = (uint8_t)(count >> 8 * i);
+    return write_at(fd, header, sizeof header, 0);
+}
+
+static emmap_error grow(int fd, const emmap_options *options, uint64_t count)
+{
+    PAUSE("counters_grow_begin");
+    emmap_error error = write_at(fd, growing, sizeof growing, 0);
+    PAUSE("counters_grow_marked");
+    if (!error)
+        error = synced(fd);
+    if (!error)
+        error = file_extend(fd, options, size_of(count));
+    PAUSE("counters_grow_sized");
+    if (!error)
+        error = synced(fd);
+    if (!error)
+        error = write_header(fd, count);
+    PAUSE("counters_grow_done");
+    return error;
+}
+
+/* What a death, or a full disk, left of that. */
+static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
+{
+    bool locked;
+    emmap_error error = size_lock(fd, options, &locked);
+    if (!error)
+        error = size_cut(fd, size_of(count));
+    if (locked)
+        size_unlock(fd);
+    PAUSE("counters_ungrow_cut");
+    if (!error)
+        error = synced(fd);
+    if (!error)
+        error = write_header(fd, count);
+    PAUSE("counters_ungrow_done");
+    return error;
+}
+
+/* A file that has `count` counters, for who asks for others. */
+static emmap_error settle_count(int fd, const preparer *self, const emmap_options *options, uint64_t count)
+{
+    const bool grows = options->flags & EMMAP_OPEN_GROW;
+    if (self->count == 0 || self->count == count || (grows && self->count < count))
+        return EMMAP_OK;
+    if (!grows)
+        return error_counters(count, self->count);
+    const emmap_error error = grow(fd, options, self->count);
+    if (error) {
+        const emmap_failure failure = *emmap_last_failure();
+        ungrow(fd, options, count);
+        error_restore(&failure);
+    }
+    return error;
 }
 
 /* The header of a file that is not empty, checked against its size and against what was asked for. */
@@ -114,22 +189,31 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
     const uint64_t room = size >= HEADER_SIZE ? (size - HEADER_SIZE) / 8 : 0;
     const uint64_t count = little_endian(header + 8);
     if (memcmp(header, "EMMAP", 5) == 0 && header[7] == '\n') {
-        if (count == 0 || count > COUNT_MAX || size != size_of(count))
+        const bool marked = memcmp(header, growing, sizeof growing) == 0;
+        bool sound = count > 0 && count <= COUNT_MAX && size >= size_of(count);
+        if (sound && size > size_of(count)) {
+            sound = marked;
+            error = marked ? rest_is_zeros(fd, size_of(count), &sound) : EMMAP_OK;
+        }
+        if (!error && !sound)
             return error_corrupt(8, "the number of counters does not fit the file's size");
-        if (self->count != 0 && self->count != count)
-            return error_set(EINVAL, "the file has another number of counters");
-        return EMMAP_OK;
+        if (!error && marked && (options->flags & EMMAP_OPEN_WRITE))
+            error = ungrow(fd, options, count);
+        if (error)
+            return error;
+        return settle_count(fd, self, options, count);
     }
     bool unfinished = zeros(header, 8) && (count == 0 || count == room) && room > 0 && size == size_of(room);
     if (unfinished)
-        error = body_is_zeros(fd, &unfinished);
+        error = rest_is_zeros(fd, HEADER_SIZE, &unfinished);
     if (error)
         return error;
     if (!unfinished || !(options->flags & EMMAP_OPEN_WRITE))
         return error_corrupt(0, "not a counters file: no \"EMMAP01\\n\" at its beginning");
-    if (self->count != 0 && self->count != room)
-        return error_set(EINVAL, "the file has room for another number of counters");
-    return create(fd, options, room);
+    if (self->count != 0 && self->count != room && !(options->flags & EMMAP_OPEN_GROW))
+        return error_counters(room, self->count);
+    error = create(fd, options, room);
+    return error ? error : settle_count(fd, self, options, room);
 }
 
 /* The magic is written last: a file that begins with other than zeros nobody is creating. */
@@ -174,7 +258,17 @@ static emmap_error prepare(const file_preparer *base, int fd, const emmap_option
     return error;
 }
 
-#define REFUSED_FLAGS (EMMAP_OPEN_ANON | EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE)
+/* As many as the header says: a file that is growing is mapped with what comes to lie behind them. */
+static uint64_t counted(emmap_file *file, uint64_t room)
+{
+    visit visit;
+    if (visit_begin(file, &visit) != EMMAP_OK)
+        return room;
+    const uint64_t count = little_endian(visit.mapping->data + 8);
+    return visit_end(file, &visit) == EMMAP_OK && count < room ? count : room;
+}
+
+#define REFUSED_FLAGS (EMMAP_OPEN_ANON | EMMAP_OPEN_PRIVATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_FOLLOW)
 
 emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *given,
                                 emmap_file **result)
@@ -194,7 +288,8 @@ emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_op
     if (!error) {
         uint64_t size = 0;
         emmap_size(*result, &size);
-        (*result)->counters = size > HEADER_SIZE ? (size - HEADER_SIZE) / 8 : 0;
+        const uint64_t room = size > HEADER_SIZE ? (size - HEADER_SIZE) / 8 : 0;
+        (*result)->counters = room ? counted(*result, room) : 0;
     }
     return error;
 }

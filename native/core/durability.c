@@ -12,6 +12,7 @@
 #include "durability.h"
 #include "error.h"
 #include "platform.h"
+#include "stale.h"
 #include "structure.h"
 
 typedef struct grip {
@@ -128,6 +129,8 @@ static emmap_error sync_with(emmap_file *file, int (*sync_descriptor)(int), cons
     error = write_out(file, &grip, sync_descriptor, syscall);
     if (!error)
         error = sync_entry(file);
+    if (!error)
+        error = stale_check(file);
     let_go(&grip);
     return error ? error : file_check(file);
 }

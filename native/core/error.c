@@ -139,6 +139,14 @@ emmap_error error_corrupt(uint64_t offset, const char *reason)
     return note(EMMAP_CORRUPT, NULL, reason, offset);
 }
 
+emmap_error error_counters(uint64_t found, uint64_t asked)
+{
+    note(EINVAL, NULL, "the file has another number of counters", 0);
+    last.found = found;
+    last.asked = asked;
+    return EINVAL;
+}
+
 void error_restore(const emmap_failure *failure)
 {
     last = *failure;

@@ -8,6 +8,7 @@
 emmap_error error_set(emmap_error error, const char *reason);
 emmap_error error_from_errno(const char *syscall);
 emmap_error error_from_syscall(emmap_error error, const char *syscall, const char *reason);
+emmap_error error_counters(uint64_t found, uint64_t asked);
 emmap_error error_corrupt(uint64_t offset, const char *reason);
 
 /* Puts a failure back that clean-up after it may have written over. */

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,14 +32,31 @@ static void init_locks(emmap_file *file)
     thread_lock_init(&file->attaching);
 }
 
+/* As it is where there is no current folder any more. NULL: no memory. */
+static char *from_root(const char *path)
+{
+    char folder[PATH_MAX];
+    if (path[0] == '/' || !getcwd(folder, sizeof folder))
+        return strdup(path);
+    const size_t size = strlen(folder) + 1 + strlen(path) + 1;
+    char *const result = malloc(size);
+    if (result)
+        snprintf(result, size, "%s/%s", folder, path);
+    return result;
+}
+
 static emmap_error create_handle(const char *path, const emmap_options *options, emmap_file **result)
 {
     emmap_file *const file = calloc(1, sizeof *file);
     if (!file)
         return error_set(ENOMEM, NULL);
     file->options = *options;
-    file->path = strdup(options->flags & EMMAP_OPEN_ANON ? "" : path);
-    if (!file->path) {
+    const bool anonymous = options->flags & EMMAP_OPEN_ANON;
+    file->path = strdup(anonymous ? "" : path);
+    file->named = anonymous ? NULL : from_root(path);
+    if (!file->path || !(anonymous || file->named)) {
+        free(file->path);
+        free(file->named);
         free(file);
         return error_set(ENOMEM, NULL);
     }
@@ -71,8 +90,28 @@ void file_release(emmap_file *file)
     pthread_mutex_destroy(&file->state);
     thread_lock_destroy(&file->attaching);
     free(file->absolute);
+    free(file->named);
     free(file->path);
     free(file);
+}
+
+/*
+ * A reader's mapping of a file on an overlay's lower layer shows what is there for ever, although the first writer makes
+ * a copy on the upper one. To open it for writing makes that copy now; who may not do so gets what there is.
+ */
+static int settle_layer(const char *path, int fd, int flags)
+{
+    if (fd < 0 || !platform_file_system_of(fd)->layered)
+        return fd;
+    const int writing = open(path, (flags & ~O_ACCMODE) | O_WRONLY);
+    if (writing < 0)
+        return fd;
+    const int again = open(path, flags);
+    close(writing);
+    if (again < 0)
+        return fd;
+    close(fd);
+    return again;
 }
 
 /* The descriptor of an existing or a created file; *created says which. O_NONBLOCK: a FIFO must not make us
@@ -86,6 +125,8 @@ static int open_or_create(const char *path, const emmap_options *options, bool *
     for (int attempt = 0;; attempt++) {
         *created = false;
         int fd = open(path, flags);
+        if (access_mode == O_RDONLY && (options->flags & EMMAP_OPEN_SHARED))
+            fd = settle_layer(path, fd, flags);
         if (fd >= 0 || errno != ENOENT || !(options->flags & EMMAP_OPEN_CREATE))
             return fd;
         *created = true;
@@ -147,6 +188,16 @@ static emmap_error identify(emmap_file *file, bool created)
     if (created && file->options.mode_exact && fchmod(file->descriptor->fd, file->options.mode) != 0)
         return error_from_errno("fchmod");
     return EMMAP_OK;
+}
+
+/* What is mapped shared is to be what everybody sees. Errors: ENOTSUP. */
+static emmap_error may_share(const emmap_file *file)
+{
+    const uint32_t flags = file->options.flags;
+    if (!(flags & EMMAP_OPEN_SHARED) || (flags & (EMMAP_OPEN_ANON | EMMAP_OPEN_SHARED_UNSAFE)))
+        return EMMAP_OK;
+    const char *const no_sharing = platform_file_system_of(file->descriptor->fd)->no_sharing;
+    return no_sharing ? error_from_syscall(ENOTSUP, "statfs", no_sharing) : EMMAP_OK;
 }
 
 /* Tells the other openers that we are here, or that nobody else may be. */
@@ -240,11 +291,28 @@ static emmap_error fill(emmap_file *file, const file_preparer *preparer)
     return error;
 }
 
+/* Whether no byte of the file has been written. */
+static bool is_blank(int fd)
+{
+    uint8_t piece[4096];
+    for (off_t at = 0;;) {
+        const ssize_t got = pread(fd, piece, sizeof piece, at);
+        if (got <= 0)
+            return got == 0;
+        if (piece[0] != 0 || memcmp(piece, piece + 1, (size_t)got - 1) != 0)
+            return false;
+        at += got;
+    }
+}
+
 /* After a failed open: what we created goes again, unless somebody else has begun to use it. */
 static void undo_create(const emmap_file *file)
 {
-    if (file->absolute && lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE) == EMMAP_OK &&
-        path_is_ours(file))
+    if (!file->absolute)
+        return;
+    const emmap_error busy = lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
+    /* Without locks nobody can say that he uses it; but nobody has put anything there. */
+    if ((busy == EMMAP_OK || (busy != EBUSY && is_blank(file->descriptor->fd))) && path_is_ours(file))
         unlink(file->absolute);
 }
 
@@ -280,6 +348,8 @@ static emmap_error enter(emmap_file *file, bool *created)
         if (error)
             return error;
         error = identify(file, *created);
+        if (!error)
+            error = may_share(file);
         PAUSE("open_announce");
         if (!error)
             error = announce(file);
@@ -352,6 +422,10 @@ static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_op
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **result)
 {
     static const file_preparer plain = {grow_to_fit};
+    if (options->flags & (EMMAP_OPEN_FOLLOW | EMMAP_OPEN_GROW)) {
+        *result = NULL;
+        return error_set(EINVAL, "follow is for queues and block storages, grow for counters");
+    }
     return file_open(path, options, &plain, result);
 }
 
@@ -385,6 +459,16 @@ emmap_error emmap_close(emmap_file *file)
     if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
         unlink(file->absolute);
     return EMMAP_OK;
+}
+
+void file_abandon(emmap_file *file)
+{
+    const emmap_failure failure = *emmap_last_failure();
+    /* Others may have come and gone, and left something there. */
+    if (!file->existed && file->descriptor && is_blank(file->descriptor->fd))
+        undo_create(file);
+    emmap_free(file);
+    error_restore(&failure);
 }
 
 void emmap_free(emmap_file *file)
@@ -430,6 +514,28 @@ void emmap_describe(emmap_file *file, emmap_info *info)
                          .offset = file->options.offset,
                          .size = size,
                          .lock_timeout = file->options.lock_timeout};
+}
+
+emmap_error emmap_is_current(emmap_file *file, bool *current)
+{
+    struct stat about;
+    *current = true;
+    pthread_mutex_lock(&file->state);
+    const bool closed = !file->descriptor;
+    const dev_t device = file->device;
+    const ino_t inode = file->inode;
+    pthread_mutex_unlock(&file->state);
+    if (closed)
+        return error_set(EMMAP_CLOSED, NULL);
+    if (!file->named)
+        return EMMAP_OK;
+    if (stat(file->named, &about) == 0)
+        *current = about.st_dev == device && about.st_ino == inode;
+    else if (errno == ENOENT || errno == ENOTDIR)
+        *current = false;
+    else
+        return error_from_errno("stat");
+    return EMMAP_OK;
 }
 
 emmap_control *emmap_file_control(emmap_file *file)

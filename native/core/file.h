@@ -42,10 +42,12 @@ struct emmap_file {
     unsigned int forks; /* descriptor_forks when it was opened */
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
+    atomic_uint files;          /* how often another file has become this one's */
     atomic_int sync_failed;     /* what the first sync that failed answered; 0: none has */
     dev_t device;
     ino_t inode;
     char *path;     /* as given */
+    char *named;    /* the same from the root on, which a later chdir does not change; NULL: no path */
     char *absolute; /* of a created or auto_unlink file, so that a later chdir does no harm; else NULL */
 };
 
@@ -61,6 +63,10 @@ emmap_error file_extend(int fd, const emmap_options *options, uint64_t size);
 /* emmap_open, with what is to be done between open and mmap. */
 emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
                       emmap_file **result);
+
+/* Ends what file_open gave, after a failure of what was to be done next: a file that it created goes, unless somebody else
+ * has begun to use it. */
+void file_abandon(emmap_file *file);
 
 void file_retain(emmap_file *file);
 void file_release(emmap_file *file);

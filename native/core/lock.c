@@ -89,6 +89,14 @@ emmap_error patience_rest(patience *self)
 
 /* ---- Locks ---- */
 
+static emmap_error failed(int fd)
+{
+    const int reason = errno;
+    const bool none = reason == ENOLCK || reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP;
+    return error_from_syscall((emmap_error)reason, "fcntl",
+                              none ? platform_file_system_of(fd)->no_locks : NULL);
+}
+
 emmap_error lock_try_often(int fd, lock_subject subject, lock_mode mode)
 {
     emmap_error error = EBUSY;
@@ -101,8 +109,7 @@ emmap_error lock_acquire(int fd, lock_subject subject, lock_mode mode, patience 
 {
     emmap_error error = lock_try_often(fd, subject, mode);
     if (error == EBUSY && (patience == NULL || patience->limit == EMMAP_NO_LIMIT))
-        return apply(fd, platform_lock_wait, subject, type_of(mode)) == 0 ? EMMAP_OK
-                                                                          : error_from_errno("fcntl");
+        return apply(fd, platform_lock_wait, subject, type_of(mode)) == 0 ? EMMAP_OK : failed(fd);
     while (error == EBUSY) {
         error = patience_rest(patience);
         if (!error)
@@ -117,7 +124,7 @@ emmap_error lock_try(int fd, lock_subject subject, lock_mode mode)
         return EMMAP_OK;
     if (errno == EAGAIN || errno == EACCES)
         return error_from_syscall(EBUSY, "fcntl", "another handle has the file open");
-    return error_from_errno("fcntl");
+    return failed(fd);
 }
 
 void lock_release(int fd, lock_subject subject)

@@ -18,6 +18,7 @@ static const flag_name flags[] = {
     {"truncate", EMMAP_OPEN_TRUNCATE},
     {"shared", EMMAP_OPEN_SHARED},
     {"private", EMMAP_OPEN_PRIVATE},
+    {"shared_unsafe", EMMAP_OPEN_SHARED_UNSAFE},
     {"shared_validate", EMMAP_OPEN_SHARED_VALIDATE},
     {"direct", EMMAP_OPEN_DIRECT},
     {"anon", EMMAP_OPEN_ANON},
@@ -25,6 +26,8 @@ static const flag_name flags[] = {
     {"fixed", EMMAP_OPEN_FIXED},
     {"fixed_size", EMMAP_OPEN_FIXED_SIZE},
     {"exclusive", EMMAP_OPEN_EXCLUSIVE},
+    {"follow", EMMAP_OPEN_FOLLOW},
+    {"grow", EMMAP_OPEN_GROW},
     {"nolock", EMMAP_OPEN_NOLOCK},
     {"noreserve", EMMAP_OPEN_NORESERVE},
     {"populate", EMMAP_OPEN_POPULATE},
@@ -94,7 +97,7 @@ static void imply(emmap_options *options)
         *f |= EMMAP_OPEN_HUGETLB;
     if (*f & EMMAP_OPEN_SYNC)
         *f |= EMMAP_OPEN_SHARED_VALIDATE;
-    if (*f & EMMAP_OPEN_SHARED_VALIDATE)
+    if (*f & (EMMAP_OPEN_SHARED_VALIDATE | EMMAP_OPEN_SHARED_UNSAFE))
         *f |= EMMAP_OPEN_SHARED;
     if ((*f & (EMMAP_OPEN_SHARED | EMMAP_OPEN_PRIVATE)) == 0)
         *f |= EMMAP_OPEN_PRIVATE;
@@ -113,12 +116,15 @@ emmap_error options_settle(emmap_options *options)
         return error_set(EINVAL, "shared and private exclude each other");
     if ((f & EMMAP_OPEN_HUGE_2MB) && (f & EMMAP_OPEN_HUGE_1GB))
         return error_set(EINVAL, "huge_2mb and huge_1gb exclude each other");
-    if ((f & (EMMAP_OPEN_CREATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_EXCLUSIVE)) && !(f & EMMAP_OPEN_WRITE))
-        return error_set(EINVAL, "create, truncate and exclusive need write");
+    if ((f & (EMMAP_OPEN_CREATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_EXCLUSIVE | EMMAP_OPEN_GROW)) &&
+        !(f & EMMAP_OPEN_WRITE))
+        return error_set(EINVAL, "create, truncate, exclusive and grow need write");
     if ((f & EMMAP_OPEN_ANON) && !(sized && (f & EMMAP_OPEN_WRITE)))
         return error_set(EINVAL, "anon needs write and a size");
     if ((f & EMMAP_OPEN_ANON) && (f & EMMAP_OPEN_AUTO_UNLINK))
         return error_set(EINVAL, "anon has no path to unlink");
+    if ((f & EMMAP_OPEN_FOLLOW) && (f & (EMMAP_OPEN_ANON | EMMAP_OPEN_FIXED)))
+        return error_set(EINVAL, "anon and fixed have no other file to follow a path to");
     if ((f & EMMAP_OPEN_FIXED) && options->address == 0)
         return error_set(EINVAL, "fixed needs an address");
     if (options->address % platform_page_size() != 0)

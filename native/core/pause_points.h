@@ -16,6 +16,15 @@
     X(counters_create_counted)                                                                               \
     X(counters_create_done)
 
+/* Of counters that become more. */
+#define COUNTERS_GROW_PAUSE_POINTS(X)                                                                        \
+    X(counters_grow_begin)                                                                                   \
+    X(counters_grow_marked)                                                                                  \
+    X(counters_grow_sized)                                                                                   \
+    X(counters_grow_done)                                                                                    \
+    X(counters_ungrow_cut)                                                                                   \
+    X(counters_ungrow_done)
+
 #define QUEUE_PAUSE_POINTS(X)                                                                                \
     X(structure_create_begin)                                                                                \
     X(structure_create_sized)                                                                                \
@@ -35,12 +44,14 @@
     X(queue_push_done)                                                                                       \
     X(queue_pop_copied)                                                                                      \
     X(queue_pop_done)                                                                                        \
+    X(queue_restart)                                                                                         \
     X(queue_commit_begin)                                                                                    \
     X(queue_commit_done)                                                                                     \
     X(queue_move_begin)                                                                                      \
     X(queue_move_copied)                                                                                     \
     X(queue_move_done)                                                                                       \
     X(queue_restarted)                                                                                       \
+    X(queue_era)                                                                                             \
     X(queue_slide_begin)                                                                                     \
     X(queue_slide_copied)                                                                                    \
     X(queue_slide_advanced)                                                                                  \
@@ -80,5 +91,12 @@
     X(blocks_compact_cut)                                                                                    \
     X(blocks_compact_done)                                                                                   \
     X(blocks_repair_unit)
+
+/* Of emmap_backup. */
+#define BACKUP_PAUSE_POINTS(X)                                                                               \
+    X(backup_piece)                                                                                          \
+    X(backup_copied)                                                                                         \
+    X(backup_written)                                                                                        \
+    X(backup_named)
 
 #endif

@@ -29,6 +29,22 @@ void platform_populate(void *base, size_t length);
 /* A descriptor of memory without a name. Errors through errno. */
 int platform_anonymous_file(uint32_t flags);
 
+/* A descriptor of a new file in the folder that has no name yet, of mode 0600, and its name, which nothing may have. Errors
+ * through errno: ENOTSUP where there are no such files. */
+int platform_unnamed_file(const char *folder);
+int platform_name_file(int fd, const char *path);
+
+/* What is known of the file system that a descriptor is on. */
+typedef struct platform_file_system {
+    const char
+        *no_sharing;      /* why a shared mapping there is not what others see, and what to do; NULL: it is */
+    const char *no_locks; /* what to say where locks fail */
+    bool
+        layered; /* a file that was opened for reading may come to be another one when somebody writes to it */
+} platform_file_system;
+
+const platform_file_system *platform_file_system_of(int fd);
+
 /* Reserves disk space for a range, growing the file where it ends behind it. Errors: an errno, 0 for success;
  * ENOTSUP where the file system can't reserve. */
 int platform_reserve(int fd, uint64_t from, uint64_t length);

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -60,6 +61,73 @@ unsigned int platform_mapping_limit(void)
     return limit;
 }
 
+#define WHERE_TO "; put it on a local one (ext4, xfs, btrfs, tmpfs), in a container on a volume"
+#define NO_LOCKS(name)                                                                                       \
+    "the file system (" name ") has no locks of open files, by which processes exclude each other" WHERE_TO
+#define NO_SHARING(name)                                                                                     \
+    "the file system (" name ") does not show all who open the file the same memory" WHERE_TO                \
+    "; a plain file opens with the option shared_unsafe"
+
+static const struct {
+    unsigned long type; /* statfs(2) */
+    platform_file_system about;
+} file_systems[] = {
+#define SHARES(type, name)                                                                                   \
+    {                                                                                                        \
+        type,                                                                                                \
+        {                                                                                                    \
+            NULL, NO_LOCKS(name), false                                                                      \
+        }                                                                                                    \
+    }
+#define SHARES_NOT(type, name)                                                                               \
+    {                                                                                                        \
+        type,                                                                                                \
+        {                                                                                                    \
+            NO_SHARING(name), NO_LOCKS(name), false                                                          \
+        }                                                                                                    \
+    }
+    SHARES(0xef53, "ext4"),
+    SHARES(0x58465342, "xfs"),
+    SHARES(0x9123683e, "btrfs"),
+    SHARES(0x01021994, "tmpfs"),
+    SHARES(0x858458f6, "ramfs"),
+    SHARES(0xf2f52010, "f2fs"),
+    SHARES(0x2fc12fc1, "zfs"),
+    SHARES(0xca451a4e, "bcachefs"),
+    SHARES(0x4d44, "vfat"),
+    SHARES(0x2011bab0, "exfat"),
+    SHARES(0x7366746e, "ntfs3"),
+    SHARES(0x958458f6, "hugetlbfs"),
+    {0x794c7630, {NULL, NO_LOCKS("overlay"), true}},
+    /* Another machine may have the file open, or the host, beside what is mounted here. */
+    SHARES_NOT(0x65735546, "fuse"),
+    SHARES_NOT(0x6969, "nfs"),
+    SHARES_NOT(0xff534d42, "cifs"),
+    SHARES_NOT(0xfe534d42, "smb2"),
+    SHARES_NOT(0x517b, "smbfs"),
+    SHARES_NOT(0x01021997, "9p"),
+    SHARES_NOT(0x00c36400, "ceph"),
+    SHARES_NOT(0x0bd00bd0, "lustre"),
+    SHARES_NOT(0x47504653, "gpfs"),
+    SHARES_NOT(0x5346414f, "afs"),
+    SHARES_NOT(0x6b414653, "afs"),
+    SHARES_NOT(0x786f4256, "vboxsf"),
+    SHARES_NOT(0xbacbacbc, "vmhgfs"),
+    SHARES_NOT(0x7461636f, "ocfs2"),
+    SHARES_NOT(0x01161970, "gfs2"),
+};
+
+const platform_file_system *platform_file_system_of(int fd)
+{
+    static const platform_file_system unknown = {NULL, NO_LOCKS("of a kind that is not known here"), false};
+    struct statfs about;
+    if (fstatfs(fd, &about) == 0)
+        for (size_t i = 0; i < sizeof file_systems / sizeof *file_systems; i++)
+            if (((unsigned long)about.f_type & 0xffffffff) == file_systems[i].type)
+                return &file_systems[i].about;
+    return &unknown;
+}
+
 bool platform_map_flags(uint32_t flags, int *map_flags)
 {
     int map = flags & EMMAP_OPEN_SHARED_VALIDATE ? MAP_SHARED_VALIDATE
@@ -98,6 +166,37 @@ int platform_anonymous_file(uint32_t flags)
     if (flags & EMMAP_OPEN_HUGE_1GB)
         memfd |= HUGE_1GB;
     return (int)syscall(SYS_memfd_create, "emmap", memfd);
+}
+
+static int own_path(int fd, char *path, size_t size)
+{
+    return snprintf(path, size, "/proc/self/fd/%d", fd);
+}
+
+int platform_unnamed_file(const char *folder)
+{
+    const int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char path[64];
+    /* EISDIR: a kernel that has none; ENOENT comes from a folder that is not there as well. */
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+        errno = ENOTSUP;
+    if (fd < 0)
+        return fd;
+    /* Without /proc it would never get a name. */
+    own_path(fd, path, sizeof path);
+    if (access(path, F_OK) != 0) {
+        close(fd);
+        errno = ENOTSUP;
+        return -1;
+    }
+    return fd;
+}
+
+int platform_name_file(int fd, const char *path)
+{
+    char own[64];
+    own_path(fd, own, sizeof own);
+    return linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
 int platform_reserve(int fd, uint64_t from, uint64_t length)

@@ -63,6 +63,28 @@ int platform_anonymous_file(uint32_t flags)
     return fd;
 }
 
+const platform_file_system *platform_file_system_of(int fd)
+{
+    static const platform_file_system unknown = {
+        NULL, "the file system has no locks of open files, by which processes exclude each other", false};
+    (void)fd;
+    return &unknown;
+}
+
+int platform_unnamed_file(const char *folder)
+{
+    (void)folder;
+    errno = ENOTSUP;
+    return -1;
+}
+
+int platform_name_file(int fd, const char *path)
+{
+    (void)fd, (void)path;
+    errno = ENOTSUP;
+    return -1;
+}
+
 int platform_reserve(int fd, uint64_t from, uint64_t length)
 {
     (void)fd, (void)from, (void)length;

@@ -7,6 +7,8 @@
 #include "error.h"
 #include "overlap.h"
 #include "pause.h"
+#include "queue_era.h"
+#include "stale.h"
 #include "vectors.h"
 
 #define DEFAULT_SIZE 4096u
@@ -200,9 +202,7 @@ emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap
         return error;
     error = emmap_queue_attach(file);
     if (error) {
-        const emmap_failure failure = *emmap_last_failure();
-        emmap_free(file);
-        error_restore(&failure);
+        file_abandon(file);
         return error;
     }
     *result = file;
@@ -386,10 +386,25 @@ static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
 
 /* Lets an empty queue begin anew where its file does; the next store of the header says so. Not a synced one: the disk
  * may still have the messages that were there, and they must not be overwritten before it has the header. */
-static void restart(queue_header *header)
+static bool restart(queue_header *header)
 {
-    if (header->head == header->tail && !header->synced)
-        *header = empty_header(header->size);
+    if (header->head != header->tail || header->synced)
+        return false;
+    const bool moves = header->head != QUEUE_HEADER;
+    *header = empty_header(header->size);
+    return moves;
+}
+
+/* The same, and stores the header. `before` is what it was with the messages that are gone now. */
+static void restart_now(uint8_t *data, queue_header before, queue_header *header)
+{
+    restart(header);
+    const bool begins_anew = !header->synced && before.tail != QUEUE_HEADER;
+    if (begins_anew)
+        queue_era_before(data, before, *header);
+    queue_header_store(data, *header);
+    if (begins_anew)
+        queue_era_after(data, before, *header);
 }
 
 /* Whether bytes of the queue's own file are pushed. */
@@ -445,7 +460,8 @@ static emmap_error push(emmap_file *file, const batch *batch)
         error = detach(batch, &copy, &memory);
     if (memory)
         pushed = &copy;
-    restart(&header);
+    /* Places in what was there mean nothing any more. */
+    const bool begins_anew = restart(&header);
     if (!error)
         error = make_room(&hold, &header, total);
     if (!error) {
@@ -453,6 +469,9 @@ static emmap_error push(emmap_file *file, const batch *batch)
         PAUSE("queue_push_copied");
         header.tail += (uint32_t)total;
         header.next_tail = header.tail;
+        if (begins_anew)
+            queue_era_begin(hold.mapping->data, header);
+        PAUSE("queue_restart");
         queue_header_store(hold.mapping->data, header);
         PAUSE("queue_push_done");
     }
@@ -501,7 +520,7 @@ static void advanced(hold *hold, const queue_header *before, uint32_t head)
     (void)queue_give_back(hold, &header, 0);
 }
 
-emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
+static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
 {
     *count = 0;
     if (limit > INT64_MAX)
@@ -537,6 +556,12 @@ emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_s
     if (!error)
         *count = range.count;
     return error;
+}
+
+emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
+{
+    const emmap_error error = pop_many(file, limit, sink, count);
+    return error == EMMAP_EOF ? stale_look(file, error) : error;
 }
 
 emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
@@ -589,7 +614,7 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
 
 /* ---- Taking the first message out in two steps ---- */
 
-emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
+static emmap_error pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
 {
     *ticket = 0;
     if (queue_seen_empty(file))
@@ -615,10 +640,17 @@ emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint
     if (!error) {
         self->taken = range.from;
         self->taken_total = range.to - range.from;
+        self->taken_digest = queue_era_digest(data + range.from, self->taken_total);
         *ticket = ++self->ticket;
         hold_keep_taking(&hold);
     }
     return hold_end(&hold, error);
+}
+
+emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
+{
+    const emmap_error error = pop_begin(file, sink, ticket);
+    return error == EMMAP_EOF ? stale_look(file, error) : error;
 }
 
 /* Ends what `ticket` stands for. Errors: EINVAL where that has ended. */
@@ -628,22 +660,22 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     emmap_error error = structure_of(file, STRUCTURE_QUEUE, &there);
     if (error)
         return error;
-    descriptor *descriptor;
-    error = file_descriptor(file, &descriptor);
-    if (error)
-        return error;
     const queue *const self = (const queue *)there;
     /* Its holder may be waiting for others no longer than it may itself. */
     patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_NO_LIMIT});
     error = structure_lock(there, &patience);
+    if (error)
+        return error;
+    descriptor *descriptor;
+    error = file_descriptor(file, &descriptor);
     if (!error) {
         if (there->taking && self->ticket == ticket)
             structure_taken(there, descriptor->fd);
         else
             error = error_set(EINVAL, "no message is taken out under this ticket");
-        thread_lock_give(&there->threads);
+        descriptor_release(descriptor);
     }
-    descriptor_release(descriptor);
+    thread_lock_give(&there->threads);
     return error;
 }
 
@@ -656,7 +688,8 @@ static emmap_error remove_taken(hold *hold, queue_header header, uint64_t ticket
     uint32_t total;
     if (header.head != self->taken ||
         queue_message_at(hold->mapping->data, header.head, header.tail, &total) != NULL ||
-        total != self->taken_total)
+        total != self->taken_total ||
+        queue_era_digest(hold->mapping->data + header.head, total) != self->taken_digest)
         return error_set(ESTALE, "the message was removed by somebody who takes no lock");
     const emmap_error error = may_advance(hold, &header, header.head + total);
     if (error)
@@ -708,9 +741,9 @@ emmap_error emmap_queue_purge(emmap_file *file)
     if (error)
         return hold_end(&hold, error);
     PAUSE("queue_purge_begin");
+    const queue_header before = header;
     header.head = header.tail;
-    restart(&header);
-    queue_header_store(hold.mapping->data, header);
+    restart_now(hold.mapping->data, before, &header);
     PAUSE("queue_purge_done");
     advanced(&hold, &header, header.tail);
     return hold_end(&hold, EMMAP_OK);
@@ -731,8 +764,7 @@ emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
     *empty = header.head == header.tail;
     if (*empty) {
         PAUSE("queue_reset_begin");
-        restart(&header);
-        queue_header_store(hold.mapping->data, header);
+        restart_now(hold.mapping->data, header, &header);
         PAUSE("queue_reset_done");
         advanced(&hold, &header, header.tail);
     }
@@ -763,11 +795,17 @@ emmap_error emmap_queue_erase(emmap_file *file)
     const queue_header before = queue_header_load(hold.mapping->data);
     queue_header after;
     error = erased(&hold, before, &after);
+    uint32_t offset;
+    const bool damaged = queue_header_wrong(before, hold.mapping->size, &offset) != NULL;
+    /* What a damaged header says is in the way of nothing. */
+    const queue_header in_use = damaged ? (queue_header){0} : before;
     /* As make_room. */
     if (!error && after.synced)
         error = after.size == before.size ? structure_wait() : hold_sync(&hold);
     if (!error) {
         PAUSE("queue_erase_begin");
+        if (!after.synced)
+            queue_era_before(hold.mapping->data, in_use, after);
         queue_header_store(hold.mapping->data, after);
         PAUSE("queue_erase_done");
     }
@@ -778,6 +816,9 @@ emmap_error emmap_queue_erase(emmap_file *file)
         if (!error)
             queue_header_store(hold.mapping->data, after);
     }
+    /* The disk has the empty queue, or need not. */
+    if (!error)
+        queue_era_after(hold.mapping->data, after.synced || damaged ? (queue_header){0} : before, after);
     if (!error && empties(&hold, &after))
         (void)queue_give_back(&hold, &after, 0);
     return hold_end(&hold, error);

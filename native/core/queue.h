@@ -12,6 +12,7 @@ typedef struct queue {
     uint64_t ticket;
     uint32_t taken;       /* its offset */
     uint32_t taken_total; /* its length */
+    uint64_t taken_digest;
 } queue;
 
 /* Begins a change, with a header that holds together: what a dead process left half done is finished.

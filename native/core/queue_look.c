@@ -13,6 +13,8 @@
 #include <time.h>
 
 #include "error.h"
+#include "queue_era.h"
+#include "stale.h"
 
 /* How often a look without a lock is repeated while others change the queue under it: at once in the beginning,
  * then after a pause, so that a slide has time to end. */
@@ -71,7 +73,9 @@ emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range ran
 typedef struct look {
     emmap_queue_direction direction;
     uint64_t limit;
-    uint64_t place;         /* where to begin: an offset, or 0 for the end that the direction comes from */
+    uint64_t place; /* where to begin: queue_era_place, or 0 for the end that the direction comes from */
+    bool goes_on;   /* and whether the next step is to be told where, */
+    uint64_t next;  /* here */
     const emmap_sink *sink; /* NULL: the messages are only counted */
     queue_range range;
     queue_header header;
@@ -80,28 +84,48 @@ typedef struct look {
     unsigned agreed;   /* and how many have found the same */
 } look;
 
-/* Narrows the header to what is to be walked. False where `place` is no longer between two messages. */
+/* Narrows the header to what is to be walked. False where `place` is of another era. */
 static bool narrow(const uint8_t *data, const look *self, queue_header *header)
 {
-    const uint64_t place = self->place;
-    if (place == 0 || header->head == header->tail)
+    if (self->place == 0 || header->head == header->tail)
         return true;
     const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
-    /* What has been popped since then is passed over. */
+    const uint32_t place = queue_era_offset(self->place);
+    /* What was popped since then is passed over; what is there was all pushed behind it, in whatever era. */
     if (place <= header->head) {
         if (!forward)
             header->tail = header->head;
         return true;
     }
-    uint32_t total;
-    if (place > header->tail || queue_message_before(data, header->head, (uint32_t)place, &total) != NULL ||
-        (place < header->tail && queue_message_at(data, (uint32_t)place, header->tail, &total) != NULL))
+    uint32_t before, behind = 0;
+    if (place > header->tail || queue_message_before(data, header->head, place, &before) != NULL ||
+        (place < header->tail && queue_message_at(data, place, header->tail, &behind) != NULL))
+        return false;
+    /* A walk backward has read the message behind the place. */
+    const uint32_t total = forward ? before : behind;
+    if (total == 0 || !queue_era_is_same(data, *header, self->place, forward ? place - before : place, total))
         return false;
     if (forward)
-        header->head = (uint32_t)place;
+        header->head = place;
     else
-        header->tail = (uint32_t)place;
+        header->tail = place;
     return true;
+}
+
+/* Where the next step goes on, of a range that is not empty. */
+static void note_place(const uint8_t *data, look *self)
+{
+    const queue_range range = self->range;
+    uint32_t total = 0;
+    if (range.count == 0 || !self->goes_on)
+        return;
+    const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
+    /* Looked at a moment ago, but without the lock it may have changed: then the look is repeated. */
+    if ((forward ? queue_message_before(data, range.from, range.to, &total)
+                 : queue_message_at(data, range.from, range.to, &total)) != NULL)
+        total = 0;
+    self->next = queue_era_place(data, self->header, forward ? range.to : range.from,
+                                 forward ? range.to - total : range.from, total);
 }
 
 static const char place_lost[] = "the messages were moved, or the queue emptied, since the walk's last step";
@@ -116,6 +140,7 @@ static emmap_error look_locked(hold *hold, look *self)
     const char *const wrong = queue_select(data, header, self->direction, self->limit, &self->range, &offset);
     if (wrong)
         return hold_corrupt(hold, offset, wrong);
+    note_place(data, self);
     return self->sink ? queue_deliver(hold, data, self->range, self->direction, self->sink) : EMMAP_OK;
 }
 
@@ -195,6 +220,8 @@ static verdict look_once(hold *hold, look *self, emmap_error *error)
         lost = !narrow(data, self, &header);
         if (!lost)
             wrong = queue_select(data, header, self->direction, self->limit, &self->range, &offset);
+        if (!lost && !wrong)
+            note_place(data, self);
     }
     atomic_thread_fence(memory_order_acquire);
     if (!still(data, self->header))
@@ -273,22 +300,24 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
     if (limit > INT64_MAX)
         return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     if (*place == 0 && limit > 0 && queue_seen_empty(file))
-        return EMMAP_EOF;
-    look look = {.direction = direction, .limit = limit, .place = *place, .sink = sink};
+        return stale_look(file, EMMAP_EOF);
+    look look = {.direction = direction, .limit = limit, .place = *place, .goes_on = true, .sink = sink};
     const emmap_error error = look_at(file, &look);
     if (error)
         return error;
     if (look.range.count == 0)
-        return limit == 0 ? EMMAP_OK : EMMAP_EOF;
-    *place = direction == EMMAP_QUEUE_FORWARD ? look.range.to : look.range.from;
+        /* The end of a walk is not nothing. */
+        return limit == 0 ? EMMAP_OK : *place != 0 ? EMMAP_EOF : stale_look(file, EMMAP_EOF);
+    *place = look.next;
     *count = look.range.count;
     return EMMAP_OK;
 }
 
 static emmap_error peek(emmap_file *file, emmap_queue_direction direction, const emmap_sink *sink)
 {
-    uint64_t place = 0, count;
-    return emmap_queue_walk(file, direction, 1, &place, sink, &count);
+    look look = {.direction = direction, .limit = 1, .sink = sink};
+    const emmap_error error = look_at(file, &look);
+    return !error && look.range.count == 0 ? stale_look(file, EMMAP_EOF) : error;
 }
 
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink)
@@ -335,7 +364,7 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
         const bool told = glance_front(&hold, sink, &error);
         error = hold_end(&hold, told ? error : EMMAP_OK);
         if (told || error)
-            return error;
+            return error == EMMAP_EOF ? stale_look(file, error) : error;
     }
     return emmap_queue_peek_front(file, sink);
 }
@@ -345,7 +374,7 @@ emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
     look look = {.limit = UINT64_MAX};
     const emmap_error error = look_at(file, &look);
     *length = error ? 0 : look.range.count;
-    return error;
+    return error || *length > 0 ? error : stale_look(file, EMMAP_OK);
 }
 
 emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info)
@@ -365,5 +394,5 @@ emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty)
     look look = {.limit = 0};
     const emmap_error error = queue_glance(file, &look.header) ? EMMAP_OK : look_at(file, &look);
     *empty = !error && look.header.head == look.header.tail;
-    return error;
+    return *empty ? stale_look(file, EMMAP_OK) : error;
 }

@@ -16,13 +16,20 @@
 #include "error.h"
 #include "pause.h"
 #include "queue.h"
+#include "queue_era.h"
 
 static void finish(hold *hold, queue_header *header, uint32_t gap)
 {
+    uint8_t *const data = hold->mapping->data;
+    const queue_header before = *header;
     header->head = QUEUE_HEADER;
     header->tail -= gap;
     header->next_tail = header->tail;
-    queue_header_store(hold->mapping->data, *header);
+    queue_era_before(data, before, *header);
+    PAUSE("queue_era");
+    queue_header_store(data, *header);
+    if (!header->synced)
+        queue_era_after(data, before, *header);
 }
 
 static void slide(hold *hold, queue_header *header)

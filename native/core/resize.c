@@ -6,6 +6,8 @@
  * bytes. Where that is not so (it shrinks, or it is private) the mapping is taken out first, so that visits wait;
  * when those that were under way are over, nothing changes, and nothing is lent, until the other one is put in.
  */
+#include "resize.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -38,10 +40,13 @@ static void finish(resizing *self)
 static emmap_error start(emmap_file *file, resizing *self)
 {
     *self = (resizing){.file = file};
-    emmap_error error = file_descriptor(file, &self->descriptor);
-    if (error)
-        return error;
+    /* Both references under the lock: they are of the same file then. */
     pthread_mutex_lock(&file->resize);
+    emmap_error error = file_descriptor(file, &self->descriptor);
+    if (error) {
+        pthread_mutex_unlock(&file->resize);
+        return error;
+    }
     error = file_mapping(file, &self->mapping);
     if (error) {
         pthread_mutex_unlock(&file->resize);
@@ -127,6 +132,48 @@ static emmap_error exchange(const resizing *self, emmap_mapping *replacement)
     }
     if (error)
         mapping_release(replacement);
+    return error;
+}
+
+/* Exchanges descriptors, and what is known of the files. Errors: EMMAP_CLOSED. */
+static emmap_error exchange_files(emmap_file *file, emmap_file *other)
+{
+    pthread_mutex_lock(&file->state);
+    descriptor *const ours = file->descriptor;
+    if (ours) {
+        file->descriptor = other->descriptor;
+        other->descriptor = ours;
+        file->device = other->device;
+        file->inode = other->inode;
+        atomic_store(&file->entry_unsynced, false);
+        atomic_store(&file->sync_failed, 0);
+        atomic_fetch_add(&file->files, 1);
+    }
+    pthread_mutex_unlock(&file->state);
+    return ours ? EMMAP_OK : error_set(EMMAP_CLOSED, NULL);
+}
+
+emmap_error resize_go_over(emmap_file *file, emmap_file *other)
+{
+    uint64_t size;
+    emmap_mapping *mapping;
+    emmap_error error = emmap_size(other, &size);
+    if (error)
+        return error;
+    pthread_mutex_lock(&file->resize);
+    error = mapping_create(file, other->descriptor->fd, size, 0, &mapping);
+    if (!error) {
+        error = exchange_files(file, other);
+        if (error)
+            mapping_release(mapping);
+    }
+    if (!error) {
+        emmap_mapping *const old = atomic_exchange(&file->mapping, NULL);
+        if (old)
+            retire(old);
+        put_in(file, mapping);
+    }
+    pthread_mutex_unlock(&file->resize);
     return error;
 }
 

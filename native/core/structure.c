@@ -8,16 +8,19 @@
 #include "error.h"
 #include "pause.h"
 #include "size.h"
+#include "stale.h"
 
 /* Both structures begin with one of this many bytes. */
 #define HEADER_SIZE 16
+
+#define REFUSED_FLAGS (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_SHARED_UNSAFE | EMMAP_OPEN_GROW)
 
 emmap_error structure_options(const emmap_options *given, emmap_options *settled, bool *fresh)
 {
     *settled = given ? *given : (emmap_options){0};
     *fresh = settled->flags & EMMAP_OPEN_TRUNCATE;
     settled->flags &= ~(uint32_t)EMMAP_OPEN_TRUNCATE;
-    if ((settled->flags & EMMAP_OPEN_PRIVATE) || settled->offset || settled->length)
+    if ((settled->flags & REFUSED_FLAGS) || settled->offset || settled->length)
         return error_set(EINVAL, "a queue or block storage is mapped shared and whole");
     if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
@@ -130,6 +133,7 @@ emmap_error structure_lock(structure *self, patience *patience)
     return wait_for(&self->threads, patience);
 }
 
+/* Descriptor and mapping are of one file: what replaces both has `threads` (stale.c). */
 static emmap_error lock(hold *self, lock_subject subject)
 {
     structure *const structure = self->structure;
@@ -138,9 +142,10 @@ static emmap_error lock(hold *self, lock_subject subject)
     emmap_error error = structure_lock(structure, &patience);
     if (error)
         return error;
-    if (both && structure->taking)
+    error = file_descriptor(self->file, &self->descriptor);
+    if (!error && both && structure->taking)
         error = EBUSY;
-    else if (!structure->held)
+    else if (!error && !structure->held)
         error = both ? lock_both(self->descriptor->fd, &patience)
                      : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
     if (error) {
@@ -165,16 +170,14 @@ static void unlock(hold *self)
 static emmap_error begin(emmap_file *file, structure *structure, lock_subject subject, hold *self)
 {
     *self = (hold){.file = file, .structure = structure};
-    emmap_error error = file_descriptor(file, &self->descriptor);
-    if (error)
-        return error;
-    error = lock(self, subject);
+    emmap_error error = lock(self, subject);
     if (!error) {
+        self->files = atomic_load(&file->files);
         error = file_mapping(file, &self->mapping);
         if (error)
             unlock(self);
     }
-    if (error)
+    if (error && self->descriptor)
         descriptor_release(self->descriptor);
     return error;
 }
@@ -218,7 +221,11 @@ emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
     }
     if (error)
         return error;
-    *self = (hold){.file = file, .structure = structure, .mutexed = true, .locked = true};
+    *self = (hold){.file = file,
+                   .structure = structure,
+                   .files = atomic_load(&file->files),
+                   .mutexed = true,
+                   .locked = true};
     visit visit;
     error = visit_begin(file, &visit);
     if (error) {
@@ -250,7 +257,7 @@ emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
         return error;
     if (may_write(file))
         return begin(file, structure, LOCK_STRUCTURE, self);
-    *self = (hold){.file = file, .structure = structure};
+    *self = (hold){.file = file, .structure = structure, .files = atomic_load(&file->files)};
     return file_mapping(file, &self->mapping);
 }
 
@@ -268,7 +275,7 @@ emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
     error = structure_lock(structure, &patience);
     if (error)
         return error;
-    *self = (hold){.file = file, .structure = structure, .mutexed = true};
+    *self = (hold){.file = file, .structure = structure, .files = atomic_load(&file->files), .mutexed = true};
     error = file_mapping(file, &self->mapping);
     if (error)
         unlock(self);
@@ -318,6 +325,9 @@ emmap_error hold_end(hold *self, emmap_error error)
 static emmap_error renew(hold *self)
 {
     emmap_mapping *mapping;
+    /* A look without a lock, that has seen the file that this one was. */
+    if (atomic_load(&self->file->files) != self->files)
+        return error_set(EAGAIN, "the path means another file now, which the handle has gone over to");
     const emmap_error error = file_mapping(self->file, &mapping);
     if (error)
         return error;
@@ -488,6 +498,7 @@ emmap_error structure_attach(emmap_file *file, structure *self,
     if (!self)
         return error_set(ENOMEM, NULL);
     thread_lock_init(&self->threads);
+    atomic_init(&self->looked, stale_now());
     /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
     patience patience = patience_of(&file->options);
     emmap_error error = wait_for(&file->attaching, &patience);

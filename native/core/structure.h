@@ -24,8 +24,10 @@ typedef struct structure {
     structure_kind kind;
     bool held; /* both locks are this handle's until it is closed */
     thread_lock threads;
-    bool taking;   /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
-    bool no_holes; /* space can't be given back here; under `threads` */
+    bool taking;             /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+    bool no_holes;           /* space can't be given back here; under `threads` */
+    _Atomic uint64_t looked; /* when the path was looked at last, in ms (stale.c) */
+    atomic_bool stale;       /* and whether it meant another file then */
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
 } structure;
@@ -37,6 +39,7 @@ typedef struct hold {
     descriptor *descriptor; /* with a reference; NULL when only looking, or under a pin */
     emmap_mapping *mapping; /* with a reference, or under the pin */
     pin *pin;               /* NULL: the references are held */
+    unsigned files;         /* file->files when it began */
     bool mutexed;           /* `threads` is locked */
     bool locked;            /* and LOCK_STRUCTURE */
     bool taking;            /* and LOCK_TAKING */

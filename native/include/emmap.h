@@ -82,6 +82,8 @@ typedef struct emmap_failure {
     const char *syscall; /* the system call that failed, or NULL where none did; static */
     const char *reason;  /* what was wrong, for people, or NULL; static */
     uint64_t offset;     /* with EMMAP_CORRUPT: where in the file, in bytes */
+    uint64_t found;      /* of emmap_counters_open, with EINVAL for another number: how many the file has; else 0 */
+    uint64_t asked;      /* and how many were asked for */
 } emmap_failure;
 
 /*
@@ -125,6 +127,12 @@ typedef enum emmap_flag {
     /* The same, and the file must have offset + size bytes: else EINVAL. A `length` that is the file's whole size maps
      * what is behind an `offset` of whole pages. */
     EMMAP_OPEN_EXACT = 1 << 26,
+    /* Of a queue or block storage: go over to another file that the path comes to mean. */
+    EMMAP_OPEN_FOLLOW = 1 << 28,
+    /* As shared, also where the file system does not show all who open the file the same memory. */
+    EMMAP_OPEN_SHARED_UNSAFE = 1 << 30,
+    /* Of counters: as many at the least; a file that has fewer gets more. */
+    EMMAP_OPEN_GROW = 1 << 29,
 } emmap_flag;
 
 /* Zero everything, then set what you need; emmap_option_set does it by name. */
@@ -183,7 +191,9 @@ typedef struct emmap_mapping emmap_mapping;
  *   EEXIST   EMMAP_OPEN_FIXED and something is mapped there already
  *   EBUSY    another opener is exclusive, or EMMAP_OPEN_EXCLUSIVE and there is another opener
  *   EFBIG    the size is more than a file can have
- *   ENOTSUP  EMMAP_OPEN_SYNC on storage that is not persistent memory
+ *   ENOTSUP  EMMAP_OPEN_SYNC on storage that is not persistent memory; EMMAP_OPEN_SHARED on a file system that does not
+ *            show all who open the file the same memory (FUSE, network file systems: docs/file-systems.md). A plain file
+ *            or one of counters opens there with EMMAP_OPEN_SHARED_UNSAFE, a queue or block storage never
  */
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **file);
 
@@ -212,6 +222,14 @@ typedef struct emmap_info {
 void emmap_describe(emmap_file *file, emmap_info *info);
 
 /*
+ * Whether the path that the file was opened by still means this file: false once it has been unlinked, or another one was
+ * put or renamed there. What is done with the handle from then on nobody else sees who opens the path. A relative path
+ * counts from the folder that was the current one at open. Memory without a file is always current.
+ * Errors: what stat says of a path that can't be looked up.
+ */
+emmap_error emmap_is_current(emmap_file *file, bool *current);
+
+/*
  * Words that a door may look at without a call. They live until emmap_free and until the last slice is
  * released. `status` is 0 while the file is usable; read it after a direct access to learn whether the bytes
  * were the file's. `cursor` may be written by a door whose thread alone uses the file.
@@ -227,6 +245,24 @@ typedef struct emmap_control {
 #define EMMAP_STATUS_FAULTED 2u
 
 emmap_control *emmap_file_control(emmap_file *file);
+
+/*
+ * Makes a copy of the file under the name `to`, on the disk when it returns, while anybody goes on using the file.
+ *
+ *   a queue     its messages as they are at one moment, moved to the beginning of a file of no more than they need
+ *   a storage   its blocks as they are at one moment, under their addresses
+ *   counters    each counter as it is when its turn comes
+ *   other files the mapping's bytes, EMMAP_PIECE at a time, as emmap_pread sees them: what several pieces have in common
+ *               holds only if nobody writes meanwhile
+ *
+ * Others wait for no longer than it takes to copy the messages or blocks in memory, of which the call needs as much; never
+ * for the disk, and not at all for a handle that may not write. (There EAGAIN says that they change the file all the
+ * time, and a list of blocks that is just being stored or freed may be copied half done.) A copy of a queue that was synced is on the disk, and has to be synced again to be kept so. Holes stay holes. The
+ * copy has the file's permission bits, and appears whole or not at all, whatever is killed when.
+ * Errors: EEXIST where there is anything of that name; as a look at what the file holds; what open, write, fsync and
+ * link say; ENOMEM.
+ */
+emmap_error emmap_backup(emmap_file *file, const char *to);
 
 /* ---- Copying reads and writes ------------------------------------------------------------------------- */
 
@@ -418,12 +454,14 @@ emmap_error emmap_patomic_store(emmap_file *file, uint64_t position, int64_t val
 
 /*
  * Opens a counters file for `count` counters, or creates one with all of them 0. Count 0 takes as many as the
- * file has, and creates 1. The mapping is always shared. Of `options`, which may be NULL, the flags that say
+ * file has, and creates 1. With EMMAP_OPEN_GROW, which needs EMMAP_OPEN_WRITE, a file that has fewer gets as many, the new
+ * ones 0, and one that has more is opened with all; handles that are open go on with as many as they had. A death meanwhile
+ * leaves the old number or the new one. The mapping is always shared. Of `options`, which may be NULL, the flags that say
  * how to map and the mode are used; without EMMAP_OPEN_READ and EMMAP_OPEN_WRITE the file is opened for
  * writing and created if it is missing. The file's other functions work on it as well (but emmap_resize:
  * EMMAP_FIXED_SIZE). A creator that died is finished by the next opener.
  * Errors: as emmap_open, and
- *   EINVAL         more than 2^32 counters; the file is a counters file with another count
+ *   EINVAL         more than 2^32 counters; the file is a counters file with another count, and the failure says both
  *   EMMAP_CORRUPT  the file is something else; it is left as it was
  */
 emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
@@ -484,6 +522,11 @@ void emmap_may_wait(bool yes);
  *               after it; the next operation of anybody finishes what has to be finished.
  *   Space       A queue that held much gives disk space back when it is empty or its messages are moved; see
  *               emmap_queue_compact. The file is never made shorter: others have it mapped.
+ *   Path        What finds nothing (an empty queue, a block that is not there) looks, once a second at most, whether the
+ *               path still means this file, and answers ESTALE where it does not: nobody who opens the path sees what
+ *               is done here, and what others do there is not seen here. emmap_sync answers it as well. With
+ *               EMMAP_OPEN_FOLLOW the handle goes over to the file that is there instead, if that can be opened as this
+ *               one was, and waits for one where there is none; messages of the old file that were not read stay there.
  *   Payloads    The format does not record a payload's length: a message is read back with up to 7 zeros behind
  *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
  *
@@ -580,10 +623,12 @@ typedef enum emmap_queue_direction {
 
 /*
  * Copies up to `limit` messages out, from *place on, and calls the sink once for each; one call sees the queue as
- * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on. *count is how many. With
- * sink NULL they are only counted. Messages that were popped since the last call are passed over.
- * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning,
- * since the queue was emptied or its messages moved; ENOMEM.
+ * it was at one moment. *place is 0 to begin, and afterwards where the next call goes on: a number from 1 to 2^63 - 1
+ * that only this function reads. *count is how many. With sink NULL they are only counted. Messages that were popped
+ * since the last call are passed over, and no others: a place knows which era of the queue it is from
+ * (docs/formats.md). A single call with the limit INT64_MAX copies the whole queue at one moment, whatever others do.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning, since the queue was emptied or
+ * its messages moved, and where that can't be told; ENOMEM.
  */
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../core/pause_points.h"
 #include "support.h"
 
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)
@@ -303,6 +304,191 @@ static void racing_creators_lose_no_count(void **state)
     }
 }
 
+/* ---- More of them ---- */
+
+#define GROWS (RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_GROW)
+
+static emmap_file *open_growing(const char *path, uint64_t count)
+{
+    const emmap_options options = {.flags = GROWS};
+    emmap_file *file;
+    require_ok(emmap_counters_open(path, count, &options, &file));
+    return file;
+}
+
+static void a_file_that_grows_keeps_its_counters(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    put_file(path, from_emmap, sizeof from_emmap);
+    emmap_file *const old = open_counters(path, 4);
+    emmap_file *const file = open_growing(path, 3000);
+    assert_int_equal(emmap_counters_length(file), 3000);
+    assert_int_equal(emmap_counters_length(old), 4);
+    int64_t value;
+    assert_ok(emmap_counter_get(file, 3, &value));
+    assert_true(value == INT64_MIN);
+    assert_ok(emmap_counter_get(file, 4, &value));
+    assert_int_equal(value, 0);
+    assert_ok(emmap_counter_add(file, 2999, 7, NULL));
+    /* Who has it open goes on with as many as he had, on the same words. */
+    assert_ok(emmap_counter_add(old, 0, 1, NULL));
+    assert_ok(emmap_counter_get(file, 0, &value));
+    assert_int_equal(value, 43);
+    assert_error(EINVAL, emmap_counter_get(old, 4, &value));
+    close_file(old);
+    close_file(file);
+    /* A file that is as large or larger stays as it is. */
+    size_t length;
+    const uint8_t *const bytes = get_file(path, &length);
+    assert_int_equal(length, 16 + 8 * 3000);
+    assert_memory_equal(bytes, "EMMAP01\n", 8);
+    const uint64_t counts[] = {0, 1, 2999, 3000};
+    for (size_t i = 0; i < 4; i++) {
+        emmap_file *const again = open_growing(path, counts[i]);
+        assert_int_equal(emmap_counters_length(again), 3000);
+        close_file(again);
+        assert_file(path, bytes, length);
+    }
+    /* With no file, and with one that a creator has left. */
+    unlink(path);
+    close_file(open_growing(path, 5));
+    assert_int_equal(size_of_file(path), 56);
+    const uint8_t zeros[32] = {0};
+    put_file(path, zeros, sizeof zeros);
+    close_file(open_growing(path, 5));
+    assert_int_equal(size_of_file(path), 56);
+}
+
+static void another_number_is_said(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    close_file(open_counters(path, 4));
+    const uint64_t counts[] = {3, 5, (uint64_t)1 << 32};
+    for (size_t i = 0; i < 3; i++) {
+        assert_error(EINVAL, try_counters(path, counts[i], NULL));
+        assert_int_equal(emmap_last_failure()->found, 4);
+        assert_int_equal(emmap_last_failure()->asked, counts[i]);
+    }
+    const emmap_options reads = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_GROW};
+    assert_error(EINVAL, try_counters(path, 5, &reads));
+    assert_int_equal(emmap_last_failure()->found, 0);
+    assert_int_equal(size_of_file(path), 48);
+    emmap_file *file;
+    const emmap_options grows = {.flags = GROWS};
+    assert_error(EINVAL, emmap_queue_open(path_of("queue"), &grows, &file));
+    assert_error(EINVAL, emmap_open(path, &grows, &file));
+}
+
+static void what_is_behind_the_last_counter_is_refused_unless_the_file_was_growing(void **state)
+{
+    (void)state;
+    uint8_t bytes[64] = {0};
+    memcpy(bytes, from_emmap, sizeof from_emmap);
+    const char *const path = path_of("file");
+    const emmap_options reads = {.flags = EMMAP_OPEN_READ};
+    put_file(path, bytes, sizeof bytes);
+    assert_error(EMMAP_CORRUPT, try_counters(path, 0, NULL));
+    bytes[6] = 'g';
+    put_file(path, bytes, sizeof bytes);
+    assert_ok(try_counters(path, 4, &reads));
+    assert_file(path, bytes, sizeof bytes);
+    assert_ok(try_counters(path, 4, NULL));
+    assert_file(path, from_emmap, sizeof from_emmap);
+    bytes[63] = 1;
+    put_file(path, bytes, sizeof bytes);
+    assert_error(EMMAP_CORRUPT, try_counters(path, 0, NULL));
+    assert_error(EMMAP_CORRUPT, try_counters(path, 0, &reads));
+    assert_file(path, bytes, sizeof bytes);
+}
+
+static void grow_and_die(void *point)
+{
+    die_at(point);
+    const emmap_options options = {.flags = GROWS};
+    emmap_file *file;
+    require_ok(emmap_counters_open(path_of("file"), 2000, &options, &file));
+}
+
+#define NAME(point) #point,
+
+static void a_death_while_a_file_grows_leaves_the_old_number_or_the_new_one(void **state)
+{
+    (void)state;
+    const char *const points[] = {COUNTERS_GROW_PAUSE_POINTS(NAME)};
+    const char *const path = path_of("file");
+    const emmap_options reads = {.flags = EMMAP_OPEN_READ};
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        put_file(path, from_emmap, sizeof from_emmap);
+        emmap_file *const open = open_counters(path, 4);
+        /* What undoes it has something to undo. */
+        if (strncmp(points[i], "counters_ungrow", 15) == 0)
+            in_child(grow_and_die, (void *)(uintptr_t) "counters_grow_sized");
+        const int status = in_child(grow_and_die, (void *)(uintptr_t)points[i]);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        const bool grown = strcmp(points[i], "counters_grow_done") == 0;
+        emmap_file *file;
+        assert_ok(emmap_counters_open(path, 0, &reads, &file));
+        assert_int_equal(emmap_counters_length(file), grown ? 2000 : 4);
+        int64_t value;
+        assert_ok(emmap_counter_get(file, 2, &value));
+        assert_true(value == INT64_MAX);
+        close_file(file);
+        close_file(open_counters(path, 0));
+        assert_int_equal(size_of_file(path), grown ? 16016 : 48);
+        assert_ok(emmap_counter_add(open, 0, 1, NULL));
+        file = open_growing(path, 2000);
+        assert_int_equal(emmap_counters_length(file), 2000);
+        assert_ok(emmap_counter_get(file, 0, &value));
+        assert_int_equal(value, 43);
+        close_file(file);
+        close_file(open);
+    }
+}
+
+static void a_full_disk_leaves_the_old_number(void **state)
+{
+    (void)state;
+    if (!mount_tmpfs(path_of("disk"), "32k"))
+        skip();
+    const char *const path = path_of("disk/file");
+    put_file(path, from_emmap, sizeof from_emmap);
+    const emmap_options grows = {.flags = GROWS};
+    assert_error(ENOSPC, try_counters(path, 100000, &grows));
+    assert_file(path, from_emmap, sizeof from_emmap);
+}
+
+static void grow_by_turns(void *context)
+{
+    const uint64_t mine = *(const uint64_t *)context;
+    for (uint64_t round = 0; round < 50; round++) {
+        emmap_file *const file = open_growing(path_of("file"), 1 + mine + 4 * round);
+        require(emmap_counters_length(file) >= 1 + mine + 4 * round);
+        require_ok(emmap_counter_add(file, mine, 1, NULL));
+        emmap_free(file);
+    }
+}
+
+static void processes_that_grow_a_file_at_once_lose_nothing(void **state)
+{
+    (void)state;
+    pid_t children[4];
+    static uint64_t numbers[] = {0, 1, 2, 3};
+    for (int i = 0; i < 4; i++)
+        children[i] = start_child(grow_by_turns, &numbers[i]);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(wait_child(children[i]), 0);
+    emmap_file *const file = open_counters(path_of("file"), 0);
+    assert_int_equal(emmap_counters_length(file), 200);
+    for (uint64_t i = 0; i < 4; i++) {
+        int64_t value;
+        assert_ok(emmap_counter_get(file, i, &value));
+        assert_int_equal(value, 50);
+    }
+    close_file(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +505,12 @@ int main(void)
         folder_test(what_a_dead_creator_left_is_finished_by_the_next),
         folder_test(what_a_dead_creator_left_is_kept_from_another_count),
         folder_test(racing_creators_lose_no_count),
+        folder_test(a_file_that_grows_keeps_its_counters),
+        folder_test(another_number_is_said),
+        folder_test(what_is_behind_the_last_counter_is_refused_unless_the_file_was_growing),
+        folder_test(a_death_while_a_file_grows_leaves_the_old_number_or_the_new_one),
+        folder_test(a_full_disk_leaves_the_old_number),
+        folder_test(processes_that_grow_a_file_at_once_lose_nothing),
     };
     return cmocka_run_group_tests_name("counters", tests, NULL, NULL);
 }

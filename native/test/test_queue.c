@@ -340,6 +340,196 @@ static void looking_changes_nothing(void **state)
     assert_file(path, before, length);
 }
 
+/* What is done to a queue of ten messages of 32 bytes in the middle of a walk. */
+static void refill(emmap_file *queue, uint64_t count, uint64_t first)
+{
+    for (uint64_t i = 0; i < count; i++)
+        assert_ok(push_number(queue, first + i, 24));
+}
+
+static void drain(emmap_file *queue)
+{
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    while (emmap_queue_pop(queue, &sink) == EMMAP_OK)
+        ;
+    bytes_free(&got);
+}
+
+static void empty_by_pops(emmap_file *queue, uint64_t first)
+{
+    drain(queue);
+    refill(queue, 10, first);
+}
+
+static void empty_by_commit(emmap_file *queue, uint64_t first)
+{
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    uint64_t ticket;
+    while (emmap_queue_pop_begin(queue, &sink, &ticket) == EMMAP_OK)
+        assert_ok(emmap_queue_pop_commit(queue, ticket));
+    bytes_free(&got);
+    refill(queue, 10, first);
+}
+
+static void empty_by_pop_many(emmap_file *queue, uint64_t first)
+{
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    uint64_t count;
+    assert_ok(emmap_queue_pop_many(queue, 100, &sink, &count));
+    pieces_free(&got);
+    refill(queue, 10, first);
+}
+
+static void empty_by_purge(emmap_file *queue, uint64_t first)
+{
+    assert_ok(emmap_queue_purge(queue));
+    refill(queue, 10, first);
+}
+
+static void empty_by_erase(emmap_file *queue, uint64_t first)
+{
+    assert_ok(emmap_queue_erase(queue));
+    refill(queue, 10, first);
+}
+
+/* Fills the queue to its end, so that the next push moves what was not popped. */
+static void move(emmap_file *queue, uint64_t first)
+{
+    const emmap_queue_metadata info = queue_info_of(queue);
+    const uint64_t room = (info.size - info.tail) / 32;
+    refill(queue, room, 10);
+    for (uint64_t i = 0; i < 10; i++) {
+        uint64_t number;
+        assert_ok(pop_number(queue, &number));
+    }
+    refill(queue, 1, first);
+    assert_int_equal(queue_info_of(queue).head, 16);
+}
+
+typedef void disturbance(emmap_file *queue, uint64_t first);
+
+static void check_lost(disturbance *disturb, uint32_t flags, uint64_t first, emmap_queue_direction direction)
+{
+    const char *const path = path_of("queue");
+    unlink(path);
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 4096);
+    emmap_file *const other = open_queue(path, flags, 0);
+    refill(queue, 10, 0);
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    for (int round = 0; round < 3; round++) {
+        uint64_t place = 0, count;
+        assert_ok(emmap_queue_walk(other, direction, 3, &place, &sink, &count));
+        disturb(queue, first);
+        assert_error(ESTALE, emmap_queue_walk(other, direction, 3, &place, &sink, &count));
+        drain(queue);
+        refill(queue, 10, 0);
+    }
+    pieces_free(&got);
+    close_file(queue);
+    close_file(other);
+}
+
+static void a_walk_does_not_take_another_era_for_its_own(void **state)
+{
+    (void)state;
+    disturbance *const all[] = {empty_by_pops,  empty_by_commit, empty_by_pop_many,
+                                empty_by_purge, empty_by_erase,  move};
+    for (size_t i = 0; i < COUNT_OF(all); i++) {
+        /* Other messages of the same size, and the same messages once more. */
+        check_lost(all[i], EMMAP_OPEN_READ, 1000, EMMAP_QUEUE_FORWARD);
+        check_lost(all[i], EMMAP_OPEN_READ, 0, EMMAP_QUEUE_FORWARD);
+        check_lost(all[i], EMMAP_OPEN_WRITE, 0, EMMAP_QUEUE_FORWARD);
+        check_lost(all[i], EMMAP_OPEN_WRITE, 1000, EMMAP_QUEUE_BACKWARD);
+    }
+}
+
+/* Where messages lie over the number of the era, or the queue is too small to have one. */
+static void a_walk_of_a_full_queue_knows_its_messages(void **state)
+{
+    (void)state;
+    const uint64_t sizes[] = {16 + 10 * 32, 4096 - 4096 % 32 + 16, 3 * 32 + 16};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        const uint64_t room = (sizes[i] - 16) / 32;
+        const char *const path = path_of("queue");
+        unlink(path);
+        emmap_file *const queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_FIXED_SIZE, sizes[i]);
+        refill(queue, room, 0);
+        pieces got = {0};
+        const emmap_sink sink = sink_pieces(&got);
+        uint64_t place = 0, count;
+        assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count));
+        assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count));
+        drain(queue);
+        refill(queue, room, 1000);
+        assert_error(ESTALE, emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count));
+        assert_int_equal(got.count, 2);
+        pieces_free(&got);
+        close_file(queue);
+    }
+}
+
+static void pushes_and_pops_leave_a_walk_its_place(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    uint64_t pushed = 0, popped = 0, seen = 0;
+    /* A queue in its second era has a number; messages come to lie over it, and the file grows. */
+    refill(queue, 1, 0);
+    assert_next(queue, 0);
+    for (; pushed < 10; pushed++)
+        refill(queue, 1, pushed);
+    uint64_t place = 0, count;
+    emmap_error error;
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    while ((error = emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count)) == EMMAP_OK) {
+        assert_int_equal(number_of(got.data, got.length), seen++);
+        if (pushed < 400)
+            refill(queue, 2, pushed), pushed += 2;
+        else if (popped < seen)
+            assert_next(queue, popped++);
+    }
+    /* The number is lost once messages lie over it: a walk that had it begins anew. */
+    while (error == ESTALE) {
+        place = 0;
+        seen = popped;
+        while ((error = emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count)) == EMMAP_OK) {
+            assert_int_equal(number_of(got.data, got.length), seen++);
+            if (pushed < 400)
+                refill(queue, 2, pushed), pushed += 2;
+        }
+    }
+    assert_error(EMMAP_EOF, error);
+    assert_int_equal(seen, pushed);
+    bytes_free(&got);
+    close_file(queue);
+}
+
+static void a_taken_message_is_not_committed_for_another(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, QUEUE_RW, 4096);
+    refill(queue, 2, 0);
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    uint64_t ticket;
+    assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
+    /* A writer that takes no lock has put another message of that size there. */
+    emmap_file *const file = open_file(path, EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED, 0);
+    const struct iovec other = {.iov_base = "another", .iov_len = 7};
+    assert_ok(emmap_pwrite(file, 20, &other, 1));
+    assert_error(ESTALE, emmap_queue_pop_commit(queue, ticket));
+    assert_int_equal(queue_length_of(queue), 2);
+    bytes_free(&got);
+    close_file(file);
+    close_file(queue);
+}
+
 static void a_walk_goes_on_while_others_change_the_queue(void **state)
 {
     (void)state;
@@ -361,9 +551,7 @@ static void a_walk_goes_on_while_others_change_the_queue(void **state)
     assert_ok(push_number(queue, 10, 33));
     assert_int_equal(queue_info_of(other).head, 16);
     assert_next(queue, 4);
-    uint64_t lost = 17;
-    assert_ok(emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &lost, &sink, &count));
-    lost = 100;
+    uint64_t lost = 100;
     assert_error(ESTALE, emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &lost, &sink, &count));
     assert_error(ESTALE, emmap_queue_walk(queue, EMMAP_QUEUE_BACKWARD, 1, &lost, &sink, &count));
     lost = UINT64_MAX;
@@ -1081,6 +1269,10 @@ int main(void)
         folder_test(a_walk_goes_on_while_others_change_the_queue),
         folder_test(an_empty_queue_is_reset_and_one_with_messages_is_not),
         folder_test(a_queue_that_is_there_is_grown_to_fit_and_never_truncated),
+        folder_test(a_walk_does_not_take_another_era_for_its_own),
+        folder_test(a_walk_of_a_full_queue_knows_its_messages),
+        folder_test(pushes_and_pops_leave_a_walk_its_place),
+        folder_test(a_taken_message_is_not_committed_for_another),
         folder_test(many_are_pushed_and_popped_as_one),
         folder_test(a_message_stays_until_its_pop_is_committed),
         folder_test(what_was_looked_at_is_removed_while_it_is_first),

@@ -1,0 +1,138 @@
+/*
+ * A block storage as it is at one moment: its header, the masks of all groups up to limo, and the blocks in use. A handle
+ * that may write copies under the lock. One that may not takes none: it copies, and then looks whether all of that is
+ * still the same.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+#include "backup.h"
+#include "blocks.h"
+#include "error.h"
+
+/* How often a copy without a lock is repeated while others change the storage. */
+#define LOOKS 200
+
+/* What is done with each piece of the storage. False ends it. */
+typedef struct visitor {
+    bool (*visit)(const uint8_t *data, uint8_t *image, uint64_t position, uint64_t length);
+    const uint8_t *data;
+    uint8_t *image;
+    uint64_t end;
+} visitor;
+
+static bool copy_piece(const uint8_t *data, uint8_t *image, uint64_t position, uint64_t length)
+{
+    memcpy(image + position, data + position, (size_t)length);
+    return true;
+}
+
+static bool same_piece(const uint8_t *data, uint8_t *image, uint64_t position, uint64_t length)
+{
+    return memcmp(image + position, data + position, (size_t)length) == 0;
+}
+
+static bool visit_piece(const visitor *self, uint64_t position, uint64_t length)
+{
+    if (position >= self->end)
+        return true;
+    const uint64_t left = self->end - position;
+    return self->visit(self->data, self->image, position, length < left ? length : left);
+}
+
+/* The blocks of a leaf that are in use, neighbours together. */
+static bool visit_blocks(const visitor *self, const blocks_shape *shape, uint64_t leaf, uint64_t used)
+{
+    bool goes_on = true;
+    for (unsigned child = 0; goes_on && child < BLOCKS_FANOUT; child++) {
+        unsigned run = 0;
+        while (child + run < BLOCKS_FANOUT && used >> (child + run) & 1)
+            run++;
+        if (run > 0)
+            goes_on =
+                visit_piece(self, BLOCKS_TREE + leaf + blocks_masks(1) + (uint64_t)child * shape->block_size,
+                            (uint64_t)run * shape->block_size);
+        child += run;
+    }
+    return goes_on;
+}
+
+/* The masks of a group and of all below it, up to limo, and the blocks. */
+static bool visit_group(const visitor *self, const blocks_operation *op, unsigned level, uint64_t offset)
+{
+    if (offset > (uint64_t)op->limo)
+        return true;
+    if (!visit_piece(self, BLOCKS_TREE + offset, blocks_masks(level)))
+        return false;
+    if (level == 1)
+        return visit_blocks(self, op->shape, offset, blocks_load(op, 1, offset).used);
+    bool goes_on = true;
+    for (unsigned child = 0; goes_on && child < BLOCKS_FANOUT; child++)
+        goes_on = visit_group(self, op, level - 1,
+                              offset + blocks_masks(level) + child * op->shape->sizes[level - 1]);
+    return goes_on;
+}
+
+static bool visit_all(const visitor *self, const blocks_operation *op)
+{
+    return visit_piece(self, 0, BLOCKS_TREE) && (op->limo < 0 || visit_group(self, op, op->shape->levels, 0));
+}
+
+/* Where what the storage may hold ends. */
+static uint64_t end_of(const blocks_operation *op)
+{
+    return op->limo < 0 ? BLOCKS_TREE : BLOCKS_TREE + (uint64_t)op->limo + op->shape->sizes[1];
+}
+
+static emmap_error copy(blocks_operation *op, backup_image *image)
+{
+    uint64_t end = end_of(op);
+    emmap_error error = hold_reach(&op->hold, end);
+    if (error)
+        return error;
+    if (end > op->hold.mapping->size)
+        end = op->hold.mapping->size;
+    error = backup_image_create(end, image);
+    if (error)
+        return error;
+    image->length = end;
+    image->size = end;
+    visitor visitor = {
+        .visit = copy_piece, .data = op->hold.mapping->data, .image = image->bytes, .end = end};
+    visit_all(&visitor, op);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    visitor.visit = same_piece;
+    if (!op->hold.locked && !visit_all(&visitor, op))
+        return error_set(EAGAIN, NULL);
+    /* What is free is a hole in the copy. */
+    blocks_store32(image->bytes, BLOCKS_WORD, blocks_load32(image->bytes, BLOCKS_WORD) | BLOCKS_HOLES);
+    return EMMAP_OK;
+}
+
+static emmap_error copy_once(emmap_file *file, backup_image *image)
+{
+    blocks_operation op;
+    emmap_error error =
+        file->options.flags & EMMAP_OPEN_WRITE ? blocks_begin(file, &op) : blocks_look(file, &op);
+    if (error)
+        return error;
+    error = hold_end(&op.hold, copy(&op, image));
+    if (error)
+        backup_image_free(image);
+    return error;
+}
+
+emmap_error blocks_backup(emmap_file *file, backup_image *image)
+{
+    emmap_error error = EAGAIN;
+    for (int i = 0; error == EAGAIN && i < LOOKS; i++) {
+        error = copy_once(file, image);
+        if (error == EAGAIN)
+            sched_yield();
+    }
+    return error == EAGAIN
+               ? error_set(EAGAIN, "others change the storage faster than a handle without locks can copy it")
+               : error;
+}

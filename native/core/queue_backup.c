@@ -1,0 +1,82 @@
+/* A queue's messages as they are at one moment, as a queue of their own that begins at 16. */
+#define _GNU_SOURCE
+#include <string.h>
+
+#include "backup.h"
+#include "error.h"
+#include "queue.h"
+
+#define PAGE 4096u
+
+typedef struct gathering {
+    backup_image *image;
+    bool too_small;
+} gathering;
+
+static void *place_message(void *context, size_t length)
+{
+    gathering *const self = context;
+    backup_image *const image = self->image;
+    const uint64_t total = length + QUEUE_FRAME;
+    if (total > image->capacity - image->length) {
+        self->too_small = true;
+        return NULL;
+    }
+    uint8_t *const at = image->bytes + image->length;
+    queue_store32(at, (uint32_t)total);
+    queue_store32(at + total - 4, (uint32_t)total);
+    image->length += total;
+    return at + 4;
+}
+
+/* The messages may have become more than there is room for. */
+static emmap_error gather(emmap_file *file, backup_image *image, bool *too_small)
+{
+    gathering self = {.image = image};
+    const emmap_sink sink = {.allocate = place_message, .context = &self};
+    uint64_t place = 0, count;
+    image->length = QUEUE_HEADER;
+    const emmap_error error = emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
+    *too_small = self.too_small;
+    return error == EMMAP_EOF ? EMMAP_OK : error;
+}
+
+static void finish(backup_image *image)
+{
+    const uint64_t size = (image->length + PAGE - 1) / PAGE * PAGE;
+    image->size = size < QUEUE_LIMIT ? size : QUEUE_LIMIT;
+    const uint32_t tail = (uint32_t)image->length;
+    queue_store32(image->bytes, (uint32_t)image->size);
+    queue_store32(image->bytes + 4, QUEUE_HEADER);
+    queue_store32(image->bytes + 8, tail);
+    queue_store32(image->bytes + 12, tail);
+}
+
+static uint64_t twice(uint64_t live)
+{
+    const uint64_t most = QUEUE_LIMIT - QUEUE_HEADER;
+    return QUEUE_HEADER + (live < most / 2 - PAGE ? 2 * live + PAGE : most);
+}
+
+emmap_error queue_backup(emmap_file *file, backup_image *image)
+{
+    emmap_queue_metadata info;
+    emmap_error error = emmap_queue_info(file, &info);
+    uint64_t live = error ? 0 : info.tail - info.head;
+    for (bool too_small = true; !error && too_small; live = 2 * live + PAGE) {
+        error = backup_image_create(twice(live), image);
+        if (error)
+            return error;
+        /* Its pages are there before others wait for the copy. */
+        for (uint64_t at = 0; at < live + QUEUE_HEADER && at < image->capacity; at += PAGE)
+            *(volatile uint8_t *)(image->bytes + at) = 0;
+        error = gather(file, image, &too_small);
+        if (error || too_small)
+            backup_image_free(image);
+        if (too_small)
+            error = EMMAP_OK;
+    }
+    if (!error)
+        finish(image);
+    return error;
+}

@@ -1,0 +1,141 @@
+/*
+ * Following a path. Whoever renames a new file over a queue, or deletes it and makes another, leaves those who have the
+ * old one open with a file that nobody else will ever find: a consumer would wait in it for ever.
+ */
+#define _GNU_SOURCE
+#include "stale.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "blocks.h"
+#include "error.h"
+#include "file.h"
+#include "resize.h"
+#include "structure.h"
+
+#define INTERVAL 1000u /* ms */
+
+uint64_t stale_now(void)
+{
+    struct timespec now;
+#ifdef CLOCK_MONOTONIC_COARSE
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#endif
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static bool is_due(structure *self, uint64_t now, uint64_t *last)
+{
+    *last = atomic_load_explicit(&self->looked, memory_order_relaxed);
+    return now - *last >= INTERVAL;
+}
+
+static emmap_error moved_on(void)
+{
+    return error_set(ESTALE, "the path means another file now, or none: open it anew");
+}
+
+/* The file that the path means now, opened as ours was. Errors: ENOENT; others. */
+static emmap_error open_successor(emmap_file *file, const structure *self, emmap_file **result)
+{
+    emmap_options options = file->options;
+    options.flags &=
+        ~(uint32_t)(EMMAP_OPEN_CREATE | EMMAP_OPEN_AUTO_UNLINK | EMMAP_OPEN_FIT | EMMAP_OPEN_EXACT);
+    options.size = 0;
+    if (self->kind == STRUCTURE_QUEUE)
+        return emmap_queue_open(file->named, &options, result);
+    const blocks_shape *const shape = &((const blocks *)self)->shape;
+    return emmap_blocks_open(file->named, shape->block_size, shape->levels, &options, result);
+}
+
+/* Under `threads`. */
+static void begin_anew(structure *self, const structure *successor)
+{
+    self->held = successor->held;
+    self->no_holes = successor->no_holes;
+    if (self->kind == STRUCTURE_BLOCKS) {
+        blocks *const storage = (blocks *)self;
+        storage->durable = storage->prepared = storage->freed = 0;
+        storage->prepared_limo = 0;
+        storage->generation = 0;
+        storage->prepared_at = storage->reserved_from = storage->reserved_to = 0;
+        storage->settled = false;
+    }
+}
+
+static emmap_error follow(emmap_file *file, structure *self)
+{
+    emmap_file *successor;
+    emmap_error error = open_successor(file, self, &successor);
+    if (error)
+        return error;
+    /* Who has it may be waiting for others: there is another look in a second. */
+    if (!thread_lock_try(&self->threads)) {
+        emmap_free(successor);
+        return error_set(EBUSY, NULL);
+    }
+    /* A message of the old file that is being taken out is to be ended there. */
+    error = self->taking ? error_set(EBUSY, NULL) : resize_go_over(file, successor);
+    if (!error)
+        begin_anew(self, successor->structure);
+    thread_lock_give(&self->threads);
+    const emmap_failure failure = *emmap_last_failure();
+    emmap_free(successor);
+    if (error)
+        error_restore(&failure);
+    return error;
+}
+
+static emmap_error look(emmap_file *file, structure *self, emmap_error nothing)
+{
+    bool current;
+    const emmap_error error = emmap_is_current(file, &current);
+    if (error == EMMAP_CLOSED)
+        return error;
+    atomic_store_explicit(&self->stale, !error && !current, memory_order_relaxed);
+    if (error || current)
+        return nothing;
+    if (!(file->options.flags & EMMAP_OPEN_FOLLOW))
+        return moved_on();
+    const emmap_error followed = follow(file, self);
+    if (!followed)
+        atomic_store_explicit(&self->stale, false, memory_order_relaxed);
+    if (!followed || followed == ENOENT || followed == ENOTDIR || followed == EBUSY || followed == ETIMEDOUT)
+        return nothing;
+    return followed == EMMAP_CLOSED ? followed : moved_on();
+}
+
+emmap_error stale_look(emmap_file *file, emmap_error nothing)
+{
+    structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
+    uint64_t last;
+    /* What is looked for in a private copy is this handle's own. */
+    if (!self || !file->named || (file->options.flags & EMMAP_OPEN_PRIVATE))
+        return nothing;
+    const uint64_t now = stale_now();
+    /* What is known to be stale is so each time that it is asked. */
+    const bool known = atomic_load_explicit(&self->stale, memory_order_relaxed) &&
+                       !(file->options.flags & EMMAP_OPEN_FOLLOW);
+    if (!is_due(self, now, &last) && !known)
+        return nothing;
+    const emmap_error error = structure_wait();
+    if (error)
+        return error;
+    if (!atomic_compare_exchange_strong(&self->looked, &last, now) && !known)
+        return nothing;
+    return look(file, self, nothing);
+}
+
+emmap_error stale_check(emmap_file *file)
+{
+    bool current;
+    if (!atomic_load_explicit(&file->structure, memory_order_acquire) ||
+        (file->options.flags & EMMAP_OPEN_PRIVATE))
+        return EMMAP_OK;
+    /* Who can't look doesn't know. */
+    const emmap_error error = emmap_is_current(file, &current);
+    return !error && !current ? moved_on() : EMMAP_OK;
+}
