@@ -44,7 +44,7 @@ export abstract class Structure {
 
   /**
    * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
-   * renamed there. {@link reopen} opens what is there now.
+   * renamed there. `reopen` opens what is there now.
    */
   isCurrent(): boolean {
     return addon.isCurrent(this.native);

@@ -82,8 +82,9 @@ typedef struct emmap_failure {
     const char *syscall; /* the system call that failed, or NULL where none did; static */
     const char *reason;  /* what was wrong, for people, or NULL; static */
     uint64_t offset;     /* with EMMAP_CORRUPT: where in the file, in bytes */
-    uint64_t found;      /* of emmap_counters_open, with EINVAL for another number: how many the file has; else 0 */
-    uint64_t asked;      /* and how many were asked for */
+    uint64_t
+        found; /* of emmap_counters_open, with EINVAL for another number: how many the file has; else 0 */
+    uint64_t asked; /* and how many were asked for */
 } emmap_failure;
 
 /*
