@@ -14,6 +14,11 @@ int stat64(const char *restrict path, struct stat64 *restrict about)
     return (int)syscall(SYS_newfstatat, AT_FDCWD, path, about, 0);
 }
 
+int lstat64(const char *restrict path, struct stat64 *restrict about)
+{
+    return (int)syscall(SYS_newfstatat, AT_FDCWD, path, about, AT_SYMLINK_NOFOLLOW);
+}
+
 int fstat64(int fd, struct stat64 *about)
 {
     return (int)syscall(SYS_newfstatat, fd, "", about, AT_EMPTY_PATH);
