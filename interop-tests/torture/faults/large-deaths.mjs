@@ -8,7 +8,7 @@ import { NotPossible, WAIT_LIMIT_MS } from "../support/report.mjs";
 import { Row } from "../support/rows.mjs";
 import { STRUCTURES } from "../support/structures.mjs";
 import { Testee } from "../support/testee.mjs";
-import { pointsWithLock, Victim, waitersOn } from "../support/victim.mjs";
+import { pointsWithLock, untilTheyWait, Victim } from "../support/victim.mjs";
 import { waited } from "../support/waits.mjs";
 
 export const title = "kill -9 of a large process that holds a lock";
@@ -75,7 +75,7 @@ async function death(kind, pause, victim, testee, path) {
   const { open, recover, use } = STRUCTURES[kind];
   const report = await victim.order("stop", kind, pause, path);
   const opened = testee.must(open(path));
-  while (waitersOn(path) === 0) await new Promise(setImmediate);
+  await untilTheyWait();
   const killed = performance.now();
   const ended = victim.order("kill").then(() => performance.now());
   const [, beyondMs] = await waited(testee, () => Promise.all([ended, opened]));
