@@ -71,7 +71,9 @@ function calls(trace: string): string[] {
     const [, thread, text] = /^(\d+) +(.*)$/.exec(line) ?? [];
     if (!thread || !text) continue;
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
-    if (text.endsWith("<unfinished ...>")) begun.set(thread, text.slice(0, -"<unfinished ...>".length));
+    // strace puts a space before the word that the whole call does not have.
+    const [, beginning] = /^(.*) <unfinished \.\.\.>$/.exec(text) ?? [];
+    if (beginning !== undefined) begun.set(thread, beginning);
     else whole.push(resumed ? `${begun.get(thread)}${resumed[1]}` : text);
   }
   return whole;
