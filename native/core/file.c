@@ -520,6 +520,9 @@ emmap_error emmap_is_current(emmap_file *file, bool *current)
 {
     struct stat about;
     *current = true;
+    const emmap_error error = file_owned(file);
+    if (error)
+        return error;
     pthread_mutex_lock(&file->state);
     const bool closed = !file->descriptor;
     const dev_t device = file->device;

@@ -40,9 +40,12 @@ static void finish(resizing *self)
 static emmap_error start(emmap_file *file, resizing *self)
 {
     *self = (resizing){.file = file};
+    emmap_error error = file_owned(file);
+    if (error)
+        return error;
     /* Both references under the lock: they are of the same file then. */
     pthread_mutex_lock(&file->resize);
-    emmap_error error = file_descriptor(file, &self->descriptor);
+    error = file_descriptor(file, &self->descriptor);
     if (error) {
         pthread_mutex_unlock(&file->resize);
         return error;

@@ -259,6 +259,9 @@ static void use_file(emmap_file *file)
     require_error(EFAULT, emmap_advise(file, 0, 0, EMMAP_ADVICE_NORMAL));
     require_error(EFAULT, emmap_patomic_add(file, 0, 1, &word));
     require_error(EFAULT, emmap_patomic_load(file, 0, &word));
+    bool current;
+    require_error(EFAULT, emmap_is_current(file, &current));
+    require_error(EFAULT, emmap_backup(file, path_of("copy")));
     require_error(EFAULT, emmap_queue_attach(file));
     require_error(EFAULT, emmap_blocks_attach(file, 8, 2));
     emmap_describe(file, &info);
@@ -284,6 +287,10 @@ static void use_queue(emmap_file *queue)
     require_error(EFAULT, emmap_queue_length(queue, &number));
     require_error(EFAULT, emmap_queue_is_empty(queue, &empty));
     require_error(EFAULT, emmap_queue_info(queue, &info));
+    require_error(EFAULT, emmap_queue_glance_front(queue, &sink));
+    require_error(EFAULT, emmap_queue_remove(queue, &message, 1));
+    require_error(EFAULT, emmap_queue_reset(queue, &empty));
+    require_error(EFAULT, emmap_queue_compact(queue, &number));
     require_error(EFAULT, emmap_queue_purge(queue));
     require_error(EFAULT, emmap_queue_erase(queue));
 }
@@ -298,6 +305,10 @@ static void use_blocks(emmap_file *blocks, uint64_t address)
     require_error(EFAULT, emmap_block_read(blocks, address, &sink));
     require_error(EFAULT, emmap_block_free(blocks, address));
     require_error(EFAULT, emmap_blocks_walk(blocks, 4, &place, addresses, &sink, &count));
+    require_error(EFAULT, emmap_block_store_many(blocks, &block, 1, addresses));
+    require_error(EFAULT, emmap_block_free_many(blocks, &address, 1));
+    require_error(EFAULT, emmap_blocks_init(blocks, 8, 2));
+    require_error(EFAULT, emmap_blocks_compact(blocks, &number));
     require_error(EFAULT, emmap_blocks_count(blocks, &number));
     require_error(EFAULT, emmap_blocks_repair(blocks, 0, &place));
 }
