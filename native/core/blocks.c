@@ -16,16 +16,6 @@ emmap_error blocks_none(void)
     return error_set(ENOENT, "no such block");
 }
 
-blocks_group blocks_load(const blocks_operation *self, unsigned level, uint64_t offset)
-{
-    if (blocks_beyond(self, offset))
-        return (blocks_group){.free = BLOCKS_ALL, .used = 0};
-    const uint8_t *const data = self->hold.mapping->data;
-    const uint64_t free_mask = blocks_load64(data, BLOCKS_TREE + offset);
-    return (blocks_group){.free = free_mask,
-                          .used = level == 1 ? ~free_mask : blocks_load64(data, BLOCKS_TREE + offset + 8)};
-}
-
 /* The masks of an inner group, where they change. */
 static void put(blocks_operation *self, uint64_t offset, blocks_group before, blocks_group after)
 {
@@ -159,6 +149,32 @@ static emmap_error mend(blocks_operation *self)
     return EMMAP_OK;
 }
 
+/* Under `threads`. */
+static void note_sound(blocks_operation *self)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    if (self->shape != &storage->shape || self->shape->block_size == 0)
+        return;
+    const uint64_t masks = BLOCKS_TREE + (uint64_t)self->limo + blocks_masks(BLOCKS_LEVELS_MAX);
+    storage->sound_to = self->limo < 0 ? BLOCKS_TREE : masks;
+    storage->sound_limo = self->limo;
+    storage->sound_word = self->word;
+}
+
+/* Whether the header is one that needs no other look: what blocks_ready finds follows from it and the shape. */
+static inline bool sound(blocks_operation *self)
+{
+    const blocks *const storage = (const blocks *)self->hold.structure;
+    const uint8_t *const data = self->hold.mapping->data;
+    if (!self->hold.mutexed || storage->sound_to == 0 || storage->sound_to > self->hold.mapping->size)
+        return false;
+    self->shape = &storage->shape;
+    self->word = blocks_load32(data, BLOCKS_WORD);
+    self->limo = (int64_t)blocks_load64(data, BLOCKS_LIMO);
+    return blocks_load32(data, 0) == storage->shape.block_size && self->word == storage->sound_word &&
+           self->limo == storage->sound_limo;
+}
+
 /* How often the header is read again when it changes meanwhile: a handle without the lock may see it made anew. */
 #define LOOKS 200
 
@@ -176,6 +192,8 @@ emmap_error blocks_ready(blocks_operation *self)
     }
     if (!error && self->hold.locked && (self->word & BLOCKS_MARK) && self->shape->block_size != 0)
         error = mend(self);
+    if (!error && self->hold.locked)
+        note_sound(self);
     return error;
 }
 
@@ -200,7 +218,9 @@ static emmap_error start_one(blocks_operation *self)
     emmap_error error = EMMAP_OK;
     if (((const blocks *)self->hold.structure)->shape.block_size > EMMAP_PIECE)
         error = hold_keep(&self->hold);
-    return error ? hold_end(&self->hold, error) : start(self);
+    if (error)
+        return hold_end(&self->hold, error);
+    return sound(self) ? EMMAP_OK : start(self);
 }
 
 emmap_error blocks_begin_one(emmap_file *file, blocks_operation *self)

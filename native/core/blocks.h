@@ -21,6 +21,10 @@ typedef struct blocks {
     uint64_t reserved_from,
         reserved_to; /* of an exclusive handle: where the file is known to have no holes */
     bool settled;    /* the masks have been seen to follow from the leaves' */
+    /* The last header that was found sound, for a file of `sound_to` bytes or more; 0: none was. */
+    uint64_t sound_to;
+    int64_t sound_limo;
+    uint32_t sound_word;
 } blocks;
 
 typedef struct blocks_operation {
@@ -97,7 +101,15 @@ typedef struct blocks_group {
     uint64_t used;
 } blocks_group;
 
-blocks_group blocks_load(const blocks_operation *self, unsigned level, uint64_t offset);
+static inline blocks_group blocks_load(const blocks_operation *self, unsigned level, uint64_t offset)
+{
+    if (blocks_beyond(self, offset))
+        return (blocks_group){.free = BLOCKS_ALL, .used = 0};
+    const uint8_t *const data = self->hold.mapping->data;
+    const uint64_t free_mask = blocks_load64(data, BLOCKS_TREE + offset);
+    return (blocks_group){.free = free_mask,
+                          .used = level == 1 ? ~free_mask : blocks_load64(data, BLOCKS_TREE + offset + 8)};
+}
 
 /* Makes the masks of the path's groups follow from the leaf's. */
 void blocks_settle(blocks_operation *self, const blocks_path *path);

@@ -35,9 +35,27 @@ static bool next_free(const blocks_operation *self, unsigned level, blocks_path 
     }
 }
 
+/* The path of the first free block, where the masks agree on it. */
+static inline bool first_free(const blocks_operation *self, blocks_path *path)
+{
+    unsigned level = self->shape->levels;
+    path->offset[level] = 0;
+    for (; level > 0; level--) {
+        const uint64_t mask = blocks_load(self, level, path->offset[level]).free;
+        if (mask == 0)
+            return false;
+        blocks_descend(self->shape, path, level, (unsigned)__builtin_ctzll(mask));
+    }
+    return true;
+}
+
 /* Chooses the addresses of the next `count` blocks, and the path of the last one. */
 static bool choose(const blocks_operation *self, uint64_t *addresses, size_t count, blocks_path *path)
 {
+    if (count == 1 && first_free(self, path)) {
+        addresses[0] = blocks_address(self->shape, path);
+        return true;
+    }
     *path = (blocks_path){0};
     unsigned level = self->shape->levels;
     for (size_t i = 0; i < count; i++) {
@@ -206,42 +224,63 @@ static void initialise(blocks_operation *self, const blocks_path *path)
     }
 }
 
+/* Where the mask of a block's leaf is, and which of its bits is the block's. A path goes through memory, which a store
+ * or free of one block need not wait for. */
+typedef struct leaf {
+    uint64_t offset;
+    unsigned child;
+} leaf;
+
+static inline leaf leaf_of(const blocks_shape *shape, uint64_t address)
+{
+    uint64_t offset = 0;
+    for (unsigned level = shape->levels; level > 1; level--, address /= BLOCKS_FANOUT)
+        offset += blocks_masks(level) + address % BLOCKS_FANOUT * shape->sizes[level - 1];
+    return (leaf){offset, (unsigned)(address % BLOCKS_FANOUT)};
+}
+
 static bool same_above(uint64_t free_mask, uint64_t other)
 {
     return (free_mask == 0) == (other == 0) && (free_mask == BLOCKS_ALL) == (other == BLOCKS_ALL);
 }
 
-/* Makes the block at the path's end free or not, with all that follows from it. Nothing follows in a leaf that has both
- * free and used blocks before and after: one store does it all, and needs no mark. */
-static void change(blocks_operation *self, uint64_t address, const blocks_path *path, bool is_free)
+/* Apart from the path that is hot. */
+static void change_marked(blocks_operation *self, uint64_t address, uint64_t after, bool is_free)
 {
-    uint8_t *const data = self->hold.mapping->data;
-    const uint64_t before = blocks_load(self, 1, path->offset[1]).free;
-    const uint64_t after = blocks_with_bit(before, path->child[1], is_free);
-    if (same_above(before, after) && !blocks_beyond(self, path->offset[1])) {
-        blocks_store64(data, BLOCKS_TREE + path->offset[1], after);
-        PAUSE("blocks_leaf_changed");
-        return;
-    }
+    const blocks_path path = blocks_path_of(self->shape, address);
     const uint64_t leaves = blocks_capacity(self->shape) / BLOCKS_FANOUT;
     blocks_mark(self, (uint32_t)(address & (leaves - 1)) + 1);
     PAUSE("blocks_marked");
     if (!is_free)
-        initialise(self, path);
-    blocks_store64(data, BLOCKS_TREE + path->offset[1], after);
+        initialise(self, &path);
+    blocks_store64(self->hold.mapping->data, BLOCKS_TREE + path.offset[1], after);
     PAUSE("blocks_leaf_changed");
-    blocks_settle(self, path);
+    blocks_settle(self, &path);
     blocks_mark(self, 0);
     PAUSE("blocks_unmarked");
 }
 
-static void store(blocks_operation *self, const struct iovec *block, uint64_t address,
-                  const blocks_path *path)
+/* Makes the block free or not, with all that follows from it. Nothing follows in a leaf that has both free and used
+ * blocks before and after: one store does it all, and needs no mark. */
+static inline void change(blocks_operation *self, uint64_t address, leaf leaf, bool is_free)
+{
+    const uint64_t before = blocks_load(self, 1, leaf.offset).free;
+    const uint64_t after = blocks_with_bit(before, leaf.child, is_free);
+    if (!same_above(before, after) || blocks_beyond(self, leaf.offset)) {
+        change_marked(self, address, after, is_free);
+        return;
+    }
+    blocks_store64(self->hold.mapping->data, BLOCKS_TREE + leaf.offset, after);
+    PAUSE("blocks_leaf_changed");
+}
+
+static inline void store(blocks_operation *self, const struct iovec *block, uint64_t address,
+                         const blocks_path *path)
 {
     PAUSE("block_store_begin");
     memmove(self->hold.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
     PAUSE("block_store_copied");
-    change(self, address, path, false);
+    change(self, address, (leaf){path->offset[1], path->child[1]}, false);
 }
 
 static emmap_error reserve(blocks_operation *self, const uint64_t *addresses, size_t count)
@@ -283,16 +322,17 @@ static void note_stored(blocks_operation *self, size_t count)
 emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, size_t count,
                                    uint64_t *addresses)
 {
+    if (count == 1)
+        return emmap_block_store(file, list, addresses);
     blocks_operation self;
-    emmap_error error = count == 1 ? blocks_begin_one(file, &self) : blocks_begin(file, &self);
+    emmap_error error = blocks_begin(file, &self);
     if (error)
         return error;
     blocks_path path;
     if (count > 0)
         error = prepare_store(&self, list, count, addresses, &path);
     for (size_t i = 0; i < count && !error; i++) {
-        if (count > 1)
-            path = blocks_path_of(self.shape, addresses[i]);
+        path = blocks_path_of(self.shape, addresses[i]);
         store(&self, &list[i], addresses[i], &path);
     }
     if (!error)
@@ -302,18 +342,28 @@ emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, s
 
 emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint64_t *address)
 {
-    return emmap_block_store_many(file, block, 1, address);
+    blocks_operation self;
+    emmap_error error = blocks_begin_one(file, &self);
+    if (error)
+        return error;
+    blocks_path path;
+    error = prepare_store(&self, block, 1, address, &path);
+    if (!error) {
+        store(&self, block, *address, &path);
+        note_stored(&self, 1);
+    }
+    return hold_end(&self.hold, error);
 }
 
 /* ---- Free ---- */
 
 /* Errors: ENOENT. */
-static emmap_error find(const blocks_operation *self, uint64_t address, blocks_path *path)
+static inline emmap_error find(const blocks_operation *self, uint64_t address, leaf *leaf)
 {
     if (address >= blocks_capacity(self->shape))
         return blocks_none();
-    blocks_path_set(self->shape, address, path);
-    return blocks_load(self, 1, path->offset[1]).used >> path->child[1] & 1 ? EMMAP_OK : blocks_none();
+    *leaf = leaf_of(self->shape, address);
+    return blocks_load(self, 1, leaf->offset).used >> leaf->child & 1 ? EMMAP_OK : blocks_none();
 }
 
 static int by_number(const void *a, const void *b)
@@ -325,7 +375,7 @@ static int by_number(const void *a, const void *b)
 /* Errors: ENOENT where one comes twice: the second time there is no such block. */
 static emmap_error different(const uint64_t *addresses, size_t count)
 {
-    if (count < 2)
+    if (count == 0)
         return EMMAP_OK;
     uint64_t *const sorted = malloc(count * sizeof *sorted);
     if (!sorted)
@@ -340,10 +390,11 @@ static emmap_error different(const uint64_t *addresses, size_t count)
 }
 
 /* Whether there is no other block. */
-static bool is_last(const blocks_operation *self, const blocks_path *path)
+static bool is_last(const blocks_operation *self, uint64_t address)
 {
+    const blocks_path path = blocks_path_of(self->shape, address);
     for (unsigned level = self->shape->levels; level > 0; level--)
-        if (blocks_load(self, level, path->offset[level]).used != (uint64_t)1 << path->child[level])
+        if (blocks_load(self, level, path.offset[level]).used != (uint64_t)1 << path.child[level])
             return false;
     return true;
 }
@@ -353,37 +404,59 @@ static bool is_empty(const blocks_operation *self)
     return blocks_load(self, self->shape->levels, 0).used == 0;
 }
 
+/* Whether so much is in use that space may be given back. */
+static bool much(const blocks_operation *self)
+{
+    return self->limo >= (int64_t)GIVE_BACK_LEAST;
+}
+
+static void note_freed(blocks_operation *self, uint64_t bytes)
+{
+    ((blocks *)self->hold.structure)->freed += bytes;
+    /* Whether that can be done is another matter than the blocks. */
+    if (much(self) && blocks_compaction_due(self, 0, is_empty(self)))
+        (void)blocks_compact(self);
+}
+
 emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count)
 {
+    if (count == 1)
+        return emmap_block_free(file, addresses[0]);
     blocks_operation self;
-    emmap_error error = count == 1 ? blocks_begin_one(file, &self) : blocks_begin(file, &self);
+    emmap_error error = blocks_begin(file, &self);
     if (error)
         return error;
-    blocks_path path;
+    leaf leaf = {0, 0};
     for (size_t i = 0; i < count && !error; i++)
-        error = find(&self, addresses[i], &path);
+        error = find(&self, addresses[i], &leaf);
     if (!error)
         error = different(addresses, count);
     const uint64_t bytes = (uint64_t)count * self.shape->block_size;
     /* Space is given back where the thread may wait. */
-    const bool much = self.limo >= (int64_t)GIVE_BACK_LEAST;
-    if (!error && much && blocks_compaction_due(&self, bytes, count == 1 && is_last(&self, &path)))
+    if (!error && much(&self) && blocks_compaction_due(&self, bytes, false))
         error = structure_wait();
-    for (size_t i = 0; i < count && !error; i++) {
-        if (count > 1)
-            path = blocks_path_of(self.shape, addresses[i]);
-        change(&self, addresses[i], &path, true);
-    }
-    if (!error) {
-        ((blocks *)self.hold.structure)->freed += bytes;
-        /* Whether that can be done is another matter than the blocks. */
-        if (much && blocks_compaction_due(&self, 0, is_empty(&self)))
-            (void)blocks_compact(&self);
-    }
+    for (size_t i = 0; i < count && !error; i++)
+        change(&self, addresses[i], leaf_of(self.shape, addresses[i]), true);
+    if (!error)
+        note_freed(&self, bytes);
     return hold_end(&self.hold, error);
 }
 
 emmap_error emmap_block_free(emmap_file *file, uint64_t address)
 {
-    return emmap_block_free_many(file, &address, 1);
+    blocks_operation self;
+    emmap_error error = blocks_begin_one(file, &self);
+    if (error)
+        return error;
+    leaf leaf = {0, 0};
+    error = find(&self, address, &leaf);
+    const uint64_t bytes = self.shape->block_size;
+    /* Space is given back where the thread may wait. */
+    if (!error && much(&self) && blocks_compaction_due(&self, bytes, is_last(&self, address)))
+        error = structure_wait();
+    if (!error) {
+        change(&self, address, leaf, true);
+        note_freed(&self, bytes);
+    }
+    return hold_end(&self.hold, error);
 }

@@ -157,7 +157,7 @@ static emmap_error lock(hold *self, lock_subject subject)
     return EMMAP_OK;
 }
 
-static void unlock(hold *self)
+static inline void unlock(hold *self)
 {
     structure *const structure = self->structure;
     if (self->locked && !structure->held)
@@ -221,19 +221,19 @@ emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
     }
     if (error)
         return error;
-    *self = (hold){.file = file,
-                   .structure = structure,
-                   .files = atomic_load(&file->files),
-                   .mutexed = true,
-                   .locked = true};
     visit visit;
     error = visit_begin(file, &visit);
     if (error) {
-        unlock(self);
+        thread_lock_give(&structure->threads);
         return error;
     }
-    self->mapping = visit.mapping;
-    self->pin = visit.pin;
+    *self = (hold){.file = file,
+                   .structure = structure,
+                   .mapping = visit.mapping,
+                   .pin = visit.pin,
+                   .files = atomic_load(&file->files),
+                   .mutexed = true,
+                   .locked = true};
     return EMMAP_OK;
 }
 

@@ -439,6 +439,39 @@ static void what_is_no_storage_is_refused_and_left_alone(void **state)
     }
 }
 
+/* Of an exclusive handle, which has just found the header sound, and does not look at one twice that stays the same. */
+static void a_header_that_changes_under_an_exclusive_handle_is_met_at_once(void **state)
+{
+    (void)state;
+    const uint32_t block_size = 16, levels = 4u << 28, mark = 1u << 24;
+    const int64_t limos[] = {-2, INT64_MIN, INT64_MAX, 20};
+    const struct {
+        uint64_t position;
+        const void *bytes;
+        size_t length;
+    } wrongs[] = {{0, &block_size, 4}, {4, &levels, 4},   {4, &mark, 4},    {8, &limos[0], 8},
+                  {8, &limos[1], 8},   {8, &limos[2], 8}, {8, &limos[3], 8}};
+    emmap_file *const blocks =
+        open_blocks(path_of("blocks"), EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE, 0, 8, 3);
+    const uint64_t kept = store_number(blocks, 1, 8, 8);
+    for (size_t i = 0; i < COUNT_OF(wrongs); i++) {
+        uint8_t header[16];
+        uint64_t address = store_number(blocks, 2, 8, 8), number;
+        assert_ok(emmap_block_free(blocks, address));
+        assert_ok(read_into(blocks, 0, header, sizeof header));
+        assert_ok(write_bytes(blocks, wrongs[i].position, wrongs[i].bytes, wrongs[i].length));
+        const struct iovec block = {.iov_base = &number, .iov_len = 8};
+        number = 0;
+        assert_error(EMMAP_CORRUPT, emmap_block_store(blocks, &block, &address));
+        assert_error(EMMAP_CORRUPT, emmap_block_free(blocks, kept));
+        assert_error(EMMAP_CORRUPT, read_number(blocks, kept, 8, &number));
+        assert_ok(write_bytes(blocks, 0, header, sizeof header));
+        assert_ok(read_number(blocks, kept, 8, &number));
+        assert_int_equal(number, 1);
+    }
+    close_file(blocks);
+}
+
 static void a_hostile_storage_never_leads_outside(void **state)
 {
     (void)state;
@@ -967,6 +1000,7 @@ int main(void)
         folder_test(without_a_block_size_no_storage_is_made),
         folder_test(an_interrupted_operation_is_repaired_by_the_next_one),
         folder_test(what_is_no_storage_is_refused_and_left_alone),
+        folder_test(a_header_that_changes_under_an_exclusive_handle_is_met_at_once),
         folder_test(a_hostile_storage_never_leads_outside),
         folder_test(an_opened_file_becomes_a_storage),
         folder_test(a_plain_file_is_used_as_the_storage_that_it_holds),
