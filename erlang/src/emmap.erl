@@ -910,7 +910,8 @@ compact_block_storage(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_compact
 ?DOC("Does many operations on a file, in order, and answers what each answers. One that fails does not keep
 the others from being done, and others' operations may come between. On the port all of them go and return
 in one frame, which makes one cost a fraction of a microsecond instead of a round trip; there may be 2^20 of
-them, more are `{error, emsgsize}`. If any is no `t:operation/0`, nothing is done and the error names it.").
+them, more are `{error, emsgsize}`. An operation that does not exist raises `badarg`, and nothing is done then; one that has
+an argument of the wrong type is `{error, badarg}` in its place, or raises as well.").
 -spec batch(file() | counters(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
 batch({?MAPPED(_, _) = File, _Count}, Operations) ->
     batch(File, Operations);

@@ -88,6 +88,8 @@ other may write, and an operation costs no system call.").
 -define(ALL, 16#ffffffff).
 %% How many messages a step of a walk reads: the first one few, for a fold that ends soon.
 -define(FIRST_STEP, 16).
+%% What a message takes in the file besides its bytes.
+-define(FRAME, 8).
 -define(STEP, 1024).
 
 -define(QUEUE(Backend, Handle, Terms),
@@ -164,8 +166,10 @@ push(?QUEUE(_, _, _), _Term, _Level) ->
 
 ?DOC("Appends messages, under one lock: to others they all are there at once. On failure none of them is.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
-push_many(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Terms) ->
-    ?CALL(Backend, queue_push_many(Handle, [term_to_binary(Term, Encoding) || Term <- Terms])).
+push_many(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Terms) when erlang:length(Terms) >= 0 ->
+    ?CALL(Backend, queue_push_many(Handle, [term_to_binary(Term, Encoding) || Term <- Terms]));
+push_many(?QUEUE(_, _, _), _Terms) ->
+    error(badarg).
 
 %%% Pop
 
@@ -188,31 +192,51 @@ pop_bytes(?MAPPED(Backend, Handle)) ->
         Result -> Result
     end.
 
-?DOC("Calls the fun with each message, oldest first, and the accumulator. `{cont, Acc}` removes the message and goes on,
-`{halt, Acc}` leaves it in the queue and ends, and so does an exception, which is the caller's. The last accumulator is
-answered. An empty queue begins anew at its file's start.
+?DOC("Calls the fun with each message that is there, oldest first, and the accumulator. `{cont, Acc}` removes the message
+and goes on, `{halt, Acc}` leaves it in the queue and ends, and so does an exception, which is the caller's. The last
+accumulator is answered. A queue that is empty then begins anew at its file's start.
 
-While the fun runs anybody may push, and what is pushed is visited too; what others would remove is as of `try_pop/2`.").
+While the fun runs anybody may push, the fun included; what is pushed is not visited. A message that can't be taken out,
+because it is refused, damaged or another's, ends the fold: the accumulator is answered, and the next call meets that
+message first, which is `{error, Reason}`.").
 -spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
-pop(?QUEUE(Backend, Handle, Terms) = Queue, Acc, Fun) when is_function(Fun, 2) ->
+pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) ->
+    case live(Queue) of
+        {ok, Live} -> pop_each(Queue, Live, none, Acc, Fun);
+        {error, _} = Error -> Error
+    end;
+pop(?QUEUE(_, _, _), _Acc, _Fun) ->
+    error(badarg).
+
+%% `Live' is how many bytes of messages are still to be visited, `Done' whether one has been removed.
+pop_each(Queue, Live, _Done, Acc, _Fun) when Live =< 0 ->
+    _ = purge(Queue), % which leaves what has been pushed
+    Acc;
+pop_each(?QUEUE(Backend, Handle, Terms) = Queue, Live, Done, Acc, Fun) ->
     case ?CALL(Backend, queue_pop_begin(Handle)) of
         {ok, Bytes, Ticket} ->
             Step = fun(Term) -> step(Fun, Term, Acc) end,
             case consume(Backend, Handle, Ticket, emmap_terms:decode(Bytes, Terms), Step) of
-                {cont, Next} -> pop(Queue, Next, Fun);
+                {cont, Next} -> pop_each(Queue, Live - ?FRAME - byte_size(Bytes), some, Next, Fun);
                 {halt, Last} -> Last;
-                {error, _} = Error -> Error
+                {error, _} = Error -> ended(Done, Acc, Error)
             end;
         eof ->
-            case purge(Queue) of
-                {error, _} = Error -> Error;
-                _ -> Acc
-            end;
+            pop_each(Queue, 0, Done, Acc, Fun);
         {error, _} = Error ->
-            Error
-    end;
-pop(?QUEUE(_, _, _), _Acc, _Fun) ->
-    error(badarg).
+            ended(Done, Acc, Error)
+    end.
+
+%% What was removed is in the accumulator, and must not be lost with it.
+ended(none, _Acc, Error) -> Error;
+ended(some, Acc, _Error) -> Acc.
+
+%% The bytes of the messages that are there.
+live(?MAPPED(Backend, Handle)) ->
+    case ?CALL(Backend, queue_info(Handle)) of
+        {ok, #{head := Head, tail := Tail}} -> {ok, Tail - Head};
+        {error, _} = Error -> Error
+    end.
 
 ?DOC("As `pop/1`, and a queue of which this was the last message begins anew at its file's start. (A push does the same
 where it finds an empty queue.)").
@@ -294,7 +318,9 @@ that is `{error, {bad_term, Bytes}}` when it comes first, and stays. Where other
 time it may remove fewer than there are.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 pop_many(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit) ->
-    emmap_terms:pop_many(Backend, Handle, Terms, Limit).
+    emmap_terms:pop_many(Backend, Handle, Terms, Limit);
+pop_many(?QUEUE(_, _, _), _Limit) ->
+    error(badarg).
 
 %%% Look
 
@@ -314,8 +340,9 @@ peeked({ok, Bytes}, Terms) ->
 peeked(eof, _Terms) -> nil;
 peeked({error, _} = Error, _Terms) -> Error.
 
-?DOC("Calls the fun with each message, oldest first, and the accumulator, until it answers `{halt, Acc}`. The messages
-stay. What others push meanwhile is visited or not, and so is what they remove.").
+?DOC("Calls the fun with each message that is there, oldest first, and the accumulator, until it answers `{halt, Acc}`.
+The messages stay. What is pushed meanwhile is not visited. `{error, estale}` says that others removed messages
+meanwhile, or that a push moved them to the room in front.").
 -spec peek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
 peek(Queue, Acc, Fun) ->
     fold(Queue, forward, Acc, Fun).
@@ -326,15 +353,20 @@ rpeek(Queue, Acc, Fun) ->
     fold(Queue, backward, Acc, Fun).
 
 fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
-    fold(Queue, Direction, ?FIRST_STEP, 0, Acc, Fun);
+    case live(Queue) of
+        {ok, Live} -> fold(Queue, Direction, ?FIRST_STEP, 0, Live, Acc, Fun);
+        {error, _} = Error -> Error
+    end;
 fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) ->
     error(badarg).
 
-fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Acc, Fun) ->
+fold(_Queue, _Direction, _Limit, _Place, Live, Acc, _Fun) when Live =< 0 ->
+    Acc;
+fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Live, Acc, Fun) ->
     case ?CALL(Backend, queue_walk(Handle, Direction, Limit, Place)) of
         {ok, Messages, Next} ->
-            case fold_messages(Messages, Terms, Acc, Fun) of
-                {cont, After} -> fold(Queue, Direction, ?STEP, Next, After, Fun);
+            case fold_messages(Messages, Terms, Live, Acc, Fun) of
+                {cont, Left, After} -> fold(Queue, Direction, ?STEP, Next, Left, After, Fun);
                 {halt, Last} -> Last;
                 {error, _} = Error -> Error
             end;
@@ -342,18 +374,18 @@ fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Acc, Fun) 
         {error, _} = Error -> Error
     end.
 
-fold_messages([Bytes | Rest], Terms, Acc, Fun) ->
+fold_messages([Bytes | Rest], Terms, Live, Acc, Fun) when Live > 0 ->
     case emmap_terms:decode(Bytes, Terms) of
         {ok, Term} ->
             case step(Fun, Term, Acc) of
-                {cont, Next} -> fold_messages(Rest, Terms, Next, Fun);
+                {cont, Next} -> fold_messages(Rest, Terms, Live - ?FRAME - byte_size(Bytes), Next, Fun);
                 {halt, _} = Step -> Step
             end;
         Bad ->
             {error, Bad}
     end;
-fold_messages([], _Terms, Acc, _Fun) ->
-    {cont, Acc}.
+fold_messages(_Messages, _Terms, Live, Acc, _Fun) ->
+    {cont, Live, Acc}.
 
 ?DOC("All messages of a queue, or of a server's queue, in order; they stay. If others remove messages meanwhile,
 some that have been removed may be in the list.").

@@ -19,8 +19,10 @@ start_link(undefined, Name, Size, Options) ->
     gen_server:start_link(?MODULE, [Name, Size, Options], []);
 start_link(Registered, Name, Size, Options) when is_atom(Registered) ->
     start_link({local, Registered}, Name, Size, Options);
-start_link(Registered, Name, Size, Options) ->
-    gen_server:start_link(Registered, ?MODULE, [Name, Size, Options], []).
+start_link(Registered, Name, Size, Options) when is_tuple(Registered) ->
+    gen_server:start_link(Registered, ?MODULE, [Name, Size, Options], []);
+start_link(_Registered, _Name, _Size, _Options) ->
+    error(badarg).
 
 -spec init([term()]) -> {ok, #server{}} | {stop, emmap_queue:reason()}.
 init([Name, Size, Options]) ->

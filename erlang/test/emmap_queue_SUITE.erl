@@ -2,7 +2,7 @@
 -module(emmap_queue_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
+-export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, fold_meets_a_refused_message/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
          full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, snapshot/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
@@ -21,7 +21,8 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Cases = [first_in_first_out, any_term, empty, default, many, folds, levels, looks, metadata, purge_clear_and_erase, grows, full, options,
+    Cases = [first_in_first_out, any_term, empty, default, many, folds, fold_meets_a_refused_message,
+             levels, looks, metadata, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, walk_of_another_era, snapshot, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
              compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, limits, fun_that_returns,
@@ -121,11 +122,26 @@ folds(Config) ->
     ?assertEqual(1001, emmap_queue:peek_front(Queue)),
     ?assertThrow(oops, emmap_queue:pop(Queue, 0, fun(1003, _) -> throw(oops); (_, N) -> {cont, N} end)),
     ?assertEqual(1003, emmap_queue:peek_front(Queue)),
-    %% What is pushed meanwhile is visited too, and the queue begins anew when nothing is left.
-    ?assertEqual(1999, emmap_queue:pop(Queue, 0, fun(1003, 0) -> ok = emmap_queue:push(Queue, last), {cont, 1};
-                                                    (_, N) -> {cont, N + 1}
-                                                 end)),
+    %% What is pushed meanwhile stays, and the queue begins anew when nothing is left.
+    ?assertEqual(1998, emmap_queue:pop(Queue, 0, fun(Term, N) -> ok = emmap_queue:push(Queue, {again, Term}), {cont, N + 1} end)),
+    ?assertEqual({again, 1003}, emmap_queue:peek_front(Queue)),
+    ?assertEqual(1998, emmap_queue:pop(Queue, 0, fun(_, N) -> {cont, N + 1} end)),
     ?assertMatch(#{head := 16, tail := 16, next_tail := 16}, emmap_queue:metadata(Queue)),
+    ok = emmap_queue:push_many(Queue, lists:seq(1, 100)),
+    ?assertEqual(100, emmap_queue:peek(Queue, 0, fun(Term, N) -> ok = emmap_queue:push(Queue, Term), {cont, N + 1} end)),
+    ?assertEqual(200, emmap_queue:rpeek(Queue, 0, fun(Term, N) -> ok = emmap_queue:push(Queue, Term), {cont, N + 1} end)),
+    ?assertEqual(400, emmap_queue:length(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% What a fold has removed is in its answer, whatever ends it.
+fold_meets_a_refused_message(Config) ->
+    Unknown = unknown_atom(fold),
+    raw_queue(Config, "fold-refused", [term_to_binary(1), term_to_binary(2), Unknown, term_to_binary(3)]),
+    Queue = queue(Config, "fold-refused"),
+    All = fun(Term, Acc) -> {cont, [Term | Acc]} end,
+    ?assertEqual([2, 1], emmap_queue:pop(Queue, [], All)),
+    ?assertMatch({error, {bad_term, _}}, emmap_queue:pop(Queue, [], All)),
+    ?assertEqual(2, emmap_queue:length(Queue)),
     ok = emmap_queue:close(Queue).
 
 levels(Config) ->

@@ -302,6 +302,17 @@ emmap_error emmap_blocks_init(emmap_file *file, uint64_t block_size, unsigned le
     return hold_end(&hold, make_anew(&hold, &shape));
 }
 
+/* Makes a storage that is known to be one as large as its opener wants it. */
+static emmap_error fit(emmap_file *file, uint64_t size)
+{
+    uint64_t now;
+    const emmap_error error = emmap_size(file, &now);
+    if (error || now >= size ||
+        (file->options.flags & (EMMAP_OPEN_WRITE | EMMAP_OPEN_FIXED_SIZE)) != EMMAP_OPEN_WRITE)
+        return error;
+    return emmap_resize(file, size, NULL);
+}
+
 emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
                               const emmap_options *given, emmap_file **result)
 {
@@ -326,7 +337,11 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
     error = file_open(path, &options, &preparer.base, &file);
     if (error)
         return error;
-    error = emmap_blocks_attach(file, block_size, levels);
+    error = structure_made(file, "not a block storage: its block size is 0");
+    if (!error)
+        error = emmap_blocks_attach(file, block_size, levels);
+    if (!error && (options.flags & EMMAP_OPEN_FIT))
+        error = fit(file, preparer.size);
     if (error) {
         file_abandon(file);
         return error;

@@ -260,6 +260,14 @@ static emmap_error measure(const emmap_file *file, const file_preparer *preparer
     }
 }
 
+/* emmap 2.x counts positions from the page's beginning then: its callers would write other bytes than they mean. */
+static const char offset_within_page[] = "an exact file is not made behind an offset within a page";
+
+static bool within_page(const emmap_options *options)
+{
+    return (options->flags & EMMAP_OPEN_EXACT) && options->offset % platform_page_size() != 0;
+}
+
 /* Empties the file, which gets the size that it has had where no other is asked for. */
 static emmap_error empty(emmap_file *file)
 {
@@ -269,11 +277,15 @@ static emmap_error empty(emmap_file *file)
     const emmap_error error = size_on_disk(fd, &had);
     if (error)
         return error;
-    if (options->size == 0 && options->length == 0) {
+    /* One that keeps its size does so emptied, too. */
+    const bool kept = (options->flags & EMMAP_OPEN_KEEP_SIZE) && had > options->offset;
+    if (kept || (options->size == 0 && options->length == 0)) {
         if (had <= options->offset)
             return error_set(EINVAL, "truncate needs a size where the file is missing or empty");
         options->size = had - options->offset;
     }
+    if (within_page(options))
+        return error_set(EINVAL, offset_within_page);
     return ftruncate(fd, 0) == 0 ? EMMAP_OK : error_from_errno("ftruncate");
 }
 
@@ -416,7 +428,10 @@ static emmap_error grow_to_fit(const file_preparer *self, int fd, const emmap_op
     const emmap_error error = size_on_disk(fd, &now);
     if (error || (now > 0 && keeps_size(options)))
         return error;
-    return file_extend(fd, options, options->offset + wanted);
+    if (!(options->flags & EMMAP_OPEN_EXACT) || options->offset == 0)
+        return file_extend(fd, options, options->offset + wanted);
+    /* As emmap 2.x: `length` is the whole file's, and what is behind the offset gets mapped. */
+    return within_page(options) ? error_set(EINVAL, offset_within_page) : file_extend(fd, options, wanted);
 }
 
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **result)

@@ -102,9 +102,11 @@ static uint32_t usable(const hold *hold)
 }
 
 /* A file of zeros is one whose creator has not come to the header, or died before. */
-static emmap_error create(hold *hold)
+static emmap_error create(const queue *self, hold *hold)
 {
-    if (!hold->locked || !hold_zeros(hold, 0, hold->mapping->size))
+    const bool zeros =
+        self->blank || (hold->mapping->size <= QUEUE_LIMIT && hold_zeros(hold, 0, hold->mapping->size));
+    if (!hold->locked || !zeros)
         return hold_corrupt(hold, 0, "not a queue: its size is 0");
     PAUSE("queue_create_begin");
     queue_header_store(hold->mapping->data, empty_header(usable(hold)));
@@ -117,14 +119,13 @@ static emmap_error create(hold *hold)
 
 static emmap_error check(structure *self, hold *hold)
 {
-    (void)self;
     if (hold->file->options.offset % QUEUE_HEADER != 0)
         return error_set(EINVAL, "a queue's header has to begin at a multiple of 16");
     if (hold->mapping->size < QUEUE_HEADER)
         return hold_corrupt(hold, 0, "not a queue: the file is too small");
     queue_header header = queue_header_load(hold->mapping->data);
     if (header.size == 0)
-        return create(hold);
+        return create((const queue *)self, hold);
     if (!hold->locked) {
         emmap_error error = hold_reach(hold, header.size);
         if (error)
@@ -169,15 +170,44 @@ static emmap_error note_synced(emmap_file *file)
     return hold_end(&hold, EMMAP_OK);
 }
 
-emmap_error emmap_queue_attach(emmap_file *file)
+/* `blank`: the file is new, and nobody had the time to write to it. */
+static emmap_error attach(emmap_file *file, bool blank)
 {
     structure *there = atomic_load_explicit(&file->structure, memory_order_acquire);
     if (there)
         return structure_of(file, STRUCTURE_QUEUE, &there);
     queue *const self = calloc(1, sizeof *self);
-    if (self)
+    if (self) {
         self->base = (structure){.kind = STRUCTURE_QUEUE, .note_synced = note_synced};
+        self->blank = blank;
+    }
     return structure_attach(file, self ? &self->base : NULL, check);
+}
+
+emmap_error emmap_queue_attach(emmap_file *file)
+{
+    return attach(file, false);
+}
+
+/* Makes a queue that is known to be one as large as its opener wants it. A synced queue gets the room with a push. */
+static emmap_error fit(emmap_file *file, uint64_t size)
+{
+    hold hold;
+    queue_header header;
+    emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    if (error)
+        return error;
+    if (header.size < size && !header.synced && !(file->options.flags & EMMAP_OPEN_FIXED_SIZE)) {
+        if (hold.mapping->size < size)
+            error = hold_grow(&hold, size);
+        if (!error)
+            error = hold_reserve(&hold, header.size, size);
+        if (!error) {
+            header.size = (uint32_t)size;
+            queue_header_store(hold.mapping->data, header);
+        }
+    }
+    return hold_end(&hold, error);
 }
 
 emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap_file **result)
@@ -200,7 +230,11 @@ emmap_error emmap_queue_open(const char *path, const emmap_options *given, emmap
     error = file_open(path, &options, &preparer.base, &file);
     if (error)
         return error;
-    error = emmap_queue_attach(file);
+    error = structure_made(file, "not a queue: its size is 0");
+    if (!error)
+        error = attach(file, !file->existed);
+    if (!error && (options.flags & EMMAP_OPEN_FIT) && (options.flags & EMMAP_OPEN_WRITE))
+        error = fit(file, size);
     if (error) {
         file_abandon(file);
         return error;

@@ -8,6 +8,7 @@
 
 typedef struct queue {
     structure base;
+    bool blank; /* it was made of a file that this handle had just created */
     /* The message that emmap_queue_pop_begin has given out, while base.taking; under base.threads. */
     uint64_t ticket;
     uint32_t taken;       /* its offset */

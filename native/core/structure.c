@@ -44,9 +44,7 @@ static emmap_error give_size(const structure_preparer *self, int fd, const emmap
     if (size > 0 && self->fresh)
         return error_set(EINVAL, "a queue or block storage that exists is not truncated");
     if (size > 0)
-        return options->flags & EMMAP_OPEN_FIT && may_write_with(options)
-                   ? file_extend(fd, options, self->size)
-                   : EMMAP_OK;
+        return EMMAP_OK;
     if (!(options->flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON)))
         return error_corrupt(0, "the file is empty");
     if (self->lacking)
@@ -70,6 +68,20 @@ emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_opt
     error = give_size(self, fd, options);
     lock_release(fd, LOCK_STRUCTURE);
     return error;
+}
+
+emmap_error structure_made(emmap_file *file, const char *reason)
+{
+    if (file->options.flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON))
+        return EMMAP_OK;
+    static const uint8_t zeros[HEADER_SIZE];
+    uint8_t header[HEADER_SIZE] = {0};
+    const struct iovec vector = {.iov_base = header, .iov_len = sizeof header};
+    uint64_t length;
+    const emmap_error error = emmap_preadv(file, 0, &vector, 1, &length);
+    if (error)
+        return error;
+    return memcmp(header, zeros, sizeof zeros) == 0 ? error_corrupt(0, reason) : EMMAP_OK;
 }
 
 static bool may_write(const emmap_file *file)

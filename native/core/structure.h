@@ -56,6 +56,9 @@ typedef struct structure_preparer {
     bool fresh;          /* a file that has bytes is refused */
 } structure_preparer;
 
+/* Without EMMAP_OPEN_CREATE a file whose header is zeros is not made a structure. Errors: EMMAP_CORRUPT with `reason`. */
+emmap_error structure_made(emmap_file *file, const char *reason);
+
 emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options);
 
 /*

@@ -485,8 +485,18 @@ static void a_file_that_must_have_a_size_has_it_or_is_left_alone(void **state)
     assert_int_equal(size, 4096);
     close_file(rest);
     assert_error(EINVAL, try_open(path, (emmap_options){.flags = flags, .offset = 4, .length = 8192}));
+    assert_error(
+        EINVAL,
+        try_open(path, (emmap_options){.flags = flags | EMMAP_OPEN_TRUNCATE, .offset = 4, .length = 20}));
+    assert_int_equal(size_of_file(path), 8192);
     close_file(open_file(path, flags | EMMAP_OPEN_TRUNCATE, 100));
     assert_int_equal(size_of_file(path), 100);
+    /* Behind an offset a new file is as long as the whole is said to be, and not made where bytes would lie elsewhere. */
+    close_file(open_with(path_of("new"), (emmap_options){.flags = flags, .offset = 4096, .length = 8192}));
+    assert_int_equal(size_of_file(path_of("new")), 8192);
+    assert_error(EINVAL,
+                 try_open(path_of("none"), (emmap_options){.flags = flags, .offset = 4, .length = 20}));
+    assert_false(exists(path_of("none")));
 }
 
 static void a_file_that_keeps_its_size_has_another_only_when_it_is_empty(void **state)
@@ -499,9 +509,9 @@ static void a_file_that_keeps_its_size_has_another_only_when_it_is_empty(void **
     close_file(open_file(path, RW | EMMAP_OPEN_KEEP_SIZE, 200));
     assert_int_equal(size_of_file(path), 100);
     close_file(open_file(path, RW | EMMAP_OPEN_KEEP_SIZE | EMMAP_OPEN_TRUNCATE, 200));
-    assert_int_equal(size_of_file(path), 200);
+    assert_int_equal(size_of_file(path), 100);
     assert_error(EINVAL, try_open(path, (emmap_options){.flags = RW | EMMAP_OPEN_KEEP_SIZE, .length = 300}));
-    assert_int_equal(size_of_file(path), 200);
+    assert_int_equal(size_of_file(path), 100);
 }
 
 static void truncating_keeps_the_size_where_none_is_asked_for(void **state)

@@ -584,6 +584,28 @@ static void an_empty_queue_is_reset_and_one_with_messages_is_not(void **state)
     close_file(queue);
 }
 
+static void a_foreign_file_is_not_made_a_queue_nor_longer(void **state)
+{
+    (void)state;
+    const char *const path = path_of("foreign");
+    static const uint8_t zeros[4096];
+    put_file(path, zeros, sizeof zeros);
+    emmap_file *queue;
+    const emmap_options existing = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_WRITE, .size = 1024};
+    assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &existing, &queue));
+    assert_file(path, zeros, sizeof zeros);
+    static const char text[] = "datadatadatadatadatadatadatadatadatadata";
+    put_file(path, text, sizeof text - 1);
+    const emmap_options fits = {.flags = QUEUE_RW | EMMAP_OPEN_FIT, .size = 4096};
+    assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &fits, &queue));
+    assert_file(path, text, sizeof text - 1);
+    /* Longer than any queue: refused before it is gone through. */
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(truncate(path, (off_t)1 << 40), 0);
+    const emmap_options plain = {.flags = QUEUE_RW, .size = 1024};
+    assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &plain, &queue));
+}
+
 static void a_queue_that_is_there_is_grown_to_fit_and_never_truncated(void **state)
 {
     (void)state;
@@ -1268,6 +1290,7 @@ int main(void)
         folder_test(a_queue_does_not_shrink_and_may_be_made_longer),
         folder_test(a_walk_goes_on_while_others_change_the_queue),
         folder_test(an_empty_queue_is_reset_and_one_with_messages_is_not),
+        folder_test(a_foreign_file_is_not_made_a_queue_nor_longer),
         folder_test(a_queue_that_is_there_is_grown_to_fit_and_never_truncated),
         folder_test(a_walk_does_not_take_another_era_for_its_own),
         folder_test(a_walk_of_a_full_queue_knows_its_messages),
