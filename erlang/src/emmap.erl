@@ -853,7 +853,8 @@ walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
                 {All, Left} -> walk_blocks(File, Next, Left, All)
             end;
         eof -> {Read, eof};
-        {error, estale} when Read =:= [] -> {[], eof}; % no address, for wrapped/4
+        %% No address, for wrapped/4; 0 is one, so that there the path means another file.
+        {error, estale} when Read =:= [], Start =/= 0 -> {[], eof};
         {error, _} = Error -> Error
     end.
 
@@ -892,7 +893,7 @@ repair_block_storage(?MAPPED(Backend, Handle) = File, Start, Count)
     case ?CALL(Backend, blocks_repair(Handle, min(Count, 16#ffffffff), Start)) of
         {ok, 0} -> eof;
         {ok, Next} -> Next;
-        {error, estale} -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
+        {error, estale} when Start =/= 0 -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
         {error, _} = Error -> Error
     end;
 repair_block_storage(?MAPPED(_, _), _, _) ->

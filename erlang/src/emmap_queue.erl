@@ -231,9 +231,15 @@ pop_each(?QUEUE(Backend, Handle, Terms) = Queue, Live, Done, Acc, Fun) ->
 ended(none, _Acc, Error) -> Error;
 ended(some, Acc, _Error) -> Acc.
 
-%% The bytes of the messages that are there.
-live(?MAPPED(Backend, Handle)) ->
+%% The bytes of the messages that are there. An empty queue is asked, for it looks whether its path means another file.
+live(?MAPPED(Backend, Handle) = Queue) ->
     case ?CALL(Backend, queue_info(Handle)) of
+        {ok, #{head := Head, tail := Head}} ->
+            case ?CALL(Backend, queue_is_empty(Handle)) of
+                {ok, true} -> {ok, 0};
+                {ok, false} -> live(Queue);
+                {error, _} = Error -> Error
+            end;
         {ok, #{head := Head, tail := Tail}} -> {ok, Tail - Head};
         {error, _} = Error -> Error
     end.
