@@ -426,7 +426,11 @@ snapshot(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit), Limit >=
         {ok, Messages, _Place} -> {ok, emmap_terms:decode_all(Messages, Terms)};
         eof -> {ok, []};
         {error, _} = Error -> Error
-    end.
+    end;
+snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) ->
+    {error, einval};
+snapshot(?QUEUE(_, _, _), _Limit) ->
+    error(badarg).
 
 ?DOC("How many messages there are. Takes time in proportion.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.

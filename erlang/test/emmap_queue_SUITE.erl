@@ -337,7 +337,8 @@ snapshot(Config) ->
     {ok, Reader} = open(Config, "snapshot", 0, [read]),
     ?assertEqual({ok, [1, 2]}, emmap_queue:snapshot(Reader, 2)),
     ?assertEqual(500, emmap_queue:length(Queue)),
-    ?assertError(function_clause, emmap_queue:snapshot(Queue, -1)),
+    ?assertEqual({error, einval}, emmap_queue:snapshot(Queue, -1)),
+    ?assertError(badarg, emmap_queue:snapshot(Queue, a)),
     ok = emmap_queue:close(Reader),
     ok = emmap_queue:close(Queue),
     ?assertEqual({error, closed}, emmap_queue:snapshot(Queue, 1)).

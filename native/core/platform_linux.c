@@ -66,7 +66,7 @@ unsigned int platform_mapping_limit(void)
     "the file system (" name ") has no locks of open files, by which processes exclude each other" WHERE_TO
 #define NO_SHARING(name)                                                                                     \
     "the file system (" name ") does not show all who open the file the same memory" WHERE_TO                \
-    "; a plain file opens with the option shared_unsafe"
+    "; plain files and counters may be opened as unsafe to share"
 
 static const struct {
     unsigned long type; /* statfs(2) */
