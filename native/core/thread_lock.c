@@ -6,12 +6,16 @@
 /* How many threads share the lock after one was in another's way: they may wait for each other once in so many times. */
 #define CROWD 1000
 
+/* How often a sleeper is woken in vain before the lock is reserved for it: a reservation costs everybody a switch. */
+#define PATIENCE 4
+
 void thread_lock_init(thread_lock *self)
 {
     atomic_init(&self->state, 0);
     atomic_init(&self->sleepers, 0);
     atomic_init(&self->crowd, 0);
     self->alone = 0;
+    self->hurried = 0;
     pthread_mutex_init(&self->mutex, NULL);
     pthread_cond_init(&self->given_back, NULL);
 }
@@ -23,11 +27,16 @@ void thread_lock_destroy(thread_lock *self)
 }
 
 /* With `mutex` held. */
-static bool try_now(thread_lock *self, bool alone)
+static bool try_now(thread_lock *self, bool alone, bool hurried)
 {
+    unsigned reserved = THREAD_LOCK_RESERVED;
+    if (hurried &&
+        atomic_compare_exchange_strong_explicit(&self->state, &reserved, alone ? THREAD_LOCK_ALONE : 1,
+                                                memory_order_acquire, memory_order_relaxed))
+        return true;
     if (alone)
         return thread_lock_try(self);
-    return self->alone == 0 && thread_lock_try_shared(self);
+    return (self->alone == 0 || hurried) && thread_lock_try_shared(self);
 }
 
 void thread_lock_sleep(thread_lock *self, bool alone)
@@ -40,8 +49,15 @@ void thread_lock_sleep(thread_lock *self, bool alone)
     self->alone += alone;
     /* Either a holder sees that we sleep, or we see that it has given the lock back. */
     fence_heavy();
-    while (!try_now(self, alone))
+    bool hurried = false;
+    for (int woken = 0; !try_now(self, alone, hurried); woken++) {
+        if (woken == PATIENCE) {
+            self->hurried++;
+            hurried = true;
+        }
         pthread_cond_wait(&self->given_back, &self->mutex);
+    }
+    self->hurried -= hurried;
     self->alone -= alone;
     atomic_fetch_sub_explicit(&self->sleepers, 1, memory_order_relaxed);
     pthread_mutex_unlock(&self->mutex);
@@ -54,6 +70,20 @@ void thread_lock_share_in_crowd(thread_lock *self)
     atomic_store_explicit(&self->crowd, left > 0 ? left - 1 : CROWD, memory_order_relaxed);
     if (!thread_lock_try_sharing(self))
         thread_lock_sleep(self, false);
+}
+
+void thread_lock_give_to_sleepers(thread_lock *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    unsigned next, now = atomic_load_explicit(&self->state, memory_order_relaxed);
+    do { /* others that share it may give it back without the mutex */
+        next = now == THREAD_LOCK_ALONE || now == 1 ? 0 : now - 1;
+        if (next == 0 && self->hurried > 0)
+            next = THREAD_LOCK_RESERVED;
+    } while (!atomic_compare_exchange_weak_explicit(&self->state, &now, next, memory_order_release,
+                                                    memory_order_relaxed));
+    pthread_cond_broadcast(&self->given_back);
+    pthread_mutex_unlock(&self->mutex);
 }
 
 void thread_lock_wake(thread_lock *self)

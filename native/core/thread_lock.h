@@ -7,7 +7,8 @@
  *
  * A thread that does not get the lock tries a few more times, and then sleeps until a holder gives the lock back. The
  * holder's store of `state` and its load of `sleepers` cross the sleeper's store and load: see fence.h. A thread that
- * wants the lock alone goes before those that would share it.
+ * wants the lock alone goes before those that would share it. Threads that are awake are faster than one that wakes: a
+ * sleeper that was woken in vain a few times is hurried, and the next holder reserves the lock for those.
  */
 #ifndef EMMAP_CORE_THREAD_LOCK_H
 #define EMMAP_CORE_THREAD_LOCK_H
@@ -20,15 +21,17 @@
 #include "fence.h"
 
 typedef struct thread_lock {
-    atomic_uint state;    /* 0: free; THREAD_LOCK_ALONE; else how many threads share the lock */
+    atomic_uint state;    /* 0: free; THREAD_LOCK_ALONE, _RESERVED; else how many threads share the lock */
     atomic_uint sleepers; /* threads that sleep, or are about to */
     atomic_uint crowd;    /* how many of the next threads that would share the lock do share it */
-    unsigned alone;       /* how many of them want the lock alone; under `mutex` */
+    unsigned alone;       /* sleepers that want the lock alone; under `mutex` */
+    unsigned hurried;     /* sleepers that were woken in vain too often; under `mutex` */
     pthread_mutex_t mutex;
     pthread_cond_t given_back;
 } thread_lock;
 
 #define THREAD_LOCK_ALONE UINT_MAX
+#define THREAD_LOCK_RESERVED (UINT_MAX - 1) /* free for hurried sleepers only */
 
 void thread_lock_init(thread_lock *self);
 void thread_lock_destroy(thread_lock *self);
@@ -36,6 +39,8 @@ void thread_lock_destroy(thread_lock *self);
 /* Apart from the paths that are hot. */
 void thread_lock_sleep(thread_lock *self, bool alone);
 void thread_lock_wake(thread_lock *self);
+/* As thread_lock_give and thread_lock_unshare, where threads sleep. */
+void thread_lock_give_to_sleepers(thread_lock *self);
 
 static inline bool thread_lock_try(thread_lock *self)
 {
@@ -52,6 +57,10 @@ static inline void thread_lock_take(thread_lock *self)
 
 static inline void thread_lock_give(thread_lock *self)
 {
+    if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0) {
+        thread_lock_give_to_sleepers(self);
+        return;
+    }
     atomic_store_explicit(&self->state, 0, memory_order_release);
     fence_light();
     if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0)
@@ -61,7 +70,7 @@ static inline void thread_lock_give(thread_lock *self)
 static inline bool thread_lock_try_shared(thread_lock *self)
 {
     unsigned now = atomic_load_explicit(&self->state, memory_order_relaxed);
-    while (now < THREAD_LOCK_ALONE - 1)
+    while (now < THREAD_LOCK_RESERVED - 1)
         if (atomic_compare_exchange_weak_explicit(&self->state, &now, now + 1, memory_order_acquire,
                                                   memory_order_relaxed))
             return true;
@@ -91,6 +100,10 @@ static inline void thread_lock_unshare(thread_lock *self, bool alone)
 {
     if (alone) {
         thread_lock_give(self);
+        return;
+    }
+    if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0) {
+        thread_lock_give_to_sleepers(self);
         return;
     }
     if (atomic_fetch_sub_explicit(&self->state, 1, memory_order_release) > 1)

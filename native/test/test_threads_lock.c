@@ -210,6 +210,70 @@ static void those_who_share_it_in_turn_starve_nobody(void **state)
     assert_int_equal(self->one, 20);
 }
 
+static void *take_on_and_on(void *context)
+{
+    shared *const self = context;
+    while (!stopped(self)) {
+        thread_lock_take(&self->lock);
+        for (int i = 0; i < 1000; i++)
+            __atomic_fetch_add(&self->looks, 1, __ATOMIC_RELAXED);
+        thread_lock_give(&self->lock);
+    }
+    return NULL;
+}
+
+static void those_who_hold_it_alone_in_turn_starve_nobody(void **state)
+{
+    shared *const self = *state;
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        threads[i] = start(take_on_and_on, self);
+    for (int round = 0; round < 1000; round++) {
+        share_once(self);
+        take_once(self);
+    }
+    stop(self);
+    join(threads, THREADS);
+    assert_int_equal(self->one, 1000);
+    assert_int_equal(sleepers(self), 0);
+    assert_true(thread_lock_try(&self->lock));
+}
+
+static unsigned hurried(shared *self)
+{
+    pthread_mutex_lock(&self->lock.mutex);
+    const unsigned count = self->lock.hurried;
+    pthread_mutex_unlock(&self->lock.mutex);
+    return count;
+}
+
+static void *share_until_stopped(void *context)
+{
+    shared *const self = context;
+    const bool alone = thread_lock_share(&self->lock);
+    while (!stopped(self))
+        sched_yield();
+    thread_lock_unshare(&self->lock, alone);
+    return NULL;
+}
+
+static void the_lock_is_reserved_for_one_who_was_woken_in_vain(void **state)
+{
+    shared *const self = *state;
+    thread_lock_take(&self->lock);
+    const pthread_t sleeper = start(share_until_stopped, self);
+    wait_for_sleepers(self, 1);
+    while (hurried(self) == 0) {
+        thread_lock_wake(&self->lock);
+        sched_yield();
+    }
+    thread_lock_give(&self->lock);
+    assert_false(thread_lock_try(&self->lock)); /* the sleeper's from now on, awake or not */
+    stop(self);
+    join(&sleeper, 1);
+    assert_true(thread_lock_try(&self->lock));
+}
+
 /* ---- Pins ---- */
 
 /* The memory is good under the pin, though it is taken away and freed all the time. */
@@ -271,6 +335,8 @@ int main(void)
         lock_test(a_lock_that_nobody_else_shares_is_held_alone),
         lock_test(the_last_of_several_who_share_it_wakes),
         lock_test(those_who_share_it_in_turn_starve_nobody),
+        lock_test(those_who_hold_it_alone_in_turn_starve_nobody),
+        lock_test(the_lock_is_reserved_for_one_who_was_woken_in_vain),
         lock_test(memory_under_a_pin_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
