@@ -8,7 +8,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ make py
 WORKDIR /emmap
 COPY package.json package-lock.json ./
 RUN npm ci
-COPY tsconfig.json tsconfig.build.json tsconfig.esm.json ./
+COPY tsconfig.json tsconfig.build.json tsconfig.types.json tsconfig.esm.json ./
 COPY scripts/build-addon.mjs scripts/mark-modules.mjs scripts/
 COPY native/include native/include
 COPY native/core native/core

@@ -16,8 +16,8 @@
       "defines": ["NAPI_VERSION=8", "EMMAP_PACKAGE_VERSION=\"<(package_version)\""],
       "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"],
       "cflags_c": ["-std=c11", "-D_XOPEN_SOURCE=700"],
-      "cflags_cc!": ["-std=gnu++20", "-std=gnu++17"],
-      "cflags_cc": ["-std=c++17", "-fvisibility-inlines-hidden"],
+      "cflags_cc!": ["-O3", "-std=gnu++20", "-std=gnu++17"],
+      "cflags_cc": ["-O2", "-std=c++17", "-fvisibility-inlines-hidden"],
       # The SIGBUS handler outlives the thread that loaded the addon, so the code must stay.
       "ldflags": ["-Wl,-z,nodelete"],
       "conditions": [
@@ -25,7 +25,7 @@
           "sources": ["runtime.cc"],
           "cflags": ["-ffunction-sections"],
           "ldflags": [
-            "-static-libgcc", "-Wl,--as-needed", "-Wl,--gc-sections",
+            "-static-libgcc", "-Wl,--as-needed", "-Wl,--gc-sections", "-Wl,-z,noseparate-code",
             "-Wl,--version-script=<(module_root_dir)/exports.map",
           ],
         }],
