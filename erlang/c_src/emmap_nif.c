@@ -1,9 +1,8 @@
 /*
  * The NIF door: terms in, core calls, terms out. emmap_nif.erl has the specs.
  *
- * What may take longer than 100 µs runs on a dirty I/O scheduler: by the table at the end of the file where the
- * operation waits for a disk or its time grows with the file, by nif_dirty where it depends on how much is
- * asked for.
+ * What may take longer than 100 µs runs on a dirty I/O scheduler: at once, by the table at the end of the file, where the
+ * operation waits for a disk or its time grows with the file; else after it was tried on a normal one (nif_call.h).
  */
 #include <erl_nif.h>
 #include <errno.h>
@@ -39,15 +38,15 @@ static ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     emmap_file *file;
     const emmap_error error = emmap_open(path, &options, &file);
     enif_free(path);
-    return error ? nif_error(env, error) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
-/* {error, {counters, InFile, Asked}} for another number, else {error, Atom}. */
-static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error)
+/* {error, {counters, InFile, Asked}} for another number, else as nif_open_failed. */
+static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options)
 {
     const emmap_failure *const failure = emmap_last_failure();
     if (failure->error != error || failure->found == 0)
-        return nif_error(env, error);
+        return error == ETIMEDOUT ? nif_open_failed(env, error, options) : nif_error(env, error);
     return enif_make_tuple2(env, nif_atoms.error,
                             enif_make_tuple3(env, nif_atoms.counters, enif_make_uint64(env, failure->found),
                                              enif_make_uint64(env, failure->asked)));
@@ -70,18 +69,9 @@ static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_T
     const emmap_error error = emmap_counters_open(path, counters, &options, &file);
     enif_free(path);
     if (error)
-        return counters_failed(env, error);
+        return counters_failed(env, error, &options);
     const ERL_NIF_TERM length = enif_make_uint64(env, emmap_counters_length(file));
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
-}
-
-static ERL_NIF_TERM nif_lock_timeout(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
-    return enif_make_uint64(env, file->lock_timeout);
 }
 
 static ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -98,91 +88,41 @@ static ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM argu
 
 /* ---- Reads -------------------------------------------------------------------------------------------- */
 
-static ERL_NIF_TERM pread_copy(ErlNifEnv *env, struct nif_file *file, uint64_t position, uint64_t length)
+static ERL_NIF_TERM pread(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    struct nif_binary binary = {.env = env};
+    struct nif_file *const file = attempt->file;
+    struct nif_binary binary = {.env = attempt->env};
+    uint64_t position, length;
+    if (!nif_get_position(attempt->env, arguments[1], &position) ||
+        !nif_get_position(attempt->env, arguments[2], &length))
+        return enif_make_badarg(attempt->env);
+    if (file->direct) {
+        ERL_NIF_TERM slice;
+        const emmap_error error = nif_file_pread_direct(attempt->env, file, position, length, &slice);
+        return error ? nif_error(attempt->env, error) : nif_ok(attempt->env, slice);
+    }
+    if (nif_attempt_too_long(attempt, 1, length))
+        return nif_atoms.ok;
     const emmap_sink sink = nif_binary_sink(&binary);
     return nif_binary_result(&binary, file->core->pread(file->file, position, length, &sink));
 }
 
-static ERL_NIF_TERM nif_pread_long(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM read(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    (void)count;
-    struct nif_file *file;
-    uint64_t position, length;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
-        !nif_get_position(env, arguments[2], &length))
-        return enif_make_badarg(env);
-    return pread_copy(env, file, position, length);
-}
-
-static ERL_NIF_TERM nif_pread(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    struct nif_file *file;
-    uint64_t position, length;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
-        !nif_get_position(env, arguments[2], &length))
-        return enif_make_badarg(env);
-    if (file->direct) {
-        ERL_NIF_TERM binary;
-        const emmap_error error = nif_file_pread_direct(env, file, position, length, &binary);
-        return error ? nif_error(env, error) : nif_ok(env, binary);
-    }
-    if (length > EMMAP_PIECE)
-        return nif_dirty(env, "pread", nif_pread_long, count, arguments);
-    nif_account(env, length);
-    return pread_copy(env, file, position, length);
-}
-
-static ERL_NIF_TERM read_copy(ErlNifEnv *env, struct nif_file *file, uint64_t length)
-{
-    struct nif_binary binary = {.env = env};
-    const emmap_sink sink = nif_binary_sink(&binary);
-    return nif_binary_result(&binary, file->core->read(file->file, length, &sink));
-}
-
-static ERL_NIF_TERM nif_read_long(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
+    struct nif_file *const file = attempt->file;
+    struct nif_binary binary = {.env = attempt->env};
     uint64_t length;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &length))
-        return enif_make_badarg(env);
-    return read_copy(env, file, length);
-}
-
-static ERL_NIF_TERM nif_read(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    struct nif_file *file;
-    uint64_t length;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &length))
-        return enif_make_badarg(env);
+    if (!nif_get_position(attempt->env, arguments[1], &length))
+        return enif_make_badarg(attempt->env);
     if (file->direct) {
         emmap_slice slice;
         const emmap_error error = file->core->read_direct(file->file, length, &slice);
-        return answer_direct(env, file, error, &slice);
+        return answer_direct(attempt->env, file, error, &slice);
     }
-    if (length > EMMAP_PIECE)
-        return nif_dirty(env, "read", nif_read_long, count, arguments);
-    nif_account(env, length);
-    return read_copy(env, file, length);
-}
-
-static ERL_NIF_TERM nif_read_whole_line(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
-    struct nif_binary binary = {.env = env};
+    if (nif_attempt_too_long(attempt, 1, length))
+        return nif_atoms.ok;
     const emmap_sink sink = nif_binary_sink(&binary);
-    if (file->direct) {
-        emmap_slice slice;
-        const emmap_error error = file->core->read_line_direct(file->file, &slice, &sink);
-        return error || slice.mapping ? answer_direct(env, file, error, &slice)
-                                      : nif_binary_result(&binary, EMMAP_OK);
-    }
-    return nif_binary_result(&binary, file->core->read_line(file->file, &sink));
+    return nif_binary_result(&binary, file->core->read(file->file, length, &sink));
 }
 
 /* Looks at what lies behind the cursor on the same page: the line begins there, so that nothing is touched that
@@ -203,77 +143,58 @@ static bool line_is_short(const struct nif_file *file)
 }
 
 /* A line's length is known when it has been searched through, which a file without "\n" makes long. */
-static ERL_NIF_TERM nif_read_line(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM read_line(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
-    return line_is_short(file) ? nif_read_whole_line(env, count, arguments)
-                               : nif_dirty(env, "read_line", nif_read_whole_line, count, arguments);
+    (void)arguments;
+    struct nif_file *const file = attempt->file;
+    if (!attempt->may_wait && !line_is_short(file))
+        return nif_attempt_again(attempt);
+    struct nif_binary binary = {.env = attempt->env};
+    const emmap_sink sink = nif_binary_sink(&binary);
+    if (file->direct) {
+        emmap_slice slice;
+        const emmap_error error = file->core->read_line_direct(file->file, &slice, &sink);
+        return error || slice.mapping ? answer_direct(attempt->env, file, error, &slice)
+                                      : nif_binary_result(&binary, EMMAP_OK);
+    }
+    return nif_binary_result(&binary, file->core->read_line(file->file, &sink));
 }
+
+NIF_OPERATION(pread)
+NIF_OPERATION(read)
+NIF_OPERATION(read_line)
 
 /* ---- Writes ------------------------------------------------------------------------------------------- */
 
-/* emmap_nif.erl hands over a binary of at most EMMAP_PIECE bytes, or what iolist_to_iovec/1 makes of more. */
-
-static ERL_NIF_TERM nif_pwrite_binary(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM pwrite(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    (void)count;
-    struct nif_file *file;
+    struct nif_file *const file = attempt->file;
     uint64_t position;
-    ErlNifBinary bytes;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
-        !enif_inspect_binary(env, arguments[2], &bytes))
-        return enif_make_badarg(env);
-    nif_account(env, bytes.size);
-    const struct iovec vector = nif_vector_of(&bytes);
-    return nif_done(env, file->core->pwrite(file->file, position, &vector, 1));
+    if (!nif_get_position(attempt->env, arguments[1], &position))
+        return enif_make_badarg(attempt->env);
+    struct nif_vectors data;
+    ERL_NIF_TERM failed;
+    if (!nif_vectors_get(attempt, arguments[2], &data, &failed))
+        return failed;
+    const emmap_error error = file->core->pwrite(file->file, position, data.list, data.count);
+    nif_vectors_free(&data);
+    return nif_attempt_done(attempt, error);
 }
 
-static ERL_NIF_TERM nif_write_binary(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM write(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    (void)count;
-    struct nif_file *file;
-    ErlNifBinary bytes;
-    if (!nif_file_get(env, arguments[0], &file) || !enif_inspect_binary(env, arguments[1], &bytes))
-        return enif_make_badarg(env);
-    nif_account(env, bytes.size);
-    const struct iovec vector = nif_vector_of(&bytes);
-    return nif_done(env, file->core->write(file->file, &vector, 1));
+    struct nif_file *const file = attempt->file;
+    struct nif_vectors data;
+    ERL_NIF_TERM failed;
+    if (!nif_vectors_get(attempt, arguments[1], &data, &failed))
+        return failed;
+    const emmap_error error = file->core->write(file->file, data.list, data.count);
+    nif_vectors_free(&data);
+    return nif_attempt_done(attempt, error);
 }
 
-static ERL_NIF_TERM nif_pwrite_vectors(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    uint64_t position;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position))
-        return enif_make_badarg(env);
-    struct iovec *vectors;
-    size_t number;
-    emmap_error error = nif_get_vectors(env, arguments[2], &vectors, &number);
-    if (error)
-        return error == EMMAP_BADARG ? enif_make_badarg(env) : nif_error(env, error);
-    error = file->core->pwrite(file->file, position, vectors, number);
-    enif_free(vectors);
-    return nif_done(env, error);
-}
-
-static ERL_NIF_TERM nif_write_vectors(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
-    struct iovec *vectors;
-    size_t number;
-    emmap_error error = nif_get_vectors(env, arguments[1], &vectors, &number);
-    if (error)
-        return error == EMMAP_BADARG ? enif_make_badarg(env) : nif_error(env, error);
-    error = file->core->write(file->file, vectors, number);
-    enif_free(vectors);
-    return nif_done(env, error);
-}
+NIF_OPERATION(pwrite)
+NIF_OPERATION(write)
 
 /* ---- Cursor and size ---------------------------------------------------------------------------------- */
 
@@ -302,31 +223,32 @@ static ERL_NIF_TERM nif_size(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     return answer_size(env, error, bytes);
 }
 
-static ERL_NIF_TERM nif_resize(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM resize(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    (void)count;
-    struct nif_file *file;
+    struct nif_file *const file = attempt->file;
     uint64_t wanted, result = 0;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &wanted))
-        return enif_make_badarg(env);
+    if (!nif_get_position(attempt->env, arguments[1], &wanted))
+        return enif_make_badarg(attempt->env);
     nif_file_recall(file);
     const emmap_error error = file->core->resize(file->file, wanted, &result);
     /* Again: a read in parallel may have made a window on the mapping that was replaced. */
     nif_file_recall(file);
-    return answer_size(env, error, result);
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, result));
 }
 
-static ERL_NIF_TERM nif_truncate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM truncate(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    (void)count;
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
+    (void)arguments;
+    struct nif_file *const file = attempt->file;
     nif_file_recall(file);
     const emmap_error error = file->core->truncate(file->file);
     nif_file_recall(file);
-    return nif_done(env, error);
+    return nif_attempt_done(attempt, error);
 }
+
+NIF_SLOW_OPERATION(resize)
+NIF_SLOW_OPERATION(truncate)
 
 static ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
@@ -354,14 +276,12 @@ static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arg
 /* ---- Durability --------------------------------------------------------------------------------------- */
 
 #define DURABILITY(name)                                                                                     \
-    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
     {                                                                                                        \
-        (void)count;                                                                                         \
-        struct nif_file *file;                                                                               \
-        if (!nif_file_get(env, arguments[0], &file))                                                         \
-            return enif_make_badarg(env);                                                                    \
-        return nif_done(env, file->core->name(file->file));                                                  \
-    }
+        (void)arguments;                                                                                     \
+        return nif_attempt_done(attempt, attempt->file->core->name(attempt->file->file));                    \
+    }                                                                                                        \
+    NIF_SLOW_OPERATION(name)
 
 DURABILITY(flush)
 DURABILITY(sync)
@@ -378,17 +298,17 @@ static ERL_NIF_TERM nif_is_current(ErlNifEnv *env, int count, const ERL_NIF_TERM
     return error ? nif_error(env, error) : nif_ok(env, current ? nif_atoms.true_ : nif_atoms.false_);
 }
 
-static ERL_NIF_TERM nif_backup(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+static ERL_NIF_TERM backup(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    (void)count;
-    struct nif_file *file;
-    char *const path = nif_file_get(env, arguments[0], &file) ? nif_get_path(env, arguments[1]) : NULL;
+    char *const path = nif_get_path(attempt->env, arguments[1]);
     if (!path)
-        return enif_make_badarg(env);
-    const emmap_error error = file->core->backup(file->file, path);
+        return enif_make_badarg(attempt->env);
+    const emmap_error error = attempt->file->core->backup(attempt->file->file, path);
     enif_free(path);
-    return error ? nif_failure(env, error, file->core->last_failure()) : nif_atoms.ok;
+    return nif_attempt_done(attempt, error);
 }
+
+NIF_SLOW_OPERATION(backup)
 
 /* ---- Atomic 64-bit operations and counters ------------------------------------------------------------ */
 
@@ -473,23 +393,18 @@ ATOMIC_LOAD(counter_get)
 
 static ErlNifFunc functions[] = {
     /* Directory look-ups, space to be reserved and pages to be read in wait for the disk. */
-    {"open_now", 2, nif_open, DIRTY},
-    {"counters_open_now", 3, nif_counters_open, DIRTY},
+    {"open", 2, nif_open, DIRTY},
+    {"counters_open", 3, nif_counters_open, DIRTY},
     /* Unmapping takes 50 ms for a GiB that was in use, unlinking may free as much. */
     {"close", 1, nif_close, DIRTY},
     {"size", 1, nif_size, 0},
-    {"lock_timeout", 1, nif_lock_timeout, 0},
 
-    /* Normal up to EMMAP_PIECE bytes, about 10 µs; beyond that they reschedule themselves as dirty. */
+    /* On a normal scheduler up to EMMAP_PIECE bytes, which take about 10 µs: see nif_call.h. */
     {"pread", 3, nif_pread, 0},
     {"read", 2, nif_read, 0},
     {"read_line", 1, nif_read_line, 0},
-    /* At most EMMAP_PIECE bytes. */
-    {"pwrite_binary", 3, nif_pwrite_binary, 0},
-    {"write_binary", 2, nif_write_binary, 0},
-    /* More. */
-    {"pwrite_vectors", 3, nif_pwrite_vectors, DIRTY},
-    {"write_vectors", 2, nif_write_vectors, DIRTY},
+    {"pwrite", 3, nif_pwrite, 0},
+    {"write", 2, nif_write, 0},
     {"position", 3, nif_position, 0},
 
     /* Space is reserved on disk, pages move. */
@@ -500,9 +415,9 @@ static ErlNifFunc functions[] = {
     {"advise", 4, nif_advise, DIRTY},
     /* Does not wait for the disk, but for a place in its queue. */
     {"flush", 1, nif_flush, DIRTY},
-    {"sync_now", 1, nif_sync, DIRTY},
-    {"datasync_now", 1, nif_datasync, DIRTY},
-    {"backup_now", 2, nif_backup, DIRTY},
+    {"sync", 1, nif_sync, DIRTY},
+    {"datasync", 1, nif_datasync, DIRTY},
+    {"backup", 2, nif_backup, DIRTY},
     /* Looks the path up. */
     {"is_current", 1, nif_is_current, DIRTY},
 
@@ -522,43 +437,43 @@ static ErlNifFunc functions[] = {
     {"counter_get", 2, nif_counter_get, 0},
     {"counter_compare_exchange", 4, nif_counter_compare_exchange, 0},
 
-    {"queue_open_now", 2, nif_queue_open, DIRTY},
-    {"queue_attach_now", 1, nif_queue_attach, DIRTY},
+    {"queue_open", 2, nif_queue_open, DIRTY},
+    {"queue_attach", 1, nif_queue_attach, DIRTY},
     /* On a normal scheduler where they need not wait: see nif_call.h. */
-    {"queue_push_data", 2, nif_queue_push, 0},
-    {"queue_push_list", 2, nif_queue_push_many, 0},
-    {"queue_pop_now", 1, nif_queue_pop, 0},
-    {"queue_pop_term_now", 2, nif_queue_pop_term, 0},
-    {"queue_remove_now", 2, nif_queue_remove, 0},
-    {"queue_pop_many_now", 2, nif_queue_pop_many, 0},
-    {"queue_pop_begin_now", 1, nif_queue_pop_begin, 0},
-    {"queue_pop_commit_now", 2, nif_queue_pop_commit, 0},
-    {"queue_pop_abort_now", 2, nif_queue_pop_abort, 0},
-    {"queue_peek_front_now", 1, nif_queue_peek_front, 0},
-    {"queue_peek_back_now", 1, nif_queue_peek_back, 0},
-    {"queue_walk_now", 4, nif_queue_walk, 0},
-    {"queue_is_empty_now", 1, nif_queue_is_empty, 0},
-    {"queue_info_now", 1, nif_queue_info, 0},
-    {"queue_reset_now", 1, nif_queue_reset, 0},
-    {"queue_purge_now", 1, nif_queue_purge, 0},
-    {"queue_erase_now", 1, nif_queue_erase, 0},
+    {"queue_push", 2, nif_queue_push, 0},
+    {"queue_push_many", 2, nif_queue_push_many, 0},
+    {"queue_pop", 1, nif_queue_pop, 0},
+    {"queue_pop_term", 2, nif_queue_pop_term, 0},
+    {"queue_remove", 2, nif_queue_remove, 0},
+    {"queue_pop_many", 2, nif_queue_pop_many, 0},
+    {"queue_pop_begin", 1, nif_queue_pop_begin, 0},
+    {"queue_pop_commit", 2, nif_queue_pop_commit, 0},
+    {"queue_pop_abort", 2, nif_queue_pop_abort, 0},
+    {"queue_peek_front", 1, nif_queue_peek_front, 0},
+    {"queue_peek_back", 1, nif_queue_peek_back, 0},
+    {"queue_walk", 4, nif_queue_walk, 0},
+    {"queue_is_empty", 1, nif_queue_is_empty, 0},
+    {"queue_info", 1, nif_queue_info, 0},
+    {"queue_reset", 1, nif_queue_reset, 0},
+    {"queue_purge", 1, nif_queue_purge, 0},
+    {"queue_erase", 1, nif_queue_erase, 0},
     /* Goes through all of the messages. */
-    {"queue_compact_now", 1, nif_queue_compact, DIRTY},
-    {"queue_length_now", 1, nif_queue_length, DIRTY},
+    {"queue_compact", 1, nif_queue_compact, DIRTY},
+    {"queue_length", 1, nif_queue_length, DIRTY},
 
-    {"blocks_open_now", 4, nif_blocks_open, DIRTY},
-    {"blocks_init_now", 3, nif_blocks_init, DIRTY},
-    {"block_store_binary", 2, nif_block_store, 0},
-    {"block_store_list", 2, nif_block_store_many, 0},
-    {"block_read_now", 2, nif_block_read, 0},
-    {"block_free_now", 2, nif_block_free, 0},
-    {"block_free_many_now", 2, nif_block_free_many, 0},
-    {"blocks_walk_now", 3, nif_blocks_walk, 0},
+    {"blocks_open", 4, nif_blocks_open, DIRTY},
+    {"blocks_init", 3, nif_blocks_init, DIRTY},
+    {"block_store", 2, nif_block_store, 0},
+    {"block_store_many", 2, nif_block_store_many, 0},
+    {"block_read", 2, nif_block_read, 0},
+    {"block_free", 2, nif_block_free, 0},
+    {"block_free_many", 2, nif_block_free_many, 0},
+    {"blocks_walk", 3, nif_blocks_walk, 0},
     {"blocks_info", 1, nif_blocks_info, 0},
     /* Go through all of the masks. */
-    {"blocks_count_now", 1, nif_blocks_count, DIRTY},
-    {"blocks_repair_now", 3, nif_blocks_repair, DIRTY},
-    {"blocks_compact_now", 1, nif_blocks_compact, DIRTY},
+    {"blocks_count", 1, nif_blocks_count, DIRTY},
+    {"blocks_repair", 3, nif_blocks_repair, DIRTY},
+    {"blocks_compact", 1, nif_blocks_compact, DIRTY},
 };
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)

@@ -36,7 +36,7 @@ ERL_NIF_TERM nif_blocks_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     emmap_file *file;
     const emmap_error error = emmap_blocks_open(path, block_size, levels, &options, &file);
     enif_free(path);
-    return error ? nif_failure(env, error, emmap_last_failure()) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
 static ERL_NIF_TERM blocks_init(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -87,23 +87,16 @@ static ERL_NIF_TERM stored(struct nif_attempt *attempt, emmap_error error, uint6
 static ERL_NIF_TERM block_store_many(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;
-    struct iovec *blocks;
-    size_t number;
-    emmap_error error = nif_get_vectors(attempt->env, arguments[1], &blocks, &number);
-    if (error)
-        return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < number; i++)
-        bytes += blocks[i].iov_len;
-    if (nif_attempt_too_long(attempt, number, bytes)) {
-        enif_free(blocks);
-        return nif_atoms.ok;
-    }
-    uint64_t *const addresses = enif_alloc((number + 1) * sizeof *addresses);
-    error =
-        addresses ? file->core->block_store_many(file->file, blocks, number, addresses) : (emmap_error)ENOMEM;
-    enif_free(blocks);
-    return stored(attempt, error, addresses, number);
+    struct nif_vectors blocks;
+    ERL_NIF_TERM failed;
+    if (!nif_vectors_get_list(attempt, arguments[1], &blocks, &failed))
+        return failed;
+    uint64_t *const addresses = enif_alloc((blocks.count + 1) * sizeof *addresses);
+    const emmap_error error =
+        addresses ? file->core->block_store_many(file->file, blocks.list, blocks.count, addresses)
+                  : (emmap_error)ENOMEM;
+    nif_vectors_free(&blocks);
+    return stored(attempt, error, addresses, blocks.count);
 }
 
 static ERL_NIF_TERM block_read(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -244,15 +237,7 @@ NIF_OPERATION(block_free_many)
 NIF_OPERATION(blocks_walk)
 NIF_OPERATION(blocks_info)
 
-/* Always on a dirty scheduler, by emmap_nif.c's table. */
-#define PATIENT_OPERATION(name)                                                                              \
-    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
-    {                                                                                                        \
-        (void)count;                                                                                         \
-        return nif_attempt_patiently(env, arguments, name);                                                  \
-    }
-
-PATIENT_OPERATION(blocks_init)
-PATIENT_OPERATION(blocks_count)
-PATIENT_OPERATION(blocks_repair)
-PATIENT_OPERATION(blocks_compact)
+NIF_SLOW_OPERATION(blocks_init)
+NIF_SLOW_OPERATION(blocks_count)
+NIF_SLOW_OPERATION(blocks_repair)
+NIF_SLOW_OPERATION(blocks_compact)

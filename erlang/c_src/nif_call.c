@@ -7,6 +7,8 @@
 
 /* ---- Operations that may have to wait for another process --------------------------------------------- */
 
+_Thread_local const struct nif_core *nif_told NIF_TLS;
+
 ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation)
 {
     struct nif_attempt attempt = {.env = env, .may_wait = true};
@@ -15,10 +17,23 @@ ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[
     return operation(&attempt, arguments);
 }
 
-static ERL_NIF_TERM again(struct nif_attempt *attempt)
+ERL_NIF_TERM nif_attempt_again(struct nif_attempt *attempt)
 {
     attempt->again = true;
     return nif_atoms.ok;
+}
+
+/* {busy, Milliseconds} */
+static ERL_NIF_TERM busy(ErlNifEnv *env, uint64_t limit)
+{
+    const ERL_NIF_TERM pair[] = {nif_atoms.busy, enif_make_uint64(env, limit)};
+    return enif_make_tuple_from_array(env, pair, 2);
+}
+
+ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options)
+{
+    return error == ETIMEDOUT ? busy(env, options->lock_timeout)
+                              : nif_failure(env, error, emmap_last_failure());
 }
 
 bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes)
@@ -26,7 +41,7 @@ bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t 
     if (attempt->may_wait)
         return false;
     if (items > ITEMS_AT_ONCE || bytes > EMMAP_PIECE) {
-        again(attempt);
+        nif_attempt_again(attempt);
         return true;
     }
     nif_account(attempt->env, bytes);
@@ -36,7 +51,9 @@ bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t 
 ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error)
 {
     if (attempt->again || (error == EAGAIN && !attempt->may_wait))
-        return again(attempt);
+        return nif_attempt_again(attempt);
+    if (error == ETIMEDOUT)
+        return busy(attempt->env, attempt->unlimited ? EMMAP_NO_LIMIT : attempt->file->lock_timeout);
     return nif_failure(attempt->env, error, attempt->file->core->last_failure());
 }
 
@@ -47,24 +64,43 @@ ERL_NIF_TERM nif_attempt_done(struct nif_attempt *attempt, emmap_error error)
 
 /* ---- Bytes -------------------------------------------------------------------------------------------- */
 
-emmap_error nif_get_vectors(ErlNifEnv *env, ERL_NIF_TERM list, struct iovec **vectors, size_t *count)
+/* Errors: EMMAP_BADARG, ENOMEM. */
+static emmap_error get_list(ErlNifEnv *env, ERL_NIF_TERM term, struct nif_vectors *self)
 {
     unsigned length;
-    if (!enif_get_list_length(env, list, &length))
+    if (!enif_get_list_length(env, term, &length))
         return EMMAP_BADARG;
-    *vectors = enif_alloc((length + 1) * sizeof **vectors);
-    if (!*vectors)
+    self->list = enif_alloc((length + (size_t)1) * sizeof *self->list);
+    if (!self->list)
         return ENOMEM;
     ERL_NIF_TERM head;
-    for (*count = 0; enif_get_list_cell(env, list, &head, &list); ++*count) {
+    while (enif_get_list_cell(env, term, &head, &term)) {
         ErlNifBinary bytes;
         if (!enif_inspect_binary(env, head, &bytes)) {
-            enif_free(*vectors);
+            enif_free(self->list);
             return EMMAP_BADARG;
         }
-        (*vectors)[*count] = nif_vector_of(&bytes);
+        self->bytes += bytes.size;
+        self->list[self->count++] = nif_vector_of(&bytes);
     }
     return EMMAP_OK;
+}
+
+bool nif_vectors_get_list(struct nif_attempt *attempt, ERL_NIF_TERM data, struct nif_vectors *self,
+                          ERL_NIF_TERM *answer)
+{
+    *self = (struct nif_vectors){0};
+    const emmap_error error = get_list(attempt->env, data, self);
+    if (error) {
+        *answer = error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_attempt_failed(attempt, error);
+        return false;
+    }
+    if (nif_attempt_too_long(attempt, self->count, self->bytes)) {
+        enif_free(self->list);
+        *answer = nif_atoms.ok;
+        return false;
+    }
+    return true;
 }
 
 /* A place for one more binary; the first needs no memory of its own. */
@@ -92,7 +128,7 @@ static void *allocate_piece(void *context, size_t length)
     struct nif_pieces *const self = context;
     self->bytes += length;
     if (self->bytes > EMMAP_PIECE && !self->attempt->may_wait) {
-        again(self->attempt);
+        nif_attempt_again(self->attempt);
         return NULL;
     }
     struct nif_binary *const piece = add(self);

@@ -34,15 +34,33 @@ static inline ERL_NIF_TERM nif_done(ErlNifEnv *env, emmap_error error)
 
 /*
  * A hop to a dirty scheduler and back costs some 6 µs, a lock that nobody has 1, and an exclusive
- * handle pays for none. So an operation is tried at once, with emmap_may_wait(false), and hops only where the core
+ * handle pays for none. So an operation is tried at once, where the thread may not wait, and hops only where the core
  * says that it would take long, or where it turns out to be about more than EMMAP_PIECE bytes.
  */
 struct nif_attempt {
     ErlNifEnv *env;
     struct nif_file *file;
     bool may_wait;
-    bool again; /* nothing was done; on a dirty scheduler it will be */
+    bool unlimited; /* whoever has the lock is waited for without a limit */
+    bool again;     /* nothing was done; on a dirty scheduler it will be */
 };
+
+/* The core that knows that the calling thread, a normal scheduler's, may not wait; NULL: none does. A core is told once a
+ * thread: telling it before and after each operation costs two calls, a fifth of a short operation. */
+#if defined(__GLIBC__) && defined(__linux__)
+#define NIF_TLS __attribute__((tls_model("initial-exec"))) /* as in pin.h */
+#else
+#define NIF_TLS
+#endif
+extern _Thread_local const struct nif_core *nif_told NIF_TLS;
+
+static inline void nif_may_not_wait(const struct nif_core *core)
+{
+    if (nif_told == core)
+        return;
+    core->may_wait(false);
+    nif_told = core;
+}
 
 /* Answers like a nif_function, or sets `again`. */
 typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);
@@ -55,11 +73,13 @@ nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const
     struct nif_attempt attempt = {.env = env};
     if (!nif_file_get(env, arguments[0], &attempt.file))
         return enif_make_badarg(env);
-    attempt.file->core->may_wait(false);
+    nif_may_not_wait(attempt.file->core);
     const ERL_NIF_TERM answer = operation(&attempt, arguments);
-    attempt.file->core->may_wait(true);
     return attempt.again ? nif_dirty(env, name, patiently, count, arguments) : answer;
 }
+
+/* {busy, Milliseconds} where a file can't be opened because another handle or process has the lock; else nif_failure. */
+ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options);
 
 ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation);
 
@@ -75,13 +95,26 @@ ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[
         return nif_attempt_now(env, count, arguments, #name, name, name##_patiently);                        \
     }
 
+/* The same for an operation that nif.c's table gives to a dirty scheduler at once: it waits for the disk, or its time
+ * grows with the file. */
+#define NIF_SLOW_OPERATION(name)                                                                             \
+    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        return nif_attempt_patiently(env, arguments, name);                                                  \
+    }
+
+/* Sets `again`; what it answers is not looked at. */
+ERL_NIF_TERM nif_attempt_again(struct nif_attempt *attempt);
+
 /* True, with `again` set, where this is more than a normal scheduler should be given; else it is accounted for. */
 bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes);
 
-/* ok; {error, Reason}, eof; or `again`. */
+/* ok; {error, Reason}, eof; {busy, Milliseconds}; or `again`. */
 ERL_NIF_TERM nif_attempt_done(struct nif_attempt *attempt, emmap_error error);
 
-/* Takes nothing back: what was answered has to be dropped by whoever made it. */
+/* Takes nothing back: what was answered has to be dropped by whoever made it. Another handle or process has the lock:
+ * {busy, Milliseconds}, for so long the calling process tries again. No scheduler waits for a lock. */
 ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error);
 
 /* ---- Bytes -------------------------------------------------------------------------------------------- */
@@ -91,9 +124,40 @@ static inline struct iovec nif_vector_of(const ErlNifBinary *bytes)
     return (struct iovec){.iov_base = bytes->data, .iov_len = bytes->size};
 }
 
-/* The binaries of a list, where they are: their owner waits for us. `*vectors` is to be freed by enif_free.
- * Errors: EMMAP_BADARG, ENOMEM. */
-emmap_error nif_get_vectors(ErlNifEnv *env, ERL_NIF_TERM list, struct iovec **vectors, size_t *count);
+/* The bytes of a binary or of a list of binaries, where they are: their owner waits for the operation. It begins at
+ * nif_vectors_get and ends at nif_vectors_free. */
+struct nif_vectors {
+    struct iovec *list;
+    size_t count;
+    uint64_t bytes;
+    struct iovec one; /* of a binary */
+};
+
+/* False: `*answer` is the operation's. It is badarg, or no memory, or `again` is set: too many bytes for a normal
+ * scheduler. */
+bool nif_vectors_get_list(struct nif_attempt *attempt, ERL_NIF_TERM data, struct nif_vectors *self,
+                          ERL_NIF_TERM *answer);
+
+/* The same, of a binary too. */
+static inline bool nif_vectors_get(struct nif_attempt *attempt, ERL_NIF_TERM data, struct nif_vectors *self,
+                                   ERL_NIF_TERM *answer)
+{
+    ErlNifBinary bytes;
+    if (!enif_inspect_binary(attempt->env, data, &bytes))
+        return nif_vectors_get_list(attempt, data, self, answer);
+    *answer = nif_atoms.ok;
+    self->one = nif_vector_of(&bytes);
+    self->list = &self->one;
+    self->count = 1;
+    self->bytes = bytes.size;
+    return !nif_attempt_too_long(attempt, 1, bytes.size);
+}
+
+static inline void nif_vectors_free(struct nif_vectors *self)
+{
+    if (self->list != &self->one)
+        enif_free(self->list);
+}
 
 /* A sink that makes a binary of each piece. It begins zeroed but for `attempt`. */
 struct nif_pieces {

@@ -20,9 +20,11 @@ static ErlNifResourceType *ticket_type;
 /* Puts the message back; takes over the reference on the file. */
 static void put_back(struct nif_file *file, uint64_t number)
 {
+    file->core->may_wait(true);
     /* Whoever uses the handle does so for as long as its work takes: nobody waits for others under `threads` here. */
     while (file->core->queue_pop_abort(file->file, number) == ETIMEDOUT)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    file->core->may_wait(nif_told != file->core);
     enif_release_resource(file);
 }
 
@@ -59,7 +61,7 @@ static void ticket_destroy(ErlNifEnv *env, void *object)
     if (!atomic_load(&self->ended)) {
         core->may_wait(false);
         const emmap_error error = core->queue_pop_abort(self->file->file, self->number);
-        core->may_wait(true);
+        core->may_wait(nif_told != core);
         if (error == EAGAIN || error == ETIMEDOUT) {
             put_back_elsewhere(self);
             return;
@@ -122,6 +124,7 @@ static ERL_NIF_TERM queue_pop_commit(struct nif_attempt *attempt, const ERL_NIF_
 
 static ERL_NIF_TERM queue_pop_abort(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
+    attempt->unlimited = true; /* only threads that use the handle are waited for */
     return ticket_end(attempt, arguments[1], attempt->file->core->queue_pop_abort);
 }
 
@@ -140,7 +143,7 @@ ERL_NIF_TERM nif_queue_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argume
     emmap_file *file;
     const emmap_error error = emmap_queue_open(path, &options, &file);
     enif_free(path);
-    return error ? nif_failure(env, error, emmap_last_failure()) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
 static ERL_NIF_TERM queue_attach(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -155,43 +158,32 @@ static ERL_NIF_TERM queue_attach(struct nif_attempt *attempt, const ERL_NIF_TERM
 static ERL_NIF_TERM queue_push(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;
-    ErlNifBinary bytes;
-    if (!enif_inspect_binary(attempt->env, arguments[1], &bytes)) {
-        struct iovec *vectors;
-        size_t number;
-        if (nif_attempt_too_long(attempt, UINT64_MAX, 0)) /* emmap_nif makes lists of what is long alone */
-            return nif_atoms.ok;
-        emmap_error error = nif_get_vectors(attempt->env, arguments[1], &vectors, &number);
-        if (error)
-            return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
-        error = file->core->queue_push(file->file, vectors, number);
-        enif_free(vectors);
-        return nif_attempt_done(attempt, error);
-    }
-    if (nif_attempt_too_long(attempt, 1, bytes.size))
-        return nif_atoms.ok;
-    const struct iovec vector = nif_vector_of(&bytes);
-    return nif_attempt_done(attempt, file->core->queue_push(file->file, &vector, 1));
+    struct nif_vectors message;
+    ERL_NIF_TERM failed;
+    if (!nif_vectors_get(attempt, arguments[1], &message, &failed))
+        return failed;
+    const emmap_error error = file->core->queue_push(file->file, message.list, message.count);
+    nif_vectors_free(&message);
+    return nif_attempt_done(attempt, error);
+}
+
+/* (file, [Binary]) */
+static ERL_NIF_TERM on_messages(struct nif_attempt *attempt, ERL_NIF_TERM list,
+                                emmap_error (*operation)(emmap_file *file, const struct iovec *messages,
+                                                         size_t count))
+{
+    struct nif_vectors messages;
+    ERL_NIF_TERM failed;
+    if (!nif_vectors_get_list(attempt, list, &messages, &failed))
+        return failed;
+    const emmap_error error = operation(attempt->file->file, messages.list, messages.count);
+    nif_vectors_free(&messages);
+    return nif_attempt_done(attempt, error);
 }
 
 static ERL_NIF_TERM queue_push_many(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    struct nif_file *const file = attempt->file;
-    struct iovec *vectors;
-    size_t number;
-    emmap_error error = nif_get_vectors(attempt->env, arguments[1], &vectors, &number);
-    if (error)
-        return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < number; i++)
-        bytes += vectors[i].iov_len;
-    if (nif_attempt_too_long(attempt, number, bytes)) {
-        enif_free(vectors);
-        return nif_atoms.ok;
-    }
-    error = file->core->queue_push_many(file->file, vectors, number);
-    enif_free(vectors);
-    return nif_attempt_done(attempt, error);
+    return on_messages(attempt, arguments[1], attempt->file->core->queue_push_many);
 }
 
 /* ---- Pop and look ------------------------------------------------------------------------------------- */
@@ -266,21 +258,9 @@ static ERL_NIF_TERM queue_pop_term(struct nif_attempt *attempt, const ERL_NIF_TE
     return nif_atoms.slow;
 }
 
-/* (file, [Binary]) */
 static ERL_NIF_TERM queue_remove(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    struct iovec *vectors;
-    size_t number;
-    emmap_error error = nif_get_vectors(attempt->env, arguments[1], &vectors, &number);
-    if (error)
-        return error == EMMAP_BADARG ? enif_make_badarg(attempt->env) : nif_error(attempt->env, error);
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < number; i++)
-        bytes += vectors[i].iov_len;
-    if (!nif_attempt_too_long(attempt, number, bytes))
-        error = attempt->file->core->queue_remove(attempt->file->file, vectors, number);
-    enif_free(vectors);
-    return attempt->again ? nif_atoms.ok : nif_attempt_done(attempt, error);
+    return on_messages(attempt, arguments[1], attempt->file->core->queue_remove);
 }
 
 static ERL_NIF_TERM queue_peek_front(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -329,33 +309,33 @@ static ERL_NIF_TERM queue_walk(struct nif_attempt *attempt, const ERL_NIF_TERM a
     return enif_make_tuple3(env, nif_atoms.ok, nif_pieces_list(&pieces), enif_make_uint64(env, place));
 }
 
-/* Goes through all of the messages: always on a dirty scheduler. */
-ERL_NIF_TERM nif_queue_length(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+/* {ok, Number} */
+static ERL_NIF_TERM answer_number(struct nif_attempt *attempt, emmap_error error, uint64_t number)
 {
-    (void)count;
-    struct nif_attempt attempt = {.env = env, .may_wait = true};
-    if (!nif_file_get(env, arguments[0], &attempt.file))
-        return enif_make_badarg(env);
-    uint64_t length;
-    const emmap_error error = attempt.file->core->queue_length(attempt.file->file, &length);
-    return error ? nif_attempt_failed(&attempt, error) : nif_ok(env, enif_make_uint64(env, length));
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, number));
+}
+
+static ERL_NIF_TERM queue_length(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    uint64_t length = 0;
+    const emmap_error error = attempt->file->core->queue_length(attempt->file->file, &length);
+    return answer_number(attempt, error, length);
+}
+
+static ERL_NIF_TERM queue_compact(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    uint64_t bytes = 0;
+    const emmap_error error = attempt->file->core->queue_compact(attempt->file->file, &bytes);
+    return answer_number(attempt, error, bytes);
 }
 
 static ERL_NIF_TERM answer_whether(struct nif_attempt *attempt, emmap_error error, bool yes)
 {
     return error ? nif_attempt_failed(attempt, error)
                  : nif_ok(attempt->env, yes ? nif_atoms.true_ : nif_atoms.false_);
-}
-
-ERL_NIF_TERM nif_queue_compact(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_attempt attempt = {.env = env, .may_wait = true};
-    if (!nif_file_get(env, arguments[0], &attempt.file))
-        return enif_make_badarg(env);
-    uint64_t bytes;
-    const emmap_error error = attempt.file->core->queue_compact(attempt.file->file, &bytes);
-    return error ? nif_attempt_failed(&attempt, error) : nif_ok(env, enif_make_uint64(env, bytes));
 }
 
 static ERL_NIF_TERM queue_is_empty(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -424,8 +404,6 @@ NIF_OPERATION(queue_reset)
 NIF_OPERATION(queue_purge)
 NIF_OPERATION(queue_erase)
 
-ERL_NIF_TERM nif_queue_attach(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    return nif_attempt_patiently(env, arguments, queue_attach);
-}
+NIF_SLOW_OPERATION(queue_attach)
+NIF_SLOW_OPERATION(queue_length)
+NIF_SLOW_OPERATION(queue_compact)

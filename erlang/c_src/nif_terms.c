@@ -10,6 +10,7 @@ void nif_terms_load(ErlNifEnv *env)
         .ok = enif_make_atom(env, "ok"),
         .error = enif_make_atom(env, "error"),
         .eof = enif_make_atom(env, "eof"),
+        .busy = enif_make_atom(env, "busy"),
         .badarg = enif_make_atom(env, "badarg"),
         .exist = enif_make_atom(env, "exist"),
         .size = enif_make_atom(env, "size"),

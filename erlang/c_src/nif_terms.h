@@ -9,7 +9,7 @@
 
 /* Made once at load; atoms live as long as the node. */
 extern struct nif_atoms {
-    ERL_NIF_TERM ok, error, eof, badarg;
+    ERL_NIF_TERM ok, error, eof, busy, badarg;
     ERL_NIF_TERM exist, size, true_, false_;
     ERL_NIF_TERM bof, cur;
     ERL_NIF_TERM corrupt, counters, safe, slow, forward, backward;

@@ -246,23 +246,26 @@ open_origin(#origin{path = Path, options = Options, backend = Choice, kind = Kin
         {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]}
     end,
     case emmap_options:backend(Choice) of
-        {emmap_port, Server} -> opened(emmap_port, Origin, apply(emmap_port, Function, [Server | Arguments]));
+        {emmap_port, Server} -> opened(emmap_port, Origin, fun() -> apply(emmap_port, Function, [Server | Arguments]) end);
         {error, _} = Error -> Error;
-        Backend -> opened(Backend, Origin, apply(Backend, Function, Arguments))
+        Backend -> opened(Backend, Origin, fun() -> apply(Backend, Function, Arguments) end)
     end.
 
-opened(Backend, #origin{kind = Kind} = Origin, {ok, Handle, What}) ->
+opened(Backend, Origin, Open) ->
+    case emmap_lock:call(Open) of
+        {ok, Handle, What} -> {ok, opened_file(Backend, Origin, Handle, What), What};
+        {error, {badarg, Option}} -> emmap_options:bad({option, Option});
+        {error, _} = Error -> Error
+    end.
+
+opened_file(Backend, #origin{kind = Kind} = Origin, Handle, What) ->
     File = #file{backend = Backend, handle = Handle, origin = Origin},
     Data = case Kind of
         {counters, _} -> File#file{origin = Origin#origin{kind = {counters, What}}};
         {queue, Terms} -> File#file{terms = Terms};
         _ -> File
     end,
-    {ok, #file_descriptor{module = ?MODULE, data = Data}, What};
-opened(_Backend, _Origin, {error, {badarg, Option}}) ->
-    emmap_options:bad({option, Option});
-opened(_Backend, _Origin, {error, _} = Error) ->
-    Error.
+    #file_descriptor{module = ?MODULE, data = Data}.
 
 ?DOC("Opens a file again as it was opened, after its port's program has died or another process has truncated
 it (`{error, efault}`). The old handle is closed. Neither is anything created nor truncated this time, the
@@ -366,7 +369,7 @@ pwrite_each(File, [{Position, Data} | Rest], Written) ->
 overlap with where they go: they are written as they were before the call.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
-    ?CALL(Backend, pwrite(Handle, Position, Data));
+    ?CALL(Backend, pwrite(Handle, Position, bytes(Data)));
 pwrite(?MAPPED(_, _), _, _) ->
     error(badarg).
 
@@ -384,7 +387,11 @@ read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle)).
 ?DOC("Writes at the cursor.").
 -spec write(file(), iodata()) -> ok | {error, reason()}.
 write(?MAPPED(Backend, Handle), Data) ->
-    ?CALL(Backend, write(Handle, Data)).
+    ?CALL(Backend, write(Handle, bytes(Data))).
+
+%% As backends take bytes that are written.
+bytes(Data) when is_binary(Data) -> Data;
+bytes(Data) -> erlang:iolist_to_iovec(Data).
 
 ?DOC("Moves the cursor, which may be set past the end. `{eof, N}` is N bytes before the end whichever sign N has: `file`
 takes `{eof, -4}` for the last four bytes, emmap 2.x takes `{eof, 4}`, and behind the end of a mapping nothing can be
@@ -472,13 +479,14 @@ resize(File) ->
 made larger. Binaries of `direct` reads keep the mapping that they alias; to shrink below a live one is
 `{error, ebusy}`.").
 -spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
-resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 -> ?CALL(Backend, resize(Handle, Size));
+resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 ->
+    ?CALL_LOCKING(Backend, resize(Handle, Size));
 resize(?MAPPED(_, _), Size) when is_integer(Size) -> {error, einval};
 resize(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Ends the file at the cursor.").
 -spec truncate(file()) -> ok | {error, reason()}.
-truncate(?MAPPED(Backend, Handle)) -> ?CALL(Backend, truncate(Handle)).
+truncate(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, truncate(Handle)).
 
 ?DOC("Reserves disk space for a part of the mapping.").
 -spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
@@ -512,11 +520,11 @@ flush(?MAPPED(Backend, Handle)) ->
 ?DOC("Returns when everything is on disk: the bytes, the size, the name of a file that was created. Of a queue or
 block storage it survives a power cut then. Once it has failed it fails until the file is opened anew.").
 -spec sync(file()) -> ok | {error, reason()}.
-sync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, sync(Handle)).
+sync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, sync(Handle)).
 
 ?DOC("As `sync/1`, but for metadata that reading the bytes back does not need.").
 -spec datasync(file()) -> ok | {error, reason()}.
-datasync(?MAPPED(Backend, Handle)) -> ?CALL(Backend, datasync(Handle)).
+datasync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, datasync(Handle)).
 
 ?DOC("Makes a copy of the file under another name, which is on the disk when it returns. A copy of a queue or block storage
 has the messages or blocks as they are at one moment, in a file of no more than they need; of a counters file each counter
@@ -531,7 +539,7 @@ backup({File, _Count}, To) ->
     backup(File, To);
 backup(?MAPPED(Backend, Handle), To) ->
     case emmap_options:path(To) of
-        {ok, Path} -> ?CALL(Backend, backup(Handle, Path));
+        {ok, Path} -> ?CALL_LOCKING(Backend, backup(Handle, Path));
         {error, _} = Error -> Error
     end.
 
@@ -756,7 +764,7 @@ file the storage changes in the handle's own copy. `{levels, 2..5}` is as for `o
 init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     case levels(Options) of
-        {Levels, []} -> ?CALL(Backend, blocks_init(Handle, BlockSize, Levels));
+        {Levels, []} -> ?CALL_LOCKING(Backend, blocks_init(Handle, BlockSize, Levels));
         {_, _} -> error(badarg)
     end;
 init_block_storage(?MAPPED(_, _), _, _) ->
@@ -771,29 +779,31 @@ is_levels(_) -> false.
 
 ?DOC("What was said when the storage was opened, and how many blocks it can hold.").
 -spec block_storage_info(file()) -> {ok, block_storage_info()} | {error, reason()}.
-block_storage_info(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_info(Handle)).
+block_storage_info(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_info(Handle)).
 
 ?DOC("How many blocks are stored. Takes time in proportion to the most that there ever were.").
 -spec count_blocks(file()) -> {ok, non_neg_integer()} | {error, reason()}.
-count_blocks(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_count(Handle)).
+count_blocks(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_count(Handle)).
 
 ?DOC("Stores a block, of exactly the storage's block size: another is `{error, einval}`. The file grows as it needs
 to; at capacity, or with `fixed_size`, there is `{error, full}`.").
 -spec store_block(file(), iodata()) -> address() | {error, reason()}.
 store_block(?MAPPED(Backend, Handle), Block) ->
-    case ?CALL(Backend, block_store(Handle, Block)) of
+    case ?CALL_LOCKING(Backend, block_store(Handle, iolist_to_binary(Block))) of
         {ok, Address} -> Address;
         {error, _} = Error -> Error
     end.
 
 ?DOC("Stores all of the blocks, under one lock, or on failure none.").
 -spec store_blocks(file(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
-store_blocks(?MAPPED(Backend, Handle), Blocks) -> ?CALL(Backend, block_store_many(Handle, Blocks)).
+store_blocks(?MAPPED(Backend, Handle), Blocks) ->
+    Binaries = [iolist_to_binary(Block) || Block <- Blocks],
+    ?CALL_LOCKING(Backend, block_store_many(Handle, Binaries)).
 
 ?DOC("The block that was stored at the address; `eof` where there is none, as in emmap 2.x.").
 -spec read_block(file(), address()) -> binary() | eof | {error, reason()}.
 read_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
-    case ?CALL(Backend, block_read(Handle, Address)) of
+    case ?CALL_LOCKING(Backend, block_read(Handle, Address)) of
         {ok, Block} -> Block;
         {error, enoent} -> wrapped(File, Address, fun(Other) -> read_block(File, Other) end, eof);
         {error, _} = Error -> Error
@@ -845,7 +855,7 @@ read_blocks(?MAPPED(_, _), _, _) ->
 
 %% A backend gives no more than it likes at a time.
 walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
-    case ?CALL(Backend, blocks_walk(Handle, min(Count, 16#ffffffff), Start)) of
+    case ?CALL_LOCKING(Backend, blocks_walk(Handle, min(Count, 16#ffffffff), Start)) of
         {ok, Blocks, Next} ->
             case {lists:reverse(Blocks, Read), Count - length(Blocks)} of
                 {All, _} when Next =:= ?BLOCKS_END -> {All, eof};
@@ -861,7 +871,7 @@ walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
 ?DOC("Frees the block; `false` where there is none at this address.").
 -spec free_block(file(), address()) -> boolean() | {error, reason()}.
 free_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
-    case ?CALL(Backend, block_free(Handle, Address)) of
+    case ?CALL_LOCKING(Backend, block_free(Handle, Address)) of
         ok -> true;
         {error, enoent} -> wrapped(File, Address, fun(Other) -> free_block(File, Other) end, false);
         {error, _} = Error -> Error
@@ -872,13 +882,13 @@ free_block(?MAPPED(_, _), _) ->
 ?DOC("Frees all of the blocks, under one lock, or on failure none: `{error, enoent}` where one of the addresses has
 no block or comes twice.").
 -spec free_blocks(file(), [Address :: integer()]) -> ok | {error, reason()}.
-free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL(Backend, block_free_many(Handle, Addresses)).
+free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL_LOCKING(Backend, block_free_many(Handle, Addresses)).
 
 ?DOC("Makes everything in the storage that follows from which blocks there are follow from it again. What a process
 that died has left needs no repair; a file that something else has damaged may.").
 -spec repair_block_storage(file()) -> ok | {error, reason()}.
 repair_block_storage(?MAPPED(Backend, Handle)) ->
-    case ?CALL(Backend, blocks_repair(Handle, 0, 0)) of
+    case ?CALL_LOCKING(Backend, blocks_repair(Handle, 0, 0)) of
         {ok, _} -> ok;
         {error, _} = Error -> Error
     end.
@@ -890,7 +900,7 @@ call gave, until that is `eof`. The storage may be used in between.").
     (Continuation :: address()) | eof | {error, reason()}.
 repair_block_storage(?MAPPED(Backend, Handle) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
-    case ?CALL(Backend, blocks_repair(Handle, min(Count, 16#ffffffff), Start)) of
+    case ?CALL_LOCKING(Backend, blocks_repair(Handle, min(Count, 16#ffffffff), Start)) of
         {ok, 0} -> eof;
         {ok, Next} -> Next;
         {error, estale} when Start =/= 0 -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
@@ -904,7 +914,7 @@ many bytes that is. The file keeps its size, and has holes; a store reserves spa
 same by itself when 4 MiB and a quarter of the storage have been freed, or all of it, unless it has a fixed size.
 `{error, enotsup}` where the file system can't have holes, and for a `private` file.").
 -spec compact_block_storage(file()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
-compact_block_storage(?MAPPED(Backend, Handle)) -> ?CALL(Backend, blocks_compact(Handle)).
+compact_block_storage(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_compact(Handle)).
 
 %%% Batches
 
@@ -962,7 +972,7 @@ perform_runs([], _, _) ->
 
 perform_one(Backend, Name, Arguments) ->
     try
-        apply(Backend, Name, Arguments)
+        emmap_lock:call(fun() -> apply(Backend, Name, Arguments) end)
     catch
         error:badarg -> {error, badarg}
     end.
@@ -982,11 +992,11 @@ translate({pread, Position, Length} = Operation)
   when is_integer(Position), is_integer(Length), Length >= 0 ->
     Operation;
 translate({pwrite, Position, Data} = Operation) when is_integer(Position) ->
-    checked_data(Data, Operation);
+    {pwrite, Position, checked_bytes(Data, Operation)};
 translate({read, Length} = Operation) when is_integer(Length), Length >= 0 ->
     Operation;
 translate({write, Data} = Operation) ->
-    checked_data(Data, Operation);
+    {write, checked_bytes(Data, Operation)};
 translate({position, Location} = Operation) ->
     case location(Location) of
         {Offset, Whence} -> {position, Offset, Whence};
@@ -1036,9 +1046,9 @@ translate({Name, Position, Value} = Operation) ->
 translate(Operation) ->
     emmap_options:bad({operation, Operation}).
 
-checked_data(Data, Operation) ->
-    try iolist_size(Data) of
-        _ -> Operation
+checked_bytes(Data, Operation) ->
+    try
+        bytes(Data)
     catch
         error:badarg -> emmap_options:bad({operation, Operation})
     end.

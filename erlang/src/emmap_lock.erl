@@ -8,13 +8,21 @@
 
 ?MODULEDOC(false).
 
--export([again/2, timeout/1]).
+-export([call/1, again/2, timeout/1]).
 
 %% EMMAP_LOCK_TIMEOUT of the core.
 -define(TIMEOUT, 5000).
 %% How often a process gives way before it sleeps, and the longest sleep in milliseconds.
 -define(YIELDS, 1).
 -define(LONGEST_REST, 10).
+
+%% What a backend answers, tried until it is another than that somebody has the lock.
+-spec call(fun(() -> Answer)) -> Answer | {error, timeout}.
+call(Attempt) ->
+    case Attempt() of
+        {busy, Limit} -> again(Attempt, Limit);
+        Answer -> Answer
+    end.
 
 %% Tries until the answer is another than that somebody has the lock, for so many milliseconds.
 -spec again(fun(() -> Answer), Limit :: non_neg_integer()) -> Answer | {error, timeout}.
@@ -26,7 +34,7 @@ again(Attempt, End, Tries) ->
         true ->
             rest(Tries),
             case Attempt() of
-                {error, etimedout} -> again(Attempt, End, Tries + 1);
+                {busy, _} -> again(Attempt, End, Tries + 1);
                 Answer -> Answer
             end;
         false ->

@@ -100,9 +100,8 @@ For the server that `emmap` starts by itself they are in the application's envir
 -type file_number() :: non_neg_integer().
 %% What ends with a process: a file that it opened; a message that it is taking out of a queue.
 -type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}.
--type result() :: ok | {error, atom()}.
--type old() :: {ok, emmap_backend:int64()} | {error, atom()}.
--type failable() :: ok | {error, emmap_backend:reason()}.
+-type result() :: ok | emmap_backend:failed().
+-type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
 -define(PROTOCOL_VERSION, 1).
 -define(FRAME_LIMIT, (1 bsl 30)).
@@ -110,13 +109,6 @@ For the server that `emmap` starts by itself they are in the application's envir
 %% How long the program may take to answer before it is killed, and to end then, when the server ends.
 -define(END_TIMEOUT, 500).
 -define(KILL_TIMEOUT, 250).
-
-%% A call that may find a lock taken, and for how many milliseconds it is tried again then.
--define(PATIENTLY(Call, Limit),
-        case Call of
-            {error, etimedout} -> emmap_lock:again(fun() -> Call end, Limit);
-            Result -> Result
-        end).
 
 %% {Id, Result} as bytes, where the id is of 8 bytes; and the atom `ok'.
 -define(ANSWER(Id), <<131, 104, 2, 109, 8:32, Id:64, _/binary>>).
@@ -318,18 +310,15 @@ forget(Owned, #state{owners = Owners, monitors = Monitors} = State) ->
 
 -spec call(#program{}, tuple()) -> term().
 call(Program, Operation) ->
-    ?PATIENTLY(answer(request(Program, none, Operation)), Program#program.lock_timeout).
+    settled(Program, request(Program, none, Operation)).
 
 -spec call_with_data(#program{}, tuple()) -> term().
-call_with_data(Program, Operation) ->
-    ?PATIENTLY(call_with_data_now(Program, Operation), Program#program.lock_timeout).
-
-call_with_data_now(#program{call_timeout = Timeout} = Program, Operation) ->
+call_with_data(#program{call_timeout = Timeout} = Program, Operation) ->
     Id = erlang:unique_integer([positive]),
     %% Large binaries are left where they are, which costs more where there are none.
     Frame = term_to_iovec({<<Id:64>>, Operation}),
     case iolist_size(Frame) =< ?FRAME_LIMIT of
-        true -> answer(exchange(Program, Id, none, Frame, Timeout));
+        true -> settled(Program, exchange(Program, Id, none, Frame, Timeout));
         false -> {error, emsgsize}
     end.
 
@@ -432,32 +421,36 @@ result(Frame) ->
     {_Id, Result} = binary_to_term(Frame),
     Result.
 
+%% The program waits for no lock: the calling process tries again.
+settled(#program{lock_timeout = Limit}, {answer, {error, etimedout}}) -> {busy, Limit};
+settled(_Program, Reply) -> answer(Reply).
+
 answer({answer, Result}) -> Result;
 answer(_NoAnswer) -> {error, port_died}.
 
 %%% Open and close
 
 -spec open(binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
 open(Path, Options) ->
-    opened(fun() -> ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS) end, Options).
+    opened(ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `open/2`, by a certain server.").
 -spec open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, atom() | {badarg, term()}}.
+    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
 open(Server, Path, Options) ->
-    opened(fun() -> ask(Server, {open, Path, Options}) end, Options).
+    opened(ask(Server, {open, Path, Options}), Options).
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, {badarg, term()}} | emmap_backend:failed().
 counters_open(Path, Count, Options) ->
-    opened(fun() -> ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS) end, Options).
+    opened(ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, emmap_backend:reason() | {badarg, term()}}.
+    {ok, handle(), pos_integer()} | {error, {badarg, term()}} | emmap_backend:failed().
 counters_open(Server, Path, Count, Options) ->
-    opened(fun() -> ask(Server, {counters_open, Path, Count, Options}) end, Options).
+    opened(ask(Server, {counters_open, Path, Count, Options}), Options).
 
 ask(Server, Operation) ->
     try gen_server:call(Server, program) of
@@ -503,14 +496,13 @@ await_death(Server) ->
         ok
     end.
 
-opened(Ask, Options) ->
+opened(Asked, Options) ->
     Limit = emmap_lock:timeout(Options),
-    ?PATIENTLY(opened_now(Ask(), Limit), Limit).
-
-opened_now({Program, {answer, {ok, Number, Info}}}, Limit) ->
-    {ok, {Program#program{lock_timeout = Limit}, Number}, Info};
-opened_now({_Program, Reply}, _Limit) ->
-    answer(Reply).
+    case Asked of
+        {Program, {answer, {ok, Number, Info}}} -> {ok, {Program#program{lock_timeout = Limit}, Number}, Info};
+        {_Program, {answer, {error, etimedout}}} -> {busy, Limit};
+        {_Program, Reply} -> answer(Reply)
+    end.
 
 -spec close(handle()) -> result().
 close({Program, Number}) ->
@@ -521,7 +513,7 @@ close({Program, Number}) ->
 
 %%% Operations on a file
 
--spec size(handle()) -> {ok, non_neg_integer()} | {error, atom()}.
+-spec size(handle()) -> {ok, non_neg_integer()} | emmap_backend:failed().
 size({Program, Number}) -> call(Program, {size, Number}).
 
 -spec pread(handle(), integer(), non_neg_integer()) -> emmap_backend:sink_result().
@@ -541,10 +533,10 @@ read_line({Program, Number}) -> call(Program, {read_line, Number}).
 -spec write(handle(), iodata()) -> result().
 write({Program, Number}, Data) -> call_with_data(Program, {write, Number, iodata(Data)}).
 
--spec position(handle(), integer(), bof | cur | eof) -> {ok, non_neg_integer()} | {error, atom()}.
+-spec position(handle(), integer(), bof | cur | eof) -> {ok, non_neg_integer()} | emmap_backend:failed().
 position({Program, Number}, Offset, Whence) -> call(Program, {position, Number, Offset, Whence}).
 
--spec resize(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | {error, atom()}.
+-spec resize(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | emmap_backend:failed().
 resize({Program, Number}, Size) -> call(Program, {resize, Number, Size}).
 
 -spec truncate(handle()) -> result().
@@ -566,13 +558,13 @@ sync({Program, Number}) -> call_disk(Program, {sync, Number}).
 -spec datasync(handle()) -> result().
 datasync({Program, Number}) -> call_disk(Program, {datasync, Number}).
 
-call_disk(#program{sync_timeout = Timeout, lock_timeout = Limit} = Program, Operation) ->
-    ?PATIENTLY(answer(request(Program, none, Operation, Timeout)), Limit).
+call_disk(#program{sync_timeout = Timeout} = Program, Operation) ->
+    settled(Program, request(Program, none, Operation, Timeout)).
 
--spec backup(handle(), binary()) -> ok | {error, emmap_backend:reason()}.
+-spec backup(handle(), binary()) -> ok | emmap_backend:failed().
 backup({Program, Number}, Path) when is_binary(Path) -> call_disk(Program, {backup, Number, Path}).
 
--spec is_current(handle()) -> {ok, boolean()} | {error, atom()}.
+-spec is_current(handle()) -> {ok, boolean()} | emmap_backend:failed().
 is_current({Program, Number}) -> call(Program, {is_current, Number}).
 
 %%% Atomics
@@ -638,59 +630,49 @@ iodata(Data) ->
 %%% Queues
 
 -spec queue_open(binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
 queue_open(Path, Options) ->
-    opened(fun() -> ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS) end, Options).
+    opened(ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `queue_open/2`, by a certain server.").
 -spec queue_open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
 queue_open(Server, Path, Options) ->
-    opened(fun() -> ask(Server, {queue_open, Path, Options}) end, Options).
+    opened(ask(Server, {queue_open, Path, Options}), Options).
 
--spec queue_attach(handle()) -> failable().
+-spec queue_attach(handle()) -> result().
 queue_attach({Program, Number}) -> call(Program, {queue_attach, Number}).
 
--spec queue_push(handle(), iodata()) -> failable().
+-spec queue_push(handle(), iodata()) -> result().
 queue_push({Program, Number}, Message) -> call_with_data(Program, {queue_push, Number, iodata(Message)}).
 
--spec queue_push_many(handle(), [iodata()]) -> failable().
+-spec queue_push_many(handle(), [iodata()]) -> result().
 queue_push_many({Program, Number}, Messages) -> call_with_data(Program, {queue_push_many, Number, binaries(Messages)}).
 
 -spec queue_pop(handle()) -> emmap_backend:message().
 queue_pop({Program, Number}) -> call(Program, {queue_pop, Number}).
 
 -spec queue_pop_many(handle(), non_neg_integer()) ->
-    {ok, [binary()]} | eof | {error, emmap_backend:reason()}.
+    {ok, [binary()]} | eof | emmap_backend:failed().
 queue_pop_many({Program, Number}, Limit) -> checked_call(Program, {queue_pop_many, Number, Limit}).
 
 %% The program makes no terms.
 -spec queue_pop_term(handle(), safe | unsafe) -> slow.
 queue_pop_term(_Handle, _Safety) -> slow.
 
--spec queue_remove(handle(), [binary()]) -> failable().
+-spec queue_remove(handle(), [binary()]) -> result().
 queue_remove({Program, Number}, Messages) -> call_with_data(Program, {queue_remove, Number, Messages}).
 
 -spec queue_pop_begin(handle()) ->
-    {ok, binary(), Ticket :: non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+    {ok, binary(), Ticket :: non_neg_integer()} | eof | emmap_backend:failed().
 queue_pop_begin({Program, Number}) ->
-    ?PATIENTLY(answer(request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})),
-               Program#program.lock_timeout).
+    settled(Program, request(Program, {taken_by, self(), Number}, {queue_pop_begin, Number})).
 
--spec queue_pop_commit(handle(), non_neg_integer()) -> failable().
+-spec queue_pop_commit(handle(), non_neg_integer()) -> result().
 queue_pop_commit({Program, Number}, Ticket) ->
-    Meaning = {ended, {ticket, Number, Ticket}},
-    Committed = ?PATIENTLY(answer(request(Program, Meaning, {queue_pop_commit, Number, Ticket})),
-                           Program#program.lock_timeout),
-    case Committed of
-        {error, timeout} ->
-            _ = queue_pop_abort({Program, Number}, Ticket), % or nobody else could have the message
-            Committed;
-        _ ->
-            Committed
-    end.
+    settled(Program, request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_commit, Number, Ticket})).
 
--spec queue_pop_abort(handle(), non_neg_integer()) -> failable().
+-spec queue_pop_abort(handle(), non_neg_integer()) -> result().
 queue_pop_abort({Program, Number}, Ticket) ->
     answer(request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_abort, Number, Ticket})).
 
@@ -701,26 +683,26 @@ queue_peek_front({Program, Number}) -> call(Program, {queue_peek_front, Number})
 queue_peek_back({Program, Number}) -> call(Program, {queue_peek_back, Number}).
 
 -spec queue_walk(handle(), forward | backward, non_neg_integer(), non_neg_integer()) ->
-    {ok, [binary()], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+    {ok, [binary()], non_neg_integer()} | eof | emmap_backend:failed().
 queue_walk({Program, Number}, Direction, Limit, Place) ->
     checked_call(Program, {queue_walk, Number, Direction, Limit, Place}).
 
 -spec queue_length(handle()) -> emmap_backend:measure().
 queue_length({Program, Number}) -> call(Program, {queue_length, Number}).
 
--spec queue_is_empty(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+-spec queue_is_empty(handle()) -> {ok, boolean()} | emmap_backend:failed().
 queue_is_empty({Program, Number}) -> call(Program, {queue_is_empty, Number}).
 
--spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | {error, emmap_backend:reason()}.
+-spec queue_info(handle()) -> {ok, emmap_backend:queue_info()} | emmap_backend:failed().
 queue_info({Program, Number}) -> call(Program, {queue_info, Number}).
 
--spec queue_reset(handle()) -> {ok, boolean()} | {error, emmap_backend:reason()}.
+-spec queue_reset(handle()) -> {ok, boolean()} | emmap_backend:failed().
 queue_reset({Program, Number}) -> call(Program, {queue_reset, Number}).
 
--spec queue_purge(handle()) -> failable().
+-spec queue_purge(handle()) -> result().
 queue_purge({Program, Number}) -> call(Program, {queue_purge, Number}).
 
--spec queue_erase(handle()) -> failable().
+-spec queue_erase(handle()) -> result().
 queue_erase({Program, Number}) -> call(Program, {queue_erase, Number}).
 
 -spec queue_compact(handle()) -> emmap_backend:measure().
@@ -729,17 +711,17 @@ queue_compact({Program, Number}) -> call(Program, {queue_compact, Number}).
 %%% Block storages
 
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
 blocks_open(Path, BlockSize, Levels, Options) ->
-    opened(fun() -> ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS) end, Options).
+    opened(ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `blocks_open/4`, by a certain server.").
 -spec blocks_open(gen_server:server_ref(), binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, emmap_backend:reason() | {badarg, term()}}.
+    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
 blocks_open(Server, Path, BlockSize, Levels, Options) ->
-    opened(fun() -> ask(Server, {blocks_open, Path, BlockSize, Levels, Options}) end, Options).
+    opened(ask(Server, {blocks_open, Path, BlockSize, Levels, Options}), Options).
 
--spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> failable().
+-spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> result().
 blocks_init({Program, Number}, BlockSize, Levels) ->
     checked_call(Program, {blocks_init, Number, BlockSize, Levels}).
 
@@ -747,20 +729,20 @@ blocks_init({Program, Number}, BlockSize, Levels) ->
 block_store({Program, Number}, Block) -> call_with_data(Program, {block_store, Number, iodata(Block)}).
 
 -spec block_store_many(handle(), [iodata()]) ->
-    {ok, [emmap_backend:address()]} | {error, emmap_backend:reason()}.
+    {ok, [emmap_backend:address()]} | emmap_backend:failed().
 block_store_many({Program, Number}, Blocks) -> call_with_data(Program, {block_store_many, Number, binaries(Blocks)}).
 
--spec block_read(handle(), integer()) -> {ok, binary()} | {error, emmap_backend:reason()}.
+-spec block_read(handle(), integer()) -> {ok, binary()} | emmap_backend:failed().
 block_read({Program, Number}, Address) -> checked_call(Program, {block_read, Number, Address}).
 
--spec block_free(handle(), integer()) -> failable().
+-spec block_free(handle(), integer()) -> result().
 block_free({Program, Number}, Address) -> checked_call(Program, {block_free, Number, Address}).
 
--spec block_free_many(handle(), [integer()]) -> failable().
+-spec block_free_many(handle(), [integer()]) -> result().
 block_free_many({Program, Number}, Addresses) -> checked_call(Program, {block_free_many, Number, Addresses}).
 
 -spec blocks_walk(handle(), non_neg_integer(), non_neg_integer()) ->
-    {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | {error, emmap_backend:reason()}.
+    {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | emmap_backend:failed().
 blocks_walk({Program, Number}, Limit, Place) ->
     case checked_call(Program, {blocks_walk, Number, Limit, Place}) of
         {ok, Blocks, Addresses, Next} -> {ok, lists:zip(Addresses, Blocks), Next};
@@ -770,7 +752,7 @@ blocks_walk({Program, Number}, Limit, Place) ->
 -spec blocks_count(handle()) -> emmap_backend:measure().
 blocks_count({Program, Number}) -> call(Program, {blocks_count, Number}).
 
--spec blocks_info(handle()) -> {ok, emmap_backend:blocks_info()} | {error, emmap_backend:reason()}.
+-spec blocks_info(handle()) -> {ok, emmap_backend:blocks_info()} | emmap_backend:failed().
 blocks_info({Program, Number}) -> call(Program, {blocks_info, Number}).
 
 -spec blocks_repair(handle(), non_neg_integer(), non_neg_integer()) -> emmap_backend:measure().
@@ -789,7 +771,7 @@ binaries(List) ->
 name of one of this module's functions, how many arguments that takes besides the handle, and those of one or more
 calls, one after the other; of a function that takes no others it is one call.").
 -spec batch(handle(), [{Name :: atom(), Width :: non_neg_integer(), Arguments :: [term()]}]) ->
-    {ok, [term()]} | {error, atom()}.
+    {ok, [term()]} | emmap_backend:failed().
 batch({Program, Number}, Runs) ->
     case call_with_data(Program, {batch, [on_file(Run, Number) || Run <- Runs]}) of
         {error, _} = Error -> Error;

@@ -154,20 +154,20 @@ flush(Queue) ->
 ?DOC("Appends a message.").
 -spec push(queue(), term()) -> ok | {error, reason()}.
 push(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Term) ->
-    ?CALL(Backend, queue_push(Handle, term_to_binary(Term, Encoding))).
+    ?CALL_LOCKING(Backend, queue_push(Handle, term_to_binary(Term, Encoding))).
 
 ?DOC("Appends a message, compressed by zlib's `Level` whatever the queue was opened with; 0: not compressed. What is
 smaller without stays without.").
 -spec push(queue(), term(), Level :: 0..9) -> ok | {error, reason()}.
 push(?QUEUE(Backend, Handle, _), Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
-    ?CALL(Backend, queue_push(Handle, term_to_binary(Term, encoding(Level))));
+    ?CALL_LOCKING(Backend, queue_push(Handle, term_to_binary(Term, encoding(Level))));
 push(?QUEUE(_, _, _), _Term, _Level) ->
     error(badarg).
 
 ?DOC("Appends messages, under one lock: to others they all are there at once. On failure none of them is.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
 push_many(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Terms) when erlang:length(Terms) >= 0 ->
-    ?CALL(Backend, queue_push_many(Handle, [term_to_binary(Term, Encoding) || Term <- Terms]));
+    ?CALL_LOCKING(Backend, queue_push_many(Handle, [term_to_binary(Term, Encoding) || Term <- Terms]));
 push_many(?QUEUE(_, _, _), _Terms) ->
     error(badarg).
 
@@ -187,7 +187,7 @@ pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
 was pushed: `binary_to_term/2` ignores them.").
 -spec pop_bytes(queue()) -> nil | {ok, binary()} | {error, reason()}.
 pop_bytes(?MAPPED(Backend, Handle)) ->
-    case ?CALL(Backend, queue_pop(Handle)) of
+    case ?CALL_LOCKING(Backend, queue_pop(Handle)) of
         eof -> nil;
         Result -> Result
     end.
@@ -213,7 +213,7 @@ pop_each(Queue, Live, _Done, Acc, _Fun) when Live =< 0 ->
     _ = purge(Queue), % which leaves what has been pushed
     Acc;
 pop_each(?QUEUE(Backend, Handle, Terms) = Queue, Live, Done, Acc, Fun) ->
-    case ?CALL(Backend, queue_pop_begin(Handle)) of
+    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
         {ok, Bytes, Ticket} ->
             Step = fun(Term) -> step(Fun, Term, Acc) end,
             case consume(Backend, Handle, Ticket, emmap_terms:decode(Bytes, Terms), Step) of
@@ -233,9 +233,9 @@ ended(some, Acc, _Error) -> Acc.
 
 %% The bytes of the messages that are there. An empty queue is asked, for it looks whether its path means another file.
 live(?MAPPED(Backend, Handle) = Queue) ->
-    case ?CALL(Backend, queue_info(Handle)) of
+    case ?CALL_LOCKING(Backend, queue_info(Handle)) of
         {ok, #{head := Head, tail := Head}} ->
-            case ?CALL(Backend, queue_is_empty(Handle)) of
+            case ?CALL_LOCKING(Backend, queue_is_empty(Handle)) of
                 {ok, true} -> {ok, 0};
                 {ok, false} -> live(Queue);
                 {error, _} = Error -> Error
@@ -272,7 +272,7 @@ message can't be removed after all, say because the fun has closed the queue, th
 of the fun's result.").
 -spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
 try_pop_or(?QUEUE(Backend, Handle, Terms), Default, Fun) when is_function(Fun, 1) ->
-    case ?CALL(Backend, queue_pop_begin(Handle)) of
+    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
         {ok, Bytes, Ticket} ->
             Decoded = emmap_terms:decode(Bytes, Terms),
             case consume(Backend, Handle, Ticket, Decoded, fun(Term) -> {cont, Fun(Term)} end) of
@@ -296,20 +296,23 @@ try_pop_and_purge(Queue, Fun) ->
 consume(Backend, Handle, Ticket, {ok, Term}, Fun) ->
     try Fun(Term) of
         {cont, _} = Step ->
-            case ?CALL(Backend, queue_pop_commit(Handle, Ticket)) of
+            case ?CALL_LOCKING(Backend, queue_pop_commit(Handle, Ticket)) of
                 ok -> Step;
+                {error, timeout} = Error ->
+                    _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)), % or nobody else could have the message
+                    Error;
                 {error, _} = Error -> Error
             end;
         {halt, _} = Step ->
-            _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
+            _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
             Step
     catch
         Class:Reason:Stack ->
-            _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
+            _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
             erlang:raise(Class, Reason, Stack)
     end;
 consume(Backend, Handle, Ticket, {bad_term, _} = Bad, _Fun) ->
-    _ = ?CALL(Backend, queue_pop_abort(Handle, Ticket)),
+    _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
     {error, Bad}.
 
 step(Fun, Term, Acc) ->
@@ -332,11 +335,11 @@ pop_many(?QUEUE(_, _, _), _Limit) ->
 
 ?DOC("The first message, which stays; `nil` where there is none.").
 -spec peek_front(queue()) -> nil | term() | {error, reason()}.
-peek_front(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL(Backend, queue_peek_front(Handle)), Terms).
+peek_front(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL_LOCKING(Backend, queue_peek_front(Handle)), Terms).
 
 ?DOC("The last message, which stays; `nil` where there is none.").
 -spec peek_back(queue()) -> nil | term() | {error, reason()}.
-peek_back(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL(Backend, queue_peek_back(Handle)), Terms).
+peek_back(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL_LOCKING(Backend, queue_peek_back(Handle)), Terms).
 
 peeked({ok, Bytes}, Terms) ->
     case emmap_terms:decode(Bytes, Terms) of
@@ -369,7 +372,7 @@ fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) ->
 fold(_Queue, _Direction, _Limit, _Place, Live, Acc, _Fun) when Live =< 0 ->
     Acc;
 fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Live, Acc, Fun) ->
-    case ?CALL(Backend, queue_walk(Handle, Direction, Limit, Place)) of
+    case ?CALL_LOCKING(Backend, queue_walk(Handle, Direction, Limit, Place)) of
         {ok, Messages, Next} ->
             case fold_messages(Messages, Terms, Live, Acc, Fun) of
                 {cont, Left, After} -> fold(Queue, Direction, ?STEP, Next, Left, After, Fun);
@@ -402,7 +405,7 @@ to_list(Server) ->
     gen_server:call(Server, to_list, infinity).
 
 walk(?QUEUE(Backend, Handle, Terms) = Queue, Place, Read) ->
-    case ?CALL(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
+    case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
         {ok, Messages, Next} -> walk(Queue, Next, [emmap_terms:decode_all(Messages, Terms) | Read]);
         eof -> lists:append(lists:reverse(Read));
         {error, estale} when Read =/= [] -> walk(Queue, 0, []); % the messages have moved: once more
@@ -422,7 +425,7 @@ while they are copied. A message that is no term, or not a safe one, is `{bad_te
 snapshot(Queue, all) ->
     snapshot(Queue, ?ALL);
 snapshot(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit), Limit >= 0 ->
-    case ?CALL(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
+    case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
         {ok, Messages, _Place} -> {ok, emmap_terms:decode_all(Messages, Terms)};
         eof -> {ok, []};
         {error, _} = Error -> Error
@@ -434,15 +437,15 @@ snapshot(?QUEUE(_, _, _), _Limit) ->
 
 ?DOC("How many messages there are. Takes time in proportion.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
-length(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_length(Handle))).
+length(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_length(Handle))).
 
 ?DOC("Whether there is no message.").
 -spec is_empty(queue()) -> boolean() | {error, reason()}.
-is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_is_empty(Handle))).
+is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_is_empty(Handle))).
 
 ?DOC("The queue's header.").
 -spec metadata(queue()) -> metadata() | {error, reason()}.
-metadata(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_info(Handle))).
+metadata(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_info(Handle))).
 
 ?DOC("The header of a queue, or of a server's queue.").
 -spec info(queue() | gen_server:server_ref()) -> metadata() | {error, reason()}.
@@ -458,22 +461,22 @@ bare({error, _} = Error) -> Error.
 
 ?DOC("Lets an empty queue begin anew at its file's start, and answers `true`. If there are messages they stay: `false`.").
 -spec purge(queue()) -> boolean() | {error, reason()}.
-purge(?MAPPED(Backend, Handle)) -> bare(?CALL(Backend, queue_reset(Handle))).
+purge(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_reset(Handle))).
 
 ?DOC("Removes all messages. The file keeps its size.").
 -spec clear(queue()) -> ok | {error, reason()}.
-clear(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_purge(Handle)).
+clear(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_purge(Handle)).
 
 ?DOC("As `clear/1`, and also where the queue has been damaged since it was opened.").
 -spec erase(queue()) -> ok | {error, reason()}.
-erase(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_erase(Handle)).
+erase(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_erase(Handle)).
 
 ?DOC("Gives disk space that no message needs back to the file system, and says how many bytes that is. The file keeps its
 size, and has holes; a push reserves space again as it needs it. A queue that becomes empty, or whose messages are moved,
 does the same by itself when 4 MiB and three quarters of it are free, unless it has a fixed size. `{error, enotsup}`
 where the file system can't have holes.").
 -spec compact(queue()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
-compact(?MAPPED(Backend, Handle)) -> ?CALL(Backend, queue_compact(Handle)).
+compact(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_compact(Handle)).
 
 %%% A server around a queue
 

@@ -23,7 +23,7 @@
     Default | term() | {error, emmap_backend:reason() | {bad_term, binary()}}.
 pop(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms, Default)
   when Limit >= ?MOST * ?QUICK_TERM ->
-    case ?CALL(Backend, queue_pop_term(Handle, safety(Decoding))) of
+    case ?CALL_LOCKING(Backend, queue_pop_term(Handle, safety(Decoding))) of
         {ok, Term} -> Term;
         eof -> Default;
         slow -> pop_decoded(Backend, Handle, Terms, Default);
@@ -37,11 +37,11 @@ safety([]) -> unsafe.
 
 %% Nobody is kept out while the term is made: where another process has removed the message, the next one is tried.
 pop_decoded(Backend, Handle, Terms, Default) ->
-    case ?CALL(Backend, queue_peek_front(Handle)) of
+    case ?CALL_LOCKING(Backend, queue_peek_front(Handle)) of
         {ok, Bytes} ->
             case decode(Bytes, Terms) of
                 {ok, Term} ->
-                    case ?CALL(Backend, queue_remove(Handle, [Bytes])) of
+                    case ?CALL_LOCKING(Backend, queue_remove(Handle, [Bytes])) of
                         ok -> Term;
                         {error, estale} -> pop_decoded(Backend, Handle, Terms, Default);
                         {error, _} = Error -> Error
@@ -59,13 +59,13 @@ pop_decoded(Backend, Handle, Terms, Default) ->
 -spec pop_many(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}, non_neg_integer()) ->
     {ok, [term()]} | {error, emmap_backend:reason() | {bad_term, binary()}}.
 pop_many(Backend, Handle, Terms, Limit) ->
-    case ?CALL(Backend, queue_walk(Handle, forward, Limit, 0)) of
+    case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, Limit, 0)) of
         {ok, [], _Place} -> {ok, []}; % a limit of 0
         {ok, Messages, _Place} ->
             case decode_first(Messages, Terms) of
                 {_, [], Bad} -> {error, Bad};
                 {Good, Decoded, _} ->
-                    case ?CALL(Backend, queue_remove(Handle, Good)) of
+                    case ?CALL_LOCKING(Backend, queue_remove(Handle, Good)) of
                         ok -> {ok, Decoded};
                         %% Others are at it: less can be had before they come.
                         {error, estale} -> pop_many(Backend, Handle, Terms, max(1, min(Limit, length(Good)) div 2));

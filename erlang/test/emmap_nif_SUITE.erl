@@ -281,15 +281,15 @@ long_reads_and_writes(Config) ->
     ?assertEqual({ok, binary:part(Bytes, 100, 2 * ?PIECE)}, emmap_nif:pread(Direct, 0, 2 * ?PIECE)).
 
 iodata(Config) ->
-    File = open(path(Config), 4 * ?PIECE, []),
+    {ok, File} = emmap:open(path(Config), [create, read, write, {size, 4 * ?PIECE}, {backend, nif}]),
     Long = rand:bytes(?PIECE),
     <<_:3, Unaligned:1000/binary, _/bitstring>> = Long,
     [begin
         Expected = iolist_to_binary(Data),
-        ok = emmap_nif:pwrite(File, 5, Data),
+        ok = emmap:pwrite(File, 5, Data),
         ?assertEqual({ok, Expected}, read_exactly(File, 5, byte_size(Expected))),
-        {ok, 9} = emmap_nif:position(File, 9, bof),
-        ok = emmap_nif:write(File, Data),
+        {ok, 9} = emmap:position(File, {bof, 9}),
+        ok = emmap:write(File, Data),
         ?assertEqual({ok, Expected}, read_exactly(File, 9, byte_size(Expected)))
     end || Data <- [<<"heap">>, "string", [], <<>>, [[], <<>>], [$a, "bc", [<<"de">> | <<"f">>]],
                     binary:part(Long, 3, 50), binary:part(Long, 3, 5000), Unaligned, [Unaligned, 1, Unaligned],
@@ -297,7 +297,7 @@ iodata(Config) ->
                     [binary:part(Long, N, 80) || N <- lists:seq(1, 2000)],
                     lists:duplicate(?PIECE + 1, $x)]],
     %% Nothing to write is fine anywhere.
-    ?assertEqual(ok, emmap_nif:pwrite(File, 1 bsl 40, [])).
+    ?assertEqual(ok, emmap:pwrite(File, 1 bsl 40, [])).
 
 %% Source and target overlap in one mapping.
 write_from_a_direct_binary(Config) ->
@@ -510,7 +510,7 @@ open(Path, Size, Options) ->
 read_exactly(_File, _Position, 0) ->
     {ok, <<>>};
 read_exactly(File, Position, Length) ->
-    emmap_nif:pread(File, Position, Length).
+    emmap:pread(File, Position, Length).
 
 %% A process that holds a direct binary, and a look at its first bytes.
 lend(File, Position, Length) ->
