@@ -161,14 +161,18 @@ static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
     return error;
 }
 
-/* A file that has `count` counters, for who asks for others. */
+/* Whether a file of `count` counters can be what was asked for. Nothing is changed of one that can't. Errors: EINVAL. */
+static emmap_error check_count(const preparer *self, const emmap_options *options, uint64_t count)
+{
+    const bool any = self->count == 0 || self->count == count || (options->flags & EMMAP_OPEN_GROW);
+    return any ? EMMAP_OK : error_counters(count, self->count);
+}
+
+/* Grows a file of `count` counters where it has fewer than were asked for. */
 static emmap_error settle_count(int fd, const preparer *self, const emmap_options *options, uint64_t count)
 {
-    const bool grows = options->flags & EMMAP_OPEN_GROW;
-    if (self->count == 0 || self->count == count || (grows && self->count < count))
+    if (self->count <= count)
         return EMMAP_OK;
-    if (!grows)
-        return error_counters(count, self->count);
     const emmap_error error = grow(fd, options, self->count);
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
@@ -197,6 +201,8 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
         }
         if (!error && !sound)
             return error_corrupt(8, "the number of counters does not fit the file's size");
+        if (!error)
+            error = check_count(self, options, count);
         if (!error && marked && (options->flags & EMMAP_OPEN_WRITE))
             error = ungrow(fd, options, count);
         if (error)
@@ -210,9 +216,9 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
         return error;
     if (!unfinished || !(options->flags & EMMAP_OPEN_WRITE))
         return error_corrupt(0, "not a counters file: no \"EMMAP01\\n\" at its beginning");
-    if (self->count != 0 && self->count != room && !(options->flags & EMMAP_OPEN_GROW))
-        return error_counters(room, self->count);
-    error = create(fd, options, room);
+    error = check_count(self, options, room);
+    if (!error)
+        error = create(fd, options, room);
     return error ? error : settle_count(fd, self, options, room);
 }
 
