@@ -2,6 +2,7 @@
 
 #include "blocks.h"
 #include "call.h"
+#include "emmap_operations.h"
 #include "options.h"
 #include "queue.h"
 
@@ -203,15 +204,6 @@ static void perform_position(const operation *op, call *c)
 
 /* ---- Size and durability ---- */
 
-/* {size, Handle} -> {ok, Size} */
-static void perform_size(const operation *op, call *c)
-{
-    (void)op;
-    uint64_t size = 0;
-    emmap_error error = emmap_size(c->file, &size);
-    call_answer_unsigned(c, error, size);
-}
-
 /* {resize, Handle, Size} -> {ok, Size} */
 static void perform_resize(const operation *op, call *c)
 {
@@ -223,6 +215,13 @@ static void perform_resize(const operation *op, call *c)
     }
     emmap_error error = emmap_resize(c->file, size, &result);
     call_answer_unsigned(c, error, result);
+}
+
+/* {truncate, Handle} -> ok */
+static void perform_truncate(const operation *op, call *c)
+{
+    (void)op;
+    call_answer(c, emmap_truncate(c->file));
 }
 
 /* {allocate, Handle, Position, Length} -> ok */
@@ -272,21 +271,6 @@ static void perform_backup(const operation *op, call *c)
     }
     call_answer(c, emmap_backup(c->file, path));
     free(path);
-}
-
-/* {is_current, Handle} -> {ok, Boolean} */
-static void perform_is_current(const operation *op, call *c)
-{
-    (void)op;
-    bool current;
-    emmap_error error = emmap_is_current(c->file, &current);
-    if (error != EMMAP_OK) {
-        call_answer(c, error);
-        return;
-    }
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "ok");
-    reply_atom(c->out, current ? "true" : "false");
 }
 
 /* {Name, Handle} -> ok */
@@ -390,88 +374,28 @@ static void perform_store(const operation *op, call *c)
 
 /* ---- The table ---- */
 
-/* One entry of the table. PLAIN and ON_FILE have a function of their own; SHAPED shares one with others and
- * says what it calls by `member` of core_function. */
-#define PLAIN(name_, arity_)                                                                                 \
-    .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), .perform = perform_##name_
-#define ON_FILE(name_, arity_) PLAIN(name_, arity_), .on_file = true
-#define SHAPED(name_, arity_, member)                                                                        \
-    .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), .on_file = true,                         \
-    .perform = perform_##member, .core.member = emmap_##name_
+/* What has a function of its own; and what shares one with others, and says what that calls by a member of core_function. */
+#define OF_ITS_OWN(name_) .perform = perform_##name_
+#define SHAPED(name_, member) .perform = perform_##member, .core.member = emmap_##name_, .on_file = true
 
-static const operation operations[] = {
-    {PLAIN(open, 2)},
-    {PLAIN(close, 1)},
-    {ON_FILE(size, 1)},
+#define SHAPE_APART(name) OF_ITS_OWN(name)
+#define SHAPE_OWN(name) OF_ITS_OWN(name), .on_file = true
+#define SHAPE_READ(name) OF_ITS_OWN(name), .on_file = true, .lends = true
+#define SHAPE_ACT(name) SHAPED(name, act)
+#define SHAPE_ACT_ON(name) SHAPED(name, act_on)
+#define SHAPE_TICKET(name) SHAPED(name, act_on)
+#define SHAPE_MEASURE(name) SHAPED(name, measure)
+#define SHAPE_ASK(name) SHAPED(name, ask)
+#define SHAPE_TAKE(name) SHAPED(name, take)
+#define SHAPE_LOAD(name) SHAPED(name, load)
+#define SHAPE_STORE(name) SHAPED(name, store)
+#define SHAPE_UPDATE(name) SHAPED(name, update)
+#define SHAPE_COMPARE_EXCHANGE(name) SHAPED(name, compare_exchange)
 
-    {ON_FILE(pread, 3), .lends = true},
-    {ON_FILE(pwrite, 3)},
-    {ON_FILE(read, 2), .lends = true},
-    {ON_FILE(read_line, 1), .lends = true},
-    {ON_FILE(write, 2)},
-    {ON_FILE(position, 3)},
+#define OPERATION(name_, arity_, shape, cost)                                                                \
+    {.name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), SHAPE_##shape(name_)},
 
-    {ON_FILE(resize, 2)},
-    {SHAPED(truncate, 1, act)},
-    {ON_FILE(allocate, 3)},
-    {ON_FILE(advise, 4)},
-    {SHAPED(flush, 1, act)},
-    {SHAPED(sync, 1, act)},
-    {SHAPED(datasync, 1, act)},
-    {ON_FILE(backup, 2)},
-    {ON_FILE(is_current, 1)},
-
-    {SHAPED(patomic_add, 3, update)},
-    {SHAPED(patomic_sub, 3, update)},
-    {SHAPED(patomic_and, 3, update)},
-    {SHAPED(patomic_or, 3, update)},
-    {SHAPED(patomic_xor, 3, update)},
-    {SHAPED(patomic_exchange, 3, update)},
-    {SHAPED(patomic_compare_exchange, 4, compare_exchange)},
-    {SHAPED(patomic_load, 2, load)},
-    {SHAPED(patomic_store, 3, store)},
-
-    {PLAIN(counters_open, 3)},
-    {SHAPED(counter_add, 3, update)},
-    {SHAPED(counter_sub, 3, update)},
-    {SHAPED(counter_set, 3, update)},
-    {SHAPED(counter_get, 2, load)},
-    {SHAPED(counter_compare_exchange, 4, compare_exchange)},
-
-    {PLAIN(queue_open, 2)},
-    {SHAPED(queue_attach, 1, act)},
-    {ON_FILE(queue_push, 2)},
-    {ON_FILE(queue_push_many, 2)},
-    {SHAPED(queue_pop, 1, take)},
-    {ON_FILE(queue_pop_many, 2)},
-    {ON_FILE(queue_remove, 2)},
-    {ON_FILE(queue_pop_begin, 1)},
-    {SHAPED(queue_pop_commit, 2, act_on)},
-    {SHAPED(queue_pop_abort, 2, act_on)},
-    {SHAPED(queue_peek_front, 1, take)},
-    {SHAPED(queue_peek_back, 1, take)},
-    {ON_FILE(queue_walk, 4)},
-    {SHAPED(queue_length, 1, measure)},
-    {SHAPED(queue_is_empty, 1, ask)},
-    {ON_FILE(queue_info, 1)},
-    {SHAPED(queue_reset, 1, ask)},
-    {SHAPED(queue_purge, 1, act)},
-    {SHAPED(queue_erase, 1, act)},
-    {SHAPED(queue_compact, 1, measure)},
-
-    {PLAIN(blocks_open, 4)},
-    {ON_FILE(blocks_init, 3)},
-    {ON_FILE(block_store, 2)},
-    {ON_FILE(block_store_many, 2)},
-    {ON_FILE(block_read, 2), .lends = true},
-    {SHAPED(block_free, 2, act_on)},
-    {ON_FILE(block_free_many, 2)},
-    {ON_FILE(blocks_walk, 3), .lends = true},
-    {SHAPED(blocks_count, 1, measure)},
-    {ON_FILE(blocks_info, 1)},
-    {ON_FILE(blocks_repair, 3)},
-    {SHAPED(blocks_compact, 1, measure)},
-};
+static const operation operations[] = {EMMAP_OPERATIONS(OPERATION)};
 
 const size_t operation_count = sizeof operations / sizeof *operations;
 

@@ -8,14 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "nif_blocks.h"
 #include "nif_call.h"
 #include "nif_queue.h"
-
-static ERL_NIF_TERM answer_size(ErlNifEnv *env, emmap_error error, uint64_t size)
-{
-    return error ? nif_error(env, error) : nif_ok(env, enif_make_uint64(env, size));
-}
 
 static ERL_NIF_TERM answer_direct(ErlNifEnv *env, struct nif_file *file, emmap_error error,
                                   emmap_slice *slice)
@@ -25,7 +19,7 @@ static ERL_NIF_TERM answer_direct(ErlNifEnv *env, struct nif_file *file, emmap_e
 
 /* ---- Open and close ----------------------------------------------------------------------------------- */
 
-static ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     emmap_options options;
@@ -52,7 +46,7 @@ static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error, const emm
                                              enif_make_uint64(env, failure->asked)));
 }
 
-static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     emmap_options options;
@@ -74,7 +68,7 @@ static ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_T
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
 }
 
-static ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     struct nif_file *file;
@@ -198,7 +192,7 @@ NIF_OPERATION(write)
 
 /* ---- Cursor and size ---------------------------------------------------------------------------------- */
 
-static ERL_NIF_TERM nif_position(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+ERL_NIF_TERM nif_position(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     struct nif_file *file;
@@ -209,18 +203,7 @@ static ERL_NIF_TERM nif_position(ErlNifEnv *env, int count, const ERL_NIF_TERM a
         return enif_make_badarg(env);
     uint64_t cursor = 0;
     const emmap_error error = file->core->position(file->file, offset, whence, &cursor);
-    return answer_size(env, error, cursor);
-}
-
-static ERL_NIF_TERM nif_size(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
-    uint64_t bytes = 0;
-    const emmap_error error = file->core->size(file->file, &bytes);
-    return answer_size(env, error, bytes);
+    return error ? nif_error(env, error) : nif_ok(env, enif_make_uint64(env, cursor));
 }
 
 static ERL_NIF_TERM resize(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -233,8 +216,7 @@ static ERL_NIF_TERM resize(struct nif_attempt *attempt, const ERL_NIF_TERM argum
     const emmap_error error = file->core->resize(file->file, wanted, &result);
     /* Again: a read in parallel may have made a window on the mapping that was replaced. */
     nif_file_recall(file);
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, result));
+    return nif_attempt_number(attempt, error, result);
 }
 
 static ERL_NIF_TERM truncate(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -250,7 +232,7 @@ static ERL_NIF_TERM truncate(struct nif_attempt *attempt, const ERL_NIF_TERM arg
 NIF_SLOW_OPERATION(resize)
 NIF_SLOW_OPERATION(truncate)
 
-static ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     struct nif_file *file;
@@ -261,7 +243,7 @@ static ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM a
     return nif_done(env, file->core->allocate(file->file, position, length));
 }
 
-static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     struct nif_file *file;
@@ -275,29 +257,6 @@ static ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arg
 
 /* ---- Durability --------------------------------------------------------------------------------------- */
 
-#define DURABILITY(name)                                                                                     \
-    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
-    {                                                                                                        \
-        (void)arguments;                                                                                     \
-        return nif_attempt_done(attempt, attempt->file->core->name(attempt->file->file));                    \
-    }                                                                                                        \
-    NIF_SLOW_OPERATION(name)
-
-DURABILITY(flush)
-DURABILITY(sync)
-DURABILITY(datasync)
-
-static ERL_NIF_TERM nif_is_current(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
-    bool current;
-    const emmap_error error = file->core->is_current(file->file, &current);
-    return error ? nif_error(env, error) : nif_ok(env, current ? nif_atoms.true_ : nif_atoms.false_);
-}
-
 static ERL_NIF_TERM backup(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     char *const path = nif_get_path(attempt->env, arguments[1]);
@@ -310,16 +269,73 @@ static ERL_NIF_TERM backup(struct nif_attempt *attempt, const ERL_NIF_TERM argum
 
 NIF_SLOW_OPERATION(backup)
 
-/* ---- Atomic 64-bit operations and counters ------------------------------------------------------------ */
+/* ---- Operations of shapes that several have: emmap_operations.h --------------------------------------- */
 
 /* {ok, Old} */
-static inline ERL_NIF_TERM answer_old(ErlNifEnv *env, emmap_error error, int64_t old)
+static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_t word)
 {
-    return error ? nif_error(env, error) : nif_ok(env, enif_make_int64(env, old));
+    return error ? nif_error(env, error) : nif_ok(env, enif_make_int64(env, word));
 }
 
-#define ATOMIC_FETCH(name)                                                                                   \
-    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+#define DEFINE_APART(name, cost)
+#define DEFINE_OWN(name, cost)
+#define DEFINE_READ(name, cost)
+#define DEFINE_TICKET(name, cost)
+
+/* By the operation's cost: on the scheduler of the caller whatever it does, or there first, or on a dirty one at once. */
+#define WRAP_CHEAP NIF_OPERATION
+#define WRAP_WAITS NIF_OPERATION
+#define WRAP_SLOW NIF_SLOW_OPERATION
+
+#define DEFINE_ACT(name, cost)                                                                               \
+    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
+    {                                                                                                        \
+        (void)arguments;                                                                                     \
+        return nif_attempt_done(attempt, attempt->file->core->name(attempt->file->file));                    \
+    }                                                                                                        \
+    WRAP_##cost(name)
+
+#define DEFINE_ACT_ON(name, cost)                                                                            \
+    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
+    {                                                                                                        \
+        uint64_t subject;                                                                                    \
+        if (!nif_get_position(attempt->env, arguments[1], &subject))                                         \
+            return enif_make_badarg(attempt->env);                                                           \
+        return nif_attempt_done(attempt, attempt->file->core->name(attempt->file->file, subject));           \
+    }                                                                                                        \
+    WRAP_##cost(name)
+
+#define DEFINE_MEASURE(name, cost)                                                                           \
+    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
+    {                                                                                                        \
+        (void)arguments;                                                                                     \
+        uint64_t number = 0;                                                                                 \
+        const emmap_error error = attempt->file->core->name(attempt->file->file, &number);                   \
+        return nif_attempt_number(attempt, error, number);                                                   \
+    }                                                                                                        \
+    WRAP_##cost(name)
+
+#define DEFINE_ASK(name, cost)                                                                               \
+    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
+    {                                                                                                        \
+        (void)arguments;                                                                                     \
+        bool yes = false;                                                                                    \
+        const emmap_error error = attempt->file->core->name(attempt->file->file, &yes);                      \
+        return nif_attempt_whether(attempt, error, yes);                                                     \
+    }                                                                                                        \
+    WRAP_##cost(name)
+
+#define DEFINE_TAKE(name, cost)                                                                              \
+    static ERL_NIF_TERM name(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])                    \
+    {                                                                                                        \
+        (void)arguments;                                                                                     \
+        return nif_attempt_take(attempt, attempt->file->core->name);                                         \
+    }                                                                                                        \
+    WRAP_##cost(name)
+
+/* One locked instruction each: what is about an attempt would cost as much. */
+#define DEFINE_UPDATE(name, cost)                                                                            \
+    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
         (void)count;                                                                                         \
         struct nif_file *file;                                                                               \
@@ -329,11 +345,11 @@ static inline ERL_NIF_TERM answer_old(ErlNifEnv *env, emmap_error error, int64_t
             !nif_get_operand(env, arguments[2], &operand))                                                   \
             return enif_make_badarg(env);                                                                    \
         const emmap_error error = file->core->name(file->file, place, operand, &old);                        \
-        return answer_old(env, error, old);                                                                  \
+        return answer_word(env, error, old);                                                                 \
     }
 
-#define ATOMIC_COMPARE_EXCHANGE(name)                                                                        \
-    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+#define DEFINE_COMPARE_EXCHANGE(name, cost)                                                                  \
+    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
         (void)count;                                                                                         \
         struct nif_file *file;                                                                               \
@@ -344,11 +360,11 @@ static inline ERL_NIF_TERM answer_old(ErlNifEnv *env, emmap_error error, int64_t
             !nif_get_operand(env, arguments[3], &replacement))                                               \
             return enif_make_badarg(env);                                                                    \
         const emmap_error error = file->core->name(file->file, place, expected, replacement, &old);          \
-        return answer_old(env, error, old);                                                                  \
+        return answer_word(env, error, old);                                                                 \
     }
 
-#define ATOMIC_LOAD(name)                                                                                    \
-    static ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                \
+#define DEFINE_LOAD(name, cost)                                                                              \
+    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
         (void)count;                                                                                         \
         struct nif_file *file;                                                                               \
@@ -357,124 +373,33 @@ static inline ERL_NIF_TERM answer_old(ErlNifEnv *env, emmap_error error, int64_t
         if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place))         \
             return enif_make_badarg(env);                                                                    \
         const emmap_error error = file->core->name(file->file, place, &value);                               \
-        return answer_old(env, error, value);                                                                \
+        return answer_word(env, error, value);                                                               \
     }
 
-ATOMIC_FETCH(patomic_add)
-ATOMIC_FETCH(patomic_sub)
-ATOMIC_FETCH(patomic_and)
-ATOMIC_FETCH(patomic_or)
-ATOMIC_FETCH(patomic_xor)
-ATOMIC_FETCH(patomic_exchange)
-ATOMIC_COMPARE_EXCHANGE(patomic_compare_exchange)
-ATOMIC_LOAD(patomic_load)
+#define DEFINE_STORE(name, cost)                                                                             \
+    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
+    {                                                                                                        \
+        (void)count;                                                                                         \
+        struct nif_file *file;                                                                               \
+        uint64_t place;                                                                                      \
+        int64_t value;                                                                                       \
+        if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||       \
+            !nif_get_operand(env, arguments[2], &value))                                                     \
+            return enif_make_badarg(env);                                                                    \
+        return nif_done(env, file->core->name(file->file, place, value));                                    \
+    }
 
-static ERL_NIF_TERM nif_patomic_store(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
-{
-    (void)count;
-    struct nif_file *file;
-    uint64_t place;
-    int64_t value;
-    if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||
-        !nif_get_operand(env, arguments[2], &value))
-        return enif_make_badarg(env);
-    return nif_done(env, file->core->patomic_store(file->file, place, value));
-}
-
-ATOMIC_FETCH(counter_add)
-ATOMIC_FETCH(counter_sub)
-ATOMIC_FETCH(counter_set)
-ATOMIC_COMPARE_EXCHANGE(counter_compare_exchange)
-ATOMIC_LOAD(counter_get)
+#define DEFINE(name, arity, shape, cost) DEFINE_##shape(name, cost)
+EMMAP_OPERATIONS(DEFINE)
 
 /* ---- The library -------------------------------------------------------------------------------------- */
 
-#define DIRTY ERL_NIF_DIRTY_JOB_IO_BOUND
+#define FLAGS_CHEAP 0
+#define FLAGS_WAITS 0
+#define FLAGS_SLOW ERL_NIF_DIRTY_JOB_IO_BOUND
+#define ENTRY(name, arity, shape, cost) {#name, arity, nif_##name, FLAGS_##cost},
 
-static ErlNifFunc functions[] = {
-    /* Directory look-ups, space to be reserved and pages to be read in wait for the disk. */
-    {"open", 2, nif_open, DIRTY},
-    {"counters_open", 3, nif_counters_open, DIRTY},
-    /* Unmapping takes 50 ms for a GiB that was in use, unlinking may free as much. */
-    {"close", 1, nif_close, DIRTY},
-    {"size", 1, nif_size, 0},
-
-    /* On a normal scheduler up to EMMAP_PIECE bytes, which take about 10 µs: see nif_call.h. */
-    {"pread", 3, nif_pread, 0},
-    {"read", 2, nif_read, 0},
-    {"read_line", 1, nif_read_line, 0},
-    {"pwrite", 3, nif_pwrite, 0},
-    {"write", 2, nif_write, 0},
-    {"position", 3, nif_position, 0},
-
-    /* Space is reserved on disk, pages move. */
-    {"resize_now", 2, nif_resize, DIRTY},
-    {"truncate_now", 1, nif_truncate, DIRTY},
-    {"allocate", 3, nif_allocate, DIRTY},
-    /* The kernel reads ahead, or walks through all pages of the range. */
-    {"advise", 4, nif_advise, DIRTY},
-    /* Does not wait for the disk, but for a place in its queue. */
-    {"flush", 1, nif_flush, DIRTY},
-    {"sync", 1, nif_sync, DIRTY},
-    {"datasync", 1, nif_datasync, DIRTY},
-    {"backup", 2, nif_backup, DIRTY},
-    /* Looks the path up. */
-    {"is_current", 1, nif_is_current, DIRTY},
-
-    /* One locked instruction each. */
-    {"patomic_add", 3, nif_patomic_add, 0},
-    {"patomic_sub", 3, nif_patomic_sub, 0},
-    {"patomic_and", 3, nif_patomic_and, 0},
-    {"patomic_or", 3, nif_patomic_or, 0},
-    {"patomic_xor", 3, nif_patomic_xor, 0},
-    {"patomic_exchange", 3, nif_patomic_exchange, 0},
-    {"patomic_compare_exchange", 4, nif_patomic_compare_exchange, 0},
-    {"patomic_load", 2, nif_patomic_load, 0},
-    {"patomic_store", 3, nif_patomic_store, 0},
-    {"counter_add", 3, nif_counter_add, 0},
-    {"counter_sub", 3, nif_counter_sub, 0},
-    {"counter_set", 3, nif_counter_set, 0},
-    {"counter_get", 2, nif_counter_get, 0},
-    {"counter_compare_exchange", 4, nif_counter_compare_exchange, 0},
-
-    {"queue_open", 2, nif_queue_open, DIRTY},
-    {"queue_attach", 1, nif_queue_attach, DIRTY},
-    /* On a normal scheduler where they need not wait: see nif_call.h. */
-    {"queue_push", 2, nif_queue_push, 0},
-    {"queue_push_many", 2, nif_queue_push_many, 0},
-    {"queue_pop", 1, nif_queue_pop, 0},
-    {"queue_pop_term", 2, nif_queue_pop_term, 0},
-    {"queue_remove", 2, nif_queue_remove, 0},
-    {"queue_pop_many", 2, nif_queue_pop_many, 0},
-    {"queue_pop_begin", 1, nif_queue_pop_begin, 0},
-    {"queue_pop_commit", 2, nif_queue_pop_commit, 0},
-    {"queue_pop_abort", 2, nif_queue_pop_abort, 0},
-    {"queue_peek_front", 1, nif_queue_peek_front, 0},
-    {"queue_peek_back", 1, nif_queue_peek_back, 0},
-    {"queue_walk", 4, nif_queue_walk, 0},
-    {"queue_is_empty", 1, nif_queue_is_empty, 0},
-    {"queue_info", 1, nif_queue_info, 0},
-    {"queue_reset", 1, nif_queue_reset, 0},
-    {"queue_purge", 1, nif_queue_purge, 0},
-    {"queue_erase", 1, nif_queue_erase, 0},
-    /* Goes through all of the messages. */
-    {"queue_compact", 1, nif_queue_compact, DIRTY},
-    {"queue_length", 1, nif_queue_length, DIRTY},
-
-    {"blocks_open", 4, nif_blocks_open, DIRTY},
-    {"blocks_init", 3, nif_blocks_init, DIRTY},
-    {"block_store", 2, nif_block_store, 0},
-    {"block_store_many", 2, nif_block_store_many, 0},
-    {"block_read", 2, nif_block_read, 0},
-    {"block_free", 2, nif_block_free, 0},
-    {"block_free_many", 2, nif_block_free_many, 0},
-    {"blocks_walk", 3, nif_blocks_walk, 0},
-    {"blocks_info", 1, nif_blocks_info, 0},
-    /* Go through all of the masks. */
-    {"blocks_count", 1, nif_blocks_count, DIRTY},
-    {"blocks_repair", 3, nif_blocks_repair, DIRTY},
-    {"blocks_compact", 1, nif_blocks_compact, DIRTY},
-};
+static ErlNifFunc functions[] = {EMMAP_OPERATIONS(ENTRY){"queue_pop_term", 2, nif_queue_pop_term, 0}};
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 {

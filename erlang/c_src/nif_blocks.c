@@ -1,4 +1,4 @@
-#include "nif_blocks.h"
+#include "nif_call.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -111,14 +111,6 @@ static ERL_NIF_TERM block_read(struct nif_attempt *attempt, const ERL_NIF_TERM a
     return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_first(&pieces));
 }
 
-static ERL_NIF_TERM block_free(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    uint64_t address;
-    if (!nif_get_position(attempt->env, arguments[1], &address))
-        return enif_make_badarg(attempt->env);
-    return nif_attempt_done(attempt, attempt->file->core->block_free(attempt->file->file, address));
-}
-
 /* The integers of a list, to be freed by enif_free. Errors: EMMAP_BADARG, ENOMEM. */
 static emmap_error get_addresses(ErlNifEnv *env, ERL_NIF_TERM list, unsigned length, uint64_t **addresses)
 {
@@ -182,15 +174,6 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
     return answer;
 }
 
-static ERL_NIF_TERM blocks_count(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    uint64_t count;
-    const emmap_error error = attempt->file->core->blocks_count(attempt->file->file, &count);
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, count));
-}
-
 static ERL_NIF_TERM blocks_info(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     (void)arguments;
@@ -214,30 +197,14 @@ static ERL_NIF_TERM blocks_repair(struct nif_attempt *attempt, const ERL_NIF_TER
         !nif_get_position(attempt->env, arguments[2], &place))
         return enif_make_badarg(attempt->env);
     const emmap_error error = attempt->file->core->blocks_repair(attempt->file->file, limit, &place);
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, place));
+    return nif_attempt_number(attempt, error, place);
 }
 
-static ERL_NIF_TERM blocks_compact(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    uint64_t bytes;
-    const emmap_error error = attempt->file->core->blocks_compact(attempt->file->file, &bytes);
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, bytes));
-}
-
-/* ---- The functions ------------------------------------------------------------------------------------ */
-
+NIF_SLOW_OPERATION(blocks_init)
 NIF_OPERATION(block_store)
 NIF_OPERATION(block_store_many)
 NIF_OPERATION(block_read)
-NIF_OPERATION(block_free)
 NIF_OPERATION(block_free_many)
 NIF_OPERATION(blocks_walk)
 NIF_OPERATION(blocks_info)
-
-NIF_SLOW_OPERATION(blocks_init)
-NIF_SLOW_OPERATION(blocks_count)
 NIF_SLOW_OPERATION(blocks_repair)
-NIF_SLOW_OPERATION(blocks_compact)

@@ -189,3 +189,26 @@ ERL_NIF_TERM nif_pieces_failed(struct nif_pieces *self, emmap_error error)
     enif_free(self->more);
     return nif_attempt_failed(self->attempt, error);
 }
+
+/* ---- Answers ------------------------------------------------------------------------------------------ */
+
+ERL_NIF_TERM nif_attempt_number(struct nif_attempt *attempt, emmap_error error, uint64_t number)
+{
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, number));
+}
+
+ERL_NIF_TERM nif_attempt_whether(struct nif_attempt *attempt, emmap_error error, bool yes)
+{
+    return error ? nif_attempt_failed(attempt, error)
+                 : nif_ok(attempt->env, yes ? nif_atoms.true_ : nif_atoms.false_);
+}
+
+ERL_NIF_TERM nif_attempt_take(struct nif_attempt *attempt,
+                              emmap_error (*take)(emmap_file *file, const emmap_sink *sink))
+{
+    struct nif_pieces pieces = {.attempt = attempt};
+    const emmap_sink sink = nif_pieces_sink(&pieces);
+    const emmap_error error = take(attempt->file->file, &sink);
+    return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_first(&pieces));
+}

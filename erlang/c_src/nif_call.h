@@ -10,6 +10,9 @@
 
 typedef ERL_NIF_TERM nif_function(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]);
 
+#define NIF_DECLARE(name, arity, shape, cost) nif_function nif_##name;
+EMMAP_OPERATIONS(NIF_DECLARE)
+
 /* Calls `function` again with the same arguments on a dirty I/O scheduler. */
 static inline ERL_NIF_TERM nif_dirty(ErlNifEnv *env, const char *name, nif_function *function, int count,
                                      const ERL_NIF_TERM arguments[])
@@ -112,6 +115,14 @@ bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t 
 
 /* ok; {error, Reason}, eof; {busy, Milliseconds}; or `again`. */
 ERL_NIF_TERM nif_attempt_done(struct nif_attempt *attempt, emmap_error error);
+
+/* {ok, Integer} and {ok, Boolean}, or as nif_attempt_failed. */
+ERL_NIF_TERM nif_attempt_number(struct nif_attempt *attempt, emmap_error error, uint64_t number);
+ERL_NIF_TERM nif_attempt_whether(struct nif_attempt *attempt, emmap_error error, bool yes);
+
+/* {ok, Binary} of an operation of shape TAKE. */
+ERL_NIF_TERM nif_attempt_take(struct nif_attempt *attempt,
+                              emmap_error (*take)(emmap_file *file, const emmap_sink *sink));
 
 /* Takes nothing back: what was answered has to be dropped by whoever made it. Another handle or process has the lock:
  * {busy, Milliseconds}, for so long the calling process tries again. No scheduler waits for a lock. */

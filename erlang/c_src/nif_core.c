@@ -1,3 +1,6 @@
 #include "nif_core.h"
 
-const struct nif_core nif_core = {NIF_CORE_FUNCTIONS(NIF_CORE_ENTRY)};
+#define ENTRY(name) .name = emmap_##name,
+#define OPERATION(name, arity, shape, cost) ENTRY(name)
+
+const struct nif_core nif_core = {EMMAP_OPERATIONS(OPERATION) NIF_CORE_OTHERS(ENTRY)};

@@ -146,12 +146,6 @@ ERL_NIF_TERM nif_queue_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argume
     return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
-static ERL_NIF_TERM queue_attach(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    return nif_attempt_done(attempt, attempt->file->core->queue_attach(attempt->file->file));
-}
-
 /* ---- Push --------------------------------------------------------------------------------------------- */
 
 /* A message is a binary, or a list of binaries. */
@@ -187,22 +181,6 @@ static ERL_NIF_TERM queue_push_many(struct nif_attempt *attempt, const ERL_NIF_T
 }
 
 /* ---- Pop and look ------------------------------------------------------------------------------------- */
-
-/* {ok, Binary} */
-static ERL_NIF_TERM one_message(struct nif_attempt *attempt,
-                                emmap_error (*take)(emmap_file *file, const emmap_sink *sink))
-{
-    struct nif_pieces pieces = {.attempt = attempt};
-    const emmap_sink sink = nif_pieces_sink(&pieces);
-    const emmap_error error = take(attempt->file->file, &sink);
-    return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_first(&pieces));
-}
-
-static ERL_NIF_TERM queue_pop(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    return one_message(attempt, attempt->file->core->queue_pop);
-}
 
 /* A message up to here is decoded on a normal scheduler, from a copy on the stack. emmap_terms knows the number. */
 #define QUICK_TERM 1024u
@@ -263,18 +241,6 @@ static ERL_NIF_TERM queue_remove(struct nif_attempt *attempt, const ERL_NIF_TERM
     return on_messages(attempt, arguments[1], attempt->file->core->queue_remove);
 }
 
-static ERL_NIF_TERM queue_peek_front(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    return one_message(attempt, attempt->file->core->queue_peek_front);
-}
-
-static ERL_NIF_TERM queue_peek_back(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    return one_message(attempt, attempt->file->core->queue_peek_back);
-}
-
 static ERL_NIF_TERM queue_pop_many(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;
@@ -309,43 +275,6 @@ static ERL_NIF_TERM queue_walk(struct nif_attempt *attempt, const ERL_NIF_TERM a
     return enif_make_tuple3(env, nif_atoms.ok, nif_pieces_list(&pieces), enif_make_uint64(env, place));
 }
 
-/* {ok, Number} */
-static ERL_NIF_TERM answer_number(struct nif_attempt *attempt, emmap_error error, uint64_t number)
-{
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, enif_make_uint64(attempt->env, number));
-}
-
-static ERL_NIF_TERM queue_length(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    uint64_t length = 0;
-    const emmap_error error = attempt->file->core->queue_length(attempt->file->file, &length);
-    return answer_number(attempt, error, length);
-}
-
-static ERL_NIF_TERM queue_compact(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    uint64_t bytes = 0;
-    const emmap_error error = attempt->file->core->queue_compact(attempt->file->file, &bytes);
-    return answer_number(attempt, error, bytes);
-}
-
-static ERL_NIF_TERM answer_whether(struct nif_attempt *attempt, emmap_error error, bool yes)
-{
-    return error ? nif_attempt_failed(attempt, error)
-                 : nif_ok(attempt->env, yes ? nif_atoms.true_ : nif_atoms.false_);
-}
-
-static ERL_NIF_TERM queue_is_empty(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    bool empty = false;
-    const emmap_error error = attempt->file->core->queue_is_empty(attempt->file->file, &empty);
-    return answer_whether(attempt, error, empty);
-}
-
 static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     (void)arguments;
@@ -362,48 +291,13 @@ static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM a
     return nif_ok(env, map);
 }
 
-/* ---- Emptying ----------------------------------------------------------------------------------------- */
-
-static ERL_NIF_TERM queue_reset(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    bool empty = false;
-    const emmap_error error = attempt->file->core->queue_reset(attempt->file->file, &empty);
-    return answer_whether(attempt, error, empty);
-}
-
-static ERL_NIF_TERM queue_purge(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    return nif_attempt_done(attempt, attempt->file->core->queue_purge(attempt->file->file));
-}
-
-static ERL_NIF_TERM queue_erase(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
-{
-    (void)arguments;
-    return nif_attempt_done(attempt, attempt->file->core->queue_erase(attempt->file->file));
-}
-
-/* ---- The functions ------------------------------------------------------------------------------------ */
-
 NIF_OPERATION(queue_push)
 NIF_OPERATION(queue_push_many)
-NIF_OPERATION(queue_pop)
 NIF_OPERATION(queue_pop_term)
 NIF_OPERATION(queue_remove)
 NIF_OPERATION(queue_pop_many)
 NIF_OPERATION(queue_pop_begin)
 NIF_OPERATION(queue_pop_commit)
 NIF_OPERATION(queue_pop_abort)
-NIF_OPERATION(queue_peek_front)
-NIF_OPERATION(queue_peek_back)
 NIF_OPERATION(queue_walk)
-NIF_OPERATION(queue_is_empty)
 NIF_OPERATION(queue_info)
-NIF_OPERATION(queue_reset)
-NIF_OPERATION(queue_purge)
-NIF_OPERATION(queue_erase)
-
-NIF_SLOW_OPERATION(queue_attach)
-NIF_SLOW_OPERATION(queue_length)
-NIF_SLOW_OPERATION(queue_compact)

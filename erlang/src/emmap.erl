@@ -480,13 +480,14 @@ made larger. Binaries of `direct` reads keep the mapping that they alias; to shr
 `{error, ebusy}`.").
 -spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
 resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 ->
-    ?CALL_LOCKING(Backend, resize(Handle, Size));
+    emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, resize(Handle, Size)) end);
 resize(?MAPPED(_, _), Size) when is_integer(Size) -> {error, einval};
 resize(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Ends the file at the cursor.").
 -spec truncate(file()) -> ok | {error, reason()}.
-truncate(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, truncate(Handle)).
+truncate(?MAPPED(Backend, Handle)) ->
+    emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, truncate(Handle)) end).
 
 ?DOC("Reserves disk space for a part of the mapping.").
 -spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
@@ -971,8 +972,12 @@ perform_runs([], _, _) ->
     [].
 
 perform_one(Backend, Name, Arguments) ->
+    Perform = fun() -> emmap_lock:call(fun() -> apply(Backend, Name, Arguments) end) end,
     try
-        emmap_lock:call(fun() -> apply(Backend, Name, Arguments) end)
+        case Name =:= resize orelse Name =:= truncate of
+            true -> emmap_lock:settled(Perform);
+            false -> Perform()
+        end
     catch
         error:badarg -> {error, badarg}
     end.

@@ -8,13 +8,15 @@
 
 ?MODULEDOC(false).
 
--export([call/1, again/2, timeout/1]).
+-export([call/1, again/2, settled/1, timeout/1]).
 
 %% EMMAP_LOCK_TIMEOUT of the core.
 -define(TIMEOUT, 5000).
 %% How often a process gives way before it sleeps, and the longest sleep in milliseconds.
 -define(YIELDS, 1).
 -define(LONGEST_REST, 10).
+%% How often a change of size that meets a slice is tried, a millisecond apart.
+-define(SIZE_ATTEMPTS, 5).
 
 %% What a backend answers, tried until it is another than that somebody has the lock.
 -spec call(fun(() -> Answer)) -> Answer | {error, timeout}.
@@ -46,6 +48,20 @@ rest(Tries) when Tries < ?YIELDS ->
     ok;
 rest(Tries) ->
     receive after min(Tries - ?YIELDS + 1, ?LONGEST_REST) -> ok end.
+
+%% Changes a file's size. ERTS runs a resource's destructor a while after its last reference is gone. Until then a slice
+%% that nobody can see any more makes the file look busy.
+-spec settled(fun(() -> Answer)) -> Answer.
+settled(Change) ->
+    settled(Change, ?SIZE_ATTEMPTS).
+
+settled(Change, Attempts) ->
+    case Change() of
+        {error, ebusy} when Attempts > 1 ->
+            receive after 1 -> settled(Change, Attempts - 1) end;
+        Answer ->
+            Answer
+    end.
 
 %% What the options say.
 -spec timeout([emmap_backend:option()]) -> non_neg_integer().

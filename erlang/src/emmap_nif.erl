@@ -31,8 +31,8 @@ The library need not load: see `loaded/0`.").
          blocks_compact/1]).
 
 -on_load(load/0).
--nifs([open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize_now/2,
-       truncate_now/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, patomic_add/3,
+-nifs([open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
+       truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, patomic_add/3,
        patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
        patomic_load/2, patomic_store/3, counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
        counter_compare_exchange/4, queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1,
@@ -45,9 +45,6 @@ The library need not load: see `loaded/0`.").
 -type handle() :: reference().
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
-
-%% How often a change of size that meets a slice is tried, a millisecond apart.
--define(SIZE_ATTEMPTS, 5).
 
 %%% Loading
 
@@ -103,22 +100,10 @@ write(_Handle, _Data) -> not_loaded().
 position(_Handle, _Offset, _Whence) -> not_loaded().
 
 -spec resize(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | emmap_backend:failed().
-resize(Handle, Size) ->
-    when_settled(fun() -> resize_now(Handle, Size) end, ?SIZE_ATTEMPTS).
+resize(_Handle, _Size) -> not_loaded().
 
 -spec truncate(handle()) -> result().
-truncate(Handle) ->
-    when_settled(fun() -> truncate_now(Handle) end, ?SIZE_ATTEMPTS).
-
-%% ERTS runs a resource's destructor a while after its last reference is gone. Until then a slice that nobody can
-%% see any more makes the file look busy.
-when_settled(Change, Attempts) ->
-    case Change() of
-        {error, ebusy} when Attempts > 1 ->
-            receive after 1 -> when_settled(Change, Attempts - 1) end;
-        Result ->
-            Result
-    end.
+truncate(_Handle) -> not_loaded().
 
 -spec allocate(handle(), integer(), integer()) -> result().
 allocate(_Handle, _Position, _Length) -> not_loaded().
@@ -304,14 +289,6 @@ blocks_repair(_Handle, _Limit, _Place) -> not_loaded().
 
 -spec blocks_compact(handle()) -> emmap_backend:measure().
 blocks_compact(_Handle) -> not_loaded().
-
-%%% What the library replaces besides the above
-
--spec resize_now(handle(), non_neg_integer()) -> {ok, non_neg_integer()} | emmap_backend:failed().
-resize_now(_Handle, _Size) -> not_loaded().
-
--spec truncate_now(handle()) -> result().
-truncate_now(_Handle) -> not_loaded().
 
 %% Of any type to the type checker: what a stub answers is what its NIF answers.
 -spec not_loaded() -> any().

@@ -152,7 +152,7 @@ shrinks_when_nothing_is_lent(Config) ->
     [begin
         {Reader, _} = lend(File, 7 * ?PAGE, 10),
         ok = release(Reader),
-        {ok, ?PAGE} = emmap_nif:resize(File, ?PAGE),
+        {ok, ?PAGE} = emmap_lock:settled(fun() -> emmap_nif:resize(File, ?PAGE) end),
         {ok, 8 * ?PAGE} = emmap_nif:resize(File, 8 * ?PAGE)
     end || _ <- lists:seq(1, 100)],
     {ok, _} = emmap_nif:position(File, ?PAGE, bof),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "emmap.h"
+#include "emmap_operations.h"
 
 #define WORDS_MAX 4096
 #define FILES_MAX 16
@@ -182,73 +183,7 @@ static void say_error(const char *operation, emmap_error error)
         printf(" %llu", (unsigned long long)emmap_last_failure()->offset);
 }
 
-/* ---- Operations that answer alike --------------------------------------------------------------------- */
-
-typedef emmap_error plain(emmap_file *file);
-typedef emmap_error copying(emmap_file *file, const emmap_sink *sink);
-typedef emmap_error measuring(emmap_file *file, uint64_t *measure);
-typedef emmap_error arithmetic(emmap_file *file, uint64_t place, int64_t value, int64_t *old);
-typedef emmap_error exchanging(emmap_file *file, uint64_t place, int64_t expected, int64_t replacement,
-                               int64_t *old);
-typedef emmap_error loading(emmap_file *file, uint64_t place, int64_t *value);
-
-#define ENTRY(name)                                                                                          \
-    {                                                                                                        \
-#name, emmap_##name                                                                                  \
-    }
-
-/* How much space is given back depends on the file system. */
-static emmap_error emmap_queue_compact_some(emmap_file *file)
-{
-    uint64_t some;
-    return emmap_queue_compact(file, &some);
-}
-
-static emmap_error emmap_blocks_compact_some(emmap_file *file)
-{
-    uint64_t some;
-    return emmap_blocks_compact(file, &some);
-}
-
-static const struct {
-    const char *name;
-    plain *call;
-} plains[] = {ENTRY(close),
-              ENTRY(truncate),
-              ENTRY(flush),
-              ENTRY(sync),
-              ENTRY(datasync),
-              ENTRY(queue_purge),
-              ENTRY(queue_erase),
-              {"queue_compact", emmap_queue_compact_some},
-              {"blocks_compact", emmap_blocks_compact_some},
-              {0}};
-static const struct {
-    const char *name;
-    copying *call;
-} copyings[] = {ENTRY(read_line), ENTRY(queue_pop), ENTRY(queue_peek_front), ENTRY(queue_peek_back), {0}};
-static const struct {
-    const char *name;
-    measuring *call;
-} measurings[] = {ENTRY(size), ENTRY(queue_length), ENTRY(blocks_count), {0}};
-static const struct {
-    const char *name;
-    arithmetic *call;
-} arithmetics[] = {
-    ENTRY(patomic_add), ENTRY(patomic_sub),      ENTRY(patomic_and), ENTRY(patomic_or),  ENTRY(patomic_xor),
-    ENTRY(counter_add), ENTRY(patomic_exchange), ENTRY(counter_sub), ENTRY(counter_set), {0}};
-static const struct {
-    const char *name;
-    exchanging *call;
-} exchangings[] = {ENTRY(patomic_compare_exchange), ENTRY(counter_compare_exchange), {0}};
-static const struct {
-    const char *name;
-    loading *call;
-} loadings[] = {ENTRY(patomic_load), ENTRY(counter_get), {0}};
-
-#define FIND(table, operation)                                                                               \
-    for (size_t i = 0; table[i].name; i++)                                                                   \
-        if (strcmp(table[i].name, operation) == 0)
+/* ---- Operations by their shapes ----------------------------------------------------------------------- */
 
 static void say_number(const char *operation, emmap_error error, long long value)
 {
@@ -266,46 +201,79 @@ static void say_nothing(const char *operation, emmap_error error)
         printf("ok");
 }
 
-/* True if the operation was one of the tables'. */
-static bool in_tables(const request *request, const char *operation, opened *opened)
+static void say_whether(const char *operation, emmap_error error, bool yes)
+{
+    if (error)
+        say_error(operation, error);
+    else
+        printf("ok %s", yes ? "true" : "false");
+}
+
+static void say_taken(const char *operation, emmap_file *file,
+                      emmap_error (*take)(emmap_file *file, const emmap_sink *sink))
+{
+    chunks chunks = {0};
+    const emmap_error error = take(file, &(emmap_sink){.allocate = chunk, .context = &chunks});
+    if (error)
+        say_error(operation, error);
+    else
+        say_chunks(&chunks);
+    chunks_free(&chunks);
+}
+
+#define DO_APART(name) return false
+#define DO_OWN(name) return false
+#define DO_READ(name) return false
+#define DO_ACT(name) say_nothing(operation, emmap_##name(file))
+#define DO_ACT_ON(name) say_nothing(operation, emmap_##name(file, number(request, 2)))
+#define DO_TICKET(name) say_nothing(operation, emmap_##name(file, opened->ticket))
+#define DO_TAKE(name) say_taken(operation, file, emmap_##name)
+#define DO_MEASURE(name)                                                                                     \
+    error = emmap_##name(file, &measure);                                                                    \
+    say_number(operation, error, (long long)measure)
+#define DO_ASK(name)                                                                                         \
+    error = emmap_##name(file, &yes);                                                                        \
+    say_whether(operation, error, yes)
+#define DO_LOAD(name)                                                                                        \
+    error = emmap_##name(file, number(request, 2), &word);                                                   \
+    say_number(operation, error, word)
+#define DO_STORE(name) say_nothing(operation, emmap_##name(file, number(request, 2), operand(request, 3)))
+#define DO_UPDATE(name)                                                                                      \
+    error = emmap_##name(file, number(request, 2), operand(request, 3), &word);                              \
+    say_number(operation, error, word)
+#define DO_COMPARE_EXCHANGE(name)                                                                            \
+    error = emmap_##name(file, number(request, 2), operand(request, 3), operand(request, 4), &word);         \
+    say_number(operation, error, word)
+
+#define TRY(name, arity, shape, cost)                                                                        \
+    if (strcmp(operation, #name) == 0) {                                                                     \
+        DO_##shape(name);                                                                                    \
+        return true;                                                                                         \
+    }
+
+/* True if the operation has a shape that others have as well. */
+static bool by_shape(const request *request, const char *operation, opened *opened)
 {
     emmap_file *const file = opened->file;
-    FIND(plains, operation) return say_nothing(operation, plains[i].call(file)), true;
-    FIND(copyings, operation)
-    {
-        chunks chunks = {0};
-        const emmap_error error =
-            copyings[i].call(file, &(emmap_sink){.allocate = chunk, .context = &chunks});
-        if (error)
-            say_error(operation, error);
-        else
-            say_chunks(&chunks);
-        return chunks_free(&chunks), true;
-    }
-    FIND(measurings, operation)
-    {
-        uint64_t measure = 0;
-        const emmap_error error = measurings[i].call(file, &measure);
-        return say_number(operation, error, (long long)measure), true;
-    }
-    int64_t old = 0;
-    FIND(arithmetics, operation)
-    {
-        const emmap_error error = arithmetics[i].call(file, number(request, 2), operand(request, 3), &old);
-        return say_number(operation, error, old), true;
-    }
-    FIND(exchangings, operation)
-    {
-        const emmap_error error =
-            exchangings[i].call(file, number(request, 2), operand(request, 3), operand(request, 4), &old);
-        return say_number(operation, error, old), true;
-    }
-    FIND(loadings, operation)
-    {
-        const emmap_error error = loadings[i].call(file, number(request, 2), &old);
-        return say_number(operation, error, old), true;
-    }
+    emmap_error error;
+    uint64_t measure = 0;
+    int64_t word = 0;
+    bool yes = false;
+    EMMAP_OPERATIONS(TRY)
     return false;
+}
+
+/* How much space is given back depends on the file system. */
+static bool compact(const char *operation, emmap_file *file)
+{
+    uint64_t some;
+    if (strcmp(operation, "queue_compact") == 0)
+        say_nothing(operation, emmap_queue_compact(file, &some));
+    else if (strcmp(operation, "blocks_compact") == 0)
+        say_nothing(operation, emmap_blocks_compact(file, &some));
+    else
+        return false;
+    return true;
 }
 
 /* ---- The others --------------------------------------------------------------------------------------- */
@@ -383,13 +351,17 @@ static bool on_bytes(const request *request, const char *operation, emmap_file *
     } else if (strcmp(operation, "resize") == 0) {
         const emmap_error error = emmap_resize(file, number(request, 2), &result);
         say_number(operation, error, (long long)result);
+    } else if (strcmp(operation, "read_line") == 0) {
+        say_taken(operation, file, emmap_read_line);
+    } else if (strcmp(operation, "truncate") == 0) {
+        say_nothing(operation, emmap_truncate(file));
+    } else if (strcmp(operation, "close") == 0) {
+        say_nothing(operation, emmap_close(file));
     } else if (strcmp(operation, "allocate") == 0) {
         say_nothing(operation, emmap_allocate(file, number(request, 2), number(request, 3)));
     } else if (strcmp(operation, "advise") == 0) {
         say_nothing(operation, emmap_advise(file, number(request, 2), number(request, 3),
                                             (emmap_advice)choice(request, 4, advices)));
-    } else if (strcmp(operation, "patomic_store") == 0) {
-        say_nothing(operation, emmap_patomic_store(file, number(request, 2), operand(request, 3)));
     } else {
         return false;
     }
@@ -423,10 +395,6 @@ static bool on_queue(const request *request, const char *operation, opened *open
             say_error(operation, error);
         else
             say_chunks(&chunks);
-    } else if (strcmp(operation, "queue_pop_commit") == 0) {
-        say_nothing(operation, emmap_queue_pop_commit(file, opened->ticket));
-    } else if (strcmp(operation, "queue_pop_abort") == 0) {
-        say_nothing(operation, emmap_queue_pop_abort(file, opened->ticket));
     } else if (strcmp(operation, "queue_walk") == 0) {
         const emmap_queue_direction direction = (emmap_queue_direction)choice(request, 2, directions);
         uint64_t place = 0;
@@ -436,13 +404,6 @@ static bool on_queue(const request *request, const char *operation, opened *open
             say_chunks(&chunks);
         else
             say_error(operation, error);
-    } else if (strcmp(operation, "queue_is_empty") == 0) {
-        bool empty;
-        error = emmap_queue_is_empty(file, &empty);
-        if (error)
-            say_error(operation, error);
-        else
-            printf("ok %s", empty ? "true" : "false");
     } else if (strcmp(operation, "queue_info") == 0) {
         emmap_queue_metadata info;
         error = emmap_queue_info(file, &info);
@@ -503,8 +464,6 @@ static bool on_blocks(const request *request, const char *operation, emmap_file 
         else
             say_chunks(&chunks);
         chunks_free(&chunks);
-    } else if (strcmp(operation, "block_free") == 0) {
-        say_nothing(operation, emmap_block_free(file, number(request, 2)));
     } else if (strcmp(operation, "block_free_many") == 0) {
         for (size_t i = 2; i < request->count; i++)
             addresses[i - 2] = number(request, i);
@@ -535,8 +494,9 @@ static void answer(const request *request)
     const char *const operation = word(request, 0);
     if (!open_something(request, operation)) {
         opened *const opened = file_named(word(request, 1));
-        if (!in_tables(request, operation, opened) && !on_bytes(request, operation, opened->file) &&
-            !on_queue(request, operation, opened) && !on_blocks(request, operation, opened->file))
+        if (!compact(operation, opened->file) && !by_shape(request, operation, opened) &&
+            !on_bytes(request, operation, opened->file) && !on_queue(request, operation, opened) &&
+            !on_blocks(request, operation, opened->file))
             give_up("no such operation");
     }
     printf("\n");

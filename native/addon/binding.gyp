@@ -15,7 +15,8 @@
       "include_dirs": ["../include"],
       "defines": ["NAPI_VERSION=8", "EMMAP_PACKAGE_VERSION=\"<(package_version)\""],
       "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"],
-      "cflags_c": ["-std=c11", "-D_XOPEN_SOURCE=700"],
+      "cflags!": ["-O3"],
+      "cflags_c": ["-O2", "-std=c11", "-D_XOPEN_SOURCE=700"],
       "cflags_cc!": ["-O3", "-std=gnu++20", "-std=gnu++17"],
       "cflags_cc": ["-O2", "-std=c++17", "-fvisibility-inlines-hidden"],
       # The SIGBUS handler outlives the thread that loaded the addon, so the code must stay.
