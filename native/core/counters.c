@@ -347,3 +347,18 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
     return has(file, index) ? emmap_patomic_compare_exchange(file, size_of(index), expected, replacement, old)
                             : no_such_counter(file);
 }
+
+emmap_error emmap_counter_wait_begin(emmap_file *file, uint64_t index, int64_t expected, uint64_t timeout,
+                                     const emmap_waiter *waiter, emmap_wait **wait)
+{
+    *wait = NULL;
+    return has(file, index) ? emmap_wait_begin(file, size_of(index), expected, timeout, waiter, wait)
+                            : no_such_counter(file);
+}
+
+emmap_error emmap_counter_notify(emmap_file *file, uint64_t index, uint64_t count, uint64_t *woken)
+{
+    if (woken)
+        *woken = 0;
+    return has(file, index) ? emmap_notify(file, size_of(index), count, woken) : no_such_counter(file);
+}

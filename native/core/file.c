@@ -17,6 +17,7 @@
 #include "pause.h"
 #include "platform.h"
 #include "size.h"
+#include "wait.h"
 #include "structure.h"
 
 /* A file that others create and unlink all the time may slip through our fingers this often. */
@@ -468,6 +469,9 @@ emmap_error emmap_close(emmap_file *file)
         pin_drain(mapping);
     /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
     descriptor_release(descriptor);
+    /* Not in a child, whose parent goes on waiting. */
+    if (!file_inherited(file))
+        wait_end_all(file);
     if (mapping)
         mapping_release(mapping);
     /* What slices and other handles have mapped stays theirs without the name. */

@@ -6,6 +6,7 @@
 #define EMMAP_CORE_PLATFORM_H
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -67,6 +68,45 @@ bool platform_page_is_gone(const siginfo_t *info);
 /* The fcntl commands of locks that belong to an open file description rather than to a process. */
 extern const int platform_lock_try;
 extern const int platform_lock_wait;
+
+/* How a thread's sleep on a word has ended. */
+typedef enum platform_sleep {
+    PLATFORM_SLEEP_WOKEN,   /* by platform_word_wake on the word, which has counted it */
+    PLATFORM_SLEEP_CHANGED, /* at once: the word or the kick held another value */
+    PLATFORM_SLEEP_OVER,    /* the deadline, a wake on the kick, or nothing in particular */
+    PLATFORM_SLEEP_REFUSED  /* there can be none on this memory: its page is gone, for example */
+} platform_sleep;
+
+/* Whether threads can sleep on a word of a file that others, in other processes too, wake them from. The next
+ * functions do nothing where they can't, and platform_word_sleep is PLATFORM_SLEEP_REFUSED. */
+bool platform_word_can_sleep(void);
+
+/* The two words of a thread's own by which others of its process end its sleep, and see that it sleeps. */
+typedef struct platform_sleeper {
+    _Atomic(uint32_t) kick;  /* to change it and to wake on it ends the sleep */
+    _Atomic(uint32_t) guard; /* to change it keeps the thread from going to sleep, if it has not yet */
+} platform_sleeper;
+
+/*
+ * Sleeps while the aligned 64-bit word holds `expected` and nobody wakes it, and the thread's own words are what `seen` has;
+ * up to the deadline, in ns of the monotonic clock (UINT64_MAX: none). In one step with the beginning of the sleep these
+ * are compared, in this order: the kick; both halves of the word, of which the first is the one that is woken; the guard.
+ * Old kernels compare the first half only: there a sleep is short, and a kick need not end it.
+ */
+platform_sleep platform_word_sleep(const void *word, int64_t expected, const platform_sleeper *self,
+                                   const uint32_t seen[2], uint64_t deadline);
+
+typedef enum platform_sleeps { PLATFORM_AWAKE, PLATFORM_ASLEEP, PLATFORM_ASLEEP_OR_NOT } platform_sleeps;
+
+/* Whether a thread has gone to sleep, or even been woken by now and not run yet. One that has not will not: its sleep is
+ * PLATFORM_SLEEP_CHANGED, or PLATFORM_SLEEP_WOKEN where the wake comes in the same moment. */
+platform_sleeps platform_word_sleeps(platform_sleeper *self);
+
+/* Wakes up to `count` threads that sleep on a word: those that have slept longest. How many. `own`: of this process only. */
+uint64_t platform_word_wake(const void *word, int count, bool own);
+
+/* Sleeps on a 32-bit word of this process while it holds `seen`. False when the deadline is over. */
+bool platform_word_rest(const void *word, uint32_t seen, uint64_t deadline);
 
 /* Registers this process for platform_barrier; false where there is none. */
 bool platform_barrier_register(void);

@@ -5,13 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <linux/magic.h>
 #include <linux/membarrier.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /* From <linux/mman.h>, which can't be included beside <sys/mman.h>. */
@@ -237,6 +241,116 @@ int platform_datasync(int fd)
 bool platform_page_is_gone(const siginfo_t *info)
 {
     return info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR || info->si_code == BUS_MCEERR_AR;
+}
+
+bool platform_word_can_sleep(void)
+{
+    return true;
+}
+
+#ifndef SYS_futex
+#define SYS_futex SYS_futex_time64
+#endif
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+/* From <linux/futex.h>, as a word that threads sleep on is described since Linux 5.16. */
+struct sleep_on {
+    uint64_t expected;
+    uint64_t address;
+    uint32_t flags;
+    uint32_t reserved;
+};
+#define SLEEP_32_BITS 2u
+
+struct sleep_until {
+    int64_t seconds;
+    int64_t nanoseconds;
+};
+
+/* Whether there is futex_waitv(2): kernels before 5.16 have none, and sandboxes forbid it. */
+static atomic_bool lacks_waitv;
+
+static struct timespec span_until(uint64_t deadline, uint64_t longest)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const uint64_t from = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    const uint64_t left = deadline > from ? deadline - from : 0;
+    const uint64_t span = left < longest ? left : longest;
+    return (struct timespec){(time_t)(span / 1000000000), (long)(span % 1000000000)};
+}
+
+/* Compares one half of the word only. So it is short: a store to the other half between the caller's look and this has
+ * its notify pass. */
+static platform_sleep sleep_on_half(const void *word, const uint32_t halves[2], uint64_t deadline)
+{
+    static const uint64_t longest = 500 * UINT64_C(1000000);
+    const struct timespec span = span_until(deadline, longest);
+    if (syscall(SYS_futex, word, FUTEX_WAIT, halves[0], &span, NULL, 0) == 0)
+        return PLATFORM_SLEEP_WOKEN;
+    return errno == EAGAIN   ? PLATFORM_SLEEP_CHANGED
+           : errno == EFAULT ? PLATFORM_SLEEP_REFUSED
+                             : PLATFORM_SLEEP_OVER;
+}
+
+platform_sleep platform_word_sleep(const void *word, int64_t expected, const platform_sleeper *self,
+                                   const uint32_t seen[2], uint64_t deadline)
+{
+    enum { KICK, FIRST_HALF, SECOND_HALF, GUARD, WORDS };
+    enum { OWN = SLEEP_32_BITS | FUTEX_PRIVATE_FLAG };
+    uint32_t halves[2];
+    memcpy(halves, &expected, sizeof halves);
+    if (atomic_load_explicit(&lacks_waitv, memory_order_relaxed))
+        return sleep_on_half(word, halves, deadline);
+    /* The kernel enters a thread into the queues in this order, and compares each as it does. A store to the second half
+     * that the comparison does not see comes after the thread is in the first half's queue, and so does its notify. */
+    const struct sleep_on words[WORDS] = {[KICK] = {seen[0], (uintptr_t)&self->kick, OWN, 0},
+                                          [FIRST_HALF] = {halves[0], (uintptr_t)word, SLEEP_32_BITS, 0},
+                                          [SECOND_HALF] = {halves[1], (uintptr_t)word + 4, SLEEP_32_BITS, 0},
+                                          [GUARD] = {seen[1], (uintptr_t)&self->guard, OWN, 0}};
+    const struct sleep_until until = {(int64_t)(deadline / 1000000000), (int64_t)(deadline % 1000000000)};
+    /* The last one in this order of those that were woken: the kick does not hide a notify, and the guard is not woken. */
+    const long woken =
+        syscall(SYS_futex_waitv, words, WORDS, 0, deadline == UINT64_MAX ? NULL : &until, CLOCK_MONOTONIC);
+    if (woken >= 0)
+        return woken == KICK ? PLATFORM_SLEEP_OVER : PLATFORM_SLEEP_WOKEN;
+    switch (errno) {
+    case EAGAIN:
+        return PLATFORM_SLEEP_CHANGED;
+    case EFAULT:
+        return PLATFORM_SLEEP_REFUSED;
+    case ENOSYS:
+    case EPERM:
+        atomic_store_explicit(&lacks_waitv, true, memory_order_relaxed);
+        return PLATFORM_SLEEP_OVER;
+    default:
+        return PLATFORM_SLEEP_OVER;
+    }
+}
+
+platform_sleeps platform_word_sleeps(platform_sleeper *self)
+{
+    if (atomic_load_explicit(&lacks_waitv, memory_order_relaxed))
+        return PLATFORM_ASLEEP_OR_NOT;
+    /* Sequentially consistent: the kernel compares it under the lock of the queue that the next call takes. */
+    atomic_fetch_add(&self->guard, 1);
+    /* Moves one thread from the guard's queue into the same, and answers how many there were. */
+    const long moved = syscall(SYS_futex, &self->guard, FUTEX_REQUEUE_PRIVATE, 0, (long)1, &self->guard, 0);
+    return moved < 0 ? PLATFORM_ASLEEP_OR_NOT : moved > 0 ? PLATFORM_ASLEEP : PLATFORM_AWAKE;
+}
+
+uint64_t platform_word_wake(const void *word, int count, bool own)
+{
+    const long woken = syscall(SYS_futex, word, own ? FUTEX_WAKE_PRIVATE : FUTEX_WAKE, count, NULL, NULL, 0);
+    return woken > 0 ? (uint64_t)woken : 0;
+}
+
+bool platform_word_rest(const void *word, uint32_t seen, uint64_t deadline)
+{
+    const struct timespec span = span_until(deadline, UINT64_MAX);
+    return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &span, NULL, 0) == 0 || errno != ETIMEDOUT;
 }
 
 bool platform_barrier_register(void)

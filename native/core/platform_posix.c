@@ -129,6 +129,37 @@ bool platform_page_is_gone(const siginfo_t *info)
     return info->si_code > 0;
 }
 
+/* macOS has such calls for one process only, and none that is documented. */
+bool platform_word_can_sleep(void)
+{
+    return false;
+}
+
+platform_sleep platform_word_sleep(const void *word, int64_t expected, const platform_sleeper *self,
+                                   const uint32_t seen[2], uint64_t deadline)
+{
+    (void)word, (void)expected, (void)self, (void)seen, (void)deadline;
+    return PLATFORM_SLEEP_REFUSED;
+}
+
+platform_sleeps platform_word_sleeps(platform_sleeper *self)
+{
+    (void)self;
+    return PLATFORM_AWAKE;
+}
+
+uint64_t platform_word_wake(const void *word, int count, bool own)
+{
+    (void)word, (void)count, (void)own;
+    return 0;
+}
+
+bool platform_word_rest(const void *word, uint32_t seen, uint64_t deadline)
+{
+    (void)word, (void)seen, (void)deadline;
+    return false;
+}
+
 bool platform_barrier_register(void)
 {
     return false;

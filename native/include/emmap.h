@@ -150,7 +150,7 @@ typedef struct emmap_options {
         address; /* where to map, a hint unless EMMAP_OPEN_FIXED; 0: anywhere; a multiple of the page size */
     uint64_t max_inc_size; /* emmap_resize to 0 doubles up to this step; 0: EMMAP_MAX_INC_SIZE */
     /* With has_lock_timeout: for how many milliseconds an operation waits for locks that other handles and processes
-     * have (see Waiting); 0: it tries once; EMMAP_NO_LIMIT. Without it EMMAP_LOCK_TIMEOUT. */
+     * have (see Waiting for locks); 0: it tries once; EMMAP_NO_LIMIT. Without it EMMAP_LOCK_TIMEOUT. */
     uint64_t lock_timeout;
     bool has_lock_timeout;
 } emmap_options;
@@ -480,7 +480,72 @@ emmap_error emmap_counter_get(emmap_file *file, uint64_t index, int64_t *value);
 emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int64_t expected,
                                            int64_t replacement, int64_t *old);
 
-/* ---- Waiting ------------------------------------------------------------------------------------------ */
+/* ---- Waiting for words -------------------------------------------------------------------------------- */
+
+/*
+ * A wait ends when the word of a file holds another value than the expected one, or when somebody calls emmap_notify on
+ * the word: a thread of any process that has the file open, by any handle. The way to use it: load the word, decide by
+ * its value to wait, wait with that value as the expected one, and load again; to store another value, then notify.
+ *
+ *   Nothing is lost    A wait ends if the word holds another value when emmap_notify is called: at once, however the two
+ *                      calls fall together. It compares all 64 bits.
+ *   Without a change   A notify that finds the expected value wakes whom it finds asleep. Those are all waits of its own process;
+ *                      one of another process only some 50 µs after emmap_wait_begin, and while it is not stopped.
+ *   Without a notify   A wait ends within 100 ms too where the word has changed and nobody notified, since the
+ *                      process that was about to was killed.
+ *
+ * Who waits longest is woken first. It works for read-only files and between PID namespaces. Where the system can't have
+ * threads sleep on memory that processes share (other than Linux), a change is seen within 100 ms, and a notify that
+ * changes nothing reaches only waits of its own process.
+ */
+
+/* As many waits may go on in a process at the same time; each has a thread, which sleeps. */
+#define EMMAP_WAIT_LIMIT 1024u
+
+typedef struct emmap_wait emmap_wait;
+
+/*
+ * How a door learns that a wait has ended. It is called once, from any thread (the one that calls emmap_notify,
+ * emmap_close, emmap_wait_begin among them), with no lock of the core's held, and must return soon. `result` is EMMAP_OK,
+ *   ETIMEDOUT     the time is over
+ *   EMMAP_CLOSED  the file was closed
+ *   EFAULT        the file was truncated
+ *   EINVAL        the file has become shorter by emmap_resize, and the word is not in it any more
+ */
+typedef struct emmap_waiter {
+    void (*done)(void *context, emmap_error result);
+    void *context;
+} emmap_waiter;
+
+/*
+ * Begins to wait for the word at `position`, up to `timeout` milliseconds (EMMAP_NO_LIMIT: as long as it takes). It does
+ * not block. On EMMAP_OK the waiter will be called, perhaps before this returns, unless emmap_wait_cancel says otherwise; and
+ * *wait is the caller's, to be ended by emmap_wait_free. Else *wait is NULL, and the waiter is not called.
+ * A wait does not keep the file open.
+ * Errors: EAGAIN where the word holds another value now; ETIMEDOUT for a timeout of 0 where it does not;
+ * EINVAL, EMMAP_ALIGNMENT as emmap_patomic_load, and EINVAL for a private mapping that may be written to; ENOMEM where there is
+ * no memory or no thread, and beyond EMMAP_WAIT_LIMIT.
+ */
+emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
+                             const emmap_waiter *waiter, emmap_wait **wait);
+
+/* Ends the wait. True: its waiter is not called, now or later. False: it was called, or is being called. A notify that
+ * came in the same moment goes to the next one who waits. */
+bool emmap_wait_cancel(emmap_wait *wait);
+
+/* Gives the memory back, cancelling first if need be. NULL is ignored. */
+void emmap_wait_free(emmap_wait *wait);
+
+/* Wakes up to `count` of those who wait for the word; EMMAP_NO_LIMIT: all. *woken, unless NULL, is how many, of all
+ * processes. It works on a read-only file too. Errors: EINVAL, EMMAP_ALIGNMENT as emmap_patomic_load. */
+emmap_error emmap_notify(emmap_file *file, uint64_t position, uint64_t count, uint64_t *woken);
+
+/* The same on counter `index`. Errors: EINVAL also for an index beyond the last. */
+emmap_error emmap_counter_wait_begin(emmap_file *file, uint64_t index, int64_t expected, uint64_t timeout,
+                                     const emmap_waiter *waiter, emmap_wait **wait);
+emmap_error emmap_counter_notify(emmap_file *file, uint64_t index, uint64_t count, uint64_t *woken);
+
+/* ---- Waiting for locks -------------------------------------------------------------------------------- */
 
 /*
  * An operation waits for locks of other handles and processes for the file's lock_timeout at most. Then it is ETIMEDOUT:
