@@ -3,11 +3,20 @@ import { createError } from "./error.js";
 import { load } from "./load.js";
 
 declare const file: unique symbol;
+declare const wait: unique symbol;
 
 /** A file of the core, open or closed, which only the addon can look into. */
 export interface NativeFile {
   readonly [file]: true;
 }
+
+/** A wait that goes on. */
+export interface WaitToken {
+  readonly [wait]: true;
+}
+
+/** Is called when a wait has ended, with the core's error: 0 for none. */
+export type Settle = (number: number, name: string, message: string) => void;
 
 /**
  * The addon's functions. A file is an argument, and not what a method is called on, because a Node-API class costs 100 ns
@@ -61,6 +70,25 @@ interface Addon {
   counterSet(file: NativeFile, index: bigint, value: bigint): bigint;
   counterGet(file: NativeFile, index: bigint): bigint;
   counterCompareExchange(file: NativeFile, index: bigint, expected: bigint, replacement: bigint): bigint;
+  /** Something to cancel it by. A number: it is over at once, and settle is not called with it. */
+  wait(
+    file: NativeFile,
+    position: bigint,
+    expected: bigint,
+    timeout: bigint,
+    settle: Settle,
+  ): WaitToken | number;
+  counterWait(
+    file: NativeFile,
+    index: bigint,
+    expected: bigint,
+    timeout: bigint,
+    settle: Settle,
+  ): WaitToken | number;
+  /** True: settle will not be called. */
+  cancelWait(token: WaitToken): boolean;
+  notify(file: NativeFile, position: bigint, count: bigint): number;
+  counterNotify(file: NativeFile, index: bigint, count: bigint): number;
   queuePush(file: NativeFile, message: Uint8Array): void;
   queuePushMany(file: NativeFile, messages: Uint8Array[]): void;
   /** As `queuePeekFront`, maybe without the lock: what it answers is a message for certain only if `queueRemove` takes it. */

@@ -2,9 +2,11 @@ import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
 import { backup } from "./backup.js";
+import type { MappedFile } from "./file.js";
 import { Handle, isSound } from "./handle.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
 import { Origin } from "./reopen.js";
+import { toCount, type WaitOptions, type WaitResult, wait } from "./wait.js";
 import { wordIndex, wordsAt } from "./windows.js";
 
 /** Bytes before the first counter. */
@@ -167,6 +169,32 @@ export class Counters {
       if (isSound(control)) return old;
     }
     return this.#ask("counterCompareExchange", index, old64, new64);
+  }
+
+  /**
+   * Waits while a counter holds `expected`: until it holds another value, or somebody calls {@link notify} on it, in this
+   * process or another one, on Node or BEAM. Resolves and rejects as {@link MappedFile.wait}; EINVAL for an index beyond the
+   * last.
+   *
+   * ```ts
+   * let jobs = counters.get(0);
+   * if ((await counters.wait(0, jobs, { timeout: 1000 })) !== "timed-out") jobs = counters.get(0);
+   * ```
+   */
+  async wait(index: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
+    const value = toBigInt(expected, "expected");
+    const native = this.#native;
+    return await wait("counterWait", native, this.path, toBigInt(index, "index"), value, options);
+  }
+
+  /**
+   * Wakes those who {@link wait} for a counter, in all processes, as {@link MappedFile.notify}: change it first.
+   * @param count how many at the most; all if not given
+   * @returns how many
+   * @throws EINVAL for an index beyond the last
+   */
+  notify(index: Integer, count: Integer = Number.POSITIVE_INFINITY): number {
+    return addon.counterNotify(this.#native, toBigInt(index, "index"), toCount(count));
   }
 
   /** The counters' values, each read when its turn comes. */

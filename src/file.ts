@@ -7,6 +7,7 @@ import { createError } from "./error.js";
 import { Handle, isSound } from "./handle.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
 import { Origin } from "./reopen.js";
+import { toCount, type WaitOptions, type WaitResult, wait } from "./wait.js";
 import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
@@ -328,6 +329,40 @@ export class MappedFile {
       if (isSound(control)) return;
     }
     addon.patomicStore(handle.native, toBigInt(position, "position"), operand);
+  }
+
+  /**
+   * Waits while the word at `position` holds `expected`: until it holds another value, or somebody calls {@link notify} on
+   * it, in this process or another one, on Node or BEAM. Nothing blocks, and a wait uses no processor time. All 64 bits
+   * count. Load the word, decide by its value to wait, wait with that value as `expected`, and load again:
+   *
+   * ```ts
+   * for (let value = file.load(0); value < 10n; value = file.load(0)) await file.wait(0, value);
+   * ```
+   *
+   * A wait keeps the process alive, as an open socket does. It works on a file that is open for reading only. A change
+   * that nobody notifies of ends it within 100 ms. 1024 waits may go on in a process at a time.
+   *
+   * Rejects with the signal's reason when that is aborted; with EMMAP_CLOSED when the file is closed; EFAULT when
+   * another process truncates it; EMMAP_ALIGNMENT and EINVAL as {@link add}, and EINVAL when the file becomes shorter than
+   * the word and for a writable file that is `private`; ENOMEM beyond 1024 waits.
+   */
+  async wait(position: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
+    const value = toBigInt(expected, "expected");
+    const { native, path } = this.#handle;
+    return await wait("wait", native, path, toBigInt(position, "position"), value, options);
+  }
+
+  /**
+   * Wakes those who {@link wait} for the word at `position`, in all processes; who has waited longest comes first. Store
+   * another value first: then each wait for another value ends, also one that begins in the same moment. A notify that
+   * changes nothing reaches all waits of this process, and those of others that are some 50 µs old.
+   * @param count how many at the most; all if not given
+   * @returns how many
+   * @throws EMMAP_ALIGNMENT, EINVAL as {@link add}
+   */
+  notify(position: Integer, count: Integer = Number.POSITIVE_INFINITY): number {
+    return addon.notify(this.#handle.native, toBigInt(position, "position"), toCount(count));
   }
 
   /** An atomic operation by its name, as emmap's `patomic/4`. Returns and throws as {@link add}. */

@@ -13,3 +13,4 @@ export {
 export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
 export { openQueue, Queue, type QueueInfo, type QueueOptions, type RawQueueOptions } from "./queue.js";
 export type { Structure } from "./structure.js";
+export type { WaitOptions, WaitResult } from "./wait.js";

@@ -308,8 +308,9 @@ template <Operation operation> napi_property_descriptor define(const char *name,
 
 using Operations = std::vector<napi_property_descriptor>;
 
-// The operations of queues and block storages, besides those of every file.
+// The operations of queues, block storages and waits, besides those of every file.
 void add_queue_operations(Operations &operations);
 void add_blocks_operations(Operations &operations);
+void add_wait_operations(Operations &operations);
 
 #endif

@@ -355,5 +355,6 @@ void define_operations(napi_env env, napi_value exports)
     };
     add_queue_operations(operations);
     add_blocks_operations(operations);
+    add_wait_operations(operations);
     napi_define_properties(env, exports, operations.size(), operations.data());
 }

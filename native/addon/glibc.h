@@ -12,6 +12,8 @@
 
 #ifdef FIRST_VERSION
 #define USE_FIRST_VERSION(name) __asm__(".symver " #name ", " #name "@" FIRST_VERSION)
+USE_FIRST_VERSION(pthread_attr_setstacksize);
+USE_FIRST_VERSION(pthread_create);
 USE_FIRST_VERSION(pthread_key_create);
 USE_FIRST_VERSION(pthread_mutex_trylock);
 USE_FIRST_VERSION(pthread_once);

@@ -1,0 +1,261 @@
+// Waits for words. The core ends them on threads of its own; JavaScript hears of it on its thread.
+#include <cerrno>
+
+#include <pthread.h>
+
+#include "call.h"
+
+namespace
+{
+
+struct Wait;
+
+// The waits of one environment: of the main thread, or of a worker.
+struct Waits {
+    napi_env env = nullptr;
+    napi_threadsafe_function wake = nullptr;
+    Wait *first = nullptr; // all that go on; only JavaScript's thread uses the list
+    size_t count = 0;
+
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // the following
+    Wait *ended = nullptr;                            // those that JavaScript is to hear of, in their order
+    Wait **ended_last = &ended;
+    bool closed = false; // the environment ends: nobody is to hear of anything
+
+    ~Waits()
+    {
+        pthread_mutex_destroy(&lock);
+    }
+};
+
+class Locked
+{
+  public:
+    explicit Locked(Waits &waits) : lock(&waits.lock)
+    {
+        pthread_mutex_lock(lock);
+    }
+    Locked(const Locked &) = delete;
+    Locked &operator=(const Locked &) = delete;
+    ~Locked()
+    {
+        pthread_mutex_unlock(lock);
+    }
+
+  private:
+    pthread_mutex_t *lock;
+};
+
+// It belongs to itself while it goes on, and to the object that JavaScript cancels it by.
+struct Wait {
+    std::shared_ptr<Waits> waits;
+    Handle handle; // the file stays open for it
+    napi_ref settle = nullptr;
+    emmap_wait *core = nullptr;
+    std::shared_ptr<Wait> self{};
+    Wait *next = nullptr; // in Waits::first
+    Wait *previous = nullptr;
+    Wait *next_ended = nullptr;
+    emmap_error result = EMMAP_OK; // with the lock
+    bool has_ended = false;        // with the lock
+
+    ~Wait()
+    {
+        emmap_wait_free(core);
+    }
+};
+
+// On any thread, once.
+void done(void *context, emmap_error result)
+{
+    Wait *const wait = static_cast<Wait *>(context);
+    std::shared_ptr<Wait> last; // let go without the lock
+    const std::shared_ptr<Waits> waits = wait->waits;
+    const Locked locked(*waits);
+    if (waits->closed) {
+        last = std::move(wait->self);
+        return;
+    }
+    wait->result = result;
+    wait->has_ended = true;
+    const bool is_first = !waits->ended;
+    *waits->ended_last = wait;
+    waits->ended_last = &wait->next_ended;
+    // With the lock, so that the environment does not end meanwhile. It does not block: the queue has no limit.
+    if (is_first)
+        napi_call_threadsafe_function(waits->wake, nullptr, napi_tsfn_nonblocking);
+}
+
+void enter(Waits &waits, Wait *wait)
+{
+    wait->next = waits.first;
+    if (waits.first)
+        waits.first->previous = wait;
+    waits.first = wait;
+    // As a socket does, a wait keeps the process alive.
+    if (waits.count++ == 0)
+        napi_ref_threadsafe_function(waits.env, waits.wake);
+}
+
+void leave(Waits &waits, Wait *wait)
+{
+    if (wait->next)
+        wait->next->previous = wait->previous;
+    *(wait->previous ? &wait->previous->next : &waits.first) = wait->next;
+    if (--waits.count == 0)
+        napi_unref_threadsafe_function(waits.env, waits.wake);
+}
+
+// Calls settle(number, name, message).
+void settle(napi_env env, Wait *wait, emmap_error result)
+{
+    napi_value function = nullptr;
+    napi_get_reference_value(env, wait->settle, &function);
+    napi_delete_reference(env, wait->settle);
+    wait->settle = nullptr;
+    const napi_value arguments[] = {make_number(env, result), make_string(env, emmap_error_name(result)),
+                                    make_string(env, emmap_error_message(result))};
+    if (function)
+        napi_call_function(env, make_undefined(env), function, sizeof arguments / sizeof *arguments,
+                           arguments, nullptr);
+}
+
+// On JavaScript's thread, after `done`. Without an environment there is no JavaScript any more.
+void settle_ended(napi_env env, napi_value, void *context, void *)
+{
+    if (!env)
+        return;
+    Waits &waits = *static_cast<Waits *>(context);
+    Wait *next;
+    {
+        const Locked locked(waits);
+        next = waits.ended;
+        waits.ended = nullptr;
+        waits.ended_last = &waits.ended;
+    }
+    while (next) {
+        const std::shared_ptr<Wait> wait = std::move(next->self);
+        next = next->next_ended;
+        leave(waits, wait.get());
+        settle(env, wait.get(), wait->result);
+    }
+}
+
+// The environment ends. Node calls this before it ends the threadsafe function, which is older.
+void close_all(void *data)
+{
+    Waits &waits = *static_cast<Waits *>(data);
+    {
+        const Locked locked(waits);
+        waits.closed = true;
+    }
+    while (Wait *const wait = waits.first) {
+        waits.first = wait->next;
+        // `done` is not called any more, or has been; or it is being called, finds this closed, and lets go itself.
+        if (wait->has_ended || emmap_wait_cancel(wait->core)) {
+            const std::shared_ptr<Wait> last = std::move(wait->self);
+        }
+    }
+    waits.ended = nullptr;
+    napi_release_threadsafe_function(waits.wake, napi_tsfn_abort);
+}
+
+void forget_instance(napi_env, void *data, void *)
+{
+    delete static_cast<std::shared_ptr<Waits> *>(data);
+}
+
+// The environment's, made at its first wait. Null where it is about to end.
+std::shared_ptr<Waits> waits_of(napi_env env)
+{
+    void *data = nullptr;
+    if (napi_get_instance_data(env, &data) == napi_ok && data)
+        return *static_cast<std::shared_ptr<Waits> *>(data);
+    std::unique_ptr<std::shared_ptr<Waits>> made(new std::shared_ptr<Waits>(new Waits));
+    const std::shared_ptr<Waits> waits = *made;
+    waits->env = env;
+    if (napi_create_threadsafe_function(env, nullptr, nullptr, make_string(env, "emmap wait"), 0, 1, nullptr,
+                                        nullptr, waits.get(), settle_ended, &waits->wake) != napi_ok)
+        return nullptr;
+    napi_unref_threadsafe_function(env, waits->wake);
+    if (napi_set_instance_data(env, made.get(), forget_instance, nullptr) != napi_ok ||
+        napi_add_env_cleanup_hook(env, close_all, waits.get()) != napi_ok) {
+        napi_release_threadsafe_function(waits->wake, napi_tsfn_abort);
+        return nullptr;
+    }
+    made.release();
+    return waits;
+}
+
+void token_collected(napi_env, void *data, void *)
+{
+    delete static_cast<std::shared_ptr<Wait> *>(data);
+}
+
+using Begin = emmap_error (*)(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *, emmap_wait **);
+
+// wait(place, expected, timeout, settle): an object to cancel it by; or what settle would have been called with, a
+// number, where the wait is over at once.
+template <Begin begin> napi_value wait(const Call &call)
+{
+    const napi_env env = call.env;
+    const std::shared_ptr<Waits> waits = waits_of(env);
+    if (!waits)
+        return nullptr;
+    const std::shared_ptr<Wait> self(new Wait{waits, call.file->handle});
+    if (napi_create_reference(env, call.arguments[3], 1, &self->settle) != napi_ok)
+        return nullptr;
+    self->self = self;
+    const emmap_waiter waiter{done, self.get()};
+    const emmap_error error =
+        begin(call.core(), call.unsigned_at(0), call.signed_at(1), call.unsigned_at(2), &waiter, &self->core);
+    if (error) {
+        self->self.reset();
+        napi_delete_reference(env, self->settle);
+        return error == EAGAIN || error == ETIMEDOUT ? make_number(env, error) : call.fail(error);
+    }
+    enter(*waits, self.get());
+    napi_value token = nullptr;
+    std::shared_ptr<Wait> *const shared = new std::shared_ptr<Wait>(self);
+    if (napi_create_external(env, shared, token_collected, nullptr, &token) != napi_ok)
+        delete shared;
+    return token;
+}
+
+template <emmap_error (*operation)(emmap_file *, uint64_t, uint64_t, uint64_t *)>
+napi_value notify(const Call &call)
+{
+    uint64_t woken = 0;
+    const emmap_error error = operation(call.core(), call.unsigned_at(0), call.unsigned_at(1), &woken);
+    return call.answer(error, make_number(call.env, woken));
+}
+
+} // namespace
+
+// cancelWait(token): whether it has ended so; then settle is not called.
+napi_value cancel_wait(napi_env env, napi_callback_info info)
+{
+    size_t count = 1;
+    napi_value token = nullptr;
+    void *data = nullptr;
+    napi_get_cb_info(env, info, &count, &token, nullptr, nullptr);
+    if (napi_get_value_external(env, token, &data) != napi_ok)
+        return nullptr;
+    const std::shared_ptr<Wait> wait = *static_cast<std::shared_ptr<Wait> *>(data);
+    if (!emmap_wait_cancel(wait->core))
+        return make_boolean(env, false);
+    leave(*wait->waits, wait.get());
+    napi_delete_reference(env, wait->settle);
+    wait->self.reset();
+    return make_boolean(env, true);
+}
+
+void add_wait_operations(Operations &operations)
+{
+    operations.push_back(define<wait<emmap_wait_begin>>("wait", "wait"));
+    operations.push_back(define<notify<emmap_notify>>("notify", "notify"));
+    operations.push_back(define<wait<emmap_counter_wait_begin>>("counterWait", "counter_wait"));
+    operations.push_back(define<notify<emmap_counter_notify>>("counterNotify", "counter_notify"));
+    operations.push_back(
+        {"cancelWait", nullptr, cancel_wait, nullptr, nullptr, nullptr, napi_enumerable, nullptr});
+}

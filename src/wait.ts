@@ -1,0 +1,82 @@
+// Waiting for a word: what MappedFile and Counters have in common.
+import { constants } from "node:os";
+import { addon, type NativeFile } from "./addon.js";
+import { type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
+import { createError } from "./error.js";
+import type { MappedFile } from "./file.js";
+
+/** What ends a wait early: see {@link MappedFile.wait}. */
+export interface WaitOptions {
+  /** Milliseconds after which it is `"timed-out"`, from 0 on. Without it, and for `Infinity`, the wait goes on. */
+  timeout?: number | undefined;
+  /** The promise is rejected with the signal's reason when it is aborted. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * How a wait has ended: `"ok"`, by a notify or since the word has changed; `"not-equal"`, the word held another value
+ * when the wait began; `"timed-out"`.
+ */
+export type WaitResult = "ok" | "not-equal" | "timed-out";
+
+const OK = 0;
+/** EMMAP_NO_LIMIT of the core. */
+const NO_LIMIT = 2n ** 64n - 1n;
+
+function toTimeout(timeout: unknown): bigint {
+  if (timeout === undefined || timeout === Number.POSITIVE_INFINITY) return NO_LIMIT;
+  if (typeof timeout !== "number") throw typeError("options.timeout", "of type number", timeout);
+  if (!(timeout >= 0)) throw rangeError("options.timeout", "0 or more", timeout);
+  return BigInt(Math.ceil(timeout)) < NO_LIMIT ? BigInt(Math.ceil(timeout)) : NO_LIMIT;
+}
+
+function toSignal(signal: unknown): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw typeError("options.signal", "an AbortSignal", signal);
+}
+
+/** @param place a position or an index, which the native operation knows */
+export async function wait(
+  operation: "wait" | "counterWait",
+  native: NativeFile,
+  path: string,
+  place: bigint,
+  expected: bigint,
+  options: WaitOptions,
+): Promise<WaitResult> {
+  const timeout = toTimeout(options.timeout);
+  const signal = toSignal(options.signal);
+  signal?.throwIfAborted();
+  let abort: (() => void) | undefined;
+  try {
+    return await new Promise<WaitResult>((resolve, reject) => {
+      const settle = (number: number, name: string, message: string): void => {
+        if (number === OK) resolve("ok");
+        else if (number === constants.errno.ETIMEDOUT) resolve("timed-out");
+        else if (number === constants.errno.EAGAIN) resolve("not-equal");
+        else reject(createError(number, name, message, CORE_NAMES[operation], undefined, path));
+      };
+      const token = addon[operation](native, place, expected, timeout, settle);
+      if (typeof token === "number") return settle(token, "", "");
+      abort = () => {
+        // False: it has ended, and is about to settle. What it was woken for would be lost else.
+        if (addon.cancelWait(token)) reject(signal?.reason);
+      };
+      signal?.addEventListener("abort", abort);
+    });
+  } finally {
+    if (abort !== undefined) signal?.removeEventListener("abort", abort);
+  }
+}
+
+const CORE_NAMES = { wait: "wait", counterWait: "counter_wait" } as const;
+
+/** How many to wake. */
+export function toCount(count: Integer): bigint {
+  return count === Number.POSITIVE_INFINITY ? NO_LIMIT : toNatural(toBigInt(count, "count"), count);
+}
+
+function toNatural(number: bigint, given: Integer): bigint {
+  if (number < 0n) throw rangeError("count", "0 or more", given);
+  return number;
+}
