@@ -1,6 +1,7 @@
 #include "frame.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,11 +54,23 @@ static bool make_room(frame_reader *reader)
     return set_capacity(reader, 2 * reader->capacity) || set_capacity(reader, reader->capacity + SMALL_STEP);
 }
 
+/* False where there is something on the other descriptor. Without input there is nothing to read then. */
+static bool sleep_for_input(const frame_reader *reader)
+{
+    struct pollfd both[] = {{.fd = reader->descriptor, .events = POLLIN},
+                            {.fd = reader->beside, .events = POLLIN}};
+    while (poll(both, 2, -1) < 0 && errno == EINTR)
+        ;
+    return both[1].revents == 0;
+}
+
 frame_status frame_fill(frame_reader *reader)
 {
     if (!make_room(reader))
         return FRAME_FAILED;
     lookout_begin(&reader->lookout, reader->descriptor);
+    if (reader->beside >= 0 && !sleep_for_input(reader))
+        return FRAME_BESIDE;
     for (;;) {
         ssize_t count =
             read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);

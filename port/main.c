@@ -7,6 +7,7 @@
 #include "handles.h"
 #include "reply.h"
 #include "request.h"
+#include "wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,15 +97,17 @@ static void widen(int descriptor)
 
 static int serve(int input, int output)
 {
-    frame_reader reader = {.descriptor = input};
+    frame_reader reader = {.descriptor = input, .beside = -1};
     handles files = {0};
     reply out = {0};
     int status = -1;
     request_hello(&out);
     while (status < 0) {
+        waits_answer(&out);
         status = answer_all(&reader, output, &files, &out);
         if (status >= 0)
             break;
+        reader.beside = waits_descriptor();
         switch (frame_fill(&reader)) {
         case FRAME_END:
             status = EXIT_SUCCESS;
@@ -120,6 +123,7 @@ static int serve(int input, int output)
             break;
         }
     }
+    waits_free();
     handles_free(&files);
     reply_free(&out);
     frame_reader_free(&reader);

@@ -5,6 +5,7 @@
 #include "emmap_operations.h"
 #include "options.h"
 #include "queue.h"
+#include "wait.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -395,7 +396,15 @@ static void perform_store(const operation *op, call *c)
 #define OPERATION(name_, arity_, shape, cost)                                                                \
     {.name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), SHAPE_##shape(name_)},
 
-static const operation operations[] = {EMMAP_OPERATIONS(OPERATION)};
+/* Those that are answered later, which only this door has. */
+#define WAIT(name_, arity_, ...)                                                                             \
+    {                                                                                                        \
+        .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), OF_ITS_OWN(name_), __VA_ARGS__       \
+    }
+
+static const operation operations[] = {EMMAP_OPERATIONS(OPERATION) WAIT(wait, 4, .on_file = true),
+                                       WAIT(counter_wait, 4, .on_file = true),
+                                       WAIT(cancel, 1, .on_file = false)};
 
 const size_t operation_count = sizeof operations / sizeof *operations;
 

@@ -67,6 +67,11 @@ void reply_begin(reply *out)
     out->length += FRAME_HEADER + 1;
 }
 
+void reply_drop(reply *out)
+{
+    out->length = out->frame;
+}
+
 void reply_end(reply *out)
 {
     size_t length = out->length - out->frame - FRAME_HEADER;

@@ -9,6 +9,7 @@
 #define EMMAP_PORT_REPLY_H
 
 #include "emmap.h"
+#include "term.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,6 +27,8 @@ typedef struct reply {
     uint32_t pieces;   /* in it so far */
     bool too_long;     /* the read's bytes would have passed FRAME_LIMIT */
     size_t kept;       /* to be left free for answers to come */
+    const term *id;    /* of the request that is being answered; NULL in a batch */
+    bool later;        /* it is not answered now */
 } reply;
 
 /* What the answer of an operation may take besides bytes and lists, and what a refused one takes. */
@@ -43,6 +46,9 @@ void reply_clear(reply *out);
 /* Begins a frame: its length, to be filled in, and the term's version. */
 void reply_begin(reply *out);
 void reply_end(reply *out);
+
+/* Takes the frame back that has begun last. */
+void reply_drop(reply *out);
 
 /* Terms, one each. Tuples, lists and maps are followed by their elements, lists then by reply_nil. */
 void reply_atom(reply *out, const char *name);

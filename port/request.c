@@ -14,7 +14,7 @@ void request_hello(reply *out)
     reply_tuple(out, 3);
     reply_atom(out, "emmap_port");
     reply_unsigned(out, REQUEST_PROTOCOL_VERSION);
-    reply_map(out, 5);
+    reply_map(out, 6);
     reply_atom(out, "version");
     reply_binary(out, EMMAP_PORT_VERSION, strlen(EMMAP_PORT_VERSION));
     reply_atom(out, "os_pid");
@@ -23,6 +23,8 @@ void request_hello(reply *out)
     reply_unsigned(out, FRAME_LIMIT);
     reply_atom(out, "batch_limit");
     reply_unsigned(out, BATCH_LIMIT);
+    reply_atom(out, "wait_limit");
+    reply_unsigned(out, EMMAP_WAIT_LIMIT);
     reply_atom(out, "operations");
     reply_list(out, operation_count + 2);
     reply_atom(out, "batch");
@@ -59,6 +61,13 @@ static void perform_batch(handles *files, term list, reply *out)
     emmap_lock_limit(lock_limit);
 }
 
+static void perform_one(handles *files, term asked, term id, reply *out)
+{
+    out->id = &id;
+    operation_perform_next(files, &asked, out);
+    out->id = NULL;
+}
+
 bool request_answer(handles *files, uint8_t *frame, size_t length, reply *out)
 {
     static const char batch[] = "batch";
@@ -78,7 +87,11 @@ bool request_answer(handles *files, uint8_t *frame, size_t length, reply *out)
         name_length == sizeof batch - 1 && memcmp(name, batch, name_length) == 0)
         perform_batch(files, arguments, out);
     else
-        operation_perform_next(files, &asked, out);
-    reply_end(out);
+        perform_one(files, asked, id, out);
+    if (out->later)
+        reply_drop(out);
+    else
+        reply_end(out);
+    out->later = false;
     return true;
 }

@@ -10,6 +10,7 @@
 
 #include "nif_call.h"
 #include "nif_queue.h"
+#include "nif_wait.h"
 
 static ERL_NIF_TERM answer_direct(ErlNifEnv *env, struct nif_file *file, emmap_error error,
                                   emmap_slice *slice)
@@ -399,7 +400,8 @@ EMMAP_OPERATIONS(DEFINE)
 #define FLAGS_SLOW ERL_NIF_DIRTY_JOB_IO_BOUND
 #define ENTRY(name, arity, shape, cost) {#name, arity, nif_##name, FLAGS_##cost},
 
-static ErlNifFunc functions[] = {EMMAP_OPERATIONS(ENTRY){"queue_pop_term", 2, nif_queue_pop_term, 0}};
+static ErlNifFunc functions[] = {EMMAP_OPERATIONS(ENTRY){"queue_pop_term", 2, nif_queue_pop_term, 0},
+                                 NIF_WAIT_FUNCTIONS};
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 {
@@ -407,7 +409,7 @@ static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
     nif_terms_load(env);
     /* No scheduler waits for a lock, a dirty one neither: emmap_nif.erl has the calling process wait. */
     emmap_lock_limit(0);
-    return nif_file_types(env) && nif_queue_types(env) ? 0 : -1;
+    return nif_file_types(env) && nif_queue_types(env) && nif_wait_types(env) ? 0 : -1;
 }
 
 /* The older version's handles become ours, and go on calling its core (nif_core.h). */

@@ -13,7 +13,8 @@
 #include "emmap_operations.h"
 
 /*
- * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window and the ticket of nif_queue.c.
+ * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window, the ticket of nif_queue.c
+ * and the wait of nif_wait.c.
  * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
  */
 #define NIF_LAYOUT "6"
@@ -28,6 +29,10 @@
     X(slice_release)                                                                                         \
     X(pin_hold)                                                                                              \
     X(pin_drain)                                                                                             \
+    X(wait_begin)                                                                                            \
+    X(wait_cancel)                                                                                           \
+    X(wait_free)                                                                                             \
+    X(counter_wait_begin)                                                                                    \
     X(queue_glance_front)                                                                                    \
     X(last_failure)                                                                                          \
     X(may_wait)

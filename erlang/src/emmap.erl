@@ -64,6 +64,7 @@ One rule holds for all functions:
 -export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
 -export([patomic/4, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_xchg/3,
          patomic_cas/4, patomic_read_integer/2, patomic_write_integer/3]).
+-export([wait/4, notify/3, wait_counter/4, notify_counter/3]).
 -export([open_counters/1, open_counters/2, open_counters/3, close_counters/1, counters_length/1]).
 -export([inc_counter/2, inc_counter/3, dec_counter/2, dec_counter/3, set_counter/3, read_counter/2,
          cas_counter/4]).
@@ -180,6 +181,9 @@ One rule holds for all functions:
 %% Bytes that copy/3 moves at once.
 -define(COPIED, 65536).
 -define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
+
+%% A number of milliseconds, or of processes.
+-define(IS_LIMIT(N), (N =:= infinity orelse is_integer(N) andalso N >= 0)).
 
 %%% Open and close
 
@@ -656,6 +660,45 @@ patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patom
 -spec patomic_write_integer(file(), Position :: integer(), operand()) -> ok | {error, reason()}.
 patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value)).
 
+?DOC("Waits while the word at `Position` holds `Expected`: until it holds another value, or somebody calls `notify/3` on it, a
+process of this node or of another one, or Node. Only the calling process waits, and a wait uses no processor time. All 64
+bits count. Load the word, decide by its value to wait, wait with that value, and load again:
+
+```erlang
+await(File, Value) ->
+    case emmap:patomic_read_integer(File, 0) of
+        {ok, Value} -> _ = emmap:wait(File, 0, Value, 5000), await(File, Value);
+        Other -> Other
+    end.
+```
+
+`not_equal`: the word held another value when the wait began. `timeout`: so many milliseconds are over.
+It works on a file that is open for reading only. A change that nobody notifies of ends the wait within 100 ms.
+1024 waits may go on at a time in the node, and in each port program; more are `{error, enomem}`.
+
+`{error, closed}`: the file was closed meanwhile; `efault`: another process has truncated it; `alignment`, `einval` as
+`patomic/4`, and `einval` when the file becomes shorter than the word and for a file that is `private` and open for writing.").
+-spec wait(file(), Position :: integer(), Expected :: operand(), timeout()) ->
+    ok | not_equal | timeout | {error, reason()}.
+wait(?MAPPED(Backend, Handle), Position, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
+    ?CALL(Backend, wait(Handle, Position, Expected, limit(Timeout)));
+wait(?MAPPED(_, _), _Position, _Expected, _Timeout) ->
+    error(badarg).
+
+?DOC("Wakes up to `Count` of those who `wait/4` for the word at `Position`, in all processes and runtimes, and answers how
+many; who has waited longest comes first. Store another value first: then each wait for another value ends, also one that
+begins in the same moment. A notify that changes nothing reaches all waits of this node, and those of other processes that
+are some 50 µs old.").
+-spec notify(file(), Position :: integer(), Count :: non_neg_integer() | infinity) ->
+    {ok, Woken :: non_neg_integer()} | {error, reason()}.
+notify(?MAPPED(Backend, Handle), Position, Count) when ?IS_LIMIT(Count) ->
+    ?CALL(Backend, notify(Handle, Position, limit(Count)));
+notify(?MAPPED(_, _), _Position, _Count) ->
+    error(badarg).
+
+limit(Limit) when is_integer(Limit), Limit > ?MAX_INT64 -> infinity;
+limit(Limit) -> Limit.
+
 compared(Expected, {ok, Old}) -> {Old =:= signed(Expected), Old};
 compared(_Expected, {error, _} = Error) -> Error.
 
@@ -728,6 +771,22 @@ read_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_get
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 cas_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Value) ->
     compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
+
+?DOC("Waits while the counter holds `Expected`, as `wait/4` does for a word. `{error, einval}` for an index beyond the last.").
+-spec wait_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), timeout()) ->
+    ok | not_equal | timeout | {error, reason()}.
+wait_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
+    ?CALL(Backend, counter_wait(Handle, Index, Expected, limit(Timeout)));
+wait_counter({?MAPPED(_, _), _}, _Index, _Expected, _Timeout) ->
+    error(badarg).
+
+?DOC("Wakes up to `Count` of those who `wait_counter/4` for the counter, as `notify/3`: change it first.").
+-spec notify_counter(counters(), Index :: non_neg_integer(), Count :: non_neg_integer() | infinity) ->
+    {ok, Woken :: non_neg_integer()} | {error, reason()}.
+notify_counter({?MAPPED(Backend, Handle), _}, Index, Count) when ?IS_LIMIT(Count) ->
+    ?CALL(Backend, counter_notify(Handle, Index, limit(Count)));
+notify_counter({?MAPPED(_, _), _}, _Index, _Count) ->
+    error(badarg).
 
 %%% Block storages
 

@@ -12,7 +12,7 @@ exceptions, as is any argument of the wrong type. `{busy, Milliseconds}`: anothe
 nothing was done; the caller tries again for so long. `emmap_lock` does that for the whole API.").
 
 -export_type([advice/0, bytes/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
--export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, queue_info/0, reason/0, ticket/0]).
+-export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, queue_info/0, reason/0, ticket/0, waited/0]).
 
 ?DOC("A reference to a NIF resource, or whatever names a file on the port.").
 -type handle() :: term().
@@ -48,6 +48,9 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
+?DOC("How a wait for a word has ended.").
+-type waited() :: ok | not_equal | timeout | {error, atom()}.
+
 -type result() :: ok | failed().
 -type old() :: {ok, int64()} | failed().
 
@@ -82,6 +85,12 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 -callback patomic_compare_exchange(handle(), Position :: integer(), Expected :: operand(), operand()) -> old().
 -callback patomic_load(handle(), Position :: integer()) -> old().
 -callback patomic_store(handle(), Position :: integer(), operand()) -> result().
+
+?DOC("Waits as the core's `emmap_wait_begin` says. Only the calling process waits.").
+-callback wait(handle(), Position :: integer(), Expected :: operand(), timeout()) -> waited().
+-callback notify(handle(), Position :: integer(), Count :: non_neg_integer() | infinity) -> measure().
+-callback counter_wait(handle(), Index :: integer(), Expected :: operand(), timeout()) -> waited().
+-callback counter_notify(handle(), Index :: integer(), Count :: non_neg_integer() | infinity) -> measure().
 
 ?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").
 -callback counters_open(Path :: binary(), Count :: non_neg_integer(), [option()]) ->

@@ -19,6 +19,7 @@ The library need not load: see `loaded/0`.").
 -export([backup/2, is_current/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
+-export([wait/4, notify/3, counter_wait/4, counter_notify/3]).
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
@@ -40,7 +41,8 @@ The library need not load: see `loaded/0`.").
        queue_peek_front/1, queue_peek_back/1, queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1,
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
-       blocks_info/1, blocks_repair/3, blocks_compact/1]).
+       blocks_info/1, blocks_repair/3, blocks_compact/1, wait_begin/5,
+       counter_wait_begin/5, wait_end/2, notify/3, counter_notify/3]).
 
 -type handle() :: reference().
 -type result() :: ok | emmap_backend:failed().
@@ -176,6 +178,56 @@ counter_get(_Handle, _Index) -> not_loaded().
 -spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) ->
     old().
 counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded().
+
+%%% Waits
+%%
+%% Whoever ends a wait sends a message: nothing of the node waits but the process. If that is killed what it has is
+%% collected, which ends the wait.
+
+-spec wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
+wait(Handle, Position, Expected, Timeout) ->
+    Tag = make_ref(),
+    case wait_begin(Handle, Position, Expected, Timeout, Tag) of
+        {ok, Wait} ->
+            receive
+                {Tag, Result} ->
+                    ok = wait_end(Wait, Handle), % neither is collected until here
+                    Result
+            end;
+        Result ->
+            Result
+    end.
+
+-spec counter_wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
+counter_wait(Handle, Index, Expected, Timeout) ->
+    Tag = make_ref(),
+    case counter_wait_begin(Handle, Index, Expected, Timeout, Tag) of
+        {ok, Wait} ->
+            receive
+                {Tag, Result} ->
+                    ok = wait_end(Wait, Handle),
+                    Result
+            end;
+        Result ->
+            Result
+    end.
+
+-spec notify(handle(), integer(), non_neg_integer() | infinity) -> emmap_backend:measure().
+notify(_Handle, _Position, _Count) -> not_loaded().
+
+-spec counter_notify(handle(), integer(), non_neg_integer() | infinity) -> emmap_backend:measure().
+counter_notify(_Handle, _Index, _Count) -> not_loaded().
+
+-spec wait_begin(handle(), integer(), emmap_backend:operand(), timeout(), reference()) ->
+    {ok, Wait :: reference()} | emmap_backend:waited().
+wait_begin(_Handle, _Position, _Expected, _Timeout, _Tag) -> not_loaded().
+
+-spec counter_wait_begin(handle(), integer(), emmap_backend:operand(), timeout(), reference()) ->
+    {ok, Wait :: reference()} | emmap_backend:waited().
+counter_wait_begin(_Handle, _Index, _Expected, _Timeout, _Tag) -> not_loaded().
+
+-spec wait_end(Wait :: reference(), handle()) -> ok.
+wait_end(_Wait, _Handle) -> not_loaded().
 
 %%% Queues
 %%

@@ -30,6 +30,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([backup/2, is_current/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
+-export([wait/4, notify/3, counter_wait/4, counter_notify/3]).
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
@@ -98,8 +99,8 @@ For the server that `emmap` starts by itself they are in the application's envir
 
 %% What the program calls an open file.
 -type file_number() :: non_neg_integer().
-%% What ends with a process: a file that it opened; a message that it is taking out of a queue.
--type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}.
+%% What ends with a process: a file that it opened; a message that it is taking out of a queue; a wait of its.
+-type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()} | {wait, integer()}.
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
@@ -184,9 +185,11 @@ greet(Port, Timeout) ->
     end.
 
 ?DOC(false).
--spec handle_call(program, gen_server:from(), #state{}) -> {reply, #program{}, #state{}}.
+-spec handle_call(program | {waits, integer()}, gen_server:from(), #state{}) -> {reply, #program{} | ok, #state{}}.
 handle_call(program, _From, State) ->
-    {reply, State#state.program, State}.
+    {reply, State#state.program, State};
+handle_call({waits, Id}, {Owner, _}, State) ->
+    {reply, ok, own(Owner, {wait, Id}, State)}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
@@ -273,6 +276,8 @@ remember({ended, {ticket, _, _}}, {error, etimedout}, State) ->
     State; % it is tried again
 remember({ended, {ticket, _, _} = Owned}, _Result, State) ->
     forget(Owned, State);
+remember({ended, {wait, _} = Owned}, _Result, State) ->
+    forget(Owned, State);
 remember(_Meaning, _Result, State) ->
     State.
 
@@ -295,7 +300,8 @@ end_owned(Owned, #state{program = Program} = State) ->
 
 %% What is to be done where the owner can't.
 ending({file, Number}) -> {close, Number};
-ending({ticket, Number, Ticket}) -> {queue_pop_abort, Number, Ticket}.
+ending({ticket, Number, Ticket}) -> {queue_pop_abort, Number, Ticket};
+ending({wait, Id}) -> {cancel, <<Id:64>>}.
 
 forget(Owned, #state{owners = Owners, monitors = Monitors} = State) ->
     case maps:take(Owned, Monitors) of
@@ -427,6 +433,43 @@ settled(_Program, Reply) -> answer(Reply).
 
 answer({answer, Result}) -> Result;
 answer(_NoAnswer) -> {error, port_died}.
+
+%% A request that is answered late. The server knows of it before the program does, and cancels it if the caller dies.
+wait_call(#program{server = Server} = Program, Operation, Timeout) ->
+    Id = erlang:unique_integer([positive]),
+    Meaning = {ended, {wait, Id}},
+    Frame = term_to_binary({<<Id:64>>, Operation}),
+    try gen_server:call(Server, {waits, Id}, infinity) of
+        ok ->
+            Caller = monitor(process, Server, [{alias, reply_demonitor}]),
+            case send_by_itself(Program, Id, Caller, Meaning, Frame) of
+                true ->
+                    receive
+                        {Caller, Reply} -> result(Reply);
+                        {'DOWN', Caller, process, _, _} -> {error, port_died}
+                    after give_up_after(Timeout, Program#program.call_timeout) ->
+                        _ = spawn(fun() -> send_unheeded(Program, ending({wait, Id})) end),
+                        answer(abandon(Program, Id, Caller, Meaning))
+                    end;
+                false ->
+                    _ = demonitor(Caller, [flush]),
+                    {error, port_died}
+            end
+    catch
+        exit:_ -> {error, port_died}
+    end.
+
+%% No other process writes for the caller: what it writes comes before the cancel that its death causes.
+send_by_itself(#program{port = Port, calls = Calls}, Id, Caller, Meaning, Frame) ->
+    try
+        ets:insert(Calls, {Id, Caller, Meaning}) andalso port_command(Port, Frame)
+    catch
+        error:badarg -> false
+    end.
+
+%% The program keeps the time, unless it is stopped.
+give_up_after(Timeout, Late) when is_integer(Timeout), is_integer(Late), Timeout + Late =< 16#ffffffff -> Timeout + Late;
+give_up_after(_Timeout, _Late) -> infinity.
 
 %%% Open and close
 
@@ -611,16 +654,30 @@ counter_set({Program, Number}, Index, Value) -> checked_call(Program, {counter_s
 -spec counter_get(handle(), integer()) -> old().
 counter_get({Program, Number}, Index) -> checked_call(Program, {counter_get, Number, Index}).
 
+-spec wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
+wait({Program, Number}, Position, Expected, Timeout) ->
+    checked(wait_call(Program, {wait, Number, Position, Expected, Timeout}, Timeout)).
+
+-spec notify(handle(), integer(), non_neg_integer() | infinity) -> emmap_backend:measure().
+notify({Program, Number}, Position, Count) -> checked_call(Program, {notify, Number, Position, Count}).
+
+-spec counter_wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
+counter_wait({Program, Number}, Index, Expected, Timeout) ->
+    checked(wait_call(Program, {counter_wait, Number, Index, Expected, Timeout}, Timeout)).
+
+-spec counter_notify(handle(), integer(), non_neg_integer() | infinity) -> emmap_backend:measure().
+counter_notify({Program, Number}, Index, Count) -> checked_call(Program, {counter_notify, Number, Index, Count}).
+
 -spec counter_compare_exchange(handle(), integer(), emmap_backend:operand(), emmap_backend:operand()) -> old().
 counter_compare_exchange({Program, Number}, Index, Expected, Replacement) ->
     checked_call(Program, {counter_compare_exchange, Number, Index, Expected, Replacement}).
 
 %% An argument of the wrong type or range is an exception here, as it is in the NIF.
 checked_call(Program, Operation) ->
-    case call(Program, Operation) of
-        {error, badarg} -> error(badarg);
-        Result -> Result
-    end.
+    checked(call(Program, Operation)).
+
+checked({error, badarg}) -> error(badarg);
+checked(Result) -> Result.
 
 %% The data itself, or a badarg exception before anything is sent.
 iodata(Data) ->

@@ -6,7 +6,8 @@
          documented_errors/1,
          any_id_comes_back/1, long_id/1, bad_terms/1, bad_frames/1, oversized_frame/1, truncated_frame/1,
          end_of_input/1, end_of_output/1, requests_before_a_bad_frame_are_answered/1, byte_by_byte/1,
-         many_frames_one_write/1, batches/1, runs/1,
+         many_frames_one_write/1, batches/1, runs/1, waits_are_answered_late/1, waits_are_cancelled/1, waits_in_batches/1,
+         waits_at_the_end/1,
          sleeps_when_nothing_is_asked/1, data_in_all_forms/1, integers_in_all_forms/1, deep_terms/1,
          every_tag_is_checked/1, handles/1, options_named/1, large_frames/1]).
 
@@ -17,7 +18,8 @@
 all() ->
     [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, documented_errors, any_id_comes_back, long_id,
      bad_terms, bad_frames, oversized_frame, truncated_frame, end_of_input, end_of_output,
-     requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, runs, sleeps_when_nothing_is_asked, data_in_all_forms,
+     requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, runs, waits_are_answered_late, waits_are_cancelled, waits_in_batches,
+     waits_at_the_end, sleeps_when_nothing_is_asked, data_in_all_forms,
      integers_in_all_forms, deep_terms, every_tag_is_checked, handles, options_named, large_frames].
 
 init_per_suite(Config) ->
@@ -31,8 +33,8 @@ hello(_Config) ->
     {emmap_port, 1, Info} = Hello,
     {ok, Version} = application:get_key(emmap, vsn),
     ?assertEqual(list_to_binary(Version), maps:get(version, Info)),
-    ?assertMatch(#{os_pid := OsPid, frame_limit := 1073741824, batch_limit := 1048576}, Info),
-    ?assertEqual(lists:sort([batch, each | documented()]), lists:sort(maps:get(operations, Info))),
+    ?assertMatch(#{os_pid := OsPid, frame_limit := 1073741824, batch_limit := 1048576, wait_limit := 1024}, Info),
+    ?assertEqual(lists:sort([batch, cancel, each | documented()]), lists:sort(maps:get(operations, Info))),
     stop(Port).
 
 descriptors_3_and_4(_Config) ->
@@ -144,6 +146,76 @@ any_id_comes_back(_Config) ->
     command(Port, <<131, 104, 2, Id/binary, 104, 2, 100, 0, 4, "size", 97, 0>>),
     receive {Port, {data, <<131, 104, 2, 98, 0, 0, 0, 7, _/binary>>}} -> ok end,
     stop(Port).
+
+%%% Waits
+
+start_with_words() ->
+    {Port, _} = start(),
+    {0, {ok, Words, _}} = call(Port, {0, {open, <<>>, [anon, write, shared, {size, 64}]}}),
+    {Port, Words}.
+
+send(Port, Request) -> command(Port, term_to_binary(Request)).
+
+waits_are_answered_late(_Config) ->
+    {Port, Words} = start_with_words(),
+    Longest = binary:copy(<<"x">>, 250),
+    [send(Port, {Id, {wait, Words, 8, 0, infinity}}) || Id <- [1, Longest, {a, [b]}]],
+    ?assertEqual({2, {ok, 64}}, call(Port, {2, {size, Words}})),
+    ?assertEqual({3, not_equal}, call(Port, {3, {wait, Words, 8, 1 bsl 32, infinity}})),
+    ?assertEqual({4, timeout}, call(Port, {4, {wait, Words, 8, 0, 0}})),
+    ?assertEqual({5, timeout}, call(Port, {5, {wait, Words, 16, 0, 10}})),
+    ?assertEqual({6, {error, einval}}, call(Port, {6, {wait, Words, 8, 0, -1}})),
+    ?assertEqual({6, {error, einval}}, call(Port, {6, {notify, Words, 8, 1 bsl 63}})),
+    ?assertEqual({6, {error, badarg}}, call(Port, {6, {wait, Words, 8, 0, for_ever}})),
+    ?assertEqual({6, {error, badarg}}, call(Port, {6, {wait, Words, 8, 1 bsl 64, 0}})),
+    ?assertEqual({7, {ok, 1}}, call(Port, {7, {notify, Words, 8, 1}})),
+    {First, ok} = reply(Port),
+    ?assertEqual({8, {ok, 2}}, call(Port, {8, {notify, Words, 8, infinity}})),
+    ?assertEqual(lists:sort([1, Longest, {a, [b]}]),
+                 lists:sort([First | [begin {Id, ok} = reply(Port), Id end || _ <- [1, 2]]])),
+    %% Whatever is first: the close's answer, or that of the wait which it ends.
+    send(Port, {9, {wait, Words, 8, 0, infinity}}),
+    send(Port, {10, {close, Words}}),
+    ?assertEqual([{9, {error, closed}}, {10, ok}], lists:sort([reply(Port), reply(Port)])),
+    stop(Port).
+
+waits_are_cancelled(_Config) ->
+    {Port, Words} = start_with_words(),
+    send(Port, {<<"w">>, {wait, Words, 8, 0, infinity}}),
+    ?assertEqual({1, ok}, call(Port, {1, {cancel, <<"v">>}})),
+    ?assertEqual({2, ok}, call(Port, {2, {cancel, <<"w">>}})),
+    ?assertEqual({<<"w">>, cancelled}, reply(Port)),
+    ?assertEqual({3, ok}, call(Port, {3, {cancel, <<"w">>}})),
+    ?assertEqual({4, {ok, 0}}, call(Port, {4, {notify, Words, 8, infinity}})),
+    %% The cancel comes too late or not: there is one answer.
+    [begin
+         send(Port, {w, {wait, Words, 8, 0, infinity}}),
+         send(Port, {5, {notify, Words, 8, 1}}),
+         send(Port, {6, {cancel, w}}),
+         Replies = [reply(Port), reply(Port), reply(Port)],
+         [{5, {ok, 1}}, {6, ok}, {w, Answer}] = lists:sort(Replies),
+         ?assert(lists:member(Answer, [ok, cancelled]))
+     end || _ <- lists:seq(1, 100)],
+    ?assertEqual({7, {ok, 64}}, call(Port, {7, {size, Words}})),
+    stop(Port).
+
+waits_in_batches(_Config) ->
+    {Port, Words} = start_with_words(),
+    send(Port, {w, {wait, Words, 8, 0, infinity}}),
+    ?assertEqual({1, [{error, badarg}, {ok, 0}, {error, badarg}, ok]},
+                 call(Port, {1, {batch, [{wait, Words, 8, 0, infinity}, {notify, Words, 16, infinity},
+                                         {each, wait, 3, Words, [8, 0, 1]}, {cancel, w}]}})),
+    ?assertEqual({w, cancelled}, reply(Port)),
+    stop(Port).
+
+%% Those that wait get no answer, and the program ends.
+waits_at_the_end(_Config) ->
+    {Port, Words} = start_with_words(),
+    [send(Port, {Id, {wait, Words, 8, 0, infinity}}) || Id <- lists:seq(1, 20)],
+    ?assertEqual({0, {ok, 64}}, call(Port, {0, {size, Words}})),
+    {os_pid, OsPid} = erlang:port_info(Port, os_pid),
+    stop(Port),
+    emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
 
 long_id(_Config) ->
     {Port, _} = start(),

@@ -125,8 +125,8 @@ class Port:
         return self.process.wait()
 
 
-OK, EOF, READ, WRITE, SHARED, CREATE, ANON, FORWARD = map(
-    Atom, ["ok", "eof", "read", "write", "shared", "create", "anon", "forward"]
+OK, EOF, READ, WRITE, SHARED, CREATE, ANON, FORWARD, INFINITY = map(
+    Atom, ["ok", "eof", "read", "write", "shared", "create", "anon", "forward", "infinity"]
 )
 
 
@@ -168,6 +168,21 @@ def counters(port):
     expect(port("counter_add", handle, 1, 40), (OK, 0))
     expect(port("batch", [(Atom("counter_add"), handle, 1, 2), (Atom("each"), Atom("counter_get"), 1, handle, [0, 1, 3])]),
            [(OK, 40), (OK, 0), (OK, 42), error("einval")])
+
+
+def waits(port):
+    ok, words, _ = port("open", b"", [ANON, WRITE, SHARED, size(64)])
+    assert ok == OK
+    expect(port("wait", words, 8, 1, INFINITY), Atom("not_equal"))
+    expect(port("wait", words, 8, 0, 0), Atom("timeout"))
+    first, second = (port.send(Atom("wait"), words, 8, 0, INFINITY) for _ in range(2))
+    expect(port("size", words), (OK, 64))
+    expect(port("notify", words, 8, 1), (OK, 1))
+    expect(port.reply(first), OK)
+    expect(port("cancel", second), OK)
+    expect(port.reply(second), Atom("cancelled"))
+    expect(port("notify", words, 8, INFINITY), (OK, 0))
+    expect(port("close", words), OK)
 
 
 def queue(port):
@@ -237,6 +252,7 @@ def main(program, folder):
     assert {"queue_push", "batch"} <= set(port.info["operations"])
     files(port)
     counters(port)
+    waits(port)
     queue(port)
     blocks(port)
     damage(port, folder)

@@ -56,12 +56,14 @@
     X(patomic_compare_exchange, 4, COMPARE_EXCHANGE, CHEAP)                                                  \
     X(patomic_load, 2, LOAD, CHEAP)                                                                          \
     X(patomic_store, 3, STORE, CHEAP)                                                                        \
+    X(notify, 3, OWN, CHEAP)                                                                                 \
     X(counters_open, 3, APART, SLOW)                                                                         \
     X(counter_add, 3, UPDATE, CHEAP)                                                                         \
     X(counter_sub, 3, UPDATE, CHEAP)                                                                         \
     X(counter_set, 3, UPDATE, CHEAP)                                                                         \
     X(counter_get, 2, LOAD, CHEAP)                                                                           \
     X(counter_compare_exchange, 4, COMPARE_EXCHANGE, CHEAP)                                                  \
+    X(counter_notify, 3, OWN, CHEAP)                                                                         \
     X(queue_open, 2, APART, SLOW)                                                                            \
     X(queue_attach, 1, ACT, SLOW)                                                                            \
     X(queue_push, 2, OWN, WAITS)                                                                             \

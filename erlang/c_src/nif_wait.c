@@ -1,0 +1,177 @@
+#include "nif_wait.h"
+
+#include <errno.h>
+
+#include "nif_terms.h"
+
+/* Who is told that a wait has ended. It belongs to who ends the wait: `done`, or a cancel that was in time. */
+struct told {
+    ErlNifPid process;
+    ErlNifEnv *env;
+    ERL_NIF_TERM tag; /* in `env` */
+};
+
+/* A wait, as the process has it that waits. If that is killed its terms are collected, and this ends the wait. */
+struct nif_wait {
+    const struct nif_core *core;
+    emmap_wait *wait; /* NULL: freed */
+    struct told *told;
+};
+
+static ErlNifResourceType *wait_type;
+static ERL_NIF_TERM atom_not_equal, atom_timeout, atom_infinity;
+
+static struct told *told_make(ErlNifEnv *env, ERL_NIF_TERM tag)
+{
+    struct told *const self = enif_alloc(sizeof *self);
+    enif_self(env, &self->process);
+    self->env = enif_alloc_env();
+    self->tag = enif_make_copy(self->env, tag);
+    return self;
+}
+
+static void told_free(struct told *self)
+{
+    enif_free_env(self->env);
+    enif_free(self);
+}
+
+/* On any thread: one of the core's, or the scheduler that runs a close or a notify. */
+static void done(void *context, emmap_error result)
+{
+    struct told *const told = context;
+    const ERL_NIF_TERM what = result == EMMAP_OK    ? nif_atoms.ok
+                              : result == ETIMEDOUT ? atom_timeout
+                                                    : nif_error(told->env, result);
+    /* Without a process the message goes nowhere. */
+    (void)enif_send(NULL, &told->process, told->env, enif_make_tuple2(told->env, told->tag, what));
+    told_free(told);
+}
+
+static void end(struct nif_wait *self)
+{
+    if (!self->wait)
+        return;
+    if (self->core->wait_cancel(self->wait))
+        told_free(self->told);
+    self->core->wait_free(self->wait);
+    self->wait = NULL;
+}
+
+static void wait_destroy(ErlNifEnv *env, void *object)
+{
+    (void)env;
+    end(object);
+}
+
+bool nif_wait_types(ErlNifEnv *env)
+{
+    const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
+    atom_not_equal = enif_make_atom(env, "not_equal");
+    atom_timeout = enif_make_atom(env, "timeout");
+    atom_infinity = enif_make_atom(env, "infinity");
+    wait_type = enif_open_resource_type(env, NULL, "emmap_wait_" NIF_LAYOUT, wait_destroy, flags, NULL);
+    return wait_type != NULL;
+}
+
+/* A number of milliseconds or of processes: an integer from 0 on, or `infinity`. */
+static bool get_limit(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *limit)
+{
+    ErlNifUInt64 value = EMMAP_NO_LIMIT;
+    if (!enif_is_identical(term, atom_infinity) && !enif_get_uint64(env, term, &value))
+        return false;
+    *limit = value;
+    return true;
+}
+
+typedef __typeof__(emmap_wait_begin) begin_function;
+typedef __typeof__(emmap_notify) notify_function;
+
+/* (Handle, Place, Expected, Timeout, Tag) -> {ok, Wait}, and then the message {Tag, Result} comes; or the result. */
+static ERL_NIF_TERM wait_begin(ErlNifEnv *env, const ERL_NIF_TERM arguments[], struct nif_file *file,
+                               begin_function *begin)
+{
+    uint64_t place, timeout;
+    int64_t expected;
+    if (!nif_get_position(env, arguments[1], &place) || !nif_get_operand(env, arguments[2], &expected) ||
+        !get_limit(env, arguments[3], &timeout))
+        return enif_make_badarg(env);
+    struct nif_wait *const self = enif_alloc_resource(wait_type, sizeof *self);
+    *self = (struct nif_wait){.core = file->core, .told = told_make(env, arguments[4])};
+    const emmap_waiter waiter = {done, self->told};
+    const emmap_error error = begin(file->file, place, expected, timeout, &waiter, &self->wait);
+    if (error)
+        told_free(self->told);
+    const ERL_NIF_TERM term = error ? 0 : enif_make_resource(env, self);
+    enif_release_resource(self);
+    return !error               ? nif_ok(env, term)
+           : error == EAGAIN    ? atom_not_equal
+           : error == ETIMEDOUT ? atom_timeout
+                                : nif_error(env, error);
+}
+
+ERL_NIF_TERM nif_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    return nif_file_get(env, arguments[0], &file) ? wait_begin(env, arguments, file, file->core->wait_begin)
+                                                  : enif_make_badarg(env);
+}
+
+ERL_NIF_TERM nif_counter_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    return nif_file_get(env, arguments[0], &file)
+               ? wait_begin(env, arguments, file, file->core->counter_wait_begin)
+               : enif_make_badarg(env);
+}
+
+/* (Wait, Handle) -> ok. The process has both until then. */
+ERL_NIF_TERM nif_wait_end(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_wait *self;
+    if (!enif_get_resource(env, arguments[0], wait_type, (void **)&self))
+        return enif_make_badarg(env);
+    end(self);
+    return nif_atoms.ok;
+}
+
+/* To wake one thread takes a microsecond or two: as many stay on a normal scheduler. */
+enum { WOKEN_AT_ONCE = 16 };
+
+/* (Handle, Place, Count) -> {ok, Woken}. A fourth argument is how many have been woken of a larger count. */
+static ERL_NIF_TERM notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], struct nif_file *file,
+                           notify_function *function, nif_function *again)
+{
+    uint64_t place, limit, before = 0, woken = 0;
+    if (!nif_get_position(env, arguments[1], &place) || !get_limit(env, arguments[2], &limit) ||
+        (count == 4 && !get_limit(env, arguments[3], &before)))
+        return enif_make_badarg(env);
+    const bool is_part = count == 3 && limit > WOKEN_AT_ONCE;
+    const emmap_error error = function(file->file, place, is_part ? WOKEN_AT_ONCE : limit - before, &woken);
+    if (error)
+        return before > 0 ? nif_ok(env, arguments[3]) : nif_error(env, error);
+    const ERL_NIF_TERM all = enif_make_uint64(env, before + woken);
+    if (!is_part || woken < WOKEN_AT_ONCE)
+        return nif_ok(env, all);
+    const ERL_NIF_TERM rest[] = {arguments[0], arguments[1], arguments[2], all};
+    return enif_schedule_nif(env, "notify", ERL_NIF_DIRTY_JOB_IO_BOUND, again, 4, rest);
+}
+
+ERL_NIF_TERM nif_notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *file;
+    return nif_file_get(env, arguments[0], &file)
+               ? notify(env, count, arguments, file, file->core->notify, nif_notify)
+               : enif_make_badarg(env);
+}
+
+ERL_NIF_TERM nif_counter_notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *file;
+    return nif_file_get(env, arguments[0], &file)
+               ? notify(env, count, arguments, file, file->core->counter_notify, nif_counter_notify)
+               : enif_make_badarg(env);
+}

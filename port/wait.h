@@ -1,0 +1,25 @@
+/*
+ * Waits for words: the requests that are answered later than those that came after them. The core ends a wait on a thread
+ * of its own; the program's one thread, which alone writes answers, sleeps on waits_descriptor besides its input.
+ */
+#ifndef EMMAP_PORT_WAIT_H
+#define EMMAP_PORT_WAIT_H
+
+#include "call.h"
+
+perform_function perform_wait;
+perform_function perform_counter_wait;
+perform_function perform_notify;
+perform_function perform_counter_notify;
+perform_function perform_cancel;
+
+/* Is readable once a wait has ended. -1: there are none. */
+int waits_descriptor(void);
+
+/* Answers those waits that have ended, each in a frame of its own. */
+void waits_answer(reply *out);
+
+/* Forgets all waits, whose answers nobody takes any more. */
+void waits_free(void);
+
+#endif
