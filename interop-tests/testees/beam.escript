@@ -73,6 +73,11 @@ operation(Backend, Many, File, Words) when Many =:= queue_push_many; Many =:= bl
     result(Backend:Many(File, [bytes(Word) || Word <- Words]));
 operation(Backend, block_free_many, Blocks, Words) ->
     result(Backend:block_free_many(Blocks, [integer(Word) || Word <- Words]));
+operation(Backend, Wait, File, Words) when Wait =:= wait; Wait =:= counter_wait ->
+    case apply(Backend, Wait, [File | arguments(Wait, Words)]) of
+        {error, _} = Error -> result(Error);
+        Ended -> ["ok", text(Ended)]
+    end;
 operation(Backend, Operation, File, Words) ->
     result(apply(Backend, Operation, [File | arguments(Operation, Words)])).
 

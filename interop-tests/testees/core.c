@@ -1,5 +1,7 @@
 /* The core's testee: see README.md. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +221,54 @@ static void say_taken(const char *operation, emmap_file *file,
     else
         say_chunks(&chunks);
     chunks_free(&chunks);
+}
+
+/* How a wait has ended. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
+static bool has_ended;
+static emmap_error how;
+
+static void end_wait(void *context, emmap_error result)
+{
+    (void)context;
+    pthread_mutex_lock(&lock);
+    has_ended = true;
+    how = result;
+    pthread_cond_signal(&ended);
+    pthread_mutex_unlock(&lock);
+}
+
+static bool on_wait(const request *request, const char *operation, emmap_file *file)
+{
+    const bool counter = strncmp(operation, "counter_", 8) == 0;
+    const char *const name = operation + (counter ? 8 : 0);
+    uint64_t woken = 0;
+    if (strcmp(name, "notify") == 0) {
+        const emmap_error error = (counter ? emmap_counter_notify : emmap_notify)(file, number(request, 2),
+                                                                                  number(request, 3), &woken);
+        return say_number(operation, error, (long long)woken), true;
+    }
+    if (strcmp(name, "wait") != 0)
+        return false;
+    emmap_wait *wait = NULL;
+    has_ended = false;
+    emmap_error error = (counter ? emmap_counter_wait_begin : emmap_wait_begin)(
+        file, number(request, 2), operand(request, 3), number(request, 4), &(emmap_waiter){end_wait, NULL},
+        &wait);
+    if (!error) {
+        pthread_mutex_lock(&lock);
+        while (!has_ended)
+            pthread_cond_wait(&ended, &lock);
+        error = how;
+        pthread_mutex_unlock(&lock);
+        emmap_wait_free(wait);
+    }
+    if (error == EAGAIN || error == ETIMEDOUT || !error)
+        printf("ok %s", error == EAGAIN ? "not_equal" : error ? "timeout" : "ok");
+    else
+        say_error(operation, error);
+    return true;
 }
 
 #define DO_APART(name) return false
@@ -495,8 +545,8 @@ static void answer(const request *request)
     if (!open_something(request, operation)) {
         opened *const opened = file_named(word(request, 1));
         if (!compact(operation, opened->file) && !by_shape(request, operation, opened) &&
-            !on_bytes(request, operation, opened->file) && !on_queue(request, operation, opened) &&
-            !on_blocks(request, operation, opened->file))
+            !on_wait(request, operation, opened->file) && !on_bytes(request, operation, opened->file) &&
+            !on_queue(request, operation, opened) && !on_blocks(request, operation, opened->file))
             give_up("no such operation");
     }
     printf("\n");

@@ -66,6 +66,9 @@ async function finish(name, how) {
 const atomic = (method) => (file, position, value) => file[method](number(position), number(value));
 const exchange = (file, position, expected, replacement) =>
   file.compareExchange(number(position), number(expected), number(replacement));
+const ENDS = { ok: "ok", "not-equal": "not_equal", "timed-out": "timeout" };
+const wait = async (file, position, expected, timeout) =>
+  ENDS[await file.wait(number(position), number(expected), { timeout: Number(timeout) })];
 const ADVICES = { no_reuse: "noReuse", will_need: "willNeed", dont_need: "dontNeed" };
 
 /** What an operation does with the file, its arguments, as words, and its name. */
@@ -104,6 +107,10 @@ const OPERATIONS = {
   counter_set: atomic("set"),
   counter_get: (counters, index) => counters.get(number(index)),
   counter_compare_exchange: exchange,
+  wait,
+  counter_wait: wait,
+  notify: (file, position, count) => file.notify(number(position), number(count)),
+  counter_notify: (counters, index, count) => counters.notify(number(index), number(count)),
   queue_push: (queue, message) => queue.push(bytes(message)),
   queue_push_many: (queue, ...messages) => queue.pushMany(messages.slice(0, -1).map(bytes)),
   queue_pop: (queue) => hex(or(queue.pop(), EOF)),
