@@ -17,8 +17,8 @@
 #include "pause.h"
 #include "platform.h"
 #include "size.h"
-#include "wait.h"
 #include "structure.h"
+#include "wait.h"
 
 /* A file that others create and unlink all the time may slip through our fingers this often. */
 #define OPEN_ATTEMPTS 100
