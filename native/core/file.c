@@ -470,8 +470,12 @@ emmap_error emmap_close(emmap_file *file)
     /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
     descriptor_release(descriptor);
     /* Not in a child, whose parent goes on waiting. */
-    if (!file_inherited(file))
+    if (!file_inherited(file)) {
+        structure *const held = atomic_load(&file->structure);
         wait_end_all(file);
+        if (held && held->closing)
+            held->closing(held);
+    }
     if (mapping)
         mapping_release(mapping);
     /* What slices and other handles have mapped stays theirs without the name. */

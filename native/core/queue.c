@@ -8,6 +8,7 @@
 #include "overlap.h"
 #include "pause.h"
 #include "queue_era.h"
+#include "queue_wake.h"
 #include "stale.h"
 #include "vectors.h"
 
@@ -178,7 +179,10 @@ static emmap_error attach(emmap_file *file, bool blank)
         return structure_of(file, STRUCTURE_QUEUE, &there);
     queue *const self = calloc(1, sizeof *self);
     if (self) {
-        self->base = (structure){.kind = STRUCTURE_QUEUE, .note_synced = note_synced};
+        self->base = (structure){.kind = STRUCTURE_QUEUE,
+                                 .note_synced = note_synced,
+                                 .closing = queue_wake_closing,
+                                 .freeing = queue_wake_freeing};
         self->blank = blank;
     }
     return structure_attach(file, self ? &self->base : NULL, check);
@@ -510,7 +514,12 @@ static emmap_error push(emmap_file *file, const batch *batch)
         PAUSE("queue_push_done");
     }
     free(memory);
-    return hold_end(&hold, error);
+    if (!error)
+        hold.waited = queue_waited(&hold);
+    error = hold_end(&hold, error);
+    if (hold.is_waited)
+        queue_call(file);
+    return error;
 }
 
 emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size_t count)
@@ -524,6 +533,18 @@ emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages
 }
 
 /* ---- Pop ---- */
+
+/* hold_end, after messages were taken out. */
+static emmap_error taken_out(hold *hold, emmap_error error)
+{
+    emmap_file *const file = hold->file;
+    if (!error)
+        hold->waited = queue_waited(hold);
+    error = hold_end(hold, error);
+    if (hold->is_waited)
+        queue_call_next(file);
+    return error;
+}
 
 /* Whether a queue of this size gives space back when it becomes empty. */
 static bool empties(const hold *hold, const queue_header *header)
@@ -586,7 +607,7 @@ static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *
         PAUSE("queue_pop_done");
         advanced(&hold, &header, range.to);
     }
-    error = hold_end(&hold, error);
+    error = taken_out(&hold, error);
     if (!error)
         *count = range.count;
     return error;
@@ -643,7 +664,7 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
         PAUSE("queue_pop_done");
         advanced(&hold, &header, end);
     }
-    return hold_end(&hold, error);
+    return taken_out(&hold, error);
 }
 
 /* ---- Taking the first message out in two steps ---- */
@@ -754,12 +775,15 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
         return hold_end(&hold, error);
     if (hold.structure->taking && ((const queue *)hold.structure)->ticket == ticket)
         structure_taken(hold.structure, hold.descriptor->fd);
-    return hold_end(&hold, error);
+    return taken_out(&hold, error);
 }
 
 emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket)
 {
-    return put_back(file, ticket);
+    const emmap_error error = put_back(file, ticket);
+    if (!error)
+        queue_call_next(file); /* who waited while the message was taken out */
+    return error;
 }
 
 /* ---- Emptying ---- */

@@ -14,6 +14,9 @@ typedef struct queue {
     uint32_t taken;       /* its offset */
     uint32_t taken_total; /* its length */
     uint64_t taken_digest;
+    /* Who waits for a message on this handle (queue_wake.h); NULL until somebody does. */
+    emmap_file *wake_file;
+    _Atomic(word *) own_word;
 } queue;
 
 /* Begins a change, with a header that holds together: what a dead process left half done is finished.

@@ -328,6 +328,12 @@ emmap_error hold_end(hold *self, emmap_error error)
     else
         mapping_release(self->mapping);
     unlock(self);
+    /* After the lock, whose release is a full fence for other processes: see queue_wake.h. The word is the descriptor's, or the
+     * handle's. */
+    if (self->waited) {
+        fence_light();
+        self->is_waited = atomic_load(self->waited) != 0;
+    }
     if (self->descriptor)
         descriptor_release(self->descriptor);
     return error;
@@ -529,6 +535,8 @@ void structure_free(structure *self)
 {
     if (!self)
         return;
+    if (self->freeing)
+        self->freeing(self);
     thread_lock_destroy(&self->threads);
     free(self);
 }

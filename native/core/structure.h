@@ -17,6 +17,7 @@
 #include "emmap.h"
 #include "file.h"
 #include "lock.h"
+#include "word.h"
 
 typedef enum structure_kind { STRUCTURE_QUEUE, STRUCTURE_BLOCKS } structure_kind;
 
@@ -28,6 +29,9 @@ typedef struct structure {
     bool no_holes;           /* space can't be given back here; under `threads` */
     _Atomic uint64_t looked; /* when the path was looked at last, in ms (stale.c) */
     atomic_bool stale;       /* and whether it meant another file then */
+    /* Before the file is closed, which ends waits for what it holds; and frees what belongs to those. NULL: none. */
+    void (*closing)(struct structure *self);
+    void (*freeing)(struct structure *self);
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
 } structure;
@@ -43,6 +47,8 @@ typedef struct hold {
     bool mutexed;           /* `threads` is locked */
     bool locked;            /* and LOCK_STRUCTURE */
     bool taking;            /* and LOCK_TAKING */
+    word *waited;   /* NULL, or the word that says whether somebody waits for what the operation does */
+    bool is_waited; /* what it said, once the lock was given back */
 } hold;
 
 /* Fills in what a queue or storage file is opened with. Errors: EINVAL for options that do not go with it. */

@@ -51,7 +51,8 @@ struct emmap_wait {
     uint64_t position;
     const void *word; /* in that mapping; only the kernel looks at it there */
     int64_t expected;
-    uint64_t deadline; /* ns of the monotonic clock; UINT64_MAX: none */
+    uint64_t deadline;     /* ns of the monotonic clock; UINT64_MAX: none */
+    emmap_error timed_out; /* the result then */
     emmap_waiter waiter;
     place place;
     unsigned int forks; /* descriptor_forks when it began */
@@ -202,7 +203,7 @@ static void look_at(emmap_wait *self, ender by)
     if (error || value != self->expected)
         end(self, by, error);
     else if (self->deadline != UINT64_MAX && now() >= self->deadline)
-        end(self, by, (emmap_error)ETIMEDOUT);
+        end(self, by, self->timed_out);
 }
 
 /* ---- Notifies ---- */
@@ -534,6 +535,8 @@ static emmap_error find_word(emmap_file *file, uint64_t position, const int64_t 
 /* Which word of which file a handle's position means. */
 static place identify(emmap_file *file, uint64_t position)
 {
+    if (file->options.flags & EMMAP_OPEN_ANON)
+        return (place){0, (ino_t)(uintptr_t)file, position};
     pthread_mutex_lock(&file->state);
     const place result = {file->device, file->inode, file->options.offset + position};
     pthread_mutex_unlock(&file->state);
@@ -567,8 +570,8 @@ static emmap_error begin(emmap_wait *self)
                  : EMMAP_OK;
 }
 
-emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                             const emmap_waiter *waiter, emmap_wait **result)
+emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
+                       emmap_error timed_out, const emmap_waiter *waiter, emmap_wait **result)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
@@ -595,6 +598,7 @@ emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expect
                          .word = word,
                          .expected = expected,
                          .deadline = deadline_of(timeout),
+                         .timed_out = timed_out,
                          .waiter = *waiter,
                          .place = identify(file, position),
                          .forks = descriptor_forks};
@@ -607,6 +611,12 @@ emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expect
         free(self);
     }
     return error;
+}
+
+emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
+                             const emmap_waiter *waiter, emmap_wait **result)
+{
+    return wait_begin(file, position, expected, timeout, (emmap_error)ETIMEDOUT, waiter, result);
 }
 
 bool emmap_wait_cancel(emmap_wait *self)

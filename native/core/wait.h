@@ -20,6 +20,10 @@
 
 #include "emmap.h"
 
+/* emmap_wait_begin, with what the result is when the time is over. */
+emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
+                       emmap_error timed_out, const emmap_waiter *waiter, emmap_wait **result);
+
 /* Ends all waits on a file with EMMAP_CLOSED. After its status word says so. */
 void wait_end_all(emmap_file *file);
 

@@ -658,6 +658,21 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket);
 /* Leaves the message where it is. Errors: EINVAL for a ticket that is used up. */
 emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
 
+/*
+ * Begins to wait for a message, up to `timeout` milliseconds (EMMAP_NO_LIMIT: as long as it takes). It neither blocks nor
+ * takes a message: the waiter is called with EMMAP_OK when there may be one, and whoever waits then pops, and waits again if
+ * that finds none. One message wakes one of those who wait, in whichever process. Waits end, are cancelled and freed as
+ * those of emmap_wait_begin, whose other results and limits hold here. A waiter that dies after it was woken costs the
+ * others 100 ms at most.
+ *
+ * Where the handles of a queue share no memory but the file (docs/live.md) a message of another handle is seen within 100
+ * ms; a waiter is then called ten times a second.
+ * Errors: EAGAIN where there is a message now; ETIMEDOUT for a timeout of 0 where there is none; EACCES for a handle that
+ * may not write, since it can't take a message out; ENOMEM as emmap_wait_begin.
+ */
+emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emmap_waiter *waiter,
+                                   emmap_wait **wait);
+
 /* Copies the first or the last message out; it stays. Errors: EMMAP_EOF when the queue is empty. */
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink);
 emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink);

@@ -1,0 +1,357 @@
+/* Waiting for messages: one message wakes one who waits, and none is left while somebody waits. */
+#include <errno.h>
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum {
+    EXCLUSIVE = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE,
+    SHARED = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE
+};
+
+static const unsigned kinds[] = {EXCLUSIVE, SHARED};
+
+static emmap_file *open_queue(const char *name, unsigned flags)
+{
+    emmap_file *file;
+    assert_ok(emmap_queue_open(path_of(name), &(emmap_options){.flags = flags}, &file));
+    return file;
+}
+
+static emmap_error push(emmap_file *file, uint64_t number)
+{
+    const struct iovec vector = {&number, sizeof number};
+    return emmap_queue_push(file, &vector, 1);
+}
+
+static void *take_number(void *context, size_t length)
+{
+    require(length == sizeof(uint64_t));
+    return context;
+}
+
+static emmap_error pop(emmap_file *file, uint64_t *number)
+{
+    const emmap_sink sink = {take_number, number};
+    return emmap_queue_pop(file, &sink);
+}
+
+/* What a wait has come to. */
+typedef struct outcome {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int calls;
+    emmap_error result;
+} outcome;
+
+static void outcome_init(outcome *self)
+{
+    *self = (outcome){.calls = 0};
+    pthread_mutex_init(&self->lock, NULL);
+    pthread_cond_init(&self->changed, NULL);
+}
+
+static void done(void *context, emmap_error result)
+{
+    outcome *const self = context;
+    pthread_mutex_lock(&self->lock);
+    self->calls++;
+    self->result = result;
+    pthread_cond_signal(&self->changed);
+    pthread_mutex_unlock(&self->lock);
+}
+
+static emmap_error await(outcome *self)
+{
+    pthread_mutex_lock(&self->lock);
+    while (self->calls == 0)
+        pthread_cond_wait(&self->changed, &self->lock);
+    const emmap_error result = self->result;
+    pthread_mutex_unlock(&self->lock);
+    return result;
+}
+
+static int calls(outcome *self)
+{
+    pthread_mutex_lock(&self->lock);
+    const int result = self->calls;
+    pthread_mutex_unlock(&self->lock);
+    return result;
+}
+
+static emmap_error wait_begin(emmap_file *file, uint64_t timeout, outcome *outcome, emmap_wait **wait)
+{
+    outcome_init(outcome);
+    return emmap_queue_wait_begin(file, timeout, &(emmap_waiter){done, outcome}, wait);
+}
+
+/* Takes a message, waiting for as long as it takes. */
+static emmap_error receive(emmap_file *file, uint64_t *number)
+{
+    emmap_error error;
+    while ((error = pop(file, number)) == EMMAP_EOF) {
+        outcome outcome;
+        emmap_wait *wait;
+        error = wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait);
+        if (error == EAGAIN)
+            continue;
+        if (error)
+            return error;
+        error = await(&outcome);
+        emmap_wait_free(wait);
+        if (error)
+            return error;
+    }
+    return error;
+}
+
+static void a_push_wakes_who_waits(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 2; kind++) {
+        emmap_file *const file = open_queue("queue", kinds[kind]);
+        for (uint64_t round = 0; round < 200; round++) {
+            outcome outcome;
+            emmap_wait *wait;
+            uint64_t number;
+            assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+            assert_ok(push(file, round));
+            assert_ok(await(&outcome));
+            emmap_wait_free(wait);
+            assert_ok(pop(file, &number));
+            assert_int_equal(number, round);
+        }
+        close_file(file);
+    }
+}
+
+static void a_message_that_is_there_is_not_waited_for(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 2; kind++) {
+        emmap_file *const file = open_queue("queue", kinds[kind]);
+        outcome outcome;
+        emmap_wait *wait;
+        uint64_t number;
+        assert_int_equal(wait_begin(file, 0, &outcome, &wait), ETIMEDOUT);
+        assert_ok(push(file, 1));
+        assert_int_equal(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait), EAGAIN);
+        assert_null(wait);
+        assert_ok(pop(file, &number));
+        assert_ok(wait_begin(file, 20, &outcome, &wait));
+        assert_int_equal(await(&outcome), ETIMEDOUT);
+        emmap_wait_free(wait);
+        close_file(file);
+    }
+}
+
+enum { WAITERS = 4 };
+
+static int woken(outcome *outcomes)
+{
+    int sum = 0;
+    for (int i = 0; i < WAITERS; i++)
+        sum += calls(&outcomes[i]);
+    return sum;
+}
+
+/* Whether each message woke exactly one. */
+static bool wakes_one_each(emmap_file *file)
+{
+    outcome outcomes[WAITERS];
+    emmap_wait *waits[WAITERS];
+    bool exact = true;
+    for (int i = 0; i < WAITERS; i++)
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcomes[i], &waits[i]));
+    for (uint64_t message = 0; message < WAITERS; message++) {
+        uint64_t number;
+        assert_ok(push(file, message));
+        while (woken(outcomes) <= (int)message)
+            sched_yield();
+        exact = exact && woken(outcomes) == (int)message + 1;
+        assert_ok(pop(file, &number));
+        assert_int_equal(number, message);
+    }
+    for (int i = 0; i < WAITERS; i++)
+        emmap_wait_free(waits[i]);
+    return exact;
+}
+
+/* The look that comes ten times a second may meet a call that is not yet answered, and wakes all: not each time. */
+static void one_message_wakes_one_who_waits(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", EXCLUSIVE);
+    int attempts = 1;
+    while (!wakes_one_each(file) && attempts < 20)
+        attempts++;
+    assert_true(attempts < 20);
+    close_file(file);
+}
+
+static void messages_at_once_wake_one_after_the_other(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", EXCLUSIVE);
+    outcome outcomes[WAITERS];
+    emmap_wait *waits[WAITERS];
+    for (int i = 0; i < WAITERS; i++)
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcomes[i], &waits[i]));
+    uint64_t numbers[WAITERS] = {1, 2, 3, 4};
+    const struct iovec list[] = {{&numbers[0], 8}, {&numbers[1], 8}, {&numbers[2], 8}, {&numbers[3], 8}};
+    assert_ok(emmap_queue_push_many(file, list, WAITERS));
+    for (int taken = 0; taken < WAITERS; taken++) {
+        while (woken(outcomes) <= taken)
+            sched_yield();
+        uint64_t number;
+        assert_ok(pop(file, &number));
+    }
+    for (int i = 0; i < WAITERS; i++)
+        emmap_wait_free(waits[i]);
+    close_file(file);
+}
+
+static void a_close_ends_what_waits(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 2; kind++) {
+        emmap_file *const file = open_queue("queue", kinds[kind]);
+        outcome outcome;
+        emmap_wait *wait;
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+        assert_ok(emmap_close(file));
+        assert_int_equal(await(&outcome), EMMAP_CLOSED);
+        emmap_wait_free(wait);
+        assert_int_equal(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait), EMMAP_CLOSED);
+        emmap_free(file);
+    }
+}
+
+static void a_message_of_another_handle_is_received(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", SHARED), *const other = open_queue("queue", SHARED);
+    for (uint64_t round = 0; round < 3; round++) {
+        outcome outcome;
+        emmap_wait *wait;
+        uint64_t number;
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+        assert_ok(push(other, round));
+        assert_ok(await(&outcome));
+        emmap_wait_free(wait);
+        assert_ok(receive(file, &number));
+        assert_int_equal(number, round);
+    }
+    close_file(other);
+    close_file(file);
+}
+
+static void a_message_that_is_put_back_wakes(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 2; kind++) {
+        emmap_file *const file = open_queue("queue", kinds[kind]);
+        outcome outcome;
+        emmap_wait *wait;
+        uint64_t number;
+        uint64_t ticket;
+        const emmap_sink sink = {take_number, &number};
+        assert_ok(push(file, 7));
+        assert_ok(emmap_queue_pop_begin(file, &sink, &ticket));
+        /* There is one, which nobody may take. */
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+        assert_ok(emmap_queue_pop_abort(file, ticket));
+        assert_ok(await(&outcome));
+        emmap_wait_free(wait);
+        assert_ok(receive(file, &number));
+        assert_int_equal(number, 7);
+        close_file(file);
+    }
+}
+
+static void who_may_not_take_messages_does_not_wait_for_them(void **state)
+{
+    (void)state;
+    close_file(open_queue("queue", SHARED));
+    emmap_file *const file = open_queue("queue", EMMAP_OPEN_READ);
+    outcome outcome;
+    emmap_wait *wait;
+    assert_int_equal(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait), EACCES);
+    close_file(file);
+}
+
+/* ---- Many at once ---- */
+
+enum { PUSHERS = 2, RECEIVERS = 3, MESSAGES = 3000 };
+
+typedef struct crowd {
+    emmap_file *file;
+    uint8_t seen[PUSHERS * MESSAGES];
+    uint64_t next; /* atomic */
+} crowd;
+
+static void *push_all(void *context)
+{
+    crowd *const self = context;
+    for (int i = 0; i < MESSAGES; i++)
+        require_ok(push(self->file, __atomic_fetch_add(&self->next, 1, __ATOMIC_RELAXED)));
+    return NULL;
+}
+
+/* Until it receives what is no message. */
+static void *receive_all(void *context)
+{
+    crowd *const self = context;
+    for (;;) {
+        uint64_t number;
+        require_ok(receive(self->file, &number));
+        if (number == UINT64_MAX)
+            return NULL;
+        require(__atomic_fetch_add(&self->seen[number], 1, __ATOMIC_RELAXED) == 0);
+    }
+}
+
+/* Bounded looks are off for an exclusive handle: a wake-up that is lost would stop this for ever. */
+static void no_wake_up_is_lost(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 2; kind++) {
+        crowd *const common = calloc(1, sizeof *common);
+        common->file = open_queue("queue", kinds[kind]);
+        pthread_t threads[PUSHERS + RECEIVERS];
+        for (int i = 0; i < RECEIVERS; i++)
+            assert_int_equal(pthread_create(&threads[PUSHERS + i], NULL, receive_all, common), 0);
+        for (int i = 0; i < PUSHERS; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, push_all, common), 0);
+        for (int i = 0; i < PUSHERS; i++)
+            pthread_join(threads[i], NULL);
+        for (int i = 0; i < RECEIVERS; i++)
+            assert_ok(push(common->file, UINT64_MAX));
+        for (int i = 0; i < RECEIVERS; i++)
+            pthread_join(threads[PUSHERS + i], NULL);
+        for (int i = 0; i < PUSHERS * MESSAGES; i++)
+            assert_int_equal(common->seen[i], 1);
+        close_file(common->file);
+        free(common);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(a_push_wakes_who_waits),
+        folder_test(a_message_that_is_there_is_not_waited_for),
+        folder_test(one_message_wakes_one_who_waits),
+        folder_test(messages_at_once_wake_one_after_the_other),
+        folder_test(a_close_ends_what_waits),
+        folder_test(a_message_of_another_handle_is_received),
+        folder_test(a_message_that_is_put_back_wakes),
+        folder_test(who_may_not_take_messages_does_not_wait_for_them),
+        folder_test(no_wake_up_is_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
