@@ -402,9 +402,9 @@ static void perform_store(const operation *op, call *c)
         .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), OF_ITS_OWN(name_), __VA_ARGS__       \
     }
 
-static const operation operations[] = {EMMAP_OPERATIONS(OPERATION) WAIT(wait, 4, .on_file = true),
-                                       WAIT(counter_wait, 4, .on_file = true),
-                                       WAIT(cancel, 1, .on_file = false)};
+static const operation operations[] = {
+    EMMAP_OPERATIONS(OPERATION) WAIT(wait, 4, .on_file = true), WAIT(counter_wait, 4, .on_file = true),
+    WAIT(queue_wait, 2, .on_file = true), WAIT(cancel, 1, .on_file = false)};
 
 const size_t operation_count = sizeof operations / sizeof *operations;
 

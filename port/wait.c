@@ -93,6 +93,37 @@ static bool limit(const call *c, size_t argument, uint64_t *value, emmap_error *
     return true;
 }
 
+/* What the request becomes if it waits. NULL, with the request answered: it can't. */
+static waiting *prepare(call *c)
+{
+    /* In a batch there is no id to answer by. */
+    if (c->out->id == NULL) {
+        call_badarg(c);
+        return NULL;
+    }
+    waiting *const self = open_pipe() ? calloc(1, sizeof *self) : NULL;
+    if (self == NULL) {
+        reply_error(c->out, (emmap_error)ENOMEM);
+        return NULL;
+    }
+    self->length = c->out->id->length;
+    memcpy(self->id, c->out->id->bytes, self->length);
+    return self;
+}
+
+/* Enters what has begun to wait into the list. False: it has not, and is forgotten. */
+static bool enter(call *c, waiting *self, emmap_error error)
+{
+    if (error != EMMAP_OK) {
+        free(self);
+        return false;
+    }
+    self->next = first;
+    first = self;
+    c->out->later = true;
+    return true;
+}
+
 typedef emmap_error begin_function(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *,
                                    emmap_wait **);
 
@@ -101,29 +132,17 @@ static void begin(call *c, begin_function *function)
     uint64_t place, timeout;
     int64_t expected;
     emmap_error error;
-    /* In a batch there is no id to answer by. */
-    if (c->out->id == NULL || !call_number(c, 1, &place) || !call_operand(c, 2, &expected) ||
-        !limit(c, 3, &timeout, &error)) {
+    if (!call_number(c, 1, &place) || !call_operand(c, 2, &expected) || !limit(c, 3, &timeout, &error)) {
         call_badarg(c);
         return;
     }
-    waiting *const self = open_pipe() ? calloc(1, sizeof *self) : NULL;
-    if (self == NULL) {
-        reply_error(c->out, (emmap_error)ENOMEM);
+    waiting *const self = prepare(c);
+    if (self == NULL)
         return;
-    }
-    self->length = c->out->id->length;
-    memcpy(self->id, c->out->id->bytes, self->length);
     if (!error)
         error = function(c->file, place, expected, timeout, &(emmap_waiter){done, self}, &self->wait);
-    if (error != EMMAP_OK) {
-        free(self);
+    if (!enter(c, self, error))
         answer(c->out, error);
-        return;
-    }
-    self->next = first;
-    first = self;
-    c->out->later = true;
 }
 
 /* {wait, Handle, Position, Expected, Timeout} -> ok | not_equal | timeout | cancelled, later */
@@ -138,6 +157,25 @@ void perform_counter_wait(const operation *op, call *c)
 {
     (void)op;
     begin(c, emmap_counter_wait_begin);
+}
+
+/* {queue_wait, Handle, Timeout} -> ok | timeout | cancelled, later; ok: there may be a message */
+void perform_queue_wait(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t timeout;
+    emmap_error error;
+    if (!limit(c, 1, &timeout, &error)) {
+        call_badarg(c);
+        return;
+    }
+    waiting *const self = prepare(c);
+    if (self == NULL)
+        return;
+    if (!error)
+        error = emmap_queue_wait_begin(c->file, timeout, &(emmap_waiter){done, self}, &self->wait);
+    if (!enter(c, self, error))
+        answer(c->out, error == EAGAIN ? EMMAP_OK : error);
 }
 
 static void notify(call *c, emmap_error (*function)(emmap_file *, uint64_t, uint64_t, uint64_t *))

@@ -1,5 +1,5 @@
 /*
- * Waits for words: the requests that are answered later than those that came after them. The core ends a wait on a thread
+ * Waits for words and messages: the requests that are answered later than those that came after them. The core ends a wait on a thread
  * of its own; the program's one thread, which alone writes answers, sleeps on waits_descriptor besides its input.
  */
 #ifndef EMMAP_PORT_WAIT_H
@@ -9,6 +9,7 @@
 
 perform_function perform_wait;
 perform_function perform_counter_wait;
+perform_function perform_queue_wait;
 perform_function perform_notify;
 perform_function perform_counter_notify;
 perform_function perform_cancel;

@@ -32,6 +32,7 @@
     X(wait_begin)                                                                                            \
     X(wait_cancel)                                                                                           \
     X(wait_free)                                                                                             \
+    X(queue_wait_begin)                                                                                      \
     X(counter_wait_begin)                                                                                    \
     X(queue_glance_front)                                                                                    \
     X(last_failure)                                                                                          \

@@ -87,7 +87,28 @@ static bool get_limit(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *limit)
 typedef __typeof__(emmap_wait_begin) begin_function;
 typedef __typeof__(emmap_notify) notify_function;
 
-/* (Handle, Place, Expected, Timeout, Tag) -> {ok, Wait}, and then the message {Tag, Result} comes; or the result. */
+/* A wait that is about to begin, for the process that calls. */
+static struct nif_wait *wait_make(ErlNifEnv *env, struct nif_file *file, ERL_NIF_TERM tag)
+{
+    struct nif_wait *const self = enif_alloc_resource(wait_type, sizeof *self);
+    *self = (struct nif_wait){.core = file->core, .told = told_make(env, tag)};
+    return self;
+}
+
+/* {ok, Wait}, and then the message {Tag, Result} comes; or the result. `met` is what EAGAIN means. */
+static ERL_NIF_TERM wait_begun(ErlNifEnv *env, struct nif_wait *self, emmap_error error, ERL_NIF_TERM met)
+{
+    if (error)
+        told_free(self->told);
+    const ERL_NIF_TERM term = error ? 0 : enif_make_resource(env, self);
+    enif_release_resource(self);
+    return !error               ? nif_ok(env, term)
+           : error == EAGAIN    ? met
+           : error == ETIMEDOUT ? atom_timeout
+                                : nif_error(env, error);
+}
+
+/* (Handle, Place, Expected, Timeout, Tag) */
 static ERL_NIF_TERM wait_begin(ErlNifEnv *env, const ERL_NIF_TERM arguments[], struct nif_file *file,
                                begin_function *begin)
 {
@@ -96,18 +117,10 @@ static ERL_NIF_TERM wait_begin(ErlNifEnv *env, const ERL_NIF_TERM arguments[], s
     if (!nif_get_position(env, arguments[1], &place) || !nif_get_operand(env, arguments[2], &expected) ||
         !get_limit(env, arguments[3], &timeout))
         return enif_make_badarg(env);
-    struct nif_wait *const self = enif_alloc_resource(wait_type, sizeof *self);
-    *self = (struct nif_wait){.core = file->core, .told = told_make(env, arguments[4])};
+    struct nif_wait *const self = wait_make(env, file, arguments[4]);
     const emmap_waiter waiter = {done, self->told};
     const emmap_error error = begin(file->file, place, expected, timeout, &waiter, &self->wait);
-    if (error)
-        told_free(self->told);
-    const ERL_NIF_TERM term = error ? 0 : enif_make_resource(env, self);
-    enif_release_resource(self);
-    return !error               ? nif_ok(env, term)
-           : error == EAGAIN    ? atom_not_equal
-           : error == ETIMEDOUT ? atom_timeout
-                                : nif_error(env, error);
+    return wait_begun(env, self, error, atom_not_equal);
 }
 
 ERL_NIF_TERM nif_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -125,6 +138,20 @@ ERL_NIF_TERM nif_counter_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TER
     return nif_file_get(env, arguments[0], &file)
                ? wait_begin(env, arguments, file, file->core->counter_wait_begin)
                : enif_make_badarg(env);
+}
+
+/* (Handle, Timeout, Tag); `ok`: there may be a message */
+ERL_NIF_TERM nif_queue_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t timeout;
+    if (!nif_file_get(env, arguments[0], &file) || !get_limit(env, arguments[1], &timeout))
+        return enif_make_badarg(env);
+    struct nif_wait *const self = wait_make(env, file, arguments[2]);
+    const emmap_waiter waiter = {done, self->told};
+    const emmap_error error = file->core->queue_wait_begin(file->file, timeout, &waiter, &self->wait);
+    return wait_begun(env, self, error, nif_atoms.ok);
 }
 
 /* (Wait, Handle) -> ok. The process has both until then. */

@@ -90,6 +90,8 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 -callback wait(handle(), Position :: integer(), Expected :: operand(), timeout()) -> waited().
 -callback notify(handle(), Position :: integer(), Count :: non_neg_integer() | infinity) -> measure().
 -callback counter_wait(handle(), Index :: integer(), Expected :: operand(), timeout()) -> waited().
+?DOC("Waits as the core's `emmap_queue_wait_begin`. `ok`: there may be a message.").
+-callback queue_wait(handle(), timeout()) -> waited().
 -callback counter_notify(handle(), Index :: integer(), Count :: non_neg_integer() | infinity) -> measure().
 
 ?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").

@@ -19,7 +19,7 @@ The library need not load: see `loaded/0`.").
 -export([backup/2, is_current/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
--export([wait/4, notify/3, counter_wait/4, counter_notify/3]).
+-export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
@@ -42,7 +42,7 @@ The library need not load: see `loaded/0`.").
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
        blocks_info/1, blocks_repair/3, blocks_compact/1, wait_begin/5,
-       counter_wait_begin/5, wait_end/2, notify/3, counter_notify/3]).
+       counter_wait_begin/5, queue_wait_begin/3, wait_end/2, notify/3, counter_notify/3]).
 
 -type handle() :: reference().
 -type result() :: ok | emmap_backend:failed().
@@ -187,30 +187,26 @@ counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded
 -spec wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
 wait(Handle, Position, Expected, Timeout) ->
     Tag = make_ref(),
-    case wait_begin(Handle, Position, Expected, Timeout, Tag) of
-        {ok, Wait} ->
-            receive
-                {Tag, Result} ->
-                    ok = wait_end(Wait, Handle), % neither is collected until here
-                    Result
-            end;
-        Result ->
-            Result
-    end.
+    waited(Handle, Tag, wait_begin(Handle, Position, Expected, Timeout, Tag)).
 
 -spec counter_wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
 counter_wait(Handle, Index, Expected, Timeout) ->
     Tag = make_ref(),
-    case counter_wait_begin(Handle, Index, Expected, Timeout, Tag) of
-        {ok, Wait} ->
-            receive
-                {Tag, Result} ->
-                    ok = wait_end(Wait, Handle),
-                    Result
-            end;
-        Result ->
+    waited(Handle, Tag, counter_wait_begin(Handle, Index, Expected, Timeout, Tag)).
+
+-spec queue_wait(handle(), timeout()) -> emmap_backend:waited().
+queue_wait(Handle, Timeout) ->
+    Tag = make_ref(),
+    waited(Handle, Tag, queue_wait_begin(Handle, Timeout, Tag)).
+
+waited(Handle, Tag, {ok, Wait}) ->
+    receive
+        {Tag, Result} ->
+            ok = wait_end(Wait, Handle), % neither is collected until here
             Result
-    end.
+    end;
+waited(_Handle, _Tag, Result) ->
+    Result.
 
 -spec notify(handle(), integer(), non_neg_integer() | infinity) -> emmap_backend:measure().
 notify(_Handle, _Position, _Count) -> not_loaded().
@@ -225,6 +221,9 @@ wait_begin(_Handle, _Position, _Expected, _Timeout, _Tag) -> not_loaded().
 -spec counter_wait_begin(handle(), integer(), emmap_backend:operand(), timeout(), reference()) ->
     {ok, Wait :: reference()} | emmap_backend:waited().
 counter_wait_begin(_Handle, _Index, _Expected, _Timeout, _Tag) -> not_loaded().
+
+-spec queue_wait_begin(handle(), timeout(), reference()) -> {ok, Wait :: reference()} | emmap_backend:waited().
+queue_wait_begin(_Handle, _Timeout, _Tag) -> not_loaded().
 
 -spec wait_end(Wait :: reference(), handle()) -> ok.
 wait_end(_Wait, _Handle) -> not_loaded().

@@ -45,6 +45,7 @@ queue that another process has opened `exclusive`.").
 
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
+-export([receive_message/2, set_active/2]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
 -export([purge/1, clear/1, erase/1, compact/1]).
@@ -181,7 +182,53 @@ pop(Queue) ->
 ?DOC("Removes the first message; `Default` where there is none.").
 -spec pop_or(queue(), Default) -> Default | term() | {error, reason()}.
 pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
-    emmap_terms:pop(Backend, Handle, Terms, Default).
+    case emmap_terms:pop(Backend, Handle, Terms) of
+        {ok, Term} -> Term;
+        eof -> Default;
+        {error, _} = Error -> Error
+    end.
+
+?DOC("Removes the first message; where there is none it waits for one, up to `Timeout` milliseconds. Only the calling
+process waits, and uses no processor time. One message wakes one process of those that wait for it, in all nodes and programs that
+have the queue open, Node's `receive` among them. A process that is killed while it waits takes no message with it.").
+-spec receive_message(queue(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
+receive_message(?QUEUE(_, _, _) = Queue, infinity) ->
+    receive_until(Queue, infinity);
+receive_message(?QUEUE(_, _, _) = Queue, Timeout) when is_integer(Timeout), Timeout >= 0 ->
+    receive_until(Queue, erlang:monotonic_time(millisecond) + Timeout);
+receive_message(?QUEUE(_, _, _), _Timeout) ->
+    error(badarg).
+
+receive_until(?QUEUE(Backend, Handle, Terms) = Queue, End) ->
+    case emmap_terms:pop(Backend, Handle, Terms) of
+        eof -> wait_until(Queue, End);
+        %% Another process is taking the first message out.
+        {error, ebusy} -> wait_until(Queue, End);
+        Result -> Result
+    end.
+
+wait_until(?QUEUE(Backend, Handle, _) = Queue, End) ->
+    case ?CALL(Backend, queue_wait(Handle, left(End))) of
+        ok -> receive_until(Queue, End);
+        timeout -> timeout;
+        {error, _} = Error -> Error
+    end.
+
+left(infinity) -> infinity;
+left(End) -> max(0, End - erlang:monotonic_time(millisecond)).
+
+?DOC("Has the queue's messages sent to the calling process, as sockets do: `{emmap_queue, Queue, Message}` each, removed from the
+queue. `once` sends one; `N` adds to how many more are to be sent, a negative number takes away; `true` sends all, `false` no
+more. Once `N` have been sent `{emmap_queue_passive, Queue}` follows. `{emmap_queue_error, Queue, Reason}` ends it too: a
+message is refused, and stays in the queue, or the queue was closed. With `true` nothing slows the queue down to what the
+process can take: prefer `once` and `N`. `{error, einval}`: `N` is not from -32768 to 32767, or would come to more.
+
+It ends with the process. A message that was sent to a process that dies before it receives it is lost, as on a socket.").
+-spec set_active(queue(), once | true | false | integer()) -> ok | {error, einval}.
+set_active(?QUEUE(_, _, _) = Queue, Active) when Active =:= once; is_boolean(Active); is_integer(Active) ->
+    emmap_active:set(Queue, Active);
+set_active(?QUEUE(_, _, _), _Active) ->
+    error(badarg).
 
 ?DOC("Removes the first message, term or not, and answers its bytes; `nil` where there is none. Up to 7 zeros follow what
 was pushed: `binary_to_term/2` ignores them.").

@@ -5,7 +5,7 @@
 ?MODULEDOC(false).
 %% How a queue's messages become terms, and leave the queue once they have. A message that is refused stays.
 
--export([decode/2, decode_all/2, pop/4, pop_many/4]).
+-export([decode/2, decode_all/2, pop/3, pop_many/4]).
 
 -include("emmap_file.hrl").
 
@@ -18,39 +18,36 @@
 
 %%% Popping
 
-%% Removes the first message: {ok, Term}, eof, or {error, Reason}.
--spec pop(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}, Default) ->
-    Default | term() | {error, emmap_backend:reason() | {bad_term, binary()}}.
-pop(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms, Default)
-  when Limit >= ?MOST * ?QUICK_TERM ->
+%% Removes the first message.
+-spec pop(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) ->
+    {ok, term()} | eof | {error, emmap_backend:reason() | {bad_term, binary()}}.
+pop(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms) when Limit >= ?MOST * ?QUICK_TERM ->
     case ?CALL_LOCKING(Backend, queue_pop_term(Handle, safety(Decoding))) of
-        {ok, Term} -> Term;
-        eof -> Default;
-        slow -> pop_decoded(Backend, Handle, Terms, Default);
-        {error, _} = Error -> Error
+        slow -> pop_decoded(Backend, Handle, Terms);
+        Result -> Result
     end;
-pop(Backend, Handle, Terms, Default) ->
-    pop_decoded(Backend, Handle, Terms, Default).
+pop(Backend, Handle, Terms) ->
+    pop_decoded(Backend, Handle, Terms).
 
 safety([safe]) -> safe;
 safety([]) -> unsafe.
 
 %% Nobody is kept out while the term is made: where another process has removed the message, the next one is tried.
-pop_decoded(Backend, Handle, Terms, Default) ->
+pop_decoded(Backend, Handle, Terms) ->
     case ?CALL_LOCKING(Backend, queue_peek_front(Handle)) of
         {ok, Bytes} ->
             case decode(Bytes, Terms) of
                 {ok, Term} ->
                     case ?CALL_LOCKING(Backend, queue_remove(Handle, [Bytes])) of
-                        ok -> Term;
-                        {error, estale} -> pop_decoded(Backend, Handle, Terms, Default);
+                        ok -> {ok, Term};
+                        {error, estale} -> pop_decoded(Backend, Handle, Terms);
                         {error, _} = Error -> Error
                     end;
                 Bad ->
                     {error, Bad}
             end;
         eof ->
-            Default;
+            eof;
         {error, _} = Error ->
             Error
     end.

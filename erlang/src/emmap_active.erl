@@ -1,0 +1,142 @@
+%% Sends a queue's messages to a process: emmap_queue:set_active/2.
+%%
+%% A server for each process and queue, which lives while there is something to send. It alone takes messages out, and
+%% sends each at once; a process of its own waits for it, which can be killed without a message going with it.
+-module(emmap_active).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+
+-behaviour(gen_server).
+
+-export([set/2]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2]).
+
+-include("emmap_file.hrl").
+
+%% As many are sent before the server looks for requests.
+-define(AT_ONCE, 32).
+%% Of what is still to be sent, as inet has them.
+-define(IS_COUNT(N), (N >= -32768 andalso N =< 32767)).
+
+-record(state, {
+    queue :: emmap_queue:queue(),
+    owner :: pid(),
+    left = 0 :: once | true | non_neg_integer(),
+    waiter :: undefined | {pid(), reference()}
+}).
+
+-spec set(emmap_queue:queue(), once | boolean() | integer()) -> ok | {error, einval}.
+set(_Queue, Count) when is_integer(Count), not ?IS_COUNT(Count) ->
+    {error, einval};
+set(#file_descriptor{module = emmap, data = #file{handle = Handle}} = Queue, Active) ->
+    Key = {?MODULE, Handle},
+    case ask(get(Key), Active) of
+        none when Active =:= false ->
+            _ = erase(Key),
+            ok;
+        none ->
+            {ok, Server} = gen_server:start(?MODULE, {Queue, self()}, []),
+            _ = put(Key, Server),
+            gen_server:call(Server, {set, Active}, infinity);
+        Answer ->
+            Answer
+    end.
+
+%% `none' where there is no server, or that has nothing to send any more.
+ask(undefined, _Active) ->
+    none;
+ask(Server, Active) ->
+    try
+        gen_server:call(Server, {set, Active}, infinity)
+    catch
+        exit:_ -> none
+    end.
+
+-spec init({emmap_queue:queue(), pid()}) -> {ok, #state{}}.
+init({Queue, Owner}) ->
+    _ = monitor(process, Owner),
+    {ok, #state{queue = Queue, owner = Owner}}.
+
+-spec handle_call({set, once | boolean() | integer()}, gen_server:from(), #state{}) ->
+    {reply, ok | {error, einval}, #state{}, {continue, send}} | {stop, normal, ok, #state{}}.
+handle_call({set, false}, _From, State) ->
+    {stop, normal, ok, stop_waiting(State)};
+handle_call({set, Count}, _From, #state{left = Left} = State) when is_integer(Count) ->
+    Sum = case is_integer(Left) of
+        true -> Left + Count;
+        false -> Count
+    end,
+    if
+        Sum > 32767 -> {reply, {error, einval}, State, {continue, send}};
+        Sum =< 0 -> {stop, normal, ok, passive(stop_waiting(State))};
+        true -> {reply, ok, State#state{left = Sum}, {continue, send}}
+    end;
+handle_call({set, Active}, _From, State) ->
+    {reply, ok, State#state{left = Active}, {continue, send}}.
+
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(_Request, State) ->
+    {noreply, State}.
+
+-spec handle_continue(send, #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
+handle_continue(send, State) ->
+    send(State, ?AT_ONCE).
+
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
+handle_info({waited, Waiter, Result}, #state{waiter = {Waiter, _}} = State) ->
+    Awake = stop_waiting(State),
+    case Result of
+        {error, Reason} -> failed(Reason, Awake);
+        _ -> send(Awake, ?AT_ONCE)
+    end;
+handle_info({'DOWN', Monitor, process, _, _}, #state{waiter = {_, Monitor}} = State) ->
+    send(State#state{waiter = undefined}, ?AT_ONCE);
+handle_info({'DOWN', _, process, Owner, _}, #state{owner = Owner} = State) ->
+    {stop, normal, stop_waiting(State)};
+handle_info(go_on, State) ->
+    send(State, ?AT_ONCE);
+handle_info(_, State) ->
+    {noreply, State}.
+
+send(#state{waiter = {_, _}} = State, _Most) ->
+    {noreply, State};
+send(State, 0) ->
+    self() ! go_on, % behind the requests that have come meanwhile
+    {noreply, State};
+send(#state{queue = ?MAPPED(Backend, Handle) = Queue, owner = Owner} = State, Most) ->
+    #file_descriptor{data = #file{terms = Terms}} = Queue,
+    case emmap_terms:pop(Backend, Handle, Terms) of
+        {ok, Message} ->
+            Owner ! {emmap_queue, Queue, Message},
+            sent(State, Most - 1);
+        eof -> {noreply, wait(State)};
+        {error, ebusy} -> {noreply, wait(State)};
+        {error, Reason} -> failed(Reason, State)
+    end.
+
+sent(#state{left = true} = State, Most) -> send(State, Most);
+sent(#state{left = once} = State, _Most) -> {stop, normal, State};
+sent(#state{left = 1} = State, _Most) -> {stop, normal, passive(State)};
+sent(#state{left = Left} = State, Most) -> send(State#state{left = Left - 1}, Most).
+
+passive(#state{queue = Queue, owner = Owner} = State) ->
+    Owner ! {emmap_queue_passive, Queue},
+    State.
+
+failed(Reason, #state{queue = Queue, owner = Owner} = State) ->
+    Owner ! {emmap_queue_error, Queue, Reason},
+    {stop, normal, State}.
+
+wait(#state{queue = ?MAPPED(Backend, Handle)} = State) ->
+    Server = self(),
+    Wait = fun() -> Server ! {waited, self(), ?CALL(Backend, queue_wait(Handle, infinity))} end,
+    State#state{waiter = spawn_monitor(Wait)}.
+
+stop_waiting(#state{waiter = {Waiter, Monitor}} = State) ->
+    demonitor(Monitor, [flush]),
+    exit(Waiter, kill),
+    State#state{waiter = undefined};
+stop_waiting(State) ->
+    State.
