@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
-import { openQueue } from "../dist/index.mjs";
+import { EMPTY, openQueue } from "../dist/index.mjs";
 import { folder } from "./folder.mjs";
 import { able, section } from "./records.mjs";
 import { startRedis } from "./redis.mjs";
@@ -39,7 +39,7 @@ async function fromQueue(count, size, take) {
   for (let i = 0; i < count; ) {
     if (size === 1) {
       const message = queue.pop();
-      if (message === null) continue;
+      if (message === EMPTY) continue;
       take(message);
       i++;
     } else {

@@ -21,7 +21,7 @@ const works = {
   queue(times) {
     for (let i = times; i > 0; i--) {
       queue.push(tuple(atom("job"), i));
-      if (queue.pop() === null) throw new Error("a message is missing");
+      if (queue.pop(null) === null) throw new Error("a message is missing");
     }
   },
 };

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
-import { openBlockStorage, openCounters, openQueue } from "emmap";
+import { EMPTY, openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, Float, ImproperList, tuple } from "emmap/etf";
 import { ARRIVED, BEAM, BLOCK_SIZE, FINISHED, NODE, TOTAL } from "./layout.mjs";
 
@@ -47,7 +47,7 @@ const blocks = openBlockStorage(join(folder, "blocks.bin"), { blockSize: BLOCK_S
 async function receive() {
   for (;;) {
     const message = inbox.pop();
-    if (message !== null) return message;
+    if (message !== EMPTY) return message;
     await sleep(1);
   }
 }

@@ -54,7 +54,7 @@ test.each(backends)("BEAM over the %s goes on with all else while twenty process
   beam.send();
   expect((await beam.next()).split(" ").slice(0, 2)).toEqual(["0", "20"]);
   using queue = openQueue(path, { raw: true });
-  expect(queue.length).toBe(begun.next - begun.first + 20);
+  expect(queue.length()).toBe(begun.next - begun.first + 20);
 });
 
 test("Node waits for as long as it is told to, and the holder goes on unharmed", async () => {
@@ -76,7 +76,7 @@ test("Node waits for as long as it is told to, and the holder goes on unharmed",
   await queue.sync();
   queue.push("12345678");
   hasty.push("12345678");
-  expect(queue.length).toBe(report.begun.next - report.begun.first + 2);
+  expect(queue.length()).toBe(report.begun.next - report.begun.first + 2);
 });
 
 test("a worker that waits ends when it is terminated", async () => {

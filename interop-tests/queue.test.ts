@@ -29,7 +29,7 @@ test("3 Node processes and 2 BEAM nodes on one queue get every message once, in 
       ),
     ),
   ]);
-  expect(queue.isEmpty).toBe(true);
+  expect(queue.isEmpty()).toBe(true);
   queue.close();
   counters.close();
 

@@ -45,7 +45,7 @@ test("3 Node processes and 2 BEAM nodes on one storage are given no block twice,
     [...blocks].map(([address, block]) => [address, `${block.readUInt32LE(0)} ${block.readUInt32LE(4)}`]),
   );
   expect(found).toEqual(expected);
-  expect(blocks.count).toBe(held);
+  expect(blocks.count()).toBe(held);
   blocks.close();
   counters.close();
 });

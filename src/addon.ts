@@ -54,7 +54,7 @@ interface Addon {
   flush(file: NativeFile): void;
   sync(file: NativeFile): Promise<void>;
   datasync(file: NativeFile): Promise<void>;
-  backup(file: NativeFile, to: string): Promise<void>;
+  backup(file: NativeFile, to: NativePath): Promise<void>;
   isCurrent(file: NativeFile): boolean;
   patomicAdd(file: NativeFile, position: bigint, value: bigint): bigint;
   patomicSub(file: NativeFile, position: bigint, value: bigint): bigint;
@@ -95,7 +95,12 @@ interface Addon {
   queueGlanceFront(file: NativeFile, room: Uint8Array): Copied;
   /** Removes the first message if it is this; false where it is not. */
   queueRemove(file: NativeFile, message: Uint8Array): boolean;
-  /** The same for the first `count` messages that are packed. */
+  /**
+   * Removes the first message if it is the one that `room` begins with; -1 where it is not. Then the room gets the next one:
+   * its length, or 0 where that can't be. It is as one of `queueGlanceFront`.
+   */
+  queueTake(file: NativeFile, room: Uint8Array, length: number): number;
+  /** As `queueRemove` for the first `count` messages that are packed. */
   queueRemoveMany(file: NativeFile, packed: Uint8Array, count: bigint): boolean;
   queuePopBegin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
   queuePopCommit(file: NativeFile, ticket: bigint): void;
@@ -143,10 +148,13 @@ export type Copied = number | null;
 
 /** The core's operations that open a file, and the numbers of their own that they take. */
 export type Opener =
-  | [operation: "open", path: string, options: NativeOptions]
-  | [operation: "counters_open", path: string, options: NativeOptions, count: bigint]
-  | [operation: "queue_open", path: string, options: NativeOptions]
-  | [operation: "blocks_open", path: string, options: NativeOptions, blockSize: bigint, levels: bigint];
+  | [operation: "open", path: NativePath, options: NativeOptions]
+  | [operation: "counters_open", path: NativePath, options: NativeOptions, count: bigint]
+  | [operation: "queue_open", path: NativePath, options: NativeOptions]
+  | [operation: "blocks_open", path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint];
+
+/** Bytes where they are no UTF-8. */
+export type NativePath = string | Buffer;
 
 /** The core's names of options, each followed by its value, or null for a flag. */
 export type NativeOptions = (string | bigint | null)[];

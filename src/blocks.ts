@@ -1,3 +1,4 @@
+import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments.js";
@@ -23,6 +24,8 @@ const STRIDE = 64;
 /** About how many bytes they may be: whoever stops after the first block has copied few others. */
 const STRIDE_SIZE = 65_536;
 
+let create: (native: NativeFile, origin: Origin) => BlockStorage;
+
 /**
  * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
  * one. Storing a block gives an address, by which anybody finds it again until it is freed.
@@ -43,14 +46,17 @@ export class BlockStorage extends Structure {
   /** The most blocks that there can be: 64 to the power of `levels`. */
   readonly capacity: number;
 
-  /** @internal */
-  constructor(native: NativeFile, origin: Origin) {
+  private constructor(native: NativeFile, origin: Origin) {
     super(native);
     this.#origin = origin;
     const { blockSize, levels, capacity } = addon.blocksInfo(native);
     this.blockSize = blockSize;
     this.levels = levels;
     this.capacity = capacity;
+  }
+
+  static {
+    create = (native, origin) => new BlockStorage(native, origin);
   }
 
   /**
@@ -64,7 +70,7 @@ export class BlockStorage extends Structure {
   }
 
   /** How many blocks there are. Takes time in proportion to the most that there ever were. */
-  get count(): number {
+  count(): number {
     return addon.blocksCount(this.native);
   }
 
@@ -181,15 +187,15 @@ export class BlockStorage extends Structure {
  * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size or number of levels, and where one is
  * created without a block size; EMMAP_CORRUPT for a file that is no storage, or a damaged one, which is left as it was
  */
-export function openBlockStorage(path: string | URL, options: BlockStorageOptions = {}): BlockStorage {
+export function openBlockStorage(path: PathLike, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const { blockSize = 0, levels = 0, ...rest } = options;
   const opener: Opener = [
     "blocks_open",
     toPath(path),
-    structureOptions(rest, "block storages"),
+    structureOptions(rest, "block storages", ["blockSize", "levels"]),
     toBigInt(blockSize, "options.blockSize"),
     toBigInt(levels, "options.levels"),
   ];
-  return new BlockStorage(addon.open(...opener), new Origin(opener));
+  return create(addon.open(...opener), new Origin(opener));
 }

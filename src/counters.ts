@@ -1,3 +1,4 @@
+import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
@@ -49,7 +50,7 @@ export class Counters {
   }
 
   /** The same as the function {@link openCounters}. */
-  static open(path: string | URL, count: Integer = 0, options: CountersOptions = {}): Counters {
+  static open(path: PathLike, count: Integer = 0, options: CountersOptions = {}): Counters {
     const opener: Opener = [
       "counters_open",
       toPath(path),
@@ -240,7 +241,7 @@ export class Counters {
    * copied as it is when its turn comes. The copy has the file's permission bits, and appears whole or not at all.
    * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
    */
-  async backup(to: string | URL): Promise<void> {
+  async backup(to: PathLike): Promise<void> {
     await backup(this.#native, to);
   }
 
@@ -292,10 +293,6 @@ function isIndex(cells: BigInt64Array, index: Integer): boolean {
  * message says (see the option `grow`); EMMAP_CORRUPT for one
  * that is no file of counters, which is left as it was
  */
-export function openCounters(
-  path: string | URL,
-  count: Integer = 0,
-  options: CountersOptions = {},
-): Counters {
+export function openCounters(path: PathLike, count: Integer = 0, options: CountersOptions = {}): Counters {
   return Counters.open(path, count, options);
 }

@@ -1,9 +1,11 @@
+import type { PathLike } from "node:fs";
 import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile, type Opener } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
 import { backup } from "./backup.js";
 import { createError } from "./error.js";
+import { unknownOption } from "./etf/options.js";
 import { Handle, isSound } from "./handle.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
 import { Origin } from "./reopen.js";
@@ -15,9 +17,6 @@ export type Whence = "bof" | "cur" | "eof";
 
 /** How a range will be used: see {@link MappedFile.advise}. */
 export type Advice = "normal" | "sequential" | "random" | "noReuse" | "willNeed" | "dontNeed";
-
-/** What {@link MappedFile.patomic} does, under emmap's names. */
-export type AtomicOperation = "add" | "sub" | "and" | "or" | "xor" | "xchg";
 
 /** What {@link MappedFile.view} and {@link MappedFile.bigInt64Array} give. */
 export interface ViewOptions {
@@ -69,7 +68,7 @@ export class MappedFile {
   }
 
   /** The same as the function {@link open}. */
-  static open(path: string | URL, options: OpenOptions = {}): MappedFile {
+  static open(path: PathLike, options: OpenOptions = {}): MappedFile {
     const opener: Opener = ["open", toPath(path), openOptions(options)];
     return new MappedFile(addon.open(...opener), new Origin(opener), options.direct === true);
   }
@@ -365,36 +364,6 @@ export class MappedFile {
     return addon.notify(this.#handle.native, toBigInt(position, "position"), toCount(count));
   }
 
-  /** An atomic operation by its name, as emmap's `patomic/4`. Returns and throws as {@link add}. */
-  patomic(position: Integer, operation: AtomicOperation, value: Integer): bigint;
-  /** As {@link compareExchange}. */
-  patomic(position: Integer, operation: "cas", expected: Integer, replacement: Integer): bigint;
-  patomic(
-    position: Integer,
-    operation: AtomicOperation | "cas",
-    value: Integer,
-    replacement?: Integer,
-  ): bigint {
-    switch (operation) {
-      case "add":
-        return this.add(position, value);
-      case "sub":
-        return this.sub(position, value);
-      case "and":
-        return this.and(position, value);
-      case "or":
-        return this.or(position, value);
-      case "xor":
-        return this.xor(position, value);
-      case "xchg":
-        return this.exchange(position, value);
-      case "cas":
-        return this.compareExchange(position, value, replacement as Integer);
-      default:
-        throw valueError('The argument "operation" must be one of add, sub, and, or, xor, xchg, cas');
-    }
-  }
-
   /**
    * A Buffer over the mapping itself: it shows what others write, and what is written to it goes to the file (for
    * a read-only file it stays in this mapping). Reads of it are not checked: when another process truncates the
@@ -544,7 +513,7 @@ export class MappedFile {
    * that are mapped, 64 KiB at a time: what several such pieces have in common holds only if nobody writes meanwhile. The copy has the file's permission bits, and appears whole or not at all.
    * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
    */
-  async backup(to: string | URL): Promise<void> {
+  async backup(to: PathLike): Promise<void> {
     await backup(this.#handle.native, to);
   }
 
@@ -574,7 +543,7 @@ function ownsBuffer(options: ViewOptions | undefined): boolean {
   if (options === undefined) return false;
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const { ownBuffer = false, ...others } = options;
-  for (const name of Object.keys(others)) throw valueError(`There is no option "${name}"`);
+  for (const name in others) throw valueError(unknownOption(name, ["ownBuffer"]));
   if (typeof ownBuffer !== "boolean") throw typeError("options.ownBuffer", "of type boolean", ownBuffer);
   return ownBuffer;
 }
@@ -625,6 +594,6 @@ function wordOf(position: Integer): number {
  * for options that contradict each other, or lack what they need, and for an empty file without a size; EBUSY if
  * another opener is exclusive
  */
-export function open(path: string | URL, options: OpenOptions = {}): MappedFile {
+export function open(path: PathLike, options: OpenOptions = {}): MappedFile {
   return MappedFile.open(path, options);
 }

@@ -1,14 +1,16 @@
 // Names everything, so that import finds what require gives: one implementation, one EmmapError, one addon.
 export {
   type Advice,
-  type AtomicOperation,
   BlockStorage,
   type BlockStorageOptions,
   type Bytes,
   Counters,
   type CountersOptions,
+  EMPTY,
   EmmapError,
+  type EmmapErrorCode,
   type Integer,
+  type JsonQueueOptions,
   MappedFile,
   type OpenOptions,
   open,

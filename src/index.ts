@@ -1,16 +1,23 @@
 export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
 export { Counters, openCounters } from "./counters.js";
-export { EmmapError } from "./error.js";
+export { EmmapError, type EmmapErrorCode } from "./error.js";
 export {
   type Advice,
-  type AtomicOperation,
   MappedFile,
   open,
   type ViewOptions,
   type Whence,
 } from "./file.js";
 export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
-export { openQueue, Queue, type QueueInfo, type QueueOptions, type RawQueueOptions } from "./queue.js";
+export {
+  EMPTY,
+  type JsonQueueOptions,
+  openQueue,
+  Queue,
+  type QueueInfo,
+  type QueueOptions,
+  type RawQueueOptions,
+} from "./queue.js";
 export type { Structure } from "./structure.js";
 export type { WaitOptions, WaitResult } from "./wait.js";

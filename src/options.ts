@@ -1,7 +1,11 @@
 // Options by their names in JavaScript, and how the core calls them.
+import { isUtf8 } from "node:buffer";
+import type { PathLike } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { NativeOptions } from "./addon.js";
+import { types } from "node:util";
+import type { NativeOptions, NativePath } from "./addon.js";
 import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
+import { unknownOption } from "./etf/options.js";
 
 /** How to open a file. Unless said otherwise an option is off; unknown ones are an error. */
 export interface OpenOptions {
@@ -36,8 +40,6 @@ export interface OpenOptions {
   fixedSize?: boolean | undefined;
   /** Nobody else may have the file open for writing: `EBUSY` for them, or here. Needs `write`. */
   exclusive?: boolean | undefined;
-  /** No lock between threads that use one handle. Has no effect in Node, where a handle has one thread. */
-  nolock?: boolean | undefined;
   /** Reserve no disk space: growing makes a sparse file, and a full disk is `EFAULT` later. */
   noreserve?: boolean | undefined;
   /** Read all pages in now. This may take long. */
@@ -52,14 +54,6 @@ export interface OpenOptions {
   huge2mb?: boolean | undefined;
   /** Huge pages of 1 GiB. */
   huge1gb?: boolean | undefined;
-  /** Accepted; has no effect: a file larger than `size` is always mapped to its end. */
-  fit?: boolean | undefined;
-  /** Accepted; has no effect on Linux. */
-  nocache?: boolean | undefined;
-  /** Accepted; has no effect on Linux. */
-  uninitialized?: boolean | undefined;
-  /** Accepted; has no effect. */
-  debug?: boolean | undefined;
   /** Permission bits of a created file, exact whatever the umask: 0 to 0o7777. Without it 0o600: nobody else's. */
   mode?: number | undefined;
   /** The file is grown to at least `offset` + `size` bytes before it is mapped. Below 2^63. */
@@ -80,17 +74,7 @@ export interface OpenOptions {
 /** How to open a file of counters. With neither `read` nor `write` it is for writing, and created if missing. */
 export type CountersOptions = Pick<
   OpenOptions,
-  | "read"
-  | "write"
-  | "create"
-  | "exclusive"
-  | "nolock"
-  | "noreserve"
-  | "populate"
-  | "nonblock"
-  | "debug"
-  | "mode"
-  | "lockTimeout"
+  "read" | "write" | "create" | "exclusive" | "noreserve" | "populate" | "nonblock" | "mode" | "lockTimeout"
 > & {
   /**
    * At least as many counters: a file that has fewer gets as many, the new ones 0, and one that has more is opened with all.
@@ -132,7 +116,6 @@ const FLAGS = {
   exclusive: "exclusive",
   follow: "follow",
   grow: "grow",
-  nolock: "nolock",
   noreserve: "noreserve",
   populate: "populate",
   nonblock: "nonblock",
@@ -140,10 +123,6 @@ const FLAGS = {
   hugetlb: "hugetlb",
   huge2mb: "huge_2mb",
   huge1gb: "huge_1gb",
-  fit: "fit",
-  nocache: "nocache",
-  uninitialized: "uninitialized",
-  debug: "debug",
 } as const;
 
 /** The core's EMMAP_NO_LIMIT. */
@@ -164,11 +143,9 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "write",
   "create",
   "exclusive",
-  "nolock",
   "noreserve",
   "populate",
   "nonblock",
-  "debug",
   "mode",
   "lockTimeout",
   "shared",
@@ -183,6 +160,11 @@ const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
   "follow",
 ]);
 
+/** Those of {@link open}. */
+const FILE_OPTIONS: ReadonlySet<string> = new Set(
+  [...Object.keys(FLAGS), ...Object.keys(NUMBERS)].filter((name) => name !== "follow" && name !== "grow"),
+);
+
 function flagName(name: string): string | undefined {
   return Object.hasOwn(FLAGS, name) ? FLAGS[name as keyof typeof FLAGS] : undefined;
 }
@@ -191,13 +173,17 @@ function numberName(name: string): string | undefined {
   return Object.hasOwn(NUMBERS, name) ? NUMBERS[name as keyof typeof NUMBERS] : undefined;
 }
 
-function toNative(options: object): NativeOptions {
+function toNative(options: object, names: ReadonlySet<string>, what: string): NativeOptions {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const native: NativeOptions = [];
   for (const [name, value] of Object.entries(options) as [string, unknown][]) {
     const flag = flagName(name);
     const number = numberName(name);
-    if (flag === undefined && number === undefined) throw valueError(`There is no option "${name}"`);
+    if (!names.has(name)) {
+      if (flag !== undefined || number !== undefined)
+        throw valueError(`The option "${name}" is not one for ${what}`);
+      throw valueError(unknownOption(name, names));
+    }
     if (value === undefined) continue;
     if (name === "shared" && value === "unsafe") {
       native.push("shared_unsafe", null);
@@ -217,7 +203,7 @@ function toNative(options: object): NativeOptions {
 
 /** The options of {@link open} for the core, whose default is a private mapping. */
 export function openOptions(options: OpenOptions): NativeOptions {
-  const native = toNative(options);
+  const native = toNative(options, FILE_OPTIONS, "files");
   // What is read of a private mapping that nobody writes to is what is read of a shared one, and only a private
   // one can be shown in a buffer, which JavaScript can't make read-only.
   const sharing =
@@ -232,24 +218,21 @@ export function openOptions(options: OpenOptions): NativeOptions {
   return options.shared ? native : [...native, "shared", null];
 }
 
-function only(allowed: ReadonlySet<string>, options: object, what: string): NativeOptions {
-  const native = toNative(options);
-  for (const name of Object.keys(options))
-    if (!allowed.has(name)) throw valueError(`The option "${name}" is not one for ${what}`);
-  return native;
-}
-
 /** The options of {@link openCounters} for the core. */
 export function countersOptions(options: CountersOptions): NativeOptions {
   const { shared } = options ?? {};
   if (shared !== undefined && shared !== "unsafe")
     throw valueError('The option "shared" of counters, which always are, can only be "unsafe"');
-  return only(COUNTERS_OPTIONS, options, "counters");
+  return toNative(options, COUNTERS_OPTIONS, "counters");
 }
 
 /** The options of {@link openQueue} and {@link openBlockStorage} for the core. */
-export function structureOptions(options: StructureOptions, what: string): NativeOptions {
-  return only(STRUCTURE_OPTIONS, options, what);
+export function structureOptions(
+  options: StructureOptions,
+  what: string,
+  more: readonly string[],
+): NativeOptions {
+  return toNative(options, new Set([...STRUCTURE_OPTIONS, ...more]), what);
 }
 
 /** Not `instanceof`: it may be one of another context of V8. */
@@ -257,10 +240,16 @@ function isUrl(path: unknown): path is URL {
   return typeof path === "object" && path !== null && "href" in path && "protocol" in path;
 }
 
-/** The path as the core takes it. */
-export function toPath(path: string | URL): string {
-  const name = isUrl(path) ? fileURLToPath(path) : path;
-  if (typeof name !== "string") throw typeError("path", "of type string or an instance of URL", path);
-  if (name.includes("\0")) throw valueError('The "path" argument must be a string without null bytes');
+/** The path as the core takes it: a string, unless it is bytes that are no UTF-8. */
+export function toPath(path: PathLike): NativePath {
+  let name: unknown = isUrl(path) ? fileURLToPath(path) : path;
+  if (types.isUint8Array(name)) {
+    const bytes = Buffer.from(name);
+    name = isUtf8(bytes) ? bytes.toString() : bytes;
+  }
+  if (typeof name !== "string" && !Buffer.isBuffer(name))
+    throw typeError("path", "of type string or an instance of Buffer or URL", path);
+  if (name.includes("\0"))
+    throw valueError('The "path" argument must be a string, a Buffer or a URL without null bytes');
   return name;
 }

@@ -1,9 +1,17 @@
-import { type InspectOptions, inspect } from "node:util";
+import type { PathLike } from "node:fs";
+import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type Copied, type NativeFile, type Opener } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
-import { EmmapError } from "./error.js";
-import { type Decoded, type DecodeOptions, decodeParts, decodePrefix } from "./etf/decode.js";
-import { type EncodeOptions, encode, encodeTransient } from "./etf/encode.js";
+import { EmmapError, messageError } from "./error.js";
+import {
+  type Decoded,
+  type DecodeOptions,
+  decodeFirst,
+  decodeParts,
+  decodeSettings,
+  type Json,
+} from "./etf/decode.js";
+import { type EncodeOptions, encodeSettings, encodeTransient, encodeWith } from "./etf/encode.js";
 import { EtfError } from "./etf/errors.js";
 import type { Term } from "./etf/terms.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
@@ -22,9 +30,26 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
    * and Erlang's `max_inflated_size`. Default 64 MiB. A message that would take more is refused.
    */
   maxInflatedSize?: number | undefined;
+  /** What messages are: see {@link JsonQueueOptions}. */
+  values?: "term" | undefined;
   /** Messages are bytes, not terms. */
   raw?: false | undefined;
 }
+
+/** How to open a queue of JSON. */
+export interface JsonQueueOptions extends Omit<QueueOptions<DecodeOptions>, "values"> {
+  /**
+   * What is pushed comes out as it was: strings as strings, objects as plain objects, `null` as `null`; what `JSON.stringify`
+   * leaves out is left out. Erlang sees maps, binaries and `null`. See the options `values` of `emmap/etf`.
+   */
+  values: "json";
+}
+
+/**
+ * What there is where a queue has no message, and what no message is. A `null` can be a message of JSON, and `undefined` one of
+ * terms whose atoms a function shows: either would end a loop that waits for it.
+ */
+export const EMPTY: unique symbol = Symbol.for("emmap.EMPTY");
 
 /** How to open a queue of bytes. */
 export interface RawQueueOptions extends StructureOptions {
@@ -60,6 +85,8 @@ interface Format<In, Out> {
   decode(bytes: Buffer, own: boolean): Out;
   /** The same of all parts of `packed`: see {@link unpack}. */
   decodeAll(packed: Buffer): Out[];
+  /** Throws an `EtfError` if they are no term, or one that is too large, whatever it is shown as. */
+  checkTerm(bytes: Buffer): unknown;
 }
 
 const rawFormat: Format<Uint8Array | string, Buffer> = {
@@ -69,31 +96,29 @@ const rawFormat: Format<Uint8Array | string, Buffer> = {
   check: undefined,
   decode: (bytes, own) => (own ? bytes : Buffer.from(bytes)),
   decodeAll: (packed) => unpack(packed).map((bytes) => Buffer.from(bytes)),
+  checkTerm: () => {},
 };
 
-function termFormat<O extends DecodeOptions>(
-  decoding: O | undefined,
-  encoding: EncodeOptions | undefined,
-): Format<Term, Decoded<O>> {
-  // Their own: what is decided here by them holds, whatever becomes of the caller's.
-  const decodeOptions = decoding && { ...decoding };
-  const encodeOptions = encoding && { ...encoding };
-  // Wrong options are refused here, before a message is taken out with them.
-  decodePrefix(encode(0, encodeOptions), decodeOptions);
+/** What is to be told of the options is told here, before a message is taken out with them. */
+function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<unknown, unknown> {
+  const shown = decodeSettings(decoding);
+  const written = encodeSettings(encoding);
+  const { atoms, binaries, maxInflatedSize } = decoding;
   // Padding follows the term.
-  const decode = (bytes: Buffer): Decoded<O> => decodePrefix(bytes, decodeOptions).term as Decoded<O>;
-  const views = decodeOptions?.binaries === "view";
-  const calls = typeof decodeOptions?.atoms === "function";
-  const plain = { ...decodeOptions, atoms: "atom" } as const;
+  const decode = (bytes: Buffer): unknown => decodeFirst(bytes, shown);
+  const views = binaries === "view";
+  const calls = typeof atoms === "function";
+  const plain = calls ? decodeSettings({ ...decoding, atoms: "atom" }) : shown;
+  const any = decodeSettings({ maxInflatedSize });
   return {
-    encode: (term) => encode(term, encodeOptions),
-    encodeTransient: (term) => encodeTransient(term, encodeOptions),
+    encode: (term) => encodeWith(term, written),
+    encodeTransient: (term) => encodeTransient(term, written),
     // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.
     needsOwn: views || calls,
-    check: calls ? (bytes) => decodePrefix(bytes, plain) : undefined,
+    check: calls ? (bytes) => decodeFirst(bytes, plain) : undefined,
     decode,
-    decodeAll: (packed) =>
-      views ? unpack(packed).map(decode) : (decodeParts(packed, decodeOptions) as Decoded<O>[]),
+    decodeAll: (packed) => (views ? unpack(packed).map(decode) : decodeParts(packed, shown)),
+    checkTerm: (bytes) => decodeFirst(bytes, any),
   };
 }
 
@@ -114,10 +139,9 @@ const STRIDE = 64;
 /** About how many bytes they may be: whoever stops after the first message has copied few others. */
 const STRIDE_SIZE = 65_536;
 
-const EMPTY = Buffer.alloc(0);
+const NO_BYTES = Buffer.alloc(0);
 
-/** No message, where a message may be anything. */
-const NONE = Symbol();
+let create: <In, Out>(native: NativeFile, format: Format<In, Out>, origin: Origin) => Queue<In, Out>;
 
 /**
  * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
@@ -144,16 +168,21 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   readonly #ticket = new BigUint64Array(1);
   /** Of a {@link tryPop} that could not be ended, since there was no stack for that; 0: none. */
   #left = 0n;
+  /** How many bytes of the scratch buffer are what was the first message when the one before it was popped; 0: none. */
+  #ahead = 0;
   /** A message that was removed, and that code of the user's could not be given: it comes before all others. */
   #kept: Buffer | undefined;
   /** What a walk says besides the messages: see the addon's `queueWalk`. */
   readonly #state = new Float64Array(4);
 
-  /** @internal */
-  constructor(native: NativeFile, format: Format<In, Out>, origin: Origin) {
+  private constructor(native: NativeFile, format: Format<In, Out>, origin: Origin) {
     super(native);
     this.#format = format;
     this.#origin = origin;
+  }
+
+  static {
+    create = (native, format, origin) => new Queue(native, format, origin);
   }
 
   /**
@@ -163,21 +192,21 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    */
   reopen(): Queue<In, Out> {
     const { native, origin } = this.#origin.reopen(() => this.close());
-    return new Queue(native, this.#format, origin);
+    return create(native, this.#format, origin);
   }
 
   /** How many messages there are. Takes time in proportion: the format has no count. */
-  get length(): number {
+  length(): number {
     return addon.queueLength(this.native);
   }
 
   /** True if there is no message. */
-  get isEmpty(): boolean {
+  isEmpty(): boolean {
     return addon.queueIsEmpty(this.native);
   }
 
   /** The queue's header. */
-  get info(): QueueInfo {
+  info(): QueueInfo {
     return addon.queueInfo(this.native);
   }
 
@@ -198,54 +227,84 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   }
 
   /**
-   * Removes the first message and returns it; null when there is none.
+   * Removes the first message and returns it. Without one it is {@link EMPTY}, or `fallback`, if one is given:
    *
-   * The message is decoded before it is removed: if that fails, for whatever reason, it is still the first one. An
-   * `EMMAP_CORRUPT` whose `cause` is an `EtfError` says that it is refused: it is no term, or its term would take too much
-   * memory (`maxInflatedSize`). Its bytes are the `messages` of the error, and {@link popBytes} removes it. Where there is no
-   * memory or stack left, the engine's own `RangeError` says so.
+   * ```ts
+   * for (let job = jobs.pop(); job !== EMPTY; job = jobs.pop()) run(job);
+   * ```
    *
-   * A function as option `atoms` is called after the message was removed, so that it can use the queue. If it throws, its
-   * error is the `cause`, and the bytes are the `messages` too.
+   * The message is decoded before it is removed. Where that fails there are three cases:
+   * - `EMMAP_BAD_TERM`: it is no term. It is removed, since nobody could ever take it, and `bytes` of the error are what is left
+   *   of it. The next call goes on with the next message.
+   * - `EMMAP_REFUSED`: it is a term that this queue's options refuse, for it would take too much memory (`maxInflatedSize`) or
+   *   can't be shown (a map whose keys are no names, as an object). It stays for those who can take it, and is before all
+   *   others; {@link popBytes} removes it.
+   * - No memory or no stack is left: the engine's own `RangeError`. It stays.
+   *
+   * A function as option `atoms` is called after the message was removed, so that it can use the queue. If it throws, that is
+   * `EMMAP_BAD_TERM`, and its error the `cause`.
    * @throws EBUSY while somebody, here or elsewhere, is in a {@link tryPop}
    */
-  pop(): Out | null {
+  pop(): Out | typeof EMPTY;
+  pop<Fallback>(fallback: Fallback): Out | Fallback;
+  pop(fallback?: unknown): unknown {
     if (this.#left !== 0n) this.#abort(this.#left);
     const format = this.#format;
     if (format.check !== undefined) {
       try {
-        const next = this.#next();
-        return next === NONE ? null : next;
+        const next = this.#next(true);
+        // biome-ignore lint/complexity/noArguments: a rest parameter is an array for each call
+        return next === EMPTY && arguments.length > 0 ? fallback : next;
       } catch (cause) {
         throw this.#failed(cause);
       }
     }
+    let ahead = this.#ahead;
+    this.#ahead = 0;
     // Without the lock the bytes may be torn: what is wrong with them counts when they were read under it.
-    for (let certain = false; ; certain = true) {
-      const bytes = this.#first(certain, format.needsOwn);
-      if (bytes === null) return null;
+    for (let certain = false; ; certain = true, ahead = 0) {
+      const bytes = ahead > 0 ? this.#scratched(ahead) : this.#first(certain, false);
+      // biome-ignore lint/complexity/noArguments: see above
+      if (bytes === null) return arguments.length > 0 ? fallback : EMPTY;
       let message: Out;
       try {
-        message = format.decode(bytes, isOwn(bytes));
+        const own = isOwn(bytes);
+        message = format.decode(format.needsOwn && !own ? Buffer.from(bytes) : bytes, own);
       } catch (cause) {
         if (!certain) continue;
-        throw this.#refusal(bytes, cause);
+        const error = this.#refusal(bytes, cause);
+        if (isBadTerm(error) && !addon.queueRemove(this.native, bytes)) continue;
+        throw error;
       }
-      if (addon.queueRemove(this.native, bytes)) return message;
+      if (this.#remove(bytes)) return message;
     }
   }
 
-  /** As {@link pop}, for a format that calls code of the user's, in which all methods may be called. */
-  #next(): Out | typeof NONE {
+  /** Removes the message, if it is still the first one. What is no longer than the scratch buffer is in it. */
+  #remove(bytes: Buffer): boolean {
+    if (isOwn(bytes)) return addon.queueRemove(this.native, bytes);
+    const next = addon.queueTake(this.native, this.#scratch, bytes.length);
+    if (next < 0) return false;
+    this.#ahead = next;
+    return true;
+  }
+
+  /**
+   * As {@link pop}, for a format that calls code of the user's, in which all methods may be called. `isFirst`: what is no term is
+   * removed, for the caller will say so.
+   */
+  #next(isFirst: boolean): Out | typeof EMPTY {
     let bytes = this.#kept;
     this.#kept = undefined;
     while (bytes === undefined) {
       const first = this.#first(true, true);
-      if (first === null) return NONE;
+      if (first === null) return EMPTY;
       try {
         this.#format.check?.(first);
       } catch (cause) {
-        throw this.#refusal(first, cause);
+        const error = this.#refusal(first, cause);
+        if (isFirst && isBadTerm(error) && !addon.queueRemove(this.native, first)) continue;
+        throw error;
       }
       if (addon.queueRemove(this.native, first)) bytes = first;
     }
@@ -259,24 +318,36 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /** What {@link #next} has thrown, with the message that it has removed: what has no room for that stays kept. */
   #failed(cause: unknown): unknown {
-    if (this.#kept === undefined) return cause;
-    const error = this.#refusal(this.#kept, cause);
-    if (error !== cause) this.#kept = undefined;
+    const bytes = this.#kept;
+    if (bytes === undefined || isShortage(cause)) return cause;
+    const error = messageError(
+      "EMMAP_BAD_TERM",
+      "a message could not be shown",
+      "decode",
+      this.path,
+      bytes,
+      cause,
+    );
+    this.#kept = undefined;
     return error;
   }
 
-  /** Removes the first message, term or not, and returns its bytes, up to 7 zeros behind them; null when there is none. */
-  popBytes(): Buffer | null {
+  /** Removes the first message, term or not, and returns its bytes, up to 7 zeros behind them. Without one as {@link pop}. */
+  popBytes(): Buffer | typeof EMPTY;
+  popBytes<Fallback>(fallback: Fallback): Buffer | Fallback;
+  popBytes(fallback?: unknown): unknown {
     if (this.#left !== 0n) this.#abort(this.#left);
     for (;;) {
       const bytes = this.#first(true, true);
-      if (bytes === null || addon.queueRemove(this.native, bytes)) return bytes;
+      // biome-ignore lint/complexity/noArguments: as in pop
+      if (bytes === null) return arguments.length > 0 ? fallback : EMPTY;
+      if (addon.queueRemove(this.native, bytes)) return bytes;
     }
   }
 
   /**
-   * Removes up to `limit` messages and returns them, in order; none when there are none. It ends before a message that is
-   * refused, which is thrown as by {@link pop} when it comes first, and stays. Takes about 64 KiB of messages at a time,
+   * Removes up to `limit` messages and returns them, in order; none when there are none. It ends before a message that can't
+   * be decoded, which is thrown as by {@link pop} when it comes first. Takes about 64 KiB of messages at a time,
    * between which others may take some.
    */
   popMany(limit: number): Out[] {
@@ -287,8 +358,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     if (this.#format.check !== undefined) {
       try {
         while (all.length < limit) {
-          const next = this.#next();
-          if (next === NONE) break;
+          const next = this.#next(all.length === 0);
+          if (next === EMPTY) break;
           all.push(next);
         }
       } catch (cause) {
@@ -301,7 +372,10 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       for (let more = true; more && removed < limit; removed = all.length)
         more = this.#popSome(limit - removed, all);
     } catch (error) {
-      if (removed === 0) throw error;
+      if (removed === 0) {
+        if (isBadTerm(error) && !addon.queueRemove(this.native, error.bytes)) return this.popMany(limit);
+        throw error;
+      }
       // What follows those that are removed is still in the queue, and says the same to the next call.
       all.length = removed;
     }
@@ -315,7 +389,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       const packed = this.#step(false, most, BEGINNING, this.#format.needsOwn);
       if (packed === null) {
         // Who may not remove anything is told so by an empty queue too.
-        if (limit > 0) addon.queueRemoveMany(this.native, EMPTY, 0n);
+        if (limit > 0) addon.queueRemoveMany(this.native, NO_BYTES, 0n);
         return false;
       }
       const [, found, full] = this.#state as unknown as [number, number, number];
@@ -351,20 +425,25 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * Gives the first message to `consume`, and removes it when that has returned, or when the promise that it returned
    * is fulfilled. If it throws or rejects, the message stays first in the queue and the error goes to the caller; if
    * this process dies, it stays as well. Meanwhile others may push and look, `consume` too, but `pop`, `purge` and
-   * `erase` are EBUSY for everybody.
-   * @returns what `consume` returned; null, without calling it, when there is no message
+   * `erase` are EBUSY for everybody. A message that can't be decoded is thrown as by {@link pop}.
+   * @returns what `consume` returned; without calling it {@link EMPTY}, or `fallback`, when there is no message
    * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays; ESTALE if a writer that takes no locks (the Erlang library
    * emmap 2.x) has removed the message
    */
-  tryPop<Result>(consume: (message: Out) => Result): Result | null {
+  tryPop<Result>(consume: (message: Out) => Result): Result | typeof EMPTY;
+  tryPop<Result, Fallback>(consume: (message: Out) => Result, fallback: Fallback): Result | Fallback;
+  tryPop(consume: (message: Out) => unknown, fallback?: unknown): unknown {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
     if (this.#left !== 0n) this.#abort(this.#left);
     const bytes = this.#copied(addon.queuePopBegin, this.#format.needsOwn);
-    if (bytes === null) return null;
+    // biome-ignore lint/complexity/noArguments: as in pop
+    if (bytes === null) return arguments.length > 1 ? fallback : EMPTY;
     const ticket = this.#ticket[0] as bigint;
-    let result: Result;
+    let message: Out | typeof EMPTY = EMPTY;
+    let result: unknown;
     try {
-      result = consume(this.#decode(bytes, isOwn(bytes)));
+      message = this.#decode(bytes, isOwn(bytes));
+      result = consume(message);
       if (!isPromise(result)) {
         addon.queuePopCommit(this.native, ticket);
         return result;
@@ -372,10 +451,15 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     } catch (error) {
       // Kept in case that there is no stack left for a call: the next operation makes it.
       this.#left = ticket;
-      this.#abort(ticket);
+      if (message === EMPTY && isBadTerm(error)) {
+        addon.queuePopCommit(this.native, ticket);
+        this.#left = 0n;
+      } else {
+        this.#abort(ticket);
+      }
       throw error;
     }
-    return this.#settle(result, ticket) as Result;
+    return this.#settle(result, ticket);
   }
 
   async #settle<Value>(promise: Value, ticket: bigint): Promise<Awaited<Value>> {
@@ -410,16 +494,25 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     this.#left = 0n;
   }
 
-  /** The first message, which stays; null when there is none. */
-  peek(): Out | null {
-    const bytes = this.#copied(addon.queuePeekFront, this.#format.needsOwn);
-    return bytes === null ? null : this.#decode(bytes, isOwn(bytes));
+  /** The first message, which stays. Without one as {@link pop}, and one that can't be decoded is thrown so, but stays. */
+  peek(): Out | typeof EMPTY;
+  peek<Fallback>(fallback: Fallback): Out | Fallback;
+  peek(fallback?: unknown): unknown {
+    // biome-ignore lint/complexity/noArguments: as in pop
+    return this.#look(addon.queuePeekFront, arguments.length > 0 ? fallback : EMPTY);
   }
 
-  /** The last message, which stays; null when there is none. */
-  peekBack(): Out | null {
-    const bytes = this.#copied(addon.queuePeekBack, this.#format.needsOwn);
-    return bytes === null ? null : this.#decode(bytes, isOwn(bytes));
+  /** The last message, which stays. Otherwise as {@link peek}. */
+  peekBack(): Out | typeof EMPTY;
+  peekBack<Fallback>(fallback: Fallback): Out | Fallback;
+  peekBack(fallback?: unknown): unknown {
+    // biome-ignore lint/complexity/noArguments: as in pop
+    return this.#look(addon.queuePeekBack, arguments.length > 0 ? fallback : EMPTY);
+  }
+
+  #look(copy: typeof addon.queuePeekFront, fallback: unknown): unknown {
+    const bytes = this.#copied(copy, this.#format.needsOwn);
+    return bytes === null ? fallback : this.#decode(bytes, isOwn(bytes));
   }
 
   /**
@@ -499,6 +592,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     own: boolean,
   ): Buffer | null {
     let room = this.#scratch;
+    this.#ahead = 0;
     for (;;) {
       // Called on the addon, which knows how to make an error.
       const length = copy.call(addon, this.native, room, this.#ticket);
@@ -569,17 +663,29 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** What is said of a message that could not be decoded, and that is still in the queue. */
   #refusal(bytes: Buffer, cause: unknown): unknown {
     // No memory or no stack: nothing is wrong with the message.
-    if (cause instanceof RangeError) return cause;
-    const { path } = this;
-    const large = cause instanceof EtfError && cause.code === "ETF_LIMIT";
-    const error = new EmmapError(
-      `EMMAP_CORRUPT: a message is ${large ? "too large a term" : "no term"}, decode '${path}'`,
-      { code: "EMMAP_CORRUPT", syscall: "decode", path },
-    );
-    error.cause = cause;
-    error.messages = [Buffer.from(bytes)];
-    return error;
+    if (!(cause instanceof EtfError)) return cause;
+    let code: "EMMAP_BAD_TERM" | "EMMAP_REFUSED" = "EMMAP_REFUSED";
+    let why = "a message's term is too large";
+    if (cause.code !== "ETF_LIMIT") {
+      why = "a message's term can't be shown as the options say";
+      try {
+        this.#format.checkTerm(bytes);
+      } catch (error) {
+        if (!(error instanceof EtfError)) return error;
+        if (error.code !== "ETF_LIMIT") [code, why] = ["EMMAP_BAD_TERM", "a message is no term"];
+      }
+    }
+    return messageError(code, why, "decode", this.path, bytes, cause);
   }
+}
+
+function isBadTerm(error: unknown): error is EmmapError & { bytes: Buffer } {
+  return error instanceof EmmapError && error.code === "EMMAP_BAD_TERM";
+}
+
+/** No memory or no stack. Not `instanceof`: it may be of another context of V8. */
+function isShortage(error: unknown): boolean {
+  return types.isNativeError(error) && error.name === "RangeError";
 }
 
 /** Whether memory of their own was made for the bytes of a message. */
@@ -596,41 +702,49 @@ function isPromise(value: unknown): boolean {
  * Opens a queue, or creates one.
  *
  * ```ts
- * using queue = openQueue("jobs.q", { size: 1 << 20 });
- * queue.push(["resize", 42]);
- * const job = queue.pop();
+ * interface Job { resize: string; width: number }
+ * using jobs = openQueue<Job>("jobs.q", { values: "json" });
+ * jobs.push({ resize: "cat.png", width: 42 });
+ * for (let job = jobs.pop(); job !== EMPTY; job = jobs.pop()) run(job);
  * ```
  *
- * Messages are Erlang terms: see `emmap/etf` for what becomes what. With `raw` they are bytes.
+ * Messages are Erlang terms: see `emmap/etf` for what becomes what. With `values: "json"` they are what JSON can hold, with
+ * `raw` bytes. A type `T` is believed: nobody looks whether the messages that others push are of it.
  *
  * @throws {EmmapError} as {@link open}; EINVAL for a size below 16, EFBIG above 4 GiB; EMMAP_CORRUPT for a file that is no
  * sound queue, which is left as it was
  */
-export function openQueue(path: string | URL, options: RawQueueOptions): Queue<Uint8Array | string, Buffer>;
+export function openQueue(path: PathLike, options: RawQueueOptions): Queue<Uint8Array | string, Buffer>;
+export function openQueue(path: PathLike, options: JsonQueueOptions): Queue<Term, Json>;
+export function openQueue<T>(path: PathLike, options: JsonQueueOptions): Queue<T, T>;
 export function openQueue<const O extends DecodeOptions = Record<never, never>>(
-  path: string | URL,
+  path: PathLike,
   options?: QueueOptions<O>,
 ): Queue<Term, Decoded<O>>;
-export function openQueue<O extends DecodeOptions>(
-  path: string | URL,
-  options: QueueOptions<O> | RawQueueOptions = {},
-): unknown {
+export function openQueue<T>(path: PathLike, options?: QueueOptions<DecodeOptions>): Queue<T, T>;
+export function openQueue(path: PathLike, options: object = {}): unknown {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const {
     raw = false,
+    values,
     decode,
     encode: encoding,
     maxInflatedSize,
     ...rest
-  } = options as QueueOptions<O> & { raw?: boolean };
+  } = options as Omit<QueueOptions<DecodeOptions>, "raw" | "values"> & { raw?: boolean; values?: "json" };
   if (typeof raw !== "boolean") throw typeError("options.raw", "of type boolean", raw);
-  if (raw && (decode !== undefined || encoding !== undefined || maxInflatedSize !== undefined))
+  if (raw && [values, decode, encoding, maxInflatedSize].some((option) => option !== undefined))
     throw valueError(
-      "The options decode, encode and maxInflatedSize are for queues of terms, and raw is for bytes",
+      "The options values, decode, encode and maxInflatedSize are for queues of terms, and raw is for bytes",
     );
   const format: Format<never, unknown> = raw
     ? rawFormat
-    : termFormat(maxInflatedSize === undefined ? decode : { ...decode, maxInflatedSize }, encoding);
-  const opener: Opener = ["queue_open", toPath(path), structureOptions(rest, "queues")];
-  return new Queue(addon.open(...opener), format, new Origin(opener));
+    : termFormat(
+        { ...(values && { values }), ...decode, ...(maxInflatedSize !== undefined && { maxInflatedSize }) },
+        { ...(values && { values }), ...encoding },
+      );
+  const opener: Opener = ["queue_open", toPath(path), structureOptions(rest, "queues", QUEUE_OPTIONS)];
+  return create(addon.open(...opener), format, new Origin(opener));
 }
+
+const QUEUE_OPTIONS = ["raw", "values", "decode", "encode", "maxInflatedSize"];

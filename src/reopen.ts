@@ -13,7 +13,9 @@ export class Origin {
   constructor(opener: Opener) {
     const [operation, path, options, ...numbers] = opener;
     // The current folder may be another one by then.
-    const from = has(options, "anon") ? path : resolve(path);
+    let from = path;
+    if (typeof path === "string") from = has(options, "anon") ? path : resolve(path);
+    else if (path[0] !== 47) from = Buffer.concat([Buffer.from(`${process.cwd()}/`), path]);
     this.#opener = [operation, from, options, ...numbers] as Opener;
   }
 
@@ -27,7 +29,7 @@ export class Origin {
         "operation not supported",
         "reopen",
         undefined,
-        path,
+        String(path),
         "memory without a file can't be opened again",
       );
     const kept = options.filter((_, i) => !["create", "truncate"].includes(options[i - (i % 2)] as string));

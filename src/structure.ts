@@ -1,3 +1,4 @@
+import type { PathLike } from "node:fs";
 import { addon, type NativeFile } from "./addon.js";
 import { backup } from "./backup.js";
 
@@ -57,7 +58,7 @@ export abstract class Structure {
    * EAGAIN where others change the file all the time. The copy has the file's permission bits, and appears whole or not at all.
    * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
    */
-  async backup(to: string | URL): Promise<void> {
+  async backup(to: PathLike): Promise<void> {
     await backup(this.native, to);
   }
 

@@ -1,14 +1,7 @@
 import { readFileSync, truncateSync } from "node:fs";
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
-import {
-  type AtomicOperation,
-  type Counters,
-  type EmmapError,
-  type MappedFile,
-  open,
-  openCounters,
-} from "../src";
+import { type Counters, type EmmapError, type MappedFile, open, openCounters } from "../src";
 import { thrownBy } from "./support/errors";
 import { freshPath, pattern, patternFile } from "./support/files";
 
@@ -26,31 +19,26 @@ const positions = [
   ["in the core", 64n],
 ] as const;
 
-const operations: [AtomicOperation, (word: bigint, operand: bigint) => bigint][] = [
+const operations: [
+  "add" | "sub" | "and" | "or" | "xor" | "exchange",
+  (word: bigint, operand: bigint) => bigint,
+][] = [
   ["add", (word, operand) => word + operand],
   ["sub", (word, operand) => word - operand],
   ["and", (word, operand) => word & operand],
   ["or", (word, operand) => word | operand],
   ["xor", (word, operand) => word ^ operand],
-  ["xchg", (_, operand) => operand],
+  ["exchange", (_, operand) => operand],
 ];
-
-const method = (operation: AtomicOperation): Exclude<AtomicOperation, "xchg"> | "exchange" =>
-  operation === "xchg" ? "exchange" : operation;
 
 for (const [place, position] of positions) {
   test.each(operations)(`%s answers the old value and stores the new one, ${place}`, (operation, model) => {
     using file = words();
     for (const before of [0n, LOW, -1n, MIN, MAX])
       for (const operand of [0n, 1n, -1n, LOW, MIN, MAX, 2n ** 63n, 2n ** 64n - 1n]) {
-        for (const call of [
-          () => file[method(operation)](position, operand),
-          () => file.patomic(position, operation, operand),
-        ]) {
-          file.store(position, before);
-          expect(call()).toBe(before);
-          expect(file.load(position)).toBe(BigInt.asIntN(64, model(before, operand)));
-        }
+        file.store(position, before);
+        expect(file[operation](position, operand)).toBe(before);
+        expect(file.load(position)).toBe(BigInt.asIntN(64, model(before, operand)));
       }
   });
 
@@ -61,7 +49,7 @@ for (const [place, position] of positions) {
     expect(file.load(position)).toBe(-1n);
     expect(file.compareExchange(position, 2n ** 64n - 1n, MIN)).toBe(-1n);
     expect(file.load(position)).toBe(MIN);
-    expect(file.patomic(position, "cas", MIN, 7)).toBe(MIN);
+    expect(file.compareExchange(position, MIN, 7)).toBe(MIN);
     expect(file.load(position)).toBe(7n);
   });
 
@@ -111,13 +99,6 @@ test("a read-only file can be loaded from, and not changed", () => {
   for (const call of [() => file.add(0, 1), () => file.store(0, 1), () => file.compareExchange(0, 1, 2)])
     expect(thrownBy(call)).toMatchObject({ code: "EACCES" });
   expect(file.load(0)).toBe(0x0706050403020100n);
-});
-
-test("an operation that there is not is named", () => {
-  using file = words();
-  const loose = file.patomic.bind(file) as (position: number, operation: string, value: number) => unknown;
-  expect(thrownBy(() => loose(0, "mul", 1))).toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
-  expect(thrownBy(() => loose(0, "cas", 1))).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
 });
 
 test.each<[string, (file: MappedFile) => unknown]>([

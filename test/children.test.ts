@@ -42,7 +42,7 @@ test("a process that starts others while it works loses none of its locks", asyn
     return exit;
   });
   await Promise.all(started);
-  expect(queue.length).toBe(40);
+  expect(queue.length()).toBe(40);
   expect(thrownBy(() => openQueue(queue.path))).toMatchObject({ code: "EBUSY" });
 });
 

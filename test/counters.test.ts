@@ -81,7 +81,11 @@ test("read-only counters can be read, and not changed", () => {
   copyFileSync(fixture, path);
   using counters = openCounters(path, 4, { read: true });
   expect(counters.get(0)).toBe(42n);
-  expect(thrownBy(() => counters.add(0, 1))).toMatchObject({ code: "EACCES", syscall: "counter_add", path });
+  expect(thrownBy(() => counters.add(0, 1))).toMatchObject({
+    code: "EACCES",
+    operation: "counter_add",
+    path,
+  });
   expect(readFileSync(path)).toEqual(readFileSync(fixture));
 });
 

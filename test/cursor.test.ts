@@ -18,7 +18,7 @@ test("writes follow each other, and one that would pass the end writes and moves
   using file = open(patternFile(10), { write: true });
   file.write("abcd");
   file.write(Buffer.from("efgh"));
-  expect(thrownBy(() => file.write("ijk"))).toMatchObject({ code: "EINVAL", syscall: "write" });
+  expect(thrownBy(() => file.write("ijk"))).toMatchObject({ code: "EINVAL", operation: "write" });
   expect(file.position(0, "cur")).toBe(8);
   expect(file.pread(0, 10)?.toString("latin1")).toBe("abcdefgh\x08\x09");
 });

@@ -11,7 +11,7 @@ test("an error of the system looks as Node's own does", () => {
   const own = thrownBy(() => readFileSync(path));
   expect(error).toBeInstanceOf(EmmapError);
   expect(error).toBeInstanceOf(Error);
-  expect({ ...error }).toEqual({ ...own });
+  expect({ ...error }).toEqual({ ...own, operation: "open" });
   expect(error.message).toBe(own.message);
 });
 
@@ -27,7 +27,7 @@ test("a code of emmap's own has no errno", () => {
   const file = open(path);
   file.close();
   const error = thrownBy(() => file.load(0));
-  expect({ ...error }).toEqual({ code: "EMMAP_CLOSED", syscall: "patomic_load", path });
+  expect({ ...error }).toEqual({ code: "EMMAP_CLOSED", operation: "patomic_load", path });
 });
 
 test("the stack begins where the operation was called, and the name is in it", () => {

@@ -77,7 +77,7 @@ describe.each([
     const program = `${both}
       const errors = [a, b].map((emmap) => thrown(() => emmap.open(path)));
       class Special extends a.EmmapError {}
-      const special = new Special("special", { code: "EINVAL", syscall: "special" });
+      const special = new Special("special", { code: "EINVAL", operation: "special" });
       const no = [null, undefined, 1, "EmmapError", {}, new Error("other"), Object.create(null)];
       return [
         errors.map((error) => [error instanceof a.EmmapError, error instanceof b.EmmapError, error instanceof Error]),

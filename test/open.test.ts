@@ -1,7 +1,9 @@
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { open, openBlockStorage, openCounters, openQueue } from "../src";
+import { thrownBy } from "./support/errors";
 import { descriptorsOf, freshPath, mappingsOf, pattern, patternFile } from "./support/files";
 
 test("a file is created with the size asked for, and is there the second time", () => {
@@ -132,15 +134,12 @@ test("exclusive keeps other writers out, and is refused where there is one", () 
   );
 });
 
-test("options that have no effect here are accepted, and undefined ones ignored", () => {
+test("options that could have no effect in Node are none, and undefined ones are ignored", () => {
+  for (const name of ["fit", "nocache", "uninitialized", "debug", "nolock"])
+    expect(() => open(patternFile(), { [name]: true } as object)).toThrow(`option "${name}"`);
   using file = open(patternFile(), {
     read: true,
     write: undefined,
-    fit: true,
-    nocache: true,
-    uninitialized: true,
-    debug: true,
-    nolock: true,
     populate: true,
     nonblock: true,
     noreserve: true,
@@ -149,6 +148,57 @@ test("options that have no effect here are accepted, and undefined ones ignored"
     size: undefined,
   });
   expect(file.size).toBe(4096);
+});
+
+test("an option that is misspelled is told which one was meant", () => {
+  const path = patternFile();
+  const loose = (call: (path: string, options: never) => unknown, options: object): string =>
+    thrownBy(() => call(path, options as never)).message;
+  const meant: [string, string][] = [
+    ["readonly", "read"],
+    ["readOnly", "read"],
+    ["wirte", "write"],
+    ["fixedsize", "fixedSize"],
+    ["max_inc_size", "maxIncSize"],
+    ["auto-unlink", "autoUnlink"],
+    ["huge_2mb", "huge2mb"],
+    ["lenght", "length"],
+  ];
+  for (const [name, right] of meant)
+    expect(loose(open, { [name]: true })).toBe(`Misspelled option "${name}" should be "${right}"`);
+  expect(loose(open, { whatever: 1 })).toBe('There is no option "whatever"');
+  expect(loose(openQueue, { deocde: {} })).toBe('Misspelled option "deocde" should be "decode"');
+  expect(loose(openQueue, { lockTimeOut: 1 })).toBe(
+    'Misspelled option "lockTimeOut" should be "lockTimeout"',
+  );
+  expect(loose(openBlockStorage, { blocksize: 8 })).toBe(
+    'Misspelled option "blocksize" should be "blockSize"',
+  );
+  expect(loose((at, options) => openCounters(at, 1, options), { growing: true })).toContain('"grow"');
+  using file = open(path);
+  expect(thrownBy(() => file.view(0, 1, { ownbuffer: true } as object)).message).toContain('"ownBuffer"');
+});
+
+test("a path may be a Buffer, of any bytes, as fs takes them", async () => {
+  const plain = freshPath();
+  using made = open(Buffer.from(plain), { write: true, create: true, size: 8 });
+  expect([made.path, statSync(plain).size]).toEqual([plain, 8]);
+  const odd = Buffer.concat([Buffer.from(plain), Buffer.from([0xff, 0xfe])]);
+  using counters = openCounters(odd, 2);
+  counters.add(0, 3);
+  await counters.backup(Buffer.concat([odd, Buffer.from([0x80])]));
+  expect(readFileSync(Buffer.concat([odd, Buffer.from([0x80])])).readBigInt64LE(16)).toBe(3n);
+  using again = counters.reopen();
+  expect([again.get(0), existsSync(odd), again.path.startsWith(plain)]).toEqual([3n, true, true]);
+  const folder = process.cwd();
+  process.chdir(dirname(plain));
+  const relative = odd.subarray(Buffer.byteLength(dirname(plain)) + 1);
+  using here = openQueue(Buffer.concat([relative, Buffer.from("q")]));
+  process.chdir(folder);
+  here.push(1);
+  using there = here.reopen();
+  expect(there.pop()).toBe(1);
+  expect(thrownBy(() => open(Buffer.from("a\0b"))).code).toBe("ERR_INVALID_ARG_VALUE");
 });
 
 test("sizes may be bigints", () => {

@@ -2,7 +2,7 @@ import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { open, openQueue, type Queue } from "../src";
+import { EMPTY, type JsonQueueOptions, open, openQueue, type Queue, type QueueOptions } from "../src";
 import {
   atom,
   BitString,
@@ -33,7 +33,7 @@ test("terms come out in the order in which they went in", () => {
     1,
     Buffer.from("two"),
     tuple(atom("three"), 3),
-    null,
+    EMPTY,
   ]);
 });
 
@@ -62,7 +62,7 @@ test("the queue of emmap 2.1.3 holds what it was told to write", () => {
     Array.from({ length: 300 }, (_, i) => i + 1),
     [...Buffer.from("x".repeat(500))],
   ]);
-  expect(queue.length).toBe(18);
+  expect(queue.length()).toBe(18);
 });
 
 test("a queue that emmap 2.1.3 popped from goes on behind what is gone", () => {
@@ -89,15 +89,15 @@ test("two handles share one queue", () => {
   using other = openQueue(path);
   one.push("a");
   expect(other.pop()).toEqual(Buffer.from("a"));
-  expect(one.isEmpty).toBe(true);
+  expect(one.isEmpty()).toBe(true);
 });
 
 test("many are pushed and popped at once, across growth", () => {
   using queue = openQueue(freshPath(), { size: 64 });
   queue.pushMany(Array.from({ length: 1000 }, (_, i) => i));
-  expect(queue.info.size).toBeGreaterThan(64);
+  expect(queue.info().size).toBeGreaterThan(64);
   expect(queue.popMany(600)).toEqual(Array.from({ length: 600 }, (_, i) => i));
-  expect(queue.length).toBe(400);
+  expect(queue.length()).toBe(400);
   expect([queue.peek(), queue.peekBack()]).toEqual([600, 999]);
 });
 
@@ -143,9 +143,9 @@ test("a term that is cut does not go on in what was read before it", () => {
   using queue = openQueue(path);
   expect(queue.pop()).toEqual(Buffer.from("0123456789abcdefghijklmnopqrstuvwxyz"));
   expect(thrownBy(() => queue.pop())).toMatchObject({
-    code: "EMMAP_CORRUPT",
+    code: "EMMAP_BAD_TERM",
     cause: { code: "ETF_TRUNCATED" },
-    messages: [whole.subarray(0, 16)],
+    bytes: whole.subarray(0, 16),
   });
 });
 
@@ -155,7 +155,7 @@ test("iteration leaves the messages, in both directions", () => {
   queue.pushMany(numbers);
   expect([...queue]).toEqual(numbers);
   expect([...queue.reversed()]).toEqual(numbers.reverse());
-  expect(queue.length).toBe(200);
+  expect(queue.length()).toBe(200);
 });
 
 test("iteration ends where the queue was emptied and filled with messages of the same size, or moved", () => {
@@ -169,11 +169,11 @@ test("iteration ends where the queue was emptied and filled with messages of the
       queue.pushMany(Array.from({ length: 10 }, (_, i) => 100 + i));
     },
     moved: (queue) => {
-      const { size, tail } = queue.info;
+      const { size, tail } = queue.info();
       queue.pushMany(Array.from({ length: Math.floor((size - tail) / 14) }, () => 50));
       queue.popMany(10);
       queue.push(51);
-      expect(queue.info.head).toBe(16);
+      expect(queue.info().head).toBe(16);
     },
   };
   for (const [what, change] of Object.entries(disturb))
@@ -200,7 +200,7 @@ test("a snapshot is of one moment, and leaves the messages", () => {
   expect(queue.snapshot(0)).toEqual([]);
   using reader = openQueue(path, { read: true });
   expect(reader.snapshot(4)).toEqual([0, 1, 2, 3]);
-  expect(queue.length).toBe(5000);
+  expect(queue.length()).toBe(5000);
   for (const limit of [-1, 1.5, Number.NaN, 2 ** 53]) expect(() => queue.snapshot(limit)).toThrow(RangeError);
 });
 
@@ -288,7 +288,8 @@ test("a function given to tryPop can push to the same queue", () => {
 
 test("tryPop does not call its function on an empty queue", () => {
   using queue = openQueue(freshPath());
-  expect(queue.tryPop(() => "called")).toBe(null);
+  expect(queue.tryPop(() => "called")).toBe(EMPTY);
+  expect(queue.tryPop(() => "called", 0)).toBe(0);
 });
 
 test("a queue that is closed in tryPop keeps the message", () => {
@@ -321,7 +322,7 @@ test("a read-only queue can be looked at and not changed", () => {
   const path = freshPath();
   openQueue(path).push(1);
   using queue = openQueue(path, { read: true });
-  expect([queue.peek(), queue.length, [...queue]]).toEqual([1, 1, [1]]);
+  expect([queue.peek(), queue.length(), [...queue]]).toEqual([1, 1, [1]]);
   expect(thrownBy(() => queue.pop()).code).toBe("EACCES");
 });
 
@@ -351,45 +352,145 @@ test("purge removes all messages, erase also what is not sound", () => {
   using queue = openQueue(path, { size: 4096 });
   queue.pushMany([1, 2, 3]);
   queue.purge();
-  expect([queue.isEmpty, statSync(path).size]).toEqual([true, 4096]);
+  expect([queue.isEmpty(), statSync(path).size]).toEqual([true, 4096]);
   queue.push(1);
   using bytes = open(path, { write: true });
   bytes.pwrite(16, Buffer.from([0xff, 0xff, 0xff, 0xff]));
   expect(thrownBy(() => queue.pop())).toMatchObject({ code: "EMMAP_CORRUPT", offset: 16 });
   queue.erase();
-  expect(queue.isEmpty).toBe(true);
+  expect(queue.isEmpty()).toBe(true);
 });
 
-/** That each way to look at the first message or remove it refuses it, and leaves it. */
+/** Each way to look at the first message. */
+const LOOKS: ((queue: Queue<never, unknown>) => unknown)[] = [(queue) => queue.peek(), (queue) => [...queue]];
+
+/** Each way to remove it. */
+const WAYS: ((queue: Queue<never, unknown>) => unknown)[] = [
+  (queue) => queue.pop(),
+  (queue) => queue.popMany(1),
+  (queue) => queue.popMany(1000),
+  (queue) => queue.tryPop(() => expect.fail("called")),
+];
+
+/** That each refuses the first message, and leaves it. */
 function expectRefused(queue: Queue<never, unknown>, cause: string, bytes: Buffer): void {
-  const { length } = queue;
-  const refusal = { code: "EMMAP_CORRUPT", cause: { code: cause }, messages: [bytes] };
-  const never = (): never => expect.fail("called");
-  for (const action of [
-    () => queue.pop(),
-    () => queue.popMany(1),
-    () => queue.popMany(1000),
-    () => queue.tryPop(never),
-    () => queue.peek(),
-    () => [...queue],
-  ])
-    expect(thrownBy(action)).toMatchObject(refusal);
-  expect(queue.length).toBe(length);
+  const length = queue.length();
+  for (const action of [...LOOKS, ...WAYS])
+    expect(thrownBy(() => action(queue))).toMatchObject({
+      code: "EMMAP_REFUSED",
+      cause: { code: cause },
+      bytes,
+    });
+  expect(queue.length()).toBe(length);
 }
 
-test("a message that is no term stays, and is handed over with the error", () => {
+test("a message that is no term is handed over with the error, and the next one comes after it", () => {
   const path = freshPath();
   using bytes = openQueue(path, { raw: true });
   using queue = openQueue(path);
-  queue.push(0);
-  bytes.pushMany(["not a term at all.......", "12345678"]);
-  queue.push(1);
-  expect(queue.popMany(10)).toEqual([0]);
-  expectRefused(queue as never, "ETF_VERSION", Buffer.from("not a term at all......."));
-  expect(queue.popBytes()?.toString()).toBe("not a term at all.......");
-  expectRefused(queue as never, "ETF_VERSION", Buffer.from("12345678"));
-  expect(bytes.pop()?.toString()).toBe("12345678");
-  expect([queue.pop(), queue.popBytes()]).toEqual([1, null]);
+  for (const options of [
+    {},
+    { decode: { binaries: "view" } },
+    { values: "json" },
+    { decode: { atoms: String } },
+  ])
+    for (const take of WAYS) {
+      using reader = openQueue<unknown>(path, options as QueueOptions);
+      queue.push(0);
+      bytes.pushMany(["not a term at all.......", "12345678"]);
+      queue.push(1);
+      expect(reader.popMany(10)).toEqual([0]);
+      const bad = (text: string) => ({
+        code: "EMMAP_BAD_TERM",
+        operation: "decode",
+        bytes: Buffer.from(text),
+      });
+      for (const look of LOOKS)
+        expect(thrownBy(() => look(reader as never))).toMatchObject(bad("not a term at all......."));
+      expect(queue.length()).toBe(3);
+      expect(thrownBy(() => take(reader as never))).toMatchObject(bad("not a term at all......."));
+      expect(queue.length()).toBe(2);
+      expect(thrownBy(() => take(reader as never))).toMatchObject({
+        ...bad("12345678"),
+        cause: { code: "ETF_VERSION" },
+      });
+      expect(reader.popMany(10)).toEqual([1]);
+    }
+});
+
+test("a term that can't be shown as the options say stays for those who can take it", () => {
+  const path = freshPath();
+  using queue = openQueue(path);
+  using objects = openQueue(path, { values: "json" });
+  const map = new Map([[tuple(1), 2]]);
+  queue.push(map);
+  const [message] = openQueue(path, { raw: true });
+  expectRefused(objects as never, "ETF_MALFORMED", message as Buffer);
+  expect(queue.pop()).toEqual(map);
+});
+
+test("popBytes removes what is there, whatever it is", () => {
+  const path = freshPath();
+  using bytes = openQueue(path, { raw: true });
+  using queue = openQueue(path);
+  bytes.push("not a term at all.......");
+  expect(String(queue.popBytes())).toBe("not a term at all.......");
+  expect([queue.popBytes(), queue.popBytes(0)]).toEqual([EMPTY, 0]);
+});
+
+describe("no message is taken for emptiness", () => {
+  const atoms = (name: string): unknown => (name === "undefined" ? undefined : name === "null" ? null : name);
+  const ways: [string, QueueOptions<DecodeOptions> | JsonQueueOptions, unknown[]][] = [
+    ["terms", { decode: { atoms } }, [null, undefined, false, 0, []]],
+    ["JSON", { values: "json" }, [null, false, 0, "", [], {}]],
+  ];
+  test.each(ways)("of %s", (_name, options, messages) => {
+    using queue = openQueue<unknown>(freshPath(), options as QueueOptions<DecodeOptions>);
+    const drained = (): unknown[] => {
+      const all: unknown[] = [];
+      for (let message = queue.pop(); message !== EMPTY; message = queue.pop()) all.push(message);
+      return all;
+    };
+    queue.pushMany(messages);
+    expect([queue.peek(), queue.peekBack()]).toEqual([messages[0], messages.at(-1)]);
+    expect(drained()).toEqual(messages);
+    for (const fallback of [undefined, null, 7]) {
+      expect([queue.pop(fallback), queue.peek(fallback), queue.peekBack(fallback)]).toEqual(
+        Array(3).fill(fallback),
+      );
+      expect(queue.tryPop(() => "called", fallback)).toBe(fallback);
+    }
+    expect([queue.pop(), queue.peek(), queue.peekBack(), queue.tryPop(String)]).toEqual(Array(4).fill(EMPTY));
+    queue.pushMany(messages);
+    const taken: unknown[] = [];
+    while (queue.tryPop((message) => void taken.push(message)) !== EMPTY);
+    expect(taken).toEqual(messages);
+  });
+
+  test("and it is one value for all copies of the package", () => {
+    expect(EMPTY).toBe(Symbol.for("emmap.EMPTY"));
+  });
+});
+
+test("what was read ahead is taken only if it is still the first message", () => {
+  const path = freshPath();
+  using one = openQueue(path);
+  using other = openQueue(path);
+  one.pushMany([1, 2, 3, 4, 5, 6, 7]);
+  expect(one.pop()).toBe(1);
+  expect(other.pop()).toBe(2);
+  expect([one.peekBack(), one.pop()]).toEqual([7, 3]);
+  other.purge();
+  other.pushMany(["x", 4]);
+  expect([one.pop(), one.pop(), one.pop()]).toEqual([Buffer.from("x"), 4, EMPTY]);
+  other.push(Buffer.alloc(5000, 1));
+  other.push("after");
+  expect([(one.pop() as Buffer).length, one.pop()]).toEqual([5000, Buffer.from("after")]);
+  one.pushMany([8, 9]);
+  one.pop();
+  one.close();
+  expect(thrownBy(() => one.pop()).code).toBe("EMMAP_CLOSED");
+  expect([other.pop(), other.pop()]).toEqual([9, EMPTY]);
 });
 
 test("a message whose term would take too much memory stays", () => {
@@ -419,12 +520,12 @@ test("a function that is given atoms and throws is handed its message with the e
   using queue = openQueue(freshPath(), { decode: { atoms } });
   queue.pushMany([atom("good"), atom("bad"), atom("last"), atom("bad")]);
   expect(queue.popMany(9)).toEqual(["good"]);
-  const error = thrownBy(() => queue.popMany(9)) as Error & { messages?: Buffer[] };
-  expect(error).toMatchObject({ code: "EMMAP_CORRUPT", cause: { message: "no" } });
-  expect(decodePrefix(error.messages?.[0] as Buffer).term).toBe(atom("bad"));
+  const error = thrownBy(() => queue.popMany(9)) as Error & { bytes: Buffer };
+  expect(error).toMatchObject({ code: "EMMAP_BAD_TERM", cause: { message: "no" } });
+  expect(decodePrefix(error.bytes).term).toBe(atom("bad"));
   expect(queue.pop()).toBe("last");
   angry = false;
-  expect([queue.pop(), queue.pop()]).toEqual(["bad", null]);
+  expect([queue.pop(), queue.pop()]).toEqual(["bad", EMPTY]);
 });
 
 /** Calls `action` where there are `room` stack frames left, or so. */
@@ -457,7 +558,8 @@ describe("near the end of the stack no message is lost", () => {
     some: unknown[];
   }
   const popOne = (queue: Queue<Term, unknown>, taken: Taken): void => {
-    taken.some = [queue.pop()];
+    const message = queue.pop();
+    taken.some = [message];
   };
   const ways: [string, DecodeOptions, (queue: Queue<Term, unknown>, taken: Taken) => void][] = [
     ["pop", {}, popOne],
@@ -492,7 +594,7 @@ describe("near the end of the stack no message is lost", () => {
     let number = 0;
     let failed = 0;
     for (let room = 0; room < 500; room++) {
-      while (queue.length < 3) queue.push([1, [number++], "text", new Map([["key", [2.5, atom("a")]]])]);
+      while (queue.length() < 3) queue.push([1, [number++], "text", new Map([["key", [2.5, atom("a")]]])]);
       const taken: Taken = { some: [] };
       nearTheLimit(room, () => take(queue as Queue<Term, unknown>, taken));
       if (taken.some.length === 0) failed++;
@@ -502,7 +604,7 @@ describe("near the end of the stack no message is lost", () => {
       }
     }
     expect(failed).toBeGreaterThan(0);
-    for (let left = queue.pop(); left !== null; left = queue.pop()) seen.add((left as Numbered)[1][0]);
+    for (let left = queue.pop(); left !== EMPTY; left = queue.pop()) seen.add((left as Numbered)[1][0]);
     expect([...Array(number).keys()].filter((each) => !seen.has(each))).toEqual([]);
   });
 });
@@ -574,7 +676,7 @@ test("a closed queue says so", () => {
   queue.close();
   queue.close();
   expect(thrownBy(() => queue.push(1)).code).toBe("EMMAP_CLOSED");
-  expect(thrownBy(() => queue.length).code).toBe("EMMAP_CLOSED");
+  expect(thrownBy(() => queue.length()).code).toBe("EMMAP_CLOSED");
   expect(inspect(queue)).toContain("closed: true");
 });
 

@@ -58,7 +58,11 @@ test("whatever is bytes can be written", () => {
 test("a write that would pass the end writes nothing", () => {
   const path = patternFile(100);
   using file = open(path, { write: true });
-  expect(thrownBy(() => file.pwrite(96, "12345"))).toMatchObject({ code: "EINVAL", syscall: "pwrite", path });
+  expect(thrownBy(() => file.pwrite(96, "12345"))).toMatchObject({
+    code: "EINVAL",
+    operation: "pwrite",
+    path,
+  });
   expect(readFileSync(path)).toEqual(pattern(100));
   file.pwrite(95, "12345");
   expect(readFileSync(path).toString("latin1", 95)).toBe("12345");
@@ -118,7 +122,7 @@ test("a sync that close overtakes ends, and one after close is refused", async (
   const results = await Promise.allSettled(syncs);
   for (const result of results)
     if (result.status === "rejected") expect(result.reason).toMatchObject({ code: "EMMAP_CLOSED" });
-  await expect(file.sync()).rejects.toMatchObject({ code: "EMMAP_CLOSED", syscall: "sync" });
+  await expect(file.sync()).rejects.toMatchObject({ code: "EMMAP_CLOSED", operation: "sync" });
 });
 
 describe("bytes of the file itself are written as they were before the call", () => {

@@ -50,7 +50,7 @@ test("a view keeps its mapping when the file grows, and both show the same bytes
 test("a live view keeps the file from shrinking, and a collected one does not", async () => {
   using file = open(patternFile(8192), { write: true });
   let view: Buffer | undefined = file.view(8000, 10);
-  expect(thrownBy(() => file.resize(4096))).toMatchObject({ code: "EBUSY", syscall: "resize" });
+  expect(thrownBy(() => file.resize(4096))).toMatchObject({ code: "EBUSY", operation: "resize" });
   expect([file.size, view[0]]).toEqual([8192, 8000 % 251]);
   expect(file.add(0, 1)).toBe(0x0706050403020100n);
   view = undefined;

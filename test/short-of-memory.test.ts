@@ -24,7 +24,7 @@ const { execFileSync } = require("node:child_process");
 const { readFileSync } = require("node:fs");
 const [path, spare] = process.argv.slice(1);
 const queue = openQueue(path, ${raw ? "{ raw: true }" : "{}"});
-if (queue.length !== 1) process.exit(3);
+if (queue.length() !== 1) process.exit(3);
 const mapped = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
 execFileSync("prlimit", ["--pid", String(process.pid), "--as=" + (mapped + spare * ${MIB})]);
 let got;
@@ -55,7 +55,7 @@ describe.runIf(process.platform === "linux" && prlimit)("where memory is short b
     using terms = openQueue(path);
     let failed = 0;
     for (const spare of SPARE) {
-      if (queue.isEmpty) terms.push(Buffer.alloc(SIZE, 7));
+      if (queue.isEmpty()) terms.push(Buffer.alloc(SIZE, 7));
       const child = spawnSync(process.execPath, ["-e", program(take, raw), path, String(spare)], {
         encoding: "utf8",
       });
@@ -64,7 +64,7 @@ describe.runIf(process.platform === "linux" && prlimit)("where memory is short b
       const got = /^0 \d/.test(outcome);
       if (!got) failed++;
       const stays = !got || name === "iteration" || name === "peek";
-      expect(queue.length, `${name}, ${spare} MiB: ${outcome}`).toBe(stays ? 1 : 0);
+      expect(queue.length(), `${name}, ${spare} MiB: ${outcome}`).toBe(stays ? 1 : 0);
     }
     expect(failed).toBeGreaterThan(0);
     expect(failed).toBeLessThan(SPARE.length);

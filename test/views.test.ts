@@ -33,7 +33,7 @@ test("a view that would pass the end is refused", () => {
     [0, -1],
     [2n ** 64n - 1n, 1],
   ] as const)
-    expect(thrownBy(() => file.view(position, length))).toMatchObject({ code: "EINVAL", syscall: "view" });
+    expect(thrownBy(() => file.view(position, length))).toMatchObject({ code: "EINVAL", operation: "view" });
   expect(thrownBy(() => file.bigInt64Array(0, 513))).toMatchObject({ code: "EINVAL" });
   expect(thrownBy(() => file.view(0.5))).toMatchObject({ code: "ERR_OUT_OF_RANGE" });
 });

@@ -138,7 +138,8 @@ await watch(() => GATEWAYS.every((gateway) => read(gateway, "settled") >= share)
 say("closing: no more requests, please");
 counters.set(CLOSING, 1);
 await watch(
-  () => GATEWAYS.every((gateway) => read(gateway, "closed") === 1) && queues.every((queue) => queue.isEmpty),
+  () =>
+    GATEWAYS.every((gateway) => read(gateway, "closed") === 1) && queues.every((queue) => queue.isEmpty()),
 );
 
 const wrong = [...findings()];

@@ -5,7 +5,7 @@
 // for, and `handled` says so just before. So at most one job is in doubt after a kill; it is the first in the
 // queue still, is done again if it was not handled, and its answer marked `again` for the gateway to drop if it has it.
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
-import { openBlockStorage, openCounters, openQueue } from "emmap";
+import { EMPTY, openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
 import {
   answersFile,
@@ -82,7 +82,7 @@ counters.set(counterOf(WORKER, "heartbeat"), Math.floor(Date.now() / 1000));
 
 let second = Date.now() + 1000;
 while (!ending) {
-  for (let i = 0; i < 100 && jobs.tryPop(handle) !== null; i++);
+  for (let i = 0; i < 100 && jobs.tryPop(handle) !== EMPTY; i++);
   const now = Date.now();
   limiter.look(now);
   if (now >= second) {
@@ -92,5 +92,5 @@ while (!ending) {
     done = 0;
     second = now + 1000;
   }
-  await (jobs.isEmpty ? sleep(1) : turn());
+  await (jobs.isEmpty() ? sleep(1) : turn());
 }

@@ -6,7 +6,7 @@
 import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openQueue } from "emmap";
+import { EMPTY, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
 
 const DEADLINE_MS = 10_000;
@@ -29,7 +29,7 @@ async function receive(number) {
   const deadline = Date.now() + DEADLINE_MS;
   while (Date.now() < deadline) {
     const answer = answers.pop();
-    if (answer === null) await sleep(1);
+    if (answer === EMPTY) await sleep(1);
     else if (answer.elements[0] === number) return answer.elements[1];
   }
   throw new Error("no answer: is prices.exs running?");

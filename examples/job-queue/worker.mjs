@@ -8,7 +8,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openQueue } from "emmap";
+import { EMPTY, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
 
 const [folder, name] = process.argv.slice(2);
@@ -34,13 +34,13 @@ function openOwn() {
   }
 }
 
-/** Moves a job into our hand, if there is one. */
+/** Moves a job into our hand; false if there is none. */
 function take() {
   try {
     return jobs.tryPop((job) => {
       inHand.push(job);
       return true;
-    });
+    }, false);
   } catch (error) {
     if (error.code === "EBUSY") return false; // another worker is just taking one
     throw error;
@@ -65,11 +65,11 @@ async function perform([, id, ...parameters]) {
 const stopping = new AbortController();
 for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => stopping.abort());
 
-console.log(inHand.isEmpty ? "ready" : "ready, and going on with the job that was in hand");
+console.log(inHand.isEmpty() ? "ready" : "ready, and going on with the job that was in hand");
 let done = 0;
 while (!stopping.signal.aborted) {
   const job = inHand.peek();
-  if (job !== null) {
+  if (job !== EMPTY) {
     await perform(job);
     inHand.pop();
     done++;

@@ -25,7 +25,8 @@ function push(from, count) {
 }
 
 function pop(count) {
-  const messages = count === 1 ? [queue.pop()].filter((message) => message !== null) : queue.popMany(count);
+  const messages =
+    count === 1 ? [queue.pop(null)].filter((message) => message !== null) : queue.popMany(count);
   for (const { elements } of messages) {
     const [producer, number, filler] = elements;
     if (!filler.equals(Buffer.alloc(fillerSize(number), producer)))

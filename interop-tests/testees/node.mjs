@@ -1,6 +1,6 @@
 // The Node package's testee: see README.md.
 import { createInterface } from "node:readline";
-import { EmmapError, open, openBlockStorage, openCounters, openQueue } from "emmap";
+import { EMPTY, EmmapError, open, openBlockStorage, openCounters, openQueue } from "emmap";
 
 const files = new Map();
 /** Messages that are being taken out: how to end it, and what then comes of it. */
@@ -50,7 +50,7 @@ function begin(queue, name) {
       end = { commit: resolve, abort: () => reject(LEAVE) };
     });
   });
-  or(ended, EOF);
+  if (ended === EMPTY) throw EOF;
   taking.set(name, { end, ended });
   return hex(message);
 }
@@ -113,7 +113,7 @@ const OPERATIONS = {
   counter_notify: (counters, index, count) => counters.notify(number(index), number(count)),
   queue_push: (queue, message) => queue.push(bytes(message)),
   queue_push_many: (queue, ...messages) => queue.pushMany(messages.slice(0, -1).map(bytes)),
-  queue_pop: (queue) => hex(or(queue.pop(), EOF)),
+  queue_pop: (queue) => hex(or(queue.pop(null), EOF)),
   queue_pop_many: (queue, limit) => {
     const messages = queue.popMany(number(limit));
     if (messages.length === 0) throw EOF;
@@ -122,12 +122,15 @@ const OPERATIONS = {
   queue_pop_begin: begin,
   queue_pop_commit: (_, name) => finish(name, "commit"),
   queue_pop_abort: (_, name) => finish(name, "abort"),
-  queue_peek_front: (queue) => hex(or(queue.peek(), EOF)),
-  queue_peek_back: (queue) => hex(or(queue.peekBack(), EOF)),
+  queue_peek_front: (queue) => hex(or(queue.peek(null), EOF)),
+  queue_peek_back: (queue) => hex(or(queue.peekBack(null), EOF)),
   queue_walk: (queue, direction) => [...(direction === "forward" ? queue : queue.reversed())].map(hex),
-  queue_length: (queue) => queue.length,
-  queue_is_empty: (queue) => queue.isEmpty,
-  queue_info: ({ info: { size, head, tail, nextTail } }) => [size, head, tail, nextTail],
+  queue_length: (queue) => queue.length(),
+  queue_is_empty: (queue) => queue.isEmpty(),
+  queue_info: (queue) => {
+    const { size, head, tail, nextTail } = queue.info();
+    return [size, head, tail, nextTail];
+  },
   queue_purge: (queue) => queue.purge(),
   queue_erase: (queue) => queue.erase(),
   queue_compact: (queue) => void queue.compact(),
@@ -137,7 +140,7 @@ const OPERATIONS = {
   block_free: (blocks, address) => void or(blocks.free(number(address)), NO_BLOCK),
   block_free_many: (blocks, ...all) => void or(blocks.freeMany(all.slice(0, -1).map(number)), NO_BLOCK),
   blocks_walk: (blocks) => [...blocks].flatMap(([address, block]) => [address, hex(block)]),
-  blocks_count: (blocks) => blocks.count,
+  blocks_count: (blocks) => blocks.count(),
   blocks_info: ({ blockSize, levels, capacity }) => [blockSize, levels, capacity],
   blocks_repair: (blocks, limit) =>
     void (limit === "0" ? blocks.repair() : [...blocks.repairInSteps(number(limit))]),

@@ -86,6 +86,28 @@ napi_value remove_one(const Call &call)
     return removed(call, &message, 1);
 }
 
+// take(room, length): removes the first message if it is the one that the room begins with. -1: it is another one. Then the
+// room gets the next message, so that who pops it need not ask for it: its length, or 0 where that can't be. Whether it is
+// the first one still is found out when it is taken.
+napi_value take(const Call &call)
+{
+    Room room{call.bytes_at(0), 0, 0, 0, false};
+    double length = 0;
+    napi_get_value_double(call.env, call.arguments[1], &length);
+    const iovec message{room.place.iov_base, static_cast<size_t>(length)};
+    const emmap_error error = emmap_queue_remove(call.core(), &message, 1);
+    if (error && error != ESTALE)
+        return call.fail(error);
+    double answer = -1;
+    if (!error) {
+        const emmap_sink sink = room.sink();
+        answer = emmap_queue_glance_front(call.core(), &sink) ? 0 : static_cast<double>(room.length);
+    }
+    napi_value number = nullptr;
+    napi_create_double(call.env, answer, &number);
+    return number;
+}
+
 // removeMany(packed, count): the first of those that are packed.
 napi_value remove_many(const Call &call)
 {
@@ -201,6 +223,7 @@ void add_queue_operations(Operations &operations)
                           // What failed is a pop to those who called it.
                           define<one<emmap_queue_glance_front>>("queueGlanceFront", "queue_pop"),
                           define<remove_one>("queueRemove", "queue_pop"),
+                          define<take>("queueTake", "queue_pop"),
                           define<remove_many>("queueRemoveMany", "queue_pop_many"),
                           define<pop_begin>("queuePopBegin", "queue_pop_begin"),
                           define<pop_end<emmap_queue_pop_commit>>("queuePopCommit", "queue_pop_commit"),

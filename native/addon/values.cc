@@ -40,8 +40,12 @@ bool is_null(napi_env env, napi_value value)
 std::string to_string(napi_env env, napi_value value)
 {
     size_t length = 0;
-    if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok)
-        return "";
+    if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
+        void *bytes = nullptr;
+        if (napi_get_buffer_info(env, value, &bytes, &length) != napi_ok)
+            return "";
+        return std::string(static_cast<const char *>(bytes), length);
+    }
     std::string text(length + 1, '\0'); // Node-API ends it with a zero
     napi_get_value_string_utf8(env, value, &text[0], text.size(), &length);
     text.resize(length);

@@ -17,6 +17,7 @@ int64_t to_int64(napi_env env, napi_value value);
 int32_t to_int32(napi_env env, napi_value value);
 bool to_bool(napi_env env, napi_value value);
 bool is_null(napi_env env, napi_value value);
+// Of a string, or of a Buffer.
 std::string to_string(napi_env env, napi_value value);
 
 napi_value make_undefined(napi_env env);

@@ -20,7 +20,7 @@ for (let i = 0; i < 1000; i++) {
   queue.push(["job", i]);
   if (i % 10 > 0) sum += queue.pop()[1];
 }
-while (!queue.isEmpty) sum += queue.pop()[1];
+while (!queue.isEmpty()) sum += queue.pop()[1];
 answers.push(sum);
 
 const blocks = openBlockStorage("blocks.bin", { blockSize: 64 });

@@ -2,7 +2,7 @@ import { Buffer, isUtf8 } from "node:buffer";
 import { inspect } from "node:util";
 import { brand } from "./brand.js";
 import { i32, u8 } from "./bytes.js";
-import { EtfError } from "./errors.js";
+import { EtfError, etfError } from "./errors.js";
 import { Tag } from "./tags.js";
 
 const MAX_CHARACTERS = 255;
@@ -76,9 +76,9 @@ export function atom(name: string): Atom {
 function wireOf(name: string): Uint8Array {
   const text = Buffer.from(name, "utf8");
   if (name.length > MAX_CHARACTERS && [...name].length > MAX_CHARACTERS) {
-    throw new EtfError("ETF_LIMIT", `an atom has at most ${MAX_CHARACTERS} characters`);
+    throw etfError("ETF_LIMIT", `an atom has at most ${MAX_CHARACTERS} characters`);
   }
-  if (!wellFormed(name)) throw new EtfError("ETF_UNENCODABLE", "the name of an atom has a lone surrogate");
+  if (!wellFormed(name)) throw etfError("ETF_UNENCODABLE", "the name of an atom has a lone surrogate");
   const header =
     text.length < 256 ? [Tag.SmallAtomUtf8, text.length] : [Tag.AtomUtf8, text.length >> 8, text.length];
   const wire = new Uint8Array(header.length + text.length);
@@ -172,7 +172,7 @@ function remember(atom: Atom): void {
 function atomFromNewUtf8(bytes: Buffer, start: number, end: number): Atom {
   // Copied first: another process may rewrite a mapping between the check and the reading.
   const copy = Buffer.from(bytes.subarray(start, end));
-  if (!isUtf8(copy)) throw new EtfError("ETF_MALFORMED", "the name of an atom is not UTF-8", start);
+  if (!isUtf8(copy)) throw etfError("ETF_MALFORMED", "the name of an atom is not UTF-8", start);
   return named(copy.toString("utf8"), start);
 }
 
@@ -189,7 +189,7 @@ function named(name: string, start: number): Atom {
   try {
     return atom(name);
   } catch (error) {
-    if (error instanceof EtfError) throw new EtfError(error.code, error.message, start);
+    if (error instanceof EtfError) throw etfError(error.code, error.message, start);
     throw error;
   }
 }

@@ -2,7 +2,7 @@
 
 import { deflateSync, inflateSync } from "node:zlib";
 import { putU32, u32 } from "./bytes.js";
-import { EtfError } from "./errors.js";
+import { etfError } from "./errors.js";
 import { Tag, VERSION } from "./tags.js";
 
 const HEADER = 6;
@@ -21,13 +21,13 @@ interface Inflated {
 /** Inflates `bytes`, which begin with 131 and 80, to the size they claim, if that is at most `max`. */
 export function inflate(bytes: Buffer, max: number): Inflated {
   if (bytes.length <= HEADER)
-    throw new EtfError("ETF_TRUNCATED", "the bytes end inside the header of a compressed term", 2);
+    throw etfError("ETF_TRUNCATED", "the bytes end inside the header of a compressed term", 2);
   const size = u32(bytes, 2);
   if (size > max)
-    throw new EtfError("ETF_LIMIT", `a compressed term of ${size} bytes, more than the ${max} allowed`, 2);
+    throw etfError("ETF_LIMIT", `a compressed term of ${size} bytes, more than the ${max} allowed`, 2);
   const stream = bytes.subarray(HEADER);
   if (size > stream.length * MAX_RATIO) {
-    throw new EtfError("ETF_INFLATE", `${stream.length} compressed bytes cannot make the claimed ${size}`, 2);
+    throw etfError("ETF_INFLATE", `${stream.length} compressed bytes cannot make the claimed ${size}`, 2);
   }
   let inflated: { buffer: Buffer; engine: { bytesWritten: number } };
   try {
@@ -40,10 +40,10 @@ export function inflate(bytes: Buffer, max: number): Inflated {
   } catch (cause) {
     const detail = (cause as NodeJS.ErrnoException).code ?? String(cause);
     const why = detail === "ERR_BUFFER_TOO_LARGE" ? `they make more than the claimed ${size}` : detail;
-    throw new EtfError("ETF_INFLATE", `the compressed bytes cannot be inflated: ${why}`, HEADER, { cause });
+    throw etfError("ETF_INFLATE", `the compressed bytes cannot be inflated: ${why}`, HEADER, { cause });
   }
   if (inflated.buffer.length !== size) {
-    throw new EtfError(
+    throw etfError(
       "ETF_INFLATE",
       `the compressed bytes make ${inflated.buffer.length}, not the claimed ${size}`,
       2,

@@ -3,30 +3,44 @@ import { types } from "node:util";
 import { type Atom, atom, atomFromLatin1, atomFromUtf8, OwnAtom } from "./atoms.js";
 import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import { inflate } from "./compression.js";
-import { EtfError } from "./errors.js";
+import { type EtfError, etfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
 import { binariesRepeat, repeats, type Writing } from "./keys.js";
 import { fits, MAX_INFLATED_SIZE, TERM_SIZE } from "./measure.js";
+import { firstUnknown, unknownOption } from "./options.js";
 import { BufferView, Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import {
   BitString,
   Float,
-  Fun,
+  type Fun,
   ImproperList,
-  LocalTerm,
-  NativeRecord,
+  type LocalTerm,
+  type NativeRecord,
+  NewFun,
+  NewLocalTerm,
+  NewNativeRecord,
+  NewPid,
+  NewPort,
+  NewReference,
   OwnBitString,
   OwnFloat,
   OwnOpaque,
-  Pid,
-  Port,
-  Reference,
+  type Pid,
+  type Port,
+  type Reference,
   Tuple,
 } from "./terms.js";
 
 /** How {@link decode} shows terms. */
 export interface DecodeOptions {
+  /**
+   * `"json"`: plain objects, arrays, strings, numbers, booleans and `null`, as `encode` with the same option was given them. Of
+   * what Erlang wrote `null` and `nil` are null, other atoms their names, and tuples arrays; what JSON has nothing for, such as
+   * binaries that are not UTF-8, integers beyond 2^53 and pids, appears as without it. The other options go before it. Default
+   * `"term"`.
+   */
+  readonly values?: "term" | "json" | undefined;
   /**
    * Atoms other than `true` and `false`: as {@link Atom}, as their names, or as what a function makes of the name, say
    * `(name) => (name === "nil" ? null : atom(name))`. Default `"atom"`.
@@ -62,8 +76,14 @@ export interface DecodeOptions {
   readonly trailing?: "error" | "ignore" | undefined;
 }
 
+/** What JSON can hold. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
 /** What {@link decode} returns: every kind of term, as the options `O` show them. */
-export type Decoded<O extends DecodeOptions = Record<never, never>> =
+export type Decoded<O extends DecodeOptions = Record<never, never>> = O["values"] extends "json"
+  ? Json
+  : DecodedTerm<O>;
+type DecodedTerm<O extends DecodeOptions> =
   | number
   | bigint
   | boolean
@@ -117,7 +137,7 @@ export function decode<const O extends DecodeOptions = Record<never, never>>(
   options?: O,
 ): Decoded<O> {
   const input = asBuffer(bytes);
-  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+  const settings = options === undefined ? DEFAULTS : decodeSettings(options);
   const decoder = start(input, settings);
   const term = decoder.next();
   if (!settings.ignoreTrailing) {
@@ -136,17 +156,21 @@ export function decodePrefix<const O extends DecodeOptions = Record<never, never
   bytes: Uint8Array,
   options?: O,
 ): Prefix<O> {
-  const decoder = start(asBuffer(bytes), options === undefined ? DEFAULTS : settingsOf(options));
+  const decoder = start(asBuffer(bytes), options === undefined ? DEFAULTS : decodeSettings(options));
   const term = decoder.next() as Decoded<O>;
   return { term, bytesRead: decoder.after };
+}
+
+/** The term that `bytes` begin with, by options that were looked at before. */
+export function decodeFirst(bytes: Buffer, settings: Settings): unknown {
+  return start(bytes, settings).next();
 }
 
 /**
  * As {@link decodePrefix} of many inputs in one, each behind its length in 32 bits, the least significant first: with no
  * Buffer and no decoder for each. What is thrown says where in its own input the term is wrong.
  */
-export function decodeParts(parts: Buffer, options?: DecodeOptions): unknown[] {
-  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+export function decodeParts(parts: Buffer, settings: Settings): unknown[] {
   const decoder = new Decoder(parts, 0, settings, undefined);
   const terms: unknown[] = [];
   for (let at = 0; at < parts.length; ) {
@@ -158,7 +182,7 @@ export function decodeParts(parts: Buffer, options?: DecodeOptions): unknown[] {
 }
 
 function trailing(count: number, offset: number): EtfError {
-  return new EtfError("ETF_TRAILING", `${count} bytes follow the term`, offset);
+  return etfError("ETF_TRAILING", `${count} bytes follow the term`, offset);
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -167,7 +191,10 @@ function asBuffer(bytes: Uint8Array): Buffer {
   throw new TypeError("decode takes a Buffer or a Uint8Array");
 }
 
-interface Settings {
+/** What the options say. */
+export interface Settings {
+  /** Tuples are arrays. */
+  readonly json: boolean;
   readonly atomNames: ((name: string) => unknown) | undefined;
   readonly objects: boolean;
   readonly charStrings: boolean;
@@ -183,12 +210,35 @@ interface Settings {
 /** How {@link repeats} is to take what was decoded. */
 const DECODED: Writing = { lists: false, atomKeys: false, nullAtom: atom("null") };
 
-const DEFAULTS = settingsOf({});
+const NAMES = new Set([
+  "values",
+  "atoms",
+  "maps",
+  "strings",
+  "binaries",
+  "floats",
+  "maxInflatedSize",
+  "trailing",
+]);
+const DEFAULTS = decodeSettings({});
 
-function settingsOf(options: DecodeOptions): Settings {
+const JSON_OPTIONS: DecodeOptions = {
+  atoms: (name) => (name === "null" || name === "nil" ? null : name),
+  maps: "object",
+  binaries: "string",
+  floats: "number",
+};
+
+/** Looks at the options. */
+export function decodeSettings(given: DecodeOptions): Settings {
+  const name = firstUnknown(given, NAMES);
+  if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));
+  const json = choice("values", given.values, "term", "json");
+  const options = json ? { ...JSON_OPTIONS, ...given } : given;
   const { atoms, maxInflatedSize = MAX_INFLATED_SIZE } = options;
-  if (!(maxInflatedSize >= 0)) throw new EtfError("ETF_OPTION", "maxInflatedSize is a number of bytes");
+  if (!(maxInflatedSize >= 0)) throw etfError("ETF_OPTION", "maxInflatedSize is a number of bytes");
   return {
+    json,
     atomNames:
       typeof atoms === "function"
         ? atoms
@@ -215,13 +265,13 @@ function settingsOf(options: DecodeOptions): Settings {
 function choice(option: string, value: string | undefined, usual: string, other: string): boolean {
   if (value === undefined || value === usual) return false;
   if (value === other) return true;
-  throw new EtfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
+  throw etfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
 }
 
 function start(input: Buffer, settings: Settings): Decoder {
   if (input.length < 2) throw truncated(input.length, "a term");
   if (u8(input, 0) !== VERSION) {
-    throw new EtfError("ETF_VERSION", `a term begins with ${VERSION}, not ${u8(input, 0)}`, 0);
+    throw etfError("ETF_VERSION", `a term begins with ${VERSION}, not ${u8(input, 0)}`, 0);
   }
   const max = settings.maxInflatedSize;
   if (u8(input, 1) !== Tag.Compressed) {
@@ -235,7 +285,7 @@ function start(input: Buffer, settings: Settings): Decoder {
 
 function measured(bytes: Buffer, start: number, allowed: number): void {
   if (!fits(bytes, start, bytes.length, allowed))
-    throw new EtfError("ETF_LIMIT", `a term that takes more than the ${allowed} bytes allowed`, start);
+    throw etfError("ETF_LIMIT", `a term that takes more than the ${allowed} bytes allowed`, start);
 }
 
 // biome-ignore lint/suspicious/noConstEnum: compared for every term
@@ -393,7 +443,7 @@ class Decoder {
   next(): unknown {
     const bytes = this.bytes;
     const settings = this.settings;
-    const atomNames = settings.atomNames;
+    const { atomNames, json } = settings;
     let pos = this.pos;
     let outer: Frame | undefined;
     let kind = Kind.Root;
@@ -471,14 +521,14 @@ class Decoder {
           if (limit - pos < 2) throw truncated(pos, "a tuple");
           size = bytes[pos + 1] as number;
           pos += 2;
-          if (size === 0) value = new Tuple([]);
+          if (size === 0) value = json ? [] : new Tuple([]);
           else opened = Kind.Tuple;
           break;
         case Tag.LargeTuple:
           if (limit - pos < 5) throw truncated(pos, "a tuple");
           size = u31(bytes, pos + 1);
           pos += 5;
-          if (size === 0) value = new Tuple([]);
+          if (size === 0) value = json ? [] : new Tuple([]);
           else opened = Kind.Tuple;
           break;
         case Tag.List:
@@ -525,7 +575,7 @@ class Decoder {
         limit++;
         if (filled < count) break;
         if (kind === Kind.Tuple) {
-          value = new Tuple(items);
+          value = json ? items : new Tuple(items);
         } else if (kind === Kind.Map) {
           value = settings.objects ? this.object(items, pos) : this.map(items, pos);
         } else if (kind === Kind.Tail) {
@@ -605,36 +655,36 @@ class Decoder {
       case Tag.NewPid:
       case Tag.Pid: {
         const slab = this.opaque(pos, limit);
-        return new Pid(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+        return new NewPid(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
       case Tag.V4Port:
       case Tag.NewPort:
       case Tag.Port: {
         const slab = this.opaque(pos, limit);
-        return new Port(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+        return new NewPort(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
       case Tag.NewerReference:
       case Tag.NewReference:
       case Tag.Reference: {
         const slab = this.opaque(pos, limit);
-        return new Reference(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+        return new NewReference(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
       case Tag.NewFun:
       case Tag.Export: {
         const slab = this.opaque(pos, limit);
-        return new Fun(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+        return new NewFun(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
       case Tag.Record: {
         const slab = this.opaque(pos, limit);
-        return new NativeRecord(slab.bytes, pos + slab.shift, this.pos + slab.shift);
+        return new NewNativeRecord(slab.bytes, pos + slab.shift, this.pos + slab.shift);
       }
       case Tag.Local:
         // What follows is known to the runtime that wrote it, so it can't be told from what comes after.
         if (pos !== 1 || this.consumed !== undefined) break;
         this.pos = bytes.length;
-        return new LocalTerm(Buffer.from(bytes.subarray(pos)), 0, bytes.length - pos);
+        return new NewLocalTerm(Buffer.from(bytes.subarray(pos)), 0, bytes.length - pos);
     }
-    throw new EtfError("ETF_TAG", `no term has tag ${tag}`, pos);
+    throw etfError("ETF_TAG", `no term has tag ${tag}`, pos);
   }
 
   /** Moves on to `end`, if that is not too far. */
@@ -652,7 +702,7 @@ class Decoder {
   }
 
   private float(value: number, pos: number): number | Float {
-    if (!Number.isFinite(value)) throw new EtfError("ETF_MALFORMED", "a float that is no finite number", pos);
+    if (!Number.isFinite(value)) throw etfError("ETF_MALFORMED", "a float that is no finite number", pos);
     return Number.isSafeInteger(value) && !this.settings.plainFloats ? new Float(value) : value;
   }
 
@@ -675,7 +725,7 @@ class Decoder {
       return negative ? -bigOf(high, low) : bigOf(high, low);
     }
     if (length > MAX_BIGINT_BYTES) {
-      throw new EtfError(
+      throw etfError(
         "ETF_LIMIT",
         `an integer of ${length} bytes, JavaScript has at most ${MAX_BIGINT_BYTES}`,
         pos,
@@ -753,7 +803,7 @@ class Decoder {
     const end = this.advance(pos, pos + 6 + length, limit, "a bitstring");
     if (bits === 8 || (bits === 0 && length === 0)) return this.binary(pos + 6, end);
     if (bits > 8 || bits === 0 || length === 0) {
-      throw new EtfError("ETF_MALFORMED", `a bitstring of ${length} bytes, the last with ${bits} bits`, pos);
+      throw etfError("ETF_MALFORMED", `a bitstring of ${length} bytes, the last with ${bits} bits`, pos);
     }
     return new BitString(this.copy(pos + 6, end), bits);
   }
@@ -768,7 +818,7 @@ class Decoder {
       end = opaqueEnd(slab.bytes, pos + shift, Math.min(limit, slab.end) + shift);
     } catch {
       opaqueEnd(this.bytes, pos, limit); // says where in the input
-      throw new EtfError("ETF_MALFORMED", "bytes that change", pos);
+      throw etfError("ETF_MALFORMED", "bytes that change", pos);
     }
     this.pos = end - shift;
     return slab;
@@ -784,7 +834,7 @@ class Decoder {
       map.set(key, items[at + 1]);
     }
     if (map.size * 2 !== length || (objects > 1 && this.repeats(items)))
-      throw new EtfError("ETF_MALFORMED", "a map has a key twice", pos);
+      throw etfError("ETF_MALFORMED", "a map has a key twice", pos);
     return map;
   }
 
@@ -810,8 +860,7 @@ class Decoder {
     const object: Record<string, unknown> = {};
     for (let at = 0; at < items.length; at += 2) {
       const key = propertyName(items[at], pos);
-      if (Object.hasOwn(object, key))
-        throw new EtfError("ETF_MALFORMED", `a map has the key ${key} twice`, pos);
+      if (Object.hasOwn(object, key)) throw etfError("ETF_MALFORMED", `a map has the key ${key} twice`, pos);
       if (key === "__proto__") {
         // An assignment would set the prototype.
         Object.defineProperty(object, key, {
@@ -849,7 +898,7 @@ function arrayFor(size: number): unknown[] {
 }
 
 function announced(terms: number, left: number, pos: number): EtfError {
-  return new EtfError("ETF_TRUNCATED", `${terms} terms announced, ${left} bytes left for them`, pos);
+  return etfError("ETF_TRUNCATED", `${terms} terms announced, ${left} bytes left for them`, pos);
 }
 
 /** V8's limit of 2^30 bits. */
@@ -867,5 +916,5 @@ function propertyName(key: unknown, pos: number): string {
   if (typeof key === "number" || typeof key === "bigint" || typeof key === "boolean") return String(key);
   if (Buffer.isBuffer(key) && isUtf8(key)) return key.toString("utf8");
   if (key instanceof OwnAtom) return key.name;
-  throw new EtfError("ETF_MALFORMED", "a map with a key that is no property name", pos);
+  throw etfError("ETF_MALFORMED", "a map with a key that is no property name", pos);
 }

@@ -3,8 +3,9 @@ import { types } from "node:util";
 import { Atom, atom, OwnAtom, wellFormed } from "./atoms.js";
 import { putDouble, putU32 } from "./bytes.js";
 import { deflate } from "./compression.js";
-import { EtfError } from "./errors.js";
+import { EtfError, etfError } from "./errors.js";
 import { mayRepeat, repeats, type Writing } from "./keys.js";
+import { firstUnknown, unknownOption } from "./options.js";
 import { Pool, Scratch, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
 import {
@@ -12,6 +13,8 @@ import {
   Float,
   ImproperList,
   LocalTerm,
+  NewLocalTerm,
+  NewPid,
   Opaque,
   OwnBitString,
   OwnFloat,
@@ -19,13 +22,19 @@ import {
   OwnLocalTerm,
   OwnOpaque,
   OwnTuple,
-  Pid,
   type Term,
   Tuple,
 } from "./terms.js";
 
 /** How {@link encode} writes values. */
 export interface EncodeOptions {
+  /**
+   * `"json"`: values are written as `JSON.stringify` takes them, and `decode` with the same option gives them back. Erlang
+   * sees maps with keys that are binaries, lists, binaries, numbers, `true`, `false` and `null`. `toJSON` is called; `undefined`
+   * and functions are left out of objects, and are `null` in arrays, as NaN is. What JSON would lose is refused: a `Map`, a
+   * `Set`, typed arrays, bigints. Default `"term"`.
+   */
+  readonly values?: "term" | "json" | undefined;
   /** JavaScript strings: as binaries of UTF-8, or as lists of characters. Default `"binary"`. */
   readonly strings?: "binary" | "list" | undefined;
   /** The property names of plain objects: as binaries, or as atoms. Default `"binary"`. */
@@ -47,11 +56,17 @@ export interface EncodeOptions {
 /**
  * The bytes of `term` in external term format, the version byte 131 included.
  *
+ * Values of another copy of the package, or of another context of V8 (`node:vm`, Jest), count as what they are.
+ *
  * @throws EtfError `ETF_UNENCODABLE` for what no term stands for (NaN, functions, symbols, instances of classes that the
- * codec does not know, a `Map` that has a key twice for Erlang, as `1` and `1n`), `ETF_CYCLE`, `ETF_LIMIT`.
+ * codec does not know, a `Map` that has a key twice for Erlang, as `1` and `1n`), with its `path`; `ETF_CYCLE`, `ETF_LIMIT`.
  */
 export function encode(term: Term, options?: EncodeOptions): Buffer {
-  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+  return encodeWith(term, options === undefined ? DEFAULTS : encodeSettings(options));
+}
+
+/** As {@link encode}, with options that were looked at before. */
+export function encodeWith(term: unknown, settings: Settings): Buffer {
   const encoder = new Encoder(settings, pool ?? new Pool());
   pool = undefined;
   try {
@@ -63,9 +78,8 @@ export function encode(term: Term, options?: EncodeOptions): Buffer {
 
 let scratch: Pool | undefined;
 
-/** As {@link encode}, for those who use the bytes at once: the next call overwrites them. */
-export function encodeTransient(term: Term, options?: EncodeOptions): Buffer {
-  const settings = options === undefined ? DEFAULTS : settingsOf(options);
+/** As {@link encodeWith}, for those who use the bytes at once: the next call overwrites them. */
+export function encodeTransient(term: unknown, settings: Settings): Buffer {
   const own = scratch ?? new Scratch();
   const encoder = new Encoder(settings, own);
   scratch = undefined;
@@ -77,7 +91,9 @@ export function encodeTransient(term: Term, options?: EncodeOptions): Buffer {
   }
 }
 
-interface Settings extends Writing {
+/** What the options say. */
+export interface Settings extends Writing {
+  readonly json: boolean;
   readonly level: number;
   readonly latin1: boolean;
 }
@@ -86,10 +102,15 @@ const TRUE = atom("true");
 const FALSE = atom("false");
 const NULL = atom("null");
 const UNDEFINED = atom("undefined");
-const DEFAULTS = settingsOf({});
+const NAMES = new Set(["values", "strings", "keys", "null", "compressed", "minorVersion"]);
+const DEFAULTS = encodeSettings({});
 
-function settingsOf(options: EncodeOptions): Settings {
-  const { strings, keys, compressed = false, minorVersion = 2 } = options;
+/** Looks at the options. */
+export function encodeSettings(options: EncodeOptions): Settings {
+  const name = firstUnknown(options, NAMES);
+  if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));
+  const { values, strings, keys, compressed = false, minorVersion = 2 } = options;
+  if (values !== undefined && values !== "term" && values !== "json") throw optionError("values", values);
   if (strings !== undefined && strings !== "binary" && strings !== "list")
     throw optionError("strings", strings);
   if (keys !== undefined && keys !== "binary" && keys !== "atom") throw optionError("keys", keys);
@@ -97,6 +118,7 @@ function settingsOf(options: EncodeOptions): Settings {
   const level = typeof compressed === "number" ? compressed : compressed ? 6 : 0;
   if (!Number.isInteger(level) || level < 0 || level > 9) throw optionError("compressed", compressed);
   return {
+    json: values === "json",
     lists: strings === "list",
     atomKeys: keys === "atom",
     nullAtom: options.null === undefined ? NULL : atom(options.null),
@@ -106,7 +128,7 @@ function settingsOf(options: EncodeOptions): Settings {
 }
 
 function optionError(option: string, value: unknown): EtfError {
-  return new EtfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
+  return etfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
 }
 
 /** What is to be done when all of a container has been written. */
@@ -157,6 +179,9 @@ const LOOP_COPY = 24;
 /** Strings up to here reserve what they could need at most. */
 const SHORT_STRING = 16 * 1024;
 
+/** A `toJSON` may make ever new objects. */
+const MAX_JSON_DEPTH = 1_000_000;
+
 const MAX_U32 = 0xffffffff;
 
 // A term is written into the pool, and what is returned is a view of it; a term that the pool is too small for moves to
@@ -199,119 +224,140 @@ class Encoder {
     const settings = this.settings;
     this.reserve(1);
     this.out[this.pos++] = VERSION;
+    const { json } = settings;
     if (root instanceof OwnLocalTerm) {
       this.raw(root.bytes);
       return;
     }
     let outer: Frame | undefined;
     let source: object | undefined;
-    let items: readonly unknown[] = [root];
+    let items: readonly unknown[] = json ? [] : [root];
     let written = 0;
     let count = 1;
     let end = End.Nothing;
     let depth = 0;
     let around: Set<object> | undefined;
 
-    for (;;) {
-      while (written === count) {
-        if (end === End.List) {
-          this.reserve(1);
-          this.out[this.pos++] = Tag.Nil;
-        } else if (end === End.Keys && repeats(items, settings)) {
-          throw unencodable("a map that has a key twice");
+    try {
+      if (json) items = [jsonRoot(root)];
+      for (;;) {
+        while (written === count) {
+          if (end === End.List) {
+            this.reserve(1);
+            this.out[this.pos++] = Tag.Nil;
+          } else if (end === End.Keys && repeats(items, settings)) {
+            ({ outer, source, items, written } = outer as Frame);
+            throw unencodable("a map that has a key twice");
+          }
+          if (outer === undefined) return;
+          if (depth-- > TRUSTED_DEPTH) around?.delete(source as object);
+          ({ outer, source, items, written, count, end } = outer);
         }
-        if (outer === undefined) return;
-        if (depth-- > TRUSTED_DEPTH) around?.delete(source as object);
-        ({ outer, source, items, written, count, end } = outer);
-      }
-      const value = items[written++];
-      let inside: readonly unknown[];
-      let last = End.Nothing;
-      switch (typeof value) {
-        case "number":
-          this.number(value);
-          continue;
-        case "string":
-          if (!settings.lists) {
-            this.string(value);
+        const value = items[written++];
+        let inside: readonly unknown[];
+        let last = End.Nothing;
+        switch (typeof value) {
+          case "number":
+            this.number(value);
             continue;
-          }
-          inside = Array.from(value, (character) => character.codePointAt(0));
-          if (this.listStart(inside)) continue;
-          last = End.List;
-          break;
-        case "boolean":
-          this.atom(value ? TRUE : FALSE);
-          continue;
-        case "bigint":
-          this.bigint(value);
-          continue;
-        case "undefined":
-          this.atom(UNDEFINED);
-          continue;
-        case "object": {
-          if (value === null) {
-            this.atom(settings.nullAtom);
-            continue;
-          }
-          if (value instanceof OwnAtom) {
-            this.atom(value);
-            continue;
-          }
-          if (value instanceof Uint8Array) {
-            this.binary(value);
-            continue;
-          }
-          if (value instanceof OwnTuple) {
-            inside = value.elements;
-            this.tupleStart(inside.length);
-          } else if (Array.isArray(value)) {
-            inside = value;
+          case "string":
+            if (!settings.lists) {
+              this.string(value);
+              continue;
+            }
+            inside = Array.from(value, (character) => character.codePointAt(0));
             if (this.listStart(inside)) continue;
             last = End.List;
-          } else if (value instanceof Map) {
-            inside = pairsOfMap(value);
-            if (mayRepeat(inside)) last = End.Keys;
-            this.header(Tag.Map, inside.length / 2);
-          } else if (value instanceof OwnFloat) {
-            this.float(value.value);
+            break;
+          case "boolean":
+            this.atom(value ? TRUE : FALSE);
             continue;
-          } else if (value instanceof OwnOpaque) {
-            if (value instanceof OwnLocalTerm) throw unencodable("a local term inside of another");
-            this.raw(value.bytes);
+          case "bigint":
+            if (json) throw unencodable("a bigint in JSON");
+            this.bigint(value);
             continue;
-          } else if (value instanceof OwnBitString) {
-            this.bitString(value);
+          case "undefined":
+            this.atom(json ? settings.nullAtom : UNDEFINED);
             continue;
-          } else if (value instanceof OwnImproperList) {
-            inside = [...value.elements, value.tail];
-            this.header(Tag.List, inside.length - 1);
-          } else if (isPlain(value)) {
-            inside = this.pairsOfObject(value);
-            this.header(Tag.Map, inside.length / 2);
-          } else if (outer === undefined && value instanceof LocalTerm) {
-            this.raw(value.bytes);
-            return;
-          } else {
-            inside = [adopted(value)];
+          case "object": {
+            if (value === null) {
+              this.atom(settings.nullAtom);
+              continue;
+            }
+            if (json) {
+              if (Array.isArray(value)) {
+                inside = jsonItems(value);
+                if (this.listStart(inside)) continue;
+                last = End.List;
+              } else {
+                inside = this.pairsOfObject(value);
+                this.header(Tag.Map, inside.length / 2);
+              }
+              break;
+            }
+            if (value instanceof OwnAtom) {
+              this.atom(value);
+              continue;
+            }
+            if (value instanceof Uint8Array) {
+              this.binary(value);
+              continue;
+            }
+            if (value instanceof OwnTuple) {
+              inside = value.elements;
+              this.tupleStart(inside.length);
+            } else if (Array.isArray(value)) {
+              inside = value;
+              if (this.listStart(inside)) continue;
+              last = End.List;
+            } else if (value instanceof Map) {
+              inside = pairsOfMap(value);
+              if (mayRepeat(inside)) last = End.Keys;
+              this.header(Tag.Map, inside.length / 2);
+            } else if (value instanceof OwnFloat) {
+              this.float(value.value);
+              continue;
+            } else if (value instanceof OwnOpaque) {
+              if (value instanceof OwnLocalTerm) throw unencodable("a local term inside of another");
+              this.raw(value.bytes);
+              continue;
+            } else if (value instanceof OwnBitString) {
+              this.bitString(value);
+              continue;
+            } else if (value instanceof OwnImproperList) {
+              inside = [...value.elements, value.tail];
+              this.header(Tag.List, inside.length - 1);
+            } else if (isPlain(value)) {
+              inside = this.pairsOfObject(value);
+              this.header(Tag.Map, inside.length / 2);
+            } else if (outer === undefined && value instanceof LocalTerm) {
+              this.raw(value.bytes);
+              return;
+            } else {
+              inside = [adopted(value)];
+            }
+            break;
           }
-          break;
+          default:
+            throw unencodable(`a ${typeof value}`);
         }
-        default:
-          throw unencodable(`a ${typeof value}`);
-      }
 
-      if (++depth > TRUSTED_DEPTH) {
-        around ??= new Set();
-        if (around.has(value as object)) throw new EtfError("ETF_CYCLE", "a value that contains itself");
-        around.add(value as object);
+        if (++depth > TRUSTED_DEPTH) {
+          around ??= new Set();
+          if (around.has(value as object) || (json && depth > MAX_JSON_DEPTH))
+            throw etfError("ETF_CYCLE", "a value that contains itself");
+          around.add(value as object);
+        }
+        outer = new Frame(outer, source, items, written, count, end);
+        source = value as object;
+        items = inside;
+        written = 0;
+        count = inside.length;
+        end = last;
       }
-      outer = new Frame(outer, source, items, written, count, end);
-      source = value as object;
-      items = inside;
-      written = 0;
-      count = inside.length;
-      end = last;
+    } catch (error) {
+      if (!(error instanceof EtfError) || error.code !== "ETF_UNENCODABLE") throw error;
+      throw located(error, new Frame(outer, source, items, written, count, end));
     }
   }
 
@@ -339,7 +385,7 @@ class Encoder {
   }
 
   private header(tag: Tag, count: number): void {
-    if (count > MAX_U32) throw new EtfError("ETF_LIMIT", `${count} elements in one term`);
+    if (count > MAX_U32) throw etfError("ETF_LIMIT", `${count} elements in one term`);
     this.reserve(5);
     this.out[this.pos] = tag;
     putU32(this.out, this.pos + 1, count);
@@ -379,7 +425,11 @@ class Encoder {
   }
 
   private float(value: number): void {
-    if (!Number.isFinite(value)) throw unencodable(String(value));
+    if (!Number.isFinite(value)) {
+      if (!this.settings.json) throw unencodable(String(value));
+      this.atom(this.settings.nullAtom);
+      return;
+    }
     this.reserve(9);
     this.out[this.pos] = Tag.NewFloat;
     putDouble(this.out, this.pos + 1, value);
@@ -514,14 +564,17 @@ class Encoder {
   }
 
   private pairsOfObject(value: object): unknown[] {
-    const { atomKeys, lists } = this.settings;
+    const { atomKeys, json, lists } = this.settings;
     const pairs: unknown[] = [];
+    if (json) checkJson(value);
     for (const key of Object.keys(value)) {
+      let property = (value as Record<string, unknown>)[key];
+      if (json) {
+        property = jsonOf(property, key);
+        if (property === undefined) continue;
+      }
       if (lists && !wellFormed(key)) throw unencodable("a property name with a lone surrogate");
-      pairs.push(
-        atomKeys ? atom(key) : lists ? Buffer.from(key) : key,
-        (value as Record<string, unknown>)[key],
-      );
+      pairs.push(atomKeys ? atom(key) : lists ? Buffer.from(key) : key, property);
     }
     return pairs;
   }
@@ -539,15 +592,58 @@ function adopted(value: object): unknown {
   if (value instanceof Float) return new Float(value.value);
   if (value instanceof ImproperList) return new ImproperList(value.elements, value.tail);
   if (value instanceof BitString) return new BitString(value.bytes, value.lastBits);
-  if (value instanceof LocalTerm) return new LocalTerm(value.bytes, 0, value.bytes.length);
+  if (value instanceof LocalTerm) return new NewLocalTerm(value.bytes, 0, value.bytes.length);
   // Its bytes are all that is written, whichever kind it is.
-  if (value instanceof Opaque) return new Pid(value.bytes, 0, value.bytes.length);
+  if (value instanceof Opaque) return new NewPid(value.bytes, 0, value.bytes.length);
   if (types.isUint8Array(value)) return Buffer.from(value.buffer, value.byteOffset, value.length);
   if (types.isMap(value)) return new Map(value);
   const prototype = Object.getPrototypeOf(value);
   if (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf"))
     return { ...value };
   throw unencodable(`an instance of ${value.constructor?.name ?? "a class"}`);
+}
+
+/** What JSON makes of a value that is called `name`; undefined where it leaves it out. */
+function jsonOf(value: unknown, name: string): unknown {
+  let shown = value;
+  if ((typeof value === "object" && value !== null) || typeof value === "bigint") {
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON === "function") shown = toJSON.call(value, name);
+    if (types.isBoxedPrimitive(shown)) shown = shown.valueOf();
+  }
+  return typeof shown === "function" || typeof shown === "symbol" ? undefined : shown;
+}
+
+function jsonRoot(value: unknown): unknown {
+  const root = jsonOf(value, "");
+  if (root === undefined) throw unencodable(`${typeof value} in JSON`);
+  return root;
+}
+
+/** The elements as JSON has them: the list itself, where that is all the same. */
+function jsonItems(list: readonly unknown[]): readonly unknown[] {
+  let items: unknown[] | undefined;
+  for (let at = 0; at < list.length; at++) {
+    const item = list[at];
+    const shown = typeof item === "string" || typeof item === "number" ? item : jsonOf(item, String(at));
+    if (shown === item) continue;
+    items ??= [...list];
+    items[at] = shown;
+  }
+  return items ?? list;
+}
+
+/** Refuses what is more than its properties, which are all that JSON keeps. */
+function checkJson(value: object): void {
+  if (isPlain(value)) return;
+  const kind = Object.prototype.toString.call(value).slice(8, -1);
+  if (
+    kind !== "Object" ||
+    value instanceof Opaque ||
+    value instanceof BitString ||
+    value instanceof ImproperList
+  )
+    throw unencodable(`an instance of ${value.constructor?.name ?? kind} in JSON`);
 }
 
 function isByte(value: unknown): value is number {
@@ -564,7 +660,7 @@ function larger(size: number): Buffer {
   try {
     return Buffer.allocUnsafeSlow(size);
   } catch (cause) {
-    throw new EtfError("ETF_LIMIT", `no buffer can be had for ${size} bytes`, undefined, { cause });
+    throw etfError("ETF_LIMIT", `no buffer can be had for ${size} bytes`, undefined, { cause });
   }
 }
 
@@ -574,6 +670,33 @@ function copyOf(bytes: Buffer, length: number): Buffer {
   return copy;
 }
 
+/** So many steps of a path are shown, at most. */
+const MAX_PATH = 64;
+
+/** The error with the way to what it is about: the item before the next one of `frame`, and so on outwards. */
+function located(error: EtfError, frame: Frame): EtfError {
+  const steps: string[] = [];
+  for (let at: Frame | undefined = frame; at !== undefined && steps.length <= MAX_PATH; at = at.outer) {
+    const { source, items, written } = at;
+    if (source === undefined) break;
+    if (Array.isArray(source) || source instanceof OwnTuple || source instanceof OwnImproperList)
+      steps.push(`[${written - 1}]`);
+    // What an adopted value is in has one item, and pairs are two.
+    else if (items.length > 1) steps.push(step(items[(written - 1) & ~1]));
+  }
+  if (steps.length > MAX_PATH) steps[MAX_PATH] = "…";
+  const path = `$${steps.reverse().join("")}`;
+  const { code, message } = error;
+  return Object.assign(etfError(code, `${message}, at ${path}`), { path });
+}
+
+function step(key: unknown): string {
+  const name =
+    typeof key === "object" && !(key instanceof OwnAtom) && !Buffer.isBuffer(key) ? "…" : String(key);
+  if (/^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(name)) return `.${name}`;
+  return `[${typeof key === "string" ? JSON.stringify(name) : name}]`;
+}
+
 function unencodable(what: string): EtfError {
-  return new EtfError("ETF_UNENCODABLE", `no term stands for ${what}`);
+  return etfError("ETF_UNENCODABLE", `no term stands for ${what}`);
 }

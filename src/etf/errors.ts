@@ -23,6 +23,8 @@ export type EtfErrorCode =
   | "ETF_LIMIT"
   | "ETF_OPTION";
 
+let create: (code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) => EtfError;
+
 /** The one error that this codec throws. `instanceof` knows those of other copies of the package in the process, too. */
 export class EtfError extends Error {
   /** `"EtfError"`. */
@@ -34,13 +36,30 @@ export class EtfError extends Error {
    * that follows the header, once inflated. Undefined when the error is not about input bytes.
    */
   readonly offset: number | undefined;
+  /** With `ETF_UNENCODABLE`: where in the value it is, as `$.users[0].name`. A `Map`'s key is its text. */
+  declare readonly path?: string;
 
-  /** Made by the codec. */
-  constructor(code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) {
+  private constructor(code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) {
     super(offset === undefined ? message : `${message} (at offset ${offset})`, options);
     this.code = code;
     this.offset = offset;
   }
+
+  static {
+    create = (code, message, offset, options) => new EtfError(code, message, offset, options);
+  }
 }
 
 brand(EtfError, "EtfError");
+
+/** Makes an {@link EtfError}. */
+export function etfError(
+  code: EtfErrorCode,
+  message: string,
+  offset?: number,
+  options?: ErrorOptions,
+): EtfError {
+  const error = create(code, message, offset, options);
+  Error.captureStackTrace(error, etfError);
+  return error;
+}

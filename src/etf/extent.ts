@@ -3,7 +3,7 @@
 
 import { atomFromLatin1, atomFromUtf8 } from "./atoms.js";
 import { u8, u16, u32 } from "./bytes.js";
-import { EtfError } from "./errors.js";
+import { type EtfError, etfError } from "./errors.js";
 import { Tag } from "./tags.js";
 import { FUN_HEADER, RECORD_HEADER } from "./terms.js";
 
@@ -11,7 +11,7 @@ import { FUN_HEADER, RECORD_HEADER } from "./terms.js";
 const MAX_REFERENCE_WORDS = 5;
 
 export function truncated(pos: number, what: string): EtfError {
-  return new EtfError("ETF_TRUNCATED", `the bytes end inside ${what}`, pos);
+  return etfError("ETF_TRUNCATED", `the bytes end inside ${what}`, pos);
 }
 
 /** Where the pid, port, reference, fun or native record at `pos` ends. */
@@ -58,7 +58,7 @@ function referenceIds(bytes: Buffer, pos: number, limit: number): number {
   if (limit - pos < 3) throw truncated(pos, "a reference");
   const words = u16(bytes, pos + 1);
   if (words > MAX_REFERENCE_WORDS) {
-    throw new EtfError(
+    throw etfError(
       "ETF_MALFORMED",
       `a reference has at most ${MAX_REFERENCE_WORDS} words, not ${words}`,
       pos,
@@ -77,9 +77,9 @@ function funEnd(bytes: Buffer, pos: number, limit: number): number {
   if (at >= limit) throw truncated(pos, "a fun");
   const tag = u8(bytes, at);
   if (tag !== Tag.NewPid && tag !== Tag.Pid)
-    throw new EtfError("ETF_MALFORMED", "the owner of a fun is no pid", at);
+    throw etfError("ETF_MALFORMED", "the owner of a fun is no pid", at);
   at = termsEnd(bytes, opaqueEnd(bytes, at, limit), limit, free);
-  if (at !== end) throw new EtfError("ETF_MALFORMED", "a fun has another size than it claims", pos);
+  if (at !== end) throw etfError("ETF_MALFORMED", "a fun has another size than it claims", pos);
   return end;
 }
 
@@ -100,7 +100,7 @@ function atomEnd(bytes: Buffer, pos: number, limit: number): number {
     start = pos + 3;
     end = start + u16(bytes, pos + 1);
   } else if (tag !== Tag.SmallAtomUtf8 && tag !== Tag.SmallAtom) {
-    throw new EtfError("ETF_MALFORMED", `tag ${tag} where only an atom can be`, pos);
+    throw etfError("ETF_MALFORMED", `tag ${tag} where only an atom can be`, pos);
   }
   if (end > limit) throw truncated(pos, "an atom");
   // Looked up for its checks alone.
@@ -113,7 +113,7 @@ function integerEnd(bytes: Buffer, pos: number, limit: number): number {
   if (pos >= limit) throw truncated(pos, "an integer");
   const tag = u8(bytes, pos);
   if (tag !== Tag.SmallInteger && tag !== Tag.Integer) {
-    throw new EtfError("ETF_MALFORMED", `tag ${tag} where only a small integer can be`, pos);
+    throw etfError("ETF_MALFORMED", `tag ${tag} where only a small integer can be`, pos);
   }
   const end = pos + (tag === Tag.SmallInteger ? 2 : 5);
   if (end > limit) throw truncated(pos, "an integer");
@@ -214,7 +214,7 @@ function termsEnd(bytes: Buffer, pos: number, limit: number, count: number): num
         at = opaqueEnd(bytes, at, limit);
         break;
       default:
-        throw new EtfError("ETF_TAG", `no term has tag ${u8(bytes, at)}`, at);
+        throw etfError("ETF_TAG", `no term has tag ${u8(bytes, at)}`, at);
     }
     if (at > limit) throw truncated(limit, "a term");
   }

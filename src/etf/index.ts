@@ -1,5 +1,5 @@
 export { Atom, atom } from "./atoms.js";
-export { type Decoded, type DecodeOptions, decode, decodePrefix, type Prefix } from "./decode.js";
+export { type Decoded, type DecodeOptions, decode, decodePrefix, type Json, type Prefix } from "./decode.js";
 export { type EncodeOptions, encode } from "./encode.js";
 export { EtfError, type EtfErrorCode } from "./errors.js";
 export {
@@ -11,6 +11,7 @@ export {
   NativeRecord,
   Opaque,
   Pid,
+  type PlainObject,
   Port,
   Reference,
   type Term,

@@ -27,7 +27,20 @@ export type Term =
   | LocalTerm
   | readonly Term[]
   | ReadonlyMap<Term, Term>
-  | { readonly [key: string]: Term };
+  | PlainObject;
+
+/**
+ * An object of properties, whose type may be an interface too, which TypeScript takes for no `{ [key: string]: Term }`. So what
+ * is in it is looked at when it is encoded, and not by the compiler. Functions, dates, promises, sets and generators are none.
+ */
+export interface PlainObject {
+  // biome-ignore lint/suspicious/noExplicitAny: with any other type an interface would be none
+  readonly [key: string]: any;
+  readonly [Symbol.hasInstance]?: never;
+  readonly [Symbol.iterator]?: never;
+  readonly [Symbol.toPrimitive]?: never;
+  readonly [Symbol.toStringTag]?: never;
+}
 
 interface InspectOptions {
   stylize(text: string, style: string): string;
@@ -50,8 +63,8 @@ export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
   }
 
   /** The elements, in order. */
-  [Symbol.iterator](): ArrayIterator<Elements[number]> {
-    return this.elements[Symbol.iterator]() as ArrayIterator<Elements[number]>;
+  [Symbol.iterator](): IterableIterator<Elements[number]> {
+    return this.elements[Symbol.iterator]() as IterableIterator<Elements[number]>;
   }
 
   /** As an array. */
@@ -183,7 +196,7 @@ export abstract class Opaque {
   declare protected readonly end: number;
 
   /** For the decoder, which has checked the bytes and changes them no more. @internal */
-  constructor(slab: Buffer, start: number, end: number) {
+  protected constructor(slab: Buffer, start: number, end: number) {
     this.slab = slab;
     this.start = start;
     this.end = end;
@@ -357,6 +370,24 @@ export class LocalTerm extends Opaque {
     return `#Local<${this.end - this.start} bytes>`;
   }
 }
+
+interface Maker<Instance> {
+  new (slab: Buffer, start: number, end: number): Instance;
+}
+
+// Their constructors are for the decoder alone.
+/** @internal */
+export const NewPid = Pid as unknown as Maker<Pid>;
+/** @internal */
+export const NewPort = Port as unknown as Maker<Port>;
+/** @internal */
+export const NewReference = Reference as unknown as Maker<Reference>;
+/** @internal */
+export const NewFun = Fun as unknown as Maker<Fun>;
+/** @internal */
+export const NewNativeRecord = NativeRecord as unknown as Maker<NativeRecord>;
+/** @internal */
+export const NewLocalTerm = LocalTerm as unknown as Maker<LocalTerm>;
 
 /** @internal */
 export const OwnTuple = brand<Tuple>(Tuple, "Tuple");

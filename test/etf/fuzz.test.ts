@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { decodeParts } from "../../src/etf/decode.js";
+import { decodeParts, decodeSettings } from "../../src/etf/decode.js";
 import { decode, decodePrefix, EtfError, encode, type Term } from "../../src/etf/index.js";
 import { Random, randomTerm } from "./random.js";
 
@@ -97,13 +97,13 @@ test(`parts of one input decode, or are refused, as they are on their own`, () =
     const alone = inputs.map((bytes) => outcome(() => decodePrefix(bytes, options).term));
     const good = inputs.filter((_, at) => typeof alone[at] === "string");
     expect(
-      decodeParts(packed(good), options).map((term) => outcome(() => term)),
+      decodeParts(packed(good), decodeSettings(options)).map((term) => outcome(() => term)),
       note,
     ).toEqual(alone.filter((result) => typeof result === "string"));
     const bad = alone.findIndex((result) => typeof result !== "string");
     if (bad >= 0)
       expect(
-        outcome(() => decodeParts(packed(inputs), options)),
+        outcome(() => decodeParts(packed(inputs), decodeSettings(options))),
         note,
       ).toEqual(alone[bad]);
   }

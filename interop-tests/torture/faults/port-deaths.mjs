@@ -150,7 +150,7 @@ function examine(folder) {
   const counters = openCounters(join(folder, "counters"));
   const queue = openQueue(join(folder, "queue"));
   const pushed = new Map();
-  for (let term = queue.pop(); term !== null; term = queue.pop()) {
+  for (let term = queue.pop(null); term !== null; term = queue.pop(null)) {
     const [producer, number] = term.elements;
     const expected = (pushed.get(producer) ?? 0) + 1;
     if (number !== expected) wrong.push(`message ${number} of producer ${producer} in place of ${expected}`);

@@ -67,7 +67,7 @@ function unlessBusy(remove) {
 
 function take() {
   note("take");
-  const taken = unlessBusy(() => queue.tryPop((found) => note("taken", ...meet(found))));
+  const taken = unlessBusy(() => queue.tryPop((found) => note("taken", ...meet(found)), null));
   note(taken ? "committed" : "nothing");
 }
 
@@ -75,7 +75,7 @@ function pop() {
   note("pop");
   let found = null;
   const popped = unlessBusy(() => {
-    found = queue.pop();
+    found = queue.pop(null);
     return found;
   });
   if (popped) note("popped", ...meet(found));
