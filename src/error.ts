@@ -144,7 +144,7 @@ brand(EmmapError, "EmmapError");
 /** The core's numbers below this are errno's. */
 const FIRST_OWN_ERROR = 4096;
 
-/** Makes an error from what the core says. The native code calls this: see `error_factory` there. */
+/** Makes an error from what the core says. The native code calls this: see `error_factory` there. @internal */
 export function createError(
   number: number,
   code: EmmapErrorCode,
@@ -173,7 +173,7 @@ export function createError(
   return error;
 }
 
-/** The error for a message that could not be decoded. */
+/** The error for a message that could not be decoded. @internal */
 export function messageError(
   code: "EMMAP_BAD_TERM" | "EMMAP_REFUSED",
   why: string,

@@ -201,7 +201,7 @@ function toNative(options: object, names: ReadonlySet<string>, what: string): Na
   return native;
 }
 
-/** The options of {@link open} for the core, whose default is a private mapping. */
+/** The options of {@link open} for the core, whose default is a private mapping. @internal */
 export function openOptions(options: OpenOptions): NativeOptions {
   const native = toNative(options, FILE_OPTIONS, "files");
   // What is read of a private mapping that nobody writes to is what is read of a shared one, and only a private
@@ -218,7 +218,7 @@ export function openOptions(options: OpenOptions): NativeOptions {
   return options.shared ? native : [...native, "shared", null];
 }
 
-/** The options of {@link openCounters} for the core. */
+/** The options of {@link openCounters} for the core. @internal */
 export function countersOptions(options: CountersOptions): NativeOptions {
   const { shared } = options ?? {};
   if (shared !== undefined && shared !== "unsafe")
@@ -226,7 +226,7 @@ export function countersOptions(options: CountersOptions): NativeOptions {
   return toNative(options, COUNTERS_OPTIONS, "counters");
 }
 
-/** The options of {@link openQueue} and {@link openBlockStorage} for the core. */
+/** The options of {@link openQueue} and {@link openBlockStorage} for the core. @internal */
 export function structureOptions(
   options: StructureOptions,
   what: string,
@@ -240,7 +240,7 @@ function isUrl(path: unknown): path is URL {
   return typeof path === "object" && path !== null && "href" in path && "protocol" in path;
 }
 
-/** The path as the core takes it: a string, unless it is bytes that are no UTF-8. */
+/** The path as the core takes it: a string, unless it is bytes that are no UTF-8. @internal */
 export function toPath(path: PathLike): NativePath {
   let name: unknown = isUrl(path) ? fileURLToPath(path) : path;
   if (types.isUint8Array(name)) {

@@ -161,14 +161,14 @@ export function decodePrefix<const O extends DecodeOptions = Record<never, never
   return { term, bytesRead: decoder.after };
 }
 
-/** The term that `bytes` begin with, by options that were looked at before. */
+/** The term that `bytes` begin with, by options that were looked at before. @internal */
 export function decodeFirst(bytes: Buffer, settings: Settings): unknown {
   return start(bytes, settings).next();
 }
 
 /**
  * As {@link decodePrefix} of many inputs in one, each behind its length in 32 bits, the least significant first: with no
- * Buffer and no decoder for each. What is thrown says where in its own input the term is wrong.
+ * Buffer and no decoder for each. What is thrown says where in its own input the term is wrong. @internal
  */
 export function decodeParts(parts: Buffer, settings: Settings): unknown[] {
   const decoder = new Decoder(parts, 0, settings, undefined);
@@ -191,7 +191,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   throw new TypeError("decode takes a Buffer or a Uint8Array");
 }
 
-/** What the options say. */
+/** What the options say. @internal */
 export interface Settings {
   /** Tuples are arrays. */
   readonly json: boolean;
@@ -229,7 +229,7 @@ const JSON_OPTIONS: DecodeOptions = {
   floats: "number",
 };
 
-/** Looks at the options. */
+/** Looks at the options. @internal */
 export function decodeSettings(given: DecodeOptions): Settings {
   const name = firstUnknown(given, NAMES);
   if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));

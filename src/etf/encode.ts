@@ -65,7 +65,7 @@ export function encode(term: Term, options?: EncodeOptions): Buffer {
   return encodeWith(term, options === undefined ? DEFAULTS : encodeSettings(options));
 }
 
-/** As {@link encode}, with options that were looked at before. */
+/** As {@link encode}, with options that were looked at before. @internal */
 export function encodeWith(term: unknown, settings: Settings): Buffer {
   const encoder = new Encoder(settings, pool ?? new Pool());
   pool = undefined;
@@ -78,7 +78,7 @@ export function encodeWith(term: unknown, settings: Settings): Buffer {
 
 let scratch: Pool | undefined;
 
-/** As {@link encodeWith}, for those who use the bytes at once: the next call overwrites them. */
+/** As {@link encodeWith}, for those who use the bytes at once: the next call overwrites them. @internal */
 export function encodeTransient(term: unknown, settings: Settings): Buffer {
   const own = scratch ?? new Scratch();
   const encoder = new Encoder(settings, own);
@@ -91,7 +91,7 @@ export function encodeTransient(term: unknown, settings: Settings): Buffer {
   }
 }
 
-/** What the options say. */
+/** What the options say. @internal */
 export interface Settings extends Writing {
   readonly json: boolean;
   readonly level: number;
@@ -105,7 +105,7 @@ const UNDEFINED = atom("undefined");
 const NAMES = new Set(["values", "strings", "keys", "null", "compressed", "minorVersion"]);
 const DEFAULTS = encodeSettings({});
 
-/** Looks at the options. */
+/** Looks at the options. @internal */
 export function encodeSettings(options: EncodeOptions): Settings {
   const name = firstUnknown(options, NAMES);
   if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));

@@ -52,7 +52,7 @@ export class EtfError extends Error {
 
 brand(EtfError, "EtfError");
 
-/** Makes an {@link EtfError}. */
+/** Makes an {@link EtfError}. @internal */
 export function etfError(
   code: EtfErrorCode,
   message: string,

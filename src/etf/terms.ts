@@ -34,6 +34,7 @@ export type Term =
  * is in it is looked at when it is encoded, and not by the compiler. Functions, dates, promises, sets and generators are none.
  */
 export interface PlainObject {
+  /** A property: anything that {@link Term} is. */
   // biome-ignore lint/suspicious/noExplicitAny: with any other type an interface would be none
   readonly [key: string]: any;
   readonly [Symbol.hasInstance]?: never;
@@ -195,7 +196,7 @@ export abstract class Opaque {
   /** Where the term ends. @internal */
   declare protected readonly end: number;
 
-  /** For the decoder, which has checked the bytes and changes them no more. @internal */
+  /** For the decoder, which has checked the bytes and changes them no more. */
   protected constructor(slab: Buffer, start: number, end: number) {
     this.slab = slab;
     this.start = start;

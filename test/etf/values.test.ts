@@ -16,6 +16,7 @@ import {
   type Tuple,
   tuple,
 } from "../../src/etf/index.js";
+import { thrownBy } from "../support/errors";
 
 const again = (term: Term) => decode(encode(term));
 
@@ -426,4 +427,60 @@ test("types follow the options", () => {
   expectTypeOf<Pid>().toExtend<typeof shown>();
   const mapped = decode(encode(1), { atoms: (name: string) => Symbol(name) });
   expectTypeOf<symbol>().toExtend<typeof mapped>();
+});
+
+test("what no term stands for is told with the way to it", () => {
+  const nan = Number.NaN;
+  const ways: [string, unknown][] = [
+    ["$", () => 1],
+    ["$.a.at[0]", { a: { at: [Symbol("s")] } }],
+    ['$["a b"][2].c', { "a b": [1, 2, { b: 1, c: nan }] }],
+    ["$.key[0]", new Map([["key", [new Date()]]])],
+    ["$[7].x", new Map([[7, { x: new Set() }]])],
+    ["$[1][0]", tuple(1, tuple(nan))],
+    ["$[0].f", new ImproperList([{ f: nan }], 1)],
+    ["$[1]", new ImproperList([1], nan)],
+    ["$[0]", [new Map<unknown, number>().set(1, 1).set(1n, 2)]],
+    ["$.name", { name: "\ud800" }],
+    ["$.d.e", runInNewContext("({ d: { e: new Map([[new Set(), 1]]) } })")],
+  ];
+  for (const [path, value] of ways) {
+    const error = thrownBy(() => encode(value as Term));
+    expect(error).toMatchObject({ code: "ETF_UNENCODABLE", path: expect.stringContaining(path) });
+    expect(error.message).toMatch(/^no term stands for .+, at \$/);
+  }
+  for (const [options, path] of [
+    [{ keys: "atom" }, "$.k[0]"],
+    [{ strings: "list" }, "$.k[0]"],
+  ] as const)
+    expect(thrownBy(() => encode({ k: [nan] }, options))).toMatchObject({ path });
+  let deep: Term = nan;
+  for (let i = 0; i < 100_000; i++) deep = [deep];
+  const { message } = thrownBy(() => encode(deep));
+  expect(message).toMatch(/, at \$…(\[0\])+$/);
+  expect(message.length).toBeLessThan(300);
+});
+
+test("values of another context of V8 are encoded by what they are", () => {
+  const other = (code: string): Term => runInNewContext(code) as Term;
+  const same: [string, Term][] = [
+    ["({ a: [1, { b: null }] })", { a: [1, { b: null }] }],
+    [
+      "new Map([[{ a: 1 }, new Map()], ['k', [2n ** 70n]]])",
+      new Map<Term, Term>([
+        [{ a: 1 }, new Map()],
+        ["k", [2n ** 70n]],
+      ]),
+    ],
+    ["[new Uint8Array([1, 2]), Object.create(null)]", [Buffer.from([1, 2]), {}]],
+  ];
+  for (const [code, value] of same) {
+    expect(encode(other(code))).toEqual(encode(value));
+    expect(encode({ in: tuple(other(code)) })).toEqual(encode({ in: tuple(value) }));
+  }
+  expect(decode(runInNewContext("Uint8Array.from(bytes)", { bytes: encode("text") }))).toEqual(
+    Buffer.from("text"),
+  );
+  for (const code of ["new Date()", "new Set()", "new (class A {})()", "/x/", "(() => 1)"])
+    expect(thrownBy(() => encode(other(code))).code).toBe("ETF_UNENCODABLE");
 });
