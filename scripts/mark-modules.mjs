@@ -1,24 +1,18 @@
 // What tsc leaves to do in dist.
 //
 // Says that dist/esm has ECMAScript modules. Bundlers take those; Node takes the CommonJS modules in dist for import as
-// well, so that a process has one of each module. They are indented by tabs, which makes them smaller. Types of modules
-// that no public type mentions are removed.
+// well, so that a process has one of each module. Types of modules that no public type mentions are removed.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const dist = resolve(import.meta.dirname ?? ".", "../dist");
+const dist = fileURLToPath(new URL("../dist", import.meta.url));
 writeFileSync(join(dist, "esm/package.json"), '{ "type": "module" }\n');
 
 const files = (ending) =>
   readdirSync(dist, { recursive: true })
     .filter((name) => name.endsWith(ending))
     .map((name) => join(dist, name));
-
-for (const path of files(".js").filter((name) => name.startsWith(join(dist, "esm/"))))
-  writeFileSync(
-    path,
-    readFileSync(path, "utf8").replace(/^(?: {4})+/gm, (spaces) => "\t".repeat(spaces.length / 4)),
-  );
 
 const mentioned = new Set();
 function mention(path) {
@@ -28,4 +22,8 @@ function mention(path) {
     mention(resolve(path, "..", name.replace(/js$/, "d.ts")));
 }
 for (const name of ["index.d.ts", "etf/index.d.ts"]) mention(join(dist, name));
-for (const path of files(".d.ts")) if (!mentioned.has(path)) rmSync(path);
+for (const path of files(".d.ts")) {
+  if (mentioned.has(path)) continue;
+  rmSync(path);
+  rmSync(`${path}.map`);
+}

@@ -166,8 +166,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** Where popMany puts what fits: a Buffer for each call costs as much as decoding a dozen small terms. */
   #manyScratch: Buffer | undefined;
   readonly #ticket = new BigUint64Array(1);
-  /** Of a {@link tryPop} that could not be ended, since there was no stack for that; 0: none. */
-  #left = 0n;
+  /** The ticket of a {@link tryPop} that could not be ended, since there was no stack for that. */
+  #left: bigint | undefined;
   /** How many bytes of the scratch buffer are what was the first message when the one before it was popped; 0: none. */
   #ahead = 0;
   /** A message that was removed, and that code of the user's could not be given: it comes before all others. */
@@ -248,7 +248,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   pop(): Out | typeof EMPTY;
   pop<Fallback>(fallback: Fallback): Out | Fallback;
   pop(fallback?: unknown): unknown {
-    if (this.#left !== 0n) this.#abort(this.#left);
+    if (this.#left !== undefined) this.#abort(this.#left);
     const format = this.#format;
     if (format.check !== undefined) {
       try {
@@ -336,7 +336,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   popBytes(): Buffer | typeof EMPTY;
   popBytes<Fallback>(fallback: Fallback): Buffer | Fallback;
   popBytes(fallback?: unknown): unknown {
-    if (this.#left !== 0n) this.#abort(this.#left);
+    if (this.#left !== undefined) this.#abort(this.#left);
     for (;;) {
       const bytes = this.#first(true, true);
       // biome-ignore lint/complexity/noArguments: as in pop
@@ -353,7 +353,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   popMany(limit: number): Out[] {
     if (!Number.isSafeInteger(limit) || limit < 0)
       throw rangeError("limit", "an integer of 0 or more", limit);
-    if (this.#left !== 0n) this.#abort(this.#left);
+    if (this.#left !== undefined) this.#abort(this.#left);
     const all: Out[] = [];
     if (this.#format.check !== undefined) {
       try {
@@ -434,7 +434,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   tryPop<Result, Fallback>(consume: (message: Out) => Result, fallback: Fallback): Result | Fallback;
   tryPop(consume: (message: Out) => unknown, fallback?: unknown): unknown {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
-    if (this.#left !== 0n) this.#abort(this.#left);
+    if (this.#left !== undefined) this.#abort(this.#left);
     const bytes = this.#copied(addon.queuePopBegin, this.#format.needsOwn);
     // biome-ignore lint/complexity/noArguments: as in pop
     if (bytes === null) return arguments.length > 1 ? fallback : EMPTY;
@@ -453,7 +453,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       this.#left = ticket;
       if (message === EMPTY && isBadTerm(error)) {
         addon.queuePopCommit(this.native, ticket);
-        this.#left = 0n;
+        this.#left = undefined;
       } else {
         this.#abort(ticket);
       }
@@ -491,7 +491,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     } catch (error) {
       if ((error as EmmapError).code !== "EINVAL") throw error;
     }
-    this.#left = 0n;
+    this.#left = undefined;
   }
 
   /** The first message, which stays. Without one as {@link pop}, and one that can't be decoded is thrown so, but stays. */

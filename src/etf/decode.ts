@@ -222,20 +222,16 @@ const NAMES = new Set([
 ]);
 const DEFAULTS = decodeSettings({});
 
-const JSON_OPTIONS: DecodeOptions = {
-  atoms: (name) => (name === "null" || name === "nil" ? null : name),
-  maps: "object",
-  binaries: "string",
-  floats: "number",
-};
+const jsonAtom = (name: string): unknown => (name === "null" || name === "nil" ? null : name);
 
 /** Looks at the options. @internal */
-export function decodeSettings(given: DecodeOptions): Settings {
-  const name = firstUnknown(given, NAMES);
+export function decodeSettings(options: DecodeOptions): Settings {
+  const name = firstUnknown(options, NAMES);
   if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));
-  const json = choice("values", given.values, "term", "json");
-  const options = json ? { ...JSON_OPTIONS, ...given } : given;
-  const { atoms, maxInflatedSize = MAX_INFLATED_SIZE } = options;
+  const json = choice("values", options.values, "term", "json");
+  const { atoms = json ? jsonAtom : undefined, maxInflatedSize = MAX_INFLATED_SIZE } = options;
+  const { maps = json ? "object" : undefined, floats = json ? "number" : undefined } = options;
+  const { strings, binaries = json ? "string" : undefined } = options;
   if (!(maxInflatedSize >= 0)) throw etfError("ETF_OPTION", "maxInflatedSize is a number of bytes");
   return {
     json,
@@ -245,19 +241,19 @@ export function decodeSettings(given: DecodeOptions): Settings {
         : choice("atoms", atoms, "atom", "string")
           ? (name) => name
           : undefined,
-    objects: choice("maps", options.maps, "map", "object"),
-    charStrings: choice("strings", options.strings, "list", "string"),
-    views: options.binaries === "view",
-    textBinaries: options.binaries !== "view" && choice("binaries", options.binaries, "buffer", "string"),
-    plainFloats: choice("floats", options.floats, "exact", "number"),
+    objects: choice("maps", maps, "map", "object"),
+    charStrings: choice("strings", strings, "list", "string"),
+    views: binaries === "view",
+    textBinaries: binaries !== "view" && choice("binaries", binaries, "buffer", "string"),
+    plainFloats: choice("floats", floats, "exact", "number"),
     maxInflatedSize,
     ignoreTrailing: choice("trailing", options.trailing, "error", "ignore"),
     exact:
       (atoms === undefined || atoms === "atom") &&
-      options.maps !== "object" &&
-      options.strings !== "string" &&
-      options.binaries !== "string" &&
-      options.floats !== "number",
+      maps !== "object" &&
+      strings !== "string" &&
+      binaries !== "string" &&
+      floats !== "number",
   };
 }
 
