@@ -69,6 +69,14 @@ describe("Jest", () => {
         expect(() => one[0].open("/missing")).toThrow(one[0].EmmapError);
         expect(() => one[0].open("/missing")).toThrow(other[0].EmmapError);
         expect(one[1].encode(terms(other[1]))).toEqual(one[1].encode(terms(one[1])));
+        expect(one[0].EMPTY).toBe(other[0].EMPTY);
+        const queue = one[0].openQueue(process.env.FOLDER + "/queue-${"NAME"}", { values: "json" });
+        queue.push({ at: [new Date(0), { of: Object.create(null) }] });
+        expect([queue.pop(), queue.pop(null)]).toEqual([{ at: ["1970-01-01T00:00:00.000Z", { of: {} }] }, null]);
+        const plain = new Map([[1, [{ a: new Uint8Array([1, 2]) }]]]);
+        const shown = one[1].decode(one[1].encode(plain), { maps: "object" });
+        expect(shown).toEqual({ 1: [{ a: Buffer.from([1, 2]) }] });
+        queue.close();
       }
       expect(counters.get(0)).toBe(BigInt(round));
       const file = second[0].open(process.env.FOLDER + "/state-${"NAME"}", { write: true, create: true, size: 4096 });

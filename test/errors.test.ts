@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
-import { EmmapError, open } from "../src";
+import { EmmapError, open, openQueue } from "../src";
 import { thrownBy } from "./support/errors";
 import { freshPath, patternFile } from "./support/files";
 
@@ -36,4 +36,12 @@ test("the stack begins where the operation was called, and the name is in it", (
   expect(inspect(error)).toMatch(/^EmmapError: ENOENT: /);
   expect(error.stack).toMatch(/errors\.test\.ts/);
   expect(error.stack).not.toMatch(/createError/);
+});
+
+test("a system call that failed is told apart from what was done with it", () => {
+  const error = thrownBy(() => openQueue(freshPath(), { read: true }));
+  expect(error).toMatchObject({ code: "ENOENT", syscall: "open", operation: "queue_open" });
+  const own = thrownBy(() => openQueue(freshPath(), { size: 8 }));
+  expect(own).toMatchObject({ code: "EINVAL", operation: "queue_open" });
+  expect(own).not.toHaveProperty("syscall");
 });

@@ -37,9 +37,13 @@ export interface PlainObject {
   /** A property: anything that {@link Term} is. */
   // biome-ignore lint/suspicious/noExplicitAny: with any other type an interface would be none
   readonly [key: string]: any;
+  /** Functions have it. */
   readonly [Symbol.hasInstance]?: never;
+  /** Sets and generators have it. */
   readonly [Symbol.iterator]?: never;
+  /** Dates have it. */
   readonly [Symbol.toPrimitive]?: never;
+  /** Promises and ArrayBuffers have it. */
   readonly [Symbol.toStringTag]?: never;
 }
 
