@@ -95,16 +95,12 @@ napi_value take(const Call &call)
     double length = 0;
     napi_get_value_double(call.env, call.arguments[1], &length);
     const iovec message{room.place.iov_base, static_cast<size_t>(length)};
-    const emmap_error error = emmap_queue_remove(call.core(), &message, 1);
+    const emmap_sink sink = room.sink();
+    const emmap_error error = emmap_queue_take(call.core(), &message, &sink);
     if (error && error != ESTALE)
         return call.fail(error);
-    double answer = -1;
-    if (!error) {
-        const emmap_sink sink = room.sink();
-        answer = emmap_queue_glance_front(call.core(), &sink) ? 0 : static_cast<double>(room.length);
-    }
     napi_value number = nullptr;
-    napi_create_double(call.env, answer, &number);
+    napi_create_double(call.env, error ? -1 : static_cast<double>(room.length), &number);
     return number;
 }
 

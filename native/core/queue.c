@@ -645,7 +645,9 @@ static emmap_error find_same(const hold *hold, queue_header header, const struct
     return EMMAP_OK;
 }
 
-emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count)
+/* `next`: where the message goes that is the first one then, if there is one and it takes it; or NULL. */
+static emmap_error remove_these(emmap_file *file, const struct iovec *messages, size_t count,
+                                const emmap_sink *next)
 {
     hold hold;
     queue_header header;
@@ -662,9 +664,26 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
         PAUSE("queue_pop_copied");
         advance(&hold, header, end);
         PAUSE("queue_pop_done");
+        const uint8_t *const data = hold.mapping->data;
+        uint32_t total = 0;
+        if (next && end != header.tail && !queue_message_at(data, end, header.tail, &total)) {
+            void *const place = next->allocate(next->context, total - QUEUE_FRAME);
+            if (place)
+                memcpy(place, data + end + 4, total - QUEUE_FRAME);
+        }
         advanced(&hold, &header, end);
     }
     return taken_out(&hold, error);
+}
+
+emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count)
+{
+    return remove_these(file, messages, count, NULL);
+}
+
+emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, const emmap_sink *next)
+{
+    return remove_these(file, message, 1, next);
 }
 
 /* ---- Taking the first message out in two steps ---- */

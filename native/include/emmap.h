@@ -697,6 +697,13 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink);
  */
 emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count);
 
+/*
+ * As emmap_queue_remove for one message. Then it copies the message that is the first one now into the sink, as
+ * emmap_queue_glance_front does, so that a caller who removes many one by one asks once for each. The sink is not called
+ * where there is none, or a damaged one; if it has no memory, that is no error. It may be where `message` is.
+ */
+emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, const emmap_sink *next);
+
 typedef enum emmap_queue_direction {
     EMMAP_QUEUE_FORWARD, /* from the first message to the last */
     EMMAP_QUEUE_BACKWARD

@@ -752,6 +752,38 @@ static void what_was_looked_at_is_removed_while_it_is_first(void **state)
     }
 }
 
+static void the_next_message_comes_with_the_one_that_is_taken(void **state)
+{
+    (void)state;
+    static const uint32_t flags[] = {QUEUE_RW, QUEUE_RW | EMMAP_OPEN_EXCLUSIVE};
+    for (size_t mode = 0; mode < COUNT_OF(flags); mode++) {
+        emmap_file *const queue = open_queue(path_of("queue"), flags[mode], 256);
+        pieces got = {0}, next = {0}, none = {.limit = 1, .count = 1};
+        const emmap_sink sink = sink_pieces(&next), full = {.allocate = keep_piece, .context = &none};
+        for (uint64_t i = 0; i < 4; i++)
+            assert_ok(push_number(queue, i, 24));
+        glance(queue, &got, 0);
+        assert_ok(emmap_queue_take(queue, got.list, &sink));
+        assert_int_equal(next.count, 1);
+        assert_int_equal(number_of(next.list[0].iov_base, next.list[0].iov_len), 1);
+        /* Not with another one than the first, nor where there is no memory for it; that is taken nevertheless. */
+        assert_error(ESTALE, emmap_queue_take(queue, got.list, &sink));
+        assert_int_equal(next.count, 1);
+        assert_ok(emmap_queue_take(queue, next.list, &full));
+        pieces_free(&got);
+        pieces_free(&next);
+        glance(queue, &got, 2);
+        assert_ok(emmap_queue_take(queue, got.list, &sink));
+        assert_int_equal(next.count, 1);
+        pieces_free(&got);
+        /* The last one has none behind it. */
+        assert_ok(emmap_queue_take(queue, next.list, &full));
+        assert_empty(queue);
+        pieces_free(&next);
+        close_file(queue);
+    }
+}
+
 static void a_glance_is_for_those_who_may_remove(void **state)
 {
     (void)state;
@@ -1299,6 +1331,7 @@ int main(void)
         folder_test(many_are_pushed_and_popped_as_one),
         folder_test(a_message_stays_until_its_pop_is_committed),
         folder_test(what_was_looked_at_is_removed_while_it_is_first),
+        folder_test(the_next_message_comes_with_the_one_that_is_taken),
         folder_test(a_glance_is_for_those_who_may_remove),
         folder_test(other_handles_do_not_get_a_message_that_is_out),
         folder_test(a_header_that_does_not_hold_together_is_refused),

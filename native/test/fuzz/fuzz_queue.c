@@ -209,12 +209,19 @@ static void remove_first(world *self, int who, bool other)
     if (!error) {
         const struct iovec vector = {.iov_base = got.list[0].bytes,
                                      .iov_len = got.list[0].length - (other ? 1 : 0)};
+        pieces next = {0};
+        const emmap_sink sink_next = pieces_sink(&next);
         begin(self);
-        error = emmap_queue_remove(self->files[who], &vector, 1);
+        error = emmap_queue_take(self->files[who], &vector, &sink_next);
         require_error(error, ESTALE, EBUSY, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
         require(error || !other);
-        if (end(self, who, error))
+        if (end(self, who, error)) {
             model_drop(self, 1);
+            require(next.count == 1 || self->count == 0);
+            if (next.count == 1)
+                require_pieces(self, &next, 0, false);
+        }
+        pieces_free(&next);
     }
     pieces_free(&got);
 }
