@@ -1,5 +1,5 @@
 // What is in the addon.
-import { createError } from "./error.js";
+import { createError, type EmmapErrorCode } from "./error.js";
 import { load } from "./load.js";
 
 declare const file: unique symbol;
@@ -16,7 +16,7 @@ export interface WaitToken {
 }
 
 /** Is called when a wait has ended, with the core's error: 0 for none. */
-export type Settle = (number: number, name: string, message: string) => void;
+export type Settle = (number: number, name: EmmapErrorCode, message: string) => void;
 
 /**
  * The addon's functions. A file is an argument, and not what a method is called on, because a Node-API class costs 100 ns
@@ -85,8 +85,14 @@ interface Addon {
     timeout: bigint,
     settle: Settle,
   ): WaitToken | number;
+  /** As wait. It is over at once also where there is a message: EAGAIN. */
+  queueWait(file: NativeFile, timeout: bigint, settle: Settle): WaitToken | number;
   /** True: settle will not be called. */
   cancelWait(token: WaitToken): boolean;
+  /** Whether a wait that goes on keeps the process alive. */
+  refWait(token: WaitToken, yes: boolean): void;
+  /** Whether operations of this thread may wait for locks; those that may not are ETIMEDOUT then, or EAGAIN. */
+  mayWait(yes: boolean): void;
   notify(file: NativeFile, position: bigint, count: bigint): number;
   counterNotify(file: NativeFile, index: bigint, count: bigint): number;
   queuePush(file: NativeFile, message: Uint8Array): void;

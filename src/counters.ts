@@ -7,7 +7,7 @@ import type { MappedFile } from "./file.js";
 import { Handle, isSound } from "./handle.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
 import { Origin } from "./reopen.js";
-import { toCount, type WaitOptions, type WaitResult, wait } from "./wait.js";
+import { toCount, type WaitOptions, type WaitResult, Waits } from "./wait.js";
 import { wordIndex, wordsAt } from "./windows.js";
 
 /** Bytes before the first counter. */
@@ -37,6 +37,7 @@ export class Counters {
   #writableCells: BigInt64Array;
 
   readonly #origin: Origin;
+  #waits: Waits | undefined;
 
   private constructor(native: NativeFile, origin: Origin) {
     const handle = new Handle(native, false, HEADER);
@@ -184,8 +185,24 @@ export class Counters {
    */
   async wait(index: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
     const value = toBigInt(expected, "expected");
-    const native = this.#native;
-    return await wait("counterWait", native, this.path, toBigInt(index, "index"), value, options);
+    return await this.#waiting().word("counterWait", toBigInt(index, "index"), value, options);
+  }
+
+  #waiting(): Waits {
+    this.#waits ??= new Waits(this.#native, this.path);
+    return this.#waits;
+  }
+
+  /** Lets the process end although somebody waits for a counter of this file: see {@link ref}. */
+  unref(): this {
+    this.#waiting().keepAlive(false);
+    return this;
+  }
+
+  /** Undoes {@link unref}: waits keep the process alive, as open sockets do. */
+  ref(): this {
+    this.#waiting().keepAlive(true);
+    return this;
   }
 
   /**

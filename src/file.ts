@@ -9,7 +9,7 @@ import { unknownOption } from "./etf/options.js";
 import { Handle, isSound } from "./handle.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
 import { Origin } from "./reopen.js";
-import { toCount, type WaitOptions, type WaitResult, wait } from "./wait.js";
+import { toCount, type WaitOptions, type WaitResult, Waits } from "./wait.js";
 import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
@@ -58,6 +58,7 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
  */
 export class MappedFile {
   readonly #handle: Handle;
+  #waits: Waits | undefined;
   readonly #origin: Origin;
   readonly #direct: boolean;
 
@@ -348,8 +349,24 @@ export class MappedFile {
    */
   async wait(position: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
     const value = toBigInt(expected, "expected");
-    const { native, path } = this.#handle;
-    return await wait("wait", native, path, toBigInt(position, "position"), value, options);
+    return await this.#waiting().word("wait", toBigInt(position, "position"), value, options);
+  }
+
+  #waiting(): Waits {
+    this.#waits ??= new Waits(this.#handle.native, this.path);
+    return this.#waits;
+  }
+
+  /** Lets the process end although somebody waits for a word of this file: see {@link ref}. */
+  unref(): this {
+    this.#waiting().keepAlive(false);
+    return this;
+  }
+
+  /** Undoes {@link unref}: waits keep the process alive, as open sockets do. */
+  ref(): this {
+    this.#waiting().keepAlive(true);
+    return this;
   }
 
   /**

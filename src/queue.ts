@@ -18,6 +18,7 @@ import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
 import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
+import { type WaitOptions, Waits } from "./wait.js";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
 export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends StructureOptions {
@@ -125,6 +126,8 @@ function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<un
 /** Messages up to this many bytes are read without a Buffer made for each; larger ones are worth one. */
 const SCRATCH_SIZE = 4096;
 
+/** How long a loop over messages goes on before it gives way to others, in ms. */
+const TURN = 5;
 /** As much for those that popMany takes out, all together. */
 const MANY_SIZE = 65_536;
 
@@ -166,6 +169,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** Where popMany puts what fits: a Buffer for each call costs as much as decoding a dozen small terms. */
   #manyScratch: Buffer | undefined;
   readonly #ticket = new BigUint64Array(1);
+  #waits: Waits | undefined;
   /** The ticket of a {@link tryPop} that could not be ended, since there was no stack for that. */
   #left: bigint | undefined;
   /** How many bytes of the scratch buffer are what was the first message when the one before it was popped; 0: none. */
@@ -419,6 +423,79 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       }
       return messages;
     }
+  }
+
+  /**
+   * Removes the first message; where there is none it waits for one. Nothing blocks, and waiting uses no processor time. One
+   * message wakes one of those who wait, in all processes that have the queue open, Erlang's `receive_message` among them.
+   * Waiting keeps the process alive, as an open socket does: see {@link unref}.
+   *
+   * Resolves to {@link EMPTY} when `timeout` milliseconds are over. Rejects as {@link pop} throws, with the signal's reason when that
+   * is aborted, and with EMMAP_CLOSED when the queue is closed. No message is lost by that.
+   */
+  async receive(options: WaitOptions = {}): Promise<Out | typeof EMPTY> {
+    const { timeout = Number.POSITIVE_INFINITY, signal } = options;
+    const end = performance.now() + timeout;
+    signal?.throwIfAborted();
+    for (let left = timeout; ; left = Math.max(0, end - performance.now())) {
+      const message = this.#popNow();
+      if (message !== EMPTY) return message;
+      if (!(await this.#waiting().message({ timeout: left, signal }))) return EMPTY;
+    }
+  }
+
+  /** As {@link pop}, and without waiting for who has the lock, or is in a {@link tryPop}: {@link EMPTY} then. */
+  #popNow(): Out | typeof EMPTY {
+    // Functions of the user's may do anything, and wait.
+    if (this.#format.check !== undefined) return this.pop();
+    addon.mayWait(false);
+    try {
+      return this.pop();
+    } catch (error) {
+      if (!(error instanceof EmmapError)) throw error;
+      if (error.code === "ETIMEDOUT" || error.code === "EBUSY") return EMPTY;
+      if (error.code !== "EAGAIN") throw error;
+    } finally {
+      addon.mayWait(true);
+    }
+    // It is more than a moment's work.
+    return this.pop();
+  }
+
+  /**
+   * The messages, each removed when it is asked for, without an end: where there is none the loop waits for one, as {@link
+   * receive}. A loop that is left takes no other message. Throws the signal's reason when that is aborted.
+   *
+   * ```ts
+   * for await (const job of jobs.messages()) await run(job);
+   * ```
+   */
+  async *messages(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Out, void, undefined> {
+    for (let since = performance.now(); ; ) {
+      const message = await this.receive(options);
+      if (message !== EMPTY) yield message;
+      // Where messages do not end others have their turn.
+      if (performance.now() - since < TURN) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      since = performance.now();
+    }
+  }
+
+  #waiting(): Waits {
+    this.#waits ??= new Waits(this.native, this.path);
+    return this.#waits;
+  }
+
+  /** Lets the process end although somebody waits for a message: see {@link ref}. */
+  unref(): this {
+    this.#waiting().keepAlive(false);
+    return this;
+  }
+
+  /** Undoes {@link unref}: waits keep the process alive, as open sockets do. */
+  ref(): this {
+    this.#waiting().keepAlive(true);
+    return this;
   }
 
   /**

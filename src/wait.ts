@@ -1,6 +1,6 @@
-// Waiting for a word: what MappedFile and Counters have in common.
+// Waiting for words and messages.
 import { constants } from "node:os";
-import { addon, type NativeFile } from "./addon.js";
+import { addon, type NativeFile, type Settle, type WaitToken } from "./addon.js";
 import { type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
 import { createError } from "./error.js";
 import type { MappedFile } from "./file.js";
@@ -35,41 +35,77 @@ function toSignal(signal: unknown): AbortSignal | undefined {
   throw typeError("options.signal", "an AbortSignal", signal);
 }
 
-/** @param place a position or an index, which the native operation knows */
-export async function wait(
-  operation: "wait" | "counterWait",
-  native: NativeFile,
-  path: string,
-  place: bigint,
-  expected: bigint,
-  options: WaitOptions,
-): Promise<WaitResult> {
-  const timeout = toTimeout(options.timeout);
-  const signal = toSignal(options.signal);
-  signal?.throwIfAborted();
-  let abort: (() => void) | undefined;
-  try {
-    return await new Promise<WaitResult>((resolve, reject) => {
-      const settle = (number: number, name: string, message: string): void => {
-        if (number === OK) resolve("ok");
-        else if (number === constants.errno.ETIMEDOUT) resolve("timed-out");
-        else if (number === constants.errno.EAGAIN) resolve("not-equal");
-        else reject(createError(number, name, message, CORE_NAMES[operation], undefined, path));
-      };
-      const token = addon[operation](native, place, expected, timeout, settle);
-      if (typeof token === "number") return settle(token, "", "");
-      abort = () => {
-        // False: it has ended, and is about to settle. What it was woken for would be lost else.
-        if (addon.cancelWait(token)) reject(signal?.reason);
-      };
-      signal?.addEventListener("abort", abort);
-    });
-  } finally {
-    if (abort !== undefined) signal?.removeEventListener("abort", abort);
+/** The waits of one handle. */
+export class Waits {
+  readonly #native: NativeFile;
+  readonly #path: string;
+  readonly #going = new Set<WaitToken>();
+  #refs = true;
+
+  constructor(native: NativeFile, path: string) {
+    this.#native = native;
+    this.#path = path;
+  }
+
+  /** Whether they keep the process alive, those that go on and those to come. */
+  keepAlive(yes: boolean): void {
+    this.#refs = yes;
+    for (const token of this.#going) addon.refWait(token, yes);
+  }
+
+  async word(
+    operation: "wait" | "counterWait",
+    place: bigint,
+    expected: bigint,
+    options: WaitOptions,
+  ): Promise<WaitResult> {
+    const name = operation === "wait" ? "wait" : "counter_wait";
+    return await this.#wait(name, options, (timeout, settle) =>
+      addon[operation](this.#native, place, expected, timeout, settle),
+    );
+  }
+
+  /** False: the time is over. True: there may be a message. */
+  async message(options: WaitOptions): Promise<boolean> {
+    const begin = (timeout: bigint, settle: Settle) => addon.queueWait(this.#native, timeout, settle);
+    return (await this.#wait("queue_wait", options, begin)) !== "timed-out";
+  }
+
+  async #wait(
+    operation: string,
+    options: WaitOptions,
+    begin: (timeout: bigint, settle: Settle) => WaitToken | number,
+  ): Promise<WaitResult> {
+    const timeout = toTimeout(options.timeout);
+    const signal = toSignal(options.signal);
+    signal?.throwIfAborted();
+    let token: WaitToken | number | undefined;
+    let abort: (() => void) | undefined;
+    try {
+      return await new Promise<WaitResult>((resolve, reject) => {
+        const settle: Settle = (number, name, message) => {
+          if (number === OK) resolve("ok");
+          else if (number === constants.errno.ETIMEDOUT) resolve("timed-out");
+          else if (number === constants.errno.EAGAIN) resolve("not-equal");
+          else reject(createError(number, name, message, operation, undefined, this.#path));
+        };
+        token = begin(timeout, settle);
+        if (typeof token === "number") return settle(token, "UNKNOWN", "");
+        const going = token;
+        this.#going.add(going);
+        if (!this.#refs) addon.refWait(going, false);
+        abort = () => {
+          // False: it has ended, and is about to settle. What it was woken for would be lost else.
+          if (addon.cancelWait(going)) reject(signal?.reason);
+        };
+        signal?.addEventListener("abort", abort);
+      });
+    } finally {
+      this.#going.delete(token as WaitToken);
+      if (abort !== undefined) signal?.removeEventListener("abort", abort);
+    }
   }
 }
-
-const CORE_NAMES = { wait: "wait", counterWait: "counter_wait" } as const;
 
 /** How many to wake. */
 export function toCount(count: Integer): bigint {

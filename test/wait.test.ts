@@ -80,8 +80,8 @@ test("counters wait by their index", async () => {
   counters.add(3, 5);
   expect(await counters.wait(3, 0)).toBe("not-equal");
   expect(await counters.wait(3, 5, { timeout: 1 })).toBe("timed-out");
-  expect(await rejectionOf(counters.wait(4, 0))).toMatchObject({ code: "EINVAL", syscall: "counter_wait" });
-  expect(thrownBy(() => counters.notify(4))).toMatchObject({ code: "EINVAL", syscall: "counter_notify" });
+  expect(await rejectionOf(counters.wait(4, 0))).toMatchObject({ code: "EINVAL", operation: "counter_wait" });
+  expect(thrownBy(() => counters.notify(4))).toMatchObject({ code: "EINVAL", operation: "counter_notify" });
 });
 
 test("a read-only handle waits and notifies", async () => {
@@ -108,8 +108,8 @@ test("closing the file rejects", async () => {
       code: "EMMAP_CLOSED",
       path: file.path,
     });
-  expect(await rejectionOf(file.wait(8, 0))).toMatchObject({ code: "EMMAP_CLOSED", syscall: "wait" });
-  expect(thrownBy(() => file.notify(8))).toMatchObject({ code: "EMMAP_CLOSED", syscall: "notify" });
+  expect(await rejectionOf(file.wait(8, 0))).toMatchObject({ code: "EMMAP_CLOSED", operation: "wait" });
+  expect(thrownBy(() => file.notify(8))).toMatchObject({ code: "EMMAP_CLOSED", operation: "notify" });
 });
 
 test("a signal rejects with its reason, and the notify goes to another", async () => {

@@ -15,7 +15,7 @@ struct Waits {
     napi_env env = nullptr;
     napi_threadsafe_function wake = nullptr;
     Wait *first = nullptr; // all that go on; only JavaScript's thread uses the list
-    size_t count = 0;
+    size_t refs = 0;       // how many of them keep the process alive
 
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // the following
     Wait *ended = nullptr;                            // those that JavaScript is to hear of, in their order
@@ -58,6 +58,7 @@ struct Wait {
     Wait *next_ended = nullptr;
     emmap_error result = EMMAP_OK; // with the lock
     bool has_ended = false;        // with the lock
+    bool refs = false;             // keeps the process alive; only JavaScript's thread uses it
 
     ~Wait()
     {
@@ -86,24 +87,34 @@ void done(void *context, emmap_error result)
         napi_call_threadsafe_function(waits->wake, nullptr, napi_tsfn_nonblocking);
 }
 
+// As a socket does, a wait keeps the process alive, unless it is told not to.
+void keep_alive(Wait *wait, bool yes)
+{
+    Waits &waits = *wait->waits;
+    if (wait->refs == yes)
+        return;
+    wait->refs = yes;
+    if (yes && waits.refs++ == 0)
+        napi_ref_threadsafe_function(waits.env, waits.wake);
+    if (!yes && --waits.refs == 0)
+        napi_unref_threadsafe_function(waits.env, waits.wake);
+}
+
 void enter(Waits &waits, Wait *wait)
 {
     wait->next = waits.first;
     if (waits.first)
         waits.first->previous = wait;
     waits.first = wait;
-    // As a socket does, a wait keeps the process alive.
-    if (waits.count++ == 0)
-        napi_ref_threadsafe_function(waits.env, waits.wake);
+    keep_alive(wait, true);
 }
 
 void leave(Waits &waits, Wait *wait)
 {
+    keep_alive(wait, false);
     if (wait->next)
         wait->next->previous = wait->previous;
     *(wait->previous ? &wait->previous->next : &waits.first) = wait->next;
-    if (--waits.count == 0)
-        napi_unref_threadsafe_function(waits.env, waits.wake);
 }
 
 // Calls settle(number, name, message).
@@ -144,7 +155,8 @@ void settle_ended(napi_env env, napi_value, void *context, void *)
 // The environment ends. Node calls this before it ends the threadsafe function, which is older.
 void close_all(void *data)
 {
-    Waits &waits = *static_cast<Waits *>(data);
+    const std::unique_ptr<std::shared_ptr<Waits>> own(static_cast<std::shared_ptr<Waits> *>(data));
+    Waits &waits = **own;
     {
         const Locked locked(waits);
         waits.closed = true;
@@ -178,13 +190,17 @@ std::shared_ptr<Waits> waits_of(napi_env env)
                                         nullptr, waits.get(), settle_ended, &waits->wake) != napi_ok)
         return nullptr;
     napi_unref_threadsafe_function(env, waits->wake);
-    if (napi_set_instance_data(env, made.get(), forget_instance, nullptr) != napi_ok ||
-        napi_add_env_cleanup_hook(env, close_all, waits.get()) != napi_ok) {
-        napi_release_threadsafe_function(waits->wake, napi_tsfn_abort);
-        return nullptr;
+    std::unique_ptr<std::shared_ptr<Waits>> hooked(new std::shared_ptr<Waits>(waits));
+    if (napi_set_instance_data(env, made.get(), forget_instance, nullptr) == napi_ok) {
+        made.release();
+        if (napi_add_env_cleanup_hook(env, close_all, hooked.get()) == napi_ok) {
+            hooked.release();
+            return waits;
+        }
+        napi_set_instance_data(env, nullptr, nullptr, nullptr);
     }
-    made.release();
-    return waits;
+    napi_release_threadsafe_function(waits->wake, napi_tsfn_abort);
+    return nullptr;
 }
 
 void token_collected(napi_env, void *data, void *)
@@ -192,23 +208,20 @@ void token_collected(napi_env, void *data, void *)
     delete static_cast<std::shared_ptr<Wait> *>(data);
 }
 
-using Begin = emmap_error (*)(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *, emmap_wait **);
-
-// wait(place, expected, timeout, settle): an object to cancel it by; or what settle would have been called with, a
-// number, where the wait is over at once.
-template <Begin begin> napi_value wait(const Call &call)
+// Begins a wait, whose settle is the last argument: an object to cancel it by; or what settle would have been called with,
+// a number, where the wait is over at once.
+template <typename Begin> napi_value begin_wait(const Call &call, napi_value settle, Begin begin)
 {
     const napi_env env = call.env;
     const std::shared_ptr<Waits> waits = waits_of(env);
     if (!waits)
         return nullptr;
     const std::shared_ptr<Wait> self(new Wait{waits, call.file->handle});
-    if (napi_create_reference(env, call.arguments[3], 1, &self->settle) != napi_ok)
+    if (napi_create_reference(env, settle, 1, &self->settle) != napi_ok)
         return nullptr;
     self->self = self;
     const emmap_waiter waiter{done, self.get()};
-    const emmap_error error =
-        begin(call.core(), call.unsigned_at(0), call.signed_at(1), call.unsigned_at(2), &waiter, &self->core);
+    const emmap_error error = begin(&waiter, &self->core);
     if (error) {
         self->self.reset();
         napi_delete_reference(env, self->settle);
@@ -220,6 +233,53 @@ template <Begin begin> napi_value wait(const Call &call)
     if (napi_create_external(env, shared, token_collected, nullptr, &token) != napi_ok)
         delete shared;
     return token;
+}
+
+using Begin = emmap_error (*)(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *, emmap_wait **);
+
+// wait(place, expected, timeout, settle)
+template <Begin begin> napi_value wait(const Call &call)
+{
+    return begin_wait(call, call.arguments[3], [&](const emmap_waiter *waiter, emmap_wait **core) {
+        return begin(call.core(), call.unsigned_at(0), call.signed_at(1), call.unsigned_at(2), waiter, core);
+    });
+}
+
+// queueWait(timeout, settle)
+napi_value queue_wait(const Call &call)
+{
+    return begin_wait(call, call.arguments[1], [&](const emmap_waiter *waiter, emmap_wait **core) {
+        return emmap_queue_wait_begin(call.core(), call.unsigned_at(0), waiter, core);
+    });
+}
+
+// Whether operations of this thread may wait for locks.
+napi_value may_wait_now(napi_env env, napi_callback_info info)
+{
+    size_t count = 1;
+    napi_value yes = nullptr;
+    napi_get_cb_info(env, info, &count, &yes, nullptr, nullptr);
+    emmap_may_wait(to_bool(env, yes));
+    return nullptr;
+}
+
+std::shared_ptr<Wait> wait_of(napi_env env, napi_value token)
+{
+    void *data = nullptr;
+    return napi_get_value_external(env, token, &data) == napi_ok ? *static_cast<std::shared_ptr<Wait> *>(data)
+                                                                 : nullptr;
+}
+
+// refWait(token, yes)
+napi_value ref_wait(napi_env env, napi_callback_info info)
+{
+    size_t count = 2;
+    napi_value arguments[2] = {nullptr, nullptr};
+    napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
+    const std::shared_ptr<Wait> wait = wait_of(env, arguments[0]);
+    if (wait && wait->settle) // goes on
+        keep_alive(wait.get(), to_bool(env, arguments[1]));
+    return nullptr;
 }
 
 template <emmap_error (*operation)(emmap_file *, uint64_t, uint64_t, uint64_t *)>
@@ -237,18 +297,28 @@ napi_value cancel_wait(napi_env env, napi_callback_info info)
 {
     size_t count = 1;
     napi_value token = nullptr;
-    void *data = nullptr;
     napi_get_cb_info(env, info, &count, &token, nullptr, nullptr);
-    if (napi_get_value_external(env, token, &data) != napi_ok)
+    const std::shared_ptr<Wait> wait = wait_of(env, token);
+    if (!wait)
         return nullptr;
-    const std::shared_ptr<Wait> wait = *static_cast<std::shared_ptr<Wait> *>(data);
     if (!emmap_wait_cancel(wait->core))
         return make_boolean(env, false);
     leave(*wait->waits, wait.get());
     napi_delete_reference(env, wait->settle);
+    wait->settle = nullptr;
     wait->self.reset();
     return make_boolean(env, true);
 }
+
+namespace
+{
+
+napi_property_descriptor plain(const char *name, napi_callback callback)
+{
+    return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_enumerable, nullptr};
+}
+
+} // namespace
 
 void add_wait_operations(Operations &operations)
 {
@@ -256,6 +326,8 @@ void add_wait_operations(Operations &operations)
     operations.push_back(define<notify<emmap_notify>>("notify", "notify"));
     operations.push_back(define<wait<emmap_counter_wait_begin>>("counterWait", "counter_wait"));
     operations.push_back(define<notify<emmap_counter_notify>>("counterNotify", "counter_notify"));
-    operations.push_back(
-        {"cancelWait", nullptr, cancel_wait, nullptr, nullptr, nullptr, napi_enumerable, nullptr});
+    operations.push_back(define<queue_wait>("queueWait", "queue_wait"));
+    operations.push_back(plain("cancelWait", cancel_wait));
+    operations.push_back(plain("refWait", ref_wait));
+    operations.push_back(plain("mayWait", may_wait_now));
 }

@@ -1,0 +1,215 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
+import { expect, test } from "vitest";
+import { EMPTY, openQueue } from "../src";
+import { freshPath } from "./support/files";
+
+const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
+
+function create(exclusive = true) {
+  return openQueue<unknown>(freshPath(), { size: 4096, exclusive, values: "json" });
+}
+
+async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
+  return await promise.then(
+    (value) => `resolved with ${String(value)}`,
+    (error: unknown) => error,
+  );
+}
+
+test("a message that is there is received at once, in its turn", async () => {
+  using queue = create();
+  queue.push(1);
+  queue.push(2);
+  expect(await queue.receive({ timeout: 0 })).toBe(1);
+  expect(await queue.receive()).toBe(2);
+});
+
+test.each([true, false])("who waits receives what is pushed: exclusive %s", async (exclusive) => {
+  using queue = create(exclusive);
+  for (let i = 0; i < 50; i++) {
+    const receiving = queue.receive({ timeout: 10_000 });
+    await sleep(i % 3);
+    queue.push(i);
+    expect(await receiving).toBe(i);
+  }
+});
+
+test("a message of another handle is received", async () => {
+  using queue = create(false);
+  using other = openQueue<unknown>(queue.path, { values: "json" });
+  for (let i = 0; i < 5; i++) {
+    const receiving = queue.receive({ timeout: 10_000 });
+    await sleep(i);
+    other.push(i);
+    expect(await receiving).toBe(i);
+  }
+});
+
+test("without a message it is EMPTY when the time is over, and not before", async () => {
+  using queue = create();
+  expect(await queue.receive({ timeout: 0 })).toBe(EMPTY);
+  for (const timeout of [30, 150]) {
+    const before = performance.now();
+    expect(await queue.receive({ timeout })).toBe(EMPTY);
+    expect(performance.now() - before).toBeGreaterThanOrEqual(timeout - 1);
+  }
+});
+
+test("null is a message", async () => {
+  using queue = create();
+  const receiving = queue.receive();
+  queue.push(null);
+  expect(await receiving).toBe(null);
+});
+
+test("bad options are refused", async () => {
+  using queue = create();
+  for (const timeout of [-1, Number.NaN])
+    expect(await rejectionOf(queue.receive({ timeout }))).toBeInstanceOf(RangeError);
+  expect(await rejectionOf(queue.receive({ timeout: "1" as unknown as number }))).toBeInstanceOf(TypeError);
+  expect(await rejectionOf(queue.receive({ signal: {} as AbortSignal }))).toBeInstanceOf(TypeError);
+});
+
+test("a signal ends it with its reason, and no message is lost", async () => {
+  using queue = create();
+  const controller = new AbortController();
+  const receiving = queue.receive({ signal: controller.signal });
+  const reason = new Error("enough");
+  controller.abort(reason);
+  queue.push(1);
+  expect(await rejectionOf(receiving)).toBe(reason);
+  expect(await rejectionOf(queue.receive({ signal: controller.signal }))).toBe(reason);
+  expect(queue.pop()).toBe(1);
+});
+
+test("a signal in the moment of a push loses nothing", async () => {
+  using queue = create();
+  let received = 0;
+  for (let i = 0; i < 200; i++) {
+    const controller = new AbortController();
+    const receiving = queue.receive({ signal: controller.signal }).catch(() => EMPTY);
+    if (i % 2 === 0) await sleep(0);
+    queue.push(i);
+    if (i % 3 === 0) await new Promise((resolve) => setImmediate(resolve));
+    controller.abort();
+    if ((await receiving) !== EMPTY) received++;
+  }
+  expect(queue.length() + received).toBe(200);
+});
+
+test.each([true, false])("closing the queue ends it: exclusive %s", async (exclusive) => {
+  const queue = create(exclusive);
+  const receiving = queue.receive();
+  await sleep(1);
+  queue.close();
+  expect(await rejectionOf(receiving)).toMatchObject({ code: "EMMAP_CLOSED", path: queue.path });
+  expect(await rejectionOf(queue.receive())).toMatchObject({ code: "EMMAP_CLOSED" });
+});
+
+test("each message goes to one of many who wait", async () => {
+  using queue = create();
+  const received: number[] = [];
+  const receivers = Array.from({ length: 20 }, async () => {
+    for (;;) {
+      const message = await queue.receive();
+      if (message === "stop") return;
+      received.push(message as number);
+    }
+  });
+  for (let i = 0; i < 1000; i++) {
+    queue.push(i);
+    if (i % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  for (const _ of receivers) queue.push("stop");
+  await Promise.all(receivers);
+  expect(received.sort((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+});
+
+test("while somebody takes the first message out others wait, and receive it when it is put back", async () => {
+  using queue = create();
+  queue.push("first");
+  let fail = (_: Error): void => {};
+  const taking = queue.tryPop(() => new Promise((_, reject) => (fail = reject))) as Promise<unknown>;
+  const receiving = queue.receive();
+  await sleep(1);
+  fail(new Error("no"));
+  expect(await rejectionOf(taking)).toMatchObject({ message: "no" });
+  expect(await receiving).toBe("first");
+});
+
+test("a loop over the messages waits for them, and takes no other when it is left", async () => {
+  using queue = create();
+  const pushing = (async () => {
+    for (let i = 0; i < 10; i++) {
+      queue.push(i);
+      await sleep(1);
+    }
+  })();
+  const received: unknown[] = [];
+  for await (const message of queue.messages()) {
+    received.push(message);
+    if (received.length === 5) break;
+  }
+  await pushing;
+  expect(received).toEqual([0, 1, 2, 3, 4]);
+  expect([...queue]).toEqual([5, 6, 7, 8, 9]);
+});
+
+test("a loop over the messages ends with the signal's reason", async () => {
+  using queue = create();
+  const controller = new AbortController();
+  const reason = new Error("enough");
+  const looping = (async () => {
+    for await (const _ of queue.messages({ signal: controller.signal })) queue.push(1);
+  })();
+  queue.push(1);
+  // The loop never finds the queue empty, and gives way to this nevertheless.
+  await sleep(20);
+  controller.abort(reason);
+  expect(await rejectionOf(looping)).toBe(reason);
+});
+
+async function outputOf(source: string): Promise<string> {
+  const child = spawn(process.execPath, ["-e", source], { stdio: ["ignore", "pipe", "inherit"] });
+  let output = "";
+  child.stdout.on("data", (data) => {
+    output += data;
+  });
+  await once(child, "close");
+  return output;
+}
+
+/** A queue of its own, and a receiver. */
+const opens = () =>
+  `const { openQueue } = require(${PACKAGE});
+   const queue = openQueue(${JSON.stringify(freshPath())}, { size: 4096, exclusive: true });`;
+
+test("waiting keeps the process alive, unless it is told not to", async () => {
+  const waits = () => `${opens()} queue.receive().then((message) => console.log("received", message));`;
+  expect(await outputOf(`${waits()} setTimeout(() => queue.push(1), 50);`)).toBe("received 1\n");
+  expect(await outputOf(`${waits()} queue.unref();`)).toBe("");
+  expect(await outputOf(`${opens()} queue.unref(); queue.receive();`)).toBe("");
+  expect(await outputOf(`${waits()} queue.unref().ref(); setTimeout(() => queue.push(2), 50).unref();`)).toBe(
+    "received 2\n",
+  );
+});
+
+test("a worker that waits ends when it is told to, and leaves the message", async () => {
+  const path = freshPath();
+  using queue = openQueue(path, { size: 4096 });
+  const worker = new Worker(
+    `const { parentPort } = require("node:worker_threads");
+     const queue = require(${PACKAGE}).openQueue(${JSON.stringify(path)});
+     queue.receive();
+     parentPort.postMessage("waits");`,
+    { eval: true },
+  );
+  await once(worker, "message");
+  await worker.terminate();
+  queue.push(1);
+  expect(queue.pop()).toBe(1);
+});
