@@ -170,7 +170,7 @@ void perform_blocks_walk(const operation *op, call *c)
     (void)op;
     uint64_t limit, place;
     size_t count;
-    if (!call_number(c, 1, &limit) || !call_number(c, 2, &place)) {
+    if (!call_number(c, 1, &limit) || !call_place(c, 2, &place)) {
         call_badarg(c);
         return;
     }
@@ -222,7 +222,7 @@ void perform_blocks_repair(const operation *op, call *c)
 {
     (void)op;
     uint64_t limit, place;
-    if (!call_number(c, 1, &limit) || !call_number(c, 2, &place)) {
+    if (!call_number(c, 1, &limit) || !call_place(c, 2, &place)) {
         call_badarg(c);
         return;
     }

@@ -14,6 +14,14 @@ bool call_number(const call *c, size_t argument, uint64_t *value)
     return term_integer(c->arguments[argument], value) != TERM_NO_INTEGER;
 }
 
+bool call_place(const call *c, size_t argument, uint64_t *place)
+{
+    const term_integer_range range = term_integer(c->arguments[argument], place);
+    if (range == TERM_BEYOND || (range == TERM_SIGNED && (int64_t)*place < 0))
+        *place = EMMAP_NO_PLACE;
+    return range != TERM_NO_INTEGER;
+}
+
 bool call_operand(const call *c, size_t argument, int64_t *value)
 {
     uint64_t bits;

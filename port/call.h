@@ -17,6 +17,9 @@ void call_badarg(call *c);
  * negative one, by its sign bit. */
 bool call_number(const call *c, size_t argument, uint64_t *value);
 
+/* A place of a walk or a repair. An integer that no uint64_t holds becomes EMMAP_NO_PLACE. */
+bool call_place(const call *c, size_t argument, uint64_t *place);
+
 /* A 64-bit operand, from -2^63 to 2^64 - 1. */
 bool call_operand(const call *c, size_t argument, int64_t *value);
 

@@ -97,7 +97,7 @@ void perform_queue_walk(const operation *op, call *c)
     (void)op;
     uint64_t limit, place, count;
     char name[TERM_ATOM_SIZE];
-    if (!term_atom(c->arguments[1], name) || !call_number(c, 2, &limit) || !call_number(c, 3, &place)) {
+    if (!term_atom(c->arguments[1], name) || !call_number(c, 2, &limit) || !call_place(c, 3, &place)) {
         call_badarg(c);
         return;
     }

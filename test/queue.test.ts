@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import { EMPTY, type JsonQueueOptions, open, openQueue, type Queue, type QueueOptions } from "../src";
+import { addon } from "../src/addon";
 import {
   atom,
   BitString,
@@ -686,4 +687,19 @@ test("encoded terms can be pushed as they are through a raw queue", () => {
   raw.push(encode([1, 2]));
   using terms = openQueue(path);
   expect(terms.pop()).toEqual([1, 2]);
+});
+
+test("a walk goes on at no place that no step has answered", () => {
+  const native = addon.open("queue_open", freshPath(), ["write", null, "create", null]);
+  const room = Buffer.alloc(1024);
+  for (const messages of [0, 1]) {
+    for (const [low, high] of [...Array(15).keys()].map((i) => [i + 1, 0]).concat([[16, 2 ** 31]]))
+      for (const backward of [false, true]) {
+        const state = Float64Array.of(low as number, 0, 0, high as number);
+        const error = thrownBy(() => addon.queueWalk(native, backward, 9n, state, room));
+        expect({ messages, low, error }).toMatchObject({ error: { code: "ESTALE" } });
+      }
+    addon.queuePush(native, Buffer.from("message"));
+  }
+  addon.close(native);
 });

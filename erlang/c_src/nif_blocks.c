@@ -150,7 +150,7 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
     ErlNifEnv *const env = attempt->env;
     struct nif_file *const file = attempt->file;
     uint64_t limit, place;
-    if (!nif_get_position(env, arguments[1], &limit) || !nif_get_position(env, arguments[2], &place))
+    if (!nif_get_position(env, arguments[1], &limit) || !nif_get_place(env, arguments[2], &place))
         return enif_make_badarg(env);
     if (nif_attempt_too_long(attempt, limit, 0))
         return nif_atoms.ok;
@@ -194,7 +194,7 @@ static ERL_NIF_TERM blocks_repair(struct nif_attempt *attempt, const ERL_NIF_TER
 {
     uint64_t limit, place;
     if (!nif_get_position(attempt->env, arguments[1], &limit) ||
-        !nif_get_position(attempt->env, arguments[2], &place))
+        !nif_get_place(attempt->env, arguments[2], &place))
         return enif_make_badarg(attempt->env);
     const emmap_error error = attempt->file->core->blocks_repair(attempt->file->file, limit, &place);
     return nif_attempt_number(attempt, error, place);

@@ -262,7 +262,7 @@ static ERL_NIF_TERM queue_walk(struct nif_attempt *attempt, const ERL_NIF_TERM a
     uint64_t limit, place, count;
     const bool forward = arguments[1] == nif_atoms.forward;
     if ((!forward && arguments[1] != nif_atoms.backward) || !nif_get_position(env, arguments[2], &limit) ||
-        !nif_get_position(env, arguments[3], &place))
+        !nif_get_place(env, arguments[3], &place))
         return enif_make_badarg(env);
     if (nif_attempt_too_long(attempt, limit, 0))
         return nif_atoms.ok;

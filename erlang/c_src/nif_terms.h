@@ -35,6 +35,17 @@ static inline bool nif_get_position(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t 
     return true;
 }
 
+/* A place of a walk or a repair. An integer that no uint64_t holds becomes EMMAP_NO_PLACE. False: no integer. */
+static inline bool nif_get_place(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *place)
+{
+    ErlNifUInt64 value;
+    *place = EMMAP_NO_PLACE;
+    if (!enif_get_uint64(env, term, &value))
+        return enif_term_type(env, term) == ERL_NIF_TERM_TYPE_INTEGER;
+    *place = value;
+    return true;
+}
+
 /* An operand of a 64-bit operation, from -2^63 to 2^64-1. False: anything else. */
 static inline bool nif_get_operand(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *operand)
 {

@@ -3,20 +3,21 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([stores_reads_and_frees/1, many/1, all_or_none/1, no_such_block/1, wrong_length/1, addresses_are_reused/1,
-         walks/1, walks_to_the_last_address/1, repairs/1, levels/1, full/1, grows/1, initialises_an_open_file/1,
+         walks/1, walks_to_the_last_address/1, walks_from_no_place/1, repairs/1, levels/1, full/1, grows/1, initialises_an_open_file/1,
          initialises_whatever_there_is/1, private/1, options/1,
          closed/1, exclusive/1, read_only/1, reopens/1]).
 -export([emmap_2_blocks/1, emmap_2_deep_blocks/1, writes_the_bytes_of_emmap_2/1, corrupt/1]).
 -export([many_processes_on_many_handles/1, both_backends_on_one_storage/1, long_blocks/1]).
 
 -include_lib("stdlib/include/assert.hrl").
+-include("../src/emmap_file.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     emmap_test_backends:groups(
       [stores_reads_and_frees, many, all_or_none, no_such_block, wrong_length, addresses_are_reused, walks,
-       walks_to_the_last_address, repairs, levels, full, grows, initialises_an_open_file, initialises_whatever_there_is,
+       walks_to_the_last_address, walks_from_no_place, repairs, levels, full, grows, initialises_an_open_file, initialises_whatever_there_is,
        private, options, closed, exclusive, read_only, reopens,
        emmap_2_blocks, emmap_2_deep_blocks, writes_the_bytes_of_emmap_2, corrupt, many_processes_on_many_handles,
        both_backends_on_one_storage, long_blocks]).
@@ -150,6 +151,20 @@ walks_to_the_last_address(Config) ->
     ?assertEqual(eof, emmap:repair_block_storage(Storage, 0, 4096)),
     ?assertEqual(Last, emmap:repair_block_storage(Storage, 0, 4095)),
     ?assertEqual(eof, emmap:repair_block_storage(Storage, Last, 1)),
+    ok = emmap:close(Storage).
+
+%% A number that is no address is no place; the end is one.
+walks_from_no_place(Config) ->
+    Storage = storage(Config, "no-place", 8),
+    #file_descriptor{data = #file{backend = Backend, handle = Handle}} = Storage,
+    Numbers = [-1, -(1 bsl 63), -(1 bsl 70), 262144, 1 bsl 63, (1 bsl 64) - 2, 1 bsl 64, 1 bsl 70],
+    [begin
+         [?assertEqual({Place, {error, estale}, {error, estale}},
+                       {Place, Backend:blocks_walk(Handle, 1, Place), Backend:blocks_repair(Handle, 1, Place)})
+          || Place <- Numbers],
+         ?assertEqual(eof, Backend:blocks_walk(Handle, 1, (1 bsl 64) - 1)),
+         _ = emmap:store_block(Storage, <<1:64>>)
+     end || _ <- [empty, one]],
     ok = emmap:close(Storage).
 
 %% The masks above the lowest ones are wiped out, and come back.

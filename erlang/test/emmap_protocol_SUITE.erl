@@ -265,7 +265,7 @@ bad_terms(_Config) ->
                                 {{blocks_walk, Blocks, -1, 0}, {error, einval}}, {{blocks_walk, Blocks, 1 bsl 64, 0}, {error, einval}},
                                 {{blocks_walk, Blocks, 0, 0}, {ok, [], [], 0}}, {{blocks_walk, Blocks, 1, 1 bsl 62}, {error, estale}},
                                 {{blocks_repair, Blocks, -1, 0}, {error, einval}}, {{blocks_repair, Blocks, 1, -1}, {error, estale}},
-                                {{queue_walk, Queue, forward, 1, 1 bsl 70}, eof}, {{queue_pop_commit, Queue, -1}, {error, einval}},
+                                {{queue_pop_commit, Queue, -1}, {error, einval}},
                                 {{queue_pop_abort, Queue, 1 bsl 64}, {error, einval}}, {{queue_length, Queue}, {ok, 0}},
                                 {{queue_push_many, Queue, []}, ok}, {{queue_push, Queue, []}, {error, einval}},
                                 {{queue_push, Blocks, "x"}, {error, einval}}, {{queue_length, Handle}, {error, einval}},
@@ -273,6 +273,12 @@ bad_terms(_Config) ->
                                 {{block_read, Blocks, 1 bsl 70}, {error, enoent}}, {{blocks_walk, Blocks, 1 bsl 62, 0}, eof},
                                 {{blocks_walk, Blocks, 1, (1 bsl 64) - 1}, eof}, {{blocks_count, Blocks}, {ok, 0}},
                                 {{blocks_count, Queue}, {error, einval}}, {{queue_pop, Queue}, eof}]],
+    [?assertEqual({Operation, Place, {1, {error, estale}}},
+                  {Operation, Place, call(Port, {1, list_to_tuple(tuple_to_list(Operation) ++ [Place])})})
+     || Operation <- [{queue_walk, Queue, forward, 1}, {queue_walk, Queue, backward, 1}, {queue_walk, Queue, forward, 0},
+                      {blocks_walk, Blocks, 1}, {blocks_walk, Blocks, 0}, {blocks_repair, Blocks, 1}],
+        Place <- [-1, -(1 bsl 63), -(1 bsl 63) - 1, -(1 bsl 70), (1 bsl 63), (1 bsl 64) - 2, 1 bsl 64, 1 bsl 70]
+                 ++ [N || element(1, Operation) =:= queue_walk, N <- [1, 15, (1 bsl 64) - 1]]],
     stop(Port).
 
 bad_frames(_Config) ->

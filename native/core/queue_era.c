@@ -102,9 +102,15 @@ uint64_t queue_era_place(const uint8_t *data, queue_header header, uint32_t at, 
     return (queue_era_digest(data + beside, total) & PROOF_MASK) << 32 | at;
 }
 
+bool queue_era_is_place(uint64_t place, bool forward)
+{
+    const uint32_t first = QUEUE_HEADER + (forward ? QUEUE_FRAME : 0);
+    return !(place & NO_PLACE) && queue_era_offset(place) >= first;
+}
+
 uint32_t queue_era_offset(uint64_t place)
 {
-    return place & NO_PLACE ? UINT32_MAX : (uint32_t)place;
+    return (uint32_t)place;
 }
 
 bool queue_era_is_same(const uint8_t *data, queue_header header, uint64_t place, uint32_t beside,

@@ -31,6 +31,9 @@ uint64_t queue_era_digest(const uint8_t *message, uint32_t total);
 uint64_t queue_era_place(const uint8_t *data, queue_header header, uint32_t at, uint32_t beside,
                          uint32_t total);
 
+/* Whether a step in this direction can have answered the number: a walk forward has read a message before the place. */
+bool queue_era_is_place(uint64_t place, bool forward);
+
 /* The offset of a place. */
 uint32_t queue_era_offset(uint64_t place);
 

@@ -84,12 +84,16 @@ typedef struct look {
     unsigned agreed;   /* and how many have found the same */
 } look;
 
-/* Narrows the header to what is to be walked. False where `place` is of another era. */
+/* Narrows the header to what is to be walked. False where `place` is of another era, or no place at all. */
 static bool narrow(const uint8_t *data, const look *self, queue_header *header)
 {
-    if (self->place == 0 || header->head == header->tail)
-        return true;
     const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
+    if (self->place == 0)
+        return true;
+    if (!queue_era_is_place(self->place, forward))
+        return false;
+    if (header->head == header->tail)
+        return true;
     const uint32_t place = queue_era_offset(self->place);
     /* What was popped since then is passed over; what is there was all pushed behind it, in whatever era. */
     if (place <= header->head) {
@@ -128,7 +132,7 @@ static void note_place(const uint8_t *data, look *self)
                                  forward ? range.to - total : range.from, total);
 }
 
-static const char place_lost[] = "the messages were moved, or the queue emptied, since the walk's last step";
+static const char place_lost[] = "the place is not one that a step answered, or the messages have moved since";
 
 static emmap_error look_locked(hold *hold, look *self)
 {

@@ -704,6 +704,9 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
  */
 emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, const emmap_sink *next);
 
+/* No place of any queue or block storage. A caller that is asked to go on at a number that 64 bits do not hold passes it. */
+#define EMMAP_NO_PLACE (UINT64_MAX - 1)
+
 typedef enum emmap_queue_direction {
     EMMAP_QUEUE_FORWARD, /* from the first message to the last */
     EMMAP_QUEUE_BACKWARD
@@ -715,8 +718,9 @@ typedef enum emmap_queue_direction {
  * that only this function reads. *count is how many. With sink NULL they are only counted. Messages that were popped
  * since the last call are passed over, and no others: a place knows which era of the queue it is from
  * (docs/formats.md). A single call with the limit INT64_MAX copies the whole queue at one moment, whatever others do.
- * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE when *place has lost its meaning, since the queue was emptied or
- * its messages moved, and where that can't be told; ENOMEM.
+ * Errors: EMMAP_EOF when there are no more; EINVAL for a limit from 2^63 up; ESTALE for a place that no step answered
+ * (EMMAP_NO_PLACE is one), and for one that has lost its meaning, since the queue was emptied or its messages moved, and
+ * where that can't be told; ENOMEM.
  */
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);

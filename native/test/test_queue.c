@@ -1279,6 +1279,37 @@ static void space_that_was_given_back_and_is_not_there_any_more_is_an_error(void
 }
 
 /* A negative number of a door is one of these. */
+static void a_walk_from_no_place_is_stale(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
+    emmap_file *const reader = open_queue(path_of("queue"), EMMAP_OPEN_READ, 0);
+    pieces all = {0};
+    const emmap_sink sink = sink_pieces(&all);
+    const uint64_t nowhere[] = {15, 17, 23, (uint64_t)1 << 32, (uint64_t)1 << 63, EMMAP_NO_PLACE, UINT64_MAX};
+    /* An empty queue says so too. */
+    for (int messages = 0; messages < 3; messages++) {
+        for (size_t i = 0; i < 14 + COUNT_OF(nowhere); i++) {
+            const uint64_t number = i < 14 ? i + 1 : nowhere[i - 14];
+            if (messages == 0 && (number == 17 || number == 23))
+                continue; /* a walk backward can have come there */
+            uint64_t place = number, count;
+            for (int way = 0; way < 2; way++) {
+                const emmap_queue_direction direction = way ? EMMAP_QUEUE_BACKWARD : EMMAP_QUEUE_FORWARD;
+                assert_error(ESTALE, emmap_queue_walk(queue, direction, 9, &place, &sink, &count));
+                assert_error(ESTALE, emmap_queue_walk(reader, direction, 9, &place, &sink, &count));
+                assert_error(ESTALE, emmap_queue_walk(queue, direction, 0, &place, &sink, &count));
+            }
+            assert_true(place == number);
+        }
+        assert_ok(push_number(queue, 1, 16));
+    }
+    assert_int_equal(all.count, 0);
+    pieces_free(&all);
+    close_file(queue);
+    close_file(reader);
+}
+
 static void a_limit_that_is_none_removes_nothing(void **state)
 {
     (void)state;
@@ -1314,6 +1345,7 @@ int main(void)
         folder_test(every_length_of_message_comes_back_with_its_padding),
         folder_test(a_queue_grows_by_steps_and_opens_whatever_size_is_asked_for),
         folder_test(a_full_queue_of_fixed_size_is_as_it_was),
+        folder_test(a_walk_from_no_place_is_stale),
         folder_test(a_limit_that_is_none_removes_nothing),
         folder_test(messages_move_down_where_that_makes_the_room),
         folder_test(a_message_of_the_queue_itself_is_pushed_as_it_was),
