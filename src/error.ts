@@ -108,9 +108,9 @@ export class EmmapError extends Error {
   declare readonly syscall?: string;
   /** The operation of emmap that failed, as the core calls it: `"open"`, `"queue_push"`. */
   readonly operation: string;
-  /** The file's path, as it was given to open. */
+  /** The file's path, as it was given to open; of `backup`, where the trouble is with the copy, the copy's path. */
   declare readonly path?: string;
-  /** Of `backup`: where the copy was to go. */
+  /** Of `backup`: the copy's path. */
   declare dest?: string;
   /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
   declare readonly offset?: number;

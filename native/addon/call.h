@@ -118,7 +118,8 @@ inline napi_value allocate_buffer(napi_env env, size_t length, void **data)
 
 inline napi_value no_memory(const Call &call)
 {
-    const emmap_failure failure{static_cast<emmap_error>(ENOMEM), nullptr, "no memory for a Buffer", 0, 0, 0};
+    const emmap_failure failure{
+        static_cast<emmap_error>(ENOMEM), nullptr, "no memory for a Buffer", 0, 0, 0, EMMAP_ABOUT_FILE};
     return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
 }
 
@@ -296,7 +297,7 @@ template <Operation operation> napi_value invoke(napi_env env, napi_callback_inf
         const napi_value result = operation(call);
         return is_busy ? try_again(call, operation) : result;
     }
-    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0, 0, 0};
+    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0, 0, 0, EMMAP_ABOUT_FILE};
     return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());
 }
 

@@ -180,7 +180,8 @@ napi_value lend(const Call &call)
         const emmap_error cause = static_cast<emmap_error>(errno);
         emmap_slice_release(&slice);
         const emmap_failure failure{
-            cause, "mprotect", "a buffer over a read-only file needs a mapping that is private", 0, 0, 0};
+            cause, "mprotect",      "a buffer over a read-only file needs a mapping that is private", 0, 0,
+            0,     EMMAP_ABOUT_FILE};
         return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
     }
     return buffer_over_slice(call.env, slice, shown);

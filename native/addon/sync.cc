@@ -75,9 +75,11 @@ void complete(napi_env env, napi_status status, void *data)
     Sync *const sync = static_cast<Sync *>(data);
     if (status == napi_ok && try_again(env, sync))
         return;
-    if (sync->failure.core.error == EMMAP_OK)
+    const emmap_failure &failure = sync->failure.core;
+    const std::string &path = failure.about == EMMAP_ABOUT_COPY ? sync->to : sync->path;
+    if (failure.error == EMMAP_OK)
         napi_resolve_deferred(env, sync->deferred, make_undefined(env));
-    else if (const napi_value error = to_error(env, factory_of(env, sync), sync->failure, sync->path.c_str()))
+    else if (const napi_value error = to_error(env, factory_of(env, sync), sync->failure, path.c_str()))
         napi_reject_deferred(env, sync->deferred, error);
     end(env, sync);
 }

@@ -87,14 +87,17 @@ emmap_error backup_begin(const char *to, backup *self)
     struct stat about;
     *self = (backup){.fd = -1, .to = to};
     /* Before a copy is made for nothing; backup_end looks again. */
-    if (lstat(to, &about) == 0)
-        return error_from_syscall(EEXIST, "lstat", "a backup replaces no file");
+    if (lstat(to, &about) == 0) {
+        error_from_syscall(EEXIST, "lstat", "a backup replaces no file");
+        return error_about(EMMAP_ABOUT_COPY);
+    }
     self->folder = folder_of(to);
     const emmap_error error = self->folder ? create(self) : error_set(ENOMEM, NULL);
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
         forget(self);
         error_restore(&failure);
+        error_about(EMMAP_ABOUT_COPY);
     }
     return error;
 }
@@ -115,9 +118,10 @@ static bool is_hole(const uint8_t *bytes, uint64_t length)
 emmap_error backup_reserve(backup *self, uint64_t size)
 {
     const int reserved = platform_reserve(self->fd, 0, size);
-    return reserved == 0 || reserved == ENOTSUP
-               ? EMMAP_OK
-               : error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+    if (reserved == 0 || reserved == ENOTSUP)
+        return EMMAP_OK;
+    error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+    return error_about(EMMAP_ABOUT_COPY);
 }
 
 static emmap_error write_all(int fd, uint64_t position, const uint8_t *bytes, size_t length)
@@ -148,7 +152,7 @@ emmap_error backup_write(backup *self, uint64_t position, const void *bytes, uin
         if (!hole)
             error = write_all(self->fd, position + done, from + done, (size_t)run);
     }
-    return error;
+    return error ? error_about(EMMAP_ABOUT_COPY) : EMMAP_OK;
 }
 
 static emmap_error sync_folder(const char *folder)
@@ -193,8 +197,11 @@ static emmap_error publish(backup *self, uint64_t size, mode_t mode)
 
 emmap_error backup_end(backup *self, emmap_error error, uint64_t size, mode_t mode)
 {
-    if (!error)
+    if (!error) {
         error = publish(self, size, mode);
+        if (error)
+            error_about(EMMAP_ABOUT_COPY);
+    }
     const emmap_failure failure = *emmap_last_failure();
     forget(self);
     if (error)

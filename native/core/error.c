@@ -147,6 +147,12 @@ emmap_error error_counters(uint64_t found, uint64_t asked)
     return EINVAL;
 }
 
+emmap_error error_about(emmap_failure_subject about)
+{
+    last.about = about;
+    return last.error;
+}
+
 void error_restore(const emmap_failure *failure)
 {
     last = *failure;

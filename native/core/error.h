@@ -11,6 +11,9 @@ emmap_error error_from_syscall(emmap_error error, const char *syscall, const cha
 emmap_error error_counters(uint64_t found, uint64_t asked);
 emmap_error error_corrupt(uint64_t offset, const char *reason);
 
+/* Says what the last failure is about, and returns its code. */
+emmap_error error_about(emmap_failure_subject about);
+
 /* Puts a failure back that clean-up after it may have written over. */
 void error_restore(const emmap_failure *failure);
 

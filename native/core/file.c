@@ -198,7 +198,10 @@ static emmap_error may_share(const emmap_file *file)
     if (!(flags & EMMAP_OPEN_SHARED) || (flags & (EMMAP_OPEN_ANON | EMMAP_OPEN_SHARED_UNSAFE)))
         return EMMAP_OK;
     const char *const no_sharing = platform_file_system_of(file->descriptor->fd)->no_sharing;
-    return no_sharing ? error_from_syscall(ENOTSUP, "statfs", no_sharing) : EMMAP_OK;
+    if (!no_sharing)
+        return EMMAP_OK;
+    error_from_syscall(ENOTSUP, "statfs", no_sharing);
+    return error_about(EMMAP_ABOUT_FILE_SYSTEM);
 }
 
 /* Tells the other openers that we are here, or that nobody else may be. */

@@ -93,8 +93,8 @@ static emmap_error failed(int fd)
 {
     const int reason = errno;
     const bool none = reason == ENOLCK || reason == EINVAL || reason == ENOSYS || reason == EOPNOTSUPP;
-    return error_from_syscall((emmap_error)reason, "fcntl",
-                              none ? platform_file_system_of(fd)->no_locks : NULL);
+    error_from_syscall((emmap_error)reason, "fcntl", none ? platform_file_system_of(fd)->no_locks : NULL);
+    return error_about(none ? EMMAP_ABOUT_FILE_SYSTEM : EMMAP_ABOUT_FILE);
 }
 
 emmap_error lock_try_often(int fd, lock_subject subject, lock_mode mode)

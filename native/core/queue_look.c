@@ -132,7 +132,8 @@ static void note_place(const uint8_t *data, look *self)
                                  forward ? range.to - total : range.from, total);
 }
 
-static const char place_lost[] = "the place is not one that a step answered, or the messages have moved since";
+static const char place_lost[] =
+    "the place is not one that a step answered, or the messages have moved since";
 
 static emmap_error look_locked(hold *hold, look *self)
 {
@@ -297,31 +298,46 @@ static emmap_error look_at(emmap_file *file, look *self)
     return error ? error : hold_end(&hold, look_locked(&hold, self));
 }
 
-emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
-                             uint64_t *place, const emmap_sink *sink, uint64_t *count)
+static emmap_error walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit, uint64_t *place,
+                        const emmap_sink *sink, uint64_t *count)
 {
-    *count = 0;
     if (limit > INT64_MAX)
         return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     if (*place == 0 && limit > 0 && queue_seen_empty(file))
-        return stale_look(file, EMMAP_EOF);
+        return EMMAP_EOF;
     look look = {.direction = direction, .limit = limit, .place = *place, .goes_on = true, .sink = sink};
     const emmap_error error = look_at(file, &look);
     if (error)
         return error;
     if (look.range.count == 0)
-        /* The end of a walk is not nothing. */
-        return limit == 0 ? EMMAP_OK : *place != 0 ? EMMAP_EOF : stale_look(file, EMMAP_EOF);
+        return limit == 0 ? EMMAP_OK : EMMAP_EOF;
     *place = look.next;
     *count = look.range.count;
     return EMMAP_OK;
 }
 
+emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
+                             uint64_t *place, const emmap_sink *sink, uint64_t *count)
+{
+    emmap_error error;
+    *count = 0;
+    do
+        error = walk(file, direction, limit, place, sink, count);
+    /* The end of a walk is not nothing. */
+    while (error == EMMAP_EOF && *place == 0 && stale_went_over(file, &error));
+    return error;
+}
+
 static emmap_error peek(emmap_file *file, emmap_queue_direction direction, const emmap_sink *sink)
 {
-    look look = {.direction = direction, .limit = 1, .sink = sink};
-    const emmap_error error = look_at(file, &look);
-    return !error && look.range.count == 0 ? stale_look(file, EMMAP_EOF) : error;
+    emmap_error error;
+    do {
+        look look = {.direction = direction, .limit = 1, .sink = sink};
+        error = look_at(file, &look);
+        if (!error && look.range.count == 0)
+            error = EMMAP_EOF;
+    } while (error == EMMAP_EOF && stale_went_over(file, &error));
+    return error;
 }
 
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink)
@@ -360,25 +376,28 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
     /* Nobody who may not write comes to emmap_queue_remove. */
     if (!(file->options.flags & EMMAP_OPEN_WRITE))
         return emmap_queue_remove(file, NULL, 0);
-    if (QUEUE_LOADS_WHOLE) {
+    for (bool told = QUEUE_LOADS_WHOLE; told;) {
         hold hold;
         emmap_error error = hold_glance(file, STRUCTURE_QUEUE, &hold);
         if (error)
             return error;
-        const bool told = glance_front(&hold, sink, &error);
+        told = glance_front(&hold, sink, &error);
         error = hold_end(&hold, told ? error : EMMAP_OK);
-        if (told || error)
-            return error == EMMAP_EOF ? stale_look(file, error) : error;
+        if ((told || error) && !(error == EMMAP_EOF && stale_went_over(file, &error)))
+            return error;
     }
     return emmap_queue_peek_front(file, sink);
 }
 
 emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
 {
-    look look = {.limit = UINT64_MAX};
-    const emmap_error error = look_at(file, &look);
-    *length = error ? 0 : look.range.count;
-    return error || *length > 0 ? error : stale_look(file, EMMAP_OK);
+    emmap_error error;
+    do {
+        look look = {.limit = UINT64_MAX};
+        error = look_at(file, &look);
+        *length = error ? 0 : look.range.count;
+    } while (!error && *length == 0 && stale_went_over(file, &error));
+    return error;
 }
 
 emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info)
@@ -395,8 +414,11 @@ emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info)
 
 emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty)
 {
-    look look = {.limit = 0};
-    const emmap_error error = queue_glance(file, &look.header) ? EMMAP_OK : look_at(file, &look);
-    *empty = !error && look.header.head == look.header.tail;
-    return *empty ? stale_look(file, EMMAP_OK) : error;
+    emmap_error error;
+    do {
+        look look = {.limit = 0};
+        error = queue_glance(file, &look.header) ? EMMAP_OK : look_at(file, &look);
+        *empty = !error && look.header.head == look.header.tail;
+    } while (*empty && stale_went_over(file, &error));
+    return error;
 }

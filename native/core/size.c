@@ -118,9 +118,12 @@ emmap_error size_punch(int fd, uint64_t from, uint64_t to)
     if (from >= to)
         return EMMAP_OK;
     const int punched = platform_punch(fd, from, to - from);
-    return punched == 0         ? EMMAP_OK
-           : punched == ENOTSUP ? error_set(ENOTSUP, "the file system can't give space within a file back")
-                                : error_from_syscall((emmap_error)punched, "fallocate", NULL);
+    if (punched == 0)
+        return EMMAP_OK;
+    if (punched != ENOTSUP)
+        return error_from_syscall((emmap_error)punched, "fallocate", NULL);
+    error_set(ENOTSUP, "the file system can't give space within a file back");
+    return error_about(EMMAP_ABOUT_FILE_SYSTEM);
 }
 
 emmap_error size_reserve(int fd, uint64_t from, uint64_t length)

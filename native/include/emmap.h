@@ -76,6 +76,13 @@ const char *emmap_error_atom(emmap_error error);
 /* A sentence fragment for people: "no such file or directory". Never NULL; the string is static. */
 const char *emmap_error_message(emmap_error error);
 
+/* What a failure is about. */
+typedef enum emmap_failure_subject {
+    EMMAP_ABOUT_FILE,        /* the file or the call */
+    EMMAP_ABOUT_FILE_SYSTEM, /* the file's file system, which lacks what is needed: `reason` names it */
+    EMMAP_ABOUT_COPY         /* the file that emmap_backup makes, or its folder */
+} emmap_failure_subject;
+
 /* What there is to say about a failure beyond its code. */
 typedef struct emmap_failure {
     emmap_error error;
@@ -85,6 +92,7 @@ typedef struct emmap_failure {
     uint64_t
         found; /* of emmap_counters_open, with EINVAL for another number: how many the file has; else 0 */
     uint64_t asked; /* and how many were asked for */
+    emmap_failure_subject about;
 } emmap_failure;
 
 /*
@@ -410,7 +418,8 @@ emmap_error emmap_flush(emmap_file *file);
  * synced is there after a power cut, until it is popped or freed: from its first sync on, pushes that move messages and
  * stores that use new room wait for the disk now and then. Only a handle that knows what the file holds and may write
  * it can promise that; docs/durability.md says what is left of the rest.
- * Errors: EIO and what else msync and fsync say. The kernel tells a failure once and may have thrown the bytes away, so
+ * Errors: ESTALE where the path means another file now, or none: what was written is on the disk, where nobody who opens
+ * the path finds it (not of a private mapping); EIO and what else msync and fsync say. The kernel tells a failure once and may have thrown the bytes away, so
  * every later sync of this handle fails with the same error; what the disk has is found out by opening the file anew.
  */
 emmap_error emmap_sync(emmap_file *file);
@@ -592,7 +601,8 @@ void emmap_may_wait(bool yes);
  *               path still means this file, and answers ESTALE where it does not: nobody who opens the path sees what
  *               is done here, and what others do there is not seen here. emmap_sync answers it as well. With
  *               EMMAP_OPEN_FOLLOW the handle goes over to the file that is there instead, if that can be opened as this
- *               one was, and waits for one where there is none; messages of the old file that were not read stay there.
+ *               one was, and the operation answers what it finds there; where there is no file it waits for one.
+ *               Messages of the old file that were not read stay there.
  *   Payloads    The format does not record a payload's length: a message is read back with up to 7 zeros behind
  *               it (what emmap's own terms are not bothered by). A payload of 8 n bytes comes back as it was.
  *

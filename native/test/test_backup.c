@@ -65,12 +65,16 @@ static void a_copy_of_a_plain_file_is_its_bytes(void **state)
         assert_int_equal(about.st_mode & 07777, 0640);
         /* Nothing is replaced, not even by what can't be opened. */
         assert_error(EEXIST, emmap_backup(file, to));
+        assert_int_equal(emmap_last_failure()->about, EMMAP_ABOUT_COPY);
         assert_error(EEXIST, emmap_backup(file, path));
+        assert_int_equal(emmap_last_failure()->about, EMMAP_ABOUT_COPY);
         assert_file(to, written, sizeof written);
         unlink(to);
         require(symlink("nowhere", to) == 0);
         assert_error(EEXIST, emmap_backup(file, to));
+        assert_int_equal(emmap_last_failure()->about, EMMAP_ABOUT_COPY);
         assert_error(ENOENT, emmap_backup(file, path_of("missing/copy")));
+        assert_int_equal(emmap_last_failure()->about, EMMAP_ABOUT_COPY);
         unlink(to);
         assert_ok(emmap_close(file));
         assert_error(EMMAP_CLOSED, emmap_backup(file, to));
@@ -423,6 +427,7 @@ static void a_full_disk_leaves_no_copy(void **state)
     for (uint64_t i = 0; i < 100; i++)
         assert_ok(push_number(queue, i, 1000));
     assert_error(ENOSPC, emmap_backup(queue, path_of("disk/copy")));
+    assert_int_equal(emmap_last_failure()->about, EMMAP_ABOUT_COPY);
     assert_false(exists(path_of("disk/copy")));
     uint64_t number;
     while (queue_length_of(queue) > 20)

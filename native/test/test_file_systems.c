@@ -73,6 +73,7 @@ static void what_does_not_share_is_refused_with_advice(void **state)
             assert_non_null(strstr(failure.reason, foreign[i].name));
             assert_non_null(strstr(failure.reason, "put it on a local one"));
             assert_string_equal(failure.syscall, "statfs");
+            assert_int_equal(failure.about, EMMAP_ABOUT_FILE_SYSTEM);
             assert_false(exists(path));
             /* One that is there stays, as it was. */
             put_file(path, "12345678", 8);
