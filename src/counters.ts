@@ -225,7 +225,10 @@ export class Counters {
     addon.flush(this.#native);
   }
 
-  /** Resolves when all that was added is on the disk. Once it has failed it fails until the file is opened anew. */
+  /**
+   * Resolves when all that was added is on the disk. Once the disk has failed it fails until the file is opened anew.
+   * @throws ESTALE if the path means another file now, or none; see {@link isCurrent} and {@link reopen}
+   */
   async sync(): Promise<void> {
     await addon.sync(this.#native);
   }
@@ -237,11 +240,12 @@ export class Counters {
 
   /**
    * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
-   * means now. Nothing is created or truncated this time.
+   * means now. Nothing is created or truncated this time. If the open fails, these counters stay open; but `exclusive`
+   * ones are closed before the open if the path still means them, and those with `autoUnlink` always.
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): Counters {
-    const { native, origin } = this.#origin.reopen(() => this.close());
+    const { native, origin } = this.#origin.reopen(this);
     return new Counters(native, origin);
   }
 

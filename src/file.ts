@@ -495,8 +495,10 @@ export class MappedFile {
   }
 
   /**
-   * Resolves when all that was written is on the disk, the directory entry of a created file included. Once it has
+   * Resolves when all that was written is on the disk, the directory entry of a created file included. Once the disk has
    * failed it fails until the file is opened anew.
+   * @throws ESTALE, of a shared mapping, if the path means another file now, or none: the bytes are on the disk, but nobody
+   * who opens the path finds them; see {@link isCurrent} and {@link reopen}
    */
   async sync(): Promise<void> {
     await addon.sync(this.#handle.native);
@@ -510,10 +512,12 @@ export class MappedFile {
   /**
    * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
    * means now. Nothing is created or truncated this time, the cursor is at the start, and what a private mapping held is lost.
+   * If the open fails, this file stays open. Three kinds of file are closed before the open: one with `autoUnlink`, which
+   * is deleted then (ENOENT); and, if the path still means it, one that is `exclusive`, or `fixed` at an address.
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): MappedFile {
-    const { native, origin } = this.#origin.reopen(() => this.close());
+    const { native, origin } = this.#origin.reopen(this);
     return new MappedFile(native, origin, this.#direct);
   }
 

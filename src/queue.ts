@@ -191,11 +191,12 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /**
    * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
-   * means now. Nothing is created or truncated this time.
+   * means now. Nothing is created or truncated this time. If the open fails, this queue stays open; but one that is
+   * `exclusive` is closed before the open if the path still means it, and one with `autoUnlink` always.
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): Queue<In, Out> {
-    const { native, origin } = this.#origin.reopen(() => this.close());
+    const { native, origin } = this.#origin.reopen(this);
     return create(native, this.#format, origin);
   }
 

@@ -1,7 +1,7 @@
 import { constants } from "node:os";
 import { resolve } from "node:path";
 import { addon, type NativeFile, type NativeOptions, type Opener } from "./addon.js";
-import { createError } from "./error.js";
+import { createError, EmmapError } from "./error.js";
 
 const has = (options: NativeOptions, name: string): boolean =>
   options.some((each, i) => i % 2 === 0 && each === name);
@@ -19,8 +19,11 @@ export class Origin {
     this.#opener = [operation, from, options, ...numbers] as Opener;
   }
 
-  /** Opens what is there now. Nothing is created and nothing truncated. `close` lets go of the old file. */
-  reopen(close: () => void): { native: NativeFile; origin: Origin } {
+  /**
+   * Opens what is there now, and then closes the old file. Nothing is created and nothing truncated. Where that fails, the
+   * old file is as it was; but one that stands in the way of the new one is closed first: see {@link isInTheWay}.
+   */
+  reopen(old: Reopened): { native: NativeFile; origin: Origin } {
     const [operation, path, options, ...numbers] = this.#opener;
     if (has(options, "anon"))
       throw createError(
@@ -36,8 +39,37 @@ export class Origin {
     // What is opened with neither is created.
     const again =
       operation === "open" || has(kept, "read") || has(kept, "write") ? kept : [...kept, "write", null];
-    close();
     const opener = [operation, path, again, ...numbers] as Opener;
-    return { native: addon.open(...opener), origin: new Origin(opener) };
+    // Its close deletes the file.
+    if (has(options, "auto_unlink")) old.close();
+    return { native: openBeside(old, opener), origin: new Origin(opener) };
   }
+}
+
+/** The file that is opened again. */
+interface Reopened {
+  readonly closed: boolean;
+  close(): void;
+  isCurrent(): boolean;
+}
+
+function openBeside(old: Reopened, opener: Opener): NativeFile {
+  let native: NativeFile;
+  try {
+    native = addon.open(...opener);
+  } catch (error) {
+    if (!isInTheWay(old, opener[2], error)) throw error;
+    old.close();
+    return addon.open(...opener);
+  }
+  old.close();
+  return native;
+}
+
+/** Whether the file can't be opened while the old one is open: it is the same file, exclusive, or has the address. */
+function isInTheWay(old: Reopened, options: NativeOptions, error: unknown): boolean {
+  const code = error instanceof EmmapError ? error.code : undefined;
+  if (old.closed) return false;
+  if (code === "EEXIST") return has(options, "fixed");
+  return code === "EBUSY" && has(options, "exclusive") && old.isCurrent();
 }

@@ -31,8 +31,9 @@ export abstract class Structure {
   }
 
   /**
-   * Resolves when all that was done until now is on the disk, where a power cut leaves it. Once it has failed it fails
-   * until the file is opened anew.
+   * Resolves when all that was done until now is on the disk, where a power cut leaves it. Once the disk has failed it
+   * fails until the file is opened anew.
+   * @throws ESTALE if the path means another file now, or none; see {@link isCurrent}
    */
   async sync(): Promise<void> {
     await addon.sync(this.native);

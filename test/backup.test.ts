@@ -67,14 +67,26 @@ test("a backup replaces nothing, and says where it was to go", async () => {
   const queue = openQueue(path);
   symlinkSync("nowhere", to);
   for (const taken of [path, to])
-    await expect(queue.backup(taken)).rejects.toMatchObject({ code: "EEXIST", path, dest: taken });
-  await expect(queue.backup(join(dirname(path), "missing", "copy"))).rejects.toMatchObject({
+    await expect(queue.backup(taken)).rejects.toMatchObject({
+      code: "EEXIST",
+      path: taken,
+      dest: taken,
+      message: expect.stringContaining(`lstat '${taken}'`),
+    });
+  const missing = join(dirname(path), "missing", "copy");
+  await expect(queue.backup(missing)).rejects.toMatchObject({
     code: "ENOENT",
+    message: `ENOENT: no such file or directory, open '${missing}'`,
+    path: missing,
+    dest: missing,
   });
   await expect(queue.backup(to)).rejects.toBeInstanceOf(EmmapError);
   await expect(queue.backup(5 as never)).rejects.toThrow(TypeError);
   queue.close();
-  await expect(queue.backup(join(dirname(path), "other"))).rejects.toMatchObject({ code: "EMMAP_CLOSED" });
+  await expect(queue.backup(join(dirname(path), "other"))).rejects.toMatchObject({
+    code: "EMMAP_CLOSED",
+    path,
+  });
   expect(readdirSync(dirname(path)).sort()).toEqual(["copy", "file.bin"]);
 });
 
@@ -207,7 +219,7 @@ test("a file is opened again as it was, from what the path means now", () => {
     const file = make();
     renameSync(path, `${path}.old`);
     expect(() => file.reopen()).toThrow(expect.objectContaining({ code: "ENOENT" }));
-    expect(file.closed).toBe(true);
+    expect([file.closed, file.isCurrent()]).toEqual([false, false]);
     expect(existsSync(path)).toBe(false);
     const other = make();
     const again = file.reopen();
@@ -268,4 +280,78 @@ test("a consumer whose queue was replaced is told so, or follows", async () => {
   expect(() => open(path, { follow: true } as never)).toThrow(
     expect.objectContaining({ code: "ERR_INVALID_ARG_VALUE" }),
   );
+});
+
+test("a file that can't be opened again stays open, exclusive or not", () => {
+  const path = freshPath();
+  using queue = openQueue(path, { exclusive: true });
+  queue.push("old");
+  renameSync(path, `${path}.old`);
+  expect(() => queue.reopen()).toThrow(expect.objectContaining({ code: "ENOENT" }));
+  // Another has what is there now, and the old one is not in its way.
+  const other = openQueue(path, { exclusive: true });
+  expect(() => queue.reopen()).toThrow(expect.objectContaining({ code: "EBUSY" }));
+  expect(queue.peek()).toEqual(Buffer.from("old"));
+  other.push("new");
+  other.close();
+  const again = queue.reopen();
+  expect([queue.closed, String(again.peek())]).toEqual([true, "new"]);
+  // This one is: it is closed first.
+  using same = again.reopen();
+  expect([again.closed, String(same.pop())]).toEqual([true, "new"]);
+  expect(() => openQueue(path)).toThrow(expect.objectContaining({ code: "EBUSY" }));
+  using closed = same.reopen();
+  closed.close();
+  using afterwards = closed.reopen();
+  expect(afterwards.isEmpty).toBe(true);
+  const once = open(`${path}.once`, { write: true, create: true, size: 8, autoUnlink: true });
+  expect(() => once.reopen()).toThrow(expect.objectContaining({ code: "ENOENT" }));
+  expect(once.closed).toBe(true);
+});
+
+test("a mapping at an address is closed before it is opened again there", () => {
+  const path = patternFile(4096);
+  const address = 0x2000_0000_0000n;
+  const file = open(path, { write: true, shared: true, fixed: true, address });
+  using again = file.reopen();
+  expect([file.closed, again.size]).toEqual([true, 4096]);
+});
+
+test("a call that goes over to another queue or storage answers what is there", async () => {
+  const path = freshPath();
+  using queue = openQueue(path, { follow: true });
+  using blocks = openBlockStorage(`${path}.blocks`, { blockSize: 4, follow: true });
+  expect([queue.pop(), blocks.count]).toEqual([null, 0]);
+  rmSync(path);
+  rmSync(`${path}.blocks`);
+  {
+    using newQueue = openQueue(path);
+    newQueue.push("new");
+    using newBlocks = openBlockStorage(`${path}.blocks`, { blockSize: 4 });
+    newBlocks.store("new.");
+  }
+  await new Promise((done) => setTimeout(done, 1200));
+  expect([String(queue.pop()), blocks.count]).toEqual(["new", 1]);
+});
+
+test("a sync of any file says that its path means another", async () => {
+  for (const make of [
+    (path: string) => open(path, { write: true, create: true, size: 4096, shared: true }),
+    (path: string) => openCounters(path, 2),
+    (path: string) => openQueue(path),
+    (path: string) => openBlockStorage(path, { blockSize: 8 }),
+  ]) {
+    const path = freshPath();
+    using file = make(path);
+    await file.sync();
+    renameSync(path, `${path}.old`);
+    await expect(file.sync()).rejects.toMatchObject({ code: "ESTALE", path });
+    using other = make(path);
+    await expect(file.datasync()).rejects.toMatchObject({ code: "ESTALE", path });
+    await other.sync();
+  }
+  const path = patternFile(8);
+  using alone = open(path, { write: true, private: true });
+  rmSync(path);
+  await alone.sync();
 });

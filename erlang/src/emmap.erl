@@ -133,7 +133,7 @@ One rule holds for all functions:
 - `grow`, of counters: at least so many; a file that has fewer gets as many, the new ones 0, and one that has more is opened with
   all. Handles that are open go on with as many as they had. Without it another number is `{error, {counters, InFile, Asked}}`.
 - `follow`, of queues and block storages: where nothing is found any more and the path means another file now, go over to
-  that, or wait for one where there is none. Without it that is `{error, estale}`. It is looked for once a second at most.
+  that, whose contents the call then answers, or wait for one where there is none. Without it that is `{error, estale}`. It is looked for once a second at most.
 - `{address, Address}`, `fixed`: where to map; exactly there, or `{error, eexist}`.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `populate`, `nonblock`, `noreserve`, `sync`, `hugetlb`, `huge_2mb`, `huge_1gb`: as mmap(2) has them.
@@ -272,10 +272,13 @@ opened_file(Backend, #origin{kind = Kind} = Origin, Handle, What) ->
     #file_descriptor{module = ?MODULE, data = Data}.
 
 ?DOC("Opens a file again as it was opened, after its port's program has died or another process has truncated
-it (`{error, efault}`). The old handle is closed. Neither is anything created nor truncated this time, the
-cursor is at the start, and what a `private` mapping held is lost. What `init_block_storage/2` made of the
-file has to be said again. What was opened with `auto_unlink` goes with the old handle, if its program still lives:
-there is nothing to open then, `{error, enoent}`.").
+it (`{error, efault}`), or the path has come to mean another file (`{error, estale}`). Neither is anything created nor
+truncated this time, the cursor is at the start, and what a `private` mapping held is lost. What `init_block_storage/2`
+made of the file has to be said again.
+
+The old handle is closed when the new one is open. If the open fails, the old handle stays as it was. Three kinds of file
+are closed before the open: one with `auto_unlink`, which is deleted then, if its program still lives
+(`{error, enoent}`); and, if the path still means it, one that is `exclusive`, or `fixed` at an address.").
 -spec reopen(file()) -> {ok, file()} | {error, reason()};
             (counters()) -> {ok, counters()} | {error, reason()}.
 reopen({File, Count}) ->
@@ -289,17 +292,42 @@ reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File)
         true ->
             {error, enotsup};
         false ->
-            _ = close(File),
             Kept = [Option || Option <- Options, Option =/= create, Option =/= truncate],
             Again = case Kind of
                 file -> Kept;
                 _ -> writable(Kept)
             end,
-            case open_origin(Origin#origin{options = Again}) of
+            %% Its close deletes the file.
+            _ = lists:member(auto_unlink, Options) andalso close(File),
+            case open_beside(File, Origin#origin{options = Again}) of
                 {ok, New, _} -> {ok, New};
                 {error, _} = Error -> Error
             end
     end.
+
+%% The old file is closed once the new one is open, or before, where it is in the way.
+open_beside(File, #origin{options = Options} = Origin) ->
+    case open_origin(Origin) of
+        {ok, _, _} = Opened ->
+            _ = close(File),
+            Opened;
+        {error, Reason} = Error ->
+            case is_in_the_way(Reason, File, Options) of
+                true ->
+                    _ = close(File),
+                    open_origin(Origin);
+                false ->
+                    Error
+            end
+    end.
+
+%% Whether the file can't be opened while the old one is open: it is the same file, exclusive, or has the address.
+is_in_the_way(ebusy, File, Options) ->
+    lists:member(exclusive, Options) andalso is_current(File) =:= true;
+is_in_the_way(eexist, _File, Options) ->
+    lists:member(fixed, Options);
+is_in_the_way(_Reason, _File, _Options) ->
+    false.
 
 %% A counters file, queue or block storage that is opened with neither is created.
 writable(Options) ->
@@ -523,7 +551,10 @@ flush(?MAPPED(Backend, Handle)) ->
     end.
 
 ?DOC("Returns when everything is on disk: the bytes, the size, the name of a file that was created. Of a queue or
-block storage it survives a power cut then. Once it has failed it fails until the file is opened anew.").
+block storage it survives a power cut then. Once the disk has failed it fails until the file is opened anew.
+
+`{error, estale}`: the path means another file now, or none (see `is_current/1`). The bytes are on the disk, but nobody who
+opens the path finds them. A `private` file does not look.").
 -spec sync(file()) -> ok | {error, reason()}.
 sync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, sync(Handle)).
 

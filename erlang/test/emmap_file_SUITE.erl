@@ -7,7 +7,7 @@
          writes_of_bytes_of_the_file_itself/1,
          sends_a_file/1, forwards_everything/1, open_forms/1, info_by_environment/1, file_names/1, options/1,
          positions_count_from_the_offset/1, private_writes_stay_private/1, shared_writes_reach_the_file/1,
-         anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1,
+         anonymous_memory/1, resize/1, truncate/1, auto_unlink/1, batch/1, batch_refused_whole/1, reopen/1, reopen_exclusive/1, sync_of_a_replaced_file/1,
          large_reads_and_writes/1, many_readers_and_writers/1, direct/1, relative_path/1,
          relative_path_in_a_removed_folder/1, exclusive/1, services_of_both_styles/1, backup/1, backup_beside_others/1, is_current/1]).
 
@@ -22,7 +22,7 @@ groups() ->
        copies_within_a_file, writes_of_bytes_of_the_file_itself, sends_a_file,
        forwards_everything, open_forms, info_by_environment, file_names, options, positions_count_from_the_offset,
        private_writes_stay_private, shared_writes_reach_the_file, anonymous_memory, resize, truncate, auto_unlink,
-       batch, batch_refused_whole, reopen, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
+       batch, batch_refused_whole, reopen, reopen_exclusive, sync_of_a_replaced_file, large_reads_and_writes, many_readers_and_writers, direct, relative_path,
        relative_path_in_a_removed_folder, exclusive, services_of_both_styles, backup, backup_beside_others, is_current]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -539,6 +539,8 @@ reopen(Config) ->
     ok = file:delete(Path),
     ?assertEqual({error, enoent}, emmap:reopen(Again)),
     ?assertNot(filelib:is_file(Path)),
+    ?assertEqual({ok, <<"kept", 0>>}, file:pread(Again, 0, 5)),
+    ok = file:close(Again),
     Counters = emmap_test:open_counters(Config, "reopened-counters", 3),
     {ok, 0} = emmap:inc_counter(Counters, 2),
     {ok, SameCounters} = emmap:reopen(Counters),
@@ -548,7 +550,51 @@ reopen(Config) ->
     ?assertEqual({error, enoent}, emmap:reopen(SameCounters)),
     _ = emmap_test:fresh(Config, "reopened-once", <<"x">>),
     {ok, Once} = emmap_test:open(Config, "reopened-once", [write, shared, auto_unlink]),
-    ?assertEqual({error, enoent}, emmap:reopen(Once)).
+    ?assertEqual({error, enoent}, emmap:reopen(Once)),
+    ?assertEqual({error, closed}, file:pread(Once, 0, 1)).
+
+%% A file that can't be opened again stays open; one that is in its own way is closed first.
+reopen_exclusive(Config) ->
+    Path = emmap_test:fresh(Config, "exclusive-again", <<"old">>),
+    {ok, File} = emmap_test:open(Config, "exclusive-again", [write, shared, exclusive]),
+    {ok, Same} = emmap:reopen(File),
+    ?assertEqual({error, closed}, file:pread(File, 0, 3)),
+    ok = file:delete(Path),
+    _ = emmap_test:fresh(Config, "exclusive-again", <<"new">>),
+    {ok, Other} = emmap_test:open(Config, "exclusive-again", [write, shared, exclusive]),
+    ?assertEqual({error, ebusy}, emmap:reopen(Same)),
+    ?assertEqual({ok, <<"old">>}, file:pread(Same, 0, 3)),
+    ok = file:close(Other),
+    {ok, New} = emmap:reopen(Same),
+    ?assertEqual({ok, <<"new">>}, file:pread(New, 0, 3)),
+    ?assertEqual({error, closed}, file:pread(Same, 0, 3)),
+    ?assertEqual({error, ebusy}, emmap_test:open(Config, "exclusive-again", [write, shared])),
+    ok = file:close(New),
+    {ok, Fixed} = emmap_test:open(Config, "exclusive-again", [write, shared, fixed, {address, 16#200000000000}]),
+    {ok, FixedAgain} = emmap:reopen(Fixed),
+    ok = file:close(FixedAgain),
+    ok = file:delete(Path).
+
+%% A sync says that the path means another file, or none: not of a private mapping, which is nobody else's.
+sync_of_a_replaced_file(Config) ->
+    Path = emmap_test:fresh(Config, "synced", <<"12345678">>),
+    Old = emmap_test:path(Config, "synced-before"),
+    {ok, File} = emmap_test:open(Config, "synced", [write, shared]),
+    {ok, Private} = emmap_test:open(Config, "synced", [write, private]),
+    ok = emmap:sync(File),
+    ok = file:rename(Path, Old),
+    ?assertEqual({error, estale}, emmap:sync(File)),
+    ok = file:write_file(Path, <<"another">>),
+    ?assertEqual({error, estale}, file:datasync(File)),
+    ?assertEqual(ok, emmap:sync(Private)),
+    ok = file:rename(Old, Path),
+    ?assertEqual(ok, emmap:sync(File)),
+    [ok = file:close(Each) || Each <- [File, Private]],
+    {Counters, _} = Both = emmap_test:open_counters(Config, "synced-counters", 3),
+    ok = emmap:sync(Counters),
+    ok = file:delete(emmap_test:path(Config, "synced-counters")),
+    ?assertEqual({error, estale}, emmap:sync(Counters)),
+    ok = emmap:close_counters(Both).
 
 large_reads_and_writes(Config) ->
     Size = 20 bsl 20,

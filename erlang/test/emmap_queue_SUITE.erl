@@ -3,7 +3,7 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, fold_meets_a_refused_message/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
-         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, walk_from_no_place/1, snapshot/1, stale/1]).
+         full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, walk_from_no_place/1, snapshot/1, goes_over/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
 -export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, compressed_inside/1,
@@ -23,7 +23,7 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 groups() ->
     Cases = [first_in_first_out, any_term, empty, default, many, folds, fold_meets_a_refused_message,
              levels, looks, metadata, purge_clear_and_erase, grows, full, options,
-             closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
+             closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
              compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
@@ -354,6 +354,23 @@ snapshot(Config) ->
     ok = emmap_queue:close(Reader),
     ok = emmap_queue:close(Queue),
     ?assertEqual({error, closed}, emmap_queue:snapshot(Queue, 1)).
+
+%% The call that goes over to another file answers what it finds there.
+goes_over(Config) ->
+    {ok, Queue} = open(Config, "goes-over", 0, [follow]),
+    Blocks = emmap_test:path(Config, "goes-over-blocks"),
+    {ok, Storage} = emmap:open_block_storage(Blocks, 8, [follow, backend(Config)]),
+    nil = emmap_queue:pop(Queue),
+    {ok, 0} = emmap:count_blocks(Storage),
+    [ok = file:delete(File) || File <- [emmap_test:path(Config, "goes-over"), Blocks]],
+    {ok, NewQueue} = open(Config, "goes-over", 0, []),
+    ok = emmap_queue:push(NewQueue, new),
+    {ok, NewStorage} = emmap:open_block_storage(Blocks, 8, [backend(Config)]),
+    0 = emmap:store_block(NewStorage, <<1:64>>),
+    timer:sleep(1200),
+    ?assertEqual(new, emmap_queue:pop(Queue)),
+    ?assertEqual(<<1:64>>, emmap:read_block(Storage, 0)),
+    [ok = emmap:close(File) || File <- [Queue, NewQueue, Storage, NewStorage]].
 
 stale(Config) ->
     Path = emmap_test:path(Config, "stale"),

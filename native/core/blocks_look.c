@@ -128,26 +128,27 @@ static emmap_error read_address(blocks_operation *self, uint64_t address, const 
     return hold_end(&self->hold, read_into(self, &path, sink, place));
 }
 
-static emmap_error read_one(emmap_file *file, uint64_t address, const emmap_sink *sink)
+static emmap_error read_one(emmap_file *file, uint64_t address, const emmap_sink *sink, void **place)
 {
     blocks_operation self;
-    void *place = NULL;
     emmap_error error = blocks_glance(file, &self);
     if (!error)
-        error = read_address(&self, address, sink, &place);
+        error = read_address(&self, address, sink, place);
     if (error != EAGAIN || !(file->options.flags & EMMAP_OPEN_WRITE))
         return error;
     error = blocks_begin(file, &self);
-    return error ? error : read_address(&self, address, sink, &place);
+    return error ? error : read_address(&self, address, sink, place);
 }
 
 emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
 {
-    const emmap_error error = read_one(file, address, sink);
-    if (error != ENOENT)
-        return error;
-    const emmap_error looked = stale_look(file, EMMAP_OK);
-    return looked ? looked : blocks_none();
+    /* The sink is asked once: a storage that the handle goes over to has blocks of the same size. */
+    void *place = NULL;
+    emmap_error error;
+    do
+        error = read_one(file, address, sink, &place);
+    while (error == ENOENT && stale_went_over(file, &error));
+    return error == ENOENT ? blocks_none() : error;
 }
 
 /* The leaf that holds the block of this rank; false where no leaf there was ever used. */
@@ -197,10 +198,9 @@ static emmap_error walk_leaf(blocks_operation *self, blocks_path *path, uint64_t
     return EMMAP_OK;
 }
 
-emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
-                              const emmap_sink *sink, size_t *count)
+static emmap_error walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
+                        const emmap_sink *sink, size_t *count)
 {
-    *count = 0;
     if (limit > INT64_MAX)
         return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
     blocks_operation self;
@@ -227,12 +227,22 @@ emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, u
         *place = next;
         *count = found;
     }
-    return error == EMMAP_EOF && *place == 0 ? stale_look(file, error) : error;
+    return error;
 }
 
-emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count)
+emmap_error emmap_blocks_walk(emmap_file *file, size_t limit, uint64_t *place, uint64_t *addresses,
+                              const emmap_sink *sink, size_t *count)
 {
+    emmap_error error;
     *count = 0;
+    do
+        error = walk(file, limit, place, addresses, sink, count);
+    while (error == EMMAP_EOF && *place == 0 && stale_went_over(file, &error));
+    return error;
+}
+
+static emmap_error count_blocks(emmap_file *file, uint64_t *count)
+{
     blocks_operation self;
     const emmap_error error = blocks_look(file, &self);
     if (error)
@@ -242,9 +252,18 @@ emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count)
     for (uint64_t rank = 0; leaf_at(&self, rank, &path, &used); rank += BLOCKS_FANOUT)
         sum += (uint64_t)__builtin_popcountll(used);
     const emmap_error ended = hold_end(&self.hold, EMMAP_OK);
-    if (!ended)
-        *count = sum;
-    return ended || sum > 0 ? ended : stale_look(file, EMMAP_OK);
+    *count = ended ? 0 : sum;
+    return ended;
+}
+
+emmap_error emmap_blocks_count(emmap_file *file, uint64_t *count)
+{
+    emmap_error error;
+    *count = 0;
+    do
+        error = count_blocks(file, count);
+    while (!error && *count == 0 && stale_went_over(file, &error));
+    return error;
 }
 
 emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info)

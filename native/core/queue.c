@@ -615,8 +615,11 @@ static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *
 
 emmap_error emmap_queue_pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
 {
-    const emmap_error error = pop_many(file, limit, sink, count);
-    return error == EMMAP_EOF ? stale_look(file, error) : error;
+    emmap_error error;
+    do
+        error = pop_many(file, limit, sink, count);
+    while (error == EMMAP_EOF && stale_went_over(file, &error));
+    return error;
 }
 
 emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
@@ -723,8 +726,11 @@ static emmap_error pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t 
 
 emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
 {
-    const emmap_error error = pop_begin(file, sink, ticket);
-    return error == EMMAP_EOF ? stale_look(file, error) : error;
+    emmap_error error;
+    do
+        error = pop_begin(file, sink, ticket);
+    while (error == EMMAP_EOF && stale_went_over(file, &error));
+    return error;
 }
 
 /* Ends what `ticket` stands for. Errors: EINVAL where that has ended. */

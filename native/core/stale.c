@@ -89,51 +89,59 @@ static emmap_error follow(emmap_file *file, structure *self)
     return error;
 }
 
-static emmap_error look(emmap_file *file, structure *self, emmap_error nothing)
+/* True, with *error as it was, where the handle has gone over. */
+static bool look(emmap_file *file, structure *self, emmap_error *error)
 {
     bool current;
-    const emmap_error error = emmap_is_current(file, &current);
-    if (error == EMMAP_CLOSED)
-        return error;
-    atomic_store_explicit(&self->stale, !error && !current, memory_order_relaxed);
-    if (error || current)
-        return nothing;
-    if (!(file->options.flags & EMMAP_OPEN_FOLLOW))
-        return moved_on();
+    const emmap_error unknown = emmap_is_current(file, &current);
+    if (unknown == EMMAP_CLOSED) {
+        *error = unknown;
+        return false;
+    }
+    atomic_store_explicit(&self->stale, !unknown && !current, memory_order_relaxed);
+    if (unknown || current)
+        return false;
+    if (!(file->options.flags & EMMAP_OPEN_FOLLOW)) {
+        *error = moved_on();
+        return false;
+    }
     const emmap_error followed = follow(file, self);
     if (!followed)
         atomic_store_explicit(&self->stale, false, memory_order_relaxed);
-    if (!followed || followed == ENOENT || followed == ENOTDIR || followed == EBUSY || followed == ETIMEDOUT)
-        return nothing;
-    return followed == EMMAP_CLOSED ? followed : moved_on();
+    else if (followed == EMMAP_CLOSED)
+        *error = followed;
+    else if (followed != ENOENT && followed != ENOTDIR && followed != EBUSY && followed != ETIMEDOUT)
+        *error = moved_on();
+    return !followed;
 }
 
-emmap_error stale_look(emmap_file *file, emmap_error nothing)
+bool stale_went_over(emmap_file *file, emmap_error *error)
 {
     structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
     uint64_t last;
     /* What is looked for in a private copy is this handle's own. */
     if (!self || !file->named || (file->options.flags & EMMAP_OPEN_PRIVATE))
-        return nothing;
+        return false;
     const uint64_t now = stale_now();
     /* What is known to be stale is so each time that it is asked. */
     const bool known = atomic_load_explicit(&self->stale, memory_order_relaxed) &&
                        !(file->options.flags & EMMAP_OPEN_FOLLOW);
     if (!is_due(self, now, &last) && !known)
-        return nothing;
-    const emmap_error error = structure_wait();
-    if (error)
-        return error;
+        return false;
+    const emmap_error busy = structure_wait();
+    if (busy) {
+        *error = busy;
+        return false;
+    }
     if (!atomic_compare_exchange_strong(&self->looked, &last, now) && !known)
-        return nothing;
-    return look(file, self, nothing);
+        return false;
+    return look(file, self, error);
 }
 
 emmap_error stale_check(emmap_file *file)
 {
     bool current;
-    if (!atomic_load_explicit(&file->structure, memory_order_acquire) ||
-        (file->options.flags & EMMAP_OPEN_PRIVATE))
+    if (file->options.flags & EMMAP_OPEN_PRIVATE)
         return EMMAP_OK;
     /* Who can't look doesn't know. */
     const emmap_error error = emmap_is_current(file, &current);

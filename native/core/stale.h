@@ -2,20 +2,22 @@
 #ifndef EMMAP_CORE_STALE_H
 #define EMMAP_CORE_STALE_H
 
+#include <stdbool.h>
+
 #include "emmap.h"
 
 /*
- * What an operation answers that found nothing, outside of its hold: `nothing`, or, once a second at most, what comes of a
- * look at the path. ESTALE where that means another file or none; with EMMAP_OPEN_FOLLOW the handle has then gone over to
- * the file that is there now, and the next operation finds what is in it.
+ * For an operation that has found nothing, and has ended: looks at the path, once a second at most. *error holds what the
+ * operation is to answer, and becomes ESTALE where the path means another file or none. True, with EMMAP_OPEN_FOLLOW: the
+ * handle has gone over to the file that is there now, and the operation has to be done once more.
  * Errors: EAGAIN as structure_wait, where it is time for a look.
  */
-emmap_error stale_look(emmap_file *file, emmap_error nothing);
+bool stale_went_over(emmap_file *file, emmap_error *error);
 
 /* The time for `looked` of a structure, in ms. */
 uint64_t stale_now(void);
 
-/* ESTALE where what the file holds is no longer where its path leads. */
+/* ESTALE where the path means another file or none. A private mapping is not asked for. */
 emmap_error stale_check(emmap_file *file);
 
 #endif
