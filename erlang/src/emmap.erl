@@ -40,7 +40,8 @@ On the port a file is closed when the process that opened it ends; with the NIF 
 garbage. When the port's program dies, calls that it has not answered and all further ones on its files are
 `{error, port_died}`: whether such a call was done is not known. `reopen/1` opens the file again.
 A call that the program does not answer in five seconds is `{error, timeout}`; see `t:emmap_port:options/0`. When the
-program can't be started an open answers why: `{error, enoent}`, `eacces`, `enotdir`; the log has the program's path.
+program can't be started an open answers why: `{error, enoent}`, `eacces`, `enotdir`, `enoexec`; the log has the program's
+path, and a text where the system does not execute it.
 
 Nothing needs to be started first.
 

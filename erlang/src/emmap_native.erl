@@ -5,7 +5,7 @@
 
 ?MODULEDOC(false).
 
--export([path/1]).
+-export([path/1, exec_failure/2]).
 
 %% The path of a file of native code. The current folder is never searched: anybody may have put a file there.
 -spec path(Name :: string()) -> {ok, file:filename_all()} | {error, {native_dir, Why :: term()}}.
@@ -41,3 +41,69 @@ beside([_ | _] = Module) ->
     end;
 beside(Unknown) ->
     {error, {no_folder, Unknown}}.
+
+%%% Programs that the system does not execute
+
+-define(EACCES, 13).
+-define(ENOENT, 2).
+-define(ENOEXEC, 8).
+
+%% Why a program that has ended with this status has never run: ERTS forks first and calls execv(3) then, and the child
+%% that fails to exits with the errno. `ran': another program ends with this status, too.
+-spec exec_failure(file:name_all(), Status :: non_neg_integer()) -> {file:posix(), Why :: string()} | ran.
+exec_failure(Program, ?EACCES) ->
+    case filelib:is_dir(Program) of
+        true -> {eacces, "it is a folder"};
+        false -> {eacces, "the system does not permit to execute it"}
+    end;
+exec_failure(_Program, ?ENOEXEC) ->
+    {enoexec, "it is not a program of this machine"};
+exec_failure(Program, ?ENOENT) ->
+    case interpreter(first_bytes(Program)) of
+        none ->
+            ran;
+        Path ->
+            case filelib:is_file(Path) of
+                true -> ran;
+                false -> {enoent, lists:flatten(io_lib:format("its interpreter ~tp is missing", [Path]))}
+            end
+    end;
+exec_failure(_Program, _Status) ->
+    ran.
+
+first_bytes(Program) ->
+    case file:open(Program, [read, raw, binary]) of
+        {ok, File} ->
+            Read = file:read(File, 4096),
+            _ = file:close(File),
+            case Read of
+                {ok, Bytes} -> Bytes;
+                _ -> <<>>
+            end;
+        {error, _} ->
+            <<>>
+    end.
+
+%% What the kernel executes in place of a script, or beside a program: its dynamic linker.
+interpreter(<<"#!", Script/binary>>) ->
+    [Line | _] = binary:split(Script, <<"\n">>),
+    case string:lexemes(Line, " \t") of
+        [Path | _] -> binary_to_list(Path);
+        [] -> none
+    end;
+%% ELF of 64 bits, with the lowest byte first: where the table of program headers begins, and how many there are.
+interpreter(<<16#7f, "ELF", 2, 1, _:26/binary, Start:64/little, _:14/binary, Size:16/little, Count:16/little,
+              _/binary>> = Bytes)
+  when Size > 0, byte_size(Bytes) >= Start + Size * Count ->
+    elf_interpreter(Bytes, [binary:part(Bytes, Start + I * Size, Size) || I <- lists:seq(0, Count - 1)]);
+interpreter(_Bytes) ->
+    none.
+
+%% The header of type PT_INTERP says where the path is.
+elf_interpreter(Bytes, [<<3:32/little, _:32, Offset:64/little, _:128, Length:64/little, _/binary>> | _])
+  when Length > 0, byte_size(Bytes) >= Offset + Length ->
+    binary_to_list(binary:part(Bytes, Offset, Length - 1));
+elf_interpreter(Bytes, [_ | Headers]) ->
+    elf_interpreter(Bytes, Headers);
+elf_interpreter(_Bytes, []) ->
+    none.

@@ -67,13 +67,16 @@ For the server that `emmap` starts by itself they are in the application's envir
 ?DOC("Why a server has not started, or has ended by itself: the program, and what became of it.
 
 - an atom of `t:file:posix/0`: it could not be started; `enoent`, `eacces`, `enotdir`;
+- `{exec, Posix, Why}`: the system does not execute it. `eacces`: it is a folder, or on a file system that is mounted
+  `noexec`; `enoent`: the interpreter of the script, or the dynamic linker of the program, is missing; `enoexec`: it is a
+  program of another machine, or none. `Why` is a text;
 - `{exit_status, Status}`: it has ended; 128 + N if signal N has ended it;
 - `{closed, Reason}`: the port to it was closed;
 - `timeout`: it has not said hello in time;
 - `{protocol_version, Version}`, `{bad_hello, Bytes}`: it is another program;
 - `{native_dir, Why}`: the folder of the application's native code is unknown: set `native_dir` in its environment.").
 -type exit_reason() :: {port_program, Program :: file:name_all(),
-                        file:posix() | atom() | {exit_status, 0..255} | {closed, term()} | timeout
+                        file:posix() | atom() | {exec, file:posix(), Why :: string()} | {exit_status, 0..255} | {closed, term()} | timeout
                         | {protocol_version, term()} | {bad_hello, binary()} | {native_dir, term()}}.
 
 %% What a caller needs in order to reach a program. Callers write to the port themselves: a program that is busy
@@ -150,11 +153,20 @@ start(Program, Options) ->
                     {ok, #state{path = Program, program = served(Port, Options)}};
                 {error, Reason} ->
                     kill(Port),
-                    {stop, {port_program, Program, Reason}}
+                    {stop, {port_program, Program, executed(Program, Reason)}}
             end
     catch
         error:Reason -> {stop, {port_program, Program, Reason}}
     end.
+
+%% A program that ends before it says hello may have never run.
+executed(Program, {exit_status, Status} = Reason) ->
+    case emmap_native:exec_failure(Program, Status) of
+        {Posix, Why} -> {exec, Posix, Why};
+        ran -> Reason
+    end;
+executed(_Program, Reason) ->
+    Reason.
 
 served(Port, Options) ->
     #program{
@@ -523,8 +535,9 @@ ask_default(Operation, Attempts) ->
             {none, unsent} % the supervisor's report says why
     end.
 
-%% A program that has been started, and has ended, has died.
+%% A program that has run, and has ended, has died.
 not_started({native_dir, _}) -> enoent;
+not_started({exec, Posix, _Why}) -> Posix;
 not_started({protocol_version, _}) -> eproto;
 not_started({bad_hello, _}) -> eproto;
 not_started(Reason) when is_atom(Reason) -> Reason;

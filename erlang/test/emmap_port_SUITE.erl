@@ -432,19 +432,43 @@ says_why_the_program_did_not_start(Config) ->
     Code = "io:format(\"~p\", [emmap:open(\"" ++ Path ++ "\", [read, {backend, port}])]), "
            "ok = logger_std_h:filesync(default), halt().",
     [begin
-         Folder = folder(Config, atom_to_list(Reason)),
+         Folder = folder(Config, Name),
          Ebin = application_in(Folder, []),
          Program = filename:join([Folder, "priv", "emmap_port"]),
          ok = Prepare(Program),
          Output = node_output(Code, Ebin),
-         ?assertMatch({Reason, [_, _]}, {Reason, string:split(Output, "{error," ++ atom_to_list(Reason) ++ "}")}),
-         ?assertMatch({Reason, [_, _ | _]}, {Reason, string:split(Output, Program)})
-     end || {Reason, Prepare} <- [{enoent, fun(_) -> ok end},
-                                  {eacces, fun(Program) -> file:write_file(Program, "no program") end},
-                                  {enotdir, fun(Program) ->
-                                                ok = file:del_dir(filename:dirname(Program)),
-                                                file:write_file(filename:dirname(Program), "no folder")
-                                            end}]].
+         ?assertMatch({Name, [_, _]}, {Name, string:split(Output, "{error," ++ atom_to_list(Reason) ++ "}")}),
+         ?assertMatch({Name, [_, _ | _]}, {Name, string:split(Output, Program)}),
+         ?assertMatch({Name, [_, _ | _]}, {Name, string:split(Output, Text)})
+     end || {Name, Reason, Text, Prepare} <-
+                [{"missing", enoent, "emmap_port", fun(_) -> ok end},
+                 {"no-permission", eacces, "emmap_port", fun(Program) -> file:write_file(Program, "no program") end},
+                 {"below-a-file", enotdir, "emmap_port", fun(Program) ->
+                                                   ok = file:del_dir(filename:dirname(Program)),
+                                                   file:write_file(filename:dirname(Program), "no folder")
+                                               end},
+                 {"folder", eacces, "it is a folder", fun file:make_dir/1},
+                 {"script", enoent, "/nowhere/sh", executable("#! /nowhere/sh -e\n")},
+                 {"no-linker", enoent, "/nowhere64/ld-linux-x86-64.", executable(fun without_linker/1)},
+                 {"no-program", enoexec, "not a program of this machine", executable("no program")},
+                 {"foreign", enoexec, "not a program of this machine", executable(fun foreign/1)},
+                 {"ends", port_died, "{exit_status,2}", executable("#!/bin/sh\nexit 2\n")}]].
+
+executable(Change) when is_function(Change) ->
+    {ok, Program} = file:read_file(filename:join(code:priv_dir(emmap), "emmap_port")),
+    executable(Change(Program));
+executable(Bytes) ->
+    fun(Program) ->
+        ok = file:write_file(Program, Bytes),
+        file:change_mode(Program, 8#755)
+    end.
+
+%% A program of a processor that there is none of.
+foreign(<<Start:18/binary, _:16, Rest/binary>>) -> <<Start/binary, 16#fffe:16/little, Rest/binary>>.
+
+%% The path has as many bytes as the one of x86-64.
+without_linker(Program) ->
+    binary:replace(Program, <<"/lib64/ld-linux-x86-64.so.2">>, <<"/nowhere64/ld-linux-x86-64.">>).
 
 %%% Calls that have to wait
 
