@@ -97,7 +97,8 @@ bool call_answer_file(call *c, emmap_error error, emmap_file *file)
         error = (emmap_error)ENOMEM;
     }
     if (error != EMMAP_OK) {
-        reply_error(c->out, error);
+        if (!reply_lack(c->out, error))
+            reply_error(c->out, error);
         return false;
     }
     reply_tuple(c->out, 3);
@@ -114,7 +115,8 @@ void call_answer(call *c, emmap_error error)
 void call_answer_described(call *c, emmap_error error, emmap_file *file)
 {
     if (error != EMMAP_OK) {
-        reply_failure(c->out, error);
+        if (!reply_lack(c->out, error))
+            reply_failure(c->out, error);
         return;
     }
     if (!call_answer_file(c, error, file))

@@ -183,6 +183,19 @@ void reply_failure(reply *out, emmap_error error)
     reply_binary(out, reason, strlen(reason));
 }
 
+bool reply_lack(reply *out, emmap_error error)
+{
+    const emmap_failure *const failure = emmap_last_failure();
+    if (failure->error != error || failure->about != EMMAP_ABOUT_FILE_SYSTEM)
+        return false;
+    reply_tuple(out, 2);
+    reply_atom(out, "error");
+    reply_tuple(out, 2);
+    reply_atom(out, emmap_error_atom(error));
+    reply_binary(out, failure->reason, strlen(failure->reason));
+    return true;
+}
+
 static void *allocate(void *context, size_t length)
 {
     reply *out = context;

@@ -66,6 +66,9 @@ void reply_term(reply *out, const uint8_t *bytes, size_t length);
 void reply_error(reply *out, emmap_error error);
 /* The same with all that is known: `{error, {corrupt, Offset, Text}}`. */
 void reply_failure(reply *out, emmap_error error);
+
+/* {error, {Atom, Sentence}}, if the thread's last failure is `error` and says what the file system lacks; else false. */
+bool reply_lack(reply *out, emmap_error error);
 /* `{error, Atom}` for one that is the port's own. */
 void reply_refuse(reply *out, const char *reason);
 

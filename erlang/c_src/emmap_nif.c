@@ -41,7 +41,7 @@ static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error, const emm
 {
     const emmap_failure *const failure = emmap_last_failure();
     if (failure->error != error || failure->found == 0)
-        return error == ETIMEDOUT ? nif_open_failed(env, error, options) : nif_error(env, error);
+        return error == EMMAP_CORRUPT ? nif_error(env, error) : nif_open_failed(env, error, options);
     return enif_make_tuple2(env, nif_atoms.error,
                             enif_make_tuple3(env, nif_atoms.counters, enif_make_uint64(env, failure->found),
                                              enif_make_uint64(env, failure->asked)));

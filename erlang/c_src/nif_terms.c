@@ -146,16 +146,31 @@ ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error)
     return enif_make_tuple2(env, nif_atoms.error, enif_make_atom(env, emmap_error_atom(error)));
 }
 
+static ERL_NIF_TERM make_text(ErlNifEnv *env, const char *text)
+{
+    ERL_NIF_TERM binary = 0;
+    memcpy(enif_make_new_binary(env, strlen(text), &binary), text, strlen(text));
+    return binary;
+}
+
 ERL_NIF_TERM nif_failure(ErlNifEnv *env, emmap_error error, const emmap_failure *failure)
 {
     if (error != EMMAP_CORRUPT || failure->error != error)
         return nif_error(env, error);
     const char *const reason = failure->reason ? failure->reason : emmap_error_message(error);
-    ERL_NIF_TERM text = 0;
-    memcpy(enif_make_new_binary(env, strlen(reason), &text), reason, strlen(reason));
+    return enif_make_tuple2(env, nif_atoms.error,
+                            enif_make_tuple3(env, nif_atoms.corrupt, enif_make_uint64(env, failure->offset),
+                                             make_text(env, reason)));
+}
+
+ERL_NIF_TERM nif_open_failure(ErlNifEnv *env, emmap_error error)
+{
+    const emmap_failure *const failure = emmap_last_failure();
+    if (failure->error != error || failure->about != EMMAP_ABOUT_FILE_SYSTEM)
+        return nif_failure(env, error, failure);
     return enif_make_tuple2(
         env, nif_atoms.error,
-        enif_make_tuple3(env, nif_atoms.corrupt, enif_make_uint64(env, failure->offset), text));
+        enif_make_tuple2(env, enif_make_atom(env, emmap_error_atom(error)), make_text(env, failure->reason)));
 }
 
 ERL_NIF_TERM nif_bad_option(ErlNifEnv *env, ERL_NIF_TERM bad)

@@ -80,6 +80,9 @@ ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error); /* {error, Atom}, or 
 /* The same with all that is known: {error, {corrupt, Offset, Reason}}. `failure` is the thread's last. */
 ERL_NIF_TERM nif_failure(ErlNifEnv *env, emmap_error error, const emmap_failure *failure);
 
+/* The same for an open: {error, {Atom, Sentence}} where the file system lacks what is needed. */
+ERL_NIF_TERM nif_open_failure(ErlNifEnv *env, emmap_error error);
+
 /* {error, {badarg, Option}} */
 ERL_NIF_TERM nif_bad_option(ErlNifEnv *env, ERL_NIF_TERM bad);
 

@@ -56,7 +56,11 @@ One rule holds for all functions:
 - What no program can mean raises `badarg`: an argument of the wrong type, an option or an operation that does not exist.
 - What is no open file raises `function_clause`.
 
-`{error, efault}` says that another process has truncated the file under the mapping.").
+`{error, efault}` says that another process has truncated the file under the mapping.
+
+Where an open fails for what the file system lacks (`enotsup`: shared memory; `enolck`, `einval`: locks) the log has a
+warning with the file's name, the file system and what to do; once for each file system, until the application is started
+again.").
 
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
@@ -260,6 +264,10 @@ opened(Backend, Origin, Open) ->
     case emmap_lock:call(Open) of
         {ok, Handle, What} -> {ok, opened_file(Backend, Origin, Handle, What), What};
         {error, {badarg, Option}} -> emmap_options:bad({option, Option});
+        {error, {Reason, Sentence}} when is_binary(Sentence) ->
+            emmap_sup:notify_once({file_system, erlang:phash2({Reason, Sentence})},
+                                  #{file => Origin#origin.path, reason => Reason, why => binary_to_list(Sentence)}),
+            {error, Reason};
         {error, _} = Error -> Error
     end.
 

@@ -12,7 +12,7 @@ exceptions, as is any argument of the wrong type. `{busy, Milliseconds}`: anothe
 nothing was done; the caller tries again for so long. `emmap_lock` does that for the whole API.").
 
 -export_type([advice/0, bytes/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
--export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, queue_info/0, reason/0, ticket/0, waited/0]).
+-export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, open_failed/0, queue_info/0, reason/0, ticket/0, waited/0]).
 
 ?DOC("A reference to a NIF resource, or whatever names a file on the port.").
 -type handle() :: term().
@@ -35,6 +35,9 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 -type reason() :: atom() | {counters, InFile :: pos_integer(), Asked :: pos_integer()} | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("Nothing was done.").
 -type failed() :: {error, reason()} | {busy, Milliseconds :: non_neg_integer()}.
+?DOC("Why an open has failed. `{badarg, Option}`: there is no such option; `{Atom, Sentence}`: the file system lacks what is
+needed, and the sentence says what.").
+-type open_failed() :: {error, {badarg, term()} | {atom(), Sentence :: binary()}} | failed().
 ?DOC("A queue's message, or that there is none.").
 -type message() :: {ok, binary()} | eof | failed().
 ?DOC("How many there are.").
@@ -54,7 +57,7 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 -type result() :: ok | failed().
 -type old() :: {ok, int64()} | failed().
 
--callback open(Path :: binary(), [option()]) -> {ok, handle(), info()} | {error, {badarg, term()}} | failed().
+-callback open(Path :: binary(), [option()]) -> {ok, handle(), info()} | open_failed().
 -callback close(handle()) -> result().
 -callback size(handle()) -> {ok, non_neg_integer()} | failed().
 
@@ -96,7 +99,7 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 
 ?DOC("Count 0: as many as the file has, 1 when it is created. Options as for open; `[]` reads, writes, creates.").
 -callback counters_open(Path :: binary(), Count :: non_neg_integer(), [option()]) ->
-    {ok, handle(), Count :: pos_integer()} | {error, {badarg, term()}} | failed().
+    {ok, handle(), Count :: pos_integer()} | open_failed().
 -callback counter_add(handle(), Index :: integer(), operand()) -> old().
 -callback counter_sub(handle(), Index :: integer(), operand()) -> old().
 -callback counter_set(handle(), Index :: integer(), operand()) -> old().
@@ -104,7 +107,7 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 -callback counter_compare_exchange(handle(), Index :: integer(), Expected :: operand(), operand()) -> old().
 
 ?DOC("Options as for open; `[]` reads, writes, creates.").
--callback queue_open(Path :: binary(), [option()]) -> {ok, handle(), info()} | {error, {badarg, term()}} | failed().
+-callback queue_open(Path :: binary(), [option()]) -> {ok, handle(), info()} | open_failed().
 -callback queue_attach(handle()) -> result().
 -callback queue_push(handle(), bytes()) -> result().
 -callback queue_push_many(handle(), [binary()]) -> result().
@@ -136,7 +139,7 @@ nothing was done; the caller tries again for so long. `emmap_lock` does that for
 
 ?DOC("Levels 0: the file's, and 3 for a new one. Block size 0: the file's.").
 -callback blocks_open(Path :: binary(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer(), [option()]) ->
-    {ok, handle(), info()} | {error, {badarg, term()}} | failed().
+    {ok, handle(), info()} | open_failed().
 ?DOC("Makes an empty storage of whatever an open file holds. The other operations take the storage that it holds.").
 -callback blocks_init(handle(), BlockSize :: non_neg_integer(), Levels :: non_neg_integer()) -> result().
 -callback block_store(handle(), binary()) -> {ok, address()} | failed().

@@ -74,7 +74,7 @@ load_library({error, _} = Error) -> Error.
 %%% Files
 
 -spec open(binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 open(_Path, _Options) -> not_loaded().
 
 -spec close(handle()) -> result().
@@ -160,7 +160,7 @@ patomic_store(_Handle, _Position, _Value) -> not_loaded().
 %%% Counters
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), pos_integer()} | emmap_backend:open_failed().
 counters_open(_Path, _Count, _Options) -> not_loaded().
 
 -spec counter_add(handle(), integer(), emmap_backend:operand()) -> old().
@@ -234,7 +234,7 @@ wait_end(_Wait, _Handle) -> not_loaded().
 %% there is a lot to copy. Where another handle or process has the lock the caller waits, and tries again.
 
 -spec queue_open(binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 queue_open(_Path, _Options) -> not_loaded().
 
 -spec queue_attach(handle()) -> result().
@@ -303,7 +303,7 @@ queue_compact(_Handle) -> not_loaded().
 %%% Block storages
 
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 blocks_open(_Path, _BlockSize, _Levels, _Options) -> not_loaded().
 
 -spec blocks_init(handle(), non_neg_integer(), non_neg_integer()) -> result().

@@ -486,24 +486,24 @@ give_up_after(_Timeout, _Late) -> infinity.
 %%% Open and close
 
 -spec open(binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 open(Path, Options) ->
     opened(ask_default({open, Path, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `open/2`, by a certain server.").
 -spec open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 open(Server, Path, Options) ->
     opened(ask(Server, {open, Path, Options}), Options).
 
 -spec counters_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), pos_integer()} | emmap_backend:open_failed().
 counters_open(Path, Count, Options) ->
     opened(ask_default({counters_open, Path, Count, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `counters_open/3`, by a certain server.").
 -spec counters_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), pos_integer()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), pos_integer()} | emmap_backend:open_failed().
 counters_open(Server, Path, Count, Options) ->
     opened(ask(Server, {counters_open, Path, Count, Options}), Options).
 
@@ -704,13 +704,13 @@ iodata(Data) ->
 %%% Queues
 
 -spec queue_open(binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 queue_open(Path, Options) ->
     opened(ask_default({queue_open, Path, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `queue_open/2`, by a certain server.").
 -spec queue_open(gen_server:server_ref(), binary(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 queue_open(Server, Path, Options) ->
     opened(ask(Server, {queue_open, Path, Options}), Options).
 
@@ -785,13 +785,13 @@ queue_compact({Program, Number}) -> call(Program, {queue_compact, Number}).
 %%% Block storages
 
 -spec blocks_open(binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 blocks_open(Path, BlockSize, Levels, Options) ->
     opened(ask_default({blocks_open, Path, BlockSize, Levels, Options}, ?DEFAULT_ATTEMPTS), Options).
 
 ?DOC("As `blocks_open/4`, by a certain server.").
 -spec blocks_open(gen_server:server_ref(), binary(), non_neg_integer(), non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, handle(), emmap_backend:info()} | {error, {badarg, term()}} | emmap_backend:failed().
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
 blocks_open(Server, Path, BlockSize, Levels, Options) ->
     opened(ask(Server, {blocks_open, Path, BlockSize, Levels, Options}), Options).
 

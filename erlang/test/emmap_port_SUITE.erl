@@ -10,7 +10,7 @@
          says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
          stale_handles/1]).
 -export([native_code_of_no_current_folder/1, a_folder_of_another_name/1, a_folder_that_is_set/1, in_an_escript/1,
-         says_why_the_program_did_not_start/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
+         says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
          a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1,
          the_node_stops_within_a_second/1]).
@@ -25,7 +25,7 @@ all() ->
      program_ends_with_its_server, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
      more_than_a_frame, large_batch, leaves_no_messages, stale_handles,
      native_code_of_no_current_folder, a_folder_of_another_name, a_folder_that_is_set, in_an_escript,
-     says_why_the_program_did_not_start, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
+     says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
      a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
      a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second].
 
@@ -453,6 +453,31 @@ says_why_the_program_did_not_start(Config) ->
                  {"no-program", enoexec, "not a program of this machine", executable("no program")},
                  {"foreign", enoexec, "not a program of this machine", executable(fun foreign/1)},
                  {"ends", port_died, "{exit_status,2}", executable("#!/bin/sh\nexit 2\n")}]].
+
+%% Of a file system that shares no memory: a library that is loaded first says that all are of NFS. The answer is the
+%% atom; the log has the sentence, once for both backends, and a file's name.
+says_what_a_file_system_lacks(Config) ->
+    Library = without_sharing(Config),
+    Path = emmap_test:fresh(Config, "not-shared", <<"12345678">>),
+    Code = "P = \"" ++ Path ++ "\", R = [{emmap:open(P, [write, shared, {backend, B}]), emmap:open_counters(P, 1, [{backend, B}]), "
+           "emmap_queue:open(P, 0, [{backend, B}]), emmap:open_block_storage(P, 8, [{backend, B}])} || B <- [nif, port]], "
+           "{ok, _} = emmap:open(P, [write, shared_unsafe, {backend, port}]), "
+           "io:format(\"~0p\", [R]), ok = logger_std_h:filesync(default), halt().",
+    true = os:putenv("LD_PRELOAD", Library),
+    Output = try node_output(Code, ebin()) after os:unsetenv("LD_PRELOAD") end,
+    Answers = "{{error,enotsup},{error,enotsup},{error,enotsup},{error,enotsup}}",
+    ?assertMatch([_, _], string:split(Output, "[" ++ Answers ++ "," ++ Answers ++ "]")),
+    ?assertMatch([_, _], string:split(Output, "(nfs) does not show all who open the file the same memory", all)),
+    ?assertMatch([_, _], string:split(Output, "put it on a local one", all)),
+    ?assertMatch([_, _ | _], string:split(Output, Path)).
+
+without_sharing(Config) ->
+    Source = folder(Config, "without_sharing.c"),
+    Library = folder(Config, "without_sharing.so"),
+    ok = file:write_file(Source, "#include <string.h>\n#include <sys/statfs.h>\n"
+                         "int fstatfs(int fd, struct statfs *s) { (void)fd; memset(s, 0, sizeof *s); s->f_type = 0x6969; return 0; }\n"),
+    "" = os:cmd("cc -shared -fPIC -o '" ++ Library ++ "' '" ++ Source ++ "'"),
+    Library.
 
 executable(Change) when is_function(Change) ->
     {ok, Program} = file:read_file(filename:join(code:priv_dir(emmap), "emmap_port")),
