@@ -4,6 +4,7 @@ import { addon, type Copied, type NativeFile, type Opener } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
 import { EmmapError, messageError } from "./error.js";
 import {
+  checkMemory,
   type Decoded,
   type DecodeOptions,
   decodeFirst,
@@ -13,6 +14,7 @@ import {
 } from "./etf/decode.js";
 import { type EncodeOptions, encodeSettings, encodeTransient, encodeWith } from "./etf/encode.js";
 import { EtfError } from "./etf/errors.js";
+import { MAX_INFLATED_SIZE } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
@@ -28,7 +30,7 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
   encode?: EncodeOptions | undefined;
   /**
    * How much more memory than its bytes in the queue a message's term may take, as the option of `emmap/etf`'s `decode`
-   * and Erlang's `max_inflated_size`. Default 64 MiB. A message that would take more is refused.
+   * and Erlang's `max_inflated_size`. Default 64 MiB. A message that would take more is refused, and already by `push`.
    */
   maxInflatedSize?: number | undefined;
   /** What messages are: see {@link JsonQueueOptions}. */
@@ -104,16 +106,21 @@ const rawFormat: Format<Uint8Array | string, Buffer> = {
 function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<unknown, unknown> {
   const shown = decodeSettings(decoding);
   const written = encodeSettings(encoding);
-  const { atoms, binaries, maxInflatedSize } = decoding;
+  const { atoms, binaries, maxInflatedSize = MAX_INFLATED_SIZE } = decoding;
   // Padding follows the term.
   const decode = (bytes: Buffer): unknown => decodeFirst(bytes, shown);
   const views = binaries === "view";
   const calls = typeof atoms === "function";
   const plain = calls ? decodeSettings({ ...decoding, atoms: "atom" }) : shown;
   const any = decodeSettings({ maxInflatedSize });
+  // What pop refuses is refused before it is in the queue.
+  const checked = (message: Buffer): Buffer => {
+    checkMemory(message, maxInflatedSize);
+    return message;
+  };
   return {
-    encode: (term) => encodeWith(term, written),
-    encodeTransient: (term) => encodeTransient(term, written),
+    encode: (term) => checked(encodeWith(term, written)),
+    encodeTransient: (term) => checked(encodeTransient(term, written)),
     // A view lives longer than the bytes; a function that is given atoms may use the queue, which overwrites them.
     needsOwn: views || calls,
     check: calls ? (bytes) => decodeFirst(bytes, plain) : undefined,
@@ -217,7 +224,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /**
    * Appends a message. When it has returned the message is in the file, once.
-   * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` for what is no term
+   * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` for what is no term, and with code `ETF_LIMIT` for a
+   * term that {@link pop} would refuse, since it takes more memory than `maxInflatedSize` allows
    */
   push(message: In): void {
     addon.queuePush(this.native, this.#format.encodeTransient(message));

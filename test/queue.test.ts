@@ -500,7 +500,7 @@ test("a message whose term would take too much memory stays", () => {
   using queue = openQueue(path, { maxInflatedSize: 4096 });
   using larger = openQueue(path, { maxInflatedSize: 16 * 1002 });
   using compressing = openQueue(path, { encode: { compressed: true } });
-  for (const writer of [queue, compressing]) {
+  for (const writer of [larger, compressing]) {
     writer.push(list);
     const [message] = openQueue(path, { raw: true });
     expectRefused(queue as never, "ETF_LIMIT", message as Buffer);
@@ -510,6 +510,47 @@ test("a message whose term would take too much memory stays", () => {
   expect(thrownBy(() => openQueue(path, { raw: true, maxInflatedSize: 1 } as object)).code).toBe(
     "ERR_INVALID_ARG_VALUE",
   );
+});
+
+test("push refuses what pop would refuse, and nothing else", () => {
+  const path = freshPath();
+  const values = [
+    Array.from({ length: 100 }, () => []),
+    "x".repeat(1001),
+    "x".repeat(1002),
+    Array.from({ length: 300 }, (_, i) => i),
+    new Map([[1, ["a", Buffer.alloc(100)]]]),
+    2n ** 4000n,
+    7,
+  ];
+  using any = openQueue(path, { maxInflatedSize: Number.MAX_SAFE_INTEGER });
+  for (const compressed of [false, true])
+    for (const maxInflatedSize of [...Array(120).keys()].map((i) => 17 * i).concat(1e5, Infinity)) {
+      using queue = openQueue(path, { maxInflatedSize, encode: { compressed } });
+      for (const value of values) {
+        let refused: unknown;
+        try {
+          queue.push(value);
+        } catch (error) {
+          expect(error).toMatchObject({
+            code: "ETF_LIMIT",
+            message: `the term takes more memory than maxInflatedSize, ${maxInflatedSize} bytes, allows`,
+          });
+          expect(thrownBy(() => queue.pushMany([7, value])).code).toBe("ETF_LIMIT");
+          expect(queue.isEmpty).toBe(true);
+          refused = error;
+          using writer = openQueue(path, {
+            maxInflatedSize: Number.MAX_SAFE_INTEGER,
+            encode: { compressed },
+          });
+          writer.push(value);
+        }
+        if (refused) expect(thrownBy(() => queue.pop()).code).toBe("EMMAP_CORRUPT");
+        else queue.pop();
+        if (refused) any.pop();
+        expect(any.isEmpty).toBe(true);
+      }
+    }
 });
 
 test("a function that is given atoms and throws is handed its message with the error", () => {

@@ -8,7 +8,9 @@
     encoding = [{minor_version, 2}] :: [{compressed, 0..9} | {minor_version, 2}],
     decoding = [safe] :: [safe],
     %% max_inflated_size; `emmap/etf' has the same default.
-    limit = 64 * 1024 * 1024 :: non_neg_integer()
+    limit = 64 * 1024 * 1024 :: non_neg_integer(),
+    %% A message of so many bytes is within the limit, whatever its term is: emmap_terms:quick/1.
+    quick = 64 * 1024 * 1024 div 15 - 7 :: integer()
 }).
 
 %% How a file was opened, for opening it again.

@@ -28,7 +28,7 @@ A small message can make a large term: a compressed one a thousand times its siz
 times. So the memory is counted before the term is made: 16 bytes for each term in it, each character of a string, and the
 bytes of its binaries and integers, as the BEAM takes them. A term may take as much as its message has bytes in the queue,
 and `max_inflated_size` more; and a compressed one may not inflate to more than that. Node has the same limit, by the same
-count.
+count. A push holds to the limit that its own handle was opened with: `{error, {max_inflated_size, Limit}}`.
 
 `pop/1` answers the term itself, as in emmap 2.x, and `nil` for an empty queue. Where messages may be `nil`, or
 `{error, _}`, use `pop_or/2` with another default, or `pop_many/2`, whose answers can't be mistaken.
@@ -80,8 +80,9 @@ other may write, and an operation costs no system call.").
 -type metadata() :: emmap_backend:queue_info().
 ?DOC("What the fun of a fold answers: go on with this accumulator, or end with it.").
 -type step() :: {cont, term()} | {halt, term()}.
-?DOC("What went wrong. `{bad_term, Bytes}`: a message that is no term, not a safe one, or too large a one.").
--type reason() :: emmap:reason() | {bad_term, binary()}.
+?DOC("What went wrong. `{bad_term, Bytes}`: a message that is no term, not a safe one, or too large a one;
+`{max_inflated_size, Limit}`: a push of a term that would be too large a one.").
+-type reason() :: emmap:reason() | {bad_term, binary()} | {max_inflated_size, Limit :: non_neg_integer()}.
 ?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
 
@@ -133,7 +134,7 @@ terms([{max_inflated_size, Bytes} | Rest], Terms, Others) when is_integer(Bytes)
 terms([Option | Rest], Terms, Others) ->
     terms(Rest, Terms, [Option | Others]);
 terms([], Terms, Others) ->
-    {Terms, lists:reverse(Others)};
+    {Terms#terms{quick = emmap_terms:quick(Terms)}, lists:reverse(Others)};
 terms(Tail, _, _) ->
     emmap_options:bad({options, Tail}).
 
@@ -152,25 +153,53 @@ flush(Queue) ->
 
 %%% Push
 
-?DOC("Appends a message.").
+?DOC("Appends a message. `{error, {max_inflated_size, Limit}}`: the term takes more memory than the queue was opened to
+allow, so that `pop/1` would refuse it.").
 -spec push(queue(), term()) -> ok | {error, reason()}.
-push(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Term) ->
-    ?CALL_LOCKING(Backend, queue_push(Handle, term_to_binary(Term, Encoding))).
+push(?QUEUE(Backend, Handle, #terms{encoding = Encoding, limit = Limit, quick = Quick}), Term) ->
+    case term_to_binary(Term, Encoding) of
+        Message when byte_size(Message) =< Quick ->
+            ?CALL_LOCKING(Backend, queue_push(Handle, Message));
+        Message ->
+            case emmap_terms:check(Term, Message, Limit) of
+                {error, _} = Error -> Error;
+                Message -> ?CALL_LOCKING(Backend, queue_push(Handle, Message))
+            end
+    end.
 
 ?DOC("Appends a message, compressed by zlib's `Level` whatever the queue was opened with; 0: not compressed. What is
 smaller without stays without.").
 -spec push(queue(), term(), Level :: 0..9) -> ok | {error, reason()}.
-push(?QUEUE(Backend, Handle, _), Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
-    ?CALL_LOCKING(Backend, queue_push(Handle, term_to_binary(Term, encoding(Level))));
+push(?QUEUE(Backend, Handle, #terms{limit = Limit}), Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
+    case emmap_terms:encode(Term, encoding(Level), Limit) of
+        {error, _} = Error -> Error;
+        Message -> ?CALL_LOCKING(Backend, queue_push(Handle, Message))
+    end;
 push(?QUEUE(_, _, _), _Term, _Level) ->
     error(badarg).
 
 ?DOC("Appends messages, under one lock: to others they all are there at once. On failure none of them is.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
-push_many(?QUEUE(Backend, Handle, #terms{encoding = Encoding}), Terms) when erlang:length(Terms) >= 0 ->
-    ?CALL_LOCKING(Backend, queue_push_many(Handle, [term_to_binary(Term, Encoding) || Term <- Terms]));
+push_many(?QUEUE(Backend, Handle, Format), Terms) when erlang:length(Terms) >= 0 ->
+    case encode_all(Terms, Format, []) of
+        {error, _} = Error -> Error;
+        Messages -> ?CALL_LOCKING(Backend, queue_push_many(Handle, Messages))
+    end;
 push_many(?QUEUE(_, _, _), _Terms) ->
     error(badarg).
+
+encode_all([Term | Rest], #terms{encoding = Encoding, limit = Limit, quick = Quick} = Format, Messages) ->
+    case term_to_binary(Term, Encoding) of
+        Message when byte_size(Message) =< Quick ->
+            encode_all(Rest, Format, [Message | Messages]);
+        Message ->
+            case emmap_terms:check(Term, Message, Limit) of
+                {error, _} = Error -> Error;
+                Message -> encode_all(Rest, Format, [Message | Messages])
+            end
+    end;
+encode_all([], _Format, Messages) ->
+    lists:reverse(Messages).
 
 %%% Pop
 

@@ -3,9 +3,10 @@
 -include("emmap_doc.hrl").
 
 ?MODULEDOC(false).
-%% How a queue's messages become terms, and leave the queue once they have. A message that is refused stays.
+%% How terms become a queue's messages, and messages terms, which leave the queue once they have. A message that is refused
+%% stays.
 
--export([decode/2, decode_all/2, pop/3, pop_many/4]).
+-export([quick/1, check/3, encode/3, decode/2, decode_all/2, pop/3, pop_many/4]).
 
 -include("emmap_file.hrl").
 
@@ -15,6 +16,45 @@
 -define(QUICK_TERM, 1024).
 
 -define(TAG_COMPRESSED, 80).
+
+%%% Encoding
+
+%% How many bytes a message may have that nobody need look at before it is pushed: only what could pass the limit is
+%% measured, as when it is decoded. Of those that are compressed each says itself what it inflates to.
+-spec quick(#terms{}) -> integer().
+quick(#terms{encoding = [{compressed, _} | _]}) -> -1;
+quick(#terms{limit = Limit}) -> Limit div (?MOST - 1) - 7.
+
+%% A term's message; an error, where a pop with the same limit would refuse it.
+-spec encode(term(), [{compressed, 0..9} | {minor_version, 2}], Limit) ->
+    binary() | {error, {max_inflated_size, Limit}} when Limit :: non_neg_integer().
+encode(Term, Encoding, Limit) ->
+    check(Term, term_to_binary(Term, Encoding), Limit).
+
+-spec check(term(), Message, Limit) -> Message | {error, {max_inflated_size, Limit}}
+    when Message :: binary(), Limit :: non_neg_integer().
+check(Term, <<131, ?TAG_COMPRESSED, Size:32, _/binary>> = Message, Limit) ->
+    Allowed = Limit + stored(Message),
+    if
+        Size > Limit -> {error, {max_inflated_size, Limit}};
+        ?MOST * Size =< Allowed -> Message;
+        true -> allowed(term_to_binary(Term, [{minor_version, 2}]), Allowed, Message, Limit)
+    end;
+check(_Term, Message, Limit) ->
+    case stored(Message) of
+        Stored when (?MOST - 1) * Stored =< Limit -> Message;
+        Stored -> allowed(Message, Limit + Stored, Message, Limit)
+    end.
+
+allowed(<<131, External/binary>>, Allowed, Message, Limit) ->
+    case fits(External, 1, Allowed) of
+        true -> Message;
+        false -> {error, {max_inflated_size, Limit}}
+    end.
+
+%% How many bytes the message has in the queue, which are those that a pop counts: queue_layout.h says why.
+stored(Message) ->
+    byte_size(Message) + byte_size(Message) rem 8.
 
 %%% Popping
 

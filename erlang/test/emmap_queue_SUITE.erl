@@ -7,7 +7,7 @@
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
 -export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, compressed_inside/1,
-         limits/1]).
+         push_holds_to_the_limit/1, limits/1]).
 -export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_closes/1,
          fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
 -export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
@@ -25,7 +25,7 @@ groups() ->
              levels, looks, metadata, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
-             compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, limits, fun_that_returns,
+             compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
              server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
@@ -629,6 +629,30 @@ compressed_inside(Config) ->
     ok = emmap_queue:push(Queue, {Inside}),
     ?assertEqual({Inside}, emmap_queue:pop(Queue)),
     ok = emmap_queue:close(Queue).
+
+%% A push refuses what a pop by the same handle would refuse, and nothing else.
+push_holds_to_the_limit(Config) ->
+    {ok, Any} = open(Config, "pushes", 0, [{max_inflated_size, 1 bsl 70}]),
+    Terms = [lists:duplicate(100, []), binary:copy(<<"x">>, 1001), binary:copy(<<"x">>, 1002), lists:seq(1, 300),
+             #{1 => [<<"a">>, <<0:800>>]}, 1 bsl 4000, 7],
+    [begin
+         {ok, Queue} = open(Config, "pushes", 0, [{max_inflated_size, Limit}, {compressed, Level}]),
+         Error = {error, {max_inflated_size, Limit}},
+         [case emmap_queue:push(Queue, Term) of
+              ok ->
+                  ?assertEqual(Term, emmap_queue:pop(Queue));
+              Refused ->
+                  ?assertEqual({Limit, Error}, {Limit, Refused}),
+                  ?assertEqual(Error, emmap_queue:push(Queue, Term, Level)),
+                  ?assertEqual(Error, emmap_queue:push_many(Queue, [7, Term])),
+                  ?assertEqual(true, emmap_queue:is_empty(Any)),
+                  ok = emmap_queue:push(Any, Term, Level),
+                  ?assertMatch({error, {bad_term, _}}, emmap_queue:pop(Queue)),
+                  ?assertEqual(Term, emmap_queue:pop(Any))
+          end || Term <- Terms],
+         ok = emmap_queue:close(Queue)
+     end || Level <- [0, 6], Limit <- [17 * N || N <- lists:seq(0, 120)] ++ [100000]],
+    ok = emmap_queue:close(Any).
 
 limits(Config) ->
     [?assertError(badarg, open(Config, "limits", 0, [{max_inflated_size, Limit}]))

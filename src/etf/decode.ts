@@ -1,7 +1,7 @@
 import { Buffer, isUtf8 } from "node:buffer";
 import { types } from "node:util";
 import { type Atom, atom, atomFromLatin1, atomFromUtf8, OwnAtom } from "./atoms.js";
-import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
+import { bigOf, doubleAt, i32, u8, u16, u31, u32 } from "./bytes.js";
 import { inflate } from "./compression.js";
 import { type EtfError, etfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
@@ -277,6 +277,26 @@ function start(input: Buffer, settings: Settings): Decoder {
   const { bytes, consumed } = inflate(input, max);
   if (bytes.length * TERM_SIZE > max + input.length) measured(bytes, 0, max + input.length);
   return new Decoder(bytes, 0, settings, consumed);
+}
+
+/**
+ * Throws if `decode` refuses the message of a queue for the memory that its term takes, with `max` as `maxInflatedSize`.
+ * The message is as {@link encode} makes it; zeros follow it where it is stored, and count.
+ */
+export function checkMemory(message: Buffer, max: number): void {
+  const stored = message.length + (message.length % 8);
+  let term = message;
+  if (message[1] === Tag.Compressed) {
+    const size = u32(message, 2);
+    if (size <= max && size * TERM_SIZE <= max + stored) return;
+    if (size > max) throw tooMuch(max);
+    term = inflate(message, max).bytes;
+  } else if (stored * (TERM_SIZE - 1) <= max) return;
+  if (!fits(term, term === message ? 1 : 0, term.length, max + stored)) throw tooMuch(max);
+}
+
+function tooMuch(max: number): EtfError {
+  return new EtfError("ETF_LIMIT", `the term takes more memory than maxInflatedSize, ${max} bytes, allows`);
 }
 
 function measured(bytes: Buffer, start: number, allowed: number): void {
