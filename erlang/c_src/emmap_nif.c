@@ -36,6 +36,20 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
     return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
+/* allocates(Bytes): whether there is as much memory. ERTS ends the node where it lacks memory for a term. */
+static ERL_NIF_TERM nif_allocates(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    ErlNifUInt64 bytes;
+    ErlNifBinary binary;
+    if (!enif_get_uint64(env, arguments[0], &bytes))
+        return enif_make_badarg(env);
+    if (bytes > SIZE_MAX / 2 || !enif_alloc_binary((size_t)bytes, &binary))
+        return nif_atoms.false_;
+    enif_release_binary(&binary);
+    return nif_atoms.true_;
+}
+
 /* {error, {counters, InFile, Asked}} for another number, else as nif_open_failed. */
 static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options)
 {
@@ -401,6 +415,7 @@ EMMAP_OPERATIONS(DEFINE)
 #define ENTRY(name, arity, shape, cost) {#name, arity, nif_##name, FLAGS_##cost},
 
 static ErlNifFunc functions[] = {EMMAP_OPERATIONS(ENTRY){"queue_pop_term", 2, nif_queue_pop_term, 0},
+                                 {"allocates", 1, nif_allocates, 0},
                                  NIF_WAIT_FUNCTIONS};
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)

@@ -12,7 +12,7 @@ the mapping and keep it: after `close/1`, after `resize/2` and after the process
 The library need not load: see `loaded/0`.").
 -behaviour(emmap_backend).
 
--export([loaded/0]).
+-export([loaded/0, allocates/1]).
 -export([open/2, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
@@ -32,7 +32,7 @@ The library need not load: see `loaded/0`.").
          blocks_compact/1]).
 
 -on_load(load/0).
--nifs([open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
+-nifs([allocates/1, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
        truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, patomic_add/3,
        patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
        patomic_load/2, patomic_store/3, counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
@@ -70,6 +70,10 @@ load() ->
 
 load_library({ok, Path}) -> erlang:load_nif(Path, 0);
 load_library({error, _} = Error) -> Error.
+
+?DOC("Whether the node can allocate so many bytes at this moment. Where ERTS itself lacks memory it ends the node.").
+-spec allocates(non_neg_integer()) -> boolean().
+allocates(_Bytes) -> not_loaded().
 
 %%% Files
 

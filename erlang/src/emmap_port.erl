@@ -19,6 +19,9 @@ yours and open files with `{backend, {port, ServerRef}}`.
 - Calls do not wait for one another's answers, but the program does one at a time: behind a `sync` or a read
   of a gigabyte the others wait.
 - A call may send and receive 1 GiB; more is `{error, emsgsize}`.
+- ERTS needs twice the size of an answer while it receives it, and ends the node where a limit (`ulimit -v`) leaves less.
+  Where that leaves less than the size itself ERTS stops reading from the program: all calls are then `{error, timeout}`,
+  until the server is stopped. With the NIF such a call is `{error, enomem}`.
 - A path is best absolute: the program's current directory is that of the node when it was started.").
 -behaviour(emmap_backend).
 -behaviour(gen_server).
@@ -435,6 +438,9 @@ try_command(Port, Frame) ->
 %% A large binary by itself stays where it is; binary_to_term/1 would copy it.
 result(<<131, 104, 2, 109, 8:32, _Id:64, 104, 2, ?OK, 109, Length:32, Bytes:Length/binary>>) when Length > 64 ->
     {ok, Bytes};
+result(<<131, 104, 2, 109, 8:32, _Id:64, 104, 3, ?OK, 109, Length:32, Bytes:Length/binary, Number/binary>>)
+  when Length > 64 ->
+    {ok, Bytes, binary_to_term(<<131, Number/binary>>)};
 result(Frame) ->
     {_Id, Result} = binary_to_term(Frame),
     Result.

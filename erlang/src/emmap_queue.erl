@@ -30,6 +30,25 @@ bytes of its binaries and integers, as the BEAM takes them. A term may take as m
 and `max_inflated_size` more; and a compressed one may not inflate to more than that. Node has the same limit, by the same
 count. A push holds to the limit that its own handle was opened with: `{error, {max_inflated_size, Limit}}`.
 
+## Memory
+
+Where ERTS itself lacks memory it ends the node. So emmap asks first, and answers `{error, enomem}`: the message stays. With
+the NIF
+
+- a message of more than 4.4 MiB that is about one binary (all else in it is less than 64 KiB) takes its size once: the
+  binary in the term is a part of the message, which it keeps in memory;
+- any other takes its size once more while its term is made, for which one of less than 4.4 MiB does not ask. ERTS takes the size of a term that lies on the process's heap
+  (lists, tuples, short binaries) again in the process's next garbage collection, for which nobody can ask: have two times
+  as much to spare for those.
+
+Over the port ERTS takes the size of a message twice while it receives it, without asking, and `pop/1` and `pop_many/2`
+send the message back to remove it. A node whose limit (`ulimit -v`) leaves less than twice the size ends; one that it
+leaves less than the size stops reading from the program, and calls are `{error, timeout}` until the server is stopped. So
+do not use the port for messages that are a large part of the memory that a node may take. A limit on the
+memory of a container gives no error to anybody: the kernel ends the process.
+
+## Answers
+
 `pop/1` answers the term itself, as in emmap 2.x, and `nil` for an empty queue. Where messages may be `nil`, or
 `{error, _}`, use `pop_or/2` with another default, or `pop_many/2`, whose answers can't be mistaken.
 
@@ -387,7 +406,7 @@ consume(Backend, Handle, Ticket, {ok, Term}, Fun) ->
             _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
             erlang:raise(Class, Reason, Stack)
     end;
-consume(Backend, Handle, Ticket, {bad_term, _} = Bad, _Fun) ->
+consume(Backend, Handle, Ticket, Bad, _Fun) ->
     _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
     {error, Bad}.
 
@@ -482,7 +501,11 @@ to_list(Server) ->
 
 walk(?QUEUE(Backend, Handle, Terms) = Queue, Place, Read) ->
     case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
-        {ok, Messages, Next} -> walk(Queue, Next, [emmap_terms:decode_all(Messages, Terms) | Read]);
+        {ok, Messages, Next} ->
+            case emmap_terms:decode_all(Messages, Terms) of
+                {ok, Decoded} -> walk(Queue, Next, [Decoded | Read]);
+                {error, _} = Error -> Error
+            end;
         eof -> lists:append(lists:reverse(Read));
         {error, estale} when Read =/= [] -> walk(Queue, 0, []); % the messages have moved: once more
         {error, _} = Error -> Error
@@ -502,7 +525,7 @@ snapshot(Queue, all) ->
     snapshot(Queue, ?ALL);
 snapshot(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit), Limit >= 0 ->
     case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
-        {ok, Messages, _Place} -> {ok, emmap_terms:decode_all(Messages, Terms)};
+        {ok, Messages, _Place} -> emmap_terms:decode_all(Messages, Terms);
         eof -> {ok, []};
         {error, _} = Error -> Error
     end;

@@ -10,12 +10,15 @@
 
 -include("emmap_file.hrl").
 
-%% No term takes more than this for each byte of its external format, by the measure of fits/3.
+%% No term takes more than this for each byte of its external format, by the measure of left/3.
 -define(MOST, 16).
 %% QUICK_TERM of nif_queue.c: a limit that no message of this length can pass is no matter for the NIF.
 -define(QUICK_TERM, 1024).
 
 -define(TAG_COMPRESSED, 80).
+%% A message of more bytes is decoded without a copy of the one binary that it is about, if all else is no more than this.
+-define(LONG, (1 bsl 20)).
+-define(BESIDE, (1 bsl 16)).
 
 %%% Encoding
 
@@ -47,7 +50,7 @@ check(_Term, Message, Limit) ->
     end.
 
 allowed(<<131, External/binary>>, Allowed, Message, Limit) ->
-    case fits(External, 1, Allowed) of
+    case left(External, 1, Allowed) >= 0 of
         true -> Message;
         false -> {error, {max_inflated_size, Limit}}
     end.
@@ -128,15 +131,22 @@ decode_first([], _Terms, Good, Decoded) ->
 %%% Decoding
 
 %% The terms; in the place of one that is refused {bad_term, Bytes}.
--spec decode_all([binary()], #terms{}) -> [term() | {bad_term, binary()}].
+-spec decode_all([binary()], #terms{}) -> {ok, [term() | {bad_term, binary()}]} | {error, enomem}.
 decode_all(Messages, Terms) ->
-    [case decode(Bytes, Terms) of
-         {ok, Term} -> Term;
-         Bad -> Bad
-     end || Bytes <- Messages].
+    decode_all(Messages, Terms, []).
+
+decode_all([Bytes | Rest], Terms, Decoded) ->
+    case decode(Bytes, Terms) of
+        {ok, Term} -> decode_all(Rest, Terms, [Term | Decoded]);
+        {bad_term, _} = Bad -> decode_all(Rest, Terms, [Bad | Decoded]);
+        enomem -> {error, enomem}
+    end;
+decode_all([], _Terms, Decoded) ->
+    {ok, lists:reverse(Decoded)}.
 
 %% A message's term, if it is one, is safe, and takes no more memory than it may. That is known before it is made.
--spec decode(binary(), #terms{}) -> {ok, term()} | {bad_term, binary()}.
+%% `enomem': there is no memory to make it.
+-spec decode(binary(), #terms{}) -> {ok, term()} | {bad_term, binary()} | enomem.
 decode(<<131, ?TAG_COMPRESSED, Size:32, Stream/binary>> = Bytes, #terms{decoding = Decoding, limit = Limit}) ->
     if
         Size > Limit ->
@@ -157,10 +167,32 @@ decode(Bytes, _Terms) ->
     {bad_term, Bytes}.
 
 measured(Term, Bytes, Decoding, Limit) ->
-    case fits(Term, 1, Limit + byte_size(Bytes)) of
-        true -> made(<<131, Term/binary>>, Bytes, Decoding);
-        false -> {bad_term, Bytes}
+    Allowed = Limit + byte_size(Bytes),
+    case left(Term, 1, Allowed) of
+        Left when Left < 0 -> {bad_term, Bytes};
+        Left -> made_long(external(Term, Bytes), Bytes, Decoding, Allowed - Left)
     end.
+
+external(Term, <<131, ?TAG_COMPRESSED, _/binary>>) -> <<131, Term/binary>>;
+external(_Term, Bytes) -> Bytes.
+
+%% Where binary_to_term/2 lacks memory the node ends. So a long binary is not copied, and for what is copied it is asked
+%% first whether there is as much.
+made_long(External, Bytes, Decoding, Takes) ->
+    case without_copy(External, Decoding) of
+        {ok, _} = Made ->
+            Made;
+        no ->
+            case allocates(Takes) of
+                true -> made(External, Bytes, Decoding);
+                false -> enomem
+            end
+    end.
+
+%% Only the NIF can tell. Over the port it need not be there.
+allocates(Takes) ->
+    not erlang:function_exported(emmap_nif, allocates, 1) orelse emmap_nif:loaded() =/= ok
+        orelse emmap_nif:allocates(Takes).
 
 made(External, Bytes, Decoding) ->
     try
@@ -168,6 +200,60 @@ made(External, Bytes, Decoding) ->
     catch
         error:badarg -> {bad_term, Bytes}
     end.
+
+%% The term of a message that is about one long binary, which stays where it is. A mark stands for it while the rest is
+%% decoded. `no' for all other messages.
+without_copy(External, Decoding) when byte_size(External) > ?LONG ->
+    <<131, Term/binary>> = External,
+    case long_binary(Term, byte_size(External) - ?BESIDE) of
+        {Long, Behind} ->
+            Before = byte_size(External) - byte_size(Behind) - byte_size(Long) - 5,
+            Mark = make_ref(),
+            <<131, MarkBytes/binary>> = term_to_binary(Mark),
+            try binary_to_term(<<(binary:part(External, 0, Before))/binary, MarkBytes/binary, Behind/binary>>, Decoding) of
+                Marked ->
+                    case replace(Marked, Mark, Long) of
+                        {Made, 1} -> {ok, Made};
+                        _ -> no
+                    end
+            catch
+                error:badarg -> no
+            end;
+        no ->
+            no
+    end;
+without_copy(_External, _Decoding) ->
+    no.
+
+%% The first binary of at least so many bytes, and what follows it. Tags that seldom stand beside one are not looked for.
+long_binary(Rest, Least) when byte_size(Rest) < Least -> no;
+long_binary(<<109, Size:32, Long:Size/binary, Behind/binary>>, Least) when Size >= Least -> {Long, Behind};
+long_binary(<<109, Size:32, _:Size/binary, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(<<104, _, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(<<Tag, _:32, Rest/binary>>, Least) when Tag =:= 108; Tag =:= 116; Tag =:= 105; Tag =:= 98 ->
+    long_binary(Rest, Least);
+long_binary(<<97, _, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(<<106, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(<<119, Size, _:Size/binary, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Least) when Tag =:= 107; Tag =:= 118 ->
+    long_binary(Rest, Least);
+long_binary(<<70, _:64, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(<<110, Size, _, _:Size/binary, Rest/binary>>, Least) -> long_binary(Rest, Least);
+long_binary(_Other, _Least) -> no.
+
+%% The term with the binary in place of the mark, and how many there were of it.
+replace(Mark, Mark, Long) -> {Long, 1};
+replace([Head | Tail], Mark, Long) ->
+    {NewHead, Heads} = replace(Head, Mark, Long),
+    {NewTail, Tails} = replace(Tail, Mark, Long),
+    {[NewHead | NewTail], Heads + Tails};
+replace(Tuple, Mark, Long) when is_tuple(Tuple) ->
+    {Elements, Count} = replace(tuple_to_list(Tuple), Mark, Long),
+    {list_to_tuple(Elements), Count};
+replace(Map, Mark, Long) when is_map(Map) ->
+    {Pairs, Count} = replace(maps:to_list(Map), Mark, Long),
+    {maps:from_list(Pairs), Count};
+replace(Other, _Mark, _Long) -> {Other, 0}.
 
 %% Exactly Size bytes, and never many more on the way.
 inflate(Stream, Size) ->
@@ -194,62 +280,63 @@ inflate(Z, {State, Output}, Left, Read) ->
 %% A term takes 16 bytes for itself and each term in it, a character of a string being one; and the bytes of its
 %% binaries and integers. That is about what the BEAM takes for it. `emmap/etf' has the same for Node.
 
-%% Whether so many terms take no more than Left. What is no term is left to binary_to_term, which refuses it.
-fits(_Rest, _Terms, Left) when Left < 0 -> false;
-fits(_Rest, 0, _Left) -> true;
-fits(<<97, _, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % SMALL_INTEGER_EXT
-fits(<<98, _:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % INTEGER_EXT
-fits(<<106, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % NIL_EXT
-fits(<<119, Size, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_ATOM_UTF8_EXT
-    fits(Rest, Terms - 1, Left - ?MOST);
-fits(<<109, Size:32, _:Size/binary, Rest/binary>>, Terms, Left) -> % BINARY_EXT
-    fits(Rest, Terms - 1, Left - ?MOST - Size);
-fits(<<107, Size:16, _:Size/binary, Rest/binary>>, Terms, Left) -> % STRING_EXT
-    fits(Rest, Terms - 1, Left - ?MOST - ?MOST * Size);
-fits(<<108, Size:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms + Size, Left - ?MOST); % LIST_EXT, and its tail
-fits(<<104, Size, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1 + Size, Left - ?MOST); % SMALL_TUPLE_EXT
-fits(<<105, Size:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1 + Size, Left - ?MOST); % LARGE_TUPLE_EXT
-fits(<<116, Size:32, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1 + 2 * Size, Left - ?MOST); % MAP_EXT
-fits(<<70, _:64, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % NEW_FLOAT_EXT
-fits(<<99, _:31/binary, Rest/binary>>, Terms, Left) -> fits(Rest, Terms - 1, Left - ?MOST); % FLOAT_EXT
-fits(<<110, Size, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_BIG_EXT
-    fits(Rest, Terms - 1, Left - ?MOST - Size);
-fits(<<111, Size:32, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % LARGE_BIG_EXT
-    fits(Rest, Terms - 1, Left - ?MOST - Size);
-fits(<<77, Size:32, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % BIT_BINARY_EXT
-    fits(Rest, Terms - 1, Left - ?MOST - Size);
-fits(<<115, Size, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_ATOM_EXT
-    fits(Rest, Terms - 1, Left - ?MOST);
-fits(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Terms, Left) when Tag =:= 100; Tag =:= 118 -> % ATOM_EXT, ATOM_UTF8_EXT
-    fits(Rest, Terms - 1, Left - ?MOST);
-fits(<<103, Rest/binary>>, Terms, Left) -> identifier(Rest, 9, Terms, Left); % PID_EXT
-fits(<<88, Rest/binary>>, Terms, Left) -> identifier(Rest, 12, Terms, Left); % NEW_PID_EXT
-fits(<<Tag, Rest/binary>>, Terms, Left) when Tag =:= 101; Tag =:= 102 -> % REFERENCE_EXT, PORT_EXT
+%% What is left of `Left' bytes when so many terms have taken theirs; less than 0 where they take more. What is no term is
+%% left to binary_to_term, which refuses it.
+left(_Rest, _Terms, Left) when Left < 0 -> Left;
+left(_Rest, 0, Left) -> Left;
+left(<<97, _, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1, Left - ?MOST); % SMALL_INTEGER_EXT
+left(<<98, _:32, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1, Left - ?MOST); % INTEGER_EXT
+left(<<106, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1, Left - ?MOST); % NIL_EXT
+left(<<119, Size, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_ATOM_UTF8_EXT
+    left(Rest, Terms - 1, Left - ?MOST);
+left(<<109, Size:32, _:Size/binary, Rest/binary>>, Terms, Left) -> % BINARY_EXT
+    left(Rest, Terms - 1, Left - ?MOST - Size);
+left(<<107, Size:16, _:Size/binary, Rest/binary>>, Terms, Left) -> % STRING_EXT
+    left(Rest, Terms - 1, Left - ?MOST - ?MOST * Size);
+left(<<108, Size:32, Rest/binary>>, Terms, Left) -> left(Rest, Terms + Size, Left - ?MOST); % LIST_EXT, and its tail
+left(<<104, Size, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1 + Size, Left - ?MOST); % SMALL_TUPLE_EXT
+left(<<105, Size:32, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1 + Size, Left - ?MOST); % LARGE_TUPLE_EXT
+left(<<116, Size:32, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1 + 2 * Size, Left - ?MOST); % MAP_EXT
+left(<<70, _:64, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1, Left - ?MOST); % NEW_FLOAT_EXT
+left(<<99, _:31/binary, Rest/binary>>, Terms, Left) -> left(Rest, Terms - 1, Left - ?MOST); % FLOAT_EXT
+left(<<110, Size, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_BIG_EXT
+    left(Rest, Terms - 1, Left - ?MOST - Size);
+left(<<111, Size:32, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % LARGE_BIG_EXT
+    left(Rest, Terms - 1, Left - ?MOST - Size);
+left(<<77, Size:32, _, _:Size/binary, Rest/binary>>, Terms, Left) -> % BIT_BINARY_EXT
+    left(Rest, Terms - 1, Left - ?MOST - Size);
+left(<<115, Size, _:Size/binary, Rest/binary>>, Terms, Left) -> % SMALL_ATOM_EXT
+    left(Rest, Terms - 1, Left - ?MOST);
+left(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Terms, Left) when Tag =:= 100; Tag =:= 118 -> % ATOM_EXT, ATOM_UTF8_EXT
+    left(Rest, Terms - 1, Left - ?MOST);
+left(<<103, Rest/binary>>, Terms, Left) -> identifier(Rest, 9, Terms, Left); % PID_EXT
+left(<<88, Rest/binary>>, Terms, Left) -> identifier(Rest, 12, Terms, Left); % NEW_PID_EXT
+left(<<Tag, Rest/binary>>, Terms, Left) when Tag =:= 101; Tag =:= 102 -> % REFERENCE_EXT, PORT_EXT
     identifier(Rest, 5, Terms, Left);
-fits(<<89, Rest/binary>>, Terms, Left) -> identifier(Rest, 8, Terms, Left); % NEW_PORT_EXT
-fits(<<120, Rest/binary>>, Terms, Left) -> identifier(Rest, 12, Terms, Left); % V4_PORT_EXT
-fits(<<114, Words:16, Rest/binary>>, Terms, Left) -> identifier(Rest, 1 + 4 * Words, Terms, Left); % NEW_REFERENCE_EXT
-fits(<<90, Words:16, Rest/binary>>, Terms, Left) -> identifier(Rest, 4 + 4 * Words, Terms, Left); % NEWER_REFERENCE_EXT
-fits(<<113, Rest/binary>>, Terms, Left) -> fits(Rest, Terms + 2, Left - ?MOST); % EXPORT_EXT: module, function, arity
-fits(<<112, _:25/binary, Free:32, Rest/binary>>, Terms, Left) -> % NEW_FUN_EXT: module, index, uniq, pid
-    fits(Rest, Terms + 3 + Free, Left - ?MOST);
-fits(<<67, Fields:32, _, Rest/binary>>, Terms, Left) -> % RECORD_EXT: module, name; names and values of fields
-    fits(Rest, Terms + 1 + 2 * Fields, Left - ?MOST);
-fits(<<121, Rest/binary>>, _Terms, Left) -> % LOCAL_EXT: only the runtime that wrote it knows
-    ?MOST * byte_size(Rest) =< Left;
-fits(_Other, _Terms, _Left) ->
-    true.
+left(<<89, Rest/binary>>, Terms, Left) -> identifier(Rest, 8, Terms, Left); % NEW_PORT_EXT
+left(<<120, Rest/binary>>, Terms, Left) -> identifier(Rest, 12, Terms, Left); % V4_PORT_EXT
+left(<<114, Words:16, Rest/binary>>, Terms, Left) -> identifier(Rest, 1 + 4 * Words, Terms, Left); % NEW_REFERENCE_EXT
+left(<<90, Words:16, Rest/binary>>, Terms, Left) -> identifier(Rest, 4 + 4 * Words, Terms, Left); % NEWER_REFERENCE_EXT
+left(<<113, Rest/binary>>, Terms, Left) -> left(Rest, Terms + 2, Left - ?MOST); % EXPORT_EXT: module, function, arity
+left(<<112, _:25/binary, Free:32, Rest/binary>>, Terms, Left) -> % NEW_FUN_EXT: module, index, uniq, pid
+    left(Rest, Terms + 3 + Free, Left - ?MOST);
+left(<<67, Fields:32, _, Rest/binary>>, Terms, Left) -> % RECORD_EXT: module, name; names and values of fields
+    left(Rest, Terms + 1 + 2 * Fields, Left - ?MOST);
+left(<<121, Rest/binary>>, _Terms, Left) -> % LOCAL_EXT: only the runtime that wrote it knows
+    Left - ?MOST * byte_size(Rest);
+left(_Other, _Terms, Left) ->
+    Left.
 
 %% The name of a node, and numbers.
 identifier(<<Tag, Size, _:Size/binary, Rest/binary>>, Numbers, Terms, Left) when Tag =:= 119; Tag =:= 115 ->
     after_node(Rest, Numbers, Terms, Left);
 identifier(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Numbers, Terms, Left) when Tag =:= 118; Tag =:= 100 ->
     after_node(Rest, Numbers, Terms, Left);
-identifier(_Other, _Numbers, _Terms, _Left) ->
-    true.
+identifier(_Other, _Numbers, _Terms, Left) ->
+    Left.
 
 after_node(Rest, Numbers, Terms, Left) ->
     case Rest of
-        <<_:Numbers/binary, Others/binary>> -> fits(Others, Terms - 1, Left - ?MOST - ?MOST);
-        _ -> true
+        <<_:Numbers/binary, Others/binary>> -> left(Others, Terms - 1, Left - ?MOST - ?MOST);
+        _ -> Left
     end.

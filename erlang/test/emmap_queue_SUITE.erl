@@ -13,7 +13,7 @@
 -export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
 -export([server/1, server_names/1, server_that_does_not_open/1, server_with_a_fun/1, server_meets_the_unknown/1,
          server_removes_nothing_for_the_dead/1, server_keeps_what_it_has/1]).
--export([waiting_leaves_the_schedulers_free/1, long_messages/1]).
+-export([waiting_leaves_the_schedulers_free/1, long_binaries_are_not_copied/1, long_messages/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("../src/emmap_file.hrl").
@@ -29,7 +29,7 @@ groups() ->
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
              server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
-             server_removes_nothing_for_the_dead, server_keeps_what_it_has, long_messages],
+             server_removes_nothing_for_the_dead, server_keeps_what_it_has, long_binaries_are_not_copied, long_messages],
     [{nif, [], Cases ++ [waiting_leaves_the_schedulers_free]}, {port, [], Cases}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -911,6 +911,32 @@ server_keeps_what_it_has(Config) ->
     ok = emmap_queue:close(Queue).
 
 %%% What takes long
+
+%% The binary that a long message is about is the message's own memory, wherever it is in the term.
+long_binaries_are_not_copied(Config) ->
+    {ok, Queue} = open(Config, "long-binaries", 0, [{max_inflated_size, 1 bsl 20}]),
+    Long = rand:bytes(2 bsl 20),
+    Looks = <<109, (2 bsl 20):32>>, % as the head of the long one
+    [begin
+         ok = emmap_queue:push(Queue, Term),
+         Popped = emmap_queue:pop(Queue),
+         ?assert(Popped =:= Term),
+         {[Same], _} = {[Binary || Binary <- binaries_of(Popped), Binary =:= Long], Term},
+         ?assert(binary:referenced_byte_size(Same) > byte_size(Long))
+     end || Term <- [Long, {Long}, {job, [1, Long | tail]}, #{Long => 1}, #{key => {Long, 1.5, <<"m">>}, 2 => -70000},
+                     [[[Long], "text"]], {Looks, Long, Looks}, {Looks, [Looks, {Looks, 1 bsl 70}], Long}, [[], Long | Looks]]],
+    %% Others are copied.
+    [begin
+         ok = emmap_queue:push(Queue, Term),
+         ?assert(emmap_queue:pop(Queue) =:= Term)
+     end || Term <- [{Long, Long}, {<<0:(8 * 70000)>>, Long}, [make_ref(), Long], {fun lists:map/2, Long}]],
+    ok = emmap_queue:close(Queue).
+
+binaries_of(Binary) when is_binary(Binary) -> [Binary];
+binaries_of([Head | Tail]) -> binaries_of(Head) ++ binaries_of(Tail);
+binaries_of(Tuple) when is_tuple(Tuple) -> binaries_of(tuple_to_list(Tuple));
+binaries_of(Map) when is_map(Map) -> binaries_of(maps:to_list(Map));
+binaries_of(_) -> [].
 
 long_messages(Config) ->
     {ok, Queue} = open(Config, "long", 0, []),

@@ -13,7 +13,8 @@
          resizes_and_closes_in_parallel_without_lock/1, direct_reads_in_parallel_with_resizes_and_closes/1,
          shrinking_below_the_cursor/1, truncation_by_another_process/1, address_of_the_nodes_own_memory/1,
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
-         counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, truncation_of_ten_files/1, truncation_of_100_files/1,
+         counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, long_messages_in_short_memory/1,
+         truncation_of_ten_files/1, truncation_of_100_files/1,
          truncation_of_1000_files/1]).
 -export([child/3, die/0, fail/0]).
 
@@ -32,7 +33,7 @@ groups() ->
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
             file_of_a_dead_process, memory_that_is_short],
-    Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
+    Nif = [direct_reads_in_parallel_with_resizes_and_closes, long_messages_in_short_memory, truncation_of_ten_files, truncation_of_100_files,
            truncation_of_1000_files],
     [{nif, [], Both ++ Nif}, {port, [], Both}].
 
@@ -86,6 +87,7 @@ fail() ->
 ?CASE(counters_in_a_foreign_file).
 ?CASE(file_of_a_dead_process).
 ?CASE(memory_that_is_short).
+?CASE(long_messages_in_short_memory).
 ?CASE(truncation_of_ten_files).
 ?CASE(truncation_of_100_files).
 ?CASE(truncation_of_1000_files).
@@ -162,6 +164,31 @@ run(memory_that_is_short, Backend, Path) ->
             ?assertEqual(Count, Popped)
     end,
     ?assertEqual(0, emmap_queue:length(Queue));
+
+%% A message that is about one binary needs memory for itself alone; others for their terms too. What is not there is
+%% enomem, and the message stays.
+run(long_messages_in_short_memory, nif, Path) ->
+    Size = 200 bsl 20,
+    {ok, Queue} = emmap_queue:open(Path, Size + 4096, [{backend, nif}]),
+    One = {job, #{name => <<"cat.jpg">>}, binary:copy(<<1>>, Size)},
+    Ten = [binary:copy(<<N>>, Size div 10) || N <- lists:seq(1, 10)],
+    Hash = fun(Term) -> erlang:phash2(Term) end, % no message is printed, nor kept by the test
+    Uses = [fun() -> emmap_queue:peek_front(Queue) end,
+            fun() -> case emmap_queue:snapshot(Queue, 1) of {ok, [Message]} -> Message; Error -> Error end end,
+            fun() -> try emmap_queue:try_pop(Queue, fun(Message) -> throw(Message) end) catch throw:Message -> Message end end],
+    [begin
+         ok = emmap_queue:push(Queue, Message),
+         Expected = Hash(Message),
+         Answers = [{Spare, case with_memory(nif, Spare, Use) of
+                                {error, enomem} -> enomem;
+                                Answer -> ?assertEqual(Expected, Hash(Answer)), got
+                            end} || Spare <- [60, 150, 210, 260, 320, 500], Use <- Uses],
+         ?assertEqual(1, emmap_queue:length(Queue)),
+         ?assertEqual([], [Spare || {Spare, enomem} <- Answers, Spare >= Needed]),
+         ?assertEqual([], [Spare || {Spare, got} <- Answers, Spare < Size bsr 20]),
+         ?assertEqual(Expected, Hash(emmap_queue:pop(Queue))),
+         erlang:garbage_collect()
+     end || {Message, Needed} <- [{One, 260}, {Ten, 500}]];
 
 run(truncation_of_ten_files, nif, Path) ->
     truncation_of_files(10, Path);
