@@ -296,7 +296,7 @@ export function checkMemory(message: Buffer, max: number): void {
 }
 
 function tooMuch(max: number): EtfError {
-  return new EtfError("ETF_LIMIT", `the term takes more memory than maxInflatedSize, ${max} bytes, allows`);
+  return etfError("ETF_LIMIT", `the term takes more memory than maxInflatedSize, ${max} bytes, allows`);
 }
 
 function measured(bytes: Buffer, start: number, allowed: number): void {
