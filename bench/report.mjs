@@ -16,6 +16,8 @@ const SECTIONS = {
   Port: "An echo program answers each frame with the frame: what a port costs in any case. It sleeps until the next one comes; emmap_port looks out for it for a while first, and so does another echo, where the rows say so.",
   Queues:
     "A message is pushed and the oldest one popped while others wait in between; or pushed by BEAM and popped by Node, which does nothing else but to take, every millisecond, what has gathered. How long a message is on its way is measured with Node asking for the next one again and again, where a socket wakes it.",
+  Waiting:
+    "Both processes sleep until the other one wakes them, and a millisecond passes between two turns. Of words: a change, a notify, and back.",
   "Block storages": "A block of 64 bytes is stored, read and freed while a thousand others are there.",
   "The codec": "A message as bytes and back. JSON has strings and arrays where it has no atoms and tuples.",
   Scaling: "Costs relative to one process, or to the smallest file: what grows is not flat.",

@@ -36,6 +36,7 @@ const PROGRAMS = [
   "blocks.mjs",
   "blocks.escript",
   "across.mjs",
+  "wake.mjs",
   "scaling.mjs",
   "flat.mjs",
   "flat.escript",

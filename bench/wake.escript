@@ -1,0 +1,48 @@
+#!/usr/bin/env escript
+%% The BEAM half of wake.mjs: answers Node as often as it is told to, `WAY COUNT' a line, by counters or by a socket.
+-mode(compile).
+
+main([Folder]) ->
+    Here = filename:dirname(filename:absname(escript:script_name())),
+    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    Path = filename:join(Folder, "wake"),
+    Counters = [{Way, emmap:open_counters(Path, 2, [read, write, {backend, Backend}])}
+                || {Way, Backend} <- [{"nif", nif}, {"port", port}]],
+    Local = {local, filename:join(Folder, "wake.sock")},
+    {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),
+    ok = io:setopts([binary]),
+    io:put_chars("ready\n"),
+    obey(maps:from_list([{"unix", Unix} | Counters])).
+
+obey(Ways) ->
+    case io:get_line("") of
+        eof ->
+            ok;
+        Line ->
+            [Way, Count] = string:lexemes(binary_to_list(Line), " \n"),
+            answer(Way, maps:get(Way, Ways), list_to_integer(Count)),
+            obey(Ways)
+    end.
+
+answer(_Way, _How, 0) ->
+    ok;
+answer("unix" = Way, Socket, Count) ->
+    {ok, Bytes} = gen_tcp:recv(Socket, 8),
+    ok = gen_tcp:send(Socket, Bytes),
+    answer(Way, Socket, Count - 1);
+answer(Way, Counters, Count) ->
+    {ok, Seen} = emmap:read_counter(Counters, 1),
+    await(Counters, Seen),
+    {ok, Seen} = emmap:inc_counter(Counters, 1),
+    {ok, _} = emmap:notify_counter(Counters, 1, 1),
+    answer(Way, Counters, Count - 1).
+
+%% Counter 0 is ahead of counter 1 when Node has asked.
+await(Counters, Seen) ->
+    case emmap:read_counter(Counters, 0) of
+        {ok, Seen} ->
+            _ = emmap:wait_counter(Counters, 0, Seen, infinity),
+            await(Counters, Seen);
+        {ok, _} ->
+            ok
+    end.

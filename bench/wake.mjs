@@ -1,0 +1,111 @@
+// To and fro between Node and BEAM while both sleep: words that are waited for, beside a unix socket.
+//
+//   make && node bench/wake.mjs [--quick]
+//
+// Node changes a counter and notifies, BEAM (wake.escript) wakes, changes another one and notifies, Node wakes; or each
+// writes eight bytes to a socket that the other sleeps on. Between two of these Node sleeps for a millisecond.
+import { spawn } from "node:child_process";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { openCounters } from "../dist/index.mjs";
+import { folder } from "./folder.mjs";
+import { section } from "./records.mjs";
+import { median, QUICK, shuffled } from "./rounds.mjs";
+
+const TURNS = QUICK ? 100 : 1000;
+const ROUNDS = QUICK ? 1 : 6;
+const IDLE = 100;
+const IDLE_MILLISECONDS = QUICK ? 1000 : 3000;
+/** Of a core, for all waits of a process together. */
+const IDLE_SHARE = 0.002;
+
+const records = section("Waiting");
+const counters = openCounters(join(folder, "wake"), 2);
+
+const server = createServer();
+const connection = new Promise((resolve) => server.once("connection", resolve));
+await new Promise((resolve) => server.listen(join(folder, "wake.sock"), resolve));
+const beam = spawn("escript", [join(import.meta.dirname, "wake.escript"), folder], {
+  stdio: ["pipe", "pipe", "inherit"],
+});
+process.on("exit", () => beam.kill());
+beam.on("exit", (status) => {
+  if (status !== 0) process.exit(1);
+});
+await new Promise((resolve) => createInterface({ input: beam.stdout }).once("line", resolve));
+const socket = await connection;
+
+async function byCounters() {
+  const seen = counters.add(0, 1n);
+  counters.notify(0, 1);
+  while (counters.get(1) === seen) await counters.wait(1, seen);
+}
+
+const eight = Buffer.alloc(8);
+async function bySocket() {
+  const answered = new Promise((resolve) => socket.once("data", resolve));
+  socket.write(eight);
+  await answered;
+}
+
+/** Nanoseconds of each turn, from the shortest to the longest. */
+async function turns(way) {
+  const all = [];
+  beam.stdin.write(`${way} ${TURNS}\n`);
+  for (let i = 0; i < TURNS; i++) {
+    await sleep(1);
+    const begin = process.hrtime.bigint();
+    await (way === "unix" ? bySocket() : byCounters());
+    all.push(Number(process.hrtime.bigint() - begin));
+  }
+  return all.sort((a, b) => a - b);
+}
+
+const rounds = [];
+for (let i = -1; i < ROUNDS; i++) {
+  const round = {};
+  for (const way of shuffled(["nif", "port", "unix"])) round[way] = await turns(way);
+  if (i >= 0) rounds.push(round); // the first one warms up
+}
+const at = (share, way) =>
+  median(
+    rounds.map(({ unix, [way]: ours }) => {
+      const index = Math.floor(TURNS * share);
+      return ours[index] / unix[index];
+    }),
+  );
+for (const [way, name] of [
+  ["nif", "BEAM over the NIF"],
+  ["port", "BEAM over the port"],
+])
+  records.percentiles(
+    `Node to ${name} and back, each asleep until the other's notify`,
+    { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
+    "a unix socket",
+  );
+records.note(
+  "A wait has a thread of the core's, which wakes the runtime: on BEAM and on Node one more thread has to be woken than a socket wakes. On the port the change and the notify are requests of their own.",
+);
+
+const waits = Array.from({ length: IDLE }, () => counters.wait(0, counters.get(0)));
+await sleep(100);
+const before = process.cpuUsage();
+await sleep(IDLE_MILLISECONDS);
+const { user, system } = process.cpuUsage(before);
+records.ratio(
+  `${IDLE} waits in a Node process, processor time`,
+  (user + system) / 1000 / IDLE_MILLISECONDS / IDLE_SHARE,
+  "0.2 % of a core",
+  { limit: "at most 1" },
+);
+counters.add(0, 1n);
+counters.notify(0);
+await Promise.all(waits);
+
+beam.stdin.end();
+await new Promise((resolve) => beam.on("close", resolve));
+socket.destroy();
+server.close();
+counters.close();
