@@ -12,6 +12,8 @@
 
 typedef struct descriptor {
     int fd;
+    struct live
+        *live; /* what the handle shares with other writers (live.h), or NULL. Set before others know of it */
     atomic_uint references;
     struct descriptor *next, *previous;
 } descriptor;

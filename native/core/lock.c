@@ -13,18 +13,28 @@
 /* Behind anything that a file can hold, and short of what off_t can. */
 #define LOCK_BASE ((off_t)1 << 62)
 
-static int apply(int fd, int command, lock_subject subject, short type)
+static int apply_to(int fd, int command, struct flock *lock)
 {
-    const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
-    struct flock lock = {.l_type = type,
-                         .l_whence = SEEK_SET,
-                         .l_start = LOCK_BASE + (both ? LOCK_STRUCTURE : subject),
-                         .l_len = both ? 2 : 1};
     int result;
     do
-        result = fcntl(fd, command, &lock);
+        result = fcntl(fd, command, lock);
     while (result != 0 && errno == EINTR);
     return result;
+}
+
+static struct flock range_of(lock_subject subject, short type)
+{
+    const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
+    return (struct flock){.l_type = type,
+                          .l_whence = SEEK_SET,
+                          .l_start = LOCK_BASE + (both ? LOCK_STRUCTURE : subject),
+                          .l_len = both ? 2 : 1};
+}
+
+static int apply(int fd, int command, lock_subject subject, short type)
+{
+    struct flock lock = range_of(subject, type);
+    return apply_to(fd, command, &lock);
 }
 
 static short type_of(lock_mode mode)
@@ -69,19 +79,23 @@ static uint64_t nanoseconds(void)
  * again: often at first, since a lock is mostly had for microseconds. */
 enum { FIRST_PAUSE = 10 * 1000, LONGEST_PAUSE = 1000 * 1000 };
 
-emmap_error patience_rest(patience *self)
+uint64_t patience_left(patience *self)
 {
-    static const char over[] = "another handle or process has had the lock all the time";
     if (self->limit == 0)
-        return error_set(ETIMEDOUT, over);
+        return 0;
     const uint64_t now = nanoseconds();
     if (self->end == 0) {
         self->end = self->limit > (UINT64_MAX - now) / 1000000 ? UINT64_MAX : now + self->limit * 1000000;
         self->pause = FIRST_PAUSE;
     }
-    if (now >= self->end)
-        return error_set(ETIMEDOUT, over);
-    const uint64_t left = self->end - now;
+    return now < self->end ? self->end - now : 0;
+}
+
+emmap_error patience_rest(patience *self)
+{
+    const uint64_t left = patience_left(self);
+    if (left == 0)
+        return error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
     nanosleep(&(struct timespec){.tv_nsec = left < (uint64_t)self->pause ? (long)left : self->pause}, NULL);
     self->pause = self->pause < LONGEST_PAUSE / 2 ? 2 * self->pause : LONGEST_PAUSE;
     return EMMAP_OK;
@@ -118,13 +132,18 @@ emmap_error lock_acquire(int fd, lock_subject subject, lock_mode mode, patience 
     return error;
 }
 
-emmap_error lock_try(int fd, lock_subject subject, lock_mode mode)
+static emmap_error try(int fd, struct flock lock)
 {
-    if (apply(fd, platform_lock_try, subject, type_of(mode)) == 0)
+    if (apply_to(fd, platform_lock_try, &lock) == 0)
         return EMMAP_OK;
     if (errno == EAGAIN || errno == EACCES)
         return error_from_syscall(EBUSY, "fcntl", "another handle has the file open");
     return failed(fd);
+}
+
+emmap_error lock_try(int fd, lock_subject subject, lock_mode mode)
+{
+    return try(fd, range_of(subject, type_of(mode)));
 }
 
 void lock_release(int fd, lock_subject subject)
@@ -136,4 +155,50 @@ void lock_release_all(int fd)
 {
     struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = LOCK_BASE};
     fcntl(fd, platform_lock_try, &lock);
+}
+
+/* ---- Single bytes ---- */
+
+static struct flock bytes_from(off_t offset, off_t length, short type)
+{
+    return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = offset, .l_len = length};
+}
+
+emmap_error lock_byte_try(int fd, off_t offset, lock_mode mode)
+{
+    return try(fd, bytes_from(offset, 1, type_of(mode)));
+}
+
+void lock_byte_release(int fd, off_t offset)
+{
+    struct flock lock = bytes_from(offset, 1, F_UNLCK);
+    apply_to(fd, platform_lock_try, &lock);
+}
+
+bool lock_byte_is_held(int fd, off_t offset)
+{
+    /* A shared lock meets exclusive ones alone: those who may only read can hold shared ones, and not pretend to live. */
+    struct flock lock = bytes_from(offset, 1, F_RDLCK);
+    return apply_to(fd, platform_lock_query, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+static emmap_error query(int fd, struct flock lock, bool *held, off_t *at)
+{
+    *held = false;
+    if (apply_to(fd, platform_lock_query, &lock) != 0)
+        return failed(fd);
+    *held = lock.l_type != F_UNLCK;
+    *at = lock.l_start;
+    return EMMAP_OK;
+}
+
+emmap_error lock_range_is_held(int fd, off_t from, off_t length, bool *held, off_t *at)
+{
+    return query(fd, bytes_from(from, length, F_WRLCK), held, at);
+}
+
+emmap_error lock_is_held(int fd, lock_subject subject, bool *held)
+{
+    off_t at;
+    return query(fd, range_of(subject, F_WRLCK), held, &at);
 }

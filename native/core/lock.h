@@ -7,6 +7,7 @@
 #define EMMAP_CORE_LOCK_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "emmap.h"
 
@@ -16,6 +17,8 @@ typedef enum lock_subject {
     LOCK_STRUCTURE,            /* held exclusively while what the file holds is made or changed */
     LOCK_TAKING,               /* held exclusively while a queue's first message is being taken out */
     LOCK_STRUCTURE_AND_TAKING, /* both, in one call: their bytes are neighbours */
+    LOCK_JOIN, /* held exclusively while a handle prepares the file, or begins or ends to exclude others (live.h) */
+    LOCK_KERNEL, /* held shared by every handle that excludes others by STRUCTURE and TAKING, till closed */
 } lock_subject;
 
 typedef enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE } lock_mode;
@@ -33,6 +36,9 @@ patience patience_of(const emmap_options *options);
 /* Sleeps a little, each time longer. Errors: ETIMEDOUT, at once, when the time is over. */
 emmap_error patience_rest(patience *self);
 
+/* How much of the time is left, in ns; 0: it is over. It counts from the first call on. */
+uint64_t patience_left(patience *self);
+
 /* Whether the calling thread may do what takes long (emmap_may_wait). */
 bool patience_for_work(void);
 
@@ -49,6 +55,22 @@ emmap_error lock_acquire(int fd, lock_subject subject, lock_mode mode, patience 
 emmap_error lock_try(int fd, lock_subject subject, lock_mode mode);
 
 void lock_release(int fd, lock_subject subject);
+
+/* As lock_try, for the byte at `offset`. */
+emmap_error lock_byte_try(int fd, off_t offset, lock_mode mode);
+void lock_byte_release(int fd, off_t offset);
+
+/* Whether another open file description holds that byte exclusively. True where the kernel does not say. */
+bool lock_byte_is_held(int fd, off_t offset);
+
+/* Whether another holds any lock there; then *at is the first byte of one of them. Errors: what fcntl says. */
+emmap_error lock_range_is_held(int fd, off_t from, off_t length, bool *held, off_t *at);
+emmap_error lock_is_held(int fd, lock_subject subject, bool *held);
+
+/* Writers that use the same live folder hold the same byte of this range, shared. */
+#define LOCK_LIVE_BASE (((off_t)1 << 62) + ((off_t)1 << 61))
+#define LOCK_LIVE_LENGTH (((off_t)1 << 61) - 1)
+
 void lock_release_all(int fd);
 
 #endif

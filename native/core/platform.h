@@ -68,6 +68,25 @@ bool platform_page_is_gone(const siginfo_t *info);
 /* The fcntl commands of locks that belong to an open file description rather than to a process. */
 extern const int platform_lock_try;
 extern const int platform_lock_wait;
+extern const int platform_lock_query;
+
+/* Whether there are such locks. Without them a handle can't tell whether another one of its own process is alive. */
+extern const bool platform_locks_handles;
+
+/*
+ * Sleeps while the word, which processes share, is `expected`, until it is woken or for so many ns. False where the time
+ * is over; true for any other reason, of which some are none. Without futexes it sleeps a little, and answers false.
+ */
+bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds);
+
+/* Wakes at most so many of those who sleep on it, of any process. */
+void platform_futex_wake(_Atomic uint32_t *word, int count);
+
+/* The name of the running program, "" where it is not known. */
+const char *platform_program(void);
+
+/* So many random bytes. 0, or -1 where there are none. */
+int platform_random(void *bytes, size_t length);
 
 /* How a thread's sleep on a word has ended. */
 typedef enum platform_sleep {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -35,6 +36,8 @@
 
 const int platform_lock_try = F_OFD_SETLK;
 const int platform_lock_wait = F_OFD_SETLKW;
+const int platform_lock_query = F_OFD_GETLK;
+const bool platform_locks_handles = true;
 
 size_t platform_page_size(void)
 {
@@ -361,6 +364,38 @@ bool platform_barrier_register(void)
 void platform_barrier(void)
 {
     syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds)
+{
+    /* Not FUTEX_PRIVATE_FLAG: the waker may be another process, with the page at another address. */
+    const struct timespec limit = {.tv_sec = (time_t)(nanoseconds / 1000000000),
+                                   .tv_nsec = (long)(nanoseconds % 1000000000)};
+    if (syscall(SYS_futex, word, FUTEX_WAIT, expected, &limit, NULL, 0) == 0)
+        return true;
+    if (errno == ETIMEDOUT)
+        return false;
+    if (errno == EAGAIN || errno == EINTR)
+        return true;
+    /* A sandbox that allows no futexes of this kind: to answer at once would be to wait without sleeping. */
+    const struct timespec pause = {.tv_nsec = nanoseconds < 1000000 ? (long)nanoseconds : 1000000};
+    nanosleep(&pause, NULL);
+    return false;
+}
+
+void platform_futex_wake(_Atomic uint32_t *word, int count)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+}
+
+const char *platform_program(void)
+{
+    return program_invocation_short_name;
+}
+
+int platform_random(void *bytes, size_t length)
+{
+    return syscall(SYS_getrandom, bytes, length, GRND_NONBLOCK) == (long)length ? 0 : -1;
 }
 
 #else

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Where the system has no locks of an open file description, the process's own are all there is: two handles
@@ -12,9 +13,13 @@
 #ifdef F_OFD_SETLK
 const int platform_lock_try = F_OFD_SETLK;
 const int platform_lock_wait = F_OFD_SETLKW;
+const int platform_lock_query = F_OFD_GETLK;
+const bool platform_locks_handles = true;
 #else
 const int platform_lock_try = F_SETLK;
 const int platform_lock_wait = F_SETLKW;
+const int platform_lock_query = F_GETLK;
+const bool platform_locks_handles = false;
 #endif
 
 size_t platform_page_size(void)
@@ -167,6 +172,35 @@ bool platform_barrier_register(void)
 
 void platform_barrier(void)
 {
+}
+
+bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds)
+{
+    if (atomic_load_explicit(word, memory_order_relaxed) != expected)
+        return true;
+    /* Nobody wakes this thread, so it looks often. */
+    const struct timespec pause = {.tv_nsec = nanoseconds < 200000 ? (long)nanoseconds : 200000};
+    nanosleep(&pause, NULL);
+    return false;
+}
+
+void platform_futex_wake(_Atomic uint32_t *word, int count)
+{
+    (void)word, (void)count;
+}
+
+const char *platform_program(void)
+{
+    return "";
+}
+
+int platform_random(void *bytes, size_t length)
+{
+    const int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    const ssize_t got = fd < 0 ? -1 : read(fd, bytes, length);
+    if (fd >= 0)
+        close(fd);
+    return got == (ssize_t)length ? 0 : -1;
 }
 
 #else

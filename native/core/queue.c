@@ -750,7 +750,7 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     error = file_descriptor(file, &descriptor);
     if (!error) {
         if (there->taking && self->ticket == ticket)
-            structure_taken(there, descriptor->fd);
+            structure_taken(there, descriptor);
         else
             error = error_set(EINVAL, "no message is taken out under this ticket");
         descriptor_release(descriptor);
@@ -799,7 +799,7 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
     if (error == EAGAIN)
         return hold_end(&hold, error);
     if (hold.structure->taking && ((const queue *)hold.structure)->ticket == ticket)
-        structure_taken(hold.structure, hold.descriptor->fd);
+        structure_taken(hold.structure, hold.descriptor);
     return taken_out(&hold, error);
 }
 

@@ -6,6 +6,7 @@
 
 #include "durability.h"
 #include "error.h"
+#include "live.h"
 #include "pause.h"
 #include "size.h"
 #include "stale.h"
@@ -62,11 +63,11 @@ emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_opt
     if (!may_write_with(options))
         return give_size(self, fd, options);
     patience patience = patience_of(options);
-    emmap_error error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
+    emmap_error error = lock_acquire(fd, LOCK_JOIN, LOCK_EXCLUSIVE, &patience);
     if (error)
         return error;
     error = give_size(self, fd, options);
-    lock_release(fd, LOCK_STRUCTURE);
+    lock_release(fd, LOCK_JOIN);
     return error;
 }
 
@@ -101,7 +102,7 @@ emmap_error structure_wait(void)
 }
 
 /* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
-static emmap_error lock_both(int fd, patience *patience)
+static emmap_error lock_both_in_kernel(int fd, patience *patience)
 {
     emmap_error error = lock_try_often(fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE);
     if (error != EBUSY)
@@ -113,6 +114,33 @@ static emmap_error lock_both(int fd, patience *patience)
     if (error)
         lock_release(fd, LOCK_STRUCTURE);
     return error;
+}
+
+static emmap_error lock_live(live *live, bool both, patience *patience)
+{
+    emmap_error error = live_lock(live, patience);
+    if (!error && both && !live_may_take(live)) {
+        live_unlock(live);
+        error = EBUSY;
+    }
+    return error;
+}
+
+/* Excludes other handles and processes. Errors: EBUSY where one is taking a message out; ETIMEDOUT; EFAULT; fcntl's. */
+static emmap_error lock_others(const descriptor *descriptor, bool both, patience *patience)
+{
+    if (descriptor->live)
+        return lock_live(descriptor->live, both, patience);
+    return both ? lock_both_in_kernel(descriptor->fd, patience)
+                : lock_acquire(descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, patience);
+}
+
+static void unlock_others(const descriptor *descriptor, bool both)
+{
+    if (descriptor->live)
+        live_unlock(descriptor->live);
+    else
+        lock_release(descriptor->fd, both ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
 }
 
 /* A try takes no system call, and an operation as long as a hundred. */
@@ -158,8 +186,7 @@ static emmap_error lock(hold *self, lock_subject subject)
     if (!error && both && structure->taking)
         error = EBUSY;
     else if (!error && !structure->held)
-        error = both ? lock_both(self->descriptor->fd, &patience)
-                     : lock_acquire(self->descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, &patience);
+        error = lock_others(self->descriptor, both, &patience);
     if (error) {
         thread_lock_give(&structure->threads);
         return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
@@ -173,7 +200,7 @@ static inline void unlock(hold *self)
 {
     structure *const structure = self->structure;
     if (self->locked && !structure->held)
-        lock_release(self->descriptor->fd, self->taking ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
+        unlock_others(self->descriptor, self->taking);
     if (self->mutexed)
         thread_lock_give(&structure->threads);
 }
@@ -300,8 +327,12 @@ bool hold_try_taking(hold *self)
         return true;
     if (self->structure->taking)
         return false;
-    self->taking =
-        self->structure->held || lock_try(self->descriptor->fd, LOCK_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK;
+    if (self->structure->held)
+        self->taking = true;
+    else if (self->descriptor->live)
+        self->taking = live_may_take(self->descriptor->live);
+    else
+        self->taking = lock_try(self->descriptor->fd, LOCK_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK;
     return self->taking;
 }
 
@@ -309,13 +340,17 @@ void hold_keep_taking(hold *self)
 {
     self->structure->taking = true;
     self->taking = false;
+    if (!self->structure->held && self->descriptor->live)
+        live_take(self->descriptor->live);
 }
 
-void structure_taken(structure *self, int fd)
+void structure_taken(structure *self, const descriptor *descriptor)
 {
     self->taking = false;
-    if (!self->held)
-        lock_release(fd, LOCK_TAKING);
+    if (!self->held && descriptor->live)
+        live_taken(descriptor->live);
+    else if (!self->held)
+        lock_release(descriptor->fd, LOCK_TAKING);
 }
 
 emmap_error hold_end(hold *self, emmap_error error)
@@ -493,6 +528,34 @@ static emmap_error keep_locks(emmap_file *file, structure *self)
     return error;
 }
 
+/* Begins to exclude other handles and processes operation by operation, as they do. */
+static emmap_error join(emmap_file *file, const structure *self)
+{
+    if (self->held || !may_write(file) || (file->options.flags & EMMAP_OPEN_ANON))
+        return EMMAP_OK;
+    descriptor *descriptor;
+    emmap_error error = file_descriptor(file, &descriptor);
+    if (error)
+        return error;
+    patience patience = patience_of(&file->options);
+    error = live_join(file, descriptor, &patience);
+    descriptor_release(descriptor);
+    return error;
+}
+
+/* Undoes it: the file goes on as a plain one. */
+static void part(emmap_file *file)
+{
+    const emmap_failure failure = *emmap_last_failure();
+    descriptor *descriptor;
+    if (file_descriptor(file, &descriptor) == EMMAP_OK) {
+        live_leave(descriptor);
+        lock_release(descriptor->fd, LOCK_KERNEL);
+        descriptor_release(descriptor);
+    }
+    error_restore(&failure);
+}
+
 static emmap_error attach(emmap_file *file, structure *self,
                           emmap_error (*check)(structure *self, hold *hold))
 {
@@ -501,12 +564,16 @@ static emmap_error attach(emmap_file *file, structure *self,
     hold hold = {.file = file, .structure = self};
     emmap_error error = keep_locks(file, self);
     if (!error)
+        error = join(file, self);
+    if (!error)
         error =
             may_write(file) ? begin(file, self, LOCK_STRUCTURE, &hold) : file_mapping(file, &hold.mapping);
     if (!error)
         error = hold_end(&hold, check(self, &hold));
     if (!error)
         atomic_store(&file->structure, self);
+    else
+        part(file);
     return error;
 }
 

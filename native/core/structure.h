@@ -120,7 +120,7 @@ bool hold_try_taking(hold *self);
 void hold_keep_taking(hold *self);
 
 /* Gives LOCK_TAKING back, with `threads` held. */
-void structure_taken(structure *self, int fd);
+void structure_taken(structure *self, const descriptor *descriptor);
 
 /* Ends the operation, which came to `error`: the answer is EFAULT where a page has gone away meanwhile. */
 emmap_error hold_end(hold *self, emmap_error error);

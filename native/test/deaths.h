@@ -32,6 +32,9 @@ static inline bool begins_with(const char *name, const char *prefix)
  * structure's that is not on the list is a mistake in the list. */
 static inline void count_or_die(const char *name)
 {
+    /* Those of the live folder are test_live.c's. */
+    if (begins_with(name, "live_"))
+        return;
     size_t point = 0;
     while (point < point_count && strcmp(point_names[point], name) != 0)
         point++;

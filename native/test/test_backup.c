@@ -12,12 +12,14 @@
 
 #define BLOCK 64u
 
+/* Files in the folder, but for the live folders of those that are open. */
 static size_t entries(void)
 {
     DIR *const folder = opendir(path_of("."));
     size_t count = 0;
     for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
-        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+                 strstr(entry->d_name, "-live") == NULL;
     closedir(folder);
     return count;
 }

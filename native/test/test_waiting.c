@@ -2,18 +2,41 @@
 #include <fcntl.h>
 #include <time.h>
 
-#include "lock.h"
+#include "live.h"
 #include "structures.h"
 
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED)
 
-/* Another handle that has the file's lock, until it is closed. */
-static int somebody_with(const char *path, lock_subject subject)
+/* Whether writers exclude each other by the kernel's locks. All tests run both ways. */
+static bool by_kernel;
+
+/* Another handle that has the file's lock, until it ends. */
+typedef struct somebody {
+    emmap_file *file;
+    live *live; /* NULL: the lock is the kernel's */
+} somebody;
+
+static somebody somebody_with(const char *path, lock_subject subject)
 {
-    const int fd = open(path, O_RDWR | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_ok(lock_acquire(fd, subject, LOCK_EXCLUSIVE, NULL));
-    return fd;
+    const emmap_options options = {.flags = RW};
+    somebody self = {0};
+    patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_LOCK_TIMEOUT});
+    assert_ok(emmap_open(path, &options, &self.file));
+    if (subject == LOCK_STRUCTURE && !by_kernel) {
+        assert_ok(live_join(self.file, self.file->descriptor, &patience));
+        self.live = self.file->descriptor->live;
+        assert_non_null(self.live);
+        assert_ok(live_lock(self.live, &patience));
+    } else
+        assert_ok(lock_acquire(self.file->descriptor->fd, subject, LOCK_EXCLUSIVE, NULL));
+    return self;
+}
+
+static void leave(somebody *self)
+{
+    if (self->live)
+        live_unlock(self->live);
+    close_file(self->file);
 }
 
 static emmap_error store_number(emmap_file *blocks, uint64_t *address)
@@ -29,13 +52,13 @@ static void a_queue_that_is_busy_is_not_waited_for(void **state)
     emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
     uint64_t number = 0, length;
     assert_ok(push_number(queue, 1, 8));
-    const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
     emmap_may_wait(false);
     assert_error(ETIMEDOUT, push_number(queue, 2, 8));
     assert_error(ETIMEDOUT, pop_number(queue, &number));
     assert_error(ETIMEDOUT, emmap_queue_length(queue, &length));
     assert_error(ETIMEDOUT, emmap_queue_purge(queue));
-    close(other);
+    leave(&other);
     assert_ok(push_number(queue, 3, 8));
     assert_ok(pop_number(queue, &number));
     assert_int_equal(number, 1);
@@ -87,10 +110,10 @@ static void a_message_stays_taken_while_its_commit_would_wait(void **state)
     assert_ok(push_number(queue, 1, 8));
     assert_ok(push_number(queue, 2, 8));
     assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
-    const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
     emmap_may_wait(false);
     assert_error(ETIMEDOUT, emmap_queue_pop_commit(queue, ticket));
-    close(other);
+    leave(&other);
     assert_error(EBUSY, pop_number(queue, &number));
     assert_ok(emmap_queue_pop_commit(queue, ticket));
     assert_error(EINVAL, emmap_queue_pop_commit(queue, ticket));
@@ -145,10 +168,10 @@ static void a_storage_is_neither_waited_for_nor_grown(void **state)
     emmap_file *const blocks = open_blocks(path_of("blocks"), RW | EMMAP_OPEN_CREATE, 4096, 8, 2);
     uint64_t address, count = 0;
     emmap_may_wait(false);
-    const int other = somebody_with(path_of("blocks"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("blocks"), LOCK_STRUCTURE);
     assert_error(ETIMEDOUT, store_number(blocks, &address));
     assert_error(ETIMEDOUT, emmap_blocks_count(blocks, &count));
-    close(other);
+    leave(&other);
     emmap_error error;
     while ((error = store_number(blocks, &address)) == EMMAP_OK)
         count++;
@@ -183,7 +206,7 @@ static void a_lock_is_waited_for_as_long_as_the_option_says(void **state)
     for (size_t i = 0; i < COUNT_OF(limits); i++) {
         emmap_file *const queue = open_patient(path, limits[i]);
         uint64_t length;
-        const int other = somebody_with(path, LOCK_STRUCTURE);
+        somebody other = somebody_with(path, LOCK_STRUCTURE);
         const uint64_t before = milliseconds();
         assert_error(ETIMEDOUT, push_number(queue, 1, 8));
         assert_error(ETIMEDOUT, emmap_queue_length(queue, &length));
@@ -192,7 +215,7 @@ static void a_lock_is_waited_for_as_long_as_the_option_says(void **state)
         emmap_file *opened;
         const emmap_options options = {.flags = QUEUE_RW, .has_lock_timeout = true};
         assert_error(ETIMEDOUT, emmap_queue_open(path, &options, &opened));
-        close(other);
+        leave(&other);
         assert_ok(push_number(queue, 1, 8));
         assert_int_equal(queue_length_of(queue), i + 1);
         close_file(queue);
@@ -206,13 +229,13 @@ static void the_size_is_waited_for_as_long(void **state)
     const emmap_options options = {.flags = QUEUE_RW, .size = 4096, .has_lock_timeout = true};
     emmap_file *file;
     assert_ok(emmap_open(path, &options, &file));
-    const int other = somebody_with(path, LOCK_SIZE);
+    somebody other = somebody_with(path, LOCK_SIZE);
     uint64_t size;
     assert_error(ETIMEDOUT, emmap_resize(file, 8192, &size));
     assert_error(ETIMEDOUT, emmap_resize(file, 100, &size));
     assert_ok(emmap_size(file, &size));
     assert_int_equal(size, 4096);
-    close(other);
+    leave(&other);
     assert_ok(emmap_resize(file, 8192, &size));
     close_file(file);
 }
@@ -221,12 +244,12 @@ static void the_process_may_wait_less(void **state)
 {
     (void)state;
     emmap_file *const queue = open_patient(path_of("queue"), EMMAP_NO_LIMIT);
-    const int other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
     emmap_lock_limit(0);
     assert_error(ETIMEDOUT, push_number(queue, 1, 8));
     emmap_lock_limit(20);
     assert_error(ETIMEDOUT, push_number(queue, 1, 8));
-    close(other);
+    leave(&other);
     assert_ok(push_number(queue, 1, 8));
     emmap_lock_limit(EMMAP_NO_LIMIT);
     close_file(queue);
@@ -245,5 +268,12 @@ int main(void)
         folder_test(the_size_is_waited_for_as_long),
         folder_test(the_process_may_wait_less),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        by_kernel = i == 1;
+        live_enable(!by_kernel);
+        failed += cmocka_run_group_tests_name(by_kernel ? "the kernel's locks" : "the live folder", tests,
+                                              NULL, NULL);
+    }
+    return failed;
 }

@@ -1,0 +1,357 @@
+/*
+ * The folder of what a file's writers share while they run, and the state in it.
+ *
+ * A state gets its name when it is complete, and is never changed into another one: its successor is another file. Its
+ * name is taken away by a handle that holds LOCK_JOIN on it and then has seen that the name is still this state's, so that
+ * nobody takes away another's.
+ */
+#define _GNU_SOURCE
+#include "live.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "pause.h"
+#include "platform.h"
+
+/* Others may make and remove what a handle is just about to use, which is rare. */
+enum { ATTEMPTS = 50 };
+
+/* "PATH" and more. NULL: no memory. */
+static char *joined(const char *path, const char *more)
+{
+    const size_t size = strlen(path) + strlen(more) + 1;
+    char *const result = malloc(size);
+    if (result)
+        snprintf(result, size, "%s%s", path, more);
+    return result;
+}
+
+static bool is_same(const struct stat *one, const struct stat *other)
+{
+    return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+#define STATE "state"
+
+/* Not through a symbolic link: whoever may write to the folder around it would choose what is removed from where. */
+static int open_folder(const char *folder)
+{
+    return open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Whether the descriptor's file is the folder's state. */
+static bool is_state_of(int fd, int folder)
+{
+    struct stat opened, named;
+    return fstat(fd, &opened) == 0 && fstatat(folder, STATE, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_same(&opened, &named);
+}
+
+/* ---- Opening ---- */
+
+/* The byte by which all who use this state agree, of 61 bits: a copy of a state has another inode. */
+static uint64_t identity_of(uint64_t identity, uint64_t inode)
+{
+    uint64_t mixed = (identity ^ inode) * UINT64_C(0x9e3779b97f4a7c15);
+    mixed ^= mixed >> 29;
+    return mixed % (uint64_t)LOCK_LIVE_LENGTH;
+}
+
+static emmap_error check(const live *self)
+{
+    const live_state *const state = self->state;
+    if (self->mapping->size < sizeof *state || state->magic != LIVE_MAGIC)
+        return error_corrupt(0, "the live folder's state is none");
+    if (state->version != LIVE_VERSION || state->slots != LIVE_SLOTS)
+        return error_set(ENOTSUP, "the live folder is that of another version of emmap");
+    return EMMAP_OK;
+}
+
+static emmap_error take_parts(live *self)
+{
+    emmap_error error = file_descriptor(self->file, &self->descriptor);
+    if (!error)
+        error = file_mapping(self->file, &self->mapping);
+    if (error)
+        return error;
+    self->fd = self->descriptor->fd;
+    self->state = (live_state *)(void *)self->mapping->data;
+    error = check(self);
+    if (!error)
+        error = file_check(self->file);
+    if (!error)
+        self->identity = identity_of(self->state->identity, (uint64_t)self->file->inode);
+    return error;
+}
+
+emmap_error live_folder_open(char *folder, live *result)
+{
+    /* All of it, as it is: one that is too short is refused, and not made longer. */
+    const emmap_options options = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
+    *result = (live){.fd = -1};
+    char *const path = joined(folder, "/" STATE);
+    if (!path)
+        return error_set(ENOMEM, NULL);
+    emmap_error error = emmap_open(path, &options, &result->file);
+    free(path);
+    if (!error)
+        error = take_parts(result);
+    if (error)
+        live_folder_close(result);
+    return error;
+}
+
+void live_folder_close(live *self)
+{
+    const emmap_failure failure = *emmap_last_failure();
+    if (self->mapping)
+        mapping_release(self->mapping);
+    if (self->descriptor)
+        descriptor_release(self->descriptor);
+    emmap_free(self->file);
+    *self = (live){.fd = -1};
+    error_restore(&failure);
+}
+
+/* ---- Making ---- */
+
+/* The data file's owner and group, where this process may give them, and its rights. Who is not the owner's user or group
+ * gets no right that the data file gives to another one. */
+static emmap_error own(int fd, const struct stat *data, mode_t mode)
+{
+    struct stat about;
+    if (fstat(fd, &about) != 0)
+        return error_from_errno("fstat");
+    if ((about.st_uid != data->st_uid || about.st_gid != data->st_gid) &&
+        fchown(fd, data->st_uid, data->st_gid) != 0 && about.st_gid != data->st_gid &&
+        fchown(fd, (uid_t)-1, data->st_gid) != 0)
+        mode &= (mode_t) ~(mode_t)S_IRWXG;
+    return fchmod(fd, mode) == 0 ? EMMAP_OK : error_from_errno("fchmod");
+}
+
+/* A new folder, still empty, gets rights under a name of its own, which is then taken from it. */
+static emmap_error prepare_folder(const char *fresh, const struct stat *data)
+{
+    const int fd = open_folder(fresh);
+    struct stat about;
+    if (fd < 0)
+        return error_from_errno("open");
+    emmap_error error = EMMAP_OK;
+    /* Somebody who may write to the folder around it may have put something else there. */
+    if (fstat(fd, &about) != 0 || about.st_uid != geteuid() || (about.st_mode & 0777) != 0700)
+        error = error_from_syscall(ENOENT, "fstat", NULL);
+    const mode_t readers = data->st_mode & 0444;
+    if (!error)
+        error = own(fd, data, (data->st_mode & 0666) | readers >> 2);
+    close(fd);
+    return error;
+}
+
+static emmap_error try_folder(const char *folder, const char *fresh, const struct stat *data)
+{
+    struct stat about;
+    if (lstat(folder, &about) == 0)
+        return S_ISDIR(about.st_mode)
+                   ? EMMAP_OK
+                   : error_from_syscall(ENOTDIR, "mkdir", "another file has the live folder's name");
+    if (errno != ENOENT)
+        return error_from_errno("lstat");
+    /* What one who died has left. It is always empty. */
+    rmdir(fresh);
+    if (mkdir(fresh, 0700) != 0)
+        return errno == EEXIST ? error_set(EAGAIN, NULL) : error_from_errno("mkdir");
+    PAUSE("live_folder_begun");
+    emmap_error error = prepare_folder(fresh, data);
+    if (!error && rename(fresh, folder) != 0)
+        error = error_from_errno("rename");
+    PAUSE("live_folder_made");
+    if (error && error != ENOENT)
+        rmdir(fresh);
+    /* Somebody else was faster, or has taken this for a dead one's. */
+    return error == EEXIST || error == ENOTEMPTY || error == ENOENT ? error_set(EAGAIN, NULL) : error;
+}
+
+static emmap_error make_folder(const char *folder, const struct stat *data)
+{
+    char *const fresh = joined(folder, ".new");
+    if (!fresh)
+        return error_set(ENOMEM, NULL);
+    emmap_error error = EAGAIN;
+    for (int i = 0; error == EAGAIN && i < ATTEMPTS; i++)
+        error = try_folder(folder, fresh, data);
+    free(fresh);
+    return error;
+}
+
+static uint64_t milliseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Without random bytes time and process are as good: nobody has to guess them, they have to differ. */
+static uint64_t random_number(void)
+{
+    uint64_t number;
+    if (platform_random(&number, sizeof number) == 0)
+        return number;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid();
+}
+
+/* A state under preparation. */
+typedef struct preparation {
+    int fd;
+    char *name; /* its own until it gets the state's; NULL: none */
+} preparation;
+
+static void discard(preparation *self)
+{
+    if (self->name && self->fd >= 0)
+        unlink(self->name);
+    if (self->fd >= 0)
+        close(self->fd);
+    free(self->name);
+}
+
+static emmap_error fill(int fd, const struct stat *data)
+{
+    struct {
+        uint64_t magic;
+        uint32_t version, slots;
+        uint64_t identity, generation, file, since;
+    } const head = {LIVE_MAGIC,     LIVE_VERSION,           LIVE_SLOTS,    random_number(),
+                    milliseconds(), (uint64_t)data->st_ino, milliseconds()};
+    _Static_assert(sizeof head == offsetof(live_state, retired), "as live_state begins");
+    const int reserved = platform_reserve(fd, 0, sizeof(live_state));
+    if (reserved != 0 && reserved != ENOTSUP)
+        return error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+    if (reserved == ENOTSUP && ftruncate(fd, sizeof(live_state)) != 0)
+        return error_from_errno("ftruncate");
+    const ssize_t written = pwrite(fd, &head, sizeof head, 0);
+    if (written < 0)
+        return error_from_errno("pwrite");
+    return written == (ssize_t)sizeof head ? own(fd, data, data->st_mode & 0666) : error_set(EIO, NULL);
+}
+
+static emmap_error prepare(const char *folder, const struct stat *data, preparation *self)
+{
+    *self = (preparation){.fd = platform_unnamed_file(folder)};
+    if (self->fd < 0 && errno == ENOTSUP) {
+        char own_name[40];
+        snprintf(own_name, sizeof own_name, "/state.%016" PRIx64, random_number());
+        self->name = joined(folder, own_name);
+        if (!self->name)
+            return error_set(ENOMEM, NULL);
+        self->fd = open(self->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    }
+    if (self->fd < 0)
+        return error_from_errno("open");
+    return fill(self->fd, data);
+}
+
+/* Takes the name from the state that has it. EAGAIN: somebody else is about to. */
+static emmap_error take_name(int folder)
+{
+    const int fd = openat(folder, STATE, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? EMMAP_OK : error_from_errno("open");
+    emmap_error error = lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE);
+    if (!error) {
+        if (!is_state_of(fd, folder))
+            error = error_set(EAGAIN, NULL);
+        else if (unlinkat(folder, STATE, 0) != 0)
+            error = error_from_errno("unlink");
+        PAUSE("live_state_unnamed");
+        lock_release(fd, LOCK_JOIN);
+    }
+    close(fd);
+    return error == EBUSY ? error_set(EAGAIN, NULL) : error;
+}
+
+static emmap_error try_state(const char *folder, const char *path, const struct stat *data)
+{
+    const int opened = open_folder(folder);
+    if (opened < 0)
+        return error_from_errno("open");
+    preparation state;
+    emmap_error error = prepare(folder, data, &state);
+    PAUSE("live_state_prepared");
+    if (!error)
+        error = take_name(opened);
+    if (!error && (state.name ? link(state.name, path) : platform_name_file(state.fd, path)) != 0)
+        error = errno == EEXIST ? error_set(EAGAIN, NULL) : error_from_errno("link");
+    PAUSE("live_state_named");
+    const emmap_failure failure = *emmap_last_failure();
+    discard(&state);
+    close(opened);
+    error_restore(&failure);
+    return error;
+}
+
+emmap_error live_folder_make(const char *folder, const struct stat *data)
+{
+    char *const path = joined(folder, "/" STATE);
+    if (!path)
+        return error_set(ENOMEM, NULL);
+    emmap_error error = EAGAIN;
+    /* ENOENT: the folder went away again. */
+    for (int i = 0; (error == EAGAIN || error == ENOENT) && i < ATTEMPTS; i++) {
+        error = make_folder(folder, data);
+        if (!error)
+            error = try_state(folder, path, data);
+    }
+    free(path);
+    return error;
+}
+
+/* ---- Removing ---- */
+
+/* States that got no name, since those who prepared them died. One that is still being prepared is prepared again. */
+static void remove_unnamed(const char *folder, int opened)
+{
+    DIR *const entries = opendir(folder);
+    if (!entries)
+        return;
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
+        if (strncmp(entry->d_name, STATE ".", sizeof STATE) == 0)
+            unlinkat(opened, entry->d_name, 0);
+    closedir(entries);
+}
+
+/* The folder stays where there is something else in it. */
+static void remove_from(live *self, int opened)
+{
+    if (!is_state_of(self->fd, opened))
+        return;
+    atomic_store_explicit(&self->state->retired, 1, memory_order_release);
+    unlinkat(opened, STATE, 0);
+    PAUSE("live_folder_emptied");
+    if (rmdir(self->folder) == 0 || (errno != ENOTEMPTY && errno != EEXIST))
+        return;
+    remove_unnamed(self->folder, opened);
+    rmdir(self->folder);
+}
+
+void live_folder_remove(live *self)
+{
+    const int opened = open_folder(self->folder);
+    if (opened < 0)
+        return;
+    if (lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK) {
+        remove_from(self, opened);
+        lock_release(self->fd, LOCK_JOIN);
+    }
+    close(opened);
+}

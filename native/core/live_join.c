@@ -1,0 +1,291 @@
+/*
+ * How all writers of a file come to exclude each other in the same way, and which slot of the live folder is whose.
+ *
+ * Locks on the data file, whose bytes lock.h names:
+ *
+ *   LOCK_JOIN       exclusive, while a handle joins or leaves
+ *   LOCK_KERNEL     shared: this handle uses the kernel's locks
+ *   LOCK_LIVE_BASE  shared, at a byte that depends on the state: this handle uses the live folder with that state
+ *   LOCK_STRUCTURE  shared, by all who use the live folder, so that a program that knows the kernel's locks alone can't
+ *                   change the file meanwhile
+ *
+ * Who joins under LOCK_JOIN finds out what the others use, and does the same. Where there are none it decides: the live
+ * folder where that can be made, the kernel's locks elsewhere.
+ */
+#define _GNU_SOURCE
+#include "live.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "pause.h"
+#include "platform.h"
+
+/* ---- Whether to ---- */
+
+enum { UNDECIDED, YES, NO };
+static atomic_int enabled = UNDECIDED;
+
+void live_enable(bool yes)
+{
+    atomic_store_explicit(&enabled, yes ? YES : NO, memory_order_relaxed);
+}
+
+static bool is_enabled(void)
+{
+    int now = atomic_load_explicit(&enabled, memory_order_relaxed);
+    if (now == UNDECIDED) {
+        const char *const said = getenv("EMMAP_LIVE");
+        now = said && strcmp(said, "off") == 0 ? NO : YES;
+        atomic_store_explicit(&enabled, now, memory_order_relaxed);
+    }
+    return now == YES;
+}
+
+/* ---- Slots ---- */
+
+static off_t byte_of_slot(unsigned slot)
+{
+    return (off_t)(offsetof(live_state, slot) + slot * sizeof(live_slot));
+}
+
+/* `unused`: one that was given back. Without it, one whose owner has died, too. */
+static emmap_error find_slot(live *self, bool unused)
+{
+    for (unsigned i = 0; i < LIVE_SLOTS; i++) {
+        if (unused && atomic_load_explicit(&self->state->slot[i].used, memory_order_relaxed))
+            continue;
+        const emmap_error error = lock_byte_try(self->fd, byte_of_slot(i), LOCK_EXCLUSIVE);
+        if (error != EBUSY) {
+            self->slot = i;
+            return error;
+        }
+    }
+    return error_set(ENOSPC, "1024 handles have the file open for writing, and no more may");
+}
+
+static void introduce(live_slot *slot)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    const char *const program = platform_program();
+    const size_t length = strlen(program);
+    for (size_t i = 0; i < sizeof slot->runtime; i++)
+        __atomic_store_n(&slot->runtime[i], i < length && i < sizeof slot->runtime - 1 ? program[i] : (char)0,
+                         __ATOMIC_RELAXED);
+    atomic_store_explicit(&slot->process, (uint64_t)getpid(), memory_order_relaxed);
+    atomic_store_explicit(&slot->since, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+                          memory_order_relaxed);
+    atomic_store_explicit(&slot->operations, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->waited, 0, memory_order_relaxed);
+}
+
+/* Under LOCK_JOIN on the data file. */
+static emmap_error take_slot(live *self)
+{
+    emmap_error error = find_slot(self, true);
+    if (error == ENOSPC)
+        error = find_slot(self, false);
+    if (error)
+        return error;
+    PAUSE("live_slot_locked");
+    live_slot *const slot = &self->state->slot[self->slot];
+    /* Before the new generation: nobody then finds the word with a number of this slot that means nobody. */
+    live_bury(self->state, self->slot);
+    PAUSE("live_slot_buried");
+    const uint32_t generation =
+        (atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1) & LIVE_OWNER_GENERATIONS;
+    introduce(slot);
+    atomic_store_explicit(&slot->generation, generation, memory_order_release);
+    atomic_store_explicit(&slot->used, 1, memory_order_release);
+    self->me = (self->slot + 1) | generation << LIVE_OWNER_GENERATION_SHIFT;
+    PAUSE("live_slot_taken");
+    return file_faulted(self->file) ? file_check(self->file) : EMMAP_OK;
+}
+
+/* ---- Joining ---- */
+
+/* The folder's path, beside the file and not beside a symbolic link to it, so that both ways lead to one. NULL where the
+ * file has no name that leads to it, or there is no memory. */
+static char *folder_of(const emmap_file *file, int fd, struct stat *data)
+{
+    struct stat named;
+    char *const path = file->named ? realpath(file->named, NULL) : NULL;
+    char *result = NULL;
+    if (path && fstat(fd, data) == 0 && stat(path, &named) == 0 && named.st_dev == data->st_dev &&
+        named.st_ino == data->st_ino) {
+        const size_t size = strlen(path) + sizeof "-live";
+        result = malloc(size);
+        if (result)
+            snprintf(result, size, "%s-live", path);
+    }
+    free(path);
+    return result;
+}
+
+static emmap_error refused(const char *reason)
+{
+    return error_set(EBUSY, reason);
+}
+
+/* The state that others use, whose byte is `at`. Errors: EBUSY; ENOMEM and the like. */
+static emmap_error open_theirs(char *folder, off_t at, live *result)
+{
+    if (!is_enabled())
+        return refused("other handles use the live folder beside the file, and this process is told not to");
+    if (!folder)
+        return refused("other handles use a live folder beside the file, which has no name here");
+    const emmap_error error = live_folder_open(folder, result);
+    switch ((int)error) {
+    case EMMAP_OK:
+        if (LOCK_LIVE_BASE + (off_t)result->identity == at)
+            return EMMAP_OK;
+        live_folder_close(result);
+        return refused("the live folder beside the file is not the one that other handles use");
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return refused("other handles use the live folder beside the file, which this process may not open");
+    case ENOENT:
+    case ENOTDIR:
+        return refused("other handles use a live folder that was removed, or they have opened the file by "
+                       "another name or through another mount");
+    case ENOTSUP:
+        return refused("other handles use the live folder of another version of emmap");
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+        return error;
+    default:
+        return refused("the live folder beside the file does not hold what other handles use");
+    }
+}
+
+/* With what all writers use: says so by the locks on the data file, and takes a slot. */
+static emmap_error enter(live *self, int fd, patience *patience)
+{
+    const off_t agreed = LOCK_LIVE_BASE + (off_t)self->identity;
+    emmap_error error = lock_byte_try(fd, agreed, LOCK_SHARED);
+    if (error)
+        return error;
+    PAUSE("live_agreed");
+    /* A program that knows the kernel's locks alone may be at work. */
+    error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_SHARED, patience);
+    if (!error)
+        error = take_slot(self);
+    if (error) {
+        const emmap_failure failure = *emmap_last_failure();
+        lock_release(fd, LOCK_STRUCTURE);
+        lock_byte_release(fd, agreed);
+        error_restore(&failure);
+    }
+    return error;
+}
+
+static emmap_error use_live(live *opened, char *folder, descriptor *descriptor, patience *patience)
+{
+    live *const self = malloc(sizeof *self);
+    emmap_error error = self ? EMMAP_OK : error_set(ENOMEM, NULL);
+    if (!error) {
+        *self = *opened;
+        self->folder = folder;
+        error = enter(self, descriptor->fd, patience);
+    }
+    if (error) {
+        live_folder_close(opened);
+        free(self);
+        free(folder);
+        return error;
+    }
+    descriptor->live = self;
+    return EMMAP_OK;
+}
+
+/* Under LOCK_JOIN. */
+static emmap_error join(const emmap_file *file, descriptor *descriptor, patience *patience)
+{
+    const int fd = descriptor->fd;
+    bool live_held, kernel_held = false;
+    off_t at = 0;
+    emmap_error error = lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &live_held, &at);
+    if (!error)
+        error = lock_is_held(fd, LOCK_KERNEL, &kernel_held);
+    if (error)
+        return error;
+    if (live_held && kernel_held)
+        return refused("some handles use the live folder beside the file, and some the kernel's locks");
+    struct stat data;
+    live opened;
+    char *const folder = folder_of(file, fd, &data);
+    if (live_held)
+        error = open_theirs(folder, at, &opened);
+    else if (kernel_held || !is_enabled() || !folder)
+        error = ENOTSUP;
+    else {
+        error = live_folder_make(folder, &data);
+        if (!error)
+            error = live_folder_open(folder, &opened);
+    }
+    if (!error)
+        return use_live(&opened, folder, descriptor, patience);
+    free(folder);
+    return live_held ? error : lock_try(fd, LOCK_KERNEL, LOCK_SHARED);
+}
+
+emmap_error live_join(const emmap_file *file, descriptor *descriptor, patience *patience)
+{
+    if (!platform_locks_handles)
+        return EMMAP_OK;
+    emmap_error error = lock_acquire(descriptor->fd, LOCK_JOIN, LOCK_EXCLUSIVE, patience);
+    if (error)
+        return error;
+    PAUSE("live_join_begin");
+    error = join(file, descriptor, patience);
+    const emmap_failure failure = *emmap_last_failure();
+    lock_release(descriptor->fd, LOCK_JOIN);
+    error_restore(&failure);
+    PAUSE("live_join_done");
+    return error;
+}
+
+/* ---- Leaving ---- */
+
+/* The last one removes the folder. Where it can't tell the folder stays, and the next opener makes it anew. */
+static void withdraw(live *self, int fd)
+{
+    live_taken(self);
+    atomic_store_explicit(&self->state->slot[self->slot].used, 0, memory_order_release);
+    PAUSE("live_leave_begin");
+    const bool alone = lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK;
+    bool held = true;
+    off_t at;
+    if (alone && lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &held, &at) == EMMAP_OK && !held)
+        live_folder_remove(self);
+    lock_byte_release(fd, LOCK_LIVE_BASE + (off_t)self->identity);
+    lock_release(fd, LOCK_STRUCTURE);
+    if (alone)
+        lock_release(fd, LOCK_JOIN);
+    PAUSE("live_leave_done");
+}
+
+void live_leave(descriptor *descriptor)
+{
+    live *const self = descriptor->live;
+    if (!self)
+        return;
+    const emmap_failure failure = *emmap_last_failure();
+    descriptor->live = NULL;
+    /* A forked child has no descriptors any more, and owns no slot. */
+    if (descriptor->fd >= 0 && self->descriptor->fd >= 0)
+        withdraw(self, descriptor->fd);
+    char *const folder = self->folder;
+    live_folder_close(self);
+    free(folder);
+    free(self);
+    error_restore(&failure);
+}

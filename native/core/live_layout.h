@@ -1,0 +1,70 @@
+/*
+ * The bytes of `state` in a live folder (docs/live.md). All numbers are native-endian: one kernel's processes share
+ * them. Every process that may write the file may write here, so each value that is read is checked before use.
+ */
+#ifndef EMMAP_CORE_LIVE_LAYOUT_H
+#define EMMAP_CORE_LIVE_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LIVE_MAGIC UINT64_C(0x0a4556494c4d4d45) /* "EMMLIVE\n" on a little-endian machine */
+#define LIVE_VERSION 1u
+
+/* Handles that may write one file at the same time. */
+#define LIVE_SLOTS 1024u
+
+/*
+ * The lock word. 0: free. The owner's number is its slot + 1; an owner's generation is that of the slot when it took
+ * the slot.
+ */
+#define LIVE_OWNER_SLOT UINT32_C(0x00000fff)
+#define LIVE_OWNER_GENERATION_SHIFT 12
+#define LIVE_OWNER_GENERATIONS UINT32_C(0x3ffff)
+#define LIVE_OWNER UINT32_C(0x3fffffff)   /* slot and generation together */
+#define LIVE_HURRIED UINT32_C(0x40000000) /* a handle has waited for long: the next owner is one that waits */
+#define LIVE_WAITED UINT32_C(0x80000000)  /* handles sleep on the word, or are about to */
+
+/* One handle. The owner writes it; the others read it. */
+typedef struct live_slot {
+    _Atomic uint32_t generation; /* of the present owner, or of the last one */
+    _Atomic uint32_t used;       /* 1: taken, unless the lock on its byte is gone; 0: given back */
+    _Atomic uint64_t process;    /* process id, in the owner's PID namespace */
+    _Atomic uint64_t since;      /* ms since 1970 */
+    char runtime[32];            /* the program's name; ends with a 0 */
+    _Atomic uint64_t operations; /* changes that the handle began */
+    _Atomic uint64_t waited;     /* how many of them had to wait for another handle */
+    uint8_t reserved[56];        /* wake-ups; messages pushed and popped */
+} live_slot;
+
+typedef struct live_state {
+    /* The first 64 bytes are the same in every version. */
+    uint64_t magic;
+    uint32_t version;
+    uint32_t slots;
+    uint64_t identity;        /* random; with the number of state's inode it names this generation */
+    uint64_t generation;      /* 1 + that of the state before */
+    uint64_t file;            /* the data file's inode number */
+    uint64_t since;           /* ms since 1970 */
+    _Atomic uint32_t retired; /* 1: the last handle has left, and removes the folder */
+    uint8_t reserved[12];
+    _Atomic uint32_t lock; /* who changes what the file holds */
+    uint8_t lock_line[60];
+    _Atomic uint32_t taking; /* who is taking the queue's first message out; changes under `lock` */
+    uint8_t taking_line[60];
+    uint8_t wake_ups[64];     /* reserved for waiting handles */
+    uint8_t queue_length[64]; /* reserved: the queue's length, and the header that it goes with */
+    uint8_t rest[4096 - 5 * 64];
+    live_slot slot[LIVE_SLOTS];
+} live_state;
+
+_Static_assert(sizeof(live_slot) == 128, "docs/live.md says so");
+_Static_assert(offsetof(live_state, lock) == 64, "docs/live.md says so");
+_Static_assert(offsetof(live_state, taking) == 128, "docs/live.md says so");
+_Static_assert(offsetof(live_state, wake_ups) == 192, "docs/live.md says so");
+_Static_assert(offsetof(live_state, queue_length) == 256, "docs/live.md says so");
+_Static_assert(offsetof(live_state, slot) == 4096, "docs/live.md says so");
+_Static_assert(LIVE_SLOTS < LIVE_OWNER_SLOT, "an owner's number has 12 bits");
+
+#endif

@@ -1,0 +1,259 @@
+/*
+ * The lock of a live folder. Steps have the names that native/model/lock.pml gives them.
+ *
+ *   try      swap the word from 0 to this owner
+ *   mark     set LIVE_WAITED, and LIVE_HURRIED after a first sleep in vain
+ *   sleep    on the word, for a bounded time, unless it has changed
+ *   judge    ask the kernel whether the owner's slot is still locked
+ *   rob      swap the word from the dead owner to this one
+ *   release  swap the word from this owner to 0, or to LIVE_HURRIED with LIVE_WAITED, which only one that waits may take
+ *   wake     one sleeper if LIVE_WAITED was set; whoever wakes is hurried
+ *   bury     take a dead owner out of the word, by the next owner of its slot
+ *
+ * What a dead owner left half done in the file is marked there, and the next operation finishes it, however it got
+ * the lock.
+ */
+#include "live.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "error.h"
+#include "pause.h"
+#include "platform.h"
+
+/* How often a handle that waits looks before it sleeps: an owner mostly has the lock for less than a microsecond. */
+enum { TRIES = 100 };
+
+/* ns. The first sleep is short, since a handle that slept it in vain is hurried. The second is how long a death may go
+ * unnoticed. */
+enum { FIRST_SLEEP = 1000 * 1000, SLEEP = 10 * 1000 * 1000 };
+
+static bool is_free(uint32_t word)
+{
+    return (word & LIVE_OWNER) == 0;
+}
+
+static bool slot_of(uint32_t word, unsigned *slot)
+{
+    *slot = (word & LIVE_OWNER_SLOT) - 1;
+    return *slot < LIVE_SLOTS;
+}
+
+bool live_is_dead(const live *self, uint32_t owner)
+{
+    unsigned slot;
+    /* Nobody's number: a process with write permission stored it, and it would be waited for for ever. */
+    if (!slot_of(owner, &slot))
+        return true;
+    if (slot == self->slot)
+        return false;
+    return !lock_byte_is_held(self->fd, (off_t)(offsetof(live_state, slot) + slot * sizeof(live_slot)));
+}
+
+/* ---- Who has it ---- */
+
+enum { SENTENCES = 64, SENTENCE = 200 };
+
+/* A failure's reason outlives the call and the thread, so that it can't be in memory of theirs; the oldest of these is
+ * written over. */
+static char *sentence(void)
+{
+    static char sentences[SENTENCES][SENTENCE];
+    static atomic_uint next;
+    return sentences[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % SENTENCES];
+}
+
+/* The bytes are others': what is not printable ends the name. */
+static void name_of(const live_slot *slot, char *name, size_t size)
+{
+    size_t length = 0;
+    for (; length < size - 1 && length < sizeof slot->runtime; length++) {
+        const char byte = __atomic_load_n(&slot->runtime[length], __ATOMIC_RELAXED);
+        if (byte < 0x20 || byte > 0x7e)
+            break;
+        name[length] = byte;
+    }
+    name[length] = 0;
+}
+
+static emmap_error timed_out(const live *self, uint32_t word)
+{
+    unsigned number;
+    if (!slot_of(word, &number))
+        return error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
+    const live_slot *const slot = &self->state->slot[number];
+    char name[sizeof slot->runtime + 1];
+    name_of(slot, name, sizeof name);
+    const uint64_t since = atomic_load_explicit(&slot->since, memory_order_relaxed);
+    const time_t seconds = (time_t)(since / 1000 % UINT64_C(100000000000));
+    struct tm date;
+    char when[40] = "an unknown time";
+    if (gmtime_r(&seconds, &date))
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &date);
+    char *const text = sentence();
+    snprintf(text, SENTENCE,
+             "process %" PRIu64 " (%s), which opened the file at %s, has had the lock all the time",
+             atomic_load_explicit(&slot->process, memory_order_relaxed), name[0] ? name : "unknown", when);
+    return error_set(ETIMEDOUT, text);
+}
+
+/* ---- Taking and giving ---- */
+
+/* Changes the word from `*now`, which is updated where another value is there. Acquire: as in live_lock. */
+static bool swap(live *self, uint32_t *now, uint32_t next)
+{
+    return atomic_compare_exchange_strong_explicit(&self->state->lock, now, next, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* The processor's other thread, which may be the owner's, goes faster meanwhile. */
+static void spin_hint(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool spin(live *self)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed);
+        if (now == 0 && swap(self, &now, self->me))
+            return true;
+        spin_hint();
+    }
+    return false;
+}
+
+/* Steps "judge" and "rob". */
+static bool rob(live *self, uint32_t word)
+{
+    if (!live_is_dead(self, word))
+        return false;
+    PAUSE("live_judged");
+    /* With LIVE_WAITED, whether the word has it or not: others may sleep. A word that has changed has an owner that is
+     * alive, or none. */
+    return swap(self, &word, self->me | LIVE_WAITED);
+}
+
+emmap_error live_lock_slowly(live *self, patience *patience)
+{
+    live_slot *const mine = &self->state->slot[self->slot];
+    atomic_fetch_add_explicit(&mine->waited, 1, memory_order_relaxed);
+    if (spin(self))
+        return EMMAP_OK;
+    const bool may_sleep = patience->limit > 0;
+    uint32_t wishes = LIVE_WAITED, slept = 0;
+    for (;;) {
+        uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed);
+        const bool mine_to_take = !(now & LIVE_HURRIED) || (wishes & LIVE_HURRIED) || !may_sleep;
+        if (is_free(now) && mine_to_take) {
+            /* LIVE_WAITED after a sleep: the wake-up was for one, and others may sleep on. LIVE_HURRIED goes: who is
+             * hurried still sets it again. */
+            if (swap(self, &now, self->me | (now & LIVE_WAITED) | slept))
+                return EMMAP_OK;
+            continue;
+        }
+        if (may_sleep && (now & wishes) != wishes) {
+            if (!swap(self, &now, now | wishes))
+                continue;
+            now |= wishes;
+            PAUSE("live_marked");
+        }
+        const uint64_t left = patience_left(patience);
+        if (left == 0) {
+            if (!is_free(now) && rob(self, now))
+                return EMMAP_OK;
+            return timed_out(self, now);
+        }
+        const uint64_t most = wishes & LIVE_HURRIED ? SLEEP : FIRST_SLEEP;
+        const bool woken = platform_futex_wait(&self->state->lock, now, left < most ? left : most);
+        PAUSE("live_woken");
+        wishes |= LIVE_HURRIED;
+        slept = LIVE_WAITED;
+        if (!woken && !is_free(now) && rob(self, now))
+            return EMMAP_OK;
+    }
+}
+
+void live_unlock_waking(live *self)
+{
+    uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed), next;
+    do {
+        /* Never the case, but where somebody else wrote to the word: then it is not this handle's to free. */
+        if ((now & LIVE_OWNER) != self->me)
+            return;
+        next = now & LIVE_HURRIED ? LIVE_HURRIED | LIVE_WAITED : 0;
+    } while (!atomic_compare_exchange_weak_explicit(&self->state->lock, &now, next, memory_order_release,
+                                                    memory_order_relaxed));
+    PAUSE("live_released");
+    if (now & LIVE_WAITED)
+        platform_futex_wake(&self->state->lock, 1);
+}
+
+emmap_error live_lock_lost(live *self)
+{
+    live_unlock(self);
+    return error_set(EFAULT,
+                     "the live folder's state was truncated, or its storage failed, under its mapping");
+}
+
+/* ---- The queue's first message ---- */
+
+bool live_may_take(live *self)
+{
+    uint32_t owner = atomic_load_explicit(&self->state->taking, memory_order_acquire);
+    if (owner == 0 || owner == self->me)
+        return true;
+    if (!live_is_dead(self, owner))
+        return false;
+    /* Where it has changed meanwhile its owner has given it back: nobody else takes it, since this handle has the
+     * lock. */
+    atomic_compare_exchange_strong_explicit(&self->state->taking, &owner, 0, memory_order_acquire,
+                                            memory_order_relaxed);
+    return true;
+}
+
+void live_take(live *self)
+{
+    atomic_store_explicit(&self->state->taking, self->me, memory_order_release);
+}
+
+void live_taken(live *self)
+{
+    uint32_t owner = self->me;
+    atomic_compare_exchange_strong_explicit(&self->state->taking, &owner, 0, memory_order_release,
+                                            memory_order_relaxed);
+}
+
+/* ---- A slot's next owner ---- */
+
+static bool names(uint32_t word, unsigned slot)
+{
+    unsigned named;
+    return slot_of(word, &named) && named == slot;
+}
+
+void live_bury(live_state *state, unsigned slot)
+{
+    uint32_t word = atomic_load_explicit(&state->taking, memory_order_acquire);
+    while (names(word, slot) && !atomic_compare_exchange_weak_explicit(
+                                    &state->taking, &word, 0, memory_order_acq_rel, memory_order_acquire))
+        ;
+    /* Model step "bury". Those who slept are woken, and mark the word again. */
+    word = atomic_load_explicit(&state->lock, memory_order_acquire);
+    while (names(word, slot))
+        if (atomic_compare_exchange_weak_explicit(&state->lock, &word, 0, memory_order_acq_rel,
+                                                  memory_order_acquire)) {
+            PAUSE("live_buried");
+            platform_futex_wake(&state->lock, INT_MAX);
+            return;
+        }
+}
