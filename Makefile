@@ -48,6 +48,7 @@ test: tools-test all test-core test-format test-typescript test-erlang test-inte
 
 test-core: tools-test
 	$(MAKE) -C native/test
+	$(MAKE) -C native/model
 
 test-format: tools-test node_modules/.package-lock.json
 	clang-format-14 --dry-run -Werror $(C_FILES)
