@@ -37,6 +37,7 @@ const PROGRAMS = [
   "blocks.escript",
   "across.mjs",
   "wake.mjs",
+  "locks.mjs",
   "scaling.mjs",
   "flat.mjs",
   "flat.escript",
