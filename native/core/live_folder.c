@@ -225,24 +225,26 @@ static void discard(preparation *self)
     free(self->name);
 }
 
+/* What is written has room on the disk, or is refused here and not by a fault later. The pages of slots get theirs when
+ * the first slot in them is taken (live_join.c): to reserve all would make the removal of a state take milliseconds. */
 static emmap_error fill(int fd, const struct stat *data)
 {
-    struct {
-        uint64_t magic;
-        uint32_t version, slots;
-        uint64_t identity, generation, file, since;
-    } const head = {LIVE_MAGIC,     LIVE_VERSION,           LIVE_SLOTS,    random_number(),
-                    milliseconds(), (uint64_t)data->st_ino, milliseconds()};
-    _Static_assert(sizeof head == offsetof(live_state, retired), "as live_state begins");
-    const int reserved = platform_reserve(fd, 0, sizeof(live_state));
-    if (reserved != 0 && reserved != ENOTSUP)
-        return error_from_syscall((emmap_error)reserved, "fallocate", NULL);
-    if (reserved == ENOTSUP && ftruncate(fd, sizeof(live_state)) != 0)
+    union {
+        struct {
+            uint64_t magic;
+            uint32_t version, slots;
+            uint64_t identity, generation, file, since;
+        } head;
+        uint8_t bytes[offsetof(live_state, slot)];
+    } const first = {.head = {LIVE_MAGIC, LIVE_VERSION, LIVE_SLOTS, random_number(), milliseconds(),
+                              (uint64_t)data->st_ino, milliseconds()}};
+    _Static_assert(sizeof first.head == offsetof(live_state, retired), "as live_state begins");
+    if (ftruncate(fd, sizeof(live_state)) != 0)
         return error_from_errno("ftruncate");
-    const ssize_t written = pwrite(fd, &head, sizeof head, 0);
+    const ssize_t written = pwrite(fd, &first, sizeof first, 0);
     if (written < 0)
         return error_from_errno("pwrite");
-    return written == (ssize_t)sizeof head ? own(fd, data, data->st_mode & 0666) : error_set(EIO, NULL);
+    return written == (ssize_t)sizeof first ? own(fd, data, data->st_mode & 0666) : error_set(ENOSPC, NULL);
 }
 
 static emmap_error prepare(const char *folder, const struct stat *data, preparation *self)

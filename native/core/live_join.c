@@ -85,12 +85,25 @@ static void introduce(live_slot *slot)
     atomic_store_explicit(&slot->waited, 0, memory_order_relaxed);
 }
 
+/* Gives the slot's page room on the disk, by bytes that mean nothing. */
+static emmap_error reserve(const live *self)
+{
+    static const uint8_t zeros[sizeof self->state->slot->reserved];
+    const off_t place = byte_of_slot(self->slot) + (off_t)offsetof(live_slot, reserved);
+    const ssize_t written = pwrite(self->fd, zeros, sizeof zeros, place);
+    if (written < 0)
+        return error_from_errno("pwrite");
+    return written == (ssize_t)sizeof zeros ? EMMAP_OK : error_set(ENOSPC, NULL);
+}
+
 /* Under LOCK_JOIN on the data file. */
 static emmap_error take_slot(live *self)
 {
     emmap_error error = find_slot(self, true);
     if (error == ENOSPC)
         error = find_slot(self, false);
+    if (!error)
+        error = reserve(self);
     if (error)
         return error;
     PAUSE("live_slot_locked");
