@@ -470,6 +470,10 @@ emmap_error emmap_close(emmap_file *file)
     emmap_mapping *const mapping = atomic_exchange(&file->mapping, NULL);
     if (mapping)
         pin_drain(mapping);
+    /* What slices and other handles have mapped stays theirs without the name. With the descriptor the live folder of a
+     * file without name goes. */
+    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
+        unlink(file->absolute);
     /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
     descriptor_release(descriptor);
     /* Not in a child, whose parent goes on waiting. */
@@ -481,9 +485,6 @@ emmap_error emmap_close(emmap_file *file)
     }
     if (mapping)
         mapping_release(mapping);
-    /* What slices and other handles have mapped stays theirs without the name. */
-    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && path_is_ours(file))
-        unlink(file->absolute);
     return EMMAP_OK;
 }
 

@@ -39,9 +39,10 @@ typedef struct live {
  * says; EMMAP_CORRUPT where it is no state; ENOTSUP where it is of another version. */
 emmap_error live_folder_open(char *folder, live *result);
 
-/* Makes the folder, unless it is there, and a new state in it in place of any other. `data` is about the data file.
- * Errors: what the system says. */
-emmap_error live_folder_make(const char *folder, const struct stat *data);
+/* As the first user of the file: opens a new generation of the state, which is made with the folder where it is lacking,
+ * and made anew where it is no state, or has other rights than the file. `data` is about the file. LOCK_JOIN on the
+ * state is held then, for the caller to give back once it has a slot. Errors: what the system says. */
+emmap_error live_folder_begin(char *folder, const struct stat *data, live *result);
 
 /* Removes both, if this state is still the folder's. */
 void live_folder_remove(live *self);

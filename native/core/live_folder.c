@@ -1,9 +1,8 @@
 /*
  * The folder of what a file's writers share while they run, and the state in it.
  *
- * A state gets its name when it is complete, and is never changed into another one: its successor is another file. Its
- * name is taken away by a handle that holds LOCK_JOIN on it and then has seen that the name is still this state's, so that
- * nobody takes away another's.
+ * A state gets its name when it is complete. Who holds LOCK_JOIN on it, and then has seen that the name is still this
+ * state's and that no slot is taken, may begin a new generation in it, or take its name away.
  */
 #define _GNU_SOURCE
 #include "live.h"
@@ -122,6 +121,23 @@ void live_folder_close(live *self)
     error_restore(&failure);
 }
 
+/* ---- Rights ---- */
+
+static mode_t mode_of_state(const struct stat *data)
+{
+    return data->st_mode & 0666;
+}
+
+static mode_t mode_of_folder(const struct stat *data)
+{
+    return mode_of_state(data) | (data->st_mode & 0444) >> 2;
+}
+
+static bool has_rights(const struct stat *about, const struct stat *data, mode_t mode)
+{
+    return about->st_uid == data->st_uid && about->st_gid == data->st_gid && (about->st_mode & 07777) == mode;
+}
+
 /* ---- Making ---- */
 
 /* The data file's owner and group, where this process may give them, and its rights. Who is not the owner's user or group
@@ -149,9 +165,8 @@ static emmap_error prepare_folder(const char *fresh, const struct stat *data)
     /* Somebody who may write to the folder around it may have put something else there. */
     if (fstat(fd, &about) != 0 || about.st_uid != geteuid() || (about.st_mode & 0777) != 0700)
         error = error_from_syscall(ENOENT, "fstat", NULL);
-    const mode_t readers = data->st_mode & 0444;
     if (!error)
-        error = own(fd, data, (data->st_mode & 0666) | readers >> 2);
+        error = own(fd, data, mode_of_folder(data));
     close(fd);
     return error;
 }
@@ -244,7 +259,7 @@ static emmap_error fill(int fd, const struct stat *data)
     const ssize_t written = pwrite(fd, &first, sizeof first, 0);
     if (written < 0)
         return error_from_errno("pwrite");
-    return written == (ssize_t)sizeof first ? own(fd, data, data->st_mode & 0666) : error_set(ENOSPC, NULL);
+    return written == (ssize_t)sizeof first ? own(fd, data, mode_of_state(data)) : error_set(ENOSPC, NULL);
 }
 
 static emmap_error prepare(const char *folder, const struct stat *data, preparation *self)
@@ -282,11 +297,24 @@ static emmap_error take_name(int folder)
     return error == EBUSY ? error_set(EAGAIN, NULL) : error;
 }
 
+/* States that got no name, since those who prepared them died. One that is still being prepared is prepared again. */
+static void remove_unnamed(const char *folder, int opened)
+{
+    DIR *const entries = opendir(folder);
+    if (!entries)
+        return;
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
+        if (strncmp(entry->d_name, STATE ".", sizeof STATE) == 0)
+            unlinkat(opened, entry->d_name, 0);
+    closedir(entries);
+}
+
 static emmap_error try_state(const char *folder, const char *path, const struct stat *data)
 {
     const int opened = open_folder(folder);
     if (opened < 0)
         return error_from_errno("open");
+    remove_unnamed(folder, opened);
     preparation state;
     emmap_error error = prepare(folder, data, &state);
     PAUSE("live_state_prepared");
@@ -302,7 +330,7 @@ static emmap_error try_state(const char *folder, const char *path, const struct 
     return error;
 }
 
-emmap_error live_folder_make(const char *folder, const struct stat *data)
+static emmap_error make(const char *folder, const struct stat *data)
 {
     char *const path = joined(folder, "/" STATE);
     if (!path)
@@ -318,26 +346,82 @@ emmap_error live_folder_make(const char *folder, const struct stat *data)
     return error;
 }
 
-/* ---- Removing ---- */
+/* ---- Beginning ---- */
 
-/* States that got no name, since those who prepared them died. One that is still being prepared is prepared again. */
-static void remove_unnamed(const char *folder, int opened)
+/* Takes LOCK_JOIN on the folder's state, which nobody uses. EAGAIN: somebody does, or it is the folder's no more. `fits`:
+ * whether its rights are still those that it would get now. */
+static emmap_error claim(const live *self, const char *folder, const struct stat *data, bool *fits)
 {
-    DIR *const entries = opendir(folder);
-    if (!entries)
-        return;
-    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
-        if (strncmp(entry->d_name, STATE ".", sizeof STATE) == 0)
-            unlinkat(opened, entry->d_name, 0);
-    closedir(entries);
+    bool held = true;
+    off_t at;
+    struct stat around, about;
+    const int opened = open_folder(folder);
+    if (opened < 0)
+        return error_from_errno("open");
+    emmap_error error = lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE);
+    if (!error && is_state_of(self->fd, opened))
+        error = lock_range_is_held(self->fd, (off_t)offsetof(live_state, slot),
+                                   (off_t)sizeof self->state->slot, &held, &at);
+    /* The folder's rights follow those of the file, as far as this process may change them. */
+    if (!error && !held && fstat(opened, &around) == 0 && !has_rights(&around, data, mode_of_folder(data)))
+        own(opened, data, mode_of_folder(data));
+    *fits = fstat(self->fd, &about) == 0 && has_rights(&about, data, mode_of_state(data)) &&
+            S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_size == sizeof(live_state);
+    close(opened);
+    return !error && held ? error_set(EAGAIN, NULL) : error == EBUSY ? error_set(EAGAIN, NULL) : error;
 }
+
+/* A new generation in a state that is claimed. Slots keep their generations, which dead owners' numbers have. */
+static emmap_error renew(live *self, const struct stat *data)
+{
+    live_state *const state = self->state;
+    atomic_store_explicit(&state->lock, 0, memory_order_relaxed);
+    atomic_store_explicit(&state->taking, 0, memory_order_relaxed);
+    state->identity = random_number();
+    state->generation++;
+    state->file = (uint64_t)data->st_ino;
+    state->since = milliseconds();
+    memset(state->queue_length, 0, sizeof state->queue_length);
+    atomic_store_explicit(&state->retired, 0, memory_order_release);
+    self->identity = identity_of(state->identity, (uint64_t)self->file->inode);
+    PAUSE("live_state_renewed");
+    return file_check(self->file);
+}
+
+static emmap_error begin(char *folder, const struct stat *data, live *result, bool anew)
+{
+    bool fits;
+    emmap_error error = live_folder_open(folder, result);
+    if (error)
+        return error;
+    error = claim(result, folder, data, &fits);
+    if (!error && !anew)
+        error = fits ? renew(result, data) : error_set(EAGAIN, NULL);
+    if (error)
+        live_folder_close(result);
+    return error;
+}
+
+emmap_error live_folder_begin(char *folder, const struct stat *data, live *result)
+{
+    emmap_error error = EAGAIN;
+    for (int i = 0; error == EAGAIN && i < ATTEMPTS; i++) {
+        if (begin(folder, data, result, false) == EMMAP_OK)
+            return EMMAP_OK;
+        error = make(folder, data);
+        if (!error)
+            error = begin(folder, data, result, true);
+    }
+    return error;
+}
+
+/* ---- Removing ---- */
 
 /* The folder stays where there is something else in it. */
 static void remove_from(live *self, int opened)
 {
     if (!is_state_of(self->fd, opened))
         return;
-    atomic_store_explicit(&self->state->retired, 1, memory_order_release);
     unlinkat(opened, STATE, 0);
     PAUSE("live_folder_emptied");
     if (rmdir(self->folder) == 0 || (errno != ENOTEMPTY && errno != EEXIST))

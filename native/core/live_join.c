@@ -208,6 +208,8 @@ static emmap_error use_live(live *opened, char *folder, descriptor *descriptor, 
         *self = *opened;
         self->folder = folder;
         error = enter(self, descriptor->fd, patience);
+        /* Of a new generation, that is in use now. */
+        lock_release(self->fd, LOCK_JOIN);
     }
     if (error) {
         live_folder_close(opened);
@@ -239,11 +241,8 @@ static emmap_error join(const emmap_file *file, descriptor *descriptor, patience
         error = open_theirs(folder, at, &opened);
     else if (kernel_held || !is_enabled() || !folder)
         error = ENOTSUP;
-    else {
-        error = live_folder_make(folder, &data);
-        if (!error)
-            error = live_folder_open(folder, &opened);
-    }
+    else
+        error = live_folder_begin(folder, &data, &opened);
     if (!error)
         return use_live(&opened, folder, descriptor, patience);
     free(folder);
@@ -268,17 +267,28 @@ emmap_error live_join(const emmap_file *file, descriptor *descriptor, patience *
 
 /* ---- Leaving ---- */
 
-/* The last one removes the folder. Where it can't tell the folder stays, and the next opener makes it anew. */
+/* Under LOCK_JOIN. The folder stays for the next opener: to make and remove files for each would take a disk's time. It
+ * goes with the file. */
+static void retire(live *self, int fd)
+{
+    bool held = true;
+    off_t at;
+    struct stat data;
+    if (lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &held, &at) != EMMAP_OK || held)
+        return;
+    atomic_store_explicit(&self->state->retired, 1, memory_order_release);
+    if (fstat(fd, &data) == 0 && data.st_nlink == 0)
+        live_folder_remove(self);
+}
+
 static void withdraw(live *self, int fd)
 {
     live_taken(self);
     atomic_store_explicit(&self->state->slot[self->slot].used, 0, memory_order_release);
     PAUSE("live_leave_begin");
     const bool alone = lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK;
-    bool held = true;
-    off_t at;
-    if (alone && lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &held, &at) == EMMAP_OK && !held)
-        live_folder_remove(self);
+    if (alone)
+        retire(self, fd);
     lock_byte_release(fd, LOCK_LIVE_BASE + (off_t)self->identity);
     lock_release(fd, LOCK_STRUCTURE);
     if (alone)

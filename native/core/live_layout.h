@@ -44,10 +44,10 @@ typedef struct live_state {
     uint32_t version;
     uint32_t slots;
     uint64_t identity;        /* random; with the number of state's inode it names this generation */
-    uint64_t generation;      /* 1 + that of the state before */
+    uint64_t generation;      /* counts those who were the first to use it */
     uint64_t file;            /* the data file's inode number */
     uint64_t since;           /* ms since 1970 */
-    _Atomic uint32_t retired; /* 1: the last handle has left, and removes the folder */
+    _Atomic uint32_t retired; /* 1: the last handle has left */
     uint8_t reserved[12];
     _Atomic uint32_t lock; /* who changes what the file holds */
     uint8_t lock_line[60];
