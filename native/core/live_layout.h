@@ -33,7 +33,7 @@ typedef struct live_slot {
     _Atomic uint64_t process;    /* process id, in the owner's PID namespace */
     _Atomic uint64_t since;      /* ms since 1970 */
     char runtime[32];            /* the program's name; ends with a 0 */
-    _Atomic uint64_t operations; /* changes that the handle began */
+    _Atomic uint64_t operations; /* reserved: changes that the handle began */
     _Atomic uint64_t waited;     /* how many of them had to wait for another handle */
     uint8_t reserved[56];        /* wake-ups; messages pushed and popped */
 } live_slot;

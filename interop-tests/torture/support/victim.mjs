@@ -33,9 +33,20 @@ function locksOn(path) {
     .filter((line) => line.includes("OFDLCK") && line.split(/\s+/).some((word) => word.endsWith(`:${ino}`)));
 }
 
-/** Whether somebody holds the lock under which the file's structure is changed. */
+/** Where the lock word is in a live folder's state, and its bits that name an owner: native/core/live_layout.h. */
+const LOCK_WORD = 64;
+const OWNER = 0x3fffffff;
+
+function hasOwner(state) {
+  const word = existsSync(state) ? readFileSync(state).subarray(LOCK_WORD, LOCK_WORD + 4) : "";
+  return word.length === 4 && (new Uint32Array(Uint8Array.from(word).buffer)[0] & OWNER) !== 0;
+}
+
+/** Whether somebody holds the lock under which the file's structure is changed, in the kernel or in the live folder. */
 export function isHeld(path) {
-  return locksOn(path).some((line) => !line.includes("->") && line.includes(` ${STRUCTURE_LOCK} `));
+  const inKernel = (line) =>
+    !line.includes("->") && line.includes(" WRITE ") && line.includes(` ${STRUCTURE_LOCK} `);
+  return locksOn(path).some(inKernel) || hasOwner(`${path}-live/state`);
 }
 
 /** Resolves when whoever was asked for something that needs a lock has long begun to wait for it. */
@@ -50,7 +61,7 @@ export async function pointsWithLock(victim, script, path) {
     if (point !== null && !met.has(point) && isHeld(path)) points.set(point, pause);
     met.add(point);
     if (point !== null) await victim.order("kill");
-    rmSync(path, { force: true });
+    for (const made of [path, `${path}-live`]) rmSync(made, { force: true, recursive: true });
     if (point === null) return points;
   }
 }
