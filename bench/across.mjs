@@ -258,7 +258,7 @@ for (const [what, messages] of [
   );
 }
 records.note(
-  "A push of its own takes and gives back a lock of the kernel, two system calls, where the file is shared: the format has no place for a lock in memory, and only the kernel's ends with its owner's death, across containers too. That alone, with the encoding, leaves less than twice the messages of a unix socket. A pushMany pays it once, an exclusive handle never. One by one is how BEAM pushes here; Node takes what has gathered every millisecond, and in the rows that say so pops one by one too. By 64, the target is set against a socket that is written to one by one; the rows against a socket that gets 64 in a write are beside it.",
+  "A push of its own takes and gives back a lock word in memory, where the file is shared; where no live folder can be made it is a lock of the kernel, two system calls, which alone, with the encoding, leave less than twice the messages of a unix socket: the row of locking is that. One by one is how BEAM pushes here; Node takes what has gathered every millisecond, and in the rows that say so pops one by one too. By 64, the target is set against a socket that is written to one by one; the rows against a socket that gets 64 in a write are beside it.",
 );
 
 const percentiles = [];
