@@ -244,9 +244,13 @@ static emmap_error join(const emmap_file *file, descriptor *descriptor, patience
     else
         error = live_folder_begin(folder, &data, &opened);
     if (!error)
-        return use_live(&opened, folder, descriptor, patience);
-    free(folder);
-    return live_held ? error : lock_try(fd, LOCK_KERNEL, LOCK_SHARED);
+        error = use_live(&opened, folder, descriptor, patience);
+    else
+        free(folder);
+    /* Where nobody depends on it the folder may fail, of a full disk for instance. */
+    if (!error || live_held || error == ETIMEDOUT)
+        return error;
+    return lock_try(fd, LOCK_KERNEL, LOCK_SHARED);
 }
 
 emmap_error live_join(const emmap_file *file, descriptor *descriptor, patience *patience)

@@ -87,8 +87,10 @@ typedef enum emmap_failure_subject {
 typedef struct emmap_failure {
     emmap_error error;
     const char *syscall; /* the system call that failed, or NULL where none did; static */
-    const char *reason;  /* what was wrong, for people, or NULL; static */
-    uint64_t offset;     /* with EMMAP_CORRUPT: where in the file, in bytes */
+    const char
+        *reason; /* what was wrong, for people, or NULL. Never freed; who has a lock is written over after 64
+                          * more failures that say so */
+    uint64_t offset; /* with EMMAP_CORRUPT: where in the file, in bytes */
     uint64_t
         found; /* of emmap_counters_open, with EINVAL for another number: how many the file has; else 0 */
     uint64_t asked; /* and how many were asked for */
@@ -559,7 +561,7 @@ emmap_error emmap_counter_notify(emmap_file *file, uint64_t index, uint64_t coun
 /*
  * An operation waits for locks of other handles and processes for the file's lock_timeout at most. Then it is ETIMEDOUT:
  * nothing has been done, and it may be tried again. The lock is somebody's who is alive: stopped, or busy for that
- * long. Opening a queue, storage or counters file waits likewise, and so does what changes a file's size.
+ * long; of a queue's or block storage's lock in memory the failure's reason says whose. Opening a queue, storage or counters file waits likewise, and so does what changes a file's size.
  */
 
 /*
@@ -582,7 +584,8 @@ void emmap_may_wait(bool yes);
  * A persistent FIFO of messages of one byte or more, shared by threads, handles and processes. A file of at most
  * 4 GiB - 1; one message takes up to 15 bytes besides its own.
  *
- *   Exclusion   Every operation holds the file's lock while it looks or changes something, and waits for others
+ *   Exclusion   Every operation holds the file's lock while it looks or changes something: a word in memory that all
+ *               writers share, in a folder beside the file (docs/live.md), or one of the kernel. It waits for others
  *               that do, for lock_timeout at most (ETIMEDOUT): a stopped process is never robbed, a dead one holds
  *               nothing. (Nor does a child of its, but one made by clone(2) itself, which fork's handlers do not see:
  *               that shares the lock of an operation in which its parent dies until it ends or execs.) A process is
@@ -619,6 +622,9 @@ void emmap_may_wait(bool yes);
  *   EINVAL         options that do not go with a queue: private, truncate, offset, length; a size below 16
  *   EFBIG          a size above 2^32 - 1
  *   EMMAP_CORRUPT  the file is something else, or not sound; it is left as it was
+ *   EBUSY          other writers use the live folder beside the file (docs/live.md), and this handle can't; the reason
+ *                  says why
+ *   ENOSPC         1024 handles that may write share the file
  */
 emmap_error emmap_queue_open(const char *path, const emmap_options *options, emmap_file **file);
 
