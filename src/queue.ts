@@ -51,6 +51,13 @@ export interface JsonQueueOptions extends Omit<QueueOptions<DecodeOptions>, "val
 /**
  * What there is where a queue has no message, and what no message is. A `null` can be a message of JSON, and `undefined` one of
  * terms whose atoms a function shows: either would end a loop that waits for it.
+ *
+ * ```ts
+ * let job: Job | typeof EMPTY;
+ * while ((job = jobs.pop()) !== EMPTY) run(job);
+ * ```
+ *
+ * It is a registered symbol, the same in all copies of the package, and counts as true: compare with it.
  */
 export const EMPTY: unique symbol = Symbol.for("emmap.EMPTY");
 
