@@ -92,8 +92,9 @@ static inline emmap_error live_lock(live *self, patience *patience)
 static inline void live_unlock(live *self)
 {
     uint32_t expected = self->me;
-    /* Model step "release". Release: whoever takes the lock next sees what was stored under it. */
-    if (!atomic_compare_exchange_strong_explicit(&self->state->lock, &expected, 0, memory_order_release,
+    /* Model step "release". Release: whoever takes the lock next sees what was stored under it. Sequentially consistent: it
+     * comes before the load of `waited` (queue_wake.h). */
+    if (!atomic_compare_exchange_strong_explicit(&self->state->lock, &expected, 0, memory_order_seq_cst,
                                                  memory_order_relaxed))
         live_unlock_waking(self);
 }

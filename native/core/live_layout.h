@@ -53,7 +53,8 @@ typedef struct live_state {
     uint8_t lock_line[60];
     _Atomic uint32_t taking; /* who is taking the queue's first message out; changes under `lock` */
     uint8_t taking_line[60];
-    uint8_t wake_ups[64];     /* reserved for waiting handles */
+    _Atomic int64_t waited; /* whether somebody waits for a message: queue_wake.h */
+    uint8_t waited_line[56];
     uint8_t queue_length[64]; /* reserved: the queue's length, and the header that it goes with */
     uint8_t rest[4096 - 5 * 64];
     live_slot slot[LIVE_SLOTS];
@@ -62,7 +63,7 @@ typedef struct live_state {
 _Static_assert(sizeof(live_slot) == 128, "docs/live.md says so");
 _Static_assert(offsetof(live_state, lock) == 64, "docs/live.md says so");
 _Static_assert(offsetof(live_state, taking) == 128, "docs/live.md says so");
-_Static_assert(offsetof(live_state, wake_ups) == 192, "docs/live.md says so");
+_Static_assert(offsetof(live_state, waited) == 192, "docs/live.md says so");
 _Static_assert(offsetof(live_state, queue_length) == 256, "docs/live.md says so");
 _Static_assert(offsetof(live_state, slot) == 4096, "docs/live.md says so");
 _Static_assert(LIVE_SLOTS < LIVE_OWNER_SLOT, "an owner's number has 12 bits");

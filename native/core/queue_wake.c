@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "error.h"
+#include "live.h"
 #include "wait.h"
 
 enum { NOBODY, ARMED, CALLED };
@@ -11,18 +12,19 @@ enum { NOBODY, ARMED, CALLED };
 /* How often a waiter looks that others can't wake, in ms: another handle pushes, and the two share no word. */
 enum { LOOK_EVERY = 100 };
 
-/* Where a queue's word is. */
+/* Where a queue's word is: in what the handles share (live.h), or else in the handle's own memory, for its own threads. */
 typedef struct bell {
     emmap_file *file;
     uint64_t position;
     word *word;
+    bool shared;
+    descriptor *descriptor; /* with a reference, which what is shared lives by */
 } bell;
 
 /* With it a handle makes its own word. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
-/* The handle's own word, for its own threads: memory of no file. */
-static emmap_error own_bell(queue *self, bell *result)
+static emmap_error make_own_word(queue *self)
 {
     emmap_error error = EMMAP_OK;
     pthread_mutex_lock(&making);
@@ -38,13 +40,14 @@ static emmap_error own_bell(queue *self, bell *result)
                                   memory_order_release);
     }
     pthread_mutex_unlock(&making);
-    *result = (bell){self->wake_file, 0, atomic_load(&self->own_word)};
     return error;
 }
 
 word *queue_waited(const hold *hold)
 {
     queue *const self = (queue *)hold->structure;
+    if (hold->descriptor && hold->descriptor->live)
+        return &hold->descriptor->live->state->waited;
     return atomic_load_explicit(&self->own_word, memory_order_acquire);
 }
 
@@ -56,51 +59,82 @@ static emmap_error find_queue(emmap_file *file, queue **result)
     return error;
 }
 
+/* `makes`: a word of its own is made for the handle if it has none; else `word` may be NULL. Ends with bell_end. */
+static emmap_error bell_begin(emmap_file *file, queue *self, bool makes, bell *result)
+{
+    *result = (bell){0};
+    emmap_error error = file_descriptor(file, &result->descriptor);
+    if (error)
+        return error;
+    live *const live = result->descriptor->live;
+    if (live) {
+        result->file = live->file;
+        result->position = offsetof(live_state, waited);
+        result->word = &live->state->waited;
+        result->shared = true;
+        return EMMAP_OK;
+    }
+    if (makes && (error = make_own_word(self))) {
+        descriptor_release(result->descriptor);
+        return error;
+    }
+    result->word = atomic_load_explicit(&self->own_word, memory_order_acquire);
+    result->file = self->wake_file;
+    return EMMAP_OK;
+}
+
+static void bell_end(const bell *self)
+{
+    descriptor_release(self->descriptor);
+}
+
 /* ---- Waking ---- */
 
 static void call(const bell *bell)
 {
     int64_t called = CALLED;
     uint64_t woken = 0;
-    if (atomic_exchange(bell->word, CALLED) == NOBODY)
-        woken = 1; /* somebody else has called, and found nobody */
-    else
+    if (atomic_exchange(bell->word, CALLED) != NOBODY) /* else somebody has called since, and found nobody */
         (void)emmap_notify(bell->file, bell->position, 1, &woken);
     /* Who arms it meanwhile has looked, or looks. */
     if (woken == 0)
         atomic_compare_exchange_strong(bell->word, &called, NOBODY);
 }
 
-/* The word of a queue on which somebody has waited. */
-static bool find_bell(emmap_file *file, queue **self, bell *result)
-{
-    return find_queue(file, self) == EMMAP_OK && atomic_load(&(*self)->own_word) &&
-           own_bell(*self, result) == EMMAP_OK;
-}
-
 void queue_call(emmap_file *file)
 {
     queue *self;
     bell bell;
-    if (find_bell(file, &self, &bell))
+    if (find_queue(file, &self) != EMMAP_OK || bell_begin(file, self, false, &bell) != EMMAP_OK)
+        return;
+    if (bell.word)
         call(&bell);
+    bell_end(&bell);
+}
+
+/* Whether a waiter would find a message; one too many is woken where only another handle's lock can tell. */
+static bool has_message(emmap_file *file, const queue *self)
+{
+    bool empty = false;
+    if (self->base.held)
+        return emmap_queue_is_empty(file, &empty) != EMMAP_OK || !empty;
+    return !queue_seen_empty(file);
 }
 
 void queue_call_next(emmap_file *file)
 {
     queue *self;
     bell bell;
-    bool empty = true;
-    if (!find_bell(file, &self, &bell) || atomic_load(bell.word) == NOBODY)
-        return;
     int64_t called = CALLED;
-    atomic_compare_exchange_strong(bell.word, &called, ARMED);
-    fence_heavy();
-    /* Only the lock can tell: one too many is woken, and looks. */
-    if (!queue_seen_empty(file))
-        empty = self->base.held && emmap_queue_is_empty(file, &empty) == EMMAP_OK && empty;
-    if (!empty)
-        call(&bell);
+    if (find_queue(file, &self) != EMMAP_OK || bell_begin(file, self, false, &bell) != EMMAP_OK)
+        return;
+    if (bell.word && atomic_load(bell.word) != NOBODY) {
+        atomic_compare_exchange_strong(bell.word, &called, ARMED);
+        fence_heavy();
+        if (has_message(file, self))
+            call(&bell);
+    }
+    bell_end(&bell);
 }
 
 /* ---- Waiting ---- */
@@ -127,6 +161,43 @@ static emmap_error look_now(emmap_file *file)
     return error;
 }
 
+static bool is_closed(const emmap_file *file)
+{
+    return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
+}
+
+static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, const emmap_waiter *waiter,
+                         emmap_wait **result)
+{
+    const queue *const self = (const queue *)atomic_load(&file->structure);
+    atomic_store(bell->word, ARMED);
+    fence_heavy();
+    const emmap_error seen = look_now(file);
+    if (seen == EMMAP_OK)
+        return error_set(EAGAIN, "there is a message");
+    if (seen != EMMAP_EOF && seen != EBUSY && seen != ETIMEDOUT && seen != EAGAIN)
+        return seen;
+    if (timeout == 0)
+        return error_set(ETIMEDOUT, NULL);
+    /* Who pushes next knows of the word, and nobody else has the message. */
+    const bool is_told = seen == EMMAP_EOF && (self->base.held || bell->shared);
+    const bool looks = !is_told && timeout > LOOK_EVERY;
+    const emmap_error error =
+        wait_begin(bell->file, bell->position, ARMED, looks ? LOOK_EVERY : timeout,
+                   looks ? EMMAP_OK : (emmap_error)ETIMEDOUT, &file->control, waiter, result);
+    if (error == EMMAP_CLOSED && !is_closed(file))
+        return error_set(EAGAIN, "the queue is another file's by now");
+    if (error)
+        return error;
+    /* A close ends what waits when it comes to that: one of the two sees the other. */
+    if (is_closed(file) && emmap_wait_cancel(*result)) {
+        emmap_wait_free(*result);
+        *result = NULL;
+        return error_set(EMMAP_CLOSED, NULL);
+    }
+    return EMMAP_OK;
+}
+
 emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emmap_waiter *waiter,
                                    emmap_wait **result)
 {
@@ -137,32 +208,12 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
     if (!error && !(file->options.flags & EMMAP_OPEN_WRITE))
         error = error_set(EACCES, "the file is open for reading only");
     if (!error)
-        error = own_bell(self, &bell);
+        error = bell_begin(file, self, true, &bell);
     if (error)
         return error;
-    atomic_store(bell.word, ARMED);
-    fence_heavy();
-    error = look_now(file);
-    if (error == EMMAP_OK)
-        return error_set(EAGAIN, "there is a message");
-    const bool is_certain = error == EMMAP_EOF && self->base.held;
-    if (error != EMMAP_EOF && error != EBUSY && error != ETIMEDOUT && error != EAGAIN)
-        return error;
-    if (timeout == 0)
-        return error_set(ETIMEDOUT, NULL);
-    const bool looks = !is_certain && timeout > LOOK_EVERY;
-    error = wait_begin(bell.file, bell.position, ARMED, looks ? LOOK_EVERY : timeout,
-                       looks ? EMMAP_OK : (emmap_error)ETIMEDOUT, waiter, result);
-    if (error)
-        return error;
-    /* A close ends what waits when it comes to that: one of the two sees the other. */
-    if ((__atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED) &&
-        emmap_wait_cancel(*result)) {
-        emmap_wait_free(*result);
-        *result = NULL;
-        return error_set(EMMAP_CLOSED, NULL);
-    }
-    return EMMAP_OK;
+    error = begin(file, &bell, timeout, waiter, result);
+    bell_end(&bell);
+    return error;
 }
 
 void queue_wake_closing(structure *self)

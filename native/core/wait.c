@@ -53,6 +53,8 @@ struct emmap_wait {
     int64_t expected;
     uint64_t deadline;     /* ns of the monotonic clock; UINT64_MAX: none */
     emmap_error timed_out; /* the result then */
+    /* NULL, or of the file that is waited for, where that is another one than the word's: it may go over to another word. */
+    const emmap_control *owner;
     emmap_waiter waiter;
     place place;
     unsigned int forks; /* descriptor_forks when it began */
@@ -152,6 +154,9 @@ static bool take(emmap_wait *self, ender by)
 /* Tells the door, and gives the list's reference back. Without the lock. */
 static void tell(emmap_wait *self, emmap_error result)
 {
+    if (result == EMMAP_CLOSED && self->owner &&
+        !(__atomic_load_n(&self->owner->status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED))
+        result = EMMAP_OK;
     self->waiter.done(self->waiter.context, result);
     release(self);
 }
@@ -571,7 +576,8 @@ static emmap_error begin(emmap_wait *self)
 }
 
 emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_error timed_out, const emmap_waiter *waiter, emmap_wait **result)
+                       emmap_error timed_out, const emmap_control *owner, const emmap_waiter *waiter,
+                       emmap_wait **result)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
@@ -599,6 +605,7 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
                          .expected = expected,
                          .deadline = deadline_of(timeout),
                          .timed_out = timed_out,
+                         .owner = owner,
                          .waiter = *waiter,
                          .place = identify(file, position),
                          .forks = descriptor_forks};
@@ -616,7 +623,7 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
 emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
                              const emmap_waiter *waiter, emmap_wait **result)
 {
-    return wait_begin(file, position, expected, timeout, (emmap_error)ETIMEDOUT, waiter, result);
+    return wait_begin(file, position, expected, timeout, (emmap_error)ETIMEDOUT, NULL, waiter, result);
 }
 
 bool emmap_wait_cancel(emmap_wait *self)

@@ -20,9 +20,11 @@
 
 #include "emmap.h"
 
-/* emmap_wait_begin, with what the result is when the time is over. */
+/* emmap_wait_begin, with what the result is when the time is over; and for another file, unless that is NULL: when the word's
+ * is closed and that one is not, the result is EMMAP_OK. */
 emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_error timed_out, const emmap_waiter *waiter, emmap_wait **result);
+                       emmap_error timed_out, const emmap_control *owner, const emmap_waiter *waiter,
+                       emmap_wait **result);
 
 /* Ends all waits on a file with EMMAP_CLOSED. After its status word says so. */
 void wait_end_all(emmap_file *file);
