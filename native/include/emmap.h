@@ -548,7 +548,7 @@ bool emmap_wait_cancel(emmap_wait *wait);
 void emmap_wait_free(emmap_wait *wait);
 
 /* Wakes up to `count` of those who wait for the word; EMMAP_NO_LIMIT: all. *woken, unless NULL, is how many, of all
- * processes. It works on a read-only file too. Errors: EINVAL, EMMAP_ALIGNMENT as emmap_patomic_load. */
+ * processes; a thread that was about to sleep when another notify ended its wait may be counted once more. It works on a read-only file too. Errors: EINVAL, EMMAP_ALIGNMENT as emmap_patomic_load. */
 emmap_error emmap_notify(emmap_file *file, uint64_t position, uint64_t count, uint64_t *woken);
 
 /* The same on counter `index`. Errors: EINVAL also for an index beyond the last. */
