@@ -97,6 +97,8 @@ function sections(trace: string, folder: string): string[][] {
       note(`msync ${name(mapped.get(synced) as string)} ${flags} ${outcome}`);
     else if (path?.startsWith(folder)) note(`${how} ${name(path)} ${result}`);
     else if (opened?.startsWith(join(folder, MARK))) found.push([]);
+    else if (opened?.includes("-live"))
+      continue; // Nothing in there is to survive.
     else if (opened?.startsWith(`${folder}/`) && mode?.includes("O_DIRECTORY"))
       note(`open ${name(opened)} ${Number(fd) >= 0 ? "ok" : fd}`);
   }

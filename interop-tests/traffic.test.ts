@@ -145,9 +145,14 @@ test.each(["beam-nif", "beam-port", "node", "c-musl"])("%s creates its files for
   const service = new Service(name, { FOLDER: folder, GATEWAYS: "beam-nif" }, said.push.bind(said), () => {});
   onTestFinished(() => service.clear());
   service.start();
-  const modes = (): number[] => readdirSync(folder).map((file) => statSync(join(folder, file)).mode & 0o7777);
+  const modes = (): number[] =>
+    readdirSync(folder, { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name }) => statSync(join(folder, name)).mode & 0o7777);
   const four = [0o660, 0o660, 0o660, 0o660];
   await vi.waitFor(() => expect(modes(), said.join("\n")).toEqual(four), { timeout: 60_000 });
   service.signal("SIGKILL");
   await service.end();
+  for (const name of ["jobs.queue", "results.blocks"])
+    expect(statSync(join(folder, `${name}-live`)).mode & 0o7777).toBe(0o770);
 });
