@@ -7,7 +7,7 @@
 #include "handles.h"
 #include "reply.h"
 #include "request.h"
-#include "wait.h"
+#include "waits.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -5,7 +5,7 @@
 #include "emmap_operations.h"
 #include "options.h"
 #include "queue.h"
-#include "wait.h"
+#include "waits.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -200,15 +200,14 @@ static emmap_error look(emmap_file *file, uint64_t position, int64_t *value)
     return visit_end(file, &visit);
 }
 
-/* Ends a wait that needs no notify to end. */
-static void look_at(emmap_wait *self, ender by)
+/* Ends a wait that needs no notify to end; whether it did. */
+static bool look_at(emmap_wait *self, ender by)
 {
     int64_t value = self->expected;
     const emmap_error error = look(self->file, self->position, &value);
     if (error || value != self->expected)
-        end(self, by, error);
-    else if (self->deadline != UINT64_MAX && now() >= self->deadline)
-        end(self, by, self->timed_out);
+        return end(self, by, error);
+    return self->deadline != UINT64_MAX && now() >= self->deadline && end(self, by, self->timed_out);
 }
 
 /* ---- Notifies ---- */
@@ -334,6 +333,9 @@ static void sleep_for(emmap_wait *self)
 {
     uint32_t seen[2];
     for (int changes = 0; changes < CHANGES && fall_asleep(self, seen);) {
+        /* An old kernel compares half of the word only: this leaves it a microsecond in which the other one may change. */
+        if (look_at(self, ENDED_BY_ITS_THREAD))
+            return;
         switch (platform_word_sleep(self->word, self->expected, &self->sleeper, seen, self->deadline)) {
         case PLATFORM_SLEEP_WOKEN:
             was_notified(self);
@@ -348,7 +350,6 @@ static void sleep_for(emmap_wait *self)
             changes = 0;
             break;
         }
-        look_at(self, ENDED_BY_ITS_THREAD);
     }
     leave(self);
 }
@@ -469,7 +470,7 @@ static void look_at_all(void)
     emmap_wait **const all = all_waits(&count);
     pthread_mutex_unlock(&lock);
     for (size_t i = 0; i < count; i++) {
-        look_at(all[i], ENDED_BY_OTHERS);
+        (void)look_at(all[i], ENDED_BY_OTHERS);
         release(all[i]);
     }
     free(all);

@@ -20,6 +20,7 @@
 #include "request.h"
 #include "subject.h"
 #include "term.h"
+#include "waits.h"
 
 /* ---- Where paths lead ---- */
 
@@ -162,10 +163,12 @@ static void answer_all(frame_reader *reader, handles *files, reply *out)
             require(request);
             memcpy(request, frame, length);
             const bool answered = request_answer(files, frame, length, out);
-            if (answered)
+            if (answered && out->length > 0)
                 require_answer(out->bytes, out->length, request, length);
             else
-                require(out->length == 0);
+                require(out->length == 0 && (!answered || waits_descriptor() >= 0));
+            reply_clear(out);
+            waits_answer(out);
             reply_clear(out);
             free(request);
             if (!answered)
@@ -190,10 +193,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         input = memfd_create("input", MFD_CLOEXEC);
     require(input >= 0 && ftruncate(input, 0) == 0);
     require(pwrite(input, data, size, 0) == (ssize_t)size && lseek(input, 0, SEEK_SET) == 0);
-    frame_reader reader = {.descriptor = input};
+    frame_reader reader = {.descriptor = input, .beside = -1};
     handles files = {0};
     reply out = {0};
     answer_all(&reader, &files, &out);
+    waits_free();
     handles_free(&files);
     reply_free(&out);
     frame_reader_free(&reader);

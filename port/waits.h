@@ -2,8 +2,8 @@
  * Waits for words and messages: the requests that are answered later than those that came after them. The core ends a wait on a thread
  * of its own; the program's one thread, which alone writes answers, sleeps on waits_descriptor besides its input.
  */
-#ifndef EMMAP_PORT_WAIT_H
-#define EMMAP_PORT_WAIT_H
+#ifndef EMMAP_PORT_WAITS_H
+#define EMMAP_PORT_WAITS_H
 
 #include "call.h"
 

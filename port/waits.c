@@ -1,4 +1,4 @@
-#include "wait.h"
+#include "waits.h"
 
 #include "request.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef enum wait_state { GOES_ON, HAS_ENDED, WAS_CANCELLED } wait_state;
+typedef enum wait_state { GOES_ON, HAS_ENDED, WAS_CANCELLED, IS_FORGOTTEN } wait_state;
 
 typedef struct waiting {
     emmap_wait *wait;
@@ -43,10 +43,15 @@ static void done(void *context, emmap_error result)
 {
     waiting *const self = context;
     pthread_mutex_lock(&lock);
-    self->state = HAS_ENDED;
-    self->result = result;
-    note_end();
+    const bool is_forgotten = self->state == IS_FORGOTTEN;
+    if (!is_forgotten) {
+        self->state = HAS_ENDED;
+        self->result = result;
+        note_end();
+    }
     pthread_mutex_unlock(&lock);
+    if (is_forgotten)
+        free(self);
 }
 
 static bool open_pipe(void)
@@ -250,8 +255,16 @@ static waiting *take_ended(void)
 
 static void forget(waiting *self)
 {
+    const bool is_cancelled = emmap_wait_cancel(self->wait);
     emmap_wait_free(self->wait);
-    free(self);
+    pthread_mutex_lock(&lock);
+    /* Else `done` is being called, and has not come to the lock: it frees it. */
+    const bool is_ours = is_cancelled || self->state != GOES_ON;
+    if (!is_ours)
+        self->state = IS_FORGOTTEN;
+    pthread_mutex_unlock(&lock);
+    if (is_ours)
+        free(self);
 }
 
 void waits_answer(reply *out)
