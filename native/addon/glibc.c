@@ -23,3 +23,8 @@ int fstat64(int fd, struct stat64 *about)
 {
     return (int)syscall(SYS_newfstatat, fd, "", about, AT_EMPTY_PATH);
 }
+
+int fstatat64(int fd, const char *restrict path, struct stat64 *restrict about, int flags)
+{
+    return (int)syscall(SYS_newfstatat, fd, path, about, flags);
+}
