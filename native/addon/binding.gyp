@@ -14,7 +14,7 @@
       ],
       "include_dirs": ["../include"],
       "defines": ["NAPI_VERSION=8", "EMMAP_PACKAGE_VERSION=\"<(package_version)\""],
-      "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden"],
+      "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"],
       "cflags!": ["-O3"],
       "cflags_c": ["-O2", "-std=c11", "-D_XOPEN_SOURCE=700"],
       "cflags_cc!": ["-O3", "-std=gnu++20", "-std=gnu++17"],
