@@ -158,7 +158,7 @@ test.each([
 
 test("an editor finds the source of what it shows", () => {
   const dist = join(folder, "node_modules/emmap/dist");
-  for (const name of ["file.js", "etf/decode.js"]) {
+  for (const name of ["index.d.ts", "file.d.ts", "etf/decode.d.ts"]) {
     const map = JSON.parse(readFileSync(join(dist, `${name}.map`), "utf8")) as { sources: string[] };
     expect(readFileSync(join(dist, name), "utf8")).toContain("sourceMappingURL=");
     for (const source of map.sources) expect(existsSync(join(dist, name, "..", source)), source).toBe(true);

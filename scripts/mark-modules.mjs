@@ -1,7 +1,8 @@
 // What tsc leaves to do in dist.
 //
 // Says that dist/esm has ECMAScript modules. Bundlers take those; Node takes the CommonJS modules in dist for import as
-// well, so that a process has one of each module. Types of modules that no public type mentions are removed.
+// well, so that a process has one of each module. Types of modules that no public type mentions are removed, and so is most of
+// the modules' indentation.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -26,4 +27,13 @@ for (const path of files(".d.ts")) {
   if (mentioned.has(path)) continue;
   rmSync(path);
   rmSync(`${path}.map`);
+}
+
+// Four spaces a level are a tenth of the modules. Lines of a template's text are left as they are.
+const isInTemplate = (line) => (line.match(/`/g)?.length ?? 0) % 2 === 1;
+for (const path of [...files(".js"), ...files(".mjs")]) {
+  const lines = readFileSync(path, "utf8").split("\n");
+  if (lines.some(isInTemplate)) continue;
+  const indented = lines.map((line) => line.replace(/^ +/, (spaces) => " ".repeat(spaces.length / 4)));
+  writeFileSync(path, indented.join("\n"));
 }

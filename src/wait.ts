@@ -35,7 +35,7 @@ function toSignal(signal: unknown): AbortSignal | undefined {
   throw typeError("options.signal", "an AbortSignal", signal);
 }
 
-/** The waits of one handle. */
+/** The waits of one handle. @internal */
 export class Waits {
   readonly #native: NativeFile;
   readonly #path: string;
@@ -107,7 +107,7 @@ export class Waits {
   }
 }
 
-/** How many to wake. */
+/** How many to wake. @internal */
 export function toCount(count: Integer): bigint {
   return count === Number.POSITIVE_INFINITY ? NO_LIMIT : toNatural(toBigInt(count, "count"), count);
 }
