@@ -5,19 +5,16 @@
 
 #include "error.h"
 #include "live.h"
+#include "pause.h"
 #include "wait.h"
 
 enum { NOBODY, ARMED, CALLED };
-
-/* How often a waiter looks that others can't wake, in ms: another handle pushes, and the two share no word. */
-enum { LOOK_EVERY = 100 };
 
 /* Where a queue's word is: in what the handles share (live.h), or else in the handle's own memory, for its own threads. */
 typedef struct bell {
     emmap_file *file;
     uint64_t position;
     word *word;
-    bool shared;
     descriptor *descriptor; /* with a reference, which what is shared lives by */
 } bell;
 
@@ -71,7 +68,6 @@ static emmap_error bell_begin(emmap_file *file, queue *self, bool makes, bell *r
         result->file = live->file;
         result->position = offsetof(live_state, waited);
         result->word = &live->state->waited;
-        result->shared = true;
         return EMMAP_OK;
     }
     if (makes && (error = make_own_word(self))) {
@@ -94,8 +90,10 @@ static void call(const bell *bell)
 {
     int64_t called = CALLED;
     uint64_t woken = 0;
+    PAUSE("wake_calling");
     if (atomic_exchange(bell->word, CALLED) != NOBODY) /* else somebody has called since, and found nobody */
         (void)emmap_notify(bell->file, bell->position, 1, &woken);
+    PAUSE("wake_called");
     /* Who arms it meanwhile has looked, or looks. */
     if (woken == 0)
         atomic_compare_exchange_strong(bell->word, &called, NOBODY);
@@ -166,6 +164,12 @@ static bool is_closed(const emmap_file *file)
     return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
 }
 
+/* Who has pushed a message may have been killed before it called, or share no word with us. */
+static bool may_have_message(emmap_file *file)
+{
+    return !queue_seen_empty(file);
+}
+
 static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, const emmap_waiter *waiter,
                          emmap_wait **result)
 {
@@ -179,12 +183,10 @@ static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, c
         return seen;
     if (timeout == 0)
         return error_set(ETIMEDOUT, NULL);
-    /* Who pushes next knows of the word, and nobody else has the message. */
-    const bool is_told = seen == EMMAP_EOF && (self->base.held || bell->shared);
-    const bool looks = !is_told && timeout > LOOK_EVERY;
+    /* An exclusive handle's own threads do not die on their own. */
+    wait_is_over *const is_over = self->base.held ? NULL : may_have_message;
     const emmap_error error =
-        wait_begin(bell->file, bell->position, ARMED, looks ? LOOK_EVERY : timeout,
-                   looks ? EMMAP_OK : (emmap_error)ETIMEDOUT, &file->control, waiter, result);
+        wait_begin(bell->file, bell->position, ARMED, timeout, file, is_over, waiter, result);
     if (error == EMMAP_CLOSED && !is_closed(file))
         return error_set(EAGAIN, "the queue is another file's by now");
     if (error)

@@ -17,8 +17,8 @@
  * them sees the other. Between processes all of these are sequentially consistent; between threads of an exclusive handle,
  * which gives its lock back by a plain store, the waiter's fence is the heavy one (fence.h).
  *
- * A waiter that dies between 2 and 3 leaves CALLED. The waits of others end within 100 ms then, since their word holds
- * another value (wait.h), and they look.
+ * A waiter that dies between 2 and 3 leaves CALLED, one that pushes may die before it calls, and handles of one queue may share no
+ * word. So each process looks ten times a second for what its waits wait for (wait.h).
  */
 #ifndef EMMAP_CORE_QUEUE_WAKE_H
 #define EMMAP_CORE_QUEUE_WAKE_H

@@ -51,10 +51,11 @@ struct emmap_wait {
     uint64_t position;
     const void *word; /* in that mapping; only the kernel looks at it there */
     int64_t expected;
-    uint64_t deadline;     /* ns of the monotonic clock; UINT64_MAX: none */
-    emmap_error timed_out; /* the result then */
-    /* NULL, or of the file that is waited for, where that is another one than the word's: it may go over to another word. */
-    const emmap_control *owner;
+    uint64_t deadline; /* ns of the monotonic clock; UINT64_MAX: none */
+    /* NULL, or the file that is waited for, with a reference, where that is another one than the word's; and whether what it is
+     * waited for is there, whatever the word holds. */
+    emmap_file *owner;
+    wait_is_over *is_over;
     emmap_waiter waiter;
     place place;
     unsigned int forks; /* descriptor_forks when it began */
@@ -129,6 +130,8 @@ static void release(emmap_wait *self)
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
     mapping_release(self->mapping);
+    if (self->owner)
+        file_release(self->owner);
     free(self);
 }
 
@@ -154,8 +157,9 @@ static bool take(emmap_wait *self, ender by)
 /* Tells the door, and gives the list's reference back. Without the lock. */
 static void tell(emmap_wait *self, emmap_error result)
 {
+    /* The owner has another word by now. */
     if (result == EMMAP_CLOSED && self->owner &&
-        !(__atomic_load_n(&self->owner->status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED))
+        !(__atomic_load_n(&self->owner->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED))
         result = EMMAP_OK;
     self->waiter.done(self->waiter.context, result);
     release(self);
@@ -207,7 +211,9 @@ static bool look_at(emmap_wait *self, ender by)
     const emmap_error error = look(self->file, self->position, &value);
     if (error || value != self->expected)
         return end(self, by, error);
-    return self->deadline != UINT64_MAX && now() >= self->deadline && end(self, by, self->timed_out);
+    if (self->is_over && self->is_over(self->owner))
+        return end(self, by, EMMAP_OK);
+    return self->deadline != UINT64_MAX && now() >= self->deadline && end(self, by, (emmap_error)ETIMEDOUT);
 }
 
 /* ---- Notifies ---- */
@@ -577,7 +583,7 @@ static emmap_error begin(emmap_wait *self)
 }
 
 emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_error timed_out, const emmap_control *owner, const emmap_waiter *waiter,
+                       emmap_file *owner, wait_is_over *is_over, const emmap_waiter *waiter,
                        emmap_wait **result)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -605,17 +611,21 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
                          .word = word,
                          .expected = expected,
                          .deadline = deadline_of(timeout),
-                         .timed_out = timed_out,
                          .owner = owner,
+                         .is_over = is_over,
                          .waiter = *waiter,
                          .place = identify(file, position),
                          .forks = descriptor_forks};
     atomic_init(&self->references, 2); /* the caller's and the list's */
+    if (owner)
+        file_retain(owner);
     *result = self;
     error = begin(self);
     if (error) {
         *result = NULL;
         mapping_release(mapping);
+        if (owner)
+            file_release(owner);
         free(self);
     }
     return error;
@@ -624,7 +634,7 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
 emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
                              const emmap_waiter *waiter, emmap_wait **result)
 {
-    return wait_begin(file, position, expected, timeout, (emmap_error)ETIMEDOUT, NULL, waiter, result);
+    return wait_begin(file, position, expected, timeout, NULL, NULL, waiter, result);
 }
 
 bool emmap_wait_cancel(emmap_wait *self)

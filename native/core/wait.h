@@ -20,10 +20,16 @@
 
 #include "emmap.h"
 
-/* emmap_wait_begin, with what the result is when the time is over; and for another file, unless that is NULL: when the word's
- * is closed and that one is not, the result is EMMAP_OK. */
+/* Whether what a file is waited for is there. Takes no lock; on any thread. */
+typedef bool wait_is_over(emmap_file *owner);
+
+/*
+ * emmap_wait_begin for another file than the word's, unless `owner` is NULL. `is_over`, unless NULL, is asked ten times a
+ * second, since who was to notify may have been killed: the wait ends where it says yes. When the word's file is closed, and
+ * the owner is not, the result is EMMAP_OK: the owner has another word by now.
+ */
 emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_error timed_out, const emmap_control *owner, const emmap_waiter *waiter,
+                       emmap_file *owner, wait_is_over *is_over, const emmap_waiter *waiter,
                        emmap_wait **result);
 
 /* Ends all waits on a file with EMMAP_CLOSED. After its status word says so. */

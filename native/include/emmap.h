@@ -678,11 +678,9 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
  * Begins to wait for a message, up to `timeout` milliseconds (EMMAP_NO_LIMIT: as long as it takes). It neither blocks nor
  * takes a message: the waiter is called with EMMAP_OK when there may be one, and whoever waits then pops, and waits again if
  * that finds none. One message wakes one of those who wait, in whichever process. Waits end, are cancelled and freed as
- * those of emmap_wait_begin, whose other results and limits hold here. A waiter that dies after it was woken costs the
- * others 100 ms at most.
- *
- * Where the handles of a queue share no memory but the file (docs/live.md) a message of another handle is seen within 100
- * ms; a waiter is then called ten times a second.
+ * those of emmap_wait_begin, whose other results and limits hold here. A waiter that is killed after it was woken costs the
+ * others 100 ms at most, and so does one who pushes and is killed before it wakes somebody. Where the handles of a queue share
+ * no memory but the file (docs/live.md) a message of another handle is seen within 100 ms.
  * Errors: EAGAIN where there is a message now; ETIMEDOUT for a timeout of 0 where there is none; EACCES for a handle that
  * may not write, since it can't take a message out; ENOMEM as emmap_wait_begin.
  */

@@ -3,9 +3,13 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "pause_points.h"
 #include "support.h"
 
 enum {
@@ -284,6 +288,46 @@ static void who_may_not_take_messages_does_not_wait_for_them(void **state)
     close_file(file);
 }
 
+/* ---- Deaths ---- */
+
+static const char *deadly;
+
+static void die_there(const char *name)
+{
+    if (strcmp(name, deadly) == 0)
+        kill(getpid(), SIGKILL);
+}
+
+static void push_and_die(void *context)
+{
+    (void)context;
+    emmap_file *const file = open_queue("queue", SHARED);
+    pause_hook = die_there;
+    push(file, 5);
+}
+
+/* Wherever the one who pushes it is killed, once it is stored. */
+static void a_message_whose_pusher_was_killed_is_received(void **state)
+{
+    (void)state;
+    static const char *const points[] = {"queue_push_done", "wake_calling", "wake_called"};
+    emmap_file *const file = open_queue("queue", SHARED);
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        outcome outcome;
+        emmap_wait *wait;
+        uint64_t number;
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+        deadly = points[i];
+        const int status = in_child(push_and_die, NULL);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        assert_ok(await(&outcome));
+        emmap_wait_free(wait);
+        assert_ok(receive(file, &number));
+        assert_int_equal(number, 5);
+    }
+    close_file(file);
+}
+
 /* ---- Many at once ---- */
 
 enum { PUSHERS = 2, RECEIVERS = 3, MESSAGES = 3000 };
@@ -355,6 +399,7 @@ int main(void)
         folder_test(a_message_of_another_handle_is_received),
         folder_test(a_message_that_is_put_back_wakes),
         folder_test(who_may_not_take_messages_does_not_wait_for_them),
+        folder_test(a_message_whose_pusher_was_killed_is_received),
         folder_test(no_wake_up_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
