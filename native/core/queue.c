@@ -118,6 +118,24 @@ static emmap_error create(const queue *self, hold *hold)
 /* What a file has behind the queue's size up to this comes into use when the file is opened. */
 #define ADOPTED_AT_ONCE 65536u
 
+/* A header that others change meanwhile may be of a file that has grown since it was mapped: what is wrong counts when it
+ * was found several times. */
+static emmap_error check_unlocked(hold *hold)
+{
+    enum { LOOKS = 4 };
+    const char *wrong;
+    uint32_t offset;
+    int looks = 0;
+    do {
+        const queue_header header = queue_header_load(hold->mapping->data);
+        const emmap_error error = hold_reach(hold, header.size);
+        if (error)
+            return error;
+        wrong = queue_header_wrong(header, hold->mapping->size, &offset);
+    } while (wrong && ++looks < LOOKS);
+    return wrong ? hold_corrupt(hold, offset, wrong) : EMMAP_OK;
+}
+
 static emmap_error check(structure *self, hold *hold)
 {
     if (hold->file->options.offset % QUEUE_HEADER != 0)
@@ -127,15 +145,8 @@ static emmap_error check(structure *self, hold *hold)
     queue_header header = queue_header_load(hold->mapping->data);
     if (header.size == 0)
         return create((const queue *)self, hold);
-    if (!hold->locked) {
-        emmap_error error = hold_reach(hold, header.size);
-        if (error)
-            return error;
-        uint32_t offset;
-        header = queue_header_load(hold->mapping->data);
-        const char *const wrong = queue_header_wrong(header, hold->mapping->size, &offset);
-        return wrong ? hold_corrupt(hold, offset, wrong) : EMMAP_OK;
-    }
+    if (!hold->locked)
+        return check_unlocked(hold);
     const emmap_error error = recover(hold, &header);
     if (error)
         return error;

@@ -26,8 +26,12 @@ void require_same(emmap_error expected, emmap_error got, const char *text, const
 {
     if (expected == got)
         return;
-    fprintf(stderr, "%s:%d: %s: %s instead of %s\n", file, line, text, emmap_error_name(got),
+    const emmap_failure *const failure = emmap_last_failure();
+    fprintf(stderr, "%s:%d: %s: %s instead of %s", file, line, text, emmap_error_name(got),
             emmap_error_name(expected));
+    if (failure->error == got && failure->reason)
+        fprintf(stderr, ": %s, at %llu", failure->reason, (unsigned long long)failure->offset);
+    fprintf(stderr, "\n");
     _exit(1);
 }
 
