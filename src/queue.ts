@@ -20,7 +20,7 @@ import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
 import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
-import { type WaitOptions, Waits } from "./wait.js";
+import { checkWait, type WaitOptions, Waits } from "./wait.js";
 
 /** How to open a queue of terms: as a file, and how terms appear. */
 export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends StructureOptions {
@@ -111,7 +111,10 @@ const rawFormat: Format<Uint8Array | string, Buffer> = {
 
 /** What is to be told of the options is told here, before a message is taken out with them. */
 function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<unknown, unknown> {
-  const shown = decodeSettings(decoding);
+  const { atoms: given } = decoding;
+  const shown = decodeSettings(
+    typeof given === "function" ? { ...decoding, atoms: waitingAsItLikes(given) } : decoding,
+  );
   const written = encodeSettings(encoding);
   const { atoms, binaries, maxInflatedSize = MAX_INFLATED_SIZE } = decoding;
   // Padding follows the term.
@@ -139,6 +142,35 @@ function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<un
 
 /** Messages up to this many bytes are read without a Buffer made for each; larger ones are worth one. */
 const SCRATCH_SIZE = 4096;
+
+/** Operations of this thread do not wait for locks now. */
+let waitsForNobody = false;
+
+function withoutWaiting<T>(operation: () => T): T {
+  addon.mayWait(false);
+  waitsForNobody = true;
+  try {
+    return operation();
+  } finally {
+    waitsForNobody = false;
+    addon.mayWait(true);
+  }
+}
+
+/** A function of the user's as option `atoms`, which may use queues as it likes. */
+function waitingAsItLikes(atoms: (name: string) => unknown): (name: string) => unknown {
+  return (name) => {
+    if (!waitsForNobody) return atoms(name);
+    addon.mayWait(true);
+    waitsForNobody = false;
+    try {
+      return atoms(name);
+    } finally {
+      waitsForNobody = true;
+      addon.mayWait(false);
+    }
+  };
+}
 
 /** How long a loop over messages goes on before it gives way to others, in ms. */
 const TURN = 5;
@@ -446,10 +478,12 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * message wakes one of those who wait, in all processes that have the queue open, Erlang's `receive_message` among them.
    * Waiting keeps the process alive, as an open socket does: see {@link unref}.
    *
-   * Resolves to {@link EMPTY} when `timeout` milliseconds are over. Rejects as {@link pop} throws, with the signal's reason when that
-   * is aborted, and with EMMAP_CLOSED when the queue is closed. No message is lost by that.
+   * Resolves to {@link EMPTY} when `timeout` milliseconds are over, also where a process that is stopped has the lock or is in
+   * a {@link tryPop} all the time. Rejects as {@link pop} throws otherwise, with the signal's reason when that is aborted, with
+   * EMMAP_CLOSED when the queue is closed, and with ENOMEM beyond 1024 waits in the process. No message is lost by that.
    */
   async receive(options: WaitOptions = {}): Promise<Out | typeof EMPTY> {
+    checkWait(options);
     const { timeout = Number.POSITIVE_INFINITY, signal } = options;
     const end = performance.now() + timeout;
     signal?.throwIfAborted();
@@ -462,17 +496,12 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /** As {@link pop}, and without waiting for who has the lock, or is in a {@link tryPop}: {@link EMPTY} then. */
   #popNow(): Out | typeof EMPTY {
-    // Functions of the user's may do anything, and wait.
-    if (this.#format.check !== undefined) return this.pop();
-    addon.mayWait(false);
     try {
-      return this.pop();
+      return withoutWaiting(() => this.pop());
     } catch (error) {
       if (!(error instanceof EmmapError)) throw error;
       if (error.code === "ETIMEDOUT" || error.code === "EBUSY") return EMPTY;
       if (error.code !== "EAGAIN") throw error;
-    } finally {
-      addon.mayWait(true);
     }
     // It is more than a moment's work.
     return this.pop();

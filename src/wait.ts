@@ -35,6 +35,13 @@ function toSignal(signal: unknown): AbortSignal | undefined {
   throw typeError("options.signal", "an AbortSignal", signal);
 }
 
+/** Throws for wrong options. @internal */
+export function checkWait(options: WaitOptions): void {
+  if (options === null || typeof options !== "object") throw typeError("options", "of type object", options);
+  toTimeout(options.timeout);
+  toSignal(options.signal);
+}
+
 /** The waits of one handle. @internal */
 export class Waits {
   readonly #native: NativeFile;

@@ -1,10 +1,12 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
 import { EMPTY, openQueue } from "../src";
+import { atom } from "../src/etf";
 import { freshPath } from "./support/files";
 
 const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
@@ -68,10 +70,43 @@ test("null is a message", async () => {
 
 test("bad options are refused", async () => {
   using queue = create();
+  queue.push("kept");
+  expect(await rejectionOf(queue.receive(null as unknown as object))).toBeInstanceOf(TypeError);
   for (const timeout of [-1, Number.NaN])
     expect(await rejectionOf(queue.receive({ timeout }))).toBeInstanceOf(RangeError);
   expect(await rejectionOf(queue.receive({ timeout: "1" as unknown as number }))).toBeInstanceOf(TypeError);
   expect(await rejectionOf(queue.receive({ signal: {} as AbortSignal }))).toBeInstanceOf(TypeError);
+  expect(queue.pop()).toBe("kept");
+});
+
+test("a function of the user's is called where it may wait, and one that throws does not end it", async () => {
+  const path = freshPath();
+  using other = openQueue(path, { size: 4096 });
+  const atoms = (name: string): string => (other.isEmpty() ? name : `${name} and others`);
+  using queue = openQueue(path, { decode: { atoms } });
+  queue.push(atom("one"));
+  expect(await queue.receive()).toBe("one");
+  queue.push(atom("two"));
+  let fail = (_: Error): void => {};
+  const taking = queue.tryPop(() => new Promise((_, reject) => (fail = reject))) as Promise<unknown>;
+  expect(await queue.receive({ timeout: 20 })).toBe(EMPTY);
+  fail(new Error("no"));
+  await rejectionOf(taking);
+  expect(await queue.receive()).toBe("two");
+});
+
+test("a queue whose file another one has replaced says so to who waits", async () => {
+  using queue = create(false);
+  const receiving = queue.receive({ timeout: 10_000 });
+  rmSync(queue.path);
+  expect(await rejectionOf(receiving)).toMatchObject({ code: "ESTALE" });
+});
+
+test("a queue whose file is truncated says so to who waits", async () => {
+  using queue = create(false);
+  const receiving = queue.receive({ timeout: 10_000 });
+  truncateSync(queue.path, 0);
+  expect(await rejectionOf(receiving)).toMatchObject({ code: "EFAULT" });
 });
 
 test("a signal ends it with its reason, and no message is lost", async () => {

@@ -31,18 +31,23 @@
 set(_Queue, Count) when is_integer(Count), not ?IS_COUNT(Count) ->
     {error, einval};
 set(#file_descriptor{module = emmap, data = #file{handle = Handle}} = Queue, Active) ->
-    Key = {?MODULE, Handle},
+    Key = {?MODULE, key(Handle)},
     case ask(get(Key), Active) of
         none when Active =:= false ->
             _ = erase(Key),
             ok;
         none ->
+            _ = [erase(Former) || {{?MODULE, _} = Former, Server} <- get(), not is_process_alive(Server)],
             {ok, Server} = gen_server:start(?MODULE, {Queue, self()}, []),
             _ = put(Key, Server),
             gen_server:call(Server, {set, Active}, infinity);
         Answer ->
             Answer
     end.
+
+%% Keeps no file open.
+key(Handle) when is_reference(Handle) -> ref_to_list(Handle);
+key(Handle) -> Handle.
 
 %% `none' where there is no server, or that has nothing to send any more.
 ask(undefined, _Active) ->
@@ -107,11 +112,12 @@ send(State, 0) ->
     {noreply, State};
 send(#state{queue = ?MAPPED(Backend, Handle) = Queue, owner = Owner} = State, Most) ->
     #file_descriptor{data = #file{terms = Terms}} = Queue,
-    case emmap_terms:pop(Backend, Handle, Terms) of
+    case emmap_terms:pop_now(Backend, Handle, Terms) of
         {ok, Message} ->
             Owner ! {emmap_queue, Queue, Message},
             sent(State, Most - 1);
         eof -> {noreply, wait(State)};
+        {busy, _} -> {noreply, wait(State)};
         {error, ebusy} -> {noreply, wait(State)};
         {error, Reason} -> failed(Reason, State)
     end.

@@ -238,7 +238,12 @@ pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
 
 ?DOC("Removes the first message; where there is none it waits for one, up to `Timeout` milliseconds. Only the calling
 process waits, and uses no processor time. One message wakes one process of those that wait for it, in all nodes and programs that
-have the queue open, Node's `receive` among them. A process that is killed while it waits takes no message with it.").
+have the queue open, Node's `receive` among them. `timeout` is the answer too where a process that is stopped has the lock, or
+is in a `try_pop/2`, all the time. 1024 waits may go on at a time in the node, and in each port program; more are
+`{error, enomem}`.
+
+A process that is killed while it waits takes no message with it; over the port it may if it is killed in the moment in which a
+message comes.").
 -spec receive_message(queue(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
 receive_message(?QUEUE(_, _, _) = Queue, infinity) ->
     receive_until(Queue, infinity);
@@ -247,10 +252,14 @@ receive_message(?QUEUE(_, _, _) = Queue, Timeout) when is_integer(Timeout), Time
 receive_message(?QUEUE(_, _, _), _Timeout) ->
     error(badarg).
 
+%% What a backend takes as a time-out, in ms.
+-define(LONGEST, (1 bsl 62)).
+
 receive_until(?QUEUE(Backend, Handle, Terms) = Queue, End) ->
-    case emmap_terms:pop(Backend, Handle, Terms) of
+    case emmap_terms:pop_now(Backend, Handle, Terms) of
         eof -> wait_until(Queue, End);
-        %% Another process is taking the first message out.
+        %% Another process has the lock, or is taking the first message out.
+        {busy, _} -> wait_until(Queue, End);
         {error, ebusy} -> wait_until(Queue, End);
         Result -> Result
     end.
@@ -263,7 +272,7 @@ wait_until(?QUEUE(Backend, Handle, _) = Queue, End) ->
     end.
 
 left(infinity) -> infinity;
-left(End) -> max(0, End - erlang:monotonic_time(millisecond)).
+left(End) -> min(max(0, End - erlang:monotonic_time(millisecond)), ?LONGEST).
 
 ?DOC("Has the queue's messages sent to the calling process, as sockets do: `{emmap_queue, Queue, Message}` each, removed from the
 queue. `once` sends one; `N` adds to how many more are to be sent, a negative number takes away; `true` sends all, `false` no

@@ -6,7 +6,7 @@
 %% How terms become a queue's messages, and messages terms, which leave the queue once they have. A message that is refused
 %% stays.
 
--export([quick/1, check/3, encode/3, decode/2, decode_all/2, pop/3, pop_many/4]).
+-export([quick/1, check/3, encode/3, decode/2, decode_all/2, pop/3, pop_now/3, pop_many/4]).
 
 -include("emmap_file.hrl").
 
@@ -64,12 +64,21 @@ stored(Message) ->
 %% Removes the first message.
 -spec pop(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) ->
     {ok, term()} | eof | {error, emmap_backend:reason() | {bad_term, binary()}}.
-pop(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms) when Limit >= ?MOST * ?QUICK_TERM ->
-    case ?CALL_LOCKING(Backend, queue_pop_term(Handle, safety(Decoding))) of
+pop(Backend, Handle, Terms) ->
+    case pop_now(Backend, Handle, Terms) of
+        {busy, Limit} -> emmap_lock:again(fun() -> pop_now(Backend, Handle, Terms) end, Limit);
+        Result -> Result
+    end.
+
+%% The same without waiting for another handle or process that has the lock.
+-spec pop_now(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) ->
+    {ok, term()} | eof | {busy, non_neg_integer()} | {error, emmap_backend:reason() | {bad_term, binary()}}.
+pop_now(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms) when Limit >= ?MOST * ?QUICK_TERM ->
+    case ?CALL(Backend, queue_pop_term(Handle, safety(Decoding))) of
         slow -> pop_decoded(Backend, Handle, Terms);
         Result -> Result
     end;
-pop(Backend, Handle, Terms) ->
+pop_now(Backend, Handle, Terms) ->
     pop_decoded(Backend, Handle, Terms).
 
 safety([safe]) -> safe;
@@ -77,22 +86,20 @@ safety([]) -> unsafe.
 
 %% Nobody is kept out while the term is made: where another process has removed the message, the next one is tried.
 pop_decoded(Backend, Handle, Terms) ->
-    case ?CALL_LOCKING(Backend, queue_peek_front(Handle)) of
+    case ?CALL(Backend, queue_peek_front(Handle)) of
         {ok, Bytes} ->
             case decode(Bytes, Terms) of
                 {ok, Term} ->
-                    case ?CALL_LOCKING(Backend, queue_remove(Handle, [Bytes])) of
+                    case ?CALL(Backend, queue_remove(Handle, [Bytes])) of
                         ok -> {ok, Term};
                         {error, estale} -> pop_decoded(Backend, Handle, Terms);
-                        {error, _} = Error -> Error
+                        Failed -> Failed
                     end;
                 Bad ->
                     {error, Bad}
             end;
-        eof ->
-            eof;
-        {error, _} = Error ->
-            Error
+        EofOrFailed ->
+            EofOrFailed
     end.
 
 %% Removes up to Limit messages at once, those before the first that is refused.

@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "call.h"
+#include "waiting.h"
 
 namespace
 {
@@ -259,7 +260,7 @@ napi_value may_wait_now(napi_env env, napi_callback_info info)
     size_t count = 1;
     napi_value yes = nullptr;
     napi_get_cb_info(env, info, &count, &yes, nullptr, nullptr);
-    emmap_may_wait(to_bool(env, yes));
+    set_may_wait(to_bool(env, yes));
     return nullptr;
 }
 

@@ -32,13 +32,21 @@ bool Patience::is_left() const
     return milliseconds() < end;
 }
 
+thread_local bool may_wait = true;
+
+void set_may_wait(bool yes)
+{
+    may_wait = yes;
+    emmap_may_wait(yes);
+}
+
 napi_value try_again(const Call &call, Operation operation)
 {
     emmap_info about;
     emmap_describe(call.core(), &about);
     const Patience patience(about.lock_timeout);
     Failure failure = last_failure(call.operation, static_cast<emmap_error>(ETIMEDOUT));
-    while (patience.is_left() && is_alive(call.env)) {
+    while (may_wait && patience.is_left() && is_alive(call.env)) {
         *call.is_busy = false;
         const napi_value result = operation(call);
         if (!*call.is_busy)

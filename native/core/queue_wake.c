@@ -6,6 +6,7 @@
 #include "error.h"
 #include "live.h"
 #include "pause.h"
+#include "stale.h"
 #include "wait.h"
 
 enum { NOBODY, ARMED, CALLED };
@@ -164,16 +165,18 @@ static bool is_closed(const emmap_file *file)
     return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
 }
 
-/* Who has pushed a message may have been killed before it called, or share no word with us. */
-static bool may_have_message(emmap_file *file)
+/* Whether an operation would find something: who has pushed a message may have been killed before it called, or share no word
+ * with us; the path may mean another file; the file may have been truncated. The threads of an exclusive handle do not die on
+ * their own. */
+static bool is_worth_a_look(emmap_file *file)
 {
-    return !queue_seen_empty(file);
+    const structure *const structure = atomic_load(&file->structure);
+    return (!structure->held && !queue_seen_empty(file)) || stale_is_due(file) || file_faulted(file);
 }
 
 static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, const emmap_waiter *waiter,
                          emmap_wait **result)
 {
-    const queue *const self = (const queue *)atomic_load(&file->structure);
     atomic_store(bell->word, ARMED);
     fence_heavy();
     const emmap_error seen = look_now(file);
@@ -183,10 +186,8 @@ static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, c
         return seen;
     if (timeout == 0)
         return error_set(ETIMEDOUT, NULL);
-    /* An exclusive handle's own threads do not die on their own. */
-    wait_is_over *const is_over = self->base.held ? NULL : may_have_message;
     const emmap_error error =
-        wait_begin(bell->file, bell->position, ARMED, timeout, file, is_over, waiter, result);
+        wait_begin(bell->file, bell->position, ARMED, timeout, file, is_worth_a_look, waiter, result);
     if (error == EMMAP_CLOSED && !is_closed(file))
         return error_set(EAGAIN, "the queue is another file's by now");
     if (error)

@@ -147,3 +147,17 @@ emmap_error stale_check(emmap_file *file)
     const emmap_error error = emmap_is_current(file, &current);
     return !error && !current ? moved_on() : EMMAP_OK;
 }
+
+bool stale_is_due(emmap_file *file)
+{
+    structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
+    uint64_t last;
+    bool current = true;
+    const uint64_t now = stale_now();
+    if (!self || !file->named || (file->options.flags & EMMAP_OPEN_PRIVATE) || !is_due(self, now, &last))
+        return false;
+    if (emmap_is_current(file, &current) == EMMAP_OK && !current)
+        return true;
+    atomic_compare_exchange_strong(&self->looked, &last, now);
+    return false;
+}

@@ -20,4 +20,8 @@ uint64_t stale_now(void);
 /* ESTALE where the path means another file or none. A private mapping is not asked for. */
 emmap_error stale_check(emmap_file *file);
 
+/* Whether a look is due and the path means another file, or none: an operation that finds nothing says so then. Takes no
+ * lock of the structure's. */
+bool stale_is_due(emmap_file *file);
+
 #endif

@@ -157,10 +157,11 @@ static bool take(emmap_wait *self, ender by)
 /* Tells the door, and gives the list's reference back. Without the lock. */
 static void tell(emmap_wait *self, emmap_error result)
 {
-    /* The owner has another word by now. */
-    if (result == EMMAP_CLOSED && self->owner &&
-        !(__atomic_load_n(&self->owner->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED))
-        result = EMMAP_OK;
+    /* What the owner says counts: where it is open it has another word by now. */
+    if (self->owner && (result == EMMAP_OK || result == EMMAP_CLOSED))
+        result = __atomic_load_n(&self->owner->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED
+                     ? EMMAP_CLOSED
+                     : EMMAP_OK;
     self->waiter.done(self->waiter.context, result);
     release(self);
 }
@@ -578,7 +579,9 @@ static emmap_error begin(emmap_wait *self)
         waiting++;
     }
     pthread_mutex_unlock(&lock);
-    return error ? error_set(error, error == EMMAP_CLOSED ? NULL : "there is no thread to wait with")
+    return error ? error_set(error, error == EMMAP_CLOSED
+                                        ? NULL
+                                        : "1024 waits go on in this process, or it gets no thread")
                  : EMMAP_OK;
 }
 
