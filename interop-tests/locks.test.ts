@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { expect, onTestFinished, test } from "vitest";
-import { openQueue } from "../src";
+import { EMPTY, openQueue } from "../src";
 import { backends, ebin, freshFolder, script } from "./support/runtimes";
 import { pointsWithLock, type Report, Victim } from "./torture/support/victim.mjs";
 
@@ -98,4 +98,25 @@ test("a worker that waits ends when it is terminated", async () => {
   expect(performance.now() - begun).toBeLessThan(1000);
   expect(told[0]).toBe(1);
   await holder.goOn();
+});
+
+test("who waits for a message in Node holds nothing up while a stopped process has the lock", async () => {
+  const folder = freshFolder();
+  const path = join(folder, "queue");
+  const holder = await victim(folder);
+  using queue = openQueue(path, { raw: true });
+  // Where the queue is seen to be empty the lock is not asked for.
+  for (let i = 0; i < 10; i++) queue.push("12345678");
+  await holder.stopOn(path);
+  let turns = 0;
+  const turning = setInterval(() => turns++, 1);
+  const begun = performance.now();
+  expect(await queue.receive({ timeout: 300 })).toBe(EMPTY);
+  expect(performance.now() - begun).toBeLessThan(2000);
+  clearInterval(turning);
+  // The queue's own limit is 5 s, for which the event loop would have stood still.
+  expect(turns).toBeGreaterThan(20);
+  const receiving = queue.receive();
+  await holder.goOn();
+  expect(await receiving).toBeInstanceOf(Buffer);
 });
