@@ -17,11 +17,9 @@ main([Ebin, Fixture, Folder, Rounds, Adds]) ->
     ok = emmap:close_counters(Upstream),
 
     Counters = emmap:open_counters(filename:join(Folder, "counters.bin")),
-    emmap:inc_counter(Counters, ?ARRIVED),
-    await(Counters, ?ARRIVED),
+    ok = meet(Counters, ?ARRIVED),
     [round(Counters, list_to_integer(Adds)) || _ <- lists:seq(1, list_to_integer(Rounds))],
-    emmap:inc_counter(Counters, ?FINISHED),
-    await(Counters, ?FINISHED),
+    ok = meet(Counters, ?FINISHED),
     Final = [read(Counters, I) || I <- [?TOTAL, ?OF_BEAM, ?OF_NODE]],
     say("{\"event\":\"final\",\"values\":~s}", [strings(Final)]),
     ok = emmap:close_counters(Counters),
@@ -43,10 +41,8 @@ exchange(Folder) ->
 
 %% The first message of the other half, as soon as there is one.
 receive_term(Inbox) ->
-    case emmap_queue:pop(Inbox) of
-        nil -> timer:sleep(1), receive_term(Inbox);
-        Term -> Term
-    end.
+    {ok, Term} = emmap_queue:receive_message(Inbox, infinity),
+    Term.
 
 round(Counters, Adds) ->
     [begin
@@ -57,10 +53,16 @@ round(Counters, Adds) ->
         [read(Counters, I) || I <- [?OF_BEAM, ?OF_NODE, ?TOTAL]]),
     timer:sleep(30).
 
+%% Counts this half, and waits for the other one.
+meet(Counters, Index) ->
+    {ok, _} = emmap:inc_counter(Counters, Index),
+    {ok, _} = emmap:notify_counter(Counters, Index, infinity),
+    await(Counters, Index).
+
 await(Counters, Index) ->
     case read(Counters, Index) of
         2 -> ok;
-        _ -> timer:sleep(1), await(Counters, Index)
+        Value -> _ = emmap:wait_counter(Counters, Index, Value, infinity), await(Counters, Index)
     end.
 
 read(Counters, Index) ->

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
-import { EMPTY, openBlockStorage, openCounters, openQueue } from "emmap";
+import { openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, Float, ImproperList, tuple } from "emmap/etf";
 import { ARRIVED, BEAM, BLOCK_SIZE, FINISHED, NODE, TOTAL } from "./layout.mjs";
 
@@ -12,13 +12,19 @@ const [fixture, folder, rounds, adds] = process.argv.slice(2);
 const say = (message) =>
   console.log(JSON.stringify(message, (_, v) => (typeof v === "bigint" ? String(v) : v)));
 
+/** Counts this half, and waits for the other one. */
+async function meet(counter) {
+  counters.add(counter, 1);
+  counters.notify(counter);
+  while (counters.get(counter) < 2n) await counters.wait(counter, 1n);
+}
+
 const upstream = openCounters(fixture);
 say({ event: "fixture", values: [...upstream] });
 upstream.close();
 
 const counters = openCounters(join(folder, "counters.bin"));
-counters.add(ARRIVED, 1);
-while (counters.get(ARRIVED) < 2n) await sleep(1);
+await meet(ARRIVED);
 
 for (let round = 0; round < Number(rounds); round++) {
   for (let i = 0; i < Number(adds); i++) {
@@ -34,23 +40,13 @@ for (let round = 0; round < Number(rounds); round++) {
   await sleep(30);
 }
 
-counters.add(FINISHED, 1);
-while (counters.get(FINISHED) < 2n) await sleep(1);
+await meet(FINISHED);
 say({ event: "final", values: [counters.get(TOTAL), counters.get(BEAM), counters.get(NODE)] });
 counters.close();
 
 const outbox = openQueue(join(folder, "to-beam.queue"));
 const inbox = openQueue(join(folder, "to-node.queue"));
 const blocks = openBlockStorage(join(folder, "blocks.bin"), { blockSize: BLOCK_SIZE });
-
-/** The first message of the other half, as soon as there is one. */
-async function receive() {
-  for (;;) {
-    const message = inbox.pop();
-    if (message !== EMPTY) return message;
-    await sleep(1);
-  }
-}
 
 // The atoms are ones that the other half knows: BEAM makes no new ones of what it reads, unless it is told to.
 outbox.pushMany([
@@ -63,13 +59,14 @@ outbox.pushMany([
 outbox.push(blocks.store(Buffer.from("a block that Node stored".padEnd(BLOCK_SIZE))));
 
 const terms = [];
-for (let i = 0; i < 5; i++) terms.push(inspect(await receive(), { breakLength: Number.POSITIVE_INFINITY }));
+for (let i = 0; i < 5; i++)
+  terms.push(inspect(await inbox.receive(), { breakLength: Number.POSITIVE_INFINITY }));
 say({ event: "terms", values: terms });
 say({
   event: "block",
   values: [
     blocks
-      .read(await receive())
+      .read(await inbox.receive())
       .toString("latin1")
       .trimEnd(),
   ],
