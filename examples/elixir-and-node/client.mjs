@@ -5,7 +5,6 @@
 // `shop` is the name of its queue of answers: programs that ask at the same time have one each.
 import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { EMPTY, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
 
@@ -27,12 +26,11 @@ const answers = openQueue(join(folder, `answers-${basename(client)}.q`), {
 /** Resolves to the answer to request `number`; passes over those to requests whose asker did not wait for them. */
 async function receive(number) {
   const deadline = Date.now() + DEADLINE_MS;
-  while (Date.now() < deadline) {
-    const answer = answers.pop();
-    if (answer === EMPTY) await sleep(1);
-    else if (answer.elements[0] === number) return answer.elements[1];
+  for (;;) {
+    const answer = await answers.receive({ timeout: Math.max(0, deadline - Date.now()) });
+    if (answer === EMPTY) throw new Error("no answer: is prices.exs running?");
+    if (answer.elements[0] === number) return answer.elements[1];
   }
-  throw new Error("no answer: is prices.exs running?");
 }
 
 try {

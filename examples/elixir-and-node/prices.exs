@@ -4,15 +4,14 @@
 #   ERL_LIBS=../../erlang/_build/default/lib elixir prices.exs /tmp/prices &
 #   node client.mjs /tmp/prices shop apple 3
 #
-# A request is {:price, client, number, item, quantity}; the answer goes to the client's own queue. A request leaves the
-# queue when it was answered: whoever starts this again after a crash finds it there.
+# A request is {:price, client, number, item, quantity}; the answer goes to the client's own queue. The queue sends its
+# messages to the server, one at a time, as an active socket does. A crash loses the request that the server has: its client
+# gets no answer, and asks again. The others stay in the queue. The job queue beside this example loses none.
 
 defmodule Prices do
   use GenServer
 
   @prices %{"apple" => 25, "pear" => 40}
-  # How long to look away from an empty queue, in milliseconds.
-  @pause 1
 
   def start_link(folder), do: GenServer.start_link(__MODULE__, folder)
 
@@ -20,30 +19,32 @@ defmodule Prices do
   def init(folder) do
     Process.flag(:trap_exit, true)
     {:ok, requests} = :emmap_queue.open(Path.join(folder, "requests.q"), 65_536, [])
-    {:ok, %{folder: folder, requests: requests, answers: %{}}, {:continue, :look}}
+    :ok = :emmap_queue.set_active(requests, :once)
+    {:ok, %{folder: folder, requests: requests, answers: %{}}}
   end
 
   @impl true
-  def handle_continue(:look, state), do: look(state)
+  def handle_info({:emmap_queue, requests, request}, state) do
+    state = answer(request, state)
+    :ok = :emmap_queue.set_active(requests, :once)
+    {:noreply, state}
+  end
 
-  @impl true
-  def handle_info(:look, state), do: look(state)
+  def handle_info({:emmap_queue_error, _requests, reason}, state), do: {:stop, reason, state}
 
   @impl true
   def terminate(_reason, state) do
+    :ok = :emmap_queue.set_active(state.requests, false)
+
+    # One more may have been sent by now.
+    state =
+      receive do
+        {:emmap_queue, _requests, request} -> answer(request, state)
+      after
+        0 -> state
+      end
+
     for queue <- [state.requests | Map.values(state.answers)], do: :emmap_queue.close(queue)
-  end
-
-  defp look(state) do
-    # The function answers in this process, so that the state stays here; what it returns is never nil.
-    case :emmap_queue.try_pop(state.requests, &answer(&1, state)) do
-      nil ->
-        Process.send_after(self(), :look, @pause)
-        {:noreply, state}
-
-      %{} = state ->
-        {:noreply, state, {:continue, :look}}
-    end
   end
 
   defp answer({:price, client, number, item, quantity}, state)
@@ -60,7 +61,6 @@ defmodule Prices do
     state
   end
 
-  # What is no request goes, or it would stay the first for ever.
   defp answer(other, state) do
     IO.puts(:stderr, "dropped #{inspect(other)}")
     state

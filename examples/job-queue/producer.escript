@@ -28,12 +28,11 @@ main(_) ->
 collect(Results, Waiting, Done, Failed) ->
     case sets:size(Waiting) of
         0 -> {Done, Failed};
-        _ -> collect(Results, Waiting, Done, Failed, emmap_queue:pop(Results))
+        _ ->
+            {ok, Result} = emmap_queue:receive_message(Results, infinity),
+            collect(Results, Waiting, Done, Failed, Result)
     end.
 
-collect(Results, Waiting, Done, Failed, nil) ->
-    timer:sleep(5),
-    collect(Results, Waiting, Done, Failed);
 collect(Results, Waiting, Done, Failed, {Outcome, Id, Answer}) ->
     case {sets:is_element(Id, Waiting), Outcome} of
         {true, done} ->
