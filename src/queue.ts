@@ -526,6 +526,21 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     }
   }
 
+  /**
+   * Waits as {@link receive} and takes no message: for {@link tryPop}, which leaves the message in the queue until its work is
+   * done. `"ok"`: there may be a message, `"timed-out"`: there is none.
+   *
+   * ```ts
+   * while ((await jobs.wait()) === "ok") jobs.tryPop(run);
+   * ```
+   *
+   * One message wakes one of those who wait, who is to try and take it: `"ok"` is no promise that nobody was quicker.
+   * While somebody is in a {@link tryPop} it may be `"ok"` as well, ten times a second, and `tryPop` throws EBUSY.
+   */
+  async wait(options: WaitOptions = {}): Promise<"ok" | "timed-out"> {
+    return (await this.#waiting().message(options)) ? "ok" : "timed-out";
+  }
+
   #waiting(): Waits {
     this.#waits ??= new Waits(this.native, this.path);
     return this.#waits;

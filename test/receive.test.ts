@@ -176,6 +176,37 @@ test("while somebody takes the first message out others wait, and receive it whe
   expect(await receiving).toBe("first");
 });
 
+test.each([true, false])("a wait takes no message: exclusive %s", async (exclusive) => {
+  using queue = create(exclusive);
+  expect(await queue.wait({ timeout: 0 })).toBe("timed-out");
+  const waiting = queue.wait();
+  queue.push("first");
+  expect(await waiting).toBe("ok");
+  expect(await queue.wait({ timeout: 0 })).toBe("ok");
+  expect(queue.pop()).toBe("first");
+  const reason = new Error("enough");
+  expect(await rejectionOf(queue.wait({ signal: AbortSignal.abort(reason) }))).toBe(reason);
+  const late = queue.wait();
+  queue.close();
+  expect(await rejectionOf(late)).toMatchObject({ code: "EMMAP_CLOSED" });
+});
+
+test("who waits and takes by tryPop takes all messages, one after the other", async () => {
+  using queue = create();
+  const taken: unknown[] = [];
+  const takers = Array.from({ length: 5 }, async () => {
+    while (taken.length < 100) {
+      if ((await queue.wait({ timeout: 20 })) === "ok") queue.tryPop((message) => taken.push(message));
+    }
+  });
+  for (let i = 0; i < 100; i++) {
+    queue.push(i);
+    if (i % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all(takers);
+  expect(taken).toEqual(Array.from({ length: 100 }, (_, i) => i));
+});
+
 test("a loop over the messages waits for them, and takes no other when it is left", async () => {
   using queue = create();
   const pushing = (async () => {

@@ -64,7 +64,7 @@ queue that another process has opened `exclusive`.").
 
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
--export([receive_message/2, set_active/2]).
+-export([receive_message/2, wait/2, set_active/2]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1, try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
 -export([purge/1, clear/1, erase/1, compact/1]).
@@ -273,6 +273,26 @@ wait_until(?QUEUE(Backend, Handle, _) = Queue, End) ->
 
 left(infinity) -> infinity;
 left(End) -> min(max(0, End - erlang:monotonic_time(millisecond)), ?LONGEST).
+
+?DOC("Waits as `receive_message/2` and takes no message: for `try_pop/2`, which leaves the message in the queue until its work is
+done. `ok`: there may be a message.
+
+```erlang
+work(Jobs) ->
+    ok = emmap_queue:wait(Jobs, infinity),
+    _ = emmap_queue:try_pop(Jobs, fun run/1),
+    work(Jobs).
+```
+
+One message wakes one of those who wait, who is to try and take it: `ok` is no promise that nobody was quicker. While another
+process is in a `try_pop/2` it may be `ok` as well, ten times a second, and `try_pop/2` answers `{error, ebusy}`.").
+-spec wait(queue(), timeout()) -> ok | timeout | {error, reason()}.
+wait(?QUEUE(Backend, Handle, _), infinity) ->
+    ?CALL(Backend, queue_wait(Handle, infinity));
+wait(?QUEUE(Backend, Handle, _), Timeout) when is_integer(Timeout), Timeout >= 0 ->
+    ?CALL(Backend, queue_wait(Handle, Timeout));
+wait(?QUEUE(_, _, _), _Timeout) ->
+    error(badarg).
 
 ?DOC("Has the queue's messages sent to the calling process, as sockets do: `{emmap_queue, Queue, Message}` each, removed from the
 queue. `once` sends one; `N` adds to how many more are to be sent, a negative number takes away; `true` sends all, `false` no

@@ -4,7 +4,7 @@
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([message_that_is_there/1, message_that_comes/1, message_of_another_handle/1, timeout_is_answered/1,
          any_term_is_a_message/1, bad_arguments/1, refused_message/1, close_ends_it/1, killed_receiver/1,
-         message_put_back/1, each_message_once/1, no_stray_messages/1]).
+         message_put_back/1, each_message_once/1, no_stray_messages/1, wait_takes_nothing/1, waiters_try_pop/1]).
 -export([active_once/1, active_count/1, active_true/1, passive_again/1, active_ends_with_its_process/1,
          active_refused_message/1, active_close/1]).
 
@@ -17,7 +17,7 @@ groups() ->
     emmap_test_backends:groups(
       [message_that_is_there, message_that_comes, message_of_another_handle, timeout_is_answered, any_term_is_a_message,
        bad_arguments, refused_message, close_ends_it, killed_receiver, message_put_back, each_message_once,
-       no_stray_messages, active_once, active_count, active_true, passive_again, active_ends_with_its_process,
+       no_stray_messages, wait_takes_nothing, waiters_try_pop, active_once, active_count, active_true, passive_again, active_ends_with_its_process,
        active_refused_message, active_close]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -102,6 +102,7 @@ any_term_is_a_message(Config) ->
 bad_arguments(Config) ->
     Queue = queue(Config),
     [?assertError(badarg, emmap_queue:receive_message(Queue, Bad)) || Bad <- [-1, 1.0, soon, <<"1">>]],
+    [?assertError(badarg, emmap_queue:wait(Queue, Bad)) || Bad <- [-1, 1.0, soon, <<"1">>]],
     [?assertError(badarg, emmap_queue:set_active(Queue, Bad)) || Bad <- [1.0, twice, <<"1">>]],
     [?assertEqual({error, einval}, emmap_queue:set_active(Queue, Bad)) || Bad <- [32768, -32769]],
     ok = emmap_queue:close(Queue).
@@ -179,6 +180,43 @@ no_stray_messages(Config) ->
     [receive {Pusher, ok} when is_pid(Pusher) -> ok after 10000 -> ct:fail(no_push) end || _ <- lists:seq(1, 50)],
     receive Message -> ct:fail({stray, Message}) after 50 -> ok end,
     ok = emmap_queue:close(Queue).
+
+wait_takes_nothing(Config) ->
+    [begin
+        Queue = queue(Config, Options),
+        ?assertEqual(timeout, emmap_queue:wait(Queue, 0)),
+        {Time, Answer} = timer:tc(fun() -> emmap_queue:wait(Queue, 30) end),
+        ?assertEqual(timeout, Answer),
+        ?assert(Time >= 30000),
+        Waiter = start(fun() -> emmap_queue:wait(Queue, infinity) end),
+        ok = await_waiting(Waiter),
+        ok = emmap_queue:push(Queue, message),
+        ?assertEqual(ok, result(Waiter)),
+        ?assertEqual(ok, emmap_queue:wait(Queue, 0)),
+        ?assertEqual(message, emmap_queue:pop(Queue)),
+        Late = start(fun() -> emmap_queue:wait(Queue, infinity) end),
+        ok = await_waiting(Late),
+        ok = emmap_queue:close(Queue),
+        ?assertEqual({error, closed}, result(Late))
+    end || Options <- [[exclusive], []]].
+
+waiters_try_pop(Config) ->
+    Queue = queue(Config),
+    Count = 500,
+    Takers = [start(fun() -> take_all(Queue, []) end) || _ <- lists:seq(1, 5)],
+    [ok = emmap_queue:push(Queue, N) || N <- lists:seq(1, Count)],
+    [ok = emmap_queue:push(Queue, stop) || _ <- Takers],
+    ?assertEqual(lists:seq(1, Count), lists:sort(lists:append([result(Taker) || Taker <- Takers]))),
+    ok = emmap_queue:close(Queue).
+
+take_all(Queue, Taken) ->
+    ok = emmap_queue:wait(Queue, infinity),
+    case emmap_queue:try_pop(Queue, fun(Message) -> Message end) of
+        stop -> Taken;
+        N when is_integer(N) -> take_all(Queue, [N | Taken]);
+        nil -> take_all(Queue, Taken);
+        {error, ebusy} -> take_all(Queue, Taken)
+    end.
 
 %%% set_active
 
