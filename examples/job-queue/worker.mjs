@@ -47,6 +47,15 @@ function take() {
   }
 }
 
+/** Until there may be a job, or we are told to stop. */
+async function untilThereIsOne() {
+  try {
+    await jobs.wait({ signal: stopping.signal });
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
+  }
+}
+
 /** Does the job's work; this is where yours would stand. */
 async function resize(file, width) {
   if (typeof file !== "string" || !Number.isInteger(width)) throw new TypeError("no such picture");
@@ -74,7 +83,7 @@ while (!stopping.signal.aborted) {
     inHand.pop();
     done++;
   } else if (!take()) {
-    await sleep(5);
+    await untilThereIsOne();
   }
 }
 for (const queue of [jobs, results, inHand]) queue.close();
