@@ -88,7 +88,10 @@ async function inspect(composition) {
     await expect(service, "", "command -v cc gcc c++ g++ make || true");
   await expect("node", "2770 10000", "stat -c '%a %g' /shared");
   await expect("node", "10003", "stat -c %u /shared/answers-c-musl.queue");
-  await expect("node", "660 10000", "stat -c '%a %g' /shared/* | sort -u");
+  const modes = (type) => `find /shared -mindepth 1 -type ${type} -exec stat -c '%a %g' {} + | sort -u`;
+  await expect("node", "660 10000", modes("f"));
+  // The live folders.
+  await expect("node", "770 10000", modes("d"));
 }
 
 try {

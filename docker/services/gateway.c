@@ -4,6 +4,7 @@
  * In the environment: FOLDER of the shared files.
  */
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,29 @@ static bool take(bool first)
     return true;
 }
 
+static sem_t ended;
+
+static void has_ended(void *context, emmap_error result)
+{
+    (void)context;
+    (void)result; /* what is wrong with the file the next operation finds as well */
+    sem_post(&ended);
+}
+
+/* Until there may be an answer, or a second is over. */
+static void wait_for_answer(void)
+{
+    const emmap_waiter waiter = {.done = has_ended};
+    emmap_wait *wait = NULL;
+    const emmap_error error = emmap_queue_wait_begin(answers, 1000, &waiter, &wait);
+    if (error == EAGAIN)
+        return;
+    must(error, "waiting for an answer");
+    while (sem_wait(&ended) != 0) {
+    }
+    emmap_wait_free(wait);
+}
+
 /* ---- */
 
 static void open_all(void)
@@ -265,6 +289,7 @@ int main(int count, char **arguments)
         return healthy();
     signal(SIGTERM, end);
     signal(SIGINT, end);
+    sem_init(&ended, 0, 0);
     open_all();
     add(MINE + STARTS, 1);
     set(MINE + CLOSED, 0);
@@ -291,7 +316,7 @@ int main(int count, char **arguments)
         if (closing && under_way == 0)
             set(MINE + CLOSED, 1);
         if (!send && !taken)
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+            wait_for_answer();
         if (time(NULL) == second)
             continue;
         second = time(NULL);

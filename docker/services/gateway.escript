@@ -16,6 +16,7 @@
 
 %% Requests under way. The queue is as short as the worker is quick, and never longer.
 -define(WINDOW, 500).
+-define(BATCH, 100).
 
 -record(gateway, {
     name :: atom(),
@@ -61,14 +62,15 @@ open(Name, Folder) ->
 
 send(Gateway, N, Mark) ->
     Closing = emmap:read_counter(Gateway#gateway.counters, ?CLOSING) =:= {ok, 1},
-    UnderWay = N - 1 - read(Gateway, settled),
+    Settled = read(Gateway, settled),
+    UnderWay = N - 1 - Settled,
     if
         Closing, UnderWay =:= 0 ->
             set(Gateway, closed, 1),
-            timer:sleep(100),
+            ok = wait(Gateway, ?CLOSING, 1),
             send(Gateway, N, Mark);
         Closing; UnderWay >= ?WINDOW ->
-            timer:sleep(1),
+            ok = wait(Gateway, index(Gateway, settled), Settled),
             send(Gateway, N, Mark);
         true ->
             request(Gateway, N, Mark),
@@ -90,7 +92,7 @@ settle(#gateway{answers = Answers} = Gateway, First) ->
     %% The answer leaves the queue when the function has returned: killed before that, we are given it again.
     case emmap_queue:try_pop(Answers, fun(Answer) -> settle(Gateway, Answer, First) end) of
         nil ->
-            timer:sleep(1),
+            ok = emmap_queue:wait(Answers, infinity),
             settle(Gateway, First);
         settled ->
             settle(Gateway, false)
@@ -100,7 +102,7 @@ settle(#gateway{name = Name} = Gateway, {answer, Name, N, Outcome, Mark}, First)
     _ = case N - read(Gateway, settled) of
         1 ->
             verify(Gateway, N, Outcome),
-            set(Gateway, settled, N),
+            settled(Gateway, N),
             free(Gateway, N, Outcome);
         0 when Mark =:= again; First ->
             %% The worker was killed and has sent it again, or we were and have settled it before. Either way its
@@ -110,12 +112,17 @@ settle(#gateway{name = Name} = Gateway, {answer, Name, N, Outcome, Mark}, First)
         Ahead when Ahead > 1 ->
             worker(Gateway, lost, Ahead - 1),
             log(Gateway, "answer ~b came ~b too early", [N, Ahead - 1]),
-            set(Gateway, settled, N);
+            settled(Gateway, N);
         _ ->
             worker(Gateway, doubled, 1),
             log(Gateway, "answer ~b came twice", [N])
     end,
     settled.
+
+%% The sender may wait for room in the window. It is woken for many requests at once: one by one they would cost a wait each.
+settled(#gateway{counters = Counters} = Gateway, N) ->
+    set(Gateway, settled, N),
+    N rem ?BATCH =:= 0 andalso value(emmap:notify_counter(Counters, index(Gateway, settled), infinity)).
 
 verify(_Gateway, _N, limited) ->
     ok;
@@ -186,10 +193,19 @@ index(lost) -> 7;
 index(doubled) -> 8;
 index(closed) -> 9.
 
-read(#gateway{row = Row, counters = Counters}, Name) -> value(emmap:read_counter(Counters, Row + index(Name))).
-set(#gateway{row = Row, counters = Counters}, Name, To) -> value(emmap:set_counter(Counters, Row + index(Name), To)).
-count(#gateway{row = Row, counters = Counters}, Name) -> value(emmap:inc_counter(Counters, Row + index(Name), 1)).
+index(#gateway{row = Row}, Name) -> Row + index(Name).
+
+read(#gateway{counters = Counters} = Gateway, Name) -> value(emmap:read_counter(Counters, index(Gateway, Name))).
+set(#gateway{counters = Counters} = Gateway, Name, To) -> value(emmap:set_counter(Counters, index(Gateway, Name), To)).
+count(#gateway{counters = Counters} = Gateway, Name) -> value(emmap:inc_counter(Counters, index(Gateway, Name), 1)).
 worker(#gateway{counters = Counters}, Name, More) -> value(emmap:inc_counter(Counters, 29 + index(Name), More)).
 
 %% Not {error, port_died}, for example: then we end, and are started anew.
 value({ok, Value}) -> Value.
+
+%% Until the counter holds another value: within 100 ms where nobody notifies of that.
+wait(#gateway{counters = Counters}, Index, Value) ->
+    case emmap:wait_counter(Counters, Index, Value, infinity) of
+        not_equal -> ok;
+        Result -> Result
+    end.

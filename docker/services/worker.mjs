@@ -4,7 +4,7 @@
 // It may be killed at any instruction and goes on where it was: a job leaves the queue when all is done that it asks
 // for, and `handled` says so just before. So at most one job is in doubt after a kill; it is the first in the
 // queue still, is done again if it was not handled, and its answer marked `again` for the gateway to drop if it has it.
-import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
+import { setImmediate as turn } from "node:timers/promises";
 import { EMPTY, openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
 import {
@@ -69,10 +69,17 @@ function decide(gateway, n, tenant) {
   return tuple(atom("served"), results.store(resultOf(gateway, n, tenant)));
 }
 
-let ending = false;
-process.on("SIGTERM", () => {
-  ending = true;
-});
+const ending = new AbortController();
+process.on("SIGTERM", () => ending.abort());
+
+/** Until there may be a job, a second is over, or we are told to end. */
+async function untilThereIsOne(timeout) {
+  try {
+    await jobs.wait({ timeout, signal: ending.signal });
+  } catch (error) {
+    if (!ending.signal.aborted) throw error;
+  }
+}
 
 const start = counters.add(counterOf(WORKER, "starts"), 1) + 1n;
 say(
@@ -81,7 +88,7 @@ say(
 counters.set(counterOf(WORKER, "heartbeat"), Math.floor(Date.now() / 1000));
 
 let second = Date.now() + 1000;
-while (!ending) {
+while (!ending.signal.aborted) {
   for (let i = 0; i < 100 && jobs.tryPop(handle) !== EMPTY; i++);
   const now = Date.now();
   limiter.look(now);
@@ -92,5 +99,5 @@ while (!ending) {
     done = 0;
     second = now + 1000;
   }
-  await (jobs.isEmpty() ? sleep(1) : turn());
+  await (jobs.isEmpty() ? untilThereIsOne(second - now) : turn());
 }
