@@ -248,9 +248,13 @@ message comes.").
 receive_message(?QUEUE(_, _, _) = Queue, infinity) ->
     receive_until(Queue, infinity);
 receive_message(?QUEUE(_, _, _) = Queue, Timeout) when is_integer(Timeout), Timeout >= 0 ->
-    receive_until(Queue, erlang:monotonic_time(millisecond) + Timeout);
+    receive_until(Queue, end_of(Timeout));
 receive_message(?QUEUE(_, _, _), _Timeout) ->
     error(badarg).
+
+%% The clock's time is cut to milliseconds, of which none may be missing.
+end_of(0) -> erlang:monotonic_time(millisecond);
+end_of(Timeout) -> erlang:monotonic_time(millisecond) + Timeout + 1.
 
 %% What a backend takes as a time-out, in ms.
 -define(LONGEST, (1 bsl 62)).
@@ -290,7 +294,7 @@ process is in a `try_pop/2` it may be `ok` as well, ten times a second, and `try
 wait(?QUEUE(Backend, Handle, _), infinity) ->
     ?CALL(Backend, queue_wait(Handle, infinity));
 wait(?QUEUE(Backend, Handle, _), Timeout) when is_integer(Timeout), Timeout >= 0 ->
-    ?CALL(Backend, queue_wait(Handle, Timeout));
+    ?CALL(Backend, queue_wait(Handle, min(Timeout, ?LONGEST)));
 wait(?QUEUE(_, _, _), _Timeout) ->
     error(badarg).
 
