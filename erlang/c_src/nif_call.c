@@ -32,7 +32,9 @@ static ERL_NIF_TERM busy(ErlNifEnv *env, uint64_t limit)
 
 ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options)
 {
-    return error == ETIMEDOUT ? busy(env, options->lock_timeout) : nif_open_failure(env, error);
+    if (error != ETIMEDOUT)
+        return nif_open_failure(env, error);
+    return busy(env, options->has_lock_timeout ? options->lock_timeout : EMMAP_LOCK_TIMEOUT);
 }
 
 bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes)
