@@ -163,7 +163,9 @@ describe("a queue of JSON", () => {
       maxInflatedSize: 1000,
       encode: { compressed: true },
     });
-    small.push("x".repeat(2000));
+    expect(thrownBy(() => small.push("x".repeat(2000))).code).toBe("ETF_LIMIT");
+    using large = openQueue(small.path, { values: "json", encode: { compressed: true } });
+    large.push("x".repeat(2000));
     expect(thrownBy(() => small.pop()).code).toBe("EMMAP_REFUSED");
   });
 
