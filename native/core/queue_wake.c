@@ -165,13 +165,28 @@ static bool is_closed(const emmap_file *file)
     return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
 }
 
+/* Whether an exclusive handle's queue has a message; false where a thread has its lock. */
+static bool has_message_now(emmap_file *file, structure *structure)
+{
+    bool result = false;
+    visit visit;
+    if (!thread_lock_try(&structure->threads))
+        return false;
+    if (visit_begin(file, &visit) == EMMAP_OK) {
+        const queue_header header = queue_header_load(visit.mapping->data);
+        result = visit_end(file, &visit) == EMMAP_OK && header.head != header.tail;
+    }
+    thread_lock_give(&structure->threads);
+    return result;
+}
+
 /* Whether an operation would find something: who has pushed a message may have been killed before it called, or share no word
- * with us; the path may mean another file; the file may have been truncated. The threads of an exclusive handle do not die on
- * their own. */
+ * with us, or had the lock when we looked; the path may mean another file; the file may have been truncated. */
 static bool is_worth_a_look(emmap_file *file)
 {
-    const structure *const structure = atomic_load(&file->structure);
-    return (!structure->held && !queue_seen_empty(file)) || stale_is_due(file) || file_faulted(file);
+    structure *const structure = atomic_load(&file->structure);
+    return (structure->held ? has_message_now(file, structure) : !queue_seen_empty(file)) ||
+           stale_is_due(file) || file_faulted(file);
 }
 
 static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, const emmap_waiter *waiter,

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "pause_points.h"
+#include "structure.h"
 #include "support.h"
 
 enum {
@@ -277,6 +278,23 @@ static void a_message_that_is_put_back_wakes(void **state)
     }
 }
 
+/* The look at the beginning of the wait finds the lock taken, and nobody pushes afterwards. */
+static void a_message_behind_a_lock_is_found_later(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", EXCLUSIVE);
+    outcome outcome;
+    emmap_wait *wait;
+    assert_ok(push(file, 1));
+    thread_lock *const lock = &((structure *)atomic_load(&file->structure))->threads;
+    thread_lock_take(lock);
+    assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+    thread_lock_give(lock);
+    assert_ok(await(&outcome));
+    emmap_wait_free(wait);
+    close_file(file);
+}
+
 static void who_may_not_take_messages_does_not_wait_for_them(void **state)
 {
     (void)state;
@@ -398,6 +416,7 @@ int main(void)
         folder_test(a_close_ends_what_waits),
         folder_test(a_message_of_another_handle_is_received),
         folder_test(a_message_that_is_put_back_wakes),
+        folder_test(a_message_behind_a_lock_is_found_later),
         folder_test(who_may_not_take_messages_does_not_wait_for_them),
         folder_test(a_message_whose_pusher_was_killed_is_received),
         folder_test(no_wake_up_is_lost),
