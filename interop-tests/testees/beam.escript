@@ -27,23 +27,23 @@ loop(Backend, Files) ->
     end.
 
 answer(Backend, open, File, [Path | Options], Files) ->
-    opened(Backend:open(absolute(Path), options(Options)), File, Files,
+    opened(call(Backend, open, [absolute(Path), options(Options)]), File, Files,
            fun(#{size := Size} = Info) -> [origin(Info), text(Size)] end);
 answer(Backend, counters_open, File, [Path, Count | Options], Files) ->
-    opened(Backend:counters_open(absolute(Path), integer(Count), options(Options)), File, Files,
+    opened(call(Backend, counters_open, [absolute(Path), integer(Count), options(Options)]), File, Files,
            fun(Length) -> [text(Length)] end);
 answer(Backend, queue_open, File, [Path | Options], Files) ->
-    opened(Backend:queue_open(absolute(Path), options(Options)), File, Files, fun(Info) -> [origin(Info)] end);
+    opened(call(Backend, queue_open, [absolute(Path), options(Options)]), File, Files, fun(Info) -> [origin(Info)] end);
 answer(Backend, blocks_open, File, [Path, BlockSize, Levels | Options], Files) ->
-    opened(Backend:blocks_open(absolute(Path), integer(BlockSize), integer(Levels), options(Options)), File, Files,
+    opened(call(Backend, blocks_open, [absolute(Path), integer(BlockSize), integer(Levels), options(Options)]), File, Files,
            fun(Info) -> [origin(Info)] end);
 answer(Backend, queue_pop_begin, File, [], Files) ->
-    case Backend:queue_pop_begin(maps:get(File, Files)) of
+    case call(Backend, queue_pop_begin, [maps:get(File, Files)]) of
         {ok, Message, Ticket} -> {result({ok, Message}), Files#{{ticket, File} => Ticket}};
         Other -> {result(Other), Files}
     end;
 answer(Backend, End, File, [], Files) when End =:= queue_pop_commit; End =:= queue_pop_abort ->
-    {result(Backend:End(maps:get(File, Files), maps:get({ticket, File}, Files))), Files};
+    {result(call(Backend, End, [maps:get(File, Files), maps:get({ticket, File}, Files)])), Files};
 answer(Backend, Operation, File, Words, Files) ->
     {operation(Backend, Operation, maps:get(File, Files), Words), Files}.
 
@@ -52,34 +52,42 @@ opened({ok, Handle, What}, File, Files, Describe) ->
 opened({error, _} = Error, _File, Files, _Describe) ->
     {result(Error), Files}.
 
+%% A backend answers at once; waiting for a lock, and for slices that are being collected, is the caller's.
+call(Backend, Operation, Arguments) ->
+    Call = fun() -> emmap_lock:call(fun() -> apply(Backend, Operation, Arguments) end) end,
+    case Operation =:= resize orelse Operation =:= truncate of
+        true -> emmap_lock:settled(Call);
+        false -> Call()
+    end.
+
 %% Operations whose arguments or results are not one by one those of the backend's function.
 operation(Backend, queue_walk, Queue, [Direction]) ->
-    Step = fun(Place) -> Backend:queue_walk(Queue, binary_to_atom(Direction), ?STEP, Place) end,
+    Step = fun(Place) -> call(Backend, queue_walk, [Queue, binary_to_atom(Direction), ?STEP, Place]) end,
     walk(Step, 0, []);
 operation(Backend, blocks_walk, Blocks, []) ->
-    walk(fun(Place) -> Backend:blocks_walk(Blocks, ?STEP, Place) end, 0, []);
+    walk(fun(Place) -> call(Backend, blocks_walk, [Blocks, ?STEP, Place]) end, 0, []);
 operation(Backend, blocks_repair, Blocks, [Limit]) ->
     repair(Backend, Blocks, integer(Limit), 0);
 operation(Backend, Compact, File, []) when Compact =:= queue_compact; Compact =:= blocks_compact ->
-    case Backend:Compact(File) of
+    case call(Backend, Compact, [File]) of
         {ok, _} -> ["ok"];
         {error, _} = Error -> result(Error)
     end;
 operation(Backend, queue_info, Queue, []) ->
-    fields(Backend:queue_info(Queue), [size, head, tail, next_tail]);
+    fields(call(Backend, queue_info, [Queue]), [size, head, tail, next_tail]);
 operation(Backend, blocks_info, Blocks, []) ->
-    fields(Backend:blocks_info(Blocks), [block_size, levels, capacity]);
+    fields(call(Backend, blocks_info, [Blocks]), [block_size, levels, capacity]);
 operation(Backend, Many, File, Words) when Many =:= queue_push_many; Many =:= block_store_many ->
-    result(Backend:Many(File, [bytes(Word) || Word <- Words]));
+    result(call(Backend, Many, [File, [bytes(Word) || Word <- Words]]));
 operation(Backend, block_free_many, Blocks, Words) ->
-    result(Backend:block_free_many(Blocks, [integer(Word) || Word <- Words]));
+    result(call(Backend, block_free_many, [Blocks, [integer(Word) || Word <- Words]]));
 operation(Backend, Wait, File, Words) when Wait =:= wait; Wait =:= counter_wait ->
-    case apply(Backend, Wait, [File | arguments(Wait, Words)]) of
+    case call(Backend, Wait, [File | arguments(Wait, Words)]) of
         {error, _} = Error -> result(Error);
         Ended -> ["ok", text(Ended)]
     end;
 operation(Backend, Operation, File, Words) ->
-    result(apply(Backend, Operation, [File | arguments(Operation, Words)])).
+    result(call(Backend, Operation, [File | arguments(Operation, Words)])).
 
 arguments(pwrite, [Position, Data]) -> [integer(Position), bytes(Data)];
 arguments(Operation, [Data]) when Operation =:= write; Operation =:= queue_push; Operation =:= block_store ->
@@ -99,7 +107,7 @@ element_words({Address, Block}) -> [text(Address), text(Block)];
 element_words(Message) -> [text(Message)].
 
 repair(Backend, Blocks, Limit, Place) ->
-    case Backend:blocks_repair(Blocks, Limit, Place) of
+    case call(Backend, blocks_repair, [Blocks, Limit, Place]) of
         {ok, 0} -> ["ok"];
         {ok, Next} -> repair(Backend, Blocks, Limit, Next);
         {error, _} = Error -> result(Error)
@@ -115,6 +123,7 @@ result({ok, Value}) -> ["ok", text(Value)];
 result(Integer) when is_integer(Integer) -> ["ok", text(Integer)];
 result({error, {corrupt, Offset, Why}}) when is_binary(Why) -> ["error", "corrupt", text(Offset)];
 result({error, {counters, _InFile, _Asked}}) -> ["error", "einval"];
+result({error, {Reason, Sentence}}) when is_binary(Sentence) -> ["error", text(Reason)];
 result({error, Reason}) when is_atom(Reason) -> ["error", text(Reason)].
 
 origin(#{exist := true}) -> "existed";
