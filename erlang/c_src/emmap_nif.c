@@ -169,9 +169,9 @@ static ERL_NIF_TERM read_line(struct nif_attempt *attempt, const ERL_NIF_TERM ar
     return nif_binary_result(&binary, file->core->read_line(file->file, &sink));
 }
 
-NIF_OPERATION(pread)
-NIF_OPERATION(read)
-NIF_OPERATION(read_line)
+NIF_COPY(pread)
+NIF_COPY(read)
+NIF_COPY(read_line)
 
 /* ---- Writes ------------------------------------------------------------------------------------------- */
 
@@ -202,8 +202,8 @@ static ERL_NIF_TERM write(struct nif_attempt *attempt, const ERL_NIF_TERM argume
     return nif_attempt_done(attempt, error);
 }
 
-NIF_OPERATION(pwrite)
-NIF_OPERATION(write)
+NIF_COPY(pwrite)
+NIF_COPY(write)
 
 /* ---- Cursor and size ---------------------------------------------------------------------------------- */
 

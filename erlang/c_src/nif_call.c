@@ -2,9 +2,6 @@
 
 #include <errno.h>
 
-/* What a normal scheduler does at once: some 10 µs. */
-#define ITEMS_AT_ONCE 64u
-
 /* ---- Operations that may have to wait for another process --------------------------------------------- */
 
 _Thread_local const struct nif_core *nif_told NIF_TLS;
@@ -35,18 +32,6 @@ ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_opti
     if (error != ETIMEDOUT)
         return nif_open_failure(env, error);
     return busy(env, options->has_lock_timeout ? options->lock_timeout : EMMAP_LOCK_TIMEOUT);
-}
-
-bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes)
-{
-    if (attempt->may_wait)
-        return false;
-    if (items > ITEMS_AT_ONCE || bytes > EMMAP_PIECE) {
-        nif_attempt_again(attempt);
-        return true;
-    }
-    nif_account(attempt->env, bytes);
-    return false;
 }
 
 ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error)

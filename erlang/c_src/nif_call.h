@@ -68,15 +68,17 @@ static inline void nif_may_not_wait(const struct nif_core *core)
 /* Answers like a nif_function, or sets `again`. */
 typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);
 
-/* The first argument is the file. Inlined always, with the operation: what stands around a short one costs as much. */
+/* The first argument is the file. Inlined always, with the operation: what stands around a short one costs as much.
+ * `locks`: it may find a lock taken, and must not wait for it. */
 __attribute__((always_inline)) static inline ERL_NIF_TERM
 nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const char *name,
-                nif_operation *operation, nif_function *patiently)
+                nif_operation *operation, nif_function *patiently, bool locks)
 {
     struct nif_attempt attempt = {.env = env};
     if (!nif_file_get(env, arguments[0], &attempt.file))
         return enif_make_badarg(env);
-    nif_may_not_wait(attempt.file->core);
+    if (locks)
+        nif_may_not_wait(attempt.file->core);
     const ERL_NIF_TERM answer = operation(&attempt, arguments);
     return attempt.again ? nif_dirty(env, name, patiently, count, arguments) : answer;
 }
@@ -86,8 +88,11 @@ ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_opti
 
 ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation);
 
-/* nif_<name>, which tries the operation `name` at once, and on a dirty scheduler if need be. */
-#define NIF_OPERATION(name)                                                                                  \
+/* nif_<name>, which tries the operation `name` at once, and on a dirty scheduler if need be. NIF_COPY: it takes no lock
+ * of others', but may be about many bytes. */
+#define NIF_OPERATION(name) NIF_ATTEMPTED(name, true)
+#define NIF_COPY(name) NIF_ATTEMPTED(name, false)
+#define NIF_ATTEMPTED(name, locks)                                                                           \
     static ERL_NIF_TERM name##_patiently(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])          \
     {                                                                                                        \
         (void)count;                                                                                         \
@@ -95,7 +100,7 @@ ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[
     }                                                                                                        \
     ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
-        return nif_attempt_now(env, count, arguments, #name, name, name##_patiently);                        \
+        return nif_attempt_now(env, count, arguments, #name, name, name##_patiently, locks);                 \
     }
 
 /* The same for an operation that nif.c's table gives to a dirty scheduler at once: it waits for the disk, or its time
@@ -110,8 +115,19 @@ ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[
 /* Sets `again`; what it answers is not looked at. */
 ERL_NIF_TERM nif_attempt_again(struct nif_attempt *attempt);
 
+/* What a normal scheduler does at once: some 10 µs. */
+#define NIF_ITEMS_AT_ONCE 64u
+
 /* True, with `again` set, where this is more than a normal scheduler should be given; else it is accounted for. */
-bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes);
+static inline bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes)
+{
+    if (attempt->may_wait)
+        return false;
+    attempt->again = items > NIF_ITEMS_AT_ONCE || bytes > EMMAP_PIECE;
+    if (!attempt->again)
+        nif_account(attempt->env, bytes);
+    return attempt->again;
+}
 
 /* ok; {error, Reason}, eof; {busy, Milliseconds}; or `again`. */
 ERL_NIF_TERM nif_attempt_done(struct nif_attempt *attempt, emmap_error error);
