@@ -89,6 +89,14 @@ static emmap_error follow(emmap_file *file, structure *self)
     return error;
 }
 
+/* Of an EBUSY: the new file is used by a name that this path is not, so that its live folder is another one. Who has it open
+ * exclusively, or is in an operation, says which system call failed, or nothing. */
+static bool is_elsewhere(void)
+{
+    const emmap_failure *const failure = emmap_last_failure();
+    return failure->error == EBUSY && failure->reason && !failure->syscall;
+}
+
 /* True, with *error as it was, where the handle has gone over. */
 static bool look(emmap_file *file, structure *self, emmap_error *error)
 {
@@ -108,7 +116,7 @@ static bool look(emmap_file *file, structure *self, emmap_error *error)
     const emmap_error followed = follow(file, self);
     if (!followed)
         atomic_store_explicit(&self->stale, false, memory_order_relaxed);
-    else if (followed == EMMAP_CLOSED)
+    else if (followed == EMMAP_CLOSED || (followed == EBUSY && is_elsewhere()))
         *error = followed;
     else if (followed != ENOENT && followed != ENOTDIR && followed != EBUSY && followed != ETIMEDOUT)
         *error = moved_on();

@@ -10,7 +10,8 @@
  * For an operation that has found nothing, and has ended: looks at the path, once a second at most. *error holds what the
  * operation is to answer, and becomes ESTALE where the path means another file or none. True, with EMMAP_OPEN_FOLLOW: the
  * handle has gone over to the file that is there now, and the operation has to be done once more.
- * Errors: EAGAIN as structure_wait, where it is time for a look.
+ * Errors: EAGAIN as structure_wait, where it is time for a look; EBUSY where the new file is in use by another name, whose live
+ * folder can't be found by this path.
  */
 bool stale_went_over(emmap_file *file, emmap_error *error);
 

@@ -268,6 +268,30 @@ static void what_can_not_be_followed_is_said(void **state)
     assert_error(EINVAL, emmap_queue_open(path, &anonymous, &file));
 }
 
+/* As one replaces a file at once: made under another name, used, and renamed. */
+static void a_new_file_in_use_by_another_name_is_said_to_be_busy(void **state)
+{
+    (void)state;
+    const char *const path = path_of("queue");
+    emmap_file *const queue = open_queue(path, CREATES | EMMAP_OPEN_FOLLOW, 0);
+    emmap_file *const other = open_queue(path_of("next"), CREATES, 0);
+    assert_ok(push_number(other, 5, 8));
+    require(rename(path_of("next"), path) == 0);
+    /* By the kernel's locks it can be used at once, by whatever name. */
+    const bool in_memory = getenv("EMMAP_LIVE") == NULL;
+    emmap_error error = until_it_looks(pop, queue, EMMAP_EOF);
+    assert_int_equal(error, in_memory ? EBUSY : EMMAP_OK);
+    if (in_memory)
+        assert_non_null(emmap_last_failure()->reason);
+    close_file(other);
+    while (error == EMMAP_EOF || error == EBUSY) {
+        sched_yield();
+        error = pop(queue);
+    }
+    assert_ok(error);
+    close_file(queue);
+}
+
 static void check_sync(emmap_file *file, const char *path, bool told)
 {
     const char *const old = path_of("old");
@@ -360,6 +384,7 @@ int main(void)
         folder_test(what_finds_nothing_says_that_its_path_is_gone),
         folder_test(a_handle_that_follows_goes_over_to_the_new_file),
         folder_test(what_can_not_be_followed_is_said),
+        folder_test(a_new_file_in_use_by_another_name_is_said_to_be_busy),
         folder_test(a_sync_of_any_file_says_that_its_path_is_gone),
         folder_test(threads_go_over_together),
     };
