@@ -505,9 +505,9 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
  *   Without a notify   A wait ends within 100 ms too where the word has changed and nobody notified, since the
  *                      process that was about to was killed.
  *
- * Who waits longest is woken first. It works for read-only files and between PID namespaces. Where the system can't have
- * threads sleep on memory that processes share (other than Linux), a change is seen within 100 ms, and a notify that
- * changes nothing reaches only waits of its own process.
+ * Who waits longest is woken first; waits that begin in the same moment are in either order. It works for read-only files
+ * and between PID namespaces. Where the system can't have threads sleep on memory that processes share (other than Linux), a
+ * change is seen within 100 ms, and a notify that changes nothing reaches only waits of its own process.
  */
 
 /* As many waits may go on in a process at the same time; each has a thread, which sleeps. */
