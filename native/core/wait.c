@@ -191,25 +191,13 @@ static uint64_t deadline_of(uint64_t milliseconds)
     return milliseconds > (UINT64_MAX - from) / millisecond ? UINT64_MAX : from + milliseconds * millisecond;
 }
 
-/* What the word holds, in the mapping that the file has now: a page of an earlier one may be gone since the file was
- * shortened, which is no fault of the file's. */
-static emmap_error look(emmap_file *file, uint64_t position, int64_t *value)
-{
-    visit visit;
-    word *word;
-    const emmap_error error = word_begin(file, position, false, &visit, &word);
-    if (error)
-        return error;
-    /* Sequentially consistent, as the stores that a notify follows are: what was stored before that is seen. */
-    *value = atomic_load(word);
-    return visit_end(file, &visit);
-}
-
 /* Ends a wait that needs no notify to end; whether it did. */
 static bool look_at(emmap_wait *self, ender by)
 {
     int64_t value = self->expected;
-    const emmap_error error = look(self->file, self->position, &value);
+    /* It looks in the mapping that the file has now: a page of an earlier one may be gone since the file was shortened. It is
+     * sequentially consistent, as the stores before a notify are, and sees them. */
+    const emmap_error error = emmap_patomic_load(self->file, self->position, &value);
     if (error || value != self->expected)
         return end(self, by, error);
     if (self->is_over && self->is_over(self->owner))
