@@ -85,6 +85,11 @@ export class Composition {
     return this.docker(["kill", "--signal", signal, this.#containers.get(service)]);
   }
 
+  /** The user and group that a service's program runs as. */
+  user(service) {
+    return this.#state(service, "{{.Config.User}}");
+  }
+
   /** Runs a command in a service's container. */
   exec(service, ...command) {
     return this.docker(["exec", this.#containers.get(service), ...command]);
