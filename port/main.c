@@ -3,6 +3,7 @@
  * docs/port-protocol.md says what goes over it.
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
+#include "client.h"
 #include "frame.h"
 #include "handles.h"
 #include "reply.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,7 @@ static void print_usage(FILE *stream)
           "\n"
           "  -n, --nouse-stdio    read from descriptor 3 and write to 4, not 0 and 1\n"
           "  -l, --lock-limit=MS  wait no longer for a lock that somebody else has, but in batches\n"
+          "  -c, --client=PID     answer enomem where process PID has no memory for the answer\n"
           "  -h, --help           print this and end\n"
           "  -V, --version        print the version and end\n",
           stream);
@@ -140,14 +143,13 @@ static bool read_number(const char *text, uint64_t *number)
 
 int main(int argc, char **argv)
 {
-    static const struct option long_options[] = {{"nouse-stdio", no_argument, NULL, 'n'},
-                                                 {"lock-limit", required_argument, NULL, 'l'},
-                                                 {"help", no_argument, NULL, 'h'},
-                                                 {"version", no_argument, NULL, 'V'},
-                                                 {NULL, 0, NULL, 0}};
+    static const struct option long_options[] = {
+        {"nouse-stdio", no_argument, NULL, 'n'},  {"lock-limit", required_argument, NULL, 'l'},
+        {"client", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},      {NULL, 0, NULL, 0}};
     int input = STDIN_FILENO, output = STDOUT_FILENO, option;
-    uint64_t lock_limit = EMMAP_NO_LIMIT;
-    while ((option = getopt_long(argc, argv, "nl:hV", long_options, NULL)) != -1) {
+    uint64_t lock_limit = EMMAP_NO_LIMIT, client;
+    while ((option = getopt_long(argc, argv, "nl:c:hV", long_options, NULL)) != -1) {
         switch (option) {
         case 'n':
             input = 3;
@@ -158,6 +160,13 @@ int main(int argc, char **argv)
                 fprintf(stderr, "emmap_port: not a number of milliseconds: %s\n", optarg);
                 return STATUS_USAGE;
             }
+            break;
+        case 'c':
+            if (!read_number(optarg, &client) || client == 0 || client > INT_MAX) {
+                fprintf(stderr, "emmap_port: not a process id: %s\n", optarg);
+                return STATUS_USAGE;
+            }
+            client_set(client);
             break;
         case 'h':
             print_usage(stdout);

@@ -1,5 +1,6 @@
 #include "reply.h"
 
+#include "client.h"
 #include "frame.h"
 
 #include <ei.h>
@@ -9,7 +10,8 @@
 
 enum {
     USUAL_CAPACITY = 64 << 10,
-    SCALAR_SIZE = 3 + 255 * 4 /* the longest atom; integers and headers are shorter */
+    SCALAR_SIZE = 3 + 255 * 4, /* the longest atom; integers and headers are shorter */
+    CLIENT_STEP = 4 << 20
 };
 
 void reply_free(reply *out)
@@ -62,6 +64,7 @@ void reply_begin(reply *out)
 {
     int index = 0;
     out->frame = out->length;
+    out->allowed = CLIENT_STEP;
     char *at = room(out, FRAME_HEADER + 1);
     ei_encode_version(at + FRAME_HEADER, &index);
     out->length += FRAME_HEADER + 1;
@@ -196,6 +199,17 @@ bool reply_lack(reply *out, emmap_error error)
     return true;
 }
 
+/* The client's memory is asked for in steps, since asking takes longer than copying a short piece. */
+static bool client_takes(reply *out, size_t frame)
+{
+    if (frame <= out->allowed)
+        return true;
+    if (!client_can_receive(frame))
+        return false;
+    out->allowed = frame + CLIENT_STEP;
+    return true;
+}
+
 static void *allocate(void *context, size_t length)
 {
     reply *out = context;
@@ -204,6 +218,8 @@ static void *allocate(void *context, size_t length)
         out->too_long = true;
         return NULL;
     }
+    if (!client_takes(out, used + length))
+        return NULL;
     out->has_bytes = reply_reserve(out, BINARY_HEADER + length);
     return out->has_bytes ? place_binary(out, length) : NULL;
 }

@@ -26,6 +26,7 @@ typedef struct reply {
     size_t list_start; /* where the list that is being read begins */
     uint32_t pieces;   /* in it so far */
     bool too_long;     /* the read's bytes would have passed FRAME_LIMIT */
+    size_t allowed;    /* how long the frame may become before the client's memory is asked for again */
     size_t kept;       /* to be left free for answers to come */
     const term *id;    /* of the request that is being answered; NULL in a batch */
     bool later;        /* it is not answered now */

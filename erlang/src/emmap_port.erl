@@ -19,9 +19,9 @@ yours and open files with `{backend, {port, ServerRef}}`.
 - Calls do not wait for one another's answers, but the program does one at a time: behind a `sync` or a read
   of a gigabyte the others wait.
 - A call may send and receive 1 GiB; more is `{error, emsgsize}`.
-- ERTS needs twice the size of an answer while it receives it, and ends the node where a limit (`ulimit -v`) leaves less.
-  Where that leaves less than the size itself ERTS stops reading from the program: all calls are then `{error, timeout}`,
-  until the server is stopped. With the NIF such a call is `{error, enomem}`.
+- ERTS ends the node where it lacks memory, and takes an answer more than once while it receives it. So an answer of more
+  than 4 MiB is `{error, enomem}`, and nothing is done, where a limit on the node (`ulimit -v`, `ulimit -d`) leaves less than
+  three times its size and 64 MiB. The program asks Linux for that; on another system the node ends.
 - A path is best absolute: the program's current directory is that of the node when it was started.").
 -behaviour(emmap_backend).
 -behaviour(gen_server).
@@ -147,7 +147,7 @@ start(Program, Options) ->
             false -> {use_stdio, []}
         end,
     %% Who calls waits for locks: the program has others to serve.
-    PortOptions = [{packet, 4}, {args, ["--lock-limit=0" | Arguments]}, Stdio, binary, exit_status, hide],
+    PortOptions = [{packet, 4}, {args, ["--lock-limit=0", "--client=" ++ os:getpid() | Arguments]}, Stdio, binary, exit_status, hide],
     try open_port({spawn_executable, Program}, PortOptions) of
         Port ->
             _ = monitor(port, Port),

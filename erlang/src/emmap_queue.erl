@@ -41,11 +41,10 @@ the NIF
   (lists, tuples, short binaries) again in the process's next garbage collection, for which nobody can ask: have two times
   as much to spare for those.
 
-Over the port ERTS takes the size of a message twice while it receives it, without asking, and `pop/1` and `pop_many/2`
-send the message back to remove it. A node whose limit (`ulimit -v`) leaves less than twice the size ends; one that it
-leaves less than the size stops reading from the program, and calls are `{error, timeout}` until the server is stopped. So
-do not use the port for messages that are a large part of the memory that a node may take. A limit on the
-memory of a container gives no error to anybody: the kernel ends the process.
+Over the port a message of more than 4 MiB is `{error, enomem}` where a limit on the node (`ulimit -v`, `ulimit -d`) leaves
+less than three times its size and 64 MiB: ERTS copies it while it receives it, then it is there as a term, and `pop/1` and
+`pop_many/2` send it back to remove it. So do not use the port for messages that are a large part of the memory that a node
+may take. A limit on the memory of a container gives no error to anybody: the kernel ends the process.
 
 ## Answers
 
