@@ -57,6 +57,28 @@ test.each(backends)("BEAM over the %s goes on with all else while twenty process
   expect(queue.length()).toBe(begun.next - begun.first + 20);
 });
 
+test("a port program of version 2 serves other files, and keeps the order, while one waits for a lock", async () => {
+  const folder = freshFolder();
+  const path = join(folder, "queue");
+  const holder = await victim(folder);
+  const program = join(__dirname, "../erlang/priv/emmap_port");
+  const client = talkTo("python3", [script("port_locked.py"), program, folder, path]);
+  expect(await client.next()).toBe("ready");
+  for (const [while_it_waits, then] of [
+    ["waits", "done"],
+    ["ended", "exited"],
+  ]) {
+    await holder.stopOn(path);
+    client.send();
+    expect(await client.next()).toBe(while_it_waits);
+    await holder.goOn();
+    if (then === "done") client.send();
+    expect(await client.next()).toBe(then);
+  }
+  using queue = openQueue(path, { raw: true });
+  expect([...queue].at(-1)).toEqual(Buffer.from("message6"));
+});
+
 test("Node waits for as long as it is told to, and the holder goes on unharmed", async () => {
   const folder = freshFolder();
   const path = join(folder, "queue");

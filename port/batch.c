@@ -1,23 +1,7 @@
 #include "batch.h"
 
-#include "operation.h"
-
 #include <errno.h>
 #include <string.h>
-
-/*
- * A run: {each, Name, Width, Handle, [Argument]}, operations of one name on one file, whose arguments follow one another in
- * the list, this many of each. What operations begin with is most of their bytes, and of the work of taking them apart:
- * a run has it once.
- */
-typedef struct run {
-    const operation *op; /* NULL: none takes that */
-    uint64_t width;
-    term handle;
-    term arguments; /* one after the other; or only bytes */
-    bool is_string;
-    uint32_t count; /* of operations */
-} run;
 
 /* True for {each, _, _, _, _}; `parts` are what follows the name. */
 static bool is_run(term element, term *parts)
@@ -86,40 +70,63 @@ static emmap_error begin_run(run *r, call *c)
     return r->op != NULL && operation_is_on_file(r->op) ? operation_begin(r->op, c) : EMMAP_BADARG;
 }
 
-static void perform_run(handles *files, run *r, reply *out)
+/* Takes the answer of an operation that waits for a lock back. False: it does not wait. */
+static bool take_back(handles *files, reply *out, size_t start)
+{
+    if (!operation_waits(files, out))
+        return false;
+    out->length = start;
+    out->kept += REPLY_REFUSED;
+    return true;
+}
+
+/* False: an operation waits for a lock, and the run's count is how many are left. */
+static bool continue_run(run *r, handles *files, reply *out)
 {
     uint8_t integers[OPERATION_MAX_ARITY][TERM_BYTE_SIZE];
     call c = {.files = files, .out = out};
+    out->lane = 0;
     const emmap_error error = begin_run(r, &c);
-    for (uint32_t i = 0; i < r->count; i++) {
+    for (; r->count > 0; r->count--) {
+        const size_t start = out->length;
+        const term arguments = r->arguments;
         out->kept -= REPLY_REFUSED;
-        if (error != EMMAP_OK) {
+        if (error == EMMAP_OK) {
+            for (size_t n = 1; n <= r->width; n++)
+                c.arguments[n] = next_argument(r, integers[n]);
+            operation_perform(r->op, &c);
+        } else {
             reply_error(out, error);
-            continue;
         }
-        for (size_t n = 1; n <= r->width; n++)
-            c.arguments[n] = next_argument(r, integers[n]);
-        operation_perform(r->op, &c);
+        if (take_back(files, out, start)) {
+            r->arguments = arguments;
+            return false;
+        }
     }
+    return true;
 }
 
-/* Does the first element, and cuts it off. */
-static void perform_next(handles *files, term *rest, reply *out)
+/* Does the first element, and cuts it off. False: it waits for a lock. */
+static bool continue_with_next(batch *b, handles *files, reply *out)
 {
     term parts, element;
-    run r;
-    if (!is_run(*rest, &parts)) {
-        out->kept -= REPLY_REFUSED;
-        operation_perform_next(files, rest, out);
-        return;
-    }
-    (void)term_next(rest, &element);
-    if (open_run(parts, &r))
-        perform_run(files, &r, out);
-    else {
+    const term elements = b->elements;
+    const size_t start = out->length;
+    if (is_run(elements, &parts)) {
+        (void)term_next(&b->elements, &element);
+        if (open_run(parts, &b->run))
+            return continue_run(&b->run, files, out);
+        b->run.count = 0;
         out->kept -= REPLY_REFUSED;
         reply_error(out, EMMAP_BADARG);
+        return true;
     }
+    out->kept -= REPLY_REFUSED;
+    operation_perform_next(files, &b->elements, out);
+    if (!take_back(files, out, start))
+        return true;
+    b->elements = elements;
+    return false;
 }
 
 /* How many answers a batch has; false if it is no proper list, and nothing of it is to be done. */
@@ -135,33 +142,54 @@ static bool count_answers(term elements, uint32_t count, uint64_t *answers)
     return term_is_nil(elements);
 }
 
-void batch_perform(handles *files, term list, reply *out)
+bool batch_begin(batch *b, term list, reply *out)
 {
-    uint32_t count;
     uint64_t answers;
-    term elements;
-    if (!term_list(list, &count, &elements)) {
+    *b = (batch){0};
+    if (!term_list(list, &b->left, &b->elements)) {
         reply_error(out, EMMAP_BADARG);
-        return;
+        return false;
     }
-    const bool is_proper = count_answers(elements, count, &answers);
+    const bool is_proper = count_answers(b->elements, b->left, &answers);
     if (answers > BATCH_LIMIT) {
         reply_refuse(out, "emsgsize");
-        return;
+        return false;
     }
     if (!is_proper) {
         reply_error(out, EMMAP_BADARG);
-        return;
+        return false;
     }
     /* Those whose answer turns out too large for what is left are refused, and the others still have theirs. */
     out->kept = answers * REPLY_REFUSED;
     if (!reply_reserve(out, 0)) {
         out->kept = 0;
         reply_error(out, (emmap_error)ENOMEM);
-        return;
+        return false;
     }
     reply_list(out, answers);
-    for (uint32_t i = 0; i < count; i++)
-        perform_next(files, &elements, out);
+    return true;
+}
+
+bool batch_continue(batch *b, handles *files, reply *out)
+{
+    if (b->run.count > 0 && !continue_run(&b->run, files, out))
+        return false;
+    while (b->left > 0) {
+        b->left--;
+        if (!continue_with_next(b, files, out)) {
+            /* A run that has begun is no element any more. */
+            b->left += b->run.count == 0;
+            return false;
+        }
+    }
     reply_nil(out);
+    return true;
+}
+
+void batch_move(batch *b, const uint8_t *from, uint8_t *to)
+{
+    term *const terms[] = {&b->elements, &b->run.handle, &b->run.arguments};
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
+        if (terms[i]->bytes != NULL)
+            terms[i]->bytes = to + (terms[i]->bytes - from);
 }

@@ -2,17 +2,42 @@
 #ifndef EMMAP_PORT_BATCH_H
 #define EMMAP_PORT_BATCH_H
 
-#include "handles.h"
-#include "reply.h"
-#include "term.h"
+#include "operation.h"
 
 /* Most operations in a batch: the answer to one may be longer than itself. */
 #define BATCH_LIMIT (1u << 20)
 
 /*
- * Does {batch, [Operation]}, whose argument this is: all in order, one after the other's failure too. Adds one term, a
- * list of as many answers. It changes the list's bytes.
+ * A run: {each, Name, Width, Handle, [Argument]}, operations of one name on one file, whose arguments follow one another in
+ * the list, this many of each. What operations begin with is most of their bytes, and of the work of taking them apart:
+ * a run has it once.
  */
-void batch_perform(handles *files, term list, reply *out);
+typedef struct run {
+    const operation *op; /* NULL: none takes that */
+    uint64_t width;
+    term handle;
+    term arguments; /* one after the other; or only bytes */
+    bool is_string;
+    uint32_t count; /* of operations */
+} run;
+
+/* A batch that has begun. Its terms are the frame's. */
+typedef struct batch {
+    term elements; /* that have not begun */
+    uint32_t left; /* of them */
+    run run;       /* that goes on; its count is 0 where there is none */
+} batch;
+
+/* Begins {batch, [Operation]}, whose argument this is. False: it is refused, and one term says why. */
+bool batch_begin(batch *b, term list, reply *out);
+
+/*
+ * Does what is left of it, all in order, one after the other's failure too, and ends the list of answers. False: its next
+ * operation waits for a lock, and it is to be continued. It changes the list's bytes.
+ */
+bool batch_continue(batch *b, handles *files, reply *out);
+
+/* The frame has been copied from one place to another. */
+void batch_move(batch *b, const uint8_t *from, uint8_t *to);
 
 #endif

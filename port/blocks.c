@@ -29,20 +29,16 @@ void perform_blocks_open(const operation *op, call *c)
     (void)op;
     emmap_options options;
     emmap_file *file = NULL;
-    term culprit;
     uint64_t block_size;
     unsigned depth;
-    emmap_error error = options_decode(c->arguments[3], &options, &culprit);
-    if (error != EMMAP_OK) {
-        call_refuse_option(c, error, culprit);
+    if (!call_options(c, 3, &options))
         return;
-    }
     char *path = call_number(c, 1, &block_size) && levels(c, 2, &depth) ? call_path(c, 0) : NULL;
     if (path == NULL) {
         call_badarg(c);
         return;
     }
-    error = emmap_blocks_open(path, block_size, depth, &options, &file);
+    const emmap_error error = emmap_blocks_open(path, block_size, depth, &options, &file);
     free(path);
     call_answer_described(c, error, file);
 }
@@ -185,9 +181,14 @@ void perform_blocks_walk(const operation *op, call *c)
         call_answer(c, (emmap_error)ENOMEM);
         return;
     }
-    emmap_sink sink = reply_list_sink(c->out, 4);
+    const uint64_t start = place;
+    emmap_error error;
     c->out->kept += room;
-    const emmap_error error = emmap_blocks_walk(c->file, (size_t)limit, &place, addresses, &sink, &count);
+    do {
+        place = start;
+        emmap_sink sink = reply_list_sink(c->out, 4);
+        error = emmap_blocks_walk(c->file, (size_t)limit, &place, addresses, &sink, &count);
+    } while (reply_list_cut(c->out, error, &limit));
     c->out->kept -= room;
     if (reply_list_read(c->out, error)) {
         reply_addresses(c->out, addresses, count);

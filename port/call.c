@@ -1,5 +1,7 @@
 #include "call.h"
 
+#include "options.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +76,8 @@ emmap_error call_vectors(const call *c, size_t argument, struct iovec **vectors,
     return EMMAP_BADARG;
 }
 
-void call_refuse_option(call *c, emmap_error error, term option)
+/* `{error, {badarg, Option}}`, unless repeating the option would take a large answer. */
+static void refuse_option(call *c, emmap_error error, term option)
 {
     enum { LONGEST = 64 << 10 };
     if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST ||
@@ -87,6 +90,18 @@ void call_refuse_option(call *c, emmap_error error, term option)
     reply_tuple(c->out, 2);
     reply_atom(c->out, "badarg");
     reply_term(c->out, option.bytes, option.length);
+}
+
+bool call_options(call *c, size_t argument, emmap_options *options)
+{
+    term culprit;
+    const emmap_error error = options_decode(c->arguments[argument], options, &culprit);
+    if (error != EMMAP_OK) {
+        refuse_option(c, error, culprit);
+        return false;
+    }
+    c->out->patience = options->has_lock_timeout ? options->lock_timeout : EMMAP_LOCK_TIMEOUT;
+    return true;
 }
 
 bool call_answer_file(call *c, emmap_error error, emmap_file *file)

@@ -29,6 +29,9 @@ char *call_path(const call *c, size_t argument);
 /* The bytes of a list of iodata, to be freed. Errors: EMMAP_BADARG, ENOMEM. */
 emmap_error call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count);
 
+/* The options of an operation that opens a file. False, with the error answered: the list is wrong. */
+bool call_options(call *c, size_t argument, emmap_options *options);
+
 /* ---- Answers ---- */
 
 /* `ok`, or the error with all that is known. */
@@ -36,9 +39,6 @@ void call_answer(call *c, emmap_error error);
 
 /* `{ok, Integer}`, or the error. */
 void call_answer_unsigned(call *c, emmap_error error, uint64_t value);
-
-/* `{error, {badarg, Option}}`, unless repeating the option would take a large answer. */
-void call_refuse_option(call *c, emmap_error error, term option);
 
 /* Begins `{ok, Handle, …}`. The table owns the file from here on. False, with the error answered, on failure. */
 bool call_answer_file(call *c, emmap_error error, emmap_file *file);

@@ -17,12 +17,9 @@ void client_set(uint64_t process)
     client = (pid_t)process;
 }
 
-static bool limit_allows(int resource, uint64_t used, uint64_t wanted)
+static bool limit_allows(const struct rlimit *limit, uint64_t used, uint64_t wanted)
 {
-    struct rlimit limit;
-    if (prlimit(client, (__rlimit_resource_t)resource, NULL, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
-        return true;
-    return used <= limit.rlim_cur && wanted <= limit.rlim_cur - used;
+    return limit->rlim_cur == RLIM_INFINITY || (used <= limit->rlim_cur && wanted <= limit->rlim_cur - used);
 }
 
 /* Pages of the address space and of the data, as /proc/PID/statm has them (proc(5)). */
@@ -41,11 +38,13 @@ static bool read_usage(unsigned long *space, unsigned long *data)
 bool client_can_receive(size_t length)
 {
     unsigned long space, data;
-    if (client == 0 || !read_usage(&space, &data))
+    struct rlimit of_space, of_data;
+    if (client == 0 || !read_usage(&space, &data) || prlimit(client, RLIMIT_AS, NULL, &of_space) != 0 ||
+        prlimit(client, RLIMIT_DATA, NULL, &of_data) != 0)
         return true;
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     const uint64_t wanted = 3 * (uint64_t)length + BESIDE;
-    return limit_allows(RLIMIT_AS, space * page, wanted) && limit_allows(RLIMIT_DATA, data * page, wanted);
+    return limit_allows(&of_space, space * page, wanted) && limit_allows(&of_data, data * page, wanted);
 }
 
 #else

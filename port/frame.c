@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* ppoll */
 #include "frame.h"
 
 #include <errno.h>
@@ -54,14 +55,33 @@ static bool make_room(frame_reader *reader)
     return set_capacity(reader, 2 * reader->capacity) || set_capacity(reader, reader->capacity + SMALL_STEP);
 }
 
-/* False where there is something on the other descriptor. Without input there is nothing to read then. */
+/* Sleeps until one of them is readable, or time is up. A descriptor below 0 is none. */
+static void sleep_for(struct pollfd both[2], int64_t rest)
+{
+    int ready;
+    do {
+#ifdef __linux__
+        const struct timespec limit = {.tv_sec = rest / 1000000, .tv_nsec = rest % 1000000 * 1000};
+        ready = ppoll(both, 2, rest < 0 ? NULL : &limit, NULL);
+#else
+        ready = poll(both, 2, rest < 0 ? -1 : (int)((rest + 999) / 1000));
+#endif
+    } while (ready < 0 && errno == EINTR);
+}
+
+/* False where there is something on the other descriptor, or time is up. Without input there is nothing to read then. */
 static bool sleep_for_input(const frame_reader *reader)
 {
     struct pollfd both[] = {{.fd = reader->descriptor, .events = POLLIN},
                             {.fd = reader->beside, .events = POLLIN}};
-    while (poll(both, 2, -1) < 0 && errno == EINTR)
-        ;
-    return both[1].revents == 0;
+    sleep_for(both, reader->rest);
+    return both[1].revents == 0 && both[0].revents != 0;
+}
+
+void frame_rest(frame_reader *reader)
+{
+    struct pollfd both[] = {{.fd = -1}, {.fd = reader->beside, .events = POLLIN}};
+    sleep_for(both, reader->rest);
 }
 
 frame_status frame_fill(frame_reader *reader)
@@ -69,7 +89,7 @@ frame_status frame_fill(frame_reader *reader)
     if (!make_room(reader))
         return FRAME_FAILED;
     lookout_begin(&reader->lookout, reader->descriptor);
-    if (reader->beside >= 0 && !sleep_for_input(reader))
+    if ((reader->beside >= 0 || reader->rest >= 0) && !sleep_for_input(reader))
         return FRAME_BESIDE;
     for (;;) {
         ssize_t count =

@@ -18,7 +18,8 @@
 /* Zero it but for the descriptor; end with frame_reader_free. */
 typedef struct frame_reader {
     int descriptor;
-    int beside; /* something else to sleep on; -1: nothing */
+    int beside;   /* something else to sleep on; -1: nothing */
+    int64_t rest; /* the longest sleep, in microseconds; -1: until there is something */
     uint8_t *buffer;
     size_t capacity;
     size_t start; /* of what no frame has been made of yet */
@@ -29,7 +30,7 @@ typedef struct frame_reader {
 typedef enum frame_status {
     FRAME_READY,     /* *frame has been set */
     FRAME_NONE,      /* the buffer holds no whole frame */
-    FRAME_BESIDE,    /* nothing was read: there is something on the other descriptor */
+    FRAME_BESIDE,    /* nothing was read: there is something on the other descriptor, or time is up */
     FRAME_OVERSIZED, /* the next frame is longer than FRAME_LIMIT */
     FRAME_END,       /* end of input, between two frames */
     FRAME_TRUNCATED, /* end of input within a frame */
@@ -42,6 +43,9 @@ frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length);
 /* Reads what there is, waiting for some. FRAME_NONE where it got some, FRAME_BESIDE where the other descriptor had some first. The buffer grows with what has arrived,
  * never with what a length promises. */
 frame_status frame_fill(frame_reader *reader);
+
+/* Sleeps as long, and reads nothing. */
+void frame_rest(frame_reader *reader);
 
 void frame_reader_free(frame_reader *reader);
 

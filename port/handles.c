@@ -35,11 +35,13 @@ bool handles_add(handles *table, emmap_file *file, uint64_t *number)
     handle_slot *slot = &table->slots[index];
     slot->file = file;
     slot->generation = (slot->generation + 1) & GENERATION_MASK;
+    slot->waiting = 0;
+    slot->pass = 0;
     *number = slot->generation << SLOT_BITS | index;
     return true;
 }
 
-static handle_slot *find(const handles *table, uint64_t number)
+handle_slot *handles_slot(const handles *table, uint64_t number)
 {
     size_t index = number & SLOT_MASK;
     if (index >= table->count)
@@ -50,13 +52,19 @@ static handle_slot *find(const handles *table, uint64_t number)
 
 emmap_file *handles_find(const handles *table, uint64_t number)
 {
-    const handle_slot *slot = find(table, number);
+    const handle_slot *slot = handles_slot(table, number);
     return slot == NULL ? NULL : slot->file;
+}
+
+bool handles_is_behind(const handles *table, uint64_t number)
+{
+    const handle_slot *slot = handles_slot(table, number);
+    return slot != NULL && slot->waiting > 0 && number != table->turn;
 }
 
 void handles_close(handles *table, uint64_t number)
 {
-    handle_slot *slot = find(table, number);
+    handle_slot *slot = handles_slot(table, number);
     if (slot == NULL)
         return;
     emmap_free(slot->file); /* which closes it */

@@ -15,6 +15,8 @@ typedef struct handle_slot {
     emmap_file *file;    /* NULL: free */
     uint64_t generation; /* of the number that was given last */
     size_t next_free;
+    uint32_t waiting; /* requests that wait for a lock, or for their turn behind one */
+    uint64_t pass;    /* the last pass over those in which one of this file's went on waiting */
 } handle_slot;
 
 /* Zero it to begin with; end with handles_free. */
@@ -23,6 +25,7 @@ typedef struct handles {
     size_t count;
     size_t capacity;
     size_t first_free; /* index + 1; 0: none */
+    uint64_t turn;     /* the file whose first waiting request is being done; 0: none */
 } handles;
 
 /* Takes the file over and gives it a number. False, with the file still the caller's, without memory. */
@@ -30,6 +33,12 @@ bool handles_add(handles *table, emmap_file *file, uint64_t *number);
 
 /* NULL for a number that names no open file. */
 emmap_file *handles_find(const handles *table, uint64_t number);
+
+/* NULL for a number that names no open file. */
+handle_slot *handles_slot(const handles *table, uint64_t number);
+
+/* True if a request on the file has to wait for its turn behind others. */
+bool handles_is_behind(const handles *table, uint64_t number);
 
 /* Closes and frees the file. A number that names none is ignored. */
 void handles_close(handles *table, uint64_t number);

@@ -4,11 +4,8 @@
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "client.h"
-#include "frame.h"
-#include "handles.h"
-#include "reply.h"
 #include "request.h"
-#include "waits.h"
+#include "session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,14 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    STATUS_FAILURE = 1,   /* a read, a write or memory failed */
-    STATUS_BAD_FRAME = 2, /* the client does not speak the protocol */
-    STATUS_USAGE = 64     /* as EX_USAGE of sysexits.h */
-};
-
-/* Answers leave together once nothing more has come, or when there are this many bytes of them. */
-#define WRITE_THRESHOLD ((size_t)256 << 10)
+enum { STATUS_USAGE = 64 /* as EX_USAGE of sysexits.h */ };
 
 static void print_usage(FILE *stream)
 {
@@ -42,51 +32,6 @@ static void print_usage(FILE *stream)
           stream);
 }
 
-/* Writes what has gathered. True while the client is there. */
-static bool flush(int descriptor, reply *out, int *status)
-{
-    if (out->length > 0 && !frame_write(descriptor, out->bytes, out->length)) {
-        if (errno != EPIPE) { /* a client that has gone is the end of the session, not a failure */
-            fprintf(stderr, "emmap_port: can't write: %s\n", strerror(errno));
-            *status = STATUS_FAILURE;
-        }
-        return false;
-    }
-    reply_clear(out);
-    return true;
-}
-
-static int refuse(const char *what)
-{
-    fprintf(stderr, "emmap_port: bad frame: %s\n", what);
-    return STATUS_BAD_FRAME;
-}
-
-/* Answers whatever frames have come, until there is no more of them. The status to exit with, or -1. */
-static int answer_all(frame_reader *reader, int output, handles *files, reply *out)
-{
-    uint8_t *frame;
-    size_t length;
-    int status = EXIT_SUCCESS;
-    for (;;) {
-        /* What was answered must not be lost where the next answer has no room. */
-        if (out->length > 0 && !reply_reserve(out, 0) && !flush(output, out, &status))
-            return status;
-        frame_status next = frame_next(reader, &frame, &length);
-        bool answered = next == FRAME_READY && request_answer(files, frame, length, out);
-        if (answered && out->length < WRITE_THRESHOLD)
-            continue;
-        if (!flush(output, out, &status))
-            return status;
-        if (answered)
-            continue;
-        if (next == FRAME_NONE)
-            return -1;
-        return refuse(next == FRAME_OVERSIZED ? "it is longer than the limit"
-                                              : "it is no {Id, Operation} in external term format");
-    }
-}
-
 /* Large frames then go over in fewer turns of writer and reader. What is not a pipe, or may not be made so large, works
  * as it is. */
 static void widen(int descriptor)
@@ -96,41 +41,6 @@ static void widen(int descriptor)
 #else
     (void)descriptor;
 #endif
-}
-
-static int serve(int input, int output)
-{
-    frame_reader reader = {.descriptor = input, .beside = -1};
-    handles files = {0};
-    reply out = {0};
-    int status = -1;
-    request_hello(&out);
-    while (status < 0) {
-        waits_answer(&out);
-        status = answer_all(&reader, output, &files, &out);
-        if (status >= 0)
-            break;
-        reader.beside = waits_descriptor();
-        switch (frame_fill(&reader)) {
-        case FRAME_END:
-            status = EXIT_SUCCESS;
-            break;
-        case FRAME_TRUNCATED:
-            status = refuse("the input ends within it");
-            break;
-        case FRAME_FAILED:
-            fprintf(stderr, "emmap_port: can't read: %s\n", strerror(errno));
-            status = STATUS_FAILURE;
-            break;
-        default:
-            break;
-        }
-    }
-    waits_free();
-    handles_free(&files);
-    reply_free(&out);
-    frame_reader_free(&reader);
-    return status;
 }
 
 static bool read_number(const char *text, uint64_t *number)
@@ -188,5 +98,5 @@ int main(int argc, char **argv)
     widen(input);
     widen(output);
     request_limit_locks(lock_limit);
-    return serve(input, output);
+    return session_run(input, output);
 }

@@ -3,13 +3,14 @@
 #include "blocks.h"
 #include "call.h"
 #include "emmap_operations.h"
-#include "options.h"
+#include "hello.h"
 #include "queue.h"
 #include "waits.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* The core's functions by their shapes, so that operations of one shape share the code around them. */
 typedef union core_function {
@@ -54,18 +55,14 @@ static void perform_open(const operation *op, call *c)
     (void)op;
     emmap_options options;
     emmap_file *file = NULL;
-    term culprit;
-    emmap_error error = options_decode(c->arguments[1], &options, &culprit);
-    if (error != EMMAP_OK) {
-        call_refuse_option(c, error, culprit);
+    if (!call_options(c, 1, &options))
         return;
-    }
     char *path = call_path(c, 0);
     if (path == NULL) {
         call_badarg(c);
         return;
     }
-    error = emmap_open(path, &options, &file);
+    const emmap_error error = emmap_open(path, &options, &file);
     free(path);
     call_answer_described(c, error, file);
 }
@@ -76,19 +73,15 @@ static void perform_counters_open(const operation *op, call *c)
     (void)op;
     emmap_options options;
     emmap_file *file = NULL;
-    term culprit;
     uint64_t count;
-    emmap_error error = options_decode(c->arguments[2], &options, &culprit);
-    if (error != EMMAP_OK) {
-        call_refuse_option(c, error, culprit);
+    if (!call_options(c, 2, &options))
         return;
-    }
     char *path = call_number(c, 1, &count) ? call_path(c, 0) : NULL;
     if (path == NULL) {
         call_badarg(c);
         return;
     }
-    error = emmap_counters_open(path, count, &options, &file);
+    const emmap_error error = emmap_counters_open(path, count, &options, &file);
     free(path);
     const emmap_failure *const failure = emmap_last_failure();
     if (error != EMMAP_OK && failure->error == error && failure->found != 0) {
@@ -111,6 +104,11 @@ static void perform_close(const operation *op, call *c)
     uint64_t handle;
     if (!call_number(c, 0, &handle)) {
         call_badarg(c);
+        return;
+    }
+    if (handles_is_behind(c->files, handle)) {
+        c->out->lane = handle;
+        reply_error(c->out, (emmap_error)ETIMEDOUT);
         return;
     }
     handles_close(c->files, handle);
@@ -396,15 +394,18 @@ static void perform_store(const operation *op, call *c)
 #define OPERATION(name_, arity_, shape, cost)                                                                \
     {.name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), SHAPE_##shape(name_)},
 
-/* Those that are answered later, which only this door has. */
+/* Those that only this door has. */
 #define WAIT(name_, arity_, ...)                                                                             \
     {                                                                                                        \
         .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), OF_ITS_OWN(name_), __VA_ARGS__       \
     }
 
-static const operation operations[] = {
-    EMMAP_OPERATIONS(OPERATION) WAIT(wait, 4, .on_file = true), WAIT(counter_wait, 4, .on_file = true),
-    WAIT(queue_wait, 2, .on_file = true), WAIT(cancel, 1, .on_file = false)};
+static const operation operations[] = {EMMAP_OPERATIONS(OPERATION) WAIT(wait, 4, .on_file = true),
+                                       WAIT(counter_wait, 4, .on_file = true),
+                                       WAIT(queue_wait, 2, .on_file = true),
+                                       WAIT(queue_receive, 2, .on_file = true),
+                                       WAIT(cancel, 1, .on_file = false),
+                                       WAIT(hello, 2, .on_file = false)};
 
 const size_t operation_count = sizeof operations / sizeof *operations;
 
@@ -474,14 +475,20 @@ emmap_error operation_begin(const operation *op, call *c)
         return EMMAP_OK;
     if (!call_number(c, 0, &handle))
         return EMMAP_BADARG;
-    c->file = handles_find(c->files, handle);
-    if (c->file == NULL)
+    const handle_slot *const slot = handles_slot(c->files, handle);
+    if (slot == NULL)
         return EMMAP_CLOSED;
+    c->file = slot->file;
+    c->out->lane = handle;
+    if (slot->waiting > 0 && handle != c->files->turn)
+        return (emmap_error)ETIMEDOUT;
     return op->lends && is_direct(c->file) ? (emmap_error)ENOTSUP : EMMAP_OK;
 }
 
 void operation_perform(const operation *op, call *c)
 {
+    if (c->out->postpones)
+        term_keep_lists();
     if (reply_reserve(c->out, 0))
         op->perform(op, c);
     else
@@ -507,6 +514,7 @@ void operation_perform_next(handles *files, term *rest, reply *out)
     const operation *op = operation_open(*rest, &name, &length, &arity, &arguments)
                               ? operation_find(name, length, arity)
                               : NULL;
+    out->lane = 0;
     if (op == NULL) {
         term ignored;
         (void)term_next(rest, &ignored);
@@ -522,4 +530,46 @@ void operation_perform_next(handles *files, term *rest, reply *out)
         operation_perform(op, &c);
     else
         reply_error(out, error);
+}
+
+/* Milliseconds of the monotonic clock, from 1 up. */
+static uint64_t now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000 + 1;
+}
+
+/* How long the operation is to be tried: as its file's lock_timeout says, or the options of the open that it is. */
+static uint64_t patience(const handles *files, const reply *out)
+{
+    emmap_info info;
+    emmap_file *const file = handles_find(files, out->lane);
+    if (file == NULL)
+        return out->patience;
+    emmap_describe(file, &info);
+    return info.lock_timeout;
+}
+
+bool operation_waits(const handles *files, reply *out)
+{
+    if (!out->postpones)
+        return false;
+    bool waits = false;
+    if (out->locked) {
+        out->locked = false;
+        const uint64_t time = now();
+        if (out->deadline == 0) {
+            const uint64_t asked = patience(files, out);
+            const uint64_t limit = asked < out->lock_limit ? asked : out->lock_limit;
+            out->deadline = limit > UINT64_MAX - time ? UINT64_MAX : time + limit;
+        }
+        waits = time < out->deadline;
+    }
+    if (waits)
+        term_restore_lists();
+    else
+        out->deadline = 0;
+    term_forget_lists();
+    return waits;
 }

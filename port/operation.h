@@ -46,4 +46,10 @@ void operation_perform(const operation *op, call *c);
 /* Does the first of several operations, whatever term it is, and cuts it off; adds one term. */
 void operation_perform_next(handles *files, term *rest, reply *out);
 
+/*
+ * To be called after each operation. True: it found a lock taken, or its file's turn is another request's, and its time is
+ * not up. Its answer is to be dropped then, and it is to be done again later, from the same bytes.
+ */
+bool operation_waits(const handles *files, reply *out);
+
 #endif

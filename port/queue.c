@@ -1,7 +1,5 @@
 #include "queue.h"
 
-#include "options.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,18 +9,14 @@ void perform_queue_open(const operation *op, call *c)
     (void)op;
     emmap_options options;
     emmap_file *file = NULL;
-    term culprit;
-    emmap_error error = options_decode(c->arguments[1], &options, &culprit);
-    if (error != EMMAP_OK) {
-        call_refuse_option(c, error, culprit);
+    if (!call_options(c, 1, &options))
         return;
-    }
     char *path = call_path(c, 0);
     if (path == NULL) {
         call_badarg(c);
         return;
     }
-    error = emmap_queue_open(path, &options, &file);
+    const emmap_error error = emmap_queue_open(path, &options, &file);
     free(path);
     call_answer_described(c, error, file);
 }
@@ -62,8 +56,12 @@ void perform_queue_pop_many(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    emmap_sink sink = reply_list_sink(c->out, 2);
-    (void)reply_list_read(c->out, emmap_queue_pop_many(c->file, limit, &sink, &count));
+    emmap_error error;
+    do {
+        emmap_sink sink = reply_list_sink(c->out, 2);
+        error = emmap_queue_pop_many(c->file, limit, &sink, &count);
+    } while (reply_list_cut(c->out, error, &limit));
+    (void)reply_list_read(c->out, error);
 }
 
 /* {queue_remove, Handle, [Bytes]} -> ok */
@@ -107,8 +105,14 @@ void perform_queue_walk(const operation *op, call *c)
         return;
     }
     const emmap_queue_direction direction = forward ? EMMAP_QUEUE_FORWARD : EMMAP_QUEUE_BACKWARD;
-    emmap_sink sink = reply_list_sink(c->out, 3);
-    if (reply_list_read(c->out, emmap_queue_walk(c->file, direction, limit, &place, &sink, &count)))
+    const uint64_t start = place;
+    emmap_error error;
+    do {
+        place = start;
+        emmap_sink sink = reply_list_sink(c->out, 3);
+        error = emmap_queue_walk(c->file, direction, limit, &place, &sink, &count);
+    } while (reply_list_cut(c->out, error, &limit));
+    if (reply_list_read(c->out, error))
         reply_unsigned(c->out, place);
 }
 

@@ -4,6 +4,7 @@
 #include "frame.h"
 
 #include <ei.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,8 @@ enum {
 void reply_free(reply *out)
 {
     free(out->bytes);
-    *out = (reply){0};
+    out->bytes = NULL;
+    out->capacity = out->length = 0;
 }
 
 void reply_clear(reply *out)
@@ -25,6 +27,11 @@ void reply_clear(reply *out)
     if (out->capacity > 16 * (size_t)USUAL_CAPACITY)
         reply_free(out);
     out->length = 0;
+}
+
+size_t reply_limit(const reply *out)
+{
+    return out->limit ? out->limit : FRAME_LIMIT;
 }
 
 static bool make_room(reply *out, size_t length)
@@ -51,12 +58,16 @@ bool reply_reserve(reply *out, size_t length)
     return make_room(out, length + out->kept + REPLY_SLACK);
 }
 
+static void end_without_memory(void)
+{
+    fprintf(stderr, "emmap_port: out of memory\n");
+    exit(EXIT_FAILURE);
+}
+
 static char *room(reply *out, size_t length)
 {
-    if (!make_room(out, length)) {
-        fprintf(stderr, "emmap_port: out of memory\n");
-        exit(EXIT_FAILURE);
-    }
+    if (!make_room(out, length))
+        end_without_memory();
     return (char *)out->bytes + out->length;
 }
 
@@ -73,6 +84,28 @@ void reply_begin(reply *out)
 void reply_drop(reply *out)
 {
     out->length = out->frame;
+}
+
+void reply_suspend(reply *out, reply_part *part)
+{
+    const size_t start = out->frame + FRAME_HEADER + 1;
+    part->length = out->length - start;
+    part->kept = out->kept;
+    part->bytes = malloc(part->length);
+    if (part->bytes == NULL)
+        end_without_memory();
+    memcpy(part->bytes, out->bytes + start, part->length);
+    reply_drop(out);
+    out->kept = 0;
+}
+
+void reply_resume(reply *out, reply_part *part)
+{
+    reply_begin(out);
+    reply_term(out, part->bytes, part->length);
+    out->kept = part->kept;
+    free(part->bytes);
+    *part = (reply_part){0};
 }
 
 void reply_end(reply *out)
@@ -162,6 +195,8 @@ void reply_refuse(reply *out, const char *reason)
 
 void reply_error(reply *out, emmap_error error)
 {
+    if (error == ETIMEDOUT)
+        out->locked = true;
     if (error == EMMAP_OK)
         reply_atom(out, "ok");
     else if (error == EMMAP_EOF)
@@ -213,8 +248,9 @@ static bool client_takes(reply *out, size_t frame)
 static void *allocate(void *context, size_t length)
 {
     reply *out = context;
-    size_t used = out->length - out->frame;
-    if (used >= FRAME_LIMIT || length > FRAME_LIMIT - used) {
+    const size_t used = out->length - out->frame;
+    const size_t limit = reply_limit(out);
+    if (used >= limit || length > limit - used) {
         out->too_long = true;
         return NULL;
     }
@@ -234,6 +270,11 @@ emmap_sink reply_sink(reply *out, unsigned arity)
     return (emmap_sink){.allocate = allocate, .context = out};
 }
 
+void reply_read_drop(reply *out)
+{
+    out->length = out->read_start;
+}
+
 bool reply_read(reply *out, emmap_error error)
 {
     if (error == EMMAP_OK) {
@@ -241,7 +282,7 @@ bool reply_read(reply *out, emmap_error error)
             reply_binary(out, "", 0);
         return true;
     }
-    out->length = out->read_start;
+    reply_read_drop(out);
     if (out->too_long)
         reply_refuse(out, "emsgsize");
     else
@@ -260,13 +301,15 @@ static void *allocate_piece(void *context, size_t length)
     void *const place = allocate(out, length);
     if (place != NULL)
         out->pieces++;
+    else
+        out->is_short = true;
     return place;
 }
 
 emmap_sink reply_list_sink(reply *out, unsigned arity)
 {
     out->read_start = out->length;
-    out->too_long = false;
+    out->too_long = out->is_short = false;
     out->pieces = 0;
     reply_tuple(out, arity);
     reply_atom(out, "ok");
@@ -274,6 +317,15 @@ emmap_sink reply_list_sink(reply *out, unsigned arity)
     out->list_start = out->length;
     out->length += LIST_HEADER;
     return (emmap_sink){.allocate = allocate_piece, .context = out};
+}
+
+bool reply_list_cut(reply *out, emmap_error error, uint64_t *limit)
+{
+    if (error == EMMAP_OK || !out->is_short || out->pieces == 0)
+        return false;
+    *limit = out->pieces;
+    out->length = out->read_start;
+    return true;
 }
 
 bool reply_list_read(reply *out, emmap_error error)

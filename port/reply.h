@@ -20,21 +20,32 @@ typedef struct reply {
     uint8_t *bytes;
     size_t length;
     size_t capacity;
-    size_t frame;      /* where the frame that is being written begins */
-    size_t read_start; /* where the answer of the read that is being written begins */
-    bool has_bytes;    /* the read has got its place in the buffer */
-    size_t list_start; /* where the list that is being read begins */
-    uint32_t pieces;   /* in it so far */
-    bool too_long;     /* the read's bytes would have passed FRAME_LIMIT */
-    size_t allowed;    /* how long the frame may become before the client's memory is asked for again */
-    size_t kept;       /* to be left free for answers to come */
-    const term *id;    /* of the request that is being answered; NULL in a batch */
-    bool later;        /* it is not answered now */
+    size_t frame;        /* where the frame that is being written begins */
+    size_t read_start;   /* where the answer of the read that is being written begins */
+    bool has_bytes;      /* the read has got its place in the buffer */
+    size_t list_start;   /* where the list that is being read begins */
+    uint32_t pieces;     /* in it so far */
+    bool too_long;       /* the read's bytes would have passed the limit of a frame */
+    size_t allowed;      /* how long the frame may become before the client's memory is asked for again */
+    size_t kept;         /* to be left free for answers to come */
+    const term *id;      /* of the request that is being answered; NULL in a batch */
+    bool later;          /* it is not answered now */
+    bool locked;         /* the operation has found a lock taken, or others before it at one */
+    uint64_t lane;       /* the handle that the operation is about; 0: none */
+    uint64_t patience;   /* how long an open is to be tried, in milliseconds */
+    bool postpones;      /* an operation that finds a lock taken is done again later */
+    uint64_t lock_limit; /* the most that it is tried, in milliseconds */
+    uint64_t deadline;   /* of the operation that is tried, as operation_waits has it; 0: none yet */
+    size_t limit;        /* of a frame with bytes that are read, in bytes; 0: FRAME_LIMIT */
+    bool is_short;       /* the list that is being read was cut off where the answer was full */
 } reply;
 
 /* What the answer of an operation may take besides bytes and lists, and what a refused one takes. */
 #define REPLY_SLACK ((size_t)16 << 10)
 #define REPLY_REFUSED ((size_t)24)
+
+/* How long a frame with bytes that are read may be. */
+size_t reply_limit(const reply *out);
 
 /* Whether an answer has room with lists of `length` bytes, and those to come have theirs. */
 bool reply_reserve(reply *out, size_t length);
@@ -50,6 +61,19 @@ void reply_end(reply *out);
 
 /* Takes the frame back that has begun last. */
 void reply_drop(reply *out);
+
+/* What a frame holds that has begun and is to go on later. */
+typedef struct reply_part {
+    uint8_t *bytes;
+    size_t length;
+    size_t kept;
+} reply_part;
+
+/* Takes the frame back that has begun last, and keeps what it holds. */
+void reply_suspend(reply *out, reply_part *part);
+
+/* Begins a frame with what was kept, which it frees. */
+void reply_resume(reply *out, reply_part *part);
 
 /* Terms, one each. Tuples, lists and maps are followed by their elements, lists then by reply_nil. */
 void reply_atom(reply *out, const char *name);
@@ -79,9 +103,15 @@ emmap_sink reply_sink(reply *out, unsigned arity);
 /* Ends the read that the sink was for: keeps what is there, and is true where the other elements are to follow; or
  * puts the error in its place. */
 bool reply_read(reply *out, emmap_error error);
+/* Ends it with nothing in its place. */
+void reply_read_drop(reply *out);
 
 /* The same for many pieces, as `{ok, [Binary], …}`. */
 emmap_sink reply_list_sink(reply *out, unsigned arity);
 bool reply_list_read(reply *out, emmap_error error);
+
+/* After a read that failed because the answer has no room for that many pieces, but for some: takes it back, and sets
+ * *limit to how many to read instead. False in any other case. */
+bool reply_list_cut(reply *out, emmap_error error, uint64_t *limit);
 
 #endif

@@ -1,7 +1,8 @@
-/* Requests: one frame in, one frame out. */
+/* Requests: one frame in, one frame out, at once or later. */
 #ifndef EMMAP_PORT_REQUEST_H
 #define EMMAP_PORT_REQUEST_H
 
+#include "batch.h"
 #include "handles.h"
 #include "reply.h"
 
@@ -9,21 +10,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define REQUEST_PROTOCOL_VERSION 1
 /* Longest id, in bytes as encoded: it is sent back with the answer. */
 #define REQUEST_ID_LIMIT 255u
+
+/* A request that is being done. Its terms are the frame's. */
+typedef struct request {
+    term id;
+    term operation;
+    bool is_batch;
+    bool has_begun;    /* of a batch: some of it may be done */
+    batch batch;       /* if it has begun */
+    reply_part part;   /* of its answer, if it has begun and waits */
+    uint64_t deadline; /* of the operation that waits, as operation_waits has it */
+} request;
+
+/* False for a frame that can't be answered: no whole term, bytes after it, no {Id, Operation}, or an id over the limit. */
+bool request_open(request *r, uint8_t *frame, size_t length);
+
+/*
+ * Does it, or what is left of it, and writes the frame that answers it, unless it is one that is answered later. False: it
+ * waits for a lock, `out->lane` says whose file's, nothing is written, and it is to be done again. The frame's bytes are
+ * overwritten. Any bytes at all may be in it.
+ */
+bool request_perform(request *r, handles *files, reply *out);
+
+/* The frame has been copied from one place to another. */
+void request_move(request *r, const uint8_t *from, uint8_t *to);
 
 /* The most that an operation waits for a lock, but those of a batch; EMMAP_NO_LIMIT unless set. */
 void request_limit_locks(uint64_t milliseconds);
 
-/* Writes the frame that a session begins with: {emmap_port, ProtocolVersion, Info}. */
-void request_hello(reply *out);
-
-/*
- * Does what a frame asks for and writes one frame with the answer. False for a frame that can't be answered:
- * no whole term, bytes after it, no {Id, Operation}, or an id over the limit. The frame's bytes are overwritten.
- * Any bytes at all may be in it.
- */
-bool request_answer(handles *files, uint8_t *frame, size_t length, reply *out);
+/* Whether requests that find a lock taken are done again later, while others are. Else they wait where they are. */
+void request_postpone(reply *out, bool postpones);
 
 #endif

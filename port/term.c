@@ -381,9 +381,57 @@ static bool flatten(list_stack *stack, term list, size_t *total)
     return true;
 }
 
+/* ---- Lists that may be needed once more ---- */
+
+typedef struct kept_list {
+    struct kept_list *next;
+    term place; /* in the frame */
+    uint8_t bytes[];
+} kept_list;
+
+static bool keeps_lists;
+static kept_list *kept_lists;
+
+void term_keep_lists(void)
+{
+    keeps_lists = true;
+}
+
+void term_restore_lists(void)
+{
+    for (const kept_list *each = kept_lists; each != NULL; each = each->next)
+        memcpy(each->place.bytes, each->bytes, each->place.length);
+}
+
+void term_forget_lists(void)
+{
+    while (kept_lists != NULL) {
+        kept_list *const first = kept_lists;
+        kept_lists = first->next;
+        free(first);
+    }
+    keeps_lists = false;
+}
+
+static bool keep(term list)
+{
+    kept_list *const copy = malloc(sizeof *copy + list.length);
+    if (copy == NULL)
+        return false;
+    copy->next = kept_lists;
+    copy->place = list;
+    memcpy(copy->bytes, list.bytes, list.length);
+    kept_lists = copy;
+    return true;
+}
+
+/* ---- */
+
 bool term_iodata(term iodata, struct iovec *bytes)
 {
     if (iodata.bytes[0] == ERL_LIST_EXT) {
+        if (keeps_lists && !keep(iodata))
+            return false;
         list_stack stack = {0};
         bool flat = flatten(&stack, iodata, &bytes->iov_len);
         bytes->iov_base = iodata.bytes;

@@ -68,4 +68,13 @@ term_integer_range term_integer(term integer, uint64_t *value);
  */
 bool term_iodata(term iodata, struct iovec *bytes);
 
+/* Keeps a copy of each list that term_iodata overwrites from here on, for a request that may have to be done again. */
+void term_keep_lists(void);
+
+/* Puts the lists back. */
+void term_restore_lists(void);
+
+/* Frees the copies, and keeps no more. */
+void term_forget_lists(void);
+
 #endif

@@ -1,5 +1,6 @@
 #include "waits.h"
 
+#include "postponed.h"
 #include "request.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef enum wait_state { GOES_ON, HAS_ENDED, WAS_CANCELLED, IS_FORGOTTEN } wait_state;
@@ -16,6 +18,8 @@ typedef struct waiting {
     wait_state state;   /* with the lock */
     emmap_error result; /* with the lock */
     struct waiting *next;
+    uint64_t receiver; /* the handle whose first message it is to take then; 0: none */
+    uint64_t deadline; /* until when, in milliseconds */
     size_t length;
     uint8_t id[REQUEST_ID_LIMIT];
 } waiting;
@@ -183,6 +187,87 @@ void perform_queue_wait(const operation *op, call *c)
         answer(c->out, error == EAGAIN ? EMMAP_OK : error);
 }
 
+/* ---- Receiving a message ---- */
+
+static uint64_t milliseconds(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static uint64_t end_of(uint64_t timeout)
+{
+    const uint64_t time = milliseconds();
+    return timeout > EMMAP_NO_LIMIT - time ? EMMAP_NO_LIMIT : time + timeout;
+}
+
+static uint64_t left_until(uint64_t deadline)
+{
+    const uint64_t time = milliseconds();
+    if (deadline == EMMAP_NO_LIMIT)
+        return EMMAP_NO_LIMIT;
+    return deadline > time ? deadline - time : 0;
+}
+
+/* False, with nothing answered: there is no message, or somebody else is taking it, or has the lock. */
+static bool take(emmap_file *file, reply *out)
+{
+    uint64_t ticket;
+    emmap_sink sink = reply_sink(out, 3);
+    const emmap_error error = emmap_queue_pop_begin(file, &sink, &ticket);
+    if (error == EMMAP_EOF || error == EBUSY || error == ETIMEDOUT) {
+        reply_read_drop(out);
+        return false;
+    }
+    if (reply_read(out, error))
+        reply_unsigned(out, ticket);
+    return true;
+}
+
+/* Takes the first message, or begins to wait for one. True: it is answered. */
+static bool receive(waiting *self, emmap_file *file, reply *out)
+{
+    bool is_answered;
+    emmap_error error = EAGAIN;
+    emmap_lock_limit(0);
+    while (!(is_answered = take(file, out)) && error == EAGAIN)
+        error = emmap_queue_wait_begin(file, left_until(self->deadline), &(emmap_waiter){done, self},
+                                       &self->wait);
+    request_postpone(out, out->postpones);
+    if (is_answered || error == EMMAP_OK)
+        return is_answered;
+    answer(out, error);
+    return true;
+}
+
+/* {queue_receive, Handle, Timeout} -> {ok, Binary, Ticket} | timeout | cancelled, later */
+void perform_queue_receive(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t timeout;
+    emmap_error error;
+    if (!limit(c, 1, &timeout, &error)) {
+        call_badarg(c);
+        return;
+    }
+    waiting *const self = prepare(c);
+    if (self == NULL)
+        return;
+    self->receiver = c->out->lane;
+    self->deadline = end_of(timeout);
+    if (error) {
+        answer(c->out, error);
+        free(self);
+    } else if (receive(self, c->file, c->out)) {
+        free(self);
+    } else {
+        (void)enter(c, self, EMMAP_OK);
+    }
+}
+
+/* ---- Waking ---- */
+
 static void notify(call *c, emmap_error (*function)(emmap_file *, uint64_t, uint64_t, uint64_t *))
 {
     uint64_t place, count, woken = 0;
@@ -210,14 +295,26 @@ void perform_counter_notify(const operation *op, call *c)
     notify(c, emmap_counter_notify);
 }
 
-/* {cancel, Id} -> ok. The wait that has this id is answered, with `cancelled` unless it has ended before. */
+static bool has_id(const waiting *self, term id)
+{
+    return self->length == id.length && memcmp(self->id, id.bytes, id.length) == 0;
+}
+
+size_t waits_count(term id)
+{
+    size_t count = 0;
+    for (const waiting *each = first; each != NULL; each = each->next)
+        count += has_id(each, id);
+    return count;
+}
+
+/* {cancel, Id} -> ok. The wait or the request that has this id is answered, with `cancelled` unless it has ended before. */
 void perform_cancel(const operation *op, call *c)
 {
     (void)op;
     const term id = c->arguments[0];
     for (waiting *each = first; each != NULL; each = each->next) {
-        if (each->length != id.length || memcmp(each->id, id.bytes, id.length) != 0 ||
-            !emmap_wait_cancel(each->wait))
+        if (!has_id(each, id) || !emmap_wait_cancel(each->wait))
             continue;
         pthread_mutex_lock(&lock);
         each->state = WAS_CANCELLED;
@@ -225,6 +322,7 @@ void perform_cancel(const operation *op, call *c)
         pthread_mutex_unlock(&lock);
         break;
     }
+    postponed_cancel(id);
     reply_error(c->out, EMMAP_OK);
 }
 
@@ -267,15 +365,45 @@ static void forget(waiting *self)
         free(self);
 }
 
-void waits_answer(reply *out)
+static void begin_answer(const waiting *self, reply *out)
+{
+    reply_begin(out);
+    reply_tuple(out, 2);
+    reply_term(out, self->id, self->length);
+}
+
+/* There may be a message now: takes it, or waits for the next. */
+static void receive_again(waiting *self, emmap_file *file, reply *out)
+{
+    emmap_wait_free(self->wait);
+    self->state = GOES_ON;
+    begin_answer(self, out);
+    if (receive(self, file, out)) {
+        reply_end(out);
+        free(self);
+    } else {
+        reply_drop(out);
+        self->next = first;
+        first = self;
+    }
+}
+
+void waits_answer(const handles *files, reply *out)
 {
     for (waiting *each = take_ended(), *next; each != NULL; each = next) {
         next = each->next;
-        reply_begin(out);
-        reply_tuple(out, 2);
-        reply_term(out, each->id, each->length);
+        emmap_file *const file = each->receiver && each->state == HAS_ENDED && each->result == EMMAP_OK
+                                     ? handles_find(files, each->receiver)
+                                     : NULL;
+        if (file != NULL) {
+            receive_again(each, file, out);
+            continue;
+        }
+        begin_answer(each, out);
         if (each->state == WAS_CANCELLED)
             reply_atom(out, "cancelled");
+        else if (each->receiver && each->result == EMMAP_OK)
+            reply_error(out, EMMAP_CLOSED);
         else
             answer(out, each->result);
         reply_end(out);

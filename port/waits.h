@@ -10,6 +10,7 @@
 perform_function perform_wait;
 perform_function perform_counter_wait;
 perform_function perform_queue_wait;
+perform_function perform_queue_receive;
 perform_function perform_notify;
 perform_function perform_counter_notify;
 perform_function perform_cancel;
@@ -18,7 +19,10 @@ perform_function perform_cancel;
 int waits_descriptor(void);
 
 /* Answers those waits that have ended, each in a frame of its own. */
-void waits_answer(reply *out);
+void waits_answer(const handles *files, reply *out);
+
+/* How many waits with this id go on. */
+size_t waits_count(term id);
 
 /* Forgets all waits, whose answers nobody takes any more. */
 void waits_free(void);

@@ -17,7 +17,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
   waits for a disk, is killed: nothing that was acknowledged is lost by that.
 - A file is closed when the process that opened it dies. Others may use it until then.
 - Calls do not wait for one another's answers, but the program does one at a time: behind a `sync` or a read
-  of a gigabyte the others wait.
+  of a gigabyte the others wait. A batch that finds a lock taken holds up no other file.
 - A call may send and receive 1 GiB; more is `{error, emsgsize}`.
 - ERTS ends the node where it lacks memory, and takes an answer more than once while it receives it. So an answer of more
   than 4 MiB is `{error, enomem}`, and nothing is done, where a limit on the node (`ulimit -v`, `ulimit -d`) leaves less than
@@ -110,7 +110,10 @@ For the server that `emmap` starts by itself they are in the application's envir
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
--define(PROTOCOL_VERSION, 1).
+%% The hello frame has the first version of the protocol; this client speaks a later one.
+-define(FIRST_VERSION, 1).
+-define(VERSION, 2).
+-define(HELLO_ID, 0).
 -define(FRAME_LIMIT, (1 bsl 30)).
 -define(DEFAULT_ATTEMPTS, 10).
 %% How long the program may take to answer before it is killed, and to end then, when the server ends.
@@ -181,15 +184,29 @@ served(Port, Options) ->
         sync_timeout = maps:get(sync_timeout, Options, 60000)
     }.
 
+%% The program says hello, is told which version of the protocol this client speaks, and agrees.
 greet(Port, Timeout) ->
+    case next_frame(Port, Timeout) of
+        {ok, {emmap_port, ?FIRST_VERSION, #{}}, _} ->
+            _ = try_command(Port, term_to_binary({<<?HELLO_ID:64>>, {hello, ?VERSION, []}})),
+            case next_frame(Port, Timeout) of
+                {ok, {<<?HELLO_ID:64>>, {ok, ?VERSION, #{}}}, _} -> ok;
+                {ok, {<<?HELLO_ID:64>>, _}, _} -> {error, {protocol_version, ?FIRST_VERSION}};
+                {ok, _, Frame} -> {error, {bad_hello, Frame}};
+                {error, _} = Error -> Error
+            end;
+        {ok, {emmap_port, Version, _}, _} -> {error, {protocol_version, Version}};
+        {ok, _, Frame} -> {error, {bad_hello, Frame}};
+        {error, _} = Error -> Error
+    end.
+
+next_frame(Port, Timeout) ->
     receive
-        {Port, {data, Hello}} ->
-            try binary_to_term(Hello) of
-                {emmap_port, ?PROTOCOL_VERSION, #{}} -> ok;
-                {emmap_port, Version, _} -> {error, {protocol_version, Version}};
-                _ -> {error, {bad_hello, Hello}}
+        {Port, {data, Frame}} ->
+            try
+                {ok, binary_to_term(Frame), Frame}
             catch
-                error:badarg -> {error, {bad_hello, Hello}}
+                error:badarg -> {error, {bad_hello, Frame}}
             end;
         {Port, {exit_status, Status}} ->
             {error, {exit_status, Status}};

@@ -80,14 +80,17 @@ def several(data, at, count, kind):
 class Port:
     """Replies are read in a thread of their own, so that writing never waits for them."""
 
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, version=1, options=()):
         self.process = subprocess.Popen([program], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         name, self.version, self.info = self.receive()
-        assert name == "emmap_port" and self.version == 1
+        assert name == "emmap_port" and self.version == 1 and self.info["protocols"] == [1, 2]
         self.replies = {}
         self.arrived = threading.Condition()
         self.next_id = 0
         threading.Thread(target=self.read_replies, daemon=True).start()
+        if version > 1:
+            ok, self.version, self.info = self("hello", version, list(options))
+            assert (ok, self.version) == (OK, 2)
 
     def receive(self):
         header = self.process.stdout.read(4)
@@ -122,6 +125,10 @@ class Port:
         with self.arrived:
             self.arrived.wait_for(lambda: any(number in self.replies for number in numbers), timeout=60)
             return next(number for number in numbers if number in self.replies)
+
+    def is_answered(self, number):
+        with self.arrived:
+            return number in self.replies
 
     def __call__(self, name, *arguments):
         return self.reply(self.send(Atom(name), *arguments))
@@ -256,6 +263,95 @@ def large_frames(port):
     assert port("pread", handle, 0, 32 << 20) == (OK, data)
 
 
+def received(port):
+    """Takes messages with a ticket each; a wait for one is answered when it comes."""
+    ok, handle, _ = port("queue_open", b"received.bin", [])
+    expect(port("queue_receive", handle, 0), Atom("timeout"))
+    expect(port("queue_receive", handle, -1), error("einval"))
+    first, second = (port.send(Atom("queue_receive"), handle, INFINITY) for _ in range(2))
+    expect(port("queue_length", handle), (OK, 0))
+    expect(port("queue_push", handle, b"message1"), OK)
+    taken = port.one_of([first, second])
+    waiting = first + second - taken
+    ok, message, ticket = port.reply(taken)
+    assert (ok, message) == (OK, b"message1")
+    expect(port("queue_length", handle), (OK, 1))
+    expect(port("queue_pop_abort", handle, ticket), OK)
+    # It is the first one still, and the other's now.
+    ok, message, ticket = port.reply(waiting)
+    assert (ok, message) == (OK, b"message1")
+    expect(port("queue_pop_commit", handle, ticket), OK)
+    expect(port("queue_length", handle), (OK, 0))
+    cancelled, closed = (port.send(Atom("queue_receive"), handle, INFINITY) for _ in range(2))
+    expect(port("cancel", cancelled), OK)
+    expect(port.reply(cancelled), Atom("cancelled"))
+    expect(port("queue_erase", handle), OK)
+    assert not port.is_answered(closed)
+    expect(port("close", handle), OK)
+    expect(port.reply(closed), error("closed"))
+    expect(port("batch", [(Atom("queue_receive"), handle, 0)]), [error("closed")])
+
+
+def taken_for_nobody(program, folder):
+    """A message that was taken for a client that goes stays in the queue."""
+    port = Port(program, folder, 2)
+    _, handle, _ = port("queue_open", b"nobody.bin", [])
+    expect(port("queue_push", handle, b"message1"), OK)
+    assert port("queue_receive", handle, 0)[:2] == (OK, b"message1")
+    expect(port.end(), 0)
+    port = Port(program, folder)
+    _, handle, _ = port("queue_open", b"nobody.bin", [])
+    expect(port("queue_pop", handle), (OK, b"message1"))
+    expect(port.end(), 0)
+
+
+def short_replies(program, folder):
+    """A client that takes no long replies gets fewer messages at once, and no message that is too long."""
+    limit = (Atom("reply_limit"), 4096)
+    port = Port(program, folder, 2, [limit])
+    assert port.info["reply_limit"] == 4096
+    _, handle, _ = port("queue_open", b"short.bin", [])
+    messages = [b"%08d" % number * 125 for number in range(10)]
+    expect(port("queue_push_many", handle, messages + [b"12345678" * 1000]), OK)
+    ok, some, place = port("queue_walk", handle, FORWARD, 100, 0)
+    assert some == messages[:4]
+    ok, more, place = port("queue_walk", handle, FORWARD, 100, place)
+    assert more == messages[4:8]
+    assert port("queue_walk", handle, Atom("backward"), 100, 0) == error("emsgsize")
+    popped = []
+    while (answer := port("queue_pop_many", handle, 100)) != error("emsgsize"):
+        popped += answer[1]
+    assert popped == messages
+    expect(port("queue_length", handle), (OK, 1))
+    _, storage, _ = port("blocks_open", b"short-blocks.bin", 1000, 2, [])
+    port("block_store_many", storage, messages[:5])
+    ok, blocks, addresses, place = port("blocks_walk", storage, 100, 0)
+    assert 0 < len(blocks) == len(addresses) < 5
+    expect(port("pread", storage, 0, 5000), error("emsgsize"))
+    expect(port.end(), 0)
+
+
+def same_ids(program, folder):
+    """Two waits with one id could not be told apart."""
+    port = Port(program, folder, 2)
+    _, handle, _ = port("queue_open", b"ids.bin", [])
+    port.send(Atom("queue_wait"), handle, INFINITY)
+    port.next_id -= 1
+    port.send(Atom("queue_wait"), handle, INFINITY)
+    port.process.stdin.flush()
+    expect(port.process.wait(), 2)
+
+
+def greetings(port):
+    expect(port("hello", 0, []), error("einval"))
+    expect(port("hello", Atom("two"), []), error("badarg"))
+    expect(port("hello", 2, [(Atom("reply_limit"), 10)]), error("einval"))
+    expect(port("hello", 2, [(Atom("frobnicate"), 10)]), error("badarg"))
+    expect(port("hello", 99, [])[:2], (OK, 2))
+    expect(port("hello", 1, [])[:2], (OK, 1))
+    expect(port("batch", [(Atom("hello"), 2, [])]), [error("badarg")])
+
+
 def main(program, folder):
     port = Port(program, folder)
     assert {"queue_push", "batch"} <= set(port.info["operations"])
@@ -268,8 +364,17 @@ def main(program, folder):
     many_at_once(port)
     large_frames(port)
     expect(port("nothing", 1), error("badarg"))
+    greetings(port)
+    received(port)
     expect(port.end(), 0)
+    port = Port(program, folder, 2)
+    received(port)
+    expect(port.end(), 0)
+    taken_for_nobody(program, folder)
+    short_replies(program, folder)
+    same_ids(program, folder)
     print("ok")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -16,8 +16,9 @@
 #include "emmap.h"
 #include "frame.h"
 #include "handles.h"
+#include "postponed.h"
 #include "reply.h"
-#include "request.h"
+#include "session.h"
 #include "subject.h"
 #include "term.h"
 #include "waits.h"
@@ -162,13 +163,14 @@ static void answer_all(frame_reader *reader, handles *files, reply *out)
             uint8_t *const request = malloc(length + 1);
             require(request);
             memcpy(request, frame, length);
-            const bool answered = request_answer(files, frame, length, out);
+            const char *why;
+            const bool answered = session_take(files, frame, length, out, &why);
             if (answered && out->length > 0)
                 require_answer(out->bytes, out->length, request, length);
             else
-                require(out->length == 0 && (!answered || waits_descriptor() >= 0));
+                require(out->length == 0 && (!answered || waits_descriptor() >= 0 || !postponed_is_empty()));
             reply_clear(out);
-            waits_answer(out);
+            session_answer_late(files, out);
             reply_clear(out);
             free(request);
             if (!answered)
@@ -193,12 +195,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         input = memfd_create("input", MFD_CLOEXEC);
     require(input >= 0 && ftruncate(input, 0) == 0);
     require(pwrite(input, data, size, 0) == (ssize_t)size && lseek(input, 0, SEEK_SET) == 0);
-    frame_reader reader = {.descriptor = input, .beside = -1};
+    frame_reader reader = {.descriptor = input, .beside = -1, .rest = -1};
     handles files = {0};
     reply out = {0};
     answer_all(&reader, &files, &out);
-    waits_free();
+    session_end();
     handles_free(&files);
+    request_postpone(&out, false);
     reply_free(&out);
     frame_reader_free(&reader);
     remove_files();

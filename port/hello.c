@@ -1,0 +1,102 @@
+#include "hello.h"
+
+#include "batch.h"
+#include "frame.h"
+#include "postponed.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Shorter replies would not hold an error with its text. */
+enum { SHORTEST_REPLY_LIMIT = 4096 };
+
+static void reply_info(reply *out)
+{
+    reply_map(out, 9);
+    reply_atom(out, "version");
+    reply_binary(out, EMMAP_PORT_VERSION, strlen(EMMAP_PORT_VERSION));
+    reply_atom(out, "protocols");
+    reply_list(out, 2);
+    reply_unsigned(out, HELLO_FIRST_VERSION);
+    reply_unsigned(out, HELLO_LAST_VERSION);
+    reply_nil(out);
+    reply_atom(out, "os_pid");
+    reply_signed(out, getpid());
+    reply_atom(out, "frame_limit");
+    reply_unsigned(out, FRAME_LIMIT);
+    reply_atom(out, "reply_limit");
+    reply_unsigned(out, reply_limit(out));
+    reply_atom(out, "batch_limit");
+    reply_unsigned(out, BATCH_LIMIT);
+    reply_atom(out, "wait_limit");
+    reply_unsigned(out, EMMAP_WAIT_LIMIT);
+    reply_atom(out, "postponed_limit");
+    reply_unsigned(out, POSTPONED_LIMIT);
+    reply_atom(out, "operations");
+    reply_list(out, operation_count + 2);
+    reply_atom(out, "batch");
+    reply_atom(out, "each");
+    for (size_t i = 0; i < operation_count; i++)
+        reply_atom(out, operation_name(i));
+    reply_nil(out);
+}
+
+void hello_write(reply *out)
+{
+    reply_begin(out);
+    reply_tuple(out, 3);
+    reply_atom(out, "emmap_port");
+    reply_unsigned(out, HELLO_FIRST_VERSION);
+    reply_info(out);
+    reply_end(out);
+}
+
+/* Reads [{reply_limit, Bytes}]. */
+static emmap_error decode_options(term list, uint64_t *reply_limit)
+{
+    uint32_t count, arity;
+    term elements, option, key, value;
+    char name[TERM_ATOM_SIZE];
+    *reply_limit = FRAME_LIMIT;
+    if (term_is_nil(list))
+        return EMMAP_OK;
+    if (!term_list(list, &count, &elements))
+        return EMMAP_BADARG;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!term_next(&elements, &option) || !term_tuple(option, &arity, &option) || arity != 2 ||
+            !term_next(&option, &key) || !term_atom(key, name) || strcmp(name, "reply_limit") != 0 ||
+            !term_next(&option, &value) || term_integer(value, reply_limit) != TERM_SIGNED)
+            return EMMAP_BADARG;
+    }
+    if (!term_is_nil(elements))
+        return EMMAP_BADARG;
+    return *reply_limit < SHORTEST_REPLY_LIMIT || *reply_limit > FRAME_LIMIT ? (emmap_error)EINVAL : EMMAP_OK;
+}
+
+/* {hello, Version, Options} -> {ok, Agreed, Info} */
+void perform_hello(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t version, reply_limit;
+    reply *const out = c->out;
+    if (out->id == NULL || term_integer(c->arguments[0], &version) != TERM_SIGNED) {
+        call_badarg(c);
+        return;
+    }
+    emmap_error error = decode_options(c->arguments[1], &reply_limit);
+    if (error == EMMAP_OK && (version < HELLO_FIRST_VERSION || version > INT64_MAX))
+        error = (emmap_error)EINVAL;
+    if (error != EMMAP_OK) {
+        reply_error(out, error);
+        return;
+    }
+    if (version > HELLO_LAST_VERSION)
+        version = HELLO_LAST_VERSION;
+    out->limit = (size_t)reply_limit;
+    request_postpone(out, version > HELLO_FIRST_VERSION);
+    reply_tuple(out, 3);
+    reply_atom(out, "ok");
+    reply_unsigned(out, version);
+    reply_info(out);
+}

@@ -1,0 +1,16 @@
+/* What client and program tell each other about themselves: the frame that a session begins with, and the client's answer. */
+#ifndef EMMAP_PORT_HELLO_H
+#define EMMAP_PORT_HELLO_H
+
+#include "call.h"
+
+/* A session has the first version until the client says that it knows a later one. */
+#define HELLO_FIRST_VERSION 1
+#define HELLO_LAST_VERSION 2
+
+perform_function perform_hello;
+
+/* Writes the frame that a session begins with: {emmap_port, 1, Info}. */
+void hello_write(reply *out);
+
+#endif

@@ -1,0 +1,209 @@
+#include "postponed.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { FIRST_REST = 50, LONGEST_REST = 10000 }; /* µs */
+static const size_t MOST_BYTES = 64 << 20;
+
+typedef struct postponed {
+    struct postponed *next;
+    request request;
+    uint64_t lane; /* the handle that it waits at; 0: none */
+    int64_t due;   /* when it is to be tried, in µs */
+    int64_t rest;  /* how long it has rested last */
+    bool is_cancelled;
+    size_t length;
+    uint8_t frame[];
+} postponed;
+
+static postponed *first, **end = &first;
+static size_t count, bytes;
+static uint64_t pass;
+static int64_t soonest = INT64_MAX; /* when the next one is to be tried */
+
+static int64_t now(void)
+{
+    struct timespec time;
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+static void append(postponed *self)
+{
+    self->next = NULL;
+    *end = self;
+    end = &self->next;
+}
+
+/* Enters the lane's requests, or leaves them. */
+static void count_in_lane(const postponed *self, handles *files, int change)
+{
+    handle_slot *const slot = handles_slot(files, self->lane);
+    if (slot != NULL)
+        slot->waiting += (uint32_t)change;
+}
+
+bool postponed_add(const request *r, const uint8_t *frame, size_t length, handles *files, uint64_t lane)
+{
+    postponed *const self = malloc(sizeof *self + length);
+    if (self == NULL)
+        return false;
+    *self = (postponed){.request = *r, .lane = lane, .rest = FIRST_REST, .length = length};
+    memcpy(self->frame, frame, length);
+    request_move(&self->request, frame, self->frame);
+    self->due = now() + self->rest;
+    if (self->due < soonest)
+        soonest = self->due;
+    count_in_lane(self, files, 1);
+    append(self);
+    count++;
+    bytes += length;
+    return true;
+}
+
+/* Its first request is behind no other of the same file. */
+static bool is_behind(const postponed *self, const handles *files)
+{
+    const handle_slot *const slot = handles_slot(files, self->lane);
+    return slot != NULL && slot->pass == pass;
+}
+
+static void keep_others_behind(const postponed *self, const handles *files)
+{
+    handle_slot *const slot = handles_slot(files, self->lane);
+    if (slot != NULL)
+        slot->pass = pass;
+}
+
+static void answer_cancelled(const postponed *self, reply *out)
+{
+    reply_begin(out);
+    reply_tuple(out, 2);
+    reply_term(out, self->request.id.bytes, self->request.id.length);
+    reply_atom(out, "cancelled");
+    reply_end(out);
+}
+
+/* Cuts it off. `place` is where the list names it. */
+static void cut(postponed *self, postponed **place)
+{
+    *place = self->next;
+    if (end == &self->next)
+        end = place;
+}
+
+static void finish(postponed *self, postponed **place, handles *files)
+{
+    count_in_lane(self, files, -1);
+    cut(self, place);
+    count--;
+    bytes -= self->length;
+    free(self);
+}
+
+/* Does it. False: it goes on waiting. */
+static bool attempt(postponed *self, handles *files, reply *out)
+{
+    if (self->is_cancelled) {
+        answer_cancelled(self, out);
+        return true;
+    }
+    files->turn = self->lane;
+    const bool is_done = request_perform(&self->request, files, out);
+    files->turn = 0;
+    return is_done;
+}
+
+/* It rests until it is tried again. A batch may have come to another file: it then waits behind those that do already. */
+static bool rest(postponed *self, postponed **place, handles *files, uint64_t lane)
+{
+    self->rest = 2 * self->rest < LONGEST_REST ? 2 * self->rest : LONGEST_REST;
+    self->due = now() + self->rest;
+    if (lane == self->lane)
+        return false;
+    count_in_lane(self, files, -1);
+    self->lane = lane;
+    count_in_lane(self, files, 1);
+    cut(self, place);
+    append(self);
+    return true;
+}
+
+void postponed_retry(handles *files, reply *out)
+{
+    if (first == NULL)
+        return;
+    const int64_t time = now();
+    soonest = INT64_MAX;
+    pass++;
+    for (postponed **place = &first, *each; (each = *place) != NULL;) {
+        bool has_moved = false;
+        if (each->is_cancelled || (each->due <= time && !is_behind(each, files))) {
+            if (attempt(each, files, out)) {
+                finish(each, place, files);
+                continue;
+            }
+            has_moved = rest(each, place, files, out->lane);
+        }
+        if (has_moved)
+            continue;
+        if (!is_behind(each, files) && each->due < soonest)
+            soonest = each->due;
+        keep_others_behind(each, files);
+        place = &each->next;
+    }
+}
+
+int64_t postponed_rest(void)
+{
+    if (first == NULL)
+        return -1;
+    const int64_t left = soonest - now();
+    return left < FIRST_REST ? FIRST_REST : left;
+}
+
+bool postponed_is_full(void)
+{
+    return count >= POSTPONED_LIMIT || bytes >= MOST_BYTES;
+}
+
+bool postponed_is_empty(void)
+{
+    return first == NULL;
+}
+
+static postponed *find(term id)
+{
+    for (postponed *each = first; each != NULL; each = each->next)
+        if (each->request.id.length == id.length && memcmp(each->request.id.bytes, id.bytes, id.length) == 0)
+            return each;
+    return NULL;
+}
+
+bool postponed_has(term id)
+{
+    return find(id) != NULL;
+}
+
+void postponed_cancel(term id)
+{
+    postponed *const found = find(id);
+    if (found == NULL || found->request.has_begun)
+        return;
+    found->is_cancelled = true;
+    soonest = 0;
+}
+
+void postponed_free(void)
+{
+    while (first != NULL) {
+        postponed *const self = first;
+        first = self->next;
+        free(self->request.part.bytes);
+        free(self);
+    }
+    end = &first;
+    count = bytes = 0;
+}
