@@ -97,7 +97,7 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]
 
 /* ---- Reads -------------------------------------------------------------------------------------------- */
 
-static ERL_NIF_TERM pread(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+NIF_HOT static ERL_NIF_TERM pread(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;
     struct nif_binary binary = {.env = attempt->env};
@@ -107,6 +107,8 @@ static ERL_NIF_TERM pread(struct nif_attempt *attempt, const ERL_NIF_TERM argume
         return enif_make_badarg(attempt->env);
     if (file->direct) {
         ERL_NIF_TERM slice;
+        if (nif_file_cut(attempt->env, file, position, length, &slice))
+            return nif_ok(attempt->env, slice);
         const emmap_error error = nif_file_pread_direct(attempt->env, file, position, length, &slice);
         return error ? nif_error(attempt->env, error) : nif_ok(attempt->env, slice);
     }
@@ -175,7 +177,7 @@ NIF_COPY(read_line)
 
 /* ---- Writes ------------------------------------------------------------------------------------------- */
 
-static ERL_NIF_TERM pwrite(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+NIF_HOT static ERL_NIF_TERM pwrite(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;
     uint64_t position;

@@ -50,11 +50,6 @@ struct nif_attempt {
 
 /* The core that knows that the calling thread, a normal scheduler's, may not wait; NULL: none does. A core is told once a
  * thread: telling it before and after each operation costs two calls, a fifth of a short operation. */
-#if defined(__GLIBC__) && defined(__linux__)
-#define NIF_TLS __attribute__((tls_model("initial-exec"))) /* as in pin.h */
-#else
-#define NIF_TLS
-#endif
 extern _Thread_local const struct nif_core *nif_told NIF_TLS;
 
 static inline void nif_may_not_wait(const struct nif_core *core)
@@ -64,6 +59,9 @@ static inline void nif_may_not_wait(const struct nif_core *core)
     core->may_wait(false);
     nif_told = core;
 }
+
+/* An operation that takes hardly longer than the calls around it: it is inlined into both of its functions. */
+#define NIF_HOT __attribute__((always_inline)) inline
 
 /* Answers like a nif_function, or sets `again`. */
 typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);

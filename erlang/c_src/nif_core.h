@@ -17,7 +17,7 @@
  * and the wait of nif_wait.c.
  * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
  */
-#define NIF_LAYOUT "6"
+#define NIF_LAYOUT "7"
 
 /* X(name): what the NIF calls besides the operations. */
 #define NIF_CORE_OTHERS(X)                                                                                   \
@@ -27,7 +27,7 @@
     X(read_direct)                                                                                           \
     X(read_line_direct)                                                                                      \
     X(slice_release)                                                                                         \
-    X(pin_hold)                                                                                              \
+    X(pin_self)                                                                                              \
     X(pin_drain)                                                                                             \
     X(wait_begin)                                                                                            \
     X(wait_cancel)                                                                                           \

@@ -7,6 +7,8 @@
 /* The library's only state besides atoms. ERTS hands each version of the module the same types, so that a
  * second load stores what is there already. */
 ErlNifResourceType *nif_file_type;
+_Thread_local const struct nif_core *nif_pin_core NIF_TLS;
+_Thread_local emmap_pin *nif_pin NIF_TLS;
 static ErlNifResourceType *window_type;
 
 /* ---- Lock --------------------------------------------------------------------------------------------- */
@@ -65,12 +67,6 @@ static bool window_cover(struct nif_window *self, struct nif_file *file, const e
     return same;
 }
 
-/* A binary over bytes that the window covers. */
-static ERL_NIF_TERM window_cut(ErlNifEnv *env, struct nif_window *self, const uint8_t *data, uint64_t length)
-{
-    return enif_make_resource_binary(env, self, data, length);
-}
-
 /* ---- Direct reads ------------------------------------------------------------------------------------- */
 
 /* Lets go of what was the file's window until now, once no thread reads from it. */
@@ -107,7 +103,7 @@ static ERL_NIF_TERM lend_from_new_window(ErlNifEnv *env, struct nif_file *self, 
     if (self->core->pread_direct(self->file, 0, 1, &start) == EMMAP_OK) {
         struct nif_window *const window = window_create(self->core, &start);
         if (window_cover(window, self, slice)) {
-            const ERL_NIF_TERM binary = window_cut(env, window, slice->data, slice->length);
+            const ERL_NIF_TERM binary = nif_window_cut(env, window, slice->data, slice->length);
             self->core->slice_release(slice);
             keep(self, window, recalls);
             return binary;
@@ -115,7 +111,7 @@ static ERL_NIF_TERM lend_from_new_window(ErlNifEnv *env, struct nif_file *self, 
         enif_release_resource(window);
     }
     struct nif_window *const window = window_create(self->core, slice);
-    const ERL_NIF_TERM binary = window_cut(env, window, slice->data, slice->length);
+    const ERL_NIF_TERM binary = nif_window_cut(env, window, slice->data, slice->length);
     enif_release_resource(window);
     return binary;
 }
@@ -132,7 +128,7 @@ ERL_NIF_TERM nif_file_lend(ErlNifEnv *env, struct nif_file *self, emmap_slice *s
     const uint64_t recalls = self->recalls;
     const bool covered = self->window && window_cover(self->window, self, slice);
     if (covered)
-        binary = window_cut(env, self->window, slice->data, slice->length);
+        binary = nif_window_cut(env, self->window, slice->data, slice->length);
     unlock(self);
     if (!covered)
         return lend_from_new_window(env, self, slice, recalls);
@@ -140,29 +136,9 @@ ERL_NIF_TERM nif_file_lend(ErlNifEnv *env, struct nif_file *self, emmap_slice *s
     return binary;
 }
 
-/* Of what the core has lent a part may be passed on with no other question than whether the file is still usable. What
- * reaches beyond is the core's to answer. */
-static bool cut_from_window(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
-                            ERL_NIF_TERM *binary)
-{
-    emmap_pin *pin;
-    struct nif_window *const window = self->core->pin_hold(&self->window, &pin);
-    if (!window)
-        return false;
-    const uint64_t covered = __atomic_load_n(&window->covered, __ATOMIC_ACQUIRE);
-    const bool lent = length != 0 && position < covered && length <= covered - position &&
-                      __atomic_load_n(&self->control->status, __ATOMIC_ACQUIRE) == 0;
-    if (lent)
-        *binary = window_cut(env, window, window->data + position, length);
-    emmap_pin_release(pin);
-    return lent;
-}
-
 emmap_error nif_file_pread_direct(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
                                   ERL_NIF_TERM *binary)
 {
-    if (cut_from_window(env, self, position, length, binary))
-        return EMMAP_OK;
     emmap_slice slice;
     const emmap_error error = self->core->pread_direct(self->file, position, length, &slice);
     if (error == EMMAP_OK)

@@ -7,6 +7,12 @@
 
 #include "nif_core.h"
 
+#if defined(__GLIBC__) && defined(__linux__)
+#define NIF_TLS __attribute__((tls_model("initial-exec"))) /* as in pin.h */
+#else
+#define NIF_TLS
+#endif
+
 /*
  * A window is a resource that holds one slice, from position 0 to the end of the furthest binary that was cut
  * from it. Each such binary holds a reference on the window (ERTS counts them), so the slice is released, and
@@ -51,6 +57,44 @@ extern ErlNifResourceType *nif_file_type;
 static inline bool nif_file_get(ErlNifEnv *env, ERL_NIF_TERM term, struct nif_file **self)
 {
     return enif_get_resource(env, term, nif_file_type, (void **)self);
+}
+
+/* A binary over bytes that the window covers. */
+static inline ERL_NIF_TERM nif_window_cut(ErlNifEnv *env, struct nif_window *self, const uint8_t *data,
+                                          uint64_t length)
+{
+    return enif_make_resource_binary(env, self, data, length);
+}
+
+/* The calling thread's pin, and whose it is: a call to the core would take as long as the pin. */
+extern _Thread_local const struct nif_core *nif_pin_core NIF_TLS;
+extern _Thread_local emmap_pin *nif_pin NIF_TLS;
+
+static inline emmap_pin *nif_pin_of(const struct nif_core *core)
+{
+    if (nif_pin_core != core) {
+        nif_pin = core->pin_self();
+        nif_pin_core = core;
+    }
+    return nif_pin;
+}
+
+/* Of what the core has lent a part may be passed on with no other question than whether the file is still usable. What
+ * reaches beyond is the core's to answer: false. */
+static inline bool nif_file_cut(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
+                                ERL_NIF_TERM *binary)
+{
+    emmap_pin *const pin = nif_pin_of(self->core);
+    struct nif_window *const window = pin ? emmap_pin_hold(pin, &self->window) : NULL;
+    if (!window)
+        return false;
+    const uint64_t covered = __atomic_load_n(&window->covered, __ATOMIC_ACQUIRE);
+    const bool lent = length != 0 && position < covered && length <= covered - position &&
+                      __atomic_load_n(&self->control->status, __ATOMIC_ACQUIRE) == 0;
+    if (lent)
+        *binary = nif_window_cut(env, window, window->data + position, length);
+    emmap_pin_release(pin);
+    return lent;
 }
 
 /* As emmap_pread_direct, into a binary. */

@@ -139,7 +139,7 @@ run(memory_that_is_short, Backend, Path) ->
                      end
             end,
             fun() -> case Module:queue_walk(Handle, forward, Count, 0) of
-                         {ok, Walked, _} -> Count = length(Walked), Size;
+                         {ok, [_ | _], _} -> Size; % all of them, or as many as there is memory for over the port
                          Error -> Error
                      end
             end],
@@ -160,8 +160,10 @@ run(memory_that_is_short, Backend, Path) ->
         {error, enomem} ->
             ?assertEqual(Count, emmap_queue:length(Queue)),
             ?assertEqual(Count, Pop());
+        Count ->
+            ok;
         Popped ->
-            ?assertEqual(Count, Popped)
+            ?assertEqual(Count - Popped, Pop())
     end,
     ?assertEqual(0, emmap_queue:length(Queue));
 

@@ -99,8 +99,9 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *t
     return error;
 }
 
-static emmap_error read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to,
-                           uint64_t *transferred)
+/* Inlined into each of its callers: a read of a page is hardly longer than the calls around it. */
+__attribute__((always_inline)) static inline emmap_error
+read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to, uint64_t *transferred)
 {
     *transferred = 0;
     emmap_slice slice = {0};
@@ -152,7 +153,8 @@ emmap_error copy_slice_out(emmap_file *file, emmap_slice *slice, const emmap_sin
 emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink)
 {
     uint64_t transferred;
-    return copy_out(file, position, length, sink, &transferred);
+    destination to = {.sink = sink};
+    return read_to(file, position, length, &to, &transferred);
 }
 
 static void *allocate_room(void *context, size_t length)

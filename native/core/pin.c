@@ -59,7 +59,7 @@ static pin *create(void)
     pin *const record = aligned_alloc(128, sizeof *record);
     if (!record)
         return NULL;
-    record->shown = (emmap_pin){0};
+    record->shown = (emmap_pin){.fenced = !fence_asymmetric};
     atomic_init(&record->used, true);
     record->next = atomic_load_explicit(&pins, memory_order_relaxed);
     /* Release: pairs with the acquire of whoever walks the list. */
@@ -97,20 +97,10 @@ void pin_drain(const void *memory)
 
 /* ---- For doors ---- */
 
-void *emmap_pin_hold(void *const *place, emmap_pin **held)
+emmap_pin *emmap_pin_self(void)
 {
     pin *const mine = pin_self();
-    if (!mine)
-        return NULL;
-    *held = &mine->shown;
-    void *memory = __atomic_load_n(place, __ATOMIC_ACQUIRE);
-    for (;;) {
-        pin_show(mine, memory);
-        void *const again = __atomic_load_n(place, __ATOMIC_ACQUIRE);
-        if (again == memory)
-            return memory;
-        memory = again;
-    }
+    return mine ? &mine->shown : NULL;
 }
 
 void emmap_pin_drain(const void *memory)

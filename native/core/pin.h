@@ -22,7 +22,8 @@ typedef struct pin {
     emmap_pin shown; /* an emmap_mapping, or a door's memory */
     struct pin *next;
     atomic_bool used;
-    char padding[104]; /* records of two threads share no pair of cache lines */
+    /* Records of two threads share no pair of cache lines. */
+    char padding[128 - sizeof(emmap_pin) - sizeof(void *) - sizeof(atomic_bool)];
 } pin;
 
 /* Thread-local storage by offset from the thread pointer: glibc keeps room for libraries loaded later, and a

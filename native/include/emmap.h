@@ -356,18 +356,36 @@ void emmap_slice_release(emmap_slice *slice);
 
 /*
  * Pins, for memory of a door that its threads use without counting, and that one thread takes away while others may be
- * using it. emmap_pin_hold answers what *place holds, and *pin. Until emmap_pin_release the calling thread may use the
- * memory; it makes no other call of the core meanwhile, and waits for nothing. NULL: *place holds NULL, or there is no
- * memory for the thread's pin; then there is nothing to release. The thread that takes the memory away first puts
- * something else into *place, by an atomic store, and then calls emmap_pin_drain, which returns when no thread uses the
- * memory any more.
+ * using it. A thread asks for its pin once, by emmap_pin_self; NULL: there is no memory for it. emmap_pin_hold answers what
+ * *place holds. Until emmap_pin_release the calling thread may use the memory; it makes no other call of the core meanwhile,
+ * and waits for nothing. The thread that takes the memory away first puts something else into *place, by an atomic store,
+ * and then calls emmap_pin_drain, which returns when no thread uses the memory any more. Inline, since a call takes as
+ * long as the pin.
  */
 typedef struct emmap_pin {
     const void *held;
+    bool fenced; /* emmap_pin_drain can't fence for this thread (membarrier(2)): it fences itself */
 } emmap_pin;
 
-void *emmap_pin_hold(void *const *place, emmap_pin **pin);
+emmap_pin *emmap_pin_self(void);
 void emmap_pin_drain(const void *memory);
+
+static inline void *emmap_pin_hold(emmap_pin *pin, void *const *place)
+{
+    void *memory = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+    for (;;) {
+        __atomic_store_n(&pin->held, memory, __ATOMIC_RELAXED);
+        /* Pairs with the drainer's fence. */
+        if (pin->fenced)
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        else
+            __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        void *const again = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+        if (again == memory)
+            return memory;
+        memory = again;
+    }
+}
 
 static inline void emmap_pin_release(emmap_pin *pin)
 {

@@ -280,9 +280,10 @@ static void the_lock_is_reserved_for_one_who_was_woken_in_vain(void **state)
 static void *look(void *context)
 {
     shared *const self = context;
+    emmap_pin *const pin = emmap_pin_self();
+    require(pin);
     while (!stopped(self)) {
-        emmap_pin *pin;
-        const uint64_t *const memory = emmap_pin_hold(&self->place, &pin);
+        const uint64_t *const memory = emmap_pin_hold(pin, &self->place);
         if (!memory)
             continue;
         require(*memory == 42);
