@@ -183,9 +183,6 @@ again.").
     | {cas_counter, Index :: integer(), operand(), operand()}.
 
 -define(MAX_INT64, 16#7fffffffffffffff).
-%% Bytes that copy/3 moves at once.
--define(COPIED, 65536).
--define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
 
 %% A number of milliseconds, or of processes.
 -define(IS_LIMIT(N), (N =:= infinity orelse is_integer(N) andalso N >= 0)).
@@ -358,25 +355,8 @@ size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, size(Handle)).
 ?DOC("Reads at several positions; on the port in one frame. Of a place at or past the end there is `eof`.").
 -spec pread(file(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
     {ok, [binary() | eof]} | {error, reason()}.
-pread(?MAPPED(_, _) = File, Places) when is_list(Places) ->
-    case perform(File, [{pread, 2, lists:flatmap(fun read_at/1, Places)}]) of
-        {ok, Results} -> all_read(Results, []);
-        {error, _} = Error -> Error
-    end;
-pread(?MAPPED(_, _), _) ->
-    error(badarg).
-
-read_at({Position, Length}) when is_integer(Position), is_integer(Length), Length >= 0 ->
-    [Position, Length];
-read_at({Position, Length}) when is_integer(Position), is_integer(Length) ->
-    [-1, 1]; % einval, as a raw file has it
-read_at(_) ->
-    error(badarg).
-
-all_read([{ok, Bytes} | Rest], Read) -> all_read(Rest, [Bytes | Read]);
-all_read([eof | Rest], Read) -> all_read(Rest, [eof | Read]);
-all_read([{error, _} = Error | _], _) -> Error;
-all_read([], Read) -> {ok, lists:reverse(Read)}.
+pread(?MAPPED(_, _) = File, Places) when is_list(Places) -> emmap_batch:pread(File, Places);
+pread(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Reads up to `Length` bytes; fewer at the end. At or past it there is `eof`.").
 -spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
@@ -392,28 +372,14 @@ pread(?MAPPED(_, _), _, _) ->
 
 ?DOC("Writes at several positions, one after the other until one fails. `N` were written before it.").
 -spec pwrite(file(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
-pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) ->
-    ok = lists:foreach(fun check_write/1, Places),
-    pwrite_each(File, Places, 0);
-pwrite(?MAPPED(_, _), _) ->
-    error(badarg).
-
-check_write({Position, Data}) when is_integer(Position) -> iolist_size(Data);
-check_write(_) -> error(badarg).
-
-pwrite_each(_File, [], _Written) ->
-    ok;
-pwrite_each(File, [{Position, Data} | Rest], Written) ->
-    case pwrite(File, Position, Data) of
-        ok -> pwrite_each(File, Rest, Written + 1);
-        {error, Reason} -> {error, {Written, Reason}}
-    end.
+pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) -> emmap_batch:pwrite(File, Places);
+pwrite(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Writes all of the data, or nothing where it would pass the end. Binaries of a `direct` read of the same file may
 overlap with where they go: they are written as they were before the call.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
-    ?CALL(Backend, pwrite(Handle, Position, bytes(Data)));
+    ?CALL(Backend, pwrite(Handle, Position, ?BYTES(Data)));
 pwrite(?MAPPED(_, _), _, _) ->
     error(badarg).
 
@@ -431,18 +397,14 @@ read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle)).
 ?DOC("Writes at the cursor.").
 -spec write(file(), iodata()) -> ok | {error, reason()}.
 write(?MAPPED(Backend, Handle), Data) ->
-    ?CALL(Backend, write(Handle, bytes(Data))).
-
-%% As backends take bytes that are written.
-bytes(Data) when is_binary(Data) -> Data;
-bytes(Data) -> erlang:iolist_to_iovec(Data).
+    ?CALL(Backend, write(Handle, ?BYTES(Data))).
 
 ?DOC("Moves the cursor, which may be set past the end. `{eof, N}` is N bytes before the end whichever sign N has: `file`
 takes `{eof, -4}` for the last four bytes, emmap 2.x takes `{eof, 4}`, and behind the end of a mapping nothing can be
 read or written.").
 -spec position(file(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
-    case location(Location) of
+    case emmap_arguments:location(Location) of
         {Offset, Whence} ->
             case ?CALL(Backend, position(Handle, Offset, Whence)) of
                 %% As in emmap 2.x; nothing reads there.
@@ -453,64 +415,10 @@ position(?MAPPED(Backend, Handle), Location) ->
         badarg -> error(badarg)
     end.
 
-%% {Offset, Whence}, or `einval' for a number that no place in a file has, or `badarg'.
-location(Offset) when is_integer(Offset) -> location({bof, Offset});
-location(Whence) when is_atom(Whence) -> location({Whence, 0});
-location({eof, Offset}) when is_integer(Offset) -> within(-abs(Offset), eof);
-location({Whence, Offset}) when is_integer(Offset), Whence =:= bof orelse Whence =:= cur -> within(Offset, Whence);
-location(_) -> badarg.
-
-within(Offset, Whence) when ?IS_INT64(Offset) -> {Offset, Whence};
-within(_, _) -> einval.
-
 %% What `file:copy/3' calls for two files of this module.
 ?DOC(false).
 -spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, reason()}.
-copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) ->
-    case {emmap:size(Source), place(Source), place(Destination)} of
-        {{ok, Size}, {From, OnDisk}, {To, ToOnDisk}} when (is_integer(Length) orelse Length =:= infinity),
-                                                          ToOnDisk > OnDisk ->
-            %% Any number is less than `infinity'.
-            Count = max(0, min(Length, Size - From)),
-            copy(ToOnDisk - OnDisk < Count andalso Count > ?COPIED, Source, From, Destination, To, Count, Length);
-        _ ->
-            file:copy_opened(Source, Destination, Length)
-    end.
-
-%% Both may be the same file. So where the source reaches into a destination behind it, the last piece is copied first,
-%% as memmove does; for two files that is as good as the other way.
-copy(false, Source, _, Destination, _, _, Length) ->
-    file:copy_opened(Source, Destination, Length);
-copy(true, Source, From, Destination, To, Count, _) ->
-    case copy_pieces((Count - 1) div ?COPIED * ?COPIED, Source, From, Destination, To, Count) of
-        ok ->
-            {ok, _} = position(Source, From + Count),
-            {ok, _} = position(Destination, To + Count),
-            {ok, Count};
-        {error, _} = Error ->
-            Error
-    end.
-
-copy_pieces(At, Source, From, Destination, To, Count) when At >= 0 ->
-    Length = min(?COPIED, Count - At),
-    case pread(Source, From + At, Length) of
-        {ok, Bytes} when byte_size(Bytes) =:= Length ->
-            case pwrite(Destination, To + At, Bytes) of
-                ok -> copy_pieces(At - ?COPIED, Source, From, Destination, To, Count);
-                {error, _} = Error -> Error
-            end;
-        {error, _} = Error -> Error;
-        _ -> {error, einval} % the source has become shorter
-    end;
-copy_pieces(_, _, _, _, _, _) ->
-    ok.
-
-%% The cursor, in the mapping and in the file on disk.
-place(#file_descriptor{data = #file{origin = #origin{options = Options}}} = File) ->
-    case position(File, cur) of
-        {ok, Cursor} -> {Cursor, Cursor + proplists:get_value(offset, Options, 0)};
-        {error, _} = Error -> Error
-    end.
+copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) -> emmap_copy:copy(Source, Destination, Length).
 
 %%% Size and durability
 
@@ -544,15 +452,12 @@ allocate(?MAPPED(_, _), _, _) ->
 -spec advise(file(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
 advise(?MAPPED(Backend, Handle), Position, Length, Advice)
   when is_integer(Position), is_integer(Length) ->
-    case is_advice(Advice) of
+    case emmap_arguments:is_advice(Advice) of
         true -> ?CALL(Backend, advise(Handle, Position, Length, Advice));
         false -> error(badarg)
     end;
 advise(?MAPPED(_, _), _, _, _) ->
     error(badarg).
-
-is_advice(Advice) ->
-    lists:member(Advice, [normal, sequential, random, no_reuse, will_need, dont_need]).
 
 ?DOC("Starts to write changed pages to disk and does not wait for it. After `close` there is nothing left to do: `ok`.").
 -spec flush(file()) -> ok | {error, reason()}.
@@ -693,7 +598,7 @@ patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomi
 -spec patomic_cas(file(), Position :: integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 patomic_cas(?MAPPED(Backend, Handle), Position, Expected, Value) ->
-    compared(Expected, ?CALL(Backend, patomic_compare_exchange(Handle, Position, Expected, Value))).
+    emmap_arguments:compared(Expected, ?CALL(Backend, patomic_compare_exchange(Handle, Position, Expected, Value))).
 
 ?DOC("What the word holds. Works on a file that is open for reading only.").
 -spec patomic_read_integer(file(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
@@ -741,12 +646,6 @@ notify(?MAPPED(_, _), _Position, _Count) ->
 
 limit(Limit) when is_integer(Limit), Limit > ?MAX_INT64 -> infinity;
 limit(Limit) -> Limit.
-
-compared(Expected, {ok, Old}) -> {Old =:= signed(Expected), Old};
-compared(_Expected, {error, _} = Error) -> Error.
-
-signed(Operand) when Operand > ?MAX_INT64 -> Operand - 16#10000000000000000;
-signed(Operand) -> Operand.
 
 %%% Counters
 
@@ -813,7 +712,7 @@ read_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_get
 -spec cas_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 cas_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Value) ->
-    compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
+    emmap_arguments:compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
 
 ?DOC("Waits while the counter holds `Expected`, as `wait/4` does for a word. `{error, einval}` for an index beyond the last.").
 -spec wait_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), timeout()) ->
@@ -1027,157 +926,5 @@ in one frame, which makes one cost a fraction of a microsecond instead of a roun
 them, more are `{error, emsgsize}`. An operation that does not exist raises `badarg`, and nothing is done then; one that has
 an argument of the wrong type is `{error, badarg}` in its place, or raises as well.").
 -spec batch(file() | counters(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
-batch({?MAPPED(_, _) = File, _Count}, Operations) ->
-    batch(File, Operations);
-batch(?MAPPED(_, _) = File, Operations) ->
-    Runs = runs(Operations, none, 0, []),
-    case perform(File, Runs) of
-        {ok, Results} -> {ok, finish(Runs, Results)};
-        {error, _} = Error -> Error
-    end.
-
-%% Backend calls without their handle: neighbours of one name as a run, with their arguments one after the other. In one
-%% pass, which costs the port more than all that the program does. `Arguments` are those of the run so far, in reverse.
-runs([Operation | Rest], Name, Width, Arguments) ->
-    case translate(Operation) of
-        {Name, First, Second} when Width =:= 2 -> runs(Rest, Name, Width, [Second, First | Arguments]);
-        {Name, First} when Width =:= 1 -> runs(Rest, Name, Width, [First | Arguments]);
-        {Name, First, Second, Third} when Width =:= 3 -> runs(Rest, Name, Width, [Third, Second, First | Arguments]);
-        Call -> run(Name, Width, Arguments, begin_run(Call, Rest))
-    end;
-runs([], Name, Width, Arguments) ->
-    run(Name, Width, Arguments, []);
-runs(Operations, _, _, _) ->
-    emmap_options:bad({operation, Operations}).
-
-begin_run(Call, Rest) ->
-    [Name | Arguments] = tuple_to_list(Call),
-    runs(Rest, Name, length(Arguments), lists:reverse(Arguments)).
-
-run(none, _, _, Runs) -> Runs;
-run(Name, Width, Arguments, Runs) -> [{Name, Width, lists:reverse(Arguments)} | Runs].
-
-%% Where there is a frame, in one.
-perform(?MAPPED(emmap_port, Handle), Runs) ->
-    emmap_port:batch(Handle, Runs);
-perform(?MAPPED(Backend, Handle), Runs) ->
-    {ok, perform_runs(Runs, Backend, Handle)}.
-
-perform_runs([{Name, 0, []} | Runs], Backend, Handle) ->
-    [perform_one(Backend, Name, [Handle]) | perform_runs(Runs, Backend, Handle)];
-perform_runs([{_, _, []} | Runs], Backend, Handle) ->
-    perform_runs(Runs, Backend, Handle);
-perform_runs([{Name, Width, Arguments} | Runs], Backend, Handle) ->
-    {First, Others} = lists:split(Width, Arguments),
-    [perform_one(Backend, Name, [Handle | First]) | perform_runs([{Name, Width, Others} | Runs], Backend, Handle)];
-perform_runs([], _, _) ->
-    [].
-
-perform_one(Backend, Name, Arguments) ->
-    Perform = fun() -> emmap_lock:call(fun() -> apply(Backend, Name, Arguments) end) end,
-    try
-        case Name =:= resize orelse Name =:= truncate of
-            true -> emmap_lock:settled(Perform);
-            false -> Perform()
-        end
-    catch
-        error:badarg -> {error, badarg}
-    end.
-
-%% What the backend is to be called with. What batches are most often made of comes first.
-translate({inc_counter, Index, Value}) ->
-    {counter_add, Index, Value};
-translate({patomic_add, _, _} = Operation) ->
-    Operation;
-translate({Name} = Operation) ->
-    case lists:member(Name, [size, read_line, truncate, flush, sync, datasync]) of
-        true -> Operation;
-        false when Name =:= resize -> {resize, 0};
-        false -> emmap_options:bad({operation, Operation})
-    end;
-translate({pread, Position, Length} = Operation)
-  when is_integer(Position), is_integer(Length), Length >= 0 ->
-    Operation;
-translate({pwrite, Position, Data} = Operation) when is_integer(Position) ->
-    {pwrite, Position, checked_bytes(Data, Operation)};
-translate({read, Length} = Operation) when is_integer(Length), Length >= 0 ->
-    Operation;
-translate({write, Data} = Operation) ->
-    {write, checked_bytes(Data, Operation)};
-translate({position, Location} = Operation) ->
-    case location(Location) of
-        {Offset, Whence} -> {position, Offset, Whence};
-        _ -> emmap_options:bad({operation, Operation})
-    end;
-translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
-    Operation;
-translate({allocate, Position, Length} = Operation) when is_integer(Position), is_integer(Length) ->
-    Operation;
-translate({advise, Position, Length, Advice} = Operation)
-  when is_integer(Position), is_integer(Length) ->
-    case is_advice(Advice) of
-        true -> Operation;
-        false -> emmap_options:bad({operation, Operation})
-    end;
-translate({patomic, Position, cas, {Expected, Value}}) ->
-    translate({patomic_cas, Position, Expected, Value});
-translate({patomic, Position, Name, Value} = Operation) ->
-    Names = #{add => patomic_add, sub => patomic_sub, 'and' => patomic_and, 'or' => patomic_or,
-              'xor' => patomic_xor, xchg => patomic_xchg},
-    case Names of
-        #{Name := Function} -> translate({Function, Position, Value});
-        #{} -> emmap_options:bad({operation, Operation})
-    end;
-translate({patomic_cas, Position, Expected, Value}) ->
-    {patomic_compare_exchange, Position, Expected, Value};
-translate({cas_counter, Index, Expected, Value}) ->
-    {counter_compare_exchange, Index, Expected, Value};
-translate({inc_counter, Index}) ->
-    {counter_add, Index, 1};
-translate({dec_counter, Index}) ->
-    {counter_sub, Index, 1};
-translate({Name, Argument} = Operation) ->
-    case #{patomic_read_integer => patomic_load, read_counter => counter_get} of
-        #{Name := Function} -> {Function, Argument};
-        #{} -> emmap_options:bad({operation, Operation})
-    end;
-translate({Name, Position, Value} = Operation) ->
-    Names = #{patomic_add => patomic_add, patomic_sub => patomic_sub, patomic_and => patomic_and,
-              patomic_or => patomic_or, patomic_xor => patomic_xor, patomic_xchg => patomic_exchange,
-              patomic_write_integer => patomic_store, inc_counter => counter_add, dec_counter => counter_sub,
-              set_counter => counter_set},
-    case Names of
-        #{Name := Function} -> {Function, Position, Value};
-        #{} -> emmap_options:bad({operation, Operation})
-    end;
-translate(Operation) ->
-    emmap_options:bad({operation, Operation}).
-
-checked_bytes(Data, Operation) ->
-    try
-        bytes(Data)
-    catch
-        error:badarg -> emmap_options:bad({operation, Operation})
-    end.
-
-%% A compare-and-swap answers more than the backend does.
-finish(Runs, Results) ->
-    case lists:any(fun is_comparing/1, Runs) of
-        true -> finish_runs(Runs, Results);
-        false -> Results
-    end.
-
-is_comparing({Name, _, _}) ->
-    Name =:= patomic_compare_exchange orelse Name =:= counter_compare_exchange.
-
-finish_runs([{_, 0, []} | Runs], [Result | Results]) ->
-    [Result | finish_runs(Runs, Results)];
-finish_runs([{_, _, []} | Runs], Results) ->
-    finish_runs(Runs, Results);
-finish_runs([{Name, 3, [_, Expected, _ | Others]} = Run | Runs], [Result | Results]) ->
-    Finished = case is_comparing(Run) of true -> compared(Expected, Result); false -> Result end,
-    [Finished | finish_runs([{Name, 3, Others} | Runs], Results)];
-finish_runs([{Name, Width, Arguments} | Runs], [Result | Results]) ->
-    [Result | finish_runs([{Name, Width, lists:nthtail(Width, Arguments)} | Runs], Results)];
-finish_runs([], []) ->
-    [].
+batch({?MAPPED(_, _) = File, _Count}, Operations) -> emmap_batch:perform(File, Operations);
+batch(?MAPPED(_, _) = File, Operations) -> emmap_batch:perform(File, Operations).
