@@ -78,8 +78,6 @@ again.").
 -export([store_block/2, store_blocks/2, read_block/2, read_blocks/1, read_blocks/3, free_block/2, free_blocks/2]).
 -export([repair_block_storage/1, repair_block_storage/3, compact_block_storage/1]).
 -export([batch/2]).
-%% For emmap_queue.
--export([open_kind/3]).
 
 -export_type([file/0, counters/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
               reason/0]).
@@ -199,7 +197,7 @@ one that is created, empty or truncated. Of what the option `info` gives see `t:
 -spec open(file:name_all(), [open_option()]) -> {ok, file()} | {ok, file(), info()} | {error, reason()}.
 open(Name, Options) ->
     {Given, Backend, WantsInfo} = emmap_options:parse(Options),
-    case open_origin(Name, emmap_options:whole(Given), Backend, file) of
+    case emmap_open:open(file, Name, emmap_options:whole(Given), Backend) of
         {ok, File, Info} when WantsInfo -> {ok, File, Info};
         {ok, File, _Info} -> {ok, File};
         {error, _} = Error -> Error
@@ -220,7 +218,7 @@ open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length) 
     case Offset >= 0 andalso Offset =< ?MAX_INT64 andalso Length >= 0 andalso Length =< ?MAX_INT64 of
         true ->
             case emmap_options:window(Offset, Length, Given) of
-                {ok, Range} -> open_origin(Name, Range, Backend, file);
+                {ok, Range} -> emmap_open:open(file, Name, Range, Backend);
                 {error, _} = Error -> Error
             end;
         false ->
@@ -228,54 +226,6 @@ open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length) 
     end;
 open(_Name, _Offset, _Length, _Options) ->
     error(badarg).
-
-?DOC(false).
--spec open_kind(Kind :: term(), file:name_all(), [open_option()]) -> {ok, file()} | {error, reason()}.
-open_kind(Kind, Name, Options) ->
-    {Given, Backend, _} = emmap_options:parse(Options),
-    case open_origin(Name, Given, Backend, Kind) of
-        {ok, File, _} -> {ok, File};
-        {error, _} = Error -> Error
-    end.
-
-open_origin(Name, Options, Backend, Kind) ->
-    case emmap_options:path(Name) of
-        {ok, Path} -> open_origin(#origin{path = Path, options = Options, backend = Backend, kind = Kind});
-        {error, _} = Error -> Error
-    end.
-
-open_origin(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Origin) ->
-    {Function, Arguments} = case Kind of
-        file -> {open, [Path, Options]};
-        {counters, Count} -> {counters_open, [Path, Count, Options]};
-        {queue, _} -> {queue_open, [Path, Options]};
-        {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]}
-    end,
-    case emmap_options:backend(Choice) of
-        {emmap_port, Server} -> opened(emmap_port, Origin, fun() -> apply(emmap_port, Function, [Server | Arguments]) end);
-        {error, _} = Error -> Error;
-        Backend -> opened(Backend, Origin, fun() -> apply(Backend, Function, Arguments) end)
-    end.
-
-opened(Backend, Origin, Open) ->
-    case emmap_lock:call(Open) of
-        {ok, Handle, What} -> {ok, opened_file(Backend, Origin, Handle, What), What};
-        {error, {badarg, Option}} -> emmap_options:bad({option, Option});
-        {error, {Reason, Sentence}} when is_binary(Sentence) ->
-            emmap_sup:notify_once({file_system, erlang:phash2({Reason, Sentence})},
-                                  #{file => Origin#origin.path, reason => Reason, why => binary_to_list(Sentence)}),
-            {error, Reason};
-        {error, _} = Error -> Error
-    end.
-
-opened_file(Backend, #origin{kind = Kind} = Origin, Handle, What) ->
-    File = #file{backend = Backend, handle = Handle, origin = Origin},
-    Data = case Kind of
-        {counters, _} -> File#file{origin = Origin#origin{kind = {counters, What}}};
-        {queue, Terms} -> File#file{terms = Terms};
-        _ -> File
-    end,
-    #file_descriptor{module = ?MODULE, data = Data}.
 
 ?DOC("Opens a file again as it was opened, after its port's program has died or another process has truncated
 it (`{error, efault}`), or the path has come to mean another file (`{error, estale}`). Neither is anything created nor
@@ -292,55 +242,8 @@ reopen({File, Count}) ->
         {ok, New} -> {ok, {New, Count}};
         {error, _} = Error -> Error
     end;
-reopen(#file_descriptor{module = ?MODULE, data = #file{origin = Origin}} = File) ->
-    #origin{options = Options, kind = Kind} = Origin,
-    case lists:member(anon, Options) of
-        true ->
-            {error, enotsup};
-        false ->
-            Kept = [Option || Option <- Options, Option =/= create, Option =/= truncate],
-            Again = case Kind of
-                file -> Kept;
-                _ -> writable(Kept)
-            end,
-            %% Its close deletes the file.
-            _ = lists:member(auto_unlink, Options) andalso close(File),
-            case open_beside(File, Origin#origin{options = Again}) of
-                {ok, New, _} -> {ok, New};
-                {error, _} = Error -> Error
-            end
-    end.
-
-%% The old file is closed once the new one is open, or before, where it is in the way.
-open_beside(File, #origin{options = Options} = Origin) ->
-    case open_origin(Origin) of
-        {ok, _, _} = Opened ->
-            _ = close(File),
-            Opened;
-        {error, Reason} = Error ->
-            case is_in_the_way(Reason, File, Options) of
-                true ->
-                    _ = close(File),
-                    open_origin(Origin);
-                false ->
-                    Error
-            end
-    end.
-
-%% Whether the file can't be opened while the old one is open: it is the same file, exclusive, or has the address.
-is_in_the_way(ebusy, File, Options) ->
-    lists:member(exclusive, Options) andalso is_current(File) =:= true;
-is_in_the_way(eexist, _File, Options) ->
-    lists:member(fixed, Options);
-is_in_the_way(_Reason, _File, _Options) ->
-    false.
-
-%% A counters file, queue or block storage that is opened with neither is created.
-writable(Options) ->
-    case lists:member(read, Options) orelse lists:member(write, Options) of
-        true -> Options;
-        false -> [write | Options]
-    end.
+reopen(?MAPPED(_, _) = File) ->
+    emmap_open:reopen(File).
 
 ?DOC("Closes the file. Memory that a binary of a `direct` read aliases stays until that is collected.").
 -spec close(file()) -> ok | {error, reason()}.
@@ -664,7 +567,7 @@ open_counters(Name, Count) ->
 `write` they are not created unless `create` says so.").
 -spec open_counters(file:name_all(), Count :: non_neg_integer(), [open_option()]) -> counters() | {error, reason()}.
 open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
-    case open_kind({counters, Count}, Name, Options) of
+    case emmap_open:open({counters, Count}, Name, Options) of
         {ok, #file_descriptor{data = #file{origin = #origin{kind = {counters, There}}}} = File} -> {File, There};
         {error, _} = Error -> Error
     end;
@@ -749,8 +652,7 @@ costs no system call. Another block size or number of levels than the storage ha
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer(), [open_option() | {levels, 2..5}]) ->
     {ok, file()} | {error, reason()}.
 open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
-    {Levels, Others} = levels(Options),
-    open_kind({blocks, BlockSize, Levels}, Name, Others).
+    emmap_blocks:open(Name, BlockSize, Options).
 
 ?DOC("As `init_block_storage/3`, without options.").
 -spec init_block_storage(file(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
@@ -763,21 +665,11 @@ holds a storage needs neither: the functions below work on any open file, and fi
 With block size 0 the storage has room for nothing; so has a file of zeros. A file below 16 bytes grows. In a `private`
 file the storage changes in the handle's own copy. `{levels, 2..5}` is as for `open_block_storage/3`.").
 -spec init_block_storage(file(), BlockSize :: non_neg_integer(), [{levels, 2..5}]) -> ok | {error, reason()}.
-init_block_storage(?MAPPED(Backend, Handle), BlockSize, Options)
+init_block_storage(?MAPPED(_, _) = File, BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
-    case levels(Options) of
-        {Levels, []} -> ?CALL_LOCKING(Backend, blocks_init(Handle, BlockSize, Levels));
-        {_, _} -> error(badarg)
-    end;
+    emmap_blocks:init(File, BlockSize, Options);
 init_block_storage(?MAPPED(_, _), _, _) ->
     error(badarg).
-
-levels(Options) ->
-    Given = [Levels || {levels, Levels} <- Options, is_integer(Levels), Levels > 0],
-    {lists:last([0 | Given]), [Option || Option <- Options, not is_levels(Option)]}.
-
-is_levels({levels, Levels}) -> is_integer(Levels) andalso Levels > 0;
-is_levels(_) -> false.
 
 ?DOC("What was said when the storage was opened, and how many blocks it can hold.").
 -spec block_storage_info(file()) -> {ok, block_storage_info()} | {error, reason()}.
@@ -807,39 +699,20 @@ store_blocks(?MAPPED(Backend, Handle), Blocks) ->
 read_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
     case ?CALL_LOCKING(Backend, block_read(Handle, Address)) of
         {ok, Block} -> Block;
-        {error, enoent} -> wrapped(File, Address, fun(Other) -> read_block(File, Other) end, eof);
+        {error, enoent} ->
+            case emmap_blocks:wrapped(File, Address) of
+                none -> eof;
+                Other -> read_block(File, Other)
+            end;
         {error, _} = Error -> Error
     end;
 read_block(?MAPPED(_, _), _) ->
     error(badarg).
 
-%% An address has 18 bits in emmap 2.x, whatever is above them, and as many as the storage has levels here.
-wrapped(File, Address, Retry, Answer) when Address >= 4096 ->
-    case block_storage_info(File) of
-        {ok, #{capacity := Capacity}} when Address >= Capacity -> Retry(Address rem Capacity);
-        _ -> Answer
-    end;
-wrapped(_File, _Address, _Retry, Answer) ->
-    Answer.
-
 ?DOC("All blocks with their addresses, from the one that lies last in the file to the first, as in emmap 2.x. What
 others store or free meanwhile is in the list or not.").
 -spec read_blocks(file()) -> [{address(), binary()}] | {error, reason()}.
-read_blocks(File) ->
-    case block_storage_info(File) of
-        {ok, #{block_size := Size}} -> read_blocks_from(File, 0, max(1, min(4096, (1 bsl 20) div max(1, Size))), []);
-        {error, _} = Error -> Error
-    end.
-
-read_blocks_from(File, Start, Count, Read) ->
-    case read_blocks(File, Start, Count) of
-        {error, _} = Error -> Error;
-        {Blocks, eof} -> lists:append([Blocks | Read]);
-        {Blocks, Next} -> read_blocks_from(File, Next, Count, [Blocks | Read])
-    end.
-
-%% The place of a walk that has come to the end.
--define(BLOCKS_END, 16#ffffffffffffffff).
+read_blocks(?MAPPED(_, _) = File) -> emmap_blocks:read_all(File).
 
 ?DOC("Up to `Count` blocks from the address `Start` on, in the order in which they lie in the file; the list has the last
 one first. `Start` is 0 to begin, and need not have a block. The continuation is the address behind the last block's,
@@ -848,34 +721,20 @@ whether there is a block or not, and `eof` where fewer than `Count` were left, o
     {[{address(), binary()}], Continuation :: address() | eof} | {error, reason()}.
 read_blocks(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
-    case walk_blocks(File, Start, Count, []) of
-        {[], eof} = None -> wrapped(File, Start, fun(Other) -> read_blocks(File, Other, Count) end, None);
-        Walked -> Walked
-    end;
+    emmap_blocks:read(File, Start, Count);
 read_blocks(?MAPPED(_, _), _, _) ->
     error(badarg).
-
-%% A backend gives no more than it likes at a time.
-walk_blocks(?MAPPED(Backend, Handle) = File, Start, Count, Read) ->
-    case ?CALL_LOCKING(Backend, blocks_walk(Handle, min(Count, 16#ffffffff), Start)) of
-        {ok, Blocks, Next} ->
-            case {lists:reverse(Blocks, Read), Count - length(Blocks)} of
-                {All, _} when Next =:= ?BLOCKS_END -> {All, eof};
-                {All, 0} -> {All, Next};
-                {All, Left} -> walk_blocks(File, Next, Left, All)
-            end;
-        eof -> {Read, eof};
-        %% No address, for wrapped/4; 0 is one, so that there the path means another file.
-        {error, estale} when Read =:= [], Start =/= 0 -> {[], eof};
-        {error, _} = Error -> Error
-    end.
 
 ?DOC("Frees the block; `false` where there is none at this address.").
 -spec free_block(file(), address()) -> boolean() | {error, reason()}.
 free_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
     case ?CALL_LOCKING(Backend, block_free(Handle, Address)) of
         ok -> true;
-        {error, enoent} -> wrapped(File, Address, fun(Other) -> free_block(File, Other) end, false);
+        {error, enoent} ->
+            case emmap_blocks:wrapped(File, Address) of
+                none -> false;
+                Other -> free_block(File, Other)
+            end;
         {error, _} = Error -> Error
     end;
 free_block(?MAPPED(_, _), _) ->
@@ -900,14 +759,9 @@ storage as was ever used; with each goes the group of 4,096 that it is in. `Star
 call gave, until that is `eof`. The storage may be used in between.").
 -spec repair_block_storage(file(), Start :: address(), Count :: pos_integer()) ->
     (Continuation :: address()) | eof | {error, reason()}.
-repair_block_storage(?MAPPED(Backend, Handle) = File, Start, Count)
+repair_block_storage(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
-    case ?CALL_LOCKING(Backend, blocks_repair(Handle, min(Count, 16#ffffffff), Start)) of
-        {ok, 0} -> eof;
-        {ok, Next} -> Next;
-        {error, estale} when Start =/= 0 -> wrapped(File, Start, fun(Other) -> repair_block_storage(File, Other, Count) end, eof);
-        {error, _} = Error -> Error
-    end;
+    emmap_blocks:repair(File, Start, Count);
 repair_block_storage(?MAPPED(_, _), _, _) ->
     error(badarg).
 

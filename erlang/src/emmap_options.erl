@@ -7,7 +7,7 @@
 %% File names and options: what users write, as what a backend takes. What no option can be raises `badarg', with a
 %% text that the shell shows.
 
--export([path/1, parse/1, whole/1, window/3, backend/1, bad/1]).
+-export([path/1, parse/1, whole/1, window/3, env/1, bad/1]).
 -export([format_error/2]).
 
 %% What is said of a file besides what the core needs to know.
@@ -132,40 +132,8 @@ window(Offset, Length, Options) ->
 range(0, Range) -> Range;
 range(Offset, Range) -> [{offset, Offset} | Range].
 
-%%% Backends
-
-%% The module that reaches the mapping, with the server of a port that was named.
--spec backend(emmap:backend() | undefined) ->
-    emmap_nif | emmap_port | {emmap_port, gen_server:server_ref()} | {error, nif_not_loaded}.
-backend(undefined) ->
-    case env(backend) of
-        {ok, Backend} when Backend =/= undefined -> backend(Backend);
-        _ -> usual_backend()
-    end;
-backend(port) ->
-    emmap_port;
-backend({port, Server}) ->
-    {emmap_port, Server};
-backend(nif) ->
-    case emmap_nif:loaded() of
-        ok ->
-            emmap_nif;
-        {error, Reason} ->
-            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason}),
-            {error, nif_not_loaded}
-    end;
-backend(Other) ->
-    bad({option, {backend, Other}}).
-
-usual_backend() ->
-    case emmap_nif:loaded() of
-        ok ->
-            emmap_nif;
-        {error, Reason} ->
-            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
-            emmap_port
-    end.
-
+%% A key of the application's environment.
+-spec env(atom()) -> {ok, term()} | undefined.
 env(Key) ->
     %% The environment is there once the application is loaded, which need not have happened.
     _ = application:get_key(emmap, vsn) =:= undefined andalso application:load(emmap),

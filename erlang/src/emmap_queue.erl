@@ -123,7 +123,7 @@ option `{size, Bytes}` says, and without it a page.").
 -spec open(file:name_all(), Size :: non_neg_integer(), [open_option()]) -> {ok, queue()} | {error, reason()}.
 open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
     {Terms, Others} = terms(Options, #terms{}, []),
-    emmap:open_kind({queue, Terms}, Name, access([{size, Size} | Others]));
+    emmap_open:open({queue, Terms}, Name, access([{size, Size} | Others]));
 open(_Name, Size, Options) when is_integer(Size), is_list(Options) ->
     {error, einval};
 open(_Name, _Size, Options) when not is_list(Options) ->

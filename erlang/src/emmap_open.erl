@@ -1,0 +1,149 @@
+-module(emmap_open).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+
+%% Opening a file over the backend that was asked for, and opening it again.
+
+-export([open/3, open/4, reopen/1]).
+
+-include("emmap_file.hrl").
+
+%% Opens a file of any kind with a user's options.
+-spec open(Kind :: term(), file:name_all(), [emmap:open_option()]) -> {ok, emmap:file()} | {error, emmap:reason()}.
+open(Kind, Name, Options) ->
+    {Given, Backend, _} = emmap_options:parse(Options),
+    opened(open(Kind, Name, Given, Backend)).
+
+%% The same with a backend's options.
+-spec open(Kind :: term(), file:name_all(), [emmap_backend:option()], emmap:backend() | undefined) ->
+    {ok, emmap:file(), emmap:info()} | {error, emmap:reason()}.
+open(Kind, Name, Options, Backend) ->
+    case emmap_options:path(Name) of
+        {ok, Path} -> open(#origin{path = Path, options = Options, backend = Backend, kind = Kind});
+        {error, _} = Error -> Error
+    end.
+
+open(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Origin) ->
+    {Function, Arguments} = case Kind of
+        file -> {open, [Path, Options]};
+        {counters, Count} -> {counters_open, [Path, Count, Options]};
+        {queue, _} -> {queue_open, [Path, Options]};
+        {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]}
+    end,
+    case backend(Choice) of
+        {emmap_port, Server} -> call(emmap_port, Function, [Server | Arguments], Origin);
+        {error, _} = Error -> Error;
+        Backend -> call(Backend, Function, Arguments, Origin)
+    end.
+
+call(Backend, Function, Arguments, #origin{path = Path} = Origin) ->
+    case emmap_lock:call(fun() -> apply(Backend, Function, Arguments) end) of
+        {ok, Handle, What} ->
+            {ok, file(Backend, Handle, Origin, What), What};
+        {error, {badarg, Option}} ->
+            emmap_options:bad({option, Option});
+        {error, {Reason, Sentence}} when is_binary(Sentence) ->
+            emmap_sup:notify_once({file_system, erlang:phash2({Reason, Sentence})},
+                                  #{file => Path, reason => Reason, why => binary_to_list(Sentence)}),
+            {error, Reason};
+        {error, _} = Error ->
+            Error
+    end.
+
+file(Backend, Handle, #origin{kind = Kind} = Origin, What) ->
+    File = #file{backend = Backend, handle = Handle, origin = Origin},
+    Data = case Kind of
+        {counters, _} -> File#file{origin = Origin#origin{kind = {counters, What}}};
+        {queue, Terms} -> File#file{terms = Terms};
+        _ -> File
+    end,
+    #file_descriptor{module = emmap, data = Data}.
+
+opened({ok, File, _Info}) -> {ok, File};
+opened({error, _} = Error) -> Error.
+
+%%% Again
+
+-spec reopen(emmap:file()) -> {ok, emmap:file()} | {error, emmap:reason()}.
+reopen(#file_descriptor{data = #file{origin = #origin{options = Options, kind = Kind} = Origin}} = File) ->
+    case lists:member(anon, Options) of
+        true ->
+            {error, enotsup};
+        false ->
+            %% The close of such a file deletes it.
+            _ = lists:member(auto_unlink, Options) andalso close(File),
+            Kept = [Option || Option <- Options, Option =/= create, Option =/= truncate],
+            opened(replace(File, Origin#origin{options = writable(Kind, Kept)}))
+    end.
+
+%% A counters file, queue or block storage that is opened with neither `read' nor `write' would be created.
+writable(file, Options) ->
+    Options;
+writable(_Kind, Options) ->
+    case lists:member(read, Options) orelse lists:member(write, Options) of
+        true -> Options;
+        false -> [write | Options]
+    end.
+
+%% Closes the old file once the new one is open; or before, if the new one can't be opened beside it.
+replace(File, #origin{options = Options} = Origin) ->
+    case open(Origin) of
+        {ok, _, _} = Opened ->
+            _ = close(File),
+            Opened;
+        {error, Reason} = Error ->
+            case is_in_the_way(Reason, File, Options) of
+                true ->
+                    _ = close(File),
+                    open(Origin);
+                false ->
+                    Error
+            end
+    end.
+
+%% Whether the open failed because of the old file: it is the same file and `exclusive', or it has the address.
+is_in_the_way(ebusy, ?MAPPED(Backend, Handle), Options) ->
+    lists:member(exclusive, Options) andalso ?CALL(Backend, is_current(Handle)) =:= {ok, true};
+is_in_the_way(eexist, _File, Options) ->
+    lists:member(fixed, Options);
+is_in_the_way(_Reason, _File, _Options) ->
+    false.
+
+close(?MAPPED(Backend, Handle)) ->
+    ?CALL(Backend, close(Handle)).
+
+%%% Backends
+
+%% The backend's module; with the server, if a port was named.
+-spec backend(emmap:backend() | undefined) ->
+    emmap_nif | emmap_port | {emmap_port, gen_server:server_ref()} | {error, nif_not_loaded}.
+backend(undefined) ->
+    case emmap_options:env(backend) of
+        {ok, Backend} when Backend =/= undefined -> backend(Backend);
+        _ -> default_backend()
+    end;
+backend(port) ->
+    emmap_port;
+backend({port, Server}) ->
+    {emmap_port, Server};
+backend(nif) ->
+    case emmap_nif:loaded() of
+        ok ->
+            emmap_nif;
+        {error, Reason} ->
+            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason}),
+            {error, nif_not_loaded}
+    end;
+backend(Other) ->
+    emmap_options:bad({option, {backend, Other}}).
+
+default_backend() ->
+    case emmap_nif:loaded() of
+        ok ->
+            emmap_nif;
+        {error, Reason} ->
+            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
+            emmap_port
+    end.
