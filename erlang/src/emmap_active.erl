@@ -112,7 +112,7 @@ send(State, 0) ->
     {noreply, State};
 send(#state{queue = ?MAPPED(Backend, Handle) = Queue, owner = Owner} = State, Most) ->
     #file_descriptor{data = #file{terms = Terms}} = Queue,
-    case emmap_terms:pop_now(Backend, Handle, Terms) of
+    case emmap_queue_pop:pop_now(Backend, Handle, Terms) of
         {ok, Message} ->
             Owner ! {emmap_queue, Queue, Message},
             sent(State, Most - 1);

@@ -9,7 +9,7 @@
     decoding = [safe] :: [safe],
     %% max_inflated_size; `emmap/etf' has the same default.
     limit = 64 * 1024 * 1024 :: non_neg_integer(),
-    %% A message of so many bytes is within the limit, whatever its term is: emmap_terms:quick/1.
+    %% A message of at most so many bytes can be pushed without measuring its term: emmap_terms:quick/1.
     quick = 64 * 1024 * 1024 div 15 - 7 :: integer()
 }).
 
@@ -32,6 +32,8 @@
 
 -define(MAPPED(Backend, Handle),
         #file_descriptor{module = emmap, data = #file{backend = Backend, handle = Handle}}).
+-define(QUEUE(Backend, Handle, Terms),
+        #file_descriptor{module = emmap, data = #file{backend = Backend, handle = Handle, terms = Terms}}).
 %% Bytes to be written, as a backend takes them.
 -define(BYTES(Data), case is_binary(Data) of true -> Data; false -> erlang:iolist_to_iovec(Data) end).
 %% An operation that finds no lock taken. A call through a variable takes 11 ns, where the NIF takes 30 for all of it.

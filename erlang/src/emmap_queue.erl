@@ -74,6 +74,8 @@ queue that another process has opened `exclusive`.").
 
 -include("emmap_file.hrl").
 
+-define(IS_TIMEOUT(T), T =:= infinity orelse is_integer(T) andalso T >= 0).
+
 ?DOC("An open file, to which the functions of `emmap` and `file` apply as well.").
 -type queue() :: emmap:file().
 ?DOC("As for `emmap:open/2`, and
@@ -104,65 +106,18 @@ other may write, and an operation costs no system call.").
 ?DOC("The name that a server is started under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
 
-%% More messages than a queue can hold.
--define(ALL, 16#ffffffff).
-%% How many messages a step of a walk reads: the first one few, for a fold that ends soon.
--define(FIRST_STEP, 16).
-%% What a message takes in the file besides its bytes.
--define(FRAME, 8).
--define(STEP, 1024).
-
--define(QUEUE(Backend, Handle, Terms),
-        #file_descriptor{module = emmap, data = #file{backend = Backend, handle = Handle, terms = Terms}}).
-
 %%% Open and close
 
 ?DOC("Opens a queue, or creates one in a file of `Size` bytes, which grows as messages need it (but with `fixed_size`).
 A queue that is there is opened in the size that it has; `fit` grows a smaller one to `Size`. `Size` 0 is what the
 option `{size, Bytes}` says, and without it a page.").
 -spec open(file:name_all(), Size :: non_neg_integer(), [open_option()]) -> {ok, queue()} | {error, reason()}.
-open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
-    {Terms, Others} = terms(Options, #terms{}, []),
-    emmap_open:open({queue, Terms}, Name, access([{size, Size} | Others]));
-open(_Name, Size, Options) when is_integer(Size), is_list(Options) ->
-    {error, einval};
-open(_Name, _Size, Options) when not is_list(Options) ->
-    emmap_options:bad({options, Options});
-open(_Name, _Size, _Options) ->
-    error(badarg).
-
-%% A queue is opened for writing and created, shared, and its terms are copies, whatever emmap 2.x's options for that say.
-access(Options) ->
-    Plain = [Option || Option <- Options,
-                       not lists:member(Option, [read, write, create, shared, private, direct, read_only, existing])],
-    case {lists:member(read_only, Options), lists:member(existing, Options)} of
-        {true, _} -> [read | Plain];
-        {false, true} -> [read, write | Plain];
-        {false, false} -> Plain
-    end.
-
-terms([unsafe_terms | Rest], Terms, Others) ->
-    terms(Rest, Terms#terms{decoding = []}, Others);
-terms([compressed | Rest], Terms, Others) ->
-    terms([{compressed, 6} | Rest], Terms, Others);
-terms([{compressed, Level} | Rest], Terms, Others) when is_integer(Level), Level >= 0, Level =< 9 ->
-    terms(Rest, Terms#terms{encoding = encoding(Level)}, Others);
-terms([{max_inflated_size, Bytes} | Rest], Terms, Others) when is_integer(Bytes), Bytes >= 0 ->
-    terms(Rest, Terms#terms{limit = Bytes}, Others);
-terms([Option | Rest], Terms, Others) ->
-    terms(Rest, Terms, [Option | Others]);
-terms([], Terms, Others) ->
-    {Terms#terms{quick = emmap_terms:quick(Terms)}, lists:reverse(Others)};
-terms(Tail, _, _) ->
-    emmap_options:bad({options, Tail}).
-
-encoding(0) -> [{minor_version, 2}];
-encoding(Level) -> [{compressed, Level}, {minor_version, 2}].
+open(Name, Size, Options) ->
+    emmap_queue_open:open(Name, Size, Options).
 
 ?DOC("Closes the queue, which keeps its messages.").
 -spec close(queue()) -> ok | {error, reason()}.
-close(Queue) ->
-    emmap:close(Queue).
+close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 ?DOC("As `emmap:flush/1`.").
 -spec flush(queue()) -> ok | {error, reason()}.
@@ -174,50 +129,26 @@ flush(Queue) ->
 ?DOC("Appends a message. `{error, {max_inflated_size, Limit}}`: the term takes more memory than the queue was opened to
 allow, so that `pop/1` would refuse it.").
 -spec push(queue(), term()) -> ok | {error, reason()}.
-push(?QUEUE(Backend, Handle, #terms{encoding = Encoding, limit = Limit, quick = Quick}), Term) ->
+push(?QUEUE(Backend, Handle, #terms{encoding = Encoding, quick = Quick}) = Queue, Term) ->
     case term_to_binary(Term, Encoding) of
-        Message when byte_size(Message) =< Quick ->
-            ?CALL_LOCKING(Backend, queue_push(Handle, Message));
-        Message ->
-            case emmap_terms:check(Term, Message, Limit) of
-                {error, _} = Error -> Error;
-                Message -> ?CALL_LOCKING(Backend, queue_push(Handle, Message))
-            end
+        Message when byte_size(Message) =< Quick -> ?CALL_LOCKING(Backend, queue_push(Handle, Message));
+        Message -> emmap_queue_push:push_long(Queue, Term, Message)
     end.
 
 ?DOC("Appends a message, compressed by zlib's `Level` whatever the queue was opened with; 0: not compressed. What is
 smaller without stays without.").
 -spec push(queue(), term(), Level :: 0..9) -> ok | {error, reason()}.
-push(?QUEUE(Backend, Handle, #terms{limit = Limit}), Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
-    case emmap_terms:encode(Term, encoding(Level), Limit) of
-        {error, _} = Error -> Error;
-        Message -> ?CALL_LOCKING(Backend, queue_push(Handle, Message))
-    end;
+push(?QUEUE(_, _, _) = Queue, Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
+    emmap_queue_push:push(Queue, Term, Level);
 push(?QUEUE(_, _, _), _Term, _Level) ->
     error(badarg).
 
 ?DOC("Appends messages, under one lock: to others they all are there at once. On failure none of them is.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
-push_many(?QUEUE(Backend, Handle, Format), Terms) when erlang:length(Terms) >= 0 ->
-    case encode_all(Terms, Format, []) of
-        {error, _} = Error -> Error;
-        Messages -> ?CALL_LOCKING(Backend, queue_push_many(Handle, Messages))
-    end;
+push_many(?QUEUE(_, _, _) = Queue, Terms) when erlang:length(Terms) >= 0 ->
+    emmap_queue_push:push_many(Queue, Terms);
 push_many(?QUEUE(_, _, _), _Terms) ->
     error(badarg).
-
-encode_all([Term | Rest], #terms{encoding = Encoding, limit = Limit, quick = Quick} = Format, Messages) ->
-    case term_to_binary(Term, Encoding) of
-        Message when byte_size(Message) =< Quick ->
-            encode_all(Rest, Format, [Message | Messages]);
-        Message ->
-            case emmap_terms:check(Term, Message, Limit) of
-                {error, _} = Error -> Error;
-                Message -> encode_all(Rest, Format, [Message | Messages])
-            end
-    end;
-encode_all([], _Format, Messages) ->
-    lists:reverse(Messages).
 
 %%% Pop
 
@@ -229,7 +160,7 @@ pop(Queue) ->
 ?DOC("Removes the first message; `Default` where there is none.").
 -spec pop_or(queue(), Default) -> Default | term() | {error, reason()}.
 pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
-    case emmap_terms:pop(Backend, Handle, Terms) of
+    case emmap_queue_pop:pop(Backend, Handle, Terms) of
         {ok, Term} -> Term;
         eof -> Default;
         {error, _} = Error -> Error
@@ -244,38 +175,10 @@ is in a `try_pop/2`, all the time. 1024 waits may go on at a time in the node, a
 A process that is killed while it waits takes no message with it; over the port it may if it is killed in the moment in which a
 message comes.").
 -spec receive_message(queue(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
-receive_message(?QUEUE(_, _, _) = Queue, infinity) ->
-    receive_until(Queue, infinity);
-receive_message(?QUEUE(_, _, _) = Queue, Timeout) when is_integer(Timeout), Timeout >= 0 ->
-    receive_until(Queue, end_of(Timeout));
+receive_message(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) ->
+    emmap_queue_pop:await(Queue, Timeout);
 receive_message(?QUEUE(_, _, _), _Timeout) ->
     error(badarg).
-
-%% The clock's time is cut to milliseconds, of which none may be missing.
-end_of(0) -> erlang:monotonic_time(millisecond);
-end_of(Timeout) -> erlang:monotonic_time(millisecond) + Timeout + 1.
-
-%% What a backend takes as a time-out, in ms.
--define(LONGEST, (1 bsl 62)).
-
-receive_until(?QUEUE(Backend, Handle, Terms) = Queue, End) ->
-    case emmap_terms:pop_now(Backend, Handle, Terms) of
-        eof -> wait_until(Queue, End);
-        %% Another process has the lock, or is taking the first message out.
-        {busy, _} -> wait_until(Queue, End);
-        {error, ebusy} -> wait_until(Queue, End);
-        Result -> Result
-    end.
-
-wait_until(?QUEUE(Backend, Handle, _) = Queue, End) ->
-    case ?CALL(Backend, queue_wait(Handle, left(End))) of
-        ok -> receive_until(Queue, End);
-        timeout -> timeout;
-        {error, _} = Error -> Error
-    end.
-
-left(infinity) -> infinity;
-left(End) -> min(max(0, End - erlang:monotonic_time(millisecond)), ?LONGEST).
 
 ?DOC("Waits as `receive_message/2` and takes no message: for `try_pop/2`, which leaves the message in the queue until its work is
 done. `ok`: there may be a message.
@@ -290,10 +193,8 @@ work(Jobs) ->
 One message wakes one of those who wait, who is to try and take it: `ok` is no promise that nobody was quicker. While another
 process is in a `try_pop/2` it may be `ok` as well, ten times a second, and `try_pop/2` answers `{error, ebusy}`.").
 -spec wait(queue(), timeout()) -> ok | timeout | {error, reason()}.
-wait(?QUEUE(Backend, Handle, _), infinity) ->
-    ?CALL(Backend, queue_wait(Handle, infinity));
-wait(?QUEUE(Backend, Handle, _), Timeout) when is_integer(Timeout), Timeout >= 0 ->
-    ?CALL(Backend, queue_wait(Handle, min(Timeout, ?LONGEST)));
+wait(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) ->
+    emmap_queue_pop:wait(Queue, Timeout);
 wait(?QUEUE(_, _, _), _Timeout) ->
     error(badarg).
 
@@ -328,61 +229,15 @@ because it is refused, damaged or another's, ends the fold: the accumulator is a
 message first, which is `{error, Reason}`.").
 -spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
 pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) ->
-    case live(Queue) of
-        {ok, Live} -> pop_each(Queue, Live, none, Acc, Fun);
-        {error, _} = Error -> Error
-    end;
+    emmap_queue_take:fold(Queue, Acc, Fun);
 pop(?QUEUE(_, _, _), _Acc, _Fun) ->
     error(badarg).
-
-%% `Live' is how many bytes of messages are still to be visited, `Done' whether one has been removed.
-pop_each(Queue, Live, _Done, Acc, _Fun) when Live =< 0 ->
-    _ = purge(Queue), % which leaves what has been pushed
-    Acc;
-pop_each(?QUEUE(Backend, Handle, Terms) = Queue, Live, Done, Acc, Fun) ->
-    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
-        {ok, Bytes, Ticket} ->
-            Step = fun(Term) -> step(Fun, Term, Acc) end,
-            case consume(Backend, Handle, Ticket, emmap_terms:decode(Bytes, Terms), Step) of
-                {cont, Next} -> pop_each(Queue, Live - ?FRAME - byte_size(Bytes), some, Next, Fun);
-                {halt, Last} -> Last;
-                {error, _} = Error -> ended(Done, Acc, Error)
-            end;
-        eof ->
-            pop_each(Queue, 0, Done, Acc, Fun);
-        {error, _} = Error ->
-            ended(Done, Acc, Error)
-    end.
-
-%% What was removed is in the accumulator, and must not be lost with it.
-ended(none, _Acc, Error) -> Error;
-ended(some, Acc, _Error) -> Acc.
-
-%% The bytes of the messages that are there. An empty queue is asked, for it looks whether its path means another file.
-live(?MAPPED(Backend, Handle) = Queue) ->
-    case ?CALL_LOCKING(Backend, queue_info(Handle)) of
-        {ok, #{head := Head, tail := Head}} ->
-            case ?CALL_LOCKING(Backend, queue_is_empty(Handle)) of
-                {ok, true} -> {ok, 0};
-                {ok, false} -> live(Queue);
-                {error, _} = Error -> Error
-            end;
-        {ok, #{head := Head, tail := Tail}} -> {ok, Tail - Head};
-        {error, _} = Error -> Error
-    end.
 
 ?DOC("As `pop/1`, and a queue of which this was the last message begins anew at its file's start. (A push does the same
 where it finds an empty queue.)").
 -spec pop_and_purge(queue()) -> nil | term() | {error, reason()}.
 pop_and_purge(Queue) ->
-    Empty = make_ref(),
-    case pop_or(Queue, Empty) of
-        Empty ->
-            nil;
-        Result ->
-            _ = purge(Queue), % which leaves what is there
-            Result
-    end.
+    emmap_queue_pop:pop_and_purge(Queue).
 
 ?DOC("As `try_pop_or/3` with `nil` for an empty queue.").
 -spec try_pop(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
@@ -398,63 +253,24 @@ While the fun runs anybody may push, the fun included, and look; removing messag
 message can't be removed after all, say because the fun has closed the queue, there is `{error, Reason}` in place
 of the fun's result.").
 -spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
-try_pop_or(?QUEUE(Backend, Handle, Terms), Default, Fun) when is_function(Fun, 1) ->
-    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
-        {ok, Bytes, Ticket} ->
-            Decoded = emmap_terms:decode(Bytes, Terms),
-            case consume(Backend, Handle, Ticket, Decoded, fun(Term) -> {cont, Fun(Term)} end) of
-                {cont, Result} -> Result;
-                {error, _} = Error -> Error
-            end;
-        eof -> Default;
-        {error, _} = Error -> Error
-    end;
+try_pop_or(?QUEUE(_, _, _) = Queue, Default, Fun) when is_function(Fun, 1) ->
+    emmap_queue_take:try_pop_or(Queue, Default, Fun);
 try_pop_or(?QUEUE(_, _, _), _Default, _Fun) ->
     error(badarg).
 
 ?DOC("As `try_pop/2`, and a queue of which this was the last message begins anew at its file's start.").
 -spec try_pop_and_purge(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
-try_pop_and_purge(Queue, Fun) ->
-    Result = try_pop(Queue, Fun),
-    _ = purge(Queue),
-    Result.
-
-%% The message that is taken out goes with {cont, _}, and stays with {halt, _} and an exception.
-consume(Backend, Handle, Ticket, {ok, Term}, Fun) ->
-    try Fun(Term) of
-        {cont, _} = Step ->
-            case ?CALL_LOCKING(Backend, queue_pop_commit(Handle, Ticket)) of
-                ok -> Step;
-                {error, timeout} = Error ->
-                    _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)), % or nobody else could have the message
-                    Error;
-                {error, _} = Error -> Error
-            end;
-        {halt, _} = Step ->
-            _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
-            Step
-    catch
-        Class:Reason:Stack ->
-            _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
-            erlang:raise(Class, Reason, Stack)
-    end;
-consume(Backend, Handle, Ticket, Bad, _Fun) ->
-    _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
-    {error, Bad}.
-
-step(Fun, Term, Acc) ->
-    case Fun(Term, Acc) of
-        {cont, _} = Step -> Step;
-        {halt, _} = Step -> Step;
-        Other -> error({bad_return_value, Other})
-    end.
+try_pop_and_purge(?QUEUE(_, _, _) = Queue, Fun) when is_function(Fun, 1) ->
+    emmap_queue_take:try_pop_and_purge(Queue, Fun);
+try_pop_and_purge(?QUEUE(_, _, _), _Fun) ->
+    error(badarg).
 
 ?DOC("Removes up to `Limit` messages at once, in order; of an empty queue none. It ends before a message that is refused:
 that is `{error, {bad_term, Bytes}}` when it comes first, and stays. Where other processes remove messages at the same
 time it may remove fewer than there are.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
-pop_many(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit) ->
-    emmap_terms:pop_many(Backend, Handle, Terms, Limit);
+pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) ->
+    emmap_queue_pop:pop_many(Queue, Limit);
 pop_many(?QUEUE(_, _, _), _Limit) ->
     error(badarg).
 
@@ -462,19 +278,13 @@ pop_many(?QUEUE(_, _, _), _Limit) ->
 
 ?DOC("The first message, which stays; `nil` where there is none.").
 -spec peek_front(queue()) -> nil | term() | {error, reason()}.
-peek_front(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL_LOCKING(Backend, queue_peek_front(Handle)), Terms).
+peek_front(Queue) ->
+    emmap_queue_look:peek_front(Queue).
 
 ?DOC("The last message, which stays; `nil` where there is none.").
 -spec peek_back(queue()) -> nil | term() | {error, reason()}.
-peek_back(?QUEUE(Backend, Handle, Terms)) -> peeked(?CALL_LOCKING(Backend, queue_peek_back(Handle)), Terms).
-
-peeked({ok, Bytes}, Terms) ->
-    case emmap_terms:decode(Bytes, Terms) of
-        {ok, Term} -> Term;
-        Bad -> {error, Bad}
-    end;
-peeked(eof, _Terms) -> nil;
-peeked({error, _} = Error, _Terms) -> Error.
+peek_back(Queue) ->
+    emmap_queue_look:peek_back(Queue).
 
 ?DOC("Calls the fun with each message that is there, oldest first, and the accumulator, until it answers `{halt, Acc}`.
 The messages stay. What is pushed meanwhile is not visited. `{error, estale}` says that others removed messages
@@ -489,59 +299,17 @@ rpeek(Queue, Acc, Fun) ->
     fold(Queue, backward, Acc, Fun).
 
 fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
-    case live(Queue) of
-        {ok, Live} -> fold(Queue, Direction, ?FIRST_STEP, 0, Live, Acc, Fun);
-        {error, _} = Error -> Error
-    end;
+    emmap_queue_look:fold(Queue, Direction, Acc, Fun);
 fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) ->
     error(badarg).
-
-fold(_Queue, _Direction, _Limit, _Place, Live, Acc, _Fun) when Live =< 0 ->
-    Acc;
-fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Live, Acc, Fun) ->
-    case ?CALL_LOCKING(Backend, queue_walk(Handle, Direction, Limit, Place)) of
-        {ok, Messages, Next} ->
-            case fold_messages(Messages, Terms, Live, Acc, Fun) of
-                {cont, Left, After} -> fold(Queue, Direction, ?STEP, Next, Left, After, Fun);
-                {halt, Last} -> Last;
-                {error, _} = Error -> Error
-            end;
-        eof -> Acc;
-        {error, _} = Error -> Error
-    end.
-
-fold_messages([Bytes | Rest], Terms, Live, Acc, Fun) when Live > 0 ->
-    case emmap_terms:decode(Bytes, Terms) of
-        {ok, Term} ->
-            case step(Fun, Term, Acc) of
-                {cont, Next} -> fold_messages(Rest, Terms, Live - ?FRAME - byte_size(Bytes), Next, Fun);
-                {halt, _} = Step -> Step
-            end;
-        Bad ->
-            {error, Bad}
-    end;
-fold_messages(_Messages, _Terms, Live, Acc, _Fun) ->
-    {cont, Live, Acc}.
 
 ?DOC("All messages of a queue, or of a server's queue, in order; they stay. If others remove messages meanwhile,
 some that have been removed may be in the list.").
 -spec to_list(queue() | gen_server:server_ref()) -> [term() | {bad_term, binary()}] | {error, reason()}.
 to_list(?QUEUE(_, _, _) = Queue) ->
-    walk(Queue, 0, []);
+    emmap_queue_look:to_list(Queue);
 to_list(Server) ->
     gen_server:call(Server, to_list, infinity).
-
-walk(?QUEUE(Backend, Handle, Terms) = Queue, Place, Read) ->
-    case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
-        {ok, Messages, Next} ->
-            case emmap_terms:decode_all(Messages, Terms) of
-                {ok, Decoded} -> walk(Queue, Next, [Decoded | Read]);
-                {error, _} = Error -> Error
-            end;
-        eof -> lists:append(lists:reverse(Read));
-        {error, estale} when Read =/= [] -> walk(Queue, 0, []); % the messages have moved: once more
-        {error, _} = Error -> Error
-    end.
 
 ?DOC("The first message of a queue, or of a server's queue; it stays. `nil` where there is none.").
 -spec inspect(queue() | gen_server:server_ref()) -> nil | term() | {error, reason()}.
@@ -553,14 +321,8 @@ inspect(Server) ->
 ?DOC("The first `Limit` messages, or `all` of them, as they are at one moment, whatever others do; they stay. Others wait
 while they are copied. A message that is no term, or not a safe one, is `{bad_term, Bytes}` in its place.").
 -spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
-snapshot(Queue, all) ->
-    snapshot(Queue, ?ALL);
-snapshot(?QUEUE(Backend, Handle, Terms), Limit) when is_integer(Limit), Limit >= 0 ->
-    case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, min(Limit, ?ALL), 0)) of
-        {ok, Messages, _Place} -> emmap_terms:decode_all(Messages, Terms);
-        eof -> {ok, []};
-        {error, _} = Error -> Error
-    end;
+snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Limit =:= all ->
+    emmap_queue_look:snapshot(Queue, Limit);
 snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) ->
     {error, einval};
 snapshot(?QUEUE(_, _, _), _Limit) ->
@@ -576,7 +338,8 @@ is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_is_empty
 
 ?DOC("The queue's header.").
 -spec metadata(queue()) -> metadata() | {error, reason()}.
-metadata(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_info(Handle))).
+metadata(Queue) ->
+    emmap_queue_look:metadata(Queue).
 
 ?DOC("The header of a queue, or of a server's queue.").
 -spec info(queue() | gen_server:server_ref()) -> metadata() | {error, reason()}.

@@ -8,6 +8,8 @@
 %% servers. The users' functions are in emmap_queue.
 -behaviour(gen_server).
 
+-include("emmap_file.hrl").
+
 -export([start_link/4]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
@@ -27,25 +29,25 @@ start_link(_Registered, _Name, _Size, _Options) ->
 -spec init([term()]) -> {ok, #server{}} | {stop, emmap_queue:reason()}.
 init([Name, Size, Options]) ->
     _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
-    case emmap_queue:open(Name, Size, Options) of
+    case emmap_queue_open:open(Name, Size, Options) of
         {ok, Queue} -> {ok, #server{queue = Queue}};
         {error, Reason} -> {stop, Reason}
     end.
 
 -spec handle_call(term(), gen_server:from(), #server{}) -> {reply, term(), #server{}} | {noreply, #server{}}.
 handle_call({push, Term}, _From, #server{queue = Queue} = State) ->
-    {reply, emmap_queue:push(Queue, Term), State};
+    {reply, emmap_queue_push:push(Queue, Term), State};
 handle_call(pop, From, State) ->
-    remove(From, fun emmap_queue:pop_and_purge/1, State);
+    remove(From, fun emmap_queue_pop:pop_and_purge/1, State);
 handle_call({try_pop, Fun}, From, State) when is_function(Fun, 1) ->
     remove(From, fun(Queue) -> try_pop(Queue, Fun) end, State);
 handle_call(peek, _From, #server{queue = Queue} = State) ->
-    {reply, emmap_queue:peek_front(Queue), State};
+    {reply, emmap_queue_look:peek_front(Queue), State};
 handle_call(info, _From, #server{queue = Queue} = State) ->
-    {reply, emmap_queue:metadata(Queue), State};
+    {reply, emmap_queue_look:metadata(Queue), State};
 %% What emmap 2.x does not know.
 handle_call(to_list, _From, #server{queue = Queue} = State) ->
-    {reply, emmap_queue:to_list(Queue), State};
+    {reply, emmap_queue_look:to_list(Queue), State};
 handle_call(Request, _From, State) ->
     ok = logger:warning("emmap_queue ~p does not know the request ~0tp", [self(), Request]),
     {reply, {error, {badarg, Request}}, State}.
@@ -63,8 +65,8 @@ handle_info(Message, State) ->
     unexpected(Message, State).
 
 -spec terminate(term(), #server{}) -> ok.
-terminate(_Reason, #server{queue = Queue}) ->
-    _ = emmap_queue:close(Queue),
+terminate(_Reason, #server{queue = ?MAPPED(Backend, Handle)}) ->
+    _ = ?CALL(Backend, close(Handle)),
     ok.
 
 %% Nothing is removed for a caller of this node that has died while its request waited.
@@ -77,7 +79,7 @@ remove({Pid, _} = From, Remove, #server{queue = Queue} = State) ->
 
 try_pop(Queue, Fun) ->
     try
-        {ok, emmap_queue:try_pop_and_purge(Queue, Fun)}
+        {ok, emmap_queue_take:try_pop_and_purge(Queue, Fun)}
     catch
         _Class:Reason:Stack -> {error, Reason, Stack}
     end.

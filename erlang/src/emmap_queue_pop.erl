@@ -1,0 +1,138 @@
+-module(emmap_queue_pop).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC(false).
+
+%% Removing messages, at once or after a wait: each leaves the queue once its term is made, and stays if it is refused.
+
+-export([pop/3, pop_now/3, pop_and_purge/1, pop_many/2, await/2, wait/2]).
+
+-include("emmap_file.hrl").
+
+%% QUICK_TERM of nif_queue.c and MOST of emmap_terms: the NIF does not look at the limit, so the limit must allow every
+%% message that the NIF decodes.
+-define(QUICK_TERM, 1024).
+-define(MOST, 16).
+
+-type popped() :: {ok, term()} | eof | {error, emmap_queue:reason()}.
+
+-spec pop(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) -> popped().
+pop(Backend, Handle, Terms) ->
+    case pop_now(Backend, Handle, Terms) of
+        {busy, Limit} -> emmap_lock:again(fun() -> pop_now(Backend, Handle, Terms) end, Limit);
+        Result -> Result
+    end.
+
+%% The same without waiting for a lock that another handle or process has.
+-spec pop_now(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) -> popped() | {busy, non_neg_integer()}.
+pop_now(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms) when Limit >= ?MOST * ?QUICK_TERM ->
+    case ?CALL(Backend, queue_pop_term(Handle, safety(Decoding))) of
+        slow -> pop_decoded(Backend, Handle, Terms);
+        Result -> Result
+    end;
+pop_now(Backend, Handle, Terms) ->
+    pop_decoded(Backend, Handle, Terms).
+
+safety([safe]) -> safe;
+safety([]) -> unsafe.
+
+%% No lock is held while the term is made. If another process has removed the message meanwhile, the next one is tried.
+pop_decoded(Backend, Handle, Terms) ->
+    case ?CALL(Backend, queue_peek_front(Handle)) of
+        {ok, Bytes} ->
+            case emmap_terms:decode(Bytes, Terms) of
+                {ok, Term} ->
+                    case ?CALL(Backend, queue_remove(Handle, [Bytes])) of
+                        ok -> {ok, Term};
+                        {error, estale} -> pop_decoded(Backend, Handle, Terms);
+                        Failed -> Failed
+                    end;
+                Bad ->
+                    {error, Bad}
+            end;
+        EofOrFailed ->
+            EofOrFailed
+    end.
+
+-spec pop_and_purge(emmap_queue:queue()) -> nil | term() | {error, emmap_queue:reason()}.
+pop_and_purge(?QUEUE(Backend, Handle, Terms)) ->
+    case pop(Backend, Handle, Terms) of
+        eof ->
+            nil;
+        Result ->
+            _ = ?CALL_LOCKING(Backend, queue_reset(Handle)), % which leaves what is there
+            case Result of
+                {ok, Term} -> Term;
+                {error, _} = Error -> Error
+            end
+    end.
+
+%% Removes up to `Limit' messages at once, and none from the first on that is refused.
+-spec pop_many(emmap_queue:queue(), Limit :: integer()) -> {ok, [term()]} | {error, emmap_queue:reason()}.
+pop_many(?QUEUE(Backend, Handle, Terms) = Queue, Limit) ->
+    case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, Limit, 0)) of
+        {ok, [], _Place} ->
+            {ok, []}; % a limit of 0
+        {ok, Messages, _Place} ->
+            case accepted(Messages, Terms, [], []) of
+                {[], [], Bad} -> {error, Bad};
+                {Accepted, Decoded, _} -> remove(Queue, Limit, Accepted, Decoded)
+            end;
+        eof ->
+            {ok, []};
+        {error, _} = Error ->
+            Error
+    end.
+
+%% If other processes remove messages too, fewer are tried: the fewer, the more likely they are still the first ones.
+remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
+    case ?CALL_LOCKING(Backend, queue_remove(Handle, Messages)) of
+        ok -> {ok, Terms};
+        {error, estale} -> pop_many(Queue, max(1, min(Limit, length(Messages)) div 2));
+        {error, _} = Error -> Error
+    end.
+
+%% The messages before the first that is refused, their terms, and the reason why that one is.
+accepted([Bytes | Rest], Terms, Accepted, Decoded) ->
+    case emmap_terms:decode(Bytes, Terms) of
+        {ok, Term} -> accepted(Rest, Terms, [Bytes | Accepted], [Term | Decoded]);
+        Bad -> {lists:reverse(Accepted), lists:reverse(Decoded), Bad}
+    end;
+accepted([], _Terms, Accepted, Decoded) ->
+    {lists:reverse(Accepted), lists:reverse(Decoded), none}.
+
+%%% Waiting for a message
+
+%% What a backend takes as a time-out, in milliseconds.
+-define(LONGEST, (1 bsl 62)).
+
+-spec await(emmap_queue:queue(), timeout()) -> {ok, term()} | timeout | {error, emmap_queue:reason()}.
+await(Queue, infinity) -> await_until(Queue, infinity);
+await(Queue, 0) -> await_until(Queue, erlang:monotonic_time(millisecond));
+%% One more, because the clock's time is rounded down.
+await(Queue, Timeout) -> await_until(Queue, erlang:monotonic_time(millisecond) + Timeout + 1).
+
+await_until(?QUEUE(Backend, Handle, Terms) = Queue, End) ->
+    case pop_now(Backend, Handle, Terms) of
+        eof -> wait_until(Queue, End);
+        %% Another process has the lock, or is taking the first message out.
+        {busy, _} -> wait_until(Queue, End);
+        {error, ebusy} -> wait_until(Queue, End);
+        Result -> Result
+    end.
+
+wait_until(Queue, End) ->
+    case wait(Queue, left(End)) of
+        ok -> await_until(Queue, End);
+        timeout -> timeout;
+        {error, _} = Error -> Error
+    end.
+
+left(infinity) -> infinity;
+left(End) -> max(0, End - erlang:monotonic_time(millisecond)).
+
+%% Waits until there may be a message.
+-spec wait(emmap_queue:queue(), timeout()) -> ok | timeout | {error, emmap_queue:reason()}.
+wait(?QUEUE(Backend, Handle, _), infinity) -> ?CALL(Backend, queue_wait(Handle, infinity));
+wait(?QUEUE(Backend, Handle, _), Timeout) -> ?CALL(Backend, queue_wait(Handle, min(Timeout, ?LONGEST))).
