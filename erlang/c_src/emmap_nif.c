@@ -158,7 +158,7 @@ static ERL_NIF_TERM read_line(struct nif_attempt *attempt, const ERL_NIF_TERM ar
 {
     (void)arguments;
     struct nif_file *const file = attempt->file;
-    if (!attempt->may_wait && !line_is_short(file))
+    if (!attempt->is_dirty && !line_is_short(file))
         return nif_attempt_again(attempt);
     struct nif_binary binary = {.env = attempt->env};
     const emmap_sink sink = nif_binary_sink(&binary);

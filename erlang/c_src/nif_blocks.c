@@ -166,10 +166,10 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
     size_t count;
     const emmap_error error =
         file->core->blocks_walk(file->file, (size_t)limit, &place, addresses, &sink, &count);
-    const ERL_NIF_TERM answer =
-        error ? nif_pieces_failed(&pieces, error)
-              : enif_make_tuple3(env, nif_atoms.ok, nif_pieces_pairs(&pieces, addresses),
-                                 enif_make_uint64(env, place));
+    const ERL_NIF_TERM answer = error
+                                    ? nif_pieces_failed(&pieces, error)
+                                    : enif_make_tuple3(env, nif_atoms.ok, nif_pieces_list(&pieces, addresses),
+                                                       enif_make_uint64(env, place));
     enif_free(addresses);
     return answer;
 }

@@ -1,17 +1,19 @@
 #include "nif_call.h"
 
 #include <errno.h>
+#include <string.h>
 
-/* ---- Operations that may have to wait for another process --------------------------------------------- */
+/* ---- Operations that may take long -------------------------------------------------------------------- */
 
 _Thread_local const struct nif_core *nif_told NIF_TLS;
 
-ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation)
+ERL_NIF_TERM nif_reschedule(ErlNifEnv *env, const char *name, nif_function *function, int count,
+                            const ERL_NIF_TERM arguments[], ERL_NIF_TERM more)
 {
-    struct nif_attempt attempt = {.env = env, .may_wait = true};
-    if (!nif_file_get(env, arguments[0], &attempt.file))
-        return enif_make_badarg(env);
-    return operation(&attempt, arguments);
+    ERL_NIF_TERM extended[8];
+    memcpy(extended, arguments, (size_t)count * sizeof *arguments);
+    extended[count] = more;
+    return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, function, count + 1, extended);
 }
 
 ERL_NIF_TERM nif_attempt_again(struct nif_attempt *attempt)
@@ -36,7 +38,7 @@ ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_opti
 
 ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error)
 {
-    if (attempt->again || (error == EAGAIN && !attempt->may_wait))
+    if (attempt->again || (error == EAGAIN && !attempt->is_dirty))
         return nif_attempt_again(attempt);
     if (error == ETIMEDOUT)
         return busy(attempt->env, attempt->unlimited ? EMMAP_NO_LIMIT : attempt->file->lock_timeout);
@@ -113,7 +115,7 @@ static void *allocate_piece(void *context, size_t length)
 {
     struct nif_pieces *const self = context;
     self->bytes += length;
-    if (self->bytes > EMMAP_PIECE && !self->attempt->may_wait) {
+    if (self->bytes > EMMAP_PIECE && !self->attempt->is_dirty) {
         nif_attempt_again(self->attempt);
         return NULL;
     }
@@ -137,15 +139,15 @@ static struct nif_binary *piece_at(struct nif_pieces *self, size_t index)
 
 ERL_NIF_TERM nif_pieces_first(struct nif_pieces *self)
 {
-    if (!self->attempt->may_wait)
+    if (!self->attempt->is_dirty)
         nif_account(self->attempt->env, self->bytes);
     return nif_binary_term(&self->first);
 }
 
-static ERL_NIF_TERM pieces_list(struct nif_pieces *self, const uint64_t *keys)
+ERL_NIF_TERM nif_pieces_list(struct nif_pieces *self, const uint64_t *keys)
 {
     ErlNifEnv *const env = self->attempt->env;
-    if (!self->attempt->may_wait)
+    if (!self->attempt->is_dirty)
         nif_account(env, self->bytes);
     ERL_NIF_TERM list = enif_make_list(env, 0);
     for (size_t i = self->count; i > 0; i--) {
@@ -156,16 +158,6 @@ static ERL_NIF_TERM pieces_list(struct nif_pieces *self, const uint64_t *keys)
     }
     enif_free(self->more);
     return list;
-}
-
-ERL_NIF_TERM nif_pieces_list(struct nif_pieces *self)
-{
-    return pieces_list(self, NULL);
-}
-
-ERL_NIF_TERM nif_pieces_pairs(struct nif_pieces *self, const uint64_t *keys)
-{
-    return pieces_list(self, keys);
 }
 
 ERL_NIF_TERM nif_pieces_failed(struct nif_pieces *self, emmap_error error)

@@ -13,12 +13,16 @@ typedef ERL_NIF_TERM nif_function(ErlNifEnv *env, int count, const ERL_NIF_TERM 
 #define NIF_DECLARE(name, arity, shape, cost) nif_function nif_##name;
 EMMAP_OPERATIONS(NIF_DECLARE)
 
-/* Calls `function` again with the same arguments on a dirty I/O scheduler. */
-static inline ERL_NIF_TERM nif_dirty(ErlNifEnv *env, const char *name, nif_function *function, int count,
-                                     const ERL_NIF_TERM arguments[])
-{
-    return enif_schedule_nif(env, name, ERL_NIF_DIRTY_JOB_IO_BOUND, function, count, arguments);
-}
+/* How many arguments each function has in Erlang. */
+#define NIF_ARITY(name, arity, shape, cost) NIF_ARITY_##name = arity,
+enum { EMMAP_OPERATIONS(NIF_ARITY) NIF_ARITY_queue_pop_term = 2 };
+
+/*
+ * The one way to a dirty scheduler: calls `function` once more, on a dirty I/O scheduler, with one argument more than it has
+ * in Erlang. That tells the function where it runs.
+ */
+ERL_NIF_TERM nif_reschedule(ErlNifEnv *env, const char *name, nif_function *function, int count,
+                            const ERL_NIF_TERM arguments[], ERL_NIF_TERM more);
 
 /* A call counts as one reduction whatever it does. 4 KiB are copied in that time; more is reported as a part of
  * the millisecond that a process may run: about 1 % for 16 KiB with pages to be mapped on the way. */
@@ -33,19 +37,19 @@ static inline ERL_NIF_TERM nif_done(ErlNifEnv *env, emmap_error error)
     return error ? nif_error(env, error) : nif_atoms.ok;
 }
 
-/* ---- Operations that may have to wait for another process --------------------------------------------- */
+/* ---- Operations that may take long -------------------------------------------------------------------- */
 
 /*
- * A hop to a dirty scheduler and back costs some 6 µs, a lock that nobody has 1, and an exclusive
- * handle pays for none. So an operation is tried at once, where the thread may not wait, and hops only where the core
- * says that it would take long, or where it turns out to be about more than EMMAP_PIECE bytes.
+ * A way to a dirty scheduler and back costs some 6 µs, a lock that is free 1 µs, and an exclusive handle takes none. So an
+ * operation is tried at once on the scheduler of the caller. It is rescheduled if the core says that it would take long, or
+ * if it is about more than EMMAP_PIECE bytes.
  */
 struct nif_attempt {
     ErlNifEnv *env;
     struct nif_file *file;
-    bool may_wait;
-    bool unlimited; /* whoever has the lock is waited for without a limit */
-    bool again;     /* nothing was done; on a dirty scheduler it will be */
+    bool is_dirty;  /* on a dirty scheduler, where the operation may take its time */
+    bool unlimited; /* the caller waits for the lock without a limit */
+    bool again;     /* nothing was done; a dirty scheduler will do it */
 };
 
 /* The core that knows that the calling thread, a normal scheduler's, may not wait; NULL: none does. A core is told once a
@@ -66,48 +70,38 @@ static inline void nif_may_not_wait(const struct nif_core *core)
 /* Answers like a nif_function, or sets `again`. */
 typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);
 
-/* The first argument is the file. Inlined always, with the operation: what stands around a short one costs as much.
- * `locks`: it may find a lock taken, and must not wait for it. */
+/* Always inlined, with the operation: a short one takes as long as a call. The first argument is the file. `locks`: the
+ * operation may find a lock taken, and must not wait for it on a normal scheduler. */
 __attribute__((always_inline)) static inline ERL_NIF_TERM
-nif_attempt_now(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], const char *name,
-                nif_operation *operation, nif_function *patiently, bool locks)
+nif_attempt(struct nif_attempt *attempt, int count, const ERL_NIF_TERM arguments[], const char *name,
+            nif_operation *operation, nif_function *function, bool locks)
 {
-    struct nif_attempt attempt = {.env = env};
-    if (!nif_file_get(env, arguments[0], &attempt.file))
-        return enif_make_badarg(env);
-    if (locks)
-        nif_may_not_wait(attempt.file->core);
-    const ERL_NIF_TERM answer = operation(&attempt, arguments);
-    return attempt.again ? nif_dirty(env, name, patiently, count, arguments) : answer;
+    if (!nif_file_get(attempt->env, arguments[0], &attempt->file))
+        return enif_make_badarg(attempt->env);
+    if (locks && !attempt->is_dirty)
+        nif_may_not_wait(attempt->file->core);
+    const ERL_NIF_TERM answer = operation(attempt, arguments);
+    return attempt->again ? nif_reschedule(attempt->env, name, function, count, arguments, nif_atoms.ok)
+                          : answer;
 }
 
 /* {busy, Milliseconds} where a file can't be opened because another handle or process has the lock; else nif_failure. */
 ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options);
 
-ERL_NIF_TERM nif_attempt_patiently(ErlNifEnv *env, const ERL_NIF_TERM arguments[], nif_operation *operation);
-
-/* nif_<name>, which tries the operation `name` at once, and on a dirty scheduler if need be. NIF_COPY: it takes no lock
- * of others', but may be about many bytes. */
-#define NIF_OPERATION(name) NIF_ATTEMPTED(name, true)
-#define NIF_COPY(name) NIF_ATTEMPTED(name, false)
-#define NIF_ATTEMPTED(name, locks)                                                                           \
-    static ERL_NIF_TERM name##_patiently(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])          \
-    {                                                                                                        \
-        (void)count;                                                                                         \
-        return nif_attempt_patiently(env, arguments, name);                                                  \
-    }                                                                                                        \
+/*
+ * nif_<name> of the operation `name`:
+ *     NIF_OPERATION       tries it on the scheduler of the caller first
+ *     NIF_COPY            the same; it takes no lock of others, but may be about many bytes
+ *     NIF_SLOW_OPERATION  runs on a dirty scheduler at once, by the table of emmap_nif.c
+ */
+#define NIF_OPERATION(name) NIF_ATTEMPT(name, count > NIF_ARITY_##name, true)
+#define NIF_COPY(name) NIF_ATTEMPT(name, count > NIF_ARITY_##name, false)
+#define NIF_SLOW_OPERATION(name) NIF_ATTEMPT(name, true, false)
+#define NIF_ATTEMPT(name, dirty, locks)                                                                      \
     ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
-        return nif_attempt_now(env, count, arguments, #name, name, name##_patiently, locks);                 \
-    }
-
-/* The same for an operation that nif.c's table gives to a dirty scheduler at once: it waits for the disk, or its time
- * grows with the file. */
-#define NIF_SLOW_OPERATION(name)                                                                             \
-    ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
-    {                                                                                                        \
-        (void)count;                                                                                         \
-        return nif_attempt_patiently(env, arguments, name);                                                  \
+        struct nif_attempt attempt = {.env = env, .is_dirty = dirty};                                        \
+        return nif_attempt(&attempt, count, arguments, #name, name, nif_##name, locks);                      \
     }
 
 /* Sets `again`; what it answers is not looked at. */
@@ -119,7 +113,7 @@ ERL_NIF_TERM nif_attempt_again(struct nif_attempt *attempt);
 /* True, with `again` set, where this is more than a normal scheduler should be given; else it is accounted for. */
 static inline bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes)
 {
-    if (attempt->may_wait)
+    if (attempt->is_dirty)
         return false;
     attempt->again = items > NIF_ITEMS_AT_ONCE || bytes > EMMAP_PIECE;
     if (!attempt->again)
@@ -197,9 +191,9 @@ struct nif_pieces {
 emmap_sink nif_pieces_sink(struct nif_pieces *self);
 
 /* Each ends the sink. The terms of a failure are dropped, and it is answered as by nif_attempt_failed. */
-ERL_NIF_TERM nif_pieces_first(struct nif_pieces *self);                       /* the binary */
-ERL_NIF_TERM nif_pieces_list(struct nif_pieces *self);                        /* [Binary] */
-ERL_NIF_TERM nif_pieces_pairs(struct nif_pieces *self, const uint64_t *keys); /* [{Key, Binary}] */
+ERL_NIF_TERM nif_pieces_first(struct nif_pieces *self); /* the binary */
+ERL_NIF_TERM nif_pieces_list(struct nif_pieces *self,
+                             const uint64_t *keys); /* [{Key, Binary}]; keys NULL: [Binary] */
 ERL_NIF_TERM nif_pieces_failed(struct nif_pieces *self, emmap_error error);
 
 #endif

@@ -252,7 +252,7 @@ static ERL_NIF_TERM queue_pop_many(struct nif_attempt *attempt, const ERL_NIF_TE
     struct nif_pieces pieces = {.attempt = attempt};
     const emmap_sink sink = nif_pieces_sink(&pieces);
     const emmap_error error = file->core->queue_pop_many(file->file, limit, &sink, &count);
-    return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_list(&pieces));
+    return error ? nif_pieces_failed(&pieces, error) : nif_ok(attempt->env, nif_pieces_list(&pieces, NULL));
 }
 
 static ERL_NIF_TERM queue_walk(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
@@ -272,7 +272,7 @@ static ERL_NIF_TERM queue_walk(struct nif_attempt *attempt, const ERL_NIF_TERM a
         file->file, forward ? EMMAP_QUEUE_FORWARD : EMMAP_QUEUE_BACKWARD, limit, &place, &sink, &count);
     if (error)
         return nif_pieces_failed(&pieces, error);
-    return enif_make_tuple3(env, nif_atoms.ok, nif_pieces_list(&pieces), enif_make_uint64(env, place));
+    return enif_make_tuple3(env, nif_atoms.ok, nif_pieces_list(&pieces, NULL), enif_make_uint64(env, place));
 }
 
 static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])

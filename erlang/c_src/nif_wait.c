@@ -168,23 +168,23 @@ ERL_NIF_TERM nif_wait_end(ErlNifEnv *env, int count, const ERL_NIF_TERM argument
 /* To wake one thread takes a microsecond or two: as many stay on a normal scheduler. */
 enum { WOKEN_AT_ONCE = 16 };
 
-/* (Handle, Place, Count) -> {ok, Woken}. A fourth argument is how many have been woken of a larger count. */
+/* (Handle, Place, Count) -> {ok, Woken}. A rescheduled call has a fourth argument: how many it has woken before. */
 static ERL_NIF_TERM notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], struct nif_file *file,
                            notify_function *function, nif_function *again)
 {
     uint64_t place, limit, before = 0, woken = 0;
+    const bool is_dirty = count > NIF_ARITY_notify;
     if (!nif_get_position(env, arguments[1], &place) || !get_limit(env, arguments[2], &limit) ||
-        (count == 4 && !get_limit(env, arguments[3], &before)))
+        (is_dirty && !get_limit(env, arguments[3], &before)))
         return enif_make_badarg(env);
-    const bool is_part = count == 3 && limit > WOKEN_AT_ONCE;
+    const bool is_part = !is_dirty && limit > WOKEN_AT_ONCE;
     const emmap_error error = function(file->file, place, is_part ? WOKEN_AT_ONCE : limit - before, &woken);
     if (error)
         return before > 0 ? nif_ok(env, arguments[3]) : nif_error(env, error);
     const ERL_NIF_TERM all = enif_make_uint64(env, before + woken);
     if (!is_part || woken < WOKEN_AT_ONCE)
         return nif_ok(env, all);
-    const ERL_NIF_TERM rest[] = {arguments[0], arguments[1], arguments[2], all};
-    return enif_schedule_nif(env, "notify", ERL_NIF_DIRTY_JOB_IO_BOUND, again, 4, rest);
+    return nif_reschedule(env, "notify", again, count, arguments, all);
 }
 
 ERL_NIF_TERM nif_notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
