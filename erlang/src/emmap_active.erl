@@ -1,13 +1,14 @@
-%% Sends a queue's messages to a process: emmap_queue:set_active/2.
-%%
-%% A server for each process and queue, which lives while there is something to send. It alone takes messages out, and
-%% sends each at once; a process of its own waits for it, which can be killed without a message going with it.
 -module(emmap_active).
 
 -include("emmap_doc.hrl").
 
 ?MODULEDOC(false).
 
+%% Sends the messages of a queue to a process: emmap_queue:set_active/2.
+%%
+%% There is a server for each process and queue, as long as there is something to send. It removes the messages, and
+%% sends each at once. It starts a process that waits for messages; that one removes none, so it can be killed at any
+%% time.
 -behaviour(gen_server).
 
 -export([set/2]).
@@ -15,9 +16,9 @@
 
 -include("emmap_file.hrl").
 
-%% As many are sent before the server looks for requests.
+%% How many messages are sent before the server looks for requests.
 -define(AT_ONCE, 32).
-%% Of what is still to be sent, as inet has them.
+%% The range of counts, as for {active, N} of inet.
 -define(IS_COUNT(N), (N >= -32768 andalso N =< 32767)).
 
 -record(state, {
@@ -45,11 +46,11 @@ set(#file_descriptor{module = emmap, data = #file{handle = Handle}} = Queue, Act
             Answer
     end.
 
-%% Keeps no file open.
+%% The key of a handle in the process dictionary; it must not keep the file open.
 key(Handle) when is_reference(Handle) -> ref_to_list(Handle);
 key(Handle) -> Handle.
 
-%% `none' where there is no server, or that has nothing to send any more.
+%% `none': there is no server, or it has just ended.
 ask(undefined, _Active) ->
     none;
 ask(Server, Active) ->
@@ -108,7 +109,7 @@ handle_info(_, State) ->
 send(#state{waiter = {_, _}} = State, _Most) ->
     {noreply, State};
 send(State, 0) ->
-    self() ! go_on, % behind the requests that have come meanwhile
+    self() ! go_on, % comes after the requests that are waiting
     {noreply, State};
 send(#state{queue = ?MAPPED(Backend, Handle) = Queue, owner = Owner} = State, Most) ->
     #file_descriptor{data = #file{terms = Terms}} = Queue,

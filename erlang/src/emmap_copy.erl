@@ -14,8 +14,10 @@
 -define(PIECE, 65536).
 
 %% `file' copies forwards. Where the destination begins inside the source, that would overwrite bytes before they are
-%% copied. Then the last piece is copied first, as memmove(3) does. If these are two different files, either order is right.
--spec copy(emmap:file(), emmap:file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, emmap:reason()}.
+%% copied. Then the last piece is copied first, as memmove(3) does. If these are two different files, either order is
+%% right.
+-spec copy(emmap:file(), emmap:file(), non_neg_integer() | infinity) ->
+    {ok, non_neg_integer()} | {error, emmap:reason()}.
 copy(?MAPPED(Backend, Handle) = Source, Destination, Length) ->
     case {?CALL(Backend, size(Handle)), cursor(Source), cursor(Destination)} of
         {{ok, Size}, {From, OnDisk}, {To, ToOnDisk}} when (is_integer(Length) orelse Length =:= infinity),

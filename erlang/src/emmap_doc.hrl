@@ -1,5 +1,6 @@
-%% Documentation in Markdown. Since OTP 27 it is attributes of the module, which the shell's h/1 and editors show; earlier
-%% compilers take none behind a function, so there it is nothing, and `make docs' hands it to edoc.
+%% Documentation in Markdown. Since OTP 27 the macros are attributes, which the shell's h/1 and editors show. Earlier
+%% compilers refuse such attributes behind a function, so there the macros are empty. `make docs' hands the texts to
+%% edoc.
 
 -if(?OTP_RELEASE >= 27).
 -define(MODULEDOC(Text), -moduledoc(Text)).

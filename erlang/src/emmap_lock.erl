@@ -1,7 +1,8 @@
 %% Waiting for a lock that another handle or process has.
 %%
-%% No backend waits for one itself: a scheduler of the node and the port's program have others to serve. They answer at
-%% once, and the calling process tries again: it gives way first, then sleeps longer and longer.
+%% A backend never waits for a lock, because the schedulers of the node and the port's program have others to serve. It
+%% answers {busy, Milliseconds} at once, and the calling process tries again: it yields first, then sleeps longer and
+%% longer.
 -module(emmap_lock).
 
 -include("emmap_doc.hrl").
@@ -12,13 +13,13 @@
 
 %% EMMAP_LOCK_TIMEOUT of the core.
 -define(TIMEOUT, 5000).
-%% How often a process gives way before it sleeps, and the longest sleep in milliseconds.
+%% How often a process yields before it sleeps, and the longest sleep in milliseconds.
 -define(YIELDS, 1).
 -define(LONGEST_REST, 10).
-%% How often a change of size that meets a slice is tried, a millisecond apart.
+%% How often a change of size is tried that direct binaries are in the way of, a millisecond apart.
 -define(SIZE_ATTEMPTS, 5).
 
-%% What a backend answers, tried until it is another than that somebody has the lock.
+%% The answer of a backend, tried until the lock is free.
 -spec call(fun(() -> Answer)) -> Answer | {error, timeout}.
 call(Attempt) ->
     case Attempt() of
@@ -26,7 +27,7 @@ call(Attempt) ->
         Answer -> Answer
     end.
 
-%% Tries until the answer is another than that somebody has the lock, for so many milliseconds.
+%% Tries until the lock is free, for so many milliseconds.
 -spec again(fun(() -> Answer), Limit :: non_neg_integer()) -> Answer | {error, timeout}.
 again(Attempt, Limit) ->
     again(Attempt, erlang:monotonic_time(millisecond) + Limit, 0).
@@ -49,8 +50,8 @@ rest(Tries) when Tries < ?YIELDS ->
 rest(Tries) ->
     receive after min(Tries - ?YIELDS + 1, ?LONGEST_REST) -> ok end.
 
-%% Changes a file's size. ERTS runs a resource's destructor a while after its last reference is gone. Until then a slice
-%% that nobody can see any more makes the file look busy.
+%% Changes the size of a file. ERTS runs the destructor of a resource a while after its last reference is gone. Until
+%% then a direct binary that nobody has any more makes the file look busy.
 -spec settled(fun(() -> Answer)) -> Answer.
 settled(Change) ->
     settled(Change, ?SIZE_ATTEMPTS).
@@ -63,7 +64,7 @@ settled(Change, Attempts) ->
             Answer
     end.
 
-%% What the options say.
+%% The limit of a file with these options.
 -spec timeout([emmap_backend:option()]) -> non_neg_integer().
 timeout(Options) ->
     lists:foldl(fun({lock_timeout, Limit}, _) -> Limit; (_, Limit) -> Limit end, ?TIMEOUT, Options).

@@ -7,7 +7,7 @@
 
 -export([path/1, exec_failure/2]).
 
-%% The path of a file of native code. The current folder is never searched: anybody may have put a file there.
+%% The path of a file of native code. The current folder is never searched, because anybody may have put a file there.
 -spec path(Name :: string()) -> {ok, file:filename_all()} | {error, {native_dir, Why :: term()}}.
 path(Name) ->
     case folder() of
@@ -29,7 +29,8 @@ absolute(Folder) ->
         error:_ -> {error, {not_absolute, Folder}}
     end.
 
-%% OTP finds an application by the name of its folder, which can be another than `emmap'.
+%% OTP finds an application by the name of its folder. If that is another than `emmap', the folder of this
+%% module is used.
 of_the_application({error, bad_name}) -> beside(code:which(?MODULE));
 of_the_application(Folder) -> absolute(Folder).
 
@@ -48,8 +49,8 @@ beside(Unknown) ->
 -define(ENOENT, 2).
 -define(ENOEXEC, 8).
 
-%% Why a program that has ended with this status has never run: ERTS forks first and calls execv(3) then, and the child
-%% that fails to exits with the errno. `ran': another program ends with this status, too.
+%% Why a program with this exit status has never run. ERTS forks, and the child calls execv(3). If that fails the child
+%% exits with the errno. `ran': the program itself may have exited with this status.
 -spec exec_failure(file:name_all(), Status :: non_neg_integer()) -> {file:posix(), Why :: string()} | ran.
 exec_failure(Program, ?EACCES) ->
     case filelib:is_dir(Program) of
@@ -84,14 +85,14 @@ first_bytes(Program) ->
             <<>>
     end.
 
-%% What the kernel executes in place of a script, or beside a program: its dynamic linker.
+%% The path of the interpreter of a script, or of the dynamic linker of a program.
 interpreter(<<"#!", Script/binary>>) ->
     [Line | _] = binary:split(Script, <<"\n">>),
     case string:lexemes(Line, " \t") of
         [Path | _] -> binary_to_list(Path);
         [] -> none
     end;
-%% ELF of 64 bits, with the lowest byte first: where the table of program headers begins, and how many there are.
+%% A little-endian 64-bit ELF file: Start is where the table of program headers begins.
 interpreter(<<16#7f, "ELF", 2, 1, _:26/binary, Start:64/little, _:14/binary, Size:16/little, Count:16/little,
               _/binary>> = Bytes)
   when Size > 0, byte_size(Bytes) >= Start + Size * Count ->
@@ -99,7 +100,7 @@ interpreter(<<16#7f, "ELF", 2, 1, _:26/binary, Start:64/little, _:14/binary, Siz
 interpreter(_Bytes) ->
     none.
 
-%% The header of type PT_INTERP says where the path is.
+%% The header of type PT_INTERP has the place of the path.
 elf_interpreter(Bytes, [<<3:32/little, _:32, Offset:64/little, _:128, Length:64/little, _/binary>> | _])
   when Length > 0, byte_size(Bytes) >= Offset + Length ->
     binary_to_list(binary:part(Bytes, Offset, Length - 1));

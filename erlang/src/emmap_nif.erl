@@ -2,14 +2,13 @@
 
 -include("emmap_doc.hrl").
 
-?MODULEDOC("The NIF backend: the core inside the node. `emmap_backend` says what the functions mean; this module only
-knows how to reach them.
+?MODULEDOC("The NIF backend: the core inside the node. `emmap_backend` says what the functions mean.
 
-A handle is a reference that any process of the node may use. The file is closed by `close/1`, or when the
-last reference to the handle has been collected. Files opened with `direct` are read by binaries that alias
-the mapping and keep it: after `close/1`, after `resize/2` and after the process that opened the file.
+A handle is a reference that any process of the node may use. `close/1` closes the file, or the garbage collector when
+nothing refers to the handle any more. Reads of a file that was opened with `direct` answer binaries that alias the
+mapping and keep it: after `close/1`, after `resize/2`, and after the end of the process that opened the file.
 
-The library need not load: see `loaded/0`.").
+The library may fail to load: see `loaded/0`.").
 -behaviour(emmap_backend).
 
 -export([loaded/0, allocates/1]).
@@ -50,13 +49,13 @@ The library need not load: see `loaded/0`.").
 
 %%% Loading
 
-?DOC("Whether the library is there. If not, every other function raises `not_loaded`.").
+?DOC("Whether the library is loaded. If it is not, every other function raises `not_loaded`.").
 -spec loaded() -> ok | {error, Reason :: term()}.
 loaded() ->
     persistent_term:get(?MODULE).
 
-%% A library that does not load must not make the module disappear, for then nobody could ask why. But where an
-%% older version works, it had better stay.
+%% The module stays even if its library does not load, so that loaded/0 can say why. In an upgrade the load fails
+%% instead: then the older version, whose library works, stays.
 load() ->
     case load_library(emmap_native:path("emmap_nif")) of
         {error, _} = Error ->
@@ -71,7 +70,7 @@ load() ->
 load_library({ok, Path}) -> erlang:load_nif(Path, 0);
 load_library({error, _} = Error) -> Error.
 
-?DOC("Whether the node can allocate so many bytes at this moment. Where ERTS itself lacks memory it ends the node.").
+?DOC("Whether the node can allocate so many bytes at this moment. ERTS itself ends the node if it lacks memory.").
 -spec allocates(non_neg_integer()) -> boolean().
 allocates(_Bytes) -> not_loaded().
 
@@ -185,8 +184,8 @@ counter_compare_exchange(_Handle, _Index, _Expected, _Replacement) -> not_loaded
 
 %%% Waits
 %%
-%% Whoever ends a wait sends a message: nothing of the node waits but the process. If that is killed what it has is
-%% collected, which ends the wait.
+%% The end of a wait sends a message, so only the calling process waits. If the process is killed, the wait is
+%% collected, which ends it.
 
 -spec wait(handle(), integer(), emmap_backend:operand(), timeout()) -> emmap_backend:waited().
 wait(Handle, Position, Expected, Timeout) ->
@@ -206,7 +205,7 @@ queue_wait(Handle, Timeout) ->
 waited(Handle, Tag, {ok, Wait}) ->
     receive
         {Tag, Result} ->
-            ok = wait_end(Wait, Handle), % neither is collected until here
+            ok = wait_end(Wait, Handle), % keeps both from being collected before
             Result
     end;
 waited(_Handle, _Tag, Result) ->
@@ -234,8 +233,8 @@ wait_end(_Wait, _Handle) -> not_loaded().
 
 %%% Queues
 %%
-%% An operation is tried on the scheduler that it is called on, and goes to a dirty one if the file has to grow, or if
-%% there is a lot to copy. Where another handle or process has the lock the caller waits, and tries again.
+%% An operation is tried on the scheduler of the caller. It goes to a dirty one if the file has to grow, or if there are
+%% many bytes to copy.
 
 -spec queue_open(binary(), [emmap_backend:option()]) ->
     {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
@@ -263,7 +262,7 @@ queue_pop_term(_Handle, _Safety) -> not_loaded().
 -spec queue_remove(handle(), [binary()]) -> result().
 queue_remove(_Handle, _Messages) -> not_loaded().
 
-%% The ticket puts the message back when it is collected, and so when the process that has it dies.
+%% When the ticket is collected, for instance because its process has died, the message is put back.
 -spec queue_pop_begin(handle()) -> {ok, binary(), Ticket :: reference()} | eof | emmap_backend:failed().
 queue_pop_begin(_Handle) -> not_loaded().
 
@@ -345,7 +344,7 @@ blocks_repair(_Handle, _Limit, _Place) -> not_loaded().
 -spec blocks_compact(handle()) -> emmap_backend:measure().
 blocks_compact(_Handle) -> not_loaded().
 
-%% Of any type to the type checker: what a stub answers is what its NIF answers.
+%% Its type is any, so that dialyzer takes the specs of the NIFs as they are.
 -spec not_loaded() -> any().
 not_loaded() ->
     erlang:nif_error({not_loaded, ?MODULE}).

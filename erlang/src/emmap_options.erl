@@ -4,13 +4,12 @@
 
 ?MODULEDOC(false).
 
-%% File names and options: what users write, as what a backend takes. What no option can be raises `badarg', with a
-%% text that the shell shows.
+%% File names and options, from the user's form to the backend's. A wrong one raises `badarg', with a text for the
+%% shell.
 
 -export([path/1, parse/1, whole/1, window/3, env/1, bad/1]).
 -export([format_error/2]).
 
-%% What is said of a file besides what the core needs to know.
 -type parsed() :: {[emmap_backend:option()], emmap:backend() | undefined, WantsInfo :: boolean()}.
 
 -define(MAX_UINT64, 16#ffffffffffffffff).
@@ -18,8 +17,8 @@
 
 %%% Names
 
-%% A file name as `file' takes it, as the bytes that the system takes. Absolute: a port's program has a current
-%% directory of its own, and emmap:reopen/1 may come after the node has changed its.
+%% A file name of `file' as the system's bytes. The path is absolute, because a port's program has a current folder of
+%% its own, and the node may change its own before emmap:reopen/1.
 -spec path(file:name_all()) -> {ok, binary()} | {error, badarg | file:posix()}.
 path(Name) ->
     Bytes = name(Name),
@@ -57,7 +56,7 @@ absolute(Path) ->
 
 %%% Options
 
-%% The options of `emmap', apart: the core's own, the backend, and whether open answers {ok, File, Info}.
+%% Sorts the options: the core's, the backend, and whether open answers {ok, File, Info}.
 -spec parse([emmap:open_option()]) -> parsed().
 parse(Options) when is_list(Options) ->
     {Kept, Backend, WantsInfo} = split(Options, [], undefined, env(open_info) =:= {ok, true}),
@@ -71,7 +70,7 @@ split([{backend, Backend} | Rest], Kept, _, Info) when Backend =:= nif; Backend 
     split(Rest, Kept, Backend, Info);
 split([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
     split(Rest, Kept, Backend, Info);
-%% What whole/1 and window/3 ask of a backend is no user's option.
+%% Only whole/1 and window/3 give these to a backend.
 split([Option | _], _, _, _) when Option =:= keep_size; Option =:= exact ->
     bad({option, Option});
 split([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
@@ -106,13 +105,13 @@ sharing(Options) ->
         [] -> Options
     end.
 
-%% For open/2, which maps a file that has bytes as it is.
+%% For open/2: a file that has bytes is mapped as it is.
 -spec whole([emmap_backend:option()]) -> [emmap_backend:option()].
 whole(Options) ->
     [keep_size | Options].
 
-%% For open/4: a file that has bytes must have the asked number of them, but with `fit'. Length 0 is the size that the
-%% options have, and without one all up to the end.
+%% For open/4: a file that has bytes must have the asked number of them, unless there is `fit'. Length 0 is the size of
+%% the options, and without a size everything up to the end.
 -spec window(Offset :: non_neg_integer(), Length :: non_neg_integer(), [emmap_backend:option()]) ->
     {ok, [emmap_backend:option()]} | {error, einval}.
 window(Offset, Length, Options) ->
@@ -135,11 +134,11 @@ range(Offset, Range) -> [{offset, Offset} | Range].
 %% A key of the application's environment.
 -spec env(atom()) -> {ok, term()} | undefined.
 env(Key) ->
-    %% The environment is there once the application is loaded, which need not have happened.
+    %% The environment is there only after the application was loaded.
     _ = application:get_key(emmap, vsn) =:= undefined andalso application:load(emmap),
     application:get_env(emmap, Key).
 
-%%% What no program can mean
+%%% Wrong arguments
 
 %% Raises `badarg'. `Cause' is {What, Term}.
 -spec bad({name | option | options | operation, term()}) -> no_return().

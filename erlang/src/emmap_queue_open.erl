@@ -10,7 +10,8 @@
 
 -include("emmap_file.hrl").
 
--spec open(file:name_all(), integer(), [emmap_queue:open_option()]) -> {ok, emmap_queue:queue()} | {error, emmap_queue:reason()}.
+-spec open(file:name_all(), integer(), [emmap_queue:open_option()]) ->
+    {ok, emmap_queue:queue()} | {error, emmap_queue:reason()}.
 open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
     {Terms, Others} = terms(Options, #terms{}, []),
     emmap_open:open({queue, Terms}, Name, access([{size, Size} | Others]));

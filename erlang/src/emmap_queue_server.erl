@@ -4,8 +4,8 @@
 
 ?MODULEDOC(false).
 
-%% A server around a queue, with the requests and replies of emmap 2.x: in a cluster nodes of both may use each other's
-%% servers. The users' functions are in emmap_queue.
+%% A server around a queue. Its requests and replies are those of emmap 2.x, so that nodes of both can use each other's
+%% servers. The functions for users are in emmap_queue.
 -behaviour(gen_server).
 
 -include("emmap_file.hrl").
@@ -45,7 +45,7 @@ handle_call(peek, _From, #server{queue = Queue} = State) ->
     {reply, emmap_queue_look:peek_front(Queue), State};
 handle_call(info, _From, #server{queue = Queue} = State) ->
     {reply, emmap_queue_look:metadata(Queue), State};
-%% What emmap 2.x does not know.
+%% emmap 2.x does not have this request.
 handle_call(to_list, _From, #server{queue = Queue} = State) ->
     {reply, emmap_queue_look:to_list(Queue), State};
 handle_call(Request, _From, State) ->
@@ -69,7 +69,7 @@ terminate(_Reason, #server{queue = ?MAPPED(Backend, Handle)}) ->
     _ = ?CALL(Backend, close(Handle)),
     ok.
 
-%% Nothing is removed for a caller of this node that has died while its request waited.
+%% A caller may have died while its request waited; then nothing is removed. That is known of callers on this node only.
 remove({Pid, _} = From, Remove, #server{queue = Queue} = State) ->
     case node(Pid) =/= node() orelse is_process_alive(Pid) of
         true -> gen_server:reply(From, Remove(Queue));

@@ -4,7 +4,8 @@
 
 ?MODULEDOC(false).
 
-%% Pops in two steps: a fun gets the term of the first message, and the message leaves the queue once the fun has returned.
+%% Pops in two steps: a fun gets the term of the first message, and the message leaves the queue once the fun has
+%% returned.
 
 -export([fold/3, try_pop_or/3, try_pop_and_purge/2]).
 
@@ -15,7 +16,8 @@
 
 %%% One message
 
--spec try_pop_or(emmap_queue:queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, emmap_queue:reason()}.
+-spec try_pop_or(emmap_queue:queue(), Default, fun((term()) -> Result)) ->
+    Default | Result | {error, emmap_queue:reason()}.
 try_pop_or(?QUEUE(Backend, Handle, _) = Queue, Default, Fun) ->
     case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
         {ok, Bytes, Ticket} ->

@@ -1,7 +1,7 @@
-%% Supervises what the library starts by itself when it is first asked for: the default port server.
+%% Starts the default port server when it is first needed, and logs notices once.
 %%
-%% The supervisor takes one request at a time and knows what it has started: that is what makes "the default one"
-%% one, and a notice one notice, without a lock.
+%% A supervisor takes one request at a time and knows its children. So there is one default server, and one notice of
+%% each kind, without a lock.
 -module(emmap_sup).
 
 -include("emmap_doc.hrl").
@@ -18,8 +18,8 @@
 start_link() ->
     supervisor:start_link({local, ?MODULE}, ?MODULE, []).
 
-%% The default port server, which is started if there is none. When its program has died the next call
-%% starts another: so it is temporary, and how often a program dies does not end the application.
+%% The default port server. It is started if there is none, also after its program has died. It is a temporary child, so
+%% programs may die any number of times without ending the application.
 -spec port() -> {ok, pid()} | {error, emmap_port:exit_reason() | term()}.
 port() ->
     Child = #{
@@ -36,7 +36,7 @@ port() ->
 %% Logs a warning the first time that it is called with this id since the application was started.
 -spec notify_once(Id :: term(), Report :: map()) -> ok.
 notify_once(Id, Report) ->
-    %% A child that was ignored and is not temporary stays on the list, so that no second one can be started.
+    %% A child that was ignored and is not temporary stays on the supervisor's list, which prevents a second one.
     _ = start_child(#{id => {notice, Id}, start => {?MODULE, log_notice, [Id, Report]}, restart => transient}),
     ok.
 
@@ -56,7 +56,7 @@ start_child(Child) ->
         {error, Reason} -> {error, Reason}
     catch
         exit:{noproc, _} ->
-            %% emmap is a library: nobody need have started it.
+            %% The application may not have been started.
             case application:ensure_started(emmap) of
                 ok -> start_child(Child);
                 {error, Reason} -> {error, Reason}

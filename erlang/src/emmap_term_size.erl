@@ -5,8 +5,8 @@
 ?MODULEDOC(false).
 
 %% How much memory a term takes, counted in its external format before the term is made: 16 bytes for each term in it,
-%% itself included, and for each character of a string; and the bytes of its binaries and integers. That is about what the
-%% BEAM takes for it. `emmap/etf' counts the same way in Node.
+%% itself included, and for each character of a string; and the bytes of its binaries and integers. That is about what
+%% the BEAM takes for it. `emmap/etf' counts the same way in Node.
 
 -export([left/2]).
 

@@ -14,26 +14,28 @@
 -define(MOST, 16).
 
 -define(TAG_COMPRESSED, 80).
-%% A message of more bytes is decoded without a copy of the one binary that it is about, if all else is no more than this.
+%% A message of more than LONG bytes is decoded without a copy of its largest binary, if everything else in it is at
+%% most BESIDE bytes.
 -define(LONG, (1 bsl 20)).
 -define(BESIDE, (1 bsl 16)).
 
 %%% Encoding
 
-%% Options for term_to_binary/2 by a level of compression. Minor version 2, the default since OTP 26, so that a term is the
-%% same bytes in every release.
+%% Options for term_to_binary/2 by a level of compression. Minor version 2, the default since OTP 26, so that a term is
+%% the same bytes in every release.
 -spec encoding(0..9) -> [{compressed, 1..9} | {minor_version, 2}].
 encoding(0) -> [{minor_version, 2}];
 encoding(Level) -> [{compressed, Level}, {minor_version, 2}].
 
-%% A push need not check a message of at most so many bytes: whatever its term is, a pop accepts it. A compressed message is
-%% always checked, because it says itself what it inflates to.
+%% A push need not check a message of at most so many bytes: whatever its term is, a pop accepts it. A compressed
+%% message is always checked, because it says itself what it inflates to.
 -spec quick(#terms{}) -> integer().
 quick(#terms{encoding = [{compressed, _} | _]}) -> -1;
 quick(#terms{limit = Limit}) -> Limit div (?MOST - 1) - 7.
 
 %% Whether a pop with the same limit accepts the message of a term.
--spec check(term(), Message :: binary(), Limit) -> ok | {error, {max_inflated_size, Limit}} when Limit :: non_neg_integer().
+-spec check(term(), Message :: binary(), Limit) -> ok | {error, {max_inflated_size, Limit}}
+    when Limit :: non_neg_integer().
 check(Term, <<131, ?TAG_COMPRESSED, Size:32, _/binary>> = Message, Limit) ->
     Allowed = Limit + stored(Message),
     if
@@ -53,13 +55,13 @@ check_size(<<131, External/binary>>, Allowed, Limit) ->
         false -> {error, {max_inflated_size, Limit}}
     end.
 
-%% How many bytes the message has in the queue, which are those that a pop counts: queue_layout.h says why.
+%% How many bytes the message takes in the queue, by which a pop judges it: see queue_layout.h.
 stored(Message) ->
     byte_size(Message) + byte_size(Message) rem 8.
 
 %%% Decoding
 
-%% The terms; in the place of one that is refused {bad_term, Bytes}.
+%% The terms of messages; a message that is refused is {bad_term, Bytes}.
 -spec decode_all([binary()], #terms{}) -> {ok, [term() | {bad_term, binary()}]} | {error, enomem}.
 decode_all(Messages, Terms) ->
     decode_all(Messages, Terms, []).
@@ -73,8 +75,8 @@ decode_all([Bytes | Rest], Terms, Decoded) ->
 decode_all([], _Terms, Decoded) ->
     {ok, lists:reverse(Decoded)}.
 
-%% A message's term, if it is one, is safe, and takes no more memory than it may. That is known before it is made.
-%% `enomem': there is no memory to make it.
+%% The term of a message. {bad_term, Bytes}: it is no term, no safe one, or takes more memory than it may, which is
+%% known before it is made. `enomem': the node lacks the memory for it.
 -spec decode(binary(), #terms{}) -> {ok, term()} | {bad_term, binary()} | enomem.
 decode(<<131, ?TAG_COMPRESSED, Size:32, Stream/binary>> = Bytes, #terms{decoding = Decoding, limit = Limit}) ->
     if
@@ -105,8 +107,8 @@ measured(Term, Bytes, Decoding, Limit) ->
 external(Term, <<131, ?TAG_COMPRESSED, _/binary>>) -> <<131, Term/binary>>;
 external(_Term, Bytes) -> Bytes.
 
-%% Where binary_to_term/2 lacks memory the node ends. So a long binary is not copied, and for what is copied it is asked
-%% first whether there is as much.
+%% The node ends if binary_to_term/2 lacks memory. So a long binary is not copied, and for everything else the node is
+%% asked first whether it has the memory.
 made_long(External, Bytes, Decoding, Takes) ->
     case without_copy(External, Decoding) of
         {ok, _} = Made ->
@@ -118,7 +120,7 @@ made_long(External, Bytes, Decoding, Takes) ->
             end
     end.
 
-%% Only the NIF can tell. Over the port it need not be there.
+%% Only the NIF can tell. It may not be loaded if the queue is on the port.
 allocates(Takes) ->
     not erlang:function_exported(emmap_nif, allocates, 1) orelse emmap_nif:loaded() =/= ok
         orelse emmap_nif:allocates(Takes).
@@ -130,8 +132,8 @@ made(External, Bytes, Decoding) ->
         error:badarg -> {bad_term, Bytes}
     end.
 
-%% The term of a message that is about one long binary, which stays where it is. A mark stands for it while the rest is
-%% decoded. `no' for all other messages.
+%% Decodes a message without copying its one long binary: a mark takes the binary's place, the rest is decoded, and the
+%% binary replaces the mark. `no': the message has no such binary.
 without_copy(External, Decoding) when byte_size(External) > ?LONG ->
     <<131, Term/binary>> = External,
     case long_binary(Term, byte_size(External) - ?BESIDE) of
@@ -154,7 +156,7 @@ without_copy(External, Decoding) when byte_size(External) > ?LONG ->
 without_copy(_External, _Decoding) ->
     no.
 
-%% The first binary of at least so many bytes, and what follows it. Tags that seldom stand beside one are not looked for.
+%% The first binary of at least so many bytes, and the bytes behind it. Terms with rare tags before it are given up.
 long_binary(Rest, Least) when byte_size(Rest) < Least -> no;
 long_binary(<<109, Size:32, Long:Size/binary, Behind/binary>>, Least) when Size >= Least -> {Long, Behind};
 long_binary(<<109, Size:32, _:Size/binary, Rest/binary>>, Least) -> long_binary(Rest, Least);
@@ -170,7 +172,7 @@ long_binary(<<70, _:64, Rest/binary>>, Least) -> long_binary(Rest, Least);
 long_binary(<<110, Size, _, _:Size/binary, Rest/binary>>, Least) -> long_binary(Rest, Least);
 long_binary(_Other, _Least) -> no.
 
-%% The term with the binary in place of the mark, and how many there were of it.
+%% The term with the binary in place of the mark, and how many marks there were.
 replace(Mark, Mark, Long) -> {Long, 1};
 replace([Head | Tail], Mark, Long) ->
     {NewHead, Heads} = replace(Head, Mark, Long),
@@ -184,7 +186,7 @@ replace(Map, Mark, Long) when is_map(Map) ->
     {maps:from_list(Pairs), Count};
 replace(Other, _Mark, _Long) -> {Other, 0}.
 
-%% Exactly Size bytes, and never many more on the way.
+%% Inflates a stream to exactly Size bytes; stops soon after it becomes more.
 inflate(Stream, Size) ->
     Z = zlib:open(),
     try
