@@ -1,8 +1,9 @@
 /*
- * The NIF door: terms in, core calls, terms out. emmap_nif.erl has the specs.
+ * The NIF: turns terms into calls of the core, and results into terms. emmap_nif.erl has the specs.
  *
- * What may take longer than 100 µs runs on a dirty I/O scheduler: at once, by the table at the end of the file, where the
- * operation waits for a disk or its time grows with the file; else after it was tried on a normal one (nif_call.h).
+ * An operation that may take longer than 100 µs runs on a dirty I/O scheduler. If it waits for a disk, or its
+ * time grows with the file, it begins there, by the table at the end of this file. Any other is tried on a
+ * normal scheduler first (nif_call.h).
  */
 #include <erl_nif.h>
 #include <errno.h>
@@ -36,7 +37,7 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
     return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
-/* allocates(Bytes): whether there is as much memory. ERTS ends the node where it lacks memory for a term. */
+/* allocates(Bytes): whether the node can allocate them. ERTS ends the node if it lacks memory for a term. */
 static ERL_NIF_TERM nif_allocates(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
@@ -50,7 +51,7 @@ static ERL_NIF_TERM nif_allocates(ErlNifEnv *env, int count, const ERL_NIF_TERM 
     return nif_atoms.true_;
 }
 
-/* {error, {counters, InFile, Asked}} for another number, else as nif_open_failed. */
+/* {error, {counters, InFile, Asked}} if the file has another number; otherwise as nif_open_failed. */
 static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options)
 {
     const emmap_failure *const failure = emmap_last_failure();
@@ -90,7 +91,7 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]
     if (!nif_file_get(env, arguments[0], &file))
         return enif_make_badarg(env);
     const emmap_error error = file->core->close(file->file);
-    /* After the close: a read that is late finds the file closed and makes no other window. */
+    /* After the close, so that no read in parallel makes another window: it finds the file closed. */
     nif_file_recall(file);
     return nif_done(env, error);
 }
@@ -136,15 +137,15 @@ static ERL_NIF_TERM read(struct nif_attempt *attempt, const ERL_NIF_TERM argumen
     return nif_binary_result(&binary, file->core->read(file->file, length, &sink));
 }
 
-/* Looks at what lies behind the cursor on the same page: the line begins there, so that nothing is touched that
- * reading it would not touch. Somebody may move the cursor before the line is read; then that is slow, and no
- * more. */
+/* Whether the line ends within the next 1024 bytes of the page of the cursor. Reading the line touches that
+ * page anyway. If another thread moves the cursor before the line is read, the read may be slow, and nothing
+ * worse. */
 static bool line_is_short(const struct nif_file *file)
 {
     char bytes[1024];
     uint64_t position, length;
     if (file->core->position(file->file, 0, EMMAP_FROM_CURSOR, &position) != EMMAP_OK)
-        return true; /* so is an error */
+        return true; /* an error is short, too */
     const uint64_t left_on_page = 4096 - (file->offset + position) % 4096;
     const struct iovec vector = {.iov_base = bytes,
                                  .iov_len = left_on_page < sizeof bytes ? left_on_page : sizeof bytes};
@@ -153,7 +154,7 @@ static bool line_is_short(const struct nif_file *file)
     return length < vector.iov_len || memchr(bytes, '\n', length);
 }
 
-/* A line's length is known when it has been searched through, which a file without "\n" makes long. */
+/* The length of a line is known only after a search for its end, which takes long in a file without "\n". */
 static ERL_NIF_TERM read_line(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     (void)arguments;
@@ -231,7 +232,7 @@ static ERL_NIF_TERM resize(struct nif_attempt *attempt, const ERL_NIF_TERM argum
         return enif_make_badarg(attempt->env);
     nif_file_recall(file);
     const emmap_error error = file->core->resize(file->file, wanted, &result);
-    /* Again: a read in parallel may have made a window on the mapping that was replaced. */
+    /* Once more: a read in parallel may have made a window on the mapping that was replaced. */
     nif_file_recall(file);
     return nif_attempt_number(attempt, error, result);
 }
@@ -286,7 +287,7 @@ static ERL_NIF_TERM backup(struct nif_attempt *attempt, const ERL_NIF_TERM argum
 
 NIF_SLOW_OPERATION(backup)
 
-/* ---- Operations of shapes that several have: emmap_operations.h --------------------------------------- */
+/* ---- Operations whose shape several have: emmap_operations.h ------------------------------------------ */
 
 /* {ok, Old} */
 static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_t word)
@@ -299,7 +300,7 @@ static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_
 #define DEFINE_READ(name, cost)
 #define DEFINE_TICKET(name, cost)
 
-/* By the operation's cost: on the scheduler of the caller whatever it does, or there first, or on a dirty one at once. */
+/* The cost of an operation says where it is done first: on the scheduler of the caller, or on a dirty one. */
 #define WRAP_CHEAP NIF_OPERATION
 #define WRAP_WAITS NIF_OPERATION
 #define WRAP_SLOW NIF_SLOW_OPERATION
@@ -350,7 +351,8 @@ static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_
     }                                                                                                        \
     WRAP_##cost(name)
 
-/* One locked instruction each: what is about an attempt would cost as much. */
+/* Each is one locked instruction. They are no attempts (nif_call.h), because that would cost as much again.
+ * */
 #define DEFINE_UPDATE(name, cost)                                                                            \
     ERL_NIF_TERM nif_##name(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])                       \
     {                                                                                                        \
@@ -424,12 +426,12 @@ static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 {
     (void)private_data, (void)info;
     nif_terms_load(env);
-    /* No scheduler waits for a lock, a dirty one neither: emmap_nif.erl has the calling process wait. */
+    /* No scheduler waits for a lock, not even a dirty one: the calling process waits (emmap_lock.erl). */
     emmap_lock_limit(0);
     return nif_file_types(env) && nif_queue_types(env) && nif_wait_types(env) ? 0 : -1;
 }
 
-/* The older version's handles become ours, and go on calling its core (nif_core.h). */
+/* The handles of the older version become ours, and go on calling the older core (nif_core.h). */
 static int upgrade(ErlNifEnv *env, void **private_data, void **old_private_data, ERL_NIF_TERM info)
 {
     (void)old_private_data;

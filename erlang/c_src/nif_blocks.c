@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <limits.h>
 
-/* Most blocks that one step of a walk reads, whatever was asked for: each needs memory before it is known to be
- * there. A walk goes on until it is told the end. */
+/* The most blocks that one step of a walk reads. Each takes memory before it is known whether there are as
+ * many; and a walk goes on until it meets the end. */
 #define WALK_LIMIT ((uint64_t)1 << 16)
 
 /* ---- Open --------------------------------------------------------------------------------------------- */
 
-/* A number of levels. One that is out of all range is one that the core refuses. */
+/* A number of levels. One that no unsigned holds becomes one that the core refuses. */
 static bool get_levels(ErlNifEnv *env, ERL_NIF_TERM term, unsigned *levels)
 {
     uint64_t number;
@@ -154,7 +154,7 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
         return enif_make_badarg(env);
     if (nif_attempt_too_long(attempt, limit, 0))
         return nif_atoms.ok;
-    /* What is no limit is for the core to refuse. */
+    /* From 2^63 up the core refuses it. */
     const size_t room = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
     if (limit <= INT64_MAX)
         limit = room;

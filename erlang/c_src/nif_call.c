@@ -91,7 +91,7 @@ bool nif_vectors_get_list(struct nif_attempt *attempt, ERL_NIF_TERM data, struct
     return true;
 }
 
-/* A place for one more binary; the first needs no memory of its own. */
+/* Adds a binary. The first one takes no memory besides `self`. */
 static struct nif_binary *add(struct nif_pieces *self)
 {
     struct nif_binary *place = &self->first;

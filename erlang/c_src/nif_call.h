@@ -1,4 +1,4 @@
-/* What the operations share: which scheduler they run on, and how they answer. */
+/* How an operation is called: on which scheduler it runs, and how it answers. */
 #ifndef EMMAP_NIF_CALL_H
 #define EMMAP_NIF_CALL_H
 
@@ -18,14 +18,14 @@ EMMAP_OPERATIONS(NIF_DECLARE)
 enum { EMMAP_OPERATIONS(NIF_ARITY) NIF_ARITY_queue_pop_term = 2 };
 
 /*
- * The one way to a dirty scheduler: calls `function` once more, on a dirty I/O scheduler, with one argument more than it has
- * in Erlang. That tells the function where it runs.
+ * The one way to a dirty scheduler: calls `function` once more, on a dirty I/O scheduler, with one argument
+ * more than it has in Erlang. That tells the function where it runs.
  */
 ERL_NIF_TERM nif_reschedule(ErlNifEnv *env, const char *name, nif_function *function, int count,
                             const ERL_NIF_TERM arguments[], ERL_NIF_TERM more);
 
-/* A call counts as one reduction whatever it does. 4 KiB are copied in that time; more is reported as a part of
- * the millisecond that a process may run: about 1 % for 16 KiB with pages to be mapped on the way. */
+/* ERTS counts a call of a NIF as one reduction, which is the time to copy 4 KiB. More bytes are reported as a
+ * part of the millisecond that a process may run: about 1 % for 16 KiB whose pages have to be mapped. */
 static inline void nif_account(ErlNifEnv *env, uint64_t bytes)
 {
     if (bytes > 4096)
@@ -40,9 +40,9 @@ static inline ERL_NIF_TERM nif_done(ErlNifEnv *env, emmap_error error)
 /* ---- Operations that may take long -------------------------------------------------------------------- */
 
 /*
- * A way to a dirty scheduler and back costs some 6 µs, a lock that is free 1 µs, and an exclusive handle takes none. So an
- * operation is tried at once on the scheduler of the caller. It is rescheduled if the core says that it would take long, or
- * if it is about more than EMMAP_PIECE bytes.
+ * A way to a dirty scheduler and back costs some 6 µs, a lock that is free 1 µs, and an exclusive handle
+ * takes none. So an operation is tried at once on the scheduler of the caller. It is rescheduled if the core
+ * says that it would take long, or if it is about more than EMMAP_PIECE bytes.
  */
 struct nif_attempt {
     ErlNifEnv *env;
@@ -52,8 +52,9 @@ struct nif_attempt {
     bool again;     /* nothing was done; a dirty scheduler will do it */
 };
 
-/* The core that knows that the calling thread, a normal scheduler's, may not wait; NULL: none does. A core is told once a
- * thread: telling it before and after each operation costs two calls, a fifth of a short operation. */
+/* The core that was told that the calling thread, a normal scheduler, may not wait; NULL: none. A core is
+ * told once for each thread. To tell it before and after each operation would cost a fifth of a short
+ * operation. */
 extern _Thread_local const struct nif_core *nif_told NIF_TLS;
 
 static inline void nif_may_not_wait(const struct nif_core *core)
@@ -64,14 +65,14 @@ static inline void nif_may_not_wait(const struct nif_core *core)
     nif_told = core;
 }
 
-/* An operation that takes hardly longer than the calls around it: it is inlined into both of its functions. */
+/* An operation that takes hardly longer than a call. */
 #define NIF_HOT __attribute__((always_inline)) inline
 
 /* Answers like a nif_function, or sets `again`. */
 typedef ERL_NIF_TERM nif_operation(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[]);
 
-/* Always inlined, with the operation: a short one takes as long as a call. The first argument is the file. `locks`: the
- * operation may find a lock taken, and must not wait for it on a normal scheduler. */
+/* Always inlined, with the operation: a short one takes as long as a call. The first argument is the file.
+ * `locks`: the operation may find a lock taken, and must not wait for it on a normal scheduler. */
 __attribute__((always_inline)) static inline ERL_NIF_TERM
 nif_attempt(struct nif_attempt *attempt, int count, const ERL_NIF_TERM arguments[], const char *name,
             nif_operation *operation, nif_function *function, bool locks)
@@ -85,7 +86,8 @@ nif_attempt(struct nif_attempt *attempt, int count, const ERL_NIF_TERM arguments
                           : answer;
 }
 
-/* {busy, Milliseconds} where a file can't be opened because another handle or process has the lock; else nif_failure. */
+/* The failure of an open. {busy, Milliseconds}: another handle or process has the lock. Otherwise as
+ * nif_open_failure. */
 ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options);
 
 /*
@@ -104,13 +106,13 @@ ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_opti
         return nif_attempt(&attempt, count, arguments, #name, name, nif_##name, locks);                      \
     }
 
-/* Sets `again`; what it answers is not looked at. */
+/* Sets `again`. The answer is ignored then. */
 ERL_NIF_TERM nif_attempt_again(struct nif_attempt *attempt);
 
-/* What a normal scheduler does at once: some 10 µs. */
+/* The most items, of some 10 µs together, that a normal scheduler handles in one call. */
 #define NIF_ITEMS_AT_ONCE 64u
 
-/* True, with `again` set, where this is more than a normal scheduler should be given; else it is accounted for. */
+/* True, with `again` set: this is too much for a normal scheduler. False: it is accounted for. */
 static inline bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t items, uint64_t bytes)
 {
     if (attempt->is_dirty)
@@ -121,7 +123,7 @@ static inline bool nif_attempt_too_long(struct nif_attempt *attempt, uint64_t it
     return attempt->again;
 }
 
-/* ok; {error, Reason}, eof; {busy, Milliseconds}; or `again`. */
+/* `ok`, or as nif_attempt_failed. */
 ERL_NIF_TERM nif_attempt_done(struct nif_attempt *attempt, emmap_error error);
 
 /* {ok, Integer} and {ok, Boolean}, or as nif_attempt_failed. */
@@ -132,8 +134,9 @@ ERL_NIF_TERM nif_attempt_whether(struct nif_attempt *attempt, emmap_error error,
 ERL_NIF_TERM nif_attempt_take(struct nif_attempt *attempt,
                               emmap_error (*take)(emmap_file *file, const emmap_sink *sink));
 
-/* Takes nothing back: what was answered has to be dropped by whoever made it. Another handle or process has the lock:
- * {busy, Milliseconds}, for so long the calling process tries again. No scheduler waits for a lock. */
+/* {error, Reason}, `eof`, or sets `again`. {busy, Milliseconds}: another handle or process has the lock, and
+ * the calling process tries again for so long, because no scheduler waits for a lock. The caller drops the
+ * terms that it has made. */
 ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error);
 
 /* ---- Bytes -------------------------------------------------------------------------------------------- */
@@ -143,8 +146,8 @@ static inline struct iovec nif_vector_of(const ErlNifBinary *bytes)
     return (struct iovec){.iov_base = bytes->data, .iov_len = bytes->size};
 }
 
-/* The bytes of a binary or of a list of binaries, where they are: their owner waits for the operation. It begins at
- * nif_vectors_get and ends at nif_vectors_free. */
+/* The bytes of a binary or of a list of binaries, in place, from nif_vectors_get to nif_vectors_free. The
+ * calling process, which has the binaries, waits for the operation. */
 struct nif_vectors {
     struct iovec *list;
     size_t count;
@@ -152,12 +155,12 @@ struct nif_vectors {
     struct iovec one; /* of a binary */
 };
 
-/* False: `*answer` is the operation's. It is badarg, or no memory, or `again` is set: too many bytes for a normal
- * scheduler. */
+/* Takes a list of binaries. False: `*answer` is the answer of the operation, badarg or no memory; or `again`
+ * is set, because these are too many bytes for a normal scheduler. */
 bool nif_vectors_get_list(struct nif_attempt *attempt, ERL_NIF_TERM data, struct nif_vectors *self,
                           ERL_NIF_TERM *answer);
 
-/* The same, of a binary too. */
+/* Takes a binary or a list of binaries. */
 static inline bool nif_vectors_get(struct nif_attempt *attempt, ERL_NIF_TERM data, struct nif_vectors *self,
                                    ERL_NIF_TERM *answer)
 {
@@ -178,7 +181,7 @@ static inline void nif_vectors_free(struct nif_vectors *self)
         enif_free(self->list);
 }
 
-/* A sink that makes a binary of each piece. It begins zeroed but for `attempt`. */
+/* A sink that makes a binary of each piece. It begins as {.attempt = attempt}. */
 struct nif_pieces {
     struct nif_attempt *attempt;
     uint64_t bytes;

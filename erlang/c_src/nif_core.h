@@ -1,10 +1,9 @@
 /*
- * The core's functions as a table that travels with every handle.
+ * A table of the core's functions. Each handle points to the table of the core that opened it.
  *
- * A code upgrade may load this library a second time, from another file, with a core of its own: its own table
- * of mappings for the SIGBUS handler, its own layouts. A handle that the older one opened must go on calling
- * the older core, so each handle says whose it is. (The older library stays mapped: it is linked with
- * -z nodelete.)
+ * A code upgrade may load this library a second time, from another file, with a core of its own, which has
+ * its own table of mappings for the SIGBUS handler and its own layouts. A handle that the older library
+ * opened must go on calling the older core. (The older library stays mapped: it is linked with -z nodelete.)
  */
 #ifndef EMMAP_NIF_CORE_H
 #define EMMAP_NIF_CORE_H
@@ -13,13 +12,13 @@
 #include "emmap_operations.h"
 
 /*
- * The version of what two loaded libraries share: this table's order, struct nif_file, struct nif_window, the ticket of nif_queue.c
- * and the wait of nif_wait.c.
- * Whoever changes one of them counts it up; handles of the other version are then badarg here, and safe there.
+ * The version of the structures that two loaded libraries share: the order of this table, struct nif_file,
+ * struct nif_window, the ticket of nif_queue.c and the wait of nif_wait.c. Count it up when you change one of
+ * them. Handles of another version are badarg in this library, and safe in theirs.
  */
 #define NIF_LAYOUT "7"
 
-/* X(name): what the NIF calls besides the operations. */
+/* X(name): the functions that the NIF calls besides the operations. */
 #define NIF_CORE_OTHERS(X)                                                                                   \
     X(free)                                                                                                  \
     X(preadv)                                                                                                \
@@ -46,7 +45,7 @@ struct nif_core {
     NIF_CORE_OTHERS(NIF_CORE_MEMBER)
 };
 
-/* The core that this library was linked with. */
+/* The core that this library is linked with. */
 extern const struct nif_core nif_core;
 
 #endif

@@ -4,8 +4,8 @@
 
 #include "nif_terms.h"
 
-/* The library's only state besides atoms. ERTS hands each version of the module the same types, so that a
- * second load stores what is there already. */
+/* With the atoms, the only state of the library. ERTS gives each version of the module the same types, so a
+ * second load stores the values that are there already. */
 ErlNifResourceType *nif_file_type;
 _Thread_local const struct nif_core *nif_pin_core NIF_TLS;
 _Thread_local emmap_pin *nif_pin NIF_TLS;
@@ -15,7 +15,7 @@ static ErlNifResourceType *window_type;
 
 static void lock(struct nif_file *self)
 {
-    /* Acquire: pairs with unlock. The holder never sleeps, but may have lost its processor. */
+    /* Acquire: pairs with unlock. The owner never sleeps, but the system may have taken its processor. */
     for (unsigned tries = 1; atomic_flag_test_and_set_explicit(&self->busy, memory_order_acquire); tries++)
         if (tries % 64 == 0)
             sched_yield();
@@ -28,7 +28,7 @@ static void unlock(struct nif_file *self)
 
 /* ---- Windows ------------------------------------------------------------------------------------------ */
 
-/* Takes the slice; the reference on the window is the caller's. */
+/* Takes the slice over. The caller gets the reference on the window. */
 static struct nif_window *window_create(const struct nif_core *core, const emmap_slice *slice)
 {
     struct nif_window *const self = enif_alloc_resource(window_type, sizeof *self);
@@ -43,8 +43,8 @@ static void window_destroy(ErlNifEnv *env, void *object)
     self->core->slice_release(&self->slice);
 }
 
-/* Makes the window reach to where `slice` ends, if it is on the same mapping and that is still the file's.
- * With the lock, or before the window is shared. */
+/* Makes the window cover `slice`. False: the slice is on another mapping, or the file has another one now.
+ * The caller has the lock, or has not shared the window yet. */
 static bool window_cover(struct nif_window *self, struct nif_file *file, const emmap_slice *slice)
 {
     if (self->slice.mapping != slice->mapping)
@@ -60,7 +60,7 @@ static bool window_cover(struct nif_window *self, struct nif_file *file, const e
         const emmap_slice shorter = self->slice;
         self->slice = longer;
         longer = shorter;
-        /* After the slice: a read from the window takes what is covered for lent. */
+        /* Release, after the slice: a read trusts that the slice covers this. */
         __atomic_store_n(&self->covered, end, __ATOMIC_RELEASE);
     }
     file->core->slice_release(&longer);
@@ -69,7 +69,7 @@ static bool window_cover(struct nif_window *self, struct nif_file *file, const e
 
 /* ---- Direct reads ------------------------------------------------------------------------------------- */
 
-/* Lets go of what was the file's window until now, once no thread reads from it. */
+/* Gives back a window that the file has no longer, once no thread reads from it. */
 static void retire(const struct nif_core *core, struct nif_window *window)
 {
     if (!window)
@@ -78,13 +78,13 @@ static void retire(const struct nif_core *core, struct nif_window *window)
     enif_release_resource(window);
 }
 
-/* With the lock. The reference that the file had on the former one becomes the caller's. */
+/* With the lock. The caller gets the reference on the former window. */
 static struct nif_window *replace(struct nif_file *self, struct nif_window *window)
 {
     return __atomic_exchange_n(&self->window, window, __ATOMIC_ACQ_REL);
 }
 
-/* Keeps `window` for the reads to come, unless there was a recall since. Takes the reference. */
+/* Keeps `window` for later reads, unless there was a recall meanwhile. Takes the reference over. */
 static void keep(struct nif_file *self, struct nif_window *window, uint64_t recalls)
 {
     struct nif_window *unwanted = window;
@@ -95,7 +95,8 @@ static void keep(struct nif_file *self, struct nif_window *window, uint64_t reca
     retire(self->core, unwanted);
 }
 
-/* The mapping's first window, or one for this slice alone if the mapping is no longer the file's. */
+/* Cuts from a new window: one that the file keeps, or, if the file has another mapping now, one for this
+ * slice alone. */
 static ERL_NIF_TERM lend_from_new_window(ErlNifEnv *env, struct nif_file *self, emmap_slice *slice,
                                          uint64_t recalls)
 {
@@ -186,8 +187,8 @@ ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file)
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), about);
 }
 
-/* Runs on a normal scheduler, and unmaps there: 50 ms for a GiB that was in use, which emmap:close/1 spends
- * on a dirty one. */
+/* Runs on a normal scheduler. The unmapping takes 50 ms for a GiB that was in use; emmap:close/1 does it on a
+ * dirty scheduler. */
 static void file_destroy(ErlNifEnv *env, void *object)
 {
     (void)env;

@@ -1,4 +1,4 @@
-/* The resources: files, and windows on their mappings that direct binaries point into. */
+/* The resources: files, and windows on their mappings, into which the binaries of direct reads point. */
 #ifndef EMMAP_NIF_FILE_H
 #define EMMAP_NIF_FILE_H
 
@@ -14,39 +14,41 @@
 #endif
 
 /*
- * A window is a resource that holds one slice, from position 0 to the end of the furthest binary that was cut
- * from it. Each such binary holds a reference on the window (ERTS counts them), so the slice is released, and
- * with it perhaps the mapping, when the last of them is collected.
+ * A window is a resource that owns one slice, from position 0 to the end of the furthest binary that was cut
+ * from it. Each such binary owns a reference on the window, which ERTS counts. When the last binary has been
+ * collected, the slice is released, and perhaps the mapping with it.
  *
- * A file keeps the window of its current mapping for the reads to come. A resource for every read would cost
- * 290 ns, because ERTS queues each destructor as work of its own; a read from the window takes no lock and costs a
- * tenth of that. The price is that the window counts as a live slice: nif_file_recall gives it back.
+ * A file keeps the window of its current mapping for later reads. A resource for each read would cost 290 ns,
+ * because ERTS queues each destructor as work of its own. A read from the window takes no lock and costs a
+ * tenth of that. The drawback is that the window counts as a live slice, which keeps the file from shrinking:
+ * nif_file_recall gives it back.
  */
 struct nif_window {
     const struct nif_core *core;
     uint8_t *data;     /* position 0 */
-    uint64_t covered;  /* how far the slice reaches; grows, and is read without the lock */
-    emmap_slice slice; /* under the file's lock */
+    uint64_t covered;  /* the length of the slice; it grows, and is read without the lock */
+    emmap_slice slice; /* under the lock of the file */
 };
 
 struct nif_file {
     const struct nif_core *core;
-    emmap_file *file; /* ours; freed with the resource */
+    emmap_file *file; /* owned; freed with the resource */
     emmap_control *control;
-    uint64_t offset; /* where in the file position 0 is */
+    uint64_t offset; /* of position 0, in the file */
     uint64_t lock_timeout;
     bool direct;
-    /* A struct nif_window, with a reference on it, or NULL. A thread that reads it holds a pin. */
+    /* A struct nif_window, with a reference on it, or NULL. A thread that reads it has a pin. */
     void *window;
-    /* A spin lock, held for the few instructions that change `window`, what it covers, or what follows. */
+    /* A spin lock on `window`, on what the window covers, and on `recalls`. It is held for a few
+     * instructions. */
     atomic_flag busy;
     uint64_t recalls; /* how often the window was recalled */
 };
 
-/* Opens the resource types, or takes them over from the module's older version. */
+/* Opens the resource types, or takes them over from an older version of the module. */
 bool nif_file_types(ErlNifEnv *env);
 
-/* Makes a handle of `file`, which becomes the handle's whatever happens. */
+/* Makes a handle of `file`, and takes the file over. */
 ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file);
 
 /* The same, as {ok, Handle, #{exist, size}}. */
@@ -59,14 +61,15 @@ static inline bool nif_file_get(ErlNifEnv *env, ERL_NIF_TERM term, struct nif_fi
     return enif_get_resource(env, term, nif_file_type, (void **)self);
 }
 
-/* A binary over bytes that the window covers. */
+/* A binary over bytes that the window covers. It gets a reference on the window. */
 static inline ERL_NIF_TERM nif_window_cut(ErlNifEnv *env, struct nif_window *self, const uint8_t *data,
                                           uint64_t length)
 {
     return enif_make_resource_binary(env, self, data, length);
 }
 
-/* The calling thread's pin, and whose it is: a call to the core would take as long as the pin. */
+/* The pin of the calling thread, and its core. It is kept here because a call of the core takes as long as
+ * the pin itself. */
 extern _Thread_local const struct nif_core *nif_pin_core NIF_TLS;
 extern _Thread_local emmap_pin *nif_pin NIF_TLS;
 
@@ -79,8 +82,8 @@ static inline emmap_pin *nif_pin_of(const struct nif_core *core)
     return nif_pin;
 }
 
-/* Of what the core has lent a part may be passed on with no other question than whether the file is still usable. What
- * reaches beyond is the core's to answer: false. */
+/* Cuts from the window of the file, if the window covers the range and the file is still usable. False: the
+ * core has to answer. */
 static inline bool nif_file_cut(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
                                 ERL_NIF_TERM *binary)
 {
@@ -101,11 +104,11 @@ static inline bool nif_file_cut(ErlNifEnv *env, struct nif_file *self, uint64_t 
 emmap_error nif_file_pread_direct(ErlNifEnv *env, struct nif_file *self, uint64_t position, uint64_t length,
                                   ERL_NIF_TERM *binary);
 
-/* A binary over `slice`, which belongs to the binary from here on. */
+/* A binary over `slice`, which takes the slice over. */
 ERL_NIF_TERM nif_file_lend(ErlNifEnv *env, struct nif_file *self, emmap_slice *slice);
 
-/* Lets go of the file's window: after a close, and before and after a change of size. It stays alive for as
- * long as binaries use it. */
+/* Gives the window of the file back: after a close, and before and after a change of size. It lives as long
+ * as binaries use it. */
 void nif_file_recall(struct nif_file *self);
 
 #endif

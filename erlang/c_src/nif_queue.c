@@ -7,21 +7,22 @@
 
 /* ---- Messages that are being taken out ---------------------------------------------------------------- */
 
-/* What emmap_queue_pop_begin has begun. If it is collected, for instance because its process was killed, the
- * message is put back: nobody else could end it. */
+/* A pop that emmap_queue_pop_begin has begun. If the ticket is collected, for instance because its process
+ * was killed, nobody can end the pop any more: then the message is put back. */
 struct ticket {
-    struct nif_file *file; /* a reference on it */
+    struct nif_file *file; /* with a reference */
     uint64_t number;
     atomic_bool ended;
 };
 
 static ErlNifResourceType *ticket_type;
 
-/* Puts the message back; takes over the reference on the file. */
+/* Puts the message back, and takes the reference on the file over. */
 static void put_back(struct nif_file *file, uint64_t number)
 {
     file->core->may_wait(true);
-    /* Whoever uses the handle does so for as long as its work takes: nobody waits for others under `threads` here. */
+    /* This ends: a thread has the lock `threads` for its own work only, and on BEAM never waits for others
+     * meanwhile. */
     while (file->core->queue_pop_abort(file->file, number) == ETIMEDOUT)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     file->core->may_wait(nif_told != file->core);
@@ -36,7 +37,8 @@ static void *put_back_copy(void *context)
     return NULL;
 }
 
-/* A destructor runs on a normal scheduler, and may not wait there for whoever uses the queue: then a thread does. */
+/* A destructor runs on a normal scheduler, which may not wait for other users of the queue. So a thread puts
+ * the message back. */
 static void put_back_elsewhere(const struct ticket *ticket)
 {
     struct ticket *const copy = enif_alloc(sizeof *copy);
@@ -112,7 +114,7 @@ static ERL_NIF_TERM ticket_end(struct nif_attempt *attempt, ERL_NIF_TERM term,
         return enif_make_badarg(attempt->env);
     const emmap_error error = end(attempt->file->file, ticket->number);
     const ERL_NIF_TERM answer = nif_attempt_done(attempt, error);
-    if (!attempt->again && error != ETIMEDOUT) /* that is tried again */
+    if (!attempt->again && error != ETIMEDOUT) /* both are tried again */
         atomic_store(&ticket->ended, true);
     return answer;
 }
@@ -124,7 +126,7 @@ static ERL_NIF_TERM queue_pop_commit(struct nif_attempt *attempt, const ERL_NIF_
 
 static ERL_NIF_TERM queue_pop_abort(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
-    attempt->unlimited = true; /* only threads that use the handle are waited for */
+    attempt->unlimited = true; /* it waits for threads that use the handle, and these end soon */
     return ticket_end(attempt, arguments[1], attempt->file->core->queue_pop_abort);
 }
 
@@ -182,9 +184,10 @@ static ERL_NIF_TERM queue_push_many(struct nif_attempt *attempt, const ERL_NIF_T
 
 /* ---- Pop and look ------------------------------------------------------------------------------------- */
 
-/* A message up to here is decoded on a normal scheduler, from a copy on the stack. emmap_terms knows the number. */
+/* A message of at most so many bytes is decoded from a copy on the stack. The same number is in
+ * emmap_queue_pop.erl. */
 #define QUICK_TERM 1024u
-/* How often others may take the message that was decoded before the process does it in its own time. */
+/* How often a message is decoded and another process removes it first, before the answer is `slow`. */
 #define QUICK_ATTEMPTS 3
 
 struct quick_term {
@@ -201,7 +204,7 @@ static void *quick_allocate(void *context, size_t length)
     return self->too_long ? NULL : self->bytes;
 }
 
-/* Whether the copy is a term, which is then *term. A compressed one may be of any size. */
+/* Decodes the copy to *term. False: it is no term, or a compressed one, which may be of any size. */
 static bool quick_decode(ErlNifEnv *env, const struct quick_term *self, ErlNifBinaryToTerm options,
                          ERL_NIF_TERM *term)
 {
@@ -210,8 +213,8 @@ static bool quick_decode(ErlNifEnv *env, const struct quick_term *self, ErlNifBi
            enif_binary_to_term(env, self->bytes, self->length, term, options) > 0;
 }
 
-/* {ok, Term}, and the message is removed; or `slow`, and it is not: it is long, compressed, no term, or wanted by
- * many. The term is made before the message goes, and without the queue's lock. */
+/* {ok, Term}: the message is removed. `slow`: it is not, because it is long, compressed, no term, or many
+ * processes want it. The term is made before the message is removed, and without the lock of the queue. */
 static ERL_NIF_TERM queue_pop_term(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;

@@ -4,10 +4,10 @@
 
 #include "nif_call.h"
 
-/* Opens the resource type, or takes it over from the module's older version. */
+/* Opens the resource type, or takes it over from an older version of the module. */
 bool nif_queue_types(ErlNifEnv *env);
 
-/* Takes the first message out and answers its term: what only BEAM can. */
+/* Removes the first message and answers its term. */
 nif_function nif_queue_pop_term;
 
 #endif

@@ -96,7 +96,7 @@ char *nif_get_path(ErlNifEnv *env, ERL_NIF_TERM term)
     return path;
 }
 
-/* False: no integer, or below 0. One that has no place in 64 bits is as much too large as the largest. */
+/* False: no integer, or below 0. One that has no place in 64 bits becomes the largest that has. */
 static bool get_option_value(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *value)
 {
     ErlNifUInt64 number;
@@ -178,13 +178,14 @@ ERL_NIF_TERM nif_bad_option(ErlNifEnv *env, ERL_NIF_TERM bad)
     return enif_make_tuple2(env, nif_atoms.error, enif_make_tuple2(env, nif_atoms.badarg, bad));
 }
 
-/* Longer binaries do not lie on the caller's heap. */
+/* Binaries of up to so many bytes lie on the heap of the caller. */
 #define ON_HEAP 64u
 
 static void *allocate(void *context, size_t length)
 {
     struct nif_binary *const self = context;
-    /* enif_make_new_binary ends the node where there is no memory; for what may be gigabytes we ask first. */
+    /* enif_make_new_binary ends the node if it lacks memory. enif_alloc_binary fails instead: it is for many
+     * bytes. */
     if (length <= (self->one_of_many ? ON_HEAP : EMMAP_PIECE))
         return enif_make_new_binary(self->env, length, &self->term);
     if (!enif_alloc_binary(length, &self->long_one)) {

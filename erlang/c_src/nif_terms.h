@@ -1,4 +1,4 @@
-/* Terms to the core's numbers and back. */
+/* Terms to the values of the core and back. */
 #ifndef EMMAP_NIF_TERMS_H
 #define EMMAP_NIF_TERMS_H
 
@@ -7,7 +7,7 @@
 
 #include "emmap.h"
 
-/* Made once at load; atoms live as long as the node. */
+/* Made once, when the library is loaded; atoms live as long as the node. */
 extern struct nif_atoms {
     ERL_NIF_TERM ok, error, eof, busy, badarg;
     ERL_NIF_TERM exist, size, true_, false_;
@@ -22,8 +22,8 @@ void nif_terms_load(ErlNifEnv *env);
 
 /* ---- To the core -------------------------------------------------------------------------------------- */
 
-/* A position or length. An integer that is negative or has no place in 64 bits becomes one that the core
- * refuses (from 2^63 up), after it has looked at the file. False: no integer. */
+/* A position or length. An integer that is negative or has no place in 64 bits becomes one from 2^63 up,
+ * which the core refuses after it has looked at the file. False: no integer. */
 static inline bool nif_get_position(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *position)
 {
     ErlNifSInt64 value;
@@ -35,7 +35,8 @@ static inline bool nif_get_position(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t 
     return true;
 }
 
-/* A place of a walk or a repair. An integer that no uint64_t holds becomes EMMAP_NO_PLACE. False: no integer. */
+/* A place of a walk or a repair. An integer that no uint64_t holds becomes EMMAP_NO_PLACE. False: no integer.
+ * */
 static inline bool nif_get_place(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *place)
 {
     ErlNifUInt64 value;
@@ -61,26 +62,27 @@ static inline bool nif_get_operand(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *o
     return true;
 }
 
-/* A distance from somewhere. One that has no place in 64 bits becomes INT64_MIN, which the core refuses. */
+/* An offset, which may be negative. One that has no place in 64 bits becomes INT64_MIN, which the core
+ * refuses. */
 bool nif_get_offset(ErlNifEnv *env, ERL_NIF_TERM term, int64_t *offset);
 
 bool nif_get_whence(ERL_NIF_TERM term, emmap_whence *whence);
 bool nif_get_advice(ERL_NIF_TERM term, emmap_advice *advice);
 
-/* A binary without NUL as a path, to be freed by enif_free. NULL: it is none. */
+/* A path from a binary without NUL, to be freed by enif_free. NULL: it is no such binary. */
 char *nif_get_path(ErlNifEnv *env, ERL_NIF_TERM term);
 
-/* A list of options. EMMAP_BADARG: *bad is the one that is none, or what should have been a list. */
+/* A list of options. EMMAP_BADARG: *bad is no option, or no list. */
 emmap_error nif_get_options(ErlNifEnv *env, ERL_NIF_TERM term, emmap_options *options, ERL_NIF_TERM *bad);
 
 /* ---- From the core ------------------------------------------------------------------------------------ */
 
 ERL_NIF_TERM nif_error(ErlNifEnv *env, emmap_error error); /* {error, Atom}, or eof */
 
-/* The same with all that is known: {error, {corrupt, Offset, Reason}}. `failure` is the thread's last. */
+/* The same with details: {error, {corrupt, Offset, Reason}}. `failure` is the last one of the thread. */
 ERL_NIF_TERM nif_failure(ErlNifEnv *env, emmap_error error, const emmap_failure *failure);
 
-/* The same for an open: {error, {Atom, Sentence}} where the file system lacks what is needed. */
+/* The same for an open. {error, {Atom, Sentence}}: the file system lacks something. */
 ERL_NIF_TERM nif_open_failure(ErlNifEnv *env, emmap_error error);
 
 /* {error, {badarg, Option}} */
@@ -96,18 +98,18 @@ static inline ERL_NIF_TERM nif_ok(ErlNifEnv *env, ERL_NIF_TERM value)
 /* A sink that fills a binary. It begins as {.env = env}. */
 struct nif_binary {
     ErlNifEnv *env;
-    bool one_of_many;      /* together they may be gigabytes */
-    ERL_NIF_TERM term;     /* a short one, once it is there; up to 64 bytes it lies on the caller's heap */
-    ErlNifBinary long_one; /* with data, once it is there */
+    bool one_of_many;      /* all binaries of the answer together may be gigabytes */
+    ERL_NIF_TERM term;     /* a short binary, when it has been made */
+    ErlNifBinary long_one; /* a long one: its data is not NULL when it has been made */
 };
 
 emmap_sink nif_binary_sink(struct nif_binary *self);
 
-/* The binary, after a read that went well; or its memory back, after one that failed. Each ends the sink. */
+/* Each ends the sink: makes the binary after a read that succeeded, or frees it after a read that failed. */
 ERL_NIF_TERM nif_binary_term(struct nif_binary *self);
 void nif_binary_drop(struct nif_binary *self);
 
-/* {ok, Binary}, or what the read failed with. Ends the sink. */
+/* {ok, Binary}, or the error of the read. Ends the sink. */
 ERL_NIF_TERM nif_binary_result(struct nif_binary *self, emmap_error error);
 
 #endif

@@ -4,14 +4,15 @@
 
 #include "nif_terms.h"
 
-/* Who is told that a wait has ended. It belongs to who ends the wait: `done`, or a cancel that was in time. */
+/* The process that is told that a wait has ended. It is freed by the end of the wait: `done`, or a cancel in
+ * time. */
 struct told {
     ErlNifPid process;
     ErlNifEnv *env;
     ERL_NIF_TERM tag; /* in `env` */
 };
 
-/* A wait, as the process has it that waits. If that is killed its terms are collected, and this ends the wait. */
+/* The handle of a wait. If its process is killed, the handle is collected, which ends the wait. */
 struct nif_wait {
     const struct nif_core *core;
     emmap_wait *wait; /* NULL: freed */
@@ -36,14 +37,14 @@ static void told_free(struct told *self)
     enif_free(self);
 }
 
-/* On any thread: one of the core's, or the scheduler that runs a close or a notify. */
+/* Runs on any thread: one of the core, or the scheduler of a close or a notify. */
 static void done(void *context, emmap_error result)
 {
     struct told *const told = context;
     const ERL_NIF_TERM what = result == EMMAP_OK    ? nif_atoms.ok
                               : result == ETIMEDOUT ? atom_timeout
                                                     : nif_error(told->env, result);
-    /* Without a process the message goes nowhere. */
+    /* If the process has died, nobody gets the message. */
     (void)enif_send(NULL, &told->process, told->env, enif_make_tuple2(told->env, told->tag, what));
     told_free(told);
 }
@@ -87,7 +88,7 @@ static bool get_limit(ErlNifEnv *env, ERL_NIF_TERM term, uint64_t *limit)
 typedef __typeof__(emmap_wait_begin) begin_function;
 typedef __typeof__(emmap_notify) notify_function;
 
-/* A wait that is about to begin, for the process that calls. */
+/* A wait of the calling process, before it begins. */
 static struct nif_wait *wait_make(ErlNifEnv *env, struct nif_file *file, ERL_NIF_TERM tag)
 {
     struct nif_wait *const self = enif_alloc_resource(wait_type, sizeof *self);
@@ -95,7 +96,8 @@ static struct nif_wait *wait_make(ErlNifEnv *env, struct nif_file *file, ERL_NIF
     return self;
 }
 
-/* {ok, Wait}, and then the message {Tag, Result} comes; or the result. `met` is what EAGAIN means. */
+/* {ok, Wait}, and the message {Tag, Result} will come; or the result itself. `met` is the result for EAGAIN.
+ * */
 static ERL_NIF_TERM wait_begun(ErlNifEnv *env, struct nif_wait *self, emmap_error error, ERL_NIF_TERM met)
 {
     if (error)
@@ -154,7 +156,7 @@ ERL_NIF_TERM nif_queue_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM 
     return wait_begun(env, self, error, nif_atoms.ok);
 }
 
-/* (Wait, Handle) -> ok. The process has both until then. */
+/* (Wait, Handle) -> ok. As arguments of this call neither is collected before. */
 ERL_NIF_TERM nif_wait_end(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
@@ -165,10 +167,11 @@ ERL_NIF_TERM nif_wait_end(ErlNifEnv *env, int count, const ERL_NIF_TERM argument
     return nif_atoms.ok;
 }
 
-/* To wake one thread takes a microsecond or two: as many stay on a normal scheduler. */
+/* How many threads are woken on a normal scheduler. Each takes a microsecond or two. */
 enum { WOKEN_AT_ONCE = 16 };
 
-/* (Handle, Place, Count) -> {ok, Woken}. A rescheduled call has a fourth argument: how many it has woken before. */
+/* (Handle, Place, Count) -> {ok, Woken}. A rescheduled call has a fourth argument: how many it has woken
+ * before. */
 static ERL_NIF_TERM notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[], struct nif_file *file,
                            notify_function *function, nif_function *again)
 {
