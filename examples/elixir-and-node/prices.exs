@@ -1,12 +1,12 @@
-# An Elixir service that answers a Node service's questions, through queues in a folder that both open: no socket, no port
-# number, no HTTP. client.mjs is the other half.
+# An Elixir service that answers the questions of a Node service through queues in a folder. It needs no socket, no port number
+# and no HTTP. client.mjs is the other half.
 #
 #   ERL_LIBS=../../erlang/_build/default/lib elixir prices.exs /tmp/prices &
 #   node client.mjs /tmp/prices shop apple 3
 #
-# A request is {:price, client, number, item, quantity}; the answer goes to the client's own queue. The queue sends its
-# messages to the server, one at a time, as an active socket does. A crash loses the request that the server has: its client
-# gets no answer, and asks again. The others stay in the queue. The job queue beside this example loses none.
+# A request is {:price, client, number, item, quantity}; the answer goes to a queue of the client. The queue of requests sends
+# its messages to the server one at a time, as an active socket does. If the server crashes, the request that it has is lost:
+# the client gets no answer, and asks again. The other requests stay in the queue. The example job-queue loses none.
 
 defmodule Prices do
   use GenServer
@@ -36,7 +36,7 @@ defmodule Prices do
   def terminate(_reason, state) do
     :ok = :emmap_queue.set_active(state.requests, false)
 
-    # One more may have been sent by now.
+    # One more request may have been sent already.
     state =
       receive do
         {:emmap_queue, _requests, request} -> answer(request, state)
@@ -69,7 +69,7 @@ defmodule Prices do
   defp open_answers(client, state) when is_map_key(state.answers, client), do: state
 
   defp open_answers(client, state) do
-    # Of the name only what is no way to another folder.
+    # Only the last part of the name, so that it leads to no other folder.
     path = Path.join(state.folder, "answers-#{Path.basename(client)}.q")
     {:ok, queue} = :emmap_queue.open(path, 65_536, [])
     put_in(state.answers[client], queue)
@@ -81,7 +81,7 @@ File.mkdir_p!(folder)
 {:ok, prices} = Prices.start_link(folder)
 IO.puts("ready")
 
-# Ends in order on SIGTERM: terminate/2 closes the queues.
+# On SIGTERM the server stops, and terminate/2 closes the queues.
 me = self()
 {:ok, _} = System.trap_signal(:sigterm, fn -> send(me, :stop) && :ok end)
 

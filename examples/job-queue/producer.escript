@@ -6,7 +6,7 @@
 %%   node worker.mjs /tmp/jobs ann & node worker.mjs /tmp/jobs bob &
 %%
 %% A job is `{resize, Id, Name, Width}', a result `{done, Id, Bytes}' or `{failed, Id, Reason}'. Workers may be killed at any
-%% moment: then a job may be done twice, and the second result is dropped here, but none is lost.
+%% moment. Then a job may be done twice, and its second result is dropped here. No job is lost.
 -mode(compile).
 
 main([Folder, Count]) ->
@@ -24,7 +24,7 @@ main(_) ->
     io:put_chars(standard_error, "usage: escript producer.escript FOLDER COUNT\n"),
     halt(2).
 
-%% Until every job has a result.
+%% Collects results until every job has one.
 collect(Results, Waiting, Done, Failed) ->
     case sets:size(Waiting) of
         0 -> {Done, Failed};
