@@ -216,8 +216,7 @@ Others:
 
 ?DOC("Whether the NIF is loaded. The first use of the module `emmap_nif` loads it.").
 -spec init() -> ok | {error, Reason :: term()}.
-init() ->
-    emmap_nif:loaded().
+init() -> emmap_nif:loaded().
 
 ?DOC("Opens and maps a file. A file that has bytes is mapped whole, in the size that it has. `{size, Bytes}` is the size
 of a file that is created, empty or truncated. With the option `info` the answer has an `t:info/0` too.").
@@ -254,8 +253,7 @@ open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length) 
         false ->
             {error, einval}
     end;
-open(_Name, _Offset, _Length, _Options) ->
-    error(badarg).
+open(_Name, _Offset, _Length, _Options) -> error(badarg).
 
 ?DOC("Opens a file again with the options that it was opened with: after its port's program has died, after another
 process has truncated the file (`{error, efault}`), or after the path has come to lead to another file
@@ -277,8 +275,7 @@ reopen({File, Count}) ->
         {ok, New} -> {ok, {New, Count}};
         {error, _} = Error -> Error
     end;
-reopen(?MAPPED(_, _) = File) ->
-    emmap_open:reopen(File).
+reopen(?MAPPED(_, _) = File) -> emmap_open:reopen(File).
 
 ?DOC("Closes the file. The memory that a binary of a `direct` read aliases stays until the binary is collected.").
 -spec close(file()) -> ok | {error, reason()}.
@@ -303,10 +300,8 @@ pread(?MAPPED(emmap_nif, Handle), Position, Length) ->
     emmap_nif:pread(Handle, Position, Length);
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
     ?CALL(Backend, pread(Handle, Position, Length));
-pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) ->
-    {error, einval};
-pread(?MAPPED(_, _), _, _) ->
-    error(badarg).
+pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) -> {error, einval};
+pread(?MAPPED(_, _), _, _) -> error(badarg).
 
 ?DOC("Writes at several positions, in order, until one write fails. `N` is how many were written before that one.").
 -spec pwrite(file(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
@@ -318,8 +313,7 @@ overlap with the target: they are written as they were before the call.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     ?CALL(Backend, pwrite(Handle, Position, ?BYTES(Data)));
-pwrite(?MAPPED(_, _), _, _) ->
-    error(badarg).
+pwrite(?MAPPED(_, _), _, _) -> error(badarg).
 
 ?DOC("Reads up to `Length` bytes at the cursor.").
 -spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
@@ -334,8 +328,7 @@ read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle)).
 
 ?DOC("Writes at the cursor.").
 -spec write(file(), iodata()) -> ok | {error, reason()}.
-write(?MAPPED(Backend, Handle), Data) ->
-    ?CALL(Backend, write(Handle, ?BYTES(Data))).
+write(?MAPPED(Backend, Handle), Data) -> ?CALL(Backend, write(Handle, ?BYTES(Data))).
 
 ?DOC("Moves the cursor. It may be set past the end. `{eof, N}` is N bytes before the end, whatever the sign of N: `file`
 takes `{eof, -4}` for the last four bytes, emmap 2.x takes `{eof, 4}`, and nothing can be read or written behind the
@@ -345,7 +338,7 @@ position(?MAPPED(Backend, Handle), Location) ->
     case emmap_arguments:location(Location) of
         {Offset, Whence} ->
             case ?CALL(Backend, position(Handle, Offset, Whence)) of
-                %% As in emmap 2.x.
+                %% After a close, as in emmap 2.x.
                 {error, closed} when Whence =:= bof, Offset >= 0 -> {ok, Offset};
                 Moved -> Moved
             end;
@@ -362,8 +355,7 @@ copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) -> emmap_copy:
 
 ?DOC("Grows the file: doubles its size, in steps of up to `max_inc_size`.").
 -spec resize(file()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
-resize(File) ->
-    resize(File, 0).
+resize(File) -> resize(File, 0).
 
 ?DOC("Changes the file's size. Size 0 is as `resize/1`. Growing never shrinks a file that another process has made
 larger. Binaries of `direct` reads keep the mapping that they alias. Shrinking the file below the end of such a binary
@@ -376,15 +368,13 @@ resize(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Ends the file at the cursor.").
 -spec truncate(file()) -> ok | {error, reason()}.
-truncate(?MAPPED(Backend, Handle)) ->
-    emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, truncate(Handle)) end).
+truncate(?MAPPED(Backend, Handle)) -> emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, truncate(Handle)) end).
 
 ?DOC("Reserves disk space for a part of the mapping.").
 -spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
 allocate(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length) ->
     ?CALL(Backend, allocate(Handle, Position, Length));
-allocate(?MAPPED(_, _), _, _) ->
-    error(badarg).
+allocate(?MAPPED(_, _), _, _) -> error(badarg).
 
 ?DOC("Tells the kernel how a part of the mapping will be used. `Length` 0 means everything up to the end.").
 -spec advise(file(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
@@ -394,8 +384,7 @@ advise(?MAPPED(Backend, Handle), Position, Length, Advice)
         true -> ?CALL(Backend, advise(Handle, Position, Length, Advice));
         false -> error(badarg)
     end;
-advise(?MAPPED(_, _), _, _, _) ->
-    error(badarg).
+advise(?MAPPED(_, _), _, _, _) -> error(badarg).
 
 ?DOC("Starts to write changed pages to the disk, and does not wait for it. A closed file has nothing left to write:
 `ok`.").
@@ -432,8 +421,7 @@ others keep changing the file.
 The copy has the file's permission bits, and appears whole or not at all. `{error, eexist}`: the name exists
 already.").
 -spec backup(file() | counters(), To :: file:name_all()) -> ok | {error, reason()}.
-backup({File, _Count}, To) ->
-    backup(File, To);
+backup({File, _Count}, To) -> backup(File, To);
 backup(?MAPPED(Backend, Handle), To) ->
     case emmap_options:path(To) of
         {ok, Path} -> ?CALL_LOCKING(Backend, backup(Handle, Path));
@@ -444,8 +432,7 @@ backup(?MAPPED(Backend, Handle), To) ->
 deleted, or another file was put or renamed there; `reopen/1` opens the file that is there now. Memory without a file
 (`anon`) is always current.").
 -spec is_current(file() | counters()) -> boolean() | {error, reason()}.
-is_current({File, _Count}) ->
-    is_current(File);
+is_current({File, _Count}) -> is_current(File);
 is_current(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, is_current(Handle)) of
         {ok, Current} -> Current;
@@ -457,15 +444,13 @@ is_current(?MAPPED(Backend, Handle)) ->
 %% There is no descriptor to give to the kernel. On this answer `file' reads and sends by itself.
 ?DOC(false).
 -spec sendfile(file(), term(), term(), term(), term(), term(), term(), term()) -> {error, enotsup}.
-sendfile(_File, _Socket, _Offset, _Bytes, _ChunkSize, _Headers, _Trailers, _Options) ->
-    {error, enotsup}.
+sendfile(_File, _Socket, _Offset, _Bytes, _ChunkSize, _Headers, _Trailers, _Options) -> {error, enotsup}.
 
 %% Reads a 32-bit size and a 32-bit position at `Position', and the bytes there.
 ?DOC(false).
 -spec ipread_s32bu_p32bu(file(), integer(), non_neg_integer() | atom()) ->
     {ok, {Size :: non_neg_integer(), Pointer :: non_neg_integer(), binary() | eof}} | eof | {error, reason()}.
-ipread_s32bu_p32bu(File, Position, Infinity) when is_atom(Infinity) ->
-    ipread_s32bu_p32bu(File, Position, 16#7fffffff);
+ipread_s32bu_p32bu(File, Position, Infinity) when is_atom(Infinity) -> ipread_s32bu_p32bu(File, Position, 16#7fffffff);
 ipread_s32bu_p32bu(File, Position, MaxSize) when is_integer(Position), is_integer(MaxSize) ->
     case pread(File, Position, 8) of
         {ok, <<0:32, Pointer:32>>} ->
@@ -481,18 +466,15 @@ ipread_s32bu_p32bu(File, Position, MaxSize) when is_integer(Position), is_intege
         Other ->
             Other
     end;
-ipread_s32bu_p32bu(_File, _Position, _MaxSize) ->
-    error(badarg).
+ipread_s32bu_p32bu(_File, _Position, _MaxSize) -> error(badarg).
 
 ?DOC(false).
 -spec read_handle_info(file()) -> {error, enotsup}.
-read_handle_info(File) ->
-    read_handle_info(File, []).
+read_handle_info(File) -> read_handle_info(File, []).
 
 ?DOC(false).
 -spec read_handle_info(file(), [term()]) -> {error, enotsup}.
-read_handle_info(_File, _Options) ->
-    {error, enotsup}.
+read_handle_info(_File, _Options) -> {error, enotsup}.
 
 %%% Atomics
 
@@ -579,8 +561,7 @@ writing.").
     ok | not_equal | timeout | {error, reason()}.
 wait(?MAPPED(Backend, Handle), Position, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
     ?CALL(Backend, wait(Handle, Position, Expected, limit(Timeout)));
-wait(?MAPPED(_, _), _Position, _Expected, _Timeout) ->
-    error(badarg).
+wait(?MAPPED(_, _), _Position, _Expected, _Timeout) -> error(badarg).
 
 ?DOC("Wakes up to `Count` of the processes that `wait/4` for the word at `Position`, in all nodes, programs and
 runtimes, and answers how many. The longest wait is woken first. Store another value before you notify: then every wait
@@ -590,8 +571,7 @@ and the waits of other processes that began at least some 50 µs ago.").
     {ok, Woken :: non_neg_integer()} | {error, reason()}.
 notify(?MAPPED(Backend, Handle), Position, Count) when ?IS_LIMIT(Count) ->
     ?CALL(Backend, notify(Handle, Position, limit(Count)));
-notify(?MAPPED(_, _), _Position, _Count) ->
-    error(badarg).
+notify(?MAPPED(_, _), _Position, _Count) -> error(badarg).
 
 limit(Limit) when is_integer(Limit), Limit > ?MAX_INT64 -> infinity;
 limit(Limit) -> Limit.
@@ -600,15 +580,13 @@ limit(Limit) -> Limit.
 
 ?DOC("As `open_counters/2`, with as many counters as the file has, or 1 if it is created.").
 -spec open_counters(file:name_all()) -> counters() | {error, reason()}.
-open_counters(Name) ->
-    open_counters(Name, 0, []).
+open_counters(Name) -> open_counters(Name, 0, []).
 
 ?DOC("Opens a file of counters. If the file is missing it is created with all counters 0. `Count` 0 means as many as the
 file has. A file with another number of counters is `{error, {counters, InFile, Asked}}` (see the option `grow`). Any
 other file is `{error, corrupt}`. Both stay as they were.").
 -spec open_counters(file:name_all(), Count :: non_neg_integer()) -> counters() | {error, reason()}.
-open_counters(Name, Count) ->
-    open_counters(Name, Count, []).
+open_counters(Name, Count) -> open_counters(Name, Count, []).
 
 ?DOC("The same with options. Counters are always shared. With `read` alone they can't be changed. With `read` or `write`
 the file is created only if `create` says so.").
@@ -618,20 +596,16 @@ open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
         {ok, #file_descriptor{data = #file{origin = #origin{kind = {counters, There}}}} = File} -> {File, There};
         {error, _} = Error -> Error
     end;
-open_counters(_Name, Count, _Options) when is_integer(Count) ->
-    {error, einval};
-open_counters(_Name, _Count, _Options) ->
-    error(badarg).
+open_counters(_Name, Count, _Options) when is_integer(Count) -> {error, einval};
+open_counters(_Name, _Count, _Options) -> error(badarg).
 
 ?DOC("Closes the file. The counters keep their values.").
 -spec close_counters(counters()) -> ok | {error, reason()}.
-close_counters({File, _Count}) ->
-    close(File).
+close_counters({File, _Count}) -> close(File).
 
 ?DOC("How many counters there are.").
 -spec counters_length(counters()) -> pos_integer().
-counters_length({?MAPPED(_, _), Count}) ->
-    Count.
+counters_length({?MAPPED(_, _), Count}) -> Count.
 
 ?DOC("Adds 1 to counter `Index`; the first counter is 0. This and the following functions answer the value that the
 counter had before. An index beyond the last counter is `{error, einval}`.").
@@ -670,8 +644,7 @@ cas_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Value) ->
     ok | not_equal | timeout | {error, reason()}.
 wait_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
     ?CALL(Backend, counter_wait(Handle, Index, Expected, limit(Timeout)));
-wait_counter({?MAPPED(_, _), _}, _Index, _Expected, _Timeout) ->
-    error(badarg).
+wait_counter({?MAPPED(_, _), _}, _Index, _Expected, _Timeout) -> error(badarg).
 
 ?DOC("Wakes up to `Count` of the processes that `wait_counter/4` for the counter, as `notify/3`: change the counter
 first.").
@@ -679,15 +652,13 @@ first.").
     {ok, Woken :: non_neg_integer()} | {error, reason()}.
 notify_counter({?MAPPED(Backend, Handle), _}, Index, Count) when ?IS_LIMIT(Count) ->
     ?CALL(Backend, counter_notify(Handle, Index, limit(Count)));
-notify_counter({?MAPPED(_, _), _}, _Index, _Count) ->
-    error(badarg).
+notify_counter({?MAPPED(_, _), _}, _Index, _Count) -> error(badarg).
 
 %%% Block storages
 
 ?DOC("As `open_block_storage/3`, without options.").
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer()) -> {ok, file()} | {error, reason()}.
-open_block_storage(Name, BlockSize) ->
-    open_block_storage(Name, BlockSize, []).
+open_block_storage(Name, BlockSize) -> open_block_storage(Name, BlockSize, []).
 
 ?DOC("Opens a storage of blocks of `BlockSize` bytes, or creates one. Block size 0 means the one that the file has. The
 storage is always shared.
@@ -709,8 +680,7 @@ open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSi
 
 ?DOC("As `init_block_storage/3`, without options.").
 -spec init_block_storage(file(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
-init_block_storage(File, BlockSize) ->
-    init_block_storage(File, BlockSize, []).
+init_block_storage(File, BlockSize) -> init_block_storage(File, BlockSize, []).
 
 ?DOC("Makes an EMPTY block storage of an open file, whatever the file holds, as in emmap 2.x. Blocks that it held are
 gone; their bytes stay until other blocks are stored there. `open_block_storage/3` never empties a storage.
@@ -723,8 +693,7 @@ grows. In a `private` file the storage changes in the handle's own copy. `{level
 init_block_storage(?MAPPED(_, _) = File, BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     emmap_blocks:init(File, BlockSize, Options);
-init_block_storage(?MAPPED(_, _), _, _) ->
-    error(badarg).
+init_block_storage(?MAPPED(_, _), _, _) -> error(badarg).
 
 ?DOC("The block size and the number of levels of the storage, and how many blocks it can hold.").
 -spec block_storage_info(file()) -> {ok, block_storage_info()} | {error, reason()}.
@@ -761,8 +730,7 @@ read_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), A
             end;
         {error, _} = Error -> Error
     end;
-read_block(?MAPPED(_, _), _) ->
-    error(badarg).
+read_block(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("All blocks with their addresses, as in emmap 2.x: the block that lies last in the file comes first. A block that
 others store or free meanwhile may be in the list or not.").
@@ -778,8 +746,7 @@ follow.").
 read_blocks(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
     emmap_blocks:read(File, Start, Count);
-read_blocks(?MAPPED(_, _), _, _) ->
-    error(badarg).
+read_blocks(?MAPPED(_, _), _, _) -> error(badarg).
 
 ?DOC("Frees the block; `false` if there is none at this address.").
 -spec free_block(file(), address()) -> boolean() | {error, reason()}.
@@ -793,8 +760,7 @@ free_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), A
             end;
         {error, _} = Error -> Error
     end;
-free_block(?MAPPED(_, _), _) ->
-    error(badarg).
+free_block(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Frees all of the blocks under one lock. If one of the addresses has no block or comes twice, it frees none and
 answers `{error, enoent}`.").
@@ -818,8 +784,7 @@ answer until it is `eof`. The storage may be used in between.").
 repair_block_storage(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
     emmap_blocks:repair(File, Start, Count);
-repair_block_storage(?MAPPED(_, _), _, _) ->
-    error(badarg).
+repair_block_storage(?MAPPED(_, _), _, _) -> error(badarg).
 
 ?DOC("Gives the disk space of free blocks back to the file system, in whole pages, and answers how many bytes that is.
 The file keeps its size and has holes; a store reserves space again as it needs it. Freeing does this by itself when 4

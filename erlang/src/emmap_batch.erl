@@ -29,12 +29,10 @@ pread(File, Places) ->
         {error, _} = Error -> Error
     end.
 
-read_at({Position, Length}) when is_integer(Position), is_integer(Length), Length >= 0 ->
-    [Position, Length];
+read_at({Position, Length}) when is_integer(Position), is_integer(Length), Length >= 0 -> [Position, Length];
 read_at({Position, Length}) when is_integer(Position), is_integer(Length) ->
     [-1, 1]; % einval, as a raw file has it
-read_at(_) ->
-    error(badarg).
+read_at(_) -> error(badarg).
 
 all_read([{ok, Bytes} | Rest], Read) -> all_read(Rest, [Bytes | Read]);
 all_read([eof | Rest], Read) -> all_read(Rest, [eof | Read]);
@@ -50,8 +48,7 @@ pwrite(File, Places) ->
 check_write({Position, Data}) when is_integer(Position) -> iolist_size(Data);
 check_write(_) -> error(badarg).
 
-pwrite_each(_File, [], _Written) ->
-    ok;
+pwrite_each(_File, [], _Written) -> ok;
 pwrite_each(?MAPPED(Backend, Handle) = File, [{Position, Data} | Rest], Written) ->
     case ?CALL(Backend, pwrite(Handle, Position, ?BYTES(Data))) of
         ok -> pwrite_each(File, Rest, Written + 1);
@@ -70,10 +67,8 @@ runs([Operation | Rest], Name, Width, Arguments) ->
         {Name, First, Second, Third} when Width =:= 3 -> runs(Rest, Name, Width, [Third, Second, First | Arguments]);
         Call -> run(Name, Width, Arguments, begin_run(Call, Rest))
     end;
-runs([], Name, Width, Arguments) ->
-    run(Name, Width, Arguments, []);
-runs(Operations, _, _, _) ->
-    emmap_options:bad({operation, Operations}).
+runs([], Name, Width, Arguments) -> run(Name, Width, Arguments, []);
+runs(Operations, _, _, _) -> emmap_options:bad({operation, Operations}).
 
 begin_run(Call, Rest) ->
     [Name | Arguments] = tuple_to_list(Call),
@@ -85,20 +80,16 @@ run(Name, Width, Arguments, Runs) -> [{Name, Width, lists:reverse(Arguments)} | 
 %%% Doing them
 
 %% The port takes all of them in one frame.
-perform_runs(?MAPPED(emmap_port, Handle), Runs) ->
-    emmap_port:batch(Handle, Runs);
-perform_runs(?MAPPED(Backend, Handle), Runs) ->
-    {ok, perform_each(Runs, Backend, Handle)}.
+perform_runs(?MAPPED(emmap_port, Handle), Runs) -> emmap_port:batch(Handle, Runs);
+perform_runs(?MAPPED(Backend, Handle), Runs) -> {ok, perform_each(Runs, Backend, Handle)}.
 
 perform_each([{Name, 0, []} | Runs], Backend, Handle) ->
     [perform_one(Backend, Name, [Handle]) | perform_each(Runs, Backend, Handle)];
-perform_each([{_, _, []} | Runs], Backend, Handle) ->
-    perform_each(Runs, Backend, Handle);
+perform_each([{_, _, []} | Runs], Backend, Handle) -> perform_each(Runs, Backend, Handle);
 perform_each([{Name, Width, Arguments} | Runs], Backend, Handle) ->
     {First, Others} = lists:split(Width, Arguments),
     [perform_one(Backend, Name, [Handle | First]) | perform_each([{Name, Width, Others} | Runs], Backend, Handle)];
-perform_each([], _, _) ->
-    [].
+perform_each([], _, _) -> [].
 
 perform_one(Backend, Name, Arguments) ->
     Perform = fun() -> emmap_lock:call(fun() -> apply(Backend, Name, Arguments) end) end,
@@ -112,10 +103,8 @@ perform_one(Backend, Name, Arguments) ->
     end.
 
 %% An operation as the backend's function and its arguments. The most frequent ones come first.
-translate({inc_counter, Index, Value}) ->
-    {counter_add, Index, Value};
-translate({patomic_add, _, _} = Operation) ->
-    Operation;
+translate({inc_counter, Index, Value}) -> {counter_add, Index, Value};
+translate({patomic_add, _, _} = Operation) -> Operation;
 translate({Name} = Operation) ->
     case lists:member(Name, [size, read_line, truncate, flush, sync, datasync]) of
         true -> Operation;
@@ -127,27 +116,22 @@ translate({pread, Position, Length} = Operation)
     Operation;
 translate({pwrite, Position, Data} = Operation) when is_integer(Position) ->
     {pwrite, Position, checked_bytes(Data, Operation)};
-translate({read, Length} = Operation) when is_integer(Length), Length >= 0 ->
-    Operation;
-translate({write, Data} = Operation) ->
-    {write, checked_bytes(Data, Operation)};
+translate({read, Length} = Operation) when is_integer(Length), Length >= 0 -> Operation;
+translate({write, Data} = Operation) -> {write, checked_bytes(Data, Operation)};
 translate({position, Location} = Operation) ->
     case emmap_arguments:location(Location) of
         {Offset, Whence} -> {position, Offset, Whence};
         _ -> emmap_options:bad({operation, Operation})
     end;
-translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 ->
-    Operation;
-translate({allocate, Position, Length} = Operation) when is_integer(Position), is_integer(Length) ->
-    Operation;
+translate({resize, Size} = Operation) when is_integer(Size), Size >= 0 -> Operation;
+translate({allocate, Position, Length} = Operation) when is_integer(Position), is_integer(Length) -> Operation;
 translate({advise, Position, Length, Advice} = Operation)
   when is_integer(Position), is_integer(Length) ->
     case emmap_arguments:is_advice(Advice) of
         true -> Operation;
         false -> emmap_options:bad({operation, Operation})
     end;
-translate({patomic, Position, cas, {Expected, Value}}) ->
-    translate({patomic_cas, Position, Expected, Value});
+translate({patomic, Position, cas, {Expected, Value}}) -> translate({patomic_cas, Position, Expected, Value});
 translate({patomic, Position, Name, Value} = Operation) ->
     Names = #{add => patomic_add, sub => patomic_sub, 'and' => patomic_and, 'or' => patomic_or,
               'xor' => patomic_xor, xchg => patomic_xchg},
@@ -155,14 +139,10 @@ translate({patomic, Position, Name, Value} = Operation) ->
         #{Name := Function} -> translate({Function, Position, Value});
         #{} -> emmap_options:bad({operation, Operation})
     end;
-translate({patomic_cas, Position, Expected, Value}) ->
-    {patomic_compare_exchange, Position, Expected, Value};
-translate({cas_counter, Index, Expected, Value}) ->
-    {counter_compare_exchange, Index, Expected, Value};
-translate({inc_counter, Index}) ->
-    {counter_add, Index, 1};
-translate({dec_counter, Index}) ->
-    {counter_sub, Index, 1};
+translate({patomic_cas, Position, Expected, Value}) -> {patomic_compare_exchange, Position, Expected, Value};
+translate({cas_counter, Index, Expected, Value}) -> {counter_compare_exchange, Index, Expected, Value};
+translate({inc_counter, Index}) -> {counter_add, Index, 1};
+translate({dec_counter, Index}) -> {counter_sub, Index, 1};
 translate({Name, Argument} = Operation) ->
     case #{patomic_read_integer => patomic_load, read_counter => counter_get} of
         #{Name := Function} -> {Function, Argument};
@@ -177,8 +157,7 @@ translate({Name, Position, Value} = Operation) ->
         #{Name := Function} -> {Function, Position, Value};
         #{} -> emmap_options:bad({operation, Operation})
     end;
-translate(Operation) ->
-    emmap_options:bad({operation, Operation}).
+translate(Operation) -> emmap_options:bad({operation, Operation}).
 
 checked_bytes(Data, Operation) ->
     try
@@ -196,17 +175,13 @@ finish(Runs, Results) ->
         false -> Results
     end.
 
-is_comparing({Name, _, _}) ->
-    Name =:= patomic_compare_exchange orelse Name =:= counter_compare_exchange.
+is_comparing({Name, _, _}) -> Name =:= patomic_compare_exchange orelse Name =:= counter_compare_exchange.
 
-finish_runs([{_, 0, []} | Runs], [Result | Results]) ->
-    [Result | finish_runs(Runs, Results)];
-finish_runs([{_, _, []} | Runs], Results) ->
-    finish_runs(Runs, Results);
+finish_runs([{_, 0, []} | Runs], [Result | Results]) -> [Result | finish_runs(Runs, Results)];
+finish_runs([{_, _, []} | Runs], Results) -> finish_runs(Runs, Results);
 finish_runs([{Name, 3, [_, Expected, _ | Others]} = Run | Runs], [Result | Results]) ->
     Finished = case is_comparing(Run) of true -> emmap_arguments:compared(Expected, Result); false -> Result end,
     [Finished | finish_runs([{Name, 3, Others} | Runs], Results)];
 finish_runs([{Name, Width, Arguments} | Runs], [Result | Results]) ->
     [Result | finish_runs([{Name, Width, lists:nthtail(Width, Arguments)} | Runs], Results)];
-finish_runs([], []) ->
-    [].
+finish_runs([], []) -> [].

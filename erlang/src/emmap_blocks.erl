@@ -4,7 +4,7 @@
 
 ?MODULEDOC(false).
 
-%% Block storages, as far as a function of `emmap' is more than one call of the backend.
+%% The functions for block storages of `emmap' that are more than one call of the backend.
 
 -export([open/3, init/3, wrapped/2, read_all/1, read/3, repair/3]).
 
@@ -17,7 +17,7 @@
 %% A step of read_all/1 reads about so many bytes, and at most so many blocks.
 -define(STEP_BYTES, (1 bsl 20)).
 -define(STEP_BLOCKS, 4096).
-%% emmap 2.x looks at the lowest 18 bits of an address alone. No storage has fewer blocks than this.
+%% No storage has a smaller capacity: 64^2.
 -define(SMALLEST_CAPACITY, 4096).
 
 -spec open(file:name_all(), non_neg_integer(), [emmap:open_option() | {levels, 2..5}]) ->
@@ -41,15 +41,14 @@ levels(Options) ->
 is_levels({levels, Levels}) -> is_integer(Levels) andalso Levels > 0;
 is_levels(_) -> false.
 
-%% An address beyond the storage's capacity wraps around, as in emmap 2.x. `none': it is within.
+%% An address beyond the capacity wraps around, because emmap 2.x ignores all but its lowest bits. `none': it is within.
 -spec wrapped(emmap:file(), emmap:address()) -> emmap:address() | none.
 wrapped(?MAPPED(Backend, Handle), Address) when Address >= ?SMALLEST_CAPACITY ->
     case ?CALL_LOCKING(Backend, blocks_info(Handle)) of
         {ok, #{capacity := Capacity}} when Address >= Capacity -> Address rem Capacity;
         _ -> none
     end;
-wrapped(_File, _Address) ->
-    none.
+wrapped(_File, _Address) -> none.
 
 -spec read_all(emmap:file()) -> [{emmap:address(), binary()}] | {error, emmap:reason()}.
 read_all(?MAPPED(Backend, Handle) = File) ->

@@ -61,5 +61,4 @@ copy_pieces(At, ?MAPPED(Backend, Handle) = Source, From, ?MAPPED(ToBackend, ToHa
         {error, _} = Error -> Error;
         _ -> {error, einval} % the source has become shorter
     end;
-copy_pieces(_, _, _, _, _, _) ->
-    ok.
+copy_pieces(_, _, _, _, _, _) -> ok.

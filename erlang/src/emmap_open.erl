@@ -79,8 +79,7 @@ reopen(#file_descriptor{data = #file{origin = #origin{options = Options, kind = 
     end.
 
 %% A counters file, queue or block storage that is opened with neither `read' nor `write' would be created.
-writable(file, Options) ->
-    Options;
+writable(file, Options) -> Options;
 writable(_Kind, Options) ->
     case lists:member(read, Options) orelse lists:member(write, Options) of
         true -> Options;
@@ -106,13 +105,10 @@ replace(File, #origin{options = Options} = Origin) ->
 %% Whether the open failed because of the old file: it is the same file and `exclusive', or it has the address.
 is_in_the_way(ebusy, ?MAPPED(Backend, Handle), Options) ->
     lists:member(exclusive, Options) andalso ?CALL(Backend, is_current(Handle)) =:= {ok, true};
-is_in_the_way(eexist, _File, Options) ->
-    lists:member(fixed, Options);
-is_in_the_way(_Reason, _File, _Options) ->
-    false.
+is_in_the_way(eexist, _File, Options) -> lists:member(fixed, Options);
+is_in_the_way(_Reason, _File, _Options) -> false.
 
-close(?MAPPED(Backend, Handle)) ->
-    ?CALL(Backend, close(Handle)).
+close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 %%% Backends
 
@@ -124,10 +120,8 @@ backend(undefined) ->
         {ok, Backend} when Backend =/= undefined -> backend(Backend);
         _ -> default_backend()
     end;
-backend(port) ->
-    emmap_port;
-backend({port, Server}) ->
-    {emmap_port, Server};
+backend(port) -> emmap_port;
+backend({port, Server}) -> {emmap_port, Server};
 backend(nif) ->
     case emmap_nif:loaded() of
         ok ->
@@ -136,8 +130,7 @@ backend(nif) ->
             emmap_sup:notify_once(nif_not_loaded, #{reason => Reason}),
             {error, nif_not_loaded}
     end;
-backend(Other) ->
-    emmap_options:bad({option, {backend, Other}}).
+backend(Other) -> emmap_options:bad({option, {backend, Other}}).
 
 default_backend() ->
     case emmap_nif:loaded() of

@@ -27,8 +27,7 @@ path(Name) ->
         _ -> {error, badarg}
     end.
 
-name(Name) when is_binary(Name) ->
-    Name;
+name(Name) when is_binary(Name) -> Name;
 name(Name) ->
     case unicode:characters_to_binary(characters(Name), unicode, file:native_name_encoding()) of
         Bytes when is_binary(Bytes) -> Bytes;
@@ -41,8 +40,7 @@ characters([]) -> [];
 characters(Name) when is_atom(Name) -> atom_to_list(Name);
 characters(Name) -> bad({name, Name}).
 
-absolute(Path) when Path =:= <<>>; binary_part(Path, 0, 1) =:= <<"/">> ->
-    {ok, Path};
+absolute(Path) when Path =:= <<>>; binary_part(Path, 0, 1) =:= <<"/">> -> {ok, Path};
 absolute(Path) ->
     case file:get_cwd() of
         {ok, Folder} ->
@@ -61,29 +59,21 @@ absolute(Path) ->
 parse(Options) when is_list(Options) ->
     {Kept, Backend, WantsInfo} = split(Options, [], undefined, env(open_info) =:= {ok, true}),
     {sharing(sizes(lists:reverse(Kept))), Backend, WantsInfo};
-parse(Options) ->
-    bad({options, Options}).
+parse(Options) -> bad({options, Options}).
 
-split([info | Rest], Kept, Backend, _Info) ->
-    split(Rest, Kept, Backend, true);
+split([info | Rest], Kept, Backend, _Info) -> split(Rest, Kept, Backend, true);
 split([{backend, Backend} | Rest], Kept, _, Info) when Backend =:= nif; Backend =:= port ->
     split(Rest, Kept, Backend, Info);
-split([{backend, {port, _} = Backend} | Rest], Kept, _, Info) ->
-    split(Rest, Kept, Backend, Info);
+split([{backend, {port, _} = Backend} | Rest], Kept, _, Info) -> split(Rest, Kept, Backend, Info);
 %% Only whole/1 and window/3 give these to a backend.
-split([Option | _], _, _, _) when Option =:= keep_size; Option =:= exact ->
-    bad({option, Option});
-split([Option | Rest], Kept, Backend, Info) when is_atom(Option) ->
-    split(Rest, [Option | Kept], Backend, Info);
+split([Option | _], _, _, _) when Option =:= keep_size; Option =:= exact -> bad({option, Option});
+split([Option | Rest], Kept, Backend, Info) when is_atom(Option) -> split(Rest, [Option | Kept], Backend, Info);
 split([{Name, Value} = Option | Rest], Kept, Backend, Info)
   when is_atom(Name), is_integer(Value), Value >= 0, Value =< ?MAX_UINT64 ->
     split(Rest, [Option | Kept], Backend, Info);
-split([], Kept, Backend, Info) ->
-    {Kept, Backend, Info};
-split([Option | _], _, _, _) ->
-    bad({option, Option});
-split(Tail, _, _, _) ->
-    bad({options, Tail}).
+split([], Kept, Backend, Info) -> {Kept, Backend, Info};
+split([Option | _], _, _, _) -> bad({option, Option});
+split(Tail, _, _, _) -> bad({options, Tail}).
 
 %% Of several sizes the first that is not 0 counts.
 sizes(Options) ->
@@ -92,8 +82,7 @@ sizes(Options) ->
         [Size | _] -> [{size, Size} | without_size(Options)]
     end.
 
-without_size(Options) ->
-    [Option || Option <- Options, not is_size(Option)].
+without_size(Options) -> [Option || Option <- Options, not is_size(Option)].
 
 is_size({size, _}) -> true;
 is_size(_) -> false.
@@ -107,8 +96,7 @@ sharing(Options) ->
 
 %% For open/2: a file that has bytes is mapped as it is.
 -spec whole([emmap_backend:option()]) -> [emmap_backend:option()].
-whole(Options) ->
-    [keep_size | Options].
+whole(Options) -> [keep_size | Options].
 
 %% For open/4: a file that has bytes must have the asked number of them, unless there is `fit'. Length 0 is the size of
 %% the options, and without a size everything up to the end.
@@ -142,8 +130,7 @@ env(Key) ->
 
 %% Raises `badarg'. `Cause' is {What, Term}.
 -spec bad({name | option | options | operation, term()}) -> no_return().
-bad(Cause) ->
-    erlang:error(badarg, none, [{error_info, #{module => ?MODULE, cause => Cause}}]).
+bad(Cause) -> erlang:error(badarg, none, [{error_info, #{module => ?MODULE, cause => Cause}}]).
 
 -spec format_error(term(), erlang:stacktrace()) -> #{general => unicode:chardata()}.
 format_error(_Reason, [{_, _, _, Info} | _]) ->
@@ -151,8 +138,7 @@ format_error(_Reason, [{_, _, _, Info} | _]) ->
         #{cause := {What, Term}} -> #{general => io_lib:format("~ts: ~0tp", [text(What), Term])};
         #{} -> #{}
     end;
-format_error(_Reason, _Stack) ->
-    #{}.
+format_error(_Reason, _Stack) -> #{}.
 
 text(name) -> "not a file name";
 text(option) -> "not an option, or not a value that it takes";

@@ -122,8 +122,7 @@ pushing.").
 `fixed_size`. A queue that exists keeps its size; with `fit` a smaller one grows to `Size`. `Size` 0 means the option
 `{size, Bytes}`, and without this option a page.").
 -spec open(file:name_all(), Size :: non_neg_integer(), [open_option()]) -> {ok, queue()} | {error, reason()}.
-open(Name, Size, Options) ->
-    emmap_queue_open:open(Name, Size, Options).
+open(Name, Size, Options) -> emmap_queue_open:open(Name, Size, Options).
 
 ?DOC("Closes the queue. It keeps its messages.").
 -spec close(queue()) -> ok | {error, reason()}.
@@ -131,8 +130,7 @@ close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 ?DOC("As `emmap:flush/1`.").
 -spec flush(queue()) -> ok | {error, reason()}.
-flush(Queue) ->
-    emmap:flush(Queue).
+flush(Queue) -> emmap:flush(Queue).
 
 %%% Push
 
@@ -150,22 +148,18 @@ compression does not make smaller stays uncompressed.").
 -spec push(queue(), term(), Level :: 0..9) -> ok | {error, reason()}.
 push(?QUEUE(_, _, _) = Queue, Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
     emmap_queue_push:push(Queue, Term, Level);
-push(?QUEUE(_, _, _), _Term, _Level) ->
-    error(badarg).
+push(?QUEUE(_, _, _), _Term, _Level) -> error(badarg).
 
 ?DOC("Appends messages under one lock: others see all of them at once. If one of them fails, none is appended.").
 -spec push_many(queue(), [term()]) -> ok | {error, reason()}.
-push_many(?QUEUE(_, _, _) = Queue, Terms) when erlang:length(Terms) >= 0 ->
-    emmap_queue_push:push_many(Queue, Terms);
-push_many(?QUEUE(_, _, _), _Terms) ->
-    error(badarg).
+push_many(?QUEUE(_, _, _) = Queue, Terms) when erlang:length(Terms) >= 0 -> emmap_queue_push:push_many(Queue, Terms);
+push_many(?QUEUE(_, _, _), _Terms) -> error(badarg).
 
 %%% Pop
 
 ?DOC("Removes the first message; `nil` if there is none.").
 -spec pop(queue()) -> nil | term() | {error, reason()}.
-pop(Queue) ->
-    pop_or(Queue, nil).
+pop(Queue) -> pop_or(Queue, nil).
 
 ?DOC("Removes the first message; `Default` if there is none.").
 -spec pop_or(queue(), Default) -> Default | term() | {error, reason()}.
@@ -186,10 +180,8 @@ One message wakes one of the processes that wait for it, in all nodes and progra
 A process that is killed while it waits takes no message with it. Over the port it may, if it is killed in the moment in
 which a message comes.").
 -spec receive_message(queue(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
-receive_message(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) ->
-    emmap_queue_pop:await(Queue, Timeout);
-receive_message(?QUEUE(_, _, _), _Timeout) ->
-    error(badarg).
+receive_message(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:await(Queue, Timeout);
+receive_message(?QUEUE(_, _, _), _Timeout) -> error(badarg).
 
 ?DOC("Waits as `receive_message/2`, but leaves the message in the queue. `ok`: there may be a message. Use it with
 `try_pop/2`, which keeps a message in the queue until its work is done:
@@ -205,10 +197,8 @@ One message wakes one of the processes that wait. Another process may still be q
 another process is in a `try_pop/2`, the answer may be `ok` up to ten times a second; `try_pop/2` then answers
 `{error, ebusy}`.").
 -spec wait(queue(), timeout()) -> ok | timeout | {error, reason()}.
-wait(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) ->
-    emmap_queue_pop:wait(Queue, Timeout);
-wait(?QUEUE(_, _, _), _Timeout) ->
-    error(badarg).
+wait(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:wait(Queue, Timeout);
+wait(?QUEUE(_, _, _), _Timeout) -> error(badarg).
 
 ?DOC("Has the messages of the queue sent to the calling process, as for sockets. Each comes as
 `{emmap_queue, Queue, Message}`, and is removed from the queue.
@@ -224,8 +214,7 @@ process. A message that was sent to a process that dies before it receives it is
 -spec set_active(queue(), once | true | false | integer()) -> ok | {error, einval}.
 set_active(?QUEUE(_, _, _) = Queue, Active) when Active =:= once; is_boolean(Active); is_integer(Active) ->
     emmap_active:set(Queue, Active);
-set_active(?QUEUE(_, _, _), _Active) ->
-    error(badarg).
+set_active(?QUEUE(_, _, _), _Active) -> error(badarg).
 
 ?DOC("Removes the first message, whether it is a term or not, and answers its bytes; `nil` if there is none. Up to 7
 zeros follow the bytes that were pushed; `binary_to_term/2` ignores them.").
@@ -244,21 +233,17 @@ While the fun runs anybody may push, the fun included; the fold does not visit t
 removed, because it is refused, damaged or taken by another process, ends the fold. The answer is the accumulator, or
 `{error, Reason}` if it was the first message of the fold.").
 -spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
-pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) ->
-    emmap_queue_take:fold(Queue, Acc, Fun);
-pop(?QUEUE(_, _, _), _Acc, _Fun) ->
-    error(badarg).
+pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) -> emmap_queue_take:fold(Queue, Acc, Fun);
+pop(?QUEUE(_, _, _), _Acc, _Fun) -> error(badarg).
 
 ?DOC("As `pop/1`. If it removed the last message, the queue begins anew at the start of its file. (A push does the same
 if it finds the queue empty.)").
 -spec pop_and_purge(queue()) -> nil | term() | {error, reason()}.
-pop_and_purge(Queue) ->
-    emmap_queue_pop:pop_and_purge(Queue).
+pop_and_purge(Queue) -> emmap_queue_pop:pop_and_purge(Queue).
 
 ?DOC("As `try_pop_or/3`, with `nil` for an empty queue.").
 -spec try_pop(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
-try_pop(Queue, Fun) ->
-    try_pop_or(Queue, nil, Fun).
+try_pop(Queue, Fun) -> try_pop_or(Queue, nil, Fun).
 
 ?DOC("Calls the fun with the first message, and removes the message when the fun has returned. The answer is the result
 of the fun, or `Default` if there is no message. If the fun raises an exception, the message stays the first one of the
@@ -271,78 +256,63 @@ of the result.").
 -spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
 try_pop_or(?QUEUE(_, _, _) = Queue, Default, Fun) when is_function(Fun, 1) ->
     emmap_queue_take:try_pop_or(Queue, Default, Fun);
-try_pop_or(?QUEUE(_, _, _), _Default, _Fun) ->
-    error(badarg).
+try_pop_or(?QUEUE(_, _, _), _Default, _Fun) -> error(badarg).
 
 ?DOC("As `try_pop/2`. If it removed the last message, the queue begins anew at the start of its file.").
 -spec try_pop_and_purge(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_pop_and_purge(?QUEUE(_, _, _) = Queue, Fun) when is_function(Fun, 1) ->
     emmap_queue_take:try_pop_and_purge(Queue, Fun);
-try_pop_and_purge(?QUEUE(_, _, _), _Fun) ->
-    error(badarg).
+try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg).
 
 ?DOC("Removes up to `Limit` messages at once, in order; none from an empty queue. It stops before a message that is
 refused. If that is the first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. If other processes
 remove messages at the same time, it may remove fewer than there are.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
-pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) ->
-    emmap_queue_pop:pop_many(Queue, Limit);
-pop_many(?QUEUE(_, _, _), _Limit) ->
-    error(badarg).
+pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) -> emmap_queue_pop:pop_many(Queue, Limit);
+pop_many(?QUEUE(_, _, _), _Limit) -> error(badarg).
 
 %%% Look
 
 ?DOC("The first message, which stays in the queue; `nil` if there is none.").
 -spec peek_front(queue()) -> nil | term() | {error, reason()}.
-peek_front(Queue) ->
-    emmap_queue_look:peek_front(Queue).
+peek_front(Queue) -> emmap_queue_look:peek_front(Queue).
 
 ?DOC("The last message, which stays in the queue; `nil` if there is none.").
 -spec peek_back(queue()) -> nil | term() | {error, reason()}.
-peek_back(Queue) ->
-    emmap_queue_look:peek_back(Queue).
+peek_back(Queue) -> emmap_queue_look:peek_back(Queue).
 
 ?DOC("Calls the fun with each message that is there, oldest first, and the accumulator, until the fun answers
 `{halt, Acc}`. The messages stay. Messages that are pushed meanwhile are not visited. `{error, estale}`: others have
 removed messages meanwhile, or a push has moved the messages to the free room before them.").
 -spec peek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
-peek(Queue, Acc, Fun) ->
-    fold(Queue, forward, Acc, Fun).
+peek(Queue, Acc, Fun) -> fold(Queue, forward, Acc, Fun).
 
 ?DOC("As `peek/3`, newest first.").
 -spec rpeek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
-rpeek(Queue, Acc, Fun) ->
-    fold(Queue, backward, Acc, Fun).
+rpeek(Queue, Acc, Fun) -> fold(Queue, backward, Acc, Fun).
 
 fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
     emmap_queue_look:fold(Queue, Direction, Acc, Fun);
-fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) ->
-    error(badarg).
+fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) -> error(badarg).
 
 ?DOC("All messages of a queue, or of the queue of a server, in order. They stay. If others remove messages meanwhile,
 the list may have some that have been removed. A message that is refused is `{bad_term, Bytes}` in its place.").
 -spec to_list(queue() | gen_server:server_ref()) -> [term() | {bad_term, binary()}] | {error, reason()}.
-to_list(?QUEUE(_, _, _) = Queue) ->
-    emmap_queue_look:to_list(Queue);
-to_list(Server) ->
-    gen_server:call(Server, to_list, infinity).
+to_list(?QUEUE(_, _, _) = Queue) -> emmap_queue_look:to_list(Queue);
+to_list(Server) -> gen_server:call(Server, to_list, infinity).
 
 ?DOC("The first message of a queue, or of the queue of a server. It stays. `nil` if there is none.").
 -spec inspect(queue() | gen_server:server_ref()) -> nil | term() | {error, reason()}.
-inspect(?QUEUE(_, _, _) = Queue) ->
-    peek_front(Queue);
-inspect(Server) ->
-    gen_server:call(Server, peek, infinity).
+inspect(?QUEUE(_, _, _) = Queue) -> peek_front(Queue);
+inspect(Server) -> gen_server:call(Server, peek, infinity).
 
 ?DOC("The first `Limit` messages, or `all` of them, as they are at one moment. They stay. Others wait while the messages
 are copied. A message that is refused is `{bad_term, Bytes}` in its place.").
 -spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
 snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Limit =:= all ->
     emmap_queue_look:snapshot(Queue, Limit);
-snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) ->
-    {error, einval};
-snapshot(?QUEUE(_, _, _), _Limit) ->
-    error(badarg).
+snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) -> {error, einval};
+snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg).
 
 ?DOC("How many messages there are. The time grows with their number.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
@@ -354,15 +324,12 @@ is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_is_empty
 
 ?DOC("The queue's header.").
 -spec metadata(queue()) -> metadata() | {error, reason()}.
-metadata(Queue) ->
-    emmap_queue_look:metadata(Queue).
+metadata(Queue) -> emmap_queue_look:metadata(Queue).
 
 ?DOC("The header of a queue, or of the queue of a server.").
 -spec info(queue() | gen_server:server_ref()) -> metadata() | {error, reason()}.
-info(?MAPPED(_, _) = Queue) ->
-    metadata(Queue);
-info(Server) ->
-    gen_server:call(Server, info, infinity).
+info(?MAPPED(_, _) = Queue) -> metadata(Queue);
+info(Server) -> gen_server:call(Server, info, infinity).
 
 bare({ok, Answer}) -> Answer;
 bare({error, _} = Error) -> Error.
@@ -397,18 +364,15 @@ module.").
 -spec start_link(server_name(), file:name_all(), Size :: non_neg_integer(), [open_option()]) -> gen_server:start_ret().
 start_link(Registered, Name, Size, Options) when is_list(Options) ->
     emmap_queue_server:start_link(Registered, Name, Size, Options);
-start_link(_Registered, _Name, _Size, Options) ->
-    emmap_options:bad({options, Options}).
+start_link(_Registered, _Name, _Size, Options) -> emmap_options:bad({options, Options}).
 
 ?DOC("Appends a message to the queue of the server.").
 -spec enqueue(gen_server:server_ref(), term()) -> ok | {error, reason()}.
-enqueue(Server, Term) ->
-    gen_server:call(Server, {push, Term}, infinity).
+enqueue(Server, Term) -> gen_server:call(Server, {push, Term}, infinity).
 
 ?DOC("Removes the first message of the queue of the server; `nil` if there is none.").
 -spec dequeue(gen_server:server_ref()) -> nil | term() | {error, reason()}.
-dequeue(Server) ->
-    gen_server:call(Server, pop, infinity).
+dequeue(Server) -> gen_server:call(Server, pop, infinity).
 
 ?DOC("As `try_pop_and_purge/2` on the queue of the server. The fun runs in the server, which does nothing else
 meanwhile; the fun can't call the server. An exception of the fun, of any class, is raised as an error in the caller,
@@ -420,8 +384,7 @@ try_dequeue(Server, Fun) when is_function(Fun, 1) ->
         {error, Reason, Stack} -> raise(Reason, Stack);
         {error, _} = Error -> Error
     end;
-try_dequeue(_Server, _Fun) ->
-    error(badarg).
+try_dequeue(_Server, _Fun) -> error(badarg).
 
 %% Raises the server's exception with its stack. `badarg': the stack is none.
 -spec raise(term(), term()) -> no_return().

@@ -44,8 +44,7 @@ fold(Queue, Direction, Acc, Fun) ->
         {error, _} = Error -> Error
     end.
 
-fold(_Queue, _Direction, _Limit, _Place, Live, Acc, _Fun) when Live =< 0 ->
-    Acc;
+fold(_Queue, _Direction, _Limit, _Place, Live, Acc, _Fun) when Live =< 0 -> Acc;
 fold(?QUEUE(Backend, Handle, Terms) = Queue, Direction, Limit, Place, Live, Acc, Fun) ->
     case ?CALL_LOCKING(Backend, queue_walk(Handle, Direction, Limit, Place)) of
         {ok, Messages, Next} ->
@@ -68,11 +67,10 @@ fold_messages([Bytes | Rest], Terms, Live, Acc, Fun) when Live > 0 ->
         Bad ->
             {error, Bad}
     end;
-fold_messages(_Messages, _Terms, Live, Acc, _Fun) ->
-    {cont, Live, Acc}.
+fold_messages(_Messages, _Terms, Live, Acc, _Fun) -> {cont, Live, Acc}.
 
-%% How many bytes the messages take that are there now. An empty queue is asked too: that looks whether its path means
-%% another file.
+%% How many bytes the messages take that are there now. Only queue_is_empty looks whether the path of an empty queue leads
+%% to another file.
 -spec live_bytes(emmap_queue:queue()) -> {ok, non_neg_integer()} | {error, emmap_queue:reason()}.
 live_bytes(?QUEUE(Backend, Handle, _) = Queue) ->
     case ?CALL_LOCKING(Backend, queue_info(Handle)) of
@@ -97,8 +95,7 @@ step(Fun, Term, Acc) ->
 %%% Lists
 
 -spec to_list(emmap_queue:queue()) -> [term() | {bad_term, binary()}] | {error, emmap_queue:reason()}.
-to_list(Queue) ->
-    to_list(Queue, 0, []).
+to_list(Queue) -> to_list(Queue, 0, []).
 
 to_list(?QUEUE(Backend, Handle, Terms) = Queue, Place, Read) ->
     case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, ?STEP, Place)) of

@@ -15,12 +15,9 @@
 open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
     {Terms, Others} = terms(Options, #terms{}, []),
     emmap_open:open({queue, Terms}, Name, access([{size, Size} | Others]));
-open(_Name, Size, Options) when is_integer(Size), is_list(Options) ->
-    {error, einval};
-open(_Name, _Size, Options) when not is_list(Options) ->
-    emmap_options:bad({options, Options});
-open(_Name, _Size, _Options) ->
-    error(badarg).
+open(_Name, Size, Options) when is_integer(Size), is_list(Options) -> {error, einval};
+open(_Name, _Size, Options) when not is_list(Options) -> emmap_options:bad({options, Options});
+open(_Name, _Size, _Options) -> error(badarg).
 
 %% Without an access option the core opens a queue for writing, and creates it if it is missing.
 access(Options) ->
@@ -32,17 +29,12 @@ access(Options) ->
         {false, false} -> Plain
     end.
 
-terms([unsafe_terms | Rest], Terms, Others) ->
-    terms(Rest, Terms#terms{decoding = []}, Others);
-terms([compressed | Rest], Terms, Others) ->
-    terms([{compressed, 6} | Rest], Terms, Others);
+terms([unsafe_terms | Rest], Terms, Others) -> terms(Rest, Terms#terms{decoding = []}, Others);
+terms([compressed | Rest], Terms, Others) -> terms([{compressed, 6} | Rest], Terms, Others);
 terms([{compressed, Level} | Rest], Terms, Others) when is_integer(Level), Level >= 0, Level =< 9 ->
     terms(Rest, Terms#terms{encoding = emmap_terms:encoding(Level)}, Others);
 terms([{max_inflated_size, Bytes} | Rest], Terms, Others) when is_integer(Bytes), Bytes >= 0 ->
     terms(Rest, Terms#terms{limit = Bytes}, Others);
-terms([Option | Rest], Terms, Others) ->
-    terms(Rest, Terms, [Option | Others]);
-terms([], Terms, Others) ->
-    {Terms#terms{quick = emmap_terms:quick(Terms)}, lists:reverse(Others)};
-terms(Tail, _, _) ->
-    emmap_options:bad({options, Tail}).
+terms([Option | Rest], Terms, Others) -> terms(Rest, Terms, [Option | Others]);
+terms([], Terms, Others) -> {Terms#terms{quick = emmap_terms:quick(Terms)}, lists:reverse(Others)};
+terms(Tail, _, _) -> emmap_options:bad({options, Tail}).

@@ -31,8 +31,7 @@ pop_now(Backend, Handle, #terms{decoding = Decoding, limit = Limit} = Terms) whe
         slow -> pop_decoded(Backend, Handle, Terms);
         Result -> Result
     end;
-pop_now(Backend, Handle, Terms) ->
-    pop_decoded(Backend, Handle, Terms).
+pop_now(Backend, Handle, Terms) -> pop_decoded(Backend, Handle, Terms).
 
 safety([safe]) -> safe;
 safety([]) -> unsafe.
@@ -99,8 +98,7 @@ accepted([Bytes | Rest], Terms, Accepted, Decoded) ->
         {ok, Term} -> accepted(Rest, Terms, [Bytes | Accepted], [Term | Decoded]);
         Bad -> {lists:reverse(Accepted), lists:reverse(Decoded), Bad}
     end;
-accepted([], _Terms, Accepted, Decoded) ->
-    {lists:reverse(Accepted), lists:reverse(Decoded), none}.
+accepted([], _Terms, Accepted, Decoded) -> {lists:reverse(Accepted), lists:reverse(Decoded), none}.
 
 %%% Waiting for a message
 

@@ -11,12 +11,10 @@
 -include("emmap_file.hrl").
 
 -spec push(emmap_queue:queue(), term()) -> ok | {error, emmap_queue:reason()}.
-push(?QUEUE(_, _, #terms{encoding = Encoding}) = Queue, Term) ->
-    push_long(Queue, Term, term_to_binary(Term, Encoding)).
+push(?QUEUE(_, _, #terms{encoding = Encoding}) = Queue, Term) -> push_long(Queue, Term, term_to_binary(Term, Encoding)).
 
 -spec push(emmap_queue:queue(), term(), Level :: 0..9) -> ok | {error, emmap_queue:reason()}.
-push(Queue, Term, Level) ->
-    push_long(Queue, Term, term_to_binary(Term, emmap_terms:encoding(Level))).
+push(Queue, Term, Level) -> push_long(Queue, Term, term_to_binary(Term, emmap_terms:encoding(Level))).
 
 %% Pushes the message of a term.
 -spec push_long(emmap_queue:queue(), term(), Message :: binary()) -> ok | {error, emmap_queue:reason()}.
@@ -43,5 +41,4 @@ encode_all([Term | Rest], #terms{encoding = Encoding, limit = Limit, quick = Qui
                 {error, _} = Error -> Error
             end
     end;
-encode_all([], _Format, Messages) ->
-    lists:reverse(Messages).
+encode_all([], _Format, Messages) -> lists:reverse(Messages).

@@ -16,8 +16,7 @@
 %% How many of `Left' bytes are left when a term has taken its memory; less than 0 if it takes more. The term is in its
 %% external format, without the version. Bytes that are no term are not counted: binary_to_term refuses them.
 -spec left(binary(), Left :: integer()) -> integer().
-left(External, Left) ->
-    left(External, 1, Left).
+left(External, Left) -> left(External, 1, Left).
 
 %% The same for so many terms, one after the other.
 left(_Rest, _Terms, Left) when Left < 0 -> Left;
@@ -62,16 +61,14 @@ left(<<67, Fields:32, _, Rest/binary>>, Terms, Left) -> % RECORD_EXT: module, na
     left(Rest, Terms + 1 + 2 * Fields, Left - ?TERM);
 left(<<121, Rest/binary>>, _Terms, Left) -> % LOCAL_EXT: only the runtime that wrote it knows
     Left - ?TERM * byte_size(Rest);
-left(_Other, _Terms, Left) ->
-    Left.
+left(_Other, _Terms, Left) -> Left.
 
 %% The name of a node, and numbers.
 identifier(<<Tag, Size, _:Size/binary, Rest/binary>>, Numbers, Terms, Left) when Tag =:= 119; Tag =:= 115 ->
     after_node(Rest, Numbers, Terms, Left);
 identifier(<<Tag, Size:16, _:Size/binary, Rest/binary>>, Numbers, Terms, Left) when Tag =:= 118; Tag =:= 100 ->
     after_node(Rest, Numbers, Terms, Left);
-identifier(_Other, _Numbers, _Terms, Left) ->
-    Left.
+identifier(_Other, _Numbers, _Terms, Left) -> Left.
 
 after_node(Rest, Numbers, Terms, Left) ->
     case Rest of
