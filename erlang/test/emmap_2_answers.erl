@@ -1,5 +1,5 @@
-%% Evaluates the expressions of emmap_2_answers.txt, whose head says what is bound before each of them and how an answer
-%% is written.
+%% Evaluates the expressions of emmap_2_answers.txt. The head of that file lists the variables that are bound before
+%% each, and says how an answer is written.
 -module(emmap_2_answers).
 
 -export([consult/0, differences/0, is_success/1, answer/3, with_environment/2]).
@@ -12,7 +12,7 @@ consult() ->
     {ok, Answers} = file:consult(filename:join(filename:dirname(?FILE), "emmap_2_answers.txt")),
     Answers.
 
-%% What is meant to differ: {Title, Reason, [{Expression, nif | port | both, Answer here}]}. The titles are those of
+%% The intended differences: {Title, Reason, [{Expression, nif | port | both, Answer here}]}. The titles are those of
 %% docs/migrating-from-emmap.md.
 differences() ->
     {ok, Differences} = file:consult(filename:join(filename:dirname(?FILE), "emmap_2_differences.txt")),
@@ -26,7 +26,7 @@ is_success([First | Rest]) -> is_success(First) andalso is_success(Rest);
 is_success(Answer) when is_map(Answer) -> is_success(maps:to_list(Answer));
 is_success(_) -> true.
 
-%% What this emmap answers, in an empty folder and over a backend, written as the answers of emmap 2.1.3 are.
+%% The answers of this emmap, in an empty folder and over a backend, written as those of emmap 2.1.3.
 answer(Expression, Dir, Backend) ->
     with_environment(Backend, fun() -> evaluate(Expression, Dir) end).
 
@@ -41,7 +41,7 @@ with_environment(Backend, Fun) ->
         application:unset_env(emmap, backend)
     end.
 
-%% In a process of its own, which has what it opened to itself and ends with it.
+%% In a process of its own, which owns the files that it opens.
 evaluate(Expression, Dir) ->
     Asker = self(),
     {Pid, Monitor} = spawn_monitor(fun() ->
@@ -136,7 +136,7 @@ file_of(Path, Bytes) ->
     ok = file:write_file(Path, Bytes),
     Path.
 
-%% No file where that backend can't have one: what the expression does with it then is its answer.
+%% If the backend can't have such a file there is none. Then the answer is what the expression makes of that.
 opened(Path, Length, Options) ->
     case emmap:open(Path, 0, Length, Options) of
         {ok, File, _} -> {ok, File};

@@ -1,5 +1,5 @@
-%% What emmap 2.x's README shows of each of its parts, as a service that moves has it in its code: the calls as they stand,
-%% with the answers that emmap 2.1.3 gives to them.
+%% The calls that the README of emmap 2.x shows of each of its parts, as they stand in the code of a service that moves,
+%% with the answers of emmap 2.1.3.
 -module(emmap_2_readme_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
@@ -20,7 +20,7 @@ groups() ->
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
 
-%% In a service that moves: with `open_info', and the backend in the environment.
+%% The environment of a service that moves: `open_info', and the backend.
 moved(Config, Fun) ->
     emmap_2_answers:with_environment(proplists:get_value(backend, Config), Fun).
 
@@ -73,7 +73,7 @@ a_direct_read(Config) ->
 
 %%% Atomics and counters
 
-%% Each answers what the word held before.
+%% Each answers the value that the word had before.
 atomic_operations(Config) ->
     moved(Config, fun() ->
         {ok, Mem, _} = emmap:open(emmap_test:path(Config, "file"), 0, 8, [create, read, write, shared, nolock]),
@@ -140,7 +140,7 @@ a_queue_that_persists(Config) ->
         ok = emmap_queue:close(Again)
     end).
 
-%% pop_and_purge/1 of a queue that was empty before, where an example ends, keeps the place; purge/1 gives it back.
+%% An example ends with a pop_and_purge/1 of an empty queue. That keeps the place; purge/1 gives it back.
 a_purge_of_an_empty_queue(Config) ->
     moved(Config, fun() ->
         {ok, Q} = emmap_queue:open(emmap_test:path(Config, "queue"), 1024, [auto_unlink, shared]),
@@ -155,7 +155,7 @@ a_purge_of_an_empty_queue(Config) ->
         ok = emmap_queue:close(Q)
     end).
 
-%% The fun runs in the server, and what it raises is the caller's error.
+%% The fun runs in the server, and its exception is an error in the caller.
 a_server(Config) ->
     moved(Config, fun() ->
         {ok, Pid} = emmap_queue:start_link(?MODULE, emmap_test:path(Config, "queue"), 1024, [auto_unlink]),
@@ -210,7 +210,7 @@ chunks(Mem, Start, Chunks) ->
         {Blocks, Next} -> chunks(Mem, Next, [Blocks | Chunks])
     end.
 
-%% The loop ends on a full storage too, where its continuation begins anew in emmap 2.x.
+%% The loop ends on a full storage, too; in emmap 2.x the continuation begins anew there.
 a_repair_in_chunks(Config) ->
     Full = 262144,
     moved(Config, fun() ->

@@ -1,5 +1,5 @@
-%% What emmap 2.1.3 answers, this emmap answers: every expression of emmap_2_answers.txt over both backends, beside
-%% emmap_2_differences.txt, which has what is meant to differ.
+%% This emmap answers as emmap 2.1.3 does: every expression of emmap_2_answers.txt over both backends, except for the
+%% intended differences in emmap_2_differences.txt.
 -module(emmap_answers_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
@@ -14,8 +14,8 @@ groups() -> emmap_test_backends:groups([successes_are_the_same, errors_obey_the_
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
 
-%% Every call that succeeds on emmap 2.1.3 answers the same here, or as the list of differences says. An entry of the list
-%% that does not differ, or whose expression is not there, is wrong too.
+%% Every call that succeeds on emmap 2.1.3 answers the same here, or as the list of differences says. An entry of the
+%% list whose answer does not differ, or whose expression does not exist, is wrong too.
 successes_are_the_same(Config) ->
     Differences = differences(Config),
     Wrong = [{Expression, {expected, Expected}, {answered, Answer}}
@@ -28,9 +28,9 @@ successes_are_the_same(Config) ->
     ?assertEqual([], [Expression || {Expression, Answer} <- maps:to_list(Differences),
                                     maps:get(Expression, Successes, Answer) =:= Answer]).
 
-%% Where emmap 2.1.3 raises or answers an error there is an answer of any kind here, or an error by the rule of
-%% emmap's documentation: {error, Reason} or `eof', or `badarg', or `function_clause' for what is no handle. Nothing
-%% hangs, nothing ends a process, and no function is missing that both should have.
+%% If emmap 2.1.3 raises or answers an error, this emmap may answer anything, or fails by the rules of its
+%% documentation: {error, Reason} or `eof', or `badarg', or `function_clause' without a handle. Nothing hangs, nothing
+%% ends a process, and no function is missing that both should have.
 errors_obey_the_rule(Config) ->
     Wrong = [{Expression, Answer}
              || {Expression, Upstream} <- emmap_2_answers:consult(), not emmap_2_answers:is_success(Upstream),
@@ -39,7 +39,7 @@ errors_obey_the_rule(Config) ->
     ?assertEqual([], Wrong).
 
 by_rule({'$raised', error, Reason}, _) when Reason =:= badarg; Reason =:= function_clause -> true;
-%% The expression's own matching of an error, or its own exceptions.
+%% The expression itself fails to match an error, or raises an exception.
 by_rule({'$raised', error, badmatch}, _) -> true;
 by_rule({'$raised', _, _} = Raised, Upstream) -> Raised =:= Upstream;
 by_rule({'$ended', _}, _) -> false;

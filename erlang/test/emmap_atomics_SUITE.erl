@@ -127,7 +127,7 @@ counters(Config) ->
     ?assertError(badarg, emmap_test:open_counters(Config, "no-counters", many)),
     ?assertNot(filelib:is_file(emmap_test:path(Config, "no-counters"))).
 
-%% What emmap 2.1.3 on x86-64 wrote for four counters set to these values.
+%% The bytes that emmap 2.1.3 on x86-64 wrote for four counters with these values.
 -define(VALUES, [42, -7, ?MAX, ?MIN]).
 -define(EMMAP_2_BYTES, <<"EMMAP01\n", 4:64/little, 42:64/little, -7:64/little, ?MAX:64/little, ?MIN:64/little>>).
 

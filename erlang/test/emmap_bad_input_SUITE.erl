@@ -19,7 +19,7 @@ groups() -> [{Door, [], [every_case, without_rights]} || Door <- doors()].
 init_per_group(Door, Config) -> [{door, Door} | Config].
 end_per_group(_Door, _Config) -> ok.
 
-%% Somewhere that a user without rights can reach.
+%% A folder that a user without rights can reach.
 init_per_testcase(_Case, Config) ->
     Folder = string:trim(os:cmd("mktemp -d")),
     ok = file:change_mode(Folder, 8#755),
@@ -38,7 +38,7 @@ setup(Case) -> binary_to_list(maps:get(<<"setup">>, Case)).
 every_case(Config) ->
     Door = proplists:get_value(door, Config),
     Client = start(Door),
-    %% Without an answer for Erlang it is no error there.
+    %% A case without an answer for Erlang is no error there.
     Cases = [Case || #{<<"expected">> := #{<<"erlang">> := _}, <<"name">> := Name} = Case <- cases(),
                      not lists:member(setup(Case), ?MODES), is_error(Name, Client)],
     ?assert(length(Cases) > 300),
@@ -46,11 +46,11 @@ every_case(Config) ->
     stop(Client),
     ?assertEqual([], Wrong).
 
-%% After close emmap 2.x has these answer `ok', and the API does.
+%% After close these answer `ok', as in emmap 2.x.
 is_error(Name, {api, _}) -> not lists:member(Name, [<<"position after close">>, <<"flush after close">>]);
 is_error(_, _) -> true.
 
-%% Root may read anything: the program, or a node, runs as somebody else.
+%% Root may read anything, so the program or the node runs as another user.
 without_rights(Config) ->
     Door = proplists:get_value(door, Config),
     Cases = [Case || Case <- cases(), lists:member(setup(Case), ?MODES)],
@@ -92,7 +92,7 @@ error_of({error, {counters, _InFile, _Asked}}) -> einval;
 error_of({error, Reason}) -> Reason;
 error_of(Other) -> Other.
 
-%% What the operation gets, as test/vectors/README.md has it.
+%% The operation's arguments: see test/vectors/README.md.
 prepare(Setup, Config) ->
     Path = filename:join(proplists:get_value(folder, Config), "file"),
     Plain = << <<(Position rem 251)>> || Position <- lists:seq(0, 4095) >>,
@@ -205,7 +205,7 @@ protocol(Port, Operation, Arguments) ->
     {id, Result} = emmap_test_program:call(Port, {id, list_to_tuple([binary_to_atom(Operation) | Arguments])}),
     Result.
 
-%% The core's operation by its name in the Erlang API.
+%% The name in the Erlang API of an operation of the core.
 api(<<"position">>, File, [Offset, Whence]) ->
     emmap:position(File, {Whence, Offset});
 api(<<"close">>, {File, _Count}, []) ->
@@ -219,7 +219,7 @@ api(Operation, File, Values) ->
 
 %%% As somebody without rights
 
-%% A program that is this one, run by nobody, from a place that nobody may read.
+%% A copy of the program that the user nobody runs, and may not read.
 unprivileged(Program, Config) ->
     Folder = proplists:get_value(folder, Config),
     {ok, _} = file:copy(Program, filename:join(Folder, "program")),
@@ -232,7 +232,7 @@ setpriv() ->
     Id = integer_to_list(?NOBODY),
     ["setpriv --reuid=", Id, " --regid=", Id, " --clear-groups"].
 
-%% The case in a node that is nobody's.
+%% The case in a node of the user nobody.
 wrong_elsewhere(#{<<"name">> := Name, <<"arguments">> := [Options]} = Case, Config) ->
     Folder = proplists:get_value(folder, Config),
     Path = prepare(setup(Case), Config),

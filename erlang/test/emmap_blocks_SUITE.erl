@@ -153,7 +153,7 @@ walks_to_the_last_address(Config) ->
     ?assertEqual(eof, emmap:repair_block_storage(Storage, Last, 1)),
     ok = emmap:close(Storage).
 
-%% A number that is no address is no place; the end is one.
+%% A number that is no address is refused as a place; the end is not.
 walks_from_no_place(Config) ->
     Storage = storage(Config, "no-place", 8),
     #file_descriptor{data = #file{backend = Backend, handle = Handle}} = Storage,
@@ -258,7 +258,7 @@ initialises_an_open_file(Config) ->
     [ok = emmap:close(Open) || Open <- [Reader, Again]],
     ?assertEqual({error, closed}, emmap:init_block_storage(Again, 8)).
 
-%% What opens a storage leaves alone init_block_storage makes one of.
+%% init_block_storage makes a storage of a file that open_block_storage refuses and leaves alone.
 initialises_whatever_there_is(Config) ->
     Text = <<"this is no storage, but a text, which has to stay as it is">>,
     _ = emmap_test:fresh(Config, "text", Text),
@@ -274,7 +274,7 @@ initialises_whatever_there_is(Config) ->
     ok = emmap:close(File),
     ?assertEqual({error, einval}, open(Config, "text", 9, [])).
 
-%% In a private mapping everything happens in the handle's own copy.
+%% A private mapping changes in the handle's own copy.
 private(Config) ->
     {ok, Private} = emmap_test:open(Config, "private", [create, write, {size, 4096}]),
     ?assertEqual(ok, emmap:init_block_storage(Private, 8)),
@@ -390,7 +390,7 @@ both_backends_on_one_storage(Config) ->
                Storage
            end || Backend <- [nif, port]]).
 
-%% Each process stores blocks of its own and frees them again: none is given to two, none is lost.
+%% Each process stores blocks of its own and frees them again: no address is given to two processes, no block is lost.
 share(Handles) ->
     Test = self(),
     Owners = [spawn_monitor(fun() ->

@@ -39,7 +39,7 @@ service() ->
     "    io:format(\"~b counter: ~b\", [emmap:counters_length(Again), element(2, emmap:read_counter(Again, 0))]),\n"
     "    halt().\n".
 
-%% What the application is built from, without what has been built.
+%% The sources of the application, without anything that was built.
 copy_sources(To) ->
     Repository = filename:join([filename:dirname(?FILE), "..", ".."]),
     [begin
@@ -56,7 +56,7 @@ write(Project, Name, Text) ->
     ok = filelib:ensure_dir(File),
     ok = file:write_file(File, Text).
 
-%% Without what this test's own build has set for its children.
+%% Without the variables that the build of this test sets for its children.
 run(Folder, Program, Arguments) ->
     Clean = [{Name, false} || Name <- ["ERL_LIBS", "REBAR_PROFILE", "MAKEFLAGS", "MFLAGS"]],
     Port = open_port({spawn_executable, os:find_executable(Program)},

@@ -1,4 +1,4 @@
-%% Runs a function in a node of its own, so that a crash of the node is an answer and not the end of the tests.
+%% Runs a function in a node of its own, so that a crash of the node does not end the tests.
 -module(emmap_child).
 
 -export([run/3, run/4]).
@@ -8,8 +8,8 @@
 
 -define(LIMIT, 300_000).
 
-%% The node's exit status: 0 if `Module:Function(Arguments...)' returned, 1 if it raised (the output then says
-%% what), anything else if the node did not come so far. 128 + N is a death by signal N.
+%% The node's exit status: 0 if `Module:Function(Arguments...)' returned, 1 if it raised an exception, which the output
+%% shows. Any other status: the node ended before; 128 + N by signal N.
 -spec run(module(), atom(), [term()]) -> outcome().
 run(Module, Function, Arguments) ->
     run(Module, Function, Arguments, []).

@@ -1,5 +1,5 @@
-%% A cluster in which one node has this emmap and the other emmap 2.x, as `emmap_2_queue' plays it: each uses the
-%% other's queue server.
+%% A cluster in which one node has this emmap and the other emmap 2.x, played by `emmap_2_queue': each uses the queue
+%% server of the other.
 -module(emmap_cluster_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
@@ -15,7 +15,7 @@ groups() -> emmap_test_backends:groups([old_client_of_a_new_server, new_client_o
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
 
-%% Two nodes that find each other without a port mapper, which would go on living: `new' listens, `old' connects.
+%% Two nodes without a port mapper, which would outlive the test: `new' listens, `old' connects.
 init_per_testcase(_Case, Config) ->
     {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, Number} = inet:port(Socket),

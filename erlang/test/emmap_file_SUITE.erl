@@ -1,5 +1,5 @@
-%% Files, over both backends: the functions that `file' forwards answer as for a raw handle, and what emmap has
-%% beyond them does what it says.
+%% Files, over both backends: the functions of `file' answer as for a raw handle, and the other functions of emmap as
+%% documented.
 -module(emmap_file_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
@@ -72,7 +72,7 @@ calls() ->
      {truncate, []}, {pread, [0, 100]}, {read, [1]}, {position, [eof]}, {position, [0]}, {truncate, []},
      {close, []}, {close, []}, {read, [1]}, {pread, [0, 1]}, {pwrite, [0, "x"]}, {position, [0]}].
 
-%% Where a mapped file answers otherwise by design.
+%% The answers of a mapped file that differ by design.
 differences() ->
     #{% a mapping does not grow by itself
       {pwrite, [30, <<"past">>]} => {error, einval},
@@ -103,7 +103,7 @@ answers_as_raw_files_do(Config) ->
     {ok, Mapped} = emmap_test:open(Config, "mapped", [read, write, shared]),
     ?assertEqual([], compare(calls(), Raw, Mapped, none, open)).
 
-%% Each call that was answered otherwise than it should, with what was expected and what came.
+%% Each call with a wrong answer, the expected answer, and the answer that came.
 compare([], _Raw, _Mapped, _Previous, _State) ->
     [];
 compare([{Function, Arguments} = Call | Rest], Raw, Mapped, Previous, State) ->
@@ -199,7 +199,7 @@ sends_a_file(Config) ->
     ok = gen_tcp:close(Listener),
     ok = file:close(File).
 
-%% Whatever a raw file's module has for `file' to call, emmap has too.
+%% emmap has each function that `file' calls in the module of a raw file.
 forwards_everything(_Config) ->
     Exports = emmap:module_info(exports),
     Forwarded = [{close, 1}, {advise, 4}, {allocate, 3}, {read, 2}, {read_line, 1}, {pread, 2}, {pread, 3},
@@ -222,7 +222,7 @@ open_forms(Config) ->
     {ok, _, #{exist := true, size := 100}} = emmap:open(Path, [read, info, Backend]),
     {ok, _, #{exist := true, size := 20}} = emmap:open(Path, 40, 20, [read, Backend]),
     {ok, _, #{exist := true, size := 60}} = emmap:open(Path, 40, 0, [read, Backend]),
-    %% Another length than the file's is refused, and touches nothing, but for `fit'.
+    %% Another length than the file's is refused, and changes nothing, unless there is `fit'.
     {ok, _, #{exist := true, size := 100}} = emmap:open(Path, 0, 100, [read, write, shared, Backend]),
     [?assertEqual({error, einval}, emmap:open(Path, 0, Length, [create, read, write, shared, Backend])) || Length <- [99, 101]],
     ?assertEqual({error, einval}, emmap:open(Path, 0, 0, [read, write, shared, {size, 200}, Backend])),
@@ -323,7 +323,7 @@ relative_path_in_a_removed_folder(Config) ->
         ok = file:set_cwd(Before)
     end.
 
-%%% What is mapped
+%%% The part that is mapped
 
 positions_count_from_the_offset(Config) ->
     Path = emmap_test:fresh(Config, "offset", <<"0123456789">>),
@@ -379,7 +379,7 @@ resize(Config) ->
     ?assertEqual({ok, Size}, emmap:resize(Fixed, Size)),
     ok = file:close(Fixed).
 
-%% As memmove: the source's bytes are those from before the copy.
+%% As memmove(3): the bytes that arrive are those that the source had before the copy.
 copies_within_a_file(Config) ->
     Bytes = pattern(500_000),
     [[begin
@@ -553,7 +553,7 @@ reopen(Config) ->
     ?assertEqual({error, enoent}, emmap:reopen(Once)),
     ?assertEqual({error, closed}, file:pread(Once, 0, 1)).
 
-%% A file that can't be opened again stays open; one that is in its own way is closed first.
+%% If a file can't be opened again its old handle stays open. A file that is in its own way is closed first.
 reopen_exclusive(Config) ->
     Path = emmap_test:fresh(Config, "exclusive-again", <<"old">>),
     {ok, File} = emmap_test:open(Config, "exclusive-again", [write, shared, exclusive]),
@@ -575,7 +575,7 @@ reopen_exclusive(Config) ->
     ok = file:close(FixedAgain),
     ok = file:delete(Path).
 
-%% A sync says that the path means another file, or none: not of a private mapping, which is nobody else's.
+%% A sync says that the path leads to another file or to none, except for a private mapping.
 sync_of_a_replaced_file(Config) ->
     Path = emmap_test:fresh(Config, "synced", <<"12345678">>),
     Old = emmap_test:path(Config, "synced-before"),
@@ -621,7 +621,7 @@ many_readers_and_writers(Config) ->
     ?assertEqual({ok, Processes * Times}, emmap:read_counter(Counters, 0)),
     ok = emmap:close_counters(Counters).
 
-%% Bytes that repeat after a prime number of them, so that a piece in the wrong place shows.
+%% The bytes repeat after a prime number of them, so that a piece in the wrong place shows.
 pattern(Size) ->
     Pattern = << <<(I * I rem 251)>> || I <- lists:seq(1, 4093) >>,
     binary:part(binary:copy(Pattern, Size div 4093 + 1), 0, Size).

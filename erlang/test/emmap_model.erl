@@ -1,7 +1,7 @@
-%% What `emmap' should answer: a shared file is a plain binary, a handle little more than a cursor.
+%% A model of `emmap': a shared file is a plain binary, a handle little more than a cursor.
 %%
-%% Sizes are whole pages, so that it is simple where another handle's shrinking makes an access fault: beyond the
-%% end of the binary.
+%% Sizes are whole pages. So an access faults after another handle has shrunk the file exactly if it is beyond the end
+%% of the binary.
 -module(emmap_model).
 
 -export([new/1, bytes/1, step/3]).
@@ -35,7 +35,7 @@ new(Bytes) -> #model{bytes = Bytes}.
 -spec bytes(model()) -> binary().
 bytes(#model{bytes = Bytes}) -> Bytes.
 
-%% The answer, or `skip' where there is no such handle or the outcome is not for us to say.
+%% The answer. `skip': there is no such handle, or the model does not know the answer.
 -spec step(slot(), command(), model()) -> {skip | {answer, term()}, model()}.
 step(Slot, {open, [Options]}, Model) ->
     {Info, Opened} = open(Slot, Options, Model),
@@ -62,7 +62,7 @@ use(Slot, Handle, {close, []}, Model) ->
     {{answer, ok}, put_handle(Slot, Handle#handle{state = closed}, Model)};
 use(Slot, Handle, {batch, [Operations]}, Model) ->
     batch(Slot, Handle, Operations, Model);
-%% Nor do we let it grow for ever.
+%% The model does not let it grow for ever.
 use(_Slot, Handle, {resize, [0]}, #model{bytes = Bytes} = Model)
   when Handle#handle.mapped > 32 * ?PAGE; byte_size(Bytes) > 32 * ?PAGE ->
     {skip, Model};
@@ -70,7 +70,7 @@ use(_Slot, Handle, {truncate, []}, Model) when Handle#handle.cursor rem ?PAGE =/
     {skip, Model};
 use(Slot, Handle, {Function, Arguments} = Command, #model{bytes = Bytes} = Model) ->
     case bad_type(Command) of
-        %% The port no longer knows a closed file, and does not come to look at the operand.
+        %% The port does not know a closed file any more, and does not look at the operand.
         {true, {raised, badarg}} when Handle#handle.state =:= closed ->
             {skip, Model};
         {true, Answer} ->
@@ -106,7 +106,7 @@ several(_, Error) -> Error.
 put_handle(Slot, Handle, #model{handles = Handles} = Model) ->
     Model#model{handles = Handles#{Slot => Handle}}.
 
-%%% What is wrong whatever the file
+%%% Calls that are wrong for any file
 
 bad_type({pread, [_, Length]}) when Length < 0 -> {true, {error, einval}};
 bad_type({read, [Length]}) when Length < 0 -> {true, {error, einval}};
@@ -271,7 +271,7 @@ write_at(Position, Data, #handle{mapped = Mapped} = Handle, Bytes) ->
             Position + Length =< byte_size(Bytes) -> {ok, Handle, overwritten(Bytes, Position, Data)};
             Position >= byte_size(Bytes) -> faulted(Handle, Bytes);
             true ->
-                %% What is still there has been written when the fault comes.
+                %% The part that is still there has been written when the fault comes.
                 There = binary:part(Data, 0, byte_size(Bytes) - Position),
                 faulted(Handle, overwritten(Bytes, Position, There))
         end

@@ -1,5 +1,5 @@
-%% What is the NIF's own: direct binaries, schedulers, collection of handles, loading and upgrading. What it does
-%% like the port is tested through `emmap'.
+%% The NIF's own subjects: direct binaries, schedulers, collection of handles, loading and upgrading. The rest is tested
+%% through `emmap', like the port.
 -module(emmap_nif_SUITE).
 
 -include_lib("common_test/include/ct.hrl").
@@ -9,7 +9,7 @@
 -export([aliases_the_mapping/1, copy_does_not_alias/1, binary_survives_close/1, binary_survives_growth/1,
          binary_survives_its_owner/1, binary_of_a_private_mapping_is_current_after_growth/1,
          direct_reads_answer_as_copies/1, shrinks_behind_what_is_lent/1, shrinks_when_nothing_is_lent/1,
-         unlinks_at_close_whoever_has_binaries/1]).
+         unlinks_at_close_beside_live_binaries/1]).
 -export([numbers_beyond_64_bits/1, operands/1, no_handle/1, bad_paths_and_options/1]).
 -export([long_reads_and_writes/1, iodata/1, write_from_a_direct_binary/1, long_lines/1,
          no_memory_for_a_read/1, long_calls_leave_the_schedulers_free/1, copies_count_as_work/1]).
@@ -27,7 +27,7 @@ groups() ->
     [{direct, [aliases_the_mapping, copy_does_not_alias, binary_survives_close, binary_survives_growth,
                binary_survives_its_owner, binary_of_a_private_mapping_is_current_after_growth,
                direct_reads_answer_as_copies, shrinks_behind_what_is_lent, shrinks_when_nothing_is_lent,
-               unlinks_at_close_whoever_has_binaries]},
+               unlinks_at_close_beside_live_binaries]},
      {arguments, [numbers_beyond_64_bits, operands, no_handle, bad_paths_and_options]},
      {long, [long_reads_and_writes, iodata, write_from_a_direct_binary, long_lines, no_memory_for_a_read,
              long_calls_leave_the_schedulers_free, copies_count_as_work]},
@@ -159,7 +159,7 @@ shrinks_when_nothing_is_lent(Config) ->
     ?assertEqual(ok, emmap_nif:truncate(File)),
     ?assertEqual({ok, ?PAGE}, emmap_nif:size(File)).
 
-unlinks_at_close_whoever_has_binaries(Config) ->
+unlinks_at_close_beside_live_binaries(Config) ->
     Path = path(Config),
     File = open(Path, ?PAGE, [direct, auto_unlink]),
     {First, _} = lend(File, 0, 10),
@@ -337,7 +337,7 @@ run_no_memory(Path) ->
             {ok, <<0>>} = emmap_nif:read(File, 1),
             ok = emmap_nif:close(File);
         {error, Reason} when Reason =:= efbig; Reason =:= enospc; Reason =:= enomem ->
-            %% The file system has no such files: a limit of its own.
+            %% The file system has a limit below that.
             ok
     end,
     file:delete(Path).
@@ -369,8 +369,8 @@ long_calls_leave_the_schedulers_free(Config) ->
     Reports = receive {Watcher, All} -> All end,
     ?assertEqual([], [Report || {monitor, Pid, long_schedule, _} = Report <- Reports, Pid =:= Worker]).
 
-%% A process that copies all the time gives way to the others as one that computes does. Without an account a call
-%% is one reduction, whatever it copies.
+%% A process that copies all the time yields to others like one that computes, because the NIF reports its time.
+%% Otherwise a call would be one reduction, no matter how much it copies.
 copies_count_as_work(Config) ->
     File = open(path(Config), ?PIECE, []),
     Bytes = binary:copy(<<"x">>, ?PIECE),

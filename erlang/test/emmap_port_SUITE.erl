@@ -112,7 +112,7 @@ a_new_program_for_new_files(Config) ->
     ?assertEqual({ok, <<"12345678">>}, file:read(File, 8)),
     ok = file:close(File).
 
-%% However often programs die, the next open finds one; and there is one for all who open at once.
+%% After any number of deaths the next open finds a program. Opens at the same time share one.
 opens_while_programs_die(Config) ->
     Path = emmap_test:fresh(Config, "dying", <<"12345678">>),
     [begin
@@ -192,7 +192,7 @@ close_ends_ownership(Config) ->
     ?assertEqual(Before, Monitors()),
     ok = gen_server:stop(Server).
 
-%% Callers that have more to say than the program takes wait; the server does not.
+%% Callers wait when the program does not read their requests; the server does not.
 a_stopped_program_does_not_block_the_server(Config) ->
     {ok, Server} = emmap_port:start_link(#{}),
     File = file(Config, Server),
@@ -210,7 +210,7 @@ a_stopped_program_does_not_block_the_server(Config) ->
     ?assertEqual({ok, <<0>>}, file:pread(File, 0, 1)),
     ok = gen_server:stop(Server).
 
-%% Requests are in the pipe together: a stopped program gets all of them before it answers one.
+%% The requests are in the pipe together, so a stopped program gets all of them before it answers one.
 calls_do_not_wait_for_each_other(Config) ->
     {ok, Server} = emmap_port:start_link(#{}),
     File = file(Config, Server),
@@ -342,7 +342,7 @@ stale_handles(Config) ->
 
 %%% Where the native code is
 
-%% A copy of the application in a folder of this name; what of its priv it has.
+%% A copy of the application in a folder of this name, with these files of its priv.
 application_in(Folder, Native) ->
     ok = filelib:ensure_dir(filename:join([Folder, "ebin", "x"])),
     [{ok, _} = file:copy(File, filename:join([Folder, "ebin", filename:basename(File)]))
@@ -454,8 +454,8 @@ says_why_the_program_did_not_start(Config) ->
                  {"foreign", enoexec, "not a program of this machine", executable(fun foreign/1)},
                  {"ends", port_died, "{exit_status,2}", executable("#!/bin/sh\nexit 2\n")}]].
 
-%% Of a file system that shares no memory: a library that is loaded first says that all are of NFS. The answer is the
-%% atom; the log has the sentence, once for both backends, and a file's name.
+%% A file system that shares no memory: a preloaded library claims that each is NFS. The answer is the atom. The log has
+%% the sentence, once for both backends, and the name of a file.
 says_what_a_file_system_lacks(Config) ->
     Library = without_sharing(Config),
     Path = emmap_test:fresh(Config, "not-shared", <<"12345678">>),
@@ -488,7 +488,7 @@ executable(Bytes) ->
         file:change_mode(Program, 8#755)
     end.
 
-%% A program of a processor that there is none of.
+%% A program for a processor that does not exist.
 foreign(<<Start:18/binary, _:16, Rest/binary>>) -> <<Start/binary, 16#fffe:16/little, Rest/binary>>.
 
 %% The path has as many bytes as the one of x86-64.
@@ -539,7 +539,7 @@ a_stopped_program_is_timeout(Config) ->
                          {close, fun() -> file:close(File) end}]],
     signal("CONT", OsPid),
     ?assertEqual({messages, []}, process_info(self(), messages)),
-    %% What was asked for was done after all; the server knows that it is closed.
+    %% The request was done after all, and the server knows that the file is closed.
     emmap_test:until(fun() -> file:pread(File, 0, 1) =:= {error, closed} end),
     ?assertEqual({messages, []}, process_info(self(), messages)),
     ok = gen_server:stop(Server).
@@ -556,7 +556,7 @@ a_busy_port_is_timeout(Config) ->
     emmap_test:until(fun() -> file:pread(File, 0, 1) =:= {ok, <<0>>} end),
     ok = gen_server:stop(Server).
 
-%% Nobody else could.
+%% Nobody else could remove the message.
 a_late_open_is_closed(Config) ->
     {ok, Server} = emmap_port:start_link(#{call_timeout => 100}),
     Before = descriptors(Server),

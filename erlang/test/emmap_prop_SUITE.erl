@@ -1,5 +1,5 @@
-%% Random operations on several handles of one file: both backends must answer as a model does whose file is a
-%% plain binary, and leave the same bytes on disk.
+%% Random operations on several handles of one file. Both backends must answer as the model does, whose file is a plain
+%% binary, and leave the same bytes on disk.
 %%
 %% 10,000 operations, or as many as the environment variable EMMAP_PROP_COMMANDS says.
 -module(emmap_prop_SUITE).
@@ -42,7 +42,7 @@ check_until(Wanted, Done, Run) ->
             end
     end.
 
-%% The property would be worth nothing if it held for a backend that is wrong.
+%% A property that a wrong backend fulfils would be worth nothing.
 a_wrong_answer_is_seen(Config) ->
     Run = fun(Commands) -> run(Commands, Config, [wrong], counters:new(1, [])) end,
     [Commands] = proper:counterexample(property(Run), [{numtests, 1000}, quiet]),

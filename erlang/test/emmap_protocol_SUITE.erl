@@ -1,4 +1,4 @@
-%% The port program by itself: frames, ids, batches, ends. docs/port-protocol.md is what is tested.
+%% The port program by itself: frames, ids, batches, ends. They must be as docs/port-protocol.md says.
 -module(emmap_protocol_SUITE).
 
 -export([all/0, init_per_suite/1, end_per_suite/1]).
@@ -116,7 +116,7 @@ documented_operations(Config) ->
      end || [Name | Arguments] <- forms()],
     stop(Port).
 
-%% The page says of each operation, once, what it can answer.
+%% The page lists the answers of each operation once.
 documented_errors(_Config) ->
     [_, Rest] = binary:split(document(), <<"### Errors of each operation">>),
     [Section | _] = binary:split(Rest, <<"## Limits">>),
@@ -173,7 +173,7 @@ waits_are_answered_late(_Config) ->
     ?assertEqual({8, {ok, 2}}, call(Port, {8, {notify, Words, 8, infinity}})),
     ?assertEqual(lists:sort([1, Longest, {a, [b]}]),
                  lists:sort([First | [begin {Id, ok} = reply(Port), Id end || _ <- [1, 2]]])),
-    %% Whatever is first: the close's answer, or that of the wait which it ends.
+    %% In any order: the answer of the close, and that of the wait which it ends.
     send(Port, {9, {wait, Words, 8, 0, infinity}}),
     send(Port, {10, {close, Words}}),
     ?assertEqual([{9, {error, closed}}, {10, ok}], lists:sort([reply(Port), reply(Port)])),
@@ -323,7 +323,7 @@ requests_before_a_bad_frame_are_answered(_Config) ->
     {2, Output, true} = raw([frame({1, {size, 1}}), frame({2, {size, 1}}), frame(nonsense), frame({3, {size, 1}})]),
     ?assertEqual([{1, {error, closed}}, {2, {error, closed}}], frames(Output)).
 
-%% However the bytes come in, the frames are the same.
+%% The bytes make the same frames, in any pieces.
 byte_by_byte(_Config) ->
     Port = open_port({spawn_executable, path()}, [stream, binary, exit_status]),
     Request = frame({1, {size, 1}}),
@@ -482,7 +482,7 @@ deep_terms(_Config) ->
     command(Port, <<131, 104, 2, 97, 2, Open/binary>>),
     ?assertEqual(2, status(Port)).
 
-%% Cut short anywhere, a frame is a bad frame, whatever was in it.
+%% A frame that is cut anywhere is a bad frame.
 every_tag_is_checked(_Config) ->
     Terms = [1, 1000, 1 bsl 40, -(1 bsl 3000), 1.5, a, 'å', "ab", [a], <<"abc">>, <<1:3>>, {a}, list_to_tuple(lists:seq(1, 300)),
              #{a => b}, self(), make_ref(), fun lists:map/2, hd(erlang:ports()),

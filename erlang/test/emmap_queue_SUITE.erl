@@ -122,7 +122,7 @@ folds(Config) ->
     ?assertEqual(1001, emmap_queue:peek_front(Queue)),
     ?assertThrow(oops, emmap_queue:pop(Queue, 0, fun(1003, _) -> throw(oops); (_, N) -> {cont, N} end)),
     ?assertEqual(1003, emmap_queue:peek_front(Queue)),
-    %% What is pushed meanwhile stays, and the queue begins anew when nothing is left.
+    %% Messages that are pushed meanwhile stay. The queue begins anew when none is left.
     ?assertEqual(1998, emmap_queue:pop(Queue, 0, fun(Term, N) -> ok = emmap_queue:push(Queue, {again, Term}), {cont, N + 1} end)),
     ?assertEqual({again, 1003}, emmap_queue:peek_front(Queue)),
     ?assertEqual(1998, emmap_queue:pop(Queue, 0, fun(_, N) -> {cont, N + 1} end)),
@@ -133,7 +133,7 @@ folds(Config) ->
     ?assertEqual(400, emmap_queue:length(Queue)),
     ok = emmap_queue:close(Queue).
 
-%% What a fold has removed is in its answer, whatever ends it.
+%% The answer of a fold has all messages that it removed, no matter how it ends.
 fold_meets_a_refused_message(Config) ->
     Unknown = unknown_atom(fold),
     raw_queue(Config, "fold-refused", [term_to_binary(1), term_to_binary(2), Unknown, term_to_binary(3)]),
@@ -204,7 +204,7 @@ purge_clear_and_erase(Config) ->
     ?assertMatch(#{head := 16, tail := 16}, emmap_queue:metadata(Queue)),
     ok = emmap_queue:close(Queue).
 
-%% What was popped is room again, and where there is none the file grows.
+%% The room of popped messages is used again. If there is none, the file grows.
 grows(Config) ->
     Queue = queue(Config, "grows"),
     Terms = [{N, binary:copy(<<N>>, N)} || N <- lists:seq(1, 255)],
@@ -326,7 +326,7 @@ walk_of_another_era(Config) ->
      end || {Name, Change} <- [{"purged", fun emmap_queue:erase/1},
                                {"popped", fun(Q) -> {ok, _} = emmap_queue:pop_many(Q, 10), ok end}]].
 
-%% A number that no step has answered is no place, whatever is in the queue.
+%% A number that no step has answered is refused as a place.
 walk_from_no_place(Config) ->
     Queue = queue(Config, "no-place"),
     #file_descriptor{data = #file{backend = Backend, handle = Handle}} = Queue,
@@ -483,7 +483,7 @@ raw_queue(Config, Name, Messages) ->
     ok = emmap_nif:queue_push_many(Handle, Messages),
     ok = emmap_nif:close(Handle).
 
-%% What is refused stays where it is, whatever is asked for, and holds up what comes after it.
+%% A refused message stays for every operation, and holds up the messages behind it.
 refused(Queue, Bytes, Length) ->
     Error = {error, {bad_term, Bytes}},
     ?assertEqual(Error, emmap_queue:peek_front(Queue)),
@@ -526,7 +526,7 @@ no_terms(Config) ->
     ?assertEqual(1, emmap_queue:pop(Queue)),
     ok = emmap_queue:close(Queue).
 
-%% {Name, a term's bytes, what it takes by the measure}, which Node is tested with, too.
+%% {Name, bytes of a term, memory that is counted for it}. Node is tested with the same table.
 sizes() ->
     Vectors = filename:join([filename:dirname(?FILE), "..", "..", "test", "vectors", "term-sizes.json"]),
     {ok, Text} = file:read_file(Vectors),
@@ -587,7 +587,7 @@ compressed_terms_up_to_the_limit(Config) ->
     Size = 16 * 1002 - byte_size(Message),
     ?assertMatch({error, {bad_term, Message}}, emmap_queue:pop(Small(Size - 1))),
     ?assertEqual(List, emmap_queue:pop(Small(Size))),
-    %% Not what it says that it is.
+    %% Its size is not the one that it declares.
     <<131, 80, Claimed:32, Stream/binary>> = Message,
     Lies = [padded(<<131, 80, (Claimed + Lie):32, Stream/binary>>) || Lie <- [-1, 1]],
     raw_queue(Config, "compressed", Lies),
@@ -596,7 +596,7 @@ compressed_terms_up_to_the_limit(Config) ->
 
 walked(#file_descriptor{data = File}) -> (element(2, File)):queue_walk(element(3, File), forward, 9, 0).
 
-%% 8 GB on the heap, were it made.
+%% It would be 8 GB on the heap.
 inflating_beyond_memory(Config) ->
     Message = compressed_list(500 bsl 20),
     raw_queue(Config, "bomb", [Message, term_to_binary(after_it)]),
@@ -611,14 +611,14 @@ inflating_beyond_memory(Config) ->
     ok = emmap_queue:clear(Queue),
     raw_queue(Config, "bomb", [List]),
     refused(Queue, List, 1),
-    %% A binary takes what it has in the file, however much that is.
+    %% A binary takes as much as it has in the file.
     ok = emmap_queue:clear(Queue),
     Binary = binary:copy(<<7>>, 70 bsl 20),
     ok = emmap_queue:push(Queue, Binary),
     ?assertEqual(Binary, emmap_queue:pop(Queue)),
     ok = emmap_queue:close(Queue).
 
-%% Terms are compressed whole: inside of another one they are bytes, or no term.
+%% Only a whole message is compressed. A compressed term inside another one is bytes, or no term.
 compressed_inside(Config) ->
     Inside = term_to_binary(lists:duplicate(100000, []), [compressed]),
     raw_queue(Config, "inside", [padded(<<131, 104, 1, (binary:part(Inside, 1, byte_size(Inside) - 1))/binary>>)]),
@@ -777,7 +777,7 @@ both_backends_on_one_queue(Config) ->
     end),
     [ok = emmap_queue:close(Handle) || Handle <- Handles].
 
-%% Producers on all handles, and as many consumers: each message comes out once, each producer's in their order.
+%% Producers and consumers on all handles: each message comes out once, and those of each producer in order.
 share_out(Handles, Pop) ->
     Test = self(),
     Left = atomics:new(1, []),
@@ -843,7 +843,7 @@ server_that_does_not_open(Config) ->
     Path = emmap_test:fresh(Config, "no-queue", <<"this is no queue at all">>),
     ?assertMatch({error, {corrupt, 0, _}}, emmap_queue:start_link(undefined, Path, 1024, [backend(Config)])).
 
-%% The fun runs in the server. Whatever it raises, the message stays and the caller gets an error.
+%% The fun runs in the server. On any exception the message stays, and the caller gets an error.
 server_with_a_fun(Config) ->
     Server = start(Config, "server-fun"),
     ?assertEqual(nil, emmap_queue:try_dequeue(Server, fun(_) -> ct:fail(called) end)),
@@ -866,7 +866,7 @@ server_with_a_fun(Config) ->
     ?assertError(badarg, emmap_queue:try_dequeue(Server, fun(_, _) -> ok end)),
     ok = gen_server:stop(Server).
 
-%% Requests, casts and messages that no version knows are answered or passed over; the server goes on.
+%% The server answers or ignores requests, casts and messages that no version knows, and goes on.
 server_meets_the_unknown(Config) ->
     Server = start(Config, "server-unknown"),
     ok = emmap_queue:enqueue(Server, 1),
@@ -876,7 +876,7 @@ server_meets_the_unknown(Config) ->
     ?assertEqual(1, emmap_queue:dequeue(Server)),
     ok = gen_server:stop(Server).
 
-%% Of callers that died while they waited none takes a message with it.
+%% A caller that died while it waited takes no message with it.
 server_removes_nothing_for_the_dead(Config) ->
     Server = start(Config, "server-dead"),
     [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2, 3]],
@@ -912,7 +912,7 @@ server_keeps_what_it_has(Config) ->
 
 %%% What takes long
 
-%% The binary that a long message is about is the message's own memory, wherever it is in the term.
+%% The one large binary of a long message is a part of the message's memory, at any place in the term.
 long_binaries_are_not_copied(Config) ->
     {ok, Queue} = open(Config, "long-binaries", 0, [{max_inflated_size, 1 bsl 20}]),
     Long = rand:bytes(2 bsl 20),
@@ -950,8 +950,8 @@ long_messages(Config) ->
     ?assert(Terms =:= pop_all(Queue)),
     ok = emmap_queue:close(Queue).
 
-%% Another program is stopped while it has the queue. More processes than there are schedulers wait for it, and one that
-%% had begun to take the first message out is killed; others go on all the same.
+%% Another program is stopped while it has the lock of the queue. More processes than schedulers wait for it, and one
+%% that had begun to take the first message out is killed. Others go on all the same.
 waiting_leaves_the_schedulers_free(Config) ->
     Queue = queue(Config, "waiting"),
     ok = emmap_queue:push_many(Queue, lists:seq(1, 200000)),
@@ -991,7 +991,7 @@ others_go_on(Queue, Path, Taker, Port, OsPid) ->
     ?assertEqual(200000 - 1 + length(Waiting), emmap_queue:length(Queue)),
     ok = emmap_queue:close(Queue).
 
-%% Whether somebody has the queue's lock: the owner's number in the live folder's state (docs/live.md).
+%% Whether the lock of the queue is taken: the number of its owner in the state of the live folder (docs/live.md).
 is_locked(Path) ->
     {ok, <<_:64/binary, Word:32/native, _/binary>>} = file:read_file(<<Path/binary, "-live/state">>),
     Word band 16#3fffffff =/= 0.

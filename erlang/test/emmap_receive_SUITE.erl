@@ -32,12 +32,12 @@ queue(Config, Options) ->
 
 options(Config, Options) -> [{backend, proplists:get_value(backend, Config)}, create, read, write | Options].
 
-%% What is no term.
+%% Pushes bytes that are no term.
 push_bytes(#file_descriptor{data = Data}, Bytes) ->
     Backend = element(2, Data),
     Backend:queue_push(element(3, Data), Bytes).
 
-%% A process that does something, and sends what that answered.
+%% Starts a process that calls the fun, and sends the result.
 start(Do) ->
     Self = self(),
     spawn_link(fun() -> Self ! {self(), Do()} end).
@@ -45,7 +45,7 @@ start(Do) ->
 result(Process) ->
     receive {Process, Result} -> Result after 10000 -> ct:fail({still_waits, Process}) end.
 
-%% Until a process waits for a message: for an answer of the program, or of the core.
+%% Waits until a process waits for a message: from the program, or from the core.
 await_waiting(Process) ->
     case process_info(Process, [status, current_function]) of
         [{status, waiting}, {current_function, {Module, _, _}}] when Module =:= emmap_nif; Module =:= emmap_port -> ok;

@@ -1,5 +1,5 @@
-%% What ends, hangs or corrupts a node with emmap 2.1.3. Each case runs in a node of its own, whose exit status is
-%% the result: 0 only if it came to the end and found everything as it should be.
+%% Calls that end, hang or corrupt a node with emmap 2.1.3. Each case runs in a node of its own, whose exit status is
+%% the result: 0 only if the case came to its end and found everything right.
 -module(emmap_survival_SUITE).
 
 -include_lib("common_test/include/ct.hrl").
@@ -117,7 +117,7 @@ run(atomic_write_on_a_read_only_file, Backend, Path) ->
     ?assertEqual({ok, Bytes}, emmap:pread(File, 0, 100)),
     ?assertEqual({ok, Bytes}, file:read_file(Path));
 
-%% What is read is there or it is enomem, nothing is lost, and the node and the port program go on.
+%% A read succeeds or is enomem, nothing is lost, and the node and the port program go on.
 run(memory_that_is_short, Backend, Path) ->
     Size = 200 bsl 20,
     {ok, File} = emmap:open(Path, [read, write, create, shared, noreserve, {size, Size}, {backend, Backend}]),
@@ -167,9 +167,9 @@ run(memory_that_is_short, Backend, Path) ->
     end,
     ?assertEqual(0, emmap_queue:length(Queue));
 
-%% A message that is about one binary needs memory for itself alone; others for their terms too. What is not there is
-%% enomem, and the message stays. Over the port three times the size is asked for. (ERTS may have kept memory from before,
-%% so that less than its size can do.)
+%% A message that is about one binary takes its own memory; others take that of their terms, too. Without the memory it
+%% is enomem, and the message stays. Over the port three times the size is needed. (ERTS may have kept memory from
+%% before, so that less than the size may do.)
 run(long_messages_in_short_memory, Backend, Path) ->
     Size = 200 bsl 20,
     {ok, Queue} = emmap_queue:open(Path, Size + 4096, [{backend, Backend}]),
@@ -455,7 +455,7 @@ use_until_closed(User) ->
             true = lists:member(Reason, [einval, ebusy]),
             use_until_closed(User);
         {ok, Bytes} when is_binary(Bytes) ->
-            %% What a direct read gave is looked at, perhaps after the close.
+            %% The binary of a direct read is looked at, perhaps after the close.
             _ = erlang:crc32(Bytes),
             use_until_closed(User);
         _ ->
@@ -501,7 +501,7 @@ until(Condition, Attempts, Tell) ->
         false -> receive after 10 -> until(Condition, Attempts - 1, Tell) end
     end.
 
-%% With so many MiB that the process of the mappings may have besides what it has.
+%% The process of the mappings may take so many MiB more than it has.
 with_memory(Backend, Spare, Use) ->
     Pid = mapping_process(Backend),
     [erlang:garbage_collect(Process) || Process <- processes()],
@@ -556,7 +556,7 @@ children(Name) ->
         {error, _} -> []
     end.
 
-%% The first address of each range that the process has mapped, but for what the kernel alone may map.
+%% The first address of each mapping of the process, except for those of the kernel.
 mapped_ranges(Pid) ->
     {ok, Maps} = file:read_file(["/proc/", Pid, "/maps"]),
     [binary_to_integer(hd(binary:split(Line, <<"-">>)), 16) ||
@@ -570,6 +570,6 @@ resources(Pid) ->
     {match, [Resident]} = re:run(Status, "VmRSS:\\s+([0-9]+)", [{capture, all_but_first, binary}]),
     {length(Descriptors), length(binary:matches(Maps, <<"\n">>)), binary_to_integer(Resident)}.
 
-%% The node's allocators move their carriers; a leak of one page or structure a cycle would be 50,000 of them.
+%% The node's allocators move their carriers. A leak of one page or structure in each cycle would be 50,000 of them.
 flat({Descriptors1, Maps1, Resident1}, {Descriptors2, Maps2, Resident2}) ->
     Descriptors2 =< Descriptors1 andalso Maps2 =< Maps1 + 50 andalso Resident2 =< Resident1 + 2048.

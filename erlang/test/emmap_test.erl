@@ -1,4 +1,4 @@
-%% What the suites share.
+%% Functions that the suites share.
 -module(emmap_test).
 
 -export([init_group/2, open/3, open_counters/3, path/2, fresh/3, fixture/1, fixture_copy/2, until/1, os_pid/1, is_os_process/1]).
@@ -53,7 +53,7 @@ os_pid(Server) ->
     {os_pid, Pid} = erlang:port_info(Port, os_pid),
     Pid.
 
-%% A zombie is none: who reaps it is up to the node.
+%% A zombie does not count, because the node decides when to reap it.
 is_os_process(Pid) ->
     case file:read_file(io_lib:format("/proc/~b/stat", [Pid])) of
         {ok, Stat} ->

@@ -1,4 +1,4 @@
-%% The backends that the suites run over, and by name what only one of them can do.
+%% The backends that the suites run over, and the abilities that only one of them has.
 -module(emmap_test_backends).
 
 -export([backends/0, groups/1, can/2]).

@@ -9,7 +9,7 @@ path() ->
 start() ->
     start(path(), []).
 
-%% {Port, Hello}; what the program says on standard error goes to ours.
+%% {Port, Hello}. Standard error of the program is that of the tests.
 start(Program, Options) ->
     Port = open_port({spawn_executable, Program}, [{packet, 4}, binary, exit_status | Options]),
     {Port, reply(Port)}.

@@ -1,4 +1,4 @@
-%% Waiting for words, over both backends: who waits is a process, and no scheduler.
+%% Waiting for words, over both backends. A process waits, and never a scheduler.
 -module(emmap_wait_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
@@ -28,7 +28,7 @@ words(Config, Name, Size) ->
     {ok, File} = emmap_test:open(Config, Name, [read, write, shared]),
     File.
 
-%% A process that waits, and sends what the wait answered. It has not begun for certain.
+%% Starts a process that waits, and sends the answer. Its wait may not have begun when this returns.
 start(Wait) ->
     Self = self(),
     spawn_link(fun() -> Self ! {self(), Wait()} end).
@@ -206,7 +206,7 @@ no_stray_messages(Config) ->
     end,
     ok = file:close(File).
 
-%% As many wait as there are dirty schedulers and more, and files are read meanwhile.
+%% More processes wait than there are dirty schedulers, and files are read meanwhile.
 no_scheduler_waits(Config) ->
     File = words(Config, "schedulers"),
     Count = 2 * (erlang:system_info(dirty_io_schedulers) + erlang:system_info(schedulers_online)),
@@ -227,7 +227,7 @@ limit(Config) ->
     [?assertEqual(ok, result(Waiter)) || Waiter <- Waiters, not lists:keymember(Waiter, 1, Refused)],
     ok = file:close(File).
 
-%% 500 times to and fro, each by a change and a notify: none is lost, or this takes minutes.
+%% 500 times to and fro, each by a change and a notify. If one were lost, this would take minutes.
 hand_over(Config) ->
     Counters = emmap_test:open_counters(Config, "hand-over", 2),
     Waiter = start(fun() -> answer(Counters, 0, 500) end),

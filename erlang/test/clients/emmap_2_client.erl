@@ -1,6 +1,6 @@
-%% A service written for emmap 2.x, from the description of its functions alone: dialyzer has to find nothing in it, and it
-%% has to work. Each kind of call in it stands in emmap_2_answers.txt with the answer that is matched here. The
-%% environment has {open_info, true}, as of a service that moves.
+%% A service that was written for emmap 2.x from the description of its functions alone. It must work, and dialyzer must
+%% find nothing in it. Each kind of call is in emmap_2_answers.txt, with the answer that is matched here. The
+%% environment has {open_info, true}, like that of a service that moves.
 -module(emmap_2_client).
 
 -export([run/1]).

@@ -1,5 +1,5 @@
-%% The other side of a queue's server as emmap 2.x plays it: what its functions send, and a server that answers as its
-%% server does, with its terms in memory. For clusters in which nodes of both call each other.
+%% Plays emmap 2.x in a cluster with nodes of both: functions that send its requests, and a server that answers as its
+%% queue server does, with the terms in memory.
 -module(emmap_2_queue).
 
 -behaviour(gen_server).

@@ -1,4 +1,4 @@
-%% A service written by the library's first README: dialyzer has to find nothing in it, and it has to work.
+%% A service that was written after the library's first README. It must work, and dialyzer must find nothing in it.
 -module(emmap_seed_client).
 
 -export([run/2]).
