@@ -34,7 +34,7 @@ hello(_Config) ->
     {ok, Version} = application:get_key(emmap, vsn),
     ?assertEqual(list_to_binary(Version), maps:get(version, Info)),
     ?assertMatch(#{os_pid := OsPid, frame_limit := 1073741824, batch_limit := 1048576, wait_limit := 1024}, Info),
-    ?assertEqual(lists:sort([batch, cancel, each | documented()]), lists:sort(maps:get(operations, Info))),
+    ?assertEqual(lists:sort([batch, cancel, each, hello | documented()]), lists:sort(maps:get(operations, Info))),
     stop(Port).
 
 descriptors_3_and_4(_Config) ->
