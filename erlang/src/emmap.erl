@@ -295,9 +295,8 @@ pread(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Reads up to `Length` bytes, fewer if the end comes first. A position at or past the end is `eof`.").
 -spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
-%% The NIF checks the same by itself: the guards are a thirtieth of a direct read.
-pread(?MAPPED(emmap_nif, Handle), Position, Length) ->
-    emmap_nif:pread(Handle, Position, Length);
+%% The NIF checks the arguments itself. The guards would take a thirtieth of a direct read.
+pread(?MAPPED(emmap_nif, Handle), Position, Length) -> emmap_nif:pread(Handle, Position, Length);
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
     ?CALL(Backend, pread(Handle, Position, Length));
 pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) -> {error, einval};
