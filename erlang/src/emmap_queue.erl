@@ -27,12 +27,12 @@ compressed. A message is decoded by `binary_to_term(_, [safe])`, unless the queu
 A message is refused, as `{error, {bad_term, Bytes}}`, if it is no term, if it has an atom that the node does not know,
 or if its term would take too much memory. A refused message stays the first one of the queue; `pop_bytes/1` removes it.
 
-A small message can make a large term: compression makes a message a thousand times smaller, and a list of `[]` takes 16
-times its bytes. So the memory of a term is counted before the term is made: 16 bytes for each term in it and for each
-character of a string, and the bytes of its binaries and integers. That is about what the BEAM takes. A term may take as
-many bytes as its message has in the queue, and `max_inflated_size` more; a compressed message may not inflate to more
-than `max_inflated_size`. Node counts the same way, and has the same limit by default. A push checks the limit of its
-own handle: `{error, {max_inflated_size, Limit}}`.
+A small message can make a large term: compression makes a message up to a thousand times smaller, and a list of `[]`
+takes 16 times its bytes. So the memory of a term is counted before the term is made: 16 bytes for each term in it and
+for each character of a string, and the bytes of its binaries and integers. That is about what the BEAM takes. A term
+may take as many bytes as its message has in the queue, and `max_inflated_size` more; a compressed message may not
+inflate to more than `max_inflated_size`. Node counts the same way, and has the same limit by default. A push checks the
+limit of its own handle: `{error, {max_inflated_size, Limit}}`.
 
 ## Memory
 
