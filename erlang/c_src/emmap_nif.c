@@ -98,6 +98,11 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]
 
 /* ---- Reads -------------------------------------------------------------------------------------------- */
 
+static bool is_negative(ErlNifEnv *env, ERL_NIF_TERM integer)
+{
+    return enif_compare(integer, enif_make_int(env, 0)) < 0;
+}
+
 NIF_HOT static ERL_NIF_TERM pread(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
 {
     struct nif_file *const file = attempt->file;
@@ -106,10 +111,12 @@ NIF_HOT static ERL_NIF_TERM pread(struct nif_attempt *attempt, const ERL_NIF_TER
     if (!nif_get_position(attempt->env, arguments[1], &position) ||
         !nif_get_position(attempt->env, arguments[2], &length))
         return enif_make_badarg(attempt->env);
+    ERL_NIF_TERM slice;
+    if (file->direct && nif_file_cut(attempt->env, file, position, length, &slice))
+        return nif_ok(attempt->env, slice);
+    if (length > INT64_MAX && is_negative(attempt->env, arguments[2]))
+        return nif_error(attempt->env, EINVAL); /* even if it is closed, as over the port */
     if (file->direct) {
-        ERL_NIF_TERM slice;
-        if (nif_file_cut(attempt->env, file, position, length, &slice))
-            return nif_ok(attempt->env, slice);
         const emmap_error error = nif_file_pread_direct(attempt->env, file, position, length, &slice);
         return error ? nif_error(attempt->env, error) : nif_ok(attempt->env, slice);
     }
