@@ -1,5 +1,5 @@
-# An Elixir service that answers the questions of a Node service through queues in a folder. It needs no socket, no port number
-# and no HTTP. client.mjs is the other half.
+# An Elixir service that answers a Node service's questions, through queues in a folder that both open: no socket, no port
+# number, no HTTP. client.mjs is the other half.
 #
 #   ERL_LIBS=../../erlang/_build/default/lib elixir prices.exs /tmp/prices &
 #   node client.mjs /tmp/prices shop apple 3

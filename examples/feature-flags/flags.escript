@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% Prints which of the flags that admin.mjs has set are on for a user, as flags.mjs does.
+%% Prints which of the flags that admin.mjs has set are on for a user: what flags.mjs does, in Erlang.
 %%
 %%   ERL_LIBS=../../erlang/_build/default/lib escript flags.escript flags.bin ann
 -mode(compile).

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
-%% Makes REQUESTS requests as CLIENT, and prints how many were allowed. It is the limiter of limiter.mjs, on the same file:
-%% the requests that a client makes here and there count together.
+%% The limiter of limiter.mjs in Erlang, on the same file: a client's requests count wherever they are made.
+%% Makes REQUESTS requests as CLIENT, and prints how many were allowed.
 %%
 %%   ERL_LIBS=../../erlang/_build/default/lib escript limiter.escript limits.bin ann 100
 -mode(compile).
