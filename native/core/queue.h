@@ -19,6 +19,10 @@ typedef struct queue {
     _Atomic(word *) own_word;
 } queue;
 
+/* Under the lock: loads the header, and finishes what a dead process left half done. Errors: EMMAP_CORRUPT; EAGAIN as
+ * structure_wait. */
+emmap_error queue_recover(hold *hold, queue_header *header);
+
 /* Begins a change, with a header that holds together: what a dead process left half done is finished.
  * Errors: as hold_begin; EMMAP_CORRUPT. */
 emmap_error queue_begin(emmap_file *file, lock_subject subject, hold *hold, queue_header *header);
@@ -51,6 +55,10 @@ emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range ran
 /* Whether the messages can be moved: synced ones only where old and new place do not overlap. */
 bool queue_may_move(queue_header header);
 
+/* Makes the header's size so large that `total` bytes fit behind the tail, by that alone or by a move. Errors: EMMAP_FULL; as
+ * queue_move, hold_grow, hold_reserve. */
+emmap_error queue_find_room(hold *hold, queue_header *header, uint64_t total);
+
 /* Moves the messages down to the beginning. `header` is changed with the file's. Errors: as hold_sync, for synced
  * ones; the queue is sound then as well. */
 emmap_error queue_move(hold *hold, queue_header *header);
@@ -71,5 +79,27 @@ emmap_error queue_slide_resume(hold *hold, queue_header *header);
 
 /* NULL, or what is wrong with a header for a mapping of this size. A slide in progress is not. */
 const char *queue_header_wrong(queue_header header, uint64_t mapped, uint32_t *offset);
+
+static inline queue_header queue_empty_header(uint32_t size)
+{
+    return (queue_header){
+        .size = size, .head = QUEUE_HEADER, .tail = QUEUE_HEADER, .next_tail = QUEUE_HEADER};
+}
+
+static inline uint32_t queue_usable(const hold *hold)
+{
+    return hold->mapping->size < QUEUE_LIMIT ? (uint32_t)hold->mapping->size : QUEUE_LIMIT;
+}
+
+/* Lets an empty queue begin anew where its file does; the next store of the header says so. Not a synced one: the disk
+ * may still have the messages that were there, and they must not be overwritten before it has the header. */
+static inline bool queue_restart(queue_header *header)
+{
+    if (header->head != header->tail || header->synced)
+        return false;
+    const bool moves = header->head != QUEUE_HEADER;
+    *header = queue_empty_header(header->size);
+    return moves;
+}
 
 #endif

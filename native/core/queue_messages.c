@@ -1,0 +1,81 @@
+/* The bytes of messages: checking them, finding them and copying them out. */
+#include "queue.h"
+
+#include <errno.h>
+
+#include "error.h"
+
+const char *queue_message_at(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
+{
+    if (end - at < QUEUE_TOTAL_MIN)
+        return "what is left before the tail is smaller than a message can be";
+    *total = queue_load32(data + at);
+    if (*total < QUEUE_TOTAL_MIN)
+        return "a message's length is smaller than a message can be";
+    if (*total > end - at)
+        return "a message's length passes the tail";
+    if (queue_load32(data + at + *total - 4) != *total)
+        return "a message's two lengths differ";
+    return NULL;
+}
+
+const char *queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
+{
+    if (end - at < QUEUE_TOTAL_MIN)
+        return "what is left behind the head is smaller than a message can be";
+    *total = queue_load32(data + end - 4);
+    if (*total < QUEUE_TOTAL_MIN)
+        return "a message's length is smaller than a message can be";
+    if (*total > end - at)
+        return "a message's length passes the head";
+    if (queue_load32(data + end - *total) != *total)
+        return "a message's two lengths differ";
+    return NULL;
+}
+
+const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_direction direction,
+                         uint64_t limit, queue_range *range, uint32_t *offset)
+{
+    const bool forward = direction == EMMAP_QUEUE_FORWARD;
+    uint32_t head = header.head, tail = header.tail, total = 0;
+    uint64_t count = 0;
+    const char *wrong = NULL;
+    while (count < limit && head < tail && !wrong) {
+        wrong = forward ? queue_message_at(data, head, tail, &total)
+                        : queue_message_before(data, head, tail, &total);
+        if (wrong)
+            break;
+        if (forward)
+            head += total;
+        else
+            tail -= total;
+        count++;
+    }
+    *offset = forward ? head : tail;
+    *range = forward ? (queue_range){.from = header.head, .to = head, .count = count}
+                     : (queue_range){.from = tail, .to = header.tail, .count = count};
+    return wrong;
+}
+
+emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range range,
+                          emmap_queue_direction direction, const emmap_sink *sink)
+{
+    const bool forward = direction == EMMAP_QUEUE_FORWARD;
+    uint32_t from = range.from, to = range.to;
+    for (uint64_t i = 0; i < range.count; i++) {
+        uint32_t total = 0;
+        const char *const wrong =
+            forward ? queue_message_at(data, from, to, &total) : queue_message_before(data, from, to, &total);
+        if (wrong)
+            return hold_corrupt(hold, forward ? from : to, wrong);
+        if (!forward)
+            to -= total;
+        void *const place = sink->allocate(sink->context, total - QUEUE_FRAME);
+        if (!place)
+            return error_set(ENOMEM, "no memory for a message");
+        memcpy(place, data + (forward ? from : to) + 4, total - QUEUE_FRAME);
+        if (forward)
+            from += total;
+    }
+    return EMMAP_OK;
+}
