@@ -1,0 +1,100 @@
+/*
+ * Which storage a file's bytes are: its block size and its levels. Before a file's bytes are taken for a storage's they have
+ * to look like one: the block size is any number, but the word at offset 4 and limo are not.
+ */
+#include <errno.h>
+
+#include "blocks.h"
+#include "error.h"
+
+unsigned blocks_level_at(const blocks_shape *shape, uint64_t offset)
+{
+    if (offset >= shape->sizes[shape->levels])
+        return 0;
+    for (unsigned level = shape->levels; level > 0; level--) {
+        if (offset == 0)
+            return level;
+        if (offset < blocks_masks(level))
+            return 0;
+        offset = (offset - blocks_masks(level)) % shape->sizes[level - 1];
+    }
+    return 0;
+}
+
+const char *blocks_word_wrong(uint32_t word)
+{
+    const unsigned said = blocks_said(word);
+    return said != 0 && (said < BLOCKS_LEVELS_MIN || said > BLOCKS_LEVELS_MAX)
+               ? "not a block storage: it has another number of levels than from 2 to 5"
+               : NULL;
+}
+
+/* What speaks for a number of levels, where the file does not say it. No offset is that of a leaf for two numbers. */
+typedef enum evidence {
+    IMPOSSIBLE, /* no group begins at limo */
+    POSSIBLE, /* an inner group does: a writer of emmap 2.x died there. Or the first leaf does, and is empty */
+    CERTAIN   /* a leaf does */
+} evidence;
+
+static evidence evidence_for(const hold *hold, uint32_t block_size, unsigned levels, int64_t limo)
+{
+    blocks_shape shape;
+    blocks_shape_set(&shape, block_size, levels, 0);
+    const unsigned level = limo < 0 ? 0 : blocks_level_at(&shape, (uint64_t)limo);
+    if (level != 1)
+        return level == 0 ? IMPOSSIBLE : POSSIBLE;
+    const uint64_t first = blocks_path_of(&shape, 0).offset[1], end = BLOCKS_TREE + first + blocks_masks(1);
+    const bool empty = (uint64_t)limo == first && end <= hold->mapping->size &&
+                       blocks_load64(hold->mapping->data, BLOCKS_TREE + first) == BLOCKS_ALL;
+    return empty ? POSSIBLE : CERTAIN;
+}
+
+#define UNTOLD 1u
+
+/* The number of levels by the evidence. Where several are possible nothing is stored, and no choice can lose anything:
+ * what the caller says decides, or the default. 0: no number is possible. UNTOLD. */
+static unsigned deduce(const hold *hold, uint32_t block_size, unsigned levels, int64_t limo)
+{
+    evidence found[BLOCKS_LEVELS_MAX + 1] = {IMPOSSIBLE}, best = IMPOSSIBLE;
+    unsigned equals = 0, chosen = 0;
+    for (unsigned one = BLOCKS_LEVELS_MIN; one <= BLOCKS_LEVELS_MAX; one++) {
+        found[one] = evidence_for(hold, block_size, one, limo);
+        if (found[one] > best) {
+            best = found[one];
+            equals = 0;
+        }
+        if (found[one] == best) {
+            equals++;
+            chosen = one;
+        }
+    }
+    if (best == IMPOSSIBLE || equals == 1)
+        return best == IMPOSSIBLE ? 0 : chosen;
+    if (levels != 0 && found[levels] == best)
+        return levels;
+    return found[BLOCKS_LEVELS] == best ? BLOCKS_LEVELS : UNTOLD;
+}
+
+emmap_error blocks_find_shape(hold *hold, unsigned levels, blocks_shape *shape)
+{
+    const uint8_t *const data = hold->mapping->data;
+    const uint32_t block_size = blocks_load32(data, 0), word = blocks_load32(data, BLOCKS_WORD);
+    const int64_t limo = (int64_t)blocks_load64(data, BLOCKS_LIMO);
+    unsigned found = blocks_said(word);
+    blocks_shape_set(shape, block_size, BLOCKS_LEVELS, found);
+    if (block_size == 0)
+        return EMMAP_OK;
+    const char *const wrong = blocks_word_wrong(word);
+    if (wrong)
+        return hold_corrupt(hold, BLOCKS_WORD, wrong);
+    if (found == 0)
+        found = limo == -1 ? BLOCKS_LEVELS : deduce(hold, block_size, levels, limo);
+    if (found == UNTOLD)
+        return error_set(EINVAL, "the file does not say how many levels the storage has: the caller has to");
+    blocks_shape_set(shape, block_size, found ? found : BLOCKS_LEVELS, shape->said);
+    if (limo != -1 && (limo < 0 || blocks_level_at(shape, (uint64_t)limo) == 0))
+        return hold_corrupt(hold, BLOCKS_LIMO, "not a block storage: limo is not the offset of a group");
+    return levels == 0 || levels == found
+               ? EMMAP_OK
+               : error_set(EINVAL, "the block storage has another number of levels");
+}

@@ -1,0 +1,189 @@
+/* Storing blocks. Everything that can fail comes before the first change. */
+#include <errno.h>
+
+#include "blocks_change.h"
+#include "error.h"
+
+/* Moves the path on to the first free block from where it is at `level`, by the masks. Where those say that there is
+ * room, and the group below has none, the next one is looked at. False: no room is left. */
+static bool next_free(const blocks_operation *self, unsigned level, blocks_path *path)
+{
+    for (;;) {
+        const unsigned child = path->child[level];
+        const uint64_t mask = child < BLOCKS_FANOUT
+                                  ? blocks_load(self, level, path->offset[level]).free & BLOCKS_ALL << child
+                                  : 0;
+        if (mask == 0 && level == self->shape->levels)
+            return false;
+        if (mask == 0) {
+            path->child[++level]++;
+            continue;
+        }
+        blocks_descend(self->shape, path, level, (unsigned)__builtin_ctzll(mask));
+        if (level == 1)
+            return true;
+        path->child[--level] = 0;
+    }
+}
+
+/* The path of the first free block, where the masks agree on it. */
+static inline bool first_free(const blocks_operation *self, blocks_path *path)
+{
+    unsigned level = self->shape->levels;
+    path->offset[level] = 0;
+    for (; level > 0; level--) {
+        const uint64_t mask = blocks_load(self, level, path->offset[level]).free;
+        if (mask == 0)
+            return false;
+        blocks_descend(self->shape, path, level, (unsigned)__builtin_ctzll(mask));
+    }
+    return true;
+}
+
+/* Chooses the addresses of the next `count` blocks, and the path of the last one. */
+static bool choose(const blocks_operation *self, uint64_t *addresses, size_t count, blocks_path *path)
+{
+    if (count == 1 && first_free(self, path)) {
+        addresses[0] = blocks_address(self->shape, path);
+        return true;
+    }
+    *path = (blocks_path){0};
+    unsigned level = self->shape->levels;
+    for (size_t i = 0; i < count; i++) {
+        if (!next_free(self, level, path))
+            return false;
+        addresses[i] = blocks_address(self->shape, path);
+        path->child[1]++;
+        level = 1;
+    }
+    path->child[1]--;
+    return true;
+}
+
+/*
+ * The same, but before the masks above the leaves are believed where they say that no room is left they are made to
+ * follow from the leaves': after a power cut they may be of any age. Once a handle, since none outlives a power cut.
+ * Errors: EMMAP_FULL; EAGAIN as structure_wait.
+ */
+static emmap_error find_room(blocks_operation *self, uint64_t *addresses, size_t count, blocks_path *last)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    if (self->shape->block_size != 0 && choose(self, addresses, count, last))
+        return EMMAP_OK;
+    if (self->shape->block_size != 0 && !storage->settled) {
+        emmap_error error = hold_keep(&self->hold);
+        if (!error)
+            error = structure_wait();
+        if (error)
+            return error;
+        blocks_settle_all(self);
+        if (choose(self, addresses, count, last))
+            return EMMAP_OK;
+    }
+    return error_set(EMMAP_FULL, "every block of the storage is in use");
+}
+
+static uint64_t block_end(const blocks_operation *self, const blocks_path *path)
+{
+    return BLOCKS_TREE + path->offset[0] + self->shape->block_size;
+}
+
+static emmap_error make_room(blocks_operation *self, uint64_t end)
+{
+    hold *const hold = &self->hold;
+    blocks *const storage = (blocks *)hold->structure;
+    if (end <= hold->mapping->size && (!blocks_synced(self) || end <= storage->durable))
+        return EMMAP_OK;
+    emmap_error error = hold_reach(hold, end);
+    if (!error && end > hold->mapping->size) {
+        PAUSE("block_store_growing");
+        error = hold_grow(hold, hold_growth(hold, end));
+    }
+    if (error || !blocks_synced(self) || end <= storage->durable)
+        return error;
+    error = hold_sync(hold);
+    if (!error)
+        storage->durable = hold->mapping->size;
+    return error;
+}
+
+static inline void store(blocks_operation *self, const struct iovec *block, uint64_t address,
+                         const blocks_path *path)
+{
+    PAUSE("block_store_begin");
+    memmove(self->hold.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
+    PAUSE("block_store_copied");
+    blocks_change(self, address, (blocks_leaf){path->offset[1], path->child[1]}, false);
+}
+
+static emmap_error reserve(blocks_operation *self, const uint64_t *addresses, size_t count)
+{
+    emmap_error error = EMMAP_OK;
+    for (size_t i = 0; i < count && !error; i++) {
+        const blocks_path path = blocks_path_of(self->shape, addresses[i]);
+        error = blocks_reserve(self, &path);
+    }
+    return error;
+}
+
+/* All that can fail, for one or more blocks: whoever looks meanwhile never sees what would have to be undone. */
+static emmap_error prepare_store(blocks_operation *self, const struct iovec *list, size_t count,
+                                 uint64_t *addresses, blocks_path *last)
+{
+    for (size_t i = 0; i < count; i++)
+        if (list[i].iov_len != self->shape->block_size)
+            return error_set(EINVAL, "the bytes are not as many as a block has");
+    emmap_error error = find_room(self, addresses, count, last);
+    /* They are in the order of their places. */
+    if (!error)
+        error = make_room(self, block_end(self, last));
+    if (!error && (self->word & BLOCKS_HOLES))
+        error = reserve(self, addresses, count);
+    if (!error && blocks_synced(self))
+        error = blocks_prepare(self, addresses, count);
+    return error;
+}
+
+/* What was freed and is in use again need not be given back. */
+static void note_stored(blocks_operation *self, size_t count)
+{
+    blocks *const storage = (blocks *)self->hold.structure;
+    const uint64_t bytes = (uint64_t)count * self->shape->block_size;
+    storage->freed = storage->freed > bytes ? storage->freed - bytes : 0;
+}
+
+emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, size_t count,
+                                   uint64_t *addresses)
+{
+    if (count == 1)
+        return emmap_block_store(file, list, addresses);
+    blocks_operation self;
+    emmap_error error = blocks_begin(file, &self);
+    if (error)
+        return error;
+    blocks_path path;
+    if (count > 0)
+        error = prepare_store(&self, list, count, addresses, &path);
+    for (size_t i = 0; i < count && !error; i++) {
+        path = blocks_path_of(self.shape, addresses[i]);
+        store(&self, &list[i], addresses[i], &path);
+    }
+    if (!error)
+        note_stored(&self, count);
+    return hold_end(&self.hold, error);
+}
+
+emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint64_t *address)
+{
+    blocks_operation self;
+    emmap_error error = blocks_begin_one(file, &self);
+    if (error)
+        return error;
+    blocks_path path;
+    error = prepare_store(&self, block, 1, address, &path);
+    if (!error) {
+        store(&self, block, *address, &path);
+        note_stored(&self, 1);
+    }
+    return hold_end(&self.hold, error);
+}
