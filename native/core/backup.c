@@ -18,9 +18,9 @@
 
 #include "error.h"
 #include "file.h"
+#include "operation.h"
 #include "pause.h"
 #include "platform.h"
-#include "structure.h"
 
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON

@@ -4,7 +4,7 @@
 
 #include "blocks_layout.h"
 #include "emmap.h"
-#include "structure.h"
+#include "operation.h"
 
 typedef struct blocks {
     structure base;

@@ -11,8 +11,9 @@
 
 #include "error.h"
 #include "file.h"
-#include "loans.h"
+#include "mapping.h"
 #include "overlap.h"
+#include "slice.h"
 #include "vectors.h"
 
 /* True: the lock is held alone, as unlock_bytes has to know. */
@@ -121,7 +122,7 @@ read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to, u
         else if (left == 0)
             failed = EMMAP_EOF;
         else if (run > EMMAP_PIECE)
-            failed = loans_take(visit.mapping, position, run, &slice);
+            failed = slice_take(visit.mapping, position, run, &slice);
         else if ((failed = allocate(to, (size_t)run)) == EMMAP_OK)
             put(to, visit.mapping->data + position, (size_t)run);
         error = visit_end(file, &visit);
@@ -258,7 +259,7 @@ __attribute__((always_inline)) static inline emmap_error write_either(emmap_file
         else if (length > 0 && (position > size || length > size - position))
             failed = error_set(EINVAL, "the write would pass the end of the mapping");
         else if (length > EMMAP_PIECE)
-            failed = loans_take(visit.mapping, position, length, &slice);
+            failed = slice_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
             copy_piece(visit.mapping->data + position, &from, around, 0, (size_t)length);
             fence_light(); /* as in slice_from */

@@ -19,8 +19,9 @@
 
 #include "emmap.h"
 #include "error.h"
-#include "file.h"
 #include "lock.h"
+#include "mapping.h"
+#include "open.h"
 #include "pause.h"
 #include "platform.h"
 #include "size.h"

@@ -8,7 +8,7 @@
 #include "emmap.h"
 #include "error.h"
 #include "file.h"
-#include "loans.h"
+#include "slice.h"
 
 uint64_t cursor_get(const emmap_file *file)
 {
@@ -58,7 +58,7 @@ static emmap_error line(emmap_file *file, emmap_slice *slice)
     const uint8_t *const end = memchr(slice->data, '\n', slice->length);
     /* The rest of the file may be cut off while the line is alive. */
     if (end)
-        loans_cut(slice, (uint64_t)(end - slice->data) + 1);
+        slice_cut(slice, (uint64_t)(end - slice->data) + 1);
     error = file_check(file);
     if (error)
         emmap_slice_release(slice);
@@ -89,7 +89,7 @@ static emmap_error copy_line(emmap_file *file, emmap_slice *line, const emmap_si
     if (!ends_in_cr_lf(line))
         return copy_slice_out(file, line, sink);
     const uint64_t length = line->length - 1;
-    loans_cut(line, length);
+    slice_cut(line, length);
     remembering_sink to = {.base = {.allocate = allocate_and_remember, .context = &to}, .inner = sink};
     const emmap_error error = copy_slice_out(file, line, &to.base);
     if (!error)

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "live.h"
 #include "lock.h"
 
 unsigned int descriptor_forks;
@@ -92,7 +91,8 @@ void descriptor_release(descriptor *self)
 {
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
-    live_leave(self);
+    if (self->live)
+        self->leave(self);
     pthread_mutex_lock(&list);
     if (self->next)
         self->next->previous = self->previous;

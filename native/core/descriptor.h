@@ -12,8 +12,9 @@
 
 typedef struct descriptor {
     int fd;
-    struct live
-        *live; /* what the handle shares with other writers (live.h), or NULL. Set before others know of it */
+    /* What the handle shares with other writers (live.h), or NULL, and what ends that. Set before others know of it. */
+    struct live *live;
+    void (*leave)(struct descriptor *self);
     atomic_uint references;
     struct descriptor *next, *previous;
 } descriptor;

@@ -1,6 +1,6 @@
-/* Getting bytes to the disk, and telling the kernel how they will be used. Each call holds references of its own
- * on descriptor and mapping, so that a close meanwhile neither waits nor pulls them away. */
 #define _GNU_SOURCE
+#include "durability.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -9,50 +9,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "durability.h"
 #include "error.h"
+#include "mapping.h"
 #include "platform.h"
-#include "stale.h"
-#include "structure.h"
 
-typedef struct grip {
-    descriptor *descriptor;
-    emmap_mapping *mapping;
-} grip;
-
-static emmap_error take(emmap_file *file, grip *self)
+emmap_error file_refs_take(emmap_file *file, grip *self)
 {
     emmap_error error = file_descriptor(file, &self->descriptor);
     if (error)
         return error;
-    error = file_mapping(file, &self->mapping);
+    error = mapping_of(file, &self->mapping);
     if (error)
         descriptor_release(self->descriptor);
     return error;
 }
 
-static void let_go(grip *self)
+void file_refs_release(grip *self)
 {
     mapping_release(self->mapping);
     descriptor_release(self->descriptor);
-}
-
-emmap_error emmap_flush(emmap_file *file)
-{
-    grip grip;
-    emmap_error error = take(file, &grip);
-    if (error)
-        return error;
-    const uint64_t from = file->options.offset - file->options.offset % platform_page_size();
-    const uint64_t lead = file->options.offset - from;
-    /* Nothing that was written to a private mapping is the file's. */
-    if ((file->options.flags & (EMMAP_OPEN_SHARED | EMMAP_OPEN_WRITE)) ==
-            (EMMAP_OPEN_SHARED | EMMAP_OPEN_WRITE) &&
-        platform_start_writeback(grip.descriptor->fd, from, grip.mapping->size + lead, grip.mapping->base) !=
-            0)
-        error = error_from_errno("sync_file_range");
-    let_go(&grip);
-    return error ? error : file_check(file);
 }
 
 /*
@@ -77,7 +52,7 @@ static emmap_error failed_before(emmap_file *file)
 }
 
 /* A new name in a directory is on disk when the directory is (fsync(2), Notes). */
-static emmap_error sync_entry(emmap_file *file)
+emmap_error durability_sync_entry(emmap_file *file)
 {
     if (!file->absolute || !atomic_load(&file->entry_unsynced))
         return EMMAP_OK;
@@ -99,8 +74,8 @@ static emmap_error sync_entry(emmap_file *file)
     return error;
 }
 
-static emmap_error write_out(emmap_file *file, const grip *grip, int (*sync_descriptor)(int),
-                             const char *syscall)
+emmap_error durability_write_out(emmap_file *file, const grip *grip, int (*sync_descriptor)(int),
+                                 const char *syscall)
 {
     const emmap_error error = failed_before(file);
     if (error)
@@ -114,86 +89,5 @@ static emmap_error write_out(emmap_file *file, const grip *grip, int (*sync_desc
 emmap_error durability_sync(emmap_file *file, descriptor *descriptor, emmap_mapping *mapping)
 {
     const grip grip = {.descriptor = descriptor, .mapping = mapping};
-    return write_out(file, &grip, platform_datasync, "fdatasync");
-}
-
-static emmap_error sync_with(emmap_file *file, int (*sync_descriptor)(int), const char *syscall)
-{
-    emmap_error error = structure_synced(file);
-    if (error)
-        return error;
-    grip grip;
-    error = take(file, &grip);
-    if (error)
-        return error;
-    error = write_out(file, &grip, sync_descriptor, syscall);
-    if (!error)
-        error = sync_entry(file);
-    if (!error)
-        error = stale_check(file);
-    let_go(&grip);
-    return error ? error : file_check(file);
-}
-
-emmap_error emmap_sync(emmap_file *file)
-{
-    return sync_with(file, platform_sync, "fsync");
-}
-
-emmap_error emmap_datasync(emmap_file *file)
-{
-    return sync_with(file, platform_datasync, "fdatasync");
-}
-
-static bool kernel_advice(emmap_advice advice, int *result)
-{
-    switch (advice) {
-    case EMMAP_ADVICE_NORMAL:
-    case EMMAP_ADVICE_NO_REUSE:
-        *result = MADV_NORMAL;
-        return true;
-    case EMMAP_ADVICE_SEQUENTIAL:
-        *result = MADV_SEQUENTIAL;
-        return true;
-    case EMMAP_ADVICE_RANDOM:
-        *result = MADV_RANDOM;
-        return true;
-    case EMMAP_ADVICE_WILL_NEED:
-        *result = MADV_WILLNEED;
-        return true;
-    case EMMAP_ADVICE_DONT_NEED:
-        *result = MADV_DONTNEED;
-        return true;
-    }
-    return false;
-}
-
-static emmap_error advise(const emmap_mapping *mapping, uint64_t position, uint64_t length, int advice)
-{
-    if (position >= mapping->size)
-        return EMMAP_OK;
-    const uint64_t left = mapping->size - position;
-    const uint64_t run = length == 0 || length > left ? left : length;
-    const uint64_t begin = (uint64_t)(mapping->data - (uint8_t *)mapping->base) + position;
-    const uint64_t page_begin = begin - begin % platform_page_size();
-    if (madvise((uint8_t *)mapping->base + page_begin, (size_t)(begin - page_begin + run), advice) != 0)
-        return error_from_errno("madvise");
-    return EMMAP_OK;
-}
-
-emmap_error emmap_advise(emmap_file *file, uint64_t position, uint64_t length, emmap_advice advice)
-{
-    int kernel;
-    emmap_mapping *mapping;
-    emmap_error error = file_mapping(file, &mapping);
-    if (error)
-        return error;
-    if (position > INT64_MAX || length > INT64_MAX || !kernel_advice(advice, &kernel))
-        error =
-            error_set(EINVAL, "position and length are from 0 to 2^63 - 1, the advice one of emmap_advice");
-    /* The kernel would throw private pages away, and what was written to them. */
-    else if (advice != EMMAP_ADVICE_DONT_NEED || (file->options.flags & EMMAP_OPEN_SHARED))
-        error = advise(mapping, position, length, kernel);
-    mapping_release(mapping);
-    return error;
+    return durability_write_out(file, &grip, platform_datasync, "fdatasync");
 }

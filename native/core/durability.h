@@ -1,11 +1,30 @@
-/* What a structure needs to keep messages and blocks through a power cut; docs/durability.md says when. */
+/* Bringing what was written to the disk; docs/durability.md says when a container does that. */
 #ifndef EMMAP_CORE_DURABILITY_H
 #define EMMAP_CORE_DURABILITY_H
 
 #include "file.h"
 
-/* When it returns EMMAP_OK, everything that was written to the mapping before, and the file's size, is on disk.
- * Errors: what msync and fdatasync say, and once a sync of this file has failed, that. */
+/* What a call on the disk holds, so that a close meanwhile neither waits for it nor pulls anything away from under it. */
+typedef struct grip {
+    descriptor *descriptor;
+    emmap_mapping *mapping;
+} grip;
+
+/* References for the caller. Errors: EMMAP_CLOSED, EFAULT. */
+emmap_error file_refs_take(emmap_file *file, grip *self);
+void file_refs_release(grip *self);
+
+/*
+ * Brings everything that was written to the mapping before to the disk, and what `sync_descriptor` (`syscall`, for errors) does of
+ * the file. Errors: theirs, and once a sync of this file has failed, that.
+ */
+emmap_error durability_write_out(emmap_file *file, const grip *grip, int (*sync_descriptor)(int),
+                                 const char *syscall);
+
+/* The same for the bytes and the file's size. */
 emmap_error durability_sync(emmap_file *file, descriptor *descriptor, emmap_mapping *mapping);
+
+/* Brings the name of a file that was created here to the disk. */
+emmap_error durability_sync_entry(emmap_file *file);
 
 #endif

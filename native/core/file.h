@@ -21,7 +21,6 @@
 #include "descriptor.h"
 #include "emmap.h"
 #include "loans.h"
-#include "mapping.h"
 #include "pin.h"
 #include "thread_lock.h"
 
@@ -51,22 +50,8 @@ struct emmap_file {
     char *absolute; /* of a created or auto_unlink file, so that a later chdir does no harm; else NULL */
 };
 
-/* Makes a file that exists (perhaps empty) ready to be mapped. Errors: its own. */
-typedef struct file_preparer {
-    emmap_error (*prepare)(const struct file_preparer *self, int fd, const emmap_options *options);
-} file_preparer;
-
-/* For those: makes the file at least `size` bytes long, unless it could not be mapped then. Errors: what mmap and
- * size_extend say. */
-emmap_error file_extend(int fd, const emmap_options *options, uint64_t size);
-
-/* emmap_open, with what is to be done between open and mmap. */
-emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
-                      emmap_file **result);
-
-/* Ends what file_open gave, after a failure of what was to be done next: a file that it created goes, unless somebody else
- * has begun to use it. */
-void file_abandon(emmap_file *file);
+/* A handle of a file that is not open yet, with one reference. Errors: ENOMEM. */
+emmap_error file_create(const char *path, const emmap_options *options, emmap_file **result);
 
 void file_retain(emmap_file *file);
 void file_release(emmap_file *file);
@@ -74,8 +59,25 @@ void file_release(emmap_file *file);
 /* The descriptor with a reference for the caller. Errors: EMMAP_CLOSED; EFAULT as file_owned. */
 emmap_error file_descriptor(emmap_file *file, descriptor **result);
 
-/* The current mapping with a reference for the caller. Errors: EMMAP_CLOSED, EFAULT. */
-emmap_error file_mapping(emmap_file *file, emmap_mapping **result);
+static inline bool file_may_write(const emmap_file *file)
+{
+    return file->options.flags & EMMAP_OPEN_WRITE;
+}
+
+/* Writes go to a copy that is this handle's own, and nobody else's changes count in it. */
+static inline bool file_is_copy(const emmap_file *file)
+{
+    return (file->options.flags & (EMMAP_OPEN_PRIVATE | EMMAP_OPEN_ANON)) == EMMAP_OPEN_PRIVATE;
+}
+
+/* A private mapping that may be written has bytes of its own, which the file has not. */
+static inline bool file_has_own_bytes(const emmap_file *file)
+{
+    return (file->options.flags & EMMAP_OPEN_PRIVATE) && (file->options.flags & EMMAP_OPEN_WRITE);
+}
+
+/* Whether `absolute` still names the file. */
+bool file_has_its_name(const emmap_file *file);
 
 /* The handle of a process of which this one is a forked child. */
 static inline bool file_inherited(const emmap_file *file)
@@ -107,6 +109,9 @@ typedef struct visit {
     pin *pin;
     emmap_mapping *mapping;
 } visit;
+
+/* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM; EFAULT for an inherited file. */
+emmap_error visit_pin(emmap_file *file, visit *visit);
 
 /* visit_begin where something is in its way; apart from the path that is hot. */
 emmap_error visit_begin_slowly(emmap_file *file, visit *visit);

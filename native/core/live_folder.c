@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "mapping.h"
 #include "pause.h"
 #include "platform.h"
 
@@ -79,7 +80,7 @@ static emmap_error take_parts(live *self)
 {
     emmap_error error = file_descriptor(self->file, &self->descriptor);
     if (!error)
-        error = file_mapping(self->file, &self->mapping);
+        error = mapping_of(self->file, &self->mapping);
     if (error)
         return error;
     self->fd = self->descriptor->fd;

@@ -218,6 +218,7 @@ static emmap_error use_live(live *opened, char *folder, descriptor *descriptor, 
         return error;
     }
     descriptor->live = self;
+    descriptor->leave = live_leave;
     return EMMAP_OK;
 }
 

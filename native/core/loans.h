@@ -1,6 +1,6 @@
 /*
- * The slices of a file that are alive. Each is on a list for as long as it lives; a shrink, which is rare, looks
- * through it, so that it is refused for slices that reach beyond the new size and for no others.
+ * The loans of a file: one for each of its slices that is alive. A shrink, which is rare, looks through them, so that it is
+ * refused for slices that reach beyond the new size and for no others.
  */
 #ifndef EMMAP_CORE_LOANS_H
 #define EMMAP_CORE_LOANS_H
@@ -10,23 +10,36 @@
 
 #include "emmap.h"
 
-typedef struct emmap_loan loan;
+/* Owned by the slice; on the list of its mapping's file. */
+typedef struct emmap_loan {
+    struct emmap_loan *previous, *next;
+    uint64_t end;
+} loan;
 
 typedef struct loans {
     pthread_mutex_t lock; /* waits for nothing while it is held, so it may be taken under a pin */
     loan *first;
 } loans;
 
-void loans_init(loans *self);
-void loans_destroy(loans *self);
+static inline void loans_init(loans *self)
+{
+    pthread_mutex_init(&self->lock, NULL);
+}
 
-/* Takes a slice of a mapping that the caller holds a pin or reference on. Errors: ENOMEM. */
-emmap_error loans_take(emmap_mapping *mapping, uint64_t position, uint64_t length, emmap_slice *slice);
-
-/* Makes a slice end after `length` bytes, of which it has at least that many. */
-void loans_cut(emmap_slice *slice, uint64_t length);
+static inline void loans_destroy(loans *self)
+{
+    pthread_mutex_destroy(&self->lock);
+}
 
 /* True while a slice that is alive reaches beyond `size`. */
-bool loans_beyond(loans *self, uint64_t size);
+static inline bool loans_beyond(loans *self, uint64_t size)
+{
+    pthread_mutex_lock(&self->lock);
+    const loan *each = self->first;
+    while (each && each->end <= size)
+        each = each->next;
+    pthread_mutex_unlock(&self->lock);
+    return each != NULL;
+}
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "emmap.h"
+#include "patience.h"
 
 typedef enum lock_subject {
     LOCK_PRESENCE, /* held shared by every handle that may write, exclusively by an exclusive one, till closed */
@@ -22,25 +23,6 @@ typedef enum lock_subject {
 } lock_subject;
 
 typedef enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE } lock_mode;
-
-/* How long an operation goes on waiting for all the locks that it needs. It counts from the first wait on. */
-typedef struct patience {
-    uint64_t limit; /* ms; EMMAP_NO_LIMIT */
-    uint64_t end;   /* ns, once it counts; else 0 */
-    long pause;     /* ns, until the next try */
-} patience;
-
-/* By the file's lock_timeout, the process's limit and emmap_may_wait. */
-patience patience_of(const emmap_options *options);
-
-/* Sleeps a little, each time longer. Errors: ETIMEDOUT, at once, when the time is over. */
-emmap_error patience_rest(patience *self);
-
-/* How much of the time is left, in ns; 0: it is over. It counts from the first call on. */
-uint64_t patience_left(patience *self);
-
-/* Whether the calling thread may do what takes long (emmap_may_wait). */
-bool patience_for_work(void);
 
 /* How often a lock is tried at once. Who has it mostly has it for a microsecond or two, and to sleep takes 50. */
 #define LOCK_TRIES 50

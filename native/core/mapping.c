@@ -2,14 +2,63 @@
 #include "mapping.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "descriptor.h"
 #include "error.h"
 #include "file.h"
-#include "overlap.h"
 #include "platform.h"
+
+/* All mappings of the process, under `lock`, which is taken last. Nobody forks while it is held. */
+static emmap_mapping *first;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Tells every handle of the file how many mappings of it there are besides one. */
+static void count(const emmap_file *file)
+{
+    uint32_t found = 0;
+    for (const emmap_mapping *each = first; each; each = each->next)
+        found += mapping_is_of(each, file);
+    for (const emmap_mapping *each = first; each; each = each->next)
+        if (mapping_is_of(each, file))
+            __atomic_store_n(&each->file->control.aliases, found - 1, __ATOMIC_RELAXED);
+}
+
+static void enter(emmap_mapping *mapping)
+{
+    pthread_mutex_lock(&lock);
+    mapping->next = first;
+    if (first)
+        first->previous = mapping;
+    first = mapping;
+    count(mapping->file);
+    pthread_mutex_unlock(&lock);
+}
+
+static void leave(emmap_mapping *mapping)
+{
+    pthread_mutex_lock(&lock);
+    if (mapping->next)
+        mapping->next->previous = mapping->previous;
+    *(mapping->previous ? &mapping->previous->next : &first) = mapping->next;
+    count(mapping->file);
+    pthread_mutex_unlock(&lock);
+}
+
+emmap_mapping *mapping_list_begin(void)
+{
+    descriptor_forbid_fork();
+    pthread_mutex_lock(&lock);
+    return first;
+}
+
+void mapping_list_end(void)
+{
+    pthread_mutex_unlock(&lock);
+    descriptor_allow_fork();
+}
 
 static emmap_error map(const emmap_options *options, int fd, uint64_t begin, uint64_t at, int protection,
                        emmap_mapping *self)
@@ -97,7 +146,7 @@ emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at,
         error = watch(self, unit, &file->control.status);
     if (!error) {
         self->data = (uint8_t *)self->base + lead;
-        overlap_enter(self);
+        enter(self);
     }
     descriptor_allow_fork();
     if (error) {
@@ -121,11 +170,23 @@ void mapping_release(emmap_mapping *self)
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
     descriptor_forbid_fork();
-    overlap_leave(self);
+    leave(self);
     fault_forget(self->region);
     munmap(self->base, self->length);
     descriptor_allow_fork();
     emmap_file *const file = self->file;
     free(self);
     file_release(file);
+}
+
+emmap_error mapping_of(emmap_file *file, emmap_mapping **result)
+{
+    visit visit;
+    const emmap_error error = visit_begin(file, &visit);
+    if (error)
+        return error;
+    mapping_retain(visit.mapping);
+    *result = visit.mapping;
+    pin_release(visit.pin);
+    return EMMAP_OK;
 }

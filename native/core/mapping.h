@@ -8,6 +8,7 @@
 
 #include "emmap.h"
 #include "fault.h"
+#include "file.h"
 
 struct emmap_mapping {
     uint8_t *data; /* position 0 */
@@ -16,7 +17,7 @@ struct emmap_mapping {
     size_t length; /* what mmap was given */
     atomic_uint references;
     fault_region *region;
-    emmap_mapping *next, *previous; /* overlap.c's */
+    emmap_mapping *next, *previous; /* of the list of all */
     emmap_file *file; /* holds a reference on it: its status word, its loans, its path to unlink */
 };
 
@@ -32,5 +33,19 @@ emmap_error mapping_try(int fd, const emmap_options *options, uint64_t size);
 
 void mapping_retain(emmap_mapping *self);
 void mapping_release(emmap_mapping *self);
+
+/* The file's current mapping with a reference for the caller. Errors: EMMAP_CLOSED, EFAULT. */
+emmap_error mapping_of(emmap_file *file, emmap_mapping **result);
+
+/* The first of all mappings of the process, each of which has the next one. Nobody forks, and none comes or goes, until
+ * mapping_list_end. Not under a pin. */
+emmap_mapping *mapping_list_begin(void);
+void mapping_list_end(void);
+
+/* Whether the mapping shows the same file on disk. */
+static inline bool mapping_is_of(const emmap_mapping *self, const emmap_file *file)
+{
+    return self->file->inode == file->inode && self->file->device == file->device;
+}
 
 #endif

@@ -1,50 +1,6 @@
 #include "overlap.h"
 
-#include <pthread.h>
-
-#include "descriptor.h"
 #include "mapping.h"
-
-/* All mappings of the process, under `lock`, which is taken last. Nobody forks while it is held. */
-static emmap_mapping *first;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-static bool same_file(const emmap_mapping *mapping, const emmap_file *file)
-{
-    return mapping->file->inode == file->inode && mapping->file->device == file->device;
-}
-
-/* Tells every handle of the file how many mappings of it there are besides one. */
-static void count(const emmap_file *file)
-{
-    uint32_t found = 0;
-    for (const emmap_mapping *each = first; each; each = each->next)
-        found += same_file(each, file);
-    for (const emmap_mapping *each = first; each; each = each->next)
-        if (same_file(each, file))
-            __atomic_store_n(&each->file->control.aliases, found - 1, __ATOMIC_RELAXED);
-}
-
-void overlap_enter(emmap_mapping *mapping)
-{
-    pthread_mutex_lock(&lock);
-    mapping->next = first;
-    if (first)
-        first->previous = mapping;
-    first = mapping;
-    count(mapping->file);
-    pthread_mutex_unlock(&lock);
-}
-
-void overlap_leave(emmap_mapping *mapping)
-{
-    pthread_mutex_lock(&lock);
-    if (mapping->next)
-        mapping->next->previous = mapping->previous;
-    *(mapping->previous ? &mapping->previous->next : &first) = mapping->next;
-    count(mapping->file);
-    pthread_mutex_unlock(&lock);
-}
 
 /* Bytes of a file on disk. */
 typedef struct range {
@@ -87,13 +43,10 @@ static overlap overlap_in(const emmap_mapping *mapping, range written, const str
 static overlap find(const emmap_file *file, range written, const struct iovec *list, size_t length)
 {
     overlap result = OVERLAP_NONE;
-    descriptor_forbid_fork();
-    pthread_mutex_lock(&lock);
-    for (const emmap_mapping *each = first; each && result == OVERLAP_NONE; each = each->next)
-        if (same_file(each, file))
+    for (const emmap_mapping *each = mapping_list_begin(); each && result == OVERLAP_NONE; each = each->next)
+        if (mapping_is_of(each, file))
             result = overlap_in(each, written, list, length);
-    pthread_mutex_unlock(&lock);
-    descriptor_allow_fork();
+    mapping_list_end();
     return result;
 }
 

@@ -16,10 +16,6 @@ typedef enum overlap {
     OVERLAP_MIXED     /* several vectors */
 } overlap;
 
-/* Each mapping while it lives, between descriptor_forbid_fork and descriptor_allow_fork. */
-void overlap_enter(emmap_mapping *mapping);
-void overlap_leave(emmap_mapping *mapping);
-
 /* Whether one memmove copies the list right: within one mapping it does. */
 static inline bool overlap_is_plain(const emmap_file *file, const struct iovec *list, size_t length)
 {

@@ -3,8 +3,8 @@
 #define EMMAP_CORE_QUEUE_H
 
 #include "emmap.h"
+#include "operation.h"
 #include "queue_layout.h"
-#include "structure.h"
 
 typedef struct queue {
     structure base;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "attach.h"
 #include "error.h"
 #include "pause.h"
 #include "queue.h"

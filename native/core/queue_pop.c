@@ -188,7 +188,7 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     const queue *const self = (const queue *)there;
     /* Its holder may be waiting for others no longer than it may itself. */
     patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_NO_LIMIT});
-    error = structure_lock(there, &patience);
+    error = patience_take(&there->threads, &patience);
     if (error)
         return error;
     descriptor *descriptor;

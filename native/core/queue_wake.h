@@ -34,7 +34,7 @@ void queue_call(emmap_file *file);
 /* After what took messages out, if the word said that somebody waits. */
 void queue_call_next(emmap_file *file);
 
-/* For structure.h. */
+/* For container.h. */
 void queue_wake_closing(structure *self);
 void queue_wake_freeing(structure *self);
 

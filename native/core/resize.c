@@ -16,6 +16,7 @@
 #include "error.h"
 #include "file.h"
 #include "loans.h"
+#include "mapping.h"
 #include "platform.h"
 #include "size.h"
 
@@ -50,7 +51,7 @@ static emmap_error start(emmap_file *file, resizing *self)
         pthread_mutex_unlock(&file->resize);
         return error;
     }
-    error = file_mapping(file, &self->mapping);
+    error = mapping_of(file, &self->mapping);
     if (error) {
         pthread_mutex_unlock(&file->resize);
         descriptor_release(self->descriptor);
@@ -77,12 +78,6 @@ static void carry_over(const emmap_mapping *from, emmap_mapping *to)
         if (memcmp(from->data + done, to->data + done, run) != 0)
             memcpy(to->data + done, from->data + done, run);
     }
-}
-
-/* A read-only handle has no bytes of its own either. */
-static bool own_bytes(const emmap_file *file)
-{
-    return (file->options.flags & EMMAP_OPEN_PRIVATE) && (file->options.flags & EMMAP_OPEN_WRITE);
 }
 
 /* Lets go of what the file held until now, once nobody is in the middle of a call on it. */
@@ -121,7 +116,7 @@ static emmap_error exchange(const resizing *self, emmap_mapping *replacement)
     emmap_file *const file = self->file;
     emmap_error error = EMMAP_OK;
     emmap_mapping *expected = self->mapping;
-    if (own_bytes(file)) {
+    if (file_has_own_bytes(file)) {
         error = take_out(file, self->mapping);
         if (!error) {
             carry_over(self->mapping, replacement);
@@ -226,7 +221,7 @@ static emmap_error shrink_alone(const resizing *self, uint64_t size, emmap_mappi
         error = error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
     else if (!goes_on)
         error = size_cut(self->descriptor->fd, file->options.offset + size);
-    if (!error && own_bytes(file))
+    if (!error && file_has_own_bytes(file))
         carry_over(self->mapping, replacement);
     put_in(file, error ? self->mapping : replacement);
     return error;
@@ -338,16 +333,6 @@ emmap_error emmap_truncate(emmap_file *file)
         error = emmap_resize(file, position, NULL);
     pthread_mutex_unlock(&file->cursor);
     return error;
-}
-
-emmap_error emmap_size(emmap_file *file, uint64_t *size)
-{
-    visit visit;
-    const emmap_error error = visit_begin(file, &visit);
-    if (error)
-        return error;
-    *size = visit.mapping->size;
-    return visit_end(file, &visit);
 }
 
 emmap_error emmap_allocate(emmap_file *file, uint64_t position, uint64_t length)

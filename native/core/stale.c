@@ -11,8 +11,8 @@
 #include "blocks.h"
 #include "error.h"
 #include "file.h"
+#include "operation.h"
 #include "resize.h"
-#include "structure.h"
 
 #define INTERVAL 1000u /* ms */
 

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "file.h"
+#include "mapping.h"
 #include "platform.h"
 #include "word.h"
 

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "file.h"
+#include "mapping.h"
 
 typedef _Atomic int64_t word;
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "pause_points.h"
-#include "structure.h"
+#include "operation.h"
 #include "support.h"
 
 enum {

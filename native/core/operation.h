@@ -1,5 +1,5 @@
 /*
- * What a file holds beyond bytes: a queue or a block storage. One operation at a time changes it: `threads`
+ * An operation on a container. One at a time changes it: `threads`
  * excludes the handle's own threads, the locks of lock.h other handles and processes. A handle opened
  * exclusively takes those locks when it attaches and keeps them, and then makes no system call per operation.
  *
@@ -9,32 +9,18 @@
  *
  * Locks: `threads`, then LOCK_STRUCTURE, then what file.h lists.
  */
-#ifndef EMMAP_CORE_STRUCTURE_H
-#define EMMAP_CORE_STRUCTURE_H
+#ifndef EMMAP_CORE_OPERATION_H
+#define EMMAP_CORE_OPERATION_H
 
 #include <stdbool.h>
 
+#include "container.h"
 #include "emmap.h"
 #include "file.h"
 #include "lock.h"
+#include "mapping.h"
+#include "patience.h"
 #include "word.h"
-
-typedef enum structure_kind { STRUCTURE_QUEUE, STRUCTURE_BLOCKS } structure_kind;
-
-typedef struct structure {
-    structure_kind kind;
-    bool held; /* both locks are this handle's until it is closed */
-    thread_lock threads;
-    bool taking;             /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
-    bool no_holes;           /* space can't be given back here; under `threads` */
-    _Atomic uint64_t looked; /* when the path was looked at last, in ms (stale.c) */
-    atomic_bool stale;       /* and whether it meant another file then */
-    /* Before the file is closed, which ends waits for what it holds; and frees what belongs to those. NULL: none. */
-    void (*closing)(struct structure *self);
-    void (*freeing)(struct structure *self);
-    /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
-    emmap_error (*note_synced)(emmap_file *file);
-} structure;
 
 /* An operation in flight. */
 typedef struct hold {
@@ -51,45 +37,8 @@ typedef struct hold {
     bool is_waited; /* what it said, once the lock was given back */
 } hold;
 
-/* Fills in what a queue or storage file is opened with. Errors: EINVAL for options that do not go with it. */
-emmap_error structure_options(const emmap_options *given, emmap_options *settled, bool *fresh);
-
-/* What opens a queue or storage file: gives a new file `size` bytes, and leaves any other as it is. */
-typedef struct structure_preparer {
-    file_preparer base;
-    uint64_t size;
-    const char *lacking; /* what a new file can't be made without; NULL: nothing */
-    bool fresh;          /* a file that has bytes is refused */
-} structure_preparer;
-
-/* Without EMMAP_OPEN_CREATE a file whose header is zeros is not made a structure. Errors: EMMAP_CORRUPT with `reason`. */
-emmap_error structure_made(emmap_file *file, const char *reason);
-
-emmap_error structure_prepare(const file_preparer *base, int fd, const emmap_options *options);
-
-/*
- * Makes `self` (malloc'd, kind set) what the file holds, after `check` has found the file's bytes fit for it or,
- * where it may write, made them so. `check` runs under the hold. Ownership of `self` passes to the file, or ends
- * here on failure.
- */
-emmap_error structure_attach(emmap_file *file, structure *self,
-                             emmap_error (*check)(structure *self, hold *hold));
-
-/* NULL is ignored. */
-void structure_free(structure *self);
-
 /* What the file holds, if it is of that kind. Errors: EMMAP_CLOSED; EINVAL. */
 emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result);
-
-/* Before a sync: what the file holds is noted to be synced, if the handle may write. What an operation does
- * between this and the sync itself is done as after it. */
-emmap_error structure_synced(emmap_file *file);
-
-/* Before what may take long. Errors: EAGAIN where the thread may not wait (emmap_may_wait). */
-emmap_error structure_wait(void);
-
-/* Takes `threads`. Errors: ETIMEDOUT. */
-emmap_error structure_lock(structure *self, patience *patience);
 
 /*
  * Begins an operation that changes the structure, under LOCK_STRUCTURE, which it waits for, or under
@@ -173,5 +122,11 @@ emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason
 
 /* Whether `length` bytes from `position` on are all 0. */
 bool hold_zeros(const hold *self, uint64_t position, uint64_t length);
+
+/* Both structures begin with one of this many bytes. */
+#define HEADER_SIZE 16
+
+/* Begins an operation on a container that need not be the file's yet, under `subject`. */
+emmap_error hold_begin_on(emmap_file *file, structure *structure, lock_subject subject, hold *self);
 
 #endif

@@ -1,34 +1,18 @@
-#include "loans.h"
+#include "slice.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "error.h"
 #include "file.h"
-
-/* Owned by the slice; on the list of its mapping's file. */
-struct emmap_loan {
-    loan *previous;
-    loan *next;
-    uint64_t end;
-};
-
-void loans_init(loans *self)
-{
-    pthread_mutex_init(&self->lock, NULL);
-}
-
-void loans_destroy(loans *self)
-{
-    pthread_mutex_destroy(&self->lock);
-}
+#include "mapping.h"
 
 static loans *loans_of(const emmap_mapping *mapping)
 {
     return &mapping->file->loans;
 }
 
-emmap_error loans_take(emmap_mapping *mapping, uint64_t position, uint64_t length, emmap_slice *slice)
+emmap_error slice_take(emmap_mapping *mapping, uint64_t position, uint64_t length, emmap_slice *slice)
 {
     loan *const taken = malloc(sizeof *taken);
     if (!taken)
@@ -46,7 +30,7 @@ emmap_error loans_take(emmap_mapping *mapping, uint64_t position, uint64_t lengt
     return EMMAP_OK;
 }
 
-void loans_cut(emmap_slice *slice, uint64_t length)
+void slice_cut(emmap_slice *slice, uint64_t length)
 {
     loans *const list = loans_of(slice->mapping);
     pthread_mutex_lock(&list->lock);
@@ -55,14 +39,25 @@ void loans_cut(emmap_slice *slice, uint64_t length)
     slice->length = length;
 }
 
-bool loans_beyond(loans *self, uint64_t size)
+emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t length, emmap_slice *slice)
 {
-    pthread_mutex_lock(&self->lock);
-    const loan *each = self->first;
-    while (each && each->end <= size)
-        each = each->next;
-    pthread_mutex_unlock(&self->lock);
-    return each != NULL;
+    *slice = (emmap_slice){0};
+    visit visit;
+    const emmap_error error = visit_begin(file, &visit);
+    if (error)
+        return error;
+    const uint64_t size = visit.mapping->size;
+    const uint64_t left = position < size ? size - position : 0;
+    const uint64_t run = length < left ? length : left;
+    emmap_error taken = EMMAP_OK;
+    if (position > INT64_MAX || length > INT64_MAX)
+        taken = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+    else if (left == 0)
+        taken = EMMAP_EOF;
+    else if (run > 0)
+        taken = slice_take(visit.mapping, position, run, slice);
+    pin_release(visit.pin);
+    return taken;
 }
 
 bool emmap_slice_faulted(const emmap_slice *slice)

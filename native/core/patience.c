@@ -1,0 +1,96 @@
+#define _GNU_SOURCE
+#include "patience.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "error.h"
+#include "pin.h"
+
+static _Thread_local bool may_not_wait PIN_TLS;
+static atomic_uint_least64_t limit = EMMAP_NO_LIMIT;
+
+void emmap_may_wait(bool yes)
+{
+    may_not_wait = !yes;
+}
+
+void emmap_lock_limit(uint64_t milliseconds)
+{
+    atomic_store_explicit(&limit, milliseconds, memory_order_relaxed);
+}
+
+bool patience_for_work(void)
+{
+    return !may_not_wait;
+}
+
+patience patience_of(const emmap_options *options)
+{
+    const uint64_t most = may_not_wait ? 0 : atomic_load_explicit(&limit, memory_order_relaxed);
+    return (patience){.limit = options->lock_timeout < most ? options->lock_timeout : most};
+}
+
+static uint64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A kernel's lock can't be waited for with a limit but by signals, which are the host's. So it is asked again and
+ * again: often at first, since a lock is mostly had for microseconds. */
+enum { FIRST_PAUSE = 10 * 1000, LONGEST_PAUSE = 1000 * 1000 };
+
+uint64_t patience_left(patience *self)
+{
+    if (self->limit == 0)
+        return 0;
+    const uint64_t now = nanoseconds();
+    if (self->end == 0) {
+        self->end = self->limit > (UINT64_MAX - now) / 1000000 ? UINT64_MAX : now + self->limit * 1000000;
+        self->pause = FIRST_PAUSE;
+    }
+    return now < self->end ? self->end - now : 0;
+}
+
+emmap_error patience_rest(patience *self)
+{
+    const uint64_t left = patience_left(self);
+    if (left == 0)
+        return error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
+    nanosleep(&(struct timespec){.tv_nsec = left < (uint64_t)self->pause ? (long)left : self->pause}, NULL);
+    self->pause = self->pause < LONGEST_PAUSE / 2 ? 2 * self->pause : LONGEST_PAUSE;
+    return EMMAP_OK;
+}
+
+emmap_error structure_wait(void)
+{
+    return patience_for_work() ? EMMAP_OK : error_set(EAGAIN, "the operation would take long");
+}
+
+/* A try takes no system call, and an operation as long as a hundred. */
+enum { THREAD_TRIES = 200 };
+
+static bool try_lock(thread_lock *lock)
+{
+    for (int i = 0; i < THREAD_TRIES; i++)
+        if (thread_lock_try(lock))
+            return true;
+    return false;
+}
+
+emmap_error patience_take_slowly(thread_lock *lock, patience *patience)
+{
+    while (!try_lock(lock)) {
+        if (patience->limit == EMMAP_NO_LIMIT) {
+            thread_lock_take(lock);
+            return EMMAP_OK;
+        }
+        const emmap_error error = patience_rest(patience);
+        if (error)
+            return error;
+    }
+    return EMMAP_OK;
+}
