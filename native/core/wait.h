@@ -20,16 +20,13 @@
 
 #include "emmap.h"
 
-/* Whether what a file is waited for is there. Takes no lock; on any thread. */
-typedef bool wait_is_over(emmap_file *owner);
-
 /*
  * emmap_wait_begin for another file than the word's, unless `owner` is NULL. `is_over`, unless NULL, is asked ten times a
- * second, since who was to notify may have been killed: the wait ends where it says yes. When the word's file is closed, and
+ * second, on any thread, since who was to notify may have been killed: the wait ends where it says yes. It takes no lock. When the word's file is closed, and
  * the owner is not, the result is EMMAP_OK: the owner has another word by now.
  */
 emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_file *owner, wait_is_over *is_over, const emmap_waiter *waiter,
+                       emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
                        emmap_wait **result);
 
 /* Ends all waits on a file with EMMAP_CLOSED. After its status word says so. */

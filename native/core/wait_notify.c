@@ -1,0 +1,58 @@
+/* Waking waits for a word. */
+#include <limits.h>
+
+#include "wait_list.h"
+
+static bool is_for(const emmap_wait *self, const place *place)
+{
+    return self->place.offset == place->offset && self->place.inode == place->inode &&
+           self->place.device == place->device;
+}
+
+/* With the lock. Finds out which threads are in the kernel, where platform_word_wake reaches them, and keeps the others from
+ * getting there. */
+static void sort_sleepers(const place *place)
+{
+    for (emmap_wait *each = waits.first; each; each = each->next) {
+        if (!each->asleep || each->queued || !is_for(each, place))
+            continue;
+        const platform_sleeps sleeps = platform_word_sleeps(&each->sleeper);
+        each->queued = sleeps == PLATFORM_ASLEEP;
+        each->asleep = sleeps != PLATFORM_AWAKE;
+    }
+}
+
+/* With the lock. The next one who has waited longer. */
+static emmap_wait *longest(void)
+{
+    emmap_wait *each = waits.first;
+    while (each && each->next)
+        each = each->next;
+    return each;
+}
+
+uint64_t wait_wake(const void *word, const place *place, uint64_t count)
+{
+    emmap_wait *taken = NULL, **last = &taken;
+    if (count == 0)
+        return 0;
+    pthread_mutex_lock(&waits.lock);
+    sort_sleepers(place);
+    uint64_t woken = platform_word_wake(word, count < INT_MAX ? (int)count : INT_MAX, false);
+    if (woken < count) {
+        uint64_t left = count - woken;
+        for (emmap_wait *each = longest(), *later; each; each = later) {
+            later = each->previous;
+            /* One that is queued has been woken. One that may be or not has been counted, or is counted too little. */
+            if (!is_for(each, place) || each->queued || (!each->asleep && left == 0))
+                continue;
+            left -= !each->asleep;
+            /* A thread that is on its way may be reached as it turns back: it then has another one's notify. */
+            wait_take_to(each, each->asleep ? ENDED_BY_NOTIFY : ENDED_BY_OTHERS, &last);
+        }
+        woken = count - left;
+    }
+    pthread_mutex_unlock(&waits.lock);
+    wait_tell_all(taken, EMMAP_OK);
+    return woken;
+}

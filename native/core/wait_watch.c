@@ -1,0 +1,75 @@
+/* The watcher, which looks at all waits ten times a second. */
+#define _GNU_SOURCE
+#include <stdlib.h>
+#include <time.h>
+
+#include "wait_threads.h"
+
+enum {
+    LOOK_EVERY = 100, /* ms */
+    FIRST_LOOK = 1,   /* ms: where threads can't sleep on words; then it takes twice as long each time */
+    IDLE_LOOKS = 50   /* after so many looks at nothing the watcher ends */
+};
+
+static const long millisecond = 1000000; /* ns */
+
+/* With the lock. The waits that there are, with a reference each; NULL where there is no memory. */
+static emmap_wait **all_waits(size_t *count)
+{
+    emmap_wait **const all = malloc((waits.waiting + 1) * sizeof(emmap_wait *));
+    *count = 0;
+    for (emmap_wait *each = waits.first; all && each; each = each->next) {
+        wait_retain(each);
+        all[(*count)++] = each;
+    }
+    return all;
+}
+
+static void look_at_all(void)
+{
+    size_t count;
+    pthread_mutex_lock(&waits.lock);
+    emmap_wait **const all = all_waits(&count);
+    pthread_mutex_unlock(&waits.lock);
+    for (size_t i = 0; i < count; i++) {
+        (void)wait_look(all[i], ENDED_BY_OTHERS);
+        wait_release(all[i]);
+    }
+    free(all);
+}
+
+/* Whether the watcher is to go on. */
+static bool is_needed(unsigned int *looks_at_nothing, long *pause)
+{
+    pthread_mutex_lock(&waits.lock);
+    *looks_at_nothing = waits.first ? 0 : *looks_at_nothing + 1;
+    waits.watched = *looks_at_nothing < IDLE_LOOKS;
+    const bool goes_on = waits.watched;
+    if (platform_word_can_sleep() || (*pause *= 2) > LOOK_EVERY)
+        *pause = LOOK_EVERY;
+    if (waits.has_news && !platform_word_can_sleep())
+        *pause = FIRST_LOOK;
+    waits.has_news = false;
+    pthread_mutex_unlock(&waits.lock);
+    return goes_on;
+}
+
+static void *run_watcher(void *context)
+{
+    (void)context;
+    unsigned int looks_at_nothing = 0;
+    long pause = FIRST_LOOK;
+    while (is_needed(&looks_at_nothing, &pause)) {
+        nanosleep(&(struct timespec){0, pause * millisecond}, NULL);
+        look_at_all();
+    }
+    return NULL;
+}
+
+bool wait_watch(void)
+{
+    waits.has_news = true;
+    if (!waits.watched)
+        waits.watched = wait_start_thread(run_watcher, NULL);
+    return waits.watched;
+}
