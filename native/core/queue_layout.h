@@ -157,7 +157,20 @@ static inline uint64_t queue_total(uint64_t length)
  * The length, frame included, of the message that begins at `at` and ends at `end` or before; or of the one that
  * ends at `end` and begins at `at` or behind. NULL and the length, or what is wrong with it.
  */
-const char *queue_message_at(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total);
+static inline const char *queue_message_at(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
+{
+    if (end - at < QUEUE_TOTAL_MIN)
+        return "what is left before the tail is smaller than a message can be";
+    *total = queue_load32(data + at);
+    if (*total < QUEUE_TOTAL_MIN)
+        return "a message's length is smaller than a message can be";
+    if (*total > end - at)
+        return "a message's length passes the tail";
+    if (queue_load32(data + at + *total - 4) != *total)
+        return "a message's two lengths differ";
+    return NULL;
+}
+
 const char *queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total);
 
 #endif
