@@ -20,11 +20,11 @@ int main(int argc, char **argv)
     emmap_file *queue;
     if (argc != 3 || emmap_queue_open(argv[1], NULL, &queue) != EMMAP_OK || !queue->descriptor->live)
         return EXIT_FAILURE;
-    live *const self = queue->descriptor->live;
+    live_t *const self = queue->descriptor->live;
     const long count = atol(argv[2]);
     const double begin = nanoseconds();
     for (long i = 0; i < count; i++) {
-        patience patience = patience_of(&queue->options);
+        patience_t patience = emi_patience_of(&queue->options);
         if (live_lock(self, &patience) != EMMAP_OK)
             return EXIT_FAILURE;
         live_unlock(self);

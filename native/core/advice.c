@@ -38,9 +38,9 @@ static emmap_error advise(const emmap_mapping *mapping, uint64_t position, uint6
     const uint64_t left = mapping->size - position;
     const uint64_t run = length == 0 || length > left ? left : length;
     const uint64_t begin = (uint64_t)(mapping->data - (uint8_t *)mapping->base) + position;
-    const uint64_t page_begin = begin - begin % platform_page_size();
+    const uint64_t page_begin = begin - begin % emi_platform_page_size();
     if (madvise((uint8_t *)mapping->base + page_begin, (size_t)(begin - page_begin + run), advice) != 0)
-        return error_from_errno("madvise");
+        return emi_error_from_errno("madvise");
     return EMMAP_OK;
 }
 
@@ -48,15 +48,15 @@ emmap_error emmap_advise(emmap_file *file, uint64_t position, uint64_t length, e
 {
     int kernel;
     emmap_mapping *mapping;
-    emmap_error error = mapping_of(file, &mapping);
+    emmap_error error = emi_mapping_of(file, &mapping);
     if (error)
         return error;
     if (position > INT64_MAX || length > INT64_MAX || !kernel_advice(advice, &kernel))
-        error =
-            error_set(EINVAL, "position and length are from 0 to 2^63 - 1, the advice one of emmap_advice");
+        error = emi_error_set(EINVAL,
+                              "position and length are from 0 to 2^63 - 1, the advice one of emmap_advice");
     /* The kernel would throw private pages away, and what was written to them. */
     else if (advice != EMMAP_ADVICE_DONT_NEED || (file->options.flags & EMMAP_OPEN_SHARED))
         error = advise(mapping, position, length, kernel);
-    mapping_release(mapping);
+    emi_mapping_release(mapping);
     return error;
 }

@@ -50,7 +50,7 @@ static char *temporary_name(const char *folder, const char *path)
     return result;
 }
 
-static void forget(backup *self)
+static void forget(backup_t *self)
 {
     if (self->fd >= 0)
         close(self->fd);
@@ -58,22 +58,22 @@ static void forget(backup *self)
         unlink(self->temporary);
     free(self->temporary);
     free(self->folder);
-    *self = (backup){.fd = -1};
+    *self = (backup_t){.fd = -1};
 }
 
-static emmap_error create(backup *self)
+static emmap_error create(backup_t *self)
 {
-    self->fd = platform_unnamed_file(self->folder);
+    self->fd = emi_platform_unnamed_file(self->folder);
     if (self->fd >= 0)
         return EMMAP_OK;
     if (errno != ENOTSUP)
-        return error_from_errno("open");
+        return emi_error_from_errno("open");
     char *const name = temporary_name(self->folder, self->to);
     if (!name)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     self->fd = mkstemp(name);
     if (self->fd < 0) {
-        const emmap_error error = error_from_errno("open");
+        const emmap_error error = emi_error_from_errno("open");
         free(name);
         return error;
     }
@@ -82,22 +82,22 @@ static emmap_error create(backup *self)
     return EMMAP_OK;
 }
 
-emmap_error backup_begin(const char *to, backup *self)
+emmap_error emi_backup_begin(const char *to, backup_t *self)
 {
     struct stat about;
-    *self = (backup){.fd = -1, .to = to};
-    /* Before a copy is made for nothing; backup_end looks again. */
+    *self = (backup_t){.fd = -1, .to = to};
+    /* Before a copy is made for nothing; emi_backup_end looks again. */
     if (lstat(to, &about) == 0) {
-        error_from_syscall(EEXIST, "lstat", "a backup replaces no file");
-        return error_about(EMMAP_ABOUT_COPY);
+        emi_error_from_syscall(EEXIST, "lstat", "a backup replaces no file");
+        return emi_error_about(EMMAP_ABOUT_COPY);
     }
     self->folder = folder_of(to);
-    const emmap_error error = self->folder ? create(self) : error_set(ENOMEM, NULL);
+    const emmap_error error = self->folder ? create(self) : emi_error_set(ENOMEM, NULL);
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
         forget(self);
-        error_restore(&failure);
-        error_about(EMMAP_ABOUT_COPY);
+        emi_error_restore(&failure);
+        emi_error_about(EMMAP_ABOUT_COPY);
     }
     return error;
 }
@@ -115,13 +115,13 @@ static bool is_hole(const uint8_t *bytes, uint64_t length)
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)page_of(length) - 1) == 0;
 }
 
-emmap_error backup_reserve(backup *self, uint64_t size)
+emmap_error emi_backup_reserve(backup_t *self, uint64_t size)
 {
-    const int reserved = platform_reserve(self->fd, 0, size);
+    const int reserved = emi_platform_reserve(self->fd, 0, size);
     if (reserved == 0 || reserved == ENOTSUP)
         return EMMAP_OK;
-    error_from_syscall((emmap_error)reserved, "fallocate", NULL);
-    return error_about(EMMAP_ABOUT_COPY);
+    emi_error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+    return emi_error_about(EMMAP_ABOUT_COPY);
 }
 
 static emmap_error write_all(int fd, uint64_t position, const uint8_t *bytes, size_t length)
@@ -129,7 +129,7 @@ static emmap_error write_all(int fd, uint64_t position, const uint8_t *bytes, si
     while (length > 0) {
         const ssize_t written = pwrite(fd, bytes, length, (off_t)position);
         if (written < 0 && errno != EINTR)
-            return error_from_errno("pwrite");
+            return emi_error_from_errno("pwrite");
         if (written > 0) {
             bytes += written;
             position += (uint64_t)written;
@@ -139,7 +139,7 @@ static emmap_error write_all(int fd, uint64_t position, const uint8_t *bytes, si
     return EMMAP_OK;
 }
 
-emmap_error backup_write(backup *self, uint64_t position, const void *bytes, uint64_t length)
+emmap_error emi_backup_write(backup_t *self, uint64_t position, const void *bytes, uint64_t length)
 {
     const uint8_t *const from = bytes;
     emmap_error error = EMMAP_OK;
@@ -152,39 +152,39 @@ emmap_error backup_write(backup *self, uint64_t position, const void *bytes, uin
         if (!hole)
             error = write_all(self->fd, position + done, from + done, (size_t)run);
     }
-    return error ? error_about(EMMAP_ABOUT_COPY) : EMMAP_OK;
+    return error ? emi_error_about(EMMAP_ABOUT_COPY) : EMMAP_OK;
 }
 
 static emmap_error sync_folder(const char *folder)
 {
     const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return error_from_errno("open");
-    const emmap_error error = platform_sync(fd) == 0 ? EMMAP_OK : error_from_errno("fsync");
+        return emi_error_from_errno("open");
+    const emmap_error error = emi_platform_sync(fd) == 0 ? EMMAP_OK : emi_error_from_errno("fsync");
     close(fd);
     return error;
 }
 
 /* Neither way replaces a file that somebody has put there meanwhile. */
-static emmap_error name_it(backup *self)
+static emmap_error name_it(backup_t *self)
 {
     const int result =
-        self->temporary ? link(self->temporary, self->to) : platform_name_file(self->fd, self->to);
+        self->temporary ? link(self->temporary, self->to) : emi_platform_name_file(self->fd, self->to);
     if (result == 0)
         return EMMAP_OK;
-    return errno == EEXIST ? error_from_syscall(EEXIST, "link", "a backup replaces no file")
-                           : error_from_errno("link");
+    return errno == EEXIST ? emi_error_from_syscall(EEXIST, "link", "a backup replaces no file")
+                           : emi_error_from_errno("link");
 }
 
-static emmap_error publish(backup *self, uint64_t size, mode_t mode)
+static emmap_error publish(backup_t *self, uint64_t size, mode_t mode)
 {
     if (ftruncate(self->fd, (off_t)size) != 0)
-        return error_from_errno("ftruncate");
+        return emi_error_from_errno("ftruncate");
     if (fchmod(self->fd, mode) != 0)
-        return error_from_errno("fchmod");
+        return emi_error_from_errno("fchmod");
     PAUSE("backup_written");
-    if (platform_sync(self->fd) != 0)
-        return error_from_errno("fsync");
+    if (emi_platform_sync(self->fd) != 0)
+        return emi_error_from_errno("fsync");
     emmap_error error = name_it(self);
     PAUSE("backup_named");
     if (error)
@@ -195,57 +195,57 @@ static emmap_error publish(backup *self, uint64_t size, mode_t mode)
     return error;
 }
 
-emmap_error backup_end(backup *self, emmap_error error, uint64_t size, mode_t mode)
+emmap_error emi_backup_end(backup_t *self, emmap_error error, uint64_t size, mode_t mode)
 {
     if (!error) {
         error = publish(self, size, mode);
         if (error)
-            error_about(EMMAP_ABOUT_COPY);
+            emi_error_about(EMMAP_ABOUT_COPY);
     }
     const emmap_failure failure = *emmap_last_failure();
     forget(self);
     if (error)
-        error_restore(&failure);
+        emi_error_restore(&failure);
     return error;
 }
 
 /* ---- Images ---- */
 
-emmap_error backup_image_create(uint64_t capacity, backup_image *self)
+emmap_error emi_backup_image_create(uint64_t capacity, backup_image_t *self)
 {
-    *self = (backup_image){.capacity = capacity};
+    *self = (backup_image_t){.capacity = capacity};
     /* Reserved, not taken: of a storage with few blocks, few of the pages are touched. */
     void *const bytes = capacity > SIZE_MAX / 2 ? MAP_FAILED
                                                 : mmap(NULL, (size_t)capacity, PROT_READ | PROT_WRITE,
                                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes == MAP_FAILED)
-        return error_set(ENOMEM, "no memory for a copy of what the file holds");
+        return emi_error_set(ENOMEM, "no memory for a copy of what the file holds");
     self->bytes = bytes;
     return EMMAP_OK;
 }
 
-void backup_image_free(backup_image *self)
+void emi_backup_image_free(backup_image_t *self)
 {
     if (self->bytes)
         munmap(self->bytes, (size_t)self->capacity);
-    *self = (backup_image){0};
+    *self = (backup_image_t){0};
 }
 
 /* ---- What is copied ---- */
 
 static mode_t mode_of(emmap_file *file)
 {
-    descriptor *descriptor;
+    descriptor_t *descriptor;
     struct stat about;
-    if ((file->options.flags & EMMAP_OPEN_ANON) || file_descriptor(file, &descriptor) != EMMAP_OK)
+    if ((file->options.flags & EMMAP_OPEN_ANON) || emi_file_descriptor(file, &descriptor) != EMMAP_OK)
         return 0600;
     const bool known = fstat(descriptor->fd, &about) == 0;
-    descriptor_release(descriptor);
+    emi_descriptor_release(descriptor);
     return known ? about.st_mode & 0777 : 0600;
 }
 
 /* Counter by counter: no value is torn. */
-static emmap_error copy_counters(emmap_file *file, backup *to, uint64_t *size)
+static emmap_error copy_counters(emmap_file *file, backup_t *to, uint64_t *size)
 {
     enum { HEADER = 16, WORDS = EMMAP_PIECE / 8 };
     int64_t words[WORDS];
@@ -255,28 +255,28 @@ static emmap_error copy_counters(emmap_file *file, backup *to, uint64_t *size)
     const uint64_t count = file->counters;
     emmap_error error = emmap_preadv(file, 0, &vector, 1, &got);
     if (!error)
-        error = backup_reserve(to, HEADER + 8 * count);
+        error = emi_backup_reserve(to, HEADER + 8 * count);
     if (!error)
-        error = backup_write(to, 0, header, HEADER);
+        error = emi_backup_write(to, 0, header, HEADER);
     for (uint64_t at = 0; !error && at < count; at += WORDS) {
         const uint64_t run = count - at < WORDS ? count - at : WORDS;
         for (uint64_t i = 0; !error && i < run; i++)
             error = emmap_counter_get(file, at + i, &words[i]);
         if (!error)
-            error = backup_write(to, HEADER + 8 * at, words, 8 * run);
+            error = emi_backup_write(to, HEADER + 8 * at, words, 8 * run);
     }
     *size = HEADER + 8 * count;
     return error;
 }
 
-static emmap_error copy_bytes(emmap_file *file, backup *to, uint64_t *size)
+static emmap_error copy_bytes(emmap_file *file, backup_t *to, uint64_t *size)
 {
     uint8_t piece[EMMAP_PIECE];
     const struct iovec vector = {.iov_base = piece, .iov_len = sizeof piece};
     uint64_t at = 0, got = 0;
     emmap_error error;
     while ((error = emmap_preadv(file, at, &vector, 1, &got)) == EMMAP_OK && got > 0) {
-        error = backup_write(to, at, piece, got);
+        error = emi_backup_write(to, at, piece, got);
         if (error)
             return error;
         at += got;
@@ -286,41 +286,42 @@ static emmap_error copy_bytes(emmap_file *file, backup *to, uint64_t *size)
     return error == EMMAP_EOF ? EMMAP_OK : error;
 }
 
-static emmap_error copy_structure(emmap_file *file, const structure *structure, backup *to, uint64_t *size)
+static emmap_error copy_structure(emmap_file *file, const container_t *container, backup_t *to,
+                                  uint64_t *size)
 {
-    backup_image image = {0};
+    backup_image_t image = {0};
     emmap_error error =
-        structure->kind == STRUCTURE_QUEUE ? queue_backup(file, &image) : blocks_backup(file, &image);
+        container->kind == CONTAINER_QUEUE ? emi_queue_backup(file, &image) : emi_blocks_backup(file, &image);
     PAUSE("backup_copied");
-    if (!error && structure->kind == STRUCTURE_QUEUE)
-        error = backup_reserve(to, image.size);
+    if (!error && container->kind == CONTAINER_QUEUE)
+        error = emi_backup_reserve(to, image.size);
     if (!error)
-        error = backup_write(to, 0, image.bytes, image.length);
+        error = emi_backup_write(to, 0, image.bytes, image.length);
     *size = image.size;
     const emmap_failure failure = *emmap_last_failure();
-    backup_image_free(&image);
+    emi_backup_image_free(&image);
     if (error)
-        error_restore(&failure);
+        emi_error_restore(&failure);
     return error;
 }
 
 emmap_error emmap_backup(emmap_file *file, const char *to)
 {
     uint64_t size;
-    backup target;
+    backup_t target;
     /* A closed file says so, whatever the name is. */
     emmap_error error = emmap_size(file, &size);
     if (!error)
-        error = backup_begin(to, &target);
+        error = emi_backup_begin(to, &target);
     if (error)
         return error;
     const mode_t mode = mode_of(file);
-    const structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
-    if (structure)
-        error = copy_structure(file, structure, &target, &size);
+    const container_t *const container = atomic_load_explicit(&file->container, memory_order_acquire);
+    if (container)
+        error = copy_structure(file, container, &target, &size);
     else if (file->counters)
         error = copy_counters(file, &target, &size);
     else
         error = copy_bytes(file, &target, &size);
-    return backup_end(&target, error, size, mode);
+    return emi_backup_end(&target, error, size, mode);
 }

@@ -21,7 +21,7 @@ typedef struct visitor {
     const uint8_t *data;
     uint8_t *image;
     uint64_t end;
-} visitor;
+} visitor_t;
 
 static bool copy_piece(const uint8_t *data, uint8_t *image, uint64_t position, uint64_t length)
 {
@@ -34,7 +34,7 @@ static bool same_piece(const uint8_t *data, uint8_t *image, uint64_t position, u
     return memcmp(image + position, data + position, (size_t)length) == 0;
 }
 
-static bool visit_piece(const visitor *self, uint64_t position, uint64_t length)
+static bool visit_piece(const visitor_t *self, uint64_t position, uint64_t length)
 {
     if (position >= self->end)
         return true;
@@ -43,7 +43,7 @@ static bool visit_piece(const visitor *self, uint64_t position, uint64_t length)
 }
 
 /* The blocks of a leaf that are in use, neighbours together. */
-static bool visit_blocks(const visitor *self, const blocks_shape *shape, uint64_t leaf, uint64_t used)
+static bool visit_blocks(const visitor_t *self, const blocks_shape_t *shape, uint64_t leaf, uint64_t used)
 {
     bool goes_on = true;
     for (unsigned child = 0; goes_on && child < BLOCKS_FANOUT; child++) {
@@ -60,9 +60,9 @@ static bool visit_blocks(const visitor *self, const blocks_shape *shape, uint64_
 }
 
 /* The masks of a group and of all below it, up to limo, and the blocks. */
-static bool visit_group(const visitor *self, const blocks_operation *op, unsigned level, uint64_t offset)
+static bool visit_group(const visitor_t *self, const blocks_operation_t *op, unsigned level, uint64_t offset)
 {
-    if (offset > (uint64_t)op->limo)
+    if (offset > (uint64_t)op->last_group)
         return true;
     if (!visit_piece(self, BLOCKS_TREE + offset, blocks_masks(level)))
         return false;
@@ -75,56 +75,57 @@ static bool visit_group(const visitor *self, const blocks_operation *op, unsigne
     return goes_on;
 }
 
-static bool visit_all(const visitor *self, const blocks_operation *op)
+static bool visit_all(const visitor_t *self, const blocks_operation_t *op)
 {
-    return visit_piece(self, 0, BLOCKS_TREE) && (op->limo < 0 || visit_group(self, op, op->shape->levels, 0));
+    return visit_piece(self, 0, BLOCKS_TREE) &&
+           (op->last_group < 0 || visit_group(self, op, op->shape->levels, 0));
 }
 
 /* Where what the storage may hold ends. */
-static uint64_t end_of(const blocks_operation *op)
+static uint64_t end_of(const blocks_operation_t *op)
 {
-    return op->limo < 0 ? BLOCKS_TREE : BLOCKS_TREE + (uint64_t)op->limo + op->shape->sizes[1];
+    return op->last_group < 0 ? BLOCKS_TREE : BLOCKS_TREE + (uint64_t)op->last_group + op->shape->sizes[1];
 }
 
-static emmap_error copy(blocks_operation *op, backup_image *image)
+static emmap_error copy(blocks_operation_t *op, backup_image_t *image)
 {
     uint64_t end = end_of(op);
-    emmap_error error = hold_reach(&op->hold, end);
+    emmap_error error = operation_reach(&op->base, end);
     if (error)
         return error;
-    if (end > op->hold.mapping->size)
-        end = op->hold.mapping->size;
-    error = backup_image_create(end, image);
+    if (end > op->base.mapping->size)
+        end = op->base.mapping->size;
+    error = emi_backup_image_create(end, image);
     if (error)
         return error;
     image->length = end;
     image->size = end;
-    visitor visitor = {
-        .visit = copy_piece, .data = op->hold.mapping->data, .image = image->bytes, .end = end};
+    visitor_t visitor = {
+        .visit = copy_piece, .data = op->base.mapping->data, .image = image->bytes, .end = end};
     visit_all(&visitor, op);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     visitor.visit = same_piece;
-    if (!op->hold.locked && !visit_all(&visitor, op))
-        return error_set(EAGAIN, NULL);
+    if (!op->base.locked && !visit_all(&visitor, op))
+        return emi_error_set(EAGAIN, NULL);
     /* What is free is a hole in the copy. */
     blocks_store32(image->bytes, BLOCKS_WORD, blocks_load32(image->bytes, BLOCKS_WORD) | BLOCKS_HOLES);
     return EMMAP_OK;
 }
 
-static emmap_error copy_once(emmap_file *file, backup_image *image)
+static emmap_error copy_once(emmap_file *file, backup_image_t *image)
 {
-    blocks_operation op;
-    emmap_error error =
-        file->options.flags & EMMAP_OPEN_WRITE ? blocks_begin(file, &op) : blocks_look(file, &op);
+    blocks_operation_t op;
+    emmap_error error = file->options.flags & EMMAP_OPEN_WRITE ? emi_blocks_begin(file, &op)
+                                                               : emi_blocks_begin_read(file, &op);
     if (error)
         return error;
-    error = hold_end(&op.hold, copy(&op, image));
+    error = emi_operation_end(&op.base, copy(&op, image));
     if (error)
-        backup_image_free(image);
+        emi_backup_image_free(image);
     return error;
 }
 
-emmap_error blocks_backup(emmap_file *file, backup_image *image)
+emmap_error emi_blocks_backup(emmap_file *file, backup_image_t *image)
 {
     emmap_error error = EAGAIN;
     for (int i = 0; error == EAGAIN && i < LOOKS; i++) {
@@ -133,6 +134,7 @@ emmap_error blocks_backup(emmap_file *file, backup_image *image)
             sched_yield();
     }
     return error == EAGAIN
-               ? error_set(EAGAIN, "others change the storage faster than a handle without locks can copy it")
+               ? emi_error_set(EAGAIN,
+                               "others change the storage faster than a handle without locks can copy it")
                : error;
 }

@@ -1,9 +1,9 @@
 #include "blocks_change.h"
 
-int64_t blocks_write_masks(blocks_operation *self, const blocks_path *path)
+int64_t emi_blocks_write_masks(blocks_operation_t *self, const blocks_path_t *path)
 {
-    uint8_t *const data = self->hold.mapping->data;
-    int64_t last = self->limo;
+    uint8_t *const data = self->base.mapping->data;
+    int64_t last = self->last_group;
     for (unsigned level = self->shape->levels; level > 0; level--) {
         const uint64_t offset = path->offset[level];
         if (!blocks_beyond(self, offset))
@@ -19,27 +19,27 @@ int64_t blocks_write_masks(blocks_operation *self, const blocks_path *path)
 }
 
 /* Takes the groups on the path that nobody has reached before into use: their masks, then limo. */
-static void initialise(blocks_operation *self, const blocks_path *path)
+static void initialise(blocks_operation_t *self, const blocks_path_t *path)
 {
-    const int64_t last = blocks_write_masks(self, path);
-    if (last != self->limo) {
-        blocks_store64(self->hold.mapping->data, BLOCKS_LIMO, (uint64_t)last);
-        self->limo = last;
+    const int64_t last = emi_blocks_write_masks(self, path);
+    if (last != self->last_group) {
+        blocks_store64(self->base.mapping->data, BLOCKS_LAST_GROUP, (uint64_t)last);
+        self->last_group = last;
         PAUSE("block_store_limo");
     }
 }
 
-void blocks_change_marked(blocks_operation *self, uint64_t address, uint64_t after, bool is_free)
+void emi_blocks_change_marked(blocks_operation_t *self, uint64_t address, uint64_t after, bool is_free)
 {
-    const blocks_path path = blocks_path_of(self->shape, address);
+    const blocks_path_t path = blocks_path_of(self->shape, address);
     const uint64_t leaves = blocks_capacity(self->shape) / BLOCKS_FANOUT;
-    blocks_mark(self, (uint32_t)(address & (leaves - 1)) + 1);
+    emi_blocks_mark(self, (uint32_t)(address & (leaves - 1)) + 1);
     PAUSE("blocks_marked");
     if (!is_free)
         initialise(self, &path);
-    blocks_store64(self->hold.mapping->data, BLOCKS_TREE + path.offset[1], after);
+    blocks_store64(self->base.mapping->data, BLOCKS_TREE + path.offset[1], after);
     PAUSE("blocks_leaf_changed");
-    blocks_settle(self, &path);
-    blocks_mark(self, 0);
+    emi_blocks_settle(self, &path);
+    emi_blocks_mark(self, 0);
     PAUSE("blocks_unmarked");
 }

@@ -10,14 +10,14 @@
 typedef struct blocks_leaf {
     uint64_t offset;
     unsigned child;
-} blocks_leaf;
+} blocks_leaf_t;
 
-static inline blocks_leaf blocks_leaf_of(const blocks_shape *shape, uint64_t address)
+static inline blocks_leaf_t blocks_leaf_of(const blocks_shape_t *shape, uint64_t address)
 {
     uint64_t offset = 0;
     for (unsigned level = shape->levels; level > 1; level--, address /= BLOCKS_FANOUT)
         offset += blocks_masks(level) + address % BLOCKS_FANOUT * shape->sizes[level - 1];
-    return (blocks_leaf){offset, (unsigned)(address % BLOCKS_FANOUT)};
+    return (blocks_leaf_t){offset, (unsigned)(address % BLOCKS_FANOUT)};
 }
 
 static inline bool blocks_same_above(uint64_t free_mask, uint64_t other)
@@ -26,30 +26,30 @@ static inline bool blocks_same_above(uint64_t free_mask, uint64_t other)
 }
 
 /* Writes the masks of the groups on the path that nobody has reached before. The last one's offset, or limo. */
-int64_t blocks_write_masks(blocks_operation *self, const blocks_path *path);
+int64_t emi_blocks_write_masks(blocks_operation_t *self, const blocks_path_t *path);
 
 /* blocks_change where masks above the leaf follow; apart from the path that is hot. */
-void blocks_change_marked(blocks_operation *self, uint64_t address, uint64_t after, bool is_free);
+void emi_blocks_change_marked(blocks_operation_t *self, uint64_t address, uint64_t after, bool is_free);
 
 /* Makes the block free or not, with all that follows from it. Nothing follows in a leaf that has both free and used
  * blocks before and after: one store does it all, and needs no mark. */
-static inline void blocks_change(blocks_operation *self, uint64_t address, blocks_leaf leaf, bool is_free)
+static inline void blocks_change(blocks_operation_t *self, uint64_t address, blocks_leaf_t leaf, bool is_free)
 {
     const uint64_t before = blocks_load(self, 1, leaf.offset).free;
     const uint64_t after = blocks_with_bit(before, leaf.child, is_free);
     if (!blocks_same_above(before, after) || blocks_beyond(self, leaf.offset)) {
-        blocks_change_marked(self, address, after, is_free);
+        emi_blocks_change_marked(self, address, after, is_free);
         return;
     }
-    blocks_store64(self->hold.mapping->data, BLOCKS_TREE + leaf.offset, after);
+    blocks_store64(self->base.mapping->data, BLOCKS_TREE + leaf.offset, after);
     PAUSE("blocks_leaf_changed");
 }
 
 /*
  * For a synced storage: brings the masks of the new groups that these blocks take into use to disk, before limo: a leaf
  * whose mask is not there would be full of blocks that nobody stored. With it go the masks of the leaves that come
- * next, so that at most one store in 4096 waits for the disk. Errors: as hold_sync.
+ * next, so that at most one store in 4096 waits for the disk. Errors: as emi_operation_sync.
  */
-emmap_error blocks_prepare(blocks_operation *self, const uint64_t *addresses, size_t count);
+emmap_error emi_blocks_prepare(blocks_operation_t *self, const uint64_t *addresses, size_t count);
 
 #endif

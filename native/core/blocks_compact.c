@@ -24,122 +24,122 @@
 /* ---- Giving back ---- */
 
 /* One past the last leaf, of those below `leaves`, that has a block. */
-static uint64_t used_leaves(const blocks_operation *self, uint64_t leaves)
+static uint64_t used_leaves(const blocks_operation_t *self, uint64_t leaves)
 {
     for (; leaves > 0; leaves--) {
-        const blocks_path path = blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT);
+        const blocks_path_t path = blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT);
         if (blocks_load(self, 1, path.offset[1]).used != 0)
             break;
     }
     return leaves;
 }
 
-static emmap_error lower(blocks_operation *self, int64_t limo)
+static emmap_error lower(blocks_operation_t *self, int64_t last_group)
 {
     uint32_t word = self->word | BLOCKS_HOLES;
-    if (limo != self->limo && blocks_synced(self))
+    if (last_group != self->last_group && blocks_synced(self))
         word = (word & ~BLOCKS_GENERATION) | ((word + BLOCKS_GENERATION_ONE) & BLOCKS_GENERATION);
-    blocks_put_word(self, word);
+    emi_blocks_put_word(self, word);
     PAUSE("blocks_compact_noted");
-    if (limo != self->limo) {
-        blocks_store64(self->hold.mapping->data, BLOCKS_LIMO, (uint64_t)limo);
-        self->limo = limo;
+    if (last_group != self->last_group) {
+        blocks_store64(self->base.mapping->data, BLOCKS_LAST_GROUP, (uint64_t)last_group);
+        self->last_group = last_group;
     }
     PAUSE("blocks_compact_lowered");
-    return blocks_synced(self) ? hold_sync(&self->hold) : EMMAP_OK;
+    return blocks_synced(self) ? emi_operation_sync(&self->base) : EMMAP_OK;
 }
 
 /* The free blocks of a leaf, as runs. */
-static emmap_error punch_leaf(const blocks_operation *self, uint64_t rank)
+static emmap_error punch_leaf(const blocks_operation_t *self, uint64_t rank)
 {
-    const blocks_path path = blocks_path_of_rank(self->shape, rank);
+    const blocks_path_t path = blocks_path_of_rank(self->shape, rank);
     const uint64_t size = self->shape->block_size, used = blocks_load(self, 1, path.offset[1]).used;
-    const uint64_t first = BLOCKS_TREE + path.offset[1] + blocks_masks(1), page = platform_page_size();
+    const uint64_t first = BLOCKS_TREE + path.offset[1] + blocks_masks(1), page = emi_platform_page_size();
     emmap_error error = EMMAP_OK;
     for (unsigned child = 0, end; child < BLOCKS_FANOUT && !error; child = end + 1) {
         for (end = child; end < BLOCKS_FANOUT && !(used >> end & 1); end++)
             ;
         /* Few have a whole page, where blocks are small. */
         if ((end - child) * size >= page)
-            error = hold_punch(&self->hold, first + child * size, first + end * size);
+            error = emi_operation_punch(&self->base, first + child * size, first + end * size);
     }
     return error;
 }
 
-static emmap_error punch(const blocks_operation *self, uint64_t leaves)
+static emmap_error punch(const blocks_operation_t *self, uint64_t leaves)
 {
     uint64_t end = BLOCKS_TREE;
     emmap_error error = EMMAP_OK;
     if (leaves > 0)
         end +=
             blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT).offset[1] + self->shape->sizes[1];
-    if (end < self->hold.mapping->size)
-        error = hold_punch(&self->hold, end, self->hold.mapping->size);
+    if (end < self->base.mapping->size)
+        error = emi_operation_punch(&self->base, end, self->base.mapping->size);
     PAUSE("blocks_compact_cut");
     /* A run of free blocks has no whole page, if the leaf has none. */
-    if (self->shape->sizes[1] >= platform_page_size())
+    if (self->shape->sizes[1] >= emi_platform_page_size())
         for (uint64_t leaf = 0; leaf < leaves && !error; leaf++)
             error = punch_leaf(self, leaf * BLOCKS_FANOUT);
     PAUSE("blocks_compact_done");
     return error;
 }
 
-emmap_error blocks_compact(blocks_operation *self)
+emmap_error emi_blocks_compact(blocks_operation_t *self)
 {
-    blocks *const storage = (blocks *)self->hold.structure;
+    blocks_t *const storage = (blocks_t *)self->base.container;
     if (self->shape->block_size == 0)
         return EMMAP_OK;
-    emmap_error error = hold_keep(&self->hold);
+    emmap_error error = emi_operation_keep(&self->base);
     if (!error)
-        error = structure_wait();
+        error = emi_require_blocking();
     if (!error && blocks_synced(self))
-        error = hold_sync(&self->hold);
+        error = emi_operation_sync(&self->base);
     if (error)
         return error;
-    const uint64_t leaves = used_leaves(self, blocks_slots(self) / BLOCKS_FANOUT);
-    const int64_t limo =
+    const uint64_t leaves = used_leaves(self, emi_blocks_slots(self) / BLOCKS_FANOUT);
+    const int64_t last_group =
         leaves == 0 ? -1 : (int64_t)blocks_path_of_rank(self->shape, (leaves - 1) * BLOCKS_FANOUT).offset[1];
     storage->freed = 0;
     storage->reserved_from = storage->reserved_to = 0;
-    error = lower(self, limo);
+    error = lower(self, last_group);
     return error ? error : punch(self, leaves);
 }
 
-bool blocks_compaction_due(const blocks_operation *self, uint64_t bytes, bool last)
+bool emi_blocks_compaction_due(const blocks_operation_t *self, uint64_t bytes, bool last)
 {
-    const uint64_t freed = ((const blocks *)self->hold.structure)->freed + bytes;
-    if (self->limo < 0 || !hold_gives_back(&self->hold))
+    const uint64_t freed = ((const blocks_t *)self->base.container)->freed + bytes;
+    if (self->last_group < 0 || !emi_operation_gives_back(&self->base))
         return false;
-    const uint64_t used = (uint64_t)self->limo;
+    const uint64_t used = (uint64_t)self->last_group;
     return last ? used >= GIVE_BACK_LEAST : freed >= GIVE_BACK_LEAST && freed >= used / 4;
 }
 
 emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes)
 {
     *bytes = 0;
-    blocks_operation self;
+    blocks_operation_t self;
     uint64_t taken, on_disk;
-    emmap_error error = blocks_begin(file, &self);
+    emmap_error error = emi_blocks_begin(file, &self);
     if (error)
         return error;
-    error = hold_compact_begin(&self.hold, &taken);
+    error = emi_operation_compact_begin(&self.base, &taken);
     /* What others have added at the end goes too. */
     if (!error)
-        error = size_on_disk(self.hold.descriptor->fd, &on_disk);
+        error = emi_size_on_disk(self.base.descriptor->fd, &on_disk);
     if (!error && file->options.length == 0)
-        error = hold_reach(&self.hold, on_disk - file->options.offset);
+        error = operation_reach(&self.base, on_disk - file->options.offset);
     if (!error)
-        error = blocks_compact(&self);
+        error = emi_blocks_compact(&self);
     if (!error)
-        *bytes = hold_compact_end(&self.hold, taken);
-    return hold_end(&self.hold, error);
+        *bytes = emi_operation_compact_end(&self.base, taken);
+    return emi_operation_end(&self.base, error);
 }
 
 /* ---- Using it again ---- */
 
-emmap_error blocks_reserve(blocks_operation *self, const blocks_path *path)
+emmap_error emi_blocks_reserve(blocks_operation_t *self, const blocks_path_t *path)
 {
-    blocks *const storage = (blocks *)self->hold.structure;
+    blocks_t *const storage = (blocks_t *)self->base.container;
     const uint64_t end = BLOCKS_TREE + path->offset[0] + self->shape->block_size;
     uint64_t from = BLOCKS_TREE + path->offset[0];
     /* The masks of new groups lie before their first block, one behind another. */
@@ -149,17 +149,17 @@ emmap_error blocks_reserve(blocks_operation *self, const blocks_path *path)
     if (from >= storage->reserved_from && end <= storage->reserved_to)
         return EMMAP_OK;
     uint64_t to = end;
-    if (self->hold.structure->held && to - from < RESERVED_AT_ONCE) {
+    if (self->base.container->owns_locks && to - from < RESERVED_AT_ONCE) {
         to = from + RESERVED_AT_ONCE;
-        to = to < self->hold.mapping->size ? to : self->hold.mapping->size;
+        to = to < self->base.mapping->size ? to : self->base.mapping->size;
     }
-    emmap_error error = hold_keep(&self->hold);
+    emmap_error error = emi_operation_keep(&self->base);
     if (!error)
-        error = hold_reserve(&self->hold, from, to);
+        error = emi_operation_reserve(&self->base, from, to);
     /* There may be room for the block at least. */
     if (error && error != EAGAIN && error != EMMAP_CLOSED && to > end)
-        error = hold_reserve(&self->hold, from, to = end);
-    if (!error && self->hold.structure->held) {
+        error = emi_operation_reserve(&self->base, from, to = end);
+    if (!error && self->base.container->owns_locks) {
         storage->reserved_from = from;
         storage->reserved_to = to;
     }

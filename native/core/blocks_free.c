@@ -6,12 +6,12 @@
 #include "error.h"
 
 /* Errors: ENOENT. */
-static inline emmap_error find(const blocks_operation *self, uint64_t address, blocks_leaf *leaf)
+static inline emmap_error find(const blocks_operation_t *self, uint64_t address, blocks_leaf_t *leaf)
 {
     if (address >= blocks_capacity(self->shape))
-        return blocks_none();
+        return emi_blocks_none();
     *leaf = blocks_leaf_of(self->shape, address);
-    return blocks_load(self, 1, leaf->offset).used >> leaf->child & 1 ? EMMAP_OK : blocks_none();
+    return blocks_load(self, 1, leaf->offset).used >> leaf->child & 1 ? EMMAP_OK : emi_blocks_none();
 }
 
 static int by_number(const void *a, const void *b)
@@ -27,84 +27,84 @@ static emmap_error different(const uint64_t *addresses, size_t count)
         return EMMAP_OK;
     uint64_t *const sorted = malloc(count * sizeof *sorted);
     if (!sorted)
-        return error_set(ENOMEM, "no memory for a list of addresses");
+        return emi_error_set(ENOMEM, "no memory for a list of addresses");
     memcpy(sorted, addresses, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, by_number);
     emmap_error error = EMMAP_OK;
     for (size_t i = 1; i < count && !error; i++)
-        error = sorted[i] == sorted[i - 1] ? blocks_none() : EMMAP_OK;
+        error = sorted[i] == sorted[i - 1] ? emi_blocks_none() : EMMAP_OK;
     free(sorted);
     return error;
 }
 
 /* Whether there is no other block. */
-static bool is_last(const blocks_operation *self, uint64_t address)
+static bool is_last(const blocks_operation_t *self, uint64_t address)
 {
-    const blocks_path path = blocks_path_of(self->shape, address);
+    const blocks_path_t path = blocks_path_of(self->shape, address);
     for (unsigned level = self->shape->levels; level > 0; level--)
         if (blocks_load(self, level, path.offset[level]).used != (uint64_t)1 << path.child[level])
             return false;
     return true;
 }
 
-static bool is_empty(const blocks_operation *self)
+static bool is_empty(const blocks_operation_t *self)
 {
     return blocks_load(self, self->shape->levels, 0).used == 0;
 }
 
 /* Whether so much is in use that space may be given back. */
-static bool much(const blocks_operation *self)
+static bool much(const blocks_operation_t *self)
 {
-    return self->limo >= (int64_t)GIVE_BACK_LEAST;
+    return self->last_group >= (int64_t)GIVE_BACK_LEAST;
 }
 
-static void note_freed(blocks_operation *self, uint64_t bytes)
+static void note_freed(blocks_operation_t *self, uint64_t bytes)
 {
-    ((blocks *)self->hold.structure)->freed += bytes;
+    ((blocks_t *)self->base.container)->freed += bytes;
     /* Whether that can be done is another matter than the blocks. */
-    if (much(self) && blocks_compaction_due(self, 0, is_empty(self)))
-        (void)blocks_compact(self);
+    if (much(self) && emi_blocks_compaction_due(self, 0, is_empty(self)))
+        (void)emi_blocks_compact(self);
 }
 
 emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count)
 {
     if (count == 1)
         return emmap_block_free(file, addresses[0]);
-    blocks_operation self;
-    emmap_error error = blocks_begin(file, &self);
+    blocks_operation_t self;
+    emmap_error error = emi_blocks_begin(file, &self);
     if (error)
         return error;
-    blocks_leaf leaf = {0, 0};
+    blocks_leaf_t leaf = {0, 0};
     for (size_t i = 0; i < count && !error; i++)
         error = find(&self, addresses[i], &leaf);
     if (!error)
         error = different(addresses, count);
     const uint64_t bytes = (uint64_t)count * self.shape->block_size;
     /* Space is given back where the thread may wait. */
-    if (!error && much(&self) && blocks_compaction_due(&self, bytes, false))
-        error = structure_wait();
+    if (!error && much(&self) && emi_blocks_compaction_due(&self, bytes, false))
+        error = emi_require_blocking();
     for (size_t i = 0; i < count && !error; i++)
         blocks_change(&self, addresses[i], blocks_leaf_of(self.shape, addresses[i]), true);
     if (!error)
         note_freed(&self, bytes);
-    return hold_end(&self.hold, error);
+    return emi_operation_end(&self.base, error);
 }
 
 emmap_error emmap_block_free(emmap_file *file, uint64_t address)
 {
-    blocks_operation self;
-    emmap_error error = blocks_begin_one(file, &self);
+    blocks_operation_t self;
+    emmap_error error = emi_blocks_begin_one(file, &self);
     if (error)
         return error;
-    blocks_leaf leaf = {0, 0};
+    blocks_leaf_t leaf = {0, 0};
     error = find(&self, address, &leaf);
     const uint64_t bytes = self.shape->block_size;
     /* Space is given back where the thread may wait. */
-    if (!error && much(&self) && blocks_compaction_due(&self, bytes, is_last(&self, address)))
-        error = structure_wait();
+    if (!error && much(&self) && emi_blocks_compaction_due(&self, bytes, is_last(&self, address)))
+        error = emi_require_blocking();
     if (!error) {
         blocks_change(&self, address, leaf, true);
         note_freed(&self, bytes);
     }
-    return hold_end(&self.hold, error);
+    return emi_operation_end(&self.base, error);
 }

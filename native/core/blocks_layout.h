@@ -41,7 +41,7 @@
 #define BLOCKS_SAID_SHIFT 28
 #define BLOCKS_SAID ((uint32_t)7 << BLOCKS_SAID_SHIFT)
 #define BLOCKS_SYNCED ((uint32_t)1 << 31)
-#define BLOCKS_LIMO 8u
+#define BLOCKS_LAST_GROUP 8u
 #define BLOCKS_FANOUT 64u
 #define BLOCKS_LEVELS_MIN 2u
 #define BLOCKS_LEVELS_MAX                                                                                    \
@@ -55,34 +55,35 @@ typedef struct blocks_shape {
     unsigned levels;
     unsigned said;                         /* what the file says of them, 0 for nothing */
     uint64_t sizes[BLOCKS_LEVELS_MAX + 1]; /* of a group of that level; [0]: of a block */
-} blocks_shape;
+} blocks_shape_t;
 
 /* Where a block is: at each level, its group's offset in the tree and which child of that group leads to it. */
 typedef struct blocks_path {
     uint64_t offset[BLOCKS_LEVELS_MAX + 1]; /* [0]: of the block itself */
     unsigned child[BLOCKS_LEVELS_MAX + 1];
-} blocks_path;
+} blocks_path_t;
 
 static inline uint64_t blocks_masks(unsigned level)
 {
     return level == 1 ? 8 : 16;
 }
 
-static inline uint64_t blocks_capacity(const blocks_shape *shape)
+static inline uint64_t blocks_capacity(const blocks_shape_t *shape)
 {
     return (uint64_t)1 << 6 * shape->levels;
 }
 
-static inline void blocks_shape_set(blocks_shape *shape, uint32_t block_size, unsigned levels, unsigned said)
+static inline void blocks_shape_set(blocks_shape_t *shape, uint32_t block_size, unsigned levels,
+                                    unsigned said)
 {
-    *shape = (blocks_shape){.block_size = block_size, .levels = levels, .said = said};
+    *shape = (blocks_shape_t){.block_size = block_size, .levels = levels, .said = said};
     shape->sizes[0] = block_size;
     for (unsigned level = 1; level <= levels; level++)
         shape->sizes[level] = blocks_masks(level) + BLOCKS_FANOUT * shape->sizes[level - 1];
 }
 
 /* Goes from the group of `level` on the path to its child. */
-static inline void blocks_descend(const blocks_shape *shape, blocks_path *path, unsigned level,
+static inline void blocks_descend(const blocks_shape_t *shape, blocks_path_t *path, unsigned level,
                                   unsigned child)
 {
     path->child[level] = child;
@@ -90,21 +91,21 @@ static inline void blocks_descend(const blocks_shape *shape, blocks_path *path, 
 }
 
 /* An address counts the top level's children in its lowest six bits. */
-static inline void blocks_path_set(const blocks_shape *shape, uint64_t address, blocks_path *path)
+static inline void blocks_path_set(const blocks_shape_t *shape, uint64_t address, blocks_path_t *path)
 {
     path->offset[shape->levels] = 0;
     for (unsigned level = shape->levels; level > 0; level--, address /= BLOCKS_FANOUT)
         blocks_descend(shape, path, level, (unsigned)(address % BLOCKS_FANOUT));
 }
 
-static inline blocks_path blocks_path_of(const blocks_shape *shape, uint64_t address)
+static inline blocks_path_t blocks_path_of(const blocks_shape_t *shape, uint64_t address)
 {
-    blocks_path path;
+    blocks_path_t path;
     blocks_path_set(shape, address, &path);
     return path;
 }
 
-static inline uint64_t blocks_address(const blocks_shape *shape, const blocks_path *path)
+static inline uint64_t blocks_address(const blocks_shape_t *shape, const blocks_path_t *path)
 {
     uint64_t address = 0;
     for (unsigned level = 1; level <= shape->levels; level++)
@@ -113,16 +114,16 @@ static inline uint64_t blocks_address(const blocks_shape *shape, const blocks_pa
 }
 
 /* A rank counts the blocks in the order of their offsets: the top level's children are in its highest bits. */
-static inline blocks_path blocks_path_of_rank(const blocks_shape *shape, uint64_t rank)
+static inline blocks_path_t blocks_path_of_rank(const blocks_shape_t *shape, uint64_t rank)
 {
-    blocks_path path;
+    blocks_path_t path;
     path.offset[shape->levels] = 0;
     for (unsigned level = shape->levels; level > 0; level--)
         blocks_descend(shape, &path, level, (unsigned)(rank >> 6 * (level - 1) & (BLOCKS_FANOUT - 1)));
     return path;
 }
 
-static inline uint64_t blocks_rank(const blocks_shape *shape, const blocks_path *path)
+static inline uint64_t blocks_rank(const blocks_shape_t *shape, const blocks_path_t *path)
 {
     uint64_t rank = 0;
     for (unsigned level = shape->levels; level > 0; level--)

@@ -18,43 +18,43 @@ static uint64_t now(void)
  * and given the room back. That shows in limo or in the generation; and a generation can't come back within a second,
  * since each one takes two waits for the disk.
  */
-static void check_prepared(blocks_operation *self)
+static void check_prepared(blocks_operation_t *self)
 {
-    blocks *const storage = (blocks *)self->hold.structure;
+    blocks_t *const storage = (blocks_t *)self->base.container;
     const uint32_t generation = self->word & BLOCKS_GENERATION;
-    const uint64_t time = self->hold.structure->held ? 0 : now();
+    const uint64_t time = self->base.container->owns_locks ? 0 : now();
     if (self->shape != &storage->shape || generation != storage->generation ||
-        self->limo < storage->prepared_limo || time - storage->prepared_at > SECOND)
+        self->last_group < storage->prepared_last_group || time - storage->prepared_at > SECOND)
         storage->prepared = 0;
     storage->generation = generation;
-    storage->prepared_limo = self->limo;
+    storage->prepared_last_group = self->last_group;
     storage->prepared_at = time;
 }
 
 /* Writes the masks of the leaves behind the path's under the same group, as far as the file goes: what is beyond limo
  * may hold anything. The last one's offset. */
-static uint64_t write_next_leaves(blocks_operation *self, const blocks_path *path)
+static uint64_t write_next_leaves(blocks_operation_t *self, const blocks_path_t *path)
 {
     uint64_t last = path->offset[1];
     for (unsigned child = path->child[2] + 1; child < BLOCKS_FANOUT; child++) {
         const uint64_t leaf = last + self->shape->sizes[1];
         const uint64_t place = BLOCKS_TREE + leaf, end = place + blocks_masks(1);
-        if (end > self->hold.mapping->size)
+        if (end > self->base.mapping->size)
             break;
-        if ((self->word & BLOCKS_HOLES) && hold_reserve(&self->hold, place, end) != EMMAP_OK)
+        if ((self->word & BLOCKS_HOLES) && emi_operation_reserve(&self->base, place, end) != EMMAP_OK)
             break;
-        blocks_store64(self->hold.mapping->data, BLOCKS_TREE + leaf, BLOCKS_ALL);
+        blocks_store64(self->base.mapping->data, BLOCKS_TREE + leaf, BLOCKS_ALL);
         last = leaf;
     }
     return last;
 }
 
-emmap_error blocks_prepare(blocks_operation *self, const uint64_t *addresses, size_t count)
+emmap_error emi_blocks_prepare(blocks_operation_t *self, const uint64_t *addresses, size_t count)
 {
-    blocks *const storage = (blocks *)self->hold.structure;
+    blocks_t *const storage = (blocks_t *)self->base.container;
     uint64_t last = 0;
     for (size_t i = 0; i < count; i++) {
-        const blocks_path path = blocks_path_of(self->shape, addresses[i]);
+        const blocks_path_t path = blocks_path_of(self->shape, addresses[i]);
         if (!blocks_beyond(self, path.offset[1]))
             continue;
         if (last == 0)
@@ -62,18 +62,18 @@ emmap_error blocks_prepare(blocks_operation *self, const uint64_t *addresses, si
         last = last > storage->prepared ? last : storage->prepared;
         if (path.offset[1] <= last)
             continue;
-        emmap_error error = hold_keep(&self->hold);
+        emmap_error error = emi_operation_keep(&self->base);
         if (!error)
-            error = structure_wait();
+            error = emi_require_blocking();
         if (error)
             return error;
-        blocks_write_masks(self, &path);
+        emi_blocks_write_masks(self, &path);
         last = write_next_leaves(self, &path);
     }
     if (last == 0 || last == storage->prepared)
         return EMMAP_OK;
     PAUSE("blocks_prepared");
-    const emmap_error error = hold_sync(&self->hold);
+    const emmap_error error = emi_operation_sync(&self->base);
     if (!error)
         storage->prepared = last;
     return error;

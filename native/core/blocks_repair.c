@@ -11,31 +11,31 @@
 
 /* A group of level 2 and all that is above it, each wholly: what the next store or free finds on its way then
  * holds together, wherever the repair has got to. False behind the last such group. */
-static bool repair_unit(blocks_operation *self, uint64_t rank)
+static bool repair_unit(blocks_operation_t *self, uint64_t rank)
 {
     if (rank >= blocks_capacity(self->shape))
         return false;
-    const blocks_path path = blocks_path_of_rank(self->shape, rank);
+    const blocks_path_t path = blocks_path_of_rank(self->shape, rank);
     for (unsigned level = 2; level <= self->shape->levels; level++)
-        blocks_settle_group(self, level, path.offset[level]);
+        emi_blocks_settle_group(self, level, path.offset[level]);
     PAUSE("blocks_repair_unit");
-    return self->limo >= 0 && path.offset[2] <= (uint64_t)self->limo;
+    return self->last_group >= 0 && path.offset[2] <= (uint64_t)self->last_group;
 }
 
-void blocks_settle_all(blocks_operation *self)
+void emi_blocks_settle_all(blocks_operation_t *self)
 {
     for (uint64_t rank = 0; repair_unit(self, rank); rank += UNIT)
         ;
-    ((blocks *)self->hold.structure)->settled = true;
+    ((blocks_t *)self->base.container)->settled = true;
 }
 
-uint64_t blocks_slots(const blocks_operation *self)
+uint64_t emi_blocks_slots(const blocks_operation_t *self)
 {
     uint64_t from = 0, to = blocks_capacity(self->shape) / BLOCKS_FANOUT;
     /* Leaves come into use in the order of their places. */
     while (from < to) {
         const uint64_t leaf = from + (to - from) / 2;
-        const blocks_path path = blocks_path_of_rank(self->shape, leaf * BLOCKS_FANOUT);
+        const blocks_path_t path = blocks_path_of_rank(self->shape, leaf * BLOCKS_FANOUT);
         if (blocks_beyond(self, path.offset[1]))
             to = leaf;
         else
@@ -45,7 +45,7 @@ uint64_t blocks_slots(const blocks_operation *self)
 }
 
 /* The groups that the slots from `rank` to `end` are in. */
-static void repair_slots(blocks_operation *self, uint64_t rank, uint64_t end)
+static void repair_slots(blocks_operation_t *self, uint64_t rank, uint64_t end)
 {
     for (uint64_t unit = rank / UNIT; unit * UNIT < end && repair_unit(self, unit * UNIT); unit++)
         ;
@@ -54,15 +54,15 @@ static void repair_slots(blocks_operation *self, uint64_t rank, uint64_t end)
 emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *place)
 {
     if (limit > INT64_MAX)
-        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
-    blocks_operation self;
-    const emmap_error error = blocks_begin_repair(file, &self);
+        return emi_error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
+    blocks_operation_t self;
+    const emmap_error error = emi_blocks_begin_repair(file, &self);
     if (error)
         return error;
     if (*place > 0 && *place >= blocks_capacity(self.shape))
-        return hold_end(&self.hold, error_set(ESTALE, "the storage has no such address"));
-    const uint64_t capacity = blocks_capacity(self.shape), all = blocks_slots(&self);
-    blocks_path path = blocks_path_of(self.shape, *place);
+        return emi_operation_end(&self.base, emi_error_set(ESTALE, "the storage has no such address"));
+    const uint64_t capacity = blocks_capacity(self.shape), all = emi_blocks_slots(&self);
+    blocks_path_t path = blocks_path_of(self.shape, *place);
     const uint64_t rank = *place < capacity ? blocks_rank(self.shape, &path) : capacity;
     const bool more = limit != 0 && rank < all && limit <= all - rank && rank + limit < capacity;
     /* At the end those behind it too: groups above may have nothing below yet, and be wrong nevertheless. */
@@ -72,7 +72,7 @@ emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *plac
         path = blocks_path_of_rank(self.shape, rank + limit);
         next = blocks_address(self.shape, &path);
     }
-    const emmap_error ended = hold_end(&self.hold, EMMAP_OK);
+    const emmap_error ended = emi_operation_end(&self.base, EMMAP_OK);
     if (!ended)
         *place = next;
     return ended;

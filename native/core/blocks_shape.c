@@ -7,7 +7,7 @@
 #include "blocks.h"
 #include "error.h"
 
-unsigned blocks_level_at(const blocks_shape *shape, uint64_t offset)
+unsigned emi_blocks_level_at(const blocks_shape_t *shape, uint64_t offset)
 {
     if (offset >= shape->sizes[shape->levels])
         return 0;
@@ -21,7 +21,7 @@ unsigned blocks_level_at(const blocks_shape *shape, uint64_t offset)
     return 0;
 }
 
-const char *blocks_word_wrong(uint32_t word)
+const char *emi_blocks_word_wrong(uint32_t word)
 {
     const unsigned said = blocks_said(word);
     return said != 0 && (said < BLOCKS_LEVELS_MIN || said > BLOCKS_LEVELS_MAX)
@@ -34,18 +34,19 @@ typedef enum evidence {
     IMPOSSIBLE, /* no group begins at limo */
     POSSIBLE, /* an inner group does: a writer of emmap 2.x died there. Or the first leaf does, and is empty */
     CERTAIN   /* a leaf does */
-} evidence;
+} evidence_t;
 
-static evidence evidence_for(const hold *hold, uint32_t block_size, unsigned levels, int64_t limo)
+static evidence_t evidence_for(const operation_t *operation, uint32_t block_size, unsigned levels,
+                               int64_t last_group)
 {
-    blocks_shape shape;
+    blocks_shape_t shape;
     blocks_shape_set(&shape, block_size, levels, 0);
-    const unsigned level = limo < 0 ? 0 : blocks_level_at(&shape, (uint64_t)limo);
+    const unsigned level = last_group < 0 ? 0 : emi_blocks_level_at(&shape, (uint64_t)last_group);
     if (level != 1)
         return level == 0 ? IMPOSSIBLE : POSSIBLE;
     const uint64_t first = blocks_path_of(&shape, 0).offset[1], end = BLOCKS_TREE + first + blocks_masks(1);
-    const bool empty = (uint64_t)limo == first && end <= hold->mapping->size &&
-                       blocks_load64(hold->mapping->data, BLOCKS_TREE + first) == BLOCKS_ALL;
+    const bool empty = (uint64_t)last_group == first && end <= operation->mapping->size &&
+                       blocks_load64(operation->mapping->data, BLOCKS_TREE + first) == BLOCKS_ALL;
     return empty ? POSSIBLE : CERTAIN;
 }
 
@@ -53,12 +54,12 @@ static evidence evidence_for(const hold *hold, uint32_t block_size, unsigned lev
 
 /* The number of levels by the evidence. Where several are possible nothing is stored, and no choice can lose anything:
  * what the caller says decides, or the default. 0: no number is possible. UNTOLD. */
-static unsigned deduce(const hold *hold, uint32_t block_size, unsigned levels, int64_t limo)
+static unsigned deduce(const operation_t *operation, uint32_t block_size, unsigned levels, int64_t last_group)
 {
-    evidence found[BLOCKS_LEVELS_MAX + 1] = {IMPOSSIBLE}, best = IMPOSSIBLE;
+    evidence_t found[BLOCKS_LEVELS_MAX + 1] = {IMPOSSIBLE}, best = IMPOSSIBLE;
     unsigned equals = 0, chosen = 0;
     for (unsigned one = BLOCKS_LEVELS_MIN; one <= BLOCKS_LEVELS_MAX; one++) {
-        found[one] = evidence_for(hold, block_size, one, limo);
+        found[one] = evidence_for(operation, block_size, one, last_group);
         if (found[one] > best) {
             best = found[one];
             equals = 0;
@@ -75,26 +76,28 @@ static unsigned deduce(const hold *hold, uint32_t block_size, unsigned levels, i
     return found[BLOCKS_LEVELS] == best ? BLOCKS_LEVELS : UNTOLD;
 }
 
-emmap_error blocks_find_shape(hold *hold, unsigned levels, blocks_shape *shape)
+emmap_error emi_blocks_find_shape(operation_t *operation, unsigned levels, blocks_shape_t *shape)
 {
-    const uint8_t *const data = hold->mapping->data;
+    const uint8_t *const data = operation->mapping->data;
     const uint32_t block_size = blocks_load32(data, 0), word = blocks_load32(data, BLOCKS_WORD);
-    const int64_t limo = (int64_t)blocks_load64(data, BLOCKS_LIMO);
+    const int64_t last_group = (int64_t)blocks_load64(data, BLOCKS_LAST_GROUP);
     unsigned found = blocks_said(word);
     blocks_shape_set(shape, block_size, BLOCKS_LEVELS, found);
     if (block_size == 0)
         return EMMAP_OK;
-    const char *const wrong = blocks_word_wrong(word);
+    const char *const wrong = emi_blocks_word_wrong(word);
     if (wrong)
-        return hold_corrupt(hold, BLOCKS_WORD, wrong);
+        return emi_operation_corrupt(operation, BLOCKS_WORD, wrong);
     if (found == 0)
-        found = limo == -1 ? BLOCKS_LEVELS : deduce(hold, block_size, levels, limo);
+        found = last_group == -1 ? BLOCKS_LEVELS : deduce(operation, block_size, levels, last_group);
     if (found == UNTOLD)
-        return error_set(EINVAL, "the file does not say how many levels the storage has: the caller has to");
+        return emi_error_set(EINVAL,
+                             "the file does not say how many levels the storage has: the caller has to");
     blocks_shape_set(shape, block_size, found ? found : BLOCKS_LEVELS, shape->said);
-    if (limo != -1 && (limo < 0 || blocks_level_at(shape, (uint64_t)limo) == 0))
-        return hold_corrupt(hold, BLOCKS_LIMO, "not a block storage: limo is not the offset of a group");
+    if (last_group != -1 && (last_group < 0 || emi_blocks_level_at(shape, (uint64_t)last_group) == 0))
+        return emi_operation_corrupt(operation, BLOCKS_LAST_GROUP,
+                                     "not a block storage: limo is not the offset of a group");
     return levels == 0 || levels == found
                ? EMMAP_OK
-               : error_set(EINVAL, "the block storage has another number of levels");
+               : emi_error_set(EINVAL, "the block storage has another number of levels");
 }

@@ -6,7 +6,7 @@
 
 /* Moves the path on to the first free block from where it is at `level`, by the masks. Where those say that there is
  * room, and the group below has none, the next one is looked at. False: no room is left. */
-static bool next_free(const blocks_operation *self, unsigned level, blocks_path *path)
+static bool next_free(const blocks_operation_t *self, unsigned level, blocks_path_t *path)
 {
     for (;;) {
         const unsigned child = path->child[level];
@@ -27,7 +27,7 @@ static bool next_free(const blocks_operation *self, unsigned level, blocks_path 
 }
 
 /* The path of the first free block, where the masks agree on it. */
-static inline bool first_free(const blocks_operation *self, blocks_path *path)
+static inline bool first_free(const blocks_operation_t *self, blocks_path_t *path)
 {
     unsigned level = self->shape->levels;
     path->offset[level] = 0;
@@ -41,13 +41,13 @@ static inline bool first_free(const blocks_operation *self, blocks_path *path)
 }
 
 /* Chooses the addresses of the next `count` blocks, and the path of the last one. */
-static bool choose(const blocks_operation *self, uint64_t *addresses, size_t count, blocks_path *path)
+static bool choose(const blocks_operation_t *self, uint64_t *addresses, size_t count, blocks_path_t *path)
 {
     if (count == 1 && first_free(self, path)) {
         addresses[0] = blocks_address(self->shape, path);
         return true;
     }
-    *path = (blocks_path){0};
+    *path = (blocks_path_t){0};
     unsigned level = self->shape->levels;
     for (size_t i = 0; i < count; i++) {
         if (!next_free(self, level, path))
@@ -63,76 +63,76 @@ static bool choose(const blocks_operation *self, uint64_t *addresses, size_t cou
 /*
  * The same, but before the masks above the leaves are believed where they say that no room is left they are made to
  * follow from the leaves': after a power cut they may be of any age. Once a handle, since none outlives a power cut.
- * Errors: EMMAP_FULL; EAGAIN as structure_wait.
+ * Errors: EMMAP_FULL; EAGAIN as emi_require_blocking.
  */
-static emmap_error find_room(blocks_operation *self, uint64_t *addresses, size_t count, blocks_path *last)
+static emmap_error find_room(blocks_operation_t *self, uint64_t *addresses, size_t count, blocks_path_t *last)
 {
-    blocks *const storage = (blocks *)self->hold.structure;
+    blocks_t *const storage = (blocks_t *)self->base.container;
     if (self->shape->block_size != 0 && choose(self, addresses, count, last))
         return EMMAP_OK;
     if (self->shape->block_size != 0 && !storage->settled) {
-        emmap_error error = hold_keep(&self->hold);
+        emmap_error error = emi_operation_keep(&self->base);
         if (!error)
-            error = structure_wait();
+            error = emi_require_blocking();
         if (error)
             return error;
-        blocks_settle_all(self);
+        emi_blocks_settle_all(self);
         if (choose(self, addresses, count, last))
             return EMMAP_OK;
     }
-    return error_set(EMMAP_FULL, "every block of the storage is in use");
+    return emi_error_set(EMMAP_FULL, "every block of the storage is in use");
 }
 
-static uint64_t block_end(const blocks_operation *self, const blocks_path *path)
+static uint64_t block_end(const blocks_operation_t *self, const blocks_path_t *path)
 {
     return BLOCKS_TREE + path->offset[0] + self->shape->block_size;
 }
 
-static emmap_error make_room(blocks_operation *self, uint64_t end)
+static emmap_error make_room(blocks_operation_t *self, uint64_t end)
 {
-    hold *const hold = &self->hold;
-    blocks *const storage = (blocks *)hold->structure;
-    if (end <= hold->mapping->size && (!blocks_synced(self) || end <= storage->durable))
+    operation_t *const operation = &self->base;
+    blocks_t *const storage = (blocks_t *)operation->container;
+    if (end <= operation->mapping->size && (!blocks_synced(self) || end <= storage->durable))
         return EMMAP_OK;
-    emmap_error error = hold_reach(hold, end);
-    if (!error && end > hold->mapping->size) {
+    emmap_error error = operation_reach(operation, end);
+    if (!error && end > operation->mapping->size) {
         PAUSE("block_store_growing");
-        error = hold_grow(hold, hold_growth(hold, end));
+        error = emi_operation_grow(operation, emi_operation_growth(operation, end));
     }
     if (error || !blocks_synced(self) || end <= storage->durable)
         return error;
-    error = hold_sync(hold);
+    error = emi_operation_sync(operation);
     if (!error)
-        storage->durable = hold->mapping->size;
+        storage->durable = operation->mapping->size;
     return error;
 }
 
-static inline void store(blocks_operation *self, const struct iovec *block, uint64_t address,
-                         const blocks_path *path)
+static inline void store(blocks_operation_t *self, const struct iovec *block, uint64_t address,
+                         const blocks_path_t *path)
 {
     PAUSE("block_store_begin");
-    memmove(self->hold.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
+    memmove(self->base.mapping->data + BLOCKS_TREE + path->offset[0], block->iov_base, block->iov_len);
     PAUSE("block_store_copied");
-    blocks_change(self, address, (blocks_leaf){path->offset[1], path->child[1]}, false);
+    blocks_change(self, address, (blocks_leaf_t){path->offset[1], path->child[1]}, false);
 }
 
-static emmap_error reserve(blocks_operation *self, const uint64_t *addresses, size_t count)
+static emmap_error reserve(blocks_operation_t *self, const uint64_t *addresses, size_t count)
 {
     emmap_error error = EMMAP_OK;
     for (size_t i = 0; i < count && !error; i++) {
-        const blocks_path path = blocks_path_of(self->shape, addresses[i]);
-        error = blocks_reserve(self, &path);
+        const blocks_path_t path = blocks_path_of(self->shape, addresses[i]);
+        error = emi_blocks_reserve(self, &path);
     }
     return error;
 }
 
 /* All that can fail, for one or more blocks: whoever looks meanwhile never sees what would have to be undone. */
-static emmap_error prepare_store(blocks_operation *self, const struct iovec *list, size_t count,
-                                 uint64_t *addresses, blocks_path *last)
+static emmap_error prepare_store(blocks_operation_t *self, const struct iovec *list, size_t count,
+                                 uint64_t *addresses, blocks_path_t *last)
 {
     for (size_t i = 0; i < count; i++)
         if (list[i].iov_len != self->shape->block_size)
-            return error_set(EINVAL, "the bytes are not as many as a block has");
+            return emi_error_set(EINVAL, "the bytes are not as many as a block has");
     emmap_error error = find_room(self, addresses, count, last);
     /* They are in the order of their places. */
     if (!error)
@@ -140,14 +140,14 @@ static emmap_error prepare_store(blocks_operation *self, const struct iovec *lis
     if (!error && (self->word & BLOCKS_HOLES))
         error = reserve(self, addresses, count);
     if (!error && blocks_synced(self))
-        error = blocks_prepare(self, addresses, count);
+        error = emi_blocks_prepare(self, addresses, count);
     return error;
 }
 
 /* What was freed and is in use again need not be given back. */
-static void note_stored(blocks_operation *self, size_t count)
+static void note_stored(blocks_operation_t *self, size_t count)
 {
-    blocks *const storage = (blocks *)self->hold.structure;
+    blocks_t *const storage = (blocks_t *)self->base.container;
     const uint64_t bytes = (uint64_t)count * self->shape->block_size;
     storage->freed = storage->freed > bytes ? storage->freed - bytes : 0;
 }
@@ -157,11 +157,11 @@ emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, s
 {
     if (count == 1)
         return emmap_block_store(file, list, addresses);
-    blocks_operation self;
-    emmap_error error = blocks_begin(file, &self);
+    blocks_operation_t self;
+    emmap_error error = emi_blocks_begin(file, &self);
     if (error)
         return error;
-    blocks_path path;
+    blocks_path_t path;
     if (count > 0)
         error = prepare_store(&self, list, count, addresses, &path);
     for (size_t i = 0; i < count && !error; i++) {
@@ -170,20 +170,20 @@ emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *list, s
     }
     if (!error)
         note_stored(&self, count);
-    return hold_end(&self.hold, error);
+    return emi_operation_end(&self.base, error);
 }
 
 emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint64_t *address)
 {
-    blocks_operation self;
-    emmap_error error = blocks_begin_one(file, &self);
+    blocks_operation_t self;
+    emmap_error error = emi_blocks_begin_one(file, &self);
     if (error)
         return error;
-    blocks_path path;
+    blocks_path_t path;
     error = prepare_store(&self, block, 1, address, &path);
     if (!error) {
         store(&self, block, *address, &path);
         note_stored(&self, 1);
     }
-    return hold_end(&self.hold, error);
+    return emi_operation_end(&self.base, error);
 }

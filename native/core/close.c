@@ -6,12 +6,12 @@
 #include "wait.h"
 
 /* Takes the descriptor out of the file. */
-static descriptor *take_descriptor(emmap_file *file)
+static descriptor_t *take_descriptor(emmap_file *file)
 {
     const bool owned = !file_inherited(file);
     if (owned)
         pthread_mutex_lock(&file->state);
-    descriptor *const taken = file->descriptor;
+    descriptor_t *const taken = file->descriptor;
     file->descriptor = NULL;
     if (owned)
         pthread_mutex_unlock(&file->state);
@@ -20,28 +20,28 @@ static descriptor *take_descriptor(emmap_file *file)
 
 emmap_error emmap_close(emmap_file *file)
 {
-    descriptor *const descriptor = take_descriptor(file);
+    descriptor_t *const descriptor = take_descriptor(file);
     if (!descriptor)
         return EMMAP_OK;
     __atomic_fetch_or(&file->control.status, EMMAP_STATUS_CLOSED, __ATOMIC_SEQ_CST);
     emmap_mapping *const mapping = atomic_exchange(&file->mapping, NULL);
     if (mapping)
-        pin_drain(mapping);
+        emi_pin_drain(mapping);
     /* What slices and other handles have mapped stays theirs without the name. With the descriptor the live folder of a
      * file without name goes. */
-    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && file_has_its_name(file))
+    if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && emi_file_has_its_name(file))
         unlink(file->absolute);
     /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
-    descriptor_release(descriptor);
+    emi_descriptor_release(descriptor);
     /* Not in a child, whose parent goes on waiting. */
     if (!file_inherited(file)) {
-        structure *const held = atomic_load(&file->structure);
-        wait_end_all(file);
+        container_t *const held = atomic_load(&file->container);
+        emi_wait_end_all(file);
         if (held && held->closing)
             held->closing(held);
     }
     if (mapping)
-        mapping_release(mapping);
+        emi_mapping_release(mapping);
     return EMMAP_OK;
 }
 
@@ -50,5 +50,5 @@ void emmap_free(emmap_file *file)
     if (!file)
         return;
     emmap_close(file);
-    file_release(file);
+    emi_file_release(file);
 }

@@ -2,12 +2,12 @@
 
 #include <stdlib.h>
 
-void structure_free(structure *self)
+void emi_container_free(container_t *self)
 {
     if (!self)
         return;
     if (self->freeing)
         self->freeing(self);
-    thread_lock_destroy(&self->threads);
+    emi_thread_lock_destroy(&self->threads);
     free(self);
 }

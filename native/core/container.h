@@ -10,24 +10,24 @@
 #include "emmap.h"
 #include "thread_lock.h"
 
-typedef enum structure_kind { STRUCTURE_QUEUE, STRUCTURE_BLOCKS } structure_kind;
+typedef enum container_kind { CONTAINER_QUEUE, CONTAINER_BLOCKS } container_kind_t;
 
-typedef struct structure {
-    structure_kind kind;
-    bool held; /* both locks are this handle's until it is closed */
-    thread_lock threads;
-    bool taking;             /* LOCK_TAKING is this handle's beyond the operation; under `threads` */
+typedef struct container {
+    container_kind_t kind;
+    bool owns_locks; /* both locks are this handle's until it is closed */
+    thread_lock_t threads;
+    bool pop_locked;         /* LOCK_POP is this handle's beyond the operation; under `threads` */
     bool no_holes;           /* space can't be given back here; under `threads` */
     _Atomic uint64_t looked; /* when the path was looked at last, in ms (stale.c) */
     atomic_bool stale;       /* and whether it meant another file then */
     /* Before the file is closed, which ends waits for what it holds; and frees what belongs to those. NULL: none. */
-    void (*closing)(struct structure *self);
-    void (*freeing)(struct structure *self);
+    void (*closing)(struct container *self);
+    void (*freeing)(struct container *self);
     /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
-} structure;
+} container_t;
 
 /* NULL is ignored. */
-void structure_free(structure *self);
+void emi_container_free(container_t *self);
 
 #endif

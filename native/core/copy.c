@@ -37,21 +37,21 @@ static void unlock_bytes(emmap_file *file, bool alone)
 typedef struct destination {
     const emmap_sink *sink; /* NULL: `place` it is */
     uint8_t *memory;        /* for the next byte, of what the sink allocated */
-    vectors place;
-} destination;
+    vectors_t place;
+} destination_t;
 
-static emmap_error allocate(destination *self, size_t length)
+static emmap_error allocate(destination_t *self, size_t length)
 {
     if (!self->sink)
         return EMMAP_OK;
     self->memory = self->sink->allocate(self->sink->context, length);
-    return self->memory ? EMMAP_OK : error_set(ENOMEM, "no memory for the bytes to be read");
+    return self->memory ? EMMAP_OK : emi_error_set(ENOMEM, "no memory for the bytes to be read");
 }
 
-static void put(destination *self, const uint8_t *data, size_t length)
+static void put(destination_t *self, const uint8_t *data, size_t length)
 {
     if (!self->sink) {
-        vectors_scatter(&self->place, data, length);
+        emi_vectors_scatter(&self->place, data, length);
         return;
     }
     memcpy(self->memory, data, length);
@@ -63,15 +63,15 @@ static void put(destination *self, const uint8_t *data, size_t length)
 typedef struct piece {
     uint8_t *data;
     size_t length;
-    visit visit;
+    visit_t visit;
     bool visiting;
     bool alone; /* holds the byte lock alone */
-} piece;
+} piece_t;
 
-static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t done, bool writing)
+static piece_t piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t done, bool writing)
 {
     const uint64_t left = slice->length - done;
-    piece self = {.length = left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE};
+    piece_t self = {.length = left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE};
     self.alone = lock_bytes(file, writing);
     /* A file that is closed meanwhile leaves us the slice. */
     self.visiting = (file->options.flags & EMMAP_OPEN_PRIVATE) && visit_begin(file, &self.visit) == EMMAP_OK;
@@ -80,21 +80,21 @@ static piece piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t do
     return self;
 }
 
-static void piece_end(emmap_file *file, piece *self)
+static void piece_end(emmap_file *file, piece_t *self)
 {
     if (self->visiting)
         pin_release(self->visit.pin);
     unlock_bytes(file, self->alone);
 }
 
-static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *to)
+static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination_t *to)
 {
     emmap_error error = allocate(to, slice->length);
     for (uint64_t done = 0; !error && done < slice->length; done += EMMAP_PIECE) {
-        piece piece = piece_begin(file, slice, done, false);
+        piece_t piece = piece_begin(file, slice, done, false);
         put(to, piece.data, piece.length);
         piece_end(file, &piece);
-        error = file_check(file);
+        error = emi_file_check(file);
     }
     emmap_slice_release(slice);
     return error;
@@ -102,11 +102,11 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination *t
 
 /* Inlined into each of its callers: a read of a page is hardly longer than the calls around it. */
 __attribute__((always_inline)) static inline emmap_error
-read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to, uint64_t *transferred)
+read_to(emmap_file *file, uint64_t position, uint64_t length, destination_t *to, uint64_t *transferred)
 {
     *transferred = 0;
     emmap_slice slice = {0};
-    visit visit;
+    visit_t visit;
     emmap_error error = file_owned(file);
     if (error)
         return error;
@@ -118,11 +118,11 @@ read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to, u
         const uint64_t run = length < left ? length : left;
         emmap_error failed = EMMAP_OK;
         if (position > INT64_MAX || length > INT64_MAX)
-            failed = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+            failed = emi_error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
         else if (left == 0)
             failed = EMMAP_EOF;
         else if (run > EMMAP_PIECE)
-            failed = slice_take(visit.mapping, position, run, &slice);
+            failed = emi_slice_take(visit.mapping, position, run, &slice);
         else if ((failed = allocate(to, (size_t)run)) == EMMAP_OK)
             put(to, visit.mapping->data + position, (size_t)run);
         error = visit_end(file, &visit);
@@ -138,23 +138,23 @@ read_to(emmap_file *file, uint64_t position, uint64_t length, destination *to, u
     return error;
 }
 
-emmap_error copy_out(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink,
-                     uint64_t *transferred)
+emmap_error emi_copy_out(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink,
+                         uint64_t *transferred)
 {
-    destination to = {.sink = sink};
+    destination_t to = {.sink = sink};
     return read_to(file, position, length, &to, transferred);
 }
 
-emmap_error copy_slice_out(emmap_file *file, emmap_slice *slice, const emmap_sink *sink)
+emmap_error emi_copy_slice_out(emmap_file *file, emmap_slice *slice, const emmap_sink *sink)
 {
-    destination to = {.sink = sink};
+    destination_t to = {.sink = sink};
     return slice_to(file, slice, &to);
 }
 
 emmap_error emmap_pread(emmap_file *file, uint64_t position, uint64_t length, const emmap_sink *sink)
 {
     uint64_t transferred;
-    destination to = {.sink = sink};
+    destination_t to = {.sink = sink};
     return read_to(file, position, length, &to, &transferred);
 }
 
@@ -169,9 +169,9 @@ static emmap_error read_around(emmap_file *file, uint64_t position, uint64_t len
 {
     void *room = NULL;
     const emmap_sink sink = {.allocate = allocate_room, .context = &room};
-    const emmap_error error = copy_out(file, position, length, &sink, run);
+    const emmap_error error = emi_copy_out(file, position, length, &sink, run);
     if (!error)
-        vectors_scatter(&(vectors){.next = list}, room, (size_t)*run);
+        emi_vectors_scatter(&(vectors_t){.next = list}, room, (size_t)*run);
     free(room);
     return error;
 }
@@ -181,15 +181,15 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
 {
     uint64_t length;
     *transferred = 0;
-    if (!vectors_total(list, count, &length))
-        return error_set(EINVAL, "the lengths add up to more than 2^63 - 1");
+    if (!emi_vectors_total(list, count, &length))
+        return emi_error_set(EINVAL, "the lengths add up to more than 2^63 - 1");
     uint64_t run;
     emmap_error error;
     if (position <= INT64_MAX && !overlap_is_plain(file, list, count) &&
-        overlap_find(file, position, list, count, length) != OVERLAP_NONE) {
+        emi_overlap_find(file, position, list, count, length) != OVERLAP_NONE) {
         error = read_around(file, position, length, list, &run);
     } else {
-        destination to = {.place = {.next = list}};
+        destination_t to = {.place = {.next = list}};
         error = read_to(file, position, length, &to, &run);
     }
     *transferred = error ? 0 : run;
@@ -201,32 +201,33 @@ typedef struct detour {
     const uint8_t *bytes;
     uint8_t *room; /* for a piece of them */
     bool backward; /* the last piece comes first */
-} detour;
+} detour_t;
 
 /* A piece of the list or, where there is a detour, of its bytes. */
-static inline void copy_piece(uint8_t *to, vectors *from, const detour *around, uint64_t done, size_t length)
+static inline void copy_piece(uint8_t *to, vectors_t *from, const detour_t *around, uint64_t done,
+                              size_t length)
 {
     if (!around) {
-        vectors_gather(to, from, length);
+        emi_vectors_gather(to, from, length);
         return;
     }
     memcpy(around->room, around->bytes + done, length);
     memcpy(to, around->room, length);
 }
 
-static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *from, const detour *around)
+static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors_t *from, const detour_t *around)
 {
     const uint64_t last = (slice->length - 1) / EMMAP_PIECE;
     emmap_error error = EMMAP_OK;
     for (uint64_t i = 0; !error && i <= last; i++) {
         const uint64_t done = (around && around->backward ? last - i : i) * EMMAP_PIECE;
-        piece piece = piece_begin(file, slice, done, true);
+        piece_t piece = piece_begin(file, slice, done, true);
         copy_piece(piece.data, from, around, done, piece.length);
         piece_end(file, &piece);
         /* A store may be on its way while a later load is done: only behind a fence does the status word tell
          * whether the page was still the file's. Pairs with the fence of the SIGBUS handler. */
         fence_light();
-        error = file_check(file);
+        error = emi_file_check(file);
     }
     emmap_slice_release(slice);
     return error;
@@ -235,15 +236,15 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors *fro
 /* Compiled twice: what most writes are has no detour, and asks for none. */
 __attribute__((always_inline)) static inline emmap_error write_either(emmap_file *file, uint64_t position,
                                                                       const struct iovec *list, size_t count,
-                                                                      const detour *around,
+                                                                      const detour_t *around,
                                                                       uint64_t *transferred)
 {
     uint64_t length = 0;
     *transferred = 0;
-    const bool countable = vectors_total(list, count, &length);
-    vectors from = {.next = list};
+    const bool countable = emi_vectors_total(list, count, &length);
+    vectors_t from = {.next = list};
     emmap_slice slice = {0};
-    visit visit;
+    visit_t visit;
     emmap_error error = file_owned(file);
     if (error)
         return error;
@@ -253,13 +254,13 @@ __attribute__((always_inline)) static inline emmap_error write_either(emmap_file
         const uint64_t size = visit.mapping->size;
         emmap_error failed = EMMAP_OK;
         if (position > INT64_MAX || !countable)
-            failed = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+            failed = emi_error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
         else if (!(file->options.flags & EMMAP_OPEN_WRITE))
-            failed = error_set(EACCES, "the file is open for reading only");
+            failed = emi_error_set(EACCES, "the file is open for reading only");
         else if (length > 0 && (position > size || length > size - position))
-            failed = error_set(EINVAL, "the write would pass the end of the mapping");
+            failed = emi_error_set(EINVAL, "the write would pass the end of the mapping");
         else if (length > EMMAP_PIECE)
-            failed = slice_take(visit.mapping, position, length, &slice);
+            failed = emi_slice_take(visit.mapping, position, length, &slice);
         else if (length > 0) {
             copy_piece(visit.mapping->data + position, &from, around, 0, (size_t)length);
             fence_light(); /* as in slice_from */
@@ -285,17 +286,17 @@ static emmap_error write_plainly(emmap_file *file, uint64_t position, const stru
 
 /* With room for all of a list that overlaps with its place in the file, or for a piece where one range can be written in
  * the right order. */
-static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap how,
+static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap_t how,
                                 uint64_t length, uint64_t *transferred)
 {
     const bool whole = how == OVERLAP_MIXED;
     uint8_t *const room = malloc(!whole && length > EMMAP_PIECE ? EMMAP_PIECE : (size_t)length);
     if (!room)
-        return error_set(ENOMEM, "no memory for bytes that overlap with where they go");
+        return emi_error_set(ENOMEM, "no memory for bytes that overlap with where they go");
     const struct iovec copied = {.iov_base = room, .iov_len = (size_t)length};
-    const detour by_pieces = {.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
+    const detour_t by_pieces = {.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
     if (whole)
-        vectors_gather(room, &(vectors){.next = list}, (size_t)length);
+        emi_vectors_gather(room, &(vectors_t){.next = list}, (size_t)length);
     const emmap_error error = whole ? write_plainly(file, position, &copied, 1, transferred)
                                     : write_either(file, position, list, 1, &by_pieces, transferred);
     free(room);
@@ -308,17 +309,17 @@ __attribute__((noinline)) static emmap_error write_carefully(emmap_file *file, u
                                                              uint64_t *transferred)
 {
     uint64_t length, size;
-    overlap how = OVERLAP_NONE;
+    overlap_t how = OVERLAP_NONE;
     *transferred = 0;
-    if ((file->options.flags & EMMAP_OPEN_WRITE) && vectors_total(list, count, &length) && length > 0 &&
+    if ((file->options.flags & EMMAP_OPEN_WRITE) && emi_vectors_total(list, count, &length) && length > 0 &&
         emmap_size(file, &size) == EMMAP_OK && position <= size && length <= size - position)
-        how = overlap_find(file, position, list, count, length);
+        how = emi_overlap_find(file, position, list, count, length);
     return how == OVERLAP_NONE ? write_plainly(file, position, list, count, transferred)
                                : write_around(file, position, list, how, length, transferred);
 }
 
-emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
-                    uint64_t *transferred)
+emmap_error emi_copy_in(emmap_file *file, uint64_t position, const struct iovec *list, size_t count,
+                        uint64_t *transferred)
 {
     return overlap_is_plain(file, list, count) ? write_plainly(file, position, list, count, transferred)
                                                : write_carefully(file, position, list, count, transferred);
@@ -327,5 +328,5 @@ emmap_error copy_in(emmap_file *file, uint64_t position, const struct iovec *lis
 emmap_error emmap_pwrite(emmap_file *file, uint64_t position, const struct iovec *list, size_t count)
 {
     uint64_t transferred;
-    return copy_in(file, position, list, count, &transferred);
+    return emi_copy_in(file, position, list, count, &transferred);
 }

@@ -6,7 +6,7 @@
  *   offset 16+8*i   8 bytes   counter i, signed, native-endian
  *
  * and nothing behind the last counter. A creator reserves the space, writes N, and the magic last: a file with no
- * magic that is zeros otherwise was being created by somebody who died, and is finished. LOCK_STRUCTURE is held
+ * magic that is zeros otherwise was being created by somebody who died, and is finished. LOCK_CONTAINER is held
  * from the first look to the last store; whoever only looks, and finds a magic, needs no lock.
  *
  * To grow, three steps, each on the disk before the next: the version becomes "0g"; the file gets its new size; version and
@@ -33,9 +33,9 @@
 static const char magic[8] = {'E', 'M', 'M', 'A', 'P', '0', '1', '\n'};
 
 typedef struct preparer {
-    file_preparer base;
+    file_preparer_t base;
     uint64_t count; /* as asked for; 0: whatever there is */
-} preparer;
+} preparer_t;
 
 static const char growing[8] = {'E', 'M', 'M', 'A', 'P', '0', 'g', '\n'};
 
@@ -56,15 +56,15 @@ static emmap_error write_at(int fd, const void *bytes, size_t length, off_t offs
 {
     const ssize_t written = pwrite(fd, bytes, length, offset);
     if (written < 0)
-        return error_from_errno("pwrite");
+        return emi_error_from_errno("pwrite");
     return (size_t)written == length ? EMMAP_OK
-                                     : error_from_syscall(EIO, "pwrite", "the header was cut short");
+                                     : emi_error_from_syscall(EIO, "pwrite", "the header was cut short");
 }
 
 static emmap_error create(int fd, const emmap_options *options, uint64_t count)
 {
     PAUSE("counters_create_begin");
-    emmap_error error = file_extend(fd, options, size_of(count));
+    emmap_error error = emi_file_extend(fd, options, size_of(count));
     uint8_t number[8];
     for (int i = 0; i < 8; i++)
         number[i] = (uint8_t)(count >> 8 * i);
@@ -83,7 +83,7 @@ static emmap_error read_at(int fd, uint8_t *bytes, size_t length, uint64_t offse
 {
     const ssize_t result = pread(fd, bytes, length, (off_t)offset);
     if (result < 0)
-        return error_from_errno("pread");
+        return emi_error_from_errno("pread");
     *got = (size_t)result;
     return EMMAP_OK;
 }
@@ -113,7 +113,7 @@ static emmap_error rest_is_zeros(int fd, uint64_t from, bool *result)
 
 static emmap_error synced(int fd)
 {
-    return platform_datasync(fd) == 0 ? EMMAP_OK : error_from_errno("fdatasync");
+    return emi_platform_datasync(fd) == 0 ? EMMAP_OK : emi_error_from_errno("fdatasync");
 }
 
 /* Both at once: they lie in one sector. */
@@ -134,7 +134,7 @@ static emmap_error grow(int fd, const emmap_options *options, uint64_t count)
     if (!error)
         error = synced(fd);
     if (!error)
-        error = file_extend(fd, options, size_of(count));
+        error = emi_file_extend(fd, options, size_of(count));
     PAUSE("counters_grow_sized");
     if (!error)
         error = synced(fd);
@@ -148,11 +148,11 @@ static emmap_error grow(int fd, const emmap_options *options, uint64_t count)
 static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
 {
     bool locked;
-    emmap_error error = size_lock(fd, options, &locked);
+    emmap_error error = emi_size_lock(fd, options, &locked);
     if (!error)
-        error = size_cut(fd, size_of(count));
+        error = emi_size_cut(fd, size_of(count));
     if (locked)
-        size_unlock(fd);
+        emi_size_unlock(fd);
     PAUSE("counters_ungrow_cut");
     if (!error)
         error = synced(fd);
@@ -163,14 +163,14 @@ static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
 }
 
 /* Whether a file of `count` counters can be what was asked for. Nothing is changed of one that can't. Errors: EINVAL. */
-static emmap_error check_count(const preparer *self, const emmap_options *options, uint64_t count)
+static emmap_error check_count(const preparer_t *self, const emmap_options *options, uint64_t count)
 {
     const bool any = self->count == 0 || self->count == count || (options->flags & EMMAP_OPEN_GROW);
-    return any ? EMMAP_OK : error_counters(count, self->count);
+    return any ? EMMAP_OK : emi_error_counters(count, self->count);
 }
 
 /* Grows a file of `count` counters where it has fewer than were asked for. */
-static emmap_error settle_count(int fd, const preparer *self, const emmap_options *options, uint64_t count)
+static emmap_error settle_count(int fd, const preparer_t *self, const emmap_options *options, uint64_t count)
 {
     if (self->count <= count)
         return EMMAP_OK;
@@ -178,13 +178,13 @@ static emmap_error settle_count(int fd, const preparer *self, const emmap_option
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
         ungrow(fd, options, count);
-        error_restore(&failure);
+        emi_error_restore(&failure);
     }
     return error;
 }
 
 /* The header of a file that is not empty, checked against its size and against what was asked for. */
-static emmap_error examine(int fd, const preparer *self, const emmap_options *options, uint64_t size)
+static emmap_error examine(int fd, const preparer_t *self, const emmap_options *options, uint64_t size)
 {
     uint8_t header[HEADER_SIZE] = {0};
     size_t got;
@@ -201,7 +201,7 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
             error = marked ? rest_is_zeros(fd, size_of(count), &sound) : EMMAP_OK;
         }
         if (!error && !sound)
-            return error_corrupt(8, "the number of counters does not fit the file's size");
+            return emi_error_corrupt(8, "the number of counters does not fit the file's size");
         if (!error)
             error = check_count(self, options, count);
         if (!error && marked && (options->flags & EMMAP_OPEN_WRITE))
@@ -216,7 +216,7 @@ static emmap_error examine(int fd, const preparer *self, const emmap_options *op
     if (error)
         return error;
     if (!unfinished || !(options->flags & EMMAP_OPEN_WRITE))
-        return error_corrupt(0, "not a counters file: no \"EMMAP01\\n\" at its beginning");
+        return emi_error_corrupt(0, "not a counters file: no \"EMMAP01\\n\" at its beginning");
     error = check_count(self, options, room);
     if (!error)
         error = create(fd, options, room);
@@ -233,42 +233,42 @@ static emmap_error may_be_unfinished(int fd, bool *result)
     return error;
 }
 
-static emmap_error examine_or_create(const preparer *self, int fd, const emmap_options *options)
+static emmap_error examine_or_create(const preparer_t *self, int fd, const emmap_options *options)
 {
     uint64_t size;
-    const emmap_error error = size_on_disk(fd, &size);
+    const emmap_error error = emi_size_on_disk(fd, &size);
     if (error)
         return error;
     if (size > 0)
         return examine(fd, self, options, size);
     if (!(options->flags & EMMAP_OPEN_CREATE))
-        return error_corrupt(0, "not a counters file: it is empty");
+        return emi_error_corrupt(0, "not a counters file: it is empty");
     return create(fd, options, self->count ? self->count : 1);
 }
 
-static emmap_error prepare(const file_preparer *base, int fd, const emmap_options *options)
+static emmap_error prepare(const file_preparer_t *base, int fd, const emmap_options *options)
 {
-    const preparer *const self = (const preparer *)base;
+    const preparer_t *const self = (const preparer_t *)base;
     const bool may_write = options->flags & EMMAP_OPEN_WRITE;
     bool wait = true;
     /* A reader waits for a creator alone: the lock of a queue that is open exclusively is not given back. */
     emmap_error error = may_write ? EMMAP_OK : may_be_unfinished(fd, &wait);
     if (!error && !wait)
         return examine_or_create(self, fd, options);
-    patience patience = patience_of(options);
+    patience_t patience = emi_patience_of(options);
     if (!error)
-        error = lock_acquire(fd, LOCK_STRUCTURE, may_write ? LOCK_EXCLUSIVE : LOCK_SHARED, &patience);
+        error = emi_lock_acquire(fd, LOCK_CONTAINER, may_write ? LOCK_EXCLUSIVE : LOCK_SHARED, &patience);
     if (error)
         return error;
     error = examine_or_create(self, fd, options);
-    lock_release(fd, LOCK_STRUCTURE);
+    emi_lock_release(fd, LOCK_CONTAINER);
     return error;
 }
 
 /* As many as the header says: a file that is growing is mapped with what comes to lie behind them. */
 static uint64_t counted(emmap_file *file, uint64_t room)
 {
-    visit visit;
+    visit_t visit;
     if (visit_begin(file, &visit) != EMMAP_OK)
         return room;
     const uint64_t count = little_endian(visit.mapping->data + 8);
@@ -283,15 +283,15 @@ emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_op
     *result = NULL;
     emmap_options options = given ? *given : (emmap_options){0};
     if (count > COUNT_MAX)
-        return error_set(EINVAL, "a counters file has from 1 to 2^32 counters");
+        return emi_error_set(EINVAL, "a counters file has from 1 to 2^32 counters");
     if ((options.flags & REFUSED_FLAGS) || options.offset || options.length || options.size)
-        return error_set(EINVAL,
-                         "a counters file is mapped shared and whole, with the size that its count gives");
+        return emi_error_set(
+            EINVAL, "a counters file is mapped shared and whole, with the size that its count gives");
     if (!(options.flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         options.flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
     options.flags |= EMMAP_OPEN_SHARED | EMMAP_OPEN_FIXED_SIZE;
-    const preparer preparer = {.base = {prepare}, .count = count};
-    const emmap_error error = file_open(path, &options, &preparer.base, result);
+    const preparer_t preparer = {.base = {prepare}, .count = count};
+    const emmap_error error = emi_file_open(path, &options, &preparer.base, result);
     if (!error) {
         uint64_t size = 0;
         emmap_size(*result, &size);
@@ -318,7 +318,7 @@ static emmap_error no_such_counter(emmap_file *file)
     const emmap_error error = emmap_size(file, &size);
     if (error)
         return error;
-    return error_set(EINVAL, file->counters ? "no such counter" : "not opened as a counters file");
+    return emi_error_set(EINVAL, file->counters ? "no such counter" : "not opened as a counters file");
 }
 
 emmap_error emmap_counter_add(emmap_file *file, uint64_t index, int64_t value, int64_t *old)

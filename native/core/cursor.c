@@ -10,7 +10,7 @@
 #include "file.h"
 #include "slice.h"
 
-uint64_t cursor_get(const emmap_file *file)
+uint64_t emi_cursor_get(const emmap_file *file)
 {
     return __atomic_load_n(&file->control.cursor, __ATOMIC_RELAXED);
 }
@@ -26,9 +26,9 @@ emmap_error emmap_read(emmap_file *file, uint64_t length, const emmap_sink *sink
     if (inherited)
         return inherited;
     pthread_mutex_lock(&file->cursor);
-    const uint64_t from = cursor_get(file);
+    const uint64_t from = emi_cursor_get(file);
     uint64_t run;
-    const emmap_error error = copy_out(file, from, length, sink, &run);
+    const emmap_error error = emi_copy_out(file, from, length, sink, &run);
     if (!error)
         set(file, from + run);
     pthread_mutex_unlock(&file->cursor);
@@ -42,9 +42,9 @@ emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *sl
     if (inherited)
         return inherited;
     pthread_mutex_lock(&file->cursor);
-    const emmap_error error = emmap_pread_direct(file, cursor_get(file), length, slice);
+    const emmap_error error = emmap_pread_direct(file, emi_cursor_get(file), length, slice);
     if (!error)
-        set(file, cursor_get(file) + slice->length);
+        set(file, emi_cursor_get(file) + slice->length);
     pthread_mutex_unlock(&file->cursor);
     return error;
 }
@@ -52,14 +52,14 @@ emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *sl
 /* The line at the cursor; `cursor` is held. */
 static emmap_error line(emmap_file *file, emmap_slice *slice)
 {
-    emmap_error error = emmap_pread_direct(file, cursor_get(file), INT64_MAX, slice);
+    emmap_error error = emmap_pread_direct(file, emi_cursor_get(file), INT64_MAX, slice);
     if (error)
         return error;
     const uint8_t *const end = memchr(slice->data, '\n', slice->length);
     /* The rest of the file may be cut off while the line is alive. */
     if (end)
-        slice_cut(slice, (uint64_t)(end - slice->data) + 1);
-    error = file_check(file);
+        emi_slice_cut(slice, (uint64_t)(end - slice->data) + 1);
+    error = emi_file_check(file);
     if (error)
         emmap_slice_release(slice);
     return error;
@@ -75,11 +75,11 @@ typedef struct remembering_sink {
     emmap_sink base;
     const emmap_sink *inner;
     uint8_t *place;
-} remembering_sink;
+} remembering_sink_t;
 
 static void *allocate_and_remember(void *context, size_t length)
 {
-    remembering_sink *const self = context;
+    remembering_sink_t *const self = context;
     return self->place = self->inner->allocate(self->inner->context, length);
 }
 
@@ -87,11 +87,11 @@ static void *allocate_and_remember(void *context, size_t length)
 static emmap_error copy_line(emmap_file *file, emmap_slice *line, const emmap_sink *sink)
 {
     if (!ends_in_cr_lf(line))
-        return copy_slice_out(file, line, sink);
+        return emi_copy_slice_out(file, line, sink);
     const uint64_t length = line->length - 1;
-    slice_cut(line, length);
-    remembering_sink to = {.base = {.allocate = allocate_and_remember, .context = &to}, .inner = sink};
-    const emmap_error error = copy_slice_out(file, line, &to.base);
+    emi_slice_cut(line, length);
+    remembering_sink_t to = {.base = {.allocate = allocate_and_remember, .context = &to}, .inner = sink};
+    const emmap_error error = emi_copy_slice_out(file, line, &to.base);
     if (!error)
         to.place[length - 1] = '\n';
     return error;
@@ -106,7 +106,7 @@ emmap_error emmap_read_line(emmap_file *file, const emmap_sink *sink)
     emmap_slice slice;
     emmap_error error = line(file, &slice);
     if (!error) {
-        const uint64_t after = cursor_get(file) + slice.length;
+        const uint64_t after = emi_cursor_get(file) + slice.length;
         error = copy_line(file, &slice, sink);
         if (!error)
             set(file, after);
@@ -124,7 +124,7 @@ emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice, const e
     pthread_mutex_lock(&file->cursor);
     emmap_error error = line(file, slice);
     if (!error) {
-        const uint64_t after = cursor_get(file) + slice->length;
+        const uint64_t after = emi_cursor_get(file) + slice->length;
         if (ends_in_cr_lf(slice))
             error = copy_line(file, slice, copy);
         if (!error)
@@ -140,9 +140,9 @@ emmap_error emmap_write(emmap_file *file, const struct iovec *list, size_t count
     if (inherited)
         return inherited;
     pthread_mutex_lock(&file->cursor);
-    const uint64_t from = cursor_get(file);
+    const uint64_t from = emi_cursor_get(file);
     uint64_t length;
-    const emmap_error error = copy_in(file, from, list, count, &length);
+    const emmap_error error = emi_copy_in(file, from, list, count, &length);
     if (!error)
         set(file, from + length);
     pthread_mutex_unlock(&file->cursor);
@@ -157,11 +157,11 @@ emmap_error emmap_position(emmap_file *file, int64_t offset, emmap_whence whence
         return error;
     pthread_mutex_lock(&file->cursor);
     const uint64_t base = whence == EMMAP_FROM_START    ? 0
-                          : whence == EMMAP_FROM_CURSOR ? cursor_get(file)
+                          : whence == EMMAP_FROM_CURSOR ? emi_cursor_get(file)
                                                         : size;
     int64_t target;
     if (__builtin_add_overflow((int64_t)base, offset, &target) || target < 0) {
-        error = error_set(EINVAL, "the cursor would be below 0 or above 2^63 - 1");
+        error = emi_error_set(EINVAL, "the cursor would be below 0 or above 2^63 - 1");
     } else {
         set(file, (uint64_t)target);
         *position = (uint64_t)target;

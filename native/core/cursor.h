@@ -4,6 +4,6 @@
 #include "emmap.h"
 
 /* Where the cursor is; any thread may ask. */
-uint64_t cursor_get(const emmap_file *file);
+uint64_t emi_cursor_get(const emmap_file *file);
 
 #endif

@@ -10,8 +10,8 @@
 void emmap_describe(emmap_file *file, emmap_info *info)
 {
     uint64_t size = 0;
-    visit visit;
-    if (visit_pin(file, &visit) == EMMAP_OK) {
+    visit_t visit;
+    if (emi_visit_pin(file, &visit) == EMMAP_OK) {
         size = visit.mapping->size;
         pin_release(visit.pin);
     }
@@ -36,7 +36,7 @@ emmap_error emmap_is_current(emmap_file *file, bool *current)
     const ino_t inode = file->inode;
     pthread_mutex_unlock(&file->state);
     if (closed)
-        return error_set(EMMAP_CLOSED, NULL);
+        return emi_error_set(EMMAP_CLOSED, NULL);
     if (!file->named)
         return EMMAP_OK;
     if (stat(file->named, &about) == 0)
@@ -44,7 +44,7 @@ emmap_error emmap_is_current(emmap_file *file, bool *current)
     else if (errno == ENOENT || errno == ENOTDIR)
         *current = false;
     else
-        return error_from_errno("stat");
+        return emi_error_from_errno("stat");
     return EMMAP_OK;
 }
 
@@ -55,7 +55,7 @@ emmap_control *emmap_file_control(emmap_file *file)
 
 emmap_error emmap_size(emmap_file *file, uint64_t *size)
 {
-    visit visit;
+    visit_t visit;
     const emmap_error error = visit_begin(file, &visit);
     if (error)
         return error;

@@ -7,14 +7,14 @@
 
 #include "lock.h"
 
-unsigned int descriptor_forks;
+unsigned int emi_descriptor_forks;
 
 /* How many there are that forbid to fork; a fork keeps new ones out and waits until these have gone. */
 static atomic_uint forbidding;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* before `list` and the locks of fault.c */
 
 /* All that are open, under `list`. */
-static descriptor *first;
+static descriptor_t *first;
 static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void)
@@ -34,8 +34,8 @@ static void after_fork(void)
 
 static void in_child(void)
 {
-    descriptor_forks++;
-    for (descriptor *each = first; each; each = each->next) {
+    emi_descriptor_forks++;
+    for (descriptor_t *each = first; each; each = each->next) {
         close(each->fd);
         /* The child's own files may get the number. */
         each->fd = -1;
@@ -48,30 +48,30 @@ static void install(void)
     pthread_atfork(before_fork, after_fork, in_child);
 }
 
-void descriptor_install(void)
+void emi_descriptor_install(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
 }
 
-void descriptor_forbid_fork(void)
+void emi_descriptor_forbid_fork(void)
 {
     pthread_mutex_lock(&gate);
     atomic_fetch_add_explicit(&forbidding, 1, memory_order_relaxed);
     pthread_mutex_unlock(&gate);
 }
 
-void descriptor_allow_fork(void)
+void emi_descriptor_allow_fork(void)
 {
     atomic_fetch_sub_explicit(&forbidding, 1, memory_order_release);
 }
 
-descriptor *descriptor_create(int fd)
+descriptor_t *emi_descriptor_create(int fd)
 {
-    descriptor *const self = malloc(sizeof *self);
+    descriptor_t *const self = malloc(sizeof *self);
     if (!self)
         return NULL;
-    *self = (descriptor){.fd = fd};
+    *self = (descriptor_t){.fd = fd};
     atomic_init(&self->references, 1);
     pthread_mutex_lock(&list);
     self->next = first;
@@ -82,12 +82,12 @@ descriptor *descriptor_create(int fd)
     return self;
 }
 
-void descriptor_retain(descriptor *self)
+void emi_descriptor_retain(descriptor_t *self)
 {
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
 }
 
-void descriptor_release(descriptor *self)
+void emi_descriptor_release(descriptor_t *self)
 {
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
@@ -99,7 +99,7 @@ void descriptor_release(descriptor *self)
     *(self->previous ? &self->previous->next : &first) = self->next;
     /* Closing does not drop the locks where a child has been forked so lately that it has not let go yet. */
     if (self->fd >= 0)
-        lock_release_all(self->fd);
+        emi_lock_release_all(self->fd);
     pthread_mutex_unlock(&list);
     if (self->fd >= 0)
         close(self->fd);

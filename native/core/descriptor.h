@@ -17,23 +17,23 @@ typedef struct descriptor {
     void (*leave)(struct descriptor *self);
     atomic_uint references;
     struct descriptor *next, *previous;
-} descriptor;
+} descriptor_t;
 
 /* How many forks, after the first file was opened, lie between its process and this one. */
-extern unsigned int descriptor_forks;
+extern unsigned int emi_descriptor_forks;
 
 /* Before the first one. */
-void descriptor_install(void);
+void emi_descriptor_install(void);
 
 /* Between these, which don't nest, nobody forks: around opening or mapping a file and noting it down, so that no child
  * gets what it doesn't know of. */
-void descriptor_forbid_fork(void);
-void descriptor_allow_fork(void);
+void emi_descriptor_forbid_fork(void);
+void emi_descriptor_allow_fork(void);
 
 /* Takes over `fd`, with one reference. NULL: no memory, and fd stays the caller's. */
-descriptor *descriptor_create(int fd);
+descriptor_t *emi_descriptor_create(int fd);
 
-void descriptor_retain(descriptor *self);
-void descriptor_release(descriptor *self);
+void emi_descriptor_retain(descriptor_t *self);
+void emi_descriptor_release(descriptor_t *self);
 
 #endif

@@ -13,21 +13,21 @@
 #include "mapping.h"
 #include "platform.h"
 
-emmap_error file_refs_take(emmap_file *file, grip *self)
+emmap_error emi_file_refs_take(emmap_file *file, file_refs_t *self)
 {
-    emmap_error error = file_descriptor(file, &self->descriptor);
+    emmap_error error = emi_file_descriptor(file, &self->descriptor);
     if (error)
         return error;
-    error = mapping_of(file, &self->mapping);
+    error = emi_mapping_of(file, &self->mapping);
     if (error)
-        descriptor_release(self->descriptor);
+        emi_descriptor_release(self->descriptor);
     return error;
 }
 
-void file_refs_release(grip *self)
+void emi_file_refs_release(file_refs_t *self)
 {
-    mapping_release(self->mapping);
-    descriptor_release(self->descriptor);
+    emi_mapping_release(self->mapping);
+    emi_descriptor_release(self->descriptor);
 }
 
 /*
@@ -37,7 +37,7 @@ void file_refs_release(grip *self)
  */
 static emmap_error failed(emmap_file *file, const char *syscall)
 {
-    const emmap_error error = error_from_errno(syscall);
+    const emmap_error error = emi_error_from_errno(syscall);
     if (error != EINTR)
         atomic_store(&file->sync_failed, (int)error);
     return error;
@@ -46,13 +46,13 @@ static emmap_error failed(emmap_file *file, const char *syscall)
 static emmap_error failed_before(emmap_file *file)
 {
     const emmap_error error = (emmap_error)atomic_load(&file->sync_failed);
-    return error ? error_from_syscall(error, "fsync",
-                                      "an earlier sync of the file failed, and what was written may be lost")
+    return error ? emi_error_from_syscall(
+                       error, "fsync", "an earlier sync of the file failed, and what was written may be lost")
                  : EMMAP_OK;
 }
 
 /* A new name in a directory is on disk when the directory is (fsync(2), Notes). */
-emmap_error durability_sync_entry(emmap_file *file)
+emmap_error emi_durability_sync_entry(emmap_file *file)
 {
     if (!file->absolute || !atomic_load(&file->entry_unsynced))
         return EMMAP_OK;
@@ -62,8 +62,8 @@ emmap_error durability_sync_entry(emmap_file *file)
     /* Whoever moved or removed the directory has made our name a matter of theirs. */
     const bool moved = directory < 0 && copy && (errno == ENOENT || errno == ENOTDIR);
     if (directory < 0 && !moved)
-        error = copy ? error_from_errno("open") : error_set(ENOMEM, NULL);
-    else if (directory >= 0 && platform_sync(directory) != 0)
+        error = copy ? emi_error_from_errno("open") : emi_error_set(ENOMEM, NULL);
+    else if (directory >= 0 && emi_platform_sync(directory) != 0)
         error = failed(file, "fsync");
     if (directory >= 0)
         close(directory);
@@ -74,20 +74,20 @@ emmap_error durability_sync_entry(emmap_file *file)
     return error;
 }
 
-emmap_error durability_write_out(emmap_file *file, const grip *grip, int (*sync_descriptor)(int),
-                                 const char *syscall)
+emmap_error emi_durability_write_out(emmap_file *file, const file_refs_t *refs, int (*sync_descriptor)(int),
+                                     const char *syscall)
 {
     const emmap_error error = failed_before(file);
     if (error)
         return error;
     /* POSIX has only msync write a mapping out; the size and the rest of the inode are fsync's. */
-    if (msync(grip->mapping->base, grip->mapping->length, MS_SYNC) != 0)
+    if (msync(refs->mapping->base, refs->mapping->length, MS_SYNC) != 0)
         return failed(file, "msync");
-    return sync_descriptor(grip->descriptor->fd) == 0 ? EMMAP_OK : failed(file, syscall);
+    return sync_descriptor(refs->descriptor->fd) == 0 ? EMMAP_OK : failed(file, syscall);
 }
 
-emmap_error durability_sync(emmap_file *file, descriptor *descriptor, emmap_mapping *mapping)
+emmap_error emi_durability_sync(emmap_file *file, descriptor_t *descriptor, emmap_mapping *mapping)
 {
-    const grip grip = {.descriptor = descriptor, .mapping = mapping};
-    return durability_write_out(file, &grip, platform_datasync, "fdatasync");
+    const file_refs_t refs = {.descriptor = descriptor, .mapping = mapping};
+    return emi_durability_write_out(file, &refs, emi_platform_datasync, "fdatasync");
 }

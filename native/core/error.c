@@ -7,10 +7,10 @@ typedef struct error_entry {
     const char *name;
     const char *atom;
     const char *message;
-} error_entry;
+} error_entry_t;
 
 /* Where two errno's may be one value on a platform (EAGAIN, ENOTSUP) only one of them stands here. */
-static const error_entry table[] = {
+static const error_entry_t table[] = {
     {EMMAP_EOF, "EMMAP_EOF", "eof", "end of file"},
     {EMMAP_BADARG, "EMMAP_BADARG", "badarg", "bad argument"},
     {EMMAP_CLOSED, "EMMAP_CLOSED", "closed", "the file is closed"},
@@ -78,10 +78,10 @@ static const error_entry table[] = {
 #endif
 };
 
-static const error_entry unknown = {0, "UNKNOWN", "unknown", "unknown error"};
-static const error_entry none = {0, "OK", "ok", "no error"};
+static const error_entry_t unknown = {0, "UNKNOWN", "unknown", "unknown error"};
+static const error_entry_t none = {0, "OK", "ok", "no error"};
 
-static const error_entry *find(emmap_error error)
+static const error_entry_t *find(emmap_error error)
 {
     if (error == EMMAP_OK)
         return &none;
@@ -119,27 +119,27 @@ static emmap_error note(emmap_error error, const char *syscall, const char *reas
     return error;
 }
 
-emmap_error error_set(emmap_error error, const char *reason)
+emmap_error emi_error_set(emmap_error error, const char *reason)
 {
     return note(error, NULL, reason, 0);
 }
 
-emmap_error error_from_errno(const char *syscall)
+emmap_error emi_error_from_errno(const char *syscall)
 {
     return note((emmap_error)errno, syscall, NULL, 0);
 }
 
-emmap_error error_from_syscall(emmap_error error, const char *syscall, const char *reason)
+emmap_error emi_error_from_syscall(emmap_error error, const char *syscall, const char *reason)
 {
     return note(error, syscall, reason, 0);
 }
 
-emmap_error error_corrupt(uint64_t offset, const char *reason)
+emmap_error emi_error_corrupt(uint64_t offset, const char *reason)
 {
     return note(EMMAP_CORRUPT, NULL, reason, offset);
 }
 
-emmap_error error_counters(uint64_t found, uint64_t asked)
+emmap_error emi_error_counters(uint64_t found, uint64_t asked)
 {
     note(EINVAL, NULL, "the file has another number of counters", 0);
     last.found = found;
@@ -147,13 +147,13 @@ emmap_error error_counters(uint64_t found, uint64_t asked)
     return EINVAL;
 }
 
-emmap_error error_about(emmap_failure_subject about)
+emmap_error emi_error_about(emmap_failure_subject about)
 {
     last.about = about;
     return last.error;
 }
 
-void error_restore(const emmap_failure *failure)
+void emi_error_restore(const emmap_failure *failure)
 {
     last = *failure;
 }

@@ -45,8 +45,8 @@ struct fault_region {
     struct fault_region *next_free; /* under `writers` */
 };
 
-static _Atomic(fault_region *) regions;
-static fault_region *free_regions; /* under `writers` */
+static _Atomic(fault_region_t *) regions;
+static fault_region_t *free_regions; /* under `writers` */
 static pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
 
 static atomic_uint all_singles;
@@ -58,7 +58,7 @@ static struct sigaction previous;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 static int install_errno;
 
-static void set(fault_region *region, uintptr_t base, size_t length, size_t unit, uint32_t *status)
+static void set(fault_region_t *region, uintptr_t base, size_t length, size_t unit, uint32_t *status)
 {
     atomic_fetch_add_explicit(&region->version, 1, memory_order_acq_rel);
     atomic_store_explicit(&region->base, base, memory_order_release);
@@ -111,7 +111,7 @@ static bool put_zeros_at_limit(uintptr_t base, size_t length)
 }
 
 /* True where the budget has room for one more page. */
-static bool take_single(fault_region *region)
+static bool take_single(fault_region_t *region)
 {
     if (atomic_load_explicit(&all_singles, memory_order_relaxed) >= most_singles ||
         atomic_load_explicit(&region->singles, memory_order_relaxed) >= REGION_SINGLES)
@@ -123,7 +123,7 @@ static bool take_single(fault_region *region)
 }
 
 /* The page that holds `address` replaced, if the region is about it. Async-signal-safe. */
-static bool serve(fault_region *region, uintptr_t address)
+static bool serve(fault_region_t *region, uintptr_t address)
 {
     const unsigned int version = atomic_load_explicit(&region->version, memory_order_acquire);
     const uintptr_t base = atomic_load_explicit(&region->base, memory_order_acquire);
@@ -140,7 +140,7 @@ static bool serve(fault_region *region, uintptr_t address)
     __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
     /* A thread whose store goes to the new page must find the word set too, though it makes no fence of its own between
      * the store and the load of the word: see copy.c. */
-    fence_heavy();
+    emi_fence_heavy();
     const uintptr_t page = address - (address - base) % unit;
     return (take_single(region) && put_zeros(page, unit)) || put_zeros(page, base + length - page) ||
            put_zeros_at_limit(base, length);
@@ -165,8 +165,8 @@ static void on_sigbus(int signal_number, siginfo_t *info, void *context)
 {
     const int saved = errno;
     bool served = false;
-    if (platform_page_is_gone(info))
-        for (fault_region *region = atomic_load_explicit(&regions, memory_order_acquire); region && !served;
+    if (emi_platform_page_is_gone(info))
+        for (fault_region_t *region = atomic_load_explicit(&regions, memory_order_acquire); region && !served;
              region = region->next)
             served = serve(region, (uintptr_t)info->si_addr);
     if (!served)
@@ -185,7 +185,7 @@ static void unlock_writers(void)
 }
 
 /* A mapping keeps its file open, with the locks of whoever opened it: a child has zeros in its place, and EFAULT. */
-static void let_go(fault_region *region)
+static void let_go(fault_region_t *region)
 {
     uint32_t *const status = atomic_load_explicit(&region->status, memory_order_relaxed);
     if (!status)
@@ -199,12 +199,12 @@ static void let_go(fault_region *region)
 
 static void in_child(void)
 {
-    for (fault_region *each = atomic_load(&regions); each; each = each->next)
+    for (fault_region_t *each = atomic_load(&regions); each; each = each->next)
         let_go(each);
     unlock_writers();
 }
 
-void fault_unblock(void)
+void emi_fault_unblock(void)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -214,9 +214,9 @@ void fault_unblock(void)
 
 static void install(void)
 {
-    const unsigned int share = platform_mapping_limit() / 16;
+    const unsigned int share = emi_platform_mapping_limit() / 16;
     most_singles = share < PROCESS_SINGLES ? share : PROCESS_SINGLES;
-    spare_page = platform_page_size();
+    spare_page = emi_platform_page_size();
     make_spare();
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&action.sa_mask);
@@ -226,18 +226,18 @@ static void install(void)
         install_errno = pthread_atfork(lock_writers, unlock_writers, in_child);
 }
 
-emmap_error fault_install(void)
+emmap_error emi_fault_install(void)
 {
-    fence_install();
+    emi_fence_install();
     pthread_once(&install_once, install);
     errno = install_errno;
-    return install_errno == 0 ? EMMAP_OK : error_from_errno("sigaction");
+    return install_errno == 0 ? EMMAP_OK : emi_error_from_errno("sigaction");
 }
 
-fault_region *fault_watch(void *base, size_t length, size_t unit, uint32_t *status)
+fault_region_t *emi_fault_watch(void *base, size_t length, size_t unit, uint32_t *status)
 {
     pthread_mutex_lock(&writers);
-    fault_region *region = free_regions;
+    fault_region_t *region = free_regions;
     if (region) {
         free_regions = region->next_free;
     } else if ((region = calloc(1, sizeof *region)) != NULL) {
@@ -250,7 +250,7 @@ fault_region *fault_watch(void *base, size_t length, size_t unit, uint32_t *stat
     return region;
 }
 
-void fault_forget(fault_region *region)
+void emi_fault_forget(fault_region_t *region)
 {
     pthread_mutex_lock(&writers);
     set(region, 0, 0, 1, NULL);

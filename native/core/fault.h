@@ -12,21 +12,21 @@
 
 #include "emmap.h"
 
-typedef struct fault_region fault_region;
+typedef struct fault_region fault_region_t;
 
 /* Installs the handler, once in the life of the process. Errors: what sigaction says. */
-emmap_error fault_install(void);
+emmap_error emi_fault_install(void);
 
 /*
  * Watches [base, base + length); a fault there sets EMMAP_STATUS_FAULTED in *status, which must stay valid
- * until fault_forget. `unit` is the mapping's page size. NULL: no memory.
+ * until emi_fault_forget. `unit` is the mapping's page size. NULL: no memory.
  */
-fault_region *fault_watch(void *base, size_t length, size_t unit, uint32_t *status);
+fault_region_t *emi_fault_watch(void *base, size_t length, size_t unit, uint32_t *status);
 
 /* Lets the calling thread take SIGBUS: where it is blocked the kernel ends the process instead. */
-void fault_unblock(void);
+void emi_fault_unblock(void);
 
 /* To be called before the range is unmapped. */
-void fault_forget(fault_region *region);
+void emi_fault_forget(fault_region_t *region);
 
 #endif

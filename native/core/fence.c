@@ -4,22 +4,22 @@
 
 #include "platform.h"
 
-bool fence_asymmetric;
+bool emi_fence_asymmetric;
 
 static void install(void)
 {
-    fence_asymmetric = platform_barrier_register();
+    emi_fence_asymmetric = emi_platform_barrier_register();
 }
 
-void fence_install(void)
+void emi_fence_install(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
 }
 
-void fence_heavy(void)
+void emi_fence_heavy(void)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (fence_asymmetric)
-        platform_barrier();
+    if (emi_fence_asymmetric)
+        emi_platform_barrier();
 }

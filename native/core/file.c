@@ -14,12 +14,12 @@
 
 static void init_locks(emmap_file *file)
 {
-    thread_lock_init(&file->bytes);
+    emi_thread_lock_init(&file->bytes);
     loans_init(&file->loans);
     pthread_mutex_init(&file->cursor, NULL);
     pthread_mutex_init(&file->resize, NULL);
     pthread_mutex_init(&file->state, NULL);
-    thread_lock_init(&file->attaching);
+    emi_thread_lock_init(&file->attaching);
 }
 
 /* As it is where there is no current folder any more. NULL: no memory. */
@@ -35,11 +35,11 @@ static char *from_root(const char *path)
     return result;
 }
 
-emmap_error file_create(const char *path, const emmap_options *options, emmap_file **result)
+emmap_error emi_file_create(const char *path, const emmap_options *options, emmap_file **result)
 {
     emmap_file *const file = calloc(1, sizeof *file);
     if (!file)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     file->options = *options;
     const bool anonymous = options->flags & EMMAP_OPEN_ANON;
     file->path = strdup(anonymous ? "" : path);
@@ -48,51 +48,51 @@ emmap_error file_create(const char *path, const emmap_options *options, emmap_fi
         free(file->path);
         free(file->named);
         free(file);
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     }
     init_locks(file);
     atomic_init(&file->references, 1);
-    file->forks = descriptor_forks;
+    file->forks = emi_descriptor_forks;
     *result = file;
     return EMMAP_OK;
 }
 
-void file_retain(emmap_file *file)
+void emi_file_retain(emmap_file *file)
 {
     atomic_fetch_add_explicit(&file->references, 1, memory_order_relaxed);
 }
 
-void file_release(emmap_file *file)
+void emi_file_release(emmap_file *file)
 {
     if (atomic_fetch_sub_explicit(&file->references, 1, memory_order_acq_rel) != 1)
         return;
-    structure_free(file->structure);
-    thread_lock_destroy(&file->bytes);
+    emi_container_free(file->container);
+    emi_thread_lock_destroy(&file->bytes);
     loans_destroy(&file->loans);
     pthread_mutex_destroy(&file->cursor);
     pthread_mutex_destroy(&file->resize);
     pthread_mutex_destroy(&file->state);
-    thread_lock_destroy(&file->attaching);
+    emi_thread_lock_destroy(&file->attaching);
     free(file->absolute);
     free(file->named);
     free(file->path);
     free(file);
 }
 
-bool file_has_its_name(const emmap_file *file)
+bool emi_file_has_its_name(const emmap_file *file)
 {
     struct stat about;
     return stat(file->absolute, &about) == 0 && about.st_dev == file->device && about.st_ino == file->inode;
 }
 
-emmap_error file_not_owned(const emmap_file *file)
+emmap_error emi_file_not_owned(const emmap_file *file)
 {
     return __atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED
-               ? error_set(EMMAP_CLOSED, NULL)
-               : error_set(EFAULT, "this process is a forked child of the one that opened the file");
+               ? emi_error_set(EMMAP_CLOSED, NULL)
+               : emi_error_set(EFAULT, "this process is a forked child of the one that opened the file");
 }
 
-emmap_error file_descriptor(emmap_file *file, descriptor **result)
+emmap_error emi_file_descriptor(emmap_file *file, descriptor_t **result)
 {
     const emmap_error error = file_owned(file);
     if (error)
@@ -100,37 +100,37 @@ emmap_error file_descriptor(emmap_file *file, descriptor **result)
     pthread_mutex_lock(&file->state);
     *result = file->descriptor;
     if (*result)
-        descriptor_retain(*result);
+        emi_descriptor_retain(*result);
     pthread_mutex_unlock(&file->state);
-    return *result ? EMMAP_OK : error_set(EMMAP_CLOSED, NULL);
+    return *result ? EMMAP_OK : emi_error_set(EMMAP_CLOSED, NULL);
 }
 
-emmap_error file_check(const emmap_file *file)
+emmap_error emi_file_check(const emmap_file *file)
 {
     return file_faulted(file)
-               ? error_set(
+               ? emi_error_set(
                      EFAULT,
                      "the file was truncated, or its storage failed, under its mapping, or this process is a "
                      "forked child")
                : EMMAP_OK;
 }
 
-emmap_error file_fault(emmap_file *file)
+emmap_error emi_file_fault(emmap_file *file)
 {
     __atomic_fetch_or(&file->control.status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
-    return file_check(file);
+    return emi_file_check(file);
 }
 
-emmap_error visit_pin(emmap_file *file, visit *visit)
+emmap_error emi_visit_pin(emmap_file *file, visit_t *visit)
 {
     visit->pin = pin_self();
     if (!visit->pin)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     while ((visit->mapping = pin_hold(visit->pin, &file->mapping)) == NULL) {
         pin_release(visit->pin);
         /* Acquire: emmap_close sets the word before it takes the mapping away. */
         if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
-            return error_set(EMMAP_CLOSED, NULL);
+            return emi_error_set(EMMAP_CLOSED, NULL);
         const emmap_error error = file_owned(file);
         if (error)
             return error;
@@ -141,11 +141,11 @@ emmap_error visit_pin(emmap_file *file, visit *visit)
     return EMMAP_OK;
 }
 
-emmap_error visit_begin_slowly(emmap_file *file, visit *visit)
+emmap_error emi_visit_begin_slowly(emmap_file *file, visit_t *visit)
 {
-    const emmap_error error = visit_pin(file, visit);
+    const emmap_error error = emi_visit_pin(file, visit);
     if (error || !file_faulted(file))
         return error;
     pin_release(visit->pin);
-    return file_check(file);
+    return emi_file_check(file);
 }

@@ -28,17 +28,17 @@ struct emmap_file {
     emmap_control control;
     _Atomic(emmap_mapping *) mapping;      /* NULL once closed, and while `resize` is held to replace it */
     uint64_t counters;                     /* how many, in a counters file */
-    _Atomic(struct structure *) structure; /* a queue or block storage; NULL: neither. Set once */
+    _Atomic(struct container *) container; /* a queue or block storage; NULL: neither. Set once */
     emmap_options options;                 /* settled; never changes */
-    loans loans;                           /* live slices */
-    thread_lock bytes;                     /* copies: reads share it, writes hold it alone */
+    loans_t loans;                         /* live slices */
+    thread_lock_t bytes;                   /* copies: reads share it, writes hold it alone */
     pthread_mutex_t cursor;                /* control.cursor */
     pthread_mutex_t resize;                /* who may replace the mapping, but for close */
     pthread_mutex_t state;                 /* descriptor */
-    thread_lock attaching;                 /* who may set `structure`; taken before all others */
-    descriptor *descriptor;                /* NULL once closed */
+    thread_lock_t attaching;               /* who may set `structure`; taken before all others */
+    descriptor_t *descriptor;              /* NULL once closed */
     atomic_uint references;
-    unsigned int forks; /* descriptor_forks when it was opened */
+    unsigned int forks; /* emi_descriptor_forks when it was opened */
     bool existed;
     atomic_bool entry_unsynced; /* created here, and its directory entry is not yet known to be on disk */
     atomic_uint files;          /* how often another file has become this one's */
@@ -51,13 +51,13 @@ struct emmap_file {
 };
 
 /* A handle of a file that is not open yet, with one reference. Errors: ENOMEM. */
-emmap_error file_create(const char *path, const emmap_options *options, emmap_file **result);
+emmap_error emi_file_create(const char *path, const emmap_options *options, emmap_file **result);
 
-void file_retain(emmap_file *file);
-void file_release(emmap_file *file);
+void emi_file_retain(emmap_file *file);
+void emi_file_release(emmap_file *file);
 
 /* The descriptor with a reference for the caller. Errors: EMMAP_CLOSED; EFAULT as file_owned. */
-emmap_error file_descriptor(emmap_file *file, descriptor **result);
+emmap_error emi_file_descriptor(emmap_file *file, descriptor_t **result);
 
 static inline bool file_may_write(const emmap_file *file)
 {
@@ -77,27 +77,27 @@ static inline bool file_has_own_bytes(const emmap_file *file)
 }
 
 /* Whether `absolute` still names the file. */
-bool file_has_its_name(const emmap_file *file);
+bool emi_file_has_its_name(const emmap_file *file);
 
 /* The handle of a process of which this one is a forked child. */
 static inline bool file_inherited(const emmap_file *file)
 {
-    return file->forks != descriptor_forks;
+    return file->forks != emi_descriptor_forks;
 }
 
-emmap_error file_not_owned(const emmap_file *file);
+emmap_error emi_file_not_owned(const emmap_file *file);
 
 /* Errors: EFAULT for an inherited handle, or EMMAP_CLOSED. */
 static inline emmap_error file_owned(const emmap_file *file)
 {
-    return file_inherited(file) ? file_not_owned(file) : EMMAP_OK;
+    return file_inherited(file) ? emi_file_not_owned(file) : EMMAP_OK;
 }
 
 /* EFAULT if a page of the file's mappings has gone away by now. After an access, so that it counts as failed. */
-emmap_error file_check(const emmap_file *file);
+emmap_error emi_file_check(const emmap_file *file);
 
 /* The same from now on, for a truncation that no access has met. */
-emmap_error file_fault(emmap_file *file);
+emmap_error emi_file_fault(emmap_file *file);
 
 static inline bool file_faulted(const emmap_file *file)
 {
@@ -106,21 +106,21 @@ static inline bool file_faulted(const emmap_file *file)
 
 /* A mapping under a pin: every short access to it is between visit_begin and visit_end. */
 typedef struct visit {
-    pin *pin;
+    pin_t *pin;
     emmap_mapping *mapping;
-} visit;
+} visit_t;
 
 /* The file's mapping under a pin, faulted or not. Errors: EMMAP_CLOSED, ENOMEM; EFAULT for an inherited file. */
-emmap_error visit_pin(emmap_file *file, visit *visit);
+emmap_error emi_visit_pin(emmap_file *file, visit_t *visit);
 
 /* visit_begin where something is in its way; apart from the path that is hot. */
-emmap_error visit_begin_slowly(emmap_file *file, visit *visit);
+emmap_error emi_visit_begin_slowly(emmap_file *file, visit_t *visit);
 
 /* May wait while the mapping is being replaced. Errors: EMMAP_CLOSED, EFAULT, ENOMEM; then there is nothing to
  * end. */
-static inline emmap_error visit_begin(emmap_file *file, visit *visit)
+static inline emmap_error visit_begin(emmap_file *file, visit_t *visit)
 {
-    pin *const mine = pin_mine;
+    pin_t *const mine = emi_pin_mine;
     if (mine) {
         emmap_mapping *const mapping = pin_hold(mine, &file->mapping);
         if (mapping && !file_faulted(file)) {
@@ -131,16 +131,16 @@ static inline emmap_error visit_begin(emmap_file *file, visit *visit)
     }
     /* Apart from *visit, whose address nobody has then, so that it is kept in registers. */
     struct visit slow = {0};
-    const emmap_error error = visit_begin_slowly(file, &slow);
+    const emmap_error error = emi_visit_begin_slowly(file, &slow);
     *visit = slow;
     return error;
 }
 
 /* Errors: EFAULT, where a page went away under the access. */
-static inline emmap_error visit_end(emmap_file *file, visit *visit)
+static inline emmap_error visit_end(emmap_file *file, visit_t *visit)
 {
     pin_release(visit->pin);
-    return file_faulted(file) ? file_check(file) : EMMAP_OK;
+    return file_faulted(file) ? emi_file_check(file) : EMMAP_OK;
 }
 
 #endif

@@ -66,60 +66,60 @@ static uint64_t identity_of(uint64_t identity, uint64_t inode)
     return mixed % (uint64_t)LOCK_LIVE_LENGTH;
 }
 
-static emmap_error check(const live *self)
+static emmap_error check(const live_t *self)
 {
-    const live_state *const state = self->state;
+    const live_state_t *const state = self->state;
     if (self->mapping->size < sizeof *state || state->magic != LIVE_MAGIC)
-        return error_corrupt(0, "the live folder's state is none");
+        return emi_error_corrupt(0, "the live folder's state is none");
     if (state->version != LIVE_VERSION || state->slots != LIVE_SLOTS)
-        return error_set(ENOTSUP, "the live folder is that of another version of emmap");
+        return emi_error_set(ENOTSUP, "the live folder is that of another version of emmap");
     return EMMAP_OK;
 }
 
-static emmap_error take_parts(live *self)
+static emmap_error take_parts(live_t *self)
 {
-    emmap_error error = file_descriptor(self->file, &self->descriptor);
+    emmap_error error = emi_file_descriptor(self->file, &self->descriptor);
     if (!error)
-        error = mapping_of(self->file, &self->mapping);
+        error = emi_mapping_of(self->file, &self->mapping);
     if (error)
         return error;
     self->fd = self->descriptor->fd;
-    self->state = (live_state *)(void *)self->mapping->data;
+    self->state = (live_state_t *)(void *)self->mapping->data;
     error = check(self);
     if (!error)
-        error = file_check(self->file);
+        error = emi_file_check(self->file);
     if (!error)
         self->identity = identity_of(self->state->identity, (uint64_t)self->file->inode);
     return error;
 }
 
-emmap_error live_folder_open(char *folder, live *result)
+emmap_error emi_live_folder_open(char *folder, live_t *result)
 {
     /* All of it, as it is: one that is too short is refused, and not made longer. */
     const emmap_options options = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
-    *result = (live){.fd = -1};
+    *result = (live_t){.fd = -1};
     char *const path = joined(folder, "/" STATE);
     if (!path)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     emmap_error error = emmap_open(path, &options, &result->file);
     free(path);
     if (!error)
         error = take_parts(result);
     if (error)
-        live_folder_close(result);
+        emi_live_folder_close(result);
     return error;
 }
 
-void live_folder_close(live *self)
+void emi_live_folder_close(live_t *self)
 {
     const emmap_failure failure = *emmap_last_failure();
     if (self->mapping)
-        mapping_release(self->mapping);
+        emi_mapping_release(self->mapping);
     if (self->descriptor)
-        descriptor_release(self->descriptor);
+        emi_descriptor_release(self->descriptor);
     emmap_free(self->file);
-    *self = (live){.fd = -1};
-    error_restore(&failure);
+    *self = (live_t){.fd = -1};
+    emi_error_restore(&failure);
 }
 
 /* ---- Rights ---- */
@@ -147,12 +147,12 @@ static emmap_error own(int fd, const struct stat *data, mode_t mode)
 {
     struct stat about;
     if (fstat(fd, &about) != 0)
-        return error_from_errno("fstat");
+        return emi_error_from_errno("fstat");
     if ((about.st_uid != data->st_uid || about.st_gid != data->st_gid) &&
         fchown(fd, data->st_uid, data->st_gid) != 0 && about.st_gid != data->st_gid &&
         fchown(fd, (uid_t)-1, data->st_gid) != 0)
         mode &= (mode_t) ~(mode_t)S_IRWXG;
-    return fchmod(fd, mode) == 0 ? EMMAP_OK : error_from_errno("fchmod");
+    return fchmod(fd, mode) == 0 ? EMMAP_OK : emi_error_from_errno("fchmod");
 }
 
 /* A new folder, still empty, gets rights under a name of its own, which is then taken from it. */
@@ -161,11 +161,11 @@ static emmap_error prepare_folder(const char *fresh, const struct stat *data)
     const int fd = open_folder(fresh);
     struct stat about;
     if (fd < 0)
-        return error_from_errno("open");
+        return emi_error_from_errno("open");
     emmap_error error = EMMAP_OK;
     /* Somebody who may write to the folder around it may have put something else there. */
     if (fstat(fd, &about) != 0 || about.st_uid != geteuid() || (about.st_mode & 0777) != 0700)
-        error = error_from_syscall(ENOENT, "fstat", NULL);
+        error = emi_error_from_syscall(ENOENT, "fstat", NULL);
     if (!error)
         error = own(fd, data, mode_of_folder(data));
     close(fd);
@@ -178,29 +178,29 @@ static emmap_error try_folder(const char *folder, const char *fresh, const struc
     if (lstat(folder, &about) == 0)
         return S_ISDIR(about.st_mode)
                    ? EMMAP_OK
-                   : error_from_syscall(ENOTDIR, "mkdir", "another file has the live folder's name");
+                   : emi_error_from_syscall(ENOTDIR, "mkdir", "another file has the live folder's name");
     if (errno != ENOENT)
-        return error_from_errno("lstat");
+        return emi_error_from_errno("lstat");
     /* What one who died has left. It is always empty. */
     rmdir(fresh);
     if (mkdir(fresh, 0700) != 0)
-        return errno == EEXIST ? error_set(EAGAIN, NULL) : error_from_errno("mkdir");
+        return errno == EEXIST ? emi_error_set(EAGAIN, NULL) : emi_error_from_errno("mkdir");
     PAUSE("live_folder_begun");
     emmap_error error = prepare_folder(fresh, data);
     if (!error && rename(fresh, folder) != 0)
-        error = error_from_errno("rename");
+        error = emi_error_from_errno("rename");
     PAUSE("live_folder_made");
     if (error && error != ENOENT)
         rmdir(fresh);
     /* Somebody else was faster, or has taken this for a dead one's. */
-    return error == EEXIST || error == ENOTEMPTY || error == ENOENT ? error_set(EAGAIN, NULL) : error;
+    return error == EEXIST || error == ENOTEMPTY || error == ENOENT ? emi_error_set(EAGAIN, NULL) : error;
 }
 
 static emmap_error make_folder(const char *folder, const struct stat *data)
 {
     char *const fresh = joined(folder, ".new");
     if (!fresh)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     emmap_error error = EAGAIN;
     for (int i = 0; error == EAGAIN && i < ATTEMPTS; i++)
         error = try_folder(folder, fresh, data);
@@ -219,7 +219,7 @@ static uint64_t milliseconds(void)
 static uint64_t random_number(void)
 {
     uint64_t number;
-    if (platform_random(&number, sizeof number) == 0)
+    if (emi_platform_random(&number, sizeof number) == 0)
         return number;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -230,9 +230,9 @@ static uint64_t random_number(void)
 typedef struct preparation {
     int fd;
     char *name; /* its own until it gets the state's; NULL: none */
-} preparation;
+} preparation_t;
 
-static void discard(preparation *self)
+static void discard(preparation_t *self)
 {
     if (self->name && self->fd >= 0)
         unlink(self->name);
@@ -251,31 +251,32 @@ static emmap_error fill(int fd, const struct stat *data)
             uint32_t version, slots;
             uint64_t identity, generation, file, since;
         } head;
-        uint8_t bytes[offsetof(live_state, slot)];
+        uint8_t bytes[offsetof(live_state_t, slot)];
     } const first = {.head = {LIVE_MAGIC, LIVE_VERSION, LIVE_SLOTS, random_number(), milliseconds(),
                               (uint64_t)data->st_ino, milliseconds()}};
-    _Static_assert(sizeof first.head == offsetof(live_state, retired), "as live_state begins");
-    if (ftruncate(fd, sizeof(live_state)) != 0)
-        return error_from_errno("ftruncate");
+    _Static_assert(sizeof first.head == offsetof(live_state_t, retired), "as live_state begins");
+    if (ftruncate(fd, sizeof(live_state_t)) != 0)
+        return emi_error_from_errno("ftruncate");
     const ssize_t written = pwrite(fd, &first, sizeof first, 0);
     if (written < 0)
-        return error_from_errno("pwrite");
-    return written == (ssize_t)sizeof first ? own(fd, data, mode_of_state(data)) : error_set(ENOSPC, NULL);
+        return emi_error_from_errno("pwrite");
+    return written == (ssize_t)sizeof first ? own(fd, data, mode_of_state(data))
+                                            : emi_error_set(ENOSPC, NULL);
 }
 
-static emmap_error prepare(const char *folder, const struct stat *data, preparation *self)
+static emmap_error prepare(const char *folder, const struct stat *data, preparation_t *self)
 {
-    *self = (preparation){.fd = platform_unnamed_file(folder)};
+    *self = (preparation_t){.fd = emi_platform_unnamed_file(folder)};
     if (self->fd < 0 && errno == ENOTSUP) {
         char own_name[40];
         snprintf(own_name, sizeof own_name, "/state.%016" PRIx64, random_number());
         self->name = joined(folder, own_name);
         if (!self->name)
-            return error_set(ENOMEM, NULL);
+            return emi_error_set(ENOMEM, NULL);
         self->fd = open(self->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
     if (self->fd < 0)
-        return error_from_errno("open");
+        return emi_error_from_errno("open");
     return fill(self->fd, data);
 }
 
@@ -284,18 +285,18 @@ static emmap_error take_name(int folder)
 {
     const int fd = openat(folder, STATE, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
-        return errno == ENOENT ? EMMAP_OK : error_from_errno("open");
-    emmap_error error = lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE);
+        return errno == ENOENT ? EMMAP_OK : emi_error_from_errno("open");
+    emmap_error error = emi_lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE);
     if (!error) {
         if (!is_state_of(fd, folder))
-            error = error_set(EAGAIN, NULL);
+            error = emi_error_set(EAGAIN, NULL);
         else if (unlinkat(folder, STATE, 0) != 0)
-            error = error_from_errno("unlink");
+            error = emi_error_from_errno("unlink");
         PAUSE("live_state_unnamed");
-        lock_release(fd, LOCK_JOIN);
+        emi_lock_release(fd, LOCK_JOIN);
     }
     close(fd);
-    return error == EBUSY ? error_set(EAGAIN, NULL) : error;
+    return error == EBUSY ? emi_error_set(EAGAIN, NULL) : error;
 }
 
 /* States that got no name, since those who prepared them died. One that is still being prepared is prepared again. */
@@ -314,20 +315,20 @@ static emmap_error try_state(const char *folder, const char *path, const struct 
 {
     const int opened = open_folder(folder);
     if (opened < 0)
-        return error_from_errno("open");
+        return emi_error_from_errno("open");
     remove_unnamed(folder, opened);
-    preparation state;
+    preparation_t state;
     emmap_error error = prepare(folder, data, &state);
     PAUSE("live_state_prepared");
     if (!error)
         error = take_name(opened);
-    if (!error && (state.name ? link(state.name, path) : platform_name_file(state.fd, path)) != 0)
-        error = errno == EEXIST ? error_set(EAGAIN, NULL) : error_from_errno("link");
+    if (!error && (state.name ? link(state.name, path) : emi_platform_name_file(state.fd, path)) != 0)
+        error = errno == EEXIST ? emi_error_set(EAGAIN, NULL) : emi_error_from_errno("link");
     PAUSE("live_state_named");
     const emmap_failure failure = *emmap_last_failure();
     discard(&state);
     close(opened);
-    error_restore(&failure);
+    emi_error_restore(&failure);
     return error;
 }
 
@@ -335,7 +336,7 @@ static emmap_error make(const char *folder, const struct stat *data)
 {
     char *const path = joined(folder, "/" STATE);
     if (!path)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     emmap_error error = EAGAIN;
     /* ENOENT: the folder went away again. */
     for (int i = 0; (error == EAGAIN || error == ENOENT) && i < ATTEMPTS; i++) {
@@ -351,31 +352,33 @@ static emmap_error make(const char *folder, const struct stat *data)
 
 /* Takes LOCK_JOIN on the folder's state, which nobody uses. EAGAIN: somebody does, or it is the folder's no more. `fits`:
  * whether its rights are still those that it would get now. */
-static emmap_error claim(const live *self, const char *folder, const struct stat *data, bool *fits)
+static emmap_error claim(const live_t *self, const char *folder, const struct stat *data, bool *fits)
 {
     bool held = true;
     off_t at;
     struct stat around, about;
     const int opened = open_folder(folder);
     if (opened < 0)
-        return error_from_errno("open");
-    emmap_error error = lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE);
+        return emi_error_from_errno("open");
+    emmap_error error = emi_lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE);
     if (!error && is_state_of(self->fd, opened))
-        error = lock_range_is_held(self->fd, (off_t)offsetof(live_state, slot),
-                                   (off_t)sizeof self->state->slot, &held, &at);
+        error = emi_lock_range_is_held(self->fd, (off_t)offsetof(live_state_t, slot),
+                                       (off_t)sizeof self->state->slot, &held, &at);
     /* The folder's rights follow those of the file, as far as this process may change them. */
     if (!error && !held && fstat(opened, &around) == 0 && !has_rights(&around, data, mode_of_folder(data)))
         own(opened, data, mode_of_folder(data));
     *fits = fstat(self->fd, &about) == 0 && has_rights(&about, data, mode_of_state(data)) &&
-            S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_size == sizeof(live_state);
+            S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_size == sizeof(live_state_t);
     close(opened);
-    return !error && held ? error_set(EAGAIN, NULL) : error == EBUSY ? error_set(EAGAIN, NULL) : error;
+    return !error && held   ? emi_error_set(EAGAIN, NULL)
+           : error == EBUSY ? emi_error_set(EAGAIN, NULL)
+                            : error;
 }
 
 /* A new generation in a state that is claimed. Slots keep their generations, which dead owners' numbers have. */
-static emmap_error renew(live *self, const struct stat *data)
+static emmap_error renew(live_t *self, const struct stat *data)
 {
-    live_state *const state = self->state;
+    live_state_t *const state = self->state;
     atomic_store_explicit(&state->lock, 0, memory_order_relaxed);
     atomic_store_explicit(&state->taking, 0, memory_order_relaxed);
     state->identity = random_number();
@@ -386,24 +389,24 @@ static emmap_error renew(live *self, const struct stat *data)
     atomic_store_explicit(&state->retired, 0, memory_order_release);
     self->identity = identity_of(state->identity, (uint64_t)self->file->inode);
     PAUSE("live_state_renewed");
-    return file_check(self->file);
+    return emi_file_check(self->file);
 }
 
-static emmap_error begin(char *folder, const struct stat *data, live *result, bool anew)
+static emmap_error begin(char *folder, const struct stat *data, live_t *result, bool anew)
 {
     bool fits;
-    emmap_error error = live_folder_open(folder, result);
+    emmap_error error = emi_live_folder_open(folder, result);
     if (error)
         return error;
     error = claim(result, folder, data, &fits);
     if (!error && !anew)
-        error = fits ? renew(result, data) : error_set(EAGAIN, NULL);
+        error = fits ? renew(result, data) : emi_error_set(EAGAIN, NULL);
     if (error)
-        live_folder_close(result);
+        emi_live_folder_close(result);
     return error;
 }
 
-emmap_error live_folder_begin(char *folder, const struct stat *data, live *result)
+emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t *result)
 {
     emmap_error error = EAGAIN;
     for (int i = 0; error == EAGAIN && i < ATTEMPTS; i++) {
@@ -419,7 +422,7 @@ emmap_error live_folder_begin(char *folder, const struct stat *data, live *resul
 /* ---- Removing ---- */
 
 /* The folder stays where there is something else in it. */
-static void remove_from(live *self, int opened)
+static void remove_from(live_t *self, int opened)
 {
     if (!is_state_of(self->fd, opened))
         return;
@@ -431,14 +434,14 @@ static void remove_from(live *self, int opened)
     rmdir(self->folder);
 }
 
-void live_folder_remove(live *self)
+void emi_live_folder_remove(live_t *self)
 {
     const int opened = open_folder(self->folder);
     if (opened < 0)
         return;
-    if (lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK) {
+    if (emi_lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK) {
         remove_from(self, opened);
-        lock_release(self->fd, LOCK_JOIN);
+        emi_lock_release(self->fd, LOCK_JOIN);
     }
     close(opened);
 }

@@ -6,7 +6,7 @@
  *   LOCK_JOIN       exclusive, while a handle joins or leaves
  *   LOCK_KERNEL     shared: this handle uses the kernel's locks
  *   LOCK_LIVE_BASE  shared, at a byte that depends on the state: this handle uses the live folder with that state
- *   LOCK_STRUCTURE  shared, by all who use the live folder, so that a program that knows the kernel's locks alone can't
+ *   LOCK_CONTAINER  shared, by all who use the live folder, so that a program that knows the kernel's locks alone can't
  *                   change the file meanwhile
  *
  * Who joins under LOCK_JOIN finds out what the others use, and does the same. Where there are none it decides: the live
@@ -31,7 +31,7 @@
 enum { UNDECIDED, YES, NO };
 static atomic_int enabled = UNDECIDED;
 
-void live_enable(bool yes)
+void emi_live_enable(bool yes)
 {
     atomic_store_explicit(&enabled, yes ? YES : NO, memory_order_relaxed);
 }
@@ -51,29 +51,29 @@ static bool is_enabled(void)
 
 static off_t byte_of_slot(unsigned slot)
 {
-    return (off_t)(offsetof(live_state, slot) + slot * sizeof(live_slot));
+    return (off_t)(offsetof(live_state_t, slot) + slot * sizeof(live_slot_t));
 }
 
 /* `unused`: one that was given back. Without it, one whose owner has died, too. */
-static emmap_error find_slot(live *self, bool unused)
+static emmap_error find_slot(live_t *self, bool unused)
 {
     for (unsigned i = 0; i < LIVE_SLOTS; i++) {
         if (unused && atomic_load_explicit(&self->state->slot[i].used, memory_order_relaxed))
             continue;
-        const emmap_error error = lock_byte_try(self->fd, byte_of_slot(i), LOCK_EXCLUSIVE);
+        const emmap_error error = emi_lock_byte_try(self->fd, byte_of_slot(i), LOCK_EXCLUSIVE);
         if (error != EBUSY) {
             self->slot = i;
             return error;
         }
     }
-    return error_set(ENOSPC, "1024 handles have the file open for writing, and no more may");
+    return emi_error_set(ENOSPC, "1024 handles have the file open for writing, and no more may");
 }
 
-static void introduce(live_slot *slot)
+static void introduce(live_slot_t *slot)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const char *const program = platform_program();
+    const char *const program = emi_platform_program();
     const size_t length = strlen(program);
     for (size_t i = 0; i < sizeof slot->runtime; i++)
         __atomic_store_n(&slot->runtime[i], i < length && i < sizeof slot->runtime - 1 ? program[i] : (char)0,
@@ -86,18 +86,18 @@ static void introduce(live_slot *slot)
 }
 
 /* Gives the slot's page room on the disk, by bytes that mean nothing. */
-static emmap_error reserve(const live *self)
+static emmap_error reserve(const live_t *self)
 {
     static const uint8_t zeros[sizeof self->state->slot->reserved];
-    const off_t place = byte_of_slot(self->slot) + (off_t)offsetof(live_slot, reserved);
+    const off_t place = byte_of_slot(self->slot) + (off_t)offsetof(live_slot_t, reserved);
     const ssize_t written = pwrite(self->fd, zeros, sizeof zeros, place);
     if (written < 0)
-        return error_from_errno("pwrite");
-    return written == (ssize_t)sizeof zeros ? EMMAP_OK : error_set(ENOSPC, NULL);
+        return emi_error_from_errno("pwrite");
+    return written == (ssize_t)sizeof zeros ? EMMAP_OK : emi_error_set(ENOSPC, NULL);
 }
 
 /* Under LOCK_JOIN on the data file. */
-static emmap_error take_slot(live *self)
+static emmap_error take_slot(live_t *self)
 {
     emmap_error error = find_slot(self, true);
     if (error == ENOSPC)
@@ -107,9 +107,9 @@ static emmap_error take_slot(live *self)
     if (error)
         return error;
     PAUSE("live_slot_locked");
-    live_slot *const slot = &self->state->slot[self->slot];
+    live_slot_t *const slot = &self->state->slot[self->slot];
     /* Before the new generation: nobody then finds the word with a number of this slot that means nobody. */
-    live_bury(self->state, self->slot);
+    emi_live_bury(self->state, self->slot);
     PAUSE("live_slot_buried");
     const uint32_t generation =
         (atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1) & LIVE_OWNER_GENERATIONS;
@@ -118,7 +118,7 @@ static emmap_error take_slot(live *self)
     atomic_store_explicit(&slot->used, 1, memory_order_release);
     self->me = (self->slot + 1) | generation << LIVE_OWNER_GENERATION_SHIFT;
     PAUSE("live_slot_taken");
-    return file_faulted(self->file) ? file_check(self->file) : EMMAP_OK;
+    return file_faulted(self->file) ? emi_file_check(self->file) : EMMAP_OK;
 }
 
 /* ---- Joining ---- */
@@ -143,22 +143,22 @@ static char *folder_of(const emmap_file *file, int fd, struct stat *data)
 
 static emmap_error refused(const char *reason)
 {
-    return error_set(EBUSY, reason);
+    return emi_error_set(EBUSY, reason);
 }
 
 /* The state that others use, whose byte is `at`. Errors: EBUSY; ENOMEM and the like. */
-static emmap_error open_theirs(char *folder, off_t at, live *result)
+static emmap_error open_theirs(char *folder, off_t at, live_t *result)
 {
     if (!is_enabled())
         return refused("other handles use the live folder beside the file, and this process is told not to");
     if (!folder)
         return refused("other handles use a live folder beside the file, which has no name here");
-    const emmap_error error = live_folder_open(folder, result);
+    const emmap_error error = emi_live_folder_open(folder, result);
     switch ((int)error) {
     case EMMAP_OK:
         if (LOCK_LIVE_BASE + (off_t)result->identity == at)
             return EMMAP_OK;
-        live_folder_close(result);
+        emi_live_folder_close(result);
         return refused("the live folder beside the file is not the one that other handles use");
     case EACCES:
     case EPERM:
@@ -180,70 +180,70 @@ static emmap_error open_theirs(char *folder, off_t at, live *result)
 }
 
 /* With what all writers use: says so by the locks on the data file, and takes a slot. */
-static emmap_error enter(live *self, int fd, patience *patience)
+static emmap_error enter(live_t *self, int fd, patience_t *patience)
 {
     const off_t agreed = LOCK_LIVE_BASE + (off_t)self->identity;
-    emmap_error error = lock_byte_try(fd, agreed, LOCK_SHARED);
+    emmap_error error = emi_lock_byte_try(fd, agreed, LOCK_SHARED);
     if (error)
         return error;
     PAUSE("live_agreed");
     /* A program that knows the kernel's locks alone may be at work. */
-    error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_SHARED, patience);
+    error = emi_lock_acquire(fd, LOCK_CONTAINER, LOCK_SHARED, patience);
     if (!error)
         error = take_slot(self);
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
-        lock_release(fd, LOCK_STRUCTURE);
-        lock_byte_release(fd, agreed);
-        error_restore(&failure);
+        emi_lock_release(fd, LOCK_CONTAINER);
+        emi_lock_byte_release(fd, agreed);
+        emi_error_restore(&failure);
     }
     return error;
 }
 
-static emmap_error use_live(live *opened, char *folder, descriptor *descriptor, patience *patience)
+static emmap_error use_live(live_t *opened, char *folder, descriptor_t *descriptor, patience_t *patience)
 {
-    live *const self = malloc(sizeof *self);
-    emmap_error error = self ? EMMAP_OK : error_set(ENOMEM, NULL);
+    live_t *const self = malloc(sizeof *self);
+    emmap_error error = self ? EMMAP_OK : emi_error_set(ENOMEM, NULL);
     if (!error) {
         *self = *opened;
         self->folder = folder;
         error = enter(self, descriptor->fd, patience);
         /* Of a new generation, that is in use now. */
-        lock_release(self->fd, LOCK_JOIN);
+        emi_lock_release(self->fd, LOCK_JOIN);
     }
     if (error) {
-        live_folder_close(opened);
+        emi_live_folder_close(opened);
         free(self);
         free(folder);
         return error;
     }
     descriptor->live = self;
-    descriptor->leave = live_leave;
+    descriptor->leave = emi_live_leave;
     return EMMAP_OK;
 }
 
 /* Under LOCK_JOIN. */
-static emmap_error join(const emmap_file *file, descriptor *descriptor, patience *patience)
+static emmap_error join(const emmap_file *file, descriptor_t *descriptor, patience_t *patience)
 {
     const int fd = descriptor->fd;
     bool live_held, kernel_held = false;
     off_t at = 0;
-    emmap_error error = lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &live_held, &at);
+    emmap_error error = emi_lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &live_held, &at);
     if (!error)
-        error = lock_is_held(fd, LOCK_KERNEL, &kernel_held);
+        error = emi_lock_is_held(fd, LOCK_KERNEL, &kernel_held);
     if (error)
         return error;
     if (live_held && kernel_held)
         return refused("some handles use the live folder beside the file, and some the kernel's locks");
     struct stat data;
-    live opened;
+    live_t opened;
     char *const folder = folder_of(file, fd, &data);
     if (live_held)
         error = open_theirs(folder, at, &opened);
     else if (kernel_held || !is_enabled() || !folder)
         error = ENOTSUP;
     else
-        error = live_folder_begin(folder, &data, &opened);
+        error = emi_live_folder_begin(folder, &data, &opened);
     if (!error)
         error = use_live(&opened, folder, descriptor, patience);
     else
@@ -251,21 +251,21 @@ static emmap_error join(const emmap_file *file, descriptor *descriptor, patience
     /* Where nobody depends on it the folder may fail, of a full disk for instance. */
     if (!error || live_held || error == ETIMEDOUT)
         return error;
-    return lock_try(fd, LOCK_KERNEL, LOCK_SHARED);
+    return emi_lock_try(fd, LOCK_KERNEL, LOCK_SHARED);
 }
 
-emmap_error live_join(const emmap_file *file, descriptor *descriptor, patience *patience)
+emmap_error emi_live_join(const emmap_file *file, descriptor_t *descriptor, patience_t *patience)
 {
-    if (!platform_locks_handles)
+    if (!emi_platform_locks_handles)
         return EMMAP_OK;
-    emmap_error error = lock_acquire(descriptor->fd, LOCK_JOIN, LOCK_EXCLUSIVE, patience);
+    emmap_error error = emi_lock_acquire(descriptor->fd, LOCK_JOIN, LOCK_EXCLUSIVE, patience);
     if (error)
         return error;
     PAUSE("live_join_begin");
     error = join(file, descriptor, patience);
     const emmap_failure failure = *emmap_last_failure();
-    lock_release(descriptor->fd, LOCK_JOIN);
-    error_restore(&failure);
+    emi_lock_release(descriptor->fd, LOCK_JOIN);
+    emi_error_restore(&failure);
     PAUSE("live_join_done");
     return error;
 }
@@ -274,36 +274,36 @@ emmap_error live_join(const emmap_file *file, descriptor *descriptor, patience *
 
 /* Under LOCK_JOIN. The folder stays for the next opener: to make and remove files for each would take a disk's time. It
  * goes with the file. */
-static void retire(live *self, int fd)
+static void retire(live_t *self, int fd)
 {
     bool held = true;
     off_t at;
     struct stat data;
-    if (lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &held, &at) != EMMAP_OK || held)
+    if (emi_lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &held, &at) != EMMAP_OK || held)
         return;
     atomic_store_explicit(&self->state->retired, 1, memory_order_release);
     if (fstat(fd, &data) == 0 && data.st_nlink == 0)
-        live_folder_remove(self);
+        emi_live_folder_remove(self);
 }
 
-static void withdraw(live *self, int fd)
+static void withdraw(live_t *self, int fd)
 {
-    live_taken(self);
+    emi_live_end_pop(self);
     atomic_store_explicit(&self->state->slot[self->slot].used, 0, memory_order_release);
     PAUSE("live_leave_begin");
-    const bool alone = lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK;
+    const bool alone = emi_lock_try_often(fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK;
     if (alone)
         retire(self, fd);
-    lock_byte_release(fd, LOCK_LIVE_BASE + (off_t)self->identity);
-    lock_release(fd, LOCK_STRUCTURE);
+    emi_lock_byte_release(fd, LOCK_LIVE_BASE + (off_t)self->identity);
+    emi_lock_release(fd, LOCK_CONTAINER);
     if (alone)
-        lock_release(fd, LOCK_JOIN);
+        emi_lock_release(fd, LOCK_JOIN);
     PAUSE("live_leave_done");
 }
 
-void live_leave(descriptor *descriptor)
+void emi_live_leave(descriptor_t *descriptor)
 {
-    live *const self = descriptor->live;
+    live_t *const self = descriptor->live;
     if (!self)
         return;
     const emmap_failure failure = *emmap_last_failure();
@@ -312,8 +312,8 @@ void live_leave(descriptor *descriptor)
     if (descriptor->fd >= 0 && self->descriptor->fd >= 0)
         withdraw(self, descriptor->fd);
     char *const folder = self->folder;
-    live_folder_close(self);
+    emi_live_folder_close(self);
     free(folder);
     free(self);
-    error_restore(&failure);
+    emi_error_restore(&failure);
 }

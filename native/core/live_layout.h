@@ -36,7 +36,7 @@ typedef struct live_slot {
     _Atomic uint64_t operations; /* reserved: changes that the handle began */
     _Atomic uint64_t waited;     /* how many of them had to wait for another handle */
     uint8_t reserved[56];        /* wake-ups; messages pushed and popped */
-} live_slot;
+} live_slot_t;
 
 typedef struct live_state {
     /* The first 64 bytes are the same in every version. */
@@ -57,15 +57,15 @@ typedef struct live_state {
     uint8_t waited_line[56];
     uint8_t queue_length[64]; /* reserved: the queue's length, and the header that it goes with */
     uint8_t rest[4096 - 5 * 64];
-    live_slot slot[LIVE_SLOTS];
-} live_state;
+    live_slot_t slot[LIVE_SLOTS];
+} live_state_t;
 
-_Static_assert(sizeof(live_slot) == 128, "docs/live.md says so");
-_Static_assert(offsetof(live_state, lock) == 64, "docs/live.md says so");
-_Static_assert(offsetof(live_state, taking) == 128, "docs/live.md says so");
-_Static_assert(offsetof(live_state, waited) == 192, "docs/live.md says so");
-_Static_assert(offsetof(live_state, queue_length) == 256, "docs/live.md says so");
-_Static_assert(offsetof(live_state, slot) == 4096, "docs/live.md says so");
+_Static_assert(sizeof(live_slot_t) == 128, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, lock) == 64, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, taking) == 128, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, waited) == 192, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, queue_length) == 256, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, slot) == 4096, "docs/live.md says so");
 _Static_assert(LIVE_SLOTS < LIVE_OWNER_SLOT, "an owner's number has 12 bits");
 
 #endif

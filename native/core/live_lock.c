@@ -44,7 +44,7 @@ static bool slot_of(uint32_t word, unsigned *slot)
     return *slot < LIVE_SLOTS;
 }
 
-bool live_is_dead(const live *self, uint32_t owner)
+bool emi_live_is_dead(const live_t *self, uint32_t owner)
 {
     unsigned slot;
     /* Nobody's number: a process with write permission stored it, and it would be waited for for ever. */
@@ -52,7 +52,8 @@ bool live_is_dead(const live *self, uint32_t owner)
         return true;
     if (slot == self->slot)
         return false;
-    return !lock_byte_is_held(self->fd, (off_t)(offsetof(live_state, slot) + slot * sizeof(live_slot)));
+    return !emi_lock_byte_is_held(self->fd,
+                                  (off_t)(offsetof(live_state_t, slot) + slot * sizeof(live_slot_t)));
 }
 
 /* ---- Who has it ---- */
@@ -69,7 +70,7 @@ static char *sentence(void)
 }
 
 /* The bytes are others': what is not printable ends the name. */
-static void name_of(const live_slot *slot, char *name, size_t size)
+static void name_of(const live_slot_t *slot, char *name, size_t size)
 {
     size_t length = 0;
     for (; length < size - 1 && length < sizeof slot->runtime; length++) {
@@ -81,12 +82,12 @@ static void name_of(const live_slot *slot, char *name, size_t size)
     name[length] = 0;
 }
 
-static emmap_error timed_out(const live *self, uint32_t word)
+static emmap_error timed_out(const live_t *self, uint32_t word)
 {
     unsigned number;
     if (!slot_of(word, &number))
-        return error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
-    const live_slot *const slot = &self->state->slot[number];
+        return emi_error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
+    const live_slot_t *const slot = &self->state->slot[number];
     char name[sizeof slot->runtime + 1];
     name_of(slot, name, sizeof name);
     const uint64_t since = atomic_load_explicit(&slot->since, memory_order_relaxed);
@@ -99,13 +100,13 @@ static emmap_error timed_out(const live *self, uint32_t word)
     snprintf(text, SENTENCE,
              "process %" PRIu64 " (%s), which opened the file at %s, has had the lock all the time",
              atomic_load_explicit(&slot->process, memory_order_relaxed), name[0] ? name : "unknown", when);
-    return error_set(ETIMEDOUT, text);
+    return emi_error_set(ETIMEDOUT, text);
 }
 
 /* ---- Taking and giving ---- */
 
 /* Changes the word from `*now`, which is updated where another value is there. Acquire: as in live_lock. */
-static bool swap(live *self, uint32_t *now, uint32_t next)
+static bool swap(live_t *self, uint32_t *now, uint32_t next)
 {
     return atomic_compare_exchange_strong_explicit(&self->state->lock, now, next, memory_order_acquire,
                                                    memory_order_relaxed);
@@ -121,7 +122,7 @@ static void spin_hint(void)
 #endif
 }
 
-static bool spin(live *self)
+static bool spin(live_t *self)
 {
     for (int i = 0; i < TRIES; i++) {
         uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed);
@@ -133,9 +134,9 @@ static bool spin(live *self)
 }
 
 /* Steps "judge" and "rob". */
-static bool rob(live *self, uint32_t word)
+static bool rob(live_t *self, uint32_t word)
 {
-    if (!live_is_dead(self, word))
+    if (!emi_live_is_dead(self, word))
         return false;
     PAUSE("live_judged");
     /* With LIVE_WAITED, whether the word has it or not: others may sleep. A word that has changed has an owner that is
@@ -143,9 +144,9 @@ static bool rob(live *self, uint32_t word)
     return swap(self, &word, self->me | LIVE_WAITED);
 }
 
-emmap_error live_lock_slowly(live *self, patience *patience)
+emmap_error emi_live_lock_slowly(live_t *self, patience_t *patience)
 {
-    live_slot *const mine = &self->state->slot[self->slot];
+    live_slot_t *const mine = &self->state->slot[self->slot];
     atomic_fetch_add_explicit(&mine->waited, 1, memory_order_relaxed);
     if (spin(self))
         return EMMAP_OK;
@@ -167,14 +168,14 @@ emmap_error live_lock_slowly(live *self, patience *patience)
             now |= wishes;
             PAUSE("live_marked");
         }
-        const uint64_t left = patience_left(patience);
+        const uint64_t left = emi_patience_left(patience);
         if (left == 0) {
             if (!is_free(now) && rob(self, now))
                 return EMMAP_OK;
             return timed_out(self, now);
         }
         const uint64_t most = wishes & LIVE_HURRIED ? SLEEP : FIRST_SLEEP;
-        const bool woken = platform_futex_wait(&self->state->lock, now, left < most ? left : most);
+        const bool woken = emi_platform_futex_wait(&self->state->lock, now, left < most ? left : most);
         PAUSE("live_woken");
         wishes |= LIVE_HURRIED;
         slept = LIVE_WAITED;
@@ -183,7 +184,7 @@ emmap_error live_lock_slowly(live *self, patience *patience)
     }
 }
 
-void live_unlock_waking(live *self)
+void emi_live_unlock_waking(live_t *self)
 {
     uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed), next;
     do {
@@ -195,24 +196,24 @@ void live_unlock_waking(live *self)
                                                     memory_order_relaxed));
     PAUSE("live_released");
     if (now & LIVE_WAITED)
-        platform_futex_wake(&self->state->lock, 1);
+        emi_platform_futex_wake(&self->state->lock, 1);
 }
 
-emmap_error live_lock_lost(live *self)
+emmap_error emi_live_lock_lost(live_t *self)
 {
     live_unlock(self);
-    return error_set(EFAULT,
-                     "the live folder's state was truncated, or its storage failed, under its mapping");
+    return emi_error_set(EFAULT,
+                         "the live folder's state was truncated, or its storage failed, under its mapping");
 }
 
 /* ---- The queue's first message ---- */
 
-bool live_may_take(live *self)
+bool emi_live_may_pop(live_t *self)
 {
     uint32_t owner = atomic_load_explicit(&self->state->taking, memory_order_acquire);
     if (owner == 0 || owner == self->me)
         return true;
-    if (!live_is_dead(self, owner))
+    if (!emi_live_is_dead(self, owner))
         return false;
     /* Where it has changed meanwhile its owner has given it back: nobody else takes it, since this handle has the
      * lock. */
@@ -221,12 +222,12 @@ bool live_may_take(live *self)
     return true;
 }
 
-void live_take(live *self)
+void emi_live_begin_pop(live_t *self)
 {
     atomic_store_explicit(&self->state->taking, self->me, memory_order_release);
 }
 
-void live_taken(live *self)
+void emi_live_end_pop(live_t *self)
 {
     uint32_t owner = self->me;
     atomic_compare_exchange_strong_explicit(&self->state->taking, &owner, 0, memory_order_release,
@@ -241,7 +242,7 @@ static bool names(uint32_t word, unsigned slot)
     return slot_of(word, &named) && named == slot;
 }
 
-void live_bury(live_state *state, unsigned slot)
+void emi_live_bury(live_state_t *state, unsigned slot)
 {
     uint32_t word = atomic_load_explicit(&state->taking, memory_order_acquire);
     while (names(word, slot) && !atomic_compare_exchange_weak_explicit(
@@ -253,7 +254,7 @@ void live_bury(live_state *state, unsigned slot)
         if (atomic_compare_exchange_weak_explicit(&state->lock, &word, 0, memory_order_acq_rel,
                                                   memory_order_acquire)) {
             PAUSE("live_buried");
-            platform_futex_wake(&state->lock, INT_MAX);
+            emi_platform_futex_wake(&state->lock, INT_MAX);
             return;
         }
 }

@@ -14,28 +14,28 @@
 typedef struct emmap_loan {
     struct emmap_loan *previous, *next;
     uint64_t end;
-} loan;
+} loan_t;
 
 typedef struct loans {
     pthread_mutex_t lock; /* waits for nothing while it is held, so it may be taken under a pin */
-    loan *first;
-} loans;
+    loan_t *first;
+} loans_t;
 
-static inline void loans_init(loans *self)
+static inline void loans_init(loans_t *self)
 {
     pthread_mutex_init(&self->lock, NULL);
 }
 
-static inline void loans_destroy(loans *self)
+static inline void loans_destroy(loans_t *self)
 {
     pthread_mutex_destroy(&self->lock);
 }
 
 /* True while a slice that is alive reaches beyond `size`. */
-static inline bool loans_beyond(loans *self, uint64_t size)
+static inline bool loans_beyond(loans_t *self, uint64_t size)
 {
     pthread_mutex_lock(&self->lock);
-    const loan *each = self->first;
+    const loan_t *each = self->first;
     while (each && each->end <= size)
         each = each->next;
     pthread_mutex_unlock(&self->lock);

@@ -47,45 +47,45 @@ static void leave(emmap_mapping *mapping)
     pthread_mutex_unlock(&lock);
 }
 
-emmap_mapping *mapping_list_begin(void)
+emmap_mapping *emi_mapping_list_begin(void)
 {
-    descriptor_forbid_fork();
+    emi_descriptor_forbid_fork();
     pthread_mutex_lock(&lock);
     return first;
 }
 
-void mapping_list_end(void)
+void emi_mapping_list_end(void)
 {
     pthread_mutex_unlock(&lock);
-    descriptor_allow_fork();
+    emi_descriptor_allow_fork();
 }
 
 static emmap_error map(const emmap_options *options, int fd, uint64_t begin, uint64_t at, int protection,
                        emmap_mapping *self)
 {
     int flags;
-    if (!platform_map_flags(options->flags, &flags))
-        return error_set(ENOTSUP, "this platform does not have an option that was asked for");
+    if (!emi_platform_map_flags(options->flags, &flags))
+        return emi_error_set(ENOTSUP, "this platform does not have an option that was asked for");
     self->base = mmap((void *)(uintptr_t)at, self->length, protection, flags, fd, (off_t)begin);
     if (self->base == MAP_FAILED)
         return errno == EOPNOTSUPP
-                   ? error_from_syscall(ENOTSUP, "mmap", "the storage can't be mapped this way")
-                   : error_from_errno("mmap");
+                   ? emi_error_from_syscall(ENOTSUP, "mmap", "the storage can't be mapped this way")
+                   : emi_error_from_errno("mmap");
     /* Kernels before 4.17 do not know MAP_FIXED_NOREPLACE and take the address for a hint. */
     if ((options->flags & EMMAP_OPEN_FIXED) && self->base != (void *)(uintptr_t)at) {
         munmap(self->base, self->length);
-        return error_from_syscall(EEXIST, "mmap", "the address range is taken");
+        return emi_error_from_syscall(EEXIST, "mmap", "the address range is taken");
     }
     return EMMAP_OK;
 }
 
 static emmap_error watch(emmap_mapping *self, size_t unit, uint32_t *status)
 {
-    self->region = fault_watch(self->base, self->length, unit, status);
+    self->region = emi_fault_watch(self->base, self->length, unit, status);
     if (self->region)
         return EMMAP_OK;
     munmap(self->base, self->length);
-    return error_set(ENOMEM, NULL);
+    return emi_error_set(ENOMEM, NULL);
 }
 
 static int protection_of(const emmap_options *options)
@@ -98,17 +98,17 @@ static emmap_error measure(const emmap_options *options, size_t unit, uint64_t s
 {
     const size_t lead = (size_t)(options->offset % unit);
     if (size > SIZE_MAX - lead - unit)
-        return error_set(ENOMEM, "more than an address space can hold");
+        return emi_error_set(ENOMEM, "more than an address space can hold");
     self->size = size;
     self->length = (lead + (size_t)size + unit - 1) / unit * unit;
     return EMMAP_OK;
 }
 
-emmap_error mapping_try(int fd, const emmap_options *options, uint64_t size)
+emmap_error emi_mapping_try(int fd, const emmap_options *options, uint64_t size)
 {
-    const size_t unit = platform_mapping_unit(fd);
+    const size_t unit = emi_platform_mapping_unit(fd);
     /* To map huge pages takes them, and lengthens their file. */
-    if (unit > platform_page_size())
+    if (unit > emi_platform_page_size())
         return EMMAP_OK;
     emmap_options trial = *options;
     trial.flags &= ~(uint32_t)EMMAP_OPEN_POPULATE;
@@ -117,30 +117,30 @@ emmap_error mapping_try(int fd, const emmap_options *options, uint64_t size)
         measure(&trial, unit, options->length ? options->length : size - options->offset, &self);
     if (error)
         return error;
-    descriptor_forbid_fork();
+    emi_descriptor_forbid_fork();
     error = map(&trial, fd, options->offset - options->offset % unit, options->address,
                 protection_of(options), &self);
     if (!error)
         munmap(self.base, self.length);
-    descriptor_allow_fork();
+    emi_descriptor_allow_fork();
     return error;
 }
 
-emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result)
+emmap_error emi_mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at, emmap_mapping **result)
 {
     const emmap_options *const options = &file->options;
-    const size_t unit = platform_mapping_unit(fd);
+    const size_t unit = emi_platform_mapping_unit(fd);
     const size_t lead = (size_t)(options->offset % unit);
     emmap_mapping *const self = calloc(1, sizeof *self);
     if (!self)
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     emmap_error error = measure(options, unit, size, self);
     if (error) {
         free(self);
         return error;
     }
     self->file = file;
-    descriptor_forbid_fork();
+    emi_descriptor_forbid_fork();
     error = map(options, fd, options->offset - lead, at, protection_of(options), self);
     if (!error)
         error = watch(self, unit, &file->control.status);
@@ -148,44 +148,44 @@ emmap_error mapping_create(emmap_file *file, int fd, uint64_t size, uint64_t at,
         self->data = (uint8_t *)self->base + lead;
         enter(self);
     }
-    descriptor_allow_fork();
+    emi_descriptor_allow_fork();
     if (error) {
         free(self);
         return error;
     }
     atomic_init(&self->references, 1);
-    file_retain(file);
+    emi_file_retain(file);
     *result = self;
     return EMMAP_OK;
 }
 
-void mapping_retain(emmap_mapping *self)
+void emi_mapping_retain(emmap_mapping *self)
 {
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
 }
 
-void mapping_release(emmap_mapping *self)
+void emi_mapping_release(emmap_mapping *self)
 {
     /* Release on every decrement, acquire on the last: all accesses come before the munmap. */
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
-    descriptor_forbid_fork();
+    emi_descriptor_forbid_fork();
     leave(self);
-    fault_forget(self->region);
+    emi_fault_forget(self->region);
     munmap(self->base, self->length);
-    descriptor_allow_fork();
+    emi_descriptor_allow_fork();
     emmap_file *const file = self->file;
     free(self);
-    file_release(file);
+    emi_file_release(file);
 }
 
-emmap_error mapping_of(emmap_file *file, emmap_mapping **result)
+emmap_error emi_mapping_of(emmap_file *file, emmap_mapping **result)
 {
-    visit visit;
+    visit_t visit;
     const emmap_error error = visit_begin(file, &visit);
     if (error)
         return error;
-    mapping_retain(visit.mapping);
+    emi_mapping_retain(visit.mapping);
     *result = visit.mapping;
     pin_release(visit.pin);
     return EMMAP_OK;

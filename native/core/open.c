@@ -21,7 +21,7 @@
  */
 static int settle_layer(const char *path, int fd, int flags)
 {
-    if (fd < 0 || !platform_file_system_of(fd)->layered)
+    if (fd < 0 || !emi_platform_file_system_of(fd)->layered)
         return fd;
     const int writing = open(path, (flags & ~O_ACCMODE) | O_WRONLY);
     if (writing < 0)
@@ -58,7 +58,7 @@ static int open_or_create(const char *path, const emmap_options *options, bool *
 
 static emmap_error not_regular(void)
 {
-    return error_from_syscall(ENODEV, "open", "only a regular file can be mapped");
+    return emi_error_from_syscall(ENODEV, "open", "only a regular file can be mapped");
 }
 
 /* Opens `path` into file->descriptor. */
@@ -67,20 +67,20 @@ static emmap_error open_descriptor(emmap_file *file, bool *created)
     const emmap_options *const options = &file->options;
     *created = false;
     const bool anonymous = options->flags & EMMAP_OPEN_ANON;
-    descriptor_forbid_fork();
-    const int fd =
-        anonymous ? platform_anonymous_file(options->flags) : open_or_create(file->path, options, created);
+    emi_descriptor_forbid_fork();
+    const int fd = anonymous ? emi_platform_anonymous_file(options->flags)
+                             : open_or_create(file->path, options, created);
     const int reason = errno;
-    file->descriptor = fd < 0 ? NULL : descriptor_create(fd);
-    descriptor_allow_fork();
+    file->descriptor = fd < 0 ? NULL : emi_descriptor_create(fd);
+    emi_descriptor_allow_fork();
     errno = reason;
     if (fd < 0 && errno == ENXIO)
         return not_regular();
     if (fd < 0)
-        return error_from_errno(anonymous ? "memfd_create" : "open");
+        return emi_error_from_errno(anonymous ? "memfd_create" : "open");
     if (!file->descriptor) {
         close(fd);
-        return error_set(ENOMEM, NULL);
+        return emi_error_set(ENOMEM, NULL);
     }
     file->existed = !*created && !anonymous;
     return EMMAP_OK;
@@ -90,9 +90,9 @@ static emmap_error identify(emmap_file *file, bool created)
 {
     struct stat about;
     if (fstat(file->descriptor->fd, &about) != 0)
-        return error_from_errno("fstat");
+        return emi_error_from_errno("fstat");
     if (S_ISDIR(about.st_mode))
-        return error_from_syscall(EISDIR, "open", NULL);
+        return emi_error_from_syscall(EISDIR, "open", NULL);
     if (!S_ISREG(about.st_mode))
         return not_regular();
     file->device = about.st_dev;
@@ -100,13 +100,13 @@ static emmap_error identify(emmap_file *file, bool created)
     if (created || (file->options.flags & EMMAP_OPEN_AUTO_UNLINK)) {
         file->absolute = realpath(file->path, NULL);
         if (!file->absolute && errno == ENOMEM)
-            return error_set(ENOMEM, NULL);
+            return emi_error_set(ENOMEM, NULL);
     }
     atomic_init(&file->entry_unsynced, created);
     if (created)
         PAUSE("open_created");
     if (created && file->options.mode_exact && fchmod(file->descriptor->fd, file->options.mode) != 0)
-        return error_from_errno("fchmod");
+        return emi_error_from_errno("fchmod");
     return EMMAP_OK;
 }
 
@@ -116,11 +116,11 @@ static emmap_error may_share(const emmap_file *file)
     const uint32_t flags = file->options.flags;
     if (!(flags & EMMAP_OPEN_SHARED) || (flags & (EMMAP_OPEN_ANON | EMMAP_OPEN_SHARED_UNSAFE)))
         return EMMAP_OK;
-    const char *const no_sharing = platform_file_system_of(file->descriptor->fd)->no_sharing;
+    const char *const no_sharing = emi_platform_file_system_of(file->descriptor->fd)->no_sharing;
     if (!no_sharing)
         return EMMAP_OK;
-    error_from_syscall(ENOTSUP, "statfs", no_sharing);
-    return error_about(EMMAP_ABOUT_FILE_SYSTEM);
+    emi_error_from_syscall(ENOTSUP, "statfs", no_sharing);
+    return emi_error_about(EMMAP_ABOUT_FILE_SYSTEM);
 }
 
 /* Tells the other openers that we are here, or that nobody else may be. */
@@ -130,8 +130,8 @@ static emmap_error announce(const emmap_file *file)
     if (!(flags & EMMAP_OPEN_WRITE) || (flags & EMMAP_OPEN_ANON))
         return EMMAP_OK;
     if (flags & EMMAP_OPEN_EXCLUSIVE)
-        return lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
-    const emmap_error error = lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_SHARED);
+        return emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
+    const emmap_error error = emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_SHARED);
     /* On a file system without locks nobody can be exclusive. */
     return error == EBUSY ? error : EMMAP_OK;
 }
@@ -155,9 +155,10 @@ static void undo_create(const emmap_file *file)
 {
     if (!file->absolute)
         return;
-    const emmap_error busy = lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
+    const emmap_error busy = emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
     /* Without locks nobody can say that he uses it; but nobody has put anything there. */
-    if ((busy == EMMAP_OK || (busy != EBUSY && is_blank(file->descriptor->fd))) && file_has_its_name(file))
+    if ((busy == EMMAP_OK || (busy != EBUSY && is_blank(file->descriptor->fd))) &&
+        emi_file_has_its_name(file))
         unlink(file->absolute);
 }
 
@@ -167,11 +168,11 @@ static void leave(emmap_file *file, bool created)
     const emmap_failure failure = *emmap_last_failure();
     if (created)
         undo_create(file);
-    descriptor_release(file->descriptor);
+    emi_descriptor_release(file->descriptor);
     file->descriptor = NULL;
     free(file->absolute);
     file->absolute = NULL;
-    error_restore(&failure);
+    emi_error_restore(&failure);
 }
 
 /* Whether the path has come to mean another file, or none, since it was opened, and nobody will find this one. */
@@ -207,32 +208,32 @@ static emmap_error enter(emmap_file *file, bool *created)
     }
 }
 
-emmap_error file_open(const char *path, const emmap_options *options, const file_preparer *preparer,
-                      emmap_file **result)
+emmap_error emi_file_open(const char *path, const emmap_options *options, const file_preparer_t *preparer,
+                          emmap_file **result)
 {
     *result = NULL;
     emmap_options settled = *options;
-    emmap_error error = options_settle(&settled);
+    emmap_error error = emi_options_settle(&settled);
     if (!error)
-        error = fault_install();
+        error = emi_fault_install();
     emmap_file *file = NULL;
     if (!error) {
-        pin_install();
-        /* After fault_install: a fork takes its locks in the opposite order. */
-        descriptor_install();
-        error = file_create(path, &settled, &file);
+        emi_pin_install();
+        /* After emi_fault_install: a fork takes its locks in the opposite order. */
+        emi_descriptor_install();
+        error = emi_file_create(path, &settled, &file);
     }
     if (error)
         return error;
     bool created;
     error = enter(file, &created);
     if (!error) {
-        error = open_fill(file, preparer);
+        error = emi_open_fill(file, preparer);
         if (error)
             leave(file, created);
     }
     if (error) {
-        file_release(file);
+        emi_file_release(file);
         return error;
     }
     *result = file;
@@ -243,17 +244,17 @@ emmap_error emmap_open(const char *path, const emmap_options *options, emmap_fil
 {
     if (options->flags & (EMMAP_OPEN_FOLLOW | EMMAP_OPEN_GROW)) {
         *result = NULL;
-        return error_set(EINVAL, "follow is for queues and block storages, grow for counters");
+        return emi_error_set(EINVAL, "follow is for queues and block storages, grow for counters");
     }
-    return file_open(path, options, &(const file_preparer){open_grow_to_fit}, result);
+    return emi_file_open(path, options, &(const file_preparer_t){emi_open_grow_to_fit}, result);
 }
 
-void file_abandon(emmap_file *file)
+void emi_file_abandon(emmap_file *file)
 {
     const emmap_failure failure = *emmap_last_failure();
     /* Others may have come and gone, and left something there. */
     if (!file->existed && file->descriptor && is_blank(file->descriptor->fd))
         undo_create(file);
     emmap_free(file);
-    error_restore(&failure);
+    emi_error_restore(&failure);
 }

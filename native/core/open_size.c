@@ -20,27 +20,28 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
 {
     const emmap_options *const options = &file->options;
     uint64_t on_disk;
-    const emmap_error error = size_on_disk(file->descriptor->fd, &on_disk);
+    const emmap_error error = emi_size_on_disk(file->descriptor->fd, &on_disk);
     if (error)
         return error;
     const uint64_t available = on_disk > options->offset ? on_disk - options->offset : 0;
     if (available == 0)
-        return error_set(EINVAL, options->offset ? "the offset is at or past the end of the file"
-                                                 : "the file is empty, and no memory can be mapped of it");
+        return emi_error_set(EINVAL, options->offset
+                                         ? "the offset is at or past the end of the file"
+                                         : "the file is empty, and no memory can be mapped of it");
     /* Callers of emmap 2.x have to give the whole file's size behind an offset as well. (Not one within a page: emmap
      * 2.x counts positions from the page's beginning then, so that they would get other bytes than they mean.) */
     const bool rest = (options->flags & EMMAP_OPEN_EXACT) && options->offset && options->length == on_disk &&
-                      options->offset % platform_page_size() == 0;
+                      options->offset % emi_platform_page_size() == 0;
     if ((options->length > available && !rest) || (options->size > available && !keeps_size(options)))
-        return error_set(EINVAL, "the range passes the end of the file");
+        return emi_error_set(EINVAL, "the range passes the end of the file");
     if ((options->flags & EMMAP_OPEN_EXACT) && options->size && options->size != available)
-        return error_set(EINVAL, "the file has another size than it must have");
+        return emi_error_set(EINVAL, "the file has another size than it must have");
     *size = options->length && !rest ? options->length : available;
     return EMMAP_OK;
 }
 
 /* The number of bytes to map, once the file has them. Somebody may shrink it again before we look. */
-static emmap_error measure(const emmap_file *file, const file_preparer *preparer, uint64_t *size)
+static emmap_error measure(const emmap_file *file, const file_preparer_t *preparer, uint64_t *size)
 {
     const emmap_options *const options = &file->options;
     const bool grows = (options->flags & EMMAP_OPEN_WRITE) && !keeps_size(options) &&
@@ -61,7 +62,7 @@ static const char offset_within_page[] = "an exact file is not made behind an of
 
 static bool within_page(const emmap_options *options)
 {
-    return (options->flags & EMMAP_OPEN_EXACT) && options->offset % platform_page_size() != 0;
+    return (options->flags & EMMAP_OPEN_EXACT) && options->offset % emi_platform_page_size() != 0;
 }
 
 /* Empties the file, which gets the size that it has had where no other is asked for. */
@@ -70,22 +71,22 @@ static emmap_error empty(emmap_file *file)
     emmap_options *const options = &file->options;
     const int fd = file->descriptor->fd;
     uint64_t had;
-    const emmap_error error = size_on_disk(fd, &had);
+    const emmap_error error = emi_size_on_disk(fd, &had);
     if (error)
         return error;
     /* One that keeps its size does so emptied, too. */
     const bool kept = (options->flags & EMMAP_OPEN_KEEP_SIZE) && had > options->offset;
     if (kept || (options->size == 0 && options->length == 0)) {
         if (had <= options->offset)
-            return error_set(EINVAL, "truncate needs a size where the file is missing or empty");
+            return emi_error_set(EINVAL, "truncate needs a size where the file is missing or empty");
         options->size = had - options->offset;
     }
     if (within_page(options))
-        return error_set(EINVAL, offset_within_page);
-    return ftruncate(fd, 0) == 0 ? EMMAP_OK : error_from_errno("ftruncate");
+        return emi_error_set(EINVAL, offset_within_page);
+    return ftruncate(fd, 0) == 0 ? EMMAP_OK : emi_error_from_errno("ftruncate");
 }
 
-emmap_error open_fill(emmap_file *file, const file_preparer *preparer)
+emmap_error emi_open_fill(emmap_file *file, const file_preparer_t *preparer)
 {
     const int fd = file->descriptor->fd;
     uint64_t size = 0;
@@ -94,35 +95,36 @@ emmap_error open_fill(emmap_file *file, const file_preparer *preparer)
         error = measure(file, preparer, &size);
     emmap_mapping *mapping = NULL;
     if (!error)
-        error = mapping_create(file, fd, size, file->options.address, &mapping);
+        error = emi_mapping_create(file, fd, size, file->options.address, &mapping);
     atomic_store_explicit(&file->mapping, mapping, memory_order_release);
     return error;
 }
 
-emmap_error file_extend(int fd, const emmap_options *options, uint64_t size)
+emmap_error emi_file_extend(int fd, const emmap_options *options, uint64_t size)
 {
     uint64_t now;
-    emmap_error error = size_on_disk(fd, &now);
+    emmap_error error = emi_size_on_disk(fd, &now);
     if (error || now >= size)
         return error;
     /* A mapping that is refused must not have changed a file that was there. No file is past INT64_MAX. */
     if (size <= INT64_MAX)
-        error = mapping_try(fd, options, size);
-    return error ? error : size_extend(fd, options, 0, size);
+        error = emi_mapping_try(fd, options, size);
+    return error ? error : emi_size_extend(fd, options, 0, size);
 }
 
-emmap_error open_grow_to_fit(const file_preparer *self, int fd, const emmap_options *options)
+emmap_error emi_open_grow_to_fit(const file_preparer_t *self, int fd, const emmap_options *options)
 {
     (void)self;
     const uint64_t wanted = options->length > options->size ? options->length : options->size;
     if (wanted == 0 || !(options->flags & EMMAP_OPEN_WRITE))
         return EMMAP_OK;
     uint64_t now;
-    const emmap_error error = size_on_disk(fd, &now);
+    const emmap_error error = emi_size_on_disk(fd, &now);
     if (error || (now > 0 && keeps_size(options)))
         return error;
     if (!(options->flags & EMMAP_OPEN_EXACT) || options->offset == 0)
-        return file_extend(fd, options, options->offset + wanted);
+        return emi_file_extend(fd, options, options->offset + wanted);
     /* As emmap 2.x: `length` is the whole file's, and what is behind the offset gets mapped. */
-    return within_page(options) ? error_set(EINVAL, offset_within_page) : file_extend(fd, options, wanted);
+    return within_page(options) ? emi_error_set(EINVAL, offset_within_page)
+                                : emi_file_extend(fd, options, wanted);
 }

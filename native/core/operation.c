@@ -7,24 +7,24 @@
 #include "live.h"
 
 /* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
-static emmap_error lock_both_in_kernel(int fd, patience *patience)
+static emmap_error lock_both_in_kernel(int fd, patience_t *patience)
 {
-    emmap_error error = lock_try_often(fd, LOCK_STRUCTURE_AND_TAKING, LOCK_EXCLUSIVE);
+    emmap_error error = emi_lock_try_often(fd, LOCK_CONTAINER_AND_POP, LOCK_EXCLUSIVE);
     if (error != EBUSY)
         return error;
-    error = lock_acquire(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, patience);
+    error = emi_lock_acquire(fd, LOCK_CONTAINER, LOCK_EXCLUSIVE, patience);
     if (error)
         return error;
-    error = lock_try(fd, LOCK_TAKING, LOCK_EXCLUSIVE);
+    error = emi_lock_try(fd, LOCK_POP, LOCK_EXCLUSIVE);
     if (error)
-        lock_release(fd, LOCK_STRUCTURE);
+        emi_lock_release(fd, LOCK_CONTAINER);
     return error;
 }
 
-static emmap_error lock_live(live *live, bool both, patience *patience)
+static emmap_error lock_live(live_t *live, bool both, patience_t *patience)
 {
     emmap_error error = live_lock(live, patience);
-    if (!error && both && !live_may_take(live)) {
+    if (!error && both && !emi_live_may_pop(live)) {
         live_unlock(live);
         error = EBUSY;
     }
@@ -32,211 +32,214 @@ static emmap_error lock_live(live *live, bool both, patience *patience)
 }
 
 /* Excludes other handles and processes. Errors: EBUSY where one is taking a message out; ETIMEDOUT; EFAULT; fcntl's. */
-static emmap_error lock_others(const descriptor *descriptor, bool both, patience *patience)
+static emmap_error lock_others(const descriptor_t *descriptor, bool both, patience_t *patience)
 {
     if (descriptor->live)
         return lock_live(descriptor->live, both, patience);
     return both ? lock_both_in_kernel(descriptor->fd, patience)
-                : lock_acquire(descriptor->fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE, patience);
+                : emi_lock_acquire(descriptor->fd, LOCK_CONTAINER, LOCK_EXCLUSIVE, patience);
 }
 
-static void unlock_others(const descriptor *descriptor, bool both)
+static void unlock_others(const descriptor_t *descriptor, bool both)
 {
     if (descriptor->live)
         live_unlock(descriptor->live);
     else
-        lock_release(descriptor->fd, both ? LOCK_STRUCTURE_AND_TAKING : LOCK_STRUCTURE);
+        emi_lock_release(descriptor->fd, both ? LOCK_CONTAINER_AND_POP : LOCK_CONTAINER);
 }
 
 /* Descriptor and mapping are of one file: what replaces both has `threads` (stale.c). */
-static emmap_error lock(hold *self, lock_subject subject)
+static emmap_error lock(operation_t *self, lock_subject_t subject)
 {
-    structure *const structure = self->structure;
-    const bool both = subject == LOCK_STRUCTURE_AND_TAKING;
-    patience patience = patience_of(&self->file->options);
-    emmap_error error = patience_take(&structure->threads, &patience);
+    container_t *const container = self->container;
+    const bool both = subject == LOCK_CONTAINER_AND_POP;
+    patience_t patience = emi_patience_of(&self->file->options);
+    emmap_error error = patience_take(&container->threads, &patience);
     if (error)
         return error;
-    error = file_descriptor(self->file, &self->descriptor);
-    if (!error && both && structure->taking)
+    error = emi_file_descriptor(self->file, &self->descriptor);
+    if (!error && both && container->pop_locked)
         error = EBUSY;
-    else if (!error && !structure->held)
+    else if (!error && !container->owns_locks)
         error = lock_others(self->descriptor, both, &patience);
     if (error) {
-        thread_lock_give(&structure->threads);
-        return error == EBUSY ? error_set(EBUSY, "somebody is taking the first message out") : error;
+        thread_lock_give(&container->threads);
+        return error == EBUSY ? emi_error_set(EBUSY, "somebody is taking the first message out") : error;
     }
     self->mutexed = self->locked = true;
-    self->taking = both;
+    self->pop_locked = both;
     return EMMAP_OK;
 }
 
-static inline void unlock(hold *self)
+static inline void unlock(operation_t *self)
 {
-    structure *const structure = self->structure;
-    if (self->locked && !structure->held)
-        unlock_others(self->descriptor, self->taking);
+    container_t *const container = self->container;
+    if (self->locked && !container->owns_locks)
+        unlock_others(self->descriptor, self->pop_locked);
     if (self->mutexed)
-        thread_lock_give(&structure->threads);
+        thread_lock_give(&container->threads);
 }
 
 /* Under the lock or not, by `subject`; the structure need not be the file's yet. */
-emmap_error hold_begin_on(emmap_file *file, structure *structure, lock_subject subject, hold *self)
+emmap_error emi_operation_begin_on(emmap_file *file, container_t *container, lock_subject_t subject,
+                                   operation_t *self)
 {
-    *self = (hold){.file = file, .structure = structure};
+    *self = (operation_t){.file = file, .container = container};
     emmap_error error = lock(self, subject);
     if (!error) {
         self->files = atomic_load(&file->files);
-        error = mapping_of(file, &self->mapping);
+        error = emi_mapping_of(file, &self->mapping);
         if (error)
             unlock(self);
     }
     if (error && self->descriptor)
-        descriptor_release(self->descriptor);
+        emi_descriptor_release(self->descriptor);
     return error;
 }
 
-emmap_error structure_of(emmap_file *file, structure_kind kind, structure **result)
+emmap_error emi_container_get(emmap_file *file, container_kind_t kind, container_t **result)
 {
     const emmap_error inherited = file_owned(file);
     if (inherited)
         return inherited;
-    *result = atomic_load_explicit(&file->structure, memory_order_acquire);
+    *result = atomic_load_explicit(&file->container, memory_order_acquire);
     if (*result && (*result)->kind == kind)
         return EMMAP_OK;
     uint64_t size;
     const emmap_error error = emmap_size(file, &size);
     if (error)
         return error;
-    return error_set(EINVAL,
-                     kind == STRUCTURE_QUEUE ? "not opened as a queue" : "not opened as a block storage");
+    return emi_error_set(EINVAL,
+                         kind == CONTAINER_QUEUE ? "not opened as a queue" : "not opened as a block storage");
 }
 
-emmap_error hold_begin(emmap_file *file, structure_kind kind, lock_subject subject, hold *self)
+emmap_error emi_operation_begin(emmap_file *file, container_kind_t kind, lock_subject_t subject,
+                                operation_t *self)
 {
-    structure *structure;
-    const emmap_error error = structure_of(file, kind, &structure);
+    container_t *container;
+    const emmap_error error = emi_container_get(file, kind, &container);
     if (error)
         return error;
     if (!file_may_write(file))
-        return error_set(EACCES, "the file is open for reading only");
-    return hold_begin_on(file, structure, subject, self);
+        return emi_error_set(EACCES, "the file is open for reading only");
+    return emi_operation_begin_on(file, container, subject, self);
 }
 
-emmap_error hold_begin_brief(emmap_file *file, structure_kind kind, hold *self)
+emmap_error emi_operation_begin_brief(emmap_file *file, container_kind_t kind, operation_t *self)
 {
-    structure *const structure = atomic_load_explicit(&file->structure, memory_order_acquire);
-    if (!structure || structure->kind != kind || !structure->held || !file_may_write(file))
-        return hold_begin(file, kind, LOCK_STRUCTURE, self);
+    container_t *const container = atomic_load_explicit(&file->container, memory_order_acquire);
+    if (!container || container->kind != kind || !container->owns_locks || !file_may_write(file))
+        return emi_operation_begin(file, kind, LOCK_CONTAINER, self);
     emmap_error error = file_owned(file);
-    if (!error && !thread_lock_try(&structure->threads)) {
-        patience patience = patience_of(&file->options);
-        error = patience_take_slowly(&structure->threads, &patience);
+    if (!error && !thread_lock_try(&container->threads)) {
+        patience_t patience = emi_patience_of(&file->options);
+        error = emi_patience_take_slowly(&container->threads, &patience);
     }
     if (error)
         return error;
-    visit visit;
+    visit_t visit;
     error = visit_begin(file, &visit);
     if (error) {
-        thread_lock_give(&structure->threads);
+        thread_lock_give(&container->threads);
         return error;
     }
-    *self = (hold){.file = file,
-                   .structure = structure,
-                   .mapping = visit.mapping,
-                   .pin = visit.pin,
-                   .files = atomic_load(&file->files),
-                   .mutexed = true,
-                   .locked = true};
+    *self = (operation_t){.file = file,
+                          .container = container,
+                          .mapping = visit.mapping,
+                          .pin = visit.pin,
+                          .files = atomic_load(&file->files),
+                          .mutexed = true,
+                          .locked = true};
     return EMMAP_OK;
 }
 
-emmap_error hold_keep(hold *self)
+emmap_error emi_operation_keep(operation_t *self)
 {
     if (!self->pin)
         return EMMAP_OK;
     /* A close waits for the pin before it lets go of the locks between processes. With the descriptor they stay. */
-    const emmap_error error = file_descriptor(self->file, &self->descriptor);
-    mapping_retain(self->mapping);
+    const emmap_error error = emi_file_descriptor(self->file, &self->descriptor);
+    emi_mapping_retain(self->mapping);
     pin_release(self->pin);
     self->pin = NULL;
     return error;
 }
 
-emmap_error hold_look(emmap_file *file, structure_kind kind, hold *self)
+emmap_error emi_operation_begin_read(emmap_file *file, container_kind_t kind, operation_t *self)
 {
-    structure *structure;
-    const emmap_error error = structure_of(file, kind, &structure);
+    container_t *container;
+    const emmap_error error = emi_container_get(file, kind, &container);
     if (error)
         return error;
     if (file_may_write(file))
-        return hold_begin_on(file, structure, LOCK_STRUCTURE, self);
-    *self = (hold){.file = file, .structure = structure, .files = atomic_load(&file->files)};
-    return mapping_of(file, &self->mapping);
+        return emi_operation_begin_on(file, container, LOCK_CONTAINER, self);
+    *self = (operation_t){.file = file, .container = container, .files = atomic_load(&file->files)};
+    return emi_mapping_of(file, &self->mapping);
 }
 
-emmap_error hold_glance(emmap_file *file, structure_kind kind, hold *self)
+emmap_error emi_operation_begin_read_unlocked(emmap_file *file, container_kind_t kind, operation_t *self)
 {
-    structure *structure;
-    emmap_error error = structure_of(file, kind, &structure);
+    container_t *container;
+    emmap_error error = emi_container_get(file, kind, &container);
     if (error)
         return error;
     if (!file_may_write(file))
-        return hold_look(file, kind, self);
-    if (structure->held)
-        return hold_begin_brief(file, kind, self);
-    patience patience = patience_of(&file->options);
-    error = patience_take(&structure->threads, &patience);
+        return emi_operation_begin_read(file, kind, self);
+    if (container->owns_locks)
+        return emi_operation_begin_brief(file, kind, self);
+    patience_t patience = emi_patience_of(&file->options);
+    error = patience_take(&container->threads, &patience);
     if (error)
         return error;
-    *self = (hold){.file = file, .structure = structure, .files = atomic_load(&file->files), .mutexed = true};
-    error = mapping_of(file, &self->mapping);
+    *self = (operation_t){
+        .file = file, .container = container, .files = atomic_load(&file->files), .mutexed = true};
+    error = emi_mapping_of(file, &self->mapping);
     if (error)
         unlock(self);
     return error;
 }
 
-bool hold_try_taking(hold *self)
+bool emi_operation_try_pop_lock(operation_t *self)
 {
-    if (self->taking)
+    if (self->pop_locked)
         return true;
-    if (self->structure->taking)
+    if (self->container->pop_locked)
         return false;
-    if (self->structure->held)
-        self->taking = true;
+    if (self->container->owns_locks)
+        self->pop_locked = true;
     else if (self->descriptor->live)
-        self->taking = live_may_take(self->descriptor->live);
+        self->pop_locked = emi_live_may_pop(self->descriptor->live);
     else
-        self->taking = lock_try(self->descriptor->fd, LOCK_TAKING, LOCK_EXCLUSIVE) == EMMAP_OK;
-    return self->taking;
+        self->pop_locked = emi_lock_try(self->descriptor->fd, LOCK_POP, LOCK_EXCLUSIVE) == EMMAP_OK;
+    return self->pop_locked;
 }
 
-void hold_keep_taking(hold *self)
+void emi_operation_keep_pop_lock(operation_t *self)
 {
-    self->structure->taking = true;
-    self->taking = false;
-    if (!self->structure->held && self->descriptor->live)
-        live_take(self->descriptor->live);
+    self->container->pop_locked = true;
+    self->pop_locked = false;
+    if (!self->container->owns_locks && self->descriptor->live)
+        emi_live_begin_pop(self->descriptor->live);
 }
 
-void structure_taken(structure *self, const descriptor *descriptor)
+void emi_container_release_pop_lock(container_t *self, const descriptor_t *descriptor)
 {
-    self->taking = false;
-    if (!self->held && descriptor->live)
-        live_taken(descriptor->live);
-    else if (!self->held)
-        lock_release(descriptor->fd, LOCK_TAKING);
+    self->pop_locked = false;
+    if (!self->owns_locks && descriptor->live)
+        emi_live_end_pop(descriptor->live);
+    else if (!self->owns_locks)
+        emi_lock_release(descriptor->fd, LOCK_POP);
 }
 
-emmap_error hold_end(hold *self, emmap_error error)
+emmap_error emi_operation_end(operation_t *self, emmap_error error)
 {
     fence_light(); /* as in copy.c */
     if (file_faulted(self->file))
-        error = file_check(self->file);
+        error = emi_file_check(self->file);
     if (self->pin)
         pin_release(self->pin);
     else
-        mapping_release(self->mapping);
+        emi_mapping_release(self->mapping);
     unlock(self);
     /* After the lock, whose release is a full fence for other processes: see queue_wake.h. The word is the descriptor's, or the
      * handle's. */
@@ -245,17 +248,17 @@ emmap_error hold_end(hold *self, emmap_error error)
         self->is_waited = atomic_load(self->waited) != 0;
     }
     if (self->descriptor)
-        descriptor_release(self->descriptor);
+        emi_descriptor_release(self->descriptor);
     return error;
 }
 
-emmap_error hold_corrupt(const hold *self, uint64_t position, const char *reason)
+emmap_error emi_operation_corrupt(const operation_t *self, uint64_t position, const char *reason)
 {
-    const emmap_error error = file_check(self->file);
-    return error ? error : error_corrupt(self->file->options.offset + position, reason);
+    const emmap_error error = emi_file_check(self->file);
+    return error ? error : emi_error_corrupt(self->file->options.offset + position, reason);
 }
 
-bool hold_zeros(const hold *self, uint64_t position, uint64_t length)
+bool emi_operation_zeros(const operation_t *self, uint64_t position, uint64_t length)
 {
     const uint8_t *const bytes = self->mapping->data + position;
     return length == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)length - 1) == 0);

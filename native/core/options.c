@@ -9,9 +9,9 @@
 typedef struct flag_name {
     const char *name;
     uint32_t flag;
-} flag_name;
+} flag_name_t;
 
-static const flag_name flags[] = {
+static const flag_name_t flags[] = {
     {"read", EMMAP_OPEN_READ},
     {"write", EMMAP_OPEN_WRITE},
     {"create", EMMAP_OPEN_CREATE},
@@ -55,7 +55,7 @@ static emmap_error set_flag(emmap_options *options, const char *name)
             options->flags |= flags[i].flag;
             return EMMAP_OK;
         }
-    return error_set(EMMAP_BADARG, "no such option");
+    return emi_error_set(EMMAP_BADARG, "no such option");
 }
 
 static emmap_error set_value(emmap_options *options, const char *name, uint64_t value)
@@ -75,9 +75,9 @@ static emmap_error set_value(emmap_options *options, const char *name, uint64_t 
     }
     const bool exact = strcmp(name, "mode") == 0;
     if (!exact && strcmp(name, "chmod") != 0)
-        return error_set(EMMAP_BADARG, "no such option with a value");
+        return emi_error_set(EMMAP_BADARG, "no such option with a value");
     if (value > 07777)
-        return error_set(EMMAP_BADARG, "mode and chmod take permission bits up to 8#7777");
+        return emi_error_set(EMMAP_BADARG, "mode and chmod take permission bits up to 8#7777");
     options->mode = (uint32_t)value;
     options->has_mode = true;
     options->mode_exact = exact;
@@ -107,32 +107,32 @@ static void imply(emmap_options *options)
         options->max_inc_size = EMMAP_MAX_INC_SIZE;
 }
 
-emmap_error options_settle(emmap_options *options)
+emmap_error emi_options_settle(emmap_options *options)
 {
     imply(options);
     const uint32_t f = options->flags;
     const bool sized = options->size > 0 || options->length > 0;
     if ((f & EMMAP_OPEN_SHARED) && (f & EMMAP_OPEN_PRIVATE))
-        return error_set(EINVAL, "shared and private exclude each other");
+        return emi_error_set(EINVAL, "shared and private exclude each other");
     if ((f & EMMAP_OPEN_HUGE_2MB) && (f & EMMAP_OPEN_HUGE_1GB))
-        return error_set(EINVAL, "huge_2mb and huge_1gb exclude each other");
+        return emi_error_set(EINVAL, "huge_2mb and huge_1gb exclude each other");
     if ((f & (EMMAP_OPEN_CREATE | EMMAP_OPEN_TRUNCATE | EMMAP_OPEN_EXCLUSIVE | EMMAP_OPEN_GROW)) &&
         !(f & EMMAP_OPEN_WRITE))
-        return error_set(EINVAL, "create, truncate, exclusive and grow need write");
+        return emi_error_set(EINVAL, "create, truncate, exclusive and grow need write");
     if ((f & EMMAP_OPEN_ANON) && !(sized && (f & EMMAP_OPEN_WRITE)))
-        return error_set(EINVAL, "anon needs write and a size");
+        return emi_error_set(EINVAL, "anon needs write and a size");
     if ((f & EMMAP_OPEN_ANON) && (f & EMMAP_OPEN_AUTO_UNLINK))
-        return error_set(EINVAL, "anon has no path to unlink");
+        return emi_error_set(EINVAL, "anon has no path to unlink");
     if ((f & EMMAP_OPEN_FOLLOW) && (f & (EMMAP_OPEN_ANON | EMMAP_OPEN_FIXED)))
-        return error_set(EINVAL, "anon and fixed have no other file to follow a path to");
+        return emi_error_set(EINVAL, "anon and fixed have no other file to follow a path to");
     if ((f & EMMAP_OPEN_FIXED) && options->address == 0)
-        return error_set(EINVAL, "fixed needs an address");
-    if (options->address % platform_page_size() != 0)
-        return error_set(EINVAL, "the address is not a multiple of the page size");
+        return emi_error_set(EINVAL, "fixed needs an address");
+    if (options->address % emi_platform_page_size() != 0)
+        return emi_error_set(EINVAL, "the address is not a multiple of the page size");
     if (options->offset > INT64_MAX || options->length > INT64_MAX || options->size > INT64_MAX ||
         options->max_inc_size > INT64_MAX)
-        return error_set(EINVAL, "offset, length, size and max_inc_size are below 2^63");
+        return emi_error_set(EINVAL, "offset, length, size and max_inc_size are below 2^63");
     if (options->offset > INT64_MAX - options->length || options->offset > INT64_MAX - options->size)
-        return error_set(EFBIG, "the end is past the largest file");
+        return emi_error_set(EFBIG, "the end is past the largest file");
     return EMMAP_OK;
 }

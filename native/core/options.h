@@ -5,6 +5,6 @@
 #include "emmap.h"
 
 /* Fills in what is implied and refuses what contradicts itself. Errors: EINVAL. */
-emmap_error options_settle(emmap_options *options);
+emmap_error emi_options_settle(emmap_options *options);
 
 #endif

@@ -14,7 +14,7 @@ typedef enum overlap {
     OVERLAP_AHEAD,    /* one vector, which begins later in the file */
     OVERLAP_BACKWARD, /* one vector, which begins earlier in the file */
     OVERLAP_MIXED     /* several vectors */
-} overlap;
+} overlap_t;
 
 /* Whether one memmove copies the list right: within one mapping it does. */
 static inline bool overlap_is_plain(const emmap_file *file, const struct iovec *list, size_t length)
@@ -24,10 +24,10 @@ static inline bool overlap_is_plain(const emmap_file *file, const struct iovec *
 }
 
 /* `position` and `total`, the sum of the vectors' lengths, are below 2^63. Not under a pin. */
-overlap overlap_find(const emmap_file *file, uint64_t position, const struct iovec *list, size_t length,
-                     uint64_t total);
+overlap_t emi_overlap_find(const emmap_file *file, uint64_t position, const struct iovec *list, size_t length,
+                           uint64_t total);
 
 /* Whether one of the vectors shows any byte of the file. Not under a pin. */
-bool overlap_anywhere(const emmap_file *file, const struct iovec *list, size_t length);
+bool emi_overlap_anywhere(const emmap_file *file, const struct iovec *list, size_t length);
 
 #endif

@@ -21,15 +21,15 @@ void emmap_lock_limit(uint64_t milliseconds)
     atomic_store_explicit(&limit, milliseconds, memory_order_relaxed);
 }
 
-bool patience_for_work(void)
+bool emi_thread_may_block(void)
 {
     return !may_not_wait;
 }
 
-patience patience_of(const emmap_options *options)
+patience_t emi_patience_of(const emmap_options *options)
 {
     const uint64_t most = may_not_wait ? 0 : atomic_load_explicit(&limit, memory_order_relaxed);
-    return (patience){.limit = options->lock_timeout < most ? options->lock_timeout : most};
+    return (patience_t){.limit = options->lock_timeout < most ? options->lock_timeout : most};
 }
 
 static uint64_t nanoseconds(void)
@@ -43,7 +43,7 @@ static uint64_t nanoseconds(void)
  * again: often at first, since a lock is mostly had for microseconds. */
 enum { FIRST_PAUSE = 10 * 1000, LONGEST_PAUSE = 1000 * 1000 };
 
-uint64_t patience_left(patience *self)
+uint64_t emi_patience_left(patience_t *self)
 {
     if (self->limit == 0)
         return 0;
@@ -55,25 +55,25 @@ uint64_t patience_left(patience *self)
     return now < self->end ? self->end - now : 0;
 }
 
-emmap_error patience_rest(patience *self)
+emmap_error emi_patience_rest(patience_t *self)
 {
-    const uint64_t left = patience_left(self);
+    const uint64_t left = emi_patience_left(self);
     if (left == 0)
-        return error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
+        return emi_error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
     nanosleep(&(struct timespec){.tv_nsec = left < (uint64_t)self->pause ? (long)left : self->pause}, NULL);
     self->pause = self->pause < LONGEST_PAUSE / 2 ? 2 * self->pause : LONGEST_PAUSE;
     return EMMAP_OK;
 }
 
-emmap_error structure_wait(void)
+emmap_error emi_require_blocking(void)
 {
-    return patience_for_work() ? EMMAP_OK : error_set(EAGAIN, "the operation would take long");
+    return emi_thread_may_block() ? EMMAP_OK : emi_error_set(EAGAIN, "the operation would take long");
 }
 
 /* A try takes no system call, and an operation as long as a hundred. */
 enum { THREAD_TRIES = 200 };
 
-static bool try_lock(thread_lock *lock)
+static bool try_lock(thread_lock_t *lock)
 {
     for (int i = 0; i < THREAD_TRIES; i++)
         if (thread_lock_try(lock))
@@ -81,14 +81,14 @@ static bool try_lock(thread_lock *lock)
     return false;
 }
 
-emmap_error patience_take_slowly(thread_lock *lock, patience *patience)
+emmap_error emi_patience_take_slowly(thread_lock_t *lock, patience_t *patience)
 {
     while (!try_lock(lock)) {
         if (patience->limit == EMMAP_NO_LIMIT) {
             thread_lock_take(lock);
             return EMMAP_OK;
         }
-        const emmap_error error = patience_rest(patience);
+        const emmap_error error = emi_patience_rest(patience);
         if (error)
             return error;
     }

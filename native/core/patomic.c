@@ -2,20 +2,20 @@
  * which on the platforms we know costs a read-modify-write nothing and makes load and store agree with it. */
 #include "word.h"
 
-emmap_error word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
-                         bool writing)
+emmap_error emi_word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
+                             bool writing)
 {
     if (writing && !(file->options.flags & EMMAP_OPEN_WRITE))
-        return error_set(EACCES, "the file is open for reading only");
+        return emi_error_set(EACCES, "the file is open for reading only");
     if (mapping->size < 8 || position > mapping->size - 8)
-        return error_set(EINVAL, "the word is not within the mapping");
-    return error_set(EMMAP_ALIGNMENT, NULL);
+        return emi_error_set(EINVAL, "the word is not within the mapping");
+    return emi_error_set(EMMAP_ALIGNMENT, NULL);
 }
 
 emmap_error emmap_patomic_add(emmap_file *file, uint64_t position, int64_t value, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -27,8 +27,8 @@ emmap_error emmap_patomic_add(emmap_file *file, uint64_t position, int64_t value
 
 emmap_error emmap_patomic_sub(emmap_file *file, uint64_t position, int64_t value, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -40,8 +40,8 @@ emmap_error emmap_patomic_sub(emmap_file *file, uint64_t position, int64_t value
 
 emmap_error emmap_patomic_and(emmap_file *file, uint64_t position, int64_t value, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -53,8 +53,8 @@ emmap_error emmap_patomic_and(emmap_file *file, uint64_t position, int64_t value
 
 emmap_error emmap_patomic_or(emmap_file *file, uint64_t position, int64_t value, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -66,8 +66,8 @@ emmap_error emmap_patomic_or(emmap_file *file, uint64_t position, int64_t value,
 
 emmap_error emmap_patomic_xor(emmap_file *file, uint64_t position, int64_t value, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -79,8 +79,8 @@ emmap_error emmap_patomic_xor(emmap_file *file, uint64_t position, int64_t value
 
 emmap_error emmap_patomic_exchange(emmap_file *file, uint64_t position, int64_t value, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -93,8 +93,8 @@ emmap_error emmap_patomic_exchange(emmap_file *file, uint64_t position, int64_t 
 emmap_error emmap_patomic_compare_exchange(emmap_file *file, uint64_t position, int64_t expected,
                                            int64_t replacement, int64_t *old)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, true, &visit, &word);
     if (error)
         return error;
@@ -106,8 +106,8 @@ emmap_error emmap_patomic_compare_exchange(emmap_file *file, uint64_t position, 
 
 emmap_error emmap_patomic_load(emmap_file *file, uint64_t position, int64_t *value)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, false, &visit, &word);
     if (error)
         return error;

@@ -6,18 +6,18 @@
 
 #include "fault.h"
 
-_Thread_local pin *pin_mine PIN_TLS;
+_Thread_local pin_t *emi_pin_mine PIN_TLS;
 
 /* Records are never freed: a drainer may be looking. A thread that ends leaves its own to the next one. */
-static _Atomic(pin *) pins;
+static _Atomic(pin_t *) pins;
 static pthread_key_t at_thread_end;
 static bool installed;
 static pthread_once_t install_once = PTHREAD_ONCE_INIT;
 
 static void give_back(void *record)
 {
-    pin *const mine = record;
-    pin_mine = NULL;
+    pin_t *const mine = record;
+    emi_pin_mine = NULL;
     pin_release(mine);
     atomic_store_explicit(&mine->used, false, memory_order_release);
 }
@@ -25,8 +25,8 @@ static void give_back(void *record)
 /* Of the parent's threads only the forking one lives on in the child. */
 static void after_fork(void)
 {
-    for (pin *each = atomic_load(&pins); each; each = each->next)
-        if (each != pin_mine) {
+    for (pin_t *each = atomic_load(&pins); each; each = each->next)
+        if (each != emi_pin_mine) {
             pin_release(each);
             atomic_store(&each->used, false);
         }
@@ -34,19 +34,19 @@ static void after_fork(void)
 
 static void install(void)
 {
-    fence_install();
+    emi_fence_install();
     installed =
         pthread_key_create(&at_thread_end, give_back) == 0 && pthread_atfork(NULL, NULL, after_fork) == 0;
 }
 
-void pin_install(void)
+void emi_pin_install(void)
 {
     pthread_once(&install_once, install);
 }
 
-static pin *reuse(void)
+static pin_t *reuse(void)
 {
-    for (pin *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next) {
+    for (pin_t *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next) {
         bool free_one = false;
         if (atomic_compare_exchange_strong(&each->used, &free_one, true))
             return each;
@@ -54,12 +54,12 @@ static pin *reuse(void)
     return NULL;
 }
 
-static pin *create(void)
+static pin_t *create(void)
 {
-    pin *const record = aligned_alloc(128, sizeof *record);
+    pin_t *const record = aligned_alloc(128, sizeof *record);
     if (!record)
         return NULL;
-    record->shown = (emmap_pin){.fenced = !fence_asymmetric};
+    record->shown = (emmap_pin){.fenced = !emi_fence_asymmetric};
     atomic_init(&record->used, true);
     record->next = atomic_load_explicit(&pins, memory_order_relaxed);
     /* Release: pairs with the acquire of whoever walks the list. */
@@ -69,27 +69,27 @@ static pin *create(void)
     return record;
 }
 
-pin *pin_register(void)
+pin_t *emi_pin_register(void)
 {
     if (!installed)
         return NULL;
-    fault_unblock();
-    pin *record = reuse();
+    emi_fault_unblock();
+    pin_t *record = reuse();
     if (!record)
         record = create();
     if (record && pthread_setspecific(at_thread_end, record) != 0) {
         give_back(record);
         return NULL;
     }
-    pin_mine = record;
+    emi_pin_mine = record;
     return record;
 }
 
-void pin_drain(const void *memory)
+void emi_pin_drain(const void *memory)
 {
     /* After this every pin_hold either has shown its record or will find the memory gone from its place. */
-    fence_heavy();
-    for (pin *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next)
+    emi_fence_heavy();
+    for (pin_t *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next)
         /* Acquire: pairs with pin_release. Pinned calls copy EMMAP_PIECE bytes at the most, so this is short. */
         while (__atomic_load_n(&each->shown.held, __ATOMIC_ACQUIRE) == memory)
             sched_yield();
@@ -99,11 +99,11 @@ void pin_drain(const void *memory)
 
 emmap_pin *emmap_pin_self(void)
 {
-    pin *const mine = pin_self();
+    pin_t *const mine = pin_self();
     return mine ? &mine->shown : NULL;
 }
 
 void emmap_pin_drain(const void *memory)
 {
-    pin_drain(memory);
+    emi_pin_drain(memory);
 }

@@ -24,7 +24,7 @@ typedef struct pin {
     atomic_bool used;
     /* Records of two threads share no pair of cache lines. */
     char padding[128 - sizeof(emmap_pin) - sizeof(void *) - sizeof(atomic_bool)];
-} pin;
+} pin_t;
 
 /* Thread-local storage by offset from the thread pointer: glibc keeps room for libraries loaded later, and a
  * call of __tls_get_addr would cost as much as the pin. Other libcs have no such room. */
@@ -34,29 +34,29 @@ typedef struct pin {
 #define PIN_TLS
 #endif
 
-extern _Thread_local pin *pin_mine PIN_TLS;
+extern _Thread_local pin_t *emi_pin_mine PIN_TLS;
 
 /* Once before the first pin. */
-void pin_install(void);
+void emi_pin_install(void);
 
 /* The calling thread's record, made at its first call and given back when the thread ends. NULL: no memory. */
-pin *pin_register(void);
+pin_t *emi_pin_register(void);
 
-static inline pin *pin_self(void)
+static inline pin_t *pin_self(void)
 {
-    return pin_mine ? pin_mine : pin_register();
+    return emi_pin_mine ? emi_pin_mine : emi_pin_register();
 }
 
 /* Shows that the thread is about to use `memory`, if what it loads next from where it found it is still the same. */
-static inline void pin_show(pin *self, const void *memory)
+static inline void pin_show(pin_t *self, const void *memory)
 {
     __atomic_store_n(&self->shown.held, memory, __ATOMIC_RELAXED);
-    /* Pairs with pin_drain's fence. */
+    /* Pairs with emi_pin_drain's fence. */
     fence_light();
 }
 
 /* The mapping that *place holds, held there until pin_release; NULL if there is none. */
-static inline emmap_mapping *pin_hold(pin *self, _Atomic(emmap_mapping *) *place)
+static inline emmap_mapping *pin_hold(pin_t *self, _Atomic(emmap_mapping *) *place)
 {
     emmap_mapping *mapping = atomic_load_explicit(place, memory_order_acquire);
     for (;;) {
@@ -68,12 +68,12 @@ static inline emmap_mapping *pin_hold(pin *self, _Atomic(emmap_mapping *) *place
     }
 }
 
-static inline void pin_release(pin *self)
+static inline void pin_release(pin_t *self)
 {
     emmap_pin_release(&self->shown);
 }
 
 /* Returns when no thread holds a pin on `memory`, which must be out of its place already. */
-void pin_drain(const void *memory);
+void emi_pin_drain(const void *memory);
 
 #endif

@@ -34,25 +34,25 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-const int platform_lock_try = F_OFD_SETLK;
-const int platform_lock_wait = F_OFD_SETLKW;
-const int platform_lock_query = F_OFD_GETLK;
-const bool platform_locks_handles = true;
+const int emi_platform_lock_try = F_OFD_SETLK;
+const int emi_platform_lock_wait = F_OFD_SETLKW;
+const int emi_platform_lock_query = F_OFD_GETLK;
+const bool emi_platform_locks_handles = true;
 
-size_t platform_page_size(void)
+size_t emi_platform_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-size_t platform_mapping_unit(int fd)
+size_t emi_platform_mapping_unit(int fd)
 {
     struct statfs about;
     if (fstatfs(fd, &about) == 0 && about.f_type == HUGETLBFS_MAGIC)
         return (size_t)about.f_bsize;
-    return platform_page_size();
+    return emi_platform_page_size();
 }
 
-unsigned int platform_mapping_limit(void)
+unsigned int emi_platform_mapping_limit(void)
 {
     unsigned int limit = 65530; /* the kernel's default */
     char text[32] = {0};
@@ -77,7 +77,7 @@ unsigned int platform_mapping_limit(void)
 
 static const struct {
     unsigned long type; /* statfs(2) */
-    platform_file_system about;
+    platform_file_system_t about;
 } file_systems[] = {
 #define SHARES(type, name)                                                                                   \
     {                                                                                                        \
@@ -124,9 +124,9 @@ static const struct {
     SHARES_NOT(0x01161970, "gfs2"),
 };
 
-const platform_file_system *platform_file_system_of(int fd)
+const platform_file_system_t *emi_platform_file_system_of(int fd)
 {
-    static const platform_file_system unknown = {NULL, NO_LOCKS("of a kind that is not known here"), false};
+    static const platform_file_system_t unknown = {NULL, NO_LOCKS("of a kind that is not known here"), false};
     struct statfs about;
     if (fstatfs(fd, &about) == 0)
         for (size_t i = 0; i < sizeof file_systems / sizeof *file_systems; i++)
@@ -135,7 +135,7 @@ const platform_file_system *platform_file_system_of(int fd)
     return &unknown;
 }
 
-bool platform_map_flags(uint32_t flags, int *map_flags)
+bool emi_platform_map_flags(uint32_t flags, int *map_flags)
 {
     int map = flags & EMMAP_OPEN_SHARED_VALIDATE ? MAP_SHARED_VALIDATE
               : flags & EMMAP_OPEN_SHARED        ? MAP_SHARED
@@ -154,7 +154,7 @@ bool platform_map_flags(uint32_t flags, int *map_flags)
     return true;
 }
 
-void platform_populate(void *base, size_t length)
+void emi_platform_populate(void *base, size_t length)
 {
 #ifdef MADV_POPULATE_READ
     madvise(base, length, MADV_POPULATE_READ);
@@ -163,7 +163,7 @@ void platform_populate(void *base, size_t length)
 #endif
 }
 
-int platform_anonymous_file(uint32_t flags)
+int emi_platform_anonymous_file(uint32_t flags)
 {
     unsigned int memfd = MFD_CLOEXEC;
     if (flags & EMMAP_OPEN_HUGETLB)
@@ -180,7 +180,7 @@ static int own_path(int fd, char *path, size_t size)
     return snprintf(path, size, "/proc/self/fd/%d", fd);
 }
 
-int platform_unnamed_file(const char *folder)
+int emi_platform_unnamed_file(const char *folder)
 {
     const int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     char path[64];
@@ -199,14 +199,14 @@ int platform_unnamed_file(const char *folder)
     return fd;
 }
 
-int platform_name_file(int fd, const char *path)
+int emi_platform_name_file(int fd, const char *path)
 {
     char own[64];
     own_path(fd, own, sizeof own);
     return linkat(AT_FDCWD, own, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
-int platform_reserve(int fd, uint64_t from, uint64_t length)
+int emi_platform_reserve(int fd, uint64_t from, uint64_t length)
 {
     /* Not posix_fallocate: where the file system can't, glibc's writes into blocks that others may be writing. */
     int result;
@@ -216,7 +216,7 @@ int platform_reserve(int fd, uint64_t from, uint64_t length)
     return result == 0 ? 0 : errno == EOPNOTSUPP || errno == ENOSYS ? ENOTSUP : errno;
 }
 
-int platform_punch(int fd, uint64_t from, uint64_t length)
+int emi_platform_punch(int fd, uint64_t from, uint64_t length)
 {
     int result;
     do
@@ -225,28 +225,28 @@ int platform_punch(int fd, uint64_t from, uint64_t length)
     return result == 0 ? 0 : errno == EOPNOTSUPP || errno == ENOSYS ? ENOTSUP : errno;
 }
 
-int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
+int emi_platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
 {
     (void)address;
     return sync_file_range(fd, (off_t)from, (off_t)length, SYNC_FILE_RANGE_WRITE);
 }
 
-int platform_sync(int fd)
+int emi_platform_sync(int fd)
 {
     return fsync(fd);
 }
 
-int platform_datasync(int fd)
+int emi_platform_datasync(int fd)
 {
     return fdatasync(fd);
 }
 
-bool platform_page_is_gone(const siginfo_t *info)
+bool emi_platform_page_is_gone(const siginfo_t *info)
 {
     return info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR || info->si_code == BUS_MCEERR_AR;
 }
 
-bool platform_word_can_sleep(void)
+bool emi_platform_word_can_sleep(void)
 {
     return true;
 }
@@ -287,7 +287,7 @@ static struct timespec span_until(uint64_t deadline, uint64_t longest)
 
 /* Compares one half of the word only. So it is short: a store to the other half between the caller's look and this has
  * its notify pass. */
-static platform_sleep sleep_on_half(const void *word, const uint32_t halves[2], uint64_t deadline)
+static platform_sleep_t sleep_on_half(const void *word, const uint32_t halves[2], uint64_t deadline)
 {
     static const uint64_t longest = 500 * UINT64_C(1000000);
     const struct timespec span = span_until(deadline, longest);
@@ -298,8 +298,8 @@ static platform_sleep sleep_on_half(const void *word, const uint32_t halves[2], 
                              : PLATFORM_SLEEP_OVER;
 }
 
-platform_sleep platform_word_sleep(const void *word, int64_t expected, const platform_sleeper *self,
-                                   const uint32_t seen[2], uint64_t deadline)
+platform_sleep_t emi_platform_word_sleep(const void *word, int64_t expected, const platform_sleeper_t *self,
+                                         const uint32_t seen[2], uint64_t deadline)
 {
     enum { KICK, FIRST_HALF, SECOND_HALF, GUARD, WORDS };
     enum { OWN = SLEEP_32_BITS | FUTEX_PRIVATE_FLAG };
@@ -333,7 +333,7 @@ platform_sleep platform_word_sleep(const void *word, int64_t expected, const pla
     }
 }
 
-platform_sleeps platform_word_sleeps(platform_sleeper *self)
+platform_sleeps_t emi_platform_word_sleeps(platform_sleeper_t *self)
 {
     if (atomic_load_explicit(&lacks_waitv, memory_order_relaxed))
         return PLATFORM_ASLEEP_OR_NOT;
@@ -344,29 +344,29 @@ platform_sleeps platform_word_sleeps(platform_sleeper *self)
     return moved < 0 ? PLATFORM_ASLEEP_OR_NOT : moved > 0 ? PLATFORM_ASLEEP : PLATFORM_AWAKE;
 }
 
-uint64_t platform_word_wake(const void *word, int count, bool own)
+uint64_t emi_platform_word_wake(const void *word, int count, bool own)
 {
     const long woken = syscall(SYS_futex, word, own ? FUTEX_WAKE_PRIVATE : FUTEX_WAKE, count, NULL, NULL, 0);
     return woken > 0 ? (uint64_t)woken : 0;
 }
 
-bool platform_word_rest(const void *word, uint32_t seen, uint64_t deadline)
+bool emi_platform_word_rest(const void *word, uint32_t seen, uint64_t deadline)
 {
     const struct timespec span = span_until(deadline, UINT64_MAX);
     return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, &span, NULL, 0) == 0 || errno != ETIMEDOUT;
 }
 
-bool platform_barrier_register(void)
+bool emi_platform_barrier_register(void)
 {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
 }
 
-void platform_barrier(void)
+void emi_platform_barrier(void)
 {
     syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds)
+bool emi_platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds)
 {
     /* Not FUTEX_PRIVATE_FLAG: the waker may be another process, with the page at another address. */
     const struct timespec limit = {.tv_sec = (time_t)(nanoseconds / 1000000000),
@@ -383,17 +383,17 @@ bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nan
     return false;
 }
 
-void platform_futex_wake(_Atomic uint32_t *word, int count)
+void emi_platform_futex_wake(_Atomic uint32_t *word, int count)
 {
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-const char *platform_program(void)
+const char *emi_platform_program(void)
 {
     return program_invocation_short_name;
 }
 
-int platform_random(void *bytes, size_t length)
+int emi_platform_random(void *bytes, size_t length)
 {
     return syscall(SYS_getrandom, bytes, length, GRND_NONBLOCK) == (long)length ? 0 : -1;
 }

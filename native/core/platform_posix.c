@@ -11,34 +11,34 @@
 /* Where the system has no locks of an open file description, the process's own are all there is: two handles
  * in one process then do not exclude each other. */
 #ifdef F_OFD_SETLK
-const int platform_lock_try = F_OFD_SETLK;
-const int platform_lock_wait = F_OFD_SETLKW;
-const int platform_lock_query = F_OFD_GETLK;
-const bool platform_locks_handles = true;
+const int emi_platform_lock_try = F_OFD_SETLK;
+const int emi_platform_lock_wait = F_OFD_SETLKW;
+const int emi_platform_lock_query = F_OFD_GETLK;
+const bool emi_platform_locks_handles = true;
 #else
-const int platform_lock_try = F_SETLK;
-const int platform_lock_wait = F_SETLKW;
-const int platform_lock_query = F_GETLK;
-const bool platform_locks_handles = false;
+const int emi_platform_lock_try = F_SETLK;
+const int emi_platform_lock_wait = F_SETLKW;
+const int emi_platform_lock_query = F_GETLK;
+const bool emi_platform_locks_handles = false;
 #endif
 
-size_t platform_page_size(void)
+size_t emi_platform_page_size(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-size_t platform_mapping_unit(int fd)
+size_t emi_platform_mapping_unit(int fd)
 {
     (void)fd;
-    return platform_page_size();
+    return emi_platform_page_size();
 }
 
-unsigned int platform_mapping_limit(void)
+unsigned int emi_platform_mapping_limit(void)
 {
     return 65530; /* as Linux; other systems allow more */
 }
 
-bool platform_map_flags(uint32_t flags, int *map_flags)
+bool emi_platform_map_flags(uint32_t flags, int *map_flags)
 {
     /* Populate, nonblock, noreserve and shared_validate are hints; these are not. MAP_FIXED would replace. */
     if (flags & (EMMAP_OPEN_SYNC | EMMAP_OPEN_HUGETLB | EMMAP_OPEN_FIXED))
@@ -51,12 +51,12 @@ bool platform_map_flags(uint32_t flags, int *map_flags)
     return true;
 }
 
-void platform_populate(void *base, size_t length)
+void emi_platform_populate(void *base, size_t length)
 {
     (void)base, (void)length;
 }
 
-int platform_anonymous_file(uint32_t flags)
+int emi_platform_anonymous_file(uint32_t flags)
 {
     (void)flags;
     char path[] = "/tmp/emmap-XXXXXX";
@@ -68,35 +68,35 @@ int platform_anonymous_file(uint32_t flags)
     return fd;
 }
 
-const platform_file_system *platform_file_system_of(int fd)
+const platform_file_system_t *emi_platform_file_system_of(int fd)
 {
-    static const platform_file_system unknown = {
+    static const platform_file_system_t unknown = {
         NULL, "the file system has no locks of open files, by which processes exclude each other", false};
     (void)fd;
     return &unknown;
 }
 
-int platform_unnamed_file(const char *folder)
+int emi_platform_unnamed_file(const char *folder)
 {
     (void)folder;
     errno = ENOTSUP;
     return -1;
 }
 
-int platform_name_file(int fd, const char *path)
+int emi_platform_name_file(int fd, const char *path)
 {
     (void)fd, (void)path;
     errno = ENOTSUP;
     return -1;
 }
 
-int platform_reserve(int fd, uint64_t from, uint64_t length)
+int emi_platform_reserve(int fd, uint64_t from, uint64_t length)
 {
     (void)fd, (void)from, (void)length;
     return ENOTSUP;
 }
 
-int platform_punch(int fd, uint64_t from, uint64_t length)
+int emi_platform_punch(int fd, uint64_t from, uint64_t length)
 {
 #ifdef F_PUNCHHOLE
     fpunchhole_t hole = {.fp_offset = (off_t)from, .fp_length = (off_t)length};
@@ -107,13 +107,13 @@ int platform_punch(int fd, uint64_t from, uint64_t length)
 #endif
 }
 
-int platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
+int emi_platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address)
 {
     (void)fd, (void)from;
     return msync(address, (size_t)length, MS_ASYNC);
 }
 
-int platform_sync(int fd)
+int emi_platform_sync(int fd)
 {
 #ifdef F_FULLFSYNC
     /* macOS: fsync stops at the drive's cache (fsync(2)). */
@@ -123,58 +123,58 @@ int platform_sync(int fd)
     return fsync(fd);
 }
 
-int platform_datasync(int fd)
+int emi_platform_datasync(int fd)
 {
-    return platform_sync(fd);
+    return emi_platform_sync(fd);
 }
 
 /* Which codes there are, and what they are for, differs from system to system (macOS: always BUS_ADRALN). */
-bool platform_page_is_gone(const siginfo_t *info)
+bool emi_platform_page_is_gone(const siginfo_t *info)
 {
     return info->si_code > 0;
 }
 
 /* macOS has such calls for one process only, and none that is documented. */
-bool platform_word_can_sleep(void)
+bool emi_platform_word_can_sleep(void)
 {
     return false;
 }
 
-platform_sleep platform_word_sleep(const void *word, int64_t expected, const platform_sleeper *self,
-                                   const uint32_t seen[2], uint64_t deadline)
+platform_sleep_t emi_platform_word_sleep(const void *word, int64_t expected, const platform_sleeper_t *self,
+                                         const uint32_t seen[2], uint64_t deadline)
 {
     (void)word, (void)expected, (void)self, (void)seen, (void)deadline;
     return PLATFORM_SLEEP_REFUSED;
 }
 
-platform_sleeps platform_word_sleeps(platform_sleeper *self)
+platform_sleeps_t emi_platform_word_sleeps(platform_sleeper_t *self)
 {
     (void)self;
     return PLATFORM_AWAKE;
 }
 
-uint64_t platform_word_wake(const void *word, int count, bool own)
+uint64_t emi_platform_word_wake(const void *word, int count, bool own)
 {
     (void)word, (void)count, (void)own;
     return 0;
 }
 
-bool platform_word_rest(const void *word, uint32_t seen, uint64_t deadline)
+bool emi_platform_word_rest(const void *word, uint32_t seen, uint64_t deadline)
 {
     (void)word, (void)seen, (void)deadline;
     return false;
 }
 
-bool platform_barrier_register(void)
+bool emi_platform_barrier_register(void)
 {
     return false;
 }
 
-void platform_barrier(void)
+void emi_platform_barrier(void)
 {
 }
 
-bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds)
+bool emi_platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds)
 {
     if (atomic_load_explicit(word, memory_order_relaxed) != expected)
         return true;
@@ -184,17 +184,17 @@ bool platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nan
     return false;
 }
 
-void platform_futex_wake(_Atomic uint32_t *word, int count)
+void emi_platform_futex_wake(_Atomic uint32_t *word, int count)
 {
     (void)word, (void)count;
 }
 
-const char *platform_program(void)
+const char *emi_platform_program(void)
 {
     return "";
 }
 
-int platform_random(void *bytes, size_t length)
+int emi_platform_random(void *bytes, size_t length)
 {
     const int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     const ssize_t got = fd < 0 ? -1 : read(fd, bytes, length);

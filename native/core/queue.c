@@ -3,7 +3,7 @@
 
 #include "error.h"
 
-const char *queue_header_wrong(queue_header header, uint64_t mapped, uint32_t *offset)
+const char *emi_queue_header_wrong(queue_header_t header, uint64_t mapped, uint32_t *offset)
 {
     *offset = 0;
     if (header.size > mapped)
@@ -24,50 +24,51 @@ const char *queue_header_wrong(queue_header header, uint64_t mapped, uint32_t *o
     return NULL;
 }
 
-emmap_error queue_recover(hold *hold, queue_header *header)
+emmap_error emi_queue_recover(operation_t *operation, queue_header_t *header)
 {
     uint32_t offset;
-    *header = queue_header_load(hold->mapping->data);
-    emmap_error error = hold_reach(hold, header->size);
+    *header = queue_header_load(operation->mapping->data);
+    emmap_error error = operation_reach(operation, header->size);
     if (error)
         return error;
-    const char *const wrong = queue_header_wrong(*header, hold->mapping->size, &offset);
+    const char *const wrong = emi_queue_header_wrong(*header, operation->mapping->size, &offset);
     if (wrong)
-        return hold_corrupt(hold, offset, wrong);
+        return emi_operation_corrupt(operation, offset, wrong);
     if (header->next_tail < header->tail)
-        return (error = structure_wait()) ? error : queue_slide_resume(hold, header);
+        return (error = emi_require_blocking()) ? error : emi_queue_slide_resume(operation, header);
     /* A writer that reserved and died; the next store of the header says so. */
     header->next_tail = header->tail;
     return EMMAP_OK;
 }
 
-emmap_error queue_begin(emmap_file *file, lock_subject subject, hold *hold, queue_header *header)
+emmap_error emi_queue_begin(emmap_file *file, lock_subject_t subject, operation_t *operation,
+                            queue_header_t *header)
 {
-    emmap_error error = hold_begin(file, STRUCTURE_QUEUE, subject, hold);
+    emmap_error error = emi_operation_begin(file, CONTAINER_QUEUE, subject, operation);
     if (error)
         return error;
-    error = queue_recover(hold, header);
-    return error ? hold_end(hold, error) : EMMAP_OK;
+    error = emi_queue_recover(operation, header);
+    return error ? emi_operation_end(operation, error) : EMMAP_OK;
 }
 
-bool queue_glance(emmap_file *file, queue_header *header)
+bool emi_queue_read_header_unlocked(emmap_file *file, queue_header_t *header)
 {
-    structure *structure;
-    visit visit;
+    container_t *container;
+    visit_t visit;
     if (!QUEUE_LOADS_WHOLE || !(file->options.flags & EMMAP_OPEN_WRITE) ||
-        structure_of(file, STRUCTURE_QUEUE, &structure) != EMMAP_OK || structure->held ||
+        emi_container_get(file, CONTAINER_QUEUE, &container) != EMMAP_OK || container->owns_locks ||
         visit_begin(file, &visit) != EMMAP_OK)
         return false;
     uint32_t offset;
     const uint64_t size = visit.mapping->size;
-    *header = size < QUEUE_HEADER ? (queue_header){0} : queue_header_load(visit.mapping->data);
+    *header = size < QUEUE_HEADER ? (queue_header_t){0} : queue_header_load(visit.mapping->data);
     const bool sound =
-        header->next_tail == header->tail && queue_header_wrong(*header, size, &offset) == NULL;
+        header->next_tail == header->tail && emi_queue_header_wrong(*header, size, &offset) == NULL;
     return visit_end(file, &visit) == EMMAP_OK && sound;
 }
 
-bool queue_seen_empty(emmap_file *file)
+bool emi_queue_is_surely_empty(emmap_file *file)
 {
-    queue_header header;
-    return queue_glance(file, &header) && header.head == header.tail;
+    queue_header_t header;
+    return emi_queue_read_header_unlocked(file, &header) && header.head == header.tail;
 }

@@ -5,32 +5,33 @@
 #include "queue.h"
 
 /* Whether a queue of this size gives space back when it becomes empty. */
-static inline bool queue_empties(const hold *hold, const queue_header *header)
+static inline bool queue_empties(const operation_t *operation, const queue_header_t *header)
 {
-    return header->size > GIVE_BACK_LEAST && queue_much_is_free(hold, *header, 0);
+    return header->size > GIVE_BACK_LEAST && queue_much_is_free(operation, *header, 0);
 }
 
 /* Before the messages up to `head` go away: where space is to be given back then, the thread has to be one that may
- * wait. Errors: EAGAIN as structure_wait. */
-static inline emmap_error queue_may_advance(const hold *hold, const queue_header *header, uint32_t head)
+ * wait. Errors: EAGAIN as emi_require_blocking. */
+static inline emmap_error queue_may_advance(const operation_t *operation, const queue_header_t *header,
+                                            uint32_t head)
 {
-    return head == header->tail && queue_empties(hold, header) ? structure_wait() : EMMAP_OK;
+    return head == header->tail && queue_empties(operation, header) ? emi_require_blocking() : EMMAP_OK;
 }
 
 /* Takes the messages before `head` out. */
-static inline void queue_advance(hold *hold, queue_header header, uint32_t head)
+static inline void queue_advance(operation_t *operation, queue_header_t header, uint32_t head)
 {
     header.head = head;
-    queue_header_store(hold->mapping->data, header);
+    queue_header_store(operation->mapping->data, header);
 }
 
 /* After that: an empty queue that is large gives its space back. Whether it can is another matter than the messages. */
-static inline void queue_advanced(hold *hold, const queue_header *before, uint32_t head)
+static inline void queue_advanced(operation_t *operation, const queue_header_t *before, uint32_t head)
 {
-    if (head != before->tail || !queue_empties(hold, before))
+    if (head != before->tail || !queue_empties(operation, before))
         return;
-    queue_header header = queue_header_load(hold->mapping->data);
-    (void)queue_give_back(hold, &header, 0);
+    queue_header_t header = queue_header_load(operation->mapping->data);
+    (void)emi_queue_give_back(operation, &header, 0);
 }
 
 #endif

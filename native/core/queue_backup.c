@@ -9,14 +9,14 @@
 #define PAGE 4096u
 
 typedef struct gathering {
-    backup_image *image;
+    backup_image_t *image;
     bool too_small;
-} gathering;
+} gathering_t;
 
 static void *place_message(void *context, size_t length)
 {
-    gathering *const self = context;
-    backup_image *const image = self->image;
+    gathering_t *const self = context;
+    backup_image_t *const image = self->image;
     const uint64_t total = length + QUEUE_FRAME;
     if (total > image->capacity - image->length) {
         self->too_small = true;
@@ -30,9 +30,9 @@ static void *place_message(void *context, size_t length)
 }
 
 /* The messages may have become more than there is room for. */
-static emmap_error gather(emmap_file *file, backup_image *image, bool *too_small)
+static emmap_error gather(emmap_file *file, backup_image_t *image, bool *too_small)
 {
-    gathering self = {.image = image};
+    gathering_t self = {.image = image};
     const emmap_sink sink = {.allocate = place_message, .context = &self};
     uint64_t place = 0, count;
     image->length = QUEUE_HEADER;
@@ -41,7 +41,7 @@ static emmap_error gather(emmap_file *file, backup_image *image, bool *too_small
     return error == EMMAP_EOF ? EMMAP_OK : error;
 }
 
-static void finish(backup_image *image)
+static void finish(backup_image_t *image)
 {
     const uint64_t size = (image->length + PAGE - 1) / PAGE * PAGE;
     image->size = size < QUEUE_LIMIT ? size : QUEUE_LIMIT;
@@ -58,13 +58,13 @@ static uint64_t twice(uint64_t live)
     return QUEUE_HEADER + (live < most / 2 - PAGE ? 2 * live + PAGE : most);
 }
 
-emmap_error queue_backup(emmap_file *file, backup_image *image)
+emmap_error emi_queue_backup(emmap_file *file, backup_image_t *image)
 {
     emmap_queue_metadata info;
     emmap_error error = emmap_queue_info(file, &info);
     uint64_t live = error ? 0 : info.tail - info.head;
     for (bool too_small = true; !error && too_small; live = 2 * live + PAGE) {
-        error = backup_image_create(twice(live), image);
+        error = emi_backup_image_create(twice(live), image);
         if (error)
             return error;
         /* Its pages are there before others wait for the copy. */
@@ -72,7 +72,7 @@ emmap_error queue_backup(emmap_file *file, backup_image *image)
             *(volatile uint8_t *)(image->bytes + at) = 0;
         error = gather(file, image, &too_small);
         if (error || too_small)
-            backup_image_free(image);
+            emi_backup_image_free(image);
         if (too_small)
             error = EMMAP_OK;
     }

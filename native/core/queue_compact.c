@@ -13,39 +13,39 @@
 #include "size.h"
 
 /* What stays: the messages, `spare`, and whole pages. */
-static uint64_t kept(queue_header header, uint64_t spare)
+static uint64_t kept(queue_header_t header, uint64_t spare)
 {
-    const uint64_t page = platform_page_size(), end = header.tail + spare;
+    const uint64_t page = emi_platform_page_size(), end = header.tail + spare;
     return end + (page - end % page) % page;
 }
 
-static emmap_error shrink(hold *hold, queue_header *header, uint64_t size)
+static emmap_error shrink(operation_t *operation, queue_header_t *header, uint64_t size)
 {
     if (size < header->size) {
         header->size = (uint32_t)size;
-        queue_header_store(hold->mapping->data, *header);
+        queue_header_store(operation->mapping->data, *header);
     }
     PAUSE("queue_shrunk");
     /* With it the header of a move, after which the old place is needed no more. */
-    const emmap_error error = header->synced ? hold_sync(hold) : EMMAP_OK;
+    const emmap_error error = header->synced ? emi_operation_sync(operation) : EMMAP_OK;
     if (error || !header->unsettled)
         return error;
     header->unsettled = false;
-    queue_header_store(hold->mapping->data, *header);
+    queue_header_store(operation->mapping->data, *header);
     return EMMAP_OK;
 }
 
-emmap_error queue_give_back(hold *hold, queue_header *header, uint64_t spare)
+emmap_error emi_queue_give_back(operation_t *operation, queue_header_t *header, uint64_t spare)
 {
     emmap_error error = EMMAP_OK;
-    if (header->head > QUEUE_HEADER && queue_may_move(*header) && hold_try_taking(hold))
-        error = queue_move(hold, header);
+    if (header->head > QUEUE_HEADER && emi_queue_may_move(*header) && emi_operation_try_pop_lock(operation))
+        error = emi_queue_move(operation, header);
     const uint64_t size = kept(*header, spare);
-    if (error || size >= hold->mapping->size)
+    if (error || size >= operation->mapping->size)
         return error;
-    error = shrink(hold, header, size);
+    error = shrink(operation, header, size);
     if (!error)
-        error = hold_punch(hold, size, hold->mapping->size);
+        error = emi_operation_punch(operation, size, operation->mapping->size);
     PAUSE("queue_given_back");
     return error;
 }
@@ -53,21 +53,21 @@ emmap_error queue_give_back(hold *hold, queue_header *header, uint64_t spare)
 emmap_error emmap_queue_compact(emmap_file *file, uint64_t *bytes)
 {
     *bytes = 0;
-    hold hold;
-    queue_header header;
+    operation_t operation;
+    queue_header_t header;
     uint64_t taken, on_disk;
-    emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
     if (error)
         return error;
-    error = hold_compact_begin(&hold, &taken);
+    error = emi_operation_compact_begin(&operation, &taken);
     /* What others have added at the end goes too. */
     if (!error)
-        error = size_on_disk(hold.descriptor->fd, &on_disk);
+        error = emi_size_on_disk(operation.descriptor->fd, &on_disk);
     if (!error && file->options.length == 0)
-        error = hold_reach(&hold, on_disk - file->options.offset);
+        error = operation_reach(&operation, on_disk - file->options.offset);
     if (!error)
-        error = queue_give_back(&hold, &header, 0);
+        error = emi_queue_give_back(&operation, &header, 0);
     if (!error)
-        *bytes = hold_compact_end(&hold, taken);
-    return hold_end(&hold, error);
+        *bytes = emi_operation_compact_end(&operation, taken);
+    return emi_operation_end(&operation, error);
 }

@@ -19,7 +19,7 @@
 #define DIGEST_END 32768u
 
 /* Where the number is; 0: a message is in the way, or the queue is too small to have one. */
-static uint32_t word_at(queue_header header)
+static uint32_t word_at(queue_header_t header)
 {
     const uint32_t end = (header.size < WITHIN ? header.size : WITHIN) & ~(WORD - 1);
     if (end < SMALLEST)
@@ -29,7 +29,7 @@ static uint32_t word_at(queue_header header)
 }
 
 /* 0: there is none. */
-static uint64_t load(const uint8_t *data, queue_header header)
+static uint64_t load(const uint8_t *data, queue_header_t header)
 {
     const uint32_t at = word_at(header);
     if (!at)
@@ -46,26 +46,26 @@ static uint64_t first_number(void)
     return ((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000) & ~TAG_MASK;
 }
 
-static void renew(uint8_t *data, queue_header header)
+static void renew(uint8_t *data, queue_header_t header)
 {
     const uint64_t old = load(data, header);
     const uint64_t number = old ? (old + 1) & ~TAG_MASK : first_number();
     __atomic_store_n((uint64_t *)(void *)(data + word_at(header)), TAG | number, __ATOMIC_RELAXED);
 }
 
-void queue_era_begin(uint8_t *data, queue_header header)
+void emi_queue_era_begin(uint8_t *data, queue_header_t header)
 {
     if (word_at(header))
         renew(data, header);
 }
 
-void queue_era_before(uint8_t *data, queue_header before, queue_header after)
+void emi_queue_era_before(uint8_t *data, queue_header_t before, queue_header_t after)
 {
     if (word_at(before) && word_at(after))
         renew(data, before);
 }
 
-void queue_era_after(uint8_t *data, queue_header before, queue_header after)
+void emi_queue_era_after(uint8_t *data, queue_header_t before, queue_header_t after)
 {
     if (!word_at(before) && word_at(after))
         renew(data, after);
@@ -86,39 +86,39 @@ static uint64_t mix(uint64_t hash, const uint8_t *bytes, uint32_t length)
 }
 
 /* Others may be writing there: whoever looks without the lock sees to it that what it has found counts. */
-__attribute__((no_sanitize("thread"))) uint64_t queue_era_digest(const uint8_t *message, uint32_t total)
+__attribute__((no_sanitize("thread"))) uint64_t emi_queue_era_digest(const uint8_t *message, uint32_t total)
 {
     if (total <= 2 * DIGEST_END)
         return mix(total, message, total);
     return mix(mix(total, message, DIGEST_END), message + total - DIGEST_END, DIGEST_END);
 }
 
-uint64_t queue_era_place(const uint8_t *data, queue_header header, uint32_t at, uint32_t beside,
-                         uint32_t total)
+uint64_t emi_queue_era_place(const uint8_t *data, queue_header_t header, uint32_t at, uint32_t beside,
+                             uint32_t total)
 {
     const uint64_t number = load(data, header);
     if (number)
         return BY_NUMBER | (number & PROOF_MASK) << 32 | at;
-    return (queue_era_digest(data + beside, total) & PROOF_MASK) << 32 | at;
+    return (emi_queue_era_digest(data + beside, total) & PROOF_MASK) << 32 | at;
 }
 
-bool queue_era_is_place(uint64_t place, bool forward)
+bool emi_queue_era_is_place(uint64_t place, bool forward)
 {
     const uint32_t first = QUEUE_HEADER + (forward ? QUEUE_FRAME : 0);
-    return !(place & NO_PLACE) && queue_era_offset(place) >= first;
+    return !(place & NO_PLACE) && emi_queue_era_offset(place) >= first;
 }
 
-uint32_t queue_era_offset(uint64_t place)
+uint32_t emi_queue_era_offset(uint64_t place)
 {
     return (uint32_t)place;
 }
 
-bool queue_era_is_same(const uint8_t *data, queue_header header, uint64_t place, uint32_t beside,
-                       uint32_t total)
+bool emi_queue_era_is_same(const uint8_t *data, queue_header_t header, uint64_t place, uint32_t beside,
+                           uint32_t total)
 {
     const uint64_t number = load(data, header), proof = place >> 32 & PROOF_MASK;
     if (place & BY_NUMBER)
         return number && (number & PROOF_MASK) == proof;
     /* A number where there was none: an era has begun since. */
-    return !number && (queue_era_digest(data + beside, total) & PROOF_MASK) == proof;
+    return !number && (emi_queue_era_digest(data + beside, total) & PROOF_MASK) == proof;
 }

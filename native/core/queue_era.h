@@ -17,28 +17,28 @@
  * it. One of them writes the number, unless messages are in its way. A synced queue calls the first alone, when the disk
  * has `before`: until it has `after` the disk may need what `before` speaks of.
  */
-void queue_era_before(uint8_t *data, queue_header before, queue_header after);
-void queue_era_after(uint8_t *data, queue_header before, queue_header after);
+void emi_queue_era_before(uint8_t *data, queue_header_t before, queue_header_t after);
+void emi_queue_era_after(uint8_t *data, queue_header_t before, queue_header_t after);
 
 /* The same before the header is stored, where there was no message until now. */
-void queue_era_begin(uint8_t *data, queue_header header);
+void emi_queue_era_begin(uint8_t *data, queue_header_t header);
 
 /* Identifies the bytes of one message, of `total` bytes. */
-uint64_t queue_era_digest(const uint8_t *message, uint32_t total);
+uint64_t emi_queue_era_digest(const uint8_t *message, uint32_t total);
 
 /* A place for emmap_queue_walk, from 1 to 2^63 - 1: the offset `at`, and the proof of the era. `beside` is the message that
  * was read last, which begins or ends at `at`. */
-uint64_t queue_era_place(const uint8_t *data, queue_header header, uint32_t at, uint32_t beside,
-                         uint32_t total);
+uint64_t emi_queue_era_place(const uint8_t *data, queue_header_t header, uint32_t at, uint32_t beside,
+                             uint32_t total);
 
 /* Whether a step in this direction can have answered the number: a walk forward has read a message before the place. */
-bool queue_era_is_place(uint64_t place, bool forward);
+bool emi_queue_era_is_place(uint64_t place, bool forward);
 
 /* The offset of a place. */
-uint32_t queue_era_offset(uint64_t place);
+uint32_t emi_queue_era_offset(uint64_t place);
 
 /* Whether the place is of the queue's present era. `beside` and `total` are the message there now. */
-bool queue_era_is_same(const uint8_t *data, queue_header header, uint64_t place, uint32_t beside,
-                       uint32_t total);
+bool emi_queue_era_is_same(const uint8_t *data, queue_header_t header, uint64_t place, uint32_t beside,
+                           uint32_t total);
 
 #endif

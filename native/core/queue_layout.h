@@ -50,7 +50,7 @@ typedef struct queue_header {
     uint32_t next_tail;
     bool synced;    /* a power cut must not lose the messages; next_tail is tail */
     bool unsettled; /* and the header on disk may be from before they were moved or erased */
-} queue_header;
+} queue_header_t;
 
 static inline uint32_t queue_load32(const uint8_t *bytes)
 {
@@ -113,20 +113,20 @@ static inline void queue_store128(uint8_t *place, const uint8_t bytes[16])
 }
 
 /* What next tail is in the file where the queue is synced. */
-static inline uint32_t queue_synced_tail(queue_header header, bool unsettled)
+static inline uint32_t queue_synced_tail(queue_header_t header, bool unsettled)
 {
     const uint32_t note = unsettled ? 3 : 1;
     return header.size - header.tail < 3 ? header.tail - note : header.tail + note;
 }
 
-static inline queue_header queue_header_load(const uint8_t *data)
+static inline queue_header_t queue_header_load(const uint8_t *data)
 {
     uint8_t bytes[QUEUE_HEADER];
     queue_load128(data, bytes);
-    queue_header header = {.size = queue_load32(bytes),
-                           .head = queue_load32(bytes + 4),
-                           .tail = queue_load32(bytes + 8),
-                           .next_tail = queue_load32(bytes + 12)};
+    queue_header_t header = {.size = queue_load32(bytes),
+                             .head = queue_load32(bytes + 4),
+                             .tail = queue_load32(bytes + 8),
+                             .next_tail = queue_load32(bytes + 12)};
     /* Even, but for files that others have written. */
     if (__builtin_expect(header.next_tail & 1, 0)) {
         header.unsettled = header.next_tail == queue_synced_tail(header, true);
@@ -137,7 +137,7 @@ static inline queue_header queue_header_load(const uint8_t *data)
     return header;
 }
 
-static inline void queue_header_store(uint8_t *data, queue_header header)
+static inline void queue_header_store(uint8_t *data, queue_header_t header)
 {
     uint8_t bytes[QUEUE_HEADER];
     queue_store32(bytes, header.size);
@@ -171,6 +171,6 @@ static inline const char *queue_message_at(const uint8_t *data, uint32_t at, uin
     return NULL;
 }
 
-const char *queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total);
+const char *emi_queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total);
 
 #endif

@@ -22,16 +22,16 @@
 #define PAUSE_NANOSECONDS 50000
 
 /* Narrows the header to what is to be walked. False where `place` is of another era, or no place at all. */
-static bool narrow(const uint8_t *data, const queue_look_request *self, queue_header *header)
+static bool narrow(const uint8_t *data, const queue_look_request_t *self, queue_header_t *header)
 {
     const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
     if (self->place == 0)
         return true;
-    if (!queue_era_is_place(self->place, forward))
+    if (!emi_queue_era_is_place(self->place, forward))
         return false;
     if (header->head == header->tail)
         return true;
-    const uint32_t place = queue_era_offset(self->place);
+    const uint32_t place = emi_queue_era_offset(self->place);
     /* What was popped since then is passed over; what is there was all pushed behind it, in whatever era. */
     if (place <= header->head) {
         if (!forward)
@@ -39,12 +39,13 @@ static bool narrow(const uint8_t *data, const queue_look_request *self, queue_he
         return true;
     }
     uint32_t before, behind = 0;
-    if (place > header->tail || queue_message_before(data, header->head, place, &before) != NULL ||
+    if (place > header->tail || emi_queue_message_before(data, header->head, place, &before) != NULL ||
         (place < header->tail && queue_message_at(data, place, header->tail, &behind) != NULL))
         return false;
     /* A walk backward has read the message behind the place. */
     const uint32_t total = forward ? before : behind;
-    if (total == 0 || !queue_era_is_same(data, *header, self->place, forward ? place - before : place, total))
+    if (total == 0 ||
+        !emi_queue_era_is_same(data, *header, self->place, forward ? place - before : place, total))
         return false;
     if (forward)
         header->head = place;
@@ -54,46 +55,48 @@ static bool narrow(const uint8_t *data, const queue_look_request *self, queue_he
 }
 
 /* Where the next step goes on, of a range that is not empty. */
-static void note_place(const uint8_t *data, queue_look_request *self)
+static void note_place(const uint8_t *data, queue_look_request_t *self)
 {
-    const queue_range range = self->range;
+    const queue_range_t range = self->range;
     uint32_t total = 0;
     if (range.count == 0 || !self->goes_on)
         return;
     const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
     /* Looked at a moment ago, but without the lock it may have changed: then the look is repeated. */
-    if ((forward ? queue_message_before(data, range.from, range.to, &total)
+    if ((forward ? emi_queue_message_before(data, range.from, range.to, &total)
                  : queue_message_at(data, range.from, range.to, &total)) != NULL)
         total = 0;
-    self->next = queue_era_place(data, self->header, forward ? range.to : range.from,
-                                 forward ? range.to - total : range.from, total);
+    self->next = emi_queue_era_place(data, self->header, forward ? range.to : range.from,
+                                     forward ? range.to - total : range.from, total);
 }
 
 static const char place_lost[] =
     "the place is not one that a step answered, or the messages have moved since";
 
-static emmap_error look_locked(hold *hold, queue_look_request *self)
+static emmap_error look_locked(operation_t *operation, queue_look_request_t *self)
 {
-    const uint8_t *const data = hold->mapping->data;
-    queue_header header = self->header;
+    const uint8_t *const data = operation->mapping->data;
+    queue_header_t header = self->header;
     if (!narrow(data, self, &header))
-        return error_set(ESTALE, place_lost);
+        return emi_error_set(ESTALE, place_lost);
     uint32_t offset;
-    const char *const wrong = queue_select(data, header, self->direction, self->limit, &self->range, &offset);
+    const char *const wrong =
+        emi_queue_select(data, header, self->direction, self->limit, &self->range, &offset);
     if (wrong)
-        return hold_corrupt(hold, offset, wrong);
+        return emi_operation_corrupt(operation, offset, wrong);
     note_place(data, self);
-    return self->sink ? queue_deliver(hold, data, self->range, self->direction, self->sink) : EMMAP_OK;
+    return self->sink ? emi_queue_deliver(operation, data, self->range, self->direction, self->sink)
+                      : EMMAP_OK;
 }
 
 /* Whether the messages that `header` speaks of are there and have not moved: others may be behind them. */
-static bool still(const uint8_t *data, queue_header header)
+static bool header_unchanged(const uint8_t *data, queue_header_t header)
 {
-    const queue_header now = queue_header_load(data);
+    const queue_header_t now = queue_header_load(data);
     return now.head == header.head && now.tail >= header.tail && now.next_tail >= now.tail;
 }
 
-typedef enum verdict { SETTLED, AGAIN } verdict;
+typedef enum verdict { SETTLED, AGAIN } verdict_t;
 
 static bool is_messages(const uint8_t *copy, uint32_t length, uint64_t count)
 {
@@ -108,26 +111,27 @@ static bool is_messages(const uint8_t *copy, uint32_t length, uint64_t count)
 }
 
 /* Copies the range and finds out whether the copy is of one piece. *error is the answer where it is. */
-static verdict copy_unlocked(hold *hold, queue_look_request *self, emmap_error *error)
+static verdict_t copy_unlocked(operation_t *operation, queue_look_request_t *self, emmap_error *error)
 {
-    const uint8_t *const data = hold->mapping->data;
-    const queue_range range = self->range;
+    const uint8_t *const data = operation->mapping->data;
+    const queue_range_t range = self->range;
     const size_t length = range.to - range.from;
     uint8_t *const copy = malloc(length);
     if (!copy) {
-        *error = error_set(ENOMEM, "no memory for a message");
+        *error = emi_error_set(ENOMEM, "no memory for a message");
         return SETTLED;
     }
     memcpy(copy, data + range.from, length);
     atomic_thread_fence(memory_order_acquire);
-    const bool same = still(data, self->header) && memcmp(copy, data + range.from, length) == 0;
+    const bool same = header_unchanged(data, self->header) && memcmp(copy, data + range.from, length) == 0;
     atomic_thread_fence(memory_order_acquire);
-    const bool whole = same && still(data, self->header) && is_messages(copy, (uint32_t)length, range.count);
-    const verdict verdict = whole ? SETTLED : AGAIN;
+    const bool whole =
+        same && header_unchanged(data, self->header) && is_messages(copy, (uint32_t)length, range.count);
+    const verdict_t verdict = whole ? SETTLED : AGAIN;
     if (verdict == SETTLED)
-        *error =
-            queue_deliver(hold, copy, (queue_range){.from = 0, .to = (uint32_t)length, .count = range.count},
-                          self->direction, self->sink);
+        *error = emi_queue_deliver(operation, copy,
+                                   (queue_range_t){.from = 0, .to = (uint32_t)length, .count = range.count},
+                                   self->direction, self->sink);
     free(copy);
     return verdict;
 }
@@ -136,7 +140,7 @@ static verdict copy_unlocked(hold *hold, queue_look_request *self, emmap_error *
  * counts when it was found so often one after the other, in the same place. */
 #define AGREEMENTS 4
 
-static bool confirmed(queue_look_request *self, const char *wrong, uint32_t offset)
+static bool confirmed(queue_look_request_t *self, const char *wrong, uint32_t offset)
 {
     const bool same = wrong == self->wrong && offset == self->wrong_at;
     self->agreed = same ? self->agreed + 1 : 1;
@@ -145,28 +149,28 @@ static bool confirmed(queue_look_request *self, const char *wrong, uint32_t offs
     return self->agreed >= AGREEMENTS;
 }
 
-static verdict look_once(hold *hold, queue_look_request *self, emmap_error *error)
+static verdict_t look_once(operation_t *operation, queue_look_request_t *self, emmap_error *error)
 {
-    self->header = queue_header_load(hold->mapping->data);
-    *error = hold_reach(hold, self->header.size);
+    self->header = queue_header_load(operation->mapping->data);
+    *error = operation_reach(operation, self->header.size);
     if (*error)
         return SETTLED;
-    const uint8_t *const data = hold->mapping->data;
+    const uint8_t *const data = operation->mapping->data;
     uint32_t offset;
-    const char *wrong = queue_header_wrong(self->header, hold->mapping->size, &offset);
+    const char *wrong = emi_queue_header_wrong(self->header, operation->mapping->size, &offset);
     if (!wrong && self->header.next_tail < self->header.tail)
         return AGAIN;
-    queue_header header = self->header;
+    queue_header_t header = self->header;
     bool lost = false;
     if (!wrong) {
         lost = !narrow(data, self, &header);
         if (!lost)
-            wrong = queue_select(data, header, self->direction, self->limit, &self->range, &offset);
+            wrong = emi_queue_select(data, header, self->direction, self->limit, &self->range, &offset);
         if (!lost && !wrong)
             note_place(data, self);
     }
     atomic_thread_fence(memory_order_acquire);
-    if (!still(data, self->header))
+    if (!header_unchanged(data, self->header))
         return AGAIN;
     if (lost) {
         wrong = place_lost;
@@ -175,40 +179,40 @@ static verdict look_once(hold *hold, queue_look_request *self, emmap_error *erro
     if (wrong && !confirmed(self, wrong, offset))
         return AGAIN;
     if (wrong) {
-        *error = lost ? error_set(ESTALE, place_lost) : hold_corrupt(hold, offset, wrong);
+        *error = lost ? emi_error_set(ESTALE, place_lost) : emi_operation_corrupt(operation, offset, wrong);
         return SETTLED;
     }
-    return self->sink && self->range.count > 0 ? copy_unlocked(hold, self, error) : SETTLED;
+    return self->sink && self->range.count > 0 ? copy_unlocked(operation, self, error) : SETTLED;
 }
 
-static emmap_error look_unlocked(hold *hold, queue_look_request *self)
+static emmap_error look_unlocked(operation_t *operation, queue_look_request_t *self)
 {
     emmap_error error = EMMAP_OK;
     for (int i = 0; i < LOOKS; i++) {
-        if (look_once(hold, self, &error) == SETTLED || file_faulted(hold->file))
+        if (look_once(operation, self, &error) == SETTLED || file_faulted(operation->file))
             return error;
         if (i < LOOKS_AT_ONCE) {
             sched_yield();
             continue;
         }
-        error = structure_wait();
+        error = emi_require_blocking();
         if (error)
             return error;
         nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
     }
-    return error_set(EAGAIN, "others change the queue faster than a handle without locks can look");
+    return emi_error_set(EAGAIN, "others change the queue faster than a handle without locks can look");
 }
 
-emmap_error queue_look(emmap_file *file, queue_look_request *self)
+emmap_error emi_queue_look(emmap_file *file, queue_look_request_t *self)
 {
-    hold hold;
+    operation_t operation;
     const emmap_queue_direction direction = self->direction;
     if (direction != EMMAP_QUEUE_FORWARD && direction != EMMAP_QUEUE_BACKWARD)
-        return error_set(EINVAL, "a direction is forward or backward");
+        return emi_error_set(EINVAL, "a direction is forward or backward");
     if (!(file->options.flags & EMMAP_OPEN_WRITE)) {
-        const emmap_error error = hold_look(file, STRUCTURE_QUEUE, &hold);
-        return error ? error : hold_end(&hold, look_unlocked(&hold, self));
+        const emmap_error error = emi_operation_begin_read(file, CONTAINER_QUEUE, &operation);
+        return error ? error : emi_operation_end(&operation, look_unlocked(&operation, self));
     }
-    const emmap_error error = queue_begin(file, LOCK_STRUCTURE, &hold, &self->header);
-    return error ? error : hold_end(&hold, look_locked(&hold, self));
+    const emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &self->header);
+    return error ? error : emi_operation_end(&operation, look_locked(&operation, self));
 }

@@ -5,7 +5,7 @@
 
 #include "error.h"
 
-const char *queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
+const char *emi_queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
 {
     if (end - at < QUEUE_TOTAL_MIN)
         return "what is left behind the head is smaller than a message can be";
@@ -19,8 +19,8 @@ const char *queue_message_before(const uint8_t *data, uint32_t at, uint32_t end,
     return NULL;
 }
 
-const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_direction direction,
-                         uint64_t limit, queue_range *range, uint32_t *offset)
+const char *emi_queue_select(const uint8_t *data, queue_header_t header, emmap_queue_direction direction,
+                             uint64_t limit, queue_range_t *range, uint32_t *offset)
 {
     const bool forward = direction == EMMAP_QUEUE_FORWARD;
     uint32_t head = header.head, tail = header.tail, total = 0;
@@ -28,7 +28,7 @@ const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_d
     const char *wrong = NULL;
     while (count < limit && head < tail && !wrong) {
         wrong = forward ? queue_message_at(data, head, tail, &total)
-                        : queue_message_before(data, head, tail, &total);
+                        : emi_queue_message_before(data, head, tail, &total);
         if (wrong)
             break;
         if (forward)
@@ -38,27 +38,27 @@ const char *queue_select(const uint8_t *data, queue_header header, emmap_queue_d
         count++;
     }
     *offset = forward ? head : tail;
-    *range = forward ? (queue_range){.from = header.head, .to = head, .count = count}
-                     : (queue_range){.from = tail, .to = header.tail, .count = count};
+    *range = forward ? (queue_range_t){.from = header.head, .to = head, .count = count}
+                     : (queue_range_t){.from = tail, .to = header.tail, .count = count};
     return wrong;
 }
 
-emmap_error queue_deliver(const hold *hold, const uint8_t *data, queue_range range,
-                          emmap_queue_direction direction, const emmap_sink *sink)
+emmap_error emi_queue_deliver(const operation_t *operation, const uint8_t *data, queue_range_t range,
+                              emmap_queue_direction direction, const emmap_sink *sink)
 {
     const bool forward = direction == EMMAP_QUEUE_FORWARD;
     uint32_t from = range.from, to = range.to;
     for (uint64_t i = 0; i < range.count; i++) {
         uint32_t total = 0;
-        const char *const wrong =
-            forward ? queue_message_at(data, from, to, &total) : queue_message_before(data, from, to, &total);
+        const char *const wrong = forward ? queue_message_at(data, from, to, &total)
+                                          : emi_queue_message_before(data, from, to, &total);
         if (wrong)
-            return hold_corrupt(hold, forward ? from : to, wrong);
+            return emi_operation_corrupt(operation, forward ? from : to, wrong);
         if (!forward)
             to -= total;
         void *const place = sink->allocate(sink->context, total - QUEUE_FRAME);
         if (!place)
-            return error_set(ENOMEM, "no memory for a message");
+            return emi_error_set(ENOMEM, "no memory for a message");
         memcpy(place, data + (forward ? from : to) + 4, total - QUEUE_FRAME);
         if (forward)
             from += total;

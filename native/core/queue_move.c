@@ -18,23 +18,23 @@
 #include "queue.h"
 #include "queue_era.h"
 
-static void finish(hold *hold, queue_header *header, uint32_t gap)
+static void finish(operation_t *operation, queue_header_t *header, uint32_t gap)
 {
-    uint8_t *const data = hold->mapping->data;
-    const queue_header before = *header;
+    uint8_t *const data = operation->mapping->data;
+    const queue_header_t before = *header;
     header->head = QUEUE_HEADER;
     header->tail -= gap;
     header->next_tail = header->tail;
-    queue_era_before(data, before, *header);
+    emi_queue_era_before(data, before, *header);
     PAUSE("queue_era");
     queue_header_store(data, *header);
     if (!header->synced)
-        queue_era_after(data, before, *header);
+        emi_queue_era_after(data, before, *header);
 }
 
-static void slide(hold *hold, queue_header *header)
+static void slide(operation_t *operation, queue_header_t *header)
 {
-    uint8_t *const data = hold->mapping->data;
+    uint8_t *const data = operation->mapping->data;
     const uint32_t gap = header->head - QUEUE_HEADER;
     PAUSE("queue_slide_begin");
     while (header->next_tail < header->tail) {
@@ -48,80 +48,81 @@ static void slide(hold *hold, queue_header *header)
             queue_header_store(data, *header);
         PAUSE("queue_slide_advanced");
     }
-    finish(hold, header, gap);
+    finish(operation, header, gap);
     PAUSE("queue_slide_done");
 }
 
-static uint32_t gap_of(queue_header header)
+static uint32_t gap_of(queue_header_t header)
 {
     return header.head - QUEUE_HEADER;
 }
 
-static uint32_t live_of(queue_header header)
+static uint32_t live_of(queue_header_t header)
 {
     return header.tail - header.head;
 }
 
-bool queue_may_move(queue_header header)
+bool emi_queue_may_move(queue_header_t header)
 {
     return !header.synced || live_of(header) <= gap_of(header);
 }
 
-static void copy_down(hold *hold, queue_header header)
+static void copy_down(operation_t *operation, queue_header_t header)
 {
-    uint8_t *const data = hold->mapping->data;
+    uint8_t *const data = operation->mapping->data;
     PAUSE("queue_move_begin");
     memcpy(data + QUEUE_HEADER, data + header.head, live_of(header));
     PAUSE("queue_move_copied");
 }
 
-static emmap_error move_synced(hold *hold, queue_header *header)
+static emmap_error move_synced(operation_t *operation, queue_header_t *header)
 {
     const uint32_t gap = gap_of(*header);
-    emmap_error error = hold_sync(hold);
+    emmap_error error = emi_operation_sync(operation);
     if (!error)
         header->unsettled = false;
     /* The disk has an empty queue now, wherever that begins. */
     if (!error && live_of(*header) == 0) {
-        finish(hold, header, gap);
+        finish(operation, header, gap);
         PAUSE("queue_restarted");
         return EMMAP_OK;
     }
     if (!error) {
-        copy_down(hold, *header);
-        error = hold_sync(hold);
+        copy_down(operation, *header);
+        error = emi_operation_sync(operation);
     }
     if (error)
         return error;
     header->unsettled = true;
-    finish(hold, header, gap);
+    finish(operation, header, gap);
     PAUSE("queue_move_done");
     return EMMAP_OK;
 }
 
-emmap_error queue_move(hold *hold, queue_header *header)
+emmap_error emi_queue_move(operation_t *operation, queue_header_t *header)
 {
     if (header->synced)
-        return move_synced(hold, header);
+        return move_synced(operation, header);
     const uint32_t gap = gap_of(*header);
     if (live_of(*header) <= gap) {
-        copy_down(hold, *header);
-        finish(hold, header, gap);
+        copy_down(operation, *header);
+        finish(operation, header, gap);
         PAUSE("queue_move_done");
         return EMMAP_OK;
     }
     PAUSE("queue_move_begin");
     header->next_tail = header->head;
-    queue_header_store(hold->mapping->data, *header);
-    slide(hold, header);
+    queue_header_store(operation->mapping->data, *header);
+    slide(operation, header);
     return EMMAP_OK;
 }
 
-emmap_error queue_slide_resume(hold *hold, queue_header *header)
+emmap_error emi_queue_slide_resume(operation_t *operation, queue_header_t *header)
 {
     /* A gap is what was popped: a message at least. Less of one would also take long to slide over. */
     if (header->head - QUEUE_HEADER < QUEUE_TOTAL_MIN)
-        return hold_corrupt(hold, 12, "the next tail is before the tail, and nothing was being moved");
-    slide(hold, header);
+        return emi_operation_corrupt(operation, 12,
+                                     "the next tail is before the tail, and nothing was being moved");
+    slide(operation, header);
     return EMMAP_OK;
 }

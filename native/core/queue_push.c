@@ -15,14 +15,14 @@ typedef struct batch {
     const struct iovec *list;
     size_t count;
     bool one;
-} batch;
+} batch_t;
 
 /* Errors: EINVAL; EFBIG where no queue could hold it. */
-static emmap_error batch_total(const batch *self, uint64_t *total)
+static emmap_error batch_total(const batch_t *self, uint64_t *total)
 {
     uint64_t sum = 0;
-    if (!vectors_total(self->list, self->count, &sum))
-        return error_set(EFBIG, "more than a queue can hold");
+    if (!emi_vectors_total(self->list, self->count, &sum))
+        return emi_error_set(EFBIG, "more than a queue can hold");
     *total = queue_total(sum);
     bool empty = sum == 0;
     if (!self->one) {
@@ -34,27 +34,28 @@ static emmap_error batch_total(const batch *self, uint64_t *total)
         }
     }
     if (empty)
-        return error_set(EINVAL, "a message has a byte at least");
-    return *total > QUEUE_LIMIT - QUEUE_HEADER ? error_set(EFBIG, "more than a queue can hold") : EMMAP_OK;
+        return emi_error_set(EINVAL, "a message has a byte at least");
+    return *total > QUEUE_LIMIT - QUEUE_HEADER ? emi_error_set(EFBIG, "more than a queue can hold")
+                                               : EMMAP_OK;
 }
 
 /* Writes a message behind the tail, where nobody looks, and returns its end. */
 static uint8_t *write_message(uint8_t *place, const struct iovec *list, size_t count)
 {
     uint64_t length = 0;
-    vectors_total(list, count, &length);
+    emi_vectors_total(list, count, &length);
     const uint32_t total = (uint32_t)queue_total(length);
     queue_store32(place, total);
     PAUSE("queue_push_length");
-    vectors from = {.next = list};
-    vectors_gather(place + 4, &from, (size_t)length);
+    vectors_t from = {.next = list};
+    emi_vectors_gather(place + 4, &from, (size_t)length);
     PAUSE("queue_push_payload");
     memset(place + 4 + length, 0, total - QUEUE_FRAME - length);
     queue_store32(place + total - 4, total);
     return place + total;
 }
 
-static void write_batch(uint8_t *place, const batch *self)
+static void write_batch(uint8_t *place, const batch_t *self)
 {
     if (self->one)
         write_message(place, self->list, self->count);
@@ -65,29 +66,29 @@ static void write_batch(uint8_t *place, const batch *self)
 
 /*
  * Makes room for `total` bytes behind the tail. Only messages that are taken out go before the head, so whoever
- * moves them needs LOCK_TAKING: a message that emmap_queue_pop_begin has given out stays where it is.
+ * moves them needs LOCK_POP: a message that emmap_queue_pop_begin has given out stays where it is.
  */
-static emmap_error make_room(hold *hold, queue_header *header, uint64_t total)
+static emmap_error make_room(operation_t *operation, queue_header_t *header, uint64_t total)
 {
     const uint32_t size = header->size;
     /* What nearly every push finds. */
     if (header->tail + total <= size && !header->unsettled)
         return EMMAP_OK;
-    const emmap_error error = queue_find_room(hold, header, total);
+    const emmap_error error = emi_queue_find_room(operation, header, total);
     /* A header must not be on disk before the end of the file that it speaks of. */
     if (error || !(header->unsettled || (header->synced && header->size != size)))
         return error;
-    const emmap_error unsynced = hold_sync(hold);
+    const emmap_error unsynced = emi_operation_sync(operation);
     header->unsettled &= unsynced != EMMAP_OK;
     return unsynced;
 }
 
 /* Whether bytes of the queue's own file are pushed. */
-static bool is_own(const hold *hold, const batch *pushed)
+static bool is_own(const operation_t *operation, const batch_t *pushed)
 {
-    const emmap_mapping *const mapping = hold->mapping;
-    if (__atomic_load_n(&hold->file->control.aliases, __ATOMIC_RELAXED) > 0)
-        return overlap_anywhere(hold->file, pushed->list, pushed->count);
+    const emmap_mapping *const mapping = operation->mapping;
+    if (__atomic_load_n(&operation->file->control.aliases, __ATOMIC_RELAXED) > 0)
+        return emi_overlap_anywhere(operation->file, pushed->list, pushed->count);
     for (size_t i = 0; i < pushed->count; i++)
         if ((uintptr_t)pushed->list[i].iov_base - (uintptr_t)mapping->data < mapping->size)
             return true;
@@ -96,14 +97,14 @@ static bool is_own(const hold *hold, const batch *pushed)
 
 /* Room is made by moving messages, and a push writes where others were, so that bytes of the file may change before they
  * are copied: a copy of all that is pushed, in one allocation that is to be freed. */
-static emmap_error detach(const batch *from, batch *copy, void **memory)
+static emmap_error detach(const batch_t *from, batch_t *copy, void **memory)
 {
     uint64_t length = 0;
-    vectors_total(from->list, from->count, &length);
+    emi_vectors_total(from->list, from->count, &length);
     *copy = *from;
     *memory = malloc(from->count * sizeof *from->list + (size_t)length);
     if (!*memory)
-        return error_set(ENOMEM, "no memory for messages that are bytes of their own queue");
+        return emi_error_set(ENOMEM, "no memory for messages that are bytes of their own queue");
     struct iovec *const list = *memory;
     uint8_t *place = (uint8_t *)(list + from->count);
     for (size_t i = 0; i < from->count; i++) {
@@ -116,55 +117,55 @@ static emmap_error detach(const batch *from, batch *copy, void **memory)
     return EMMAP_OK;
 }
 
-static emmap_error push(emmap_file *file, const batch *batch)
+static emmap_error push(emmap_file *file, const batch_t *batch)
 {
     uint64_t total = 0;
     emmap_error error = batch_total(batch, &total);
     if (error)
         return error;
-    hold hold;
-    queue_header header;
-    error = queue_begin(file, LOCK_STRUCTURE, &hold, &header);
+    operation_t operation;
+    queue_header_t header;
+    error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
     if (error)
         return error;
     PAUSE("queue_push_begin");
     const struct batch *pushed = batch;
     struct batch copy;
     void *memory = NULL;
-    if (is_own(&hold, batch))
+    if (is_own(&operation, batch))
         error = detach(batch, &copy, &memory);
     if (memory)
         pushed = &copy;
     /* Places in what was there mean nothing any more. */
     const bool begins_anew = queue_restart(&header);
     if (!error)
-        error = make_room(&hold, &header, total);
+        error = make_room(&operation, &header, total);
     if (!error) {
-        write_batch(hold.mapping->data + header.tail, pushed);
+        write_batch(operation.mapping->data + header.tail, pushed);
         PAUSE("queue_push_copied");
         header.tail += (uint32_t)total;
         header.next_tail = header.tail;
         if (begins_anew)
-            queue_era_begin(hold.mapping->data, header);
+            emi_queue_era_begin(operation.mapping->data, header);
         PAUSE("queue_restart");
-        queue_header_store(hold.mapping->data, header);
+        queue_header_store(operation.mapping->data, header);
         PAUSE("queue_push_done");
     }
     free(memory);
     if (!error)
-        hold.waited = queue_waited(&hold);
-    error = hold_end(&hold, error);
-    if (hold.is_waited)
-        queue_call(file);
+        operation.waited = emi_queue_waited(&operation);
+    error = emi_operation_end(&operation, error);
+    if (operation.is_waited)
+        emi_queue_call(file);
     return error;
 }
 
 emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size_t count)
 {
-    return push(file, &(batch){.list = vectors, .count = count, .one = true});
+    return push(file, &(batch_t){.list = vectors, .count = count, .one = true});
 }
 
 emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages, size_t count)
 {
-    return push(file, &(batch){.list = messages, .count = count, .one = false});
+    return push(file, &(batch_t){.list = messages, .count = count, .one = false});
 }

@@ -9,12 +9,12 @@ static emmap_error walk(emmap_file *file, emmap_queue_direction direction, uint6
                         const emmap_sink *sink, uint64_t *count)
 {
     if (limit > INT64_MAX)
-        return error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
-    if (*place == 0 && limit > 0 && queue_seen_empty(file))
+        return emi_error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
+    if (*place == 0 && limit > 0 && emi_queue_is_surely_empty(file))
         return EMMAP_EOF;
-    queue_look_request look = {
+    queue_look_request_t look = {
         .direction = direction, .limit = limit, .place = *place, .goes_on = true, .sink = sink};
-    const emmap_error error = queue_look(file, &look);
+    const emmap_error error = emi_queue_look(file, &look);
     if (error)
         return error;
     if (look.range.count == 0)
@@ -32,7 +32,7 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
     do
         error = walk(file, direction, limit, place, sink, count);
     /* The end of a walk is not nothing. */
-    while (error == EMMAP_EOF && *place == 0 && stale_went_over(file, &error));
+    while (error == EMMAP_EOF && *place == 0 && emi_stale_went_over(file, &error));
     return error;
 }
 
@@ -40,11 +40,11 @@ static emmap_error peek(emmap_file *file, emmap_queue_direction direction, const
 {
     emmap_error error;
     do {
-        queue_look_request look = {.direction = direction, .limit = 1, .sink = sink};
-        error = queue_look(file, &look);
+        queue_look_request_t look = {.direction = direction, .limit = 1, .sink = sink};
+        error = emi_queue_look(file, &look);
         if (!error && look.range.count == 0)
             error = EMMAP_EOF;
-    } while (error == EMMAP_EOF && stale_went_over(file, &error));
+    } while (error == EMMAP_EOF && emi_stale_went_over(file, &error));
     return error;
 }
 
@@ -58,14 +58,14 @@ emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink)
     return peek(file, EMMAP_QUEUE_BACKWARD, sink);
 }
 
-/* Copies the first message without LOCK_STRUCTURE. False: only the lock can tell whether there is one, or it is long. */
-static bool glance_front(hold *hold, const emmap_sink *sink, emmap_error *error)
+/* Copies the first message without LOCK_CONTAINER. False: only the lock can tell whether there is one, or it is long. */
+static bool glance_front(operation_t *operation, const emmap_sink *sink, emmap_error *error)
 {
-    const uint8_t *const data = hold->mapping->data;
-    const uint64_t size = hold->mapping->size;
+    const uint8_t *const data = operation->mapping->data;
+    const uint64_t size = operation->mapping->size;
     uint32_t offset, total;
-    const queue_header header = size < QUEUE_HEADER ? (queue_header){0} : queue_header_load(data);
-    if (header.next_tail != header.tail || queue_header_wrong(header, size, &offset) != NULL)
+    const queue_header_t header = size < QUEUE_HEADER ? (queue_header_t){0} : queue_header_load(data);
+    if (header.next_tail != header.tail || emi_queue_header_wrong(header, size, &offset) != NULL)
         return false;
     *error = EMMAP_EOF;
     if (header.head == header.tail)
@@ -73,7 +73,7 @@ static bool glance_front(hold *hold, const emmap_sink *sink, emmap_error *error)
     if (queue_message_at(data, header.head, header.tail, &total) != NULL || total > EMMAP_PIECE)
         return false;
     void *const place = sink->allocate(sink->context, total - QUEUE_FRAME);
-    *error = place ? EMMAP_OK : error_set(ENOMEM, "no memory for a message");
+    *error = place ? EMMAP_OK : emi_error_set(ENOMEM, "no memory for a message");
     if (place)
         memcpy(place, data + header.head + 4, total - QUEUE_FRAME);
     return true;
@@ -85,13 +85,13 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
     if (!(file->options.flags & EMMAP_OPEN_WRITE))
         return emmap_queue_remove(file, NULL, 0);
     for (bool told = QUEUE_LOADS_WHOLE; told;) {
-        hold hold;
-        emmap_error error = hold_glance(file, STRUCTURE_QUEUE, &hold);
+        operation_t operation;
+        emmap_error error = emi_operation_begin_read_unlocked(file, CONTAINER_QUEUE, &operation);
         if (error)
             return error;
-        told = glance_front(&hold, sink, &error);
-        error = hold_end(&hold, told ? error : EMMAP_OK);
-        if ((told || error) && !(error == EMMAP_EOF && stale_went_over(file, &error)))
+        told = glance_front(&operation, sink, &error);
+        error = emi_operation_end(&operation, told ? error : EMMAP_OK);
+        if ((told || error) && !(error == EMMAP_EOF && emi_stale_went_over(file, &error)))
             return error;
     }
     return emmap_queue_peek_front(file, sink);
@@ -101,17 +101,17 @@ emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
 {
     emmap_error error;
     do {
-        queue_look_request look = {.limit = UINT64_MAX};
-        error = queue_look(file, &look);
+        queue_look_request_t look = {.limit = UINT64_MAX};
+        error = emi_queue_look(file, &look);
         *length = error ? 0 : look.range.count;
-    } while (!error && *length == 0 && stale_went_over(file, &error));
+    } while (!error && *length == 0 && emi_stale_went_over(file, &error));
     return error;
 }
 
 emmap_error emmap_queue_info(emmap_file *file, emmap_queue_metadata *info)
 {
-    queue_look_request look = {.limit = 0};
-    const emmap_error error = queue_look(file, &look);
+    queue_look_request_t look = {.limit = 0};
+    const emmap_error error = emi_queue_look(file, &look);
     *info = error ? (emmap_queue_metadata){0}
                   : (emmap_queue_metadata){.size = look.header.size,
                                            .head = look.header.head,
@@ -124,9 +124,9 @@ emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty)
 {
     emmap_error error;
     do {
-        queue_look_request look = {.limit = 0};
-        error = queue_glance(file, &look.header) ? EMMAP_OK : queue_look(file, &look);
+        queue_look_request_t look = {.limit = 0};
+        error = emi_queue_read_header_unlocked(file, &look.header) ? EMMAP_OK : emi_queue_look(file, &look);
         *empty = !error && look.header.head == look.header.tail;
-    } while (*empty && stale_went_over(file, &error));
+    } while (*empty && emi_stale_went_over(file, &error));
     return error;
 }

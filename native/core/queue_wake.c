@@ -15,64 +15,64 @@ enum { NOBODY, ARMED, CALLED };
 typedef struct bell {
     emmap_file *file;
     uint64_t position;
-    word *word;
-    descriptor *descriptor; /* with a reference, which what is shared lives by */
-} bell;
+    word_t *word;
+    descriptor_t *descriptor; /* with a reference, which what is shared lives by */
+} bell_t;
 
 /* With it a handle makes its own word. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
-static emmap_error make_own_word(queue *self)
+static emmap_error make_own_word(queue_t *self)
 {
     emmap_error error = EMMAP_OK;
     pthread_mutex_lock(&making);
     if (!self->wake_file) {
         const emmap_options options = {.flags = EMMAP_OPEN_ANON | EMMAP_OPEN_READ | EMMAP_OPEN_WRITE |
                                                 EMMAP_OPEN_SHARED,
-                                       .size = sizeof(word)};
+                                       .size = sizeof(word_t)};
         error = emmap_open("", &options, &self->wake_file);
         if (!error)
-            /* Release: pairs with the acquire in queue_waited, for what the mapping holds. */
+            /* Release: pairs with the acquire in emi_queue_waited, for what the mapping holds. */
             atomic_store_explicit(&self->own_word,
-                                  (word *)(void *)atomic_load(&self->wake_file->mapping)->data,
+                                  (word_t *)(void *)atomic_load(&self->wake_file->mapping)->data,
                                   memory_order_release);
     }
     pthread_mutex_unlock(&making);
     return error;
 }
 
-word *queue_waited(const hold *hold)
+word_t *emi_queue_waited(const operation_t *operation)
 {
-    queue *const self = (queue *)hold->structure;
-    if (hold->descriptor && hold->descriptor->live)
-        return &hold->descriptor->live->state->waited;
+    queue_t *const self = (queue_t *)operation->container;
+    if (operation->descriptor && operation->descriptor->live)
+        return &operation->descriptor->live->state->waited;
     return atomic_load_explicit(&self->own_word, memory_order_acquire);
 }
 
-static emmap_error find_queue(emmap_file *file, queue **result)
+static emmap_error find_queue(emmap_file *file, queue_t **result)
 {
-    structure *there;
-    const emmap_error error = structure_of(file, STRUCTURE_QUEUE, &there);
-    *result = (queue *)there;
+    container_t *there;
+    const emmap_error error = emi_container_get(file, CONTAINER_QUEUE, &there);
+    *result = (queue_t *)there;
     return error;
 }
 
 /* `makes`: a word of its own is made for the handle if it has none; else `word` may be NULL. Ends with bell_end. */
-static emmap_error bell_begin(emmap_file *file, queue *self, bool makes, bell *result)
+static emmap_error bell_begin(emmap_file *file, queue_t *self, bool makes, bell_t *result)
 {
-    *result = (bell){0};
-    emmap_error error = file_descriptor(file, &result->descriptor);
+    *result = (bell_t){0};
+    emmap_error error = emi_file_descriptor(file, &result->descriptor);
     if (error)
         return error;
-    live *const live = result->descriptor->live;
+    live_t *const live = result->descriptor->live;
     if (live) {
         result->file = live->file;
-        result->position = offsetof(live_state, waited);
+        result->position = offsetof(live_state_t, waited);
         result->word = &live->state->waited;
         return EMMAP_OK;
     }
     if (makes && (error = make_own_word(self))) {
-        descriptor_release(result->descriptor);
+        emi_descriptor_release(result->descriptor);
         return error;
     }
     result->word = atomic_load_explicit(&self->own_word, memory_order_acquire);
@@ -80,14 +80,14 @@ static emmap_error bell_begin(emmap_file *file, queue *self, bool makes, bell *r
     return EMMAP_OK;
 }
 
-static void bell_end(const bell *self)
+static void bell_end(const bell_t *self)
 {
-    descriptor_release(self->descriptor);
+    emi_descriptor_release(self->descriptor);
 }
 
 /* ---- Waking ---- */
 
-static void call(const bell *bell)
+static void call(const bell_t *bell)
 {
     int64_t called = CALLED;
     uint64_t woken = 0;
@@ -100,10 +100,10 @@ static void call(const bell *bell)
         atomic_compare_exchange_strong(bell->word, &called, NOBODY);
 }
 
-void queue_call(emmap_file *file)
+void emi_queue_call(emmap_file *file)
 {
-    queue *self;
-    bell bell;
+    queue_t *self;
+    bell_t bell;
     if (find_queue(file, &self) != EMMAP_OK || bell_begin(file, self, false, &bell) != EMMAP_OK)
         return;
     if (bell.word)
@@ -112,24 +112,24 @@ void queue_call(emmap_file *file)
 }
 
 /* Whether a waiter would find a message; one too many is woken where only another handle's lock can tell. */
-static bool has_message(emmap_file *file, const queue *self)
+static bool has_message(emmap_file *file, const queue_t *self)
 {
     bool empty = false;
-    if (self->base.held)
+    if (self->base.owns_locks)
         return emmap_queue_is_empty(file, &empty) != EMMAP_OK || !empty;
-    return !queue_seen_empty(file);
+    return !emi_queue_is_surely_empty(file);
 }
 
-void queue_call_next(emmap_file *file)
+void emi_queue_call_next(emmap_file *file)
 {
-    queue *self;
-    bell bell;
+    queue_t *self;
+    bell_t bell;
     int64_t called = CALLED;
     if (find_queue(file, &self) != EMMAP_OK || bell_begin(file, self, false, &bell) != EMMAP_OK)
         return;
     if (bell.word && atomic_load(bell.word) != NOBODY) {
         atomic_compare_exchange_strong(bell.word, &called, ARMED);
-        fence_heavy();
+        emi_fence_heavy();
         if (has_message(file, self))
             call(&bell);
     }
@@ -142,18 +142,18 @@ void queue_call_next(emmap_file *file)
  * somebody has the lock. */
 static emmap_error look(emmap_file *file)
 {
-    if (queue_seen_empty(file))
+    if (emi_queue_is_surely_empty(file))
         return EMMAP_EOF;
-    hold hold;
-    queue_header header;
-    const emmap_error error = queue_begin(file, LOCK_STRUCTURE_AND_TAKING, &hold, &header);
-    return error ? error : hold_end(&hold, header.head == header.tail ? EMMAP_EOF : EMMAP_OK);
+    operation_t operation;
+    queue_header_t header;
+    const emmap_error error = emi_queue_begin(file, LOCK_CONTAINER_AND_POP, &operation, &header);
+    return error ? error : emi_operation_end(&operation, header.head == header.tail ? EMMAP_EOF : EMMAP_OK);
 }
 
 /* Never blocks, whatever the thread may do. */
 static emmap_error look_now(emmap_file *file)
 {
-    const bool may_wait = patience_for_work();
+    const bool may_wait = emi_thread_may_block();
     emmap_may_wait(false);
     const emmap_error error = look(file);
     emmap_may_wait(may_wait);
@@ -166,17 +166,17 @@ static bool is_closed(const emmap_file *file)
 }
 
 /* Whether an exclusive handle's queue has a message; false where a thread has its lock. */
-static bool has_message_now(emmap_file *file, structure *structure)
+static bool has_message_now(emmap_file *file, container_t *container)
 {
     bool result = false;
-    visit visit;
-    if (!thread_lock_try(&structure->threads))
+    visit_t visit;
+    if (!thread_lock_try(&container->threads))
         return false;
     if (visit_begin(file, &visit) == EMMAP_OK) {
-        const queue_header header = queue_header_load(visit.mapping->data);
+        const queue_header_t header = queue_header_load(visit.mapping->data);
         result = visit_end(file, &visit) == EMMAP_OK && header.head != header.tail;
     }
-    thread_lock_give(&structure->threads);
+    thread_lock_give(&container->threads);
     return result;
 }
 
@@ -184,34 +184,34 @@ static bool has_message_now(emmap_file *file, structure *structure)
  * with us, or had the lock when we looked; the path may mean another file; the file may have been truncated. */
 static bool is_worth_a_look(emmap_file *file)
 {
-    structure *const structure = atomic_load(&file->structure);
-    return (structure->held ? has_message_now(file, structure) : !queue_seen_empty(file)) ||
-           stale_is_due(file) || file_faulted(file);
+    container_t *const container = atomic_load(&file->container);
+    return (container->owns_locks ? has_message_now(file, container) : !emi_queue_is_surely_empty(file)) ||
+           emi_stale_is_due(file) || file_faulted(file);
 }
 
-static emmap_error begin(emmap_file *file, const bell *bell, uint64_t timeout, const emmap_waiter *waiter,
+static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout, const emmap_waiter *waiter,
                          emmap_wait **result)
 {
     atomic_store(bell->word, ARMED);
-    fence_heavy();
+    emi_fence_heavy();
     const emmap_error seen = look_now(file);
     if (seen == EMMAP_OK)
-        return error_set(EAGAIN, "there is a message");
+        return emi_error_set(EAGAIN, "there is a message");
     if (seen != EMMAP_EOF && seen != EBUSY && seen != ETIMEDOUT && seen != EAGAIN)
         return seen;
     if (timeout == 0)
-        return error_set(ETIMEDOUT, NULL);
+        return emi_error_set(ETIMEDOUT, NULL);
     const emmap_error error =
-        wait_begin(bell->file, bell->position, ARMED, timeout, file, is_worth_a_look, waiter, result);
+        emi_wait_begin(bell->file, bell->position, ARMED, timeout, file, is_worth_a_look, waiter, result);
     if (error == EMMAP_CLOSED && !is_closed(file))
-        return error_set(EAGAIN, "the queue is another file's by now");
+        return emi_error_set(EAGAIN, "the queue is another file's by now");
     if (error)
         return error;
     /* A close ends what waits when it comes to that: one of the two sees the other. */
     if (is_closed(file) && emmap_wait_cancel(*result)) {
         emmap_wait_free(*result);
         *result = NULL;
-        return error_set(EMMAP_CLOSED, NULL);
+        return emi_error_set(EMMAP_CLOSED, NULL);
     }
     return EMMAP_OK;
 }
@@ -220,11 +220,11 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
                                    emmap_wait **result)
 {
     *result = NULL;
-    queue *self;
-    bell bell;
+    queue_t *self;
+    bell_t bell;
     emmap_error error = find_queue(file, &self);
     if (!error && !(file->options.flags & EMMAP_OPEN_WRITE))
-        error = error_set(EACCES, "the file is open for reading only");
+        error = emi_error_set(EACCES, "the file is open for reading only");
     if (!error)
         error = bell_begin(file, self, true, &bell);
     if (error)
@@ -234,16 +234,16 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
     return error;
 }
 
-void queue_wake_closing(structure *self)
+void emi_queue_wake_closing(container_t *self)
 {
     pthread_mutex_lock(&making);
-    emmap_file *const file = ((queue *)self)->wake_file;
+    emmap_file *const file = ((queue_t *)self)->wake_file;
     pthread_mutex_unlock(&making);
     if (file)
-        wait_end_all(file);
+        emi_wait_end_all(file);
 }
 
-void queue_wake_freeing(structure *self)
+void emi_queue_wake_freeing(container_t *self)
 {
-    emmap_free(((queue *)self)->wake_file);
+    emmap_free(((queue_t *)self)->wake_file);
 }

@@ -26,16 +26,16 @@
 #include "queue.h"
 
 /* The word of an operation's queue; NULL: no handle has waited that this one could wake. */
-word *queue_waited(const hold *hold);
+word_t *emi_queue_waited(const operation_t *operation);
 
 /* After a push, and after what put a message back, if the word said that somebody waits. */
-void queue_call(emmap_file *file);
+void emi_queue_call(emmap_file *file);
 
 /* After what took messages out, if the word said that somebody waits. */
-void queue_call_next(emmap_file *file);
+void emi_queue_call_next(emmap_file *file);
 
 /* For container.h. */
-void queue_wake_closing(structure *self);
-void queue_wake_freeing(structure *self);
+void emi_queue_wake_closing(container_t *self);
+void emi_queue_wake_freeing(container_t *self);
 
 #endif

@@ -26,39 +26,39 @@
 /* What a resize works on: both references are the call's own. */
 typedef struct resizing {
     emmap_file *file;
-    descriptor *descriptor;
+    descriptor_t *descriptor;
     emmap_mapping *mapping;
     uint64_t on_disk; /* from the file's offset on */
-} resizing;
+} resizing_t;
 
-static void finish(resizing *self)
+static void finish(resizing_t *self)
 {
-    mapping_release(self->mapping);
+    emi_mapping_release(self->mapping);
     pthread_mutex_unlock(&self->file->resize);
-    descriptor_release(self->descriptor);
+    emi_descriptor_release(self->descriptor);
 }
 
-static emmap_error start(emmap_file *file, resizing *self)
+static emmap_error start(emmap_file *file, resizing_t *self)
 {
-    *self = (resizing){.file = file};
+    *self = (resizing_t){.file = file};
     emmap_error error = file_owned(file);
     if (error)
         return error;
     /* Both references under the lock: they are of the same file then. */
     pthread_mutex_lock(&file->resize);
-    error = file_descriptor(file, &self->descriptor);
+    error = emi_file_descriptor(file, &self->descriptor);
     if (error) {
         pthread_mutex_unlock(&file->resize);
         return error;
     }
-    error = mapping_of(file, &self->mapping);
+    error = emi_mapping_of(file, &self->mapping);
     if (error) {
         pthread_mutex_unlock(&file->resize);
-        descriptor_release(self->descriptor);
+        emi_descriptor_release(self->descriptor);
         return error;
     }
     uint64_t size;
-    error = size_on_disk(self->descriptor->fd, &size);
+    error = emi_size_on_disk(self->descriptor->fd, &size);
     if (error)
         finish(self);
     else
@@ -70,7 +70,7 @@ static emmap_error start(emmap_file *file, resizing *self)
 static void carry_over(const emmap_mapping *from, emmap_mapping *to)
 {
     const uint64_t size = from->size < to->size ? from->size : to->size;
-    const size_t page = platform_page_size();
+    const size_t page = emi_platform_page_size();
     size_t run = page - (size_t)(from->data - (uint8_t *)from->base) % page;
     for (uint64_t done = 0; done < size; done += run, run = page) {
         if (run > size - done)
@@ -83,8 +83,8 @@ static void carry_over(const emmap_mapping *from, emmap_mapping *to)
 /* Lets go of what the file held until now, once nobody is in the middle of a call on it. */
 static void retire(emmap_mapping *mapping)
 {
-    pin_drain(mapping);
-    mapping_release(mapping);
+    emi_pin_drain(mapping);
+    emi_mapping_release(mapping);
 }
 
 /* Takes the file's mapping out, and returns when nobody is in the middle of a call on it. Its reference in the file
@@ -93,8 +93,8 @@ static emmap_error take_out(emmap_file *file, emmap_mapping *mapping)
 {
     emmap_mapping *expected = mapping;
     if (!atomic_compare_exchange_strong(&file->mapping, &expected, NULL))
-        return error_set(EMMAP_CLOSED, NULL);
-    pin_drain(mapping);
+        return emi_error_set(EMMAP_CLOSED, NULL);
+    emi_pin_drain(mapping);
     return EMMAP_OK;
 }
 
@@ -111,7 +111,7 @@ static void put_in(emmap_file *file, emmap_mapping *mapping)
 }
 
 /* Replaces the mapping by a longer one, whose reference is the file's afterwards, or on failure nobody's. */
-static emmap_error exchange(const resizing *self, emmap_mapping *replacement)
+static emmap_error exchange(const resizing_t *self, emmap_mapping *replacement)
 {
     emmap_file *const file = self->file;
     emmap_error error = EMMAP_OK;
@@ -121,15 +121,15 @@ static emmap_error exchange(const resizing *self, emmap_mapping *replacement)
         if (!error) {
             carry_over(self->mapping, replacement);
             put_in(file, replacement);
-            mapping_release(self->mapping);
+            emi_mapping_release(self->mapping);
         }
     } else if (atomic_compare_exchange_strong(&file->mapping, &expected, replacement)) {
         retire(self->mapping);
     } else {
-        error = error_set(EMMAP_CLOSED, NULL);
+        error = emi_error_set(EMMAP_CLOSED, NULL);
     }
     if (error)
-        mapping_release(replacement);
+        emi_mapping_release(replacement);
     return error;
 }
 
@@ -137,7 +137,7 @@ static emmap_error exchange(const resizing *self, emmap_mapping *replacement)
 static emmap_error exchange_files(emmap_file *file, emmap_file *other)
 {
     pthread_mutex_lock(&file->state);
-    descriptor *const ours = file->descriptor;
+    descriptor_t *const ours = file->descriptor;
     if (ours) {
         file->descriptor = other->descriptor;
         other->descriptor = ours;
@@ -148,10 +148,10 @@ static emmap_error exchange_files(emmap_file *file, emmap_file *other)
         atomic_fetch_add(&file->files, 1);
     }
     pthread_mutex_unlock(&file->state);
-    return ours ? EMMAP_OK : error_set(EMMAP_CLOSED, NULL);
+    return ours ? EMMAP_OK : emi_error_set(EMMAP_CLOSED, NULL);
 }
 
-emmap_error resize_go_over(emmap_file *file, emmap_file *other)
+emmap_error emi_resize_go_over(emmap_file *file, emmap_file *other)
 {
     uint64_t size;
     emmap_mapping *mapping;
@@ -159,11 +159,11 @@ emmap_error resize_go_over(emmap_file *file, emmap_file *other)
     if (error)
         return error;
     pthread_mutex_lock(&file->resize);
-    error = mapping_create(file, other->descriptor->fd, size, 0, &mapping);
+    error = emi_mapping_create(file, other->descriptor->fd, size, 0, &mapping);
     if (!error) {
         error = exchange_files(file, other);
         if (error)
-            mapping_release(mapping);
+            emi_mapping_release(mapping);
     }
     if (!error) {
         emmap_mapping *const old = atomic_exchange(&file->mapping, NULL);
@@ -176,75 +176,75 @@ emmap_error resize_go_over(emmap_file *file, emmap_file *other)
 }
 
 /* To what the file has already. */
-static emmap_error lengthen(const resizing *self, uint64_t size)
+static emmap_error lengthen(const resizing_t *self, uint64_t size)
 {
     emmap_mapping *replacement;
-    const emmap_error error = mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
+    const emmap_error error = emi_mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
     return error ? error : exchange(self, replacement);
 }
 
-static emmap_error extend(const resizing *self, uint64_t size)
+static emmap_error extend(const resizing_t *self, uint64_t size)
 {
     const emmap_options *const options = &self->file->options;
     /* The bytes of a queue or a block storage hang together; those of any other file may come and go. */
-    const uint64_t least = self->file->structure ? options->offset + self->mapping->size : 0;
-    const emmap_error error = size_extend(self->descriptor->fd, options, least, options->offset + size);
-    return error == EFAULT ? file_fault(self->file) : error;
+    const uint64_t least = self->file->container ? options->offset + self->mapping->size : 0;
+    const emmap_error error = emi_size_extend(self->descriptor->fd, options, least, options->offset + size);
+    return error == EFAULT ? emi_file_fault(self->file) : error;
 }
 
-static emmap_error grow(const resizing *self, uint64_t size)
+static emmap_error grow(const resizing_t *self, uint64_t size)
 {
     if (size == self->mapping->size)
         return extend(self, size);
     /* Mapped beyond its end first: where there is no address space for it the file stays as it was. */
     emmap_mapping *replacement;
-    emmap_error error = mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
+    emmap_error error = emi_mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
     if (error)
         return error;
     error = extend(self, size);
     if (error) {
-        mapping_release(replacement);
+        emi_mapping_release(replacement);
         return error;
     }
     if (self->file->options.flags & EMMAP_OPEN_POPULATE)
-        platform_populate(replacement->base, replacement->length);
+        emi_platform_populate(replacement->base, replacement->length);
     return exchange(self, replacement);
 }
 
 /* With the mapping taken out; puts it, or on success the replacement, in. */
-static emmap_error shrink_alone(const resizing *self, uint64_t size, emmap_mapping *replacement)
+static emmap_error shrink_alone(const resizing_t *self, uint64_t size, emmap_mapping *replacement)
 {
     emmap_file *const file = self->file;
     const bool goes_on = file->options.length > 0 && self->on_disk > self->mapping->size;
     emmap_error error = EMMAP_OK;
     if (loans_beyond(&file->loans, size))
-        error = error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
+        error = emi_error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
     else if (!goes_on)
-        error = size_cut(self->descriptor->fd, file->options.offset + size);
+        error = emi_size_cut(self->descriptor->fd, file->options.offset + size);
     if (!error && file_has_own_bytes(file))
         carry_over(self->mapping, replacement);
     put_in(file, error ? self->mapping : replacement);
     return error;
 }
 
-static emmap_error shrink(resizing *self, uint64_t size)
+static emmap_error shrink(resizing_t *self, uint64_t size)
 {
     emmap_file *const file = self->file;
     const int fd = self->descriptor->fd;
     emmap_mapping *replacement;
-    emmap_error error = mapping_create(file, fd, size, 0, &replacement);
+    emmap_error error = emi_mapping_create(file, fd, size, 0, &replacement);
     if (error)
         return error;
     /* Before visits begin to wait for us: another process may take its time. */
     bool locked;
-    error = size_lock(fd, &file->options, &locked);
+    error = emi_size_lock(fd, &file->options, &locked);
     if (!error)
         error = take_out(file, self->mapping);
     if (!error)
         error = shrink_alone(self, size, replacement);
     if (locked)
-        size_unlock(fd);
-    mapping_release(error ? replacement : self->mapping);
+        emi_size_unlock(fd);
+    emi_mapping_release(error ? replacement : self->mapping);
     return error;
 }
 
@@ -255,7 +255,7 @@ static uint64_t grown(uint64_t size, uint64_t max_inc_size)
     return size > INT64_MAX - step ? INT64_MAX : size + step;
 }
 
-static emmap_error resize(resizing *self, uint64_t size)
+static emmap_error resize(resizing_t *self, uint64_t size)
 {
     const emmap_options *const options = &self->file->options;
     const uint64_t mapped = self->mapping->size;
@@ -266,14 +266,14 @@ static emmap_error resize(resizing *self, uint64_t size)
     else if (follows && size >= mapped && size < now)
         size = now;
     if (size > LARGEST_SIZE || size > INT64_MAX - options->offset)
-        return error_set(EFBIG, "the end is past the largest file");
+        return emi_error_set(EFBIG, "the end is past the largest file");
     if (size != mapped && (options->flags & EMMAP_OPEN_FIXED))
-        return error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
+        return emi_error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
     if (size >= mapped)
         return grow(self, size);
     /* Messages and blocks would be cut off, under an operation that is changing them too. */
-    if (self->file->structure)
-        return error_set(EINVAL, "a file that holds a queue or a block storage does not shrink");
+    if (self->file->container)
+        return emi_error_set(EINVAL, "a file that holds a queue or a block storage does not shrink");
     return shrink(self, size);
 }
 
@@ -281,17 +281,17 @@ static emmap_error resize(resizing *self, uint64_t size)
 static emmap_error may_resize(const emmap_file *file, uint64_t size, uint64_t now)
 {
     if (!(file->options.flags & EMMAP_OPEN_WRITE))
-        return error_set(EACCES, "the file is open for reading only");
+        return emi_error_set(EACCES, "the file is open for reading only");
     if ((file->options.flags & EMMAP_OPEN_FIXED_SIZE) && size != now)
-        return error_set(EMMAP_FIXED_SIZE, NULL);
+        return emi_error_set(EMMAP_FIXED_SIZE, NULL);
     if (size > INT64_MAX)
-        return error_set(EINVAL, "a size is from 1 to 2^63 - 1, or 0 to grow by a step");
+        return emi_error_set(EINVAL, "a size is from 1 to 2^63 - 1, or 0 to grow by a step");
     return EMMAP_OK;
 }
 
 emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result)
 {
-    resizing self;
+    resizing_t self;
     emmap_error error = start(file, &self);
     if (error)
         return error;
@@ -305,7 +305,7 @@ emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result)
 
 emmap_error emmap_follow(emmap_file *file, uint64_t *size)
 {
-    resizing self;
+    resizing_t self;
     emmap_error error = start(file, &self);
     if (error)
         return error;
@@ -322,13 +322,13 @@ emmap_error emmap_truncate(emmap_file *file)
     if (inherited)
         return inherited;
     pthread_mutex_lock(&file->cursor);
-    const uint64_t position = cursor_get(file);
+    const uint64_t position = emi_cursor_get(file);
     uint64_t size;
     emmap_error error = emmap_size(file, &size);
     if (!error)
         error = may_resize(file, position, size);
     if (!error && (position == 0 || position > size))
-        error = error_set(EINVAL, "a mapping can be truncated from position 1 to its end");
+        error = emi_error_set(EINVAL, "a mapping can be truncated from position 1 to its end");
     if (!error)
         error = emmap_resize(file, position, NULL);
     pthread_mutex_unlock(&file->cursor);
@@ -337,17 +337,17 @@ emmap_error emmap_truncate(emmap_file *file)
 
 emmap_error emmap_allocate(emmap_file *file, uint64_t position, uint64_t length)
 {
-    resizing self;
+    resizing_t self;
     emmap_error error = start(file, &self);
     if (error)
         return error;
     const uint64_t size = self.mapping->size;
     if (!(file->options.flags & EMMAP_OPEN_WRITE))
-        error = error_set(EACCES, "the file is open for reading only");
+        error = emi_error_set(EACCES, "the file is open for reading only");
     else if (length == 0 || position > size || length > size - position)
-        error = error_set(EINVAL, "the range is empty or passes the end of the mapping");
+        error = emi_error_set(EINVAL, "the range is empty or passes the end of the mapping");
     else
-        error = size_reserve(self.descriptor->fd, file->options.offset + position, length);
+        error = emi_size_reserve(self.descriptor->fd, file->options.offset + position, length);
     finish(&self);
     return error;
 }

@@ -10,11 +10,11 @@
 #include "pause.h"
 #include "platform.h"
 
-emmap_error size_on_disk(int fd, uint64_t *size)
+emmap_error emi_size_on_disk(int fd, uint64_t *size)
 {
     struct stat about;
     if (fstat(fd, &about) != 0)
-        return error_from_errno("fstat");
+        return emi_error_from_errno("fstat");
     *size = (uint64_t)about.st_size;
     return EMMAP_OK;
 }
@@ -28,108 +28,108 @@ static bool over_limit(uint64_t size)
 
 static emmap_error lengthen(int fd, uint64_t size)
 {
-    return ftruncate(fd, (off_t)size) == 0 ? EMMAP_OK : error_from_errno("ftruncate");
+    return ftruncate(fd, (off_t)size) == 0 ? EMMAP_OK : emi_error_from_errno("ftruncate");
 }
 
 static emmap_error extend(int fd, const emmap_options *options, uint64_t from, uint64_t to)
 {
     if (over_limit(to))
-        return error_from_syscall(EFBIG, "fallocate", "the limit on file size (RLIMIT_FSIZE) forbids it");
+        return emi_error_from_syscall(EFBIG, "fallocate", "the limit on file size (RLIMIT_FSIZE) forbids it");
     /* Memory without a name comes from nowhere that could be full before the machine is. */
     if (options->flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON))
         return lengthen(fd, to);
-    const int reserved = platform_reserve(fd, from, to - from);
+    const int reserved = emi_platform_reserve(fd, from, to - from);
     if (reserved == 0)
         return EMMAP_OK;
     if (reserved == ENOTSUP)
         return lengthen(fd, to);
     /* A disk that fills up on the way may have left part of it. */
     (void)!ftruncate(fd, (off_t)from);
-    return error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+    return emi_error_from_syscall((emmap_error)reserved, "fallocate", NULL);
 }
 
-emmap_error size_lock(int fd, const emmap_options *options, bool *locked)
+emmap_error emi_size_lock(int fd, const emmap_options *options, bool *locked)
 {
-    patience patience = patience_of(options);
-    const emmap_error error = lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE, &patience);
+    patience_t patience = emi_patience_of(options);
+    const emmap_error error = emi_lock_acquire(fd, LOCK_SIZE, LOCK_EXCLUSIVE, &patience);
     *locked = error == EMMAP_OK;
     return error == ETIMEDOUT ? error : EMMAP_OK;
 }
 
-void size_unlock(int fd)
+void emi_size_unlock(int fd)
 {
-    lock_release(fd, LOCK_SIZE);
+    emi_lock_release(fd, LOCK_SIZE);
 }
 
-emmap_error size_extend(int fd, const emmap_options *options, uint64_t least, uint64_t size)
+emmap_error emi_size_extend(int fd, const emmap_options *options, uint64_t least, uint64_t size)
 {
     uint64_t now;
-    emmap_error error = size_on_disk(fd, &now);
+    emmap_error error = emi_size_on_disk(fd, &now);
     if (error || now >= size)
         return error;
     /* On hugetlbfs a file consists of whole pages. */
-    const size_t unit = platform_mapping_unit(fd);
-    if (unit > platform_page_size() && size % unit != 0 && size < INT64_MAX - unit)
+    const size_t unit = emi_platform_mapping_unit(fd);
+    if (unit > emi_platform_page_size() && size % unit != 0 && size < INT64_MAX - unit)
         size += unit - size % unit;
     /* A file system without locks leaves only the check below between two who grow at once; each of them asks
      * for what it needs, and neither shrinks. */
     bool locked;
-    error = size_lock(fd, options, &locked);
+    error = emi_size_lock(fd, options, &locked);
     if (error)
         return error;
     PAUSE("size_extend_begin");
-    error = size_on_disk(fd, &now);
+    error = emi_size_on_disk(fd, &now);
     if (!error && now < least)
-        error = error_set(EFAULT, "the file was truncated under its mapping");
+        error = emi_error_set(EFAULT, "the file was truncated under its mapping");
     else if (!error && now < size)
         error = extend(fd, options, now, size);
     PAUSE("size_extend_done");
     if (locked)
-        size_unlock(fd);
+        emi_size_unlock(fd);
     return error;
 }
 
-emmap_error size_cut(int fd, uint64_t size)
+emmap_error emi_size_cut(int fd, uint64_t size)
 {
     uint64_t now;
-    const emmap_error error = size_on_disk(fd, &now);
+    const emmap_error error = emi_size_on_disk(fd, &now);
     if (!error && now > size && ftruncate(fd, (off_t)size) != 0)
-        return error_from_errno("ftruncate");
+        return emi_error_from_errno("ftruncate");
     return error;
 }
 
-emmap_error size_taken(int fd, uint64_t *bytes)
+emmap_error emi_size_taken(int fd, uint64_t *bytes)
 {
     struct stat about;
     if (fstat(fd, &about) != 0)
-        return error_from_errno("fstat");
+        return emi_error_from_errno("fstat");
     *bytes = (uint64_t)about.st_blocks * 512;
     return EMMAP_OK;
 }
 
-emmap_error size_punch(int fd, uint64_t from, uint64_t to)
+emmap_error emi_size_punch(int fd, uint64_t from, uint64_t to)
 {
-    const uint64_t page = platform_page_size();
+    const uint64_t page = emi_platform_page_size();
     if (from / page + (from % page != 0) >= to / page)
         return EMMAP_OK;
-    const uint64_t unit = platform_mapping_unit(fd);
+    const uint64_t unit = emi_platform_mapping_unit(fd);
     from += unit - 1 - (from + unit - 1) % unit;
     to -= to % unit;
     if (from >= to)
         return EMMAP_OK;
-    const int punched = platform_punch(fd, from, to - from);
+    const int punched = emi_platform_punch(fd, from, to - from);
     if (punched == 0)
         return EMMAP_OK;
     if (punched != ENOTSUP)
-        return error_from_syscall((emmap_error)punched, "fallocate", NULL);
-    error_set(ENOTSUP, "the file system can't give space within a file back");
-    return error_about(EMMAP_ABOUT_FILE_SYSTEM);
+        return emi_error_from_syscall((emmap_error)punched, "fallocate", NULL);
+    emi_error_set(ENOTSUP, "the file system can't give space within a file back");
+    return emi_error_about(EMMAP_ABOUT_FILE_SYSTEM);
 }
 
-emmap_error size_reserve(int fd, uint64_t from, uint64_t length)
+emmap_error emi_size_reserve(int fd, uint64_t from, uint64_t length)
 {
-    const int reserved = platform_reserve(fd, from, length);
+    const int reserved = emi_platform_reserve(fd, from, length);
     return reserved == 0 || reserved == ENOTSUP
                ? EMMAP_OK
-               : error_from_syscall((emmap_error)reserved, "fallocate", NULL);
+               : emi_error_from_syscall((emmap_error)reserved, "fallocate", NULL);
 }

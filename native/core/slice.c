@@ -7,32 +7,32 @@
 #include "file.h"
 #include "mapping.h"
 
-static loans *loans_of(const emmap_mapping *mapping)
+static loans_t *loans_of(const emmap_mapping *mapping)
 {
     return &mapping->file->loans;
 }
 
-emmap_error slice_take(emmap_mapping *mapping, uint64_t position, uint64_t length, emmap_slice *slice)
+emmap_error emi_slice_take(emmap_mapping *mapping, uint64_t position, uint64_t length, emmap_slice *slice)
 {
-    loan *const taken = malloc(sizeof *taken);
+    loan_t *const taken = malloc(sizeof *taken);
     if (!taken)
-        return error_set(ENOMEM, NULL);
-    loans *const list = loans_of(mapping);
+        return emi_error_set(ENOMEM, NULL);
+    loans_t *const list = loans_of(mapping);
     pthread_mutex_lock(&list->lock);
-    *taken = (loan){.next = list->first, .end = position + length};
+    *taken = (loan_t){.next = list->first, .end = position + length};
     if (list->first)
         list->first->previous = taken;
     list->first = taken;
     pthread_mutex_unlock(&list->lock);
-    mapping_retain(mapping);
+    emi_mapping_retain(mapping);
     *slice =
         (emmap_slice){.data = mapping->data + position, .length = length, .mapping = mapping, .loan = taken};
     return EMMAP_OK;
 }
 
-void slice_cut(emmap_slice *slice, uint64_t length)
+void emi_slice_cut(emmap_slice *slice, uint64_t length)
 {
-    loans *const list = loans_of(slice->mapping);
+    loans_t *const list = loans_of(slice->mapping);
     pthread_mutex_lock(&list->lock);
     slice->loan->end -= slice->length - length;
     pthread_mutex_unlock(&list->lock);
@@ -42,7 +42,7 @@ void slice_cut(emmap_slice *slice, uint64_t length)
 emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t length, emmap_slice *slice)
 {
     *slice = (emmap_slice){0};
-    visit visit;
+    visit_t visit;
     const emmap_error error = visit_begin(file, &visit);
     if (error)
         return error;
@@ -51,11 +51,11 @@ emmap_error emmap_pread_direct(emmap_file *file, uint64_t position, uint64_t len
     const uint64_t run = length < left ? length : left;
     emmap_error taken = EMMAP_OK;
     if (position > INT64_MAX || length > INT64_MAX)
-        taken = error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
+        taken = emi_error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
     else if (left == 0)
         taken = EMMAP_EOF;
     else if (run > 0)
-        taken = slice_take(visit.mapping, position, run, slice);
+        taken = emi_slice_take(visit.mapping, position, run, slice);
     pin_release(visit.pin);
     return taken;
 }
@@ -66,7 +66,7 @@ bool emmap_slice_faulted(const emmap_slice *slice)
     return slice->mapping && file_faulted(slice->mapping->file);
 }
 
-static void take_off(loans *list, const loan *returned)
+static void take_off(loans_t *list, const loan_t *returned)
 {
     pthread_mutex_lock(&list->lock);
     if (returned->next)
@@ -82,11 +82,11 @@ void emmap_slice_release(emmap_slice *slice)
 {
     if (!slice->mapping)
         return;
-    loan *const returned = slice->loan;
+    loan_t *const returned = slice->loan;
     /* A forked child's list may be half changed, and nothing looks at it there. */
     if (!file_inherited(slice->mapping->file))
         take_off(loans_of(slice->mapping), returned);
     free(returned);
-    mapping_release(slice->mapping);
+    emi_mapping_release(slice->mapping);
     *slice = (emmap_slice){0};
 }

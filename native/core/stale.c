@@ -16,7 +16,7 @@
 
 #define INTERVAL 1000u /* ms */
 
-uint64_t stale_now(void)
+uint64_t emi_stale_now(void)
 {
     struct timespec now;
 #ifdef CLOCK_MONOTONIC_COARSE
@@ -27,7 +27,7 @@ uint64_t stale_now(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-static bool is_due(structure *self, uint64_t now, uint64_t *last)
+static bool is_due(container_t *self, uint64_t now, uint64_t *last)
 {
     *last = atomic_load_explicit(&self->looked, memory_order_relaxed);
     return now - *last >= INTERVAL;
@@ -35,38 +35,38 @@ static bool is_due(structure *self, uint64_t now, uint64_t *last)
 
 static emmap_error moved_on(void)
 {
-    return error_set(ESTALE, "the path means another file now, or none: open it anew");
+    return emi_error_set(ESTALE, "the path means another file now, or none: open it anew");
 }
 
 /* The file that the path means now, opened as ours was. Errors: ENOENT; others. */
-static emmap_error open_successor(emmap_file *file, const structure *self, emmap_file **result)
+static emmap_error open_successor(emmap_file *file, const container_t *self, emmap_file **result)
 {
     emmap_options options = file->options;
     options.flags &=
         ~(uint32_t)(EMMAP_OPEN_CREATE | EMMAP_OPEN_AUTO_UNLINK | EMMAP_OPEN_FIT | EMMAP_OPEN_EXACT);
     options.size = 0;
-    if (self->kind == STRUCTURE_QUEUE)
+    if (self->kind == CONTAINER_QUEUE)
         return emmap_queue_open(file->named, &options, result);
-    const blocks_shape *const shape = &((const blocks *)self)->shape;
+    const blocks_shape_t *const shape = &((const blocks_t *)self)->shape;
     return emmap_blocks_open(file->named, shape->block_size, shape->levels, &options, result);
 }
 
 /* Under `threads`. */
-static void begin_anew(structure *self, const structure *successor)
+static void begin_anew(container_t *self, const container_t *successor)
 {
-    self->held = successor->held;
+    self->owns_locks = successor->owns_locks;
     self->no_holes = successor->no_holes;
-    if (self->kind == STRUCTURE_BLOCKS) {
-        blocks *const storage = (blocks *)self;
+    if (self->kind == CONTAINER_BLOCKS) {
+        blocks_t *const storage = (blocks_t *)self;
         storage->durable = storage->prepared = storage->freed = 0;
-        storage->prepared_limo = 0;
+        storage->prepared_last_group = 0;
         storage->generation = 0;
         storage->prepared_at = storage->reserved_from = storage->reserved_to = 0;
         storage->settled = false;
     }
 }
 
-static emmap_error follow(emmap_file *file, structure *self)
+static emmap_error follow(emmap_file *file, container_t *self)
 {
     emmap_file *successor;
     emmap_error error = open_successor(file, self, &successor);
@@ -75,17 +75,17 @@ static emmap_error follow(emmap_file *file, structure *self)
     /* Who has it may be waiting for others: there is another look in a second. */
     if (!thread_lock_try(&self->threads)) {
         emmap_free(successor);
-        return error_set(EBUSY, NULL);
+        return emi_error_set(EBUSY, NULL);
     }
     /* A message of the old file that is being taken out is to be ended there. */
-    error = self->taking ? error_set(EBUSY, NULL) : resize_go_over(file, successor);
+    error = self->pop_locked ? emi_error_set(EBUSY, NULL) : emi_resize_go_over(file, successor);
     if (!error)
-        begin_anew(self, successor->structure);
+        begin_anew(self, successor->container);
     thread_lock_give(&self->threads);
     const emmap_failure failure = *emmap_last_failure();
     emmap_free(successor);
     if (error)
-        error_restore(&failure);
+        emi_error_restore(&failure);
     return error;
 }
 
@@ -98,7 +98,7 @@ static bool is_elsewhere(void)
 }
 
 /* True, with *error as it was, where the handle has gone over. */
-static bool look(emmap_file *file, structure *self, emmap_error *error)
+static bool look(emmap_file *file, container_t *self, emmap_error *error)
 {
     bool current;
     const emmap_error unknown = emmap_is_current(file, &current);
@@ -123,20 +123,20 @@ static bool look(emmap_file *file, structure *self, emmap_error *error)
     return !followed;
 }
 
-bool stale_went_over(emmap_file *file, emmap_error *error)
+bool emi_stale_went_over(emmap_file *file, emmap_error *error)
 {
-    structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
+    container_t *const self = atomic_load_explicit(&file->container, memory_order_acquire);
     uint64_t last;
     /* What is looked for in a private copy is this handle's own. */
     if (!self || !file->named || (file->options.flags & EMMAP_OPEN_PRIVATE))
         return false;
-    const uint64_t now = stale_now();
+    const uint64_t now = emi_stale_now();
     /* What is known to be stale is so each time that it is asked. */
     const bool known = atomic_load_explicit(&self->stale, memory_order_relaxed) &&
                        !(file->options.flags & EMMAP_OPEN_FOLLOW);
     if (!is_due(self, now, &last) && !known)
         return false;
-    const emmap_error busy = structure_wait();
+    const emmap_error busy = emi_require_blocking();
     if (busy) {
         *error = busy;
         return false;
@@ -146,7 +146,7 @@ bool stale_went_over(emmap_file *file, emmap_error *error)
     return look(file, self, error);
 }
 
-emmap_error stale_check(emmap_file *file)
+emmap_error emi_stale_check(emmap_file *file)
 {
     bool current;
     if (file->options.flags & EMMAP_OPEN_PRIVATE)
@@ -156,12 +156,12 @@ emmap_error stale_check(emmap_file *file)
     return !error && !current ? moved_on() : EMMAP_OK;
 }
 
-bool stale_is_due(emmap_file *file)
+bool emi_stale_is_due(emmap_file *file)
 {
-    structure *const self = atomic_load_explicit(&file->structure, memory_order_acquire);
+    container_t *const self = atomic_load_explicit(&file->container, memory_order_acquire);
     uint64_t last;
     bool current = true;
-    const uint64_t now = stale_now();
+    const uint64_t now = emi_stale_now();
     if (!self || !file->named || (file->options.flags & EMMAP_OPEN_PRIVATE) || !is_due(self, now, &last))
         return false;
     if (emmap_is_current(file, &current) == EMMAP_OK && !current)

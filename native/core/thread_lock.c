@@ -9,7 +9,7 @@
 /* How often a sleeper is woken in vain before the lock is reserved for it: a reservation costs everybody a switch. */
 #define PATIENCE 4
 
-void thread_lock_init(thread_lock *self)
+void emi_thread_lock_init(thread_lock_t *self)
 {
     atomic_init(&self->state, 0);
     atomic_init(&self->sleepers, 0);
@@ -20,14 +20,14 @@ void thread_lock_init(thread_lock *self)
     pthread_cond_init(&self->given_back, NULL);
 }
 
-void thread_lock_destroy(thread_lock *self)
+void emi_thread_lock_destroy(thread_lock_t *self)
 {
     pthread_cond_destroy(&self->given_back);
     pthread_mutex_destroy(&self->mutex);
 }
 
 /* With `mutex` held. */
-static bool try_now(thread_lock *self, bool alone, bool hurried)
+static bool try_now(thread_lock_t *self, bool alone, bool hurried)
 {
     unsigned reserved = THREAD_LOCK_RESERVED;
     if (hurried &&
@@ -39,7 +39,7 @@ static bool try_now(thread_lock *self, bool alone, bool hurried)
     return (self->alone == 0 || hurried) && thread_lock_try_shared(self);
 }
 
-void thread_lock_sleep(thread_lock *self, bool alone)
+void emi_thread_lock_sleep(thread_lock_t *self, bool alone)
 {
     for (int i = 0; i < TRIES; i++)
         if (alone ? thread_lock_try(self) : thread_lock_try_sharing(self))
@@ -48,7 +48,7 @@ void thread_lock_sleep(thread_lock *self, bool alone)
     atomic_fetch_add_explicit(&self->sleepers, 1, memory_order_relaxed);
     self->alone += alone;
     /* Either a holder sees that we sleep, or we see that it has given the lock back. */
-    fence_heavy();
+    emi_fence_heavy();
     bool hurried = false;
     for (int woken = 0; !try_now(self, alone, hurried); woken++) {
         if (woken == PATIENCE) {
@@ -63,16 +63,16 @@ void thread_lock_sleep(thread_lock *self, bool alone)
     pthread_mutex_unlock(&self->mutex);
 }
 
-void thread_lock_share_in_crowd(thread_lock *self)
+void emi_thread_lock_share_in_crowd(thread_lock_t *self)
 {
     /* Threads that do this at the same time may lose some of the count: it is a guess anyway. */
     const unsigned left = atomic_load_explicit(&self->crowd, memory_order_relaxed);
     atomic_store_explicit(&self->crowd, left > 0 ? left - 1 : CROWD, memory_order_relaxed);
     if (!thread_lock_try_sharing(self))
-        thread_lock_sleep(self, false);
+        emi_thread_lock_sleep(self, false);
 }
 
-void thread_lock_give_to_sleepers(thread_lock *self)
+void emi_thread_lock_give_to_sleepers(thread_lock_t *self)
 {
     pthread_mutex_lock(&self->mutex);
     unsigned next, now = atomic_load_explicit(&self->state, memory_order_relaxed);
@@ -86,7 +86,7 @@ void thread_lock_give_to_sleepers(thread_lock *self)
     pthread_mutex_unlock(&self->mutex);
 }
 
-void thread_lock_wake(thread_lock *self)
+void emi_thread_lock_wake(thread_lock_t *self)
 {
     pthread_mutex_lock(&self->mutex);
     pthread_cond_broadcast(&self->given_back);

@@ -28,46 +28,46 @@ typedef struct thread_lock {
     unsigned hurried;     /* sleepers that were woken in vain too often; under `mutex` */
     pthread_mutex_t mutex;
     pthread_cond_t given_back;
-} thread_lock;
+} thread_lock_t;
 
 #define THREAD_LOCK_ALONE UINT_MAX
 #define THREAD_LOCK_RESERVED (UINT_MAX - 1) /* free for hurried sleepers only */
 
-void thread_lock_init(thread_lock *self);
-void thread_lock_destroy(thread_lock *self);
+void emi_thread_lock_init(thread_lock_t *self);
+void emi_thread_lock_destroy(thread_lock_t *self);
 
 /* Apart from the paths that are hot. */
-void thread_lock_sleep(thread_lock *self, bool alone);
-void thread_lock_wake(thread_lock *self);
+void emi_thread_lock_sleep(thread_lock_t *self, bool alone);
+void emi_thread_lock_wake(thread_lock_t *self);
 /* As thread_lock_give and thread_lock_unshare, where threads sleep. */
-void thread_lock_give_to_sleepers(thread_lock *self);
+void emi_thread_lock_give_to_sleepers(thread_lock_t *self);
 
-static inline bool thread_lock_try(thread_lock *self)
+static inline bool thread_lock_try(thread_lock_t *self)
 {
     unsigned none = 0;
     return atomic_compare_exchange_strong_explicit(&self->state, &none, THREAD_LOCK_ALONE,
                                                    memory_order_acquire, memory_order_relaxed);
 }
 
-static inline void thread_lock_take(thread_lock *self)
+static inline void thread_lock_take(thread_lock_t *self)
 {
     if (!thread_lock_try(self))
-        thread_lock_sleep(self, true);
+        emi_thread_lock_sleep(self, true);
 }
 
-static inline void thread_lock_give(thread_lock *self)
+static inline void thread_lock_give(thread_lock_t *self)
 {
     if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0) {
-        thread_lock_give_to_sleepers(self);
+        emi_thread_lock_give_to_sleepers(self);
         return;
     }
     atomic_store_explicit(&self->state, 0, memory_order_release);
     fence_light();
     if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0)
-        thread_lock_wake(self);
+        emi_thread_lock_wake(self);
 }
 
-static inline bool thread_lock_try_shared(thread_lock *self)
+static inline bool thread_lock_try_shared(thread_lock_t *self)
 {
     unsigned now = atomic_load_explicit(&self->state, memory_order_relaxed);
     while (now < THREAD_LOCK_RESERVED - 1)
@@ -78,39 +78,39 @@ static inline bool thread_lock_try_shared(thread_lock *self)
 }
 
 /* Threads that share the lock in turn would starve one that wants it alone. */
-static inline bool thread_lock_try_sharing(thread_lock *self)
+static inline bool thread_lock_try_sharing(thread_lock_t *self)
 {
     return atomic_load_explicit(&self->sleepers, memory_order_relaxed) == 0 && thread_lock_try_shared(self);
 }
 
 /* thread_lock_share where other threads share the lock, or hold it; apart from the path that is hot. */
-void thread_lock_share_in_crowd(thread_lock *self);
+void emi_thread_lock_share_in_crowd(thread_lock_t *self);
 
 /* True: the lock is held alone, and to be given back as such. */
-static inline bool thread_lock_share(thread_lock *self)
+static inline bool thread_lock_share(thread_lock_t *self)
 {
     if (atomic_load_explicit(&self->crowd, memory_order_relaxed) == 0 &&
         atomic_load_explicit(&self->sleepers, memory_order_relaxed) == 0 && thread_lock_try(self))
         return true;
-    thread_lock_share_in_crowd(self);
+    emi_thread_lock_share_in_crowd(self);
     return false;
 }
 
-static inline void thread_lock_unshare(thread_lock *self, bool alone)
+static inline void thread_lock_unshare(thread_lock_t *self, bool alone)
 {
     if (alone) {
         thread_lock_give(self);
         return;
     }
     if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0) {
-        thread_lock_give_to_sleepers(self);
+        emi_thread_lock_give_to_sleepers(self);
         return;
     }
     if (atomic_fetch_sub_explicit(&self->state, 1, memory_order_release) > 1)
         return;
     fence_light();
     if (atomic_load_explicit(&self->sleepers, memory_order_relaxed) > 0)
-        thread_lock_wake(self);
+        emi_thread_lock_wake(self);
 }
 
 #endif

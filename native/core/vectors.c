@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-bool vectors_total(const struct iovec *list, size_t count, uint64_t *total)
+bool emi_vectors_total(const struct iovec *list, size_t count, uint64_t *total)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < count; i++) {
@@ -15,7 +15,7 @@ bool vectors_total(const struct iovec *list, size_t count, uint64_t *total)
 }
 
 /* The next run of bytes that lies in one piece, at most `length`. */
-static uint8_t *advance(vectors *self, size_t length, size_t *run)
+static uint8_t *advance(vectors_t *self, size_t length, size_t *run)
 {
     while (self->taken == self->next->iov_len) {
         self->next++;
@@ -28,7 +28,7 @@ static uint8_t *advance(vectors *self, size_t length, size_t *run)
     return place;
 }
 
-void vectors_scatter(vectors *to, const uint8_t *from, size_t length)
+void emi_vectors_scatter(vectors_t *to, const uint8_t *from, size_t length)
 {
     while (length > 0) {
         size_t run;
@@ -39,7 +39,7 @@ void vectors_scatter(vectors *to, const uint8_t *from, size_t length)
     }
 }
 
-void vectors_gather(uint8_t *to, vectors *from, size_t length)
+void emi_vectors_gather(uint8_t *to, vectors_t *from, size_t length)
 {
     while (length > 0) {
         size_t run;

@@ -10,13 +10,13 @@
 typedef struct vectors {
     const struct iovec *next;
     size_t taken; /* bytes of *next that are done */
-} vectors;
+} vectors_t;
 
 /* The sum of the lengths; false where it passes 2^63 - 1. */
-bool vectors_total(const struct iovec *list, size_t count, uint64_t *total);
+bool emi_vectors_total(const struct iovec *list, size_t count, uint64_t *total);
 
 /* Both move exactly `length` bytes, which the list must still have. */
-void vectors_scatter(vectors *to, const uint8_t *from, size_t length);
-void vectors_gather(uint8_t *to, vectors *from, size_t length);
+void emi_vectors_scatter(vectors_t *to, const uint8_t *from, size_t length);
+void emi_vectors_gather(uint8_t *to, vectors_t *from, size_t length);
 
 #endif

@@ -13,12 +13,12 @@ static const uint64_t millisecond = 1000000; /* ns */
 
 static bool is_inherited(const emmap_wait *self)
 {
-    return self->forks != descriptor_forks;
+    return self->forks != emi_descriptor_forks;
 }
 
 static uint64_t deadline_of(uint64_t milliseconds)
 {
-    const uint64_t from = wait_now();
+    const uint64_t from = emi_wait_now();
     return milliseconds > (UINT64_MAX - from) / millisecond ? UINT64_MAX : from + milliseconds * millisecond;
 }
 
@@ -27,8 +27,8 @@ static uint64_t deadline_of(uint64_t milliseconds)
 static emmap_error find_word(emmap_file *file, uint64_t position, const int64_t *expected,
                              emmap_mapping **mapping, const void **result)
 {
-    visit visit;
-    word *word;
+    visit_t visit;
+    word_t *word;
     const emmap_error error = word_begin(file, position, false, &visit, &word);
     if (error)
         return error;
@@ -36,22 +36,22 @@ static emmap_error find_word(emmap_file *file, uint64_t position, const int64_t 
     *mapping = visit.mapping;
     *result = word;
     if (!differs)
-        mapping_retain(visit.mapping);
+        emi_mapping_retain(visit.mapping);
     const emmap_error fault = visit_end(file, &visit);
     if (fault && !differs)
-        mapping_release(*mapping);
+        emi_mapping_release(*mapping);
     return fault     ? fault
-           : differs ? error_set((emmap_error)EAGAIN, "the word holds another value")
+           : differs ? emi_error_set((emmap_error)EAGAIN, "the word holds another value")
                      : EMMAP_OK;
 }
 
 /* Which word of which file a handle's position means. */
-static place identify(emmap_file *file, uint64_t position)
+static place_t identify(emmap_file *file, uint64_t position)
 {
     if (file->options.flags & EMMAP_OPEN_ANON)
-        return (place){0, (ino_t)(uintptr_t)file, position};
+        return (place_t){0, (ino_t)(uintptr_t)file, position};
     pthread_mutex_lock(&file->state);
-    const place result = {file->device, file->inode, file->options.offset + position};
+    const place_t result = {file->device, file->inode, file->options.offset + position};
     pthread_mutex_unlock(&file->state);
     return result;
 }
@@ -60,31 +60,31 @@ static place identify(emmap_file *file, uint64_t position)
 static emmap_error begin(emmap_wait *self)
 {
     emmap_error error = EMMAP_OK;
-    pthread_mutex_lock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
     /* emmap_close sets the word first and then takes the lock: one of the two sees the other. */
     if (__atomic_load_n(&self->file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED)
         error = EMMAP_CLOSED;
-    else if (!wait_watch() || (platform_word_can_sleep() && !wait_give_to_sleeper(self)))
+    else if (!emi_wait_watch() || (emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self)))
         error = (emmap_error)ENOMEM;
     if (!error) {
-        self->next = waits.first;
-        if (waits.first)
-            waits.first->previous = self;
-        waits.first = self;
-        waits.waiting++;
+        self->next = emi_waits.first;
+        if (emi_waits.first)
+            emi_waits.first->previous = self;
+        emi_waits.first = self;
+        emi_waits.waiting++;
     }
-    pthread_mutex_unlock(&waits.lock);
-    return error ? error_set(error, error == EMMAP_CLOSED
-                                        ? NULL
-                                        : "1024 waits go on in this process, or it gets no thread")
+    pthread_mutex_unlock(&emi_waits.lock);
+    return error ? emi_error_set(error, error == EMMAP_CLOSED
+                                            ? NULL
+                                            : "1024 waits go on in this process, or it gets no thread")
                  : EMMAP_OK;
 }
 
-emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
-                       emmap_wait **result)
+emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
+                           emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
+                           emmap_wait **result)
 {
-    wait_list_install();
+    emi_wait_list_install();
     emmap_mapping *mapping;
     const void *word;
     *result = NULL;
@@ -93,13 +93,13 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
         return error;
     emmap_wait *self = NULL;
     if (file_has_own_bytes(file))
-        error = error_set((emmap_error)EINVAL, "nobody else changes the bytes of a private mapping");
+        error = emi_error_set((emmap_error)EINVAL, "nobody else changes the bytes of a private mapping");
     else if (timeout == 0)
-        error = error_set((emmap_error)ETIMEDOUT, NULL);
+        error = emi_error_set((emmap_error)ETIMEDOUT, NULL);
     else if (!(self = calloc(1, sizeof *self)))
-        error = error_set((emmap_error)ENOMEM, NULL);
+        error = emi_error_set((emmap_error)ENOMEM, NULL);
     if (error) {
-        mapping_release(mapping);
+        emi_mapping_release(mapping);
         return error;
     }
     *self = (emmap_wait){.file = file,
@@ -112,17 +112,17 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
                          .is_over = is_over,
                          .waiter = *waiter,
                          .place = identify(file, position),
-                         .forks = descriptor_forks};
+                         .forks = emi_descriptor_forks};
     atomic_init(&self->references, 2); /* the caller's and the list's */
     if (owner)
-        file_retain(owner);
+        emi_file_retain(owner);
     *result = self;
     error = begin(self);
     if (error) {
         *result = NULL;
-        mapping_release(mapping);
+        emi_mapping_release(mapping);
         if (owner)
-            file_release(owner);
+            emi_file_release(owner);
         free(self);
     }
     return error;
@@ -131,7 +131,7 @@ emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, ui
 emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
                              const emmap_waiter *waiter, emmap_wait **result)
 {
-    return wait_begin(file, position, expected, timeout, NULL, NULL, waiter, result);
+    return emi_wait_begin(file, position, expected, timeout, NULL, NULL, waiter, result);
 }
 
 bool emmap_wait_cancel(emmap_wait *self)
@@ -139,11 +139,11 @@ bool emmap_wait_cancel(emmap_wait *self)
     /* Its thread is the parent's, which never calls the child's door. */
     if (is_inherited(self))
         return true;
-    pthread_mutex_lock(&waits.lock);
-    const bool taken = wait_take(self, ENDED_BY_OTHERS);
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
+    const bool taken = emi_wait_take(self, ENDED_BY_OTHERS);
+    pthread_mutex_unlock(&emi_waits.lock);
     if (taken)
-        wait_release(self);
+        emi_wait_release(self);
     return taken;
 }
 
@@ -152,20 +152,20 @@ void emmap_wait_free(emmap_wait *self)
     if (!self || is_inherited(self))
         return;
     emmap_wait_cancel(self);
-    wait_release(self);
+    emi_wait_release(self);
 }
 
-void wait_end_all(emmap_file *file)
+void emi_wait_end_all(emmap_file *file)
 {
     emmap_wait *taken = NULL, **last = &taken;
-    pthread_mutex_lock(&waits.lock);
-    for (emmap_wait *each = waits.first, *next; each; each = next) {
+    pthread_mutex_lock(&emi_waits.lock);
+    for (emmap_wait *each = emi_waits.first, *next; each; each = next) {
         next = each->next;
         if (each->file == file)
-            wait_take_to(each, ENDED_BY_OTHERS, &last);
+            emi_wait_take_to(each, ENDED_BY_OTHERS, &last);
     }
-    pthread_mutex_unlock(&waits.lock);
-    wait_tell_all(taken, EMMAP_CLOSED);
+    pthread_mutex_unlock(&emi_waits.lock);
+    emi_wait_tell_all(taken, EMMAP_CLOSED);
 }
 
 emmap_error emmap_notify(emmap_file *file, uint64_t position, uint64_t count, uint64_t *woken)
@@ -177,9 +177,9 @@ emmap_error emmap_notify(emmap_file *file, uint64_t position, uint64_t count, ui
     const emmap_error error = find_word(file, position, NULL, &mapping, &word);
     if (error)
         return error;
-    const place where = identify(file, position);
-    const uint64_t reached = wait_wake(word, &where, count);
-    mapping_release(mapping);
+    const place_t where = identify(file, position);
+    const uint64_t reached = emi_wait_wake(word, &where, count);
+    emi_mapping_release(mapping);
     if (woken)
         *woken = reached;
     return EMMAP_OK;

@@ -25,11 +25,11 @@
  * second, on any thread, since who was to notify may have been killed: the wait ends where it says yes. It takes no lock. When the word's file is closed, and
  * the owner is not, the result is EMMAP_OK: the owner has another word by now.
  */
-emmap_error wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                       emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
-                       emmap_wait **result);
+emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
+                           emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
+                           emmap_wait **result);
 
 /* Ends all waits on a file with EMMAP_CLOSED. After its status word says so. */
-void wait_end_all(emmap_file *file);
+void emi_wait_end_all(emmap_file *file);
 
 #endif

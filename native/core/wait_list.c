@@ -7,27 +7,27 @@
 
 #include "mapping.h"
 
-wait_list waits = {.lock = PTHREAD_MUTEX_INITIALIZER};
+wait_list_t emi_waits = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void before_fork(void)
 {
-    pthread_mutex_lock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
 }
 
 static void after_fork(void)
 {
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_unlock(&emi_waits.lock);
 }
 
 /* The child has none of the threads. It forgets its parent's waits, whose files it can't use. */
 static void in_child(void)
 {
-    waits.first = NULL;
-    waits.waiting = 0;
-    waits.idle = NULL;
-    waits.sleepers = 0;
-    waits.watched = false;
-    pthread_mutex_unlock(&waits.lock);
+    emi_waits.first = NULL;
+    emi_waits.waiting = 0;
+    emi_waits.idle = NULL;
+    emi_waits.sleepers = 0;
+    emi_waits.watched = false;
+    pthread_mutex_unlock(&emi_waits.lock);
 }
 
 static void install(void)
@@ -35,47 +35,47 @@ static void install(void)
     pthread_atfork(before_fork, after_fork, in_child);
 }
 
-void wait_list_install(void)
+void emi_wait_list_install(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install);
 }
 
-void wait_retain(emmap_wait *self)
+void emi_wait_retain(emmap_wait *self)
 {
     atomic_fetch_add_explicit(&self->references, 1, memory_order_relaxed);
 }
 
-void wait_release(emmap_wait *self)
+void emi_wait_release(emmap_wait *self)
 {
     /* Release on each decrement, acquire on the last: all accesses come before the free. */
     if (atomic_fetch_sub_explicit(&self->references, 1, memory_order_acq_rel) != 1)
         return;
-    mapping_release(self->mapping);
+    emi_mapping_release(self->mapping);
     if (self->owner)
-        file_release(self->owner);
+        emi_file_release(self->owner);
     free(self);
 }
 
-bool wait_take(emmap_wait *self, ender by)
+bool emi_wait_take(emmap_wait *self, ender_t by)
 {
     if (self->ended_by != ENDED_BY_NOBODY)
         return false;
     self->ended_by = by;
     if (self->next)
         self->next->previous = self->previous;
-    *(self->previous ? &self->previous->next : &waits.first) = self->next;
-    waits.waiting--;
+    *(self->previous ? &self->previous->next : &emi_waits.first) = self->next;
+    emi_waits.waiting--;
     if (by != ENDED_BY_ITS_THREAD && self->asleep) {
         /* The kernel compares the kick as it puts the thread to sleep: either it finds the new one, or the thread sleeps
          * already and is woken. */
         atomic_fetch_add(&self->sleeper.kick, 1);
-        platform_word_wake(&self->sleeper.kick, 1, true);
+        emi_platform_word_wake(&self->sleeper.kick, 1, true);
     }
     return true;
 }
 
-void wait_tell(emmap_wait *self, emmap_error result)
+void emi_wait_tell(emmap_wait *self, emmap_error result)
 {
     /* What the owner says counts: where it is open it has another word by now. */
     if (self->owner && (result == EMMAP_OK || result == EMMAP_CLOSED))
@@ -83,27 +83,27 @@ void wait_tell(emmap_wait *self, emmap_error result)
                      ? EMMAP_CLOSED
                      : EMMAP_OK;
     self->waiter.done(self->waiter.context, result);
-    wait_release(self);
+    emi_wait_release(self);
 }
 
-static bool wait_end(emmap_wait *self, ender by, emmap_error result)
+static bool wait_end(emmap_wait *self, ender_t by, emmap_error result)
 {
-    pthread_mutex_lock(&waits.lock);
-    const bool taken = wait_take(self, by);
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
+    const bool taken = emi_wait_take(self, by);
+    pthread_mutex_unlock(&emi_waits.lock);
     if (taken)
-        wait_tell(self, result);
+        emi_wait_tell(self, result);
     return taken;
 }
 
-uint64_t wait_now(void)
+uint64_t emi_wait_now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-bool wait_look(emmap_wait *self, ender by)
+bool emi_wait_look(emmap_wait *self, ender_t by)
 {
     int64_t value = self->expected;
     /* It looks in the mapping that the file has now: a page of an earlier one may be gone since the file was shortened. It is
@@ -113,22 +113,22 @@ bool wait_look(emmap_wait *self, ender by)
         return wait_end(self, by, error);
     if (self->is_over && self->is_over(self->owner))
         return wait_end(self, by, EMMAP_OK);
-    return self->deadline != UINT64_MAX && wait_now() >= self->deadline &&
+    return self->deadline != UINT64_MAX && emi_wait_now() >= self->deadline &&
            wait_end(self, by, (emmap_error)ETIMEDOUT);
 }
 
-void wait_take_to(emmap_wait *self, ender by, emmap_wait ***last)
+void emi_wait_take_to(emmap_wait *self, ender_t by, emmap_wait ***last)
 {
-    wait_take(self, by);
+    emi_wait_take(self, by);
     self->next = NULL;
     **last = self;
     *last = &self->next;
 }
 
-void wait_tell_all(emmap_wait *taken, emmap_error result)
+void emi_wait_tell_all(emmap_wait *taken, emmap_error result)
 {
     for (emmap_wait *next; taken; taken = next) {
         next = taken->next;
-        wait_tell(taken, result);
+        emi_wait_tell(taken, result);
     }
 }

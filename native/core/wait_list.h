@@ -19,14 +19,14 @@ typedef enum ender {
     ENDED_BY_ITS_THREAD,
     ENDED_BY_NOTIFY, /* of this process: if the kernel woke its thread too, that was the same notify */
     ENDED_BY_OTHERS  /* if the kernel woke its thread too, that was for somebody else */
-} ender;
+} ender_t;
 
 /* A word, in whichever mapping. */
 typedef struct place {
     dev_t device;
     ino_t inode;
     uint64_t offset;
-} place;
+} place_t;
 
 struct emmap_wait {
     /* These do not change. */
@@ -41,13 +41,13 @@ struct emmap_wait {
     emmap_file *owner;
     bool (*is_over)(emmap_file *owner);
     emmap_waiter waiter;
-    place place;
-    unsigned int forks; /* descriptor_forks when it began */
+    place_t place;
+    unsigned int forks; /* emi_descriptor_forks when it began */
 
     atomic_uint references;      /* the door's, the list's, its thread's, the watcher's while it looks */
-    platform_sleeper sleeper;    /* its thread's; kicked when somebody else ends it */
+    platform_sleeper_t sleeper;  /* its thread's; kicked when somebody else ends it */
     emmap_wait *next, *previous; /* with the lock: the list of all that wait */
-    ender ended_by;              /* with the lock */
+    ender_t ended_by;            /* with the lock */
     bool asleep;                 /* with the lock: its thread sleeps in the kernel, or is about to */
     bool queued;                 /* with the lock: that is certain; it may have been woken by now */
 };
@@ -61,38 +61,38 @@ typedef struct wait_list {
     unsigned int sleepers;
     bool watched;  /* the watcher runs */
     bool has_news; /* a wait began since the watcher has looked */
-} wait_list;
+} wait_list_t;
 
-extern wait_list waits;
+extern wait_list_t emi_waits;
 
 /* A forked child has none of the threads. It forgets its parent's waits. */
-void wait_list_install(void);
+void emi_wait_list_install(void);
 
-void wait_retain(emmap_wait *self);
-void wait_release(emmap_wait *self);
+void emi_wait_retain(emmap_wait *self);
+void emi_wait_release(emmap_wait *self);
 
 /* With the lock. False where somebody has ended it before; else the caller has the list's reference. */
-bool wait_take(emmap_wait *self, ender by);
+bool emi_wait_take(emmap_wait *self, ender_t by);
 
 /* Tells the door, and gives the list's reference back. Without the lock. */
-void wait_tell(emmap_wait *self, emmap_error result);
+void emi_wait_tell(emmap_wait *self, emmap_error result);
 
 /* Takes a wait out of the list, and puts it behind others that are to be told. With the lock. */
-void wait_take_to(emmap_wait *self, ender by, emmap_wait ***last);
+void emi_wait_take_to(emmap_wait *self, ender_t by, emmap_wait ***last);
 
 /* Without the lock. */
-void wait_tell_all(emmap_wait *taken, emmap_error result);
+void emi_wait_tell_all(emmap_wait *taken, emmap_error result);
 
 /* In ns of the monotonic clock. */
-uint64_t wait_now(void);
+uint64_t emi_wait_now(void);
 
 /* Ends a wait that needs no notify to end; whether it did. */
-bool wait_look(emmap_wait *self, ender by);
+bool emi_wait_look(emmap_wait *self, ender_t by);
 
 /*
  * Wakes up to `count` of those who wait for a word, and answers how many: first those whose threads the kernel has, of all
  * processes, then those of this process whose threads are still on their way. `word` is where it is in memory.
  */
-uint64_t wait_wake(const void *word, const place *place, uint64_t count);
+uint64_t emi_wait_wake(const void *word, const place_t *place, uint64_t count);
 
 #endif

@@ -3,20 +3,20 @@
 
 #include "wait_list.h"
 
-static bool is_for(const emmap_wait *self, const place *place)
+static bool is_for(const emmap_wait *self, const place_t *place)
 {
     return self->place.offset == place->offset && self->place.inode == place->inode &&
            self->place.device == place->device;
 }
 
-/* With the lock. Finds out which threads are in the kernel, where platform_word_wake reaches them, and keeps the others from
+/* With the lock. Finds out which threads are in the kernel, where emi_platform_word_wake reaches them, and keeps the others from
  * getting there. */
-static void sort_sleepers(const place *place)
+static void sort_sleepers(const place_t *place)
 {
-    for (emmap_wait *each = waits.first; each; each = each->next) {
+    for (emmap_wait *each = emi_waits.first; each; each = each->next) {
         if (!each->asleep || each->queued || !is_for(each, place))
             continue;
-        const platform_sleeps sleeps = platform_word_sleeps(&each->sleeper);
+        const platform_sleeps_t sleeps = emi_platform_word_sleeps(&each->sleeper);
         each->queued = sleeps == PLATFORM_ASLEEP;
         each->asleep = sleeps != PLATFORM_AWAKE;
     }
@@ -25,20 +25,20 @@ static void sort_sleepers(const place *place)
 /* With the lock. The next one who has waited longer. */
 static emmap_wait *longest(void)
 {
-    emmap_wait *each = waits.first;
+    emmap_wait *each = emi_waits.first;
     while (each && each->next)
         each = each->next;
     return each;
 }
 
-uint64_t wait_wake(const void *word, const place *place, uint64_t count)
+uint64_t emi_wait_wake(const void *word, const place_t *place, uint64_t count)
 {
     emmap_wait *taken = NULL, **last = &taken;
     if (count == 0)
         return 0;
-    pthread_mutex_lock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
     sort_sleepers(place);
-    uint64_t woken = platform_word_wake(word, count < INT_MAX ? (int)count : INT_MAX, false);
+    uint64_t woken = emi_platform_word_wake(word, count < INT_MAX ? (int)count : INT_MAX, false);
     if (woken < count) {
         uint64_t left = count - woken;
         for (emmap_wait *each = longest(), *later; each; each = later) {
@@ -48,11 +48,11 @@ uint64_t wait_wake(const void *word, const place *place, uint64_t count)
                 continue;
             left -= !each->asleep;
             /* A thread that is on its way may be reached as it turns back: it then has another one's notify. */
-            wait_take_to(each, each->asleep ? ENDED_BY_NOTIFY : ENDED_BY_OTHERS, &last);
+            emi_wait_take_to(each, each->asleep ? ENDED_BY_NOTIFY : ENDED_BY_OTHERS, &last);
         }
         woken = count - left;
     }
-    pthread_mutex_unlock(&waits.lock);
-    wait_tell_all(taken, EMMAP_OK);
+    pthread_mutex_unlock(&emi_waits.lock);
+    emi_wait_tell_all(taken, EMMAP_OK);
     return woken;
 }

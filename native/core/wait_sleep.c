@@ -16,50 +16,50 @@ enum {
 /* How long a thread stays that has nothing to sleep on, in ns. */
 static const uint64_t idle_time = 5000 * UINT64_C(1000000);
 
-typedef struct sleeper sleeper;
+typedef struct sleeper sleeper_t;
 
 /* A thread that sleeps for one wait after the other. */
 struct sleeper {
     emmap_wait *wait;        /* with the lock; NULL: it has nothing to do */
     _Atomic(uint32_t) begun; /* counts the waits that it was given */
-    sleeper *next;           /* of the idle ones */
+    sleeper_t *next;         /* of the idle ones */
 };
 
 /* Its thread was woken for a wait that others have ended in the same moment: the next one gets the notify. */
 static void pass_on(const emmap_wait *self)
 {
-    wait_wake(self->word, &self->place, 1);
+    emi_wait_wake(self->word, &self->place, 1);
 }
 
 /* With what the thread's own words hold; false where the wait has ended. */
 static bool fall_asleep(emmap_wait *self, uint32_t seen[2])
 {
-    pthread_mutex_lock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
     const bool goes_on = self->ended_by == ENDED_BY_NOBODY;
     self->asleep = goes_on;
     self->queued = false;
     seen[0] = atomic_load(&self->sleeper.kick);
     seen[1] = atomic_load(&self->sleeper.guard);
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_unlock(&emi_waits.lock);
     return goes_on;
 }
 
 /* Leaves the wait, if it goes on, to the watcher: the kernel does not let threads sleep on this memory. */
 static void leave(emmap_wait *self)
 {
-    pthread_mutex_lock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
     self->asleep = false;
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_unlock(&emi_waits.lock);
 }
 
 static void was_notified(emmap_wait *self)
 {
-    pthread_mutex_lock(&waits.lock);
-    const bool taken = wait_take(self, ENDED_BY_ITS_THREAD);
-    const ender by = self->ended_by;
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
+    const bool taken = emi_wait_take(self, ENDED_BY_ITS_THREAD);
+    const ender_t by = self->ended_by;
+    pthread_mutex_unlock(&emi_waits.lock);
     if (taken)
-        wait_tell(self, EMMAP_OK);
+        emi_wait_tell(self, EMMAP_OK);
     else if (by == ENDED_BY_OTHERS)
         pass_on(self);
 }
@@ -69,9 +69,9 @@ static void sleep_for(emmap_wait *self)
     uint32_t seen[2];
     for (int changes = 0; changes < CHANGES && fall_asleep(self, seen);) {
         /* An old kernel compares half of the word only: this leaves it a microsecond in which the other one may change. */
-        if (wait_look(self, ENDED_BY_ITS_THREAD))
+        if (emi_wait_look(self, ENDED_BY_ITS_THREAD))
             return;
-        switch (platform_word_sleep(self->word, self->expected, &self->sleeper, seen, self->deadline)) {
+        switch (emi_platform_word_sleep(self->word, self->expected, &self->sleeper, seen, self->deadline)) {
         case PLATFORM_SLEEP_WOKEN:
             was_notified(self);
             return;
@@ -90,53 +90,53 @@ static void sleep_for(emmap_wait *self)
 }
 
 /* With the lock. Takes the thread out of the idle ones; false where it has been given something to do. */
-static bool retire(sleeper *self)
+static bool retire(sleeper_t *self)
 {
     if (self->wait)
         return false;
-    sleeper **place = &waits.idle;
+    sleeper_t **place = &emi_waits.idle;
     while (*place != self)
         place = &(*place)->next;
     *place = self->next;
-    waits.sleepers--;
+    emi_waits.sleepers--;
     return true;
 }
 
 /* The next wait, or NULL when none has come for a while. */
-static emmap_wait *next_wait(sleeper *self)
+static emmap_wait *next_wait(sleeper_t *self)
 {
-    const uint64_t deadline = wait_now() + idle_time;
-    pthread_mutex_lock(&waits.lock);
+    const uint64_t deadline = emi_wait_now() + idle_time;
+    pthread_mutex_lock(&emi_waits.lock);
     self->wait = NULL;
-    self->next = waits.idle;
-    waits.idle = self;
+    self->next = emi_waits.idle;
+    emi_waits.idle = self;
     while (!self->wait) {
         const uint32_t seen = atomic_load(&self->begun);
-        pthread_mutex_unlock(&waits.lock);
-        const bool is_over = !platform_word_rest(&self->begun, seen, deadline);
-        pthread_mutex_lock(&waits.lock);
+        pthread_mutex_unlock(&emi_waits.lock);
+        const bool is_over = !emi_platform_word_rest(&self->begun, seen, deadline);
+        pthread_mutex_lock(&emi_waits.lock);
         if (is_over && retire(self))
             break;
     }
     emmap_wait *const wait = self->wait;
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_unlock(&emi_waits.lock);
     return wait;
 }
 
 static void *run_sleeper(void *context)
 {
-    sleeper *const self = context;
+    sleeper_t *const self = context;
     emmap_wait *wait = self->wait;
     while (wait) {
         sleep_for(wait);
-        wait_release(wait);
+        emi_wait_release(wait);
         wait = next_wait(self);
     }
     free(self);
     return NULL;
 }
 
-bool wait_start_thread(void *(*body)(void *), void *context)
+bool emi_wait_start_thread(void *(*body)(void *), void *context)
 {
     static const int own[] = {SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP, SIGABRT};
     sigset_t blocked, before;
@@ -160,24 +160,24 @@ bool wait_start_thread(void *(*body)(void *), void *context)
     return error == 0;
 }
 
-bool wait_give_to_sleeper(emmap_wait *wait)
+bool emi_wait_give_to_sleeper(emmap_wait *wait)
 {
-    sleeper *self = waits.idle;
+    sleeper_t *self = emi_waits.idle;
     if (self) {
-        waits.idle = self->next;
+        emi_waits.idle = self->next;
         self->wait = wait;
         atomic_fetch_add(&self->begun, 1);
-        platform_word_wake(&self->begun, 1, true);
+        emi_platform_word_wake(&self->begun, 1, true);
     } else {
-        if (waits.sleepers >= EMMAP_WAIT_LIMIT || !(self = calloc(1, sizeof *self)))
+        if (emi_waits.sleepers >= EMMAP_WAIT_LIMIT || !(self = calloc(1, sizeof *self)))
             return false;
         self->wait = wait;
-        if (!wait_start_thread(run_sleeper, self)) {
+        if (!emi_wait_start_thread(run_sleeper, self)) {
             free(self);
             return false;
         }
-        waits.sleepers++;
+        emi_waits.sleepers++;
     }
-    wait_retain(wait);
+    emi_wait_retain(wait);
     return true;
 }

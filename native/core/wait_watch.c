@@ -16,10 +16,10 @@ static const long millisecond = 1000000; /* ns */
 /* With the lock. The waits that there are, with a reference each; NULL where there is no memory. */
 static emmap_wait **all_waits(size_t *count)
 {
-    emmap_wait **const all = malloc((waits.waiting + 1) * sizeof(emmap_wait *));
+    emmap_wait **const all = malloc((emi_waits.waiting + 1) * sizeof(emmap_wait *));
     *count = 0;
-    for (emmap_wait *each = waits.first; all && each; each = each->next) {
-        wait_retain(each);
+    for (emmap_wait *each = emi_waits.first; all && each; each = each->next) {
+        emi_wait_retain(each);
         all[(*count)++] = each;
     }
     return all;
@@ -28,12 +28,12 @@ static emmap_wait **all_waits(size_t *count)
 static void look_at_all(void)
 {
     size_t count;
-    pthread_mutex_lock(&waits.lock);
+    pthread_mutex_lock(&emi_waits.lock);
     emmap_wait **const all = all_waits(&count);
-    pthread_mutex_unlock(&waits.lock);
+    pthread_mutex_unlock(&emi_waits.lock);
     for (size_t i = 0; i < count; i++) {
-        (void)wait_look(all[i], ENDED_BY_OTHERS);
-        wait_release(all[i]);
+        (void)emi_wait_look(all[i], ENDED_BY_OTHERS);
+        emi_wait_release(all[i]);
     }
     free(all);
 }
@@ -41,16 +41,16 @@ static void look_at_all(void)
 /* Whether the watcher is to go on. */
 static bool is_needed(unsigned int *looks_at_nothing, long *pause)
 {
-    pthread_mutex_lock(&waits.lock);
-    *looks_at_nothing = waits.first ? 0 : *looks_at_nothing + 1;
-    waits.watched = *looks_at_nothing < IDLE_LOOKS;
-    const bool goes_on = waits.watched;
-    if (platform_word_can_sleep() || (*pause *= 2) > LOOK_EVERY)
+    pthread_mutex_lock(&emi_waits.lock);
+    *looks_at_nothing = emi_waits.first ? 0 : *looks_at_nothing + 1;
+    emi_waits.watched = *looks_at_nothing < IDLE_LOOKS;
+    const bool goes_on = emi_waits.watched;
+    if (emi_platform_word_can_sleep() || (*pause *= 2) > LOOK_EVERY)
         *pause = LOOK_EVERY;
-    if (waits.has_news && !platform_word_can_sleep())
+    if (emi_waits.has_news && !emi_platform_word_can_sleep())
         *pause = FIRST_LOOK;
-    waits.has_news = false;
-    pthread_mutex_unlock(&waits.lock);
+    emi_waits.has_news = false;
+    pthread_mutex_unlock(&emi_waits.lock);
     return goes_on;
 }
 
@@ -66,10 +66,10 @@ static void *run_watcher(void *context)
     return NULL;
 }
 
-bool wait_watch(void)
+bool emi_wait_watch(void)
 {
-    waits.has_news = true;
-    if (!waits.watched)
-        waits.watched = wait_start_thread(run_watcher, NULL);
-    return waits.watched;
+    emi_waits.has_news = true;
+    if (!emi_waits.watched)
+        emi_waits.watched = emi_wait_start_thread(run_watcher, NULL);
+    return emi_waits.watched;
 }

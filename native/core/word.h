@@ -9,16 +9,16 @@
 #include "file.h"
 #include "mapping.h"
 
-typedef _Atomic int64_t word;
+typedef _Atomic int64_t word_t;
 
 /* Says which rule an access to a word breaks; apart from the path that is hot. */
-emmap_error word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
-                         bool writing);
+emmap_error emi_word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
+                             bool writing);
 
 /* Errors: EACCES, EINVAL, EMMAP_ALIGNMENT and visit_begin's; then there is nothing to end. Inlined always: its nine
  * callers keep a compiler from it, and a call costs a quarter of an atomic add. */
-__attribute__((always_inline)) static inline emmap_error word_begin(emmap_file *file, uint64_t position,
-                                                                    bool writing, visit *visit, word **result)
+__attribute__((always_inline)) static inline emmap_error
+word_begin(emmap_file *file, uint64_t position, bool writing, visit_t *visit, word_t **result)
 {
     const emmap_error error = visit_begin(file, visit);
     if (error)
@@ -26,10 +26,10 @@ __attribute__((always_inline)) static inline emmap_error word_begin(emmap_file *
     const emmap_mapping *const mapping = visit->mapping;
     if ((!writing || (file->options.flags & EMMAP_OPEN_WRITE)) && mapping->size >= 8 &&
         position <= mapping->size - 8 && ((uintptr_t)mapping->data + position) % 8 == 0) {
-        *result = (word *)(void *)(mapping->data + position);
+        *result = (word_t *)(void *)(mapping->data + position);
         return EMMAP_OK;
     }
-    const emmap_error refused = word_refused(file, mapping, position, writing);
+    const emmap_error refused = emi_word_refused(file, mapping, position, writing);
     pin_release(visit->pin);
     return refused;
 }

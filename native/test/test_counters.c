@@ -452,7 +452,7 @@ static void a_full_disk_leaves_the_old_number(void **state)
 {
     (void)state;
     /* Where no disk space can be reserved a file is long without it. */
-    if (platform_reserve(-1, 0, 1) == ENOTSUP || !mount_tmpfs(path_of("disk"), "32k"))
+    if (emi_platform_reserve(-1, 0, 1) == ENOTSUP || !mount_tmpfs(path_of("disk"), "32k"))
         skip();
     const char *const path = path_of("disk/file");
     put_file(path, from_emmap, sizeof from_emmap);

@@ -56,7 +56,7 @@ static emmap_file *open_it(void)
     return file;
 }
 
-static live *live_of(const emmap_file *file)
+static live_t *live_of(const emmap_file *file)
 {
     return file->descriptor->live;
 }
@@ -81,7 +81,7 @@ static void assert_works(emmap_file *file)
 static void assert_unused(void)
 {
     size_t length;
-    const live_state *const left = (const live_state *)(const void *)get_file(state_path(), &length);
+    const live_state_t *const left = (const live_state_t *)(const void *)get_file(state_path(), &length);
     assert_int_equal(length, sizeof *left);
     assert_int_equal(left->lock, 0);
     assert_int_equal(left->taking, 0);
@@ -232,8 +232,8 @@ static void what_nobody_holds_is_stale_whatever_it_is(void **state)
     size_t length;
     uint8_t *const bytes = get_file(state_path(), &length);
     close_file(file);
-    ((live_state *)(void *)bytes)->lock = 17;
-    ((live_state *)(void *)bytes)->version = 2;
+    ((live_state_t *)(void *)bytes)->lock = 17;
+    ((live_state_t *)(void *)bytes)->version = 2;
     const struct {
         const void *bytes;
         size_t length;
@@ -380,9 +380,9 @@ static void a_user_without_permission(void **state)
 static void all_writers_use_the_same_way(void **state)
 {
     (void)state;
-    live_enable(false);
+    emi_live_enable(false);
     emmap_file *const one = open_it();
-    live_enable(true);
+    emi_live_enable(true);
     emmap_file *const other = open_it();
     assert_null(live_of(one));
     assert_null(live_of(other));
@@ -390,9 +390,9 @@ static void all_writers_use_the_same_way(void **state)
     close_file(one);
     close_file(other);
     emmap_file *const third = open_it();
-    live_enable(false);
+    emi_live_enable(false);
     assert_refused(queue_path(), EBUSY, "told not to");
-    live_enable(true);
+    emi_live_enable(true);
     close_file(third);
 }
 
@@ -404,13 +404,13 @@ static void a_program_that_knows_the_kernels_locks_alone_is_kept_out(void **stat
     emmap_file *const old =
         open_file(queue_path(), EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED, 0);
     const int fd = old->descriptor->fd;
-    assert_error(EBUSY, lock_try(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE));
+    assert_error(EBUSY, emi_lock_try(fd, LOCK_CONTAINER, LOCK_EXCLUSIVE));
     close_file(file);
-    assert_ok(lock_try(fd, LOCK_STRUCTURE, LOCK_EXCLUSIVE));
+    assert_ok(emi_lock_try(fd, LOCK_CONTAINER, LOCK_EXCLUSIVE));
     emmap_file *next;
     const emmap_options options = {.flags = QUEUE_RW, .has_lock_timeout = true};
     assert_error(ETIMEDOUT, emmap_queue_open(queue_path(), &options, &next));
-    lock_release(fd, LOCK_STRUCTURE);
+    emi_lock_release(fd, LOCK_CONTAINER);
     next = open_it();
     assert_works(next);
     close_file(next);
@@ -424,8 +424,8 @@ static void slots_have_a_limit(void **state)
     const int fd = open(state_path(), O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
     for (unsigned i = 1; i < LIVE_SLOTS; i++)
-        assert_ok(
-            lock_byte_try(fd, (off_t)(offsetof(live_state, slot) + i * sizeof(live_slot)), LOCK_EXCLUSIVE));
+        assert_ok(emi_lock_byte_try(fd, (off_t)(offsetof(live_state_t, slot) + i * sizeof(live_slot_t)),
+                                    LOCK_EXCLUSIVE));
     assert_refused(queue_path(), ENOSPC, "1024 handles");
     close(fd);
     emmap_file *const other = open_it();
@@ -491,9 +491,9 @@ static void contend(void *context)
 {
     uint64_t *const mine = &contested->rounds[(uintptr_t)context];
     emmap_file *const file = open_it();
-    live *const self = live_of(file);
+    live_t *const self = live_of(file);
     while (!__atomic_load_n(&contested->stop, __ATOMIC_ACQUIRE)) {
-        patience patience = patience_of(&file->options);
+        patience_t patience = emi_patience_of(&file->options);
         require_ok(live_lock(self, &patience));
         require(contested->one == contested->other);
         contested->one++;
@@ -643,8 +643,8 @@ static void the_next_owner_of_a_slot_buries_the_last(void **state)
     /* All others are locked, so that the dead one's is the only one left. */
     const int fd = open(state_path(), O_RDWR | O_CLOEXEC);
     for (unsigned i = 2; i < LIVE_SLOTS; i++)
-        assert_ok(
-            lock_byte_try(fd, (off_t)(offsetof(live_state, slot) + i * sizeof(live_slot)), LOCK_EXCLUSIVE));
+        assert_ok(emi_lock_byte_try(fd, (off_t)(offsetof(live_state_t, slot) + i * sizeof(live_slot_t)),
+                                    LOCK_EXCLUSIVE));
     const uint32_t generation = live_of(file)->state->slot[slot].generation;
     emmap_file *const other = open_it();
     assert_int_equal(live_of(other)->slot, slot);
@@ -664,7 +664,8 @@ static void a_lock_for_reading_does_not_make_the_dead_live(void **state)
     const pid_t holder = start_holder("queue_push_copied");
     end(holder);
     const int fd = open(state_path(), O_RDONLY | O_CLOEXEC);
-    assert_ok(lock_byte_try(fd, (off_t)(offsetof(live_state, slot) + sizeof(live_slot)), LOCK_SHARED));
+    assert_ok(
+        emi_lock_byte_try(fd, (off_t)(offsetof(live_state_t, slot) + sizeof(live_slot_t)), LOCK_SHARED));
     assert_works(file);
     close(fd);
     close_file(file);
@@ -795,7 +796,7 @@ static void a_forked_child_owns_no_slot(void **state)
     assert_int_equal(live_of(file)->state->slot[0].used, 1);
     emmap_file *const other = open_it();
     assert_int_equal(live_of(other)->slot, 1);
-    assert_false(live_is_dead(live_of(other), live_of(file)->me));
+    assert_false(emi_live_is_dead(live_of(other), live_of(file)->me));
     close_file(other);
     assert_works(file);
     close_file(file);

@@ -10,7 +10,7 @@
 enum { THREADS = 4, ROUNDS = 20000 };
 
 typedef struct shared {
-    thread_lock lock;
+    thread_lock_t lock;
     uint64_t one, other; /* plain: equal whenever the lock is free */
     void *place;         /* atomic: a uint64_t of its own memory, or NULL */
     int stop;            /* atomic */
@@ -20,9 +20,9 @@ typedef struct shared {
 static int setup(void **state)
 {
     shared *const self = calloc(1, sizeof *self);
-    fence_install();
-    pin_install();
-    thread_lock_init(&self->lock);
+    emi_fence_install();
+    emi_pin_install();
+    emi_thread_lock_init(&self->lock);
     *state = self;
     return 0;
 }
@@ -30,7 +30,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     shared *const self = *state;
-    thread_lock_destroy(&self->lock);
+    emi_thread_lock_destroy(&self->lock);
     free(self);
     return 0;
 }
@@ -264,7 +264,7 @@ static void the_lock_is_reserved_for_one_who_was_woken_in_vain(void **state)
     const pthread_t sleeper = start(share_until_stopped, self);
     wait_for_sleepers(self, 1);
     while (hurried(self) == 0) {
-        thread_lock_wake(&self->lock);
+        emi_thread_lock_wake(&self->lock);
         sched_yield();
     }
     thread_lock_give(&self->lock);

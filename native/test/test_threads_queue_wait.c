@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pause_points.h"
 #include "operation.h"
+#include "pause_points.h"
 #include "support.h"
 
 enum {
@@ -168,10 +168,10 @@ static int woken(outcome *outcomes)
 static bool wakes_one_each(emmap_file *file)
 {
     outcome outcomes[WAITERS];
-    emmap_wait *waits[WAITERS];
+    emmap_wait *emi_waits[WAITERS];
     bool exact = true;
     for (int i = 0; i < WAITERS; i++)
-        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcomes[i], &waits[i]));
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcomes[i], &emi_waits[i]));
     for (uint64_t message = 0; message < WAITERS; message++) {
         uint64_t number;
         assert_ok(push(file, message));
@@ -182,7 +182,7 @@ static bool wakes_one_each(emmap_file *file)
         assert_int_equal(number, message);
     }
     for (int i = 0; i < WAITERS; i++)
-        emmap_wait_free(waits[i]);
+        emmap_wait_free(emi_waits[i]);
     return exact;
 }
 
@@ -203,9 +203,9 @@ static void messages_at_once_wake_one_after_the_other(void **state)
     (void)state;
     emmap_file *const file = open_queue("queue", EXCLUSIVE);
     outcome outcomes[WAITERS];
-    emmap_wait *waits[WAITERS];
+    emmap_wait *emi_waits[WAITERS];
     for (int i = 0; i < WAITERS; i++)
-        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcomes[i], &waits[i]));
+        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcomes[i], &emi_waits[i]));
     uint64_t numbers[WAITERS] = {1, 2, 3, 4};
     const struct iovec list[] = {{&numbers[0], 8}, {&numbers[1], 8}, {&numbers[2], 8}, {&numbers[3], 8}};
     assert_ok(emmap_queue_push_many(file, list, WAITERS));
@@ -216,7 +216,7 @@ static void messages_at_once_wake_one_after_the_other(void **state)
         assert_ok(pop(file, &number));
     }
     for (int i = 0; i < WAITERS; i++)
-        emmap_wait_free(waits[i]);
+        emmap_wait_free(emi_waits[i]);
     close_file(file);
 }
 
@@ -286,7 +286,7 @@ static void a_message_behind_a_lock_is_found_later(void **state)
     outcome outcome;
     emmap_wait *wait;
     assert_ok(push(file, 1));
-    thread_lock *const lock = &((structure *)atomic_load(&file->structure))->threads;
+    thread_lock_t *const lock = &((container_t *)atomic_load(&file->container))->threads;
     thread_lock_take(lock);
     assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
     thread_lock_give(lock);

@@ -417,7 +417,7 @@ static void ask(game *self)
         require_that(await_change(self->file, 16, seen) == value, "the answer is to this", __FILE__,
                      __LINE__);
     }
-    if (platform_word_can_sleep())
+    if (emi_platform_word_can_sleep())
         require_that(milliseconds() - before < (uint64_t)self->rounds * 25, "no notify was lost", __FILE__,
                      __LINE__);
 }
@@ -426,7 +426,7 @@ static void no_change_is_missed(int64_t step)
 {
     game self = {.file = open_file(path_of("file"), CREATE, 64),
                  .step = step,
-                 .rounds = platform_word_can_sleep() ? ROUNDS : 50};
+                 .rounds = emi_platform_word_can_sleep() ? ROUNDS : 50};
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, answer_in_thread, &self), 0);
     ask(&self);
@@ -483,7 +483,7 @@ static void a_hundred_that_wait_use_no_processor_time(void **state)
 static void more_than_the_limit_are_refused(void **state)
 {
     (void)state;
-    if (!platform_word_can_sleep())
+    if (!emi_platform_word_can_sleep())
         return;
     emmap_file *const file = open_file(path_of("file"), CREATE, 4096);
     static probe *probes[EMMAP_WAIT_LIMIT];
@@ -521,7 +521,7 @@ static void no_change_is_missed_between_processes(void **state)
     for (int high = 0; high < 2; high++) {
         game self = {.file = open_file(path_of("file"), CREATE | EMMAP_OPEN_TRUNCATE, 64),
                      .step = high ? HIGH : 1,
-                     .rounds = platform_word_can_sleep() ? ROUNDS : 20};
+                     .rounds = emi_platform_word_can_sleep() ? ROUNDS : 20};
         const pid_t child = start_child(answer_in_child, &self);
         ask(&self);
         assert_int_equal(wait_child(child), 0);
@@ -541,7 +541,7 @@ static void wait_read_only(void *context)
 static void a_notify_reaches_read_only_handles_of_other_processes(void **state)
 {
     (void)state;
-    if (!platform_word_can_sleep())
+    if (!emi_platform_word_can_sleep())
         return;
     emmap_file *const file = open_file(path_of("file"), CREATE, 64);
     uint32_t flags[] = {EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, EMMAP_OPEN_READ | EMMAP_OPEN_PRIVATE};
@@ -566,7 +566,7 @@ static void notify_once_asleep(void *context)
 static void a_read_only_handle_may_notify(void **state)
 {
     (void)state;
-    if (!platform_word_can_sleep())
+    if (!emi_platform_word_can_sleep())
         return;
     emmap_file *const file = open_file(path_of("file"), CREATE, 64);
     probe *const self = probe_new();

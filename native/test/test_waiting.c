@@ -13,22 +13,22 @@ static bool by_kernel;
 /* Another handle that has the file's lock, until it ends. */
 typedef struct somebody {
     emmap_file *file;
-    live *live; /* NULL: the lock is the kernel's */
+    live_t *live; /* NULL: the lock is the kernel's */
 } somebody;
 
-static somebody somebody_with(const char *path, lock_subject subject)
+static somebody somebody_with(const char *path, lock_subject_t subject)
 {
     const emmap_options options = {.flags = RW};
     somebody self = {0};
-    patience patience = patience_of(&(const emmap_options){.lock_timeout = EMMAP_LOCK_TIMEOUT});
+    patience_t patience = emi_patience_of(&(const emmap_options){.lock_timeout = EMMAP_LOCK_TIMEOUT});
     assert_ok(emmap_open(path, &options, &self.file));
-    if (subject == LOCK_STRUCTURE && !by_kernel) {
-        assert_ok(live_join(self.file, self.file->descriptor, &patience));
+    if (subject == LOCK_CONTAINER && !by_kernel) {
+        assert_ok(emi_live_join(self.file, self.file->descriptor, &patience));
         self.live = self.file->descriptor->live;
         assert_non_null(self.live);
         assert_ok(live_lock(self.live, &patience));
     } else
-        assert_ok(lock_acquire(self.file->descriptor->fd, subject, LOCK_EXCLUSIVE, NULL));
+        assert_ok(emi_lock_acquire(self.file->descriptor->fd, subject, LOCK_EXCLUSIVE, NULL));
     return self;
 }
 
@@ -52,7 +52,7 @@ static void a_queue_that_is_busy_is_not_waited_for(void **state)
     emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
     uint64_t number = 0, length;
     assert_ok(push_number(queue, 1, 8));
-    somebody other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("queue"), LOCK_CONTAINER);
     emmap_may_wait(false);
     assert_error(ETIMEDOUT, push_number(queue, 2, 8));
     assert_error(ETIMEDOUT, pop_number(queue, &number));
@@ -110,7 +110,7 @@ static void a_message_stays_taken_while_its_commit_would_wait(void **state)
     assert_ok(push_number(queue, 1, 8));
     assert_ok(push_number(queue, 2, 8));
     assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
-    somebody other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("queue"), LOCK_CONTAINER);
     emmap_may_wait(false);
     assert_error(ETIMEDOUT, emmap_queue_pop_commit(queue, ticket));
     leave(&other);
@@ -168,7 +168,7 @@ static void a_storage_is_neither_waited_for_nor_grown(void **state)
     emmap_file *const blocks = open_blocks(path_of("blocks"), RW | EMMAP_OPEN_CREATE, 4096, 8, 2);
     uint64_t address, count = 0;
     emmap_may_wait(false);
-    somebody other = somebody_with(path_of("blocks"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("blocks"), LOCK_CONTAINER);
     assert_error(ETIMEDOUT, store_number(blocks, &address));
     assert_error(ETIMEDOUT, emmap_blocks_count(blocks, &count));
     leave(&other);
@@ -206,7 +206,7 @@ static void a_lock_is_waited_for_as_long_as_the_option_says(void **state)
     for (size_t i = 0; i < COUNT_OF(limits); i++) {
         emmap_file *const queue = open_patient(path, limits[i]);
         uint64_t length;
-        somebody other = somebody_with(path, LOCK_STRUCTURE);
+        somebody other = somebody_with(path, LOCK_CONTAINER);
         const uint64_t before = milliseconds();
         assert_error(ETIMEDOUT, push_number(queue, 1, 8));
         assert_error(ETIMEDOUT, emmap_queue_length(queue, &length));
@@ -244,7 +244,7 @@ static void the_process_may_wait_less(void **state)
 {
     (void)state;
     emmap_file *const queue = open_patient(path_of("queue"), EMMAP_NO_LIMIT);
-    somebody other = somebody_with(path_of("queue"), LOCK_STRUCTURE);
+    somebody other = somebody_with(path_of("queue"), LOCK_CONTAINER);
     emmap_lock_limit(0);
     assert_error(ETIMEDOUT, push_number(queue, 1, 8));
     emmap_lock_limit(20);
@@ -271,7 +271,7 @@ int main(void)
     int failed = 0;
     for (int i = 0; i < 2; i++) {
         by_kernel = i == 1;
-        live_enable(!by_kernel);
+        emi_live_enable(!by_kernel);
         failed += cmocka_run_group_tests_name(by_kernel ? "the kernel's locks" : "the live folder", tests,
                                               NULL, NULL);
     }

@@ -79,12 +79,12 @@ static message raw_messages(const world *self)
     const content all = subject_read();
     const size_t from = self->options & AT_OFFSET ? OFFSET : 0;
     if (all.length >= from + QUEUE_HEADER) {
-        const queue_header header = {.size = queue_load32(all.bytes + from),
-                                     .head = queue_load32(all.bytes + from + 4),
-                                     .tail = queue_load32(all.bytes + from + 8),
-                                     .next_tail = queue_load32(all.bytes + from + 12)};
+        const queue_header_t header = {.size = queue_load32(all.bytes + from),
+                                       .head = queue_load32(all.bytes + from + 4),
+                                       .tail = queue_load32(all.bytes + from + 8),
+                                       .next_tail = queue_load32(all.bytes + from + 12)};
         uint32_t offset;
-        if (!queue_header_wrong(header, all.length - from, &offset) && header.next_tail >= header.tail) {
+        if (!emi_queue_header_wrong(header, all.length - from, &offset) && header.next_tail >= header.tail) {
             raw.length = header.tail - header.head;
             raw.bytes = malloc(raw.length + 1);
             require(raw.bytes);
