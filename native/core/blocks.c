@@ -100,7 +100,7 @@ static void note_sound(blocks_operation_t *self)
     blocks_t *const storage = (blocks_t *)self->base.container;
     if (self->shape != &storage->shape || self->shape->block_size == 0)
         return;
-    const uint64_t masks = BLOCKS_TREE + (uint64_t)self->last_group + blocks_masks(BLOCKS_LEVELS_MAX);
+    const uint64_t masks = BLOCKS_TREE + (uint64_t)self->last_group + blocks_masks(EMMAP_LEVELS_MAX);
     storage->sound_to = self->last_group < 0 ? BLOCKS_TREE : masks;
     storage->sound_last_group = self->last_group;
     storage->sound_word = self->word;

@@ -32,6 +32,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "emmap.h"
+
 #define BLOCKS_TREE 16u /* where the tree begins */
 #define BLOCKS_WORD 4u
 #define BLOCKS_MARK (((uint32_t)1 << 25) - 1)
@@ -43,24 +45,22 @@
 #define BLOCKS_SYNCED ((uint32_t)1 << 31)
 #define BLOCKS_LAST_GROUP 8u
 #define BLOCKS_FANOUT 64u
-#define BLOCKS_LEVELS_MIN 2u
-#define BLOCKS_LEVELS_MAX                                                                                    \
-    5u                   /* 2^30 blocks in 2^24 leaves, whose numbers fit the mark; 2^62 bytes at the most */
-#define BLOCKS_LEVELS 3u /* as emmap is built */
 #define BLOCKS_ALL UINT64_MAX
+
+_Static_assert(6 * (EMMAP_LEVELS_MAX - 1) < 25, "a leaf's number fits the mark");
 
 /* A storage's geometry. */
 typedef struct blocks_shape {
     uint32_t block_size; /* 0: the header of a storage that was never made; it has no blocks */
     unsigned levels;
-    unsigned said;                         /* what the file says of them, 0 for nothing */
-    uint64_t sizes[BLOCKS_LEVELS_MAX + 1]; /* of a group of that level; [0]: of a block */
+    unsigned said;                        /* what the file says of them, 0 for nothing */
+    uint64_t sizes[EMMAP_LEVELS_MAX + 1]; /* of a group of that level; [0]: of a block */
 } blocks_shape_t;
 
 /* Where a block is: at each level, its group's offset in the tree and which child of that group leads to it. */
 typedef struct blocks_path {
-    uint64_t offset[BLOCKS_LEVELS_MAX + 1]; /* [0]: of the block itself */
-    unsigned child[BLOCKS_LEVELS_MAX + 1];
+    uint64_t offset[EMMAP_LEVELS_MAX + 1]; /* [0]: of the block itself */
+    unsigned child[EMMAP_LEVELS_MAX + 1];
 } blocks_path_t;
 
 static inline uint64_t blocks_masks(unsigned level)
@@ -134,7 +134,7 @@ static inline uint64_t blocks_rank(const blocks_shape_t *shape, const blocks_pat
 /* What the word at offset 4 says of a storage's levels, when that is made. */
 static inline unsigned blocks_saying(unsigned levels)
 {
-    return levels == BLOCKS_LEVELS ? 0 : levels;
+    return levels == EMMAP_LEVELS ? 0 : levels;
 }
 
 static inline unsigned blocks_said(uint32_t word)

@@ -43,7 +43,7 @@ static emmap_error create(operation_t *operation, uint32_t block_size, unsigned 
         return emi_operation_corrupt(operation, 0, "not a block storage: its block size is 0");
     if (block_size == 0)
         return emi_error_set(EINVAL, no_block_size);
-    make(operation, block_size, blocks_saying(levels ? levels : BLOCKS_LEVELS) << BLOCKS_SAID_SHIFT);
+    make(operation, block_size, blocks_saying(levels ? levels : EMMAP_LEVELS) << BLOCKS_SAID_SHIFT);
     return EMMAP_OK;
 }
 
@@ -107,7 +107,7 @@ static emmap_error possible(uint64_t block_size, unsigned levels)
 {
     if (block_size > UINT32_MAX)
         return emi_error_set(EINVAL, "a block has from 1 to 2^32 - 1 bytes");
-    if (levels != 0 && (levels < BLOCKS_LEVELS_MIN || levels > BLOCKS_LEVELS_MAX))
+    if (levels != 0 && (levels < EMMAP_LEVELS_MIN || levels > EMMAP_LEVELS_MAX))
         return emi_error_set(EINVAL, "a block storage has from 2 to 5 levels");
     return EMMAP_OK;
 }
@@ -198,7 +198,7 @@ emmap_error emmap_blocks_init(emmap_file *file, uint64_t block_size, unsigned le
     if (error)
         return error;
     if (levels == 0)
-        levels = BLOCKS_LEVELS;
+        levels = EMMAP_LEVELS;
     if (!atomic_load_explicit(&file->container, memory_order_acquire)) {
         error = attach(file, block_size, levels, true, check_anew);
         if (error != EBUSY || !atomic_load(&file->container))

@@ -24,7 +24,7 @@ unsigned emi_blocks_level_at(const blocks_shape_t *shape, uint64_t offset)
 const char *emi_blocks_word_wrong(uint32_t word)
 {
     const unsigned said = blocks_said(word);
-    return said != 0 && (said < BLOCKS_LEVELS_MIN || said > BLOCKS_LEVELS_MAX)
+    return said != 0 && (said < EMMAP_LEVELS_MIN || said > EMMAP_LEVELS_MAX)
                ? "not a block storage: it has another number of levels than from 2 to 5"
                : NULL;
 }
@@ -56,9 +56,9 @@ static evidence_t evidence_for(const operation_t *operation, uint32_t block_size
  * what the caller says decides, or the default. 0: no number is possible. UNTOLD. */
 static unsigned deduce(const operation_t *operation, uint32_t block_size, unsigned levels, int64_t last_group)
 {
-    evidence_t found[BLOCKS_LEVELS_MAX + 1] = {IMPOSSIBLE}, best = IMPOSSIBLE;
+    evidence_t found[EMMAP_LEVELS_MAX + 1] = {IMPOSSIBLE}, best = IMPOSSIBLE;
     unsigned equals = 0, chosen = 0;
-    for (unsigned one = BLOCKS_LEVELS_MIN; one <= BLOCKS_LEVELS_MAX; one++) {
+    for (unsigned one = EMMAP_LEVELS_MIN; one <= EMMAP_LEVELS_MAX; one++) {
         found[one] = evidence_for(operation, block_size, one, last_group);
         if (found[one] > best) {
             best = found[one];
@@ -73,7 +73,7 @@ static unsigned deduce(const operation_t *operation, uint32_t block_size, unsign
         return best == IMPOSSIBLE ? 0 : chosen;
     if (levels != 0 && found[levels] == best)
         return levels;
-    return found[BLOCKS_LEVELS] == best ? BLOCKS_LEVELS : UNTOLD;
+    return found[EMMAP_LEVELS] == best ? EMMAP_LEVELS : UNTOLD;
 }
 
 emmap_error emi_blocks_find_shape(operation_t *operation, unsigned levels, blocks_shape_t *shape)
@@ -82,18 +82,18 @@ emmap_error emi_blocks_find_shape(operation_t *operation, unsigned levels, block
     const uint32_t block_size = blocks_load32(data, 0), word = blocks_load32(data, BLOCKS_WORD);
     const int64_t last_group = (int64_t)blocks_load64(data, BLOCKS_LAST_GROUP);
     unsigned found = blocks_said(word);
-    blocks_shape_set(shape, block_size, BLOCKS_LEVELS, found);
+    blocks_shape_set(shape, block_size, EMMAP_LEVELS, found);
     if (block_size == 0)
         return EMMAP_OK;
     const char *const wrong = emi_blocks_word_wrong(word);
     if (wrong)
         return emi_operation_corrupt(operation, BLOCKS_WORD, wrong);
     if (found == 0)
-        found = last_group == -1 ? BLOCKS_LEVELS : deduce(operation, block_size, levels, last_group);
+        found = last_group == -1 ? EMMAP_LEVELS : deduce(operation, block_size, levels, last_group);
     if (found == UNTOLD)
         return emi_error_set(EINVAL,
                              "the file does not say how many levels the storage has: the caller has to");
-    blocks_shape_set(shape, block_size, found ? found : BLOCKS_LEVELS, shape->said);
+    blocks_shape_set(shape, block_size, found ? found : EMMAP_LEVELS, shape->said);
     if (last_group != -1 && (last_group < 0 || emi_blocks_level_at(shape, (uint64_t)last_group) == 0))
         return emi_operation_corrupt(operation, BLOCKS_LAST_GROUP,
                                      "not a block storage: limo is not the offset of a group");

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "error.h"
 #include "file.h"
 #include "mapping.h"
+#include "platform.h"
 
 static loans_t *loans_of(const emmap_mapping *mapping)
 {
@@ -64,6 +66,18 @@ bool emmap_slice_faulted(const emmap_slice *slice)
 {
     /* An empty slice has no bytes that could go away. */
     return slice->mapping && file_faulted(slice->mapping->file);
+}
+
+emmap_error emmap_slice_copy_on_write(const emmap_slice *slice)
+{
+    if (!slice->mapping || file_may_write(slice->mapping->file))
+        return EMMAP_OK;
+    const uintptr_t page = emi_platform_page_size(), data = (uintptr_t)slice->data;
+    const uintptr_t begin = data - data % page, end = data + (uintptr_t)slice->length;
+    if (mprotect((void *)begin, end - begin, PROT_READ | PROT_WRITE) == 0)
+        return EMMAP_OK;
+    return emi_error_from_syscall((emmap_error)errno, "mprotect",
+                                  "a buffer over a read-only file needs a mapping that is private");
 }
 
 static void take_off(loans_t *list, const loan_t *returned)

@@ -341,6 +341,13 @@ emmap_error emmap_read_line_direct(emmap_file *file, emmap_slice *slice, const e
 /* True if a page of any mapping of the slice's file has gone away. */
 bool emmap_slice_faulted(const emmap_slice *slice);
 
+/*
+ * Makes the pages of a slice writable, for a runtime that has no read-only memory: a store then copies its page for this process
+ * alone and never reaches the file. Does nothing for a file that is open for writing. Errors: EACCES for a read-only file that is
+ * mapped shared; those of mprotect.
+ */
+emmap_error emmap_slice_copy_on_write(const emmap_slice *slice);
+
 /* Ends the slice and sets it to 0. Unmaps the memory if this was the last reference. A slice of 0 is ignored. */
 void emmap_slice_release(emmap_slice *slice);
 
@@ -747,6 +754,9 @@ emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, cons
 /* No place of any walk. A door passes it for a place that 64 bits can't hold. */
 #define EMMAP_NO_PLACE (UINT64_MAX - 1)
 
+/* The highest limit that a door passes to a walk: it allocates memory for as many addresses before the walk finds them. */
+#define EMMAP_WALK_LIMIT 65536u
+
 typedef enum emmap_queue_direction {
     EMMAP_QUEUE_FORWARD, /* from the first message to the last */
     EMMAP_QUEUE_BACKWARD
@@ -820,11 +830,15 @@ emmap_error emmap_queue_compact(emmap_file *file, uint64_t *bytes);
  *               may write repairs the rest. No address is given out twice, and none is lost.
  */
 
+#define EMMAP_LEVELS 3u /* as emmap 2.x has them */
+#define EMMAP_LEVELS_MIN 2u
+#define EMMAP_LEVELS_MAX 5u
+
 /*
  * Opens a block storage, or creates one for blocks of `block_size` bytes in a file of options->size bytes (0:
  * 4096). The file grows with its blocks, by the steps of max_inc_size, unless EMMAP_OPEN_FIXED_SIZE is given.
- * block_size is from 1 to 2^32 - 1; 0: the file's. `levels` is from 2 to 5; 0:
- * the file's, or 3 for a new one. emmap 2.x does not record the number; for its files it is
+ * block_size is from 1 to 2^32 - 1; 0: the file's. `levels` is from EMMAP_LEVELS_MIN to EMMAP_LEVELS_MAX; 0:
+ * the file's, or EMMAP_LEVELS for a new one. emmap 2.x does not record the number; for its files it is
  * deduced from what is stored. `options` are as with emmap_queue_open.
  * Errors: as emmap_open, and
  *   EINVAL         block size or levels out of range, or different from the storage's; levels that can't be deduced; options

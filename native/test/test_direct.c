@@ -25,6 +25,30 @@ static void a_slice_aliases_the_mapping(void **state)
     close_file(file);
 }
 
+static void a_store_to_a_slice_of_a_read_only_file_copies_its_page(void **state)
+{
+    (void)state;
+    const char *const path = path_of("file");
+    close_file(open_file(path, CREATE, 64));
+    emmap_file *const file = open_file(path, EMMAP_OPEN_READ, 0);
+    emmap_slice slice;
+    assert_ok(emmap_pread_direct(file, 8, 8, &slice));
+    assert_ok(emmap_slice_copy_on_write(&slice));
+    slice.data[0] = 'X';
+    emmap_slice_release(&slice);
+    assert_ok(emmap_slice_copy_on_write(&slice));
+    close_file(file);
+    char got;
+    emmap_file *const again = open_file(path, EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0);
+    assert_ok(read_into(again, 8, &got, 1));
+    assert_int_equal(got, 0);
+    assert_ok(emmap_pread_direct(again, 8, 8, &slice));
+    assert_error(EACCES, emmap_slice_copy_on_write(&slice));
+    assert_string_equal(emmap_last_failure()->syscall, "mprotect");
+    emmap_slice_release(&slice);
+    close_file(again);
+}
+
 static void a_slice_outlives_close_and_free(void **state)
 {
     (void)state;
@@ -155,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         folder_test(a_slice_aliases_the_mapping),
+        folder_test(a_store_to_a_slice_of_a_read_only_file_copies_its_page),
         folder_test(a_slice_outlives_close_and_free),
         folder_test(a_slice_keeps_the_mapping_that_it_is_of),
         folder_test(shrinking_is_refused_exactly_below_a_live_slice),
