@@ -54,7 +54,7 @@ emmap_error emmap_advise(emmap_file *file, uint64_t position, uint64_t length, e
     if (position > INT64_MAX || length > INT64_MAX || !kernel_advice(advice, &kernel))
         error = emi_error_set(EINVAL,
                               "position and length are from 0 to 2^63 - 1, the advice one of emmap_advice");
-    /* The kernel would throw private pages away, and what was written to them. */
+    /* The kernel would drop private pages, with the bytes written to them. */
     else if (advice != EMMAP_ADVICE_DONT_NEED || (file->options.flags & EMMAP_OPEN_SHARED))
         error = advise(mapping, position, length, kernel);
     emi_mapping_release(mapping);

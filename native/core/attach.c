@@ -50,7 +50,7 @@ static emmap_error give_size(const container_preparer_t *self, int fd, const emm
 emmap_error emi_container_prepare(const file_preparer_t *base, int fd, const emmap_options *options)
 {
     const container_preparer_t *const self = (const container_preparer_t *)base;
-    /* A reader waits for nobody, and changes nothing. */
+    /* A read-only handle waits for nobody and changes nothing. */
     if (!(options->flags & EMMAP_OPEN_WRITE))
         return give_size(self, fd, options);
     patience_t patience = emi_patience_of(options);
@@ -94,7 +94,7 @@ static emmap_error keep_locks(emmap_file *file, container_t *self)
     return error;
 }
 
-/* Begins to exclude other handles and processes operation by operation, as they do. */
+/* Agrees with the other writers on how to exclude each other. */
 static emmap_error join(emmap_file *file, const container_t *self)
 {
     if (self->owns_locks || !file_may_write(file) || (file->options.flags & EMMAP_OPEN_ANON))
@@ -109,7 +109,7 @@ static emmap_error join(emmap_file *file, const container_t *self)
     return error;
 }
 
-/* Undoes it: the file goes on as a plain one. */
+/* Undoes `join`: the file goes on as a plain one. */
 static void part(emmap_file *file)
 {
     const emmap_failure failure = *emmap_last_failure();
@@ -150,7 +150,8 @@ emmap_error emi_container_attach(emmap_file *file, container_t *self,
         return emi_error_set(ENOMEM, NULL);
     emi_thread_lock_init(&self->threads);
     atomic_init(&self->looked, emi_stale_now());
-    /* One at a time: the descriptor's locks are all threads', and the second to end would take them from the first. */
+    /* One thread at a time: all threads share the descriptor's locks, so the end of one attach would release
+     * those of the other. */
     patience_t patience = emi_patience_of(&file->options);
     emmap_error error = patience_take(&file->attaching, &patience);
     if (!error) {

@@ -1,31 +1,32 @@
-/* Making a file that is open a queue or a block storage. */
+/* Making an open file a queue or a block storage. */
 #ifndef EMMAP_CORE_ATTACH_H
 #define EMMAP_CORE_ATTACH_H
 
 #include "open.h"
 #include "operation.h"
 
-/* Fills in what a queue or storage file is opened with. Errors: EINVAL for options that do not go with it. */
+/* Completes the options for a queue or storage. *fresh: the caller wants an empty one. Errors: EINVAL for
+ * options that it can't have. */
 emmap_error emi_container_options(const emmap_options *given, emmap_options *settled, bool *fresh);
 
-/* What opens a queue or storage file: gives a new file `size` bytes, and leaves any other as it is. */
+/* Prepares the file of a queue or storage for emi_file_open: a new file gets `size` bytes, any other stays as
+ * it is. */
 typedef struct container_preparer {
     file_preparer_t base;
     uint64_t size;
-    const char *lacking; /* what a new file can't be made without; NULL: nothing */
-    bool fresh;          /* a file that has bytes is refused */
+    const char *lacking; /* an error for a new file: what its creation needs and does not have; or NULL */
+    bool fresh;          /* refuse a file that has bytes */
 } container_preparer_t;
 
-/* Without EMMAP_OPEN_CREATE a file whose header is zeros is not made a structure. Errors: EMMAP_CORRUPT with `reason`. */
+/* Refuses a file whose header is zeros, unless EMMAP_OPEN_CREATE allows to make it a container. Errors:
+ * EMMAP_CORRUPT with `reason`. */
 emmap_error emi_container_require_made(emmap_file *file, const char *reason);
 
 emmap_error emi_container_prepare(const file_preparer_t *base, int fd, const emmap_options *options);
 
-/*
- * Makes `self` (malloc'd, kind set) what the file holds, after `check` has found the file's bytes fit for it or,
- * where it may write, made them so. `check` runs under the hold. Ownership of `self` passes to the file, or ends
- * here on failure.
- */
+/* Makes `self` (from malloc, with its kind) the file's container. First `check` decides within an operation
+ * whether the file's bytes fit, or makes them fit if the handle may write. The file owns `self` then; on
+ * failure `self` is freed. */
 emmap_error emi_container_attach(emmap_file *file, container_t *self,
                                  emmap_error (*check)(container_t *self, operation_t *operation));
 

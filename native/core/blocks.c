@@ -1,8 +1,10 @@
 /*
- * What every operation on a block storage begins with. A store or free writes the mark, then the leaf's mask, which is
- * the moment at which the block is there or gone, then the masks above it, then takes the mark away. An operation that
- * finds a mark under the lock does the masks above it again: nothing else can be wrong. In a leaf that has
- * free and used blocks before and after, no mask above it changes, and the leaf's mask alone is written.
+ * How an operation on a block storage begins.
+ *
+ * A store or free writes in this order: the mark; the leaf's mask, which decides whether the block exists;
+ * the masks above; no mark. An operation that finds a mark under the lock writes the masks above that leaf
+ * again, since nothing else can be wrong. If the leaf has both free and used blocks before and after, no mask
+ * above changes, and only the leaf's mask is written.
  */
 #include "blocks.h"
 
@@ -44,8 +46,8 @@ bool emi_blocks_same_shape(const blocks_operation_t *self)
            (said == self->shape->said || said == self->shape->levels);
 }
 
-/* A storage may be made anew, with blocks of another size or another number of levels. A handle that was opened for
- * what it was must not go on. One that takes the file as it is does. */
+/* The storage was made anew with another block size or number of levels. A handle opened for the old shape
+ * must not go on. A handle that accepts any shape does. */
 static emmap_error other_shape(blocks_operation_t *self)
 {
     if (((const blocks_t *)self->base.container)->follows) {
@@ -78,11 +80,11 @@ void emi_blocks_mark(blocks_operation_t *self, uint32_t value)
     emi_blocks_put_word(self, (self->word & ~BLOCKS_MARK) | value);
 }
 
-/* Finishes what the last one to hold the lock did not. */
+/* Completes the change of the last process that held the lock, if that died. */
 static emmap_error recover(blocks_operation_t *self)
 {
     const uint32_t left = self->word & BLOCKS_MARK;
-    /* A number of a leaf, or the address of any block in it, as it was written once. */
+    /* A leaf's number or, from older writers, the address of any block in the leaf. */
     if (left > blocks_capacity(self->shape))
         return emi_operation_corrupt(&self->base, BLOCKS_WORD,
                                      "the mark of an operation in progress names no block");
@@ -94,7 +96,7 @@ static emmap_error recover(blocks_operation_t *self)
     return EMMAP_OK;
 }
 
-/* Under `threads`. */
+/* The caller holds `threads`. */
 static void note_sound(blocks_operation_t *self)
 {
     blocks_t *const storage = (blocks_t *)self->base.container;
@@ -106,7 +108,7 @@ static void note_sound(blocks_operation_t *self)
     storage->sound_word = self->word;
 }
 
-/* Whether the header is one that needs no other look: what emi_blocks_ready finds follows from it and the shape. */
+/* Whether the header equals the last sound one: then emi_blocks_ready would find nothing new. */
 static inline bool sound(blocks_operation_t *self)
 {
     const blocks_t *const storage = (const blocks_t *)self->base.container;
@@ -120,7 +122,7 @@ static inline bool sound(blocks_operation_t *self)
            self->last_group == storage->sound_last_group;
 }
 
-/* How often the header is read again when it changes meanwhile: a handle without the lock may see it made anew. */
+/* How often a changing header is read again. Without the lock a handle may see a storage made anew. */
 #define LOOKS 200
 
 emmap_error emi_blocks_ready(blocks_operation_t *self)
@@ -157,7 +159,7 @@ emmap_error emi_blocks_begin(emmap_file *file, blocks_operation_t *self)
     return error ? error : start(self);
 }
 
-/* start, of what is about one block. */
+/* As `start`, for an operation on one block. */
 static emmap_error start_one(blocks_operation_t *self)
 {
     emmap_error error = EMMAP_OK;

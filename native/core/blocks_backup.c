@@ -1,8 +1,6 @@
-/*
- * A block storage as it is at one moment: its header, the masks of all groups up to limo, and the blocks in use. A handle
- * that may write copies under the lock. One that may not takes none: it copies, and then looks whether all of that is
- * still the same.
- */
+/* A block storage at one moment: its header, the masks of all groups up to the last group, and the blocks in
+ * use. A handle that may write copies under the lock. A read-only handle copies without it, then checks that
+ * all bytes are still the same. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
@@ -12,10 +10,10 @@
 #include "blocks.h"
 #include "error.h"
 
-/* How often a copy without a lock is repeated while others change the storage. */
+/* How often an unlocked copy is repeated while others change the storage. */
 #define LOOKS 200
 
-/* What is done with each piece of the storage. False ends it. */
+/* Called with each piece of the storage. False: stop. */
 typedef struct visitor {
     bool (*visit)(const uint8_t *data, uint8_t *image, uint64_t position, uint64_t length);
     const uint8_t *data;
@@ -42,7 +40,7 @@ static bool visit_piece(const visitor_t *self, uint64_t position, uint64_t lengt
     return self->visit(self->data, self->image, position, length < left ? length : left);
 }
 
-/* The blocks of a leaf that are in use, neighbours together. */
+/* The blocks in use of a leaf; neighbours form one piece. */
 static bool visit_blocks(const visitor_t *self, const blocks_shape_t *shape, uint64_t leaf, uint64_t used)
 {
     bool goes_on = true;
@@ -59,7 +57,7 @@ static bool visit_blocks(const visitor_t *self, const blocks_shape_t *shape, uin
     return goes_on;
 }
 
-/* The masks of a group and of all below it, up to limo, and the blocks. */
+/* The masks of a group and of all groups below it, up to the last group, and the blocks. */
 static bool visit_group(const visitor_t *self, const blocks_operation_t *op, unsigned level, uint64_t offset)
 {
     if (offset > (uint64_t)op->last_group)
@@ -81,7 +79,7 @@ static bool visit_all(const visitor_t *self, const blocks_operation_t *op)
            (op->last_group < 0 || visit_group(self, op, op->shape->levels, 0));
 }
 
-/* Where what the storage may hold ends. */
+/* The end of the bytes that the storage may use. */
 static uint64_t end_of(const blocks_operation_t *op)
 {
     return op->last_group < 0 ? BLOCKS_TREE : BLOCKS_TREE + (uint64_t)op->last_group + op->shape->sizes[1];
@@ -107,7 +105,7 @@ static emmap_error copy(blocks_operation_t *op, backup_image_t *image)
     visitor.visit = same_piece;
     if (!op->base.locked && !visit_all(&visitor, op))
         return emi_error_set(EAGAIN, NULL);
-    /* What is free is a hole in the copy. */
+    /* Free blocks are holes in the copy. */
     blocks_store32(image->bytes, BLOCKS_WORD, blocks_load32(image->bytes, BLOCKS_WORD) | BLOCKS_HOLES);
     return EMMAP_OK;
 }

@@ -18,7 +18,7 @@ int64_t emi_blocks_write_masks(blocks_operation_t *self, const blocks_path_t *pa
     return last;
 }
 
-/* Takes the groups on the path that nobody has reached before into use: their masks, then limo. */
+/* Takes the new groups on the path into use: first their masks, then the header's last group. */
 static void initialise(blocks_operation_t *self, const blocks_path_t *path)
 {
     const int64_t last = emi_blocks_write_masks(self, path);

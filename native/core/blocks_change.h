@@ -1,12 +1,12 @@
-/* Changing which blocks there are, once nothing can fail any more. */
+/* Changing which blocks exist, when nothing can fail any more. */
 #ifndef EMMAP_CORE_BLOCKS_CHANGE_H
 #define EMMAP_CORE_BLOCKS_CHANGE_H
 
 #include "blocks.h"
 #include "pause.h"
 
-/* Where the mask of a block's leaf is, and which of its bits is the block's. A path goes through memory, which a store
- * or free of one block need not wait for. */
+/* The place of a block's bit: the offset of its leaf, and the bit in the mask. (A path is kept in memory,
+ * which a store or free of one block does not need.) */
 typedef struct blocks_leaf {
     uint64_t offset;
     unsigned child;
@@ -25,14 +25,14 @@ static inline bool blocks_same_above(uint64_t free_mask, uint64_t other)
     return (free_mask == 0) == (other == 0) && (free_mask == BLOCKS_ALL) == (other == BLOCKS_ALL);
 }
 
-/* Writes the masks of the groups on the path that nobody has reached before. The last one's offset, or limo. */
+/* Writes the first masks of those groups on the path that are new. Returns the offset of the last group then. */
 int64_t emi_blocks_write_masks(blocks_operation_t *self, const blocks_path_t *path);
 
-/* blocks_change where masks above the leaf follow; apart from the path that is hot. */
+/* The slow path of blocks_change: masks above the leaf change, too. */
 void emi_blocks_change_marked(blocks_operation_t *self, uint64_t address, uint64_t after, bool is_free);
 
-/* Makes the block free or not, with all that follows from it. Nothing follows in a leaf that has both free and used
- * blocks before and after: one store does it all, and needs no mark. */
+/* Makes the block free or used, with all masks that follow. If the leaf has both free and used blocks before
+ * and after, one store does it, and no mark is needed. */
 static inline void blocks_change(blocks_operation_t *self, uint64_t address, blocks_leaf_t leaf, bool is_free)
 {
     const uint64_t before = blocks_load(self, 1, leaf.offset).free;
@@ -46,9 +46,10 @@ static inline void blocks_change(blocks_operation_t *self, uint64_t address, blo
 }
 
 /*
- * For a synced storage: brings the masks of the new groups that these blocks take into use to disk, before limo: a leaf
- * whose mask is not there would be full of blocks that nobody stored. With it go the masks of the leaves that come
- * next, so that at most one store in 4096 waits for the disk. Errors: as emi_operation_sync.
+ * For a synced storage: brings the first masks of the new groups for these blocks to the disk, before the
+ * header includes them. Without its mask on the disk, a leaf could seem full of blocks that nobody stored.
+ * The masks of the next leaves go along, so that at most one store in 4096 waits for the disk. Errors: as
+ * emi_operation_sync.
  */
 emmap_error emi_blocks_prepare(blocks_operation_t *self, const uint64_t *addresses, size_t count);
 

@@ -1,13 +1,13 @@
 /*
- * Giving the space of free blocks back to the disk. The file keeps its size, so that nobody's mapping of it faults.
+ * Giving the space of free blocks back to the disk. The file keeps its size, so that no mapping of it faults.
  *
- *   1. The word at offset 4 says that there are holes: from then on stores reserve space.
- *   2. Limo goes down to the last leaf that has a block. The groups behind it count as never used then.
- *   3. The pages behind that leaf, and the pages of free blocks before it that hold no mask, become holes.
+ *   1. The word at offset 4 records that there are holes: from then on stores reserve space.
+ *   2. The last group becomes the last leaf that has a block. The groups behind it count as never used.
+ *   3. The pages behind this leaf become holes, and the pages before it that hold only free blocks.
  *
- * A process killed in between leaves space that the next compaction gives back. Of a synced storage the disk has the
- * blocks' being free before 1, and limo and the word before 3: with an older limo masks that are gone would be those of
- * full leaves.
+ * A process killed in between leaves space to the next compaction. For a synced storage the disk has the
+ * freed blocks' masks before step 1, and header and word before step 3: with the old last group on the disk,
+ * masks that are gone would look like those of full leaves.
  */
 #include "blocks.h"
 
@@ -18,12 +18,12 @@
 #include "platform.h"
 #include "size.h"
 
-/* How far an exclusive handle reserves at once. */
+/* How much an exclusive handle reserves at once. */
 #define RESERVED_AT_ONCE ((uint64_t)1 << 20)
 
 /* ---- Giving back ---- */
 
-/* One past the last leaf, of those below `leaves`, that has a block. */
+/* The number of leaves up to the last one, of the first `leaves`, that has a block. */
 static uint64_t used_leaves(const blocks_operation_t *self, uint64_t leaves)
 {
     for (; leaves > 0; leaves--) {
@@ -49,7 +49,7 @@ static emmap_error lower(blocks_operation_t *self, int64_t last_group)
     return blocks_synced(self) ? emi_operation_sync(&self->base) : EMMAP_OK;
 }
 
-/* The free blocks of a leaf, as runs. */
+/* Punches the runs of free blocks in a leaf. */
 static emmap_error punch_leaf(const blocks_operation_t *self, uint64_t rank)
 {
     const blocks_path_t path = blocks_path_of_rank(self->shape, rank);
@@ -59,7 +59,7 @@ static emmap_error punch_leaf(const blocks_operation_t *self, uint64_t rank)
     for (unsigned child = 0, end; child < BLOCKS_FANOUT && !error; child = end + 1) {
         for (end = child; end < BLOCKS_FANOUT && !(used >> end & 1); end++)
             ;
-        /* Few have a whole page, where blocks are small. */
+        /* Small blocks rarely leave a whole page free. */
         if ((end - child) * size >= page)
             error = emi_operation_punch(&self->base, first + child * size, first + end * size);
     }
@@ -76,7 +76,7 @@ static emmap_error punch(const blocks_operation_t *self, uint64_t leaves)
     if (end < self->base.mapping->size)
         error = emi_operation_punch(&self->base, end, self->base.mapping->size);
     PAUSE("blocks_compact_cut");
-    /* A run of free blocks has no whole page, if the leaf has none. */
+    /* If no leaf has a whole page, no run of free blocks has. */
     if (self->shape->sizes[1] >= emi_platform_page_size())
         for (uint64_t leaf = 0; leaf < leaves && !error; leaf++)
             error = punch_leaf(self, leaf * BLOCKS_FANOUT);
@@ -123,7 +123,7 @@ emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes)
     if (error)
         return error;
     error = emi_operation_compact_begin(&self.base, &taken);
-    /* What others have added at the end goes too. */
+    /* Space that others have added at the end goes back, too. */
     if (!error)
         error = emi_size_on_disk(self.base.descriptor->fd, &on_disk);
     if (!error && file->options.length == 0)
@@ -142,7 +142,7 @@ emmap_error emi_blocks_reserve(blocks_operation_t *self, const blocks_path_t *pa
     blocks_t *const storage = (blocks_t *)self->base.container;
     const uint64_t end = BLOCKS_TREE + path->offset[0] + self->shape->block_size;
     uint64_t from = BLOCKS_TREE + path->offset[0];
-    /* The masks of new groups lie before their first block, one behind another. */
+    /* The masks of new groups lie directly before their first block. */
     for (unsigned level = 1; level <= self->shape->levels; level++)
         if (blocks_beyond(self, path->offset[level]))
             from = BLOCKS_TREE + path->offset[level];
@@ -156,7 +156,7 @@ emmap_error emi_blocks_reserve(blocks_operation_t *self, const blocks_path_t *pa
     emmap_error error = emi_operation_keep(&self->base);
     if (!error)
         error = emi_operation_reserve(&self->base, from, to);
-    /* There may be room for the block at least. */
+    /* There may be room for the block alone. */
     if (error && error != EAGAIN && error != EMMAP_CLOSED && to > end)
         error = emi_operation_reserve(&self->base, from, to = end);
     if (!error && self->base.container->owns_locks) {

@@ -20,7 +20,7 @@ static int by_number(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-/* Errors: ENOENT where one comes twice: the second time there is no such block. */
+/* Errors: ENOENT if an address comes twice: the second time there is no such block. */
 static emmap_error different(const uint64_t *addresses, size_t count)
 {
     if (count == 0)
@@ -37,7 +37,7 @@ static emmap_error different(const uint64_t *addresses, size_t count)
     return error;
 }
 
-/* Whether there is no other block. */
+/* Whether this is the only block. */
 static bool is_last(const blocks_operation_t *self, uint64_t address)
 {
     const blocks_path_t path = blocks_path_of(self->shape, address);
@@ -52,7 +52,7 @@ static bool is_empty(const blocks_operation_t *self)
     return blocks_load(self, self->shape->levels, 0).used == 0;
 }
 
-/* Whether so much is in use that space may be given back. */
+/* Whether the storage is large enough to give space back. */
 static bool much(const blocks_operation_t *self)
 {
     return self->last_group >= (int64_t)GIVE_BACK_LEAST;
@@ -61,7 +61,7 @@ static bool much(const blocks_operation_t *self)
 static void note_freed(blocks_operation_t *self, uint64_t bytes)
 {
     ((blocks_t *)self->base.container)->freed += bytes;
-    /* Whether that can be done is another matter than the blocks. */
+    /* A failure does not concern the blocks. */
     if (much(self) && emi_blocks_compaction_due(self, 0, is_empty(self)))
         (void)emi_blocks_compact(self);
 }
@@ -80,7 +80,7 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
     if (!error)
         error = different(addresses, count);
     const uint64_t bytes = (uint64_t)count * self.shape->block_size;
-    /* Space is given back where the thread may wait. */
+    /* Giving space back needs a thread that may block. */
     if (!error && much(&self) && emi_blocks_compaction_due(&self, bytes, false))
         error = emi_require_blocking();
     for (size_t i = 0; i < count && !error; i++)
@@ -99,7 +99,7 @@ emmap_error emmap_block_free(emmap_file *file, uint64_t address)
     blocks_leaf_t leaf = {0, 0};
     error = find(&self, address, &leaf);
     const uint64_t bytes = self.shape->block_size;
-    /* Space is given back where the thread may wait. */
+    /* Giving space back needs a thread that may block. */
     if (!error && much(&self) && emi_blocks_compaction_due(&self, bytes, is_last(&self, address)))
         error = emi_require_blocking();
     if (!error) {

@@ -1,30 +1,30 @@
 /*
- * A block storage's bytes. All numbers native-endian; nothing but the header need be aligned.
+ * The bytes of a block storage. All numbers are native-endian. Only the header is aligned.
  *
  *   offset 0   block_size, 32 bits
  *   offset 4   32 bits that emmap neither reads nor writes:
  *                bits 0 to 24    mark: 1 + the number of the leaf in which a block is being stored or freed, else 0
  *                bit 25          space of free blocks has been given back: a store has to reserve it
- *                bits 26 and 27  generation: goes up when limo goes down in a storage that was synced
- *                bits 28 to 30   levels; 0: the file does not say, and it is a storage of 3 levels as a rule
- *                bit 31          whether emmap_sync was called on the storage
+ *                bits 26 and 27  generation: goes up when the last group goes down in a synced storage
+ *                bits 28 to 30   levels; 0: not recorded, mostly 3
+ *                bit 31          emmap_sync was called on the storage
  *              A leaf's number is the address of its first block.
- *   offset 8   limo, 64 bits: offset of the last initialised group, from where the tree begins; -1: none is
+ *   offset 8   last group ("limo" in emmap), 64 bits: the offset in the tree of the last initialised group; -1: none
  *   offset 16  the tree: the group of the top level
  *
- * A group of level 2 and up is two masks, free and used, and 64 groups of the level below; a group of level 1, a
- * leaf, is the mask free and 64 blocks. A bit of free says that this child has room, a bit of used that it holds a
- * block. Groups beyond limo have never been written: they count as free and unused. The lowest free child is always
- * taken first, so groups are initialised in the order of their offsets.
+ * A group of level 2 or more has two masks, free and used, and 64 groups of the level below. A group of level
+ * 1, a leaf, has the mask free and 64 blocks. A bit of free: this child has room. A bit of used: this child
+ * holds a block. Groups beyond the last group have never been written, and count as free and unused. The
+ * lowest free child is always taken first, so groups are initialised in the order of their offsets.
  *
- * The leaves' masks say which blocks there are. All other masks follow from them: that is how an interrupted
+ * The leaves' masks decide which blocks exist. All other masks follow from them, and so an interrupted
  * operation is repaired.
  *
- * The kernel writes pages in any order. A leaf's masks and its blocks' bytes change for the blocks concerned alone, so
- * a power cut leaves all others as they were; but two things could take more with them, and in a storage that was
- * synced wait for the disk: a group's first masks are there before limo says so, and the file's end before a mask
- * speaks of a block there. Masks above the leaves may be of any age: a store that meets that makes them follow from
- * the leaves (find_room).
+ * The kernel writes pages in any order. A change touches only the mask bits and bytes of its own blocks, so a
+ * power cut leaves all others. But two things could take others with them. In a synced storage they wait for
+ * the disk: the first masks of a group are there before the header includes the group, and the file's end
+ * before a mask mentions a block there. Masks above the leaves may be of any age after a power cut. A store
+ * that finds no room by them first makes them follow from the leaves (find_room).
  */
 #ifndef EMMAP_CORE_BLOCKS_LAYOUT_H
 #define EMMAP_CORE_BLOCKS_LAYOUT_H
@@ -49,15 +49,16 @@
 
 _Static_assert(6 * (EMMAP_LEVELS_MAX - 1) < 25, "a leaf's number fits the mark");
 
-/* A storage's geometry. */
+/* The geometry of a storage. */
 typedef struct blocks_shape {
-    uint32_t block_size; /* 0: the header of a storage that was never made; it has no blocks */
+    uint32_t block_size; /* 0: a header without a storage; it has no blocks */
     unsigned levels;
-    unsigned said;                        /* what the file says of them, 0 for nothing */
-    uint64_t sizes[EMMAP_LEVELS_MAX + 1]; /* of a group of that level; [0]: of a block */
+    unsigned said;                        /* the levels as the file records them; 0: not recorded */
+    uint64_t sizes[EMMAP_LEVELS_MAX + 1]; /* the size of a group of each level; [0]: of a block */
 } blocks_shape_t;
 
-/* Where a block is: at each level, its group's offset in the tree and which child of that group leads to it. */
+/* The way to a block: at each level, the offset of its group in the tree, and the child of this group that
+ * leads to it. */
 typedef struct blocks_path {
     uint64_t offset[EMMAP_LEVELS_MAX + 1]; /* [0]: of the block itself */
     unsigned child[EMMAP_LEVELS_MAX + 1];
@@ -82,7 +83,7 @@ static inline void blocks_shape_set(blocks_shape_t *shape, uint32_t block_size, 
         shape->sizes[level] = blocks_masks(level) + BLOCKS_FANOUT * shape->sizes[level - 1];
 }
 
-/* Goes from the group of `level` on the path to its child. */
+/* Steps from the group of `level` on the path to its child. */
 static inline void blocks_descend(const blocks_shape_t *shape, blocks_path_t *path, unsigned level,
                                   unsigned child)
 {
@@ -90,7 +91,7 @@ static inline void blocks_descend(const blocks_shape_t *shape, blocks_path_t *pa
     path->offset[level - 1] = path->offset[level] + blocks_masks(level) + child * shape->sizes[level - 1];
 }
 
-/* An address counts the top level's children in its lowest six bits. */
+/* The lowest six bits of an address are the child of the top level. */
 static inline void blocks_path_set(const blocks_shape_t *shape, uint64_t address, blocks_path_t *path)
 {
     path->offset[shape->levels] = 0;
@@ -113,7 +114,7 @@ static inline uint64_t blocks_address(const blocks_shape_t *shape, const blocks_
     return address;
 }
 
-/* A rank counts the blocks in the order of their offsets: the top level's children are in its highest bits. */
+/* Ranks number the blocks in the order of their offsets: the highest bits are the child of the top level. */
 static inline blocks_path_t blocks_path_of_rank(const blocks_shape_t *shape, uint64_t rank)
 {
     blocks_path_t path;
@@ -131,7 +132,7 @@ static inline uint64_t blocks_rank(const blocks_shape_t *shape, const blocks_pat
     return rank;
 }
 
-/* What the word at offset 4 says of a storage's levels, when that is made. */
+/* The levels as a new storage records them. */
 static inline unsigned blocks_saying(unsigned levels)
 {
     return levels == EMMAP_LEVELS ? 0 : levels;
@@ -142,7 +143,7 @@ static inline unsigned blocks_said(uint32_t word)
     return (word & BLOCKS_SAID) >> BLOCKS_SAID_SHIFT;
 }
 
-/* Masks lie at any address; what is read is used as it was read, whoever writes there meanwhile. */
+/* Masks may be unaligned. The value that was read is used and not read again, since others may write it. */
 static inline uint64_t blocks_load64(const uint8_t *data, uint64_t position)
 {
     uint64_t value;
@@ -151,7 +152,7 @@ static inline uint64_t blocks_load64(const uint8_t *data, uint64_t position)
     return value;
 }
 
-/* The fence keeps the compiler from exchanging stores: a process may be killed between any two. */
+/* The fence keeps the order of stores in the compiler: a process may be killed between any two. */
 static inline void blocks_store64(uint8_t *data, uint64_t position, uint64_t value)
 {
     __atomic_thread_fence(__ATOMIC_RELEASE);

@@ -1,8 +1,8 @@
 /*
- * Reading blocks. A single read takes no lock between processes: it copies, and then looks whether the block is still
- * in use and its bytes are the same. (If it was freed and stored anew in between, and the copy has something of both,
- * the bytes differ the second time, or the block is free at one of the looks.) Where that does not settle, and for
- * what looks at many blocks, a handle that may write takes the lock.
+ * Reading blocks. A read of one block takes no lock between processes. It copies the block, then checks that
+ * the block still exists and has the same bytes. (If it was freed and stored anew in between, so that the
+ * copy has parts of both, the bytes differ the second time, or the block is free at one of the checks.) If
+ * that fails, and for reads of many blocks, a handle that may write takes the lock.
  */
 #include "blocks.h"
 
@@ -13,10 +13,10 @@
 #include "error.h"
 #include "stale.h"
 
-/* How often a read without a lock is repeated while others store into the same block. */
+/* How often an unlocked read is repeated while others store into the same block. */
 #define LOOKS 200
 
-/* The masks of a group that is beyond limo by now may have gone away with their page. */
+/* The masks of a group beyond the last group may have gone away with their page. */
 static bool still_reached(const blocks_operation_t *self, uint64_t offset)
 {
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -53,7 +53,7 @@ static emmap_error deliver(const blocks_operation_t *self, const uint8_t *bytes,
     return EMMAP_OK;
 }
 
-/* The block into `copy`, of one piece. Errors: ENOENT; EAGAIN. */
+/* Copies the block consistently. Errors: ENOENT; EAGAIN. */
 static emmap_error copy_unlocked(blocks_operation_t *self, const blocks_path_t *path, uint8_t *copy)
 {
     const size_t size = self->shape->block_size;
@@ -77,7 +77,7 @@ static emmap_error copy_unlocked(blocks_operation_t *self, const blocks_path_t *
 
 static emmap_error read_unlocked(blocks_operation_t *self, const blocks_path_t *path, const emmap_sink *sink)
 {
-    /* No memory before the file is seen to have the block: a hostile one may claim 4 GiB. */
+    /* Memory is allocated only for a block within the file: a hostile file may claim 4 GiB. */
     emmap_error error = in_use(self, path) ? reach(self, path) : emi_blocks_none();
     if (error)
         return error;
@@ -101,12 +101,12 @@ static emmap_error read_block(blocks_operation_t *self, const blocks_path_t *pat
     return error ? error : deliver(self, self->base.mapping->data + BLOCKS_TREE + path->offset[0], sink);
 }
 
-/* One block into memory that the sink is asked for once, whether or not the read is tried again under the lock. */
+/* Reads one block. The sink is called once, also if the read is repeated under the lock. */
 static emmap_error read_into(blocks_operation_t *self, const blocks_path_t *path, const emmap_sink *sink,
                              void **place)
 {
     const size_t size = self->shape->block_size;
-    /* No memory before the file is seen to have the block: a hostile one may claim 4 GiB. */
+    /* Memory is allocated only for a block within the file: a hostile file may claim 4 GiB. */
     const emmap_error error = in_use(self, path) ? reach(self, path) : emi_blocks_none();
     if (error)
         return error;
@@ -143,7 +143,7 @@ static emmap_error read_one(emmap_file *file, uint64_t address, const emmap_sink
 
 emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sink *sink)
 {
-    /* The sink is asked once: a storage that the handle goes over to has blocks of the same size. */
+    /* The sink is called once: after a switch to another file the blocks have the same size. */
     void *place = NULL;
     emmap_error error;
     do
@@ -152,7 +152,7 @@ emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sin
     return error == ENOENT ? emi_blocks_none() : error;
 }
 
-/* The leaf that holds the block of this rank; false where no leaf there was ever used. */
+/* Finds the leaf that holds the block of this rank. False if no leaf there was ever used. */
 static bool leaf_at(const blocks_operation_t *self, uint64_t rank, blocks_path_t *path, uint64_t *used)
 {
     if (rank >= blocks_capacity(self->shape))
@@ -164,8 +164,8 @@ static bool leaf_at(const blocks_operation_t *self, uint64_t rank, blocks_path_t
     return still_reached(self, path->offset[1]);
 }
 
-/* Passes over a group that the masks above it call unused: true, and *rank is behind it. They are believed by a handle that
- * has seen them hold, or has made them, and under the lock. */
+/* Skips a group that is unused by the masks above it: true, and *rank is behind it. Only under the lock, and
+ * if this handle knows that the masks follow from the leaves. */
 static bool pass_over(const blocks_operation_t *self, uint64_t *rank)
 {
     if (!self->base.locked || !((const blocks_t *)self->base.container)->settled)
@@ -189,7 +189,7 @@ static emmap_error walk_leaf(blocks_operation_t *self, blocks_path_t *path, uint
             continue;
         blocks_descend(self->shape, path, 1, child);
         const emmap_error error = read_block(self, path, sink);
-        /* Freed since the leaf was looked at, by somebody who does hold the lock. */
+        /* Freed by a holder of the lock after the leaf was read. */
         if (error == ENOENT)
             continue;
         if (error)

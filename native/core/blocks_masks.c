@@ -1,9 +1,9 @@
-/* The masks above the leaves, which follow from the leaves' own. */
+/* The masks above the leaves, which follow from the leaves' masks. */
 #include "blocks.h"
 
 #include "pause.h"
 
-/* The masks of an inner group, where they change. */
+/* Writes the masks of an inner group that change. */
 static void put(blocks_operation_t *self, uint64_t offset, blocks_group_t before, blocks_group_t after)
 {
     uint8_t *const data = self->base.mapping->data;

@@ -11,7 +11,7 @@
 
 static const char no_block_size[] = "a new block storage needs a block size";
 
-/* Nothing but a header that has no block size yet: nobody has got further than that. */
+/* Whether the file is zeros, or a header without a block size: its creator got no further. */
 static bool untouched(const operation_t *operation)
 {
     const uint8_t *const data = operation->mapping->data;
@@ -22,8 +22,8 @@ static bool untouched(const operation_t *operation)
            emi_operation_zeros(operation, BLOCKS_TREE, operation->mapping->size - BLOCKS_TREE);
 }
 
-/* Makes an empty storage of whatever there is. Between any two stores it is a storage, and an empty one as soon as
- * limo is stored. */
+/* Makes an empty storage in place of anything. Between any two stores there is a storage, and after the first
+ * store an empty one. */
 static void make(operation_t *operation, uint32_t block_size, uint32_t word)
 {
     uint8_t *const data = operation->mapping->data;
@@ -32,7 +32,7 @@ static void make(operation_t *operation, uint32_t block_size, uint32_t word)
     PAUSE("blocks_create_limo");
     blocks_store32(data, BLOCKS_WORD, word);
     PAUSE("blocks_create_word");
-    /* The block size last: it says that the rest is there. */
+    /* The block size comes last: it tells that the rest is there. */
     blocks_store32(data, 0, block_size);
     PAUSE("blocks_create_done");
 }
@@ -47,7 +47,7 @@ static emmap_error create(operation_t *operation, uint32_t block_size, unsigned 
     return EMMAP_OK;
 }
 
-/* What was deduced stands in the file from now on. */
+/* Records the deduced number of levels in the file. */
 static void say_levels(operation_t *operation, blocks_shape_t *shape)
 {
     if (!operation->locked || shape->block_size == 0 || shape->said == blocks_saying(shape->levels))
@@ -58,7 +58,7 @@ static void say_levels(operation_t *operation, blocks_shape_t *shape)
     PAUSE("blocks_levels_said");
 }
 
-/* With a shape that holds what the caller says: block size or 0, levels or 0. */
+/* self->shape holds the caller's block size and levels, or 0. */
 static emmap_error check(container_t *base, operation_t *operation)
 {
     blocks_t *const self = (blocks_t *)base;
@@ -85,7 +85,7 @@ static emmap_error check(container_t *base, operation_t *operation)
         return emi_error_set(EINVAL, "the block storage has another block size");
     blocks_operation_t whole = {.base = *operation, .shape = &self->shape};
     error = emi_blocks_ready(&whole);
-    /* The mapping may be another one by now. */
+    /* It may have another mapping. */
     *operation = whole.base;
     if (!error)
         say_levels(operation, &self->shape);
@@ -116,7 +116,7 @@ static emmap_error note_synced(emmap_file *file)
 {
     blocks_operation_t self;
     const emmap_error error = emi_blocks_begin(file, &self);
-    /* What is damaged can be brought to disk as it is. */
+    /* A damaged storage can be synced as it is. */
     if (error)
         return error == EMMAP_CORRUPT ? EMMAP_OK : error;
     if (!blocks_synced(&self) && self.shape->block_size != 0) {
@@ -157,7 +157,7 @@ emmap_error emi_blocks_adopt_now(emmap_file *file)
 
 /* ---- Making a storage anew ---- */
 
-/* The header that `shape` says, and nothing stored. */
+/* Writes a header of this shape, with no block stored. */
 static emmap_error make_anew(operation_t *operation, const blocks_shape_t *shape)
 {
     emmap_error error = EMMAP_OK;
@@ -167,7 +167,7 @@ static emmap_error make_anew(operation_t *operation, const blocks_shape_t *shape
         return error;
     const uint32_t before = blocks_load32(operation->mapping->data, BLOCKS_WORD);
     blocks_shape_t now;
-    /* Of a file that holds something else nothing was ever promised. */
+    /* Whatever else the file holds was never promised to survive. */
     const bool storage = emi_blocks_find_shape(operation, 0, &now) == EMMAP_OK && now.block_size != 0;
     const bool synced = storage && (before & BLOCKS_SYNCED);
     error = synced ? emi_require_blocking() : EMMAP_OK;
@@ -178,7 +178,7 @@ static emmap_error make_anew(operation_t *operation, const blocks_shape_t *shape
         kept |= BLOCKS_SYNCED | ((before + BLOCKS_GENERATION_ONE) & BLOCKS_GENERATION);
     ((blocks_t *)operation->container)->settled = true;
     make(operation, shape->block_size, kept | shape->said << BLOCKS_SAID_SHIFT);
-    /* The disk must not have the old header when new blocks are where its masks were. */
+    /* The disk must not have the old header when new blocks lie where its masks were. */
     return synced ? emi_operation_sync(operation) : EMMAP_OK;
 }
 
@@ -221,7 +221,7 @@ emmap_error emmap_blocks_init(emmap_file *file, uint64_t block_size, unsigned le
 
 /* ---- Open ---- */
 
-/* Makes a storage that is known to be one as large as its opener wants it. */
+/* Makes a storage as large as its opener asks. */
 static emmap_error fit(emmap_file *file, uint64_t size)
 {
     uint64_t now;
@@ -237,7 +237,7 @@ emmap_error emmap_blocks_open(const char *path, uint64_t block_size, unsigned le
 {
     *result = NULL;
     emmap_options options;
-    /* Before a file is created for nothing. */
+    /* First, so that no file is created in vain. */
     bool fresh = false;
     emmap_error error = possible(block_size, levels);
     if (!error)

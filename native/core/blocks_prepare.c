@@ -1,4 +1,4 @@
-/* Bringing masks to disk before limo says that they are there. */
+/* Bringing masks to the disk before the header includes them. */
 #define _GNU_SOURCE
 #include <time.h>
 
@@ -13,11 +13,9 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
 }
 
-/*
- * Whether what this handle knows of masks on the disk still holds. It does not when another one has lowered limo since,
- * and given the room back. That shows in limo or in the generation; and a generation can't come back within a second,
- * since each one takes two waits for the disk.
- */
+/* Drops what this handle knows about masks on the disk, if another handle may have lowered the last group and
+ * given the room back. The last group or the generation tells. A generation can't come back within a second,
+ * since each one waits for the disk twice. */
 static void check_prepared(blocks_operation_t *self)
 {
     blocks_t *const storage = (blocks_t *)self->base.container;
@@ -31,8 +29,8 @@ static void check_prepared(blocks_operation_t *self)
     storage->prepared_at = time;
 }
 
-/* Writes the masks of the leaves behind the path's under the same group, as far as the file goes: what is beyond limo
- * may hold anything. The last one's offset. */
+/* Writes the masks of the next leaves in the same group, as far as the file goes: beyond the last group there
+ * may be any bytes. Returns the offset of the last leaf. */
 static uint64_t write_next_leaves(blocks_operation_t *self, const blocks_path_t *path)
 {
     uint64_t last = path->offset[1];

@@ -1,4 +1,4 @@
-/* Making all masks follow from the leaves' again, whatever became of them. */
+/* Repairing the masks above the leaves, whatever they are. */
 #include "blocks.h"
 
 #include <errno.h>
@@ -6,11 +6,11 @@
 #include "error.h"
 #include "pause.h"
 
-/* The blocks below a group of level 2, and so the unit of repair. */
+/* The number of blocks below a group of level 2, which is repaired at once. */
 #define UNIT ((uint64_t)BLOCKS_FANOUT * BLOCKS_FANOUT)
 
-/* A group of level 2 and all that is above it, each wholly: what the next store or free finds on its way then
- * holds together, wherever the repair has got to. False behind the last such group. */
+/* Repairs a group of level 2 and all groups above it completely. So stores and frees between two steps find
+ * consistent masks on their way. False behind the last such group. */
 static bool repair_unit(blocks_operation_t *self, uint64_t rank)
 {
     if (rank >= blocks_capacity(self->shape))
@@ -32,7 +32,7 @@ void emi_blocks_settle_all(blocks_operation_t *self)
 uint64_t emi_blocks_slots(const blocks_operation_t *self)
 {
     uint64_t from = 0, to = blocks_capacity(self->shape) / BLOCKS_FANOUT;
-    /* Leaves come into use in the order of their places. */
+    /* Leaves come into use in the order of their offsets. */
     while (from < to) {
         const uint64_t leaf = from + (to - from) / 2;
         const blocks_path_t path = blocks_path_of_rank(self->shape, leaf * BLOCKS_FANOUT);
@@ -44,7 +44,7 @@ uint64_t emi_blocks_slots(const blocks_operation_t *self)
     return from * BLOCKS_FANOUT;
 }
 
-/* The groups that the slots from `rank` to `end` are in. */
+/* The groups that contain the slots from `rank` to `end`. */
 static void repair_slots(blocks_operation_t *self, uint64_t rank, uint64_t end)
 {
     for (uint64_t unit = rank / UNIT; unit * UNIT < end && repair_unit(self, unit * UNIT); unit++)
@@ -65,7 +65,7 @@ emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *plac
     blocks_path_t path = blocks_path_of(self.shape, *place);
     const uint64_t rank = *place < capacity ? blocks_rank(self.shape, &path) : capacity;
     const bool more = limit != 0 && rank < all && limit <= all - rank && rank + limit < capacity;
-    /* At the end those behind it too: groups above may have nothing below yet, and be wrong nevertheless. */
+    /* At the end, also the groups behind: those without leaves in use may be wrong, too. */
     repair_slots(&self, rank, more ? rank + limit : capacity);
     uint64_t next = 0;
     if (more) {

@@ -1,7 +1,5 @@
-/*
- * Which storage a file's bytes are: its block size and its levels. Before a file's bytes are taken for a storage's they have
- * to look like one: the block size is any number, but the word at offset 4 and limo are not.
- */
+/* The shape of a storage: block size and levels. A file is accepted as a storage only if it looks like one.
+ * Any block size is possible, but the word at offset 4 and the last group have to be valid. */
 #include <errno.h>
 
 #include "blocks.h"
@@ -29,11 +27,12 @@ const char *emi_blocks_word_wrong(uint32_t word)
                : NULL;
 }
 
-/* What speaks for a number of levels, where the file does not say it. No offset is that of a leaf for two numbers. */
+/* How well a number of levels fits a file that does not record it. No offset is that of a leaf for two
+ * numbers. */
 typedef enum evidence {
-    IMPOSSIBLE, /* no group begins at limo */
-    POSSIBLE, /* an inner group does: a writer of emmap 2.x died there. Or the first leaf does, and is empty */
-    CERTAIN   /* a leaf does */
+    IMPOSSIBLE, /* no group begins at the last group's offset */
+    POSSIBLE, /* an inner group does, since a writer of emmap 2.x died there; or the first leaf does, and is empty */
+    CERTAIN /* a leaf does */
 } evidence_t;
 
 static evidence_t evidence_for(const operation_t *operation, uint32_t block_size, unsigned levels,
@@ -52,8 +51,8 @@ static evidence_t evidence_for(const operation_t *operation, uint32_t block_size
 
 #define UNTOLD 1u
 
-/* The number of levels by the evidence. Where several are possible nothing is stored, and no choice can lose anything:
- * what the caller says decides, or the default. 0: no number is possible. UNTOLD. */
+/* Chooses the number of levels. If several are possible, nothing is stored and no choice loses anything: the
+ * caller's number counts, or the default. 0: none is possible. UNTOLD: the caller has to choose. */
 static unsigned deduce(const operation_t *operation, uint32_t block_size, unsigned levels, int64_t last_group)
 {
     evidence_t found[EMMAP_LEVELS_MAX + 1] = {IMPOSSIBLE}, best = IMPOSSIBLE;

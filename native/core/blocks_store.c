@@ -4,8 +4,8 @@
 #include "blocks_change.h"
 #include "error.h"
 
-/* Moves the path on to the first free block from where it is at `level`, by the masks. Where those say that there is
- * room, and the group below has none, the next one is looked at. False: no room is left. */
+/* Moves the path from its position at `level` to the first free block, by the masks. If a mask claims room
+ * that the group below does not have, the search goes on. False: no room is left. */
 static bool next_free(const blocks_operation_t *self, unsigned level, blocks_path_t *path)
 {
     for (;;) {
@@ -26,7 +26,7 @@ static bool next_free(const blocks_operation_t *self, unsigned level, blocks_pat
     }
 }
 
-/* The path of the first free block, where the masks agree on it. */
+/* Finds the first free block if all masks on the way agree. */
 static inline bool first_free(const blocks_operation_t *self, blocks_path_t *path)
 {
     unsigned level = self->shape->levels;
@@ -40,7 +40,7 @@ static inline bool first_free(const blocks_operation_t *self, blocks_path_t *pat
     return true;
 }
 
-/* Chooses the addresses of the next `count` blocks, and the path of the last one. */
+/* Chooses the addresses of the next `count` blocks. `path` becomes the path of the last one. */
 static bool choose(const blocks_operation_t *self, uint64_t *addresses, size_t count, blocks_path_t *path)
 {
     if (count == 1 && first_free(self, path)) {
@@ -60,11 +60,9 @@ static bool choose(const blocks_operation_t *self, uint64_t *addresses, size_t c
     return true;
 }
 
-/*
- * The same, but before the masks above the leaves are believed where they say that no room is left they are made to
- * follow from the leaves': after a power cut they may be of any age. Once a handle, since none outlives a power cut.
- * Errors: EMMAP_FULL; EAGAIN as emi_require_blocking.
- */
+/* As `choose`. But after a power cut the masks above the leaves may be of any age. So before "no room" is
+ * believed, they are made to follow from the leaves: once per handle, since no handle outlives a power cut.
+ * Errors: EMMAP_FULL; EAGAIN as emi_require_blocking. */
 static emmap_error find_room(blocks_operation_t *self, uint64_t *addresses, size_t count, blocks_path_t *last)
 {
     blocks_t *const storage = (blocks_t *)self->base.container;
@@ -126,7 +124,7 @@ static emmap_error reserve(blocks_operation_t *self, const uint64_t *addresses, 
     return error;
 }
 
-/* All that can fail, for one or more blocks: whoever looks meanwhile never sees what would have to be undone. */
+/* All steps that can fail, for one or more blocks. Others never see a change that would have to be undone. */
 static emmap_error prepare_store(blocks_operation_t *self, const struct iovec *list, size_t count,
                                  uint64_t *addresses, blocks_path_t *last)
 {
@@ -134,7 +132,7 @@ static emmap_error prepare_store(blocks_operation_t *self, const struct iovec *l
         if (list[i].iov_len != self->shape->block_size)
             return emi_error_set(EINVAL, "the bytes are not as many as a block has");
     emmap_error error = find_room(self, addresses, count, last);
-    /* They are in the order of their places. */
+    /* The addresses are in the order of their places. */
     if (!error)
         error = make_room(self, block_end(self, last));
     if (!error && (self->word & BLOCKS_HOLES))
@@ -144,7 +142,7 @@ static emmap_error prepare_store(blocks_operation_t *self, const struct iovec *l
     return error;
 }
 
-/* What was freed and is in use again need not be given back. */
+/* Space that is used again does not have to be given back. */
 static void note_stored(blocks_operation_t *self, size_t count)
 {
     blocks_t *const storage = (blocks_t *)self->base.container;

@@ -27,13 +27,14 @@ emmap_error emmap_close(emmap_file *file)
     emmap_mapping *const mapping = atomic_exchange(&file->mapping, NULL);
     if (mapping)
         emi_pin_drain(mapping);
-    /* What slices and other handles have mapped stays theirs without the name. With the descriptor the live folder of a
-     * file without name goes. */
+    /* Slices and other handles keep their mappings without the name. The live folder of a file without a name
+     * goes with the descriptor. */
     if ((file->options.flags & EMMAP_OPEN_AUTO_UNLINK) && file->absolute && emi_file_has_its_name(file))
         unlink(file->absolute);
-    /* Not before the drain: the locks go with it, and who holds a pin may be changing a structure under them. */
+    /* Not before the drain: the locks go with the descriptor, and a thread with a pin may be changing a
+     * container under them. */
     emi_descriptor_release(descriptor);
-    /* Not in a child, whose parent goes on waiting. */
+    /* Not in a child: its parent's waits go on. */
     if (!file_inherited(file)) {
         container_t *const held = atomic_load(&file->container);
         emi_wait_end_all(file);

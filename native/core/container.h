@@ -1,6 +1,5 @@
-/*
- * What a file holds beyond bytes: a queue or a block storage. One operation at a time changes it (operation.h).
- */
+/* A container: what a file holds beyond bytes, a queue or a block storage. One operation at a time changes it
+ * (operation.h). */
 #ifndef EMMAP_CORE_CONTAINER_H
 #define EMMAP_CORE_CONTAINER_H
 
@@ -14,16 +13,16 @@ typedef enum container_kind { CONTAINER_QUEUE, CONTAINER_BLOCKS } container_kind
 
 typedef struct container {
     container_kind_t kind;
-    bool owns_locks; /* both locks are this handle's until it is closed */
+    bool owns_locks; /* the handle is exclusive: it keeps both locks until it is closed */
     thread_lock_t threads;
-    bool pop_locked;         /* LOCK_POP is this handle's beyond the operation; under `threads` */
-    bool no_holes;           /* space can't be given back here; under `threads` */
-    _Atomic uint64_t looked; /* when the path was looked at last, in ms (stale.c) */
-    atomic_bool stale;       /* and whether it meant another file then */
-    /* Before the file is closed, which ends waits for what it holds; and frees what belongs to those. NULL: none. */
+    bool pop_locked;         /* the handle keeps LOCK_POP beyond an operation; under `threads` */
+    bool no_holes;           /* the file system can't give space back; under `threads` */
+    _Atomic uint64_t looked; /* when the path was last checked, in ms (stale.c) */
+    atomic_bool stale;       /* the path named another file then */
+    /* Called when the file is closed, to end waits; and when it is freed. NULL: nothing to do. */
     void (*closing)(struct container *self);
     void (*freeing)(struct container *self);
-    /* Notes in the file, for all who change it from now on, that what it holds has to survive a power cut. */
+    /* Marks the file as synced: from now on every writer keeps what it holds through a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
 } container_t;
 

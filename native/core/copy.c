@@ -1,7 +1,8 @@
 /*
- * A copy of up to EMMAP_PIECE bytes runs under the byte lock and a pin. A longer one takes a slice, so that the
- * mapping stays while others replace or close it, and the lock anew for each piece, so that nobody waits for
- * more than a piece. What overlaps with its own place in the file goes through memory of the call (overlap.h).
+ * A copy of up to EMMAP_PIECE bytes runs under the lock `bytes` and a pin. A longer copy takes a slice, so
+ * the mapping stays while others replace or close it, and takes the lock again for each piece, so nobody
+ * waits for more than one piece. Bytes that overlap with their own place in the file go through separate
+ * memory (overlap.h).
  */
 #include "copy.h"
 
@@ -16,7 +17,7 @@
 #include "slice.h"
 #include "vectors.h"
 
-/* True: the lock is held alone, as unlock_bytes has to know. */
+/* True: the lock is held alone, which unlock_bytes needs to know. */
 static bool lock_bytes(emmap_file *file, bool writing)
 {
     if (file->options.flags & EMMAP_OPEN_NOLOCK)
@@ -33,10 +34,10 @@ static void unlock_bytes(emmap_file *file, bool alone)
         thread_lock_unshare(&file->bytes, alone);
 }
 
-/* Where a read goes: into what the sink allocates, or into a list that is there already. */
+/* Where a read puts its bytes: into memory of the sink, or into a list of the caller's. */
 typedef struct destination {
-    const emmap_sink *sink; /* NULL: `place` it is */
-    uint8_t *memory;        /* for the next byte, of what the sink allocated */
+    const emmap_sink *sink; /* NULL: use `place` */
+    uint8_t *memory;        /* of the sink, for the next byte */
     vectors_t place;
 } destination_t;
 
@@ -58,14 +59,14 @@ static void put(destination_t *self, const uint8_t *data, size_t length)
     self->memory += length;
 }
 
-/* A piece of a long copy, from where the file's bytes are now: those of a private mapping move when a resize
- * replaces it. The slice's loan sees to it that the new one reaches as far. */
+/* A piece of a long copy, at the bytes' current place: a resize moves those of a private mapping. The slice's
+ * loan keeps the new mapping long enough. */
 typedef struct piece {
     uint8_t *data;
     size_t length;
     visit_t visit;
     bool visiting;
-    bool alone; /* holds the byte lock alone */
+    bool alone; /* the lock is held alone */
 } piece_t;
 
 static piece_t piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t done, bool writing)
@@ -73,7 +74,7 @@ static piece_t piece_begin(emmap_file *file, const emmap_slice *slice, uint64_t 
     const uint64_t left = slice->length - done;
     piece_t self = {.length = left < EMMAP_PIECE ? (size_t)left : EMMAP_PIECE};
     self.alone = lock_bytes(file, writing);
-    /* A file that is closed meanwhile leaves us the slice. */
+    /* If the file was closed meanwhile, the slice is still there. */
     self.visiting = (file->options.flags & EMMAP_OPEN_PRIVATE) && visit_begin(file, &self.visit) == EMMAP_OK;
     const emmap_mapping *const mapping = self.visiting ? self.visit.mapping : slice->mapping;
     self.data = mapping->data + (slice->data - slice->mapping->data) + done;
@@ -163,7 +164,7 @@ static void *allocate_room(void *context, size_t length)
     return *(void **)context = malloc(length);
 }
 
-/* Reads by way of memory of the call's own. */
+/* Reads by way of separate memory. */
 static emmap_error read_around(emmap_file *file, uint64_t position, uint64_t length, const struct iovec *list,
                                uint64_t *run)
 {
@@ -196,14 +197,14 @@ emmap_error emmap_preadv(emmap_file *file, uint64_t position, const struct iovec
     return error;
 }
 
-/* One range of bytes that overlaps with its place in the file. */
+/* A range of bytes that overlaps with its own place in the file. */
 typedef struct detour {
     const uint8_t *bytes;
-    uint8_t *room; /* for a piece of them */
-    bool backward; /* the last piece comes first */
+    uint8_t *room; /* memory for one piece */
+    bool backward; /* copy the last piece first */
 } detour_t;
 
-/* A piece of the list or, where there is a detour, of its bytes. */
+/* Copies a piece of the list, or of the range with a detour. */
 static inline void copy_piece(uint8_t *to, vectors_t *from, const detour_t *around, uint64_t done,
                               size_t length)
 {
@@ -224,8 +225,8 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors_t *f
         piece_t piece = piece_begin(file, slice, done, true);
         copy_piece(piece.data, from, around, done, piece.length);
         piece_end(file, &piece);
-        /* A store may be on its way while a later load is done: only behind a fence does the status word tell
-         * whether the page was still the file's. Pairs with the fence of the SIGBUS handler. */
+        /* The processor may do a later load before this store. Only behind a fence does the status word tell
+         * whether the store still met the file's page. Pairs with the fence of the SIGBUS handler. */
         fence_light();
         error = emi_file_check(file);
     }
@@ -233,7 +234,7 @@ static emmap_error slice_from(emmap_file *file, emmap_slice *slice, vectors_t *f
     return error;
 }
 
-/* Compiled twice: what most writes are has no detour, and asks for none. */
+/* Compiled twice: most writes have no detour and do not check for one. */
 __attribute__((always_inline)) static inline emmap_error write_either(emmap_file *file, uint64_t position,
                                                                       const struct iovec *list, size_t count,
                                                                       const detour_t *around,
@@ -284,8 +285,7 @@ static emmap_error write_plainly(emmap_file *file, uint64_t position, const stru
     return write_either(file, position, list, count, NULL, transferred);
 }
 
-/* With room for all of a list that overlaps with its place in the file, or for a piece where one range can be written in
- * the right order. */
+/* Needs memory for the whole list, or for one piece if a single range can be written in the right order. */
 static emmap_error write_around(emmap_file *file, uint64_t position, const struct iovec *list, overlap_t how,
                                 uint64_t length, uint64_t *transferred)
 {
@@ -303,7 +303,7 @@ static emmap_error write_around(emmap_file *file, uint64_t position, const struc
     return error;
 }
 
-/* A list that may overlap with its place. What is refused anyway must not ask for memory, which may not be there. */
+/* A list that may overlap with its place. A write that is refused anyway must not allocate memory first. */
 __attribute__((noinline)) static emmap_error write_carefully(emmap_file *file, uint64_t position,
                                                              const struct iovec *list, size_t count,
                                                              uint64_t *transferred)

@@ -5,13 +5,18 @@
  *   offset 8        8 bytes   number of counters N, unsigned, little-endian
  *   offset 16+8*i   8 bytes   counter i, signed, native-endian
  *
- * and nothing behind the last counter. A creator reserves the space, writes N, and the magic last: a file with no
- * magic that is zeros otherwise was being created by somebody who died, and is finished. LOCK_CONTAINER is held
- * from the first look to the last store; whoever only looks, and finds a magic, needs no lock.
+ * Nothing follows the last counter. A creator reserves the space, writes N, and the magic last. So a file
+ * without the magic, whose other bytes are zeros, has a creator that died; the next opener finishes it.
+ * LOCK_CONTAINER is held from the first look to the last store. A reader that finds the magic needs no lock.
  *
- * To grow, three steps, each on the disk before the next: the version becomes "0g"; the file gets its new size; version and
- * number are written as one. So a file of version "0g" may have zeros behind its last counter, and the next one who may
- * write cuts them off. Handles that are open have the file mapped to where it ended, and never look at the number again.
+ * Growing has three steps, each on the disk before the next:
+ *
+ *   1. the version becomes "0g"
+ *   2. the file gets its new size
+ *   3. version and number are written in one store
+ *
+ * So a file of version "0g" may have zeros behind its last counter, which the next writer cuts off. Open
+ * handles keep their mapping of the old size, and never read the number again.
  */
 #include <errno.h>
 #include <string.h>
@@ -34,7 +39,7 @@ static const char magic[8] = {'E', 'M', 'M', 'A', 'P', '0', '1', '\n'};
 
 typedef struct preparer {
     file_preparer_t base;
-    uint64_t count; /* as asked for; 0: whatever there is */
+    uint64_t count; /* the count asked for; 0: any */
 } preparer_t;
 
 static const char growing[8] = {'E', 'M', 'M', 'A', 'P', '0', 'g', '\n'};
@@ -116,7 +121,7 @@ static emmap_error synced(int fd)
     return emi_platform_datasync(fd) == 0 ? EMMAP_OK : emi_error_from_errno("fdatasync");
 }
 
-/* Both at once: they lie in one sector. */
+/* In one write: they lie in one sector. */
 static emmap_error write_header(int fd, uint64_t count)
 {
     uint8_t header[HEADER_SIZE];
@@ -144,7 +149,7 @@ static emmap_error grow(int fd, const emmap_options *options, uint64_t count)
     return error;
 }
 
-/* What a death, or a full disk, left of that. */
+/* Undoes a growth that a death or a full disk left unfinished. */
 static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
 {
     bool locked;
@@ -162,14 +167,15 @@ static emmap_error ungrow(int fd, const emmap_options *options, uint64_t count)
     return error;
 }
 
-/* Whether a file of `count` counters can be what was asked for. Nothing is changed of one that can't. Errors: EINVAL. */
+/* Whether a file with `count` counters can be what the caller asked for. It is unchanged if not. Errors:
+ * EINVAL. */
 static emmap_error check_count(const preparer_t *self, const emmap_options *options, uint64_t count)
 {
     const bool any = self->count == 0 || self->count == count || (options->flags & EMMAP_OPEN_GROW);
     return any ? EMMAP_OK : emi_error_counters(count, self->count);
 }
 
-/* Grows a file of `count` counters where it has fewer than were asked for. */
+/* Grows a file that has fewer counters than the caller asked for. */
 static emmap_error settle_count(int fd, const preparer_t *self, const emmap_options *options, uint64_t count)
 {
     if (self->count <= count)
@@ -183,7 +189,7 @@ static emmap_error settle_count(int fd, const preparer_t *self, const emmap_opti
     return error;
 }
 
-/* The header of a file that is not empty, checked against its size and against what was asked for. */
+/* Checks the header of a file that is not empty against its size and the caller's wishes. */
 static emmap_error examine(int fd, const preparer_t *self, const emmap_options *options, uint64_t size)
 {
     uint8_t header[HEADER_SIZE] = {0};
@@ -223,7 +229,7 @@ static emmap_error examine(int fd, const preparer_t *self, const emmap_options *
     return error ? error : settle_count(fd, self, options, room);
 }
 
-/* The magic is written last: a file that begins with other than zeros nobody is creating. */
+/* The magic is written last: if the file begins with other bytes than zeros, nobody is creating it. */
 static emmap_error may_be_unfinished(int fd, bool *result)
 {
     uint8_t start[sizeof magic];
@@ -251,7 +257,7 @@ static emmap_error prepare(const file_preparer_t *base, int fd, const emmap_opti
     const preparer_t *const self = (const preparer_t *)base;
     const bool may_write = options->flags & EMMAP_OPEN_WRITE;
     bool wait = true;
-    /* A reader waits for a creator alone: the lock of a queue that is open exclusively is not given back. */
+    /* A reader waits only for a creator: an exclusive queue would hold the lock for ever. */
     emmap_error error = may_write ? EMMAP_OK : may_be_unfinished(fd, &wait);
     if (!error && !wait)
         return examine_or_create(self, fd, options);
@@ -265,7 +271,7 @@ static emmap_error prepare(const file_preparer_t *base, int fd, const emmap_opti
     return error;
 }
 
-/* As many as the header says: a file that is growing is mapped with what comes to lie behind them. */
+/* The count in the header: a growing file may be mapped with bytes behind its counters. */
 static uint64_t counted(emmap_file *file, uint64_t room)
 {
     visit_t visit;
@@ -311,7 +317,7 @@ static inline bool has(const emmap_file *file, uint64_t index)
     return index < file->counters;
 }
 
-/* A closed file is closed before its index is wrong. */
+/* On a closed file EMMAP_CLOSED counts more than a wrong index. */
 static emmap_error no_such_counter(emmap_file *file)
 {
     uint64_t size;

@@ -1,5 +1,5 @@
-/* Reads and writes at the cursor, which moves only when they succeed. `file->cursor` is held throughout, so that
- * no two callers get the same bytes. */
+/* Reads and writes at the cursor. It moves only if they succeed. `file->cursor` is held all the time, so no
+ * two callers get the same bytes. */
 #include <errno.h>
 #include <string.h>
 
@@ -49,14 +49,14 @@ emmap_error emmap_read_direct(emmap_file *file, uint64_t length, emmap_slice *sl
     return error;
 }
 
-/* The line at the cursor; `cursor` is held. */
+/* The line at the cursor. The caller holds `cursor`. */
 static emmap_error line(emmap_file *file, emmap_slice *slice)
 {
     emmap_error error = emmap_pread_direct(file, emi_cursor_get(file), INT64_MAX, slice);
     if (error)
         return error;
     const uint8_t *const end = memchr(slice->data, '\n', slice->length);
-    /* The rest of the file may be cut off while the line is alive. */
+    /* The rest of the file may be cut off while the slice lives. */
     if (end)
         emi_slice_cut(slice, (uint64_t)(end - slice->data) + 1);
     error = emi_file_check(file);
@@ -70,7 +70,7 @@ static bool ends_in_cr_lf(const emmap_slice *line)
     return line->length >= 2 && line->data[line->length - 1] == '\n' && line->data[line->length - 2] == '\r';
 }
 
-/* A sink that remembers where the bytes went. */
+/* A sink that remembers where its bytes are. */
 typedef struct remembering_sink {
     emmap_sink base;
     const emmap_sink *inner;
@@ -83,7 +83,7 @@ static void *allocate_and_remember(void *context, size_t length)
     return self->place = self->inner->allocate(self->inner->context, length);
 }
 
-/* Copies the line, and of "\r\n" at its end just "\n". Ends the slice. */
+/* Copies the line, with "\n" in place of "\r\n". Ends the slice. */
 static emmap_error copy_line(emmap_file *file, emmap_slice *line, const emmap_sink *sink)
 {
     if (!ends_in_cr_lf(line))

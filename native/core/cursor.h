@@ -3,7 +3,7 @@
 
 #include "emmap.h"
 
-/* Where the cursor is; any thread may ask. */
+/* The cursor. Any thread may ask. */
 uint64_t emi_cursor_get(const emmap_file *file);
 
 #endif

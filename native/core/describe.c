@@ -1,4 +1,4 @@
-/* What a handle says of itself and of its file. */
+/* What a handle tells about itself and its file. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/stat.h>

@@ -9,18 +9,18 @@
 
 unsigned int emi_descriptor_forks;
 
-/* How many there are that forbid to fork; a fork keeps new ones out and waits until these have gone. */
+/* Threads that forbid forks at the moment. A fork keeps new ones out and waits for these. */
 static atomic_uint forbidding;
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER; /* before `list` and the locks of fault.c */
 
-/* All that are open, under `list`. */
+/* All open descriptors, under `list`. */
 static descriptor_t *first;
 static pthread_mutex_t list = PTHREAD_MUTEX_INITIALIZER;
 
 static void before_fork(void)
 {
     pthread_mutex_lock(&gate);
-    /* Acquire: what they have noted down is there for the child. */
+    /* Acquire: the child sees what they have recorded. */
     while (atomic_load_explicit(&forbidding, memory_order_acquire) > 0)
         sched_yield();
     pthread_mutex_lock(&list);
@@ -37,7 +37,7 @@ static void in_child(void)
     emi_descriptor_forks++;
     for (descriptor_t *each = first; each; each = each->next) {
         close(each->fd);
-        /* The child's own files may get the number. */
+        /* The number may become that of one of the child's own files. */
         each->fd = -1;
     }
     after_fork();
@@ -97,7 +97,8 @@ void emi_descriptor_release(descriptor_t *self)
     if (self->next)
         self->next->previous = self->previous;
     *(self->previous ? &self->previous->next : &first) = self->next;
-    /* Closing does not drop the locks where a child has been forked so lately that it has not let go yet. */
+    /* A child that was forked just now may still have the descriptor, and with it the locks: closing would
+     * not drop them. */
     if (self->fd >= 0)
         emi_lock_release_all(self->fd);
     pthread_mutex_unlock(&list);

@@ -30,11 +30,9 @@ void emi_file_refs_release(file_refs_t *self)
     emi_descriptor_release(self->descriptor);
 }
 
-/*
- * The kernel says once that it could not write a page, and takes the page for written from then on (fsync(2), Notes):
- * the next fsync succeeds, and what was lost stays lost. So a file remembers, and answers the same until it is opened
- * anew.
- */
+/* The kernel reports once that it could not write a page, and then takes the page for written (fsync(2),
+ * Notes): the next fsync succeeds, and the bytes are lost. So the file remembers the error and returns it
+ * until it is opened again. */
 static emmap_error failed(emmap_file *file, const char *syscall)
 {
     const emmap_error error = emi_error_from_errno(syscall);
@@ -51,7 +49,7 @@ static emmap_error failed_before(emmap_file *file)
                  : EMMAP_OK;
 }
 
-/* A new name in a directory is on disk when the directory is (fsync(2), Notes). */
+/* A new name is on the disk when its directory is (fsync(2), Notes). */
 emmap_error emi_durability_sync_entry(emmap_file *file)
 {
     if (!file->absolute || !atomic_load(&file->entry_unsynced))
@@ -59,7 +57,7 @@ emmap_error emi_durability_sync_entry(emmap_file *file)
     emmap_error error = EMMAP_OK;
     char *const copy = strdup(file->absolute);
     const int directory = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    /* Whoever moved or removed the directory has made our name a matter of theirs. */
+    /* If somebody moved or removed the directory, the name is no longer ours to sync. */
     const bool moved = directory < 0 && copy && (errno == ENOENT || errno == ENOTDIR);
     if (directory < 0 && !moved)
         error = copy ? emi_error_from_errno("open") : emi_error_set(ENOMEM, NULL);
@@ -68,7 +66,7 @@ emmap_error emi_durability_sync_entry(emmap_file *file)
     if (directory >= 0)
         close(directory);
     free(copy);
-    /* Only now: another thread's sync must not return before the entry is there. */
+    /* Not earlier: the sync of another thread must not return before the entry is on the disk. */
     if (!error)
         atomic_store(&file->entry_unsynced, false);
     return error;
@@ -80,7 +78,7 @@ emmap_error emi_durability_write_out(emmap_file *file, const file_refs_t *refs, 
     const emmap_error error = failed_before(file);
     if (error)
         return error;
-    /* POSIX has only msync write a mapping out; the size and the rest of the inode are fsync's. */
+    /* By POSIX only msync writes a mapping out. The size and the rest of the inode need fsync. */
     if (msync(refs->mapping->base, refs->mapping->length, MS_SYNC) != 0)
         return failed(file, "msync");
     return sync_descriptor(refs->descriptor->fd) == 0 ? EMMAP_OK : failed(file, syscall);

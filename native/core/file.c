@@ -22,7 +22,7 @@ static void init_locks(emmap_file *file)
     emi_thread_lock_init(&file->attaching);
 }
 
-/* As it is where there is no current folder any more. NULL: no memory. */
+/* Returns the path unchanged if there is no current folder. NULL: no memory. */
 static char *from_root(const char *path)
 {
     char folder[PATH_MAX];
@@ -128,13 +128,13 @@ emmap_error emi_visit_pin(emmap_file *file, visit_t *visit)
         return emi_error_set(ENOMEM, NULL);
     while ((visit->mapping = pin_hold(visit->pin, &file->mapping)) == NULL) {
         pin_release(visit->pin);
-        /* Acquire: emmap_close sets the word before it takes the mapping away. */
+        /* Acquire: emmap_close sets the word before it takes the mapping. */
         if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
             return emi_error_set(EMMAP_CLOSED, NULL);
         const emmap_error error = file_owned(file);
         if (error)
             return error;
-        /* Somebody who holds the lock is replacing it. */
+        /* Another thread holds the lock and is replacing the mapping. */
         pthread_mutex_lock(&file->resize);
         pthread_mutex_unlock(&file->resize);
     }

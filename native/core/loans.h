@@ -1,7 +1,5 @@
-/*
- * The loans of a file: one for each of its slices that is alive. A shrink, which is rare, looks through them, so that it is
- * refused for slices that reach beyond the new size and for no others.
- */
+/* The loans of a file, one for each living slice. A shrink looks through them, so that it is refused only for
+ * slices beyond the new size. */
 #ifndef EMMAP_CORE_LOANS_H
 #define EMMAP_CORE_LOANS_H
 
@@ -10,14 +8,14 @@
 
 #include "emmap.h"
 
-/* Owned by the slice; on the list of its mapping's file. */
+/* Owned by the slice, and on the list of its file. */
 typedef struct emmap_loan {
     struct emmap_loan *previous, *next;
     uint64_t end;
 } loan_t;
 
 typedef struct loans {
-    pthread_mutex_t lock; /* waits for nothing while it is held, so it may be taken under a pin */
+    pthread_mutex_t lock; /* its holder waits for nothing, so it may be taken under a pin */
     loan_t *first;
 } loans_t;
 
@@ -31,7 +29,7 @@ static inline void loans_destroy(loans_t *self)
     pthread_mutex_destroy(&self->lock);
 }
 
-/* True while a slice that is alive reaches beyond `size`. */
+/* True if a living slice reaches beyond `size`. */
 static inline bool loans_beyond(loans_t *self, uint64_t size)
 {
     pthread_mutex_lock(&self->lock);

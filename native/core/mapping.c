@@ -15,7 +15,7 @@
 static emmap_mapping *first;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Tells every handle of the file how many mappings of it there are besides one. */
+/* Updates `aliases` of every handle of the file. */
 static void count(const emmap_file *file)
 {
     uint32_t found = 0;
@@ -93,7 +93,7 @@ static int protection_of(const emmap_options *options)
     return options->flags & EMMAP_OPEN_WRITE ? PROT_READ | PROT_WRITE : PROT_READ;
 }
 
-/* What `size` bytes from the offset on take, in whole pages. */
+/* Rounds `size` bytes from the offset on up to whole pages. */
 static emmap_error measure(const emmap_options *options, size_t unit, uint64_t size, emmap_mapping *self)
 {
     const size_t lead = (size_t)(options->offset % unit);
@@ -107,7 +107,7 @@ static emmap_error measure(const emmap_options *options, size_t unit, uint64_t s
 emmap_error emi_mapping_try(int fd, const emmap_options *options, uint64_t size)
 {
     const size_t unit = emi_platform_mapping_unit(fd);
-    /* To map huge pages takes them, and lengthens their file. */
+    /* Mapping huge pages would use them up and make the file longer. */
     if (unit > emi_platform_page_size())
         return EMMAP_OK;
     emmap_options trial = *options;

@@ -15,10 +15,9 @@
 #include "pause.h"
 #include "platform.h"
 
-/*
- * A reader's mapping of a file on an overlay's lower layer shows what is there for ever, although the first writer makes
- * a copy on the upper one. To open it for writing makes that copy now; who may not do so gets what there is.
- */
+/* On an overlay's lower layer a reader's mapping shows the old bytes for ever, since the first writer makes a
+ * copy on the upper layer. Opening the file for writing makes this copy now. A reader that may not write
+ * keeps the lower file. */
 static int settle_layer(const char *path, int fd, int flags)
 {
     if (fd < 0 || !emi_platform_file_system_of(fd)->layered)
@@ -34,12 +33,13 @@ static int settle_layer(const char *path, int fd, int flags)
     return again;
 }
 
-/* The descriptor of an existing or a created file; *created says which. O_NONBLOCK: a FIFO must not make us
- * wait for its other end; it means nothing to a regular file. */
+/* The descriptor of an existing or a created file. O_NONBLOCK keeps a FIFO from blocking; it has no effect on
+ * a regular file. */
 static int open_or_create(const char *path, const emmap_options *options, bool *created)
 {
     const int access_mode = options->flags & EMMAP_OPEN_WRITE ? O_RDWR : O_RDONLY;
-    /* Less the umask: identify() adds what an exact mode lacks, so that the file is never more open than it is to be. */
+    /* Less the umask. identify() adds the missing bits of an exact mode, so the file never has more rights
+     * than it should. */
     const mode_t mode = options->has_mode ? options->mode : EMMAP_MODE;
     const int flags = access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
     for (int attempt = 0;; attempt++) {
@@ -110,7 +110,7 @@ static emmap_error identify(emmap_file *file, bool created)
     return EMMAP_OK;
 }
 
-/* What is mapped shared is to be what everybody sees. Errors: ENOTSUP. */
+/* A shared mapping must show what all others see. Errors: ENOTSUP. */
 static emmap_error may_share(const emmap_file *file)
 {
     const uint32_t flags = file->options.flags;
@@ -123,7 +123,7 @@ static emmap_error may_share(const emmap_file *file)
     return emi_error_about(EMMAP_ABOUT_FILE_SYSTEM);
 }
 
-/* Tells the other openers that we are here, or that nobody else may be. */
+/* Tells other openers that this handle may write, or that it is exclusive. */
 static emmap_error announce(const emmap_file *file)
 {
     const uint32_t flags = file->options.flags;
@@ -132,11 +132,11 @@ static emmap_error announce(const emmap_file *file)
     if (flags & EMMAP_OPEN_EXCLUSIVE)
         return emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
     const emmap_error error = emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_SHARED);
-    /* On a file system without locks nobody can be exclusive. */
+    /* Without locks nobody can be exclusive. */
     return error == EBUSY ? error : EMMAP_OK;
 }
 
-/* Whether no byte of the file has been written. */
+/* Whether all bytes of the file are 0. */
 static bool is_blank(int fd)
 {
     uint8_t piece[4096];
@@ -150,19 +150,19 @@ static bool is_blank(int fd)
     }
 }
 
-/* After a failed open: what we created goes again, unless somebody else has begun to use it. */
+/* After a failed open: removes the file that it created, unless others use it. */
 static void undo_create(const emmap_file *file)
 {
     if (!file->absolute)
         return;
     const emmap_error busy = emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
-    /* Without locks nobody can say that he uses it; but nobody has put anything there. */
+    /* Without locks nobody can tell that it uses the file. But nobody has written to it. */
     if ((busy == EMMAP_OK || (busy != EBUSY && is_blank(file->descriptor->fd))) &&
         emi_file_has_its_name(file))
         unlink(file->absolute);
 }
 
-/* Undoes what enter did; without `absolute` nothing is unlinked later. */
+/* Undoes `enter`. Without `absolute`, nothing unlinks the file later. */
 static void leave(emmap_file *file, bool created)
 {
     const emmap_failure failure = *emmap_last_failure();
@@ -175,7 +175,8 @@ static void leave(emmap_file *file, bool created)
     emi_error_restore(&failure);
 }
 
-/* Whether the path has come to mean another file, or none, since it was opened, and nobody will find this one. */
+/* Whether the file has no name any more and the path names another file, or none: then nobody will find this
+ * one. */
 static bool orphaned(const emmap_file *file)
 {
     struct stat ours, about;
@@ -185,8 +186,8 @@ static bool orphaned(const emmap_file *file)
     return stat(file->path, &about) != 0 || about.st_dev != ours.st_dev || about.st_ino != ours.st_ino;
 }
 
-/* Opens the file and says that we are here. Somebody who failed to create it may have removed it before we did:
- * then what was opened is lost to everybody else, and the path is tried anew. */
+/* Opens the file and announces it. A process that failed to create the file may have removed it in between.
+ * Then nobody else can find the opened file, and the path is tried again. */
 static emmap_error enter(emmap_file *file, bool *created)
 {
     for (int attempt = 0;; attempt++) {
@@ -219,7 +220,7 @@ emmap_error emi_file_open(const char *path, const emmap_options *options, const 
     emmap_file *file = NULL;
     if (!error) {
         emi_pin_install();
-        /* After emi_fault_install: a fork takes its locks in the opposite order. */
+        /* After emi_fault_install: a fork takes the locks in the opposite order. */
         emi_descriptor_install();
         error = emi_file_create(path, &settled, &file);
     }
@@ -252,7 +253,7 @@ emmap_error emmap_open(const char *path, const emmap_options *options, emmap_fil
 void emi_file_abandon(emmap_file *file)
 {
     const emmap_failure failure = *emmap_last_failure();
-    /* Others may have come and gone, and left something there. */
+    /* Other handles may have come and gone, and left bytes there. */
     if (!file->existed && file->descriptor && is_blank(file->descriptor->fd))
         undo_create(file);
     emmap_free(file);

@@ -1,4 +1,4 @@
-/* How long a file is made as it is opened, and how much of it is mapped. */
+/* The size that a file gets as it is opened, and the part of it that is mapped. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -9,13 +9,13 @@
 #include "platform.h"
 #include "size.h"
 
-/* True if a file that has bytes is not made longer. */
+/* Whether a file that has bytes must not grow. */
 static bool keeps_size(const emmap_options *options)
 {
     return options->flags & (EMMAP_OPEN_KEEP_SIZE | EMMAP_OPEN_EXACT);
 }
 
-/* The number of bytes to map, of a file that is as large as it will get. */
+/* The number of bytes to map, once the file has its size. */
 static emmap_error window(const emmap_file *file, uint64_t *size)
 {
     const emmap_options *const options = &file->options;
@@ -28,8 +28,9 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
         return emi_error_set(EINVAL, options->offset
                                          ? "the offset is at or past the end of the file"
                                          : "the file is empty, and no memory can be mapped of it");
-    /* Callers of emmap 2.x have to give the whole file's size behind an offset as well. (Not one within a page: emmap
-     * 2.x counts positions from the page's beginning then, so that they would get other bytes than they mean.) */
+    /* Callers of emmap 2.x give the size of the whole file, also with an offset. That is refused for an
+     * offset within a page: emmap 2.x counts positions from the beginning of the page then, so they would get
+     * other bytes than they mean. */
     const bool rest = (options->flags & EMMAP_OPEN_EXACT) && options->offset && options->length == on_disk &&
                       options->offset % emi_platform_page_size() == 0;
     if ((options->length > available && !rest) || (options->size > available && !keeps_size(options)))
@@ -40,7 +41,7 @@ static emmap_error window(const emmap_file *file, uint64_t *size)
     return EMMAP_OK;
 }
 
-/* The number of bytes to map, once the file has them. Somebody may shrink it again before we look. */
+/* Prepares the file and computes the number of bytes to map. Another process may shrink the file in between. */
 static emmap_error measure(const emmap_file *file, const file_preparer_t *preparer, uint64_t *size)
 {
     const emmap_options *const options = &file->options;
@@ -57,7 +58,8 @@ static emmap_error measure(const emmap_file *file, const file_preparer_t *prepar
     }
 }
 
-/* emmap 2.x counts positions from the page's beginning then: its callers would write other bytes than they mean. */
+/* emmap 2.x counts positions from the beginning of the page then. Its callers would write other bytes than
+ * they mean. */
 static const char offset_within_page[] = "an exact file is not made behind an offset within a page";
 
 static bool within_page(const emmap_options *options)
@@ -65,7 +67,7 @@ static bool within_page(const emmap_options *options)
     return (options->flags & EMMAP_OPEN_EXACT) && options->offset % emi_platform_page_size() != 0;
 }
 
-/* Empties the file, which gets the size that it has had where no other is asked for. */
+/* Empties the file. Without a size in the options, it gets its old size back. */
 static emmap_error empty(emmap_file *file)
 {
     emmap_options *const options = &file->options;
@@ -74,7 +76,7 @@ static emmap_error empty(emmap_file *file)
     const emmap_error error = emi_size_on_disk(fd, &had);
     if (error)
         return error;
-    /* One that keeps its size does so emptied, too. */
+    /* EMMAP_OPEN_KEEP_SIZE keeps the old size here, too. */
     const bool kept = (options->flags & EMMAP_OPEN_KEEP_SIZE) && had > options->offset;
     if (kept || (options->size == 0 && options->length == 0)) {
         if (had <= options->offset)
@@ -106,7 +108,7 @@ emmap_error emi_file_extend(int fd, const emmap_options *options, uint64_t size)
     emmap_error error = emi_size_on_disk(fd, &now);
     if (error || now >= size)
         return error;
-    /* A mapping that is refused must not have changed a file that was there. No file is past INT64_MAX. */
+    /* A refused mapping must not change a file that exists. No file is longer than INT64_MAX. */
     if (size <= INT64_MAX)
         error = emi_mapping_try(fd, options, size);
     return error ? error : emi_size_extend(fd, options, 0, size);
@@ -124,7 +126,7 @@ emmap_error emi_open_grow_to_fit(const file_preparer_t *self, int fd, const emma
         return error;
     if (!(options->flags & EMMAP_OPEN_EXACT) || options->offset == 0)
         return emi_file_extend(fd, options, options->offset + wanted);
-    /* As emmap 2.x: `length` is the whole file's, and what is behind the offset gets mapped. */
+    /* As in emmap 2.x: `length` is the size of the whole file, and the part behind the offset is mapped. */
     return within_page(options) ? emi_error_set(EINVAL, offset_within_page)
                                 : emi_file_extend(fd, options, wanted);
 }

@@ -6,7 +6,7 @@
 #include "error.h"
 #include "live.h"
 
-/* STRUCTURE first waits and TAKING never does: in one call where nobody else has either. */
+/* Waits for CONTAINER and tries POP. If both are free, one call takes both. */
 static emmap_error lock_both_in_kernel(int fd, patience_t *patience)
 {
     emmap_error error = emi_lock_try_often(fd, LOCK_CONTAINER_AND_POP, LOCK_EXCLUSIVE);
@@ -31,7 +31,8 @@ static emmap_error lock_live(live_t *live, bool both, patience_t *patience)
     return error;
 }
 
-/* Excludes other handles and processes. Errors: EBUSY where one is taking a message out; ETIMEDOUT; EFAULT; fcntl's. */
+/* Excludes other handles and processes. Errors: EBUSY if another handle is popping in two steps; ETIMEDOUT;
+ * EFAULT; those of fcntl. */
 static emmap_error lock_others(const descriptor_t *descriptor, bool both, patience_t *patience)
 {
     if (descriptor->live)
@@ -48,7 +49,7 @@ static void unlock_others(const descriptor_t *descriptor, bool both)
         emi_lock_release(descriptor->fd, both ? LOCK_CONTAINER_AND_POP : LOCK_CONTAINER);
 }
 
-/* Descriptor and mapping are of one file: what replaces both has `threads` (stale.c). */
+/* The caller gets descriptor and mapping of the same file, since stale.c replaces both under `threads`. */
 static emmap_error lock(operation_t *self, lock_subject_t subject)
 {
     container_t *const container = self->container;
@@ -80,7 +81,6 @@ static inline void unlock(operation_t *self)
         thread_lock_give(&container->threads);
 }
 
-/* Under the lock or not, by `subject`; the structure need not be the file's yet. */
 emmap_error emi_operation_begin_on(emmap_file *file, container_t *container, lock_subject_t subject,
                                    operation_t *self)
 {
@@ -157,7 +157,8 @@ emmap_error emi_operation_keep(operation_t *self)
 {
     if (!self->pin)
         return EMMAP_OK;
-    /* A close waits for the pin before it lets go of the locks between processes. With the descriptor they stay. */
+    /* A close waits for the pin before it releases the locks between processes. The reference to the
+     * descriptor keeps them. */
     const emmap_error error = emi_file_descriptor(self->file, &self->descriptor);
     emi_mapping_retain(self->mapping);
     pin_release(self->pin);
@@ -241,8 +242,8 @@ emmap_error emi_operation_end(operation_t *self, emmap_error error)
     else
         emi_mapping_release(self->mapping);
     unlock(self);
-    /* After the lock, whose release is a full fence for other processes: see queue_wake.h. The word is the descriptor's, or the
-     * handle's. */
+    /* After the release of the lock, which is a full fence for other processes (queue_wake.h). The word lives
+     * as long as the descriptor or the handle. */
     if (self->waited) {
         fence_light();
         self->is_waited = atomic_load(self->waited) != 0;

@@ -1,4 +1,4 @@
-/* What an operation does about size and space: longer mappings and files, space given back, and the disk. */
+/* Size and space of a container: longer mappings and files, space that is given back, and syncing. */
 #include <errno.h>
 #include <string.h>
 
@@ -7,11 +7,11 @@
 #include "operation.h"
 #include "size.h"
 
-/* The file's mapping, after it may have been replaced. */
+/* Takes the file's current mapping after it may have been replaced. */
 static emmap_error renew(operation_t *self)
 {
     emmap_mapping *mapping;
-    /* A look without a lock, that has seen the file that this one was. */
+    /* An unlocked read that began on the old file. */
     if (atomic_load(&self->file->files) != self->files)
         return emi_error_set(EAGAIN, "the path means another file now, which the handle has gone over to");
     const emmap_error error = emi_mapping_of(self->file, &mapping);
@@ -22,7 +22,7 @@ static emmap_error renew(operation_t *self)
     return EMMAP_OK;
 }
 
-/* A mapping of a fixed length follows nothing by itself; it is made longer only where the file already is. */
+/* A mapping of fixed length does not follow the file. It is made longer only within the file. */
 static emmap_error reach_window(operation_t *self, uint64_t size)
 {
     uint64_t on_disk;
@@ -56,7 +56,8 @@ emmap_error emi_operation_grow(operation_t *self, uint64_t size)
         return emi_error_set(EMMAP_FULL, "no room is left, and the file has a fixed size");
     if (!error)
         error = renew(self);
-    /* Nobody else writes under the lock. A file that was truncated just before it grew has zeros here, and no fault. */
+    /* Nobody else writes under the lock. If the file was truncated just before it grew, the header is zeros
+     * here, without a fault. */
     if (!error && memcmp(header, self->mapping->data, sizeof header) != 0)
         error = emi_file_fault(self->file);
     return error;
@@ -87,7 +88,7 @@ uint64_t emi_operation_growth_from(const operation_t *self, uint64_t size, uint6
 
 emmap_error emi_operation_reserve(const operation_t *self, uint64_t from, uint64_t to)
 {
-    /* As emi_size_extend. A copy takes no disk space. */
+    /* As emi_size_extend. A private copy takes no disk space. */
     if ((self->file->options.flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON)) || file_is_copy(self->file))
         return EMMAP_OK;
     const emmap_error error = emi_require_blocking();

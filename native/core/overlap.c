@@ -2,12 +2,12 @@
 
 #include "mapping.h"
 
-/* Bytes of a file on disk. */
+/* A range of bytes in a file on disk. */
 typedef struct range {
     uint64_t begin, end;
 } range_t;
 
-/* Which bytes of the mapping's file the vector shows; empty where it lies elsewhere. */
+/* The bytes of the mapping's file that the vector shows; empty if it lies elsewhere. */
 static range_t shown(const emmap_mapping *mapping, const struct iovec *vector)
 {
     const uintptr_t data = (uintptr_t)mapping->data, begin = (uintptr_t)vector->iov_base;
@@ -24,7 +24,7 @@ static bool intersect(range_t one, range_t other)
     return one.begin < other.end && other.begin < one.end;
 }
 
-/* What one mapping has of the vectors in the range that is written. */
+/* How the vectors overlap with the written range through one mapping. */
 static overlap_t overlap_in(const emmap_mapping *mapping, range_t written, const struct iovec *list,
                             size_t length)
 {

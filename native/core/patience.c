@@ -39,8 +39,8 @@ static uint64_t nanoseconds(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* A kernel's lock can't be waited for with a limit but by signals, which are the host's. So it is asked again and
- * again: often at first, since a lock is mostly had for microseconds. */
+/* Waiting for a kernel's lock with a limit would need signals, which belong to the host. So the lock is tried
+ * again and again: often at first, since most owners keep a lock for microseconds. */
 enum { FIRST_PAUSE = 10 * 1000, LONGEST_PAUSE = 1000 * 1000 };
 
 uint64_t emi_patience_left(patience_t *self)
@@ -70,7 +70,7 @@ emmap_error emi_require_blocking(void)
     return emi_thread_may_block() ? EMMAP_OK : emi_error_set(EAGAIN, "the operation would take long");
 }
 
-/* A try takes no system call, and an operation as long as a hundred. */
+/* A try makes no system call. An operation takes as long as a hundred tries. */
 enum { THREAD_TRIES = 200 };
 
 static bool try_lock(thread_lock_t *lock)

@@ -1,4 +1,4 @@
-/* How long an operation waits for locks, and whether its thread may wait at all. */
+/* How long an operation waits for locks, and whether its thread may block. */
 #ifndef EMMAP_CORE_PATIENCE_H
 #define EMMAP_CORE_PATIENCE_H
 
@@ -7,29 +7,29 @@
 #include "emmap.h"
 #include "thread_lock.h"
 
-/* How long an operation goes on waiting for all the locks that it needs. It counts from the first wait on. */
+/* The time that an operation has for all locks that it needs. It counts from the first wait. */
 typedef struct patience {
-    uint64_t limit; /* ms; EMMAP_NO_LIMIT */
-    uint64_t end;   /* ns, once it counts; else 0 */
-    long pause;     /* ns, until the next try */
+    uint64_t limit; /* ms; EMMAP_NO_LIMIT: none */
+    uint64_t end;   /* ns of the monotonic clock; 0: no wait yet */
+    long pause;     /* ns to sleep before the next try */
 } patience_t;
 
-/* By the file's lock_timeout, the process's limit and emmap_may_wait. */
+/* From the file's lock_timeout, the process's limit and emmap_may_wait. */
 patience_t emi_patience_of(const emmap_options *options);
 
-/* Sleeps a little, each time longer. Errors: ETIMEDOUT, at once, when the time is over. */
+/* Sleeps a little, longer each time. Errors: ETIMEDOUT at once if the time is over. */
 emmap_error emi_patience_rest(patience_t *self);
 
-/* How much of the time is left, in ns; 0: it is over. It counts from the first call on. */
+/* The time that is left, in ns; 0: it is over. Counts from the first call. */
 uint64_t emi_patience_left(patience_t *self);
 
-/* Whether the calling thread may do what takes long (emmap_may_wait). */
+/* Whether the calling thread may block (emmap_may_wait). */
 bool emi_thread_may_block(void);
 
-/* The same as an error, before what may take long. Errors: EAGAIN where the thread may not wait. */
+/* To be called before a step that may take long. Errors: EAGAIN if the thread may not block. */
 emmap_error emi_require_blocking(void);
 
-/* patience_take where the lock is not free; apart from the path that is hot. */
+/* The slow path of patience_take: the lock is not free. */
 emmap_error emi_patience_take_slowly(thread_lock_t *lock, patience_t *patience);
 
 /* Takes a lock between threads. Errors: ETIMEDOUT. */

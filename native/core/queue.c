@@ -1,4 +1,4 @@
-/* What an operation on a queue begins with: a header that holds together. */
+/* How an operation on a queue begins: with a sound header, or with one that was read without the lock. */
 #include "queue.h"
 
 #include "error.h"
@@ -36,7 +36,7 @@ emmap_error emi_queue_recover(operation_t *operation, queue_header_t *header)
         return emi_operation_corrupt(operation, offset, wrong);
     if (header->next_tail < header->tail)
         return (error = emi_require_blocking()) ? error : emi_queue_slide_resume(operation, header);
-    /* A writer that reserved and died; the next store of the header says so. */
+    /* A writer of emmap 2.x reserved room and died. The next store of the header corrects that. */
     header->next_tail = header->tail;
     return EMMAP_OK;
 }

@@ -1,4 +1,4 @@
-/* A queue's messages as they are at one moment, as a queue of their own that begins at 16. */
+/* The messages of a queue at one moment, as a queue of their own whose messages begin at 16. */
 #define _GNU_SOURCE
 #include <string.h>
 
@@ -29,7 +29,7 @@ static void *place_message(void *context, size_t length)
     return at + 4;
 }
 
-/* The messages may have become more than there is room for. */
+/* There may be more messages now than the memory has room for. */
 static emmap_error gather(emmap_file *file, backup_image_t *image, bool *too_small)
 {
     gathering_t self = {.image = image};
@@ -67,7 +67,7 @@ emmap_error emi_queue_backup(emmap_file *file, backup_image_t *image)
         error = emi_backup_image_create(twice(live), image);
         if (error)
             return error;
-        /* Its pages are there before others wait for the copy. */
+        /* Touches the pages before others have to wait for the copy. */
         for (uint64_t at = 0; at < live + QUEUE_HEADER && at < image->capacity; at += PAGE)
             *(volatile uint8_t *)(image->bytes + at) = 0;
         error = gather(file, image, &too_small);

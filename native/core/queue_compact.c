@@ -1,10 +1,10 @@
 /*
- * Giving the room of popped messages back to the disk. The file keeps its size, so that nobody's mapping of it faults;
- * the pages behind the queue's size become a hole. The header's size says how far space is reserved, so it is lowered
- * before the hole is made, and raised after the space has been reserved again (queue.c). A process killed in between
- * leaves space that the next compaction gives back.
+ * Giving the room of popped messages back to the disk. The file keeps its size, so that no mapping of it
+ * faults; the pages behind the queue's size become a hole. The header's size tells how far space is reserved.
+ * So it is lowered before the hole is made, and raised after space has been reserved again (queue_room.c). A
+ * process killed in between leaves space to the next compaction.
  *
- * Of a synced queue nothing goes away before the disk has a header that does not need it.
+ * In a synced queue no byte goes away before the disk has a header that does not need it.
  */
 #include "error.h"
 #include "pause.h"
@@ -12,7 +12,7 @@
 #include "queue.h"
 #include "size.h"
 
-/* What stays: the messages, `spare`, and whole pages. */
+/* What stays: the messages and `spare` bytes, in whole pages. */
 static uint64_t kept(queue_header_t header, uint64_t spare)
 {
     const uint64_t page = emi_platform_page_size(), end = header.tail + spare;
@@ -26,7 +26,7 @@ static emmap_error shrink(operation_t *operation, queue_header_t *header, uint64
         queue_header_store(operation->mapping->data, *header);
     }
     PAUSE("queue_shrunk");
-    /* With it the header of a move, after which the old place is needed no more. */
+    /* This also syncs the header of a move, after which the old place is free. */
     const emmap_error error = header->synced ? emi_operation_sync(operation) : EMMAP_OK;
     if (error || !header->unsettled)
         return error;
@@ -60,7 +60,7 @@ emmap_error emmap_queue_compact(emmap_file *file, uint64_t *bytes)
     if (error)
         return error;
     error = emi_operation_compact_begin(&operation, &taken);
-    /* What others have added at the end goes too. */
+    /* Space that others have added at the end goes back, too. */
     if (!error)
         error = emi_size_on_disk(operation.descriptor->fd, &on_disk);
     if (!error && file->options.length == 0)

@@ -1,4 +1,4 @@
-/* Emptying a queue, and making a damaged one an empty one. */
+/* Emptying a queue, also a damaged one. */
 #include <errno.h>
 
 #include "error.h"
@@ -6,7 +6,7 @@
 #include "queue_advance.h"
 #include "queue_era.h"
 
-/* The same, and stores the header. `before` is what it was with the messages that are gone now. */
+/* queue_restart, and stores the header. `before` is the header with the messages that are removed. */
 static void restart_now(uint8_t *data, queue_header_t before, queue_header_t *header)
 {
     queue_restart(header);
@@ -59,18 +59,18 @@ emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
     return emi_operation_end(&operation, EMMAP_OK);
 }
 
-/* The empty header that takes the place of `before`. Errors: EAGAIN as emi_require_blocking. */
+/* Computes the empty header that replaces `before`. Errors: EAGAIN as emi_require_blocking. */
 static emmap_error erased(const operation_t *operation, queue_header_t before, queue_header_t *after)
 {
     uint32_t offset;
     const bool wrong = emi_queue_header_wrong(before, operation->mapping->size, &offset) != NULL;
-    /* Damage hides how far space is reserved, and whether the queue was synced. */
+    /* A damaged header does not tell how much space is reserved, nor whether the queue was synced. */
     *after = queue_empty_header(wrong ? queue_usable(operation) : before.size);
     after->synced = after->unsettled = before.synced || wrong;
     const emmap_error error = wrong ? emi_operation_reserve(operation, QUEUE_HEADER, after->size)
                                     : queue_may_advance(operation, &before, before.tail);
     if (error && error != EAGAIN)
-        after->size = QUEUE_HEADER; /* use_file finds out how much there is */
+        after->size = QUEUE_HEADER; /* a later push (use_file) finds out how much can be used */
     return error == EAGAIN ? error : EMMAP_OK;
 }
 
@@ -85,9 +85,9 @@ emmap_error emmap_queue_erase(emmap_file *file)
     error = erased(&operation, before, &after);
     uint32_t offset;
     const bool damaged = emi_queue_header_wrong(before, operation.mapping->size, &offset) != NULL;
-    /* What a damaged header says is in the way of nothing. */
+    /* A damaged header protects no bytes. */
     const queue_header_t in_use = damaged ? (queue_header_t){0} : before;
-    /* As make_room. */
+    /* As make_room in queue_push.c. */
     if (!error && after.synced)
         error = after.size == before.size ? emi_require_blocking() : emi_operation_sync(&operation);
     if (!error) {
@@ -104,7 +104,7 @@ emmap_error emmap_queue_erase(emmap_file *file)
         if (!error)
             queue_header_store(operation.mapping->data, after);
     }
-    /* The disk has the empty queue, or need not. */
+    /* The disk has the empty queue, or does not have to. */
     if (!error)
         emi_queue_era_after(operation.mapping->data, after.synced || damaged ? (queue_header_t){0} : before,
                             after);

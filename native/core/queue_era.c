@@ -9,16 +9,16 @@
 #define TAG ((uint64_t)0xe7a5 << 48)
 #define TAG_MASK ((uint64_t)0xffff << 48)
 
-/* A place: the offset in the low 32 bits, the proof in 30 more, and which kind it is of. */
+/* A place: the offset in the low 32 bits, 30 bits of proof, and a bit for the kind of proof. */
 #define PROOF_BITS 30
 #define PROOF_MASK (((uint64_t)1 << PROOF_BITS) - 1)
 #define BY_NUMBER ((uint64_t)1 << 62)
 #define NO_PLACE ((uint64_t)1 << 63)
 
-/* How much of each end of a long message is looked at. */
+/* The hash of a long message covers this much of each end. */
 #define DIGEST_END 32768u
 
-/* Where the number is; 0: a message is in the way, or the queue is too small to have one. */
+/* Where the number is. 0: a message is in the way, or the queue is too small. */
 static uint32_t word_at(queue_header_t header)
 {
     const uint32_t end = (header.size < WITHIN ? header.size : WITHIN) & ~(WORD - 1);
@@ -28,7 +28,7 @@ static uint32_t word_at(queue_header_t header)
     return free ? end - WORD : 0;
 }
 
-/* 0: there is none. */
+/* The era's number; 0: none. */
 static uint64_t load(const uint8_t *data, queue_header_t header)
 {
     const uint32_t at = word_at(header);
@@ -38,7 +38,7 @@ static uint64_t load(const uint8_t *data, queue_header_t header)
     return (word & TAG_MASK) == TAG ? word : 0;
 }
 
-/* One that was not there before, where the last one is not known. */
+/* A number that was not used before, if the last one is not known. */
 static uint64_t first_number(void)
 {
     struct timespec now;
@@ -85,7 +85,7 @@ static uint64_t mix(uint64_t hash, const uint8_t *bytes, uint32_t length)
     return hash ^ hash >> 32;
 }
 
-/* Others may be writing there: whoever looks without the lock sees to it that what it has found counts. */
+/* Others may write there. An unlocked reader checks afterwards that its result counts. */
 __attribute__((no_sanitize("thread"))) uint64_t emi_queue_era_digest(const uint8_t *message, uint32_t total)
 {
     if (total <= 2 * DIGEST_END)
@@ -119,6 +119,6 @@ bool emi_queue_era_is_same(const uint8_t *data, queue_header_t header, uint64_t 
     const uint64_t number = load(data, header), proof = place >> 32 & PROOF_MASK;
     if (place & BY_NUMBER)
         return number && (number & PROOF_MASK) == proof;
-    /* A number where there was none: an era has begun since. */
+    /* There is a number now and was none before: a new era has begun. */
     return !number && (emi_queue_era_digest(data + beside, total) & PROOF_MASK) == proof;
 }

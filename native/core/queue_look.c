@@ -1,8 +1,8 @@
 /*
- * Looking at a queue. A handle that may write looks under the lock. One that may not takes none: it copies what it
- * wants, and then looks whether the header still speaks of those messages and the bytes are still the same ones.
- * (Between two looks at one header the queue may have been emptied and filled again to the same offsets, the copy
- * taken half before and half after. Then the bytes would differ the second time, or the header in between.)
+ * Reading messages that stay in the queue. A handle that may write reads under the lock. A read-only handle
+ * takes no lock. It copies the messages, then checks that the header still includes them and that the bytes
+ * are still the same. (In between the queue may have been emptied and filled again to the same offsets, so
+ * that half of the copy is old. Then the bytes differ the second time, or a header in between does.)
  */
 #define _GNU_SOURCE
 #include "queue_look.h"
@@ -15,13 +15,13 @@
 #include "error.h"
 #include "queue_era.h"
 
-/* How often a look without a lock is repeated while others change the queue under it: at once in the beginning,
- * then after a pause, so that a slide has time to end. */
+/* How often an unlocked read is repeated while others change the queue: first at once, then after pauses,
+ * which give a slide time to end. */
 #define LOOKS 200
 #define LOOKS_AT_ONCE 20
 #define PAUSE_NANOSECONDS 50000
 
-/* Narrows the header to what is to be walked. False where `place` is of another era, or no place at all. */
+/* Narrows the header to the messages of the walk. False if `place` belongs to another era or is no place. */
 static bool narrow(const uint8_t *data, const queue_look_request_t *self, queue_header_t *header)
 {
     const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
@@ -32,7 +32,7 @@ static bool narrow(const uint8_t *data, const queue_look_request_t *self, queue_
     if (header->head == header->tail)
         return true;
     const uint32_t place = emi_queue_era_offset(self->place);
-    /* What was popped since then is passed over; what is there was all pushed behind it, in whatever era. */
+    /* The messages at the place were popped. All messages that are there now came later, in any era. */
     if (place <= header->head) {
         if (!forward)
             header->tail = header->head;
@@ -42,7 +42,7 @@ static bool narrow(const uint8_t *data, const queue_look_request_t *self, queue_
     if (place > header->tail || emi_queue_message_before(data, header->head, place, &before) != NULL ||
         (place < header->tail && queue_message_at(data, place, header->tail, &behind) != NULL))
         return false;
-    /* A walk backward has read the message behind the place. */
+    /* A backward walk has read the message behind the place. */
     const uint32_t total = forward ? before : behind;
     if (total == 0 ||
         !emi_queue_era_is_same(data, *header, self->place, forward ? place - before : place, total))
@@ -54,7 +54,7 @@ static bool narrow(const uint8_t *data, const queue_look_request_t *self, queue_
     return true;
 }
 
-/* Where the next step goes on, of a range that is not empty. */
+/* Notes the place of the next step, after a range that is not empty. */
 static void note_place(const uint8_t *data, queue_look_request_t *self)
 {
     const queue_range_t range = self->range;
@@ -62,7 +62,7 @@ static void note_place(const uint8_t *data, queue_look_request_t *self)
     if (range.count == 0 || !self->goes_on)
         return;
     const bool forward = self->direction == EMMAP_QUEUE_FORWARD;
-    /* Looked at a moment ago, but without the lock it may have changed: then the look is repeated. */
+    /* Checked a moment ago. Without the lock it may have changed since; then the read is repeated. */
     if ((forward ? emi_queue_message_before(data, range.from, range.to, &total)
                  : queue_message_at(data, range.from, range.to, &total)) != NULL)
         total = 0;
@@ -89,7 +89,7 @@ static emmap_error look_locked(operation_t *operation, queue_look_request_t *sel
                       : EMMAP_OK;
 }
 
-/* Whether the messages that `header` speaks of are there and have not moved: others may be behind them. */
+/* Whether the messages in `header` are still there and have not moved. New ones may follow them. */
 static bool header_unchanged(const uint8_t *data, queue_header_t header)
 {
     const queue_header_t now = queue_header_load(data);
@@ -110,7 +110,7 @@ static bool is_messages(const uint8_t *copy, uint32_t length, uint64_t count)
     return at == length;
 }
 
-/* Copies the range and finds out whether the copy is of one piece. *error is the answer where it is. */
+/* Copies the range and decides whether the copy is consistent. If so, *error is the result. */
 static verdict_t copy_unlocked(operation_t *operation, queue_look_request_t *self, emmap_error *error)
 {
     const uint8_t *const data = operation->mapping->data;
@@ -136,8 +136,8 @@ static verdict_t copy_unlocked(operation_t *operation, queue_look_request_t *sel
     return verdict;
 }
 
-/* A queue that was emptied and filled again during a look can have the same header and other messages: what is wrong
- * counts when it was found so often one after the other, in the same place. */
+/* Between two equal headers the queue may have been emptied and filled again. So an error counts only if it
+ * is found this often in a row, at the same offset. */
 #define AGREEMENTS 4
 
 static bool confirmed(queue_look_request_t *self, const char *wrong, uint32_t offset)

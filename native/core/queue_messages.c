@@ -1,4 +1,4 @@
-/* The bytes of messages: checking them, finding them and copying them out. */
+/* Messages of a queue: finding them and copying them out. */
 #include "queue.h"
 
 #include <errno.h>

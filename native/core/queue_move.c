@@ -1,17 +1,18 @@
 /*
- * Moving a queue's messages down to where it begins, over the room of those that were popped.
+ * Moving a queue's messages to its beginning, over the room of popped ones.
  *
- * Where their new place does not overlap the old one they are copied, and one store of the header makes the copy
- * the queue. Where it does, they slide in steps no longer than the gap they close: a step's destination does not
- * overlap its source, so a step can be done again. The header says how far the slide has come: with next tail
- * below tail, the bytes from head to next tail have gone down by head - 16 already, and those from next tail to
- * tail have not. Whoever finds that under the lock goes on; a step is a copy, then one store of the header.
+ * If old and new place do not overlap, the messages are copied, and one store of the header makes the copy
+ * the queue. If they overlap, the messages slide: step by step, each no longer than the gap, so that a step's
+ * target does not overlap its source and the step can be repeated. A step is a copy, then one store of the
+ * header. While next tail is below tail, the bytes from head to next tail have moved down by head - 16, and
+ * those from next tail to tail have not. The next process that has the lock continues the slide.
  *
- * The kernel writes pages in any order. So that a power cut between any two of its writes leaves synced messages
- * where the header on disk says, they are moved only where places do not overlap, and three times the disk is waited
- * for: until it no longer takes the room in front for messages, before that is written to; until the copy is there,
- * before the header says so; and until the header is, before the old place is written to (the queue is unsettled up
- * to then, and whoever pushes next waits).
+ * The kernel writes pages in any order. A power cut between two of its writes must leave synced messages
+ * where the header on disk says. So synced messages only move without overlap, with three barriers:
+ *
+ *   1. sync before the target area is overwritten, so that the disk does not need it for messages
+ *   2. sync the copy before the header is stored
+ *   3. sync the header before the old place is used again; until then the queue is unsettled, and the next push syncs
  */
 #include "error.h"
 #include "pause.h"
@@ -42,7 +43,8 @@ static void slide(operation_t *operation, queue_header_t *header)
         const uint32_t step = header->tail - at < gap ? header->tail - at : gap;
         memcpy(data + at - gap, data + at, step);
         PAUSE("queue_slide_copied");
-        /* The last step's header is the finished one: next tail at tail would say that nothing has moved. */
+        /* The last step stores the finished header: next tail equal to tail would mean that nothing has
+         * moved. */
         header->next_tail = at + step;
         if (header->next_tail < header->tail)
             queue_header_store(data, *header);
@@ -81,7 +83,7 @@ static emmap_error move_synced(operation_t *operation, queue_header_t *header)
     emmap_error error = emi_operation_sync(operation);
     if (!error)
         header->unsettled = false;
-    /* The disk has an empty queue now, wherever that begins. */
+    /* The disk has an empty queue, whatever its head is. */
     if (!error && live_of(*header) == 0) {
         finish(operation, header, gap);
         PAUSE("queue_restarted");
@@ -119,7 +121,8 @@ emmap_error emi_queue_move(operation_t *operation, queue_header_t *header)
 
 emmap_error emi_queue_slide_resume(operation_t *operation, queue_header_t *header)
 {
-    /* A gap is what was popped: a message at least. Less of one would also take long to slide over. */
+    /* The gap is what was popped: at least one message. A smaller gap is damage, and would take long to slide
+     * over. */
     if (header->head - QUEUE_HEADER < QUEUE_TOTAL_MIN)
         return emi_operation_corrupt(operation, 12,
                                      "the next tail is before the tail, and nothing was being moved");

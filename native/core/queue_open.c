@@ -1,4 +1,4 @@
-/* Making a file a queue, and opening one. */
+/* Making a file a queue, and opening a queue. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@
 
 #define DEFAULT_SIZE 4096u
 
-/* A file of zeros is one whose creator has not come to the header, or died before. */
+/* A file of zeros: its creator has not written the header yet, or died before. */
 static emmap_error create(const queue_t *self, operation_t *operation)
 {
     const bool zeros = self->blank || (operation->mapping->size <= QUEUE_LIMIT &&
@@ -23,11 +23,11 @@ static emmap_error create(const queue_t *self, operation_t *operation)
     return EMMAP_OK;
 }
 
-/* What a file has behind the queue's size up to this comes into use when the file is opened. */
+/* If the file is longer than the queue by no more than this, an open takes the rest into use. */
 #define ADOPTED_AT_ONCE 65536u
 
-/* A header that others change meanwhile may be of a file that has grown since it was mapped: what is wrong counts when it
- * was found several times. */
+/* The file may have grown since it was mapped, with a header that others change. So a wrong header counts
+ * only if it is found several times. */
 static emmap_error check_unlocked(operation_t *operation)
 {
     enum { LOOKS = 4 };
@@ -59,8 +59,9 @@ static emmap_error check(container_t *self, operation_t *operation)
     if (error)
         return error;
     const bool torn = queue_header_load(operation->mapping->data).next_tail != header.next_tail;
-    /* Somebody made the file longer. (A synced header waits for a push, which brings the file's end to disk first.) Much
-     * that is behind it is rather what was given back, and comes into use as it is needed. */
+    /* The file is longer than the queue: somebody made it so. (A synced queue uses the rest with a push,
+     * which first syncs the file's end.) A large rest is mostly space that was given back, and is used when
+     * it is needed. */
     const uint32_t all = queue_usable(operation);
     const bool longer = all > header.size && all - header.size <= ADOPTED_AT_ONCE && !header.synced &&
                         emi_operation_reserve(operation, header.size, all) == EMMAP_OK;
@@ -79,7 +80,7 @@ static emmap_error note_synced(emmap_file *file)
     operation_t operation;
     queue_header_t header;
     const emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
-    /* What is damaged can be brought to disk as it is. */
+    /* A damaged queue can be synced as it is. */
     if (error)
         return error == EMMAP_CORRUPT ? EMMAP_OK : error;
     if (!header.synced) {
@@ -90,7 +91,7 @@ static emmap_error note_synced(emmap_file *file)
     return emi_operation_end(&operation, EMMAP_OK);
 }
 
-/* `blank`: the file is new, and nobody had the time to write to it. */
+/* `blank`: the file is new, and nobody has written to it. */
 static emmap_error attach(emmap_file *file, bool blank)
 {
     container_t *there = atomic_load_explicit(&file->container, memory_order_acquire);
@@ -112,7 +113,7 @@ emmap_error emmap_queue_attach(emmap_file *file)
     return attach(file, false);
 }
 
-/* Makes a queue that is known to be one as large as its opener wants it. A synced queue gets the room with a push. */
+/* Makes a queue as large as its opener asks. A synced queue gets the room with a push. */
 static emmap_error fit(emmap_file *file, uint64_t size)
 {
     operation_t operation;

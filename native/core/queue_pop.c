@@ -1,4 +1,4 @@
-/* Removing messages: popping them, removing those that were looked at, and popping in two steps. */
+/* Removing messages: popping, removing messages that the caller has looked at, and popping in two steps. */
 #include <errno.h>
 
 #include "error.h"
@@ -8,7 +8,7 @@
 #include "queue_wake.h"
 #include "stale.h"
 
-/* emi_operation_end, after messages were taken out. */
+/* Ends an operation that may have removed messages. */
 static emmap_error queue_taken_out(operation_t *operation, emmap_error error)
 {
     emmap_file *const file = operation->file;
@@ -73,7 +73,8 @@ emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
     return emmap_queue_pop_many(file, 1, sink, &count);
 }
 
-/* Where the first `count` messages end, if they are these. Errors: ESTALE, EMMAP_CORRUPT. */
+/* Checks that the first `count` messages equal the given ones, and finds their end. Errors: ESTALE,
+ * EMMAP_CORRUPT. */
 static emmap_error find_same(const operation_t *operation, queue_header_t header,
                              const struct iovec *messages, size_t count, uint32_t *end)
 {
@@ -93,7 +94,7 @@ static emmap_error find_same(const operation_t *operation, queue_header_t header
     return EMMAP_OK;
 }
 
-/* `next`: where the message goes that is the first one then, if there is one and it takes it; or NULL. */
+/* `next`: receives the message that becomes the first one, or NULL. */
 static emmap_error remove_these(emmap_file *file, const struct iovec *messages, size_t count,
                                 const emmap_sink *next)
 {
@@ -178,7 +179,7 @@ emmap_error emmap_queue_pop_begin(emmap_file *file, const emmap_sink *sink, uint
     return error;
 }
 
-/* Ends what `ticket` stands for. Errors: EINVAL where that has ended. */
+/* Ends the reservation of `ticket`. Errors: EINVAL for a used ticket. */
 static emmap_error put_back(emmap_file *file, uint64_t ticket)
 {
     container_t *there;
@@ -186,7 +187,7 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     if (error)
         return error;
     const queue_t *const self = (const queue_t *)there;
-    /* Its holder may be waiting for others no longer than it may itself. */
+    /* The owner of the lock waits for others with a limit of its own. */
     patience_t patience = emi_patience_of(&(const emmap_options){.lock_timeout = EMMAP_NO_LIMIT});
     error = patience_take(&there->threads, &patience);
     if (error)
@@ -204,7 +205,7 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
     return error;
 }
 
-/* Removes the message, under LOCK_CONTAINER. */
+/* Removes the reserved message. The caller holds LOCK_CONTAINER. */
 static emmap_error remove_taken(operation_t *operation, queue_header_t header, uint64_t ticket)
 {
     const queue_t *const self = (const queue_t *)operation->container;
@@ -231,9 +232,9 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
     operation_t operation;
     queue_header_t header;
     emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
-    if (error == EAGAIN || error == ETIMEDOUT) /* not tried yet */
+    if (error == EAGAIN || error == ETIMEDOUT) /* nothing was tried yet */
         return error;
-    /* Whatever comes of it, the next one may have the head. */
+    /* In any other case the reservation ends, so that others can pop. */
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
         put_back(file, ticket);
@@ -252,6 +253,6 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket)
 {
     const emmap_error error = put_back(file, ticket);
     if (!error)
-        emi_queue_call_next(file); /* who waited while the message was taken out */
+        emi_queue_call_next(file); /* those who waited meanwhile */
     return error;
 }

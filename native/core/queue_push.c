@@ -10,14 +10,14 @@
 #include "queue_wake.h"
 #include "vectors.h"
 
-/* What is pushed: one message in pieces, or a message a piece. */
+/* What is pushed: one message in pieces, or a message per piece. */
 typedef struct batch {
     const struct iovec *list;
     size_t count;
     bool one;
 } batch_t;
 
-/* Errors: EINVAL; EFBIG where no queue could hold it. */
+/* Errors: EINVAL; EFBIG if no queue could hold it. */
 static emmap_error batch_total(const batch_t *self, uint64_t *total)
 {
     uint64_t sum = 0;
@@ -39,7 +39,7 @@ static emmap_error batch_total(const batch_t *self, uint64_t *total)
                                                : EMMAP_OK;
 }
 
-/* Writes a message behind the tail, where nobody looks, and returns its end. */
+/* Writes a message behind the tail, where nobody reads, and returns its end. */
 static uint8_t *write_message(uint8_t *place, const struct iovec *list, size_t count)
 {
     uint64_t length = 0;
@@ -64,18 +64,16 @@ static void write_batch(uint8_t *place, const batch_t *self)
             place = write_message(place, &self->list[i], 1);
 }
 
-/*
- * Makes room for `total` bytes behind the tail. Only messages that are taken out go before the head, so whoever
- * moves them needs LOCK_POP: a message that emmap_queue_pop_begin has given out stays where it is.
- */
+/* Makes room for `total` bytes behind the tail. Moving messages needs LOCK_POP, so that a message reserved by
+ * emmap_queue_pop_begin stays in place. */
 static emmap_error make_room(operation_t *operation, queue_header_t *header, uint64_t total)
 {
     const uint32_t size = header->size;
-    /* What nearly every push finds. */
+    /* Nearly every push finds room. */
     if (header->tail + total <= size && !header->unsettled)
         return EMMAP_OK;
     const emmap_error error = emi_queue_find_room(operation, header, total);
-    /* A header must not be on disk before the end of the file that it speaks of. */
+    /* The disk must have the file's end before the header that includes it. */
     if (error || !(header->unsettled || (header->synced && header->size != size)))
         return error;
     const emmap_error unsynced = emi_operation_sync(operation);
@@ -83,7 +81,7 @@ static emmap_error make_room(operation_t *operation, queue_header_t *header, uin
     return unsynced;
 }
 
-/* Whether bytes of the queue's own file are pushed. */
+/* Whether the pushed bytes belong to the queue's own file. */
 static bool is_own(const operation_t *operation, const batch_t *pushed)
 {
     const emmap_mapping *const mapping = operation->mapping;
@@ -95,8 +93,9 @@ static bool is_own(const operation_t *operation, const batch_t *pushed)
     return false;
 }
 
-/* Room is made by moving messages, and a push writes where others were, so that bytes of the file may change before they
- * are copied: a copy of all that is pushed, in one allocation that is to be freed. */
+/* Copies all that is pushed into one allocation, which the caller frees. Pushed bytes of the queue's own file
+ * could otherwise change before they are copied: making room moves messages, and the push writes over old
+ * ones. */
 static emmap_error detach(const batch_t *from, batch_t *copy, void **memory)
 {
     uint64_t length = 0;
@@ -136,7 +135,7 @@ static emmap_error push(emmap_file *file, const batch_t *batch)
         error = detach(batch, &copy, &memory);
     if (memory)
         pushed = &copy;
-    /* Places in what was there mean nothing any more. */
+    /* Places in the old messages lose their meaning. */
     const bool begins_anew = queue_restart(&header);
     if (!error)
         error = make_room(&operation, &header, total);

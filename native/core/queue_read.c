@@ -1,4 +1,4 @@
-/* Reading messages that stay in the queue, and what is known of the queue. */
+/* Operations that read messages or facts, and leave the queue as it is. */
 #include <errno.h>
 
 #include "error.h"
@@ -31,7 +31,7 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
     *count = 0;
     do
         error = walk(file, direction, limit, place, sink, count);
-    /* The end of a walk is not nothing. */
+    /* At the end of a walk there was something, so the path is not checked. */
     while (error == EMMAP_EOF && *place == 0 && emi_stale_went_over(file, &error));
     return error;
 }
@@ -58,7 +58,7 @@ emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink)
     return peek(file, EMMAP_QUEUE_BACKWARD, sink);
 }
 
-/* Copies the first message without LOCK_CONTAINER. False: only the lock can tell whether there is one, or it is long. */
+/* Copies the first message without LOCK_CONTAINER. False: only the lock can tell, or the message is long. */
 static bool glance_front(operation_t *operation, const emmap_sink *sink, emmap_error *error)
 {
     const uint8_t *const data = operation->mapping->data;
@@ -81,7 +81,7 @@ static bool glance_front(operation_t *operation, const emmap_sink *sink, emmap_e
 
 emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
 {
-    /* Nobody who may not write comes to emmap_queue_remove. */
+    /* For a read-only handle, which emmap_queue_remove refuses. */
     if (!(file->options.flags & EMMAP_OPEN_WRITE))
         return emmap_queue_remove(file, NULL, 0);
     for (bool told = QUEUE_LOADS_WHOLE; told;) {

@@ -3,9 +3,9 @@
 #include "pause.h"
 #include "queue.h"
 
-/* Moving is worth its time where few bytes move or many are gained, so that what it costs is a small multiple of
- * what was popped since the last time. Where the alternative is to be full it is always worth it. Synced messages
- * cost three waits for the disk as well, whose price such a gain spreads over enough messages. */
+/* A move is worth its time if few bytes move or much room is gained. Then its cost is a small multiple of the
+ * bytes popped since the last move. If the queue would be full otherwise, it is always worth it. Moving
+ * synced messages also waits for the disk three times, which the gain spreads over enough messages. */
 #define MOVE_ALWAYS 65536u
 #define MOVE_SYNCED 65536u
 
@@ -20,8 +20,8 @@ static bool worth_moving(const operation_t *operation, queue_header_t header)
     return header.synced ? gap >= MOVE_SYNCED : live <= MOVE_ALWAYS || gap >= live / 4;
 }
 
-/* Takes what the file has behind the queue's size into use: room that was given back, or that emmap_resize or a grower
- * who died has left. */
+/* Uses more of the file behind the queue: space that was given back, or that emmap_resize or a process that
+ * died left there. */
 static emmap_error use_file(operation_t *operation, queue_header_t *header, uint64_t needed)
 {
     const uint32_t all = queue_usable(operation);
@@ -49,7 +49,7 @@ static emmap_error grow(operation_t *operation, queue_header_t *header, uint64_t
     return error;
 }
 
-/* `error` is what came of growing, if it was tried. */
+/* `error`: the result of growing, if that was tried. */
 static emmap_error full(emmap_error error, const queue_header_t *header)
 {
     if (error)
@@ -58,7 +58,7 @@ static emmap_error full(emmap_error error, const queue_header_t *header)
                                                     : "a queue can't pass 4 GiB - 1");
 }
 
-/* Moves the messages to the beginning, and gives space back where far less is needed than there is. */
+/* Moves the messages to the beginning, and gives space back if the queue is far larger than needed. */
 static emmap_error move(operation_t *operation, queue_header_t *header, uint64_t total)
 {
     const uint64_t needed = header->tail - header->head + total;
@@ -69,7 +69,7 @@ static emmap_error move(operation_t *operation, queue_header_t *header, uint64_t
         return error;
     const queue_header_t before = *header;
     const emmap_error given_back = emi_queue_give_back(operation, header, 2 * needed);
-    /* Moved all the same. */
+    /* The move has succeeded, even if giving back has not. */
     return header->head < before.head ? EMMAP_OK : given_back;
 }
 
@@ -83,7 +83,7 @@ emmap_error emi_queue_find_room(operation_t *operation, queue_header_t *header, 
     const bool may_move = header->head > QUEUE_HEADER && packed <= QUEUE_LIMIT &&
                           emi_queue_may_move(*header) && emi_operation_try_pop_lock(operation);
     const bool moves = may_move && packed <= header->size && worth_moving(operation, *header);
-    /* A thread that may wait, on BEAM another one, costs more than to move this little. */
+    /* Switching to a thread that may block, as on BEAM, would cost more than this small move. */
     if (moves && !header->synced && live <= MOVE_ALWAYS)
         return move(operation, header, total);
     emmap_error error = emi_require_blocking();
@@ -100,6 +100,6 @@ emmap_error emi_queue_find_room(operation_t *operation, queue_header_t *header, 
         error = grow(operation, header, header->tail + total > QUEUE_LIMIT ? packed : header->tail + total);
     if (header->tail + total <= header->size)
         return error;
-    /* At the limit, or on a full disk, what was not worth its time before is. */
+    /* At the limit or on a full disk even a costly move is right. */
     return may_move && packed <= header->size ? emi_queue_move(operation, header) : full(error, header);
 }

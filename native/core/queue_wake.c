@@ -11,15 +11,16 @@
 
 enum { NOBODY, ARMED, CALLED };
 
-/* Where a queue's word is: in what the handles share (live.h), or else in the handle's own memory, for its own threads. */
+/* The place of a queue's word: in the live folder (live.h), or in the handle's own memory, for its own
+ * threads. */
 typedef struct bell {
     emmap_file *file;
     uint64_t position;
     word_t *word;
-    descriptor_t *descriptor; /* with a reference, which what is shared lives by */
+    descriptor_t *descriptor; /* with a reference, which keeps the shared memory */
 } bell_t;
 
-/* With it a handle makes its own word. */
+/* Held while a handle makes its own word. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
 
 static emmap_error make_own_word(queue_t *self)
@@ -32,7 +33,7 @@ static emmap_error make_own_word(queue_t *self)
                                        .size = sizeof(word_t)};
         error = emmap_open("", &options, &self->wake_file);
         if (!error)
-            /* Release: pairs with the acquire in emi_queue_waited, for what the mapping holds. */
+            /* Release: the contents of the mapping. Pairs with the acquire in emi_queue_waited. */
             atomic_store_explicit(&self->own_word,
                                   (word_t *)(void *)atomic_load(&self->wake_file->mapping)->data,
                                   memory_order_release);
@@ -57,7 +58,8 @@ static emmap_error find_queue(emmap_file *file, queue_t **result)
     return error;
 }
 
-/* `makes`: a word of its own is made for the handle if it has none; else `word` may be NULL. Ends with bell_end. */
+/* `makes`: makes the handle's own word if it has none. Otherwise result->word may be NULL. Ends with
+ * bell_end. */
 static emmap_error bell_begin(emmap_file *file, queue_t *self, bool makes, bell_t *result)
 {
     *result = (bell_t){0};
@@ -92,10 +94,11 @@ static void call(const bell_t *bell)
     int64_t called = CALLED;
     uint64_t woken = 0;
     PAUSE("wake_calling");
-    if (atomic_exchange(bell->word, CALLED) != NOBODY) /* else somebody has called since, and found nobody */
+    if (atomic_exchange(bell->word, CALLED) !=
+        NOBODY) /* else another thread has called since, and found nobody */
         (void)emmap_notify(bell->file, bell->position, 1, &woken);
     PAUSE("wake_called");
-    /* Who arms it meanwhile has looked, or looks. */
+    /* A waiter that arms the word meanwhile has looked already, or will look. */
     if (woken == 0)
         atomic_compare_exchange_strong(bell->word, &called, NOBODY);
 }
@@ -111,7 +114,7 @@ void emi_queue_call(emmap_file *file)
     bell_end(&bell);
 }
 
-/* Whether a waiter would find a message; one too many is woken where only another handle's lock can tell. */
+/* Whether a waiter would find a message. If only another handle's lock can tell, a waiter is woken in vain. */
 static bool has_message(emmap_file *file, const queue_t *self)
 {
     bool empty = false;
@@ -138,8 +141,8 @@ void emi_queue_call_next(emmap_file *file)
 
 /* ---- Waiting ---- */
 
-/* Whether there is a message to be taken now. EMMAP_EOF: none; EBUSY: somebody is taking the first one; ETIMEDOUT, EAGAIN:
- * somebody has the lock. */
+/* Whether a message can be popped now. EMMAP_EOF: there is none. EBUSY: another handle is popping in two
+ * steps. ETIMEDOUT, EAGAIN: another handle has the lock. */
 static emmap_error look(emmap_file *file)
 {
     if (emi_queue_is_surely_empty(file))
@@ -150,7 +153,7 @@ static emmap_error look(emmap_file *file)
     return error ? error : emi_operation_end(&operation, header.head == header.tail ? EMMAP_EOF : EMMAP_OK);
 }
 
-/* Never blocks, whatever the thread may do. */
+/* Does not block, even if the thread may. */
 static emmap_error look_now(emmap_file *file)
 {
     const bool may_wait = emi_thread_may_block();
@@ -165,7 +168,7 @@ static bool is_closed(const emmap_file *file)
     return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
 }
 
-/* Whether an exclusive handle's queue has a message; false where a thread has its lock. */
+/* Whether an exclusive handle's queue has a message. False if a thread of the handle has its lock. */
 static bool has_message_now(emmap_file *file, container_t *container)
 {
     bool result = false;
@@ -180,8 +183,9 @@ static bool has_message_now(emmap_file *file, container_t *container)
     return result;
 }
 
-/* Whether an operation would find something: who has pushed a message may have been killed before it called, or share no word
- * with us, or had the lock when we looked; the path may mean another file; the file may have been truncated. */
+/* Whether an operation would find something that nobody told this process. The producer may have died before
+ * it called, share no word with this handle, or have held the lock during the last look. The path may name
+ * another file. The file may be truncated. */
 static bool is_worth_a_look(emmap_file *file)
 {
     container_t *const container = atomic_load(&file->container);
@@ -207,7 +211,7 @@ static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout,
         return emi_error_set(EAGAIN, "the queue is another file's by now");
     if (error)
         return error;
-    /* A close ends what waits when it comes to that: one of the two sees the other. */
+    /* A close ends all waits later on. Either it sees this wait, or this thread sees the close. */
     if (is_closed(file) && emmap_wait_cancel(*result)) {
         emmap_wait_free(*result);
         *result = NULL;

@@ -1,40 +1,44 @@
 /*
- * Who waits for a message of a queue, and who wakes whom.
+ * Waiting for a message, and waking waiters.
  *
  * The handles of a queue that can wake each other share a word:
  *
  *   NOBODY   nobody waits
  *   ARMED    somebody waits, or did
- *   CALLED   one was woken, and has not yet taken its message; others may wait
+ *   CALLED   one waiter was woken and has not taken its message yet; others may wait
  *
- * 1. A waiter arms the word, looks for a message, and sleeps on the word while it is ARMED.
- * 2. A push stores its message, gives the lock back, and loads the word. Unless it is NOBODY the push calls: it stores
- *    CALLED and wakes one waiter. Where nobody sleeps it takes CALLED back.
- * 3. What takes a message out gives the lock back and loads the word too. It arms a word that is CALLED again, looks, and
- *    calls where messages are left: so one message wakes one waiter, and no message is left with waiters asleep.
+ * 1. A waiter arms the word, looks for a message, and sleeps while the word is ARMED.
+ * 2. A push stores its message, releases the lock, and loads the word. Unless it is NOBODY, the push stores
+ * CALLED and wakes one waiter. If nobody sleeps, it takes CALLED back.
+ * 3. A pop releases the lock and loads the word, too. If the word is CALLED, the pop arms it again, looks,
+ * and calls if messages are left. So one message wakes one waiter, and no message is left while all waiters
+ * sleep.
  *
- * The steps of 1 and 2, and those of 3 and 2, cross: each stores and then loads what the other has stored. At least one of
- * them sees the other. Between processes all of these are sequentially consistent; between threads of an exclusive handle,
- * which gives its lock back by a plain store, the waiter's fence is the heavy one (fence.h).
+ * Steps 1 and 2, and steps 3 and 2, cross: each side stores a word and then loads the one that the other has
+ * stored. So at least one side sees the other. Between processes all these accesses are sequentially
+ * consistent. Between threads of an exclusive handle, which releases its lock by a plain store, the waiter's
+ * fence is the heavy one (fence.h).
  *
- * A waiter that dies between 2 and 3 leaves CALLED, one that pushes may die before it calls, and handles of one queue may share no
- * word. So each process looks ten times a second for what its waits wait for (wait.h).
+ * A waiter may die between 2 and 3 and leave CALLED, a producer may die before it calls, and handles may
+ * share no word. So each process also checks ten times a second what its waits wait for (wait.h).
  */
 #ifndef EMMAP_CORE_QUEUE_WAKE_H
 #define EMMAP_CORE_QUEUE_WAKE_H
 
 #include "queue.h"
 
-/* The word of an operation's queue; NULL: no handle has waited that this one could wake. */
+/* The word of an operation's queue. NULL: no handle that this one could wake has ever waited. */
 word_t *emi_queue_waited(const operation_t *operation);
 
-/* After a push, and after what put a message back, if the word said that somebody waits. */
+/* Wakes a waiter after a push or after a message was put back. To be called if the word said that somebody
+ * waits. */
 void emi_queue_call(emmap_file *file);
 
-/* After what took messages out, if the word said that somebody waits. */
+/* Wakes the next waiter after a removal, if messages are left. To be called if the word said that somebody
+ * waits. */
 void emi_queue_call_next(emmap_file *file);
 
-/* For container.h. */
+/* For container_t: closing and freeing. */
 void emi_queue_wake_closing(container_t *self);
 void emi_queue_wake_freeing(container_t *self);
 

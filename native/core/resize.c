@@ -1,10 +1,10 @@
 /*
- * Replacing a file's mapping by one of another size. `file->resize` is held throughout; only close can take the
- * mapping away meanwhile, and then the new one is let go again.
+ * Replacing a file's mapping by one of another size. `file->resize` is held all the time. Only a close can
+ * take the mapping away meanwhile; then the new one is dropped.
  *
- * A shared mapping that grows is exchanged for a longer one while others go on with either: both show the same
- * bytes. Where that is not so (it shrinks, or it is private) the mapping is taken out first, so that visits wait;
- * when those that were under way are over, nothing changes, and nothing is lent, until the other one is put in.
+ * A growing shared mapping is exchanged while other calls go on: old and new mapping show the same bytes. A
+ * shrinking or private mapping is first taken out. New calls wait for the new mapping. When the running calls
+ * have ended, no byte changes and no slice is taken until the new mapping is in place.
  */
 #include "resize.h"
 
@@ -20,10 +20,10 @@
 #include "platform.h"
 #include "size.h"
 
-/* No address space of today is as large as this; a file of that size has no use for anybody. */
+/* No address space is as large as this, so no larger file is of use. */
 #define LARGEST_SIZE ((uint64_t)1 << 57)
 
-/* What a resize works on: both references are the call's own. */
+/* Both references belong to the call. */
 typedef struct resizing {
     emmap_file *file;
     descriptor_t *descriptor;
@@ -44,7 +44,7 @@ static emmap_error start(emmap_file *file, resizing_t *self)
     emmap_error error = file_owned(file);
     if (error)
         return error;
-    /* Both references under the lock: they are of the same file then. */
+    /* Under the lock both references are of the same file. */
     pthread_mutex_lock(&file->resize);
     error = emi_file_descriptor(file, &self->descriptor);
     if (error) {
@@ -66,7 +66,7 @@ static emmap_error start(emmap_file *file, resizing_t *self)
     return error;
 }
 
-/* A private mapping's own bytes would be lost with it. Pages that nobody wrote stay shared with the file. */
+/* Copies the bytes that only a private mapping has. Pages without such bytes stay shared with the file. */
 static void carry_over(const emmap_mapping *from, emmap_mapping *to)
 {
     const uint64_t size = from->size < to->size ? from->size : to->size;
@@ -80,15 +80,15 @@ static void carry_over(const emmap_mapping *from, emmap_mapping *to)
     }
 }
 
-/* Lets go of what the file held until now, once nobody is in the middle of a call on it. */
+/* Releases the file's old mapping when no call uses it any more. */
 static void retire(emmap_mapping *mapping)
 {
     emi_pin_drain(mapping);
     emi_mapping_release(mapping);
 }
 
-/* Takes the file's mapping out, and returns when nobody is in the middle of a call on it. Its reference in the file
- * becomes the caller's. Errors: EMMAP_CLOSED. */
+/* Takes the mapping out of the file and waits until no call uses it. The caller gets the file's reference.
+ * Errors: EMMAP_CLOSED. */
 static emmap_error take_out(emmap_file *file, emmap_mapping *mapping)
 {
     emmap_mapping *expected = mapping;
@@ -98,11 +98,11 @@ static emmap_error take_out(emmap_file *file, emmap_mapping *mapping)
     return EMMAP_OK;
 }
 
-/* Passes the caller's reference to the file, or lets it go if that was closed meanwhile. */
+/* Gives the caller's reference to the file, or drops it if the file was closed meanwhile. */
 static void put_in(emmap_file *file, emmap_mapping *mapping)
 {
     atomic_store(&file->mapping, mapping);
-    /* emmap_close sets the word first and takes the mapping then: what it did not find is for us to take. */
+    /* emmap_close sets the word first and then takes the mapping. If it found none, this thread takes it. */
     if (__atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED) {
         emmap_mapping *const left = atomic_exchange(&file->mapping, NULL);
         if (left)
@@ -110,7 +110,7 @@ static void put_in(emmap_file *file, emmap_mapping *mapping)
     }
 }
 
-/* Replaces the mapping by a longer one, whose reference is the file's afterwards, or on failure nobody's. */
+/* Replaces the mapping by a longer one. The file gets the reference; on failure it is dropped. */
 static emmap_error exchange(const resizing_t *self, emmap_mapping *replacement)
 {
     emmap_file *const file = self->file;
@@ -133,7 +133,7 @@ static emmap_error exchange(const resizing_t *self, emmap_mapping *replacement)
     return error;
 }
 
-/* Exchanges descriptors, and what is known of the files. Errors: EMMAP_CLOSED. */
+/* Exchanges the descriptors and identities of the files. Errors: EMMAP_CLOSED. */
 static emmap_error exchange_files(emmap_file *file, emmap_file *other)
 {
     pthread_mutex_lock(&file->state);
@@ -175,7 +175,7 @@ emmap_error emi_resize_go_over(emmap_file *file, emmap_file *other)
     return error;
 }
 
-/* To what the file has already. */
+/* Maps all that the file has already. */
 static emmap_error lengthen(const resizing_t *self, uint64_t size)
 {
     emmap_mapping *replacement;
@@ -186,7 +186,8 @@ static emmap_error lengthen(const resizing_t *self, uint64_t size)
 static emmap_error extend(const resizing_t *self, uint64_t size)
 {
     const emmap_options *const options = &self->file->options;
-    /* The bytes of a queue or a block storage hang together; those of any other file may come and go. */
+    /* A queue or block storage that lost its end must not grow: the missing bytes would become zeros. Any
+     * other file may. */
     const uint64_t least = self->file->container ? options->offset + self->mapping->size : 0;
     const emmap_error error = emi_size_extend(self->descriptor->fd, options, least, options->offset + size);
     return error == EFAULT ? emi_file_fault(self->file) : error;
@@ -196,7 +197,8 @@ static emmap_error grow(const resizing_t *self, uint64_t size)
 {
     if (size == self->mapping->size)
         return extend(self, size);
-    /* Mapped beyond its end first: where there is no address space for it the file stays as it was. */
+    /* The new mapping comes first, beyond the file's end: if there is no address space for it, the file is
+     * unchanged. */
     emmap_mapping *replacement;
     emmap_error error = emi_mapping_create(self->file, self->descriptor->fd, size, 0, &replacement);
     if (error)
@@ -211,7 +213,7 @@ static emmap_error grow(const resizing_t *self, uint64_t size)
     return exchange(self, replacement);
 }
 
-/* With the mapping taken out; puts it, or on success the replacement, in. */
+/* While the mapping is taken out. Puts the new one in, or on failure the old one. */
 static emmap_error shrink_alone(const resizing_t *self, uint64_t size, emmap_mapping *replacement)
 {
     emmap_file *const file = self->file;
@@ -235,7 +237,7 @@ static emmap_error shrink(resizing_t *self, uint64_t size)
     emmap_error error = emi_mapping_create(file, fd, size, 0, &replacement);
     if (error)
         return error;
-    /* Before visits begin to wait for us: another process may take its time. */
+    /* Before other calls begin to wait for this one: another process may hold the lock for long. */
     bool locked;
     error = emi_size_lock(fd, &file->options, &locked);
     if (!error)
@@ -248,7 +250,7 @@ static emmap_error shrink(resizing_t *self, uint64_t size)
     return error;
 }
 
-/* Double, until a step would be more than max_inc_size; then by that. */
+/* Doubles the size, or adds max_inc_size if that is less. */
 static uint64_t grown(uint64_t size, uint64_t max_inc_size)
 {
     const uint64_t step = size < max_inc_size ? size : max_inc_size;
@@ -271,13 +273,13 @@ static emmap_error resize(resizing_t *self, uint64_t size)
         return emi_error_set(ENOTSUP, "a mapping at a fixed address keeps its size");
     if (size >= mapped)
         return grow(self, size);
-    /* Messages and blocks would be cut off, under an operation that is changing them too. */
+    /* Shrinking would cut messages or blocks off, perhaps while an operation changes them. */
     if (self->file->container)
         return emi_error_set(EINVAL, "a file that holds a queue or a block storage does not shrink");
     return shrink(self, size);
 }
 
-/* `now`: the size that the mapping has. */
+/* `now` is the size of the mapping. */
 static emmap_error may_resize(const emmap_file *file, uint64_t size, uint64_t now)
 {
     if (!(file->options.flags & EMMAP_OPEN_WRITE))

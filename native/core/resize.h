@@ -1,11 +1,11 @@
-/* Replacing what a file maps. */
+/* Replacing a file's mapping. */
 #ifndef EMMAP_CORE_RESIZE_H
 #define EMMAP_CORE_RESIZE_H
 
 #include "file.h"
 
-/* Makes `other`'s file `file`'s, with all of it mapped, and the other way round. With `threads` held where they hold a
- * structure. Slices keep the mapping that they are of. Errors: EMMAP_CLOSED; what mmap says. */
+/* Exchanges the files of two handles, and maps all of the new one. If they hold a container, the caller holds
+ * its `threads`. Slices keep the old mapping. Errors: EMMAP_CLOSED; those of mmap. */
 emmap_error emi_resize_go_over(emmap_file *file, emmap_file *other);
 
 #endif

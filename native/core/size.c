@@ -19,7 +19,7 @@ emmap_error emi_size_on_disk(int fd, uint64_t *size)
     return EMMAP_OK;
 }
 
-/* Asked before the kernel is: its answer would be SIGXFSZ, which ends a process that does not expect it. */
+/* Checked before the kernel does: it would send SIGXFSZ, which ends a process that does not expect it. */
 static bool over_limit(uint64_t size)
 {
     struct rlimit limit;
@@ -35,7 +35,7 @@ static emmap_error extend(int fd, const emmap_options *options, uint64_t from, u
 {
     if (over_limit(to))
         return emi_error_from_syscall(EFBIG, "fallocate", "the limit on file size (RLIMIT_FSIZE) forbids it");
-    /* Memory without a name comes from nowhere that could be full before the machine is. */
+    /* Memory without a file needs no disk space. */
     if (options->flags & (EMMAP_OPEN_NORESERVE | EMMAP_OPEN_ANON))
         return lengthen(fd, to);
     const int reserved = emi_platform_reserve(fd, from, to - from);
@@ -43,7 +43,7 @@ static emmap_error extend(int fd, const emmap_options *options, uint64_t from, u
         return EMMAP_OK;
     if (reserved == ENOTSUP)
         return lengthen(fd, to);
-    /* A disk that fills up on the way may have left part of it. */
+    /* If the disk filled up meanwhile, part of the range may be reserved. */
     (void)!ftruncate(fd, (off_t)from);
     return emi_error_from_syscall((emmap_error)reserved, "fallocate", NULL);
 }
@@ -67,12 +67,12 @@ emmap_error emi_size_extend(int fd, const emmap_options *options, uint64_t least
     emmap_error error = emi_size_on_disk(fd, &now);
     if (error || now >= size)
         return error;
-    /* On hugetlbfs a file consists of whole pages. */
+    /* A file on hugetlbfs has whole huge pages. */
     const size_t unit = emi_platform_mapping_unit(fd);
     if (unit > emi_platform_page_size() && size % unit != 0 && size < INT64_MAX - unit)
         size += unit - size % unit;
-    /* A file system without locks leaves only the check below between two who grow at once; each of them asks
-     * for what it needs, and neither shrinks. */
+    /* Without locks only the check below is left if two processes grow the file at once. Each asks for the
+     * size that it needs, and neither shrinks. */
     bool locked;
     error = emi_size_lock(fd, options, &locked);
     if (error)

@@ -97,7 +97,7 @@ void emmap_slice_release(emmap_slice *slice)
     if (!slice->mapping)
         return;
     loan_t *const returned = slice->loan;
-    /* A forked child's list may be half changed, and nothing looks at it there. */
+    /* In a forked child the list may be half changed. Nothing looks at it there. */
     if (!file_inherited(slice->mapping->file))
         take_off(loans_of(slice->mapping), returned);
     free(returned);

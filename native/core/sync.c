@@ -1,4 +1,4 @@
-/* Flush and sync, as callers ask for them. */
+/* emmap_flush, emmap_sync and emmap_datasync. */
 #include "container.h"
 #include "durability.h"
 #include "error.h"
@@ -14,7 +14,7 @@ emmap_error emmap_flush(emmap_file *file)
         return error;
     const uint64_t from = file->options.offset - file->options.offset % emi_platform_page_size();
     const uint64_t lead = file->options.offset - from;
-    /* Nothing that was written to a private mapping is the file's. */
+    /* Stores to a private mapping do not belong to the file. */
     if ((file->options.flags & (EMMAP_OPEN_SHARED | EMMAP_OPEN_WRITE)) ==
             (EMMAP_OPEN_SHARED | EMMAP_OPEN_WRITE) &&
         emi_platform_start_writeback(refs.descriptor->fd, from, refs.mapping->size + lead,
@@ -24,7 +24,8 @@ emmap_error emmap_flush(emmap_file *file)
     return error ? error : emi_file_check(file);
 }
 
-/* Notes that what the file holds is to be synced. What an operation does between this and the sync itself is done as after it. */
+/* Marks the file's container as synced. An operation between this and the sync itself counts as one after the
+ * sync. */
 static emmap_error note_synced(emmap_file *file)
 {
     container_t *const self = atomic_load_explicit(&file->container, memory_order_acquire);
