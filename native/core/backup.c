@@ -1,8 +1,6 @@
-/*
- * Copying a file that is in use. A queue or storage is copied into memory at one moment, as an operation that looks
- * sees it, and from there to the disk, when nobody waits any more. Whoever is killed meanwhile leaves no file, but on
- * a file system that has none without a name, where one called .NAME.emmap-XXXXXX is left.
- */
+/* Copying a file that is in use. A queue or storage is first copied in memory, at one moment, by an operation
+ * that reads; then, while nobody waits any more, to the disk. A process that is killed meanwhile leaves no
+ * file, except on a file system that has no files without a name: there one called .NAME.emmap-XXXXXX stays. */
 #define _GNU_SOURCE
 #include "backup.h"
 
@@ -86,7 +84,7 @@ emmap_error emi_backup_begin(const char *to, backup_t *self)
 {
     struct stat about;
     *self = (backup_t){.fd = -1, .to = to};
-    /* Before a copy is made for nothing; emi_backup_end looks again. */
+    /* Before a copy is made in vain. emi_backup_end checks again. */
     if (lstat(to, &about) == 0) {
         emi_error_from_syscall(EEXIST, "lstat", "a backup replaces no file");
         return emi_error_about(EMMAP_ABOUT_COPY);
@@ -109,7 +107,7 @@ static uint64_t page_of(uint64_t length)
     return length < PAGE ? length : PAGE;
 }
 
-/* Whether what would be the next page is all zeros. */
+/* Whether the next page is all zeros. */
 static bool is_hole(const uint8_t *bytes, uint64_t length)
 {
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, (size_t)page_of(length) - 1) == 0;
@@ -165,7 +163,7 @@ static emmap_error sync_folder(const char *folder)
     return error;
 }
 
-/* Neither way replaces a file that somebody has put there meanwhile. */
+/* Neither way replaces a file that has appeared meanwhile. */
 static emmap_error name_it(backup_t *self)
 {
     const int result =
@@ -214,7 +212,7 @@ emmap_error emi_backup_end(backup_t *self, emmap_error error, uint64_t size, mod
 emmap_error emi_backup_image_create(uint64_t capacity, backup_image_t *self)
 {
     *self = (backup_image_t){.capacity = capacity};
-    /* Reserved, not taken: of a storage with few blocks, few of the pages are touched. */
+    /* Only address space: if the storage has few blocks, few pages are touched. */
     void *const bytes = capacity > SIZE_MAX / 2 ? MAP_FAILED
                                                 : mmap(NULL, (size_t)capacity, PROT_READ | PROT_WRITE,
                                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -244,7 +242,7 @@ static mode_t mode_of(emmap_file *file)
     return known ? about.st_mode & 0777 : 0600;
 }
 
-/* Counter by counter: no value is torn. */
+/* Counter by counter, so that no value is torn. */
 static emmap_error copy_counters(emmap_file *file, backup_t *to, uint64_t *size)
 {
     enum { HEADER = 16, WORDS = EMMAP_PIECE / 8 };
@@ -286,7 +284,7 @@ static emmap_error copy_bytes(emmap_file *file, backup_t *to, uint64_t *size)
     return error == EMMAP_EOF ? EMMAP_OK : error;
 }
 
-static emmap_error copy_structure(emmap_file *file, const container_t *container, backup_t *to,
+static emmap_error copy_container(emmap_file *file, const container_t *container, backup_t *to,
                                   uint64_t *size)
 {
     backup_image_t image = {0};
@@ -309,7 +307,7 @@ emmap_error emmap_backup(emmap_file *file, const char *to)
 {
     uint64_t size;
     backup_t target;
-    /* A closed file says so, whatever the name is. */
+    /* On a closed file EMMAP_CLOSED counts more than the name. */
     emmap_error error = emmap_size(file, &size);
     if (!error)
         error = emi_backup_begin(to, &target);
@@ -318,7 +316,7 @@ emmap_error emmap_backup(emmap_file *file, const char *to)
     const mode_t mode = mode_of(file);
     const container_t *const container = atomic_load_explicit(&file->container, memory_order_acquire);
     if (container)
-        error = copy_structure(file, container, &target, &size);
+        error = copy_container(file, container, &target, &size);
     else if (file->counters)
         error = copy_counters(file, &target, &size);
     else

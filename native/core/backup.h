@@ -1,4 +1,4 @@
-/* A copy of a file under another name, which is there whole or not at all. */
+/* A copy of a file under another name, which appears as a whole or not at all. */
 #ifndef EMMAP_CORE_BACKUP_H
 #define EMMAP_CORE_BACKUP_H
 
@@ -7,7 +7,8 @@
 
 #include "emmap.h"
 
-/* A file on its way: without a name, or where the file system has no such files, under one beside where it goes. */
+/* A file in the making: without a name or, if the file system can't do that, with a temporary name in the
+ * same folder. */
 typedef struct backup {
     int fd;
     const char *to;
@@ -15,31 +16,33 @@ typedef struct backup {
     char *temporary; /* NULL: none */
 } backup_t;
 
-/* Errors: EEXIST where there is something under the name; what open says. On failure there is nothing to end. */
+/* Errors: EEXIST if the name exists; those of open. On failure there is nothing to end. */
 emmap_error emi_backup_begin(const char *to, backup_t *self);
 
-/* Makes the file `size` bytes long and reserves them all, so that nobody who writes to zeros meets a full disk. */
+/* Makes the file `size` bytes long and reserves its space, so that later writes to its zeros can't meet a
+ * full disk. */
 emmap_error emi_backup_reserve(backup_t *self, uint64_t size);
 
-/* Writes bytes into the file. What is all zeros is left out, so that it takes no space on the disk. */
+/* Writes bytes into the file. Pages of zeros stay holes. */
 emmap_error emi_backup_write(backup_t *self, uint64_t position, const void *bytes, uint64_t length);
 
-/* After `error`, or where this fails, the file goes; else it is on the disk, `size` bytes long, and gets its name. */
+/* Without an error: gives the file its size, rights and name, and syncs it. After an error, its own or
+ * `error`, removes the file. */
 emmap_error emi_backup_end(backup_t *self, emmap_error error, uint64_t size, mode_t mode);
 
-/* The contents of a queue or a block storage as they are at one moment, laid out as the file has them. */
+/* A queue or block storage at one moment, with the bytes as in the file. */
 typedef struct backup_image {
     uint8_t *bytes;    /* NULL: none */
-    uint64_t length;   /* of what is to be written */
-    uint64_t size;     /* of the file */
-    uint64_t capacity; /* of the memory */
+    uint64_t length;   /* bytes to write */
+    uint64_t size;     /* size of the file */
+    uint64_t capacity; /* size of the memory */
 } backup_image_t;
 
-/* Zeros. Errors: ENOMEM. */
+/* Allocates zeros. Errors: ENOMEM. */
 emmap_error emi_backup_image_create(uint64_t capacity, backup_image_t *self);
 void emi_backup_image_free(backup_image_t *self);
 
-/* Errors: as an operation that looks; ENOMEM. On failure there is no image. */
+/* Errors: as a read of the container; ENOMEM. On failure there is no image. */
 emmap_error emi_queue_backup(emmap_file *file, backup_image_t *image);
 emmap_error emi_blocks_backup(emmap_file *file, backup_image_t *image);
 

@@ -9,7 +9,7 @@ typedef struct error_entry {
     const char *message;
 } error_entry_t;
 
-/* Where two errno's may be one value on a platform (EAGAIN, ENOTSUP) only one of them stands here. */
+/* If two errno names are one value on some platform (EAGAIN, ENOTSUP), only one of them is listed. */
 static const error_entry_t table[] = {
     {EMMAP_EOF, "EMMAP_EOF", "eof", "end of file"},
     {EMMAP_BADARG, "EMMAP_BADARG", "badarg", "bad argument"},

@@ -14,26 +14,23 @@
 #include "platform.h"
 
 /*
- * A truncated file faults once a page, and each page that is replaced alone can split a mapping in three. The kernel
- * limits the mappings of a process (vm.max_map_count), so single pages have a budget: this many for a region, and for
- * all regions together this many or a 16th of the limit, if that is less. Past the budget the handler replaces the
- * rest of the region at once, which splits it at most once more.
+ * A truncated file faults once per page, and each replaced page can split a mapping into three. The kernel
+ * limits the mappings of a process (vm.max_map_count). So single pages have a budget: REGION_SINGLES for a
+ * region; for all regions together PROCESS_SINGLES or a 16th of the limit, if that is less. Past the budget
+ * the handler replaces the rest of the region at once, which splits it at most once more.
  */
 #define REGION_SINGLES 1024u
 #define PROCESS_SINGLES 4096u
 
-/* A process that has all the mappings it may have can't replace a page: mmap fails even where it would add none. So
- * the handler owns some mappings that it can give up. Neighbours of the same protection would be one mapping. */
+/* At the limit of mappings every mmap fails, even one that adds none. So the handler keeps spare mappings
+ * that it can give up. Neighbours have different protections, or they would be one mapping. */
 #define SPARE_MAPPINGS 16u
 
-/* How often a handler looks for the spare mappings while another thread's handler has them. */
+/* How often a handler tries to get the spare mappings while another thread's handler uses them. */
 #define SPARE_ATTEMPTS 1000
 
-/*
- * Regions are read by a signal handler that can take no lock, so they are never freed: a forgotten one waits on
- * the list for the next mapping. `version` is odd while the fields change (a seqlock, whose writers hold
- * `writers`).
- */
+/* A signal handler reads regions without a lock, so they are never freed: a forgotten one waits in a list for
+ * the next mapping. `version` is odd while the fields change (a seqlock; its writers hold `writers`). */
 struct fault_region {
     struct fault_region *next;
     atomic_uint version;
@@ -41,7 +38,7 @@ struct fault_region {
     atomic_size_t length;
     atomic_size_t unit;
     _Atomic(uint32_t *) status;
-    atomic_uint singles;            /* pages replaced alone; they count in `all_singles` too */
+    atomic_uint singles;            /* pages replaced one by one; also counted in `all_singles` */
     struct fault_region *next_free; /* under `writers` */
 };
 
@@ -51,7 +48,7 @@ static pthread_mutex_t writers = PTHREAD_MUTEX_INITIALIZER;
 
 static atomic_uint all_singles;
 static unsigned int most_singles;
-static _Atomic(void *) spare; /* NULL while a handler uses it, and where there is no memory for it */
+static _Atomic(void *) spare; /* NULL while a handler uses it, and without memory */
 static size_t spare_page;
 
 static struct sigaction previous;
@@ -69,8 +66,8 @@ static void set(fault_region_t *region, uintptr_t base, size_t length, size_t un
     atomic_fetch_add_explicit(&region->version, 1, memory_order_release);
 }
 
-/* Zeros in place of what is mapped there. Async-signal-safe. Writable whatever the mapping was: a door may have made
- * pages of its own writable (copy-on-write views). Private memory counts against RLIMIT_DATA, shared memory does not. */
+/* Puts zeros in place of the mapping. Async-signal-safe. Always writable, since the pages may have been made
+ * so (emmap_slice_copy_on_write). Private memory counts against RLIMIT_DATA; shared memory is the second try. */
 static bool put_zeros(uintptr_t base, size_t length)
 {
     const int protection = PROT_READ | PROT_WRITE;
@@ -79,7 +76,7 @@ static bool put_zeros(uintptr_t base, size_t length)
            mmap((void *)base, length, protection, flags | MAP_SHARED, -1, 0) != MAP_FAILED;
 }
 
-/* Async-signal-safe. It makes as many mappings as it can. */
+/* Makes as many mappings as it can. Async-signal-safe. */
 static void make_spare(void)
 {
     void *const made = mmap(NULL, SPARE_MAPPINGS * spare_page, PROT_NONE,
@@ -93,7 +90,7 @@ static void make_spare(void)
         munmap(made, SPARE_MAPPINGS * spare_page);
 }
 
-/* The whole region at once, which leaves fewer mappings than there were. Async-signal-safe. */
+/* Replaces the whole region, which leaves fewer mappings than before. Async-signal-safe. */
 static bool put_zeros_at_limit(uintptr_t base, size_t length)
 {
     bool done = false;
@@ -110,19 +107,19 @@ static bool put_zeros_at_limit(uintptr_t base, size_t length)
     return done;
 }
 
-/* True where the budget has room for one more page. */
+/* True if the budget has room for one more page. */
 static bool take_single(fault_region_t *region)
 {
     if (atomic_load_explicit(&all_singles, memory_order_relaxed) >= most_singles ||
         atomic_load_explicit(&region->singles, memory_order_relaxed) >= REGION_SINGLES)
         return false;
-    /* Threads that fault at once may pass the budget by one page each. */
+    /* Threads that fault at the same time may exceed the budget by a page each. */
     atomic_fetch_add_explicit(&all_singles, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&region->singles, 1, memory_order_relaxed);
     return true;
 }
 
-/* The page that holds `address` replaced, if the region is about it. Async-signal-safe. */
+/* Replaces the page that holds `address`, if it is in the region. Async-signal-safe. */
 static bool serve(fault_region_t *region, uintptr_t address)
 {
     const unsigned int version = atomic_load_explicit(&region->version, memory_order_acquire);
@@ -130,16 +127,16 @@ static bool serve(fault_region_t *region, uintptr_t address)
     const size_t length = atomic_load_explicit(&region->length, memory_order_acquire);
     const size_t unit = atomic_load_explicit(&region->unit, memory_order_acquire);
     uint32_t *const status = atomic_load_explicit(&region->status, memory_order_acquire);
-    /* The faulting access keeps its own region still, so only another one can be caught in a change. */
+    /* The faulting access keeps its own region unchanged. Only another region can be changing now. */
     if (version % 2 != 0 || atomic_load_explicit(&region->version, memory_order_relaxed) != version)
         return false;
     if (address < base || address - base >= length)
         return false;
 
-    /* Before the page changes: whoever reads the new page must find the word set. */
+    /* Before the page changes: a thread that reads the new page must find the word set. */
     __atomic_fetch_or(status, EMMAP_STATUS_FAULTED, __ATOMIC_SEQ_CST);
-    /* A thread whose store goes to the new page must find the word set too, though it makes no fence of its own between
-     * the store and the load of the word: see copy.c. */
+    /* A thread that stores to the new page must find the word set, too, although it makes no full fence
+     * between the store and the load of the word (copy.c). */
     emi_fence_heavy();
     const uintptr_t page = address - (address - base) % unit;
     return (take_single(region) && put_zeros(page, unit)) || put_zeros(page, base + length - page) ||
@@ -153,8 +150,8 @@ static void pass_on(int signal_number, siginfo_t *info, void *context)
     } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
         previous.sa_handler(signal_number);
     } else if (previous.sa_handler == SIG_DFL || info->si_code > 0) {
-        /* The kernel does not let a real fault be ignored either. The instruction, run again, ends the process;
-         * a signal that was sent has to be sent again. */
+        /* The kernel does not let a real fault be ignored either. The instruction runs again and ends the
+         * process. A signal that was sent has to be sent again. */
         signal(signal_number, SIG_DFL);
         if (info->si_code <= 0)
             raise(signal_number);
@@ -184,7 +181,8 @@ static void unlock_writers(void)
     pthread_mutex_unlock(&writers);
 }
 
-/* A mapping keeps its file open, with the locks of whoever opened it: a child has zeros in its place, and EFAULT. */
+/* A mapping keeps its file open, and with it the locks of its opener. So a child gets zeros in its place, and
+ * EFAULT. */
 static void let_go(fault_region_t *region)
 {
     uint32_t *const status = atomic_load_explicit(&region->status, memory_order_relaxed);
@@ -221,7 +219,7 @@ static void install(void)
     struct sigaction action = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&action.sa_mask);
     install_errno = sigaction(SIGBUS, &action, &previous) == 0 ? 0 : errno;
-    /* A child forked while another thread held the lock could never open a file of its own. */
+    /* If a child is forked while another thread holds the lock, it could never open a file. */
     if (install_errno == 0)
         install_errno = pthread_atfork(lock_writers, unlock_writers, in_child);
 }

@@ -1,8 +1,8 @@
 /*
- * An asymmetric fence, for a store and a load that two threads do crosswise: each stores one word and then loads the
- * other's. At least one of them must see the other's store. The frequent side calls fence_light between the two, the
- * rare side emi_fence_heavy, which has every other thread of the process pass a full fence (membarrier(2)): so the
- * frequent side pays nothing. Where the system has no such call, both are full fences.
+ * An asymmetric fence. Two threads each store one word and then load the word of the other; at least one must
+ * see the other's store. The frequent side calls fence_light in between, the rare side emi_fence_heavy, which
+ * makes every other thread of the process pass a full fence (membarrier(2)). So the frequent side pays
+ * nothing. On systems without this call both are full fences.
  */
 #ifndef EMMAP_CORE_FENCE_H
 #define EMMAP_CORE_FENCE_H
@@ -12,7 +12,7 @@
 
 extern bool emi_fence_asymmetric;
 
-/* Once before the first fence. */
+/* To be called before the first fence. */
 void emi_fence_install(void);
 
 static inline void fence_light(void)

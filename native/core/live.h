@@ -1,12 +1,13 @@
 /*
- * The live folder, `PATH-live` beside a queue or block storage that is open for writing: memory that all its writers
- * share while they run. It holds nothing that must survive them. docs/live.md describes bytes and protocol.
+ * The live folder, `PATH-live` beside a queue or block storage that is open for writing: memory that all
+ * writers share while they run. It holds nothing that must survive them. docs/live.md describes its bytes and
+ * its protocol.
  *
- * A handle belongs to it through its descriptor: the slot lasts until the descriptor's last reference is gone, as the
- * kernel's locks do, so that an operation under way keeps its lock through a close.
+ * A handle belongs to it through its descriptor. As with the kernel's locks, it keeps its slot until the last
+ * reference to the descriptor is gone, so a running operation keeps its lock through a close.
  *
  *   live_folder.c  makes, opens and removes the folder
- *   live_join.c    which of two ways all writers of a file exclude each other, and slots
+ *   live_join.c    agreement of all writers on the way in which they exclude each other; slots
  *   live_lock.c    the lock
  */
 #ifndef EMMAP_CORE_LIVE_H
@@ -23,63 +24,62 @@
 
 typedef struct live {
     live_state_t *state;
-    uint32_t me; /* as owner of the lock word */
+    uint32_t me; /* this handle as owner of the lock word */
     unsigned slot;
-    int fd;            /* of `state`; belongs to `descriptor` */
-    emmap_file *file;  /* `state`, as opened */
-    char *folder;      /* its path */
-    uint64_t identity; /* identity and inode of `state` in one: a byte of the range by which writers agree */
+    int fd;            /* the file descriptor of `state`, owned by `descriptor` */
+    emmap_file *file;  /* `state`, opened as a file */
+    char *folder;      /* the folder's path */
+    uint64_t identity; /* made of the identity and inode of `state`; by this number writers agree */
     descriptor_t *descriptor;
     emmap_mapping *mapping;
 } live_t;
 
 /* ---- The folder (live_folder.c) ---- */
 
-/* Opens the folder's state, without a slot; mapping and descriptor with references. Errors: ENOENT and what else open
- * says; EMMAP_CORRUPT where it is no state; ENOTSUP where it is of another version. */
+/* Opens the folder's state, without a slot, with references to mapping and descriptor. Errors: ENOENT and
+ * others of open; EMMAP_CORRUPT if it is no state; ENOTSUP for another version. */
 emmap_error emi_live_folder_open(char *folder, live_t *result);
 
-/* As the first user of the file: opens a new generation of the state, which is made with the folder where it is lacking,
- * and made anew where it is no state, or has other rights than the file. `data` is about the file. LOCK_JOIN on the
- * state is held then, for the caller to give back once it has a slot. Errors: what the system says. */
+/* For the first user of the file: opens a new generation of the state. Makes folder and state if they are
+ * missing, and the state anew if it is damaged or has other rights than the file (`data`). Takes LOCK_JOIN on
+ * the state, which the caller releases when it has a slot. Errors: those of the system. */
 emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t *result);
 
-/* Removes both, if this state is still the folder's. */
+/* Removes the state and the folder, if this state is still the folder's. */
 void emi_live_folder_remove(live_t *self);
 
-/* Ends what emi_live_folder_open gave. */
+/* Ends what emi_live_folder_open opened. */
 void emi_live_folder_close(live_t *self);
 
 /* ---- Belonging to it (live_join.c) ---- */
 
-/*
- * Takes part in the file's live folder: sets descriptor->live, or leaves it NULL where all writers use the kernel's
- * locks. Errors: EBUSY where others use the folder and this handle can't; ENOSPC where no slot is free; ETIMEDOUT;
- * what fcntl says. On failure the handle belongs to neither.
- */
+/* Joins the other writers: sets descriptor->live, or leaves it NULL if all writers use the kernel's locks.
+ * Errors: EBUSY if others use the folder and this handle can't; ENOSPC if no slot is free; ETIMEDOUT; those
+ * of fcntl. On failure the handle has joined nobody. */
 emmap_error emi_live_join(const emmap_file *file, descriptor_t *descriptor, patience_t *patience);
 
-/* Undoes it, for a descriptor that nobody uses any more or whose attach failed. In a forked child it frees memory. */
+/* Undoes emi_live_join, for a descriptor without users or after a failed attach. In a forked child it only
+ * frees memory. */
 void emi_live_leave(descriptor_t *descriptor);
 
-/* For tests: whether handles that are opened from now on take part where nobody decided yet. The environment's
- * EMMAP_LIVE=off does the same. */
+/* For tests: whether later handles may use a live folder if no other writer has decided yet. EMMAP_LIVE=off
+ * in the environment does the same. */
 void emi_live_enable(bool yes);
 
 /* ---- The lock (live_lock.c) ---- */
 
-/* live_lock where the word was not free; apart from the path that is hot. */
+/* The slow path of live_lock: the word is not free. */
 emmap_error emi_live_lock_slowly(live_t *self, patience_t *patience);
-/* live_unlock where others wait. */
+/* The slow path of live_unlock: others wait. */
 void emi_live_unlock_waking(live_t *self);
-/* EFAULT: the state was truncated under its mapping, and excludes nobody now. Gives the lock back. */
+/* Releases the lock and returns EFAULT: the state was truncated, and excludes nobody any more. */
 emmap_error emi_live_lock_lost(live_t *self);
 
-/* Takes the lock. Handles' own threads exclude each other by structure->threads. Errors: ETIMEDOUT, EFAULT. */
+/* Takes the lock. Threads of one handle exclude each other by container->threads. Errors: ETIMEDOUT, EFAULT. */
 static inline emmap_error live_lock(live_t *self, patience_t *patience)
 {
     uint32_t expected = 0;
-    /* Model step "try". Acquire: pairs with the release in live_unlock of the owner before. */
+    /* Model step "try". Acquire: pairs with the release in live_unlock of the previous owner. */
     if (!atomic_compare_exchange_strong_explicit(&self->state->lock, &expected, self->me,
                                                  memory_order_acquire, memory_order_relaxed)) {
         const emmap_error error = emi_live_lock_slowly(self, patience);
@@ -92,23 +92,23 @@ static inline emmap_error live_lock(live_t *self, patience_t *patience)
 static inline void live_unlock(live_t *self)
 {
     uint32_t expected = self->me;
-    /* Model step "release". Release: whoever takes the lock next sees what was stored under it. Sequentially consistent: it
-     * comes before the load of `waited` (queue_wake.h). */
+    /* Model step "release". Release: the next owner sees all stores under the lock. Sequentially consistent:
+     * it comes before the load of `waited` (queue_wake.h). */
     if (!atomic_compare_exchange_strong_explicit(&self->state->lock, &expected, 0, memory_order_seq_cst,
                                                  memory_order_relaxed))
         emi_live_unlock_waking(self);
 }
 
-/* Under the lock: whether no other handle that is alive is taking a message out. */
+/* Under the lock: whether no other living handle is popping in two steps. */
 bool emi_live_may_pop(live_t *self);
-/* Under the lock: this handle is, until emi_live_end_pop, which needs no lock. */
+/* Under the lock: this handle is popping in two steps, until emi_live_end_pop, which needs no lock. */
 void emi_live_begin_pop(live_t *self);
 void emi_live_end_pop(live_t *self);
 
-/* Whether the handle that the word names has ended, or never was. One question to the kernel. */
+/* Asks the kernel whether the handle that the word names has ended, or never existed. */
 bool emi_live_is_dead(const live_t *self, uint32_t owner);
 
-/* Under a slot's lock, whose owner before has ended: nobody has to wait for that one. */
+/* Frees everything that the slot's previous owner, which has ended, still holds. Under the slot's lock. */
 void emi_live_bury(live_state_t *state, unsigned slot);
 
 #endif

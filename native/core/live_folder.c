@@ -1,8 +1,8 @@
 /*
- * The folder of what a file's writers share while they run, and the state in it.
+ * The folder with the memory that a file's writers share, and its state.
  *
- * A state gets its name when it is complete. Who holds LOCK_JOIN on it, and then has seen that the name is still this
- * state's and that no slot is taken, may begin a new generation in it, or take its name away.
+ * A state gets its name when it is complete. A process that holds LOCK_JOIN on it, and then has seen that the
+ * name is still this state's and that no slot is taken, may begin a new generation in it or remove it.
  */
 #define _GNU_SOURCE
 #include "live.h"
@@ -22,10 +22,10 @@
 #include "pause.h"
 #include "platform.h"
 
-/* Others may make and remove what a handle is just about to use, which is rare. */
+/* Others may rarely make or remove what a handle is about to use. */
 enum { ATTEMPTS = 50 };
 
-/* "PATH" and more. NULL: no memory. */
+/* Joins two strings. NULL: no memory. */
 static char *joined(const char *path, const char *more)
 {
     const size_t size = strlen(path) + strlen(more) + 1;
@@ -42,7 +42,8 @@ static bool is_same(const struct stat *one, const struct stat *other)
 
 #define STATE "state"
 
-/* Not through a symbolic link: whoever may write to the folder around it would choose what is removed from where. */
+/* Not through a symbolic link: a user who may write to the surrounding folder could otherwise choose what is
+ * removed. */
 static int open_folder(const char *folder)
 {
     return open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -58,7 +59,7 @@ static bool is_state_of(int fd, int folder)
 
 /* ---- Opening ---- */
 
-/* The byte by which all who use this state agree, of 61 bits: a copy of a state has another inode. */
+/* The number by which all users of this state agree, of 61 bits. A copy of a state has another inode. */
 static uint64_t identity_of(uint64_t identity, uint64_t inode)
 {
     uint64_t mixed = (identity ^ inode) * UINT64_C(0x9e3779b97f4a7c15);
@@ -95,7 +96,7 @@ static emmap_error take_parts(live_t *self)
 
 emmap_error emi_live_folder_open(char *folder, live_t *result)
 {
-    /* All of it, as it is: one that is too short is refused, and not made longer. */
+    /* All of it, without growing: a state that is too short is refused. */
     const emmap_options options = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
     *result = (live_t){.fd = -1};
     char *const path = joined(folder, "/" STATE);
@@ -141,8 +142,8 @@ static bool has_rights(const struct stat *about, const struct stat *data, mode_t
 
 /* ---- Making ---- */
 
-/* The data file's owner and group, where this process may give them, and its rights. Who is not the owner's user or group
- * gets no right that the data file gives to another one. */
+/* Gives the folder or state the data file's owner and group, if this process may, and its rights. If the
+ * owner or group differs, it gets no right that the data file does not give. */
 static emmap_error own(int fd, const struct stat *data, mode_t mode)
 {
     struct stat about;
@@ -155,7 +156,7 @@ static emmap_error own(int fd, const struct stat *data, mode_t mode)
     return fchmod(fd, mode) == 0 ? EMMAP_OK : emi_error_from_errno("fchmod");
 }
 
-/* A new folder, still empty, gets rights under a name of its own, which is then taken from it. */
+/* Gives a new, empty folder its rights under a name of its own. The caller then renames it. */
 static emmap_error prepare_folder(const char *fresh, const struct stat *data)
 {
     const int fd = open_folder(fresh);
@@ -163,7 +164,7 @@ static emmap_error prepare_folder(const char *fresh, const struct stat *data)
     if (fd < 0)
         return emi_error_from_errno("open");
     emmap_error error = EMMAP_OK;
-    /* Somebody who may write to the folder around it may have put something else there. */
+    /* Another user of the surrounding folder may have put something else there. */
     if (fstat(fd, &about) != 0 || about.st_uid != geteuid() || (about.st_mode & 0777) != 0700)
         error = emi_error_from_syscall(ENOENT, "fstat", NULL);
     if (!error)
@@ -181,7 +182,7 @@ static emmap_error try_folder(const char *folder, const char *fresh, const struc
                    : emi_error_from_syscall(ENOTDIR, "mkdir", "another file has the live folder's name");
     if (errno != ENOENT)
         return emi_error_from_errno("lstat");
-    /* What one who died has left. It is always empty. */
+    /* Left by a process that died. It is always empty. */
     rmdir(fresh);
     if (mkdir(fresh, 0700) != 0)
         return errno == EEXIST ? emi_error_set(EAGAIN, NULL) : emi_error_from_errno("mkdir");
@@ -192,7 +193,7 @@ static emmap_error try_folder(const char *folder, const char *fresh, const struc
     PAUSE("live_folder_made");
     if (error && error != ENOENT)
         rmdir(fresh);
-    /* Somebody else was faster, or has taken this for a dead one's. */
+    /* Another process was faster, or took this for the folder of a dead one. */
     return error == EEXIST || error == ENOTEMPTY || error == ENOENT ? emi_error_set(EAGAIN, NULL) : error;
 }
 
@@ -215,7 +216,7 @@ static uint64_t milliseconds(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* Without random bytes time and process are as good: nobody has to guess them, they have to differ. */
+/* Without random bytes, time and process id are good enough: the numbers have to differ, not to be secret. */
 static uint64_t random_number(void)
 {
     uint64_t number;
@@ -226,10 +227,10 @@ static uint64_t random_number(void)
     return (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid();
 }
 
-/* A state under preparation. */
+/* A state that is being prepared. */
 typedef struct preparation {
     int fd;
-    char *name; /* its own until it gets the state's; NULL: none */
+    char *name; /* its own name, until it gets the state's; NULL: none */
 } preparation_t;
 
 static void discard(preparation_t *self)
@@ -241,8 +242,9 @@ static void discard(preparation_t *self)
     free(self->name);
 }
 
-/* What is written has room on the disk, or is refused here and not by a fault later. The pages of slots get theirs when
- * the first slot in them is taken (live_join.c): to reserve all would make the removal of a state take milliseconds. */
+/* Reserves disk space for what is written, so that a full disk is an error here and no fault later. A slot's
+ * page is reserved when the first slot in it is taken (live_join.c): reserving all would make removing the
+ * state slow. */
 static emmap_error fill(int fd, const struct stat *data)
 {
     union {
@@ -280,7 +282,7 @@ static emmap_error prepare(const char *folder, const struct stat *data, preparat
     return fill(self->fd, data);
 }
 
-/* Takes the name from the state that has it. EAGAIN: somebody else is about to. */
+/* Takes the name from the state that has it. EAGAIN: another process is about to. */
 static emmap_error take_name(int folder)
 {
     const int fd = openat(folder, STATE, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -299,7 +301,8 @@ static emmap_error take_name(int folder)
     return error == EBUSY ? emi_error_set(EAGAIN, NULL) : error;
 }
 
-/* States that got no name, since those who prepared them died. One that is still being prepared is prepared again. */
+/* Removes states without their final name, left by processes that died. If one is still being prepared, its
+ * process starts again. */
 static void remove_unnamed(const char *folder, int opened)
 {
     DIR *const entries = opendir(folder);
@@ -350,8 +353,8 @@ static emmap_error make(const char *folder, const struct stat *data)
 
 /* ---- Beginning ---- */
 
-/* Takes LOCK_JOIN on the folder's state, which nobody uses. EAGAIN: somebody does, or it is the folder's no more. `fits`:
- * whether its rights are still those that it would get now. */
+/* Takes LOCK_JOIN on the folder's state, if nobody uses it. EAGAIN: somebody uses it, or it is no longer the
+ * folder's. `fits`: it still has the rights that it would get now. */
 static emmap_error claim(const live_t *self, const char *folder, const struct stat *data, bool *fits)
 {
     bool held = true;
@@ -375,7 +378,8 @@ static emmap_error claim(const live_t *self, const char *folder, const struct st
                             : error;
 }
 
-/* A new generation in a state that is claimed. Slots keep their generations, which dead owners' numbers have. */
+/* Begins a new generation in a claimed state. Slots keep their generations, which numbers of dead owners
+ * contain. */
 static emmap_error renew(live_t *self, const struct stat *data)
 {
     live_state_t *const state = self->state;
@@ -421,7 +425,7 @@ emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t 
 
 /* ---- Removing ---- */
 
-/* The folder stays where there is something else in it. */
+/* The folder stays if anything else is in it. */
 static void remove_from(live_t *self, int opened)
 {
     if (!is_state_of(self->fd, opened))

@@ -1,16 +1,16 @@
 /*
- * How all writers of a file come to exclude each other in the same way, and which slot of the live folder is whose.
+ * How all writers of a file agree on the way in which they exclude each other, and on slots.
  *
- * Locks on the data file, whose bytes lock.h names:
+ * Locks on the data file (their bytes are in lock.h):
  *
  *   LOCK_JOIN       exclusive, while a handle joins or leaves
  *   LOCK_KERNEL     shared: this handle uses the kernel's locks
- *   LOCK_LIVE_BASE  shared, at a byte that depends on the state: this handle uses the live folder with that state
- *   LOCK_CONTAINER  shared, by all who use the live folder, so that a program that knows the kernel's locks alone can't
- *                   change the file meanwhile
+ *   LOCK_LIVE_BASE  shared, at a byte that depends on the state: this handle uses the live folder with this state
+ *   LOCK_CONTAINER  shared, by all users of the live folder: a program that only knows the kernel's locks can't change the
+ *                   file meanwhile
  *
- * Who joins under LOCK_JOIN finds out what the others use, and does the same. Where there are none it decides: the live
- * folder where that can be made, the kernel's locks elsewhere.
+ * A handle that joins under LOCK_JOIN uses what the others use. The first one decides: the live folder if it
+ * can be made, else the kernel's locks.
  */
 #define _GNU_SOURCE
 #include "live.h"
@@ -54,7 +54,7 @@ static off_t byte_of_slot(unsigned slot)
     return (off_t)(offsetof(live_state_t, slot) + slot * sizeof(live_slot_t));
 }
 
-/* `unused`: one that was given back. Without it, one whose owner has died, too. */
+/* `unused`: only slots that were given back. Otherwise also those whose owner has died. */
 static emmap_error find_slot(live_t *self, bool unused)
 {
     for (unsigned i = 0; i < LIVE_SLOTS; i++) {
@@ -85,7 +85,7 @@ static void introduce(live_slot_t *slot)
     atomic_store_explicit(&slot->waited, 0, memory_order_relaxed);
 }
 
-/* Gives the slot's page room on the disk, by bytes that mean nothing. */
+/* Reserves disk space for the slot's page, by writing bytes without a meaning. */
 static emmap_error reserve(const live_t *self)
 {
     static const uint8_t zeros[sizeof self->state->slot->reserved];
@@ -96,7 +96,7 @@ static emmap_error reserve(const live_t *self)
     return written == (ssize_t)sizeof zeros ? EMMAP_OK : emi_error_set(ENOSPC, NULL);
 }
 
-/* Under LOCK_JOIN on the data file. */
+/* The caller holds LOCK_JOIN on the data file. */
 static emmap_error take_slot(live_t *self)
 {
     emmap_error error = find_slot(self, true);
@@ -108,7 +108,7 @@ static emmap_error take_slot(live_t *self)
         return error;
     PAUSE("live_slot_locked");
     live_slot_t *const slot = &self->state->slot[self->slot];
-    /* Before the new generation: nobody then finds the word with a number of this slot that means nobody. */
+    /* Before the new generation: then nobody meets a number of this slot that belongs to no owner. */
     emi_live_bury(self->state, self->slot);
     PAUSE("live_slot_buried");
     const uint32_t generation =
@@ -123,8 +123,8 @@ static emmap_error take_slot(live_t *self)
 
 /* ---- Joining ---- */
 
-/* The folder's path, beside the file and not beside a symbolic link to it, so that both ways lead to one. NULL where the
- * file has no name that leads to it, or there is no memory. */
+/* The folder's path: beside the file, and not beside a symbolic link to it, so that all names lead to one
+ * folder. NULL if the file has no name that leads to it, or without memory. */
 static char *folder_of(const emmap_file *file, int fd, struct stat *data)
 {
     struct stat named;
@@ -146,7 +146,7 @@ static emmap_error refused(const char *reason)
     return emi_error_set(EBUSY, reason);
 }
 
-/* The state that others use, whose byte is `at`. Errors: EBUSY; ENOMEM and the like. */
+/* Opens the state that others use, whose byte is `at`. Errors: EBUSY; ENOMEM and the like. */
 static emmap_error open_theirs(char *folder, off_t at, live_t *result)
 {
     if (!is_enabled())
@@ -179,7 +179,7 @@ static emmap_error open_theirs(char *folder, off_t at, live_t *result)
     }
 }
 
-/* With what all writers use: says so by the locks on the data file, and takes a slot. */
+/* Announces by locks on the data file what this handle uses, and takes a slot. */
 static emmap_error enter(live_t *self, int fd, patience_t *patience)
 {
     const off_t agreed = LOCK_LIVE_BASE + (off_t)self->identity;
@@ -187,7 +187,7 @@ static emmap_error enter(live_t *self, int fd, patience_t *patience)
     if (error)
         return error;
     PAUSE("live_agreed");
-    /* A program that knows the kernel's locks alone may be at work. */
+    /* A program that only knows the kernel's locks may be at work. */
     error = emi_lock_acquire(fd, LOCK_CONTAINER, LOCK_SHARED, patience);
     if (!error)
         error = take_slot(self);
@@ -208,7 +208,7 @@ static emmap_error use_live(live_t *opened, char *folder, descriptor_t *descript
         *self = *opened;
         self->folder = folder;
         error = enter(self, descriptor->fd, patience);
-        /* Of a new generation, that is in use now. */
+        /* The new generation is in use now. */
         emi_lock_release(self->fd, LOCK_JOIN);
     }
     if (error) {
@@ -222,7 +222,7 @@ static emmap_error use_live(live_t *opened, char *folder, descriptor_t *descript
     return EMMAP_OK;
 }
 
-/* Under LOCK_JOIN. */
+/* The caller holds LOCK_JOIN. */
 static emmap_error join(const emmap_file *file, descriptor_t *descriptor, patience_t *patience)
 {
     const int fd = descriptor->fd;
@@ -248,7 +248,7 @@ static emmap_error join(const emmap_file *file, descriptor_t *descriptor, patien
         error = use_live(&opened, folder, descriptor, patience);
     else
         free(folder);
-    /* Where nobody depends on it the folder may fail, of a full disk for instance. */
+    /* As long as nobody depends on the folder, it may fail, for example on a full disk. */
     if (!error || live_held || error == ETIMEDOUT)
         return error;
     return emi_lock_try(fd, LOCK_KERNEL, LOCK_SHARED);
@@ -272,8 +272,8 @@ emmap_error emi_live_join(const emmap_file *file, descriptor_t *descriptor, pati
 
 /* ---- Leaving ---- */
 
-/* Under LOCK_JOIN. The folder stays for the next opener: to make and remove files for each would take a disk's time. It
- * goes with the file. */
+/* The caller holds LOCK_JOIN. The folder stays for the next opener, since making and removing files takes
+ * long. It goes with the file. */
 static void retire(live_t *self, int fd)
 {
     bool held = true;

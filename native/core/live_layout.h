@@ -1,7 +1,6 @@
-/*
- * The bytes of `state` in a live folder (docs/live.md). All numbers are native-endian: one kernel's processes share
- * them. Every process that may write the file may write here, so each value that is read is checked before use.
- */
+/* The bytes of `state` in a live folder (docs/live.md). Numbers are native-endian, since processes of one
+ * kernel share them. Every process that may write the file may write here, so each value is checked before
+ * use. */
 #ifndef EMMAP_CORE_LIVE_LAYOUT_H
 #define EMMAP_CORE_LIVE_LAYOUT_H
 
@@ -12,30 +11,28 @@
 #define LIVE_MAGIC UINT64_C(0x0a4556494c4d4d45) /* "EMMLIVE\n" on a little-endian machine */
 #define LIVE_VERSION 1u
 
-/* Handles that may write one file at the same time. */
+/* The most handles that may write one file at a time. */
 #define LIVE_SLOTS 1024u
 
-/*
- * The lock word. 0: free. The owner's number is its slot + 1; an owner's generation is that of the slot when it took
- * the slot.
- */
+/* The lock word. 0: free. The owner's number is its slot + 1. Its generation is the slot's generation at the
+ * time when it took the slot. */
 #define LIVE_OWNER_SLOT UINT32_C(0x00000fff)
 #define LIVE_OWNER_GENERATION_SHIFT 12
 #define LIVE_OWNER_GENERATIONS UINT32_C(0x3ffff)
-#define LIVE_OWNER UINT32_C(0x3fffffff)   /* slot and generation together */
-#define LIVE_HURRIED UINT32_C(0x40000000) /* a handle has waited for long: the next owner is one that waits */
+#define LIVE_OWNER UINT32_C(0x3fffffff)   /* slot and generation */
+#define LIVE_HURRIED UINT32_C(0x40000000) /* a handle has waited long: the next owner must be a waiting one */
 #define LIVE_WAITED UINT32_C(0x80000000)  /* handles sleep on the word, or are about to */
 
-/* One handle. The owner writes it; the others read it. */
+/* One handle. Only the owner writes it. */
 typedef struct live_slot {
-    _Atomic uint32_t generation; /* of the present owner, or of the last one */
-    _Atomic uint32_t used;       /* 1: taken, unless the lock on its byte is gone; 0: given back */
+    _Atomic uint32_t generation; /* of the present or last owner */
+    _Atomic uint32_t used;       /* 1: taken, while its byte is locked; 0: given back */
     _Atomic uint64_t process;    /* process id, in the owner's PID namespace */
     _Atomic uint64_t since;      /* ms since 1970 */
     char runtime[32];            /* the program's name; ends with a 0 */
-    _Atomic uint64_t operations; /* reserved: changes that the handle began */
-    _Atomic uint64_t waited;     /* how many of them had to wait for another handle */
-    uint8_t reserved[56];        /* wake-ups; messages pushed and popped */
+    _Atomic uint64_t operations; /* reserved: the number of changes */
+    _Atomic uint64_t waited;     /* the number of changes that had to wait */
+    uint8_t reserved[56];        /* for wake-ups, and messages pushed and popped */
 } live_slot_t;
 
 typedef struct live_state {
@@ -43,19 +40,19 @@ typedef struct live_state {
     uint64_t magic;
     uint32_t version;
     uint32_t slots;
-    uint64_t identity;        /* random; with the number of state's inode it names this generation */
-    uint64_t generation;      /* counts those who were the first to use it */
+    uint64_t identity;        /* random; together with the inode of `state` it names this state */
+    uint64_t generation;      /* counts how often the state was begun anew */
     uint64_t file;            /* the data file's inode number */
     uint64_t since;           /* ms since 1970 */
     _Atomic uint32_t retired; /* 1: the last handle has left */
     uint8_t reserved[12];
-    _Atomic uint32_t lock; /* who changes what the file holds */
+    _Atomic uint32_t lock; /* the owner of the container's lock */
     uint8_t lock_line[60];
-    _Atomic uint32_t taking; /* who is taking the queue's first message out; changes under `lock` */
+    _Atomic uint32_t taking; /* the handle that is popping in two steps; changes under `lock` */
     uint8_t taking_line[60];
     _Atomic int64_t waited; /* whether somebody waits for a message: queue_wake.h */
     uint8_t waited_line[56];
-    uint8_t queue_length[64]; /* reserved: the queue's length, and the header that it goes with */
+    uint8_t queue_length[64]; /* reserved: the queue's length and its header at that time */
     uint8_t rest[4096 - 5 * 64];
     live_slot_t slot[LIVE_SLOTS];
 } live_state_t;

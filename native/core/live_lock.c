@@ -1,16 +1,17 @@
 /*
- * The lock of a live folder. Steps have the names that native/model/lock.pml gives them.
+ * The lock of a live folder. The steps have the names of native/model/lock.pml.
  *
  *   try      swap the word from 0 to this owner
  *   mark     set LIVE_WAITED, and LIVE_HURRIED after a first sleep in vain
  *   sleep    on the word, for a bounded time, unless it has changed
  *   judge    ask the kernel whether the owner's slot is still locked
  *   rob      swap the word from the dead owner to this one
- *   release  swap the word from this owner to 0, or to LIVE_HURRIED with LIVE_WAITED, which only one that waits may take
- *   wake     one sleeper if LIVE_WAITED was set; whoever wakes is hurried
+ *   release  swap the word from this owner to 0, or where a handle is hurried to LIVE_HURRIED | LIVE_WAITED, which
+ *            only a waiting handle may take
+ *   wake     one sleeper if LIVE_WAITED was set; the woken handle is hurried
  *   bury     take a dead owner out of the word, by the next owner of its slot
  *
- * What a dead owner left half done in the file is marked there, and the next operation finishes it, however it got
+ * An unfinished change of a dead owner is marked in the file. The next operation completes it, however it got
  * the lock.
  */
 #include "live.h"
@@ -26,11 +27,11 @@
 #include "pause.h"
 #include "platform.h"
 
-/* How often a handle that waits looks before it sleeps: an owner mostly has the lock for less than a microsecond. */
+/* How often a handle tries before it sleeps. An owner mostly has the lock for less than a microsecond. */
 enum { TRIES = 100 };
 
-/* ns. The first sleep is short, since a handle that slept it in vain is hurried. The second is how long a death may go
- * unnoticed. */
+/* ns. The first sleep is short, since a handle that slept in vain becomes hurried. The second one limits how
+ * long a death stays unnoticed. */
 enum { FIRST_SLEEP = 1000 * 1000, SLEEP = 10 * 1000 * 1000 };
 
 static bool is_free(uint32_t word)
@@ -47,7 +48,8 @@ static bool slot_of(uint32_t word, unsigned *slot)
 bool emi_live_is_dead(const live_t *self, uint32_t owner)
 {
     unsigned slot;
-    /* Nobody's number: a process with write permission stored it, and it would be waited for for ever. */
+    /* A number that belongs to nobody: some process with write permission stored it. Waiting for it would
+     * never end. */
     if (!slot_of(owner, &slot))
         return true;
     if (slot == self->slot)
@@ -56,12 +58,11 @@ bool emi_live_is_dead(const live_t *self, uint32_t owner)
                                   (off_t)(offsetof(live_state_t, slot) + slot * sizeof(live_slot_t)));
 }
 
-/* ---- Who has it ---- */
+/* ---- The owner's name ---- */
 
 enum { SENTENCES = 64, SENTENCE = 200 };
 
-/* A failure's reason outlives the call and the thread, so that it can't be in memory of theirs; the oldest of these is
- * written over. */
+/* The reason of a failure outlives call and thread, so it is in static memory. The oldest one is overwritten. */
 static char *sentence(void)
 {
     static char sentences[SENTENCES][SENTENCE];
@@ -69,7 +70,7 @@ static char *sentence(void)
     return sentences[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % SENTENCES];
 }
 
-/* The bytes are others': what is not printable ends the name. */
+/* Others can write these bytes. The name ends before the first unprintable one. */
 static void name_of(const live_slot_t *slot, char *name, size_t size)
 {
     size_t length = 0;
@@ -103,16 +104,16 @@ static emmap_error timed_out(const live_t *self, uint32_t word)
     return emi_error_set(ETIMEDOUT, text);
 }
 
-/* ---- Taking and giving ---- */
+/* ---- Taking and releasing ---- */
 
-/* Changes the word from `*now`, which is updated where another value is there. Acquire: as in live_lock. */
+/* Swaps the word if it holds `*now`; otherwise updates `*now`. Acquire: as in live_lock. */
 static bool swap(live_t *self, uint32_t *now, uint32_t next)
 {
     return atomic_compare_exchange_strong_explicit(&self->state->lock, now, next, memory_order_acquire,
                                                    memory_order_relaxed);
 }
 
-/* The processor's other thread, which may be the owner's, goes faster meanwhile. */
+/* Lets the processor's other hardware thread, perhaps the owner's, run faster. */
 static void spin_hint(void)
 {
 #if defined(__x86_64__) || defined(__i386__)
@@ -139,8 +140,8 @@ static bool rob(live_t *self, uint32_t word)
     if (!emi_live_is_dead(self, word))
         return false;
     PAUSE("live_judged");
-    /* With LIVE_WAITED, whether the word has it or not: others may sleep. A word that has changed has an owner that is
-     * alive, or none. */
+    /* With LIVE_WAITED in any case: others may sleep. If the word has changed, it has a living owner, or
+     * none. */
     return swap(self, &word, self->me | LIVE_WAITED);
 }
 
@@ -156,8 +157,8 @@ emmap_error emi_live_lock_slowly(live_t *self, patience_t *patience)
         uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed);
         const bool mine_to_take = !(now & LIVE_HURRIED) || (wishes & LIVE_HURRIED) || !may_sleep;
         if (is_free(now) && mine_to_take) {
-            /* LIVE_WAITED after a sleep: the wake-up was for one, and others may sleep on. LIVE_HURRIED goes: who is
-             * hurried still sets it again. */
+            /* Keeps LIVE_WAITED after a sleep: only one sleeper was woken. LIVE_HURRIED goes; hurried handles
+             * set it again. */
             if (swap(self, &now, self->me | (now & LIVE_WAITED) | slept))
                 return EMMAP_OK;
             continue;
@@ -188,7 +189,7 @@ void emi_live_unlock_waking(live_t *self)
 {
     uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed), next;
     do {
-        /* Never the case, but where somebody else wrote to the word: then it is not this handle's to free. */
+        /* Only if another program wrote to the word. Then it is not this handle's to free. */
         if ((now & LIVE_OWNER) != self->me)
             return;
         next = now & LIVE_HURRIED ? LIVE_HURRIED | LIVE_WAITED : 0;
@@ -215,7 +216,7 @@ bool emi_live_may_pop(live_t *self)
         return true;
     if (!emi_live_is_dead(self, owner))
         return false;
-    /* Where it has changed meanwhile its owner has given it back: nobody else takes it, since this handle has the
+    /* If it has changed, its owner has given it back. Nobody else can take it, since this handle has the
      * lock. */
     atomic_compare_exchange_strong_explicit(&self->state->taking, &owner, 0, memory_order_acquire,
                                             memory_order_relaxed);
@@ -248,7 +249,7 @@ void emi_live_bury(live_state_t *state, unsigned slot)
     while (names(word, slot) && !atomic_compare_exchange_weak_explicit(
                                     &state->taking, &word, 0, memory_order_acq_rel, memory_order_acquire))
         ;
-    /* Model step "bury". Those who slept are woken, and mark the word again. */
+    /* Model step "bury". The woken sleepers mark the word again. */
     word = atomic_load_explicit(&state->lock, memory_order_acquire);
     while (names(word, slot))
         if (atomic_compare_exchange_weak_explicit(&state->lock, &word, 0, memory_order_acq_rel,

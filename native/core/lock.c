@@ -7,7 +7,7 @@
 #include "error.h"
 #include "platform.h"
 
-/* Behind anything that a file can hold, and short of what off_t can. */
+/* Past everything that a file can hold, and within off_t. */
 #define LOCK_BASE ((off_t)1 << 62)
 
 static int apply_to(int fd, int command, struct flock *lock)
@@ -116,7 +116,8 @@ void emi_lock_byte_release(int fd, off_t offset)
 
 bool emi_lock_byte_is_held(int fd, off_t offset)
 {
-    /* A shared lock meets exclusive ones alone: those who may only read can hold shared ones, and not pretend to live. */
+    /* A shared lock only meets exclusive ones. So processes that may only read, which can hold shared locks,
+     * can't pretend to live. */
     struct flock lock = bytes_from(offset, 1, F_RDLCK);
     return apply_to(fd, emi_platform_lock_query, &lock) != 0 || lock.l_type != F_UNLCK;
 }

@@ -1,5 +1,5 @@
-/* Atomic arithmetic on words of the file. All of it is sequentially consistent: <stdatomic.h>'s default order,
- * which on the platforms we know costs a read-modify-write nothing and makes load and store agree with it. */
+/* Atomic arithmetic on words of a file, in <stdatomic.h>'s default order: sequentially consistent. On the
+ * known platforms this costs a read-modify-write nothing, and makes loads and stores agree with it. */
 #include "word.h"
 
 emmap_error emi_word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,

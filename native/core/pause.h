@@ -1,4 +1,4 @@
-/* Points at which a test can stop or kill the process; nothing at all unless EMMAP_PAUSE_POINTS is defined. */
+/* Points at which a test can stop or kill the process. Without EMMAP_PAUSE_POINTS they do nothing. */
 #ifndef EMMAP_CORE_PAUSE_H
 #define EMMAP_CORE_PAUSE_H
 

@@ -1,5 +1,5 @@
-/* The pause points, for tests that stop or kill at each of them: those of every open for writing, and by what the file
- * holds. */
+/* The pause points, for tests that stop or kill at each of them: those of every open for writing, and those
+ * of each kind of file. */
 #ifndef EMMAP_CORE_PAUSE_POINTS_H
 #define EMMAP_CORE_PAUSE_POINTS_H
 
@@ -16,7 +16,7 @@
     X(counters_create_counted)                                                                               \
     X(counters_create_done)
 
-/* Of counters that become more. */
+/* When counters grow. */
 #define COUNTERS_GROW_PAUSE_POINTS(X)                                                                        \
     X(counters_grow_begin)                                                                                   \
     X(counters_grow_marked)                                                                                  \

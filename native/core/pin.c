@@ -8,7 +8,8 @@
 
 _Thread_local pin_t *emi_pin_mine PIN_TLS;
 
-/* Records are never freed: a drainer may be looking. A thread that ends leaves its own to the next one. */
+/* Records are never freed, since a draining thread may read them. A thread that ends leaves its record to the
+ * next one. */
 static _Atomic(pin_t *) pins;
 static pthread_key_t at_thread_end;
 static bool installed;
@@ -22,7 +23,7 @@ static void give_back(void *record)
     atomic_store_explicit(&mine->used, false, memory_order_release);
 }
 
-/* Of the parent's threads only the forking one lives on in the child. */
+/* Only the forking thread lives on in the child. */
 static void after_fork(void)
 {
     for (pin_t *each = atomic_load(&pins); each; each = each->next)
@@ -62,7 +63,7 @@ static pin_t *create(void)
     record->shown = (emmap_pin){.fenced = !emi_fence_asymmetric};
     atomic_init(&record->used, true);
     record->next = atomic_load_explicit(&pins, memory_order_relaxed);
-    /* Release: pairs with the acquire of whoever walks the list. */
+    /* Release: pairs with the acquire of a thread that walks the list. */
     while (!atomic_compare_exchange_weak_explicit(&pins, &record->next, record, memory_order_release,
                                                   memory_order_relaxed))
         ;
@@ -87,10 +88,10 @@ pin_t *emi_pin_register(void)
 
 void emi_pin_drain(const void *memory)
 {
-    /* After this every pin_hold either has shown its record or will find the memory gone from its place. */
+    /* Now each pin_hold has either shown its record, or will find the memory gone. */
     emi_fence_heavy();
     for (pin_t *each = atomic_load_explicit(&pins, memory_order_acquire); each; each = each->next)
-        /* Acquire: pairs with pin_release. Pinned calls copy EMMAP_PIECE bytes at the most, so this is short. */
+        /* Acquire: pairs with pin_release. It is short: pinned calls copy at most EMMAP_PIECE bytes. */
         while (__atomic_load_n(&each->shown.held, __ATOMIC_ACQUIRE) == memory)
             sched_yield();
 }

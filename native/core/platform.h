@@ -1,7 +1,5 @@
-/*
- * What Linux can do and POSIX has no word for, or says differently. platform_linux.c and platform_posix.c each
- * implement all of it; which one is compiled has no other trace in the core.
- */
+/* What Linux offers beyond POSIX, or differently. platform_linux.c and platform_posix.c both implement all of
+ * it. No other file of the core depends on the system. */
 #ifndef EMMAP_CORE_PLATFORM_H
 #define EMMAP_CORE_PLATFORM_H
 
@@ -15,123 +13,122 @@
 
 size_t emi_platform_page_size(void);
 
-/* The unit in which the mapping of this descriptor comes: larger than a page on hugetlbfs. */
+/* The page size of a mapping of this descriptor: larger than usual on hugetlbfs. */
 size_t emi_platform_mapping_unit(int fd);
 
-/* How many mappings the system lets a process have; a usual number where it does not say. */
+/* The most mappings of a process; a usual number if the system does not tell. */
 unsigned int emi_platform_mapping_limit(void);
 
-/* mmap flags for these options; false where one of them can't be had here and matters. */
+/* The mmap flags for these options. False: an option that matters is not available here. */
 bool emi_platform_map_flags(uint32_t flags, int *map_flags);
 
-/* Has the pages of a mapping ready before they are touched, where that can be had. */
+/* Reads all pages of a mapping in, if the system can. */
 void emi_platform_populate(void *base, size_t length);
 
-/* A descriptor of memory without a name. Errors through errno. */
+/* A descriptor of memory without a file. Errors: errno. */
 int emi_platform_anonymous_file(uint32_t flags);
 
-/* A descriptor of a new file in the folder that has no name yet, of mode 0600, and its name, which nothing may have. Errors
- * through errno: ENOTSUP where there are no such files. */
+/* A descriptor of a new file in the folder, with mode 0600 and no name; and giving it a name, which must be
+ * free. Errors: errno; ENOTSUP if the file system has no such files. */
 int emi_platform_unnamed_file(const char *folder);
 int emi_platform_name_file(int fd, const char *path);
 
-/* What is known of the file system that a descriptor is on. */
+/* Facts about the file system of a descriptor. */
 typedef struct platform_file_system {
     const char
-        *no_sharing;      /* why a shared mapping there is not what others see, and what to do; NULL: it is */
-    const char *no_locks; /* what to say where locks fail */
-    bool
-        layered; /* a file that was opened for reading may come to be another one when somebody writes to it */
+        *no_sharing; /* why a shared mapping does not show what others see, and what to do; NULL: it does */
+    const char *no_locks; /* the message for failing locks */
+    bool layered;         /* a file that is open for reading may be replaced when somebody writes to it */
 } platform_file_system_t;
 
 const platform_file_system_t *emi_platform_file_system_of(int fd);
 
-/* Reserves disk space for a range, growing the file where it ends behind it. Errors: an errno, 0 for success;
- * ENOTSUP where the file system can't reserve. */
+/* Reserves disk space for a range, and grows the file to its end. Returns an errno value, 0 for success;
+ * ENOTSUP if the file system can't. */
 int emi_platform_reserve(int fd, uint64_t from, uint64_t length);
 
-/* Gives the disk space of a range back, whose bytes are zeros from then on; the file's size stays. Errors: an errno, 0
- * for success; ENOTSUP where the file system can't. */
+/* Gives the disk space of a range back; its bytes become zeros, and the file's size stays. Returns an errno
+ * value, 0 for success; ENOTSUP if the file system can't. */
 int emi_platform_punch(int fd, uint64_t from, uint64_t length);
 
-/* Starts write-out of a range. 0 or -1 with errno. */
+/* Starts writing a range to the disk. Returns 0, or -1 with errno. */
 int emi_platform_start_writeback(int fd, uint64_t from, uint64_t length, void *address);
 
-/* fsync and fdatasync, to the disk itself. 0 or -1 with errno. */
+/* fsync and fdatasync down to the disk. Return 0, or -1 with errno. */
 int emi_platform_sync(int fd);
 int emi_platform_datasync(int fd);
 
-/* Whether a SIGBUS says that the page at si_addr, which the thread has just touched, can't be had. Others are sent
- * by a process, are about a misaligned access, or about memory that nobody has touched. Async-signal-safe. */
+/* Whether a SIGBUS means that the page at si_addr, which the thread has just touched, is gone. Others are
+ * sent by a process, or are about a misaligned access or untouched memory. Async-signal-safe. */
 bool emi_platform_page_is_gone(const siginfo_t *info);
 
-/* The fcntl commands of locks that belong to an open file description rather than to a process. */
+/* The fcntl commands for locks of an open file description, and not of a process. */
 extern const int emi_platform_lock_try;
 extern const int emi_platform_lock_wait;
 extern const int emi_platform_lock_query;
 
-/* Whether there are such locks. Without them a handle can't tell whether another one of its own process is alive. */
+/* Whether such locks exist. Without them a handle can't tell whether another handle of its process is alive. */
 extern const bool emi_platform_locks_handles;
 
-/*
- * Sleeps while the word, which processes share, is `expected`, until it is woken or for so many ns. False where the time
- * is over; true for any other reason, of which some are none. Without futexes it sleeps a little, and answers false.
- */
+/* Sleeps for up to this many ns while the word, which processes share, is `expected`, or until woken. False:
+ * the time is over. True: any other reason, or none. Without futexes it sleeps a little and returns false. */
 bool emi_platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t nanoseconds);
 
-/* Wakes at most so many of those who sleep on it, of any process. */
+/* Wakes up to `count` threads of all processes that sleep on the word. */
 void emi_platform_futex_wake(_Atomic uint32_t *word, int count);
 
-/* The name of the running program, "" where it is not known. */
+/* The name of the running program; "" if unknown. */
 const char *emi_platform_program(void);
 
-/* So many random bytes. 0, or -1 where there are none. */
+/* Fills memory with random bytes. Returns 0, or -1 if there are none. */
 int emi_platform_random(void *bytes, size_t length);
 
-/* How a thread's sleep on a word has ended. */
+/* How a thread's sleep on a word ended. */
 typedef enum platform_sleep {
     PLATFORM_SLEEP_WOKEN,   /* by emi_platform_word_wake on the word, which has counted it */
     PLATFORM_SLEEP_CHANGED, /* at once: the word or the kick held another value */
-    PLATFORM_SLEEP_OVER,    /* the deadline, a wake on the kick, or nothing in particular */
-    PLATFORM_SLEEP_REFUSED  /* there can be none on this memory: its page is gone, for example */
+    PLATFORM_SLEEP_OVER,    /* by the deadline, a kick, or without a reason */
+    PLATFORM_SLEEP_REFUSED  /* threads can't sleep on this memory; its page may be gone */
 } platform_sleep_t;
 
-/* Whether threads can sleep on a word of a file that others, in other processes too, wake them from. The next
- * functions do nothing where they can't, and emi_platform_word_sleep is PLATFORM_SLEEP_REFUSED. */
+/* Whether threads can sleep on a word of a file, and be woken from other processes. If not, the next
+ * functions do nothing, and emi_platform_word_sleep returns PLATFORM_SLEEP_REFUSED. */
 bool emi_platform_word_can_sleep(void);
 
-/* The two words of a thread's own by which others of its process end its sleep, and see that it sleeps. */
+/* Two words of a thread, by which other threads of its process end its sleep and see that it sleeps. */
 typedef struct platform_sleeper {
-    _Atomic(uint32_t) kick;  /* to change it and to wake on it ends the sleep */
-    _Atomic(uint32_t) guard; /* to change it keeps the thread from going to sleep, if it has not yet */
+    _Atomic(uint32_t) kick;  /* a change and a wake on it end the sleep */
+    _Atomic(uint32_t) guard; /* a change keeps the thread from going to sleep */
 } platform_sleeper_t;
 
 /*
- * Sleeps while the aligned 64-bit word holds `expected` and nobody wakes it, and the thread's own words are what `seen` has;
- * up to the deadline, in ns of the monotonic clock (UINT64_MAX: none). In one step with the beginning of the sleep these
- * are compared, in this order: the kick; both halves of the word, of which the first is the one that is woken; the guard.
- * Old kernels compare the first half only: there a sleep is short, and a kick need not end it.
+ * Sleeps while the aligned 64-bit word holds `expected`, the thread's own words are as in `seen`, and nobody
+ * wakes it; up to the deadline in ns of the monotonic clock (UINT64_MAX: none). In one step with falling
+ * asleep these are compared, in this order: the kick; both halves of the word, of which the first is the one
+ * to wake; the guard. Old kernels compare only the first half: there a sleep is short, and a kick may not end
+ * it.
  */
 platform_sleep_t emi_platform_word_sleep(const void *word, int64_t expected, const platform_sleeper_t *self,
                                          const uint32_t seen[2], uint64_t deadline);
 
 typedef enum platform_sleeps { PLATFORM_AWAKE, PLATFORM_ASLEEP, PLATFORM_ASLEEP_OR_NOT } platform_sleeps_t;
 
-/* Whether a thread has gone to sleep, or even been woken by now and not run yet. One that has not will not: its sleep is
- * PLATFORM_SLEEP_CHANGED, or PLATFORM_SLEEP_WOKEN where the wake comes in the same moment. */
+/* Whether a thread has gone to sleep, or was even woken and has not run yet. If not, it will not: its sleep
+ * returns PLATFORM_SLEEP_CHANGED, or PLATFORM_SLEEP_WOKEN if the wake comes at the same moment. */
 platform_sleeps_t emi_platform_word_sleeps(platform_sleeper_t *self);
 
-/* Wakes up to `count` threads that sleep on a word: those that have slept longest. How many. `own`: of this process only. */
+/* Wakes up to `count` threads that sleep on a word, the longest sleepers first, and returns their number.
+ * `own`: only those of this process. */
 uint64_t emi_platform_word_wake(const void *word, int count, bool own);
 
-/* Sleeps on a 32-bit word of this process while it holds `seen`. False when the deadline is over. */
+/* Sleeps on a 32-bit word of this process while it holds `seen`. False: the deadline is over. */
 bool emi_platform_word_rest(const void *word, uint32_t seen, uint64_t deadline);
 
-/* Registers this process for emi_platform_barrier; false where there is none. */
+/* Registers the process for emi_platform_barrier. False: there is no such call. */
 bool emi_platform_barrier_register(void);
 
-/* When it returns, every thread of the process has passed a full memory barrier since the call
- * (membarrier(2), MEMBARRIER_CMD_PRIVATE_EXPEDITED). */
+/* Returns when every thread of the process has passed a full memory barrier (membarrier(2),
+ * MEMBARRIER_CMD_PRIVATE_EXPEDITED). */
 void emi_platform_barrier(void);
 
 #endif

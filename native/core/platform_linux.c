@@ -106,7 +106,7 @@ static const struct {
     SHARES(0x7366746e, "ntfs3"),
     SHARES(0x958458f6, "hugetlbfs"),
     {0x794c7630, {NULL, NO_LOCKS("overlay"), true}},
-    /* Another machine may have the file open, or the host, beside what is mounted here. */
+    /* Another machine, or the host, may have the file open past this mount. */
     SHARES_NOT(0x65735546, "fuse"),
     SHARES_NOT(0x6969, "nfs"),
     SHARES_NOT(0xff534d42, "cifs"),
@@ -184,12 +184,12 @@ int emi_platform_unnamed_file(const char *folder)
 {
     const int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     char path[64];
-    /* EISDIR: a kernel that has none; ENOENT comes from a folder that is not there as well. */
+    /* EISDIR: the kernel has no such files. (ENOENT can also mean a missing folder.) */
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
         errno = ENOTSUP;
     if (fd < 0)
         return fd;
-    /* Without /proc it would never get a name. */
+    /* Without /proc it could never get a name. */
     own_path(fd, path, sizeof path);
     if (access(path, F_OK) != 0) {
         close(fd);
@@ -208,7 +208,8 @@ int emi_platform_name_file(int fd, const char *path)
 
 int emi_platform_reserve(int fd, uint64_t from, uint64_t length)
 {
-    /* Not posix_fallocate: where the file system can't, glibc's writes into blocks that others may be writing. */
+    /* Not posix_fallocate: if the file system can't reserve, glibc writes into blocks that others may be
+     * writing. */
     int result;
     do
         result = fallocate(fd, 0, (off_t)from, (off_t)length);
@@ -258,7 +259,7 @@ bool emi_platform_word_can_sleep(void)
 #define SYS_futex_waitv 449
 #endif
 
-/* From <linux/futex.h>, as a word that threads sleep on is described since Linux 5.16. */
+/* From <linux/futex.h>, since Linux 5.16: a word on which a thread sleeps. */
 struct sleep_on {
     uint64_t expected;
     uint64_t address;
@@ -272,7 +273,7 @@ struct sleep_until {
     int64_t nanoseconds;
 };
 
-/* Whether there is futex_waitv(2): kernels before 5.16 have none, and sandboxes forbid it. */
+/* futex_waitv(2) is missing: before Linux 5.16, and in some sandboxes. */
 static atomic_bool lacks_waitv;
 
 static struct timespec span_until(uint64_t deadline, uint64_t longest)
@@ -285,8 +286,8 @@ static struct timespec span_until(uint64_t deadline, uint64_t longest)
     return (struct timespec){(time_t)(span / 1000000000), (long)(span % 1000000000)};
 }
 
-/* Compares one half of the word only. So it is short: a store to the other half between the caller's look and this has
- * its notify pass. */
+/* Compares only one half of the word. So the sleep is short: a store to the other half between the caller's
+ * look and this call is missed, and so is its notify. */
 static platform_sleep_t sleep_on_half(const void *word, const uint32_t halves[2], uint64_t deadline)
 {
     static const uint64_t longest = 500 * UINT64_C(1000000);
@@ -307,14 +308,16 @@ platform_sleep_t emi_platform_word_sleep(const void *word, int64_t expected, con
     memcpy(halves, &expected, sizeof halves);
     if (atomic_load_explicit(&lacks_waitv, memory_order_relaxed))
         return sleep_on_half(word, halves, deadline);
-    /* The kernel enters a thread into the queues in this order, and compares each as it does. A store to the second half
-     * that the comparison does not see comes after the thread is in the first half's queue, and so does its notify. */
+    /* The kernel enters the thread into the queues in this order, and compares each word as it does. If the
+     * comparison of the second half misses a store, that store comes after the thread is in the first half's
+     * queue, and so does its notify. */
     const struct sleep_on words[WORDS] = {[KICK] = {seen[0], (uintptr_t)&self->kick, OWN, 0},
                                           [FIRST_HALF] = {halves[0], (uintptr_t)word, SLEEP_32_BITS, 0},
                                           [SECOND_HALF] = {halves[1], (uintptr_t)word + 4, SLEEP_32_BITS, 0},
                                           [GUARD] = {seen[1], (uintptr_t)&self->guard, OWN, 0}};
     const struct sleep_until until = {(int64_t)(deadline / 1000000000), (int64_t)(deadline % 1000000000)};
-    /* The last one in this order of those that were woken: the kick does not hide a notify, and the guard is not woken. */
+    /* The result is the last one in this order that was woken. So a kick does not hide a notify; the guard is
+     * never woken. */
     const long woken =
         syscall(SYS_futex_waitv, words, WORDS, 0, deadline == UINT64_MAX ? NULL : &until, CLOCK_MONOTONIC);
     if (woken >= 0)
@@ -339,7 +342,7 @@ platform_sleeps_t emi_platform_word_sleeps(platform_sleeper_t *self)
         return PLATFORM_ASLEEP_OR_NOT;
     /* Sequentially consistent: the kernel compares it under the lock of the queue that the next call takes. */
     atomic_fetch_add(&self->guard, 1);
-    /* Moves one thread from the guard's queue into the same, and answers how many there were. */
+    /* Moves one thread from the guard's queue to the same queue, and returns how many there were. */
     const long moved = syscall(SYS_futex, &self->guard, FUTEX_REQUEUE_PRIVATE, 0, (long)1, &self->guard, 0);
     return moved < 0 ? PLATFORM_ASLEEP_OR_NOT : moved > 0 ? PLATFORM_ASLEEP : PLATFORM_AWAKE;
 }
@@ -377,7 +380,7 @@ bool emi_platform_futex_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t
         return false;
     if (errno == EAGAIN || errno == EINTR)
         return true;
-    /* A sandbox that allows no futexes of this kind: to answer at once would be to wait without sleeping. */
+    /* A sandbox forbids such futexes. Returning at once would mean to wait without sleeping. */
     const struct timespec pause = {.tv_nsec = nanoseconds < 1000000 ? (long)nanoseconds : 1000000};
     nanosleep(&pause, NULL);
     return false;
@@ -399,6 +402,6 @@ int emi_platform_random(void *bytes, size_t length)
 }
 
 #else
-/* ISO C wants something in every file. */
+/* ISO C wants a declaration in every file. */
 typedef int platform_linux_is_not_used;
 #endif

@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Where the system has no locks of an open file description, the process's own are all there is: two handles
- * in one process then do not exclude each other. */
+/* Without locks of an open file description there are only those of the process: two handles of one process
+ * do not exclude each other. */
 #ifdef F_OFD_SETLK
 const int emi_platform_lock_try = F_OFD_SETLK;
 const int emi_platform_lock_wait = F_OFD_SETLKW;
@@ -35,12 +35,13 @@ size_t emi_platform_mapping_unit(int fd)
 
 unsigned int emi_platform_mapping_limit(void)
 {
-    return 65530; /* as Linux; other systems allow more */
+    return 65530; /* as on Linux; other systems allow more */
 }
 
 bool emi_platform_map_flags(uint32_t flags, int *map_flags)
 {
-    /* Populate, nonblock, noreserve and shared_validate are hints; these are not. MAP_FIXED would replace. */
+    /* Populate, nonblock, noreserve and shared_validate are only hints. These are not; MAP_FIXED would
+     * replace mappings. */
     if (flags & (EMMAP_OPEN_SYNC | EMMAP_OPEN_HUGETLB | EMMAP_OPEN_FIXED))
         return false;
     *map_flags = flags & EMMAP_OPEN_SHARED ? MAP_SHARED : MAP_PRIVATE;
@@ -116,7 +117,7 @@ int emi_platform_start_writeback(int fd, uint64_t from, uint64_t length, void *a
 int emi_platform_sync(int fd)
 {
 #ifdef F_FULLFSYNC
-    /* macOS: fsync stops at the drive's cache (fsync(2)). */
+    /* macOS: fsync does not wait for the drive's cache (fsync(2)). */
     if (fcntl(fd, F_FULLFSYNC) == 0)
         return 0;
 #endif
@@ -128,13 +129,13 @@ int emi_platform_datasync(int fd)
     return emi_platform_sync(fd);
 }
 
-/* Which codes there are, and what they are for, differs from system to system (macOS: always BUS_ADRALN). */
+/* The codes and their meanings differ between systems (macOS: always BUS_ADRALN). */
 bool emi_platform_page_is_gone(const siginfo_t *info)
 {
     return info->si_code > 0;
 }
 
-/* macOS has such calls for one process only, and none that is documented. */
+/* macOS has such calls only within a process, and does not document them. */
 bool emi_platform_word_can_sleep(void)
 {
     return false;
@@ -204,6 +205,6 @@ int emi_platform_random(void *bytes, size_t length)
 }
 
 #else
-/* ISO C wants something in every file. */
+/* ISO C wants a declaration in every file. */
 typedef int platform_posix_is_not_used;
 #endif

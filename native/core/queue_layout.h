@@ -170,6 +170,7 @@ static inline const char *queue_message_at(const uint8_t *data, uint32_t at, uin
     return NULL;
 }
 
+/* The same for the message that ends at `end` and begins at or after `at`. */
 const char *emi_queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total);
 
 #endif

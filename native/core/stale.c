@@ -1,7 +1,5 @@
-/*
- * Following a path. Whoever renames a new file over a queue, or deletes it and makes another, leaves those who have the
- * old one open with a file that nobody else will ever find: a consumer would wait in it for ever.
- */
+/* Following a path. If somebody renames a new file over a queue, or removes it and makes another, handles of
+ * the old file have a file that nobody else will ever find. A consumer would wait in it for ever. */
 #define _GNU_SOURCE
 #include "stale.h"
 
@@ -38,7 +36,7 @@ static emmap_error moved_on(void)
     return emi_error_set(ESTALE, "the path means another file now, or none: open it anew");
 }
 
-/* The file that the path means now, opened as ours was. Errors: ENOENT; others. */
+/* Opens the file that the path names now with the options of the old one. Errors: ENOENT; others. */
 static emmap_error open_successor(emmap_file *file, const container_t *self, emmap_file **result)
 {
     emmap_options options = file->options;
@@ -51,7 +49,7 @@ static emmap_error open_successor(emmap_file *file, const container_t *self, emm
     return emmap_blocks_open(file->named, shape->block_size, shape->levels, &options, result);
 }
 
-/* Under `threads`. */
+/* The caller holds `threads`. */
 static void begin_anew(container_t *self, const container_t *successor)
 {
     self->owns_locks = successor->owns_locks;
@@ -72,12 +70,12 @@ static emmap_error follow(emmap_file *file, container_t *self)
     emmap_error error = open_successor(file, self, &successor);
     if (error)
         return error;
-    /* Who has it may be waiting for others: there is another look in a second. */
+    /* The owner of the lock may be waiting for others. The next check is in a second. */
     if (!thread_lock_try(&self->threads)) {
         emmap_free(successor);
         return emi_error_set(EBUSY, NULL);
     }
-    /* A message of the old file that is being taken out is to be ended there. */
+    /* A pop in two steps has to end on the old file. */
     error = self->pop_locked ? emi_error_set(EBUSY, NULL) : emi_resize_go_over(file, successor);
     if (!error)
         begin_anew(self, successor->container);
@@ -89,15 +87,15 @@ static emmap_error follow(emmap_file *file, container_t *self)
     return error;
 }
 
-/* Of an EBUSY: the new file is used by a name that this path is not, so that its live folder is another one. Who has it open
- * exclusively, or is in an operation, says which system call failed, or nothing. */
+/* Explains an EBUSY: the new file is in use under another name, so its live folder is another one. If another
+ * handle is exclusive or in an operation, the failure has the name of a system call, or no reason. */
 static bool is_elsewhere(void)
 {
     const emmap_failure *const failure = emmap_last_failure();
     return failure->error == EBUSY && failure->reason && !failure->syscall;
 }
 
-/* True, with *error as it was, where the handle has gone over. */
+/* True if the handle has switched files; *error is unchanged then. */
 static bool look(emmap_file *file, container_t *self, emmap_error *error)
 {
     bool current;
@@ -127,11 +125,11 @@ bool emi_stale_went_over(emmap_file *file, emmap_error *error)
 {
     container_t *const self = atomic_load_explicit(&file->container, memory_order_acquire);
     uint64_t last;
-    /* What is looked for in a private copy is this handle's own. */
+    /* A private copy has no other users. */
     if (!self || !file->named || (file->options.flags & EMMAP_OPEN_PRIVATE))
         return false;
     const uint64_t now = emi_stale_now();
-    /* What is known to be stale is so each time that it is asked. */
+    /* Once known, staleness is reported every time. */
     const bool known = atomic_load_explicit(&self->stale, memory_order_relaxed) &&
                        !(file->options.flags & EMMAP_OPEN_FOLLOW);
     if (!is_due(self, now, &last) && !known)
@@ -151,7 +149,7 @@ emmap_error emi_stale_check(emmap_file *file)
     bool current;
     if (file->options.flags & EMMAP_OPEN_PRIVATE)
         return EMMAP_OK;
-    /* Who can't look doesn't know. */
+    /* A failed check tells nothing. */
     const emmap_error error = emmap_is_current(file, &current);
     return !error && !current ? moved_on() : EMMAP_OK;
 }

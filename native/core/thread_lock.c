@@ -1,12 +1,14 @@
 #include "thread_lock.h"
 
-/* How often a thread tries before it sleeps: about as long as a short operation takes. */
+/* How often a thread tries before it sleeps: about the length of a short operation. */
 #define TRIES 50
 
-/* How many threads share the lock after one was in another's way: they may wait for each other once in so many times. */
+/* How many threads share the lock after one was in another's way. So they wait for each other at most once in
+ * so many times. */
 #define CROWD 1000
 
-/* How often a sleeper is woken in vain before the lock is reserved for it: a reservation costs everybody a switch. */
+/* How often a sleeper is woken in vain before the lock is reserved for it. A reservation costs every thread a
+ * context switch. */
 #define PATIENCE 4
 
 void emi_thread_lock_init(thread_lock_t *self)
@@ -26,7 +28,7 @@ void emi_thread_lock_destroy(thread_lock_t *self)
     pthread_mutex_destroy(&self->mutex);
 }
 
-/* With `mutex` held. */
+/* The caller holds `mutex`. */
 static bool try_now(thread_lock_t *self, bool alone, bool hurried)
 {
     unsigned reserved = THREAD_LOCK_RESERVED;
@@ -47,7 +49,7 @@ void emi_thread_lock_sleep(thread_lock_t *self, bool alone)
     pthread_mutex_lock(&self->mutex);
     atomic_fetch_add_explicit(&self->sleepers, 1, memory_order_relaxed);
     self->alone += alone;
-    /* Either a holder sees that we sleep, or we see that it has given the lock back. */
+    /* Either a holder sees that this thread sleeps, or this thread sees that the lock is free. */
     emi_fence_heavy();
     bool hurried = false;
     for (int woken = 0; !try_now(self, alone, hurried); woken++) {
@@ -65,7 +67,7 @@ void emi_thread_lock_sleep(thread_lock_t *self, bool alone)
 
 void emi_thread_lock_share_in_crowd(thread_lock_t *self)
 {
-    /* Threads that do this at the same time may lose some of the count: it is a guess anyway. */
+    /* Several threads may lose a count here. It is only a guess. */
     const unsigned left = atomic_load_explicit(&self->crowd, memory_order_relaxed);
     atomic_store_explicit(&self->crowd, left > 0 ? left - 1 : CROWD, memory_order_relaxed);
     if (!thread_lock_try_sharing(self))
@@ -76,7 +78,7 @@ void emi_thread_lock_give_to_sleepers(thread_lock_t *self)
 {
     pthread_mutex_lock(&self->mutex);
     unsigned next, now = atomic_load_explicit(&self->state, memory_order_relaxed);
-    do { /* others that share it may give it back without the mutex */
+    do { /* others that share it may release it without the mutex */
         next = now == THREAD_LOCK_ALONE || now == 1 ? 0 : now - 1;
         if (next == 0 && self->hurried > 0)
             next = THREAD_LOCK_RESERVED;

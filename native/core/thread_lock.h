@@ -1,14 +1,17 @@
 /*
- * Exclusion between threads, for work that mostly takes nanoseconds: one thread holds the lock alone, or several share
- * it. To take the lock costs one locked instruction, and to give back a lock that is held alone costs a plain store;
- * a pthread read-write lock costs as much as all the rest of a short write. A lock that is shared costs a second locked
- * instruction to give back, which waits until all stores before it are done. So a thread that would share the lock
- * holds it alone where no other thread has wanted to share it lately.
+ * A lock between threads, for work that mostly takes nanoseconds. One thread holds it alone, or several share
+ * it.
  *
- * A thread that does not get the lock tries a few more times, and then sleeps until a holder gives the lock back. The
- * holder's store of `state` and its load of `sleepers` cross the sleeper's store and load: see fence.h. A thread that
- * wants the lock alone goes before those that would share it. Threads that are awake are faster than one that wakes: a
- * sleeper that was woken in vain a few times is hurried, and the next holder reserves the lock for those.
+ * Taking the lock costs one locked instruction. Releasing a lock held alone costs a plain store. (A pthread
+ * read-write lock costs as much as all the rest of a short write.) Releasing a shared lock costs a second
+ * locked instruction, which waits for all earlier stores. So a thread that would share the lock holds it
+ * alone, if no other thread has wanted to share it lately.
+ *
+ * A thread that does not get the lock tries a few more times, then sleeps until a holder releases it. The
+ * holder's store of `state` and load of `sleepers` cross the sleeper's store and load (fence.h). A thread
+ * that wants the lock alone goes before those that would share it. Running threads are faster than a woken
+ * one. So a sleeper that was woken in vain a few times becomes hurried, and the next holder reserves the lock
+ * for hurried sleepers.
  */
 #ifndef EMMAP_CORE_THREAD_LOCK_H
 #define EMMAP_CORE_THREAD_LOCK_H
@@ -21,9 +24,10 @@
 #include "fence.h"
 
 typedef struct thread_lock {
-    atomic_uint state;    /* 0: free; THREAD_LOCK_ALONE, _RESERVED; else how many threads share the lock */
+    atomic_uint
+        state; /* 0: free; THREAD_LOCK_ALONE, _RESERVED; else the number of threads that share the lock */
     atomic_uint sleepers; /* threads that sleep, or are about to */
-    atomic_uint crowd;    /* how many of the next threads that would share the lock do share it */
+    atomic_uint crowd;    /* how many of the next threads that want to share the lock will share it */
     unsigned alone;       /* sleepers that want the lock alone; under `mutex` */
     unsigned hurried;     /* sleepers that were woken in vain too often; under `mutex` */
     pthread_mutex_t mutex;
@@ -31,15 +35,15 @@ typedef struct thread_lock {
 } thread_lock_t;
 
 #define THREAD_LOCK_ALONE UINT_MAX
-#define THREAD_LOCK_RESERVED (UINT_MAX - 1) /* free for hurried sleepers only */
+#define THREAD_LOCK_RESERVED (UINT_MAX - 1) /* free, but only for hurried sleepers */
 
 void emi_thread_lock_init(thread_lock_t *self);
 void emi_thread_lock_destroy(thread_lock_t *self);
 
-/* Apart from the paths that are hot. */
+/* Slow paths. */
 void emi_thread_lock_sleep(thread_lock_t *self, bool alone);
 void emi_thread_lock_wake(thread_lock_t *self);
-/* As thread_lock_give and thread_lock_unshare, where threads sleep. */
+/* The slow path of thread_lock_give and thread_lock_unshare: threads sleep. */
 void emi_thread_lock_give_to_sleepers(thread_lock_t *self);
 
 static inline bool thread_lock_try(thread_lock_t *self)
@@ -77,16 +81,16 @@ static inline bool thread_lock_try_shared(thread_lock_t *self)
     return false;
 }
 
-/* Threads that share the lock in turn would starve one that wants it alone. */
+/* Threads that share the lock in turn would keep one that wants it alone waiting for ever. */
 static inline bool thread_lock_try_sharing(thread_lock_t *self)
 {
     return atomic_load_explicit(&self->sleepers, memory_order_relaxed) == 0 && thread_lock_try_shared(self);
 }
 
-/* thread_lock_share where other threads share the lock, or hold it; apart from the path that is hot. */
+/* The slow path of thread_lock_share: other threads have the lock. */
 void emi_thread_lock_share_in_crowd(thread_lock_t *self);
 
-/* True: the lock is held alone, and to be given back as such. */
+/* True: the lock is held alone, and has to be released as such. */
 static inline bool thread_lock_share(thread_lock_t *self)
 {
     if (atomic_load_explicit(&self->crowd, memory_order_relaxed) == 0 &&

@@ -14,7 +14,7 @@ bool emi_vectors_total(const struct iovec *list, size_t count, uint64_t *total)
     return true;
 }
 
-/* The next run of bytes that lies in one piece, at most `length`. */
+/* The next contiguous run of at most `length` bytes. */
 static uint8_t *advance(vectors_t *self, size_t length, size_t *run)
 {
     while (self->taken == self->next->iov_len) {

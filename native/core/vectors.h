@@ -1,4 +1,4 @@
-/* A place in a list of iovecs that moves on as bytes are taken from or put into it. */
+/* A position in a list of iovecs. It advances as bytes are read from or written to the list. */
 #ifndef EMMAP_CORE_VECTORS_H
 #define EMMAP_CORE_VECTORS_H
 
@@ -12,10 +12,10 @@ typedef struct vectors {
     size_t taken; /* bytes of *next that are done */
 } vectors_t;
 
-/* The sum of the lengths; false where it passes 2^63 - 1. */
+/* The sum of the lengths. False: it exceeds 2^63 - 1. */
 bool emi_vectors_total(const struct iovec *list, size_t count, uint64_t *total);
 
-/* Both move exactly `length` bytes, which the list must still have. */
+/* Both move exactly `length` bytes, which must be left in the list. */
 void emi_vectors_scatter(vectors_t *to, const uint8_t *from, size_t length);
 void emi_vectors_gather(uint8_t *to, vectors_t *from, size_t length);
 

@@ -22,8 +22,8 @@ static uint64_t deadline_of(uint64_t milliseconds)
     return milliseconds > (UINT64_MAX - from) / millisecond ? UINT64_MAX : from + milliseconds * millisecond;
 }
 
-/* The mapping that the word is in, with a reference, once the word holds what was expected. Errors: EAGAIN where it does
- * not; word_begin's. */
+/* Finds the word and its mapping, with a reference, and compares it with the expected value. Errors: EAGAIN
+ * if it differs; as word_begin. */
 static emmap_error find_word(emmap_file *file, uint64_t position, const int64_t *expected,
                              emmap_mapping **mapping, const void **result)
 {
@@ -45,7 +45,7 @@ static emmap_error find_word(emmap_file *file, uint64_t position, const int64_t 
                      : EMMAP_OK;
 }
 
-/* Which word of which file a handle's position means. */
+/* Identifies the word at this position for all handles of the file. */
 static place_t identify(emmap_file *file, uint64_t position)
 {
     if (file->options.flags & EMMAP_OPEN_ANON)
@@ -56,12 +56,12 @@ static place_t identify(emmap_file *file, uint64_t position)
     return result;
 }
 
-/* Enters a wait into the list, and has a thread sleep for it. Errors: EMMAP_CLOSED, ENOMEM. */
+/* Enters the wait into the list and gives it a thread. Errors: EMMAP_CLOSED, ENOMEM. */
 static emmap_error begin(emmap_wait *self)
 {
     emmap_error error = EMMAP_OK;
     pthread_mutex_lock(&emi_waits.lock);
-    /* emmap_close sets the word first and then takes the lock: one of the two sees the other. */
+    /* emmap_close sets the status word first and then takes the lock: one of the two sees the other. */
     if (__atomic_load_n(&self->file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED)
         error = EMMAP_CLOSED;
     else if (!emi_wait_watch() || (emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self)))
@@ -113,7 +113,7 @@ emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected
                          .waiter = *waiter,
                          .place = identify(file, position),
                          .forks = emi_descriptor_forks};
-    atomic_init(&self->references, 2); /* the caller's and the list's */
+    atomic_init(&self->references, 2); /* of the caller and of the list */
     if (owner)
         emi_file_retain(owner);
     *result = self;
@@ -136,7 +136,7 @@ emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expect
 
 bool emmap_wait_cancel(emmap_wait *self)
 {
-    /* Its thread is the parent's, which never calls the child's door. */
+    /* Its thread is in the parent, and never calls the child's door. */
     if (is_inherited(self))
         return true;
     pthread_mutex_lock(&emi_waits.lock);

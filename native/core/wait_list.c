@@ -19,7 +19,7 @@ static void after_fork(void)
     pthread_mutex_unlock(&emi_waits.lock);
 }
 
-/* The child has none of the threads. It forgets its parent's waits, whose files it can't use. */
+/* The child has none of the threads, and can't use the files of its parent's waits. */
 static void in_child(void)
 {
     emi_waits.first = NULL;
@@ -67,8 +67,8 @@ bool emi_wait_take(emmap_wait *self, ender_t by)
     *(self->previous ? &self->previous->next : &emi_waits.first) = self->next;
     emi_waits.waiting--;
     if (by != ENDED_BY_ITS_THREAD && self->asleep) {
-        /* The kernel compares the kick as it puts the thread to sleep: either it finds the new one, or the thread sleeps
-         * already and is woken. */
+        /* The kernel compares the kick when it puts the thread to sleep: it either finds the new value, or
+         * the thread sleeps already and is woken. */
         atomic_fetch_add(&self->sleeper.kick, 1);
         emi_platform_word_wake(&self->sleeper.kick, 1, true);
     }
@@ -77,7 +77,7 @@ bool emi_wait_take(emmap_wait *self, ender_t by)
 
 void emi_wait_tell(emmap_wait *self, emmap_error result)
 {
-    /* What the owner says counts: where it is open it has another word by now. */
+    /* The owner's state counts: while it is open, it has another word now. */
     if (self->owner && (result == EMMAP_OK || result == EMMAP_CLOSED))
         result = __atomic_load_n(&self->owner->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED
                      ? EMMAP_CLOSED
@@ -106,8 +106,8 @@ uint64_t emi_wait_now(void)
 bool emi_wait_look(emmap_wait *self, ender_t by)
 {
     int64_t value = self->expected;
-    /* It looks in the mapping that the file has now: a page of an earlier one may be gone since the file was shortened. It is
-     * sequentially consistent, as the stores before a notify are, and sees them. */
+    /* Reads through the file's present mapping: a page of an older one may be gone since the file became
+     * shorter. The load is sequentially consistent, like the stores before a notify, and so sees them. */
     const emmap_error error = emmap_patomic_load(self->file, self->position, &value);
     if (error || value != self->expected)
         return wait_end(self, by, error);

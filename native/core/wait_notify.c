@@ -9,8 +9,8 @@ static bool is_for(const emmap_wait *self, const place_t *place)
            self->place.device == place->device;
 }
 
-/* With the lock. Finds out which threads are in the kernel, where emi_platform_word_wake reaches them, and keeps the others from
- * getting there. */
+/* Under the lock: finds out which threads sleep in the kernel, where emi_platform_word_wake reaches them, and
+ * keeps the others from going to sleep. */
 static void sort_sleepers(const place_t *place)
 {
     for (emmap_wait *each = emi_waits.first; each; each = each->next) {
@@ -22,7 +22,7 @@ static void sort_sleepers(const place_t *place)
     }
 }
 
-/* With the lock. The next one who has waited longer. */
+/* Under the lock: the oldest wait. Its `previous` is the next one. */
 static emmap_wait *longest(void)
 {
     emmap_wait *each = emi_waits.first;
@@ -43,11 +43,13 @@ uint64_t emi_wait_wake(const void *word, const place_t *place, uint64_t count)
         uint64_t left = count - woken;
         for (emmap_wait *each = longest(), *later; each; each = later) {
             later = each->previous;
-            /* One that is queued has been woken. One that may be or not has been counted, or is counted too little. */
+            /* A queued thread has been woken by the kernel. An undecided one was counted, or is counted too
+             * little. */
             if (!is_for(each, place) || each->queued || (!each->asleep && left == 0))
                 continue;
             left -= !each->asleep;
-            /* A thread that is on its way may be reached as it turns back: it then has another one's notify. */
+            /* A thread that is about to sleep may still be woken as it turns back. Then it has the notify of
+             * another wait. */
             emi_wait_take_to(each, each->asleep ? ENDED_BY_NOTIFY : ENDED_BY_OTHERS, &last);
         }
         woken = count - left;

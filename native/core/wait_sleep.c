@@ -1,4 +1,4 @@
-/* The threads that sleep, each for one wait after the other. */
+/* The threads that sleep, each for one wait after another. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -7,31 +7,31 @@
 #include "wait_threads.h"
 
 enum {
-    STACK = 128 << 10, /* bytes, of which a thread touches two pages */
-    /* So often in a row the kernel finds another value and a look the expected one: then the handle has another file mapped by
-     * now than the one that the thread sleeps on. */
+    STACK = 128 << 10, /* bytes; a thread touches two pages */
+    /* If the kernel finds another value this often in a row, and a look finds the expected one, then the
+     * handle has another file mapped than the one on which the thread sleeps. */
     CHANGES = 1000
 };
 
-/* How long a thread stays that has nothing to sleep on, in ns. */
+/* How long an idle thread stays, in ns. */
 static const uint64_t idle_time = 5000 * UINT64_C(1000000);
 
 typedef struct sleeper sleeper_t;
 
 /* A thread that sleeps for one wait after the other. */
 struct sleeper {
-    emmap_wait *wait;        /* with the lock; NULL: it has nothing to do */
-    _Atomic(uint32_t) begun; /* counts the waits that it was given */
-    sleeper_t *next;         /* of the idle ones */
+    emmap_wait *wait;        /* under the lock; NULL: idle */
+    _Atomic(uint32_t) begun; /* counts the waits given to it */
+    sleeper_t *next;         /* in the list of idle ones */
 };
 
-/* Its thread was woken for a wait that others have ended in the same moment: the next one gets the notify. */
+/* Another thread ended the wait while the kernel woke this one: the next wait gets the notify. */
 static void pass_on(const emmap_wait *self)
 {
     emi_wait_wake(self->word, &self->place, 1);
 }
 
-/* With what the thread's own words hold; false where the wait has ended. */
+/* Marks the thread as about to sleep, and reads the thread's own words. False: the wait has ended. */
 static bool fall_asleep(emmap_wait *self, uint32_t seen[2])
 {
     pthread_mutex_lock(&emi_waits.lock);
@@ -44,7 +44,7 @@ static bool fall_asleep(emmap_wait *self, uint32_t seen[2])
     return goes_on;
 }
 
-/* Leaves the wait, if it goes on, to the watcher: the kernel does not let threads sleep on this memory. */
+/* The kernel does not let threads sleep on this memory: the watcher takes the wait over. */
 static void leave(emmap_wait *self)
 {
     pthread_mutex_lock(&emi_waits.lock);
@@ -68,7 +68,8 @@ static void sleep_for(emmap_wait *self)
 {
     uint32_t seen[2];
     for (int changes = 0; changes < CHANGES && fall_asleep(self, seen);) {
-        /* An old kernel compares half of the word only: this leaves it a microsecond in which the other one may change. */
+        /* An old kernel compares only half of the word. This look leaves a microsecond in which the other
+         * half may change. */
         if (emi_wait_look(self, ENDED_BY_ITS_THREAD))
             return;
         switch (emi_platform_word_sleep(self->word, self->expected, &self->sleeper, seen, self->deadline)) {
@@ -89,7 +90,7 @@ static void sleep_for(emmap_wait *self)
     leave(self);
 }
 
-/* With the lock. Takes the thread out of the idle ones; false where it has been given something to do. */
+/* Under the lock: removes the thread from the idle ones. False: it was given a wait. */
 static bool retire(sleeper_t *self)
 {
     if (self->wait)
@@ -102,7 +103,7 @@ static bool retire(sleeper_t *self)
     return true;
 }
 
-/* The next wait, or NULL when none has come for a while. */
+/* The next wait, or NULL if none came for some time. */
 static emmap_wait *next_wait(sleeper_t *self)
 {
     const uint64_t deadline = emi_wait_now() + idle_time;
@@ -151,7 +152,7 @@ bool emi_wait_start_thread(void *(*body)(void *), void *context)
     pthread_attr_setstacksize(&attributes, STACK);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int error = pthread_create(&thread, &attributes, body, context);
-    if (error == EINVAL) /* a system where a stack has to be larger */
+    if (error == EINVAL) /* a system with a larger minimum */
         error = pthread_attr_setstacksize(&attributes, 8 * STACK) == 0
                     ? pthread_create(&thread, &attributes, body, context)
                     : error;

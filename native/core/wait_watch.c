@@ -1,4 +1,4 @@
-/* The watcher, which looks at all waits ten times a second. */
+/* The watcher, which checks all waits ten times a second. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <time.h>
@@ -7,13 +7,13 @@
 
 enum {
     LOOK_EVERY = 100, /* ms */
-    FIRST_LOOK = 1,   /* ms: where threads can't sleep on words; then it takes twice as long each time */
-    IDLE_LOOKS = 50   /* after so many looks at nothing the watcher ends */
+    FIRST_LOOK = 1,   /* ms; doubles with each look. Used if threads can't sleep on words */
+    IDLE_LOOKS = 50   /* the watcher ends after this many looks without a wait */
 };
 
 static const long millisecond = 1000000; /* ns */
 
-/* With the lock. The waits that there are, with a reference each; NULL where there is no memory. */
+/* Under the lock: all waits, with a reference each. NULL: no memory. */
 static emmap_wait **all_waits(size_t *count)
 {
     emmap_wait **const all = malloc((emi_waits.waiting + 1) * sizeof(emmap_wait *));
@@ -38,7 +38,7 @@ static void look_at_all(void)
     free(all);
 }
 
-/* Whether the watcher is to go on. */
+/* Whether the watcher goes on. */
 static bool is_needed(unsigned int *looks_at_nothing, long *pause)
 {
     pthread_mutex_lock(&emi_waits.lock);

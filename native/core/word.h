@@ -1,4 +1,4 @@
-/* The 64-bit word at a place in a file, under a pin. */
+/* A 64-bit word of a file, under a pin. */
 #ifndef EMMAP_CORE_WORD_H
 #define EMMAP_CORE_WORD_H
 
@@ -11,12 +11,12 @@
 
 typedef _Atomic int64_t word_t;
 
-/* Says which rule an access to a word breaks; apart from the path that is hot. */
+/* The slow path of word_begin: the rule that an access to a word breaks. */
 emmap_error emi_word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
                              bool writing);
 
-/* Errors: EACCES, EINVAL, EMMAP_ALIGNMENT and visit_begin's; then there is nothing to end. Inlined always: its nine
- * callers keep a compiler from it, and a call costs a quarter of an atomic add. */
+/* Errors: EACCES, EINVAL, EMMAP_ALIGNMENT and those of visit_begin; then there is nothing to end. Always
+ * inlined: with nine callers the compiler would not, and a call costs a quarter of an atomic add. */
 __attribute__((always_inline)) static inline emmap_error
 word_begin(emmap_file *file, uint64_t position, bool writing, visit_t *visit, word_t **result)
 {
