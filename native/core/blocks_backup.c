@@ -113,8 +113,7 @@ static emmap_error copy(blocks_operation_t *op, backup_image_t *image)
 static emmap_error copy_once(emmap_file *file, backup_image_t *image)
 {
     blocks_operation_t op;
-    emmap_error error = file->options.flags & EMMAP_OPEN_WRITE ? emi_blocks_begin(file, &op)
-                                                               : emi_blocks_begin_read(file, &op);
+    emmap_error error = file_may_write(file) ? emi_blocks_begin(file, &op) : emi_blocks_begin_read(file, &op);
     if (error)
         return error;
     error = emi_operation_end(&op.base, copy(&op, image));

@@ -135,7 +135,7 @@ static emmap_error read_one(emmap_file *file, uint64_t address, const emmap_sink
     emmap_error error = emi_blocks_begin_read_unlocked(file, &self);
     if (!error)
         error = read_address(&self, address, sink, place);
-    if (error != EAGAIN || !(file->options.flags & EMMAP_OPEN_WRITE))
+    if (error != EAGAIN || !file_may_write(file))
         return error;
     error = emi_blocks_begin(file, &self);
     return error ? error : read_address(&self, address, sink, place);

@@ -1,17 +1,7 @@
 /* Bringing masks to the disk before the header includes them. */
-#define _GNU_SOURCE
-#include <time.h>
-
 #include "blocks_change.h"
 
 #define SECOND ((uint64_t)1000000000)
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
 
 /* Drops what this handle knows about masks on the disk, if another handle may have lowered the last group and
  * given the room back. The last group or the generation tells. A generation can't come back within a second,
@@ -20,7 +10,7 @@ static void check_prepared(blocks_operation_t *self)
 {
     blocks_t *const storage = (blocks_t *)self->base.container;
     const uint32_t generation = self->word & BLOCKS_GENERATION;
-    const uint64_t time = self->base.container->owns_locks ? 0 : now();
+    const uint64_t time = self->base.container->owns_locks ? 0 : emi_monotonic_now();
     if (self->shape != &storage->shape || generation != storage->generation ||
         self->last_group < storage->prepared_last_group || time - storage->prepared_at > SECOND)
         storage->prepared = 0;

@@ -256,7 +256,7 @@ __attribute__((always_inline)) static inline emmap_error write_either(emmap_file
         emmap_error failed = EMMAP_OK;
         if (position > INT64_MAX || !countable)
             failed = emi_error_set(EINVAL, "position and length are from 0 to 2^63 - 1");
-        else if (!(file->options.flags & EMMAP_OPEN_WRITE))
+        else if (!file_may_write(file))
             failed = emi_error_set(EACCES, "the file is open for reading only");
         else if (length > 0 && (position > size || length > size - position))
             failed = emi_error_set(EINVAL, "the write would pass the end of the mapping");
@@ -311,7 +311,7 @@ __attribute__((noinline)) static emmap_error write_carefully(emmap_file *file, u
     uint64_t length, size;
     overlap_t how = OVERLAP_NONE;
     *transferred = 0;
-    if ((file->options.flags & EMMAP_OPEN_WRITE) && emi_vectors_total(list, count, &length) && length > 0 &&
+    if (file_may_write(file) && emi_vectors_total(list, count, &length) && length > 0 &&
         emmap_size(file, &size) == EMMAP_OK && position <= size && length <= size - position)
         how = emi_overlap_find(file, position, list, count, length);
     return how == OVERLAP_NONE ? write_plainly(file, position, list, count, transferred)

@@ -87,7 +87,7 @@ bool emi_file_has_its_name(const emmap_file *file)
 
 emmap_error emi_file_not_owned(const emmap_file *file)
 {
-    return __atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED
+    return file_is_closed(file)
                ? emi_error_set(EMMAP_CLOSED, NULL)
                : emi_error_set(EFAULT, "this process is a forked child of the one that opened the file");
 }
@@ -128,8 +128,7 @@ emmap_error emi_visit_pin(emmap_file *file, visit_t *visit)
         return emi_error_set(ENOMEM, NULL);
     while ((visit->mapping = pin_hold(visit->pin, &file->mapping)) == NULL) {
         pin_release(visit->pin);
-        /* Acquire: emmap_close sets the word before it takes the mapping. */
-        if (__atomic_load_n(&file->control.status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED)
+        if (file_is_closed(file))
             return emi_error_set(EMMAP_CLOSED, NULL);
         const emmap_error error = file_owned(file);
         if (error)

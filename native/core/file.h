@@ -59,6 +59,12 @@ void emi_file_release(emmap_file *file);
 /* The descriptor, with a reference for the caller. Errors: EMMAP_CLOSED; EFAULT as file_owned. */
 emmap_error emi_file_descriptor(emmap_file *file, descriptor_t **result);
 
+/* Sequentially consistent: a close sets the word before it looks for what it has to end. */
+static inline bool file_is_closed(const emmap_file *file)
+{
+    return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
+}
+
 static inline bool file_may_write(const emmap_file *file)
 {
     return file->options.flags & EMMAP_OPEN_WRITE;
@@ -73,7 +79,7 @@ static inline bool file_is_copy(const emmap_file *file)
 /* Whether the mapping may have bytes that the file does not have: it is private and may be written. */
 static inline bool file_has_own_bytes(const emmap_file *file)
 {
-    return (file->options.flags & EMMAP_OPEN_PRIVATE) && (file->options.flags & EMMAP_OPEN_WRITE);
+    return (file->options.flags & EMMAP_OPEN_PRIVATE) && file_may_write(file);
 }
 
 /* Whether `absolute` still names this file. */

@@ -32,7 +32,7 @@ patience_t emi_patience_of(const emmap_options *options)
     return (patience_t){.limit = options->lock_timeout < most ? options->lock_timeout : most};
 }
 
-static uint64_t nanoseconds(void)
+uint64_t emi_monotonic_now(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -47,7 +47,7 @@ uint64_t emi_patience_left(patience_t *self)
 {
     if (self->limit == 0)
         return 0;
-    const uint64_t now = nanoseconds();
+    const uint64_t now = emi_monotonic_now();
     if (self->end == 0) {
         self->end = self->limit > (UINT64_MAX - now) / 1000000 ? UINT64_MAX : now + self->limit * 1000000;
         self->pause = FIRST_PAUSE;

@@ -14,6 +14,9 @@ typedef struct patience {
     long pause;     /* ns to sleep before the next try */
 } patience_t;
 
+/* The monotonic clock, in ns. */
+uint64_t emi_monotonic_now(void);
+
 /* From the file's lock_timeout, the process's limit and emmap_may_wait. */
 patience_t emi_patience_of(const emmap_options *options);
 

@@ -5,7 +5,7 @@
 emmap_error emi_word_refused(const emmap_file *file, const emmap_mapping *mapping, uint64_t position,
                              bool writing)
 {
-    if (writing && !(file->options.flags & EMMAP_OPEN_WRITE))
+    if (writing && !file_may_write(file))
         return emi_error_set(EACCES, "the file is open for reading only");
     if (mapping->size < 8 || position > mapping->size - 8)
         return emi_error_set(EINVAL, "the word is not within the mapping");

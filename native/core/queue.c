@@ -55,7 +55,7 @@ bool emi_queue_read_header_unlocked(emmap_file *file, queue_header_t *header)
 {
     container_t *container;
     visit_t visit;
-    if (!QUEUE_LOADS_WHOLE || !(file->options.flags & EMMAP_OPEN_WRITE) ||
+    if (!QUEUE_LOADS_WHOLE || !file_may_write(file) ||
         emi_container_get(file, CONTAINER_QUEUE, &container) != EMMAP_OK || container->owns_locks ||
         visit_begin(file, &visit) != EMMAP_OK)
         return false;

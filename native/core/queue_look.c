@@ -209,7 +209,7 @@ emmap_error emi_queue_look(emmap_file *file, queue_look_request_t *self)
     const emmap_queue_direction direction = self->direction;
     if (direction != EMMAP_QUEUE_FORWARD && direction != EMMAP_QUEUE_BACKWARD)
         return emi_error_set(EINVAL, "a direction is forward or backward");
-    if (!(file->options.flags & EMMAP_OPEN_WRITE)) {
+    if (!file_may_write(file)) {
         const emmap_error error = emi_operation_begin_read(file, CONTAINER_QUEUE, &operation);
         return error ? error : emi_operation_end(&operation, look_unlocked(&operation, self));
     }

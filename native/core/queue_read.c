@@ -82,7 +82,7 @@ static bool glance_front(operation_t *operation, const emmap_sink *sink, emmap_e
 emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
 {
     /* For a read-only handle, which emmap_queue_remove refuses. */
-    if (!(file->options.flags & EMMAP_OPEN_WRITE))
+    if (!file_may_write(file))
         return emmap_queue_remove(file, NULL, 0);
     for (bool told = QUEUE_LOADS_WHOLE; told;) {
         operation_t operation;

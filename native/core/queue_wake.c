@@ -163,11 +163,6 @@ static emmap_error look_now(emmap_file *file)
     return error;
 }
 
-static bool is_closed(const emmap_file *file)
-{
-    return __atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED;
-}
-
 /* Whether an exclusive handle's queue has a message. False if a thread of the handle has its lock. */
 static bool has_message_now(emmap_file *file, container_t *container)
 {
@@ -207,12 +202,12 @@ static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout,
         return emi_error_set(ETIMEDOUT, NULL);
     const emmap_error error =
         emi_wait_begin(bell->file, bell->position, ARMED, timeout, file, is_worth_a_look, waiter, result);
-    if (error == EMMAP_CLOSED && !is_closed(file))
+    if (error == EMMAP_CLOSED && !file_is_closed(file))
         return emi_error_set(EAGAIN, "the queue is another file's by now");
     if (error)
         return error;
     /* A close ends all waits later on. Either it sees this wait, or this thread sees the close. */
-    if (is_closed(file) && emmap_wait_cancel(*result)) {
+    if (file_is_closed(file) && emmap_wait_cancel(*result)) {
         emmap_wait_free(*result);
         *result = NULL;
         return emi_error_set(EMMAP_CLOSED, NULL);
@@ -227,7 +222,7 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
     queue_t *self;
     bell_t bell;
     emmap_error error = find_queue(file, &self);
-    if (!error && !(file->options.flags & EMMAP_OPEN_WRITE))
+    if (!error && !file_may_write(file))
         error = emi_error_set(EACCES, "the file is open for reading only");
     if (!error)
         error = bell_begin(file, self, true, &bell);

@@ -103,7 +103,7 @@ static void put_in(emmap_file *file, emmap_mapping *mapping)
 {
     atomic_store(&file->mapping, mapping);
     /* emmap_close sets the word first and then takes the mapping. If it found none, this thread takes it. */
-    if (__atomic_load_n(&file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED) {
+    if (file_is_closed(file)) {
         emmap_mapping *const left = atomic_exchange(&file->mapping, NULL);
         if (left)
             retire(left);
@@ -282,7 +282,7 @@ static emmap_error resize(resizing_t *self, uint64_t size)
 /* `now` is the size of the mapping. */
 static emmap_error may_resize(const emmap_file *file, uint64_t size, uint64_t now)
 {
-    if (!(file->options.flags & EMMAP_OPEN_WRITE))
+    if (!file_may_write(file))
         return emi_error_set(EACCES, "the file is open for reading only");
     if ((file->options.flags & EMMAP_OPEN_FIXED_SIZE) && size != now)
         return emi_error_set(EMMAP_FIXED_SIZE, NULL);
@@ -344,7 +344,7 @@ emmap_error emmap_allocate(emmap_file *file, uint64_t position, uint64_t length)
     if (error)
         return error;
     const uint64_t size = self.mapping->size;
-    if (!(file->options.flags & EMMAP_OPEN_WRITE))
+    if (!file_may_write(file))
         error = emi_error_set(EACCES, "the file is open for reading only");
     else if (length == 0 || position > size || length > size - position)
         error = emi_error_set(EINVAL, "the range is empty or passes the end of the mapping");

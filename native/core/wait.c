@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "mapping.h"
+#include "patience.h"
 #include "wait_list.h"
 #include "wait_threads.h"
 #include "word.h"
@@ -18,7 +19,7 @@ static bool is_inherited(const emmap_wait *self)
 
 static uint64_t deadline_of(uint64_t milliseconds)
 {
-    const uint64_t from = emi_wait_now();
+    const uint64_t from = emi_monotonic_now();
     return milliseconds > (UINT64_MAX - from) / millisecond ? UINT64_MAX : from + milliseconds * millisecond;
 }
 
@@ -62,7 +63,7 @@ static emmap_error begin(emmap_wait *self)
     emmap_error error = EMMAP_OK;
     pthread_mutex_lock(&emi_waits.lock);
     /* emmap_close sets the status word first and then takes the lock: one of the two sees the other. */
-    if (__atomic_load_n(&self->file->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED)
+    if (file_is_closed(self->file))
         error = EMMAP_CLOSED;
     else if (!emi_wait_watch() || (emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self)))
         error = (emmap_error)ENOMEM;

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "mapping.h"
+#include "patience.h"
 
 wait_list_t emi_waits = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -79,9 +79,7 @@ void emi_wait_tell(emmap_wait *self, emmap_error result)
 {
     /* The owner's state counts: while it is open, it has another word now. */
     if (self->owner && (result == EMMAP_OK || result == EMMAP_CLOSED))
-        result = __atomic_load_n(&self->owner->control.status, __ATOMIC_SEQ_CST) & EMMAP_STATUS_CLOSED
-                     ? EMMAP_CLOSED
-                     : EMMAP_OK;
+        result = file_is_closed(self->owner) ? EMMAP_CLOSED : EMMAP_OK;
     self->waiter.done(self->waiter.context, result);
     emi_wait_release(self);
 }
@@ -96,13 +94,6 @@ static bool wait_end(emmap_wait *self, ender_t by, emmap_error result)
     return taken;
 }
 
-uint64_t emi_wait_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 bool emi_wait_look(emmap_wait *self, ender_t by)
 {
     int64_t value = self->expected;
@@ -113,7 +104,7 @@ bool emi_wait_look(emmap_wait *self, ender_t by)
         return wait_end(self, by, error);
     if (self->is_over && self->is_over(self->owner))
         return wait_end(self, by, EMMAP_OK);
-    return self->deadline != UINT64_MAX && emi_wait_now() >= self->deadline &&
+    return self->deadline != UINT64_MAX && emi_monotonic_now() >= self->deadline &&
            wait_end(self, by, (emmap_error)ETIMEDOUT);
 }
 

@@ -83,9 +83,6 @@ void emi_wait_take_to(emmap_wait *self, ender_t by, emmap_wait ***last);
 /* Without the lock. */
 void emi_wait_tell_all(emmap_wait *taken, emmap_error result);
 
-/* In ns of the monotonic clock. */
-uint64_t emi_wait_now(void);
-
 /* Ends the wait if it needs no notify to end. Returns whether it did. */
 bool emi_wait_look(emmap_wait *self, ender_t by);
 

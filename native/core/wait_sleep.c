@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "patience.h"
 #include "wait_threads.h"
 
 enum {
@@ -106,7 +107,7 @@ static bool retire(sleeper_t *self)
 /* The next wait, or NULL if none came for some time. */
 static emmap_wait *next_wait(sleeper_t *self)
 {
-    const uint64_t deadline = emi_wait_now() + idle_time;
+    const uint64_t deadline = emi_monotonic_now() + idle_time;
     pthread_mutex_lock(&emi_waits.lock);
     self->wait = NULL;
     self->next = emi_waits.idle;

@@ -24,8 +24,8 @@ word_begin(emmap_file *file, uint64_t position, bool writing, visit_t *visit, wo
     if (error)
         return error;
     const emmap_mapping *const mapping = visit->mapping;
-    if ((!writing || (file->options.flags & EMMAP_OPEN_WRITE)) && mapping->size >= 8 &&
-        position <= mapping->size - 8 && ((uintptr_t)mapping->data + position) % 8 == 0) {
+    if ((!writing || file_may_write(file)) && mapping->size >= 8 && position <= mapping->size - 8 &&
+        ((uintptr_t)mapping->data + position) % 8 == 0) {
         *result = (word_t *)(void *)(mapping->data + position);
         return EMMAP_OK;
     }
