@@ -61,7 +61,7 @@ static inline void nif_may_not_wait(const struct nif_core *core)
 {
     if (nif_told == core)
         return;
-    core->may_wait(false);
+    core->set_may_block(false);
     nif_told = core;
 }
 

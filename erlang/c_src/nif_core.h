@@ -35,7 +35,7 @@
     X(counter_wait_begin)                                                                                    \
     X(queue_glance_front)                                                                                    \
     X(last_failure)                                                                                          \
-    X(may_wait)
+    X(set_may_block)
 
 #define NIF_CORE_MEMBER(name) __typeof__(emmap_##name) *name;
 #define NIF_CORE_OPERATION(name, arity, shape, cost) NIF_CORE_MEMBER(name)

@@ -20,12 +20,12 @@ static ErlNifResourceType *ticket_type;
 /* Puts the message back, and takes the reference on the file over. */
 static void put_back(struct nif_file *file, uint64_t number)
 {
-    file->core->may_wait(true);
+    file->core->set_may_block(true);
     /* This ends: a thread has the lock `threads` for its own work only, and on BEAM never waits for others
      * meanwhile. */
     while (file->core->queue_pop_abort(file->file, number) == ETIMEDOUT)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    file->core->may_wait(nif_told != file->core);
+    file->core->set_may_block(nif_told != file->core);
     enif_release_resource(file);
 }
 
@@ -61,9 +61,9 @@ static void ticket_destroy(ErlNifEnv *env, void *object)
     struct ticket *const self = object;
     const struct nif_core *const core = self->file->core;
     if (!atomic_load(&self->ended)) {
-        core->may_wait(false);
+        core->set_may_block(false);
         const emmap_error error = core->queue_pop_abort(self->file->file, self->number);
-        core->may_wait(nif_told != core);
+        core->set_may_block(nif_told != core);
         if (error == EAGAIN || error == ETIMEDOUT) {
             put_back_elsewhere(self);
             return;

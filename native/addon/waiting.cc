@@ -37,7 +37,7 @@ thread_local bool may_wait = true;
 void set_may_wait(bool yes)
 {
     may_wait = yes;
-    emmap_may_wait(yes);
+    emmap_set_may_block(yes);
 }
 
 napi_value try_again(const Call &call, Operation operation)

@@ -26,7 +26,7 @@ class Patience
     uint64_t end;
 };
 
-// Whether operations of this thread wait for locks, as emmap_may_wait.
+// Whether operations of this thread wait for locks, as emmap_set_may_block.
 void set_may_wait(bool yes);
 
 #endif

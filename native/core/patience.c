@@ -8,12 +8,12 @@
 #include "error.h"
 #include "pin.h"
 
-static _Thread_local bool may_not_wait PIN_TLS;
+static _Thread_local bool may_not_block PIN_TLS;
 static atomic_uint_least64_t limit = EMMAP_NO_LIMIT;
 
-void emmap_may_wait(bool yes)
+void emmap_set_may_block(bool yes)
 {
-    may_not_wait = !yes;
+    may_not_block = !yes;
 }
 
 void emmap_lock_limit(uint64_t milliseconds)
@@ -23,12 +23,12 @@ void emmap_lock_limit(uint64_t milliseconds)
 
 bool emi_thread_may_block(void)
 {
-    return !may_not_wait;
+    return !may_not_block;
 }
 
 patience_t emi_patience_of(const emmap_options *options)
 {
-    const uint64_t most = may_not_wait ? 0 : atomic_load_explicit(&limit, memory_order_relaxed);
+    const uint64_t most = may_not_block ? 0 : atomic_load_explicit(&limit, memory_order_relaxed);
     return (patience_t){.limit = options->lock_timeout < most ? options->lock_timeout : most};
 }
 

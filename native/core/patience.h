@@ -17,7 +17,7 @@ typedef struct patience {
 /* The monotonic clock, in ns. */
 uint64_t emi_monotonic_now(void);
 
-/* From the file's lock_timeout, the process's limit and emmap_may_wait. */
+/* From the file's lock_timeout, the process's limit and emmap_set_may_block. */
 patience_t emi_patience_of(const emmap_options *options);
 
 /* Sleeps a little, longer each time. Errors: ETIMEDOUT at once if the time is over. */
@@ -26,7 +26,7 @@ emmap_error emi_patience_rest(patience_t *self);
 /* The time that is left, in ns; 0: it is over. Counts from the first call. */
 uint64_t emi_patience_left(patience_t *self);
 
-/* Whether the calling thread may block (emmap_may_wait). */
+/* Whether the calling thread may block (emmap_set_may_block). */
 bool emi_thread_may_block(void);
 
 /* To be called before a step that may take long. Errors: EAGAIN if the thread may not block. */

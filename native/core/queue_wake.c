@@ -156,10 +156,10 @@ static emmap_error look(emmap_file *file)
 /* Does not block, even if the thread may. */
 static emmap_error look_now(emmap_file *file)
 {
-    const bool may_wait = emi_thread_may_block();
-    emmap_may_wait(false);
+    const bool may_block = emi_thread_may_block();
+    emmap_set_may_block(false);
     const emmap_error error = look(file);
-    emmap_may_wait(may_wait);
+    emmap_set_may_block(may_block);
     return error;
 }
 

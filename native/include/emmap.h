@@ -614,7 +614,7 @@ void emmap_lock_limit(uint64_t milliseconds);
  * and returns EAGAIN, or ETIMEDOUT if another handle has the lock. The caller repeats it on a thread that may
  * block.
  */
-void emmap_may_wait(bool yes);
+void emmap_set_may_block(bool yes);
 
 /* ---- Queues ------------------------------------------------------------------------------------------- */
 

@@ -340,9 +340,9 @@ static void nobody_waits_while_a_copy_goes_to_the_disk(void **state)
         require(pthread_create(&thread, NULL, make_backup, queue) == 0);
         while (!atomic_load(&stopped))
             sched_yield();
-        emmap_may_wait(false);
+        emmap_set_may_block(false);
         assert_ok(push_number(queue, 10 + i, 100));
-        emmap_may_wait(true);
+        emmap_set_may_block(true);
         atomic_store(&goes_on, true);
         pthread_join(thread, NULL);
         pause_hook = NULL;

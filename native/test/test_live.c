@@ -599,11 +599,11 @@ static void who_may_not_wait_takes_a_dead_ones_lock(void **state)
     (void)state;
     emmap_file *const file = open_it();
     const pid_t holder = start_holder("queue_push_copied");
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_error(ETIMEDOUT, push_number(file, 1, 8));
     end(holder);
     assert_ok(push_number(file, 1, 8));
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_int_equal(live_of(file)->state->lock & LIVE_OWNER, 0);
     close_file(file);
 }

@@ -53,7 +53,7 @@ static void a_queue_that_is_busy_is_not_waited_for(void **state)
     uint64_t number = 0, length;
     assert_ok(push_number(queue, 1, 8));
     somebody other = somebody_with(path_of("queue"), LOCK_CONTAINER);
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_error(ETIMEDOUT, push_number(queue, 2, 8));
     assert_error(ETIMEDOUT, pop_number(queue, &number));
     assert_error(ETIMEDOUT, emmap_queue_length(queue, &length));
@@ -62,7 +62,7 @@ static void a_queue_that_is_busy_is_not_waited_for(void **state)
     assert_ok(push_number(queue, 3, 8));
     assert_ok(pop_number(queue, &number));
     assert_int_equal(number, 1);
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_int_equal(queue_length_of(queue), 1);
     close_file(queue);
 }
@@ -77,11 +77,11 @@ static void a_disk_is_not_waited_for(void **state)
     assert_ok(emmap_sync(queue));
     for (uint64_t i = 0; i < 3; i++)
         assert_ok(pop_number(queue, &number));
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_error(EAGAIN, push_number(queue, 4, 24));
     assert_error(EAGAIN, emmap_queue_erase(queue));
     assert_int_equal(queue_length_of(queue), 1);
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_ok(push_number(queue, 4, 24));
     assert_int_equal(queue_length_of(queue), 2);
     close_file(queue);
@@ -89,14 +89,14 @@ static void a_disk_is_not_waited_for(void **state)
     emmap_file *const blocks = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 2);
     uint64_t address;
     assert_ok(emmap_sync(blocks));
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_error(EAGAIN, store_number(blocks, &address));
     assert_int_equal(blocks_count_of(blocks), 0);
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_ok(store_number(blocks, &address));
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_ok(store_number(blocks, &address));
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     close_file(blocks);
 }
 
@@ -111,13 +111,13 @@ static void a_message_stays_taken_while_its_commit_would_wait(void **state)
     assert_ok(push_number(queue, 2, 8));
     assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
     somebody other = somebody_with(path_of("queue"), LOCK_CONTAINER);
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_error(ETIMEDOUT, emmap_queue_pop_commit(queue, ticket));
     leave(&other);
     assert_error(EBUSY, pop_number(queue, &number));
     assert_ok(emmap_queue_pop_commit(queue, ticket));
     assert_error(EINVAL, emmap_queue_pop_commit(queue, ticket));
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_ok(pop_number(queue, &number));
     assert_int_equal(number, 2);
     bytes_free(&got);
@@ -131,13 +131,13 @@ static void neither_growth_nor_a_move_of_much_is_begun(void **state)
     uint64_t number;
     while (queue_info_of(queue).tail < (127 << 10))
         assert_ok(push_number(queue, 1, 1000));
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_error(EAGAIN, push_number(queue, 2, 2000));
     while (queue_info_of(queue).head < (40 << 10))
         assert_ok(pop_number(queue, &number));
     const emmap_queue_metadata before = queue_info_of(queue);
     assert_error(EAGAIN, push_number(queue, 2, 2000));
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_int_equal(queue_info_of(queue).tail, before.tail);
     assert_int_equal(queue_info_of(queue).size, before.size);
     assert_ok(push_number(queue, 2, 2000));
@@ -152,11 +152,11 @@ static void a_move_of_little_is_not_put_off(void **state)
     while (queue_info_of(queue).tail < 3500)
         assert_ok(push_number(queue, 1, 500));
     const emmap_queue_metadata before = queue_info_of(queue);
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     assert_ok(pop_number(queue, &number));
     assert_ok(pop_number(queue, &number));
     assert_ok(push_number(queue, 2, 1000));
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_true(queue_info_of(queue).tail < before.tail);
     assert_int_equal(queue_info_of(queue).size, before.size);
     close_file(queue);
@@ -167,7 +167,7 @@ static void a_storage_is_neither_waited_for_nor_grown(void **state)
     (void)state;
     emmap_file *const blocks = open_blocks(path_of("blocks"), RW | EMMAP_OPEN_CREATE, 4096, 8, 2);
     uint64_t address, count = 0;
-    emmap_may_wait(false);
+    emmap_set_may_block(false);
     somebody other = somebody_with(path_of("blocks"), LOCK_CONTAINER);
     assert_error(ETIMEDOUT, store_number(blocks, &address));
     assert_error(ETIMEDOUT, emmap_blocks_count(blocks, &count));
@@ -176,7 +176,7 @@ static void a_storage_is_neither_waited_for_nor_grown(void **state)
     while ((error = store_number(blocks, &address)) == EMMAP_OK)
         count++;
     assert_error(EAGAIN, error);
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     assert_int_equal(blocks_count_of(blocks), count);
     assert_ok(store_number(blocks, &address));
     close_file(blocks);

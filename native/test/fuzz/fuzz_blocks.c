@@ -338,7 +338,7 @@ static void step(world *self, script *script)
     const int asked = who_of[operation >> 6];
     const int who = self->files[asked] ? asked : FIRST;
     /* A look without a lock waits for others, who are not there. */
-    emmap_may_wait(who != LOOKER && operation != 63);
+    emmap_set_may_block(who != LOOKER && operation != 63);
     if (operation % 64 == 62) {
         compact(self, who);
         return;
@@ -408,7 +408,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&world, 0, offsetof(struct world, list));
     world.options = options;
     world.count = world.place = 0;
-    emmap_may_wait(true);
+    emmap_set_may_block(true);
     if (options & DISTURBED_OPEN)
         disturb_later(&script);
     if (open_all(&world)) {
@@ -417,13 +417,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             if (*script.next == 255) { /* everybody closes and opens anew */
                 script_byte(&script);
                 close_all(&world);
-                emmap_may_wait(true);
+                emmap_set_may_block(true);
                 open_all(&world);
             } else {
                 step(&world, &script);
             }
         }
-        emmap_may_wait(true);
+        emmap_set_may_block(true);
         disturbed.countdown = 0;
         if (world.files[FIRST])
             count_all(&world, FIRST);
