@@ -16,7 +16,7 @@ static bool keeps_size(const emmap_options *options)
 }
 
 /* The number of bytes to map, once the file has its size. */
-static emmap_error window(const emmap_file *file, uint64_t *size)
+static emmap_error range_to_map(const emmap_file *file, uint64_t *size)
 {
     const emmap_options *const options = &file->options;
     uint64_t on_disk;
@@ -52,7 +52,7 @@ static emmap_error measure(const emmap_file *file, const file_preparer_t *prepar
         if (error)
             return error;
         PAUSE("open_sized");
-        error = window(file, size);
+        error = range_to_map(file, size);
         if (error != EINVAL || !grows || attempt == OPEN_ATTEMPTS)
             return error;
     }

@@ -23,7 +23,7 @@ static emmap_error renew(operation_t *self)
 }
 
 /* A mapping of fixed length does not follow the file. It is made longer only within the file. */
-static emmap_error reach_window(operation_t *self, uint64_t size)
+static emmap_error reach_fixed_length(operation_t *self, uint64_t size)
 {
     uint64_t on_disk;
     const emmap_error error = self->descriptor ? emi_size_on_disk(self->descriptor->fd, &on_disk) : EMMAP_OK;
@@ -39,7 +39,7 @@ emmap_error emi_operation_follow(operation_t *self, uint64_t size)
     if (!error)
         error = emi_require_blocking();
     if (!error)
-        error = self->file->options.length ? reach_window(self, size) : emmap_follow(self->file, &now);
+        error = self->file->options.length ? reach_fixed_length(self, size) : emmap_follow(self->file, &now);
     return error ? error : renew(self);
 }
 

@@ -11,9 +11,9 @@ typedef struct queue {
     bool blank; /* this handle has just created the file */
     /* The message reserved by emmap_queue_pop_begin, valid while base.pop_locked is set; under base.threads. */
     uint64_t ticket;
-    uint32_t taken;       /* its offset */
-    uint32_t taken_total; /* its length */
-    uint64_t taken_digest;
+    uint32_t reserved_at;    /* its offset */
+    uint32_t reserved_total; /* its length */
+    uint64_t reserved_digest;
     /* For waits for a message on this handle (queue_wake.h); NULL until the first one. */
     emmap_file *wake_file;
     _Atomic(word_t *) own_word;

@@ -9,7 +9,7 @@
 #include "stale.h"
 
 /* Ends an operation that may have removed messages. */
-static emmap_error queue_taken_out(operation_t *operation, emmap_error error)
+static emmap_error end_removal(operation_t *operation, emmap_error error)
 {
     emmap_file *const file = operation->file;
     if (!error)
@@ -52,7 +52,7 @@ static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *
         PAUSE("queue_pop_done");
         queue_advanced(&operation, &header, range.to);
     }
-    error = queue_taken_out(&operation, error);
+    error = end_removal(&operation, error);
     if (!error)
         *count = range.count;
     return error;
@@ -122,7 +122,7 @@ static emmap_error remove_these(emmap_file *file, const struct iovec *messages, 
         }
         queue_advanced(&operation, &header, end);
     }
-    return queue_taken_out(&operation, error);
+    return end_removal(&operation, error);
 }
 
 emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count)
@@ -161,9 +161,9 @@ static emmap_error pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t 
     if (!error)
         error = emi_file_check(file);
     if (!error) {
-        self->taken = range.from;
-        self->taken_total = range.to - range.from;
-        self->taken_digest = emi_queue_era_digest(data + range.from, self->taken_total);
+        self->reserved_at = range.from;
+        self->reserved_total = range.to - range.from;
+        self->reserved_digest = emi_queue_era_digest(data + range.from, self->reserved_total);
         *ticket = ++self->ticket;
         emi_operation_keep_pop_lock(&operation);
     }
@@ -206,16 +206,16 @@ static emmap_error put_back(emmap_file *file, uint64_t ticket)
 }
 
 /* Removes the reserved message. The caller holds LOCK_CONTAINER. */
-static emmap_error remove_taken(operation_t *operation, queue_header_t header, uint64_t ticket)
+static emmap_error remove_reserved(operation_t *operation, queue_header_t header, uint64_t ticket)
 {
     const queue_t *const self = (const queue_t *)operation->container;
     if (!operation->container->pop_locked || self->ticket != ticket)
         return emi_error_set(EINVAL, "no message is taken out under this ticket");
     uint32_t total;
-    if (header.head != self->taken ||
+    if (header.head != self->reserved_at ||
         queue_message_at(operation->mapping->data, header.head, header.tail, &total) != NULL ||
-        total != self->taken_total ||
-        emi_queue_era_digest(operation->mapping->data + header.head, total) != self->taken_digest)
+        total != self->reserved_total ||
+        emi_queue_era_digest(operation->mapping->data + header.head, total) != self->reserved_digest)
         return emi_error_set(ESTALE, "the message was removed by somebody who takes no lock");
     const emmap_error error = queue_may_advance(operation, &header, header.head + total);
     if (error)
@@ -241,12 +241,12 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
         emi_error_restore(&failure);
         return error;
     }
-    error = remove_taken(&operation, header, ticket);
+    error = remove_reserved(&operation, header, ticket);
     if (error == EAGAIN)
         return emi_operation_end(&operation, error);
     if (operation.container->pop_locked && ((const queue_t *)operation.container)->ticket == ticket)
         emi_container_release_pop_lock(operation.container, operation.descriptor);
-    return queue_taken_out(&operation, error);
+    return end_removal(&operation, error);
 }
 
 emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket)

@@ -754,7 +754,7 @@ emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, cons
 /* No place of any walk. A door passes it for a place that 64 bits can't hold. */
 #define EMMAP_NO_PLACE (UINT64_MAX - 1)
 
-/* The highest limit that a door passes to a walk: it allocates memory for as many addresses before the walk finds them. */
+/* A door passes no higher limit to a walk, since it allocates memory for that many addresses in advance. */
 #define EMMAP_WALK_LIMIT 65536u
 
 typedef enum emmap_queue_direction {
