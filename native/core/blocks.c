@@ -51,9 +51,8 @@ bool emi_blocks_same_shape(const blocks_operation_t *self)
 static emmap_error other_shape(blocks_operation_t *self)
 {
     if (((const blocks_t *)self->base.container)->follows) {
-        emmap_error error = emi_operation_keep(&self->base);
-        if (!error)
-            error = emi_blocks_find_shape(&self->base, 0, &self->anew);
+        emi_operation_keep(&self->base);
+        emmap_error error = emi_blocks_find_shape(&self->base, 0, &self->anew);
         self->shape = &self->anew;
         return error;
     }
@@ -162,11 +161,8 @@ emmap_error emi_blocks_begin(emmap_file *file, blocks_operation_t *self)
 /* As `start`, for an operation on one block. */
 static emmap_error start_one(blocks_operation_t *self)
 {
-    emmap_error error = EMMAP_OK;
     if (((const blocks_t *)self->base.container)->shape.block_size > EMMAP_PIECE)
-        error = emi_operation_keep(&self->base);
-    if (error)
-        return emi_operation_end(&self->base, error);
+        emi_operation_keep(&self->base);
     return sound(self) ? EMMAP_OK : start(self);
 }
 

@@ -89,9 +89,8 @@ emmap_error emi_blocks_compact(blocks_operation_t *self)
     blocks_t *const storage = (blocks_t *)self->base.container;
     if (self->shape->block_size == 0)
         return EMMAP_OK;
-    emmap_error error = emi_operation_keep(&self->base);
-    if (!error)
-        error = emi_require_blocking();
+    emi_operation_keep(&self->base);
+    emmap_error error = emi_require_blocking();
     if (!error && blocks_synced(self))
         error = emi_operation_sync(&self->base);
     if (error)
@@ -153,11 +152,10 @@ emmap_error emi_blocks_reserve(blocks_operation_t *self, const blocks_path_t *pa
         to = from + RESERVED_AT_ONCE;
         to = to < self->base.mapping->size ? to : self->base.mapping->size;
     }
-    emmap_error error = emi_operation_keep(&self->base);
-    if (!error)
-        error = emi_operation_reserve(&self->base, from, to);
+    emi_operation_keep(&self->base);
+    emmap_error error = emi_operation_reserve(&self->base, from, to);
     /* There may be room for the block alone. */
-    if (error && error != EAGAIN && error != EMMAP_CLOSED && to > end)
+    if (error && error != EAGAIN && to > end)
         error = emi_operation_reserve(&self->base, from, to = end);
     if (!error && self->base.container->owns_locks) {
         storage->reserved_from = from;

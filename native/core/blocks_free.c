@@ -4,6 +4,7 @@
 
 #include "blocks_change.h"
 #include "error.h"
+#include "stale.h"
 
 /* Errors: ENOENT. */
 static inline emmap_error find(const blocks_operation_t *self, uint64_t address, blocks_leaf_t *leaf)
@@ -66,10 +67,8 @@ static void note_freed(blocks_operation_t *self, uint64_t bytes)
         (void)emi_blocks_compact(self);
 }
 
-emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count)
+static emmap_error free_many(emmap_file *file, const uint64_t *addresses, size_t count)
 {
-    if (count == 1)
-        return emmap_block_free(file, addresses[0]);
     blocks_operation_t self;
     emmap_error error = emi_blocks_begin(file, &self);
     if (error)
@@ -90,7 +89,7 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
     return emi_operation_end(&self.base, error);
 }
 
-emmap_error emmap_block_free(emmap_file *file, uint64_t address)
+static emmap_error free_one(emmap_file *file, uint64_t address)
 {
     blocks_operation_t self;
     emmap_error error = emi_blocks_begin_one(file, &self);
@@ -107,4 +106,24 @@ emmap_error emmap_block_free(emmap_file *file, uint64_t address)
         note_freed(&self, bytes);
     }
     return emi_operation_end(&self.base, error);
+}
+
+emmap_error emmap_block_free(emmap_file *file, uint64_t address)
+{
+    emmap_error error;
+    do
+        error = free_one(file, address);
+    while (error == ENOENT && emi_stale_went_over(file, &error));
+    return error;
+}
+
+emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count)
+{
+    if (count == 1)
+        return emmap_block_free(file, addresses[0]);
+    emmap_error error;
+    do
+        error = free_many(file, addresses, count);
+    while (error == ENOENT && emi_stale_went_over(file, &error));
+    return error;
 }

@@ -50,9 +50,8 @@ emmap_error emi_blocks_prepare(blocks_operation_t *self, const uint64_t *address
         last = last > storage->prepared ? last : storage->prepared;
         if (path.offset[1] <= last)
             continue;
-        emmap_error error = emi_operation_keep(&self->base);
-        if (!error)
-            error = emi_require_blocking();
+        emi_operation_keep(&self->base);
+        emmap_error error = emi_require_blocking();
         if (error)
             return error;
         emi_blocks_write_masks(self, &path);

@@ -69,9 +69,8 @@ static emmap_error find_room(blocks_operation_t *self, uint64_t *addresses, size
     if (self->shape->block_size != 0 && choose(self, addresses, count, last))
         return EMMAP_OK;
     if (self->shape->block_size != 0 && !storage->settled) {
-        emmap_error error = emi_operation_keep(&self->base);
-        if (!error)
-            error = emi_require_blocking();
+        emi_operation_keep(&self->base);
+        emmap_error error = emi_require_blocking();
         if (error)
             return error;
         emi_blocks_settle_all(self);

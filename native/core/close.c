@@ -12,7 +12,7 @@ static descriptor_t *take_descriptor(emmap_file *file)
     if (owned)
         pthread_mutex_lock(&file->state);
     descriptor_t *const taken = file->descriptor;
-    file->descriptor = NULL;
+    __atomic_store_n(&file->descriptor, NULL, __ATOMIC_RELEASE);
     if (owned)
         pthread_mutex_unlock(&file->state);
     return taken;

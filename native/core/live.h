@@ -99,6 +99,19 @@ static inline void live_unlock(live_t *self)
         emi_live_unlock_waking(self);
 }
 
+/* Takes the lock if it is free. */
+static inline bool live_try_lock(live_t *self)
+{
+    uint32_t expected = 0;
+    if (!atomic_compare_exchange_strong_explicit(&self->state->lock, &expected, self->me,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    if (!file_faulted(self->file))
+        return true;
+    live_unlock(self);
+    return false;
+}
+
 /* Under the lock: whether no other living handle is popping in two steps. */
 bool emi_live_may_pop(live_t *self);
 /* Under the lock: this handle is popping in two steps, until emi_live_end_pop, which needs no lock. */

@@ -128,7 +128,7 @@ emmap_error emi_operation_begin(emmap_file *file, container_kind_t kind, lock_su
 emmap_error emi_operation_begin_brief(emmap_file *file, container_kind_t kind, operation_t *self)
 {
     container_t *const container = atomic_load_explicit(&file->container, memory_order_acquire);
-    if (!container || container->kind != kind || !container->owns_locks || !file_may_write(file))
+    if (!container || container->kind != kind || !file_may_write(file))
         return emi_operation_begin(file, kind, LOCK_CONTAINER, self);
     emmap_error error = file_owned(file);
     if (!error && !thread_lock_try(&container->threads)) {
@@ -143,8 +143,17 @@ emmap_error emi_operation_begin_brief(emmap_file *file, container_kind_t kind, o
         thread_lock_give(&container->threads);
         return error;
     }
+    /* Lives as long as the pin: a close takes the mapping away and waits for its pins before it releases the
+     * descriptor. */
+    descriptor_t *const descriptor = __atomic_load_n(&file->descriptor, __ATOMIC_ACQUIRE);
+    if (!descriptor || !(container->owns_locks || (descriptor->live && live_try_lock(descriptor->live)))) {
+        pin_release(visit.pin);
+        thread_lock_give(&container->threads);
+        return emi_operation_begin(file, kind, LOCK_CONTAINER, self);
+    }
     *self = (operation_t){.file = file,
                           .container = container,
+                          .descriptor = descriptor,
                           .mapping = visit.mapping,
                           .pin = visit.pin,
                           .files = atomic_load(&file->files),
@@ -153,17 +162,14 @@ emmap_error emi_operation_begin_brief(emmap_file *file, container_kind_t kind, o
     return EMMAP_OK;
 }
 
-emmap_error emi_operation_keep(operation_t *self)
+void emi_operation_keep(operation_t *self)
 {
     if (!self->pin)
-        return EMMAP_OK;
-    /* A close waits for the pin before it releases the locks between processes. The reference to the
-     * descriptor keeps them. */
-    const emmap_error error = emi_file_descriptor(self->file, &self->descriptor);
+        return;
+    emi_descriptor_retain(self->descriptor);
     emi_mapping_retain(self->mapping);
     pin_release(self->pin);
     self->pin = NULL;
-    return error;
 }
 
 emmap_error emi_operation_begin_read(emmap_file *file, container_kind_t kind, operation_t *self)
@@ -237,10 +243,6 @@ emmap_error emi_operation_end(operation_t *self, emmap_error error)
     fence_light(); /* as in copy.c */
     if (file_faulted(self->file))
         error = emi_file_check(self->file);
-    if (self->pin)
-        pin_release(self->pin);
-    else
-        emi_mapping_release(self->mapping);
     unlock(self);
     /* After the release of the lock, which is a full fence for other processes (queue_wake.h). The word lives
      * as long as the descriptor or the handle. */
@@ -248,6 +250,11 @@ emmap_error emi_operation_end(operation_t *self, emmap_error error)
         fence_light();
         self->is_waited = atomic_load(self->waited) != 0;
     }
+    if (self->pin) {
+        pin_release(self->pin);
+        return error;
+    }
+    emi_mapping_release(self->mapping);
     if (self->descriptor)
         emi_descriptor_release(self->descriptor);
     return error;

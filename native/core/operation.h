@@ -4,8 +4,8 @@
  * these locks when it attaches and keeps them, so its operations make no system call.
  *
  * An operation holds references to descriptor and mapping, not a pin: it may wait, and a close meanwhile must
- * neither wait for it nor take anything away. An operation on a single block of an exclusive handle begins
- * with a pin, and takes references only before a step that may take long.
+ * neither wait for it nor take anything away. An operation on a single block begins with a pin if it
+ * finds no lock taken, and takes references only before a step that may take long.
  *
  * Order of locks: `threads`, then LOCK_CONTAINER, then those of file.h.
  */
@@ -26,7 +26,7 @@
 typedef struct operation {
     emmap_file *file;
     container_t *container;
-    descriptor_t *descriptor; /* with a reference; NULL for an unlocked read and under a pin */
+    descriptor_t *descriptor; /* with a reference, or under the pin; NULL for an unlocked read */
     emmap_mapping *mapping;   /* with a reference, or under the pin */
     pin_t *pin;               /* NULL: the operation holds references */
     unsigned files;           /* file->files when it began */
@@ -58,13 +58,14 @@ emmap_error emi_operation_begin_read(emmap_file *file, container_kind_t kind, op
  * emi_operation_begin_read. */
 emmap_error emi_operation_begin_read_unlocked(emmap_file *file, container_kind_t kind, operation_t *self);
 
-/* As emi_operation_begin, but an exclusive handle takes a pin instead of references. Until emi_operation_keep
- * the operation must not wait and must not copy more than EMMAP_PIECE bytes. */
+/* As emi_operation_begin, but with a pin instead of references if no lock is taken: references cost six locked
+ * instructions. Until emi_operation_keep the operation must not wait and must not copy more than EMMAP_PIECE
+ * bytes. */
 emmap_error emi_operation_begin_brief(emmap_file *file, container_kind_t kind, operation_t *self);
 
 /* Replaces a pin by references. The functions that follow, grow and sync call it; before reserve and punch
- * the caller does. Errors: EMMAP_CLOSED. */
-emmap_error emi_operation_keep(operation_t *self);
+ * the caller does. */
+void emi_operation_keep(operation_t *self);
 
 /* Takes LOCK_POP, too, if it is free. */
 bool emi_operation_try_pop_lock(operation_t *self);

@@ -35,9 +35,8 @@ static emmap_error reach_fixed_length(operation_t *self, uint64_t size)
 emmap_error emi_operation_follow(operation_t *self, uint64_t size)
 {
     uint64_t now;
-    emmap_error error = emi_operation_keep(self);
-    if (!error)
-        error = emi_require_blocking();
+    emi_operation_keep(self);
+    emmap_error error = emi_require_blocking();
     if (!error)
         error = self->file->options.length ? reach_fixed_length(self, size) : emmap_follow(self->file, &now);
     return error ? error : renew(self);
@@ -47,9 +46,8 @@ emmap_error emi_operation_grow(operation_t *self, uint64_t size)
 {
     uint8_t header[HEADER_SIZE];
     memcpy(header, self->mapping->data, sizeof header);
-    emmap_error error = emi_operation_keep(self);
-    if (!error)
-        error = emi_require_blocking();
+    emi_operation_keep(self);
+    emmap_error error = emi_require_blocking();
     if (!error)
         error = emmap_resize(self->file, size, NULL);
     if (error == EMMAP_FIXED_SIZE)
@@ -65,9 +63,8 @@ emmap_error emi_operation_grow(operation_t *self, uint64_t size)
 
 emmap_error emi_operation_sync(operation_t *self)
 {
-    emmap_error error = emi_operation_keep(self);
-    if (!error)
-        error = emi_require_blocking();
+    emi_operation_keep(self);
+    emmap_error error = emi_require_blocking();
     return error ? error : emi_durability_sync(self->file, self->descriptor, self->mapping);
 }
 

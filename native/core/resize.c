@@ -139,7 +139,7 @@ static emmap_error exchange_files(emmap_file *file, emmap_file *other)
     pthread_mutex_lock(&file->state);
     descriptor_t *const ours = file->descriptor;
     if (ours) {
-        file->descriptor = other->descriptor;
+        __atomic_store_n(&file->descriptor, other->descriptor, __ATOMIC_RELEASE);
         other->descriptor = ours;
         file->device = other->device;
         file->inode = other->inode;

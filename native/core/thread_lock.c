@@ -24,7 +24,9 @@ void emi_thread_lock_init(thread_lock_t *self)
 
 void emi_thread_lock_destroy(thread_lock_t *self)
 {
-    pthread_cond_destroy(&self->given_back);
+    /* Sleepers are threads that a forked child does not have. The call would wait for them. */
+    if (atomic_load(&self->sleepers) == 0)
+        pthread_cond_destroy(&self->given_back);
     pthread_mutex_destroy(&self->mutex);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "support.h"
 
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)
@@ -318,7 +319,7 @@ static void use_everything(void *context)
 {
     handles *const self = context;
     int64_t word;
-    alarm(60);
+    alarm(20);
     use_file(self->file);
     use_file(self->queue);
     use_queue(self->queue);
@@ -367,6 +368,13 @@ static void *hold_reading(void *context)
     return NULL;
 }
 
+static void *sleep_for_bytes(void *context)
+{
+    const struct iovec bytes = {.iov_base = "bytes", .iov_len = 5};
+    require_ok(emmap_pwrite(((handles *)context)->file, 0, &bytes, 1));
+    return NULL;
+}
+
 static void *hold_popping(void *context)
 {
     char room[100];
@@ -411,6 +419,32 @@ static void a_child_waits_for_no_thread_of_its_parent(void **state)
         pthread_join(thread, NULL);
     }
     pause_hook = NULL;
+    pthread_barrier_destroy(&reached);
+    pthread_barrier_destroy(&go_on);
+    close_handles(&handles);
+}
+
+static void a_child_frees_a_file_for_which_a_thread_of_its_parent_sleeps(void **state)
+{
+    (void)state;
+    handles handles;
+    open_handles(&handles);
+    pthread_barrier_init(&reached, NULL, 2);
+    pthread_barrier_init(&go_on, NULL, 2);
+    pthread_t holder, sleeper;
+    assert_int_equal(pthread_create(&holder, NULL, hold_reading, &handles), 0);
+    pthread_barrier_wait(&reached);
+    assert_int_equal(pthread_create(&sleeper, NULL, sleep_for_bytes, &handles), 0);
+    /* It counts itself under the mutex, which it gives back when it sleeps. */
+    thread_lock_t *const lock = &handles.file->bytes;
+    while (atomic_load(&lock->sleepers) == 0)
+        sched_yield();
+    pthread_mutex_lock(&lock->mutex);
+    pthread_mutex_unlock(&lock->mutex);
+    assert_child_passes(use_everything, &handles);
+    pthread_barrier_wait(&go_on);
+    pthread_join(holder, NULL);
+    pthread_join(sleeper, NULL);
     pthread_barrier_destroy(&reached);
     pthread_barrier_destroy(&go_on);
     close_handles(&handles);
@@ -486,6 +520,7 @@ int main(void)
         folder_test(closing_drops_the_locks_although_a_slice_is_alive),
         folder_test(a_child_changes_nothing_by_a_handle_of_its_parent),
         folder_test(a_child_waits_for_no_thread_of_its_parent),
+        folder_test(a_child_frees_a_file_for_which_a_thread_of_its_parent_sleeps),
         folder_test(children_wait_for_no_thread_that_works),
         folder_test(a_fork_while_other_threads_open_leaves_no_lock_held),
     };

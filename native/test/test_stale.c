@@ -84,6 +84,19 @@ static emmap_error read_block(emmap_file *file)
     return error == ENOENT ? EMMAP_EOF : error;
 }
 
+static emmap_error free_block(emmap_file *file)
+{
+    const emmap_error error = emmap_block_free(file, 0);
+    return error == ENOENT ? EMMAP_EOF : error;
+}
+
+static emmap_error free_blocks(emmap_file *file)
+{
+    const uint64_t addresses[] = {0, 64}; /* as two blocks are stored in a new storage */
+    const emmap_error error = emmap_block_free_many(file, addresses, 2);
+    return error == ENOENT ? EMMAP_EOF : error;
+}
+
 static emmap_error walk_blocks(emmap_file *file)
 {
     uint64_t place = 0, address;
@@ -112,7 +125,7 @@ static const subject subjects[] = {
     {pop, false, true},          {pop_many, false, true},   {pop_begin, false, true},
     {peek, false, false},        {walk, false, false},      {length, false, false},
     {is_empty, false, false},    {read_block, true, false}, {walk_blocks, true, false},
-    {count_blocks, true, false},
+    {count_blocks, true, false}, {free_block, true, true},  {free_blocks, true, true},
 };
 
 static emmap_file *open_subject(const subject *self, const char *path, uint32_t flags)
@@ -123,8 +136,9 @@ static emmap_file *open_subject(const subject *self, const char *path, uint32_t 
 static void put_something(const subject *self, emmap_file *file)
 {
     const struct iovec block = {.iov_base = "8 bytes.", .iov_len = BLOCK};
-    uint64_t address;
-    require_ok(self->blocks ? emmap_block_store(file, &block, &address) : push_number(file, 7, 8));
+    const struct iovec two[] = {block, block};
+    uint64_t addresses[2];
+    require_ok(self->blocks ? emmap_block_store_many(file, two, 2, addresses) : push_number(file, 7, 8));
 }
 
 #define CREATES (EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE)
