@@ -1,85 +1,89 @@
 #include "error.h"
 
 #include <errno.h>
+#include <string.h>
 
 typedef struct error_entry {
     int error;
     const char *name;
-    const char *atom;
     const char *message;
 } error_entry_t;
 
 /* If two errno names are one value on some platform (EAGAIN, ENOTSUP), only one of them is listed. */
+#define ENTRY(error, message)                                                                                \
+    {                                                                                                        \
+        error, #error, message                                                                               \
+    }
 static const error_entry_t table[] = {
-    {EMMAP_EOF, "EMMAP_EOF", "eof", "end of file"},
-    {EMMAP_BADARG, "EMMAP_BADARG", "badarg", "bad argument"},
-    {EMMAP_CLOSED, "EMMAP_CLOSED", "closed", "the file is closed"},
-    {EMMAP_ALIGNMENT, "EMMAP_ALIGNMENT", "alignment", "the address is not a multiple of 8"},
-    {EMMAP_FULL, "EMMAP_FULL", "full", "no room left, and the structure may not grow"},
-    {EMMAP_FIXED_SIZE, "EMMAP_FIXED_SIZE", "fixed_size", "the file was opened with a fixed size"},
-    {EMMAP_CORRUPT, "EMMAP_CORRUPT", "corrupt", "the file does not hold what it should"},
-    {EPERM, "EPERM", "eperm", "operation not permitted"},
-    {ENOENT, "ENOENT", "enoent", "no such file or directory"},
-    {EINTR, "EINTR", "eintr", "interrupted system call"},
-    {EIO, "EIO", "eio", "i/o error"},
-    {ENXIO, "ENXIO", "enxio", "no such device or address"},
-    {E2BIG, "E2BIG", "e2big", "argument list too long"},
-    {EBADF, "EBADF", "ebadf", "bad file descriptor"},
-    {EAGAIN, "EAGAIN", "eagain", "resource temporarily unavailable"},
-    {ENOMEM, "ENOMEM", "enomem", "not enough memory"},
-    {EACCES, "EACCES", "eacces", "permission denied"},
-    {EFAULT, "EFAULT", "efault", "a page of the mapping went away"},
-    {EBUSY, "EBUSY", "ebusy", "resource busy or locked"},
-    {EEXIST, "EEXIST", "eexist", "file already exists"},
-    {EXDEV, "EXDEV", "exdev", "cross-device link not permitted"},
-    {ENODEV, "ENODEV", "enodev", "no such device"},
-    {ENOTDIR, "ENOTDIR", "enotdir", "not a directory"},
-    {EISDIR, "EISDIR", "eisdir", "illegal operation on a directory"},
-    {EINVAL, "EINVAL", "einval", "invalid argument"},
-    {ENFILE, "ENFILE", "enfile", "file table overflow"},
-    {EMFILE, "EMFILE", "emfile", "too many open files"},
-    {ENOTTY, "ENOTTY", "enotty", "inappropriate call for the device"},
-    {ETXTBSY, "ETXTBSY", "etxtbsy", "text file is busy"},
-    {EFBIG, "EFBIG", "efbig", "file too large"},
-    {ENOSPC, "ENOSPC", "enospc", "no space left on device"},
-    {ESPIPE, "ESPIPE", "espipe", "invalid seek"},
-    {EROFS, "EROFS", "erofs", "read-only file system"},
-    {EMLINK, "EMLINK", "emlink", "too many links"},
-    {EPIPE, "EPIPE", "epipe", "broken pipe"},
-    {EDOM, "EDOM", "edom", "number outside the domain"},
-    {ERANGE, "ERANGE", "erange", "number outside the range"},
-    {EDEADLK, "EDEADLK", "edeadlk", "resource deadlock avoided"},
-    {ENAMETOOLONG, "ENAMETOOLONG", "enametoolong", "name too long"},
-    {ENOLCK, "ENOLCK", "enolck", "no locks available"},
-    {ENOSYS, "ENOSYS", "enosys", "function not implemented"},
-    {ENOTEMPTY, "ENOTEMPTY", "enotempty", "directory not empty"},
-    {ELOOP, "ELOOP", "eloop", "too many symbolic links encountered"},
-    {EPROTO, "EPROTO", "eproto", "protocol error"},
-    {EBADMSG, "EBADMSG", "ebadmsg", "bad message or checksum"},
-    {EOVERFLOW, "EOVERFLOW", "eoverflow", "value too large for defined data type"},
-    {ENOTSUP, "ENOTSUP", "enotsup", "operation not supported"},
-    {EDQUOT, "EDQUOT", "edquot", "disk quota exceeded"},
-    {ESTALE, "ESTALE", "estale", "stale file handle"},
-    {ECONNABORTED, "ECONNABORTED", "econnaborted", "connection aborted"},
-    {ENOBUFS, "ENOBUFS", "enobufs", "no buffer space available"},
-    {ENOTCONN, "ENOTCONN", "enotconn", "the file system's server is not connected"},
-    {ETIMEDOUT, "ETIMEDOUT", "etimedout", "connection timed out"},
-    {ECANCELED, "ECANCELED", "ecanceled", "operation canceled"},
+    ENTRY(EMMAP_EOF, "end of file"),
+    ENTRY(EMMAP_BADARG, "bad argument"),
+    ENTRY(EMMAP_CLOSED, "the file is closed"),
+    ENTRY(EMMAP_ALIGNMENT, "the address is not a multiple of 8"),
+    ENTRY(EMMAP_FULL, "no room left, and the structure may not grow"),
+    ENTRY(EMMAP_FIXED_SIZE, "the file was opened with a fixed size"),
+    ENTRY(EMMAP_CORRUPT, "the file does not hold what it should"),
+    ENTRY(EPERM, "operation not permitted"),
+    ENTRY(ENOENT, "no such file or directory"),
+    ENTRY(EINTR, "interrupted system call"),
+    ENTRY(EIO, "i/o error"),
+    ENTRY(ENXIO, "no such device or address"),
+    ENTRY(E2BIG, "argument list too long"),
+    ENTRY(EBADF, "bad file descriptor"),
+    ENTRY(EAGAIN, "resource temporarily unavailable"),
+    ENTRY(ENOMEM, "not enough memory"),
+    ENTRY(EACCES, "permission denied"),
+    ENTRY(EFAULT, "a page of the mapping went away"),
+    ENTRY(EBUSY, "resource busy or locked"),
+    ENTRY(EEXIST, "file already exists"),
+    ENTRY(EXDEV, "cross-device link not permitted"),
+    ENTRY(ENODEV, "no such device"),
+    ENTRY(ENOTDIR, "not a directory"),
+    ENTRY(EISDIR, "illegal operation on a directory"),
+    ENTRY(EINVAL, "invalid argument"),
+    ENTRY(ENFILE, "file table overflow"),
+    ENTRY(EMFILE, "too many open files"),
+    ENTRY(ENOTTY, "inappropriate call for the device"),
+    ENTRY(ETXTBSY, "text file is busy"),
+    ENTRY(EFBIG, "file too large"),
+    ENTRY(ENOSPC, "no space left on device"),
+    ENTRY(ESPIPE, "invalid seek"),
+    ENTRY(EROFS, "read-only file system"),
+    ENTRY(EMLINK, "too many links"),
+    ENTRY(EPIPE, "broken pipe"),
+    ENTRY(EDOM, "number outside the domain"),
+    ENTRY(ERANGE, "number outside the range"),
+    ENTRY(EDEADLK, "resource deadlock avoided"),
+    ENTRY(ENAMETOOLONG, "name too long"),
+    ENTRY(ENOLCK, "no locks available"),
+    ENTRY(ENOSYS, "function not implemented"),
+    ENTRY(ENOTEMPTY, "directory not empty"),
+    ENTRY(ELOOP, "too many symbolic links encountered"),
+    ENTRY(EPROTO, "protocol error"),
+    ENTRY(EBADMSG, "bad message or checksum"),
+    ENTRY(EOVERFLOW, "value too large for defined data type"),
+    ENTRY(ENOTSUP, "operation not supported"),
+    ENTRY(EDQUOT, "disk quota exceeded"),
+    ENTRY(ESTALE, "stale file handle"),
+    ENTRY(ECONNABORTED, "connection aborted"),
+    ENTRY(ENOBUFS, "no buffer space available"),
+    ENTRY(ENOTCONN, "the file system's server is not connected"),
+    ENTRY(ETIMEDOUT, "connection timed out"),
+    ENTRY(ECANCELED, "operation canceled"),
 #ifdef __linux__
-    {EUCLEAN, "EUCLEAN", "euclean", "the file system is damaged"},
-    {EREMOTEIO, "EREMOTEIO", "eremoteio", "remote i/o error"},
-    {ENOMEDIUM, "ENOMEDIUM", "enomedium", "no medium found"},
-    {EMEDIUMTYPE, "EMEDIUMTYPE", "emediumtype", "wrong medium type"},
-    {ENOKEY, "ENOKEY", "enokey", "the file is encrypted and its key is missing"},
-    {EKEYEXPIRED, "EKEYEXPIRED", "ekeyexpired", "the key has expired"},
-    {EKEYREVOKED, "EKEYREVOKED", "ekeyrevoked", "the key has been revoked"},
-    {EKEYREJECTED, "EKEYREJECTED", "ekeyrejected", "the key was rejected"},
-    {EHWPOISON, "EHWPOISON", "ehwpoison", "the memory page is broken"},
+    ENTRY(EUCLEAN, "the file system is damaged"),
+    ENTRY(EREMOTEIO, "remote i/o error"),
+    ENTRY(ENOMEDIUM, "no medium found"),
+    ENTRY(EMEDIUMTYPE, "wrong medium type"),
+    ENTRY(ENOKEY, "the file is encrypted and its key is missing"),
+    ENTRY(EKEYEXPIRED, "the key has expired"),
+    ENTRY(EKEYREVOKED, "the key has been revoked"),
+    ENTRY(EKEYREJECTED, "the key was rejected"),
+    ENTRY(EHWPOISON, "the memory page is broken"),
 #endif
 };
 
-static const error_entry_t unknown = {0, "UNKNOWN", "unknown", "unknown error"};
-static const error_entry_t none = {0, "OK", "ok", "no error"};
+static const error_entry_t unknown = {0, "UNKNOWN", "unknown error"};
+static const error_entry_t none = {0, "OK", "no error"};
 
 static const error_entry_t *find(emmap_error error)
 {
@@ -98,7 +102,15 @@ const char *emmap_error_name(emmap_error error)
 
 const char *emmap_error_atom(emmap_error error)
 {
-    return find(error)->atom;
+    static _Thread_local char atom[24];
+    const char *const name = find(error)->name;
+    const char *const bare = strncmp(name, "EMMAP_", 6) == 0 ? name + 6 : name;
+    size_t length = 0;
+    for (; bare[length] && length < sizeof atom - 1; length++)
+        atom[length] =
+            bare[length] >= 'A' && bare[length] <= 'Z' ? (char)(bare[length] - 'A' + 'a') : bare[length];
+    atom[length] = 0;
+    return atom;
 }
 
 const char *emmap_error_message(emmap_error error)

@@ -67,7 +67,8 @@ typedef enum emmap_error {
  * value that no file system returns. Never NULL; a static string. */
 const char *emmap_error_name(emmap_error error);
 
-/* The name of the error in Erlang: "enoent", "closed". Never NULL; a static string. */
+/* The name of the error in Erlang: the name above in lower case and without "EMMAP_", as "enoent" or "closed". Never
+ * NULL. It is valid until the thread calls this function again. */
 const char *emmap_error_atom(emmap_error error);
 
 /* A phrase for people: "no such file or directory". Never NULL; a static string. */
