@@ -310,6 +310,8 @@ pwrite(?MAPPED(_, _), _) -> error(badarg).
 ?DOC("Writes all of the data, or nothing if it would pass the end. Binaries of a `direct` read of the same file may
 overlap with the target: they are written as they were before the call.").
 -spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
+pwrite(?MAPPED(emmap_nif, Handle), Position, Data) when is_binary(Data) ->
+    emmap_nif:pwrite(Handle, Position, Data);
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     ?CALL(Backend, pwrite(Handle, Position, ?BYTES(Data)));
 pwrite(?MAPPED(_, _), _, _) -> error(badarg).

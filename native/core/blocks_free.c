@@ -89,7 +89,8 @@ static emmap_error free_many(emmap_file *file, const uint64_t *addresses, size_t
     return emi_operation_end(&self.base, error);
 }
 
-static emmap_error free_one(emmap_file *file, uint64_t address)
+/* Inlined: a call would take a tenth of the time of a free. */
+__attribute__((always_inline)) static inline emmap_error free_one(emmap_file *file, uint64_t address)
 {
     blocks_operation_t self;
     emmap_error error = emi_blocks_begin_one(file, &self);
@@ -110,10 +111,9 @@ static emmap_error free_one(emmap_file *file, uint64_t address)
 
 emmap_error emmap_block_free(emmap_file *file, uint64_t address)
 {
-    emmap_error error;
-    do
+    emmap_error error = free_one(file, address);
+    while (error == ENOENT && emi_stale_went_over(file, &error))
         error = free_one(file, address);
-    while (error == ENOENT && emi_stale_went_over(file, &error));
     return error;
 }
 
