@@ -101,7 +101,7 @@ static emmap_error slice_to(emmap_file *file, emmap_slice *slice, destination_t 
     return error;
 }
 
-/* Inlined into each of its callers: a read of a page is hardly longer than the calls around it. */
+/* Inlined into its callers: reading a page takes hardly longer than a call. */
 __attribute__((always_inline)) static inline emmap_error
 read_to(emmap_file *file, uint64_t position, uint64_t length, destination_t *to, uint64_t *transferred)
 {
