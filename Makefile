@@ -53,7 +53,7 @@ test-core: tools-test
 test-format: tools-test node_modules/.package-lock.json
 	clang-format-14 --dry-run -Werror $(C_FILES)
 	npm run --silent check
-	node scripts/check-circles.mjs native erlang/c_src
+	node scripts/check-circles.mjs native erlang/c_src erlang/src src
 
 test-typescript: all
 	npm test

@@ -9,8 +9,9 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const isFile = (path) => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 
-// Comments and strings, which hold no calls. Erlang's $" is no beginning of a string.
-const bare = (erlang) => erlang.replace(/\$\\?.|%.*|"(?:\\.|[^"\\])*"/g, "");
+// Without comments, strings and attributes, which hold no calls: a type of another module is no need. $" begins no string.
+const bare = (erlang) =>
+  erlang.replace(/\$\\?.|%.*|"(?:\\.|[^"\\])*"/g, "").replace(/^-(?!define)\w[\s\S]*?\.\s*$/gm, "");
 
 const LANGUAGES = [
   {
