@@ -19,7 +19,7 @@ const file = open(join(folder, "file"), { write: true, create: true, size: 4096 
 /** The same counters through the addon alone. */
 const { addon } = require("../dist/addon.js");
 const { countersOptions } = require("../dist/options.js");
-const handle = addon.open("counters_open", join(folder, "counters"), countersOptions({}), 8n);
+const handle = addon.counters_open(join(folder, "counters"), countersOptions({}), 8n);
 const shared = new BigInt64Array(new SharedArrayBuffer(64));
 
 function ems() {
@@ -63,7 +63,7 @@ const ratio = race({
     for (let i = 0; i < times; i++) kept.value = Atomics.add(shared, 0, 1n);
   },
   native(times) {
-    for (let i = 0; i < times; i++) kept.value = addon.counterAdd(handle, 0n, 1n);
+    for (let i = 0; i < times; i++) kept.value = addon.counter_add(handle, 0n, 1n);
   },
   ...(emsArray && {
     ems(times) {

@@ -1,31 +1,65 @@
-// What is in the addon.
+// The functions of the addon, and their types.
 import { createError, type EmmapErrorCode } from "./error.js";
 import { load } from "./load.js";
 
 declare const file: unique symbol;
 declare const wait: unique symbol;
 
-/** A file of the core, open or closed, which only the addon can look into. */
+/** A file of the core, open or closed. Only the addon can look into it. */
 export interface NativeFile {
   readonly [file]: true;
 }
 
-/** A wait that goes on. */
+/** A wait that has begun. */
 export interface WaitToken {
   readonly [wait]: true;
 }
 
-/** Is called when a wait has ended, with the core's error: 0 for none. */
+/** The addon calls it when a wait has ended, with the core's error: 0 for none. */
 export type Settle = (number: number, name: EmmapErrorCode, message: string) => void;
 
+/** The number of bytes that were copied into the room; null: there was no message; negative: so many bytes are needed. */
+export type Copied = number | null;
+
+/** A string, or bytes that are not UTF-8. */
+export type NativePath = string | Buffer;
+
+/** The core's names of options, each followed by its value, or by null for a flag. */
+export type NativeOptions = (string | bigint | null)[];
+
+type Act = (file: NativeFile) => void;
+type Measure = (file: NativeFile) => number;
+type Ask = (file: NativeFile) => boolean;
+type Take = (file: NativeFile, room: Uint8Array) => Copied;
+type Ticket = (file: NativeFile, ticket: bigint) => void;
+type Load = (file: NativeFile, place: bigint) => bigint;
+type Update = (file: NativeFile, place: bigint, value: bigint) => bigint;
+type CompareExchange = (file: NativeFile, place: bigint, expected: bigint, replacement: bigint) => bigint;
+type Notify = (file: NativeFile, place: bigint, count: bigint) => number;
+/** Answers a token that cancels the wait; or a number, if the wait is over at once, and then does not call `settle`. */
+type Wait = (
+  file: NativeFile,
+  place: bigint,
+  expected: bigint,
+  timeout: bigint,
+  settle: Settle,
+) => WaitToken | number;
+
 /**
- * The addon's functions. A file is an argument, and not what a method is called on, because a Node-API class costs 100 ns
- * a call to look it up. Every 64-bit number is a bigint from -2^63 to 2^64-1; failures are thrown.
+ * The operations have the names that they have in the core (native/include/emmap.h). A file is their first argument, and
+ * not the object that they are called on, because to find the file behind an object takes Node-API 100 ns. Every 64-bit
+ * number is a bigint from -2^63 to 2^64-1. A failure is thrown.
  */
 interface Addon {
-  /** Of the package that it was built for. */
+  /** The package's version when the addon was built. */
   version: string;
-  open(...opener: Opener): NativeFile;
+
+  open(path: NativePath, options: NativeOptions): NativeFile;
+  counters_open(path: NativePath, options: NativeOptions, count: bigint): NativeFile;
+  queue_open(path: NativePath, options: NativeOptions): NativeFile;
+  blocks_open(path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint): NativeFile;
+  close: Act;
+
   describe(file: NativeFile): {
     path: string;
     existed: boolean;
@@ -34,136 +68,117 @@ interface Addon {
     size: number;
     counters: number;
   };
-  /** The words of emmap_file_control; undefined where there are no external buffers. */
-  control(file: NativeFile): ArrayBuffer | undefined;
-  /** A buffer over the mapping, cut at its end; undefined as above. `shown`: user code will have it. */
-  lend(file: NativeFile, position: bigint, length: bigint, shown: boolean): ArrayBuffer | undefined;
-  close(file: NativeFile): void;
-  size(file: NativeFile): number;
+  /** The words of emmap_file_control; undefined if the runtime has no ArrayBuffers over foreign memory. */
+  file_control(file: NativeFile): ArrayBuffer | undefined;
+  /**
+   * An ArrayBuffer over the mapping, which ends where the mapping ends; undefined as for `file_control`. `shown`: code of
+   * the user gets it.
+   */
+  pread_direct(file: NativeFile, position: bigint, length: bigint, shown: boolean): ArrayBuffer | undefined;
+  /** Empties an ArrayBuffer of `file_control` or `pread_direct`. */
+  revoke(buffer: ArrayBuffer): void;
+  /** Says that the memory of such an ArrayBuffer is about to move to another one. */
+  moved(buffer: ArrayBuffer): void;
+
+  size: Measure;
   pread(file: NativeFile, position: bigint, length: bigint): Buffer | null;
   read(file: NativeFile, length: bigint): Buffer | null;
-  readLine(file: NativeFile): Buffer | null;
+  read_line(file: NativeFile): Buffer | null;
   pwrite(file: NativeFile, position: bigint, bytes: Uint8Array): void;
   write(file: NativeFile, bytes: Uint8Array): void;
   position(file: NativeFile, offset: bigint, whence: number): number;
   resize(file: NativeFile, size: bigint): number;
-  follow(file: NativeFile): number;
-  truncate(file: NativeFile): void;
+  follow: Measure;
+  truncate: Act;
   allocate(file: NativeFile, position: bigint, length: bigint): void;
   advise(file: NativeFile, position: bigint, length: bigint, advice: number): void;
-  flush(file: NativeFile): void;
+  flush: Act;
   sync(file: NativeFile): Promise<void>;
   datasync(file: NativeFile): Promise<void>;
   backup(file: NativeFile, to: NativePath): Promise<void>;
-  isCurrent(file: NativeFile): boolean;
-  patomicAdd(file: NativeFile, position: bigint, value: bigint): bigint;
-  patomicSub(file: NativeFile, position: bigint, value: bigint): bigint;
-  patomicAnd(file: NativeFile, position: bigint, value: bigint): bigint;
-  patomicOr(file: NativeFile, position: bigint, value: bigint): bigint;
-  patomicXor(file: NativeFile, position: bigint, value: bigint): bigint;
-  patomicExchange(file: NativeFile, position: bigint, value: bigint): bigint;
-  patomicCompareExchange(file: NativeFile, position: bigint, expected: bigint, replacement: bigint): bigint;
-  patomicLoad(file: NativeFile, position: bigint): bigint;
-  patomicStore(file: NativeFile, position: bigint, value: bigint): void;
-  counterAdd(file: NativeFile, index: bigint, value: bigint): bigint;
-  counterSub(file: NativeFile, index: bigint, value: bigint): bigint;
-  counterSet(file: NativeFile, index: bigint, value: bigint): bigint;
-  counterGet(file: NativeFile, index: bigint): bigint;
-  counterCompareExchange(file: NativeFile, index: bigint, expected: bigint, replacement: bigint): bigint;
-  /** Something to cancel it by. A number: it is over at once, and settle is not called with it. */
-  wait(
-    file: NativeFile,
-    position: bigint,
-    expected: bigint,
-    timeout: bigint,
-    settle: Settle,
-  ): WaitToken | number;
-  counterWait(
-    file: NativeFile,
-    index: bigint,
-    expected: bigint,
-    timeout: bigint,
-    settle: Settle,
-  ): WaitToken | number;
-  /** As wait. It is over at once also where there is a message: EAGAIN. */
-  queueWait(file: NativeFile, timeout: bigint, settle: Settle): WaitToken | number;
-  /** True: settle will not be called. */
-  cancelWait(token: WaitToken): boolean;
-  /** Whether a wait that goes on keeps the process alive. */
-  refWait(token: WaitToken, yes: boolean): void;
-  /** Whether operations of this thread may wait for locks; those that may not are ETIMEDOUT then, or EAGAIN. */
-  mayWait(yes: boolean): void;
-  notify(file: NativeFile, position: bigint, count: bigint): number;
-  counterNotify(file: NativeFile, index: bigint, count: bigint): number;
-  queuePush(file: NativeFile, message: Uint8Array): void;
-  queuePushMany(file: NativeFile, messages: Uint8Array[]): void;
-  /** As `queuePeekFront`, maybe without the lock: what it answers is a message for certain only if `queueRemove` takes it. */
-  queueGlanceFront(file: NativeFile, room: Uint8Array): Copied;
-  /** Removes the first message if it is this; false where it is not. */
-  queueRemove(file: NativeFile, message: Uint8Array): boolean;
+  is_current: Ask;
+
+  patomic_add: Update;
+  patomic_sub: Update;
+  patomic_and: Update;
+  patomic_or: Update;
+  patomic_xor: Update;
+  patomic_exchange: Update;
+  patomic_compare_exchange: CompareExchange;
+  patomic_load: Load;
+  patomic_store(file: NativeFile, position: bigint, value: bigint): void;
+  notify: Notify;
+  wait: Wait;
+
+  counter_add: Update;
+  counter_sub: Update;
+  counter_set: Update;
+  counter_get: Load;
+  counter_compare_exchange: CompareExchange;
+  counter_notify: Notify;
+  counter_wait: Wait;
+
+  queue_push(file: NativeFile, message: Uint8Array): void;
+  queue_push_many(file: NativeFile, messages: Uint8Array[]): void;
+  queue_peek_front: Take;
+  queue_peek_back: Take;
+  /** As `queue_peek_front`, but it may read without the lock: the message is certain only once `queue_remove` takes it. */
+  queue_glance_front: Take;
+  /** Removes this message if it is the first one. False: it is not. */
+  queue_remove(file: NativeFile, message: Uint8Array): boolean;
+  /** As `queue_remove`, for the first `count` of the packed messages. */
+  queue_remove_many(file: NativeFile, packed: Uint8Array, count: bigint): boolean;
   /**
-   * Removes the first message if it is the one that `room` begins with; -1 where it is not. Then the room gets the next one:
-   * its length, or 0 where that can't be. It is as one of `queueGlanceFront`.
+   * Removes the first message if it is the one that `room` begins with; -1: it is not. Then copies the next message into
+   * `room`, as `queue_glance_front` does, and answers its length; 0: no message was copied.
    */
-  queueTake(file: NativeFile, room: Uint8Array, length: number): number;
-  /** As `queueRemove` for the first `count` messages that are packed. */
-  queueRemoveMany(file: NativeFile, packed: Uint8Array, count: bigint): boolean;
-  queuePopBegin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
-  queuePopCommit(file: NativeFile, ticket: bigint): void;
-  queuePopAbort(file: NativeFile, ticket: bigint): void;
-  queuePeekFront(file: NativeFile, room: Uint8Array): Copied;
-  queuePeekBack(file: NativeFile, room: Uint8Array): Copied;
+  queue_take(file: NativeFile, room: Uint8Array, length: number): number;
+  queue_pop_begin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
+  queue_pop_commit: Ticket;
+  queue_pop_abort: Ticket;
   /**
-   * Packed, as many as there is room for, from a place on, whose low 32 bits are `state[0]` and whose others are
-   * `state[3]`. Puts there where the next call goes on, into `state[1]` how many there are, and into `state[2]` 1 if there
-   * was no room for more.
+   * Copies packed messages, as many as `room` can hold. `state[0]` and `state[3]` are the low and the high 32 bits of the
+   * place where the walk goes on, in and out. Out are also `state[1]`, the number of messages, and `state[2]`, 1 if the
+   * room was full before the limit was reached.
    */
-  queueWalk(
+  queue_walk(
     file: NativeFile,
     backward: boolean,
     limit: bigint,
     state: Float64Array,
     room: Uint8Array,
   ): Copied;
-  queueLength(file: NativeFile): number;
-  queueIsEmpty(file: NativeFile): boolean;
-  queueInfo(file: NativeFile): { size: number; head: number; tail: number; nextTail: number };
-  queuePurge(file: NativeFile): void;
-  queueErase(file: NativeFile): void;
-  queueCompact(file: NativeFile): number;
-  blockStore(file: NativeFile, block: Uint8Array): number;
-  blockStoreMany(file: NativeFile, blocks: Uint8Array[]): number[];
-  blockRead(file: NativeFile, address: bigint): Buffer | null;
-  blockFree(file: NativeFile, address: bigint): boolean;
-  blockFreeMany(file: NativeFile, addresses: bigint[]): boolean;
-  /** The blocks, packed, from `place[0]` on, and their addresses. */
-  blocksWalk(file: NativeFile, limit: bigint, place: BigUint64Array): [Buffer, ...number[]];
-  blocksCount(file: NativeFile): number;
-  blocksInfo(file: NativeFile): { blockSize: number; levels: number; capacity: number };
-  /** True while there is more to do, from `place[0]` on. */
-  blocksRepair(file: NativeFile, limit: bigint, place: BigUint64Array): boolean;
-  blocksCompact(file: NativeFile): number;
-  revoke(buffer: ArrayBuffer): void;
-  moved(buffer: ArrayBuffer): void;
-  /** What the functions make their errors with. They look for it on what they are called on: on this object, always. */
+  queue_length: Measure;
+  queue_is_empty: Ask;
+  queue_info(file: NativeFile): { size: number; head: number; tail: number; nextTail: number };
+  queue_purge: Act;
+  queue_erase: Act;
+  queue_compact: Measure;
+  /** As `wait`, for a message. It is over at once, with EAGAIN, if there is one. */
+  queue_wait(file: NativeFile, timeout: bigint, settle: Settle): WaitToken | number;
+
+  block_store(file: NativeFile, block: Uint8Array): number;
+  block_store_many(file: NativeFile, blocks: Uint8Array[]): number[];
+  block_read(file: NativeFile, address: bigint): Buffer | null;
+  block_free(file: NativeFile, address: bigint): boolean;
+  block_free_many(file: NativeFile, addresses: bigint[]): boolean;
+  /** Packed blocks, and their addresses, from `place[0]` on. */
+  blocks_walk(file: NativeFile, limit: bigint, place: BigUint64Array): [Buffer, ...number[]];
+  blocks_count: Measure;
+  blocks_info(file: NativeFile): { blockSize: number; levels: number; capacity: number };
+  /** True: there is more to do, from `place[0]` on. */
+  blocks_repair(file: NativeFile, limit: bigint, place: BigUint64Array): boolean;
+  blocks_compact: Measure;
+
+  /** Ends a wait; `settle` is not called. False: the wait has ended already, and calls `settle`. */
+  wait_cancel(token: WaitToken): boolean;
+  /** Sets whether a wait keeps the process alive. */
+  wait_ref(token: WaitToken, yes: boolean): void;
+  /** Sets whether operations of this thread may wait for locks; with `false` they throw ETIMEDOUT or EAGAIN instead. */
+  may_wait(yes: boolean): void;
+  /** Makes the errors that the functions throw. They look it up on the object that they are called on: on this one. */
   createError: typeof createError;
 }
 
-/** How many bytes were copied into the room; null: there was no message; below 0: so many are needed, and none were. */
-export type Copied = number | null;
-
-/** The core's operations that open a file, and the numbers of their own that they take. */
-export type Opener =
-  | [operation: "open", path: NativePath, options: NativeOptions]
-  | [operation: "counters_open", path: NativePath, options: NativeOptions, count: bigint]
-  | [operation: "queue_open", path: NativePath, options: NativeOptions]
-  | [operation: "blocks_open", path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint];
-
-/** Bytes where they are no UTF-8. */
-export type NativePath = string | Buffer;
-
-/** The core's names of options, each followed by its value, or null for a flag. */
-export type NativeOptions = (string | bigint | null)[];
-
-/** The addon's functions on an object of this module's own: the addon itself may be shared, and keeps nothing of it. */
+/** The addon's functions on an object of this module: modules may share the addon, so it keeps no state of theirs. */
 export const addon: Addon = { ...(load() as Omit<Addon, "createError">), createError };

@@ -1,10 +1,10 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile, type Opener } from "./addon.js";
+import { addon } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments.js";
+import { type Opened, type Origin, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
-import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
 
 /** How to open a block storage. */
@@ -24,7 +24,7 @@ const STRIDE = 64;
 /** About how many bytes they may be: whoever stops after the first block has copied few others. */
 const STRIDE_SIZE = 65_536;
 
-let create: (native: NativeFile, origin: Origin) => BlockStorage;
+let create: (opened: Opened) => BlockStorage;
 
 /**
  * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
@@ -46,17 +46,17 @@ export class BlockStorage extends Structure {
   /** The most blocks that there can be: 64 to the power of `levels`. */
   readonly capacity: number;
 
-  private constructor(native: NativeFile, origin: Origin) {
+  private constructor({ native, origin }: Opened) {
     super(native);
     this.#origin = origin;
-    const { blockSize, levels, capacity } = addon.blocksInfo(native);
+    const { blockSize, levels, capacity } = addon.blocks_info(native);
     this.blockSize = blockSize;
     this.levels = levels;
     this.capacity = capacity;
   }
 
   static {
-    create = (native, origin) => new BlockStorage(native, origin);
+    create = (opened) => new BlockStorage(opened);
   }
 
   /**
@@ -66,13 +66,12 @@ export class BlockStorage extends Structure {
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): BlockStorage {
-    const { native, origin } = this.#origin.reopen(this);
-    return new BlockStorage(native, origin);
+    return new BlockStorage(this.#origin.reopen(this));
   }
 
   /** How many blocks there are. Takes time in proportion to the most that there ever were. */
   count(): number {
-    return addon.blocksCount(this.native);
+    return addon.blocks_count(this.native);
   }
 
   /**
@@ -81,12 +80,12 @@ export class BlockStorage extends Structure {
    * @throws EINVAL for a length other than `blockSize`; EMMAP_FULL at capacity or a fixed size; ENOSPC
    */
   store(block: Bytes): number {
-    return addon.blockStore(this.native, toBytes(block));
+    return addon.block_store(this.native, toBytes(block));
   }
 
   /** Stores all of the blocks, or none of which anybody sees one, and returns their addresses. Throws as {@link store}. */
   storeMany(blocks: Iterable<Bytes>): number[] {
-    return addon.blockStoreMany(this.native, Array.from(blocks, toBytes));
+    return addon.block_store_many(this.native, Array.from(blocks, toBytes));
   }
 
   /**
@@ -94,12 +93,12 @@ export class BlockStorage extends Structure {
    * @throws ENOMEM where there is no memory for it
    */
   read(address: Integer): Buffer | null {
-    return addon.blockRead(this.native, toBigInt(address, "address"));
+    return addon.block_read(this.native, toBigInt(address, "address"));
   }
 
   /** Frees a block; its address may be given out again. False if there is none at this address. */
   free(address: Integer): boolean {
-    return addon.blockFree(this.native, toBigInt(address, "address"));
+    return addon.block_free(this.native, toBigInt(address, "address"));
   }
 
   /**
@@ -107,7 +106,7 @@ export class BlockStorage extends Structure {
    * a block gone then.
    */
   freeMany(addresses: Iterable<Integer>): boolean {
-    return addon.blockFreeMany(
+    return addon.block_free_many(
       this.native,
       Array.from(addresses, (address) => toBigInt(address, "address")),
     );
@@ -124,7 +123,7 @@ export class BlockStorage extends Structure {
     const place = new BigUint64Array(1);
     const limit = BigInt(Math.min(STRIDE, Math.ceil(STRIDE_SIZE / this.blockSize)));
     for (;;) {
-      const [packed, ...addresses] = addon.blocksWalk(this.native, limit, place);
+      const [packed, ...addresses] = addon.blocks_walk(this.native, limit, place);
       if (addresses.length === 0) return;
       const blocks = unpack(packed);
       for (const [i, address] of addresses.entries()) yield [address, blocks[i] as Buffer];
@@ -141,7 +140,7 @@ export class BlockStorage extends Structure {
    * no repair: this is for files that something else has damaged.
    */
   repair(): void {
-    addon.blocksRepair(this.native, 0n, new BigUint64Array(1));
+    addon.blocks_repair(this.native, 0n, new BigUint64Array(1));
   }
 
   /**
@@ -155,7 +154,7 @@ export class BlockStorage extends Structure {
   *repairInSteps(blocks: Integer = 4096): Generator<void, void, undefined> {
     const place = new BigUint64Array(1);
     const limit = toBigInt(blocks, "blocks");
-    while (addon.blocksRepair(this.native, limit === 0n ? 1n : limit, place)) yield;
+    while (addon.blocks_repair(this.native, limit === 0n ? 1n : limit, place)) yield;
   }
 
   /**
@@ -166,7 +165,7 @@ export class BlockStorage extends Structure {
    * @throws ENOTSUP where the file system can't have holes
    */
   compact(): number {
-    return addon.blocksCompact(this.native);
+    return addon.blocks_compact(this.native);
   }
 
   /** @internal */
@@ -191,12 +190,12 @@ export class BlockStorage extends Structure {
 export function openBlockStorage(path: PathLike, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
   const { blockSize = 0, levels = 0, ...rest } = options;
-  const opener: Opener = [
+  const opened = openFile([
     "blocks_open",
     toPath(path),
     structureOptions(rest, "block storages", ["blockSize", "levels"]),
     toBigInt(blockSize, "options.blockSize"),
     toBigInt(levels, "options.levels"),
-  ];
-  return create(addon.open(...opener), new Origin(opener));
+  ]);
+  return create(opened);
 }

@@ -1,12 +1,12 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile, type Opener } from "./addon.js";
+import { addon, type NativeFile } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
 import { backup } from "./backup.js";
 import type { MappedFile } from "./file.js";
 import { Handle, isSound } from "./handle.js";
+import { type Opened, type Origin, openFile } from "./opening.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
-import { Origin } from "./reopen.js";
 import { toCount, type WaitOptions, type WaitResult, Waits } from "./wait.js";
 import { wordIndex, wordsAt } from "./windows.js";
 
@@ -39,7 +39,7 @@ export class Counters {
   readonly #origin: Origin;
   #waits: Waits | undefined;
 
-  private constructor(native: NativeFile, origin: Origin) {
+  private constructor({ native, origin }: Opened) {
     const handle = new Handle(native, false, HEADER);
     this.#handle = handle;
     this.#origin = origin;
@@ -52,13 +52,8 @@ export class Counters {
 
   /** The same as the function {@link openCounters}. */
   static open(path: PathLike, count: Integer = 0, options: CountersOptions = {}): Counters {
-    const opener: Opener = [
-      "counters_open",
-      toPath(path),
-      countersOptions(options),
-      toBigInt(count, "count"),
-    ];
-    return new Counters(addon.open(...opener), new Origin(opener));
+    const native = countersOptions(options);
+    return new Counters(openFile(["counters_open", toPath(path), native, toBigInt(count, "count")]));
   }
 
   /** As {@link Handle.native}, with the same consequence here. */
@@ -69,7 +64,7 @@ export class Counters {
 
   /** What the core answers. A fault that it meets is known here then, too: no view of the counters could meet another. */
   #ask(
-    operation: "counterAdd" | "counterSub" | "counterSet" | "counterGet" | "counterCompareExchange",
+    operation: "counter_add" | "counter_sub" | "counter_set" | "counter_get" | "counter_compare_exchange",
     index: Integer,
     ...operands: bigint[]
   ): bigint {
@@ -119,7 +114,7 @@ export class Counters {
       const old = Atomics.add(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask("counterAdd", index, operand);
+    return this.#ask("counter_add", index, operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
@@ -131,7 +126,7 @@ export class Counters {
       const old = Atomics.sub(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask("counterSub", index, operand);
+    return this.#ask("counter_sub", index, operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
@@ -143,7 +138,7 @@ export class Counters {
       const old = Atomics.exchange(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask("counterSet", index, operand);
+    return this.#ask("counter_set", index, operand);
   }
 
   /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
@@ -154,7 +149,7 @@ export class Counters {
       const value = Atomics.load(cells, wordIndex(index as number));
       if (isSound(control)) return value;
     }
-    return this.#ask("counterGet", index);
+    return this.#ask("counter_get", index);
   }
 
   /**
@@ -170,7 +165,7 @@ export class Counters {
       const old = Atomics.compareExchange(cells, wordIndex(index as number), old64, new64);
       if (isSound(control)) return old;
     }
-    return this.#ask("counterCompareExchange", index, old64, new64);
+    return this.#ask("counter_compare_exchange", index, old64, new64);
   }
 
   /**
@@ -185,7 +180,7 @@ export class Counters {
    */
   async wait(index: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
     const value = toBigInt(expected, "expected");
-    return await this.#waiting().word("counterWait", toBigInt(index, "index"), value, options);
+    return await this.#waiting().word("counter_wait", toBigInt(index, "index"), value, options);
   }
 
   #waiting(): Waits {
@@ -212,7 +207,7 @@ export class Counters {
    * @throws EINVAL for an index beyond the last
    */
   notify(index: Integer, count: Integer = Number.POSITIVE_INFINITY): number {
-    return addon.counterNotify(this.#native, toBigInt(index, "index"), toCount(count));
+    return addon.counter_notify(this.#native, toBigInt(index, "index"), toCount(count));
   }
 
   /** The counters' values, each read when its turn comes. */
@@ -245,8 +240,7 @@ export class Counters {
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): Counters {
-    const { native, origin } = this.#origin.reopen(this);
-    return new Counters(native, origin);
+    return new Counters(this.#origin.reopen(this));
   }
 
   /**
@@ -254,7 +248,7 @@ export class Counters {
    * renamed there. {@link reopen} opens what is there now.
    */
   isCurrent(): boolean {
-    return addon.isCurrent(this.#native);
+    return addon.is_current(this.#native);
   }
 
   /**

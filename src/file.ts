@@ -1,14 +1,14 @@
 import type { PathLike } from "node:fs";
 import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
-import { addon, type NativeFile, type Opener } from "./addon.js";
+import { addon } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
 import { backup } from "./backup.js";
 import { createError } from "./error.js";
 import { unknownOption } from "./etf/options.js";
 import { Handle, isSound } from "./handle.js";
+import { type Opened, type Origin, openFile } from "./opening.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
-import { Origin } from "./reopen.js";
 import { toCount, type WaitOptions, type WaitResult, Waits } from "./wait.js";
 import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
@@ -62,7 +62,7 @@ export class MappedFile {
   readonly #origin: Origin;
   readonly #direct: boolean;
 
-  private constructor(native: NativeFile, origin: Origin, direct: boolean) {
+  private constructor({ native, origin }: Opened, direct: boolean) {
     this.#handle = new Handle(native, direct);
     this.#origin = origin;
     this.#direct = direct;
@@ -70,8 +70,8 @@ export class MappedFile {
 
   /** The same as the function {@link open}. */
   static open(path: PathLike, options: OpenOptions = {}): MappedFile {
-    const opener: Opener = ["open", toPath(path), openOptions(options)];
-    return new MappedFile(addon.open(...opener), new Origin(opener), options.direct === true);
+    const opened = openFile(["open", toPath(path), openOptions(options)]);
+    return new MappedFile(opened, options.direct === true);
   }
 
   /** The path, as it was given to open; `""` with `anon`. */
@@ -165,7 +165,7 @@ export class MappedFile {
         }
       }
     }
-    return addon.readLine(handle.native);
+    return addon.read_line(handle.native);
   }
 
   /**
@@ -213,7 +213,7 @@ export class MappedFile {
       const old = Atomics.add(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomicAdd(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_add(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Subtracts from the word at `position`. Returns and throws as {@link add}. */
@@ -227,7 +227,7 @@ export class MappedFile {
       const old = Atomics.sub(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomicSub(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_sub(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Bitwise and. Returns and throws as {@link add}. */
@@ -241,7 +241,7 @@ export class MappedFile {
       const old = Atomics.and(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomicAnd(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_and(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Bitwise or. Returns and throws as {@link add}. */
@@ -255,7 +255,7 @@ export class MappedFile {
       const old = Atomics.or(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomicOr(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_or(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Bitwise exclusive or. Returns and throws as {@link add}. */
@@ -269,7 +269,7 @@ export class MappedFile {
       const old = Atomics.xor(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomicXor(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_xor(handle.native, toBigInt(position, "position"), operand);
   }
 
   /** Stores `value`. Returns and throws as {@link add}. */
@@ -283,7 +283,7 @@ export class MappedFile {
       const old = Atomics.exchange(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomicExchange(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_exchange(handle.native, toBigInt(position, "position"), operand);
   }
 
   /**
@@ -301,7 +301,7 @@ export class MappedFile {
       const old = Atomics.compareExchange(words, wordIndex(word), old64, new64);
       if (isSound(control)) return old;
     }
-    return addon.patomicCompareExchange(handle.native, toBigInt(position, "position"), old64, new64);
+    return addon.patomic_compare_exchange(handle.native, toBigInt(position, "position"), old64, new64);
   }
 
   /** What the word at `position` holds. Works on a read-only file. Throws as {@link add}. */
@@ -314,7 +314,7 @@ export class MappedFile {
       const value = Atomics.load(words, wordIndex(word));
       if (isSound(control)) return value;
     }
-    return addon.patomicLoad(handle.native, toBigInt(position, "position"));
+    return addon.patomic_load(handle.native, toBigInt(position, "position"));
   }
 
   /** Stores `value`. Throws as {@link add}. */
@@ -328,7 +328,7 @@ export class MappedFile {
       Atomics.store(words, wordIndex(word), operand);
       if (isSound(control)) return;
     }
-    addon.patomicStore(handle.native, toBigInt(position, "position"), operand);
+    addon.patomic_store(handle.native, toBigInt(position, "position"), operand);
   }
 
   /**
@@ -517,8 +517,7 @@ export class MappedFile {
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): MappedFile {
-    const { native, origin } = this.#origin.reopen(this);
-    return new MappedFile(native, origin, this.#direct);
+    return new MappedFile(this.#origin.reopen(this), this.#direct);
   }
 
   /**
@@ -526,7 +525,7 @@ export class MappedFile {
    * renamed there. {@link reopen} opens what is there now. Memory without a file is always current.
    */
   isCurrent(): boolean {
-    return addon.isCurrent(this.#handle.native);
+    return addon.is_current(this.#handle.native);
   }
 
   /**

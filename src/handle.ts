@@ -78,7 +78,7 @@ export class Handle {
     this.#aligned = Number.isSafeInteger(about.offset) && about.offset % 8 === 0;
     this.#direct = direct;
     this.#start = start;
-    const control = addon.control(native);
+    const control = addon.file_control(native);
     this.control = control === undefined ? NO_CONTROL : new Uint32Array(control);
     this.#measure();
   }
@@ -129,7 +129,7 @@ export class Handle {
     const end = Math.min(this.size, this.#start + SPANS_AT_ONCE * SPAN);
     for (let position = this.#start; position < end; position += SPAN) {
       const length = Math.min(SPAN, end - position);
-      const memory = addon.lend(this.#native, BigInt(position), BigInt(length), false);
+      const memory = addon.pread_direct(this.#native, BigInt(position), BigInt(length), false);
       if (memory === undefined) return;
       this.#memory.push(memory);
     }
@@ -215,7 +215,7 @@ export class Handle {
   #lend(position: number, length: number): ArrayBuffer {
     if (length > constants.MAX_LENGTH)
       throw this.#unsupported(`this release of Node has no buffers over ${constants.MAX_LENGTH} bytes`);
-    const memory = addon.lend(this.#native, BigInt(position), BigInt(length), true);
+    const memory = addon.pread_direct(this.#native, BigInt(position), BigInt(length), true);
     if (memory === undefined) throw this.#unsupported("this runtime has no buffers over mapped memory");
     watchTransfer(memory);
     if (this.#lent.length >= this.#lentBound) {

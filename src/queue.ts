@@ -1,6 +1,6 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect, types } from "node:util";
-import { addon, type Copied, type NativeFile, type Opener } from "./addon.js";
+import { addon, type Copied, type NativeFile } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
 import { EmmapError, messageError } from "./error.js";
 import {
@@ -16,9 +16,9 @@ import { type EncodeOptions, encodeSettings, encodeTransient, encodeWith } from 
 import { EtfError } from "./etf/errors.js";
 import { MAX_INFLATED_SIZE } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
+import { type Opened, type Origin, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
-import { Origin } from "./reopen.js";
 import { Structure } from "./structure.js";
 import { checkWait, type WaitOptions, Waits } from "./wait.js";
 
@@ -147,13 +147,13 @@ const SCRATCH_SIZE = 4096;
 let waitsForNobody = false;
 
 function withoutWaiting<T>(operation: () => T): T {
-  addon.mayWait(false);
+  addon.may_wait(false);
   waitsForNobody = true;
   try {
     return operation();
   } finally {
     waitsForNobody = false;
-    addon.mayWait(true);
+    addon.may_wait(true);
   }
 }
 
@@ -161,13 +161,13 @@ function withoutWaiting<T>(operation: () => T): T {
 function waitingAsItLikes(atoms: (name: string) => unknown): (name: string) => unknown {
   return (name) => {
     if (!waitsForNobody) return atoms(name);
-    addon.mayWait(true);
+    addon.may_wait(true);
     waitsForNobody = false;
     try {
       return atoms(name);
     } finally {
       waitsForNobody = true;
-      addon.mayWait(false);
+      addon.may_wait(false);
     }
   };
 }
@@ -190,7 +190,7 @@ const STRIDE_SIZE = 65_536;
 
 const NO_BYTES = Buffer.alloc(0);
 
-let create: <In, Out>(native: NativeFile, format: Format<In, Out>, origin: Origin) => Queue<In, Out>;
+let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>;
 
 /**
  * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
@@ -225,14 +225,14 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** What a walk says besides the messages: see the addon's `queueWalk`. */
   readonly #state = new Float64Array(4);
 
-  private constructor(native: NativeFile, format: Format<In, Out>, origin: Origin) {
+  private constructor({ native, origin }: Opened, format: Format<In, Out>) {
     super(native);
     this.#format = format;
     this.#origin = origin;
   }
 
   static {
-    create = (native, format, origin) => new Queue(native, format, origin);
+    create = (opened, format) => new Queue(opened, format);
   }
 
   /**
@@ -242,23 +242,22 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
    */
   reopen(): Queue<In, Out> {
-    const { native, origin } = this.#origin.reopen(this);
-    return create(native, this.#format, origin);
+    return create(this.#origin.reopen(this), this.#format);
   }
 
   /** How many messages there are. Takes time in proportion: the format has no count. */
   length(): number {
-    return addon.queueLength(this.native);
+    return addon.queue_length(this.native);
   }
 
   /** True if there is no message. */
   isEmpty(): boolean {
-    return addon.queueIsEmpty(this.native);
+    return addon.queue_is_empty(this.native);
   }
 
   /** The queue's header. */
   info(): QueueInfo {
-    return addon.queueInfo(this.native);
+    return addon.queue_info(this.native);
   }
 
   /**
@@ -267,12 +266,12 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * term that {@link pop} would refuse, since it takes more memory than `maxInflatedSize` allows
    */
   push(message: In): void {
-    addon.queuePush(this.native, this.#format.encodeTransient(message));
+    addon.queue_push(this.native, this.#format.encodeTransient(message));
   }
 
   /** Appends all of the messages at once, or none. Throws as {@link push}. */
   pushMany(messages: Iterable<In>): void {
-    addon.queuePushMany(
+    addon.queue_push_many(
       this.native,
       Array.from(messages, (message) => this.#format.encode(message)),
     );
@@ -325,7 +324,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       } catch (cause) {
         if (!certain) continue;
         const error = this.#refusal(bytes, cause);
-        if (isBadTerm(error) && !addon.queueRemove(this.native, bytes)) continue;
+        if (isBadTerm(error) && !addon.queue_remove(this.native, bytes)) continue;
         throw error;
       }
       if (this.#remove(bytes)) return message;
@@ -334,8 +333,8 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /** Removes the message, if it is still the first one. What is no longer than the scratch buffer is in it. */
   #remove(bytes: Buffer): boolean {
-    if (isOwn(bytes)) return addon.queueRemove(this.native, bytes);
-    const next = addon.queueTake(this.native, this.#scratch, bytes.length);
+    if (isOwn(bytes)) return addon.queue_remove(this.native, bytes);
+    const next = addon.queue_take(this.native, this.#scratch, bytes.length);
     if (next < 0) return false;
     this.#ahead = next;
     return true;
@@ -355,10 +354,10 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
         this.#format.check?.(first);
       } catch (cause) {
         const error = this.#refusal(first, cause);
-        if (isFirst && isBadTerm(error) && !addon.queueRemove(this.native, first)) continue;
+        if (isFirst && isBadTerm(error) && !addon.queue_remove(this.native, first)) continue;
         throw error;
       }
-      if (addon.queueRemove(this.native, first)) bytes = first;
+      if (addon.queue_remove(this.native, first)) bytes = first;
     }
     try {
       return this.#format.decode(bytes, true);
@@ -393,7 +392,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       const bytes = this.#first(true, true);
       // biome-ignore lint/complexity/noArguments: as in pop
       if (bytes === null) return arguments.length > 0 ? fallback : EMPTY;
-      if (addon.queueRemove(this.native, bytes)) return bytes;
+      if (addon.queue_remove(this.native, bytes)) return bytes;
     }
   }
 
@@ -425,7 +424,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
         more = this.#popSome(limit - removed, all);
     } catch (error) {
       if (removed === 0) {
-        if (isBadTerm(error) && !addon.queueRemove(this.native, error.bytes)) return this.popMany(limit);
+        if (isBadTerm(error) && !addon.queue_remove(this.native, error.bytes)) return this.popMany(limit);
         throw error;
       }
       // What follows those that are removed is still in the queue, and says the same to the next call.
@@ -441,13 +440,13 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       const packed = this.#step(false, most, BEGINNING, this.#format.needsOwn);
       if (packed === null) {
         // Who may not remove anything is told so by an empty queue too.
-        if (limit > 0) addon.queueRemoveMany(this.native, NO_BYTES, 0n);
+        if (limit > 0) addon.queue_remove_many(this.native, NO_BYTES, 0n);
         return false;
       }
       const [, found, full] = this.#state as unknown as [number, number, number];
       const messages = this.#decodeSome(packed);
       for (const message of messages) all.push(message);
-      if (addon.queueRemoveMany(this.native, packed, BigInt(messages.length)))
+      if (addon.queue_remove_many(this.native, packed, BigInt(messages.length)))
         return full === 1 && messages.length === found;
       // Others are at it: less can be had before they come.
       all.length = before;
@@ -572,7 +571,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   tryPop(consume: (message: Out) => unknown, fallback?: unknown): unknown {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
     if (this.#left !== undefined) this.#abort(this.#left);
-    const bytes = this.#copied(addon.queuePopBegin, this.#format.needsOwn);
+    const bytes = this.#copied(addon.queue_pop_begin, this.#format.needsOwn);
     // biome-ignore lint/complexity/noArguments: as in pop
     if (bytes === null) return arguments.length > 1 ? fallback : EMPTY;
     const ticket = this.#ticket[0] as bigint;
@@ -582,14 +581,14 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
       message = this.#decode(bytes, isOwn(bytes));
       result = consume(message);
       if (!isPromise(result)) {
-        addon.queuePopCommit(this.native, ticket);
+        addon.queue_pop_commit(this.native, ticket);
         return result;
       }
     } catch (error) {
       // Kept in case that there is no stack left for a call: the next operation makes it.
       this.#left = ticket;
       if (message === EMPTY && isBadTerm(error)) {
-        addon.queuePopCommit(this.native, ticket);
+        addon.queue_pop_commit(this.native, ticket);
         this.#left = undefined;
       } else {
         this.#abort(ticket);
@@ -613,7 +612,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   #commit(ticket: bigint): void {
     try {
-      addon.queuePopCommit(this.native, ticket);
+      addon.queue_pop_commit(this.native, ticket);
     } catch (error) {
       // The message is still taken out, and nobody else could have it.
       if ((error as EmmapError).code === "ETIMEDOUT") this.#abort(ticket);
@@ -624,7 +623,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   /** Leaves the message. A queue that was closed meanwhile, and one whose message could not be removed, has left it already. */
   #abort(ticket: bigint): void {
     try {
-      if (!this.closed) addon.queuePopAbort(this.native, ticket);
+      if (!this.closed) addon.queue_pop_abort(this.native, ticket);
     } catch (error) {
       if ((error as EmmapError).code !== "EINVAL") throw error;
     }
@@ -636,7 +635,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   peek<Fallback>(fallback: Fallback): Out | Fallback;
   peek(fallback?: unknown): unknown {
     // biome-ignore lint/complexity/noArguments: as in pop
-    return this.#look(addon.queuePeekFront, arguments.length > 0 ? fallback : EMPTY);
+    return this.#look(addon.queue_peek_front, arguments.length > 0 ? fallback : EMPTY);
   }
 
   /** The last message, which stays. Otherwise as {@link peek}. */
@@ -644,10 +643,10 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
   peekBack<Fallback>(fallback: Fallback): Out | Fallback;
   peekBack(fallback?: unknown): unknown {
     // biome-ignore lint/complexity/noArguments: as in pop
-    return this.#look(addon.queuePeekBack, arguments.length > 0 ? fallback : EMPTY);
+    return this.#look(addon.queue_peek_back, arguments.length > 0 ? fallback : EMPTY);
   }
 
-  #look(copy: typeof addon.queuePeekFront, fallback: unknown): unknown {
+  #look(copy: typeof addon.queue_peek_front, fallback: unknown): unknown {
     const bytes = this.#copied(copy, this.#format.needsOwn);
     return bytes === null ? fallback : this.#decode(bytes, isOwn(bytes));
   }
@@ -691,12 +690,12 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
 
   /** Removes all messages; the file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
   purge(): void {
-    addon.queuePurge(this.native);
+    addon.queue_purge(this.native);
   }
 
   /** As {@link purge}, and also where the queue is no longer sound: it is an empty one afterwards. */
   erase(): void {
-    addon.queueErase(this.native);
+    addon.queue_erase(this.native);
   }
 
   /**
@@ -707,17 +706,17 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
    * @throws ENOTSUP where the file system can't have holes
    */
   compact(): number {
-    return addon.queueCompact(this.native);
+    return addon.queue_compact(this.native);
   }
 
   /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const { path, closed } = this;
-    return `Queue ${inspect(closed ? { path, closed } : { path, ...addon.queueInfo(this.native) }, options)}`;
+    return `Queue ${inspect(closed ? { path, closed } : { path, ...addon.queue_info(this.native) }, options)}`;
   }
 
   #first(certain: boolean, own: boolean): Buffer | null {
-    return this.#copied(certain ? addon.queuePeekFront : addon.queueGlanceFront, own);
+    return this.#copied(certain ? addon.queue_peek_front : addon.queue_glance_front, own);
   }
 
   /**
@@ -750,11 +749,11 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     for (let size = MANY_SIZE; ; size *= 2) {
       const room = Buffer.allocUnsafeSlow(size);
       this.#state.fill(0);
-      const length = addon.queueWalk(this.native, false, BigInt(limit), this.#state, room);
+      const length = addon.queue_walk(this.native, false, BigInt(limit), this.#state, room);
       if (length === null || length === 0) return null;
       if (length > 0 && this.#state[2] === 0) return room.subarray(0, length);
       // All of them take no more than this, but others may push meanwhile.
-      const { head, tail } = addon.queueInfo(this.native);
+      const { head, tail } = addon.queue_info(this.native);
       size = Math.max(size, -length, tail - head);
     }
   }
@@ -766,7 +765,7 @@ export class Queue<In = Term, Out = Decoded> extends Structure {
     for (;;) {
       this.#state[0] = place[0];
       this.#state[3] = place[1];
-      const length = addon.queueWalk(this.native, backward, BigInt(limit), this.#state, room);
+      const length = addon.queue_walk(this.native, backward, BigInt(limit), this.#state, room);
       if (length === null) return null;
       if (length < 0) {
         room = Buffer.allocUnsafeSlow(-length);
@@ -880,8 +879,8 @@ export function openQueue(path: PathLike, options: object = {}): unknown {
         { ...(values && { values }), ...decode, ...(maxInflatedSize !== undefined && { maxInflatedSize }) },
         { ...(values && { values }), ...encoding },
       );
-  const opener: Opener = ["queue_open", toPath(path), structureOptions(rest, "queues", QUEUE_OPTIONS)];
-  return create(addon.open(...opener), format, new Origin(opener));
+  const native = structureOptions(rest, "queues", QUEUE_OPTIONS);
+  return create(openFile(["queue_open", toPath(path), native]), format);
 }
 
 const QUEUE_OPTIONS = ["raw", "values", "decode", "encode", "maxInflatedSize"];

@@ -49,7 +49,7 @@ export abstract class Structure {
    * renamed there. `reopen` opens what is there now.
    */
   isCurrent(): boolean {
-    return addon.isCurrent(this.native);
+    return addon.is_current(this.native);
   }
 
   /**

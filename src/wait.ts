@@ -57,24 +57,23 @@ export class Waits {
   /** Whether they keep the process alive, those that go on and those to come. */
   keepAlive(yes: boolean): void {
     this.#refs = yes;
-    for (const token of this.#going) addon.refWait(token, yes);
+    for (const token of this.#going) addon.wait_ref(token, yes);
   }
 
   async word(
-    operation: "wait" | "counterWait",
+    operation: "wait" | "counter_wait",
     place: bigint,
     expected: bigint,
     options: WaitOptions,
   ): Promise<WaitResult> {
-    const name = operation === "wait" ? "wait" : "counter_wait";
-    return await this.#wait(name, options, (timeout, settle) =>
+    return await this.#wait(operation, options, (timeout, settle) =>
       addon[operation](this.#native, place, expected, timeout, settle),
     );
   }
 
   /** False: the time is over. True: there may be a message. */
   async message(options: WaitOptions): Promise<boolean> {
-    const begin = (timeout: bigint, settle: Settle) => addon.queueWait(this.#native, timeout, settle);
+    const begin = (timeout: bigint, settle: Settle) => addon.queue_wait(this.#native, timeout, settle);
     return (await this.#wait("queue_wait", options, begin)) !== "timed-out";
   }
 
@@ -100,10 +99,10 @@ export class Waits {
         if (typeof token === "number") return settle(token, "UNKNOWN", "");
         const going = token;
         this.#going.add(going);
-        if (!this.#refs) addon.refWait(going, false);
+        if (!this.#refs) addon.wait_ref(going, false);
         abort = () => {
           // False: it has ended, and is about to settle. What it was woken for would be lost else.
-          if (addon.cancelWait(going)) reject(signal?.reason);
+          if (addon.wait_cancel(going)) reject(signal?.reason);
         };
         signal?.addEventListener("abort", abort);
       });

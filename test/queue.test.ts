@@ -731,16 +731,16 @@ test("encoded terms can be pushed as they are through a raw queue", () => {
 });
 
 test("a walk goes on at no place that no step has answered", () => {
-  const native = addon.open("queue_open", freshPath(), ["write", null, "create", null]);
+  const native = addon.queue_open(freshPath(), ["write", null, "create", null]);
   const room = Buffer.alloc(1024);
   for (const messages of [0, 1]) {
     for (const [low, high] of [...Array(15).keys()].map((i) => [i + 1, 0]).concat([[16, 2 ** 31]]))
       for (const backward of [false, true]) {
         const state = Float64Array.of(low as number, 0, 0, high as number);
-        const error = thrownBy(() => addon.queueWalk(native, backward, 9n, state, room));
+        const error = thrownBy(() => addon.queue_walk(native, backward, 9n, state, room));
         expect({ messages, low, error }).toMatchObject({ error: { code: "ESTALE" } });
       }
-    addon.queuePush(native, Buffer.from("message"));
+    addon.queue_push(native, Buffer.from("message"));
   }
   addon.close(native);
 });

@@ -4,7 +4,16 @@ import { open, openCounters } from "../src";
 import type * as addon from "../src/addon";
 import { freshPath, pattern, patternFile } from "./support/files";
 
-const TO_OPEN = vi.hoisted(() => ["open", "describe", "control", "close", "revoke", "moved", "createError"]);
+const TO_OPEN = vi.hoisted(() => [
+  "open",
+  "counters_open",
+  "describe",
+  "file_control",
+  "close",
+  "revoke",
+  "moved",
+  "createError",
+]);
 const crossings = vi.hoisted((): string[] => []);
 
 vi.mock("../src/addon", async (original) => {
@@ -25,8 +34,8 @@ vi.mock("../src/addon", async (original) => {
 function called() {
   const all = crossings.splice(0);
   return {
-    loans: all.filter((name) => name === "lend").length,
-    others: all.filter((name) => name !== "lend"),
+    loans: all.filter((name) => name === "pread_direct").length,
+    others: all.filter((name) => name !== "pread_direct"),
   };
 }
 
@@ -41,7 +50,7 @@ test("counters", () => {
   expect([counters.get(0), ...counters]).toEqual([8n, 8n, 0n]);
   expect(called()).toEqual({ loans: 1, others: [] });
   expect(() => counters.get(2)).toThrow("EINVAL"); // what is out of bounds is the core's to answer
-  expect(called()).toEqual({ loans: 0, others: ["counterGet"] });
+  expect(called()).toEqual({ loans: 0, others: ["counter_get"] });
 });
 
 test("small reads and writes, at a position and at the cursor", () => {
@@ -73,7 +82,7 @@ test("what lies far into a large file", () => {
   using file = open(freshPath(), { write: true, create: true, size });
   expect(called()).toEqual({ loans: 0, others: [] }); // V8 would collect for nothing where nobody uses it
   expect(file.load(0)).toBe(0n);
-  expect(called().others).toEqual(["patomicLoad"]);
+  expect(called().others).toEqual(["patomic_load"]);
   for (const position of [3 * 2 ** 30, 5 * 2 ** 30 + 8, size - 64]) {
     file.pwrite(position, "far");
     expect(file.pread(position, 3)?.toString()).toBe("far");

@@ -7,7 +7,7 @@ import { freshPath, pattern, patternFile } from "./support/files";
 
 vi.mock("../src/addon", async (original) => {
   const real = await original<typeof addon>();
-  return { addon: { ...real.addon, lend: () => undefined, control: () => undefined } };
+  return { addon: { ...real.addon, pread_direct: () => undefined, file_control: () => undefined } };
 });
 
 test("reads and writes go to the core", () => {

@@ -1,12 +1,13 @@
-// The operations of a block storage.
+// The operations of a block storage that have no shape.
 #include <cerrno>
 
-#include "call.h"
+#include "bytes.h"
+#include "operations.h"
 
 namespace
 {
 
-// store(bytes) → address
+// (bytes) → the address
 napi_value store(const Call &call)
 {
     const iovec block = call.bytes_at(0);
@@ -15,7 +16,7 @@ napi_value store(const Call &call)
     return call.answer(error, make_number(call.env, address));
 }
 
-// storeMany([bytes, …]) → [address, …]
+// ([bytes, …]) → [address, …]
 napi_value store_many(const Call &call)
 {
     const std::vector<iovec> blocks = call.list_at(0);
@@ -31,7 +32,7 @@ napi_value store_many(const Call &call)
     return array;
 }
 
-// read(address) → Buffer, or null where there is no such block
+// (address) → Buffer; null: there is no such block
 napi_value read(const Call &call)
 {
     Bytes bytes;
@@ -43,17 +44,8 @@ napi_value read(const Call &call)
     return error ? call.fail(error) : bytes.to_buffer(call);
 }
 
-// free(address) → whether there was such a block
-napi_value release(const Call &call)
-{
-    const emmap_error error = emmap_block_free(call.core(), call.unsigned_at(0));
-    if (error == ENOENT)
-        return make_boolean(call.env, false);
-    return call.answer(error, make_boolean(call.env, true));
-}
-
-// freeMany([address, …]) → whether there were all these blocks
-napi_value release_many(const Call &call)
+// ([address, …]) → true; false: not all of these blocks are there
+napi_value free_many(const Call &call)
 {
     uint32_t length = 0;
     napi_get_array_length(call.env, call.arguments[0], &length);
@@ -69,14 +61,13 @@ napi_value release_many(const Call &call)
     return call.answer(error, make_boolean(call.env, true));
 }
 
-// walk(limit, place): the blocks, packed, and their addresses, from the place in the BigUint64Array on, which becomes
-// the next one.
+// (limit, place) → [packed, address, …]. The BigUint64Array has the place where the walk goes on, in and out.
 napi_value walk(const Call &call)
 {
     const size_t limit = static_cast<size_t>(call.unsigned_at(0));
     uint64_t place = call.load_at(1);
     std::vector<uint64_t> addresses(limit);
-    Packed blocks{};
+    Packed blocks;
     const emmap_sink sink = blocks.sink();
     size_t count = 0;
     const emmap_error error = emmap_blocks_walk(call.core(), limit, &place, addresses.data(), &sink, &count);
@@ -84,7 +75,7 @@ napi_value walk(const Call &call)
         return call.fail(error);
     if (error)
         count = 0;
-    const napi_value packed = blocks.answer(call);
+    const napi_value packed = blocks.to_buffer(call);
     if (!packed)
         return nullptr;
     call.store_at(1, place);
@@ -96,21 +87,7 @@ napi_value walk(const Call &call)
     return array;
 }
 
-// compact() → how many bytes were given back
-napi_value compact(const Call &call)
-{
-    uint64_t bytes = 0;
-    const emmap_error error = emmap_blocks_compact(call.core(), &bytes);
-    return call.answer(error, make_number(call.env, bytes));
-}
-
-napi_value count(const Call &call)
-{
-    uint64_t count = 0;
-    const emmap_error error = emmap_blocks_count(call.core(), &count);
-    return call.answer(error, make_number(call.env, count));
-}
-
+// () → the header
 napi_value info(const Call &call)
 {
     emmap_blocks_metadata about{};
@@ -125,7 +102,7 @@ napi_value info(const Call &call)
     return result;
 }
 
-// repair(limit, place) → whether there is more to do from the place in the BigUint64Array on
+// (limit, place) → true: there is more to do, from the place in the BigUint64Array on
 napi_value repair(const Call &call)
 {
     uint64_t place = call.load_at(1);
@@ -136,18 +113,15 @@ napi_value repair(const Call &call)
 
 } // namespace
 
-void add_blocks_operations(Operations &operations)
+void add_blocks_operations(Exports &exports)
 {
-    operations.insert(operations.end(), {
-                                            define<store>("blockStore", "block_store"),
-                                            define<store_many>("blockStoreMany", "block_store_many"),
-                                            define<read>("blockRead", "block_read"),
-                                            define<release>("blockFree", "block_free"),
-                                            define<release_many>("blockFreeMany", "block_free_many"),
-                                            define<walk>("blocksWalk", "blocks_walk"),
-                                            define<count>("blocksCount", "blocks_count"),
-                                            define<info>("blocksInfo", "blocks_info"),
-                                            define<repair>("blocksRepair", "blocks_repair"),
-                                            define<compact>("blocksCompact", "blocks_compact"),
-                                        });
+    exports.insert(exports.end(), {
+                                      define<store>("block_store"),
+                                      define<store_many>("block_store_many"),
+                                      define<read>("block_read"),
+                                      define<free_many>("block_free_many"),
+                                      define<walk>("blocks_walk"),
+                                      define<info>("blocks_info"),
+                                      define<repair>("blocks_repair"),
+                                  });
 }

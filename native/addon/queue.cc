@@ -1,110 +1,42 @@
-// The operations of a queue.
+// The operations of a queue that have no shape.
 #include <cerrno>
 #include <cstring>
 
-#include "call.h"
+#include "bytes.h"
+#include "operations.h"
 
 namespace
 {
 
-// Where messages go: into a buffer that JavaScript has made, since only there can a failure to get memory be caught.
-struct Room {
-    iovec place;
-    size_t length = 0; // of what was copied
-    size_t count = 0;
-    size_t needed = 0; // by the one that there is no room for; 0: there was room
-    bool packed;       // each behind its length in 32 bits, which src/packed.ts takes apart
-
-    static void *allocate(void *context, size_t length)
-    {
-        Room *const self = static_cast<Room *>(context);
-        const uint32_t prefix = static_cast<uint32_t>(length);
-        const size_t before = self->packed ? sizeof prefix : 0;
-        if (self->place.iov_len - self->length < before + length) {
-            self->needed = before + length;
-            return nullptr;
-        }
-        uint8_t *const at = static_cast<uint8_t *>(self->place.iov_base) + self->length;
-        std::memcpy(at, &prefix, before);
-        self->length += before + length;
-        self->count++;
-        return at + before;
-    }
-
-    emmap_sink sink()
-    {
-        return {allocate, this};
-    }
-
-    // How many bytes there are; null: no message; below 0: so many are needed for it.
-    napi_value answer(const Call &call, emmap_error error) const
-    {
-        if (error == EMMAP_EOF)
-            return make_null(call.env);
-        if (needed == 0 && error)
-            return call.fail(error);
-        napi_value number = nullptr;
-        napi_create_double(call.env, needed ? -static_cast<double>(needed) : static_cast<double>(length),
-                           &number);
-        return number;
-    }
-};
-
-// push(bytes)
+// (bytes)
 napi_value push(const Call &call)
 {
     const iovec message = call.bytes_at(0);
     return call.answer(emmap_queue_push(call.core(), &message, 1));
 }
 
-// pushMany([bytes, …])
+// ([bytes, …])
 napi_value push_many(const Call &call)
 {
     const std::vector<iovec> messages = call.list_at(0);
     return call.answer(emmap_queue_push_many(call.core(), messages.data(), messages.size()));
 }
 
-// (room)
-template <emmap_error (*operation)(emmap_file *, const emmap_sink *)> napi_value one(const Call &call)
-{
-    Room room{call.bytes_at(0), 0, 0, 0, false};
-    const emmap_sink sink = room.sink();
-    return room.answer(call, operation(call.core(), &sink));
-}
-
-// False where other messages are the first ones by now.
+// True; false: the queue begins with other messages now.
 napi_value removed(const Call &call, const iovec *messages, size_t count)
 {
     const emmap_error error = emmap_queue_remove(call.core(), messages, count);
     return error && error != ESTALE ? call.fail(error) : make_boolean(call.env, error == EMMAP_OK);
 }
 
-// remove(bytes)
+// (bytes) → boolean
 napi_value remove_one(const Call &call)
 {
     const iovec message = call.bytes_at(0);
     return removed(call, &message, 1);
 }
 
-// take(room, length): removes the first message if it is the one that the room begins with. -1: it is another one. Then the
-// room gets the next message, so that who pops it need not ask for it: its length, or 0 where that can't be. Whether it is
-// the first one still is found out when it is taken.
-napi_value take(const Call &call)
-{
-    Room room{call.bytes_at(0), 0, 0, 0, false};
-    double length = 0;
-    napi_get_value_double(call.env, call.arguments[1], &length);
-    const iovec message{room.place.iov_base, static_cast<size_t>(length)};
-    const emmap_sink sink = room.sink();
-    const emmap_error error = emmap_queue_take(call.core(), &message, &sink);
-    if (error && error != ESTALE)
-        return call.fail(error);
-    napi_value number = nullptr;
-    napi_create_double(call.env, error ? -1 : static_cast<double>(room.length), &number);
-    return number;
-}
-
-// removeMany(packed, count): the first of those that are packed.
+// (packed, count) → boolean. Removes the first `count` of the packed messages.
 napi_value remove_many(const Call &call)
 {
     const iovec packed = call.bytes_at(0);
@@ -119,10 +51,27 @@ napi_value remove_many(const Call &call)
     return removed(call, messages.data(), messages.size());
 }
 
-// popBegin(room, ticket): puts the ticket into the BigUint64Array.
+// (room, length) → number. Removes the first message if it is the one that the room begins with, and copies the next
+// one into the room: its length; 0: none was copied; -1: nothing was removed.
+napi_value take(const Call &call)
+{
+    Room room{call.bytes_at(0)};
+    double length = 0;
+    napi_get_value_double(call.env, call.arguments[1], &length);
+    const iovec message{room.place.iov_base, static_cast<size_t>(length)};
+    const emmap_sink sink = room.sink();
+    const emmap_error error = emmap_queue_take(call.core(), &message, &sink);
+    if (error && error != ESTALE)
+        return call.fail(error);
+    napi_value number = nullptr;
+    napi_create_double(call.env, error ? -1 : static_cast<double>(room.length), &number);
+    return number;
+}
+
+// (room, ticket) → see Room::answer. The BigUint64Array gets the ticket.
 napi_value pop_begin(const Call &call)
 {
-    Room room{call.bytes_at(0), 0, 0, 0, false};
+    Room room{call.bytes_at(0)};
     const emmap_sink sink = room.sink();
     uint64_t ticket = 0;
     const emmap_error error = emmap_queue_pop_begin(call.core(), &sink, &ticket);
@@ -130,15 +79,9 @@ napi_value pop_begin(const Call &call)
     return room.answer(call, error);
 }
 
-// (ticket)
-template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value pop_end(const Call &call)
-{
-    return call.answer(operation(call.core(), call.unsigned_at(0)));
-}
-
-// walk(backward, limit, state, room): packed, as many as there is room for. The Float64Array has the place, from which it
-// goes on and where it puts the next one, as its low 32 bits and, last, its others; between them how many there are, and 1
-// where there was no room for more.
+// (backward, limit, state, room) → see Room::answer. Copies as many packed messages as the room can hold. `state` is a
+// Float64Array: [0] and [3] are the low and the high 32 bits of the place, in and out; out are also [1], the number of
+// messages, and [2], 1 if the room was full before the limit was reached.
 napi_value walk(const Call &call)
 {
     const emmap_queue_direction direction =
@@ -147,13 +90,13 @@ napi_value walk(const Call &call)
     uint64_t limit = call.unsigned_at(1);
     bool full = false;
     for (;;) {
-        Room room{call.bytes_at(3), 0, 0, 0, true};
+        Room room{call.bytes_at(3), true};
         const emmap_sink sink = room.sink();
         uint64_t place = static_cast<uint64_t>(state[3]) << 32 | static_cast<uint64_t>(state[0]);
         uint64_t count = 0;
         const emmap_error error = emmap_queue_walk(call.core(), direction, limit, &place, &sink, &count);
         if (room.needed && room.count > 0) {
-            // The place is known of a walk that had room: once more for those that fit.
+            // The core says the next place only of a walk that succeeds: walk again over those that fit.
             full = true;
             limit = room.count;
             continue;
@@ -166,28 +109,7 @@ napi_value walk(const Call &call)
     }
 }
 
-// compact() → how many bytes were given back
-napi_value compact(const Call &call)
-{
-    uint64_t bytes = 0;
-    const emmap_error error = emmap_queue_compact(call.core(), &bytes);
-    return call.answer(error, make_number(call.env, bytes));
-}
-
-napi_value length(const Call &call)
-{
-    uint64_t length = 0;
-    const emmap_error error = emmap_queue_length(call.core(), &length);
-    return call.answer(error, make_number(call.env, length));
-}
-
-napi_value is_empty(const Call &call)
-{
-    bool empty = false;
-    const emmap_error error = emmap_queue_is_empty(call.core(), &empty);
-    return call.answer(error, make_boolean(call.env, empty));
-}
-
+// () → the header
 napi_value info(const Call &call)
 {
     emmap_queue_metadata about{};
@@ -203,35 +125,19 @@ napi_value info(const Call &call)
     return result;
 }
 
-template <emmap_error (*operation)(emmap_file *)> napi_value all(const Call &call)
-{
-    return call.answer(operation(call.core()));
-}
-
 } // namespace
 
-void add_queue_operations(Operations &operations)
+void add_queue_operations(Exports &exports)
 {
-    operations.insert(operations.end(),
-                      {
-                          define<push>("queuePush", "queue_push"),
-                          define<push_many>("queuePushMany", "queue_push_many"),
-                          // What failed is a pop to those who called it.
-                          define<one<emmap_queue_glance_front>>("queueGlanceFront", "queue_pop"),
-                          define<remove_one>("queueRemove", "queue_pop"),
-                          define<take>("queueTake", "queue_pop"),
-                          define<remove_many>("queueRemoveMany", "queue_pop_many"),
-                          define<pop_begin>("queuePopBegin", "queue_pop_begin"),
-                          define<pop_end<emmap_queue_pop_commit>>("queuePopCommit", "queue_pop_commit"),
-                          define<pop_end<emmap_queue_pop_abort>>("queuePopAbort", "queue_pop_abort"),
-                          define<one<emmap_queue_peek_front>>("queuePeekFront", "queue_peek_front"),
-                          define<one<emmap_queue_peek_back>>("queuePeekBack", "queue_peek_back"),
-                          define<walk>("queueWalk", "queue_walk"),
-                          define<length>("queueLength", "queue_length"),
-                          define<is_empty>("queueIsEmpty", "queue_is_empty"),
-                          define<info>("queueInfo", "queue_info"),
-                          define<all<emmap_queue_purge>>("queuePurge", "queue_purge"),
-                          define<all<emmap_queue_erase>>("queueErase", "queue_erase"),
-                          define<compact>("queueCompact", "queue_compact"),
-                      });
+    exports.insert(exports.end(), {
+                                      define<push>("queue_push"),
+                                      define<push_many>("queue_push_many"),
+                                      // What fails is a pop to its caller.
+                                      define<remove_one>("queue_remove", "queue_pop"),
+                                      define<take>("queue_take", "queue_pop"),
+                                      define<remove_many>("queue_remove_many", "queue_pop_many"),
+                                      define<pop_begin>("queue_pop_begin"),
+                                      define<walk>("queue_walk"),
+                                      define<info>("queue_info"),
+                                  });
 }

@@ -14,7 +14,7 @@ namespace
 struct Sync {
     Handle handle;
     std::string path;
-    SyncOperation operation;
+    BackgroundOperation operation;
     const char *name;
     Failure failure{};
     napi_ref factory = nullptr;
@@ -93,12 +93,12 @@ bool queue(napi_env env, Sync *sync)
 
 } // namespace
 
-napi_value sync_in_background(napi_env env, napi_value self, Handle handle, std::string path,
-                              SyncOperation operation, const char *name, std::string to)
+napi_value in_background(const Call &call, BackgroundOperation operation, std::string to)
 {
-    Sync *const sync = new Sync{std::move(handle), std::move(path), operation, name};
+    const napi_env env = call.env;
+    Sync *const sync = new Sync{call.file->handle, call.file->path, operation, call.operation};
     sync->to = std::move(to);
-    if (const napi_value factory = error_factory(env, self))
+    if (const napi_value factory = error_factory(env, call.self))
         napi_create_reference(env, factory, 1, &sync->factory);
     napi_value promise = nullptr;
     if (napi_create_promise(env, &sync->deferred, &promise) == napi_ok && queue(env, sync))

@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "call.h"
+#include "operations.h"
 #include "waiting.h"
 
 namespace
@@ -238,7 +238,7 @@ template <typename Begin> napi_value begin_wait(const Call &call, napi_value set
 
 using Begin = emmap_error (*)(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *, emmap_wait **);
 
-// wait(place, expected, timeout, settle)
+// (place, expected, timeout, settle)
 template <Begin begin> napi_value wait(const Call &call)
 {
     return begin_wait(call, call.arguments[3], [&](const emmap_waiter *waiter, emmap_wait **core) {
@@ -246,7 +246,7 @@ template <Begin begin> napi_value wait(const Call &call)
     });
 }
 
-// queueWait(timeout, settle)
+// (timeout, settle)
 napi_value queue_wait(const Call &call)
 {
     return begin_wait(call, call.arguments[1], [&](const emmap_waiter *waiter, emmap_wait **core) {
@@ -271,8 +271,8 @@ std::shared_ptr<Wait> wait_of(napi_env env, napi_value token)
                                                                  : nullptr;
 }
 
-// refWait(token, yes)
-napi_value ref_wait(napi_env env, napi_callback_info info)
+// (token, yes): whether the wait keeps the process alive
+napi_value wait_ref(napi_env env, napi_callback_info info)
 {
     size_t count = 2;
     napi_value arguments[2] = {nullptr, nullptr};
@@ -283,6 +283,7 @@ napi_value ref_wait(napi_env env, napi_callback_info info)
     return nullptr;
 }
 
+// (place, count) → the number of waits that it ended
 template <emmap_error (*operation)(emmap_file *, uint64_t, uint64_t, uint64_t *)>
 napi_value notify(const Call &call)
 {
@@ -291,10 +292,8 @@ napi_value notify(const Call &call)
     return call.answer(error, make_number(call.env, woken));
 }
 
-} // namespace
-
-// cancelWait(token): whether it has ended so; then settle is not called.
-napi_value cancel_wait(napi_env env, napi_callback_info info)
+// (token) → true: the wait has ended by this, and settle is not called; false: it had ended before
+napi_value wait_cancel(napi_env env, napi_callback_info info)
 {
     size_t count = 1;
     napi_value token = nullptr;
@@ -311,24 +310,18 @@ napi_value cancel_wait(napi_env env, napi_callback_info info)
     return make_boolean(env, true);
 }
 
-namespace
-{
-
-napi_property_descriptor plain(const char *name, napi_callback callback)
-{
-    return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_enumerable, nullptr};
-}
-
 } // namespace
 
-void add_wait_operations(Operations &operations)
+void add_wait_operations(Exports &exports)
 {
-    operations.push_back(define<wait<emmap_wait_begin>>("wait", "wait"));
-    operations.push_back(define<notify<emmap_notify>>("notify", "notify"));
-    operations.push_back(define<wait<emmap_counter_wait_begin>>("counterWait", "counter_wait"));
-    operations.push_back(define<notify<emmap_counter_notify>>("counterNotify", "counter_notify"));
-    operations.push_back(define<queue_wait>("queueWait", "queue_wait"));
-    operations.push_back(plain("cancelWait", cancel_wait));
-    operations.push_back(plain("refWait", ref_wait));
-    operations.push_back(plain("mayWait", may_wait_now));
+    exports.insert(exports.end(), {
+                                      define<wait<emmap_wait_begin>>("wait"),
+                                      define<notify<emmap_notify>>("notify"),
+                                      define<wait<emmap_counter_wait_begin>>("counter_wait"),
+                                      define<notify<emmap_counter_notify>>("counter_notify"),
+                                      define<queue_wait>("queue_wait"),
+                                      define("wait_cancel", wait_cancel),
+                                      define("wait_ref", wait_ref),
+                                      define("may_wait", may_wait_now),
+                                  });
 }

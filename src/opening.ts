@@ -1,7 +1,28 @@
 import { constants } from "node:os";
 import { resolve } from "node:path";
-import { addon, type NativeFile, type NativeOptions, type Opener } from "./addon.js";
+import { addon, type NativeFile, type NativeOptions, type NativePath } from "./addon.js";
 import { createError, EmmapError } from "./error.js";
+
+/** A function of the addon that opens a file, and its arguments. */
+export type Opener =
+  | [operation: "open", path: NativePath, options: NativeOptions]
+  | [operation: "counters_open", path: NativePath, options: NativeOptions, count: bigint]
+  | [operation: "queue_open", path: NativePath, options: NativeOptions]
+  | [operation: "blocks_open", path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint];
+
+/** A file, and how it was opened. */
+export interface Opened {
+  readonly native: NativeFile;
+  readonly origin: Origin;
+}
+
+export function openFile(opener: Opener): Opened {
+  return { native: openNative(opener), origin: new Origin(opener) };
+}
+
+function openNative([operation, ...operands]: Opener): NativeFile {
+  return (addon[operation] as (...operands: unknown[]) => NativeFile)(...operands);
+}
 
 const has = (options: NativeOptions, name: string): boolean =>
   options.some((each, i) => i % 2 === 0 && each === name);
@@ -23,7 +44,7 @@ export class Origin {
    * Opens what is there now, and then closes the old file. Nothing is created and nothing truncated. Where that fails, the
    * old file is as it was; but one that stands in the way of the new one is closed first: see {@link isInTheWay}.
    */
-  reopen(old: Reopened): { native: NativeFile; origin: Origin } {
+  reopen(old: Reopened): Opened {
     const [operation, path, options, ...numbers] = this.#opener;
     if (has(options, "anon"))
       throw createError(
@@ -56,11 +77,11 @@ interface Reopened {
 function openBeside(old: Reopened, opener: Opener): NativeFile {
   let native: NativeFile;
   try {
-    native = addon.open(...opener);
+    native = openNative(opener);
   } catch (error) {
     if (!isInTheWay(old, opener[2], error)) throw error;
     old.close();
-    return addon.open(...opener);
+    return openNative(opener);
   }
   old.close();
   return native;

@@ -1,0 +1,14 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { addon } from "../src/addon";
+
+const table = readFileSync(`${__dirname}/../native/include/emmap_operations.h`, "utf8");
+
+/** JavaScript has these in another form: a file is created whole, and messages are decoded before they are removed. */
+const WITHOUT = ["blocks_init", "queue_pop_many"];
+
+test("the addon has every operation of the table, under its name", () => {
+  const names = [...table.matchAll(/^ {4}X\((\w+),/gm)].map(([, name]) => name as string);
+  expect(names.length).toBeGreaterThan(50);
+  expect(names.filter((name) => !(name in addon)).sort()).toEqual(WITHOUT);
+});
