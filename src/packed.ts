@@ -1,16 +1,22 @@
+// Packed answers of the addon: parts one after the other, each behind its length in 32 bits.
 import { markAsUntransferable } from "node:worker_threads";
 import { BufferView } from "./etf/pool.js";
 
-/** What the addon puts one behind another: parts, each behind its length in 32 bits. What is returned shares its memory. */
-export function unpack(packed: Buffer): Buffer[] {
-  // Who transferred one part to a worker would take all others along.
-  const { buffer, byteOffset } = packed;
-  markAsUntransferable(buffer);
-  const parts: Buffer[] = [];
+/** Calls `make` with the place of each part, and returns its results. */
+export function mapParts<Result>(packed: Buffer, make: (begin: number, end: number) => Result): Result[] {
+  const results: Result[] = [];
   for (let at = 0; at < packed.length; ) {
-    const start = at + 4;
-    at = start + packed.readUInt32LE(at);
-    parts.push(new BufferView(buffer, byteOffset + start, at - start));
+    const begin = at + 4;
+    at = begin + packed.readUInt32LE(at);
+    results.push(make(begin, at));
   }
-  return parts;
+  return results;
+}
+
+/** The parts as Buffers, which share the memory of `packed`. */
+export function unpack(packed: Buffer): Buffer[] {
+  const { buffer, byteOffset } = packed;
+  // To transfer one part to a worker would take all others along.
+  markAsUntransferable(buffer);
+  return mapParts(packed, (begin, end) => new BufferView(buffer, byteOffset + begin, end - begin));
 }

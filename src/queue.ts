@@ -3,22 +3,16 @@ import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type Copied, type NativeFile } from "./addon.js";
 import { rangeError, toBytes, typeError, valueError } from "./arguments.js";
 import { EmmapError, messageError } from "./error.js";
-import {
-  checkMemory,
-  type Decoded,
-  type DecodeOptions,
-  decodeFirst,
-  decodeParts,
-  decodeSettings,
-  type Json,
-} from "./etf/decode.js";
-import { type EncodeOptions, encodeSettings, encodeTransient, encodeWith } from "./etf/encode.js";
+import { checkMemory, decodeFirst, partDecoder } from "./etf/decode.js";
+import { type Decoded, type DecodeOptions, decodeSettings, type Json } from "./etf/decode-options.js";
+import { encodeTransient, encodeWith } from "./etf/encode.js";
+import { type EncodeOptions, encodeSettings } from "./etf/encode-options.js";
 import { EtfError } from "./etf/errors.js";
 import { MAX_INFLATED_SIZE } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
 import { type Opened, type Origin, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
-import { unpack } from "./packed.js";
+import { mapParts, unpack } from "./packed.js";
 import { Structure } from "./structure.js";
 import { checkWait, type WaitOptions, Waits } from "./wait.js";
 
@@ -135,7 +129,8 @@ function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<un
     needsOwn: views || calls,
     check: calls ? (bytes) => decodeFirst(bytes, plain) : undefined,
     decode,
-    decodeAll: (packed) => (views ? unpack(packed).map(decode) : decodeParts(packed, shown)),
+    decodeAll: (packed) =>
+      views ? unpack(packed).map(decode) : mapParts(packed, partDecoder(packed, shown)),
     checkTerm: (bytes) => decodeFirst(bytes, any),
   };
 }

@@ -1,6 +1,8 @@
 export { Atom, atom } from "./atoms.js";
-export { type Decoded, type DecodeOptions, decode, decodePrefix, type Json, type Prefix } from "./decode.js";
-export { type EncodeOptions, encode } from "./encode.js";
+export { decode, decodePrefix, type Prefix } from "./decode.js";
+export type { Decoded, DecodeOptions, Json } from "./decode-options.js";
+export { encode } from "./encode.js";
+export type { EncodeOptions } from "./encode-options.js";
 export { EtfError, type EtfErrorCode } from "./errors.js";
 export {
   BitString,

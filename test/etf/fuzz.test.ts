@@ -1,6 +1,8 @@
 import { expect, test } from "vitest";
-import { decodeParts, decodeSettings } from "../../src/etf/decode.js";
+import { partDecoder } from "../../src/etf/decode.js";
+import { type DecodeOptions, decodeSettings } from "../../src/etf/decode-options.js";
 import { decode, decodePrefix, EtfError, encode, type Term } from "../../src/etf/index.js";
+import { mapParts } from "../../src/packed.js";
 import { Random, randomTerm } from "./random.js";
 
 const { ETF_SEED = "1", ETF_FUZZ = "50000" } = process.env;
@@ -77,6 +79,9 @@ function outcome(decoded: () => unknown): unknown {
   }
 }
 
+const decodeParts = (parts: Buffer, options: DecodeOptions) =>
+  mapParts(parts, partDecoder(parts, decodeSettings(options)));
+
 test(`parts of one input decode, or are refused, as they are on their own`, () => {
   for (let index = 0; index < count / 50; index++) {
     const random = new Random(seed + index);
@@ -97,13 +102,13 @@ test(`parts of one input decode, or are refused, as they are on their own`, () =
     const alone = inputs.map((bytes) => outcome(() => decodePrefix(bytes, options).term));
     const good = inputs.filter((_, at) => typeof alone[at] === "string");
     expect(
-      decodeParts(packed(good), decodeSettings(options)).map((term) => outcome(() => term)),
+      decodeParts(packed(good), options).map((term) => outcome(() => term)),
       note,
     ).toEqual(alone.filter((result) => typeof result === "string"));
     const bad = alone.findIndex((result) => typeof result !== "string");
     if (bad >= 0)
       expect(
-        outcome(() => decodeParts(packed(inputs), decodeSettings(options))),
+        outcome(() => decodeParts(packed(inputs), options)),
         note,
       ).toEqual(alone[bad]);
   }
