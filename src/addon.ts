@@ -27,6 +27,17 @@ export type NativePath = string | Buffer;
 /** The core's names of options, each followed by its value, or by null for a flag. */
 export type NativeOptions = (string | bigint | null)[];
 
+/** What the core knows of an open file. */
+export interface Description {
+  readonly path: string;
+  readonly existed: boolean;
+  readonly writable: boolean;
+  readonly offset: number;
+  readonly size: number;
+  /** The number of counters; 0 for another kind of file. */
+  readonly counters: number;
+}
+
 type Act = (file: NativeFile) => void;
 type Measure = (file: NativeFile) => number;
 type Ask = (file: NativeFile) => boolean;
@@ -60,14 +71,7 @@ interface Addon {
   blocks_open(path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint): NativeFile;
   close: Act;
 
-  describe(file: NativeFile): {
-    path: string;
-    existed: boolean;
-    writable: boolean;
-    offset: number;
-    size: number;
-    counters: number;
-  };
+  describe(file: NativeFile): Description;
   /** The words of emmap_file_control; undefined if the runtime has no ArrayBuffers over foreign memory. */
   file_control(file: NativeFile): ArrayBuffer | undefined;
   /**

@@ -1,55 +1,55 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
-import { addon } from "./addon.js";
+import { addon, type NativeFile } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments.js";
-import { type Opened, type Origin, openFile } from "./opening.js";
+import { OpenFile } from "./open-file.js";
+import { type Opened, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
-import { Structure } from "./structure.js";
 
 /** How to open a block storage. */
 export interface BlockStorageOptions extends StructureOptions {
-  /** Bytes of every block: from 1 to 2^32 - 1. Needed to create a storage; else what the file has. */
+  /** Bytes of every block: from 1 to 2^32 - 1. A new storage needs it; for an existing one the file says it. */
   blockSize?: Integer | undefined;
   /**
-   * A new storage has 64 to the power of this blocks: from 2 to 5, and 3 if not given. The file says it of a storage
-   * that is there.
+   * A new storage can have 64 to the power of `levels` blocks: from 2 to 5, and 3 if not given. For an existing storage the
+   * file says it.
    */
   levels?: number | undefined;
 }
 
-/** How many blocks an iteration takes out of the core at a time, at most. */
+/** The most blocks that an iteration copies at a time. */
 const STRIDE = 64;
 
-/** About how many bytes they may be: whoever stops after the first block has copied few others. */
+/** About the most bytes of them: a loop that ends early has copied few blocks too many. */
 const STRIDE_SIZE = 65_536;
 
 let create: (opened: Opened) => BlockStorage;
 
 /**
- * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
- * one. Storing a block gives an address, by which anybody finds it again until it is freed.
+ * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes one.
+ * Storing a block gives an address, by which everybody finds the block until it is freed. Iterating gives pairs of address and
+ * block.
  *
- * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` when
- * another process truncated the file, `EMMAP_CORRUPT` when the file is not sound, and `EACCES` for a read-only file
- * that would have to be changed. What finds no block looks, once a second at most, whether the path still means the file,
- * and throws `ESTALE` where it does not (see `follow` and {@link reopen}); so does {@link sync}.
- *
- * Iterating gives pairs of address and block.
+ * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another process has truncated the
+ * file, `EMMAP_CORRUPT` if the file is damaged, and `EACCES` if it would change a read-only file. A method that finds no block
+ * checks, at most once a second, whether the path still means the file, and throws `ESTALE` if not (see the option `follow`,
+ * and {@link reopen}); {@link sync} does so too. Other errors stand at each method.
  */
-export class BlockStorage extends Structure {
-  readonly #origin: Origin;
+export class BlockStorage extends OpenFile {
+  /** @internal */
+  protected override readonly native: NativeFile;
   /** Bytes of every block. */
   readonly blockSize: number;
   /** Levels of the tree that finds blocks. */
   readonly levels: number;
-  /** The most blocks that there can be: 64 to the power of `levels`. */
+  /** The most blocks that the storage can have: 64 to the power of `levels`. */
   readonly capacity: number;
 
-  private constructor({ native, origin }: Opened) {
-    super(native);
-    this.#origin = origin;
-    const { blockSize, levels, capacity } = addon.blocks_info(native);
+  private constructor(opened: Opened) {
+    super(opened, addon.describe(opened.native));
+    this.native = opened.native;
+    const { blockSize, levels, capacity } = addon.blocks_info(opened.native);
     this.blockSize = blockSize;
     this.levels = levels;
     this.capacity = capacity;
@@ -59,51 +59,45 @@ export class BlockStorage extends Structure {
     create = (opened) => new BlockStorage(opened);
   }
 
-  /**
-   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
-   * means now. Nothing is created or truncated this time. If the open fails, this storage stays open; but one that is
-   * `exclusive` is closed before the open if the path still means it, and one with `autoUnlink` always.
-   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
-   */
-  reopen(): BlockStorage {
-    return new BlockStorage(this.#origin.reopen(this));
+  /** @internal */
+  protected override fromOpened(opened: Opened): BlockStorage {
+    return new BlockStorage(opened);
   }
 
-  /** How many blocks there are. Takes time in proportion to the most that there ever were. */
+  /** The number of blocks. It takes time in proportion to the largest number that there ever was. */
   count(): number {
     return addon.blocks_count(this.native);
   }
 
   /**
-   * Stores a block. When it has returned the block is in the file.
-   * @returns its address
+   * Stores a block. When the method returns, the block is in the file.
+   * @returns the address of the block
    * @throws EINVAL for a length other than `blockSize`; EMMAP_FULL at capacity or a fixed size; ENOSPC
    */
   store(block: Bytes): number {
     return addon.block_store(this.native, toBytes(block));
   }
 
-  /** Stores all of the blocks, or none of which anybody sees one, and returns their addresses. Throws as {@link store}. */
+  /** Stores all blocks at once, or none, and returns their addresses. Throws as {@link store}. */
   storeMany(blocks: Iterable<Bytes>): number[] {
     return addon.block_store_many(this.native, Array.from(blocks, toBytes));
   }
 
   /**
-   * A copy of the block; null if there is none at this address.
-   * @throws ENOMEM where there is no memory for it
+   * Returns a copy of the block; null if there is no block at this address.
+   * @throws ENOMEM if there is no memory for it
    */
   read(address: Integer): Buffer | null {
     return addon.block_read(this.native, toBigInt(address, "address"));
   }
 
-  /** Frees a block; its address may be given out again. False if there is none at this address. */
+  /** Frees a block. Its address may be used again. Returns false if there is no block at this address. */
   free(address: Integer): boolean {
     return addon.block_free(this.native, toBigInt(address, "address"));
   }
 
   /**
-   * Frees all of the blocks; or none, and returns false, if one of the addresses has no block or comes twice. Nobody sees
-   * a block gone then.
+   * Frees all blocks at once. If an address has no block or comes twice it frees none, and returns false.
    */
   freeMany(addresses: Iterable<Integer>): boolean {
     return addon.block_free_many(
@@ -113,11 +107,11 @@ export class BlockStorage extends Structure {
   }
 
   /**
-   * Addresses and blocks, in the order in which they lie in the file. Blocks that are stored or freed meanwhile are
-   * met or not, all others once.
+   * Iterates over addresses and blocks, in their order in the file. A block that is stored or freed meanwhile may come or not;
+   * every other block comes once.
    *
-   * Up to 64 blocks, of 64 KiB in all or one that is larger, share an ArrayBuffer, which `postMessage` and
-   * `structuredClone` copy as a whole: send what {@link read} answers.
+   * Up to 64 blocks of together 64 KiB share an ArrayBuffer. `postMessage` and `structuredClone` would copy all of it: send the
+   * result of {@link read} instead.
    */
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);
@@ -136,16 +130,16 @@ export class BlockStorage extends Structure {
   }
 
   /**
-   * Makes all that follows from which blocks there are follow from it again. An operation that was interrupted needs
-   * no repair: this is for files that something else has damaged.
+   * Computes the tree again from its lowest level, which says which blocks exist. An interrupted operation needs no repair: this
+   * is for a file that something else has damaged.
    */
   repair(): void {
     addon.blocks_repair(this.native, 0n, new BigUint64Array(1));
   }
 
   /**
-   * As {@link repair}, looking at `blocks` blocks for each step of the generator, rounded up to 4096; the storage may be
-   * used between two. A negative number is EINVAL.
+   * As {@link repair}, but each step of the generator handles `blocks` blocks, rounded up to a multiple of 4096. The storage may
+   * be used between two steps. A negative number is EINVAL.
    *
    * ```ts
    * for (const _ of blocks.repairInSteps()) await setImmediate();
@@ -158,11 +152,11 @@ export class BlockStorage extends Structure {
   }
 
   /**
-   * Gives the disk space of free blocks back to the file system, as far as whole pages hold nothing else. The file keeps
-   * its size, and has holes; a store reserves space again as it needs it. Freeing does the same by itself when 4 MiB and a
-   * quarter of the storage have been freed, or all of it, unless it has a fixed size.
-   * @returns how many bytes were given back
-   * @throws ENOTSUP where the file system can't have holes
+   * Gives the disk space of pages with nothing but free blocks back to the file system. The file keeps its size and gets
+   * holes; a store reserves space again. Freeing does this by itself when 4 MiB and a quarter of the storage, or all of it,
+   * have been freed, unless the file has a fixed size.
+   * @returns the number of bytes that it gave back
+   * @throws ENOTSUP if the file system cannot have holes
    */
   compact(): number {
     return addon.blocks_compact(this.native);
@@ -184,8 +178,8 @@ export class BlockStorage extends Structure {
  * blocks.read(address);
  * ```
  *
- * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size or number of levels, and where one is
- * created without a block size; EMMAP_CORRUPT for a file that is no storage, or a damaged one, which is left as it was
+ * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size or number of levels, and for a new one
+ * without a block size; EMMAP_CORRUPT for a file that is no storage, or a damaged one, which stays as it was
  */
 export function openBlockStorage(path: PathLike, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);

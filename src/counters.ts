@@ -2,52 +2,50 @@ import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
-import { backup } from "./backup.js";
-import type { MappedFile } from "./file.js";
-import { Handle, isSound } from "./handle.js";
-import { type Opened, type Origin, openFile } from "./opening.js";
+import { isSound, Mapping } from "./mapping.js";
+import { type Opened, openFile } from "./opening.js";
 import { type CountersOptions, countersOptions, toPath } from "./options.js";
-import { toCount, type WaitOptions, type WaitResult, Waits } from "./wait.js";
+import { toCount, type WaitOptions, type WaitResult } from "./wait.js";
+import { WaitableFile } from "./waitable-file.js";
 import { wordIndex, wordsAt } from "./windows.js";
 
 /** Bytes before the first counter. */
 const HEADER = 16;
 const NO_CELLS = new BigInt64Array(0);
 
-/** An operation of the addon that has an index. */
+/** An operation of the addon on the counter of an index. */
 type Operation = (native: NativeFile, index: bigint, ...operands: bigint[]) => bigint;
 
 /**
- * 64-bit counters in a file that other threads, processes and runtimes share. {@link openCounters} makes one.
+ * 64-bit counters in a file that threads, processes and runtimes share. {@link openCounters} makes one. Iterating gives the
+ * values.
  *
- * Indexes are from 0. Operands are bigints from -2^63 to 2^64-1, or safe integers; counters are signed, and wrap.
- * Every operation is atomic and sequentially consistent, and, where the index is a number, does not leave JavaScript.
+ * Indexes are from 0. Operands are bigints from -2^63 to 2^64-1, or safe integers. Counters are signed, and wrap. Every
+ * operation is atomic and sequentially consistent. It does not leave JavaScript if the index is a number.
  *
- * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with
- * `EFAULT` when another process truncated the file. Iterating gives the values.
+ * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with `EFAULT` after another process has
+ * truncated the file. Other errors stand at each method.
  */
-export class Counters {
-  readonly #handle: Handle;
-  /** {@link Handle.control}. Looked up before an atomic operation, which holds back the loads that come after it. */
+export class Counters extends WaitableFile {
+  readonly #mapping: Mapping;
+  /** {@link Mapping.control}. Read before an atomic operation, which would delay the read. */
   readonly #control: Uint32Array;
-  /** How many counters there are. */
+  /** The number of counters. */
   readonly length: number;
-  /** The first windows, a step nearer than the handle's: most files have no other. */
+  /** The first windows, a step nearer than those of the mapping: most files have no other. */
   #cells: BigInt64Array;
   #writableCells: BigInt64Array;
 
-  readonly #origin: Origin;
-  #waits: Waits | undefined;
-
-  private constructor({ native, origin }: Opened) {
-    const handle = new Handle(native, false, HEADER);
-    this.#handle = handle;
-    this.#origin = origin;
-    this.#control = handle.control;
-    this.length = addon.describe(native).counters;
-    void handle.native; // large files too are lent now
-    this.#cells = handle.words[0] ?? NO_CELLS;
-    this.#writableCells = handle.writableWords[0] ?? NO_CELLS;
+  private constructor(opened: Opened) {
+    const about = addon.describe(opened.native);
+    super(opened, about);
+    const mapping = new Mapping(opened.native, about, HEADER);
+    this.#mapping = mapping;
+    this.#control = mapping.control;
+    this.length = about.counters;
+    void mapping.native; // makes the windows of a large file too
+    this.#cells = mapping.words[0] ?? NO_CELLS;
+    this.#writableCells = mapping.writableWords[0] ?? NO_CELLS;
   }
 
   /** The same as the function {@link openCounters}. */
@@ -56,54 +54,44 @@ export class Counters {
     return new Counters(openFile(["counters_open", toPath(path), native, toBigInt(count, "count")]));
   }
 
-  /** As {@link Handle.native}, with the same consequence here. */
-  get #native(): NativeFile {
-    if (!this.#handle.usable) this.#cells = this.#writableCells = NO_CELLS;
-    return this.#handle.native;
+  /** @internal */
+  protected override fromOpened(opened: Opened): Counters {
+    return new Counters(opened);
   }
 
-  /** What the core answers. A fault that it meets is known here then, too: no view of the counters could meet another. */
-  #ask(
+  /** As {@link Mapping.native}: after a fault it takes the cells away too. @internal */
+  protected override get native(): NativeFile {
+    if (!this.#mapping.usable) this.#cells = this.#writableCells = NO_CELLS;
+    return this.#mapping.native;
+  }
+
+  /** Calls the core. If the core meets a fault, the cells are gone afterwards. */
+  #call(
     operation: "counter_add" | "counter_sub" | "counter_set" | "counter_get" | "counter_compare_exchange",
     index: Integer,
     ...operands: bigint[]
   ): bigint {
-    const native = this.#native;
+    const { native } = this;
     try {
       return (addon[operation] as Operation)(native, toBigInt(index, "index"), ...operands);
     } finally {
-      void this.#native;
+      void this.native;
     }
   }
 
   #at(index: Integer): BigInt64Array | undefined {
     const cells = this.#cells;
-    return isIndex(cells, index) ? cells : wordsAt(this.#handle.words, index as number);
+    return isIndex(cells, index) ? cells : wordsAt(this.#mapping.words, index as number);
   }
 
   #writableAt(index: Integer): BigInt64Array | undefined {
     const cells = this.#writableCells;
-    return isIndex(cells, index) ? cells : wordsAt(this.#handle.writableWords, index as number);
-  }
-
-  /** The path, as it was given to open. */
-  get path(): string {
-    return this.#handle.path;
-  }
-
-  /** True if the file was there before it was opened. */
-  get existed(): boolean {
-    return this.#handle.existed;
-  }
-
-  /** True once the file is closed. */
-  get closed(): boolean {
-    return this.#handle.closed;
+    return isIndex(cells, index) ? cells : wordsAt(this.#mapping.writableWords, index as number);
   }
 
   /**
    * Adds to a counter.
-   * @returns what it held before
+   * @returns the value before
    * @throws EINVAL for an index beyond the last, EACCES for a read-only file
    */
   add(index: Integer, value: Integer): bigint {
@@ -114,7 +102,7 @@ export class Counters {
       const old = Atomics.add(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask("counter_add", index, operand);
+    return this.#call("counter_add", index, operand);
   }
 
   /** Subtracts from a counter. Returns and throws as {@link add}. */
@@ -126,7 +114,7 @@ export class Counters {
       const old = Atomics.sub(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask("counter_sub", index, operand);
+    return this.#call("counter_sub", index, operand);
   }
 
   /** Sets a counter. Returns and throws as {@link add}. */
@@ -138,10 +126,10 @@ export class Counters {
       const old = Atomics.exchange(cells, wordIndex(index as number), operand);
       if (isSound(control)) return old;
     }
-    return this.#ask("counter_set", index, operand);
+    return this.#call("counter_set", index, operand);
   }
 
-  /** What a counter holds. Works on a read-only file. Throws EINVAL for an index beyond the last. */
+  /** Returns a counter. Works on a read-only file. Throws EINVAL for an index beyond the last. */
   get(index: Integer): bigint {
     const control = this.#control;
     const cells = this.#at(index);
@@ -149,12 +137,12 @@ export class Counters {
       const value = Atomics.load(cells, wordIndex(index as number));
       if (isSound(control)) return value;
     }
-    return this.#ask("counter_get", index);
+    return this.#call("counter_get", index);
   }
 
   /**
-   * Sets a counter to `replacement` if it holds `expected`. It did if what is returned is `expected`, as a signed
-   * number. Returns and throws as {@link add}.
+   * Sets a counter to `replacement` if it holds `expected`. It did so if the result is `expected`, as a signed number. Returns
+   * and throws as {@link add}.
    */
   compareExchange(index: Integer, expected: Integer, replacement: Integer): bigint {
     const old64 = toBigInt(expected, "expected");
@@ -165,13 +153,13 @@ export class Counters {
       const old = Atomics.compareExchange(cells, wordIndex(index as number), old64, new64);
       if (isSound(control)) return old;
     }
-    return this.#ask("counter_compare_exchange", index, old64, new64);
+    return this.#call("counter_compare_exchange", index, old64, new64);
   }
 
   /**
-   * Waits while a counter holds `expected`: until it holds another value, or somebody calls {@link notify} on it, in this
-   * process or another one, on Node or BEAM. Resolves and rejects as {@link MappedFile.wait}; EINVAL for an index beyond the
-   * last.
+   * Waits while a counter holds `expected`: until it holds another value, or until somebody calls {@link notify} on it, in this
+   * process or another one, on Node or BEAM. Resolves and rejects as {@link MappedFile.wait}, and with EINVAL for an index beyond
+   * the last.
    *
    * ```ts
    * let jobs = counters.get(0);
@@ -180,98 +168,31 @@ export class Counters {
    */
   async wait(index: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
     const value = toBigInt(expected, "expected");
-    return await this.#waiting().word("counter_wait", toBigInt(index, "index"), value, options);
-  }
-
-  #waiting(): Waits {
-    this.#waits ??= new Waits(this.#native, this.path);
-    return this.#waits;
-  }
-
-  /** Lets the process end although somebody waits for a counter of this file: see {@link ref}. */
-  unref(): this {
-    this.#waiting().keepAlive(false);
-    return this;
-  }
-
-  /** Undoes {@link unref}: waits keep the process alive, as open sockets do. */
-  ref(): this {
-    this.#waiting().keepAlive(true);
-    return this;
+    return await this.waits.word("counter_wait", toBigInt(index, "index"), value, options);
   }
 
   /**
-   * Wakes those who {@link wait} for a counter, in all processes, as {@link MappedFile.notify}: change it first.
-   * @param count how many at the most; all if not given
-   * @returns how many
+   * Wakes waits for a counter, in all processes, as {@link MappedFile.notify} does: change the counter first.
+   * @param count the most waits to wake; all if not given
+   * @returns the number of waits that it woke
    * @throws EINVAL for an index beyond the last
    */
   notify(index: Integer, count: Integer = Number.POSITIVE_INFINITY): number {
-    return addon.counter_notify(this.#native, toBigInt(index, "index"), toCount(count));
+    return addon.counter_notify(this.native, toBigInt(index, "index"), toCount(count));
   }
 
-  /** The counters' values, each read when its turn comes. */
+  /** The values of the counters, each read when its turn comes. */
   *[Symbol.iterator](): Generator<bigint, void, undefined> {
     for (let index = 0; index < this.length; index++) yield this.get(index);
   }
 
-  /** Starts to write changes to the disk, and does not wait for it. */
-  flush(): void {
-    addon.flush(this.#native);
-  }
-
-  /**
-   * Resolves when all that was added is on the disk. Once the disk has failed it fails until the file is opened anew.
-   * @throws ESTALE if the path means another file now, or none; see {@link isCurrent} and {@link reopen}
-   */
-  async sync(): Promise<void> {
-    await addon.sync(this.#native);
-  }
-
-  /** As {@link sync}, but for metadata that is not needed to read the counters back. */
-  async datasync(): Promise<void> {
-    await addon.datasync(this.#native);
-  }
-
-  /**
-   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
-   * means now. Nothing is created or truncated this time. If the open fails, these counters stay open; but `exclusive`
-   * ones are closed before the open if the path still means them, and those with `autoUnlink` always.
-   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
-   */
-  reopen(): Counters {
-    return new Counters(this.#origin.reopen(this));
-  }
-
-  /**
-   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
-   * renamed there. {@link reopen} opens what is there now.
-   */
-  isCurrent(): boolean {
-    return addon.is_current(this.#native);
-  }
-
-  /**
-   * Makes a copy under the name `to`, which is on the disk when the promise resolves. Each counter is
-   * copied as it is when its turn comes. The copy has the file's permission bits, and appears whole or not at all.
-   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
-   */
-  async backup(to: PathLike): Promise<void> {
-    await backup(this.#native, to);
-  }
-
-  /** Closes the file and unmaps it. Closing again does nothing. */
-  close(): void {
+  /** @internal */
+  protected override release(): void {
     this.#cells = this.#writableCells = NO_CELLS;
-    this.#handle.close();
+    this.#mapping.release();
   }
 
-  /** Closes the file: `using counters = openCounters(…)`. */
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
-  /** More than a window of them, where the runtime has such arrays. */
+  /** All counters in one array, where the runtime has arrays of that size. */
   #allCells(): BigInt64Array {
     const { buffer, byteOffset } = this.#cells;
     return new BigInt64Array(buffer, byteOffset, Math.floor((buffer.byteLength - byteOffset) / 8));
@@ -279,14 +200,15 @@ export class Counters {
 
   /** @internal */
   [inspect.custom](depth: number, options: InspectOptions): string {
-    const { path, writable, closed, usable } = this.#handle;
+    const { path, closed } = this;
+    const { writable, usable } = this.#mapping;
     if (closed || depth < 0 || !usable)
       return `Counters(${this.length}) ${inspect({ path, closed }, options)}`;
     const values = this.#allCells();
     try {
       return `Counters(${this.length}) ${inspect({ path, writable, values }, options)}`;
     } finally {
-      void this.#native;
+      void this.native;
     }
   }
 }
@@ -296,17 +218,16 @@ function isIndex(cells: BigInt64Array, index: Integer): boolean {
 }
 
 /**
- * Opens a file of counters, or creates one with all of them 0. The mapping is always shared.
+ * Opens a file of counters, or creates one with all counters at 0. The mapping is always shared.
  *
  * ```ts
  * using counters = openCounters("counters.bin", 8);
  * counters.add(0, 5n);
  * ```
  *
- * @param count how many; if not given, or 0, as many as the file has, and 1 when it is created
- * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters, which the
- * message says (see the option `grow`); EMMAP_CORRUPT for one
- * that is no file of counters, which is left as it was
+ * @param count the number of counters; if not given, or 0, the file's number, and 1 for a new file
+ * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters, which the message says (see the
+ * option `grow`); EMMAP_CORRUPT for a file that does not hold counters, which stays as it was
  */
 export function openCounters(path: PathLike, count: Integer = 0, options: CountersOptions = {}): Counters {
   return Counters.open(path, count, options);

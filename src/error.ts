@@ -1,5 +1,4 @@
 import { brand } from "./etf/brand.js";
-import type { OpenOptions } from "./options.js";
 
 /**
  * What went wrong, for programs: the name of an errno, or one of emmap's own codes. `UNKNOWN` is an errno without a name here;

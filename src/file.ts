@@ -1,15 +1,14 @@
 import type { PathLike } from "node:fs";
-import { constants } from "node:os";
 import { type InspectOptions, inspect } from "node:util";
-import { addon } from "./addon.js";
+import { addon, type NativeFile } from "./addon.js";
 import { type Bytes, type Integer, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
-import { backup } from "./backup.js";
-import { createError } from "./error.js";
-import { unknownOption } from "./etf/options.js";
-import { Handle, isSound } from "./handle.js";
-import { type Opened, type Origin, openFile } from "./opening.js";
+import { copyOf, lineLength, lineOf } from "./copies.js";
+import { isSound, Mapping } from "./mapping.js";
+import { type Opened, openFile } from "./opening.js";
 import { type OpenOptions, openOptions, toPath } from "./options.js";
-import { toCount, type WaitOptions, type WaitResult, Waits } from "./wait.js";
+import { ownsBuffer, type ViewOptions, Views } from "./views.js";
+import { toCount, type WaitOptions, type WaitResult } from "./wait.js";
+import { WaitableFile } from "./waitable-file.js";
 import { byteIndex, bytesAt, wordIndex, wordsAt } from "./windows.js";
 
 /** Where {@link MappedFile.position} counts from: the beginning, the cursor or the end of the file. */
@@ -18,21 +17,8 @@ export type Whence = "bof" | "cur" | "eof";
 /** How a range will be used: see {@link MappedFile.advise}. */
 export type Advice = "normal" | "sequential" | "random" | "noReuse" | "willNeed" | "dontNeed";
 
-/** What {@link MappedFile.view} and {@link MappedFile.bigInt64Array} give. */
-export interface ViewOptions {
-  /**
-   * The view has an ArrayBuffer of its own, of just its bytes: `view.buffer` shows no others, and `structuredClone` and
-   * `postMessage` copy no others. It takes some microseconds more. Default `false`: all views share one ArrayBuffer, which
-   * is the whole mapping.
-   */
-  ownBuffer?: boolean | undefined;
-}
-
 const WHENCES: readonly Whence[] = ["bof", "cur", "eof"];
 const ADVICES: readonly Advice[] = ["normal", "sequential", "random", "noReuse", "willNeed", "dontNeed"];
-const LINE_FEED = 10;
-const CARRIAGE_RETURN = 13;
-const INVALID = "invalid argument";
 
 function choice<Name extends string>(names: readonly Name[], name: Name, argument: string): number {
   const index = names.indexOf(name);
@@ -42,29 +28,33 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
 }
 
 /**
- * A file mapped into memory. {@link open} makes one.
+ * A file that is mapped into memory. {@link open} makes one.
  *
- * Positions and lengths are bytes, counted from the option `offset`. They may be numbers or bigints; from 2^63 up,
- * and below 0, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers; results are
- * signed bigints, and arithmetic wraps. Copying reads and atomics at a position that is a number do not leave JavaScript,
- * but for what reaches across a multiple of a GiB, for atomics where `offset` is no multiple of 8, and, of a mapping of
- * more than 32 MiB, for the first one.
+ * **Numbers.** Positions and lengths are in bytes, counted from the option `offset`. They may be numbers or bigints; below 0,
+ * and from 2^63 up, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers. Results are signed
+ * bigints, and arithmetic wraps.
  *
- * Besides what it lists, every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with
- * `EFAULT` when another process truncated the file under the mapping.
+ * **Speed.** Reads that copy, writes and atomic operations do not leave JavaScript if the position is a number. Exceptions are
+ * accesses that cross a multiple of a GiB, atomic operations if `offset` is no multiple of 8, and the first access to a mapping
+ * of more than 32 MiB.
  *
- * A file belongs to the thread that opened it; other workers open it for themselves. One that is never closed is
- * closed when it is garbage-collected.
+ * **Errors.** Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with `EFAULT` after another
+ * process has truncated the file under the mapping. Other errors stand at each method.
+ *
+ * A file belongs to the thread that opened it; other workers open it themselves. A file that is never closed is closed when
+ * it is garbage-collected.
  */
-export class MappedFile {
-  readonly #handle: Handle;
-  #waits: Waits | undefined;
-  readonly #origin: Origin;
+export class MappedFile extends WaitableFile {
+  readonly #mapping: Mapping;
+  readonly #views: Views;
   readonly #direct: boolean;
 
-  private constructor({ native, origin }: Opened, direct: boolean) {
-    this.#handle = new Handle(native, direct);
-    this.#origin = origin;
+  private constructor(opened: Opened, direct: boolean) {
+    const { native } = opened;
+    const about = addon.describe(native);
+    super(opened, about);
+    this.#mapping = new Mapping(native, about);
+    this.#views = new Views(native, this.#mapping, about.path);
     this.#direct = direct;
   }
 
@@ -74,535 +64,413 @@ export class MappedFile {
     return new MappedFile(opened, options.direct === true);
   }
 
-  /** The path, as it was given to open; `""` with `anon`. */
-  get path(): string {
-    return this.#handle.path;
+  /** @internal */
+  protected override fromOpened(opened: Opened): MappedFile {
+    return new MappedFile(opened, this.#direct);
   }
 
-  /** True if the file was there before it was opened. */
-  get existed(): boolean {
-    return this.#handle.existed;
+  /** @internal */
+  protected override get native(): NativeFile {
+    return this.#mapping.native;
   }
 
-  /** Bytes that are mapped; 0 once the file is closed. What others have added at the end counts after {@link follow}. */
+  /** Bytes that are mapped; 0 once the file is closed. Bytes that others have added at the end count after {@link follow}. */
   get size(): number {
-    return this.#handle.size;
-  }
-
-  /** True once the file is closed. */
-  get closed(): boolean {
-    return this.#handle.closed;
+    return this.#mapping.size;
   }
 
   /**
    * Copies up to `length` bytes at `position`; fewer at the end of the file.
-   * @returns the bytes, which are the caller's; `null` at or past the end
-   * @throws ENOMEM where there is no memory for them
+   * @returns the bytes, which belong to the caller; `null` at or past the end
+   * @throws ENOMEM if there is no memory for them
    */
   pread(position: Integer, length: Integer): Buffer | null {
-    const handle = this.#handle;
-    const bytes = bytesAt(handle.bytes, position, length);
+    const mapping = this.#mapping;
+    const bytes = bytesAt(mapping.bytes, position, length);
     if (bytes !== undefined) {
       const copy = copyOf(bytes, byteIndex(position), length as number);
-      if (copy !== undefined && handle.usable) return copy;
+      if (copy !== undefined && mapping.usable) return copy;
     }
-    return addon.pread(handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
+    return addon.pread(mapping.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
 
   /**
-   * Writes all of the bytes at `position`, or none. The file does not grow by itself. The bytes may be a {@link view} of
-   * the same file that overlaps with where they go: they are written as they were before the call.
-   * @throws EACCES for a read-only file, EINVAL where the write would pass the end
+   * Writes all bytes at `position`, or none. The file does not grow by itself. `bytes` may be a {@link view} of the same file
+   * that overlaps with the target: its bytes before the call are written. A process that reads meanwhile may see some of the
+   * new bytes and some of the old ones.
+   * @throws EACCES for a read-only file; EINVAL if the write would pass the end
    */
   pwrite(position: Integer, bytes: Bytes): void {
-    const handle = this.#handle;
+    const mapping = this.#mapping;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
-    const to = bytesAt(handle.writableBytes, position, from.length);
-    if (to !== undefined && handle.alone && handle.usable) {
+    const to = bytesAt(mapping.writableBytes, position, from.length);
+    if (to !== undefined && mapping.alone && mapping.usable) {
       to.set(from, byteIndex(position));
-      if (handle.usable) return;
+      if (mapping.usable) return;
     }
-    addon.pwrite(handle.native, toBigInt(position, "position"), toBytes(from));
+    addon.pwrite(mapping.native, toBigInt(position, "position"), toBytes(from));
   }
 
   /**
    * Copies up to `length` bytes at the cursor and moves it behind them.
-   * @returns the bytes, which are the caller's; `null` at the end
-   * @throws ENOMEM where there is no memory for them; the cursor stays
+   * @returns the bytes, which belong to the caller; `null` at the end
+   * @throws ENOMEM if there is no memory for them; the cursor stays
    */
   read(length: Integer): Buffer | null {
-    const handle = this.#handle;
-    const { cursor } = handle;
-    const bytes = bytesAt(handle.bytes, cursor, length);
+    const mapping = this.#mapping;
+    const { cursor } = mapping;
+    const bytes = bytesAt(mapping.bytes, cursor, length);
     if (bytes !== undefined) {
       const copy = copyOf(bytes, byteIndex(cursor), length as number);
-      if (copy !== undefined && handle.usable) {
-        handle.cursor = cursor + (length as number);
+      if (copy !== undefined && mapping.usable) {
+        mapping.cursor = cursor + (length as number);
         return copy;
       }
     }
-    return addon.read(handle.native, toBigInt(length, "length"));
+    return addon.read(mapping.native, toBigInt(length, "length"));
   }
 
   /**
-   * Copies from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor. Of `\r\n` the
-   * `\r` is left out, as Erlang's `file:read_line` does.
-   * @returns the line, which is the caller's; `null` at the end
-   * @throws ENOMEM where there is no memory for it; the cursor stays
+   * Copies the bytes from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor behind
+   * them. The `\r` of `\r\n` is left out, as Erlang's `file:read_line` does.
+   * @returns the line, which belongs to the caller; `null` at the end
+   * @throws ENOMEM if there is no memory for it; the cursor stays
    */
   readLine(): Buffer | null {
-    const handle = this.#handle;
-    const { cursor } = handle;
-    const bytes = bytesAt(handle.bytes, cursor, 1);
+    const mapping = this.#mapping;
+    const { cursor } = mapping;
+    const bytes = bytesAt(mapping.bytes, cursor, 1);
     if (bytes !== undefined) {
       const begin = byteIndex(cursor);
-      const length = bytes.indexOf(LINE_FEED, begin) + 1 - begin;
-      if (length > 0) {
-        const line = lineOf(bytes, begin, length);
-        if (line !== undefined && handle.usable) {
-          handle.cursor = cursor + length;
-          return line;
-        }
+      const length = lineLength(bytes, begin);
+      const line = length > 0 ? lineOf(bytes, begin, length) : undefined;
+      if (line !== undefined && mapping.usable) {
+        mapping.cursor = cursor + length;
+        return line;
       }
     }
-    return addon.read_line(handle.native);
+    return addon.read_line(mapping.native);
   }
 
   /**
-   * Writes all of the bytes at the cursor and moves it behind them, or writes none.
+   * Writes all bytes at the cursor and moves it behind them, or writes none.
    * @throws as {@link pwrite}
    */
   write(bytes: Bytes): void {
-    const handle = this.#handle;
+    const mapping = this.#mapping;
     const from = bytes instanceof Uint8Array ? bytes : toBytes(bytes);
-    const { cursor } = handle;
-    const to = bytesAt(handle.writableBytes, cursor, from.length);
-    if (to !== undefined && handle.alone && handle.usable) {
+    const { cursor } = mapping;
+    const to = bytesAt(mapping.writableBytes, cursor, from.length);
+    if (to !== undefined && mapping.alone && mapping.usable) {
       to.set(from, byteIndex(cursor));
-      if (handle.usable) {
-        handle.cursor = cursor + from.length;
+      if (mapping.usable) {
+        mapping.cursor = cursor + from.length;
         return;
       }
     }
-    addon.write(handle.native, toBytes(from));
+    addon.write(mapping.native, toBytes(from));
   }
 
   /**
-   * Moves the cursor to `offset`, counted from `whence`. It may be set past the end, where a read answers `null`.
-   * @returns where the cursor is now
-   * @throws EINVAL where that would be below 0
+   * Moves the cursor to `offset`, counted from `whence`. It may go past the end; a read there returns `null`.
+   * @returns the cursor
+   * @throws EINVAL if the cursor would be below 0
    */
   position(offset: Integer, whence: Whence = "bof"): number {
-    return addon.position(this.#handle.native, toBigInt(offset, "offset"), choice(WHENCES, whence, "whence"));
+    return addon.position(this.native, toBigInt(offset, "offset"), choice(WHENCES, whence, "whence"));
   }
 
   /**
-   * Adds to the word at `position`. This and the other atomic operations are sequentially consistent between all
+   * Adds to the 64-bit word at `position`. This and the other atomic operations are sequentially consistent between all
    * threads and processes that share the file.
-   * @returns what the word held before
-   * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; EACCES for a read-only file; EINVAL
-   * where the word is not wholly within the file
+   * @returns the word before
+   * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; EACCES for a read-only file; EINVAL if the word
+   * is not wholly inside the file
    */
   add(position: Integer, value: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.add(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomic_add(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_add(mapping.native, toBigInt(position, "position"), operand);
   }
 
   /** Subtracts from the word at `position`. Returns and throws as {@link add}. */
   sub(position: Integer, value: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.sub(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomic_sub(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_sub(mapping.native, toBigInt(position, "position"), operand);
   }
 
-  /** Bitwise and. Returns and throws as {@link add}. */
+  /** Bitwise and with the word at `position`. Returns and throws as {@link add}. */
   and(position: Integer, value: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.and(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomic_and(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_and(mapping.native, toBigInt(position, "position"), operand);
   }
 
-  /** Bitwise or. Returns and throws as {@link add}. */
+  /** Bitwise or with the word at `position`. Returns and throws as {@link add}. */
   or(position: Integer, value: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.or(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomic_or(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_or(mapping.native, toBigInt(position, "position"), operand);
   }
 
-  /** Bitwise exclusive or. Returns and throws as {@link add}. */
+  /** Bitwise exclusive or with the word at `position`. Returns and throws as {@link add}. */
   xor(position: Integer, value: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.xor(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomic_xor(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_xor(mapping.native, toBigInt(position, "position"), operand);
   }
 
-  /** Stores `value`. Returns and throws as {@link add}. */
+  /** Stores `value` in the word at `position`. Returns and throws as {@link add}. */
   exchange(position: Integer, value: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.exchange(words, wordIndex(word), operand);
       if (isSound(control)) return old;
     }
-    return addon.patomic_exchange(handle.native, toBigInt(position, "position"), operand);
+    return addon.patomic_exchange(mapping.native, toBigInt(position, "position"), operand);
   }
 
   /**
-   * Stores `replacement` if the word holds `expected`. It did if what is returned is `expected`, as a signed
-   * number. Returns and throws as {@link add}.
+   * Stores `replacement` if the word holds `expected`. It did so if the result is `expected`, as a signed number. Returns and
+   * throws as {@link add}.
    */
   compareExchange(position: Integer, expected: Integer, replacement: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const old64 = toBigInt(expected, "expected");
     const new64 = toBigInt(replacement, "replacement");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       const old = Atomics.compareExchange(words, wordIndex(word), old64, new64);
       if (isSound(control)) return old;
     }
-    return addon.patomic_compare_exchange(handle.native, toBigInt(position, "position"), old64, new64);
+    return addon.patomic_compare_exchange(mapping.native, toBigInt(position, "position"), old64, new64);
   }
 
-  /** What the word at `position` holds. Works on a read-only file. Throws as {@link add}. */
+  /** Returns the word at `position`. Works on a read-only file. Throws as {@link add}. */
   load(position: Integer): bigint {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const word = wordOf(position);
-    const words = wordsAt(handle.words, word);
+    const words = wordsAt(mapping.words, word);
     if (words !== undefined) {
       const value = Atomics.load(words, wordIndex(word));
       if (isSound(control)) return value;
     }
-    return addon.patomic_load(handle.native, toBigInt(position, "position"));
+    return addon.patomic_load(mapping.native, toBigInt(position, "position"));
   }
 
-  /** Stores `value`. Throws as {@link add}. */
+  /** Stores `value` in the word at `position`. Throws as {@link add}. */
   store(position: Integer, value: Integer): void {
-    const handle = this.#handle;
-    const { control } = handle;
+    const mapping = this.#mapping;
+    const { control } = mapping;
     const operand = toBigInt(value, "value");
     const word = wordOf(position);
-    const words = wordsAt(handle.writableWords, word);
+    const words = wordsAt(mapping.writableWords, word);
     if (words !== undefined && isSound(control)) {
       Atomics.store(words, wordIndex(word), operand);
       if (isSound(control)) return;
     }
-    addon.patomic_store(handle.native, toBigInt(position, "position"), operand);
+    addon.patomic_store(mapping.native, toBigInt(position, "position"), operand);
   }
 
   /**
-   * Waits while the word at `position` holds `expected`: until it holds another value, or somebody calls {@link notify} on
-   * it, in this process or another one, on Node or BEAM. Nothing blocks, and a wait uses no processor time. All 64 bits
-   * count. Load the word, decide by its value to wait, wait with that value as `expected`, and load again:
+   * Waits while the word at `position` holds `expected`: until it holds another value, or until somebody calls {@link notify}
+   * on it, in this process or another one, on Node or BEAM. All 64 bits count. A wait blocks nothing and uses no processor
+   * time. Load the word; decide by its value to wait; wait with this value as `expected`; load again:
    *
    * ```ts
    * for (let value = file.load(0); value < 10n; value = file.load(0)) await file.wait(0, value);
    * ```
    *
-   * A wait keeps the process alive, as an open socket does. It works on a file that is open for reading only. A change
-   * that nobody notifies of ends it within 100 ms. 1024 waits may go on in a process at a time.
+   * A wait keeps the process alive, as an open socket does: see {@link unref}. It works on a read-only file. If the word changes
+   * without a notify, the wait ends within 100 ms. A process can have 1024 waits at a time.
    *
-   * Rejects with the signal's reason when that is aborted; with EMMAP_CLOSED when the file is closed; EFAULT when
-   * another process truncates it; EMMAP_ALIGNMENT and EINVAL as {@link add}, and EINVAL when the file becomes shorter than
-   * the word and for a writable file that is `private`; ENOMEM beyond 1024 waits.
+   * Rejects with the signal's reason when the signal is aborted; with EMMAP_CLOSED when the file is closed; with EFAULT when
+   * another process truncates it; with EMMAP_ALIGNMENT and EINVAL as {@link add}; with EINVAL when the file becomes shorter than
+   * the word, and for a writable file that is `private`; with ENOMEM beyond 1024 waits.
    */
   async wait(position: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
     const value = toBigInt(expected, "expected");
-    return await this.#waiting().word("wait", toBigInt(position, "position"), value, options);
-  }
-
-  #waiting(): Waits {
-    this.#waits ??= new Waits(this.#handle.native, this.path);
-    return this.#waits;
-  }
-
-  /** Lets the process end although somebody waits for a word of this file: see {@link ref}. */
-  unref(): this {
-    this.#waiting().keepAlive(false);
-    return this;
-  }
-
-  /** Undoes {@link unref}: waits keep the process alive, as open sockets do. */
-  ref(): this {
-    this.#waiting().keepAlive(true);
-    return this;
+    return await this.waits.word("wait", toBigInt(position, "position"), value, options);
   }
 
   /**
-   * Wakes those who {@link wait} for the word at `position`, in all processes; who has waited longest comes first. Store
-   * another value first: then each wait for another value ends, also one that begins in the same moment. A notify that
-   * changes nothing reaches all waits of this process, and those of others that are some 50 µs old.
-   * @param count how many at the most; all if not given
-   * @returns how many
+   * Wakes waits for the word at `position`, in all processes, the longest one first. Store another value first: then every
+   * wait for a different value ends, even one that begins at the same moment. A notify without a change wakes all waits of this
+   * process, and those waits of other processes that began at least 50 µs ago.
+   * @param count the most waits to wake; all if not given
+   * @returns the number of waits that it woke
    * @throws EMMAP_ALIGNMENT, EINVAL as {@link add}
    */
   notify(position: Integer, count: Integer = Number.POSITIVE_INFINITY): number {
-    return addon.notify(this.#handle.native, toBigInt(position, "position"), toCount(count));
+    return addon.notify(this.native, toBigInt(position, "position"), toCount(count));
   }
 
   /**
-   * A Buffer over the mapping itself: it shows what others write, and what is written to it goes to the file (for
-   * a read-only file it stays in this mapping). Reads of it are not checked: when another process truncates the
-   * file they are zeros, and the next method of the file throws `EFAULT`.
+   * A Buffer over the mapping itself, without a copy. It shows what others write, and writes to it go to the file; of a
+   * read-only file they stay in this mapping. Nothing checks a read from it: after another process has truncated the file, it
+   * reads zeros, and the next method of the file throws `EFAULT`.
    *
-   * Closing the file empties it (its length becomes 0), unless the file was opened with `direct`. Its memory is
-   * given back when the last view of the mapping is collected. A view keeps all of the mapping from shrinking.
+   * When the file is closed the view becomes empty (length 0), unless the file was opened with `direct`. The memory is given
+   * back when the last view of the mapping is collected. While there is a view, the mapping cannot shrink.
    *
-   * **Not for `postMessage` and `structuredClone` as it is**: they copy the ArrayBuffer of a view, and that is the whole
-   * mapping, however short the view. Ask for `ownBuffer`, or send what {@link pread} answers. The copy is no view: it
-   * shows nothing that is written later.
+   * **Do not give it to `postMessage` or `structuredClone` as it is**: they copy the whole ArrayBuffer under the view, which is
+   * the whole mapping. Use `ownBuffer`, or send the result of {@link pread}. A copy does not follow the file.
    *
-   * @param position where it begins; 0 if not given
-   * @param length its bytes; all to the end if not given
-   * @throws EINVAL where it would pass the end; ENOTSUP where the runtime has no such buffers (Electron), or none
-   * that are so large (Node 20: 4 GiB)
+   * @param position the first byte; 0 if not given
+   * @param length the number of bytes; all to the end if not given
+   * @throws EINVAL if the view would pass the end; ENOTSUP if the runtime has no such buffers (Electron), or none of this size
+   * (Node 20: 4 GiB)
    */
   view(position: Integer = 0, length?: Integer, options?: ViewOptions): Buffer {
-    const handle = this.#handle;
+    const mapping = this.#mapping;
+    const views = this.#views;
     if (
       options === undefined &&
       Number.isInteger(position) &&
       Number.isInteger(length) &&
       (position as number) >= 0 &&
       (length as number) > 0 &&
-      (length as number) <= handle.size - (position as number) &&
-      handle.usable
+      (length as number) <= mapping.size - (position as number) &&
+      mapping.usable
     )
-      return handle.view(position as number, length as number);
-    const begin = this.#inside(position, "position");
-    const run =
-      length === undefined ? handle.size - begin : this.#inside(length, "length", handle.size - begin);
+      return views.bytes(position as number, length as number);
+    const begin = views.within(position, "position", mapping.size);
+    const most = mapping.size - begin;
+    const run = length === undefined ? most : views.within(length, "length", most);
     const own = ownsBuffer(options);
-    return run === 0 ? Buffer.alloc(0) : handle.view(begin, run, own);
+    return run === 0 ? Buffer.alloc(0) : views.bytes(begin, run, own);
   }
 
   /**
-   * The `count` words from `position` on, as {@link view} shows the bytes. `Atomics` works on it.
-   * @param count how many; all to the end if not given
+   * As {@link view}, for `count` 64-bit words from `position` on. `Atomics` works on it.
+   * @param count the number of words; all to the end if not given
    * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; as {@link view}
    */
   bigInt64Array(position: Integer = 0, count?: Integer, options?: ViewOptions): BigInt64Array {
-    const handle = this.#handle;
-    const begin = this.#inside(position, "position");
-    const most = Math.floor((handle.size - begin) / 8);
-    const run = count === undefined ? most : this.#inside(count, "count", most);
+    const mapping = this.#mapping;
+    const views = this.#views;
+    const begin = views.within(position, "position", mapping.size);
+    const most = Math.floor((mapping.size - begin) / 8);
+    const run = count === undefined ? most : views.within(count, "count", most);
     const own = ownsBuffer(options);
     if (run === 0) return new BigInt64Array(0);
-    this.load(begin); // the core says whether it is aligned
-    return handle.words64(begin, run, own);
+    this.load(begin); // throws if it is not aligned
+    return views.words(begin, run, own);
   }
 
-  /** `value`, which has to be from 0 to `limit` for a view of the mapping to be possible. */
-  #inside(value: Integer, name: string, limit: number = this.#handle.size): number {
-    const handle = this.#handle;
-    if (!handle.usable) this.#check();
-    const number = toBigInt(value, name);
-    if (number >= 0n && number <= BigInt(limit)) return Number(number);
-    const reason = `the view would pass the end: ${name} is ${number}, and at most ${limit} is there`;
-    throw createError(constants.errno.EINVAL, "EINVAL", INVALID, "view", undefined, handle.path, reason);
-  }
-
-  /** Throws if the file is closed or faulted. */
-  #check(): void {
-    addon.size(this.#handle.native);
+  /** Runs `change`, which may replace the mapping. */
+  #remap<Result>(change: (native: NativeFile) => Result): Result {
+    if (this.closed) return change(this.native);
+    this.#views.forget();
+    return this.#mapping.remap(change);
   }
 
   /**
-   * Changes the file's size. Growing never shrinks a file that somebody else has made larger: all of it is mapped
-   * then. Views keep showing the mapping that they were made from.
-   * @param size in bytes; if not given, or 0, twice as much, or `maxIncSize` more
-   * @returns the size after it
-   * @throws EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOSPC; EBUSY where it would shrink a mapping that has
-   * a view
+   * Changes the size of the file. If others have made the file larger than `size`, growing does not shrink it, but maps all of
+   * it. Existing views keep showing the earlier mapping.
+   * @param size in bytes; if not given, or 0, twice the size, but at most `maxIncSize` more
+   * @returns the new size
+   * @throws EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOSPC; EBUSY if it would shrink a mapping that has a view
    */
   resize(size: Integer = 0): number {
     const wanted = toBigInt(size, "size");
-    return this.#handle.remap((native) => addon.resize(native, wanted));
+    return this.#remap((native) => addon.resize(native, wanted));
   }
 
   /**
-   * Maps what others have added at the end of the file.
-   * @returns the size after it
+   * Maps the bytes that others have added at the end of the file.
+   * @returns the new size
    */
   follow(): number {
-    return this.#handle.remap((native) => addon.follow(native));
+    return this.#remap((native) => addon.follow(native));
   }
 
-  /** Ends the file at the cursor. Throws as {@link resize}, and EINVAL at cursor 0 or past the end. */
+  /** Ends the file at the cursor. Throws as {@link resize}, and EINVAL if the cursor is at 0 or past the end. */
   truncate(): void {
-    this.#handle.remap((native) => addon.truncate(native));
+    this.#remap((native) => addon.truncate(native));
   }
 
   /** Reserves disk space for a range. Throws EACCES; EINVAL past the end or for length 0; ENOSPC. */
   allocate(position: Integer, length: Integer): void {
-    addon.allocate(this.#handle.native, toBigInt(position, "position"), toBigInt(length, "length"));
+    addon.allocate(this.native, toBigInt(position, "position"), toBigInt(length, "length"));
   }
 
-  /** Tells the kernel how a range will be used. Length 0: to the end. A range past the end is cut. */
+  /** Tells the kernel how a range will be used. Length 0 means to the end. A range past the end is cut. */
   advise(position: Integer, length: Integer, advice: Advice): void {
     addon.advise(
-      this.#handle.native,
+      this.native,
       toBigInt(position, "position"),
       toBigInt(length, "length"),
       choice(ADVICES, advice, "advice"),
     );
   }
 
-  /** Starts to write changes to the disk, and does not wait for it. */
-  flush(): void {
-    addon.flush(this.#handle.native);
-  }
-
-  /**
-   * Resolves when all that was written is on the disk, the directory entry of a created file included. Once the disk has
-   * failed it fails until the file is opened anew.
-   * @throws ESTALE, of a shared mapping, if the path means another file now, or none: the bytes are on the disk, but nobody
-   * who opens the path finds them; see {@link isCurrent} and {@link reopen}
-   */
-  async sync(): Promise<void> {
-    await addon.sync(this.#handle.native);
-  }
-
-  /** As {@link sync}, but for metadata that is not needed to read the bytes back. */
-  async datasync(): Promise<void> {
-    await addon.datasync(this.#handle.native);
-  }
-
-  /**
-   * Opens the file again as it was opened, and closes this one: after `EFAULT` or `ESTALE`, or to go over to what the path
-   * means now. Nothing is created or truncated this time, the cursor is at the start, and what a private mapping held is lost.
-   * If the open fails, this file stays open. Three kinds of file are closed before the open: one with `autoUnlink`, which
-   * is deleted then (ENOENT); and, if the path still means it, one that is `exclusive`, or `fixed` at an address.
-   * @throws as the function that opened it; ENOENT; ENOTSUP for memory without a file
-   */
-  reopen(): MappedFile {
-    return new MappedFile(this.#origin.reopen(this), this.#direct);
-  }
-
-  /**
-   * Whether the path that it was opened by still means this file: false once that was deleted, or another one was put or
-   * renamed there. {@link reopen} opens what is there now. Memory without a file is always current.
-   */
-  isCurrent(): boolean {
-    return addon.is_current(this.#handle.native);
-  }
-
-  /**
-   * Makes a copy under the name `to`, which is on the disk when the promise resolves. It is of the bytes
-   * that are mapped, 64 KiB at a time: what several such pieces have in common holds only if nobody writes meanwhile. The copy has the file's permission bits, and appears whole or not at all.
-   * @throws EEXIST where there is anything of that name; what open, write, fsync and link say
-   */
-  async backup(to: PathLike): Promise<void> {
-    await backup(this.#handle.native, to);
-  }
-
-  /**
-   * Closes the file. Views become empty, unless it was opened with `direct`. Memory is unmapped at once if there
-   * are no views, or else when the last one is collected: a thread of zlib or fs may still be at work on one.
-   * Closing again does nothing.
-   */
-  close(): void {
-    this.#handle.close();
-  }
-
-  /** Closes the file: `using file = open(…)`. */
-  [Symbol.dispose](): void {
-    this.close();
+  /** @internal */
+  protected override release(): void {
+    if (this.#direct) this.#views.forget();
+    else this.#views.revoke();
+    this.#mapping.release();
   }
 
   /** @internal */
   [inspect.custom](_depth: number, options: InspectOptions): string {
-    const { path, size, existed, closed, cursor, writable } = this.#handle;
+    const { path, existed, closed, size } = this;
+    const { cursor, writable } = this.#mapping;
     const about = closed ? { path, closed } : { path, size, position: cursor, writable, existed };
     return `MappedFile ${inspect(about, options)}`;
   }
 }
 
-function ownsBuffer(options: ViewOptions | undefined): boolean {
-  if (options === undefined) return false;
-  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
-  const { ownBuffer = false, ...others } = options;
-  for (const name in others) throw valueError(unknownOption(name, ["ownBuffer"]));
-  if (typeof ownBuffer !== "boolean") throw typeError("options.ownBuffer", "of type boolean", ownBuffer);
-  return ownBuffer;
-}
-
-/** More than this may fail to be allocated. */
-const ALLOCATED_WITH_CARE = 65_536;
-
-/** From the pool that Buffer keeps, where it is small: allocating costs more than copying. */
-function copyOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
-  const copy = length <= ALLOCATED_WITH_CARE ? Buffer.allocUnsafe(length) : allocate(length);
-  copy?.set(new Uint8Array(bytes.buffer, bytes.byteOffset + index, length));
-  return copy;
-}
-
-/** A copy of a line that ends in `\n`, without the `\r` of `\r\n`. */
-function lineOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
-  if (length < 2 || bytes[index + length - 2] !== CARRIAGE_RETURN) return copyOf(bytes, index, length);
-  const line = copyOf(bytes, index, length - 1);
-  if (line !== undefined) line[length - 2] = LINE_FEED;
-  return line;
-}
-
-/** undefined where there is no memory: the core then says so. */
-function allocate(length: number): Buffer | undefined {
-  try {
-    return Buffer.allocUnsafe(length);
-  } catch {
-    return undefined;
-  }
-}
-
-/** The number of the word at `position`; no integer where no word begins there, or where `position` is a bigint. */
+/** The number of the word at `position`; no integer if no word begins there, or if `position` is a bigint. */
 function wordOf(position: Integer): number {
   return Number.isInteger(position) ? (position as number) / 8 : Number.NaN;
 }
 
 /**
- * Opens and maps a file. Without options it is opened for reading; the mapping is shared unless `private` is
- * given.
+ * Opens and maps a file. Without options it is opened for reading. The mapping is shared, unless `private` is given.
  *
  * ```ts
  * using file = open("state.bin", { write: true, create: true, size: 4096 });
@@ -610,9 +478,9 @@ function wordOf(position: Integer): number {
  * file.add(8, 1n);
  * ```
  *
- * @throws {EmmapError} what open and mmap say; EISDIR for a directory; ENODEV for what is no regular file; EINVAL
- * for options that contradict each other, or lack what they need, and for an empty file without a size; EBUSY if
- * another opener is exclusive
+ * @throws {EmmapError} the errors of open and mmap; EISDIR for a directory; ENODEV for anything else that is not a regular
+ * file; EINVAL for options that contradict each other or lack another one, and for an empty file without a size; EBUSY if
+ * another handle is exclusive
  */
 export function open(path: PathLike, options: OpenOptions = {}): MappedFile {
   return MappedFile.open(path, options);

@@ -3,24 +3,23 @@ import { constants } from "node:os";
 import { addon, type NativeFile, type Settle, type WaitToken } from "./addon.js";
 import { type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
 import { createError } from "./error.js";
-import type { MappedFile } from "./file.js";
 
-/** What ends a wait early: see {@link MappedFile.wait}. */
+/** How a wait may end early: see {@link MappedFile.wait}. */
 export interface WaitOptions {
-  /** Milliseconds after which it is `"timed-out"`, from 0 on. Without it, and for `Infinity`, the wait goes on. */
+  /** Milliseconds after which the result is `"timed-out"`. Without it, and with `Infinity`, there is no limit. */
   timeout?: number | undefined;
-  /** The promise is rejected with the signal's reason when it is aborted. */
+  /** When the signal is aborted, the promise is rejected with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
 /**
- * How a wait has ended: `"ok"`, by a notify or since the word has changed; `"not-equal"`, the word held another value
- * when the wait began; `"timed-out"`.
+ * How a wait has ended. `"ok"`: by a notify, or because the word changed. `"not-equal"`: the word held another value when the
+ * wait began. `"timed-out"`: the timeout is over.
  */
 export type WaitResult = "ok" | "not-equal" | "timed-out";
 
 const OK = 0;
-/** EMMAP_NO_LIMIT of the core. */
+/** The core's EMMAP_NO_LIMIT. */
 const NO_LIMIT = 2n ** 64n - 1n;
 
 function toTimeout(timeout: unknown): bigint {
@@ -42,7 +41,7 @@ export function checkWait(options: WaitOptions): void {
   toSignal(options.signal);
 }
 
-/** The waits of one handle. @internal */
+/** The waits on one file. @internal */
 export class Waits {
   readonly #native: NativeFile;
   readonly #path: string;
@@ -54,7 +53,7 @@ export class Waits {
     this.#path = path;
   }
 
-  /** Whether they keep the process alive, those that go on and those to come. */
+  /** Sets whether waits keep the process alive, the current ones and later ones. */
   keepAlive(yes: boolean): void {
     this.#refs = yes;
     for (const token of this.#going) addon.wait_ref(token, yes);
@@ -71,7 +70,7 @@ export class Waits {
     );
   }
 
-  /** False: the time is over. True: there may be a message. */
+  /** True: there may be a message. False: the timeout is over. */
   async message(options: WaitOptions): Promise<boolean> {
     const begin = (timeout: bigint, settle: Settle) => addon.queue_wait(this.#native, timeout, settle);
     return (await this.#wait("queue_wait", options, begin)) !== "timed-out";
@@ -101,7 +100,7 @@ export class Waits {
         this.#going.add(going);
         if (!this.#refs) addon.wait_ref(going, false);
         abort = () => {
-          // False: it has ended, and is about to settle. What it was woken for would be lost else.
+          // If the wait has ended already it settles: a wake-up that it got must not be lost.
           if (addon.wait_cancel(going)) reject(signal?.reason);
         };
         signal?.addEventListener("abort", abort);
@@ -113,7 +112,7 @@ export class Waits {
   }
 }
 
-/** How many to wake. @internal */
+/** The number of waits to wake, for the core. @internal */
 export function toCount(count: Integer): bigint {
   return count === Number.POSITIVE_INFINITY ? NO_LIMIT : toNatural(toBigInt(count, "count"), count);
 }

@@ -1,0 +1,65 @@
+// What messages are: terms, or bytes.
+import { toBytes } from "./arguments.js";
+import { checkMemory, decodeFirst, partDecoder } from "./etf/decode.js";
+import { type DecodeOptions, decodeSettings } from "./etf/decode-options.js";
+import { encodeTransient, encodeWith } from "./etf/encode.js";
+import { type EncodeOptions, encodeSettings } from "./etf/encode-options.js";
+import { MAX_INFLATED_SIZE } from "./etf/measure.js";
+import { mayWaitInside } from "./lock-waits.js";
+import { mapParts, unpack } from "./packed.js";
+
+/** How a queue turns values into bytes and back. */
+export interface Format<In, Out> {
+  encode(value: In): Uint8Array;
+  /** As `encode`, but the next call may overwrite the bytes. */
+  encodeTransient(value: In): Uint8Array;
+  /** `decode` needs bytes that nobody else uses: its result may be a view of them, or it may call code of the user. */
+  readonly needsOwn: boolean;
+  /** Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling it. */
+  readonly check: ((bytes: Buffer) => unknown) | undefined;
+  /** `own`: nobody else uses the bytes. */
+  decode(bytes: Buffer, own: boolean): Out;
+  /** Decodes all messages of a packed answer: see {@link unpack}. */
+  decodeAll(packed: Buffer): Out[];
+  /** Throws an `EtfError` if the bytes are no term, or one that is too large, whatever the options show it as. */
+  checkTerm(bytes: Buffer): unknown;
+}
+
+export const rawFormat: Format<Uint8Array | string, Buffer> = {
+  encode: toBytes,
+  encodeTransient: toBytes,
+  needsOwn: false,
+  check: undefined,
+  decode: (bytes, own) => (own ? bytes : Buffer.from(bytes)),
+  decodeAll: (packed) => unpack(packed).map((bytes) => Buffer.from(bytes)),
+  checkTerm: () => {},
+};
+
+/** Throws for wrong options, before any message is taken. */
+export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Format<unknown, unknown> {
+  const { atoms, binaries, maxInflatedSize = MAX_INFLATED_SIZE } = decoding;
+  const calls = typeof atoms === "function";
+  const views = binaries === "view";
+  const shown = decodeSettings(calls ? { ...decoding, atoms: mayWaitInside(atoms) } : decoding);
+  const plain = calls ? decodeSettings({ ...decoding, atoms: "atom" }) : shown;
+  const any = decodeSettings({ maxInflatedSize });
+  const written = encodeSettings(encoding);
+  // Padding follows the term.
+  const decode = (bytes: Buffer): unknown => decodeFirst(bytes, shown);
+  // What pop would refuse never gets into the queue.
+  const checked = (message: Buffer): Buffer => {
+    checkMemory(message, maxInflatedSize);
+    return message;
+  };
+  return {
+    encode: (term) => checked(encodeWith(term, written)),
+    encodeTransient: (term) => checked(encodeTransient(term, written)),
+    // A view lives longer than the bytes. A function for atoms may use the queue, which overwrites them.
+    needsOwn: views || calls,
+    check: calls ? (bytes) => decodeFirst(bytes, plain) : undefined,
+    decode,
+    decodeAll: (packed) =>
+      views ? unpack(packed).map(decode) : mapParts(packed, partDecoder(packed, shown)),
+    checkTerm: (bytes) => decodeFirst(bytes, any),
+  };
+}
