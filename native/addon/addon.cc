@@ -1,11 +1,11 @@
 #include <node_api.h>
 
+#include "lock_wait.h"
 #include "operations.h"
-#include "waiting.h"
 
 NAPI_MODULE_INIT()
 {
-    emmap_lock_limit(SLICE);
+    emmap_lock_limit(LOCK_WAIT);
     // src/load.ts checks it: an addon that was copied beside a bundle may be of another release than the bundle.
     napi_set_named_property(env, exports, "version", make_string(env, EMMAP_PACKAGE_VERSION));
     Exports functions;

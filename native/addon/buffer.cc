@@ -5,11 +5,11 @@
 namespace
 {
 
-// Made for one ArrayBuffer, deleted when both its memory and its object have been given back. V8 frees the
-// memory of a transferred buffer when the last ArrayBuffer that got it is collected, long after the object.
+// The memory of one ArrayBuffer. It is deleted after V8 has given back both the memory and the object: the memory of a
+// transferred buffer is given back when the last ArrayBuffer that got it is collected, long after the object.
 struct Loan {
-    emmap_slice slice; // zeroed: nothing to release
-    Handle handle;     // with the words of emmap_file_control, which live as long
+    emmap_slice slice; // zeroed if there is nothing to release
+    Handle handle;     // keeps the words of emmap_file_control
     bool shown;
     bool revoked = false;
     bool moved = false;
@@ -17,7 +17,7 @@ struct Loan {
     bool object_collected = false;
 };
 
-// False while a worker is being torn down. Nothing else tells a finalizer why it runs.
+// False while a worker ends. A finalizer has no other way to find that out.
 bool can_run_javascript(napi_env env)
 {
     napi_value object;
@@ -41,7 +41,7 @@ void memory_returned(napi_env env, void *, void *hint)
 {
     Loan *const loan = static_cast<Loan *>(hint);
     loan->memory_returned = true;
-    // Node calls this at the end of a worker too, when another thread may have the memory: it stays.
+    // Node also calls this when a worker ends. Another thread may have the memory of a moved buffer then: it stays.
     if (!loan->revoked && (!loan->moved || can_run_javascript(env)))
         release(loan);
     settle(loan);
@@ -56,14 +56,14 @@ void object_collected(napi_env, void *data, void *)
     settle(loan);
 }
 
-// Takes the loan over. undefined where the runtime has no buffers over foreign memory.
+// Owns the loan. undefined if the runtime has no ArrayBuffers over foreign memory.
 napi_value lend(napi_env env, void *data, size_t length, Loan *loan)
 {
     napi_value buffer = nullptr;
     const napi_status status =
         napi_create_external_arraybuffer(env, data, length, memory_returned, loan, &buffer);
     if (status != napi_ok) {
-        // Node calls the finalizer in some of the ways in which this fails, and not in the others.
+        // In some of these failures Node has called the finalizer, in others not.
         if (!loan->memory_returned)
             release(loan);
         delete loan;
@@ -78,9 +78,9 @@ napi_value lend(napi_env env, void *data, size_t length, Loan *loan)
 
 } // namespace
 
-// V8 counts the mapping as memory that a collection could free: opening a large one costs an incremental
-// collection. napi_adjust_external_memory can't take it back: V8 aborts (from Node 24 on) when freeing the buffer
-// then makes its count negative. So a mapping is lent in as few pieces as there can be.
+// V8 counts the mapping as memory that a collection could free, so a large one costs an incremental collection.
+// napi_adjust_external_memory cannot correct the count: from Node 24 on V8 aborts when the buffer is freed and the
+// count becomes negative. So a mapping is lent in as few pieces as possible.
 napi_value buffer_over_slice(napi_env env, emmap_slice slice, bool shown)
 {
     return lend(env, slice.data, static_cast<size_t>(slice.length), new Loan{slice, nullptr, shown});
@@ -92,7 +92,7 @@ napi_value buffer_over_control(napi_env env, Handle handle)
     return lend(env, control, sizeof *control, new Loan{{}, std::move(handle), false});
 }
 
-// The argument and its loan; null for an ArrayBuffer that is not one of these.
+// The argument and its loan; null for an ArrayBuffer that has none.
 static Loan *loan_of_argument(napi_env env, napi_callback_info info, napi_value *buffer)
 {
     size_t count = 1;
@@ -111,9 +111,9 @@ napi_value revoke(napi_env env, napi_callback_info info)
     napi_is_detached_arraybuffer(env, buffer, &detached);
     if (!loan || detached || napi_detach_arraybuffer(env, buffer) != napi_ok)
         return nullptr;
-    loan->revoked = true; // the finalizer of the memory runs in a later turn of the event loop
-    // A thread of zlib, crypto or fs may be at work on a buffer of the user's: it holds the object, so the
-    // memory waits for that. Nobody but us has the others.
+    loan->revoked = true; // before the finalizer, which runs in a later turn of the event loop
+    // A thread of zlib, crypto or fs may use a buffer of the user. It keeps the object, so the memory stays until the
+    // object is collected. The other buffers are used by src/ alone.
     if (!loan->shown)
         release(loan);
     return nullptr;

@@ -1,4 +1,4 @@
-// ArrayBuffers over a file's memory, and who owns that memory meanwhile.
+// ArrayBuffers over the memory of a file, and the owner of that memory.
 #ifndef EMMAP_ADDON_BUFFER_H
 #define EMMAP_ADDON_BUFFER_H
 
@@ -10,19 +10,18 @@
 
 using Handle = std::shared_ptr<emmap_file>;
 
-// An ArrayBuffer over `slice`, which it takes over whatever happens. `shown` says that user code will have
-// it. undefined where the runtime has no ArrayBuffers over foreign memory (Electron).
+// An ArrayBuffer over `slice`, and its owner, also if it fails. `shown`: code of the user gets the ArrayBuffer.
+// undefined if the runtime has no ArrayBuffers over foreign memory (Electron).
 napi_value buffer_over_slice(napi_env env, emmap_slice slice, bool shown);
 
-// An ArrayBuffer over the words of emmap_file_control. It keeps the handle. undefined as above.
+// An ArrayBuffer over the words of emmap_file_control, which keeps the handle. undefined as above.
 napi_value buffer_over_control(napi_env env, Handle handle);
 
-// revoke(buffer): its length is 0 from now on. What is under a buffer that was not shown is let go at once; what
-// is under one that was, when the last view of it is collected. Nothing happens to a buffer that was transferred
-// away: its memory belongs to another.
+// revoke(buffer): its length is 0 from now on. The memory is given back at once; if the buffer was shown, when its last
+// view is collected. A buffer that was transferred stays as it is: its memory belongs to another one.
 napi_value revoke(napi_env env, napi_callback_info info);
 
-// moved(buffer): its memory is about to go to another ArrayBuffer, and perhaps to another thread.
+// moved(buffer): its memory is about to move to another ArrayBuffer, and maybe to another thread.
 napi_value moved(napi_env env, napi_callback_info info);
 
 #endif

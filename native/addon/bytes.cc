@@ -10,7 +10,7 @@ namespace
 // V8 can refuse more than this without ending the process. For less it costs more to ask than to copy.
 constexpr size_t COPIED_INTO_BUFFER = 64 << 10;
 
-// A Buffer of `length` bytes; null where there is no memory for it. V8 ends the process where Node-API asks for more
+// A Buffer of `length` bytes; null if there is no memory for it. V8 ends the process where Node-API asks for more
 // memory than there is, but JavaScript's own constructors throw.
 napi_value allocate_buffer(napi_env env, size_t length, void **data)
 {

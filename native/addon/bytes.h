@@ -8,9 +8,9 @@
 
 #include "call.h"
 
-// Bytes of an unknown number, for a Buffer. The core calls the sink with its locks held, when V8 must not be entered, so
-// short ones are copied from malloc. Long ones are read in a second attempt, straight into a Buffer that was made between
-// the two: once they are read, nothing can fail any more.
+// Bytes of an unknown number, for a Buffer. The core calls the sink with its locks held, when V8 must not be entered,
+// so short ones are copied from malloc. Long ones are read in a second attempt, straight into a Buffer that was made
+// between the two: once they are read, nothing can fail any more.
 class Bytes
 {
   public:
@@ -26,14 +26,14 @@ class Bytes
         return error;
     }
 
-    // Throws where there is no memory.
+    // Throws if there is no memory.
     napi_value to_buffer(const Call &call) const;
 
     ~Bytes();
 
   private:
     static void *allocate(void *context, size_t length);
-    // Makes a Buffer for what was refused. False: there is no memory, or that is not why the core failed.
+    // Makes a Buffer of the length that was refused. False: no length was refused, or there is no memory.
     bool reserve(napi_env env);
 
     void *data = nullptr;
@@ -46,8 +46,8 @@ class Bytes
 // A Buffer; null at the end of the file; or an error.
 napi_value answer_read(const Call &call, emmap_error error, const Bytes &bytes);
 
-// Many pieces for one Buffer: each behind its length in 32 bits, as src/packed.ts takes them apart. To make a Buffer for
-// each costs more here than in JavaScript.
+// Many pieces for one Buffer: each behind its length in 32 bits, as src/packed.ts takes them apart. To make a Buffer
+// for each costs more here than in JavaScript.
 class Packed
 {
   public:
@@ -56,7 +56,7 @@ class Packed
         return {allocate, this};
     }
 
-    // Throws where there is no memory.
+    // Throws if there is no memory.
     napi_value to_buffer(const Call &call) const;
 
     ~Packed();

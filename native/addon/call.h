@@ -98,7 +98,7 @@ struct Call {
 using Operation = napi_value (*)(const Call &call);
 
 // Repeats an operation that found a lock taken, until it gets the lock or the file's lock_timeout is over.
-napi_value try_again(const Call &call, Operation operation);
+napi_value retry(const Call &call, Operation operation);
 
 // The function that JavaScript calls. The operation itself never sees a closed file: that is EMMAP_CLOSED here.
 template <Operation operation> napi_value invoke(napi_env env, napi_callback_info info)
@@ -116,7 +116,7 @@ template <Operation operation> napi_value invoke(napi_env env, napi_callback_inf
     const Call call{env, file, static_cast<const char *>(name), arguments + 1, self, &is_busy};
     if (file->handle) {
         const napi_value result = operation(call);
-        return is_busy ? try_again(call, operation) : result;
+        return is_busy ? retry(call, operation) : result;
     }
     const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0, 0, 0, EMMAP_ABOUT_FILE};
     return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());

@@ -5,7 +5,7 @@
 Failure last_failure(const char *operation, emmap_error error)
 {
     Failure failure{operation, *emmap_last_failure()};
-    // An answer such as EMMAP_EOF may come without a failure of its own.
+    // EMMAP_EOF, for example, comes without a failure.
     if (failure.core.error != error)
         failure.core = emmap_failure{error, nullptr, nullptr, 0, 0, 0, EMMAP_ABOUT_FILE};
     return failure;

@@ -1,4 +1,4 @@
-// How a failure of the core becomes a JavaScript error.
+// Makes JavaScript errors of the core's failures.
 #ifndef EMMAP_ADDON_FAILURE_H
 #define EMMAP_ADDON_FAILURE_H
 
@@ -6,25 +6,25 @@
 
 #include <emmap.h>
 
-// What a JavaScript error needs to know. The strings are static; it may cross threads.
+// All that a JavaScript error shows. The strings are static, so it can be used on another thread.
 struct Failure {
     const char *operation;
     emmap_failure core;
 };
 
-// What `error`, returned by `operation`, left behind on this thread.
+// The failure that `operation` has left on this thread when it returned `error`.
 Failure last_failure(const char *operation, emmap_error error);
 
-// Several instances of the JavaScript may share this addon (a module registry that is reset evaluates it again), and
-// each has a class of errors of its own. So the addon keeps no state: each instance calls the functions on an object of
-// its own, `self`, whose createError(number, code, message, operation, syscall, path, reason, offset) makes the error.
-// A reference that the addon kept would keep the instance, and all that it refers to, until the thread ends.
+// Several instances of the JavaScript may share this addon, for example after a module registry was reset, and each has
+// its own class of errors. So the addon keeps no state of an instance: the instance calls the functions on its own
+// object, `self`, whose createError makes the error. A reference in the addon would keep the instance alive until the
+// thread ends.
 napi_value error_factory(napi_env env, napi_value self);
 
-// Makes the error with that function; where there is none, an Error that has the code.
+// Makes the error with that function; without one, an Error with the code.
 napi_value to_error(napi_env env, napi_value factory, const Failure &failure, const char *path);
 
-// Throws it, and returns null for the binding to return.
+// Throws the error, and returns null, which the caller returns to Node-API.
 napi_value throw_error(napi_env env, napi_value self, const Failure &failure, const char *path);
 
 #endif

@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "background.h"
 #include "bytes.h"
 #include "operations.h"
-#include "sync.h"
 
 namespace
 {

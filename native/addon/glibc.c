@@ -1,14 +1,14 @@
-// What glibc has got only lately, and headers use without asking: the addon has its own. See glibc.h.
+// Functions that headers use and old releases of glibc lack. See glibc.h.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// 2.32. libstdc++ asks whether it may do without atomic instructions: never, Node has threads.
+// Since 2.32. libstdc++ uses atomic instructions while it is 0, as it must: Node has threads.
 char __libc_single_threaded = 0;
 
-// 2.33; inline functions before. On these architectures the kernel's struct stat is the libc's.
+// Since 2.33; inline functions before. On these architectures the struct stat of the kernel is that of the libc.
 int stat64(const char *restrict path, struct stat64 *restrict about)
 {
     return (int)syscall(SYS_newfstatat, AT_FDCWD, path, about, 0);

@@ -1,6 +1,6 @@
-// Included before everything else where the libc is glibc. From 2.34 on glibc has given functions that moved into
-// libc.so a second version, which a linker takes and an older glibc lacks; these are the first ones, which every
-// glibc has. Nothing but what is listed here and in glibc.c asks for more than glibc 2.28, as Node 20 does.
+// Included before everything else if the libc is glibc. Since glibc 2.34 the functions that moved into libc.so have a
+// second version, which the linker would take and an older glibc lacks. These lines choose the first version, which
+// every glibc has. With them and glibc.c the addon needs glibc 2.28, as Node 20 does.
 #ifndef EMMAP_ADDON_GLIBC_H
 #define EMMAP_ADDON_GLIBC_H
 

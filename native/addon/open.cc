@@ -1,8 +1,8 @@
 // Opening and closing files.
 #include <cerrno>
 
+#include "lock_wait.h"
 #include "operations.h"
-#include "waiting.h"
 
 namespace
 {
@@ -73,15 +73,15 @@ emmap_error open_blocks(const Opening &opening, emmap_file **file)
                              static_cast<unsigned>(opening.numbers[1]), &opening.options, file);
 }
 
-// As try_again does.
-emmap_error open_patiently(napi_env env, Opener opener, const Opening &opening, emmap_file **file)
+// Repeats an open that found a lock taken, as retry does.
+emmap_error open_with_retries(napi_env env, Opener opener, const Opening &opening, emmap_file **file)
 {
     const emmap_options &options = opening.options;
     emmap_error error = opener(opening, file);
     if (error != ETIMEDOUT)
         return error;
-    const Patience patience(options.has_lock_timeout ? options.lock_timeout : EMMAP_LOCK_TIMEOUT);
-    while (error == ETIMEDOUT && patience.is_left() && is_alive(env))
+    const Deadline deadline(options.has_lock_timeout ? options.lock_timeout : EMMAP_LOCK_TIMEOUT);
+    while (error == ETIMEDOUT && !deadline.is_over() && is_alive(env))
         error = opener(opening, file);
     return error;
 }
@@ -100,7 +100,7 @@ template <Opener opener> napi_value open(napi_env env, napi_callback_info info)
     emmap_file *core = nullptr;
     emmap_error error = read_options(env, arguments[1], &opening.options);
     if (!error)
-        error = open_patiently(env, opener, opening, &core);
+        error = open_with_retries(env, opener, opening, &core);
     if (error)
         return throw_error(env, self, last_failure(static_cast<const char *>(name), error),
                            opening.path.c_str());

@@ -3,8 +3,8 @@
 
 #include <emmap_operations.h>
 
+#include "background.h"
 #include "bytes.h"
-#include "sync.h"
 
 namespace
 {
@@ -116,7 +116,7 @@ void add_shaped_operations(Exports &exports)
         exports.end(),
         {
             EMMAP_OPERATIONS(OPERATION)
-            // Of these shapes too, but not in the table: other doors have no use for them. What fails is a pop to its caller.
+            // They have a shape, but no other door uses them. Errors show a glance as the pop that it belongs to.
             define<measure<emmap_follow>>("follow"),
             define<take<emmap_queue_glance_front>>("queue_glance_front", "queue_pop"),
         });

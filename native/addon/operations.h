@@ -1,6 +1,6 @@
-// The addon's functions. Those on an open file have the core's names, take the file as their first argument, and are made
-// from native/include/emmap_operations.h: operations.cc has a function for each shape of that table, the other files one
-// for each operation that is OWN, READ or APART there. src/addon.ts lists all of them with their types.
+// The addon's functions. Those on an open file have the core's names, take the file as their first argument, and are
+// made from native/include/emmap_operations.h: operations.cc has a function for each shape of that table, the other
+// files one for each operation that is OWN, READ or APART there. src/addon.ts lists all of them with their types.
 //
 // src/ has checked the types of the arguments: 64-bit numbers are bigints from -2^63 to 2^64-1, bytes are a Uint8Array.
 // The core judges their values.

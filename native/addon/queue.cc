@@ -132,7 +132,7 @@ void add_queue_operations(Exports &exports)
     exports.insert(exports.end(), {
                                       define<push>("queue_push"),
                                       define<push_many>("queue_push_many"),
-                                      // What fails is a pop to its caller.
+                                      // Errors show the pop that it belongs to.
                                       define<remove_one>("queue_remove", "queue_pop"),
                                       define<take>("queue_take", "queue_pop"),
                                       define<remove_many>("queue_remove_many", "queue_pop_many"),

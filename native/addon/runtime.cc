@@ -1,5 +1,5 @@
-// What the addon uses of a C++ runtime. It brings these few along so that it needs no libstdc++: the one that Node
-// finds may be older than the one it was compiled with, and beside another libc there may be none.
+// The parts of a C++ runtime that the addon uses. With these it needs no libstdc++, which may be older on the user's
+// system than on the one that compiled the addon, or missing beside another libc.
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -8,7 +8,7 @@
 namespace
 {
 
-// Node ends as well where it has no memory, and the addon is compiled without exceptions.
+// Without memory Node ends too. The addon is compiled without exceptions.
 [[noreturn]] void give_up()
 {
     std::abort();
@@ -33,7 +33,7 @@ void operator delete(void *memory, std::size_t) noexcept
     std::free(memory);
 }
 
-// libstdc++'s headers call these where they would throw.
+// The headers of libstdc++ call these instead of throwing.
 namespace std
 {
 
@@ -64,5 +64,5 @@ void __throw_out_of_range_fmt(const char *, ...)
 
 } // namespace std
 
-// The headers leave its functions to the library.
+// The headers expect its functions in the library.
 template class std::basic_string<char>;

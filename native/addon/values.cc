@@ -46,7 +46,7 @@ std::string to_string(napi_env env, napi_value value)
             return "";
         return std::string(static_cast<const char *>(bytes), length);
     }
-    std::string text(length + 1, '\0'); // Node-API ends it with a zero
+    std::string text(length + 1, '\0'); // Node-API appends a zero
     napi_get_value_string_utf8(env, value, &text[0], text.size(), &length);
     text.resize(length);
     return text;

@@ -1,27 +1,28 @@
-// Waits for words. The core ends them on threads of its own; JavaScript hears of it on its thread.
+// Waits for words, counters and messages. The core ends a wait on a thread of its own, and JavaScript learns of it on
+// its thread.
 #include <cerrno>
 
 #include <pthread.h>
 
+#include "lock_wait.h"
 #include "operations.h"
-#include "waiting.h"
 
 namespace
 {
 
 struct Wait;
 
-// The waits of one environment: of the main thread, or of a worker.
+// The waits of one environment, which is the main thread or a worker.
 struct Waits {
     napi_env env = nullptr;
     napi_threadsafe_function wake = nullptr;
-    Wait *first = nullptr; // all that go on; only JavaScript's thread uses the list
-    size_t refs = 0;       // how many of them keep the process alive
+    Wait *first = nullptr; // all current waits; only JavaScript's thread uses the list
+    size_t refs = 0;       // the number of waits that keep the process alive
 
-    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // the following
-    Wait *ended = nullptr;                            // those that JavaScript is to hear of, in their order
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of the members below
+    Wait *ended = nullptr;                            // waits that JavaScript does not know of yet, in order
     Wait **ended_last = &ended;
-    bool closed = false; // the environment ends: nobody is to hear of anything
+    bool closed = false; // the environment ends: JavaScript learns of nothing any more
 
     ~Waits()
     {
@@ -47,7 +48,7 @@ class Locked
     pthread_mutex_t *lock;
 };
 
-// It belongs to itself while it goes on, and to the object that JavaScript cancels it by.
+// It owns itself until it ends; the token, with which JavaScript cancels it, owns it too.
 struct Wait {
     std::shared_ptr<Waits> waits;
     Handle handle; // the file stays open for it
@@ -57,8 +58,8 @@ struct Wait {
     Wait *next = nullptr; // in Waits::first
     Wait *previous = nullptr;
     Wait *next_ended = nullptr;
-    emmap_error result = EMMAP_OK; // with the lock
-    bool has_ended = false;        // with the lock
+    emmap_error result = EMMAP_OK; // under the lock
+    bool has_ended = false;        // under the lock
     bool refs = false;             // keeps the process alive; only JavaScript's thread uses it
 
     ~Wait()
@@ -67,11 +68,11 @@ struct Wait {
     }
 };
 
-// On any thread, once.
+// The core calls it once, on any thread.
 void done(void *context, emmap_error result)
 {
     Wait *const wait = static_cast<Wait *>(context);
-    std::shared_ptr<Wait> last; // let go without the lock
+    std::shared_ptr<Wait> last; // freed after the lock is released
     const std::shared_ptr<Waits> waits = wait->waits;
     const Locked locked(*waits);
     if (waits->closed) {
@@ -83,12 +84,12 @@ void done(void *context, emmap_error result)
     const bool is_first = !waits->ended;
     *waits->ended_last = wait;
     waits->ended_last = &wait->next_ended;
-    // With the lock, so that the environment does not end meanwhile. It does not block: the queue has no limit.
+    // Under the lock, so that the environment does not end meanwhile. It does not block, since the queue has no limit.
     if (is_first)
         napi_call_threadsafe_function(waits->wake, nullptr, napi_tsfn_nonblocking);
 }
 
-// As a socket does, a wait keeps the process alive, unless it is told not to.
+// A wait keeps the process alive, as a socket does, unless wait_ref says otherwise.
 void keep_alive(Wait *wait, bool yes)
 {
     Waits &waits = *wait->waits;
@@ -132,7 +133,7 @@ void settle(napi_env env, Wait *wait, emmap_error result)
                            arguments, nullptr);
 }
 
-// On JavaScript's thread, after `done`. Without an environment there is no JavaScript any more.
+// Runs on JavaScript's thread, after `done`. `env` is null when the environment has ended.
 void settle_ended(napi_env env, napi_value, void *context, void *)
 {
     if (!env)
@@ -153,7 +154,7 @@ void settle_ended(napi_env env, napi_value, void *context, void *)
     }
 }
 
-// The environment ends. Node calls this before it ends the threadsafe function, which is older.
+// Node calls it when the environment ends, before it ends the threadsafe function, which was made earlier.
 void close_all(void *data)
 {
     const std::unique_ptr<std::shared_ptr<Waits>> own(static_cast<std::shared_ptr<Waits> *>(data));
@@ -164,7 +165,7 @@ void close_all(void *data)
     }
     while (Wait *const wait = waits.first) {
         waits.first = wait->next;
-        // `done` is not called any more, or has been; or it is being called, finds this closed, and lets go itself.
+        // Either `done` has run, or will never run; or it runs now, finds `closed` set, and frees the wait itself.
         if (wait->has_ended || emmap_wait_cancel(wait->core)) {
             const std::shared_ptr<Wait> last = std::move(wait->self);
         }
@@ -178,7 +179,7 @@ void forget_instance(napi_env, void *data, void *)
     delete static_cast<std::shared_ptr<Waits> *>(data);
 }
 
-// The environment's, made at its first wait. Null where it is about to end.
+// The waits of the environment, made with the first wait. Null if the environment is about to end.
 std::shared_ptr<Waits> waits_of(napi_env env)
 {
     void *data = nullptr;
@@ -209,8 +210,7 @@ void token_collected(napi_env, void *data, void *)
     delete static_cast<std::shared_ptr<Wait> *>(data);
 }
 
-// Begins a wait, whose settle is the last argument: an object to cancel it by; or what settle would have been called with,
-// a number, where the wait is over at once.
+// Begins a wait, and answers a token; or, if the wait is over at once, the number that `settle` would have got.
 template <typename Begin> napi_value begin_wait(const Call &call, napi_value settle, Begin begin)
 {
     const napi_env env = call.env;
@@ -254,7 +254,7 @@ napi_value queue_wait(const Call &call)
     });
 }
 
-// Whether operations of this thread may wait for locks.
+// (yes): whether operations of this thread may wait for locks
 napi_value may_wait_now(napi_env env, napi_callback_info info)
 {
     size_t count = 1;
@@ -278,7 +278,7 @@ napi_value wait_ref(napi_env env, napi_callback_info info)
     napi_value arguments[2] = {nullptr, nullptr};
     napi_get_cb_info(env, info, &count, arguments, nullptr, nullptr);
     const std::shared_ptr<Wait> wait = wait_of(env, arguments[0]);
-    if (wait && wait->settle) // goes on
+    if (wait && wait->settle) // it has not ended
         keep_alive(wait.get(), to_bool(env, arguments[1]));
     return nullptr;
 }

@@ -1,6 +1,6 @@
 // Operations that wait for the disk, on Node's thread pool.
-#ifndef EMMAP_ADDON_SYNC_H
-#define EMMAP_ADDON_SYNC_H
+#ifndef EMMAP_ADDON_BACKGROUND_H
+#define EMMAP_ADDON_BACKGROUND_H
 
 #include <string>
 

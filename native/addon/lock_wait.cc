@@ -1,4 +1,4 @@
-#include "waiting.h"
+#include "lock_wait.h"
 
 #include <ctime>
 
@@ -13,23 +13,23 @@ static uint64_t milliseconds()
 
 bool is_alive(napi_env env)
 {
-    // Node-API refuses this one, which runs no code of anybody's, once JavaScript may not run.
+    // Node-API refuses this call, which runs no JavaScript, when no JavaScript may run.
     napi_value object = nullptr;
     bool has = false;
     return napi_create_object(env, &object) == napi_ok &&
            napi_has_named_property(env, object, "emmap", &has) == napi_ok;
 }
 
-Patience::Patience(uint64_t limit)
+Deadline::Deadline(uint64_t limit)
 {
     const uint64_t now = milliseconds();
-    const uint64_t left = limit > SLICE ? limit - SLICE : 0;
+    const uint64_t left = limit > LOCK_WAIT ? limit - LOCK_WAIT : 0;
     end = left > UINT64_MAX - now ? UINT64_MAX : now + left;
 }
 
-bool Patience::is_left() const
+bool Deadline::is_over() const
 {
-    return milliseconds() < end;
+    return milliseconds() >= end;
 }
 
 thread_local bool may_wait = true;
@@ -40,13 +40,13 @@ void set_may_wait(bool yes)
     emmap_set_may_block(yes);
 }
 
-napi_value try_again(const Call &call, Operation operation)
+napi_value retry(const Call &call, Operation operation)
 {
     emmap_info about;
     emmap_describe(call.core(), &about);
-    const Patience patience(about.lock_timeout);
+    const Deadline deadline(about.lock_timeout);
     Failure failure = last_failure(call.operation, static_cast<emmap_error>(ETIMEDOUT));
-    while (may_wait && patience.is_left() && is_alive(call.env)) {
+    while (may_wait && !deadline.is_over() && is_alive(call.env)) {
         *call.is_busy = false;
         const napi_value result = operation(call);
         if (!*call.is_busy)
