@@ -18,7 +18,9 @@ export interface WaitToken {
 /** The addon calls it when a wait has ended, with the core's error: 0 for none. */
 export type Settle = (number: number, name: EmmapErrorCode, message: string) => void;
 
-/** The number of bytes that were copied into the room; null: there was no message; negative: so many bytes are needed. */
+/**
+ * The number of bytes that were copied into the room; null: there was no message; negative: so many bytes are needed.
+ */
 export type Copied = number | null;
 
 /** A string, or bytes that are not UTF-8. */
@@ -27,7 +29,7 @@ export type NativePath = string | Buffer;
 /** The core's names of options, each followed by its value, or by null for a flag. */
 export type NativeOptions = (string | bigint | null)[];
 
-/** What the core knows of an open file. */
+/** The state of an open file in the core. */
 export interface Description {
   readonly path: string;
   readonly existed: boolean;
@@ -57,9 +59,9 @@ type Wait = (
 ) => WaitToken | number;
 
 /**
- * The operations have the names that they have in the core (native/include/emmap.h). A file is their first argument, and
- * not the object that they are called on, because to find the file behind an object takes Node-API 100 ns. Every 64-bit
- * number is a bigint from -2^63 to 2^64-1. A failure is thrown.
+ * The operations have the names that they have in the core (native/include/emmap.h). A file is their first argument,
+ * and not the object that they are called on, because to find the file behind an object takes Node-API 100 ns. Every
+ * 64-bit number is a bigint from -2^63 to 2^64-1. A failure is thrown.
  */
 interface Addon {
   /** The package's version when the addon was built. */
@@ -75,8 +77,8 @@ interface Addon {
   /** The words of emmap_file_control; undefined if the runtime has no ArrayBuffers over foreign memory. */
   file_control(file: NativeFile): ArrayBuffer | undefined;
   /**
-   * An ArrayBuffer over the mapping, which ends where the mapping ends; undefined as for `file_control`. `shown`: code of
-   * the user gets it.
+   * An ArrayBuffer over the mapping, which ends where the mapping ends; undefined as for `file_control`. `shown`: code
+   * of the user gets it.
    */
   pread_direct(file: NativeFile, position: bigint, length: bigint, shown: boolean): ArrayBuffer | undefined;
   /** Empties an ArrayBuffer of `file_control` or `pread_direct`. */
@@ -126,24 +128,26 @@ interface Addon {
   queue_push_many(file: NativeFile, messages: Uint8Array[]): void;
   queue_peek_front: Take;
   queue_peek_back: Take;
-  /** As `queue_peek_front`, but it may read without the lock: the message is certain only once `queue_remove` takes it. */
+  /**
+   * As `queue_peek_front`, but it may read without the lock: the message is certain only once `queue_remove` takes it.
+   */
   queue_glance_front: Take;
   /** Removes this message if it is the first one. False: it is not. */
   queue_remove(file: NativeFile, message: Uint8Array): boolean;
   /** As `queue_remove`, for the first `count` of the packed messages. */
   queue_remove_many(file: NativeFile, packed: Uint8Array, count: bigint): boolean;
   /**
-   * Removes the first message if it is the one that `room` begins with; -1: it is not. Then copies the next message into
-   * `room`, as `queue_glance_front` does, and answers its length; 0: no message was copied.
+   * Removes the first message if it is the one that `room` begins with; -1: it is not. Then copies the next message
+   * into `room`, as `queue_glance_front` does, and answers its length; 0: no message was copied.
    */
   queue_take(file: NativeFile, room: Uint8Array, length: number): number;
   queue_pop_begin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
   queue_pop_commit: Ticket;
   queue_pop_abort: Ticket;
   /**
-   * Copies packed messages, as many as `room` can hold. `state[0]` and `state[3]` are the low and the high 32 bits of the
-   * place where the walk goes on, in and out. Out are also `state[1]`, the number of messages, and `state[2]`, 1 if the
-   * room was full before the limit was reached.
+   * Copies packed messages, as many as `room` can hold. `state[0]` and `state[3]` are the low and the high 32 bits of
+   * the place where the walk goes on, in and out. Out are also `state[1]`, the number of messages, and `state[2]`, 1 if
+   * the room was full before the limit was reached.
    */
   queue_walk(
     file: NativeFile,

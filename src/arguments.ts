@@ -1,4 +1,4 @@
-// What may be passed where. Whether a number makes sense is for the core to say.
+// The types of arguments. The core judges whether a number makes sense.
 import { inspect } from "node:util";
 
 /** A 64-bit number: a bigint from -2^63 to 2^64-1, or a `number` that is a safe integer. */
@@ -7,7 +7,7 @@ export type Integer = number | bigint;
 const MIN_INT64 = -(2n ** 63n);
 const MAX_UINT64 = 2n ** 64n - 1n;
 
-/** What to write: bytes as they are in memory, or a string, which is written as UTF-8. */
+/** Bytes to write: those of a view as they are in memory, or a string as UTF-8. */
 export type Bytes = string | ArrayBufferView;
 
 function describe(value: unknown): string {
@@ -35,7 +35,7 @@ export function rangeError(name: string, expected: string, value: unknown): Rang
 /** The number as a bigint whose low 64 bits are the operand. */
 export function toBigInt(value: Integer, name: string): bigint {
   if (typeof value === "bigint") {
-    // Compiled code answers this without a call; the comparisons of large bigints are calls.
+    // Compiled code does this without a call, while the comparisons of bigints below are calls.
     if (BigInt.asIntN(64, value) === value) return value;
     if (value >= MIN_INT64 && value <= MAX_UINT64) return value;
     throw rangeError(name, "from -2^63 to 2^64-1", value);
@@ -45,12 +45,12 @@ export function toBigInt(value: Integer, name: string): bigint {
   throw rangeError(name, "a safe integer, or a bigint", value);
 }
 
-/** The bytes as the native code takes them, without a copy where one can be avoided. */
+/** The bytes for the addon, copied only if they must be. */
 export function toBytes(bytes: Bytes): Uint8Array {
   if (typeof bytes === "string") return Buffer.from(bytes);
   if (!ArrayBuffer.isView(bytes))
     throw typeError("bytes", "a string, a Buffer, a TypedArray or a DataView", bytes);
   const view = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  // Other threads may write to shared memory meanwhile, which Node-API gives no pointer to.
+  // Node-API gives no pointer to shared memory.
   return view.buffer instanceof ArrayBuffer ? view : Uint8Array.from(view);
 }

@@ -12,8 +12,8 @@ export interface BlockStorageOptions extends StructureOptions {
   /** Bytes of every block: from 1 to 2^32 - 1. A new storage needs it; for an existing one the file says it. */
   blockSize?: Integer | undefined;
   /**
-   * A new storage can have 64 to the power of `levels` blocks: from 2 to 5, and 3 if not given. For an existing storage the
-   * file says it.
+   * A new storage can have 64 to the power of `levels` blocks: from 2 to 5, and 3 if not given. For an existing storage
+   * the file says it.
    */
   levels?: number | undefined;
 }
@@ -27,14 +27,14 @@ const STRIDE_SIZE = 65_536;
 let create: (opened: Opened) => BlockStorage;
 
 /**
- * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes one.
- * Storing a block gives an address, by which everybody finds the block until it is freed. Iterating gives pairs of address and
- * block.
+ * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
+ * one. Storing a block gives an address, by which everybody finds the block until it is freed. Iterating gives pairs of
+ * address and block.
  *
- * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another process has truncated the
- * file, `EMMAP_CORRUPT` if the file is damaged, and `EACCES` if it would change a read-only file. A method that finds no block
- * checks, at most once a second, whether the path still means the file, and throws `ESTALE` if not (see the option `follow`,
- * and {@link reopen}); {@link sync} does so too. Other errors stand at each method.
+ * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another process has
+ * truncated the file, `EMMAP_CORRUPT` if the file is damaged, and `EACCES` if it would change a read-only file. A
+ * method that finds no block checks, at most once a second, whether the path still means the file, and throws `ESTALE`
+ * if not (see the option `follow`, and {@link reopen}); {@link sync} does so too. Other errors stand at each method.
  */
 export class BlockStorage extends OpenFile {
   /** @internal */
@@ -107,11 +107,11 @@ export class BlockStorage extends OpenFile {
   }
 
   /**
-   * Iterates over addresses and blocks, in their order in the file. A block that is stored or freed meanwhile may come or not;
-   * every other block comes once.
+   * Iterates over addresses and blocks, in their order in the file. A block that is stored or freed meanwhile may come
+   * or not; every other block comes once.
    *
-   * Up to 64 blocks of together 64 KiB share an ArrayBuffer. `postMessage` and `structuredClone` would copy all of it: send the
-   * result of {@link read} instead.
+   * Up to 64 blocks of together 64 KiB share an ArrayBuffer. `postMessage` and `structuredClone` would copy all of it:
+   * send the result of {@link read} instead.
    */
   *entries(): Generator<[address: number, block: Buffer], void, undefined> {
     const place = new BigUint64Array(1);
@@ -130,16 +130,16 @@ export class BlockStorage extends OpenFile {
   }
 
   /**
-   * Computes the tree again from its lowest level, which says which blocks exist. An interrupted operation needs no repair: this
-   * is for a file that something else has damaged.
+   * Computes the tree again from its lowest level, which says which blocks exist. An interrupted operation needs no
+   * repair: this is for a file that something else has damaged.
    */
   repair(): void {
     addon.blocks_repair(this.native, 0n, new BigUint64Array(1));
   }
 
   /**
-   * As {@link repair}, but each step of the generator handles `blocks` blocks, rounded up to a multiple of 4096. The storage may
-   * be used between two steps. A negative number is EINVAL.
+   * As {@link repair}, but each step of the generator handles `blocks` blocks, rounded up to a multiple of 4096. The
+   * storage may be used between two steps. A negative number is EINVAL.
    *
    * ```ts
    * for (const _ of blocks.repairInSteps()) await setImmediate();
@@ -152,9 +152,9 @@ export class BlockStorage extends OpenFile {
   }
 
   /**
-   * Gives the disk space of pages with nothing but free blocks back to the file system. The file keeps its size and gets
-   * holes; a store reserves space again. Freeing does this by itself when 4 MiB and a quarter of the storage, or all of it,
-   * have been freed, unless the file has a fixed size.
+   * Gives the disk space of pages with nothing but free blocks back to the file system. The file keeps its size and
+   * gets holes; a store reserves space again. Freeing does this by itself when 4 MiB and a quarter of the storage, or
+   * all of it, have been freed, unless the file has a fixed size.
    * @returns the number of bytes that it gave back
    * @throws ENOTSUP if the file system cannot have holes
    */
@@ -178,8 +178,8 @@ export class BlockStorage extends OpenFile {
  * blocks.read(address);
  * ```
  *
- * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size or number of levels, and for a new one
- * without a block size; EMMAP_CORRUPT for a file that is no storage, or a damaged one, which stays as it was
+ * @throws {EmmapError} as {@link open}; EINVAL for a storage with another block size or number of levels, and for a new
+ * one without a block size; EMMAP_CORRUPT for a file that is no storage, or a damaged one, which stays as it was
  */
 export function openBlockStorage(path: PathLike, options: BlockStorageOptions = {}): BlockStorage {
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);

@@ -6,8 +6,8 @@ const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 
 /**
- * A copy of the bytes; undefined if there is no memory for it. A short one is cut from the pool of Buffer, since it costs more
- * to allocate than to copy.
+ * A copy of the bytes; undefined if there is no memory for it. A short one is cut from the pool of Buffer, since it
+ * costs more to allocate than to copy.
  */
 export function copyOf(bytes: Uint8Array, index: number, length: number): Buffer | undefined {
   const copy = length <= REFUSABLE_FROM ? Buffer.allocUnsafe(length) : allocate(length);

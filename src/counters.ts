@@ -17,14 +17,14 @@ const NO_CELLS = new BigInt64Array(0);
 type Operation = (native: NativeFile, index: bigint, ...operands: bigint[]) => bigint;
 
 /**
- * 64-bit counters in a file that threads, processes and runtimes share. {@link openCounters} makes one. Iterating gives the
- * values.
+ * 64-bit counters in a file that threads, processes and runtimes share. {@link openCounters} makes one. Iterating gives
+ * the values.
  *
  * Indexes are from 0. Operands are bigints from -2^63 to 2^64-1, or safe integers. Counters are signed, and wrap. Every
  * operation is atomic and sequentially consistent. It does not leave JavaScript if the index is a number.
  *
- * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with `EFAULT` after another process has
- * truncated the file. Other errors stand at each method.
+ * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with `EFAULT` after another process
+ * has truncated the file. Other errors stand at each method.
  */
 export class Counters extends WaitableFile {
   readonly #mapping: Mapping;
@@ -141,8 +141,8 @@ export class Counters extends WaitableFile {
   }
 
   /**
-   * Sets a counter to `replacement` if it holds `expected`. It did so if the result is `expected`, as a signed number. Returns
-   * and throws as {@link add}.
+   * Sets a counter to `replacement` if it holds `expected`. It did so if the result is `expected`, as a signed number.
+   * Returns and throws as {@link add}.
    */
   compareExchange(index: Integer, expected: Integer, replacement: Integer): bigint {
     const old64 = toBigInt(expected, "expected");
@@ -157,9 +157,9 @@ export class Counters extends WaitableFile {
   }
 
   /**
-   * Waits while a counter holds `expected`: until it holds another value, or until somebody calls {@link notify} on it, in this
-   * process or another one, on Node or BEAM. Resolves and rejects as {@link MappedFile.wait}, and with EINVAL for an index beyond
-   * the last.
+   * Waits while a counter holds `expected`: until it holds another value, or until somebody calls {@link notify} on it,
+   * in this process or another one, on Node or BEAM. Resolves and rejects as {@link MappedFile.wait}, and with EINVAL
+   * for an index beyond the last.
    *
    * ```ts
    * let jobs = counters.get(0);
@@ -226,8 +226,8 @@ function isIndex(cells: BigInt64Array, index: Integer): boolean {
  * ```
  *
  * @param count the number of counters; if not given, or 0, the file's number, and 1 for a new file
- * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters, which the message says (see the
- * option `grow`); EMMAP_CORRUPT for a file that does not hold counters, which stays as it was
+ * @throws {EmmapError} as {@link open}; EINVAL for a file with another number of counters, which the message says (see
+ * the option `grow`); EMMAP_CORRUPT for a file that does not hold counters, which stays as it was
  */
 export function openCounters(path: PathLike, count: Integer = 0, options: CountersOptions = {}): Counters {
   return Counters.open(path, count, options);

@@ -1,8 +1,8 @@
 import { brand } from "./etf/brand.js";
 
 /**
- * What went wrong, for programs: the name of an errno, or one of emmap's own codes. `UNKNOWN` is an errno without a name here;
- * `errno` tells which.
+ * The error for programs: the name of an errno, or one of emmap's own codes. `UNKNOWN` is an errno that has no name
+ * here; `errno` has its number.
  */
 export type EmmapErrorCode =
   | "EMMAP_BADARG"
@@ -70,7 +70,6 @@ export type EmmapErrorCode =
   | "EKEYREVOKED"
   | "EKEYREJECTED"
   | "EHWPOISON"
-  | "UNKNOWN"
   | "OK";
 
 let create: (message: string, details: Details) => EmmapError;
@@ -78,42 +77,43 @@ let create: (message: string, details: Details) => EmmapError;
 type Details = Pick<EmmapError, "code" | "errno" | "syscall" | "operation" | "path" | "offset">;
 
 /**
- * A failed operation, with the properties that Node's own system errors have. Match on `code`. `instanceof` knows the
- * errors of other copies of the package in this process, too.
+ * The error of an operation, with the properties that Node's own system errors have. Match on `code`. `instanceof` is
+ * also true for errors of other copies of the package in this process.
  *
  * | `code` | means |
  * | --- | --- |
- * | `ENOENT`, `EACCES`, `EINVAL`, `ENOSPC`, `EBUSY` … | as the system call of that name says; `errno` is set |
- * | `ETIMEDOUT` | another process had a lock all the time: see {@link OpenOptions.lockTimeout}. Nothing was done |
- * | `EFAULT` | the file was truncated, or its storage failed, under the mapping: close it and open it anew |
+ * | `ENOENT`, `EACCES`, `EINVAL`, `ENOSPC`, `EBUSY` … | the error of a system call; `errno` is set |
+ * | `ETIMEDOUT` | another process kept a lock for too long: see {@link OpenOptions.lockTimeout}. Nothing was changed |
+ * | `EFAULT` | the file was truncated, or its storage failed, under the mapping: close it and open it again |
  * | `EMMAP_CLOSED` | the file was closed |
  * | `EMMAP_ALIGNMENT` | a 64-bit operation on an address that is not a multiple of 8 |
- * | `EMMAP_FIXED_SIZE` | the file would have to change its size, and may not |
+ * | `EMMAP_FIXED_SIZE` | the operation would change the size of the file, which is fixed |
  * | `EMMAP_FULL` | there is no room, and the file may not grow |
- * | `EMMAP_CORRUPT` | the file does not hold what it should; it was left as it was |
- * | `EMMAP_BADARG` | an option has no such value |
- * | `EMMAP_BAD_TERM` | a message of a queue is no term. `bytes` has it: see {@link Queue.pop} |
- * | `EMMAP_REFUSED` | a message is a term that the queue's options refuse. It stays, and `bytes` has it: see {@link Queue.pop} |
+ * | `EMMAP_CORRUPT` | the file is damaged, or of another kind; it stays as it was |
+ * | `EMMAP_BADARG` | an option cannot have this value |
+ * | `EMMAP_BAD_TERM` | a message of a queue is no term. `bytes` has its bytes: see {@link Queue.pop} |
+ * | `EMMAP_REFUSED` | a message is a term that the queue's options refuse. It stays, and `bytes` has its bytes: see {@link Queue.pop} |
  *
- * Arguments of a wrong type are a `TypeError` with code `ERR_INVALID_ARG_TYPE`, an unknown option one with
- * `ERR_INVALID_ARG_VALUE`, and numbers that can't be what they should a `RangeError` with `ERR_OUT_OF_RANGE`.
+ * Wrong arguments throw errors as Node's own: a wrong type a `TypeError` with code `ERR_INVALID_ARG_TYPE`, an unknown
+ * option a `TypeError` with code `ERR_INVALID_ARG_VALUE`, and a number out of range a `RangeError` with code
+ * `ERR_OUT_OF_RANGE`.
  */
 export class EmmapError extends Error {
-  /** The error's name: an errno's (`"ENOENT"`), or one of emmap's own (`"EMMAP_CLOSED"`). */
+  /** The name of an errno (`"ENOENT"`), or one of emmap's own codes (`"EMMAP_CLOSED"`). */
   readonly code: EmmapErrorCode;
   /** The errno, negative as in Node's own errors; missing for emmap's own codes. */
   declare readonly errno?: number;
-  /** The system call that failed; missing where none did. */
+  /** The system call that failed; missing if none did. */
   declare readonly syscall?: string;
   /** The operation of emmap that failed, as the core calls it: `"open"`, `"queue_push"`. */
   readonly operation: string;
-  /** The file's path, as it was given to open; of `backup`, where the trouble is with the copy, the copy's path. */
+  /** The path that was given to open; if `backup` failed at the copy, the path of the copy. */
   declare readonly path?: string;
-  /** Of `backup`: the copy's path. */
+  /** With `backup`: the path of the copy. */
   declare dest?: string;
-  /** With `EMMAP_CORRUPT`: where in the file, in bytes. */
+  /** With `EMMAP_CORRUPT`: the place of the damage in the file, in bytes. */
   declare readonly offset?: number;
-  /** With `EMMAP_BAD_TERM` and `EMMAP_REFUSED`: the message, with up to 7 zeros behind it. */
+  /** With `EMMAP_BAD_TERM` and `EMMAP_REFUSED`: the bytes of the message, with up to 7 zeros behind them. */
   declare bytes?: Buffer;
 
   private constructor(message: string, details: Details) {
@@ -131,7 +131,7 @@ export class EmmapError extends Error {
   }
 }
 
-// Not an own property: it would show in every printed error.
+// On the prototype: an own property would be printed with every error.
 Object.defineProperty(EmmapError.prototype, "name", {
   value: "EmmapError",
   configurable: true,
@@ -140,10 +140,10 @@ Object.defineProperty(EmmapError.prototype, "name", {
 
 brand(EmmapError, "EmmapError");
 
-/** The core's numbers below this are errno's. */
+/** Below this the core's error numbers are errno's. */
 const FIRST_OWN_ERROR = 4096;
 
-/** Makes an error from what the core says. The native code calls this: see `error_factory` there. @internal */
+/** Makes the error for a failure of the core. The addon calls it: see `error_factory` there. @internal */
 export function createError(
   number: number,
   code: EmmapErrorCode,

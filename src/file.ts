@@ -30,19 +30,19 @@ function choice<Name extends string>(names: readonly Name[], name: Name, argumen
 /**
  * A file that is mapped into memory. {@link open} makes one.
  *
- * **Numbers.** Positions and lengths are in bytes, counted from the option `offset`. They may be numbers or bigints; below 0,
- * and from 2^63 up, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers. Results are signed
- * bigints, and arithmetic wraps.
+ * **Numbers.** Positions and lengths are in bytes, counted from the option `offset`. They may be numbers or bigints;
+ * below 0, and from 2^63 up, they are `EINVAL`. 64-bit operands are bigints from -2^63 to 2^64-1, or safe integers.
+ * Results are signed bigints, and arithmetic wraps.
  *
- * **Speed.** Reads that copy, writes and atomic operations do not leave JavaScript if the position is a number. Exceptions are
- * accesses that cross a multiple of a GiB, atomic operations if `offset` is no multiple of 8, and the first access to a mapping
- * of more than 32 MiB.
+ * **Speed.** Reads that copy, writes and atomic operations do not leave JavaScript if the position is a number.
+ * Exceptions are accesses that cross a multiple of a GiB, atomic operations if `offset` is no multiple of 8, and the
+ * first access to a mapping of more than 32 MiB.
  *
- * **Errors.** Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with `EFAULT` after another
- * process has truncated the file under the mapping. Other errors stand at each method.
+ * **Errors.** Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, and with `EFAULT` after
+ * another process has truncated the file under the mapping. Other errors stand at each method.
  *
- * A file belongs to the thread that opened it; other workers open it themselves. A file that is never closed is closed when
- * it is garbage-collected.
+ * A file belongs to the thread that opened it; other workers open it themselves. A file that is never closed is closed
+ * when it is garbage-collected.
  */
 export class MappedFile extends WaitableFile {
   readonly #mapping: Mapping;
@@ -74,7 +74,10 @@ export class MappedFile extends WaitableFile {
     return this.#mapping.native;
   }
 
-  /** Bytes that are mapped; 0 once the file is closed. Bytes that others have added at the end count after {@link follow}. */
+  /**
+   * Bytes that are mapped; 0 once the file is closed. Bytes that others have added at the end count after {@link
+   * follow}.
+   */
   get size(): number {
     return this.#mapping.size;
   }
@@ -95,9 +98,9 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Writes all bytes at `position`, or none. The file does not grow by itself. `bytes` may be a {@link view} of the same file
-   * that overlaps with the target: its bytes before the call are written. A process that reads meanwhile may see some of the
-   * new bytes and some of the old ones.
+   * Writes all bytes at `position`, or none. The file does not grow by itself. `bytes` may be a {@link view} of the
+   * same file that overlaps with the target: its bytes before the call are written. A process that reads meanwhile may
+   * see some of the new bytes and some of the old ones.
    * @throws EACCES for a read-only file; EINVAL if the write would pass the end
    */
   pwrite(position: Integer, bytes: Bytes): void {
@@ -131,8 +134,8 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Copies the bytes from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor behind
-   * them. The `\r` of `\r\n` is left out, as Erlang's `file:read_line` does.
+   * Copies the bytes from the cursor to the next `\n`, which belongs to the line, or to the end, and moves the cursor
+   * behind them. The `\r` of `\r\n` is left out, as Erlang's `file:read_line` does.
    * @returns the line, which belongs to the caller; `null` at the end
    * @throws ENOMEM if there is no memory for it; the cursor stays
    */
@@ -184,8 +187,8 @@ export class MappedFile extends WaitableFile {
    * Adds to the 64-bit word at `position`. This and the other atomic operations are sequentially consistent between all
    * threads and processes that share the file.
    * @returns the word before
-   * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; EACCES for a read-only file; EINVAL if the word
-   * is not wholly inside the file
+   * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; EACCES for a read-only file; EINVAL if the
+   * word is not wholly inside the file
    */
   add(position: Integer, value: Integer): bigint {
     const mapping = this.#mapping;
@@ -271,8 +274,8 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Stores `replacement` if the word holds `expected`. It did so if the result is `expected`, as a signed number. Returns and
-   * throws as {@link add}.
+   * Stores `replacement` if the word holds `expected`. It did so if the result is `expected`, as a signed number.
+   * Returns and throws as {@link add}.
    */
   compareExchange(position: Integer, expected: Integer, replacement: Integer): bigint {
     const mapping = this.#mapping;
@@ -316,20 +319,20 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Waits while the word at `position` holds `expected`: until it holds another value, or until somebody calls {@link notify}
-   * on it, in this process or another one, on Node or BEAM. All 64 bits count. A wait blocks nothing and uses no processor
-   * time. Load the word; decide by its value to wait; wait with this value as `expected`; load again:
+   * Waits while the word at `position` holds `expected`: until it holds another value, or until somebody calls
+   * {@link notify} on it, in this process or another one, on Node or BEAM. All 64 bits count. A wait blocks nothing and
+   * uses no processor time. Load the word; decide by its value to wait; wait with this value as `expected`; load again:
    *
    * ```ts
    * for (let value = file.load(0); value < 10n; value = file.load(0)) await file.wait(0, value);
    * ```
    *
-   * A wait keeps the process alive, as an open socket does: see {@link unref}. It works on a read-only file. If the word changes
-   * without a notify, the wait ends within 100 ms. A process can have 1024 waits at a time.
+   * A wait keeps the process alive, as an open socket does: see {@link unref}. It works on a read-only file. If the
+   * word changes without a notify, the wait ends within 100 ms. A process can have 1024 waits at a time.
    *
-   * Rejects with the signal's reason when the signal is aborted; with EMMAP_CLOSED when the file is closed; with EFAULT when
-   * another process truncates it; with EMMAP_ALIGNMENT and EINVAL as {@link add}; with EINVAL when the file becomes shorter than
-   * the word, and for a writable file that is `private`; with ENOMEM beyond 1024 waits.
+   * Rejects with the signal's reason when the signal is aborted; with EMMAP_CLOSED when the file is closed; with EFAULT
+   * when another process truncates it; with EMMAP_ALIGNMENT and EINVAL as {@link add}; with EINVAL when the file
+   * becomes shorter than the word, and for a writable file that is `private`; with ENOMEM beyond 1024 waits.
    */
   async wait(position: Integer, expected: Integer, options: WaitOptions = {}): Promise<WaitResult> {
     const value = toBigInt(expected, "expected");
@@ -337,9 +340,9 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Wakes waits for the word at `position`, in all processes, the longest one first. Store another value first: then every
-   * wait for a different value ends, even one that begins at the same moment. A notify without a change wakes all waits of this
-   * process, and those waits of other processes that began at least 50 µs ago.
+   * Wakes waits for the word at `position`, in all processes, the longest one first. Store another value first: then
+   * every wait for a different value ends, even one that begins at the same moment. A notify without a change wakes all
+   * waits of this process, and those waits of other processes that began at least 50 µs ago.
    * @param count the most waits to wake; all if not given
    * @returns the number of waits that it woke
    * @throws EMMAP_ALIGNMENT, EINVAL as {@link add}
@@ -350,19 +353,19 @@ export class MappedFile extends WaitableFile {
 
   /**
    * A Buffer over the mapping itself, without a copy. It shows what others write, and writes to it go to the file; of a
-   * read-only file they stay in this mapping. Nothing checks a read from it: after another process has truncated the file, it
-   * reads zeros, and the next method of the file throws `EFAULT`.
+   * read-only file they stay in this mapping. Nothing checks a read from it: after another process has truncated the
+   * file, it reads zeros, and the next method of the file throws `EFAULT`.
    *
-   * When the file is closed the view becomes empty (length 0), unless the file was opened with `direct`. The memory is given
-   * back when the last view of the mapping is collected. While there is a view, the mapping cannot shrink.
+   * When the file is closed the view becomes empty (length 0), unless the file was opened with `direct`. The memory is
+   * given back when the last view of the mapping is collected. While there is a view, the mapping cannot shrink.
    *
-   * **Do not give it to `postMessage` or `structuredClone` as it is**: they copy the whole ArrayBuffer under the view, which is
-   * the whole mapping. Use `ownBuffer`, or send the result of {@link pread}. A copy does not follow the file.
+   * **Do not give it to `postMessage` or `structuredClone` as it is**: they copy the whole ArrayBuffer under the view,
+   * which is the whole mapping. Use `ownBuffer`, or send the result of {@link pread}. A copy does not follow the file.
    *
    * @param position the first byte; 0 if not given
    * @param length the number of bytes; all to the end if not given
-   * @throws EINVAL if the view would pass the end; ENOTSUP if the runtime has no such buffers (Electron), or none of this size
-   * (Node 20: 4 GiB)
+   * @throws EINVAL if the view would pass the end; ENOTSUP if the runtime has no such buffers (Electron), or none of
+   * this size (Node 20: 4 GiB)
    */
   view(position: Integer = 0, length?: Integer, options?: ViewOptions): Buffer {
     const mapping = this.#mapping;
@@ -409,8 +412,8 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Changes the size of the file. If others have made the file larger than `size`, growing does not shrink it, but maps all of
-   * it. Existing views keep showing the earlier mapping.
+   * Changes the size of the file. If others have made the file larger than `size`, growing does not shrink it, but maps
+   * all of it. Existing views keep showing the earlier mapping.
    * @param size in bytes; if not given, or 0, twice the size, but at most `maxIncSize` more
    * @returns the new size
    * @throws EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOSPC; EBUSY if it would shrink a mapping that has a view
@@ -478,9 +481,9 @@ function wordOf(position: Integer): number {
  * file.add(8, 1n);
  * ```
  *
- * @throws {EmmapError} the errors of open and mmap; EISDIR for a directory; ENODEV for anything else that is not a regular
- * file; EINVAL for options that contradict each other or lack another one, and for an empty file without a size; EBUSY if
- * another handle is exclusive
+ * @throws {EmmapError} the errors of open and mmap; EISDIR for a directory; ENODEV for anything else that is not a
+ * regular file; EINVAL for options that contradict each other or lack another one, and for an empty file without a
+ * size; EBUSY if another handle is exclusive
  */
 export function open(path: PathLike, options: OpenOptions = {}): MappedFile {
   return MappedFile.open(path, options);

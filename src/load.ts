@@ -1,4 +1,4 @@
-// Finds the addon and loads it, in the package and in what bundlers make of it.
+// Finds the addon and loads it, in the package and in bundles.
 import { closeSync, existsSync, openSync, readSync } from "node:fs";
 import Module from "node:module";
 import { basename, dirname, isAbsolute, join } from "node:path";
@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { VERSION } from "./version.js";
 
 /**
- * The file that this code runs from; undefined where nothing tells. The runtime is asked, not `__filename` or
- * `import.meta.url`: bundlers replace those by the path that the file had where they ran, which on another machine
- * belongs to anybody, or by one that is relative to the current folder.
+ * The file that this code runs from; undefined if it cannot be found out. The stack of an error says it. `__filename`
+ * and `import.meta.url` do not: bundlers replace them by the path on the machine where they ran, which anybody may own
+ * on another machine, or by a path relative to the current folder.
  */
 function ownFile(): string | undefined {
   const name = callerOf() ?? /\(?((?:file:\/\/)?\/[^\n]*?):\d+:\d+\)?$/m.exec(String(new Error().stack))?.[1];
@@ -16,7 +16,7 @@ function ownFile(): string | undefined {
   return path !== undefined && isAbsolute(path) ? path : undefined;
 }
 
-/** The name of the script that this is in; undefined where `Error` is frozen. */
+/** The file name of this script; undefined if `Error` is frozen. */
 function callerOf(): string | undefined {
   const { prepareStackTrace, stackTraceLimit } = Error;
   try {
@@ -32,15 +32,15 @@ function callerOf(): string | undefined {
 }
 
 /**
- * The folders that may have `prebuilds` in them. Code that is loaded is run: so there is none that depends on the
- * current folder, and none above the one of a bundle, which others may write to.
+ * The folders that may contain `prebuilds`. A loaded addon runs as code. So none of them depends on the current folder,
+ * and none lies above the folder of a bundle: others may be able to write there.
  */
 function folders(file: string | undefined): string[] {
-  // The code of an executable that Bun has made is in a file system that exists in its memory only, and that of Node's in
-  // a file that was where it was made.
+  // The code of an executable of Bun is in a file system in memory, and that of an executable of Node has the file name
+  // of the machine where it was made.
   if (file?.startsWith("/$bunfs/") || isSingleExecutable()) return [dirname(process.execPath)];
   if (file === undefined) return [];
-  // In the package this file has its own name, and is in dist or src.
+  // In the package this file has its own name, and lies in dist or src.
   const isBundle = !/^load\.[cm]?[jt]s$/.test(basename(file));
   return [isBundle ? dirname(file) : dirname(dirname(file)), ...installed(file)];
 }
@@ -54,7 +54,7 @@ function isSingleExecutable(): boolean {
   }
 }
 
-/** Where the package is installed for a bundle that has this code in it, as Node finds it for `require("emmap")`. */
+/** The folder of the installed package, as Node finds it for `require("emmap")` in a bundle. */
 function installed(file: string): string[] {
   try {
     return [dirname(Module.createRequire(file).resolve("emmap/package.json"))];
@@ -64,12 +64,13 @@ function installed(file: string): string[] {
 }
 
 /**
- * The libcs whose addon may be the right one, as the end of its folder's name; the more likely one first. Only one, if it
- * is certain: an addon for glibc may seem to work on musl.
+ * The libcs that the addon may be for, as the end of its folder's name, the more likely one first. If it is certain,
+ * only one: an addon for glibc may seem to work on musl.
  */
 function libcs(): string[] {
   if (process.platform !== "linux") return [""];
-  // An executable names its loader near its beginning. An upgrade may have removed it, and its path may be forbidden.
+  // An executable names its loader near its beginning. It may have been deleted by an upgrade, or reading it may be
+  // forbidden.
   const beginning = Buffer.alloc(4096);
   try {
     const executable = openSync("/proc/self/exe", "r");
@@ -79,25 +80,25 @@ function libcs(): string[] {
       closeSync(executable);
     }
   } catch {
-    // What was not read is zeros.
+    // Then the beginning is zeros.
   }
   if (beginning.includes("/ld-musl-")) return ["-musl"];
   if (beginning.includes("/ld-linux-")) return [""];
   return reportedLibcs();
 }
 
-/** What Node reports of itself, as far as it matters here. The property is newer than Node 20's first releases. */
+/** The parts of Node's report that are used here. The first releases of Node 20 have no `excludeNetwork`. */
 interface Report {
   excludeNetwork?: boolean;
   getReport(): { header: { glibcVersionRuntime?: string } };
 }
 
-/** As {@link libcs}, by the process's report, which takes 25 ms. */
+/** As {@link libcs}, from the report of the process, which takes 25 ms. */
 function reportedLibcs(): string[] {
   try {
     const report = process.report as unknown as Report;
     const { excludeNetwork } = report;
-    // Else it looks up the names of all peers.
+    // Otherwise the report looks up the host names of all connections.
     if (excludeNetwork !== undefined) report.excludeNetwork = true;
     const { glibcVersionRuntime } = report.getReport().header;
     if (excludeNetwork !== undefined) report.excludeNetwork = excludeNetwork;
@@ -107,14 +108,14 @@ function reportedLibcs(): string[] {
   }
 }
 
-/** The addon, if it is what this code was written for: one that was copied beside a bundle may be of another release. */
+/** Returns the addon if it has this version; one that was copied beside a bundle may be of another release. */
 function ofThisVersion(addon: { version?: string }): object {
   const { version = "an earlier one" } = addon;
   if (version === VERSION) return addon;
   throw new Error(`its version of emmap is ${version}, and that of the JavaScript is ${VERSION}`);
 }
 
-/** Why loading has failed, with what makes it work. */
+/** The error for an addon that cannot be loaded, with a way out. */
 function refusal(path: string, cause: NodeJS.ErrnoException, build: string | undefined): Error {
   const { code, message } = cause;
   const wanted = `emmap can't load its native code, ${path}`;
@@ -145,7 +146,7 @@ export function load(): object {
     for (const platform of platforms) {
       const path = join(place, "prebuilds", platform, "emmap.node");
       try {
-        // Not require, nor createRequire imported by its name: bundlers would take that for something to bundle.
+        // Neither require nor an imported createRequire: bundlers would try to bundle the path.
         if (existsSync(path)) return ofThisVersion(Module.createRequire(path)(path));
       } catch (cause) {
         failed ??= refusal(path, cause as NodeJS.ErrnoException, buildScript(place));
@@ -166,7 +167,7 @@ export function load(): object {
   throw new Error(`${path} is missing: ${advice}`);
 }
 
-/** What compiles the addon; undefined where it is not there, as in bundles. */
+/** The script that compiles the addon; undefined if it is not there, as beside bundles. */
 function buildScript(place: string): string | undefined {
   const script = join(place, "scripts", "build-addon.mjs");
   try {

@@ -8,13 +8,13 @@ const CURSOR_LOW = 2;
 const CURSOR_HIGH = 3;
 
 /**
- * The most spans that windows lie over; on Node 20 the core alone sees bytes beyond 32 GiB. V8 counts each span as memory
- * that a collection could free, and collects.
+ * The most spans that windows lie over; on Node 20 the core alone sees bytes beyond 32 GiB. V8 counts each span as
+ * memory that a collection could free, and collects.
  */
 const MOST_SPANS = 8;
 /**
- * A larger mapping gets its windows only when the first operation needs them. So a process that opens and closes a large file
- * does not pay for V8's collection, only one that works on it.
+ * A larger mapping gets its windows only when the first operation needs them. So a process that opens and closes a
+ * large file does not pay for V8's collection, only one that works on it.
  */
 const MAPPED_WHEN_OPENED = 32 * 2 ** 20;
 /** In place of the control words where the runtime cannot show them: every operation goes through the core. */
@@ -23,8 +23,9 @@ const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
 /**
  * The mapping of a file, for operations that work on its memory directly.
  *
- * There are windows only while nothing is special: the file is open, sound, writable or only read, aligned. In every other
- * case an operation finds no window and calls the core, which decides and gives the error. So each decision is made once.
+ * There are windows only while nothing is special: the file is open, sound, writable or only read, aligned. In every
+ * other case an operation finds no window and calls the core, which decides and gives the error. So each decision is
+ * made once.
  */
 export class Mapping {
   readonly #native: NativeFile;
@@ -52,8 +53,8 @@ export class Mapping {
   constructor(native: NativeFile, { writable, offset, size }: Description, start = 0) {
     this.#native = native;
     this.writable = writable;
-    // A number above the safe integers may be rounded. A mapping begins on a page, so its position 0 is as aligned as its
-    // offset in the file.
+    // A number above the safe integers may be rounded. A mapping begins on a page, so its position 0 is as aligned as
+    // its offset in the file.
     this.aligned = Number.isSafeInteger(offset) && offset % 8 === 0;
     this.#start = start;
     const control = addon.file_control(native);
@@ -62,8 +63,8 @@ export class Mapping {
   }
 
   /**
-   * The core's file, for operations that found no window. After a fault it takes the windows away, so that no later operation
-   * changes pages that are still there.
+   * The core's file, for operations that found no window. After a fault it takes the windows away, so that no later
+   * operation changes pages that are still there.
    */
   get native(): NativeFile {
     if (!this.usable) this.#clear();
@@ -77,8 +78,8 @@ export class Mapping {
   }
 
   /**
-   * True if the process has no other mapping of the file, of another handle or of an earlier size. Otherwise bytes at another
-   * address may be bytes of this mapping, and a copy in JavaScript would not notice the overlap.
+   * True if the process has no other mapping of the file, of another handle or of an earlier size. Otherwise bytes at
+   * another address may be bytes of this mapping, and a copy in JavaScript would not notice the overlap.
    */
   get alone(): boolean {
     return this.control[ALIASES] === 0;

@@ -1,4 +1,4 @@
-// What messages are: terms, or bytes.
+// The two forms of messages: terms, and bytes.
 import { toBytes } from "./arguments.js";
 import { checkMemory, decodeFirst, partDecoder } from "./etf/decode.js";
 import { type DecodeOptions, decodeSettings } from "./etf/decode-options.js";
@@ -46,7 +46,7 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
   const written = encodeSettings(encoding);
   // Padding follows the term.
   const decode = (bytes: Buffer): unknown => decodeFirst(bytes, shown);
-  // What pop would refuse never gets into the queue.
+  // A message that pop would refuse never gets into the queue.
   const checked = (message: Buffer): Buffer => {
     checkMemory(message, maxInflatedSize);
     return message;

@@ -39,10 +39,10 @@ export abstract class OpenFile {
   }
 
   /**
-   * Resolves when all changes until now are on the disk, where a power cut leaves them. For a new file this includes its
-   * directory entry. After the disk has failed once, it fails until the file is opened again.
-   * @throws ESTALE, of a shared mapping, if the path means another file now, or none: the changes are on the disk, but nobody
-   * finds them by the path. See {@link isCurrent} and {@link reopen}.
+   * Resolves when all changes until now are on the disk, where a power cut leaves them. For a new file this includes
+   * its directory entry. After the disk has failed once, it fails until the file is opened again.
+   * @throws ESTALE, of a shared mapping, if the path means another file now, or none: the changes are on the disk, but
+   * nobody finds them by the path. See {@link isCurrent} and {@link reopen}.
    */
   async sync(): Promise<void> {
     await addon.sync(this.native);
@@ -54,20 +54,20 @@ export abstract class OpenFile {
   }
 
   /**
-   * Whether the path that the file was opened by still means this file. It does not after the file was deleted, or after
-   * another file was put or renamed there; {@link reopen} opens that one. Always true for memory without a file.
+   * Whether the path that the file was opened by still means this file. It does not after the file was deleted, or
+   * after another file was put or renamed there; {@link reopen} opens that one. Always true for memory without a file.
    */
   isCurrent(): boolean {
     return addon.is_current(this.native);
   }
 
   /**
-   * Opens the path again, with the same options, and closes this file. Use it after `EFAULT` or `ESTALE`, or to go over to
-   * the file that the path means now. It creates and truncates nothing. The cursor of a {@link MappedFile} is at the start
-   * again, and the changes of a private mapping are lost.
+   * Opens the path again, with the same options, and closes this file. Use it after `EFAULT` or `ESTALE`, or to go over
+   * to the file that the path means now. It creates and truncates nothing. The cursor of a {@link MappedFile} is at the
+   * start again, and the changes of a private mapping are lost.
    *
-   * If the open fails, this file stays open, with two exceptions. A file with `autoUnlink` is closed first, which deletes it.
-   * A file that is `exclusive`, or `fixed` at an address, is closed first if the path still means it.
+   * If the open fails, this file stays open, with two exceptions. A file with `autoUnlink` is closed first, which
+   * deletes it. A file that is `exclusive`, or `fixed` at an address, is closed first if the path still means it.
    * @throws as the function that opened the file; ENOENT if there is no file; ENOTSUP for memory without a file
    */
   reopen(): this {
@@ -78,15 +78,15 @@ export abstract class OpenFile {
   protected abstract fromOpened(opened: Opened): OpenFile;
 
   /**
-   * Makes a copy under the name `to`. When the promise resolves, the copy is on the disk. It has the file's permission bits,
-   * and appears whole or not at all.
+   * Makes a copy under the name `to`. When the promise resolves, the copy is on the disk. It has the file's permission
+   * bits, and appears whole or not at all.
    *
-   * - A {@link MappedFile}: the mapped bytes, copied 64 KiB at a time. Bytes of different pieces belong together only if
-   *   nobody writes meanwhile.
+   * - A {@link MappedFile}: the mapped bytes, copied 64 KiB at a time. Bytes of different pieces belong together only
+   *   if nobody writes meanwhile.
    * - {@link Counters}: each counter as it is when its turn comes.
-   * - A {@link Queue} or {@link BlockStorage}: its messages or blocks of one moment, in a file of no more than they need. Others
-   *   wait while the contents are copied in memory, which takes as much memory, but never for the disk. For a file opened
-   *   with `read` nobody waits; it is EAGAIN if others change the file all the time.
+   * - A {@link Queue} or {@link BlockStorage}: its messages or blocks of one moment, in a file of no more than they
+   *   need. Others wait while the contents are copied in memory, which takes as much memory, but never for the disk.
+   *   For a file opened with `read` nobody waits; it is EAGAIN if others change the file all the time.
    * @throws EEXIST if there is anything of that name; the errors of open, write, fsync and link
    */
   async backup(to: PathLike): Promise<void> {
@@ -100,9 +100,9 @@ export abstract class OpenFile {
   }
 
   /**
-   * Closes the file; its contents stay. The views of a {@link MappedFile} become empty, unless it was opened with `direct`. The
-   * memory is unmapped at once if there is no view, else when the last view is collected: a thread of zlib or fs may still use
-   * one. Closing again does nothing.
+   * Closes the file; its contents stay. The views of a {@link MappedFile} become empty, unless it was opened with
+   * `direct`. The memory is unmapped at once if there is no view, else when the last view is collected: a thread of
+   * zlib or fs may still use one. Closing again does nothing.
    */
   close(): void {
     if (this.#closed) return;

@@ -27,13 +27,13 @@ function openNative([operation, ...operands]: Opener): NativeFile {
 const has = (options: NativeOptions, name: string): boolean =>
   options.some((each, i) => i % 2 === 0 && each === name);
 
-/** How a file was opened, and how to open it again. */
+/** The way a file was opened, and can be opened again. */
 export class Origin {
   readonly #opener: Opener;
 
   constructor(opener: Opener) {
     const [operation, path, options, ...numbers] = opener;
-    // The current folder may be another one by then.
+    // The current folder may change until then.
     let from = path;
     if (typeof path === "string") from = has(options, "anon") ? path : resolve(path);
     else if (path[0] !== 47) from = Buffer.concat([Buffer.from(`${process.cwd()}/`), path]);
@@ -41,8 +41,8 @@ export class Origin {
   }
 
   /**
-   * Opens what is there now, and then closes the old file. Nothing is created and nothing truncated. Where that fails, the
-   * old file is as it was; but one that stands in the way of the new one is closed first: see {@link isInTheWay}.
+   * Opens the path again, without creating or truncating anything, and then closes the old file. If the open fails, the
+   * old file stays open, unless it had to be closed first: see {@link isInTheWay}.
    */
   reopen(old: Reopened): Opened {
     const [operation, path, options, ...numbers] = this.#opener;
@@ -57,17 +57,17 @@ export class Origin {
         "memory without a file can't be opened again",
       );
     const kept = options.filter((_, i) => !["create", "truncate"].includes(options[i - (i % 2)] as string));
-    // What is opened with neither is created.
+    // Without either option the core would create the file.
     const again =
       operation === "open" || has(kept, "read") || has(kept, "write") ? kept : [...kept, "write", null];
     const opener = [operation, path, again, ...numbers] as Opener;
-    // Its close deletes the file.
+    // To close it later would delete the new file.
     if (has(options, "auto_unlink")) old.close();
     return { native: openBeside(old, opener), origin: new Origin(opener) };
   }
 }
 
-/** The file that is opened again. */
+/** A file that is opened again. */
 interface Reopened {
   readonly closed: boolean;
   close(): void;
@@ -87,7 +87,10 @@ function openBeside(old: Reopened, opener: Opener): NativeFile {
   return native;
 }
 
-/** Whether the file can't be opened while the old one is open: it is the same file, exclusive, or has the address. */
+/**
+ * True if the file cannot be opened before the old one is closed: that is exclusive and the same file, or at the
+ * address.
+ */
 function isInTheWay(old: Reopened, options: NativeOptions, error: unknown): boolean {
   const code = error instanceof EmmapError ? error.code : undefined;
   if (old.closed) return false;

@@ -1,4 +1,4 @@
-// Options by their names in JavaScript, and how the core calls them.
+// The options of files, their checks, and their names in the core.
 import { isUtf8 } from "node:buffer";
 import type { PathLike } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -7,95 +7,103 @@ import type { NativeOptions, NativePath } from "./addon.js";
 import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
 import { unknownOption } from "./etf/options.js";
 
-/** How to open a file. Unless said otherwise an option is off; unknown ones are an error. */
+/** How to open a file. An option is off unless its text says otherwise. An unknown option is an error. */
 export interface OpenOptions {
-  /** Open for reading. This is what happens without `write`, too. */
+  /** Open for reading. This is the default. */
   read?: boolean | undefined;
-  /** Open for writing, and reading. */
+  /** Open for reading and writing. */
   write?: boolean | undefined;
-  /** Create the file if it is missing; `existed` tells. Needs `write` and a `size` or `length`. */
+  /** Create the file if it does not exist; see `existed`. Needs `write`, and `size` or `length`. */
   create?: boolean | undefined;
-  /** Empty the file first. Needs `write`. Without a `size` or `length` the file keeps its size. */
+  /** Empty the file first. Needs `write`. Without `size` or `length` the file keeps its size. */
   truncate?: boolean | undefined;
   /**
-   * Writes reach the file, and everybody who has it mapped. The default. It is `ENOTSUP` on a file system that does not show
-   * all who open the file the same memory, unless it is `"unsafe"`: see docs/file-systems.md.
+   * Writes reach the file, and every process that has it mapped. This is the default. On a file system that does not
+   * give all processes the same memory it is `ENOTSUP`, unless it is `"unsafe"`: see docs/file-systems.md.
    */
   shared?: boolean | "unsafe" | undefined;
-  /** Writes stay in this mapping and are lost when it goes. */
+  /** Writes stay in this mapping, and are lost when the file is closed. */
   private?: boolean | undefined;
-  /** As `shared`, and the kernel refuses flags that it does not know. */
+  /** As `shared`, but the kernel refuses flags that it does not know (`MAP_SHARED_VALIDATE`). */
   sharedValidate?: boolean | undefined;
-  /** Views outlive {@link MappedFile.close}: the memory stays until the last one is collected. */
+  /** Views stay valid after {@link MappedFile.close}: the memory is given back when the last view is collected. */
   direct?: boolean | undefined;
-  /** No file: memory that lives as long as the mapping. The path is ignored. Needs `write` and a `size`. */
+  /** Map memory without a file. The path is ignored. Needs `write` and `size`. */
   anon?: boolean | undefined;
-  /** Remove the file when it is closed, if the path still leads to it. Views keep the memory. */
+  /** Delete the file when it is closed, if the path still means it. Views keep the memory. */
   autoUnlink?: boolean | undefined;
-  /** Map at `address` exactly; `EEXIST` if something is there. */
+  /** Map exactly at `address`; `EEXIST` if something is mapped there. */
   fixed?: boolean | undefined;
-  /** Where to map: a hint, unless `fixed`. A multiple of the page size. */
+  /** The address to map at, a multiple of the page size. A hint, unless `fixed` is given. */
   address?: Integer | undefined;
-  /** Never change the file's size once it is open; {@link MappedFile.resize} is `EMMAP_FIXED_SIZE`. */
+  /** The size of the file does not change while it is open: {@link MappedFile.resize} throws `EMMAP_FIXED_SIZE`. */
   fixedSize?: boolean | undefined;
-  /** Nobody else may have the file open for writing: `EBUSY` for them, or here. Needs `write`. */
+  /** No other handle may have the file open for writing: the second open throws `EBUSY`. Needs `write`. */
   exclusive?: boolean | undefined;
-  /** Reserve no disk space: growing makes a sparse file, and a full disk is `EFAULT` later. */
+  /** Reserve no disk space. The file becomes sparse, and a disk that is full later is `EFAULT`. */
   noreserve?: boolean | undefined;
-  /** Read all pages in now. This may take long. */
+  /** Read all pages from the disk now. This can take long. */
   populate?: boolean | undefined;
-  /** With `populate`: only pages that are in memory already. */
+  /** With `populate`: map only the pages that are in memory already. */
   nonblock?: boolean | undefined;
-  /** For persistent memory (`MAP_SYNC`); `ENOTSUP` on other storage. */
+  /** For persistent memory (`MAP_SYNC`): `ENOTSUP` on other storage. */
   sync?: boolean | undefined;
-  /** Huge pages: with `anon`, or for a file on hugetlbfs. */
+  /** Use huge pages: with `anon`, or for a file on hugetlbfs. */
   hugetlb?: boolean | undefined;
-  /** Huge pages of 2 MiB. */
+  /** Use huge pages of 2 MiB. */
   huge2mb?: boolean | undefined;
-  /** Huge pages of 1 GiB. */
+  /** Use huge pages of 1 GiB. */
   huge1gb?: boolean | undefined;
-  /** Permission bits of a created file, exact whatever the umask: 0 to 0o7777. Without it 0o600: nobody else's. */
+  /**
+   * Permission bits of a new file, independent of the umask: 0 to 0o7777. Default 0o600: only its owner can open it.
+   */
   mode?: number | undefined;
-  /** The file is grown to at least `offset` + `size` bytes before it is mapped. Below 2^63. */
+  /** The file grows to at least `offset` + `size` bytes before it is mapped. Below 2^63. */
   size?: Integer | undefined;
-  /** Where in the file position 0 is, in bytes: any byte below 2^63. */
+  /** The byte of the file that is position 0: any byte below 2^63. */
   offset?: Integer | undefined;
-  /** Bytes to map. Without it all to the end of the file. Below 2^63. */
+  /** The number of bytes to map. Default: all to the end of the file. Below 2^63. */
   length?: Integer | undefined;
-  /** {@link MappedFile.resize} without a size doubles up to this many bytes, then adds them: 64 MiB. */
+  /** {@link MappedFile.resize} without a size doubles the file, but adds at most this many bytes. Default 64 MiB. */
   maxIncSize?: Integer | undefined;
   /**
-   * For how many milliseconds an operation waits for a lock that another process has, one that is stopped for example:
-   * 5000. Then it throws `ETIMEDOUT`, and nothing has been done. 0: it tries once. `Infinity` is no limit.
+   * The most milliseconds that an operation waits for a lock of another process, for example of one that is stopped.
+   * Then it throws `ETIMEDOUT`, and has changed nothing. 0: it tries once. `Infinity`: no limit. Default 5000.
    */
   lockTimeout?: number | undefined;
 }
 
-/** How to open a file of counters. With neither `read` nor `write` it is for writing, and created if missing. */
+/**
+ * How to open a file of counters. Without `read` and `write` it is opened for writing, and created if it does not
+ * exist.
+ */
 export type CountersOptions = Pick<
   OpenOptions,
   "read" | "write" | "create" | "exclusive" | "noreserve" | "populate" | "nonblock" | "mode" | "lockTimeout"
 > & {
   /**
-   * At least as many counters: a file that has fewer gets as many, the new ones 0, and one that has more is opened with all.
-   * Those who have it open go on with as many as they had.
+   * The count is a minimum. A file with fewer counters grows, and the new counters are 0. A file with more is opened
+   * with all of them. Handles that are open already keep the number of counters that they had.
    */
   grow?: boolean | undefined;
-  /** Also on a file system that does not show all who open the file the same memory: see docs/file-systems.md. */
+  /** Open it also on a file system that does not give all processes the same memory: see docs/file-systems.md. */
   shared?: "unsafe" | undefined;
 };
 
-/** How to open a queue or a block storage. With neither `read` nor `write` it is for writing, and created if missing. */
+/**
+ * How to open a queue or a block storage. Without `read` and `write` it is opened for writing, and created if it does
+ * not exist.
+ */
 export interface StructureOptions extends Omit<CountersOptions, "shared" | "grow"> {
-  /** Bytes of a file that is created: 4096. One that is there is opened as it is. */
+  /** Bytes of a new file. An existing file keeps its size. Default 4096. */
   size?: Integer | undefined;
-  /** Never let the file grow: `EMMAP_FULL` when there is no room. */
+  /** The file never grows: `EMMAP_FULL` when there is no room. */
   fixedSize?: boolean | undefined;
-  /** The file doubles up to this many bytes, then they are added: 64 MiB. */
+  /** When the file grows it doubles, but it grows by at most this many bytes. Default 64 MiB. */
   maxIncSize?: Integer | undefined;
   /**
-   * Go over to another file that the path comes to mean, where nothing is found in this one any more, and wait for one where
-   * there is none. Without it that is `ESTALE`. It is looked for once a second at most.
+   * When nothing is left in this file and the path means another file, go over to that one; if the path means no file,
+   * wait for one. Without this option that is `ESTALE`. The path is checked at most once a second.
    */
   follow?: boolean | undefined;
 }
@@ -160,7 +168,7 @@ const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
   "follow",
 ]);
 
-/** Those of {@link open}. */
+/** The options of {@link open}. */
 const FILE_OPTIONS: ReadonlySet<string> = new Set(
   [...Object.keys(FLAGS), ...Object.keys(NUMBERS)].filter((name) => name !== "follow" && name !== "grow"),
 );
@@ -204,8 +212,8 @@ function toNative(options: object, names: ReadonlySet<string>, what: string): Na
 /** The options of {@link open} for the core, whose default is a private mapping. @internal */
 export function openOptions(options: OpenOptions): NativeOptions {
   const native = toNative(options, FILE_OPTIONS, "files");
-  // What is read of a private mapping that nobody writes to is what is read of a shared one, and only a private
-  // one can be shown in a buffer, which JavaScript can't make read-only.
+  // A read-only file is mapped private: JavaScript has no read-only buffers, so a view of it needs pages that a write
+  // does not reach the file through. Reads of such a mapping see the same bytes.
   const sharing =
     options.write || options.hugetlb || options.sync || options.sharedValidate ? "shared" : "private";
   if (options.private) return native;
@@ -235,12 +243,12 @@ export function structureOptions(
   return toNative(options, new Set([...STRUCTURE_OPTIONS, ...more]), what);
 }
 
-/** Not `instanceof`: it may be one of another context of V8. */
+/** Not `instanceof`: it may be of another context of V8. */
 function isUrl(path: unknown): path is URL {
   return typeof path === "object" && path !== null && "href" in path && "protocol" in path;
 }
 
-/** The path as the core takes it: a string, unless it is bytes that are no UTF-8. @internal */
+/** The path for the core: a string, or bytes if they are not UTF-8. @internal */
 export function toPath(path: PathLike): NativePath {
   let name: unknown = isUrl(path) ? fileURLToPath(path) : path;
   if (types.isUint8Array(name)) {

@@ -10,8 +10,8 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
   /** How values that are pushed are written: the options of `emmap/etf`'s `encode`. */
   encode?: EncodeOptions | undefined;
   /**
-   * How much more memory than its bytes in the queue a message's term may take, as the option of `emmap/etf`'s `decode` and
-   * Erlang's `max_inflated_size`. Default 64 MiB. `push` and `pop` refuse a message that would take more.
+   * How much more memory than its bytes in the queue a message's term may take, as the option of `emmap/etf`'s `decode`
+   * and Erlang's `max_inflated_size`. Default 64 MiB. `push` and `pop` refuse a message that would take more.
    */
   maxInflatedSize?: number | undefined;
   /** Messages are terms, which is the default; or JSON: see {@link JsonQueueOptions}. */
@@ -23,8 +23,9 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
 /** How to open a queue of JSON. */
 export interface JsonQueueOptions extends Omit<QueueOptions<DecodeOptions>, "values"> {
   /**
-   * A message comes out as it was pushed: strings as strings, objects as plain objects, `null` as `null`. Properties that
-   * `JSON.stringify` leaves out are left out. Erlang sees maps, binaries and `null`. See the options `values` of `emmap/etf`.
+   * A message comes out as it was pushed: strings as strings, objects as plain objects, `null` as `null`. Properties
+   * that `JSON.stringify` leaves out are left out. Erlang sees maps, binaries and `null`. See the options `values` of
+   * `emmap/etf`.
    */
   values: "json";
 }
@@ -32,8 +33,8 @@ export interface JsonQueueOptions extends Omit<QueueOptions<DecodeOptions>, "val
 /** How to open a queue of bytes. */
 export interface RawQueueOptions extends StructureOptions {
   /**
-   * Messages are bytes, not terms. The file does not record their number: unless the length is a multiple of 8, up to 7 zeros
-   * follow a message that comes out.
+   * Messages are bytes, not terms. The file does not record their number: unless the length is a multiple of 8, up to 7
+   * zeros follow a message that comes out.
    */
   raw: true;
 }

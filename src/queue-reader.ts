@@ -11,7 +11,10 @@ export type Place = readonly [low: number, high: number];
 
 export const BEGINNING: Place = [0, 0];
 
-/** Copies messages out of a queue, and removes them from it. The bytes stay valid until the next call, unless they are own. */
+/**
+ * Copies messages out of a queue, and removes them from it. The bytes stay valid until the next call, unless they are
+ * own.
+ */
 export class QueueReader {
   readonly #native: NativeFile;
   readonly #scratch = Buffer.alloc(SCRATCH_SIZE);
@@ -22,7 +25,9 @@ export class QueueReader {
   readonly #ticket = new BigUint64Array(1);
   /** See the addon's `queue_walk`. */
   readonly #state = new Float64Array(4);
-  /** The length of the message in the scratch buffer that became the first one by the last removal; 0: there is none. */
+  /**
+   * The length of the message in the scratch buffer that became the first one by the last removal; 0: there is none.
+   */
   #ahead = 0;
 
   constructor(native: NativeFile) {
@@ -84,8 +89,8 @@ export class QueueReader {
   }
 
   /**
-   * Copies one message; null: there is none. `own`: into memory that nobody else uses. A long message always gets memory of its
-   * own, which is made here: the native code could not fail to make it without ending the process.
+   * Copies one message; null: there is none. `own`: into memory that nobody else uses. A long message always gets
+   * memory of its own, which is made here: the native code could not fail to make it without ending the process.
    */
   #copied(
     copy: (file: NativeFile, room: Buffer, ticket: BigUint64Array) => Copied,

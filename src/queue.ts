@@ -17,8 +17,8 @@ import { checkWait, type WaitOptions } from "./wait.js";
 import { WaitableFile } from "./waitable-file.js";
 
 /**
- * The result where a queue has no message. No message is equal to it, while `null` can be a message of JSON, and `undefined` the
- * result of a function that shows atoms: either would end a loop too early.
+ * The result where a queue has no message. No message is equal to it, while `null` can be a message of JSON, and
+ * `undefined` the result of a function that shows atoms: either would end a loop too early.
  *
  * ```ts
  * let job: Job | typeof EMPTY;
@@ -55,18 +55,19 @@ const NO_BYTES = Buffer.alloc(0);
 let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>;
 
 /**
- * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes one. The
- * messages of one producer stay in order, and no message goes to two consumers. Iterating gives the messages from the first to
- * the last; they stay in the queue.
+ * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
+ * one. The messages of one producer stay in order, and no message goes to two consumers. Iterating gives the messages
+ * from the first to the last; they stay in the queue.
  *
- * **Waiting.** An operation waits while another process changes the queue, which takes microseconds unless that process is
- * stopped. After {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, and has changed nothing. With `exclusive` there is
- * no other process.
+ * **Waiting.** An operation waits while another process changes the queue, which takes microseconds unless that process
+ * is stopped. After {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, and has changed nothing. With `exclusive`
+ * there is no other process.
  *
- * **Errors.** Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another process has
- * truncated the file, `EMMAP_CORRUPT` with the `offset` if the file is damaged, and `EACCES` if it would change a read-only
- * file. A method that finds no message checks, at most once a second, whether the path still means the file, and throws
- * `ESTALE` if not (see the option `follow`, and {@link reopen}); {@link sync} does so too. Other errors stand at each method.
+ * **Errors.** Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another
+ * process has truncated the file, `EMMAP_CORRUPT` with the `offset` if the file is damaged, and `EACCES` if it would
+ * change a read-only file. A method that finds no message checks, at most once a second, whether the path still means
+ * the file, and throws `ESTALE` if not (see the option `follow`, and {@link reopen}); {@link sync} does so too. Other
+ * errors stand at each method.
  */
 export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /** @internal */
@@ -111,8 +112,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /**
    * Appends a message. When the method returns, the message is in the file, once.
-   * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` if the message is no term, and with code `ETF_LIMIT` if its
-   * term takes more memory than `maxInflatedSize`, so that {@link pop} would refuse it
+   * @throws EMMAP_FULL at 4 GiB or a fixed size; ENOSPC; an `EtfError` if the message is no term, and with code
+   * `ETF_LIMIT` if its term takes more memory than `maxInflatedSize`, so that {@link pop} would refuse it
    */
   push(message: In): void {
     addon.queue_push(this.native, this.#format.encodeTransient(message));
@@ -134,15 +135,15 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * ```
    *
    * The message is decoded before it is removed. If that fails, the error is one of three:
-   * - `EMMAP_BAD_TERM`: the message is no term. It is removed, since nobody could ever take it, and the error's `bytes` have it. The
-   *   next call goes on with the next message.
+   * - `EMMAP_BAD_TERM`: the message is no term. It is removed, since nobody could ever take it, and the error's `bytes`
+   *   have it. The next call goes on with the next message.
    * - `EMMAP_REFUSED`: the message is a term that the options of this queue refuse. It takes too much memory
-   *   (`maxInflatedSize`), or cannot be shown (for example as an object, if a key of the map is no name). It stays the first
-   *   message, for a consumer that can take it; {@link popBytes} removes it.
+   *   (`maxInflatedSize`), or cannot be shown (for example as an object, if a key of the map is no name). It stays the
+   *   first message, for a consumer that can take it; {@link popBytes} removes it.
    * - The engine's own `RangeError`: no memory or no stack is left. The message stays.
    *
-   * A function as option `atoms` is called after the message was removed, so that it can use the queue. If the function throws, the
-   * error is `EMMAP_BAD_TERM`, and the function's error is the `cause`.
+   * A function as option `atoms` is called after the message was removed, so that it can use the queue. If the function
+   * throws, the error is `EMMAP_BAD_TERM`, and the function's error is the `cause`.
    * @throws EBUSY while anybody, in any process, is in a {@link tryPop}
    */
   pop(): Out | typeof EMPTY;
@@ -161,7 +162,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
       }
     }
     let ahead = reader.takeAhead();
-    // Bytes that were read without the lock may be torn: only what is read with the lock can be wrong.
+    // Bytes that were read without the lock may be torn: an error counts only when they were read with the lock.
     for (let certain = false; ; certain = true, ahead = undefined) {
       const bytes = ahead ?? reader.first(certain, false);
       // biome-ignore lint/complexity/noArguments: see above
@@ -181,8 +182,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * As {@link pop}, for a format that calls code of the user, in which every method may be called. `isFirst`: a message that is
-   * no term is removed, since the caller throws the error.
+   * As {@link pop}, for a format that calls code of the user, in which every method may be called. `isFirst`: a message
+   * that is no term is removed, since the caller throws the error.
    */
   #next(isFirst: boolean): Out | typeof EMPTY {
     let bytes = this.#kept;
@@ -207,7 +208,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     }
   }
 
-  /** The error for what {@link #next} has thrown. It takes the kept message along, unless memory or stack ran out. */
+  /** The error of {@link #next} for the caller, with the kept message; without it if memory or stack ran out. */
   #failed(cause: unknown): unknown {
     const bytes = this.#kept;
     if (bytes === undefined || isShortage(cause)) return cause;
@@ -218,8 +219,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Removes the first message, even if it is no term, and returns its bytes, with up to 7 zeros behind them. If there is none it
-   * returns as {@link pop}.
+   * Removes the first message, even if it is no term, and returns its bytes, with up to 7 zeros behind them. If there
+   * is none it returns as {@link pop}.
    */
   popBytes(): Buffer | typeof EMPTY;
   popBytes<Fallback>(fallback: Fallback): Buffer | Fallback;
@@ -234,9 +235,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Removes up to `limit` messages and returns them, in order; an empty array if there are none. It stops before a message that
-   * cannot be decoded; if that is the first one, it throws as {@link pop}. It takes about 64 KiB of messages at a time, and
-   * others may take messages in between.
+   * Removes up to `limit` messages and returns them, in order; an empty array if there are none. It stops before a
+   * message that cannot be decoded; if that is the first one, it throws as {@link pop}. It takes about 64 KiB of
+   * messages at a time, and others may take messages in between.
    */
   popMany(limit: number): Out[] {
     checkLimit(limit);
@@ -310,14 +311,14 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Removes the first message and resolves to it; waits for a message if there is none. Waiting blocks nothing and uses no
-   * processor time. One message wakes one of those who wait, in all processes that have the queue open, those in Erlang's
-   * `receive_message` too. Waiting keeps the process alive, as an open socket does: see {@link unref}.
+   * Removes the first message and resolves to it; waits for a message if there is none. Waiting blocks nothing and uses
+   * no processor time. One message wakes one of those who wait, in all processes that have the queue open, those in
+   * Erlang's `receive_message` too. Waiting keeps the process alive, as an open socket does: see {@link unref}.
    *
-   * Resolves to {@link EMPTY} when `timeout` milliseconds are over; also if all the time a stopped process has the lock, or
-   * somebody is in a {@link tryPop}. Rejects with the errors of {@link pop}; with the signal's reason when the signal is
-   * aborted; with EMMAP_CLOSED when the queue is closed; with ENOMEM beyond 1024 waits in the process. No message is lost by
-   * that.
+   * Resolves to {@link EMPTY} when `timeout` milliseconds are over; also if all the time a stopped process has the
+   * lock, or somebody is in a {@link tryPop}. Rejects with the errors of {@link pop}; with the signal's reason when the
+   * signal is aborted; with EMMAP_CLOSED when the queue is closed; with ENOMEM beyond 1024 waits in the process. No
+   * message is lost by that.
    */
   async receive(options: WaitOptions = {}): Promise<Out | typeof EMPTY> {
     checkWait(options);
@@ -345,8 +346,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Iterates over the messages without an end. Each step removes a message; if there is none it waits, as {@link receive}. A loop
-   * that ends takes no further message. Throws the signal's reason when the signal is aborted.
+   * Iterates over the messages without an end. Each step removes a message; if there is none it waits, as
+   * {@link receive}. A loop that ends takes no further message. Throws the signal's reason when the signal is aborted.
    *
    * ```ts
    * for await (const job of jobs.messages()) await run(job);
@@ -364,28 +365,29 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Waits as {@link receive}, but takes no message: for {@link tryPop}, which leaves the message in the queue until its work is
-   * done. Resolves to `"ok"` if there may be a message, to `"timed-out"` if there is none.
+   * Waits as {@link receive}, but takes no message: for {@link tryPop}, which leaves the message in the queue until its
+   * work is done. Resolves to `"ok"` if there may be a message, to `"timed-out"` if there is none.
    *
    * ```ts
    * while ((await jobs.wait()) === "ok") jobs.tryPop(run);
    * ```
    *
-   * One message wakes one of those who wait. `"ok"` does not promise that the message is still there. While somebody is in a
-   * {@link tryPop}, the result may be `"ok"` up to ten times a second, and `tryPop` throws EBUSY.
+   * One message wakes one of those who wait. `"ok"` does not promise that the message is still there. While somebody is
+   * in a {@link tryPop}, the result may be `"ok"` up to ten times a second, and `tryPop` throws EBUSY.
    */
   async wait(options: WaitOptions = {}): Promise<"ok" | "timed-out"> {
     return (await this.waits.message(options)) ? "ok" : "timed-out";
   }
 
   /**
-   * Gives the first message to `consume`, and removes it when `consume` has returned, or when the promise that it returned is
-   * fulfilled. If `consume` throws, or its promise is rejected, the message stays the first one, and the caller gets the error.
-   * If this process dies, the message stays too. Meanwhile everybody, also `consume`, may push and look, but `pop`, `purge` and
-   * `erase` throw EBUSY for everybody. A message that cannot be decoded is thrown as by {@link pop}.
+   * Gives the first message to `consume`, and removes it when `consume` has returned, or when the promise that it
+   * returned is fulfilled. If `consume` throws, or its promise is rejected, the message stays the first one, and the
+   * caller gets the error. If this process dies, the message stays too. Meanwhile everybody, also `consume`, may push
+   * and look, but `pop`, `purge` and `erase` throw EBUSY for everybody. A message that cannot be decoded is thrown as
+   * by {@link pop}.
    * @returns the result of `consume`; if there is no message {@link EMPTY}, or `fallback`, without calling `consume`
-   * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays; ESTALE if
-   * a writer that takes no locks (the Erlang library emmap 2.x) has removed the message
+   * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays;
+   * ESTALE if a writer that takes no locks (the Erlang library emmap 2.x) has removed the message
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | typeof EMPTY;
   tryPop<Result, Fallback>(consume: (message: Out) => Result, fallback: Fallback): Result | Fallback;
@@ -452,8 +454,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Returns the first message, which stays. If there is none it returns as {@link pop}. A message that cannot be decoded is thrown
-   * as by {@link pop}, but stays.
+   * Returns the first message, which stays. If there is none it returns as {@link pop}. A message that cannot be
+   * decoded is thrown as by {@link pop}, but stays.
    */
   peek(): Out | typeof EMPTY;
   peek<Fallback>(fallback: Fallback): Out | Fallback;
@@ -476,8 +478,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /**
    * Iterates over the messages from the first to the last. They stay. Messages that others pop meanwhile are skipped.
-   * @throws ESTALE if the messages have been moved, or the queue has been emptied and filled, meanwhile: begin again, or take a
-   * {@link snapshot}, which never throws it
+   * @throws ESTALE if the messages have been moved, or the queue has been emptied and filled, meanwhile: begin again,
+   * or take a {@link snapshot}, which never throws it
    */
   [Symbol.iterator](): Generator<Out, void, undefined> {
     return this.#walk(false);
@@ -502,8 +504,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Returns copies of the first `limit` messages, or of all, as they are at one moment. They stay. Others wait while they are
-   * copied.
+   * Returns copies of the first `limit` messages, or of all, as they are at one moment. They stay. Others wait while
+   * they are copied.
    */
   snapshot(limit: number = Number.MAX_SAFE_INTEGER): Out[] {
     checkLimit(limit);
@@ -522,9 +524,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Gives the disk space that no message needs back to the file system. The file keeps its size and gets holes; a push reserves
-   * space again. When a queue becomes empty, or its messages are moved, this happens by itself if 4 MiB and three quarters of
-   * the file are free, unless the file has a fixed size.
+   * Gives the disk space that no message needs back to the file system. The file keeps its size and gets holes; a push
+   * reserves space again. When a queue becomes empty, or its messages are moved, this happens by itself if 4 MiB and
+   * three quarters of the file are free, unless the file has a fixed size.
    * @returns the number of bytes that it gave back
    * @throws ENOTSUP if the file system cannot have holes
    */
@@ -595,11 +597,11 @@ const QUEUE_OPTIONS = ["raw", "values", "decode", "encode", "maxInflatedSize"];
  * for (let job = jobs.pop(); job !== EMPTY; job = jobs.pop()) run(job);
  * ```
  *
- * Messages are Erlang terms: `emmap/etf` says which value stands for which term. With `values: "json"` they are JSON values, with
- * `raw` bytes. A type `T` is not checked: messages that others push may be of another type.
+ * Messages are Erlang terms: `emmap/etf` says which value stands for which term. With `values: "json"` they are JSON
+ * values, with `raw` bytes. A type `T` is not checked: messages that others push may be of another type.
  *
- * @throws {EmmapError} as {@link open}; EINVAL for a size below 16; EFBIG above 4 GiB; EMMAP_CORRUPT for a file that is no
- * queue, or a damaged one, which stays as it was
+ * @throws {EmmapError} as {@link open}; EINVAL for a size below 16; EFBIG above 4 GiB; EMMAP_CORRUPT for a file that is
+ * no queue, or a damaged one, which stays as it was
  */
 export function openQueue(path: PathLike, options: RawQueueOptions): Queue<Uint8Array | string, Buffer>;
 export function openQueue(path: PathLike, options: JsonQueueOptions): Queue<Term, Json>;

@@ -10,13 +10,14 @@ import { inSpan, SPAN } from "./windows.js";
 /** Options of {@link MappedFile.view} and {@link MappedFile.bigInt64Array}. */
 export interface ViewOptions {
   /**
-   * The view has an ArrayBuffer of its own, with just its bytes: `view.buffer`, `structuredClone` and `postMessage` show no
-   * others. It takes some microseconds more. Default `false`: all views share one ArrayBuffer over the whole mapping.
+   * The view has an ArrayBuffer of its own, with just its bytes: `view.buffer`, `structuredClone` and `postMessage`
+   * show no others. It takes some microseconds more. Default `false`: all views share one ArrayBuffer over the whole
+   * mapping.
    */
   ownBuffer?: boolean | undefined;
 }
 
-/** Checks the options, and answers `ownBuffer`. */
+/** Checks the options, and answers `ownBuffer`. @internal */
 export function ownsBuffer(options: ViewOptions | undefined): boolean {
   if (options === undefined) return false;
   if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
@@ -26,7 +27,7 @@ export function ownsBuffer(options: ViewOptions | undefined): boolean {
   return ownBuffer;
 }
 
-/** The memory of a mapping that users see: views, and the ArrayBuffers under them. */
+/** The memory of a mapping that users see: views, and the ArrayBuffers under them. @internal */
 export class Views {
   readonly #native: NativeFile;
   readonly #mapping: Mapping;
@@ -46,7 +47,10 @@ export class Views {
     this.#path = path;
   }
 
-  /** `value` as a number from 0 to `limit`. Throws EINVAL for another one, and the file's error if it is closed or faulted. */
+  /**
+   * `value` as a number from 0 to `limit`. Throws EINVAL for another one, and the file's error if it is closed or
+   * faulted.
+   */
   within(value: Integer, name: string, limit: number): number {
     if (!this.#mapping.usable) addon.size(this.#mapping.native); // throws
     const number = toBigInt(value, name);
@@ -129,8 +133,8 @@ export class Views {
 }
 
 /**
- * Node does not transfer an ArrayBuffer over foreign memory to another thread. But `ArrayBuffer.prototype.transfer` moves the
- * memory to an ArrayBuffer that Node does transfer, and only this tells the native code.
+ * Node does not transfer an ArrayBuffer over foreign memory to another thread. But `ArrayBuffer.prototype.transfer`
+ * moves the memory to an ArrayBuffer that Node does transfer, and only this tells the native code.
  */
 function watchTransfer(memory: ArrayBuffer): void {
   for (const name of ["transfer", "transferToFixedLength"] as const) {

@@ -13,8 +13,8 @@ export interface WaitOptions {
 }
 
 /**
- * How a wait has ended. `"ok"`: by a notify, or because the word changed. `"not-equal"`: the word held another value when the
- * wait began. `"timed-out"`: the timeout is over.
+ * How a wait has ended. `"ok"`: by a notify, or because the word changed. `"not-equal"`: the word held another value
+ * when the wait began. `"timed-out"`: the timeout is over.
  */
 export type WaitResult = "ok" | "not-equal" | "timed-out";
 

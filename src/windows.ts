@@ -1,8 +1,8 @@
 // The memory of a mapping as arrays that operations use directly.
 //
 // The addon lends a mapping in spans, each an ArrayBuffer, as large as the runtime allows. Over them lie windows: typed
-// arrays of up to a GiB, since compiled code is fastest where indexes are small integers, and no array of Node 20 is larger
-// than 4 GiB. An access that crosses the end of a window goes through the core.
+// arrays of up to a GiB, since compiled code is fastest where indexes are small integers, and no array of Node 20 is
+// larger than 4 GiB. An access that crosses the end of a window goes through the core.
 import { constants } from "node:buffer";
 import type { Integer } from "./arguments.js";
 

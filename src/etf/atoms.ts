@@ -7,17 +7,18 @@ import { Tag } from "./tags.js";
 
 const MAX_CHARACTERS = 255;
 
-/** What the interning needs from the class without making the constructor public. */
+/** The constructor, which is not public: every atom has to be in the table. */
 let create: (name: string, wire: Uint8Array) => Atom;
 
 /**
- * An Erlang atom. A copy of the package has one `Atom` of each name, so atoms compare with `===` and work as keys of a
- * `Map`. Get one with {@link atom}. Where a process has loaded the package twice, compare atoms of both by `name`. `true` and `false` are JavaScript booleans when decoded.
+ * An Erlang atom; {@link atom} gives it. There is one `Atom` of each name, so `===` compares atoms, and they can be
+ * keys of a `Map`. If a process has loaded the package twice, each copy has its own: compare these by `name`. The atoms
+ * `true` and `false` are decoded as booleans.
  */
 export class Atom {
-  /** Unquoted. */
+  /** The name, unquoted. */
   declare readonly name: string;
-  /** Its bytes as a term: SMALL_ATOM_UTF8_EXT or ATOM_UTF8_EXT. @internal */
+  /** The atom as a term: SMALL_ATOM_UTF8_EXT or ATOM_UTF8_EXT. @internal */
   declare readonly wire: Uint8Array;
 
   private constructor(name: string, wire: Uint8Array) {
@@ -48,19 +49,19 @@ export class Atom {
 /** @internal */
 export const OwnAtom = brand(Atom, "Atom");
 
-/** The name as Erlang source has it. */
+/** The name as it stands in Erlang source. */
 export function quoted(name: string): string {
   return /^[a-zß-öø-ÿ][\w@À-ÖØ-öø-ÿ]*$/.test(name) ? name : `'${name.replace(/[\\']/g, "\\$&")}'`;
 }
 
-// Names that nobody holds any longer leave the table, so that a peer that sends ever new atoms fills no memory.
+// An atom that nobody uses any more leaves the table, so that a peer cannot fill the memory with new names.
 const table = new Map<string, WeakRef<Atom>>();
 const collected = new FinalizationRegistry<string>((name) => {
   if (table.get(name)?.deref() === undefined) table.delete(name);
 });
 
 /**
- * The atom called `name`.
+ * Returns the atom with this name.
  *
  * @throws EtfError `ETF_LIMIT` if the name has more than 255 characters, `ETF_UNENCODABLE` if it has a lone surrogate.
  */
@@ -92,18 +93,18 @@ export function wellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
-// The weak table costs a string and a `deref` for each look-up. Names are found by their bytes first, in a table of
-// fixed size, which keeps at most one atom a slot alive.
+// A look-up in the weak table costs a string and a `deref`. So a name is looked up by its bytes first, in a table of
+// fixed size, which keeps at most one atom in each slot alive.
 const SLOTS = 2048;
 const recent: (Entry | undefined)[] = new Array(SLOTS).fill(undefined);
 
-/** An atom, and what of its name tells it from most others: all of it, up to eight bytes. */
+/** An atom with the first and last bytes of its name, which are all of a name of up to eight bytes. */
 class Entry {
   declare readonly atom: Atom;
   declare readonly length: number;
   declare readonly head: number;
   declare readonly tail: number;
-  /** Whether the name has the same bytes in Latin-1 as in UTF-8. */
+  /** The name has the same bytes in Latin-1 as in UTF-8. */
   declare readonly isAscii: boolean;
 
   constructor(atom: Atom, length: number, head: number, tail: number) {
@@ -123,7 +124,7 @@ function headOf(bytes: Uint8Array, start: number, length: number): number {
   return head;
 }
 
-/** The last four bytes of a name, which overlap the first in one of less than eight. */
+/** The last four bytes of a name, which overlap the first four in a name of less than eight. */
 function tailOf(bytes: Uint8Array, start: number, length: number): number {
   return length > 4 ? i32(bytes, start + length - 4) : 0;
 }
@@ -133,7 +134,7 @@ function slotOf(head: number, tail: number, length: number): number {
   return (hash ^ (hash >>> 16)) & (SLOTS - 1);
 }
 
-/** What the table has for the name that is the bytes from `start` to `end`, which lie inside `bytes`. */
+/** The entry for the name between `start` and `end`, which lie inside `bytes`. */
 function recentOf(bytes: Buffer, start: number, end: number): Entry | undefined {
   const length = end - start;
   const head = headOf(bytes, start, length);
@@ -150,7 +151,7 @@ function recentOf(bytes: Buffer, start: number, end: number): Entry | undefined 
   return at === last ? entry : undefined;
 }
 
-/** The atom whose name is the UTF-8 bytes from `start` to `end`, which lie inside `bytes`. */
+/** The atom whose name is the UTF-8 between `start` and `end`, which lie inside `bytes`. */
 export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
   const entry = recentOf(bytes, start, end);
   if (entry !== undefined) return entry.atom;
@@ -159,7 +160,7 @@ export function atomFromUtf8(bytes: Buffer, start: number, end: number): Atom {
   return found;
 }
 
-// Goes by the atom's own bytes, not by those it was asked for with: in a mapping they may have changed meanwhile.
+// With the atom's own bytes, not those that were looked up: in a mapping they may have changed meanwhile.
 function remember(atom: Atom): void {
   const wire = atom.wire;
   const start = wire[0] === Tag.SmallAtomUtf8 ? 2 : 3;
@@ -170,13 +171,13 @@ function remember(atom: Atom): void {
 }
 
 function atomFromNewUtf8(bytes: Buffer, start: number, end: number): Atom {
-  // Copied first: another process may rewrite a mapping between the check and the reading.
+  // Copied before it is checked: another process may write to a mapping between the check and the use.
   const copy = Buffer.from(bytes.subarray(start, end));
   if (!isUtf8(copy)) throw etfError("ETF_MALFORMED", "the name of an atom is not UTF-8", start);
   return named(copy.toString("utf8"), start);
 }
 
-/** As {@link atomFromUtf8}, for names in Latin-1: releases of OTP before 26 send all that way that can be. */
+/** As {@link atomFromUtf8}, for a name in Latin-1, which OTP before 26 sends where possible. */
 export function atomFromLatin1(bytes: Buffer, start: number, end: number): Atom {
   const entry = recentOf(bytes, start, end);
   if (entry?.isAscii) return entry.atom;

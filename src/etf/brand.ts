@@ -1,14 +1,15 @@
-/** The constructor of a class for `instanceof` within this copy of the package. See {@link brand}. */
+/** A class for `instanceof` within this copy of the package. See {@link brand}. */
 export interface Own<Instance> {
   new (): Instance;
   readonly prototype: Instance;
 }
 
 /**
- * Makes `value instanceof own` true for what any copy of the package in this process has made of its class `name`: two
- * versions may be installed, and a module registry that is reset evaluates a module again. Subclasses answer as usual.
+ * Makes `value instanceof own` true for objects of the class `name` of every copy of the package in this process. There
+ * may be several copies: two versions are installed, or a module registry was reset. Subclasses keep the usual
+ * `instanceof`.
  *
- * That costs more than `instanceof` usually does. What is returned has the usual one, for the objects of this copy alone.
+ * That one is slow. The returned class has the fast one, which is true for objects of this copy alone.
  */
 export function brand<Instance extends object>(
   own: { readonly prototype: Instance },
@@ -23,7 +24,7 @@ export function brand<Instance extends object>(
       return typeof value === "object" && value !== null && mark in value;
     },
   });
-  // No arrow: only what can be a constructor has the fast instanceof of V8.
+  // Not an arrow function: V8 has the fast instanceof only for constructors.
   function check(): void {}
   check.prototype = own.prototype;
   return check as unknown as Own<Instance>;

@@ -1,5 +1,5 @@
-// A checked index is the caller's work: these read and write what is known to be there. They are small and call little,
-// for an engine inlines only so much into one function.
+// Numbers in bytes. The caller checks the index. The functions are small and call little, since an engine inlines only
+// so much into one function.
 
 export function u8(bytes: Uint8Array, at: number): number {
   return bytes[at] as number;
@@ -22,7 +22,7 @@ export function u32(bytes: Uint8Array, at: number): number {
   return i32(bytes, at) >>> 0;
 }
 
-/** As {@link u32}, with 2^31 - 1 for all that is more: a small integer to the engine, and a count that nothing satisfies. */
+/** As {@link u32}, but at most 2^31 - 1: a small integer for the engine, and larger than any input. */
 export function u31(bytes: Uint8Array, at: number): number {
   const value = i32(bytes, at);
   return value < 0 ? 0x7fffffff : value;

@@ -1,4 +1,4 @@
-// A compressed term is 131, 80, the size of what it inflates to, and a zlib stream of the term without its 131.
+// A compressed term is 131, 80, the inflated size, and a zlib stream of the term without its 131.
 
 import { deflateSync, inflateSync } from "node:zlib";
 import { putU32, u32 } from "./bytes.js";
@@ -7,18 +7,18 @@ import { Tag, VERSION } from "./tags.js";
 
 const HEADER = 6;
 
-/** Deflate makes at most 1032 bytes of one, and a stream has some of its own. */
+/** One byte inflates to at most 1032 bytes. */
 const MAX_RATIO = 1032;
 const CHUNK = 64 * 1024;
 
 interface Inflated {
   /** The term, from its tag on. */
   bytes: Buffer;
-  /** How many bytes of the input the header and the stream took. */
+  /** The number of bytes of the header and the stream. */
   consumed: number;
 }
 
-/** Inflates `bytes`, which begin with 131 and 80, to the size they claim, if that is at most `max`. */
+/** Inflates `bytes`, which begin with 131 and 80, if the size in the header is at most `max`. */
 export function inflate(bytes: Buffer, max: number): Inflated {
   if (bytes.length <= HEADER)
     throw etfError("ETF_TRUNCATED", "the bytes end inside the header of a compressed term", 2);
@@ -34,7 +34,7 @@ export function inflate(bytes: Buffer, max: number): Inflated {
     inflated = inflateSync(stream, {
       info: true,
       maxOutputLength: Math.max(size, 1),
-      // One byte to spare lets zlib see the end of the stream in the first chunk.
+      // With one byte more zlib sees the end of the stream in the first chunk.
       chunkSize: Math.max(64, Math.min(size + 1, CHUNK)),
     }) as unknown as typeof inflated;
   } catch (cause) {
@@ -52,7 +52,7 @@ export function inflate(bytes: Buffer, max: number): Inflated {
   return { bytes: inflated.buffer, consumed: HEADER + inflated.engine.bytesWritten };
 }
 
-/** `term`, which begins with 131, compressed, or undefined if that makes it no shorter. */
+/** Compresses `term`, which begins with 131; undefined if it would become longer. */
 export function deflate(term: Buffer, level: number): Buffer | undefined {
   const stream = deflateSync(term.subarray(1), { level });
   if (HEADER + stream.length > term.length) return undefined;

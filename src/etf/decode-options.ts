@@ -20,14 +20,14 @@ import type {
 export interface DecodeOptions {
   /**
    * `"json"`: plain objects, arrays, strings, numbers, booleans and `null`, for terms that `encode` wrote with the same
-   * option. Of the terms that Erlang wrote, the atoms `null` and `nil` become `null`, other atoms become their names, and
-   * tuples become arrays. A term that JSON cannot hold (a binary that is not UTF-8, an integer beyond 2^53, a pid) is shown
-   * as without this option. The other options go before this one. Default `"term"`.
+   * option. Of the terms that Erlang wrote, the atoms `null` and `nil` become `null`, other atoms become their names,
+   * and tuples become arrays. A term that JSON cannot hold (a binary that is not UTF-8, an integer beyond 2^53, a pid)
+   * is shown as without this option. The other options go before this one. Default `"term"`.
    */
   readonly values?: "term" | "json" | undefined;
   /**
-   * Atoms other than `true` and `false`: as {@link Atom}, as their names, or as the result of a function that gets the name:
-   * `(name) => (name === "nil" ? null : atom(name))`. Default `"atom"`.
+   * Atoms other than `true` and `false`: as {@link Atom}, as their names, or as the result of a function that gets the
+   * name: `(name) => (name === "nil" ? null : atom(name))`. Default `"atom"`.
    */
   readonly atoms?: "atom" | "string" | ((name: string) => unknown) | undefined;
   /**
@@ -36,24 +36,25 @@ export interface DecodeOptions {
    */
   readonly maps?: "map" | "object" | undefined;
   /**
-   * Lists of bytes in their short form, STRING_EXT: as arrays, or as strings of characters 0 to 255. The BEAM sends `"text"`
-   * in this form, but also `[1, 2]`. Default `"list"`.
+   * Lists of bytes in their short form, STRING_EXT: as arrays, or as strings of characters 0 to 255. The BEAM sends
+   * `"text"` in this form, but also `[1, 2]`. Default `"list"`.
    */
   readonly strings?: "list" | "string" | undefined;
   /**
-   * Binaries: as a `Buffer` with a copy of the bytes; as a view, which shares its memory with the input (for a compressed
-   * term, with its inflated bytes); or as a string if they are UTF-8, else as a `Buffer`. Default `"buffer"`.
+   * Binaries: as a `Buffer` with a copy of the bytes; as a view, which shares its memory with the input (for a
+   * compressed term, with its inflated bytes); or as a string if they are UTF-8, else as a `Buffer`. Default
+   * `"buffer"`.
    */
   readonly binaries?: "buffer" | "view" | "string" | undefined;
   /**
-   * Floats that are integers, such as 1.0, which a plain number would send back as an integer: as {@link Float}, or as a
-   * number nevertheless. Default `"exact"`.
+   * Floats that are integers, such as 1.0, which a plain number would send back as an integer: as {@link Float}, or as
+   * a number nevertheless. Default `"exact"`.
    */
   readonly floats?: "exact" | "number" | undefined;
   /**
-   * How much more memory than its bytes a term may take, counted before the term is made: 16 bytes for each term in it and
-   * for each character of a string, and the bytes of binaries and integers. This is also the limit for the inflated bytes of
-   * a compressed term. Default 64 MiB, as Erlang's `max_inflated_size`.
+   * How much more memory than its bytes a term may take, counted before the term is made: 16 bytes for each term in it
+   * and for each character of a string, and the bytes of binaries and integers. This is also the limit for the inflated
+   * bytes of a compressed term. Default 64 MiB, as Erlang's `max_inflated_size`.
    */
   readonly maxInflatedSize?: number | undefined;
   /** Bytes that follow the term: an error, or ignored. Default `"error"`. */

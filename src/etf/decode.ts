@@ -24,8 +24,8 @@ export interface Prefix<O extends DecodeOptions = Record<never, never>> {
 }
 
 /**
- * Decodes one term. The result shares no memory with `bytes`, unless an option asks for views. `bytes` may be a mapping that
- * other processes write to: the result is then made of the bytes that were read, or it is an error.
+ * Decodes one term. The result shares no memory with `bytes`, unless an option asks for views. `bytes` may be a mapping
+ * that other processes write to: the result is then made of the bytes that were read, or it is an error.
  *
  * @throws EtfError if `bytes` are not exactly one whole term; see {@link EtfErrorCode}.
  */
@@ -64,8 +64,8 @@ export function decodeFirst(bytes: Buffer, settings: Settings): unknown {
 }
 
 /**
- * Decodes the term between two places of `bytes`, as {@link decodeFirst} does. For many terms in one buffer this takes no
- * Buffer and no decoder for each. An error's offset is counted from the term's first byte. @internal
+ * Decodes the term between two places of `bytes`, as {@link decodeFirst} does. For many terms in one buffer this takes
+ * no Buffer and no decoder for each. An error's offset is counted from the term's first byte. @internal
  */
 export function partDecoder(bytes: Buffer, settings: Settings): (begin: number, end: number) => unknown {
   const decoder = new Decoder(bytes, 0, settings, undefined);
@@ -94,8 +94,8 @@ function start(input: Buffer, settings: Settings): Decoder {
 }
 
 /**
- * Throws if `decode` with this `maxInflatedSize` would refuse a message for the memory that its term takes. The message is as
- * {@link encode} made it; the zeros that follow it in a queue count too. @internal
+ * Throws if `decode` with this `maxInflatedSize` would refuse a message for the memory that its term takes. The message
+ * is as {@link encode} made it; the zeros that follow it in a queue count too. @internal
  */
 export function checkMemory(message: Buffer, max: number): void {
   const stored = message.length + (message.length % 8);

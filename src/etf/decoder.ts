@@ -70,7 +70,8 @@ class Frame {
 }
 
 /**
- * Positions stay below 2^31, since the engine then computes with them as 32-bit integers. A larger term counts as truncated.
+ * Positions stay below 2^31, since the engine then computes with them as 32-bit integers. A larger term counts as
+ * truncated.
  */
 const MAX_END = 0x7fffffff;
 
@@ -88,8 +89,8 @@ const PREALLOCATED = 1 << 16;
 const LOOP_TEXT = 16;
 
 export class Decoder {
-  // The fields of the language itself, and its private methods, would cost a tenth of the time that a short message takes:
-  // so the fields are only declared, and the methods private to TypeScript alone.
+  // The fields of the language itself, and its private methods, would cost a tenth of the time that a short message
+  // takes: so the fields are only declared, and the methods private to TypeScript alone.
   declare private readonly bytes: Buffer;
   declare private readonly settings: Settings;
   declare private readonly consumed: number | undefined;
@@ -119,8 +120,8 @@ export class Decoder {
   }
 
   /**
-   * Decodes the term that lies between `begin` and `end`. Undefined, which no term decodes to: the term is wrong, or needs
-   * a decoder of its own.
+   * Decodes the term that lies between `begin` and `end`. Undefined, which no term decodes to: the term is wrong, or
+   * needs a decoder of its own.
    */
   part(begin: number, end: number): unknown {
     const bytes = this.bytes;
@@ -140,9 +141,9 @@ export class Decoder {
   /**
    * Decodes the next term. There is no recursion: nesting costs heap and not stack, and the BEAM sets no limit to it.
    *
-   * Every term takes at least one byte. So an element ends before `limit`, which leaves one byte for each later element of
-   * its container and of the containers around it. A count that is larger than the bytes left is an error at once, and all
-   * open containers together never claim more elements than there are bytes.
+   * Every term takes at least one byte. So an element ends before `limit`, which leaves one byte for each later element
+   * of its container and of the containers around it. A count that is larger than the bytes left is an error at once,
+   * and all open containers together never claim more elements than there are bytes.
    */
   next(): unknown {
     const bytes = this.bytes;
@@ -512,7 +513,10 @@ export class Decoder {
     return new BitString(this.copy(pos + 6, end), bits);
   }
 
-  /** A copy of the pid, port, reference, fun or record at `pos`. The caller makes the object: one `new` for all classes is slow. */
+  /**
+   * A copy of the pid, port, reference, fun or record at `pos`. The caller makes the object: one `new` for all classes
+   * is slow.
+   */
   private opaque(pos: number, limit: number): Slab {
     const slab = this.slabOf(pos, limit - pos <= SHARED ? limit : opaqueEnd(this.bytes, pos, limit));
     const shift = slab.shift;
@@ -582,8 +586,8 @@ export class Decoder {
 }
 
 /**
- * An array for `size` elements of any kind. The engine takes an empty array for one of small integers and converts it later;
- * `undefined` as an element prevents that. The literals save a call.
+ * An array for `size` elements of any kind. The engine takes an empty array for one of small integers and converts it
+ * later; `undefined` as an element prevents that. The literals save a call.
  */
 function arrayFor(size: number): unknown[] {
   switch (size) {

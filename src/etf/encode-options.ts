@@ -7,10 +7,10 @@ import { firstUnknown, unknownOption } from "./options.js";
 /** How {@link encode} writes values. */
 export interface EncodeOptions {
   /**
-   * `"json"`: values are written as `JSON.stringify` takes them, and `decode` with the same option gives them back. Erlang
-   * sees maps with binaries as keys, lists, binaries, numbers, `true`, `false` and `null`. As in JSON, `toJSON` is called;
-   * `undefined` and functions are left out of objects, and become `null` in arrays; NaN becomes `null`. Values that JSON would
-   * damage are an error: a `Map`, a `Set`, typed arrays, bigints. Default `"term"`.
+   * `"json"`: values are written as `JSON.stringify` takes them, and `decode` with the same option gives them back.
+   * Erlang sees maps with binaries as keys, lists, binaries, numbers, `true`, `false` and `null`. As in JSON, `toJSON`
+   * is called; `undefined` and functions are left out of objects, and become `null` in arrays; NaN becomes `null`.
+   * Values that JSON would damage are an error: a `Map`, a `Set`, typed arrays, bigints. Default `"term"`.
    */
   readonly values?: "term" | "json" | undefined;
   /** JavaScript strings: as binaries of UTF-8, or as lists of characters. Default `"binary"`. */
@@ -20,13 +20,13 @@ export interface EncodeOptions {
   /** The name of the atom for `null`; in Elixir it is `nil`. Default `"null"`. */
   readonly null?: string | undefined;
   /**
-   * Compress with zlib: `true` as `term_to_binary(Term, [compressed])` does, or a level from 0 (none) to 9. A term that would
-   * become longer is not compressed. Default `false`.
+   * Compress with zlib: `true` as `term_to_binary(Term, [compressed])` does, or a level from 0 (none) to 9. A term that
+   * would become longer is not compressed. Default `false`.
    */
   readonly compressed?: boolean | number | undefined;
   /**
-   * As OTP's `minor_version`. 2 writes every atom in UTF-8. 1 writes an atom as ATOM_EXT in Latin-1 where that is possible, as
-   * `term_to_binary/1` does before OTP 26. Default 2.
+   * As OTP's `minor_version`. 2 writes every atom in UTF-8. 1 writes an atom as ATOM_EXT in Latin-1 where that is
+   * possible, as `term_to_binary/1` does before OTP 26. Default 2.
    */
   readonly minorVersion?: 1 | 2 | undefined;
 }

@@ -4,19 +4,20 @@ import { Encoder } from "./encoder.js";
 import { Pool, Scratch } from "./pool.js";
 import type { Term } from "./terms.js";
 
-// An encoder takes the pool and gives it back. One that starts while another is at work, in a getter of a value, makes its
-// own.
+// An encoder takes the pool and gives it back. One that starts while another is at work, in a getter of a value, makes
+// its own.
 let pool: Pool | undefined;
 let scratch: Pool | undefined;
 
 /**
  * Encodes `term` in the external term format. The first byte is the version byte, 131.
  *
- * Values of another copy of the package, or of another context of V8 (`node:vm`, Jest), are encoded as those of this one.
+ * Values of another copy of the package, or of another context of V8 (`node:vm`, Jest), are encoded as those of this
+ * one.
  *
- * @throws EtfError `ETF_UNENCODABLE` for a value that no term stands for, with its `path`: NaN, functions, symbols, instances
- * of classes that the codec does not know, and a `Map` with two keys that Erlang takes for one, such as `1` and `1n`.
- * `ETF_CYCLE` for a value that contains itself. `ETF_LIMIT`.
+ * @throws EtfError `ETF_UNENCODABLE` for a value that no term stands for, with its `path`: NaN, functions, symbols,
+ * instances of classes that the codec does not know, and a `Map` with two keys that Erlang takes for one, such as `1`
+ * and `1n`. `ETF_CYCLE` for a value that contains itself. `ETF_LIMIT`.
  */
 export function encode(term: Term, options?: EncodeOptions): Buffer {
   // Not with encodeWith: the engine then has one call less to inline where an encode stands beside a decode.

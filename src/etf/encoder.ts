@@ -86,8 +86,9 @@ const MAX_JSON_DEPTH = 1_000_000;
 
 const MAX_U32 = 0xffffffff;
 
-// A term is written into the pool, and the result is a view of that. A term that is too large for the pool moves to the spare
-// buffer, and the result is a copy. An encoder takes the spare buffer, so that another that starts meanwhile has its own.
+// A term is written into the pool, and the result is a view of that. A term that is too large for the pool moves to the
+// spare buffer, and the result is a copy. An encoder takes the spare buffer, so that another that starts meanwhile has
+// its own.
 let spare: Buffer | undefined;
 
 export class Encoder {

@@ -1,15 +1,20 @@
 import { brand } from "./brand.js";
 
 /**
- * What went wrong, for programs.
+ * The error for programs.
  *
- * Decoding: `ETF_VERSION` the first byte is not 131 · `ETF_TRUNCATED` the bytes end, or claim more than they hold ·
- * `ETF_TAG` no such tag · `ETF_MALFORMED` the tag is known, its content is not possible · `ETF_TRAILING` bytes after the
- * term · `ETF_INFLATE` the compressed bytes are broken or not of the size they claim.
- *
- * Encoding: `ETF_UNENCODABLE` a value that no term stands for · `ETF_CYCLE` a value that contains itself.
- *
- * Both: `ETF_LIMIT` larger than the format, the runtime or an option allows · `ETF_OPTION` an option has no such value.
+ * | `code` | means |
+ * | --- | --- |
+ * | `ETF_VERSION` | decode: the first byte is not 131 |
+ * | `ETF_TRUNCATED` | decode: the bytes end inside the term, or a count is larger than the bytes left |
+ * | `ETF_TAG` | decode: unknown tag |
+ * | `ETF_MALFORMED` | decode: the tag is known, but its content is impossible |
+ * | `ETF_TRAILING` | decode: bytes follow the term |
+ * | `ETF_INFLATE` | decode: the compressed bytes are damaged, or have another size than the header says |
+ * | `ETF_UNENCODABLE` | encode: no term stands for the value |
+ * | `ETF_CYCLE` | encode: a value contains itself |
+ * | `ETF_LIMIT` | larger than the format, the runtime or an option allows |
+ * | `ETF_OPTION` | an option cannot have this value |
  */
 export type EtfErrorCode =
   | "ETF_VERSION"
@@ -25,18 +30,20 @@ export type EtfErrorCode =
 
 let create: (code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) => EtfError;
 
-/** The one error that this codec throws. `instanceof` knows those of other copies of the package in the process, too. */
+/**
+ * The error that this codec throws. `instanceof` is also true for errors of other copies of the package in the process.
+ */
 export class EtfError extends Error {
   /** `"EtfError"`. */
   override readonly name = "EtfError";
-  /** What went wrong: match on it. */
+  /** The error for programs: match on it. */
   readonly code: EtfErrorCode;
   /**
-   * Where in the input decoding stopped, counted from its first byte; in a compressed term from the byte
-   * that follows the header, once inflated. Undefined when the error is not about input bytes.
+   * The place in the input where decoding stopped, in bytes; for a compressed term, the place in its inflated bytes.
+   * Undefined if the error is not about the input.
    */
   readonly offset: number | undefined;
-  /** With `ETF_UNENCODABLE`: where in the value it is, as `$.users[0].name`. A `Map`'s key is its text. */
+  /** With `ETF_UNENCODABLE`: the place in the value, as `$.users[0].name`. A key of a `Map` is shown as text. */
   declare readonly path?: string;
 
   private constructor(code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) {

@@ -1,5 +1,5 @@
-// Where terms end, for those that are kept as bytes. The bytes are walked, never believed: a claimed count
-// has to fit into the bytes that are left, one byte for each term.
+// Finds the end of a term that is kept as bytes. Every count is checked: each term takes at least one byte of those
+// that are left.
 
 import { atomFromLatin1, atomFromUtf8 } from "./atoms.js";
 import { u8, u16, u32 } from "./bytes.js";
@@ -7,14 +7,14 @@ import { type EtfError, etfError } from "./errors.js";
 import { Tag } from "./tags.js";
 import { FUN_HEADER, RECORD_HEADER } from "./terms.js";
 
-/** The most words that OTP puts into a reference. */
+/** The most words of a reference in OTP. */
 const MAX_REFERENCE_WORDS = 5;
 
 export function truncated(pos: number, what: string): EtfError {
   return etfError("ETF_TRUNCATED", `the bytes end inside ${what}`, pos);
 }
 
-/** Where the pid, port, reference, fun or native record at `pos` ends. */
+/** The end of the pid, port, reference, fun or native record at `pos`. */
 export function opaqueEnd(bytes: Buffer, pos: number, limit: number): number {
   let end: number;
   switch (u8(bytes, pos)) {
@@ -53,7 +53,7 @@ export function opaqueEnd(bytes: Buffer, pos: number, limit: number): number {
   return end;
 }
 
-/** Where the reference at `pos` would end, had it no creation. */
+/** The end of the reference at `pos`, without its creation. */
 function referenceIds(bytes: Buffer, pos: number, limit: number): number {
   if (limit - pos < 3) throw truncated(pos, "a reference");
   const words = u16(bytes, pos + 1);
@@ -83,7 +83,7 @@ function funEnd(bytes: Buffer, pos: number, limit: number): number {
   return end;
 }
 
-/** Behind the header come the module and the record's name, and then a name and a value for each field. */
+/** After the header come the module, the name of the record, and a name and a value for each field. */
 function recordEnd(bytes: Buffer, pos: number, limit: number): number {
   if (limit - pos < RECORD_HEADER) throw truncated(pos, "a record");
   const name = atomEnd(bytes, pos + RECORD_HEADER, limit);
@@ -103,7 +103,7 @@ function atomEnd(bytes: Buffer, pos: number, limit: number): number {
     throw etfError("ETF_MALFORMED", `tag ${tag} where only an atom can be`, pos);
   }
   if (end > limit) throw truncated(pos, "an atom");
-  // Looked up for its checks alone.
+  // This checks the name.
   if (tag === Tag.SmallAtomUtf8 || tag === Tag.AtomUtf8) atomFromUtf8(bytes, start, end);
   else atomFromLatin1(bytes, start, end);
   return end;
@@ -120,7 +120,7 @@ function integerEnd(bytes: Buffer, pos: number, limit: number): number {
   return end;
 }
 
-/** Where the last of `count` terms that follow one another from `pos` ends. */
+/** The end of the last of `count` terms, which begin at `pos`. */
 function termsEnd(bytes: Buffer, pos: number, limit: number, count: number): number {
   let at = pos;
   let pending = count;

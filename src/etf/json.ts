@@ -1,4 +1,4 @@
-// The option `values: "json"`: what JSON.stringify would write of a value.
+// The option `values: "json"`: the value that JSON.stringify would write.
 import { types } from "node:util";
 import { BitString, ImproperList, Opaque } from "./terms.js";
 import { isPlain, unencodable } from "./unencodable.js";

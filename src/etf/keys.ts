@@ -1,5 +1,5 @@
-// Keys of maps that Erlang takes for the same though JavaScript does not: `1` and `1n`, two equal tuples. A BEAM refuses a
-// map that has one of them twice.
+// Finds keys of a map that are one term in Erlang, but two values in JavaScript: `1` and `1n`, or two equal tuples. A
+// BEAM refuses a map with such keys.
 
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -7,16 +7,16 @@ import { types } from "node:util";
 import { Atom, OwnAtom } from "./atoms.js";
 import { BitString, Float, Fun, ImproperList, Opaque, Pid, Port, Reference, Tuple } from "./terms.js";
 
-/** How the encoder writes what is more than one thing in JavaScript. */
+/** The options of the encoder that decide which term a value becomes. */
 export interface Writing {
-  /** Strings, and names of properties, are lists of characters. */
+  /** Strings and property names are lists of characters. */
   readonly lists: boolean;
-  /** Names of properties are atoms. */
+  /** Property names are atoms. */
   readonly atomKeys: boolean;
   readonly nullAtom: Atom;
 }
 
-/** Kinds of keys of which JavaScript tells two apart exactly if Erlang does. */
+/** Kinds of keys. Two keys of one kind are equal in JavaScript if they are in Erlang. */
 const KIND_STRING = 1;
 const KIND_NUMBER = 2;
 const KIND_BIGINT = 4;
@@ -39,7 +39,7 @@ function kindOf(key: unknown): number {
   }
 }
 
-/** Whether a `Map` with the keys at the even places of `pairs` could have a key twice for Erlang. */
+/** True if a `Map` with the keys at the even places of `pairs` could have a key twice for Erlang. */
 export function mayRepeat(pairs: readonly unknown[]): boolean {
   let kinds = 0;
   for (let at = 0; at < pairs.length; at += 2) kinds |= kindOf(pairs[at]);
@@ -50,7 +50,7 @@ export function mayRepeat(pairs: readonly unknown[]): boolean {
   );
 }
 
-/** Whether two of the keys at the even places of `pairs` are the same term. */
+/** True if two of the keys at the even places of `pairs` are the same term. */
 export function repeats(pairs: readonly unknown[], writing: Writing): boolean {
   if (pairs.length < 4) return false;
   const binaries = onlyBinaries(pairs);
@@ -60,7 +60,9 @@ export function repeats(pairs: readonly unknown[], writing: Writing): boolean {
   return seen.size * 2 !== pairs.length;
 }
 
-/** The keys, if they are Buffers and atoms, as they mostly are; without the atoms, which are told apart by identity. */
+/**
+ * The keys that are Buffers; undefined if there are others than Buffers and atoms. Different atoms are different terms.
+ */
 function onlyBinaries(pairs: readonly unknown[]): Buffer[] | undefined {
   const binaries: Buffer[] = [];
   for (let at = 0; at < pairs.length; at += 2) {
@@ -71,10 +73,10 @@ function onlyBinaries(pairs: readonly unknown[]): Buffer[] | undefined {
   return binaries;
 }
 
-/** Up to so many binaries are compared with each other. */
+/** Up to this number each binary is compared with each other one. */
 const FEW = 8;
 
-/** Whether two of some binaries are equal. */
+/** True if two of the binaries are equal. */
 export function binariesRepeat(binaries: readonly Buffer[]): boolean {
   const count = binaries.length;
   if (count > FEW) return new Set(binaries.map((bytes) => bytes.toString("latin1"))).size !== count;
@@ -89,7 +91,7 @@ export function binariesRepeat(binaries: readonly Buffer[]): boolean {
   return false;
 }
 
-/** What begins and ends a container's text, and what is in it. */
+/** A container whose text is being made. */
 interface Container {
   readonly open: string;
   readonly items: readonly unknown[];
@@ -97,7 +99,7 @@ interface Container {
   readonly texts: string[];
 }
 
-/** A text that two values share exactly if they are the same term. Nesting costs heap and not stack. */
+/** A text for a term: equal for equal terms, and different for different ones. Nesting costs heap and not stack. */
 function identity(key: unknown, writing: Writing): string {
   const around: Container[] = [];
   let value = key;
@@ -121,7 +123,7 @@ function identity(key: unknown, writing: Writing): string {
   }
 }
 
-/** A longer text is replaced by its digest, or nesting would repeat it at each level. */
+/** A longer text is replaced by its digest: nesting would repeat it at each level. */
 const LONG_TEXT = 256;
 
 function closed({ open, texts, isMap }: Container): string {
@@ -129,7 +131,7 @@ function closed({ open, texts, isMap }: Container): string {
   if (isMap) {
     inside = [];
     for (let at = 0; at < texts.length; at += 2) inside.push(`${texts[at]}=${texts[at + 1]}`);
-    inside.sort(); // a map's pairs have no order
+    inside.sort(); // the pairs of a map have no order
   }
   const text = `${open}${inside.join(",")})`;
   return text.length > LONG_TEXT
@@ -153,7 +155,7 @@ function contents(value: unknown, writing: Writing): Container | undefined {
       : undefined;
   if (typeof value !== "object" || value === null) return undefined;
   if (value instanceof Tuple) return container("tuple(", value.elements);
-  // Array.from gives holes a value.
+  // Array.from makes undefined of holes.
   if (Array.isArray(value)) return container("list(", Array.from(value));
   if (value instanceof ImproperList) return container("improper(", [...value.elements, value.tail]);
   if (types.isMap(value)) return container("map(", [...value].flat(1), true);
@@ -175,7 +177,7 @@ function contents(value: unknown, writing: Writing): Container | undefined {
   return container("map(", pairs, true);
 }
 
-/** The text of an atom, where a value is expected. */
+/** The text of an atom, in the place of a value. */
 class AtomText {
   declare readonly text: string;
   constructor(text: string) {
@@ -205,7 +207,7 @@ function leaf(value: unknown, writing: Writing): string {
   if (value instanceof Float) return floatText(value.value);
   if (types.isUint8Array(value)) return bytesText("binary", value);
   if (value instanceof BitString) return bytesText(`bits ${value.lastBits}`, value.bytes);
-  // Identifiers are the same whichever of their tags they came with.
+  // The same identifier can have different tags.
   if (value instanceof Pid)
     return `pid ${JSON.stringify(value.node.name)} ${value.id} ${value.serial} ${value.creation}`;
   if (value instanceof Port) return `port ${JSON.stringify(value.node.name)} ${value.id} ${value.creation}`;
@@ -214,10 +216,10 @@ function leaf(value: unknown, writing: Writing): string {
   if (value instanceof Fun && value.external)
     return `fun ${JSON.stringify([value.module.name, value.function?.name, value.arity])}`;
   if (value instanceof Opaque) return bytesText("opaque", value.bytes);
-  return `other ${typeof value}`; // which is refused for itself
+  return `other ${typeof value}`; // which the encoder refuses
 }
 
-/** Minus zero is another float than zero, as for OTP 27 and later. */
+/** Minus zero is another float than zero, as in OTP 27 and later. */
 function floatText(value: number): string {
   return `float ${Object.is(value, -0) ? "-0" : value}`;
 }

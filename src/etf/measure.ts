@@ -1,19 +1,19 @@
-// What a term takes in memory, counted before it is made.
+// Counts the memory of a term before the term is made.
 
 import { u16, u32 } from "./bytes.js";
 import { Tag } from "./tags.js";
 import { FUN_HEADER } from "./terms.js";
 
 /**
- * What each term takes besides the bytes of its binaries and integers, and each character of a string: about what a BEAM
- * needs for it. No term takes more than this for each byte of its external format.
+ * The memory of a term without the bytes of binaries and integers, and of each character of a string: about as much as
+ * a BEAM needs. No term takes more than this for each byte of its external format.
  */
 export const TERM_SIZE = 16;
 
-/** How much more memory than its bytes a term may take, unless an option says otherwise. Erlang has the same. */
+/** The default of the option, and of Erlang's `max_inflated_size`. */
 export const MAX_INFLATED_SIZE = 64 * 1024 * 1024;
 
-/** A node's name, which is an atom, and numbers. */
+/** The end of the name of a node, which is an atom, and of the `numbers` bytes after it. */
 function identifierEnd(bytes: Buffer, at: number, numbers: number): number {
   const tag = bytes[at];
   const short = tag === Tag.SmallAtomUtf8 || tag === Tag.SmallAtom;
@@ -21,8 +21,8 @@ function identifierEnd(bytes: Buffer, at: number, numbers: number): number {
 }
 
 /**
- * Whether the term from `start` to `end` takes no more than `allowed`. What is no term is left to the decoder, which says
- * what is wrong with it: it allocates for nothing that does not follow.
+ * True if the term between `start` and `end` takes at most `allowed` bytes of memory. Also true if the bytes are no
+ * term: then the decoder gives the error, and allocates nothing for bytes that do not exist.
  */
 export function fits(bytes: Buffer, start: number, end: number, allowed: number): boolean {
   let left = allowed;
@@ -30,7 +30,7 @@ export function fits(bytes: Buffer, start: number, end: number, allowed: number)
   for (let pending = 1; pending > 0 && at < end; pending--) {
     left -= TERM_SIZE;
     if (left < 0) return false;
-    // A number that is cut off reads as NaN or less than it is, and ends the walk.
+    // A truncated number reads as NaN or as a smaller number, which ends the walk.
     switch (bytes[at]) {
       case Tag.Nil:
         at += 1;

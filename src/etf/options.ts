@@ -1,9 +1,9 @@
-// Names of options: one that is misspelled is told from the one that was meant.
+// The names of options, and suggestions for misspelled ones.
 
-/** What both ways of spelling have in common. */
+/** The name without case and separators. */
 const plain = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, "");
 
-/** How many letters have to be put in, left out, changed or swapped with the next one to make `a` of `b`. */
+/** The number of letters to insert, delete, change or swap with the next one to make `a` of `b`. */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, at) => at);
@@ -22,11 +22,11 @@ function distance(a: string, b: string): number {
   return row[b.length] as number;
 }
 
-/** What is wrong with the option `name`, where there are only these: with the one that was probably meant. */
+/** The error message for the option `name`, which is none of `names`: it suggests the most similar one. */
 export function unknownOption(name: string, names: Iterable<string>): string {
   const given = plain(name);
   let best = "";
-  // A third of the letters may be wrong, and what begins in the same way is the same: readOnly is read.
+  // Up to a third of the letters may be wrong. A name that begins with another is similar to it: readOnly to read.
   let least = Math.floor(given.length / 3) + 1;
   for (const each of names) {
     const known = plain(each);
@@ -37,7 +37,7 @@ export function unknownOption(name: string, names: Iterable<string>): string {
   return best === "" ? `There is no option "${name}"` : `Misspelled option "${name}" should be "${best}"`;
 }
 
-/** The first of the options' names that is none of `names`. */
+/** The first option that is none of `names`. */
 export function firstUnknown(options: object, names: ReadonlySet<string>): string | undefined {
   for (const name in options) if (!names.has(name)) return name;
   return undefined;

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { markAsUntransferable } from "node:worker_threads";
 
-/** The class of all Buffers. Its constructor takes less than half the time of `subarray` and `Buffer.from`. */
+/** The class of Buffers. Its constructor takes less than half the time of `subarray` and `Buffer.from`. */
 export const BufferView = (
   Buffer as unknown as {
     [Symbol.species]: new (bytes: ArrayBufferLike, start: number, length: number) => Buffer;
@@ -9,18 +9,22 @@ export const BufferView = (
 )[Symbol.species];
 
 /**
- * Buffers up to here share memory with their neighbours, as those of `Buffer.allocUnsafe` do: memory of its own for each takes
- * three times as long, and one that outlives its message keeps no more alive than any small Buffer does.
+ * Buffers up to this size share memory with their neighbours, as those of `Buffer.allocUnsafe` do. Memory of its own
+ * for each takes three times as long. A Buffer that outlives its message keeps no more memory alive than any small
+ * Buffer does.
  */
 export const SHARED = 2 * 1024;
 
-/** How much memory is shared: more makes allocations rarer, and lets a forgotten Buffer keep more. */
+/**
+ * The size of the shared memory. With more, allocations are rarer, but a Buffer that is never collected keeps more
+ * alive.
+ */
 const POOL_SIZE = 8 * 1024;
 
 /** Memory that small Buffers are cut from. */
 export class Pool {
   declare readonly bytes: Buffer;
-  /** Asked for once for each pool, since the getter leaves compiled code. */
+  /** Kept, since the getter leaves compiled code. */
   declare readonly buffer: ArrayBufferLike;
   declare used: number;
 
@@ -28,11 +32,11 @@ export class Pool {
     this.bytes = Buffer.allocUnsafeSlow(POOL_SIZE);
     this.buffer = this.bytes.buffer;
     this.used = 0;
-    // Like Node's own, it stays here: who transferred one binary to a worker would take all others along.
+    // As Node's own pool: to transfer one Buffer to a worker would take all others along.
     markAsUntransferable(this.buffer);
   }
 
-  /** A Buffer of what was written from `used` to `end`. */
+  /** A Buffer of the bytes between `used` and `end`. */
   take(end: number): Buffer {
     const start = this.used;
     this.used = end;
@@ -40,9 +44,9 @@ export class Pool {
   }
 }
 
-/** Memory that the next term overwrites, for those who copy at once. Takes the place of a pool. */
+/** In place of a pool: memory that the next term overwrites. */
 export class Scratch extends Pool {
-  /** Of each length that was asked for: making one costs as much as encoding a small term. */
+  /** By length: to make a view costs as much as to encode a small term. */
   private readonly views: Buffer[] = [];
 
   override take(end: number): Buffer {

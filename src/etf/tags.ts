@@ -3,7 +3,7 @@ export const VERSION = 131;
 
 /**
  * The tag byte of each kind of term, named as in "External Term Format" of the ERTS User's Guide.
- * docs/etf.md tells what each becomes in JavaScript.
+ * docs/etf.md says which value each becomes in JavaScript.
  */
 // biome-ignore lint/suspicious/noConstEnum: literals in a `switch` become a jump table, imported names do not
 export const enum Tag {

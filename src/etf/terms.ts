@@ -5,7 +5,7 @@ import { brand } from "./brand.js";
 import { i32, u8, u16, u32 } from "./bytes.js";
 import { Tag } from "./tags.js";
 
-/** What {@link encode} accepts. docs/etf.md says what each becomes. */
+/** A value that {@link encode} accepts. docs/etf.md says which term each becomes. */
 export type Term =
   | number
   | bigint
@@ -30,12 +30,13 @@ export type Term =
   | PlainObject;
 
 /**
- * An object of properties, whose type may be an interface too, which TypeScript takes for no `{ [key: string]: Term }`. So what
- * is in it is looked at when it is encoded, and not by the compiler. Functions, dates, promises, sets and generators are none.
+ * An object of properties. Its type may be an interface, which TypeScript does not accept for `{ [key: string]: Term
+ * }`: so `encode` checks the properties, and not the compiler. Functions, dates, promises, sets and generators are not
+ * plain objects.
  */
 export interface PlainObject {
-  /** A property: anything that {@link Term} is. */
-  // biome-ignore lint/suspicious/noExplicitAny: with any other type an interface would be none
+  /** A property, which is a {@link Term}. */
+  // biome-ignore lint/suspicious/noExplicitAny: an interface has no index signature of another type
   readonly [key: string]: any;
   /** Functions have it. */
   readonly [Symbol.hasInstance]?: never;
@@ -54,15 +55,15 @@ type Inspect = (value: unknown, options: object) => string;
 
 /** An Erlang tuple. Iterates as an array does: `const [tag, value] = tuple`, or typed, `= tuple.elements`. */
 export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
-  /** What it consists of. */
+  /** The elements, in order. */
   declare readonly elements: Elements;
 
-  /** Takes `elements` over; it is not copied. */
+  /** Uses `elements` without a copy. */
   constructor(elements: Elements) {
     this.elements = elements;
   }
 
-  /** How many elements there are. */
+  /** The number of elements. */
   get length(): Elements["length"] {
     return this.elements.length;
   }
@@ -83,20 +84,20 @@ export class Tuple<Elements extends readonly unknown[] = readonly Term[]> {
   }
 }
 
-/** The tuple of these elements. */
+/** Makes a tuple of these elements. */
 export function tuple<const Elements extends readonly unknown[]>(...elements: Elements): Tuple<Elements> {
   return new Tuple(elements);
 }
 
 /**
- * A float where a plain number would be read as an integer: `new Float(1)` encodes `1.0`, and a decoded `1.0` is one,
- * so that it goes back as a float. Counts as its number in arithmetic and in `<` and `>`.
+ * A float that a plain number would make an integer of: `new Float(1)` is encoded as `1.0`, and `1.0` is decoded as a
+ * `Float`, so that it goes back as a float. In arithmetic, and in `<` and `>`, it is its number.
  */
 export class Float {
   /** The number. */
   declare readonly value: number;
 
-  /** The float of this number. */
+  /** Makes the float of this number. */
   constructor(value: number) {
     this.value = value;
   }
@@ -106,7 +107,7 @@ export class Float {
     return this.value;
   }
 
-  /** As Erlang shows it, with a fraction: `1.0`. */
+  /** As Erlang prints it, with a fraction: `1.0`. */
   toString(): string {
     const text = Object.is(this.value, -0) ? "-0" : String(this.value);
     return Number.isInteger(this.value) && !text.includes("e") ? `${text}.0` : text;
@@ -123,17 +124,17 @@ export class Float {
   }
 }
 
-/** A list that ends in something else than the empty list: `[1, 2 | tail]`. */
+/** A list with a tail that is not a list: `[1, 2 | tail]`. */
 export class ImproperList<Element = Term, Tail = Term> {
-  /** At least one. */
+  /** The elements before the tail: at least one. */
   declare readonly elements: readonly Element[];
-  /** Not a list. */
+  /** The tail: not a list. */
   declare readonly tail: Tail;
 
   /**
-   * Takes `elements` over; it is not copied.
+   * Uses `elements` without a copy.
    *
-   * @throws TypeError if there are no elements or the tail is a list: that would be no improper list.
+   * @throws TypeError if there are no elements, or the tail is a list.
    */
   constructor(elements: readonly Element[], tail: Tail) {
     if (elements.length === 0)
@@ -153,15 +154,15 @@ export class ImproperList<Element = Term, Tail = Term> {
   }
 }
 
-/** A bitstring whose length is no multiple of eight. */
+/** A bitstring whose length is not a multiple of eight. */
 export class BitString {
-  /** The last byte holds its bits at the top, and zeros below. */
+  /** The bytes. The bits of the last byte are its upper ones; the lower ones are 0. */
   declare readonly bytes: Buffer;
-  /** How many bits of the last byte count: 1 to 7. */
+  /** The number of bits in the last byte: 1 to 7. */
   declare readonly lastBits: number;
 
   /**
-   * Takes `bytes` over, if the bits that do not count are zeros; else a copy in which they are.
+   * Uses `bytes` without a copy, if the unused bits of the last byte are 0; otherwise a copy where they are.
    *
    * @throws TypeError if there is no byte, or `lastBits` is not 1 to 7.
    */
@@ -190,29 +191,29 @@ export class BitString {
 }
 
 /**
- * A term that means something only to a BEAM: it can be kept, compared, shown, and sent back as the bytes it came as.
+ * A term that only a BEAM can use. Here it can be kept, compared, printed, and sent back as the same bytes.
  */
 export abstract class Opaque {
-  /** Holds the term in external form, and maybe its neighbours. @internal */
+  /** Bytes with the term in external form, and maybe others. @internal */
   declare protected readonly slab: Buffer;
   /** Where the tag is. @internal */
   declare protected readonly start: number;
   /** Where the term ends. @internal */
   declare protected readonly end: number;
 
-  /** For the decoder, which has checked the bytes and changes them no more. */
+  /** For the decoder. The bytes are checked, and do not change any more. */
   protected constructor(slab: Buffer, start: number, end: number) {
     this.slab = slab;
     this.start = start;
     this.end = end;
   }
 
-  /** The term in external form, from its tag on. Not to be changed. */
+  /** The term in external form, from its tag on. Do not change it. */
   get bytes(): Buffer {
     return this.slab.subarray(this.start, this.end);
   }
 
-  /** As Erlang's shell shows it, or close to it. */
+  /** As Erlang's shell prints it, or similar. */
   abstract toString(): string;
 
   /** @internal */
@@ -228,23 +229,23 @@ export abstract class Opaque {
 
 /** A process identifier. */
 export class Pid extends Opaque {
-  /** The node it lives on. */
+  /** The node that it belongs to. */
   get node(): Atom {
     return atomAt(this.slab, this.start + 1);
   }
-  /** Which process it is, among those of the node. */
+  /** The number of the process in its node. */
   get id(): number {
     return u32(this.slab, this.#numbers());
   }
-  /** Goes on when the ids begin anew. */
+  /** Counts how often the numbers began again. */
   get serial(): number {
     return u32(this.slab, this.#numbers() + 4);
   }
-  /** Which start of the node it belongs to. */
+  /** The start of the node that it belongs to. */
   get creation(): number {
     return creationAt(this.slab, this.#numbers() + 8, this.tag === Tag.Pid);
   }
-  /** As Erlang's shell shows it, with the node's name. */
+  /** As Erlang's shell prints it, with the name of the node. */
   override toString(): string {
     return `#Pid<${this.node.name}.${this.id}.${this.serial}>`;
   }
@@ -255,20 +256,20 @@ export class Pid extends Opaque {
 
 /** A port identifier. */
 export class Port extends Opaque {
-  /** The node it lives on. */
+  /** The node that it belongs to. */
   get node(): Atom {
     return atomAt(this.slab, this.start + 1);
   }
-  /** Which port it is, among those of the node. */
+  /** The number of the port in its node. */
   get id(): bigint {
     const at = this.#numbers();
     return this.tag === Tag.V4Port ? this.slab.readBigUInt64BE(at) : BigInt(u32(this.slab, at));
   }
-  /** Which start of the node it belongs to. */
+  /** The start of the node that it belongs to. */
   get creation(): number {
     return creationAt(this.slab, this.#numbers() + (this.tag === Tag.V4Port ? 8 : 4), this.tag === Tag.Port);
   }
-  /** As Erlang's shell shows it, with the node's name. */
+  /** As Erlang's shell prints it, with the name of the node. */
   override toString(): string {
     return `#Port<${this.node.name}.${this.id}>`;
   }
@@ -293,13 +294,13 @@ export class Reference extends Opaque {
       u32(this.slab, first + 4 * index),
     );
   }
-  /** Which start of the node it belongs to. */
+  /** The start of the node that it belongs to. */
   get creation(): number {
     const tag = this.tag;
     const after = atomEnd(this.slab, this.#nodeStart());
     return creationAt(this.slab, tag === Tag.Reference ? after + 4 : after, tag !== Tag.NewerReference);
   }
-  /** As Erlang's shell shows it, with the node's name. */
+  /** As Erlang's shell prints it, with the name of the node. */
   override toString(): string {
     return `#Ref<${[this.node.name, ...this.ids].join(".")}>`;
   }
@@ -311,27 +312,27 @@ export class Reference extends Opaque {
 /** Tag, size, arity, MD5 of the module, index, number of free variables. @internal */
 export const FUN_HEADER = 1 + 4 + 1 + 16 + 4 + 4;
 
-/** A fun: an external one, `fun Module:Function/Arity`, or a local one with what it closes over. */
+/** A fun: an external one, `fun Module:Function/Arity`, or a local one with its variables. */
 export class Fun extends Opaque {
-  /** Whether it is `fun Module:Function/Arity`. */
+  /** True for `fun Module:Function/Arity`. */
   get external(): boolean {
     return this.tag === Tag.Export;
   }
-  /** The module that it is of. */
+  /** Its module. */
   get module(): Atom {
     return atomAt(this.slab, this.#moduleStart());
   }
-  /** The function's name; undefined for a local fun, which has none. */
+  /** The name of the function; undefined for a local fun. */
   get function(): Atom | undefined {
     return this.external ? atomAt(this.slab, atomEnd(this.slab, this.#moduleStart())) : undefined;
   }
-  /** How many arguments it takes. */
+  /** The number of its arguments. */
   get arity(): number {
     if (!this.external) return u8(this.slab, this.start + 5);
     const at = atomEnd(this.slab, atomEnd(this.slab, this.#moduleStart()));
     return u8(this.slab, at) === Tag.SmallInteger ? u8(this.slab, at + 1) : i32(this.slab, at + 1);
   }
-  /** As Erlang's shell shows it; of a local fun module and index. */
+  /** As Erlang's shell prints it; a local fun with its module and index. */
   override toString(): string {
     const name = this.function;
     if (name !== undefined) return `fun ${quoted(this.module.name)}:${quoted(name.name)}/${this.arity}`;
@@ -345,7 +346,7 @@ export class Fun extends Opaque {
 /** Tag, number of fields, flags. @internal */
 export const RECORD_HEADER = 1 + 4 + 1;
 
-/** A native record of OTP 29 and later, `#Module:Name{…}`, which is more than a tuple there. */
+/** A native record of OTP 29 and later, `#Module:Name{…}`; it is not a tuple. */
 export class NativeRecord extends Opaque {
   /** The module that defines it. */
   get module(): Atom {
@@ -355,7 +356,7 @@ export class NativeRecord extends Opaque {
   get name(): Atom {
     return atomAt(this.slab, atomEnd(this.slab, this.start + RECORD_HEADER));
   }
-  /** How many fields it has. */
+  /** The number of fields. */
   get size(): number {
     return u32(this.slab, this.start + 1);
   }
@@ -366,11 +367,11 @@ export class NativeRecord extends Opaque {
 }
 
 /**
- * What `term_to_binary(Term, [local])` of OTP 26 and later made: only the runtime that wrote it can read it. It is
- * always a whole message, never part of another term.
+ * A term of `term_to_binary(Term, [local])` of OTP 26 and later. Only the runtime that wrote it can read it. It is
+ * always a whole message, and never part of another term.
  */
 export class LocalTerm extends Opaque {
-  /** How long it is: nothing else is known. */
+  /** Its length, since nothing else is known. */
   override toString(): string {
     return `#Local<${this.end - this.start} bytes>`;
   }

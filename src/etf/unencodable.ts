@@ -1,4 +1,4 @@
-// What the encoder refuses.
+// Values that the encoder refuses.
 import { type EtfError, etfError } from "./errors.js";
 
 /** An object of properties, and of no class. */
