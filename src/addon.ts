@@ -182,8 +182,8 @@ interface Addon {
   wait_cancel(token: WaitToken): boolean;
   /** Sets whether a wait keeps the process alive. */
   wait_ref(token: WaitToken, yes: boolean): void;
-  /** Sets whether operations of this thread may wait for locks; with `false` they throw ETIMEDOUT or EAGAIN instead. */
-  may_wait(yes: boolean): void;
+  /** Sets whether operations of this thread may block; with `false` they throw ETIMEDOUT or EAGAIN instead. */
+  set_may_block(yes: boolean): void;
   /** Makes the errors that the functions throw. They look it up on the object that they are called on: on this one. */
   createError: typeof createError;
 }

@@ -5,13 +5,13 @@ let mayNotWait = false;
 
 /** Runs `operation`, in which no operation waits for a lock: it throws instead. */
 export function withoutWaiting<T>(operation: () => T): T {
-  addon.may_wait(false);
+  addon.set_may_block(false);
   mayNotWait = true;
   try {
     return operation();
   } finally {
     mayNotWait = false;
-    addon.may_wait(true);
+    addon.set_may_block(true);
   }
 }
 
@@ -19,13 +19,13 @@ export function withoutWaiting<T>(operation: () => T): T {
 export function mayWaitInside(callback: (name: string) => unknown): (name: string) => unknown {
   return (name) => {
     if (!mayNotWait) return callback(name);
-    addon.may_wait(true);
+    addon.set_may_block(true);
     mayNotWait = false;
     try {
       return callback(name);
     } finally {
       mayNotWait = true;
-      addon.may_wait(false);
+      addon.set_may_block(false);
     }
   };
 }

@@ -32,11 +32,11 @@ bool Deadline::is_over() const
     return milliseconds() >= end;
 }
 
-thread_local bool may_wait = true;
+thread_local bool may_block = true;
 
-void set_may_wait(bool yes)
+void set_may_block(bool yes)
 {
-    may_wait = yes;
+    may_block = yes;
     emmap_set_may_block(yes);
 }
 
@@ -46,7 +46,7 @@ napi_value retry(const Call &call, Operation operation)
     emmap_describe(call.core(), &about);
     const Deadline deadline(about.lock_timeout);
     Failure failure = last_failure(call.operation, static_cast<emmap_error>(ETIMEDOUT));
-    while (may_wait && !deadline.is_over() && is_alive(call.env)) {
+    while (may_block && !deadline.is_over() && is_alive(call.env)) {
         *call.is_busy = false;
         const napi_value result = operation(call);
         if (!*call.is_busy)

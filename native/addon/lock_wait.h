@@ -26,7 +26,7 @@ class Deadline
     uint64_t end;
 };
 
-// Sets whether operations of this thread may wait for locks, here and in the core.
-void set_may_wait(bool yes);
+// Sets whether operations of this thread may block, here and in the core.
+void set_may_block(bool yes);
 
 #endif

@@ -254,13 +254,13 @@ napi_value queue_wait(const Call &call)
     });
 }
 
-// (yes): whether operations of this thread may wait for locks
-napi_value may_wait_now(napi_env env, napi_callback_info info)
+// (yes): whether operations of this thread may block
+napi_value set_may_block_now(napi_env env, napi_callback_info info)
 {
     size_t count = 1;
     napi_value yes = nullptr;
     napi_get_cb_info(env, info, &count, &yes, nullptr, nullptr);
-    set_may_wait(to_bool(env, yes));
+    set_may_block(to_bool(env, yes));
     return nullptr;
 }
 
@@ -322,6 +322,6 @@ void add_wait_operations(Exports &exports)
                                       define<queue_wait>("queue_wait"),
                                       define("wait_cancel", wait_cancel),
                                       define("wait_ref", wait_ref),
-                                      define("may_wait", may_wait_now),
+                                      define("set_may_block", set_may_block_now),
                                   });
 }
