@@ -89,7 +89,7 @@ bench-instructions: erlang tools-test
 
 compose-test: ## run BEAM and Node services in containers, kill them at work, and count what was lost
 	@scripts/install-tools node
-	@node scripts/compose-test.mjs
+	@node docker/compose-test/main.mjs
 
 docs/tools/node_modules/.package-lock.json: docs/tools/package-lock.json | tools-build
 	npm ci --prefix docs/tools

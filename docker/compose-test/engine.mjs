@@ -30,7 +30,7 @@ export async function engine(undo) {
 
 /** Installs a group of tools, as root on Debian and Ubuntu. */
 export async function installed(group) {
-  const script = fileURLToPath(new URL("../install-tools", import.meta.url));
+  const script = fileURLToPath(new URL("../../scripts/install-tools", import.meta.url));
   await run(script, [group], { show: true }).catch((error) => {
     throw new NoEngine(`what containers need is not all here, and could not be installed. ${error.message}`);
   });

@@ -4,11 +4,11 @@
 //
 //   KILLS          how often each service is killed; default 3
 //   EMMAP_VOLUME   memory (default) or disk
-import { makeTrouble, Progress, readTable } from "../interop-tests/traffic/trouble.mjs";
-import { baseImages } from "./compose-test/base-images.mjs";
-import { Composition } from "./compose-test/composition.mjs";
-import { engine as findEngine, NoEngine, probe } from "./compose-test/engine.mjs";
-import { Failed, interrupt, resume } from "./compose-test/run.mjs";
+import { makeTrouble, Progress, readTable } from "../../interop-tests/traffic/trouble.mjs";
+import { baseImages } from "./base-images.mjs";
+import { Composition } from "./composition.mjs";
+import { engine as findEngine, NoEngine, probe } from "./engine.mjs";
+import { Failed, interrupt, resume } from "./run.mjs";
 
 const SERVICES = ["beam-nif", "beam-port", "c-musl", "node"];
 const UNAVAILABLE = 69;
