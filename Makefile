@@ -42,7 +42,7 @@ erlang: tools-build
 	cd erlang && rebar3 compile
 
 demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
-	@node demo/run.mjs
+	@node examples/demo/run.mjs
 
 test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases test-packages docs bench-smoke ## run every test
 

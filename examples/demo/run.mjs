@@ -10,8 +10,8 @@ import { COUNTERS } from "./layout.mjs";
 const ROUNDS = 60;
 const ADDS = 1_000;
 const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
-const ebin = join(here, "../erlang/_build/default/lib/emmap/ebin");
-const fixture = join(here, "../test/fixtures/counters.bin");
+const ebin = join(here, "../../erlang/_build/default/lib/emmap/ebin");
+const fixture = join(here, "../../test/fixtures/counters.bin");
 // What emmap 2.1.3 was told to write there.
 const fixtureValues = ["42", "-7", "9223372036854775807", "-9223372036854775808"];
 
