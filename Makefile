@@ -3,7 +3,7 @@
 .PHONY: all addon prebuilds packages typescript erlang demo test torture bench compose-test docs format clean help
 .PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-packages test-arm64 test-erlang test-interop
 
-C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c package-tests/support/*.c)
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c test/packages/support/*.c)
 
 all: addon typescript erlang ## build everything
 
@@ -107,4 +107,4 @@ format: node_modules/.package-lock.json ## format all sources
 
 clean: ## remove everything that was built
 	rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv
-	rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules package-tests/*/node_modules build
+	rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules test/packages/*/node_modules build

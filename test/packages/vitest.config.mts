@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["package-tests/*.test.ts"],
+    include: ["test/packages/*.test.ts"],
     pool: "forks",
     fileParallelism: false,
     testTimeout: 300_000,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-const root = resolve(__dirname, "..");
+const root = resolve(__dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "emmap-package-"));
 let tarball: string;
 

@@ -18,7 +18,7 @@ const installed = join(user, "node_modules/emmap");
 afterAll(() => rmSync(user, { recursive: true, force: true }));
 beforeAll(() => {
   installNpm(packNpm(user).filename, user);
-  copyFileSync(join(root, "package-tests/support/use.mjs"), join(user, "use.mjs"));
+  copyFileSync(join(root, "test/packages/support/use.mjs"), join(user, "use.mjs"));
 });
 
 describe("Deno", () => {

@@ -14,7 +14,7 @@ import { delimiter, join, resolve } from "node:path";
 import { onTestFinished } from "vitest";
 
 /** The repository, of which a user has nothing. */
-export const root = resolve(__dirname, "../..");
+export const root = resolve(__dirname, "../../..");
 
 /** An empty folder; who makes it removes it. */
 export const emptyFolder = (): string => mkdtempSync(join(tmpdir(), "emmap-package-"));
@@ -100,7 +100,7 @@ export function pathOf(folder: string, programs: string[]): string {
 
 /** Puts the development dependencies of a folder beside the tests in their place. */
 export function installBeside(name: string, ...options: string[]): string {
-  const folder = join(root, "package-tests", name);
+  const folder = join(root, "test/packages", name);
   const modules = join(folder, "node_modules");
   const lock = join(folder, "package-lock.json");
   const installed = join(modules, "installed-lock.json");

@@ -80,7 +80,7 @@ describe("it works", () => {
   afterAll(() => rmSync(user, { recursive: true, force: true }));
   beforeAll(() => {
     installNpm(packNpm(user).filename, user);
-    copyFileSync(join(root, "package-tests/support/use.mjs"), join(user, "use.mjs"));
+    copyFileSync(join(root, "test/packages/support/use.mjs"), join(user, "use.mjs"));
   });
 
   const answers = `hello hello 0 1 8192 5 ${(1000 * 999) / 2} 7 ENOENT\n`;
@@ -121,7 +121,7 @@ describe("it works", () => {
     const tables = types.map((name) => `_ZTVN10__cxxabiv1${name.length}${name}E`);
     const libraries = join(user, "musl");
     mkdirSync(libraries);
-    const glue = join(root, "package-tests/support/libstdcxx_on_musl.c");
+    const glue = join(root, "test/packages/support/libstdcxx_on_musl.c");
     const parts = ["libstdc++.a", "libgcc_eh.a", "libgcc.a"].map((name) => join(gcc, name));
     run(
       "musl-gcc",

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { targets } from "../scripts/addon-targets.mjs";
+import { targets } from "../../scripts/addon-targets.mjs";
 import { failure, freshFolder, installNpm, packNpm, root, run } from "./support/user";
 
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));

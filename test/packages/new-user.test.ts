@@ -36,7 +36,7 @@ test("there is no compiler on this path, nor anything to build with", () => {
 });
 
 test("the package works without a compiler", () => {
-  copyFileSync(join(root, "package-tests/support/use.mjs"), join(folder, "use.mjs"));
+  copyFileSync(join(root, "test/packages/support/use.mjs"), join(folder, "use.mjs"));
   expect(run("node", ["use.mjs"], folder, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
 });
 
