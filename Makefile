@@ -3,7 +3,7 @@
 .PHONY: all addon prebuilds packages typescript erlang demo test torture bench compose-test docs format clean help
 .PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-packages test-arm64 test-erlang test-interop
 
-C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c test/packages/support/*.c)
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/native/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c test/packages/support/*.c)
 
 all: addon typescript erlang ## build everything
 
@@ -82,10 +82,10 @@ bench: all tools-bench ## measure everything beside what one would use instead
 
 bench-smoke: all tools-test
 	@node bench/run.mjs --quick
-	@node bench/instructions.mjs
+	@node bench/native/instructions.mjs
 
 bench-instructions: erlang tools-test
-	@node bench/instructions.mjs $(if $(RECORD),--record)
+	@node bench/native/instructions.mjs $(if $(RECORD),--record)
 
 compose-test: ## run BEAM and Node services in containers, kill them at work, and count what was lost
 	@scripts/install-tools node

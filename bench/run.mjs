@@ -1,4 +1,4 @@
-// `make bench`: all benchmarks, several times in turn, and what came of them: ratios on the terminal, and report.md.
+// `make bench`: all benchmarks, several times in turn, and what came of them: ratios on the terminal, and report/report.md.
 //
 //   node bench/run.mjs [--quick] [--only PROGRAM] [--into FOLDER]
 //
@@ -8,13 +8,13 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
-import { dirname, extname, join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { folder } from "./folder.mjs";
-import { installPeers } from "./peers.mjs";
-import { targets, writeReport } from "./report.mjs";
-import { digits, groupBy, met, oursOf, parse, senseOf, together } from "./results.mjs";
+import { folder } from "./harness/folder.mjs";
+import { installPeers } from "./harness/peers.mjs";
+import { targets, writeReport } from "./report/report.mjs";
+import { digits, groupBy, met, oursOf, parse, senseOf, together } from "./report/results.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const { values: options } = parseArgs({
@@ -25,25 +25,25 @@ const { quick, only } = options;
 const PASSES = quick ? 1 : 3;
 
 const PROGRAMS = [
-  "node-atomics.mjs",
-  "node-reads.mjs",
-  "node-file-sizes.mjs",
-  "node-ffi.mjs",
-  "beam.escript",
-  "port.escript",
-  "queue.mjs",
-  "queue.escript",
-  "blocks.mjs",
-  "blocks.escript",
-  "across.mjs",
-  "wake.mjs",
-  "locks.mjs",
-  "scaling.mjs",
-  "flat.mjs",
-  "flat.escript",
-  "etf.mjs",
-  "lifecycle.mjs",
-  "lifecycle.escript",
+  "node/node-atomics.mjs",
+  "node/node-reads.mjs",
+  "node/node-file-sizes.mjs",
+  "node/node-ffi.mjs",
+  "beam/beam.escript",
+  "beam/port.escript",
+  "node/queue.mjs",
+  "beam/queue.escript",
+  "node/blocks.mjs",
+  "beam/blocks.escript",
+  "node/across.mjs",
+  "node/wake.mjs",
+  "native/locks.mjs",
+  "node/scaling.mjs",
+  "node/flat.mjs",
+  "beam/flat.escript",
+  "node/etf.mjs",
+  "node/lifecycle.mjs",
+  "beam/lifecycle.escript",
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 
@@ -98,14 +98,15 @@ function print(record) {
   return `${name} ${`${digits(ratio)} x${faster}`.padEnd(18)}${range.padEnd(18)}${target.padEnd(20)}${by}`.trimEnd();
 }
 
-if (only !== undefined && !PROGRAMS.includes(only)) {
-  console.error(`there is no ${only}, but ${PROGRAMS.join(", ")}`);
+const chosen = PROGRAMS.filter((program) => only === undefined || basename(program) === only);
+if (chosen.length === 0) {
+  console.error(`There is no ${only}. There are ${PROGRAMS.map((program) => basename(program)).join(", ")}.`);
   process.exit(1);
 }
 installPeers(quick);
 const all = [];
 for (let pass = 1; pass <= PASSES; pass++) {
-  for (const program of only === undefined ? PROGRAMS : [only]) {
+  for (const program of chosen) {
     console.error(`${program} ${PASSES > 1 ? `${pass} of ${PASSES}` : ""}`);
     all.push(...run(program));
   }
@@ -115,6 +116,6 @@ for (const [section, group] of groupBy(records, ({ section }) => section))
   console.log(`\n${section}\n\n${group.map(print).join("\n")}`);
 if (!quick) console.log(`\nWhere it must stand\n\n${targets(records).map(print).join("\n")}`);
 // Where nothing is to be kept it is written all the same, to see that it can be.
-const into = options.into ?? (quick || only !== undefined ? folder : here);
+const into = options.into ?? (quick || only !== undefined ? folder : join(here, "report"));
 mkdirSync(into, { recursive: true });
 writeReport(records, machine(), into);

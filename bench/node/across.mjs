@@ -1,6 +1,6 @@
 // From BEAM to Node: a queue beside the ways that there are between the same two processes otherwise.
 //
-//   make && node bench/across.mjs [--quick]
+//   make && node bench/node/across.mjs [--quick]
 //
 // BEAM (across.escript) sends messages as it makes them, Node takes them and decodes them with emmap/etf; a round lasts
 // from the word to begin until Node has the last one. One by one, each message is a push, a write of one frame to a
@@ -13,12 +13,12 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
-import { EMPTY, openQueue } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { able, section } from "./records.mjs";
-import { startRedis } from "./redis.mjs";
-import { kept, median, QUICK, shuffled } from "./rounds.mjs";
+import { atom, decode, encode, tuple } from "../../dist/etf/index.mjs";
+import { EMPTY, openQueue } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { able, section } from "../harness/records.mjs";
+import { startRedis } from "../harness/redis.mjs";
+import { kept, median, QUICK, shuffled } from "../harness/rounds.mjs";
 
 const BATCH = 64;
 const ROUNDS = QUICK ? 2 : 15;
@@ -125,7 +125,7 @@ const ways = {
 
 const beam = spawn(
   "escript",
-  [join(import.meta.dirname, "across.escript"), folder, String(tcp.server.address().port)],
+  [join(import.meta.dirname, "../beam/across.escript"), folder, String(tcp.server.address().port)],
   { stdio: ["pipe", "pipe", "inherit"] },
 );
 process.on("exit", () => beam.kill());
@@ -155,7 +155,7 @@ function lockAlone() {
 }
 
 const lockPair = join(folder, "lock_pair");
-execFileSync("cc", ["-O2", "-o", lockPair, join(import.meta.dirname, "lock_pair.c")]);
+execFileSync("cc", ["-O2", "-o", lockPair, join(import.meta.dirname, "../native/lock_pair.c")]);
 
 const bytesOf = {
   tick: encode(tuple(atom("tick"), 4096)),

@@ -4,7 +4,7 @@
 
 main([Folder]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
-    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
     Path = filename:join(Folder, "wake"),
     Counters = [{Way, emmap:open_counters(Path, 2, [read, write, {backend, Backend}])}
                 || {Way, Backend} <- [{"nif", nif}, {"port", port}]],

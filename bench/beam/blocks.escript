@@ -2,7 +2,7 @@
 %%! +S 1:1 +IOs false
 %% A block storage on BEAM, over both backends, beside tables that keep bytes under a number.
 %%
-%%   cd erlang && rebar3 compile && escript ../bench/blocks.escript [--quick]
+%%   cd erlang && rebar3 compile && escript ../bench/beam/blocks.escript [--quick]
 %%
 %% A block is stored, read and freed while ?BACKLOG others are there.
 -mode(compile).
@@ -11,7 +11,7 @@
 -define(BACKLOG, 1000).
 
 main(_) ->
-    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    Rounds = filename:join([filename:dirname(escript:script_name()), "..", "harness", "rounds.erl"]),
     {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),

@@ -1,15 +1,15 @@
 // A block storage on Node beside two embedded databases that keep bytes under a number, without waiting for the disk.
 //
-//   make && node bench/blocks.mjs [--quick]
+//   make && node bench/node/blocks.mjs [--quick]
 //
 // A block is stored, read and freed while BACKLOG others are there. The databases are set up as in queue.mjs.
 
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { openBlockStorage } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { able, section } from "./records.mjs";
-import { kept, race } from "./rounds.mjs";
+import { openBlockStorage } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { able, section } from "../harness/records.mjs";
+import { kept, race } from "../harness/rounds.mjs";
 
 const BACKLOG = 1000;
 const block = Buffer.alloc(64, 1);

@@ -1,6 +1,6 @@
 // A queue of terms on Node beside two embedded databases used as queues, all without waiting for the disk.
 //
-//   npm run build && npm ci --prefix bench && node bench/queue.mjs [--quick]
+//   npm run build && npm ci --prefix bench && node bench/node/queue.mjs [--quick]
 //
 // A job is pushed and the oldest one popped, while BACKLOG others wait in between; then the same by 64. The databases
 // have what is best for them: SQLite a write-ahead log that is never synced and the file for itself, its statements
@@ -11,10 +11,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { atom, decode, encode, tuple } from "../dist/etf/index.mjs";
-import { openQueue } from "../dist/index.mjs";
-import { able, section } from "./records.mjs";
-import { kept, race } from "./rounds.mjs";
+import { atom, decode, encode, tuple } from "../../dist/etf/index.mjs";
+import { openQueue } from "../../dist/index.mjs";
+import { able, section } from "../harness/records.mjs";
+import { kept, race } from "../harness/rounds.mjs";
 
 const records = section("Queues");
 

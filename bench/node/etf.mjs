@@ -1,13 +1,13 @@
 // The codec beside erlang_js, etf.js and JSON, on the same messages in the same process.
 //
-//   npm run build && npm ci --prefix bench && node bench/etf.mjs [--quick]
+//   npm run build && npm ci --prefix bench && node bench/node/etf.mjs [--quick]
 //
 // JSON has no atoms, tuples, binaries or pids: its message of a kind has strings and arrays in their places.
 
 import { createRequire } from "node:module";
-import { atom, decode, encode, Float, tuple } from "../dist/etf/index.mjs";
-import { section } from "./records.mjs";
-import { kept, QUICK, race } from "./rounds.mjs";
+import { atom, decode, encode, Float, tuple } from "../../dist/etf/index.mjs";
+import { section } from "../harness/records.mjs";
+import { kept, QUICK, race } from "../harness/rounds.mjs";
 
 const require = createRequire(import.meta.url);
 const { Erlang } = require("erlang_js");

@@ -1,4 +1,4 @@
-// bench/report.md and its charts, from what all programs printed.
+// bench/report/report.md and its charts, from what all programs printed.
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ const SECTIONS = {
     "The bytes are in memory: it is the way to them that is measured, not a disk. `Buffer.copy` between two Buffers is the same move without a file; their memory may be further away than the pages of a small file.",
   "BEAM atomics and reads": "The same operations through the NIF and through the port program.",
   "BEAM beside emmap 2.x":
-    "emmap 2.x can't be run here. Its times were measured once, each together with OTP's `counters:add` in the same node, and are recorded in `rounds.erl` as multiples of that; ours are measured beside `counters:add` now. A ratio is our multiple to emmap 2.x's. [The architecture](../docs/architecture.md#speed-beside-emmap-2x) says what a difference buys.",
+    "emmap 2.x can't be run here. Its times were measured once, each together with OTP's `counters:add` in the same node, and are recorded in `rounds.erl` as multiples of that; ours are measured beside `counters:add` now. A ratio is our multiple to emmap 2.x's. [The architecture](../../docs/architecture.md#speed-beside-emmap-2x) says what a difference buys.",
   Port: "An echo program answers each frame with the frame: what a port costs in any case. It sleeps until the next one comes; emmap_port looks out for it for a while first, and so does another echo, where the rows say so.",
   Queues:
     "A message is pushed and the oldest one popped while others wait in between; or pushed by BEAM and popped by Node, which does nothing else but to take, every millisecond, what has gathered. How long a message is on its way is measured with Node asking for the next one again and again, where a socket wakes it.",

@@ -1,7 +1,7 @@
 // One to eight processes of one runtime, and two to eight of both, on one counter, on counters in cache lines of their
 // own, and on one queue.
 //
-//   make && node bench/scaling.mjs [--quick]
+//   make && node bench/node/scaling.mjs [--quick]
 //
 // A round has a number of operations done, divided among so many processes, and lasts from the first one's
 // begin to the last one's end.
@@ -11,10 +11,10 @@ import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { openCounters, openQueue } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { section } from "./records.mjs";
-import { median, QUICK, shuffled } from "./rounds.mjs";
+import { openCounters, openQueue } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { section } from "../harness/records.mjs";
+import { median, QUICK, shuffled } from "../harness/rounds.mjs";
 
 const MOST = QUICK ? 2 : 8;
 const COUNTS = [1, 2, 4, 8].filter((count) => count <= MOST);
@@ -61,7 +61,7 @@ const node = [];
 const beam = [];
 for (const i of numbers) {
   node.push(await start(process.execPath, [join(here, "scaling-worker.mjs"), folder, String(2 * i)]));
-  beam.push(await start("escript", [join(here, "scaling.escript"), folder, String(2 * i + 1)]));
+  beam.push(await start("escript", [join(here, "../beam/scaling.escript"), folder, String(2 * i + 1)]));
 }
 
 /** Nanoseconds an operation. */

@@ -2,7 +2,7 @@
 %% What a mapped file costs on BEAM besides its operations: opening, closing and resizing it, the memory that a node
 %% ends up with, and what large direct binaries do to the garbage collector.
 %%
-%%   cd erlang && rebar3 compile && escript ../bench/lifecycle.escript [--quick]
+%%   cd erlang && rebar3 compile && escript ../bench/beam/lifecycle.escript [--quick]
 -mode(compile).
 
 -define(SECTION, "Opening, closing and memory").
@@ -11,7 +11,7 @@
 -define(CALLERS, 8).
 
 main(_) ->
-    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    Rounds = filename:join([filename:dirname(escript:script_name()), "..", "harness", "rounds.erl"]),
     {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),

@@ -1,7 +1,7 @@
 // Reads and writes of a mapped file on Node beside those of node:fs, of other modules that share memory, and of plain
 // Buffers, which are the floor.
 //
-//   make && node bench/node-reads.mjs [--quick]
+//   make && node bench/node/node-reads.mjs [--quick]
 //
 // Everybody who reads a copy hands over a Buffer of its own, as pread does. All work on SPAN bytes that have been
 // touched before, so that no page is made while a clock runs.
@@ -9,10 +9,10 @@
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { open } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { able, section } from "./records.mjs";
-import { kept, QUICK, race } from "./rounds.mjs";
+import { open } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { able, section } from "../harness/records.mjs";
+import { kept, QUICK, race } from "../harness/rounds.mjs";
 
 const [KIB, MIB] = [2 ** 10, 2 ** 20];
 const SPAN = QUICK ? 32 * MIB : 64 * MIB;

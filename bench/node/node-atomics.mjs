@@ -1,15 +1,15 @@
 // counters.add beside the other ways in which Node adds to a number that is not its thread's own.
 //
-//   make && node bench/node-atomics.mjs [--quick]
+//   make && node bench/node/node-atomics.mjs [--quick]
 
 import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { open, openCounters } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { able, section } from "./records.mjs";
-import { startRedis } from "./redis.mjs";
-import { kept, race, raceAsync } from "./rounds.mjs";
+import { open, openCounters } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { able, section } from "../harness/records.mjs";
+import { startRedis } from "../harness/redis.mjs";
+import { kept, race, raceAsync } from "../harness/rounds.mjs";
 
 const require = createRequire(import.meta.url);
 const records = section("Node atomics");
@@ -17,8 +17,8 @@ const records = section("Node atomics");
 const counters = openCounters(join(folder, "counters"), 8);
 const file = open(join(folder, "file"), { write: true, create: true, size: 4096 });
 /** The same counters through the addon alone. */
-const { addon } = require("../dist/addon.js");
-const { countersOptions } = require("../dist/options.js");
+const { addon } = require("../../dist/addon.js");
+const { countersOptions } = require("../../dist/options.js");
 const handle = addon.counters_open(join(folder, "counters"), countersOptions({}), 8n);
 const shared = new BigInt64Array(new SharedArrayBuffer(64));
 

@@ -19,7 +19,7 @@
 -spec load_emmap() -> ok.
 load_emmap() ->
     Here = filename:dirname(filename:absname(escript:script_name())),
-    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
     ok = emmap_nif:loaded().
 
 -spec quick() -> boolean().

@@ -5,7 +5,7 @@ import { existsSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const here = dirname(fileURLToPath(import.meta.url));
+const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const INSTALL = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
 /** Those that are compiled, and what then exists. */
 const COMPILED = {

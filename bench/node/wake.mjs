@@ -1,6 +1,6 @@
 // To and fro between Node and BEAM while both sleep: words that are waited for, beside a unix socket.
 //
-//   make && node bench/wake.mjs [--quick]
+//   make && node bench/node/wake.mjs [--quick]
 //
 // Node changes a counter and notifies, BEAM (wake.escript) wakes, changes another one and notifies, Node wakes; or each
 // writes eight bytes to a socket that the other sleeps on. Between two of these Node sleeps for a millisecond.
@@ -9,10 +9,10 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openCounters } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { section } from "./records.mjs";
-import { median, QUICK, shuffled } from "./rounds.mjs";
+import { openCounters } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { section } from "../harness/records.mjs";
+import { median, QUICK, shuffled } from "../harness/rounds.mjs";
 
 const TURNS = QUICK ? 100 : 1000;
 const ROUNDS = QUICK ? 1 : 6;
@@ -27,7 +27,7 @@ const counters = openCounters(join(folder, "wake"), 2);
 const server = createServer();
 const connection = new Promise((resolve) => server.once("connection", resolve));
 await new Promise((resolve) => server.listen(join(folder, "wake.sock"), resolve));
-const beam = spawn("escript", [join(import.meta.dirname, "wake.escript"), folder], {
+const beam = spawn("escript", [join(import.meta.dirname, "../beam/wake.escript"), folder], {
   stdio: ["pipe", "pipe", "inherit"],
 });
 process.on("exit", () => beam.kill());

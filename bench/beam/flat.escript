@@ -3,14 +3,14 @@
 %% What must not cost more as there is more of it, on BEAM: bytes in a file, through the NIF and the port; counters,
 %% messages in a queue, blocks in a storage, through the NIF. As flat.mjs, and node-file-sizes.mjs for the bytes.
 %%
-%%   cd erlang && rebar3 compile && escript ../bench/flat.escript [--quick]
+%%   cd erlang && rebar3 compile && escript ../bench/beam/flat.escript [--quick]
 -mode(compile).
 
 -define(SECTION, "Scaling").
 -define(PAGES, 16).
 
 main(_) ->
-    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    Rounds = filename:join([filename:dirname(escript:script_name()), "..", "harness", "rounds.erl"]),
     {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),

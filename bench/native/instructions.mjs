@@ -14,7 +14,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const root = dirname(here);
+const root = join(here, "../..");
 const recordedPath = join(here, "instructions.json");
 /** The core as the NIF and the port program have it. */
 const core = join(root, "erlang/_build/c_src/core");
@@ -80,5 +80,5 @@ for (const name of new Set([...Object.keys(recorded.instructions), ...Object.key
 if (!same) console.log(`\nNot compared: recorded with ${recorded.compiler}, and this is ${now.compiler}.`);
 if (process.exitCode === 1)
   console.error(
-    "\nA hot path takes more than a tenth more instructions than recorded: see bench/instructions.mjs",
+    "\nA hot path takes more than a tenth more instructions than recorded: see bench/native/instructions.mjs",
   );

@@ -8,7 +8,7 @@
 
 main([Folder, TcpPort]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
-    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
     {ok, Queue} = emmap_queue:open(filename:join(Folder, "queue"), 0, [read, write]),
     Local = {local, filename:join(Folder, "socket")},
     {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),

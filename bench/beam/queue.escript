@@ -1,7 +1,7 @@
 #!/usr/bin/env escript
 %% A queue on BEAM, over both backends, beside what making the term into bytes and back costs in any case.
 %%
-%%   cd erlang && rebar3 compile && escript ../bench/queue.escript [--quick]
+%%   cd erlang && rebar3 compile && escript ../bench/beam/queue.escript [--quick]
 %%
 %% A job is pushed and the oldest one popped, while ?BACKLOG others wait in between.
 -mode(compile).
@@ -11,7 +11,7 @@
 -define(BATCH, 64).
 
 main(_) ->
-    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    Rounds = filename:join([filename:dirname(escript:script_name()), "..", "harness", "rounds.erl"]),
     {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),

@@ -1,16 +1,16 @@
 // What must not cost more as there is more of it, on Node: counters in a file, messages in a queue, blocks in a storage.
 //
-//   make && node bench/flat.mjs [--quick]
+//   make && node bench/node/flat.mjs [--quick]
 //
 // Each operation works at one place of its file, so that no file has more cache misses than another. What a long queue
 // costs now and then, as its messages are moved to the front of the file, is in few of the rounds, and so not in their
 // median: as many bytes as four times those that were popped meanwhile, at the most.
 
 import { join } from "node:path";
-import { openBlockStorage, openCounters, openQueue } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { section } from "./records.mjs";
-import { kept, QUICK, race } from "./rounds.mjs";
+import { openBlockStorage, openCounters, openQueue } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { section } from "../harness/records.mjs";
+import { kept, QUICK, race } from "../harness/rounds.mjs";
 
 const records = section("Scaling");
 const LIMIT = "at most 1.2";

@@ -1,7 +1,7 @@
 // What a mapped file costs on Node besides its operations: opening, closing and resizing it, the memory that a process
 // ends up with, and what a large mapping does to the garbage collector.
 //
-//   make && node bench/lifecycle.mjs [--quick]
+//   make && node bench/node/lifecycle.mjs [--quick]
 //
 // Whatever looks at the memory of a process has one of its own: this program, run again with `--alone NAME`.
 
@@ -11,10 +11,10 @@ import { join } from "node:path";
 import { PerformanceObserver, performance } from "node:perf_hooks";
 import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { open, openBlockStorage, openCounters, openQueue } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { section } from "./records.mjs";
-import { kept, QUICK, race } from "./rounds.mjs";
+import { open, openBlockStorage, openCounters, openQueue } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { section } from "../harness/records.mjs";
+import { kept, QUICK, race } from "../harness/rounds.mjs";
 
 const [KIB, MIB, GIB] = [2 ** 10, 2 ** 20, 2 ** 30];
 const OPERATIONS = QUICK ? 20_000 : 1_000_000;

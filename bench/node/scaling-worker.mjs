@@ -3,8 +3,8 @@
 
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { atom, tuple } from "../dist/etf/index.mjs";
-import { openCounters, openQueue } from "../dist/index.mjs";
+import { atom, tuple } from "../../dist/etf/index.mjs";
+import { openCounters, openQueue } from "../../dist/index.mjs";
 
 const [folder, number] = process.argv.slice(2);
 const counters = openCounters(join(folder, "counters"));

@@ -5,7 +5,7 @@
 
 main([Folder, Number]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
-    true = code:add_patha(filename:join([Here, "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
+    true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
     Counters = emmap:open_counters(filename:join(Folder, "counters")),
     {ok, Queue} = emmap_queue:open(filename:join(Folder, "queue"), 0, [read, write]),
     Own = list_to_integer(Number) * 16,

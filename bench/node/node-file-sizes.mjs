@@ -1,18 +1,18 @@
 // What an operation costs in a larger file, beside the same operation in a file of 64 KiB; on this release of Node and
 // on Node 26.
 //
-//   make && node bench/node-file-sizes.mjs [--quick]
+//   make && node bench/node/node-file-sizes.mjs [--quick]
 //
 // The files are sparse. In each one 16 pages are worked on, so that no file has more cache misses than another by the
 // number of its pages: the first ones, or some that lie all over it.
 
 import { closeSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
-import { open } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { release, runOnNode26 } from "./node-26.mjs";
-import { section } from "./records.mjs";
-import { kept, race } from "./rounds.mjs";
+import { open } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { release, runOnNode26 } from "../harness/node-26.mjs";
+import { section } from "../harness/records.mjs";
+import { kept, race } from "../harness/rounds.mjs";
 
 const [KIB, MIB, GIB] = [2 ** 10, 2 ** 20, 2 ** 30];
 const SIZES = [64 * KIB, MIB, 64 * MIB, GIB, 4 * GIB, 8 * GIB];

@@ -1,16 +1,16 @@
 // What it costs to exclude other processes: the lock word of the live folder beside a kernel's lock, both uncontended.
 //
-//   node bench/locks.mjs [--quick]
+//   node bench/native/locks.mjs [--quick]
 
 import { execFileSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { folder } from "./folder.mjs";
-import { section } from "./records.mjs";
-import { QUICK } from "./rounds.mjs";
+import { folder } from "../harness/folder.mjs";
+import { section } from "../harness/records.mjs";
+import { QUICK } from "../harness/rounds.mjs";
 
 const here = import.meta.dirname;
-const native = join(here, "../native");
+const native = join(here, "../../native");
 const records = section("Locks between processes");
 const COUNT = QUICK ? 10_000 : 1_000_000;
 const ROUNDS = QUICK ? 1 : 11;

@@ -2,7 +2,7 @@
 %%! +S 1:1 +IOs false
 %% The port backend beside an echo port program, in one node.
 %%
-%%   cd erlang && rebar3 compile && escript ../bench/port.escript [--quick]
+%%   cd erlang && rebar3 compile && escript ../bench/beam/port.escript [--quick]
 %%
 %% The node has one scheduler: with more of them a round trip takes five times as long for as long as BEAM keeps a port
 %% on one and its caller on another, an echo's as much as ours, and that changes from one round to the next. Nor do
@@ -19,17 +19,17 @@
 
 main(_) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
-    Rounds = filename:join(Here, "rounds.erl"),
+    Rounds = filename:join([Here, "..", "harness", "rounds.erl"]),
     {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),
     Folder = string:trim(os:cmd("mktemp -d")),
     Ei = code:lib_dir(erl_interface),
     EiFlags = ["-I", filename:join(Ei, "include"), " -L", filename:join(Ei, "lib"), " -lei -pthread"],
-    Port = filename:join([Here, "..", "port"]),
+    Port = filename:join([Here, "..", "..", "port"]),
     PortFlags = ["-D_POSIX_C_SOURCE=200809L -I", Port, " ", filename:join(Port, "lookout.c")],
     Compiled = maps:from_list([
-        {Name, compiled(filename:join(Here, Name ++ ".c"), filename:join(Folder, Name), Flags)}
+        {Name, compiled(filename:join([Here, "..", "native", Name ++ ".c"]), filename:join(Folder, Name), Flags)}
      || {Name, Flags} <- [{"echo_port", PortFlags}, {"ei_port", EiFlags}]
     ]),
     case Compiled of

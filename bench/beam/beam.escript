@@ -2,7 +2,7 @@
 %%! +S 1:1 +IOs false
 %% The NIF and the port beside what the node itself offers, in one node with one scheduler (see port.escript).
 %%
-%%   cd erlang && rebar3 compile && escript ../bench/beam.escript [--quick]
+%%   cd erlang && rebar3 compile && escript ../bench/beam/beam.escript [--quick]
 -mode(compile).
 
 -define(SECTION, "BEAM atomics and reads").
@@ -10,12 +10,12 @@
 -define(FILE_SIZE, 1 bsl 21).
 
 main(_) ->
-    Rounds = filename:join(filename:dirname(escript:script_name()), "rounds.erl"),
+    Rounds = filename:join([filename:dirname(escript:script_name()), "..", "harness", "rounds.erl"]),
     {ok, rounds, Code} = compile:file(Rounds, [binary, report]),
     {module, rounds} = code:load_binary(rounds, Rounds, Code),
     ok = rounds:load_emmap(),
     Folder = string:trim(os:cmd("mktemp -d")),
-    ok = load_bare_nif(filename:dirname(Rounds), Folder),
+    ok = load_bare_nif(filename:dirname(escript:script_name()), Folder),
     Path = filename:join(Folder, "file"),
     ok = file:write_file(Path, binary:copy(<<1>>, ?FILE_SIZE)),
     atomics(Folder),
@@ -31,9 +31,9 @@ load_bare_nif(Here, Folder) ->
     Erts = "erts-" ++ erlang:system_info(version),
     Include = filename:join([code:root_dir(), Erts, "include"]),
     Library = filename:join(Folder, "bare_nif"),
-    Source = filename:join(Here, "bare_nif"),
-    [] = os:cmd(lists:concat(["cc -O2 -shared -fPIC -I", Include, " -o ", Library, ".so ", Source, ".c"])),
-    {ok, bare_nif, Code} = compile:file(Source ++ ".erl", [binary, report]),
+    Source = filename:join([Here, "..", "native", "bare_nif.c"]),
+    [] = os:cmd(lists:concat(["cc -O2 -shared -fPIC -I", Include, " -o ", Library, ".so ", Source])),
+    {ok, bare_nif, Code} = compile:file(filename:join(Here, "bare_nif.erl"), [binary, report]),
     {module, bare_nif} = code:load_binary(bare_nif, Source, Code),
     bare_nif:load(Library).
 

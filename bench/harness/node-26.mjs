@@ -4,7 +4,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const binary = fileURLToPath(new URL("../test/node-releases/node_modules/node-26/bin/node", import.meta.url));
+const binary = fileURLToPath(
+  new URL("../../test/node-releases/node_modules/node-26/bin/node", import.meta.url),
+);
 
 /** The major number of the release that runs this. */
 export const release = Number.parseInt(process.versions.node, 10);

@@ -1,16 +1,16 @@
 // Reads and writes on Node 26 beside a mapping that was made with its node:ffi, which calls mmap by itself.
 //
-//   make && node bench/node-ffi.mjs [--quick]
+//   make && node bench/node/node-ffi.mjs [--quick]
 //
 // Under another release of Node it runs itself on Node 26.
 
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";
-import { open } from "../dist/index.mjs";
-import { folder } from "./folder.mjs";
-import { release, runOnNode26 } from "./node-26.mjs";
-import { able, section } from "./records.mjs";
-import { kept, race } from "./rounds.mjs";
+import { open } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { release, runOnNode26 } from "../harness/node-26.mjs";
+import { able, section } from "../harness/records.mjs";
+import { kept, race } from "../harness/rounds.mjs";
 
 const records = section("Node reads and writes");
 const [PROTECTION_READ_WRITE, MAP_SHARED] = [3, 1];
