@@ -1,81 +1,126 @@
-# The commands for people. Each one installs what it lacks first: see scripts/install-tools.
+# The commands for people. Each one installs what it lacks first: see scripts/install-tools. `make V=1` shows the commands.
 .DEFAULT_GOAL := all
-.PHONY: all addon prebuilds packages typescript erlang demo test torture bench compose-test docs format clean help
-.PHONY: tools-build tools-test tools-bench bench-smoke bench-instructions test-core test-format test-typescript test-releases test-packages test-arm64 test-erlang test-interop
+MAKEFLAGS += --no-print-directory
+include native/core/core.mk
 
-C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] bench/native/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c test/packages/support/*.c)
+.PHONY: all help clean format docs demo
+.PHONY: addon prebuilds typescript erlang packages package-npm package-erlang
+.PHONY: test test-core test-format test-typescript test-erlang test-interop test-releases test-packages test-arm64
+.PHONY: torture compose-test bench bench-smoke bench-instructions
+.PHONY: tools-node tools-addon tools-build tools-test tools-bench
+
+C_FILES := $(wildcard native/include/*.h native/*/*.[ch] native/*/*.cc native/*/*.hpp native/test/fuzz/*.[ch] port/*.[ch] \
+	bench/native/*.c erlang/c_src/*.[ch] docker/services/*.c interop-tests/testees/*.c interop-tests/torture/support/*.c \
+	test/packages/support/*.c)
 
 all: addon typescript erlang ## build everything
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 18
 
-tools-build:
-	@scripts/install-tools build
+# Build
 
-tools-test:
-	@scripts/install-tools test
+tools-node tools-addon tools-build tools-test:
+	@scripts/install-tools $(@:tools-%=%)
 
 tools-bench:
 	@scripts/install-tools bench || echo "They are left out." >&2
 
-node_modules/.package-lock.json: package-lock.json | tools-build
-	npm ci
+node_modules/.package-lock.json: package-lock.json | tools-addon
+	$(call say,NPM,node_modules)
+	$(Q)npm ci $(if $(filter 1,$(V)),,--silent)
 	@touch $@
 
 addon: node_modules/.package-lock.json
-	npm run --silent build:addon
-
-prebuilds: node_modules/.package-lock.json ## compile the addons that the npm package brings for other machines too
-	@scripts/install-tools prebuilds
-	npm run --silent build:prebuilds
-
-packages: all prebuilds ## pack the npm and the Erlang package into build/packages
-	mkdir -p build/packages
-	npm pack --silent --pack-destination build/packages
-	scripts/pack-erlang build/packages
+	$(call say,MAKE,native/addon)
+	$(Q)npm run --silent build:addon
 
 typescript: node_modules/.package-lock.json
-	npm run --silent build
+	$(call say,TSC,dist)
+	$(Q)npm run --silent build
 
 erlang: tools-build
-	cd erlang && rebar3 compile
+	$(call say,MAKE,erlang)
+	$(Q)cd erlang && rebar3 compile
+
+prebuilds: node_modules/.package-lock.json ## compile the addons for the npm package's other platforms too
+	@scripts/install-tools prebuilds
+	$(call say,MAKE,prebuilds)
+	$(Q)npm run --silent build:prebuilds
+
+# Packages, in build/packages
+
+package-npm: addon typescript ## pack the npm package with the addon for this machine alone
+	@mkdir -p build/packages
+	$(call say,PACK,build/packages)
+	$(Q)node scripts/check-prebuilds.mjs --here
+	$(Q)npm pack --silent --ignore-scripts --pack-destination build/packages
+
+package-erlang: tools-build ## pack the Erlang package
+	@mkdir -p build/packages
+	$(call say,PACK,build/packages)
+	$(Q)scripts/pack-erlang build/packages
+
+packages: typescript prebuilds package-erlang ## pack both packages, the npm package with the addons for all its platforms
+	$(Q)npm pack --silent --pack-destination build/packages
+
+# Use
 
 demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
 	@node examples/demo/run.mjs
 
+docs/tools/node_modules/.package-lock.json: docs/tools/package-lock.json | tools-addon
+	$(call say,NPM,docs/tools/node_modules)
+	$(Q)npm ci --prefix docs/tools $(if $(filter 1,$(V)),,--silent)
+	@touch $@
+
+docs: tools-test node_modules/.package-lock.json docs/tools/node_modules/.package-lock.json ## build the reference of both APIs, in build/docs
+	@rm -rf build/docs
+	$(call say,DOCS,build/docs/typescript)
+	$(Q)docs/tools/node_modules/.bin/typedoc --options docs/tools/typedoc.json
+	$(call say,DOCS,build/docs/erlang)
+	$(Q)escript docs/tools/erlang-reference.escript erlang/src build/docs/erlang
+	@echo See build/docs/typescript/index.html and build/docs/erlang/index.html
+
+# Test
+
 test: tools-test all test-core test-format test-typescript test-erlang test-interop test-releases test-packages docs bench-smoke ## run every test
 
 test-core: tools-test
-	$(MAKE) -C native/test
-	$(MAKE) -C native/model
+	@$(MAKE) -C native/test
+	@$(MAKE) -C native/model
 
 test-format: tools-test node_modules/.package-lock.json
-	clang-format-14 --dry-run -Werror $(C_FILES)
-	npm run --silent check
-	node scripts/check-circles.mjs native erlang/c_src erlang/src src
+	$(Q)clang-format-14 --dry-run -Werror $(C_FILES)
+	$(Q)npm run --silent check
+	$(Q)node scripts/check-circles.mjs native erlang/c_src erlang/src src
 
 test-typescript: all
-	npm test
+	$(Q)npm test
 
 test-releases: all
-	npm run --silent test:releases
+	$(Q)npm run --silent test:releases
 
 test-packages: all prebuilds tools-test
-	npm run --silent test:packages
+	$(Q)npm run --silent test:packages
 
 test-arm64: ## run the core's tests as they ship for 64-bit ARM, in an emulator; takes some minutes
 	@scripts/install-tools arm64
-	$(MAKE) -C native/test arm64
+	@$(MAKE) -C native/test arm64
 
 test-erlang: erlang tools-test
-	cd erlang && rebar3 xref && rebar3 as clients dialyzer && rebar3 ct
+	$(Q)cd erlang && rebar3 xref && rebar3 as clients dialyzer && rebar3 ct
 
 test-interop: all tools-test
-	npm run --silent test:interop
+	$(Q)npm run --silent test:interop
 
-torture: all tools-test ## do every fault to every runtime for SECONDS in all (600); FAULTS=a,b chooses
+torture: all tools-test ## do every fault to every runtime, for SECONDS in all (600); FAULTS=a,b chooses
 	@node interop-tests/torture/run.mjs "$(SECONDS)" "$(FAULTS)"
+
+compose-test: tools-node ## run BEAM and Node services in containers, kill them at work, and count what was lost
+	@node docker/compose-test/main.mjs
+
+# Measure
 
 bench: all tools-bench ## measure everything beside what one would use instead
 	@node bench/run.mjs
@@ -87,24 +132,12 @@ bench-smoke: all tools-test
 bench-instructions: erlang tools-test
 	@node bench/native/instructions.mjs $(if $(RECORD),--record)
 
-compose-test: ## run BEAM and Node services in containers, kill them at work, and count what was lost
-	@scripts/install-tools node
-	@node docker/compose-test/main.mjs
-
-docs/tools/node_modules/.package-lock.json: docs/tools/package-lock.json | tools-build
-	npm ci --prefix docs/tools
-	@touch $@
-
-docs: tools-test node_modules/.package-lock.json docs/tools/node_modules/.package-lock.json ## build the reference of both APIs, in build/docs
-	rm -rf build/docs
-	docs/tools/node_modules/.bin/typedoc --options docs/tools/typedoc.json
-	escript docs/tools/erlang-reference.escript erlang/src build/docs/erlang
-	@echo See build/docs/typescript/index.html and build/docs/erlang/index.html
+# Tidy
 
 format: node_modules/.package-lock.json ## format all sources
-	clang-format-14 -i $(C_FILES)
-	npm run --silent format
+	$(Q)clang-format-14 -i $(C_FILES)
+	$(Q)npm run --silent format
 
 clean: ## remove everything that was built
-	rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv
-	rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules test/packages/*/node_modules build
+	$(Q)rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv build
+	$(Q)rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules test/packages/*/node_modules

@@ -4,7 +4,7 @@ ARG DEBIAN_IMAGE=debian:bookworm-slim
 FROM ${DEBIAN_IMAGE} AS build
 # For `docker image prune --filter label=emmap.stage=build`.
 LABEL emmap.stage=build
-RUN apt-get update && apt-get install -y --no-install-recommends musl-tools linux-libc-dev
+RUN apt-get update && apt-get install -y --no-install-recommends make musl-tools linux-libc-dev
 WORKDIR /emmap
 COPY native/include native/include
 COPY native/core native/core
@@ -12,8 +12,9 @@ COPY docker/services/gateway.c ./
 # musl-gcc leaves out the kernel's headers along with glibc's.
 RUN mkdir kernel && ln -s /usr/include/linux /usr/include/asm-generic /usr/include/*-linux-gnu/asm kernel/
 RUN mkdir -p root/service && install -d -g 10000 -m 2770 root/shared \
+    && make -f native/core/core.mk BUILD=build CC=musl-gcc CFLAGS="-Werror -idirafter kernel" \
     && musl-gcc -static -std=c11 -D_POSIX_C_SOURCE=200809L -O2 -Wall -Wextra -Wpedantic -Werror -pthread \
-        -idirafter kernel -Inative/include -o root/service/gateway gateway.c native/core/*.c
+        -Inative/include -o root/service/gateway gateway.c build/libemmap_core.a
 
 FROM scratch
 COPY --from=build /emmap/root /

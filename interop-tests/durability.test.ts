@@ -1,11 +1,11 @@
 // Which system calls sync and datasync make, in which order, by strace: through every door, for every kind of file.
-import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { type Backend, backends, ebin, freshFolder, run, script } from "./support/runtimes";
+import { compile, coreLibrary } from "./torture/support/compile.mjs";
 
-const root = join(__dirname, "..");
 const testees = join(__dirname, "testees");
 const DOORS = ["core", "node", "nif", "port"] as const;
 type Door = (typeof DOORS)[number];
@@ -24,21 +24,8 @@ function traceable(): boolean {
   return false;
 }
 
-/** Compiled anew, as the core is, into the test's folder. */
-function coreTestee(folder: string): string {
-  const program = join(folder, "core-testee");
-  const core = join(root, "native/core");
-  const sources = readdirSync(core).filter((name) => name.endsWith(".c"));
-  execFileSync("cc", [
-    ..."-std=c11 -O1 -pthread -D_XOPEN_SOURCE=700".split(" "),
-    ...["-o", program, `-I${join(root, "native/include")}`, join(testees, "core.c")],
-    ...sources.map((name) => join(core, name)),
-  ]);
-  return program;
-}
-
-function command(door: Door, folder: string): [string, ...string[]] {
-  if (door === "core") return [coreTestee(folder)];
+function command(door: Door): [string, ...string[]] {
+  if (door === "core") return [compile("testee", [join(testees, "core.c"), coreLibrary()])];
   if (door === "node") return [process.execPath, join(testees, "node.mjs")];
   return ["escript", join(testees, "beam.escript"), ebin, door];
 }
@@ -158,7 +145,7 @@ test.each(DOORS)(
     ask("datasync f");
     mark([]);
     const trace = join(folder, "trace");
-    const got = await traced(trace, command(door, folder), lines);
+    const got = await traced(trace, command(door), lines);
     expect(got.map((answer, i) => answers[i]?.test(answer) || `${lines[i]}: ${answer}`)).toEqual(
       answers.map(() => true),
     );

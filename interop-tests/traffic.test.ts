@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { ebin, freshFolder } from "./support/runtimes";
-import { compile } from "./torture/support/compile.mjs";
+import { compile, coreLibrary } from "./torture/support/compile.mjs";
 import { makeTrouble, Progress, readTable } from "./traffic/trouble.mjs";
 
 const services = join(__dirname, "../docker/services");
@@ -133,10 +133,7 @@ test("two BEAM nodes and a Node process that are killed and stopped at work lose
 // Each of the three users may be the first. The umask here takes the group's right to write away.
 test.each(["beam-nif", "beam-port", "node", "c-musl"])("%s creates its files for the group", async (name) => {
   if (name === "c-musl") {
-    const core = join(__dirname, "../native/core");
-    const sources = readdirSync(core).filter((file) => file.endsWith(".c"));
-    const gateway = [join(services, "gateway.c"), ...sources.map((file) => join(core, file))];
-    COMMANDS[name] = [compile("gateway", gateway), ""];
+    COMMANDS[name] = [compile("gateway", [join(services, "gateway.c"), coreLibrary()]), ""];
   }
   const folder = freshFolder();
   const umask = process.umask(0o022);

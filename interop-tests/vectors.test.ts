@@ -4,7 +4,7 @@
 // Bytes are written as 'text' or hexadecimal, 00*16 is a run, and + joins them. A file is such bytes, "@name" what
 // emmap 2.1.3 wrote under that name, "sha256 DIGEST SIZE" what is too long to be shown, or null for none.
 // "others write PATH POSITION BYTES" and "others truncate PATH SIZE" is what somebody else does to a file meanwhile.
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
   closeSync,
@@ -12,7 +12,6 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
-  readdirSync,
   readFileSync,
   rmSync,
   truncateSync,
@@ -24,6 +23,7 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ebin } from "./support/runtimes";
+import { compile, coreLibrary } from "./torture/support/compile.mjs";
 import vectors from "./vectors.json";
 
 interface Vector {
@@ -42,7 +42,7 @@ const DOORS = ["core", "node", "nif", "port"] as const;
 type Door = (typeof DOORS)[number];
 
 const folder = mkdtempSync(join(tmpdir(), "emmap-vectors-"));
-const core = join(folder, "core-testee");
+const core = compile("testee", [join(testees, "core.c"), coreLibrary()]);
 
 const COMMANDS: Record<Door, [string, ...string[]]> = {
   core: [core],
@@ -153,21 +153,6 @@ function bytesOf(path: string, expected: string): string {
 function expectedBytes(description: string): string {
   return description.startsWith("sha256 ") ? description : contents(description).toString("hex");
 }
-
-beforeAll(() => {
-  const room = join(root, "native/core");
-  const sources = readdirSync(room).filter((name) => name.endsWith(".c"));
-  const flags = ["-std=c11", "-O1", "-pthread", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-  const definitions = ["-D_XOPEN_SOURCE=700", `-I${join(root, "native/include")}`];
-  execFileSync("cc", [
-    ...flags,
-    ...definitions,
-    ...sources.map((name) => join(room, name)),
-    join(testees, "core.c"),
-    "-o",
-    core,
-  ]);
-}, 120_000);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -1,5 +1,5 @@
 // Compiles native/addon for this machine and puts the result where src/addon.ts looks for it. Needs node-gyp beside
-// this package or above it, a C11 and a C++17 compiler, make and Python 3.
+// this package or above it, a C11 and a C++17 compiler, make and Python 3. V=1 in the environment shows the commands.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, realpathSync, renameSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -24,7 +24,8 @@ export function build(name, folder = join(root, "native", "addon"), arch = proce
   const prefix = resolve(process.execPath, "..", "..");
   const nodedir = existsSync(join(prefix, "include", "node", "common.gypi")) ? [`--nodedir=${prefix}`] : [];
 
-  const args = [nodeGyp(), "rebuild", "--jobs=2", `--arch=${arch}`, ...nodedir];
+  const loud = process.env.V === "1" ? ["--verbose"] : ["--loglevel=error"];
+  const args = [nodeGyp(), "rebuild", "--jobs=2", `--arch=${arch}`, ...loud, ...nodedir];
   const built = spawnSync(process.execPath, args, {
     cwd: folder,
     env: { ...process.env, ...env },
@@ -40,7 +41,8 @@ export function build(name, folder = join(root, "native", "addon"), arch = proce
   console.log(`built ${join(target, "emmap.node")}`);
 }
 
-if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  const musl = process.platform === "linux" && !process.report.getReport().header.glibcVersionRuntime;
-  build(`${process.platform}-${process.arch}${musl ? "-musl" : ""}`);
-}
+const musl = process.platform === "linux" && !process.report.getReport().header.glibcVersionRuntime;
+/** The name of this machine's platform. */
+export const here = `${process.platform}-${process.arch}${musl ? "-musl" : ""}`;
+
+if (realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) build(here);

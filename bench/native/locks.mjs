@@ -3,7 +3,6 @@
 //   node bench/native/locks.mjs [--quick]
 
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { folder } from "../harness/folder.mjs";
 import { section } from "../harness/records.mjs";
@@ -16,20 +15,21 @@ const COUNT = QUICK ? 10_000 : 1_000_000;
 const ROUNDS = QUICK ? 1 : 11;
 
 /** Compiles a program of this folder, and a function that runs it: nanoseconds. */
-function measured(name, sources) {
+function measured(name, ...libraries) {
   const program = join(folder, name);
   const flags = ["-O3", "-std=c11", "-pthread", "-D_XOPEN_SOURCE=700"];
   const include = [`-I${join(native, "include")}`, `-I${join(native, "core")}`];
-  execFileSync("cc", [...flags, ...include, "-o", program, join(here, `${name}.c`), ...sources]);
+  execFileSync("cc", [...flags, ...include, "-o", program, join(here, `${name}.c`), ...libraries]);
   const file = join(folder, `${name}.file`);
   return () => Number(execFileSync(program, [file, String(COUNT)], { encoding: "utf8" }));
 }
 
-const core = readdirSync(join(native, "core"))
-  .filter((name) => name.endsWith(".c"))
-  .map((name) => join(native, "core", name));
-const kernel = measured("lock_pair", []);
-const live = measured("live_lock", core);
+const makefile = join(native, "core/core.mk");
+execFileSync("make", ["-s", "-j2", "-f", makefile, `BUILD=${folder}`], {
+  stdio: ["ignore", "ignore", "inherit"],
+});
+const kernel = measured("lock_pair");
+const live = measured("live_lock", join(folder, "libemmap_core.a"));
 
 const ratios = Array.from({ length: ROUNDS }, () => live() / kernel()).toSorted((a, b) => a - b);
 records.ratio(

@@ -16,7 +16,8 @@
       "defines": ["NAPI_VERSION=8", "EMMAP_PACKAGE_VERSION=\"<(package_version)\""],
       "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"],
       "cflags!": ["-O3"],
-      "cflags_c": ["-O2", "-std=c11", "-D_XOPEN_SOURCE=700"],
+      # The core's flags, as the other doors have them. -O2 keeps the package small.
+      "cflags_c": ["<!@(make -s -f ../core/core.mk flags)", "-O2"],
       "cflags_cc!": ["-O3", "-std=gnu++20", "-std=gnu++17"],
       "cflags_cc": ["-O2", "-std=c++17", "-fvisibility-inlines-hidden"],
       # The SIGBUS handler outlives the thread that loaded the addon, so the code must stay.

@@ -32,6 +32,18 @@ test("all are there, for the right machine, and need no glibc after 2.28 and no 
   run(process.execPath, [check], root);
 });
 
+test("for this machine alone, the addons for other platforms may be missing", () => {
+  const folder = freshFolder();
+  cpSync(prebuilds, folder, { recursive: true });
+  for (const name of ["linux-arm64", "linux-x64-musl"]) rmSync(join(folder, name), { recursive: true });
+  run(process.execPath, [check, "--here", folder], root);
+  expect(failure(process.execPath, [check, folder], root)).toContain("linux-arm64/emmap.node is missing");
+  rmSync(join(folder, "linux-x64"), { recursive: true });
+  expect(failure(process.execPath, [check, "--here", folder], root)).toContain(
+    "linux-x64/emmap.node is missing",
+  );
+});
+
 describe("an addon is refused", () => {
   /** The addons, with one that was made of `source` among them. */
   function withOne(source: string, ...options: string[]): string {

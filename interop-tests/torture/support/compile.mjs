@@ -4,10 +4,30 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = resolve(fileURLToPath(import.meta.url), "../../../..");
+const folder = join(root, "native/test/build/torture");
+
+/** Builds libemmap_core.a as the doors link it; the path of it. */
+export function coreLibrary() {
+  const makefile = join(root, "native/core/core.mk");
+  mkdirSync(folder, { recursive: true });
+  // One at a time: another run may be building it, too.
+  const lock = [
+    join(folder, "lock"),
+    "make",
+    "-s",
+    "-j2",
+    "-f",
+    makefile,
+    `BUILD=${folder}`,
+    "CFLAGS=-Werror",
+  ];
+  execFileSync("flock", lock, { stdio: ["ignore", "ignore", "inherit"] });
+  return join(folder, "libemmap_core.a");
+}
 
 /** Compiles C sources to a program or a library, beside what the core's tests build; the path of it. */
 export function compile(name, sources, ...flags) {
-  const product = join(root, "native/test/build/torture", name);
+  const product = join(folder, name);
   const newest = Math.max(...sources.map((source) => statSync(source).mtimeMs));
   if (existsSync(product) && statSync(product).mtimeMs > newest) return product;
   mkdirSync(dirname(product), { recursive: true });

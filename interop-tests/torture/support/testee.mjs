@@ -1,9 +1,8 @@
 // The testees of ../testees, one for each way to the core, as processes to be tortured: asked a line at a time or many
 // lines at once, under limits, in a mount namespace, or with a library preloaded.
-import { readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { compile } from "./compile.mjs";
+import { compile, coreLibrary } from "./compile.mjs";
 import { portProgramOf } from "./proc.mjs";
 import { Peer } from "./processes.mjs";
 
@@ -21,11 +20,7 @@ const COMMANDS = {
   port: () => ["escript", join(testees, "beam.escript"), ebin, "port"],
 };
 
-function coreTestee() {
-  const room = join(root, "native/core");
-  const sources = readdirSync(room).filter((name) => name.endsWith(".c"));
-  return compile("testee", [...sources.map((name) => join(room, name)), join(testees, "core.c")]);
-}
+const coreTestee = () => compile("testee", [join(testees, "core.c"), coreLibrary()]);
 
 export class Testee extends Peer {
   /** `wrapper` is a command that runs the one behind it; `environment` is added to this process's. */
