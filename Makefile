@@ -38,6 +38,8 @@ addon: node_modules/.package-lock.json
 typescript: node_modules/.package-lock.json
 	$(call say,TSC,dist)
 	$(Q)npm run --silent build
+	$(call say,TSC,build/examples)
+	$(Q)npm run --silent build:examples
 
 erlang: tools-build
 	$(call say,MAKE,erlang)
@@ -67,7 +69,7 @@ packages: typescript prebuilds package-erlang ## pack both packages, the npm pac
 # Use
 
 demo: all ## a BEAM node and a Node process on the same counters, queues and blocks
-	@node examples/demo/run.mjs
+	@node build/examples/demo/run.mjs
 
 docs/tools/node_modules/.package-lock.json: docs/tools/package-lock.json | tools-addon
 	$(call say,NPM,docs/tools/node_modules)

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 
-const demo = join(__dirname, "../examples/demo/run.mjs");
+const demo = join(__dirname, "../build/examples/demo/run.mjs");
 
 test("the demo ends well when both runtimes agree, and prints plain lines where there is no terminal", () => {
   const { status, stdout } = spawnSync(process.execPath, [demo], { encoding: "utf8" });

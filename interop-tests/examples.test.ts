@@ -8,6 +8,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { freshFolder, run } from "./support/runtimes";
 
 const examples = join(__dirname, "../examples");
+/** A Node program of an example, as `make` compiles it. */
+const program = (name: string): string => join(__dirname, "../build/examples", name);
 const environment = `ERL_LIBS=${join(__dirname, "../erlang/_build/default/lib")}`;
 
 /** Runs a program of an example to its end. */
@@ -65,7 +67,7 @@ function isAlive(pid: number): boolean {
 test("rate limiter: two servers and an Erlang program allow a client no more than one of them would", async () => {
   const limits = join(freshFolder(), "limits.bin");
   const began = performance.now();
-  const servers = [0, 1].map(() => start(node, "rate-limiter/server.mjs", limits, "0"));
+  const servers = [0, 1].map(() => start(node, program("rate-limiter/server.mjs"), limits, "0"));
   const ports = await Promise.all(servers.map((server) => server.says(/listening on port (\d+)/)));
   const ask = async (client: string): Promise<number> => {
     const answers = await Promise.all(
@@ -87,7 +89,7 @@ test("rate limiter: two servers and an Erlang program allow a client no more tha
 
 test("job queue: every job has a result, although a worker is killed at work", async () => {
   const folder = freshFolder();
-  const worker = (name: string): Program => start(node, "job-queue/worker.mjs", folder, name);
+  const worker = (name: string): Program => start(node, program("job-queue/worker.mjs"), folder, name);
   const producer = runExample("escript", "job-queue/producer.escript", folder, "3000");
   const bob = worker("bob");
   let ann = worker("ann");
@@ -110,19 +112,21 @@ test("job queue: every job has a result, although a worker is killed at work", a
 
 test("job queue: two workers can't have one name", async () => {
   const folder = freshFolder();
-  const first = start(node, "job-queue/worker.mjs", folder, "ann");
+  const first = start(node, program("job-queue/worker.mjs"), folder, "ann");
   await first.says(/ready/);
-  await expect(runExample(node, "job-queue/worker.mjs", folder, "ann")).rejects.toThrow("running already");
+  await expect(runExample(node, program("job-queue/worker.mjs"), folder, "ann")).rejects.toThrow(
+    "running already",
+  );
   await first.stop();
 });
 
 test("feature flags: a change is there at once, in every service, and Erlang finds the same users", async () => {
   const flags = join(freshFolder(), "flags.bin");
   const set = (name: string, percentage: string): Promise<string> =>
-    runExample(node, "feature-flags/admin.mjs", flags, "set", name, percentage);
+    runExample(node, program("feature-flags/admin.mjs"), flags, "set", name, percentage);
   await set("dark-mode", "100");
   await set("new-checkout", "0");
-  const services = [0, 1].map(() => start(node, "feature-flags/service.mjs", flags, "0"));
+  const services = [0, 1].map(() => start(node, program("feature-flags/service.mjs"), flags, "0"));
   const ports = await Promise.all(services.map((service) => service.says(/listening on port (\d+)/)));
   const users = Array.from({ length: 20 }, (_, i) => `user${i}`);
   const having = async (): Promise<string[]> => {
@@ -146,7 +150,7 @@ test("feature flags: a change is there at once, in every service, and Erlang fin
   }
   await set("new-checkout", "100");
   expect(await having()).toEqual(users);
-  expect(await runExample(node, "feature-flags/admin.mjs", flags, "list")).toBe(
+  expect(await runExample(node, program("feature-flags/admin.mjs"), flags, "list")).toBe(
     "dark-mode: 100 %\nnew-checkout: 100 %",
   );
   await expect(set("new-checkout", "101")).rejects.toThrow("from 0 to 100");
@@ -156,7 +160,7 @@ test("feature flags: a change is there at once, in every service, and Erlang fin
 test("cluster metrics: nothing that was counted goes with a worker that is killed, or with a restart", async () => {
   const file = join(freshFolder(), "metrics.bin");
   const begin = async (): Promise<{ server: Program; port: string; metrics: () => Promise<string> }> => {
-    const server = start(node, "cluster-metrics/server.mjs", file, "0", "0");
+    const server = start(node, program("cluster-metrics/server.mjs"), file, "0", "0");
     const metricsPort = await server.says(/metrics on port (\d+)/);
     await server.says(/worker 1 listening/);
     return {
@@ -193,7 +197,7 @@ test("cluster metrics: nothing that was counted goes with a worker that is kille
 test("elixir and node: a question that was asked before the service was there is answered", async () => {
   const folder = freshFolder();
   const ask = (...question: string[]): Promise<string> =>
-    runExample(node, "elixir-and-node/client.mjs", folder, ...question);
+    runExample(node, program("elixir-and-node/client.mjs"), folder, ...question);
   const early = ask("shop", "apple", "3");
   const service = start("elixir", "elixir-and-node/prices.exs", folder);
   await service.says(/ready/);

@@ -1,8 +1,8 @@
 #!/usr/bin/env escript
 %% The BEAM half of `make demo'. Usage: escript beam.escript EBIN FIXTURE FOLDER ROUNDS ADDS
-%% Prints one JSON object a line, for run.mjs to show.
+%% Prints one JSON object a line, for run.mts to show.
 
-%% Which counter means what, and how long a block is; layout.mjs has the same numbers.
+%% Which counter means what, and how long a block is; layout.mts has the same numbers.
 -define(TOTAL, 0).
 -define(OF_BEAM, 1).
 -define(OF_NODE, 2).

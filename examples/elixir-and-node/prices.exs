@@ -1,8 +1,8 @@
 # An Elixir service that answers a Node service's questions, through queues in a folder that both open: no socket, no port
-# number, no HTTP. client.mjs is the other half.
+# number, no HTTP. client.mts is the other half.
 #
 #   ERL_LIBS=../../erlang/_build/default/lib elixir prices.exs /tmp/prices &
-#   node client.mjs /tmp/prices shop apple 3
+#   node client.mts /tmp/prices shop apple 3
 #
 # A request is {:price, client, number, item, quantity}; the answer goes to a queue of the client. The queue of requests sends
 # its messages to the server one at a time, as an active socket does. If the server crashes, the request that it has is lost:

@@ -1,10 +1,10 @@
 #!/usr/bin/env escript
-%% Prints which of the flags that admin.mjs has set are on for a user: what flags.mjs does, in Erlang.
+%% Prints which of the flags that admin.mts has set are on for a user: what flags.mts does, in Erlang.
 %%
 %%   ERL_LIBS=../../erlang/_build/default/lib escript flags.escript flags.bin ann
 -mode(compile).
 
-%% As in flags.mjs.
+%% As in flags.mts.
 -define(ENTRY, 64).
 -define(NAME, 8).
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env escript
-%% An Erlang service that hands jobs to Node workers, and takes their results. worker.mjs is the other half.
+%% An Erlang service that hands jobs to Node workers, and takes their results. worker.mts is the other half.
 %%
 %%   export ERL_LIBS=../../erlang/_build/default/lib
 %%   escript producer.escript /tmp/jobs 1000 &
-%%   node worker.mjs /tmp/jobs ann & node worker.mjs /tmp/jobs bob &
+%%   node worker.mts /tmp/jobs ann & node worker.mts /tmp/jobs bob &
 %%
 %% A job is `{resize, Id, Name, Width}', a result `{done, Id, Bytes}' or `{failed, Id, Reason}'. Workers may be killed at any
 %% moment. Then a job may be done twice, and its second result is dropped here. No job is lost.

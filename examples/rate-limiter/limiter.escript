@@ -1,11 +1,11 @@
 #!/usr/bin/env escript
-%% The limiter of limiter.mjs in Erlang, on the same file: a client's requests count wherever they are made.
+%% The limiter of limiter.mts in Erlang, on the same file: a client's requests count wherever they are made.
 %% Makes REQUESTS requests as CLIENT, and prints how many were allowed.
 %%
 %%   ERL_LIBS=../../erlang/_build/default/lib escript limiter.escript limits.bin ann 100
 -mode(compile).
 
-%% As in limiter.mjs and server.mjs.
+%% As in limiter.mts and server.mts.
 -define(WORDS, 65536).
 -define(INTERVAL, 200000). %% microseconds: 5 a second
 -define(WINDOW, 20 * ?INTERVAL).

@@ -1,19 +1,19 @@
-// The Node half of `make demo`. Usage: node node.mjs FIXTURE FOLDER ROUNDS ADDS
-// Prints one JSON object a line, for run.mjs to show.
+// The Node half of `make demo`. Usage: node node.mts FIXTURE FOLDER ROUNDS ADDS
+// Prints one JSON object a line, for run.mts to show.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { inspect } from "node:util";
 import { openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, Float, ImproperList, tuple } from "emmap/etf";
-import { ARRIVED, BEAM, BLOCK_SIZE, FINISHED, NODE, TOTAL } from "./layout.mjs";
+import { ARRIVED, BEAM, BLOCK_SIZE, FINISHED, NODE, TOTAL } from "./layout.mts";
 
-const [fixture, folder, rounds, adds] = process.argv.slice(2);
+const [fixture, folder, rounds, adds] = process.argv.slice(2) as [string, string, string, string];
 
-const say = (message) =>
+const say = (message: object): void =>
   console.log(JSON.stringify(message, (_, v) => (typeof v === "bigint" ? String(v) : v)));
 
 /** Counts this half, and waits for the other one. */
-async function meet(counter) {
+async function meet(counter: number): Promise<void> {
   counters.add(counter, 1);
   counters.notify(counter);
   while (counters.get(counter) < 2n) await counters.wait(counter, 1n);
@@ -58,17 +58,11 @@ outbox.pushMany([
 ]);
 outbox.push(blocks.store(Buffer.from("a block that Node stored".padEnd(BLOCK_SIZE))));
 
-const terms = [];
+const terms: string[] = [];
 for (let i = 0; i < 5; i++)
   terms.push(inspect(await inbox.receive(), { breakLength: Number.POSITIVE_INFINITY }));
 say({ event: "terms", values: terms });
-say({
-  event: "block",
-  values: [
-    blocks
-      .read(await inbox.receive())
-      .toString("latin1")
-      .trimEnd(),
-  ],
-});
+const address = await inbox.receive();
+const block = blocks.read(address as number);
+say({ event: "block", values: [block?.toString("latin1").trimEnd()] });
 for (const file of [outbox, inbox, blocks]) file.close();

@@ -1,16 +1,17 @@
 // An HTTP server that limits each client's requests, together with all other processes that have the file open.
 //
-//   node server.mjs limits.bin 8080 &
-//   node server.mjs limits.bin 8081 &
+//   node server.mts limits.bin 8080 &
+//   node server.mts limits.bin 8081 &
 //   curl -i -H 'x-api-key: ann' localhost:8080
 //
 // SIGTERM and SIGINT let the requests that are being answered end.
 import { createServer } from "node:http";
-import { RateLimiter } from "./limiter.mjs";
+import type { AddressInfo } from "node:net";
+import { RateLimiter } from "./limiter.mts";
 
 const [path, port] = process.argv.slice(2);
-if (port === undefined) {
-  console.error("usage: node server.mjs FILE PORT");
+if (path === undefined || port === undefined) {
+  console.error("usage: node server.mts FILE PORT");
   process.exit(2);
 }
 const PER_SECOND = 5;
@@ -19,7 +20,8 @@ const limiter = new RateLimiter(path, { perSecond: PER_SECOND, burst: 20 });
 const server = createServer((request, response) => {
   const client = String(request.headers["x-api-key"] ?? request.socket.remoteAddress);
   if (limiter.take(client)) response.end("hello\n");
-  else response.writeHead(429, { "retry-after": Math.ceil(1 / PER_SECOND) }).end("too many requests\n");
+  else
+    response.writeHead(429, { "retry-after": String(Math.ceil(1 / PER_SECOND)) }).end("too many requests\n");
 });
 
 server.on("error", (error) => {
@@ -27,7 +29,7 @@ server.on("error", (error) => {
   process.exitCode = 1;
   limiter.close();
 });
-server.listen(Number(port), () => console.log(`listening on port ${server.address().port}`));
+server.listen(Number(port), () => console.log(`listening on port ${(server.address() as AddressInfo).port}`));
 
 for (const signal of ["SIGTERM", "SIGINT"])
   process.once(signal, () => {

@@ -1,20 +1,21 @@
 // A service that asks for its flags with each request, and so follows a change without a restart.
 //
-//   node admin.mjs flags.bin set new-checkout 25
-//   node service.mjs flags.bin 8080 &
+//   node admin.mts flags.bin set new-checkout 25
+//   node service.mts flags.bin 8080 &
 //   curl 'localhost:8080/?user=ann'
 import { createServer } from "node:http";
-import { Flags } from "./flags.mjs";
+import type { AddressInfo } from "node:net";
+import { Flags } from "./flags.mts";
 
 const [path, port] = process.argv.slice(2);
-if (port === undefined) {
-  console.error("usage: node service.mjs FILE PORT");
+if (path === undefined || port === undefined) {
+  console.error("usage: node service.mts FILE PORT");
   process.exit(2);
 }
 const flags = new Flags(path);
 
 const server = createServer((request, response) => {
-  const user = new URL(request.url, "http://localhost").searchParams.get("user") ?? "nobody";
+  const user = new URL(request.url ?? "/", "http://localhost").searchParams.get("user") ?? "nobody";
   response.end(flags.isOn("new-checkout", user) ? "the new checkout\n" : "the old checkout\n");
 });
 
@@ -23,7 +24,7 @@ server.on("error", (error) => {
   process.exitCode = 1;
   flags.close();
 });
-server.listen(Number(port), () => console.log(`listening on port ${server.address().port}`));
+server.listen(Number(port), () => console.log(`listening on port ${(server.address() as AddressInfo).port}`));
 
 for (const signal of ["SIGTERM", "SIGINT"])
   process.once(signal, () => {

@@ -1,6 +1,7 @@
-// Metrics that the workers of a cluster, and the restarts of each, add up in one file of counters. Counting takes some ten
-// nanoseconds, sends no message to anybody, and loses nothing when a worker is killed.
-import { openCounters } from "emmap";
+// Metrics that the workers of a cluster, and the restarts of each, add up in one file of counters. Counting takes
+// nanoseconds, sends no message, and loses nothing when a worker is killed.
+import type { ServerResponse } from "node:http";
+import { type Counters, openCounters } from "emmap";
 
 /** Upper bounds of the histogram, in milliseconds; one more bucket takes what is slower. */
 const BUCKETS = [1, 5, 10, 50, 100, 500, 1000];
@@ -12,16 +13,16 @@ const FIRST_BUCKET = 3;
 const FIRST_WORKER = FIRST_BUCKET + BUCKETS.length + 1;
 
 export class Metrics {
-  #counters;
-  #workers;
+  readonly #counters: Counters;
+  readonly #workers: number;
 
-  constructor(path, workers) {
+  constructor(path: string, workers: number) {
     this.#workers = workers;
     this.#counters = openCounters(path, FIRST_WORKER + workers);
   }
 
   /** Counts a request that worker number `worker` begins, and what it comes to when `response` is through. */
-  observe(worker, response) {
+  observe(worker: number, response: ServerResponse): void {
     const start = process.hrtime.bigint();
     this.#counters.add(FIRST_WORKER + worker, 1);
     response.once("close", () => {
@@ -35,14 +36,14 @@ export class Metrics {
     });
   }
 
-  /** A worker that ended is at work on nothing. */
-  forget(worker) {
+  /** A worker has ended: it has no requests in flight. */
+  forget(worker: number): void {
     this.#counters.set(FIRST_WORKER + worker, 0);
   }
 
   /** In the text form that Prometheus reads. */
-  toString() {
-    const at = (index) => this.#counters.get(index);
+  toString(): string {
+    const at = (index: number): bigint => this.#counters.get(index);
     let below = 0n;
     const buckets = [...BUCKETS.map((limit) => limit / 1000), "+Inf"].map((limit, i) => {
       below += at(FIRST_BUCKET + i);
@@ -67,7 +68,7 @@ export class Metrics {
     ].join("\n");
   }
 
-  close() {
+  close(): void {
     this.#counters.close();
   }
 }

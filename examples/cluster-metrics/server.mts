@@ -1,18 +1,19 @@
 // A cluster of Node workers that serve HTTP, and a primary that starts them anew when they end and shows what all of them
 // have counted.
 //
-//   node server.mjs metrics.bin 8080 9090 &
+//   node server.mts metrics.bin 8080 9090 &
 //   curl localhost:8080; curl localhost:9090/metrics
 //
 // SIGTERM and SIGINT let the requests that are being answered end. The counters stay in the file, and go on from there.
 import cluster from "node:cluster";
 import { createServer } from "node:http";
-import { Metrics } from "./metrics.mjs";
+import type { AddressInfo } from "node:net";
+import { Metrics } from "./metrics.mts";
 
 const WORKERS = 2;
 const [path, port, metricsPort] = process.argv.slice(2);
-if (metricsPort === undefined) {
-  console.error("usage: node server.mjs FILE PORT METRICS_PORT");
+if (path === undefined || port === undefined || metricsPort === undefined) {
+  console.error("usage: node server.mts FILE PORT METRICS_PORT");
   process.exit(2);
 }
 
@@ -21,14 +22,16 @@ process.once("exit", () => metrics.close());
 if (cluster.isPrimary) lead();
 else serve(Number(process.env.WORKER));
 
-function lead() {
+function lead(): void {
   let stopping = false;
   const server = createServer((_, response) => {
     response.setHeader("content-type", "text/plain; version=0.0.4").end(metrics.toString());
   });
-  server.listen(Number(metricsPort), () => console.log(`metrics on port ${server.address().port}`));
+  server.listen(Number(metricsPort), () =>
+    console.log(`metrics on port ${(server.address() as AddressInfo).port}`),
+  );
 
-  const start = (worker) => {
+  const start = (worker: number): void => {
     const child = cluster.fork({ WORKER: worker });
     child.on("listening", (address) => console.log(`worker ${worker} listening on port ${address.port}`));
     child.on("exit", (status, signal) => {
@@ -36,7 +39,7 @@ function lead() {
       if (stopping) return;
       console.error(`worker ${worker} ended with ${signal ?? status}`);
       // Not at once: where a worker can't even start, this must not keep the machine busy.
-      setTimeout(() => stopping || start(worker), 100);
+      setTimeout(() => !stopping && start(worker), 100);
     });
   };
   for (let worker = 0; worker < WORKERS; worker++) start(worker);
@@ -50,7 +53,7 @@ function lead() {
     });
 }
 
-function serve(worker) {
+function serve(worker: number): void {
   const server = createServer((request, response) => {
     metrics.observe(worker, response);
     if (request.url === "/fail") response.writeHead(500);

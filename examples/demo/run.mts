@@ -1,17 +1,21 @@
 // `make demo`: a BEAM node and a Node process on one file. Exit status 0 only if everything agreed.
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { openCounters } from "emmap";
-import { COUNTERS } from "./layout.mjs";
+import { COUNTERS } from "./layout.mts";
 
 const ROUNDS = 60;
 const ADDS = 1_000;
-const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
-const ebin = join(here, "../../erlang/_build/default/lib/emmap/ebin");
-const fixture = join(here, "../../test/fixtures/counters.bin");
+const root = fileURLToPath(new URL(".", import.meta.resolve("emmap/package.json")));
+const ebin = join(root, "erlang/_build/default/lib/emmap/ebin");
+const fixture = join(root, "test/fixtures/counters.bin");
+const beamHalf = join(root, "examples/demo/beam.escript");
+// TypeScript, or what it was compiled to.
+const nodeHalf = fileURLToPath(new URL(`node${extname(import.meta.url)}`, import.meta.url));
 // What emmap 2.1.3 was told to write there.
 const fixtureValues = ["42", "-7", "9223372036854775807", "-9223372036854775808"];
 
@@ -21,10 +25,19 @@ const upstream = join(folder, "upstream.bin");
 copyFileSync(fixture, upstream);
 openCounters(join(folder, "counters.bin"), COUNTERS).close();
 
-const children = [];
+/** A line that a half prints. */
+type Message =
+  | { event: "progress"; mine: string; theirs: string; total: string }
+  | { event: "fixture" | "final" | "terms" | "block"; values: string[] };
+
+const children: ChildProcess[] = [];
 
 /** Starts one half and hands each line it prints to `onMessage`; resolves to whether it ended well. */
-function start(command, args, onMessage) {
+function start(
+  command: string,
+  args: string[],
+  onMessage: (message: Message, pid: number | undefined) => void,
+): Promise<boolean> {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);
   createInterface({ input: child.stdout }).on("line", (line) => onMessage(JSON.parse(line), child.pid));
@@ -43,10 +56,10 @@ function start(command, args, onMessage) {
 
 /** One line for each half, drawn anew in place on a terminal, printed now and then elsewhere. */
 class Progress {
-  #lines = new Map();
+  readonly #lines = new Map<string, string>();
   #drawn = 0;
 
-  show(name, line, round) {
+  show(name: string, line: string, round: number): void {
     this.#lines.set(name, line);
     if (!process.stdout.isTTY) {
       if (round % 20 === 0) console.log(line);
@@ -58,13 +71,23 @@ class Progress {
   }
 }
 
-const count = (text) => Number(text).toLocaleString("en").padStart(8);
+const count = (text: string): string => Number(text).toLocaleString("en").padStart(8);
 const progress = new Progress();
-const halves = { BEAM: { other: "Node" }, Node: { other: "BEAM" } };
 
-function listen(name) {
+type Name = "BEAM" | "Node";
+interface Half {
+  other: Name;
+  round: number;
+  /** What it found, by the event that it told it in. */
+  found: { [event: string]: string[] };
+}
+const halves: Record<Name, Half> = {
+  BEAM: { other: "Node", round: 0, found: {} },
+  Node: { other: "BEAM", round: 0, found: {} },
+};
+
+function listen(name: Name): (message: Message, pid: number | undefined) => void {
   const half = halves[name];
-  half.round = 0;
   return (message, pid) => {
     if (message.event === "progress") {
       half.round++;
@@ -73,7 +96,7 @@ function listen(name) {
         ` reads ${count(message.theirs)} of ${half.other}'s and ${count(message.total)} in all`;
       progress.show(name, line, half.round);
     } else {
-      half[message.event] = message.values;
+      half.found[message.event] = message.values;
     }
   };
 }
@@ -83,21 +106,22 @@ console.log(
 );
 const numbers = [String(ROUNDS), String(ADDS)];
 const endedWell = await Promise.all([
-  start("escript", [join(here, "beam.escript"), ebin, upstream, folder, ...numbers], listen("BEAM")),
-  start(process.execPath, [join(here, "node.mjs"), upstream, folder, ...numbers], listen("Node")),
+  start("escript", [beamHalf, ebin, upstream, folder, ...numbers], listen("BEAM")),
+  start(process.execPath, [nodeHalf, upstream, folder, ...numbers], listen("Node")),
 ]);
 
 let agreed = endedWell.every(Boolean);
 
 /** Shows what each half has found, beside what it should be. */
-function check(title, key, expected) {
+function check(title: string, event: string, expected: string[] | Record<Name, string[]>): void {
   console.log(`\n${title}`);
-  for (const [name, half] of Object.entries(halves)) {
-    const wanted = expected[name] ?? expected;
-    const fine = JSON.stringify(half[key]) === JSON.stringify(wanted);
+  for (const name of ["BEAM", "Node"] as const) {
+    const wanted = Array.isArray(expected) ? expected : expected[name];
+    const found = halves[name].found[event];
+    const fine = JSON.stringify(found) === JSON.stringify(wanted);
     agreed &&= fine;
     console.log(
-      `  ${name} reads ${half[key]?.join("  ") ?? "nothing"}  ${fine ? "as it should" : `not ${wanted.join("  ")}`}`,
+      `  ${name} reads ${found?.join("  ") ?? "nothing"}  ${fine ? "as it should" : `not ${wanted.join("  ")}`}`,
     );
   }
 }

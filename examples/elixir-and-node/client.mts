@@ -1,6 +1,6 @@
 // A Node program that asks prices.exs, an Elixir service, what something costs.
 //
-//   node client.mjs /tmp/prices shop apple 3
+//   node client.mts /tmp/prices shop apple 3
 //
 // `shop` is the name of its queue of answers: programs that ask at the same time have one each.
 import { mkdirSync } from "node:fs";
@@ -11,25 +11,26 @@ import { atom, tuple } from "emmap/etf";
 const DEADLINE_MS = 10_000;
 
 const [folder, client, item, quantity] = process.argv.slice(2);
-if (quantity === undefined) {
-  console.error("usage: node client.mjs FOLDER NAME ITEM QUANTITY");
+if (folder === undefined || client === undefined || item === undefined || quantity === undefined) {
+  console.error("usage: node client.mts FOLDER NAME ITEM QUANTITY");
   process.exit(2);
 }
 mkdirSync(folder, { recursive: true });
 
-const requests = openQueue(join(folder, "requests.q"));
-// Elixir's maps with atoms for keys as objects, its binaries as strings.
-const answers = openQueue(join(folder, `answers-${basename(client)}.q`), {
-  decode: { atoms: "string", binaries: "string", maps: "object" },
-});
+/** As Node sees what the service answers: a tuple is an array, and an atom its name. */
+type Outcome = ["ok", { quantity: number; item: string; total: number }] | ["error", string];
+type Answer = [number: number, outcome: Outcome];
 
-/** Resolves to the answer to request `number`; passes over those to requests whose asker did not wait for them. */
-async function receive(number) {
+const requests = openQueue(join(folder, "requests.q"));
+const answers = openQueue<Answer>(join(folder, `answers-${basename(client)}.q`), { values: "json" });
+
+/** Resolves to the outcome of request `number`. It drops answers to earlier requests that nobody waits for any more. */
+async function receive(number: number): Promise<Outcome> {
   const deadline = Date.now() + DEADLINE_MS;
   for (;;) {
     const answer = await answers.receive({ timeout: Math.max(0, deadline - Date.now()) });
     if (answer === EMPTY) throw new Error("no answer: is prices.exs running?");
-    if (answer.elements[0] === number) return answer.elements[1];
+    if (answer[0] === number) return answer[1];
   }
 }
 
@@ -40,7 +41,7 @@ try {
   if (outcome !== "ok") throw new Error(result);
   console.log(`${result.quantity} × ${result.item}: ${result.total}`);
 } catch (error) {
-  console.error(error.message);
+  console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 } finally {
   requests.close();

@@ -5,25 +5,25 @@
 // interval, and is refused where that would take the moment further than `burst` intervals ahead of now. This is the generic
 // cell rate algorithm, which needs no timer and no state but that word. A process that dies leaves nothing to clean up.
 import { crc32 } from "node:zlib";
-import { open } from "emmap";
+import { type MappedFile, open } from "emmap";
 
 /** Two clients whose words coincide share a limit: take many more words than there are clients at a time. */
 const WORDS = 65_536;
 
 export class RateLimiter {
-  #file;
-  #interval;
-  #window;
+  readonly #file: MappedFile;
+  readonly #interval: bigint;
+  readonly #window: bigint;
 
   /** At most `burst` requests at once, and `perSecond` in the long run. All who share the file have to say the same. */
-  constructor(path, { perSecond, burst }) {
+  constructor(path: string, { perSecond, burst }: { perSecond: number; burst: number }) {
     this.#interval = BigInt(Math.round(1e6 / perSecond));
     this.#window = this.#interval * BigInt(burst);
     this.#file = open(path, { write: true, create: true, size: 8 * WORDS });
   }
 
   /** Whether the client may make a request now. If so, it has made one. */
-  take(client) {
+  take(client: string): boolean {
     const position = 8 * (crc32(client) % WORDS);
     const now = BigInt(Date.now()) * 1000n;
     const limit = now + this.#window;
@@ -37,7 +37,7 @@ export class RateLimiter {
     }
   }
 
-  close() {
+  close(): void {
     this.#file.close();
   }
 }
