@@ -43,6 +43,8 @@ function* pages(folder: string): Generator<string> {
     else if (entry.name.endsWith(".md")) yield path;
   }
 }
+/** What the README's links begin with: a package has it without the other pages. */
+const REPOSITORY = "https://github.com/emmap/emmap/blob/main/";
 const OTHERS = new Set(["node_modules", "build", "_build", "dist", ".git"]);
 const root = join(__dirname, "..");
 
@@ -63,10 +65,11 @@ test.each([...pages(root)].map((path) => relative(root, path)))("the links in %s
   const page = withoutCode(readFileSync(join(root, name), "utf8"));
   const targets = [...page.matchAll(/\]\(([^()\s]+)\)/g), ...page.matchAll(/(?:src|srcset|href)="([^"]+)"/g)]
     .map(([, target]) => target as string)
-    .filter((target) => !/^[a-z]+:/.test(target));
+    .filter((target) => target.startsWith(REPOSITORY) || !/^[a-z]+:/.test(target));
   const broken = targets.filter((target) => {
-    const [path, anchor] = target.split("#") as [string, string?];
-    const file = path === "" ? join(root, name) : join(root, dirname(name), path);
+    const [path, anchor] = target.replace(REPOSITORY, "").split("#") as [string, string?];
+    const folder = target.startsWith(REPOSITORY) ? root : join(root, dirname(name));
+    const file = path === "" ? join(root, name) : join(folder, path);
     if (!existsSync(file)) return true;
     return anchor !== undefined && !anchors(readFileSync(file, "utf8")).includes(anchor);
   });

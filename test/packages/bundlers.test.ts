@@ -92,6 +92,23 @@ const rollup: Bundler = (bundle, external) => {
   run(process.execPath, ["-e", code], user);
 };
 
+const vite: Bundler = (bundle, external) => {
+  const options = {
+    root: user,
+    logLevel: "error",
+    build: {
+      ssr: "src/app.js",
+      outDir: join(bundle, ".."),
+      emptyOutDir: false,
+      rollupOptions: { output: { entryFileNames: basename(bundle) } },
+    },
+    ssr: external ? {} : { noExternal: true },
+  };
+  const path = join(root, "node_modules/vite/dist/node/index.js");
+  const code = `import(${JSON.stringify(path)}).then(({ build }) => build(${JSON.stringify(options)}))`;
+  run(process.execPath, ["-e", code], user);
+};
+
 const bun = (): string => join(modules, "@oven/bun-linux-x64-baseline/bin/bun");
 
 const bunBundler: Bundler = (bundle, external) => {
@@ -106,6 +123,7 @@ const BUNDLERS = [
   ["webpack for development", webpack({ mode: "development", devtool: "source-map" }), "app.cjs"],
   ["webpack, which replaces __dirname,", webpack({ node: { __dirname: true, __filename: true } }), "app.cjs"],
   ["rollup", rollup, "app.mjs"],
+  ["Vite", vite, "app.mjs"],
   ["Bun", bunBundler, "app.mjs"],
 ] as const;
 

@@ -16,6 +16,13 @@ test("the npm package contains these files, nothing more, nothing less", async (
   expect(unpackedSize).toBeLessThan(2 * 1024 * 1024);
 });
 
+test.each(["README.md", "CHANGELOG.md"])("the links of the packed %s work without the repository", (page) => {
+  const targets = [...readFileSync(join(root, page), "utf8").matchAll(/\]\(([^()\s]+)\)/g)].map(
+    ([, to]) => to,
+  );
+  expect(targets.filter((to) => !/^(https:|#)/.test(to as string))).toEqual([]);
+});
+
 test("it says where it runs and where it comes from", () => {
   expect(manifest).toMatchObject({
     license: "Apache-2.0",

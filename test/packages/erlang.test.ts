@@ -101,7 +101,7 @@ describe.each(["nif", "port"])("over the %s", (backend) => {
     "Erlang %i of the README runs as it stands",
     (_, code) => {
       const { own } = runErlang(`-module(readme).\n-export([run/0]).\nrun() ->\n${code}`, backend);
-      expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(5n);
+      expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(2n);
     },
   );
 });

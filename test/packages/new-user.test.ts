@@ -40,6 +40,16 @@ test("the package works without a compiler", () => {
   expect(run("node", ["use.mjs"], folder, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
 });
 
+test("the package works with the files that the docs leave in an image", () => {
+  const own = join(folder, "image");
+  cpSync(join(folder, "node_modules"), join(own, "node_modules"), { recursive: true });
+  copyFileSync(join(root, "test/packages/support/use.mjs"), join(own, "use.mjs"));
+  const remove = snippets("sh", "docs/packages.md").find((code) => code.startsWith("cd node_modules/emmap"));
+  run("sh", ["-e", "-c", remove as string], own);
+  expect(run("node", ["use.mjs"], own, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
+  rmSync(own, { recursive: true });
+});
+
 test("an addon that can't be loaded is named, and what builds it", () => {
   const own = join(folder, "broken");
   const installed = join(own, "node_modules/emmap");
@@ -59,22 +69,21 @@ test("every language of the README's is tried by a test", () => {
   expect(["elixir", "erlang", "mermaid", "sh", "ts"]).toEqual(expect.arrayContaining(languages()));
 });
 
-const shown = snippets("ts");
+/** The pages whose programs are run. */
+const PAGES = ["README.md", "docs/which-structure.md", "docs/running.md", "docs/testing.md"];
+const programs = PAGES.flatMap((page) => snippets("ts", page).map((code, index) => ({ page, index, code })));
+const shown = programs.map(({ code }) => code);
 
-test.each(shown.map((code, index) => [index + 1, code] as const))(
-  "TypeScript %i of the README runs as it stands",
-  (index, code) => {
-    const own = freshFolder();
-    const program = join(folder, `readme-${index}.mjs`);
-    writeFileSync(
-      program,
-      ts.transpile(code, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }),
-    );
-    run("node", [program], own, noCompiler);
-    if (code.includes('"counters.bin"'))
-      expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(5n);
-  },
-);
+test.each(programs)("TypeScript $index of $page runs as it stands", ({ page, index, code }) => {
+  const own = freshFolder();
+  const program = join(folder, `${page.replaceAll("/", "-")}-${index}.mjs`);
+  writeFileSync(
+    program,
+    ts.transpile(code, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }),
+  );
+  run("node", [program], own, noCompiler);
+  if (page === "README.md") expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(2n);
+});
 
 const program = `
   import { type BlockStorage, type Counters, EMPTY, EmmapError, type EmmapErrorCode, type MappedFile, open, openBlockStorage, openCounters, openQueue, type Queue } from "emmap";

@@ -2,15 +2,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./user";
 
-/** What the README shows in a language, as it stands there: all of it, since one may go on from another. */
-export function snippets(language: string): string[] {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
-  const found = [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))];
-  return found.map(([, code]) => code as string);
-}
+const found = (page: string, pattern: RegExp): string[] =>
+  [...readFileSync(join(root, page), "utf8").matchAll(pattern)].map(([, text]) => text as string);
+
+/** What a page shows in a language, as it stands there: all of it, since one may go on from another. */
+export const snippets = (language: string, page = "README.md"): string[] =>
+  found(page, new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"));
 
 /** The languages that the README shows something in. */
-export function languages(): string[] {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
-  return [...new Set([...readme.matchAll(/^```(\w+)\n/gm)].map(([, language]) => language as string))].sort();
-}
+export const languages = (): string[] => [...new Set(found("README.md", /^```(\w+)\n/gm))].sort();
