@@ -146,7 +146,9 @@ test.each([
     lend(folder, "undici-types");
     const shownAs = include.map((name) => name.replace("use", "shown"))[0] as string;
     for (const name of include) writeFileSync(join(folder, name), program);
-    for (const [index, code] of shown.entries()) writeFileSync(join(folder, `${index}-${shownAs}`), code);
+    // A CommonJS module has no await outside of a function.
+    const fit = shown.filter((code) => shownAs.endsWith(".mts") || !/^(?!\/\/).*\bawait /m.test(code));
+    for (const [index, code] of fit.entries()) writeFileSync(join(folder, `${index}-${shownAs}`), code);
     const compilerOptions = {
       strict: true,
       exactOptionalPropertyTypes: true,
