@@ -1,9 +1,9 @@
-// Metrics that the workers of a cluster, and the restarts of each, add up in one file of counters. Counting takes
+// The workers of a cluster add their metrics to one counters file, which outlives each worker's restart. Counting takes
 // nanoseconds, sends no message, and loses nothing when a worker is killed.
 import type { ServerResponse } from "node:http";
 import { type Counters, openCounters } from "emmap";
 
-/** Upper bounds of the histogram, in milliseconds; one more bucket takes what is slower. */
+/** Upper bounds of the histogram's buckets, in milliseconds. One more bucket counts slower requests. */
 const BUCKETS = [1, 5, 10, 50, 100, 500, 1000];
 
 const REQUESTS = 0;
@@ -21,7 +21,7 @@ export class Metrics {
     this.#counters = openCounters(path, FIRST_WORKER + workers);
   }
 
-  /** Counts a request that worker number `worker` begins, and what it comes to when `response` is through. */
+  /** Counts a request that worker number `worker` begins, and its time and outcome when `response` is closed. */
   observe(worker: number, response: ServerResponse): void {
     const start = process.hrtime.bigint();
     this.#counters.add(FIRST_WORKER + worker, 1);

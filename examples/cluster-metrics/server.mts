@@ -1,10 +1,10 @@
-// A cluster of Node workers that serve HTTP, and a primary that starts them anew when they end and shows what all of them
-// have counted.
+// A cluster of Node workers that serve HTTP. The primary starts a worker again when it ends, and shows the sum of what all
+// workers have counted.
 //
 //   node server.mts metrics.bin 8080 9090 &
 //   curl localhost:8080; curl localhost:9090/metrics
 //
-// SIGTERM and SIGINT let the requests that are being answered end. The counters stay in the file, and go on from there.
+// On SIGTERM and SIGINT it answers the present requests and ends. The counters stay in the file.
 import cluster from "node:cluster";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -38,7 +38,7 @@ function lead(): void {
       metrics.forget(worker);
       if (stopping) return;
       console.error(`worker ${worker} ended with ${signal ?? status}`);
-      // Not at once: where a worker can't even start, this must not keep the machine busy.
+      // After a pause, so that a worker that cannot start does not keep the machine busy.
       setTimeout(() => !stopping && start(worker), 100);
     });
   };
@@ -60,6 +60,6 @@ function serve(worker: number): void {
     response.end(`${process.pid}\n`);
   });
   server.listen(Number(port));
-  // A terminal sends SIGINT to everybody; it is the primary that says when to end.
+  // A terminal sends SIGINT to all of its processes. The primary tells the workers when to end.
   process.on("SIGINT", () => {});
 }

@@ -2,7 +2,7 @@
 %% The BEAM half of `make demo'. Usage: escript beam.escript EBIN FIXTURE FOLDER ROUNDS ADDS
 %% Prints one JSON object a line, for run.mts to show.
 
-%% Which counter means what, and how long a block is; layout.mts has the same numbers.
+%% The numbers of the counters, and the length of a block. layout.mts has the same.
 -define(TOTAL, 0).
 -define(OF_BEAM, 1).
 -define(OF_NODE, 2).

@@ -1,4 +1,4 @@
-// Which counter of the demo's file means what, and how long a block is; beam.escript has the same numbers.
+// The numbers of the demo's counters, and the length of a block. beam.escript has the same.
 export const TOTAL = 0;
 export const BEAM = 1;
 export const NODE = 2;

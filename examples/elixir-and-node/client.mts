@@ -2,7 +2,7 @@
 //
 //   node client.mts /tmp/prices shop apple 3
 //
-// `shop` is the name of its queue of answers: programs that ask at the same time have one each.
+// `shop` names the program's queue of answers. Each of several programs that ask at the same time needs a name of its own.
 import { mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { EMPTY, openQueue } from "emmap";

@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% Prints which of the flags that admin.mts has set are on for a user: what flags.mts does, in Erlang.
+%% Prints the flags that are on for a user. admin.mts sets them; flags.mts does the same in TypeScript.
 %%
 %%   ERL_LIBS=../../erlang/_build/default/lib escript flags.escript flags.bin ann
 -mode(compile).

@@ -1,21 +1,21 @@
-// Feature flags in a mapped file: a service looks one up in memory with each request, and a change is there at once, in all
-// services of the machine, without a message. admin.mts sets them, flags.escript reads them in Erlang.
+// Feature flags in a mapped file. A service looks a flag up in memory with each request. A change takes effect at once, in all
+// services of the machine, and sends no message. admin.mts sets flags; flags.escript reads them in Erlang.
 //
-// The file has 64 entries of 64 bytes: a 64-bit word, 0 in a free entry and 1 + the percentage in others, and the flag's
-// name, up to 56 bytes and zeros.
+// The file has 64 entries of 64 bytes. An entry is a 64-bit word and the flag's name, up to 56 bytes and zeros. The word is 0 in a
+// free entry, and 1 + the percentage in others.
 import { crc32 } from "node:zlib";
 import { type MappedFile, open } from "emmap";
 
 const ENTRIES = 64;
 const ENTRY = 64;
 const NAME = 8;
-/** Stays free: what is asked for and is not there is found here, and is off. */
+/** This entry stays free. A flag that is missing is looked up here, and so is off. */
 const LAST = (ENTRIES - 1) * ENTRY;
 
 const nameAt = (file: MappedFile, position: number): string =>
   String(file.pread(position + NAME, ENTRY - NAME)).replace(/\0+$/, "");
 
-/** The flags, for looking at. Opened for reading, so that a service can't change them by mistake. */
+/** Reads flags. The file is open for reading only, so that a service cannot change a flag by mistake. */
 export class Flags {
   readonly #file: MappedFile;
   readonly #positions = new Map<string, number>();
@@ -24,10 +24,10 @@ export class Flags {
     this.#file = open(path, { read: true });
   }
 
-  /** Whether the flag is on for the user; a flag that nobody has set is off. */
+  /** Whether the flag is on for the user. A flag that was never set is off. */
   isOn(name: string, user: string): boolean {
     const word = this.#file.load(this.#find(name));
-    // By name and user, so that it is not always the same users who get new things first.
+    // The hash has the flag's name too, so that other users are first for each flag.
     return crc32(`${name}:${user}`) % 100 < Number(word) - 1;
   }
 
@@ -39,7 +39,7 @@ export class Flags {
     }
   }
 
-  /** Where the flag is. An entry never moves; one that is not found yet is looked for again. */
+  /** The flag's position. An entry never moves; a missing flag is looked for again the next time. */
   #find(name: string): number {
     const known = this.#positions.get(name);
     if (known !== undefined) return known;
@@ -52,7 +52,7 @@ export class Flags {
   }
 }
 
-/** Sets a flag, and adds it if it is new. One at a time: `exclusive` keeps other writers out. */
+/** Sets a flag, and adds it if it is new. `exclusive` keeps other writers out. */
 export function setFlag(path: string, name: string, percentage: number): void {
   if (!Number.isInteger(percentage) || percentage < 0 || percentage > 100)
     throw new RangeError("a percentage is a whole number from 0 to 100");

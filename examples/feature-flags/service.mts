@@ -1,4 +1,4 @@
-// A service that asks for its flags with each request, and so follows a change without a restart.
+// A service that looks its flags up with each request. A change takes effect without a restart.
 //
 //   node admin.mts flags.bin set new-checkout 25
 //   node service.mts flags.bin 8080 &

@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% The limiter of limiter.mts in Erlang, on the same file: a client's requests count wherever they are made.
+%% The limiter of limiter.mts in Erlang, on the same file. The limit holds for a client's requests to both.
 %% Makes REQUESTS requests as CLIENT, and prints how many were allowed.
 %%
 %%   ERL_LIBS=../../erlang/_build/default/lib escript limiter.escript limits.bin ann 100
@@ -24,7 +24,7 @@ main(_) ->
     io:put_chars(standard_error, "usage: escript limiter.escript FILE CLIENT REQUESTS\n"),
     halt(2).
 
-%% Whether the client may make a request now. If so, it has made one.
+%% Counts a request of the client and answers true, if the client may make one now.
 take(Limits, Client) ->
     take(Limits, 8 * (erlang:crc32(Client) rem ?WORDS), os:system_time(microsecond)).
 

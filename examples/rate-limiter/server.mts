@@ -4,7 +4,7 @@
 //   node server.mts limits.bin 8081 &
 //   curl -i -H 'x-api-key: ann' localhost:8080
 //
-// SIGTERM and SIGINT let the requests that are being answered end.
+// On SIGTERM and SIGINT it answers the present requests and ends.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { RateLimiter } from "./limiter.mts";
