@@ -116,15 +116,15 @@ test-erlang: erlang tools-test
 test-interop: all tools-test
 	$(Q)npm run --silent test:interop
 
-torture: all tools-test ## do every fault to every runtime, for SECONDS in all (600); FAULTS=a,b chooses
+torture: all tools-test ## do every fault to every runtime; SECONDS=600 in all; FAULTS=a,b chooses
 	@node interop-tests/torture/run.mjs "$(SECONDS)" "$(FAULTS)"
 
-compose-test: tools-node ## run BEAM and Node services in containers, kill them at work, and count what was lost
+compose-test: tools-node ## run BEAM and Node services in containers, kill them while they work, and count losses
 	@node docker/compose-test/main.mjs
 
 # Measure
 
-bench: all tools-bench ## measure everything beside what one would use instead
+bench: all tools-bench ## compare every operation with its alternatives, and write the report
 	@node bench/run.mjs
 
 bench-smoke: all tools-test

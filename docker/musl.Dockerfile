@@ -1,4 +1,4 @@
-# A service in C on another libc, with nothing else in its image. The base image, for the build alone, can be any Debian.
+# A service in C on another libc. Its image has nothing else. The base image is for the build alone, and can be any Debian.
 ARG DEBIAN_IMAGE=debian:bookworm-slim
 
 FROM ${DEBIAN_IMAGE} AS build

@@ -15,11 +15,11 @@ COPY native/core native/core
 COPY native/addon native/addon
 COPY src src
 RUN npm run build:addon && npm run build
-# The package as a user gets it, with the addon for this image alone: the check of all the others is for publishing.
+# The package as a user gets it, but with the addon for this image alone. --ignore-scripts skips the check for all platforms.
 RUN npm pack --ignore-scripts && mkdir /service && npm install --prefix /service --no-save ./emmap-*.tgz
 
 FROM ${NODE_IMAGE}
-# One group owns the shared files, each service has a user of its own; docs/compose.md says why.
+# One group owns the shared files, and each service has a user of its own. docs/compose.md says why.
 RUN groupadd --gid 10000 emmap && useradd --uid 10002 --gid emmap --no-create-home emmap-node \
     && install -d -o root -g emmap -m 2770 /shared
 COPY --from=build /service/node_modules /service/node_modules

@@ -1,5 +1,5 @@
-// The images that the Dockerfiles begin with: the official ones, or where no registry can be reached, ones made here from
-// Debian packages and this machine's Node.
+// The base images of the Dockerfiles: the official ones or, if no registry can be reached, images that are made here from Debian
+// packages and this machine's Node.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -13,7 +13,7 @@ const OFFICIAL = {
   ERLANG_IMAGE: "erlang:27-slim",
 };
 
-/** The values of those variables. What removes images that had to be made goes to `undo`. */
+/** Returns the images for these variables. Adds the steps that remove the images that it made to `undo`. */
 export async function baseImages(engine, undo) {
   const docker = (args, options) => run("docker", args, { env: engine.env, ...options });
   const chosen = Object.fromEntries(
@@ -47,7 +47,7 @@ export async function baseImages(engine, undo) {
   return chosen;
 }
 
-/** A minimal Debian as a tar file. It takes half a minute to make, so it is kept for the next time. */
+/** Makes a minimal Debian as a tar file. This takes half a minute, so the file is kept for the next time. */
 async function rootFileSystem() {
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "emmap");
   const tar = join(cache, `debian-${SUITE}-${process.arch}.tar.gz`);
@@ -76,7 +76,7 @@ async function rootFileSystem() {
   return tar;
 }
 
-/** What an image is built from, in a folder of its own. `prepare` puts the files there. */
+/** Builds an image in a folder of its own. `prepare` puts the files there. */
 async function build(docker, image, lines, prepare = () => {}) {
   const context = mkdtempSync(join(tmpdir(), "emmap-image-"));
   try {
@@ -94,7 +94,7 @@ async function nodeImage(docker, debian, tag) {
   const npm = join(await run("npm", ["root", "--global"]), "npm");
   const registry = await run("npm", ["config", "get", "registry"]);
   const headers = join(prefix, "include/node");
-  // Downloads go through whatever this machine's go through, and trust what it trusts.
+  // Downloads use this machine's registry and trust its certificates.
   const certificates = process.env.NODE_EXTRA_CA_CERTS || "/etc/ssl/certs/ca-certificates.crt";
   const lines = [
     `FROM ${debian}`,
@@ -123,7 +123,7 @@ async function erlangImage(docker, debian, tag) {
   return image;
 }
 
-/** How each image is made from the minimal Debian. */
+/** Makes each image from the minimal Debian. */
 const MAKE = {
   DEBIAN_IMAGE: async (_docker, debian) => debian,
   NODE_IMAGE: nodeImage,

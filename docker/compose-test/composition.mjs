@@ -1,4 +1,4 @@
-// The services of docker-compose.yml, as a project of its own that does not meet any other.
+// The services of docker-compose.yml, as a project with a random name, so that it does not meet another one.
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { follow, run, works } from "./run.mjs";
@@ -12,7 +12,7 @@ export class Composition {
   #project = `emmap-test-${randomBytes(4).toString("hex")}`;
   #onLine;
 
-  /** `onLine` gets each line that a service prints, and which service that was. */
+  /** `onLine` gets the service and each line that it prints. */
   static async create(engine, variables, onLine) {
     const plugin = await works("docker", ["compose", "version"], { env: engine.env });
     const composition = new Composition();
@@ -38,7 +38,7 @@ export class Composition {
     return this.#command(["build"], { show: true });
   }
 
-  /** Creates and starts everything, and follows what it prints. */
+  /** Creates and starts all services, and follows their output. */
   async up(services) {
     await this.#command(["up", "--detach", "--no-build"]);
     for (const service of services) {
@@ -95,12 +95,12 @@ export class Composition {
     return this.docker(["exec", this.#containers.get(service), ...command]);
   }
 
-  /** The status with which a container ends. */
+  /** Resolves to the status with which a container ends. */
   async wait(service) {
     return Number(await this.docker(["wait", this.#containers.get(service)]));
   }
 
-  /** How often the engine started a container anew by itself, because its program had failed. */
+  /** The number of times that the engine restarted a container because its program had failed. */
   async restarts(service) {
     return Number(await this.#state(service, "{{.RestartCount}}"));
   }

@@ -1,8 +1,8 @@
-// `make compose-test`: the services of docker-compose.yml in containers, killed and paused while they work. Ends with 0
-// if nothing was lost or doubled, 1 if something was wrong, 69 (EX_UNAVAILABLE) where no engine can run, which is no
-// success. Nothing stays behind but a small Debian in the cache folder, where one had to be made.
+// `make compose-test` runs the services of docker-compose.yml in containers, and kills and pauses them while they work. Status:
+// 0 if nothing was lost or doubled, 1 if something was wrong, 69 (EX_UNAVAILABLE) if no engine can run, which is not a success.
+// It removes everything afterwards, except a small Debian in the cache folder, if it had to make one.
 //
-//   KILLS          how often each service is killed; default 3
+//   KILLS          the number of kills of each service; default 3
 //   EMMAP_VOLUME   memory (default) or disk
 import { makeTrouble, Progress, readTable } from "../../interop-tests/traffic/trouble.mjs";
 import { baseImages } from "./base-images.mjs";
@@ -15,7 +15,7 @@ const UNAVAILABLE = 69;
 const kills = Number(process.env.KILLS || 3);
 const say = (text) => console.log(`compose-test: ${text}`);
 
-/** What has to be undone, the last thing first. */
+/** The steps that clean up. The last one runs first. */
 const undo = [];
 async function undoAll() {
   resume();
@@ -31,7 +31,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     if (interrupted) return;
     interrupted = true;
     say(`${signal}: cleaning up`);
-    // That ends main as well.
+    // This ends main, too.
     interrupt();
   });
 }
@@ -75,7 +75,7 @@ async function main() {
   return said.filter((line) => line.startsWith("|")).join("\n");
 }
 
-/** The services are as harmless as docker-compose.yml says, and the files belong to the group that they share. */
+/** Checks that the services have only the rights of docker-compose.yml, and that the files belong to their group. */
 async function inspect(composition) {
   const expect = async (service, expected, ...command) => {
     const found = await composition.exec(service, "sh", "-c", ...command);
@@ -87,7 +87,7 @@ async function inspect(composition) {
   for (const service of ["beam-nif", "node"])
     await expect(service, "", "command -v cc gcc c++ g++ make || true");
   await expect("node", "2770 10000", "stat -c '%a %g' /shared");
-  // Its image has no shell. Who creates its queue of answers, it or the worker, is a matter of which starts first.
+  // Its image has no shell. Either it or the worker creates its queue of answers: the one that starts first.
   const user = await composition.user("c-musl");
   if (user !== "10003:10000") throw new Error(`c-musl runs as ${user}, not as 10003:10000`);
   const owners = "find /shared -mindepth 1 -exec stat -c %u {} + | sort -u | grep -vE '^1000[123]$' || true";
