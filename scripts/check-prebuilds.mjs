@@ -70,5 +70,6 @@ for (const target of targets) {
 }
 if (wrong) {
   console.error("Build all of them with: npm run build:prebuilds");
+  if (options.here) console.error(`Or remove those for other platforms from ${prebuilds}`);
   process.exit(1);
 }
