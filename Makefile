@@ -95,7 +95,7 @@ test-core: tools-test
 test-format: tools-test node_modules/.package-lock.json
 	$(Q)clang-format-14 --dry-run -Werror $(C_FILES)
 	$(Q)npm run --silent check
-	$(Q)node scripts/check-circles.mjs native erlang/c_src erlang/src src
+	$(Q)node scripts/check-circles.mjs native port erlang/c_src erlang/src src
 
 test-typescript: all
 	$(Q)npm test

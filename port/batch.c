@@ -45,7 +45,7 @@ static bool open_run(term parts, run *r)
         !elements_of(parts, &r->is_string, &r->arguments, &count) || count % r->width != 0)
         return false;
     r->count = (uint32_t)(count / r->width);
-    r->op = term_atom_bytes(name, &bytes, &length) ? operation_find(bytes, length, r->width + 1) : NULL;
+    r->op = term_atom_bytes(name, &bytes, &length) ? table_find(bytes, length, r->width + 1) : NULL;
     return true;
 }
 
@@ -67,7 +67,7 @@ static term next_argument(run *r, uint8_t integer[TERM_BYTE_SIZE])
 static emmap_error begin_run(run *r, call *c)
 {
     c->arguments[0] = r->handle;
-    return r->op != NULL && operation_is_on_file(r->op) ? operation_begin(r->op, c) : EMMAP_BADARG;
+    return r->op != NULL && r->op->on_file ? operation_begin(r->op, c) : EMMAP_BADARG;
 }
 
 /* Takes the answer of an operation that waits for a lock back. False: it does not wait. */
@@ -83,7 +83,7 @@ static bool take_back(handles *files, reply *out, size_t start)
 /* False: an operation waits for a lock, and the run's count is how many are left. */
 static bool continue_run(run *r, handles *files, reply *out)
 {
-    uint8_t integers[OPERATION_MAX_ARITY][TERM_BYTE_SIZE];
+    uint8_t integers[CALL_MAX_ARGUMENTS][TERM_BYTE_SIZE];
     call c = {.files = files, .out = out};
     out->lane = 0;
     const emmap_error error = begin_run(r, &c);

@@ -3,9 +3,7 @@
 #define EMMAP_PORT_BATCH_H
 
 #include "operation.h"
-
-/* Most operations in a batch: the answer to one may be longer than itself. */
-#define BATCH_LIMIT (1u << 20)
+#include "protocol.h"
 
 /*
  * A run: {each, Name, Width, Handle, [Argument]}, operations of one name on one file, whose arguments follow one another in

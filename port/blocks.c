@@ -1,7 +1,5 @@
 #include "blocks.h"
 
-#include "options.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -2,11 +2,26 @@
 #ifndef EMMAP_PORT_CALL_H
 #define EMMAP_PORT_CALL_H
 
-#include "operation.h"
+#include "handles.h"
+#include "reply.h"
+#include "term.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#define CALL_MAX_ARGUMENTS 4
+
+typedef struct call {
+    handles *files;
+    emmap_file *file; /* of the first argument, where that is a handle */
+    term arguments[CALL_MAX_ARGUMENTS];
+    reply *out;
+} call;
+
+typedef struct operation operation;
+
+/* Does an operation once: adds exactly one term to `c->out`. */
 typedef void perform_function(const operation *op, call *c);
 
 void call_badarg(call *c);

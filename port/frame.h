@@ -5,14 +5,12 @@
 #define EMMAP_PORT_FRAME_H
 
 #include "lookout.h"
+#include "protocol.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Longest frame that is taken, in bytes without its length: libei counts in int, and a reader in no hurry
- * should not be made to hold more. */
-#define FRAME_LIMIT ((size_t)1 << 30)
 #define FRAME_HEADER 4u
 
 /* Zero it but for the descriptor; end with frame_reader_free. */

@@ -1,8 +1,8 @@
 #include "hello.h"
 
-#include "batch.h"
-#include "frame.h"
-#include "postponed.h"
+#include "lock_limit.h"
+#include "protocol.h"
+#include "table.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,11 +34,12 @@ static void reply_info(reply *out)
     reply_atom(out, "postponed_limit");
     reply_unsigned(out, POSTPONED_LIMIT);
     reply_atom(out, "operations");
-    reply_list(out, operation_count + 2);
+    reply_list(out, table_length + 3);
+    reply_atom(out, "hello");
     reply_atom(out, "batch");
     reply_atom(out, "each");
-    for (size_t i = 0; i < operation_count; i++)
-        reply_atom(out, operation_name(i));
+    for (size_t i = 0; i < table_length; i++)
+        reply_atom(out, table_name(i));
     reply_nil(out);
 }
 
@@ -75,16 +76,17 @@ static emmap_error decode_options(term list, uint64_t *reply_limit)
 }
 
 /* {hello, Version, Options} -> {ok, Agreed, Info} */
-void perform_hello(const operation *op, call *c)
+void hello_answer(term arguments, reply *out)
 {
-    (void)op;
-    uint64_t version, reply_limit;
-    reply *const out = c->out;
-    if (out->id == NULL || term_integer(c->arguments[0], &version) != TERM_SIGNED) {
-        call_badarg(c);
+    term options;
+    uint64_t version, limit;
+    (void)term_next(&arguments, &options);
+    if (term_integer(options, &version) != TERM_SIGNED) {
+        reply_error(out, EMMAP_BADARG);
         return;
     }
-    emmap_error error = decode_options(c->arguments[1], &reply_limit);
+    (void)term_next(&arguments, &options);
+    emmap_error error = decode_options(options, &limit);
     if (error == EMMAP_OK && (version < HELLO_FIRST_VERSION || version > INT64_MAX))
         error = (emmap_error)EINVAL;
     if (error != EMMAP_OK) {
@@ -93,8 +95,8 @@ void perform_hello(const operation *op, call *c)
     }
     if (version > HELLO_LAST_VERSION)
         version = HELLO_LAST_VERSION;
-    out->limit = (size_t)reply_limit;
-    request_postpone(out, version > HELLO_FIRST_VERSION);
+    out->limit = (size_t)limit;
+    lock_limit_postpone(out, version > HELLO_FIRST_VERSION);
     reply_tuple(out, 3);
     reply_atom(out, "ok");
     reply_unsigned(out, version);

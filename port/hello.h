@@ -2,13 +2,14 @@
 #ifndef EMMAP_PORT_HELLO_H
 #define EMMAP_PORT_HELLO_H
 
-#include "call.h"
+#include "reply.h"
 
 /* A session has the first version until the client says that it knows a later one. */
 #define HELLO_FIRST_VERSION 1
 #define HELLO_LAST_VERSION 2
 
-perform_function perform_hello;
+/* Answers a request {hello, Version, Options}, whose last two elements these are. */
+void hello_answer(term arguments, reply *out);
 
 /* Writes the frame that a session begins with: {emmap_port, 1, Info}. */
 void hello_write(reply *out);

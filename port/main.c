@@ -4,7 +4,7 @@
  */
 #define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include "client.h"
-#include "request.h"
+#include "lock_limit.h"
 #include "session.h"
 
 #include <errno.h>
@@ -97,6 +97,6 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     widen(input);
     widen(output);
-    request_limit_locks(lock_limit);
+    lock_limit_set(lock_limit);
     return session_run(input, output);
 }

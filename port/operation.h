@@ -1,40 +1,13 @@
-/* The operations by name: each decodes its arguments, calls the core and answers one term. */
+/* Doing an operation: its arguments are found, and the file of the first one; then it decodes the others, calls the core and
+ * answers one term. */
 #ifndef EMMAP_PORT_OPERATION_H
 #define EMMAP_PORT_OPERATION_H
 
-#include "handles.h"
-#include "reply.h"
-#include "term.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#define OPERATION_MAX_ARITY 4
-
-typedef struct call {
-    handles *files;
-    emmap_file *file; /* of the first argument, where that is a handle */
-    term arguments[OPERATION_MAX_ARITY];
-    reply *out;
-} call;
-
-typedef struct operation operation;
-
-extern const size_t operation_count;
-
-/* From 0 to operation_count - 1. */
-const char *operation_name(size_t index);
+#include "table.h"
 
 /* Takes a tuple headed by an atom apart: that atom, how many elements there are besides, and these. False for any other
  * term. */
 bool operation_open(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments);
-
-/* NULL if there is none of that name and number of arguments. */
-const operation *operation_find(const uint8_t *name, size_t length, uint64_t arity);
-
-/* Whether the first argument is a handle. */
-bool operation_is_on_file(const operation *op);
 
 /* Finds the file of the first argument, where that is a handle: EMMAP_BADARG if it is none, EMMAP_CLOSED if it names no
  * file. */

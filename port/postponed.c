@@ -1,5 +1,7 @@
 #include "postponed.h"
 
+#include "protocol.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,13 +11,11 @@ static const size_t MOST_BYTES = 64 << 20;
 
 typedef struct postponed {
     struct postponed *next;
-    request request;
+    postponed_work *work;
     uint64_t lane; /* the handle that it waits at; 0: none */
     int64_t due;   /* when it is to be tried, in µs */
     int64_t rest;  /* how long it has rested last */
     bool is_cancelled;
-    size_t length;
-    uint8_t frame[];
 } postponed;
 
 static postponed *first, **end = &first;
@@ -45,25 +45,22 @@ static void count_in_lane(const postponed *self, handles *files, int change)
         slot->waiting += (uint32_t)change;
 }
 
-bool postponed_add(const request *r, const uint8_t *frame, size_t length, handles *files, uint64_t lane)
+bool postponed_add(postponed_work *work, handles *files, uint64_t lane)
 {
-    postponed *const self = malloc(sizeof *self + length);
+    postponed *const self = malloc(sizeof *self);
     if (self == NULL)
         return false;
-    *self = (postponed){.request = *r, .lane = lane, .rest = FIRST_REST, .length = length};
-    memcpy(self->frame, frame, length);
-    request_move(&self->request, frame, self->frame);
-    self->due = now() + self->rest;
+    *self = (postponed){.work = work, .lane = lane, .rest = FIRST_REST, .due = now() + FIRST_REST};
     if (self->due < soonest)
         soonest = self->due;
     count_in_lane(self, files, 1);
     append(self);
     count++;
-    bytes += length;
+    bytes += work->bytes;
     return true;
 }
 
-/* Its first request is behind no other of the same file. */
+/* True if another request of the same file goes on waiting before it. */
 static bool is_behind(const postponed *self, const handles *files)
 {
     const handle_slot *const slot = handles_slot(files, self->lane);
@@ -75,15 +72,6 @@ static void keep_others_behind(const postponed *self, const handles *files)
     handle_slot *const slot = handles_slot(files, self->lane);
     if (slot != NULL)
         slot->pass = pass;
-}
-
-static void answer_cancelled(const postponed *self, reply *out)
-{
-    reply_begin(out);
-    reply_tuple(out, 2);
-    reply_term(out, self->request.id.bytes, self->request.id.length);
-    reply_atom(out, "cancelled");
-    reply_end(out);
 }
 
 /* Cuts it off. `place` is where the list names it. */
@@ -99,19 +87,19 @@ static void finish(postponed *self, postponed **place, handles *files)
     count_in_lane(self, files, -1);
     cut(self, place);
     count--;
-    bytes -= self->length;
+    bytes -= self->work->bytes;
+    self->work->free(self->work);
     free(self);
 }
 
 /* Does it. False: it goes on waiting. */
 static bool attempt(postponed *self, handles *files, reply *out)
 {
-    if (self->is_cancelled) {
-        answer_cancelled(self, out);
+    if (self->is_cancelled && self->work->cancel(self->work, out))
         return true;
-    }
+    self->is_cancelled = false;
     files->turn = self->lane;
-    const bool is_done = request_perform(&self->request, files, out);
+    const bool is_done = self->work->attempt(self->work, files, out);
     files->turn = 0;
     return is_done;
 }
@@ -177,7 +165,7 @@ bool postponed_is_empty(void)
 static postponed *find(term id)
 {
     for (postponed *each = first; each != NULL; each = each->next)
-        if (each->request.id.length == id.length && memcmp(each->request.id.bytes, id.bytes, id.length) == 0)
+        if (each->work->id.length == id.length && memcmp(each->work->id.bytes, id.bytes, id.length) == 0)
             return each;
     return NULL;
 }
@@ -190,7 +178,7 @@ bool postponed_has(term id)
 void postponed_cancel(term id)
 {
     postponed *const found = find(id);
-    if (found == NULL || found->request.has_begun)
+    if (found == NULL)
         return;
     found->is_cancelled = true;
     soonest = 0;
@@ -201,7 +189,7 @@ void postponed_free(void)
     while (first != NULL) {
         postponed *const self = first;
         first = self->next;
-        free(self->request.part.bytes);
+        self->work->free(self->work);
         free(self);
     }
     end = &first;

@@ -5,13 +5,22 @@
 #ifndef EMMAP_PORT_POSTPONED_H
 #define EMMAP_PORT_POSTPONED_H
 
-#include "request.h"
+#include "handles.h"
+#include "reply.h"
 
-/* No further input is read while this many wait, or as many bytes of them. */
-#define POSTPONED_LIMIT 10000u
+/* What waits, whose memory is its own. */
+typedef struct postponed_work {
+    /* Does it, and writes the answer. False: it goes on waiting, at `out->lane`. */
+    bool (*attempt)(struct postponed_work *self, handles *files, reply *out);
+    /* Answers with `cancelled`. False: it has begun, and can't be cancelled. */
+    bool (*cancel)(struct postponed_work *self, reply *out);
+    void (*free)(struct postponed_work *self);
+    term id;
+    size_t bytes; /* how much memory it takes */
+} postponed_work;
 
-/* Has a request wait, and copies its frame. False without memory. */
-bool postponed_add(const request *r, const uint8_t *frame, size_t length, handles *files, uint64_t lane);
+/* Takes the work over, which waits at a lane. False, with the work still the caller's, without memory. */
+bool postponed_add(postponed_work *work, handles *files, uint64_t lane);
 
 /* Does those that can be done, and answers them. */
 void postponed_retry(handles *files, reply *out);
@@ -19,13 +28,14 @@ void postponed_retry(handles *files, reply *out);
 /* How many microseconds until one is to be tried; -1: there are none. */
 int64_t postponed_rest(void);
 
+/* No further input is to be read: POSTPONED_LIMIT wait, or 64 MiB of them. */
 bool postponed_is_full(void);
 bool postponed_is_empty(void);
 
 /* True for the id of one that waits. */
 bool postponed_has(term id);
 
-/* Has the one with this id answered with `cancelled`, unless it is a batch that has begun. */
+/* Has the one with this id answered with `cancelled`, if it can be cancelled. */
 void postponed_cancel(term id);
 
 void postponed_free(void);

@@ -1,16 +1,25 @@
 #include "request.h"
 
+#include "hello.h"
+#include "lock_limit.h"
 #include "operation.h"
 #include "term.h"
 
 #include <string.h>
 
+/* True for an operation of this name and number of arguments. */
+static bool is_named(term operation, const char *name, uint32_t count, term *arguments)
+{
+    const uint8_t *found;
+    size_t length;
+    uint32_t arity;
+    return operation_open(operation, &found, &length, &arity, arguments) && arity == count &&
+           length == strlen(name) && memcmp(found, name, length) == 0;
+}
+
 /* {Id, Operation}, with nothing behind it. */
 bool request_open(request *r, uint8_t *frame, size_t length)
 {
-    static const char batch[] = "batch";
-    const uint8_t *name;
-    size_t name_length;
     uint32_t arity;
     term elements, arguments;
     *r = (request){0};
@@ -18,29 +27,17 @@ bool request_open(request *r, uint8_t *frame, size_t length)
         return false;
     const term whole = {.bytes = frame + 1, .length = length - 1};
     if (term_check(whole.bytes, whole.length) != whole.length || !term_tuple(whole, &arity, &elements) ||
-        arity != 2 || !term_next(&elements, &r->id) || r->id.length > REQUEST_ID_LIMIT ||
-        elements.length == 0)
+        arity != 2 || !term_next(&elements, &r->id) || r->id.length > ID_LIMIT || elements.length == 0)
         return false;
     r->operation = elements;
-    r->is_batch = operation_open(elements, &name, &name_length, &arity, &arguments) && arity == 1 &&
-                  name_length == sizeof batch - 1 && memcmp(name, batch, name_length) == 0;
-    if (r->is_batch)
-        r->operation = arguments;
+    if (is_named(elements, "batch", 1, &arguments))
+        r->kind = REQUEST_BATCH;
+    else if (is_named(elements, "hello", 2, &arguments))
+        r->kind = REQUEST_HELLO;
+    else
+        return true;
+    r->operation = arguments;
     return true;
-}
-
-static uint64_t lock_limit = EMMAP_NO_LIMIT;
-
-void request_limit_locks(uint64_t milliseconds)
-{
-    lock_limit = milliseconds;
-    emmap_lock_limit(milliseconds);
-}
-
-void request_postpone(reply *out, bool postpones)
-{
-    out->postpones = postpones;
-    emmap_lock_limit(postpones ? 0 : lock_limit);
 }
 
 static bool perform_batch(request *r, handles *files, reply *out)
@@ -52,16 +49,16 @@ static bool perform_batch(request *r, handles *files, reply *out)
     if (out->postpones)
         return batch_continue(&r->batch, files, out);
     /* Its client can't try one of the operations again before the next. */
-    emmap_lock_limit(EMMAP_NO_LIMIT);
+    lock_limit_suspend(EMMAP_NO_LIMIT);
     (void)batch_continue(&r->batch, files, out);
-    emmap_lock_limit(lock_limit);
+    lock_limit_restore(out);
     return true;
 }
 
 static bool perform_one(request *r, handles *files, reply *out)
 {
     term operation = r->operation;
-    out->lock_limit = lock_limit;
+    out->lock_limit = lock_limit_get();
     out->id = &r->id;
     operation_perform_next(files, &operation, out);
     out->id = NULL;
@@ -78,7 +75,11 @@ bool request_perform(request *r, handles *files, reply *out)
         reply_term(out, r->id.bytes, r->id.length);
     }
     out->deadline = r->deadline;
-    const bool is_done = r->is_batch ? perform_batch(r, files, out) : perform_one(r, files, out);
+    bool is_done = true;
+    if (r->kind == REQUEST_HELLO)
+        hello_answer(r->operation, out);
+    else
+        is_done = r->kind == REQUEST_BATCH ? perform_batch(r, files, out) : perform_one(r, files, out);
     r->deadline = out->deadline;
     out->deadline = 0;
     if (!is_done && r->has_begun)

@@ -10,14 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Longest id, in bytes as encoded: it is sent back with the answer. */
-#define REQUEST_ID_LIMIT 255u
+typedef enum request_kind { REQUEST_OPERATION, REQUEST_BATCH, REQUEST_HELLO } request_kind;
 
 /* A request that is being done. Its terms are the frame's. */
 typedef struct request {
     term id;
-    term operation;
-    bool is_batch;
+    term operation; /* of a batch and a hello: their arguments */
+    request_kind kind;
     bool has_begun;    /* of a batch: some of it may be done */
     batch batch;       /* if it has begun */
     reply_part part;   /* of its answer, if it has begun and waits */
@@ -36,11 +35,5 @@ bool request_perform(request *r, handles *files, reply *out);
 
 /* The frame has been copied from one place to another. */
 void request_move(request *r, const uint8_t *from, uint8_t *to);
-
-/* The most that an operation waits for a lock, but those of a batch; EMMAP_NO_LIMIT unless set. */
-void request_limit_locks(uint64_t milliseconds);
-
-/* Whether requests that find a lock taken are done again later, while others are. Else they wait where they are. */
-void request_postpone(reply *out, bool postpones);
 
 #endif

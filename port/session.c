@@ -3,6 +3,7 @@
 #include "frame.h"
 #include "hello.h"
 #include "postponed.h"
+#include "request.h"
 #include "waits.h"
 
 #include <errno.h>
@@ -30,6 +31,59 @@ static bool has_its_own_id(const request *r, bool waits)
     return waits_count(r->id) == waits && !postponed_has(r->id);
 }
 
+/* A request that waits for a lock, with a copy of its frame. */
+typedef struct waiting_request {
+    postponed_work work; /* first */
+    request request;
+    uint8_t frame[];
+} waiting_request;
+
+static void begin_reply(term id, reply *out)
+{
+    reply_begin(out);
+    reply_tuple(out, 2);
+    reply_term(out, id.bytes, id.length);
+}
+
+static bool attempt(postponed_work *work, handles *files, reply *out)
+{
+    return request_perform(&((waiting_request *)work)->request, files, out);
+}
+
+static bool cancel(postponed_work *work, reply *out)
+{
+    if (((const waiting_request *)work)->request.has_begun)
+        return false;
+    begin_reply(work->id, out);
+    reply_atom(out, "cancelled");
+    reply_end(out);
+    return true;
+}
+
+static void free_waiting(postponed_work *work)
+{
+    free(((waiting_request *)work)->request.part.bytes);
+    free(work);
+}
+
+/* Has the request wait. False without memory. */
+static bool postpone(const request *r, const uint8_t *frame, size_t length, handles *files, uint64_t lane)
+{
+    const size_t size = sizeof(waiting_request) + length;
+    waiting_request *const self = malloc(size);
+    if (self == NULL)
+        return false;
+    self->request = *r;
+    memcpy(self->frame, frame, length);
+    request_move(&self->request, frame, self->frame);
+    self->work = (postponed_work){
+        .attempt = attempt, .cancel = cancel, .free = free_waiting, .id = self->request.id, .bytes = size};
+    if (postponed_add(&self->work, files, lane))
+        return true;
+    free(self);
+    return false;
+}
+
 /* It has no memory to wait in. */
 static void refuse_to_wait(const request *r, reply *out)
 {
@@ -37,9 +91,7 @@ static void refuse_to_wait(const request *r, reply *out)
         fprintf(stderr, "emmap_port: out of memory\n");
         exit(EXIT_FAILURE);
     }
-    reply_begin(out);
-    reply_tuple(out, 2);
-    reply_term(out, r->id.bytes, r->id.length);
+    begin_reply(r->id, out);
     reply_error(out, (emmap_error)ENOMEM);
     reply_end(out);
 }
@@ -60,7 +112,7 @@ bool session_take(handles *files, uint8_t *frame, size_t length, reply *out, con
         *why = "another request with its id is not answered yet";
         return false;
     }
-    if (!is_done && !postponed_add(&r, frame, length, files, out->lane))
+    if (!is_done && !postpone(&r, frame, length, files, out->lane))
         refuse_to_wait(&r, out);
     return true;
 }

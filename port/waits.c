@@ -1,7 +1,8 @@
 #include "waits.h"
 
+#include "lock_limit.h"
 #include "postponed.h"
-#include "request.h"
+#include "protocol.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@ typedef struct waiting {
     uint64_t receiver; /* the handle whose first message it is to take then; 0: none */
     uint64_t deadline; /* until when, in milliseconds */
     size_t length;
-    uint8_t id[REQUEST_ID_LIMIT];
+    uint8_t id[ID_LIMIT];
 } waiting;
 
 /* Only the program's thread changes the list, and reads it. */
@@ -230,11 +231,11 @@ static bool receive(waiting *self, emmap_file *file, reply *out)
 {
     bool is_answered;
     emmap_error error = EAGAIN;
-    emmap_lock_limit(0);
+    lock_limit_suspend(0);
     while (!(is_answered = take(file, out)) && error == EAGAIN)
         error = emmap_queue_wait_begin(file, left_until(self->deadline), &(emmap_waiter){done, self},
                                        &self->wait);
-    request_postpone(out, out->postpones);
+    lock_limit_restore(out);
     if (is_answered || error == EMMAP_OK)
         return is_answered;
     answer(out, error);

@@ -16,6 +16,7 @@
 #include "emmap.h"
 #include "frame.h"
 #include "handles.h"
+#include "lock_limit.h"
 #include "postponed.h"
 #include "reply.h"
 #include "session.h"
@@ -201,7 +202,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     answer_all(&reader, &files, &out);
     session_end();
     handles_free(&files);
-    request_postpone(&out, false);
+    lock_limit_postpone(&out, false);
     reply_free(&out);
     frame_reader_free(&reader);
     remove_files();
