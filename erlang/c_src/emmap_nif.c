@@ -5,9 +5,11 @@
  * time grows with the file, it begins there, by the table at the end of this file. Any other is tried on a
  * normal scheduler first (nif_call.h).
  */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <erl_nif.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "nif_call.h"
 #include "nif_queue.h"
@@ -37,17 +39,20 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
     return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
 }
 
-/* allocates(Bytes): whether the node can allocate them. ERTS ends the node if it lacks memory for a term. */
+/* allocates(Bytes): whether the system gives the node so many bytes. ERTS ends the node if it lacks memory for a
+ * term. ERTS itself is not asked: it may answer from memory that it keeps in store, and that fits no term. */
 static ERL_NIF_TERM nif_allocates(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
     ErlNifUInt64 bytes;
-    ErlNifBinary binary;
     if (!enif_get_uint64(env, arguments[0], &bytes))
         return enif_make_badarg(env);
-    if (bytes > SIZE_MAX / 2 || !enif_alloc_binary((size_t)bytes, &binary))
+    void *const memory = bytes > SIZE_MAX / 2 ? MAP_FAILED
+                                              : mmap(NULL, (size_t)bytes, PROT_READ | PROT_WRITE,
+                                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
         return nif_atoms.false_;
-    enif_release_binary(&binary);
+    munmap(memory, (size_t)bytes);
     return nif_atoms.true_;
 }
 

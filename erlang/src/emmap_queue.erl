@@ -34,16 +34,28 @@ may take as many bytes as its message has in the queue, and `max_inflated_size` 
 inflate to more than `max_inflated_size`. Node counts the same way, and has the same limit by default. A push checks the
 limit of its own handle: `{error, {max_inflated_size, Limit}}`.
 
+The terms that one call gathers are counted together: they may take as many bytes as their messages have in the queue,
+and `max_inflated_size` more. `pop_many/2` ends early; it answers the messages that fit, at least one, and leaves the
+rest in the queue. `to_list/1` and `snapshot/2` answer `{error, {max_inflated_size, Limit}}`. A fold makes one term at a
+time, so it has the limit of one term.
+
 ## Memory
 
 ERTS ends the node if it lacks memory. So emmap asks for the memory first. If there is none, the answer is
-`{error, enomem}` and the message stays. How much memory a pop takes with the NIF:
+`{error, enomem}` and the message stays. `pop_many/2` answers the messages that there is memory for, if that is at least
+one. How much memory a call takes with the NIF:
 
 - A message of more than 4.4 MiB that is about one binary (everything else in it is less than 64 KiB) takes its size
   once. The binary in the term is a part of the message, and keeps the message in memory.
-- Any other message takes its size, and the memory of its term. For a message of less than 4.4 MiB, emmap does not ask.
-  The next garbage collection of the process takes the memory of the parts on its heap (lists, tuples, short binaries)
-  once more, and nobody can ask for that. So have twice their size to spare.
+- Any other message takes its size, and the memory of its term. A compressed one takes twice what it inflates to, too,
+  for as long as it is decoded.
+- The next garbage collection of the process takes the memory of the terms once more. So emmap asks for twice the memory
+  of all terms that the call makes. It does not ask for terms of less than 1 MiB together.
+
+Another process may take the memory between the question and the use of it. Then ERTS ends the node all the same.
+
+With the port, and no NIF loaded, emmap compares the limits on the node (`ulimit -v`, `ulimit -d`) with what the node
+uses, both as Linux has them in `/proc/self`. On another system it can't ask.
 
 Over the port a message of more than 4 MiB is `{error, enomem}` if a limit on the node (`ulimit -v`, `ulimit -d`) leaves
 less than three times its size and 64 MiB. ERTS copies the message while it receives it, then its term takes memory, and
@@ -91,8 +103,8 @@ The errors are those of `emmap`, and
 
 - `{compressed, 0..9}`, `compressed`: how much work goes into making messages small; 0 by default, 6 for `compressed`.
 - `unsafe_terms`: messages may create atoms and funs.
-- `{max_inflated_size, Bytes}`: how much more memory than its bytes in the queue the term of a message may take; 64 MiB
-  by default. See [Terms](#module-terms).
+- `{max_inflated_size, Bytes}`: how much more memory than its bytes in the queue the term of a message may take, and all
+  terms that one call gathers; 64 MiB by default. See [Terms](#module-terms).
 - `read_only`: the queue must exist, and can only be looked at, without any lock.
 - `existing`: the queue must exist; it is not created.
 
@@ -111,7 +123,8 @@ pushing.").
 ?DOC("The answer of the fun of a fold: go on with this accumulator, or end with it.").
 -type step() :: {cont, term()} | {halt, term()}.
 ?DOC("The reason of an error. `{bad_term, Bytes}`: the message is no term, no safe one, or too large a one.
-`{max_inflated_size, Limit}`: the term to be pushed takes more memory than this.").
+`{max_inflated_size, Limit}`: the term to be pushed, or the terms that the call gathers, take more memory than this
+limit allows.").
 -type reason() :: emmap:reason() | {bad_term, binary()} | {max_inflated_size, Limit :: non_neg_integer()}.
 ?DOC("The name that a server is registered under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
@@ -265,7 +278,7 @@ try_pop_and_purge(?QUEUE(_, _, _) = Queue, Fun) when is_function(Fun, 1) ->
 try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg).
 
 ?DOC("Removes up to `Limit` messages at once, in order; none from an empty queue. It stops before a message that is
-refused. If that is the first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. If other processes
+refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. If other processes
 remove messages at the same time, it may remove fewer than there are.").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) -> emmap_queue_pop:pop_many(Queue, Limit);
@@ -296,7 +309,8 @@ fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
 fold(?QUEUE(_, _, _), _Direction, _Acc, _Fun) -> error(badarg).
 
 ?DOC("All messages of a queue, or of the queue of a server, in order. They stay. If others remove messages meanwhile,
-the list may have some that have been removed. A message that is refused is `{bad_term, Bytes}` in its place.").
+the list may have some that have been removed. A message that is refused is `{bad_term, Bytes}` in its place.
+`{error, {max_inflated_size, Limit}}`: the terms together take too much memory; use `peek/3`.").
 -spec to_list(queue() | gen_server:server_ref()) -> [term() | {bad_term, binary()}] | {error, reason()}.
 to_list(?QUEUE(_, _, _) = Queue) -> emmap_queue_look:to_list(Queue);
 to_list(Server) -> gen_server:call(Server, to_list, infinity).
@@ -307,7 +321,8 @@ inspect(?QUEUE(_, _, _) = Queue) -> peek_front(Queue);
 inspect(Server) -> gen_server:call(Server, peek, infinity).
 
 ?DOC("The first `Limit` messages, or `all` of them, as they are at one moment. They stay. Others wait while the messages
-are copied. A message that is refused is `{bad_term, Bytes}` in its place.").
+are copied. A message that is refused is `{bad_term, Bytes}` in its place. `{error, {max_inflated_size, Limit}}`: the
+terms together take too much memory; ask for fewer, or use `peek/3`.").
 -spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
 snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Limit =:= all ->
     emmap_queue_look:snapshot(Queue, Limit);

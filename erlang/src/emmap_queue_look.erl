@@ -99,12 +99,12 @@ to_list(Queue) -> to_list(Queue, 0, []).
 
 to_list(?QUEUE(Backend, Handle, Terms) = Queue, Place, Read) ->
     case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, ?STEP, Place)) of
-        {ok, Messages, Next} ->
-            case emmap_terms:decode_all(Messages, Terms) of
-                {ok, Decoded} -> to_list(Queue, Next, [Decoded | Read]);
+        {ok, Messages, Next} -> to_list(Queue, Next, [Messages | Read]);
+        eof ->
+            case emmap_terms:decode_all(lists:append(lists:reverse(Read)), Terms) of
+                {ok, Decoded} -> Decoded;
                 {error, _} = Error -> Error
             end;
-        eof -> lists:append(lists:reverse(Read));
         {error, estale} when Read =/= [] -> to_list(Queue, 0, []); % the messages have moved: once more
         {error, _} = Error -> Error
     end.

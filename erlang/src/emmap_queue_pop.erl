@@ -67,16 +67,17 @@ pop_and_purge(?QUEUE(Backend, Handle, Terms)) ->
             end
     end.
 
-%% Removes up to `Limit' messages at once, and none from the first on that is refused.
+%% Removes up to `Limit' messages at once, and none from the first on that is refused, or that has no room beside those
+%% before it.
 -spec pop_many(emmap_queue:queue(), Limit :: integer()) -> {ok, [term()]} | {error, emmap_queue:reason()}.
 pop_many(?QUEUE(Backend, Handle, Terms) = Queue, Limit) ->
     case ?CALL_LOCKING(Backend, queue_walk(Handle, forward, Limit, 0)) of
-        {ok, [], _Place} ->
-            {ok, []}; % a limit of 0
         {ok, Messages, _Place} ->
-            case accepted(Messages, Terms, [], []) of
-                {[], [], Bad} -> {error, Bad};
-                {Accepted, Decoded, _} -> remove(Queue, Limit, Accepted, Decoded)
+            case emmap_terms:decode_some(Messages, Terms) of
+                {[], [], none} -> {ok, []}; % a limit of 0
+                {[], _, Refused} -> {error, Refused};
+                {Decoded, [], none} -> remove(Queue, Limit, Messages, Decoded);
+                {Decoded, _, _} -> remove(Queue, Limit, lists:sublist(Messages, length(Decoded)), Decoded)
             end;
         eof ->
             {ok, []};
@@ -91,14 +92,6 @@ remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
         {error, estale} -> pop_many(Queue, max(1, min(Limit, length(Messages)) div 2));
         {error, _} = Error -> Error
     end.
-
-%% The messages before the first that is refused, their terms, and the reason why that one is.
-accepted([Bytes | Rest], Terms, Accepted, Decoded) ->
-    case emmap_terms:decode(Bytes, Terms) of
-        {ok, Term} -> accepted(Rest, Terms, [Bytes | Accepted], [Term | Decoded]);
-        Bad -> {lists:reverse(Accepted), lists:reverse(Decoded), Bad}
-    end;
-accepted([], _Terms, Accepted, Decoded) -> {lists:reverse(Accepted), lists:reverse(Decoded), none}.
 
 %%% Waiting for a message
 

@@ -6,7 +6,7 @@
 
 %% Terms to the messages of a queue and back, within the limit on the memory of a term (emmap_term_size).
 
--export([encoding/1, quick/1, check/3, decode/2, decode_all/2]).
+-export([encoding/1, quick/1, check/3, decode/2, decode_some/2, decode_all/2]).
 
 -include("emmap_file.hrl").
 
@@ -14,10 +14,14 @@
 -define(MOST, 16).
 
 -define(TAG_COMPRESSED, 80).
+%% Deflate makes no more than so many bytes of one.
+-define(INFLATION, 1032).
 %% A message of more than LONG bytes is decoded without a copy of its largest binary, if everything else in it is at
 %% most BESIDE bytes.
 -define(LONG, (1 bsl 20)).
 -define(BESIDE, (1 bsl 16)).
+%% The node ends if binary_to_term/2 lacks memory, so it is asked first. It is not asked for at most so many bytes.
+-define(UNASKED, (1 bsl 20)).
 
 %%% Encoding
 
@@ -61,69 +65,146 @@ stored(Message) ->
 
 %%% Decoding
 
-%% The terms of messages; a message that is refused is {bad_term, Bytes}.
--spec decode_all([binary()], #terms{}) -> {ok, [term() | {bad_term, binary()}]} | {error, enomem}.
-decode_all(Messages, Terms) ->
-    decode_all(Messages, Terms, []).
+%% What the terms of one call have taken so far.
+-record(gathered, {
+    %% How much more memory than their messages the terms to come may take.
+    left :: integer(),
+    taken = 0 :: non_neg_integer(),
+    %% How much of it has been taken since the node was last asked for memory.
+    unasked = 0 :: non_neg_integer()
+}).
 
-decode_all([Bytes | Rest], Terms, Decoded) ->
-    case decode(Bytes, Terms) of
-        {ok, Term} -> decode_all(Rest, Terms, [Term | Decoded]);
-        {bad_term, _} = Bad -> decode_all(Rest, Terms, [Bad | Decoded]);
-        enomem -> {error, enomem}
-    end;
-decode_all([], _Terms, Decoded) ->
-    {ok, lists:reverse(Decoded)}.
+-type refused() :: {bad_term, binary()} | {max_inflated_size, Limit :: non_neg_integer()} | enomem.
 
 %% The term of a message. {bad_term, Bytes}: it is no term, no safe one, or takes more memory than it may, which is
 %% known before it is made. `enomem': the node lacks the memory for it.
 -spec decode(binary(), #terms{}) -> {ok, term()} | {bad_term, binary()} | enomem.
-decode(<<131, ?TAG_COMPRESSED, Size:32, Stream/binary>> = Bytes, #terms{decoding = Decoding, limit = Limit}) ->
-    if
-        Size > Limit ->
-            {bad_term, Bytes};
-        ?MOST * Size =< Limit + byte_size(Bytes) ->
-            made(Bytes, Bytes, Decoding);
+decode(Bytes, #terms{decoding = Decoding, limit = Limit} = Terms) ->
+    {Most, Beyond} = most(Bytes),
+    case Beyond =< Limit andalso has_memory(Most) of
         true ->
-            case inflate(Stream, Size) of
-                {ok, Inflated} -> measured(Inflated, Bytes, Decoding, Limit);
-                error -> {bad_term, Bytes}
+            made(Bytes, Bytes, Decoding);
+        false ->
+            case decode_exactly(Bytes, Terms, #gathered{left = Limit}) of
+                {ok, Term, _Gathered} -> {ok, Term};
+                Refused -> Refused
             end
+    end.
+
+%% The terms of the messages before the first that is refused, the messages from that one on, and the reason.
+%% {max_inflated_size, Limit}: the message is not refused by itself, but the terms take more than Limit together.
+-spec decode_some([binary()], #terms{}) -> {[term()], [binary()], none | refused()}.
+decode_some(Messages, Terms) ->
+    {Decoded, Rest, Why, _Allowed} = decode_some(Messages, Terms, allowed(Messages, Terms), []),
+    {lists:reverse(Decoded), Rest, Why}.
+
+decode_some([Bytes | Rest] = Messages, Terms, Allowed, Decoded) ->
+    case decode_one(Bytes, Terms, Allowed) of
+        {ok, Term, Left} -> decode_some(Rest, Terms, Left, [Term | Decoded]);
+        Why -> {Decoded, Messages, Why, Allowed}
     end;
-decode(Bytes, #terms{decoding = Decoding, limit = Limit}) when (?MOST - 1) * byte_size(Bytes) =< Limit ->
-    made(Bytes, Bytes, Decoding);
-decode(<<131, Term/binary>> = Bytes, #terms{decoding = Decoding, limit = Limit}) ->
-    measured(Term, Bytes, Decoding, Limit);
-decode(Bytes, _Terms) ->
+decode_some([], _Terms, Allowed, Decoded) -> {Decoded, [], none, Allowed}.
+
+%% The terms of all messages; a message that is refused by itself is {bad_term, Bytes}.
+-spec decode_all([binary()], #terms{}) ->
+    {ok, [term() | {bad_term, binary()}]} | {error, enomem | {max_inflated_size, Limit :: non_neg_integer()}}.
+decode_all(Messages, Terms) -> decode_all(Messages, Terms, allowed(Messages, Terms), []).
+
+decode_all(Messages, Terms, Allowed, Decoded) ->
+    case decode_some(Messages, Terms, Allowed, Decoded) of
+        {All, [], none, _Left} -> {ok, lists:reverse(All)};
+        {Some, [_ | Rest], {bad_term, _} = Bad, Left} -> decode_all(Rest, Terms, Left, [Bad | Some]);
+        {_Some, _Rest, Why, _Left} -> {error, Why}
+    end.
+
+%% `all': the limit and the memory suffice, whatever the terms are. Otherwise each term is measured.
+allowed(Messages, #terms{limit = Limit}) ->
+    {Most, Beyond} = lists:foldl(fun add_most/2, {0, 0}, Messages),
+    case Beyond =< Limit andalso has_memory(Most) of
+        true -> all;
+        false -> #gathered{left = Limit}
+    end.
+
+add_most(Bytes, {Most, Beyond}) ->
+    {MostOfThis, BeyondOfThis} = most(Bytes),
+    {Most + MostOfThis, Beyond + BeyondOfThis}.
+
+%% The most memory that the term of a message takes while it is decoded, and the most that it takes beyond the message.
+most(<<131, ?TAG_COMPRESSED, Size:32, _/binary>> = Bytes) ->
+    {(?MOST + 1) * Size, max(Size, ?MOST * Size - byte_size(Bytes))};
+most(Bytes) ->
+    {?MOST * byte_size(Bytes), (?MOST - 1) * byte_size(Bytes)}.
+
+decode_one(Bytes, #terms{decoding = Decoding}, all) ->
+    case made(Bytes, Bytes, Decoding) of
+        {ok, Term} -> {ok, Term, all};
+        Bad -> Bad
+    end;
+decode_one(Bytes, Terms, Gathered) ->
+    decode_exactly(Bytes, Terms, Gathered).
+
+%% Measures the term before it is made.
+decode_exactly(<<131, ?TAG_COMPRESSED, Size:32, Stream/binary>> = Bytes, #terms{limit = Limit}, _Gathered)
+  when Size > Limit; Size > ?INFLATION * byte_size(Stream) ->
+    {bad_term, Bytes};
+decode_exactly(<<131, ?TAG_COMPRESSED, Size:32, Stream/binary>> = Bytes, Terms, Gathered) ->
+    %% The pieces that zlib makes, and the whole of them.
+    case has_memory(2 * Size) andalso inflate(Stream, Size) of
+        {ok, Inflated} -> measured(<<131, Inflated/binary>>, Bytes, Terms, Gathered);
+        error -> {bad_term, Bytes};
+        false -> enomem
+    end;
+decode_exactly(<<131, _/binary>> = Bytes, Terms, Gathered) ->
+    measured(Bytes, Bytes, Terms, Gathered);
+decode_exactly(Bytes, _Terms, _Gathered) ->
     {bad_term, Bytes}.
 
-measured(Term, Bytes, Decoding, Limit) ->
+measured(<<131, Term/binary>> = External, Bytes, #terms{limit = Limit, decoding = Decoding}, Gathered) ->
+    #gathered{left = Left} = Gathered,
     Allowed = Limit + byte_size(Bytes),
-    case emmap_term_size:left(Term, Allowed) of
-        Left when Left < 0 -> {bad_term, Bytes};
-        Left -> made_long(external(Term, Bytes), Bytes, Decoding, Allowed - Left)
+    Takes = Allowed - emmap_term_size:left(Term, Allowed),
+    Beyond = Takes - byte_size(Bytes),
+    if
+        Beyond > Limit -> {bad_term, Bytes};
+        Beyond > Left -> {max_inflated_size, Limit};
+        true -> made_long(External, Bytes, Decoding, Takes, Gathered#gathered{left = Left - Beyond})
     end.
 
-external(Term, <<131, ?TAG_COMPRESSED, _/binary>>) -> <<131, Term/binary>>;
-external(_Term, Bytes) -> Bytes.
-
-%% The node ends if binary_to_term/2 lacks memory. So a long binary is not copied, and for everything else the node is
-%% asked first whether it has the memory.
-made_long(External, Bytes, Decoding, Takes) ->
+%% A long binary is not copied. For everything else the node is asked first whether it has the memory.
+made_long(External, Bytes, Decoding, Takes, Gathered) ->
     case without_copy(External, Decoding) of
-        {ok, _} = Made ->
-            Made;
+        {ok, Term} ->
+            {ok, Term, Gathered};
         no ->
-            case allocates(Takes) of
-                true -> made(External, Bytes, Decoding);
-                false -> enomem
+            case asked(Takes, Gathered) of
+                {ok, After} ->
+                    case made(External, Bytes, Decoding) of
+                        {ok, Term} -> {ok, Term, After};
+                        Bad -> Bad
+                    end;
+                enomem ->
+                    enomem
             end
     end.
 
-%% Only the NIF can tell. It may not be loaded if the queue is on the port.
-allocates(Takes) ->
-    not erlang:function_exported(emmap_nif, allocates, 1) orelse emmap_nif:loaded() =/= ok
-        orelse emmap_nif:allocates(Takes).
+%% The next garbage collection takes the memory of all terms once more.
+asked(Takes, #gathered{taken = Taken, unasked = Unasked} = Gathered) when Unasked + Takes > ?UNASKED ->
+    case allocates(Taken + 2 * Takes + ?UNASKED) of
+        true -> {ok, Gathered#gathered{taken = Taken + Takes, unasked = 0}};
+        false -> enomem
+    end;
+asked(Takes, #gathered{taken = Taken, unasked = Unasked} = Gathered) ->
+    {ok, Gathered#gathered{taken = Taken + Takes, unasked = Unasked + Takes}}.
+
+%% Whether the node has the memory for terms of so many bytes, and for a copy of them.
+has_memory(Bytes) -> Bytes =< ?UNASKED orelse allocates(2 * Bytes).
+
+%% Only the NIF can try it. The NIF may not be loaded if the queue is on the port.
+allocates(Bytes) ->
+    case erlang:function_exported(emmap_nif, allocates, 1) andalso emmap_nif:loaded() =:= ok of
+        true -> emmap_nif:allocates(Bytes);
+        false -> emmap_memory:allows(Bytes)
+    end.
 
 made(External, Bytes, Decoding) ->
     try

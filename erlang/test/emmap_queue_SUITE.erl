@@ -6,7 +6,7 @@
          full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, walk_from_no_place/1, snapshot/1, goes_over/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
--export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, compressed_inside/1,
+-export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, terms_of_one_call/1, compressed_inside/1,
          push_holds_to_the_limit/1, limits/1]).
 -export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_closes/1,
          fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
@@ -25,7 +25,7 @@ groups() ->
              levels, looks, metadata, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
-             compressed_terms_up_to_the_limit, inflating_beyond_memory, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
+             compressed_terms_up_to_the_limit, inflating_beyond_memory, terms_of_one_call, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
              server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
@@ -616,6 +616,27 @@ inflating_beyond_memory(Config) ->
     Binary = binary:copy(<<7>>, 70 bsl 20),
     ok = emmap_queue:push(Queue, Binary),
     ?assertEqual(Binary, emmap_queue:pop(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% They count together. Each list takes 832 bytes, and its message has 58.
+terms_of_one_call(Config) ->
+    Limit = 2 * (832 - 58),
+    {ok, Queue} = open(Config, "gathered", 0, [{max_inflated_size, Limit}]),
+    List = lists:duplicate(50, []),
+    ok = emmap_queue:push_many(Queue, lists:duplicate(5, List)),
+    TooMuch = {error, {max_inflated_size, Limit}},
+    ?assertEqual({ok, [List, List]}, emmap_queue:snapshot(Queue, 2)),
+    [?assertEqual(TooMuch, Refused) || Refused <- [emmap_queue:snapshot(Queue, 3), emmap_queue:snapshot(Queue, all),
+                                                   emmap_queue:to_list(Queue)]],
+    Count = fun(_, N) -> {cont, N + 1} end,
+    ?assertEqual([5, 5], [emmap_queue:peek(Queue, 0, Count), emmap_queue:rpeek(Queue, 0, Count)]),
+    ?assertEqual([2, 2, 1, 0], [length(element(2, emmap_queue:pop_many(Queue, 10))) || _ <- lists:seq(1, 4)]),
+    %% A message that is refused by itself counts nothing.
+    Bad = padded(term_to_binary(lists:duplicate(200, []))),
+    raw_queue(Config, "gathered", [term_to_binary(List), Bad, term_to_binary(List)]),
+    ?assertEqual([List, {bad_term, Bad}, List], emmap_queue:to_list(Queue)),
+    ?assertEqual({ok, [List]}, emmap_queue:pop_many(Queue, 10)),
+    ?assertEqual({error, {bad_term, Bad}}, emmap_queue:pop_many(Queue, 10)),
     ok = emmap_queue:close(Queue).
 
 %% Only a whole message is compressed. A compressed term inside another one is bytes, or no term.

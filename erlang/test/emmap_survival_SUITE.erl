@@ -14,6 +14,7 @@
          shrinking_below_the_cursor/1, truncation_by_another_process/1, address_of_the_nodes_own_memory/1,
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
          counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, long_messages_in_short_memory/1,
+         terms_of_one_call/1, inflated_messages_in_short_memory/1,
          truncation_of_ten_files/1, truncation_of_100_files/1,
          truncation_of_1000_files/1]).
 -export([child/3, die/0, fail/0]).
@@ -32,7 +33,8 @@ groups() ->
             resizes_and_closes_in_parallel_without_lock, shrinking_below_the_cursor,
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
-            file_of_a_dead_process, memory_that_is_short, long_messages_in_short_memory],
+            file_of_a_dead_process, memory_that_is_short, long_messages_in_short_memory, terms_of_one_call,
+            inflated_messages_in_short_memory],
     Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
            truncation_of_1000_files],
     [{nif, [], Both ++ Nif}, {port, [], Both}].
@@ -88,6 +90,8 @@ fail() ->
 ?CASE(file_of_a_dead_process).
 ?CASE(memory_that_is_short).
 ?CASE(long_messages_in_short_memory).
+?CASE(terms_of_one_call).
+?CASE(inflated_messages_in_short_memory).
 ?CASE(truncation_of_ten_files).
 ?CASE(truncation_of_100_files).
 ?CASE(truncation_of_1000_files).
@@ -197,7 +201,50 @@ run(long_messages_in_short_memory, Backend, Path) ->
          _ = [?assert(lists:member({60, enomem}, Answers)) || Backend =:= port],
          ?assertEqual(Expected, Hash(emmap_queue:pop(Queue))),
          erlang:garbage_collect()
-     end || {Message, Needed} <- [{One, #{nif => 260, port => 700}}, {Ten, #{nif => 500, port => 700}}]];
+     end || {Message, Needed} <- [{One, #{nif => 260, port => 700}}, {Ten, #{nif => 620, port => 700}}]];
+
+%% Each message is within the limit, and all of them together would take more than 1 GB.
+run(terms_of_one_call, Backend, Path) ->
+    {ok, Queue} = emmap_queue:open(Path, 1 bsl 20, [{backend, Backend}]),
+    Count = 20,
+    TooMuch = {error, {max_inflated_size, 64 bsl 20}},
+    [begin
+         Message = term_to_binary(Term, [compressed]),
+         Size = erlang:external_size(Term),
+         push_bytes(Queue, lists:duplicate(Count, Message)),
+         with_memory(nif, 1000, fun() ->
+             ?assertEqual(TooMuch, error_of(emmap_queue:to_list(Queue))),
+             ?assertEqual(TooMuch, error_of(emmap_queue:snapshot(Queue, all))),
+             ?assertEqual(TooMuch, error_of(emmap_queue:snapshot(Queue, 2))),
+             ?assertEqual([Size], sizes(emmap_queue:snapshot(Queue, 1))),
+             ?assertEqual([[Size], [Size]], [sizes(emmap_queue:pop_many(Queue, Count)) || _ <- [1, 2]])
+         end),
+         ?assertEqual(Count - 2, emmap_queue:length(Queue)),
+         ok = emmap_queue:clear(Queue)
+     end || Term <- [lists:duplicate(4_000_000, []), binary:copy(<<0>>, 60_000_000)]];
+
+%% Far smaller in the queue than the memory that is left, and their terms larger than that.
+run(inflated_messages_in_short_memory, Backend, Path) ->
+    {ok, Queue} = emmap_queue:open(Path, 1 bsl 20, [{backend, Backend}]),
+    Uses = [fun emmap_queue:peek_front/1, fun emmap_queue:peek_back/1, fun emmap_queue:pop/1, fun emmap_queue:to_list/1,
+            fun(Q) -> emmap_queue:receive_message(Q, 0) end,
+            fun(Q) -> emmap_queue:try_pop(Q, fun(_) -> called end) end,
+            fun(Q) -> emmap_queue:pop(Q, none, fun(_, _) -> {cont, called} end) end,
+            fun(Q) -> emmap_queue:peek(Q, none, fun(_, _) -> {cont, called} end) end,
+            fun(Q) -> emmap_queue:pop_many(Q, 10) end,
+            fun(Q) -> emmap_queue:snapshot(Q, 10) end],
+    [begin
+         ok = emmap_queue:clear(Queue),
+         push_bytes(Queue, [Message]),
+         ?assertEqual({Use, {error, enomem}}, {Use, with_memory(nif, 30, fun() -> error_of(Use(Queue)) end)}),
+         ?assertEqual(1, emmap_queue:length(Queue))
+     end || Message <- [term_to_binary(Term, Options)
+                        || Term <- [binary:copy(<<0>>, 60_000_000), lists:duplicate(1_800_000, [])],
+                           Options <- [[compressed], []], is_list(Term) orelse Options =/= []],
+            Use <- Uses],
+    ok = emmap_queue:clear(Queue),
+    push_bytes(Queue, [term_to_binary(binary:copy(<<0>>, 60_000_000), [compressed])]),
+    ?assertEqual([60_000_006], sizes(emmap_queue:pop_many(Queue, 10)));
 
 run(truncation_of_ten_files, nif, Path) ->
     truncation_of_files(10, Path);
@@ -469,6 +516,17 @@ next(File, Read) ->
     end.
 
 %%% Helpers
+
+push_bytes(#file_descriptor{data = #file{backend = Backend, handle = Handle}}, Messages) ->
+    ok = Backend:queue_push_many(Handle, Messages).
+
+%% The sizes of terms, so that no test prints or keeps a large one.
+sizes({ok, Terms}) -> [erlang:external_size(Term) || Term <- Terms];
+sizes(Error) -> Error.
+
+error_of({error, {bad_term, _}}) -> bad_term;
+error_of({error, _} = Error) -> Error;
+error_of(_Term) -> none.
 
 modes(nif) -> [[], [direct]];
 modes(port) -> [[]].
