@@ -53,7 +53,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
 
 - `program`: what to run; else the application's own.
 - `nouse_stdio`: whether the program talks over descriptors 3 and 4, and leaves 0 and 1 to others; default true.
-- `timeout`: how long the program may take to say hello; default 10,000 ms.
+- `timeout`: how long the program may take to say hello; default 5,000 ms. Then it is killed, with the
+  processes that it has started, unless they are in another process group.
 - `call_timeout`: how long a call may take; default 5,000 ms. A call waits for those before it too.
 - `sync_timeout`: the same for `sync` and `datasync`, which wait for the disk; default 60,000 ms.
 
@@ -154,7 +155,7 @@ start(Program, Options) ->
     try open_port({spawn_executable, Program}, PortOptions) of
         Port ->
             _ = monitor(port, Port),
-            case greet(Port, maps:get(timeout, Options, 10000)) of
+            case greet(Port, maps:get(timeout, Options, 5000)) of
                 ok ->
                     {ok, #state{path = Program, program = served(Port, Options)}};
                 {error, Reason} ->
@@ -281,11 +282,12 @@ terminate(_Reason, #state{program = #program{port = Port}}) ->
     exit(Sender, kill),
     ok.
 
-%% A stopped program does not see that its input has ended. While the port is open its process id is nobody else's.
+%% A stopped program does not see that its input has ended. While the port is open its process id is nobody else's. ERTS
+%% starts it as the leader of a process group: the processes that it has started end too.
 kill(Port) ->
     case erlang:port_info(Port, os_pid) of
         {os_pid, Pid} ->
-            _ = os:cmd("kill -KILL " ++ integer_to_list(Pid)),
+            _ = os:cmd("kill -s KILL -- -" ++ integer_to_list(Pid)),
             receive
                 {Port, {exit_status, _}} -> ok;
                 {'DOWN', _, port, Port, _} -> ok

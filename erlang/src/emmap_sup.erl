@@ -57,8 +57,23 @@ start_child(Child) ->
     catch
         exit:{noproc, _} ->
             %% The application may not have been started.
-            case application:ensure_started(emmap) of
-                ok -> start_child(Child);
-                {error, Reason} -> {error, Reason}
+            case ensure_started() of
+                ok ->
+                    start_child(Child);
+                {error, Reason} ->
+                    ?LOG_WARNING(#{label => {emmap, not_started}, reason => Reason}),
+                    {error, Reason}
             end
     end.
+
+%% Some packers leave emmap.app out. The modules are enough to start the application.
+ensure_started() ->
+    case code:where_is_file("emmap.app") of
+        non_existing -> _ = application:load(application()), application:ensure_started(emmap);
+        _ -> application:ensure_started(emmap)
+    end.
+
+%% What the supervisor needs of emmap.app.
+application() ->
+    {application, emmap,
+     [{vsn, ""}, {registered, [?MODULE]}, {mod, {emmap_app, []}}, {applications, [kernel, stdlib]}]}.

@@ -6,10 +6,11 @@
          opens_while_programs_die/1, two_servers/1, named_server/1, both_pairs_of_descriptors/1,
          closes_the_files_of_the_dead/1, keeps_files_whose_owner_lives/1, close_ends_ownership/1,
          a_stopped_program_does_not_block_the_server/1, calls_do_not_wait_for_each_other/1, no_such_program/1,
-         not_the_program/1, another_protocol_version/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
+         not_the_program/1, another_protocol_version/1, ends_what_a_silent_program_started/1,
+         a_silent_program_takes_five_seconds/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
          says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
          stale_handles/1]).
--export([native_code_of_no_current_folder/1, a_folder_of_another_name/1, a_folder_that_is_set/1, in_an_escript/1,
+-export([native_code_of_no_current_folder/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
          says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
          a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1,
@@ -22,9 +23,10 @@ all() ->
      opens_while_programs_die, two_servers, named_server, both_pairs_of_descriptors, closes_the_files_of_the_dead,
      keeps_files_whose_owner_lives, close_ends_ownership, a_stopped_program_does_not_block_the_server,
      calls_do_not_wait_for_each_other, no_such_program, not_the_program, another_protocol_version,
+     ends_what_a_silent_program_started, a_silent_program_takes_five_seconds,
      program_ends_with_its_server, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
      more_than_a_frame, large_batch, leaves_no_messages, stale_handles,
-     native_code_of_no_current_folder, a_folder_of_another_name, a_folder_that_is_set, in_an_escript,
+     native_code_of_no_current_folder, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
      says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
      a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
      a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second].
@@ -242,6 +244,24 @@ not_the_program(Config) ->
     ?assertEqual({error, {port_program, Silent, timeout}},
                  emmap_port:start_link(#{program => Silent, nouse_stdio => false, timeout => 50})).
 
+%% A program that says nothing is killed, and so is what it has started.
+ends_what_a_silent_program_started(Config) ->
+    Started = emmap_test:fresh(Config, "started", <<>>),
+    Silent = emmap_test:fresh(Config, "starts-another", ["#!/bin/sh\nsleep 600 >/dev/null 2>&1 &\necho $! >'", Started, "'\nwait\n"]),
+    ok = file:change_mode(Silent, 8#755),
+    ?assertEqual({error, {port_program, Silent, timeout}}, emmap_port:start_link(#{program => Silent, timeout => 1000})),
+    {ok, Line} = file:read_file(Started),
+    Pid = binary_to_integer(string:trim(Line)),
+    emmap_test:until(fun() -> not emmap_test:is_os_process(Pid) end).
+
+%% The docs say five seconds.
+a_silent_program_takes_five_seconds(Config) ->
+    Silent = emmap_test:fresh(Config, "silent-for-five-seconds", "#!/bin/sh\nexec sleep 600\n"),
+    ok = file:change_mode(Silent, 8#755),
+    {Time, Answer} = timer:tc(fun() -> emmap_port:start_link(#{program => Silent}) end),
+    ?assertEqual({error, {port_program, Silent, timeout}}, Answer),
+    ?assert(Time > 4_900_000 andalso Time < 9_000_000).
+
 another_protocol_version(Config) ->
     Hello = term_to_binary({emmap_port, 99, #{}}),
     Frame = <<(byte_size(Hello)):32, Hello/binary>>,
@@ -389,6 +409,22 @@ a_folder_of_another_name(Config) ->
     Path = emmap_test:fresh(Config, "renamed", <<"12345678">>),
     Code = "io:format(\"~p\", [[element(1, emmap:open(\"" ++ Path ++ "\", [read, {backend, Backend}])) || Backend <- [nif, port]]]), halt().",
     ?assertEqual("[ok,ok]", node_output(Code, Ebin)).
+
+%% All modules in one folder, and no emmap.app.
+modules_without_the_application(Config) ->
+    Path = emmap_test:fresh(Config, "no-application", <<"12345678">>),
+    Code = "io:format(\"~p\", [[case emmap:open(\"" ++ Path ++ "\", [read, {backend, Backend}]) of {ok, _} -> ok; E -> E end"
+           " || Backend <- [nif, port]]]), ok = logger_std_h:filesync(default), halt().",
+    Flat = flat(folder(Config, "no-application-flat")),
+    ok = file:delete(filename:join(Flat, "emmap.app")),
+    Missing = node_output(Code, Flat),
+    ?assertMatch([_, _], string:split(Missing, "[{error,nif_not_loaded},{error,enoent}]")),
+    ?assertMatch([_, _ | _], string:split(Missing, filename:join([Flat, "priv", "emmap_port"]))),
+    Priv = filename:join(Flat, "priv"),
+    ok = file:make_dir(Priv),
+    [ok = file:make_symlink(filename:join(code:priv_dir(emmap), File), filename:join(Priv, File))
+     || File <- ["emmap_nif.so", "emmap_port"]],
+    ?assertEqual("[ok,ok]", node_output(Code, Flat)).
 
 a_folder_that_is_set(Config) ->
     Here = folder(Config, "set-here"),
