@@ -111,7 +111,10 @@ file. `{counters, InFile, Asked}`: the file has another number of counters than 
 -type reason() ::
     atom() | {badarg, term()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
     | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
-?DOC("The address of a block: from 0 to the storage's capacity - 1.").
+?DOC("The address of a block: from 0 to the storage's capacity - 1. As in emmap 2.x, `read_block/2`, `free_block/2`,
+`read_blocks/3` and `repair_block_storage/3` take a larger one modulo the capacity: in a storage of 262,144 blocks 262,144
+means 0. A number of 2^64 or more is no address, and there is no block at it. `free_blocks/2` takes no address beyond the
+capacity.").
 -type address() :: emmap_backend:address().
 ?DOC("About a block storage: `block_size` in bytes, the `levels` of its tree, and how many blocks it can hold
 (`capacity`).").

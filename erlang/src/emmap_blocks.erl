@@ -41,9 +41,10 @@ levels(Options) ->
 is_levels({levels, Levels}) -> is_integer(Levels) andalso Levels > 0;
 is_levels(_) -> false.
 
-%% An address beyond the capacity wraps around, because emmap 2.x ignores all but its lowest bits. `none': it is within.
+%% An address beyond the capacity wraps around, because emmap 2.x ignores all but its lowest bits. `none': it is within, or
+%% it is no address, which has 64 bits.
 -spec wrapped(emmap:file(), emmap:address()) -> emmap:address() | none.
-wrapped(?MAPPED(Backend, Handle), Address) when Address >= ?SMALLEST_CAPACITY ->
+wrapped(?MAPPED(Backend, Handle), Address) when Address >= ?SMALLEST_CAPACITY, Address < 1 bsl 64 ->
     case ?CALL_LOCKING(Backend, blocks_info(Handle)) of
         {ok, #{capacity := Capacity}} when Address >= Capacity -> Address rem Capacity;
         _ -> none

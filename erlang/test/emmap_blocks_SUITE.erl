@@ -85,16 +85,18 @@ all_or_none(Config) ->
      || Function <- [read_blocks, repair_block_storage], {Start, Count} <- [{0, 0}, {-1, 1}, {a, 1}, {0, a}]],
     ok = emmap:close(Storage).
 
-%% As in emmap 2.x an address counts modulo the capacity.
+%% As in emmap 2.x an address counts modulo the capacity. It has 64 bits.
 no_such_block(Config) ->
     Storage = storage(Config, "no-such", 8),
     0 = emmap:store_block(Storage, <<1:64>>),
     [?assertEqual({Address, eof, false}, {Address, emmap:read_block(Storage, Address), emmap:free_block(Storage, Address)})
-     || Address <- [1, 64, 4096, 262143, 262145, 1 bsl 32 + 1, 1 bsl 64 - 1]],
+     || Address <- [1, 64, 4096, 262143, 262145, 1 bsl 32 + 1, 1 bsl 64 - 1, 1 bsl 64, 1 bsl 70]],
     [?assertEqual({Address, <<1:64>>}, {Address, emmap:read_block(Storage, Address)})
-     || Address <- [0, 262144, 1 bsl 32, 1 bsl 62, 1 bsl 63, 1 bsl 64]],
+     || Address <- [0, 262144, 1 bsl 32, 1 bsl 62, 1 bsl 63]],
     ?assertEqual({[{0, <<1:64>>}], eof}, emmap:read_blocks(Storage, 262144, 10)),
     ?assertEqual(40960, emmap:repair_block_storage(Storage, 262144, 10)),
+    ?assertEqual({[], eof}, emmap:read_blocks(Storage, 1 bsl 64, 10)),
+    ?assertEqual(eof, emmap:repair_block_storage(Storage, 1 bsl 64, 10)),
     ?assertEqual(true, emmap:free_block(Storage, 262144)),
     ?assertEqual(eof, emmap:read_block(Storage, 0)),
     ok = emmap:close(Storage).
