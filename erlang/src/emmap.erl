@@ -365,9 +365,8 @@ resize(File) -> resize(File, 0).
 larger. Binaries of `direct` reads keep the mapping that they alias. Shrinking the file below the end of such a binary
 answers `{error, ebusy}`.").
 -spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
-resize(?MAPPED(Backend, Handle), Size) when is_integer(Size), Size >= 0 ->
+resize(?MAPPED(Backend, Handle), Size) when is_integer(Size) ->
     emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, resize(Handle, Size)) end);
-resize(?MAPPED(_, _), Size) when is_integer(Size) -> {error, einval};
 resize(?MAPPED(_, _), _) -> error(badarg).
 
 ?DOC("Ends the file at the cursor.").

@@ -377,6 +377,15 @@ resize(Config) ->
     ?assertEqual({error, fixed_size}, emmap:resize(Fixed, 200)),
     {ok, Size} = emmap:size(Fixed),
     ?assertEqual({ok, Size}, emmap:resize(Fixed, Size)),
+    {ok, Reader} = emmap_test:open(Config, "resize", [read]),
+    ?assertEqual({error, eacces}, emmap:resize(Reader, 200)),
+    %% A size that no file has is einval on any file, and by the backend itself.
+    [begin
+         ?assertEqual({Number, {error, einval}}, {Number, emmap:resize(Any, Number)}),
+         ?assertEqual({Number, {error, einval}}, {Number, (element(2, Data)):resize(element(3, Data), Number)})
+     end || #file_descriptor{data = Data} = Any <- [Fixed, Reader],
+            Number <- [-1, 1 bsl 63, 1 bsl 80]],
+    ok = file:close(Reader),
     ok = file:close(Fixed).
 
 %% As memmove(3): the bytes that arrive are those that the source had before the copy.

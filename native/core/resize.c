@@ -282,12 +282,12 @@ static emmap_error resize(resizing_t *self, uint64_t size)
 /* `now` is the size of the mapping. */
 static emmap_error may_resize(const emmap_file *file, uint64_t size, uint64_t now)
 {
+    if (size > INT64_MAX)
+        return emi_error_set(EINVAL, "a size is from 1 to 2^63 - 1, or 0 to grow by a step");
     if (!file_may_write(file))
         return emi_error_set(EACCES, "the file is open for reading only");
     if ((file->options.flags & EMMAP_OPEN_FIXED_SIZE) && size != now)
         return emi_error_set(EMMAP_FIXED_SIZE, NULL);
-    if (size > INT64_MAX)
-        return emi_error_set(EINVAL, "a size is from 1 to 2^63 - 1, or 0 to grow by a step");
     return EMMAP_OK;
 }
 

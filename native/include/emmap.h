@@ -411,9 +411,9 @@ emmap_error emmap_size(emmap_file *file, uint64_t *size);
  * Other calls on the file go on while a shared mapping grows. They wait while it shrinks, for as long as
  * ftruncate takes, and while a private mapping is replaced, for as long as reading all of it takes.
  *
- * Errors: EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOTSUP with EMMAP_OPEN_FIXED; EINVAL from 2^63 up,
- * and for a queue or block storage that would shrink; EFBIG, ENOSPC and ENOMEM, with the file unchanged;
- * EBUSY if a slice, or a read or write that is running, reaches beyond the new size.
+ * Errors: EINVAL from 2^63 up, on any file; EACCES for a read-only file; EMMAP_FIXED_SIZE; ENOTSUP with
+ * EMMAP_OPEN_FIXED; EINVAL for a queue or block storage that would shrink; EFBIG, ENOSPC and ENOMEM, with the
+ * file unchanged; EBUSY if a slice, or a read or write that is running, reaches beyond the new size.
  */
 emmap_error emmap_resize(emmap_file *file, uint64_t size, uint64_t *result);
 

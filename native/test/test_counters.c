@@ -94,6 +94,7 @@ static void counters_beyond_the_last_are_einval(void **state)
         assert_error(EINVAL, emmap_counter_compare_exchange(file, beyond[i], 0, 1, &old));
     }
     assert_error(EMMAP_FIXED_SIZE, emmap_resize(file, 4096, NULL));
+    assert_error(EINVAL, emmap_resize(file, (uint64_t)1 << 63, NULL));
     assert_ok(emmap_close(file));
     assert_int_equal(emmap_counters_length(file), 4);
     assert_error(EMMAP_CLOSED, emmap_counter_get(file, 0, &old));
