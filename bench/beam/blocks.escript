@@ -40,6 +40,8 @@ main(_) ->
         {store, {fun(_) -> none end, fun(N, none) -> store(Alone, Block, N, []) end, fun(All) -> free(Alone, All) end}},
         {free, {fun(N) -> store(Alone, Block, N, []) end, fun(_, All) -> free(Alone, All) end, fun(ok) -> ok end}},
         {read, fun(N) -> read(Alone, Known, N) end},
+        {both_exclusive, fun(N) -> store_and_free(Alone, Block, N) end},
+        {both_shared, fun(N) -> store_and_free(Shared, Block, N) end},
         {exclusive, fun(N) -> storage(Alone, Block, N) end},
         {shared, fun(N) -> storage(Shared, Block, N) end},
         {port, fun(N) -> storage(Port, Block, N) end},
@@ -52,6 +54,8 @@ main(_) ->
     rounds:recorded(store_block, "store_block 64 B, exclusive", Ratio(store, counters), "at most 1.6"),
     rounds:recorded(free_block, "free_block, exclusive", Ratio(free, counters), "at most 1.6"),
     rounds:recorded(read_block, "read_block 64 B, exclusive", Ratio(read, counters), "at most 1.0"),
+    Both = "NIF store + free of 64 B, shared",
+    rounds:ratio(?SECTION, Both, Ratio(both_shared, both_exclusive), "the same, exclusive", "at most 1.4"),
     _ = [
         rounds:ratio(?SECTION, Name ++ " store + read + free of 64 B", Ratio(Key, Peer), Beside)
      || {Name, Key} <- [{"NIF, exclusive,", exclusive}, {"NIF, shared,", shared}, {"port, exclusive,", port}],
@@ -69,6 +73,12 @@ free(Storage, [Address | Rest]) -> true = emmap:free_block(Storage, Address), fr
 
 read(_, _, 0) -> ok;
 read(Storage, Address, N) -> _ = emmap:read_block(Storage, Address), read(Storage, Address, N - 1).
+
+store_and_free(_, _, 0) ->
+    ok;
+store_and_free(Storage, Block, N) ->
+    true = emmap:free_block(Storage, emmap:store_block(Storage, Block)),
+    store_and_free(Storage, Block, N - 1).
 
 storage(_, _, 0) ->
     ok;

@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% The BEAM half of wake.mjs: answers Node as often as it is told to, `WAY COUNT' a line, by counters or by a socket.
+%% The BEAM half of wake.mjs: answers Node as often as it is told to, `WAY COUNT' a line, by counters, queues or a socket.
 -mode(compile).
 
 main([Folder]) ->
@@ -8,11 +8,17 @@ main([Folder]) ->
     Path = filename:join(Folder, "wake"),
     Counters = [{Way, emmap:open_counters(Path, 2, [read, write, {backend, Backend}])}
                 || {Way, Backend} <- [{"nif", nif}, {"port", port}]],
+    Queues = [{Way, {queues, open_queue(Folder, "there", Backend), open_queue(Folder, "back", Backend)}}
+              || {Way, Backend} <- [{"nif-queue", nif}, {"port-queue", port}]],
     Local = {local, filename:join(Folder, "wake.sock")},
     {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),
     ok = io:setopts([binary]),
     io:put_chars("ready\n"),
-    obey(maps:from_list([{"unix", Unix} | Counters])).
+    obey(maps:from_list([{"unix", Unix} | Counters ++ Queues])).
+
+open_queue(Folder, Name, Backend) ->
+    {ok, Queue} = emmap_queue:open(filename:join(Folder, Name), 0, [{backend, Backend}]),
+    Queue.
 
 obey(Ways) ->
     case io:get_line("") of
@@ -30,6 +36,10 @@ answer("unix" = Way, Socket, Count) ->
     {ok, Bytes} = gen_tcp:recv(Socket, 8),
     ok = gen_tcp:send(Socket, Bytes),
     answer(Way, Socket, Count - 1);
+answer(Way, {queues, There, Back} = Queues, Count) ->
+    {ok, Message} = emmap_queue:receive_message(There, infinity),
+    ok = emmap_queue:push(Back, Message),
+    answer(Way, Queues, Count - 1);
 answer(Way, Counters, Count) ->
     {ok, Seen} = emmap:read_counter(Counters, 1),
     await(Counters, Seen),

@@ -19,12 +19,17 @@ const require = createRequire(import.meta.url);
 function emmap(name, options) {
   const blocks = openBlockStorage(join(folder, name), { blockSize: block.length, ...options });
   blocks.storeMany(new Array(BACKLOG).fill(block));
-  return (times) => {
-    for (let i = 0; i < times; i++) {
-      const address = blocks.store(block);
-      kept.value = blocks.read(address);
-      blocks.free(address);
-    }
+  return {
+    all(times) {
+      for (let i = 0; i < times; i++) {
+        const address = blocks.store(block);
+        kept.value = blocks.read(address);
+        blocks.free(address);
+      }
+    },
+    storeAndFree(times) {
+      for (let i = 0; i < times; i++) blocks.free(blocks.store(block));
+    },
   };
 }
 
@@ -71,16 +76,26 @@ const peers = Object.entries({
   "better-sqlite3": await able(records, "better-sqlite3", sqlite),
   lmdb: await able(records, "lmdb", lmdb),
 }).filter(([, peer]) => peer);
+const exclusive = emmap("exclusive", { write: true, create: true, exclusive: true });
+const shared = emmap("shared", {});
 const ratio = race(
   {
-    exclusive: emmap("exclusive", { write: true, create: true, exclusive: true }),
-    shared: emmap("shared", {}),
+    exclusive: exclusive.all,
+    shared: shared.all,
+    "exclusive, no read": exclusive.storeAndFree,
+    "shared, no read": shared.storeAndFree,
     copies(times) {
       for (let i = 0; i < times; i++) kept.value = Buffer.from(Buffer.from(block));
     },
     ...Object.fromEntries(peers),
   },
   { rounds: 101 },
+);
+records.ratio(
+  "Node store + free of 64 B, shared",
+  ratio("shared, no read", "exclusive, no read"),
+  "the same, exclusive",
+  { limit: "at most 1.4" },
 );
 for (const way of ["exclusive", "shared"]) {
   const operation = `Node store + read + free of 64 B, ${way}`;

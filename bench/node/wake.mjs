@@ -1,15 +1,15 @@
-// To and fro between Node and BEAM while both sleep: words that are waited for, beside a unix socket.
+// To and fro between Node and BEAM while both sleep: words and messages that are waited for, beside a unix socket.
 //
 //   make && node bench/node/wake.mjs [--quick]
 //
 // Node changes a counter and notifies, BEAM (wake.escript) wakes, changes another one and notifies, Node wakes; or each
-// writes eight bytes to a socket that the other sleeps on. Between two of these Node sleeps for a millisecond.
+// pushes a message to a queue, or writes eight bytes to a socket, that the other sleeps on. Between two of these Node sleeps for a millisecond.
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { openCounters } from "../../dist/index.mjs";
+import { openCounters, openQueue } from "../../dist/index.mjs";
 import { folder } from "../harness/folder.mjs";
 import { section } from "../harness/records.mjs";
 import { median, QUICK, shuffled } from "../harness/rounds.mjs";
@@ -43,12 +43,27 @@ async function byCounters() {
   while (counters.get(1) === seen) await counters.wait(1, seen);
 }
 
+const there = openQueue(join(folder, "there"));
+const back = openQueue(join(folder, "back"));
+async function byQueue() {
+  there.push(1);
+  await back.receive();
+}
+
 const eight = Buffer.alloc(8);
 async function bySocket() {
   const answered = new Promise((resolve) => socket.once("data", resolve));
   socket.write(eight);
   await answered;
 }
+
+const WAYS = {
+  nif: byCounters,
+  port: byCounters,
+  "nif-queue": byQueue,
+  "port-queue": byQueue,
+  unix: bySocket,
+};
 
 /** Nanoseconds of each turn, from the shortest to the longest. */
 async function turns(way) {
@@ -57,7 +72,7 @@ async function turns(way) {
   for (let i = 0; i < TURNS; i++) {
     await sleep(1);
     const begin = process.hrtime.bigint();
-    await (way === "unix" ? bySocket() : byCounters());
+    await WAYS[way]();
     all.push(Number(process.hrtime.bigint() - begin));
   }
   return all.sort((a, b) => a - b);
@@ -66,7 +81,7 @@ async function turns(way) {
 const rounds = [];
 for (let i = -1; i < ROUNDS; i++) {
   const round = {};
-  for (const way of shuffled(["nif", "port", "unix"])) round[way] = await turns(way);
+  for (const way of shuffled(Object.keys(WAYS))) round[way] = await turns(way);
   if (i >= 0) rounds.push(round); // the first one warms up
 }
 const at = (share, way) =>
@@ -82,6 +97,15 @@ for (const [way, name] of [
 ])
   records.percentiles(
     `Node to ${name} and back, each asleep until the other's notify`,
+    { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
+    "a unix socket",
+  );
+for (const [way, name] of [
+  ["nif-queue", "BEAM over the NIF"],
+  ["port-queue", "BEAM over the port"],
+])
+  records.percentiles(
+    `Node to ${name} and back, each asleep until the other's message`,
     { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
     "a unix socket",
   );
@@ -109,3 +133,5 @@ await new Promise((resolve) => beam.on("close", resolve));
 socket.destroy();
 server.close();
 counters.close();
+there.close();
+back.close();
