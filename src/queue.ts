@@ -95,7 +95,10 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     return new Queue(opened, this.#format);
   }
 
-  /** The number of messages. It takes time in proportion, since the file has no count. */
+  /**
+   * The number of messages. It takes constant time while all writers share the live folder (docs/live.md), and time in
+   * proportion otherwise: the file has no count.
+   */
   length(): number {
     return addon.queue_length(this.native);
   }

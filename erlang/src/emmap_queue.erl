@@ -329,7 +329,8 @@ snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Lim
 snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) -> {error, einval};
 snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg).
 
-?DOC("How many messages there are. The time grows with their number.").
+?DOC("How many messages there are. It takes constant time while all writers share the live folder (`docs/live.md`), and grows
+with the number of messages otherwise.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
 length(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_length(Handle))).
 

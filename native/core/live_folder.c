@@ -389,7 +389,7 @@ static emmap_error renew(live_t *self, const struct stat *data)
     state->generation++;
     state->file = (uint64_t)data->st_ino;
     state->since = milliseconds();
-    memset(state->queue_length, 0, sizeof state->queue_length);
+    memset(&state->length, 0, sizeof state->length);
     atomic_store_explicit(&state->retired, 0, memory_order_release);
     self->identity = identity_of(state->identity, (uint64_t)self->file->inode);
     PAUSE("live_state_renewed");

@@ -32,8 +32,18 @@ typedef struct live_slot {
     char runtime[32];            /* the program's name; ends with a 0 */
     _Atomic uint64_t operations; /* reserved: the number of changes */
     _Atomic uint64_t waited;     /* the number of changes that had to wait */
-    uint8_t reserved[56];        /* for wake-ups, and messages pushed and popped */
+    _Atomic uint64_t pushed;     /* messages that the handle pushed */
+    _Atomic uint64_t popped;     /* messages that the handle removed one by one, or by a limit */
+    uint8_t reserved[40];
 } live_slot_t;
+
+/* The queue's length (queue_count.h). Changes under the lock. */
+typedef struct live_length {
+    _Atomic uint32_t valid; /* 1: `count` is the number of messages while `header` is the file's */
+    uint32_t reserved;
+    uint64_t count;
+    uint8_t header[16];
+} live_length_t;
 
 typedef struct live_state {
     /* The first 64 bytes are the same in every version. */
@@ -52,7 +62,8 @@ typedef struct live_state {
     uint8_t taking_line[60];
     _Atomic int64_t waited; /* whether somebody waits for a message: queue_wake.h */
     uint8_t waited_line[56];
-    uint8_t queue_length[64]; /* reserved: the queue's length and its header at that time */
+    live_length_t length;
+    uint8_t length_line[32];
     uint8_t rest[4096 - 5 * 64];
     live_slot_t slot[LIVE_SLOTS];
 } live_state_t;
@@ -61,7 +72,7 @@ _Static_assert(sizeof(live_slot_t) == 128, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, lock) == 64, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, taking) == 128, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, waited) == 192, "docs/live.md says so");
-_Static_assert(offsetof(live_state_t, queue_length) == 256, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, length) == 256, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, slot) == 4096, "docs/live.md says so");
 _Static_assert(LIVE_SLOTS < LIVE_OWNER_SLOT, "an owner's number has 12 bits");
 

@@ -2,7 +2,7 @@
 #ifndef EMMAP_CORE_QUEUE_ADVANCE_H
 #define EMMAP_CORE_QUEUE_ADVANCE_H
 
-#include "queue.h"
+#include "queue_count.h"
 
 /* Whether a queue of this size gives space back when it becomes empty. */
 static inline bool queue_empties(const operation_t *operation, const queue_header_t *header)
@@ -18,11 +18,13 @@ static inline emmap_error queue_may_advance(const operation_t *operation, const 
     return head == header->tail && queue_empties(operation, header) ? emi_require_blocking() : EMMAP_OK;
 }
 
-/* Removes the messages before `head`. */
-static inline void queue_advance(operation_t *operation, queue_header_t header, uint32_t head)
+/* Removes the messages before `head`, `count` of them. */
+static inline void queue_advance(operation_t *operation, queue_header_t header, uint32_t head, uint64_t count)
 {
+    const queue_count_t noted = queue_count_begin(operation, header);
     header.head = head;
     queue_header_store(operation->mapping->data, header);
+    queue_count_end(&noted, operation, 0, count);
 }
 
 /* To be called after the removal: a large empty queue gives its space back. A failure does not concern the

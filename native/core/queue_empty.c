@@ -18,6 +18,13 @@ static void restart_now(uint8_t *data, queue_header_t before, queue_header_t *he
         emi_queue_era_after(data, before, *header);
 }
 
+/* An empty queue has a known length. */
+static void note_empty(const operation_t *operation)
+{
+    const queue_count_t noted = queue_count_begin(operation, queue_header_load(operation->mapping->data));
+    queue_count_note(&noted, operation, 0);
+}
+
 emmap_error emmap_queue_purge(emmap_file *file)
 {
     operation_t operation;
@@ -34,6 +41,7 @@ emmap_error emmap_queue_purge(emmap_file *file)
     restart_now(operation.mapping->data, before, &header);
     PAUSE("queue_purge_done");
     queue_advanced(&operation, &header, header.tail);
+    note_empty(&operation);
     return emi_operation_end(&operation, EMMAP_OK);
 }
 
@@ -55,6 +63,7 @@ emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
         restart_now(operation.mapping->data, header, &header);
         PAUSE("queue_reset_done");
         queue_advanced(&operation, &header, header.tail);
+        note_empty(&operation);
     }
     return emi_operation_end(&operation, EMMAP_OK);
 }

@@ -16,7 +16,7 @@
  */
 #include "error.h"
 #include "pause.h"
-#include "queue.h"
+#include "queue_count.h"
 #include "queue_era.h"
 
 static void finish(operation_t *operation, queue_header_t *header, uint32_t gap)
@@ -101,7 +101,7 @@ static emmap_error move_synced(operation_t *operation, queue_header_t *header)
     return EMMAP_OK;
 }
 
-emmap_error emi_queue_move(operation_t *operation, queue_header_t *header)
+static emmap_error move(operation_t *operation, queue_header_t *header)
 {
     if (header->synced)
         return move_synced(operation, header);
@@ -117,6 +117,15 @@ emmap_error emi_queue_move(operation_t *operation, queue_header_t *header)
     queue_header_store(operation->mapping->data, *header);
     slide(operation, header);
     return EMMAP_OK;
+}
+
+emmap_error emi_queue_move(operation_t *operation, queue_header_t *header)
+{
+    const queue_count_t noted = queue_count_begin(operation, *header);
+    const emmap_error error = move(operation, header);
+    if (!error)
+        queue_count_end(&noted, operation, 0, 0);
+    return error;
 }
 
 emmap_error emi_queue_slide_resume(operation_t *operation, queue_header_t *header)

@@ -48,7 +48,7 @@ static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *
         error = emi_file_check(file);
     if (!error && range.count > 0) {
         PAUSE("queue_pop_copied");
-        queue_advance(&operation, header, range.to);
+        queue_advance(&operation, header, range.to, range.count);
         PAUSE("queue_pop_done");
         queue_advanced(&operation, &header, range.to);
     }
@@ -111,7 +111,7 @@ static emmap_error remove_these(emmap_file *file, const struct iovec *messages, 
         error = emi_file_check(file);
     if (!error && count > 0) {
         PAUSE("queue_pop_copied");
-        queue_advance(&operation, header, end);
+        queue_advance(&operation, header, end, count);
         PAUSE("queue_pop_done");
         const uint8_t *const data = operation.mapping->data;
         uint32_t total = 0;
@@ -221,7 +221,7 @@ static emmap_error remove_reserved(operation_t *operation, queue_header_t header
     if (error)
         return error;
     PAUSE("queue_commit_begin");
-    queue_advance(operation, header, header.head + total);
+    queue_advance(operation, header, header.head + total, 1);
     PAUSE("queue_commit_done");
     queue_advanced(operation, &header, header.head + total);
     return EMMAP_OK;

@@ -5,7 +5,7 @@
 #include "error.h"
 #include "overlap.h"
 #include "pause.h"
-#include "queue.h"
+#include "queue_count.h"
 #include "queue_era.h"
 #include "queue_wake.h"
 #include "vectors.h"
@@ -147,7 +147,9 @@ static emmap_error push(emmap_file *file, const batch_t *batch)
         if (begins_anew)
             emi_queue_era_begin(operation.mapping->data, header);
         PAUSE("queue_restart");
+        const queue_count_t noted = queue_count_begin(&operation, queue_header_load(operation.mapping->data));
         queue_header_store(operation.mapping->data, header);
+        queue_count_end(&noted, &operation, batch->one ? 1 : batch->count, 0);
         PAUSE("queue_push_done");
     }
     free(memory);

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "error.h"
+#include "queue_count.h"
 #include "queue_look.h"
 #include "stale.h"
 
@@ -97,13 +98,46 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
     return emmap_queue_peek_front(file, sink);
 }
 
+/* For a handle that may write: takes the noted length, or counts the messages and notes how many there are. */
+static emmap_error length_under_lock(emmap_file *file, uint64_t *length)
+{
+    operation_t operation;
+    queue_header_t header;
+    queue_range_t range = {0};
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
+    if (error)
+        return error;
+    const queue_count_t noted = queue_count_load(&operation, header);
+    if (noted.known) {
+        *length = noted.count;
+        return emi_operation_end(&operation, EMMAP_OK);
+    }
+    uint32_t offset;
+    const char *const wrong =
+        emi_queue_select(operation.mapping->data, header, EMMAP_QUEUE_FORWARD, UINT64_MAX, &range, &offset);
+    if (wrong)
+        error = emi_operation_corrupt(&operation, offset, wrong);
+    else
+        queue_count_note(&noted, &operation, range.count);
+    *length = range.count;
+    return emi_operation_end(&operation, error);
+}
+
+static emmap_error length_by_walking(emmap_file *file, uint64_t *length)
+{
+    queue_look_request_t look = {.limit = UINT64_MAX};
+    const emmap_error error = emi_queue_look(file, &look);
+    *length = look.range.count;
+    return error;
+}
+
 emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
 {
     emmap_error error;
     do {
-        queue_look_request_t look = {.limit = UINT64_MAX};
-        error = emi_queue_look(file, &look);
-        *length = error ? 0 : look.range.count;
+        error = file_may_write(file) ? length_under_lock(file, length) : length_by_walking(file, length);
+        if (error)
+            *length = 0;
     } while (!error && *length == 0 && emi_stale_went_over(file, &error));
     return error;
 }

@@ -778,7 +778,8 @@ typedef enum emmap_queue_direction {
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);
 
-/* The number of messages. Takes time in proportion to it: the file has no count. */
+/* The number of messages. Takes constant time while all who change the queue share its live folder (docs/live.md), and
+ * time in proportion to the number otherwise, as for a read-only and an exclusive handle: the file has no count. */
 emmap_error emmap_queue_length(emmap_file *file, uint64_t *length);
 
 emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty);

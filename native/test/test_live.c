@@ -818,6 +818,86 @@ static void opening_and_closing_leaks_nothing(void **state)
     assert_unused();
 }
 
+/* ---- The queue's length ---- */
+
+static live_length_t *length_in(emmap_file *file)
+{
+    return &live_of(file)->state->length;
+}
+
+/* Changes the noted length, to tell whether it is used. */
+static void expect_noted(emmap_file *file, uint64_t count)
+{
+    live_length_t *const noted = length_in(file);
+    assert_int_equal(noted->valid, 1);
+    assert_int_equal(noted->count, count);
+    assert_int_equal(queue_length_of(file), count);
+}
+
+static void the_length_is_noted_while_all_note_it(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_it(), *const other = open_it();
+    assert_int_equal(queue_length_of(file), 0);
+    for (uint64_t i = 0; i < 20; i++)
+        require_ok(push_number(i % 2 ? file : other, i, 64));
+    expect_noted(file, 20);
+    /* Constant time: the messages are not counted. */
+    length_in(file)->count = 19;
+    assert_int_equal(queue_length_of(other), 19);
+    length_in(file)->count = 20;
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    uint64_t popped, ticket;
+    assert_ok(emmap_queue_pop_many(file, 5, &sink, &popped));
+    assert_ok(emmap_queue_pop(other, &sink));
+    assert_ok(emmap_queue_pop_begin(file, &sink, &ticket));
+    assert_ok(emmap_queue_pop_commit(file, ticket));
+    expect_noted(other, 13);
+    const live_slot_t *const mine = &live_of(file)->state->slot[live_of(file)->slot];
+    assert_int_equal(mine->pushed, 10);
+    assert_int_equal(mine->popped, 6);
+    /* Through moves to the beginning. */
+    for (uint64_t i = 0; i < 1000; i++) {
+        require_ok(push_number(file, i, 64));
+        require_ok(emmap_queue_pop(other, &sink));
+    }
+    expect_noted(other, 13);
+    bytes_free(&got);
+    assert_ok(emmap_queue_purge(file));
+    expect_noted(other, 0);
+    close_file(other);
+    close_file(file);
+}
+
+static void a_length_that_somebody_else_has_changed_is_counted(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_it();
+    for (uint64_t i = 0; i < 3; i++)
+        require_ok(push_number(file, i, 8));
+    assert_int_equal(queue_length_of(file), 3);
+    /* Somebody else puts the header of before a pop back. */
+    uint8_t header[16];
+    uint64_t number;
+    const struct iovec bytes = {.iov_base = header, .iov_len = sizeof header};
+    assert_ok(read_into(file, 0, header, sizeof header));
+    assert_ok(pop_number(file, &number));
+    expect_noted(file, 2);
+    assert_ok(emmap_pwrite(file, 0, &bytes, 1));
+    assert_int_equal(queue_length_of(file), 3);
+    expect_noted(file, 3);
+    /* A count that can't be is none. */
+    length_in(file)->count = UINT64_MAX;
+    assert_int_equal(queue_length_of(file), 3);
+    expect_noted(file, 3);
+    /* A process that died in the middle of a change has taken it back. */
+    length_in(file)->valid = 0;
+    assert_int_equal(queue_length_of(file), 3);
+    expect_noted(file, 3);
+    close_file(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -834,6 +914,8 @@ int main(void)
         folder_test(all_writers_use_the_same_way),
         folder_test(a_program_that_knows_the_kernels_locks_alone_is_kept_out),
         folder_test(slots_have_a_limit),
+        folder_test(the_length_is_noted_while_all_note_it),
+        folder_test(a_length_that_somebody_else_has_changed_is_counted),
         folder_test(a_state_that_is_truncated_is_an_error),
         folder_test(openers_race),
         folder_test(processes_exclude_each_other_and_each_gets_its_turn),
