@@ -157,7 +157,7 @@ static void use_size(world *self, script *script)
     begin(self);
     switch (script_byte(script) % 5) {
     case 0:
-        require_error(emmap_resize(self->file, size, NULL), EMMAP_FIXED_SIZE, EACCES, EFAULT);
+        require_error(emmap_resize(self->file, size, NULL), EMMAP_FIXED_SIZE, EACCES, EINVAL, EFAULT);
         break;
     case 1:
         require_error(emmap_truncate(self->file), EMMAP_FIXED_SIZE, EACCES, EFAULT);
