@@ -5,7 +5,7 @@ import { bigOf, doubleAt, i32, u8, u16, u31 } from "./bytes.js";
 import type { Settings } from "./decode-options.js";
 import { type EtfError, etfError } from "./errors.js";
 import { opaqueEnd, truncated } from "./extent.js";
-import { binariesRepeat, repeats, type Writing } from "./keys.js";
+import { binariesRepeat, KeyComparison, type Writing } from "./keys.js";
 import { TERM_SIZE } from "./measure.js";
 import { BufferView, SHARED } from "./pool.js";
 import { Slab } from "./slab.js";
@@ -95,6 +95,7 @@ export class Decoder {
   declare private readonly settings: Settings;
   declare private readonly consumed: number | undefined;
   declare private slab: Slab | undefined;
+  declare private keys: KeyComparison | undefined;
   declare private pos: number;
   /** Where the input ends. */
   declare private end: number;
@@ -105,6 +106,7 @@ export class Decoder {
     this.settings = settings;
     this.consumed = consumed;
     this.slab = undefined;
+    this.keys = undefined;
     this.pos = pos;
   }
 
@@ -129,6 +131,7 @@ export class Decoder {
     if ((end - begin) * (TERM_SIZE - 1) > this.settings.maxInflatedSize) return undefined;
     const tag = bytes[begin + 1];
     if (tag === Tag.Compressed || tag === Tag.Local) return undefined;
+    this.keys = undefined;
     this.pos = begin + 1;
     this.end = end;
     try {
@@ -561,7 +564,10 @@ export class Decoder {
       )
         others.push(key, undefined);
     }
-    return binariesRepeat(binaries) || repeats(others, DECODED);
+    if (binariesRepeat(binaries)) return true;
+    if (others.length === 0) return false;
+    this.keys ??= new KeyComparison(DECODED);
+    return this.keys.repeats(others);
   }
 
   private object(items: unknown[], pos: number): Record<string, unknown> {

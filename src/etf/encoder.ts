@@ -7,7 +7,7 @@ import { deflate } from "./compression.js";
 import type { Settings } from "./encode-options.js";
 import { EtfError, etfError } from "./errors.js";
 import { checkJson, jsonItems, jsonOf, jsonRoot } from "./json.js";
-import { mayRepeat, repeats } from "./keys.js";
+import { KeyComparison, mayRepeat } from "./keys.js";
 import { located } from "./path.js";
 import { Pool, SHARED } from "./pool.js";
 import { Tag, VERSION } from "./tags.js";
@@ -138,6 +138,7 @@ export class Encoder {
     let end = End.Nothing;
     let depth = 0;
     let around: Set<object> | undefined;
+    let keys: KeyComparison | undefined;
 
     try {
       if (json) items = [jsonRoot(root)];
@@ -146,9 +147,12 @@ export class Encoder {
           if (end === End.List) {
             this.reserve(1);
             this.out[this.pos++] = Tag.Nil;
-          } else if (end === End.Keys && repeats(items, settings)) {
-            ({ outer, source, items, written } = outer as Frame);
-            throw unencodable("a map that has a key twice");
+          } else if (end === End.Keys) {
+            keys ??= new KeyComparison(settings);
+            if (keys.repeats(items)) {
+              ({ outer, source, items, written } = outer as Frame);
+              throw unencodable("a map that has a key twice");
+            }
           }
           if (outer === undefined) return;
           if (depth-- > TRUSTED_DEPTH) around?.delete(source as object);

@@ -50,14 +50,59 @@ export function mayRepeat(pairs: readonly unknown[]): boolean {
   );
 }
 
-/** True if two of the keys at the even places of `pairs` are the same term. */
-export function repeats(pairs: readonly unknown[], writing: Writing): boolean {
-  if (pairs.length < 4) return false;
-  const binaries = onlyBinaries(pairs);
-  if (binaries !== undefined) return binariesRepeat(binaries);
-  const seen = new Set<string>();
-  for (let at = 0; at < pairs.length; at += 2) seen.add(identity(pairs[at], writing));
-  return seen.size * 2 !== pairs.length;
+/**
+ * Compares the keys of the maps of one term. It takes time in proportion to the term, however deep maps are nested as
+ * keys of maps: the text of a key is made once, for its own map, and is a part of the texts of the keys around it.
+ */
+export class KeyComparison {
+  declare private readonly writing: Writing;
+  /** The texts of keys that contain other values. */
+  declare private readonly texts: Map<unknown, string>;
+
+  constructor(writing: Writing) {
+    this.writing = writing;
+    this.texts = new Map();
+  }
+
+  /** True if two of the keys at the even places of `pairs` are the same term. The maps inside of them come before. */
+  repeats(pairs: readonly unknown[]): boolean {
+    if (pairs.length < 4) return false;
+    const binaries = onlyBinaries(pairs);
+    if (binaries !== undefined) return binariesRepeat(binaries);
+    const seen = new Set<string>();
+    for (let at = 0; at < pairs.length; at += 2) seen.add(this.identity(pairs[at]));
+    return seen.size * 2 !== pairs.length;
+  }
+
+  /** A text for a term: equal for equal terms, and different for different ones. Nesting costs heap and not stack. */
+  private identity(key: unknown): string {
+    const { writing, texts } = this;
+    const around: Container[] = [];
+    let value = key;
+    for (;;) {
+      let text = texts.get(value);
+      if (text === undefined) {
+        const inside = contents(value, writing);
+        if (inside === undefined) text = shortened(leaf(value, writing));
+        else if (inside.items.length === 0) text = closed(inside);
+        else around.push(inside);
+      }
+      for (;;) {
+        const container = around[around.length - 1];
+        if (container === undefined) {
+          if (typeof key === "object") texts.set(key, text as string);
+          return text as string;
+        }
+        if (text !== undefined) container.texts.push(text);
+        if (container.texts.length < container.items.length) {
+          value = container.items[container.texts.length];
+          break;
+        }
+        around.pop();
+        text = closed(container);
+      }
+    }
+  }
 }
 
 /**
@@ -79,7 +124,8 @@ const FEW = 8;
 /** True if two of the binaries are equal. */
 export function binariesRepeat(binaries: readonly Buffer[]): boolean {
   const count = binaries.length;
-  if (count > FEW) return new Set(binaries.map((bytes) => bytes.toString("latin1"))).size !== count;
+  if (count > FEW)
+    return new Set(binaries.map((bytes) => shortened(bytes.toString("latin1")))).size !== count;
   for (let one = 1; one < count; one++) {
     const bytes = binaries[one] as Buffer;
     const { length } = bytes;
@@ -99,32 +145,17 @@ interface Container {
   readonly texts: string[];
 }
 
-/** A text for a term: equal for equal terms, and different for different ones. Nesting costs heap and not stack. */
-function identity(key: unknown, writing: Writing): string {
-  const around: Container[] = [];
-  let value = key;
-  for (;;) {
-    let text: string | undefined;
-    const inside = contents(value, writing);
-    if (inside === undefined) text = leaf(value, writing);
-    else if (inside.items.length === 0) text = closed(inside);
-    else around.push(inside);
-    for (;;) {
-      const container = around[around.length - 1];
-      if (container === undefined) return text as string;
-      if (text !== undefined) container.texts.push(text);
-      if (container.texts.length < container.items.length) {
-        value = container.items[container.texts.length];
-        break;
-      }
-      around.pop();
-      text = closed(container);
-    }
-  }
-}
-
-/** A longer text is replaced by its digest: nesting would repeat it at each level. */
+/**
+ * A longer text is replaced by its digest: nesting would repeat it at each level, and the engine hashes a text of more
+ * than 16,383 characters by its length alone.
+ */
 const LONG_TEXT = 256;
+
+function shortened(text: string): string {
+  return text.length > LONG_TEXT
+    ? `digest ${createHash("sha256").update(text, "utf16le").digest("hex")}`
+    : text;
+}
 
 function closed({ open, texts, isMap }: Container): string {
   let inside = texts;
@@ -133,10 +164,7 @@ function closed({ open, texts, isMap }: Container): string {
     for (let at = 0; at < texts.length; at += 2) inside.push(`${texts[at]}=${texts[at + 1]}`);
     inside.sort(); // the pairs of a map have no order
   }
-  const text = `${open}${inside.join(",")})`;
-  return text.length > LONG_TEXT
-    ? `digest ${createHash("sha256").update(text, "utf16le").digest("hex")}`
-    : text;
+  return shortened(`${open}${inside.join(",")})`);
 }
 
 function contents(value: unknown, writing: Writing): Container | undefined {
@@ -194,7 +222,8 @@ function leaf(value: unknown, writing: Writing): string {
     case "number":
       return Number.isSafeInteger(value) ? `${value}` : floatText(value);
     case "bigint":
-      return `${value}`;
+      // Decimal digits of a long integer would take more than linear time.
+      return BigInt.asIntN(54, value) === value ? `${value}` : `big ${value.toString(16)}`;
     case "string":
       return bytesText("binary", Buffer.from(value));
     case "boolean":
