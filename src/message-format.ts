@@ -4,7 +4,7 @@ import { checkMemory, decodeFirst, partDecoder } from "./etf/decode.js";
 import { type DecodeOptions, decodeSettings } from "./etf/decode-options.js";
 import { encodeTransient, encodeWith } from "./etf/encode.js";
 import { type EncodeOptions, encodeSettings } from "./etf/encode-options.js";
-import { MAX_INFLATED_SIZE } from "./etf/measure.js";
+import { Budget, MAX_INFLATED_SIZE } from "./etf/measure.js";
 import { mayWaitInside } from "./lock-waits.js";
 import { mapParts, unpack } from "./packed.js";
 
@@ -15,12 +15,17 @@ export interface Format<In, Out> {
   encodeTransient(value: In): Uint8Array;
   /** `decode` needs bytes that nobody else uses: its result may be a view of them, or it may call code of the user. */
   readonly needsOwn: boolean;
-  /** Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling it. */
-  readonly check: ((bytes: Buffer) => unknown) | undefined;
-  /** `own`: nobody else uses the bytes. */
-  decode(bytes: Buffer, own: boolean): Out;
-  /** Decodes all messages of a packed answer: see {@link unpack}. */
-  decodeAll(packed: Buffer): Out[];
+  /** The memory that the messages of one call may take. */
+  budget(): Budget;
+  /**
+   * Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling it. Counts the
+   * message in the budget.
+   */
+  readonly check: ((bytes: Buffer, budget?: Budget) => unknown) | undefined;
+  /** `own`: nobody else uses the bytes. Counts the message in the budget. */
+  decode(bytes: Buffer, own: boolean, budget?: Budget): Out;
+  /** Decodes all messages of a packed answer: see {@link unpack}. Counts them in the budget. */
+  decodeAll(packed: Buffer, budget: Budget): Out[];
   /** Throws an `EtfError` if the bytes are no term, or one that is too large, whatever the options show it as. */
   checkTerm(bytes: Buffer): unknown;
 }
@@ -29,6 +34,7 @@ export const rawFormat: Format<Uint8Array | string, Buffer> = {
   encode: toBytes,
   encodeTransient: toBytes,
   needsOwn: false,
+  budget: () => new Budget(Number.POSITIVE_INFINITY),
   check: undefined,
   decode: (bytes, own) => (own ? bytes : Buffer.from(bytes)),
   decodeAll: (packed) => unpack(packed).map((bytes) => Buffer.from(bytes)),
@@ -45,7 +51,8 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
   const any = decodeSettings({ maxInflatedSize });
   const written = encodeSettings(encoding);
   // Padding follows the term.
-  const decode = (bytes: Buffer): unknown => decodeFirst(bytes, shown);
+  const decode = (bytes: Buffer, _own: boolean, budget?: Budget): unknown =>
+    decodeFirst(bytes, shown, budget);
   // A message that pop would refuse never gets into the queue.
   const checked = (message: Buffer): Buffer => {
     checkMemory(message, maxInflatedSize);
@@ -56,10 +63,13 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
     encodeTransient: (term) => checked(encodeTransient(term, written)),
     // A view lives longer than the bytes. A function for atoms may use the queue, which overwrites them.
     needsOwn: views || calls,
-    check: calls ? (bytes) => decodeFirst(bytes, plain) : undefined,
+    budget: () => new Budget(maxInflatedSize),
+    check: calls ? (bytes, budget) => decodeFirst(bytes, plain, budget) : undefined,
     decode,
-    decodeAll: (packed) =>
-      views ? unpack(packed).map(decode) : mapParts(packed, partDecoder(packed, shown)),
+    decodeAll: (packed, budget) =>
+      views
+        ? unpack(packed).map((bytes) => decode(bytes, true, budget))
+        : mapParts(packed, partDecoder(packed, shown, budget)),
     checkTerm: (bytes) => decodeFirst(bytes, any),
   };
 }

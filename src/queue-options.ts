@@ -11,7 +11,8 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
   encode?: EncodeOptions | undefined;
   /**
    * How much more memory than its bytes in the queue a message's term may take, as the option of `emmap/etf`'s `decode`
-   * and Erlang's `max_inflated_size`. Default 64 MiB. `push` and `pop` refuse a message that would take more.
+   * and Erlang's `max_inflated_size`. Default 64 MiB. `push` and `pop` refuse a message that would take more. It is also
+   * the limit for all messages that one call gathers: `popMany` ends before it, and `snapshot` throws.
    */
   maxInflatedSize?: number | undefined;
   /** Messages are terms, which is the default; or JSON: see {@link JsonQueueOptions}. */

@@ -5,6 +5,7 @@ import { rangeError, typeError, valueError } from "./arguments.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
 import { EtfError } from "./etf/errors.js";
+import type { Budget } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
 import { withoutWaiting } from "./lock-waits.js";
 import { type Format, rawFormat, termFormat } from "./message-format.js";
@@ -188,20 +189,22 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * As {@link pop}, for a format that calls code of the user, in which every method may be called. `isFirst`: a message
    * that is no term is removed, since the caller throws the error.
    */
-  #next(isFirst: boolean): Out | typeof EMPTY {
+  #next(isFirst: boolean, budget?: Budget): Out | typeof EMPTY {
     let bytes = this.#kept;
     this.#kept = undefined;
     while (bytes === undefined) {
       const first = this.#reader.first(true, true);
       if (first === null) return EMPTY;
+      const left = budget?.left;
       try {
-        this.#format.check?.(first);
+        this.#format.check?.(first, budget);
       } catch (cause) {
         const error = this.#refusal(first, cause);
         if (isFirst && isBadTerm(error) && !addon.queue_remove(this.native, first)) continue;
         throw error;
       }
       if (addon.queue_remove(this.native, first)) bytes = first;
+      else if (budget !== undefined) budget.left = left as number;
     }
     try {
       return this.#format.decode(bytes, true);
@@ -239,17 +242,19 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /**
    * Removes up to `limit` messages and returns them, in order; an empty array if there are none. It stops before a
-   * message that cannot be decoded; if that is the first one, it throws as {@link pop}. It takes about 64 KiB of
+   * message that cannot be decoded; if that is the first one, it throws as {@link pop}. It also stops before the
+   * messages together would take more memory than their bytes and `maxInflatedSize` more. It takes about 64 KiB of
    * messages at a time, and others may take messages in between.
    */
   popMany(limit: number): Out[] {
     checkLimit(limit);
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
     const all: Out[] = [];
+    const budget = this.#format.budget();
     if (this.#format.check !== undefined) {
       try {
         while (all.length < limit) {
-          const next = this.#next(all.length === 0);
+          const next = this.#next(all.length === 0, budget);
           if (next === EMPTY) break;
           all.push(next);
         }
@@ -261,7 +266,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     let removed = 0;
     try {
       for (let more = true; more && removed < limit; removed = all.length)
-        more = this.#popSome(limit - removed, all);
+        more = this.#popSome(limit - removed, all, budget);
     } catch (error) {
       if (removed === 0) {
         if (isBadTerm(error) && !addon.queue_remove(this.native, error.bytes)) return this.popMany(limit);
@@ -274,9 +279,10 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /** Appends messages to `all` and removes them from the queue. False: there are no more. */
-  #popSome(limit: number, all: Out[]): boolean {
+  #popSome(limit: number, all: Out[], budget: Budget): boolean {
     const reader = this.#reader;
     const before = all.length;
+    const { left } = budget;
     for (let most = limit; ; most = Math.max(1, Math.floor(most / 2))) {
       const packed = reader.step(false, most, BEGINNING, this.#format.needsOwn);
       if (packed === null) {
@@ -285,25 +291,28 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
         return false;
       }
       const { count, hasMore } = reader;
-      const messages = this.#decodeSome(packed);
+      const messages = this.#decodeSome(packed, budget);
       for (const message of messages) all.push(message);
       if (addon.queue_remove_many(this.native, packed, BigInt(messages.length)))
         return hasMore && messages.length === count;
       // Others take messages too: try with fewer, which takes less time.
       all.length = before;
+      budget.left = left;
       most = Math.min(most, count);
     }
   }
 
   /** Decodes the messages before the first that fails. Throws if that is the first of all. */
-  #decodeSome(packed: Buffer): Out[] {
+  #decodeSome(packed: Buffer, budget: Budget): Out[] {
+    const { left } = budget;
     try {
-      return this.#format.decodeAll(packed);
+      return this.#format.decodeAll(packed, budget);
     } catch {
       const messages: Out[] = [];
+      budget.left = left;
       for (const bytes of unpack(packed)) {
         try {
-          messages.push(this.#format.decode(bytes, false));
+          messages.push(this.#format.decode(bytes, false, budget));
         } catch (cause) {
           if (messages.length > 0) break;
           throw this.#refusal(bytes, cause);
@@ -509,11 +518,21 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /**
    * Returns copies of the first `limit` messages, or of all, as they are at one moment. They stay. Others wait while
    * they are copied.
+   * @throws {EtfError} with code `ETF_LIMIT` if the messages together take more memory than their bytes and
+   * `maxInflatedSize` more: take fewer, or iterate
    */
   snapshot(limit: number = Number.MAX_SAFE_INTEGER): Out[] {
     checkLimit(limit);
     const packed = this.#reader.snapshot(limit);
-    return packed === null ? [] : unpack(packed).map((bytes) => this.#decode(bytes, false));
+    if (packed === null) return [];
+    const budget = this.#format.budget();
+    return unpack(packed).map((bytes) => {
+      try {
+        return this.#format.decode(bytes, false, budget);
+      } catch (cause) {
+        throw budget.exceeded ? cause : this.#refusal(bytes, cause);
+      }
+    });
   }
 
   /** Removes all messages. The file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */

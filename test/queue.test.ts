@@ -9,6 +9,7 @@ import {
   BitString,
   type DecodeOptions,
   decodePrefix,
+  type EncodeOptions,
   encode,
   Float,
   ImproperList,
@@ -648,6 +649,62 @@ describe("near the end of the stack no message is lost", () => {
     expect(failed).toBeGreaterThan(0);
     for (let left = queue.pop(); left !== EMPTY; left = queue.pop()) seen.add((left as Numbered)[1][0]);
     expect([...Array(number).keys()].filter((each) => !seen.has(each))).toEqual([]);
+  });
+});
+
+describe("what one call gathers", () => {
+  const list = Array.from({ length: 1000 }, () => []);
+  const size = 16 * 1002;
+  const ways: [string, EncodeOptions, DecodeOptions][] = [
+    ["plain", {}, {}],
+    ["compressed", { compressed: true }, {}],
+    ["with a function for atoms", {}, { atoms: (name) => name }],
+    ["with views", { compressed: true }, { binaries: "view" }],
+  ];
+  describe.each(ways)("%s", (_, encoding, decoding) => {
+    const stored = encode(list, encoding).length;
+    const open = (maxInflatedSize: number) =>
+      openQueue<DecodeOptions>(freshPath(), { encode: encoding, decode: decoding, maxInflatedSize });
+
+    test("takes no more than its messages have, and the limit", () => {
+      // Enough for three, and not quite for four.
+      using queue = open(4 * (size - stored) - 64);
+      for (let i = 0; i < 10; i++) queue.push(list);
+      expect(queue.popMany(100)).toEqual([list, list, list]);
+      expect(queue.length()).toBe(7);
+      const error = thrownBy(() => queue.snapshot());
+      expect([error.code, error.name]).toEqual(["ETF_LIMIT", "EtfError"]);
+      expect(queue.length()).toBe(7);
+      expect(queue.snapshot(3)).toHaveLength(3);
+      expect([...queue]).toHaveLength(7);
+      expect([3, 3, 1, 0].map((count) => queue.popMany(100).length === count)).toEqual(Array(4).fill(true));
+    });
+
+    test("is at least one message", () => {
+      using queue = open(size - stored);
+      for (let i = 0; i < 3; i++) queue.push(list);
+      for (let i = 0; i < 3; i++) expect(queue.popMany(100)).toEqual([list]);
+      expect(queue.popMany(100)).toEqual([]);
+    });
+  });
+
+  test("is not less where terms are small", () => {
+    using queue = openQueue(freshPath(), { maxInflatedSize: 0 });
+    const messages = Array.from({ length: 2000 }, () => Buffer.alloc(100));
+    using writer = openQueue(queue.path, { raw: true });
+    // A term of 116 bytes of memory in a message of 120.
+    for (const each of messages) writer.push(Buffer.concat([encode(each), Buffer.alloc(14)]));
+    expect(queue.snapshot()).toHaveLength(2000);
+    expect(queue.popMany(3000)).toHaveLength(2000);
+  });
+
+  test("is one term that is refused as by pop", () => {
+    using queue = openQueue(freshPath(), { maxInflatedSize: 100 });
+    using writer = openQueue(queue.path);
+    writer.push(list);
+    expect(thrownBy(() => queue.popMany(2)).code).toBe("EMMAP_REFUSED");
+    expect(thrownBy(() => queue.snapshot()).code).toBe("EMMAP_REFUSED");
+    expect(queue.length()).toBe(1);
   });
 });
 

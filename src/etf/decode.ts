@@ -12,7 +12,7 @@ import {
 import { Decoder, trailing } from "./decoder.js";
 import { type EtfError, etfError } from "./errors.js";
 import { truncated } from "./extent.js";
-import { fits, TERM_SIZE } from "./measure.js";
+import { type Budget, remaining, TERM_SIZE } from "./measure.js";
 import { Tag, VERSION } from "./tags.js";
 
 /** A term and its length: the result of {@link decodePrefix}. */
@@ -58,18 +58,31 @@ export function decodePrefix<const O extends DecodeOptions = Record<never, never
   return { term, bytesRead: decoder.after };
 }
 
-/** As {@link decodePrefix}, with options that were checked before, and without the length. @internal */
-export function decodeFirst(bytes: Buffer, settings: Settings): unknown {
-  return start(bytes, settings).next();
+/**
+ * As {@link decodePrefix}, with options that were checked before, and without the length. The term is counted in the
+ * budget. @internal
+ */
+export function decodeFirst(bytes: Buffer, settings: Settings, budget?: Budget): unknown {
+  return start(bytes, settings, budget).next();
 }
 
 /**
  * Decodes the term between two places of `bytes`, as {@link decodeFirst} does. For many terms in one buffer this takes
  * no Buffer and no decoder for each. An error's offset is counted from the term's first byte. @internal
  */
-export function partDecoder(bytes: Buffer, settings: Settings): (begin: number, end: number) => unknown {
+export function partDecoder(
+  bytes: Buffer,
+  settings: Settings,
+  budget: Budget,
+): (begin: number, end: number) => unknown {
   const decoder = new Decoder(bytes, 0, settings, undefined);
-  return (begin, end) => decoder.part(begin, end) ?? start(bytes.subarray(begin, end), settings).next();
+  const max = settings.maxInflatedSize;
+  return (begin, end) => {
+    const term = decoder.part(begin, end);
+    if (term === undefined) return start(bytes.subarray(begin, end), settings, budget).next();
+    budget.take(max - remaining(bytes, begin + 1, end, max + end - begin));
+    return term;
+  };
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
@@ -78,18 +91,24 @@ function asBuffer(bytes: Uint8Array): Buffer {
   throw new TypeError("decode takes a Buffer or a Uint8Array");
 }
 
-function start(input: Buffer, settings: Settings): Decoder {
+function start(input: Buffer, settings: Settings, budget?: Budget): Decoder {
   if (input.length < 2) throw truncated(input.length, "a term");
   if (u8(input, 0) !== VERSION) {
     throw etfError("ETF_VERSION", `a term begins with ${VERSION}, not ${u8(input, 0)}`, 0);
   }
   const max = settings.maxInflatedSize;
+  const allowed = max + input.length;
   if (u8(input, 1) !== Tag.Compressed) {
-    if (input.length * (TERM_SIZE - 1) > max) measured(input, 1, max + input.length);
+    if (budget !== undefined || input.length * (TERM_SIZE - 1) > max)
+      budget?.take(max - measured(input, 1, allowed));
     return new Decoder(input, 1, settings, undefined);
   }
   const { bytes, consumed } = inflate(input, max);
-  if (bytes.length * TERM_SIZE > max + input.length) measured(bytes, 0, max + input.length);
+  if (budget !== undefined || bytes.length * TERM_SIZE > allowed) {
+    const left = measured(bytes, 0, allowed);
+    // A view keeps all inflated bytes.
+    budget?.take(max - (settings.views ? Math.min(left, allowed - bytes.length) : left));
+  }
   return new Decoder(bytes, 0, settings, consumed);
 }
 
@@ -106,14 +125,17 @@ export function checkMemory(message: Buffer, max: number): void {
     if (size > max) throw tooMuch(max);
     term = inflate(message, max).bytes;
   } else if (stored * (TERM_SIZE - 1) <= max) return;
-  if (!fits(term, term === message ? 1 : 0, term.length, max + stored)) throw tooMuch(max);
+  if (remaining(term, term === message ? 1 : 0, term.length, max + stored) < 0) throw tooMuch(max);
 }
 
 function tooMuch(max: number): EtfError {
   return etfError("ETF_LIMIT", `the term takes more memory than maxInflatedSize, ${max} bytes, allows`);
 }
 
-function measured(bytes: Buffer, start: number, allowed: number): void {
-  if (!fits(bytes, start, bytes.length, allowed))
+/** What the term leaves of the bytes of memory that are allowed. */
+function measured(bytes: Buffer, start: number, allowed: number): number {
+  const left = remaining(bytes, start, bytes.length, allowed);
+  if (left < 0)
     throw etfError("ETF_LIMIT", `a term that takes more than the ${allowed} bytes allowed`, start);
+  return left;
 }

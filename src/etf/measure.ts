@@ -1,6 +1,7 @@
 // Counts the memory of a term before the term is made.
 
 import { u16, u32 } from "./bytes.js";
+import { etfError } from "./errors.js";
 import { Tag } from "./tags.js";
 import { FUN_HEADER } from "./terms.js";
 
@@ -21,15 +22,45 @@ function identifierEnd(bytes: Buffer, at: number, numbers: number): number {
 }
 
 /**
- * True if the term between `start` and `end` takes at most `allowed` bytes of memory. Also true if the bytes are no
- * term: then the decoder gives the error, and allocates nothing for bytes that do not exist.
+ * The terms that one call gathers. Together they may take as many bytes of memory as their messages have, and `max`
+ * more.
  */
-export function fits(bytes: Buffer, start: number, end: number, allowed: number): boolean {
+export class Budget {
+  private readonly max: number;
+  /** What may still be taken beyond the bytes of the messages. */
+  left: number;
+  /** The terms together would take too much. */
+  exceeded = false;
+
+  constructor(max: number) {
+    this.max = max;
+    this.left = max;
+  }
+
+  /** Counts a term that takes `excess` bytes more than its message. */
+  take(excess: number): void {
+    if (excess > this.left) {
+      this.exceeded = true;
+      throw etfError(
+        "ETF_LIMIT",
+        `the terms of one call together take more memory than maxInflatedSize, ${this.max} bytes, allows`,
+      );
+    }
+    this.left -= excess;
+  }
+}
+
+/**
+ * What is left of `allowed` bytes of memory after the term between `start` and `end`; negative if it takes more. Not
+ * negative if the bytes are no term: then the decoder gives the error, and allocates nothing for bytes that do not
+ * exist.
+ */
+export function remaining(bytes: Buffer, start: number, end: number, allowed: number): number {
   let left = allowed;
   let at = start;
   for (let pending = 1; pending > 0 && at < end; pending--) {
     left -= TERM_SIZE;
-    if (left < 0) return false;
+    if (left < 0) return left;
     // A truncated number reads as NaN or as a smaller number, which ends the walk.
     switch (bytes[at]) {
       case Tag.Nil:
@@ -135,8 +166,8 @@ export function fits(bytes: Buffer, start: number, end: number, allowed: number)
         at += 6;
         break;
       default:
-        return true;
+        return left;
     }
   }
-  return !(left < 0);
+  return Number.isNaN(left) ? 0 : left;
 }

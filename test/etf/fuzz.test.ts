@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { partDecoder } from "../../src/etf/decode.js";
 import { type DecodeOptions, decodeSettings } from "../../src/etf/decode-options.js";
 import { decode, decodePrefix, EtfError, encode, type Term } from "../../src/etf/index.js";
+import { Budget } from "../../src/etf/measure";
 import { mapParts } from "../../src/packed.js";
 import { Random, randomTerm } from "./random.js";
 
@@ -80,7 +81,7 @@ function outcome(decoded: () => unknown): unknown {
 }
 
 const decodeParts = (parts: Buffer, options: DecodeOptions) =>
-  mapParts(parts, partDecoder(parts, decodeSettings(options)));
+  mapParts(parts, partDecoder(parts, decodeSettings(options), new Budget(Number.POSITIVE_INFINITY)));
 
 test(`parts of one input decode, or are refused, as they are on their own`, () => {
   for (let index = 0; index < count / 50; index++) {
