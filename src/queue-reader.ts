@@ -22,7 +22,8 @@ export class QueueReader {
   readonly #views: Buffer[] = [];
   /** A Buffer for each call would cost as much as to decode a dozen small terms. */
   #manyScratch: Buffer | undefined;
-  readonly #ticket = new BigUint64Array(1);
+  /** The addon stores the ticket of {@link popBegin} here, even if that throws afterwards; 0: no pop has begun. */
+  readonly tickets = new BigUint64Array(1) as BigUint64Array & [bigint];
   /** See the addon's `queue_walk`. */
   readonly #state = new Float64Array(4);
   /**
@@ -32,11 +33,6 @@ export class QueueReader {
 
   constructor(native: NativeFile) {
     this.#native = native;
-  }
-
-  /** The ticket of the last {@link popBegin}. */
-  get ticket(): bigint {
-    return this.#ticket[0] as bigint;
   }
 
   /** The number of messages of the last walk. */
@@ -100,7 +96,7 @@ export class QueueReader {
     this.#ahead = 0;
     for (;;) {
       // Called on the addon, where the native code finds createError.
-      const length = copy.call(addon, this.#native, room, this.#ticket);
+      const length = copy.call(addon, this.#native, room, this.tickets);
       if (length === null) return null;
       if (length < 0) {
         room = Buffer.allocUnsafeSlow(-length);

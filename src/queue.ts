@@ -406,31 +406,40 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   tryPop(consume: (message: Out) => unknown, fallback?: unknown): unknown {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
-    const bytes = this.#reader.popBegin(this.#format.needsOwn);
-    // biome-ignore lint/complexity/noArguments: as in pop
-    if (bytes === null) return arguments.length > 1 ? fallback : EMPTY;
-    const { ticket } = this.#reader;
+    const { tickets } = this.#reader;
+    let ticket = 0n;
+    tickets[0] = ticket;
     let message: Out | typeof EMPTY = EMPTY;
-    let result: unknown;
     try {
+      const bytes = this.#reader.popBegin(this.#format.needsOwn);
+      // biome-ignore lint/complexity/noArguments: as in pop
+      if (bytes === null) return arguments.length > 1 ? fallback : EMPTY;
+      ticket = tickets[0];
       message = this.#decode(bytes, isOwn(bytes));
-      result = consume(message);
-      if (!isPromise(result)) {
-        addon.queue_pop_commit(this.native, ticket);
-        return result;
-      }
+      const result = consume(message);
+      if (isPromise(result)) return this.#settle(result, ticket);
+      addon.queue_pop_commit(this.native, ticket);
+      return result;
     } catch (error) {
+      // popBegin may have failed after the addon began the pop, which it tells here.
+      if (ticket === 0n) ticket = tickets[0];
+      if (ticket === 0n) throw error;
       // If no stack is left for the calls below, the next operation ends the pop.
       this.#unfinished = ticket;
-      if (message === EMPTY && isBadTerm(error)) {
+      if (message === EMPTY && (error as { code?: unknown } | undefined)?.code === "EMMAP_BAD_TERM") {
         addon.queue_pop_commit(this.native, ticket);
         this.#unfinished = undefined;
-      } else {
+        throw error;
+      }
+      try {
+        // A call of the addon needs less stack than one of a method.
+        addon.queue_pop_abort(this.native, ticket);
+        this.#unfinished = undefined;
+      } catch {
         this.#abort(ticket);
       }
       throw error;
     }
-    return this.#settle(result, ticket);
   }
 
   async #settle<Value>(promise: Value, ticket: bigint): Promise<Awaited<Value>> {
@@ -537,11 +546,13 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /** Removes all messages. The file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
   purge(): void {
+    if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
     addon.queue_purge(this.native);
   }
 
   /** As {@link purge}, and also repairs a damaged queue: it is empty afterwards. */
   erase(): void {
+    if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
     addon.queue_erase(this.native);
   }
 

@@ -652,6 +652,68 @@ describe("near the end of the stack no message is lost", () => {
   });
 });
 
+/** Calls `action` where the stack has ended, then with a frame more, and so on. */
+function whileUnwinding(action: (frames: number) => void): void {
+  let frames = 0;
+  const dive = (): void => {
+    try {
+      dive();
+    } catch {
+      // There is no stack left.
+    }
+    try {
+      action(frames++);
+    } catch {
+      // The same.
+    }
+  };
+  dive();
+}
+
+describe("near the end of the stack tryPop leaves the queue to others", () => {
+  test.each([0, 5000])("with a message of %d bytes", (length) => {
+    using queue = openQueue(freshPath());
+    using other = openQueue(queue.path);
+    queue.push(Buffer.alloc(length));
+    let failed = 0;
+    let entered = 0;
+    for (let at = 0; at < 600; at++) {
+      let error: unknown;
+      whileUnwinding((frames) => {
+        if (frames !== at) return;
+        try {
+          queue.tryPop(() => {
+            entered++;
+            throw new Error("consumed");
+          });
+        } catch (cause) {
+          error = cause;
+        }
+      });
+      if (error instanceof RangeError) failed++;
+      // Nobody is in a tryPop.
+      expect(thrownBy(() => other.tryPop(() => JSON.parse("no"))).name).toBe("SyntaxError");
+      expect(thrownBy(() => queue.tryPop(() => JSON.parse("no"))).name).toBe("SyntaxError");
+    }
+    expect(failed).toBeGreaterThan(0);
+    expect(entered).toBeGreaterThan(0);
+    expect(queue.length()).toBe(1);
+  });
+
+  test.each(["pop", "purge", "erase"] as const)("and %s goes on", (operation) => {
+    using queue = openQueue(freshPath());
+    queue.push("a");
+    whileUnwinding((frames) => {
+      if (frames < 400)
+        queue.tryPop(() => {
+          throw new Error("consumed");
+        });
+    });
+    queue[operation]();
+    expect(queue.isEmpty()).toBe(true);
+  });
+});
+
 describe("what one call gathers", () => {
   const list = Array.from({ length: 1000 }, () => []);
   const size = 16 * 1002;
