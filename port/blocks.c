@@ -4,10 +4,6 @@
 #include <limits.h>
 #include <stdlib.h>
 
-/* Most blocks that one step of a walk reads, whatever was asked for: each needs memory before it is known to be
- * there. A walk goes on until it is told the end. */
-#define WALK_LIMIT ((uint64_t)1 << 16)
-
 /* The most that an address takes in a reply. */
 enum { ADDRESS_SIZE = 11 };
 
@@ -169,7 +165,7 @@ void perform_blocks_walk(const operation *op, call *c)
         return;
     }
     /* What is no limit is for the core to refuse. */
-    const size_t most = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
+    const size_t most = limit > EMMAP_WALK_LIMIT ? EMMAP_WALK_LIMIT : (size_t)limit;
     if (limit <= INT64_MAX)
         limit = most;
     uint64_t *addresses = malloc((most + 1) * sizeof *addresses);

@@ -3,10 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 
-/* The most blocks that one step of a walk reads. Each takes memory before it is known whether there are as
- * many; and a walk goes on until it meets the end. */
-#define WALK_LIMIT ((uint64_t)1 << 16)
-
 /* ---- Open --------------------------------------------------------------------------------------------- */
 
 /* A number of levels. One that no unsigned holds becomes one that the core refuses. */
@@ -155,7 +151,7 @@ static ERL_NIF_TERM blocks_walk(struct nif_attempt *attempt, const ERL_NIF_TERM 
     if (nif_attempt_too_long(attempt, limit, 0))
         return nif_atoms.ok;
     /* From 2^63 up the core refuses it. */
-    const size_t room = limit > WALK_LIMIT ? WALK_LIMIT : (size_t)limit;
+    const size_t room = limit > EMMAP_WALK_LIMIT ? EMMAP_WALK_LIMIT : (size_t)limit;
     if (limit <= INT64_MAX)
         limit = room;
     uint64_t *const addresses = enif_alloc((room + 1) * sizeof *addresses);
