@@ -1,25 +1,10 @@
 // The operations of every file that have no shape.
-#include <cerrno>
-
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "background.h"
 #include "bytes.h"
 #include "operations.h"
 
 namespace
 {
-
-// JavaScript has no read-only buffers, and a store to a read-only page would end the process. So the pages that
-// a buffer shows of a read-only file (src/ maps it private) are copied when somebody writes to them.
-bool copy_on_write(const emmap_slice &slice)
-{
-    const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-    const uintptr_t begin = reinterpret_cast<uintptr_t>(slice.data) / page * page;
-    const uintptr_t end = reinterpret_cast<uintptr_t>(slice.data) + static_cast<uintptr_t>(slice.length);
-    return mprotect(reinterpret_cast<void *>(begin), end - begin, PROT_READ | PROT_WRITE) == 0;
-}
 
 napi_value describe(const Call &call)
 {
@@ -47,19 +32,16 @@ napi_value pread_direct(const Call &call)
 {
     const bool shown = to_bool(call.env, call.arguments[2]);
     emmap_slice slice;
-    const emmap_error error =
-        emmap_pread_direct(call.core(), call.unsigned_at(0), call.unsigned_at(1), &slice);
+    emmap_error error = emmap_pread_direct(call.core(), call.unsigned_at(0), call.unsigned_at(1), &slice);
     if (error)
         return call.fail(error);
-    emmap_info about;
-    emmap_describe(call.core(), &about);
-    if (shown && !(about.flags & EMMAP_OPEN_WRITE) && !copy_on_write(slice)) {
-        const emmap_error cause = static_cast<emmap_error>(errno);
+    // JavaScript has no read-only buffers, and a store to a read-only page would end the process.
+    if (shown)
+        error = emmap_slice_copy_on_write(&slice);
+    if (error) {
+        const napi_value thrown = call.fail(error);
         emmap_slice_release(&slice);
-        const emmap_failure failure{
-            cause, "mprotect",      "a buffer over a read-only file needs a mapping that is private", 0, 0,
-            0,     EMMAP_ABOUT_FILE};
-        return throw_error(call.env, call.self, Failure{call.operation, failure}, call.file->path.c_str());
+        return thrown;
     }
     return buffer_over_slice(call.env, slice, shown);
 }
