@@ -160,7 +160,10 @@ test("bad arguments are named", () => {
   expect(thrownBy(() => openBlockStorage(freshPath())).code).toBe("EINVAL");
   const impossible = freshPath();
   expect(thrownBy(() => openBlockStorage(impossible, { blockSize: 8, levels: 6 })).code).toBe("EINVAL");
-  expect(thrownBy(() => openBlockStorage(impossible, { blockSize: 2 ** 32 })).code).toBe("EINVAL");
+  for (const levels of [2 ** 32 + 2, 2 ** 40 + 3, 2 - 2 ** 32, -1])
+    expect(thrownBy(() => openBlockStorage(impossible, { blockSize: 8, levels })).code).toBe("EINVAL");
+  for (const blockSize of [2 ** 32, 2 ** 32 + 8, 2 ** 53 - 1, -8])
+    expect(thrownBy(() => openBlockStorage(impossible, { blockSize })).code).toBe("EINVAL");
   expect(existsSync(impossible)).toBe(false);
   expect(thrownBy(() => openBlockStorage(fixture("blocks.bin"), { blockSize: 23 })).code).toBe("EINVAL");
   using blocks = openBlockStorage(freshPath(), { blockSize: 8 });

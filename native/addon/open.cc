@@ -1,5 +1,7 @@
 // Opening and closing files.
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "lock_wait.h"
 #include "operations.h"
@@ -69,8 +71,9 @@ emmap_error open_queue(const Opening &opening, emmap_file **file)
 
 emmap_error open_blocks(const Opening &opening, emmap_file **file)
 {
-    return emmap_blocks_open(opening.path.c_str(), opening.numbers[0],
-                             static_cast<unsigned>(opening.numbers[1]), &opening.options, file);
+    // A number that no unsigned holds becomes one that the core refuses.
+    const unsigned levels = static_cast<unsigned>(std::min<uint64_t>(opening.numbers[1], UINT_MAX));
+    return emmap_blocks_open(opening.path.c_str(), opening.numbers[0], levels, &opening.options, file);
 }
 
 // Repeats an open that found a lock taken, as retry does.
