@@ -68,6 +68,11 @@ describe("where native code is forbidden the error says so, and which flag allow
   });
 });
 
+test("where the package's JavaScript may not be read the error is Node's own", () => {
+  const flags = [PERMISSION, "--allow-addons", `--allow-fs-read=${join(folder, "program.cjs")}`];
+  expect(load(flags)).toMatch(/^Access to this API has been restricted/);
+});
+
 describe("the package loads", () => {
   test("with the permissions that the error names, and no other", () => {
     expect(load([PERMISSION, `--allow-fs-read=${folder}`, "--allow-addons"])).toBe("loaded");
