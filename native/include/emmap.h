@@ -189,7 +189,9 @@ typedef struct emmap_mapping emmap_mapping;
  * fault later. The descriptor has O_CLOEXEC.
  *
  * A forked child loses the descriptor and the mapping. Its calls on the file return EFAULT, and slices are
- * zeros. The child may close and free the file, and open its own.
+ * zeros. The child may close and free the file, and open its own. This is so for fork(2) of the C library. A child made
+ * past fork's handlers (the system calls fork and clone, _Fork, vfork) must not use the file at all, not even to close it:
+ * its calls may hang, or change the file without the lock. It has to call exec or end.
  *
  * Errors: those of open, fstat, fallocate and mmap, and
  *   EINVAL   contradicting flags; create, truncate or anon without what they need; an empty file and no size; a size that
@@ -626,9 +628,10 @@ void emmap_set_may_block(bool yes);
  *   Exclusion   Every operation holds the file's lock while it reads or changes the queue. The lock is a word in memory that all
  *               writers share, in a folder beside the file (docs/live.md), or a lock of the kernel. An operation waits for it for
  *               up to lock_timeout (ETIMEDOUT). A stopped process keeps its lock. A dead process holds no lock. It is dead
- *               when the kernel has freed its memory and, if enabled, written its core dump. (A child made by clone(2) itself,
- *               past fork's handlers, shares its parent's lock: if the parent dies in an operation, the lock stays until the
- *               child ends or calls exec.) Messages of each producer keep their order. No message goes to two readers.
+ *               when the kernel has freed its memory and, if enabled, written its core dump. (A child made past fork's handlers
+ *               must not use the file: see emmap_open. It shares its parent's lock: if the parent dies in an operation, the lock
+ *               stays until the child ends or calls exec.) Messages of each producer keep their order. No message goes to two
+ *               readers.
  *   Exclusive   A handle with EMMAP_OPEN_EXCLUSIVE keeps the lock until it is closed. Its operations make no system call.
  *   Read-only   Without EMMAP_OPEN_WRITE the reading functions work, and take no lock. EAGAIN: others change the queue all the
  *               time, or a process died while it moved messages and no other has written since.
