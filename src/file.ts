@@ -99,8 +99,8 @@ export class MappedFile extends WaitableFile {
 
   /**
    * Writes all bytes at `position`, or none. The file does not grow by itself. `bytes` may be a {@link view} of the
-   * same file that overlaps with the target: its bytes before the call are written. A process that reads meanwhile may
-   * see some of the new bytes and some of the old ones.
+   * same file that overlaps with the target: its bytes before the call are written. A write is not atomic for readers:
+   * a process that reads meanwhile may see some of the new bytes and some of the old ones.
    * @throws EACCES for a read-only file; EINVAL if the write would pass the end
    */
   pwrite(position: Integer, bytes: Bytes): void {
@@ -156,7 +156,8 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * Writes all bytes at the cursor and moves it behind them, or writes none.
+   * Writes all bytes at the cursor and moves it behind them, or writes none. As with {@link pwrite}, a process that reads
+   * meanwhile may see some of the new bytes and some of the old ones.
    * @throws as {@link pwrite}
    */
   write(bytes: Bytes): void {

@@ -394,9 +394,13 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /**
    * Gives the first message to `consume`, and removes it when `consume` has returned, or when the promise that it
    * returned is fulfilled. If `consume` throws, or its promise is rejected, the message stays the first one, and the
-   * caller gets the error. If this process dies, the message stays too. Meanwhile everybody, also `consume`, may push
-   * and look, but `pop`, `purge` and `erase` throw EBUSY for everybody. A message that cannot be decoded is thrown as
+   * caller gets the error. If this process dies, the message stays too. A message that cannot be decoded is thrown as
    * by {@link pop}.
+   *
+   * **One consumer at a time.** Until `consume` has returned, or its promise is settled, `pop`, `tryPop`, `purge` and
+   * `erase` throw EBUSY in every process, and {@link receive} waits. Everybody may push and look, also `consume`. So an
+   * asynchronous `consume` keeps all other consumers out for as long as it runs.
+
    * @returns the result of `consume`; if there is no message {@link EMPTY}, or `fallback`, without calling `consume`
    * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays;
    * ESTALE if a writer that takes no locks (the Erlang library emmap 2.x) has removed the message
