@@ -1,6 +1,6 @@
-// Watches the services until each gateway has had its share of requests answered, has them closed, and verifies that
-// everything is accounted for. Ends with status 0 if so. In the environment: FOLDER of the shared files; JOBS, the
-// share; HOLD, if set, to go on beyond it until SIGUSR2.
+// Watches the services until each gateway has the answers to its share of requests. Then it tells them to close, and
+// verifies that no message, block or count was lost or doubled. It ends with status 0 if so. Environment: FOLDER has the
+// shared files; JOBS is the share; if HOLD is set, the services go on beyond their share until SIGUSR2.
 import { setTimeout as sleep } from "node:timers/promises";
 import { openBlockStorage, openCounters, openQueue } from "emmap";
 import {
@@ -37,7 +37,7 @@ const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 const killsOf = (service) => read(service, "starts") - 1;
 const handled = () => sum(GATEWAYS.map((gateway) => read(gateway, "handled")));
 
-/** Messages that a service has put into a queue, and has taken out of one. */
+/** The number of messages that a service has pushed and popped. */
 const operationsOf = (service) =>
   service === WORKER ? 2 * handled() : read(service, "sent") + read(service, "settled");
 
@@ -47,7 +47,7 @@ process.on("SIGUSR2", () => {
 });
 for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(1));
 
-/** Says now and then how far the services are, until `done`. */
+/** Prints the services' progress until `done`; ends the program if there is none. */
 async function watch(done) {
   let before = "";
   let changed = Date.now();
@@ -65,13 +65,13 @@ async function watch(done) {
   }
 }
 
-/** Everything that is not as it should be, as sentences. */
+/** A sentence for each fault. */
 function* findings() {
   for (const service of SERVICES) {
     for (const wrong of ["lost", "doubled"]) {
       if (read(service, wrong) > 0) yield `${read(service, wrong)} messages from ${service} were ${wrong}`;
     }
-    // What was in doubt when somebody was killed: of each queue one message at each end.
+    // A kill leaves one message in doubt at each end of each queue.
     const inDoubt =
       service === WORKER
         ? sum(GATEWAYS.map(killsOf)) + GATEWAYS.length * killsOf(WORKER)
@@ -83,14 +83,14 @@ function* findings() {
     const [sent, handled, settled] = ["sent", "handled", "settled"].map((name) => read(gateway, name));
     if (sent !== handled || sent !== settled)
       yield `${gateway} sent ${sent} requests; ${handled} were handled and ${settled} settled`;
-    if (sent < share) yield `${gateway} sent ${sent} requests and not its share`;
+    if (sent < share) yield `${gateway} sent ${sent} requests, fewer than its share`;
   }
   if (read(WORKER, "limited") === 0) yield "the rate limiter never saw that tenant 0 was over its share";
   yield* requestFindings();
   yield* blockFindings();
 }
 
-/** The tenants' counters: what was acknowledged is in them once; an addition that a kill cut short may be. */
+/** The tenants' counters have each acknowledged request once. A kill may leave one more, without its request. */
 function* requestFindings() {
   const expected = new Array(TENANTS).fill(0);
   for (const gateway of GATEWAYS) for (let n = 1; n <= read(gateway, "sent"); n++) expected[tenantOf(n)]++;
@@ -99,10 +99,10 @@ function* requestFindings() {
     if (count < 0) yield `${-count} requests of tenant ${tenant} were not counted`;
   const kills = sum(GATEWAYS.map(killsOf));
   if (sum(more) > kills)
-    yield `${sum(more)} requests were counted too much, after ${kills} kills of gateways`;
+    yield `the counters are ${sum(more)} too high, after ${kills} kills of gateways`;
 }
 
-/** All blocks were freed, but for one that a worker may have stored and was killed before it told anybody. */
+/** All blocks are free, except one for each kill of the worker between storing it and pushing the answer. */
 function* blockFindings() {
   const left = [...results.entries()];
   for (const [address, block] of left) {
@@ -133,7 +133,7 @@ function table() {
 }
 
 counters.set(CLOSING, 0);
-say(`waiting until each gateway has had ${share} requests answered`);
+say(`waiting until each gateway has the answers to ${share} requests`);
 await watch(() => GATEWAYS.every((gateway) => read(gateway, "settled") >= share) && !held);
 say("closing: no more requests, please");
 counters.set(CLOSING, 1);

@@ -1,7 +1,11 @@
 /*
- * A gateway as gateway.escript is one, in C on the core alone: what another language, or another libc, needs to take
- * part. Look there for how it goes on after a kill. Usage: gateway, or gateway healthy, which tells by its status.
- * In the environment: FOLDER of the shared files.
+ * The same gateway as gateway.escript, in C on the core alone. It shows how a program in another language, or with
+ * another libc, takes part. gateway.escript explains how a gateway goes on after a kill.
+ *
+ * usage: gateway           runs
+ *        gateway healthy   tells by its status whether the gateway runs
+ *
+ * Environment: FOLDER has the shared files.
  */
 #include <errno.h>
 #include <semaphore.h>
@@ -15,7 +19,7 @@
 
 #define NAME "c-musl"
 
-/* As in layout.mjs. */
+/* The same numbers as in layout.mjs. */
 #define COUNTERS 49
 #define CLOSING 8
 #define WORKER 29
@@ -41,7 +45,7 @@ static void end(int signal)
     ending = 1;
 }
 
-/* Ends the program, to be started anew, unless all is well. */
+/* Ends the program on an error; its container starts it again. */
 static void must(emmap_error error, const char *what)
 {
     if (error == EMMAP_OK)
@@ -139,7 +143,7 @@ static void malformed(void)
     exit(1);
 }
 
-/* Each takes one term off the front. Payloads come with zeros behind them, in which no term goes on. */
+/* Each function takes one term off the front. The zeros behind a message end every term. */
 static void take_tuple(const uint8_t **at, uint8_t arity)
 {
     if ((*at)[0] != 104 || (*at)[1] != arity)
@@ -189,7 +193,7 @@ static answer read_answer(void)
     return result;
 }
 
-/* Whether the answer's block is there and the request's; see results.mjs. */
+/* True if the answer's block exists and holds the request's result; see results.mjs. */
 static bool is_result(const answer *answer)
 {
     uint8_t expected[BLOCK_SIZE] = {[3] = (MINE - 9) / 10, [7] = (uint8_t)tenant_of(answer->n)};
@@ -223,7 +227,7 @@ static void settle(const answer *answer, bool first)
         must(emmap_block_free(results, answer->block), "freeing a block");
 }
 
-/* Takes one answer, if there is one. `first` is true for the first one since we were started. */
+/* Takes one answer. False: there is none. `first` is true for the first answer since the start. */
 static bool take(bool first)
 {
     uint64_t ticket = 0;
@@ -242,11 +246,11 @@ static sem_t ended;
 static void has_ended(void *context, emmap_error result)
 {
     (void)context;
-    (void)result; /* what is wrong with the file the next operation finds as well */
+    (void)result; /* the next operation reports an error of the file too */
     sem_post(&ended);
 }
 
-/* Until there may be an answer, or a second is over. */
+/* Returns when there may be an answer, or after a second. */
 static void wait_for_answer(void)
 {
     const emmap_waiter waiter = {.done = has_ended};

@@ -1,20 +1,20 @@
 #!/usr/bin/env escript
-%% A gateway: takes requests of tenants in, counts them, hands each to the worker as a job and takes its answer.
-%% In the environment: SERVICE (beam-nif or beam-port), FOLDER of the shared files, ERL_LIBS where emmap is.
+%% A gateway counts the requests of tenants, pushes each as a job for the worker, and pops the answers.
+%% Environment: SERVICE is beam-nif or beam-port; FOLDER has the shared files; ERL_LIBS has emmap.
 %%
-%% It may be killed at any instruction and goes on where it was. What is done is what the counters `sent' and `settled'
-%% say; each is written by nobody else, once the step it stands for is complete. So at most one request and one answer
-%% are in doubt after a kill, and both are simply done again: the job is marked `again', for the worker to drop if
-%% it has it already; the answer is the first in the queue still, and is known by its number.
+%% A kill at any instruction loses nothing. The counters `sent' and `settled' hold the numbers of the last request and
+%% the last answer that are done. Only the gateway writes them, each after the step is complete. So a kill leaves at most
+%% one request and one answer in doubt, and the gateway does both again. It marks the job `again', and the worker drops it
+%% if it has it already. The answer is still the first in the queue, and its number tells whether it was settled.
 -mode(compile).
 
-%% As in layout.mjs.
+%% The same numbers as in layout.mjs.
 -define(CLOSING, 8).
 -define(COUNTERS, 49).
 -define(FILE_MODE, 8#660).
 -define(BLOCK_SIZE, 32).
 
-%% Requests under way. The queue is as short as the worker is quick, and never longer.
+%% The most requests without an answer. It bounds the queue.
 -define(WINDOW, 500).
 -define(BATCH, 100).
 
@@ -89,7 +89,7 @@ tenant(N) -> 1 + (N div 2) rem 7.
 %%% Settling
 
 settle(#gateway{answers = Answers} = Gateway, First) ->
-    %% The answer leaves the queue when the function has returned: killed before that, we are given it again.
+    %% The answer leaves the queue when the function has returned. After a kill before that it comes again.
     case emmap_queue:try_pop(Answers, fun(Answer) -> settle(Gateway, Answer, First) end) of
         nil ->
             ok = emmap_queue:wait(Answers, infinity),
@@ -105,8 +105,8 @@ settle(#gateway{name = Name} = Gateway, {answer, Name, N, Outcome, Mark}, First)
             settled(Gateway, N),
             free(Gateway, N, Outcome);
         0 when Mark =:= again; First ->
-            %% The worker was killed and has sent it again, or we were and have settled it before. Either way its
-            %% block may still be there.
+            %% A killed worker sends its last answer again, and a killed gateway may have settled this one before. In both
+            %% cases the block may still exist.
             worker(Gateway, again, 1),
             free(Gateway, N, Outcome);
         Ahead when Ahead > 1 ->
@@ -119,7 +119,7 @@ settle(#gateway{name = Name} = Gateway, {answer, Name, N, Outcome, Mark}, First)
     end,
     settled.
 
-%% The sender may wait for room in the window. It is woken for many requests at once: one by one they would cost a wait each.
+%% The sender may wait for room in the window. Waking it for each request would cost one wait per request.
 settled(#gateway{counters = Counters} = Gateway, N) ->
     set(Gateway, settled, N),
     N rem ?BATCH =:= 0 andalso value(emmap:notify_counter(Counters, index(Gateway, settled), infinity)).
@@ -136,7 +136,7 @@ verify(#gateway{results = Results} = Gateway, N, {served, Address}) ->
     end.
 
 free(#gateway{results = Results} = Gateway, N, {served, Address}) ->
-    %% When this is the second time the block may be another request's by now.
+    %% If the answer came before, the block may belong to another request by now.
     case result(Results, Address) =:= expected(Gateway, N) of
         true -> true = emmap:free_block(Results, Address);
         false -> false
@@ -150,14 +150,14 @@ result(Results, Address) ->
         eof -> none
     end.
 
-%% As in results.mjs.
+%% The same bytes as in results.mjs.
 expected(#gateway{row = Row}, N) ->
     <<Bits:128>> = Request = <<((Row - 9) div 10):32, (tenant(N)):32, N:64>>,
     <<Request/binary, (bnot Bits):128>>.
 
-%%% Showing that we are alive
+%%% The heartbeat
 
-%% Once a second, until a part of us fails: then so do we, and get started anew.
+%% Beats once a second. If a process of the gateway ends, the gateway ends too, and its container starts it again.
 watch(Gateway, Monitors, Before) ->
     receive
         {'DOWN', Monitor, process, _, Reason} ->
@@ -172,7 +172,7 @@ watch(Gateway, Monitors, Before) ->
         watch(Gateway, Monitors, Sent)
     end.
 
-%% On SIGTERM the node takes emmap's application down before us.
+%% On SIGTERM the node stops emmap's application first.
 ended(_Gateway, {stopping, _}, _Reason) ->
     timer:sleep(infinity);
 ended(Gateway, _, Reason) ->
@@ -182,7 +182,7 @@ ended(Gateway, _, Reason) ->
 log(#gateway{name = Name}, Format, Arguments) ->
     io:format("~s: " ++ Format ++ "~n", [Name | Arguments]).
 
-%%% Our row of counters, and the worker's
+%%% The counters of this gateway, and the worker's
 
 index(starts) -> 0;
 index(heartbeat) -> 1;
@@ -200,10 +200,10 @@ set(#gateway{counters = Counters} = Gateway, Name, To) -> value(emmap:set_counte
 count(#gateway{counters = Counters} = Gateway, Name) -> value(emmap:inc_counter(Counters, index(Gateway, Name), 1)).
 worker(#gateway{counters = Counters}, Name, More) -> value(emmap:inc_counter(Counters, 29 + index(Name), More)).
 
-%% Not {error, port_died}, for example: then we end, and are started anew.
+%% An error, as {error, port_died}, ends the gateway, and its container starts it again.
 value({ok, Value}) -> Value.
 
-%% Until the counter holds another value: within 100 ms where nobody notifies of that.
+%% Returns when the counter holds another value. A change without a notify is found within 100 ms.
 wait(#gateway{counters = Counters}, Index, Value) ->
     case emmap:wait_counter(Counters, Index, Value, infinity) of
         not_equal -> ok;

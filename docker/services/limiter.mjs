@@ -1,11 +1,11 @@
 import { TENANTS } from "./layout.mjs";
 
-/** How much of all requests a tenant may make, and how often that is looked at. */
+/** The largest share of all requests that a tenant may make, the time between two checks, and the fewest requests. */
 const SHARE = 0.4;
 const WINDOW_MS = 100;
 const ENOUGH = 100;
 
-/** Tells by the shared counters of requests which tenants make more than their share. */
+/** Finds the tenants that make more than their share of requests, from the shared counters. */
 export class Limiter {
   #counters;
   #before;
@@ -22,7 +22,7 @@ export class Limiter {
     return Array.from({ length: TENANTS }, (_, tenant) => this.#counters.get(tenant));
   }
 
-  /** Looks at the counters, if it is time and there is enough to see. */
+  /** Reads the counters, if it is time and there are enough requests. */
   look(now) {
     if (now < this.#next) return;
     const requests = this.#read();

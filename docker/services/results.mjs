@@ -1,5 +1,5 @@
 // A result: 4 bytes place of the gateway, 4 bytes tenant, 8 bytes request (all big-endian), and the same with all bits
-// inverted. The gateway, which knows the request, sees by that whether the block it was given is the right one.
+// inverted. The gateway knows the request, and compares the block with it.
 import { BLOCK_SIZE, placeOf, serviceAt } from "./layout.mjs";
 
 export function resultOf(gateway, n, tenant) {
@@ -11,7 +11,7 @@ export function resultOf(gateway, n, tenant) {
   return result;
 }
 
-/** Which request a result is of; undefined if it is none. */
+/** The request of a result; undefined if the bytes are no result. */
 export function requestOf(result) {
   const gateway = serviceAt(result.readUInt32BE(0));
   const tenant = result.readUInt32BE(4);

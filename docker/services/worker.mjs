@@ -1,9 +1,10 @@
-// The worker: takes the gateways' jobs, refuses those of tenants that are over their share, stores a result for each
-// of the others and answers. In the environment: FOLDER of the shared files.
+// The worker takes the gateways' jobs and answers them. It refuses the jobs of tenants that are over their share, and
+// stores a result for each other job. Environment: FOLDER has the shared files.
 //
-// It may be killed at any instruction and goes on where it was: a job leaves the queue when all is done that it asks
-// for, and `handled` says so just before. So at most one job is in doubt after a kill; it is the first in the
-// queue still, is done again if it was not handled, and its answer marked `again` for the gateway to drop if it has it.
+// A kill at any instruction loses nothing. A job leaves the queue when it is done, and the counter `handled` counts it
+// just before. So a kill leaves at most one job in doubt, which is still the first in the queue. The worker does it
+// again if `handled` does not count it. It marks the answer `again`; the gateway drops it if it has that answer already.
+
 import { setImmediate as turn } from "node:timers/promises";
 import { EMPTY, openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
@@ -47,7 +48,7 @@ function handle(job) {
     answers.get(gateway).push(tuple(atom("answer"), atom(gateway), n, outcome, first ? AGAIN : FIRST));
     counters.set(handled, n);
   } else if (ahead === 0 && (mark === AGAIN || first)) {
-    // The gateway was killed and has sent it again, or we were and have handled it before.
+    // A killed gateway sends its last job again, and a killed worker may have handled this one before.
     counters.add(counterOf(gateway, "again"), 1);
   } else if (ahead > 1) {
     counters.add(counterOf(gateway, "lost"), ahead - 1);
@@ -72,7 +73,8 @@ function decide(gateway, n, tenant) {
 const ending = new AbortController();
 process.on("SIGTERM", () => ending.abort());
 
-/** Until there may be a job, a second is over, or we are told to end. */
+/** Resolves when there may be a job, when the time is over, or on SIGTERM. */
+
 async function untilThereIsOne(timeout) {
   try {
     await jobs.wait({ timeout, signal: ending.signal });
