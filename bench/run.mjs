@@ -1,9 +1,10 @@
-// `make bench`: all benchmarks, several times in turn, and what came of them: ratios on the terminal, and report/report.md.
+// `make bench` runs all benchmarks several times in turn, prints the ratios, and writes report/report.md.
 //
 //   node bench/run.mjs [--quick] [--only PROGRAM] [--into FOLDER]
 //
-// `--quick` is what `make bench-smoke` runs: once and briefly, which shows that every benchmark works; its figures mean
-// little. `--only etf.mjs` runs one program. The report of a full run is kept, and any with `--into`, wherever that says.
+// `make bench-smoke` uses `--quick`: each benchmark runs once and briefly. That shows that it works; its figures mean
+// little. `--only etf.mjs` runs one program. A full run writes its report to bench/report; `--into` names another folder,
+// also for a report of a quick run or of one program.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -21,7 +22,7 @@ const { values: options } = parseArgs({
   options: { quick: { type: "boolean" }, only: { type: "string" }, into: { type: "string" } },
 });
 const { quick, only } = options;
-/** How the same code is compiled and laid out differs from process to process, and a ratio with it. */
+/** Compiled code and its layout differ from process to process, and so do ratios. */
 const PASSES = quick ? 1 : 3;
 
 const PROGRAMS = [
@@ -47,14 +48,14 @@ const PROGRAMS = [
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 
-// Of a terminal it goes to the running program too, which ends: so do we, and tidy up.
+// A terminal sends it to the running program too, which ends. This program then ends too, and tidies up.
 process.on("SIGINT", () => process.exit(130));
 
 function run(program) {
   const args = [join(here, program), ...(quick ? ["--quick"] : [])];
   const { status, signal, stdout } = spawnSync(COMMANDS[extname(program)], args, {
     stdio: ["ignore", "pipe", "inherit"],
-    // Whatever becomes of it, its files go with ours.
+    // Its files are in this program's folder, and are deleted with it even if the program crashes.
     env: { ...process.env, TMPDIR: folder },
     encoding: "utf8",
     maxBuffer: 1 << 26,
@@ -66,7 +67,7 @@ function run(program) {
 
 const said = (command, args) => spawnSync(command, args, { encoding: "utf8" }).stdout ?? "";
 
-/** Where it was measured and with what, for the report. */
+/** The machine and the releases, for the report. */
 function machine() {
   const otp = said("erl", ["-noshell", "-eval", "io:put_chars(erlang:system_info(otp_release)), halt()."]);
   const [, redis] = /v=([\d.]+)/.exec(said("redis-server", ["--version"])) ?? [];
@@ -100,7 +101,9 @@ function print(record) {
 
 const chosen = PROGRAMS.filter((program) => only === undefined || basename(program) === only);
 if (chosen.length === 0) {
-  console.error(`There is no ${only}. There are ${PROGRAMS.map((program) => basename(program)).join(", ")}.`);
+  console.error(
+    `There is no program ${only}. The programs are ${PROGRAMS.map((program) => basename(program)).join(", ")}.`,
+  );
   process.exit(1);
 }
 installPeers(quick);
@@ -115,7 +118,8 @@ const records = together(all);
 for (const [section, group] of groupBy(records, ({ section }) => section))
   console.log(`\n${section}\n\n${group.map(print).join("\n")}`);
 if (!quick) console.log(`\nWhere it must stand\n\n${targets(records).map(print).join("\n")}`);
-// Where nothing is to be kept it is written all the same, to see that it can be.
+// A report that is not kept is written too, to test that.
+
 const into = options.into ?? (quick || only !== undefined ? folder : join(here, "report"));
 mkdirSync(into, { recursive: true });
 writeReport(records, machine(), into);

@@ -1,9 +1,9 @@
 #!/usr/bin/env escript
-%% The BEAM half of across.mjs: sends messages to Node by whatever way it is told to.
+%% The BEAM half of across.mjs: sends messages to Node in the given way.
 %%
-%% It reads a line for each thing to do, `WAY COUNT SIZE MESSAGE' or `WAY COUNT MICROSECONDS pace', from its standard
-%% input, and ends with it. A message is a tick or a job, with its number; of a pace it is the time when it was sent.
-%% The way `none' only encodes, and answers a line with the nanoseconds that it took.
+%% It reads commands from standard input, one a line, and ends at its end: `WAY COUNT SIZE MESSAGE' or
+%% `WAY COUNT MICROSECONDS pace'. A message is a tick or a job, with its number; a message of a pace is the time of its
+%% sending. The way `none' encodes and sends nothing, and prints the nanoseconds that this took.
 -mode(compile).
 
 main([Folder, TcpPort]) ->
@@ -39,7 +39,7 @@ obey(Ways) ->
             obey(Ways)
     end.
 
-%% Nanoseconds. In a process of its own, so that no garbage is left from the last time.
+%% Nanoseconds. Runs in a process of its own, so that it starts without garbage.
 do(What, Way, Count, Number) ->
     {_, Monitor} = spawn_monitor(fun() ->
         Begin = os:perf_counter(nanosecond),
@@ -60,7 +60,7 @@ tick(Number) ->
 job(Number) ->
     {job, Number, send_mail, [{to, <<"grace@example.org">>}, {retries, 3}], high}.
 
-%% By so many at a time.
+%% Sends the messages in groups.
 bulk(_, _, Count, Count, _) ->
     ok;
 bulk(Way, Make, Next, Count, 1) ->
@@ -71,7 +71,7 @@ bulk(Way, Make, Next, Count, Size) ->
     Way([Make(Number) || Number <- lists:seq(Next, Last - 1)]),
     bulk(Way, Make, Last, Count, Size).
 
-%% One each Interval: the time is nanoseconds of the clock that process.hrtime of Node reads.
+%% Sends one message each Interval. The time is in nanoseconds of the clock that Node's process.hrtime reads.
 pace(_, 0, _, _) ->
     ok;
 pace(Way, Count, Interval, Time) ->
@@ -79,7 +79,7 @@ pace(Way, Count, Interval, Time) ->
     Way([os:perf_counter(nanosecond)]),
     pace(Way, Count - 1, Interval, Time + Interval).
 
-%% Turns about, as a program that is busy: a sleeping one would measure how soon it wakes up.
+%% Spins, as a busy program does. A sleeping one would measure how soon it wakes up.
 await(Time) ->
     case os:perf_counter(nanosecond) >= Time of
         true -> ok;
@@ -96,7 +96,7 @@ send(Socket, Messages) ->
 frame(Bytes) ->
     [<<(byte_size(Bytes)):32>>, Bytes].
 
-%% RPUSH, whose answer a client has to read.
+%% RPUSH. A client has to read the answer.
 rpush(Socket, Messages) ->
     Words = [<<"RPUSH">>, <<"jobs">> | [term_to_binary(Message) || Message <- Messages]],
     ok = gen_tcp:send(Socket, [[$*, integer_to_list(length(Words)), "\r\n"] | [bulk_string(Word) || Word <- Words]]),

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
 %%! +S 1:1 +IOs false
-%% The NIF and the port beside what the node itself offers, in one node with one scheduler (see port.escript).
+%% The NIF and the port beside BEAM's own means, in one node with one scheduler (see port.escript).
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam/beam.escript [--quick]
 -mode(compile).
@@ -26,7 +26,7 @@ main(_) ->
     writes(Path),
     ok = file:del_dir_r(Folder).
 
-%% The least that an operation of ours can cost: it is a NIF.
+%% The least cost of an operation in a NIF.
 load_bare_nif(Here, Folder) ->
     Erts = "erts-" ++ erlang:system_info(version),
     Include = filename:join([code:root_dir(), Erts, "include"]),
@@ -171,7 +171,7 @@ reads(#{copy := Copy, direct := Direct, port := Port}, Path) ->
     ],
     ok.
 
-%% Through the whole file, piece by piece.
+%% Goes through the whole file, piece by piece.
 beside_emmap_2(#{copy := Copy, direct := Direct}) ->
     Counters = counters:new(1, []),
     Ratio = rounds:race([
@@ -186,7 +186,7 @@ beside_emmap_2(#{copy := Copy, direct := Direct}) ->
     rounds:recorded(pread_64_copy, "pread 64 B copy", Ratio(copy_64, counters), "at most 1.0"),
     rounds:recorded(pread_4096_copy, "pread 4 KiB copy", Ratio(copy_4096, counters), "at most 1.0").
 
-%% To a file that the node has open once.
+%% Uses a file that the node has open once.
 writes(Path) ->
     [Nif, Port] = [
         begin
@@ -208,7 +208,7 @@ writes(Path) ->
     rounds:ratio(?SECTION, "NIF pwrite 64 B", Ratio(nif, raw), "file:pwrite of a raw file"),
     rounds:ratio(?SECTION, "port pwrite 64 B", Ratio(port, raw), "file:pwrite of a raw file").
 
-%% A raw file serves the process that opened it and no other: the rounds are run by that one.
+%% A raw file serves only the process that opened it, so that process runs the rounds.
 with_raw(Path, Run) ->
     Owner = spawn_link(fun() ->
         {ok, Raw} = file:open(Path, [raw, binary, read, write]),

@@ -1,7 +1,7 @@
 #!/usr/bin/env escript
 %%! +S 1:1 +IOs false
-%% What must not cost more as there is more of it, on BEAM: bytes in a file, through the NIF and the port; counters,
-%% messages in a queue, blocks in a storage, through the NIF. As flat.mjs, and node-file-sizes.mjs for the bytes.
+%% Costs that must not grow with the size, on BEAM: of bytes in a file, through the NIF and the port; of counters, messages
+%% in a queue and blocks in a storage, through the NIF. See flat.mjs, and node-file-sizes.mjs for the bytes.
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam/flat.escript [--quick]
 -mode(compile).
@@ -21,8 +21,7 @@ main(_) ->
     storages(Folder),
     ok = file:del_dir_r(Folder).
 
-%% 16 pages all over the file, which is sparse; each in another cache line of its page, lest they fall on the same sets
-%% of a cache.
+%% 16 places all over a sparse file. Each is in another cache line of its page, so that they do not share cache sets.
 files(Folder) ->
     Sizes = [1 bsl 16, 1 bsl 20, 1 bsl 26, 1 bsl 30, 1 bsl 33],
     Small = binary:copy(<<3>>, 64),
@@ -66,7 +65,7 @@ places(Size) ->
     Pages = Size div 4096,
     [I * (Pages - 1) div (?PAGES - 1) * 4096 + I * 64 || I <- lists:seq(0, ?PAGES - 1)].
 
-%% The page that a place is in: to read it whole touches no other.
+%% The page of a place: reading it whole touches no other page.
 page(At) ->
     At band bnot 4095.
 
@@ -143,7 +142,7 @@ fill(Storage, Block, Count) ->
 repeat(_, 0) -> ok;
 repeat(Run, N) -> _ = Run(), repeat(Run, N - 1).
 
-%% Contestants by how much there is; the first is what the others stand beside.
+%% Contestants by size. The ratios are to the first one.
 compare(Chart, Operation, What, Least, Contestants) ->
     Ratio = rounds:race(Contestants, 101),
     [{First, _} | _] = Contestants,

@@ -1,13 +1,13 @@
 #!/usr/bin/env escript
-%% What a mapped file costs on BEAM besides its operations: opening, closing and resizing it, the memory that a node
-%% ends up with, and what large direct binaries do to the garbage collector.
+%% The costs of a mapped file on BEAM besides its operations: opening, closing and resizing it, the node's memory after many
+%% operations, and the garbage collections that large direct binaries cause.
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam/lifecycle.escript [--quick]
 -mode(compile).
 
 -define(SECTION, "Opening, closing and memory").
 -define(MIB, (1 bsl 20)).
-%% Who call the port program at once: a round trip takes its time.
+%% The processes that call the port program at the same time, because a round trip is slow.
 -define(CALLERS, 8).
 
 main(_) ->
@@ -97,7 +97,7 @@ truncate(File, Size) ->
     {ok, Size} = file:position(File, Size),
     ok = file:truncate(File).
 
-%% The size of the node, and of the port program, after many operations, beside that after a twentieth of them.
+%% The memory of the node and of the port program after many operations, beside that after a twentieth of them.
 memory(Folder) ->
     Times =
         case rounds:quick() of
@@ -130,7 +130,7 @@ grown(Whose, Times, Name, Ratio) ->
     Operation = lists:concat(["memory of ", Whose, " after ", rounds:thousands(Times), " × ", Name]),
     rounds:ratio(?SECTION, Operation, Ratio, "its memory after a twentieth of them").
 
-%% What is done often, and how to end it.
+%% The repeated work, and a function that ends it.
 operations(Folder, Backend) ->
     Path = filename:join(Folder, lists:concat(["memory-", Backend])),
     File = open(Path, Backend, ?MIB),
@@ -170,7 +170,7 @@ port_program() ->
     ],
     integer_to_list(Pid).
 
-%% Bytes of a process that are in memory after so many operations, once the processes of BEAM that did them are gone.
+%% The resident bytes of an operating system's process after the operations, when the BEAM processes that did them are gone.
 resident_after(OsPid, Callers, Times, Operation) ->
     Monitors = [
         element(2, spawn_monitor(fun() -> repeat(Times div Callers, Operation) end))
@@ -187,8 +187,8 @@ resident_after(OsPid, Callers, Times, Operation) ->
     [_, Resident | _] = binary:split(Statm, <<" ">>, [global]),
     binary_to_integer(Resident) * 4096.
 
-%% Collections and time of as many direct reads of a large and a small piece: the node counts the bytes of a binary as
-%% memory that a collection could free, of one that aliases a mapping too.
+%% Collections and time of the same number of direct reads of a large and of a small piece. The node counts the bytes of
+%% every binary as memory that a collection could free, even of one that aliases a mapping.
 garbage(Folder) ->
     {ok, Direct} = emmap:open(filename:join(Folder, "large"), [
         direct, read, write, create, shared, noreserve, {size, 1 bsl 30}, {backend, nif}
@@ -212,8 +212,8 @@ garbage(Folder) ->
     rounds:ratio(?SECTION, "NIF pread 512 MiB direct", Ratio(1 bsl 29, 64), "NIF pread 64 B direct"),
     rounds:note(
         ?SECTION,
-        "BEAM counts the bytes of a direct binary as memory that a collection could free: reading much at once directly brings "
-        "collections with it, of the reading process alone."
+        "BEAM counts the bytes of a direct binary as memory that a collection could free. So large direct reads cause "
+        "collections, but only of the reading process."
     ),
     close(Direct).
 

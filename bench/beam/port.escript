@@ -4,16 +4,16 @@
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam/port.escript [--quick]
 %%
-%% The node has one scheduler: with more of them a round trip takes five times as long for as long as BEAM keeps a port
-%% on one and its caller on another, an echo's as much as ours, and that changes from one round to the next. Nor do
-%% schedulers poll (+IOs false): they would do so for some ports and not for others, ours or the echo's as chance has it,
-%% and a round trip takes a fifth of the time then.
+%% The node has one scheduler. With several, a round trip takes five times as long while BEAM keeps the port and its caller
+%% on two schedulers. That holds for the echo too, and changes from one round to the next. Schedulers do not poll
+%% (+IOs false): they would poll for some ports and not for others, by chance, and a polled round trip takes a fifth of
+%% the time.
 -mode(compile).
 
 -define(SECTION, "Port").
 -define(ECHO, "an echo port").
 -define(ECHO_TERMS, "an echo port, the same terms").
-%% As emmap_port does it.
+%% The same as in emmap_port.
 -define(LOOKOUT, "an echo port that looks out for the next frame").
 -define(SIZES, [1, 10, 100, 1000]).
 
@@ -89,7 +89,7 @@ calls(Folder, Program, EiProgram) ->
     rounds:ratio(?SECTION, ?LOOKOUT, Ratio(lookout, echo), ?ECHO),
     rounds:ratio(?SECTION, "an echo port that has a process of its own, bytes", Ratio(relay, echo), ?ECHO).
 
-%% What emmap_port asks for an inc_counter.
+%% The request of emmap_port for an inc_counter.
 request(Id) ->
     {Id, {counter_add, 1 bsl 24, 0, 1}}.
 
@@ -116,7 +116,7 @@ receive_frame(Port) ->
         {Port, {data, Frame}} -> Frame
     end.
 
-%% The least that a port can have that several processes use: somebody else takes its answers.
+%% The least work for a port that several processes use: another process takes its answers.
 start_relay(Program) ->
     Caller = self(),
     Relay = spawn_link(fun() ->
@@ -165,8 +165,8 @@ batch(Counters, Operations, N) -> {ok, _} = emmap:batch(Counters, Operations), b
 
 %%% Many at once
 
-%% An echo's frames are written one after the other and then read; so are the program's requests, by a client that has
-%% it for itself. A batch is one frame.
+%% The client writes all frames of an echo one after the other, and then reads the answers. A client that has the port
+%% program for itself does the same. A batch is one frame.
 many(Folder, Program) ->
     Echo = start(Program, "echo"),
     Counters = counters(Folder),
@@ -257,7 +257,7 @@ text(Size) -> integer_to_list(Size bsr 20) ++ " MiB".
 start(Program, Argument) ->
     open_port({spawn_executable, Program}, [{packet, 4}, {args, [Argument]}, nouse_stdio, binary]).
 
-%% A port's answers go to whoever has it: the process that a round runs in.
+%% The process that runs a round becomes the port's owner, because a port sends its answers to its owner.
 owning(Port, Run) ->
     Home = self(),
     fun(N) ->

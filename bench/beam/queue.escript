@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% A queue on BEAM, over both backends, beside what making the term into bytes and back costs in any case.
+%% A queue on BEAM, over both backends, beside the cost of encoding and decoding the term alone.
 %%
 %%   cd erlang && rebar3 compile && escript ../bench/beam/queue.escript [--quick]
 %%
@@ -22,7 +22,7 @@ main(_) ->
         ok = emmap_queue:push_many(Queue, lists:duplicate(?BACKLOG, Term)),
         Queue
     end,
-    %% emmap 2.x's queue was measured with a small term.
+    %% The recorded times of emmap 2.x's queue are for a small term.
     Small = {job, 1},
     Exclusive = [read, write, create, exclusive],
     Queues = [NifAlone, NifShared, PortAlone, PortShared] = [

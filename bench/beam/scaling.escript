@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
 %%! +S 1:1
-%% One BEAM process of scaling.mjs: as scaling-worker.mjs.
+%% One BEAM process of scaling.mjs; it does the same as scaling-worker.mjs.
 -mode(compile).
 
 main([Folder, Number]) ->

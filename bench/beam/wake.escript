@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% The BEAM half of wake.mjs: answers Node as often as it is told to, `WAY COUNT' a line, by counters, queues or a socket.
+%% The BEAM half of wake.mjs: reads `WAY COUNT' lines, and answers Node COUNT times by counters, queues or a socket.
 -mode(compile).
 
 main([Folder]) ->
@@ -47,7 +47,7 @@ answer(Way, Counters, Count) ->
     {ok, _} = emmap:notify_counter(Counters, 1, 1),
     answer(Way, Counters, Count - 1).
 
-%% Counter 0 is ahead of counter 1 when Node has asked.
+%% Node has asked if counter 0 is ahead of counter 1.
 await(Counters, Seen) ->
     case emmap:read_counter(Counters, 0) of
         {ok, Seen} ->

@@ -1,4 +1,4 @@
-// A fresh folder for a benchmark's files, gone when it ends.
+// A new folder for a benchmark's files. It is deleted when the benchmark ends.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The Node 26 that the tests of other releases use, for what only it has.
+// Node 26 for benchmarks of features that only it has; the tests of Node's releases install it.
 
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -11,7 +11,7 @@ const binary = fileURLToPath(
 /** The major number of the release that runs this. */
 export const release = Number.parseInt(process.versions.node, 10);
 
-/** Runs this program on Node 26 too, which prints its own records. False if it is not there. */
+/** Runs this program on Node 26 too; it prints its own records there. False: there is no Node 26. */
 export function runOnNode26() {
   if (!existsSync(binary)) return false;
   const args = ["--disable-warning=ExperimentalWarning", ...process.argv.slice(1)];

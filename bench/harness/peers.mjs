@@ -1,4 +1,4 @@
-// Installs what the benchmarks compare with. A peer that can't be had here is left out, and the report says so.
+// Installs the peers, which the benchmarks compare emmap with. The report names a peer that cannot be installed here.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(dirname(fileURLToPath(import.meta.url)));
 const INSTALL = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-/** Those that are compiled, and what then exists. */
+/** The peers that are compiled, with a file that then exists. */
 const COMPILED = {
   "better-sqlite3": "build/Release/better_sqlite3.node",
   ems: "build/Release/ems.node",
@@ -15,7 +15,7 @@ const COMPILED = {
   "shm-typed-array": "build/Release/shm.node",
 };
 
-/** Other releases of Node, which the tests have as well. */
+/** Other releases of Node, from the tests' folder. */
 const releases = join(here, "../test/node-releases");
 
 function npm(folder, args, environment) {
@@ -26,7 +26,7 @@ function npm(folder, args, environment) {
   return status === 0 ? undefined : stderr;
 }
 
-/** Downloads the peers; compiles those that need it unless `quick`. Nothing runs that a package would run by itself. */
+/** Downloads the peers, and compiles some unless `quick`. No install script of a package runs. */
 export function installPeers(quick) {
   const lock = join(here, "package-lock.json");
   const installed = join(here, "node_modules", ".package-lock.json");
@@ -36,11 +36,11 @@ export function installPeers(quick) {
   }
   if (quick) return;
   if (!existsSync(join(releases, "node_modules")) && npm(releases, INSTALL, {}) !== undefined)
-    console.error("what needs Node 26 is left out: it could not be installed");
-  // With the headers that came with this Node, where they did.
+    console.error("Node 26 could not be installed: benchmarks that need it are left out");
+  // Uses the headers that came with this Node, if it has some.
   const prefix = resolve(process.execPath, "..", "..");
   const headers = existsSync(join(prefix, "include/node/common.gypi")) ? { npm_config_nodedir: prefix } : {};
-  // mmap-io asks for C++11, with which Node's headers can't be compiled any more; the last word is the environment's.
+  // mmap-io asks for C++11, but Node's headers need a later standard. A flag from the environment comes last, and wins.
   const environment = { ...headers, CXXFLAGS: "-std=gnu++17" };
   for (const [name, product] of Object.entries(COMPILED)) {
     if (existsSync(join(here, "node_modules", name, product))) continue;

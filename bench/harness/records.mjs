@@ -1,16 +1,16 @@
-// What a benchmark program prints, one JSON record a line and nothing else: run.mjs gathers them from all programs.
+// The output of a benchmark program: one JSON record a line and nothing else. run.mjs gathers the records of all programs.
 //
-// A ratio is that of our time to the peer's, less than 1 where we are faster. Its limit is "at most 1.2"; or "at least
-// 10", where, as with the sense "times as fast", the ratio is that of the peer's time to ours. No record has a bare
-// time: it would say something about one machine only. A peer that can't be run is recorded: `theirs` is its time as a
-// multiple of the `yardstick`'s, and the ratio that of our multiple to it.
+// A ratio is our time divided by the peer's: less than 1 is faster. It may have a limit, for example "at most 1.2". With a
+// limit as "at least 10", and with the sense "times as fast", the ratio is the peer's time divided by ours. No record has a
+// bare time, because that holds for one machine only. The times of a peer that cannot run here are recorded: `theirs` is
+// its time as a multiple of the `yardstick`'s time, and the ratio is our multiple divided by `theirs`.
 
 const print = (record) => process.stdout.write(`${JSON.stringify(record)}\n`);
 
 /** Prints the records of one section of the report. */
 export function section(section) {
   return {
-    /** `more` may have a limit or a sense; with a limit, as `floor`, the operation beside the same peer that bounds it. */
+    /** `more` may have a limit or a sense. With a limit, `floor` may name the operation that bounds this one. */
     ratio(operation, ratio, beside, more = {}) {
       print({ kind: "ratio", section, operation, beside, ratio, ...more });
     },
@@ -22,14 +22,14 @@ export function section(section) {
     series(chart, line, points, axes) {
       print({ kind: "series", section, chart, line, points, ...axes });
     },
-    /** What a reader has to know besides: a peer that is missing, and why. */
+    /** A remark for the reader, for example that a peer is missing, and why. */
     note(text) {
       print({ kind: "note", section, text });
     },
   };
 }
 
-/** What `make` answers; or undefined, and a note that the peer is left out and why. */
+/** Returns the result of `make`. If it fails, prints a note that the peer is left out, with the reason. */
 export async function able(records, peer, make) {
   try {
     return await make();

@@ -1,11 +1,11 @@
-// A Redis server for as long as a benchmark runs: on a unix socket, with nothing written to a disk.
+// A Redis server that runs while a benchmark runs. It listens on a unix socket and writes nothing to a disk.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Starts a server whose socket is in the folder. Answers a connected client of @redis/client; `close` ends both. */
+/** Starts a server with its socket in the folder. Returns a connected client of @redis/client; its `close` ends both. */
 export async function startRedis(folder) {
   const { createClient } = await import("@redis/client");
   const path = join(folder, "redis.sock");

@@ -1,18 +1,18 @@
-%% How the benchmarks on BEAM measure, and what they print: as rounds.mjs and records.mjs do on Node.
+%% Measures and prints for the benchmarks on BEAM, as rounds.mjs and records.mjs do on Node.
 %%
-%% A round times each contestant once, in any order; a ratio is taken within a round, so that both of its times were
-%% measured under the same conditions, and the median over the rounds counts.
+%% A round times each contestant once, in random order. A ratio is of two times of one round, measured under the same
+%% conditions. The result is the median over all rounds.
 -module(rounds).
 
 -export([load_emmap/0, quick/0, race/1, race/2, ratio/4, ratio/5, ratio/6, recorded/3, recorded/4, series/5,
          percentiles/6, note/2, thousands/1]).
 
-%% Does its work as many times as it is told; or that between what has to be done before and after it, untimed.
+%% A contestant does its work the given number of times. A triple has untimed work before and after it.
 -type contestant() :: fun((Calls :: pos_integer()) -> term())
                     | {Before :: fun((Calls :: pos_integer()) -> Prepared :: term()),
                        fun((Calls :: pos_integer(), Prepared :: term()) -> Result :: term()),
                        After :: fun((Result :: term()) -> term())}.
-%% Of one contestant's time to another's: less than 1 where the first is faster.
+%% One contestant's time divided by another's: less than 1 if the first is faster.
 -type ratio() :: fun((One :: term(), Other :: term()) -> float()).
 
 %% Makes the application that was built beside this folder available, without starting it.
@@ -30,7 +30,7 @@ quick() ->
 race(Contestants) ->
     race(Contestants, 301).
 
-%% With a number of rounds that is as many as the contestants are worth; fewer with --quick.
+%% With a number of rounds; --quick makes fewer.
 -spec race([{term(), contestant()}], pos_integer()) -> ratio().
 race(Contestants, Rounds) ->
     {Count, Warm, Round} =
@@ -45,8 +45,8 @@ race(Contestants, Rounds) ->
     ],
     fun(One, Other) -> median([map_get(One, Times1) / map_get(Other, Times1) || Times1 <- Times]) end.
 
-%% How many calls take a round, after warming up; both in nanoseconds. By the shortest time of a call that was seen: a
-%% run that was interrupted says nothing.
+%% The number of calls that take the length of a round, after a warm-up; both lengths are in nanoseconds. It follows from
+%% the shortest run, because other processes may have interrupted the longer ones.
 calls(Run, Warm, Round) ->
     calls(Run, 1, infinity, erlang:monotonic_time(nanosecond) + Warm, Round).
 
@@ -58,7 +58,7 @@ calls(Run, Calls, Least, End, Round) ->
         false -> More
     end.
 
-%% Nanoseconds a call. In a process of its own, so that nobody pays for another's garbage.
+%% Nanoseconds a call. Runs in a process of its own, so that no contestant pays for another's garbage.
 time({Before, Run, After}, Calls) ->
     {Pid, Monitor} = spawn_monitor(fun() ->
         Prepared = Before(Calls),
@@ -75,20 +75,20 @@ time({Before, Run, After}, Calls) ->
 time(Run, Calls) ->
     time({fun(_) -> none end, fun(N, none) -> Run(N) end, fun(_) -> ok end}, Calls).
 
-%% In another order each time: the system may take the processor away in step with the rounds.
+%% A random order for each round, because the system may interrupt in step with the rounds.
 shuffled(Contestants) ->
     [Contestant || {_, Contestant} <- lists:sort([{rand:uniform(), Contestant} || Contestant <- Contestants])].
 
 median(Values) ->
     lists:nth(length(Values) div 2 + 1, lists:sort(Values)).
 
-%% As the programs on Node write a large number: "1,000,000".
+%% Writes a large number as the programs on Node do: "1,000,000".
 -spec thousands(non_neg_integer()) -> string().
 thousands(Number) when Number < 1000 -> integer_to_list(Number);
 thousands(Number) -> lists:flatten([thousands(Number div 1000), io_lib:format(",~3..0b", [Number rem 1000])]).
 
-%% A limit is "at most 1.2"; or "at least 10", where the ratio is to be that of the peer's time to ours. A floor is an
-%% operation beside the same peer, which bounds this one.
+%% A limit is for example "at most 1.2". With "at least 10" the ratio is the peer's time divided by ours. A floor names an
+%% operation beside the same peer that bounds this one.
 -spec ratio(Section :: string(), Operation :: string(), Ratio :: float(), Beside :: string()) -> ok.
 ratio(Section, Operation, Ratio, Beside) ->
     print_ratio(Section, Operation, Ratio, Beside, []).
@@ -101,8 +101,8 @@ ratio(Section, Operation, Ratio, Beside, Limit) ->
 ratio(Section, Operation, Ratio, Beside, Limit, Floor) ->
     print_ratio(Section, Operation, Ratio, Beside, [{limit, Limit}, {floor, Floor}]).
 
-%% Beside emmap 2.x, which can't be run here. Its times were measured once, each together with OTP's counters:add in the
-%% same node, and are recorded here as multiples of that. Ratio is the same multiple of ours.
+%% emmap 2.x cannot run here. Its times were measured once, each together with OTP's counters:add in the same node, and
+%% are recorded here as multiples of counters:add. Ratio is our time as a multiple of counters:add.
 -spec recorded(Operation :: atom(), Name :: string(), Ratio :: float()) -> ok.
 recorded(Operation, Name, Ratio) ->
     print_recorded(Operation, Name, Ratio, []).
@@ -132,7 +132,7 @@ print_ratio(Section, Operation, Ratio, Beside, More) ->
     Record = [{kind, "ratio"}, {section, Section}, {operation, Operation}, {beside, Beside}, {ratio, {number, Ratio}}],
     print(Record ++ More).
 
-%% A line of a chart, whose values are ratios; X and Y say what they are.
+%% A line of a chart. Its values are ratios; X and Y are the titles of the axes.
 -spec series(string(), Chart :: string(), Line :: string(), [{number(), float()}], {X :: string(), Y :: string()}) -> ok.
 series(Section, Chart, Line, Points, {X, Y}) ->
     print([

@@ -1,10 +1,10 @@
-// How the benchmarks measure. A round times each contestant once, in any order; a ratio is taken within a round, so
-// that both of its times were measured under the same conditions, and the median over the rounds counts. Rounds are
-// short, so that most of them are not interrupted by what else the machine does.
+// Measures for the benchmarks. A round times each contestant once, in random order. A ratio is of two times of one round,
+// measured under the same conditions. The result is the median over all rounds. Rounds are short, so that other processes
+// interrupt few of them.
 
 export const QUICK = process.argv.includes("--quick");
 const ROUNDS = QUICK ? 31 : 301;
-/** Long enough for the compiler to have done its best. */
+/** Long enough for the compiler to optimise the code fully. */
 const WARM_MS = QUICK ? 10 : 600;
 const ROUND_MS = QUICK ? 0.5 : 1;
 
@@ -18,15 +18,16 @@ function time(run, times) {
 
 const calls = (each) => Math.max(1, Math.round((ROUND_MS * 1e6) / each));
 
-/** Milliseconds of processor time that the process has had. */
+/** The processor time of this process, in milliseconds. */
 function worked() {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000;
 }
 
 /**
- * How many calls make a round, by the shortest that was seen: a run that was interrupted says nothing. On a busy machine
- * it takes longer, up to ten times, since it is work that makes the compiler do its best.
+ * The number of calls in a round. It follows from the shortest run, because other processes may have interrupted the
+ * longer ones. The warm-up is a length of processor time, since the compiler optimises after work, not after time. On a
+ * busy machine it may take up to ten times that long.
  */
 function warm(run, ms) {
   let least = Infinity;
@@ -37,7 +38,7 @@ function warm(run, ms) {
   return times;
 }
 
-/** In another order each time: the system may take the processor away in step with the rounds. */
+/** A random order for each round, because the system may interrupt in step with the rounds. */
 export function shuffled(names) {
   const result = [...names];
   for (let i = result.length - 1; i > 0; i--) {
@@ -55,8 +56,8 @@ const settings = ({ rounds = ROUNDS, warmMs = WARM_MS } = {}) => ({
 const ratioOf = (rounds) => (one, other) => median(rounds.map((round) => round[one] / round[other]));
 
 /**
- * Times contestants: functions, by name, that do their work as many times as they are told. Answers the ratio of one to
- * another, less than 1 where the first is faster.
+ * Times contestants: functions, by name, that do their work the given number of times. Returns a function for the ratio
+ * of one contestant's time to another's, less than 1 if the first is faster.
  */
 export function race(contestants, options) {
   const { rounds: count, warmMs } = settings(options);
@@ -67,7 +68,7 @@ export function race(contestants, options) {
   return ratioOf(Array.from({ length: count }, round));
 }
 
-/** As race, for contestants that answer promises, some or all. */
+/** The same as `race`, for contestants of which some or all return promises. */
 export async function raceAsync(contestants, options) {
   const { rounds: count, warmMs } = settings(options);
   const names = Object.keys(contestants);
@@ -92,7 +93,7 @@ export async function raceAsync(contestants, options) {
   return ratioOf(rounds);
 }
 
-/** What was made last is kept in reach, so that no compiler can leave the work out. */
+/** Keeps a result reachable, so that no compiler can leave the work out. */
 export const kept = { value: undefined };
-// Of every kind from the start: the first number among objects would have the compiler begin anew in the middle of a race.
+// Holds every kind of value from the start. The first number among objects would make the compiler begin anew in a race.
 for (const value of [1, 1.5, 1n, "text", kept]) kept.value = value;

@@ -1,6 +1,6 @@
 /*
- * What a NIF costs in any case: it looks a resource up and answers `{ok, Old}` with a word of it that it adds to, or
- * `{ok, Binary}` with 64 bytes of it, as a copy or where they are.
+ * The least cost of a NIF. It gets a resource, and returns `{ok, Old}` after adding to its word, or `{ok, Binary}` with 64
+ * of its bytes, copied or direct.
  */
 #include <erl_nif.h>
 #include <stdatomic.h>

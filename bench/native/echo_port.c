@@ -1,7 +1,8 @@
 /*
- * What a port costs in any case: a program that reads frames of {packet, 4} from descriptor 3 and writes frames to 4.
- * Called with "echo" it answers each frame with the frame; with "lookout" too, waiting for the next as emmap_port does;
- * with "source", with as many bytes as the frame's last four say, big-endian: a pipe's own bandwidth.
+ * The least cost of a port: reads frames of {packet, 4} from descriptor 3, and writes frames to 4. Its argument is one of
+ *   echo      answers each frame with the same frame
+ *   lookout   the same, but spins for the next frame before it sleeps, as emmap_port does
+ *   source    answers each frame with the number of bytes in its last four bytes (big-endian): the pipe's bandwidth
  */
 #include "lookout.h"
 

@@ -1,6 +1,7 @@
 /*
- * What a batch costs that libei takes apart and answers, and nothing else: reads frames of {packet, 4} from descriptor 3,
- * each {Id, {batch, [{Name, Handle, Index, Value}]}} in external term format, and writes {Id, [Integer]} to 4.
+ * The cost of decoding a batch and encoding its answer with libei, without the operations. It reads frames of {packet, 4}
+ * from descriptor 3, each {Id, {batch, [{Name, Handle, Index, Value}]}} in external term format, and writes
+ * {Id, [Integer]} to descriptor 4.
  */
 #include <ei.h>
 #include <stdint.h>
@@ -22,7 +23,7 @@ static void expect(int result)
         exit(EXIT_FAILURE);
 }
 
-/* How many bytes it put into `output`. */
+/* Returns the number of bytes in `output`. */
 static int answer(const char *frame, char *output)
 {
     int in = 0, out = HEADER, version, arity, count;

@@ -1,7 +1,7 @@
 /*
- * The core's hot paths, for callgrind to count. Each one is run often enough to have met everything that happens only
- * once before counting begins; what it did then is in a profile of its own, under its name. instructions.mjs compiles
- * this with the core as the doors have it, and divides the counts by TIMES.
+ * The core's hot paths, for callgrind to count. Each path warms up first, so that the counts have nothing that happens
+ * only once. callgrind then writes a profile with the path's name. instructions.mjs compiles this program with the
+ * doors' flags, and divides the counts by TIMES.
  *
  * usage: instructions TIMES FOLDER
  */
@@ -19,7 +19,7 @@
 static unsigned char bytes[MESSAGE];
 static const struct iovec message = {bytes, MESSAGE};
 static emmap_file *counters, *file, *queue, *blocks;
-/* Of the blocks that are stored. */
+/* The size of the blocks. */
 static uint64_t *addresses;
 static size_t stored;
 
@@ -104,7 +104,7 @@ static void run(void (*operation)(void), long times)
         operation();
 }
 
-/* The profile's trigger is NAME, which instructions.mjs looks for. */
+/* NAME becomes the profile's trigger, by which instructions.mjs finds it. */
 #define COUNT(name, operation)                                                                               \
     do {                                                                                                     \
         run(operation, times);                                                                               \
@@ -127,8 +127,8 @@ int main(int argc, char **argv)
         snprintf(path[i], sizeof path[i], "%s/%s", argv[2], names[i]);
 
     emmap_options plain = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED, .size = 65536};
-    /* Without a system call for each operation: what the kernel does is not counted anyway. Large enough for all that
-     * is ever in it, so that nothing is moved and nothing grows. */
+    /* Exclusive, so that an operation makes no system call; callgrind does not count the kernel. The queue is so large
+     * that it never moves messages and never grows. */
     emmap_options alone = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE,
                            .size = 1u << 20};
     check(emmap_counters_open(path[0], 8, NULL, &counters), "counters open");

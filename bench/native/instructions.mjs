@@ -1,11 +1,11 @@
-// How many instructions the core's hot paths take, beside how many they took when they were recorded.
+// Counts the instructions of the core's hot paths, and compares them with the recorded counts.
 //
-//   make bench-instructions              counts and compares; 1 if one of them takes more than a tenth more
-//   make bench-instructions RECORD=1     records, in instructions.json
+//   make bench-instructions              compares; ends with status 1 if a path takes over a tenth more than recorded
+//   make bench-instructions RECORD=1     records the counts in instructions.json
 //
-// Record when a change is meant to cost what it costs: after reading which path takes more or fewer instructions than
-// before, and saying so in the commit that carries the new numbers. Never to make a run pass whose number nobody can
-// explain. The counts are of one compiler: with another release or on another architecture nothing is compared.
+// Record only if you mean the new cost: read which paths take more or fewer instructions than before, and say so in the
+// commit that has the new numbers. Do not record a number that you cannot explain. The counts are of one compiler. With
+// another release, or on another architecture, nothing is compared.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ import { fileURLToPath } from "node:url";
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
 const recordedPath = join(here, "instructions.json");
-/** The core as the NIF and the port program have it. */
+/** The core, compiled as for the NIF and the port program. */
 const core = join(root, "erlang/_build/c_src/libemmap_core.a");
 const TIMES = 1000;
 const MORE = 1.1;
@@ -78,5 +78,5 @@ for (const name of new Set([...Object.keys(recorded.instructions), ...Object.key
 if (!same) console.log(`\nNot compared: recorded with ${recorded.compiler}, and this is ${now.compiler}.`);
 if (process.exitCode === 1)
   console.error(
-    "\nA hot path takes more than a tenth more instructions than recorded: see bench/native/instructions.mjs",
+    "\nA hot path takes over a tenth more instructions than recorded: see bench/native/instructions.mjs",
   );

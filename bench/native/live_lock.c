@@ -1,6 +1,6 @@
 /*
- * What excluding other processes costs: `live_lock PATH COUNT` makes a queue of the file, and takes and gives back its lock in
- * the live folder that many times, which nobody else wants; prints nanoseconds a pair. Beside lock_pair.c. Links the core.
+ * The cost of the live folder's lock without contention: `live_lock PATH COUNT` creates a queue, locks and unlocks it COUNT
+ * times, and prints nanoseconds a pair. Compare with lock_pair.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /*
- * What excluding other processes costs in any case: `lock_pair PATH COUNT` locks and unlocks a byte of the file that many times
- * as an open file description lock (fcntl(2), F_OFD_SETLK), which nobody else wants, and prints nanoseconds a pair.
+ * The cost of a kernel's lock without contention: `lock_pair PATH COUNT` locks and unlocks a byte of the file COUNT times
+ * with an open file description lock (fcntl(2), F_OFD_SETLK), and prints nanoseconds a pair.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

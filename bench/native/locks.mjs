@@ -1,4 +1,4 @@
-// What it costs to exclude other processes: the lock word of the live folder beside a kernel's lock, both uncontended.
+// The cost of excluding other processes: the lock word of the live folder beside a kernel's lock, without contention.
 //
 //   node bench/native/locks.mjs [--quick]
 
@@ -14,7 +14,7 @@ const records = section("Locks between processes");
 const COUNT = QUICK ? 10_000 : 1_000_000;
 const ROUNDS = QUICK ? 1 : 11;
 
-/** Compiles a program of this folder, and a function that runs it: nanoseconds. */
+/** Compiles a program of this folder. Returns a function that runs it and returns nanoseconds. */
 function measured(name, ...libraries) {
   const program = join(folder, name);
   const flags = ["-O3", "-std=c11", "-pthread", "-D_XOPEN_SOURCE=700"];

@@ -1,12 +1,12 @@
-// From BEAM to Node: a queue beside the ways that there are between the same two processes otherwise.
+// Messages from BEAM to Node: a queue beside other ways between the same two processes.
 //
 //   make && node bench/node/across.mjs [--quick]
 //
-// BEAM (across.escript) sends messages as it makes them, Node takes them and decodes them with emmap/etf; a round lasts
-// from the word to begin until Node has the last one. One by one, each message is a push, a write of one frame to a
-// socket, or an RPUSH; by 64, a pushMany, a write of 64 frames, or an RPUSH of 64. Node reads a socket as its data comes,
-// many frames at once where they have gathered. Of a queue it takes what has gathered every millisecond, or, as a row of
-// its own, pops one by one in a loop. Small messages are {tick, Number}, others jobs as in queue.mjs.
+// BEAM (across.escript) makes and sends messages. Node takes them and decodes them with emmap/etf. A round lasts from the
+// command to begin until Node has the last message. One by one, each message is a push, a write of one frame to a socket,
+// or an RPUSH. By 64, it is a pushMany, a write of 64 frames, or an RPUSH of 64. Node reads a socket when data comes, and
+// may get many frames at once. It empties a queue once a millisecond; other rows pop one by one in a loop. Small messages
+// are {tick, Number}; the others are jobs as in queue.mjs.
 
 import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:net";
@@ -24,7 +24,7 @@ const BATCH = 64;
 const ROUNDS = QUICK ? 2 : 15;
 const MESSAGES = QUICK ? 512 : 32_768;
 const GATHERED = 4096;
-/** Redis is asked for each message, and takes its time. */
+/** Fewer for Redis, which is asked for each message. */
 const REDIS_MESSAGES = MESSAGES / 32;
 const PACED = QUICK ? 200 : 2000;
 const PACED_ROUNDS = QUICK ? 1 : 8;
@@ -50,7 +50,7 @@ async function fromQueue(count, size, take) {
   }
 }
 
-/** As a program does that has something else to do as well. */
+/** Takes messages as a program does that has other work too. */
 async function gathered(count, _size, take) {
   for (let i = 0; i < count; ) {
     const messages = queue.popMany(GATHERED);
@@ -60,7 +60,7 @@ async function gathered(count, _size, take) {
   }
 }
 
-/** Listens, and answers how to take frames of {packet, 4} from the one who connects. */
+/** Listens on a socket. Returns a function that takes frames of {packet, 4} from the peer that connects. */
 async function socketServer(address) {
   let onFrame;
   let rest = Buffer.alloc(0);
@@ -149,7 +149,7 @@ async function time(way, size, what) {
   return Number(process.hrtime.bigint() - begin) / count;
 }
 
-/** What no push and no pop can do without, where several processes share a queue: nanoseconds. */
+/** The nanoseconds of locking and unlocking, which every push and pop of a shared queue needs. */
 function lockAlone() {
   return Number(execFileSync(lockPair, [join(folder, "lock"), String(MESSAGES)], { encoding: "utf8" }));
 }
@@ -170,20 +170,20 @@ const bytesOf = {
   ),
 };
 
-/** What BEAM does with a message in any case: nanoseconds. */
+/** The nanoseconds in which BEAM encodes a message, in every way of sending. */
 async function encodeAlone(what) {
   beam.stdin.write(`none ${MESSAGES} 1 ${what}\n`);
   return Number(await answer()) / MESSAGES;
 }
 
-/** What Node does with a message in any case: nanoseconds. */
+/** The nanoseconds in which Node decodes a message, in every way of taking. */
 function decodeAlone(what) {
   const begin = process.hrtime.bigint();
   for (let i = 0; i < MESSAGES; i++) kept.value = decode(bytesOf[what]);
   return Number(process.hrtime.bigint() - begin) / MESSAGES;
 }
 
-/** How long each of many messages was on its way, in nanoseconds, from the shortest to the longest. */
+/** The latency of each message in nanoseconds, from the shortest to the longest. */
 async function latencies(way) {
   const all = [];
   beam.stdin.write(`${way} ${PACED} ${PACE_MICROSECONDS} pace\n`);
@@ -263,7 +263,7 @@ for (const [what, messages] of [
   );
 }
 records.note(
-  "A push of its own takes and gives back a lock word in memory, where the file is shared; where no live folder can be made it is a lock of the kernel, two system calls, which alone, with the encoding, leave less than twice the messages of a unix socket: the row of locking is that. One by one is how BEAM pushes here; Node takes what has gathered every millisecond, and in the rows that say so pops one by one too. By 64, the target is set against a socket that is written to one by one; the rows against a socket that gets 64 in a write are beside it.",
+  "A single push to a shared file locks and unlocks a word in memory. Without a live folder it uses a lock of the kernel, which takes two system calls. These and the encoding alone leave less than twice the messages of a unix socket, as the row on locking shows. BEAM pushes one by one. Node takes all messages once a millisecond; in the rows that say so it pops one by one too. The target for 64 at a time is set against a socket with one message in a write. The rows beside it have a socket with 64 messages in a write.",
 );
 
 const percentiles = [];

@@ -1,4 +1,4 @@
-// A block storage on Node beside two embedded databases that keep bytes under a number, without waiting for the disk.
+// A block storage on Node beside two embedded databases that store bytes by number. None waits for the disk.
 //
 //   make && node bench/node/blocks.mjs [--quick]
 //

@@ -2,7 +2,7 @@
 //
 //   npm run build && npm ci --prefix bench && node bench/node/etf.mjs [--quick]
 //
-// JSON has no atoms, tuples, binaries or pids: its message of a kind has strings and arrays in their places.
+// JSON has no atoms, tuples, binaries or pids: its messages have strings and arrays instead.
 
 import { createRequire } from "node:module";
 import { atom, decode, encode, Float, tuple } from "../../dist/etf/index.mjs";
@@ -91,7 +91,7 @@ function json(d) {
 function erlangJs(d) {
   if (Array.isArray(d)) return new Erlang.OtpErlangList(d.map(erlangJs));
   if (typeof d === "string") return new Erlang.OtpErlangBinary(d);
-  // Its encoder of integers over 32 bits shifts them as 32: it writes another number. Floats keep it in the race.
+  // It encodes integers above 32 bits as other numbers. So it gets floats instead.
   if (typeof d !== "object") return big(d) ? d + 0.5 : d;
   if ("atom" in d) return new Erlang.OtpErlangAtom(d.atom);
   if ("tuple" in d) return d.tuple.map(erlangJs);
@@ -104,7 +104,7 @@ function erlangJs(d) {
   return value;
 }
 
-// etf.js writes no tuples and no pids: lists and strings stand in.
+// etf.js writes no tuples and no pids. So it gets lists and strings instead.
 function etfJs(d) {
   if (Array.isArray(d)) return d.map(etfJs);
   if (typeof d !== "object") return d;
@@ -127,7 +127,7 @@ const both = (one, other) => () => {
   other();
 };
 
-/** The same term with its atoms as releases of OTP before 26 write them: ATOM_EXT for SMALL_ATOM_UTF8_EXT. */
+/** The same term as OTP before release 26 encodes it: atoms are ATOM_EXT, not SMALL_ATOM_UTF8_EXT. */
 function withOldAtoms(bytes, description) {
   const names = new Set(JSON.stringify(description).match(/(?<="atom":")[^"]+/g));
   let text = bytes.toString("latin1");
@@ -175,7 +175,7 @@ const PEERS = ["JSON", "erlang_js", "etf.js"];
 const LIMITS = { JSON: "at least 0.5", erlang_js: "at least 5" };
 const records = section("The codec");
 
-/** Our codec and its peers on the same messages, one after the other; `settings` are those of a race. */
+/** Races our codec against its peers on each message; `settings` are those of a race. */
 function compare(kinds, direction, settings) {
   const able = ["emmap", ...PEERS].filter((peer) => kinds.every((kind) => works(kind[direction][peer])));
   const all = able.map((peer) => {
@@ -239,8 +239,8 @@ for (const [name, messages] of Object.entries(sized)) {
   }
 }
 records.note(
-  "A binary that erlang_js has decoded is a view of the bytes that it was decoded from, which it keeps in memory; emmap/etf makes a copy or a string.",
+  "erlang_js decodes a binary as a view, which keeps all the encoded bytes in memory; emmap/etf makes a copy or a string.",
 );
 records.note(
-  "Each contestant gets what it can write: erlang_js, which writes another number for an integer above 32 bits, a float in its place, and etf.js lists for tuples and strings for pids and references.",
+  "Each contestant gets values that it can write. erlang_js writes wrong numbers for integers above 32 bits, and gets floats instead. etf.js gets lists instead of tuples, and strings instead of pids and references.",
 );

@@ -1,10 +1,10 @@
-// What must not cost more as there is more of it, on Node: counters in a file, messages in a queue, blocks in a storage.
+// Costs that must not grow with the number, on Node: of counters in a file, messages in a queue, blocks in a storage.
 //
 //   make && node bench/node/flat.mjs [--quick]
 //
-// Each operation works at one place of its file, so that no file has more cache misses than another. What a long queue
-// costs now and then, as its messages are moved to the front of the file, is in few of the rounds, and so not in their
-// median: as many bytes as four times those that were popped meanwhile, at the most.
+// Each operation works at one place of its file, so that no file has more cache misses than another. A long queue moves
+// its messages to the front of the file now and then: at most four bytes for each byte popped since. That happens in few
+// rounds, and so it is not in their median.
 
 import { join } from "node:path";
 import { openBlockStorage, openCounters, openQueue } from "../../dist/index.mjs";
@@ -16,7 +16,7 @@ const records = section("Scaling");
 const LIMIT = "at most 1.2";
 const options = { rounds: 101, warmMs: 200 };
 
-/** Contestants by how much there is; the first is what the others stand beside. */
+/** Contestants by size. The ratios are to the first one. */
 function compare(operation, x, contestants) {
   const amounts = [...contestants.keys()];
   const ratio = race(Object.fromEntries(contestants), options);
@@ -89,5 +89,5 @@ for (const [name, more] of [
     }),
   );
 records.note(
-  "What a long queue costs now and then, as its messages are moved to the front of the file, is in few of the rounds, and so not in their median: as many bytes as four times those that were popped meanwhile, at the most.",
+  "A long queue moves its messages to the front of the file now and then: at most four bytes for each byte popped since. That happens in few rounds, and so it is not in their median.",
 );

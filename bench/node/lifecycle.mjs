@@ -1,9 +1,9 @@
-// What a mapped file costs on Node besides its operations: opening, closing and resizing it, the memory that a process
-// ends up with, and what a large mapping does to the garbage collector.
+// The costs of a mapped file on Node besides its operations: opening, closing and resizing it, the process's memory after
+// many operations, and the garbage collections that a large mapping causes.
 //
 //   make && node bench/node/lifecycle.mjs [--quick]
 //
-// Whatever looks at the memory of a process has one of its own: this program, run again with `--alone NAME`.
+// A measurement of memory has a process of its own: this program, started again with `--alone NAME`.
 
 import { spawnSync } from "node:child_process";
 import { closeSync, ftruncateSync, openSync, readFileSync, readSync } from "node:fs";
@@ -26,7 +26,7 @@ const create = (name, size) => open(named(name), { write: true, create: true, no
 
 const bytes = Buffer.alloc(64, 1);
 
-/** Operations, by name; each is set up once and then done many times. */
+/** Operations by name. Each is set up once and then done many times. */
 const REPEATED = {
   "pread 64 B"() {
     const file = create("file", MIB);
@@ -62,7 +62,7 @@ const REPEATED = {
   },
 };
 
-/** Bytes of the process that are in memory, after garbage has gone. */
+/** The resident bytes of the process, after a garbage collection. */
 async function resident() {
   for (let i = 0; i < 4; i++) {
     globalThis.gc();
@@ -71,7 +71,7 @@ async function resident() {
   return process.memoryUsage.rss();
 }
 
-/** How much larger the process is than after a twentieth of the operations. */
+/** The memory of the process after all operations, divided by that after a twentieth of them. */
 async function growth(name) {
   const operation = REPEATED[name]();
   const some = async (times) => {
@@ -86,7 +86,7 @@ async function growth(name) {
   return (await some(OPERATIONS - OPERATIONS / 20)) / before;
 }
 
-/** Time and collections of making garbage while as many bytes are mapped, none for 0, and shown in a view. */
+/** Time and collections of making garbage while a mapping of this many bytes has a view; 0: no mapping. */
 async function collections(size) {
   const file = size > 0 ? create("file", size) : undefined;
   const view = file?.view();
@@ -114,7 +114,7 @@ async function collections(size) {
   return { time, count, pauses };
 }
 
-/** How many of many mappings that nobody closed are still there. */
+/** The number of mappings that still exist, of many that nobody closed. */
 async function forgotten() {
   const FILES = QUICK ? 20 : 400;
   create("file", 256 * MIB).close();
@@ -122,7 +122,7 @@ async function forgotten() {
   let most = 0;
   for (let i = 0; i < FILES; i++) {
     kept.value = open(named("file"), { write: true }).view(0, 1);
-    // What a server does meanwhile.
+    // A server returns to its event loop meanwhile.
     for (let n = 0; n < 2000; n++) kept.value = { n, text: `value ${n}` };
     await sleep(0);
     most = Math.max(most, mapped());
@@ -206,7 +206,7 @@ const opening = (openIt) => (times) => {
     });
   }
   records.note(
-    "V8 takes a mapping that JavaScript works on for memory that a collection could free, and begins one for each large one: not when it is opened, but with the first operation.",
+    "V8 counts a mapping that JavaScript accesses as memory that a collection could free. For a large one it begins a collection, with the first operation on the file and not when the file is opened.",
   );
 }
 {

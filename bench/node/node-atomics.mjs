@@ -1,4 +1,4 @@
-// counters.add beside the other ways in which Node adds to a number that is not its thread's own.
+// counters.add beside Node's other ways to add to a number that threads or processes share.
 //
 //   make && node bench/node/node-atomics.mjs [--quick]
 
@@ -23,9 +23,9 @@ const handle = addon.counters_open(join(folder, "counters"), countersOptions({})
 const shared = new BigInt64Array(new SharedArrayBuffer(64));
 
 function ems() {
-  // Where it keeps what its processes share. It leaves that there.
+  // It keeps its shared memory there, and does not delete it.
   process.on("exit", () => rmSync("/dev/shm/EMS_MainDomain", { force: true }));
-  // It says on standard output what can't be had of it.
+  // It prints its missing features to standard output.
   const { log } = console;
   console.log = () => {};
   try {

@@ -1,8 +1,8 @@
-// Reads and writes on Node 26 beside a mapping that was made with its node:ffi, which calls mmap by itself.
+// Reads and writes on Node 26 beside a mapping that a program makes itself: it calls mmap with node:ffi.
 //
 //   make && node bench/node/node-ffi.mjs [--quick]
 //
-// Under another release of Node it runs itself on Node 26.
+// On another release of Node the program starts itself again on Node 26.
 
 import { closeSync, openSync } from "node:fs";
 import { join } from "node:path";

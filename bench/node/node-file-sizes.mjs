@@ -1,10 +1,10 @@
-// What an operation costs in a larger file, beside the same operation in a file of 64 KiB; on this release of Node and
-// on Node 26.
+// The cost of an operation in a larger file, beside the same operation in a file of 64 KiB; on this release of Node and on
+// Node 26.
 //
 //   make && node bench/node/node-file-sizes.mjs [--quick]
 //
-// The files are sparse. In each one 16 pages are worked on, so that no file has more cache misses than another by the
-// number of its pages: the first ones, or some that lie all over it.
+// The files are sparse. The operations use 16 pages of each file, either the first ones or some all over the file. So the
+// number of pages, and of cache misses, is the same for all files.
 
 import { closeSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { join } from "node:path";
@@ -41,7 +41,7 @@ const OPERATIONS = {
   "pwrite 64 B": (mapped, at) => (times) => {
     for (let i = 0; i < times; i++) mapped.pwrite(at[i % PAGES], SMALL);
   },
-  // A page is one of those that are worked on, so that reading it whole touches no other.
+  // Reads of a whole page stay within one of the 16 pages.
   "pread 4 KiB"(mapped, at) {
     const pages = at.map(pageAt);
     return (times) => {
@@ -73,7 +73,7 @@ function measure(where, pageOf, limit) {
   const chart = `By the file's size, in ${where}, on Node ${release}`;
   for (const [name, operation] of Object.entries(OPERATIONS)) {
     const contestants = files.map(({ size, mapped, descriptor }) => {
-      // Each in another cache line of its page, lest they fall on the same sets of a cache.
+      // Each is in another cache line of its page, so that they do not share cache sets.
       const at = Float64Array.from({ length: PAGES }, (_, i) => pageOf(i, size / 4096) * 4096 + i * 64);
       return [size, operation(mapped, at, descriptor)];
     });
@@ -87,7 +87,7 @@ function measure(where, pageOf, limit) {
 }
 
 measure("its first 16 pages", (i) => i);
-// Not a power of two apart: what caches and their predictors are indexed by has to differ.
+// Not a power of two apart: the places must differ in the bits by which caches and predictors are indexed.
 const spread = (i, pages) => Math.floor((i * (pages - 1)) / (PAGES - 1));
 measure("16 pages all over it", spread, "at most 1.2");
 for (const { mapped, descriptor } of files) {

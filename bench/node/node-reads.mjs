@@ -1,10 +1,10 @@
 // Reads and writes of a mapped file on Node beside those of node:fs, of other modules that share memory, and of plain
-// Buffers, which are the floor.
+// Buffers. Buffers are the floor.
 //
 //   make && node bench/node/node-reads.mjs [--quick]
 //
-// Everybody who reads a copy hands over a Buffer of its own, as pread does. All work on SPAN bytes that have been
-// touched before, so that no page is made while a clock runs.
+// A contestant that reads a copy returns a new Buffer, as pread does. All use SPAN bytes that have been touched before, so
+// that no page fault is timed.
 
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -17,7 +17,7 @@ import { kept, QUICK, race } from "../harness/rounds.mjs";
 const [KIB, MIB] = [2 ** 10, 2 ** 20];
 const SPAN = QUICK ? 32 * MIB : 64 * MIB;
 const SIZES = QUICK ? [8, 4 * KIB, MIB] : [8, 64, 512, 4 * KIB, 64 * KIB, MIB, 16 * MIB];
-/** A power of two, so that one mask takes the place of a division. */
+/** A power of two, so that a mask replaces a division. */
 const PLACES = 4096;
 
 const require = createRequire(import.meta.url);
@@ -86,7 +86,7 @@ const memory = Buffer.alloc(SPAN, 1);
 
 // --- By size --------------------------------------------------------------------------------------------------
 
-/** Memory that others see too, as a Buffer; what is read from it and written to it is up to JavaScript. */
+/** Shared memory as a Buffer. JavaScript reads and writes it by itself. */
 const buffers = {
   "shm-typed-array": await able(records, "shm-typed-array", () => {
     const shm = require("shm-typed-array");
@@ -102,7 +102,7 @@ const buffers = {
 };
 const others = Object.entries(buffers).filter(([, buffer]) => buffer);
 
-/** Where an operation on `size` bytes takes place each time: one after the other, or anywhere. */
+/** The positions of operations on `size` bytes: one after the other, or random. */
 function places(size, order) {
   const count = Math.floor(SPAN / size);
   const at = (i) => (order === "sequential" ? i % count : Math.floor(Math.random() * count)) * size;

@@ -1,11 +1,11 @@
-// A queue of terms on Node beside two embedded databases used as queues, all without waiting for the disk.
+// A queue of terms on Node beside two embedded databases used as queues. None waits for the disk.
 //
 //   npm run build && npm ci --prefix bench && node bench/node/queue.mjs [--quick]
 //
-// A job is pushed and the oldest one popped, while BACKLOG others wait in between; then the same by 64. The databases
-// have what is best for them: SQLite a write-ahead log that is never synced and the file for itself, its statements
-// prepared; lmdb no sync; both the message as JSON or MessagePack, which they are quick with. As "shared", SQLite is as it is
-// usually set up. A peer that could not be built is left out.
+// A round pushes a job and pops the oldest one, with BACKLOG others between them; then the same with 64 at a time. The
+// databases have their best settings. SQLite has a write-ahead log that is never synced, the file for itself, and prepared
+// statements. lmdb does not sync. Both store the message in the faster of JSON and MessagePack. "shared" is SQLite with its
+// usual settings. A peer that could not be built is left out.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,5 +1,5 @@
-// One Node process of scaling.mjs: reads `WORK TIMES` lines, does the work so many times, and prints when it began and ended, in
-// nanoseconds of the clock that all processes share.
+// One Node process of scaling.mjs: reads `WORK TIMES` lines, does the work TIMES times, and prints when it began and ended,
+// in nanoseconds of the clock that all processes share.
 
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -9,7 +9,7 @@ import { openCounters, openQueue } from "../../dist/index.mjs";
 const [folder, number] = process.argv.slice(2);
 const counters = openCounters(join(folder, "counters"));
 const queue = openQueue(join(folder, "queue"));
-/** Two cache lines from the next one's, since processors fetch them in pairs. */
+/** Counters are two cache lines apart, since processors fetch lines in pairs. */
 const own = Number(number) * 16;
 
 const add = (index) => (times) => {

@@ -3,9 +3,8 @@
 //
 //   make && node bench/node/scaling.mjs [--quick]
 //
-// A round has a number of operations done, divided among so many processes, and lasts from the first one's
-// begin to the last one's end.
-// Beside it stands one process that does all of them; for both runtimes, the mean of the two that do so.
+// A round divides a number of operations among the processes, and lasts from the first one's start to the last one's end.
+// It is compared with one process that does all operations; for both runtimes, with the mean of two such processes.
 
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -21,7 +20,7 @@ const COUNTS = [1, 2, 4, 8].filter((count) => count <= MOST);
 const ROUNDS = QUICK ? 2 : 21;
 const SCALE = QUICK ? 0.1 : 1;
 
-/** What is done, and how often in a round: so that one process takes some ten milliseconds. */
+/** The kinds of work, with their operations in a round: one process takes some ten milliseconds for them. */
 const WORKS = {
   one: ["one counter", 400_000 * SCALE],
   own: ["a counter each, in separate cache lines", 400_000 * SCALE],
@@ -103,7 +102,7 @@ for (const [work, [name]] of Object.entries(WORKS)) {
   }
 }
 records.note(
-  `There are ${availableParallelism()} processors: more processes than those take turns, and can't be faster together.`,
+  `This machine has ${availableParallelism()} processors. If there are more processes, they take turns, and are no faster together.`,
 );
 for (const one of [...node, ...beam]) one.end();
 queue.close();

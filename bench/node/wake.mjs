@@ -1,9 +1,10 @@
-// To and fro between Node and BEAM while both sleep: words and messages that are waited for, beside a unix socket.
+// Round trips between Node and BEAM while both sleep: by waiting for words, by waiting for messages, and by a unix socket.
 //
 //   make && node bench/node/wake.mjs [--quick]
 //
-// Node changes a counter and notifies, BEAM (wake.escript) wakes, changes another one and notifies, Node wakes; or each
-// pushes a message to a queue, or writes eight bytes to a socket, that the other sleeps on. Between two of these Node sleeps for a millisecond.
+// By words: Node changes a counter and notifies; BEAM (wake.escript) wakes, changes another counter and notifies; Node
+// wakes. By queues: each pushes a message, for which the other sleeps. By the socket: each writes eight bytes, and the
+// other sleeps until they come. Node sleeps for a millisecond between two round trips.
 import { spawn } from "node:child_process";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -18,7 +19,7 @@ const TURNS = QUICK ? 100 : 1000;
 const ROUNDS = QUICK ? 1 : 6;
 const IDLE = 100;
 const IDLE_MILLISECONDS = QUICK ? 1000 : 3000;
-/** Of a core, for all waits of a process together. */
+/** The share of a processor for all waits of a process together. */
 const IDLE_SHARE = 0.002;
 
 const records = section("Waiting");
@@ -65,7 +66,7 @@ const WAYS = {
   unix: bySocket,
 };
 
-/** Nanoseconds of each turn, from the shortest to the longest. */
+/** The nanoseconds of each round trip, from the shortest to the longest. */
 async function turns(way) {
   const all = [];
   beam.stdin.write(`${way} ${TURNS}\n`);
@@ -110,7 +111,7 @@ for (const [way, name] of [
     "a unix socket",
   );
 records.note(
-  "A wait has a thread of the core's, which wakes the runtime: on BEAM and on Node one more thread has to be woken than a socket wakes. On the port the change and the notify are requests of their own.",
+  "A wait has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Over the port the change and the notify are two requests.",
 );
 
 const waits = Array.from({ length: IDLE }, () => counters.wait(0, counters.get(0)));

@@ -3,7 +3,7 @@
 const WIDTH = 720;
 const HEIGHT = 360;
 const [LEFT, RIGHT, TOP, BOTTOM] = [64, 24, 24, 56];
-/** For light and for dark paper; told apart by people who see few colours too, and by their marks. */
+/** Colours for light and for dark paper. Colour-blind readers can tell them apart, also by their marks. */
 const COLOURS = [
   ["#0072b2", "#56b4e9"],
   ["#d55e00", "#ff9f4a"],
@@ -32,10 +32,10 @@ export function bytes(count) {
   return `${round(count)} ${units[unit]}`;
 }
 
-/** How a number of what the axis counts is written. */
+/** A function that writes the numbers of an axis. */
 export const labelOf = (axis) => (/bytes/i.test(axis) ? bytes : (count) => count.toLocaleString("en"));
 
-/** From values to places, in powers where the values lie far apart. */
+/** Maps values to places, on a logarithmic scale if the values lie far apart. */
 function scale(values, from, to, apart) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const power = least > 0 && most / least > apart;
@@ -44,7 +44,7 @@ function scale(values, from, to, apart) {
   return Object.assign((value) => round(from + ((of(value) - of(least)) / span) * (to - from)), { power });
 }
 
-/** Round numbers that enclose the values: of a scale of powers 1, 2, 5 of each, fewer where there are many. */
+/** Round numbers that enclose the values; on a logarithmic scale 1, 2 and 5 of each power, or fewer if there are many. */
 function ticks(values) {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   if (least > 0 && most / least > 12) {
@@ -60,7 +60,7 @@ function ticks(values) {
   return Array.from({ length: Math.ceil(most / step) + 1 }, (_, i) => Number((i * step).toFixed(4)));
 }
 
-/** `lines` are [name, points], `x` and `y` say what the numbers are. */
+/** `lines` are [name, points]; `x` and `y` are the titles of the axes. */
 export function chart({ title, x, y, lines }) {
   const points = lines.flatMap(([, list]) => list);
   const xs = [...new Set(points.map(([value]) => value))].sort((a, b) => a - b);
@@ -77,7 +77,7 @@ export function chart({ title, x, y, lines }) {
     return `<line class="${value === 1 ? "one" : "grid"}" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at}" y2="${at}"/>
 <text x="${LEFT - 8}" y="${at + 4}" text-anchor="end">${value.toLocaleString("en", { maximumFractionDigits: 4 })}</text>`;
   });
-  // From the last one back: where all of it ends has to be said.
+  // From the last one back, because the end of the axis needs a label.
   let last = Infinity;
   const marksBelow = xs.toReversed().flatMap((value) => {
     const at = across(value);

@@ -1,30 +1,31 @@
-// bench/report/report.md and its charts, from what all programs printed.
+// Writes bench/report/report.md and its charts from the records of all programs.
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chart, labelOf } from "./chart.mjs";
 import { digits, groupBy, met, oursOf, senseOf } from "./results.mjs";
 
-/** The report's sections in their order, and what a reader has to know of each. */
+/** The report's sections in their order, with a text for the reader of each. */
 const SECTIONS = {
   "Node atomics": "One thread adds to one 64-bit word, again and again.",
   "Node reads and writes":
-    "The bytes are in memory: it is the way to them that is measured, not a disk. `Buffer.copy` between two Buffers is the same move without a file; their memory may be further away than the pages of a small file.",
+    "The bytes are in memory: the times are of the access, not of a disk. `Buffer.copy` between two Buffers moves the same bytes without a file; their memory may be further away than the pages of a small file.",
   "BEAM atomics and reads": "The same operations through the NIF and through the port program.",
   "BEAM beside emmap 2.x":
-    "emmap 2.x can't be run here. Its times were measured once, each together with OTP's `counters:add` in the same node, and are recorded in `rounds.erl` as multiples of that; ours are measured beside `counters:add` now. A ratio is our multiple to emmap 2.x's. [The architecture](../../docs/architecture.md#speed-beside-emmap-2x) says what a difference buys.",
-  Port: "An echo program answers each frame with the frame: what a port costs in any case. It sleeps until the next one comes; emmap_port looks out for it for a while first, and so does another echo, where the rows say so.",
+    "emmap 2.x cannot run here. Its times were measured once, each together with OTP's `counters:add` in the same node. `rounds.erl` records them as multiples of `counters:add`. This run measured our times beside `counters:add` too. A ratio is our multiple divided by that of emmap 2.x. [The architecture](../../docs/architecture.md#speed-beside-emmap-2x) says what a difference buys.",
+  Port: "An echo program answers each frame with the same frame: that is the least cost of a port. It sleeps until the next frame comes. emmap_port spins for a while before it sleeps. In the rows that say so, the echo program spins too.",
   Queues:
-    "A message is pushed and the oldest one popped while others wait in between; or pushed by BEAM and popped by Node, which does nothing else but to take, every millisecond, what has gathered. How long a message is on its way is measured with Node asking for the next one again and again, where a socket wakes it.",
+    "A process pushes a message and pops the oldest one, with others between them. Or BEAM pushes, and Node pops all messages once a millisecond and does nothing else. For the latency of a message Node polls the queue without a pause; a socket wakes it.",
   Waiting:
-    "Both processes sleep until the other one wakes them, and a millisecond passes between two turns. Of words: a change, a notify, and back.",
-  "Block storages": "A block of 64 bytes is stored, read and freed while a thousand others are there.",
-  "The codec": "A message as bytes and back. JSON has strings and arrays where it has no atoms and tuples.",
-  Scaling: "Costs relative to one process, or to the smallest file: what grows is not flat.",
-  "Opening, closing and memory": "What a file costs besides its operations.",
+    "Each process sleeps until the other one wakes it, and a millisecond passes between two round trips. By words, a round trip is a change and a notify in each direction.",
+  "Block storages":
+    "A block of 64 bytes is stored, read and freed while the storage holds a thousand others.",
+  "The codec": "A message is encoded and decoded. JSON has strings and arrays instead of atoms and tuples.",
+  Scaling: "Costs relative to one process, or to the smallest file. A flat line does not grow with the size.",
+  "Opening, closing and memory": "The costs of a file besides its operations.",
 };
 
-/** Operations that were measured beside the same several peers make a table of their own from this many on. */
+/** At least this many operations beside the same peers make a table of their own. */
 const TABLE = 3;
 
 const row = (cells) => `| ${cells.join(" | ")} |`;
@@ -62,7 +63,7 @@ function ratioTables(records) {
   ];
 }
 
-/** Beside a peer that can't be run, whose time is recorded as a multiple of a yardstick's. */
+/** The table for a peer that cannot run here: its time is recorded as a multiple of a yardstick's. */
 function recordedTable(records) {
   if (records.length === 0) return [];
   const [{ yardstick, beside }] = records;
@@ -119,7 +120,7 @@ function charts(section, records, folder) {
 export const targets = (records) =>
   records.filter(({ kind, limit }) => kind === "ratio" && limit !== undefined);
 
-/** A target that is missed, with the floor that forbids it where one was measured. */
+/** Text for a missed target, with the measured floor that makes it impossible, if there is one. */
 function missed({ section, beside, floor }, records) {
   const found = records.find(
     (record) => record.section === section && record.beside === beside && record.operation === floor,
@@ -127,7 +128,7 @@ function missed({ section, beside, floor }, records) {
   return found === undefined ? "**missed**" : `**missed**: ${floor}: ${times(found)}`;
 }
 
-/** Writes report.md and charts/ into a folder. `machine` says where it was measured. */
+/** Writes report.md and charts/ into a folder. `machine` describes the machine. */
 export function writeReport(records, machine, folder) {
   rmSync(join(folder, "charts"), { recursive: true, force: true });
   mkdirSync(join(folder, "charts"), { recursive: true });
@@ -140,13 +141,13 @@ export function writeReport(records, machine, folder) {
   const lines = [
     "# Speed",
     "",
-    "`make bench` wrote this page: everything was measured in one run on one machine, each thing beside what one would",
-    "use instead or beside what it can't do without. There are only ratios here, because a bare time says more about",
-    "a machine than about a program. A ratio is of times measured right after each other, most within milliseconds, the",
-    "median of many such pairs in each of several processes; where those differ, the least and the most of them are given.",
+    "`make bench` wrote this page in one run on one machine. It compares each operation with its alternatives, or with a floor:",
+    "the work that it cannot do without. The page has only ratios, because a bare time says more about a machine than about a",
+    "program. A ratio is of two times measured right after each other, mostly within milliseconds. The table has the median of",
+    "many such pairs, over several processes; if the processes differ, it has their least and most too.",
     "",
-    "*n* × means that it takes *n* times as long as what it stands beside: less than 1 is faster. Where it says",
-    '"times as fast", more is faster.',
+    '*n* × means *n* times the time of the operation in the column "beside": less than 1 is faster. With "times as fast", more',
+    "is faster.",
     "",
     machine,
     "",

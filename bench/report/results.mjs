@@ -1,8 +1,8 @@
-// What several runs of the same programs say together: the median of each ratio, and how far the runs lie apart.
+// Joins the records of several runs: the median of each ratio, and its least and most.
 
 const median = (values) => values.toSorted((x, y) => x - y)[values.length >> 1];
 
-/** What a program printed. */
+/** The records that a program printed. */
 export function parse(output) {
   return output
     .split("\n")
@@ -31,7 +31,7 @@ const merge = {
   note: () => ({}),
 };
 
-/** One record of each kind, section, operation and peer, in the order in which they came first. */
+/** One record for each kind, section, operation and peer, in the order of their first records. */
 export function together(records) {
   const same = groupBy(records, sameOf);
   return [...same.values()].map((group) => ({ ...group[0], ...merge[group[0].kind](group) }));
@@ -49,7 +49,7 @@ export function groupBy(values, keyOf) {
 export const senseOf = ({ sense, limit }) =>
   sense ?? (limit?.startsWith("at least") ? "times as fast" : "times the time");
 
-/** Our multiple of the yardstick, where the record has a peer's. */
+/** Our multiple of the yardstick, if the record has a peer's. */
 export const oursOf = ({ ratio, theirs }) => ratio * theirs;
 
 export function met({ ratio, limit }) {
@@ -57,7 +57,7 @@ export function met({ ratio, limit }) {
   return side === "most" ? ratio <= Number(value) : ratio >= Number(value);
 }
 
-/** Three digits that mean something, and no more than are needed. */
+/** Three significant digits, without needless zeros. */
 export function digits(ratio) {
   if (ratio >= 100) return Math.round(ratio).toLocaleString("en");
   if (ratio >= 10) return ratio.toFixed(1);

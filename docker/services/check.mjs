@@ -98,8 +98,7 @@ function* requestFindings() {
   for (const [tenant, count] of more.entries())
     if (count < 0) yield `${-count} requests of tenant ${tenant} were not counted`;
   const kills = sum(GATEWAYS.map(killsOf));
-  if (sum(more) > kills)
-    yield `the counters are ${sum(more)} too high, after ${kills} kills of gateways`;
+  if (sum(more) > kills) yield `the counters are ${sum(more)} too high, after ${kills} kills of gateways`;
 }
 
 /** All blocks are free, except one for each kill of the worker between storing it and pushing the answer. */
