@@ -1,4 +1,4 @@
-/* A script that comes to every store of a storage's operations, and what became of each block. */
+/* A script that reaches every store of a storage's operations, and the state of each block after it. */
 #ifndef EMMAP_TEST_BLOCKS_SCRIPT_H
 #define EMMAP_TEST_BLOCKS_SCRIPT_H
 
@@ -9,7 +9,7 @@
 #define CAPACITY 4096u
 #define NUMBERS 200u
 
-/* What became of each number, whose block holds it; written by the victim, read by the test. */
+/* The state of each number, which its block holds. The victim writes it, the test reads it. */
 typedef enum fate { ABSENT, PENDING, STORED } fate;
 typedef struct record {
     uint8_t fate[NUMBERS + 1];
@@ -65,17 +65,17 @@ static inline void run_blocks_script(const char *path)
     store_numbers(blocks, 70, 2);
     free_numbers(blocks, 1, 3);
     store_numbers(blocks, 80, 4);
-    /* Begins the second group anew, and the third after a sync. */
+    /* Begins the second group again, and the third after a sync. */
     require_ok(emmap_sync(blocks));
     store_numbers(blocks, 90, 80);
     uint64_t place = 0;
     require_ok(emmap_blocks_repair(blocks, 0, &place));
-    /* Gives the last group back, and takes it into use anew, with room that has to be reserved. */
+    /* Gives the last group back, and uses it again, which has to reserve room. */
     free_numbers(blocks, 153, 17);
     require_compacted(emmap_blocks_compact, blocks);
     store_numbers(blocks, 153, 2);
     emmap_free(blocks);
-    /* As emmap writes it: the levels are found out, and put down. */
+    /* A file of emmap 2.x has no levels: the first open finds them, and stores them. */
     const emmap_options options = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
     require_ok(emmap_open(path, &options, &blocks));
     const struct iovec nothing = {.iov_base = "\0", .iov_len = 1};

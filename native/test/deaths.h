@@ -1,4 +1,4 @@
-/* Killing a process at each place where it may be between two stores. */
+/* Kills a process at each place between two stores. */
 #ifndef EMMAP_TEST_DEATHS_H
 #define EMMAP_TEST_DEATHS_H
 
@@ -12,8 +12,8 @@
 
 /* Shared between the test and its victims. */
 typedef struct death {
-    uint64_t target;           /* die at this pause, counted from 1; 0: at none */
-    uint64_t pauses;           /* so many so far */
+    uint64_t target;           /* dies at this pause, counted from 1; 0: at none */
+    uint64_t pauses;           /* so far */
     uint64_t started;          /* steps */
     uint64_t done;             /* acknowledged ones */
     uint64_t hits[POINTS_MAX]; /* deaths at each point, over all victims */
@@ -28,11 +28,11 @@ static inline bool begins_with(const char *name, const char *prefix)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* Counts, and dies where it was asked to. Points of a file's own operations may come in between; a point of a
- * structure's that is not on the list is a mistake in the list. */
+/* Counts pauses, and dies at the target. Other operations on files have points too. But a point of a structure that is
+ * not on the list is a mistake in the list. */
 static inline void count_or_die(const char *name)
 {
-    /* Those of the live folder are test_live.c's. */
+    /* test_live.c has the points of the live folder. */
     if (begins_with(name, "live_"))
         return;
     size_t point = 0;
@@ -47,7 +47,7 @@ static inline void count_or_die(const char *name)
     kill(getpid(), SIGKILL);
 }
 
-/* Runs `body` in a child that dies at its pause number `target`. False where it came to its end before. */
+/* Runs `body` in a child that dies at its pause number `target`. False: the child ended before that. */
 static inline bool dies_at(uint64_t target, void (*body)(void *), void *context)
 {
     deaths->target = target;
@@ -63,7 +63,7 @@ static inline bool dies_at(uint64_t target, void (*body)(void *), void *context)
     return true;
 }
 
-/* Every point killed somebody. */
+/* Every point has killed a process. */
 static inline void assert_all_points_hit(void)
 {
     for (size_t i = 0; i < point_count; i++) {

@@ -1,8 +1,8 @@
 /*
- * What a power cut may leave of a file. The kernel writes a file's pages out in any order, each at any time, and a
- * disk its sectors; fsync alone waits for all of them. So the file on disk after a cut has, for each page or sector by
- * itself, any version that there was since the last fsync, and any length. Here every state that a file goes through
- * is recorded, at the core's pause points and after each operation, and such files are put together from them.
+ * Builds the files that a power cut may leave. The kernel writes the pages of a file out in any order, each at any time, and
+ * a disk does the same with its sectors. Only fsync waits for all of them. So after a cut each page or sector on disk may
+ * have any version since the last fsync, and the file any length since then. The functions below record every state of a
+ * file, at the core's pause points and after each operation, and combine such files from them.
  */
 #ifndef EMMAP_TEST_POWER_H
 #define EMMAP_TEST_POWER_H
@@ -19,7 +19,7 @@
 #define MOMENTS_MAX 4096
 #define CHANGED_MAX 1024
 
-/* The file at one moment, and where the test's model of it was. */
+/* The file at one moment, and the test's model of it then. */
 typedef struct moment {
     uint8_t *bytes;
     size_t length;
@@ -27,12 +27,12 @@ typedef struct moment {
 } moment;
 
 typedef struct recorder {
-    const char *path;            /* of the file that is recorded; NULL: none is */
+    const char *path;            /* the recorded file; NULL: none */
     moment moments[MOMENTS_MAX]; /* since the last fsync; the first one is on disk */
     size_t count;
-    const uint64_t *model;           /* what to keep with a moment */
-    void (*settled)(const moment *); /* told when an fsync has returned, before the rest is forgotten */
-    size_t unit;                     /* bytes that are written out as one */
+    const uint64_t *model;           /* recorded with each moment */
+    void (*settled)(const moment *); /* called after an fsync, before the earlier moments go */
+    size_t unit;                     /* bytes that reach the disk together */
     uint64_t random;
     uint64_t images;
     uint64_t violations;
@@ -82,8 +82,8 @@ static void power_add(moment now)
     power.moments[power.count++] = now;
 }
 
-/* A page may be written out in the middle of a copy: between two moments with more than a header's difference there is
- * one with half of it. */
+/* A page may be written out in the middle of a copy. So between two moments that differ in more than a header there is a
+ * third one, with half of the difference. */
 static void power_add_half(const moment *before, const moment *after)
 {
     const size_t common = before->length < after->length ? before->length : after->length;
@@ -125,7 +125,7 @@ static void power_forget(size_t from)
         free(power.moments[--power.count].bytes);
 }
 
-/* Begins with a file that is on disk as it is. */
+/* Begins recording. The file is on disk as it is. */
 static void power_begin(const char *path, const uint64_t *model, void (*settled)(const moment *))
 {
     power.path = path;
@@ -142,7 +142,7 @@ static void power_end(void)
     power_forget(0);
 }
 
-/* What the core calls: they take the place of libc's, and the disk's. */
+/* The core calls these in place of libc's functions. They play the disk. */
 static int power_synced(void)
 {
     if (power.path) {
@@ -169,7 +169,7 @@ int fdatasync(int fd)
 
 /* ---- Images ---- */
 
-/* Puts the unit at `offset` as it was at that moment into an image; what was not there then is zeros. */
+/* Copies the unit at `offset` from that moment into an image. Bytes behind the file's end then are zeros. */
 static void power_put(moment *image, const moment *from, size_t offset)
 {
     if (offset >= image->length)
@@ -195,7 +195,7 @@ typedef void power_check(const char *path, const moment *at, bool in_order);
 
 static void power_try(const moment *image, const moment *at, bool in_order, power_check *check)
 {
-    /* In memory: there are many. */
+    /* In memory, because there are many. */
     static int fd = -1;
     static char path[64];
     if (fd < 0) {
@@ -222,7 +222,7 @@ static moment power_image(const moment *base, size_t length)
     return image;
 }
 
-/* Which units have more than one version by moment t. */
+/* Finds the units that have more than one version up to moment t. */
 static size_t power_changed(size_t t, size_t *changed)
 {
     size_t count = 0, longest = 0;
@@ -238,7 +238,7 @@ static size_t power_changed(size_t t, size_t *changed)
     return count;
 }
 
-/* The file as it was at moment `base`, but for one unit that is as at `other`; and with the length of either. */
+/* The file of moment `base` with one unit of moment `other`, and with the length of each of the two. */
 static void power_try_one(size_t base, size_t other, size_t offset, size_t length, size_t t,
                           power_check *check)
 {
@@ -248,7 +248,7 @@ static void power_try_one(size_t base, size_t other, size_t offset, size_t lengt
     free(image.bytes);
 }
 
-/* All combinations of versions of these units, the number of which is at most `most`; false where there are more. */
+/* All combinations of versions of these units. False: there are more than `most`. */
 static bool power_try_all(const size_t *changed, size_t count, size_t t, size_t most, power_check *check)
 {
     size_t versions[8], all = 1;
@@ -271,7 +271,7 @@ static bool power_try_all(const size_t *changed, size_t count, size_t t, size_t 
     return true;
 }
 
-/* Power is cut at moment t. */
+/* Cuts the power at moment t. */
 static void power_cut_at(size_t t, size_t samples, power_check *check)
 {
     static size_t changed[CHANGED_MAX];
@@ -280,7 +280,7 @@ static void power_cut_at(size_t t, size_t samples, power_check *check)
     const size_t count = power_changed(t, changed);
     if (count == 0 || power_try_all(changed, count, t, samples, check))
         return;
-    /* One page early, or one page late. */
+    /* One page is written early, or one page late. */
     for (size_t i = 0; i < samples / 4 && i < count; i++) {
         const size_t offset = changed[count <= samples / 4 ? i : power_random(count)];
         power_try_one(0, t, offset, power.moments[0].length, t, check);
@@ -297,7 +297,7 @@ static void power_cut_at(size_t t, size_t samples, power_check *check)
     }
 }
 
-/* Power is cut at every moment since the last fsync, or at the last few and some of the others. */
+/* Cuts the power at every moment since the last fsync, or at the last few and some of the others. */
 static void power_cut(size_t samples, power_check *check)
 {
     const size_t every = power.count > 24 ? power.count / 24 : 1;

@@ -1,4 +1,4 @@
-/* A script that comes to every store of a queue's operations, and what the queue holds after each of its steps. */
+/* A script that reaches every store of a queue's operations, and the queue's messages after each step. */
 #ifndef EMMAP_TEST_QUEUE_SCRIPT_H
 #define EMMAP_TEST_QUEUE_SCRIPT_H
 
@@ -26,7 +26,7 @@ typedef enum queue_action {
     COMPACT
 } queue_action;
 
-/* With 24 bytes a message takes 32, and the queue has room for ten before it grows. */
+/* A message of 24 bytes takes 32 in the file. The queue has room for ten before it grows. */
 #define QUEUE_SIZE (16 + 10 * 32)
 static const queue_action queue_script[] = {
     OPEN, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
@@ -34,9 +34,9 @@ static const queue_action queue_script[] = {
     POP, POP, POP_THREE, POP, PUSH, PUSH, PUSH, PUSH, PUSH, PUSH,
     /* Three make room for seven to slide, in three steps. */
     COMMIT, POP, REMOVE, PUSH, PUSH, PUSH,
-    /* And one for nine, in nine. */
+    /* One makes room for nine, in nine steps. */
     POP, PUSH,
-    /* Four for six: less than twice the room that they need. */
+    /* Four make room for six: less than twice the room that they need. */
     REMOVE_THREE, REMOVE, PUSH, PUSH, PUSH, PUSH,
     /* Two more need a larger file. */
     PUSH_TWO, POP_THREE, ABORT, COMMIT, TEAR, PUSH, PURGE, PUSH, RESET, POP, RESET, PUSH, PUSH, ERASE,
@@ -47,18 +47,18 @@ static const queue_action queue_script[] = {
     /* and nothing at the end lets it begin anew. */
     POP_THREE, POP_THREE, PURGE, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE,
     POP_THREE, REMOVE_THREE, POP_THREE, PUSH, SYNC, PUSH, ERASE, PUSH, REMOVE,
-    /* The file has more room than the queue knows, which is given back, and used again. */
+    /* The file has more room than the queue's header says. The queue gives it back, and uses it again. */
     LENGTHEN, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO, PUSH_TWO,
     PUSH_TWO, PUSH_TWO, PUSH_TWO, POP_THREE, POP_THREE, POP_THREE, POP_THREE, POP_THREE, COMPACT, PUSH_TWO,
     POP, COMPACT, POP_THREE, POP_THREE, POP_THREE, COMPACT, PUSH, POP};
 
-/* What the queue holds: the numbers from first to next. */
+/* The messages of the queue: the numbers from first to next. */
 typedef struct queue_model {
     uint64_t first;
     uint64_t next;
 } queue_model;
 
-/* After so many steps of a script, on a queue that was empty. */
+/* The messages after this many steps of a script on an empty queue. */
 static inline queue_model model_after(const queue_action *script, uint64_t steps)
 {
     queue_model self = {0};
@@ -137,7 +137,7 @@ static void push_two(emmap_file *queue, uint64_t number)
     require_ok(emmap_queue_push_many(queue, list, 2));
 }
 
-/* As a writer of emmap leaves it that dies between reserving and committing. */
+/* The state that a writer of emmap 2.x leaves if it dies between reserving and committing. */
 static emmap_file *tear(emmap_file *queue, const char *path)
 {
     const emmap_queue_metadata info = queue_info_of(queue);

@@ -1,4 +1,4 @@
-/* What the tests of queues and block storages share. */
+/* Shared by the tests of queues and block storages. */
 #ifndef EMMAP_TEST_STRUCTURES_H
 #define EMMAP_TEST_STRUCTURES_H
 
@@ -13,12 +13,12 @@
 #define QUEUE_RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED)
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
-/* A sink that keeps everything that it is given, each piece in memory of its own. */
+/* A sink that keeps each piece in memory of its own. */
 typedef struct pieces {
     size_t count;
     size_t room;
     struct iovec *list;
-    size_t limit; /* there is no memory for more than this, if it is not 0 */
+    size_t limit; /* refuses memory beyond this; 0: no limit */
 } pieces;
 
 static inline void *keep_piece(void *context, size_t length)
@@ -52,7 +52,7 @@ static inline void pieces_free(pieces *self)
 
 /* ---- Queues of messages that carry a number ---- */
 
-/* A number and as many bytes that follow from it, so that a torn message shows. */
+/* A number and bytes that follow from it, so that a torn message shows. */
 static inline void fill_message(uint8_t *place, uint64_t number, size_t length)
 {
     memcpy(place, &number, sizeof number);
@@ -70,7 +70,7 @@ static inline emmap_error push_number(emmap_file *queue, uint64_t number, size_t
     return emmap_queue_push(queue, &vector, 1);
 }
 
-/* The number of a message that is whole; the process ends where it is not. */
+/* The number of a message. Ends the process if the message is torn. */
 static inline uint64_t number_of(const void *message, size_t length)
 {
     uint64_t number;
@@ -134,7 +134,7 @@ static inline uint64_t blocks_count_of(emmap_file *blocks)
     return count;
 }
 
-/* A compaction, where the platform can give space back and where it can't. */
+/* Compacts, on platforms that can give space back and on others. */
 static inline void require_compacted(emmap_error (*compact)(emmap_file *, uint64_t *), emmap_file *file)
 {
     uint64_t bytes;
@@ -142,7 +142,7 @@ static inline void require_compacted(emmap_error (*compact)(emmap_file *, uint64
     require(error == EMMAP_OK || error == ENOTSUP);
 }
 
-/* Bytes of disk space that a file takes. */
+/* The disk space of a file in bytes. */
 static inline uint64_t taken(const char *path)
 {
     struct stat about;

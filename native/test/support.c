@@ -35,7 +35,7 @@ void require_same(emmap_error expected, emmap_error got, const char *text, const
     _exit(1);
 }
 
-/* What a test has borrowed till its end. */
+/* The resources of a test, which are released at its end. */
 #define MAX_BORROWED 256
 static char folder[64];
 static void *borrowed[MAX_BORROWED];

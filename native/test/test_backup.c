@@ -1,4 +1,4 @@
-/* Copies of files that are in use: what is in them, what they wait for, and what a death leaves. */
+/* Copies of files in use: their content, their waits, and the files that a death leaves. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,7 +12,7 @@
 
 #define BLOCK 64u
 
-/* Files in the folder, but for the live folders of those that are open. */
+/* The number of files in the folder, without live folders of open files. */
 static size_t entries(void)
 {
     DIR *const folder = opendir(path_of("."));
@@ -65,7 +65,7 @@ static void a_copy_of_a_plain_file_is_its_bytes(void **state)
         struct stat about;
         assert_int_equal(stat(to, &about), 0);
         assert_int_equal(about.st_mode & 07777, 0640);
-        /* Nothing is replaced, not even by what can't be opened. */
+        /* A copy replaces no file, not even one that cannot be opened. */
         assert_error(EEXIST, emmap_backup(file, to));
         assert_int_equal(emmap_last_failure()->about, EMMAP_ABOUT_COPY);
         assert_error(EEXIST, emmap_backup(file, path));
@@ -162,7 +162,7 @@ static void a_copy_of_a_storage_has_its_blocks(void **state)
         for (uint64_t i = 0; i < COUNT; i++)
             if (i < 70 || i >= 4500)
                 assert_int_equal(load_number(copy, addresses[i]), i);
-        /* Its free addresses are found again, and no other. */
+        /* The copy has the same free addresses. */
         uint64_t address;
         store_number(copy, 1, &address);
         assert_int_equal(address, addresses[70]);
@@ -201,7 +201,7 @@ typedef struct load {
     const char *path;
 } load;
 
-/* Every message that is in the queue follows the one before it. */
+/* Every message in the queue follows the one before it. */
 static void *use_queue(void *context)
 {
     load *const self = context;
@@ -209,7 +209,7 @@ static void *use_queue(void *context)
     uint64_t number;
     for (uint64_t i = 0; !atomic_load(&self->end); i++) {
         require_ok(push_number(queue, i, 16 + i % 300));
-        /* To nothing now and then. */
+        /* Empties the queue now and then. */
         if (i % 400 > 200 || i % 400 == 0)
             while (queue_length_of(queue) > (i % 400 == 0 ? 0 : 40))
                 require_ok(pop_number(queue, &number));
@@ -218,7 +218,7 @@ static void *use_queue(void *context)
     return NULL;
 }
 
-/* A pair of blocks with one number is stored and freed at once. */
+/* Stores and frees pairs of blocks with one number, each pair at once. */
 static void *use_blocks(void *context)
 {
     load *const self = context;
@@ -248,7 +248,7 @@ static void check_queue(const char *path, bool locked)
     emmap_free(copy);
 }
 
-/* A copy that took no lock may have met one of a pair in the middle. */
+/* A copy without a lock may have one block of a pair, from the middle of the operation. */
 static void check_blocks(const char *path, bool locked)
 {
     emmap_file *const copy = open_blocks(path, 0, 0, BLOCK, 3);
@@ -285,7 +285,7 @@ static void copies_made_under_load_are_sound(void **state)
             emmap_file *file;
             const emmap_error opened = kind ? emmap_blocks_open(path, BLOCK, 3, &options, &file)
                                             : emmap_queue_open(path, &options, &file);
-            /* A reader may come before the file does, or meet a change at each look. */
+            /* A reader may open before the file exists, or meet a change in every attempt. */
             if (mode && opened)
                 continue;
             require_ok(opened);
@@ -369,7 +369,7 @@ static void back_up_and_die(void *context)
     (void)emmap_backup(file, path_of("copy"));
 }
 
-/* What a death leaves where no file can be without a name. */
+/* The files that a death leaves on a file system without nameless files. */
 static size_t leftovers(void)
 {
     size_t count = 0;

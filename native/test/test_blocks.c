@@ -1,4 +1,4 @@
-/* Block storages: what they do, byte for byte, and what they refuse. */
+/* Block storages: their bytes, and the calls that they refuse. */
 #include "structures.h"
 
 static uint64_t store_bytes(emmap_file *blocks, const void *data, size_t length)
@@ -97,7 +97,7 @@ static void an_address_without_a_block_is_no_such_block(void **state)
     emmap_file *const blocks = open_blocks(fixture("blocks.bin"), EMMAP_OPEN_WRITE, 0, 22, 3);
     size_t length;
     const uint8_t *const before = get_file(path_of("blocks.bin"), &length);
-    /* Freed, never stored, the last one, one too many, and what other than 18 bits would be. */
+    /* A freed address, one never stored, the last one, the one behind it, and one of more than 18 bits. */
     static const uint64_t none[] = {
         6 * 4096, 1, 262143, 262144, UINT32_MAX, (uint64_t)1 << 32, (uint64_t)1 << 63, UINT64_MAX};
     for (size_t i = 0; i < COUNT_OF(none); i++) {
@@ -284,7 +284,7 @@ static void a_repair_restores_all_that_follows_from_the_leaves(void **state)
                     assert_ok(emmap_blocks_repair(blocks, chunked ? 100 : 0, &place));
                     calls++;
                     if (place != 0 && i < 4) {
-                        /* Usable in between; and byte for byte the same where what is wrong is behind us. */
+                        /* Usable in between; and the repaired bytes are equal to the original ones. */
                         const uint64_t address = store_number(blocks, 0, 8, 8);
                         assert_ok(emmap_block_free(blocks, address));
                     }
@@ -296,7 +296,7 @@ static void a_repair_restores_all_that_follows_from_the_leaves(void **state)
             }
 }
 
-/* As emmap does it, who reads the masks of all levels. */
+/* Does the same as emmap 2.x, which reads the masks of all levels. */
 static void a_walk_believes_the_masks_that_its_handle_has_made(void **state)
 {
     (void)state;
@@ -311,7 +311,7 @@ static void a_walk_believes_the_masks_that_its_handle_has_made(void **state)
     const emmap_sink sink = sink_pieces(&got);
     assert_error(EMMAP_EOF, emmap_blocks_walk(blocks, 1, &place, &address, &sink, &count));
     assert_ok(read_number(blocks, 64, 8, &number));
-    /* Another one may have met a power cut, and looks for itself. */
+    /* Another handle may open after a power cut, and checks by itself. */
     emmap_file *const other = open_blocks(path_of("blocks"), QUEUE_RW, 0, 8, 0);
     assert_ok(emmap_blocks_walk(other, 1, &place, &address, &sink, &count));
     close_file(other);
@@ -332,7 +332,7 @@ static void a_store_believes_the_leaves_masks_rather_than_those_above(void **sta
         assert_ok(emmap_block_store(blocks, &block, &addresses[i]));
     assert_error(EMMAP_FULL, emmap_block_store(blocks, &block, &address));
     assert_ok(emmap_block_free(blocks, addresses[100]));
-    /* As of before the block was freed. */
+    /* The masks from before the block was freed. */
     const uint64_t nothing = 0;
     assert_ok(write_bytes(blocks, 16, &nothing, 8));
     close_file(blocks);
@@ -439,7 +439,7 @@ static void what_is_no_storage_is_refused_and_left_alone(void **state)
     }
 }
 
-/* Of an exclusive handle, which has just found the header sound, and does not look at one twice that stays the same. */
+/* An exclusive handle has just checked the header, and does not check it again while it stays the same. */
 static void a_header_that_changes_under_an_exclusive_handle_is_met_at_once(void **state)
 {
     (void)state;
@@ -478,7 +478,7 @@ static void a_hostile_storage_never_leads_outside(void **state)
     const char *const path = fixture("blocks.bin");
     emmap_file *const blocks = open_blocks(path, EMMAP_OPEN_WRITE, 0, 22, 0);
     uint64_t address, number;
-    /* Every block of the second and of a third leaf is in use, also those behind the end of the file. */
+    /* Marks every block of the second and third leaf as used, also those behind the end of the file. */
     const uint64_t all_used = 0, third = 2864;
     assert_ok(write_bytes(blocks, 16 + 1448, &all_used, 8));
     assert_ok(write_bytes(blocks, 16 + third, &all_used, 8));
@@ -488,7 +488,7 @@ static void a_hostile_storage_never_leads_outside(void **state)
     const struct iovec block = {.iov_base = "0123456789012345678901", .iov_len = 22};
     const struct iovec ten[10] = {block, block, block, block, block, block, block, block, block, block};
     uint64_t addresses[10];
-    /* Nine into the first leaf; then the masks above, which say that the second has room, are not believed. */
+    /* Nine go into the first leaf. Then the masks above wrongly say that the second has room. */
     assert_ok(emmap_block_store_many(blocks, ten, 10, addresses));
     assert_int_equal(addresses[9], 3 * 64);
     assert_ok(write_bytes(blocks, 16 + third + 1416, &all_used, 8));
@@ -609,7 +609,7 @@ static void a_storage_is_made_anew_of_whatever_there_is(void **state)
         assert_error(ENOENT, read_number(file, 0, 8, &number));
         assert_int_equal(blocks_count_of(file), 0);
     }
-    /* With other blocks, other levels, and none. */
+    /* With another block size, other levels, and no storage. */
     assert_ok(emmap_blocks_init(file, 16, 2));
     assert_int_equal(store_number(file, 3, 8, 16), 0);
     assert_int_equal(store_number(file, 3, 8, 16), 64);
@@ -669,7 +669,7 @@ static void a_private_storage_is_the_handles_own_copy(void **state)
     assert_int_equal(number, 1);
     assert_ok(emmap_sync(file));
     assert_file(path_of("file"), zeros, sizeof zeros);
-    /* It grows, too, and keeps what it has. */
+    /* It grows too, and keeps its blocks. */
     for (uint64_t i = 64; i < 2000; i++)
         store_number(file, i + 1, 8, 8);
     assert_int_equal(blocks_count_of(file), 2000);
@@ -708,7 +708,7 @@ static void the_file_says_how_many_levels_there_are(void **state)
     }
 }
 
-/* As emmap writes it, built for so many levels. */
+/* A storage as emmap 2.x writes it, with this many levels. */
 static void forget_levels(const char *path)
 {
     const uint32_t nothing = 0;
@@ -733,7 +733,7 @@ static void levels_that_the_file_does_not_say_follow_from_what_is_stored(void **
                 forget_levels(path);
                 emmap_blocks_metadata info;
                 for (int pass = 0; pass < 3; pass++) {
-                    /* A reader deduces each time; a writer puts down what it found. */
+                    /* A reader deduces the levels each time; a writer stores them. */
                     blocks = open_blocks(path, pass == 1 ? EMMAP_OPEN_WRITE : EMMAP_OPEN_READ, 0, 0, 0);
                     assert_ok(emmap_blocks_info(blocks, &info));
                     assert_int_equal(info.levels, levels);
@@ -820,7 +820,7 @@ static void a_full_disk_leaves_the_storage_as_it_was(void **state)
 
 #define MEBIBYTE ((uint64_t)1 << 20)
 
-/* Blocks that begin with their numbers, and end with them. */
+/* Blocks that begin and end with their numbers. */
 static void store_large(emmap_file *blocks, uint32_t size, uint64_t count, uint64_t *addresses)
 {
     uint8_t *const data = calloc(1, size);
@@ -860,7 +860,7 @@ static void a_storage_gives_the_space_of_freed_blocks_back(void **state)
             assert_true(taken(path) >= 10 * MEBIBYTE);
             uint64_t length, now;
             assert_ok(emmap_size(blocks, &length));
-            /* All but the first, from the front. */
+            /* Frees all but the first, from the front. */
             for (uint64_t n = 1; n < count; n++)
                 assert_ok(emmap_block_free(blocks, addresses[n]));
             assert_large(blocks, size, addresses[0], 0);
@@ -870,13 +870,13 @@ static void a_storage_gives_the_space_of_freed_blocks_back(void **state)
             assert_ok(emmap_size(blocks, &now));
             assert_int_equal(now, length);
             assert_int_equal(blocks_count_of(blocks), 1);
-            /* The same addresses once more. */
+            /* Stores at the same addresses again. */
             store_large(blocks, size, count - 1, addresses + 1);
             for (uint64_t n = 1; n < count; n++)
                 assert_large(blocks, size, addresses[n], n - 1);
             for (uint64_t n = 0; n < count; n++)
                 assert_ok(emmap_block_free(blocks, addresses[n]));
-            /* By itself. */
+            /* Without a call of compact. */
             assert_true(taken(path) < 256 * 1024);
             close_file(blocks);
             unlink(path);
@@ -892,7 +892,7 @@ static void holes_are_made_between_blocks(void **state)
     emmap_file *const blocks = open_blocks(path, QUEUE_RW, 0, SIZE, 2);
     emmap_file *const looker = open_blocks(path, EMMAP_OPEN_READ, 0, SIZE, 2);
     store_large(blocks, SIZE, COUNT, addresses);
-    /* Of each leaf one block stays, and the last of all. */
+    /* One block of each leaf stays, and the very last one. */
     for (uint64_t n = 0; n + 1 < COUNT; n++)
         if (n % 64 != 17)
             assert_ok(emmap_block_free(blocks, addresses[n]));

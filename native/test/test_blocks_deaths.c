@@ -1,5 +1,5 @@
-/* A process killed between any two stores of a storage's operation: the next one finds every acknowledged block,
- * gives no address out twice and has lost none. */
+/* Kills a process between any two stores of a storage's operation. The next process finds every acknowledged block, and
+ * gives each address out once. */
 #include "blocks_script.h"
 
 #define NAME(point) #point,
@@ -33,7 +33,7 @@ static void recover(void *context)
     emmap_free(blocks);
 }
 
-/* Every stored number is where it was stored, and nothing else is there but what was pending. */
+/* Every stored number is at its address. There are no other blocks, except pending ones. */
 static uint64_t check_blocks(emmap_file *blocks)
 {
     static uint64_t addresses[CAPACITY];
@@ -62,7 +62,7 @@ static uint64_t check_blocks(emmap_file *blocks)
     return count;
 }
 
-/* As many addresses as there ever were can be given out, each once. */
+/* All addresses of the storage can be given out, each once. */
 static void check_capacity(emmap_file *blocks, uint64_t count)
 {
     static uint64_t addresses[CAPACITY];
@@ -85,7 +85,7 @@ static void a_storage_survives_death_at_every_store(void **state)
         unlink(path_of("blocks"));
         memset(records, 0, sizeof *records);
         const bool died = dies_at(target, run_script, NULL);
-        /* Whoever recovers it may die of that, too, and again. */
+        /* The process that recovers it may die too, and again. */
         for (uint64_t again = 1; died && dies_at(again, recover, NULL); again++)
             ;
         emmap_file *const blocks = open_scripted_blocks(path_of("blocks"));
@@ -107,7 +107,7 @@ static void a_storage_survives_death_at_every_store(void **state)
 #define CYCLES 10000u
 #endif
 
-/* Stores what is absent of a few numbers, or frees what is stored. */
+/* Stores or frees one of a few numbers: stores it if it is absent. */
 static void store_and_free(void *context)
 {
     const uint64_t cycle = *(const uint64_t *)context;

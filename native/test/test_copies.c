@@ -1,4 +1,4 @@
-/* Copying reads and writes at positions: what they move, and what they refuse. */
+/* Copying reads and writes at positions: the bytes that they move, and the calls that they refuse. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +19,7 @@ typedef struct bound {
     emmap_error write;
 } bound;
 
-/* Of a file of 100 bytes. */
+/* Calls on a file of 100 bytes. */
 static const bound bounds[] = {
     {0, 1, EMMAP_OK, 1, EMMAP_OK},      {0, 100, EMMAP_OK, 100, EMMAP_OK},   {0, 101, EMMAP_OK, 100, EINVAL},
     {99, 1, EMMAP_OK, 1, EMMAP_OK},     {99, 2, EMMAP_OK, 1, EINVAL},        {100, 1, EMMAP_EOF, 0, EINVAL},
@@ -201,7 +201,7 @@ static void a_sink_without_memory_is_enomem(void **state)
     uint64_t position;
     assert_ok(emmap_position(file, 0, EMMAP_FROM_CURSOR, &position));
     assert_int_equal(position, 0);
-    /* Nothing that was begun is still held. */
+    /* The refused calls have released everything. */
     assert_ok(emmap_resize(file, 8, NULL));
     close_file(file);
 }
@@ -230,7 +230,7 @@ static void fill(uint8_t *bytes)
         bytes[at] = (uint8_t)(at * 31 + at / 251);
 }
 
-/* Where the bytes that are written come from. */
+/* The source of the written bytes. */
 typedef struct origin {
     const char *name;
     uint32_t flags;
@@ -355,7 +355,7 @@ static void vectors_of_the_file_itself_are_as_they_were(void **state)
             const uint64_t to = EMMAP_PIECE;
             refill(&self);
             memcpy(source, self.expected, SPREAD);
-            /* Each of the later ones is overwritten by one before it. */
+            /* Each write overwrites the source of the next. */
             const struct iovec list[] = {
                 {.iov_base = self.slice.data + 5 * EMMAP_PIECE, .iov_len = length},
                 {.iov_base = "between", .iov_len = 7},

@@ -1,4 +1,4 @@
-/* Counters: the file's bytes, what is refused, and creators that die or race. */
+/* Counters: the file's bytes, refused calls, and creators that die or race. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,7 +161,7 @@ static void a_foreign_file_is_refused_and_untouched(void **state)
         assert_non_null(emmap_last_failure()->reason);
         assert_file(path, bytes, damages[i].length);
     }
-    /* Somebody's zeros with something behind them, and zeros that can't be of counters. */
+    /* Zeros with other bytes behind them, and zeros of a length that no counters file has. */
     memset(bytes, 0, sizeof bytes);
     bytes[47] = 1;
     put_file(path, bytes, 48);
@@ -259,7 +259,7 @@ static void what_a_dead_creator_left_is_finished_by_the_next(void **state)
             const death death = {path_of("file"), places[i]};
             const int status = in_child(create_and_die, (void *)(uintptr_t)&death);
             assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-            /* The first of the places comes before there is anything that tells the count. */
+            /* At the first pause the file does not have the count yet. */
             emmap_file *const file = open_counters(death.path, i == 0 ? 4 : counts[k]);
             assert_int_equal(emmap_counters_length(file), 4);
             close_file(file);
@@ -278,7 +278,7 @@ static void what_a_dead_creator_left_is_kept_from_another_count(void **state)
     assert_int_equal(size_of_file(death.path), 48);
 }
 
-/* Each creator adds once; nobody may ever zero what another has counted. */
+/* Each creator adds once. No creator may reset the additions of another. */
 static void create_and_add(void *path)
 {
     emmap_file *file;
@@ -333,7 +333,7 @@ static void a_file_that_grows_keeps_its_counters(void **state)
     assert_ok(emmap_counter_get(file, 4, &value));
     assert_int_equal(value, 0);
     assert_ok(emmap_counter_add(file, 2999, 7, NULL));
-    /* Who has it open goes on with as many as he had, on the same words. */
+    /* A handle that was open goes on with its old number of counters, on the same words. */
     assert_ok(emmap_counter_add(old, 0, 1, NULL));
     assert_ok(emmap_counter_get(file, 0, &value));
     assert_int_equal(value, 43);
@@ -352,7 +352,7 @@ static void a_file_that_grows_keeps_its_counters(void **state)
         close_file(again);
         assert_file(path, bytes, length);
     }
-    /* With no file, and with one that a creator has left. */
+    /* Without a file, and with one that a dead creator left. */
     unlink(path);
     close_file(open_growing(path, 5));
     assert_int_equal(size_of_file(path), 56);
@@ -424,7 +424,7 @@ static void a_death_while_a_file_grows_leaves_the_old_number_or_the_new_one(void
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
         put_file(path, from_emmap, sizeof from_emmap);
         emmap_file *const open = open_counters(path, 4);
-        /* What undoes it has something to undo. */
+        /* The recovery has a change to undo. */
         if (strncmp(points[i], "counters_ungrow", 15) == 0)
             in_child(grow_and_die, (void *)(uintptr_t) "counters_grow_sized");
         const int status = in_child(grow_and_die, (void *)(uintptr_t)points[i]);
@@ -452,7 +452,7 @@ static void a_death_while_a_file_grows_leaves_the_old_number_or_the_new_one(void
 static void a_full_disk_leaves_the_old_number(void **state)
 {
     (void)state;
-    /* Where no disk space can be reserved a file is long without it. */
+    /* If no disk space can be reserved, the file has its length without it. */
     if (emi_platform_reserve(-1, 0, 1) == ENOTSUP || !mount_tmpfs(path_of("disk"), "32k"))
         skip();
     const char *const path = path_of("disk/file");

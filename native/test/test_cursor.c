@@ -123,7 +123,7 @@ static void lines_end_with_their_newline_or_the_file(void **state)
     static const char *const lines[] = {"one\n", "\n", "\n",       "last but \0one\n",
                                         "two\n", "\n", "kept\r\n", "no end\r"};
     static const size_t lengths[] = {4, 1, 1, 14, 4, 1, 6, 7};
-    /* Of these a "\r" is left out: no bytes of the mapping. */
+    /* A "\r" is left out of these lines, so they are no bytes of the mapping. */
     static const bool copied[] = {false, false, false, false, true, true, true, false};
     enum { LINES = sizeof lengths / sizeof *lengths };
     put_file(path_of("file"), text, sizeof text - 1);

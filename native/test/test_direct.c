@@ -1,4 +1,4 @@
-/* Slices of a mapping: what they see, what they outlive, and what they keep from being cut off. */
+/* Slices of a mapping: they see changes, outlive the file, and keep it from shrinking. */
 #include <string.h>
 
 #include "support.h"
@@ -106,7 +106,7 @@ static void shrinking_is_refused_exactly_below_a_live_slice(void **state)
     close_file(file);
 }
 
-/* Of several slices each blocks for as long as it lives, and not for as long as another does. */
+/* Each of several slices blocks as long as it lives itself. */
 static void every_slice_counts_for_itself(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* Write-out and advice: that each call goes through, refuses what it should and loses nothing, and what becomes of a
- * disk that fails. What survives a power cut is in test_power_loss.c. */
+/* Write-out and advice: each call works, refuses wrong arguments and loses nothing; and errors of a failing disk.
+ * test_power_loss.c tests power cuts. */
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +11,7 @@
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)
 #define CREATE (RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED)
 
-/* What the core calls: they take libc's place, and fail where they were told to, once. */
+/* The core calls these in place of libc's functions. They fail once when a test asks for it. */
 static int failing_fsync, failing_fdatasync, directories_failing;
 
 static int fail_once(int *with)
@@ -52,7 +52,7 @@ static void a_sync_that_failed_is_not_followed_by_one_that_succeeds(void **state
         assert_error(EIO, emmap_sync(file));
         assert_error(EIO, emmap_datasync(file));
         assert_non_null(emmap_last_failure()->reason);
-        /* Nothing else of the file has become unusable. */
+        /* The file still works otherwise. */
         assert_ok(write_bytes(file, 0, "x", 1));
         emmap_file *const other = open_file(path, CREATE, 0);
         assert_ok(emmap_sync(other));
@@ -71,7 +71,7 @@ static void an_interrupted_sync_may_be_called_again(void **state)
     close_file(file);
 }
 
-/* Pushes until that has to wait for the disk. */
+/* Pushes until a push has to wait for the disk. */
 static emmap_error push_until_refused(emmap_file *queue, uint64_t *pushed)
 {
     emmap_error error = EMMAP_OK;
@@ -166,7 +166,7 @@ static void a_sync_in_a_renamed_directory_fails_for_its_path_alone(void **state)
     emmap_file *const file = open_with(path_of("before/file"), options);
     assert_int_equal(rename(name, path_of("after")), 0);
     assert_error(ESTALE, emmap_sync(file));
-    /* What the path means again is synced. */
+    /* A sync works again once the path means the file again. */
     assert_int_equal(symlink("after", name), 0);
     assert_ok(emmap_sync(file));
     close_file(file);

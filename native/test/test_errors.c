@@ -1,4 +1,4 @@
-/* What failures are called, and what is told about the last one. */
+/* The names of errors, and the details of the last failure. */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <pthread.h>
@@ -109,7 +109,7 @@ static void each_thread_has_a_last_failure_of_its_own(void **state)
 static void cleaning_up_does_not_hide_why_an_open_failed(void **state)
 {
     (void)state;
-    /* Made, and removed again since no memory can be mapped of an empty file. */
+    /* The file is created, and removed again, because an empty file cannot be mapped. */
     assert_error(EINVAL,
                  try_open(path_of("file"), (emmap_options){.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE}));
     assert_int_equal(emmap_last_failure()->error, EINVAL);

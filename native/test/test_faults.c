@@ -1,4 +1,4 @@
-/* Pages that go away under a mapping: the call, the file and the process each survive, and say so. */
+/* Pages removed under a mapping: the call returns an error, and the file and the process survive. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -237,7 +237,7 @@ static void thousands_of_lost_pages_cost_few_mappings(void **state)
     emmap_file *const file = open_cut(PAGES, CREATE);
     emmap_slice slice;
     assert_ok(emmap_pread_direct(file, 0, PAGES * PAGE, &slice));
-    /* Each other page, backwards, so that no two replaced ones are neighbours. */
+    /* Every second page, backwards, so that no two replaced pages are neighbours. */
     for (uint64_t page = PAGES - 1; page > 1; page -= 2)
         assert_int_equal(((volatile uint8_t *)slice.data)[page * PAGE], 0);
     assert_true(mappings_of(path_of("file")) < 2000);
@@ -260,7 +260,7 @@ static int mapping_limit(void)
 
 enum { SPARSE_PAGES = 2100 };
 
-/* Each has a slice of all of it, and is closed: a slice outlives its file's descriptor. Also for a child. */
+/* Each file has a slice of all its bytes, and is closed: a slice outlives its file's descriptor, in a child too. */
 static void lend_and_cut(emmap_slice *slices, int count)
 {
     const char *const path = path_of("file");
@@ -332,7 +332,7 @@ static void released_files_give_the_budget_of_single_pages_back(void **state)
     }
 }
 
-/* Sanitizers map memory of their own, and end the process where they can't. */
+/* Sanitizers map memory of their own, and end the process if they cannot. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 #define SANITIZED
@@ -340,7 +340,7 @@ static void released_files_give_the_budget_of_single_pages_back(void **state)
 #endif
 
 #ifndef SANITIZED
-/* Until not even one more can be made: the first loop stops one short. */
+/* Goes on until not one more mapping is possible: the first loop stops one short. */
 static void take_all_mappings(void)
 {
     const size_t pages = (size_t)mapping_limit() + 1000;
@@ -359,7 +359,7 @@ static void take_all_mappings(void)
 static void without_mappings(void *context)
 {
     emmap_slice *const slices = context;
-    /* What the parent has is nothing to a child. */
+    /* The parent's mappings do not exist in a child. */
     lend_and_cut(slices, 20);
     take_all_mappings();
     for (int i = 0; i < 20; i++)
@@ -409,7 +409,7 @@ static void another_file_is_not_touched_by_a_fault(void **state)
     close_file(other);
 }
 
-/* Neither does the thread know the core, nor does it let signals through. */
+/* The thread has never called the core, and blocks all signals. */
 static void *touch_directly(void *data)
 {
     require(*(volatile uint8_t *)data == 0);
@@ -459,10 +459,10 @@ enum { TOUCHERS = 8, TOUCHED_PAGES = 600 };
 
 typedef struct toucher {
     pthread_barrier_t *start;
-    emmap_slice *slices[2]; /* one that all of them touch, and one that is its own */
+    emmap_slice *slices[2]; /* one that all threads touch, and one of its own */
 } toucher;
 
-/* Of both slices by turns, so that the handler is in all of them at once. */
+/* Touches both slices by turns, so that the handler runs in all threads at once. */
 static void *touch_all(void *context)
 {
     const toucher *const self = context;
@@ -473,7 +473,7 @@ static void *touch_all(void *context)
     return NULL;
 }
 
-/* Changes the list that the handler goes through, as long as it is let. */
+/* Changes the handler's list of mappings until it is told to stop. */
 static void *open_and_close(void *stop)
 {
     while (!__atomic_load_n((bool *)stop, __ATOMIC_ACQUIRE)) {

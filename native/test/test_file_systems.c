@@ -1,4 +1,4 @@
-/* File systems that share no memory or have no locks: what opens there, what is said, and what is left. */
+/* File systems without shared memory or locks: which files open there, with which errors, and which files remain. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
@@ -12,7 +12,7 @@
 
 #define CREATES (EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE)
 
-/* What the core calls: they take libc's place, and answer what they were told to. */
+/* The core calls these in place of libc's functions. They return the results that a test asks for. */
 static unsigned long type_is;
 static int locks_fail;
 
@@ -75,7 +75,7 @@ static void what_does_not_share_is_refused_with_advice(void **state)
             assert_string_equal(failure.syscall, "statfs");
             assert_int_equal(failure.about, EMMAP_ABOUT_FILE_SYSTEM);
             assert_false(exists(path));
-            /* One that is there stays, as it was. */
+            /* An existing file stays as it was. */
             put_file(path, "12345678", 8);
             assert_error(ENOTSUP, open_kind(kind, path, EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, &file));
             assert_file(path, "12345678", 8);
@@ -120,7 +120,7 @@ static void where_locks_fail_nothing_is_left_and_the_file_system_is_named(void *
                 assert_non_null(strstr(failure.reason, "the file system ("));
                 assert_non_null(strstr(failure.reason, "locks"));
                 assert_false(exists(path));
-                /* What was there before is not ours to remove. */
+                /* A failed open must not remove a file that existed before. */
                 put_file(path, "", 0);
                 locks_fail = failures[i];
                 assert_error((emmap_error)failures[i], open_kind(kind, path, flags, &file));
@@ -132,7 +132,7 @@ static void where_locks_fail_nothing_is_left_and_the_file_system_is_named(void *
 
 static int fail_later;
 
-/* The lock for making the file's size works, the next one, for making the queue, does not. */
+/* The lock for the file's size works. The next one, for creating the queue, fails. */
 static void fail_then(const char *name)
 {
     if (strcmp(name, "open_sized") == 0)

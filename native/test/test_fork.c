@@ -1,4 +1,4 @@
-/* Children of fork: they can't use the parent's files, but open their own, and harm none of the parent's. */
+/* Forked children cannot use the parent's files, can open their own, and harm none of the parent's. */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -73,7 +73,7 @@ static void *open_and_close(void *context)
     return NULL;
 }
 
-/* A child that waits for a lock which no thread of its own will give back is ended by the alarm. */
+/* A child may wait for a lock that none of its threads can release. Then the alarm ends it. */
 static void work_in_time(void *path)
 {
     alarm(60);
@@ -146,7 +146,7 @@ static void a_child_that_outlives_its_parent_holds_no_lock(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     emmap_file *queue;
     emmap_error error;
-    /* It lets go when it runs for the first time. */
+    /* It releases the parent's locks when it runs for the first time. */
     while ((error = open_exclusively(&queue)) == EBUSY)
         sched_yield();
     assert_ok(error);
@@ -190,7 +190,7 @@ static void a_child_changes_nothing_by_a_handle_of_its_parent(void **state)
     close_file(queue);
 }
 
-/* Handles of each kind, and what their children find. */
+/* Handles of each kind, and the answers in children. */
 typedef struct handles {
     emmap_file *file, *queue, *blocks, *counters;
     emmap_slice slice;
@@ -314,7 +314,7 @@ static void use_blocks(emmap_file *blocks, uint64_t address)
     require_error(EFAULT, emmap_blocks_repair(blocks, 0, &place));
 }
 
-/* Whatever the parent's threads hold: a child that waits for one of them is ended by the alarm. */
+/* The parent's threads may hold any lock. The alarm ends a child that waits for one of them. */
 static void use_everything(void *context)
 {
     handles *const self = context;
@@ -435,7 +435,7 @@ static void a_child_frees_a_file_for_which_a_thread_of_its_parent_sleeps(void **
     assert_int_equal(pthread_create(&holder, NULL, hold_reading, &handles), 0);
     pthread_barrier_wait(&reached);
     assert_int_equal(pthread_create(&sleeper, NULL, sleep_for_bytes, &handles), 0);
-    /* It counts itself under the mutex, which it gives back when it sleeps. */
+    /* It counts itself under the mutex, and releases the mutex when it sleeps. */
     thread_lock_t *const lock = &handles.file->bytes;
     while (atomic_load(&lock->sleepers) == 0)
         sched_yield();

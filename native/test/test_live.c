@@ -1,4 +1,4 @@
-/* The live folder: who makes it, who may use it, who owns its lock, and what becomes of both when processes die. */
+/* The live folder: who creates it, who may use it, who owns its lock, and the effects of deaths on both. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ static void assert_works(emmap_file *file)
     assert_int_equal(number, 7);
 }
 
-/* The folder that the last user leaves: the state alone, whose slots and words are free. */
+/* The folder after its last user: it has only the state, with free slots and words. */
 static void assert_unused(void)
 {
     size_t length;
@@ -207,7 +207,7 @@ static void the_folder_is_replaced_under_writers(void **state)
     emmap_file *const file = open_it();
     size_t length;
     const uint8_t *const bytes = get_file(state_path(), &length);
-    /* A copy has the same bytes, and excludes nobody. */
+    /* A copy of the state has the same bytes, but gives no exclusion. */
     assert_int_equal(rename(folder_path(), path_of("away")), 0);
     assert_int_equal(mkdir(folder_path(), 0700), 0);
     put_file(state_path(), bytes, length);
@@ -215,7 +215,7 @@ static void the_folder_is_replaced_under_writers(void **state)
     put_file(state_path(), "garbage", 7);
     assert_refused(queue_path(), EBUSY, "does not hold");
     assert_works(file);
-    /* What is there is not this handle's to remove. */
+    /* This handle must not remove a folder that existed before. */
     close_file(file);
     assert_true(exists(state_path()));
     emmap_file *const next = open_it();
@@ -246,7 +246,7 @@ static void what_nobody_holds_is_stale_whatever_it_is(void **state)
         close_file(file);
         assert_unused();
     }
-    /* Rights that the file has no more. */
+    /* Rights that the file no longer has. */
     assert_int_equal(chmod(queue_path(), 0640), 0);
     file = open_it();
     close_file(file);
@@ -278,7 +278,7 @@ static void what_is_in_the_way_stays_and_the_kernels_locks_serve(void **state)
     unlink(folder_path());
     assert_int_equal(mkdir(path_of("other"), 0700), 0);
     put_file(path_of("other/state"), "mine", 4);
-    /* A third one does as the others do. */
+    /* A third handle does as the others do. */
     emmap_file *const third = open_it();
     assert_null(live_of(third));
     assert_false(exists(folder_path()));
@@ -360,7 +360,7 @@ static void a_user_without_permission(void **state)
     assert_child_passes(in_child_as_nobody, (void *)(uintptr_t)meet_a_closed_folder);
     assert_works(file);
     close_file(file);
-    /* Where the folder can't be made all use the kernel's locks, those who could make it, too. */
+    /* If one handle cannot create the folder, all use the kernel's locks, even handles that could create it. */
     assert_int_equal(chmod(path_of("."), 0755), 0);
     ready = shared_memory(sizeof *ready);
     const pid_t child = start_child(wait_as_nobody, ready);
@@ -396,7 +396,7 @@ static void all_writers_use_the_same_way(void **state)
     close_file(third);
 }
 
-/* As a version of this library that knows no live folder does. */
+/* Locks as a version of this library without live folders does. */
 static void a_program_that_knows_the_kernels_locks_alone_is_kept_out(void **state)
 {
     (void)state;
@@ -549,7 +549,7 @@ static void push_and_stop(void *context)
     push_number(file, 99, 8);
 }
 
-/* A child that has the lock, and stays at a pause point under it until it is killed. */
+/* A child that has the lock, and stays at a pause point until it is killed. */
 static pid_t start_holder(const char *point)
 {
     if (!stopped)
@@ -640,7 +640,7 @@ static void the_next_owner_of_a_slot_buries_the_last(void **state)
     assert_int_equal(slot, 1);
     live_of(file)->state->taking = live_of(file)->state->lock & LIVE_OWNER;
     end(holder);
-    /* All others are locked, so that the dead one's is the only one left. */
+    /* All other slots are locked, so that only the dead process's slot is left. */
     const int fd = open(state_path(), O_RDWR | O_CLOEXEC);
     for (unsigned i = 2; i < LIVE_SLOTS; i++)
         assert_ok(emi_lock_byte_try(fd, (off_t)(offsetof(live_state_t, slot) + i * sizeof(live_slot_t)),
@@ -737,7 +737,7 @@ static void die_at_target(const char *name)
         kill(getpid(), SIGKILL);
 }
 
-/* At each of the live folder's points: what is left behind is in nobody's way. With `others`, who have it open. */
+/* Kills a process at each point of the live folder. Its remains stop no other process. `others` have the file open. */
 static unsigned die_everywhere(bool others, bool anew)
 {
     for (*target = 1;; ++*target) {

@@ -1,4 +1,4 @@
-/* Opening: what is mapped, what is refused, and what a failure leaves behind. */
+/* Opening: the mapped bytes, the refused calls, and the files after a failure. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -205,7 +205,7 @@ static void auto_unlink_unlinks_at_close_whoever_has_slices(void **state)
     assert_ok(emmap_close(file));
     assert_false(exists(path));
     assert_memory_equal(slice.data, "bytes", 5);
-    /* Once: what others make of the path afterwards is theirs. */
+    /* Unlinks once: a file that others create there later is theirs. */
     put_file(path, "mine", 4);
     emmap_slice_release(&slice);
     emmap_free(file);
@@ -274,13 +274,13 @@ static void modes_and_the_default_are_less_the_umask_unless_exact(void **state)
     umask(before);
 }
 
-/* Whoever sees the name before its permissions are set must not get in. */
+/* A process that opens the file before its permissions are set must not succeed. */
 static void a_file_is_never_more_open_than_asked_for(void **state)
 {
     (void)state;
     const mode_t before = umask(0);
     const char *const path = path_of("file");
-    /* Every mode in which open(2) makes it is one that fchmod(2) may only add to. */
+    /* open(2) creates the file with fewer permissions, and fchmod(2) only adds some. */
     const emmap_options options = {
         .flags = CREATE, .size = 8, .mode = 0600, .has_mode = true, .mode_exact = true};
     int *const seen = shared_memory(sizeof *seen);
@@ -393,7 +393,7 @@ static void a_full_disk_is_enospc_and_leaves_nothing(void **state)
 {
     (void)state;
     if (!mount_tmpfs(path_of("disk"), "64k"))
-        return; /* only who may mount can fill a disk of his own */
+        return; /* only a user who may mount can fill a disk of his own */
     const char *const path = path_of("disk/file");
     assert_error(ENOSPC, try_open(path, (emmap_options){.flags = CREATE, .size = 1 << 20}));
     assert_false(exists(path));
@@ -557,7 +557,7 @@ static void auto_unlink_removes_what_a_link_led_to_and_not_the_link(void **state
     put_file(path_of("second"), "12345678", 8);
     assert_int_equal(symlink(path_of("first"), path_of("link")), 0);
     emmap_file *const file = open_file(path_of("link"), CREATE | EMMAP_OPEN_AUTO_UNLINK, 8);
-    /* Where the link leads later is nobody's to remove. */
+    /* No handle may remove the link's later target. */
     assert_int_equal(unlink(path_of("link")), 0);
     assert_int_equal(symlink(path_of("second"), path_of("link")), 0);
     close_file(file);
@@ -629,7 +629,7 @@ static void of_many_creators_one_creates(void **state)
 
 static const char *shrinking;
 
-/* As another handle's resize does. */
+/* Changes the size as another handle's resize does. */
 static void shrink_it(const char *place)
 {
     if (shrinking && strcmp(place, "open_sized") == 0) {
@@ -654,7 +654,7 @@ static void a_file_that_is_shrunk_under_an_open_gets_its_size_anew(void **state)
 
 static const char *doomed;
 
-/* As the creator does whose open fails. */
+/* Removes the file as a creator does whose open fails. */
 static void unlink_it(const char *place)
 {
     if (doomed && strcmp(place, "open_announce") == 0) {

@@ -1,4 +1,4 @@
-/* What may be asked of open, and in which combinations. */
+/* The options of open, and their combinations. */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 #include <unistd.h>
@@ -172,7 +172,7 @@ static void map_sync_without_persistent_memory_is_not_supported(void **state)
     assert_false(exists(path));
 }
 
-/* Whether the machine has huge pages to give is its own affair; with noreserve they are asked for at the access. */
+/* The machine may have no huge pages. With noreserve the kernel needs them only at the access. */
 static void huge_pages_come_whole(void **state)
 {
     (void)state;

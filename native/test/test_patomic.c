@@ -79,7 +79,7 @@ typedef struct place {
     emmap_error error;
 } place;
 
-/* Of a file of 104 bytes. */
+/* Calls on a file of 104 bytes. */
 static const place places[] = {
     {0, 0, EMMAP_OK},
     {0, 96, EMMAP_OK},

@@ -1,23 +1,23 @@
 /*
- * Power is cut between any two of the kernel's writes to the disk (power.h): what was synced is there, once and as it
- * was, and what is there is something that the operations went through. Without arguments, as a test; with SECONDS and
- * SEED, for as long, and the answer is one line of JSON.
+ * Cuts the power between any two of the kernel's writes to the disk (power.h). Afterwards all synced content is there, once
+ * and unchanged, and all other content comes from a state during the operations. Without arguments it runs as a test. With
+ * SECONDS and SEED it runs for that time, and prints one line of JSON.
  */
 #define _GNU_SOURCE
 #include "power.h"
 
-/* How what is left is looked at: without a system call per operation. */
+/* Options for reading the files after a cut, without a system call per operation. */
 #define ALONE (QUEUE_RW | EMMAP_OPEN_EXCLUSIVE)
 
 /* ---- Queues ---- */
 
-/* The numbers of the messages: what is done, and what the operation in progress will have done. */
+/* The numbers of the messages, after the last operation and after the operation in progress. */
 enum { FIRST, NEXT, FIRST_STARTED, NEXT_STARTED };
 
 static uint64_t queue_model[4];
 
 typedef struct queue_floor {
-    bool synced; /* some sync has returned */
+    bool synced; /* at least one sync has returned */
     uint64_t first;
     uint64_t next;
 } queue_floor;
@@ -30,7 +30,7 @@ static size_t length_of(uint64_t number)
     return 8 + (number * 2654435761u >> 7) % longest_message;
 }
 
-/* The number of a message that is whole, or UINT64_MAX. */
+/* The number of a message. UINT64_MAX: it is torn. */
 static uint64_t number_in(const struct iovec *message)
 {
     uint64_t number;
@@ -60,8 +60,8 @@ static void expect_in_order(const pieces *got, emmap_error end, const moment *at
         power_violation("a queue written out in order is in a state that it never was in", first, next);
 }
 
-/* What was synced and not popped since is there once, in order, before anything else. What was popped since may be
- * there as well; and what was pushed since, as it was or as anything else. */
+/* The messages that were synced and not popped since are there once, in order, before all others. Messages that were
+ * popped since may be there too. Messages that were pushed since may be there with any bytes. */
 static void expect_synced(const pieces *got, const moment *at)
 {
     const queue_floor *const floor = &floor_of_queue;
@@ -84,7 +84,7 @@ static void expect_usable(emmap_file *queue, emmap_error end)
 {
     if (end == EMMAP_CORRUPT && emmap_queue_erase(queue) != EMMAP_OK)
         power_violation("what was left of a queue can't be erased", 0, 0);
-    /* Not push_number: we may be in the middle of one, and it has one place for what it pushes. */
+    /* Not push_number: one may be in progress, and it has only one buffer. */
     for (uint64_t i = 0; i < 3; i++) {
         uint8_t bytes[64];
         fill_message(bytes, i, sizeof bytes);
@@ -198,15 +198,15 @@ static void sync_queue(emmap_file *queue)
 }
 
 /*
- * A process dies in the middle of its operation, then others go on: the file is again as it was at a moment of it, but
- * nothing more than before is on disk. `handles[0]` was the dead one's.
+ * A process dies in the middle of its operation, and then others go on. The file in memory is as at a moment of the
+ * operation; the disk has nothing new. `handles[0]` was the dead process's.
  */
 static void die_in_push(emmap_file **handles, const char *path, const queue_round *round)
 {
     const size_t before = power.count;
     const uint64_t first = queue_model[FIRST], next = queue_model[NEXT];
     push_one(handles[0]);
-    /* An fsync in between has made what was before it history, or the file has grown. */
+    /* There was an fsync in between, so the earlier moments are gone, or the file has grown. */
     if (power.count <= before + 1)
         return;
     const size_t at = before + power_random(power.count - before);
@@ -225,14 +225,14 @@ static void die_in_push(emmap_file **handles, const char *path, const queue_roun
     done(there);
 }
 
-/* What a handle knows goes with it. */
+/* A closed handle's knowledge is lost. */
 static void reopen_queue(emmap_file **handles, const char *path, const queue_round *round)
 {
     emmap_free(handles[1]);
     handles[1] = open_queue(path, round->flags, 0);
 }
 
-/* What is in the queue stays. */
+/* The queue keeps its messages. */
 static void compact_queue(emmap_file *queue)
 {
     require_compacted(emmap_queue_compact, queue);
@@ -298,7 +298,7 @@ static void queue_rounds(size_t operations)
 #define CAPACITY 4096u
 #define LOG_MAX 4096
 
-/* A store or free: `number` is what the address has after it, 0: none. Moments are counted from the beginning. */
+/* A store or free. `number` is the address's number after it; 0: none. Moments are counted from the beginning. */
 typedef struct change {
     uint64_t address;
     uint64_t number;
@@ -326,8 +326,8 @@ static bool holds_number(const struct iovec *block, uint64_t number)
     return block->iov_len == BLOCK && memcmp(block->iov_base, expected, BLOCK) == 0;
 }
 
-/* Which numbers an address may have at a moment of which `start` changes were begun and `end` done: in order one of
- * two at the most, else also what nobody stored there, once it was changed. */
+/* Checks the number at an address, when `start` changes had begun and `end` were done. In order it is one of at most two
+ * numbers. Otherwise a changed address may also have bytes that nobody stored. */
 static bool may_hold(uint64_t address, const struct iovec *block, const moment *at, bool in_order)
 {
     uint64_t settled = on_disk[address];
@@ -346,7 +346,7 @@ static bool may_hold(uint64_t address, const struct iovec *block, const moment *
     return possible || (settled == 0 ? block == NULL : block && holds_number(block, settled));
 }
 
-/* Every address that is left is given out, each once. */
+/* The storage gives out all remaining addresses, each once. */
 static void expect_capacity(emmap_file *blocks, bool *used)
 {
     uint8_t bytes[BLOCK] = {1};
@@ -405,7 +405,7 @@ static void check_blocks(const char *path, const moment *at, bool in_order)
 static void blocks_settled(const moment *last)
 {
     power_cut(samples, check_blocks);
-    /* What has begun before may be on disk or not, and counts as changed. */
+    /* Earlier changes may be on disk or not, and count as changed. */
     uint64_t kept = 0;
     for (uint64_t i = 0; i < change_count; i++)
         if (changes[i].end <= last->model[1])
@@ -415,7 +415,7 @@ static void blocks_settled(const moment *last)
     change_count = kept;
 }
 
-/* The address of a store is known afterwards: the images are looked at then, but for those of its own fsyncs. */
+/* The address of a store is known only afterwards. So the images are checked then, except for those of its own fsyncs. */
 static void begin_change(uint64_t address, uint64_t number)
 {
     require(change_count < LOG_MAX);
@@ -452,7 +452,7 @@ static void free_one(emmap_file *blocks, uint64_t address)
     end_change();
 }
 
-/* What is stored stays. */
+/* The storage keeps its blocks. */
 static void compact_blocks(emmap_file *blocks)
 {
     require_compacted(emmap_blocks_compact, blocks);
@@ -618,7 +618,7 @@ static void run_seeds(void (*rounds)(size_t), size_t operations, uint64_t seeds)
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
-#define SEEDS 1 /* which takes it three times as long */
+#define SEEDS 1 /* the sanitizer takes three times as long */
 #endif
 #endif
 #ifndef SEEDS

@@ -1,4 +1,4 @@
-/* Queues: what they do, byte for byte, and what they refuse. */
+/* Queues: their bytes, and the calls that they refuse. */
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -130,7 +130,7 @@ static void messages_come_out_in_the_order_they_went_in(void **state)
         for (uint64_t i = 0; i < 500; i++)
             assert_next(queue, i);
         assert_empty(queue);
-        /* The next message begins anew at the file's start. */
+        /* The next message goes to the file's start. */
         assert_true(queue_info_of(queue).tail > 16);
         assert_ok(push_number(queue, 1, 8));
         assert_int_equal(queue_info_of(queue).head, 16);
@@ -230,7 +230,7 @@ static void messages_move_down_where_that_makes_the_room(void **state)
         }
 }
 
-/* A push may move what is there, and with it bytes of the queue that it was given. */
+/* A push may move the queue's messages, and its own argument may be bytes of the queue. */
 static void a_message_of_the_queue_itself_is_pushed_as_it_was(void **state)
 {
     (void)state;
@@ -278,7 +278,7 @@ static void a_large_queue_grows_rather_than_move_much_for_little(void **state)
     assert_next(queue, 0);
     assert_ok(push_number(queue, next++, 8));
     assert_int_equal(size_of_file(path), 2 << 20);
-    /* A quarter is worth it. */
+    /* A quarter of the file is worth a move. */
     while (queue_info_of(queue).tail + 16 <= 2 << 20)
         assert_ok(push_number(queue, next++, 8));
     uint64_t first = 1;
@@ -340,7 +340,7 @@ static void looking_changes_nothing(void **state)
     assert_file(path, before, length);
 }
 
-/* What is done to a queue of ten messages of 32 bytes in the middle of a walk. */
+/* Changes of a queue of ten messages of 32 bytes in the middle of a walk. */
 static void refill(emmap_file *queue, uint64_t count, uint64_t first)
 {
     for (uint64_t i = 0; i < count; i++)
@@ -395,7 +395,7 @@ static void empty_by_erase(emmap_file *queue, uint64_t first)
     refill(queue, 10, first);
 }
 
-/* Fills the queue to its end, so that the next push moves what was not popped. */
+/* Fills the queue to its end, so that the next push moves the messages. */
 static void move(emmap_file *queue, uint64_t first)
 {
     const emmap_queue_metadata info = queue_info_of(queue);
@@ -439,7 +439,7 @@ static void a_walk_does_not_take_another_era_for_its_own(void **state)
     disturbance *const all[] = {empty_by_pops,  empty_by_commit, empty_by_pop_many,
                                 empty_by_purge, empty_by_erase,  move};
     for (size_t i = 0; i < COUNT_OF(all); i++) {
-        /* Other messages of the same size, and the same messages once more. */
+        /* Other messages of the same size, and then the same messages again. */
         check_lost(all[i], EMMAP_OPEN_READ, 1000, EMMAP_QUEUE_FORWARD);
         check_lost(all[i], EMMAP_OPEN_READ, 0, EMMAP_QUEUE_FORWARD);
         check_lost(all[i], EMMAP_OPEN_WRITE, 0, EMMAP_QUEUE_FORWARD);
@@ -447,7 +447,7 @@ static void a_walk_does_not_take_another_era_for_its_own(void **state)
     }
 }
 
-/* Where messages lie over the number of the era, or the queue is too small to have one. */
+/* Messages overwrite the era's number, or the queue is too small to have one. */
 static void a_walk_of_a_full_queue_knows_its_messages(void **state)
 {
     (void)state;
@@ -477,7 +477,7 @@ static void pushes_and_pops_leave_a_walk_its_place(void **state)
     (void)state;
     emmap_file *const queue = open_queue(path_of("queue"), QUEUE_RW, 4096);
     uint64_t pushed = 0, popped = 0, seen = 0;
-    /* A queue in its second era has a number; messages come to lie over it, and the file grows. */
+    /* A queue in its second era has a number. Messages overwrite it, and the file grows. */
     refill(queue, 1, 0);
     assert_next(queue, 0);
     for (; pushed < 10; pushed++)
@@ -493,7 +493,7 @@ static void pushes_and_pops_leave_a_walk_its_place(void **state)
         else if (popped < seen)
             assert_next(queue, popped++);
     }
-    /* The number is lost once messages lie over it: a walk that had it begins anew. */
+    /* Messages that overwrite the number lose it: a walk that had it begins anew. */
     while (error == ESTALE) {
         place = 0;
         seen = popped;
@@ -544,10 +544,10 @@ static void a_walk_goes_on_while_others_change_the_queue(void **state)
     assert_ok(emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 1, &place, &sink, &count));
     for (uint64_t i = 0; i < 4; i++)
         assert_next(queue, i);
-    /* What was popped is passed over. */
+    /* The walk passes over popped messages. */
     assert_ok(emmap_queue_walk(other, EMMAP_QUEUE_FORWARD, 2, &place, &sink, &count));
     assert_int_equal(number_of(got.data, got.length), 5);
-    /* Moving them, by a length that is no message's, loses the place. */
+    /* A move by a length that no message has loses the place. */
     assert_ok(push_number(queue, 10, 33));
     assert_int_equal(queue_info_of(other).head, 16);
     assert_next(queue, 4);
@@ -599,7 +599,7 @@ static void a_foreign_file_is_not_made_a_queue_nor_longer(void **state)
     const emmap_options fits = {.flags = QUEUE_RW | EMMAP_OPEN_FIT, .size = 4096};
     assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &fits, &queue));
     assert_file(path, text, sizeof text - 1);
-    /* Longer than any queue: refused before it is gone through. */
+    /* Longer than any queue: refused before the push reads it. */
     assert_int_equal(truncate(path, 0), 0);
     assert_int_equal(truncate(path, (off_t)1 << 40), 0);
     const emmap_options plain = {.flags = QUEUE_RW, .size = 1024};
@@ -681,7 +681,7 @@ static void a_message_stays_until_its_pop_is_committed(void **state)
         assert_error(EBUSY, emmap_queue_purge(queue));
         assert_error(EBUSY, emmap_queue_erase(queue));
         assert_error(EBUSY, emmap_queue_pop_begin(queue, &sink, &second));
-        /* There is room before the head, but the message that is out must not move. */
+        /* There is room before the head, but the message of a two-step pop must not move. */
         for (uint64_t i = 4; i < 40; i++)
             assert_ok(push_number(queue, i, 8));
         assert_int_equal(queue_length_of(queue), 39);
@@ -701,7 +701,7 @@ static void a_message_stays_until_its_pop_is_committed(void **state)
     }
 }
 
-/* Copies the first message as those do who are going to remove it, and expects a number. */
+/* Copies the first message, as before a removal, and expects a number. */
 static void glance(emmap_file *queue, pieces *got, uint64_t number)
 {
     const emmap_sink sink = sink_pieces(got);
@@ -726,7 +726,7 @@ static void what_was_looked_at_is_removed_while_it_is_first(void **state)
         glance(queue, &got, 0);
         assert_int_equal(queue_length_of(queue), 5);
         assert_ok(emmap_queue_remove(queue, got.list, 1));
-        /* It is gone: the next one is another. */
+        /* It is removed: the first message is another one. */
         assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
         assert_int_equal(queue_length_of(queue), 4);
         pieces_free(&got);
@@ -737,7 +737,7 @@ static void what_was_looked_at_is_removed_while_it_is_first(void **state)
         ((uint8_t *)got.list[0].iov_base)[23]++;
         assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
         pieces_free(&got);
-        /* All of them or none; not while one of them is out. */
+        /* Removes all of them or none; none during a two-step pop. */
         assert_ok(emmap_queue_walk(queue, EMMAP_QUEUE_FORWARD, 9, &place, &sink, &count));
         assert_int_equal(count, 4);
         assert_ok(emmap_queue_pop_begin(queue, &sink, &ticket));
@@ -766,7 +766,7 @@ static void the_next_message_comes_with_the_one_that_is_taken(void **state)
         assert_ok(emmap_queue_take(queue, got.list, &sink));
         assert_int_equal(next.count, 1);
         assert_int_equal(number_of(next.list[0].iov_base, next.list[0].iov_len), 1);
-        /* Not with another one than the first, nor where there is no memory for it; that is taken nevertheless. */
+        /* Takes only the first message. Without memory for the next one it returns none, but takes the first. */
         assert_error(ESTALE, emmap_queue_take(queue, got.list, &sink));
         assert_int_equal(next.count, 1);
         assert_ok(emmap_queue_take(queue, next.list, &full));
@@ -776,7 +776,7 @@ static void the_next_message_comes_with_the_one_that_is_taken(void **state)
         assert_ok(emmap_queue_take(queue, got.list, &sink));
         assert_int_equal(next.count, 1);
         pieces_free(&got);
-        /* The last one has none behind it. */
+        /* There is no message behind the last one. */
         assert_ok(emmap_queue_take(queue, next.list, &full));
         assert_empty(queue);
         pieces_free(&next);
@@ -798,7 +798,7 @@ static void a_glance_is_for_those_who_may_remove(void **state)
     assert_ok(push_number(queue, 1, 24));
     assert_error(ENOMEM, emmap_queue_glance_front(queue, &full));
     assert_int_equal(queue_length_of(queue), 1);
-    /* What is long is copied under the lock. */
+    /* A long message is copied under the lock. */
     assert_ok(emmap_queue_purge(queue));
     assert_ok(push_number(queue, 2, MESSAGE_MAX));
     glance(queue, &got, 2);
@@ -829,7 +829,7 @@ static void other_handles_do_not_get_a_message_that_is_out(void **state)
     assert_int_equal(queue_length_of(b), 4);
     assert_ok(emmap_queue_pop_commit(a, ticket));
     assert_next(b, 1);
-    /* Closed in between: as if it had never been out. */
+    /* A close in between ends the two-step pop; the message stays. */
     assert_ok(emmap_queue_pop_begin(a, &sink, &ticket));
     assert_error(EBUSY, pop_number(b, &number));
     assert_ok(emmap_close(a));
@@ -842,7 +842,7 @@ static void other_handles_do_not_get_a_message_that_is_out(void **state)
     close_file(b);
 }
 
-/* ---- What does not hold together ---- */
+/* ---- Damaged queues ---- */
 
 static void put_words(uint8_t *data, const uint32_t *words, size_t count)
 {
@@ -882,7 +882,7 @@ static void a_header_that_does_not_hold_together_is_refused(void **state)
         for (int mode = 0; mode < 2; mode++) {
             const emmap_options options = {.flags = mode ? EMMAP_OPEN_WRITE : EMMAP_OPEN_READ};
             emmap_file *file;
-            /* Who may not write can't tell a slide that was left from one that never was. */
+            /* A read-only handle cannot tell an unfinished slide from none. */
             if (!mode && cases[i].header[3] >= cases[i].header[1] && cases[i].header[3] < cases[i].header[2])
                 continue;
             assert_error(EMMAP_CORRUPT, emmap_queue_open(path, &options, &file));
@@ -950,7 +950,7 @@ static void a_message_that_does_not_hold_together_is_refused(void **state)
         }
 }
 
-/* Any bytes at all: every call answers, and nothing is touched outside (the sanitizers look). */
+/* Any bytes: every call returns, and touches nothing outside the file (the sanitizers check). */
 static void random_bytes_are_survived(void **state)
 {
     (void)state;
@@ -1001,7 +1001,7 @@ static void a_queue_ends_at_4_gib(void **state)
     const uint64_t size = UINT32_MAX - 100;
     emmap_file *queue = open_queue(path, QUEUE_RW | EMMAP_OPEN_NORESERVE, size);
     uint8_t header[16], length[4];
-    /* One message that fills all but 100 bytes: its two lengths are all of it that is ever written. */
+    /* One message that fills all but 100 bytes. Only its two lengths are ever written. */
     const uint32_t all[] = {(uint32_t)size, 16, (uint32_t)size, (uint32_t)size}, most = (uint32_t)size - 16;
     put_words(header, all, 4);
     put_words(length, &most, 1);
@@ -1044,7 +1044,7 @@ static void a_full_disk_leaves_the_queue_as_it_was(void **state)
     const uint8_t *const before = get_file(path, &length);
     assert_error(ENOSPC, push_number(queue, 0, 1000));
     assert_file(path, before, length);
-    /* What was popped makes room where the disk does not. */
+    /* The room of popped messages is used when the disk is full. */
     assert_next(queue, 0);
     assert_ok(push_number(queue, pushed, 1000));
     for (uint64_t i = 1; i <= pushed; i++)
@@ -1064,7 +1064,7 @@ static void an_opened_file_becomes_a_queue(void **state)
     for (uint64_t i = 0; i < 20; i++)
         assert_ok(push_number(file, i, 8));
     close_file(file);
-    /* Part of a file, and a mapping of a length. */
+    /* A part of a file, and a mapping with a length. */
     file = open_with(path, (emmap_options){.flags = QUEUE_RW, .offset = 4096, .length = 64});
     assert_ok(emmap_queue_attach(file));
     emmap_file *const other =
@@ -1132,7 +1132,7 @@ static void a_queue_does_not_shrink_and_may_be_made_longer(void **state)
 #define MEBIBYTE ((uint64_t)1 << 20)
 #define LONG_MESSAGE 65536u
 
-/* So many messages of 64 KiB. */
+/* Pushes messages of 64 KiB. */
 static void push_long(emmap_file *queue, uint64_t first, uint64_t count)
 {
     for (uint64_t number = first; number < first + count; number++)
@@ -1175,7 +1175,7 @@ static void a_queue_that_becomes_empty_gives_its_space_back(void **state)
                 pieces_free(&got);
             }
             assert_true(taken(path) < 64 * 1024);
-            /* For others it is as long as it was, and it works on. */
+            /* For other handles the file keeps its length, and the queue works on. */
             assert_ok(emmap_size(queue, &now));
             assert_int_equal(now, size);
             push_long(other, 7, 40);
@@ -1194,7 +1194,7 @@ static void a_queue_with_few_messages_gives_space_back_when_they_move(void **sta
     push_long(queue, 0, 200);
     pop_all(queue, 0, 190);
     assert_true(taken(path) >= 12 * MEBIBYTE);
-    /* They reach the end of the file, where they move. */
+    /* They reach the end of the file, and move to its front. */
     for (uint64_t number = 200; number < 400; number++) {
         push_long(queue, number, 1);
         pop_all(queue, number - 10, 1);
@@ -1278,7 +1278,7 @@ static void space_that_was_given_back_and_is_not_there_any_more_is_an_error(void
     close_file(queue);
 }
 
-/* A negative number of a door is one of these. */
+/* A door turns a negative number into one of these. */
 static void a_walk_from_no_place_is_stale(void **state)
 {
     (void)state;
@@ -1292,7 +1292,7 @@ static void a_walk_from_no_place_is_stale(void **state)
         for (size_t i = 0; i < 14 + COUNT_OF(nowhere); i++) {
             const uint64_t number = i < 14 ? i + 1 : nowhere[i - 14];
             if (messages == 0 && (number == 17 || number == 23))
-                continue; /* a walk backward can have come there */
+                continue; /* a place that a walk backward may have reached */
             uint64_t place = number, count;
             for (int way = 0; way < 2; way++) {
                 const emmap_queue_direction direction = way ? EMMAP_QUEUE_BACKWARD : EMMAP_QUEUE_FORWARD;

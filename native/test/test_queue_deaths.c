@@ -1,5 +1,5 @@
-/* A process killed between any two stores of a queue operation: the next one finds every acknowledged message once,
- * and what was not acknowledged once or not at all. */
+/* Kills a process between any two stores of a queue operation. The next process finds every acknowledged message once,
+ * and the message in progress once or not at all. */
 #include "queue_script.h"
 
 #define NAME(point) #point,
@@ -29,7 +29,7 @@ static bool holds(const pieces *got, queue_model expected)
     return true;
 }
 
-/* All of it in order, whatever the last step came to; and it can be used. */
+/* The messages are in order, with or without the last step, and the queue works. */
 static void check_queue(emmap_file *queue)
 {
     pieces got = {0};
@@ -67,7 +67,7 @@ static void a_queue_survives_death_at_every_store(void **state)
         deaths->started = deaths->done = 0;
         if (!dies_at(target, run_script, NULL))
             break;
-        /* Whoever recovers it may die of that, too, and again. */
+        /* The process that recovers it may die too, and again. */
         for (uint64_t again = 1; dies_at(again, recover, NULL); again++)
             ;
         emmap_file *const queue = open_scripted_queue(path_of("queue"));

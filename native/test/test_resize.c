@@ -1,4 +1,4 @@
-/* Changing the size, and following those who change it. */
+/* Changing the size, and following the changes of other handles. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
@@ -184,7 +184,7 @@ static void a_file_whose_address_is_taken_is_not_lengthened_by_open(void **state
     munmap(taken, 4096);
 }
 
-/* Of the file's mapping, what is in this process's page tables. */
+/* The bytes of the file's mapping in this process's page tables. */
 static unsigned resident_kilobytes(const char *path)
 {
     FILE *const maps = fopen("/proc/self/smaps", "re");
@@ -245,7 +245,7 @@ static void private_pages_that_nobody_wrote_follow_the_file(void **state)
     for (int i = 0; i < 2; i++) {
         emmap_file *const shared = open_file(path, CREATE, 8 * page);
         emmap_file *const mine = open_with(path, (emmap_options){.flags = RW, .offset = offsets[i]});
-        /* In the third page of the file; the second and the fourth stay the file's. */
+        /* Maps over the third page of the file; the second and the fourth stay the file's. */
         assert_ok(write_bytes(mine, 2 * page + 8 - offsets[i], "mine", 4));
         assert_ok(emmap_resize(mine, 16 * page, NULL));
         assert_ok(write_bytes(shared, page + 8, "file", 4));
@@ -404,7 +404,7 @@ static void *fill(void *context)
     return NULL;
 }
 
-/* What a call has answered EMMAP_OK for stays, whoever replaces the mapping meanwhile. */
+/* A write that returned EMMAP_OK is kept, even if another thread replaces the mapping meanwhile. */
 static void no_private_write_is_lost_to_a_resize(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* SIGBUS that is none of the core's: what was there before the first open decides. The handler is installed once in
- * the life of a process, so each test is a child's, of a parent that never opens a file. */
+/* SIGBUS from memory that is not the core's goes to the handler from before the first open. A process installs the core's
+ * handler once. So each test runs in a child of a parent that never opens a file. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <setjmp.h>
@@ -20,7 +20,7 @@ static void open_one(const char *path)
     emmap_free(file);
 }
 
-/* A page of a mapping that is not the core's, and is gone. */
+/* A removed page of a mapping that is not the core's. */
 static volatile char *lost_page(const char *path)
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -42,7 +42,7 @@ static void default_and_sent(void *folder)
     handle_by(0);
     open_one(folder);
     kill(getpid(), SIGBUS);
-    /* Delivered before kill returns: this thread is the only one. */
+    /* The signal comes before kill returns, because there is only this thread. */
     _exit(7);
 }
 
@@ -112,7 +112,7 @@ static void info_and_real(void *folder)
     require(handled_address == (void *)(uintptr_t)lost);
 }
 
-/* Signals that are about no page, one of them with an address of ours. */
+/* Signals that no page has caused, one of them with an address in a mapping of the core. */
 static void forged(void *folder)
 {
     struct sigaction action = {.sa_sigaction = info_handler, .sa_flags = SA_SIGINFO};
@@ -155,7 +155,7 @@ static emmap_file *open_cut(const char *path)
     return file;
 }
 
-/* It sees everything first; what it passes on is served as ever, or goes to whoever was there before. */
+/* The later handler gets every signal first. It passes some on: to the core's handler, and from there to the first one. */
 static void later_that_passes_on(void *path)
 {
     struct sigaction before = {.sa_handler = plain_handler};
@@ -172,11 +172,11 @@ static void later_that_passes_on(void *path)
         *lost = 1;
         _exit(7);
     }
-    /* By the first handler: it sets the number. */
+    /* The first handler sets the number. */
     require(handled == SIGBUS && handled_address == (void *)(uintptr_t)lost);
 }
 
-/* What is not the core's is none of its business, whoever came first. */
+/* The core passes on signals of foreign memory, in either order of installing. */
 static void later_that_does_not(void *path)
 {
     open_one(path);

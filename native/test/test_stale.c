@@ -1,4 +1,4 @@
-/* Files whose path comes to mean another file. */
+/* Files whose path leads to another file later. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -8,7 +8,7 @@
 
 #define BLOCK 8u
 
-/* What an operation answers once it looks, which is within a second. */
+/* The result of an operation after it has checked the path, which is within a second. */
 static emmap_error until_it_looks(emmap_error (*operation)(emmap_file *), emmap_file *file,
                                   emmap_error nothing)
 {
@@ -92,7 +92,7 @@ static emmap_error free_block(emmap_file *file)
 
 static emmap_error free_blocks(emmap_file *file)
 {
-    const uint64_t addresses[] = {0, 64}; /* as two blocks are stored in a new storage */
+    const uint64_t addresses[] = {0, 64}; /* of the first two blocks in a new storage */
     const emmap_error error = emmap_block_free_many(file, addresses, 2);
     return error == ENOENT ? EMMAP_EOF : error;
 }
@@ -143,7 +143,7 @@ static void put_something(const subject *self, emmap_file *file)
 
 #define CREATES (EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE)
 
-/* All of them at once, so that they wait for their second together. */
+/* All trials at once, so that they wait for the same second. */
 typedef struct trial {
     const subject *subject;
     uint32_t mode;
@@ -187,7 +187,7 @@ static void what_finds_nothing_says_that_its_path_is_gone(void **state)
         emmap_error (*const operation)(emmap_file *) = self->subject->operation;
         emmap_file *const file = self->file;
         const bool writes = self->mode != EMMAP_OPEN_READ;
-        /* Gone; another file renamed there; and put back. */
+        /* The file is removed; another one is renamed to its path; the first is put back. */
         assert_error(ESTALE, until_it_looks(operation, file, EMMAP_EOF));
         assert_error(ESTALE, operation(file));
         emmap_file *const other = open_subject(self->subject, self->next, CREATES);
@@ -201,7 +201,7 @@ static void what_finds_nothing_says_that_its_path_is_gone(void **state)
         assert_error(EMMAP_EOF, operation(file));
         if (writes) {
             assert_ok(emmap_sync(file));
-            /* What is there is found first. */
+            /* Messages and blocks in the file are found first. */
             unlink(self->path);
             put_something(self->subject, file);
             assert_ok(operation(file));
@@ -225,7 +225,7 @@ static void a_handle_that_follows_goes_over_to_the_new_file(void **state)
         require(rename(trials[i].next, trials[i].path) == 0);
         close_file(other);
     }
-    /* It is time for a look: the call that goes over finds what is there. */
+    /* The second is over: the call that goes over to the new file finds its content. */
     nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);
     for (size_t i = 0; i < count; i++) {
         const trial *const self = &trials[i];
@@ -242,7 +242,7 @@ static void a_handle_that_follows_goes_over_to_the_new_file(void **state)
                                     ? emmap_blocks_open(self->path, BLOCK, 2, &options, &other)
                                     : emmap_queue_open(self->path, &options, &other));
         } else if (self->mode == EMMAP_OPEN_WRITE) {
-            /* Its locks are the new file's: what it adds, others find. */
+            /* It has the new file's locks: others find the messages that it adds. */
             put_something(self->subject, file);
             assert_ok(emmap_sync(file));
             other = open_subject(self->subject, self->path, EMMAP_OPEN_WRITE);
@@ -282,7 +282,7 @@ static void what_can_not_be_followed_is_said(void **state)
     assert_error(EINVAL, emmap_queue_open(path, &anonymous, &file));
 }
 
-/* As one replaces a file at once: made under another name, used, and renamed. */
+/* Replaces a file atomically: creates it under another name, uses it, and renames it. */
 static void a_new_file_in_use_by_another_name_is_said_to_be_busy(void **state)
 {
     (void)state;
@@ -291,7 +291,7 @@ static void a_new_file_in_use_by_another_name_is_said_to_be_busy(void **state)
     emmap_file *const other = open_queue(path_of("next"), CREATES, 0);
     assert_ok(push_number(other, 5, 8));
     require(rename(path_of("next"), path) == 0);
-    /* By the kernel's locks it can be used at once, by whatever name. */
+    /* With the kernel's locks it can be used at once, by any name. */
     const bool in_memory = getenv("EMMAP_LIVE") == NULL;
     emmap_error error = until_it_looks(pop, queue, EMMAP_EOF);
     assert_int_equal(error, in_memory ? EBUSY : EMMAP_OK);
@@ -316,7 +316,7 @@ static void check_sync(emmap_file *file, const char *path, bool told)
     assert_error(stale, emmap_datasync(file));
     put_file(path, "another", 7);
     assert_error(stale, emmap_sync(file));
-    /* The bytes are on the disk all the same, and the handle is as good as before. */
+    /* The bytes are on the disk nevertheless, and the handle still works. */
     require(rename(old, path) == 0);
     assert_ok(emmap_sync(file));
     assert_ok(emmap_datasync(file));

@@ -1,7 +1,7 @@
 /*
- * A file truncated under a queue or a storage, again and again, by another process: every call answers, and what it
- * answers is EFAULT, never corrupt, nor done. The test runs in a child, where cmocka's own handler of SIGBUS, which
- * would end it, is the one that was there before the library's.
+ * Another process truncates the file of a queue or storage again and again. Every call returns, with EFAULT and neither
+ * corruption nor success. The test runs in a child, so that cmocka's handler of SIGBUS, which would end it, is the
+ * earlier one and the core's the later.
  */
 #include <sched.h>
 #include <stdatomic.h>
@@ -11,7 +11,7 @@
 
 #define ROUNDS 60
 
-/* Operations so far, and after how many of them the file is truncated. */
+/* Operations so far, and the operation after which the file is truncated. */
 typedef struct progress {
     atomic_uint_fast64_t done;
     uint64_t enough;
@@ -85,7 +85,7 @@ static void survive(emmap_file *(*open_one)(void), emmap_error (*use)(emmap_file
         int status;
         require(waitpid(other, &status, 0) == other && status == 0);
         require_error(EFAULT, use(file));
-        /* Growing again brings back nothing that was there. */
+        /* Growing the file again brings none of its content back. */
         require(truncate(path, 1 << 20) == 0);
         require_error(EFAULT, use(file));
         emmap_free(file);

@@ -1,5 +1,5 @@
-/* One file, many threads: what they do to it at the same time harms neither the process nor the bytes. Built for the
- * thread sanitizer too. */
+/* Many threads use one file at the same time, and harm neither the process nor the bytes. The thread sanitizer runs this
+ * test too. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 typedef struct shared_file {
     emmap_file *file;
     int stop; /* atomic */
-    int next; /* atomic: which of the threads of one kind one is */
+    int next; /* atomic: the number of the next thread of its kind */
 } shared_file;
 
 static bool stopped(shared_file *self)
@@ -39,7 +39,7 @@ static void join(const pthread_t *threads, size_t count)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
 }
 
-/* Each thread has bytes of its own where there is no lock between them. */
+/* Without a lock between the threads, each has bytes of its own. */
 enum { LANE = 256, LANES = 8 };
 
 static bool may_be_closed(emmap_error error, emmap_error other)
@@ -139,7 +139,7 @@ static void a_file_may_be_closed_under_everything(void **state)
         pthread_t threads[THREADS];
         for (int i = 0; i < THREADS; i++)
             threads[i] = start(everything[i], &common);
-        /* Until each has had its turn some times. */
+        /* Goes on until each thread has had some turns. */
         int64_t seen = 0;
         while (seen < 500)
             assert_ok(emmap_patomic_load(common.file, 0, &seen));
@@ -183,7 +183,7 @@ static void no_add_is_lost_to_a_resize(void **state)
     }
 }
 
-/* With the lock a write of one piece is seen whole. */
+/* With the lock a reader sees all or nothing of a write of one piece. */
 static void *write_blocks(void *context)
 {
     shared_file *const self = context;
@@ -248,7 +248,7 @@ static void every_line_goes_to_one_reader(void **state)
     close_file(common.file);
 }
 
-/* Closers compete, and slices are released by other threads than those that took them. */
+/* Several threads close the file at once, and slices are released by other threads than the ones that took them. */
 static void *close_it(void *context)
 {
     require_ok(emmap_close(((shared_file *)context)->file));

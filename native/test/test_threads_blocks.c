@@ -25,7 +25,7 @@ static void require_block(emmap_file *blocks, uint64_t address, const uint32_t e
     bytes_free(&got);
 }
 
-/* Stores, reads back and frees blocks that say whose they are. */
+/* Stores, reads and frees blocks that have their owner's number. */
 static void *own(void *context)
 {
     owner *const self = context;
@@ -143,7 +143,7 @@ typedef struct watch {
     uint64_t addresses[LISTED];
 } watch;
 
-/* Reads blocks that are always there, and counts them. */
+/* Reads blocks that nobody frees, and counts them. */
 static void *look_at_blocks(void *context)
 {
     watch *const self = context;
@@ -184,7 +184,7 @@ static void no_reader_sees_what_a_list_that_fails_began(void **state)
         while (atomic_load(&watch.looks) < 3000) {
             assert_error(ENOENT, emmap_block_free_many(writer, some, LISTED + 1));
             uint64_t stored[LISTED];
-            /* The file has room for some more, and not for all of these. */
+            /* The file has room for some of these, and not for all. */
             assert_error(EMMAP_FULL, emmap_block_store_many(writer, list, LISTED, stored));
         }
         atomic_store(&watch.ended, true);
@@ -194,7 +194,7 @@ static void no_reader_sees_what_a_list_that_fails_began(void **state)
     }
 }
 
-/* ---- A plain file whose first use many threads are ---- */
+/* ---- A plain file that many threads use first at the same time ---- */
 
 static void *store_into_plain(void *context)
 {
@@ -234,7 +234,7 @@ typedef struct churn {
     atomic_uint looks;
 } churn;
 
-/* Whatever is found is a block as it was stored: bytes that are all the same, and no zeros. */
+/* Every block that a reader finds is as it was stored: all bytes are equal, and none is zero. */
 static void *read_anything(void *context)
 {
     churn *const self = context;
@@ -332,7 +332,7 @@ static void an_exclusive_storage_is_nobody_elses_before_its_last_store_is_over(v
     const emmap_control *const control = emmap_file_control(blocks);
     while (!(__atomic_load_n(&control->status, __ATOMIC_ACQUIRE) & EMMAP_STATUS_CLOSED))
         sched_yield();
-    /* Whatever the close does next, it does not let go of the locks. */
+    /* The close must not release the locks yet. */
     emmap_file *other;
     const emmap_options options = {.flags = flags};
     for (int i = 0; i < 100; i++) {

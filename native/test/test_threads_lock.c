@@ -1,4 +1,4 @@
-/* What threads of one process share: a lock whose release is a plain store, and memory under pins. */
+/* The lock between threads, whose release is a plain store, and memory under pins. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ typedef struct shared {
     uint64_t one, other; /* plain: equal whenever the lock is free */
     void *place;         /* atomic: a uint64_t of its own memory, or NULL */
     int stop;            /* atomic */
-    int looks;           /* atomic: how many times memory under a pin was looked at */
+    int looks;           /* atomic: the number of reads of memory under a pin */
 } shared;
 
 static int setup(void **state)
@@ -65,7 +65,7 @@ static unsigned sleepers(shared *self)
 
 /* ---- The lock ---- */
 
-/* Gives the processor away with the lock held now and then, so that others do sleep. */
+/* Yields the processor now and then while it has the lock, so that others sleep. */
 static void *change(void *context)
 {
     shared *const self = context;
@@ -145,7 +145,7 @@ static void a_thread_that_sleeps_is_woken(void **state)
     assert_int_equal(self->one, 200);
 }
 
-/* As where another thread was in the way a moment ago. */
+/* The state shortly after another thread was in the way. */
 static void share_in_crowd(shared *self)
 {
     atomic_store(&self->lock.crowd, 2);
@@ -165,7 +165,7 @@ static void a_lock_that_nobody_else_shares_is_held_alone(void **state)
         assert_false(thread_lock_share(&self->lock));
         thread_lock_unshare(&self->lock, false);
     }
-    /* and once nobody was in the way for long it is held alone again. */
+    /* and after a long time without contention one thread holds it alone again. */
     assert_true(thread_lock_share(&self->lock));
     thread_lock_unshare(&self->lock, true);
 }
@@ -184,7 +184,7 @@ static void the_last_of_several_who_share_it_wakes(void **state)
     assert_int_equal(self->one, 1);
 }
 
-/* Never all at once without it: they overlap. */
+/* The holders overlap: there is always at least one. */
 static void *share_on_and_on(void *context)
 {
     shared *const self = context;
@@ -268,7 +268,7 @@ static void the_lock_is_reserved_for_one_who_was_woken_in_vain(void **state)
         sched_yield();
     }
     thread_lock_give(&self->lock);
-    assert_false(thread_lock_try(&self->lock)); /* the sleeper's from now on, awake or not */
+    assert_false(thread_lock_try(&self->lock)); /* the sleeper owns it from now on, awake or not */
     stop(self);
     join(&sleeper, 1);
     assert_true(thread_lock_try(&self->lock));
@@ -276,7 +276,7 @@ static void the_lock_is_reserved_for_one_who_was_woken_in_vain(void **state)
 
 /* ---- Pins ---- */
 
-/* The memory is good under the pin, though it is taken away and freed all the time. */
+/* Memory stays valid under the pin, though other threads replace and free it all the time. */
 static void *look(void *context)
 {
     shared *const self = context;

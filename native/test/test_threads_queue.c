@@ -46,7 +46,7 @@ static void *produce(void *context)
     return NULL;
 }
 
-/* What one consumer gets of one producer grows. */
+/* The numbers that one consumer gets from one producer grow. */
 static void note(run *run, uint64_t number, int64_t last[PRODUCERS])
 {
     const uint64_t producer = number >> 32, sequence = number & UINT32_MAX;
@@ -57,7 +57,7 @@ static void note(run *run, uint64_t number, int64_t last[PRODUCERS])
     atomic_fetch_add(&run->taken, 1);
 }
 
-/* Every way to take messages out. Whoever takes one in two steps may find it taken by nobody else. */
+/* Every way to pop. During a two-step pop no other consumer takes the message. */
 static emmap_error consume_some(emmap_file *queue, int way, pieces *got)
 {
     const emmap_sink sink = sink_pieces(got);
@@ -90,7 +90,7 @@ static void *consume(void *context)
         pieces got = {0};
         const emmap_error error = consume_some(self->queue, turn % 7, &got);
         require(error == EMMAP_OK || error == EMMAP_EOF || error == EBUSY || error == ESTALE);
-        if (error) /* what was looked at is not ours */
+        if (error) /* another consumer has removed it */
             pieces_free(&got);
         for (size_t i = 0; i < got.count; i++)
             note(self->run, number_of(got.list[i].iov_base, got.list[i].iov_len), last);
@@ -103,7 +103,7 @@ static void *consume(void *context)
     return NULL;
 }
 
-/* Looks without a lock: whatever it finds is whole. */
+/* Reads without a lock: each message that it finds is whole. */
 static void *look(void *context)
 {
     const worker *const self = context;
@@ -214,7 +214,7 @@ static void processes_share_a_queue(void **state)
 
 #define LARGE 60000u
 
-/* One message at a time, always at the same place: only the bytes tell one from the next. */
+/* One message at a time, always at the same place, so that only the bytes differ. */
 static void *replace_messages(void *context)
 {
     run *const run = context;
@@ -259,7 +259,7 @@ static void a_look_without_a_lock_sees_whole_messages(void **state)
     free(run);
 }
 
-/* A thread that waits for another process's lock does not keep the file from being closed. */
+/* The file can be closed while a thread waits for another process's lock. */
 static void *push_one(void *context)
 {
     const emmap_error error = push_number(context, 1, 8);

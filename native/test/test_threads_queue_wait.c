@@ -1,4 +1,4 @@
-/* Waiting for messages: one message wakes one who waits, and none is left while somebody waits. */
+/* Waiting for messages: one message wakes one waiter, and no message is left while there is a waiter. */
 #include <errno.h>
 
 #include <pthread.h>
@@ -45,7 +45,7 @@ static emmap_error pop(emmap_file *file, uint64_t *number)
     return emmap_queue_pop(file, &sink);
 }
 
-/* What a wait has come to. */
+/* The result of a wait. */
 typedef struct outcome {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -94,7 +94,7 @@ static emmap_error wait_begin(emmap_file *file, uint64_t timeout, outcome *outco
     return emmap_queue_wait_begin(file, timeout, &(emmap_waiter){done, outcome}, wait);
 }
 
-/* Takes a message, waiting for as long as it takes. */
+/* Pops a message, and waits without a limit. */
 static emmap_error receive(emmap_file *file, uint64_t *number)
 {
     emmap_error error;
@@ -164,7 +164,7 @@ static int woken(outcome *outcomes)
     return sum;
 }
 
-/* Whether each message woke exactly one. */
+/* True if each message has woken exactly one waiter. */
 static bool wakes_one_each(emmap_file *file)
 {
     outcome outcomes[WAITERS];
@@ -186,7 +186,7 @@ static bool wakes_one_each(emmap_file *file)
     return exact;
 }
 
-/* The look that comes ten times a second may meet a call that is not yet answered, and wakes all: not each time. */
+/* The check that comes ten times a second may meet an unfinished call, and then wakes all waiters; so try again. */
 static void one_message_wakes_one_who_waits(void **state)
 {
     (void)state;
@@ -267,7 +267,7 @@ static void a_message_that_is_put_back_wakes(void **state)
         const emmap_sink sink = {take_number, &number};
         assert_ok(push(file, 7));
         assert_ok(emmap_queue_pop_begin(file, &sink, &ticket));
-        /* There is one, which nobody may take. */
+        /* There is a message, which nobody may take. */
         assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
         assert_ok(emmap_queue_pop_abort(file, ticket));
         assert_ok(await(&outcome));
@@ -278,7 +278,7 @@ static void a_message_that_is_put_back_wakes(void **state)
     }
 }
 
-/* The look at the beginning of the wait finds the lock taken, and nobody pushes afterwards. */
+/* The first check of the wait finds the lock taken, and nobody pushes afterwards. */
 static void a_message_behind_a_lock_is_found_later(void **state)
 {
     (void)state;
@@ -324,7 +324,7 @@ static void push_and_die(void *context)
     push(file, 5);
 }
 
-/* Wherever the one who pushes it is killed, once it is stored. */
+/* Kills the pushing process at each point after the message is stored. */
 static void a_message_whose_pusher_was_killed_is_received(void **state)
 {
     (void)state;
@@ -351,8 +351,8 @@ static void a_message_whose_pusher_was_killed_is_received(void **state)
 enum { PUSHERS = 2, RECEIVERS = 3, MESSAGES = 3000 };
 
 typedef struct crowd {
-    emmap_file *file; /* messages are received from it, */
-    emmap_file *into; /* and pushed into it */
+    emmap_file *file; /* the queue to receive from */
+    emmap_file *into; /* the queue to push to */
     uint8_t seen[PUSHERS * MESSAGES];
     uint64_t next; /* atomic */
 } crowd;
@@ -365,7 +365,7 @@ static void *push_all(void *context)
     return NULL;
 }
 
-/* Until it receives what is no message. */
+/* Goes on until it receives an end mark. */
 static void *receive_all(void *context)
 {
     crowd *const self = context;
@@ -378,7 +378,7 @@ static void *receive_all(void *context)
     }
 }
 
-/* A wake-up that is lost would stop this for ever: with the lock in memory nobody looks by himself. */
+/* A lost wake-up would stop this for ever, because with the lock in memory no waiter checks by itself. */
 static void no_wake_up_is_lost(void **state)
 {
     (void)state;

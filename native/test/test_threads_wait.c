@@ -1,4 +1,4 @@
-/* Waits for words: what ends them, and that no notify is lost between threads and processes. */
+/* Waits for words: how they end, and that no notify between threads and processes is lost. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@
 #include "platform.h"
 #include "support.h"
 
-/* A forked child of several threads may start none under the thread sanitizer. */
+/* Under the thread sanitizer the child of a process with several threads may start no thread. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define CHILDREN_HAVE_NO_THREADS
@@ -29,7 +29,7 @@
 #define CREATE (RW | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED)
 #define HIGH ((int64_t)1 << 32)
 
-/* A wait, and what has become of it. */
+/* A wait and its result. */
 typedef struct probe {
     pthread_mutex_t lock;
     pthread_cond_t ended;
@@ -87,7 +87,7 @@ static void probe_free(probe *self)
     free(self);
 }
 
-/* Begins, and ends by what the wait has ended with. */
+/* Waits, and ends the process with the wait's result as status. */
 static emmap_error wait_for(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout)
 {
     probe *const self = probe_new();
@@ -121,7 +121,7 @@ static void rest(long milliseconds)
     nanosleep(&(struct timespec){milliseconds / 1000, milliseconds % 1000 * 1000000}, NULL);
 }
 
-/* ---- What is refused ---- */
+/* ---- Refused waits ---- */
 
 static void a_word_that_holds_another_value_is_not_waited_for(void **state)
 {
@@ -159,7 +159,7 @@ static void a_private_mapping_that_may_be_written_to_is_refused(void **state)
     close_file(file);
 }
 
-/* ---- What ends a wait ---- */
+/* ---- The ends of a wait ---- */
 
 static void a_wait_ends_when_its_time_is_over(void **state)
 {
@@ -171,7 +171,7 @@ static void a_wait_ends_when_its_time_is_over(void **state)
     close_file(file);
 }
 
-/* At once, so that the thread of the wait is on its way still; and then asleep. */
+/* First at once, while the wait's thread still starts; then while it sleeps. */
 static void a_notify_wakes_as_many_as_it_says(void **state)
 {
     (void)state;
@@ -193,7 +193,7 @@ static void a_notify_wakes_as_many_as_it_says(void **state)
             for (int i = ended = 0; i < WAITS; i++)
                 ended += calls_of(probes[i]);
         assert_int_equal(ended, 2);
-        /* A thread of the two before, as it turns back, may be counted once more; none that sleeps is. */
+        /* A thread of the two earlier waits may be counted once more while it returns; a sleeping one is not. */
         const uint64_t others = notify(file, 8, EMMAP_NO_LIMIT);
         assert_in_range(others, WAITS - 2, round % 2 ? WAITS - 2 : WAITS);
         if (round % 2)
@@ -295,7 +295,7 @@ static void nobody_is_called_after_a_cancel(void **state)
     close_file(file);
 }
 
-/* Of two who wait one is cancelled as the notify comes: the other one gets it, whoever the kernel has woken. */
+/* One of two waits is cancelled while the notify comes. The other one gets it, no matter which the kernel has woken. */
 static void a_notify_is_not_lost_to_one_who_leaves(void **state)
 {
     (void)state;
@@ -374,7 +374,7 @@ typedef struct game {
     int64_t rounds;
 } game;
 
-/* Waits until the word at `position` is another than `seen`. */
+/* Waits until the word at `position` differs from `seen`. */
 static int64_t await_change(emmap_file *file, uint64_t position, int64_t seen)
 {
     int64_t value;
@@ -404,7 +404,7 @@ static void *answer_in_thread(void *context)
     return NULL;
 }
 
-/* A change that is only seen by the watcher takes 50 ms on average: all of these would take minutes. */
+/* The watcher finds a change after 50 ms on average. If it had to find all of these, that would take minutes. */
 static void ask(game *self)
 {
     const uint64_t before = milliseconds();
@@ -496,7 +496,7 @@ static void more_than_the_limit_are_refused(void **state)
         if (error)
             break;
     }
-    if (!error) /* else the system has no more threads for us, and says so in the same way */
+    if (!error) /* otherwise the system has no more threads, and returns the same error */
         error = wait_for(file, 8, 0, EMMAP_NO_LIMIT);
     assert_error(ENOMEM, error);
     close_file(file);
@@ -529,7 +529,7 @@ static void no_change_is_missed_between_processes(void **state)
     }
 }
 
-/* Nothing changes: the child is to be found asleep. */
+/* Nothing changes, so that the child is asleep when it is killed. */
 static void wait_read_only(void *context)
 {
     const uint32_t *const flags = context;
@@ -608,7 +608,7 @@ static void a_forked_child_waits_for_itself(void **state)
 }
 
 #ifdef __linux__
-/* As on a kernel that has no futex_waitv. */
+/* Acts as a kernel without futex_waitv. */
 static void forbid_waitv(void)
 {
     struct sock_filter instructions[] = {

@@ -1,4 +1,4 @@
-/* What a thread that may not wait is answered, and that nothing has been done then. */
+/* Calls of a thread that may not wait return EAGAIN, and have changed nothing. */
 #include <fcntl.h>
 #include <time.h>
 
@@ -7,10 +7,10 @@
 
 #define RW (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED)
 
-/* Whether writers exclude each other by the kernel's locks. All tests run both ways. */
+/* True: writers use the kernel's locks. All tests run with and without. */
 static bool by_kernel;
 
-/* Another handle that has the file's lock, until it ends. */
+/* Another handle, which has the file's lock until it is closed. */
 typedef struct somebody {
     emmap_file *file;
     live_t *live; /* NULL: the lock is the kernel's */

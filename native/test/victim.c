@@ -1,6 +1,6 @@
 /*
- * Processes that die, stop or fork between two stores, for tests of who comes after them. Reads a line, does what it
- * says in a child, and answers with a line of JSON.
+ * Makes processes that die, stop or fork between two stores, for tests of the processes that come after them. It reads a
+ * command from each line, executes it in a child, and answers with a line of JSON.
  *
  *   points                              the names of all pause points
  *   die SCRIPT PAUSE PATH               runs a script on the file and is killed at its pause number PAUSE, from 1
@@ -9,12 +9,11 @@
  *   kill                                is killed, stopped as it is
  *   fork HOW EARLIER SCRIPT PAUSE PATH  as die, but at its pause EARLIER makes a child that lives on. HOW: fork; clone,
  *                                       which the C library's fork handlers don't see. Its id is the `offspring`
- *   bury                                ends that child
+ *   bury                                ends the offspring
  *
- * Answers say at which point it was, null where the script came to its end before, after how many `pauses`, and what the
- * file has to hold:
- * `first` and `next` of the numbers in a queue, or the `count` in a counter, each after what was `acknowledged` and
- * after what had `begun`; of a storage which numbers were `stored`, with their addresses, and which were `pending`.
+ * An answer has the `point` (null: the script ended before), the number of `pauses`, and the content that the file must
+ * have: of a queue the numbers `first` and `next`, of a counter its `count`, each after the steps that were `acknowledged`
+ * and after those that had `begun`; of a storage the `stored` numbers with their addresses, and the `pending` ones.
  */
 #define _GNU_SOURCE
 #include <inttypes.h>
@@ -25,7 +24,7 @@
 #include "blocks_script.h"
 #include "queue_script.h"
 
-/* What is shared with the child. */
+/* Memory shared with the child. */
 typedef struct order {
     death death;
     record record;
@@ -38,10 +37,10 @@ typedef struct order {
 
 static order *self;
 
-/* A pipe whose writing end nobody has but the process that reads the orders. */
+/* A pipe. Only the process that reads the commands has its writing end. */
 static int lifeline[2];
 
-/* Until that has ended. */
+/* Waits until that process has ended. */
 static void live_on(void)
 {
     char none;
@@ -51,11 +50,11 @@ static void live_on(void)
     _exit(0);
 }
 
-/* Who opens a file only to recover it has few pauses, which are to be in the recovery. */
+/* A process that opens a file only to recover it has few pauses, and they should be in the recovery. */
 static bool recovering;
 
-/* Of the live folder's points those that every run of a script passes: not where the folder is made, which is there the
- * next time, and not where somebody waits. test_live.c has them all. */
+/* The live folder's points that every run of a script passes. It leaves out the points of creating the folder, which
+ * exists the next time, and of waiting. test_live.c has all points. */
 static bool is_counted(const char *name)
 {
     if (!begins_with(name, "live_"))
@@ -124,7 +123,7 @@ static void report_queue_traffic(void)
     report_model(traffic);
 }
 
-/* On a storage that is empty, whether it is new or not. */
+/* For an empty storage, whether it is new or not. */
 static void run_blocks_traffic(const char *path)
 {
     emmap_file *const blocks = open_scripted_blocks(path);
@@ -138,7 +137,7 @@ static void run_blocks_traffic(const char *path)
     deaths->done = 1;
 }
 
-/* What anybody does who comes after a death: dies of it too. What was reported then is what the file has to hold. */
+/* The process after a death, which dies in the recovery too. The file must have the content that was reported then. */
 static void recover_queue(const char *path)
 {
     recovering = true;
@@ -227,7 +226,7 @@ static const script *script_of(const char *name)
     return NULL;
 }
 
-/* ---- Orders ---- */
+/* ---- Commands ---- */
 
 #define NAME(point) #point,
 
@@ -256,7 +255,7 @@ static const script *current;
 static char path[4096];
 static pid_t child;
 
-/* MiB that the child has in memory besides what it needs, in small pages: what the kernel takes apart when it dies. */
+/* MiB of additional memory of the child, in small pages, which the kernel must release when the child dies. */
 static uint64_t weight;
 
 static void put_on_weight(void)
@@ -267,7 +266,7 @@ static void put_on_weight(void)
     uint8_t *const bytes =
         mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     require(bytes != MAP_FAILED);
-    /* Not everywhere; then the pages are small anyway. */
+    /* Not every system has this; then the pages are small anyway. */
     (void)madvise(bytes, length, MADV_NOHUGEPAGE);
     memset(bytes, 1, length);
 }
@@ -277,7 +276,7 @@ static void run(void *unused)
     (void)unused;
     close(lifeline[1]);
     put_on_weight();
-    /* Stopped, it would never notice that nobody is there to let it go on. */
+    /* A stopped child could not notice that its parent has ended. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pause_hook = on_pause;
     current->run(path);

@@ -1,8 +1,8 @@
 /*
  * Opens a file of any content as a block storage and uses it through two handles that may write and one that may not,
- * while another writer changes bytes and cuts the file. As long as nobody disturbs it, the blocks that a walk finds and
- * those that are stored are there with their bytes, and no address is given out while its block is there; and where
- * the storage has been repaired first, there are no others.
+ * while another writer changes bytes and cuts the file. As long as that writer does nothing, three things hold: the
+ * blocks that a walk found, and those that were stored, keep their bytes; no address is given out while it has a
+ * block; and after a repair there are no other blocks.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,9 +21,9 @@ enum {
 enum { LEVELS_SHIFT = 6 };
 enum { FIRST, SECOND, LOOKER, HANDLES };
 
-/* Larger ones are neither stored nor compared. */
+/* The fuzzer neither stores nor compares larger blocks. */
 #define BLOCK_MAX 256u
-/* Blocks that the model can hold. */
+/* The most blocks in the model. */
 #define MODEL_MAX 8192u
 
 typedef struct block {
@@ -37,8 +37,8 @@ typedef struct world {
     bool faulted[HANDLES];
     emmap_blocks_metadata shape;
     unsigned disturbed_before; /* the operation */
-    bool known;                /* the model's blocks are there */
-    bool whole;                /* and no others, and all masks follow from the leaves' */
+    bool known;                /* the storage has the model's blocks */
+    bool whole;                /* and no others, and the leaves' masks decide all other masks */
     block list[MODEL_MAX];
     size_t count;
     uint64_t place; /* of a walk */
@@ -98,11 +98,11 @@ static bool undisturbed(const world *self)
     return disturbed.count == self->disturbed_before;
 }
 
-/* Whether the model says what came of the operation, if that was no failure. */
+/* True if the model knows the result of the operation; otherwise the operation may have failed. */
 static bool end(world *self, int who, emmap_error error)
 {
     if (error == EFAULT) {
-        /* A header that another one overwrites while the file grows looks as if the file had been truncated before. */
+        /* If the other writer overwrites the header while the file grows, that looks like an earlier truncation. */
         require(disturbed.truncated || self->faulted[who] || !undisturbed(self));
         self->faulted[who] = true;
     }
@@ -274,12 +274,12 @@ static void close_all(world *self)
     self->place = 0;
 }
 
-/* False where the file is refused, and then it is as it was. */
+/* False: the file was refused, and is unchanged. */
 static bool open_all(world *self)
 {
     const content before = subject_read();
     begin(self);
-    /* Nobody has been there before who could have met a cut. */
+    /* No operation before the open could have met a cut. */
     disturbed.truncated = disturbed.grown = false;
     emmap_error error = open_handle(self, FIRST, &self->files[FIRST]);
     require_error(error, EINVAL, EMMAP_CORRUPT, EFAULT, EFBIG, EMMAP_FULL);
@@ -306,7 +306,7 @@ static bool open_all(world *self)
     return true;
 }
 
-/* The model becomes what the storage holds. */
+/* Fills the model from the storage. */
 static void learn(world *self)
 {
     const unsigned disturbed_before = disturbed.count;
@@ -337,7 +337,7 @@ static void step(world *self, script *script)
     static const int who_of[] = {FIRST, FIRST, SECOND, LOOKER};
     const int asked = who_of[operation >> 6];
     const int who = self->files[asked] ? asked : FIRST;
-    /* A look without a lock waits for others, who are not there. */
+    /* A read without a lock would wait for others, and there are none. */
     emmap_set_may_block(who != LOOKER && operation != 63);
     if (operation % 64 == 62) {
         compact(self, who);
@@ -414,7 +414,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (open_all(&world)) {
         learn(&world);
         while (script.left > 0 && world.files[FIRST]) {
-            if (*script.next == 255) { /* everybody closes and opens anew */
+            if (*script.next == 255) { /* all handles close and open again */
                 script_byte(&script);
                 close_all(&world);
                 emmap_set_may_block(true);

@@ -1,6 +1,6 @@
 /*
  * Opens a file of any content as a counters file and uses it, as counters and as a file, while another writer changes
- * bytes and cuts the file. Where nobody does, the counters are what a model says.
+ * bytes and cuts the file. As long as that writer does nothing, the counters are equal to a model's.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static void begin(world *self)
     self->disturbed_before = disturbed.count;
 }
 
-/* Whether the model says what came of the operation. */
+/* True if the model knows the result of the operation. */
 static bool end(world *self, emmap_error error)
 {
     if (error == EFAULT) {
@@ -53,7 +53,7 @@ static void change(world *self, script *script, unsigned how)
     const uint16_t which = script_short(script);
     const uint64_t index = which == UINT16_MAX ? script_long(script) : which % (self->count + 2);
     const int64_t operand = (int64_t)script_long(script);
-    /* As many as the model holds are compared. */
+    /* Compares the counters that the model holds. */
     int64_t *const value = index < self->count ? &self->values[index % MODEL_MAX] : NULL;
     int64_t old = 0, after = 0, expected = 0;
     emmap_error error;
@@ -102,7 +102,7 @@ static void read_bytes(world *self, uint64_t position, uint64_t length)
     pieces_free(&got);
 }
 
-/* Over the counters alone: whoever writes over the header has made something else of the file. */
+/* Writes only over the counters: without its header the file would be no counters file. */
 static void write_bytes(world *self, uint64_t position, uint8_t byte, size_t length)
 {
     uint8_t bytes[256];
@@ -113,7 +113,7 @@ static void write_bytes(world *self, uint64_t position, uint8_t byte, size_t len
     require_error(error, EINVAL, EACCES, EFAULT);
     if (end(self, error)) {
         const uint64_t room = 8 * self->count, at = position - 16;
-        /* A mapping that has followed a file's growth goes on behind the counters. */
+        /* A mapping that has followed the file's growth ends behind the counters. */
         require(length == 0 || at + length <= room || disturbed.grown);
         if (at < room)
             memcpy((uint8_t *)self->values + at, bytes, length < room - at ? length : room - at);
@@ -183,12 +183,12 @@ static void attach(world *self, bool queue)
     const emmap_error error = queue ? emmap_queue_attach(self->file) : emmap_blocks_attach(self->file, 0, 0);
     require_error(error, EINVAL, EMMAP_CORRUPT, EFAULT);
     end(self, error == EFAULT ? error : EMMAP_OK);
-    /* A storage may be mended where it is opened. */
+    /* Opening a storage may repair it. */
     if (!error)
         self->known = false;
 }
 
-/* False where the file is refused, and then it is as it was. */
+/* False: the file was refused, and is unchanged. */
 static bool open_it(world *self, uint64_t count)
 {
     const uint8_t asked = self->options;
@@ -211,7 +211,7 @@ static bool open_it(world *self, uint64_t count)
     if (!error)
         self->count = emmap_counters_length(self->file);
     if (self->known) {
-        /* A reader leaves what somebody who died in growing the file has put behind the counters. */
+        /* A process that died while it grew the file may leave bytes behind the counters. A reader keeps them. */
         const bool growing = (asked & READ_ONLY) && memcmp(after.bytes, "EMMAP0g\n", 8) == 0;
         const size_t length = 16 + 8 * self->count;
         require((growing ? after.length >= length : after.length == length) &&

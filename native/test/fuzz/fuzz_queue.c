@@ -1,7 +1,7 @@
 /*
  * Opens a file of any content as a queue and uses it through two handles that may write and one that may not, while
- * another writer changes bytes and cuts the file. As long as the queue is sound and nobody disturbs it, each
- * operation is checked against a model; and always, that an operation which failed has left the messages alone.
+ * another writer changes bytes and cuts the file. As long as the queue is sound and that writer does nothing, a model
+ * checks each operation. An operation that fails must always leave the messages as they were.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ typedef struct world {
     message *list;
     size_t count;
     size_t room;
-    int taker; /* who has begun to pop, or -1 */
+    int taker; /* the handle that is in a two-step pop, or -1 */
     uint64_t ticket;
     uint64_t place; /* of a walk */
     message before; /* the file's messages before the operation, as raw bytes */
@@ -59,7 +59,7 @@ static void model_drop(world *self, size_t count)
         memmove(self->list, self->list + count, self->count * sizeof *self->list);
 }
 
-/* The pieces are the model's messages from `first` on, in this order or in the other. */
+/* The pieces are the model's messages from `first` on, forward or backward. */
 static void require_pieces(const world *self, const pieces *got, size_t first, bool backward)
 {
     require(first + got->count <= self->count);
@@ -72,7 +72,7 @@ static void require_pieces(const world *self, const pieces *got, size_t first, b
 
 /* ---- Before and after an operation ---- */
 
-/* The messages' bytes, where the header holds together and no slide is in progress; else NULL. */
+/* The bytes of the messages. NULL: the header is inconsistent, or a slide is in progress. */
 static message raw_messages(const world *self)
 {
     message raw = {0};
@@ -106,11 +106,11 @@ static bool undisturbed(const world *self)
     return disturbed.count == self->disturbed_before;
 }
 
-/* Whether the model says what came of the operation. */
+/* True if the model knows the result of the operation. */
 static bool end(world *self, int who, emmap_error error)
 {
     if (error == EFAULT) {
-        /* A header that another one overwrites while the file grows looks as if the file had been truncated before. */
+        /* If the other writer overwrites the header while the file grows, that looks like an earlier truncation. */
         require(disturbed.truncated || self->faulted[who] || !undisturbed(self));
         self->faulted[who] = true;
     }
@@ -193,7 +193,7 @@ static void pop_many(world *self, int who, uint64_t limit)
     pieces_free(&got);
 }
 
-/* Removes what a glance has shown, or something else. */
+/* Removes the first message by its bytes, or tries other bytes. */
 static void remove_first(world *self, int who, bool other)
 {
     pieces got = {0};
@@ -293,7 +293,7 @@ static void walk(world *self, int who, bool backward, uint64_t limit, bool whole
     if (error == ESTALE) {
         require(!whole);
         self->place = 0;
-        /* Which an unmoved queue may answer too, for a place that another one gave. */
+        /* A queue that has not moved may return it too, for a place of another queue. */
         end(self, who, EMMAP_OK);
     } else if (end(self, who, error) && whole) {
         require(count == (limit < self->count ? limit : self->count));
@@ -333,7 +333,7 @@ static void empty_it(world *self, int who, bool erase)
     end(self, who, error);
     if (!error && undisturbed(self)) {
         model_drop(self, self->count);
-        /* Of a file that was cut within a page the end is missing, and nobody need have noticed yet. */
+        /* A file that was cut within a page lacks its end, which no access need have noticed yet. */
         self->sound = !disturbed.truncated;
     }
 }
@@ -393,12 +393,12 @@ static void close_all(world *self)
     self->place = 0;
 }
 
-/* False where the file is refused, and then it is as it was. */
+/* False: the file was refused, and is unchanged. */
 static bool open_all(world *self)
 {
     const content before = subject_read();
     begin(self);
-    /* Nobody has been there before who could have met a cut. */
+    /* No operation before the open could have met a cut. */
     disturbed.truncated = disturbed.grown = false;
     emmap_error error = open_handle(self, FIRST, &self->files[FIRST]);
     require_error(error, EINVAL, EMMAP_CORRUPT, EFAULT, EFBIG);
@@ -425,7 +425,7 @@ static bool open_all(world *self)
     return true;
 }
 
-/* The model becomes what the queue holds; false where that can't be said. */
+/* Fills the model from the queue. False: the queue's content is unknown. */
 static void learn(world *self)
 {
     pieces got = {0};
@@ -438,7 +438,7 @@ static void learn(world *self)
     self->sound = (!error || error == EMMAP_EOF) && disturbed.count == before && !disturbed.truncated;
     for (size_t i = 0; self->sound && i < got.count; i++) {
         model_push(self, got.list[i].bytes, got.list[i].length);
-        /* The bytes in the file are a message whose length the rule of queue_total need not have given. */
+        /* The file may have a message of a length that the rule of queue_total never makes. */
         self->list[i].length = got.list[i].length;
     }
     pieces_free(&got);
@@ -450,7 +450,7 @@ static void step(world *self, script *script)
     static const int who_of[] = {FIRST, FIRST, SECOND, LOOKER};
     const int asked = who_of[operation >> 6];
     const int who = self->files[asked] ? asked : FIRST;
-    /* A look without a lock waits for others, who are not there. */
+    /* A read without a lock would wait for others, and there are none. */
     emmap_set_may_block(who != LOOKER && operation != 63);
     if (operation % 64 == 62) {
         compact(self, who);
@@ -534,7 +534,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (open_all(&world)) {
         learn(&world);
         while (script.left > 0 && world.files[FIRST]) {
-            if (*script.next == 255) { /* everybody closes and opens anew */
+            if (*script.next == 255) { /* all handles close and open again */
                 script_byte(&script);
                 close_all(&world);
                 emmap_set_may_block(true);

@@ -1,6 +1,7 @@
 /*
- * The port program's input: frames of any bytes, as many as come. Each is answered by one whole frame that names its
- * request, or refused; whatever paths are in it, nothing but a few files in a folder of the fuzzer's own is touched.
+ * The port program's input: any number of frames with any bytes. The program answers each frame with one whole frame that
+ * has the request's id, or refuses it. Whatever paths the frames have, the fuzzer lets the program open only a few files
+ * in a folder of its own.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -39,7 +40,7 @@ static const char *inside(const char *path)
     return place;
 }
 
-/* Every file that an input opens, as the linker has it call these. */
+/* The linker makes the program call these functions for every file that an input opens. */
 emmap_error __real_emmap_open(const char *path, const emmap_options *options, emmap_file **file);
 emmap_error __wrap_emmap_open(const char *path, const emmap_options *options, emmap_file **file);
 emmap_error __real_emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
@@ -53,7 +54,7 @@ emmap_error __real_emmap_blocks_open(const char *path, uint64_t block_size, unsi
 emmap_error __wrap_emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
                                      const emmap_options *options, emmap_file **file);
 
-/* Without what takes long or the machine's own memory, and what lies at addresses that the sanitizer wants. */
+/* Leaves out options that take long, use the machine's own memory, or map at addresses that the sanitizer needs. */
 static emmap_options tamed(const emmap_options *options)
 {
     emmap_options result = *options;
@@ -98,7 +99,7 @@ static void remove_files(void)
     }
 }
 
-/* A run ends in more than one way; the folder goes with the process that waits for the one that runs. */
+/* A run may end in several ways. So a parent process waits for its end, and then deletes the folder. */
 static void make_folder(void)
 {
     struct stat about;
@@ -116,7 +117,7 @@ static void make_folder(void)
     }
     char byte;
     setsid();
-    /* Whoever ends the run means the other process. */
+    /* A signal that ends the run is meant for the child. */
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
     close(ends[1]);
@@ -129,7 +130,7 @@ static void make_folder(void)
 
 /* ---- Requests and answers ---- */
 
-/* The frame at `bytes`, of which there are no others: one term, {Id, Result}, with the id of the request. */
+/* The only frame is at `bytes`: one term, {Id, Result}, with the request's id. */
 static void require_answer(const uint8_t *bytes, size_t length, const uint8_t *request, size_t request_length)
 {
     require(length > FRAME_HEADER + 1);
@@ -190,7 +191,7 @@ static void answer_all(frame_reader *reader, handles *files, reply *out)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    /* A core that waits for itself would wait for ever: libFuzzer's -timeout says so. */
+    /* A core that waits for itself would wait for ever; libFuzzer's -timeout reports it. */
     static int input = -1;
     if (input < 0)
         input = memfd_create("input", MFD_CLOEXEC);

@@ -57,7 +57,7 @@ uint64_t script_long(script *self)
 
 /* ---- The file ---- */
 
-/* What the core asks before it makes a file longer. (A real limit would hold for what libFuzzer writes as well.) */
+/* The core asks for this limit before it makes a file longer. (A real limit would bind libFuzzer's own files too.) */
 int __real_getrlimit(int resource, struct rlimit *limit);
 int __wrap_getrlimit(int resource, struct rlimit *limit);
 
@@ -140,10 +140,10 @@ static void carry_out(struct plan plan)
     if (plan.kind % 4 < 3) {
         const ssize_t width = widths[plan.kind % 4];
         disturbed.count++;
-        /* Headers are the more interesting. */
+        /* Changes of the header find more faults. */
         require(pwrite(fd, &plan.bytes, (size_t)width, plan.kind & 4 ? plan.place % 32 : place) == width);
     } else if (plan.kind & 4) {
-        /* Somebody else makes the file longer: everybody follows. */
+        /* Another process makes the file longer; all handles follow. */
         disturbed.grown = true;
         require(size + plan.place > (off_t)SUBJECT_LIMIT || ftruncate(fd, size + plan.place) == 0);
     } else {

@@ -1,9 +1,9 @@
 /*
- * What the fuzzers of files share: the file under test, the script that an input is, and the writer of the same file
- * that keeps to no rule.
+ * Shared by the fuzzers of files: the file under test, the script in the input, and another writer of the same file, which
+ * keeps to no rule.
  *
  * An input is one byte of options, two of the script's length (little-endian), the script, and the file's content.
- * Everything that the script may ask for is a number that it goes on with; at its end all numbers are 0.
+ * The script is a sequence of numbers. After its end all numbers are 0.
  */
 #ifndef EMMAP_FUZZ_SUBJECT_H
 #define EMMAP_FUZZ_SUBJECT_H
@@ -14,7 +14,7 @@
 
 #include "emmap.h"
 
-/* Ends the process, which libFuzzer reports, where something is not as it should be. */
+/* Ends the process if the condition is false; libFuzzer reports it. */
 #define require(condition)                                                                                   \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
@@ -22,7 +22,7 @@
     } while (0)
 void subject_fail(const char *what, const char *file, int line) __attribute__((noreturn));
 
-/* One of the errors of the list, or 0. */
+/* True if the error is in the list, or 0. */
 #define require_error(error, ...)                                                                            \
     subject_require_error((error), (const emmap_error[]){__VA_ARGS__, EMMAP_OK}, __FILE__, __LINE__)
 void subject_require_error(emmap_error error, const emmap_error *allowed, const char *file, int line);
@@ -43,15 +43,15 @@ uint64_t script_long(script *self);
 /* No file grows beyond this: a hostile number must not fill the memory. */
 #define SUBJECT_LIMIT ((size_t)1 << 16)
 
-/* To be called once, before anything else. */
+/* Call it once, before all other functions. */
 void subject_begin(void);
 
-/* Splits an input; the file then holds what it says. False where it is too short. */
+/* Splits an input, and writes its content to the file. False: the input is too short. */
 bool subject_load(const uint8_t *data, size_t size, uint8_t *options, script *script);
 
 const char *subject_path(void);
 
-/* All of the file, to be freed. */
+/* The bytes of the file. The caller frees them. */
 typedef struct content {
     uint8_t *bytes;
     size_t length;
@@ -64,8 +64,8 @@ bool content_equal(content one, content other);
 typedef struct disturbances {
     unsigned count;     /* how often bytes were overwritten or the file cut */
     bool truncated;     /* the file was cut since this was last set to false */
-    bool grown;         /* it was made longer, which nobody minds */
-    unsigned countdown; /* the next one happens at so many pause points from now; 0: none is due */
+    bool grown;         /* it was made longer, which harms no operation */
+    unsigned countdown; /* pause points until the next change; 0: none is due */
 } disturbances;
 extern disturbances disturbed;
 
@@ -73,13 +73,13 @@ extern disturbances disturbed;
 void disturb_now(script *script);
 void disturb_later(script *script);
 
-/* A place at which another writer may get in between. The core's pause points are such, too. */
+/* A place where the other writer may act. The core's pause points are such places too. */
 void disturb_point(void);
 
 /* ---- Sinks ---- */
 
-/* Keeps one piece after the other; at each one another writer may get in between. Memory for a piece that no file
- * can have is refused. */
+/* Keeps one piece after the other. The other writer may act at each. Refuses memory for a piece that no file can
+ * have. */
 typedef struct pieces {
     size_t count;
     struct piece {
