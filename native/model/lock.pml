@@ -1,17 +1,16 @@
 /*
- * The lock of the live folder (native/core/live_lock.c) between three handles, each of which may die between any two
- * steps and is then followed by a new one, which may get the dead one's slot. One d_step is one atomic instruction, or one
- * answer of the kernel.
+ * The lock of the live folder (native/core/live_lock.c) between three handles. Each handle may die between any two steps. Then
+ * a new handle follows, which may get the dead one's slot. One d_step is one atomic instruction, or one call of the kernel.
  *
  * Checked, by assertions:
- *   mutual exclusion       nobody enters the critical section while another one is in it
- *   no lost wake-up        while nobody has died, nobody's sleep lasts until its time is over
- *   no wait for the dead   when nothing moves but time, a sleeper whose time is over gets on after so many sleeps
+ *   mutual exclusion       no handle enters the critical section while another one is in it
+ *   no lost wake-up        before the first death no sleep lasts until its time is over
+ *   no wait for the dead   when only time passes, a handle gets on after a limited number of sleeps
  *
  * Compiled with
- *   -DEARLY    a sleep may end at any moment, for no reason or since its time is over: for mutual exclusion. Without it
- *              time passes only when nothing else can happen: for the other two
- *   -DWRONG=n  with one rule broken, numbered below: a check has to fail then
+ *   -DEARLY    a sleep may end at any moment, for no reason or by time. This checks mutual exclusion. Without it
+ *              time passes only when nothing else can happen, which checks the other two
+ *   -DWRONG=n  breaks one rule, numbered below; then a check must fail
  */
 #ifndef WRONG
 #define WRONG 0
@@ -20,11 +19,11 @@
 #define NO_COMPARE 2   /* sleeps although the word has changed */
 #define NO_KEEP 3      /* takes the lock after a sleep without LIVE_WAITED */
 #define NO_WAKE 4      /* releases without waking */
-#define NO_JUDGE 5     /* robs whoever has the lock when its time is over */
+#define NO_JUDGE 5     /* robs the owner, dead or alive, when its time is over */
 #define NO_SWAP 6      /* robs by a store */
 #define NO_BURY 7      /* takes a slot without looking at the word */
-#define NO_GENERATION 8 /* takes a slot under the number that the dead one had */
-#define NO_HASTE 9     /* does not take a word with LIVE_HURRIED after a sleep either */
+#define NO_GENERATION 8 /* takes a slot and keeps the dead owner's number */
+#define NO_HASTE 9     /* does not take a word with LIVE_HURRIED, even after a sleep */
 
 #define HANDLES 3
 #ifndef ROUNDS
@@ -52,7 +51,7 @@ bit finished[HANDLES];
 byte deaths;
 byte inside = NONE;          /* the critical section */
 
-/* What a step found there, by which a later one tells whether it has changed. */
+/* The word that a step found, so that a later step can tell whether it has changed. */
 inline load()
 {
     s_slot = w_slot;
@@ -72,7 +71,7 @@ inline own(waited)
     w_hurried = 0
 }
 
-/* So that states which differ in nothing that matters are one. */
+/* Joins states whose difference does not matter. */
 inline forget()
 {
     s_slot = 0; s_generation = 0; s_waited = 0; s_hurried = 0;
@@ -92,7 +91,7 @@ join:
     {
         skip;
         d_step { joining == NONE -> joining = me };
-        /* The first one whose owner has ended. */
+        /* The first slot whose owner has ended. */
         d_step {
             slot = 0;
             do
@@ -216,10 +215,10 @@ entered:
         d_step { held[slot] = NONE; finished[me] = 1 };
         goto done
     } unless {
-        /* Nothing of its own happens any more, and it does not sleep any more either. */
+        /* A dead handle takes no step, and sleeps no longer. */
         d_step { killed[me] -> asleep[me] = 0; inside = (inside == me -> NONE : inside) }
     };
-    /* Then the kernel gives back what it held. */
+    /* Then the kernel releases its locks. */
     d_step {
         joining = (joining == me -> NONE : joining);
         held[0] = (held[0] == me -> NONE : held[0]);
