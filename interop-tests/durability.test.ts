@@ -1,4 +1,4 @@
-// Which system calls sync and datasync make, in which order, by strace: through every door, for every kind of file.
+// Checks the system calls of sync and datasync and their order with strace: through every door, for every kind of file.
 import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ const STRACE = ["-f", "-y", "-e", "trace=openat,mmap,msync,fsync,fdatasync"];
 const tried = spawnSync("strace", ["-f", "-o", "/dev/null", "true"], { encoding: "utf8" });
 const hindrance = tried.status === 0 ? null : `${tried.error?.message ?? tried.stderr}`.trim();
 
-/** False, with a word about it, where this user or container may not trace its own processes. */
+/** False, with a message: this user or container may not trace its own processes. */
 function traceable(): boolean {
   if (hindrance === null) return true;
   console.warn(
@@ -30,7 +30,7 @@ function command(door: Door): [string, ...string[]] {
   return ["escript", join(testees, "beam.escript"), ebin, door];
 }
 
-/** Has a testee do what the lines say, and resolves to its answers. */
+/** Sends the lines to a testee, and resolves to its answers. */
 function traced(
   trace: string,
   [program, ...args]: [string, ...string[]],
@@ -50,7 +50,7 @@ function traced(
   });
 }
 
-/** The calls of a trace in the order in which they returned, each whole. */
+/** The calls of a trace in the order of their returns, each on one line. */
 function calls(trace: string): string[] {
   const begun = new Map<string, string>();
   const whole: string[] = [];
@@ -58,7 +58,7 @@ function calls(trace: string): string[] {
     const [, thread, text] = /^(\d+) +(.*)$/.exec(line) ?? [];
     if (!thread || !text) continue;
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text);
-    // strace puts a space before the word that the whole call does not have.
+    // strace puts a space before this word, which a call on one line does not have.
     const [, beginning] = /^(.*) <unfinished \.\.\.>$/.exec(text) ?? [];
     if (beginning !== undefined) begun.set(thread, beginning);
     else whole.push(resumed ? `${begun.get(thread)}${resumed[1]}` : text);
@@ -68,7 +68,7 @@ function calls(trace: string): string[] {
 
 const MARK = "mark-";
 
-/** What was done to the files in `folder` from each mark to the next. */
+/** The calls on files in `folder` from each mark to the next. */
 function sections(trace: string, folder: string): string[][] {
   const mapped = new Map<string, string>();
   const found: string[][] = [[]];
@@ -85,7 +85,7 @@ function sections(trace: string, folder: string): string[][] {
     else if (path?.startsWith(folder)) note(`${how} ${name(path)} ${result}`);
     else if (opened?.startsWith(join(folder, MARK))) found.push([]);
     else if (opened?.includes("-live"))
-      continue; // Nothing in there is to survive.
+      continue; // Nothing in the live folder has to survive.
     else if (opened?.startsWith(`${folder}/`) && mode?.includes("O_DIRECTORY"))
       note(`open ${name(opened)} ${Number(fd) >= 0 ? "ok" : fd}`);
   }

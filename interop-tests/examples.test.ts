@@ -1,4 +1,4 @@
-// The programs in examples/ do what they say.
+// The programs in examples/ work as their heads describe.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -18,13 +18,13 @@ const runExample = (command: string, ...args: string[]): Promise<string> =>
 
 interface Program {
   child: ChildProcess;
-  /** Resolves to what the pattern captures in the first line that it prints and that matches. */
+  /** Resolves to the pattern's capture in the first printed line that matches. */
   says(pattern: RegExp): Promise<string>;
-  /** Ends it with SIGTERM, which it has to do well. */
+  /** Ends it with SIGTERM; its status must be 0. */
   stop(): Promise<void>;
 }
 
-/** Starts a program of an example that goes on until it is stopped. */
+/** Starts a program of an example that runs until it is stopped. */
 function start(command: string, ...args: string[]): Program {
   const child = spawn("env", ["-C", examples, environment, command, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -79,7 +79,7 @@ test("rate limiter: two servers and an Erlang program allow a client no more tha
   const asked = await ask("ann");
   const erlang = await runExample("escript", "rate-limiter/limiter.escript", limits, "ann", "30");
   const taken = Number(/^(\d+) of 30 allowed$/.exec(erlang)?.[1]);
-  // 20 at once, and 5 a second since.
+  // 20 at once, and 5 a second after that.
   const most = 20 + Math.ceil((performance.now() - began) / 200);
   expect(asked).toBeGreaterThanOrEqual(20);
   expect(asked + taken).toBeLessThanOrEqual(most);
@@ -94,7 +94,7 @@ test("job queue: every job has a result, although a worker is killed at work", a
   const bob = worker("bob");
   let ann = worker("ann");
   let began = await ann.says(/^ready.*/);
-  // Nearly always it has a job in hand when it is killed, and says so when it is back.
+  // It nearly always has a job in hand when it is killed, and says so when it starts again.
   for (let kills = 0; kills < 20 && began === "ready"; kills++) {
     await sleep(50);
     ann.child.kill("SIGKILL");

@@ -1,4 +1,5 @@
-// A process is stopped while it holds a queue's lock. Others wait for it, each no longer than it may, and nobody else.
+// A process is stopped while it has a queue's lock. Others wait for it, each up to its own limit. Work that needs no lock of
+// the queue goes on.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -10,7 +11,7 @@ import { EMPTY, openQueue } from "../src";
 import { backends, ebin, freshFolder, script } from "./support/runtimes";
 import { pointsWithLock, type Report, Victim } from "./torture/support/victim.mjs";
 
-/** A process that can be stopped while it has the lock, after some messages of its own. */
+/** A process that pushes some messages, and can be stopped while it has the lock. */
 async function victim(
   folder: string,
 ): Promise<{ stopOn(path: string): Promise<void>; goOn(): Promise<Report> }> {
@@ -25,7 +26,7 @@ async function victim(
   };
 }
 
-/** A process that answers each line with one, after a line that says that it is ready. */
+/** A process that prints a line when it is ready, and then one line for each line of input. */
 function talkTo(command: string, args: string[]) {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -127,7 +128,7 @@ test("who waits for a message in Node holds nothing up while a stopped process h
   const path = join(folder, "queue");
   const holder = await victim(folder);
   using queue = openQueue(path, { raw: true });
-  // Where the queue is seen to be empty the lock is not asked for.
+  // A pop from an empty queue takes no lock.
   for (let i = 0; i < 10; i++) queue.push("12345678");
   await holder.stopOn(path);
   let turns = 0;
@@ -136,7 +137,7 @@ test("who waits for a message in Node holds nothing up while a stopped process h
   expect(await queue.receive({ timeout: 300 })).toBe(EMPTY);
   expect(performance.now() - begun).toBeLessThan(2000);
   clearInterval(turning);
-  // The queue's own limit is 5 s, for which the event loop would have stood still.
+  // The queue's own limit is 5 s; the event loop would have stood still that long.
   expect(turns).toBeGreaterThan(20);
   const receiving = queue.receive();
   await holder.goOn();

@@ -1,4 +1,4 @@
-// What docs/migrating-from-emmap.md shows for production can be copied as it is.
+// The programs for production in docs/migrating-from-emmap.md work unchanged.
 import { copyFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";

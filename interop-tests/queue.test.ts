@@ -10,7 +10,7 @@ test("3 Node processes and 2 BEAM nodes on one queue get every message once, in 
   const times = 500_000 / users;
   const counters = openCounters(join(folder, "counters.bin"), 2);
   const queue = openQueue(join(folder, "shared.q"));
-  // Most at once: one by one, a few, many. Through the port each call is a round trip.
+  // The number of messages in a call: one, a few, many. Through the port each call is a round trip.
   const most = [1, 7, 1000];
   const port = 200;
   await Promise.all([

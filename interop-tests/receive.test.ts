@@ -1,4 +1,4 @@
-// Processes of both runtimes wait for messages of each other.
+// Processes of both runtimes wait for each other's messages.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { backends, beam, freshFolder, script } from "./support/runtimes";
 
 const ROUNDS = 300;
 
-/** A message that wakes nobody is found by a look, 50 ms later on average. */
+/** A check ten times a second finds a message without a wake-up, after 50 ms on average. */
 const TIME_WITHOUT_LOSS = ROUNDS * 20;
 
 test.each(backends)("BEAM over the %s receives what Node pushes, and Node its answers", async (backend) => {
@@ -57,7 +57,7 @@ test("a receiver waits for a process that is stopped with the lock, and blocks n
   const other = await receiver(path);
   other.child.kill("SIGSTOP");
   queue.push(1);
-  // The other one was woken, and does not take it: who asks has it.
+  // The push woke the other process, which does not take the message. So this one can take it.
   expect(await queue.receive({ timeout: 10_000 })).toBe(1);
   expect(await queue.receive({ timeout: 20 })).toBe(EMPTY);
   other.child.kill("SIGCONT");

@@ -1,4 +1,4 @@
-// The services of docker/services as plain processes: the scenario of `make compose-test` without containers.
+// Runs the services of docker/services as plain processes: the scenario of `make compose-test` without containers.
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ const COMMANDS: Record<string, [string, string]> = {
   check: [process.execPath, "check.mjs"],
 };
 
-/** A service with all of its processes: a BEAM node may have a port program beside it. */
+/** A service with all its processes: a BEAM node may have a port program. */
 class Service {
   readonly name: string;
   readonly #environment: NodeJS.ProcessEnv;
@@ -68,7 +68,7 @@ class Service {
     process.kill(-(this.#child?.pid as number), signal);
   }
 
-  /** Resolves to the signal or status that the service ended by, once all of its processes are gone. */
+  /** Resolves to the service's signal or status when all its processes have ended. */
   end(): Promise<string | number | null> {
     return this.#end;
   }
@@ -77,7 +77,7 @@ class Service {
     try {
       this.signal("SIGKILL");
     } catch {
-      // It is gone, as it should be.
+      // The group has ended, as it should.
     }
   }
 }
@@ -130,7 +130,7 @@ test("two BEAM nodes and a Node process that are killed and stopped at work lose
     expect(table[name]).toMatchObject({ "kills survived": KILLS, lost: 0, doubled: 0 });
 });
 
-// Each of the three users may be the first. The umask here takes the group's right to write away.
+// Each of the three users may be the first. The umask here removes the group's right to write.
 test.each(["beam-nif", "beam-port", "node", "c-musl"])("%s creates its files for the group", async (name) => {
   if (name === "c-musl") {
     COMMANDS[name] = [compile("gateway", [join(services, "gateway.c"), coreLibrary()]), ""];

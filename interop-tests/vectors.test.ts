@@ -1,9 +1,9 @@
-// The same operations through every door: the same answers, and the same files byte by byte. The operations are in
-// vectors.json; testees/README.md says what they mean.
+// Sends the same operations through every door. The answers and the bytes of the files must be the same. vectors.json has the
+// operations; testees/README.md describes them.
 //
-// Bytes are written as 'text' or hexadecimal, 00*16 is a run, and + joins them. A file is such bytes, "@name" what
-// emmap 2.1.3 wrote under that name, "sha256 DIGEST SIZE" what is too long to be shown, or null for none.
-// "others write PATH POSITION BYTES" and "others truncate PATH SIZE" is what somebody else does to a file meanwhile.
+// Bytes are written as 'text' or hexadecimal; 00*16 is a run, and + joins them. A file is written as its bytes, as "@name" for
+// a fixture of emmap 2.1.3, as "sha256 DIGEST SIZE" if it is long, or as null if it does not exist. With
+// "others write PATH POSITION BYTES" and "others truncate PATH SIZE" another process changes a file meanwhile.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -28,11 +28,11 @@ import vectors from "./vectors.json";
 
 interface Vector {
   name: string;
-  /** What is there before. */
+  /** The files before. */
   given?: Record<string, string>;
   /** Requests and the answers to them. */
   steps: [request: string, answer: string][];
-  /** What is there afterwards. */
+  /** The files afterwards. */
   files?: Record<string, string | null>;
 }
 
@@ -51,7 +51,7 @@ const COMMANDS: Record<Door, [string, ...string[]]> = {
   port: ["escript", join(testees, "beam.escript"), ebin, "port"],
 };
 
-/** A testee's process, asked one line at a time. */
+/** A testee's process, which gets one line at a time. */
 class Testee {
   readonly folder: string;
   readonly #child: ChildProcess;
@@ -78,7 +78,7 @@ class Testee {
     return done ? `the testee has ended: ${this.#errors}` : value;
   }
 
-  /** Resolves to the status that it ended with. */
+  /** Ends it, and resolves to its status. */
   async end(): Promise<number | null> {
     const ended = new Promise<number | null>((resolve) => this.#child.on("close", resolve));
     this.#child.stdin?.end();
@@ -102,7 +102,7 @@ const hex = (text: string): string =>
     })
     .join("");
 
-/** A request or answer as the testees speak it. */
+/** A request or answer in the testees' form. */
 const spell = (line: string): string =>
   line
     .split(/ (?=(?:[^']*'[^']*')*[^']*$)/)
@@ -125,7 +125,7 @@ function somebodyElse(path: string, [what, , position, bytes]: string[]): void {
   closeSync(file);
 }
 
-/** What a testee answers to a vector's requests. */
+/** The answers of a testee to a vector's requests. */
 async function answers(testee: Testee, vector: Vector): Promise<string[]> {
   for (const [name, description] of Object.entries(vector.given ?? {}))
     writeFileSync(join(testee.folder, name), contents(description));
@@ -170,7 +170,7 @@ describe.each(DOORS)("%s", (door) => {
     expect(pairs).toEqual(vector.steps.map(([request, answer]) => [request, spell(answer)]));
     for (const [name, description] of Object.entries(vector.files ?? {})) {
       const path = join(testee.folder, name);
-      // A file that unlinks itself may do so a moment after it was closed: ERTS takes its time with resources.
+      // A file with auto_unlink may be removed shortly after its close, because ERTS releases resources later.
       if (description === null) await expect.poll(() => existsSync(path)).toBe(false);
       else expect([name, bytesOf(path, description)]).toEqual([name, expectedBytes(description)]);
     }

@@ -1,4 +1,4 @@
-// Processes of both runtimes wait for words, and wake each other.
+// Processes of both runtimes wait for words and wake each other.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ function change(counters: Counters, index: number): void {
   counters.notify(index, 1);
 }
 
-/** A wait that no notify ends is ended by a look, 50 ms later on average. */
+/** A check ten times a second ends a wait without a notify, after 50 ms on average. */
 const TIME_WITHOUT_LOSS = ROUNDS * 20;
 
 test.each(backends)("BEAM over the %s waits for Node's changes, and Node for its", async (backend) => {
@@ -39,7 +39,7 @@ test.each(backends)("BEAM over the %s waits for Node's changes, and Node for its
   }
 });
 
-/** A process that has begun so many waits. */
+/** A process that has begun this many waits. */
 async function waiter(path: string, count: number) {
   const child = spawn(process.execPath, [script("waiter.mjs"), path, String(count)], {
     stdio: ["ignore", "pipe", "inherit"],
@@ -55,7 +55,7 @@ test("processes that are killed while they wait keep nobody from being woken", a
   using counters = openCounters(path, 2);
   for (let round = 0; round < 5; round++) {
     const [killed, left] = [await waiter(path, 20), await waiter(path, 5)];
-    // The one who dies is perhaps being woken.
+    // The dying process may be the one that is woken.
     counters.notify(0, 3);
     killed.child.kill("SIGKILL");
     await killed.exit;

@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% Adds 1 to counter 0, Times times, once all of Parties have arrived at counter 1.
+%% Waits until counter 1 shows that all Parties have arrived. Then adds 1 to counter 0, Times times.
 %% Usage: escript adder.escript EBIN BACKEND PATH TIMES PARTIES
 
 -define(BATCH, 1000).

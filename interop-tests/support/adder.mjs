@@ -1,4 +1,4 @@
-// Adds 1 to counter 0, TIMES times, once all of PARTIES have arrived at counter 1.
+// Waits until counter 1 shows that all PARTIES have arrived. Then adds 1 to counter 0, TIMES times.
 // Usage, as a process or a worker: adder.mjs PATH TIMES PARTIES
 import { setTimeout as sleep } from "node:timers/promises";
 import { openCounters } from "emmap";

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
-%% Hands over to a peer by counters 0 and 1, ROUNDS times: hand_over.escript EBIN BACKEND PATH ask|answer ROUNDS.
-%% Prints how long it took in milliseconds.
+%% Takes turns with a peer by counters 0 and 1, ROUNDS times: hand_over.escript EBIN BACKEND PATH ask|answer ROUNDS.
+%% Prints the time in milliseconds.
 -mode(compile).
 
 main([Ebin, Backend, Path, Role, Rounds]) ->

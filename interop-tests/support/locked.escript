@@ -1,9 +1,9 @@
 #!/usr/bin/env escript
 %%! +S 2:2 +SDio 2
-%% Twenty processes push while somebody else has the queue's lock: locked.escript EBIN BACKEND PATH. Each line of its
-%% input makes them push once, each with a limit of half a second, and read a file and open another one meanwhile. It
-%% prints how many of them were {error, timeout} and how many `ok', the shortest and longest push in milliseconds, and
-%% the longest that something else took.
+%% Twenty processes push while another process has the queue's lock: locked.escript EBIN BACKEND PATH. Each line of input
+%% makes them push once, each with a limit of half a second. Meanwhile the script reads a file and opens another one. It
+%% prints the numbers of {error, timeout} and of `ok', the shortest and longest push in milliseconds, and the longest
+%% other operation.
 -mode(compile).
 
 -define(PROCESSES, 20).
@@ -36,7 +36,7 @@ timed(Fun) ->
     Answer = Fun(),
     {Answer, erlang:monotonic_time(millisecond) - Begun}.
 
-%% What dirty schedulers and the port's program do for others.
+%% Other work for dirty schedulers and the port program.
 meanwhile(Path, Options, End, Longest) ->
     {ok, Took} = timed(fun() ->
         {ok, _} = file:read_file(code:which(emmap)),

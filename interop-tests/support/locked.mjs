@@ -1,4 +1,4 @@
-// A worker that pushes to a queue whose lock somebody else has: locked.mjs PATH, with a limit of a minute.
+// A worker that pushes to a queue while another process has its lock: locked.mjs PATH. Its limit is a minute.
 import { parentPort, workerData } from "node:worker_threads";
 import { openQueue } from "emmap";
 

@@ -191,7 +191,7 @@ def waits(port):
     first, second = (port.send(Atom("wait"), words, 8, 0, INFINITY) for _ in range(2))
     expect(port("size", words), (OK, 64))
     expect(port("notify", words, 8, 1), (OK, 1))
-    # Two waits that begin in the same moment are in either order.
+    # Two waits that begin at the same time may have either order.
     woken = port.one_of([first, second])
     other = first + second - woken
     expect(port.reply(woken), OK)
@@ -277,7 +277,7 @@ def received(port):
     assert (ok, message) == (OK, b"message1")
     expect(port("queue_length", handle), (OK, 1))
     expect(port("queue_pop_abort", handle, ticket), OK)
-    # It is the first one still, and the other's now.
+    # The message is still the first one, and the other client has it now.
     ok, message, ticket = port.reply(waiting)
     assert (ok, message) == (OK, b"message1")
     expect(port("queue_pop_commit", handle, ticket), OK)

@@ -34,7 +34,7 @@ def main(program, folder, path):
     add = (Atom("patomic_add"), words, 0, 1)
     push = (Atom("queue_push"), patient, [b"message", b"3"])
     batch = port.send(Atom("batch"), [add, push, (Atom("each"), Atom("queue_push"), 1, patient, [[b"message", b"4"], b"message5"]), add])
-    # The rest of the batch is overtaken, and so are the requests on the file that waits.
+    # Other requests overtake the rest of the batch, and the requests on the waiting file.
     expect(port("patomic_load", words, 0), (OK, 1))
     expect(port("cancel", cancelled), OK)
     expect(port.reply(cancelled), Atom("cancelled"))
@@ -56,7 +56,7 @@ def main(program, folder, path):
     assert len(messages) == before + 3
     say("done")
 
-    # What was asked before the end of the input is done after it.
+    # The program answers all requests from before the end of the input.
     input()
     port.send(Atom("queue_push"), patient, b"message6")
     port.process.stdin.flush()

@@ -1,8 +1,8 @@
 #!/usr/bin/env escript
-%% As queue_user.mjs. Usage: escript queue_user.escript EBIN BACKEND FOLDER USER USERS TIMES MOST
+%% Does the same as queue_user.mjs. Usage: escript queue_user.escript EBIN BACKEND FOLDER USER USERS TIMES MOST
 -mode(compile).
 
-%% As in shared_layout.mjs.
+%% The same numbers as in shared_layout.mjs.
 -define(ARRIVED, 0).
 -define(POPPED, 1).
 -define(LEAD, 1000).
@@ -74,7 +74,7 @@ pop(#user{queue = Queue, counters = Counters}, Count) ->
     {ok, _} = emmap:inc_counter(Counters, ?POPPED, length(Messages)),
     Messages.
 
-%% Who has still to push goes on with that. Another one may take the last message, and nobody says so.
+%% A user that has messages left pushes them. Another user may take the last message without a notice.
 rest(User, 0, []) ->
     true = lists:member(emmap_queue:wait(User#user.queue, 20), [ok, timeout]);
 rest(_User, _Size, _Messages) ->

@@ -1,6 +1,6 @@
-// Pushes TIMES messages into a queue that others use too, and pops until all of everybody's have been popped. What it
-// popped goes to LOG: producer and number, 32 bits each, in the order in which they came.
-// Usage: queue_user.mjs FOLDER USER USERS TIMES MOST; MOST: push and pop up to so many at once.
+// Pushes TIMES messages to a shared queue, and pops until the messages of all users have been popped. It writes the popped
+// messages to LOG: producer and number, 32 bits each, in the order in which they came.
+// Usage: queue_user.mjs FOLDER USER USERS TIMES MOST; it pushes and pops up to MOST messages at once.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -43,9 +43,9 @@ for (let pushed = 0; counters.get(POPPED) < all; ) {
   const count = Math.min(1 + (pushed % most), times - pushed);
   if (count > 0) push(pushed, count);
   pushed += count;
-  // It is ahead with pushing, so that what it pops is others' too.
+  // It pushes more than it pops at first, so that it pops messages of others too.
   if (pushed < Math.min(popped.length / 2 + LEAD, times)) continue;
-  // Who has still to push goes on with that. Another one may take the last message, and nobody says so.
+  // A user that has messages left pushes them. Another user may take the last message without a notice.
   if (pop(Math.max(count, 1)) === 0 && pushed >= times) await queue.wait({ timeout: 20 });
 }
 queue.close();

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
-%% Answers each message {N} of one queue by {N} in another one, COUNT times: receiver.escript EBIN BACKEND FROM TO COUNT.
-%% Prints how long it took in milliseconds.
+%% Receives a message {N} from one queue and pushes {N} to another, COUNT times: receiver.escript EBIN BACKEND FROM TO COUNT.
+%% Prints the time in milliseconds.
 -mode(compile).
 
 main([Ebin, Backend, From, To, Count]) ->

@@ -8,25 +8,25 @@ import { onTestFinished } from "vitest";
 /** The compiled Erlang application. */
 export const ebin = join(__dirname, "../../erlang/_build/default/lib/emmap/ebin");
 
-/** The two ways in which a BEAM node gets at the core. */
+/** The two backends of a BEAM node. */
 export const backends = ["nif", "port"] as const;
 export type Backend = (typeof backends)[number];
 
 /** The path of a script beside this file. */
 export const script = (name: string): string => join(__dirname, name);
 
-/** An empty folder that goes with the test. */
+/** An empty folder, which is deleted when the test ends. */
 export function freshFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), "emmap-interop-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Runs a program to its end; rejects with what it wrote to stderr if that was not a good one. */
+/** Runs a program to its end. Rejects with its standard error if its status is not 0. */
 export function run(command: string, args: string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-    // Where a test ends early, by failing or by time, the program must not outlive it.
+    // The program must not outlive a test that fails or times out.
     onTestFinished(() => void child.kill("SIGKILL"));
     let out = "";
     let err = "";

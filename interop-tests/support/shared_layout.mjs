@@ -1,17 +1,17 @@
-// What the users of a shared queue or storage agree on; queue_user.escript and storage_user.escript have the same.
+// The numbers that the users of a shared queue or storage agree on. queue_user.escript and storage_user.escript repeat them.
 
-/** Counters: how many users are there; how many messages have been popped. */
+/** Counters: the users that have arrived; the popped messages. */
 export const ARRIVED = 0;
 export const POPPED = 1;
 
-/** Messages are of different sizes: so many bytes beside the numbers. */
+/** Messages have different sizes: this many bytes beside the numbers. */
 export const fillerSize = (number) => number % 61;
 
-/** Each user pushes so many messages more than it pops, until it has pushed all. */
+/** Each user stays this many pushes ahead of its pops, until it has pushed all. */
 export const LEAD = 1000;
 
 /** A block is its owner and a number, 32 bits each. */
 export const BLOCK_SIZE = 8;
 
-/** So many blocks are kept by each user; older ones are freed. */
+/** Each user keeps this many blocks, and frees older ones. */
 export const KEPT = 300;

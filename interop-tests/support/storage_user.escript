@@ -1,8 +1,8 @@
 #!/usr/bin/env escript
-%% As storage_user.mjs. Usage: escript storage_user.escript EBIN BACKEND FOLDER USER USERS TIMES MOST
+%% Does the same as storage_user.mjs. Usage: escript storage_user.escript EBIN BACKEND FOLDER USER USERS TIMES MOST
 -mode(compile).
 
-%% As in shared_layout.mjs.
+%% The same numbers as in shared_layout.mjs.
 -define(ARRIVED, 0).
 -define(BLOCK_SIZE, 8).
 -define(KEPT, 300).
@@ -65,7 +65,7 @@ check(#user{storage = Storage} = User, {Address, Number}) ->
     {Number, Expected} = {Number, block(User, Number)},
     Expected = emmap:read_block(Storage, Address).
 
-%% Each read through the port is a round trip: of many blocks it looks at one.
+%% Each read through the port is a round trip, so it reads one of many blocks.
 sample(#user{most = 1}, Blocks) -> Blocks;
 sample(_, [Block | _]) -> [Block].
 

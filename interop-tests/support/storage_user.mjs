@@ -1,6 +1,6 @@
-// Stores TIMES blocks in a storage that others use too, looks at each again some time later, frees it, and stores on.
-// The last ones stay; their addresses and numbers go to a file, 32 bits each.
-// Usage: storage_user.mjs FOLDER USER USERS TIMES MOST; MOST: store and free up to so many at once.
+// Stores TIMES blocks in a shared storage. Later it reads each block again and frees it. The last blocks stay; it writes their
+// addresses and numbers to a file, 32 bits each.
+// Usage: storage_user.mjs FOLDER USER USERS TIMES MOST; it stores and frees up to MOST blocks at once.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,6 +1,7 @@
 #!/usr/bin/env escript
-%% Creates a file, and syncs it in every way that Erlang has a name for; a look for a file that does not exist comes
-%% before each and after the last. Usage: escript sync_user.escript EBIN BACKEND FILE MARK
+%% Creates a file, and syncs it with every function that Erlang has for it. Before each call and after the last it looks
+%% for the file MARK, which does not exist, so that a trace shows where each call begins.
+%% Usage: escript sync_user.escript EBIN BACKEND FILE MARK
 -mode(compile).
 
 main([Ebin, Backend, Path, Mark]) ->

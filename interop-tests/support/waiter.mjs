@@ -1,5 +1,5 @@
-// Waits for counter 0 to be another than 0, in so many waits at a time: waiter.mjs PATH COUNT.
-// Prints "waits" once it does, and how many have ended with "ok" at the end.
+// Waits until counter 0 is not 0, in COUNT waits at the same time: waiter.mjs PATH COUNT. Prints "waits" when they have begun,
+// and at the end the number of waits with the result "ok".
 import { openCounters } from "emmap";
 
 const [path, count] = process.argv.slice(2);

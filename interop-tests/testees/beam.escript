@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% The NIF's and the port's testee: see README.md. Usage: escript beam.escript EBIN BACKEND
+%% The testee for the NIF and the port: see README.md. Usage: escript beam.escript EBIN BACKEND
 -mode(compile).
 
 %% Few, so that walks go in steps.
@@ -52,7 +52,7 @@ opened({ok, Handle, What}, File, Files, Describe) ->
 opened({error, _} = Error, _File, Files, _Describe) ->
     {result(Error), Files}.
 
-%% A backend answers at once; waiting for a lock, and for slices that are being collected, is the caller's.
+%% A backend answers at once. The caller waits for locks, and for slices that will be collected.
 call(Backend, Operation, Arguments) ->
     Call = fun() -> emmap_lock:call(fun() -> apply(Backend, Operation, Arguments) end) end,
     case Operation =:= resize orelse Operation =:= truncate of
@@ -60,7 +60,7 @@ call(Backend, Operation, Arguments) ->
         false -> Call()
     end.
 
-%% Operations whose arguments or results are not one by one those of the backend's function.
+%% Operations whose words differ from the arguments and results of the backend's function.
 operation(Backend, queue_walk, Queue, [Direction]) ->
     Step = fun(Place) -> call(Backend, queue_walk, [Queue, binary_to_atom(Direction), ?STEP, Place]) end,
     walk(Step, 0, []);
@@ -146,6 +146,6 @@ options(Words) ->
          [Name, Value] -> {binary_to_atom(Name), integer(Value)}
      end || Word <- Words].
 
-%% The port's program need not have this node's current directory.
+%% The port program may have another current directory than this node.
 absolute(Path) ->
     unicode:characters_to_binary(filename:absname(Path)).

@@ -14,7 +14,7 @@
 /* Few, so that walks and repairs go in steps. */
 #define STEP 2
 
-/* ---- What a request is made of ------------------------------------------------------------------------ */
+/* ---- Requests ----------------------------------------------------------------------------------------- */
 
 typedef struct request {
     char *words[WORDS_MAX]; /* the operation, the file's name, arguments */
@@ -51,7 +51,7 @@ static opened *file_named(const char *name)
     return NULL;
 }
 
-/* The place for a file of that name; what it was before is ended. */
+/* The place for a file of that name. Ends the file that had the name before. */
 static opened *file_anew(const char *name)
 {
     for (opened *each = files; each < files + FILES_MAX; each++)
@@ -72,7 +72,7 @@ static const char *word(const request *request, size_t index)
     return request->words[index];
 }
 
-/* Negative ones as a door casts them. */
+/* Casts negative numbers as a door does. */
 static uint64_t number(const request *request, size_t index)
 {
     const char *const text = word(request, index);
@@ -89,7 +89,7 @@ static int64_t operand(const request *request, size_t index)
     return (int64_t)number(request, index);
 }
 
-/* Hexadecimal in place: the bytes take half the room of their digits. */
+/* Decodes hexadecimal in place: the bytes take half the room of their digits. */
 static struct iovec bytes(const request *request, size_t index)
 {
     char *const text = request->words[index];
@@ -134,9 +134,9 @@ static unsigned choice(const request *request, size_t index, const char *const *
     return 0;
 }
 
-/* ---- What an answer is made of ------------------------------------------------------------------------ */
+/* ---- Answers ------------------------------------------------------------------------------------------ */
 
-/* The memory that a sink has given out. */
+/* The memory that a sink has allocated. */
 typedef struct chunks {
     struct iovec *all;
     size_t count;
@@ -223,7 +223,7 @@ static void say_taken(const char *operation, emmap_file *file,
     chunks_free(&chunks);
 }
 
-/* How a wait has ended. */
+/* The result of a wait. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t ended = PTHREAD_COND_INITIALIZER;
 static bool has_ended;
@@ -301,7 +301,7 @@ static bool on_wait(const request *request, const char *operation, emmap_file *f
         return true;                                                                                         \
     }
 
-/* True if the operation has a shape that others have as well. */
+/* True if the operation has a shape of the table. */
 static bool by_shape(const request *request, const char *operation, opened *opened)
 {
     emmap_file *const file = opened->file;
@@ -313,7 +313,7 @@ static bool by_shape(const request *request, const char *operation, opened *open
     return false;
 }
 
-/* How much space is given back depends on the file system. */
+/* The size of the released space depends on the file system. */
 static bool compact(const char *operation, emmap_file *file)
 {
     uint64_t some;
@@ -326,7 +326,7 @@ static bool compact(const char *operation, emmap_file *file)
     return true;
 }
 
-/* ---- The others --------------------------------------------------------------------------------------- */
+/* ---- Other operations --------------------------------------------------------------------------------- */
 
 static void say_opened(const char *operation, emmap_error error, emmap_file *file)
 {

@@ -1,17 +1,17 @@
-// The Node package's testee: see README.md.
+// The testee for the Node package: see README.md.
 import { createInterface } from "node:readline";
 import { EMPTY, EmmapError, open, openBlockStorage, openCounters, openQueue } from "emmap";
 
 const files = new Map();
-/** Messages that are being taken out: how to end it, and what then comes of it. */
+/** Two-step pops in progress: how to end each, and its result. */
 const taking = new Map();
 
-/** A number where there is one: that is the way which does not leave JavaScript. */
+/** A number if the value fits in one, because numbers use the fast path in JavaScript. */
 const number = (word) => (Number.isSafeInteger(Number(word)) ? Number(word) : BigInt(word));
 const bytes = (word) => Buffer.from(word === "-" ? "" : word, "hex");
 const hex = (buffer) => (buffer.length === 0 ? "-" : buffer.toString("hex"));
 
-/** What `null` stands for. */
+/** The answer for `null`. */
 class Answer extends Error {}
 const EOF = new Answer("eof");
 const NO_BLOCK = new Answer("error enoent");
@@ -20,7 +20,7 @@ const or = (value, none) => {
   return value;
 };
 
-/** emmap's options under the names that they have in JavaScript. */
+/** The core's options, with their names in JavaScript. */
 function options(words) {
   return Object.fromEntries(
     words.map((word) => {
@@ -71,10 +71,10 @@ const wait = async (file, position, expected, timeout) =>
   ENDS[await file.wait(number(position), number(expected), { timeout: Number(timeout) })];
 const ADVICES = { no_reuse: "noReuse", will_need: "willNeed", dont_need: "dontNeed" };
 
-/** What an operation does with the file, its arguments, as words, and its name. */
+/** The operations. Each gets the file, its arguments as words, and its name. */
 const OPERATIONS = {
   close: (file) => file.close(),
-  // A file that is closed or faulted has a size of its own; the core's answer is what is asked for.
+  // JavaScript has its own size for a closed or faulted file; this asks the core.
   size: (file) => {
     file.advise(0, 0, "normal");
     return file.size;

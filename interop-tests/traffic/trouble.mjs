@@ -1,17 +1,17 @@
-// What happens to the services of docker/services while they work, in containers as well as in plain processes.
+// Kills and pauses the services of docker/services while they work, in containers or as plain processes.
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** So many messages a service must have moved before it counts as being in the middle of its work. */
+/** A service is in the middle of its work after it has moved this many messages. */
 const AT_WORK = 500;
 const PAUSE_MS = 3000;
 
-/** How far the services are, from what `check` prints. */
+/** The progress of the services, from the lines of `check`. */
 export class Progress {
   #messages = new Map();
   #waiting = new Set();
   #ended;
 
-  /** Takes a line that `check` has printed. */
+  /** Reads a line of `check`. */
   read(line) {
     const report = /messages so far: (.*)/.exec(line);
     if (report === null) return;
@@ -20,7 +20,7 @@ export class Progress {
     for (const look of this.#waiting) look();
   }
 
-  /** There will be no more progress, and why. */
+  /** Ends all waits for progress, with the reason. */
   end(reason) {
     this.#ended = reason;
     for (const look of this.#waiting) look();
@@ -30,7 +30,7 @@ export class Progress {
     return this.#messages.get(service) ?? 0;
   }
 
-  /** Resolves when a service has moved so many more messages than now. */
+  /** Resolves when a service has moved this many more messages. */
   more(service, messages = AT_WORK) {
     const goal = this.#count(service) + messages;
     return new Promise((resolve, reject) => {
@@ -48,7 +48,7 @@ export class Progress {
 
 /**
  * Kills and restarts each service, `rounds` times, and pauses each once, always in the middle of its work.
- * `party` does it: kill(service), which returns when it is dead, start, pause and resume.
+ * `party` has the functions: kill(service), which returns when it is dead, start, pause and resume.
  */
 export async function makeTrouble(party, services, rounds, progress, say) {
   for (let round = 1; round <= rounds; round++) {
@@ -70,7 +70,7 @@ export async function makeTrouble(party, services, rounds, progress, say) {
   for (const service of services) await progress.more(service);
 }
 
-/** The closing table that `check` has printed: of each service the numbers by their titles. */
+/** The last table of `check`: the numbers of each service by their titles. */
 export function readTable(lines) {
   const [titles, , ...rows] = lines
     .filter((line) => line.startsWith("|"))
