@@ -1,9 +1,9 @@
-// The platforms that the npm package brings an addon for, and how each is compiled on a Debian for x64. Everybody
-// else compiles it with scripts/build-addon.mjs.
+// The platforms that the npm package has an addon for, with the compilers for each on Debian for x64. On other platforms users
+// compile the addon with scripts/build-addon.mjs.
 
-// musl-gcc puts musl's headers in the place of glibc's, and there is no musl-g++: libstdc++'s headers are found by
-// hand, and told what they take for granted of glibc. What they need of a library is in native/addon/runtime.cc.
-// The kernel's headers went with glibc's: scripts/build-prebuilds.mjs links to them beside the sources.
+// musl-gcc replaces glibc's headers with musl's. There is no musl-g++. So options name the folder of libstdc++'s headers, and
+// define the macros that these expect from glibc. native/addon/runtime.cc has the functions that they need. musl-gcc does not
+// find the kernel's headers either: scripts/build-prebuilds.mjs links to them beside the sources.
 const musl = {
   CC: "musl-gcc -idirafter ../../kernel",
   CXX: [
@@ -17,7 +17,7 @@ const musl = {
   GYP_DEFINES: "libc=musl",
 };
 
-/** `machine` is readelf's word for it, `libraries` are all that the addon may need. */
+/** `machine` is readelf's name. The addon may need only these `libraries`. */
 export const targets = [
   {
     name: "linux-x64",
@@ -43,5 +43,5 @@ export const targets = [
   },
 ];
 
-/** The glibc that Node 20 needs, and no addon may need more. */
+/** The glibc that Node 20 needs. No addon may need a later one. */
 export const oldestGlibc = "2.28";

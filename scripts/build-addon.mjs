@@ -18,9 +18,9 @@ function nodeGyp() {
   }
 }
 
-/** Compiles the addon that is in `folder` for `arch`, and puts it into the package as prebuilds/<name>/emmap.node. */
+/** Compiles the addon in `folder` for `arch`, and puts it into the package as prebuilds/<name>/emmap.node. */
 export function build(name, folder = join(root, "native", "addon"), arch = process.arch, env = {}) {
-  // The headers that came with this Node, where they did; node-gyp downloads them otherwise.
+  // Uses the headers that came with this Node, if it has some; otherwise node-gyp downloads them.
   const prefix = resolve(process.execPath, "..", "..");
   const nodedir = existsSync(join(prefix, "include", "node", "common.gypi")) ? [`--nodedir=${prefix}`] : [];
 
@@ -35,7 +35,7 @@ export function build(name, folder = join(root, "native", "addon"), arch = proce
 
   const target = join(root, "prebuilds", name);
   mkdirSync(target, { recursive: true });
-  // Replaced whole: a running process may have the old one mapped.
+  // Renames the new file: a running process may have the old one mapped.
   copyFileSync(join(folder, "build", "Release", "emmap.node"), join(target, "emmap.node.new"));
   renameSync(join(target, "emmap.node.new"), join(target, "emmap.node"));
   console.log(`built ${join(target, "emmap.node")}`);

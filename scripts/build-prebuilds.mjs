@@ -1,4 +1,4 @@
-// Compiles the addons that the npm package brings along, each in a copy of the sources, and checks them.
+// Compiles the addons of the npm package, each in a copy of the sources, and checks them.
 import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
@@ -21,7 +21,7 @@ for (const { name, arch, env, kernelHeaders = [] } of targets) {
     });
   mkdirSync(join(copy, name, "kernel"));
   for (const path of kernelHeaders) symlinkSync(path, join(copy, name, "kernel", basename(path)));
-  // The symbol table is for debuggers; it is as long as the code.
+  // Removes the symbol table, which only debuggers use, and which is as long as the code.
   build(name, join(copy, name, "addon"), arch, { ...env, LDFLAGS: "-Wl,--strip-all" });
 }
 

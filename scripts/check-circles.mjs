@@ -1,7 +1,7 @@
-// Fails where modules of a room need each other in a circle: `node scripts/check-circles.mjs ROOM...` prints each.
+// Fails if modules of a room need each other in a circle: `node scripts/check-circles.mjs ROOM...` prints each circle.
 //
-// A room is a folder. A module is, in C and C++, a source together with the header of its name, and it needs the headers that it
-// includes; in TypeScript a file, which needs what it imports but for types; in Erlang a module, which needs the ones that it calls.
+// A room is a folder. In C and C++ a module is a source with the header of the same name; it needs the headers that it includes.
+// In TypeScript a module is a file; it needs its imports, except imports of types. In Erlang it needs the modules that it calls.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const isFile = (path) => statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
 
-// Without comments, strings and attributes, which hold no calls: a type of another module is no need. $" begins no string.
+// Removes comments, strings and attributes, which have no calls: a type of another module is no need. $" begins no string.
 const bare = (erlang) =>
   erlang.replace(/\$\\?.|%.*|"(?:\\.|[^"\\])*"/g, "").replace(/^-(?!define)\w[\s\S]*?\.\s*$/gm, "");
 
@@ -17,7 +17,7 @@ const LANGUAGES = [
   {
     files: /\.(c|h|cc|hpp)$/,
     module: (path) => path.replace(/\.\w+$/, ""),
-    // The compiler looks in the includer's folder first, then in those that the makefiles name.
+    // The compiler searches the including file's folder first, and then the folders that the makefiles name.
     needs: (path, text) =>
       [...text.matchAll(/^\s*#\s*include "(.+?)"/gm)]
         .map(([, name]) =>
@@ -53,7 +53,7 @@ function* filesOf(folder) {
   }
 }
 
-/** The modules of a room, and which others each needs. */
+/** The modules of a room, each with the modules that it needs. */
 function graphOf(room) {
   const graph = new Map();
   for (const path of filesOf(room)) {

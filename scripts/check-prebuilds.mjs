@@ -1,5 +1,5 @@
-// Refuses to pack a package that lacks the addon for one of its platforms, or has one that would not load there. With --here
-// only the addon for this machine has to be there; those for other platforms may be missing.
+// Refuses to pack a package without the addon for one of its platforms, or with one that would not load there. With --here
+// only the addon for this machine is required; addons for other platforms may be missing.
 // Usage: node scripts/check-prebuilds.mjs [--here] [FOLDER of the addons]
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
@@ -23,7 +23,7 @@ function readelf(path) {
 
 const all = (text, pattern) => [...text.matchAll(pattern)].map(([, found]) => found);
 
-/** The source that was changed last. */
+/** The source with the latest change. */
 function newestSource() {
   const rooms = ["core", "include", "addon"].map((name) => join(root, "native", name)).filter(existsSync);
   return rooms
@@ -35,7 +35,7 @@ function newestSource() {
     .reduce((newest, source) => (source.time > newest.time ? source : newest), { path: "", time: 0 });
 }
 
-/** What is wrong with the addon at `path`. */
+/** The faults of the addon at `path`. */
 function faults(path, { machine, libraries }) {
   if (!existsSync(path)) return ["is missing"];
   const elf = readelf(path);
@@ -56,7 +56,7 @@ function faults(path, { machine, libraries }) {
   return found;
 }
 
-/** Whether version `a` is after `b`, both of glibc 2. */
+/** True if version `a` of glibc 2 is later than `b`. */
 const later = (a, b) => Number(a.split(".")[1]) > Number(b.split(".")[1]);
 
 let wrong = false;

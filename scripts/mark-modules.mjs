@@ -1,8 +1,7 @@
-// What tsc leaves to do in dist.
+// Finishes dist after tsc.
 //
-// Says that dist/esm has ECMAScript modules. Bundlers take those; Node takes the CommonJS modules in dist for import as
-// well, so that a process has one of each module. Types of modules that no public type mentions are removed, and so is most of
-// the modules' indentation.
+// Marks dist/esm as ECMAScript modules, for bundlers. Node uses the CommonJS modules in dist for import too, so that a process
+// has each module once. Removes the types of modules that no public type mentions, and most of the modules' indentation.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -29,7 +28,7 @@ for (const path of files(".d.ts")) {
   rmSync(`${path}.map`);
 }
 
-// Four spaces a level are a tenth of the modules. Lines of a template's text are left as they are.
+// Four spaces a level are a tenth of the modules' size. Lines within template strings stay as they are.
 const isInTemplate = (line) => (line.match(/`/g)?.length ?? 0) % 2 === 1;
 for (const path of [...files(".js"), ...files(".mjs")]) {
   const lines = readFileSync(path, "utf8").split("\n");

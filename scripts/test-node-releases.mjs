@@ -26,7 +26,7 @@ if (!aliases.every((alias) => existsSync(binaryOf(alias))))
   run("npm", ["ci", "--prefix", releases, "--no-audit", "--no-fund"]);
 
 const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
-// What the package is made of does not depend on the release that runs it.
+// These tests do not depend on the release that runs them.
 const leaveOut = ["--exclude", "test/etf/**"];
 for (const node of [process.execPath, ...aliases.map(binaryOf)]) {
   const { stdout } = spawnSync(node, ["--version"], { encoding: "utf8" });
