@@ -4,7 +4,7 @@ import { addon } from "../src/addon";
 
 const table = readFileSync(`${__dirname}/../native/include/emmap_operations.h`, "utf8");
 
-/** JavaScript has these in another form: a file is created whole, and messages are decoded before they are removed. */
+/** JavaScript has other operations instead: it creates a file in one call, and decodes messages before it removes them. */
 const WITHOUT = ["blocks_init", "queue_pop_many"];
 
 test("the addon has every operation of the table, under its name", () => {

@@ -13,7 +13,7 @@ function words(): MappedFile {
   return open("", { anon: true, write: true, size: 4096 });
 }
 
-/** The same word by the two ways there are: in JavaScript for a number, in the core for a bigint. */
+/** Uses the same word in both ways: JavaScript serves a number, the core a bigint. */
 const positions = [
   ["in JavaScript", 64],
   ["in the core", 64n],

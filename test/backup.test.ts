@@ -290,7 +290,7 @@ test("a file that can't be opened again stays open, exclusive or not", () => {
   queue.push("old");
   renameSync(path, `${path}.old`);
   expect(() => queue.reopen()).toThrow(expect.objectContaining({ code: "ENOENT" }));
-  // Another has what is there now, and the old one is not in its way.
+  // Another handle opens the new file; the old handle does not stop it.
   const other = openQueue(path, { exclusive: true });
   expect(() => queue.reopen()).toThrow(expect.objectContaining({ code: "EBUSY" }));
   expect(queue.peek()).toEqual(Buffer.from("old"));
@@ -298,7 +298,7 @@ test("a file that can't be opened again stays open, exclusive or not", () => {
   other.close();
   const again = queue.reopen();
   expect([queue.closed, String(again.peek())]).toEqual([true, "new"]);
-  // This one is: it is closed first.
+  // This handle would stop itself, so it is closed first.
   using same = again.reopen();
   expect([again.closed, String(same.pop())]).toEqual([true, "new"]);
   expect(() => openQueue(path)).toThrow(expect.objectContaining({ code: "EBUSY" }));

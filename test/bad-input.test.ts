@@ -3,7 +3,7 @@ import { EmmapError } from "../src";
 import { type Case, prepare, state } from "./support/vectors";
 import cases from "./vectors/bad-input.json";
 
-/** What the call throws, or rejects with. */
+/** The error that the call throws or rejects with. */
 async function failureOf(call: () => unknown): Promise<Error & Record<string, unknown>> {
   let result: unknown;
   try {

@@ -1,4 +1,4 @@
-// Everything that is exported says what it is, and what the pages link to is there.
+// Every exported name has a text, and every link of the pages leads somewhere.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import ts from "typescript";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 
 type Named = [name: string, symbol: ts.Symbol];
 
-/** What a user of the symbol can see: itself, and its members that are neither private nor internal. */
+/** The symbol and its visible members, which are neither private nor internal. */
 function* visible(symbol: ts.Symbol, checker: ts.TypeChecker): Generator<Named> {
   const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
   yield [target.name, target];
@@ -35,7 +35,7 @@ test.each(["index.ts", "etf/index.ts"])("of %s everything is documented", (name)
   expect(undocumented.map(([name]) => name)).toEqual([]);
 });
 
-/** All pages of the repository but those of other packages. */
+/** All pages of the repository, without those of other packages. */
 function* pages(folder: string): Generator<string> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
@@ -43,7 +43,7 @@ function* pages(folder: string): Generator<string> {
     else if (entry.name.endsWith(".md")) yield path;
   }
 }
-/** What the README's links begin with: a package has it without the other pages. */
+/** The README's links begin with this, because a package has no other pages. */
 const REPOSITORY = "https://github.com/emmap/emmap/blob/main/";
 const OTHERS = new Set(["node_modules", "build", "_build", "dist", ".git"]);
 const root = join(__dirname, "..");

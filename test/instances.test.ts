@@ -18,7 +18,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a program prints as JSON at its end. `path` is a file that is not there yet. */
+/** The JSON that a program prints at its end. `path` is a new file's. */
 function answer(program: string): unknown {
   const code = `
     "use strict";

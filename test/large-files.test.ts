@@ -1,5 +1,5 @@
-// Files that no single typed array covers: operations go through windows of 1 GiB, views through as much as a buffer of
-// this release of Node holds. What reaches from one into the next has to be seamless.
+// Files that no single typed array covers. Operations go through windows of 1 GiB, and views through buffers of the largest
+// size of this release of Node. An access may reach from one into the next.
 import { closeSync, ftruncateSync, openSync, readSync } from "node:fs";
 import { inspect } from "node:util";
 import { expect, test } from "vitest";
@@ -11,7 +11,7 @@ const GIB = 2 ** 30;
 const SIZE = 9 * GIB;
 const EDGES = [1, 2, 4, 8].map((gib) => gib * GIB);
 
-/** A sparse file, and what another descriptor reads of it. */
+/** A sparse file, and a function that reads it through another descriptor. */
 function largeFile(): { path: string; read(position: number, length: number): string } {
   const path = freshPath();
   const descriptor = openSync(path, "w+");

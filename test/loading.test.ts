@@ -1,4 +1,4 @@
-// How the package finds and loads its native code, and what it says where it can't.
+// The package finds and loads its native code, or tells why it cannot.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** What a program prints that loads the package: "9", or the error's message. */
+/** The output of a program that loads the package: "9", or the error's message. */
 function load(
   options: string[],
   { node = process.execPath, cwd = folder, from = installed, first = "" } = {},
@@ -111,7 +111,7 @@ describe("the package loads", () => {
 });
 
 describe("native code in the current folder is not touched", () => {
-  /** A folder with what would be loaded if anybody looked there: "can't be loaded" tells. */
+  /** A folder with a broken addon. If the package looked there, the error would have "can't be loaded". */
   function trap(): string {
     const cwd = mkdtempSync(join(folder, "trap-"));
     for (const place of [".", "dist", "node_modules/emmap", "src"]) {

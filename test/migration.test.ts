@@ -1,5 +1,5 @@
-// docs/migrating-from-emmap.md leaves nothing out, names nothing that there isn't, and says "the same" and "new" only where
-// the measured answers of emmap 2.x do.
+// docs/migrating-from-emmap.md names every function, and no other. It says "the same" and "new" only if the measured answers of
+// emmap 2.x agree.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
@@ -28,7 +28,7 @@ const column = (text: string, index: number): string =>
     .map((line) => line.split(/(?<!\\)\|/)[index])
     .join("\n");
 
-/** What a cell of a table says in each of its rows, by what its first cell names. */
+/** The text of a column in each row of a table, by the name in the row's first cell. */
 function rows(text: string, names: RegExp, index: number): { name: string; said: string }[] {
   return text
     .split("\n")
@@ -41,9 +41,9 @@ function rows(text: string, names: RegExp, index: number): { name: string; said:
 
 interface Answer {
   expression: string;
-  /** Neither an exception nor an error is in the answer. */
+  /** True if the answer has neither an exception nor an error. */
   succeeds: boolean;
-  /** Meant to differ here, over any backend. */
+  /** True if the answer is meant to differ here, over any backend. */
   differs: boolean;
 }
 
@@ -68,7 +68,7 @@ function measured(): Answer[] {
 function calls(expression: string): string[] {
   return [...expression.matchAll(/\bemmap(?:_queue)?:(\w+)\(/g)].map((match) => {
     const rest = expression.slice(match.index + match[0].length);
-    // Text, then brackets of all kinds; an arrow is none.
+    // Removes text, and then brackets of all kinds; an arrow is no bracket.
     const tokens = rest.matchAll(/"(?:[^"\\]|\\.)*"|->|=>|<<|>>|[([{]|[)\]}]|,|[^\s]/g);
     let depth = 0;
     let commas = 0;
@@ -98,7 +98,7 @@ test("the answers are all read", () => {
 });
 
 describe("functions", () => {
-  /** What a module exports. */
+  /** The exports of a module. */
   const exported = (module: string): string[] => {
     const source = read(`erlang/src/${module}.erl`);
     return all(source, /^-export\(\[(.*?)\]\)\./gms).flatMap((list) => all(list, /(\w+\/\d+)/g));
@@ -145,7 +145,7 @@ describe("functions", () => {
   ])("what TypeScript is said to have in %s is there", (name, { prototype }) => {
     const members = all(column(section("Functions"), 3), new RegExp(`\\b${name}\\.(\\w+)`, "g"));
     expect(members.length).toBeGreaterThan(5);
-    // Fields that only an instance has.
+    // Only an instance has these fields.
     const fields = ["length", "blockSize", "levels", "capacity"];
     expect(members.filter((member) => !(member in prototype) && !fields.includes(member))).toEqual([]);
   });
@@ -157,7 +157,7 @@ describe("options", () => {
 
   test("every one that the core takes is listed", () => {
     const source = read("native/core/options.c");
-    // How a backend says whether a file's size may change: no user's options.
+    // Backends use these for files whose size may change; they are no options for users.
     const internal = ["keep_size", "exact"];
     const names = [
       ...all(source, /\{"(\w+)", EMMAP_OPEN_/g),
@@ -176,7 +176,7 @@ describe("options", () => {
     expect(names.filter((name) => !erlang.includes(name))).toEqual([]);
   });
 
-  // The name of an option, with its braces where it has a value.
+  // The name of an option, with braces if it has a value.
   const said = rows(section("Options"), /`\{?(\w+)/g, 3);
   const given = (lines: Answer[], name: string): boolean =>
     lines.some(({ expression }) =>

@@ -363,7 +363,7 @@ test("purge removes all messages, erase also what is not sound", () => {
   expect(queue.isEmpty()).toBe(true);
 });
 
-/** Each way to look at the first message. */
+/** Each way to read the first message. */
 const LOOKS: ((queue: Queue<never, unknown>) => unknown)[] = [(queue) => queue.peek(), (queue) => [...queue]];
 
 /** Each way to remove it. */
@@ -374,7 +374,7 @@ const WAYS: ((queue: Queue<never, unknown>) => unknown)[] = [
   (queue) => queue.tryPop(() => expect.fail("called")),
 ];
 
-/** That each refuses the first message, and leaves it. */
+/** Checks that each way refuses the first message, and leaves it. */
 function expectRefused(queue: Queue<never, unknown>, cause: string, bytes: Buffer): void {
   const length = queue.length();
   for (const action of [...LOOKS, ...WAYS])
@@ -571,7 +571,7 @@ test("a function that is given atoms and throws is handed its message with the e
   expect([queue.pop(), queue.pop()]).toEqual(["bad", EMPTY]);
 });
 
-/** Calls `action` where there are `room` stack frames left, or so. */
+/** Calls `action` with about `room` stack frames left. */
 function nearTheLimit(room: number, action: () => void): void {
   let depth = 0;
   const dive = (): void => {
@@ -596,7 +596,7 @@ function nearTheLimit(room: number, action: () => void): void {
 
 describe("near the end of the stack no message is lost", () => {
   type Numbered = [number, [number], ...unknown[]];
-  // What was taken is stored without a call, for which there might be no room.
+  // The method stores the result without a call, because there may be no room for one.
   interface Taken {
     some: unknown[];
   }
@@ -787,7 +787,7 @@ test("many messages come out as they would one by one: compressed, long, and of 
   const together = queue.popMany(100);
   expect(together).toEqual(alone);
   expect(together).toHaveLength(2 * messages.length);
-  // What came out is the caller's.
+  // The returned message belongs to the caller.
   const [first, second] = [together[2], together[7]] as [Buffer, Buffer];
   first.fill(0);
   expect(second.equals(long)).toBe(true);

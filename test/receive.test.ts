@@ -233,7 +233,7 @@ test("a loop over the messages ends with the signal's reason", async () => {
     for await (const _ of queue.messages({ signal: controller.signal })) queue.push(1);
   })();
   queue.push(1);
-  // The loop never finds the queue empty, and gives way to this nevertheless.
+  // The loop never finds the queue empty, and lets this run nevertheless.
   await sleep(20);
   controller.abort(reason);
   expect(await rejectionOf(looping)).toBe(reason);
@@ -249,7 +249,7 @@ async function outputOf(source: string): Promise<string> {
   return output;
 }
 
-/** A queue of its own, and a receiver. */
+/** A new queue, and a receiver. */
 const opens = () =>
   `const { openQueue } = require(${PACKAGE});
    const queue = openQueue(${JSON.stringify(freshPath())}, { size: 4096, exclusive: true });`;

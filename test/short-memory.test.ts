@@ -1,4 +1,4 @@
-// Memory that is enough for some copies of what is read and not for all: each test in a process with a limit of its own.
+// Reads with memory for some of their copies and not for all. Each test runs in a process with a limit of its own.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -7,7 +7,7 @@ import { freshPath } from "./support/files";
 const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
 const SIZE = 200 * 2 ** 20;
 
-/** How the process ended, and what it printed: the length of what was read, or the error's code. */
+/** The end of the process, and its output: the number of bytes read, or the error's code. */
 async function run(
   prepare: string,
   read: string,

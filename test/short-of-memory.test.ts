@@ -1,4 +1,4 @@
-// A queue's message is removed when the caller has it, and so never where there is no memory for it.
+// A message is removed only when the caller has it. So a pop without memory for it leaves it.
 import { execFileSync, spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
 import { openQueue } from "../src";
@@ -6,7 +6,7 @@ import { freshPath } from "./support/files";
 
 const MIB = 1024 * 1024;
 const SIZE = 96 * MIB;
-/** What there is besides what the process has mapped, in MiB: less than the message, and up to some copies of it. */
+/** The free memory in MiB: from less than the message up to some copies of it. */
 const SPARE = [60, 150, 240, 330];
 
 const prlimit = (() => {

@@ -1,4 +1,4 @@
-// The signals of faults that are none of ours, beside ours: each test in a process of its own, of which it is the whole.
+// Signals of faults in other memory than emmap's, together with emmap's own. Each test runs in a process of its own.
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
@@ -9,14 +9,14 @@ const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
 // A module with a page of memory, and a function that loads the word at an address.
 const LOADER = "0061736d0100000001060160017f017f030201000503010001070801046c6f616400000a0901070020002802000b";
 
-/** What the process printed, and the status or signal that it ended by. */
+/** The process's output, and the status or signal of its end. */
 async function run(body: string): Promise<{ printed: string; ended: number | string | null }> {
   const code = `
     const { open } = require(${PACKAGE});
     const { truncateSync } = require("node:fs");
     const { Worker } = require("node:worker_threads");
     const path = process.env.FILE_PATH;
-    /** A file that somebody truncates, and what reading it then answers. */
+    /** A file that another process truncates, and the result of reading it then. */
     function fault(name = path) {
       const file = open(name, { write: true, create: true, size: 65536 });
       truncateSync(name, 100);
@@ -31,7 +31,7 @@ async function run(body: string): Promise<{ printed: string; ended: number | str
     const { load } = new WebAssembly.Instance(
       new WebAssembly.Module(Buffer.from("${LOADER}", "hex")),
     ).exports;
-    /** What a load beyond the memory of WebAssembly ends in. */
+    /** The error of a load beyond the memory of WebAssembly. */
     function trap() {
       try {
         return load(65536 * 2);

@@ -1,4 +1,4 @@
-// Counters and small reads do not cross into native code: no operation there is called.
+// Counters and small reads call no native operation.
 import { beforeEach, expect, test, vi } from "vitest";
 import { open, openCounters } from "../src";
 import type * as addon from "../src/addon";
@@ -30,7 +30,7 @@ vi.mock("../src/addon", async (original) => {
   return { addon: Object.fromEntries(counted) };
 });
 
-/** What was called since the last time, but for the loans, and how many of these. */
+/** The native calls since the last time: the number of loans, and the names of all others. */
 function called() {
   const all = crossings.splice(0);
   return {
@@ -49,7 +49,7 @@ test("counters", () => {
   counters.compareExchange(0, 9, 8);
   expect([counters.get(0), ...counters]).toEqual([8n, 8n, 0n]);
   expect(called()).toEqual({ loans: 1, others: [] });
-  expect(() => counters.get(2)).toThrow("EINVAL"); // what is out of bounds is the core's to answer
+  expect(() => counters.get(2)).toThrow("EINVAL"); // the core answers a call out of bounds
   expect(called()).toEqual({ loans: 0, others: ["counter_get"] });
 });
 
@@ -80,7 +80,7 @@ test("atomics", () => {
 test("what lies far into a large file", () => {
   const size = 9 * 2 ** 30;
   using file = open(freshPath(), { write: true, create: true, size });
-  expect(called()).toEqual({ loans: 0, others: [] }); // V8 would collect for nothing where nobody uses it
+  expect(called()).toEqual({ loans: 0, others: [] }); // V8 would collect in vain for a file that nobody uses
   expect(file.load(0)).toBe(0n);
   expect(called().others).toEqual(["patomic_load"]);
   for (const position of [3 * 2 ** 30, 5 * 2 ** 30 + 8, size - 64]) {

@@ -1,4 +1,4 @@
-// Electron allows no ArrayBuffers over foreign memory. Everything then works through the core, but views.
+// Electron allows no ArrayBuffers over foreign memory. Then everything except views works, through the core.
 import { expect, test, vi } from "vitest";
 import { open, openCounters } from "../src";
 import type * as addon from "../src/addon";

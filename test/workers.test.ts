@@ -9,7 +9,7 @@ import { descriptorsOf, freshPath, mappingsOf, patternFile } from "./support/fil
 // Workers run JavaScript: the built package, over the same addon.
 const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
 
-/** A worker that runs `body`, with emmap, the path in `workerData` and `post` at hand. */
+/** A worker that runs `body`, which can use emmap, the path in `workerData`, and `post`. */
 function start(path: string, body: string): Worker {
   const code = `
     const { open, openCounters } = require(${PACKAGE});
@@ -24,7 +24,7 @@ async function answerOf(worker: Worker): Promise<unknown> {
   return message;
 }
 
-/** To be called before anything that may make the worker end is awaited. */
+/** Call it before you await anything that may end the worker. */
 async function exitOf(worker: Worker): Promise<number> {
   const [status] = await once(worker, "exit");
   return status;

@@ -90,7 +90,7 @@ function onlyNodeMinds(refusal: unknown): boolean {
   return refusal instanceof EtfError && /of a fun|a fun has|inside a fun|tag 7[35] /.test(refusal.message);
 }
 
-/** What is inside of a fun, whether the BEAM knows an identifier of its own node, and a LOCAL_EXT are not judged here. */
+/** Does not judge the content of a fun, an identifier of the BEAM's own node, and a LOCAL_EXT. */
 function onlyTheBeamMinds(term: unknown): boolean {
   if (term instanceof Opaque) return !("node" in term) || String(term.node) === "nonode@nohost";
   if (term instanceof Map) return [...term].flat().some(onlyTheBeamMinds) || !distinct([...term.keys()]);

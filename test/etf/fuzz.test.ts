@@ -10,7 +10,7 @@ const { ETF_SEED = "1", ETF_FUZZ = "50000" } = process.env;
 const seed = Number(ETF_SEED);
 const count = Number(ETF_FUZZ);
 
-/** Tags that open something, which random bytes hit too seldom. */
+/** Tags of terms with content, which random bytes hit too seldom. */
 const TAGS = [
   70, 77, 80, 88, 89, 90, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111, 112, 113,
 ];
@@ -45,7 +45,7 @@ test(`${count} random and mutated inputs decode, or are refused with a typed err
 }, () => {
   let refused = 0;
   for (let index = 0; index < count; index++) {
-    // Each input has a seed of its own, so that one alone can be repeated.
+    // Each input has a seed of its own, so that a single input can be repeated.
     const random = new Random(seed + index);
     const bytes = input(random);
     const before = process.hrtime.bigint();
@@ -62,7 +62,7 @@ test(`${count} random and mutated inputs decode, or are refused with a typed err
       1000,
     );
     if (term === undefined) continue;
-    // What was decoded can be encoded, and is then the same.
+    // A decoded term can be encoded, and is then the same term.
     const again = encode(term as Term);
     expect(encode(decode(again) as Term).equals(again), `ETF_SEED=${seed + index} ETF_FUZZ=1`).toBe(true);
   }
@@ -70,7 +70,7 @@ test(`${count} random and mutated inputs decode, or are refused with a typed err
   expect(refused).toBeLessThan(count);
 });
 
-/** What a decoder answers or throws, so that two can be compared. */
+/** The result or error of a decoder, in a form that can be compared. */
 function outcome(decoded: () => unknown): unknown {
   try {
     return encode(decoded() as Term).toString("hex");

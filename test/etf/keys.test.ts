@@ -1,4 +1,4 @@
-// Keys of maps by Erlang's equality: what no BEAM reads is not written, and what no BEAM reads is not read.
+// Keys of maps by Erlang's equality: the codec neither writes nor reads a map that no BEAM reads.
 import { describe, expect, test } from "vitest";
 import {
   atom,
@@ -57,7 +57,7 @@ const same: [string, Term, Term, EncodeOptions?][] = [
   ["nested containers", [tuple({ a: [1] })], [tuple(new Map([[Buffer.from("a"), [1n]]]))]],
 ];
 
-/** Two values that are not the same term, however alike. */
+/** Two similar values that are different terms. */
 const different: [string, Term, Term][] = [
   ["an integer and a float", 1, new Float(1)],
   ["zero and minus zero", new Float(0), new Float(-0)],

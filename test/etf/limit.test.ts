@@ -1,4 +1,4 @@
-// What a term takes in memory is counted before it is made; Erlang counts the same (test/vectors/term-sizes.json).
+// The decoder counts the memory of a term before it makes the term. Erlang counts the same (test/vectors/term-sizes.json).
 import { deflateSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { decode, decodePrefix, type EtfError, encode } from "../../src/etf";
@@ -14,7 +14,7 @@ const failure = (action: () => unknown): EtfError => {
   throw new Error("nothing was thrown");
 };
 
-/** Compressed without being made first: a list of so many []. */
+/** A list of this many [], compressed without making the list. */
 function compressedList(count: number): Buffer {
   const body = Buffer.alloc(count + 6, 106);
   body[0] = 108;
@@ -30,7 +30,7 @@ describe.each(sizes)("$name", ({ bytes, size }) => {
 
   test("is decoded where its size is allowed", () => {
     decode(message, { maxInflatedSize: Math.max(limit, 0) });
-    // What follows belongs to the message, too.
+    // The bytes behind the term belong to the message too.
     const padded = Buffer.concat([message, Buffer.alloc(5)]);
     decodePrefix(padded, { maxInflatedSize: Math.max(limit - 5, 0) });
   });
@@ -60,7 +60,7 @@ describe.each(sizes)("$name", ({ bytes, size }) => {
 test("the limit is 64 MiB unless given", () => {
   expect(MAX_INFLATED_SIZE).toBe(64 * 1024 * 1024);
   const count = MAX_INFLATED_SIZE / 16;
-  // By so much as the message is long it may take more.
+  // A term may take as many more bytes as its message has.
   expect(failure(() => decode(compressedList(count + 4096))).code).toBe("ETF_LIMIT");
   expect(decode(compressedList(count - 2))).toHaveLength(count - 2);
   const plain = Buffer.alloc(5_000_000, 106);

@@ -1,6 +1,6 @@
 import { atom, BitString, Float, ImproperList, type Term, Tuple } from "../../src/etf/index.js";
 
-/** A generator of pseudo-random numbers that a failing test can name the seed of (splitmix32). */
+/** A generator of pseudo-random numbers (splitmix32). A failing test can print its seed. */
 export class Random {
   #state: number;
 

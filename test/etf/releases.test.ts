@@ -1,5 +1,5 @@
-// What each supported release of OTP writes: 25 to 29. The bytes of those that are not installed here are from their
-// documentation; test/etf/beam.test.ts asks the one that is.
+// The bytes that each supported release of OTP writes: 25 to 29. They are from the documentation of the releases that are not
+// installed here; test/etf/beam.test.ts tests the installed one.
 import { describe, expect, test } from "vitest";
 import { atom, decode, type EtfError, encode, NativeRecord, tuple } from "../../src/etf";
 
@@ -16,7 +16,7 @@ const failure = (action: () => unknown): EtfError => {
 const NODE_UTF8 = "77 03 6e4068";
 const NODE_LATIN1 = "64 0003 6e4068";
 
-/** By the release that writes it first: what, and whether it is written again as it was. */
+/** By the first release that writes it: the bytes, and whether the codec writes the same bytes again. */
 const written: [string, string, string][] = [
   ["25", "an atom in Latin-1", "83 64 0002 6f6b"],
   ["25", "a process", `83 58 ${NODE_LATIN1} 00000050 00000000 00000000`],

@@ -307,7 +307,7 @@ describe("encode's options", () => {
     }
     expect(encode(text, { compressed: 0 })).toEqual(encode(text));
     expect(encode("short", { compressed: true })).toEqual(encode("short"));
-    // As OTP has it: kept when no longer.
+    // As in OTP, the compressed form is kept if it is not longer.
     expect(encode(atom("a".repeat(16)), { compressed: true })[1]).toBe(80);
     expect(encode(atom("a".repeat(15)), { compressed: true })[1]).toBe(80);
     expect(encode(atom("a".repeat(14)), { compressed: true })[1]).toBe(119);
@@ -342,7 +342,7 @@ test("what was encoded can't be transferred, since its neighbours would go along
 });
 
 test("memory that was detached all the same is not used again", () => {
-  // As Node 22 lets ArrayBuffer's `transfer` do.
+  // From Node 22 on ArrayBuffer's `transfer` can do this.
   setFlagsFromString("--allow-natives-syntax");
   const detach = new Function("memory", "%ArrayBufferDetach(memory)");
   const text = (): Buffer => again("a short text") as Buffer;

@@ -215,7 +215,7 @@ describe("opaque terms go back as the same bytes, and can be shown", () => {
     expect(encode(decode(encode([term, tuple(term)]))), "inside of others").toEqual(
       encode([term, tuple(term)]),
     );
-    // Too long an input to be copied whole.
+    // The input is too long to be copied whole.
     const padded = decode(encode(tuple(Buffer.alloc(5000), term))) as { elements: unknown[] };
     expect(encode(padded.elements[1] as Term)).toEqual(hex(`83${bytes}`));
   });

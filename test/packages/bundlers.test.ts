@@ -1,5 +1,5 @@
-// Applications that are bundled, with the package as an external and with the package in the bundle, and executables that
-// are made of them. Native code stays outside: where it is not found, the error says what to do.
+// Bundled applications, with the package as an external and with the package in the bundle, and executables made from them.
+// Native code stays outside. If it is not found, the error tells how to mend that.
 import {
   chmodSync,
   copyFileSync,
@@ -136,7 +136,7 @@ test.each(BUNDLERS)(
   },
 );
 
-/** What the application says that it lacks, in a folder where its own parts are in `place`. */
+/** The application's error about missing native code, in a folder with its own parts in `place`. */
 function lacks(folder: string, place: string, program: string, args: string[]): void {
   const error = /^(?:error: |Error: )(.*)$/m.exec(failure(program, args, folder))?.[1];
   const path = join(place, "prebuilds", `${process.platform}-${process.arch}`, "emmap.node");
@@ -156,11 +156,11 @@ describe.each(BUNDLERS)("where %s bundled the package too", (_, bundler, name) =
     bundler(join(made, name), false);
   });
 
-  /** The bundle in a folder where nothing is installed, as bundles are deployed. */
+  /** The bundle in a folder without installed packages, as bundles are deployed. */
   function deployed(): string {
     const folder = realpathSync(freshFolder());
     cpSync(made, join(folder, "app"), { recursive: true });
-    // What is not beside the bundle is not the application's.
+    // Native code that is not beside the bundle does not belong to the application.
     for (const place of [".", "dist", "node_modules/emmap"]) plantTrap(join(folder, place));
     return folder;
   }
@@ -197,7 +197,7 @@ describe.each(BUNDLERS)("where %s bundled the package too", (_, bundler, name) =
   });
 });
 
-/** What would be loaded if anybody looked there: an addon that is none. */
+/** A broken addon, which shows whether the package looks in this place. */
 function plantTrap(folder: string): void {
   const addon = join(folder, "prebuilds", `${process.platform}-${process.arch}`, "emmap.node");
   mkdirSync(join(addon, ".."), { recursive: true });
@@ -219,7 +219,7 @@ describe.each([
       const fuse = ["--sentinel-fuse", "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2"];
       const inject = [join(modules, "postject/dist/cli.js"), executable, "NODE_SEA_BLOB", blob, ...fuse];
       run(process.execPath, inject, user);
-      // The executable would look there if it believed what it was made of.
+      // The executable would look there if it used the paths of the bundling machine.
       putAddonInto(join(user, "sea"));
     },
   ],

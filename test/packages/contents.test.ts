@@ -1,4 +1,4 @@
-// What a package is made of, and that nothing leaves the house without an addon for each of its platforms.
+// The contents of the npm package. No package is packed without an addon for each of its platforms.
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -10,7 +10,7 @@ const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 test("the npm package contains these files, nothing more, nothing less", async () => {
   const { files, size, unpackedSize } = packNpm(freshFolder());
   const list = files.map(({ path }) => path).sort();
-  // After a change that is meant: npm run test:packages -- contents -u
+  // After an intended change: npm run test:packages -- contents -u
   await expect(`${list.join("\n")}\n`).toMatchFileSnapshot("contents.txt");
   expect(size).toBeLessThan(600 * 1024);
   expect(unpackedSize).toBeLessThan(2 * 1024 * 1024);
@@ -73,7 +73,7 @@ test("npm takes nothing in it for something to build", () => {
   installNpm(packNpm(folder).filename, folder);
   expect(builds("emmap")).toBe(undefined);
 
-  // What npm would say otherwise: a binding.gyp in the first folder is an install script that nobody wrote.
+  // Otherwise npm would take a binding.gyp in the first folder for an install script.
   const other = join(folder, "other");
   mkdirSync(other);
   writeFileSync(join(other, "package.json"), '{ "name": "other", "version": "1.0.0" }');

@@ -1,4 +1,4 @@
-// The Erlang package as a new user has it: built in a folder outside this repository, from the packed files alone.
+// The Erlang package for a new user: built in a folder outside this repository, from the packed files alone.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,9 +8,9 @@ import { emptyFolder, failure, freshFolder, pathOf, root, run } from "./support/
 const folder = emptyFolder();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The package, as it was packed and unpacked again. */
+/** The package, packed and unpacked again. */
 let packed: string;
-/** Where what rebar3 compiled is. */
+/** The folder of rebar3's output. */
 let ebin: string;
 
 beforeAll(() => {
@@ -28,7 +28,7 @@ test("it contains these files, nothing more, nothing less", async () => {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(packed.length + 1))
     .sort();
-  // After a change that is meant: npm run test:packages -- erlang -u
+  // After an intended change: npm run test:packages -- erlang -u
   await expect(`${list.join("\n")}\n`).toMatchFileSnapshot("erlang-contents.txt");
 });
 
@@ -82,7 +82,7 @@ run() ->
     io:format("~b~n", [Held]).
 `;
 
-/** Compiles and runs a module, whose name it begins with, over a backend. */
+/** Compiles and runs a module over a backend. The source begins with the module's name. */
 function runErlang(code: string, backend: string): { printed: string; own: string } {
   const own = freshFolder();
   const module = /^-module\((\w+)\)/.exec(code)?.[1] as string;
@@ -114,7 +114,7 @@ describe("a Mix project without Hex", () => {
     IO.puts(held)
     :ok = :emmap.close_counters(counters)`;
 
-  /** A project that has emmap at `path`, and no settings but its own; nothing can be fetched for it. */
+  /** A project with emmap at `path`. It has only its own settings, and can fetch nothing. */
   function project(path: string): (...args: string[]) => string {
     const own = freshFolder();
     mkdirSync(join(own, "home"));

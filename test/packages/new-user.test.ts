@@ -1,4 +1,4 @@
-// The npm package as a new user has it: in an empty folder, on a machine without a compiler.
+// The npm package for a new user: in an empty folder, on a machine without a compiler.
 import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
@@ -65,11 +65,11 @@ test("an addon that can't be loaded is named, and what builds it", () => {
 });
 
 test("every language of the README's is tried by a test", () => {
-  // sh: the commands for people, which have their own. mermaid: a picture.
+  // Other tests run the commands in sh. mermaid is a picture.
   expect(["elixir", "erlang", "mermaid", "sh", "ts"]).toEqual(expect.arrayContaining(languages()));
 });
 
-/** The pages whose programs are run. */
+/** The tests run the programs of these pages. */
 const PAGES = ["README.md", "docs/which-structure.md", "docs/running.md", "docs/testing.md"];
 const programs = PAGES.flatMap((page) => snippets("ts", page).map((code, index) => ({ page, index, code })));
 const shown = programs.map(({ code }) => code);
@@ -123,16 +123,16 @@ const program = `
   const address: number = blocks.store(Buffer.alloc(64));
   const block: Buffer | null = blocks.read(address);
   const again: Term = decode(encode(new Map<Atom, number>([[atom("a"), 1]])));
-  // An option may be left out by being undefined, exactOptionalPropertyTypes or not.
+  // An option may be undefined, with and without exactOptionalPropertyTypes.
   openQueue("jobs.q", { size: undefined });
   console.log(old, words, values, done, message, typed, id, block, again);`;
 
 const nodenext = { module: "nodenext", include: ["use.mts", "use.cts"] };
 const preserve = { module: "preserve", moduleResolution: "bundler", include: ["use.mts"] };
-// TypeScript's default for CommonJS until 5.9, which knows nothing of exports.
+// TypeScript's default for CommonJS until 5.9. It ignores "exports".
 const node10 = { module: "commonjs", moduleResolution: "node10", include: ["use.ts"] };
 
-// As an editor reads a project: with a tsconfig.json, and the package's own types along with it.
+// An editor reads a project with its tsconfig.json, and checks the package's own types too.
 test.each([
   ["TypeScript as it is here", nodenext],
   ["TypeScript as it is here", preserve],

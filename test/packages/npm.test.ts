@@ -8,9 +8,9 @@ const root = resolve(__dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "emmap-package-"));
 let tarball: string;
 
-/** Runs a program in the folder of the package's user, and gives what it prints. */
+/** Runs a program in the user's folder, and returns its output. */
 function run(program: string, args: string[], cwd = folder): string {
-  // npm hands its own settings on to what it runs: those of this repository are no concern of a user's folder.
+  // npm passes its settings on to its child processes. A user's folder must not get those of this repository.
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name)));
   try {
     return execFileSync(program, args, { cwd, env, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });

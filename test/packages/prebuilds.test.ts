@@ -1,4 +1,4 @@
-// The addons that the npm package brings: that they ask for nothing that old systems lack, and that they work.
+// The addons of the npm package need nothing that old systems lack, and work.
 import { execFileSync } from "node:child_process";
 import { copyFileSync, cpSync, mkdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ import {
 const check = join(root, "scripts/check-prebuilds.mjs");
 const prebuilds = join(root, "prebuilds");
 
-/** The symbols that an ELF file cannot do without, or has. */
+/** The symbols that an ELF file needs, or the ones that it defines. */
 function symbols(path: string, which: "wanted" | "had"): string[] {
   return execFileSync("readelf", ["--wide", "--dyn-syms", path], { encoding: "utf8" })
     .split("\n")
@@ -45,7 +45,7 @@ test("for this machine alone, the addons for other platforms may be missing", ()
 });
 
 describe("an addon is refused", () => {
-  /** The addons, with one that was made of `source` among them. */
+  /** The addons, of which one is made from `source`. */
   function withOne(source: string, ...options: string[]): string {
     const folder = freshFolder();
     cpSync(prebuilds, folder, { recursive: true });
@@ -97,7 +97,7 @@ describe("it works", () => {
 
   const answers = `hello hello 0 1 8192 5 ${(1000 * 999) / 2} 7 ENOENT\n`;
 
-  /** What the program prints in a folder that nothing was opened in before. */
+  /** The program's output in a new folder. */
   function use(runtime: string, ...options: string[]): string {
     const folder = join(user, "used");
     mkdirSync(folder);
@@ -122,7 +122,7 @@ describe("it works", () => {
     expect(use("qemu-aarch64", ...root, node)).toBe(`arm64 linux-arm64 ${answers}`);
   });
 
-  // No registry has a Node for musl. Bun has Node-API too; its libstdc++ is made of the parts of Debian's that it uses.
+  // No registry has a Node for musl, but Bun has Node-API too. Its libstdc++ is made from the parts of Debian's that it uses.
   test("on musl, in Bun", () => {
     const bun = join(runtimes(), "@oven/bun-linux-x64-musl/bin/bun");
     const libc = "/usr/lib/x86_64-linux-musl/libc.so";
@@ -146,7 +146,7 @@ describe("it works", () => {
     );
     expect(use("env", `LD_LIBRARY_PATH=${libraries}`, bun)).toBe(`x64 linux-x64-musl ${answers}`);
 
-    // Bun would stumble over a function that is not there only when it is called.
+    // Bun would miss an absent function only at its call.
     const wanted = symbols(join(prebuilds, "linux-x64-musl/emmap.node"), "wanted");
     const absent = wanted.filter((name) => !ours.includes(name) && !name.startsWith("napi_"));
     expect(absent).toEqual([]);

@@ -1,4 +1,4 @@
-// The package where something else than Node runs it, or runs it again and again.
+// The package in runtimes other than Node, and in programs that load it again and again.
 import { copyFileSync, cpSync, mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

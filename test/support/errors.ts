@@ -1,4 +1,4 @@
-/** What `action` throws; fails if it does not. */
+/** The error that `action` throws. Fails if it throws none. */
 export function thrownBy(action: () => unknown): Error & { code?: unknown } {
   try {
     action();

@@ -3,14 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
-/** The path of a file that is not there yet, in a folder that goes when the test ends. */
+/** A path for a new file, in a folder that is deleted when the test ends. */
 export function freshPath(name = "file.bin"): string {
   const folder = mkdtempSync(join(tmpdir(), "emmap-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return join(folder, name);
 }
 
-/** Bytes that tell where they are from. */
+/** Bytes that tell their position. */
 export function pattern(size: number): Buffer {
   return Buffer.from(Uint8Array.from({ length: size }, (_, position) => position % 251));
 }
@@ -22,14 +22,14 @@ export function patternFile(size = 4096): string {
   return path;
 }
 
-/** How many mappings of the file, or of all files below the folder, this process has. */
+/** The number of this process's mappings of the file, or of all files below the folder. */
 export function mappingsOf(path: string): number {
   return readFileSync("/proc/self/maps", "utf8")
     .split("\n")
     .filter((line) => line.includes(path)).length;
 }
 
-/** How many descriptors of the file, or of all files below the folder, this process has. */
+/** The number of this process's descriptors of the file, or of all files below the folder. */
 export function descriptorsOf(path: string): number {
   const target = (descriptor: string): string => {
     try {

@@ -13,7 +13,7 @@ type Argument =
   | { nothing: true }
   | { options: Record<string, string | true | { float: number } | { atom: string }> };
 
-/** A case of test/vectors/bad-input.json; README.md there says what is in it. */
+/** A case of test/vectors/bad-input.json, which README.md there describes. */
 export interface Case {
   name: string;
   setup: string;
@@ -84,12 +84,12 @@ const OPENED: Record<string, { path: string; open(path: string): MappedFile | Co
   "closed counters": { path: "counters", open: (path) => emmap.openCounters(path, 4), closed: true },
 };
 
-/** The operation of a file or counters that an operation of the core is. */
+/** The method of a file or counters for an operation of the core. */
 export function methodOf(operation: string): string {
   return camelCase(operation.replace(/^(patomic|counter)_/, ""));
 }
 
-/** What is at the path: its bytes, its kind, or that nothing is. */
+/** The file at the path: its bytes, its kind, or that there is none. */
 export function state(path: string): string {
   if (!existsSync(path)) return "missing";
   const about = statSync(path);
@@ -108,7 +108,7 @@ function withoutRoot<Result>(path: string, action: () => Result): Result {
   }
 }
 
-/** Sets the case up; what is returned makes the call that should fail. */
+/** Sets the case up. Returns a function that makes the failing call. */
 export function prepare(test: Case): { path: string; call: () => unknown } {
   const path = freshPath();
   const args = test.arguments.map(decode);

@@ -1,5 +1,5 @@
-%% The BEAM's side of the codec's tests: makes terms, compares what comes back, and
-%% says what it makes of bytes. Frames of {packet, 4} on stdin and stdout.
+%% The BEAM's side of the codec's tests: makes terms, compares the returned ones, and decodes bytes. It uses frames of
+%% {packet, 4} on stdin and stdout.
 -module(etf_peer).
 -export([main/0]).
 
@@ -17,24 +17,24 @@ loop(Port, Terms) ->
             halt(0)
     end.
 
-%% Terms from a seed, kept for the comparison. Each comes with how it was encoded.
+%% Makes terms from a seed, and keeps them for the comparison. The answer has each with its encoding.
 handle($g, <<Seed:32, Count:32, MaxSize:32>>, _) ->
     _ = rand:seed(exsss, Seed),
     Terms = [sized(MaxSize) || _ <- lists:seq(1, Count)],
     {[generated(T) || T <- Terms], Terms};
-%% The same terms, as encoded by the other side: the indices of those that differ.
+%% Gets the same terms from the other side. The answer has the indices of terms that differ.
 handle($c, Payload, Terms) ->
     Mine = lists:zip(lists:seq(0, length(Terms) - 1), Terms),
     Theirs = split(Payload),
     true = length(Mine) =:= length(Theirs),
     {[<<I:32>> || {{I, T}, B} <- lists:zip(Mine, Theirs), not same(T, B)], Terms};
-%% Terms of the other side, decoded and encoded again.
+%% Decodes terms of the other side, and encodes them again.
 handle($e, Payload, Terms) ->
     {[framed(term_to_binary(binary_to_term(B), [{minor_version, 2}])) || B <- split(Payload)], Terms};
-%% Whether each can be decoded.
+%% The answer tells for each whether it can be decoded.
 handle($a, Payload, Terms) ->
     {[accepts(B) || B <- split(Payload)], Terms};
-%% The release.
+%% The answer is the release.
 handle($r, <<>>, Terms) ->
     {erlang:system_info(otp_release), Terms}.
 
@@ -73,7 +73,7 @@ generated(Term) ->
     Bytes = term_to_binary(Term, Options),
     [<<(byte_size(Bytes) + 1):32, How>>, Bytes].
 
-%% Most are small, some as large as is allowed.
+%% Most sizes are small; some are the largest allowed.
 sized(Max) ->
     case rand:uniform(400) of
         1 -> large(Max);

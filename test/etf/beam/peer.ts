@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A term that the BEAM made: its bytes, and which minor version wrote them (3: compressed). */
+/** A term of the BEAM: its bytes, and the minor version that wrote them (3: compressed). */
 export interface Generated {
   readonly how: number;
   readonly bytes: Buffer;
@@ -56,12 +56,12 @@ export class Peer {
     return Array.from({ length: reply.length / 4 }, (_, index) => reply.readUInt32BE(4 * index));
   }
 
-  /** Each decoded and encoded by the BEAM. */
+  /** The terms, decoded and encoded again by the BEAM. */
   async echo(encoded: readonly Buffer[]): Promise<Buffer[]> {
     return split(await this.#call("e", joined(encoded)));
   }
 
-  /** Whether the BEAM can decode each. */
+  /** True for each term that the BEAM can decode. */
   async accepts(encoded: readonly Buffer[]): Promise<boolean[]> {
     return [...(await this.#call("a", joined(encoded)))].map((byte) => byte === 1);
   }

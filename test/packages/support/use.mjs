@@ -1,4 +1,4 @@
-// Uses one of everything that the package has, and prints what came of it.
+// Uses each part of the package once, and prints the results.
 import { createRequire } from "node:module";
 import { basename, dirname } from "node:path";
 import { open, openBlockStorage, openCounters, openQueue } from "emmap";

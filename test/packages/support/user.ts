@@ -1,4 +1,4 @@
-// What somebody does who has nothing but our packages: folders that are empty, programs that are run in them.
+// Acts as a user who has nothing but the packages: makes empty folders and runs programs in them.
 import { execFileSync } from "node:child_process";
 import {
   existsSync,
@@ -13,22 +13,22 @@ import { tmpdir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
 import { onTestFinished } from "vitest";
 
-/** The repository, of which a user has nothing. */
+/** The repository. A user does not have it. */
 export const root = resolve(__dirname, "../../..");
 
-/** An empty folder; who makes it removes it. */
+/** An empty folder. The caller removes it. */
 export const emptyFolder = (): string => mkdtempSync(join(tmpdir(), "emmap-package-"));
 
-/** An empty folder that goes with the test. */
+/** An empty folder, which is deleted when the test ends. */
 export function freshFolder(): string {
   const folder = emptyFolder();
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Runs a program, and gives what it prints; what it printed is in the error otherwise. */
+/** Runs a program, and returns its output. If it fails, the error has the output. */
 export function run(program: string, args: string[], cwd: string, more: NodeJS.ProcessEnv = {}): string {
-  // npm and vitest hand their own settings on to what they run: they are no concern of a user's folder.
+  // npm and vitest pass their settings on to their child processes. A user's folder must not get them.
   const own = Object.entries(process.env).filter(
     ([name]) => !/^(npm_|vitest|node_env|node_options)/i.test(name),
   );
@@ -41,7 +41,7 @@ export function run(program: string, args: string[], cwd: string, more: NodeJS.P
   }
 }
 
-/** What running it fails with. */
+/** The error of running it. */
 export function failure(program: string, args: string[], cwd: string, more: NodeJS.ProcessEnv = {}): string {
   try {
     run(program, args, cwd, more);
@@ -54,7 +54,7 @@ export function failure(program: string, args: string[], cwd: string, more: Node
 /** A program of this repository's development dependencies. */
 export const tool = (name: string): string => join(root, "node_modules", ".bin", name);
 
-/** What npm says of the package that it packed into `folder`. */
+/** npm's description of the package that it packed into `folder`. */
 export interface Packed {
   filename: string;
   size: number;
@@ -76,14 +76,14 @@ export function installNpm(tarball: string, folder: string, more: NodeJS.Process
   run("npm", ["install", "--offline", "--no-audit", "--no-fund", tarball], folder, more);
 }
 
-/** Lends a project a package that the repository has, as if it had been installed. */
+/** Links a package of the repository into a project, as if it had been installed. */
 export function lend(folder: string, name: string): void {
   const path = join(folder, "node_modules", name);
   mkdirSync(resolve(path, ".."), { recursive: true });
   if (!existsSync(path)) symlinkSync(join(root, "node_modules", name), path);
 }
 
-/** A PATH on which there are these programs and no others. */
+/** A PATH with these programs and no others. */
 export function pathOf(folder: string, programs: string[]): string {
   const bin = join(folder, "bin");
   mkdirSync(bin);
@@ -98,7 +98,7 @@ export function pathOf(folder: string, programs: string[]): string {
   return bin;
 }
 
-/** Puts the development dependencies of a folder beside the tests in their place. */
+/** Installs the development dependencies of a folder beside the tests. */
 export function installBeside(name: string, ...options: string[]): string {
   const folder = join(root, "test/packages", name);
   const modules = join(folder, "node_modules");
