@@ -128,7 +128,7 @@ test("a backup is made beside producers and consumers that are killed at work", 
   expect(made).toBe(48);
 });
 
-test("whoever is killed while it makes a backup leaves a whole one, or none", {
+test("a process that is killed while it makes a backup leaves a whole one, or none", {
   timeout: 60_000,
 }, async () => {
   const path = freshPath();

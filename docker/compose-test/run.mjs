@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** A command that did not end well. */
+/** A command that failed. */
 export class Failed extends Error {
   constructor(command, args, how, output) {
     super(`${command} ${args.join(" ")} ended with ${how}${output ? `\n${output.trim()}` : ""}`);
@@ -9,14 +9,14 @@ export class Failed extends Error {
   }
 }
 
-/** We were told to end, and so was this command. */
+/** The user has interrupted this program and its command. */
 class Interrupted extends Error {}
 
 const running = new Set();
 const interrupted = new WeakSet();
 let stopping = false;
 
-/** Ends what is running. Nothing else starts, until `resume`. */
+/** Ends the running command. No other starts until `resume`. */
 export function interrupt() {
   stopping = true;
   for (const child of running) {
@@ -25,12 +25,12 @@ export function interrupt() {
   }
 }
 
-/** Lets commands start again, for cleaning up. */
+/** Lets commands start again, for the cleanup. */
 export function resume() {
   stopping = false;
 }
 
-/** Starts a command in a process group of its own: ^C reaches it through us, and what cleans up not at all. */
+/** Starts a command in a process group of its own, so that ^C does not reach a command that cleans up. */
 function start(command, args, options) {
   if (stopping) throw new Interrupted("interrupted");
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...options, detached: true });
@@ -40,7 +40,7 @@ function start(command, args, options) {
   return child;
 }
 
-/** Runs a command to its end and gives what it printed. Options: env, cwd, and show: let people see it as it comes. */
+/** Runs a command to its end, and returns its output. Options: env, cwd, and show: print the output as it comes. */
 export function run(command, args, { show = false, ...options } = {}) {
   return new Promise((resolve, reject) => {
     const child = start(command, args, options);
@@ -64,7 +64,7 @@ export function run(command, args, { show = false, ...options } = {}) {
   });
 }
 
-/** Whether a command ends well. */
+/** True if the command succeeds. */
 export const works = (command, args, options) =>
   run(command, args, options).then(
     () => true,
@@ -74,7 +74,7 @@ export const works = (command, args, options) =>
     },
   );
 
-/** Starts a command and hands each line that it prints to `onLine`. Gives the child. */
+/** Starts a command, and calls `onLine` with each line of its output. Returns the child. */
 export function follow(command, args, onLine, options = {}) {
   const child = start(command, args, options);
   child.on("error", (error) => onLine(`${command}: ${error.message}`));

@@ -179,7 +179,7 @@ served(Port, Options) ->
     #program{
         server = self(),
         port = Port,
-        %% Callers register here themselves; the server only takes what is answered.
+        %% Callers register here themselves; the server only takes the answered calls out.
         calls = ets:new(?MODULE, [public, {write_concurrency, true}]),
         call_timeout = maps:get(call_timeout, Options, 5000),
         sync_timeout = maps:get(sync_timeout, Options, 60000)
@@ -319,7 +319,7 @@ own(Owner, Owned, #state{owners = Owners, monitors = Monitors} = State) ->
     Monitor = monitor(process, Owner),
     State#state{owners = Owners#{Monitor => Owned}, monitors = Monitors#{Owned => Monitor}}.
 
-%% Nobody waits for the answer any more: what it gives its owner can't be used.
+%% Nobody waits for the answer any more. So nobody can use the handle or ticket in it.
 undo({opened_by, _}, {ok, Number, _}, State) ->
     end_owned({file, Number}, State);
 undo({taken_by, _, Number}, {ok, _, Ticket}, State) ->
@@ -332,7 +332,7 @@ end_owned(Owned, #state{program = Program} = State) ->
     _ = spawn(fun() -> send_unheeded(Program, ending(Owned)) end),
     State.
 
-%% What is to be done where the owner can't.
+%% The work that the owner can no longer do.
 ending({file, Number}) -> {close, Number};
 ending({ticket, Number, Ticket}) -> {queue_pop_abort, Number, Ticket};
 ending({wait, Id}) -> {cancel, <<Id:64>>}.
@@ -396,8 +396,8 @@ send(#program{port = Port, calls = Calls} = Program, Id, Caller, Meaning, Frame,
         error:badarg -> unsent
     end.
 
-%% A busy port suspends whoever writes to it, for as long as the program does not read: so a process does that which
-%% the caller can give up.
+%% A busy port suspends the writing process until the program reads. So another process writes, and the caller can give
+%% up.
 send_patiently(#program{port = Port, calls = Calls}, Id, Meaning, Frame, Timeout) ->
     {Sender, Monitor} = spawn_monitor(fun() -> try_command(Port, Frame) orelse exit(unsent) end),
     receive
@@ -496,7 +496,7 @@ wait_call(#program{server = Server} = Program, Operation, Timeout) ->
         exit:_ -> {error, port_died}
     end.
 
-%% No other process writes for the caller: what it writes comes before the cancel that its death causes.
+%% No other process writes for the caller, so that its request comes before the cancel that its death causes.
 send_by_itself(#program{port = Port, calls = Calls}, Id, Caller, Meaning, Frame) ->
     try
         ets:insert(Calls, {Id, Caller, Meaning}) andalso port_command(Port, Frame)

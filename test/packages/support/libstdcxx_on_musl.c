@@ -10,7 +10,7 @@ unsigned int arc4random(void)
     return value;
 }
 
-/* "Not found": whoever asks goes on with dl_iterate_phdr. */
+/* "Not found": then the unwinder uses dl_iterate_phdr. */
 int _dl_find_object(void *address, void *result)
 {
     (void)address, (void)result;
