@@ -136,7 +136,7 @@ file_of(Path, Bytes) ->
     ok = file:write_file(Path, Bytes),
     Path.
 
-%% If the backend can't have such a file there is none. Then the answer is what the expression makes of that.
+%% If the backend cannot have such a file, there is none, and the expression gets the error.
 opened(Path, Length, Options) ->
     case emmap:open(Path, 0, Length, Options) of
         {ok, File, _} -> {ok, File};

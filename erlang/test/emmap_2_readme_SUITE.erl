@@ -44,7 +44,7 @@ a_mapped_file(Config) ->
         ok = emmap:close(Again)
     end).
 
-%% `fit' maps all of a file that is larger than what was asked for.
+%% `fit' maps the whole file if it is larger than the given size.
 a_file_of_any_size(Config) ->
     Path = emmap_test:fresh(Config, "file", <<0:5000/unit:8>>),
     moved(Config, fun() ->
@@ -73,7 +73,7 @@ a_direct_read(Config) ->
 
 %%% Atomics and counters
 
-%% Each answers the value that the word had before.
+%% Each operation answers the word's value before it.
 atomic_operations(Config) ->
     moved(Config, fun() ->
         {ok, Mem, _} = emmap:open(emmap_test:path(Config, "file"), 0, 8, [create, read, write, shared, nolock]),
@@ -222,7 +222,7 @@ a_repair_in_chunks(Config) ->
         ok = emmap:close(Mem)
     end).
 
-%% At most so many steps.
+%% Makes a limited number of steps.
 repair(Mem, Start, Steps) when Steps > 0 ->
     case emmap:repair_block_storage(Mem, Start, 8192) of
         eof -> ok;

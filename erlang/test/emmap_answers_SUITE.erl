@@ -46,7 +46,7 @@ by_rule({'$ended', _}, _) -> false;
 by_rule('$hangs', _) -> false;
 by_rule(_, _) -> true.
 
-%% Of the calls that succeed on emmap 2.1.3 at least so many in a hundred answer the same.
+%% At least this percentage of the calls that succeed on emmap 2.1.3 answers the same.
 share_of_the_same(Config) ->
     Least = case proplists:get_value(backend, Config) of nif -> 97; port -> 94 end,
     All = length(successes()),

@@ -131,7 +131,7 @@ state(Path) ->
         {error, Reason} -> Reason
     end.
 
-%% The call that is to fail, and how to clean up after it.
+%% The failing call, and a function that cleans up after it.
 arrange(Setup, Path, #{<<"operation">> := Operation, <<"arguments">> := Arguments}, Client) ->
     Values = [argument(Argument) || Argument <- Arguments],
     case opening(Setup) of
@@ -217,7 +217,7 @@ api(Operation, File, Values) ->
               <<"counter_get">> => read_counter, <<"counter_compare_exchange">> => cas_counter},
     apply(emmap, maps:get(Operation, Names, binary_to_atom(Operation)), [File | Values]).
 
-%%% As somebody without rights
+%%% As a user without rights
 
 %% A copy of the program that the user nobody runs, and may not read.
 unprivileged(Program, Config) ->

@@ -61,7 +61,7 @@ many(Config) ->
     ?assertEqual(lists:reverse(Kept), [Address || {Address, _} <- emmap:read_blocks(Storage)]),
     ?assertEqual({ok, []}, emmap:store_blocks(Storage, [])),
     ?assertEqual(ok, emmap:free_blocks(Storage, [])),
-    % addresses that term_to_binary makes a string of
+    % term_to_binary encodes these addresses as a string
     {ok, Small} = open(Config, "many-small", 8, [{levels, 2}]),
     {ok, Few} = emmap:store_blocks(Small, [<<1:64>>, <<2:64>>, <<3:64>>]),
     ?assertEqual([0, 64, 128], Few),
@@ -128,7 +128,7 @@ walks(Config) ->
     [?assertEqual({Step, All}, {Step, walk(Storage, 0, Step, [])}) || Step <- [1, 7, 64, 65, 1000, 1001, 1 bsl 70]],
     {Half, Next} = emmap:read_blocks(Storage, 0, 500),
     ?assertEqual(lists:nth(501, Addresses), Next),
-    % what follows need not have a block
+    % the rest need not have a block
     {_, After} = emmap:read_blocks(Storage, 0, 1000),
     ?assertEqual({[], eof}, emmap:read_blocks(Storage, After, 1)),
     [true = emmap:free_block(Storage, Address) || {Address, _} <- Half],
@@ -241,7 +241,7 @@ initialises_an_open_file(Config) ->
     ?assertEqual(ok, emmap:init_block_storage(File, 8)),
     ?assertEqual(0, emmap:store_block(File, <<1:64>>)),
     ok = emmap:close(File),
-    % an open file is what it holds
+    % an open file is a storage if its bytes are one
     {ok, Again} = emmap_test:open(Config, "init", [write, shared]),
     ?assertEqual([{0, <<1:64>>}], emmap:read_blocks(Again)),
     ?assertEqual(4096, emmap:store_block(Again, <<2:64>>)),
@@ -249,7 +249,7 @@ initialises_an_open_file(Config) ->
     {ok, Reader} = emmap_test:open(Config, "init", [read]),
     ?assertEqual(<<2:64>>, emmap:read_block(Reader, 4096)),
     ?assertEqual({error, eacces}, emmap:init_block_storage(Reader, 8)),
-    % and is emptied by being made a storage
+    % and init_block_storage empties it
     ?assertEqual(ok, emmap:init_block_storage(Again, 8)),
     ?assertEqual([], emmap:read_blocks(Again)),
     ?assertEqual(eof, emmap:read_block(Reader, 0)),

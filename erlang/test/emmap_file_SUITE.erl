@@ -77,13 +77,13 @@ differences() ->
     #{% a mapping does not grow by itself
       {pwrite, [30, <<"past">>]} => {error, einval},
       {pwrite, [[{0, "h"}, {100, "x"}]]} => {error, {1, einval}},
-      % the cursor may be anywhere an off_t can be; a raw file's may not be where its file system has no room
+      % a cursor may have any off_t; a raw file's cursor is limited by its file system
       {position, [(1 bsl 63) - 1]} => {ok, (1 bsl 63) - 1},
       {pread, [(1 bsl 63) - 1, 2]} => eof,
-      % what no program can mean raises, as in emmap 2.x
+      % arguments that no program can mean raise, as in emmap 2.x
       {pread, [1.0, 2]} => {raised, badarg},
       {advise, [0, 10, foo]} => {raised, badarg},
-      % as in emmap 2.x nothing is read where there is something, and at the end there is the end
+      % as in emmap 2.x a read of 0 bytes is empty within the file, and eof at its end
       {pread, [0, 0]} => {ok, <<>>},
       {pread, [[{0, 2}, {6, 5}, {0, 0}]]} => {ok, [<<"he">>, <<"world">>, <<>>]},
       {read_nothing_at_the_end, []} => eof,
@@ -117,10 +117,10 @@ compare([{Function, Arguments} = Call | Rest], Raw, Mapped, Previous, State) ->
         {open, {truncate, []}, {position, [0]}} -> {truncate_to_nothing, []};
         _ -> Call
     end,
-    %% Some of what no program can mean `file' answers by itself.
+    %% Of arguments that no program can mean, `file' answers some by itself.
     Expected = case maps:get(Key, differences(), ByRaw) of
         {error, badarg} when ByMapped =:= {raised, badarg} -> ByMapped;
-        %% A number that no place has is refused as everywhere.
+        %% A number that is no place is refused as in all functions.
         {error, badarg} when ByMapped =:= {error, einval}, Function =:= position -> ByMapped;
         Answer -> Answer
     end,
@@ -456,7 +456,7 @@ auto_unlink(Config) ->
     ?assert(filelib:is_file(Path)),
     ok = file:close(File),
     ?assertNot(filelib:is_file(Path)),
-    ?assertEqual({error, closed}, emmap:size(File)). % who closed it may keep the handle
+    ?assertEqual({error, closed}, emmap:size(File)). % a program may keep a closed handle
 
 direct(Config) ->
     _ = emmap_test:fresh(Config, "direct", <<"0123456789">>),
@@ -536,7 +536,7 @@ batch_refused_whole(Config) ->
     ?assertEqual({ok, <<"0123456789">>}, file:read_file(Path)),
     ok = file:close(File).
 
-%%% And
+%%% Other functions
 
 reopen(Config) ->
     Path = emmap_test:fresh(Config, "reopened", binary:copy(<<"x">>, 16)),

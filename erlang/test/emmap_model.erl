@@ -92,12 +92,12 @@ batch(Slot, _Handle, Operations, Model) ->
     end, Model, Operations),
     {{answer, {ok, Answers}}, NewModel}.
 
-%% What there is to do after close without a file.
+%% The operations that need no open file.
 closed({flush, []}) -> ok;
 closed({position, [{bof, Offset}]}) when Offset >= 0 -> {ok, Offset};
 closed(Command) -> several(Command, {error, closed}).
 
-%% A list of writes says how many were done before the one that failed.
+%% The error of a list of writes has the number of writes before the failing one.
 several({pwrite, [[_ | _]]}, {error, Reason}) -> {error, {0, Reason}};
 several({Function, [[]]}, {error, _}) when Function =:= pwrite -> ok;
 several({Function, [[]]}, {error, _}) when Function =:= pread -> {ok, []};
@@ -156,7 +156,7 @@ apply_open(write, [Data], #handle{cursor = Cursor} = Handle, Bytes) ->
     end;
 apply_open(position, [{Whence, Offset}], #handle{cursor = Cursor, mapped = Mapped} = Handle, Bytes) ->
     usable(Handle, Bytes, fun() ->
-        %% Before the end, whichever sign.
+        %% Counts back from the end, with either sign.
         Move = case Whence of eof -> -abs(Offset); _ -> Offset end,
         case maps:get(Whence, #{bof => 0, cur => Cursor, eof => Mapped}) + Move of
             Target when Target < 0; Target > ?MAX -> {{error, einval}, Handle, Bytes};

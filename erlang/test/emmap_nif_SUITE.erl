@@ -512,7 +512,7 @@ read_exactly(_File, _Position, 0) ->
 read_exactly(File, Position, Length) ->
     emmap:pread(File, Position, Length).
 
-%% A process that holds a direct binary, and a look at its first bytes.
+%% A process that has a direct binary, and a function that reads its first bytes.
 lend(File, Position, Length) ->
     Test = self(),
     {Holder, Monitor} = spawn_monitor(fun() ->
@@ -540,7 +540,7 @@ release({Holder, Monitor}) ->
     Holder ! release,
     receive {'DOWN', Monitor, _, Holder, normal} -> ok end.
 
-%% How many descriptors and mappings of this node refer to the file.
+%% The numbers of this node's descriptors and mappings of the file.
 descriptors(Path) ->
     {ok, Names} = file:list_dir("/proc/self/fd"),
     length([Name || Name <- Names, file:read_link(filename:join("/proc/self/fd", Name)) =:= {ok, binary_to_list(Path)}]).

@@ -375,7 +375,7 @@ runs(_Config) ->
                       {pread, Handle, 0, 4},
                       {each, position, 2, Handle, [0, eof]},
                       {each, position, 2, Handle, [1, bof]}])),
-    % what fails does so by itself, and as often as it was asked for
+    % each failing operation fails by itself, as often as it was sent
     ?assertEqual([{error, alignment}, {ok, 0}, {error, badarg}],
                  Ask([{each, patomic_load, 1, Handle, [1, 8, a]}])),
     ?assertEqual([{error, closed}, {error, closed}], Ask([{each, patomic_load, 1, 1, [0, 8]}])),
@@ -384,20 +384,20 @@ runs(_Config) ->
     ?assertEqual([{error, badarg}, {error, badarg}], Ask([{each, patomic_load, 2, Handle, [0, 0, 8, 8]}])),
     ?assertEqual([{error, badarg}], Ask([{each, open, 1, <<"a">>, [[]]}])),
     ?assertEqual([{error, badarg}], Ask([{each, patomic_load, 1 bsl 64, Handle, [0]}])),
-    % where nobody can tell how often
+    % a run with an unreadable count
     [?assertEqual({Run, [{error, badarg}, {ok, 16}]}, {Run, Ask([Run, {size, Handle}])})
      || Run <- [{each, patomic_add, 2, Handle, [0, 1, 0]}, {each, patomic_add, 2, Handle, "abc"},
                 {each, patomic_load, 1, Handle, [0 | 8]}, {each, patomic_load, 1, Handle, a},
                 {each, size, 0, Handle, []}, {each, patomic_load, -1, Handle, []}, {each, patomic_load, -1, Handle, [0]}, {each, patomic_load, a, Handle, [0]},
                 {each, patomic_load, 1, Handle}, {each}]],
-    % only in a batch, of which the operations count
+    % only in a batch, and its operations count
     ?assertEqual({3, {error, badarg}}, call(Port, {3, {each, patomic_load, 1, Handle, [0]}})),
     ?assertEqual({error, emsgsize}, Ask([{each, patomic_store, 2, Handle, [0, 7]},
                                          {each, patomic_load, 1, Handle, lists:duplicate(1 bsl 20, 0)}])),
     ?assertEqual([{ok, <<"abcd">>}], Ask([{pread, Handle, 0, 4}])),
     stop(Port).
 
-%% Who looks out for the next request must not go on when there is none.
+%% A program that spins for the next request must stop when there is none.
 sleeps_when_nothing_is_asked(_Config) ->
     {Port, {emmap_port, 1, #{os_pid := OsPid}}} = start(),
     _ = [{Id, {error, closed}} = call(Port, {Id, {size, 1}}) || Id <- lists:seq(1, 1000)],
@@ -551,7 +551,7 @@ frame(Term) -> framed(term_to_binary(Term)).
 frames(<<Length:32, Frame:Length/binary, Rest/binary>>) -> [binary_to_term(Frame) | frames(Rest)];
 frames(_) -> [].
 
-%% {Status, Output but for the hello frame, whether it said something on standard error}.
+%% {Status, Output without the hello frame, true if it wrote to standard error}.
 raw(Input) ->
     {Status, Output, Message} = run([], Input),
     <<Length:32, _:Length/binary, Rest/binary>> = Output,

@@ -355,7 +355,7 @@ snapshot(Config) ->
     ok = emmap_queue:close(Queue),
     ?assertEqual({error, closed}, emmap_queue:snapshot(Queue, 1)).
 
-%% The call that goes over to another file answers what it finds there.
+%% The call that goes over to another file already answers from that file.
 goes_over(Config) ->
     {ok, Queue} = open(Config, "goes-over", 0, [follow]),
     Blocks = emmap_test:path(Config, "goes-over-blocks"),
@@ -444,7 +444,7 @@ writes_the_bytes_of_emmap_2(Config) ->
     {ok, Written} = file:read_file(emmap_test:path(Config, "written")),
     Fixture = emmap_test:fixture("queue.bin"),
     ?assertEqual(binary:part(Fixture, 16, Tail - 16), binary:part(Written, 16, Tail - 16)),
-    % of the compressed message, what zlib has no part in
+    % of the compressed message, the bytes outside of zlib's
     ?assertMatch(<<_:Tail/binary, _:32, 131, 80, 503:32, _/binary>>, Written),
     ?assertEqual(byte_size(Fixture), byte_size(Written)).
 
@@ -931,7 +931,7 @@ server_keeps_what_it_has(Config) ->
     emmap_test:until(fun() -> emmap_queue:pop(Queue) =:= 1 end),
     ok = emmap_queue:close(Queue).
 
-%%% What takes long
+%%% Long operations
 
 %% The one large binary of a long message is a part of the message's memory, at any place in the term.
 long_binaries_are_not_copied(Config) ->

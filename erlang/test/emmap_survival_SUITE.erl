@@ -159,7 +159,7 @@ run(memory_that_is_short, Backend, Path) ->
                        Error -> Error
                    end
           end,
-    %% No message of this size is printed where that fails.
+    %% If that fails, no message of this size is printed.
     case with_memory(Backend, 60, Pop) of
         {error, enomem} ->
             ?assertEqual(Count, emmap_queue:length(Queue)),
@@ -559,7 +559,7 @@ until(Condition, Attempts, Tell) ->
         false -> receive after 10 -> until(Condition, Attempts - 1, Tell) end
     end.
 
-%% The process of the mappings may take so many MiB more than it has.
+%% Limits the memory of the process with the mappings to this many MiB more than it has.
 with_memory(Backend, Spare, Use) ->
     Pid = mapping_process(Backend),
     [erlang:garbage_collect(Process) || Process <- processes()],

@@ -1,4 +1,4 @@
-%% The port program as any other client sees it.
+%% The port program, as clients in other languages use it.
 -module(emmap_test_program).
 
 -export([path/0, start/0, start/2, call/2, command/2, reply/1, status/1, stop/1]).

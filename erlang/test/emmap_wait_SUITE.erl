@@ -36,7 +36,7 @@ start(Wait) ->
 result(Waiter) ->
     receive {Waiter, Result} -> Result after 10000 -> ct:fail({still_waits, Waiter}) end.
 
-%% Notifies until so many have been woken: a process may not have begun to wait.
+%% Notifies until this many have been woken, because a process may not have begun to wait.
 wake(_Notify, 0) -> ok;
 wake(Notify, Count) ->
     {ok, Woken} = Notify(Count),
@@ -227,7 +227,7 @@ limit(Config) ->
     [?assertEqual(ok, result(Waiter)) || Waiter <- Waiters, not lists:keymember(Waiter, 1, Refused)],
     ok = file:close(File).
 
-%% 500 times to and fro, each by a change and a notify. If one were lost, this would take minutes.
+%% 500 round trips by changes and notifies. If a notify were lost, this would take minutes.
 hand_over(Config) ->
     Counters = emmap_test:open_counters(Config, "hand-over", 2),
     Waiter = start(fun() -> answer(Counters, 0, 500) end),
