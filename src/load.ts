@@ -156,7 +156,7 @@ export function load(): object {
   const [place] = places;
   if (place === undefined)
     throw new Error(
-      "emmap can't tell which file it is in, and so not where its native code is: make emmap an external of the bundle",
+      "emmap can't tell which file it is in, and so cannot find its native code: make emmap an external of the bundle",
     );
   const path = join(place, "prebuilds", platforms[0] as string, "emmap.node");
   const build = buildScript(place);

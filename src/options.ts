@@ -230,7 +230,7 @@ export function openOptions(options: OpenOptions): NativeOptions {
 export function countersOptions(options: CountersOptions): NativeOptions {
   const { shared } = options ?? {};
   if (shared !== undefined && shared !== "unsafe")
-    throw valueError('The option "shared" of counters, which always are, can only be "unsafe"');
+    throw valueError('The option "shared" can only be "unsafe" for counters, which are always shared');
   return toNative(options, COUNTERS_OPTIONS, "counters");
 }
 

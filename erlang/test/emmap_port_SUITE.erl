@@ -78,7 +78,7 @@ killed_program(Config) ->
      || {Function, Arguments} <-
             [{pread, [0, 8]}, {pread, [[{0, 8}]]}, {pwrite, [0, "x"]}, {read, [1]}, {position, [0]}, {size, []},
              {sync, []}, {patomic_add, [0, 1]}, {batch, [[{pread, 0, 1}]]}, {resize, []}]],
-    % not by itself: the handle stays dead beside a new program
+    % the handle stays dead beside a new program
     {ok, Other} = emmap:open(Path, [read, {backend, port}]),
     ?assertEqual({error, port_died}, file:pread(File, 0, 8)),
     {ok, Again} = emmap:reopen(File),
@@ -503,8 +503,8 @@ says_what_a_file_system_lacks(Config) ->
     Output = try node_output(Code, ebin()) after os:unsetenv("LD_PRELOAD") end,
     Answers = "{{error,enotsup},{error,enotsup},{error,enotsup},{error,enotsup}}",
     ?assertMatch([_, _], string:split(Output, "[" ++ Answers ++ "," ++ Answers ++ "]")),
-    ?assertMatch([_, _], string:split(Output, "(nfs) does not show all who open the file the same memory", all)),
-    ?assertMatch([_, _], string:split(Output, "put it on a local one", all)),
+    ?assertMatch([_, _], string:split(Output, "(nfs) does not share one memory between all that open the file", all)),
+    ?assertMatch([_, _], string:split(Output, "put the file on a local one", all)),
     ?assertMatch([_, _ | _], string:split(Output, Path)).
 
 without_sharing(Config) ->

@@ -217,7 +217,7 @@ emmap_error emi_backup_image_create(uint64_t capacity, backup_image_t *self)
                                                 : mmap(NULL, (size_t)capacity, PROT_READ | PROT_WRITE,
                                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes == MAP_FAILED)
-        return emi_error_set(ENOMEM, "no memory for a copy of what the file holds");
+        return emi_error_set(ENOMEM, "no memory for a copy of the file's content");
     self->bytes = bytes;
     return EMMAP_OK;
 }

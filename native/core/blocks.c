@@ -57,10 +57,9 @@ static emmap_error other_shape(blocks_operation_t *self)
         return error;
     }
     return blocks_load32(self->base.mapping->data, 0) != self->shape->block_size
-               ? emi_operation_corrupt(&self->base, 0,
-                                       "the block size is another one than when the file was opened")
+               ? emi_operation_corrupt(&self->base, 0, "the block size has changed since the file was opened")
                : emi_operation_corrupt(&self->base, BLOCKS_WORD,
-                                       "the number of levels is another one than when the file was opened");
+                                       "the number of levels has changed since the file was opened");
 }
 
 static uint32_t marked(const blocks_operation_t *self)
@@ -206,6 +205,7 @@ emmap_error emi_blocks_begin_read_unlocked(emmap_file *file, blocks_operation_t 
     if (!error)
         error = start_one(self);
     if (!error && self->base.mutexed && marked(self) != 0)
-        error = emi_operation_end(&self->base, emi_error_set(EAGAIN, "somebody is changing the storage"));
+        error =
+            emi_operation_end(&self->base, emi_error_set(EAGAIN, "another handle is changing the storage"));
     return error;
 }

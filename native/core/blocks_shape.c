@@ -23,7 +23,7 @@ const char *emi_blocks_word_wrong(uint32_t word)
 {
     const unsigned said = blocks_said(word);
     return said != 0 && (said < EMMAP_LEVELS_MIN || said > EMMAP_LEVELS_MAX)
-               ? "not a block storage: it has another number of levels than from 2 to 5"
+               ? "not a block storage: its number of levels is not from 2 to 5"
                : NULL;
 }
 
@@ -90,8 +90,8 @@ emmap_error emi_blocks_find_shape(operation_t *operation, unsigned levels, block
     if (found == 0)
         found = last_group == -1 ? EMMAP_LEVELS : deduce(operation, block_size, levels, last_group);
     if (found == UNTOLD)
-        return emi_error_set(EINVAL,
-                             "the file does not say how many levels the storage has: the caller has to");
+        return emi_error_set(
+            EINVAL, "the file does not tell the storage's number of levels: the caller has to name it");
     blocks_shape_set(shape, block_size, found ? found : EMMAP_LEVELS, shape->said);
     if (last_group != -1 && (last_group < 0 || emi_blocks_level_at(shape, (uint64_t)last_group) == 0))
         return emi_operation_corrupt(operation, BLOCKS_LAST_GROUP,

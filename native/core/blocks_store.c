@@ -129,7 +129,7 @@ static emmap_error prepare_store(blocks_operation_t *self, const struct iovec *l
 {
     for (size_t i = 0; i < count; i++)
         if (list[i].iov_len != self->shape->block_size)
-            return emi_error_set(EINVAL, "the bytes are not as many as a block has");
+            return emi_error_set(EINVAL, "the number of bytes is not the block size");
     emmap_error error = find_room(self, addresses, count, last);
     /* The addresses are in the order of their places. */
     if (!error)

@@ -292,7 +292,7 @@ static emmap_error write_around(emmap_file *file, uint64_t position, const struc
     const bool whole = how == OVERLAP_MIXED;
     uint8_t *const room = malloc(!whole && length > EMMAP_PIECE ? EMMAP_PIECE : (size_t)length);
     if (!room)
-        return emi_error_set(ENOMEM, "no memory for bytes that overlap with where they go");
+        return emi_error_set(ENOMEM, "no memory for a copy of bytes that overlap with their target");
     const struct iovec copied = {.iov_base = room, .iov_len = (size_t)length};
     const detour_t by_pieces = {.bytes = list->iov_base, .room = room, .backward = how == OVERLAP_BACKWARD};
     if (whole)

@@ -291,8 +291,8 @@ emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_op
     if (count > COUNT_MAX)
         return emi_error_set(EINVAL, "a counters file has from 1 to 2^32 counters");
     if ((options.flags & REFUSED_FLAGS) || options.offset || options.length || options.size)
-        return emi_error_set(
-            EINVAL, "a counters file is mapped shared and whole, with the size that its count gives");
+        return emi_error_set(EINVAL,
+                             "a counters file is mapped shared and whole, and its count decides its size");
     if (!(options.flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         options.flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
     options.flags |= EMMAP_OPEN_SHARED | EMMAP_OPEN_FIXED_SIZE;

@@ -44,8 +44,8 @@ static emmap_error failed(emmap_file *file, const char *syscall)
 static emmap_error failed_before(emmap_file *file)
 {
     const emmap_error error = (emmap_error)atomic_load(&file->sync_failed);
-    return error ? emi_error_from_syscall(
-                       error, "fsync", "an earlier sync of the file failed, and what was written may be lost")
+    return error ? emi_error_from_syscall(error, "fsync",
+                                          "an earlier sync of the file failed, and writes may be lost")
                  : EMMAP_OK;
 }
 

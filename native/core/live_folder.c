@@ -71,7 +71,7 @@ static emmap_error check(const live_t *self)
 {
     const live_state_t *const state = self->state;
     if (self->mapping->size < sizeof *state || state->magic != LIVE_MAGIC)
-        return emi_error_corrupt(0, "the live folder's state is none");
+        return emi_error_corrupt(0, "the live folder has no valid state");
     if (state->version != LIVE_VERSION || state->slots != LIVE_SLOTS)
         return emi_error_set(ENOTSUP, "the live folder is that of another version of emmap");
     return EMMAP_OK;

@@ -66,7 +66,7 @@ static emmap_error find_slot(live_t *self, bool unused)
             return error;
         }
     }
-    return emi_error_set(ENOSPC, "1024 handles have the file open for writing, and no more may");
+    return emi_error_set(ENOSPC, "1024 handles have the file open for writing, which is the limit");
 }
 
 static void introduce(live_slot_t *slot)
@@ -152,9 +152,10 @@ static emmap_error refused(const char *reason)
 static emmap_error open_theirs(char *folder, off_t at, live_t *result)
 {
     if (!is_enabled())
-        return refused("other handles use the live folder beside the file, and this process is told not to");
+        return refused(
+            "other handles use the live folder beside the file, and EMMAP_LIVE=off forbids it here");
     if (!folder)
-        return refused("other handles use a live folder beside the file, which has no name here");
+        return refused("other handles use a live folder beside the file, which has no path in this process");
     const emmap_error error = emi_live_folder_open(folder, result);
     switch ((int)error) {
     case EMMAP_OK:
@@ -177,7 +178,7 @@ static emmap_error open_theirs(char *folder, off_t at, live_t *result)
     case ENFILE:
         return error;
     default:
-        return refused("the live folder beside the file does not hold what other handles use");
+        return refused("the live folder beside the file is damaged, and other handles use it");
     }
 }
 

@@ -65,7 +65,7 @@ static emmap_error map(const emmap_options *options, int fd, uint64_t begin, uin
 {
     int flags;
     if (!emi_platform_map_flags(options->flags, &flags))
-        return emi_error_set(ENOTSUP, "this platform does not have an option that was asked for");
+        return emi_error_set(ENOTSUP, "this platform lacks one of the options");
     self->base = mmap((void *)(uintptr_t)at, self->length, protection, flags, fd, (off_t)begin);
     if (self->base == MAP_FAILED)
         return errno == EOPNOTSUPP
@@ -98,7 +98,7 @@ static emmap_error measure(const emmap_options *options, size_t unit, uint64_t s
 {
     const size_t lead = (size_t)(options->offset % unit);
     if (size > SIZE_MAX - lead - unit)
-        return emi_error_set(ENOMEM, "more than an address space can hold");
+        return emi_error_set(ENOMEM, "the mapping is larger than an address space");
     self->size = size;
     self->length = (lead + (size_t)size + unit - 1) / unit * unit;
     return EMMAP_OK;

@@ -27,7 +27,7 @@ static emmap_error range_to_map(const emmap_file *file, uint64_t *size)
     if (available == 0)
         return emi_error_set(EINVAL, options->offset
                                          ? "the offset is at or past the end of the file"
-                                         : "the file is empty, and no memory can be mapped of it");
+                                         : "the file is empty, and an empty file cannot be mapped");
     /* Callers of emmap 2.x give the size of the whole file, also with an offset. That is refused for an
      * offset within a page: emmap 2.x counts positions from the beginning of the page then, so they would get
      * other bytes than they mean. */
@@ -36,7 +36,7 @@ static emmap_error range_to_map(const emmap_file *file, uint64_t *size)
     if ((options->length > available && !rest) || (options->size > available && !keeps_size(options)))
         return emi_error_set(EINVAL, "the range passes the end of the file");
     if ((options->flags & EMMAP_OPEN_EXACT) && options->size && options->size != available)
-        return emi_error_set(EINVAL, "the file has another size than it must have");
+        return emi_error_set(EINVAL, "the file's size is not the required one");
     *size = options->length && !rest ? options->length : available;
     return EMMAP_OK;
 }
@@ -80,7 +80,7 @@ static emmap_error empty(emmap_file *file)
     const bool kept = (options->flags & EMMAP_OPEN_KEEP_SIZE) && had > options->offset;
     if (kept || (options->size == 0 && options->length == 0)) {
         if (had <= options->offset)
-            return emi_error_set(EINVAL, "truncate needs a size where the file is missing or empty");
+            return emi_error_set(EINVAL, "truncate needs a size if the file is missing or empty");
         options->size = had - options->offset;
     }
     if (within_page(options))

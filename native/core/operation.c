@@ -65,7 +65,8 @@ static emmap_error lock(operation_t *self, lock_subject_t subject)
         error = lock_others(self->descriptor, both, &patience);
     if (error) {
         thread_lock_give(&container->threads);
-        return error == EBUSY ? emi_error_set(EBUSY, "somebody is taking the first message out") : error;
+        return error == EBUSY ? emi_error_set(EBUSY, "a two-step pop of the first message is in progress")
+                              : error;
     }
     self->mutexed = self->locked = true;
     self->pop_locked = both;

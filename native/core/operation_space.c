@@ -13,7 +13,7 @@ static emmap_error renew(operation_t *self)
     emmap_mapping *mapping;
     /* An unlocked read that began on the old file. */
     if (atomic_load(&self->file->files) != self->files)
-        return emi_error_set(EAGAIN, "the path means another file now, which the handle has gone over to");
+        return emi_error_set(EAGAIN, "the path leads to another file now, and the handle uses that one");
     const emmap_error error = emi_mapping_of(self->file, &mapping);
     if (error)
         return error;
@@ -113,7 +113,7 @@ emmap_error emi_operation_compact_begin(const operation_t *self, uint64_t *taken
 {
     *taken = 0;
     if (file_is_copy(self->file))
-        return emi_error_set(ENOTSUP, "the space is that of the file, and not of a private copy");
+        return emi_error_set(ENOTSUP, "a private mapping has no space of the file to give back");
     const emmap_error error = emi_require_blocking();
     return error ? error : emi_size_taken(self->descriptor->fd, taken);
 }

@@ -68,11 +68,12 @@ unsigned int emi_platform_mapping_limit(void)
     return limit;
 }
 
-#define WHERE_TO "; put it on a local one (ext4, xfs, btrfs, tmpfs), in a container on a volume"
+#define WHERE_TO "; put the file on a local one (ext4, xfs, btrfs, tmpfs); in a container, on a volume"
 #define NO_LOCKS(name)                                                                                       \
-    "the file system (" name ") has no locks of open files, by which processes exclude each other" WHERE_TO
+    "the file system (" name                                                                                 \
+    ") has no open file description locks, which processes need to exclude each other" WHERE_TO
 #define NO_SHARING(name)                                                                                     \
-    "the file system (" name ") does not show all who open the file the same memory" WHERE_TO                \
+    "the file system (" name ") does not share one memory between all that open the file" WHERE_TO           \
     "; plain files and counters may be opened as unsafe to share"
 
 static const struct {

@@ -72,7 +72,9 @@ int emi_platform_anonymous_file(uint32_t flags)
 const platform_file_system_t *emi_platform_file_system_of(int fd)
 {
     static const platform_file_system_t unknown = {
-        NULL, "the file system has no locks of open files, by which processes exclude each other", false};
+        NULL,
+        "the file system has no open file description locks, which processes need to exclude each other",
+        false};
     (void)fd;
     return &unknown;
 }

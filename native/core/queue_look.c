@@ -70,8 +70,7 @@ static void note_place(const uint8_t *data, queue_look_request_t *self)
                                      forward ? range.to - total : range.from, total);
 }
 
-static const char place_lost[] =
-    "the place is not one that a step answered, or the messages have moved since";
+static const char place_lost[] = "the place is not from an earlier step, or the messages have moved since";
 
 static emmap_error look_locked(operation_t *operation, queue_look_request_t *self)
 {

@@ -8,7 +8,7 @@
 const char *emi_queue_message_before(const uint8_t *data, uint32_t at, uint32_t end, uint32_t *total)
 {
     if (end - at < QUEUE_TOTAL_MIN)
-        return "what is left behind the head is smaller than a message can be";
+        return "fewer bytes are left behind the head than a message has";
     *total = queue_load32(data + end - 4);
     if (*total < QUEUE_TOTAL_MIN)
         return "a message's length is smaller than a message can be";

@@ -134,7 +134,7 @@ emmap_error emi_queue_slide_resume(operation_t *operation, queue_header_t *heade
      * over. */
     if (header->head - QUEUE_HEADER < QUEUE_TOTAL_MIN)
         return emi_operation_corrupt(operation, 12,
-                                     "the next tail is before the tail, and nothing was being moved");
+                                     "the next tail is before the tail, and no move is in progress");
     slide(operation, header);
     return EMMAP_OK;
 }

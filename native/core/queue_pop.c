@@ -88,7 +88,7 @@ static emmap_error find_same(const operation_t *operation, queue_header_t header
             return emi_operation_corrupt(operation, *end, wrong);
         if (total == 0 || messages[i].iov_len != total - QUEUE_FRAME ||
             memcmp(messages[i].iov_base, data + *end + 4, messages[i].iov_len) != 0)
-            return emi_error_set(ESTALE, "other messages are the first ones by now");
+            return emi_error_set(ESTALE, "the first messages are others by now");
         *end += total;
     }
     return EMMAP_OK;
@@ -216,7 +216,7 @@ static emmap_error remove_reserved(operation_t *operation, queue_header_t header
         queue_message_at(operation->mapping->data, header.head, header.tail, &total) != NULL ||
         total != self->reserved_total ||
         emi_queue_era_digest(operation->mapping->data + header.head, total) != self->reserved_digest)
-        return emi_error_set(ESTALE, "the message was removed by somebody who takes no lock");
+        return emi_error_set(ESTALE, "a writer that takes no lock has removed the message");
     const emmap_error error = queue_may_advance(operation, &header, header.head + total);
     if (error)
         return error;

@@ -34,7 +34,7 @@ static emmap_error batch_total(const batch_t *self, uint64_t *total)
         }
     }
     if (empty)
-        return emi_error_set(EINVAL, "a message has a byte at least");
+        return emi_error_set(EINVAL, "a message has at least one byte");
     return *total > QUEUE_LIMIT - QUEUE_HEADER ? emi_error_set(EFBIG, "more than a queue can hold")
                                                : EMMAP_OK;
 }
@@ -103,7 +103,7 @@ static emmap_error detach(const batch_t *from, batch_t *copy, void **memory)
     *copy = *from;
     *memory = malloc(from->count * sizeof *from->list + (size_t)length);
     if (!*memory)
-        return emi_error_set(ENOMEM, "no memory for messages that are bytes of their own queue");
+        return emi_error_set(ENOMEM, "no memory for a copy of messages that lie in their own queue");
     struct iovec *const list = *memory;
     uint8_t *place = (uint8_t *)(list + from->count);
     for (size_t i = 0; i < from->count; i++) {

@@ -54,8 +54,9 @@ static emmap_error full(emmap_error error, const queue_header_t *header)
 {
     if (error)
         return error;
-    return emi_error_set(EMMAP_FULL, header->synced ? "synced messages can't be moved to where they overlap"
-                                                    : "a queue can't pass 4 GiB - 1");
+    return emi_error_set(
+        EMMAP_FULL, header->synced ? "synced messages cannot move to a place that overlaps with their own"
+                                   : "a queue can't pass 4 GiB - 1");
 }
 
 /* Moves the messages to the beginning, and gives space back if the queue is far larger than needed. */

@@ -203,7 +203,7 @@ static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout,
     const emmap_error error =
         emi_wait_begin(bell->file, bell->position, ARMED, timeout, file, is_worth_a_look, waiter, result);
     if (error == EMMAP_CLOSED && !file_is_closed(file))
-        return emi_error_set(EAGAIN, "the queue is another file's by now");
+        return emi_error_set(EAGAIN, "the handle uses another file by now");
     if (error)
         return error;
     /* A close ends all waits later on. Either it sees this wait, or this thread sees the close. */

@@ -220,7 +220,7 @@ static emmap_error shrink_alone(const resizing_t *self, uint64_t size, emmap_map
     const bool goes_on = file->options.length > 0 && self->on_disk > self->mapping->size;
     emmap_error error = EMMAP_OK;
     if (loans_beyond(&file->loans, size))
-        error = emi_error_set(EBUSY, "a direct read or a copy beyond the new size is alive");
+        error = emi_error_set(EBUSY, "a direct read or a copy beyond the new size is still in use");
     else if (!goes_on)
         error = emi_size_cut(self->descriptor->fd, file->options.offset + size);
     if (!error && file_has_own_bytes(file))

@@ -122,7 +122,7 @@ emmap_error emi_size_punch(int fd, uint64_t from, uint64_t to)
         return EMMAP_OK;
     if (punched != ENOTSUP)
         return emi_error_from_syscall((emmap_error)punched, "fallocate", NULL);
-    emi_error_set(ENOTSUP, "the file system can't give space within a file back");
+    emi_error_set(ENOTSUP, "the file system cannot give back space within a file");
     return emi_error_about(EMMAP_ABOUT_FILE_SYSTEM);
 }
 

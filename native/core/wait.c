@@ -77,7 +77,7 @@ static emmap_error begin(emmap_wait *self)
     pthread_mutex_unlock(&emi_waits.lock);
     return error ? emi_error_set(error, error == EMMAP_CLOSED
                                             ? NULL
-                                            : "1024 waits go on in this process, or it gets no thread")
+                                            : "this process has 1024 waits, or gets no thread for another")
                  : EMMAP_OK;
 }
 
@@ -94,7 +94,7 @@ emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected
         return error;
     emmap_wait *self = NULL;
     if (file_has_own_bytes(file))
-        error = emi_error_set((emmap_error)EINVAL, "nobody else changes the bytes of a private mapping");
+        error = emi_error_set((emmap_error)EINVAL, "no other handle changes the bytes of a private mapping");
     else if (timeout == 0)
         error = emi_error_set((emmap_error)ETIMEDOUT, NULL);
     else if (!(self = calloc(1, sizeof *self)))

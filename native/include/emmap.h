@@ -59,7 +59,7 @@ typedef enum emmap_error {
     EMMAP_ALIGNMENT,  /* a 64-bit operation on an address that is not a multiple of 8 */
     EMMAP_FULL,       /* no room, and the queue or block storage may not grow */
     EMMAP_FIXED_SIZE, /* the call would change the size of a file opened with EMMAP_OPEN_FIXED_SIZE */
-    EMMAP_CORRUPT,    /* the file does not hold what it should; it is unchanged */
+    EMMAP_CORRUPT,    /* the file is damaged; it is unchanged */
     EMMAP_ERROR_LIMIT = 0x7fff /* no error; makes the enum wide enough for every errno value */
 } emmap_error;
 

@@ -71,7 +71,7 @@ static void what_does_not_share_is_refused_with_advice(void **state)
             assert_error(ENOTSUP, open_kind(kind, path, CREATES | EMMAP_OPEN_SHARED, &file));
             const emmap_failure failure = *emmap_last_failure();
             assert_non_null(strstr(failure.reason, foreign[i].name));
-            assert_non_null(strstr(failure.reason, "put it on a local one"));
+            assert_non_null(strstr(failure.reason, "put the file on a local one"));
             assert_string_equal(failure.syscall, "statfs");
             assert_int_equal(failure.about, EMMAP_ABOUT_FILE_SYSTEM);
             assert_false(exists(path));

@@ -213,7 +213,7 @@ static void the_folder_is_replaced_under_writers(void **state)
     put_file(state_path(), bytes, length);
     assert_refused(queue_path(), EBUSY, "not the one");
     put_file(state_path(), "garbage", 7);
-    assert_refused(queue_path(), EBUSY, "does not hold");
+    assert_refused(queue_path(), EBUSY, "is damaged");
     assert_works(file);
     /* This handle must not remove a folder that existed before. */
     close_file(file);
@@ -391,7 +391,7 @@ static void all_writers_use_the_same_way(void **state)
     close_file(other);
     emmap_file *const third = open_it();
     emi_live_enable(false);
-    assert_refused(queue_path(), EBUSY, "told not to");
+    assert_refused(queue_path(), EBUSY, "EMMAP_LIVE=off");
     emi_live_enable(true);
     close_file(third);
 }
@@ -443,7 +443,7 @@ static void a_state_that_is_truncated_is_an_error(void **state)
     assert_int_equal(truncate(state_path(), 0), 0);
     assert_error(EFAULT, push_number(file, 1, 8));
     assert_error(EFAULT, push_number(file, 1, 8));
-    assert_refused(queue_path(), EBUSY, "does not hold");
+    assert_refused(queue_path(), EBUSY, "is damaged");
     emmap_free(file);
     emmap_file *const next = open_it();
     assert_works(next);
