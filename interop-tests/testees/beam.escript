@@ -86,6 +86,17 @@ operation(Backend, Wait, File, Words) when Wait =:= wait; Wait =:= counter_wait 
         {error, _} = Error -> result(Error);
         Ended -> ["ok", text(Ended)]
     end;
+operation(Backend, queue_receive, Queue, [Timeout] = Words) ->
+    case call(Backend, queue_pop, [Queue]) of
+        None when None =:= eof; None =:= {error, ebusy} ->
+            case Backend:queue_wait(Queue, integer(Timeout)) of
+                ok -> operation(Backend, queue_receive, Queue, Words);
+                timeout -> ["ok", "timeout"];
+                {error, _} = Error -> result(Error)
+            end;
+        Result ->
+            result(Result)
+    end;
 operation(Backend, Operation, File, Words) ->
     result(call(Backend, Operation, [File | arguments(Operation, Words)])).
 

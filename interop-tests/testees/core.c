@@ -239,6 +239,17 @@ static void end_wait(void *context, emmap_error result)
     pthread_mutex_unlock(&lock);
 }
 
+static emmap_error end_of(emmap_wait *wait)
+{
+    pthread_mutex_lock(&lock);
+    while (!has_ended)
+        pthread_cond_wait(&ended, &lock);
+    const emmap_error error = how;
+    pthread_mutex_unlock(&lock);
+    emmap_wait_free(wait);
+    return error;
+}
+
 static bool on_wait(const request *request, const char *operation, emmap_file *file)
 {
     const bool counter = strncmp(operation, "counter_", 8) == 0;
@@ -256,14 +267,8 @@ static bool on_wait(const request *request, const char *operation, emmap_file *f
     emmap_error error = (counter ? emmap_counter_wait_begin : emmap_wait_begin)(
         file, number(request, 2), operand(request, 3), number(request, 4), &(emmap_waiter){end_wait, NULL},
         &wait);
-    if (!error) {
-        pthread_mutex_lock(&lock);
-        while (!has_ended)
-            pthread_cond_wait(&ended, &lock);
-        error = how;
-        pthread_mutex_unlock(&lock);
-        emmap_wait_free(wait);
-    }
+    if (!error)
+        error = end_of(wait);
     if (error == EAGAIN || error == ETIMEDOUT || !error)
         printf("ok %s", error == EAGAIN ? "not_equal" : error ? "timeout" : "ok");
     else
@@ -418,6 +423,29 @@ static bool on_bytes(const request *request, const char *operation, emmap_file *
     return true;
 }
 
+static void receive(const char *operation, emmap_file *file, uint64_t timeout)
+{
+    chunks chunks = {0};
+    const emmap_sink sink = {.allocate = chunk, .context = &chunks};
+    emmap_error error;
+    while ((error = emmap_queue_pop(file, &sink)) == EMMAP_EOF || error == EBUSY) {
+        emmap_wait *wait = NULL;
+        has_ended = false;
+        error = emmap_queue_wait_begin(file, timeout, &(emmap_waiter){end_wait, NULL}, &wait);
+        if (!error)
+            error = end_of(wait);
+        if (error && error != EAGAIN)
+            break;
+    }
+    if (error == ETIMEDOUT)
+        printf("ok timeout");
+    else if (error)
+        say_error(operation, error);
+    else
+        say_chunks(&chunks);
+    chunks_free(&chunks);
+}
+
 static bool on_queue(const request *request, const char *operation, opened *opened)
 {
     static const char *const directions[] = {"forward", "backward", NULL};
@@ -433,6 +461,8 @@ static bool on_queue(const request *request, const char *operation, opened *open
     } else if (strcmp(operation, "queue_push_many") == 0) {
         const size_t messages = all_bytes(request, vectors);
         say_nothing(operation, emmap_queue_push_many(file, vectors, messages));
+    } else if (strcmp(operation, "queue_receive") == 0) {
+        receive(operation, file, number(request, 2));
     } else if (strcmp(operation, "queue_pop_many") == 0) {
         error = emmap_queue_pop_many(file, number(request, 2), &sink, &count);
         if (error)

@@ -114,6 +114,10 @@ const OPERATIONS = {
   queue_push: (queue, message) => queue.push(bytes(message)),
   queue_push_many: (queue, ...messages) => queue.pushMany(messages.slice(0, -1).map(bytes)),
   queue_pop: (queue) => hex(or(queue.pop(null), EOF)),
+  queue_receive: async (queue, timeout) => {
+    const message = await queue.receive({ timeout: Number(timeout) });
+    return message === EMPTY ? "timeout" : hex(message);
+  },
   queue_pop_many: (queue, limit) => {
     const messages = queue.popMany(number(limit));
     if (messages.length === 0) throw EOF;
