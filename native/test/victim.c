@@ -4,6 +4,7 @@
  *
  *   points                              the names of all pause points
  *   die SCRIPT PAUSE PATH               runs a script on the file and is killed at its pause number PAUSE, from 1
+ *   late SCRIPT MICROSECONDS PATH       is killed after that time, wherever it is
  *   stop SCRIPT PAUSE PATH              is stopped there
  *   continue                            goes on, to the end
  *   kill                                is killed, stopped as it is
@@ -22,7 +23,7 @@
 #include <sys/syscall.h>
 
 #include "blocks_script.h"
-#include "queue_script.h"
+#include "waiting_scripts.h"
 
 /* Memory shared with the child. */
 typedef struct order {
@@ -30,6 +31,7 @@ typedef struct order {
     record record;
     const char *point; /* where it died or was stopped; static */
     uint64_t fork_at;  /* make a child at this pause; 0: at none */
+    uint64_t late;     /* is killed after so many microseconds; 0: it is not */
     bool cloning;
     bool stopping;
     pid_t offspring;
@@ -53,11 +55,14 @@ static void live_on(void)
 /* A process that opens a file only to recover it has few pauses, and they should be in the recovery. */
 static bool recovering;
 
-/* The live folder's points that every run of a script passes. It leaves out the points of creating the folder, which
- * exists the next time, and of waiting. test_live.c has all points. */
+/* A script that comes to the live folder's points in the same order each time. */
+static bool comes_to_all;
+
+/* Of the live folder's points it counts those that every run of a script passes. It leaves out the points of creating the
+ * folder, which exists the next time, and of waiting. */
 static bool is_counted(const char *name)
 {
-    if (!begins_with(name, "live_"))
+    if (comes_to_all || !begins_with(name, "live_"))
         return true;
     return !recovering && (begins_with(name, "live_join_") || begins_with(name, "live_slot_") ||
                            begins_with(name, "live_leave_") || strcmp(name, "live_agreed") == 0);
@@ -67,7 +72,8 @@ static void on_pause(const char *name)
 {
     if (!is_counted(name))
         return;
-    const uint64_t pause = ++deaths->pauses;
+    /* Scripts with threads come to several points at once. */
+    const uint64_t pause = __atomic_add_fetch(&deaths->pauses, 1, __ATOMIC_SEQ_CST);
     if (pause == self->fork_at) {
         const pid_t child = self->cloning ? (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
         require(child >= 0);
@@ -206,12 +212,44 @@ static void run_counters(const char *path)
     emmap_free(counters);
 }
 
+#define WAITING(name)                                                                                        \
+    static void come_to_##name(const char *path)                                                             \
+    {                                                                                                        \
+        comes_to_all = true;                                                                                 \
+        run_queue_##name(path);                                                                              \
+    }
+
+WAITING(wake)
+WAITING(contend)
+WAITING(rob)
+WAITING(bury)
+WAITING(join)
+
+#define REPORTING(name, actions)                                                                             \
+    static void report_##name(void)                                                                          \
+    {                                                                                                        \
+        report_model(actions);                                                                               \
+    }
+
+REPORTING(wake, wakes)
+REPORTING(push, one_push)
+REPORTING(contend, contended)
+REPORTING(rob, robbed)
+REPORTING(bury, buried)
+REPORTING(join, joined)
+
 static const script scripts[] = {
     {"file", run_file, report_count},
     {"counters", run_counters, report_count},
     {"queue", run_queue, report_queue},
     {"queue-traffic", run_queue_traffic, report_queue_traffic},
     {"queue-recovery", recover_queue, report_nothing},
+    {"queue-push", run_queue_push, report_push},
+    {"queue-wake", come_to_wake, report_wake},
+    {"queue-contend", come_to_contend, report_contend},
+    {"queue-rob", come_to_rob, report_rob},
+    {"queue-bury", come_to_bury, report_bury},
+    {"queue-join", come_to_join, report_join},
     {"blocks", run_blocks_script, report_blocks},
     {"blocks-traffic", run_blocks_traffic, report_blocks},
     {"blocks-recovery", recover_blocks, report_nothing},
@@ -248,7 +286,11 @@ static void print_all_points(void)
     print_points("file", file, COUNT_OF(file), ",");
     print_points("counters", counters, COUNT_OF(counters), ",");
     print_points("queue", queue, COUNT_OF(queue), ",");
-    print_points("blocks", blocks, COUNT_OF(blocks), "}\n");
+    static const char *const wake[] = {WAKE_PAUSE_POINTS(NAME)};
+    static const char *const live[] = {LIVE_PAUSE_POINTS(NAME)};
+    print_points("blocks", blocks, COUNT_OF(blocks), ",");
+    print_points("wake", wake, COUNT_OF(wake), ",");
+    print_points("live", live, COUNT_OF(live), "}\n");
 }
 
 static const script *current;
@@ -297,9 +339,11 @@ static void await(void)
     require(waitpid(child, &status, WUNTRACED) == child);
     if (WIFSTOPPED(status))
         require(self->stopping);
-    else if (WIFSIGNALED(status))
+    else if (WIFSIGNALED(status)) {
+        if (self->late && !self->point)
+            self->point = "a random moment";
         require(WTERMSIG(status) == SIGKILL && self->point);
-    else
+    } else
         require(WEXITSTATUS(status) == 0);
     report();
 }
@@ -307,8 +351,12 @@ static void await(void)
 static void start(const char *script, uint64_t pause)
 {
     current = script_of(script);
-    deaths->target = pause;
+    deaths->target = self->late ? 0 : pause;
     child = start_child(run, NULL);
+    if (self->late) {
+        rest((long)self->late);
+        require(kill(child, SIGKILL) == 0);
+    }
     await();
 }
 
@@ -338,6 +386,7 @@ static void obey(const char *line)
         } else {
             require(sscanf(line, "%15s %31s %" SCNu64 " %4095s", how, name, &pause, path) == 4);
             self->stopping = strcmp(how, "stop") == 0;
+            self->late = strcmp(how, "late") == 0 ? pause : 0;
         }
         start(name, pause);
     }

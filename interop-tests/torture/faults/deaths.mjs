@@ -1,17 +1,34 @@
-// A process is killed at every pause point of the core, between any two stores. Another one goes on with the file, a
-// Node process in half of the cases and a BEAM node in the other half.
+// A process is killed at every pause point of the core, between any two stores or steps of waiting, and at random moments.
+// Another one goes on with the file, a Node process in half of the cases and a BEAM node in the other half. Victims have
+// glibc or musl; they and those who come after them may be in PID namespaces of their own.
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { hasNamespaces, IN_NAMESPACE } from "../support/namespaces.mjs";
 import { MEMORY, withFolder } from "../support/processes.mjs";
+import { randomNumbers } from "../support/random.mjs";
 import { Row } from "../support/rows.mjs";
-import { block, CAPACITY, message, popAll, STRUCTURES, walkAll } from "../support/structures.mjs";
+import {
+  amissBetween,
+  block,
+  CAPACITY,
+  message,
+  popAll,
+  STRUCTURES,
+  walkAll,
+} from "../support/structures.mjs";
 import { Testee } from "../support/testee.mjs";
-import { isHeld, untilTheyWait, Victim } from "../support/victim.mjs";
+import { hasLibrary, isHeld, untilTheyWait, Victim } from "../support/victim.mjs";
 import { waited } from "../support/waits.mjs";
 
-export const title = "kill -9 between any two stores, 10,000 times";
+export const title = "kill -9 between any two stores or steps of waiting, and at random moments";
+export const shortSeconds = 1;
 
-const DEATHS = 10_000;
+/** DEATHS in the environment is another number. */
+const deathsIn = (seconds) => Number(process.env.DEATHS ?? (seconds > shortSeconds ? 50_000 : 6_000));
+
+/** So often those who wait, wake and join die at each of their points. */
+const DEATHS_EACH_ROUND = 5_000;
 
 /** No script has so many pauses. */
 const NEVER = 1_000_000;
@@ -19,24 +36,92 @@ const NEVER = 1_000_000;
 /** Who comes after the victim, by turns. */
 const SUCCESSORS = ["node", "nif", "node", "port"];
 
+/** Nobody may wait longer for the dead, in ms, beyond what the kernel takes to end them. */
+const WAIT_LIMIT_MS = 50;
+
+/** A message whose author died before the wake-up is found by a look, ten times a second (docs/live.md). */
+const LOOK_LIMIT_MS = 110;
+
+/** Scripts of waiting, waking and joining, by what the table calls them; each works on a queue. */
+const WAITING = {
+  "queue-wake": "waking a consumer",
+  "queue-contend": "waiting for the lock",
+  "queue-rob": "taking the lock of the dead",
+  "queue-bury": "taking the slot of the dead",
+  "queue-join": "joining the live folder",
+};
+
+/** Those that work on a queue which others have open, and how many turns come between two of them. */
+const WAITING_TRAFFIC = ["queue-wake", "queue-rob", "queue-contend"];
+const BETWEEN_WAITING = 7;
+
+/** Every so many deaths on one file are at a random moment, at most so many microseconds after the start. */
+const BETWEEN_RANDOM = 3;
+const LATEST_US = 1500;
+
+const kindOf = (script) => script.split("-")[0];
+
+/** What the victim did that is not done at one stroke. */
+const RECOVER = {
+  "queue-contend": async (testee, report, name = "f") => amissBetween(await popAll(testee, name), report),
+};
+const recovererOf = (script) => RECOVER[script] ?? STRUCTURES[kindOf(script)].recover;
+
 export function run({ seconds, say }) {
   return withFolder((folder) => kill(new Deaths(folder), seconds, say), MEMORY);
 }
 
 async function kill(deaths, seconds, say) {
   const end = Date.now() + seconds * 1000;
+  const goal = deathsIn(seconds);
   await deaths.warmUp();
   await deaths.everywhere();
+  for (let round = 0; round === 0 || round < goal / DEATHS_EACH_ROUND - 1; round++)
+    await deaths.whileWaiting();
   say(`${deaths.total} deaths, at each store of a new file`);
   await deaths.inRecovery();
   say(`${deaths.total} deaths, some while recovering from another`);
   await deaths.whileOthersWait();
-  say(`${deaths.total} deaths, some with others waiting`);
-  await deaths.onOneFile(DEATHS, end, say);
+  say(`${deaths.total} deaths, some with others waiting for the lock`);
+  await deaths.whileConsumersWait();
+  say(`${deaths.total} deaths, some with others waiting for a message`);
+  await deaths.onOneFile(goal, end, say);
   const points = await deaths.points();
-  for (const point of points) say(`${point.padEnd(24)} ${deaths.at.get(point) ?? 0} deaths`);
+  for (const point of [...points, RANDOM]) say(`${point.padEnd(24)} ${deaths.at.get(point) ?? 0} deaths`);
   const missed = points.filter((point) => !deaths.at.has(point));
   return [...deaths.rows.values(), ...missed.map((point) => new Row(`kill -9 at ${point}`, "core"))];
+}
+
+/** As the victim says. */
+const RANDOM = "a random moment";
+
+class Victims {
+  #all;
+  #random = randomNumbers(1);
+  /** The present one, and what the table calls it. */
+  victim;
+  title;
+
+  constructor() {
+    const libraries = ["glibc", "musl"].filter(hasLibrary);
+    const namespaces = hasNamespaces() ? [false, true] : [false];
+    this.#all = libraries.flatMap((library) =>
+      namespaces.map((apart) => ({
+        title: `kill -9 of a process with ${library}${apart ? ", in a PID namespace" : ""}`,
+        victim: new Victim({ library, wrapper: apart ? IN_NAMESPACE : [] }),
+      })),
+    );
+    this.choose();
+  }
+
+  /** Another one, or the same, has the next orders. */
+  choose() {
+    ({ victim: this.victim, title: this.title } = this.#all[this.#random(this.#all.length)]);
+  }
+
+  order(...words) {
+    return this.victim.order(...words);
+  }
 }
 
 class Deaths {
@@ -45,27 +130,37 @@ class Deaths {
   at = new Map();
   total = 0;
   #folder;
-  #victim = new Victim();
+  #victims = new Victims();
   #testees;
+  #random = randomNumbers(2);
   /** The first pause of each script's at each point. */
   #pauses = new Map();
 
   constructor(folder) {
     this.#folder = folder;
-    this.#testees = new Map([...new Set(SUCCESSORS)].map((door) => [door, new Testee(door)]));
+    const wrappers = hasNamespaces() ? [[], IN_NAMESPACE] : [[]];
+    this.#testees = wrappers.map(
+      (wrapper) => new Map([...new Set(SUCCESSORS)].map((door) => [door, new Testee(door, { wrapper })])),
+    );
+  }
+
+  #allTestees() {
+    return this.#testees.flatMap((byDoor) => [...byDoor.values()]);
   }
 
   /** The first request to a runtime takes as long as that takes to start. */
   async warmUp() {
     const path = this.#fresh();
-    for (const testee of this.#testees.values()) {
-      await testee.must(STRUCTURES.file.open(path));
-      await testee.must("close f");
-    }
+    await Promise.all(
+      this.#allTestees().map(async (testee) => {
+        await testee.must(STRUCTURES.file.open(path));
+        await testee.must("close f");
+      }),
+    );
   }
 
   async points() {
-    return [...new Set(Object.values(await this.#victim.order("points")).flat())];
+    return [...new Set(Object.values(await this.#victims.order("points")).flat())];
   }
 
   /** A path that nothing is at, until the next is asked for. */
@@ -76,7 +171,15 @@ class Deaths {
 
   /** Has the victim run the script until it dies at its pause number `pause`; null where it did not get there. */
   async #death(script, pause, path) {
-    const report = await this.#victim.order("die", script, pause, path);
+    return this.#noted(await this.#victims.order("die", script, pause, path));
+  }
+
+  /** As `#death`, at a random moment. */
+  async #lateDeath(script, path) {
+    return this.#noted(await this.#victims.order("late", script, 1 + this.#random(LATEST_US), path));
+  }
+
+  #noted(report) {
     if (report.point === null) return null;
     this.#note(report);
     return report;
@@ -87,27 +190,35 @@ class Deaths {
     this.total++;
   }
 
-  #count(kind, door, outcome) {
-    const { title } = STRUCTURES[kind];
-    const key = `${title} ${door}`;
-    if (!this.rows.has(key)) this.rows.set(key, new Row(`kill -9 while changing ${title}`, door));
-    this.rows.get(key).count(outcome);
+  #count(script, door, outcome) {
+    const { title } = STRUCTURES[kindOf(script)];
+    const what = WAITING[script] ?? `changing ${title}`;
+    this.#row(`kill -9 while ${what}`, door).count(outcome);
+    this.#row(this.#victims.title, door).count(outcome);
+    this.#victims.choose();
+  }
+
+  #row(fault, door) {
+    const key = `${fault} ${door}`;
+    if (!this.rows.has(key))
+      this.rows.set(key, Object.assign(new Row(fault, door), { waitLimitMs: WAIT_LIMIT_MS }));
+    return this.rows.get(key);
   }
 
   #successor(turn) {
     const door = SUCCESSORS[turn % SUCCESSORS.length];
-    return [door, this.#testees.get(door)];
+    return [door, this.#testees[this.#random(this.#testees.length)].get(door)];
   }
 
   /** Somebody who has not had the file open goes on with it. */
-  async #succeed(kind, turn, report, path) {
-    const { open, recover, use } = STRUCTURES[kind];
+  async #succeed(script, turn, report, path) {
+    const { open, use } = STRUCTURES[kindOf(script)];
     const [door, testee] = this.#successor(turn);
     const [, waitMs] = await waited(testee, () => testee.must(open(path)));
-    const lost = await recover(testee, report);
+    const lost = await recovererOf(script)(testee, report);
     await use(testee);
     await testee.must("close f");
-    this.#count(kind, door, { lost, waitMs });
+    this.#count(script, door, { lost, waitMs });
   }
 
   /** At each pause of each script, on a file that was not there before. */
@@ -118,6 +229,11 @@ class Deaths {
       await this.#atEachPause(["file", "counters"], async () => {}, turn);
   }
 
+  /** The same with those who wait, wake and join. */
+  async whileWaiting() {
+    await this.#atEachPause(Object.keys(WAITING), async () => {});
+  }
+
   /** The first who comes after a death dies as well, somewhere on its way. */
   async inRecovery() {
     await this.#atEachPause(["queue", "blocks"], (kind, pause, path) =>
@@ -125,15 +241,15 @@ class Deaths {
     );
   }
 
-  async #atEachPause(kinds, first, turn = 0) {
-    for (const kind of kinds)
+  async #atEachPause(scripts, first, turn = 0) {
+    for (const script of scripts)
       for (let pause = 1; ; pause++) {
         const path = this.#fresh();
-        const report = await this.#death(kind, pause, path);
+        const report = await this.#death(script, pause, path);
         if (report === null) break;
-        this.#firstPause(kind, report.point, pause);
-        await first(kind, pause, path);
-        await this.#succeed(kind, turn + pause, report, path);
+        if (script in STRUCTURES) this.#firstPause(script, report.point, pause);
+        await first(script, pause, path);
+        await this.#succeed(script, turn + pause, report, path);
       }
   }
 
@@ -146,9 +262,9 @@ class Deaths {
   async whileOthersWait() {
     for (const { kind, pause } of this.#pauses.values()) {
       const path = this.#fresh();
-      const report = await this.#victim.order("stop", kind, pause, path);
+      const report = await this.#victims.order("stop", kind, pause, path);
       if (isHeld(path)) await this.#released(kind, pause, report, path);
-      else await this.#victim.order("kill");
+      else await this.#victims.order("kill");
     }
   }
 
@@ -156,12 +272,53 @@ class Deaths {
     const [door, testee] = this.#successor(turn);
     const opened = testee.must(STRUCTURES[kind].open(path));
     await untilTheyWait();
-    const [, waitMs] = await waited(testee, () => Promise.all([this.#victim.order("kill"), opened]));
+    const [, waitMs] = await waited(testee, () => Promise.all([this.#victims.order("kill"), opened]));
     this.#note(report);
     const lost = await STRUCTURES[kind].recover(testee, report);
     await STRUCTURES[kind].use(testee);
     await testee.must("close f");
     this.#count(kind, door, { lost, waitMs });
+  }
+
+  /** Somebody waits for a message when the victim is killed that pushes it, or has just pushed it. */
+  async whileConsumersWait() {
+    const pusher = new Testee("core");
+    const consumers = new Map([["core", new Testee("core")], ...this.#testees[0]]);
+    for (let pause = 1, outcome; outcome !== null; pause++)
+      for (const [door, consumer] of consumers) {
+        outcome = await this.#unwoken(consumer, pusher, pause);
+        if (outcome === null) break;
+        const row = this.#row("kill -9 while pushing to a consumer that sleeps", door);
+        row.waitLimitMs = LOOK_LIMIT_MS;
+        row.count(outcome);
+      }
+  }
+
+  /** What becomes of the message of one who dies at its pause number `pause`, for a consumer that waits for it. */
+  async #unwoken(consumer, pusher, pause) {
+    const path = this.#fresh();
+    const open = STRUCTURES.queue.open(path);
+    await Promise.all([consumer.must(open), pusher.must(open)]);
+    let came = false;
+    const received = consumer.must("queue_receive f 10000").finally(() => {
+      came = true;
+    });
+    await untilTheyWait();
+    const report = await this.#death("queue-push", pause, path);
+    const isThere = async () => (await pusher.must("queue_is_empty f")) === "ok false";
+    const [, waitMs] = await waited(consumer, async () => {
+      for (let looks = 0; looks < 100 && !came && (await isThere()); looks++) await sleep(5);
+    });
+    // For the consumer, unless it has the other one.
+    await pusher.must(`queue_push f ${message(77)}`);
+    const isIts = (await received) === `ok ${message(0)}`;
+    const left = (await popAll(pusher)).length;
+    await Promise.all([consumer.must("close f"), pusher.must("close f")]);
+    if (report === null) return null;
+    this.#victims.choose();
+    const { acknowledged, begun } = report;
+    const wrong = isIts ? begun.next === 0 || left !== 1 : acknowledged.next === 1 || left !== 0;
+    return { lost: Number(wrong), waitMs };
   }
 
   /** On one queue and one storage, which all successors have open all the time, until there have been so many deaths. */
@@ -170,35 +327,45 @@ class Deaths {
     const paths = Object.fromEntries(kinds.map((kind) => [kind, join(this.#folder, kind)]));
     const pauses = {};
     for (const kind of kinds) {
-      const { pauses: all } = await this.#victim.order("die", `${kind}-traffic`, NEVER, paths[kind]);
-      pauses[kind] = all;
-      for (const testee of this.#testees.values())
+      for (const testee of this.#allTestees())
         await testee.must(STRUCTURES[kind].open(paths[kind]).replace(" f ", ` ${kind} `));
-      await clear(kind, this.#testees.get("node"));
+    }
+    for (const script of [...kinds.map((kind) => `${kind}-traffic`), ...WAITING_TRAFFIC]) {
+      ({ pauses: pauses[script] } = await this.#victims.order("die", script, NEVER, paths[kindOf(script)]));
+      await clear(kindOf(script), this.#testees[0].get("node"));
     }
     const before = statSync(paths.queue).size;
     for (let turn = 0; this.total < deaths || Date.now() < end; turn++) {
       const kind = kinds[turn % 2];
-      await this.#again(kind, turn >> 1, 1 + ((turn * 31) % pauses[kind]), paths[kind]);
+      const script = this.#trafficOf(kind, turn >> 1);
+      const pause = 1 + this.#random(pauses[script]);
+      await this.#again(script, turn >> 1, turn % BETWEEN_RANDOM === 0 ? null : pause, paths[kind]);
       if (turn % 2000 === 1999) say(`${this.total} deaths`);
     }
-    for (const testee of this.#testees.values()) for (const kind of kinds) await testee.must(`close ${kind}`);
-    for (const door of this.#testees.keys()) await this.#fill(door, paths, before);
+    for (const testee of this.#allTestees()) for (const kind of kinds) await testee.must(`close ${kind}`);
+    for (const testee of this.#testees[0].values()) await this.#fill(testee, paths, before);
   }
 
-  async #again(kind, turn, pause, path) {
+  #trafficOf(kind, turn) {
+    if (kind === "blocks" || turn % BETWEEN_WAITING !== 0) return `${kind}-traffic`;
+    return WAITING_TRAFFIC[(turn / BETWEEN_WAITING) % WAITING_TRAFFIC.length];
+  }
+
+  /** A death at this pause, or at a random moment. */
+  async #again(script, turn, pause, path) {
+    const kind = kindOf(script);
     const [door, testee] = this.#successor(turn);
-    const report = await this.#death(`${kind}-traffic`, pause, path);
+    const report =
+      pause === null ? await this.#lateDeath(script, path) : await this.#death(script, pause, path);
     // Where there was less to do than the first time the victim has come to its end.
     if (report === null) return clear(kind, testee);
     const [, waitMs] = await waited(testee, () => testee.must(STRUCTURES[kind].look(kind)));
-    const lost = await STRUCTURES[kind].recover(testee, report, kind);
-    this.#count(kind, door, { lost, waitMs });
+    const lost = await recovererOf(script)(testee, report, kind);
+    this.#count(script, door, { lost, waitMs });
   }
 
   /** The files hold as much as they ever did. */
-  async #fill(door, paths, size) {
-    const testee = this.#testees.get(door);
+  async #fill(testee, paths, size) {
     await testee.must(`queue_open f ${paths.queue} fixed_size`);
     const room = Math.floor((size - 16) / 32);
     await testee.must(`queue_push_many f ${Array.from({ length: room }, (_, i) => message(i)).join(" ")}`);

@@ -1,9 +1,8 @@
 // Processes that don't see each other, and have the same process id, exclude each other all the same.
-import { spawnSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
 import { join } from "node:path";
+import { IN_NAMESPACE, requireNamespaces } from "../support/namespaces.mjs";
 import { MEMORY, withFolder } from "../support/processes.mjs";
-import { NotPossible } from "../support/report.mjs";
 import { Row } from "../support/rows.mjs";
 import { message, numberIn } from "../support/structures.mjs";
 import { Testee } from "../support/testee.mjs";
@@ -11,15 +10,12 @@ import { Testee } from "../support/testee.mjs";
 export const title = "working from PID namespaces of their own";
 
 const DOORS = ["node", "nif", "port"];
-const UNSHARE = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL"];
 const BATCH = 200;
 
 export async function run({ seconds, say }) {
-  const tried = spawnSync(UNSHARE[0], [...UNSHARE.slice(1), "true"], { encoding: "utf8" });
-  if (tried.status !== 0)
-    throw new NotPossible(`this user may make no PID namespaces: ${tried.stderr ?? tried.error}`.trim());
+  requireNamespaces();
   return withFolder(async (folder) => {
-    const testees = DOORS.map((door) => new Testee(door, { wrapper: UNSHARE }));
+    const testees = DOORS.map((door) => new Testee(door, { wrapper: IN_NAMESPACE }));
     const rows = DOORS.map((door) => new Row("in a PID namespace of its own", door));
     const end = Date.now() + seconds * 1000;
     do {

@@ -25,8 +25,8 @@ export function coreLibrary() {
   return join(folder, "libemmap_core.a");
 }
 
-/** Compiles C sources to a program or a library, beside what the core's tests build; the path of it. */
-export function compile(name, sources, ...flags) {
+/** As `compile`, with this compiler. */
+export function compileWith(compiler, name, sources, ...flags) {
   const product = join(folder, name);
   const newest = Math.max(...sources.map((source) => statSync(source).mtimeMs));
   if (existsSync(product) && statSync(product).mtimeMs > newest) return product;
@@ -35,7 +35,10 @@ export function compile(name, sources, ...flags) {
   const making = `${product}.${process.pid}`;
   const definitions = ["-D_XOPEN_SOURCE=700", `-I${join(root, "native/include")}`];
   const strict = ["-std=c11", "-O1", "-pthread", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-  execFileSync("cc", [...strict, ...definitions, ...sources, "-o", making, ...flags]);
+  execFileSync(compiler, [...strict, ...definitions, ...sources, "-o", making, ...flags]);
   renameSync(making, product);
   return product;
 }
+
+/** Compiles C sources to a program or a library, beside what the core's tests build; the path of it. */
+export const compile = (name, sources, ...flags) => compileWith("cc", name, sources, ...flags);

@@ -32,6 +32,15 @@ function amiss(found, { first, next }) {
   return inOrder ? 0 : Math.max(1, missing.length);
 }
 
+/** As `amiss`, where some of what has begun may be done. */
+export function amissBetween(found, { acknowledged, begun }) {
+  let least = Number.POSITIVE_INFINITY;
+  for (let first = acknowledged.first; first <= begun.first; first++)
+    for (let next = acknowledged.next; next <= begun.next; next++)
+      least = Math.min(least, amiss(found, { first, next }));
+  return least;
+}
+
 const between = (count, { acknowledged, begun }) =>
   Math.max(acknowledged.count - count, count - begun.count, 0);
 

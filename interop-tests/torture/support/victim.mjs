@@ -1,18 +1,49 @@
 // A process that dies, stops or forks between two stores, where it is told to: see native/test/victim.c.
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { compileWith } from "./compile.mjs";
 import { Peer } from "./processes.mjs";
 import { NotPossible } from "./report.mjs";
 
 const room = fileURLToPath(new URL("../../../native/test", import.meta.url));
 const PROGRAM = "build/plain/victim";
 
-export class Victim extends Peer {
-  constructor() {
+const PROGRAMS = {
+  glibc() {
     execFileSync("make", ["--silent", "-C", room, PROGRAM], { stdio: ["ignore", "ignore", "inherit"] });
-    super(`${room}/${PROGRAM}`, []);
+    return join(room, PROGRAM);
+  },
+  musl: muslVictim,
+};
+
+/** Whether a victim can be built with this C library here. */
+export const hasLibrary = (library) =>
+  library === "glibc" || spawnSync("musl-gcc", ["--version"], { stdio: "ignore" }).status === 0;
+
+/** musl's headers come first; of the others only the kernel's and cmocka's are looked for. */
+function muslVictim() {
+  const core = join(room, "../core");
+  const inCore = readdirSync(core).filter((name) => name.endsWith(".c"));
+  const sources = [
+    ...inCore.map((name) => join(core, name)),
+    ...["victim.c", "support.c"].map((name) => join(room, name)),
+    fileURLToPath(new URL("cmocka.c", import.meta.url)),
+  ];
+  const machine = execFileSync("cc", ["-print-multiarch"], { encoding: "utf8" }).trim();
+  const headers = [`/usr/include/${machine}`, "/usr/include"].flatMap((path) => ["-idirafter", path]);
+  const whatIsUsed = ["-O3", "-static", "-ffunction-sections", "-Wl,--gc-sections"];
+  const flags = ["-DEMMAP_PAUSE_POINTS", `-I${core}`, `-I${room}`, ...headers, ...whatIsUsed];
+  return compileWith("musl-gcc", "victim-musl", sources, ...flags);
+}
+
+export class Victim extends Peer {
+  /** With this C library; `wrapper` is a command that runs the one behind it. */
+  constructor({ library = "glibc", wrapper = [] } = {}) {
+    const [command, ...args] = [...wrapper, PROGRAMS[library]()];
+    super(command, args);
   }
 
   async order(...words) {

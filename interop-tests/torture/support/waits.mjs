@@ -1,8 +1,9 @@
 // How long somebody waits, on a machine that may have more to do than it can.
 import { readdirSync, readFileSync } from "node:fs";
+import { descendantsOf } from "./proc.mjs";
 
 /** Milliseconds in which a thread of one of these processes could have run, but it was not its turn. */
-function turnsMissed(pids) {
+export function turnsMissed(pids) {
   let nanoseconds = 0;
   for (const pid of pids)
     for (const task of readdirSync(`/proc/${pid}/task`)) {
@@ -19,7 +20,7 @@ function turnsMissed(pids) {
 const processes = new WeakMap();
 
 function processesOf(testee) {
-  if (!processes.has(testee)) processes.set(testee, new Set([process.pid, testee.pid, testee.mapper()]));
+  if (!processes.has(testee)) processes.set(testee, [process.pid, testee.pid, ...descendantsOf(testee.pid)]);
   return processes.get(testee);
 }
 
