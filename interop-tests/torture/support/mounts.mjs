@@ -11,6 +11,25 @@ export function onDisk(folder, size) {
   return [...UNSHARE, ...user, "sh", "-c", MOUNT, "sh", `size=${size}`, folder];
 }
 
+const OVERLAY = [
+  'mount -t tmpfs -o "$1" emmap-torture "$2"',
+  'mkdir "$2/lower" "$2/upper" "$2/work" "$2/merged"',
+  'mount -t overlay -o "lowerdir=$2/lower,upperdir=$2/upper,workdir=$2/work" emmap-torture "$2/merged"',
+  'shift 2 && exec "$@"',
+].join(" && ");
+
+/** A command that runs the one behind it where `merged` in the folder is an overlay. */
+export function onOverlay(folder) {
+  const user = process.getuid() === 0 ? [] : ["--map-root-user"];
+  return [...UNSHARE, ...user, "sh", "-c", OVERLAY, "sh", "size=64m", folder];
+}
+
+/** A command that runs the one behind it with the mounts of the process with this id. */
+export function withMountsOf(pid) {
+  const user = process.getuid() === 0 ? [] : ["--user", "--preserve-credentials"];
+  return ["nsenter", "--target", String(pid), "--mount", ...user];
+}
+
 /** Throws where this user may mount nothing. */
 export function requireMounts(folder) {
   const [command, ...args] = [...onDisk(folder, 65_536), "true"];
