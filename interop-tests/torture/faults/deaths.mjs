@@ -303,6 +303,7 @@ class Deaths {
     const received = consumer.must("queue_receive f 10000").finally(() => {
       came = true;
     });
+    received.catch(() => {}); // it is awaited later, unless something else fails before
     await untilTheyWait();
     const report = await this.#death("queue-push", pause, path);
     const isThere = async () => (await pusher.must("queue_is_empty f")) === "ok false";
