@@ -8,7 +8,7 @@
  *   hand_over answer-words FOLDER LANE BASE   the other way round
  *
  * It says "ready" when everything is open, and ends with its input. What it counts goes to the counters of
- * FOLDER/counts from BASE on. A message is a term for BEAM: a binary of the asker's process, and its number.
+ * FOLDER/counts from BASE on. An asker rests while counter SHUT is not 0. A message is a term for BEAM: a binary of the asker's process, and its number.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@
 #include "emmap.h"
 
 /* As in hand-overs.mjs. */
-enum { ASKED, ANSWERED, ASKER_SLEPT, ANSWERER_SLEPT, TAKEN, LATE };
+enum { ASKED, ANSWERED, ASKER_SLEPT, ANSWERER_SLEPT, TAKEN, LATE, SHUT };
 
 /* ms that an answer may take before the asker looks whether its message is still there. */
 #define ANSWER_TIME 300u
@@ -93,6 +93,22 @@ static emmap_error await(emmap_error error, emmap_wait *wait, uint64_t slept)
     if (error && error != EAGAIN && error != ETIMEDOUT)
         require(error, "wait");
     return error == ETIMEDOUT ? error : EMMAP_OK;
+}
+
+/* Sleeps while the lane is shut. */
+static void await_turn(void)
+{
+    for (;;) {
+        int64_t shut;
+        require(emmap_counter_get(counts, base + SHUT, &shut), "get");
+        if (!shut)
+            return;
+        emmap_wait *wait = NULL;
+        has_ended = false;
+        const emmap_error error =
+            emmap_counter_wait_begin(counts, base + SHUT, shut, EMMAP_NO_LIMIT, &waiter, &wait);
+        require(await(error, wait, ASKER_SLEPT), "wait");
+    }
 }
 
 static void *keep(void *context, size_t length)
@@ -171,6 +187,7 @@ static void ask(void)
     content next = {.asker = (uint64_t)getpid(), .number = 1};
     puts("ready");
     for (;; next.number++) {
+        await_turn();
         push(to, &next);
         count(is_answered(to, back, &next) ? ASKED : TAKEN);
     }
@@ -225,6 +242,7 @@ static void exchange_words(bool asks)
     for (;;)
         if (asks) {
             (void)await_word(words, 1, true, ASKER_SLEPT);
+            await_turn();
             count(ASKED);
             change(words, 0);
         } else {

@@ -39,3 +39,19 @@ export function runs(pid) {
     return false;
   }
 }
+
+/** Of each thread of a process: whether it runs or could, and ms and times that it ran, and that it had to wait for a turn. */
+export function threadsOf(pid) {
+  const threads = new Map();
+  try {
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const about = `/proc/${pid}/task/${thread}`;
+      const [, state] = /\) (\S)/.exec(readFileSync(`${about}/stat`, "latin1"));
+      const [ran, waited, times] = readFileSync(`${about}/schedstat`, "latin1").split(" ").map(Number);
+      threads.set(thread, { sleeps: state === "S", ranMs: ran / 1e6, waitedMs: waited / 1e6, times });
+    }
+  } catch {
+    // It, or one of its threads, has ended meanwhile.
+  }
+  return threads;
+}

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { descendantsOf } from "./proc.mjs";
 
 /** Milliseconds in which a thread of one of these processes could have run, but it was not its turn. */
-export function turnsMissed(pids) {
+function turnsMissed(pids) {
   let nanoseconds = 0;
   for (const pid of pids)
     for (const task of readdirSync(`/proc/${pid}/task`)) {
