@@ -8,7 +8,11 @@
 //   shortSeconds   how long it takes in `make test`; 1 if there is none
 // A row is { fault, runtime, hits, survived, lost, worstWaitMs }: how often the fault really happened, after how many of
 // these all went on as promised, what went missing or came twice, and the longest that anybody had to wait for the
-// dead; null where nobody waits for them. A waitLimitMs besides says how long that may be. Where a machine does not allow a fault the module throws a NotPossible.
+// dead; null where nobody waits for them. A waitLimitMs besides says how long that may be. Where a machine does not allow a
+// fault the module throws a NotPossible.
+//
+// Some rounds are as long as the environment says, or `make torture`: DEATHS=50000 for deaths, HAND_OVERS=10000000 KILLS=1000
+// for hand-overs. FAULTS=soak SECONDS=1800 is a soak of half an hour.
 import { endAll } from "./support/processes.mjs";
 import { faultNames, loadFault, NotPossible, report, shortcoming, together } from "./support/report.mjs";
 

@@ -20,6 +20,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { openQueue } from "emmap";
 import { Examination } from "../support/examination.mjs";
 import { onDisk, onOverlay, seenBy, withMountsOf } from "../support/mounts.mjs";
 import { MEMORY, Peer, withFolder } from "../support/processes.mjs";
@@ -230,6 +231,15 @@ const CASES = {
   },
 };
 
+function reasonOf(open) {
+  try {
+    open().close();
+    return "no error";
+  } catch (error) {
+    return error.message;
+  }
+}
+
 const GARBAGE = {
   state: ({ state }) => writeFileSync(state, garbage(STATE_SIZE)),
   head: ({ state }) => write(state, 0, garbage(HEAD)),
@@ -277,6 +287,26 @@ const PLACES = {
     ),
 };
 
+/** This process takes all of them, which takes some time. */
+async function withoutSlot(scene, testees, rows) {
+  const open = () => openQueue(scene.path, { raw: true });
+  const all = Array.from({ length: SLOTS }, open);
+  const users = DOOR_NAMES.map((door, i) =>
+    rows.examine("a live folder without a free slot", door, testees[i]),
+  );
+  for (const user of users) await user.fault(scene.open(), "error enospc");
+  const reason = reasonOf(open);
+  if (!reason.includes(String(SLOTS))) users[0].lose(`the limit is not named: ${reason}`);
+  all.pop().close();
+  for (const user of users) {
+    await user.fine(scene.open());
+    await works(user);
+    await close(user);
+  }
+  for (const each of all) each.close();
+  scene.clear();
+}
+
 /** Gives `use` a process in a mount namespace of its own, where this user may have one. */
 async function mounted(wrapper, use) {
   const [command, ...args] = wrapper;
@@ -317,6 +347,7 @@ async function inPlaces(rows, say) {
             await happens(scene, newcomer, holder);
             scene.clear();
           }
+        if (place === PLACES.memory) await withoutSlot(sceneOf("queue"), testees, rows);
         await Promise.all(testees.map((testee) => testee.finish()));
       });
       say(`in ${name}`);
@@ -340,7 +371,6 @@ async function onFullDisks(rows, say) {
           const scene = new Scene(join(folder, `queue-${door}`), (path) => seenBy(pid, path));
           await noRoomForFolder(scene, user, other);
           await noRoomForSlot(scene, user, crowd);
-          await noSlot(scene, user, crowd);
         }
         await Promise.all([...testees, crowd].map((testee) => testee.finish()));
         say("on a full disk");
@@ -385,8 +415,7 @@ async function noRoomForFolder(scene, user, other) {
   scene.clear();
 }
 
-/** As many handles as use up the slots of a page, or all. */
-async function open(crowd, scene, count) {
+async function openMany(crowd, scene, count) {
   const opened = crowd.askAll(Array.from({ length: count }, (_, i) => scene.open().replace(" f ", ` ${i} `)));
   for (const answer of await Promise.all(opened)) if (!answer.startsWith("ok")) throw new Error(answer);
 }
@@ -395,7 +424,7 @@ const closeAll = (crowd, count) =>
   Promise.all(crowd.askAll(Array.from({ length: count }, (_, i) => `close ${i}`)));
 
 async function noRoomForSlot(scene, user, crowd) {
-  await open(crowd, scene, SLOTS_OF_PAGE);
+  await openMany(crowd, scene, SLOTS_OF_PAGE);
   fill(scene);
   await user.fault(scene.open(), "error enospc");
   makeRoom(scene);
@@ -403,17 +432,6 @@ async function noRoomForSlot(scene, user, crowd) {
   await works(user);
   await close(user);
   await closeAll(crowd, SLOTS_OF_PAGE);
-  scene.clear();
-}
-
-async function noSlot(scene, user, crowd) {
-  await open(crowd, scene, SLOTS);
-  await user.fault(scene.open(), "error enospc");
-  await crowd.must(`close ${SLOTS >> 1}`);
-  await user.fine(scene.open());
-  await works(user);
-  await close(user);
-  await closeAll(crowd, SLOTS);
   scene.clear();
 }
 
