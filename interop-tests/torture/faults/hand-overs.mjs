@@ -7,12 +7,11 @@
 //
 // All lanes are at work, and in between one after the other alone. Where a message lies in a queue for some time and no
 // thread of its lane runs, or could, a wake-up is lost, though a look would find the message soon (docs/live.md).
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { openCounters, openQueue } from "emmap";
-import { compile } from "../support/compile.mjs";
+import { compile, coreLibrary } from "../support/compile.mjs";
 import { descendantsOf, portProgramOf, runs, threadsOf } from "../support/proc.mjs";
 import { MEMORY, Peer, withFolder } from "../support/processes.mjs";
 import { randomNumbers } from "../support/random.mjs";
@@ -70,15 +69,7 @@ const VICTIMS = [..."aaaccnnp", "nif", "port"].map(
 const beside = (path) => fileURLToPath(new URL(path, import.meta.url));
 const ebin = beside("../../../erlang/_build/default/lib/emmap/ebin");
 
-function coreProgram() {
-  const room = beside("../../../native/core");
-  const core = readdirSync(room).filter((name) => name.endsWith(".c"));
-  return compile(
-    "hand_over",
-    [...core.map((name) => join(room, name)), beside("../support/hand_over.c")],
-    "-O2",
-  );
-}
+const coreProgram = () => compile("hand_over", [beside("../support/hand_over.c"), coreLibrary()], "-O2");
 
 const PROGRAMS = {
   core: () => [coreProgram()],

@@ -6,23 +6,24 @@ import { fileURLToPath } from "node:url";
 const root = resolve(fileURLToPath(import.meta.url), "../../../..");
 const folder = join(root, "native/test/build/torture");
 
-/** Builds libemmap_core.a as the doors link it; the path of it. */
-export function coreLibrary() {
+/** The libraries that this process has built, by their folders. */
+const libraries = new Map();
+
+/** Builds libemmap_core.a as the doors link it, or with another compiler and more flags in another folder; the path of it. */
+export function coreLibrary({ compiler = "cc", flags = [], name = "" } = {}) {
+  const build = join(folder, name);
+  if (!libraries.has(build)) libraries.set(build, buildLibrary(build, compiler, flags));
+  return libraries.get(build);
+}
+
+function buildLibrary(build, compiler, flags) {
   const makefile = join(root, "native/core/core.mk");
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(build, { recursive: true });
   // One at a time: another run may be building it, too.
-  const lock = [
-    join(folder, "lock"),
-    "make",
-    "-s",
-    "-j2",
-    "-f",
-    makefile,
-    `BUILD=${folder}`,
-    "CFLAGS=-Werror",
-  ];
-  execFileSync("flock", lock, { stdio: ["ignore", "ignore", "inherit"] });
-  return join(folder, "libemmap_core.a");
+  const lock = [join(build, "lock"), "make", "-s", "-j2", "-f", makefile];
+  const variables = [`BUILD=${build}`, `CC=${compiler}`, `CFLAGS=${["-Werror", ...flags].join(" ")}`];
+  execFileSync("flock", [...lock, ...variables], { stdio: ["ignore", "ignore", "inherit"] });
+  return join(build, "libemmap_core.a");
 }
 
 /** As `compile`, with this compiler. */

@@ -1,10 +1,10 @@
 // A process that dies, stops or forks between two stores, where it is told to: see native/test/victim.c.
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { compileWith } from "./compile.mjs";
+import { compileWith, coreLibrary } from "./compile.mjs";
 import { Peer } from "./processes.mjs";
 import { NotPossible } from "./report.mjs";
 
@@ -25,18 +25,17 @@ export const hasLibrary = (library) =>
 
 /** musl's headers come first; of the others only the kernel's and cmocka's are looked for. */
 function muslVictim() {
-  const core = join(room, "../core");
-  const inCore = readdirSync(core).filter((name) => name.endsWith(".c"));
-  const sources = [
-    ...inCore.map((name) => join(core, name)),
-    ...["victim.c", "support.c"].map((name) => join(room, name)),
-    fileURLToPath(new URL("cmocka.c", import.meta.url)),
-  ];
   const machine = execFileSync("cc", ["-print-multiarch"], { encoding: "utf8" }).trim();
   const headers = [`/usr/include/${machine}`, "/usr/include"].flatMap((path) => ["-idirafter", path]);
-  const whatIsUsed = ["-O3", "-static", "-ffunction-sections", "-Wl,--gc-sections"];
-  const flags = ["-DEMMAP_PAUSE_POINTS", `-I${core}`, `-I${room}`, ...headers, ...whatIsUsed];
-  return compileWith("musl-gcc", "victim-musl", sources, ...flags);
+  const flags = ["-DEMMAP_PAUSE_POINTS", "-ffunction-sections", ...headers];
+  const sources = [
+    ...["victim.c", "support.c"].map((name) => join(room, name)),
+    fileURLToPath(new URL("cmocka.c", import.meta.url)),
+    coreLibrary({ compiler: "musl-gcc", flags, name: "musl" }),
+  ];
+  const includes = [`-I${join(room, "../core")}`, `-I${room}`];
+  const link = ["-static", "-Wl,--gc-sections"];
+  return compileWith("musl-gcc", "victim-musl", sources, "-O3", ...flags, ...includes, ...link);
 }
 
 export class Victim extends Peer {
