@@ -22,9 +22,12 @@ const WARM_UP_SHARE = 0.1;
 /** Threads that sleep for nothing end by then, in ms: native/core/wait.c. The short form does not wait for that. */
 const IDLE_MS = 6000;
 
-/** C libraries keep some of what they have used, and runtimes more. */
+/** C libraries keep some of what they have used, and runtimes more. V8 maps its heap in small pieces. */
 const SLACK = { descriptors: 0, threads: 3, mappings: 16, memory: 2 << 20 };
-const SLACK_OF_RUNTIME = { ...SLACK, memory: 24 << 20 };
+const SLACK_OF_RUNTIME = { ...SLACK, mappings: 64, memory: 16 << 20 };
+
+/** A Node process takes garbage for free memory for as long as it may. With so little it ends if it keeps what it has used. */
+const ENVIRONMENT = { NODE_OPTIONS: "--max-old-space-size=16 --max-semi-space-size=1" };
 
 const SLOTS = 1024;
 const VICTIMS = ["queue-wake", "queue-traffic", "queue-rob"];
@@ -80,7 +83,9 @@ class Soak {
   kills = 0;
   #folder;
   #idleMs;
-  #testees = new Map(Object.keys(DOORS).map((door) => [door, new Testee(door)]));
+  #testees = new Map(
+    Object.keys(DOORS).map((door) => [door, new Testee(door, { environment: ENVIRONMENT })]),
+  );
   #victims = [new Victim(), new Victim()];
   #random = randomNumbers(4);
   #operations = new Map(Object.keys(DOORS).map((door) => [door, 0]));
