@@ -15,9 +15,14 @@ export function resourcesOf(pid) {
 }
 
 function childrenOf(pid) {
-  return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-  );
+  return readdirSync(`/proc/${pid}/task`).flatMap((task) => {
+    try {
+      const children = readFileSync(`/proc/${pid}/task/${task}/children`, "utf8");
+      return children.split(" ").filter(Boolean).map(Number);
+    } catch {
+      return []; // the thread has ended meanwhile
+    }
+  });
 }
 
 /** All processes below `pid`. */
