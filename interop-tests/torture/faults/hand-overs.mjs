@@ -41,7 +41,7 @@ const MOURNING_MS = 300;
 const GIVE_UP_MS = 60_000;
 
 /** Of the messages that a consumer gets, it has to have slept before so many. */
-const LEAST_SLEEP = 0.1;
+const LEAST_SLEEP = 0.05;
 
 /** As in hand_over.c. */
 const ASKED = 0;
