@@ -99,8 +99,14 @@ function start(input: Buffer, settings: Settings, budget?: Budget): Decoder {
   const max = settings.maxInflatedSize;
   const allowed = max + input.length;
   if (u8(input, 1) !== Tag.Compressed) {
-    if (budget !== undefined || input.length * (TERM_SIZE - 1) > max)
-      budget?.take(max - measured(input, 1, allowed));
+    if (input.length * (TERM_SIZE - 1) > max) {
+      const left = measured(input, 1, allowed);
+      budget?.take(max - left);
+    } else if (budget !== undefined) {
+      // So few bytes take less, unless they claim to be more than there are: then the decoder refuses them.
+      const left = remaining(input, 1, input.length, allowed);
+      if (left >= 0) budget.take(max - left);
+    }
     return new Decoder(input, 1, settings, undefined);
   }
   const { bytes, consumed } = inflate(input, max);
