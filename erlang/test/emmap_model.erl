@@ -110,7 +110,6 @@ put_handle(Slot, Handle, #model{handles = Handles} = Model) ->
 
 bad_type({pread, [_, Length]}) when Length < 0 -> {true, {error, einval}};
 bad_type({read, [Length]}) when Length < 0 -> {true, {error, einval}};
-bad_type({resize, [Size]}) when Size < 0 -> {true, {error, einval}};
 bad_type({position, [{_, Offset}]}) when Offset > ?MAX; Offset < -?MAX - 1 -> {true, {error, einval}};
 bad_type({Function, [_ | Operands]})
   when Function =:= patomic_add; Function =:= patomic_sub; Function =:= patomic_and; Function =:= patomic_or;
@@ -163,6 +162,8 @@ apply_open(position, [{Whence, Offset}], #handle{cursor = Cursor, mapped = Mappe
             Target -> {{ok, Target}, Handle#handle{cursor = Target}, Bytes}
         end
     end);
+apply_open(resize, [Size], Handle, Bytes) when Size < 0; Size > ?MAX ->
+    usable(Handle, Bytes, fun() -> {{error, einval}, Handle, Bytes} end);
 apply_open(resize, [Size], Handle, Bytes) ->
     writable(Handle, Bytes, fun() -> resize(Size, Handle, Bytes) end);
 apply_open(truncate, [], #handle{cursor = Cursor, mapped = Mapped} = Handle, Bytes) ->
@@ -297,8 +298,6 @@ extended(Bytes, _Size) ->
 
 %%% Size
 
-resize(Size, Handle, Bytes) when Size > ?MAX ->
-    {{error, einval}, Handle, Bytes};
 resize(Size, #handle{mapped = Mapped} = Handle, Bytes) ->
     OnDisk = max(Mapped, byte_size(Bytes)),
     Target = if

@@ -991,7 +991,9 @@ waiting_leaves_the_schedulers_free(Config) ->
 
 others_go_on(Queue, Path, Taker, Port, OsPid) ->
     {1, {ok, Handle, _}} = emmap_test_program:call(Port, {1, {queue_open, Path, []}}),
-    emmap_test_program:command(Port, term_to_binary({2, {batch, lists:duplicate(5000, {queue_length, Handle})}})),
+    %% Nearly all of its time it has the lock.
+    Walk = {queue_walk, Handle, forward, 20000, 0},
+    emmap_test_program:command(Port, term_to_binary({2, {batch, lists:duplicate(600, Walk)}})),
     emmap_test:until(fun() ->
         signal("STOP", OsPid),
         is_locked(Path) orelse begin signal("CONT", OsPid), false end
