@@ -50,6 +50,8 @@ open(Name, Folder) ->
     end,
     ok = application:load(emmap),
     ok = application:set_env(emmap, backend, Backend),
+    %% The time in which a container is paused counts too.
+    ok = application:set_env(emmap, port_options, #{call_timeout => 30000}),
     Options = [{mode, ?FILE_MODE}],
     File = fun(Format) -> filename:join(Folder, io_lib:format(Format, [Name])) end,
     Counters = emmap:open_counters(filename:join(Folder, "traffic.counters"), ?COUNTERS, Options),
