@@ -122,7 +122,7 @@ class Member {
     this.ready = true;
   }
 
-  /** Whoever works on the same lanes knows that somebody dies, and that it is over. */
+  /** Tells the others on the same lanes when a process dies, and when its death is over. */
   async #die(kill) {
     this.ready = false;
     this.kills++;
@@ -373,7 +373,7 @@ class Traffic {
     }
   }
 
-  /** As many kills a hand-over all the time. */
+  /** Spreads the kills evenly over the hand-overs. */
   async #killEvenly(handOvers, kills, goesOn) {
     while (goesOn()) {
       await sleep(this.#random(2 * POLL_MS));

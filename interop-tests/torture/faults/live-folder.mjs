@@ -61,7 +61,7 @@ class Rows {
     this.#say = say;
   }
 
-  /** What is asked of the testee counts for the row of this fault and the door. */
+  /** Counts the testee's answers in the row of this fault and this door. */
   examine(fault, door, testee) {
     const key = `${fault} ${door}`;
     if (!this.#rows.has(key))
