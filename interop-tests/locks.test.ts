@@ -45,7 +45,9 @@ test.each(backends)("BEAM over the %s goes on with all else while twenty process
   expect(await beam.next()).toBe("ready");
   await holder.stopOn(path);
   beam.send();
-  const [timeouts, pushed, shortest, longest, others] = (await beam.next()).split(" ").map(Number);
+  const [owners, ...numbers] = (await beam.next()).split(" ");
+  const [timeouts, pushed, shortest, longest, others] = numbers.map(Number);
+  expect(owners).toBe("victim");
   expect([timeouts, pushed]).toEqual([20, 0]);
   expect(shortest).toBeGreaterThanOrEqual(500);
   expect(longest).toBeLessThan(2500);
@@ -53,7 +55,7 @@ test.each(backends)("BEAM over the %s goes on with all else while twenty process
   const { begun } = await holder.goOn();
   expect(await beam.next()).toBe("ready");
   beam.send();
-  expect((await beam.next()).split(" ").slice(0, 2)).toEqual(["0", "20"]);
+  expect((await beam.next()).split(" ").slice(1, 3)).toEqual(["0", "20"]);
   using queue = openQueue(path, { raw: true });
   expect(queue.length()).toBe(begun.next - begun.first + 20);
 });
@@ -93,6 +95,11 @@ test("Node waits for as long as it is told to, and the holder goes on unharmed",
   expect(took).toBeGreaterThanOrEqual(199);
   expect(took).toBeLessThan(1500);
   expect(() => hasty.push("12345678")).toThrow(expect.objectContaining({ code: "ETIMEDOUT" }));
+  const writers = queue.writers();
+  expect(writers.map(({ process }) => process)).toContain(process.pid);
+  const owner = writers.filter(({ hasLock }) => hasLock);
+  expect(owner).toHaveLength(1);
+  expect(owner[0]?.program).toBe("victim");
   await expect(queue.sync()).rejects.toMatchObject({ code: "ETIMEDOUT" });
   expect(() => openQueue(path, { lockTimeout: 50 })).toThrow(expect.objectContaining({ code: "ETIMEDOUT" }));
   const report = await holder.goOn();

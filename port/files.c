@@ -216,6 +216,51 @@ void perform_advise(const operation *op, call *c)
     reply_error(c->out, emmap_advise(c->file, position, length, (emmap_advice)advice));
 }
 
+static void reply_writer(reply *out, const emmap_writer *writer)
+{
+    reply_map(out, 7);
+    reply_atom(out, "process");
+    reply_unsigned(out, writer->process);
+    reply_atom(out, "program");
+    reply_binary(out, writer->program, strlen(writer->program));
+    reply_atom(out, "since");
+    reply_unsigned(out, writer->since);
+    reply_atom(out, "has_lock");
+    reply_atom(out, writer->has_lock ? "true" : "false");
+    reply_atom(out, "waited");
+    reply_unsigned(out, writer->waited);
+    reply_atom(out, "pushed");
+    reply_unsigned(out, writer->pushed);
+    reply_atom(out, "popped");
+    reply_unsigned(out, writer->popped);
+}
+
+/* {writers, Handle} -> {ok, [#{process, program, since, has_lock, waited, pushed, popped}]} */
+void perform_writers(const operation *op, call *c)
+{
+    (void)op;
+    enum { LONGEST = 200 }; /* bytes of one in the answer */
+    emmap_writer *const all = malloc(EMMAP_WRITERS * sizeof *all);
+    size_t count = 0;
+    emmap_error error =
+        all != NULL ? emmap_writers(c->file, all, EMMAP_WRITERS, &count) : (emmap_error)ENOMEM;
+    if (error == EMMAP_OK && !reply_reserve(c->out, count * LONGEST))
+        error = (emmap_error)ENOMEM;
+    if (error != EMMAP_OK) {
+        free(all);
+        call_answer(c, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    if (count > 0)
+        reply_list(c->out, count);
+    for (size_t i = 0; i < count; i++)
+        reply_writer(c->out, &all[i]);
+    reply_nil(c->out);
+    free(all);
+}
+
 /* {backup, Handle, Path} -> ok */
 void perform_backup(const operation *op, call *c)
 {

@@ -18,5 +18,6 @@ perform_function perform_truncate;
 perform_function perform_allocate;
 perform_function perform_advise;
 perform_function perform_backup;
+perform_function perform_writers;
 
 #endif

@@ -1,6 +1,7 @@
 // The functions of the addon, and their types.
 import { createError, type EmmapErrorCode } from "./error.js";
 import { load } from "./load.js";
+import type { Writer } from "./open-file.js";
 
 declare const file: unique symbol;
 declare const wait: unique symbol;
@@ -103,6 +104,7 @@ interface Addon {
   datasync(file: NativeFile): Promise<void>;
   backup(file: NativeFile, to: NativePath): Promise<void>;
   is_current: Ask;
+  writers(file: NativeFile): (Omit<Writer, "since"> & { since: number })[];
 
   patomic_add: Update;
   patomic_sub: Update;

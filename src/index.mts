@@ -25,4 +25,5 @@ export {
   type StructureOptions,
   type ViewOptions,
   type Whence,
+  type Writer,
 } from "./index.js";

@@ -3,7 +3,7 @@ export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./bloc
 export { Counters, openCounters } from "./counters.js";
 export { EmmapError, type EmmapErrorCode } from "./error.js";
 export { type Advice, MappedFile, open, type Whence } from "./file.js";
-export type { OpenFile, Structure } from "./open-file.js";
+export type { OpenFile, Structure, Writer } from "./open-file.js";
 export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
 export { EMPTY, openQueue, Queue, type QueueInfo } from "./queue.js";
 export type { JsonQueueOptions, QueueOptions, RawQueueOptions } from "./queue-options.js";

@@ -4,6 +4,26 @@ import { EmmapError } from "./error.js";
 import type { Opened, Origin } from "./opening.js";
 import { toPath } from "./options.js";
 
+/**
+ * A handle that may write a queue or block storage and shares it, as it describes itself: {@link OpenFile.writers}.
+ */
+export interface Writer {
+  /** The process id, as the process itself sees it. */
+  readonly process: number;
+  /** The program's name. */
+  readonly program: string;
+  /** The time when the handle opened the file. */
+  readonly since: Date;
+  /** True if the handle has the file's lock. */
+  readonly hasLock: boolean;
+  /** The number of its operations that found the lock taken. */
+  readonly waited: number;
+  /** The number of messages that it pushed. */
+  readonly pushed: number;
+  /** The number of messages that it removed, not counting those of `clear`. */
+  readonly popped: number;
+}
+
 /** The methods that files, counters, queues and block storages share. */
 export abstract class OpenFile {
   /** @internal */
@@ -72,6 +92,17 @@ export abstract class OpenFile {
    */
   reopen(): this {
     return this.fromOpened(this.#origin.reopen(this)) as this;
+  }
+
+  /**
+   * The handles that share a queue or block storage for writing, of all processes and runtimes. It takes no lock, and so
+   * tells which process has the lock while others get `ETIMEDOUT`. A file opened with `read` can ask, too.
+   *
+   * The list is empty for files without a live folder (docs/live.md): plain files, counters, `exclusive` ones, and files
+   * whose writers use the kernel's locks.
+   */
+  writers(): Writer[] {
+    return addon.writers(this.native).map((writer) => ({ ...writer, since: new Date(writer.since) }));
   }
 
   /** @internal */

@@ -9,6 +9,7 @@ import type { Budget } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
 import { withoutWaiting } from "./lock-waits.js";
 import { type Format, rawFormat, termFormat } from "./message-format.js";
+import type { Writer } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
 import { structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
@@ -30,7 +31,7 @@ import { WaitableFile } from "./waitable-file.js";
  */
 export const EMPTY: unique symbol = Symbol.for("emmap.EMPTY");
 
-/** A queue's header, in bytes from the start of the file. */
+/** A queue's header, in bytes from the start of the file, and the queue's writers. */
 export interface QueueInfo {
   /** The number of bytes of the file that the queue may use. */
   readonly size: number;
@@ -40,6 +41,8 @@ export interface QueueInfo {
   readonly tail: number;
   /** The same as `tail`, except on a read-only file after a process has died in a push. */
   readonly nextTail: number;
+  /** The handles that share the queue for writing, as {@link OpenFile.writers} lists them. */
+  readonly writers: readonly Writer[];
 }
 
 /** How long {@link Queue.messages} goes on before other work gets its turn, in ms. */
@@ -109,9 +112,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     return addon.queue_is_empty(this.native);
   }
 
-  /** The queue's header. */
+  /** The queue's header, and who has the queue open. */
   info(): QueueInfo {
-    return addon.queue_info(this.native);
+    return { ...addon.queue_info(this.native), writers: this.writers() };
   }
 
   /**

@@ -2,7 +2,16 @@ import { copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
-import { EMPTY, type JsonQueueOptions, open, openQueue, type Queue, type QueueOptions } from "../src";
+import {
+  EMPTY,
+  type JsonQueueOptions,
+  open,
+  openBlockStorage,
+  openCounters,
+  openQueue,
+  type Queue,
+  type QueueOptions,
+} from "../src";
 import { addon } from "../src/addon";
 import {
   atom,
@@ -92,6 +101,35 @@ test("two handles share one queue", () => {
   one.push("a");
   expect(other.pop()).toEqual(Buffer.from("a"));
   expect(one.isEmpty()).toBe(true);
+});
+
+test("every handle lists those that share the queue for writing", () => {
+  const path = freshPath();
+  const queue = openQueue(path);
+  using reader = openQueue(path, { read: true });
+  queue.pushMany([1, 2, 3]);
+  expect(queue.pop()).toBe(1);
+  const writers = queue.writers();
+  expect(writers).toEqual([
+    {
+      process: process.pid,
+      program: expect.any(String),
+      since: expect.any(Date),
+      hasLock: false,
+      waited: 0,
+      pushed: 3,
+      popped: 1,
+    },
+  ]);
+  expect(Math.abs(Date.now() - Number(writers[0]?.since))).toBeLessThan(60_000);
+  expect([reader.writers(), queue.info().writers]).toEqual([writers, writers]);
+  queue.close();
+  expect(reader.writers()).toEqual([]);
+  expect(() => queue.writers()).toThrow(expect.objectContaining({ code: "EMMAP_CLOSED" }));
+  using storage = openBlockStorage(freshPath(), { blockSize: 8 });
+  expect(storage.writers()).toMatchObject([{ process: process.pid }]);
+  using counters = openCounters(freshPath(), 1);
+  expect(counters.writers()).toEqual([]);
 });
 
 test("many are pushed and popped at once, across growth", () => {

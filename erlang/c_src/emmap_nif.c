@@ -299,6 +299,40 @@ static ERL_NIF_TERM backup(struct nif_attempt *attempt, const ERL_NIF_TERM argum
 
 NIF_SLOW_OPERATION(backup)
 
+static ERL_NIF_TERM make_writer(ErlNifEnv *env, const emmap_writer *writer)
+{
+    const size_t length = strlen(writer->program);
+    ERL_NIF_TERM program = 0, map = 0;
+    memcpy(enif_make_new_binary(env, length, &program), writer->program, length);
+    ERL_NIF_TERM keys[] = {nif_atoms.process, nif_atoms.program, nif_atoms.since, nif_atoms.has_lock,
+                           nif_atoms.waited,  nif_atoms.pushed,  nif_atoms.popped};
+    ERL_NIF_TERM values[] = {
+        enif_make_uint64(env, writer->process), program,
+        enif_make_uint64(env, writer->since),   writer->has_lock ? nif_atoms.true_ : nif_atoms.false_,
+        enif_make_uint64(env, writer->waited),  enif_make_uint64(env, writer->pushed),
+        enif_make_uint64(env, writer->popped)};
+    enif_make_map_from_arrays(env, keys, values, sizeof keys / sizeof *keys, &map);
+    return map;
+}
+
+static ERL_NIF_TERM writers(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    ErlNifEnv *const env = attempt->env;
+    emmap_writer *const all = enif_alloc(EMMAP_WRITERS * sizeof *all);
+    if (!all)
+        return nif_error(env, ENOMEM);
+    size_t count;
+    const emmap_error error = attempt->file->core->writers(attempt->file->file, all, EMMAP_WRITERS, &count);
+    ERL_NIF_TERM list = enif_make_list(env, 0);
+    for (size_t i = count; i > 0; i--)
+        list = enif_make_list_cell(env, make_writer(env, &all[i - 1]), list);
+    enif_free(all);
+    return error ? nif_attempt_failed(attempt, error) : nif_ok(env, list);
+}
+
+NIF_SLOW_OPERATION(writers)
+
 /* ---- Operations whose shape several have: emmap_operations.h ------------------------------------------ */
 
 /* {ok, Old} */

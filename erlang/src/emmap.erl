@@ -67,7 +67,7 @@ application is started again.").
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
--export([backup/2, is_current/1]).
+-export([backup/2, is_current/1, writers/1]).
 -export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
 -export([patomic/4, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_xchg/3,
          patomic_cas/4, patomic_read_integer/2, patomic_write_integer/3]).
@@ -83,7 +83,7 @@ application is started again.").
 
 -export_type([file/0, counters/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
               reason/0]).
--export_type([address/0, block_storage_info/0]).
+-export_type([address/0, block_storage_info/0, writer/0]).
 -export_type([mmap_file/0, resource/0, open_extra_info/0]).
 
 -include("emmap_file.hrl").
@@ -119,6 +119,10 @@ capacity.").
 ?DOC("About a block storage: `block_size` in bytes, the `levels` of its tree, and how many blocks it can hold
 (`capacity`).").
 -type block_storage_info() :: emmap_backend:blocks_info().
+?DOC("A handle that may write a queue or block storage and shares it: the id and the name of its `process`, as the
+process itself sees them; `since` when it has the file open, in milliseconds since 1970; whether it `has_lock`, the file's
+lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
+-type writer() :: emmap_backend:writer().
 
 ?DOC("How to open a file.
 
@@ -155,8 +159,8 @@ Reads, locks and structures:
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `{lock_timeout, Milliseconds}`: how long an operation waits for a lock that another process holds, for instance a
   stopped one; 5000 by default. It applies to queues, block storages, opening and changes of size. After that time the
-  operation answers `{error, timeout}` and has changed nothing. 0: it tries once. Only the calling process waits, never
-  a scheduler.
+  operation answers `{error, timeout}` and has changed nothing; `writers/1` says who has the lock. 0: it tries once. Only
+  the calling process waits, never a scheduler.
 - `grow`, of counters: a file that has fewer counters than asked for grows, and the new ones are 0; a file that has more
   is opened with all of them. Handles that are open keep the number that they had. Without `grow` another number is
   `{error, {counters, InFile, Asked}}`.
@@ -441,6 +445,16 @@ is_current(?MAPPED(Backend, Handle)) ->
         {ok, Current} -> Current;
         {error, _} = Error -> Error
     end.
+
+?DOC("The handles that share a queue or block storage for writing, of all processes and runtimes. It takes no lock. So after
+`{error, timeout}` it still says which process has the lock: the one with `has_lock => true`. A handle that may only read
+can ask, too.
+
+The list is empty for files without a live folder (`docs/live.md`): plain files, counters, `exclusive` handles, and files
+whose writers use the kernel's locks.").
+-spec writers(file() | counters()) -> {ok, [writer()]} | {error, reason()}.
+writers({File, _Count}) -> writers(File);
+writers(?MAPPED(Backend, Handle)) -> ?CALL(Backend, writers(Handle)).
 
 %%% Further functions that `file' calls
 

@@ -15,7 +15,7 @@
 
 -export_type([advice/0, bytes/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
 -export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, open_failed/0, queue_info/0, reason/0, ticket/0,
-              waited/0]).
+              waited/0, writer/0]).
 
 ?DOC("A reference to a NIF resource, or the name of a file on the port.").
 -type handle() :: term().
@@ -55,6 +55,11 @@ something, and the sentence says what.").
 ?DOC("About a block storage: `block_size` in bytes, the `levels` of its tree, and how many blocks it can hold
 (`capacity`).").
 -type blocks_info() :: #{block_size | levels | capacity := non_neg_integer()}.
+?DOC("A handle that may write a queue or block storage and shares it: the id and the name of its `process`, as the
+process itself sees them; `since` when it has the file open, in milliseconds since 1970; whether it `has_lock`, the file's
+lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
+-type writer() ::
+    #{process | since | waited | pushed | popped := non_neg_integer(), program := binary(), has_lock := boolean()}.
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
@@ -85,6 +90,7 @@ something, and the sentence says what.").
 -callback datasync(handle()) -> result().
 -callback backup(handle(), Path :: binary()) -> ok | failed().
 -callback is_current(handle()) -> {ok, boolean()} | failed().
+-callback writers(handle()) -> {ok, [writer()]} | failed().
 
 -callback patomic_add(handle(), Position :: integer(), operand()) -> old().
 -callback patomic_sub(handle(), Position :: integer(), operand()) -> old().

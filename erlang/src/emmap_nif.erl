@@ -15,7 +15,7 @@ The library may fail to load: see `loaded/0`.").
 -export([open/2, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
--export([backup/2, is_current/1]).
+-export([backup/2, is_current/1, writers/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
 -export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
@@ -32,8 +32,8 @@ The library may fail to load: see `loaded/0`.").
 
 -on_load(load/0).
 -nifs([allocates/1, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
-       truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, patomic_add/3,
-       patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
+       truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, writers/1,
+       patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
        patomic_load/2, patomic_store/3, counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
        counter_compare_exchange/4, queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1,
        queue_pop_many/2, queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
@@ -130,6 +130,9 @@ backup(_Handle, _Path) -> not_loaded().
 
 -spec is_current(handle()) -> {ok, boolean()} | emmap_backend:failed().
 is_current(_Handle) -> not_loaded().
+
+-spec writers(handle()) -> {ok, [emmap_backend:writer()]} | emmap_backend:failed().
+writers(_Handle) -> not_loaded().
 
 %%% Atomic 64-bit operations
 

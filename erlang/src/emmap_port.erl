@@ -30,7 +30,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([open/2, open/3, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
--export([backup/2, is_current/1]).
+-export([backup/2, is_current/1, writers/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
 -export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
@@ -647,6 +647,9 @@ backup({Program, Number}, Path) when is_binary(Path) -> call_disk(Program, {back
 
 -spec is_current(handle()) -> {ok, boolean()} | emmap_backend:failed().
 is_current({Program, Number}) -> call(Program, {is_current, Number}).
+
+-spec writers(handle()) -> {ok, [emmap_backend:writer()]} | emmap_backend:failed().
+writers({Program, Number}) -> call(Program, {writers, Number}).
 
 %%% Atomics
 

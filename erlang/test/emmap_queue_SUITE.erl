@@ -2,7 +2,7 @@
 -module(emmap_queue_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, fold_meets_a_refused_message/1, levels/1, looks/1, metadata/1, purge_clear_and_erase/1, grows/1,
+-export([first_in_first_out/1, any_term/1, empty/1, default/1, many/1, folds/1, fold_meets_a_refused_message/1, levels/1, looks/1, metadata/1, writers/1, purge_clear_and_erase/1, grows/1,
          full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, walk_from_no_place/1, snapshot/1, goes_over/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
@@ -22,7 +22,7 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     Cases = [first_in_first_out, any_term, empty, default, many, folds, fold_meets_a_refused_message,
-             levels, looks, metadata, purge_clear_and_erase, grows, full, options,
+             levels, looks, metadata, writers, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
              compressed_terms_up_to_the_limit, inflating_beyond_memory, terms_of_one_call, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
@@ -186,6 +186,25 @@ metadata(Config) ->
     ?assertEqual(#{size => 1024, head => 16, tail => 30, next_tail => 30}, emmap_queue:info(Queue)),
     ?assertEqual({ok, 1024}, emmap:size(Queue)),
     ok = emmap_queue:close(Queue).
+
+writers(Config) ->
+    Queue = queue(Config, "writers"),
+    ok = emmap_queue:push_many(Queue, [1, 2, 3]),
+    1 = emmap_queue:pop(Queue),
+    Now = os:system_time(millisecond),
+    {ok, [#{process := Process, program := <<_, _/binary>>, since := Since} = Writer]} = emmap:writers(Queue),
+    ?assertMatch(#{has_lock := false, waited := 0, pushed := 3, popped := 1}, Writer),
+    ?assert(Since > Now - 60_000 andalso Since =< Now),
+    ?assertEqual(backend(Config) =:= {backend, nif}, os:getpid() =:= integer_to_list(Process)),
+    {ok, Reader} = open(Config, "writers", 0, [read_only]),
+    ?assertEqual({ok, [Writer]}, emmap:writers(Reader)),
+    ok = emmap_queue:close(Queue),
+    ?assertEqual({ok, []}, emmap:writers(Reader)),
+    ?assertEqual({error, closed}, emmap:writers(Queue)),
+    ok = emmap_queue:close(Reader),
+    Counters = emmap:open_counters(emmap_test:path(Config, "writers.counters"), 1, [backend(Config)]),
+    ?assertEqual({ok, []}, emmap:writers(Counters)),
+    ok = emmap:close_counters(Counters).
 
 purge_clear_and_erase(Config) ->
     Queue = queue(Config, "purge"),

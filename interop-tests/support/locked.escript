@@ -2,8 +2,8 @@
 %%! +S 2:2 +SDio 2
 %% Twenty processes push while another process has the queue's lock: locked.escript EBIN BACKEND PATH. Each line of input
 %% makes them push once, each with a limit of half a second. Meanwhile the script reads a file and opens another one. It
-%% prints the numbers of {error, timeout} and of `ok', the shortest and longest push in milliseconds, and the longest
-%% other operation.
+%% prints the program that has the lock afterwards, the numbers of {error, timeout} and of `ok', the shortest and longest
+%% push in milliseconds, and the longest other operation.
 -mode(compile).
 
 -define(PROCESSES, 20).
@@ -29,7 +29,10 @@ round(Queue, Path, Options) ->
     Pushed = [receive {pushed, Each} -> Each end || _ <- Pushers],
     Count = fun(Answer) -> length([A || {A, _} <- Pushed, A =:= Answer]) end,
     Took = [Milliseconds || {_, Milliseconds} <- Pushed],
-    io:format("~b ~b ~b ~b ~b~n", [Count({error, timeout}), Count(ok), lists:min(Took), lists:max(Took), Others]).
+    {ok, Writers} = emmap:writers(Queue),
+    Owners = lists:join($,, [Program || #{has_lock := true, program := Program} <- Writers]),
+    io:format("~ts ~b ~b ~b ~b ~b~n",
+              [Owners, Count({error, timeout}), Count(ok), lists:min(Took), lists:max(Took), Others]).
 
 timed(Fun) ->
     Begun = erlang:monotonic_time(millisecond),

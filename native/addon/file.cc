@@ -130,6 +130,32 @@ napi_value backup(const Call &call)
     return in_background(call, emmap_backup, to_string(call.env, call.arguments[0]));
 }
 
+// () → an array of handles
+napi_value writers(const Call &call)
+{
+    const napi_env env = call.env;
+    std::vector<emmap_writer> all(EMMAP_WRITERS);
+    size_t count = 0;
+    const emmap_error error = emmap_writers(call.core(), all.data(), all.size(), &count);
+    if (error)
+        return call.fail(error);
+    napi_value result = nullptr;
+    napi_create_array_with_length(env, count, &result);
+    for (uint32_t i = 0; i < count; i++) {
+        napi_value writer = nullptr;
+        napi_create_object(env, &writer);
+        napi_set_named_property(env, writer, "process", make_number(env, all[i].process));
+        napi_set_named_property(env, writer, "program", make_string(env, all[i].program));
+        napi_set_named_property(env, writer, "since", make_number(env, all[i].since));
+        napi_set_named_property(env, writer, "hasLock", make_boolean(env, all[i].has_lock));
+        napi_set_named_property(env, writer, "waited", make_number(env, all[i].waited));
+        napi_set_named_property(env, writer, "pushed", make_number(env, all[i].pushed));
+        napi_set_named_property(env, writer, "popped", make_number(env, all[i].popped));
+        napi_set_element(env, result, i, writer);
+    }
+    return result;
+}
+
 } // namespace
 
 void add_file_operations(Exports &exports)
@@ -149,6 +175,7 @@ void add_file_operations(Exports &exports)
                                       define<allocate>("allocate"),
                                       define<advise>("advise"),
                                       define<backup>("backup"),
+                                      define<writers>("writers"),
                                       define("revoke", revoke),
                                       define("moved", moved),
                                   });

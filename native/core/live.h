@@ -9,6 +9,7 @@
  *   live_folder.c  makes, opens and removes the folder
  *   live_join.c    agreement of all writers on the way in which they exclude each other; slots
  *   live_lock.c    the lock
+ *   live_writers.c the handles that use the folder, as their slots describe them
  */
 #ifndef EMMAP_CORE_LIVE_H
 #define EMMAP_CORE_LIVE_H
@@ -36,9 +37,13 @@ typedef struct live {
 
 /* ---- The folder (live_folder.c) ---- */
 
-/* Opens the folder's state, without a slot, with references to mapping and descriptor. Errors: ENOENT and
- * others of open; EMMAP_CORRUPT if it is no state; ENOTSUP for another version. */
-emmap_error emi_live_folder_open(char *folder, live_t *result);
+/* The folder's path: beside the file, and not beside a symbolic link to it, so that all names lead to one
+ * folder. `data` gets the file's attributes. NULL if the file has no name that leads to it, or without memory. */
+char *emi_live_folder_of(const emmap_file *file, int fd, struct stat *data);
+
+/* Opens the folder's state, without a slot, with references to mapping and descriptor; for writing if the flags
+ * say so. Errors: ENOENT and others of open; EMMAP_CORRUPT if it is no state; ENOTSUP for another version. */
+emmap_error emi_live_folder_open(char *folder, uint32_t flags, live_t *result);
 
 /* For the first user of the file: opens a new generation of the state. Makes folder and state if they are
  * missing, and the state anew if it is damaged or has other rights than the file (`data`). Takes LOCK_JOIN on
@@ -117,6 +122,9 @@ bool emi_live_may_pop(live_t *self);
 /* Under the lock: this handle is popping in two steps, until emi_live_end_pop, which needs no lock. */
 void emi_live_begin_pop(live_t *self);
 void emi_live_end_pop(live_t *self);
+
+/* Copies a slot's description of its owner, except whether it has the lock (live_writers.c). */
+void emi_live_describe(const live_slot_t *slot, emmap_writer *writer);
 
 /* Asks the kernel whether the handle that the word names has ended, or never existed. */
 bool emi_live_is_dead(const live_t *self, uint32_t owner);

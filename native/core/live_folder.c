@@ -59,6 +59,17 @@ static bool is_state_of(int fd, int folder)
 
 /* ---- Opening ---- */
 
+char *emi_live_folder_of(const emmap_file *file, int fd, struct stat *data)
+{
+    struct stat named;
+    char *const path = file->named ? realpath(file->named, NULL) : NULL;
+    char *result = NULL;
+    if (path && fstat(fd, data) == 0 && stat(path, &named) == 0 && is_same(&named, data))
+        result = joined(path, "-live");
+    free(path);
+    return result;
+}
+
 /* The number by which all users of this state agree, of 61 bits. A copy of a state has another inode. */
 static uint64_t identity_of(uint64_t identity, uint64_t inode)
 {
@@ -94,11 +105,11 @@ static emmap_error take_parts(live_t *self)
     return error;
 }
 
-emmap_error emi_live_folder_open(char *folder, live_t *result)
+emmap_error emi_live_folder_open(char *folder, uint32_t flags, live_t *result)
 {
     /* All of it, without growing: a state that is too short is refused. */
-    const emmap_options options = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED};
-    *result = (live_t){.fd = -1};
+    const emmap_options options = {.flags = flags | EMMAP_OPEN_READ | EMMAP_OPEN_SHARED};
+    *result = (live_t){.fd = -1, .slot = LIVE_SLOTS};
     char *const path = joined(folder, "/" STATE);
     if (!path)
         return emi_error_set(ENOMEM, NULL);
@@ -399,7 +410,7 @@ static emmap_error renew(live_t *self, const struct stat *data)
 static emmap_error begin(char *folder, const struct stat *data, live_t *result, bool anew)
 {
     bool fits;
-    emmap_error error = emi_live_folder_open(folder, result);
+    emmap_error error = emi_live_folder_open(folder, EMMAP_OPEN_WRITE, result);
     if (error)
         return error;
     error = claim(result, folder, data, &fits);

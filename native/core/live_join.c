@@ -125,24 +125,6 @@ static emmap_error take_slot(live_t *self)
 
 /* ---- Joining ---- */
 
-/* The folder's path: beside the file, and not beside a symbolic link to it, so that all names lead to one
- * folder. NULL if the file has no name that leads to it, or without memory. */
-static char *folder_of(const emmap_file *file, int fd, struct stat *data)
-{
-    struct stat named;
-    char *const path = file->named ? realpath(file->named, NULL) : NULL;
-    char *result = NULL;
-    if (path && fstat(fd, data) == 0 && stat(path, &named) == 0 && named.st_dev == data->st_dev &&
-        named.st_ino == data->st_ino) {
-        const size_t size = strlen(path) + sizeof "-live";
-        result = malloc(size);
-        if (result)
-            snprintf(result, size, "%s-live", path);
-    }
-    free(path);
-    return result;
-}
-
 static emmap_error refused(const char *reason)
 {
     return emi_error_set(EBUSY, reason);
@@ -156,7 +138,7 @@ static emmap_error open_theirs(char *folder, off_t at, live_t *result)
             "other handles use the live folder beside the file, and EMMAP_LIVE=off forbids it here");
     if (!folder)
         return refused("other handles use a live folder beside the file, which has no path in this process");
-    const emmap_error error = emi_live_folder_open(folder, result);
+    const emmap_error error = emi_live_folder_open(folder, EMMAP_OPEN_WRITE, result);
     switch ((int)error) {
     case EMMAP_OK:
         if (LOCK_LIVE_BASE + (off_t)result->identity == at)
@@ -240,7 +222,7 @@ static emmap_error join(const emmap_file *file, descriptor_t *descriptor, patien
         return refused("some handles use the live folder beside the file, and some the kernel's locks");
     struct stat data;
     live_t opened;
-    char *const folder = folder_of(file, fd, &data);
+    char *const folder = emi_live_folder_of(file, fd, &data);
     if (live_held)
         error = open_theirs(folder, at, &opened);
     else if (kernel_held || !is_enabled() || !folder)

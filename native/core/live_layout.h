@@ -8,11 +8,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "emmap.h"
+
 #define LIVE_MAGIC UINT64_C(0x0a4556494c4d4d45) /* "EMMLIVE\n" on a little-endian machine */
 #define LIVE_VERSION 1u
 
 /* The most handles that may write one file at a time. */
-#define LIVE_SLOTS 1024u
+#define LIVE_SLOTS EMMAP_WRITERS
 
 /* The lock word. 0: free. The owner's number is its slot + 1. Its generation is the slot's generation at the
  * time when it took the slot. */

@@ -70,29 +70,14 @@ static char *sentence(void)
     return sentences[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % SENTENCES];
 }
 
-/* Others can write these bytes. The name ends before the first unprintable one. */
-static void name_of(const live_slot_t *slot, char *name, size_t size)
-{
-    size_t length = 0;
-    for (; length < size - 1 && length < sizeof slot->runtime; length++) {
-        const char byte = __atomic_load_n(&slot->runtime[length], __ATOMIC_RELAXED);
-        if (byte < 0x20 || byte > 0x7e)
-            break;
-        name[length] = byte;
-    }
-    name[length] = 0;
-}
-
 static emmap_error timed_out(const live_t *self, uint32_t word)
 {
     unsigned number;
     if (!slot_of(word, &number))
         return emi_error_set(ETIMEDOUT, "another handle or process has had the lock all the time");
-    const live_slot_t *const slot = &self->state->slot[number];
-    char name[sizeof slot->runtime + 1];
-    name_of(slot, name, sizeof name);
-    const uint64_t since = atomic_load_explicit(&slot->since, memory_order_relaxed);
-    const time_t seconds = (time_t)(since / 1000 % UINT64_C(100000000000));
+    emmap_writer owner;
+    emi_live_describe(&self->state->slot[number], &owner);
+    const time_t seconds = (time_t)(owner.since / 1000 % UINT64_C(100000000000));
     struct tm date;
     char when[40] = "an unknown time";
     if (gmtime_r(&seconds, &date))
@@ -100,7 +85,7 @@ static emmap_error timed_out(const live_t *self, uint32_t word)
     char *const text = sentence();
     snprintf(text, SENTENCE,
              "process %" PRIu64 " (%s), which opened the file at %s, has had the lock all the time",
-             atomic_load_explicit(&slot->process, memory_order_relaxed), name[0] ? name : "unknown", when);
+             owner.process, owner.program[0] ? owner.program : "unknown", when);
     return emi_error_set(ETIMEDOUT, text);
 }
 

@@ -238,6 +238,30 @@ void emmap_describe(emmap_file *file, emmap_info *info);
  */
 emmap_error emmap_is_current(emmap_file *file, bool *current);
 
+/* A handle that may write a queue or block storage and shares it. It describes itself: every user who may write
+ * the file could have changed this. */
+typedef struct emmap_writer {
+    uint64_t process; /* the process id, as the process itself sees it */
+    uint64_t since;   /* the time when it opened the file, in ms since 1970 */
+    uint64_t waited;  /* the number of its operations that found the lock taken */
+    uint64_t pushed;  /* the number of messages that it pushed */
+    uint64_t popped;  /* the number of messages that it removed one by one, or by a limit */
+    bool has_lock;    /* it had the file's lock during this call */
+    char program[32]; /* the program's name, in printable ASCII; ends with a 0 */
+} emmap_writer;
+
+/* The most handles that can share a file for writing. */
+#define EMMAP_WRITERS 1024u
+
+/*
+ * Lists the handles that share the file through its live folder (docs/live.md): `*count` of them, and at most
+ * `room`. Takes no lock and changes nothing, so it answers also while a stopped process has the lock. Handles
+ * for reading only may call it. Files without a live folder have no such handles: plain files and counters,
+ * exclusive queues and storages, and those whose writers use the kernel's locks.
+ * Errors: those of opening the folder's `state`, EFAULT if another program has truncated it.
+ */
+emmap_error emmap_writers(emmap_file *file, emmap_writer *writers, size_t room, size_t *count);
+
 /* Words that a door may read without a call. They live until emmap_free, and until the last slice is
  * released. `status` is 0 while the file is usable. Read it after a direct access: if it is still 0, the
  * bytes were the file's. A door may write `cursor` if only one of its threads uses the file. */
@@ -603,7 +627,7 @@ emmap_error emmap_counter_notify(emmap_file *file, uint64_t index, uint64_t coun
  * An operation waits for locks of other handles and processes for up to the file's lock_timeout. Then it
  * returns ETIMEDOUT, has done nothing, and may be tried again. The owner of the lock is alive: stopped, or
  * busy for that long. For the lock in memory of a queue or block storage, the failure's reason names the
- * owner. The time-out also limits opening queues, block storages and counters, and changing a file's size.
+ * owner, and emmap_writers lists it. The time-out also limits opening queues, block storages and counters, and changing a file's size.
  */
 
 /* Sets the longest wait for locks of every operation in this process, in milliseconds. EMMAP_NO_LIMIT, the

@@ -47,6 +47,7 @@
     X(datasync, 1, ACT, SLOW)                                                                                \
     X(backup, 2, OWN, SLOW)                                                                                  \
     X(is_current, 1, ASK, SLOW)                                                                              \
+    X(writers, 1, OWN, SLOW)                                                                                 \
     X(patomic_add, 3, UPDATE, CHEAP)                                                                         \
     X(patomic_sub, 3, UPDATE, CHEAP)                                                                         \
     X(patomic_and, 3, UPDATE, CHEAP)                                                                         \

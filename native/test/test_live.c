@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "live.h"
+#include "platform.h"
 #include "structures.h"
 
 #define NOBODY 65534
@@ -608,6 +609,18 @@ static void who_may_not_wait_takes_a_dead_ones_lock(void **state)
     close_file(file);
 }
 
+static emmap_writer the_owner_by(emmap_file *file)
+{
+    emmap_writer writers[EMMAP_WRITERS];
+    size_t count;
+    assert_ok(emmap_writers(file, writers, EMMAP_WRITERS, &count));
+    for (size_t i = 0; i < count; i++)
+        if (writers[i].has_lock)
+            return writers[i];
+    fail_msg("no writer has the lock");
+    return writers[0];
+}
+
 static void a_stopped_holder_keeps_the_lock_and_goes_on(void **state)
 {
     (void)state;
@@ -626,9 +639,52 @@ static void a_stopped_holder_keeps_the_lock_and_goes_on(void **state)
     snprintf(process, sizeof process, "process %d (", (int)holder);
     print_message("%s\n", emmap_last_failure()->reason);
     assert_non_null(strstr(emmap_last_failure()->reason, process));
+    const emmap_writer owner = the_owner_by(file);
+    assert_int_equal(owner.process, holder);
     end(holder);
     assert_ok(push_number(file, 1, 8));
     close_file(file);
+}
+
+static void any_handle_lists_the_writers(void **state)
+{
+    (void)state;
+    emmap_writer writers[3];
+    size_t count;
+    emmap_file *reader, *exclusive;
+    emmap_file *const file = open_it();
+    assert_ok(push_number(file, 1, 8));
+    assert_ok(try_queue(queue_path(), EMMAP_OPEN_READ, &reader));
+    const pid_t holder = start_holder("queue_push_copied");
+    emmap_file *const each[] = {file, reader};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        assert_ok(emmap_writers(each[i], writers, 3, &count));
+        assert_int_equal(count, 2);
+        assert_int_equal(writers[0].process, getpid());
+        assert_int_equal(writers[0].pushed, 1);
+        assert_false(writers[0].has_lock);
+        assert_int_equal(writers[1].process, holder);
+        assert_true(writers[1].has_lock);
+        assert_string_equal(writers[1].program, emi_platform_program());
+        assert_true(writers[1].since >= writers[0].since && writers[1].since / 1000 <= (uint64_t)time(NULL));
+        assert_ok(emmap_writers(each[i], writers, 1, &count));
+        assert_int_equal(count, 1);
+    }
+    /* A dead process is listed no longer, although its slot was never given back. */
+    end(holder);
+    assert_ok(emmap_writers(reader, writers, 3, &count));
+    assert_int_equal(count, 1);
+    close_file(file);
+    assert_ok(emmap_writers(reader, writers, 3, &count));
+    assert_int_equal(count, 0);
+    assert_ok(try_queue(queue_path(), QUEUE_RW | EMMAP_OPEN_EXCLUSIVE, &exclusive));
+    assert_ok(emmap_writers(exclusive, writers, 3, &count));
+    assert_int_equal(count, 0);
+    remove_folder();
+    assert_ok(emmap_writers(reader, writers, 3, &count));
+    assert_int_equal(count, 0);
+    close_file(exclusive);
+    close_file(reader);
 }
 
 static void the_next_owner_of_a_slot_buries_the_last(void **state)
@@ -922,6 +978,7 @@ int main(void)
         folder_test(a_dead_holder_is_not_waited_for),
         folder_test(who_may_not_wait_takes_a_dead_ones_lock),
         folder_test(a_stopped_holder_keeps_the_lock_and_goes_on),
+        folder_test(any_handle_lists_the_writers),
         folder_test(the_next_owner_of_a_slot_buries_the_last),
         folder_test(a_lock_for_reading_does_not_make_the_dead_live),
         folder_test(a_message_in_a_dead_ones_hand_is_popped),
