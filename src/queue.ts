@@ -54,6 +54,9 @@ const STRIDE = 64;
 /** About the most bytes of them: a loop that ends early has copied few messages too many. */
 const STRIDE_SIZE = 65_536;
 
+/** The options of {@link Queue.messages}, which has no end. */
+const MESSAGES_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
+
 const NO_BYTES = Buffer.alloc(0);
 
 let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>;
@@ -369,6 +372,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * ```
    */
   async *messages(options: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<Out, void, undefined> {
+    checkWait(options, MESSAGES_OPTIONS);
     for (let since = performance.now(); ; ) {
       const message = await this.receive(options);
       if (message !== EMPTY) yield message;

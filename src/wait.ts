@@ -1,8 +1,9 @@
 // Waiting for words and messages.
 import { constants } from "node:os";
 import { addon, type NativeFile, type Settle, type WaitToken } from "./addon.js";
-import { type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
+import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
 import { createError } from "./error.js";
+import { firstUnknown, unknownOption } from "./etf/options.js";
 
 /** How a wait may end early: see {@link MappedFile.wait}. */
 export interface WaitOptions {
@@ -29,16 +30,20 @@ function toTimeout(timeout: unknown): bigint {
   return BigInt(Math.ceil(timeout)) < NO_LIMIT ? BigInt(Math.ceil(timeout)) : NO_LIMIT;
 }
 
-function toSignal(signal: unknown): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
-  throw typeError("options.signal", "an AbortSignal", signal);
+function checkSignal(signal: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw typeError("options.signal", "an AbortSignal", signal);
 }
 
+const WAIT_OPTIONS: ReadonlySet<string> = new Set(["timeout", "signal"] satisfies (keyof WaitOptions)[]);
+
 /** Throws for wrong options. @internal */
-export function checkWait(options: WaitOptions): void {
+export function checkWait(options: WaitOptions, names = WAIT_OPTIONS): void {
   if (options === null || typeof options !== "object") throw typeError("options", "of type object", options);
+  const unknown = firstUnknown(options, names);
+  if (unknown !== undefined) throw valueError(unknownOption(unknown, names));
   toTimeout(options.timeout);
-  toSignal(options.signal);
+  checkSignal(options.signal);
 }
 
 /** The waits on one file. @internal */
@@ -81,8 +86,9 @@ export class Waits {
     options: WaitOptions,
     begin: (timeout: bigint, settle: Settle) => WaitToken | number,
   ): Promise<WaitResult> {
+    checkWait(options);
     const timeout = toTimeout(options.timeout);
-    const signal = toSignal(options.signal);
+    const { signal } = options;
     signal?.throwIfAborted();
     let token: WaitToken | number | undefined;
     let abort: (() => void) | undefined;

@@ -76,7 +76,27 @@ test("bad options are refused", async () => {
     expect(await rejectionOf(queue.receive({ timeout }))).toBeInstanceOf(RangeError);
   expect(await rejectionOf(queue.receive({ timeout: "1" as unknown as number }))).toBeInstanceOf(TypeError);
   expect(await rejectionOf(queue.receive({ signal: {} as AbortSignal }))).toBeInstanceOf(TypeError);
+  const unknown = { timeOut: 1 } as object;
+  const misspelled = { code: "ERR_INVALID_ARG_VALUE", message: expect.stringContaining('"timeout"') };
+  expect(await rejectionOf(queue.receive(unknown))).toMatchObject(misspelled);
+  expect(await rejectionOf(queue.wait(unknown))).toMatchObject(misspelled);
+  expect(await rejectionOf(queue.messages({ timeout: 1 } as object).next())).toMatchObject({
+    code: "ERR_INVALID_ARG_VALUE",
+  });
   expect(queue.pop()).toBe("kept");
+});
+
+test("one that follows is told that the new file is in use under another name", async () => {
+  const path = freshPath();
+  using queue = openQueue(path, { follow: true });
+  using other = openQueue(`${path}.new`);
+  const receiving = rejectionOf(queue.receive({ timeout: 10_000 }));
+  other.push("new");
+  renameSync(`${path}.new`, path);
+  expect(await receiving).toMatchObject({ code: "ESTALE" });
+  other.close();
+  await sleep(1000);
+  expect(await queue.receive({ timeout: 10_000 })).toEqual(Buffer.from("new"));
 });
 
 test("a function of the user's is called where it may wait, and one that throws does not end it", async () => {

@@ -163,6 +163,7 @@ test("wrong arguments are refused", async () => {
   expect(await wait(8, 0, { timeout: Number.NaN })).toMatchObject({ code: "ERR_OUT_OF_RANGE" });
   expect(await wait(8, 0, { timeout: "1" })).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
   expect(await wait(8, 0, { signal: {} })).toMatchObject({ code: "ERR_INVALID_ARG_TYPE" });
+  expect(await wait(8, 0, { timeOut: 1 })).toMatchObject({ code: "ERR_INVALID_ARG_VALUE" });
   expect(thrownBy(() => file.notify(8, -1))).toMatchObject({ code: "ERR_OUT_OF_RANGE" });
   expect(thrownBy(() => file.notify(4))).toMatchObject({ code: "EMMAP_ALIGNMENT" });
   using own = open(freshPath(), { write: true, create: true, size: 64, private: true });
