@@ -93,9 +93,10 @@ static emmap_error reserve(const live_t *self)
     static const uint8_t zeros[sizeof self->state->slot->reserved];
     const off_t place = byte_of_slot(self->slot) + (off_t)offsetof(live_slot_t, reserved);
     const ssize_t written = pwrite(self->fd, zeros, sizeof zeros, place);
-    if (written < 0)
-        return emi_error_from_errno("pwrite");
-    return written == (ssize_t)sizeof zeros ? EMMAP_OK : emi_error_set(ENOSPC, NULL);
+    if (written == (ssize_t)sizeof zeros)
+        return EMMAP_OK;
+    return emi_error_from_syscall(written < 0 ? (emmap_error)errno : (emmap_error)ENOSPC, "pwrite",
+                                  "`state` in the live folder beside the file takes no other handle");
 }
 
 /* The caller holds LOCK_JOIN on the data file. */
