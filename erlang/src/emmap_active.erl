@@ -28,23 +28,28 @@
     waiter :: undefined | {pid(), reference()}
 }).
 
--spec set(emmap_queue:queue(), once | boolean() | integer()) -> ok | {error, einval}.
+-spec set(emmap_queue:queue(), once | boolean() | integer()) -> ok | {error, closed | einval}.
 set(_Queue, Count) when is_integer(Count), not ?IS_COUNT(Count) ->
     {error, einval};
-set(#file_descriptor{module = emmap, data = #file{handle = Handle}} = Queue, Active) ->
+set(?MAPPED(Backend, Handle) = Queue, Active) ->
     Key = {?MODULE, key(Handle)},
     case ask(get(Key), Active) of
-        none when Active =:= false ->
-            _ = erase(Key),
-            ok;
         none ->
-            _ = [erase(Former) || {{?MODULE, _} = Former, Server} <- get(), not is_process_alive(Server)],
-            {ok, Server} = gen_server:start(?MODULE, {Queue, self()}, []),
-            _ = put(Key, Server),
-            gen_server:call(Server, {set, Active}, infinity);
+            _ = erase(Key),
+            case ?CALL(Backend, size(Handle)) of
+                {error, closed} = Closed -> Closed;
+                _ when Active =:= false -> ok;
+                _ -> start(Key, Queue, Active)
+            end;
         Answer ->
             Answer
     end.
+
+start(Key, Queue, Active) ->
+    _ = [erase(Former) || {{?MODULE, _} = Former, Server} <- get(), not is_process_alive(Server)],
+    {ok, Server} = gen_server:start(?MODULE, {Queue, self()}, []),
+    _ = put(Key, Server),
+    gen_server:call(Server, {set, Active}, infinity).
 
 %% The key of a handle in the process dictionary; it must not keep the file open.
 key(Handle) when is_reference(Handle) -> ref_to_list(Handle);

@@ -219,12 +219,12 @@ wait(?QUEUE(_, _, _), _Timeout) -> error(badarg).
 - `once` sends one message. `true` sends all, `false` no more.
 - `N` adds to how many are still to be sent; a negative number takes away. When they have been sent,
   `{emmap_queue_passive, Queue}` follows. `{error, einval}`: `N`, or the sum, is not from -32768 to 32767.
-- `{emmap_queue_error, Queue, Reason}` ends it, too: a message is refused, and stays in the queue, or the queue was
-  closed.
+- `{emmap_queue_error, Queue, Reason}` ends it, too: a message is refused, and stays in the queue, or the queue is
+  closed meanwhile. A queue that is closed already is `{error, closed}`.
 
 With `true` messages may come faster than the process handles them: prefer `once` and `N`. Sending ends with the
 process. A message that was sent to a process that dies before it receives it is lost, as on a socket.").
--spec set_active(queue(), once | true | false | integer()) -> ok | {error, einval}.
+-spec set_active(queue(), once | true | false | integer()) -> ok | {error, closed | einval}.
 set_active(?QUEUE(_, _, _) = Queue, Active) when Active =:= once; is_boolean(Active); is_integer(Active) ->
     emmap_active:set(Queue, Active);
 set_active(?QUEUE(_, _, _), _Active) -> error(badarg).
