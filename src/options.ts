@@ -103,7 +103,8 @@ export interface StructureOptions extends Omit<CountersOptions, "shared" | "grow
   maxIncSize?: Integer | undefined;
   /**
    * When nothing is left in this file and the path means another file, go over to that one; if the path means no file,
-   * wait for one. Without this option that is `ESTALE`. The path is checked at most once a second.
+   * wait for one. Without this option that is `ESTALE`, and so is a new file that cannot be opened like this one, or that
+   * is in use under another name. The path is checked at most once a second.
    */
   follow?: boolean | undefined;
 }

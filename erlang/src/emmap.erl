@@ -166,7 +166,8 @@ Reads, locks and structures:
   `{error, {counters, InFile, Asked}}`.
 - `follow`, of queues and block storages: if an operation finds nothing and the path leads to another file now, it goes
   over to that file and answers from it; if there is no file it waits for one. Without `follow` it answers
-  `{error, estale}`. The path is checked once a second at most.
+  `{error, estale}`; so it does if the new file can't be opened like the old one, or is in use under another name. The path
+  is checked once a second at most.
 
 Mapping, as mmap(2) has it:
 

@@ -6,7 +6,7 @@
          any_term_is_a_message/1, bad_arguments/1, refused_message/1, close_ends_it/1, killed_receiver/1,
          message_put_back/1, each_message_once/1, no_stray_messages/1, wait_takes_nothing/1, waiters_try_pop/1]).
 -export([active_once/1, active_count/1, active_true/1, passive_again/1, active_ends_with_its_process/1,
-         active_refused_message/1, active_close/1]).
+         active_refused_message/1, active_close/1, waits_for_no_other_name/1]).
 
 -include_lib("kernel/include/file.hrl").
 -include_lib("stdlib/include/assert.hrl").
@@ -18,7 +18,7 @@ groups() ->
       [message_that_is_there, message_that_comes, message_of_another_handle, timeout_is_answered, any_term_is_a_message,
        bad_arguments, refused_message, close_ends_it, killed_receiver, message_put_back, each_message_once,
        no_stray_messages, wait_takes_nothing, waiters_try_pop, active_once, active_count, active_true, passive_again, active_ends_with_its_process,
-       active_refused_message, active_close]).
+       active_refused_message, active_close, waits_for_no_other_name]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -305,4 +305,26 @@ active_close(Config) ->
     Queue = queue(Config),
     ok = emmap_queue:set_active(Queue, true),
     ok = emmap_queue:close(Queue),
-    ?assertEqual({emmap_queue_error, Queue, closed}, next()).
+    ?assertEqual({emmap_queue_error, Queue, closed}, next()),
+    [?assertEqual({Active, {error, closed}}, {Active, emmap_queue:set_active(Queue, Active)})
+     || Active <- [once, 1, true, false]],
+    ?assertEqual(none, receive Any -> Any after 50 -> none end).
+
+%% A queue that another process has open by another name can't be opened by this path.
+waits_for_no_other_name(Config) ->
+    Path = emmap_test:path(Config, "follows"),
+    {ok, Queue} = emmap_queue:open(Path, 4096, options(Config, [follow])),
+    {ok, Other} = emmap_queue:open(Path ++ ".new", 4096, options(Config, [])),
+    Receiver = start(fun() -> emmap_queue:receive_message(Queue, 10000) end),
+    Active = start(fun() ->
+        ok = emmap_queue:set_active(Queue, true),
+        receive {emmap_queue_error, _, Reason} -> {error, Reason} end
+    end),
+    ok = emmap_queue:push(Other, new),
+    ok = file:rename(Path ++ ".new", Path),
+    ?assertEqual({error, estale}, result(Receiver)),
+    ?assertEqual({error, estale}, result(Active)),
+    ok = emmap_queue:close(Other),
+    timer:sleep(1000),
+    ?assertEqual({ok, new}, emmap_queue:receive_message(Queue, 10000)),
+    ok = emmap_queue:close(Queue).

@@ -79,6 +79,8 @@ emmap_error emi_live_lock_slowly(live_t *self, patience_t *patience);
 void emi_live_unlock_waking(live_t *self);
 /* Releases the lock and returns EFAULT: the state was truncated, and excludes nobody any more. */
 emmap_error emi_live_lock_lost(live_t *self);
+/* Touches the state. Errors: EFAULT if it was truncated. */
+emmap_error emi_live_check(const live_t *self);
 
 /* Takes the lock. Threads of one handle exclude each other by container->threads. Errors: ETIMEDOUT, EFAULT. */
 static inline emmap_error live_lock(live_t *self, patience_t *patience)

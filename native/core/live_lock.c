@@ -185,11 +185,22 @@ void emi_live_unlock_waking(live_t *self)
         emi_platform_futex_wake(&self->state->lock, 1);
 }
 
+static emmap_error lost(void)
+{
+    return emi_error_set(EFAULT,
+                         "the live folder's state was truncated, or its storage failed, under its mapping");
+}
+
 emmap_error emi_live_lock_lost(live_t *self)
 {
     live_unlock(self);
-    return emi_error_set(EFAULT,
-                         "the live folder's state was truncated, or its storage failed, under its mapping");
+    return lost();
+}
+
+emmap_error emi_live_check(const live_t *self)
+{
+    (void)atomic_load_explicit(&self->state->lock, memory_order_relaxed);
+    return file_faulted(self->file) ? lost() : EMMAP_OK;
 }
 
 /* ---- The queue's first message ---- */

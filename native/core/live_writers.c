@@ -83,7 +83,7 @@ emmap_error emmap_writers(emmap_file *file, emmap_writer *writers, size_t room, 
     const live_t *const live = descriptor->live;
     if (live) {
         list(live, writers, room, count);
-        error = emi_file_check(live->file);
+        error = emi_live_check(live);
     } else
         error = list_beside(file, descriptor->fd, writers, room, count);
     emi_descriptor_release(descriptor);

@@ -9,6 +9,7 @@
 #include "blocks.h"
 #include "error.h"
 #include "file.h"
+#include "live.h"
 #include "operation.h"
 #include "resize.h"
 
@@ -114,11 +115,25 @@ static bool look(emmap_file *file, container_t *self, emmap_error *error)
     const emmap_error followed = follow(file, self);
     if (!followed)
         atomic_store_explicit(&self->stale, false, memory_order_relaxed);
-    else if (followed == EMMAP_CLOSED || (followed == EBUSY && is_elsewhere()))
+    else if (followed == EMMAP_CLOSED)
         *error = followed;
+    else if (followed == EBUSY && is_elsewhere())
+        *error = emi_error_set(ESTALE, emmap_last_failure()->reason);
     else if (followed != ENOENT && followed != ENOTDIR && followed != EBUSY && followed != ETIMEDOUT)
         *error = moved_on();
     return !followed;
+}
+
+static emmap_error check_live(emmap_file *file)
+{
+    descriptor_t *descriptor;
+    emmap_error error = emi_file_descriptor(file, &descriptor);
+    if (error)
+        return error;
+    if (descriptor->live)
+        error = emi_live_check(descriptor->live);
+    emi_descriptor_release(descriptor);
+    return error;
 }
 
 bool emi_stale_went_over(emmap_file *file, emmap_error *error)
@@ -141,6 +156,12 @@ bool emi_stale_went_over(emmap_file *file, emmap_error *error)
     }
     if (!atomic_compare_exchange_strong(&self->looked, &last, now) && !known)
         return false;
+    /* An operation that finds nothing may not have touched the live folder's state. */
+    const emmap_error lost = check_live(file);
+    if (lost) {
+        *error = lost;
+        return false;
+    }
     return look(file, self, error);
 }
 

@@ -666,8 +666,8 @@ void emmap_set_may_block(bool yes);
  *   Path        An operation that finds nothing (an empty queue, a missing block) checks the path, at most once a second. If the
  *               path names another file now, or none, the operation returns ESTALE: processes that open the path use another
  *               file. emmap_sync returns it, too. With EMMAP_OPEN_FOLLOW the handle switches to the new file if it can be opened
- *               like the old one, and the operation runs again there. While there is no new file it waits for one. Unread messages
- *               stay in the old file.
+ *               like the old one, and the operation runs again there. While there is no new file it waits for one. A new file that
+ *               cannot be opened is ESTALE, too. Unread messages stay in the old file.
  *   Payloads    The file does not record a payload's exact length: up to 7 zeros follow it when it is read (emmap's terms ignore
  *               them). A payload whose length is a multiple of 8 comes back exactly.
  *

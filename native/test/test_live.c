@@ -451,6 +451,25 @@ static void a_state_that_is_truncated_is_an_error(void **state)
     close_file(next);
 }
 
+/* A pop that finds nothing needs no lock, so it does not touch the state. */
+static void a_consumer_notices_within_a_second_that_the_state_is_truncated(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_it();
+    uint64_t number;
+    assert_works(file);
+    assert_error(EMMAP_EOF, pop_number(file, &number));
+    assert_int_equal(truncate(state_path(), 0), 0);
+    const uint64_t before = milliseconds();
+    emmap_error error;
+    while ((error = pop_number(file, &number)) == EMMAP_EOF)
+        sched_yield();
+    assert_int_equal(error, EFAULT);
+    assert_true(milliseconds() - before < 2000);
+    assert_non_null(strstr(emmap_last_failure()->reason, "live folder's state"));
+    close_file(file);
+}
+
 /* ---- Many at once ---- */
 
 enum { OPENERS = 6, OPENINGS = 40 };
@@ -973,6 +992,7 @@ int main(void)
         folder_test(the_length_is_noted_while_all_note_it),
         folder_test(a_length_that_somebody_else_has_changed_is_counted),
         folder_test(a_state_that_is_truncated_is_an_error),
+        folder_test(a_consumer_notices_within_a_second_that_the_state_is_truncated),
         folder_test(openers_race),
         folder_test(processes_exclude_each_other_and_each_gets_its_turn),
         folder_test(a_dead_holder_is_not_waited_for),
