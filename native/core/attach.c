@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "live.h"
@@ -18,13 +19,21 @@ emmap_error emi_container_options(const emmap_options *given, emmap_options *set
     *fresh = settled->flags & EMMAP_OPEN_TRUNCATE;
     settled->flags &= ~(uint32_t)EMMAP_OPEN_TRUNCATE;
     if ((settled->flags & REFUSED_FLAGS) || settled->offset || settled->length)
-        return emi_error_set(EINVAL, "a queue or block storage is mapped shared and whole");
+        return emi_error_set(EINVAL, "a queue, block storage or cell is mapped shared and whole");
     if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
     settled->flags |= EMMAP_OPEN_SHARED;
     if (settled->size == 0)
         settled->flags &= ~(uint32_t)EMMAP_OPEN_FIT;
     return EMMAP_OK;
+}
+
+/* Whether the creator of a container whose format decides the size has died before it wrote the magic. */
+static bool is_unfinished(const container_preparer_t *self, int fd, const emmap_options *options)
+{
+    uint64_t magic = 0;
+    return self->blank_from && (options->flags & EMMAP_OPEN_CREATE) &&
+           pread(fd, &magic, sizeof magic, 0) >= 0 && magic == 0 && emi_file_is_blank(fd, self->blank_from);
 }
 
 static emmap_error give_size(const container_preparer_t *self, int fd, const emmap_options *options)
@@ -35,7 +44,7 @@ static emmap_error give_size(const container_preparer_t *self, int fd, const emm
         return error;
     if (size > 0 && self->fresh)
         return emi_error_set(EINVAL, "a queue or block storage that exists is not truncated");
-    if (size > 0)
+    if (size >= self->size || (size > 0 && !is_unfinished(self, fd, options)))
         return EMMAP_OK;
     if (!(options->flags & (EMMAP_OPEN_CREATE | EMMAP_OPEN_ANON)))
         return emi_error_corrupt(0, "the file is empty");

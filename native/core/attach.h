@@ -16,6 +16,8 @@ typedef struct container_preparer {
     uint64_t size;
     const char *lacking; /* an error for a new file: what its creation needs and does not have; or NULL */
     bool fresh;          /* refuse a file that has bytes */
+    off_t blank_from; /* not 0: the format decides the size. Until its creator has written the magic, in the
+                            first 8 bytes, the file is zeros from here on, and gets its size */
 } container_preparer_t;
 
 /* Refuses a file whose header is zeros, unless EMMAP_OPEN_CREATE allows to make it a container. Errors:

@@ -287,11 +287,14 @@ static emmap_error copy_bytes(emmap_file *file, backup_t *to, uint64_t *size)
 static emmap_error copy_container(emmap_file *file, const container_t *container, backup_t *to,
                                   uint64_t *size)
 {
+    static emmap_error (*const make_image[])(emmap_file *,
+                                             backup_image_t *) = {[CONTAINER_QUEUE] = emi_queue_backup,
+                                                                  [CONTAINER_BLOCKS] = emi_blocks_backup,
+                                                                  [CONTAINER_CELL] = emi_cell_backup};
     backup_image_t image = {0};
-    emmap_error error =
-        container->kind == CONTAINER_QUEUE ? emi_queue_backup(file, &image) : emi_blocks_backup(file, &image);
+    emmap_error error = make_image[container->kind](file, &image);
     PAUSE("backup_copied");
-    if (!error && container->kind == CONTAINER_QUEUE)
+    if (!error && container->kind != CONTAINER_BLOCKS)
         error = emi_backup_reserve(to, image.size);
     if (!error)
         error = emi_backup_write(to, 0, image.bytes, image.length);

@@ -30,7 +30,7 @@ emmap_error emi_backup_write(backup_t *self, uint64_t position, const void *byte
  * `error`, removes the file. */
 emmap_error emi_backup_end(backup_t *self, emmap_error error, uint64_t size, mode_t mode);
 
-/* A queue or block storage at one moment, with the bytes as in the file. */
+/* A container at one moment, with the bytes as in the file. */
 typedef struct backup_image {
     uint8_t *bytes;    /* NULL: none */
     uint64_t length;   /* bytes to write */
@@ -45,5 +45,6 @@ void emi_backup_image_free(backup_image_t *self);
 /* Errors: as a read of the container; ENOMEM. On failure there is no image. */
 emmap_error emi_queue_backup(emmap_file *file, backup_image_t *image);
 emmap_error emi_blocks_backup(emmap_file *file, backup_image_t *image);
+emmap_error emi_cell_backup(emmap_file *file, backup_image_t *image);
 
 #endif

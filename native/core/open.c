@@ -136,11 +136,10 @@ static emmap_error announce(const emmap_file *file)
     return error == EBUSY ? error : EMMAP_OK;
 }
 
-/* Whether all bytes of the file are 0. */
-static bool is_blank(int fd)
+bool emi_file_is_blank(int fd, off_t from)
 {
     uint8_t piece[4096];
-    for (off_t at = 0;;) {
+    for (off_t at = from;;) {
         const ssize_t got = pread(fd, piece, sizeof piece, at);
         if (got <= 0)
             return got == 0;
@@ -157,7 +156,7 @@ static void undo_create(const emmap_file *file)
         return;
     const emmap_error busy = emi_lock_try(file->descriptor->fd, LOCK_PRESENCE, LOCK_EXCLUSIVE);
     /* Without locks nobody can tell that it uses the file. But nobody has written to it. */
-    if ((busy == EMMAP_OK || (busy != EBUSY && is_blank(file->descriptor->fd))) &&
+    if ((busy == EMMAP_OK || (busy != EBUSY && emi_file_is_blank(file->descriptor->fd, 0))) &&
         emi_file_has_its_name(file))
         unlink(file->absolute);
 }
@@ -254,7 +253,7 @@ void emi_file_abandon(emmap_file *file)
 {
     const emmap_failure failure = *emmap_last_failure();
     /* Other handles may have come and gone, and left bytes there. */
-    if (!file->existed && file->descriptor && is_blank(file->descriptor->fd))
+    if (!file->existed && file->descriptor && emi_file_is_blank(file->descriptor->fd, 0))
         undo_create(file);
     emmap_free(file);
     emi_error_restore(&failure);

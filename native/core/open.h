@@ -20,6 +20,9 @@ emmap_error emi_file_extend(int fd, const emmap_options *options, uint64_t size)
 emmap_error emi_file_open(const char *path, const emmap_options *options, const file_preparer_t *preparer,
                           emmap_file **result);
 
+/* Whether all bytes of the file from an offset on are 0. */
+bool emi_file_is_blank(int fd, off_t from);
+
 /* Ends a file of emi_file_open after a later step has failed. A file that it created is removed, unless
  * others use it. */
 void emi_file_abandon(emmap_file *file);

@@ -110,8 +110,10 @@ emmap_error emi_container_get(emmap_file *file, container_kind_t kind, container
     const emmap_error error = emmap_size(file, &size);
     if (error)
         return error;
-    return emi_error_set(EINVAL,
-                         kind == CONTAINER_QUEUE ? "not opened as a queue" : "not opened as a block storage");
+    static const char *const reasons[] = {[CONTAINER_QUEUE] = "not opened as a queue",
+                                          [CONTAINER_BLOCKS] = "not opened as a block storage",
+                                          [CONTAINER_CELL] = "not opened as a cell"};
+    return emi_error_set(EINVAL, reasons[kind]);
 }
 
 emmap_error emi_operation_begin(emmap_file *file, container_kind_t kind, lock_subject_t subject,

@@ -92,6 +92,25 @@
     X(blocks_compact_done)                                                                                   \
     X(blocks_repair_unit)
 
+#define CELL_PAUSE_POINTS(X)                                                                                 \
+    X(structure_create_begin)                                                                                \
+    X(structure_create_sized)                                                                                \
+    X(cell_create_begin)                                                                                     \
+    X(cell_create_shaped)                                                                                    \
+    X(cell_create_done)                                                                                      \
+    X(cell_noted)                                                                                            \
+    X(cell_publish_begin)                                                                                    \
+    X(cell_publish_length)                                                                                   \
+    X(cell_publish_bytes)                                                                                    \
+    X(cell_publish_filled)                                                                                   \
+    X(cell_publish_done)                                                                                     \
+    X(cell_copied)
+
+/* When a cell is opened whose last version is not whole, after a power cut. */
+#define CELL_RECOVER_PAUSE_POINTS(X)                                                                         \
+    X(cell_recover_begin)                                                                                    \
+    X(cell_recover_done)
+
 /* Of emmap_backup. */
 #define BACKUP_PAUSE_POINTS(X)                                                                               \
     X(backup_piece)                                                                                          \

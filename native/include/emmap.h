@@ -969,6 +969,47 @@ emmap_error emmap_blocks_repair(emmap_file *file, uint64_t limit, uint64_t *plac
  */
 emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes);
 
+/* ---- Cell --------------------------------------------------------------------------------------------- */
+
+/*
+ * A cell is a file with one value, which is published whole: a configuration, or feature flags. Readers take no
+ * lock and never see half a value. The core knows the value as bytes.
+ *
+ * Death    If a process is killed while it publishes, the value is the one before or the new one, and readers and
+ *          publishers go on.
+ * Power    After emmap_sync or emmap_datasync, a power cut keeps the last synced value or a later one, whole. Without
+ *          a sync the cell may be empty then. Publishing to a cell that was ever synced waits for the disk once in three
+ *          times.
+ *
+ * All functions that take the file alone work on it. Its size is fixed (EMMAP_FIXED_SIZE).
+ */
+
+/*
+ * Opens a cell for values of up to `max_bytes` bytes, at most 2^30, or creates one that is empty. The file takes
+ * four times as much, and 256 bytes. max_bytes 0 takes that of the file. `options` as for emmap_queue_open, without
+ * a size and EMMAP_OPEN_FOLLOW.
+ * Errors: as emmap_open, and EINVAL for another max_bytes than the file's, and for max_bytes 0 of a new file;
+ * EMMAP_CORRUPT if the file is no cell; it is unchanged then.
+ */
+emmap_error emmap_cell_open(const char *path, uint64_t max_bytes, const emmap_options *options,
+                            emmap_file **file);
+
+/* Publishes the bytes of the vectors as the value, and ends waits for it. May wait for another publisher. Errors:
+ * EACCES; EINVAL for more than max_bytes bytes; ETIMEDOUT; as emmap_datasync for a cell that was synced. */
+emmap_error emmap_cell_publish(emmap_file *file, const struct iovec *vectors, size_t count);
+
+/* Copies the value into the sink. *version, unless NULL, is the value's version. Waits for nobody. Errors: EMMAP_EOF
+ * if nothing was published; EMMAP_CORRUPT if the file is damaged and no value is whole; EBUSY if others
+ * publish faster than a copy takes, a thousand times; ENOMEM. */
+emmap_error emmap_cell_get(emmap_file *file, const emmap_sink *sink, uint64_t *version);
+
+/* The number of values published so far: another version is another value. 0: none was. One load. */
+emmap_error emmap_cell_version(emmap_file *file, uint64_t *version);
+
+/* Waits while the version is `version`, as emmap_wait_begin. */
+emmap_error emmap_cell_wait_begin(emmap_file *file, uint64_t version, uint64_t timeout,
+                                  const emmap_waiter *waiter, emmap_wait **wait);
+
 #ifdef __cplusplus
 }
 #endif

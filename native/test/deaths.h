@@ -39,7 +39,8 @@ static inline void count_or_die(const char *name)
     while (point < point_count && strcmp(point_names[point], name) != 0)
         point++;
     require(point < point_count ||
-            !(begins_with(name, "queue_") || begins_with(name, "block") || begins_with(name, "structure_")));
+            !(begins_with(name, "queue_") || begins_with(name, "block") || begins_with(name, "cell_") ||
+              begins_with(name, "structure_")));
     if (++deaths->pauses != deaths->target)
         return;
     if (point < point_count)

@@ -601,6 +601,95 @@ static void counters_rounds(size_t operations)
     emmap_free(counters);
 }
 
+/* ---- Cells ---- */
+
+enum { CELL_DONE, CELL_STARTED };
+enum { CELL_BYTES = 3000 };
+
+static uint64_t
+    cell_model[4]; /* the number of the value, after the last publish and after the one in progress */
+static bool cell_synced;
+static uint64_t cell_on_disk;
+
+static uint64_t number_in_cell(emmap_file *cell, emmap_error *error)
+{
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    *error = emmap_cell_get(cell, &sink, NULL);
+    longest_message = CELL_BYTES - 8;
+    const uint64_t number = *error ? 0 : number_in(&got.list[0]);
+    pieces_free(&got);
+    return number;
+}
+
+static void check_cell(const char *path, const moment *at, bool in_order)
+{
+    emmap_file *cell;
+    const emmap_error opened = emmap_cell_open(
+        path, CELL_BYTES, &(emmap_options){.flags = ALONE & ~(uint32_t)EMMAP_OPEN_SHARED}, &cell);
+    if (opened) {
+        if (in_order || cell_synced)
+            power_violation("a cell can't be opened", opened, at->length);
+        return;
+    }
+    emmap_error error;
+    const uint64_t number = number_in_cell(cell, &error);
+    if (error && (in_order || cell_synced) && !(error == EMMAP_EOF && cell_on_disk == 0))
+        power_violation("a cell has no value", error, cell_on_disk);
+    else if (number > at->model[CELL_STARTED])
+        power_violation("a cell's value is torn", number, at->model[CELL_STARTED]);
+    else if (in_order && number != at->model[CELL_DONE] && number != at->model[CELL_STARTED])
+        power_violation("a cell written out in order has an old value", number, at->model[CELL_DONE]);
+    else if (cell_synced && number < cell_on_disk)
+        power_violation("a synced value is lost", number, cell_on_disk);
+    uint8_t bytes[16];
+    fill_message(bytes, 3, sizeof bytes);
+    if (emmap_cell_publish(cell, &(struct iovec){.iov_base = bytes, .iov_len = sizeof bytes}, 1) != EMMAP_OK)
+        power_violation("a cell can't be published to", 0, 0);
+    emmap_free(cell);
+}
+
+static void cell_settled(const moment *last)
+{
+    power_cut(samples, check_cell);
+    cell_on_disk = last->model[CELL_DONE];
+}
+
+static void publish_next(emmap_file *cell)
+{
+    static uint8_t bytes[CELL_BYTES];
+    const uint64_t number = ++cell_model[CELL_STARTED];
+    longest_message = CELL_BYTES - 8;
+    fill_message(bytes, number, length_of(number));
+    require_ok(emmap_cell_publish(cell, &(struct iovec){.iov_base = bytes, .iov_len = length_of(number)}, 1));
+    cell_model[CELL_DONE] = number;
+    power_record(NULL);
+}
+
+static void cell_rounds(size_t operations)
+{
+    const char *const path = path_of("cell");
+    emmap_file *cell;
+    unlink(path);
+    memset(cell_model, 0, sizeof cell_model);
+    cell_on_disk = 0;
+    cell_synced = false;
+    power.unit = power_random(2) ? 4096 : 512;
+    require_ok(emmap_cell_open(path, CELL_BYTES, NULL, &cell));
+    power_begin(path, cell_model, cell_settled);
+    for (size_t i = 0; i < operations; i++) {
+        if (power_random(12) > 0) {
+            publish_next(cell);
+        } else {
+            require_ok(emmap_sync(cell));
+            cell_synced = true;
+        }
+    }
+    power_cut(samples, check_cell);
+    power_end();
+    emmap_free(cell);
+}
+
 /* ---- Both forms ---- */
 
 static void run_seeds(void (*rounds)(size_t), size_t operations, uint64_t seeds)
@@ -643,6 +732,12 @@ static void counters_keep_what_was_synced(void **state)
     run_seeds(counters_rounds, 200, 1);
 }
 
+static void a_cell_keeps_what_was_synced(void **state)
+{
+    (void)state;
+    run_seeds(cell_rounds, 60, 2 * SEEDS);
+}
+
 static int run_for(long seconds, uint64_t seed)
 {
     void *state = NULL;
@@ -654,6 +749,7 @@ static int run_for(long seconds, uint64_t seed)
         queue_rounds(40);
         blocks_rounds(40);
         counters_rounds(60);
+        cell_rounds(40);
     } while (time(NULL) < end && power.violations == 0);
     printf("{\"images\":%llu,\"violations\":%llu}\n", (unsigned long long)power.images,
            (unsigned long long)power.violations);
@@ -669,6 +765,7 @@ int main(int argc, char **argv)
         folder_test(a_queue_keeps_what_was_synced),
         folder_test(a_storage_keeps_what_was_synced),
         folder_test(counters_keep_what_was_synced),
+        folder_test(a_cell_keeps_what_was_synced),
     };
     return cmocka_run_group_tests_name("power loss", tests, NULL, NULL);
 }

@@ -1,0 +1,113 @@
+/*
+ * Opens a file of any content as a cell and uses it, while another writer changes bytes and cuts the file. As long as that
+ * writer does nothing, a get gives what was published last.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "subject.h"
+
+enum { READ_ONLY = 1, EXCLUSIVE = 2, DISTURBED_OPEN = 4 };
+enum { LONGEST = 300 };
+
+typedef struct world {
+    emmap_file *file;
+    bool known;     /* the value is `value`, */
+    unsigned count; /* unless the other writer has done something since then */
+    size_t length;
+    uint8_t value[LONGEST];
+} world;
+
+static void publish(world *self, script *script)
+{
+    const size_t length = script_short(script) % LONGEST;
+    memset(self->value, script_byte(script), length);
+    const struct iovec vector = {.iov_base = self->value, .iov_len = length};
+    const unsigned before = disturbed.count;
+    const emmap_error error = emmap_cell_publish(self->file, &vector, 1);
+    require_error(error, EINVAL, EACCES, EFAULT, EMMAP_CORRUPT);
+    /* Bytes behind the end of a file that was cut may be there until it grows. */
+    self->known = !error && disturbed.count == before && !disturbed.truncated;
+    self->count = before;
+    self->length = length;
+}
+
+static void get(world *self)
+{
+    pieces got = {0};
+    uint64_t version;
+    const emmap_sink sink = pieces_sink(&got);
+    const emmap_error error = emmap_cell_get(self->file, &sink, &version);
+    require_error(error, EMMAP_EOF, EMMAP_CORRUPT, EFAULT, EBUSY, ENOMEM);
+    if (self->known && disturbed.count == self->count) {
+        require(!error && got.count == 1 && got.list[0].length == self->length);
+        require(memcmp(got.list[0].bytes, self->value, self->length) == 0);
+    }
+    pieces_free(&got);
+}
+
+static void step(world *self, script *script)
+{
+    uint64_t version;
+    switch (script_byte(script) % 6) {
+    case 0:
+        publish(self, script);
+        break;
+    case 1:
+        require_error(emmap_cell_version(self->file, &version), EFAULT);
+        break;
+    case 2:
+        require_error(emmap_sync(self->file), EFAULT);
+        break;
+    case 3:
+        disturb_later(script);
+        break;
+    case 4:
+        disturb_now(script);
+        break;
+    default:
+        get(self);
+        break;
+    }
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    (void)argv;
+    subject_begin();
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static world world;
+    script script;
+    uint8_t asked;
+    if (!subject_load(data, size, &asked, &script))
+        return 0;
+    memset(&world, 0, sizeof world);
+    emmap_options options = {0};
+    if (asked & (READ_ONLY | EXCLUSIVE))
+        options.flags =
+            asked & READ_ONLY ? EMMAP_OPEN_READ : EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE;
+    const uint64_t max_bytes = script_short(&script) % 4096;
+    const content before = subject_read();
+    if (asked & DISTURBED_OPEN)
+        disturb_later(&script);
+    const unsigned count = disturbed.count;
+    disturbed.grown = false;
+    const emmap_error error = emmap_cell_open(subject_path(), max_bytes, &options, &world.file);
+    require_error(error, EINVAL, EMMAP_CORRUPT, EFAULT, EFBIG, ENOMEM, ENOSPC);
+    if (error == EMMAP_CORRUPT && disturbed.count == count && !disturbed.grown) {
+        const content after = subject_read();
+        require(content_equal(before, after));
+        free(after.bytes);
+    }
+    free(before.bytes);
+    while (!error && script.left > 0)
+        step(&world, &script);
+    emmap_free(world.file);
+    return 0;
+}
