@@ -1,6 +1,7 @@
 #include "table.h"
 
 #include "blocks.h"
+#include "cell.h"
 #include "emmap_operations.h"
 #include "files.h"
 #include "queue.h"
@@ -35,10 +36,12 @@
         .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), OF_ITS_OWN(name_), __VA_ARGS__       \
     }
 
-static const operation operations[] = {
-    EMMAP_OPERATIONS(OPERATION) OF_PORT(wait, 4, .on_file = true), OF_PORT(counter_wait, 4, .on_file = true),
-    OF_PORT(queue_wait, 2, .on_file = true), OF_PORT(queue_receive, 2, .on_file = true),
-    OF_PORT(cancel, 1, .on_file = false)};
+static const operation operations[] = {EMMAP_OPERATIONS(OPERATION) OF_PORT(wait, 4, .on_file = true),
+                                       OF_PORT(counter_wait, 4, .on_file = true),
+                                       OF_PORT(queue_wait, 2, .on_file = true),
+                                       OF_PORT(queue_receive, 2, .on_file = true),
+                                       OF_PORT(cell_wait, 3, .on_file = true),
+                                       OF_PORT(cancel, 1, .on_file = false)};
 
 const size_t table_length = sizeof operations / sizeof *operations;
 

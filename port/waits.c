@@ -188,6 +188,25 @@ void perform_queue_wait(const operation *op, call *c)
         answer(c->out, error == EAGAIN ? EMMAP_OK : error);
 }
 
+/* {cell_wait, Handle, Version, Timeout}: as wait */
+void perform_cell_wait(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t version, timeout;
+    emmap_error error;
+    if (!call_place(c, 1, &version) || !limit(c, 2, &timeout, &error)) {
+        call_badarg(c);
+        return;
+    }
+    waiting *const self = prepare(c);
+    if (self == NULL)
+        return;
+    if (!error)
+        error = emmap_cell_wait_begin(c->file, version, timeout, &(emmap_waiter){done, self}, &self->wait);
+    if (!enter(c, self, error))
+        answer(c->out, error);
+}
+
 /* ---- Receiving a message ---- */
 
 static uint64_t milliseconds(void)

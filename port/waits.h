@@ -9,6 +9,7 @@
 
 perform_function perform_wait;
 perform_function perform_counter_wait;
+perform_function perform_cell_wait;
 perform_function perform_queue_wait;
 perform_function perform_queue_receive;
 perform_function perform_notify;

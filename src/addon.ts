@@ -72,6 +72,7 @@ interface Addon {
   counters_open(path: NativePath, options: NativeOptions, count: bigint): NativeFile;
   queue_open(path: NativePath, options: NativeOptions): NativeFile;
   blocks_open(path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint): NativeFile;
+  cell_open(path: NativePath, options: NativeOptions, maxBytes: bigint): NativeFile;
   close: Act;
 
   describe(file: NativeFile): Description;
@@ -179,6 +180,12 @@ interface Addon {
   /** True: there is more to do, from `place[0]` on. */
   blocks_repair(file: NativeFile, limit: bigint, place: BigUint64Array): boolean;
   blocks_compact: Measure;
+
+  cell_publish(file: NativeFile, value: Uint8Array): void;
+  /** `version` gets the version of the value; 0: nothing was published. */
+  cell_get(file: NativeFile, room: Uint8Array, version: BigUint64Array): Copied;
+  cell_version: Measure;
+  cell_wait(file: NativeFile, version: bigint, timeout: bigint, settle: Settle): WaitToken | number;
 
   /** Ends a wait; `settle` is not called. False: the wait has ended already, and calls `settle`. */
   wait_cancel(token: WaitToken): boolean;

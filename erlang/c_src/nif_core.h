@@ -33,6 +33,7 @@
     X(wait_free)                                                                                             \
     X(queue_wait_begin)                                                                                      \
     X(counter_wait_begin)                                                                                    \
+    X(cell_wait_begin)                                                                                       \
     X(queue_glance_front)                                                                                    \
     X(last_failure)                                                                                          \
     X(set_may_block)

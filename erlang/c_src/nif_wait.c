@@ -156,6 +156,21 @@ ERL_NIF_TERM nif_queue_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM 
     return wait_begun(env, self, error, nif_atoms.ok);
 }
 
+/* (Handle, Version, Timeout, Tag) */
+ERL_NIF_TERM nif_cell_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count;
+    struct nif_file *file;
+    uint64_t version, timeout;
+    if (!nif_file_get(env, arguments[0], &file) || !nif_get_place(env, arguments[1], &version) ||
+        !get_limit(env, arguments[2], &timeout))
+        return enif_make_badarg(env);
+    struct nif_wait *const self = wait_make(env, file, arguments[3]);
+    const emmap_waiter waiter = {done, self->told};
+    const emmap_error error = file->core->cell_wait_begin(file->file, version, timeout, &waiter, &self->wait);
+    return wait_begun(env, self, error, atom_not_equal);
+}
+
 /* (Wait, Handle) -> ok. As arguments of this call neither is collected before. */
 ERL_NIF_TERM nif_wait_end(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {

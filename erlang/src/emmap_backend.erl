@@ -172,3 +172,13 @@ holds.").
 -callback blocks_repair(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) -> measure().
 ?DOC("Answers how many bytes of disk space were given back.").
 -callback blocks_compact(handle()) -> measure().
+
+?DOC("MaxBytes 0: that of the file.").
+-callback cell_open(Path :: binary(), MaxBytes :: non_neg_integer(), [option()]) ->
+    {ok, handle(), info()} | open_failed().
+-callback cell_publish(handle(), bytes()) -> result().
+?DOC("`eof`: nothing was published.").
+-callback cell_get(handle()) -> {ok, binary(), Version :: pos_integer()} | eof | failed().
+-callback cell_version(handle()) -> measure().
+?DOC("Waits as `emmap_cell_wait_begin` of the core.").
+-callback cell_wait(handle(), Version :: non_neg_integer(), timeout()) -> waited().

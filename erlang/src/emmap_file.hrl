@@ -19,6 +19,7 @@
     backend :: emmap:backend() | undefined,
     kind = file :: file | {counters, Count :: non_neg_integer()} | {queue, #terms{}}
                  | {blocks, BlockSize :: non_neg_integer(), Levels :: non_neg_integer()}
+                 | {cell, MaxBytes :: non_neg_integer(), #terms{}}
 }).
 
 %% The `data' of a #file_descriptor{}.

@@ -29,6 +29,7 @@ The library may fail to load: see `loaded/0`.").
 -export([blocks_open/4, blocks_init/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
          block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
+-export([cell_open/3, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 
 -on_load(load/0).
 -nifs([allocates/1, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
@@ -40,8 +41,8 @@ The library may fail to load: see `loaded/0`.").
        queue_peek_front/1, queue_peek_back/1, queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1,
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
-       blocks_info/1, blocks_repair/3, blocks_compact/1, wait_begin/5,
-       counter_wait_begin/5, queue_wait_begin/3, wait_end/2, notify/3, counter_notify/3]).
+       blocks_info/1, blocks_repair/3, blocks_compact/1, cell_open/3, cell_publish/2, cell_get/1, cell_version/1,
+       wait_begin/5, counter_wait_begin/5, queue_wait_begin/3, cell_wait_begin/4, wait_end/2, notify/3, counter_notify/3]).
 
 -type handle() :: reference().
 -type result() :: ok | emmap_backend:failed().
@@ -200,6 +201,11 @@ counter_wait(Handle, Index, Expected, Timeout) ->
     Tag = make_ref(),
     waited(Handle, Tag, counter_wait_begin(Handle, Index, Expected, Timeout, Tag)).
 
+-spec cell_wait(handle(), non_neg_integer(), timeout()) -> emmap_backend:waited().
+cell_wait(Handle, Version, Timeout) ->
+    Tag = make_ref(),
+    waited(Handle, Tag, cell_wait_begin(Handle, Version, Timeout, Tag)).
+
 -spec queue_wait(handle(), timeout()) -> emmap_backend:waited().
 queue_wait(Handle, Timeout) ->
     Tag = make_ref(),
@@ -230,6 +236,10 @@ counter_wait_begin(_Handle, _Index, _Expected, _Timeout, _Tag) -> not_loaded().
 
 -spec queue_wait_begin(handle(), timeout(), reference()) -> {ok, Wait :: reference()} | emmap_backend:waited().
 queue_wait_begin(_Handle, _Timeout, _Tag) -> not_loaded().
+
+-spec cell_wait_begin(handle(), non_neg_integer(), timeout(), reference()) ->
+    {ok, Wait :: reference()} | emmap_backend:waited().
+cell_wait_begin(_Handle, _Version, _Timeout, _Tag) -> not_loaded().
 
 -spec wait_end(Wait :: reference(), handle()) -> ok.
 wait_end(_Wait, _Handle) -> not_loaded().
@@ -346,6 +356,21 @@ blocks_repair(_Handle, _Limit, _Place) -> not_loaded().
 
 -spec blocks_compact(handle()) -> emmap_backend:measure().
 blocks_compact(_Handle) -> not_loaded().
+
+%%% Cells
+
+-spec cell_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
+cell_open(_Path, _MaxBytes, _Options) -> not_loaded().
+
+-spec cell_publish(handle(), emmap_backend:bytes()) -> result().
+cell_publish(_Handle, _Value) -> not_loaded().
+
+-spec cell_get(handle()) -> {ok, binary(), pos_integer()} | eof | emmap_backend:failed().
+cell_get(_Handle) -> not_loaded().
+
+-spec cell_version(handle()) -> emmap_backend:measure().
+cell_version(_Handle) -> not_loaded().
 
 %% Its type is any, so that dialyzer takes the specs of the NIFs as they are.
 -spec not_loaded() -> any().

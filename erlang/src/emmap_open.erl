@@ -30,7 +30,8 @@ open(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Or
         file -> {open, [Path, Options]};
         {counters, Count} -> {counters_open, [Path, Count, Options]};
         {queue, _} -> {queue_open, [Path, Options]};
-        {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]}
+        {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]};
+        {cell, MaxBytes, _} -> {cell_open, [Path, MaxBytes, Options]}
     end,
     case backend(Choice) of
         {emmap_port, Server} -> call(emmap_port, Function, [Server | Arguments], Origin);
@@ -57,6 +58,7 @@ file(Backend, Handle, #origin{kind = Kind} = Origin, What) ->
     Data = case Kind of
         {counters, _} -> File#file{origin = Origin#origin{kind = {counters, What}}};
         {queue, Terms} -> File#file{terms = Terms};
+        {cell, _, Terms} -> File#file{terms = Terms};
         _ -> File
     end,
     #file_descriptor{module = emmap, data = Data}.

@@ -44,6 +44,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
          block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
+-export([cell_open/3, cell_open/4, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 -export([batch/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
@@ -862,6 +863,32 @@ blocks_repair({Program, Number}, Limit, Place) -> checked_call(Program, {blocks_
 
 -spec blocks_compact(handle()) -> emmap_backend:measure().
 blocks_compact({Program, Number}) -> call(Program, {blocks_compact, Number}).
+
+%%% Cells
+
+-spec cell_open(binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
+cell_open(Path, MaxBytes, Options) ->
+    opened(ask_default({cell_open, Path, MaxBytes, Options}, ?DEFAULT_ATTEMPTS), Options).
+
+?DOC("As `cell_open/3`, by a certain server.").
+-spec cell_open(gen_server:server_ref(), binary(), non_neg_integer(), [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
+cell_open(Server, Path, MaxBytes, Options) ->
+    opened(ask(Server, {cell_open, Path, MaxBytes, Options}), Options).
+
+-spec cell_publish(handle(), iodata()) -> result().
+cell_publish({Program, Number}, Value) -> call_with_data(Program, {cell_publish, Number, iodata(Value)}).
+
+-spec cell_get(handle()) -> {ok, binary(), pos_integer()} | eof | emmap_backend:failed().
+cell_get({Program, Number}) -> call(Program, {cell_get, Number}).
+
+-spec cell_version(handle()) -> emmap_backend:measure().
+cell_version({Program, Number}) -> call(Program, {cell_version, Number}).
+
+-spec cell_wait(handle(), non_neg_integer(), timeout()) -> emmap_backend:waited().
+cell_wait({Program, Number}, Version, Timeout) ->
+    checked(wait_call(Program, {cell_wait, Number, Version, Timeout}, Timeout)).
 
 %% Large binaries as they are, anything else flat: a badarg exception before anything is sent.
 binaries(List) ->

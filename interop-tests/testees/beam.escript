@@ -37,6 +37,9 @@ answer(Backend, queue_open, File, [Path | Options], Files) ->
 answer(Backend, blocks_open, File, [Path, BlockSize, Levels | Options], Files) ->
     opened(call(Backend, blocks_open, [absolute(Path), integer(BlockSize), integer(Levels), options(Options)]), File, Files,
            fun(Info) -> [origin(Info)] end);
+answer(Backend, cell_open, File, [Path, MaxBytes | Options], Files) ->
+    opened(call(Backend, cell_open, [absolute(Path), integer(MaxBytes), options(Options)]), File, Files,
+           fun(Info) -> [origin(Info)] end);
 answer(Backend, queue_pop_begin, File, [], Files) ->
     case call(Backend, queue_pop_begin, [maps:get(File, Files)]) of
         {ok, Message, Ticket} -> {result({ok, Message}), Files#{{ticket, File} => Ticket}};
@@ -77,6 +80,11 @@ operation(Backend, queue_info, Queue, []) ->
     fields(call(Backend, queue_info, [Queue]), [size, head, tail, next_tail]);
 operation(Backend, blocks_info, Blocks, []) ->
     fields(call(Backend, blocks_info, [Blocks]), [block_size, levels, capacity]);
+operation(Backend, cell_get, Cell, []) ->
+    case call(Backend, cell_get, [Cell]) of
+        {ok, Value, Version} -> ["ok", text(Value), text(Version)];
+        EofOrError -> result(EofOrError)
+    end;
 operation(Backend, Many, File, Words) when Many =:= queue_push_many; Many =:= block_store_many ->
     result(call(Backend, Many, [File, [bytes(Word) || Word <- Words]]));
 operation(Backend, block_free_many, Blocks, Words) ->
@@ -101,7 +109,8 @@ operation(Backend, Operation, File, Words) ->
     result(call(Backend, Operation, [File | arguments(Operation, Words)])).
 
 arguments(pwrite, [Position, Data]) -> [integer(Position), bytes(Data)];
-arguments(Operation, [Data]) when Operation =:= write; Operation =:= queue_push; Operation =:= block_store ->
+arguments(Operation, [Data]) when Operation =:= write; Operation =:= queue_push; Operation =:= block_store;
+                              Operation =:= cell_publish ->
     [bytes(Data)];
 arguments(position, [Offset, Whence]) -> [integer(Offset), binary_to_atom(Whence)];
 arguments(advise, [Position, Length, Advice]) -> [integer(Position), integer(Length), binary_to_atom(Advice)];

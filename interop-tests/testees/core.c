@@ -180,8 +180,8 @@ static void say_error(const char *operation, emmap_error error)
         return;
     }
     printf("error %s", emmap_error_atom(error));
-    if (error == EMMAP_CORRUPT &&
-        (strncmp(operation, "queue", 5) == 0 || strncmp(operation, "block", 5) == 0))
+    if (error == EMMAP_CORRUPT && (strncmp(operation, "queue", 5) == 0 ||
+                                   strncmp(operation, "block", 5) == 0 || strncmp(operation, "cell", 4) == 0))
         printf(" %llu", (unsigned long long)emmap_last_failure()->offset);
 }
 
@@ -352,18 +352,21 @@ static bool open_something(const request *request, const char *operation)
     emmap_error error;
     emmap_file *file = NULL;
     const bool plainly = strcmp(operation, "open") == 0, counters = strcmp(operation, "counters_open") == 0,
-               queue = strcmp(operation, "queue_open") == 0, blocks = strcmp(operation, "blocks_open") == 0;
-    if (!plainly && !counters && !queue && !blocks)
+               queue = strcmp(operation, "queue_open") == 0, blocks = strcmp(operation, "blocks_open") == 0,
+               cell = strcmp(operation, "cell_open") == 0;
+    if (!plainly && !counters && !queue && !blocks && !cell)
         return false;
     opened *const place = file_anew(word(request, 1));
     const char *const path = word(request, 2);
-    error = options(request, 3 + counters + 2 * blocks, &given);
+    error = options(request, 3 + counters + cell + 2 * blocks, &given);
     if (!error && plainly)
         error = emmap_open(path, &given, &file);
     else if (!error && counters)
         error = emmap_counters_open(path, number(request, 3), &given, &file);
     else if (!error && queue)
         error = emmap_queue_open(path, &given, &file);
+    else if (!error && cell)
+        error = emmap_cell_open(path, number(request, 3), &given, &file);
     else if (!error)
         error = emmap_blocks_open(path, number(request, 3), (unsigned)number(request, 4), &given, &file);
     place->file = file;
@@ -569,6 +572,29 @@ static bool on_blocks(const request *request, const char *operation, emmap_file 
     return true;
 }
 
+static bool on_cell(const request *request, const char *operation, emmap_file *file)
+{
+    if (strcmp(operation, "cell_publish") == 0) {
+        const struct iovec vector = bytes(request, 2);
+        say_nothing(operation, emmap_cell_publish(file, &vector, 1));
+    } else if (strcmp(operation, "cell_get") == 0) {
+        chunks chunks = {0};
+        uint64_t version;
+        const emmap_error error =
+            emmap_cell_get(file, &(emmap_sink){.allocate = chunk, .context = &chunks}, &version);
+        if (error)
+            say_error(operation, error);
+        else {
+            say_chunks(&chunks);
+            printf(" %llu", (unsigned long long)version);
+        }
+        chunks_free(&chunks);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void answer(const request *request)
 {
     const char *const operation = word(request, 0);
@@ -576,7 +602,8 @@ static void answer(const request *request)
         opened *const opened = file_named(word(request, 1));
         if (!compact(operation, opened->file) && !by_shape(request, operation, opened) &&
             !on_wait(request, operation, opened->file) && !on_bytes(request, operation, opened->file) &&
-            !on_queue(request, operation, opened) && !on_blocks(request, operation, opened->file))
+            !on_queue(request, operation, opened) && !on_blocks(request, operation, opened->file) &&
+            !on_cell(request, operation, opened->file))
             give_up("no such operation");
     }
     printf("\n");

@@ -1,6 +1,6 @@
 // The testee for the Node package: see README.md.
 import { createInterface } from "node:readline";
-import { EMPTY, EmmapError, open, openBlockStorage, openCounters, openQueue } from "emmap";
+import { EMPTY, EmmapError, open, openBlockStorage, openCell, openCounters, openQueue } from "emmap";
 
 const files = new Map();
 /** Two-step pops in progress: how to end each, and its result. */
@@ -149,6 +149,9 @@ const OPERATIONS = {
   blocks_repair: (blocks, limit) =>
     void (limit === "0" ? blocks.repair() : [...blocks.repairInSteps(number(limit))]),
   blocks_compact: (blocks) => void blocks.compact(),
+  cell_publish: (cell, value) => cell.publish(bytes(value)),
+  cell_get: (cell) => [hex(or(cell.get() ?? null, EOF)), cell.version],
+  cell_version: (cell) => cell.version,
 };
 
 const OPENERS = {
@@ -170,6 +173,8 @@ const OPENERS = {
         }),
       ),
     ),
+  cell_open: (name, path, maxBytes, ...rest) =>
+    origin(opened(name, openCell(path, { maxBytes: number(maxBytes), ...options(rest), raw: true }))),
 };
 
 async function answer([operation, name, ...words]) {
@@ -182,7 +187,7 @@ async function answer([operation, name, ...words]) {
     if (error instanceof Answer) return error.message;
     if (!(error instanceof EmmapError)) throw error;
     const reason = error.code.replace(/^EMMAP_/, "").toLowerCase();
-    const structure = operation.startsWith("queue") || operation.startsWith("block");
+    const structure = /^(queue|block|cell)/.test(operation);
     return `error ${reason}${reason === "corrupt" && structure ? ` ${error.offset}` : ""}`;
   }
 }

@@ -14,6 +14,7 @@ NAPI_MODULE_INIT()
     add_file_operations(functions);
     add_queue_operations(functions);
     add_blocks_operations(functions);
+    add_cell_operations(functions);
     add_wait_operations(functions);
     napi_define_properties(env, exports, functions.size(), functions.data());
     return exports;

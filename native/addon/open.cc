@@ -76,6 +76,11 @@ emmap_error open_blocks(const Opening &opening, emmap_file **file)
     return emmap_blocks_open(opening.path.c_str(), opening.numbers[0], levels, &opening.options, file);
 }
 
+emmap_error open_cell(const Opening &opening, emmap_file **file)
+{
+    return emmap_cell_open(opening.path.c_str(), opening.numbers[0], &opening.options, file);
+}
+
 // Repeats an open that found a lock taken, as retry does.
 emmap_error open_with_retries(napi_env env, Opener opener, const Opening &opening, emmap_file **file)
 {
@@ -139,6 +144,7 @@ void add_open_operations(Exports &exports)
                                       define_open<open_counters>("counters_open"),
                                       define_open<open_queue>("queue_open"),
                                       define_open<open_blocks>("blocks_open"),
+                                      define_open<open_cell>("cell_open"),
                                       define<close>("close"),
                                   });
 }

@@ -254,6 +254,14 @@ napi_value queue_wait(const Call &call)
     });
 }
 
+// (version, timeout, settle)
+napi_value cell_wait(const Call &call)
+{
+    return begin_wait(call, call.arguments[2], [&](const emmap_waiter *waiter, emmap_wait **core) {
+        return emmap_cell_wait_begin(call.core(), call.unsigned_at(0), call.unsigned_at(1), waiter, core);
+    });
+}
+
 // (yes): whether operations of this thread may block
 napi_value set_may_block_now(napi_env env, napi_callback_info info)
 {
@@ -320,6 +328,7 @@ void add_wait_operations(Exports &exports)
                                       define<wait<emmap_counter_wait_begin>>("counter_wait"),
                                       define<notify<emmap_counter_notify>>("counter_notify"),
                                       define<queue_wait>("queue_wait"),
+                                      define<cell_wait>("cell_wait"),
                                       define("wait_cancel", wait_cancel),
                                       define("wait_ref", wait_ref),
                                       define("set_may_block", set_may_block_now),

@@ -96,6 +96,10 @@
     X(blocks_count, 1, MEASURE, SLOW)                                                                        \
     X(blocks_info, 1, OWN, CHEAP)                                                                            \
     X(blocks_repair, 3, OWN, SLOW)                                                                           \
-    X(blocks_compact, 1, MEASURE, SLOW)
+    X(blocks_compact, 1, MEASURE, SLOW)                                                                      \
+    X(cell_open, 3, APART, SLOW)                                                                             \
+    X(cell_publish, 2, OWN, WAITS)                                                                           \
+    X(cell_get, 1, OWN, WAITS)                                                                               \
+    X(cell_version, 1, MEASURE, CHEAP)
 
 #endif

@@ -53,6 +53,10 @@ emmap_error __real_emmap_blocks_open(const char *path, uint64_t block_size, unsi
                                      const emmap_options *options, emmap_file **file);
 emmap_error __wrap_emmap_blocks_open(const char *path, uint64_t block_size, unsigned levels,
                                      const emmap_options *options, emmap_file **file);
+emmap_error __real_emmap_cell_open(const char *path, uint64_t max_bytes, const emmap_options *options,
+                                   emmap_file **file);
+emmap_error __wrap_emmap_cell_open(const char *path, uint64_t max_bytes, const emmap_options *options,
+                                   emmap_file **file);
 
 /* Leaves out options that take long, use the machine's own memory, or map at addresses that the sanitizer needs. */
 static emmap_options tamed(const emmap_options *options)
@@ -88,6 +92,13 @@ emmap_error __wrap_emmap_blocks_open(const char *path, uint64_t block_size, unsi
 {
     const emmap_options asked = tamed(options);
     return __real_emmap_blocks_open(inside(path), block_size, levels, &asked, file);
+}
+
+emmap_error __wrap_emmap_cell_open(const char *path, uint64_t max_bytes, const emmap_options *options,
+                                   emmap_file **file)
+{
+    const emmap_options asked = tamed(options);
+    return __real_emmap_cell_open(inside(path), max_bytes > 4096 ? UINT64_MAX : max_bytes, &asked, file);
 }
 
 static void remove_files(void)
