@@ -1,5 +1,6 @@
 export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
+export { Cell, type CellOptions, type JsonCellOptions, openCell, type RawCellOptions } from "./cell.js";
 export { Counters, openCounters } from "./counters.js";
 export { EmmapError, type EmmapErrorCode } from "./error.js";
 export { type Advice, MappedFile, open, type Whence } from "./file.js";

@@ -1,5 +1,5 @@
-// The two forms of messages: terms, and bytes.
-import { toBytes } from "./arguments.js";
+// The two forms of messages, and of the value of a cell: terms, and bytes.
+import { toBytes, typeError, valueError } from "./arguments.js";
 import { checkMemory, decodeFirst, partDecoder } from "./etf/decode.js";
 import { type DecodeOptions, decodeSettings } from "./etf/decode-options.js";
 import { encodeTransient, encodeWith } from "./etf/encode.js";
@@ -7,6 +7,7 @@ import { type EncodeOptions, encodeSettings } from "./etf/encode-options.js";
 import { Budget, MAX_INFLATED_SIZE } from "./etf/measure.js";
 import { mayWaitInside } from "./lock-waits.js";
 import { mapParts, unpack } from "./packed.js";
+import type { QueueOptions } from "./queue-options.js";
 
 /** How a queue turns values into bytes and back. */
 export interface Format<In, Out> {
@@ -72,4 +73,32 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
         : mapParts(packed, partDecoder(packed, shown, budget)),
     checkTerm: (bytes) => decodeFirst(bytes, any),
   };
+}
+
+/** The options that {@link formatOf} takes. */
+export const FORMAT_OPTIONS: readonly string[] = ["raw", "values", "decode", "encode", "maxInflatedSize"];
+
+/** The format that the options of a queue or cell ask for, and the other options. */
+export function formatOf<Rest>(options: object): [format: Format<never, unknown>, rest: Rest] {
+  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
+  const {
+    raw = false,
+    values,
+    decode,
+    encode,
+    maxInflatedSize,
+    ...rest
+  } = options as Omit<QueueOptions<DecodeOptions>, "raw" | "values"> & { raw?: boolean; values?: "json" };
+  if (typeof raw !== "boolean") throw typeError("options.raw", "of type boolean", raw);
+  if (raw && [values, decode, encode, maxInflatedSize].some((option) => option !== undefined))
+    throw valueError(
+      "The options values, decode, encode and maxInflatedSize are for queues of terms, and raw is for bytes",
+    );
+  const format: Format<never, unknown> = raw
+    ? rawFormat
+    : termFormat(
+        { ...(values && { values }), ...decode, ...(maxInflatedSize !== undefined && { maxInflatedSize }) },
+        { ...(values && { values }), ...encode },
+      );
+  return [format, rest as Rest];
 }

@@ -8,7 +8,8 @@ export type Opener =
   | [operation: "open", path: NativePath, options: NativeOptions]
   | [operation: "counters_open", path: NativePath, options: NativeOptions, count: bigint]
   | [operation: "queue_open", path: NativePath, options: NativeOptions]
-  | [operation: "blocks_open", path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint];
+  | [operation: "blocks_open", path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint]
+  | [operation: "cell_open", path: NativePath, options: NativeOptions, maxBytes: bigint];
 
 /** A file, and how it was opened. */
 export interface Opened {

@@ -235,6 +235,12 @@ export function countersOptions(options: CountersOptions): NativeOptions {
   return toNative(options, COUNTERS_OPTIONS, "counters");
 }
 
+/** The options of {@link openCell} for the core. @internal */
+export function cellOptions(options: object, more: readonly string[]): NativeOptions {
+  const names = [...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow");
+  return toNative(options, new Set([...names, ...more]), "cells");
+}
+
 /** The options of {@link openQueue} and {@link openBlockStorage} for the core. @internal */
 export function structureOptions(
   options: StructureOptions,

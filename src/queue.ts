@@ -1,20 +1,20 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
-import { rangeError, typeError, valueError } from "./arguments.js";
+import { rangeError, typeError } from "./arguments.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
-import { EtfError } from "./etf/errors.js";
 import type { Budget } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
 import { withoutWaiting } from "./lock-waits.js";
-import { type Format, rawFormat, termFormat } from "./message-format.js";
+import { FORMAT_OPTIONS, type Format, formatOf } from "./message-format.js";
 import type { Writer } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
-import { structureOptions, toPath } from "./options.js";
+import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
 import type { JsonQueueOptions, QueueOptions, RawQueueOptions } from "./queue-options.js";
 import { BEGINNING, isOwn, QueueReader } from "./queue-reader.js";
+import { refusalOf } from "./refusal.js";
 import { checkWait, type WaitOptions } from "./wait.js";
 import { WaitableFile } from "./waitable-file.js";
 
@@ -594,20 +594,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /** The error for a message that could not be decoded and is still in the queue. */
   #refusal(bytes: Buffer, cause: unknown): unknown {
-    // No memory or no stack: nothing is wrong with the message.
-    if (!(cause instanceof EtfError)) return cause;
-    let code: "EMMAP_BAD_TERM" | "EMMAP_REFUSED" = "EMMAP_REFUSED";
-    let why = "a message's term is too large";
-    if (cause.code !== "ETF_LIMIT") {
-      why = "a message's term can't be shown as the options say";
-      try {
-        this.#format.checkTerm(bytes);
-      } catch (error) {
-        if (!(error instanceof EtfError)) return error;
-        if (error.code !== "ETF_LIMIT") [code, why] = ["EMMAP_BAD_TERM", "a message is no term"];
-      }
-    }
-    return messageError(code, why, "decode", this.path, bytes, cause);
+    return refusalOf("message", this.#format.checkTerm, this.path, bytes, cause);
   }
 }
 
@@ -628,8 +615,6 @@ function isShortage(error: unknown): boolean {
 function isPromise(value: unknown): boolean {
   return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
 }
-
-const QUEUE_OPTIONS = ["raw", "values", "decode", "encode", "maxInflatedSize"];
 
 /**
  * Opens a queue, or creates one.
@@ -656,26 +641,7 @@ export function openQueue<const O extends DecodeOptions = Record<never, never>>(
 ): Queue<Term, Decoded<O>>;
 export function openQueue<T>(path: PathLike, options?: QueueOptions<DecodeOptions>): Queue<T, T>;
 export function openQueue(path: PathLike, options: object = {}): unknown {
-  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
-  const {
-    raw = false,
-    values,
-    decode,
-    encode: encoding,
-    maxInflatedSize,
-    ...rest
-  } = options as Omit<QueueOptions<DecodeOptions>, "raw" | "values"> & { raw?: boolean; values?: "json" };
-  if (typeof raw !== "boolean") throw typeError("options.raw", "of type boolean", raw);
-  if (raw && [values, decode, encoding, maxInflatedSize].some((option) => option !== undefined))
-    throw valueError(
-      "The options values, decode, encode and maxInflatedSize are for queues of terms, and raw is for bytes",
-    );
-  const format: Format<never, unknown> = raw
-    ? rawFormat
-    : termFormat(
-        { ...(values && { values }), ...decode, ...(maxInflatedSize !== undefined && { maxInflatedSize }) },
-        { ...(values && { values }), ...encoding },
-      );
-  const native = structureOptions(rest, "queues", QUEUE_OPTIONS);
+  const [format, rest] = formatOf<StructureOptions>(options);
+  const native = structureOptions(rest, "queues", FORMAT_OPTIONS);
   return create(openFile(["queue_open", toPath(path), native]), format);
 }

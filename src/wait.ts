@@ -75,6 +75,12 @@ export class Waits {
     );
   }
 
+  /** True: a cell has another version. False: the timeout is over. */
+  async version(seen: bigint, options: WaitOptions): Promise<boolean> {
+    const begin = (timeout: bigint, settle: Settle) => addon.cell_wait(this.#native, seen, timeout, settle);
+    return (await this.#wait("cell_wait", options, begin)) !== "timed-out";
+  }
+
   /** True: there may be a message. False: the timeout is over. */
   async message(options: WaitOptions): Promise<boolean> {
     const begin = (timeout: bigint, settle: Settle) => addon.queue_wait(this.#native, timeout, settle);

@@ -70,7 +70,7 @@ test("every language of the README's is tried by a test", () => {
 });
 
 /** The tests run the programs of these pages. */
-const PAGES = ["README.md", "docs/which-structure.md", "docs/running.md", "docs/testing.md"];
+const PAGES = ["README.md", "docs/which-structure.md", "docs/cell.md", "docs/running.md", "docs/testing.md"];
 const programs = PAGES.flatMap((page) => snippets("ts", page).map((code, index) => ({ page, index, code })));
 const shown = programs.map(({ code }) => code);
 
