@@ -121,7 +121,7 @@ test("job queue: two workers can't have one name", async () => {
 });
 
 test("feature flags: a change is there at once, in every service, and Erlang finds the same users", async () => {
-  const flags = join(freshFolder(), "flags.bin");
+  const flags = join(freshFolder(), "flags.cell");
   const set = (name: string, percentage: string): Promise<string> =>
     runExample(node, program("feature-flags/admin.mjs"), flags, "set", name, percentage);
   await set("dark-mode", "100");

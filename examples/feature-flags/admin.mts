@@ -1,7 +1,7 @@
 // Sets feature flags, and lists them.
 //
-//   node admin.mts flags.bin set new-checkout 25     # on for 25 % of the users
-//   node admin.mts flags.bin list
+//   node admin.mts flags.cell set new-checkout 25     # on for 25 % of the users
+//   node admin.mts flags.cell list
 import { EmmapError } from "emmap";
 import { Flags, setFlag } from "./flags.mts";
 

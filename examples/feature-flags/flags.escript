@@ -1,21 +1,16 @@
 #!/usr/bin/env escript
 %% Prints the flags that are on for a user. admin.mts sets them; flags.mts does the same in TypeScript.
 %%
-%%   ERL_LIBS=../../erlang/_build/default/lib escript flags.escript flags.bin ann
+%%   ERL_LIBS=../../erlang/_build/default/lib escript flags.escript flags.cell ann
 -mode(compile).
 
-%% As in flags.mts.
--define(ENTRY, 64).
--define(NAME, 8).
-
 main([Path, User]) ->
-    case emmap:open(Path, [read, shared]) of
-        {ok, Flags} ->
-            {ok, Size} = emmap:size(Flags),
-            [io:format("~s~n", [Name]) || Position <- lists:seq(0, Size - ?ENTRY, ?ENTRY),
-                                          Name <- flag(Flags, Position),
-                                          is_on(Flags, Position, Name, User)],
-            ok = file:close(Flags);
+    case emmap_cell:open(Path, 0, [read_only]) of
+        {ok, Cell} ->
+            {ok, Flags} = emmap_cell:get(Cell),
+            [io:format("~s~n", [Name]) || Name <- lists:sort(maps:keys(Flags)),
+                                          erlang:crc32([Name, $:, User]) rem 100 < maps:get(Name, Flags)],
+            ok = emmap_cell:close(Cell);
         {error, Reason} ->
             io:format(standard_error, "~s: ~p~n", [Path, Reason]),
             halt(1)
@@ -23,17 +18,3 @@ main([Path, User]) ->
 main(_) ->
     io:put_chars(standard_error, "usage: escript flags.escript FILE USER\n"),
     halt(2).
-
-%% The name of the flag, if the entry has one.
-flag(Flags, Position) ->
-    case emmap:patomic_read_integer(Flags, Position) of
-        {ok, 0} ->
-            [];
-        {ok, _} ->
-            {ok, Padded} = file:pread(Flags, Position + ?NAME, ?ENTRY - ?NAME),
-            [hd(binary:split(Padded, <<0>>))]
-    end.
-
-is_on(Flags, Position, Name, User) ->
-    {ok, Word} = emmap:patomic_read_integer(Flags, Position),
-    erlang:crc32([Name, $:, User]) rem 100 < Word - 1.

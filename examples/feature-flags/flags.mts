@@ -1,72 +1,49 @@
-// Feature flags in a mapped file. A service looks a flag up in memory with each request. A change takes effect at once, in all
-// services of the machine, and sends no message. admin.mts sets flags; flags.escript reads them in Erlang.
-//
-// The file has 64 entries of 64 bytes. An entry is a 64-bit word and the flag's name, up to 56 bytes and zeros. The word is 0 in a
-// free entry, and 1 + the percentage in others.
+// Feature flags in a cell: an object with the percentage of users for each flag. A service looks a flag up in memory with each
+// request. A change takes effect at once, in all services of the machine, and sends no message. admin.mts sets flags; flags.escript
+// reads them in Erlang.
 import { crc32 } from "node:zlib";
-import { type MappedFile, open } from "emmap";
+import { type Cell, openCell } from "emmap";
 
-const ENTRIES = 64;
-const ENTRY = 64;
-const NAME = 8;
-/** This entry stays free. A flag that is missing is looked up here, and so is off. */
-const LAST = (ENTRIES - 1) * ENTRY;
-
-const nameAt = (file: MappedFile, position: number): string =>
-  String(file.pread(position + NAME, ENTRY - NAME)).replace(/\0+$/, "");
+type Percentages = Readonly<Record<string, number>>;
 
 /** Reads flags. The file is open for reading only, so that a service cannot change a flag by mistake. */
 export class Flags {
-  readonly #file: MappedFile;
-  readonly #positions = new Map<string, number>();
+  readonly #cell: Cell<Percentages, Percentages>;
 
   constructor(path: string) {
-    this.#file = open(path, { read: true });
+    this.#cell = openCell<Percentages>(path, { read: true, values: "json" });
   }
 
   /** Whether the flag is on for the user. A flag that was never set is off. */
   isOn(name: string, user: string): boolean {
-    const word = this.#file.load(this.#find(name));
     // The hash has the flag's name too, so that other users are first for each flag.
-    return crc32(`${name}:${user}`) % 100 < Number(word) - 1;
+    return crc32(`${name}:${user}`) % 100 < (this.#cell.get()?.[name] ?? 0);
   }
 
-  /** The name, percentage and position of each flag. */
-  *[Symbol.iterator](): Generator<[name: string, percentage: number, position: number]> {
-    for (let position = 0; position < ENTRIES * ENTRY; position += ENTRY) {
-      const word = this.#file.load(position);
-      if (word > 0n) yield [nameAt(this.#file, position), Number(word) - 1, position];
-    }
-  }
-
-  /** The flag's position. An entry never moves; a missing flag is looked for again the next time. */
-  #find(name: string): number {
-    const known = this.#positions.get(name);
-    if (known !== undefined) return known;
-    for (const [found, , position] of this) this.#positions.set(found, position);
-    return this.#positions.get(name) ?? LAST;
+  /** The name and percentage of each flag. */
+  [Symbol.iterator](): Iterator<[name: string, percentage: number]> {
+    return Object.entries(this.#cell.get() ?? {})[Symbol.iterator]();
   }
 
   close(): void {
-    this.#file.close();
+    this.#cell.close();
   }
 }
 
-/** Sets a flag, and adds it if it is new. `exclusive` keeps other writers out. */
+/** Sets a flag, and adds it if it is new. `exclusive` keeps other writers out between the get and the publish. */
 export function setFlag(path: string, name: string, percentage: number): void {
   if (!Number.isInteger(percentage) || percentage < 0 || percentage > 100)
     throw new RangeError("a percentage is a whole number from 0 to 100");
-  const bytes = Buffer.from(name);
-  if (bytes.length === 0 || bytes.length > ENTRY - NAME) throw new RangeError("a name has 1 to 56 bytes");
-  const file = open(path, { write: true, create: true, size: ENTRIES * ENTRY, exclusive: true });
+  const cell = openCell<Percentages>(path, {
+    maxBytes: 65_536,
+    values: "json",
+    exclusive: true,
+    write: true,
+    create: true,
+  });
   try {
-    let position = 0;
-    while (file.load(position) !== 0n && nameAt(file, position) !== name) position += ENTRY;
-    if (position === LAST) throw new Error(`there are ${ENTRIES - 1} flags already`);
-    // The word goes last, so that a reader that sees the entry sees its name.
-    file.pwrite(position + NAME, bytes);
-    file.store(position, 1 + percentage);
+    cell.publish({ ...cell.get(), [name]: percentage });
   } finally {
-    file.close();
+    cell.close();
   }
 }

@@ -1,7 +1,7 @@
 // A service that looks its flags up with each request. A change takes effect without a restart.
 //
-//   node admin.mts flags.bin set new-checkout 25
-//   node service.mts flags.bin 8080 &
+//   node admin.mts flags.cell set new-checkout 25
+//   node service.mts flags.cell 8080 &
 //   curl 'localhost:8080/?user=ann'
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
