@@ -36,6 +36,7 @@ const PROGRAMS = [
   "beam/queue.escript",
   "node/blocks.mjs",
   "beam/blocks.escript",
+  "node/cell.mjs",
   "node/across.mjs",
   "node/wake.mjs",
   "native/locks.mjs",

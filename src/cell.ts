@@ -4,7 +4,6 @@ import { addon, type NativeFile } from "./addon.js";
 import { type Integer, toBigInt } from "./arguments.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
 import type { Term } from "./etf/terms.js";
-import { isSound } from "./mapping.js";
 import { FORMAT_OPTIONS, type Format, formatOf } from "./message-format.js";
 import { type Opened, openFile } from "./opening.js";
 import { type CountersOptions, cellOptions, toPath } from "./options.js";
@@ -53,7 +52,6 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
   /** @internal */
   protected override readonly native: NativeFile;
   readonly #format: Format<In, Out>;
-  readonly #control: Uint32Array;
   /** The low and the high half of the version, in the file's memory. */
   readonly #words: Uint32Array;
   /** The version of the value that `get` has returned last; -1: none. */
@@ -63,14 +61,13 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
   #room = Buffer.alloc(FIRST_ROOM);
   /** The version that the core has read last, even if the value could not be decoded. */
   readonly #version = new BigUint64Array(1) as BigUint64Array & [bigint];
+  readonly #halves = new Uint32Array(this.#version.buffer);
 
   private constructor(opened: Opened, format: Format<In, Out>) {
     super(opened, addon.describe(opened.native));
     this.native = opened.native;
     this.#format = format;
-    const control = addon.file_control(opened.native);
     const words = addon.pread_direct(opened.native, VERSION, 8n, false);
-    this.#control = control === undefined ? NO_WORDS : new Uint32Array(control);
     this.#words = words === undefined ? NO_WORDS : new Uint32Array(words);
   }
 
@@ -89,7 +86,14 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
    * stopped; an `EtfError` if the value is no term, or one that {@link get} would refuse
    */
   publish(value: In): void {
-    addon.cell_publish(this.native, this.#format.encodeTransient(value));
+    const bytes = this.#format.encodeTransient(value);
+    try {
+      addon.cell_publish(this.native, bytes);
+    } catch (error) {
+      // After a fault the words may be any.
+      this.#low = -1;
+      throw error;
+    }
   }
 
   /**
@@ -99,8 +103,8 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
    */
   get(): Out | undefined {
     const words = this.#words;
-    if (words[0] === this.#low && words[1] === this.#high && isSound(this.#control)) return this.#value;
-    return this.#read();
+    // After a close there are no words. After a fault they are 0, and so the version of no value.
+    return words[0] === this.#low && words[1] === this.#high ? (this.#value as Out) : this.#read();
   }
 
   #read(): Out | undefined {
@@ -110,9 +114,8 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
       length = addon.cell_get(this.native, this.#room, this.#version);
     }
     const value = length === null ? undefined : this.#decode(this.#room.subarray(0, length));
-    const [version] = this.#version;
-    this.#low = Number(version & 0xffff_ffffn);
-    this.#high = Number(version >> 32n);
+    this.#low = length === null ? -1 : (this.#halves[0] as number);
+    this.#high = this.#halves[1] as number;
     this.#value = value;
     return value;
   }
@@ -150,8 +153,7 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
   /** @internal */
   protected override release(): void {
     this.#value = undefined;
-    for (const { buffer } of [this.#words, this.#control])
-      if (buffer !== NO_WORDS.buffer) addon.revoke(buffer as ArrayBuffer);
+    if (this.#words !== NO_WORDS) addon.revoke(this.#words.buffer as ArrayBuffer);
   }
 
   /** @internal */

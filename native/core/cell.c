@@ -52,25 +52,23 @@ static uint64_t mix(uint64_t sum, uint64_t word)
     return sum ^ sum >> 29;
 }
 
-static uint64_t word_at(const uint8_t *bytes)
+/* Sums bytes and copies them to `to`, which may be where they are. Four sums side by side, because one would wait
+ * for each multiplication. */
+static uint64_t sum_and_copy(uint64_t version, uint64_t length, const uint8_t *bytes, uint8_t *to)
 {
-    uint64_t word;
-    memcpy(&word, bytes, sizeof word);
-    return word;
-}
-
-/* Four sums side by side, because one would wait for each multiplication. */
-static uint64_t checksum_of(uint64_t version, uint64_t length, const uint8_t *bytes)
-{
-    uint64_t sums[4] = {version, length, 2, 3};
+    uint64_t sums[4] = {version, length, 2, 3}, words[4];
     uint64_t at = 0;
-    for (; at + 32 <= length; at += 32)
+    for (; at + sizeof words <= length; at += sizeof words) {
+        memcpy(words, bytes + at, sizeof words);
+        memcpy(to + at, words, sizeof words);
         for (unsigned i = 0; i < 4; i++)
-            sums[i] = mix(sums[i], word_at(bytes + at + 8 * i));
-    uint8_t rest[32] = {0};
-    memcpy(rest, bytes + at, (size_t)(length - at));
+            sums[i] = mix(sums[i], words[i]);
+    }
+    memset(words, 0, sizeof words);
+    memcpy(words, bytes + at, (size_t)(length - at));
+    memcpy(to + at, words, (size_t)(length - at));
     for (unsigned i = 0; i < 4; i++)
-        sums[i] = mix(sums[i], word_at(rest + 8 * i));
+        sums[i] = mix(sums[i], words[i]);
     return mix(mix(mix(sums[0], sums[1]), sums[2]), sums[3]);
 }
 
@@ -83,9 +81,8 @@ static bool copy_slot(emmap_mapping *mapping, uint64_t max_bytes, uint64_t versi
     const uint64_t length = slot->length, checksum = slot->checksum;
     if (slot->version != version || length > max_bytes)
         return false;
-    memcpy(value->bytes, slot->bytes, (size_t)length);
     value->length = length;
-    return checksum_of(version, length, value->bytes) == checksum;
+    return sum_and_copy(version, length, slot->bytes, value->bytes) == checksum;
 }
 
 /* The highest version in the slots that is whole; 0: none. */
@@ -209,7 +206,7 @@ static void fill(cell_slot_t *slot, uint64_t version, const struct iovec *vector
     PAUSE("cell_publish_length");
     emi_vectors_gather(slot->bytes, &from, (size_t)length);
     PAUSE("cell_publish_bytes");
-    slot->checksum = checksum_of(version, length, slot->bytes);
+    slot->checksum = sum_and_copy(version, length, slot->bytes, slot->bytes);
     PAUSE("cell_publish_filled");
 }
 
