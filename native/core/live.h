@@ -37,10 +37,6 @@ typedef struct live {
 
 /* ---- The folder (live_folder.c) ---- */
 
-/* The folder's path: beside the file, and not beside a symbolic link to it, so that all names lead to one
- * folder. `data` gets the file's attributes. NULL if the file has no name that leads to it, or without memory. */
-char *emi_live_folder_of(const emmap_file *file, int fd, struct stat *data);
-
 /* Opens the folder's state, without a slot, with references to mapping and descriptor; for writing if the flags
  * say so. Errors: ENOENT and others of open; EMMAP_CORRUPT if it is no state; ENOTSUP for another version. */
 emmap_error emi_live_folder_open(char *folder, uint32_t flags, live_t *result);

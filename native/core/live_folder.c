@@ -17,7 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "beside.h"
+#include "clock.h"
 #include "error.h"
+#include "introduce.h"
 #include "mapping.h"
 #include "pause.h"
 #include "platform.h"
@@ -58,17 +61,6 @@ static bool is_state_of(int fd, int folder)
 }
 
 /* ---- Opening ---- */
-
-char *emi_live_folder_of(const emmap_file *file, int fd, struct stat *data)
-{
-    struct stat named;
-    char *const path = file->named ? realpath(file->named, NULL) : NULL;
-    char *result = NULL;
-    if (path && fstat(fd, data) == 0 && stat(path, &named) == 0 && is_same(&named, data))
-        result = joined(path, "-live");
-    free(path);
-    return result;
-}
 
 /* The number by which all users of this state agree, of 61 bits. A copy of a state has another inode. */
 static uint64_t identity_of(uint64_t identity, uint64_t inode)
@@ -153,20 +145,6 @@ static bool has_rights(const struct stat *about, const struct stat *data, mode_t
 
 /* ---- Making ---- */
 
-/* Gives the folder or state the data file's owner and group, if this process may, and its rights. If the
- * owner or group differs, it gets no right that the data file does not give. */
-static emmap_error own(int fd, const struct stat *data, mode_t mode)
-{
-    struct stat about;
-    if (fstat(fd, &about) != 0)
-        return emi_error_from_errno("fstat");
-    if ((about.st_uid != data->st_uid || about.st_gid != data->st_gid) &&
-        fchown(fd, data->st_uid, data->st_gid) != 0 && about.st_gid != data->st_gid &&
-        fchown(fd, (uid_t)-1, data->st_gid) != 0)
-        mode &= (mode_t) ~(mode_t)S_IRWXG;
-    return fchmod(fd, mode) == 0 ? EMMAP_OK : emi_error_from_errno("fchmod");
-}
-
 /* Gives a new, empty folder its rights under a name of its own. The caller then renames it. */
 static emmap_error prepare_folder(const char *fresh, const struct stat *data)
 {
@@ -179,7 +157,7 @@ static emmap_error prepare_folder(const char *fresh, const struct stat *data)
     if (fstat(fd, &about) != 0 || about.st_uid != geteuid() || (about.st_mode & 0777) != 0700)
         error = emi_error_from_syscall(ENOENT, "fstat", NULL);
     if (!error)
-        error = own(fd, data, mode_of_folder(data));
+        error = emi_beside_own(fd, data, mode_of_folder(data));
     close(fd);
     return error;
 }
@@ -220,24 +198,6 @@ static emmap_error make_folder(const char *folder, const struct stat *data)
     return error;
 }
 
-static uint64_t milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* Without random bytes, time and process id are good enough: the numbers have to differ, not to be secret. */
-static uint64_t random_number(void)
-{
-    uint64_t number;
-    if (emi_platform_random(&number, sizeof number) == 0)
-        return number;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid();
-}
-
 /* A state that is being prepared. */
 typedef struct preparation {
     int fd;
@@ -265,15 +225,15 @@ static emmap_error fill(int fd, const struct stat *data)
             uint64_t identity, generation, file, since;
         } head;
         uint8_t bytes[offsetof(live_state_t, slot)];
-    } const first = {.head = {LIVE_MAGIC, LIVE_VERSION, LIVE_SLOTS, random_number(), milliseconds(),
-                              (uint64_t)data->st_ino, milliseconds()}};
+    } const first = {.head = {LIVE_MAGIC, LIVE_VERSION, LIVE_SLOTS, emi_random_number(), clock_now(),
+                              (uint64_t)data->st_ino, clock_now()}};
     _Static_assert(sizeof first.head == offsetof(live_state_t, retired), "as live_state begins");
     if (ftruncate(fd, sizeof(live_state_t)) != 0)
         return emi_error_from_errno("ftruncate");
     const ssize_t written = pwrite(fd, &first, sizeof first, 0);
     if (written < 0)
         return emi_error_from_errno("pwrite");
-    return written == (ssize_t)sizeof first ? own(fd, data, mode_of_state(data))
+    return written == (ssize_t)sizeof first ? emi_beside_own(fd, data, mode_of_state(data))
                                             : emi_error_set(ENOSPC, NULL);
 }
 
@@ -282,7 +242,7 @@ static emmap_error prepare(const char *folder, const struct stat *data, preparat
     *self = (preparation_t){.fd = emi_platform_unnamed_file(folder)};
     if (self->fd < 0 && errno == ENOTSUP) {
         char own_name[40];
-        snprintf(own_name, sizeof own_name, "/state.%016" PRIx64, random_number());
+        snprintf(own_name, sizeof own_name, "/state.%016" PRIx64, emi_random_number());
         self->name = joined(folder, own_name);
         if (!self->name)
             return emi_error_set(ENOMEM, NULL);
@@ -380,7 +340,7 @@ static emmap_error claim(const live_t *self, const char *folder, const struct st
                                        (off_t)sizeof self->state->slot, &held, &at);
     /* The folder's rights follow those of the file, as far as this process may change them. */
     if (!error && !held && fstat(opened, &around) == 0 && !has_rights(&around, data, mode_of_folder(data)))
-        own(opened, data, mode_of_folder(data));
+        emi_beside_own(opened, data, mode_of_folder(data));
     *fits = fstat(self->fd, &about) == 0 && has_rights(&about, data, mode_of_state(data)) &&
             S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_size == sizeof(live_state_t);
     close(opened);
@@ -396,10 +356,11 @@ static emmap_error renew(live_t *self, const struct stat *data)
     live_state_t *const state = self->state;
     atomic_store_explicit(&state->lock, 0, memory_order_relaxed);
     atomic_store_explicit(&state->taking, 0, memory_order_relaxed);
-    state->identity = random_number();
+    state->identity = emi_random_number();
     state->generation++;
     state->file = (uint64_t)data->st_ino;
-    state->since = milliseconds();
+    state->since = clock_now();
+    atomic_store_explicit(&state->taken, 0, memory_order_relaxed);
     memset(&state->length, 0, sizeof state->length);
     atomic_store_explicit(&state->retired, 0, memory_order_release);
     self->identity = identity_of(state->identity, (uint64_t)self->file->inode);

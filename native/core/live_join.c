@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "beside.h"
 #include "error.h"
 #include "pause.h"
 #include "platform.h"
@@ -71,16 +72,7 @@ static emmap_error find_slot(live_t *self, bool unused)
 
 static void introduce(live_slot_t *slot)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const char *const program = emi_platform_program();
-    const size_t length = strlen(program);
-    for (size_t i = 0; i < sizeof slot->runtime; i++)
-        __atomic_store_n(&slot->runtime[i], i < length && i < sizeof slot->runtime - 1 ? program[i] : (char)0,
-                         __ATOMIC_RELAXED);
-    atomic_store_explicit(&slot->process, (uint64_t)getpid(), memory_order_relaxed);
-    atomic_store_explicit(&slot->since, (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
-                          memory_order_relaxed);
+    emi_introduce(&slot->owner);
     atomic_store_explicit(&slot->operations, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->waited, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->pushed, 0, memory_order_relaxed);
@@ -223,7 +215,7 @@ static emmap_error join(const emmap_file *file, descriptor_t *descriptor, patien
         return refused("some handles use the live folder beside the file, and some the kernel's locks");
     struct stat data;
     live_t opened;
-    char *const folder = emi_live_folder_of(file, fd, &data);
+    char *const folder = emi_beside_path(file, fd, LIVE_SUFFIX, &data);
     if (live_held)
         error = open_theirs(folder, at, &opened);
     else if (kernel_held || !is_enabled() || !folder)

@@ -9,9 +9,11 @@
 #include <stdint.h>
 
 #include "emmap.h"
+#include "introduce.h"
 
 #define LIVE_MAGIC UINT64_C(0x0a4556494c4d4d45) /* "EMMLIVE\n" on a little-endian machine */
 #define LIVE_VERSION 1u
+#define LIVE_SUFFIX "-live"
 
 /* The most handles that may write one file at a time. */
 #define LIVE_SLOTS EMMAP_WRITERS
@@ -29,9 +31,7 @@
 typedef struct live_slot {
     _Atomic uint32_t generation; /* of the present or last owner */
     _Atomic uint32_t used;       /* 1: taken, while its byte is locked; 0: given back */
-    _Atomic uint64_t process;    /* process id, in the owner's PID namespace */
-    _Atomic uint64_t since;      /* ms since 1970 */
-    char runtime[32];            /* the program's name; ends with a 0 */
+    introduction_t owner;
     _Atomic uint64_t operations; /* reserved: the number of changes */
     _Atomic uint64_t waited;     /* the number of changes that had to wait */
     _Atomic uint64_t pushed;     /* messages that the handle pushed */
@@ -65,7 +65,10 @@ typedef struct live_state {
     _Atomic int64_t waited; /* whether somebody waits for a message: queue_wake.h */
     uint8_t waited_line[56];
     live_length_t length;
-    uint8_t length_line[32];
+    /* The identity of the file of messages in hand (taken.h). 0: nobody has looked for it; 1: there is none.
+     * Changes under `lock`. */
+    _Atomic uint64_t taken;
+    uint8_t length_line[24];
     uint8_t rest[4096 - 5 * 64];
     live_slot_t slot[LIVE_SLOTS];
 } live_state_t;
@@ -75,6 +78,7 @@ _Static_assert(offsetof(live_state_t, lock) == 64, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, taking) == 128, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, waited) == 192, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, length) == 256, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, taken) == 288, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, slot) == 4096, "docs/live.md says so");
 _Static_assert(LIVE_SLOTS < LIVE_OWNER_SLOT, "an owner's number has 12 bits");
 

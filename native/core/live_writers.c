@@ -5,20 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "beside.h"
 #include "error.h"
-
-/* Others can write these bytes. The name ends before the first unprintable one. */
-static void copy_program(const live_slot_t *slot, char *program)
-{
-    size_t length = 0;
-    for (; length < sizeof slot->runtime - 1; length++) {
-        const char byte = __atomic_load_n(&slot->runtime[length], __ATOMIC_RELAXED);
-        if (byte < 0x20 || byte > 0x7e)
-            break;
-        program[length] = byte;
-    }
-    program[length] = 0;
-}
+#include "introduce.h"
 
 static uint64_t number(const _Atomic uint64_t *word)
 {
@@ -27,13 +16,12 @@ static uint64_t number(const _Atomic uint64_t *word)
 
 void emi_live_describe(const live_slot_t *slot, emmap_writer *writer)
 {
-    _Static_assert(sizeof writer->program == sizeof slot->runtime, "as the slot has it");
-    *writer = (emmap_writer){.process = number(&slot->process),
-                             .since = number(&slot->since),
+    *writer = (emmap_writer){.process = number(&slot->owner.process),
+                             .since = number(&slot->owner.since),
                              .waited = number(&slot->waited),
                              .pushed = number(&slot->pushed),
                              .popped = number(&slot->popped)};
-    copy_program(slot, writer->program);
+    emi_introduced_program(&slot->owner, writer->program);
 }
 
 static void list(const live_t *self, emmap_writer *writers, size_t room, size_t *count)
@@ -59,7 +47,7 @@ static emmap_error list_beside(const emmap_file *file, int fd, emmap_writer *wri
 {
     struct stat data;
     live_t live;
-    char *const folder = emi_live_folder_of(file, fd, &data);
+    char *const folder = emi_beside_path(file, fd, LIVE_SUFFIX, &data);
     emmap_error error = folder ? emi_live_folder_open(folder, 0, &live) : ENOENT;
     free(folder);
     if (error)
