@@ -60,7 +60,7 @@ napi_value take(const Call &call)
     napi_get_value_double(call.env, call.arguments[1], &length);
     const iovec message{room.place.iov_base, static_cast<size_t>(length)};
     const emmap_sink sink = room.sink();
-    const emmap_error error = emmap_queue_take(call.core(), &message, &sink);
+    const emmap_error error = emmap_queue_shift(call.core(), &message, &sink);
     if (error && error != ESTALE)
         return call.fail(error);
     napi_value number = nullptr;

@@ -24,6 +24,8 @@ typedef struct container {
     void (*freeing)(struct container *self);
     /* Marks the file as synced: from now on every writer keeps what it holds through a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
+    /* Brings to the disk what the container keeps beside the file. NULL: nothing. */
+    emmap_error (*sync_beside)(emmap_file *file);
 } container_t;
 
 /* NULL is ignored. */

@@ -17,6 +17,11 @@ typedef struct queue {
     /* For waits for a message on this handle (queue_wake.h); NULL until the first one. */
     emmap_file *wake_file;
     _Atomic(word_t *) own_word;
+    /* Messages in hand (taken.h). NULL: none that this handle knows of. Changes under base.threads. */
+    _Atomic(struct taken *) taken;
+    struct taken *taken_before;        /* those of files that the handle used before */
+    _Atomic uint64_t taken_agreed;     /* as live_state_t has it, for a handle without a live folder */
+    _Atomic uint64_t taken_looked_for; /* when such a handle last looked for the file, as emi_stale_now */
 } queue_t;
 
 /* Under the lock: loads the header, and completes the change of a process that died. Errors: EMMAP_CORRUPT;
@@ -32,9 +37,11 @@ emmap_error emi_queue_begin(emmap_file *file, lock_subject_t subject, operation_
  * change in progress, bad header), or the handle is exclusive. Use emi_queue_begin then. */
 bool emi_queue_read_header_unlocked(emmap_file *file, queue_header_t *header);
 
-/* True if the queue is certainly empty, judged without the lock, so that polling consumers never delay
- * producers. False: not empty, or only the lock can tell. */
+/* True if nothing can be popped, judged without the lock, so that polling consumers never delay producers. False:
+ * there is a message, or only the lock can tell. The second one says it of the queue's file alone, without
+ * messages that were released. */
 bool emi_queue_is_surely_empty(emmap_file *file);
+bool emi_queue_file_is_surely_empty(emmap_file *file);
 
 /* Messages that follow one another. */
 typedef struct queue_range {
@@ -52,6 +59,9 @@ const char *emi_queue_select(const uint8_t *data, queue_header_t header, emmap_q
  * changed in the mapping since. */
 emmap_error emi_queue_deliver(const operation_t *operation, const uint8_t *data, queue_range_t range,
                               emmap_queue_direction direction, const emmap_sink *sink);
+
+/* Ends an operation that may have removed messages, and wakes the next waiter. */
+emmap_error emi_queue_end_removal(operation_t *operation, emmap_error error);
 
 /* Whether the messages may move. Synced ones may only move to where they do not overlap. */
 bool emi_queue_may_move(queue_header_t header);

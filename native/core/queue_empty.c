@@ -5,6 +5,7 @@
 #include "pause.h"
 #include "queue_advance.h"
 #include "queue_era.h"
+#include "taken.h"
 
 /* queue_restart, and stores the header. `before` is the header with the messages that are removed. */
 static void restart_now(uint8_t *data, queue_header_t before, queue_header_t *header)
@@ -33,8 +34,12 @@ emmap_error emmap_queue_purge(emmap_file *file)
     if (error)
         return error;
     error = queue_may_advance(&operation, &header, header.tail);
+    hand_t hand;
+    if (!error)
+        error = emi_taken_begin_if_sound(&operation, &hand);
     if (error)
         return emi_operation_end(&operation, error);
+    emi_taken_clear(&hand, false);
     PAUSE("queue_purge_begin");
     const queue_header_t before = header;
     header.head = header.tail;
@@ -42,7 +47,7 @@ emmap_error emmap_queue_purge(emmap_file *file)
     PAUSE("queue_purge_done");
     queue_advanced(&operation, &header, header.tail);
     note_empty(&operation);
-    return emi_operation_end(&operation, EMMAP_OK);
+    return emi_operation_end(&operation, emi_taken_end(&hand, EMMAP_OK));
 }
 
 emmap_error emmap_queue_reset(emmap_file *file, bool *empty)
@@ -83,12 +88,29 @@ static emmap_error erased(const operation_t *operation, queue_header_t before, q
     return error == EAGAIN ? error : EMMAP_OK;
 }
 
+/* Removes the released messages, or all of them if the file is damaged. Errors: EAGAIN, ENOMEM. */
+static emmap_error clear_taken(operation_t *operation)
+{
+    hand_t hand;
+    emmap_error error = emi_taken_begin(operation, false, &hand);
+    if (error == EMMAP_CORRUPT)
+        error = emi_taken_reset(operation);
+    else if (!error) {
+        emi_taken_clear(&hand, false);
+        error = emi_taken_end(&hand, EMMAP_OK);
+    }
+    return error == EAGAIN || error == ENOMEM ? error : EMMAP_OK;
+}
+
 emmap_error emmap_queue_erase(emmap_file *file)
 {
     operation_t operation;
     emmap_error error = emi_operation_begin(file, CONTAINER_QUEUE, LOCK_CONTAINER_AND_POP, &operation);
     if (error)
         return error;
+    error = clear_taken(&operation);
+    if (error)
+        return emi_operation_end(&operation, error);
     const queue_header_t before = queue_header_load(operation.mapping->data);
     queue_header_t after;
     error = erased(&operation, before, &after);

@@ -7,6 +7,7 @@
 #include "pause.h"
 #include "queue.h"
 #include "queue_wake.h"
+#include "taken.h"
 
 #define DEFAULT_SIZE 4096u
 
@@ -83,12 +84,29 @@ static emmap_error note_synced(emmap_file *file)
     /* A damaged queue can be synced as it is. */
     if (error)
         return error == EMMAP_CORRUPT ? EMMAP_OK : error;
+    hand_t hand;
+    const emmap_error unsound = emi_taken_begin_if_sound(&operation, &hand);
+    if (unsound)
+        return emi_operation_end(&operation, unsound);
     if (!header.synced) {
         header.synced = true;
         queue_header_store(operation.mapping->data, header);
+        /* The disk may have a header from before earlier takes. */
+        if (hand.taken)
+            hand.bytes->unsettled = 1;
         PAUSE("queue_noted");
     }
-    return emi_operation_end(&operation, EMMAP_OK);
+    return emi_operation_end(&operation, emi_taken_end(&hand, EMMAP_OK));
+}
+
+/* The messages in hand, before the queue whose head has moved past them. */
+static emmap_error sync_beside(emmap_file *file)
+{
+    taken_t *const taken =
+        atomic_load_explicit(&((queue_t *)atomic_load(&file->container))->taken, memory_order_acquire);
+    const emmap_error error = taken ? emi_taken_sync(taken) : EMMAP_OK;
+    /* The handle went over to another file meanwhile. */
+    return error == EMMAP_CLOSED && !file_is_closed(file) ? EMMAP_OK : error;
 }
 
 /* `blank`: the file is new, and nobody has written to it. */
@@ -101,8 +119,9 @@ static emmap_error attach(emmap_file *file, bool blank)
     if (self) {
         self->base = (container_t){.kind = CONTAINER_QUEUE,
                                    .note_synced = note_synced,
-                                   .closing = emi_queue_wake_closing,
-                                   .freeing = emi_queue_wake_freeing};
+                                   .sync_beside = sync_beside,
+                                   .closing = emi_queue_closing,
+                                   .freeing = emi_queue_freeing};
         self->blank = blank;
     }
     return emi_container_attach(file, self ? &self->base : NULL, check);

@@ -7,9 +7,9 @@
 #include "queue_era.h"
 #include "queue_wake.h"
 #include "stale.h"
+#include "taken.h"
 
-/* Ends an operation that may have removed messages. */
-static emmap_error end_removal(operation_t *operation, emmap_error error)
+emmap_error emi_queue_end_removal(operation_t *operation, emmap_error error)
 {
     emmap_file *const file = operation->file;
     if (!error)
@@ -18,6 +18,42 @@ static emmap_error end_removal(operation_t *operation, emmap_error error)
     if (operation->is_waited)
         emi_queue_call_next(file);
     return error;
+}
+
+/* A removal of the first messages: those that were released come before those in the queue's file. */
+typedef struct removal {
+    operation_t *operation;
+    hand_t hand;
+    released_t released;
+} removal_t;
+
+static emmap_error begin_removal(operation_t *operation, uint64_t limit, removal_t *self)
+{
+    *self = (removal_t){.operation = operation};
+    emmap_error error = emi_taken_begin_if_sound(operation, &self->hand);
+    if (!error)
+        error = emi_taken_collect(&self->hand, limit, &self->released);
+    return error;
+}
+
+/* Removes the collected messages and `count` more, up to `to`. With an error all of them stay. */
+static emmap_error commit_removal(removal_t *self, emmap_error error, queue_header_t header, uint32_t to,
+                                  uint64_t count)
+{
+    if (!error)
+        error = emi_file_check(self->operation->file);
+    if (error) {
+        emi_taken_restore(&self->hand, &self->released);
+        return emi_taken_end(&self->hand, error);
+    }
+    emi_taken_remove(&self->hand, &self->released);
+    if (count > 0) {
+        PAUSE("queue_pop_copied");
+        queue_advance(self->operation, header, to, count);
+        PAUSE("queue_pop_done");
+        queue_advanced(self->operation, &header, to);
+    }
+    return emi_taken_end(&self->hand, EMMAP_OK);
 }
 
 static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
@@ -32,29 +68,29 @@ static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *
     emmap_error error = emi_queue_begin(file, LOCK_CONTAINER_AND_POP, &operation, &header);
     if (error)
         return error;
-    queue_range_t range;
+    removal_t removal;
+    error = begin_removal(&operation, limit, &removal);
+    queue_range_t range = {0};
     uint32_t offset;
     const uint8_t *const data = operation.mapping->data;
-    const char *const wrong = emi_queue_select(data, header, EMMAP_QUEUE_FORWARD, limit, &range, &offset);
+    const char *const wrong = error ? NULL
+                                    : emi_queue_select(data, header, EMMAP_QUEUE_FORWARD,
+                                                       limit - removal.released.count, &range, &offset);
+    const uint64_t found = removal.released.count + range.count;
     if (wrong)
         error = emi_operation_corrupt(&operation, offset, wrong);
-    else if (range.count == 0)
+    else if (!error && found == 0)
         error = limit == 0 ? EMMAP_OK : EMMAP_EOF;
-    else
+    if (!error && range.count > 0)
         error = queue_may_advance(&operation, &header, range.to);
+    if (!error)
+        error = emi_taken_deliver_all(&removal.hand, &removal.released, sink);
     if (!error && range.count > 0)
         error = emi_queue_deliver(&operation, data, range, EMMAP_QUEUE_FORWARD, sink);
+    error = commit_removal(&removal, error, header, range.to, range.count);
+    error = emi_queue_end_removal(&operation, error);
     if (!error)
-        error = emi_file_check(file);
-    if (!error && range.count > 0) {
-        PAUSE("queue_pop_copied");
-        queue_advance(&operation, header, range.to, range.count);
-        PAUSE("queue_pop_done");
-        queue_advanced(&operation, &header, range.to);
-    }
-    error = end_removal(&operation, error);
-    if (!error)
-        *count = range.count;
+        *count = found;
     return error;
 }
 
@@ -73,25 +109,48 @@ emmap_error emmap_queue_pop(emmap_file *file, const emmap_sink *sink)
     return emmap_queue_pop_many(file, 1, sink, &count);
 }
 
-/* Checks that the first `count` messages equal the given ones, and finds their end. Errors: ESTALE,
+/* Checks that the first messages equal the given ones, and finds the end of those in the queue's file. Errors: ESTALE,
  * EMMAP_CORRUPT. */
-static emmap_error find_same(const operation_t *operation, queue_header_t header,
-                             const struct iovec *messages, size_t count, uint32_t *end)
+static emmap_error find_same(removal_t *self, queue_header_t header, const struct iovec *messages,
+                             size_t count, uint32_t *end)
 {
-    const uint8_t *const data = operation->mapping->data;
+    const uint8_t *const data = self->operation->mapping->data;
+    static const char others[] = "the first messages are others by now";
     *end = header.head;
     for (size_t i = 0; i < count; i++) {
+        const uint8_t *const bytes = messages[i].iov_base;
+        if (i < self->released.count) {
+            const taken_cell_t *const cell = &self->hand.bytes->cell[self->released.numbers[i]];
+            if (messages[i].iov_len > UINT32_MAX ||
+                !emi_taken_equals(&self->hand, cell, bytes, (uint32_t)messages[i].iov_len))
+                return emi_error_set(ESTALE, others);
+            continue;
+        }
         uint32_t total = 0;
         const char *const wrong =
             *end == header.tail ? NULL : queue_message_at(data, *end, header.tail, &total);
         if (wrong)
-            return emi_operation_corrupt(operation, *end, wrong);
+            return emi_operation_corrupt(self->operation, *end, wrong);
         if (total == 0 || messages[i].iov_len != total - QUEUE_FRAME ||
-            memcmp(messages[i].iov_base, data + *end + 4, messages[i].iov_len) != 0)
-            return emi_error_set(ESTALE, "the first messages are others by now");
+            memcmp(bytes, data + *end + 4, messages[i].iov_len) != 0)
+            return emi_error_set(ESTALE, others);
         *end += total;
     }
     return EMMAP_OK;
+}
+
+/* Copies the message that has become the first one. */
+static void copy_next(removal_t *self, queue_header_t header, uint32_t end, const emmap_sink *sink)
+{
+    const uint8_t *const data = self->operation->mapping->data;
+    uint32_t number, total = 0;
+    if (self->hand.taken && emi_taken_first(&self->hand, &number))
+        (void)emi_taken_deliver(&self->hand, &self->hand.bytes->cell[number], sink);
+    else if (end != header.tail && !queue_message_at(data, end, header.tail, &total)) {
+        void *const place = sink->allocate(sink->context, total - QUEUE_FRAME);
+        if (place)
+            memcpy(place, data + end + 4, total - QUEUE_FRAME);
+    }
 }
 
 /* `next`: receives the message that becomes the first one, or NULL. */
@@ -103,26 +162,19 @@ static emmap_error remove_these(emmap_file *file, const struct iovec *messages, 
     emmap_error error = emi_queue_begin(file, LOCK_CONTAINER_AND_POP, &operation, &header);
     if (error)
         return error;
-    uint32_t end;
-    error = find_same(&operation, header, messages, count, &end);
-    if (!error && count > 0)
-        error = queue_may_advance(&operation, &header, end);
+    removal_t removal;
+    uint32_t end = header.head;
+    error = begin_removal(&operation, count, &removal);
+    const uint64_t released = removal.released.count;
     if (!error)
-        error = emi_file_check(file);
-    if (!error && count > 0) {
-        PAUSE("queue_pop_copied");
-        queue_advance(&operation, header, end, count);
-        PAUSE("queue_pop_done");
-        const uint8_t *const data = operation.mapping->data;
-        uint32_t total = 0;
-        if (next && end != header.tail && !queue_message_at(data, end, header.tail, &total)) {
-            void *const place = next->allocate(next->context, total - QUEUE_FRAME);
-            if (place)
-                memcpy(place, data + end + 4, total - QUEUE_FRAME);
-        }
-        queue_advanced(&operation, &header, end);
-    }
-    return end_removal(&operation, error);
+        error = find_same(&removal, header, messages, count, &end);
+    if (!error && count > released)
+        error = queue_may_advance(&operation, &header, end);
+    /* While the mapping has the bytes: `next` may share memory with `messages`, which were compared already. */
+    if (!error && count > 0 && next)
+        copy_next(&removal, header, end, next);
+    error = commit_removal(&removal, error, header, end, count - released);
+    return emi_queue_end_removal(&operation, error);
 }
 
 emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, size_t count)
@@ -130,7 +182,7 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
     return remove_these(file, messages, count, NULL);
 }
 
-emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, const emmap_sink *next)
+emmap_error emmap_queue_shift(emmap_file *file, const struct iovec *message, const emmap_sink *next)
 {
     return remove_these(file, message, 1, next);
 }
@@ -140,7 +192,7 @@ emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, cons
 static emmap_error pop_begin(emmap_file *file, const emmap_sink *sink, uint64_t *ticket)
 {
     *ticket = 0;
-    if (emi_queue_is_surely_empty(file))
+    if (emi_queue_file_is_surely_empty(file))
         return EMMAP_EOF;
     operation_t operation;
     queue_header_t header;
@@ -246,7 +298,7 @@ emmap_error emmap_queue_pop_commit(emmap_file *file, uint64_t ticket)
         return emi_operation_end(&operation, error);
     if (operation.container->pop_locked && ((const queue_t *)operation.container)->ticket == ticket)
         emi_container_release_pop_lock(operation.container, operation.descriptor);
-    return end_removal(&operation, error);
+    return emi_queue_end_removal(&operation, error);
 }
 
 emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket)

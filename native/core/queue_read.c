@@ -5,13 +5,14 @@
 #include "queue_count.h"
 #include "queue_look.h"
 #include "stale.h"
+#include "taken.h"
 
 static emmap_error walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit, uint64_t *place,
                         const emmap_sink *sink, uint64_t *count)
 {
     if (limit > INT64_MAX)
         return emi_error_set(EINVAL, "a limit is from 0 to 2^63 - 1");
-    if (*place == 0 && limit > 0 && emi_queue_is_surely_empty(file))
+    if (*place == 0 && limit > 0 && emi_queue_file_is_surely_empty(file))
         return EMMAP_EOF;
     queue_look_request_t look = {
         .direction = direction, .limit = limit, .place = *place, .goes_on = true, .sink = sink};
@@ -37,9 +38,42 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
     return error;
 }
 
+/* Whether messages may have been released, which come before those in the queue's file. */
+static bool may_have_released(emmap_file *file)
+{
+    container_t *container;
+    return file_may_write(file) && emi_container_get(file, CONTAINER_QUEUE, &container) == EMMAP_OK &&
+           emi_taken_may_have(file, (const queue_t *)container);
+}
+
+/* Copies the first released message out, with a sink, and counts those that are due. */
+static emmap_error look_at_released(emmap_file *file, const emmap_sink *sink, uint64_t *count)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    uint32_t number;
+    *count = 0;
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
+    if (error)
+        return error;
+    error = emi_taken_begin_if_sound(&operation, &hand);
+    if (!error && hand.taken && emi_taken_first(&hand, &number)) {
+        *count = emi_taken_due(&hand);
+        if (sink)
+            error = emi_taken_deliver(&hand, &hand.bytes->cell[number], sink);
+    }
+    return emi_operation_end(&operation, emi_taken_end(&hand, error));
+}
+
 static emmap_error peek(emmap_file *file, emmap_queue_direction direction, const emmap_sink *sink)
 {
-    emmap_error error;
+    emmap_error error = EMMAP_OK;
+    uint64_t released = 0;
+    if (direction == EMMAP_QUEUE_FORWARD && may_have_released(file))
+        error = look_at_released(file, sink, &released);
+    if (error || released > 0)
+        return error;
     do {
         queue_look_request_t look = {.direction = direction, .limit = 1, .sink = sink};
         error = emi_queue_look(file, &look);
@@ -85,7 +119,7 @@ emmap_error emmap_queue_glance_front(emmap_file *file, const emmap_sink *sink)
     /* For a read-only handle, which emmap_queue_remove refuses. */
     if (!file_may_write(file))
         return emmap_queue_remove(file, NULL, 0);
-    for (bool told = QUEUE_LOADS_WHOLE; told;) {
+    for (bool told = QUEUE_LOADS_WHOLE && !may_have_released(file); told;) {
         operation_t operation;
         emmap_error error = emi_operation_begin_read_unlocked(file, CONTAINER_QUEUE, &operation);
         if (error)
@@ -139,6 +173,10 @@ emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
         if (error)
             *length = 0;
     } while (!error && *length == 0 && emi_stale_went_over(file, &error));
+    uint64_t released = 0;
+    if (!error && may_have_released(file))
+        error = look_at_released(file, NULL, &released);
+    *length += released;
     return error;
 }
 
@@ -162,5 +200,10 @@ emmap_error emmap_queue_is_empty(emmap_file *file, bool *empty)
         error = emi_queue_read_header_unlocked(file, &look.header) ? EMMAP_OK : emi_queue_look(file, &look);
         *empty = !error && look.header.head == look.header.tail;
     } while (*empty && emi_stale_went_over(file, &error));
+    uint64_t released;
+    if (*empty && !error && may_have_released(file)) {
+        error = look_at_released(file, NULL, &released);
+        *empty = !error && released == 0;
+    }
     return error;
 }

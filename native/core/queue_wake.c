@@ -7,6 +7,7 @@
 #include "live.h"
 #include "pause.h"
 #include "stale.h"
+#include "taken.h"
 #include "wait.h"
 
 enum { NOBODY, ARMED, CALLED };
@@ -149,8 +150,18 @@ static emmap_error look(emmap_file *file)
         return EMMAP_EOF;
     operation_t operation;
     queue_header_t header;
-    const emmap_error error = emi_queue_begin(file, LOCK_CONTAINER_AND_POP, &operation, &header);
-    return error ? error : emi_operation_end(&operation, header.head == header.tail ? EMMAP_EOF : EMMAP_OK);
+    hand_t hand;
+    uint32_t number;
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER_AND_POP, &operation, &header);
+    if (error)
+        return error;
+    bool empty = header.head == header.tail;
+    error = empty ? emi_taken_begin_if_sound(&operation, &hand) : EMMAP_OK;
+    if (!error && empty) {
+        empty = !hand.taken || !emi_taken_first(&hand, &number);
+        error = emi_taken_end(&hand, EMMAP_OK);
+    }
+    return emi_operation_end(&operation, !error && empty ? EMMAP_EOF : error);
 }
 
 /* Does not block, even if the thread may. */
@@ -184,8 +195,10 @@ static bool has_message_now(emmap_file *file, container_t *container)
 static bool is_worth_a_look(emmap_file *file)
 {
     container_t *const container = atomic_load(&file->container);
-    return (container->owns_locks ? has_message_now(file, container) : !emi_queue_is_surely_empty(file)) ||
-           emi_stale_is_due(file) || file_faulted(file);
+    return (container->owns_locks ? has_message_now(file, container)
+                                  : !emi_queue_file_is_surely_empty(file)) ||
+           emi_taken_is_worth_a_look(file, (const queue_t *)container) || emi_stale_is_due(file) ||
+           file_faulted(file);
 }
 
 static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout, const emmap_waiter *waiter,
@@ -233,8 +246,9 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
     return error;
 }
 
-void emi_queue_wake_closing(container_t *self)
+void emi_queue_closing(container_t *self)
 {
+    emi_taken_close((queue_t *)self);
     pthread_mutex_lock(&making);
     emmap_file *const file = ((queue_t *)self)->wake_file;
     pthread_mutex_unlock(&making);
@@ -242,7 +256,8 @@ void emi_queue_wake_closing(container_t *self)
         emi_wait_end_all(file);
 }
 
-void emi_queue_wake_freeing(container_t *self)
+void emi_queue_freeing(container_t *self)
 {
+    emi_taken_free((queue_t *)self);
     emmap_free(((queue_t *)self)->wake_file);
 }

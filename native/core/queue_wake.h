@@ -39,7 +39,7 @@ void emi_queue_call(emmap_file *file);
 void emi_queue_call_next(emmap_file *file);
 
 /* For container_t: closing and freeing. */
-void emi_queue_wake_closing(container_t *self);
-void emi_queue_wake_freeing(container_t *self);
+void emi_queue_closing(container_t *self);
+void emi_queue_freeing(container_t *self);
 
 #endif

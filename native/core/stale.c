@@ -12,6 +12,7 @@
 #include "live.h"
 #include "operation.h"
 #include "resize.h"
+#include "taken.h"
 
 #define INTERVAL 1000u /* ms */
 
@@ -55,6 +56,8 @@ static void begin_anew(container_t *self, const container_t *successor)
 {
     self->owns_locks = successor->owns_locks;
     self->no_holes = successor->no_holes;
+    if (self->kind == CONTAINER_QUEUE)
+        emi_taken_forget((queue_t *)self);
     if (self->kind == CONTAINER_BLOCKS) {
         blocks_t *const storage = (blocks_t *)self;
         storage->durable = storage->prepared = storage->freed = 0;

@@ -24,12 +24,15 @@ emmap_error emmap_flush(emmap_file *file)
     return error ? error : emi_file_check(file);
 }
 
-/* Marks the file's container as synced. An operation between this and the sync itself counts as one after the
+/* Marks the file's container as synced, and syncs what it keeps beside the file. An operation between this and the sync itself counts as one after the
  * sync. */
 static emmap_error note_synced(emmap_file *file)
 {
     container_t *const self = atomic_load_explicit(&file->container, memory_order_acquire);
-    return self && file_may_write(file) && !file_is_copy(file) ? self->note_synced(file) : EMMAP_OK;
+    if (!self || !file_may_write(file) || file_is_copy(file))
+        return EMMAP_OK;
+    const emmap_error error = self->note_synced(file);
+    return error || !self->sync_beside ? error : self->sync_beside(file);
 }
 
 static emmap_error sync_with(emmap_file *file, int (*sync_descriptor)(int), const char *syscall)

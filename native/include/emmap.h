@@ -753,6 +753,75 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
 emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emmap_waiter *waiter,
                                    emmap_wait **wait);
 
+/*
+ * Deliveries. A message that was taken is in hand until it is acknowledged, released or put back. It belongs to the handle that took
+ * it; any thread of the handle may end it. If the handle is closed or its process dies, the message is released. Messages in hand lie
+ * in a file of their own, `PATH-taken` beside the queue (docs/formats.md). It survives the end of all processes. So a message that
+ * was pushed is delivered until it is acknowledged, and never again afterwards.
+ *
+ *   Released  A released message comes before those in the queue's file, for every take and pop; among several the one that was
+ *             pushed first. emmap_queue_length and emmap_queue_is_empty count it, emmap_queue_peek_front shows it, walks do not.
+ *             A taker notices the death of another within 100 ms.
+ *   Purge     emmap_queue_purge removes released messages, and not those in hand.
+ *   Power     A take from a synced queue waits for the disk, so that a power cut loses no message. emmap_sync covers what was
+ *             acknowledged before.
+ *   emmap 2.x does not know the file: emmap_queue_release_all puts all messages back into the queue's own.
+ *
+ * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand; push and pop go on without it. EBUSY: other
+ * handles use another file of that name. EAGAIN as emmap_set_may_block.
+ */
+
+typedef struct emmap_delivery {
+    uint64_t ticket;  /* below 2^53 */
+    uint32_t attempt; /* how often the message was taken, with this time: 1, 2, ... */
+} emmap_delivery;
+
+/*
+ * Takes the first message that is due, and copies it out. `holder` is a number of the caller's choice, for
+ * emmap_queue_release_held. On failure the message stays. Wait for a message by emmap_queue_wait_begin.
+ * Errors: EMMAP_EOF if there is none; ENOMEM if the sink has no memory; EBUSY as emmap_queue_pop; EMMAP_FULL
+ * and ENOSPC if there is no room for messages in hand, or for a 1025th handle that takes; EACCES if
+ * `PATH-taken` can't be made; ESTALE if the path leads to another file; ENOTSUP on systems whose locks
+ * belong to processes.
+ */
+emmap_error emmap_queue_take(emmap_file *file, uint64_t holder, const emmap_sink *sink,
+                             emmap_delivery *delivery);
+
+/* Ends a delivery: the message is gone for good. Errors: EINVAL if this handle has no message in hand under the ticket. */
+emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket);
+
+/* Ends a delivery: the message is delivered again, not before `delay` milliseconds have passed by the system's clock (0: at once).
+ * Errors: as emmap_queue_ack. */
+emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t delay);
+
+/* Undoes a take: the message is the first one again, and the attempt does not count. Errors: as emmap_queue_ack. */
+emmap_error emmap_queue_put_back(emmap_file *file, uint64_t ticket);
+
+/* Releases all messages that this handle took with this `holder`. */
+emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder);
+
+/* Puts all messages that this handle has in hand and all released ones back into the queue's own file, before its messages, in the
+ * order in which they were taken. *count is their number. Attempts and delays are forgotten.
+ * Errors: EBUSY if a living handle has others in hand; EMMAP_FULL; as a push that makes the file grow. */
+emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count);
+
+/* A message in hand, or a released one. What it says of its owner, the owner says of itself. */
+typedef struct emmap_in_hand {
+    uint64_t ticket;
+    uint64_t length;  /* bytes, with up to 7 zeros */
+    uint64_t since;   /* when it was taken, in ms since 1970 */
+    uint64_t due;     /* of a released message: not before, in ms since 1970; 0: at once */
+    uint64_t process; /* of one in hand: the owner's process id, as the process itself sees it */
+    uint32_t attempt;
+    bool released;
+    bool alive;       /* of one in hand: the owner lives */
+    char program[32]; /* the owner's program, in printable ASCII; ends with a 0 */
+} emmap_in_hand;
+
+/* Lists messages in hand and released ones, up to `room` of them. *count is the number of all. Takes no lock and changes nothing; a
+ * handle for reading may call it. Errors: EMMAP_CORRUPT; those of opening `PATH-taken`. */
+emmap_error emmap_queue_in_hand(emmap_file *file, emmap_in_hand *entries, size_t room, size_t *count);
+
 /* Copies the first or the last message out; it stays. Errors: EMMAP_EOF if the queue is empty. */
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink);
 emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink);
@@ -777,7 +846,7 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
  * called if the queue is empty or the message is damaged; a sink without memory is no error here. The sink's
  * memory may be `message`.
  */
-emmap_error emmap_queue_take(emmap_file *file, const struct iovec *message, const emmap_sink *next);
+emmap_error emmap_queue_shift(emmap_file *file, const struct iovec *message, const emmap_sink *next);
 
 /* No place of any walk. A door passes it for a place that 64 bits can't hold. */
 #define EMMAP_NO_PLACE (UINT64_MAX - 1)

@@ -75,6 +75,13 @@
     X(queue_pop_begin, 1, OWN, WAITS)                                                                        \
     X(queue_pop_commit, 2, TICKET, WAITS)                                                                    \
     X(queue_pop_abort, 2, TICKET, WAITS)                                                                     \
+    X(queue_take, 2, OWN, WAITS)                                                                             \
+    X(queue_ack, 2, TICKET, WAITS)                                                                           \
+    X(queue_release, 3, OWN, WAITS)                                                                          \
+    X(queue_put_back, 2, TICKET, WAITS)                                                                      \
+    X(queue_release_held, 2, ACT_ON, WAITS)                                                                  \
+    X(queue_release_all, 1, MEASURE, SLOW)                                                                   \
+    X(queue_in_hand, 1, OWN, SLOW)                                                                           \
     X(queue_peek_front, 1, TAKE, WAITS)                                                                      \
     X(queue_peek_back, 1, TAKE, WAITS)                                                                       \
     X(queue_walk, 4, OWN, WAITS)                                                                             \

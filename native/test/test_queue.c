@@ -763,21 +763,21 @@ static void the_next_message_comes_with_the_one_that_is_taken(void **state)
         for (uint64_t i = 0; i < 4; i++)
             assert_ok(push_number(queue, i, 24));
         glance(queue, &got, 0);
-        assert_ok(emmap_queue_take(queue, got.list, &sink));
+        assert_ok(emmap_queue_shift(queue, got.list, &sink));
         assert_int_equal(next.count, 1);
         assert_int_equal(number_of(next.list[0].iov_base, next.list[0].iov_len), 1);
         /* Takes only the first message. Without memory for the next one it returns none, but takes the first. */
-        assert_error(ESTALE, emmap_queue_take(queue, got.list, &sink));
+        assert_error(ESTALE, emmap_queue_shift(queue, got.list, &sink));
         assert_int_equal(next.count, 1);
-        assert_ok(emmap_queue_take(queue, next.list, &full));
+        assert_ok(emmap_queue_shift(queue, next.list, &full));
         pieces_free(&got);
         pieces_free(&next);
         glance(queue, &got, 2);
-        assert_ok(emmap_queue_take(queue, got.list, &sink));
+        assert_ok(emmap_queue_shift(queue, got.list, &sink));
         assert_int_equal(next.count, 1);
         pieces_free(&got);
         /* There is no message behind the last one. */
-        assert_ok(emmap_queue_take(queue, next.list, &full));
+        assert_ok(emmap_queue_shift(queue, next.list, &full));
         assert_empty(queue);
         pieces_free(&next);
         close_file(queue);

@@ -66,7 +66,7 @@ static emmap_error consume_some(emmap_file *queue, int way, pieces *got)
         return emmap_queue_pop_many(queue, 5, &sink, &count);
     if (way == 2) {
         const emmap_error error = emmap_queue_glance_front(queue, &sink);
-        return error ? error : emmap_queue_take(queue, got->list, NULL);
+        return error ? error : emmap_queue_shift(queue, got->list, NULL);
     }
     if (way != 1)
         return emmap_queue_pop(queue, &sink);

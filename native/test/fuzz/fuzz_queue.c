@@ -212,7 +212,7 @@ static void remove_first(world *self, int who, bool other)
         pieces next = {0};
         const emmap_sink sink_next = pieces_sink(&next);
         begin(self);
-        error = emmap_queue_take(self->files[who], &vector, &sink_next);
+        error = emmap_queue_shift(self->files[who], &vector, &sink_next);
         require_error(error, ESTALE, EBUSY, EMMAP_CORRUPT, EFAULT, EACCES, EAGAIN);
         require(error || !other);
         if (end(self, who, error)) {

@@ -1,0 +1,455 @@
+/* Deliveries: a message that was taken stays in hand until it is acknowledged or released (taken.h). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "error.h"
+#include "pause.h"
+#include "queue_advance.h"
+#include "queue_era.h"
+#include "queue_wake.h"
+#include "stale.h"
+#include "taken.h"
+
+static uint64_t ticket_of(const taken_cell_t *cell, uint32_t number)
+{
+    return (uint64_t)cell->turn << TAKEN_CELL_BITS | number;
+}
+
+/* Gives a message to this handle. Within a change; the state is the caller's. */
+static void hand_over(hand_t *hand, uint32_t number, uint64_t holder, emmap_delivery *delivery)
+{
+    taken_cell_t *const cell = &hand->bytes->cell[number];
+    hand->bytes->turn = (hand->bytes->turn + 1) & TAKEN_TURN_MASK;
+    cell->turn = hand->bytes->turn;
+    cell->owner = hand->taken->owner;
+    cell->holder = holder;
+    cell->since = clock_now();
+    cell->due = 0;
+    cell->attempt++;
+    *delivery = (emmap_delivery){.ticket = ticket_of(cell, number), .attempt = cell->attempt};
+}
+
+/* ---- Taking ---- */
+
+/* Takes a message that was released before. */
+static emmap_error take_released(hand_t *hand, uint32_t number, uint64_t holder, const emmap_sink *sink,
+                                 emmap_delivery *delivery)
+{
+    taken_cell_t *const cell = &hand->bytes->cell[number];
+    const emmap_error error = emi_taken_deliver(hand, cell, sink);
+    if (error)
+        return error;
+    hand_change(hand);
+    PAUSE("take_again_begin");
+    emi_taken_unrelease_first(hand);
+    hand_over(hand, number, holder, delivery);
+    PAUSE("take_again_owned");
+    cell_become(cell, TAKEN_IN_HAND);
+    PAUSE("take_again_done");
+    emi_taken_count(hand, hand->taken->owner, 1);
+    hand_changed(hand);
+    return EMMAP_OK;
+}
+
+/* The power may be cut between any two writes of the kernel to the disk. So the disk gets the last take's header before this
+ * take's note of the move, and the copy before the new header. */
+static emmap_error settle_last_take(hand_t *hand, queue_header_t header)
+{
+    emmap_error error = header.synced ? emi_require_blocking() : EMMAP_OK;
+    if (!error && header.synced && hand->bytes->unsettled) {
+        error = emi_operation_sync(hand->operation);
+        if (!error)
+            hand->bytes->unsettled = 0;
+    }
+    return error;
+}
+
+static void describe(hand_t *hand, uint32_t number, bool synced)
+{
+    taken_cell_t *const cell = &hand->bytes->cell[number];
+    cell->order = hand->bytes->order++;
+    cell->attempt = 0;
+    cell->digest = synced ? emi_taken_digest(hand, cell) : 0;
+}
+
+/* Takes the queue's first message. The queue is not empty. */
+static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t holder, const emmap_sink *sink,
+                              emmap_delivery *delivery)
+{
+    operation_t *const operation = hand->operation;
+    queue_range_t range;
+    uint32_t offset;
+    const char *const wrong =
+        emi_queue_select(operation->mapping->data, header, EMMAP_QUEUE_FORWARD, 1, &range, &offset);
+    if (wrong)
+        return emi_operation_corrupt(operation, offset, wrong);
+    const uint32_t length = range.to - range.from - QUEUE_FRAME;
+    emmap_error error = queue_may_advance(operation, &header, range.to);
+    if (!error)
+        error = settle_last_take(hand, header);
+    if (!error)
+        error = emi_taken_reserve(hand, length);
+    if (!error)
+        error = emi_queue_deliver(operation, operation->mapping->data, range, EMMAP_QUEUE_FORWARD, sink);
+    if (!error)
+        error = emi_file_check(operation->file);
+    if (error)
+        return error;
+    hand_change(hand);
+    PAUSE("take_begin");
+    const uint32_t number = emi_taken_fill(hand, operation->mapping->data + range.from + 4, length);
+    if (hand->wrong)
+        return emi_taken_wrong(hand, hand->bytes, "the list of free cells contradicts the cells");
+    describe(hand, number, header.synced);
+    hand_over(hand, number, holder, delivery);
+    PAUSE("take_copied");
+    hand->bytes->moved_head = header.head;
+    __atomic_store_n(&hand->bytes->moved_cell, number + 1, __ATOMIC_RELEASE);
+    PAUSE("take_noted");
+    cell_become(&hand->bytes->cell[number], TAKEN_IN_HAND);
+    PAUSE("take_in_hand");
+    if (header.synced)
+        error = emi_taken_sync(hand->taken);
+    if (!error) {
+        hand->bytes->unsettled = header.synced;
+        queue_advance(operation, header, range.to, 1);
+        PAUSE("take_moved");
+        emi_taken_count(hand, hand->taken->owner, 1);
+    } else
+        emi_taken_erase(hand, number);
+    hand->bytes->moved_cell = 0;
+    hand_changed(hand);
+    if (!error)
+        queue_advanced(operation, &header, range.to);
+    return error;
+}
+
+static emmap_error take(emmap_file *file, uint64_t holder, const emmap_sink *sink, emmap_delivery *delivery)
+{
+    *delivery = (emmap_delivery){0};
+    if (emi_queue_is_surely_empty(file))
+        return EMMAP_EOF;
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER_AND_POP, &operation, &header);
+    if (error)
+        return error;
+    error = emi_taken_begin(&operation, true, &hand);
+    uint32_t number;
+    if (!error) {
+        if (emi_taken_first(&hand, &number))
+            error = take_released(&hand, number, holder, sink, delivery);
+        else if (header.head == header.tail)
+            error = EMMAP_EOF;
+        else
+            error = take_first(&hand, header, holder, sink, delivery);
+        error = emi_taken_end(&hand, error);
+    }
+    return emi_queue_end_removal(&operation, error);
+}
+
+emmap_error emmap_queue_take(emmap_file *file, uint64_t holder, const emmap_sink *sink,
+                             emmap_delivery *delivery)
+{
+    emmap_error error;
+    do
+        error = take(file, holder, sink, delivery);
+    while (error == EMMAP_EOF && emi_stale_went_over(file, &error));
+    return error;
+}
+
+/* ---- Giving back ---- */
+
+/* Begins an operation on messages in hand. */
+static emmap_error begin(emmap_file *file, operation_t *operation, queue_header_t *header, hand_t *hand)
+{
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, operation, header);
+    if (error)
+        return error;
+    error = emi_taken_begin(operation, false, hand);
+    return error ? emi_operation_end(operation, error) : EMMAP_OK;
+}
+
+/* The message of a ticket that this handle has in hand. Errors: EINVAL. */
+static emmap_error find(hand_t *hand, uint64_t ticket, uint32_t *number)
+{
+    *number = (uint32_t)(ticket & (TAKEN_CELLS_MAX - 1));
+    if (hand->taken && *number < hand->cells) {
+        const taken_cell_t *const cell = &hand->bytes->cell[*number];
+        if (cell->state == TAKEN_IN_HAND && hand->taken->owns && cell->owner == hand->taken->owner &&
+            ticket_of(cell, *number) == ticket)
+            return EMMAP_OK;
+    }
+    return emi_error_set(EINVAL, "this handle has no message in hand under this ticket");
+}
+
+/* Ends an operation after which there may be a message for others. */
+static emmap_error end_release(operation_t *operation, hand_t *hand, emmap_error error)
+{
+    emmap_file *const file = operation->file;
+    error = emi_taken_end(hand, error);
+    if (!error)
+        operation->waited = emi_queue_waited(operation);
+    error = emi_operation_end(operation, error);
+    if (operation->is_waited)
+        emi_queue_call(file);
+    return error;
+}
+
+emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    uint32_t number;
+    emmap_error error = begin(file, &operation, &header, &hand);
+    if (error)
+        return error;
+    error = find(&hand, ticket, &number);
+    if (!error && emi_taken_empties(&hand))
+        error = emi_require_blocking();
+    if (!error) {
+        hand_change(&hand);
+        PAUSE("ack_begin");
+        emi_taken_erase(&hand, number);
+        emi_taken_count(&hand, hand.taken->owner, -1);
+        hand_changed(&hand);
+        PAUSE("ack_done");
+        if (emi_taken_empties(&hand))
+            emi_taken_give_back(&hand);
+    }
+    return emi_operation_end(&operation, emi_taken_end(&hand, error));
+}
+
+static void release(hand_t *hand, uint32_t number, uint64_t due)
+{
+    hand_change(hand);
+    PAUSE("release_begin");
+    emi_taken_count(hand, hand->taken->owner, -1);
+    emi_taken_release(hand, number, due);
+    hand_changed(hand);
+}
+
+emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t delay)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    uint32_t number;
+    const uint64_t now = clock_now();
+    emmap_error error = begin(file, &operation, &header, &hand);
+    if (error)
+        return error;
+    error = find(&hand, ticket, &number);
+    if (!error)
+        release(&hand, number, delay == 0 ? 0 : delay < INT64_MAX - now ? now + delay : INT64_MAX);
+    return end_release(&operation, &hand, error);
+}
+
+emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    const emmap_error error = begin(file, &operation, &header, &hand);
+    if (error)
+        return error;
+    for (uint32_t i = 0; hand.taken && hand.taken->owns && i < hand.cells; i++) {
+        const taken_cell_t *const cell = &hand.bytes->cell[i];
+        if (cell->state == TAKEN_IN_HAND && cell->owner == hand.taken->owner && cell->holder == holder)
+            release(&hand, i, 0);
+    }
+    return end_release(&operation, &hand, EMMAP_OK);
+}
+
+/* Whether the message's bytes are still there directly before the head, so that one store puts it back. */
+static bool lies_before_head(hand_t *hand, queue_header_t header, const taken_cell_t *cell, uint32_t *at)
+{
+    const uint8_t *const data = hand->operation->mapping->data;
+    uint32_t total;
+    if (emi_queue_message_before(data, QUEUE_HEADER, header.head, &total) != NULL)
+        return false;
+    *at = header.head - total;
+    return emi_taken_equals(hand, cell, data + *at + 4, total - QUEUE_FRAME);
+}
+
+/* Makes the queue begin with the message again. As a take, in the other direction. */
+static void move_back(hand_t *hand, queue_header_t header, uint32_t number, uint32_t at)
+{
+    operation_t *const operation = hand->operation;
+    hand_change(hand);
+    hand->bytes->moved_head = at;
+    __atomic_store_n(&hand->bytes->moved_cell, number + 1, __ATOMIC_RELEASE);
+    PAUSE("put_back_noted");
+    const queue_count_t noted = queue_count_begin(operation, header);
+    header.head = at;
+    queue_header_store(operation->mapping->data, header);
+    if (noted.known)
+        queue_count_note(&noted, operation, noted.count + 1);
+    PAUSE("put_back_moved");
+    emi_taken_erase(hand, number);
+    emi_taken_count(hand, hand->taken->owner, -1);
+    hand->bytes->moved_cell = 0;
+    hand_changed(hand);
+}
+
+emmap_error emmap_queue_put_back(emmap_file *file, uint64_t ticket)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    uint32_t number, at;
+    emmap_error error = begin(file, &operation, &header, &hand);
+    if (error)
+        return error;
+    error = find(&hand, ticket, &number);
+    /* In a synced queue the disk could get the head without the freed cell, or the other way round. */
+    if (!error && !header.synced && hand.bytes->released == 0 &&
+        lies_before_head(&hand, header, &hand.bytes->cell[number], &at))
+        move_back(&hand, header, number, at);
+    else if (!error) {
+        hand.bytes->cell[number].attempt--;
+        release(&hand, number, 0);
+    }
+    return end_release(&operation, &hand, error);
+}
+
+/* ---- All of them ---- */
+
+/* For qsort: in the order in which they were taken out of the queue. */
+typedef struct entry {
+    uint64_t order;
+    uint32_t number;
+    uint32_t length;
+} entry_t;
+
+static int compare(const void *one, const void *other)
+{
+    const uint64_t a = ((const entry_t *)one)->order, b = ((const entry_t *)other)->order;
+    return (a > b) - (a < b);
+}
+
+/* Lists all messages, with the bytes that they take in a queue. Errors: ENOMEM; EBUSY if another handle has one in hand. */
+static emmap_error list_all(hand_t *hand, entry_t **entries, size_t *count, uint64_t *total)
+{
+    const uint32_t mine = hand->taken->owns ? hand->taken->owner : TAKEN_OWNERS;
+    *entries = malloc((hand->cells + 1) * sizeof **entries);
+    *count = *total = 0;
+    if (!*entries)
+        return emi_error_set(ENOMEM, NULL);
+    for (uint32_t i = 0; i < hand->cells; i++) {
+        const taken_cell_t *const cell = &hand->bytes->cell[i];
+        if (cell->state == TAKEN_IN_HAND && cell->owner != mine)
+            return emi_error_set(EBUSY, "another handle has messages in hand");
+        if (cell->state != TAKEN_IN_HAND && cell->state != TAKEN_RELEASED)
+            continue;
+        (*entries)[(*count)++] = (entry_t){.order = cell->order, .number = i, .length = cell->length};
+        *total += cell->length + QUEUE_FRAME;
+    }
+    qsort(*entries, *count, sizeof **entries, compare);
+    return EMMAP_OK;
+}
+
+/* A message's place in the queue's file. */
+static void *message_place(void *context, size_t length)
+{
+    uint8_t **const at = context;
+    uint8_t *const message = *at;
+    const uint32_t total = (uint32_t)(length + QUEUE_FRAME);
+    queue_store32(message, total);
+    queue_store32(message + total - 4, total);
+    *at += total;
+    return message + 4;
+}
+
+/* Writes the messages where nobody reads, and in a new place also those of the queue behind them. Changes `header`. */
+static emmap_error write_all(hand_t *hand, queue_header_t *header, const entry_t *entries, size_t count,
+                             uint64_t total)
+{
+    operation_t *const operation = hand->operation;
+    const uint32_t live = header->tail - header->head;
+    const bool fits = !header->synced && header->head - QUEUE_HEADER >= total;
+    emmap_error error = EMMAP_OK;
+    if (!fits && total + live > QUEUE_LIMIT - QUEUE_HEADER)
+        error = emi_error_set(EMMAP_FULL, "a queue can't pass 4 GiB - 1");
+    else if (!fits)
+        error = emi_queue_find_room(operation, header, total + live);
+    /* As make_room in queue_push.c. */
+    if (!error && header->synced)
+        error = emi_operation_sync(operation);
+    if (error)
+        return error;
+    uint8_t *const data = operation->mapping->data;
+    uint8_t *place = data + (fits ? header->head - total : header->tail);
+    const uint32_t head = (uint32_t)(place - data);
+    const emmap_sink sink = {.allocate = message_place, .context = &place};
+    for (size_t i = 0; !error && i < count; i++)
+        error = emi_taken_deliver(hand, &hand->bytes->cell[entries[i].number], &sink);
+    if (error)
+        return error;
+    header->unsettled = false;
+    if (!fits) {
+        memcpy(place, data + header->head, live);
+        header->tail = header->next_tail = head + (uint32_t)total + live;
+    }
+    header->head = head;
+    return EMMAP_OK;
+}
+
+/* Stores the header that includes the messages, and then erases them here. */
+static emmap_error move_all_back(hand_t *hand, queue_header_t header)
+{
+    operation_t *const operation = hand->operation;
+    uint8_t *const data = operation->mapping->data;
+    const queue_header_t before = queue_header_load(data);
+    hand->bytes->moved_head = header.head;
+    hand->bytes->moved_tail = header.tail;
+    __atomic_store_n(&hand->bytes->moved_cell, TAKEN_ALL, __ATOMIC_RELEASE);
+    PAUSE("release_all_noted");
+    emmap_error error = header.synced ? emi_operation_sync(operation) : EMMAP_OK;
+    if (!error && header.synced)
+        error = emi_taken_sync(hand->taken);
+    if (!error) {
+        (void)queue_count_begin(operation, before); /* the next length counts again */
+        emi_queue_era_before(data, before, header);
+        queue_header_store(data, header);
+        PAUSE("release_all_moved");
+        if (header.synced)
+            error = emi_operation_sync(operation);
+    }
+    if (!error)
+        emi_taken_clear(hand, true);
+    hand->bytes->moved_cell = 0;
+    return error;
+}
+
+emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    *count = 0;
+    emmap_error error = emi_require_blocking();
+    if (!error)
+        error = begin(file, &operation, &header, &hand);
+    if (error || !hand.taken)
+        return error ? error : emi_operation_end(&operation, EMMAP_OK);
+    entry_t *entries;
+    size_t found;
+    uint64_t total;
+    error = list_all(&hand, &entries, &found, &total);
+    if (!error && found > 0)
+        error = write_all(&hand, &header, entries, found, total);
+    if (!error && found > 0) {
+        hand_change(&hand);
+        error = move_all_back(&hand, header);
+        hand_changed(&hand);
+    }
+    free(entries);
+    if (!error)
+        *count = found;
+    return end_release(&operation, &hand, error);
+}

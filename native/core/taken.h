@@ -1,0 +1,185 @@
+/*
+ * Messages in hand: `PATH-taken` beside a queue. A message that was taken lies there until it is acknowledged. So the queue
+ * keeps emmap 2.x's format, and a message in hand holds up neither its space nor its order.
+ *
+ * Everything happens under the queue's lock. A take copies the message into cells and then moves the queue's head. The
+ * file notes both while that is under way (`moved_cell`, `moved_head`), so that the next operation can tell on which
+ * side of the move a process died.
+ *
+ * A message belongs to the handle that took it. The handle owns its place in the table of owners while it holds
+ * a lock of the kernel on the place's first byte: the kernel tells who is alive. Messages of a dead owner are
+ * released.
+ *
+ *   taken_file.c   finds, makes and opens the file; owners
+ *   taken_cells.c  cells, and computing again everything that follows from them
+ *   taken_heap.c   released messages, the one that is due first at the top
+ */
+#ifndef EMMAP_CORE_TAKEN_H
+#define EMMAP_CORE_TAKEN_H
+
+#include "pause.h"
+#include "queue.h"
+#include "taken_layout.h"
+
+/* A handle's part. Under `threads`, except `file`, which lives as long as the handle, and `looked`. */
+typedef struct taken {
+    emmap_file *file;
+    uint64_t identity;
+    char *path; /* NULL: memory of this handle alone */
+    uint32_t owner;
+    bool owns;               /* `owner` is this handle's place */
+    _Atomic uint64_t looked; /* when it last looked for dead owners, as emi_stale_now */
+    struct taken *previous;  /* that of the file that the handle used before it followed its path; closed */
+} taken_t;
+
+/* An operation's use of it. */
+typedef struct hand {
+    operation_t *operation;
+    taken_t *taken; /* NULL: there are no messages in hand */
+    emmap_mapping *mapping;
+    taken_file_t *bytes;
+    uint32_t cells; /* the number of cells, all of which are mapped */
+    bool wrong;     /* lists or counts contradict each other; the next operation computes them again */
+} hand_t;
+
+/* ---- The file (taken_file.c) ---- */
+
+/*
+ * Begins to use the messages in hand, under the queue's lock. Finishes what a dead process left, and
+ * releases the messages of dead owners if nobody has looked for a while. `makes`: makes the file if it is missing, and
+ * takes a place in the table of owners. Otherwise hand->taken may be NULL.
+ * Errors: EMMAP_CORRUPT for a damaged file; EBUSY if others use another file of that name; EAGAIN as
+ * emi_require_blocking; ENOSPC and the like. On failure there is nothing to end.
+ */
+emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand);
+
+/* The same for operations that work without messages in hand, too: a damaged file counts as none. Errors: EAGAIN,
+ * ENOMEM. */
+emmap_error emi_taken_begin_if_sound(operation_t *operation, hand_t *hand);
+
+/* Ends the use. Returns `error`, or what has gone wrong meanwhile. */
+emmap_error emi_taken_end(hand_t *hand, emmap_error error);
+
+/* Forgets all messages of a damaged file. Errors: EMMAP_CORRUPT if it is no file of messages in hand. */
+emmap_error emi_taken_reset(operation_t *operation);
+
+/* Maps the file to read it without a lock, for a handle that may not write, too. Only hand->bytes and hand->cells are
+ * set. Ends with emi_taken_looked. Errors: ENOENT if there is none; EMMAP_CORRUPT; those of open. */
+emmap_error emi_taken_look(emmap_file *file, emmap_file **opened, hand_t *hand);
+void emi_taken_looked(emmap_file *opened, hand_t *hand);
+
+/* Whether a message may have been released, or an owner may have died, judged without the lock. */
+bool emi_taken_may_have(emmap_file *file, const queue_t *queue);
+
+/* The same for the watcher, which asks the kernel whether owners live, and not only when it was asked last. */
+bool emi_taken_is_worth_a_look(emmap_file *file, const queue_t *queue);
+
+/* Brings the file to the disk. Errors: as emi_durability_sync. */
+emmap_error emi_taken_sync(taken_t *self);
+
+/* When the queue is closed: ends this handle's ownership. When it goes over to another file: forgets the old one, under
+ * `threads`. When it is freed. */
+void emi_taken_close(queue_t *queue);
+void emi_taken_forget(queue_t *queue);
+void emi_taken_free(queue_t *queue);
+
+/* ---- Cells (taken_cells.c) ---- */
+
+/* The cell of a number, or NULL and hand->wrong. */
+static inline taken_cell_t *hand_cell(hand_t *hand, uint32_t number)
+{
+    if (number < hand->cells)
+        return &hand->bytes->cell[number];
+    hand->wrong = true;
+    return NULL;
+}
+
+/* Begin and end a change of lists and counts. A process that dies in between has them computed again. */
+static inline void hand_change(hand_t *hand)
+{
+    __atomic_store_n(&hand->bytes->changing, 1, __ATOMIC_RELEASE);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+static inline void hand_changed(hand_t *hand)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    if (!hand->wrong)
+        __atomic_store_n(&hand->bytes->changing, 0, __ATOMIC_RELEASE);
+}
+
+/* Stores a first cell's state: with this store the message is there, released, or gone. */
+static inline void cell_become(taken_cell_t *cell, taken_state_t state)
+{
+    __atomic_store_n(&cell->state, (uint32_t)state, __ATOMIC_RELEASE);
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Makes sure that a message of `length` bytes finds cells. Errors: EMMAP_FULL; EAGAIN as
+ * emi_require_blocking; ENOSPC and the like. */
+emmap_error emi_taken_reserve(hand_t *hand, uint64_t length);
+
+/* Within a change: fills cells with a payload, and links them. Room was reserved. Returns the number of the
+ * first one, whose other words the caller sets. */
+uint32_t emi_taken_fill(hand_t *hand, const uint8_t *payload, uint32_t length);
+
+/* Within a change: frees a message's cells. The store of its first cell's state is the one that counts. */
+void emi_taken_erase(hand_t *hand, uint32_t number);
+
+/* Copies a message's payload out. Errors: ENOMEM; EMMAP_CORRUPT. */
+emmap_error emi_taken_deliver(hand_t *hand, const taken_cell_t *cell, const emmap_sink *sink);
+
+/* Whether a message's payload has these bytes. */
+bool emi_taken_equals(hand_t *hand, const taken_cell_t *cell, const uint8_t *payload, uint32_t length);
+
+/* A hash of a message's payload, never 0. */
+uint64_t emi_taken_digest(hand_t *hand, const taken_cell_t *cell);
+
+/* Computes lists, heap and counts from the cells, and settles a move that was under way. Errors:
+ * EMMAP_CORRUPT. */
+emmap_error emi_taken_recover(hand_t *hand);
+
+/* Whether erasing the last message gives space back, which takes long. */
+bool emi_taken_empties(const hand_t *hand);
+void emi_taken_give_back(hand_t *hand);
+
+/* EMMAP_CORRUPT, about this file. */
+emmap_error emi_taken_wrong(hand_t *hand, const void *place, const char *reason);
+
+/* ---- Released messages (taken_heap.c) ---- */
+
+/* Within a change: makes the message one that is due at a time, and stores that it is released. */
+void emi_taken_release(hand_t *hand, uint32_t number, uint64_t due);
+
+/* The message that is due first, if its time has come. */
+bool emi_taken_first(hand_t *hand, uint32_t *number);
+
+/* Within a change: takes the first one out of the heap. The caller then changes its state. */
+void emi_taken_unrelease_first(hand_t *hand);
+
+/* Within a change: adds a message in hand to the counts, or takes it off. */
+void emi_taken_count(hand_t *hand, uint32_t owner, int by);
+
+/* The number of released messages whose time has come. */
+uint64_t emi_taken_due(hand_t *hand);
+
+/* Released messages that one operation removes together. */
+typedef struct released {
+    uint32_t *numbers; /* of their first cells; NULL: none */
+    uint64_t count;
+} released_t;
+
+/* Begins a change, unless nothing is due, and takes up to `limit` messages out of the heap. It ends with one of the two that
+ * follow. Errors: ENOMEM. */
+emmap_error emi_taken_collect(hand_t *hand, uint64_t limit, released_t *released);
+/* Erases the collected messages. */
+void emi_taken_remove(hand_t *hand, released_t *released);
+/* Puts them back into the heap. */
+void emi_taken_restore(hand_t *hand, released_t *released);
+
+/* Copies the collected messages out, in order. Errors: as emi_taken_deliver. */
+emmap_error emi_taken_deliver_all(hand_t *hand, const released_t *released, const emmap_sink *sink);
+
+/* Erases all released messages, due or not; with `all`, those in hand too. */
+void emi_taken_clear(hand_t *hand, bool all);
+
+#endif

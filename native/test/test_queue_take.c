@@ -1,0 +1,433 @@
+/* Deliveries: taking messages, and acknowledging, releasing or putting them back. */
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "structures.h"
+
+static emmap_file *open_jobs(void)
+{
+    return open_queue(path_of("jobs"), QUEUE_RW, 4096);
+}
+
+/* Takes a message that carries a number. */
+static emmap_error take_held(emmap_file *queue, uint64_t holder, uint64_t *number, emmap_delivery *delivery)
+{
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    const emmap_error error = emmap_queue_take(queue, holder, &sink, delivery);
+    if (!error) {
+        assert_int_equal(got.count, 1);
+        *number = number_of(got.list[0].iov_base, got.list[0].iov_len);
+    }
+    pieces_free(&got);
+    return error;
+}
+
+static emmap_error take_number(emmap_file *queue, uint64_t *number, emmap_delivery *delivery)
+{
+    return take_held(queue, 0, number, delivery);
+}
+
+static emmap_delivery expect_take(emmap_file *queue, uint64_t expected, uint32_t attempt)
+{
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_ok(take_number(queue, &number, &delivery));
+    assert_int_equal(number, expected);
+    assert_int_equal(delivery.attempt, attempt);
+    return delivery;
+}
+
+static void nothing_left(emmap_file *queue)
+{
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(EMMAP_EOF, take_number(queue, &number, &delivery));
+    assert_error(EMMAP_EOF, pop_number(queue, &number));
+}
+
+static void push_numbers(emmap_file *queue, uint64_t from, uint64_t to)
+{
+    for (uint64_t i = from; i < to; i++)
+        assert_ok(push_number(queue, i, 24));
+}
+
+static size_t in_hand(emmap_file *queue, emmap_in_hand *entries, size_t room)
+{
+    size_t count;
+    assert_ok(emmap_queue_in_hand(queue, entries, room, &count));
+    return count;
+}
+
+static void messages_are_taken_in_order_and_acknowledged_in_any(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    const emmap_delivery first = expect_take(queue, 0, 1), second = expect_take(queue, 1, 1),
+                         third = expect_take(queue, 2, 1);
+    nothing_left(queue);
+    assert_ok(emmap_queue_ack(queue, second.ticket));
+    assert_error(EINVAL, emmap_queue_ack(queue, second.ticket));
+    assert_ok(emmap_queue_ack(queue, third.ticket));
+    assert_ok(emmap_queue_ack(queue, first.ticket));
+    assert_int_equal(in_hand(queue, NULL, 0), 0);
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void a_released_message_comes_before_the_next_one(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 4);
+    const emmap_delivery first = expect_take(queue, 0, 1), second = expect_take(queue, 1, 1);
+    assert_ok(emmap_queue_release(queue, second.ticket, 0));
+    assert_ok(emmap_queue_release(queue, first.ticket, 0));
+    assert_error(EINVAL, emmap_queue_release(queue, first.ticket, 0));
+    assert_int_equal(queue_length_of(queue), 4);
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 0, 2).ticket));
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 1, 2).ticket));
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 2, 1).ticket));
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 3, 1).ticket));
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void pop_peek_and_remove_see_released_messages(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 4);
+    for (uint64_t i = 0; i < 3; i++)
+        expect_take(queue, i, 1);
+    assert_ok(emmap_queue_release_held(queue, 0));
+    bool empty = true;
+    assert_ok(emmap_queue_is_empty(queue, &empty));
+    assert_false(empty);
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    assert_ok(emmap_queue_peek_front(queue, &sink));
+    assert_int_equal(number_of(got.list[0].iov_base, got.list[0].iov_len), 0);
+    assert_ok(emmap_queue_remove(queue, got.list, 1));
+    assert_error(ESTALE, emmap_queue_remove(queue, got.list, 1));
+    pieces_free(&got);
+    assert_ok(emmap_queue_glance_front(queue, &sink));
+    assert_int_equal(number_of(got.list[0].iov_base, got.list[0].iov_len), 1);
+    pieces next = {0};
+    const emmap_sink next_sink = sink_pieces(&next);
+    assert_ok(emmap_queue_shift(queue, got.list, &next_sink));
+    assert_int_equal(number_of(next.list[0].iov_base, next.list[0].iov_len), 2);
+    pieces_free(&got);
+    pieces_free(&next);
+    /* A batch takes released messages and others together, or none of them. */
+    uint64_t count;
+    got.limit = 1;
+    assert_error(ENOMEM, emmap_queue_pop_many(queue, 5, &sink, &count));
+    pieces_free(&got);
+    assert_ok(emmap_queue_pop_many(queue, 5, &sink, &count));
+    assert_int_equal(count, 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(number_of(got.list[i].iov_base, got.list[i].iov_len), 2 + i);
+    pieces_free(&got);
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void a_delay_holds_for_new_handles_too(void **state)
+{
+    (void)state;
+    emmap_file *queue = open_jobs();
+    push_numbers(queue, 0, 2);
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 0, 1).ticket, 1000000));
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 1, 1).ticket, 20));
+    assert_int_equal(queue_length_of(queue), 0);
+    close_file(queue);
+    queue = open_jobs();
+    uint64_t number;
+    emmap_delivery delivery;
+    emmap_error error;
+    while ((error = take_number(queue, &number, &delivery)) == EMMAP_EOF)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    assert_ok(error);
+    assert_int_equal(number, 1);
+    assert_int_equal(delivery.attempt, 2);
+    nothing_left(queue);
+    emmap_in_hand entries[2];
+    assert_int_equal(in_hand(queue, entries, 2), 2);
+    assert_int_equal(entries[0].released + entries[1].released, 1);
+    close_file(queue);
+}
+
+static void a_message_put_back_is_the_first_one_again(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 2);
+    assert_ok(emmap_queue_put_back(queue, expect_take(queue, 0, 1).ticket));
+    /* It lies in the queue's own file again, where emmap 2.x finds it. */
+    assert_int_equal(in_hand(queue, NULL, 0), 0);
+    const emmap_delivery first = expect_take(queue, 0, 1);
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 1, 1).ticket));
+    push_numbers(queue, 2, 3);
+    /* Its place is gone. */
+    assert_ok(emmap_queue_put_back(queue, first.ticket));
+    expect_take(queue, 0, 1);
+    expect_take(queue, 2, 1);
+    close_file(queue);
+}
+
+static void closing_a_handle_releases_what_it_has_in_hand(void **state)
+{
+    (void)state;
+    emmap_file *const other = open_jobs();
+    emmap_file *queue = open_jobs();
+    push_numbers(queue, 0, 2);
+    const emmap_delivery delivery = expect_take(queue, 0, 1);
+    assert_error(EINVAL, emmap_queue_ack(other, delivery.ticket));
+    close_file(queue);
+    expect_take(other, 0, 2);
+    close_file(other);
+    queue = open_jobs();
+    expect_take(queue, 0, 3);
+    expect_take(queue, 1, 1);
+    close_file(queue);
+}
+
+static void take_and_die(void *context)
+{
+    (void)context;
+    emmap_file *const queue = open_jobs();
+    uint64_t number;
+    emmap_delivery delivery;
+    require_ok(take_number(queue, &number, &delivery));
+    require_ok(take_number(queue, &number, &delivery));
+    kill(getpid(), SIGKILL);
+}
+
+static void messages_of_a_dead_process_are_delivered_again(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    const int status = in_child(take_and_die, NULL);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    for (uint64_t i = 0; i < 2; i++)
+        assert_ok(emmap_queue_ack(queue, expect_take(queue, i, 2).ticket));
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 2, 1).ticket));
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void only_the_messages_of_a_holder_are_released(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 4);
+    uint64_t number;
+    emmap_delivery delivery;
+    for (uint64_t i = 0; i < 4; i++)
+        assert_ok(take_held(queue, i % 2, &number, &delivery));
+    assert_ok(emmap_queue_release_held(queue, 1));
+    expect_take(queue, 1, 2);
+    expect_take(queue, 3, 2);
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void all_messages_go_back_into_the_queue(void **state)
+{
+    (void)state;
+    emmap_file *queue = open_jobs();
+    push_numbers(queue, 0, 60);
+    for (uint64_t i = 0; i < 40; i++)
+        expect_take(queue, i, 1);
+    assert_ok(emmap_queue_release_held(queue, 0));
+    for (uint64_t i = 0; i < 10; i++)
+        assert_ok(emmap_queue_ack(queue, expect_take(queue, i, 2).ticket));
+    expect_take(queue, 10, 2);
+    uint64_t count;
+    emmap_file *const other = open_jobs();
+    assert_error(EBUSY, emmap_queue_release_all(other, &count));
+    assert_ok(emmap_queue_release_all(queue, &count));
+    assert_int_equal(count, 30);
+    assert_int_equal(in_hand(queue, NULL, 0), 0);
+    close_file(other);
+    close_file(queue);
+    assert_int_equal(unlink(path_of("jobs-taken")), 0);
+    queue = open_jobs();
+    for (uint64_t i = 10; i < 60; i++)
+        assert_ok(emmap_queue_ack(queue, expect_take(queue, i, 1).ticket));
+    /* Also where the queue is empty. */
+    push_numbers(queue, 0, 1);
+    expect_take(queue, 0, 1);
+    assert_ok(emmap_queue_release_all(queue, &count));
+    expect_take(queue, 0, 1);
+    close_file(queue);
+}
+
+static void messages_of_any_size_are_taken(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    static const size_t sizes[] = {8, 176, 177, 184, 416, 417, 1000, 4096, 70000};
+    for (size_t round = 0; round < 3; round++) {
+        emmap_delivery deliveries[COUNT_OF(sizes)];
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
+            assert_ok(push_number(queue, i, sizes[i]));
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
+            deliveries[i] = expect_take(queue, i, 1);
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
+            assert_ok(emmap_queue_release(queue, deliveries[i].ticket, 0));
+        for (size_t i = 0; i < COUNT_OF(sizes); i++)
+            assert_ok(emmap_queue_ack(queue, expect_take(queue, i, 2).ticket));
+        nothing_left(queue);
+    }
+    close_file(queue);
+}
+
+static void ten_thousand_messages_are_in_hand_and_their_space_comes_back(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    enum { MANY = 20000 };
+    emmap_delivery *const deliveries = malloc(MANY * sizeof *deliveries);
+    push_numbers(queue, 0, MANY);
+    for (uint64_t i = 0; i < MANY; i++)
+        deliveries[i] = expect_take(queue, i, 1);
+    for (uint64_t i = 0; i < MANY; i += 2)
+        assert_ok(emmap_queue_release(queue, deliveries[i].ticket, 0));
+    for (uint64_t i = 0; i < MANY; i += 2)
+        assert_ok(emmap_queue_ack(queue, expect_take(queue, i, 2).ticket));
+    for (uint64_t i = 1; i < MANY; i += 2)
+        assert_ok(emmap_queue_ack(queue, deliveries[i].ticket));
+    free(deliveries);
+    struct stat about;
+    assert_int_equal(stat(path_of("jobs-taken"), &about), 0);
+    assert_true(about.st_blocks * 512 < 200000 || about.st_size < 4 << 20);
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void a_damaged_file_is_refused_and_the_queue_goes_on(void **state)
+{
+    (void)state;
+    emmap_file *queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    expect_take(queue, 0, 1);
+    close_file(queue);
+    static const uint8_t garbage[200] = "this is no file of messages in hand";
+    put_file(path_of("jobs-taken"), garbage, sizeof garbage);
+    queue = open_jobs();
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+    size_t count;
+    assert_error(EMMAP_CORRUPT, emmap_queue_in_hand(queue, NULL, 0, &count));
+    push_numbers(queue, 3, 4);
+    for (uint64_t i = 1; i < 4; i++) {
+        assert_ok(pop_number(queue, &number));
+        assert_int_equal(number, i);
+    }
+    assert_file(path_of("jobs-taken"), garbage, sizeof garbage);
+    close_file(queue);
+}
+
+static void a_file_that_was_replaced_in_use_is_refused(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    expect_take(queue, 0, 1);
+    assert_int_equal(rename(path_of("jobs-taken"), path_of("elsewhere")), 0);
+    emmap_file *const other = open_jobs();
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(EBUSY, take_number(other, &number, &delivery));
+    expect_take(queue, 1, 1);
+    close_file(other);
+    close_file(queue);
+}
+
+static void the_file_has_the_rights_of_the_queue_and_goes_with_it(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    struct stat about;
+    assert_int_equal(chmod(path_of("jobs"), 0640), 0);
+    push_numbers(queue, 0, 1);
+    expect_take(queue, 0, 1);
+    assert_int_equal(stat(path_of("jobs-taken"), &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0640);
+    assert_int_equal(unlink(path_of("jobs")), 0);
+    close_file(queue);
+    assert_false(exists(path_of("jobs-taken")));
+}
+
+static void a_link_in_the_place_of_the_file_is_refused(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    put_file(path_of("precious"), "precious", 8);
+    assert_int_equal(symlink(path_of("precious"), path_of("jobs-taken")), 0);
+    push_numbers(queue, 0, 1);
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(ELOOP, take_number(queue, &number, &delivery));
+    close_file(queue);
+    assert_file(path_of("precious"), "precious", 8);
+}
+
+static void a_purge_leaves_messages_in_hand(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    const emmap_delivery first = expect_take(queue, 0, 1), second = expect_take(queue, 1, 1);
+    assert_ok(emmap_queue_release(queue, second.ticket, 0));
+    assert_ok(emmap_queue_purge(queue));
+    nothing_left(queue);
+    assert_ok(emmap_queue_release(queue, first.ticket, 0));
+    expect_take(queue, 0, 2);
+    close_file(queue);
+}
+
+static void memory_without_a_file_has_deliveries_too(void **state)
+{
+    (void)state;
+    emmap_file *queue;
+    const emmap_options options = {
+        .flags = EMMAP_OPEN_ANON | EMMAP_OPEN_READ | EMMAP_OPEN_WRITE | EMMAP_OPEN_SHARED, .size = 4096};
+    assert_ok(emmap_open("", &options, &queue));
+    assert_ok(emmap_queue_attach(queue));
+    push_numbers(queue, 0, 2);
+    const emmap_delivery first = expect_take(queue, 0, 1);
+    assert_ok(emmap_queue_release(queue, first.ticket, 0));
+    expect_take(queue, 0, 2);
+    close_file(queue);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        folder_test(messages_are_taken_in_order_and_acknowledged_in_any),
+        folder_test(a_released_message_comes_before_the_next_one),
+        folder_test(pop_peek_and_remove_see_released_messages),
+        folder_test(a_delay_holds_for_new_handles_too),
+        folder_test(a_message_put_back_is_the_first_one_again),
+        folder_test(closing_a_handle_releases_what_it_has_in_hand),
+        folder_test(messages_of_a_dead_process_are_delivered_again),
+        folder_test(only_the_messages_of_a_holder_are_released),
+        folder_test(all_messages_go_back_into_the_queue),
+        folder_test(messages_of_any_size_are_taken),
+        folder_test(ten_thousand_messages_are_in_hand_and_their_space_comes_back),
+        folder_test(a_damaged_file_is_refused_and_the_queue_goes_on),
+        folder_test(a_file_that_was_replaced_in_use_is_refused),
+        folder_test(the_file_has_the_rights_of_the_queue_and_goes_with_it),
+        folder_test(a_link_in_the_place_of_the_file_is_refused),
+        folder_test(a_purge_leaves_messages_in_hand),
+        folder_test(memory_without_a_file_has_deliveries_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
