@@ -63,6 +63,38 @@
     X(queue_erase_begin)                                                                                     \
     X(queue_erase_done)
 
+/* Of messages in hand. */
+#define TAKE_PAUSE_POINTS(X)                                                                                 \
+    X(taken_opened)                                                                                          \
+    X(taken_made)                                                                                            \
+    X(taken_named)                                                                                           \
+    X(taken_place_locked)                                                                                    \
+    X(taken_growing)                                                                                         \
+    X(taken_grown)                                                                                           \
+    X(take_begin)                                                                                            \
+    X(take_copied)                                                                                           \
+    X(take_noted)                                                                                            \
+    X(take_in_hand)                                                                                          \
+    X(take_moved)                                                                                            \
+    X(take_again_begin)                                                                                      \
+    X(take_again_owned)                                                                                      \
+    X(take_again_done)                                                                                       \
+    X(ack_begin)                                                                                             \
+    X(taken_erased)                                                                                          \
+    X(ack_done)                                                                                              \
+    X(taken_giving_back)                                                                                     \
+    X(taken_given_back)                                                                                      \
+    X(release_begin)                                                                                         \
+    X(taken_release_timed)                                                                                   \
+    X(taken_released)                                                                                        \
+    X(taken_burying)                                                                                         \
+    X(put_back_noted)                                                                                        \
+    X(put_back_moved)                                                                                        \
+    X(release_all_noted)                                                                                     \
+    X(release_all_moved)                                                                                     \
+    X(taken_recovering)                                                                                      \
+    X(taken_recovered)
+
 #define BLOCKS_PAUSE_POINTS(X)                                                                               \
     X(structure_create_begin)                                                                                \
     X(structure_create_sized)                                                                                \

@@ -404,7 +404,9 @@ static emmap_error move_all_back(hand_t *hand, queue_header_t header)
 {
     operation_t *const operation = hand->operation;
     uint8_t *const data = operation->mapping->data;
-    const queue_header_t before = queue_header_load(data);
+    queue_header_t before = queue_header_load(data);
+    /* The era's number must have one place for both headers. */
+    before.size = header.size;
     hand->bytes->moved_head = header.head;
     hand->bytes->moved_tail = header.tail;
     __atomic_store_n(&hand->bytes->moved_cell, TAKEN_ALL, __ATOMIC_RELEASE);
@@ -416,6 +418,8 @@ static emmap_error move_all_back(hand_t *hand, queue_header_t header)
         (void)queue_count_begin(operation, before); /* the next length counts again */
         emi_queue_era_before(data, before, header);
         queue_header_store(data, header);
+        if (!header.synced)
+            emi_queue_era_after(data, before, header);
         PAUSE("release_all_moved");
         if (header.synced)
             error = emi_operation_sync(operation);
