@@ -51,6 +51,10 @@ emmap_error emi_lock_is_held(int fd, lock_subject_t subject, bool *held);
 #define LOCK_LIVE_BASE (((off_t)1 << 62) + ((off_t)1 << 61))
 #define LOCK_LIVE_LENGTH (((off_t)1 << 61) - 1)
 
+/* Handles without a live folder lock the same byte of this range, shared, if they use the same file of messages in hand. */
+#define LOCK_TAKEN_BASE (((off_t)1 << 62) + ((off_t)1 << 60))
+#define LOCK_TAKEN_LENGTH ((off_t)1 << 59)
+
 void emi_lock_release_all(int fd);
 
 #endif

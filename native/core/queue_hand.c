@@ -6,7 +6,9 @@
 #include "lock.h"
 #include "taken.h"
 
-static void describe(const hand_t *hand, int fd, uint32_t number, emmap_in_hand *entry)
+/* Others may write there. What they change meanwhile is old or new. */
+__attribute__((no_sanitize("thread"))) static void describe(const hand_t *hand, int fd, uint32_t number,
+                                                            emmap_in_hand *entry)
 {
     const taken_cell_t *const cell = &hand->bytes->cell[number];
     *entry = (emmap_in_hand){.ticket = (uint64_t)cell->turn << TAKEN_CELL_BITS | number,

@@ -23,7 +23,7 @@ static void hand_over(hand_t *hand, uint32_t number, uint64_t holder, emmap_deli
     taken_cell_t *const cell = &hand->bytes->cell[number];
     hand->bytes->turn = (hand->bytes->turn + 1) & TAKEN_TURN_MASK;
     cell->turn = hand->bytes->turn;
-    cell->owner = hand->taken->owner;
+    cell->owner = hand_owner(hand);
     cell->holder = holder;
     cell->since = clock_now();
     cell->due = 0;
@@ -48,7 +48,7 @@ static emmap_error take_released(hand_t *hand, uint32_t number, uint64_t holder,
     PAUSE("take_again_owned");
     cell_become(cell, TAKEN_IN_HAND);
     PAUSE("take_again_done");
-    emi_taken_count(hand, hand->taken->owner, 1);
+    emi_taken_count(hand, hand_owner(hand), 1);
     hand_changed(hand);
     return EMMAP_OK;
 }
@@ -116,7 +116,7 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
         hand->bytes->unsettled = header.synced;
         queue_advance(operation, header, range.to, 1);
         PAUSE("take_moved");
-        emi_taken_count(hand, hand->taken->owner, 1);
+        emi_taken_count(hand, hand_owner(hand), 1);
     } else
         emi_taken_erase(hand, number);
     hand->bytes->moved_cell = 0;
@@ -179,7 +179,7 @@ static emmap_error find(hand_t *hand, uint64_t ticket, uint32_t *number)
     *number = (uint32_t)(ticket & (TAKEN_CELLS_MAX - 1));
     if (hand->taken && *number < hand->cells) {
         const taken_cell_t *const cell = &hand->bytes->cell[*number];
-        if (cell->state == TAKEN_IN_HAND && hand->taken->owns && cell->owner == hand->taken->owner &&
+        if (cell->state == TAKEN_IN_HAND && cell->owner == hand_owner(hand) &&
             ticket_of(cell, *number) == ticket)
             return EMMAP_OK;
     }
@@ -215,7 +215,7 @@ emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket)
         hand_change(&hand);
         PAUSE("ack_begin");
         emi_taken_erase(&hand, number);
-        emi_taken_count(&hand, hand.taken->owner, -1);
+        emi_taken_count(&hand, hand_owner(&hand), -1);
         hand_changed(&hand);
         PAUSE("ack_done");
         if (emi_taken_empties(&hand))
@@ -228,7 +228,7 @@ static void release(hand_t *hand, uint32_t number, uint64_t due)
 {
     hand_change(hand);
     PAUSE("release_begin");
-    emi_taken_count(hand, hand->taken->owner, -1);
+    emi_taken_count(hand, hand_owner(hand), -1);
     emi_taken_release(hand, number, due);
     hand_changed(hand);
 }
@@ -257,9 +257,9 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
     const emmap_error error = begin(file, &operation, &header, &hand);
     if (error)
         return error;
-    for (uint32_t i = 0; hand.taken && hand.taken->owns && i < hand.cells; i++) {
+    for (uint32_t i = 0; hand.taken && i < hand.cells; i++) {
         const taken_cell_t *const cell = &hand.bytes->cell[i];
-        if (cell->state == TAKEN_IN_HAND && cell->owner == hand.taken->owner && cell->holder == holder)
+        if (cell->state == TAKEN_IN_HAND && cell->owner == hand_owner(&hand) && cell->holder == holder)
             release(&hand, i, 0);
     }
     return end_release(&operation, &hand, EMMAP_OK);
@@ -291,7 +291,7 @@ static void move_back(hand_t *hand, queue_header_t header, uint32_t number, uint
         queue_count_note(&noted, operation, noted.count + 1);
     PAUSE("put_back_moved");
     emi_taken_erase(hand, number);
-    emi_taken_count(hand, hand->taken->owner, -1);
+    emi_taken_count(hand, hand_owner(hand), -1);
     hand->bytes->moved_cell = 0;
     hand_changed(hand);
 }
@@ -335,7 +335,7 @@ static int compare(const void *one, const void *other)
 /* Lists all messages, with the bytes that they take in a queue. Errors: ENOMEM; EBUSY if another handle has one in hand. */
 static emmap_error list_all(hand_t *hand, entry_t **entries, size_t *count, uint64_t *total)
 {
-    const uint32_t mine = hand->taken->owns ? hand->taken->owner : TAKEN_OWNERS;
+    const uint32_t mine = hand_owner(hand);
     *entries = malloc((hand->cells + 1) * sizeof **entries);
     *count = *total = 0;
     if (!*entries)

@@ -25,9 +25,8 @@
 typedef struct taken {
     emmap_file *file;
     uint64_t identity;
-    char *path; /* NULL: memory of this handle alone */
-    uint32_t owner;
-    bool owns;               /* `owner` is this handle's place */
+    char *path;              /* NULL: memory of this handle alone */
+    _Atomic uint32_t owner;  /* this handle's place in the table; TAKEN_OWNERS: none */
     _Atomic uint64_t looked; /* when it last looked for dead owners, as emi_stale_now */
     struct taken *previous;  /* that of the file that the handle used before it followed its path; closed */
 } taken_t;
@@ -105,6 +104,18 @@ static inline void hand_changed(hand_t *hand)
     atomic_signal_fence(memory_order_seq_cst);
     if (!hand->wrong)
         __atomic_store_n(&hand->bytes->changing, 0, __ATOMIC_RELEASE);
+}
+
+/* Marks a cell that is no message's first one. */
+static inline void cell_mark(taken_cell_t *cell, taken_state_t state)
+{
+    __atomic_store_n(&cell->state, (uint32_t)state, __ATOMIC_RELAXED);
+}
+
+/* The number of this handle as an owner; TAKEN_OWNERS: it has never taken a message. */
+static inline uint32_t hand_owner(const hand_t *hand)
+{
+    return atomic_load_explicit(&hand->taken->owner, memory_order_relaxed);
 }
 
 /* Stores a first cell's state: with this store the message is there, released, or gone. */

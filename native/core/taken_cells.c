@@ -34,7 +34,10 @@ void emi_taken_count(hand_t *hand, uint32_t owner, int by)
 {
     taken_file_t *const bytes = hand->bytes;
     if (owner < TAKEN_OWNERS)
-        bytes->owner[owner].in_hand += (uint32_t)by;
+        atomic_store_explicit(&bytes->owner[owner].in_hand,
+                              atomic_load_explicit(&bytes->owner[owner].in_hand, memory_order_relaxed) +
+                                  (uint32_t)by,
+                              memory_order_relaxed);
     atomic_store_explicit(&bytes->in_hand,
                           atomic_load_explicit(&bytes->in_hand, memory_order_relaxed) + (uint64_t)(int64_t)by,
                           memory_order_release);
@@ -60,7 +63,7 @@ static void add_cells(hand_t *hand, uint32_t cells)
     PAUSE("taken_growing");
     hand->cells = cells;
     for (uint32_t i = before; i < cells; i++)
-        hand->bytes->cell[i].state = TAKEN_FREE;
+        cell_mark(&hand->bytes->cell[i], TAKEN_FREE);
     atomic_store_explicit(&hand->bytes->cells, cells, memory_order_release);
     PAUSE("taken_grown");
     for (uint32_t i = cells; i-- > before;)
@@ -145,7 +148,7 @@ uint32_t emi_taken_fill(hand_t *hand, const uint8_t *payload, uint32_t length)
             return 0;
         cell->next = next + 1;
         cell = &hand->bytes->cell[next];
-        cell->state = TAKEN_MORE;
+        cell_mark(cell, TAKEN_MORE);
         memcpy((uint8_t *)cell + TAKEN_MORE_AT, payload, piece);
     }
     cell->next = 0;
@@ -170,7 +173,7 @@ void emi_taken_erase(hand_t *hand, uint32_t number)
             hand->wrong = true;
             return;
         }
-        cell->state = TAKEN_FREE;
+        cell_mark(cell, TAKEN_FREE);
     }
 }
 
@@ -263,7 +266,7 @@ static bool mark_chain(hand_t *hand, taken_cell_t *message)
         cell = &hand->bytes->cell[number];
         if (cell->state != TAKEN_FREE)
             return false;
-        cell->state = TAKEN_MORE;
+        cell_mark(cell, TAKEN_MORE);
     }
     return true;
 }
@@ -301,7 +304,7 @@ static void free_later_cells(hand_t *hand)
 {
     for (uint32_t i = 0; i < hand->cells; i++)
         if (!is_message(&hand->bytes->cell[i]))
-            hand->bytes->cell[i].state = TAKEN_FREE;
+            cell_mark(&hand->bytes->cell[i], TAKEN_FREE);
 }
 
 /* Marks all chains. A message with a digest belongs to a synced queue. If its cells hold other bytes, it was
@@ -328,7 +331,7 @@ static void count_again(hand_t *hand)
     atomic_store_explicit(&bytes->in_hand, 0, memory_order_relaxed);
     atomic_store_explicit(&bytes->due, TAKEN_NEVER, memory_order_relaxed);
     for (uint32_t i = 0; i < TAKEN_OWNERS; i++)
-        bytes->owner[i].in_hand = 0;
+        atomic_store_explicit(&bytes->owner[i].in_hand, 0, memory_order_relaxed);
     for (uint32_t i = hand->cells; i-- > 0;) {
         const taken_cell_t *const cell = &bytes->cell[i];
         if (cell->state == TAKEN_FREE)

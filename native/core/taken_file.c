@@ -29,6 +29,8 @@ static _Atomic uint64_t *agreed_by(queue_t *queue, const descriptor_t *descripto
     return descriptor && descriptor->live ? &descriptor->live->state->taken : &queue->taken_agreed;
 }
 
+static const char replaced[] = "the file of messages in hand was replaced while others use the queue";
+
 static off_t byte_of(uint32_t owner)
 {
     return (off_t)(offsetof(taken_file_t, owner) + owner * sizeof(taken_owner_t));
@@ -169,6 +171,24 @@ static void unmap(hand_t *hand)
     hand->mapping = NULL;
 }
 
+/* Agrees with handles that have no live folder, by a lock on the queue. Errors: EBUSY. */
+static emmap_error agree_by_lock(int fd, uint64_t identity)
+{
+    const off_t first = LOCK_TAKEN_BASE, end = first + LOCK_TAKEN_LENGTH;
+    const off_t mine = first + 1 + (off_t)(identity % (uint64_t)(LOCK_TAKEN_LENGTH - 2));
+    bool below = false, above = false;
+    off_t at;
+    emmap_error error = emi_lock_byte_try(fd, mine, LOCK_SHARED);
+    if (!error)
+        error = emi_lock_range_is_held(fd, first, mine - first, &below, &at);
+    if (!error)
+        error = emi_lock_range_is_held(fd, mine + 1, end - mine - 1, &above, &at);
+    if (error || !(below || above))
+        return error;
+    emi_lock_byte_release(fd, mine);
+    return emi_error_set(EBUSY, replaced);
+}
+
 /* Makes the opened file this handle's. `path` becomes its own. */
 static emmap_error adopt(operation_t *operation, emmap_file *file, char *path, uint64_t inode,
                          taken_t **result)
@@ -186,9 +206,12 @@ static emmap_error adopt(operation_t *operation, emmap_file *file, char *path, u
         error = enter(hand.bytes, file, path != NULL, inode);
     const uint64_t known = atomic_load_explicit(agreed, memory_order_relaxed);
     if (!error && known >= IDENTITIES && known != hand.bytes->identity)
-        error = emi_error_set(EBUSY, "the file of messages in hand was replaced while others use the queue");
+        error = emi_error_set(EBUSY, replaced);
+    if (!error && path && !queue->base.owns_locks && agreed == &queue->taken_agreed)
+        error = agree_by_lock(operation->descriptor->fd, hand.bytes->identity);
     if (!error) {
-        *self = (taken_t){.file = file, .identity = hand.bytes->identity, .path = path};
+        *self =
+            (taken_t){.file = file, .identity = hand.bytes->identity, .path = path, .owner = TAKEN_OWNERS};
         atomic_store_explicit(agreed, self->identity, memory_order_release);
         /* Release: pairs with the acquire in emi_taken_may_have. */
         atomic_store_explicit(&queue->taken, self, memory_order_release);
@@ -310,21 +333,22 @@ static emmap_error take_place(hand_t *hand)
     emi_introduce(&bytes->owner[owner].about);
     if (owner >= bytes->owner_end)
         bytes->owner_end = owner + 1;
-    hand->taken->owner = owner;
-    hand->taken->owns = true;
+    atomic_store_explicit(&hand->taken->owner, owner, memory_order_relaxed);
     return EMMAP_OK;
 }
 
 static bool is_mine(const taken_t *self, uint32_t owner)
 {
-    return self->owns && self->owner == owner;
+    return atomic_load_explicit(&self->owner, memory_order_relaxed) == owner;
 }
 
 /* The first owner from `from` on that has messages in hand and is dead; TAKEN_OWNERS: none. */
 static uint32_t dead_owner(const taken_t *self, const taken_file_t *bytes, int fd, uint32_t from)
 {
-    for (uint32_t i = from; i < TAKEN_OWNERS && i < bytes->owner_end; i++)
-        if (bytes->owner[i].in_hand != 0 && !is_mine(self, i) && !emi_lock_byte_is_held(fd, byte_of(i)))
+    for (uint32_t i = from;
+         i < TAKEN_OWNERS && i < atomic_load_explicit(&bytes->owner_end, memory_order_relaxed); i++)
+        if (atomic_load_explicit(&bytes->owner[i].in_hand, memory_order_relaxed) != 0 && !is_mine(self, i) &&
+            !emi_lock_byte_is_held(fd, byte_of(i)))
             return i;
     return TAKEN_OWNERS;
 }
@@ -332,7 +356,9 @@ static uint32_t dead_owner(const taken_t *self, const taken_file_t *bytes, int f
 /* Whether others have messages in hand. */
 static bool others_have(const taken_t *self, const taken_file_t *bytes)
 {
-    const uint32_t mine = self->owns ? bytes->owner[self->owner].in_hand : 0;
+    const uint32_t owner = atomic_load_explicit(&self->owner, memory_order_relaxed);
+    const uint32_t mine =
+        owner < TAKEN_OWNERS ? atomic_load_explicit(&bytes->owner[owner].in_hand, memory_order_relaxed) : 0;
     return atomic_load_explicit(&bytes->in_hand, memory_order_relaxed) != mine;
 }
 
@@ -376,7 +402,7 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand)
         error = check(hand);
     if (!error && hand->bytes->changing)
         error = emi_taken_recover(hand);
-    if (!error && makes && !hand->taken->owns)
+    if (!error && makes && hand_owner(hand) == TAKEN_OWNERS)
         error = take_place(hand);
     if (!error)
         error = bury_the_dead(hand);
@@ -417,7 +443,7 @@ emmap_error emi_taken_reset(operation_t *operation)
     if (!error)
         error = check(&hand);
     for (uint32_t i = 0; !error && i < hand.cells; i++)
-        hand.bytes->cell[i].state = TAKEN_FREE;
+        cell_mark(&hand.bytes->cell[i], TAKEN_FREE);
     if (!error)
         error = emi_taken_recover(&hand);
     unmap(&hand);

@@ -64,7 +64,7 @@ typedef struct taken_cell {
 /* One handle that takes messages. It owns its place while it holds an exclusive lock on the first byte. */
 typedef struct taken_owner {
     introduction_t about;
-    uint32_t in_hand; /* its messages in hand */
+    _Atomic uint32_t in_hand; /* its messages in hand */
     uint8_t reserved[12];
 } taken_owner_t;
 
@@ -83,13 +83,13 @@ typedef struct taken_file {
     uint32_t moved_head;
     uint32_t unsettled; /* the disk may have a header of the synced queue from before the last take */
     uint32_t turn;
-    uint32_t free;            /* 1 + the number of the first free cell; 0: none */
-    uint32_t released;        /* elements of the heap */
-    uint64_t order;           /* of the next message */
-    _Atomic uint64_t due;     /* the least `due` of a released message; TAKEN_NEVER: there is none */
-    _Atomic uint64_t in_hand; /* messages in hand, of all owners */
-    uint32_t owner_end;       /* no owner from this number on has ever been */
-    uint32_t spare;           /* free cells */
+    uint32_t free;              /* 1 + the number of the first free cell; 0: none */
+    uint32_t released;          /* elements of the heap */
+    uint64_t order;             /* of the next message */
+    _Atomic uint64_t due;       /* the least `due` of a released message; TAKEN_NEVER: there is none */
+    _Atomic uint64_t in_hand;   /* messages in hand, of all owners */
+    _Atomic uint32_t owner_end; /* no owner from this number on has ever been */
+    uint32_t spare;             /* free cells */
     uint8_t rest[4096 - 104];
     taken_owner_t owner[TAKEN_OWNERS];
     taken_cell_t cell[];
