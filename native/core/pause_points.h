@@ -73,7 +73,6 @@
     X(taken_grown)                                                                                           \
     X(take_begin)                                                                                            \
     X(take_copied)                                                                                           \
-    X(take_noted)                                                                                            \
     X(take_in_hand)                                                                                          \
     X(take_moved)                                                                                            \
     X(take_again_begin)                                                                                      \

@@ -18,6 +18,7 @@
 #include "pause.h"
 #include "queue_count.h"
 #include "queue_era.h"
+#include "taken.h"
 
 static void finish(operation_t *operation, queue_header_t *header, uint32_t gap)
 {
@@ -81,6 +82,8 @@ static emmap_error move_synced(operation_t *operation, queue_header_t *header)
 {
     const uint32_t gap = gap_of(*header);
     emmap_error error = emi_operation_sync(operation);
+    if (!error)
+        error = emi_taken_settle(operation);
     if (!error)
         header->unsettled = false;
     /* The disk has an empty queue, whatever its head is. */

@@ -91,9 +91,6 @@ static emmap_error note_synced(emmap_file *file)
     if (!header.synced) {
         header.synced = true;
         queue_header_store(operation.mapping->data, header);
-        /* The disk may have a header from before earlier takes. */
-        if (hand.taken)
-            hand.bytes->unsettled = 1;
         PAUSE("queue_noted");
     }
     return emi_operation_end(&operation, emi_taken_end(&hand, EMMAP_OK));

@@ -53,25 +53,28 @@ static emmap_error take_released(hand_t *hand, uint32_t number, uint64_t holder,
     return EMMAP_OK;
 }
 
-/* The power may be cut between any two writes of the kernel to the disk. So the disk gets the last take's header before this
- * take's note of the move, and the copy before the new header. */
-static emmap_error settle_last_take(hand_t *hand, queue_header_t header)
-{
-    emmap_error error = header.synced ? emi_require_blocking() : EMMAP_OK;
-    if (!error && header.synced && hand->bytes->unsettled) {
-        error = emi_operation_sync(hand->operation);
-        if (!error)
-            hand->bytes->unsettled = 0;
-    }
-    return error;
-}
-
 static void describe(hand_t *hand, uint32_t number, bool synced)
 {
     taken_cell_t *const cell = &hand->bytes->cell[number];
     cell->order = hand->bytes->order++;
     cell->attempt = 0;
     cell->digest = synced ? emi_taken_digest(hand, cell) : 0;
+}
+
+/* Removes the copied message from the queue. The power may be cut between any two writes of the kernel to the disk: so in a synced
+ * queue the disk gets the copy before the new head, and the new head before the next move. */
+static emmap_error move_head(hand_t *hand, queue_header_t header, uint32_t head)
+{
+    operation_t *const operation = hand->operation;
+    emmap_error error = header.synced ? emi_taken_sync(hand->taken) : EMMAP_OK;
+    if (error)
+        return error;
+    queue_advance(operation, header, head, 1);
+    PAUSE("take_moved");
+    /* If that fails, the handle can't be synced any more, and says so at its next sync. */
+    if (header.synced)
+        (void)emi_operation_sync(operation);
+    return EMMAP_OK;
 }
 
 /* Takes the queue's first message. The queue is not empty. */
@@ -87,8 +90,8 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
         return emi_operation_corrupt(operation, offset, wrong);
     const uint32_t length = range.to - range.from - QUEUE_FRAME;
     emmap_error error = queue_may_advance(operation, &header, range.to);
-    if (!error)
-        error = settle_last_take(hand, header);
+    if (!error && header.synced)
+        error = emi_require_blocking();
     if (!error)
         error = emi_taken_reserve(hand, length);
     if (!error)
@@ -105,21 +108,16 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
     describe(hand, number, header.synced);
     hand_over(hand, number, holder, delivery);
     PAUSE("take_copied");
-    hand->bytes->moved_head = header.head;
-    __atomic_store_n(&hand->bytes->moved_cell, number + 1, __ATOMIC_RELEASE);
-    PAUSE("take_noted");
-    cell_become(&hand->bytes->cell[number], TAKEN_IN_HAND);
+    taken_cell_t *const cell = &hand->bytes->cell[number];
+    cell->moved = header.head;
+    cell_become(cell, TAKEN_IN_HAND);
     PAUSE("take_in_hand");
-    if (header.synced)
-        error = emi_taken_sync(hand->taken);
-    if (!error) {
-        hand->bytes->unsettled = header.synced;
-        queue_advance(operation, header, range.to, 1);
-        PAUSE("take_moved");
-        emi_taken_count(hand, hand_owner(hand), 1);
-    } else
+    error = move_head(hand, header, range.to);
+    if (error)
         emi_taken_erase(hand, number);
-    hand->bytes->moved_cell = 0;
+    else
+        emi_taken_count(hand, hand_owner(hand), 1);
+    cell->moved = 0;
     hand_changed(hand);
     if (!error)
         queue_advanced(operation, &header, range.to);
@@ -281,8 +279,7 @@ static void move_back(hand_t *hand, queue_header_t header, uint32_t number, uint
 {
     operation_t *const operation = hand->operation;
     hand_change(hand);
-    hand->bytes->moved_head = at;
-    __atomic_store_n(&hand->bytes->moved_cell, number + 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&hand->bytes->cell[number].moved, at, __ATOMIC_RELEASE);
     PAUSE("put_back_noted");
     const queue_count_t noted = queue_count_begin(operation, header);
     header.head = at;
@@ -292,7 +289,6 @@ static void move_back(hand_t *hand, queue_header_t header, uint32_t number, uint
     PAUSE("put_back_moved");
     emi_taken_erase(hand, number);
     emi_taken_count(hand, hand_owner(hand), -1);
-    hand->bytes->moved_cell = 0;
     hand_changed(hand);
 }
 
@@ -409,7 +405,7 @@ static emmap_error move_all_back(hand_t *hand, queue_header_t header)
     before.size = header.size;
     hand->bytes->moved_head = header.head;
     hand->bytes->moved_tail = header.tail;
-    __atomic_store_n(&hand->bytes->moved_cell, TAKEN_ALL, __ATOMIC_RELEASE);
+    __atomic_store_n(&hand->bytes->moves_all, 1, __ATOMIC_RELEASE);
     PAUSE("release_all_noted");
     emmap_error error = header.synced ? emi_operation_sync(operation) : EMMAP_OK;
     if (!error && header.synced)
@@ -426,8 +422,9 @@ static emmap_error move_all_back(hand_t *hand, queue_header_t header)
     }
     if (!error)
         emi_taken_clear(hand, true);
-    hand->bytes->moved_cell = 0;
-    return error;
+    hand->bytes->moves_all = 0;
+    /* Before the queue's head moves on, and the disk can no longer tell that they are there. */
+    return !error && header.synced ? emi_taken_sync(hand->taken) : error;
 }
 
 emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count)

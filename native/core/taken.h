@@ -3,8 +3,8 @@
  * keeps emmap 2.x's format, and a message in hand holds up neither its space nor its order.
  *
  * Everything happens under the queue's lock. A take copies the message into cells and then moves the queue's head. The
- * file notes both while that is under way (`moved_cell`, `moved_head`), so that the next operation can tell on which
- * side of the move a process died.
+ * cell notes the head while that is under way (`moved`), so that the next operation can tell on which side of the move a
+ * process died.
  *
  * A message belongs to the handle that took it. The handle owns its place in the table of owners while it holds
  * a lock of the kernel on the place's first byte: the kernel tells who is alive. Messages of a dead owner are
@@ -75,6 +75,9 @@ bool emi_taken_is_worth_a_look(emmap_file *file, const queue_t *queue);
 
 /* Brings the file to the disk. Errors: as emi_durability_sync. */
 emmap_error emi_taken_sync(taken_t *self);
+
+/* Before offsets in a synced queue get another meaning: the disk forgets the offsets that messages in hand came from (`moved`). */
+emmap_error emi_taken_settle(operation_t *operation);
 
 /* When the queue is closed: ends this handle's ownership. When it goes over to another file: forgets the old one, under
  * `threads`. When it is freed. */

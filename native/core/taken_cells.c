@@ -277,26 +277,26 @@ static bool is_in_queue(hand_t *hand, const taken_cell_t *cell)
     const uint8_t *const data = hand->operation->mapping->data;
     const queue_header_t header = queue_header_load(data);
     uint32_t total;
-    return header.head == hand->bytes->moved_head && header.head != header.tail &&
+    return header.head == cell->moved && header.head != header.tail &&
            queue_message_at(data, header.head, header.tail, &total) == NULL &&
            emi_taken_equals(hand, cell, data + header.head + 4, total - QUEUE_FRAME);
 }
 
-/* Decides on which side of a move between the files the process died. Chains are marked. */
-static void settle_move(hand_t *hand)
+/* Decides on which side of a move between the files a process died. Chains are marked. */
+static void settle_moves(hand_t *hand)
 {
     taken_file_t *const bytes = hand->bytes;
-    const uint32_t moved = bytes->moved_cell;
-    if (moved == TAKEN_ALL) {
-        const queue_header_t header = queue_header_load(hand->operation->mapping->data);
-        if (header.head == bytes->moved_head && header.tail == bytes->moved_tail)
-            for (uint32_t i = 0; i < hand->cells; i++)
-                if (bytes->cell[i].state != TAKEN_FREE)
-                    cell_become(&bytes->cell[i], TAKEN_FREE);
-    } else if (moved > 0 && moved <= hand->cells && is_message(&bytes->cell[moved - 1]) &&
-               is_in_queue(hand, &bytes->cell[moved - 1]))
-        cell_become(&bytes->cell[moved - 1], TAKEN_FREE);
-    bytes->moved_cell = 0;
+    const queue_header_t header = queue_header_load(hand->operation->mapping->data);
+    const bool all = bytes->moves_all && header.head == bytes->moved_head && header.tail == bytes->moved_tail;
+    for (uint32_t i = 0; i < hand->cells; i++) {
+        taken_cell_t *const cell = &bytes->cell[i];
+        if (!is_message(cell))
+            continue;
+        if (all || (cell->moved != 0 && is_in_queue(hand, cell)))
+            cell_become(cell, TAKEN_FREE);
+        cell->moved = 0;
+    }
+    bytes->moves_all = 0;
 }
 
 /* Later cells count only as parts of messages. */
@@ -357,7 +357,7 @@ emmap_error emi_taken_recover(hand_t *hand)
     error = mark_chains(hand);
     if (error)
         return error;
-    settle_move(hand);
+    settle_moves(hand);
     /* The chains of messages that are gone now. */
     free_later_cells(hand);
     error = mark_chains(hand);

@@ -67,7 +67,7 @@ static void make(taken_file_t *bytes, uint64_t inode)
 static bool is_blank(const taken_file_t *bytes)
 {
     static const uint8_t zeros[64];
-    _Static_assert(offsetof(taken_file_t, free) == sizeof zeros, "what `make` writes first");
+    _Static_assert(offsetof(taken_file_t, free) == sizeof zeros, "before what changes");
     return bytes->magic == 0 || memcmp(bytes, zeros, sizeof zeros) == 0;
 }
 
@@ -553,6 +553,15 @@ emmap_error emi_taken_sync(taken_t *self)
         error = emi_durability_sync_entry(self->file);
     emi_file_refs_release(&refs);
     return error;
+}
+
+emmap_error emi_taken_settle(operation_t *operation)
+{
+    hand_t hand;
+    const emmap_error error = emi_taken_begin_if_sound(operation, &hand);
+    if (error || !hand.taken)
+        return error;
+    return emi_taken_end(&hand, emi_taken_sync(hand.taken));
 }
 
 /* ---- The end ---- */

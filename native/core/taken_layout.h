@@ -53,7 +53,9 @@ typedef struct taken_cell {
     uint32_t owner;   /* the number of its owner in the table */
     uint32_t attempt; /* how often the message was taken */
     uint32_t length;  /* bytes of the payload */
-    uint32_t reserved;
+    /* Not 0 while the message is on its way between the two files: if the queue's head is here and its first message equals
+     * this one, it is in the queue, and this cell is free. */
+    uint32_t moved;
     uint8_t payload[TAKEN_CELL - 72];
 } taken_cell_t;
 
@@ -75,13 +77,12 @@ typedef struct taken_file {
     uint64_t identity; /* random */
     uint64_t file;     /* the inode number of the queue */
     _Atomic uint64_t cells;
-    uint32_t moved_tail; /* with TAKEN_ALL: the messages are in the queue if it has this tail, too */
-    uint32_t changing;   /* 1: a change of lists and counts is under way */
-    /* A message on its way between the two files. If the queue's head is `moved_head` and the first message equals that of the
-     * cell, it is in the queue and the cell is free; otherwise it is in the cell. */
-    uint32_t moved_cell; /* 1 + the cell's number; 0: none; TAKEN_ALL: all messages */
+    uint32_t reserved;
+    uint32_t changing; /* 1: a change of lists and counts is under way */
+    /* While all messages are on their way into the queue: they are there if it has this head and this tail. */
+    uint32_t moves_all; /* 1: that is under way */
     uint32_t moved_head;
-    uint32_t unsettled; /* the disk may have a header of the synced queue from before the last take */
+    uint32_t moved_tail;
     uint32_t turn;
     uint32_t free;              /* 1 + the number of the first free cell; 0: none */
     uint32_t released;          /* elements of the heap */
@@ -94,8 +95,6 @@ typedef struct taken_file {
     taken_owner_t owner[TAKEN_OWNERS];
     taken_cell_t cell[];
 } taken_file_t;
-
-#define TAKEN_ALL UINT32_MAX
 
 _Static_assert(sizeof(taken_cell_t) == TAKEN_CELL, "docs/formats.md says so");
 _Static_assert(offsetof(taken_cell_t, turn) <= TAKEN_MORE_AT, "a later cell has state, next and heap");

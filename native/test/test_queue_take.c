@@ -305,7 +305,10 @@ static void ten_thousand_messages_are_in_hand_and_their_space_comes_back(void **
     free(deliveries);
     struct stat about;
     assert_int_equal(stat(path_of("jobs-taken"), &about), 0);
-    assert_true(about.st_blocks * 512 < 200000 || about.st_size < 4 << 20);
+    uint64_t given_back;
+    assert_true(about.st_size > 4 << 20);
+    if (emmap_queue_compact(queue, &given_back) != ENOTSUP)
+        assert_true(about.st_blocks * 512 < 200000);
     nothing_left(queue);
     close_file(queue);
 }
