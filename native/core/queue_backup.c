@@ -1,10 +1,12 @@
 /* The messages of a queue at one moment, as a queue of their own whose messages begin at 16. */
 #define _GNU_SOURCE
+#include <stdlib.h>
 #include <string.h>
 
 #include "backup.h"
 #include "error.h"
 #include "queue.h"
+#include "taken.h"
 
 #define PAGE 4096u
 
@@ -29,6 +31,34 @@ static void *place_message(void *context, size_t length)
     return at + 4;
 }
 
+/* Under the lock: the messages in hand, and then those of the queue. */
+static emmap_error gather_locked(emmap_file *file, const emmap_sink *sink)
+{
+    operation_t operation;
+    queue_header_t header;
+    hand_t hand;
+    taken_list_t list = {0};
+    emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
+    if (error)
+        return error;
+    error = emi_taken_begin(&operation, false, &hand);
+    if (!error && hand.taken)
+        error = emi_taken_list(&hand, &list);
+    if (!error)
+        error = emi_taken_list_deliver(&hand, &list, sink);
+    free(list.numbers);
+    const uint8_t *const data = operation.mapping->data;
+    queue_range_t range;
+    uint32_t offset;
+    const char *const wrong =
+        emi_queue_select(data, header, EMMAP_QUEUE_FORWARD, UINT64_MAX, &range, &offset);
+    if (!error && wrong)
+        error = emi_operation_corrupt(&operation, offset, wrong);
+    if (!error)
+        error = emi_queue_deliver(&operation, data, range, EMMAP_QUEUE_FORWARD, sink);
+    return emi_operation_end(&operation, emi_taken_end(&hand, error));
+}
+
 /* There may be more messages now than the memory has room for. */
 static emmap_error gather(emmap_file *file, backup_image_t *image, bool *too_small)
 {
@@ -36,7 +66,9 @@ static emmap_error gather(emmap_file *file, backup_image_t *image, bool *too_sma
     const emmap_sink sink = {.allocate = place_message, .context = &self};
     uint64_t place = 0, count;
     image->length = QUEUE_HEADER;
-    const emmap_error error = emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
+    const emmap_error error =
+        file_may_write(file) ? gather_locked(file, &sink)
+                             : emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
     *too_small = self.too_small;
     return error == EMMAP_EOF ? EMMAP_OK : error;
 }

@@ -1,13 +1,10 @@
 /* Deliveries: a message that was taken stays in hand until it is acknowledged or released (taken.h). */
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "clock.h"
 #include "error.h"
 #include "pause.h"
 #include "queue_advance.h"
-#include "queue_era.h"
 #include "queue_wake.h"
 #include "stale.h"
 #include "taken.h"
@@ -161,8 +158,8 @@ emmap_error emmap_queue_take(emmap_file *file, uint64_t holder, const emmap_sink
 
 /* ---- Giving back ---- */
 
-/* Begins an operation on messages in hand. */
-static emmap_error begin(emmap_file *file, operation_t *operation, queue_header_t *header, hand_t *hand)
+emmap_error emi_taken_operation_begin(emmap_file *file, operation_t *operation, queue_header_t *header,
+                                      hand_t *hand)
 {
     emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, operation, header);
     if (error)
@@ -184,8 +181,7 @@ static emmap_error find(hand_t *hand, uint64_t ticket, uint32_t *number)
     return emi_error_set(EINVAL, "this handle has no message in hand under this ticket");
 }
 
-/* Ends an operation after which there may be a message for others. */
-static emmap_error end_release(operation_t *operation, hand_t *hand, emmap_error error)
+emmap_error emi_taken_operation_end(operation_t *operation, hand_t *hand, emmap_error error)
 {
     emmap_file *const file = operation->file;
     error = emi_taken_end(hand, error);
@@ -203,7 +199,7 @@ emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket)
     queue_header_t header;
     hand_t hand;
     uint32_t number;
-    emmap_error error = begin(file, &operation, &header, &hand);
+    emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;
     error = find(&hand, ticket, &number);
@@ -238,13 +234,13 @@ emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t dela
     hand_t hand;
     uint32_t number;
     const uint64_t now = clock_now();
-    emmap_error error = begin(file, &operation, &header, &hand);
+    emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;
     error = find(&hand, ticket, &number);
     if (!error)
         release(&hand, number, delay == 0 ? 0 : delay < INT64_MAX - now ? now + delay : INT64_MAX);
-    return end_release(&operation, &hand, error);
+    return emi_taken_operation_end(&operation, &hand, error);
 }
 
 emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
@@ -252,7 +248,7 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
     operation_t operation;
     queue_header_t header;
     hand_t hand;
-    const emmap_error error = begin(file, &operation, &header, &hand);
+    const emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;
     for (uint32_t i = 0; hand.taken && i < hand.cells; i++) {
@@ -260,7 +256,7 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
         if (cell->state == TAKEN_IN_HAND && cell->owner == hand_owner(&hand) && cell->holder == holder)
             release(&hand, i, 0);
     }
-    return end_release(&operation, &hand, EMMAP_OK);
+    return emi_taken_operation_end(&operation, &hand, EMMAP_OK);
 }
 
 /* Whether the message's bytes are still there directly before the head, so that one store puts it back. */
@@ -298,7 +294,7 @@ emmap_error emmap_queue_put_back(emmap_file *file, uint64_t ticket)
     queue_header_t header;
     hand_t hand;
     uint32_t number, at;
-    emmap_error error = begin(file, &operation, &header, &hand);
+    emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;
     error = find(&hand, ticket, &number);
@@ -310,147 +306,5 @@ emmap_error emmap_queue_put_back(emmap_file *file, uint64_t ticket)
         hand.bytes->cell[number].attempt--;
         release(&hand, number, 0);
     }
-    return end_release(&operation, &hand, error);
-}
-
-/* ---- All of them ---- */
-
-/* For qsort: in the order in which they were taken out of the queue. */
-typedef struct entry {
-    uint64_t order;
-    uint32_t number;
-    uint32_t length;
-} entry_t;
-
-static int compare(const void *one, const void *other)
-{
-    const uint64_t a = ((const entry_t *)one)->order, b = ((const entry_t *)other)->order;
-    return (a > b) - (a < b);
-}
-
-/* Lists all messages, with the bytes that they take in a queue. Errors: ENOMEM; EBUSY if another handle has one in hand. */
-static emmap_error list_all(hand_t *hand, entry_t **entries, size_t *count, uint64_t *total)
-{
-    const uint32_t mine = hand_owner(hand);
-    *entries = malloc((hand->cells + 1) * sizeof **entries);
-    *count = *total = 0;
-    if (!*entries)
-        return emi_error_set(ENOMEM, NULL);
-    for (uint32_t i = 0; i < hand->cells; i++) {
-        const taken_cell_t *const cell = &hand->bytes->cell[i];
-        if (cell->state == TAKEN_IN_HAND && cell->owner != mine)
-            return emi_error_set(EBUSY, "another handle has messages in hand");
-        if (cell->state != TAKEN_IN_HAND && cell->state != TAKEN_RELEASED)
-            continue;
-        (*entries)[(*count)++] = (entry_t){.order = cell->order, .number = i, .length = cell->length};
-        *total += cell->length + QUEUE_FRAME;
-    }
-    qsort(*entries, *count, sizeof **entries, compare);
-    return EMMAP_OK;
-}
-
-/* A message's place in the queue's file. */
-static void *message_place(void *context, size_t length)
-{
-    uint8_t **const at = context;
-    uint8_t *const message = *at;
-    const uint32_t total = (uint32_t)(length + QUEUE_FRAME);
-    queue_store32(message, total);
-    queue_store32(message + total - 4, total);
-    *at += total;
-    return message + 4;
-}
-
-/* Writes the messages where nobody reads, and in a new place also those of the queue behind them. Changes `header`. */
-static emmap_error write_all(hand_t *hand, queue_header_t *header, const entry_t *entries, size_t count,
-                             uint64_t total)
-{
-    operation_t *const operation = hand->operation;
-    const uint32_t live = header->tail - header->head;
-    const bool fits = !header->synced && header->head - QUEUE_HEADER >= total;
-    emmap_error error = EMMAP_OK;
-    if (!fits && total + live > QUEUE_LIMIT - QUEUE_HEADER)
-        error = emi_error_set(EMMAP_FULL, "a queue can't pass 4 GiB - 1");
-    else if (!fits)
-        error = emi_queue_find_room(operation, header, total + live);
-    /* As make_room in queue_push.c. */
-    if (!error && header->synced)
-        error = emi_operation_sync(operation);
-    if (error)
-        return error;
-    uint8_t *const data = operation->mapping->data;
-    uint8_t *place = data + (fits ? header->head - total : header->tail);
-    const uint32_t head = (uint32_t)(place - data);
-    const emmap_sink sink = {.allocate = message_place, .context = &place};
-    for (size_t i = 0; !error && i < count; i++)
-        error = emi_taken_deliver(hand, &hand->bytes->cell[entries[i].number], &sink);
-    if (error)
-        return error;
-    header->unsettled = false;
-    if (!fits) {
-        memcpy(place, data + header->head, live);
-        header->tail = header->next_tail = head + (uint32_t)total + live;
-    }
-    header->head = head;
-    return EMMAP_OK;
-}
-
-/* Stores the header that includes the messages, and then erases them here. */
-static emmap_error move_all_back(hand_t *hand, queue_header_t header)
-{
-    operation_t *const operation = hand->operation;
-    uint8_t *const data = operation->mapping->data;
-    queue_header_t before = queue_header_load(data);
-    /* The era's number must have one place for both headers. */
-    before.size = header.size;
-    hand->bytes->moved_head = header.head;
-    hand->bytes->moved_tail = header.tail;
-    __atomic_store_n(&hand->bytes->moves_all, 1, __ATOMIC_RELEASE);
-    PAUSE("release_all_noted");
-    emmap_error error = header.synced ? emi_operation_sync(operation) : EMMAP_OK;
-    if (!error && header.synced)
-        error = emi_taken_sync(hand->taken);
-    if (!error) {
-        (void)queue_count_begin(operation, before); /* the next length counts again */
-        emi_queue_era_before(data, before, header);
-        queue_header_store(data, header);
-        if (!header.synced)
-            emi_queue_era_after(data, before, header);
-        PAUSE("release_all_moved");
-        if (header.synced)
-            error = emi_operation_sync(operation);
-    }
-    if (!error)
-        emi_taken_clear(hand, true);
-    hand->bytes->moves_all = 0;
-    /* Before the queue's head moves on, and the disk can no longer tell that they are there. */
-    return !error && header.synced ? emi_taken_sync(hand->taken) : error;
-}
-
-emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count)
-{
-    operation_t operation;
-    queue_header_t header;
-    hand_t hand;
-    *count = 0;
-    emmap_error error = emi_require_blocking();
-    if (!error)
-        error = begin(file, &operation, &header, &hand);
-    if (error || !hand.taken)
-        return error ? error : emi_operation_end(&operation, EMMAP_OK);
-    entry_t *entries;
-    size_t found;
-    uint64_t total;
-    error = list_all(&hand, &entries, &found, &total);
-    if (!error && found > 0)
-        error = write_all(&hand, &header, entries, found, total);
-    if (!error && found > 0) {
-        hand_change(&hand);
-        error = move_all_back(&hand, header);
-        hand_changed(&hand);
-    }
-    free(entries);
-    if (!error)
-        *count = found;
-    return end_release(&operation, &hand, error);
+    return emi_taken_operation_end(&operation, &hand, error);
 }

@@ -13,6 +13,7 @@
  *   taken_file.c   finds, makes and opens the file; owners
  *   taken_cells.c  cells, and computing again everything that follows from them
  *   taken_heap.c   released messages, the one that is due first at the top
+ *   taken_list.c   all messages
  */
 #ifndef EMMAP_CORE_TAKEN_H
 #define EMMAP_CORE_TAKEN_H
@@ -55,6 +56,12 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand);
 /* The same for operations that work without messages in hand, too: a damaged file counts as none. Errors: EAGAIN,
  * ENOMEM. */
 emmap_error emi_taken_begin_if_sound(operation_t *operation, hand_t *hand);
+
+/* Begin and end an operation on a queue that ends deliveries: there may be a message for a waiter afterwards. Errors: as
+ * emi_queue_begin and emi_taken_begin; then there is nothing to end. */
+emmap_error emi_taken_operation_begin(emmap_file *file, operation_t *operation, queue_header_t *header,
+                                      hand_t *hand);
+emmap_error emi_taken_operation_end(operation_t *operation, hand_t *hand, emmap_error error);
 
 /* Ends the use. Returns `error`, or what has gone wrong meanwhile. */
 emmap_error emi_taken_end(hand_t *hand, emmap_error error);
@@ -158,6 +165,22 @@ void emi_taken_give_back(hand_t *hand);
 
 /* EMMAP_CORRUPT, about this file. */
 emmap_error emi_taken_wrong(hand_t *hand, const void *place, const char *reason);
+
+/* ---- All messages (taken_list.c) ---- */
+
+/* All messages, in the order in which they were taken out of the queue. */
+typedef struct taken_list {
+    uint32_t *numbers; /* of their first cells; the caller frees it, also after an error */
+    size_t count;
+    size_t of_others; /* messages that other handles have in hand */
+    uint64_t total;   /* bytes of the messages in a queue */
+} taken_list_t;
+
+/* Errors: ENOMEM. */
+emmap_error emi_taken_list(hand_t *hand, taken_list_t *self);
+
+/* Copies the messages out. Errors: as emi_taken_deliver. */
+emmap_error emi_taken_list_deliver(hand_t *hand, const taken_list_t *self, const emmap_sink *sink);
 
 /* ---- Released messages (taken_heap.c) ---- */
 

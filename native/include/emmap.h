@@ -280,7 +280,8 @@ emmap_control *emmap_file_control(emmap_file *file);
  * Copies the file to the new name `to` while others go on using it. The copy is on the disk when the call
  * returns.
  *
- *   a queue          its messages at one moment, at the beginning of a file that is no larger than they need
+ *   a queue          its messages at one moment, at the beginning of a file that is no larger than they need: first those in hand,
+ *                    then the others. A handle for reading does not copy those in hand
  *   a block storage  its blocks at one moment, with their addresses
  *   counters         each counter at the moment when it is copied
  *   any other file   the bytes of the mapping, EMMAP_PIECE at a time, as emmap_pread reads them; a write meanwhile can

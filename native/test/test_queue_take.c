@@ -396,6 +396,27 @@ static void a_purge_leaves_messages_in_hand(void **state)
     close_file(queue);
 }
 
+static void a_backup_has_the_messages_in_hand(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 5);
+    expect_take(queue, 0, 1);
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 1, 1).ticket, 1000000));
+    assert_ok(emmap_queue_ack(queue, expect_take(queue, 2, 1).ticket));
+    assert_ok(emmap_backup(queue, path_of("copy")));
+    emmap_file *const copy = open_queue(path_of("copy"), QUEUE_RW, 0);
+    static const uint64_t expected[] = {0, 1, 3, 4};
+    uint64_t number;
+    for (size_t i = 0; i < COUNT_OF(expected); i++) {
+        assert_ok(pop_number(copy, &number));
+        assert_int_equal(number, expected[i]);
+    }
+    nothing_left(copy);
+    close_file(copy);
+    close_file(queue);
+}
+
 static void memory_without_a_file_has_deliveries_too(void **state)
 {
     (void)state;
@@ -430,6 +451,7 @@ int main(void)
         folder_test(the_file_has_the_rights_of_the_queue_and_goes_with_it),
         folder_test(a_link_in_the_place_of_the_file_is_refused),
         folder_test(a_purge_leaves_messages_in_hand),
+        folder_test(a_backup_has_the_messages_in_hand),
         folder_test(memory_without_a_file_has_deliveries_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
