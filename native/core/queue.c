@@ -2,7 +2,6 @@
 #include "queue.h"
 
 #include "error.h"
-#include "taken.h"
 
 const char *emi_queue_header_wrong(queue_header_t header, uint64_t mapped, uint32_t *offset)
 {
@@ -72,11 +71,4 @@ bool emi_queue_file_is_surely_empty(emmap_file *file)
 {
     queue_header_t header;
     return emi_queue_read_header_unlocked(file, &header) && header.head == header.tail;
-}
-
-bool emi_queue_is_surely_empty(emmap_file *file)
-{
-    return emi_queue_file_is_surely_empty(file) &&
-           !emi_taken_may_have(file,
-                               (const queue_t *)atomic_load_explicit(&file->container, memory_order_acquire));
 }
