@@ -10,8 +10,8 @@
 bool emi_queue_is_surely_empty(emmap_file *file)
 {
     return emi_queue_file_is_surely_empty(file) &&
-           !emi_taken_may_have(
-               file, (const queue_t *)atomic_load_explicit(&file->container, memory_order_acquire));
+           !emi_taken_may_have(file,
+                               (const queue_t *)atomic_load_explicit(&file->container, memory_order_acquire));
 }
 
 static emmap_error walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit, uint64_t *place,

@@ -9,15 +9,23 @@
 #include "queue_era.h"
 #include "taken.h"
 
-/* A message's place in the queue's file. */
+/* Where the next message goes in the queue's file, and where the room ends. */
+typedef struct room {
+    uint8_t *next;
+    const uint8_t *end;
+} room_t;
+
+/* Others may have made a message longer since the list was made. */
 static void *message_place(void *context, size_t length)
 {
-    uint8_t **const at = context;
-    uint8_t *const message = *at;
-    const uint32_t total = (uint32_t)(length + QUEUE_FRAME);
-    queue_store32(message, total);
-    queue_store32(message + total - 4, total);
-    *at += total;
+    room_t *const self = context;
+    const uint64_t total = (uint64_t)length + QUEUE_FRAME;
+    uint8_t *const message = self->next;
+    if (total > (uint64_t)(self->end - message))
+        return NULL;
+    queue_store32(message, (uint32_t)total);
+    queue_store32(message + total - 4, (uint32_t)total);
+    self->next += total;
     return message + 4;
 }
 
@@ -39,15 +47,17 @@ static emmap_error write_all(hand_t *hand, queue_header_t *header, const taken_l
     if (error)
         return error;
     uint8_t *const data = operation->mapping->data;
-    uint8_t *place = data + (fits ? header->head - total : header->tail);
-    const uint32_t head = (uint32_t)(place - data);
-    const emmap_sink sink = {.allocate = message_place, .context = &place};
+    const uint32_t head = fits ? header->head - (uint32_t)total : header->tail;
+    room_t room = {.next = data + head, .end = data + head + total};
+    const emmap_sink sink = {.allocate = message_place, .context = &room};
     error = emi_taken_list_deliver(hand, list, &sink);
+    if (!error && room.next != room.end)
+        error = emi_taken_wrong(hand, hand->bytes, "messages in hand change while they are copied");
     if (error)
         return error;
     header->unsettled = false;
     if (!fits) {
-        memcpy(place, data + header->head, live);
+        memcpy(room.next, data + header->head, live);
         header->tail = header->next_tail = head + (uint32_t)total + live;
     }
     header->head = head;

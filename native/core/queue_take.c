@@ -64,6 +64,9 @@ static emmap_error move_head(hand_t *hand, queue_header_t header, uint32_t head)
 {
     operation_t *const operation = hand->operation;
     emmap_error error = header.synced ? emi_taken_sync(hand->taken) : EMMAP_OK;
+    /* If the file was truncated meanwhile, the copy is gone. */
+    if (!error)
+        error = emi_file_check(hand->taken->file);
     if (error)
         return error;
     queue_advance(operation, header, head, 1);

@@ -406,7 +406,8 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand)
         error = take_place(hand);
     if (!error)
         error = bury_the_dead(hand);
-    if (!error && file_faulted(hand->taken->file))
+    /* The bytes of a page that has gone away are wrong, too. */
+    if (file_faulted(hand->taken->file))
         error = emi_file_check(hand->taken->file);
     if (error) {
         unmap(hand);

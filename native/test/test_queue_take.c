@@ -7,7 +7,9 @@
 
 static emmap_file *open_jobs(void)
 {
-    return open_queue(path_of("jobs"), QUEUE_RW, 4096);
+    emmap_file *const queue = open_queue(path_of("jobs"), QUEUE_RW, 4096);
+    restore_fault_handler();
+    return queue;
 }
 
 /* Takes a message that carries a number. */
@@ -368,6 +370,23 @@ static void the_file_has_the_rights_of_the_queue_and_goes_with_it(void **state)
     assert_false(exists(path_of("jobs-taken")));
 }
 
+static void a_truncated_file_loses_no_message_of_the_queue(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    expect_take(queue, 0, 1);
+    assert_int_equal(truncate(path_of("jobs-taken"), 0), 0);
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(EFAULT, take_number(queue, &number, &delivery));
+    for (uint64_t i = 1; i < 3; i++) {
+        assert_ok(pop_number(queue, &number));
+        assert_int_equal(number, i);
+    }
+    close_file(queue);
+}
+
 static void a_link_in_the_place_of_the_file_is_refused(void **state)
 {
     (void)state;
@@ -449,6 +468,7 @@ int main(void)
         folder_test(a_damaged_file_is_refused_and_the_queue_goes_on),
         folder_test(a_file_that_was_replaced_in_use_is_refused),
         folder_test(the_file_has_the_rights_of_the_queue_and_goes_with_it),
+        folder_test(a_truncated_file_loses_no_message_of_the_queue),
         folder_test(a_link_in_the_place_of_the_file_is_refused),
         folder_test(a_purge_leaves_messages_in_hand),
         folder_test(a_backup_has_the_messages_in_hand),
