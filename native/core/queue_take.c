@@ -89,9 +89,7 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
     if (wrong)
         return emi_operation_corrupt(operation, offset, wrong);
     const uint32_t length = range.to - range.from - QUEUE_FRAME;
-    emmap_error error = queue_may_advance(operation, &header, range.to);
-    if (!error && header.synced)
-        error = emi_require_blocking();
+    emmap_error error = header.synced ? emi_require_blocking() : EMMAP_OK;
     if (!error)
         error = emi_taken_reserve(hand, length);
     if (!error)
@@ -119,8 +117,6 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
         emi_taken_count(hand, hand_owner(hand), 1);
     cell->moved = 0;
     hand_changed(hand);
-    if (!error)
-        queue_advanced(operation, &header, range.to);
     return error;
 }
 
@@ -208,6 +204,9 @@ emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket)
     error = find(&hand, ticket, &number);
     if (!error && emi_taken_empties(&hand))
         error = emi_require_blocking();
+    /* A large queue that a take has emptied keeps its bytes until now, so that the message can be put back. */
+    if (!error)
+        error = queue_may_advance(&operation, &header, header.head);
     if (!error) {
         hand_change(&hand);
         PAUSE("ack_begin");
@@ -217,6 +216,7 @@ emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket)
         PAUSE("ack_done");
         if (emi_taken_empties(&hand))
             emi_taken_give_back(&hand);
+        queue_advanced(&operation, &header, header.head);
     }
     return emi_operation_end(&operation, emi_taken_end(&hand, error));
 }
