@@ -1,5 +1,6 @@
 #include "queue.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,93 @@ void perform_queue_pop_begin(const operation *op, call *c)
     emmap_sink sink = reply_sink(c->out, 3);
     if (reply_read(c->out, emmap_queue_pop_begin(c->file, &sink, &ticket)))
         reply_unsigned(c->out, ticket);
+}
+
+/* {queue_take, Handle, Holder} -> {ok, Binary, Ticket, Attempt} | eof */
+void perform_queue_take(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t holder;
+    if (!call_number(c, 1, &holder)) {
+        call_badarg(c);
+        return;
+    }
+    emmap_delivery delivery;
+    emmap_sink sink = reply_sink(c->out, 4);
+    if (reply_read(c->out, emmap_queue_take(c->file, holder, &sink, &delivery))) {
+        reply_unsigned(c->out, delivery.ticket);
+        reply_unsigned(c->out, delivery.attempt);
+    }
+}
+
+/* {queue_release, Handle, Ticket, Delay} -> ok */
+void perform_queue_release(const operation *op, call *c)
+{
+    (void)op;
+    uint64_t ticket, delay;
+    if (call_number(c, 1, &ticket) && call_number(c, 2, &delay))
+        call_answer(c, emmap_queue_release(c->file, ticket, delay));
+    else
+        call_badarg(c);
+}
+
+static void reply_in_hand(reply *out, const emmap_in_hand *entry)
+{
+    reply_map(out, 9);
+    reply_atom(out, "ticket");
+    reply_unsigned(out, entry->ticket);
+    reply_atom(out, "length");
+    reply_unsigned(out, entry->length);
+    reply_atom(out, "since");
+    reply_unsigned(out, entry->since);
+    reply_atom(out, "due");
+    reply_unsigned(out, entry->due);
+    reply_atom(out, "process");
+    reply_unsigned(out, entry->process);
+    reply_atom(out, "program");
+    reply_binary(out, entry->program, strlen(entry->program));
+    reply_atom(out, "attempt");
+    reply_unsigned(out, entry->attempt);
+    reply_atom(out, "alive");
+    reply_atom(out, entry->alive ? "true" : "false");
+    reply_atom(out, "released");
+    reply_atom(out, entry->released ? "true" : "false");
+}
+
+/* {queue_in_hand, Handle} -> {ok, [#{ticket, length, since, due, process, program, attempt, alive, released}]} */
+void perform_queue_in_hand(const operation *op, call *c)
+{
+    (void)op;
+    enum {
+        LONGEST = 240,
+        MORE = 16
+    }; /* bytes of one in the answer; room for those that are taken meanwhile */
+    emmap_in_hand *entries = NULL;
+    size_t room = 0, count;
+    emmap_error error = emmap_queue_in_hand(c->file, NULL, 0, &count);
+    if (error == EMMAP_OK && count > 0) {
+        room = count + MORE;
+        entries = malloc(room * sizeof *entries);
+        error = entries != NULL ? emmap_queue_in_hand(c->file, entries, room, &count) : (emmap_error)ENOMEM;
+        count = count < room ? count : room;
+    }
+    if (error == EMMAP_OK && count * LONGEST > reply_limit(c->out))
+        error = (emmap_error)EMSGSIZE;
+    if (error == EMMAP_OK && !reply_reserve(c->out, count * LONGEST))
+        error = (emmap_error)ENOMEM;
+    if (error != EMMAP_OK) {
+        free(entries);
+        call_answer(c, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    if (count > 0)
+        reply_list(c->out, count);
+    for (size_t i = 0; i < count; i++)
+        reply_in_hand(c->out, &entries[i]);
+    reply_nil(c->out);
+    free(entries);
 }
 
 /* {queue_walk, Handle, forward | backward, Limit, Place} -> {ok, [Binary], Place} | eof */

@@ -10,6 +10,9 @@ perform_function perform_queue_push_many;
 perform_function perform_queue_pop_many;
 perform_function perform_queue_remove;
 perform_function perform_queue_pop_begin;
+perform_function perform_queue_take;
+perform_function perform_queue_release;
+perform_function perform_queue_in_hand;
 perform_function perform_queue_walk;
 perform_function perform_queue_info;
 

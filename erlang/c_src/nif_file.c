@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include "nif_holders.h"
 #include "nif_terms.h"
 
 /* With the atoms, the only state of the library. ERTS gives each version of the module the same types, so a
@@ -195,12 +196,14 @@ static void file_destroy(ErlNifEnv *env, void *object)
     struct nif_file *const self = object;
     nif_file_recall(self);
     self->core->free(self->file);
+    nif_holders_free(self);
 }
 
 bool nif_file_types(ErlNifEnv *env)
 {
     const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
-    nif_file_type = enif_open_resource_type(env, NULL, "emmap_file_" NIF_LAYOUT, file_destroy, flags, NULL);
+    const ErlNifResourceTypeInit file_callbacks = {.dtor = file_destroy, .down = nif_holder_down};
+    nif_file_type = enif_open_resource_type_x(env, "emmap_file_" NIF_LAYOUT, &file_callbacks, flags, NULL);
     window_type = enif_open_resource_type(env, NULL, "emmap_window_" NIF_LAYOUT, window_destroy, flags, NULL);
     return nif_file_type && window_type;
 }

@@ -42,7 +42,8 @@ struct nif_file {
     /* A spin lock on `window`, on what the window covers, and on `recalls`. It is held for a few
      * instructions. */
     atomic_flag busy;
-    uint64_t recalls; /* how often the window was recalled */
+    uint64_t recalls;                    /* how often the window was recalled */
+    struct nif_holders *_Atomic holders; /* NULL: no process has taken a message yet */
 };
 
 /* Opens the resource types, or takes them over from an older version of the module. */

@@ -1,9 +1,11 @@
 #include "nif_queue.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
+#include <string.h>
+
+#include "nif_holders.h"
+#include "nif_later.h"
 
 /* ---- Messages that are being taken out ---------------------------------------------------------------- */
 
@@ -17,58 +19,12 @@ struct ticket {
 
 static ErlNifResourceType *ticket_type;
 
-/* Puts the message back, and takes the reference on the file over. */
-static void put_back(struct nif_file *file, uint64_t number)
-{
-    file->core->set_may_block(true);
-    /* This ends: a thread has the lock `threads` for its own work only, and on BEAM never waits for others
-     * meanwhile. */
-    while (file->core->queue_pop_abort(file->file, number) == ETIMEDOUT)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    file->core->set_may_block(nif_told != file->core);
-    enif_release_resource(file);
-}
-
-static void *put_back_copy(void *context)
-{
-    struct ticket *const copy = context;
-    put_back(copy->file, copy->number);
-    enif_free(copy);
-    return NULL;
-}
-
-/* A destructor runs on a normal scheduler, which may not wait for other users of the queue. So a thread puts
- * the message back. */
-static void put_back_elsewhere(const struct ticket *ticket)
-{
-    struct ticket *const copy = enif_alloc(sizeof *copy);
-    pthread_t thread;
-    if (copy) {
-        copy->file = ticket->file;
-        copy->number = ticket->number;
-    }
-    if (copy && pthread_create(&thread, NULL, put_back_copy, copy) == 0) {
-        pthread_detach(thread);
-        return;
-    }
-    enif_free(copy);
-    put_back(ticket->file, ticket->number);
-}
-
 static void ticket_destroy(ErlNifEnv *env, void *object)
 {
     (void)env;
     struct ticket *const self = object;
-    const struct nif_core *const core = self->file->core;
-    if (!atomic_load(&self->ended)) {
-        core->set_may_block(false);
-        const emmap_error error = core->queue_pop_abort(self->file->file, self->number);
-        core->set_may_block(nif_told != core);
-        if (error == EAGAIN || error == ETIMEDOUT) {
-            put_back_elsewhere(self);
-            return;
-        }
-    }
+    if (!atomic_load(&self->ended))
+        nif_later(self->file, self->file->core->queue_pop_abort, self->number);
     enif_release_resource(self->file);
 }
 
@@ -128,6 +84,99 @@ static ERL_NIF_TERM queue_pop_abort(struct nif_attempt *attempt, const ERL_NIF_T
 {
     attempt->unlimited = true; /* it waits for threads that use the handle, and these end soon */
     return ticket_end(attempt, arguments[1], attempt->file->core->queue_pop_abort);
+}
+
+/* ---- Deliveries --------------------------------------------------------------------------------------- */
+
+/* (Handle, Holder) -> {ok, Binary, Ticket, Attempt} */
+static ERL_NIF_TERM queue_take(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    ErlNifEnv *const env = attempt->env;
+    struct nif_file *const file = attempt->file;
+    uint64_t holder;
+    if (!nif_get_position(env, arguments[1], &holder))
+        return enif_make_badarg(env);
+    struct nif_pieces pieces = {.attempt = attempt};
+    const emmap_sink sink = nif_pieces_sink(&pieces);
+    emmap_delivery delivery;
+    const emmap_error error = file->core->queue_take(file->file, holder, &sink, &delivery);
+    if (error)
+        return nif_pieces_failed(&pieces, error);
+    nif_hold(env, file, holder);
+    return enif_make_tuple4(env, nif_atoms.ok, nif_pieces_first(&pieces),
+                            enif_make_uint64(env, delivery.ticket), enif_make_uint(env, delivery.attempt));
+}
+
+/* (Handle, Ticket) -> ok */
+static ERL_NIF_TERM end_delivery(struct nif_attempt *attempt, ERL_NIF_TERM term,
+                                 emmap_error (*end)(emmap_file *file, uint64_t ticket))
+{
+    uint64_t ticket;
+    if (!nif_get_position(attempt->env, term, &ticket))
+        return enif_make_badarg(attempt->env);
+    return nif_attempt_done(attempt, end(attempt->file->file, ticket));
+}
+
+static ERL_NIF_TERM queue_ack(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    return end_delivery(attempt, arguments[1], attempt->file->core->queue_ack);
+}
+
+static ERL_NIF_TERM queue_put_back(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    return end_delivery(attempt, arguments[1], attempt->file->core->queue_put_back);
+}
+
+/* (Handle, Ticket, Delay) -> ok */
+static ERL_NIF_TERM queue_release(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    uint64_t ticket, delay;
+    if (!nif_get_position(attempt->env, arguments[1], &ticket) ||
+        !nif_get_position(attempt->env, arguments[2], &delay))
+        return enif_make_badarg(attempt->env);
+    return nif_attempt_done(attempt, attempt->file->core->queue_release(attempt->file->file, ticket, delay));
+}
+
+static ERL_NIF_TERM describe_in_hand(ErlNifEnv *env, const emmap_in_hand *entry)
+{
+    const size_t length = strlen(entry->program);
+    ERL_NIF_TERM program = 0, map = 0;
+    memcpy(enif_make_new_binary(env, length, &program), entry->program, length);
+    ERL_NIF_TERM keys[] = {nif_atoms.ticket,  nif_atoms.length,  nif_atoms.since,
+                           nif_atoms.due,     nif_atoms.process, nif_atoms.program,
+                           nif_atoms.attempt, nif_atoms.alive,   nif_atoms.released};
+    ERL_NIF_TERM values[] = {enif_make_uint64(env, entry->ticket),
+                             enif_make_uint64(env, entry->length),
+                             enif_make_uint64(env, entry->since),
+                             enif_make_uint64(env, entry->due),
+                             enif_make_uint64(env, entry->process),
+                             program,
+                             enif_make_uint(env, entry->attempt),
+                             entry->alive ? nif_atoms.true_ : nif_atoms.false_,
+                             entry->released ? nif_atoms.true_ : nif_atoms.false_};
+    enif_make_map_from_arrays(env, keys, values, sizeof keys / sizeof *keys, &map);
+    return map;
+}
+
+/* (Handle) -> {ok, [#{ticket, length, since, due, process, program, attempt, alive, released}]} */
+static ERL_NIF_TERM queue_in_hand(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    (void)arguments;
+    ErlNifEnv *const env = attempt->env;
+    struct nif_file *const file = attempt->file;
+    emmap_in_hand *entries = NULL;
+    size_t room = 0, count;
+    emmap_error error = file->core->queue_in_hand(file->file, NULL, 0, &count);
+    if (!error && count > 0) {
+        room = count + 16; /* others may take messages meanwhile */
+        entries = enif_alloc(room * sizeof *entries);
+        error = entries ? file->core->queue_in_hand(file->file, entries, room, &count) : ENOMEM;
+    }
+    ERL_NIF_TERM list = enif_make_list(env, 0);
+    for (size_t i = error ? 0 : count < room ? count : room; i > 0; i--)
+        list = enif_make_list_cell(env, describe_in_hand(env, &entries[i - 1]), list);
+    enif_free(entries);
+    return error ? nif_attempt_failed(attempt, error) : nif_ok(env, list);
 }
 
 /* ---- Open --------------------------------------------------------------------------------------------- */
@@ -302,5 +351,10 @@ NIF_OPERATION(queue_pop_many)
 NIF_OPERATION(queue_pop_begin)
 NIF_OPERATION(queue_pop_commit)
 NIF_OPERATION(queue_pop_abort)
+NIF_OPERATION(queue_take)
+NIF_OPERATION(queue_ack)
+NIF_OPERATION(queue_put_back)
+NIF_OPERATION(queue_release)
+NIF_SLOW_OPERATION(queue_in_hand)
 NIF_OPERATION(queue_walk)
 NIF_OPERATION(queue_info)

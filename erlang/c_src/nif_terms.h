@@ -16,6 +16,7 @@ extern struct nif_atoms {
     ERL_NIF_TERM head, tail, next_tail;
     ERL_NIF_TERM block_size, levels, capacity;
     ERL_NIF_TERM process, program, since, has_lock, waited, pushed, popped;
+    ERL_NIF_TERM ticket, length, due, attempt, released, alive;
     ERL_NIF_TERM normal, sequential, random, no_reuse, will_need, dont_need;
 } nif_atoms;
 

@@ -16,6 +16,7 @@
 -export_type([advice/0, bytes/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
 -export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, open_failed/0, queue_info/0, reason/0, ticket/0,
               waited/0, writer/0]).
+-export_type([delivery_ticket/0, in_hand/0]).
 
 ?DOC("A reference to a NIF resource, or the name of a file on the port.").
 -type handle() :: term().
@@ -50,6 +51,15 @@ something, and the sentence says what.").
 -type measure() :: {ok, non_neg_integer()} | failed().
 ?DOC("A message that is being taken out: a NIF resource, or its number on the port.").
 -type ticket() :: term().
+?DOC("The number of a message in hand. Each take gives another one.").
+-type delivery_ticket() :: non_neg_integer().
+?DOC("A message in hand, or a `released` one that waits for its next consumer. `attempt`: how often it was taken. `since`:
+when it was taken, and `due`: not before, both in milliseconds since 1970. `length` in bytes, with up to 7 zeros. Of a
+message in hand, the id and the name of the `process` that has it, as the process itself sees them, and whether that
+process is `alive`.").
+-type in_hand() ::
+    #{ticket | length | since | due | process | attempt := non_neg_integer(), program := binary(),
+      alive | released := boolean()}.
 ?DOC("The header of a queue: offsets in bytes from its beginning.").
 -type queue_info() :: #{size | head | tail | next_tail := non_neg_integer()}.
 ?DOC("About a block storage: `block_size` in bytes, the `levels` of its tree, and how many blocks it can hold
@@ -136,6 +146,18 @@ creates.").
 -callback queue_pop_begin(handle()) -> {ok, binary(), ticket()} | eof | failed().
 -callback queue_pop_commit(handle(), ticket()) -> result().
 -callback queue_pop_abort(handle(), ticket()) -> result().
+?DOC("Takes the first message that is due. `Holder` is a number of the calling process. If the process dies, all messages that
+it took with this number are released.").
+-callback queue_take(handle(), Holder :: non_neg_integer()) ->
+    {ok, binary(), delivery_ticket(), Attempt :: pos_integer()} | eof | failed().
+?DOC("Any process may end a delivery.").
+-callback queue_ack(handle(), delivery_ticket()) -> result().
+-callback queue_release(handle(), delivery_ticket(), Delay :: non_neg_integer()) -> result().
+-callback queue_put_back(handle(), delivery_ticket()) -> result().
+-callback queue_release_held(handle(), Holder :: non_neg_integer()) -> result().
+?DOC("Answers how many messages are back in the queue's own file.").
+-callback queue_release_all(handle()) -> measure().
+-callback queue_in_hand(handle()) -> {ok, [in_hand()]} | failed().
 -callback queue_peek_front(handle()) -> message().
 -callback queue_peek_back(handle()) -> message().
 ?DOC("Place is 0 to begin. Then it is the one that the last step answered.").

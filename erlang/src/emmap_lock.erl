@@ -9,10 +9,12 @@
 
 ?MODULEDOC(false).
 
--export([call/1, again/2, settled/1, timeout/1]).
+-export([call/1, again/2, insist/1, settled/1, timeout/1]).
 
 %% EMMAP_LOCK_TIMEOUT of the core.
 -define(TIMEOUT, 5000).
+%% Milliseconds, longer than any node runs.
+-define(FOREVER, (1 bsl 50)).
 %% How often a process yields before it sleeps, and the longest sleep in milliseconds.
 -define(YIELDS, 1).
 -define(LONGEST_REST, 10).
@@ -42,6 +44,18 @@ again(Attempt, End, Tries) ->
             end;
         false ->
             {error, timeout}
+    end.
+
+%% Tries until it is done, in a process of its own: nobody needs the answer.
+-spec insist(fun(() -> term())) -> ok.
+insist(Attempt) ->
+    _ = spawn(fun() -> until_done(Attempt) end),
+    ok.
+
+until_done(Attempt) ->
+    case again(Attempt, ?FOREVER) of
+        {error, timeout} -> until_done(Attempt); % the port program has not answered in time
+        _ -> ok
     end.
 
 rest(Tries) when Tries < ?YIELDS ->

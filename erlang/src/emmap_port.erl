@@ -38,7 +38,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
          queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
-         queue_peek_front/1, queue_peek_back/1,
+         queue_take/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
+         queue_in_hand/1, queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
@@ -107,8 +108,10 @@ For the server that `emmap` starts by itself they are in the application's envir
 
 %% What the program calls an open file.
 -type file_number() :: non_neg_integer().
-%% What ends with a process: a file that it opened; a message that it is taking out of a queue; a wait of its.
--type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()} | {wait, integer()}.
+%% What ends with a process: a file that it opened; a message that it is taking out of a queue; the messages of a queue
+%% that it has in hand; a wait of its.
+-type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}
+               | {held, file_number(), Holder :: non_neg_integer()} | {wait, integer()}.
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
@@ -305,8 +308,11 @@ remember({opened_by, Owner}, {ok, Number, _}, State) ->
     own(Owner, {file, Number}, State);
 remember({taken_by, Owner, Number}, {ok, _, Ticket}, State) ->
     own(Owner, {ticket, Number, Ticket}, State);
-remember({ended, {file, _} = Owned}, ok, State) ->
-    forget(Owned, State);
+remember({held_by, Owner, Number, Holder}, {ok, _, _, _}, State) ->
+    own(Owner, {held, Number, Holder}, State);
+remember({ended, {file, Number} = Owned}, ok, #state{monitors = Monitors} = State) ->
+    Held = [Each || {held, OfFile, _} = Each <- maps:keys(Monitors), OfFile =:= Number],
+    lists:foldl(fun forget/2, State, [Owned | Held]);
 remember({ended, {ticket, _, _}}, {error, etimedout}, State) ->
     State; % it is tried again
 remember({ended, {ticket, _, _} = Owned}, _Result, State) ->
@@ -316,6 +322,9 @@ remember({ended, {wait, _} = Owned}, _Result, State) ->
 remember(_Meaning, _Result, State) ->
     State.
 
+%% A process has one monitor for all messages that it takes from a file.
+own(_Owner, Owned, #state{monitors = Monitors} = State) when is_map_key(Owned, Monitors) ->
+    State;
 own(Owner, Owned, #state{owners = Owners, monitors = Monitors} = State) ->
     Monitor = monitor(process, Owner),
     State#state{owners = Owners#{Monitor => Owned}, monitors = Monitors#{Owned => Monitor}}.
@@ -325,10 +334,17 @@ undo({opened_by, _}, {ok, Number, _}, State) ->
     end_owned({file, Number}, State);
 undo({taken_by, _, Number}, {ok, _, Ticket}, State) ->
     end_owned({ticket, Number, Ticket}, State);
+undo({held_by, _, Number, _}, {ok, _, Ticket, _}, #state{program = Program} = State) ->
+    ok = emmap_lock:insist(fun() -> queue_put_back({Program, Number}, Ticket) end),
+    State;
 undo(Meaning, Result, State) ->
     remember(Meaning, Result, State).
 
 %% From a process of its own: the port may be busy, and this one is who makes it less so.
+%% The program does not wait for a lock that others have, and nobody else would try again.
+end_owned({held, Number, Holder}, #state{program = Program} = State) ->
+    ok = emmap_lock:insist(fun() -> queue_release_held({Program, Number}, Holder) end),
+    State;
 end_owned(Owned, #state{program = Program} = State) ->
     _ = spawn(fun() -> send_unheeded(Program, ending(Owned)) end),
     State.
@@ -461,6 +477,10 @@ result(<<131, 104, 2, 109, 8:32, _Id:64, 104, 2, ?OK, 109, Length:32, Bytes:Leng
 result(<<131, 104, 2, 109, 8:32, _Id:64, 104, 3, ?OK, 109, Length:32, Bytes:Length/binary, Number/binary>>)
   when Length > 64 ->
     {ok, Bytes, binary_to_term(<<131, Number/binary>>)};
+result(<<131, 104, 2, 109, 8:32, _Id:64, 104, 4, ?OK, 109, Length:32, Bytes:Length/binary, Numbers/binary>>)
+  when Length > 64 ->
+    {First, Second} = binary_to_term(<<131, 104, 2, Numbers/binary>>),
+    {ok, Bytes, First, Second};
 result(Frame) ->
     {_Id, Result} = binary_to_term(Frame),
     Result.
@@ -778,6 +798,29 @@ queue_pop_commit({Program, Number}, Ticket) ->
 -spec queue_pop_abort(handle(), non_neg_integer()) -> result().
 queue_pop_abort({Program, Number}, Ticket) ->
     answer(request(Program, {ended, {ticket, Number, Ticket}}, {queue_pop_abort, Number, Ticket})).
+
+-spec queue_take(handle(), non_neg_integer()) ->
+    {ok, binary(), emmap_backend:delivery_ticket(), pos_integer()} | eof | emmap_backend:failed().
+queue_take({Program, Number}, Holder) ->
+    checked(settled(Program, request(Program, {held_by, self(), Number, Holder}, {queue_take, Number, Holder}))).
+
+-spec queue_ack(handle(), emmap_backend:delivery_ticket()) -> result().
+queue_ack({Program, Number}, Ticket) -> checked_call(Program, {queue_ack, Number, Ticket}).
+
+-spec queue_release(handle(), emmap_backend:delivery_ticket(), non_neg_integer()) -> result().
+queue_release({Program, Number}, Ticket, Delay) -> checked_call(Program, {queue_release, Number, Ticket, Delay}).
+
+-spec queue_put_back(handle(), emmap_backend:delivery_ticket()) -> result().
+queue_put_back({Program, Number}, Ticket) -> checked_call(Program, {queue_put_back, Number, Ticket}).
+
+-spec queue_release_held(handle(), non_neg_integer()) -> result().
+queue_release_held({Program, Number}, Holder) -> checked_call(Program, {queue_release_held, Number, Holder}).
+
+-spec queue_release_all(handle()) -> emmap_backend:measure().
+queue_release_all({Program, Number}) -> call_disk(Program, {queue_release_all, Number}).
+
+-spec queue_in_hand(handle()) -> {ok, [emmap_backend:in_hand()]} | emmap_backend:failed().
+queue_in_hand({Program, Number}) -> call(Program, {queue_in_hand, Number}).
 
 -spec queue_peek_front(handle()) -> emmap_backend:message().
 queue_peek_front({Program, Number}) -> call(Program, {queue_peek_front, Number}).
