@@ -253,7 +253,17 @@ static emmap_error open_taken(operation_t *operation, bool makes, taken_t **resu
     return error;
 }
 
-/* The slow path of `find`. */
+static bool exists(const operation_t *operation)
+{
+    struct stat data;
+    char *const path = emi_beside_path(operation->file, operation->descriptor->fd, TAKEN_SUFFIX, &data);
+    const bool result = path && access(path, F_OK) == 0;
+    free(path);
+    return result;
+}
+
+/* The slow path of `find`. A thread that may not block learns that there is no file, or a wait for a message would end
+ * at once, again and again. */
 static emmap_error find_slowly(operation_t *operation, bool makes, taken_t **result)
 {
     queue_t *const queue = (queue_t *)operation->container;
@@ -272,7 +282,7 @@ static emmap_error find_slowly(operation_t *operation, bool makes, taken_t **res
         (all_agree ||
          now - atomic_load_explicit(&queue->taken_looked_for, memory_order_relaxed) < LOOK_EVERY))
         return EMMAP_OK;
-    emmap_error error = emi_require_blocking();
+    emmap_error error = makes || exists(operation) ? emi_require_blocking() : EMMAP_OK;
     if (error)
         return error;
     atomic_store_explicit(&queue->taken_looked_for, now, memory_order_relaxed);
