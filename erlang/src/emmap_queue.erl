@@ -77,13 +77,13 @@ The errors are those of `emmap`, and
 - `{error, {corrupt, Offset, Reason}}`: the file is no queue, or is damaged. `erase/1` empties it.
 - `{error, estale}`: the path leads to another file now, or to none. Functions that find no message answer so, and
   `emmap:sync/1`. See the option `follow`, and `emmap:reopen/1`.
-- `{error, ebusy}`: another `try_pop/2` has the first message, so no message can be removed; or another process has
-  opened the queue `exclusive`.").
+- `{error, ebusy}`: another process has opened the queue `exclusive`, or is in a `tryPop` of Node that keeps others out.").
 -compile({no_auto_import, [length/1]}).
 
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
 -export([receive_message/2, wait/2, set_active/2]).
+-export([take/2, ack/1, release/1, release/2, attempt/1, in_hand/1, release_all/1]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1]).
 -export([try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
@@ -91,7 +91,7 @@ The errors are those of `emmap`, and
 -export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
--export_type([queue/0, open_option/0, metadata/0, step/0, reason/0, server_name/0]).
+-export_type([queue/0, delivery/0, in_hand/0, open_option/0, metadata/0, step/0, reason/0, server_name/0]).
 
 -include("emmap_file.hrl").
 
@@ -120,6 +120,10 @@ change nothing either. With `exclusive` no other handle may write, and an operat
 start of the file. `next_tail`: the same as `tail`, except on a `read`-only handle after a process died while
 pushing.").
 -type metadata() :: emmap_backend:queue_info().
+?DOC("A message that was taken.").
+-type delivery() :: emmap_delivery:delivery().
+?DOC("A message in hand, or one that was released. See `t:emmap_backend:in_hand/0`.").
+-type in_hand() :: emmap_backend:in_hand().
 ?DOC("The answer of the fun of a fold: go on with this accumulator, or end with it.").
 -type step() :: {cont, term()} | {halt, term()}.
 ?DOC("The reason of an error. `{bad_term, Bytes}`: the message is no term, no safe one, or too large a one.
@@ -187,8 +191,7 @@ pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
 process waits, and it uses no processor time.
 
 One message wakes one of the processes that wait for it, in all nodes and programs that have the queue open; Node's
-`receive` is among them. The answer is `timeout`, too, if a stopped process has the lock all the time, or is in a
-`try_pop/2`. The node can have 1024 waits at a time, and so can each port program; one more answers `{error, enomem}`.
+`receive` is among them. The answer is `timeout`, too, if a stopped process has the lock all the time. The node can have 1024 waits at a time, and so can each port program; one more answers `{error, enomem}`.
 
 A process that is killed while it waits takes no message with it. Over the port it may, if it is killed in the moment in
 which a message comes.").
@@ -196,19 +199,9 @@ which a message comes.").
 receive_message(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:await(Queue, Timeout);
 receive_message(?QUEUE(_, _, _), _Timeout) -> error(badarg).
 
-?DOC("Waits as `receive_message/2`, but leaves the message in the queue. `ok`: there may be a message. Use it with
-`try_pop/2`, which keeps a message in the queue until its work is done:
+?DOC("Waits as `receive_message/2`, but leaves the message in the queue. `ok`: there may be a message.
 
-```erlang
-work(Jobs) ->
-    ok = emmap_queue:wait(Jobs, infinity),
-    _ = emmap_queue:try_pop(Jobs, fun run/1),
-    work(Jobs).
-```
-
-One message wakes one of the processes that wait. Another process may still be quicker, so `ok` is no promise. While
-another process is in a `try_pop/2`, the answer may be `ok` up to ten times a second; `try_pop/2` then answers
-`{error, ebusy}`.").
+One message wakes one of the processes that wait. Another process may still be quicker, so `ok` is no promise.").
 -spec wait(queue(), timeout()) -> ok | timeout | {error, reason()}.
 wait(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:wait(Queue, Timeout);
 wait(?QUEUE(_, _, _), _Timeout) -> error(badarg).
@@ -243,7 +236,7 @@ message and goes on. `{halt, Acc}` leaves the message in the queue and ends. An 
 the caller. The answer is the last accumulator. A queue that is empty then begins anew at the start of its file.
 
 While the fun runs anybody may push, the fun included; the fold does not visit these messages. A message that can't be
-removed, because it is refused, damaged or taken by another process, ends the fold. The answer is the accumulator, or
+removed, because it is refused or damaged, ends the fold. The answer is the accumulator, or
 `{error, Reason}` if it was the first message of the fold.").
 -spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
 pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) -> emmap_queue_take:fold(Queue, Acc, Fun);
@@ -259,13 +252,16 @@ pop_and_purge(Queue) -> emmap_queue_pop:pop_and_purge(Queue).
 try_pop(Queue, Fun) -> try_pop_or(Queue, nil, Fun).
 
 ?DOC("Calls the fun with the first message, and removes the message when the fun has returned. The answer is the result
-of the fun, or `Default` if there is no message. If the fun raises an exception, the message stays the first one of the
-queue, and the exception is raised in the caller with its stack trace. If the process is killed meanwhile, the message
-stays, too.
+of the fun, or `Default` if there is no message. If the fun raises an exception, the message is the first one of the
+queue again, and the exception is raised in the caller with its stack trace. If the process is killed meanwhile, the
+message is released, as after `take/2`.
 
-While the fun runs anybody may push or look, the fun included. To remove a message is `{error, ebusy}`. If the message
+While the fun runs anybody may push, look, and remove the messages behind this one, the fun included. If the message
 can't be removed after all, for instance because the fun has closed the queue, the answer is `{error, Reason}` instead
-of the result.").
+of the result.
+
+If the file of messages in hand can't be made beside the queue, the message stays in the queue while the fun runs. To
+remove a message is `{error, ebusy}` meanwhile.").
 -spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
 try_pop_or(?QUEUE(_, _, _) = Queue, Default, Fun) when is_function(Fun, 1) ->
     emmap_queue_take:try_pop_or(Queue, Default, Fun);
@@ -278,11 +274,61 @@ try_pop_and_purge(?QUEUE(_, _, _) = Queue, Fun) when is_function(Fun, 1) ->
 try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg).
 
 ?DOC("Removes up to `Limit` messages at once, in order; none from an empty queue. It stops before a message that is
-refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. If other processes
-remove messages at the same time, it may remove fewer than there are.").
+refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. It may remove fewer than
+there are if other processes remove messages at the same time, and if some were released (`release/1`).").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) -> emmap_queue_pop:pop_many(Queue, Limit);
 pop_many(?QUEUE(_, _, _), _Limit) -> error(badarg).
+
+%%% Deliveries
+
+?DOC("Takes the first message. It is in hand until the delivery ends, and others take the next one. If there is no message
+it waits for one as `receive_message/2` does.
+
+```erlang
+{ok, Delivery, Job} = emmap_queue:take(Jobs, infinity),
+ok = run(Job),
+ok = emmap_queue:ack(Delivery).
+```
+
+The message is released if the process that took it dies, if the queue is closed, or if the node dies. Another process
+that waits gets it within 100 ms. So a message that was pushed is delivered until it is acknowledged, and never again
+afterwards. Messages in hand lie in a file beside the queue, `PATH-taken`. `emmap_consumer` does all of this for you.
+
+A message that is refused stays in the queue, as with `pop/1`. See also [Errors](#module-errors); `enospc` and `full`: there
+is no room for more messages in hand.").
+-spec take(queue(), timeout()) -> {ok, delivery(), term()} | timeout | {error, reason()}.
+take(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_delivery:take(Queue, Timeout);
+take(?QUEUE(_, _, _), _Timeout) -> error(badarg).
+
+?DOC("Ends a delivery: the message is gone for good. Any process of the node may do that. `{error, einval}`: the delivery has
+ended before.").
+-spec ack(delivery()) -> ok | {error, reason()}.
+ack(Delivery) -> emmap_delivery:ack(Delivery).
+
+?DOC("Ends a delivery: the message is delivered again at once, before the others.").
+-spec release(delivery()) -> ok | {error, reason()}.
+release(Delivery) -> emmap_delivery:release(Delivery, 0).
+
+?DOC("As `release/1`, but the message is not delivered before `Delay` milliseconds have passed by the system's clock, even
+if every process is started anew meanwhile.").
+-spec release(delivery(), Delay :: non_neg_integer()) -> ok | {error, reason()}.
+release(Delivery, Delay) when is_integer(Delay), Delay >= 0 -> emmap_delivery:release(Delivery, Delay);
+release(_Delivery, _Delay) -> error(badarg).
+
+?DOC("How often the message was taken, with this time: 1, 2, ...").
+-spec attempt(delivery()) -> pos_integer().
+attempt(Delivery) -> emmap_delivery:attempt(Delivery).
+
+?DOC("All messages in hand, and all that were released, of all processes. It takes no lock.").
+-spec in_hand(queue()) -> {ok, [in_hand()]} | {error, reason()}.
+in_hand(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_in_hand(Handle)).
+
+?DOC("Puts all messages that this handle has in hand, and all that were released, back into the queue's own file, before the
+others. Then emmap 2.x finds them there. Attempts and delays are forgotten. `{error, ebusy}`: a living handle has others
+in hand.").
+-spec release_all(queue()) -> {ok, Count :: non_neg_integer()} | {error, reason()}.
+release_all(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_release_all(Handle)).
 
 %%% Look
 
@@ -329,10 +375,15 @@ snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Lim
 snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) -> {error, einval};
 snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg).
 
-?DOC("How many messages there are. It takes constant time while all writers share the live folder (`docs/live.md`), and grows
-with the number of messages otherwise.").
+?DOC("How many messages there are, without those in hand. In the fun of `try_pop/2` the message of the fun counts, too. It
+takes constant time while all writers share the live folder (`docs/live.md`), and grows with the number of messages
+otherwise.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
-length(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_length(Handle))).
+length(?MAPPED(Backend, Handle)) ->
+    case ?CALL_LOCKING(Backend, queue_length(Handle)) of
+        {ok, Length} -> Length + emmap_queue_take:taken_out(Handle);
+        {error, _} = Error -> Error
+    end.
 
 ?DOC("Whether there is no message.").
 -spec is_empty(queue()) -> boolean() | {error, reason()}.

@@ -73,13 +73,17 @@ fold_messages(_Messages, _Terms, Live, Acc, _Fun) -> {cont, Live, Acc}.
 %% to another file.
 -spec live_bytes(emmap_queue:queue()) -> {ok, non_neg_integer()} | {error, emmap_queue:reason()}.
 live_bytes(?QUEUE(Backend, Handle, _) = Queue) ->
-    case ?CALL_LOCKING(Backend, queue_info(Handle)) of
-        {ok, #{head := Head, tail := Head}} ->
+    case live_bytes_now(Queue) of
+        {ok, 0} ->
             case ?CALL_LOCKING(Backend, queue_is_empty(Handle)) of
-                {ok, true} -> {ok, 0};
-                {ok, false} -> live_bytes(Queue);
+                {ok, _} -> live_bytes_now(Queue);
                 {error, _} = Error -> Error
             end;
+        Answer -> Answer
+    end.
+
+live_bytes_now(?QUEUE(Backend, Handle, _)) ->
+    case ?CALL_LOCKING(Backend, queue_info(Handle)) of
         {ok, #{head := Head, tail := Tail}} -> {ok, Tail - Head};
         {error, _} = Error -> Error
     end.

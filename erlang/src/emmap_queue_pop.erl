@@ -6,7 +6,7 @@
 
 %% Removing messages, at once or after a wait: each leaves the queue once its term is made, and stays if it is refused.
 
--export([pop/3, pop_now/3, pop_and_purge/1, pop_many/2, await/2, wait/2]).
+-export([pop/3, pop_now/3, pop_and_purge/1, pop_many/2, await/2, await/3, wait/2]).
 
 -include("emmap_file.hrl").
 
@@ -79,16 +79,27 @@ pop_many(?QUEUE(Backend, Handle, Terms) = Queue, Limit) ->
                 {Decoded, [], none} -> remove(Queue, Limit, Messages, Decoded);
                 {Decoded, _, _} -> remove(Queue, Limit, lists:sublist(Messages, length(Decoded)), Decoded)
             end;
+        eof when Limit > 0 ->
+            pop_one(Queue);
         eof ->
             {ok, []};
         {error, _} = Error ->
             Error
     end.
 
+%% A message that was released comes before those in the queue's file, and the walk does not see it.
+pop_one(?QUEUE(Backend, Handle, Terms)) ->
+    case pop(Backend, Handle, Terms) of
+        {ok, Term} -> {ok, [Term]};
+        eof -> {ok, []};
+        {error, _} = Error -> Error
+    end.
+
 %% If other processes remove messages too, fewer are tried: the fewer, the more likely they are still the first ones.
 remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
     case ?CALL_LOCKING(Backend, queue_remove(Handle, Messages)) of
         ok -> {ok, Terms};
+        {error, estale} when tl(Messages) =:= [] -> pop_one(Queue);
         {error, estale} -> pop_many(Queue, max(1, min(Limit, length(Messages)) div 2));
         {error, _} = Error -> Error
     end.
@@ -99,23 +110,28 @@ remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
 -define(LONGEST, (1 bsl 62)).
 
 -spec await(emmap_queue:queue(), timeout()) -> {ok, term()} | timeout | {error, emmap_queue:reason()}.
-await(Queue, infinity) -> await_until(Queue, infinity);
-await(Queue, 0) -> await_until(Queue, erlang:monotonic_time(millisecond));
-%% One more, because the clock's time is rounded down.
-await(Queue, Timeout) -> await_until(Queue, erlang:monotonic_time(millisecond) + Timeout + 1).
+await(Queue, Timeout) -> await(Queue, Timeout, fun pop_now/3).
 
-await_until(?QUEUE(Backend, Handle, Terms) = Queue, End) ->
-    case pop_now(Backend, Handle, Terms) of
-        eof -> wait_until(Queue, End);
+%% Tries to get a message now, and again when there may be one.
+-spec await(emmap_queue:queue(), timeout(), fun((emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) -> Answer)) ->
+    Answer | timeout | {error, emmap_queue:reason()}.
+await(Queue, infinity, Now) -> await_until(Queue, infinity, Now);
+await(Queue, 0, Now) -> await_until(Queue, erlang:monotonic_time(millisecond), Now);
+%% One more, because the clock's time is rounded down.
+await(Queue, Timeout, Now) -> await_until(Queue, erlang:monotonic_time(millisecond) + Timeout + 1, Now).
+
+await_until(?QUEUE(Backend, Handle, Terms) = Queue, End, Now) ->
+    case Now(Backend, Handle, Terms) of
+        eof -> wait_until(Queue, End, Now);
         %% Another process has the lock, or is taking the first message out.
-        {busy, _} -> wait_until(Queue, End);
-        {error, ebusy} -> wait_until(Queue, End);
+        {busy, _} -> wait_until(Queue, End, Now);
+        {error, ebusy} -> wait_until(Queue, End, Now);
         Result -> Result
     end.
 
-wait_until(Queue, End) ->
+wait_until(Queue, End, Now) ->
     case wait(Queue, left(End)) of
-        ok -> await_until(Queue, End);
+        ok -> await_until(Queue, End, Now);
         timeout -> timeout;
         {error, _} = Error -> Error
     end.

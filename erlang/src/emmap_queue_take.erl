@@ -4,24 +4,27 @@
 
 ?MODULEDOC(false).
 
-%% Pops in two steps: a fun gets the term of the first message, and the message leaves the queue once the fun has
-%% returned.
+%% Pops by a fun: it gets the term of the first message, and the message leaves the queue once the fun has returned.
 
--export([fold/3, try_pop_or/3, try_pop_and_purge/2]).
+-export([fold/3, try_pop_or/3, try_pop_and_purge/2, taken_out/1]).
 
 -include("emmap_file.hrl").
 
 %% How many bytes a message takes in the file besides its own.
 -define(FRAME, 8).
+%% The file of messages in hand can't be made, or the path leads to another queue.
+-define(IS_WITHOUT_HANDS(Reason),
+        (Reason =:= eacces orelse Reason =:= erofs orelse Reason =:= enospc orelse Reason =:= enotsup
+         orelse Reason =:= estale)).
 
 %%% One message
 
 -spec try_pop_or(emmap_queue:queue(), Default, fun((term()) -> Result)) ->
     Default | Result | {error, emmap_queue:reason()}.
-try_pop_or(?QUEUE(Backend, Handle, _) = Queue, Default, Fun) ->
-    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
-        {ok, Bytes, Ticket} ->
-            case take(Queue, Bytes, Ticket, fun(Term) -> {cont, Fun(Term)} end) of
+try_pop_or(Queue, Default, Fun) ->
+    case take_out(Queue) of
+        {ok, Bytes, Taken} ->
+            case use(Queue, Bytes, Taken, fun(Term) -> {cont, Fun(Term)} end) of
                 {cont, Result} -> Result;
                 {error, _} = Error -> Error
             end;
@@ -40,18 +43,27 @@ try_pop_and_purge(Queue, Fun) ->
 -spec fold(emmap_queue:queue(), Acc, fun((term(), Acc) -> emmap_queue:step())) -> Acc | {error, emmap_queue:reason()}.
 fold(Queue, Acc, Fun) ->
     case emmap_queue_look:live_bytes(Queue) of
-        {ok, Live} -> fold(Queue, Live, none, Acc, Fun);
+        {ok, Live} -> fold(Queue, Live + released_bytes(Queue), none, Acc, Fun);
         {error, _} = Error -> Error
+    end.
+
+%% Messages that were released come first, and are not in the queue's own file.
+released_bytes(?QUEUE(Backend, Handle, _)) ->
+    Now = erlang:system_time(millisecond),
+    case ?CALL_LOCKING(Backend, queue_in_hand(Handle)) of
+        {ok, InHand} ->
+            lists:sum([?FRAME + Length || #{released := true, due := Due, length := Length} <- InHand, Due =< Now]);
+        {error, _} -> 0
     end.
 
 %% `Live' is how many bytes of messages are still to be visited, `Removed' whether a message has been removed.
 fold(Queue, Live, _Removed, Acc, _Fun) when Live =< 0 ->
     reset(Queue),
     Acc;
-fold(?QUEUE(Backend, Handle, _) = Queue, Live, Removed, Acc, Fun) ->
-    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
-        {ok, Bytes, Ticket} ->
-            case take(Queue, Bytes, Ticket, fun(Term) -> emmap_queue_look:step(Fun, Term, Acc) end) of
+fold(Queue, Live, Removed, Acc, Fun) ->
+    case take_out(Queue) of
+        {ok, Bytes, Taken} ->
+            case use(Queue, Bytes, Taken, fun(Term) -> emmap_queue_look:step(Fun, Term, Acc) end) of
                 {cont, Next} -> fold(Queue, Live - ?FRAME - byte_size(Bytes), some, Next, Fun);
                 {halt, Last} -> Last;
                 {error, _} = Error -> ended(Removed, Acc, Error)
@@ -68,38 +80,72 @@ ended(some, Acc, _Error) -> Acc.
 
 %%% Both
 
-%% Calls the fun with the term of the message that is being taken out. The message goes with {cont, _}, and stays with
-%% {halt, _}, with an exception, and if it is refused.
-take(?QUEUE(Backend, Handle, Terms), Bytes, Ticket, Fun) ->
+%% Takes the first message out. It is in hand, and others take the next one. If messages can't be in hand, all others
+%% are kept out instead.
+take_out(?QUEUE(Backend, Handle, _) = Queue) ->
+    case emmap_lock:call(fun() -> emmap_delivery:take_bytes(Backend, Handle) end) of
+        {ok, Delivery, Bytes} -> {ok, Bytes, Delivery};
+        {error, Reason} when ?IS_WITHOUT_HANDS(Reason) -> keep_others_out(Queue);
+        EofOrFailed -> EofOrFailed
+    end.
+
+keep_others_out(?QUEUE(Backend, Handle, _)) ->
+    case ?CALL_LOCKING(Backend, queue_pop_begin(Handle)) of
+        {ok, Bytes, Ticket} -> {ok, Bytes, {Backend, Handle, Ticket}};
+        EofOrFailed -> EofOrFailed
+    end.
+
+%% Calls the fun with the term of the message. The message goes with {cont, _}, and stays with {halt, _}, with an
+%% exception, and if it is refused.
+use(?QUEUE(_, _, Terms), Bytes, Taken, Fun) ->
     case emmap_terms:decode(Bytes, Terms) of
-        {ok, Term} -> take_term(Backend, Handle, Ticket, Term, Fun);
+        {ok, Term} -> use_term(Taken, Term, Fun);
         Bad ->
-            put_back(Backend, Handle, Ticket),
+            put_back(Taken),
             {error, Bad}
     end.
 
-take_term(Backend, Handle, Ticket, Term, Fun) ->
+use_term(Taken, Term, Fun) ->
+    Others = taken_out(),
+    _ = put(?MODULE, [Taken | Others]),
     try Fun(Term) of
         {cont, _} = Step ->
-            case ?CALL_LOCKING(Backend, queue_pop_commit(Handle, Ticket)) of
+            case remove(Taken) of
                 ok -> Step;
                 {error, timeout} = Error ->
-                    put_back(Backend, Handle, Ticket), % or nobody else could have the message
+                    put_back(Taken), % or nobody else could have the message
                     Error;
                 {error, _} = Error -> Error
             end;
         {halt, _} = Step ->
-            put_back(Backend, Handle, Ticket),
+            put_back(Taken),
             Step
     catch
         Class:Reason:Stack ->
-            put_back(Backend, Handle, Ticket),
+            put_back(Taken),
             erlang:raise(Class, Reason, Stack)
+    after
+        put(?MODULE, Others)
     end.
 
-put_back(Backend, Handle, Ticket) ->
+taken_out() ->
+    case get(?MODULE) of
+        undefined -> [];
+        Taken -> Taken
+    end.
+
+%% How many messages of the queue funs of the calling process have in hand. In emmap 2.x such a message is still in the
+%% queue; for others it is not.
+-spec taken_out(emmap_backend:handle()) -> non_neg_integer().
+taken_out(Handle) -> length([Taken || Taken <- taken_out(), emmap_delivery:is_of(Taken, Handle)]).
+
+remove({Backend, Handle, Ticket}) -> ?CALL_LOCKING(Backend, queue_pop_commit(Handle, Ticket));
+remove(Delivery) -> emmap_delivery:ack(Delivery).
+
+put_back({Backend, Handle, Ticket}) ->
     _ = ?CALL_LOCKING(Backend, queue_pop_abort(Handle, Ticket)),
-    ok.
+    ok;
+put_back(Delivery) -> emmap_delivery:put_back(Delivery).
 
 %% Lets an empty queue begin anew at its file's start. One that has messages stays as it is.
 reset(?QUEUE(Backend, Handle, _)) ->

@@ -8,7 +8,7 @@
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
 -export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, terms_of_one_call/1, compressed_inside/1,
          push_holds_to_the_limit/1, limits/1]).
--export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_closes/1,
+-export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_keeps_others_out/1, fun_that_closes/1,
          fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
 -export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
 -export([server/1, server_names/1, server_that_does_not_open/1, server_with_a_fun/1, server_meets_the_unknown/1,
@@ -26,7 +26,7 @@ groups() ->
              closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
              compressed_terms_up_to_the_limit, inflating_beyond_memory, terms_of_one_call, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
-             fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_closes, fun_of_a_killed_process,
+             fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_keeps_others_out, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
              server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
              server_removes_nothing_for_the_dead, server_keeps_what_it_has, long_binaries_are_not_copied, long_messages],
@@ -45,8 +45,10 @@ queue(Config, Name) ->
     Queue.
 
 pop_all(Queue) ->
-    {ok, Terms} = emmap_queue:pop_many(Queue, 1 bsl 32),
-    Terms.
+    case emmap_queue:pop_many(Queue, 1 bsl 32) of
+        {ok, []} -> [];
+        {ok, Terms} -> Terms ++ pop_all(Queue)
+    end.
 
 %%% Messages
 
@@ -736,10 +738,28 @@ fun_that_pushes(Config) ->
     ?assertEqual(lists:seq(2, 501), pop_all(Queue)),
     ok = emmap_queue:close(Queue).
 
+%% Others get the messages behind the one that is in hand.
 fun_that_pops(Config) ->
     Queue = queue(Config, "pops"),
     {ok, Other} = open(Config, "pops", 0, []),
+    ok = emmap_queue:push_many(Queue, lists:seq(1, 6)),
+    Pops = fun(1) ->
+        [emmap_queue:pop(Queue), emmap_queue:pop(Other), emmap_queue:try_pop(Queue, fun(N) -> N end),
+         emmap_queue:pop_many(Other, 1), emmap_queue:clear(Queue), emmap_queue:erase(Other), emmap_queue:pop(Queue)]
+    end,
+    ?assertEqual([2, 3, 4, {ok, [5]}, ok, ok, nil], emmap_queue:try_pop(Queue, Pops)),
+    ?assertEqual([], pop_all(Queue)),
+    ok = emmap_queue:close(Other),
+    ok = emmap_queue:close(Queue).
+
+%% Where messages can't be in hand the others are kept out, as long as the fun runs. Here the path leads to no file any
+%% more, so that there is no place for messages in hand.
+fun_that_keeps_others_out(Config) ->
+    Queue = queue(Config, "alone"),
+    {ok, Other} = open(Config, "alone", 0, []),
     ok = emmap_queue:push_many(Queue, [1, 2]),
+    ok = file:delete(emmap_test:path(Config, "alone")),
+    ?assertEqual({error, estale}, emmap_queue:take(Queue, 0)),
     Busy = fun(1) ->
         [{Name, emmap_queue:Name(Handle)} || Handle <- [Queue, Other], Name <- [pop, pop_and_purge, clear, erase]]
         ++ [emmap_queue:try_pop(Queue, fun(_) -> ct:fail(called) end)]
@@ -772,12 +792,12 @@ ended_in_the_fun(Config, Name, End) ->
         emmap_queue:try_pop(Queue, fun(Term) -> Test ! {took, Term}, receive never -> ok end end)
     end),
     receive {took, 1} -> ok end,
-    ?assertEqual({error, ebusy}, emmap_queue:pop(Queue)),
+    ?assertEqual(2, emmap_queue:peek_front(Queue)),
     ok = emmap_queue:push(Queue, 3),
     End(Pid),
     receive {'DOWN', Monitor, process, Pid, _} -> ok end,
-    emmap_test:until(fun() -> emmap_queue:try_pop(Queue, fun(Term) -> Term end) =:= 1 end),
-    ?assertEqual([2, 3], pop_all(Queue)),
+    emmap_test:until(fun() -> emmap_queue:peek_front(Queue) =:= 1 end),
+    ?assertEqual([1, 2, 3], pop_all(Queue)),
     ok = emmap_queue:close(Queue).
 
 %%% Many at once
