@@ -34,6 +34,7 @@ const PROGRAMS = [
   "beam/port.escript",
   "node/queue.mjs",
   "beam/queue.escript",
+  "beam/deliveries.escript",
   "node/blocks.mjs",
   "beam/blocks.escript",
   "node/cell.mjs",
