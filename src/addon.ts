@@ -1,4 +1,6 @@
 // The functions of the addon, and their types.
+
+import type { InHand } from "./delivery.js";
 import { createError, type EmmapErrorCode } from "./error.js";
 import { load } from "./load.js";
 import type { Writer } from "./open-file.js";
@@ -143,10 +145,17 @@ interface Addon {
    * Removes the first message if it is the one that `room` begins with; -1: it is not. Then copies the next message
    * into `room`, as `queue_glance_front` does, and answers its length; 0: no message was copied.
    */
-  queue_take(file: NativeFile, room: Uint8Array, length: number): number;
+  queue_shift(file: NativeFile, room: Uint8Array, length: number): number;
   queue_pop_begin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
   queue_pop_commit: Ticket;
   queue_pop_abort: Ticket;
+  /** `delivery` gets the ticket and the number of the attempt. */
+  queue_take(file: NativeFile, room: Uint8Array, delivery: BigUint64Array): Copied;
+  queue_ack: Ticket;
+  queue_release(file: NativeFile, ticket: bigint, delay: bigint): void;
+  queue_put_back: Ticket;
+  queue_release_all: Measure;
+  queue_in_hand(file: NativeFile): (Omit<InHand, "since" | "due"> & { since: number; due: number })[];
   /**
    * Copies packed messages, as many as `room` can hold. `state[0]` and `state[3]` are the low and the high 32 bits of
    * the place where the walk goes on, in and out. Out are also `state[1]`, the number of messages, and `state[2]`, 1 if

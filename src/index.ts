@@ -2,6 +2,7 @@ export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
 export { Cell, type CellOptions, type JsonCellOptions, openCell, type RawCellOptions } from "./cell.js";
 export { Counters, openCounters } from "./counters.js";
+export type { Delivery, InHand } from "./delivery.js";
 export { EmmapError, type EmmapErrorCode } from "./error.js";
 export { type Advice, MappedFile, open, type Whence } from "./file.js";
 export type { OpenFile, Structure, Writer } from "./open-file.js";

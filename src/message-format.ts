@@ -27,8 +27,11 @@ export interface Format<In, Out> {
   decode(bytes: Buffer, own: boolean, budget?: Budget): Out;
   /** Decodes all messages of a packed answer: see {@link unpack}. Counts them in the budget. */
   decodeAll(packed: Buffer, budget: Budget): Out[];
-  /** Throws an `EtfError` if the bytes are no term, or one that is too large, whatever the options show it as. */
-  checkTerm(bytes: Buffer): unknown;
+  /**
+   * The term as `encode` without options writes it, whatever the options of this format are; of a queue of bytes, the
+   * bytes. Throws an `EtfError` if they are no term, or one that is too large.
+   */
+  term(bytes: Buffer): unknown;
 }
 
 export const rawFormat: Format<Uint8Array | string, Buffer> = {
@@ -39,7 +42,7 @@ export const rawFormat: Format<Uint8Array | string, Buffer> = {
   check: undefined,
   decode: (bytes, own) => (own ? bytes : Buffer.from(bytes)),
   decodeAll: (packed) => unpack(packed).map((bytes) => Buffer.from(bytes)),
-  checkTerm: () => {},
+  term: (bytes) => bytes,
 };
 
 /** Throws for wrong options, before any message is taken. */
@@ -71,7 +74,7 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
       views
         ? unpack(packed).map((bytes) => decode(bytes, true, budget))
         : mapParts(packed, partDecoder(packed, shown, budget)),
-    checkTerm: (bytes) => decodeFirst(bytes, any),
+    term: (bytes) => decodeFirst(bytes, any),
   };
 }
 

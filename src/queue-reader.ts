@@ -22,8 +22,11 @@ export class QueueReader {
   readonly #views: Buffer[] = [];
   /** A Buffer for each call would cost as much as to decode a dozen small terms. */
   #manyScratch: Buffer | undefined;
-  /** The addon stores the ticket of {@link popBegin} here, even if that throws afterwards; 0: no pop has begun. */
-  readonly tickets = new BigUint64Array(1) as BigUint64Array & [bigint];
+  /**
+   * The addon stores the ticket of {@link take} here, and the number of the attempt, which is never 0. It stores the
+   * ticket of {@link popBegin} here, which is never 0. It does so even if they throw afterwards.
+   */
+  readonly tickets = new BigUint64Array(2) as BigUint64Array & [bigint, bigint];
   /** See the addon's `queue_walk`. */
   readonly #state = new Float64Array(4);
   /**
@@ -74,11 +77,15 @@ export class QueueReader {
     return this.#copied(addon.queue_pop_begin, own);
   }
 
+  take(own: boolean): Buffer | null {
+    return this.#copied(addon.queue_take, own);
+  }
+
   /** Removes a message of {@link first} or {@link takeAhead}, if it is still the first one. */
   remove(bytes: Buffer): boolean {
     if (isOwn(bytes)) return addon.queue_remove(this.#native, bytes);
     // A message that is not longer than the scratch buffer is in it.
-    const next = addon.queue_take(this.#native, this.#scratch, bytes.length);
+    const next = addon.queue_shift(this.#native, this.#scratch, bytes.length);
     if (next < 0) return false;
     this.#ahead = next;
     return true;
@@ -89,7 +96,7 @@ export class QueueReader {
    * memory of its own, which is made here: the native code could not fail to make it without ending the process.
    */
   #copied(
-    copy: (file: NativeFile, room: Buffer, ticket: BigUint64Array) => Copied,
+    copy: (file: NativeFile, room: Buffer, tickets: BigUint64Array) => Copied,
     own: boolean,
   ): Buffer | null {
     let room = this.#scratch;

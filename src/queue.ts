@@ -1,7 +1,8 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
-import { rangeError, typeError } from "./arguments.js";
+import { rangeError, typeError, valueError } from "./arguments.js";
+import { createDelivery, type Delivery, type InHand } from "./delivery.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
 import type { Budget } from "./etf/measure.js";
@@ -12,6 +13,7 @@ import type { Writer } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
 import { unpack } from "./packed.js";
+import { isPromise } from "./promises.js";
 import type { JsonQueueOptions, QueueOptions, RawQueueOptions } from "./queue-options.js";
 import { BEGINNING, isOwn, QueueReader } from "./queue-reader.js";
 import { refusalOf } from "./refusal.js";
@@ -31,7 +33,7 @@ import { WaitableFile } from "./waitable-file.js";
  */
 export const EMPTY: unique symbol = Symbol.for("emmap.EMPTY");
 
-/** A queue's header, in bytes from the start of the file, and the queue's writers. */
+/** A queue's header, in bytes from the start of the file, the queue's writers, and its messages in hand. */
 export interface QueueInfo {
   /** The number of bytes of the file that the queue may use. */
   readonly size: number;
@@ -43,6 +45,10 @@ export interface QueueInfo {
   readonly nextTail: number;
   /** The handles that share the queue for writing, as {@link OpenFile.writers} lists them. */
   readonly writers: readonly Writer[];
+  /** The number of messages in hand: see {@link Queue.inHand}. */
+  readonly inHand: number;
+  /** The number of released messages, those included that are not due yet. */
+  readonly released: number;
 }
 
 /** How long {@link Queue.messages} goes on before other work gets its turn, in ms. */
@@ -58,6 +64,12 @@ const STRIDE_SIZE = 65_536;
 const MESSAGES_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
 
 const NO_BYTES = Buffer.alloc(0);
+
+/** A message that was taken; or a pop in two steps, where taking is not possible. */
+interface Step {
+  readonly ticket: bigint;
+  readonly isTaken: boolean;
+}
 
 let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>;
 
@@ -81,8 +93,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   protected override readonly native: NativeFile;
   readonly #format: Format<In, Out>;
   readonly #reader: QueueReader;
-  /** The ticket of a {@link tryPop} that could not be ended, since there was no stack left for a call. */
-  #unfinished: bigint | undefined;
+  /** A step of {@link tryPop} or {@link tryTake} that could not be ended, since there was no stack left for a call. */
+  #unfinished: Step | undefined;
   /** A message that was removed, but that code of the user could not get. It comes before all others. */
   #kept: Buffer | undefined;
 
@@ -115,9 +127,12 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     return addon.queue_is_empty(this.native);
   }
 
-  /** The queue's header, and who has the queue open. */
+  /** The queue's header, who has the queue open, and how many messages are in hand. Throws as {@link inHand}. */
   info(): QueueInfo {
-    return { ...addon.queue_info(this.native), writers: this.writers() };
+    const header = addon.queue_info(this.native);
+    const taken = addon.queue_in_hand(this.native);
+    const released = taken.filter((each) => each.released).length;
+    return { ...header, writers: this.writers(), inHand: taken.length - released, released };
   }
 
   /**
@@ -154,7 +169,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    *
    * A function as option `atoms` is called after the message was removed, so that it can use the queue. If the function
    * throws, the error is `EMMAP_BAD_TERM`, and the function's error is the `cause`.
-   * @throws EBUSY while anybody, in any process, is in a {@link tryPop}
+   * @throws EBUSY while anybody, in any process, is in a pop in two steps: see {@link tryPop}
    */
   pop(): Out | typeof EMPTY;
   pop<Fallback>(fallback: Fallback): Out | Fallback;
@@ -292,6 +307,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     for (let most = limit; ; most = Math.max(1, Math.floor(most / 2))) {
       const packed = reader.step(false, most, BEGINNING, this.#format.needsOwn);
       if (packed === null) {
+        if (limit > 0 && this.#popReleased(all, budget)) return true;
         // Throws for a handle that may not remove messages, as it would if there were some.
         if (limit > 0) addon.queue_remove_many(this.native, NO_BYTES, 0n);
         return false;
@@ -301,11 +317,31 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
       for (const message of messages) all.push(message);
       if (addon.queue_remove_many(this.native, packed, BigInt(messages.length)))
         return hasMore && messages.length === count;
-      // Others take messages too: try with fewer, which takes less time.
       all.length = before;
       budget.left = left;
+      if (this.#popReleased(all, budget)) return true;
+      // Others take messages too: try with fewer, which takes less time.
       most = Math.min(most, count);
     }
+  }
+
+  /** Appends a released message to `all` and removes it: it comes first, and a walk does not show it. False: there is none. */
+  #popReleased(all: Out[], budget: Budget): boolean {
+    const first = this.#reader.first(true, true);
+    if (first === null) return false;
+    const head = this.#reader.step(false, 1, BEGINNING, false);
+    if (head !== null && unpack(head)[0]?.equals(first)) return false;
+    const { left } = budget;
+    try {
+      all.push(this.#format.decode(first, true, budget));
+    } catch (cause) {
+      throw this.#refusal(first, cause);
+    }
+    if (!addon.queue_remove(this.native, first)) {
+      all.pop();
+      budget.left = left;
+    }
+    return true;
   }
 
   /** Decodes the messages before the first that fails. Throws if that is the first of all. */
@@ -333,34 +369,40 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * no processor time. One message wakes one of those who wait, in all processes that have the queue open, those in
    * Erlang's `receive_message` too. Waiting keeps the process alive, as an open socket does: see {@link unref}.
    *
+   * If the consumer dies with the message, the message is lost: {@link take} leaves it to others then.
+   *
    * Resolves to {@link EMPTY} when `timeout` milliseconds are over; also if all the time a stopped process has the
-   * lock, or somebody is in a {@link tryPop}. Rejects with the errors of {@link pop}; with the signal's reason when the
-   * signal is aborted; with EMMAP_CLOSED when the queue is closed; with ENOMEM beyond 1024 waits in the process. No
+   * lock, or somebody is in a pop in two steps. Rejects with the errors of {@link pop}; with the signal's reason when
+   * the signal is aborted; with EMMAP_CLOSED when the queue is closed; with ENOMEM beyond 1024 waits in the process. No
    * message is lost by that.
    */
   async receive(options: WaitOptions = {}): Promise<Out | typeof EMPTY> {
+    return await this.#awaited(() => this.pop(), options);
+  }
+
+  async #awaited<Got>(get: () => Got | typeof EMPTY, options: WaitOptions): Promise<Got | typeof EMPTY> {
     checkWait(options);
     const { timeout = Number.POSITIVE_INFINITY, signal } = options;
     const end = performance.now() + timeout;
     signal?.throwIfAborted();
     for (let left = timeout; ; left = Math.max(0, end - performance.now())) {
-      const message = this.#popNow();
-      if (message !== EMPTY) return message;
+      const got = this.#now(get);
+      if (got !== EMPTY) return got;
       if (!(await this.waits.message({ timeout: left, signal }))) return EMPTY;
     }
   }
 
-  /** As {@link pop}, but does not wait for the lock or the end of a {@link tryPop}: {@link EMPTY} then. */
-  #popNow(): Out | typeof EMPTY {
+  /** Gets a message, but does not wait for the lock or the end of a pop in two steps: {@link EMPTY} then. */
+  #now<Got>(get: () => Got | typeof EMPTY): Got | typeof EMPTY {
     try {
-      return withoutWaiting(() => this.pop());
+      return withoutWaiting(get);
     } catch (error) {
       if (!(error instanceof EmmapError)) throw error;
       if (error.code === "ETIMEDOUT" || error.code === "EBUSY") return EMPTY;
       if (error.code !== "EAGAIN") throw error;
     }
     // Nobody has the lock, but the work takes long.
-    return this.pop();
+    return get();
   }
 
   /**
@@ -384,32 +426,151 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Waits as {@link receive}, but takes no message: for {@link tryPop}, which leaves the message in the queue until its
-   * work is done. Resolves to `"ok"` if there may be a message, to `"timed-out"` if there is none.
+   * Takes the first message, and waits for one as {@link receive}. The message is in hand until the delivery is ended:
+   * others take the next ones meanwhile. If this process dies before, or the queue is closed, the message is delivered
+   * again, to a consumer that waits within 100 ms. So every message is delivered until it is acknowledged.
+   *
+   * ```ts
+   * for (;;) {
+   *   using job = await jobs.take();
+   *   await run(job.message);
+   *   job.ack();
+   * }
+   * ```
+   *
+   * Messages in hand are in a file of their own beside the queue, which survives all processes (docs/job-queues.md).
+   * Resolves to `null` when `timeout` milliseconds are over.
+   * @throws as {@link receive}, and as {@link tryTake}; a message that can't be decoded is no error here: see
+   * {@link Delivery.message}
+   */
+  take(options?: WaitOptions & { timeout?: undefined }): Promise<Delivery<Out>>;
+  take(options?: WaitOptions): Promise<Delivery<Out> | null>;
+  async take(options: WaitOptions = {}): Promise<Delivery<Out> | null> {
+    const delivery = await this.#awaited(() => this.#take() ?? EMPTY, options);
+    return delivery === EMPTY ? null : delivery;
+  }
+
+  /**
+   * As {@link take}, but does not wait for a message: `null` if there is none.
+   * @throws EMMAP_CORRUPT for a damaged file of messages in hand, without which push and pop go on; EACCES, EROFS,
+   * ENOSPC and the like if that file can't be made; EMMAP_FULL for a 1025th handle that takes; EBUSY as {@link pop}
+   */
+  tryTake(): Delivery<Out> | null {
+    return this.#take();
+  }
+
+  /** `keepFrom`: the attempt from which on the delivery keeps the message's bytes. */
+  #take(keepFrom = Number.POSITIVE_INFINITY): Delivery<Out> | null {
+    if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
+    const { tickets } = this.#reader;
+    tickets.fill(0n);
+    try {
+      const taken = this.#reader.take(this.#format.needsOwn);
+      if (taken === null) return null;
+      const [ticket] = tickets;
+      const attempt = Number(tickets[1]);
+      const bytes = attempt < keepFrom ? undefined : Buffer.from(taken);
+      return createDelivery(this.native, ticket, { attempt, decoded: this.#decoded(taken), bytes });
+    } catch (error) {
+      this.#giveUp(this.#step());
+      throw error;
+    }
+  }
+
+  /** The message, or the error for one that can't be decoded. Throws if no memory or no stack is left. */
+  #decoded(bytes: Buffer): { message: Out } | { error: unknown } {
+    try {
+      return { message: this.#format.decode(bytes, isOwn(bytes)) };
+    } catch (cause) {
+      if (isShortage(cause)) throw cause;
+      if (cause instanceof EtfError) return { error: this.#refusal(bytes, cause) };
+      const why = "a message could not be shown";
+      return { error: messageError("EMMAP_BAD_TERM", why, "decode", this.path, bytes, cause) };
+    }
+  }
+
+  /**
+   * Iterates over deliveries without an end, as {@link messages} does over messages.
+   *
+   * ```ts
+   * for await (const job of jobs.deliveries()) {
+   *   await run(job.message);
+   *   job.ack();
+   * }
+   * ```
+   *
+   * A loop that is left, by `break` or an error, releases the delivery of its last step, unless that was ended. Those of
+   * earlier steps stay in hand until they are ended.
+   */
+  async *deliveries(
+    options: { signal?: AbortSignal | undefined } = {},
+  ): AsyncGenerator<Delivery<Out>, void, undefined> {
+    for (let since = performance.now(); ; ) {
+      const delivery = await this.take({ signal: options.signal });
+      let isLeft = true;
+      try {
+        yield delivery;
+        isLeft = false;
+      } finally {
+        if (isLeft) delivery[Symbol.dispose]();
+      }
+      if (performance.now() - since < TURN) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      since = performance.now();
+    }
+  }
+
+  /**
+   * Lists the messages in hand of all processes, and the released ones. Takes no lock and changes nothing; a file opened
+   * with `read` can ask, too.
+   * @throws EMMAP_CORRUPT if the file of messages in hand is damaged
+   */
+  inHand(): InHand[] {
+    return addon.queue_in_hand(this.native).map((each) => ({
+      ...each,
+      since: new Date(each.since),
+      due: each.due === 0 ? null : new Date(each.due),
+    }));
+  }
+
+  /**
+   * Puts all released messages, and all that this handle has in hand, back into the queue's own file, before its
+   * messages, in the order in which they were taken. Delays and attempts are forgotten. Call it before a return to
+   * emmap 2.x, which knows no other file.
+   * @returns the number of messages
+   * @throws EBUSY if another handle has messages in hand; EMMAP_FULL
+   */
+  releaseAll(): number {
+    return addon.queue_release_all(this.native);
+  }
+
+  /**
+   * Waits as {@link receive}, but takes no message: for {@link tryPop} and {@link tryTake}. Resolves to `"ok"` if there
+   * may be a message, to `"timed-out"` if there is none.
    *
    * ```ts
    * while ((await jobs.wait()) === "ok") jobs.tryPop(run);
    * ```
    *
    * One message wakes one of those who wait. `"ok"` does not promise that the message is still there. While somebody is
-   * in a {@link tryPop}, the result may be `"ok"` up to ten times a second, and `tryPop` throws EBUSY.
+   * in a pop in two steps, the result may be `"ok"` up to ten times a second.
    */
   async wait(options: WaitOptions = {}): Promise<"ok" | "timed-out"> {
     return (await this.waits.message(options)) ? "ok" : "timed-out";
   }
 
   /**
-   * Gives the first message to `consume`, and removes it when `consume` has returned, or when the promise that it
-   * returned is fulfilled. If `consume` throws, or its promise is rejected, the message stays the first one, and the
-   * caller gets the error. If this process dies, the message stays too. A message that cannot be decoded is thrown as
-   * by {@link pop}.
+   * Takes the first message, gives it to `consume`, and acknowledges it when `consume` has returned, or when the promise
+   * that it returned is fulfilled. If `consume` throws, or its promise is rejected, the message becomes the first one
+   * again, and the caller gets the error. If this process dies, the message is delivered again. A message that cannot be
+   * decoded is thrown as by {@link pop}.
    *
-   * **One consumer at a time.** Until `consume` has returned, or its promise is settled, `pop`, `tryPop`, `purge` and
-   * `erase` throw EBUSY in every process, and {@link receive} waits. Everybody may push and look, also `consume`. So an
-   * asynchronous `consume` keeps all other consumers out for as long as it runs.
-
+   * Others take the next messages meanwhile. Where messages in hand have no place (see the errors of {@link tryTake}),
+   * the message stays in the queue until `consume` has ended, and keeps all consumers out: `pop`, `tryPop`, `purge` and
+   * `erase` throw EBUSY in every process, and {@link receive} waits.
+   *
    * @returns the result of `consume`; if there is no message {@link EMPTY}, or `fallback`, without calling `consume`
-   * @throws EBUSY while somebody is in a `tryPop` already; ETIMEDOUT, also after `consume`, and then the message stays;
+   * @throws EBUSY while somebody is in a pop in two steps; ETIMEDOUT, also after `consume`, and then the message stays;
    * ESTALE if a writer that takes no locks (the Erlang library emmap 2.x) has removed the message
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | typeof EMPTY;
@@ -417,68 +578,90 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   tryPop(consume: (message: Out) => unknown, fallback?: unknown): unknown {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
-    const { tickets } = this.#reader;
-    let ticket = 0n;
-    tickets[0] = ticket;
+    this.#reader.tickets.fill(0n);
+    let step: Step | undefined;
     let message: Out | typeof EMPTY = EMPTY;
     try {
-      const bytes = this.#reader.popBegin(this.#format.needsOwn);
+      const bytes = this.#begin();
       // biome-ignore lint/complexity/noArguments: as in pop
       if (bytes === null) return arguments.length > 1 ? fallback : EMPTY;
-      ticket = tickets[0];
+      step = this.#step() as Step;
       message = this.#decode(bytes, isOwn(bytes));
       const result = consume(message);
-      if (isPromise(result)) return this.#settle(result, ticket);
-      addon.queue_pop_commit(this.native, ticket);
+      if (isPromise(result)) return this.#settle(result, step);
+      this.#commit(step);
       return result;
     } catch (error) {
-      // popBegin may have failed after the addon began the pop, which it tells here.
-      if (ticket === 0n) ticket = tickets[0];
-      if (ticket === 0n) throw error;
-      // If no stack is left for the calls below, the next operation ends the pop.
-      this.#unfinished = ticket;
-      if (message === EMPTY && (error as { code?: unknown } | undefined)?.code === "EMMAP_BAD_TERM") {
-        addon.queue_pop_commit(this.native, ticket);
-        this.#unfinished = undefined;
-        throw error;
-      }
-      try {
-        // A call of the addon needs less stack than one of a method.
-        addon.queue_pop_abort(this.native, ticket);
-        this.#unfinished = undefined;
-      } catch {
-        this.#abort(ticket);
+      // #begin may have failed after the addon took the message.
+      step ??= this.#step();
+      if (step !== undefined) {
+        // If no stack is left for the calls below, the next operation gives the message back.
+        this.#unfinished = step;
+        if (message === EMPTY && (error as { code?: unknown } | undefined)?.code === "EMMAP_BAD_TERM") {
+          end(this.native, step, true);
+          this.#unfinished = undefined;
+        } else this.#giveUp(step);
       }
       throw error;
     }
   }
 
-  async #settle<Value>(promise: Value, ticket: bigint): Promise<Awaited<Value>> {
+  /** Takes the first message; where that is not possible, begins a pop in two steps. */
+  #begin(): Buffer | null {
+    const { needsOwn } = this.#format;
+    try {
+      return this.#reader.take(needsOwn);
+    } catch (error) {
+      if (!(error instanceof EmmapError) || error.code === "ETIMEDOUT") throw error;
+      return this.#reader.popBegin(needsOwn);
+    }
+  }
+
+  /** The step that the addon began last; undefined: none. */
+  #step(): Step | undefined {
+    const [ticket, attempt] = this.#reader.tickets;
+    return ticket === 0n && attempt === 0n ? undefined : { ticket, isTaken: attempt !== 0n };
+  }
+
+  async #settle<Value>(promise: Value, step: Step): Promise<Awaited<Value>> {
     let value: Awaited<Value>;
     try {
       value = await promise;
     } catch (error) {
-      this.#abort(ticket);
+      this.#abort(step);
       throw error;
     }
-    this.#commit(ticket);
+    this.#commit(step);
     return value;
   }
 
-  #commit(ticket: bigint): void {
+  #commit(step: Step): void {
     try {
-      addon.queue_pop_commit(this.native, ticket);
+      end(this.native, step, true);
     } catch (error) {
-      // The pop has not ended, and would keep everybody else from the message.
-      if ((error as EmmapError).code === "ETIMEDOUT") this.#abort(ticket);
+      // The step has not ended, and would keep everybody else from the message.
+      if ((error as EmmapError).code === "ETIMEDOUT") this.#abort(step);
       throw error;
+    }
+  }
+
+  /** Ends a step so that the message stays, also near the end of the stack. */
+  #giveUp(step: Step | undefined): void {
+    if (step === undefined) return;
+    this.#unfinished = step;
+    try {
+      // This needs less stack than #abort.
+      end(this.native, step, false);
+      this.#unfinished = undefined;
+    } catch {
+      this.#abort(step);
     }
   }
 
   /** Leaves the message in the queue. Nothing is left to do after close, and after a commit that has failed. */
-  #abort(ticket: bigint): void {
+  #abort(step: Step): void {
     try {
-      if (!this.closed) addon.queue_pop_abort(this.native, ticket);
+      if (!this.closed) end(this.native, step, false);
     } catch (error) {
       if ((error as EmmapError).code !== "EINVAL") throw error;
     }
@@ -598,6 +781,12 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 }
 
+/** Ends a step: removes the message, or leaves it. */
+function end(native: NativeFile, { ticket, isTaken }: Step, removes: boolean): void {
+  if (isTaken) removes ? addon.queue_ack(native, ticket) : addon.queue_put_back(native, ticket);
+  else removes ? addon.queue_pop_commit(native, ticket) : addon.queue_pop_abort(native, ticket);
+}
+
 function checkLimit(limit: number): void {
   if (!Number.isSafeInteger(limit) || limit < 0) throw rangeError("limit", "an integer of 0 or more", limit);
 }
@@ -611,10 +800,6 @@ function isShortage(error: unknown): boolean {
   return types.isNativeError(error) && error.name === "RangeError";
 }
 
-/** Anything that `await` takes for a promise: those of other libraries, and query builders, are no `Promise`. */
-function isPromise(value: unknown): boolean {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === "function";
-}
 
 /**
  * Opens a queue, or creates one.

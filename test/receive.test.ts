@@ -184,7 +184,7 @@ test("each message goes to one of many who wait", async () => {
   expect(received.sort((a, b) => a - b)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
 });
 
-test("while somebody takes the first message out others wait, and receive it when it is put back", async () => {
+test("a message that somebody takes out is received when it is put back", async () => {
   using queue = create();
   queue.push("first");
   let fail = (_: Error): void => {};

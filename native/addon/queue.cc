@@ -53,7 +53,7 @@ napi_value remove_many(const Call &call)
 
 // (room, length) → number. Removes the first message if it is the one that the room begins with, and copies the next
 // one into the room: its length; 0: none was copied; -1: nothing was removed.
-napi_value take(const Call &call)
+napi_value shift(const Call &call)
 {
     Room room{call.bytes_at(0)};
     double length = 0;
@@ -77,6 +77,59 @@ napi_value pop_begin(const Call &call)
     const emmap_error error = emmap_queue_pop_begin(call.core(), &sink, &ticket);
     call.store_at(1, ticket);
     return room.answer(call, error);
+}
+
+// (room, delivery) → see Room::answer. The BigUint64Array of two gets the ticket and the number of the attempt.
+napi_value take(const Call &call)
+{
+    Room room{call.bytes_at(0)};
+    const emmap_sink sink = room.sink();
+    emmap_delivery delivery;
+    const emmap_error error = emmap_queue_take(call.core(), 0, &sink, &delivery);
+    const iovec cells = call.bytes_at(1);
+    if (cells.iov_base) {
+        static_cast<uint64_t *>(cells.iov_base)[0] = delivery.ticket;
+        static_cast<uint64_t *>(cells.iov_base)[1] = delivery.attempt;
+    }
+    return room.answer(call, error);
+}
+
+// (ticket, delay)
+napi_value release(const Call &call)
+{
+    return call.answer(emmap_queue_release(call.core(), call.unsigned_at(0), call.unsigned_at(1)));
+}
+
+// () → an array of messages
+napi_value in_hand(const Call &call)
+{
+    const napi_env env = call.env;
+    std::vector<emmap_in_hand> all;
+    size_t count = 0;
+    // Others take messages meanwhile.
+    do {
+        all.resize(count);
+        const emmap_error error = emmap_queue_in_hand(call.core(), all.data(), all.size(), &count);
+        if (error)
+            return call.fail(error);
+    } while (count > all.size());
+    napi_value result = nullptr;
+    napi_create_array_with_length(env, count, &result);
+    for (uint32_t i = 0; i < count; i++) {
+        const emmap_in_hand &each = all[i];
+        napi_value message = nullptr;
+        napi_create_object(env, &message);
+        napi_set_named_property(env, message, "size", make_number(env, each.length));
+        napi_set_named_property(env, message, "attempt", make_number(env, each.attempt));
+        napi_set_named_property(env, message, "since", make_number(env, each.since));
+        napi_set_named_property(env, message, "released", make_boolean(env, each.released));
+        napi_set_named_property(env, message, "due", make_number(env, each.due));
+        napi_set_named_property(env, message, "process", make_number(env, each.process));
+        napi_set_named_property(env, message, "program", make_string(env, each.program));
+        napi_set_named_property(env, message, "alive", make_boolean(env, each.alive));
+        napi_set_element(env, result, i, message);
+    }
+    return result;
 }
 
 // (backward, limit, state, room) → see Room::answer. Copies as many packed messages as the room can hold. `state` is a
@@ -134,9 +187,12 @@ void add_queue_operations(Exports &exports)
                                       define<push_many>("queue_push_many"),
                                       // Errors show the pop that it belongs to.
                                       define<remove_one>("queue_remove", "queue_pop"),
-                                      define<take>("queue_take", "queue_pop"),
+                                      define<shift>("queue_shift", "queue_pop"),
                                       define<remove_many>("queue_remove_many", "queue_pop_many"),
                                       define<pop_begin>("queue_pop_begin"),
+                                      define<take>("queue_take"),
+                                      define<release>("queue_release"),
+                                      define<in_hand>("queue_in_hand"),
                                       define<walk>("queue_walk"),
                                       define<info>("queue_info"),
                                   });

@@ -1,0 +1,132 @@
+// A message that was taken, and is in hand until it is acknowledged or released.
+import { addon, type NativeFile } from "./addon.js";
+import { rangeError, typeError } from "./arguments.js";
+import { EmmapError } from "./error.js";
+
+/** A message in hand, or one that was released and waits for its next consumer: {@link Queue.inHand}. */
+export interface InHand {
+  /** True if the message was released, and nobody has it. */
+  readonly released: boolean;
+  /** Of a released message: the time before which nobody gets it. `null`: it is due, or in hand. */
+  readonly due: Date | null;
+  /** How often the message was taken. */
+  readonly attempt: number;
+  /** The time when it was taken last. */
+  readonly since: Date;
+  /** The process id of the consumer, as the process itself sees it; 0 for a released message. */
+  readonly process: number;
+  /** The program of the consumer; `""` for a released message. */
+  readonly program: string;
+  /** True while the consumer has the queue open. Otherwise the next operation on the queue releases the message. */
+  readonly alive: boolean;
+  /** The size of the message in bytes. */
+  readonly size: number;
+}
+
+const MAX_DELAY = 2n ** 63n;
+
+function toDelay(delay: unknown): bigint {
+  if (typeof delay !== "number") throw typeError("delay", "of type number", delay);
+  if (!(delay >= 0)) throw rangeError("delay", "0 or more", delay);
+  return delay < Number(MAX_DELAY) ? BigInt(Math.ceil(delay)) : MAX_DELAY;
+}
+
+let create: <Message>(native: NativeFile, ticket: bigint, content: Content<Message>) => Delivery<Message>;
+
+/** What a delivery has to give. */
+export interface Content<Message> {
+  readonly attempt: number;
+  /** The message, or the error for one that cannot be decoded. */
+  readonly decoded: { readonly message: Message } | { readonly error: unknown };
+  /** The bytes of the message, if they are needed. */
+  readonly bytes?: Buffer | undefined;
+}
+
+/**
+ * A message that {@link Queue.take} has taken. It belongs to the queue's handle until {@link ack} or {@link release}
+ * ends the delivery. If the handle is closed or the process dies before that, the message is delivered again, to
+ * whoever takes next. A delivery that is never ended stays in hand as long as the handle is open.
+ *
+ * With `using` a delivery is released at the end of the block, unless it was ended before:
+ *
+ * ```ts
+ * using job = await jobs.take();
+ * await run(job.message);
+ * job.ack();
+ * ```
+ */
+export class Delivery<Message> {
+  /** How often the message was delivered, with this time: 1, 2, … */
+  readonly attempt: number;
+  /** The bytes of the message, if the queue has kept them. @internal */
+  readonly bytes: Buffer | undefined;
+  readonly #native: NativeFile;
+  readonly #ticket: bigint;
+  readonly #decoded: Content<Message>["decoded"];
+  #ended = false;
+
+  private constructor(native: NativeFile, ticket: bigint, { attempt, decoded, bytes }: Content<Message>) {
+    this.attempt = attempt;
+    this.bytes = bytes;
+    this.#native = native;
+    this.#ticket = ticket;
+    this.#decoded = decoded;
+  }
+
+  static {
+    create = (native, ticket, content) => new Delivery(native, ticket, content);
+  }
+
+  /**
+   * The message.
+   * @throws EMMAP_BAD_TERM if it is no term, EMMAP_REFUSED if the queue's options refuse it; the error's `bytes` have
+   * it. The delivery can be ended nevertheless.
+   */
+  get message(): Message {
+    if ("error" in this.#decoded) throw this.#decoded.error;
+    return this.#decoded.message;
+  }
+
+  /** True once the delivery was acknowledged or released. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /**
+   * Acknowledges the message: the work is done, and the message is gone for good.
+   * @throws EINVAL if the delivery was ended before; ETIMEDOUT as {@link Queue.pop}: call it again
+   */
+  ack(): void {
+    addon.queue_ack(this.#native, this.#ticket);
+    this.#ended = true;
+  }
+
+  /**
+   * Gives the message back. It is delivered again before those that were pushed later, but not before `delay`
+   * milliseconds have passed. All processes may end meanwhile: the delay holds nevertheless.
+   * @throws as {@link ack}
+   */
+  release(delay = 0): void {
+    addon.queue_release(this.#native, this.#ticket, toDelay(delay));
+    this.#ended = true;
+  }
+
+  /** Undoes the take: the message is the first one again, and the attempt does not count. @internal */
+  putBack(): void {
+    addon.queue_put_back(this.#native, this.#ticket);
+    this.#ended = true;
+  }
+
+  /** Releases the message unless the delivery was ended, for `using`. */
+  [Symbol.dispose](): void {
+    try {
+      if (!this.#ended) this.release();
+    } catch (error) {
+      // Closing the queue has released the message.
+      if (!(error instanceof EmmapError) || error.code !== "EMMAP_CLOSED") throw error;
+    }
+  }
+}
+
+/** @internal */
+export const createDelivery: typeof create = (native, ticket, content) => create(native, ticket, content);
