@@ -1,7 +1,17 @@
 export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
 export { Cell, type CellOptions, type JsonCellOptions, openCell, type RawCellOptions } from "./cell.js";
+export type {
+  Backoff,
+  Consumer,
+  ConsumerEvent,
+  Handler,
+  HandlerContext,
+  ProcessOptions,
+  StopOptions,
+} from "./consumer.js";
 export { Counters, openCounters } from "./counters.js";
+export type { DeadLetter } from "./dead-letter.js";
 export type { Delivery, InHand } from "./delivery.js";
 export { EmmapError, type EmmapErrorCode } from "./error.js";
 export { type Advice, MappedFile, open, type Whence } from "./file.js";

@@ -2,6 +2,8 @@ import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
 import { rangeError, typeError, valueError } from "./arguments.js";
+import { type Consumer, createConsumer, type Handler, type ProcessOptions } from "./consumer.js";
+import { deadLetter } from "./dead-letter.js";
 import { createDelivery, type Delivery, type InHand } from "./delivery.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
@@ -95,6 +97,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   readonly #reader: QueueReader;
   /** A step of {@link tryPop} or {@link tryTake} that could not be ended, since there was no stack left for a call. */
   #unfinished: Step | undefined;
+  /** To be told when the queue is closed. */
+  readonly #consumers = new Set<Consumer>();
   /** A message that was removed, but that code of the user could not get. It comes before all others. */
   #kept: Buffer | undefined;
 
@@ -521,6 +525,59 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
+   * Calls `handler` for each message, until the consumer is stopped. When the handler has returned, or its promise is
+   * fulfilled, the message is acknowledged. When it fails, the message is released, and delivered again after a delay
+   * that grows with each attempt. After `maxAttempts` the message goes to the queue `deadLetters`, as a
+   * {@link DeadLetter}. A message that can't be decoded counts as a failed attempt.
+   *
+   * ```ts
+   * const consumer = jobs.process((job) => run(job), { concurrency: 8, deadLetters: openQueue("dead.q") });
+   * process.once("SIGTERM", () => consumer.stop());
+   * ```
+   *
+   * Any number of consumers may work on a queue, in this process and in others. A message may be delivered twice, if a
+   * process dies at the wrong moment: see docs/job-queues.md.
+   */
+  process(handler: Handler<Out>, options: ProcessOptions<Queue<never, unknown>> = {}): Consumer {
+    if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
+    const { deadLetters, maxAttempts } = options;
+    if (deadLetters !== undefined && !(deadLetters instanceof Queue))
+      throw typeError("options.deadLetters", "a Queue", deadLetters);
+    if (deadLetters === undefined && maxAttempts !== undefined && maxAttempts !== Number.POSITIVE_INFINITY)
+      throw valueError("The option maxAttempts needs deadLetters, where messages go that are given up");
+    const consumer = createConsumer(
+      {
+        takeNow: (keepFrom) => {
+          const delivery = this.#now(() => this.#take(keepFrom) ?? EMPTY);
+          return delivery === EMPTY ? null : delivery;
+        },
+        wait: (signal) => this.waits.message({ signal }),
+        bury:
+          deadLetters &&
+          ((delivery, error) => {
+            const letter = deadLetter(this.#termOf(delivery.bytes as Buffer), error, delivery.attempt);
+            addon.queue_push(deadLetters.native, letter);
+          }),
+        ended: () => this.#consumers.delete(consumer),
+      },
+      handler,
+      options,
+    );
+    this.#consumers.add(consumer);
+    return consumer;
+  }
+
+  /** The message's term; its bytes if it is none. */
+  #termOf(bytes: Buffer): unknown {
+    try {
+      return this.#format.term(bytes);
+    } catch (error) {
+      if (!(error instanceof EtfError)) throw error;
+      return bytes;
+    }
+  }
+
+  /**
    * Lists the messages in hand of all processes, and the released ones. Takes no lock and changes nothing; a file opened
    * with `read` can ask, too.
    * @throws EMMAP_CORRUPT if the file of messages in hand is damaged
@@ -542,6 +599,11 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    */
   releaseAll(): number {
     return addon.queue_release_all(this.native);
+  }
+
+  /** @internal */
+  protected override release(): void {
+    for (const consumer of this.#consumers) consumer.closing();
   }
 
   /**
