@@ -124,7 +124,7 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
     try {
       return this.#format.decode(this.#format.needsOwn ? Buffer.from(bytes) : bytes, this.#format.needsOwn);
     } catch (cause) {
-      throw refusalOf("value", this.#format.checkTerm, this.path, bytes, cause);
+      throw refusalOf("value", this.#format.term, this.path, bytes, cause);
     }
   }
 

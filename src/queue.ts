@@ -7,6 +7,7 @@ import { deadLetter } from "./dead-letter.js";
 import { createDelivery, type Delivery, type InHand } from "./delivery.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
+import { EtfError } from "./etf/errors.js";
 import type { Budget } from "./etf/measure.js";
 import type { Term } from "./etf/terms.js";
 import { withoutWaiting } from "./lock-waits.js";
@@ -839,7 +840,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /** The error for a message that could not be decoded and is still in the queue. */
   #refusal(bytes: Buffer, cause: unknown): unknown {
-    return refusalOf("message", this.#format.checkTerm, this.path, bytes, cause);
+    return refusalOf("message", this.#format.term, this.path, bytes, cause);
   }
 }
 

@@ -76,6 +76,25 @@ operation(Backend, Compact, File, []) when Compact =:= queue_compact; Compact =:
         {ok, _} -> ["ok"];
         {error, _} = Error -> result(Error)
     end;
+operation(Backend, queue_take, Queue, []) ->
+    case call(Backend, queue_take, [Queue, 0]) of
+        {ok, Message, Ticket, Attempt} ->
+            put({taken, Queue}, [Ticket | taken(Queue)]),
+            ["ok", text(Attempt), text(Message)];
+        None ->
+            result(None)
+    end;
+operation(Backend, End, Queue, [Number | Words]) when End =:= queue_ack; End =:= queue_release; End =:= queue_put_back ->
+    Ticket = lists:nth(integer(Number) + 1, lists:reverse(taken(Queue))),
+    result(call(Backend, End, [Queue, Ticket | arguments(End, Words)]));
+operation(Backend, queue_in_hand, Queue, []) ->
+    case call(Backend, queue_in_hand, [Queue]) of
+        {ok, All} ->
+            Released = length([Each || #{released := true} = Each <- All]),
+            ["ok", text(length(All) - Released), text(Released)];
+        {error, _} = Error ->
+            result(Error)
+    end;
 operation(Backend, queue_info, Queue, []) ->
     fields(call(Backend, queue_info, [Queue]), [size, head, tail, next_tail]);
 operation(Backend, blocks_info, Blocks, []) ->
@@ -107,6 +126,13 @@ operation(Backend, queue_receive, Queue, [Timeout] = Words) ->
     end;
 operation(Backend, Operation, File, Words) ->
     result(call(Backend, Operation, [File | arguments(Operation, Words)])).
+
+%% The tickets of the messages that the queue has taken, the last one first.
+taken(Queue) ->
+    case get({taken, Queue}) of
+        undefined -> [];
+        Tickets -> Tickets
+    end.
 
 arguments(pwrite, [Position, Data]) -> [integer(Position), bytes(Data)];
 arguments(Operation, [Data]) when Operation =:= write; Operation =:= queue_push; Operation =:= block_store;

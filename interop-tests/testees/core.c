@@ -11,6 +11,7 @@
 
 #define WORDS_MAX 4096
 #define FILES_MAX 16
+#define TAKEN_MAX 256
 /* Few, so that walks and repairs go in steps. */
 #define STEP 2
 
@@ -24,7 +25,9 @@ typedef struct request {
 typedef struct opened {
     char name[64];
     emmap_file *file;
-    uint64_t ticket;
+    uint64_t ticket;           /* of its pop in two steps */
+    uint64_t taken[TAKEN_MAX]; /* the tickets of its takes */
+    size_t takes;
 } opened;
 
 static opened files[FILES_MAX];
@@ -276,12 +279,23 @@ static bool on_wait(const request *request, const char *operation, emmap_file *f
     return true;
 }
 
+/* A request that ends a delivery says by number which one. */
+static uint64_t ticket(const request *request, const opened *opened)
+{
+    if (request->count == 2)
+        return opened->ticket;
+    const uint64_t index = number(request, 2);
+    if (index >= opened->takes)
+        give_up("no such message was taken");
+    return opened->taken[index];
+}
+
 #define DO_APART(name) return false
 #define DO_OWN(name) return false
 #define DO_READ(name) return false
 #define DO_ACT(name) say_nothing(operation, emmap_##name(file))
 #define DO_ACT_ON(name) say_nothing(operation, emmap_##name(file, number(request, 2)))
-#define DO_TICKET(name) say_nothing(operation, emmap_##name(file, opened->ticket))
+#define DO_TICKET(name) say_nothing(operation, emmap_##name(file, ticket(request, opened)))
 #define DO_TAKE(name) say_taken(operation, file, emmap_##name)
 #define DO_MEASURE(name)                                                                                     \
     error = emmap_##name(file, &measure);                                                                    \
@@ -449,6 +463,38 @@ static void receive(const char *operation, emmap_file *file, uint64_t timeout)
     chunks_free(&chunks);
 }
 
+static void take(const char *operation, opened *opened)
+{
+    chunks chunks = {0};
+    const emmap_sink sink = {.allocate = chunk, .context = &chunks};
+    emmap_delivery delivery;
+    const emmap_error error = emmap_queue_take(opened->file, 0, &sink, &delivery);
+    if (error) {
+        say_error(operation, error);
+    } else {
+        if (opened->takes == TAKEN_MAX)
+            give_up("too many messages were taken");
+        opened->taken[opened->takes++] = delivery.ticket;
+        printf("ok %u", delivery.attempt);
+        say_bytes(chunks.all[0]);
+    }
+    chunks_free(&chunks);
+}
+
+static void count_in_hand(const char *operation, emmap_file *file)
+{
+    emmap_in_hand entries[TAKEN_MAX];
+    size_t count, released = 0;
+    const emmap_error error = emmap_queue_in_hand(file, entries, TAKEN_MAX, &count);
+    if (error) {
+        say_error(operation, error);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        released += entries[i].released;
+    printf("ok %zu %zu", count - released, released);
+}
+
 static bool on_queue(const request *request, const char *operation, opened *opened)
 {
     static const char *const directions[] = {"forward", "backward", NULL};
@@ -478,6 +524,12 @@ static bool on_queue(const request *request, const char *operation, opened *open
             say_error(operation, error);
         else
             say_chunks(&chunks);
+    } else if (strcmp(operation, "queue_take") == 0) {
+        take(operation, opened);
+    } else if (strcmp(operation, "queue_release") == 0) {
+        say_nothing(operation, emmap_queue_release(file, ticket(request, opened), number(request, 3)));
+    } else if (strcmp(operation, "queue_in_hand") == 0) {
+        count_in_hand(operation, file);
     } else if (strcmp(operation, "queue_walk") == 0) {
         const emmap_queue_direction direction = (emmap_queue_direction)choice(request, 2, directions);
         uint64_t place = 0;

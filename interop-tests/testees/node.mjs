@@ -1,10 +1,15 @@
 // The testee for the Node package: see README.md.
 import { createInterface } from "node:readline";
 import { EMPTY, EmmapError, open, openBlockStorage, openCell, openCounters, openQueue } from "emmap";
+// Node pops in two steps only where messages in hand have no place.
+import addonModule from "../../dist/addon.js";
 
+const { addon } = addonModule;
 const files = new Map();
-/** Two-step pops in progress: how to end each, and its result. */
-const taking = new Map();
+/** Tickets of two-step pops in progress, by file. */
+const tickets = new Map();
+/** What each file has taken. */
+const deliveries = new Map();
 
 /** A number if the value fits in one, because numbers use the fast path in JavaScript. */
 const number = (word) => (Number.isSafeInteger(Number(word)) ? Number(word) : BigInt(word));
@@ -36,32 +41,19 @@ const origin = (file) => (file.existed ? "existed" : "created");
 
 function opened(name, file) {
   files.set(name, file);
+  deliveries.set(name, []);
   return file;
 }
 
-const LEAVE = new Error("leave the message");
-
 function begin(queue, name) {
-  let message;
-  let end;
-  const ended = queue.tryPop((bytes) => {
-    message = bytes;
-    return new Promise((resolve, reject) => {
-      end = { commit: resolve, abort: () => reject(LEAVE) };
-    });
-  });
-  if (ended === EMPTY) throw EOF;
-  taking.set(name, { end, ended });
-  return hex(message);
+  const room = Buffer.alloc(65_536);
+  const ticket = new BigUint64Array(1);
+  const length = or(addon.queue_pop_begin(queue.native, room, ticket), EOF);
+  tickets.set(name, ticket[0]);
+  return hex(room.subarray(0, length));
 }
 
-async function finish(name, how) {
-  const { end, ended } = taking.get(name);
-  end[how]();
-  await ended.catch((error) => {
-    if (error !== LEAVE) throw error;
-  });
-}
+const delivery = (name, index) => deliveries.get(name)[number(index)];
 
 const atomic = (method) => (file, position, value) => file[method](number(position), number(value));
 const exchange = (file, position, expected, replacement) =>
@@ -124,8 +116,22 @@ const OPERATIONS = {
     return messages.map(hex);
   },
   queue_pop_begin: begin,
-  queue_pop_commit: (_, name) => finish(name, "commit"),
-  queue_pop_abort: (_, name) => finish(name, "abort"),
+  queue_pop_commit: (queue, name) => addon.queue_pop_commit(queue.native, tickets.get(name)),
+  queue_pop_abort: (queue, name) => addon.queue_pop_abort(queue.native, tickets.get(name)),
+  queue_take: (queue, name) => {
+    const taken = or(queue.tryTake(), EOF);
+    deliveries.get(name).push(taken);
+    return [taken.attempt, hex(taken.message)];
+  },
+  queue_ack: (_, index, name) => delivery(name, index).ack(),
+  queue_release: (_, index, delay, name) => delivery(name, index).release(number(delay)),
+  queue_put_back: (_, index, name) => delivery(name, index).putBack(),
+  queue_release_all: (queue) => queue.releaseAll(),
+  queue_in_hand: (queue) => {
+    const all = queue.inHand();
+    const released = all.filter((each) => each.released).length;
+    return [all.length - released, released];
+  },
   queue_peek_front: (queue) => hex(or(queue.peek(null), EOF)),
   queue_peek_back: (queue) => hex(or(queue.peekBack(null), EOF)),
   queue_walk: (queue, direction) => [...(direction === "forward" ? queue : queue.reversed())].map(hex),
