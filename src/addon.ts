@@ -47,7 +47,7 @@ type Act = (file: NativeFile) => void;
 type Measure = (file: NativeFile) => number;
 type Ask = (file: NativeFile) => boolean;
 type Take = (file: NativeFile, room: Uint8Array) => Copied;
-type Ticket = (file: NativeFile, ticket: bigint) => void;
+type Ticket<Number> = (file: NativeFile, ticket: Number) => void;
 type Load = (file: NativeFile, place: bigint) => bigint;
 type Update = (file: NativeFile, place: bigint, value: bigint) => bigint;
 type CompareExchange = (file: NativeFile, place: bigint, expected: bigint, replacement: bigint) => bigint;
@@ -147,13 +147,13 @@ interface Addon {
    */
   queue_shift(file: NativeFile, room: Uint8Array, length: number): number;
   queue_pop_begin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
-  queue_pop_commit: Ticket;
-  queue_pop_abort: Ticket;
+  queue_pop_commit: Ticket<bigint>;
+  queue_pop_abort: Ticket<bigint>;
   /** `delivery` gets the ticket and the number of the attempt. */
-  queue_take(file: NativeFile, room: Uint8Array, delivery: BigUint64Array): Copied;
-  queue_ack: Ticket;
-  queue_release(file: NativeFile, ticket: bigint, delay: bigint): void;
-  queue_put_back: Ticket;
+  queue_take(file: NativeFile, room: Uint8Array, delivery: Float64Array): Copied;
+  queue_ack: Ticket<number>;
+  queue_release(file: NativeFile, ticket: number, delay: bigint): void;
+  queue_put_back: Ticket<number>;
   queue_release_all: Measure;
   queue_in_hand(file: NativeFile): (Omit<InHand, "since" | "due"> & { since: number; due: number })[];
   /**

@@ -31,15 +31,21 @@ function toDelay(delay: unknown): bigint {
   return delay < Number(MAX_DELAY) ? BigInt(Math.ceil(delay)) : MAX_DELAY;
 }
 
-let create: <Message>(native: NativeFile, ticket: bigint, content: Content<Message>) => Delivery<Message>;
+let create: <Message>(
+  native: NativeFile,
+  ticket: number,
+  attempt: number,
+  message: Message | Undecodable,
+  bytes: Buffer | undefined,
+) => Delivery<Message>;
 
-/** What a delivery has to give. */
-export interface Content<Message> {
-  readonly attempt: number;
-  /** The message, or the error for one that cannot be decoded. */
-  readonly decoded: { readonly message: Message } | { readonly error: unknown };
-  /** The bytes of the message, if they are needed. */
-  readonly bytes?: Buffer | undefined;
+/** Stands for a message that cannot be decoded. @internal */
+export class Undecodable {
+  readonly error: unknown;
+
+  constructor(error: unknown) {
+    this.error = error;
+  }
 }
 
 /**
@@ -61,20 +67,27 @@ export class Delivery<Message> {
   /** The bytes of the message, if the queue has kept them. @internal */
   readonly bytes: Buffer | undefined;
   readonly #native: NativeFile;
-  readonly #ticket: bigint;
-  readonly #decoded: Content<Message>["decoded"];
+  readonly #ticket: number;
+  readonly #message: Message | Undecodable;
   #ended = false;
 
-  private constructor(native: NativeFile, ticket: bigint, { attempt, decoded, bytes }: Content<Message>) {
+  private constructor(
+    native: NativeFile,
+    ticket: number,
+    attempt: number,
+    message: Message | Undecodable,
+    bytes: Buffer | undefined,
+  ) {
     this.attempt = attempt;
     this.bytes = bytes;
     this.#native = native;
     this.#ticket = ticket;
-    this.#decoded = decoded;
+    this.#message = message;
   }
 
   static {
-    create = (native, ticket, content) => new Delivery(native, ticket, content);
+    create = (native, ticket, attempt, message, bytes) =>
+      new Delivery(native, ticket, attempt, message, bytes);
   }
 
   /**
@@ -83,8 +96,8 @@ export class Delivery<Message> {
    * it. The delivery can be ended nevertheless.
    */
   get message(): Message {
-    if ("error" in this.#decoded) throw this.#decoded.error;
-    return this.#decoded.message;
+    if (this.#message instanceof Undecodable) throw this.#message.error;
+    return this.#message;
   }
 
   /** True once the delivery was acknowledged or released. */
@@ -129,4 +142,4 @@ export class Delivery<Message> {
 }
 
 /** @internal */
-export const createDelivery: typeof create = (native, ticket, content) => create(native, ticket, content);
+export const createDelivery = create;

@@ -22,11 +22,10 @@ export class QueueReader {
   readonly #views: Buffer[] = [];
   /** A Buffer for each call would cost as much as to decode a dozen small terms. */
   #manyScratch: Buffer | undefined;
-  /**
-   * The addon stores the ticket of {@link take} here, and the number of the attempt, which is never 0. It stores the
-   * ticket of {@link popBegin} here, which is never 0. It does so even if they throw afterwards.
-   */
-  readonly tickets = new BigUint64Array(2) as BigUint64Array & [bigint, bigint];
+  /** The addon stores the ticket of {@link popBegin} here, even if that throws afterwards; 0: no pop has begun. */
+  readonly tickets = new BigUint64Array(1) as BigUint64Array & [bigint];
+  /** The same for {@link take}, the ticket and the number of the attempt; attempt 0: nothing was taken. */
+  readonly delivery = new Float64Array(2) as Float64Array & [ticket: number, attempt: number];
   /** See the addon's `queue_walk`. */
   readonly #state = new Float64Array(4);
   /**
@@ -74,11 +73,11 @@ export class QueueReader {
   }
 
   popBegin(own: boolean): Buffer | null {
-    return this.#copied(addon.queue_pop_begin, own);
+    return this.#copied(addon.queue_pop_begin, own, this.tickets);
   }
 
   take(own: boolean): Buffer | null {
-    return this.#copied(addon.queue_take, own);
+    return this.#copied(addon.queue_take, own, this.delivery);
   }
 
   /** Removes a message of {@link first} or {@link takeAhead}, if it is still the first one. */
@@ -95,15 +94,16 @@ export class QueueReader {
    * Copies one message; null: there is none. `own`: into memory that nobody else uses. A long message always gets
    * memory of its own, which is made here: the native code could not fail to make it without ending the process.
    */
-  #copied(
-    copy: (file: NativeFile, room: Buffer, tickets: BigUint64Array) => Copied,
+  #copied<Cells>(
+    copy: (file: NativeFile, room: Buffer, cells: Cells) => Copied,
     own: boolean,
+    cells?: Cells,
   ): Buffer | null {
     let room = this.#scratch;
     this.#ahead = 0;
     for (;;) {
       // Called on the addon, where the native code finds createError.
-      const length = copy.call(addon, this.#native, room, this.tickets);
+      const length = copy.call(addon, this.#native, room, cells as Cells);
       if (length === null) return null;
       if (length < 0) {
         room = Buffer.allocUnsafeSlow(-length);

@@ -4,7 +4,7 @@ import { addon, type NativeFile } from "./addon.js";
 import { rangeError, typeError, valueError } from "./arguments.js";
 import { type Consumer, createConsumer, type Handler, type ProcessOptions } from "./consumer.js";
 import { deadLetter } from "./dead-letter.js";
-import { createDelivery, type Delivery, type InHand } from "./delivery.js";
+import { createDelivery, type Delivery, type InHand, Undecodable } from "./delivery.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
 import { EtfError } from "./etf/errors.js";
@@ -68,11 +68,8 @@ const MESSAGES_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** A message that was taken; or a pop in two steps, where taking is not possible. */
-interface Step {
-  readonly ticket: bigint;
-  readonly isTaken: boolean;
-}
+/** The ticket of a message that was taken; or, as a bigint, of a pop in two steps, where taking is not possible. */
+type Step = number | bigint;
 
 let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>;
 
@@ -467,30 +464,30 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /** `keepFrom`: the attempt from which on the delivery keeps the message's bytes. */
   #take(keepFrom = Number.POSITIVE_INFINITY): Delivery<Out> | null {
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
-    const { tickets } = this.#reader;
-    tickets.fill(0n);
+    const { delivery } = this.#reader;
+    delivery[1] = 0;
     try {
       const taken = this.#reader.take(this.#format.needsOwn);
       if (taken === null) return null;
-      const [ticket] = tickets;
-      const attempt = Number(tickets[1]);
+      const ticket = delivery[0];
+      const attempt = delivery[1];
       const bytes = attempt < keepFrom ? undefined : Buffer.from(taken);
-      return createDelivery(this.native, ticket, { attempt, decoded: this.#decoded(taken), bytes });
+      return createDelivery(this.native, ticket, attempt, this.#decodeOr(taken), bytes);
     } catch (error) {
-      this.#giveUp(this.#step());
+      if (delivery[1] !== 0) this.#giveUp(delivery[0]);
       throw error;
     }
   }
 
   /** The message, or the error for one that can't be decoded. Throws if no memory or no stack is left. */
-  #decoded(bytes: Buffer): { message: Out } | { error: unknown } {
+  #decodeOr(bytes: Buffer): Out | Undecodable {
     try {
-      return { message: this.#format.decode(bytes, isOwn(bytes)) };
+      return this.#format.decode(bytes, isOwn(bytes));
     } catch (cause) {
       if (isShortage(cause)) throw cause;
-      if (cause instanceof EtfError) return { error: this.#refusal(bytes, cause) };
+      if (cause instanceof EtfError) return new Undecodable(this.#refusal(bytes, cause));
       const why = "a message could not be shown";
-      return { error: messageError("EMMAP_BAD_TERM", why, "decode", this.path, bytes, cause) };
+      return new Undecodable(messageError("EMMAP_BAD_TERM", why, "decode", this.path, bytes, cause));
     }
   }
 
@@ -641,7 +638,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   tryPop(consume: (message: Out) => unknown, fallback?: unknown): unknown {
     if (typeof consume !== "function") throw typeError("consume", "of type function", consume);
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
-    this.#reader.tickets.fill(0n);
+    const { tickets, delivery } = this.#reader;
+    tickets[0] = 0n;
+    delivery[1] = 0;
     let step: Step | undefined;
     let message: Out | typeof EMPTY = EMPTY;
     try {
@@ -682,8 +681,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /** The step that the addon began last; undefined: none. */
   #step(): Step | undefined {
-    const [ticket, attempt] = this.#reader.tickets;
-    return ticket === 0n && attempt === 0n ? undefined : { ticket, isTaken: attempt !== 0n };
+    const { tickets, delivery } = this.#reader;
+    if (delivery[1] !== 0) return delivery[0];
+    return tickets[0] === 0n ? undefined : tickets[0];
   }
 
   async #settle<Value>(promise: Value, step: Step): Promise<Awaited<Value>> {
@@ -709,8 +709,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /** Ends a step so that the message stays, also near the end of the stack. */
-  #giveUp(step: Step | undefined): void {
-    if (step === undefined) return;
+  #giveUp(step: Step): void {
     this.#unfinished = step;
     try {
       // This needs less stack than #abort.
@@ -845,8 +844,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 }
 
 /** Ends a step: removes the message, or leaves it. */
-function end(native: NativeFile, { ticket, isTaken }: Step, removes: boolean): void {
-  if (isTaken) removes ? addon.queue_ack(native, ticket) : addon.queue_put_back(native, ticket);
+function end(native: NativeFile, ticket: Step, removes: boolean): void {
+  if (typeof ticket === "number")
+    removes ? addon.queue_ack(native, ticket) : addon.queue_put_back(native, ticket);
   else removes ? addon.queue_pop_commit(native, ticket) : addon.queue_pop_abort(native, ticket);
 }
 

@@ -35,7 +35,7 @@ template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value act_on(co
 // (ticket)
 template <emmap_error (*operation)(emmap_file *, uint64_t)> napi_value ticket(const Call &call)
 {
-    return call.answer(operation(call.core(), call.unsigned_at(0)));
+    return call.answer(operation(call.core(), call.ticket_at(0)));
 }
 
 template <emmap_error (*operation)(emmap_file *, uint64_t *)> napi_value measure(const Call &call)

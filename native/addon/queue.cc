@@ -79,7 +79,7 @@ napi_value pop_begin(const Call &call)
     return room.answer(call, error);
 }
 
-// (room, delivery) → see Room::answer. The BigUint64Array of two gets the ticket and the number of the attempt.
+// (room, delivery) → see Room::answer. The Float64Array of two gets the ticket and the number of the attempt.
 napi_value take(const Call &call)
 {
     Room room{call.bytes_at(0)};
@@ -88,8 +88,8 @@ napi_value take(const Call &call)
     const emmap_error error = emmap_queue_take(call.core(), 0, &sink, &delivery);
     const iovec cells = call.bytes_at(1);
     if (cells.iov_base) {
-        static_cast<uint64_t *>(cells.iov_base)[0] = delivery.ticket;
-        static_cast<uint64_t *>(cells.iov_base)[1] = delivery.attempt;
+        static_cast<double *>(cells.iov_base)[0] = static_cast<double>(delivery.ticket);
+        static_cast<double *>(cells.iov_base)[1] = delivery.attempt;
     }
     return room.answer(call, error);
 }
@@ -97,7 +97,7 @@ napi_value take(const Call &call)
 // (ticket, delay)
 napi_value release(const Call &call)
 {
-    return call.answer(emmap_queue_release(call.core(), call.unsigned_at(0), call.unsigned_at(1)));
+    return call.answer(emmap_queue_release(call.core(), call.ticket_at(0), call.unsigned_at(1)));
 }
 
 // () → an array of messages
