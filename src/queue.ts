@@ -863,7 +863,6 @@ function isShortage(error: unknown): boolean {
   return types.isNativeError(error) && error.name === "RangeError";
 }
 
-
 /**
  * Opens a queue, or creates one.
  *

@@ -18,8 +18,6 @@ const killsIn = (seconds) => Number(process.env.KILLS ?? (seconds <= shortSecond
 
 /** Jobs that one consumer has in hand at a time. */
 const LANES = 4;
-/** No more jobs than these lie in the queue. */
-const BACKLOG = 5000;
 /** One in so many kills is of all consumers at once. */
 const TOTAL = 10;
 /** Nothing happens for so long, in ms, unless something is lost. */
@@ -61,63 +59,66 @@ class Consumer {
   }
 }
 
-/** Pushes the jobs, as far as consumers keep up with it. Resolves when all are done. */
-async function produce(queue, jobs, done) {
-  let pushed = 0;
-  let last = 0;
-  let since = performance.now();
-  while (done() < jobs) {
-    if (pushed < jobs && queue.length() < BACKLOG) {
-      const batch = Array.from({ length: Math.min(1000, jobs - pushed) }, (_, i) => pushed + i);
-      queue.pushMany(batch);
-      pushed += batch.length;
-    } else await sleep(1);
-    if (done() !== last) since = performance.now();
-    last = done();
-    // What is in hand when all consumers are idle is lost to them.
-    if (performance.now() - since > GIVE_UP_MS) break;
+/** Waits until so many jobs are done; gives up when nothing happens any more. */
+async function reach(target, done) {
+  for (let [last, since] = [done(), performance.now()]; done() < target; ) {
+    await sleep(1);
+    if (done() !== last) [last, since] = [done(), performance.now()];
+    if (performance.now() - since > GIVE_UP_MS) throw new Error(`job ${last} is not delivered`);
   }
 }
 
-async function killSome(consumers, folder, kills, jobs, done) {
-  for (let i = 0; i < kills && done() < jobs; i++) {
-    const at = ((i + Math.random()) * jobs) / (kills + 1);
-    while (done() < at && done() < jobs) await sleep(1);
-    if (i % TOTAL === TOTAL - 1) {
-      await Promise.all(consumers.map((each) => each.kill()));
-      await Promise.all(consumers.map((each) => each.start()));
-    } else {
-      // BEAM nodes take long to start.
-      const victim = consumers[Math.random() < 0.8 ? i % 2 : 2 + (i % (consumers.length - 2))];
-      await victim.kill();
-      await victim.start();
-    }
+function push(folder, from, to) {
+  const queue = openQueue(join(folder, "jobs"));
+  queue.pushMany(Array.from({ length: to - from }, (_, n) => from + n));
+  queue.close();
+}
+
+/** Kills them. If they are all that have the queue open, the live folder goes, too. */
+async function killAndStart(victims, all, folder) {
+  await Promise.all(victims.map((each) => each.kill()));
+  if (victims === all) rmSync(join(folder, "jobs-live"), { recursive: true });
+  await Promise.all(victims.map((each) => each.start()));
+}
+
+/** Pushes the jobs in as many parts as there are kills, and one more. Kills while a part is at work. */
+async function work(folder, consumers, jobs, kills, done) {
+  for (let i = 0, from = 0; i <= kills; i++) {
+    const to = Math.floor(((i + 1) * jobs) / (kills + 1));
+    push(folder, from, to);
+    await reach(from + Math.floor(Math.random() * (to - from)), done);
+    from = to;
+    if (i === kills) break;
+    // BEAM nodes take long to start. All consumers die at once now and then.
+    const victims =
+      i % TOTAL === TOTAL - 1
+        ? consumers
+        : [consumers[Math.random() < 0.8 ? i % 2 : 2 + (i % (consumers.length - 2))]];
+    await killAndStart(victims, consumers, folder);
   }
+  await reach(jobs, done);
 }
 
 export function run({ seconds, say }) {
   return withFolder(async (folder) => {
     const [jobs, kills] = [jobsIn(seconds), killsIn(seconds)];
     const counts = openCounters(join(folder, "counts"), COUNTS + jobs);
-    const queue = openQueue(join(folder, "jobs"));
     const consumers = ["node", "node", "nif", "port"].map((door) => new Consumer(door, folder));
     await Promise.all(consumers.map((each) => each.start()));
     let finished = 0;
-    /** How many jobs, from the first on, are acknowledged or gone. */
+    /** How many jobs, from the first on, were delivered. */
     const done = () => {
       while (finished < jobs && counts.get(COUNTS + finished) > 0) finished++;
       return finished;
     };
-    const killing = killSome(consumers, folder, kills, jobs, done);
-    await produce(queue, jobs, done);
-    await killing;
+    await work(folder, consumers, jobs, kills, done);
     // Those that were delivered, and not acknowledged yet.
+    const queue = openQueue(join(folder, "jobs"));
     const end = performance.now() + GIVE_UP_MS;
     while ((queue.length() > 0 || queue.inHand().length > 0) && performance.now() < end) await sleep(5);
     await Promise.all(consumers.map((each) => each.finish()));
     const left = queue.length() + queue.inHand().length;
     queue.close();
-    rmSync(join(folder, "jobs-live"), { recursive: true, force: true });
     return judge({ jobs, counts, consumers, left, say });
   }, MEMORY);
 }
@@ -127,14 +128,16 @@ function judge({ jobs, counts, consumers, left, say }) {
   let undelivered = 0;
   let deliveries = 0;
   for (let job = 0; job < jobs; job++) {
-    const count = counts.get(COUNTS + job);
+    const count = Number(counts.get(COUNTS + job));
     if (count === 0) undelivered++;
     deliveries += count % ACKNOWLEDGED;
   }
-  const back = counts.get(BACK);
-  const again = deliveries - jobs - counts.get(RELEASED) + undelivered;
+  const back = Number(counts.get(BACK));
+  const again = deliveries - jobs - Number(counts.get(RELEASED)) + undelivered;
   counts.close();
-  say(`${jobs} jobs, ${killed} kills: ${undelivered} lost, ${left} left over, ${back} back, ${again} delivered again`);
+  say(
+    `${jobs} jobs, ${killed} kills: ${undelivered} lost, ${left} left over, ${back} back, ${again} delivered again`,
+  );
   const fair = again <= killed * LANES;
   return [...new Set(consumers.map((each) => each.door))].map((door) => {
     const hits = consumers.filter((each) => each.door === door).reduce((sum, each) => sum + each.kills, 0);

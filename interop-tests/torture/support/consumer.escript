@@ -31,15 +31,14 @@ work(Queue, Counts) ->
     work(Queue, Counts).
 
 finish(Delivery, Place, Counts) ->
-    case emmap:inc_counter(Counts, Place) >= ?ACKNOWLEDGED of
-        true -> emmap:inc_counter(Counts, ?BACK);
-        false -> ok
-    end,
+    {ok, Before} = emmap:inc_counter(Counts, Place),
+    _ = [emmap:inc_counter(Counts, ?BACK) || Before >= ?ACKNOWLEDGED],
     case rand:uniform(50) of
         1 ->
             emmap:inc_counter(Counts, ?RELEASED),
             ok = emmap_queue:release(Delivery, rand:uniform(2) * 5 - 5);
-        _ ->
+        Lot ->
+            _ = [timer:sleep(2) || Lot < 7],
             ok = emmap_queue:ack(Delivery),
             emmap:inc_counter(Counts, Place, ?ACKNOWLEDGED)
     end.

@@ -1,7 +1,7 @@
 // Takes jobs, which are numbers, and acknowledges them: consumer.mjs FOLDER LANES. support/deliveries.mjs says what it counts. Says "ready",
 // and ends with its input.
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openCounters, openQueue } from "emmap";
 import { ACKNOWLEDGED, BACK, COUNTS, DELIVERED, RELEASED } from "./deliveries.mjs";
 
@@ -19,7 +19,7 @@ async function work() {
       counts.add(RELEASED, 1);
       job.release(Math.random() < 0.5 ? 0 : 5);
     } else {
-      if (Math.random() < 0.1) await turn();
+      if (Math.random() < 0.1) await sleep(2);
       job.ack();
       counts.add(place, ACKNOWLEDGED);
     }
