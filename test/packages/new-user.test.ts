@@ -70,7 +70,16 @@ test("every language of the README's is tried by a test", () => {
 });
 
 /** The tests run the programs of these pages. */
-const PAGES = ["README.md", "docs/which-structure.md", "docs/cell.md", "docs/running.md", "docs/testing.md"];
+const PAGES = [
+  "README.md",
+  "docs/which-structure.md",
+  "docs/cell.md",
+  "docs/running.md",
+  "docs/testing.md",
+  "docs/job-queues.md",
+];
+/** Ends consumers, which run until they are told to stop. */
+const STOP = 'setTimeout(() => process.kill(process.pid, "SIGTERM"), 500).unref();\n';
 const programs = PAGES.flatMap((page) => snippets("ts", page).map((code, index) => ({ page, index, code })));
 const shown = programs.map(({ code }) => code);
 
@@ -79,7 +88,7 @@ test.each(programs)("TypeScript $index of $page runs as it stands", ({ page, ind
   const program = join(folder, `${page.replaceAll("/", "-")}-${index}.mjs`);
   writeFileSync(
     program,
-    ts.transpile(code, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }),
+    ts.transpile(STOP + code, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }),
   );
   run("node", [program], own, noCompiler);
   if (page === "README.md") expect(readFileSync(join(own, "counters.bin")).readBigInt64LE(16)).toBe(2n);
