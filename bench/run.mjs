@@ -40,6 +40,7 @@ const PROGRAMS = [
   "node/cell.mjs",
   "node/across.mjs",
   "node/wake.mjs",
+  "node/deliveries.mjs",
   "native/locks.mjs",
   "node/scaling.mjs",
   "node/flat.mjs",
