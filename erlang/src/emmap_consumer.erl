@@ -55,8 +55,15 @@ processes that need longer, and puts their messages back; that attempt does not 
 If the disk or the memory is full, or a stopped process has the lock, the consumer tries again once a second. With any other error of the
 queue it stops with `{queue, Reason}`, and its supervisor starts it again.
 
-`logger` gets a report at level `warning` when a message is released, at level `error` when it becomes a dead letter, and
-at level `warning` when the queue fails.").
+`logger` gets a report, a map with `event`, `module`, `queue`, and more:
+
+| event | level | when |
+| --- | --- | --- |
+| `released` | `warning` | an attempt has failed: `attempt`, `reason`, `delay`, and of an exception its `stacktrace` |
+| `dead_letter` | `error` | the last attempt has failed |
+| `queue_failed` | `warning` | the queue has failed, and is tried again: `reason` |
+| `put_back` | `notice` | messages were still in work at the end of the consumer: `count` |
+").
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, attempt/0]).
@@ -467,12 +474,13 @@ about(Why, Delivery) ->
     #{attempt => emmap_delivery:attempt(Delivery), reason => text(Why)}.
 
 log(Level, Event, #state{options = #{module := Module}, queue = #file_descriptor{data = #file{origin = Origin}}}, Report) ->
-    ?LOG(Level, Report#{label => {?MODULE, Event}, module => Module, queue => Origin#origin.path},
+    %% Elixir's Logger drops reports that have a `label' which it does not know.
+    ?LOG(Level, Report#{event => Event, module => Module, queue => Origin#origin.path},
          #{report_cb => fun ?MODULE:format_report/1}).
 
 ?DOC(false).
 -spec format_report(map()) -> {io:format(), [term()]}.
-format_report(#{label := {_, Event}, module := Module, queue := Queue} = Report) ->
+format_report(#{event := Event, module := Module, queue := Queue} = Report) ->
     {What, Arguments} = sentence(Event, Report),
     {Stack, More} = case Report of
         #{stacktrace := Trace} -> {"~n~tp", [Trace]};

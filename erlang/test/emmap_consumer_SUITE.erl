@@ -413,7 +413,7 @@ reports(Config) ->
 %% The next one of this kind: its level, and the report. Its text can be made.
 report(Kind) ->
     receive
-        {log, #{level := Level, msg := {report, #{label := {emmap_consumer, Kind}} = Report}, meta := #{report_cb := Format}}} ->
+        {log, #{level := Level, msg := {report, #{event := Kind} = Report}, meta := #{report_cb := Format}}} ->
             {Text, Arguments} = Format(Report),
             ?assertNotEqual(nomatch, string:find(io_lib:format(Text, Arguments), "boom")),
             {Level, Report}
