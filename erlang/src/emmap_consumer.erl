@@ -47,7 +47,7 @@ dead letters are the same. A message whose term is refused counts as failed; its
 
 ## Shutdown
 
-A consumer that is told to stop takes no more messages, and waits for those in work, for nine tenths of `shutdown`. It kills the
+A consumer that is told to stop takes no more messages, and waits for those in work, for four fifths of `shutdown`. It kills the
 processes that need longer, and puts their messages back; that attempt does not count.
 
 ## Errors
@@ -232,7 +232,7 @@ close(_Path, Queue) ->
 await_handlers(#state{options = Options} = State) ->
     Timer = case maps:get(shutdown, Options, ?SHUTDOWN) of
         infinity -> make_ref();
-        Time -> erlang:send_after(Time * 9 div 10, self(), no_more_time)
+        Time -> erlang:send_after(Time * 4 div 5, self(), no_more_time)
     end,
     await_handlers(State, Timer).
 

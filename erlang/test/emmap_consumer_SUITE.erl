@@ -61,11 +61,11 @@ options(Config, More) ->
 
 start(Config, More) ->
     {ok, Consumer} = emmap_consumer:start_link(options(Config, More)),
-    receive {init, Consumer} -> Consumer end.
+    receive {init, Consumer} -> Consumer after 10000 -> ct:fail(not_started) end.
 
 stop(Consumer) ->
     ok = gen_server:stop(Consumer),
-    receive {terminated, normal} -> ok end.
+    receive {terminated, normal} -> ok after 10000 -> ct:fail(not_terminated) end.
 
 push(Queue, Messages) -> ok = emmap_queue:push_many(Queue, Messages).
 
@@ -291,8 +291,8 @@ handler_stops_it(Config) ->
         push(Queue, [{1, {answer, {stop, {shutdown, Reason}, Answer}}}]),
         Consumer = start(Config, #{backoff => {0, 0}}),
         {1, 1} = attempt(),
-        receive {'EXIT', Consumer, {shutdown, Reason}} -> ok end,
-        receive {terminated, {shutdown, Reason}} -> ok end,
+        receive {'EXIT', Consumer, {shutdown, Reason}} -> ok after 10000 -> ct:fail(still_there) end,
+        receive {terminated, {shutdown, Reason}} -> ok after 10000 -> ct:fail(not_terminated) end,
         ?assertEqual(Left, emmap_queue:length(Queue)),
         _ = emmap_queue:pop(Queue)
     end || {Reason, Answer, Left} <- [{done, ok, 0}, {enough, release, 1}, {failed, {error, wrong}, 1}]],
@@ -314,24 +314,24 @@ killed(Config) ->
 %% The supervisor starts it again, and the message is delivered again.
 supervised(Config) ->
     Queue = queue(Config),
-    Spec = emmap_consumer:child_spec(options(Config, #{shutdown => 300})),
-    ?assertMatch(#{id := ?MODULE, shutdown := 300, start := {emmap_consumer, start_link, [_]}}, Spec),
-    ?assertEqual(Spec, emmap_consumer:child_spec(maps:to_list(options(Config, #{shutdown => 300})))),
+    Spec = emmap_consumer:child_spec(options(Config, #{shutdown => 2000})),
+    ?assertMatch(#{id := ?MODULE, shutdown := 2000, start := {emmap_consumer, start_link, [_]}}, Spec),
+    ?assertEqual(Spec, emmap_consumer:child_spec(maps:to_list(options(Config, #{shutdown => 2000})))),
     ?assertMatch(#{id := mine, shutdown := 5000}, emmap_consumer:child_spec(options(Config, #{id => mine}))),
     ?assertEqual(ok, supervisor:check_childspecs([Spec])),
     {ok, Supervisor} = supervisor:start_link(emmap_test_supervisor, [Spec]),
-    receive {init, Consumer} -> ok end,
+    Consumer = receive {init, First} -> First after 10000 -> ct:fail(not_started) end,
     push(Queue, [{1, {once, wait, {answer, ok}}}, {2, wait}]),
     {1, 1} = attempt(),
     exit(Consumer, kill),
-    receive {init, Other} when Other =/= Consumer -> ok end,
+    Other = receive {init, Next} when Next =/= Consumer -> Next after 10000 -> ct:fail(not_restarted) end,
     {1, 2} = attempt(),
     {2, 1} = attempt(),
     Start = erlang:monotonic_time(millisecond),
     unlink(Supervisor),
     exit(Supervisor, shutdown),
-    receive {terminated, shutdown} -> ok end,
-    ?assert(erlang:monotonic_time(millisecond) - Start >= 250),
+    receive {terminated, shutdown} -> ok after 10000 -> ct:fail(not_terminated) end,
+    ?assert(erlang:monotonic_time(millisecond) - Start >= 1600),
     emmap_test:until(fun() -> not is_process_alive(Other) end),
     ?assertMatch({ok, _, {2, wait}}, emmap_queue:take(Queue, 0)),
     ok = emmap_queue:close(Queue).
@@ -387,7 +387,7 @@ queue_fails(Config) ->
     _ = process_flag(trap_exit, true),
     Consumer = start(Config, #{queue => Queue}),
     ok = emmap_queue:close(Queue),
-    receive {'EXIT', Consumer, {queue, closed}} -> ok end.
+    receive {'EXIT', Consumer, {queue, closed}} -> ok after 10000 -> ct:fail(still_there) end.
 
 %%% logger
 
