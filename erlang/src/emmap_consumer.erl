@@ -101,6 +101,7 @@ queue it stops with `{queue, Reason}`, and its supervisor starts it again.
     id => term(),
     shutdown => non_neg_integer() | infinity
 }.
+?DOC("The delay before the next attempt, in milliseconds: see `backoff` of `t:options/0`.").
 -type backoff() ::
     {Least :: non_neg_integer(), Most :: non_neg_integer()}
     | fun((Attempt :: pos_integer(), Reason :: term()) -> Delay :: non_neg_integer()).
