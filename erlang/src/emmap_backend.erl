@@ -53,10 +53,10 @@ something, and the sentence says what.").
 -type ticket() :: term().
 ?DOC("The number of a message in hand. Each take gives another one.").
 -type delivery_ticket() :: non_neg_integer().
-?DOC("A message in hand, or a `released` one that waits for its next consumer. `attempt`: how often it was taken. `since`:
-when it was taken, and `due`: not before, both in milliseconds since 1970. `length` in bytes, with up to 7 zeros. Of a
-message in hand, the id and the name of the `process` that has it, as the process itself sees them, and whether that
-process is `alive`.").
+?DOC("A message in hand, or a `released` one that waits for its next consumer. `attempt`: how often it was taken.
+`since`: when it was taken, and `due`: not before, both in milliseconds since 1970. `length` in bytes, with up to 7
+zeros. Of a message in hand, the id and the name of the `process` that has it, as the process itself sees them, and
+whether that process is `alive`.").
 -type in_hand() ::
     #{ticket | length | since | due | process | attempt := non_neg_integer(), program := binary(),
       alive | released := boolean()}.
@@ -66,8 +66,8 @@ process is `alive`.").
 (`capacity`).").
 -type blocks_info() :: #{block_size | levels | capacity := non_neg_integer()}.
 ?DOC("A handle that may write a queue or block storage and shares it: the id and the name of its `process`, as the
-process itself sees them; `since` when it has the file open, in milliseconds since 1970; whether it `has_lock`, the file's
-lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
+process itself sees them; `since` when it has the file open, in milliseconds since 1970; whether it `has_lock`, the
+file's lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
 -type writer() ::
     #{process | since | waited | pushed | popped := non_neg_integer(), program := binary(), has_lock := boolean()}.
 ?DOC("The address of a block.").
@@ -146,8 +146,8 @@ creates.").
 -callback queue_pop_begin(handle()) -> {ok, binary(), ticket()} | eof | failed().
 -callback queue_pop_commit(handle(), ticket()) -> result().
 -callback queue_pop_abort(handle(), ticket()) -> result().
-?DOC("Takes the first message that is due. `Holder` is a number of the calling process. If the process dies, all messages that
-it took with this number are released.").
+?DOC("Takes the first message that is due. `Holder` is a number of the calling process. If the process dies, all
+messages that it took with this number are released.").
 -callback queue_take(handle(), Holder :: non_neg_integer()) ->
     {ok, binary(), delivery_ticket(), Attempt :: pos_integer()} | eof | failed().
 ?DOC("Any process may end a delivery.").

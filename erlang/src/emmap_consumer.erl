@@ -31,29 +31,30 @@ each message. Its answer decides:
 | answer | what happens to the message |
 | --- | --- |
 | `ok`, `ack` | it is acknowledged, and gone |
-| `{error, Reason}`, or the process dies | it is released, and delivered again after a delay that grows with each attempt |
+| `{error, Reason}`, or a crash | it is released, and delivered again after a delay that grows with each attempt |
 | `release` | the same |
 | `{release, Delay}` | the same, after `Delay` milliseconds |
 | `{stop, Reason, Answer}` | as `Answer` says; then the consumer stops with `Reason` |
 
-Any number of consumers, in Erlang, Elixir and Node, may work on one queue. If a consumer dies, its messages go to another
-one. So a message may be delivered more than once; `attempt/0` tells how often.
+Any number of consumers, in Erlang, Elixir and Node, may work on one queue. If a consumer dies, its messages go to
+another one. So a message may be delivered more than once; `attempt/0` tells how often.
 
 ## Dead letters
 
-With `dead_letters` a message that has failed `max_attempts` times goes to that queue, as a map: `<<\"message\">>` is the
-term, `<<\"reason\">>` a text, `<<\"attempts\">>` their number, and `<<\"at\">>` the time in milliseconds since 1970. Node's
-dead letters are the same. A message whose term is refused counts as failed; its dead letter has the message's bytes.
+With `dead_letters` a message that has failed `max_attempts` times goes to that queue, as a map: `<<\"message\">>` is
+the term, `<<\"reason\">>` a text, `<<\"attempts\">>` their number, and `<<\"at\">>` the time in milliseconds since
+1970. Node's dead letters are the same. A message whose term is refused counts as failed; its dead letter has the
+message's bytes.
 
 ## Shutdown
 
-A consumer that is told to stop takes no more messages, and waits for those in work, for four fifths of `shutdown`. It kills the
-processes that need longer, and puts their messages back; that attempt does not count.
+A consumer that is told to stop takes no more messages, and waits for those in work, for four fifths of `shutdown`. It
+kills the processes that need longer, and puts their messages back; that attempt does not count.
 
 ## Errors
 
-If the disk or the memory is full, or a stopped process has the lock, the consumer tries again once a second. With any other error of the
-queue it stops with `{queue, Reason}`, and its supervisor starts it again.
+If the disk or the memory is full, or a stopped process has the lock, the consumer tries again once a second. With any
+other error of the queue it stops with `{queue, Reason}`, and its supervisor starts it again.
 
 `logger` gets a report, a map with `event`, `module`, `queue`, and more:
 
@@ -80,13 +81,14 @@ queue it stops with `{queue, Reason}`, and its supervisor starts it again.
 - `queue`: the path of a queue, or an open one, which the consumer then does not close.
 - `module`, `args`: the callback module, and the argument of its `c:init/1`; `[]` by default.
 - `concurrency`: how many messages are in work at a time; 1 by default.
-- `max_attempts`: how often a message is delivered at most, deaths of consumers included; 5 by default with `dead_letters`.
-  Without, there is no limit.
+- `max_attempts`: how often a message is delivered at most, deaths of consumers included; 5 by default with
+  `dead_letters`. Without, there is no limit.
 - `dead_letters`: the path of a queue, or an open one.
-- `backoff`: the delay after the first attempt and the longest one, in milliseconds. Each delay is twice the one before, give or
-  take a fifth. `{1000, 300000}` by default. Or a fun that gets the attempt and the reason, and answers the delay.
+- `backoff`: the delay after the first attempt and the longest one, in milliseconds. Each delay is twice the one before,
+  give or take a fifth. `{1000, 300000}` by default. Or a fun that gets the attempt and the reason, and answers the
+  delay.
 - `open_options`: for both queues, if they are paths; as for `emmap_queue:open/3`.
-- `name`: registers the consumer, as `gen_server:start_link/4` does.
+- `name`: registers the consumer, as `gen_server:start_link/4` does; an atom means `{local, Name}`.
 - `id`, `shutdown`: as in `t:supervisor:child_spec/0`; by default the module, and 5000.").
 -type options() :: #{
     queue := file:name_all() | emmap_queue:queue(),
@@ -97,7 +99,7 @@ queue it stops with `{queue, Reason}`, and its supervisor starts it again.
     dead_letters => file:name_all() | emmap_queue:queue(),
     backoff => backoff(),
     open_options => [emmap_queue:open_option()],
-    name => {local, atom()} | {global, term()} | {via, module(), term()},
+    name => atom() | {local, atom()} | {global, term()} | {via, module(), term()},
     id => term(),
     shutdown => non_neg_integer() | infinity
 }.
@@ -142,8 +144,9 @@ queue it stops with `{queue, Reason}`, and its supervisor starts it again.
 -define(ATTEMPTS, 5).
 %% Errors that pass without this process.
 -define(PASSES(Reason),
-        (Reason =:= timeout orelse Reason =:= ebusy orelse Reason =:= eagain orelse Reason =:= enomem orelse Reason =:= enospc
-         orelse Reason =:= edquot orelse Reason =:= emfile orelse Reason =:= enfile orelse Reason =:= full)).
+        (Reason =:= timeout orelse Reason =:= ebusy orelse Reason =:= eagain orelse Reason =:= enomem
+         orelse Reason =:= enospc orelse Reason =:= edquot orelse Reason =:= emfile orelse Reason =:= enfile
+         orelse Reason =:= full)).
 %% The longest text of a reason in a dead letter, in characters.
 -define(LONGEST_REASON, 4096).
 
@@ -154,6 +157,7 @@ start_link(Pairs) when is_list(Pairs) -> start_link(maps:from_list(Pairs));
 start_link(Options) ->
     ok = check(Options),
     case Options of
+        #{name := Name} when is_atom(Name) -> gen_server:start_link({local, Name}, ?MODULE, Options, []);
         #{name := Name} -> gen_server:start_link(Name, ?MODULE, Options, []);
         #{} -> gen_server:start_link(?MODULE, Options, [])
     end.
@@ -173,22 +177,24 @@ child_spec(#{module := Module} = Options) ->
 attempt() -> get(?MODULE).
 
 check(#{queue := _, module := Module} = Options) when is_atom(Module) ->
-    _ = [is_valid(Key, Value) orelse emmap_options:bad({option, {Key, Value}}) || {Key, Value} <- maps:to_list(Options)],
+    _ = [is_valid(Option) orelse emmap_options:bad({option, Option}) || Option <- maps:to_list(Options)],
     case Options of
         #{dead_letters := _} -> ok;
-        #{max_attempts := Most} when Most =/= infinity -> emmap_options:bad({option, {max_attempts, Most}}); % where would it go?
+        #{max_attempts := infinity} -> ok;
+        %% Without dead letters there is no place for the message.
+        #{max_attempts := Most} -> emmap_options:bad({option, {max_attempts, Most}});
         #{} -> ok
     end;
 check(Options) -> emmap_options:bad({options, Options}).
 
-is_valid(concurrency, Count) -> is_integer(Count) andalso Count > 0;
-is_valid(max_attempts, Count) -> Count =:= infinity orelse is_integer(Count) andalso Count > 0;
-is_valid(backoff, {Least, Most}) -> is_integer(Least) andalso is_integer(Most) andalso 0 =< Least andalso Least =< Most;
-is_valid(backoff, Fun) -> is_function(Fun, 2);
-is_valid(open_options, List) -> is_list(List);
-is_valid(name, Name) -> is_tuple(Name);
-is_valid(shutdown, Time) -> Time =:= infinity orelse is_integer(Time) andalso Time >= 0;
-is_valid(Key, _Value) -> lists:member(Key, [queue, module, args, dead_letters, id]).
+is_valid({concurrency, Count}) -> is_integer(Count) andalso Count > 0;
+is_valid({max_attempts, Count}) -> Count =:= infinity orelse is_integer(Count) andalso Count > 0;
+is_valid({backoff, {Least, Most}}) -> is_integer(Least) andalso is_integer(Most) andalso 0 =< Least andalso Least =< Most;
+is_valid({backoff, Fun}) -> is_function(Fun, 2);
+is_valid({open_options, List}) -> is_list(List);
+is_valid({name, Name}) -> is_atom(Name) orelse is_tuple(Name);
+is_valid({shutdown, Time}) -> Time =:= infinity orelse is_integer(Time) andalso Time >= 0;
+is_valid({Key, _Value}) -> lists:member(Key, [queue, module, args, dead_letters, id]).
 
 %%% Begin and end
 
@@ -202,8 +208,8 @@ init(#{queue := Where, module := Module} = Options) ->
                 {ok, DeadLetters} ->
                     case Module:init(maps:get(args, Options, [])) of
                         {ok, Handler} ->
-                            State = #state{options = Options, queue = Queue, dead_letters = DeadLetters, handler = Handler},
-                            {ok, State, {continue, take}};
+                            State = #state{options = Options, queue = Queue, dead_letters = DeadLetters},
+                            {ok, State#state{handler = Handler}, {continue, take}};
                         ignore -> ignore;
                         {stop, _} = Stop -> Stop
                     end;
@@ -245,8 +251,9 @@ await_handlers(#state{jobs = Jobs} = State, Timer) ->
         no_more_time ->
             _ = [kill(Pid) || Pid <- maps:keys(Jobs), is_pid(Pid)],
             log(notice, put_back, State, #{count => map_size(Jobs)}),
-            %% In reverse order, so that they are in the order in which they were taken.
-            lists:foreach(fun emmap_delivery:put_back/1, lists:reverse(lists:sort([Job#job.delivery || Job <- maps:values(Jobs)])));
+            %% The last one first, so that they are in the order in which they were taken.
+            Taken = lists:sort([Job#job.delivery || Job <- maps:values(Jobs)]),
+            lists:foreach(fun emmap_delivery:put_back/1, lists:reverse(Taken));
         {done, Pid, Answer} ->
             {_, Next} = done(Pid, Answer, State),
             await_handlers(Next, Timer);
@@ -386,7 +393,8 @@ answered(Answer, Key, Job, State) -> settle(Key, action(Answer, Job, State), Job
 
 action(Answer, _Job, _State) when Answer =:= ok; Answer =:= ack -> ack;
 action(release, Job, State) -> failure(released, Job, State);
-action({release, Delay}, Job, State) when is_integer(Delay), Delay >= 0 -> failure(released, fun() -> Delay end, Job, State);
+action({release, Delay}, Job, State) when is_integer(Delay), Delay >= 0 ->
+    failure(released, fun() -> Delay end, Job, State);
 action({error, Reason}, Job, State) -> failure({error, Reason}, Job, State);
 action({raised, _, _, _} = Raised, Job, State) -> failure(Raised, Job, State);
 action(Other, Job, State) -> failure({bad_return_value, Other}, Job, State).
@@ -432,7 +440,8 @@ again(Key, Action, #state{jobs = Jobs} = State) ->
 
 %% The answer of the queue, and what is still to be done after an error.
 act(ack, #job{delivery = Delivery}, _State) -> {emmap_delivery:ack(Delivery), ack};
-act({release, Delay, _Why} = Action, #job{delivery = Delivery}, _State) -> {emmap_delivery:release(Delivery, Delay), Action};
+act({release, Delay, _Why} = Action, #job{delivery = Delivery}, _State) ->
+    {emmap_delivery:release(Delivery, Delay), Action};
 act({bury, Why} = Action, #job{delivery = Delivery} = Job, #state{dead_letters = DeadLetters} = State) ->
     case emmap_queue:push(DeadLetters, dead_letter(Why, Job, State)) of
         ok -> {emmap_delivery:ack(Delivery), ack};
@@ -474,7 +483,8 @@ about({raised, _, _, Stack} = Why, Delivery) ->
 about(Why, Delivery) ->
     #{attempt => emmap_delivery:attempt(Delivery), reason => text(Why)}.
 
-log(Level, Event, #state{options = #{module := Module}, queue = #file_descriptor{data = #file{origin = Origin}}}, Report) ->
+log(Level, Event, #state{options = #{module := Module}, queue = Queue}, Report) ->
+    #file_descriptor{data = #file{origin = Origin}} = Queue,
     %% Elixir's Logger drops reports that have a `label' which it does not know.
     ?LOG(Level, Report#{event => Event, module => Module, queue => Origin#origin.path},
          #{report_cb => fun ?MODULE:format_report/1}).

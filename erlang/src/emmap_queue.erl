@@ -77,7 +77,8 @@ The errors are those of `emmap`, and
 - `{error, {corrupt, Offset, Reason}}`: the file is no queue, or is damaged. `erase/1` empties it.
 - `{error, estale}`: the path leads to another file now, or to none. Functions that find no message answer so, and
   `emmap:sync/1`. See the option `follow`, and `emmap:reopen/1`.
-- `{error, ebusy}`: another process has opened the queue `exclusive`, or is in a `tryPop` of Node that keeps others out.").
+- `{error, ebusy}`: another process has opened the queue `exclusive`. Or it is in a `try_pop/2` that keeps all others
+  out, because the file of messages in hand can't be made.").
 -compile({no_auto_import, [length/1]}).
 
 -export([open/3, close/1, flush/1]).
@@ -191,7 +192,8 @@ pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
 process waits, and it uses no processor time.
 
 One message wakes one of the processes that wait for it, in all nodes and programs that have the queue open; Node's
-`receive` is among them. The answer is `timeout`, too, if a stopped process has the lock all the time. The node can have 1024 waits at a time, and so can each port program; one more answers `{error, enomem}`.
+`receive` is among them. The answer is `timeout`, too, if a stopped process has the lock all the time. The node can have
+1024 waits at a time, and so can each port program; one more answers `{error, enomem}`.
 
 A process that is killed while it waits takes no message with it. Over the port it may, if it is killed in the moment in
 which a message comes.").
@@ -274,16 +276,17 @@ try_pop_and_purge(?QUEUE(_, _, _) = Queue, Fun) when is_function(Fun, 1) ->
 try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg).
 
 ?DOC("Removes up to `Limit` messages at once, in order; none from an empty queue. It stops before a message that is
-refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. It may remove fewer than
-there are if other processes remove messages at the same time, and if some were released (`release/1`).").
+refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the
+first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. It may remove fewer than there are if
+other processes remove messages at the same time, and if some were released (`release/1`).").
 -spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) -> emmap_queue_pop:pop_many(Queue, Limit);
 pop_many(?QUEUE(_, _, _), _Limit) -> error(badarg).
 
 %%% Deliveries
 
-?DOC("Takes the first message. It is in hand until the delivery ends, and others take the next one. If there is no message
-it waits for one as `receive_message/2` does.
+?DOC("Takes the first message. It is in hand until the delivery ends, and others take the next one. If there is no
+message it waits for one as `receive_message/2` does.
 
 ```erlang
 {ok, Delivery, Job} = emmap_queue:take(Jobs, infinity),
@@ -295,14 +298,14 @@ The message is released if the process that took it dies, if the queue is closed
 that waits gets it within 100 ms. So a message that was pushed is delivered until it is acknowledged, and never again
 afterwards. Messages in hand lie in a file beside the queue, `PATH-taken`. `emmap_consumer` does all of this for you.
 
-A message that is refused stays in the queue, as with `pop/1`. See also [Errors](#module-errors); `enospc` and `full`: there
-is no room for more messages in hand.").
+A message that is refused stays in the queue, as with `pop/1`. See also [Errors](#module-errors); `enospc` and `full`:
+there is no room for more messages in hand.").
 -spec take(queue(), timeout()) -> {ok, delivery(), term()} | timeout | {error, reason()}.
 take(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_delivery:take(Queue, Timeout);
 take(?QUEUE(_, _, _), _Timeout) -> error(badarg).
 
-?DOC("Ends a delivery: the message is gone for good. Any process of the node may do that. `{error, einval}`: the delivery has
-ended before.").
+?DOC("Ends a delivery: the message is gone for good. Any process of the node may do that. `{error, einval}`: the
+delivery has ended before.").
 -spec ack(delivery()) -> ok | {error, reason()}.
 ack(Delivery) -> emmap_delivery:ack(Delivery).
 
@@ -310,8 +313,8 @@ ack(Delivery) -> emmap_delivery:ack(Delivery).
 -spec release(delivery()) -> ok | {error, reason()}.
 release(Delivery) -> emmap_delivery:release(Delivery, 0).
 
-?DOC("As `release/1`, but the message is not delivered before `Delay` milliseconds have passed by the system's clock, even
-if every process is started anew meanwhile.").
+?DOC("As `release/1`, but the message is not delivered before `Delay` milliseconds have passed by the system's clock,
+even if every process is started anew meanwhile.").
 -spec release(delivery(), Delay :: non_neg_integer()) -> ok | {error, reason()}.
 release(Delivery, Delay) when is_integer(Delay), Delay >= 0 -> emmap_delivery:release(Delivery, Delay);
 release(_Delivery, _Delay) -> error(badarg).
@@ -324,9 +327,9 @@ attempt(Delivery) -> emmap_delivery:attempt(Delivery).
 -spec in_hand(queue()) -> {ok, [in_hand()]} | {error, reason()}.
 in_hand(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_in_hand(Handle)).
 
-?DOC("Puts all messages that this handle has in hand, and all that were released, back into the queue's own file, before the
-others. Then emmap 2.x finds them there. Attempts and delays are forgotten. `{error, ebusy}`: a living handle has others
-in hand.").
+?DOC("Puts all messages that this handle has in hand, and all that were released, back into the queue's own file, before
+the others. Then emmap 2.x finds them there. Attempts and delays are forgotten. `{error, ebusy}`: a living handle has
+others in hand.").
 -spec release_all(queue()) -> {ok, Count :: non_neg_integer()} | {error, reason()}.
 release_all(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_release_all(Handle)).
 
@@ -375,8 +378,8 @@ snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Lim
 snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) -> {error, einval};
 snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg).
 
-?DOC("How many messages there are, without those in hand. In the fun of `try_pop/2` the message of the fun counts, too. It
-takes constant time while all writers share the live folder (`docs/live.md`), and grows with the number of messages
+?DOC("How many messages there are, without those in hand. In the fun of `try_pop/2` the message of the fun counts, too.
+It takes constant time while all writers share the live folder (`docs/live.md`), and grows with the number of messages
 otherwise.").
 -spec length(queue()) -> non_neg_integer() | {error, reason()}.
 length(?MAPPED(Backend, Handle)) ->

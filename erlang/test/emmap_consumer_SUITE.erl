@@ -359,13 +359,13 @@ init_answers(Config) ->
 bad_options(Config) ->
     [?assertError(badarg, emmap_consumer:start_link(options(Config, Bad)))
      || Bad <- [#{concurrency => 0}, #{concurrency => many}, #{max_attempts => 3}, #{max_attempts => 0, dead_letters => "d.q"},
-                #{backoff => {2, 1}}, #{backoff => 5}, #{shutdown => -1}, #{unknown => 1}, #{name => consumer}]],
+                #{backoff => {2, 1}}, #{backoff => 5}, #{shutdown => -1}, #{unknown => 1}, #{name => "consumer"}]],
     ?assertError(badarg, emmap_consumer:start_link(#{module => ?MODULE})),
     ?assertError(badarg, emmap_consumer:start_link(no_options)).
 
 system_messages(Config) ->
     Queue = queue(Config),
-    Consumer = start(Config, #{name => {local, emmap_test_consumer}}),
+    Consumer = start(Config, #{name => emmap_test_consumer}),
     ?assertEqual(Consumer, whereis(emmap_test_consumer)),
     ok = sys:suspend(emmap_test_consumer),
     push(Queue, [{1, {answer, ok}}, {2, wait}]),
