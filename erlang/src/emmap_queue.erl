@@ -258,8 +258,8 @@ of the fun, or `Default` if there is no message. If the fun raises an exception,
 queue again, and the exception is raised in the caller with its stack trace. If the process is killed meanwhile, the
 message is released, as after `take/2`.
 
-While the fun runs anybody may push, look, and remove the messages behind this one, the fun included. If the message
-can't be removed after all, for instance because the fun has closed the queue, the answer is `{error, Reason}` instead
+While the fun runs anybody may push, look, and remove the messages behind this one, the fun included. Nobody sees this
+one meanwhile; `length/1` counts it if the fun calls it. If the message can't be removed after all, for instance because the fun has closed the queue, the answer is `{error, Reason}` instead
 of the result.
 
 If the file of messages in hand can't be made beside the queue, the message stays in the queue while the fun runs. To

@@ -4,7 +4,7 @@
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([works/1, concurrency/1, takes_what_it_can_work_on/1, answers/1, failures/1, backs_off/1, no_limit_without_dead_letters/1,
          poison_term/1, dead_letters_fail/1, dies_with_the_message/1, handler_state/1]).
--export([stops_when_done/1, stops_in_time/1, handler_stops_it/1, killed/1, supervised/1, open_queues/1, init_answers/1,
+-export([stops_when_done/1, stops_in_time/1, handler_stops_it/1, killed/1, supervised/1, program_dies/1, open_queues/1, init_answers/1,
          bad_options/1, system_messages/1, queue_fails/1, reports/1]).
 %% The callbacks, and a handler for logger.
 -behaviour(emmap_consumer).
@@ -18,7 +18,7 @@ groups() ->
     emmap_test_backends:groups(
       [works, concurrency, takes_what_it_can_work_on, answers, failures, backs_off, no_limit_without_dead_letters, poison_term,
        dead_letters_fail, dies_with_the_message, handler_state, stops_when_done, stops_in_time, handler_stops_it, killed,
-       supervised, open_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
+       supervised, program_dies, open_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -335,6 +335,28 @@ supervised(Config) ->
     emmap_test:until(fun() -> not is_process_alive(Other) end),
     ?assertMatch({ok, _, {2, wait}}, emmap_queue:take(Queue, 0)),
     ok = emmap_queue:close(Queue).
+
+%% The port's program dies with messages in hand. The supervisor starts the consumer again, over a new program.
+program_dies(Config) ->
+    case emmap_test_backends:can(proplists:get_value(backend, Config), port_death) of
+        false -> {skip, "there is no program"};
+        true ->
+            {ok, Supervisor} = supervisor:start_link(emmap_test_supervisor, [emmap_consumer:child_spec(options(Config, #{}))]),
+            Consumer = receive {init, First} -> First after 10000 -> ct:fail(not_started) end,
+            Queue = queue(Config),
+            push(Queue, [{1, {once, wait, {answer, ok}}}]),
+            {1, 1, Handler} = next(),
+            {ok, Server} = emmap_sup:port(),
+            _ = os:cmd("kill -KILL " ++ integer_to_list(emmap_test:os_pid(Server))),
+            Handler ! {answer, ok},
+            _ = receive {init, Next} when Next =/= Consumer -> Next after 10000 -> ct:fail(not_restarted) end,
+            {1, 2} = attempt(),
+            Again = queue(Config),
+            ended(Again),
+            unlink(Supervisor),
+            exit(Supervisor, shutdown),
+            ok = emmap_queue:close(Again)
+    end.
 
 %% It does not close what it has not opened.
 open_queues(Config) ->
