@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "nif_call.h"
+#include "nif_holders.h"
 #include "nif_queue.h"
 #include "nif_wait.h"
 
@@ -474,7 +475,10 @@ static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
     nif_terms_load(env);
     /* No scheduler waits for a lock, not even a dirty one: the calling process waits (emmap_lock.erl). */
     emmap_lock_limit(0);
-    return nif_file_types(env) && nif_queue_types(env) && nif_wait_types(env) ? 0 : -1;
+    return nif_file_types(env, nif_holder_down, nif_holders_free) && nif_queue_types(env) &&
+                   nif_wait_types(env)
+               ? 0
+               : -1;
 }
 
 /* The handles of the older version become ours, and go on calling the older core (nif_core.h). */

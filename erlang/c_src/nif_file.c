@@ -2,12 +2,12 @@
 
 #include <sched.h>
 
-#include "nif_holders.h"
 #include "nif_terms.h"
 
 /* With the atoms, the only state of the library. ERTS gives each version of the module the same types, so a
  * second load stores the values that are there already. */
 ErlNifResourceType *nif_file_type;
+static void (*free_holders)(struct nif_file *file);
 _Thread_local const struct nif_core *nif_pin_core NIF_TLS;
 _Thread_local emmap_pin *nif_pin NIF_TLS;
 static ErlNifResourceType *window_type;
@@ -196,13 +196,14 @@ static void file_destroy(ErlNifEnv *env, void *object)
     struct nif_file *const self = object;
     nif_file_recall(self);
     self->core->free(self->file);
-    nif_holders_free(self);
+    free_holders(self);
 }
 
-bool nif_file_types(ErlNifEnv *env)
+bool nif_file_types(ErlNifEnv *env, ErlNifResourceDown *down, void (*freeing)(struct nif_file *file))
 {
     const ErlNifResourceFlags flags = ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER;
-    const ErlNifResourceTypeInit file_callbacks = {.dtor = file_destroy, .down = nif_holder_down};
+    const ErlNifResourceTypeInit file_callbacks = {.dtor = file_destroy, .down = down};
+    free_holders = freeing;
     nif_file_type = enif_open_resource_type_x(env, "emmap_file_" NIF_LAYOUT, &file_callbacks, flags, NULL);
     window_type = enif_open_resource_type(env, NULL, "emmap_window_" NIF_LAYOUT, window_destroy, flags, NULL);
     return nif_file_type && window_type;

@@ -46,8 +46,9 @@ struct nif_file {
     struct nif_holders *_Atomic holders; /* NULL: no process has taken a message yet */
 };
 
-/* Opens the resource types, or takes them over from an older version of the module. */
-bool nif_file_types(ErlNifEnv *env);
+/* Opens the resource types, or takes them over from an older version of the module. `down` is called when a process that a file
+ * monitors is gone, `freeing` when a file is collected. */
+bool nif_file_types(ErlNifEnv *env, ErlNifResourceDown *down, void (*freeing)(struct nif_file *file));
 
 /* Makes a handle of `file`, and takes the file over. */
 ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file);
