@@ -14,6 +14,13 @@ static uint64_t ticket_of(const taken_cell_t *cell, uint32_t number)
     return (uint64_t)cell->turn << TAKEN_CELL_BITS | number;
 }
 
+/* Within a change: adds a message of this handle to the counts, or takes it off. */
+static void count(hand_t *hand, uint32_t number, int by)
+{
+    emi_taken_count(hand, hand_owner(hand), by);
+    hand->taken->held[hand->bytes->cell[number].holder % TAKEN_HELD] += (uint32_t)by;
+}
+
 /* Gives a message to this handle. Within a change; the state is the caller's. */
 static void hand_over(hand_t *hand, uint32_t number, uint64_t holder, emmap_delivery *delivery)
 {
@@ -45,7 +52,7 @@ static emmap_error take_released(hand_t *hand, uint32_t number, uint64_t holder,
     PAUSE("take_again_owned");
     cell_become(cell, TAKEN_IN_HAND);
     PAUSE("take_again_done");
-    emi_taken_count(hand, hand_owner(hand), 1);
+    count(hand, number, 1);
     hand_changed(hand);
     return EMMAP_OK;
 }
@@ -114,7 +121,7 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
     if (error)
         emi_taken_erase(hand, number);
     else
-        emi_taken_count(hand, hand_owner(hand), 1);
+        count(hand, number, 1);
     cell->moved = 0;
     hand_changed(hand);
     return error;
@@ -211,7 +218,7 @@ emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket)
         hand_change(&hand);
         PAUSE("ack_begin");
         emi_taken_erase(&hand, number);
-        emi_taken_count(&hand, hand_owner(&hand), -1);
+        count(&hand, number, -1);
         hand_changed(&hand);
         PAUSE("ack_done");
         if (emi_taken_empties(&hand))
@@ -225,7 +232,7 @@ static void release(hand_t *hand, uint32_t number, uint64_t due)
 {
     hand_change(hand);
     PAUSE("release_begin");
-    emi_taken_count(hand, hand_owner(hand), -1);
+    count(hand, number, -1);
     emi_taken_release(hand, number, due);
     hand_changed(hand);
 }
@@ -254,7 +261,9 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
     const emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;
-    for (uint32_t i = 0; hand.taken && i < hand.cells; i++) {
+    /* Most holders that go away have nothing in hand, and there may be many cells. */
+    const uint32_t *const held = hand.taken ? &hand.taken->held[holder % TAKEN_HELD] : NULL;
+    for (uint32_t i = 0; held && *held > 0 && i < hand.cells; i++) {
         const taken_cell_t *const cell = &hand.bytes->cell[i];
         if (cell->state == TAKEN_IN_HAND && cell->owner == hand_owner(&hand) && cell->holder == holder)
             release(&hand, i, 0);
@@ -287,7 +296,7 @@ static void move_back(hand_t *hand, queue_header_t header, uint32_t number, uint
         queue_count_note(&noted, operation, noted.count + 1);
     PAUSE("put_back_moved");
     emi_taken_erase(hand, number);
-    emi_taken_count(hand, hand_owner(hand), -1);
+    count(hand, number, -1);
     hand_changed(hand);
 }
 

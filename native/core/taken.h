@@ -22,6 +22,8 @@
 #include "queue.h"
 #include "taken_layout.h"
 
+#define TAKEN_HELD 256u
+
 /* A handle's part. Under `threads`, except `file`, which lives as long as the handle, and `looked`. */
 typedef struct taken {
     emmap_file *file;
@@ -30,6 +32,9 @@ typedef struct taken {
     _Atomic uint32_t owner;  /* this handle's place in the table; TAKEN_OWNERS: none */
     _Atomic uint64_t looked; /* when it last looked for dead owners, as emi_stale_now */
     struct taken *previous;  /* that of the file that the handle used before it followed its path; closed */
+    /* The handle's messages in hand, by their holders modulo TAKEN_HELD. Too high where a message went by another
+     * way than its ticket, never too low. */
+    uint32_t held[TAKEN_HELD];
 } taken_t;
 
 /* An operation's use of it. */

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "structures.h"
+#include "taken.h"
 
 static emmap_file *open_jobs(void)
 {
@@ -238,6 +239,26 @@ static void only_the_messages_of_a_holder_are_released(void **state)
     close_file(queue);
 }
 
+/* Holders are counted together if their numbers end alike. */
+static void holders_whose_numbers_end_alike_are_told_apart(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 3);
+    uint64_t number;
+    emmap_delivery deliveries[3];
+    const uint64_t holders[] = {1, 1 + TAKEN_HELD, 2};
+    for (int i = 0; i < 3; i++)
+        assert_ok(take_held(queue, holders[i], &number, &deliveries[i]));
+    assert_ok(emmap_queue_ack(queue, deliveries[0].ticket));
+    assert_ok(emmap_queue_release_held(queue, 1));
+    nothing_left(queue);
+    assert_ok(emmap_queue_release_held(queue, 1 + TAKEN_HELD));
+    expect_take(queue, 1, 2);
+    nothing_left(queue);
+    close_file(queue);
+}
+
 static void all_messages_go_back_into_the_queue(void **state)
 {
     (void)state;
@@ -462,6 +483,7 @@ int main(void)
         folder_test(closing_a_handle_releases_what_it_has_in_hand),
         folder_test(messages_of_a_dead_process_are_delivered_again),
         folder_test(only_the_messages_of_a_holder_are_released),
+        folder_test(holders_whose_numbers_end_alike_are_told_apart),
         folder_test(all_messages_go_back_into_the_queue),
         folder_test(messages_of_any_size_are_taken),
         folder_test(ten_thousand_messages_are_in_hand_and_their_space_comes_back),
