@@ -140,7 +140,7 @@ interface Addon {
   /** Removes this message if it is the first one. False: it is not. */
   queue_remove(file: NativeFile, message: Uint8Array): boolean;
   /** As `queue_remove`, for the first `count` of the packed messages. */
-  queue_remove_many(file: NativeFile, packed: Uint8Array, count: bigint): boolean;
+  queue_remove_many(file: NativeFile, packed: Uint8Array[], skip: bigint, count: bigint): boolean;
   /**
    * Removes the first message if it is the one that `room` begins with; -1: it is not. Then copies the next message
    * into `room`, as `queue_glance_front` does, and answers its length; 0: no message was copied.

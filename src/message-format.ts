@@ -18,11 +18,8 @@ export interface Format<In, Out> {
   readonly needsOwn: boolean;
   /** The memory that the messages of one call may take. */
   budget(): Budget;
-  /**
-   * Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling it. Counts the
-   * message in the budget.
-   */
-  readonly check: ((bytes: Buffer, budget?: Budget) => unknown) | undefined;
+  /** Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling it. */
+  readonly check: ((bytes: Buffer) => unknown) | undefined;
   /** `own`: nobody else uses the bytes. Counts the message in the budget. */
   decode(bytes: Buffer, own: boolean, budget?: Budget): Out;
   /** Decodes all messages of a packed answer: see {@link unpack}. Counts them in the budget. */
@@ -68,7 +65,7 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
     // A view lives longer than the bytes. A function for atoms may use the queue, which overwrites them.
     needsOwn: views || calls,
     budget: () => new Budget(maxInflatedSize),
-    check: calls ? (bytes, budget) => decodeFirst(bytes, plain, budget) : undefined,
+    check: calls ? (bytes) => decodeFirst(bytes, plain) : undefined,
     decode,
     decodeAll: (packed, budget) =>
       views

@@ -145,6 +145,11 @@ export class QueueReader {
     }
   }
 
+  /** The same messages in memory that no later step overwrites. */
+  keep(packed: Buffer): Buffer {
+    return packed.buffer === this.#manyScratch?.buffer ? Buffer.from(packed) : packed;
+  }
+
   #walk(backward: boolean, limit: number, place: Place, room: Buffer): Copied {
     this.#state[0] = place[0];
     this.#state[3] = place[1];

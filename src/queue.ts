@@ -15,7 +15,7 @@ import { FORMAT_OPTIONS, type Format, formatOf } from "./message-format.js";
 import type { Writer } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
-import { unpack } from "./packed.js";
+import { mapParts, unpack } from "./packed.js";
 import { isPromise } from "./promises.js";
 import type { JsonQueueOptions, QueueOptions, RawQueueOptions } from "./queue-options.js";
 import { BEGINNING, isOwn, QueueReader } from "./queue-reader.js";
@@ -66,7 +66,17 @@ const STRIDE_SIZE = 65_536;
 /** The options of {@link Queue.messages}, which has no end. */
 const MESSAGES_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
 
-const NO_BYTES = Buffer.alloc(0);
+/** How many bytes a message takes in the file besides its own. */
+const FRAME = 8;
+
+/** Messages that were decoded and are still in the queue. */
+interface Gathered<Out> {
+  readonly messages: Out[];
+  /** Their bytes, packed; further messages may follow. */
+  readonly steps: Buffer[];
+  /** Where the last message of the first step ends in the file. */
+  readonly end: number;
+}
 
 /** The ticket of a message that was taken; or, as a bigint, of a pop in two steps, where taking is not possible. */
 type Step = number | bigint;
@@ -97,7 +107,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   #unfinished: Step | undefined;
   /** To be told when the queue is closed. */
   readonly #consumers = new Set<Consumer>();
-  /** A message that was removed, but that code of the user could not get. It comes before all others. */
+  /** A message that {@link pop} has removed when code of the user ran out of stack. It comes before all others. */
   #kept: Buffer | undefined;
 
   private constructor(opened: Opened, format: Format<In, Out>) {
@@ -181,7 +191,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     const reader = this.#reader;
     if (format.check !== undefined) {
       try {
-        const next = this.#next(true);
+        const next = this.#next();
         // biome-ignore lint/complexity/noArguments: a rest parameter is an array for each call
         return next === EMPTY && arguments.length > 0 ? fallback : next;
       } catch (cause) {
@@ -208,26 +218,21 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     }
   }
 
-  /**
-   * As {@link pop}, for a format that calls code of the user, in which every method may be called. `isFirst`: a message
-   * that is no term is removed, since the caller throws the error.
-   */
-  #next(isFirst: boolean, budget?: Budget): Out | typeof EMPTY {
+  /** As {@link pop}, for a format that calls code of the user, in which every method may be called. */
+  #next(): Out | typeof EMPTY {
     let bytes = this.#kept;
     this.#kept = undefined;
     while (bytes === undefined) {
       const first = this.#reader.first(true, true);
       if (first === null) return EMPTY;
-      const left = budget?.left;
       try {
-        this.#format.check?.(first, budget);
+        this.#format.check?.(first);
       } catch (cause) {
         const error = this.#refusal(first, cause);
-        if (isFirst && isBadTerm(error) && !addon.queue_remove(this.native, first)) continue;
+        if (isBadTerm(error) && !addon.queue_remove(this.native, first)) continue;
         throw error;
       }
       if (addon.queue_remove(this.native, first)) bytes = first;
-      else if (budget !== undefined) budget.left = left as number;
     }
     try {
       return this.#format.decode(bytes, true);
@@ -237,14 +242,18 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     }
   }
 
-  /** The error of {@link #next} for the caller, with the kept message; without it if memory or stack ran out. */
+  /** The error of {@link #next} for the caller, with the kept message; without it if no stack is left. */
   #failed(cause: unknown): unknown {
     const bytes = this.#kept;
-    if (bytes === undefined || isShortage(cause)) return cause;
-    const why = "a message could not be shown";
-    const error = messageError("EMMAP_BAD_TERM", why, "decode", this.path, bytes, cause);
+    if (bytes === undefined || isOverflow(cause)) return cause;
+    const error = this.#unshown(bytes, cause);
     this.#kept = undefined;
     return error;
+  }
+
+  /** The error for a message that code of the user has refused. */
+  #unshown(bytes: Buffer, cause: unknown): EmmapError {
+    return messageError("EMMAP_BAD_TERM", "a message could not be shown", "decode", this.path, bytes, cause);
   }
 
   /**
@@ -255,6 +264,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   popBytes<Fallback>(fallback: Fallback): Buffer | Fallback;
   popBytes(fallback?: unknown): unknown {
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
+    const kept = this.#kept;
+    this.#kept = undefined;
+    if (kept !== undefined) return kept;
     for (;;) {
       const bytes = this.#reader.first(true, true);
       // biome-ignore lint/complexity/noArguments: as in pop
@@ -266,65 +278,73 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /**
    * Removes up to `limit` messages and returns them, in order; an empty array if there are none. It stops before a
    * message that cannot be decoded; if that is the first one, it throws as {@link pop}. It also stops before the
-   * messages together would take more memory than their bytes and `maxInflatedSize` more. It takes about 64 KiB of
-   * messages at a time, and others may take messages in between.
+   * messages together would take more memory than their bytes and `maxInflatedSize` more.
+   *
+   * It decodes all messages, and then removes them in one step. The messages that others take meanwhile are not in the
+   * result. A function as option `atoms` may be called for those too.
    */
   popMany(limit: number): Out[] {
     checkLimit(limit);
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
-    const all: Out[] = [];
+    if (limit === 0) return [];
+    if (this.#kept !== undefined) return [this.pop() as Out];
+    const released: Out[] = [];
     const budget = this.#format.budget();
-    if (this.#format.check !== undefined) {
-      try {
-        while (all.length < limit) {
-          const next = this.#next(all.length === 0, budget);
-          if (next === EMPTY) break;
-          all.push(next);
-        }
-      } catch (cause) {
-        if (all.length === 0) throw this.#failed(cause);
-      }
-      return all;
-    }
-    let removed = 0;
     try {
-      for (let more = true; more && removed < limit; removed = all.length)
-        more = this.#popSome(limit - removed, all, budget);
+      for (let most = limit; released.length < limit; ) {
+        const { left } = budget;
+        const { messages, steps, end } = this.#gather(Math.min(most, limit - released.length), budget);
+        const { length } = messages;
+        for (let skip = 0, gone = 0; length > 0; skip = gone) {
+          if (addon.queue_remove_many(this.native, steps, BigInt(skip), BigInt(length - skip)))
+            return skip + released.length === 0 ? messages : [...released, ...messages.slice(skip)];
+          // Others have taken the first ones. The rest may be the first ones now.
+          gone = countBefore(addon.queue_info(this.native).head, steps, end);
+          if (gone <= skip || gone >= length) break;
+        }
+        budget.left = left;
+        if (this.#popReleased(released, budget)) continue;
+        if (length === 0) {
+          // Throws for a handle that may not remove messages, as it would if there were some.
+          addon.queue_remove_many(this.native, [], 0n, 0n);
+          break;
+        }
+        // Try with fewer, which takes less time.
+        most = Math.max(1, Math.floor(length / 2));
+      }
     } catch (error) {
-      if (removed === 0) {
+      if (released.length === 0) {
         if (isBadTerm(error) && !addon.queue_remove(this.native, error.bytes)) return this.popMany(limit);
         throw error;
       }
-      // The message that failed is still in the queue, and the next call throws its error.
-      all.length = removed;
+      // The message that failed stays in the queue, and the next call throws its error.
     }
-    return all;
+    return released;
   }
 
-  /** Appends messages to `all` and removes them from the queue. False: there are no more. */
-  #popSome(limit: number, all: Out[], budget: Budget): boolean {
+  /** Decodes the first messages, which stay: none is lost if memory lacks, and the engine ends the process. */
+  #gather(limit: number, budget: Budget): Gathered<Out> {
     const reader = this.#reader;
-    const before = all.length;
-    const { left } = budget;
-    for (let most = limit; ; most = Math.max(1, Math.floor(most / 2))) {
-      const packed = reader.step(false, most, BEGINNING, this.#format.needsOwn);
-      if (packed === null) {
-        if (limit > 0 && this.#popReleased(all, budget)) return true;
-        // Throws for a handle that may not remove messages, as it would if there were some.
-        if (limit > 0) addon.queue_remove_many(this.native, NO_BYTES, 0n);
-        return false;
+    const messages: Out[] = [];
+    const steps: Buffer[] = [];
+    let place = BEGINNING;
+    let end = 0;
+    try {
+      for (let more = true; more && messages.length < limit; ) {
+        const packed = reader.step(false, limit - messages.length, place, this.#format.needsOwn);
+        if (packed === null) break;
+        const { count, hasMore } = reader;
+        place = reader.place;
+        if (steps.length === 0) end = place[0];
+        const decoded = this.#decodeSome(packed, budget);
+        more = hasMore && decoded.length === count;
+        steps.push(more ? reader.keep(packed) : packed);
+        for (const message of decoded) messages.push(message);
       }
-      const { count, hasMore } = reader;
-      const messages = this.#decodeSome(packed, budget);
-      for (const message of messages) all.push(message);
-      if (addon.queue_remove_many(this.native, packed, BigInt(messages.length)))
-        return hasMore && messages.length === count;
-      all.length = before;
-      budget.left = left;
-      if (this.#popReleased(all, budget)) return true;
-      // Others take messages too: try with fewer, which takes less time.
-      most = Math.min(most, count);
+    } catch (error) {
+      if (messages.length === 0) throw error;
     }
+    return { messages, steps, end };
   }
 
   /** Appends a released message to `all` and removes it: it comes first, and a walk does not show it. False: there is none. */
@@ -337,7 +357,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     try {
       all.push(this.#format.decode(first, true, budget));
     } catch (cause) {
-      throw this.#refusal(first, cause);
+      throw this.#blame(first, cause);
     }
     if (!addon.queue_remove(this.native, first)) {
       all.pop();
@@ -349,21 +369,34 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /** Decodes the messages before the first that fails. Throws if that is the first of all. */
   #decodeSome(packed: Buffer, budget: Budget): Out[] {
     const { left } = budget;
+    const format = this.#format;
     try {
-      return this.#format.decodeAll(packed, budget);
+      if (format.check === undefined) return format.decodeAll(packed, budget);
     } catch {
-      const messages: Out[] = [];
       budget.left = left;
-      for (const bytes of unpack(packed)) {
-        try {
-          messages.push(this.#format.decode(bytes, false, budget));
-        } catch (cause) {
-          if (messages.length > 0) break;
-          throw this.#refusal(bytes, cause);
-        }
-      }
-      return messages;
     }
+    const messages: Out[] = [];
+    for (const bytes of unpack(packed)) {
+      try {
+        messages.push(format.decode(bytes, false, budget));
+      } catch (cause) {
+        if (messages.length > 0) break;
+        throw this.#blame(bytes, cause);
+      }
+    }
+    return messages;
+  }
+
+  /** The error for a message that could not be decoded: the message is to blame, or a function of the user. */
+  #blame(bytes: Buffer, cause: unknown): unknown {
+    const { check } = this.#format;
+    if (check === undefined) return this.#refusal(bytes, cause);
+    try {
+      check(bytes);
+    } catch (plain) {
+      return this.#refusal(bytes, plain);
+    }
+    return isOverflow(cause) ? cause : this.#unshown(bytes, cause);
   }
 
   /**
@@ -854,13 +887,31 @@ function checkLimit(limit: number): void {
   if (!Number.isSafeInteger(limit) || limit < 0) throw rangeError("limit", "an integer of 0 or more", limit);
 }
 
+/** How many of the messages lie before `head`. The last one of the first step ends at `end`. */
+function countBefore(head: number, steps: Buffer[], end: number): number {
+  const sizes = steps.map((packed) => mapParts(packed, (from, to) => to - from + FRAME));
+  let at = (sizes[0] ?? []).reduce((begin, size) => begin - size, end);
+  let count = 0;
+  for (const size of sizes.flat()) {
+    at += size;
+    if (at > head) break;
+    count++;
+  }
+  return count;
+}
+
 function isBadTerm(error: unknown): error is EmmapError & { bytes: Buffer } {
   return error instanceof EmmapError && error.code === "EMMAP_BAD_TERM";
 }
 
 /** No memory or no stack is left. Not `instanceof`: the error may be of another context of V8. */
-function isShortage(error: unknown): boolean {
+function isShortage(error: unknown): error is Error {
   return types.isNativeError(error) && error.name === "RangeError";
+}
+
+/** No stack is left. */
+function isOverflow(error: unknown): boolean {
+  return isShortage(error) && /^Maximum call stack/.test(error.message);
 }
 
 /**

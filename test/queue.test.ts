@@ -609,6 +609,54 @@ test("a function that is given atoms and throws is handed its message with the e
   expect([queue.pop(), queue.pop()]).toEqual(["bad", EMPTY]);
 });
 
+test.each([Error, RangeError])(
+  "popMany leaves a message that a function refuses with %o in the file",
+  (Refusal) => {
+    const path = freshPath();
+    const atoms = (name: string): string => {
+      if (name === "bad") throw new Refusal("no");
+      return name;
+    };
+    const queue = openQueue(path, { decode: { atoms } });
+    using other = openQueue(path, { decode: { atoms: "string" } });
+    queue.pushMany([atom("one"), atom("bad"), atom("three")]);
+    expect(queue.popMany(10)).toEqual(["one"]);
+    expect([queue.length(), ...other]).toEqual([2, "bad", "three"]);
+    queue.close();
+    expect(other.popMany(10)).toEqual(["bad", "three"]);
+  },
+);
+
+test("pop hands out the message with whatever error a function throws", () => {
+  const atoms = (): never => {
+    throw new RangeError("no such atom");
+  };
+  using queue = openQueue(freshPath(), { decode: { atoms } });
+  queue.push(atom("bad"));
+  const error = thrownBy(() => queue.pop()) as Error & { bytes: Buffer };
+  expect(error).toMatchObject({ code: "EMMAP_BAD_TERM", cause: { message: "no such atom" } });
+  expect(decodePrefix(error.bytes).term).toBe(atom("bad"));
+  expect(queue.isEmpty()).toBe(true);
+});
+
+test("popMany returns what is left of its messages when others have taken the first ones", () => {
+  for (const taken of [1, 700, 2999, 3000]) {
+    const path = freshPath();
+    using other = openQueue(path);
+    let countdown = 3000;
+    const atoms = (name: string): string => {
+      if (--countdown === 0) expect(other.popMany(taken)).toHaveLength(taken);
+      return name;
+    };
+    using queue = openQueue(path, { decode: { atoms } });
+    const all = Array.from({ length: 3000 }, (_, i) => [i, "x".repeat(i % 90)]);
+    queue.pushMany(all.map((message) => [atom("same"), ...message]));
+    const popped = queue.popMany(5000).map((message) => (message as unknown[])[1]);
+    expect(popped).toEqual(all.slice(taken).map(([i]) => i));
+    expect(queue.isEmpty()).toBe(true);
+  }
+});
+
 /** Calls `action` with about `room` stack frames left. */
 function nearTheLimit(room: number, action: () => void): void {
   let depth = 0;

@@ -70,3 +70,16 @@ describe.runIf(process.platform === "linux" && prlimit)("where memory is short b
     expect(failed).toBeLessThan(SPARE.length);
   });
 });
+
+test("popMany removes nothing before it has decoded all", { timeout: 60_000 }, () => {
+  const path = freshPath();
+  using queue = openQueue(path);
+  for (let i = 0; i < 200; i++) queue.push(Array.from({ length: 60_000 }, () => 300));
+  const popAll = `
+    const { openQueue } = require(${JSON.stringify(require.resolve("../dist/index.js"))});
+    openQueue(process.argv[1], { maxInflatedSize: 2 ** 40 }).popMany(200);`;
+  const child = spawnSync(process.execPath, ["--max-old-space-size=32", "-e", popAll, path]);
+  expect([child.status, child.signal]).not.toEqual([0, null]);
+  expect(String(child.stderr)).toMatch(/heap out of memory/);
+  expect(queue.length()).toBe(200);
+});

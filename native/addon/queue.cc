@@ -36,19 +36,26 @@ napi_value remove_one(const Call &call)
     return removed(call, &message, 1);
 }
 
-// (packed, count) → boolean. Removes the first `count` of the packed messages.
+// ([packed, …], skip, count) → boolean. Removes the first `count` of the packed messages behind the first `skip`.
 napi_value remove_many(const Call &call)
 {
-    const iovec packed = call.bytes_at(0);
-    std::vector<iovec> messages(static_cast<size_t>(call.unsigned_at(1)));
-    uint8_t *at = static_cast<uint8_t *>(packed.iov_base);
-    for (iovec &message : messages) {
-        uint32_t length = 0;
-        std::memcpy(&length, at, sizeof length);
-        message = {at + sizeof length, length};
-        at += sizeof length + length;
+    size_t skip = static_cast<size_t>(call.unsigned_at(1));
+    std::vector<iovec> messages(static_cast<size_t>(call.unsigned_at(2)));
+    size_t found = 0;
+    for (const iovec &packed : call.list_at(0)) {
+        uint8_t *at = static_cast<uint8_t *>(packed.iov_base);
+        const uint8_t *const end = at + packed.iov_len;
+        while (at < end && found < messages.size()) {
+            uint32_t length = 0;
+            std::memcpy(&length, at, sizeof length);
+            if (skip > 0)
+                skip--;
+            else
+                messages[found++] = {at + sizeof length, length};
+            at += sizeof length + length;
+        }
     }
-    return removed(call, messages.data(), messages.size());
+    return removed(call, messages.data(), found);
 }
 
 // (room, length) → number. Removes the first message if it is the one that the room begins with, and copies the next
