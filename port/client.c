@@ -5,17 +5,22 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#ifdef __linux__
-
-/* ERTS allocates in carriers of up to 8 MiB, and may have work of its own meanwhile. */
-enum { BESIDE = 64 << 20 };
-
 static pid_t client;
 
 void client_set(uint64_t process)
 {
     client = (pid_t)process;
 }
+
+bool client_is_known(void)
+{
+    return client != 0;
+}
+
+#ifdef __linux__
+
+/* ERTS allocates in carriers of up to 8 MiB, and may have work of its own meanwhile. */
+enum { BESIDE = 64 << 20 };
 
 static bool limit_allows(const struct rlimit *limit, uint64_t used, uint64_t wanted)
 {
@@ -48,11 +53,6 @@ bool client_can_receive(size_t length)
 }
 
 #else
-
-void client_set(uint64_t process)
-{
-    (void)process;
-}
 
 bool client_can_receive(size_t length)
 {

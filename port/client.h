@@ -13,6 +13,9 @@
 /* Sets the client's process id. Until it is set, and where the system does not tell, every reply is allowed. */
 void client_set(uint64_t process);
 
+/* True if it has been set: then the client is a BEAM node, or ends like one where it lacks memory. */
+bool client_is_known(void);
+
 /* True if the client's limits leave room for three copies of `length` bytes and for what else a node takes meanwhile. A
  * limit on a container's memory is not seen. Costs two system calls and the reading of a file in /proc. */
 bool client_can_receive(size_t length);

@@ -5,17 +5,27 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { USUAL_CAPACITY = 256 << 10, SMALL_STEP = 4 << 20 };
+
+/* How long the rest of a frame is awaited, in microseconds: so much, and one for so many bytes of the frame. */
+enum { PATIENCE = 5 * 1000 * 1000, BYTES_PER_MICROSECOND = 16 };
+
+/* The length of the next frame, of whose header all bytes are there. */
+static size_t length_of(const frame_reader *reader)
+{
+    const uint8_t *const header = reader->buffer + reader->start;
+    return (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3];
+}
 
 frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length)
 {
     size_t have = reader->end - reader->start;
     if (have < FRAME_HEADER)
         return FRAME_NONE;
-    const uint8_t *header = reader->buffer + reader->start;
-    size_t want = (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3];
+    const size_t want = length_of(reader);
     if (want > FRAME_LIMIT)
         return FRAME_OVERSIZED;
     if (have - FRAME_HEADER < want)
@@ -23,6 +33,7 @@ frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length)
     *frame = reader->buffer + reader->start + FRAME_HEADER;
     *length = want;
     reader->start += FRAME_HEADER + want;
+    reader->waited = 0;
     return FRAME_READY;
 }
 
@@ -69,13 +80,40 @@ static void sleep_for(struct pollfd both[2], int64_t rest)
     } while (ready < 0 && errno == EINTR);
 }
 
-/* False where there is something on the other descriptor, or time is up. Without input there is nothing to read then. */
-static bool sleep_for_input(const frame_reader *reader)
+static int64_t microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* How much longer the rest of a frame may be awaited. -1: without end, or there is no part of a frame. */
+static int64_t patience(const frame_reader *reader)
+{
+    const size_t have = reader->end - reader->start;
+    if (!reader->limits || have == 0)
+        return -1;
+    const size_t length = have < FRAME_HEADER ? 0 : length_of(reader);
+    const int64_t left = PATIENCE + (int64_t)(length / BYTES_PER_MICROSECOND) - reader->waited;
+    return left > 0 ? left : 0;
+}
+
+/* FRAME_NONE where there is input. */
+static frame_status sleep_for_input(frame_reader *reader)
 {
     struct pollfd both[] = {{.fd = reader->descriptor, .events = POLLIN},
                             {.fd = reader->beside, .events = POLLIN}};
-    sleep_for(both, reader->rest);
-    return both[1].revents == 0 && both[0].revents != 0;
+    const int64_t left = patience(reader);
+    const bool is_last = left >= 0 && (reader->rest < 0 || left <= reader->rest);
+    const int64_t since = microseconds();
+    sleep_for(both, is_last ? left : reader->rest);
+    if (left >= 0)
+        reader->waited += microseconds() - since;
+    if (both[1].revents != 0)
+        return FRAME_BESIDE;
+    if (both[0].revents != 0)
+        return FRAME_NONE;
+    return is_last ? FRAME_STALLED : FRAME_BESIDE;
 }
 
 void frame_rest(frame_reader *reader)
@@ -89,8 +127,11 @@ frame_status frame_fill(frame_reader *reader)
     if (!make_room(reader))
         return FRAME_FAILED;
     lookout_begin(&reader->lookout, reader->descriptor);
-    if ((reader->beside >= 0 || reader->rest >= 0) && !sleep_for_input(reader))
-        return FRAME_BESIDE;
+    if (reader->beside >= 0 || reader->rest >= 0 || patience(reader) >= 0) {
+        const frame_status status = sleep_for_input(reader);
+        if (status != FRAME_NONE)
+            return status;
+    }
     for (;;) {
         ssize_t count =
             read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);

@@ -16,8 +16,10 @@
 /* Zero it but for the descriptor; end with frame_reader_free. */
 typedef struct frame_reader {
     int descriptor;
-    int beside;   /* something else to sleep on; -1: nothing */
-    int64_t rest; /* the longest sleep, in microseconds; -1: until there is something */
+    int beside;     /* something else to sleep on; -1: nothing */
+    int64_t rest;   /* the longest sleep, in microseconds; -1: until there is something */
+    bool limits;    /* the rest of a frame is not awaited without end */
+    int64_t waited; /* for the rest of this frame, in microseconds */
     uint8_t *buffer;
     size_t capacity;
     size_t start; /* of what no frame has been made of yet */
@@ -32,6 +34,7 @@ typedef enum frame_status {
     FRAME_OVERSIZED, /* the next frame is longer than FRAME_LIMIT */
     FRAME_END,       /* end of input, between two frames */
     FRAME_TRUNCATED, /* end of input within a frame */
+    FRAME_STALLED,   /* the rest of a frame does not come */
     FRAME_FAILED     /* see errno */
 } frame_status;
 

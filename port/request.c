@@ -17,7 +17,8 @@ static bool is_named(term operation, const char *name, uint32_t count, term *arg
            length == strlen(name) && memcmp(found, name, length) == 0;
 }
 
-/* {Id, Operation}, with nothing behind it. */
+/* {Id, Operation} or {Id, Operation, Id}, with nothing behind it. Without the memory for a long request ERTS drops the
+ * rest of it, and later requests come in its place: then the frame does not end with its id. */
 bool request_open(request *r, uint8_t *frame, size_t length)
 {
     uint32_t arity;
@@ -27,12 +28,15 @@ bool request_open(request *r, uint8_t *frame, size_t length)
         return false;
     const term whole = {.bytes = frame + 1, .length = length - 1};
     if (term_check(whole.bytes, whole.length) != whole.length || !term_tuple(whole, &arity, &elements) ||
-        arity != 2 || !term_next(&elements, &r->id) || r->id.length > ID_LIMIT || elements.length == 0)
+        (arity != 2 && arity != 3) || !term_next(&elements, &r->id) || r->id.length > ID_LIMIT ||
+        !term_next(&elements, &r->operation))
         return false;
-    r->operation = elements;
-    if (is_named(elements, "batch", 1, &arguments))
+    if (arity == 3 &&
+        (elements.length != r->id.length || memcmp(elements.bytes, r->id.bytes, r->id.length) != 0))
+        return false;
+    if (is_named(r->operation, "batch", 1, &arguments))
         r->kind = REQUEST_BATCH;
-    else if (is_named(elements, "hello", 2, &arguments))
+    else if (is_named(r->operation, "hello", 2, &arguments))
         r->kind = REQUEST_HELLO;
     else
         return true;

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "client.h"
 #include "frame.h"
 #include "hello.h"
 #include "postponed.h"
@@ -210,6 +211,9 @@ static void await(session *s)
     case FRAME_TRUNCATED:
         refuse(s, "the input ends within it");
         break;
+    case FRAME_STALLED:
+        refuse(s, "the rest of it does not come");
+        break;
     case FRAME_FAILED:
         fail(s, "read");
         break;
@@ -220,7 +224,10 @@ static void await(session *s)
 
 int session_run(int input, int output)
 {
-    session s = {.output = output, .reader = {.descriptor = input, .beside = -1, .rest = -1}};
+    session s = {
+        .output = output,
+        .reader = {.descriptor = input, .beside = -1, .rest = -1, .limits = client_is_known()},
+    };
     hello_write(&s.out);
     for (;;) {
         session_answer_late(&s.files, &s.out);

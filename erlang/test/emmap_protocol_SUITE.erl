@@ -4,7 +4,7 @@
 -export([all/0, init_per_suite/1, end_per_suite/1]).
 -export([hello/1, descriptors_3_and_4/1, command_line/1, documented_exchange/1, documented_operations/1,
          documented_errors/1,
-         any_id_comes_back/1, long_id/1, bad_terms/1, bad_frames/1, oversized_frame/1, truncated_frame/1,
+         any_id_comes_back/1, long_id/1, bad_terms/1, bad_frames/1, ids_at_the_end/1, frame_that_does_not_go_on/1, oversized_frame/1, truncated_frame/1,
          end_of_input/1, end_of_output/1, requests_before_a_bad_frame_are_answered/1, byte_by_byte/1,
          many_frames_one_write/1, batches/1, runs/1, waits_are_answered_late/1, waits_are_cancelled/1, waits_in_batches/1,
          waits_at_the_end/1,
@@ -17,7 +17,7 @@
 
 all() ->
     [hello, descriptors_3_and_4, command_line, documented_exchange, documented_operations, documented_errors, any_id_comes_back, long_id,
-     bad_terms, bad_frames, oversized_frame, truncated_frame, end_of_input, end_of_output,
+     bad_terms, bad_frames, ids_at_the_end, frame_that_does_not_go_on, oversized_frame, truncated_frame, end_of_input, end_of_output,
      requests_before_a_bad_frame_are_answered, byte_by_byte, many_frames_one_write, batches, runs, waits_are_answered_late, waits_are_cancelled, waits_in_batches,
      waits_at_the_end, sleeps_when_nothing_is_asked, data_in_all_forms,
      integers_in_all_forms, deep_terms, every_tag_is_checked, handles, options_named, large_frames].
@@ -293,6 +293,31 @@ bad_frames(_Config) ->
                       <<131, 104, 2, 97>>, <<131, 104, 2, 97, 1>>, <<131, 104, 2, 97, 1, 255>>,
                       <<131, 108, 255, 255, 255, 255, 97, 1>>, <<131, 105, 255, 255, 255, 255>>,
                       <<131, 104, 2, 97, 1, 109, 255, 255, 255, 255, 0>>, <<131, 116, 255, 255, 255, 255>>]].
+
+ids_at_the_end(_Config) ->
+    {Port, _} = start(),
+    [?assertEqual({Id, {error, closed}}, call(Port, {Id, {size, 1}, Id})) || Id <- [1, <<1:64>>, foo, {a, [b]}]],
+    ?assertEqual({1, [{error, closed}]}, call(Port, {1, {batch, [{size, 1}]}, 1})),
+    %% A later request takes the place of the rest of one that was dropped.
+    <<Begin:100/binary, _/binary>> = Lost = term_to_binary({<<1:64>>, {pwrite, 1, 0, <<0:1000/unit:8>>}, <<1:64>>}),
+    Later = term_to_binary({<<2:64>>, {pwrite, 1, 0, <<0:2000/unit:8>>}, <<2:64>>}),
+    command(Port, <<Begin/binary, (binary:part(Later, 0, byte_size(Lost) - 100))/binary>>),
+    ?assertEqual(2, status(Port)).
+
+%% Only for a BEAM node. Another client may take its time.
+frame_that_does_not_go_on(_Config) ->
+    Start = fun(Arguments) ->
+        Port = open_port({spawn_executable, path()}, [stream, binary, exit_status, {args, Arguments}]),
+        [_Hello] = collect(Port, <<>>, 1),
+        true = port_command(Port, <<1000:32, 131>>),
+        Port
+    end,
+    Node = Start(["--client=" ++ os:getpid()]),
+    Other = Start([]),
+    %% What else comes does not make it go on.
+    [begin timer:sleep(100), true = port_command(Node, <<0>>) end || _ <- lists:seq(1, 40)],
+    receive {Node, {exit_status, Status}} -> ?assertEqual(2, Status) after 5000 -> error(goes_on) end,
+    receive {Other, _} = Message -> error(Message) after 0 -> stop(Other) end.
 
 oversized_frame(_Config) ->
     [?assertEqual({Length, {2, <<>>, true}}, {Length, raw(<<Length:32, "x">>)})
