@@ -22,6 +22,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
 - ERTS ends the node where it lacks memory, and takes an answer more than once while it receives it. So an answer of more
   than 4 MiB is `{error, enomem}`, and nothing is done, where a limit on the node (`ulimit -v`, `ulimit -d`) leaves less than
   three times its size and 64 MiB. The program asks Linux for that; on another system the node ends.
+- A request of more than 1 MiB is `{error, enomem}`, and is not sent, where such a limit leaves less than twice its size. ERTS
+  drops the rest of a request if it lacks memory nevertheless. The program then ends after some seconds, with status 2.
 - A path is best absolute: the program's current directory is that of the node when it was started.").
 -behaviour(emmap_backend).
 -behaviour(gen_server).
@@ -120,6 +122,8 @@ For the server that `emmap` starts by itself they are in the application's envir
 -define(VERSION, 2).
 -define(HELLO_ID, 0).
 -define(FRAME_LIMIT, (1 bsl 30)).
+%% Before it sends more bytes than this, a call asks whether the node has memory for two copies, which ERTS may make.
+-define(UNASKED, (1 bsl 20)).
 -define(DEFAULT_ATTEMPTS, 10).
 %% How long the program may take to answer before it is killed, and to end then, when the server ends.
 -define(END_TIMEOUT, 500).
@@ -372,12 +376,10 @@ call(Program, Operation) ->
 -spec call_with_data(#program{}, tuple()) -> term().
 call_with_data(#program{call_timeout = Timeout} = Program, Operation) ->
     Id = erlang:unique_integer([positive]),
-    %% Large binaries are left where they are, which costs more where there are none.
-    Frame = term_to_iovec({<<Id:64>>, Operation}),
-    case iolist_size(Frame) =< ?FRAME_LIMIT of
-        true -> settled(Program, exchange(Program, Id, none, Frame, Timeout));
-        false -> {error, emsgsize}
-    end.
+    %% Large binaries are left where they are, which costs more where there are none. The id at the end is for the case that
+    %% ERTS lacks memory for the request, and drops the rest of it: the program does not take later requests for the rest.
+    Frame = term_to_iovec({<<Id:64>>, Operation, <<Id:64>>}),
+    settled(Program, exchange(Program, Id, none, Frame, Timeout)).
 
 %% `unsent' where the program can't have seen the request.
 request(#program{call_timeout = Timeout} = Program, Meaning, Operation) ->
@@ -389,7 +391,18 @@ request(Program, Meaning, Operation, Timeout) ->
 
 %% The alias is made where the answer is received, so that the compiler has the receive begin behind all messages that
 %% were there before. An answer that comes after all finds nobody.
-exchange(#program{server = Server} = Program, Id, Meaning, Frame, Timeout) ->
+exchange(Program, Id, Meaning, Frame, Timeout) ->
+    case iolist_size(Frame) of
+        Size when Size > ?FRAME_LIMIT -> {answer, {error, emsgsize}};
+        Size when Size > ?UNASKED ->
+            case emmap_memory:allows(2 * Size) of
+                true -> converse(Program, Id, Meaning, Frame, Timeout);
+                false -> {answer, {error, enomem}}
+            end;
+        _ -> converse(Program, Id, Meaning, Frame, Timeout)
+    end.
+
+converse(#program{server = Server} = Program, Id, Meaning, Frame, Timeout) ->
     Caller = monitor(process, Server, [{alias, reply_demonitor}]),
     case send(Program, Id, Caller, Meaning, Frame, Timeout) of
         true ->
@@ -885,7 +898,8 @@ block_read({Program, Number}, Address) -> checked_call(Program, {block_read, Num
 block_free({Program, Number}, Address) -> checked_call(Program, {block_free, Number, Address}).
 
 -spec block_free_many(handle(), [integer()]) -> result().
-block_free_many({Program, Number}, Addresses) -> checked_call(Program, {block_free_many, Number, Addresses}).
+block_free_many({Program, Number}, Addresses) ->
+    checked(call_with_data(Program, {block_free_many, Number, Addresses})).
 
 -spec blocks_walk(handle(), non_neg_integer(), non_neg_integer()) ->
     {ok, [{emmap_backend:address(), binary()}], non_neg_integer()} | eof | emmap_backend:failed().

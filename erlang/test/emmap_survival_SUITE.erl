@@ -14,6 +14,7 @@
          shrinking_below_the_cursor/1, truncation_by_another_process/1, address_of_the_nodes_own_memory/1,
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
          counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, long_messages_in_short_memory/1,
+         long_requests_in_short_memory/1, request_that_the_node_loses/1,
          terms_of_one_call/1, inflated_messages_in_short_memory/1,
          truncation_of_ten_files/1, truncation_of_100_files/1,
          truncation_of_1000_files/1]).
@@ -34,10 +35,10 @@ groups() ->
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
             file_of_a_dead_process, memory_that_is_short, long_messages_in_short_memory, terms_of_one_call,
-            inflated_messages_in_short_memory],
+            inflated_messages_in_short_memory, long_requests_in_short_memory],
     Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
            truncation_of_1000_files],
-    [{nif, [], Both ++ Nif}, {port, [], Both}].
+    [{nif, [], Both ++ Nif}, {port, [], Both ++ [request_that_the_node_loses]}].
 
 init_per_group(Backend, Config) ->
     [{backend, Backend} | Config].
@@ -90,6 +91,8 @@ fail() ->
 ?CASE(file_of_a_dead_process).
 ?CASE(memory_that_is_short).
 ?CASE(long_messages_in_short_memory).
+?CASE(long_requests_in_short_memory).
+?CASE(request_that_the_node_loses).
 ?CASE(terms_of_one_call).
 ?CASE(inflated_messages_in_short_memory).
 ?CASE(truncation_of_ten_files).
@@ -202,6 +205,46 @@ run(long_messages_in_short_memory, Backend, Path) ->
          ?assertEqual(Expected, Hash(emmap_queue:pop(Queue))),
          erlang:garbage_collect()
      end || {Message, Needed} <- [{One, #{nif => 260, port => 700}}, {Ten, #{nif => 620, port => 700}}]];
+
+%% The program gets all of a request or nothing, and goes on.
+run(long_requests_in_short_memory, Backend, Path) ->
+    Size = 100 bsl 20,
+    {ok, File} = emmap:open(Path, [read, write, create, {size, Size}, {backend, Backend}]),
+    {ok, Storage} = emmap:open_block_storage(Path ++ ".blocks", Size, [{backend, Backend}]),
+    {ok, #file_descriptor{data = #file{backend = Module, handle = Handle}} = Queue} =
+        emmap_queue:open(Path ++ ".queue", 4096, [{backend, Backend}]),
+    Bytes = binary:copy(<<1>>, Size),
+    Uses = [fun() -> emmap:pwrite(File, 0, Bytes) end,
+            fun() -> emmap:store_block(Storage, Bytes) end,
+            fun() -> Module:queue_push(Handle, Bytes) end,
+            fun() -> Module:queue_push_many(Handle, [Bytes]) end],
+    Answers = [begin
+        Answer = case with_memory(nif, Spare, Use) of
+            {error, enomem} -> enomem;
+            _Done -> done
+        end,
+        ?assertEqual({ok, Size}, emmap:size(File)),
+        Answer
+    end || Spare <- [60, 110, 150, 190, 240, 300], Use <- Uses],
+    _ = [begin
+             ?assertEqual([enomem], lists:usort(lists:sublist(Answers, 4))),
+             ?assertEqual([done], lists:usort(lists:nthtail(20, Answers)))
+         end || Backend =:= port],
+    ?assert(emmap_queue:length(Queue) >= 1);
+
+run(request_that_the_node_loses, port, Path) ->
+    _ = process_flag(trap_exit, true),
+    {ok, Server} = emmap_port:start_link(#{call_timeout => 500}),
+    {ok, File} = emmap:open(Path, [read, write, create, {size, ?PAGE}, {backend, {port, Server}}]),
+    [Port] = [P || P <- erlang:ports(), erlang:port_info(P, connected) =:= {connected, Server}],
+    Request = binary:copy(<<0>>, 100 bsl 20),
+    with_memory(nif, 150, fun() -> port_command(Port, Request) end),
+    ?assertEqual({queue_size, 0}, erlang:port_info(Port, queue_size)), % it is lost
+    ?assertEqual({error, timeout}, emmap:size(File)),
+    receive {'EXIT', Server, Reason} -> ?assertMatch({port_program, _, {exit_status, 2}}, Reason)
+    after 30000 -> error(program_goes_on)
+    end,
+    ?assertEqual({error, port_died}, emmap:size(File));
 
 %% Each message is within the limit, and all of them together would take more than 1 GB.
 run(terms_of_one_call, Backend, Path) ->
