@@ -52,7 +52,7 @@ All functions follow these rules:
 
 - If the file, the system or another process refuses an operation, it answers `{error, Atom}`. The atom is a POSIX
   error, as in `file`, or `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `timeout`, `emsgsize`
-  (more than a gigabyte through a port), `nif_not_loaded`.
+  (more than a gigabyte through a port), `nif_not_loaded`, `no_native_dir` (the port program cannot be found).
 - A number that no place in the file can have, for instance a negative one, is `{error, einval}`. A read at or past the
   end is `eof`. A file name with a NUL in it is `{error, badarg}`, as in `file`.
 - An argument of the wrong type raises `badarg`; so does an option or an operation that does not exist.

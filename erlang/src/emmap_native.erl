@@ -18,7 +18,7 @@ path(Name) ->
 folder() ->
     case application:get_env(emmap, native_dir) of
         {ok, Folder} -> absolute(Folder);
-        undefined -> of_the_application(code:priv_dir(emmap))
+        undefined -> of_the_application(absolute(code:priv_dir(emmap)))
     end.
 
 absolute(Folder) ->
@@ -29,10 +29,11 @@ absolute(Folder) ->
         error:_ -> {error, {not_absolute, Folder}}
     end.
 
-%% OTP finds an application by the name of its folder. If that is another than `emmap', the folder of this
-%% module is used.
-of_the_application({error, bad_name}) -> beside(code:which(?MODULE));
-of_the_application(Folder) -> absolute(Folder).
+%% OTP finds an application by the name of its folder, relative to the current one if the code path is. If the name is
+%% another than `emmap', or the path is relative, the folder of this module is used: OTP has made its path absolute when
+%% it loaded the module.
+of_the_application({ok, Folder}) -> {ok, Folder};
+of_the_application({error, _}) -> beside(code:which(?MODULE)).
 
 beside([_ | _] = Module) ->
     Folder = filename:dirname(Module),

@@ -595,7 +595,7 @@ ask_default(Operation, Attempts) ->
     end.
 
 %% A program that has run, and has ended, has died.
-not_started({native_dir, _}) -> enoent;
+not_started({native_dir, _}) -> no_native_dir;
 not_started({exec, Posix, _Why}) -> Posix;
 not_started({protocol_version, _}) -> eproto;
 not_started({bad_hello, _}) -> eproto;

@@ -10,7 +10,7 @@
          a_silent_program_takes_five_seconds/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
          says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
          stale_handles/1]).
--export([native_code_of_no_current_folder/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
+-export([native_code_of_no_current_folder/1, a_relative_code_path/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
          says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
          a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1,
@@ -26,7 +26,7 @@ all() ->
      ends_what_a_silent_program_started, a_silent_program_takes_five_seconds,
      program_ends_with_its_server, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
      more_than_a_frame, large_batch, leaves_no_messages, stale_handles,
-     native_code_of_no_current_folder, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
+     native_code_of_no_current_folder, a_relative_code_path, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
      says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
      a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
      a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second].
@@ -397,6 +397,18 @@ native_code_of_no_current_folder(Config) ->
          ?assertNot(filelib:is_file(Trace))
      end || Ebin <- [application_in(folder(Config, "no-native"), []), flat(folder(Config, "flat"))]].
 
+a_relative_code_path(Config) ->
+    Path = emmap_test:fresh(Config, "relative-path", <<"12345678">>),
+    Code = "io:format(\"~p\", [[case emmap:open(\"" ++ Path ++ "\", [read, {backend, B}]) of {ok, _} -> ok; E -> E end"
+           " || B <- [nif, port]]]), halt().",
+    Root = folder(Config, "relative"),
+    [begin
+         _ = application_in(filename:join(Root, Name), ["emmap_nif.so", "emmap_port"]),
+         [?assertEqual({Ebin, "[ok,ok]"}, {Ebin, node_output(Code, Ebin, Folder)})
+          || {Ebin, Folder} <- [{Name ++ "/ebin", Root}, {"./" ++ Name ++ "/ebin", Root},
+                                {"../ebin", filename:join([Root, Name, "priv"])}, {"ebin", filename:join(Root, Name)}]]
+     end || Name <- ["emmap", "other"]].
+
 %% All beams in one folder, as some packers put them.
 flat(Folder) ->
     Ebin = application_in(folder([{priv_dir, filename:dirname(Folder)}], "to-flatten"), []),
@@ -433,11 +445,11 @@ a_folder_that_is_set(Config) ->
     Path = emmap_test:fresh(Config, "set-folder", <<"12345678">>),
     Code = fun(Folder) ->
         "application:set_env(emmap, native_dir, \"" ++ Folder ++ "\"), "
-        "io:format(\"~p\", [[element(1, emmap:open(\"" ++ Path ++ "\", [read, {backend, Backend}])) || Backend <- [nif, port]]]), "
-        "halt()."
+        "io:format(\"~p\", [[case emmap:open(\"" ++ Path ++ "\", [read, {backend, B}]) of {ok, _} -> ok; E -> E end"
+        " || B <- [nif, port]]]), halt()."
     end,
     ?assertEqual("[ok,ok]", node_output(Code(code:priv_dir(emmap)), Ebin, Here)),
-    ?assertMatch([_, _], string:split(node_output(Code("priv"), Ebin, Here), "[error,error]")),
+    ?assertMatch([_, _], string:split(node_output(Code("priv"), Ebin, Here), "[{error,nif_not_loaded},{error,no_native_dir}]")),
     ?assertNot(filelib:is_file(Trace)).
 
 %% An archive has no files that the system could load or run.
