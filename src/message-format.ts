@@ -75,6 +75,17 @@ export function termFormat(decoding: DecodeOptions, encoding: EncodeOptions): Fo
   };
 }
 
+/** The codec's options: those that are given for the file, and its own. */
+function together<Options extends object>(what: string, common: Options, own: Options | undefined): Options {
+  if (own === undefined) return common;
+  if (typeof own !== "object" || own === null) throw typeError(`options.${what}`, "an object", own);
+  const given = Object.entries(common).filter(([, value]) => value !== undefined);
+  for (const [name] of given)
+    if ((own as Record<string, unknown>)[name] !== undefined)
+      throw valueError(`The option "${name}" is given twice, also in "${what}"`);
+  return { ...own, ...Object.fromEntries(given) };
+}
+
 /** The options that {@link formatOf} takes. */
 export const FORMAT_OPTIONS: readonly string[] = ["raw", "values", "decode", "encode", "maxInflatedSize"];
 
@@ -94,11 +105,9 @@ export function formatOf<Rest>(options: object): [format: Format<never, unknown>
     throw valueError(
       "The options values, decode, encode and maxInflatedSize are for queues of terms, and raw is for bytes",
     );
+  const common: DecodeOptions = { values, maxInflatedSize };
   const format: Format<never, unknown> = raw
     ? rawFormat
-    : termFormat(
-        { ...(values && { values }), ...decode, ...(maxInflatedSize !== undefined && { maxInflatedSize }) },
-        { ...(values && { values }), ...encode },
-      );
+    : termFormat(together("decode", common, decode), together<EncodeOptions>("encode", { values }, encode));
   return [format, rest as Rest];
 }

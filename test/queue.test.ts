@@ -545,7 +545,19 @@ test("a message whose term would take too much memory stays", () => {
     expectRefused(queue as never, "ETF_LIMIT", message as Buffer);
     expect(larger.pop()).toEqual(list);
   }
-  expect(thrownBy(() => openQueue(path, { maxInflatedSize: -1 })).code).toBe("ETF_OPTION");
+  for (const bad of [-1, "1", [5], 10n, null, true, 1.5])
+    expect(thrownBy(() => openQueue(path, { maxInflatedSize: bad } as object)).code).toBe("ETF_OPTION");
+  for (const twice of [
+    { maxInflatedSize: 100, decode: { maxInflatedSize: 5 } },
+    { values: "json", decode: { values: "term" } },
+    { values: "json", encode: { values: "json" } },
+  ])
+    expect(thrownBy(() => openQueue(path, twice as object))).toMatchObject({
+      code: "ERR_INVALID_ARG_VALUE",
+      message: expect.stringMatching(/^The option "\w+" is given twice, also in "(decode|encode)"$/),
+    });
+  for (const none of [{ decode: 5 }, { decode: "x" }, { encode: null }])
+    expect(thrownBy(() => openQueue(path, none as object)).code).toBe("ERR_INVALID_ARG_TYPE");
   expect(thrownBy(() => openQueue(path, { raw: true, maxInflatedSize: 1 } as object)).code).toBe(
     "ERR_INVALID_ARG_VALUE",
   );

@@ -54,7 +54,7 @@ export interface DecodeOptions {
   /**
    * How much more memory than its bytes a term may take, counted before the term is made: 16 bytes for each term in it
    * and for each character of a string, and the bytes of binaries and integers. This is also the limit for the inflated
-   * bytes of a compressed term. Default 64 MiB, as Erlang's `max_inflated_size`.
+   * bytes of a compressed term. `Infinity`: no limit. Default 64 MiB, as Erlang's `max_inflated_size`.
    */
   readonly maxInflatedSize?: number | undefined;
   /** Bytes that follow the term: an error, or ignored. Default `"error"`. */
@@ -141,7 +141,11 @@ export function decodeSettings(options: DecodeOptions): Settings {
   const { atoms = json ? jsonAtom : undefined, maxInflatedSize = MAX_INFLATED_SIZE } = options;
   const { maps = json ? "object" : undefined, floats = json ? "number" : undefined } = options;
   const { strings, binaries = json ? "string" : undefined } = options;
-  if (!(maxInflatedSize >= 0)) throw etfError("ETF_OPTION", "maxInflatedSize is a number of bytes");
+  if (
+    maxInflatedSize !== Number.POSITIVE_INFINITY &&
+    !(Number.isSafeInteger(maxInflatedSize) && maxInflatedSize >= 0)
+  )
+    throw etfError("ETF_OPTION", "maxInflatedSize is an integer of 0 or more, or Infinity");
   return {
     json,
     atomNames:

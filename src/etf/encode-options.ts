@@ -53,7 +53,7 @@ export function encodeSettings(options: EncodeOptions): Settings {
     throw optionError("strings", strings);
   if (keys !== undefined && keys !== "binary" && keys !== "atom") throw optionError("keys", keys);
   if (minorVersion !== 1 && minorVersion !== 2) throw optionError("minorVersion", minorVersion);
-  const level = typeof compressed === "number" ? compressed : compressed ? 6 : 0;
+  const level = compressed === true ? 6 : compressed === false ? 0 : compressed;
   if (!Number.isInteger(level) || level < 0 || level > 9) throw optionError("compressed", compressed);
   return {
     json: values === "json",

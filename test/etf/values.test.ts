@@ -263,19 +263,27 @@ describe("decode's options", () => {
   });
 
   test("a value that an option does not have is refused", () => {
-    for (const options of [{ maps: "record" }, { atoms: 1 }, { maxInflatedSize: Number.NaN }]) {
+    const numbers = [Number.NaN, "1", [5], 10n, null, true, 1.5, -1, 2 ** 53].map((maxInflatedSize) => ({
+      maxInflatedSize,
+    }));
+    for (const options of [{ maps: "record" }, { atoms: 1 }, ...numbers]) {
       expect(() => decode(message, options as never)).toThrow(
         expect.objectContaining({ code: "ETF_OPTION" }),
       );
     }
     for (const options of [
       { compressed: 10 },
+      { compressed: "9" },
+      { compressed: 9n },
+      { compressed: null },
+      { compressed: [] },
       { minorVersion: 3 },
       { strings: "atom" },
       { keys: "string" },
     ]) {
       expect(() => encode(1, options as never)).toThrow(expect.objectContaining({ code: "ETF_OPTION" }));
     }
+    expect(decode(message, { maxInflatedSize: Number.POSITIVE_INFINITY })).toBeDefined();
     expect(() => decode("text" as never)).toThrow(TypeError);
   });
 
