@@ -272,7 +272,9 @@ inflate(Stream, Size) ->
     Z = zlib:open(),
     try
         ok = zlib:inflateInit(Z),
-        inflate(Z, zlib:safeInflate(Z, Stream), Size, [])
+        Inflated = inflate(Z, zlib:safeInflate(Z, Stream), Size, []),
+        ok = zlib:inflateEnd(Z), % fails if the stream has no end
+        Inflated
     catch
         error:_ -> error
     after

@@ -6,7 +6,7 @@
          full/1, options/1, closed/1, exclusive/1, read_only/1, reopens/1, walk_of_another_era/1, walk_from_no_place/1, snapshot/1, goes_over/1, stale/1]).
 -export([emmap_2_queue/1, emmap_2_popped_queue/1, emmap_2_torn_queue/1, writes_the_bytes_of_emmap_2/1, corrupt/1,
          corrupt_message/1, unsafe_terms/1, no_terms/1]).
--export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, inflating_beyond_memory/1, terms_of_one_call/1, compressed_inside/1,
+-export([terms_up_to_the_limit/1, compressed_terms_up_to_the_limit/1, compressed_terms_without_an_end/1, inflating_beyond_memory/1, terms_of_one_call/1, compressed_inside/1,
          push_holds_to_the_limit/1, limits/1]).
 -export([fun_that_returns/1, fun_that_raises/1, fun_that_pushes/1, fun_that_pops/1, fun_that_keeps_others_out/1, fun_that_closes/1,
          fun_of_a_killed_process/1, fun_of_an_ended_process/1]).
@@ -25,7 +25,7 @@ groups() ->
              levels, looks, metadata, writers, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
-             compressed_terms_up_to_the_limit, inflating_beyond_memory, terms_of_one_call, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
+             compressed_terms_up_to_the_limit, compressed_terms_without_an_end, inflating_beyond_memory, terms_of_one_call, compressed_inside, push_holds_to_the_limit, limits, fun_that_returns,
              fun_that_raises, fun_that_pushes, fun_that_pops, fun_that_keeps_others_out, fun_that_closes, fun_of_a_killed_process,
              fun_of_an_ended_process, many_processes_on_many_handles, pop_many_shares_out, both_backends_on_one_queue,
              server, server_names, server_that_does_not_open, server_with_a_fun, server_meets_the_unknown,
@@ -580,6 +580,19 @@ terms_up_to_the_limit(Config) ->
                  ok = emmap_queue:close(Smaller)
          end
      end || {Name, Bytes, Size} <- Sizes].
+
+%% A stream without its end is none, whichever way its term is made.
+compressed_terms_without_an_end(Config) ->
+    {ok, Queue} = open(Config, "no-end", 0, [{max_inflated_size, 20_000}]), % less than the most that the term could take
+    {ok, Quick} = open(Config, "no-end", 0, []),
+    [begin
+         Whole = term_to_binary(binary:copy(<<255>>, 5000 + Length), [compressed]),
+         Message = binary:part(Whole, 0, byte_size(Whole) - Cut),
+         raw_queue(Config, "no-end", [Message]),
+         [?assertEqual({Length, Cut, {error, {bad_term, Message}}}, {Length, Cut, emmap_queue:peek_front(Q)}) || Q <- [Queue, Quick]],
+         ok = emmap_queue:erase(Queue)
+     end || Length <- lists:seq(0, 200, 10), Cut <- [1, 2, 3, 4, 5],
+            byte_size(term_to_binary(binary:copy(<<255>>, 5000 + Length), [compressed])) rem 8 =:= Cut].
 
 %% A list of so many [], compressed without being made.
 compressed_list(Count) ->
