@@ -41,18 +41,25 @@ time, so it has the limit of one term.
 
 ## Memory
 
-ERTS ends the node if it lacks memory. So emmap asks for the memory first. If there is none, the answer is
-`{error, enomem}` and the message stays. `pop_many/2` answers the messages that there is memory for, if that is at least
-one. How much memory a call takes with the NIF:
+ERTS ends the node if it lacks memory. So emmap asks for the memory of messages of more than 1 MiB, and of their terms,
+first. If there is none, the answer is `{error, enomem}` and the message stays. `pop_many/2` answers the messages that
+there is memory for, if that is at least one. How much memory a call takes with the NIF:
 
 - A message of more than 4.4 MiB that is about one binary (everything else in it is less than 64 KiB) takes its size
   once. The binary in the term is a part of the message, and keeps the message in memory.
 - Any other message takes its size, and the memory of its term. A compressed one takes twice what it inflates to, too,
   for as long as it is decoded.
 - The next garbage collection of the process takes the memory of the terms once more. So emmap asks for twice the memory
-  of all terms that the call makes. It does not ask for terms of less than 1 MiB together.
+  of all terms that the call makes, and for up to 128 bytes for each of its messages. It does not ask for terms of less
+  than 1 MiB together.
 
-Another process may take the memory between the question and the use of it. Then ERTS ends the node all the same.
+ERTS ends the node all the same in these cases:
+
+- Another process takes the memory between the question and the use of it.
+- A call reads very many small messages. `to_list/1`, `snapshot/2` and `pop_many/2` first make the list of the messages,
+  which takes up to 128 bytes and the length of each, and is not asked for. Where memory may be short, give `pop_many/2`
+  and `snapshot/2` a limit, and fold instead of `to_list/1`.
+- A push encodes a term: `term_to_binary/2` takes the size of the message.
 
 With the port, and no NIF loaded, emmap compares the limits on the node (`ulimit -v`, `ulimit -d`) with what the node
 uses, both as Linux has them in `/proc/self`. On another system it can't ask.

@@ -23,6 +23,9 @@
 %% The node ends if binary_to_term/2 lacks memory, so it is asked first. It is not asked for at most so many bytes.
 -define(UNASKED, (1 bsl 20)).
 
+%% At most so many bytes of a heap are a binary in a list: the cons cell, the binary, and 64 bytes if those are on the heap.
+-define(LISTED, 128).
+
 %%% Encoding
 
 %% Options for term_to_binary/2 by a level of compression. Minor version 2, the default since OTP 26, so that a term is
@@ -117,12 +120,14 @@ decode_all(Messages, Terms, Allowed, Decoded) ->
         {_Some, _Rest, Why, _Left} -> {error, Why}
     end.
 
-%% `all': the limit and the memory suffice, whatever the terms are. Otherwise each term is measured.
+%% `all': the limit and the memory suffice, whatever the terms are. Otherwise each term is measured. The list of messages is
+%% in the way of the next garbage collection too.
 allowed(Messages, #terms{limit = Limit}) ->
     {Most, Beyond} = lists:foldl(fun add_most/2, {0, 0}, Messages),
-    case Beyond =< Limit andalso has_memory(Most) of
+    Listed = ?LISTED * length(Messages),
+    case Beyond =< Limit andalso has_memory(Most + Listed) of
         true -> all;
-        false -> #gathered{left = Limit}
+        false -> #gathered{left = Limit, taken = Listed}
     end.
 
 add_most(Bytes, {Most, Beyond}) ->

@@ -14,7 +14,7 @@
          shrinking_below_the_cursor/1, truncation_by_another_process/1, address_of_the_nodes_own_memory/1,
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
          counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, long_messages_in_short_memory/1,
-         long_requests_in_short_memory/1, request_that_the_node_loses/1,
+         long_requests_in_short_memory/1, many_messages_in_short_memory/1, request_that_the_node_loses/1,
          terms_of_one_call/1, inflated_messages_in_short_memory/1,
          truncation_of_ten_files/1, truncation_of_100_files/1,
          truncation_of_1000_files/1]).
@@ -35,7 +35,7 @@ groups() ->
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
             file_of_a_dead_process, memory_that_is_short, long_messages_in_short_memory, terms_of_one_call,
-            inflated_messages_in_short_memory, long_requests_in_short_memory],
+            inflated_messages_in_short_memory, long_requests_in_short_memory, many_messages_in_short_memory],
     Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
            truncation_of_1000_files],
     [{nif, [], Both ++ Nif}, {port, [], Both ++ [request_that_the_node_loses]}].
@@ -92,6 +92,7 @@ fail() ->
 ?CASE(memory_that_is_short).
 ?CASE(long_messages_in_short_memory).
 ?CASE(long_requests_in_short_memory).
+?CASE(many_messages_in_short_memory).
 ?CASE(request_that_the_node_loses).
 ?CASE(terms_of_one_call).
 ?CASE(inflated_messages_in_short_memory).
@@ -245,6 +246,25 @@ run(request_that_the_node_loses, port, Path) ->
     after 30000 -> error(program_goes_on)
     end,
     ?assertEqual({error, port_died}, emmap:size(File));
+
+%% The list of the messages counts too.
+run(many_messages_in_short_memory, Backend, Path) ->
+    {ok, Queue} = emmap_queue:open(Path, 1 bsl 20, [{backend, Backend}]),
+    Count = 500_000,
+    [ok = emmap_queue:push_many(Queue, lists:duplicate(1000, [1000, 2000, 3000, 4000])) || _ <- lists:seq(1, Count div 1000)],
+    [begin
+         Before = emmap_queue:length(Queue),
+         with_memory(nif, Spare, fun() ->
+             case emmap_queue:to_list(Queue) of
+                 {error, enomem} -> ok;
+                 All -> ?assertEqual(Before, length(All))
+             end
+         end),
+         case with_memory(nif, Spare, fun() -> emmap_queue:pop_many(Queue, Count) end) of
+             {error, enomem} -> ?assertEqual(Before, emmap_queue:length(Queue));
+             {ok, Popped} -> ?assertEqual(Before - length(Popped), emmap_queue:length(Queue))
+         end
+     end || Spare <- [150, 200, 250, 300]];
 
 %% Each message is within the limit, and all of them together would take more than 1 GB.
 run(terms_of_one_call, Backend, Path) ->
