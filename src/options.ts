@@ -197,7 +197,8 @@ function toNative(options: object, names: ReadonlySet<string>, what: string): Na
     if (name === "shared" && value === "unsafe") {
       native.push("shared_unsafe", null);
     } else if (flag !== undefined) {
-      if (typeof value !== "boolean") throw typeError(`options.${name}`, "of type boolean", value);
+      const expected = name === "shared" ? 'a boolean or "unsafe"' : "of type boolean";
+      if (typeof value !== "boolean") throw typeError(`options.${name}`, expected, value);
       if (value) native.push(flag, null);
     } else if (number !== undefined) {
       const noLimit = name === "lockTimeout" && value === Number.POSITIVE_INFINITY;

@@ -258,7 +258,7 @@ test("shared can be said to be unsafe, of files and counters alone", () => {
   expect(String(reader.pread(0, 5))).toBe("hello");
   using counters = openCounters(`${path}.counters`, 2, { shared: "unsafe" });
   expect(counters.add(0, 1n)).toBe(0n);
-  expect(() => open(path, { shared: "safe" as never })).toThrow(TypeError);
+  expect(() => open(path, { shared: "safe" as never })).toThrow('must be a boolean or "unsafe"');
   for (const shared of [true, false, "safe"])
     expect(() => openCounters(path, 1, { shared: shared as never })).toThrow(TypeError);
   expect(() => openQueue(`${path}.queue`, { shared: "unsafe" } as never)).toThrow(TypeError);
