@@ -115,26 +115,31 @@ function ofThisVersion(addon: { version?: string }): object {
   throw new Error(`its version of emmap is ${version}, and that of the JavaScript is ${VERSION}`);
 }
 
+/** An error of loading. Its cause, if there is one, is the engine's. */
+function loadError(message: string, options?: ErrorOptions): Error {
+  return Object.assign(new Error(message, options), { code: "EMMAP_NOT_LOADED" });
+}
+
 /** The error for an addon that cannot be loaded, with a way out. */
 function refusal(path: string, cause: NodeJS.ErrnoException, build: string | undefined): Error {
   const { code, message } = cause;
   const wanted = `emmap can't load its native code, ${path}`;
   if (code === "ERR_ACCESS_DENIED")
-    return new Error(
+    return loadError(
       `${wanted}: this process may not read it; start Node with --allow-fs-read=${dirname(path)} and --allow-addons`,
       { cause },
     );
   if (code === "ERR_DLOPEN_DISABLED") {
     const flag = "permission" in process ? "with --allow-addons" : "without --no-addons";
-    return new Error(`${wanted}: this process may load none; start Node ${flag}`, { cause });
+    return loadError(`${wanted}: this process may load none; start Node ${flag}`, { cause });
   }
   if (/NotCapable|PermissionDenied/.test(cause.name) || /--allow-(ffi|read)/.test(message)) {
     const flags = `--allow-ffi and --allow-read=${dirname(path)}`;
-    return new Error(`${wanted}: this process may not; start Deno with ${flags}`, { cause });
+    return loadError(`${wanted}: this process may not; start Deno with ${flags}`, { cause });
   }
   const advice = build === undefined ? "" : `; to build it for this system: node ${build}`;
   const why = message.replace(`${path}: `, "");
-  return new Error(`${path} can't be loaded: ${why}${advice}`, { cause });
+  return loadError(`${path} can't be loaded: ${why}${advice}`, { cause });
 }
 
 /** The addon's functions. */
@@ -155,7 +160,7 @@ export function load(): object {
   if (failed !== undefined) throw failed;
   const [place] = places;
   if (place === undefined)
-    throw new Error(
+    throw loadError(
       "emmap can't tell which file it is in, and so cannot find its native code: make emmap an external of the bundle",
     );
   const path = join(place, "prebuilds", platforms[0] as string, "emmap.node");
@@ -164,7 +169,7 @@ export function load(): object {
     build === undefined
       ? "this code was bundled without it: copy the package's prebuilds there, or make emmap an external of the bundle and install it beside that"
       : `emmap brings no addon for this platform; build it with: node ${build}`;
-  throw new Error(`${path} is missing: ${advice}`);
+  throw loadError(`${path} is missing: ${advice}`);
 }
 
 /** The script that compiles the addon; undefined if it is not there, as beside bundles. */

@@ -68,6 +68,16 @@ describe("where native code is forbidden the error says so, and which flag allow
   });
 });
 
+test("an error of loading has a code", () => {
+  const from = install(mkdtempSync(join(folder, "no-addon-")), "prebuilds");
+  const code = (options: string[], which: string): string => {
+    const program = `try { require(${JSON.stringify(which)}); } catch (error) { console.log(error.code, error.cause?.code); }`;
+    return execFileSync(process.execPath, [...options, "-e", program], { encoding: "utf8" }).trim();
+  };
+  expect(code([], from)).toBe("EMMAP_NOT_LOADED undefined");
+  expect(code(["--no-addons"], installed)).toBe("EMMAP_NOT_LOADED ERR_DLOPEN_DISABLED");
+});
+
 test("where the package's JavaScript may not be read the error is Node's own", () => {
   const flags = [PERMISSION, "--allow-addons", `--allow-fs-read=${join(folder, "program.cjs")}`];
   expect(load(flags)).toMatch(/^Access to this API has been restricted/);
