@@ -165,6 +165,9 @@ export function remaining(bytes: Buffer, start: number, end: number, allowed: nu
         pending += 2 + 2 * u32(bytes, at + 1);
         at += 6;
         break;
+      case Tag.Local:
+        // Only the runtime that wrote it knows what is in it.
+        return left + TERM_SIZE - TERM_SIZE * (end - at - 1);
       default:
         return left;
     }

@@ -57,6 +57,14 @@ describe.each(sizes)("$name", ({ bytes, size }) => {
   });
 });
 
+// The table has no such term, because no other runtime can read it.
+test("a local term counts 16 bytes for each of its own", () => {
+  const message = Buffer.concat([Buffer.from([131, 121]), Buffer.alloc(100)]);
+  const limit = 1600 - message.length;
+  decode(message, { maxInflatedSize: limit });
+  expect(failure(() => decode(message, { maxInflatedSize: limit - 1 })).code).toBe("ETF_LIMIT");
+});
+
 test("the limit is 64 MiB unless given", () => {
   expect(MAX_INFLATED_SIZE).toBe(64 * 1024 * 1024);
   const count = MAX_INFLATED_SIZE / 16;
