@@ -86,7 +86,7 @@ let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>
 /**
  * A persistent first-in, first-out queue in a file that threads, processes and runtimes share. {@link openQueue} makes
  * one. The messages of one producer stay in order, and no message goes to two consumers. Iterating gives the messages
- * from the first to the last; they stay in the queue.
+ * from the first to the last; they stay in the queue. It shows neither messages in hand nor released ones.
  *
  * **Waiting.** An operation waits while another process changes the queue, which takes microseconds unless that process
  * is stopped. After {@link OpenOptions.lockTimeout} it throws `ETIMEDOUT`, and has changed nothing. With `exclusive`
@@ -127,7 +127,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * The number of messages. It takes constant time while all writers share the live folder (docs/live.md), and time in
+   * The number of messages, without those in hand. It takes constant time while all writers share the live folder (docs/live.md), and time in
    * proportion otherwise: the file has no count.
    */
   length(): number {
@@ -833,7 +833,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     });
   }
 
-  /** Removes all messages. The file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
+  /** Removes all messages, but not those in hand. The file keeps its size (see {@link compact}). Throws EBUSY as {@link pop}. */
   purge(): void {
     if (this.#unfinished !== undefined) this.#abort(this.#unfinished);
     addon.queue_purge(this.native);
