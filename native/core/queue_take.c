@@ -25,7 +25,7 @@ static void count(hand_t *hand, uint32_t number, int by)
 static void hand_over(hand_t *hand, uint32_t number, uint64_t holder, emmap_delivery *delivery)
 {
     taken_cell_t *const cell = &hand->bytes->cell[number];
-    hand->bytes->turn = (hand->bytes->turn + 1) & TAKEN_TURN_MASK;
+    hand->bytes->turn = (hand->bytes->turn & TAKEN_TURN_MASK) % TAKEN_TURN_MASK + 1; /* never 0 */
     cell->turn = hand->bytes->turn;
     cell->owner = hand_owner(hand);
     cell->holder = holder;

@@ -27,6 +27,7 @@
 /* A handle's part. Under `threads`, except `file`, which lives as long as the handle, and `looked`. */
 typedef struct taken {
     emmap_file *file;
+    emmap_mapping *mapping; /* with a reference; NULL before the first use */
     uint64_t identity;
     char *path;              /* NULL: memory of this handle alone */
     _Atomic uint32_t owner;  /* this handle's place in the table; TAKEN_OWNERS: none */
@@ -84,6 +85,9 @@ bool emi_taken_may_have(emmap_file *file, const queue_t *queue);
 
 /* The same for the watcher, which asks the kernel whether owners live, and not only when it was asked last. */
 bool emi_taken_is_worth_a_look(emmap_file *file, const queue_t *queue);
+
+/* Takes the mapping after the file has become longer. Errors: EMMAP_CLOSED, EFAULT. */
+emmap_error emi_taken_renew(hand_t *hand);
 
 /* Brings the file to the disk. Errors: as emi_durability_sync. */
 emmap_error emi_taken_sync(taken_t *self);

@@ -89,14 +89,10 @@ static emmap_error grow(hand_t *hand, uint64_t cells)
             emi_descriptor_release(descriptor);
         }
     }
-    emmap_mapping *mapping = NULL;
     if (!error)
-        error = emi_mapping_of(file, &mapping);
+        error = emi_taken_renew(hand);
     if (error)
         return error;
-    emi_mapping_release(hand->mapping);
-    hand->mapping = mapping;
-    hand->bytes = (taken_file_t *)(void *)mapping->data;
     add_cells(hand, (uint32_t)cells);
     return EMMAP_OK;
 }

@@ -136,11 +136,39 @@ static emmap_error enter(taken_file_t *bytes, const emmap_file *file, bool named
     return EMMAP_OK;
 }
 
+/* Takes the file's mapping. The handle keeps a reference from one operation to the next, since taking one costs as much as the rest of
+ * an acknowledgement. */
+static emmap_error take_mapping(hand_t *hand, emmap_file *file)
+{
+    emmap_mapping *now = atomic_load_explicit(&file->mapping, memory_order_acquire);
+    if (hand->taken && now && now == hand->taken->mapping) {
+        hand->mapping = now;
+        return EMMAP_OK;
+    }
+    const emmap_error error = emi_mapping_of(file, &now);
+    if (error)
+        return error;
+    if (hand->taken && hand->taken->mapping)
+        emi_mapping_release(hand->taken->mapping);
+    if (hand->taken)
+        hand->taken->mapping = now;
+    hand->mapping = now;
+    return EMMAP_OK;
+}
+
+/* A mapping that is not the handle's own was taken for a look. */
+static void unmap(hand_t *hand)
+{
+    if (hand->mapping && !hand->taken)
+        emi_mapping_release(hand->mapping);
+    hand->mapping = NULL;
+}
+
 /* Makes hand->mapping the whole file. */
 static emmap_error map(hand_t *hand, emmap_file *file)
 {
     uint64_t size;
-    emmap_error error = emi_mapping_of(file, &hand->mapping);
+    emmap_error error = take_mapping(hand, file);
     if (error)
         return error;
     hand->bytes = (taken_file_t *)(void *)hand->mapping->data;
@@ -151,10 +179,9 @@ static emmap_error map(hand_t *hand, emmap_file *file)
         error = emi_require_blocking();
         if (!error)
             error = emmap_follow(file, &size);
-        emi_mapping_release(hand->mapping);
-        hand->mapping = NULL;
+        unmap(hand);
         if (!error)
-            error = emi_mapping_of(file, &hand->mapping);
+            error = take_mapping(hand, file);
         if (error)
             return error;
         hand->bytes = (taken_file_t *)(void *)hand->mapping->data;
@@ -162,13 +189,6 @@ static emmap_error map(hand_t *hand, emmap_file *file)
     const uint64_t mapped = (hand->mapping->size - CELLS_AT) / TAKEN_CELL;
     hand->cells = (uint32_t)(cells < mapped ? cells : mapped);
     return EMMAP_OK;
-}
-
-static void unmap(hand_t *hand)
-{
-    if (hand->mapping)
-        emi_mapping_release(hand->mapping);
-    hand->mapping = NULL;
 }
 
 /* Agrees with handles that have no live folder, by a lock on the queue. Errors: EBUSY. */
@@ -426,6 +446,14 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand)
     return error;
 }
 
+emmap_error emi_taken_renew(hand_t *hand)
+{
+    const emmap_error error = take_mapping(hand, hand->taken->file);
+    if (!error)
+        hand->bytes = (taken_file_t *)(void *)hand->mapping->data;
+    return error;
+}
+
 emmap_error emi_taken_begin_if_sound(operation_t *operation, hand_t *hand)
 {
     const emmap_error error = emi_taken_begin(operation, false, hand);
@@ -616,6 +644,8 @@ void emi_taken_free(queue_t *queue)
     emi_taken_forget(queue);
     for (taken_t *self = queue->taken_before; self;) {
         taken_t *const previous = self->previous;
+        if (self->mapping)
+            emi_mapping_release(self->mapping);
         emmap_free(self->file);
         free(self->path);
         free(self);
