@@ -120,7 +120,7 @@ static ERL_NIF_TERM wait_begin(ErlNifEnv *env, const ERL_NIF_TERM arguments[], s
         !get_limit(env, arguments[3], &timeout))
         return enif_make_badarg(env);
     struct nif_wait *const self = wait_make(env, file, arguments[4]);
-    const emmap_waiter waiter = {done, self->told};
+    const emmap_waiter waiter = {.done = done, .context = self->told};
     const emmap_error error = begin(file->file, place, expected, timeout, &waiter, &self->wait);
     return wait_begun(env, self, error, atom_not_equal);
 }
@@ -151,7 +151,7 @@ ERL_NIF_TERM nif_queue_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM 
     if (!nif_file_get(env, arguments[0], &file) || !get_limit(env, arguments[1], &timeout))
         return enif_make_badarg(env);
     struct nif_wait *const self = wait_make(env, file, arguments[2]);
-    const emmap_waiter waiter = {done, self->told};
+    const emmap_waiter waiter = {.done = done, .context = self->told};
     const emmap_error error = file->core->queue_wait_begin(file->file, timeout, &waiter, &self->wait);
     return wait_begun(env, self, error, nif_atoms.ok);
 }

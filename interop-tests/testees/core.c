@@ -268,7 +268,7 @@ static bool on_wait(const request *request, const char *operation, emmap_file *f
     emmap_wait *wait = NULL;
     has_ended = false;
     emmap_error error = (counter ? emmap_counter_wait_begin : emmap_wait_begin)(
-        file, number(request, 2), operand(request, 3), number(request, 4), &(emmap_waiter){end_wait, NULL},
+        file, number(request, 2), operand(request, 3), number(request, 4), &(emmap_waiter){.done = end_wait},
         &wait);
     if (!error)
         error = end_of(wait);
@@ -448,7 +448,7 @@ static void receive(const char *operation, emmap_file *file, uint64_t timeout)
     while ((error = emmap_queue_pop(file, &sink)) == EMMAP_EOF || error == EBUSY) {
         emmap_wait *wait = NULL;
         has_ended = false;
-        error = emmap_queue_wait_begin(file, timeout, &(emmap_waiter){end_wait, NULL}, &wait);
+        error = emmap_queue_wait_begin(file, timeout, &(emmap_waiter){.done = end_wait}, &wait);
         if (!error)
             error = end_of(wait);
         if (error && error != EAGAIN)

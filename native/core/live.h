@@ -9,6 +9,7 @@
  *   live_folder.c  makes, opens and removes the folder
  *   live_join.c    agreement of all writers on the way in which they exclude each other; slots
  *   live_lock.c    the lock
+ *   live_bell.c    FIFOs that wake waits for messages
  *   live_writers.c the handles that use the folder, as their slots describe them
  */
 #ifndef EMMAP_CORE_LIVE_H
@@ -33,6 +34,7 @@ typedef struct live {
     uint64_t identity; /* made of the identity and inode of `state`; by this number writers agree */
     descriptor_t *descriptor;
     emmap_mapping *mapping;
+    descriptor_t *bell; /* this handle's FIFO; NULL: none was needed. Under the lock of live_bell.c */
 } live_t;
 
 /* ---- The folder (live_folder.c) ---- */
@@ -45,6 +47,9 @@ emmap_error emi_live_folder_open(char *folder, uint32_t flags, live_t *result);
  * missing, and the state anew if it is damaged or has other rights than the file (`data`). Takes LOCK_JOIN on
  * the state, which the caller releases when it has a slot. Errors: those of the system. */
 emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t *result);
+
+/* The folder, for functions of names in it. Below 0: errno says why. */
+int emi_live_folder_descriptor(const char *folder);
 
 /* Removes the state and the folder, if this state is still the folder's. */
 void emi_live_folder_remove(live_t *self);
@@ -66,6 +71,26 @@ void emi_live_leave(descriptor_t *descriptor);
 /* For tests: whether later handles may use a live folder if no other writer has decided yet. EMMAP_LIVE=off
  * in the environment does the same. */
 void emi_live_enable(bool yes);
+
+/* ---- Bells (live_bell.c) ---- */
+
+/* Makes this handle's bell, or finds it. `*fd` is its descriptor, which belongs to the handle. */
+emmap_error emi_live_bell(live_t *self, int *fd);
+bool emi_live_has_bell(live_t *self);
+void emi_live_bell_free(live_t *self);
+
+/* The bit in `bells` of a slot, and its word. */
+static inline uint64_t live_bell_bit(unsigned slot)
+{
+    return UINT64_C(1) << slot % 64;
+}
+static inline _Atomic uint64_t *live_bell_word(live_state_t *state, unsigned slot)
+{
+    return &state->bells[slot / 64];
+}
+
+/* Rings the first bell with a bit among the slots from `from` to `to` - 1. False: there is none. */
+bool emi_live_ring(live_t *self, unsigned from, unsigned to);
 
 /* ---- The lock (live_lock.c) ---- */
 

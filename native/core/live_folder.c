@@ -47,7 +47,7 @@ static bool is_same(const struct stat *one, const struct stat *other)
 
 /* Not through a symbolic link: a user who may write to the surrounding folder could otherwise choose what is
  * removed. */
-static int open_folder(const char *folder)
+int emi_live_folder_descriptor(const char *folder)
 {
     return open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -148,7 +148,7 @@ static bool has_rights(const struct stat *about, const struct stat *data, mode_t
 /* Gives a new, empty folder its rights under a name of its own. The caller then renames it. */
 static emmap_error prepare_folder(const char *fresh, const struct stat *data)
 {
-    const int fd = open_folder(fresh);
+    const int fd = emi_live_folder_descriptor(fresh);
     struct stat about;
     if (fd < 0)
         return emi_error_from_errno("open");
@@ -196,6 +196,20 @@ static emmap_error make_folder(const char *folder, const struct stat *data)
         error = try_folder(folder, fresh, data);
     free(fresh);
     return error;
+}
+
+/* Removes what processes left that died: states without their final name, and bells. If a state is still being
+ * prepared, its process starts again. Nobody has a bell while no slot is taken. */
+static void remove_remains(const char *folder, int opened)
+{
+    DIR *const entries = opendir(folder);
+    if (!entries)
+        return;
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
+        if (strncmp(entry->d_name, STATE ".", sizeof STATE) == 0 ||
+            strncmp(entry->d_name, LIVE_BELL, sizeof LIVE_BELL - 1) == 0)
+            unlinkat(opened, entry->d_name, 0);
+    closedir(entries);
 }
 
 /* A state that is being prepared. */
@@ -272,25 +286,12 @@ static emmap_error take_name(int folder)
     return error == EBUSY ? emi_error_set(EAGAIN, NULL) : error;
 }
 
-/* Removes states without their final name, left by processes that died. If one is still being prepared, its
- * process starts again. */
-static void remove_unnamed(const char *folder, int opened)
-{
-    DIR *const entries = opendir(folder);
-    if (!entries)
-        return;
-    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
-        if (strncmp(entry->d_name, STATE ".", sizeof STATE) == 0)
-            unlinkat(opened, entry->d_name, 0);
-    closedir(entries);
-}
-
 static emmap_error try_state(const char *folder, const char *path, const struct stat *data)
 {
-    const int opened = open_folder(folder);
+    const int opened = emi_live_folder_descriptor(folder);
     if (opened < 0)
         return emi_error_from_errno("open");
-    remove_unnamed(folder, opened);
+    remove_remains(folder, opened);
     preparation_t state;
     emmap_error error = prepare(folder, data, &state);
     PAUSE("live_state_prepared");
@@ -331,7 +332,7 @@ static emmap_error claim(const live_t *self, const char *folder, const struct st
     bool held = true;
     off_t at;
     struct stat around, about;
-    const int opened = open_folder(folder);
+    const int opened = emi_live_folder_descriptor(folder);
     if (opened < 0)
         return emi_error_from_errno("open");
     emmap_error error = emi_lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE);
@@ -341,6 +342,8 @@ static emmap_error claim(const live_t *self, const char *folder, const struct st
     /* The folder's rights follow those of the file, as far as this process may change them. */
     if (!error && !held && fstat(opened, &around) == 0 && !has_rights(&around, data, mode_of_folder(data)))
         emi_beside_own(opened, data, mode_of_folder(data));
+    if (!error && !held && atomic_exchange(&self->state->bells_made, 0))
+        remove_remains(folder, opened);
     *fits = fstat(self->fd, &about) == 0 && has_rights(&about, data, mode_of_state(data)) &&
             S_ISREG(about.st_mode) && about.st_nlink == 1 && about.st_size == sizeof(live_state_t);
     close(opened);
@@ -356,6 +359,7 @@ static emmap_error renew(live_t *self, const struct stat *data)
     live_state_t *const state = self->state;
     atomic_store_explicit(&state->lock, 0, memory_order_relaxed);
     atomic_store_explicit(&state->taking, 0, memory_order_relaxed);
+    memset((void *)state->bells, 0, sizeof state->bells);
     state->identity = emi_random_number();
     state->generation++;
     state->file = (uint64_t)data->st_ino;
@@ -406,13 +410,13 @@ static void remove_from(live_t *self, int opened)
     PAUSE("live_folder_emptied");
     if (rmdir(self->folder) == 0 || (errno != ENOTEMPTY && errno != EEXIST))
         return;
-    remove_unnamed(self->folder, opened);
+    remove_remains(self->folder, opened);
     rmdir(self->folder);
 }
 
 void emi_live_folder_remove(live_t *self)
 {
-    const int opened = open_folder(self->folder);
+    const int opened = emi_live_folder_descriptor(self->folder);
     if (opened < 0)
         return;
     if (emi_lock_try_often(self->fd, LOCK_JOIN, LOCK_EXCLUSIVE) == EMMAP_OK) {

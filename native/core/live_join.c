@@ -286,6 +286,7 @@ void emi_live_leave(descriptor_t *descriptor)
         return;
     const emmap_failure failure = *emmap_last_failure();
     descriptor->live = NULL;
+    emi_live_bell_free(self);
     /* A forked child has no descriptors any more, and owns no slot. */
     if (descriptor->fd >= 0 && self->descriptor->fd >= 0)
         withdraw(self, descriptor->fd);

@@ -15,6 +15,9 @@
 #define LIVE_VERSION 1u
 #define LIVE_SUFFIX "-live"
 
+/* A handle's bell has this name, followed by the number of its slot. */
+#define LIVE_BELL "bell."
+
 /* The most handles that may write one file at a time. */
 #define LIVE_SLOTS EMMAP_WRITERS
 
@@ -69,7 +72,11 @@ typedef struct live_state {
      * Changes under `lock`. */
     _Atomic uint64_t taken;
     uint8_t length_line[24];
-    uint8_t rest[4096 - 5 * 64];
+    _Atomic uint64_t bells[LIVE_SLOTS / 64]; /* a bit for each slot: live_bell.c */
+    _Atomic uint32_t turn;                   /* the slot whose bell is the next to ring */
+    _Atomic uint32_t bells_made;             /* 1: some slot has a FIFO, or its dead owner left one */
+    uint8_t turn_line[56];
+    uint8_t rest[4096 - 8 * 64];
     live_slot_t slot[LIVE_SLOTS];
 } live_state_t;
 
@@ -79,6 +86,8 @@ _Static_assert(offsetof(live_state_t, taking) == 128, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, waited) == 192, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, length) == 256, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, taken) == 288, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, bells) == 320, "docs/live.md says so");
+_Static_assert(offsetof(live_state_t, turn) == 448, "docs/live.md says so");
 _Static_assert(offsetof(live_state_t, slot) == 4096, "docs/live.md says so");
 _Static_assert(LIVE_SLOTS < LIVE_OWNER_SLOT, "an owner's number has 12 bits");
 

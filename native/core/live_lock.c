@@ -245,6 +245,7 @@ void emi_live_bury(live_state_t *state, unsigned slot)
     while (names(word, slot) && !atomic_compare_exchange_weak_explicit(
                                     &state->taking, &word, 0, memory_order_acq_rel, memory_order_acquire))
         ;
+    atomic_fetch_and(live_bell_word(state, slot), ~live_bell_bit(slot));
     /* Model step "bury". The woken sleepers mark the word again. */
     word = atomic_load_explicit(&state->lock, memory_order_acquire);
     while (names(word, slot))

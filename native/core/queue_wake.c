@@ -14,12 +14,12 @@ enum { NOBODY, ARMED, CALLED };
 
 /* The place of a queue's word: in the live folder (live.h), or in the handle's own memory, for its own
  * threads. */
-typedef struct bell {
+typedef struct waited {
     emmap_file *file;
     uint64_t position;
     word_t *word;
     descriptor_t *descriptor; /* with a reference, which keeps the shared memory */
-} bell_t;
+} waited_t;
 
 /* Held while a handle makes its own word. */
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
@@ -60,10 +60,10 @@ static emmap_error find_queue(emmap_file *file, queue_t **result)
 }
 
 /* `makes`: makes the handle's own word if it has none. Otherwise result->word may be NULL. Ends with
- * bell_end. */
-static emmap_error bell_begin(emmap_file *file, queue_t *self, bool makes, bell_t *result)
+ * waited_end. */
+static emmap_error waited_begin(emmap_file *file, queue_t *self, bool makes, waited_t *result)
 {
-    *result = (bell_t){0};
+    *result = (waited_t){0};
     emmap_error error = emi_file_descriptor(file, &result->descriptor);
     if (error)
         return error;
@@ -83,36 +83,51 @@ static emmap_error bell_begin(emmap_file *file, queue_t *self, bool makes, bell_
     return EMMAP_OK;
 }
 
-static void bell_end(const bell_t *self)
+static void waited_end(const waited_t *self)
 {
     emi_descriptor_release(self->descriptor);
 }
 
 /* ---- Waking ---- */
 
-static void call(const bell_t *bell)
+/* Those that sleep in a thread take their turn after the bells of all slots. */
+static bool wake_one(const waited_t *at)
+{
+    live_t *const live = at->descriptor->live;
+    const unsigned turn =
+        live ? atomic_load_explicit(&live->state->turn, memory_order_relaxed) % (LIVE_SLOTS + 1) : 0;
+    uint64_t woken = 0;
+    if (live && emi_live_ring(live, turn, LIVE_SLOTS))
+        return true;
+    (void)emmap_notify(at->file, at->position, 1, &woken);
+    if (live && woken > 0)
+        atomic_store_explicit(&live->state->turn, 0, memory_order_relaxed);
+    return woken > 0 || (live && emi_live_ring(live, 0, turn));
+}
+
+static void call(const waited_t *at)
 {
     int64_t called = CALLED;
-    uint64_t woken = 0;
+    bool woken = false;
     PAUSE("wake_calling");
-    if (atomic_exchange(bell->word, CALLED) !=
+    if (atomic_exchange(at->word, CALLED) !=
         NOBODY) /* else another thread has called since, and found nobody */
-        (void)emmap_notify(bell->file, bell->position, 1, &woken);
+        woken = wake_one(at);
     PAUSE("wake_called");
     /* A waiter that arms the word meanwhile has looked already, or will look. */
-    if (woken == 0)
-        atomic_compare_exchange_strong(bell->word, &called, NOBODY);
+    if (!woken)
+        atomic_compare_exchange_strong(at->word, &called, NOBODY);
 }
 
 void emi_queue_call(emmap_file *file)
 {
     queue_t *self;
-    bell_t bell;
-    if (find_queue(file, &self) != EMMAP_OK || bell_begin(file, self, false, &bell) != EMMAP_OK)
+    waited_t at;
+    if (find_queue(file, &self) != EMMAP_OK || waited_begin(file, self, false, &at) != EMMAP_OK)
         return;
-    if (bell.word)
-        call(&bell);
-    bell_end(&bell);
+    if (at.word)
+        call(&at);
+    waited_end(&at);
 }
 
 /* Whether a waiter would find a message. If only another handle's lock can tell, a waiter is woken in vain. */
@@ -127,17 +142,17 @@ static bool has_message(emmap_file *file, const queue_t *self)
 void emi_queue_call_next(emmap_file *file)
 {
     queue_t *self;
-    bell_t bell;
+    waited_t at;
     int64_t called = CALLED;
-    if (find_queue(file, &self) != EMMAP_OK || bell_begin(file, self, false, &bell) != EMMAP_OK)
+    if (find_queue(file, &self) != EMMAP_OK || waited_begin(file, self, false, &at) != EMMAP_OK)
         return;
-    if (bell.word && atomic_load(bell.word) != NOBODY) {
-        atomic_compare_exchange_strong(bell.word, &called, ARMED);
+    if (at.word && atomic_load(at.word) != NOBODY) {
+        atomic_compare_exchange_strong(at.word, &called, ARMED);
         emi_fence_heavy();
         if (has_message(file, self))
-            call(&bell);
+            call(&at);
     }
-    bell_end(&bell);
+    waited_end(&at);
 }
 
 /* ---- Waiting ---- */
@@ -201,10 +216,11 @@ static bool is_worth_a_look(emmap_file *file)
            file_faulted(file);
 }
 
-static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout, const emmap_waiter *waiter,
-                         emmap_wait **result)
+/* Looks once more, and enters the wait. The bell, if there is one, is set. */
+static emmap_error begin(emmap_file *file, const waited_t *at, uint64_t timeout,
+                         const wait_subject_t *subject, const emmap_waiter *waiter, emmap_wait **result)
 {
-    atomic_store(bell->word, ARMED);
+    atomic_store(at->word, ARMED);
     emi_fence_heavy();
     const emmap_error seen = look_now(file);
     if (seen == EMMAP_OK)
@@ -213,8 +229,7 @@ static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout,
         return seen;
     if (timeout == 0)
         return emi_error_set(ETIMEDOUT, NULL);
-    const emmap_error error =
-        emi_wait_begin(bell->file, bell->position, ARMED, timeout, file, is_worth_a_look, waiter, result);
+    const emmap_error error = emi_wait_begin(at->file, at->position, ARMED, timeout, subject, waiter, result);
     if (error == EMMAP_CLOSED && !file_is_closed(file))
         return emi_error_set(EAGAIN, "the handle uses another file by now");
     if (error)
@@ -228,21 +243,66 @@ static emmap_error begin(emmap_file *file, const bell_t *bell, uint64_t timeout,
     return EMMAP_OK;
 }
 
+/* Whether the wait needs no thread. A look must not come later than its end. */
+static bool has_bell(const waited_t *at, uint64_t timeout, const emmap_waiter *waiter)
+{
+    return waiter->watches && timeout > EMI_WAIT_LOOK_EVERY && at->descriptor->live &&
+           emi_live_has_bell(at->descriptor->live);
+}
+
+static emmap_error begin_with_bell(emmap_file *file, const waited_t *at, uint64_t timeout,
+                                   wait_subject_t *subject, const emmap_waiter *waiter, emmap_wait **result)
+{
+    live_t *const live = at->descriptor->live;
+    subject->bell = live_bell_word(live->state, live->slot);
+    subject->bell_bit = live_bell_bit(live->slot);
+    atomic_fetch_or(subject->bell, subject->bell_bit);
+    PAUSE("wake_bell_set");
+    const emmap_error error = begin(file, at, timeout, subject, waiter, result);
+    /* After EAGAIN the caller looks for the message anyway. */
+    if (error && !(atomic_fetch_and(subject->bell, ~subject->bell_bit) & subject->bell_bit) &&
+        error != EAGAIN) {
+        const emmap_failure failure = *emmap_last_failure();
+        call(at);
+        emi_error_restore(&failure);
+    }
+    return error;
+}
+
 emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emmap_waiter *waiter,
                                    emmap_wait **result)
 {
     *result = NULL;
     queue_t *self;
-    bell_t bell;
+    waited_t at;
     emmap_error error = find_queue(file, &self);
     if (!error && !file_may_write(file))
         error = emi_error_set(EACCES, "the file is open for reading only");
     if (!error)
-        error = bell_begin(file, self, true, &bell);
+        error = waited_begin(file, self, true, &at);
     if (error)
         return error;
-    error = begin(file, &bell, timeout, waiter, result);
-    bell_end(&bell);
+    wait_subject_t subject = {.owner = file, .is_over = is_worth_a_look, .pass_on = emi_queue_call};
+    error = has_bell(&at, timeout, waiter) ? begin_with_bell(file, &at, timeout, &subject, waiter, result)
+                                           : begin(file, &at, timeout, &subject, waiter, result);
+    waited_end(&at);
+    return error;
+}
+
+emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *fd)
+{
+    queue_t *self;
+    descriptor_t *descriptor;
+    emmap_error error = find_queue(file, &self);
+    if (!error && !file_may_write(file))
+        error = emi_error_set(EACCES, "the file is open for reading only");
+    if (!error)
+        error = emi_file_descriptor(file, &descriptor);
+    if (error)
+        return error;
+    error = descriptor->live ? emi_live_bell(descriptor->live, fd)
+                             : emi_error_set(ENOTSUP, "the queue's writers share no live folder");
+    emi_descriptor_release(descriptor);
     return error;
 }
 

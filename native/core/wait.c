@@ -65,7 +65,8 @@ static emmap_error begin(emmap_wait *self)
     /* emmap_close sets the status word first and then takes the lock: one of the two sees the other. */
     if (file_is_closed(self->file))
         error = EMMAP_CLOSED;
-    else if (!emi_wait_watch() || (emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self)))
+    else if (!emi_wait_watch() ||
+             (!self->bell && emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self)))
         error = (emmap_error)ENOMEM;
     if (!error) {
         self->next = emi_waits.first;
@@ -82,9 +83,9 @@ static emmap_error begin(emmap_wait *self)
 }
 
 emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                           emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
-                           emmap_wait **result)
+                           const wait_subject_t *subject, const emmap_waiter *waiter, emmap_wait **result)
 {
+    const wait_subject_t about = subject ? *subject : (wait_subject_t){0};
     emi_wait_list_install();
     emmap_mapping *mapping;
     const void *word;
@@ -109,21 +110,24 @@ emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected
                          .word = word,
                          .expected = expected,
                          .deadline = deadline_of(timeout),
-                         .owner = owner,
-                         .is_over = is_over,
+                         .owner = about.owner,
+                         .is_over = about.is_over,
+                         .bell = about.bell,
+                         .bell_bit = about.bell_bit,
+                         .pass_on = about.pass_on,
                          .waiter = *waiter,
                          .place = identify(file, position),
                          .forks = emi_descriptor_forks};
     atomic_init(&self->references, 2); /* of the caller and of the list */
-    if (owner)
-        emi_file_retain(owner);
+    if (about.owner)
+        emi_file_retain(about.owner);
     *result = self;
     error = begin(self);
     if (error) {
         *result = NULL;
         emi_mapping_release(mapping);
-        if (owner)
-            emi_file_release(owner);
+        if (about.owner)
+            emi_file_release(about.owner);
         free(self);
     }
     return error;
@@ -132,10 +136,10 @@ emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected
 emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
                              const emmap_waiter *waiter, emmap_wait **result)
 {
-    return emi_wait_begin(file, position, expected, timeout, NULL, NULL, waiter, result);
+    return emi_wait_begin(file, position, expected, timeout, NULL, waiter, result);
 }
 
-bool emmap_wait_cancel(emmap_wait *self)
+static bool take(emmap_wait *self, bool passes_on)
 {
     /* Its thread is in the parent, and never calls the child's door. */
     if (is_inherited(self))
@@ -143,9 +147,21 @@ bool emmap_wait_cancel(emmap_wait *self)
     pthread_mutex_lock(&emi_waits.lock);
     const bool taken = emi_wait_take(self, ENDED_BY_OTHERS);
     pthread_mutex_unlock(&emi_waits.lock);
+    if (taken && passes_on)
+        emi_wait_pass_on(self);
     if (taken)
         emi_wait_release(self);
     return taken;
+}
+
+bool emmap_wait_cancel(emmap_wait *self)
+{
+    return take(self, true);
+}
+
+bool emmap_wait_woken(emmap_wait *self)
+{
+    return take(self, false);
 }
 
 void emmap_wait_free(emmap_wait *self)

@@ -20,15 +20,26 @@
 
 #include "emmap.h"
 
-/*
- * As emmap_wait_begin. `owner`, unless NULL, is the file that is waited for if it is not the word's file.
- * `is_over`, unless NULL, is called ten times a second, on any thread, since the process that should notify
- * may have died: true ends the wait. It must not take a lock. If the word's file is closed and the owner is
- * not, the result is EMMAP_OK, since the owner has another word now.
- */
+/* A wait for something else than a word, that a word tells of. */
+typedef struct wait_subject {
+    emmap_file
+        *owner; /* the file that is waited for, if it is not the word's file. If the word's file is closed
+                        * and the owner is not, the result is EMMAP_OK: the owner has another word now */
+    /* Called ten times a second, on any thread, since the process that should notify may have died: true ends
+     * the wait. It must not take a lock. */
+    bool (*is_over)(emmap_file *owner);
+    /* Of a wait without a thread: wait_list.h. */
+    _Atomic uint64_t *bell; /* NULL: it has a thread */
+    uint64_t bell_bit;
+    void (*pass_on)(emmap_file *owner);
+} wait_subject_t;
+
+/* The longest time between two looks at all waits, in ms. A wait without a thread needs a longer timeout. */
+enum { EMI_WAIT_LOOK_EVERY = 100 };
+
+/* As emmap_wait_begin. `subject` may be NULL. */
 emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout,
-                           emmap_file *owner, bool (*is_over)(emmap_file *owner), const emmap_waiter *waiter,
-                           emmap_wait **result);
+                           const wait_subject_t *subject, const emmap_waiter *waiter, emmap_wait **result);
 
 /* Ends all waits on a file with EMMAP_CLOSED. To be called after the status word says so. */
 void emi_wait_end_all(emmap_file *file);

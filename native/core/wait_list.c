@@ -66,6 +66,8 @@ bool emi_wait_take(emmap_wait *self, ender_t by)
         self->next->previous = self->previous;
     *(self->previous ? &self->previous->next : &emi_waits.first) = self->next;
     emi_waits.waiting--;
+    if (self->bell)
+        self->rung = !(atomic_fetch_and(self->bell, ~self->bell_bit) & self->bell_bit);
     if (by != ENDED_BY_ITS_THREAD && self->asleep) {
         /* The kernel compares the kick when it puts the thread to sleep: it either finds the new value, or
          * the thread sleeps already and is woken. */
@@ -75,11 +77,19 @@ bool emi_wait_take(emmap_wait *self, ender_t by)
     return true;
 }
 
+void emi_wait_pass_on(const emmap_wait *self)
+{
+    if (self->rung)
+        self->pass_on(self->owner);
+}
+
 void emi_wait_tell(emmap_wait *self, emmap_error result)
 {
     /* The owner's state counts: while it is open, it has another word now. */
     if (self->owner && (result == EMMAP_OK || result == EMMAP_CLOSED))
         result = file_is_closed(self->owner) ? EMMAP_CLOSED : EMMAP_OK;
+    if (result)
+        emi_wait_pass_on(self);
     self->waiter.done(self->waiter.context, result);
     emi_wait_release(self);
 }
@@ -102,7 +112,8 @@ bool emi_wait_look(emmap_wait *self, ender_t by)
     const emmap_error error = emmap_patomic_load(self->file, self->position, &value);
     if (error || value != self->expected)
         return wait_end(self, by, error);
-    if (self->is_over && self->is_over(self->owner))
+    if ((self->is_over && self->is_over(self->owner)) ||
+        (self->bell && !(atomic_load(self->bell) & self->bell_bit)))
         return wait_end(self, by, EMMAP_OK);
     return self->deadline != UINT64_MAX && emi_monotonic_now() >= self->deadline &&
            wait_end(self, by, (emmap_error)ETIMEDOUT);

@@ -38,6 +38,11 @@ struct emmap_wait {
      * whatever the word holds. */
     emmap_file *owner;
     bool (*is_over)(emmap_file *owner);
+    /* NULL, or the word in which a bit says that the wait goes on: who takes the bit out wakes the wait, whose
+     * door watches a descriptor (live_bell.c). Such a wait has no thread. */
+    _Atomic uint64_t *bell;
+    uint64_t bell_bit;
+    void (*pass_on)(emmap_file *owner); /* wakes the next waiter */
     emmap_waiter waiter;
     place_t place;
     unsigned int forks; /* emi_descriptor_forks when it began */
@@ -48,6 +53,7 @@ struct emmap_wait {
     ender_t ended_by;            /* under the lock */
     bool asleep;                 /* under the lock: its thread sleeps in the kernel, or is about to */
     bool queued;                 /* under the lock: that is certain; it may have been woken since */
+    bool rung;                   /* who ended it found the bit taken */
 };
 
 /* All waits and their threads, under `lock`. Under it no other lock is taken, and no function of a door is
@@ -73,6 +79,10 @@ void emi_wait_release(emmap_wait *self);
 /* Under the lock: takes the wait out of the list. False if another thread has done so. On success the caller
  * gets the list's reference. */
 bool emi_wait_take(emmap_wait *self, ender_t by);
+
+/* Without the lock, after a wait was taken that its door does not learn of, or not by EMMAP_OK: wakes the next
+ * waiter if this one was woken. */
+void emi_wait_pass_on(const emmap_wait *self);
 
 /* Without the lock: calls the door, and drops the list's reference. */
 void emi_wait_tell(emmap_wait *self, emmap_error result);

@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "patience.h"
+#include "wait.h"
 #include "wait_threads.h"
 
 enum {
-    LOOK_EVERY = 100, /* ms */
-    FIRST_LOOK = 1,   /* ms; doubles with each look. Used if threads can't sleep on words */
-    IDLE_LOOKS = 50   /* the watcher ends after this many looks without a wait */
+    FIRST_LOOK = 1, /* ms; doubles with each look. Used if threads can't sleep on words */
+    IDLE_LOOKS = 50 /* the watcher ends after this many looks without a wait */
 };
 
 static const long millisecond = 1000000; /* ns */
@@ -38,6 +39,16 @@ static void look_at_all(void)
     free(all);
 }
 
+/* Under the lock: ms until the first wait without a thread is over, at most `most`. */
+static long first_end(long most)
+{
+    const uint64_t now = emi_monotonic_now();
+    for (const emmap_wait *each = emi_waits.first; each; each = each->next)
+        if (each->bell && each->deadline < now + (uint64_t)(most * millisecond))
+            most = each->deadline > now ? (long)((each->deadline - now) / (uint64_t)millisecond) + 1 : 1;
+    return most;
+}
+
 /* Whether the watcher goes on. */
 static bool is_needed(unsigned int *looks_at_nothing, long *pause)
 {
@@ -45,10 +56,11 @@ static bool is_needed(unsigned int *looks_at_nothing, long *pause)
     *looks_at_nothing = emi_waits.first ? 0 : *looks_at_nothing + 1;
     emi_waits.watched = *looks_at_nothing < IDLE_LOOKS;
     const bool goes_on = emi_waits.watched;
-    if (emi_platform_word_can_sleep() || (*pause *= 2) > LOOK_EVERY)
-        *pause = LOOK_EVERY;
+    if (emi_platform_word_can_sleep() || (*pause *= 2) > EMI_WAIT_LOOK_EVERY)
+        *pause = EMI_WAIT_LOOK_EVERY;
     if (emi_waits.has_news && !emi_platform_word_can_sleep())
         *pause = FIRST_LOOK;
+    *pause = first_end(*pause);
     emi_waits.has_news = false;
     pthread_mutex_unlock(&emi_waits.lock);
     return goes_on;

@@ -588,6 +588,7 @@ typedef struct emmap_wait emmap_wait;
 typedef struct emmap_waiter {
     void (*done)(void *context, emmap_error result);
     void *context;
+    bool watches; /* the door watches the descriptor of emmap_queue_wait_descriptor. Without effect on other waits */
 } emmap_waiter;
 
 /*
@@ -605,6 +606,9 @@ emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expect
 /* Ends the wait. True: the waiter was not called and will not be. False: it was called, or is being called. A
  * notify that comes at the same time goes to the next wait. */
 bool emmap_wait_cancel(emmap_wait *wait);
+
+/* The same, after the descriptor that the door watches has become readable: the wait was woken. */
+bool emmap_wait_woken(emmap_wait *wait);
 
 /* Frees the wait, and cancels it first if it goes on. NULL is ignored. */
 void emmap_wait_free(emmap_wait *wait);
@@ -753,6 +757,18 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
  */
 emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emmap_waiter *waiter,
                                    emmap_wait **wait);
+
+/*
+ * A descriptor by which a wait of this handle can be woken faster than by a thread: the door's event loop watches
+ * it itself. It becomes readable when the handle's wait with emmap_waiter.watches is woken. The door then reads
+ * what is there, calls emmap_wait_woken, and goes on as if its waiter had been called with EMMAP_OK. All other
+ * ends of the wait are told by the waiter. A handle should have one such wait at a time; its other waits have
+ * threads. It may become readable without a reason.
+ *
+ * The descriptor belongs to the handle, until it is closed. It is a FIFO in the live folder, with both ends open.
+ * Errors: ENOTSUP if the handle has no live folder; those of mkfifo and open; EACCES as emmap_queue_wait_begin.
+ */
+emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
 
 /*
  * Deliveries. A message that was taken is in hand until it is acknowledged, released or put back. It belongs to the handle that took

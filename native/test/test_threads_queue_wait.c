@@ -1,5 +1,6 @@
 /* Waiting for messages: one message wakes one waiter, and no message is left while there is a waiter. */
 #include <errno.h>
+#include <poll.h>
 
 #include <pthread.h>
 #include <sched.h>
@@ -7,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "operation.h"
 #include "pause_points.h"
+#include "platform.h"
 #include "support.h"
 
 enum {
@@ -91,7 +94,7 @@ static int calls(outcome *self)
 static emmap_error wait_begin(emmap_file *file, uint64_t timeout, outcome *outcome, emmap_wait **wait)
 {
     outcome_init(outcome);
-    return emmap_queue_wait_begin(file, timeout, &(emmap_waiter){done, outcome}, wait);
+    return emmap_queue_wait_begin(file, timeout, &(emmap_waiter){.done = done, .context = outcome}, wait);
 }
 
 /* Pops a message, and waits without a limit. */
@@ -306,7 +309,164 @@ static void who_may_not_take_messages_does_not_wait_for_them(void **state)
     close_file(file);
 }
 
-/* ---- Deaths ---- */
+/* ---- Bells ---- */
+
+static int bell_of(emmap_file *file)
+{
+    int fd = -1;
+    require_ok(emmap_queue_wait_descriptor(file, &fd));
+    return fd;
+}
+
+static emmap_error wait_by_bell(emmap_file *file, uint64_t timeout, outcome *outcome, emmap_wait **wait)
+{
+    (void)bell_of(file);
+    outcome_init(outcome);
+    return emmap_queue_wait_begin(file, timeout, &(emmap_waiter){done, outcome, true}, wait);
+}
+
+/* Waits up to so many ms for the bell, and reads what is there. */
+static bool rings(emmap_file *file, int milliseconds)
+{
+    struct pollfd bell = {.fd = bell_of(file), .events = POLLIN};
+    uint8_t bytes[16];
+    return poll(&bell, 1, milliseconds) == 1 && read(bell.fd, bytes, sizeof bytes) > 0;
+}
+
+/* As a door does: whatever ends the wait first. */
+static emmap_error await_bell(emmap_file *file, outcome *outcome, emmap_wait *wait)
+{
+    while (calls(outcome) == 0)
+        if (rings(file, 1) && emmap_wait_woken(wait))
+            return EMMAP_OK;
+    return await(outcome);
+}
+
+static void a_push_rings_the_bell_of_who_waits(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", SHARED), *const other = open_queue("queue", SHARED);
+    for (uint64_t round = 0; round < 200; round++) {
+        outcome outcome;
+        emmap_wait *wait;
+        uint64_t number;
+        assert_ok(wait_by_bell(file, EMMAP_NO_LIMIT, &outcome, &wait));
+        /* The waiting handle itself may push, too. */
+        assert_ok(push(round % 2 ? file : other, round));
+        if (calls(&outcome) == 0) {
+            assert_true(rings(file, 0));
+            assert_int_equal(emmap_wait_woken(wait), calls(&outcome) == 0);
+        }
+        emmap_wait_free(wait);
+        assert_ok(pop(file, &number));
+        assert_int_equal(number, round);
+        assert_int_equal(emmap_queue_wait_begin(file, 0, &(emmap_waiter){done, &outcome, true}, &wait),
+                         ETIMEDOUT);
+    }
+    close_file(other);
+    close_file(file);
+}
+
+static void messages_ring_each_bell_and_wake_threads_too(void **state)
+{
+    (void)state;
+    enum { HANDLES = 4 };
+    emmap_file *files[HANDLES], *const pusher = open_queue("queue", SHARED);
+    outcome outcomes[HANDLES];
+    emmap_wait *waits[HANDLES];
+    int woken[HANDLES] = {0};
+    for (int i = 0; i < HANDLES; i++)
+        files[i] = open_queue("queue", SHARED);
+    /* The last one sleeps in a thread. */
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < HANDLES; i++)
+            assert_ok((i < HANDLES - 1 ? wait_by_bell : wait_begin)(files[i], EMMAP_NO_LIMIT, &outcomes[i],
+                                                                    &waits[i]));
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        assert_ok(push(pusher, 1));
+        int first = -1;
+        while (first < 0)
+            for (int i = 0; i < HANDLES && first < 0; i++)
+                if (calls(&outcomes[i]) || (i < HANDLES - 1 && rings(files[i], 0)))
+                    first = i;
+        woken[first]++;
+        (void)emmap_wait_woken(waits[first]); /* so that freeing it wakes no other one */
+        for (int i = 0; i < HANDLES; i++)
+            emmap_wait_free(waits[i]);
+        uint64_t number;
+        assert_ok(pop(pusher, &number));
+        for (int i = 0; i < HANDLES - 1; i++)
+            (void)rings(files[i], 0);
+    }
+    for (int i = 0; i < HANDLES; i++) {
+        print_message("handle %d was woken %d times\n", i, woken[i]);
+        /* Where threads can't sleep on words, a notify ends the first wait of its own process. */
+        if (emi_platform_word_can_sleep())
+            assert_in_range(woken[i], 1, 5);
+        close_file(files[i]);
+    }
+    close_file(pusher);
+}
+
+static void a_cancelled_wait_whose_bell_rang_wakes_the_next(void **state)
+{
+    (void)state;
+    emmap_file *const one = open_queue("queue", SHARED), *const other = open_queue("queue", SHARED);
+    outcome outcomes[2];
+    emmap_wait *waits[2];
+    uint64_t number;
+    assert_ok(wait_by_bell(one, EMMAP_NO_LIMIT, &outcomes[0], &waits[0]));
+    assert_ok(wait_by_bell(other, EMMAP_NO_LIMIT, &outcomes[1], &waits[1]));
+    assert_ok(push(one, 1));
+    const bool first = rings(one, 0);
+    assert_true(first || rings(other, 0));
+    emmap_wait *const woken = waits[!first];
+    if (calls(&outcomes[!first]) == 0)
+        assert_true(emmap_wait_cancel(woken));
+    assert_ok(await_bell(first ? other : one, &outcomes[first], waits[first]));
+    emmap_wait_free(waits[0]);
+    emmap_wait_free(waits[1]);
+    assert_ok(pop(one, &number));
+    close_file(one);
+    close_file(other);
+}
+
+static void a_wait_by_a_bell_ends_in_time_and_by_close(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", SHARED);
+    outcome outcome;
+    emmap_wait *wait;
+    struct timespec begun, over;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    assert_ok(wait_by_bell(file, 230, &outcome, &wait));
+    assert_int_equal(await_bell(file, &outcome, wait), ETIMEDOUT);
+    clock_gettime(CLOCK_MONOTONIC, &over);
+    const int64_t took = (over.tv_sec - begun.tv_sec) * 1000 + (over.tv_nsec - begun.tv_nsec) / 1000000;
+    assert_in_range(took, 230, 2000);
+    emmap_wait_free(wait);
+    assert_ok(wait_by_bell(file, EMMAP_NO_LIMIT, &outcome, &wait));
+    char bell[4096];
+    snprintf(bell, sizeof bell, "%s", path_of("queue-live/bell.0"));
+    assert_int_equal(access(bell, F_OK), 0);
+    assert_ok(emmap_close(file));
+    assert_int_equal(await(&outcome), EMMAP_CLOSED);
+    emmap_wait_free(wait);
+    assert_int_not_equal(access(bell, F_OK), 0);
+    emmap_free(file);
+}
+
+static void handles_without_a_live_folder_have_no_bell(void **state)
+{
+    (void)state;
+    int fd;
+    emmap_file *const exclusive = open_queue("queue", EXCLUSIVE);
+    assert_error(ENOTSUP, emmap_queue_wait_descriptor(exclusive, &fd));
+    close_file(exclusive);
+    emmap_file *const reader = open_queue("queue", EMMAP_OPEN_READ);
+    assert_error(EACCES, emmap_queue_wait_descriptor(reader, &fd));
+    close_file(reader);
+}
 
 static const char *deadly;
 
@@ -315,6 +475,41 @@ static void die_there(const char *name)
     if (strcmp(name, deadly) == 0)
         kill(getpid(), SIGKILL);
 }
+
+static void wait_and_die(void *context)
+{
+    (void)context;
+    emmap_file *const file = open_queue("queue", SHARED);
+    outcome outcome;
+    emmap_wait *wait;
+    deadly = "wake_bell_set";
+    pause_hook = die_there;
+    (void)wait_by_bell(file, EMMAP_NO_LIMIT, &outcome, &wait);
+}
+
+/* Its bit stays, and its FIFO. */
+static void a_dead_waiter_gets_no_message(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_queue("queue", SHARED), *const other = open_queue("queue", SHARED);
+    outcome outcome;
+    emmap_wait *wait;
+    uint64_t number;
+    assert_true(WIFSIGNALED(in_child(wait_and_die, NULL)));
+    assert_int_equal(access(path_of("queue-live/bell.2"), F_OK), 0);
+    assert_ok(wait_by_bell(file, EMMAP_NO_LIMIT, &outcome, &wait));
+    assert_ok(push(other, 1));
+    assert_true(calls(&outcome) || rings(file, 0));
+    emmap_wait_free(wait);
+    assert_ok(pop(file, &number));
+    close_file(file);
+    close_file(other);
+    /* The next first handle clears up. */
+    close_file(open_queue("queue", SHARED));
+    assert_int_not_equal(access(path_of("queue-live/bell.2"), F_OK), 0);
+}
+
+/* ---- Deaths ---- */
 
 static void push_and_die(void *context)
 {
@@ -328,17 +523,18 @@ static void push_and_die(void *context)
 static void a_message_whose_pusher_was_killed_is_received(void **state)
 {
     (void)state;
-    static const char *const points[] = {"queue_push_done", "wake_calling", "wake_called"};
+    static const char *const points[] = {"queue_push_done", "wake_calling", "wake_called", "live_bell_taken"};
     emmap_file *const file = open_queue("queue", SHARED);
-    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+    for (size_t i = 0; i < 2 * (sizeof points / sizeof *points) - 1; i++) {
         outcome outcome;
         emmap_wait *wait;
         uint64_t number;
-        assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
-        deadly = points[i];
+        const bool by_bell = i % 2 == 0;
+        deadly = points[i / 2];
+        assert_ok((by_bell ? wait_by_bell : wait_begin)(file, EMMAP_NO_LIMIT, &outcome, &wait));
         const int status = in_child(push_and_die, NULL);
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-        assert_ok(await(&outcome));
+        assert_ok(by_bell ? await_bell(file, &outcome, wait) : await(&outcome));
         emmap_wait_free(wait);
         assert_ok(receive(file, &number));
         assert_int_equal(number, 5);
@@ -378,17 +574,50 @@ static void *receive_all(void *context)
     }
 }
 
+/* As receive, by the bell of a handle of its own. */
+static void *receive_all_by_bell(void *context)
+{
+    crowd *const self = context;
+    emmap_file *file;
+    emmap_info info;
+    emmap_describe(self->file, &info);
+    require_ok(emmap_queue_open(info.path, &(emmap_options){.flags = SHARED}, &file));
+    for (uint64_t number = 0;;) {
+        emmap_error error;
+        while ((error = pop(file, &number)) == EMMAP_EOF) {
+            outcome outcome;
+            emmap_wait *wait;
+            error = wait_by_bell(file, EMMAP_NO_LIMIT, &outcome, &wait);
+            if (error == EAGAIN)
+                continue;
+            require_ok(error);
+            require_ok(await_bell(file, &outcome, wait));
+            emmap_wait_free(wait);
+        }
+        require_ok(error);
+        if (number == UINT64_MAX)
+            break;
+        require(__atomic_fetch_add(&self->seen[number], 1, __ATOMIC_RELAXED) == 0);
+    }
+    close_file(file);
+    return NULL;
+}
+
 /* A lost wake-up would stop this for ever, because with the lock in memory no waiter checks by itself. */
 static void no_wake_up_is_lost(void **state)
 {
     (void)state;
-    for (size_t kind = 0; kind < 2; kind++) {
+    for (size_t kind = 0; kind < 3; kind++) {
+        const bool by_bell = kind == 2;
+        const unsigned flags = kinds[by_bell ? 1 : kind];
         crowd *const common = calloc(1, sizeof *common);
-        common->file = open_queue("queue", kinds[kind]);
-        common->into = kinds[kind] == SHARED ? open_queue("queue", SHARED) : common->file;
+        common->file = open_queue("queue", flags);
+        common->into = flags == SHARED ? open_queue("queue", SHARED) : common->file;
         pthread_t threads[PUSHERS + RECEIVERS];
         for (int i = 0; i < RECEIVERS; i++)
-            assert_int_equal(pthread_create(&threads[PUSHERS + i], NULL, receive_all, common), 0);
+            assert_int_equal(pthread_create(&threads[PUSHERS + i], NULL,
+                                            by_bell ? receive_all_by_bell : receive_all, common),
+                             0);
         for (int i = 0; i < PUSHERS; i++)
             assert_int_equal(pthread_create(&threads[i], NULL, push_all, common), 0);
         for (int i = 0; i < PUSHERS; i++)
@@ -418,6 +647,12 @@ int main(void)
         folder_test(a_message_that_is_put_back_wakes),
         folder_test(a_message_behind_a_lock_is_found_later),
         folder_test(who_may_not_take_messages_does_not_wait_for_them),
+        folder_test(a_push_rings_the_bell_of_who_waits),
+        folder_test(messages_ring_each_bell_and_wake_threads_too),
+        folder_test(a_cancelled_wait_whose_bell_rang_wakes_the_next),
+        folder_test(a_wait_by_a_bell_ends_in_time_and_by_close),
+        folder_test(handles_without_a_live_folder_have_no_bell),
+        folder_test(a_dead_waiter_gets_no_message),
         folder_test(a_message_whose_pusher_was_killed_is_received),
         folder_test(no_wake_up_is_lost),
     };

@@ -58,7 +58,8 @@ static probe *probe_new(void)
 
 static emmap_error begin(probe *self, emmap_file *file, uint64_t position, int64_t expected, uint64_t timeout)
 {
-    return emmap_wait_begin(file, position, expected, timeout, &(emmap_waiter){done, self}, &self->wait);
+    return emmap_wait_begin(file, position, expected, timeout, &(emmap_waiter){.done = done, .context = self},
+                            &self->wait);
 }
 
 static int calls_of(probe *self)

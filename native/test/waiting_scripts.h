@@ -5,13 +5,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "live_layout.h"
 #include "queue_script.h"
 
 #define WAKE_PAUSE_POINTS(X)                                                                                 \
     X(wake_calling)                                                                                          \
-    X(wake_called)
+    X(wake_called)                                                                                           \
+    X(wake_bell_set)                                                                                         \
+    X(live_bell_begin)                                                                                       \
+    X(live_bell_made)                                                                                        \
+    X(live_bell_taken)
 
 #define LIVE_PAUSE_POINTS(X)                                                                                 \
     X(live_folder_begun)                                                                                     \
@@ -59,7 +64,7 @@ static void push_next(emmap_file *queue, const queue_action *script, uint64_t st
 
 /* ---- Waking ---- */
 
-static const queue_action wakes[] = {PUSH, POP, PUSH, PUSH, POP, POP, PUSH, POP};
+static const queue_action wakes[] = {PUSH, POP, PUSH, PUSH, POP, POP, PUSH, POP, PUSH, POP};
 
 static void count_wake(void *context, emmap_error result)
 {
@@ -67,28 +72,40 @@ static void count_wake(void *context, emmap_error result)
     atomic_fetch_add((atomic_int *)context, 1);
 }
 
-/* One handle waits while the other one pushes. The second of two messages wakes whoever waits when the first is taken. */
+static void see_whether_woken(int bell, emmap_wait *wait, atomic_int *ended)
+{
+    uint8_t bytes[16];
+    if (bell >= 0 && read(bell, bytes, sizeof bytes) > 0 && emmap_wait_woken(wait))
+        atomic_fetch_add(ended, 1);
+}
+
+/* One handle waits while the other one pushes. The second of two messages wakes the waiter when the first is taken. The handle
+ * waits in a thread and by its bell in turn. */
 static void run_queue_wake(const char *path)
 {
     emmap_file *const pusher = open_scripted_queue(path), *const waiter = open_scripted_queue(path);
     atomic_int ended = 0, begun = 0;
+    int bell = -1;
     emmap_wait *wait = NULL;
     for (uint64_t i = 0; i < COUNT_OF(wakes); i++) {
         const queue_model model = model_after(wakes, i);
         if (model.first == model.next) {
             emmap_wait_free(wait);
-            require_ok(
-                emmap_queue_wait_begin(waiter, EMMAP_NO_LIMIT, &(emmap_waiter){count_wake, &ended}, &wait));
+            const bool watches = begun % 2 && emmap_queue_wait_descriptor(waiter, &bell) == EMMAP_OK;
+            require_ok(emmap_queue_wait_begin(waiter, EMMAP_NO_LIMIT,
+                                              &(emmap_waiter){count_wake, &ended, watches}, &wait));
             begun++;
             /* So that the push finds it asleep every other time. */
-            rest(begun % 2 ? 0 : 200);
+            rest(begun % 4 < 2 ? 0 : 200);
         }
         if (wakes[i] == PUSH) {
             push_next(pusher, wakes, i);
             continue;
         }
-        while (ended < begun)
+        while (ended < begun) {
+            see_whether_woken(bell, wait, &ended);
             rest(20);
+        }
         begin_step(i + 1);
         take(waiter, POP);
         end_step(i + 1);

@@ -76,7 +76,7 @@ static void end(void *context, emmap_error result)
     pthread_mutex_unlock(&lock);
 }
 
-static const emmap_waiter waiter = {end, NULL};
+static const emmap_waiter waiter = {.done = end};
 
 /* EMMAP_OK or ETIMEDOUT, for a wait that has begun or not. */
 static emmap_error await(emmap_error error, emmap_wait *wait, uint64_t slept)
