@@ -175,7 +175,12 @@ interface Addon {
   queue_erase: Act;
   queue_compact: Measure;
   /** As `wait`, for a message. It is over at once, with EAGAIN, if there is one. */
-  queue_wait(file: NativeFile, timeout: bigint, settle: Settle): WaitToken | number;
+  queue_wait(file: NativeFile, timeout: bigint, watches: boolean, settle: Settle): WaitToken | number;
+  /**
+   * A descriptor that becomes readable when a wait with `watches` is woken. The caller closes it. Null: the queue has
+   * none, or can't be waited for.
+   */
+  queue_wait_descriptor(file: NativeFile): number | null;
 
   block_store(file: NativeFile, block: Uint8Array): number;
   block_store_many(file: NativeFile, blocks: Uint8Array[]): number[];
@@ -198,6 +203,8 @@ interface Addon {
 
   /** Ends a wait; `settle` is not called. False: the wait has ended already, and calls `settle`. */
   wait_cancel(token: WaitToken): boolean;
+  /** The same, after the descriptor became readable: the wait was woken. */
+  wait_woken(token: WaitToken): boolean;
   /** Sets whether a wait keeps the process alive. */
   wait_ref(token: WaitToken, yes: boolean): void;
   /** Sets whether operations of this thread may block; with `false` they throw ETIMEDOUT or EAGAIN instead. */

@@ -122,6 +122,11 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /** @internal */
+  protected override release(): void {
+    this.waits.close();
+  }
+
+  /** @internal */
   protected override fromOpened(opened: Opened): Queue<In, Out> {
     return new Queue(opened, this.#format);
   }

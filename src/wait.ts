@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import { addon, type NativeFile, type Settle, type WaitToken } from "./addon.js";
 import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
+import { Bell } from "./bell.js";
 import { createError } from "./error.js";
 import { firstUnknown, unknownOption } from "./etf/options.js";
 
@@ -52,6 +53,7 @@ export class Waits {
   readonly #path: string;
   readonly #going = new Set<WaitToken>();
   #refs = true;
+  #bell: Bell | undefined;
 
   constructor(native: NativeFile, path: string) {
     this.#native = native;
@@ -83,8 +85,25 @@ export class Waits {
 
   /** True: there may be a message. False: the timeout is over. */
   async message(options: WaitOptions): Promise<boolean> {
-    const begin = (timeout: bigint, settle: Settle) => addon.queue_wait(this.#native, timeout, settle);
-    return (await this.#wait("queue_wait", options, begin)) !== "timed-out";
+    if (options.timeout !== 0) this.#bell ??= new Bell(this.#native);
+    const bell = this.#bell?.isFree ? this.#bell : undefined;
+    const begin = (timeout: bigint, settle: Settle) => {
+      const token = addon.queue_wait(this.#native, timeout, bell !== undefined, settle);
+      if (typeof token === "number") return token;
+      bell?.wake(() => {
+        if (addon.wait_woken(token)) settle(OK, "UNKNOWN", "");
+      });
+      return token;
+    };
+    try {
+      return (await this.#wait("queue_wait", options, begin)) !== "timed-out";
+    } finally {
+      bell?.wake(undefined);
+    }
+  }
+
+  close(): void {
+    this.#bell?.close();
   }
 
   async #wait(

@@ -2,6 +2,7 @@
 // its thread.
 #include <cerrno>
 
+#include <fcntl.h>
 #include <pthread.h>
 
 #include "lock_wait.h"
@@ -211,7 +212,9 @@ void token_collected(napi_env, void *data, void *)
 }
 
 // Begins a wait, and answers a token; or, if the wait is over at once, the number that `settle` would have got.
-template <typename Begin> napi_value begin_wait(const Call &call, napi_value settle, Begin begin)
+// `watches`: JavaScript watches the descriptor of queue_wait_descriptor.
+template <typename Begin>
+napi_value begin_wait(const Call &call, napi_value settle, Begin begin, bool watches = false)
 {
     const napi_env env = call.env;
     const std::shared_ptr<Waits> waits = waits_of(env);
@@ -221,7 +224,7 @@ template <typename Begin> napi_value begin_wait(const Call &call, napi_value set
     if (napi_create_reference(env, settle, 1, &self->settle) != napi_ok)
         return nullptr;
     self->self = self;
-    const emmap_waiter waiter{done, self.get()};
+    const emmap_waiter waiter{done, self.get(), watches};
     const emmap_error error = begin(&waiter, &self->core);
     if (error) {
         self->self.reset();
@@ -246,12 +249,23 @@ template <Begin begin> napi_value wait(const Call &call)
     });
 }
 
-// (timeout, settle)
+// (timeout, watches, settle)
 napi_value queue_wait(const Call &call)
 {
-    return begin_wait(call, call.arguments[1], [&](const emmap_waiter *waiter, emmap_wait **core) {
+    const auto begin = [&](const emmap_waiter *waiter, emmap_wait **core) {
         return emmap_queue_wait_begin(call.core(), call.unsigned_at(0), waiter, core);
-    });
+    };
+    return begin_wait(call, call.arguments[2], begin, to_bool(call.env, call.arguments[1]));
+}
+
+// () → a descriptor that JavaScript has to close; null: the queue has none
+napi_value queue_wait_descriptor(const Call &call)
+{
+    int descriptor = -1;
+    if (emmap_queue_wait_descriptor(call.core(), &descriptor) != EMMAP_OK)
+        return make_null(call.env);
+    descriptor = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+    return descriptor < 0 ? make_null(call.env) : make_number(call.env, static_cast<uint64_t>(descriptor));
 }
 
 // (version, timeout, settle)
@@ -301,7 +315,7 @@ napi_value notify(const Call &call)
 }
 
 // (token) → true: the wait has ended by this, and settle is not called; false: it had ended before
-napi_value wait_cancel(napi_env env, napi_callback_info info)
+template <bool (*end)(emmap_wait *)> napi_value end_wait(napi_env env, napi_callback_info info)
 {
     size_t count = 1;
     napi_value token = nullptr;
@@ -309,7 +323,7 @@ napi_value wait_cancel(napi_env env, napi_callback_info info)
     const std::shared_ptr<Wait> wait = wait_of(env, token);
     if (!wait)
         return nullptr;
-    if (!emmap_wait_cancel(wait->core))
+    if (!end(wait->core))
         return make_boolean(env, false);
     leave(*wait->waits, wait.get());
     napi_delete_reference(env, wait->settle);
@@ -329,7 +343,9 @@ void add_wait_operations(Exports &exports)
                                       define<notify<emmap_counter_notify>>("counter_notify"),
                                       define<queue_wait>("queue_wait"),
                                       define<cell_wait>("cell_wait"),
-                                      define("wait_cancel", wait_cancel),
+                                      define<queue_wait_descriptor>("queue_wait_descriptor"),
+                                      define("wait_cancel", end_wait<emmap_wait_cancel>),
+                                      define("wait_woken", end_wait<emmap_wait_woken>),
                                       define("wait_ref", wait_ref),
                                       define("set_may_block", set_may_block_now),
                                   });
