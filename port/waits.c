@@ -1,5 +1,6 @@
 #include "waits.h"
 
+#include "bells.h"
 #include "lock_limit.h"
 #include "postponed.h"
 #include "protocol.h"
@@ -19,6 +20,7 @@ typedef struct waiting {
     wait_state state;   /* with the lock */
     emmap_error result; /* with the lock */
     struct waiting *next;
+    uint64_t bell;     /* the handle whose bell wakes it; 0: none */
     uint64_t receiver; /* the handle whose first message it is to take then; 0: none */
     uint64_t deadline; /* until when, in milliseconds */
     size_t length;
@@ -74,7 +76,22 @@ static bool open_pipe(void)
 
 int waits_descriptor(void)
 {
-    return first != NULL ? ends[0] : -1;
+    if (first == NULL)
+        return -1;
+    const int bells = bells_descriptor(ends[0]);
+    return bells >= 0 ? bells : ends[0];
+}
+
+/* Begins to wait for a message of a handle: by the handle's bell, if no other wait has that. */
+static emmap_error begin_message(waiting *self, emmap_file *file, uint64_t handle, uint64_t timeout)
+{
+    bool watches = bells_descriptor(ends[0]) >= 0;
+    for (const waiting *each = first; watches && each != NULL; each = each->next)
+        watches = each->bell != handle;
+    watches = watches && bells_watch(file, handle);
+    self->bell = watches ? handle : 0;
+    const emmap_waiter waiter = {.done = done, .context = self, .watches = watches};
+    return emmap_queue_wait_begin(file, timeout, &waiter, &self->wait);
 }
 
 static void answer(reply *out, emmap_error error)
@@ -150,7 +167,8 @@ static void begin(call *c, begin_function *function)
     if (self == NULL)
         return;
     if (!error)
-        error = function(c->file, place, expected, timeout, &(emmap_waiter){done, self}, &self->wait);
+        error = function(c->file, place, expected, timeout, &(emmap_waiter){.done = done, .context = self},
+                         &self->wait);
     if (!enter(c, self, error))
         answer(c->out, error);
 }
@@ -183,7 +201,7 @@ void perform_queue_wait(const operation *op, call *c)
     if (self == NULL)
         return;
     if (!error)
-        error = emmap_queue_wait_begin(c->file, timeout, &(emmap_waiter){done, self}, &self->wait);
+        error = begin_message(self, c->file, c->out->lane, timeout);
     if (!enter(c, self, error))
         answer(c->out, error == EAGAIN ? EMMAP_OK : error);
 }
@@ -252,8 +270,7 @@ static bool receive(waiting *self, emmap_file *file, reply *out)
     emmap_error error = EAGAIN;
     lock_limit_suspend(0);
     while (!(is_answered = take(file, out)) && error == EAGAIN)
-        error = emmap_queue_wait_begin(file, left_until(self->deadline), &(emmap_waiter){done, self},
-                                       &self->wait);
+        error = begin_message(self, file, self->receiver, left_until(self->deadline));
     lock_limit_restore(out);
     if (is_answered || error == EMMAP_OK)
         return is_answered;
@@ -346,6 +363,30 @@ void perform_cancel(const operation *op, call *c)
     reply_error(c->out, EMMAP_OK);
 }
 
+/* As `done`, on the program's thread, which needs no byte in the pipe. */
+static void end_woken(waiting *self)
+{
+    pthread_mutex_lock(&lock);
+    self->state = HAS_ENDED;
+    self->result = EMMAP_OK;
+    have_ended = true;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Ends those whose bells have rung. */
+static void hear_bells(const handles *files)
+{
+    uint64_t handle;
+    if (first == NULL)
+        return;
+    while (bells_next(files, &handle))
+        for (waiting *each = first; each != NULL; each = each->next)
+            if (each->bell == handle && emmap_wait_woken(each->wait)) {
+                end_woken(each);
+                break;
+            }
+}
+
 /* Cuts those off that have ended. */
 static waiting *take_ended(void)
 {
@@ -410,6 +451,7 @@ static void receive_again(waiting *self, emmap_file *file, reply *out)
 
 void waits_answer(const handles *files, reply *out)
 {
+    hear_bells(files);
     for (waiting *each = take_ended(), *next; each != NULL; each = next) {
         next = each->next;
         emmap_file *const file = each->receiver && each->state == HAS_ENDED && each->result == EMMAP_OK
