@@ -13,7 +13,9 @@ const sockets = new FinalizationRegistry<Socket>((socket) => socket.destroy());
 
 /** Undefined: here waits have threads. Bun and Deno make no socket of a FIFO, and an older Node has no such function. */
 const net =
-  process.versions["bun"] || process.versions["deno"] ? undefined : process.getBuiltinModule?.("node:net");
+  "bun" in process.versions || "deno" in process.versions
+    ? undefined
+    : process.getBuiltinModule?.("node:net");
 
 function watch(native: NativeFile, rung: Rung): Socket | undefined {
   const fd = net === undefined ? null : addon.queue_wait_descriptor(native);

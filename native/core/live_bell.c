@@ -7,8 +7,7 @@
  *   ring   the one who took the bit to wake the waiter writes a byte into the FIFO of the bit's slot
  *
  * A waiter whose bit was taken was woken. If its wait ends for another reason, it wakes the next waiter instead. A
- * process may die between take and ring: so a waiter looks at its bit ten times a second, and counts as woken
- * without it (wait_list.c). A byte may come when the wait has ended. Then the next wait ends in vain.
+ * process may die between take and ring: so a look (wait.h) ends a wait whose bit was taken, too. A byte may come when the wait has ended. Then the next wait ends in vain.
  */
 #define _GNU_SOURCE
 #include <errno.h>
