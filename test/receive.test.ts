@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { renameSync, rmSync, truncateSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, renameSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
@@ -84,6 +84,76 @@ test("bad options are refused", async () => {
     code: "ERR_INVALID_ARG_VALUE",
   });
   expect(queue.pop()).toBe("kept");
+});
+
+/** The FIFOs that this process has open. */
+const fifos = () =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).includes("-live/bell.");
+    } catch {
+      return false;
+    }
+  }).length;
+
+test.skipIf(!existsSync("/proc/self/fd"))(
+  "a queue's bell goes with the queue, closed or collected",
+  async () => {
+    const before = fifos();
+    const queue = create(false);
+    const other = openQueue<unknown>(queue.path, { values: "json" });
+    const receiving = queue.receive();
+    expect(fifos()).toBe(before + 2);
+    expect(readdirSync(`${queue.path}-live`).sort()).toEqual(["bell.0", "state"]);
+    other.push(1);
+    expect(await receiving).toBe(1);
+    queue.close();
+    expect(readdirSync(`${queue.path}-live`)).toEqual(["state"]);
+    await expect.poll(fifos).toBe(before);
+    await (async () => {
+      const left = openQueue(queue.path);
+      await left.receive({ timeout: 10 });
+    })();
+    expect(fifos()).toBe(before + 2);
+    await expect
+      .poll(
+        () => {
+          global.gc?.();
+          return fifos();
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(before);
+    other.close();
+  },
+);
+
+test("of several waits of one queue each gets a message", async () => {
+  using queue = create(false);
+  using other = openQueue<unknown>(queue.path, { values: "json" });
+  for (let round = 0; round < 20; round++) {
+    const all = [1, 2, 3].map(() => queue.receive({ timeout: 10_000 }));
+    other.pushMany([1, 2, 3]);
+    expect((await Promise.all(all)).sort()).toEqual([1, 2, 3]);
+  }
+});
+
+test("a wait by the bell that is aborted passes its message on", async () => {
+  using queue = create(false);
+  using other = openQueue<unknown>(queue.path, { values: "json" });
+  for (let round = 0; round < 20; round++) {
+    const abort = new AbortController();
+    const aborted = rejectionOf(queue.receive({ signal: abort.signal }));
+    const receiving = other.receive({ timeout: 10_000 });
+    queue.push(round);
+    abort.abort(new Error("aborted"));
+    const first = await aborted;
+    if (first instanceof Error) expect(await receiving).toBe(round);
+    else {
+      other.push("end");
+      expect(await receiving).toBe("end");
+    }
+  }
 });
 
 test("one that follows is told that the new file is in use under another name", async () => {
