@@ -42,6 +42,7 @@ const PROGRAMS = [
   "node/wake.mjs",
   "node/deliveries.mjs",
   "native/locks.mjs",
+  "native/push.mjs",
   "node/scaling.mjs",
   "node/flat.mjs",
   "beam/flat.escript",

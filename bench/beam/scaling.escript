@@ -3,6 +3,9 @@
 %% One BEAM process of scaling.mjs; it does the same as scaling-worker.mjs.
 -mode(compile).
 
+%% How often a process pushes and pops before it looks at the clock.
+-define(AT_ONCE, 10).
+
 main([Folder, Number]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
     true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
@@ -23,10 +26,21 @@ obey(Works) ->
             ok;
         Line ->
             [Work, Times] = string:lexemes(Line, " \n"),
-            Begin = os:perf_counter(nanosecond),
-            (maps:get(Work, Works))(list_to_integer(Times)),
-            io:format("~b ~b~n", [Begin, os:perf_counter(nanosecond)]),
+            work(Work, Works, list_to_integer(Times)),
             obey(Works)
+    end.
+
+work("share", #{"queue" := Work}, Milliseconds) ->
+    io:format("~b~n", [share(Work, erlang:monotonic_time(millisecond) + Milliseconds, 0)]);
+work(Work, Works, Times) ->
+    Begin = os:perf_counter(nanosecond),
+    (maps:get(Work, Works))(Times),
+    io:format("~b ~b~n", [Begin, os:perf_counter(nanosecond)]).
+
+share(Work, End, Count) ->
+    case erlang:monotonic_time(millisecond) < End of
+        true -> Work(?AT_ONCE), share(Work, End, Count + ?AT_ONCE);
+        false -> Count
     end.
 
 add(_, _, 0) -> ok;

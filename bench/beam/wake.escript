@@ -2,7 +2,7 @@
 %% The BEAM half of wake.mjs: reads `WAY COUNT' lines, and answers Node COUNT times by counters, queues or a socket.
 -mode(compile).
 
-main([Folder]) ->
+main([Folder, BarePort]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
     true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
     Path = filename:join(Folder, "wake"),
@@ -12,9 +12,11 @@ main([Folder]) ->
               || {Way, Backend} <- [{"nif-queue", nif}, {"port-queue", port}]],
     Local = {local, filename:join(Folder, "wake.sock")},
     {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),
+    Fifos = [filename:join(Folder, Name) || Name <- ["bare-there", "bare-back"]],
+    Bare = open_port({spawn_executable, BarePort}, [{packet, 4}, binary, nouse_stdio, {args, Fifos}]),
     ok = io:setopts([binary]),
     io:put_chars("ready\n"),
-    obey(maps:from_list([{"unix", Unix} | Counters ++ Queues])).
+    obey(maps:from_list([{"unix", Unix}, {"bare-port", Bare} | Counters ++ Queues])).
 
 open_queue(Folder, Name, Backend) ->
     {ok, Queue} = emmap_queue:open(filename:join(Folder, Name), 0, [{backend, Backend}]),
@@ -36,6 +38,10 @@ answer("unix" = Way, Socket, Count) ->
     {ok, Bytes} = gen_tcp:recv(Socket, 8),
     ok = gen_tcp:send(Socket, Bytes),
     answer(Way, Socket, Count - 1);
+answer("bare-port" = Way, Port, Count) ->
+    Byte = receive {Port, {data, Data}} -> Data end,
+    true = port_command(Port, Byte),
+    answer(Way, Port, Count - 1);
 answer(Way, {queues, There, Back} = Queues, Count) ->
     {ok, Message} = emmap_queue:receive_message(There, infinity),
     ok = emmap_queue:push(Back, Message),

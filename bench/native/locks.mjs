@@ -5,31 +5,24 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { folder } from "../harness/folder.mjs";
+import { compile, coreLibrary } from "../harness/native.mjs";
 import { section } from "../harness/records.mjs";
 import { QUICK } from "../harness/rounds.mjs";
 
 const here = import.meta.dirname;
-const native = join(here, "../../native");
 const records = section("Locks between processes");
 const COUNT = QUICK ? 10_000 : 1_000_000;
 const ROUNDS = QUICK ? 1 : 11;
 
-/** Compiles a program of this folder. Returns a function that runs it and returns nanoseconds. */
+/** Returns a function that runs a program of this folder and returns nanoseconds. */
 function measured(name, ...libraries) {
-  const program = join(folder, name);
-  const flags = ["-O3", "-std=c11", "-pthread", "-D_XOPEN_SOURCE=700"];
-  const include = [`-I${join(native, "include")}`, `-I${join(native, "core")}`];
-  execFileSync("cc", [...flags, ...include, "-o", program, join(here, `${name}.c`), ...libraries]);
+  const program = compile(join(here, `${name}.c`), ...libraries);
   const file = join(folder, `${name}.file`);
   return () => Number(execFileSync(program, [file, String(COUNT)], { encoding: "utf8" }));
 }
 
-const makefile = join(native, "core/core.mk");
-execFileSync("make", ["-s", "-j2", "-f", makefile, `BUILD=${folder}`], {
-  stdio: ["ignore", "ignore", "inherit"],
-});
 const kernel = measured("lock_pair");
-const live = measured("live_lock", join(folder, "libemmap_core.a"));
+const live = measured("live_lock", coreLibrary());
 
 const ratios = Array.from({ length: ROUNDS }, () => live() / kernel()).toSorted((a, b) => a - b);
 records.ratio(

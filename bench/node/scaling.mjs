@@ -4,7 +4,8 @@
 //   make && node bench/node/scaling.mjs [--quick]
 //
 // A round divides a number of operations among the processes, and lasts from the first one's start to the last one's end.
-// It is compared with one process that does all operations; for both runtimes, with the mean of two such processes.
+// It is compared with one process that does all operations; for both runtimes, with the mean of two such processes. In the
+// last rounds each process does as much as it can in a second, which shows whether one has less than its share.
 
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
@@ -26,6 +27,11 @@ const WORKS = {
   own: ["a counter each, in separate cache lines", 400_000 * SCALE],
   queue: ["push and pop on one queue", 8_000 * SCALE],
 };
+
+/** How many processes push and pop on one queue for a time, each as often as it can. */
+const SHARERS = QUICK ? [2] : [2, 4];
+const SHARE_ROUNDS = QUICK ? 1 : 7;
+const SHARE_MILLISECONDS = QUICK ? 100 : 1000;
 
 const records = section("Scaling");
 const counters = openCounters(join(folder, "counters"), 16 * 2 * MOST);
@@ -49,6 +55,10 @@ async function start(command, args) {
       child.stdin.write(`${name} ${times}\n`);
       const [begin, end] = (await lines.next()).value.split(" ").map(Number);
       return { begin, end };
+    },
+    async share(milliseconds) {
+      child.stdin.write(`share ${milliseconds}\n`);
+      return Number((await lines.next()).value);
     },
     end: () => child.stdin.end(),
   };
@@ -100,6 +110,28 @@ for (const [work, [name]] of Object.entries(WORKS)) {
       y: "times as long as one process",
     });
   }
+}
+/** How much the processes do together in a time, and the least share of it that a process has: 1 is a fair one. */
+async function shared(processes) {
+  const counts = await Promise.all(processes.map((one) => one.share(SHARE_MILLISECONDS)));
+  const all = counts.reduce((sum, count) => sum + count);
+  return { all, least: (Math.min(...counts) * counts.length) / all };
+}
+
+for (const count of SHARERS) {
+  const rounds = [];
+  for (let i = 0; i < SHARE_ROUNDS; i++) {
+    const alone = ((await shared(lines.Node(1))).all + (await shared(lines.BEAM(1))).all) / 2;
+    const together = await shared(lines.both(count));
+    rounds.push({ throughput: together.all / alone, least: together.least });
+  }
+  const operation = `push + pop on one queue, ${count} processes of both runtimes`;
+  records.ratio(`${operation}, together`, median(rounds.map(({ throughput }) => throughput)), "one process", {
+    limit: "at least 0.5",
+  });
+  records.ratio(`${operation}, the slowest`, median(rounds.map(({ least }) => least)), "a fair share", {
+    limit: "at least 0.1",
+  });
 }
 records.note(
   `This machine has ${availableParallelism()} processors. If there are more processes, they take turns, and are no faster together.`,

@@ -4,14 +4,17 @@
 //
 // By words: Node changes a counter and notifies; BEAM (wake.escript) wakes, changes another counter and notifies; Node
 // wakes. By queues: each pushes a message, for which the other sleeps. By the socket: each writes eight bytes, and the
-// other sleeps until they come. Node sleeps for a millisecond between two round trips.
-import { spawn } from "node:child_process";
-import { createServer } from "node:net";
+// other sleeps until they come. By the bare port: each writes a byte that a program forwards (fifo_port.c), which is the
+// least that a port program needs. Node sleeps for a millisecond between two round trips.
+import { execFileSync, spawn } from "node:child_process";
+import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { createServer, Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openCounters, openQueue } from "../../dist/index.mjs";
 import { folder } from "../harness/folder.mjs";
+import { compile } from "../harness/native.mjs";
 import { section } from "../harness/records.mjs";
 import { median, QUICK, shuffled } from "../harness/rounds.mjs";
 
@@ -28,7 +31,13 @@ const counters = openCounters(join(folder, "wake"), 2);
 const server = createServer();
 const connection = new Promise((resolve) => server.once("connection", resolve));
 await new Promise((resolve) => server.listen(join(folder, "wake.sock"), resolve));
-const beam = spawn("escript", [join(import.meta.dirname, "../beam/wake.escript"), folder], {
+const bare = compile(join(import.meta.dirname, "../native/fifo_port.c"));
+const fifos = ["bare-there", "bare-back"].map((name) => join(folder, name));
+execFileSync("mkfifo", fifos);
+const bothEnds = constants.O_RDWR | constants.O_NONBLOCK;
+const [bareThere, bareBack] = fifos.map((path) => openSync(path, bothEnds));
+const bareSocket = new Socket({ fd: bareBack, writable: false });
+const beam = spawn("escript", [join(import.meta.dirname, "../beam/wake.escript"), folder, bare], {
   stdio: ["pipe", "pipe", "inherit"],
 });
 process.on("exit", () => beam.kill());
@@ -58,11 +67,18 @@ async function bySocket() {
   await answered;
 }
 
+async function byBarePort() {
+  const answered = new Promise((resolve) => bareSocket.once("data", resolve));
+  writeSync(bareThere, eight, 0, 1);
+  await answered;
+}
+
 const WAYS = {
   nif: byCounters,
   port: byCounters,
   "nif-queue": byQueue,
   "port-queue": byQueue,
+  "bare-port": byBarePort,
   unix: bySocket,
 };
 
@@ -85,11 +101,11 @@ for (let i = -1; i < ROUNDS; i++) {
   for (const way of shuffled(Object.keys(WAYS))) round[way] = await turns(way);
   if (i >= 0) rounds.push(round); // the first one warms up
 }
-const at = (share, way) =>
+const at = (share, way, beside = "unix") =>
   median(
-    rounds.map(({ unix, [way]: ours }) => {
+    rounds.map(({ [beside]: peer, [way]: ours }) => {
       const index = Math.floor(TURNS * share);
-      return ours[index] / unix[index];
+      return ours[index] / peer[index];
     }),
   );
 for (const [way, name] of [
@@ -101,17 +117,23 @@ for (const [way, name] of [
     { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
     "a unix socket",
   );
-for (const [way, name] of [
+for (const [way, name, beside = "unix", peer = "a unix socket"] of [
   ["nif-queue", "BEAM over the NIF"],
   ["port-queue", "BEAM over the port"],
+  ["port-queue", "BEAM over the port", "bare-port", "a byte through a bare port program"],
 ])
   records.percentiles(
     `Node to ${name} and back, each asleep until the other's message`,
-    { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
-    "a unix socket",
+    { p50: at(0.5, way, beside), p99: at(0.99, way, beside), p999: at(0.999, way, beside) },
+    peer,
   );
+records.percentiles(
+  "Node to BEAM through a bare port program and back, a byte each",
+  { p50: at(0.5, "bare-port"), p99: at(0.99, "bare-port"), p999: at(0.999, "bare-port") },
+  "a unix socket",
+);
 records.note(
-  "A wait has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Over the port the change and the notify are two requests.",
+  "A wait for a word has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Messages wake Node's and the port program's event loops without such a thread. Through a port each way wakes one process more than a socket does, so a bare port program is the floor. Over the port the change and the notify are two requests.",
 );
 
 const waits = Array.from({ length: IDLE }, () => counters.wait(0, counters.get(0)));
@@ -132,6 +154,8 @@ await Promise.all(waits);
 beam.stdin.end();
 await new Promise((resolve) => beam.on("close", resolve));
 socket.destroy();
+bareSocket.destroy();
+closeSync(bareThere);
 server.close();
 counters.close();
 there.close();

@@ -1,0 +1,39 @@
+/*
+ * The least that a message takes through a port program whose event loop watches a FIFO: forwards each byte of the FIFO THERE
+ * to BEAM as a frame of {packet, 4}, and writes a byte to the FIFO BACK for each frame of BEAM.
+ *
+ *   fifo_port THERE BACK
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <fcntl.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { INPUT = 3, OUTPUT = 4, FRAME = 5 };
+
+int main(int argc, char **argv)
+{
+    static const uint8_t frame[FRAME] = {0, 0, 0, 1, 1};
+    uint8_t bytes[FRAME];
+    const int there = argc == 3 ? open(argv[1], O_RDWR | O_CLOEXEC) : -1;
+    const int back = argc == 3 ? open(argv[2], O_RDWR | O_CLOEXEC) : -1;
+    if (there < 0 || back < 0)
+        return EXIT_FAILURE;
+    struct pollfd both[] = {{.fd = INPUT, .events = POLLIN}, {.fd = there, .events = POLLIN}};
+    for (;;) {
+        if (poll(both, 2, -1) < 0)
+            return EXIT_FAILURE;
+        if (both[1].revents && (read(there, bytes, 1) != 1 || write(OUTPUT, frame, FRAME) != FRAME))
+            return EXIT_FAILURE;
+        if (!both[0].revents)
+            continue;
+        /* One frame at a time is on its way. */
+        const ssize_t count = read(INPUT, bytes, FRAME);
+        if (count <= 0)
+            return EXIT_SUCCESS;
+        if (count != FRAME || write(back, bytes, 1) != 1)
+            return EXIT_FAILURE;
+    }
+}
