@@ -220,7 +220,8 @@ void perform_cell_wait(const operation *op, call *c)
     if (self == NULL)
         return;
     if (!error)
-        error = emmap_cell_wait_begin(c->file, version, timeout, &(emmap_waiter){done, self}, &self->wait);
+        error = emmap_cell_wait_begin(c->file, version, timeout,
+                                      &(emmap_waiter){.done = done, .context = self}, &self->wait);
     if (!enter(c, self, error))
         answer(c->out, error);
 }

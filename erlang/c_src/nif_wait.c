@@ -166,7 +166,7 @@ ERL_NIF_TERM nif_cell_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM a
         !get_limit(env, arguments[2], &timeout))
         return enif_make_badarg(env);
     struct nif_wait *const self = wait_make(env, file, arguments[3]);
-    const emmap_waiter waiter = {done, self->told};
+    const emmap_waiter waiter = {.done = done, .context = self->told};
     const emmap_error error = file->core->cell_wait_begin(file->file, version, timeout, &waiter, &self->wait);
     return wait_begun(env, self, error, atom_not_equal);
 }
