@@ -51,6 +51,9 @@ emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t 
 /* The folder, for functions of names in it. Below 0: errno says why. */
 int emi_live_folder_descriptor(const char *folder);
 
+/* Removes the bells of dead processes. Nobody else uses the folder. */
+void emi_live_folder_clear(live_t *self);
+
 /* Removes the state and the folder, if this state is still the folder's. */
 void emi_live_folder_remove(live_t *self);
 

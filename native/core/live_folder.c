@@ -401,6 +401,16 @@ emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t 
 
 /* ---- Removing ---- */
 
+void emi_live_folder_clear(live_t *self)
+{
+    const int opened =
+        atomic_exchange(&self->state->bells_made, 0) ? emi_live_folder_descriptor(self->folder) : -1;
+    if (opened < 0)
+        return;
+    remove_remains(self->folder, opened);
+    close(opened);
+}
+
 /* The folder stays if anything else is in it. */
 static void remove_from(live_t *self, int opened)
 {

@@ -260,6 +260,7 @@ static void retire(live_t *self, int fd)
     if (emi_lock_range_is_held(fd, LOCK_LIVE_BASE, LOCK_LIVE_LENGTH, &held, &at) != EMMAP_OK || held)
         return;
     atomic_store_explicit(&self->state->retired, 1, memory_order_release);
+    emi_live_folder_clear(self);
     if (fstat(fd, &data) == 0 && data.st_nlink == 0)
         emi_live_folder_remove(self);
 }
