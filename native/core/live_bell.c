@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,21 +129,20 @@ void emi_live_bell_free(live_t *self)
     self->bell = NULL;
 }
 
-/* Writes a byte into the FIFO of a slot. False: its owner has died, or has no FIFO that this process may use. */
+/* Writes a byte into the FIFO of a slot. False: its owner has died, or has no FIFO that this process may use. A
+ * push waits for this, so it opens no folder. */
 static bool ring(const live_t *self, unsigned slot)
 {
-    char name[NAME];
+    char name[NAME], path[PATH_MAX];
     name_of(slot, name);
-    if (emi_live_is_dead(self, slot + 1))
+    if (emi_live_is_dead(self, slot + 1) ||
+        snprintf(path, sizeof path, "%s/%s", self->folder, name) >= (int)sizeof path)
         return false;
-    const int folder = emi_live_folder_descriptor(self->folder);
-    const int fd = folder < 0 ? -1 : open_fifo(folder, name);
+    const int fd = open_fifo(AT_FDCWD, path);
     /* A full FIFO is readable. */
     const bool result = fd >= 0 && (write(fd, "", 1) == 1 || errno == EAGAIN);
     if (fd >= 0)
         close(fd);
-    if (folder >= 0)
-        close(folder);
     return result;
 }
 
