@@ -24,6 +24,14 @@
 #include "live_layout.h"
 #include "lock.h"
 
+/* The bell that a handle rang last, since it mostly rings the same one. */
+typedef struct live_rung {
+    atomic_bool busy; /* a thread uses it */
+    unsigned slot;
+    uint32_t generation; /* of the slot: a later owner has another FIFO */
+    descriptor_t *fifo;  /* NULL: none */
+} live_rung_t;
+
 typedef struct live {
     live_state_t *state;
     uint32_t me; /* this handle as owner of the lock word */
@@ -34,6 +42,7 @@ typedef struct live {
     uint64_t identity; /* made of the identity and inode of `state`; by this number writers agree */
     descriptor_t *descriptor;
     emmap_mapping *mapping;
+    live_rung_t rung;
     descriptor_t *bell; /* this handle's FIFO; NULL: none was needed. Under the lock of live_bell.c */
 } live_t;
 

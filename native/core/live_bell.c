@@ -106,6 +106,13 @@ bool emi_live_has_bell(live_t *self)
     return has;
 }
 
+static void forget(live_rung_t *self)
+{
+    if (self->fifo)
+        emi_descriptor_release(self->fifo);
+    self->fifo = NULL;
+}
+
 static void remove_fifo(const live_t *self)
 {
     char name[NAME];
@@ -120,6 +127,7 @@ static void remove_fifo(const live_t *self)
 
 void emi_live_bell_free(live_t *self)
 {
+    forget(&self->rung);
     if (!self->bell)
         return;
     /* A forked child has no descriptors, and its parent goes on. */
@@ -129,19 +137,48 @@ void emi_live_bell_free(live_t *self)
     self->bell = NULL;
 }
 
-/* Writes a byte into the FIFO of a slot. False: its owner has died, or has no FIFO that this process may use. A
- * push waits for this, so it opens no folder. */
-static bool ring(const live_t *self, unsigned slot)
+/* Opens no folder first, since a push waits for this. */
+static int open_bell(const live_t *self, unsigned slot)
 {
     char name[NAME], path[PATH_MAX];
     name_of(slot, name);
-    if (emi_live_is_dead(self, slot + 1) ||
-        snprintf(path, sizeof path, "%s/%s", self->folder, name) >= (int)sizeof path)
+    return snprintf(path, sizeof path, "%s/%s", self->folder, name) < (int)sizeof path
+               ? open_fifo(AT_FDCWD, path)
+               : -1;
+}
+
+/* The caller has set `busy`. */
+static int rung_before(live_t *self, unsigned slot)
+{
+    live_rung_t *const last = &self->rung;
+    const uint32_t generation =
+        atomic_load_explicit(&self->state->slot[slot].generation, memory_order_acquire);
+    if (last->fifo && last->slot == slot && last->generation == generation)
+        return last->fifo->fd;
+    forget(last);
+    emi_descriptor_forbid_fork();
+    const int fd = open_bell(self, slot);
+    last->fifo = fd < 0 ? NULL : emi_descriptor_create(fd);
+    emi_descriptor_allow_fork();
+    last->slot = slot;
+    last->generation = generation;
+    if (fd >= 0 && !last->fifo)
+        close(fd);
+    return last->fifo ? fd : -1;
+}
+
+/* Writes a byte into the FIFO of a slot. False: its owner has died, or has no FIFO that this process may use. */
+static bool ring(live_t *self, unsigned slot)
+{
+    if (emi_live_is_dead(self, slot + 1))
         return false;
-    const int fd = open_fifo(AT_FDCWD, path);
+    const bool is_first = !atomic_exchange(&self->rung.busy, true);
+    const int fd = is_first ? rung_before(self, slot) : open_bell(self, slot);
     /* A full FIFO is readable. */
     const bool result = fd >= 0 && (write(fd, "", 1) == 1 || errno == EAGAIN);
-    if (fd >= 0)
+    if (is_first)
+        atomic_store(&self->rung.busy, false);
+    else if (fd >= 0)
         close(fd);
     return result;
 }
