@@ -571,7 +571,8 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
  * process.
  */
 
-/* The most waits of a process at a time. Each has a thread, which sleeps. */
+/* The most waits of a process at a time that have threads, which sleep: all but those that a door watches
+ * (emmap_waiter). */
 #define EMMAP_WAIT_LIMIT 1024u
 
 typedef struct emmap_wait emmap_wait;
