@@ -122,11 +122,6 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /** @internal */
-  protected override release(): void {
-    this.waits.close();
-  }
-
-  /** @internal */
   protected override fromOpened(opened: Opened): Queue<In, Out> {
     return new Queue(opened, this.#format);
   }
@@ -640,6 +635,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   /** @internal */
   protected override release(): void {
     for (const consumer of this.#consumers) consumer.closing();
+    this.waits.close();
   }
 
   /**
