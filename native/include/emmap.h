@@ -589,7 +589,7 @@ typedef struct emmap_wait emmap_wait;
 typedef struct emmap_waiter {
     void (*done)(void *context, emmap_error result);
     void *context;
-    bool watches; /* the door watches the descriptor of emmap_queue_wait_descriptor. Without effect on other waits */
+    bool watches; /* the door watches emmap_queue_wait_descriptor; without effect on waits for words */
 } emmap_waiter;
 
 /*
