@@ -108,6 +108,8 @@ remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
 
 %% What a backend takes as a time-out, in milliseconds.
 -define(LONGEST, (1 bsl 62)).
+%% Milliseconds to wait for a lock when the time to wait for a message is over.
+-define(GRACE, 100).
 
 -spec await(emmap_queue:queue(), timeout()) -> {ok, term()} | timeout | {error, emmap_queue:reason()}.
 await(Queue, Timeout) -> await(Queue, Timeout, fun pop_now/3).
@@ -122,18 +124,26 @@ await(Queue, Timeout, Now) -> await_until(Queue, erlang:monotonic_time(milliseco
 
 await_until(?QUEUE(Backend, Handle, Terms) = Queue, End, Now) ->
     case Now(Backend, Handle, Terms) of
-        eof -> wait_until(Queue, End, Now);
+        eof -> wait_until(Queue, End, Now, fun() -> timeout end);
         %% Another process has the lock, or is taking the first message out.
-        {busy, _} -> wait_until(Queue, End, Now);
-        {error, ebusy} -> wait_until(Queue, End, Now);
+        {busy, _} -> wait_until(Queue, End, Now, fun() -> insist(Queue, Now) end);
+        {error, ebusy} -> wait_until(Queue, End, Now, fun() -> timeout end);
         Result -> Result
     end.
 
-wait_until(Queue, End, Now) ->
+wait_until(Queue, End, Now, Over) ->
     case wait(Queue, left(End)) of
         ok -> await_until(Queue, End, Now);
-        timeout -> timeout;
+        timeout -> Over();
         {error, _} = Error -> Error
+    end.
+
+%% The time is over, and nobody knows yet whether there is a message. The owner of the lock has it for microseconds, as a rule.
+insist(?QUEUE(Backend, Handle, Terms), Now) ->
+    case emmap_lock:again(fun() -> Now(Backend, Handle, Terms) end, ?GRACE) of
+        eof -> timeout;
+        {error, Reason} when Reason =:= timeout; Reason =:= ebusy -> timeout;
+        Result -> Result
     end.
 
 left(infinity) -> infinity;

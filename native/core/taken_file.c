@@ -618,13 +618,28 @@ static void remove_orphan(const taken_t *self)
     free(queue);
 }
 
+/* Closes the file. The locks of an open file description last as long as one of its mappings, which this handle may keep for a
+ * while. So they are released here. */
+static void end(taken_t *self)
+{
+    descriptor_t *descriptor;
+    const uint32_t owner = atomic_load_explicit(&self->owner, memory_order_relaxed);
+    if (emi_file_descriptor(self->file, &descriptor) == EMMAP_OK) {
+        if (owner < TAKEN_OWNERS)
+            emi_lock_byte_release(descriptor->fd, byte_of(owner));
+        emi_lock_release(descriptor->fd, LOCK_PRESENCE);
+        emi_descriptor_release(descriptor);
+    }
+    emmap_close(self->file);
+}
+
 void emi_taken_close(queue_t *queue)
 {
     taken_t *const self = atomic_load_explicit(&queue->taken, memory_order_acquire);
     if (!self)
         return;
     remove_orphan(self);
-    emmap_close(self->file);
+    end(self);
 }
 
 void emi_taken_forget(queue_t *queue)
@@ -636,7 +651,7 @@ void emi_taken_forget(queue_t *queue)
     atomic_store_explicit(&queue->taken, NULL, memory_order_release);
     self->previous = queue->taken_before;
     queue->taken_before = self;
-    emmap_close(self->file);
+    end(self);
 }
 
 void emi_taken_free(queue_t *queue)

@@ -189,8 +189,10 @@ static void closing_a_handle_releases_what_it_has_in_hand(void **state)
     push_numbers(queue, 0, 2);
     const emmap_delivery delivery = expect_take(queue, 0, 1);
     assert_error(EINVAL, emmap_queue_ack(other, delivery.ticket));
-    close_file(queue);
+    /* A runtime may free the handle much later. */
+    assert_ok(emmap_close(queue));
     expect_take(other, 0, 2);
+    close_file(queue);
     close_file(other);
     queue = open_jobs();
     expect_take(queue, 0, 3);
