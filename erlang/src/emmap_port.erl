@@ -234,6 +234,8 @@ handle_call({waits, Id}, {Owner, _}, State) ->
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({unsent, Owned}, State) ->
+    {noreply, forget(Owned, State)};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -427,16 +429,20 @@ send(#program{port = Port, calls = Calls} = Program, Id, Caller, Meaning, Frame,
     end.
 
 %% A busy port suspends the writing process until the program reads. So another process writes, and the caller can give
-%% up.
-send_patiently(#program{port = Port, calls = Calls}, Id, Meaning, Frame, Timeout) ->
-    {Sender, Monitor} = spawn_monitor(fun() -> try_command(Port, Frame) orelse exit(unsent) end),
+%% up. If the caller dies meanwhile, the server may cancel its wait before the program has seen it.
+send_patiently(#program{port = Port, calls = Calls} = Program, Id, Meaning, Frame, Timeout) ->
+    Caller = self(),
+    {Sender, Monitor} = spawn_monitor(fun() ->
+        try_command(Port, Frame) orelse exit(unsent),
+        is_process_alive(Caller) orelse cancel(Program, Meaning)
+    end),
     receive
         {'DOWN', Monitor, process, _, Sent} -> Sent =:= normal orelse unsent
     after Timeout ->
         exit(Sender, kill),
         receive
             {'DOWN', Monitor, process, _, killed} ->
-                _ = unregister_call(Calls, Id, Meaning),
+                _ = unregister_call(Calls, Id, none),
                 {answer, {error, timeout}};
             {'DOWN', Monitor, process, _, Sent} ->
                 Sent =:= normal orelse unsent
@@ -513,30 +519,26 @@ wait_call(#program{server = Server} = Program, Operation, Timeout) ->
     try gen_server:call(Server, {waits, Id}, infinity) of
         ok ->
             Caller = monitor(process, Server, [{alias, reply_demonitor}]),
-            case send_by_itself(Program, Id, Caller, Meaning, Frame) of
+            case send(Program, Id, Caller, Meaning, Frame, Program#program.call_timeout) of
                 true ->
                     receive
                         {Caller, Reply} -> result(Reply);
                         {'DOWN', Caller, process, _, _} -> {error, port_died}
                     after give_up_after(Timeout, Program#program.call_timeout) ->
-                        _ = spawn(fun() -> send_unheeded(Program, ending({wait, Id})) end),
+                        _ = spawn(fun() -> cancel(Program, Meaning) end),
                         answer(abandon(Program, Id, Caller, Meaning))
                     end;
-                false ->
+                NotSent ->
                     _ = demonitor(Caller, [flush]),
-                    {error, port_died}
+                    ok = gen_server:cast(Server, {unsent, {wait, Id}}),
+                    answer(NotSent)
             end
     catch
         exit:_ -> {error, port_died}
     end.
 
-%% No other process writes for the caller, so that its request comes before the cancel that its death causes.
-send_by_itself(#program{port = Port, calls = Calls}, Id, Caller, Meaning, Frame) ->
-    try
-        ets:insert(Calls, {Id, Caller, Meaning}) andalso port_command(Port, Frame)
-    catch
-        error:badarg -> false
-    end.
+cancel(Program, {ended, {wait, _} = Owned}) -> send_unheeded(Program, ending(Owned));
+cancel(_Program, _Meaning) -> false.
 
 %% The program keeps the time, unless it is stopped.
 give_up_after(Timeout, Late) when is_integer(Timeout), is_integer(Late), Timeout + Late =< 16#ffffffff -> Timeout + Late;

@@ -600,8 +600,18 @@ a_busy_port_is_timeout(Config) ->
     Bytes = binary:copy(<<"x">>, 10 bsl 20),
     [?assertEqual({error, timeout}, file:pwrite(File, 0, Bytes)) || _ <- lists:seq(1, 3)],
     ?assertEqual({error, timeout}, file:pread(File, 0, 1)),
+    Monitors = fun() -> {monitors, List} = process_info(Server, monitors), length(List) end,
+    Before = Monitors(),
+    ?assertEqual({error, timeout}, emmap:wait(File, 0, 0, infinity)),
+    emmap_test:until(fun() -> Monitors() =:= Before end),
+    %% Its wait is sent after the cancel that its death causes.
+    {Waiter, Monitor} = spawn_monitor(fun() -> emmap:wait(File, 0, 0, infinity) end),
+    emmap_test:until(fun() -> Monitors() > Before end),
+    exit(Waiter, kill),
+    receive {'DOWN', Monitor, process, Waiter, killed} -> ok end,
     signal("CONT", OsPid),
     emmap_test:until(fun() -> file:pread(File, 0, 1) =:= {ok, <<0>>} end),
+    emmap_test:until(fun() -> emmap:notify(File, 0, infinity) =:= {ok, 0} end),
     ok = gen_server:stop(Server).
 
 %% Nobody else could remove the message.
