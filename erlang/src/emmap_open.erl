@@ -6,7 +6,9 @@
 
 %% Opening a file over the backend that was asked for, and opening it again.
 
--export([open/3, open/4, reopen/1]).
+-export([open/3, open/4, reopen/1, is_lost/1, monitor/1]).
+
+-compile({no_auto_import, [monitor/1]}).
 
 -include("emmap_file.hrl").
 
@@ -79,6 +81,15 @@ reopen(#file_descriptor{data = #file{origin = #origin{options = Options, kind = 
             Kept = [Option || Option <- Options, Option =/= create, Option =/= truncate],
             opened(replace(File, Origin#origin{options = writable(Kind, Kept)}))
     end.
+
+%% Whether a file with this error answers nothing else until it is opened again.
+-spec is_lost(term()) -> boolean().
+is_lost(Reason) -> Reason =:= port_died orelse Reason =:= efault.
+
+%% A monitor of the process whose end loses the file; `none' if there is no such process.
+-spec monitor(emmap:file()) -> reference() | none.
+monitor(?MAPPED(emmap_port, Handle)) -> emmap_port:monitor(Handle);
+monitor(?MAPPED(emmap_nif, _Handle)) -> none.
 
 %% A counters file, queue or block storage that is opened with neither `read' nor `write' would be created.
 writable(file, Options) -> Options;

@@ -49,6 +49,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
          blocks_compact/1]).
 -export([cell_open/3, cell_open/4, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 -export([batch/2]).
+-export([monitor/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([options/0, handle/0, exit_reason/0]).
@@ -627,6 +628,11 @@ close({Program, Number}) ->
         {answer, Result} -> Result;
         _Died -> ok % and so is the file closed
     end.
+
+%% A monitor of the file's server. When the server ends, the file is lost.
+?DOC(false).
+-spec monitor(handle()) -> reference().
+monitor({#program{server = Server}, _Number}) -> monitor(process, Server).
 
 %%% Operations on a file
 

@@ -96,10 +96,12 @@ The errors are those of `emmap`, and
 -export([try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
 -export([purge/1, clear/1, erase/1, compact/1]).
--export([start_link/4, enqueue/2, dequeue/1, try_dequeue/2, inspect/1, info/1]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/1, start_link/4, child_spec/1, stop/1]).
+-export([enqueue/2, dequeue/1, dequeue/2, dequeue_many/2, try_dequeue/2, inspect/1, info/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
--export_type([queue/0, delivery/0, in_hand/0, open_option/0, metadata/0, step/0, reason/0, server_name/0]).
+-export_type([queue/0, delivery/0, in_hand/0, open_option/0, metadata/0, step/0, reason/0, server_name/0, server_option/0,
+              server_options/0]).
 
 -include("emmap_file.hrl").
 
@@ -140,6 +142,18 @@ limit allows.").
 -type reason() :: emmap:reason() | {bad_term, binary()} | {max_inflated_size, Limit :: non_neg_integer()}.
 ?DOC("The name that a server is registered under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
+?DOC("The options of `open/3`, and `{on_bad_term, Choice}`: what to do with a refused message (`{bad_term, Bytes}`) that
+is to be removed.
+
+- `keep` (the default): it stays the first message, and the caller gets the error. So does every later one.
+- `drop`: it is removed, and the log has its length.
+- `{dead_letters, Queue}`: the term `{bad_term, Bytes}` is pushed to that queue, then the message is removed. `Queue` is
+  an open queue, or the name of a file. If the push fails the message stays, and the log has the reason.").
+-type server_option() :: open_option() | {on_bad_term, keep | drop | {dead_letters, file:name_all() | queue()}}.
+?DOC("How to start a server. Only `path` is needed; the others are `undefined`, 0 and `[]` by default.").
+-type server_options() :: #{
+    path := file:name_all(), name => server_name(), size => non_neg_integer(), options => [server_option()]
+}.
 
 %%% Open and close
 
@@ -435,21 +449,51 @@ compact(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_compact(Handle
 
 %%% A server around a queue
 
-?DOC("Starts a server with a queue of its own, opened as by `open/3`. The server is registered unless its name is
-`undefined`. It understands the requests of nodes with emmap 2.x, and their servers understand the requests of this
-module.").
--spec start_link(server_name(), file:name_all(), Size :: non_neg_integer(), [open_option()]) -> gen_server:start_ret().
+?DOC("Starts a server with a queue of its own. The server is registered unless it has no name.
+
+If the file is lost (`port_died`, `efault`), the server opens it again once. If that fails, or does not help, it ends with
+`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; whether it was done is not
+known. The answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
+-spec start_link(server_options()) -> gen_server:start_ret().
+start_link(Options) -> emmap_queue_server:start_link(Options).
+
+?DOC("The form of emmap 2.x: as `start_link/1`, but the answer is `{error, Reason}` if the queue can't be opened. The
+server understands the requests of nodes with emmap 2.x, and their servers understand those of `enqueue/2`, `dequeue/1`,
+`try_dequeue/2`, `inspect/1` and `info/1`.").
+-spec start_link(server_name(), file:name_all(), Size :: non_neg_integer(), [server_option()]) -> gen_server:start_ret().
 start_link(Registered, Name, Size, Options) when is_list(Options) ->
     emmap_queue_server:start_link(Registered, Name, Size, Options);
 start_link(_Registered, _Name, _Size, Options) -> emmap_options:bad({options, Options}).
+
+?DOC("A child of a supervisor that `start_link/1` starts. In Elixir: `{:emmap_queue, %{path: \"jobs.q\", name: :jobs}}`.").
+-spec child_spec(server_options()) -> supervisor:child_spec().
+child_spec(Options) -> emmap_queue_server:child_spec(Options).
+
+?DOC("Stops the server. The queue keeps its messages.").
+-spec stop(gen_server:server_ref()) -> ok.
+stop(Server) -> gen_server:stop(Server).
 
 ?DOC("Appends a message to the queue of the server.").
 -spec enqueue(gen_server:server_ref(), term()) -> ok | {error, reason()}.
 enqueue(Server, Term) -> gen_server:call(Server, {push, Term}, infinity).
 
-?DOC("Removes the first message of the queue of the server; `nil` if there is none.").
+?DOC("Removes the first message of the queue of the server; `nil` if there is none. The message is removed after the
+caller has got it: it stays if the caller is killed before, on another node too. If the server or the caller is killed at
+that moment, it may stay although the caller has got it.").
 -spec dequeue(gen_server:server_ref()) -> nil | term() | {error, reason()}.
 dequeue(Server) -> gen_server:call(Server, pop, infinity).
+
+?DOC("As `dequeue/1`, and waits up to `Timeout` milliseconds for a message. Callers get messages in the order in which they
+came.").
+-spec dequeue(gen_server:server_ref(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
+dequeue(Server, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout >= 0, Timeout =< 16#ffffffff ->
+    gen_server:call(Server, {await, Timeout}, infinity);
+dequeue(_Server, _Timeout) -> error(badarg).
+
+?DOC("As `pop_many/2` on the queue of the server, for a caller that lives when its turn comes.").
+-spec dequeue_many(gen_server:server_ref(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
+dequeue_many(Server, Limit) when is_integer(Limit) -> gen_server:call(Server, {pop_many, Limit}, infinity);
+dequeue_many(_Server, _Limit) -> error(badarg).
 
 ?DOC("As `try_pop_and_purge/2` on the queue of the server. The fun runs in the server, which does nothing else
 meanwhile; the fun can't call the server. An exception of the fun, of any class, is raised as an error in the caller,
@@ -473,11 +517,12 @@ raise(Reason, Stack) ->
 %% This module was the callback module of the server in emmap 2.x, and code may still name it so.
 
 ?DOC(false).
--spec init([term()]) -> {ok, term()} | {stop, reason()}.
+-spec init([term()]) -> {ok, term()} | {stop, {emmap, file:name_all(), reason()}}.
 init(Arguments) -> emmap_queue_server:init(Arguments).
 
 ?DOC(false).
--spec handle_call(term(), gen_server:from(), term()) -> {reply, term(), term()} | {noreply, term()}.
+-spec handle_call(term(), gen_server:from(), term()) ->
+    {reply, term(), term()} | {noreply, term()} | {stop, term(), term()}.
 handle_call(Request, From, State) -> emmap_queue_server:handle_call(Request, From, State).
 
 ?DOC(false).
@@ -491,3 +536,7 @@ handle_info(Message, State) -> emmap_queue_server:handle_info(Message, State).
 ?DOC(false).
 -spec terminate(term(), term()) -> ok.
 terminate(Reason, State) -> emmap_queue_server:terminate(Reason, State).
+
+?DOC(false).
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(Status) -> emmap_queue_server:format_status(Status).

@@ -9,40 +9,105 @@
 -behaviour(gen_server).
 
 -include("emmap_file.hrl").
+-include_lib("kernel/include/logger.hrl").
 
--export([start_link/4]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([start_link/1, start_link/4, child_spec/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
--record(server, {queue :: emmap_queue:queue()}).
+%% How long a caller's node may take to say whether the caller lives.
+-define(ASK_TIMEOUT, 5000).
 
--spec start_link(emmap_queue:server_name(), file:name_all(), non_neg_integer(), [emmap_queue:open_option()]) ->
+-record(server, {
+    path :: file:name_all(),
+    queue :: emmap_queue:queue(),
+    port :: reference() | none, %% a monitor of the port's server
+    reopened = false :: boolean(), %% and nothing has succeeded since
+    on_bad_term = keep :: keep | drop | {dead_letters, file:name_all() | emmap_queue:queue(), [emmap_queue:open_option()]},
+    waiting = [] :: [#{from := gen_server:from(), monitor := reference(), timer := reference() | none}],
+    waiter :: pid() | undefined %% sleeps until there may be a message, as long as callers wait
+}).
+
+-spec start_link(emmap_queue:server_options()) -> gen_server:start_ret().
+start_link(#{path := Name} = Given) ->
+    Known = #{name => undefined, size => 0, options => []},
+    case maps:keys(maps:without([path | maps:keys(Known)], Given)) of
+        [] ->
+            #{name := Registered, size := Size, options := Options} = maps:merge(Known, Given),
+            start(Registered, [Name, Size, Options]);
+        Unknown ->
+            emmap_options:bad({options, Unknown})
+    end;
+start_link(Given) -> emmap_options:bad({options, Given}).
+
+%% As in emmap 2.x the reason of a failure is the queue's alone.
+-spec start_link(emmap_queue:server_name(), file:name_all(), non_neg_integer(), [emmap_queue:server_option()]) ->
     gen_server:start_ret().
-start_link(undefined, Name, Size, Options) -> gen_server:start_link(?MODULE, [Name, Size, Options], []);
-start_link(Registered, Name, Size, Options) when is_atom(Registered) ->
-    start_link({local, Registered}, Name, Size, Options);
-start_link(Registered, Name, Size, Options) when is_tuple(Registered) ->
-    gen_server:start_link(Registered, ?MODULE, [Name, Size, Options], []);
-start_link(_Registered, _Name, _Size, _Options) -> error(badarg).
-
--spec init([term()]) -> {ok, #server{}} | {stop, emmap_queue:reason()}.
-init([Name, Size, Options]) ->
-    _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
-    case emmap_queue_open:open(Name, Size, Options) of
-        {ok, Queue} -> {ok, #server{queue = Queue}};
-        {error, Reason} -> {stop, Reason}
+start_link(Registered, Name, Size, Options) ->
+    case start(Registered, [Name, Size, Options]) of
+        {error, {emmap, Name, Reason}} -> {error, Reason};
+        Started -> Started
     end.
 
--spec handle_call(term(), gen_server:from(), #server{}) -> {reply, term(), #server{}} | {noreply, #server{}}.
-handle_call({push, Term}, _From, #server{queue = Queue} = State) -> {reply, emmap_queue_push:push(Queue, Term), State};
-handle_call(pop, From, State) -> remove(From, fun emmap_queue_pop:pop_and_purge/1, State);
+start(undefined, Arguments) -> gen_server:start_link(?MODULE, Arguments, []);
+start(Registered, Arguments) when is_atom(Registered) -> start({local, Registered}, Arguments);
+start(Registered, Arguments) when is_tuple(Registered) -> gen_server:start_link(Registered, ?MODULE, Arguments, []);
+start(_Registered, _Arguments) -> error(badarg).
+
+-spec child_spec(emmap_queue:server_options()) -> supervisor:child_spec().
+child_spec(#{path := Path} = Options) ->
+    #{id => {emmap_queue, maps:get(name, Options, Path)}, start => {emmap_queue, start_link, [Options]}}.
+
+-spec init([term()]) -> {ok, #server{}} | {stop, {emmap, file:name_all(), emmap_queue:reason()}}.
+init([Name, Size, Options]) ->
+    _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
+    {OnBadTerm, Others} = on_bad_term(Options),
+    case emmap_queue_open:open(Name, Size, Others) of
+        {ok, Queue} -> {ok, opened(Queue, #server{path = Name, queue = Queue, port = none, on_bad_term = OnBadTerm})};
+        {error, Reason} -> {stop, {emmap, Name, Reason}}
+    end.
+
+on_bad_term(Options) when is_list(Options) ->
+    case lists:partition(fun(Option) -> is_tuple(Option) andalso element(1, Option) =:= on_bad_term end, Options) of
+        {[], Others} -> {keep, Others};
+        {Found, Others} ->
+            case lists:last(Found) of
+                %% The queue for refused messages is reached over the same backend.
+                {on_bad_term, {dead_letters, Letters}} ->
+                    {{dead_letters, Letters, [Option || {backend, _} = Option <- Others]}, Others};
+                {on_bad_term, Choice} when Choice =:= keep; Choice =:= drop -> {Choice, Others};
+                Other -> emmap_options:bad({option, Other})
+            end
+    end;
+on_bad_term(Options) -> emmap_options:bad({options, Options}).
+
+-spec handle_call(term(), gen_server:from(), #server{}) ->
+    {reply, term(), #server{}} | {noreply, #server{}} | {stop, term(), #server{}}.
+handle_call({push, Term}, From, #server{queue = Queue} = State) ->
+    answer(From, emmap_queue_push:push(Queue, Term), State);
+handle_call(pop, From, State) -> pop(From, State);
 handle_call({try_pop, Fun}, From, State) when is_function(Fun, 1) ->
-    remove(From, fun(Queue) -> try_pop(Queue, Fun) end, State);
-handle_call(peek, _From, #server{queue = Queue} = State) -> {reply, emmap_queue_look:peek_front(Queue), State};
-handle_call(info, _From, #server{queue = Queue} = State) -> {reply, emmap_queue_look:metadata(Queue), State};
-%% emmap 2.x does not have this request.
-handle_call(to_list, _From, #server{queue = Queue} = State) -> {reply, emmap_queue_look:to_list(Queue), State};
+    case lives(From) of
+        true -> try_pop(From, Fun, State);
+        false -> {noreply, State}
+    end;
+handle_call(peek, From, #server{queue = Queue} = State) -> answer(From, emmap_queue_look:peek_front(Queue), State);
+handle_call(info, From, #server{queue = Queue} = State) -> answer(From, emmap_queue_look:metadata(Queue), State);
+%% emmap 2.x does not have these requests.
+handle_call(to_list, From, #server{queue = Queue} = State) -> answer(From, emmap_queue_look:to_list(Queue), State);
+handle_call({pop_many, Limit}, From, State) when is_integer(Limit) ->
+    case lives(From) of
+        true -> pop_many(From, Limit, State);
+        false -> {noreply, State}
+    end;
+handle_call({await, Timeout}, {Pid, _} = From, #server{waiting = Waiting} = State) ->
+    Timer = case Timeout of
+        infinity -> none;
+        _ -> erlang:start_timer(Timeout, self(), From)
+    end,
+    Caller = #{from => From, monitor => monitor(process, Pid), timer => Timer},
+    serve(State#server{waiting = Waiting ++ [Caller]});
 handle_call(Request, _From, State) ->
-    ok = logger:warning("emmap_queue ~p does not know the request ~0tp", [self(), Request]),
+    ?LOG_WARNING("emmap_queue ~0tp of ~0tp does not know the request ~0tp", [self(), State#server.path, Request]),
     {reply, {error, {badarg, Request}}, State}.
 
 -spec handle_cast(term(), #server{}) -> {noreply, #server{}}.
@@ -51,28 +116,195 @@ handle_cast(Message, State) -> unexpected(Message, State).
 -spec handle_info(term(), #server{}) -> {noreply, #server{}} | {stop, term(), #server{}}.
 handle_info({'EXIT', _Pid, Reason}, State) when Reason =/= normal -> {stop, Reason, State};
 handle_info({'EXIT', _Pid, normal}, State) -> {noreply, State};
+handle_info({'DOWN', Port, process, _, _}, #server{port = Port} = State) ->
+    case reopen(port_died, State#server{port = none}) of
+        {ok, Reopened} -> serve(Reopened);
+        Stop -> Stop
+    end;
+handle_info({'DOWN', _, process, Waiter, _}, #server{waiter = Waiter} = State) ->
+    serve(State#server{waiter = undefined});
+handle_info({'DOWN', Monitor, process, _, _}, State) -> serve(forget(monitor, Monitor, State));
+handle_info({timeout, Timer, From}, State) ->
+    %% A caller that has its message has no timer any more.
+    case [1 || #{timer := Set} <- State#server.waiting, Set =:= Timer] of
+        [_] -> gen_server:reply(From, timeout);
+        [] -> ok
+    end,
+    serve(forget(timer, Timer, State));
 handle_info(Message, State) -> unexpected(Message, State).
 
 -spec terminate(term(), #server{}) -> ok.
-terminate(_Reason, #server{queue = ?MAPPED(Backend, Handle)}) ->
-    _ = ?CALL(Backend, close(Handle)),
+terminate(_Reason, #server{queue = Queue} = State) ->
+    _ = stop_waiting(State),
+    _ = emmap_queue:close(Queue),
     ok.
 
-%% A caller may have died while its request waited; then nothing is removed. That is known of callers on this node only.
-remove({Pid, _} = From, Remove, #server{queue = Queue} = State) ->
-    case node(Pid) =/= node() orelse is_process_alive(Pid) of
-        true -> gen_server:reply(From, Remove(Queue));
-        false -> ok
-    end,
-    {noreply, State}.
-
-try_pop(Queue, Fun) ->
-    try
-        {ok, emmap_queue_take:try_pop_and_purge(Queue, Fun)}
-    catch
-        _Class:Reason:Stack -> {error, Reason, Stack}
-    end.
+%% The messages are the users', and no matter of a crash report.
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #server{path = Path, queue = ?MAPPED(Backend, _), waiting = Waiting} = State} = Status) ->
+    Status#{state := #{path => Path, backend => Backend, waiting => length(Waiting), reopened => State#server.reopened}};
+format_status(Status) -> Status.
 
 unexpected(Message, State) ->
-    ok = logger:warning("emmap_queue ~p ignores the message ~0tp", [self(), Message]),
+    ?LOG_WARNING("emmap_queue ~0tp of ~0tp ignores the message ~0tp", [self(), State#server.path, Message]),
     {noreply, State}.
+
+%%% Answers, and a queue that is lost
+
+answer(From, Result, State) ->
+    gen_server:reply(From, Result),
+    done(Result, State).
+
+%% After a result of the queue: a lost file is opened again. Then waiting callers are served.
+done(Result, State) ->
+    case kept(Result, State) of
+        {ok, Kept} -> serve(Kept);
+        Stop -> Stop
+    end.
+
+kept({error, Reason}, State) ->
+    case emmap_open:is_lost(Reason) of
+        true -> reopen(Reason, State);
+        false -> {ok, State}
+    end;
+kept(_Result, State) -> {ok, State#server{reopened = false}}.
+
+%% Once. If that was of no use, the supervisor decides.
+reopen(Reason, #server{path = Path, reopened = true} = State) -> {stop, {emmap, Path, Reason}, State};
+reopen(_Reason, #server{path = Path, queue = Queue} = State) ->
+    case emmap_open:reopen(Queue) of
+        {ok, New} -> {ok, opened(New, (stop_waiting(State))#server{reopened = true})};
+        {error, Why} -> {stop, {emmap, Path, Why}, State}
+    end.
+
+opened(Queue, #server{port = Former} = State) ->
+    _ = is_reference(Former) andalso demonitor(Former, [flush]),
+    State#server{queue = Queue, port = emmap_open:monitor(Queue)}.
+
+%%% Removing
+
+%% A message is removed once its receiver is known to have it.
+pop(From, State) ->
+    case is_gone(From) of
+        true -> {noreply, State};
+        false ->
+            case deliver(From, fun(Term) -> Term end, State) of
+                eof -> answer(From, nil, State);
+                {error, _} = Error -> answer(From, Error, State);
+                Done -> done(Done, State)
+            end
+    end.
+
+%% `{sent, Result}': the caller has an answer, or has died.
+deliver({Pid, _} = From, Answer, State) ->
+    Offered = offer(fun(Term) ->
+        Monitor = monitor(process, Pid),
+        gen_server:reply(From, Answer(Term)),
+        case has_it(From, Monitor) of
+            true -> {cont, sent};
+            false -> {halt, sent}
+        end
+    end, State),
+    case Offered of
+        {_, sent} -> {sent, ok};
+        Other -> Other
+    end.
+
+try_pop(From, Fun, State) ->
+    try offer(fun(Term) -> {cont, {result, Fun(Term)}} end, State) of
+        {cont, {result, Result}} -> answer(From, {ok, Result}, State);
+        eof -> answer(From, {ok, nil}, State);
+        {error, _} = Error ->
+            gen_server:reply(From, {ok, Error}),
+            done(Error, State)
+    catch
+        _Class:Reason:Stack -> answer(From, {error, Reason, Stack}, State)
+    end.
+
+%% Offers the first message that is not put aside.
+offer(Fun, #server{queue = Queue} = State) ->
+    emmap_queue_take:offer_and_purge(Queue, Fun, fun(Bad) -> put_aside(Bad, State) end).
+
+pop_many(From, Limit, #server{queue = Queue, on_bad_term = Choice} = State) ->
+    case emmap_queue_pop:pop_many(Queue, Limit) of
+        {error, {bad_term, _}} when Choice =/= keep ->
+            case offer(fun(_Term) -> {halt, stays} end, State) of
+                {error, _} = Error -> answer(From, Error, State);
+                _ -> pop_many(From, Limit, State)
+            end;
+        Result -> answer(From, Result, State)
+    end.
+
+%% Whether a refused message is to leave the queue. Dead letters are pushed first, so that a message is never in neither.
+put_aside(_Bad, #server{on_bad_term = keep}) -> false;
+put_aside({bad_term, Bytes} = Bad, #server{path = Path, on_bad_term = Choice}) ->
+    Done = push_aside(Bad, Choice),
+    ?LOG_WARNING(#{label => {emmap, bad_term}, path => Path, bytes => byte_size(Bytes), on_bad_term => Choice, done => Done}),
+    Done =:= ok.
+
+push_aside(_Bad, drop) -> ok;
+push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> emmap_queue:push(Letters, Bad);
+push_aside(Bad, {dead_letters, Name, Options}) ->
+    case emmap_queue:open(Name, 0, Options) of
+        {ok, Letters} ->
+            Pushed = emmap_queue:push(Letters, Bad),
+            _ = emmap_queue:close(Letters),
+            Pushed;
+        {error, _} = Error -> Error
+    end.
+
+%% A process that lives after it was sent a message has it. One that has ended normally since had it, as it was waiting
+%% for it.
+has_it(From, Monitor) ->
+    case lives(From) of
+        true -> demonitor(Monitor, [flush]);
+        false -> receive {'DOWN', Monitor, process, _, Reason} -> Reason =:= normal after ?ASK_TIMEOUT -> not demonitor(Monitor) end
+    end.
+
+is_gone({Pid, _}) -> node(Pid) =:= node() andalso not is_process_alive(Pid).
+
+lives({Pid, _}) when node(Pid) =:= node() -> is_process_alive(Pid);
+lives({Pid, _}) ->
+    try
+        erpc:call(node(Pid), erlang, is_process_alive, [Pid], ?ASK_TIMEOUT)
+    catch
+        _:_ -> false
+    end.
+
+%%% Callers that wait for a message
+
+%% Serves them in the order in which they came, as long as there are messages.
+serve(#server{waiting = []} = State) -> {noreply, stop_waiting(State)};
+serve(#server{waiting = [#{from := From} = Caller | Others]} = State) ->
+    case is_gone(From) orelse deliver(From, fun(Term) -> {ok, Term} end, State) of
+        true -> serve(served(Caller, State#server{waiting = Others}));
+        {sent, ok} -> done(ok, served(Caller, State#server{waiting = Others}));
+        eof -> {noreply, wait(State)};
+        {error, Busy} when Busy =:= ebusy; Busy =:= timeout -> {noreply, wait(State)};
+        {error, Reason} = Error ->
+            case emmap_open:is_lost(Reason) of
+                true -> done(Error, State);
+                false -> answer(From, Error, served(Caller, State#server{waiting = Others}))
+            end
+    end.
+
+served(#{monitor := Monitor, timer := Timer}, State) ->
+    true = demonitor(Monitor, [flush]),
+    _ = is_reference(Timer) andalso erlang:cancel_timer(Timer),
+    State.
+
+forget(Key, Reference, #server{waiting = Waiting} = State) ->
+    {Gone, Others} = lists:partition(fun(#{Key := Of}) -> Of =:= Reference end, Waiting),
+    lists:foldl(fun served/2, State#server{waiting = Others}, Gone).
+
+wait(#server{queue = Queue, waiter = undefined} = State) ->
+    {Waiter, _} = spawn_monitor(fun() -> _ = emmap_queue_pop:wait(Queue, infinity) end),
+    State#server{waiter = Waiter};
+wait(State) -> State.
+
+%% Its end is no message to serve anybody.
+stop_waiting(#server{waiter = undefined} = State) -> State;
+stop_waiting(#server{waiter = Waiter} = State) ->
+    exit(Waiter, kill),
+    receive {'DOWN', _, process, Waiter, _} -> ok end,
+    State#server{waiter = undefined}.

@@ -6,7 +6,7 @@
 
 %% Pops by a fun: it gets the term of the first message, and the message leaves the queue once the fun has returned.
 
--export([fold/3, try_pop_or/3, try_pop_and_purge/2, taken_out/1]).
+-export([fold/3, try_pop_or/3, try_pop_and_purge/2, offer_and_purge/3, taken_out/1]).
 
 -include("emmap_file.hrl").
 
@@ -22,15 +22,32 @@
 -spec try_pop_or(emmap_queue:queue(), Default, fun((term()) -> Result)) ->
     Default | Result | {error, emmap_queue:reason()}.
 try_pop_or(Queue, Default, Fun) ->
-    case take_out(Queue) of
-        {ok, Bytes, Taken} ->
-            case use(Queue, Bytes, Taken, fun(Term) -> {cont, Fun(Term)} end) of
-                {cont, Result} -> Result;
-                {error, _} = Error -> Error
-            end;
+    case offer(Queue, fun(Term) -> {cont, Fun(Term)} end, fun keep/1) of
+        {cont, Result} -> Result;
         eof -> Default;
         {error, _} = Error -> Error
     end.
+
+keep(_Refused) -> false.
+
+offer(Queue, Fun, PutAside) ->
+    case take_out(Queue) of
+        {ok, Bytes, Taken} ->
+            case use(Queue, Bytes, Taken, Fun, PutAside) of
+                aside -> offer(Queue, Fun, PutAside);
+                Result -> Result
+            end;
+        EofOrFailed -> EofOrFailed
+    end.
+
+%% Offers the first message that is not put aside to the fun: it leaves the queue with {cont, _}. `PutAside' gets a refused
+%% message, and says whether it leaves the queue. An empty queue begins anew at its file's start.
+-spec offer_and_purge(emmap_queue:queue(), fun((term()) -> Step), fun(({bad_term, binary()}) -> boolean())) ->
+    Step | eof | {error, emmap_queue:reason()} when Step :: {cont, term()} | {halt, term()}.
+offer_and_purge(Queue, Fun, PutAside) ->
+    Result = offer(Queue, Fun, PutAside),
+    reset(Queue),
+    Result.
 
 -spec try_pop_and_purge(emmap_queue:queue(), fun((term()) -> Result)) -> nil | Result | {error, emmap_queue:reason()}.
 try_pop_and_purge(Queue, Fun) ->
@@ -63,7 +80,7 @@ fold(Queue, Live, _Removed, Acc, _Fun) when Live =< 0 ->
 fold(Queue, Live, Removed, Acc, Fun) ->
     case take_out(Queue) of
         {ok, Bytes, Taken} ->
-            case use(Queue, Bytes, Taken, fun(Term) -> emmap_queue_look:step(Fun, Term, Acc) end) of
+            case use(Queue, Bytes, Taken, fun(Term) -> emmap_queue_look:step(Fun, Term, Acc) end, fun keep/1) of
                 {cont, Next} -> fold(Queue, Live - ?FRAME - byte_size(Bytes), some, Next, Fun);
                 {halt, Last} -> Last;
                 {error, _} = Error -> ended(Removed, Acc, Error)
@@ -96,13 +113,25 @@ keep_others_out(?QUEUE(Backend, Handle, _)) ->
     end.
 
 %% Calls the fun with the term of the message. The message goes with {cont, _}, and stays with {halt, _}, with an
-%% exception, and if it is refused.
-use(?QUEUE(_, _, Terms), Bytes, Taken, Fun) ->
+%% exception, and if it is refused, unless it is put aside.
+use(?QUEUE(_, _, Terms), Bytes, Taken, Fun, PutAside) ->
     case emmap_terms:decode(Bytes, Terms) of
         {ok, Term} -> use_term(Taken, Term, Fun);
         Bad ->
+            case Bad =/= enomem andalso PutAside(Bad) of
+                true -> put_aside(Taken);
+                false ->
+                    put_back(Taken),
+                    {error, Bad}
+            end
+    end.
+
+put_aside(Taken) ->
+    case remove(Taken) of
+        ok -> aside;
+        {error, _} = Error ->
             put_back(Taken),
-            {error, Bad}
+            Error
     end.
 
 use_term(Taken, Term, Fun) ->

@@ -1,0 +1,160 @@
+%% The server around a queue: callers that wait, refused messages, lost files, supervision. Over both backends.
+-module(emmap_queue_server_SUITE).
+
+-export([all/0, groups/0, init_per_group/2, end_per_group/2]).
+-export([waits/1, many/1, puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1]).
+-export([init/1]).
+
+-include_lib("stdlib/include/assert.hrl").
+-include("../src/emmap_file.hrl").
+
+all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
+
+groups() ->
+    emmap_test_backends:groups([waits, many, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child]).
+
+init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
+end_per_group(_Backend, _Config) -> ok.
+
+backend(Config) -> {backend, proplists:get_value(backend, Config)}.
+
+start(Config, Name) ->
+    {ok, Server} = emmap_queue:start_link(undefined, emmap_test:path(Config, Name), 1024, [backend(Config)]),
+    Server.
+
+queue(Config, Name) ->
+    {ok, Queue} = emmap_queue:open(emmap_test:path(Config, Name), 1024, [backend(Config)]),
+    Queue.
+
+%% Callers get messages in the order in which they came, also those of other processes. The dead get none.
+waits(Config) ->
+    Server = start(Config, "waits"),
+    ?assertEqual([timeout, timeout], [emmap_queue:dequeue(Server, Time) || Time <- [0, 20]]),
+    Test = self(),
+    Wait = fun(Time) ->
+        Before = waiting(Server),
+        Caller = spawn(fun() -> Test ! {self(), emmap_queue:dequeue(Server, Time)} end),
+        emmap_test:until(fun() -> waiting(Server) =:= Before + 1 end),
+        Caller
+    end,
+    [First, Killed, Second, Third] = [Wait(Time) || Time <- [infinity, infinity, 60000, infinity]],
+    exit(Killed, kill),
+    emmap_test:until(fun() -> waiting(Server) =:= 3 end),
+    ok = emmap_queue:enqueue(Server, a),
+    ?assertEqual({ok, a}, receive {First, Got} -> Got end),
+    Other = queue(Config, "waits"),
+    ok = emmap_queue:push_many(Other, [b, c, d]),
+    ?assertEqual([{ok, b}, {ok, c}], [receive {Caller, Got} -> Got end || Caller <- [Second, Third]]),
+    ?assertEqual(0, waiting(Server)),
+    ?assertEqual({ok, d}, emmap_queue:dequeue(Server, 0)),
+    ?assertError(badarg, emmap_queue:dequeue(Server, -1)),
+    ok = emmap_queue:close(Other),
+    ok = emmap_queue:stop(Server).
+
+waiting(Server) ->
+    #{waiting := Waiting} = status(Server),
+    Waiting.
+
+status(Server) ->
+    {status, _, _, [_, _, _, _, Misc]} = sys:get_status(Server),
+    [Status] = [Map || {data, [{"State", Map}]} <- Misc],
+    Status.
+
+many(Config) ->
+    Server = start(Config, "many"),
+    [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2, 3]],
+    ?assertEqual([{ok, [1, 2]}, {ok, [3]}, {ok, []}], [emmap_queue:dequeue_many(Server, 2) || _ <- [1, 2, 3]]),
+    ?assertEqual({error, einval}, emmap_queue:dequeue_many(Server, -1)),
+    ok = emmap_queue:stop(Server).
+
+puts_refused_terms_aside(Config) ->
+    Atom = <<131, 119, 24, "no_node_knows_this_atom_">>,
+    Letters = emmap_test:path(Config, "letters"),
+    [begin
+         Path = emmap_test:path(Config, Name),
+         {ok, Server} = emmap_queue:start_link(undefined, Path, 0, [backend(Config) | Options]),
+         #file_descriptor{data = #file{backend = Backend, handle = Handle}} = Queue = queue(Config, Name),
+         [begin
+              ok = Backend:queue_push(Handle, Atom),
+              ok = emmap_queue:push(Queue, 1),
+              ?assertEqual({Name, Answer}, {Name, Take(Server)})
+          end || {Take, Answer} <- Takes],
+         ok = emmap_queue:close(Queue),
+         ok = emmap_queue:stop(Server)
+     end || {Name, Options, Takes} <-
+                [{"aside-" ++ integer_to_list(N), Options,
+                  [{fun emmap_queue:dequeue/1, One}, {fun(S) -> emmap_queue:dequeue(S, 0) end, {ok, One}},
+                   {fun(S) -> emmap_queue:dequeue_many(S, 1) end, {ok, [One]}},
+                   {fun(S) -> emmap_queue:try_dequeue(S, fun(T) -> T end) end, One}]}
+                 || {N, Options, One} <- [{1, [{on_bad_term, drop}], 1}, {2, [{on_bad_term, {dead_letters, Letters}}], 1}]]],
+    {ok, Dead} = emmap_queue:open(Letters, 0, [backend(Config), existing]),
+    {ok, Terms} = emmap_queue:pop_many(Dead, 10),
+    ?assertMatch([{bad_term, <<Atom:27/binary, _/binary>>} | _], Terms),
+    ?assertEqual(4, length(Terms)),
+    ok = emmap_queue:close(Dead),
+    process_flag(trap_exit, true),
+    ?assertMatch({error, {badarg, _}}, emmap_queue:start_link(undefined, Letters, 0, [{on_bad_term, other}])).
+
+%% A server whose file is lost opens it again. At most one caller sees that.
+reopens(Config) ->
+    Server = start(Config, "reopens"),
+    ok = emmap_queue:enqueue(Server, 1),
+    Test = self(),
+    lose(Config, "reopens"),
+    Answers = [emmap_queue:enqueue(Server, N) || N <- [2, 3]],
+    ?assertEqual(ok, lists:last(Answers)),
+    ?assertEqual({ok, lists:last(emmap_queue:to_list(Server))}, {ok, 3}),
+    {ok, _} = emmap_queue:dequeue_many(Server, 3),
+    Caller = spawn_link(fun() -> Test ! {self(), emmap_queue:dequeue(Server, infinity)} end),
+    emmap_test:until(fun() -> waiting(Server) =:= 1 end),
+    lose(Config, "reopens"),
+    emmap_test:until(fun() -> emmap_queue:enqueue(Server, 4) =:= ok end),
+    ?assertEqual({ok, 4}, receive {Caller, Got} -> Got end),
+    ok = emmap_queue:stop(Server).
+
+%% Loses the open files of a path: the port's program dies, or the file is truncated after a copy has taken its place.
+lose(Config, Name) ->
+    case proplists:get_value(backend, Config) of
+        port ->
+            {ok, Port} = emmap_sup:port(),
+            Monitor = monitor(process, Port),
+            [] = os:cmd("kill -KILL " ++ integer_to_list(emmap_test:os_pid(Port))),
+            receive {'DOWN', Monitor, process, _, _} -> ok end;
+        nif ->
+            Path = emmap_test:path(Config, Name),
+            {ok, _} = file:copy(Path, Path ++ ".copy"),
+            {ok, File} = file:open(Path, [read, write, raw]),
+            ok = file:rename(Path ++ ".copy", Path),
+            ok = file:truncate(File),
+            ok = file:close(File)
+    end.
+
+%% It ends, and its supervisor decides, where it can't open the file again.
+ends_with_its_file(Config) ->
+    process_flag(trap_exit, true),
+    Path = emmap_test:path(Config, "ends"),
+    {ok, Server} = emmap_queue:start_link(#{path => Path, options => [backend(Config)]}),
+    ok = emmap_queue:enqueue(Server, 1),
+    ok = file:write_file(Path, <<>>),
+    ?assertEqual({error, efault}, emmap_queue:enqueue(Server, 2)),
+    receive {'EXIT', Server, Reason} -> ?assertMatch({emmap, Path, {corrupt, 0, _}}, Reason) end,
+    ok = file:write_file(Path, "this is no queue at all"),
+    ?assertMatch({error, {emmap, Path, {corrupt, 0, _}}}, emmap_queue:start_link(#{path => Path})).
+
+as_a_child(Config) ->
+    process_flag(trap_exit, true),
+    Path = emmap_test:path(Config, "child"),
+    Options = #{name => a_child, path => Path, size => 1024, options => [backend(Config)]},
+    {ok, Supervisor} = supervisor:start_link(?MODULE, [emmap_queue:child_spec(Options)]),
+    ok = emmap_queue:enqueue(a_child, 1),
+    ?assertMatch(#{path := Path, waiting := 0}, status(a_child)),
+    Killed = whereis(a_child),
+    exit(Killed, kill),
+    emmap_test:until(fun() -> not lists:member(whereis(a_child), [undefined, Killed]) end),
+    ?assertEqual(1, emmap_queue:dequeue(a_child)),
+    exit(Supervisor, shutdown),
+    receive {'EXIT', Supervisor, shutdown} -> ok end,
+    ?assertError(badarg, emmap_queue:start_link(#{path => Path, sise => 1})),
+    ?assertError(badarg, emmap_queue:start_link([{path, Path}])).
+
+init(Children) -> {ok, {#{}, Children}}.
