@@ -95,7 +95,7 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]
     (void)count;
     struct nif_file *file;
     if (!nif_file_get(env, arguments[0], &file))
-        return enif_make_badarg(env);
+        return nif_file_refuse(env, arguments[0]);
     const emmap_error error = file->core->close(file->file);
     /* After the close, so that no read in parallel makes another window: it finds the file closed. */
     nif_file_recall(file);
@@ -231,7 +231,7 @@ ERL_NIF_TERM nif_position(ErlNifEnv *env, int count, const ERL_NIF_TERM argument
     emmap_whence whence;
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_offset(env, arguments[1], &offset) ||
         !nif_get_whence(arguments[2], &whence))
-        return enif_make_badarg(env);
+        return nif_file_refuse(env, arguments[0]);
     uint64_t cursor = 0;
     const emmap_error error = file->core->position(file->file, offset, whence, &cursor);
     return error ? nif_error(env, error) : nif_ok(env, enif_make_uint64(env, cursor));
@@ -270,7 +270,7 @@ ERL_NIF_TERM nif_allocate(ErlNifEnv *env, int count, const ERL_NIF_TERM argument
     uint64_t position, length;
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
         !nif_get_position(env, arguments[2], &length))
-        return enif_make_badarg(env);
+        return nif_file_refuse(env, arguments[0]);
     return nif_done(env, file->core->allocate(file->file, position, length));
 }
 
@@ -282,7 +282,7 @@ ERL_NIF_TERM nif_advise(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[
     emmap_advice advice;
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &position) ||
         !nif_get_position(env, arguments[2], &length) || !nif_get_advice(arguments[3], &advice))
-        return enif_make_badarg(env);
+        return nif_file_refuse(env, arguments[0]);
     return nif_done(env, file->core->advise(file->file, position, length, advice));
 }
 
@@ -409,7 +409,7 @@ static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_
         int64_t operand, old = 0;                                                                            \
         if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||       \
             !nif_get_operand(env, arguments[2], &operand))                                                   \
-            return enif_make_badarg(env);                                                                    \
+            return nif_file_refuse(env, arguments[0]);                                                       \
         const emmap_error error = file->core->name(file->file, place, operand, &old);                        \
         return answer_word(env, error, old);                                                                 \
     }
@@ -424,7 +424,7 @@ static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_
         if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||       \
             !nif_get_operand(env, arguments[2], &expected) ||                                                \
             !nif_get_operand(env, arguments[3], &replacement))                                               \
-            return enif_make_badarg(env);                                                                    \
+            return nif_file_refuse(env, arguments[0]);                                                       \
         const emmap_error error = file->core->name(file->file, place, expected, replacement, &old);          \
         return answer_word(env, error, old);                                                                 \
     }
@@ -437,7 +437,7 @@ static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_
         uint64_t place;                                                                                      \
         int64_t value = 0;                                                                                   \
         if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place))         \
-            return enif_make_badarg(env);                                                                    \
+            return nif_file_refuse(env, arguments[0]);                                                       \
         const emmap_error error = file->core->name(file->file, place, &value);                               \
         return answer_word(env, error, value);                                                               \
     }
@@ -451,7 +451,7 @@ static inline ERL_NIF_TERM answer_word(ErlNifEnv *env, emmap_error error, int64_
         int64_t value;                                                                                       \
         if (!nif_file_get(env, arguments[0], &file) || !nif_get_position(env, arguments[1], &place) ||       \
             !nif_get_operand(env, arguments[2], &value))                                                     \
-            return enif_make_badarg(env);                                                                    \
+            return nif_file_refuse(env, arguments[0]);                                                       \
         return nif_done(env, file->core->name(file->file, place, value));                                    \
     }
 

@@ -78,7 +78,7 @@ nif_attempt(struct nif_attempt *attempt, int count, const ERL_NIF_TERM arguments
             nif_operation *operation, nif_function *function, bool locks)
 {
     if (!nif_file_get(attempt->env, arguments[0], &attempt->file))
-        return enif_make_badarg(attempt->env);
+        return nif_file_refuse(attempt->env, arguments[0]);
     if (locks && !attempt->is_dirty)
         nif_may_not_wait(attempt->file->core);
     const ERL_NIF_TERM answer = operation(attempt, arguments);

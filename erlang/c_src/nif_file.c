@@ -208,3 +208,33 @@ bool nif_file_types(ErlNifEnv *env, ErlNifResourceDown *down, void (*freeing)(st
     window_type = enif_open_resource_type(env, NULL, "emmap_window_" NIF_LAYOUT, window_destroy, flags, NULL);
     return nif_file_type && window_type;
 }
+
+/* ---- Handles of other nodes --------------------------------------------------------------------------- */
+
+/* ERTS tells the node of a reference only in its external format: 131, 90, the length in 16 bits, and the name
+ * of the node as an atom. */
+static bool node_of(ErlNifEnv *env, ERL_NIF_TERM reference, ERL_NIF_TERM *node)
+{
+    enum { VERSION = 131, NEWER_REFERENCE = 90, NAME = 4 };
+    ErlNifBinary external;
+    if (!enif_is_ref(env, reference) || !enif_term_to_binary(env, reference, &external))
+        return false;
+    bool found = external.size > NAME && external.data[1] == NEWER_REFERENCE;
+    if (found) {
+        external.data[NAME - 1] = VERSION;
+        found = enif_binary_to_term(env, external.data + NAME - 1, external.size - (NAME - 1), node, 0) > 0;
+    }
+    enif_release_binary(&external);
+    return found;
+}
+
+ERL_NIF_TERM nif_file_refuse(ErlNifEnv *env, ERL_NIF_TERM handle)
+{
+    ERL_NIF_TERM node;
+    ERL_NIF_TERM here;
+    if (!node_of(env, handle, &node) || !node_of(env, enif_make_ref(env), &here) ||
+        enif_is_identical(node, here))
+        return enif_make_badarg(env);
+    return enif_make_tuple2(env, nif_atoms.error,
+                            enif_make_tuple2(env, enif_make_atom(env, "other_node"), node));
+}

@@ -63,6 +63,10 @@ static inline bool nif_file_get(ErlNifEnv *env, ERL_NIF_TERM term, struct nif_fi
     return enif_get_resource(env, term, nif_file_type, (void **)self);
 }
 
+/* The answer to a handle that is none, or to its wrong arguments: badarg; {error, {other_node, Node}} to a handle
+ * of another node. */
+ERL_NIF_TERM nif_file_refuse(ErlNifEnv *env, ERL_NIF_TERM handle);
+
 /* A binary over bytes that the window covers. It gets a reference on the window. */
 static inline ERL_NIF_TERM nif_window_cut(ErlNifEnv *env, struct nif_window *self, const uint8_t *data,
                                           uint64_t length)

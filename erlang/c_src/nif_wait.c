@@ -130,7 +130,7 @@ ERL_NIF_TERM nif_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM argume
     (void)count;
     struct nif_file *file;
     return nif_file_get(env, arguments[0], &file) ? wait_begin(env, arguments, file, file->core->wait_begin)
-                                                  : enif_make_badarg(env);
+                                                  : nif_file_refuse(env, arguments[0]);
 }
 
 ERL_NIF_TERM nif_counter_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -139,7 +139,7 @@ ERL_NIF_TERM nif_counter_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TER
     struct nif_file *file;
     return nif_file_get(env, arguments[0], &file)
                ? wait_begin(env, arguments, file, file->core->counter_wait_begin)
-               : enif_make_badarg(env);
+               : nif_file_refuse(env, arguments[0]);
 }
 
 /* (Handle, Timeout, Tag); `ok`: there may be a message */
@@ -149,7 +149,7 @@ ERL_NIF_TERM nif_queue_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM 
     struct nif_file *file;
     uint64_t timeout;
     if (!nif_file_get(env, arguments[0], &file) || !get_limit(env, arguments[1], &timeout))
-        return enif_make_badarg(env);
+        return nif_file_refuse(env, arguments[0]);
     struct nif_wait *const self = wait_make(env, file, arguments[2]);
     const emmap_waiter waiter = {.done = done, .context = self->told};
     const emmap_error error = file->core->queue_wait_begin(file->file, timeout, &waiter, &self->wait);
@@ -210,7 +210,7 @@ ERL_NIF_TERM nif_notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[
     struct nif_file *file;
     return nif_file_get(env, arguments[0], &file)
                ? notify(env, count, arguments, file, file->core->notify, nif_notify)
-               : enif_make_badarg(env);
+               : nif_file_refuse(env, arguments[0]);
 }
 
 ERL_NIF_TERM nif_counter_notify(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -218,5 +218,5 @@ ERL_NIF_TERM nif_counter_notify(ErlNifEnv *env, int count, const ERL_NIF_TERM ar
     struct nif_file *file;
     return nif_file_get(env, arguments[0], &file)
                ? notify(env, count, arguments, file, file->core->counter_notify, nif_counter_notify)
-               : enif_make_badarg(env);
+               : nif_file_refuse(env, arguments[0]);
 }

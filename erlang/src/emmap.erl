@@ -107,9 +107,10 @@ application is started again.").
 ?DOC("A place in the file, as `file:position/2` takes it.").
 -type location() :: integer() | bof | cur | eof | {bof | cur | eof, Offset :: integer()}.
 ?DOC("The reason of an error. `{corrupt, Offset, Reason}`: the queue or block storage is damaged, at this offset in the
-file. `{counters, InFile, Asked}`: the file has another number of counters than was asked for.").
+file. `{counters, InFile, Asked}`: the file has another number of counters than was asked for. `{other_node, Node}`: the
+handle belongs to that node.").
 -type reason() ::
-    atom() | {badarg, term()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
+    atom() | {badarg, term()} | {other_node, node()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
     | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("The address of a block: from 0 to the storage's capacity - 1. As in emmap 2.x, `read_block/2`, `free_block/2`,
 `read_blocks/3` and `repair_block_storage/3` take a larger one modulo the capacity: in a storage of 262,144 blocks 262,144

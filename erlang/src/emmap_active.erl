@@ -28,7 +28,7 @@
     waiter :: undefined | {pid(), reference()}
 }).
 
--spec set(emmap_queue:queue(), once | boolean() | integer()) -> ok | {error, closed | einval}.
+-spec set(emmap_queue:queue(), once | boolean() | integer()) -> ok | {error, closed | einval | {other_node, node()}}.
 set(_Queue, Count) when is_integer(Count), not ?IS_COUNT(Count) ->
     {error, einval};
 set(?MAPPED(Backend, Handle) = Queue, Active) ->
@@ -38,6 +38,7 @@ set(?MAPPED(Backend, Handle) = Queue, Active) ->
             _ = erase(Key),
             case ?CALL(Backend, size(Handle)) of
                 {error, closed} = Closed -> Closed;
+                {error, {other_node, _}} = Other -> Other;
                 _ when Active =:= false -> ok;
                 _ -> start(Key, Queue, Active)
             end;

@@ -36,9 +36,10 @@
 -type operand() :: -16#8000000000000000..16#ffffffffffffffff.
 
 ?DOC("The reason of an error. `{corrupt, Offset, Reason}`: the queue or block storage is damaged, at this offset in the
-file. `{counters, InFile, Asked}`: the file has another number of counters than was asked for.").
+file. `{counters, InFile, Asked}`: the file has another number of counters than was asked for. `{other_node, Node}`: the
+handle belongs to that node.").
 -type reason() ::
-    atom() | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
+    atom() | {other_node, node()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
     | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("A failure. Nothing was done.").
 -type failed() :: {error, reason()} | {busy, Milliseconds :: non_neg_integer()}.

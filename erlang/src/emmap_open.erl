@@ -6,7 +6,7 @@
 
 %% Opening a file over the backend that was asked for, and opening it again.
 
--export([open/3, open/4, reopen/1, is_lost/1, monitor/1]).
+-export([open/3, open/4, reopen/1, home/1, is_lost/1, monitor/1]).
 
 -compile({no_auto_import, [monitor/1]}).
 
@@ -71,7 +71,18 @@ opened({error, _} = Error) -> Error.
 %%% Again
 
 -spec reopen(emmap:file()) -> {ok, emmap:file()} | {error, emmap:reason()}.
-reopen(#file_descriptor{data = #file{origin = #origin{options = Options, kind = Kind} = Origin}} = File) ->
+reopen(File) ->
+    case home(File) of
+        Here when Here =:= node() -> reopen_here(File);
+        Node -> {error, {other_node, Node}}
+    end.
+
+%% The node that has the file open.
+-spec home(emmap:file()) -> node().
+home(?MAPPED(emmap_port, Handle)) -> emmap_port:home(Handle);
+home(?MAPPED(emmap_nif, Handle)) -> node(Handle).
+
+reopen_here(#file_descriptor{data = #file{origin = #origin{options = Options, kind = Kind} = Origin}} = File) ->
     case lists:member(anon, Options) of
         true ->
             {error, enotsup};

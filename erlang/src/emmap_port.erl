@@ -49,7 +49,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
          blocks_compact/1]).
 -export([cell_open/3, cell_open/4, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 -export([batch/2]).
--export([monitor/1]).
+-export([monitor/1, home/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([options/0, handle/0, exit_reason/0]).
@@ -417,8 +417,13 @@ converse(#program{server = Server} = Program, Id, Meaning, Frame, Timeout) ->
             end;
         NotSent ->
             _ = demonitor(Caller, [flush]),
-            NotSent
+            elsewhere(Program, NotSent)
     end.
+
+%% A port takes commands of its own node only.
+elsewhere(#program{server = Server}, unsent) when node(Server) =/= node() ->
+    {answer, {error, {other_node, node(Server)}}};
+elsewhere(_Program, NotSent) -> NotSent.
 
 %% Registers the request and writes it to the port.
 send(#program{port = Port, calls = Calls} = Program, Id, Caller, Meaning, Frame, Timeout) ->
@@ -513,6 +518,8 @@ answer({answer, Result}) -> Result;
 answer(_NoAnswer) -> {error, port_died}.
 
 %% A request that is answered late. The server knows of it before the program does, and cancels it if the caller dies.
+wait_call(#program{server = Server}, _Operation, _Timeout) when node(Server) =/= node() ->
+    {error, {other_node, node(Server)}};
 wait_call(#program{server = Server} = Program, Operation, Timeout) ->
     Id = erlang:unique_integer([positive]),
     Meaning = {ended, {wait, Id}},
@@ -633,6 +640,10 @@ close({Program, Number}) ->
 ?DOC(false).
 -spec monitor(handle()) -> reference().
 monitor({#program{server = Server}, _Number}) -> monitor(process, Server).
+
+?DOC(false).
+-spec home(handle()) -> node().
+home({#program{server = Server}, _Number}) -> node(Server).
 
 %%% Operations on a file
 

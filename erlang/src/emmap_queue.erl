@@ -240,7 +240,7 @@ wait(?QUEUE(_, _, _), _Timeout) -> error(badarg).
 
 With `true` messages may come faster than the process handles them: prefer `once` and `N`. Sending ends with the
 process. A message that was sent to a process that dies before it receives it is lost, as on a socket.").
--spec set_active(queue(), once | true | false | integer()) -> ok | {error, closed | einval}.
+-spec set_active(queue(), once | true | false | integer()) -> ok | {error, closed | einval | {other_node, node()}}.
 set_active(?QUEUE(_, _, _) = Queue, Active) when Active =:= once; is_boolean(Active); is_integer(Active) ->
     emmap_active:set(Queue, Active);
 set_active(?QUEUE(_, _, _), _Active) -> error(badarg).

@@ -3,14 +3,14 @@
 -module(emmap_cluster_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
--export([old_client_of_a_new_server/1, new_client_of_an_old_server/1, nothing_for_the_dead/1]).
--export([double/1, fail/1, wait_for_go/1, busy/0, killed_while_it_waits/1]).
+-export([old_client_of_a_new_server/1, new_client_of_an_old_server/1, nothing_for_the_dead/1, handles_of_another_node/1]).
+-export([double/1, fail/1, wait_for_go/1, busy/0, killed_while_it_waits/1, owner/2]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([old_client_of_a_new_server, new_client_of_an_old_server, nothing_for_the_dead]).
+groups() -> emmap_test_backends:groups([old_client_of_a_new_server, new_client_of_an_old_server, nothing_for_the_dead, handles_of_another_node]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -75,6 +75,40 @@ killed_while_it_waits(Server) ->
     receive {'DOWN', Monitor, process, Caller, killed} -> ok end,
     Server ! go,
     ok.
+
+%% Every function says which node has the file, and closes or opens nothing here. Over rpc all of them work.
+handles_of_another_node(Config) ->
+    {New, Old, Node} = {proplists:get_value(new, Config), proplists:get_value(old, Config), proplists:get_value(new_node, Config)},
+    {ok, _Owner, File, Counters, Queue} = peer:call(New, ?MODULE, owner, [filename:dirname(emmap_test:path(Config, "x")), proplists:get_value(backend, Config)]),
+    Other = {error, {other_node, Node}},
+    [?assertEqual({Module, Function, Other}, {Module, Function, peer:call(Old, Module, Function, Arguments)})
+     || {Module, Function, Arguments} <-
+            [{emmap, size, [File]}, {emmap, pread, [File, 0, 1]}, {file, pread, [File, 0, 1]}, {emmap, pwrite, [File, 0, <<"x">>]},
+             {emmap, write, [File, <<"x">>]}, {emmap, position, [File, 0]}, {emmap, advise, [File, 0, 1, normal]},
+             {emmap, resize, [File]}, {emmap, sync, [File]}, {emmap, patomic_add, [File, 0, 1]}, {emmap, patomic_cas, [File, 0, 1, 2]},
+             {emmap, patomic_read_integer, [File, 0]}, {emmap, patomic_write_integer, [File, 0, 1]},
+             {emmap, wait, [File, 0, 0, 0]}, {emmap, notify, [File, 0, 1]}, {emmap, reopen, [File]}, {emmap, reopen, [Counters]},
+             {emmap, inc_counter, [Counters, 0]}, {emmap, wait_counter, [Counters, 0, 0, 0]}, {emmap, notify_counter, [Counters, 0, 1]},
+             {emmap_queue, push, [Queue, 1]}, {emmap_queue, pop, [Queue]}, {emmap_queue, receive_message, [Queue, 0]},
+             {emmap_queue, wait, [Queue, 0]}, {emmap_queue, length, [Queue]}, {emmap_queue, set_active, [Queue, once]},
+             {emmap_queue, close, [Queue]}, {emmap, close_counters, [Counters]}, {emmap, close, [File]}]],
+    ?assertEqual({ok, 1}, peer:call(Old, rpc, call, [Node, emmap, inc_counter, [Counters, 0]])),
+    ?assertEqual(nil, peer:call(Old, rpc, call, [Node, emmap_queue, pop, [Queue]])),
+    ?assertError(badarg, emmap_nif:size(make_ref())).
+
+%% Opens files, and lives on as their owner.
+owner(Folder, Backend) ->
+    Caller = self(),
+    Options = [{backend, Backend}],
+    Owner = spawn(fun() ->
+        {ok, File} = emmap:open(filename:join(Folder, "file"), [create, write, shared, {size, 4096} | Options]),
+        Counters = emmap:open_counters(filename:join(Folder, "counters"), 1, Options),
+        {ok, 0} = emmap:inc_counter(Counters, 0),
+        {ok, Queue} = emmap_queue:open(filename:join(Folder, "queue"), 0, Options),
+        Caller ! {ok, self(), File, Counters, Queue},
+        receive stop -> ok end
+    end),
+    receive {ok, Owner, _, _, _} = Opened -> Opened end.
 
 exchange(Peer, Client, Server) ->
     Call = fun(Function, Arguments) -> peer:call(Peer, Client, Function, [Server | Arguments]) end,
