@@ -53,6 +53,9 @@ All functions follow these rules:
 - If the file, the system or another process refuses an operation, it answers `{error, Atom}`. The atom is a POSIX
   error, as in `file`, or `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `timeout`, `emsgsize`
   (more than a gigabyte through a port), `nif_not_loaded`, `no_native_dir` (the port program cannot be found).
+- An open whose options do not fit is `{error, {einval, Which}}`: `size_missing`, `write_missing`, `empty_file`, and so on;
+  `format_error/1` has a text for each. `{error, {no_backend, Nif, Port}}`: the NIF does not load and the port's program does
+  not start, for these reasons.
 - A number that no place in the file can have, for instance a negative one, is `{error, einval}`. A read at or past the
   end is `eof`. A file name with a NUL in it is `{error, badarg}`, as in `file`.
 - An argument of the wrong type raises `badarg`; so does an option or an operation that does not exist.
@@ -64,6 +67,7 @@ If an open fails because the file system lacks something (`enotsup`: shared memo
 gets a warning with the file's name, the file system and what to do. It comes once for each file system until the
 application is started again.").
 
+-export([format_error/1]).
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
@@ -110,7 +114,7 @@ application is started again.").
 file. `{counters, InFile, Asked}`: the file has another number of counters than was asked for. `{other_node, Node}`: the
 handle belongs to that node.").
 -type reason() ::
-    atom() | {badarg, term()} | {other_node, node()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
+    atom() | {einval, emmap_errors:invalid()} | {no_backend, Nif :: term(), Port :: term()} | {badarg, term()} | {other_node, node()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
     | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("The address of a block: from 0 to the storage's capacity - 1. As in emmap 2.x, `read_block/2`, `free_block/2`,
 `read_blocks/3` and `repair_block_storage/3` take a larger one modulo the capacity: in a storage of 262,144 blocks 262,144
@@ -221,6 +225,12 @@ Others:
 %% A number of milliseconds or of processes.
 -define(IS_LIMIT(N), (N =:= infinity orelse is_integer(N) andalso N >= 0)).
 
+%%% Errors
+
+?DOC("A text for the reason of an error, as `file:format_error/1`; also for `{emmap, Path, Reason}`, with which a server ends.").
+-spec format_error(reason() | emmap_queue:reason() | term()) -> unicode:chardata().
+format_error(Reason) -> emmap_errors:format(Reason).
+
 %%% Open and close
 
 ?DOC("Whether the NIF is loaded. The first use of the module `emmap_nif` loads it.").
@@ -241,7 +251,7 @@ open(Name, Options) ->
 ?DOC("Maps `Length` bytes from `Offset` on. Position 0 of the open file is `Offset`.
 
 A file that is created, empty or truncated gets the size `Offset + Length`. A file that has bytes must have that size;
-otherwise the answer is `{error, einval}` and the file stays as it was. With `fit` the file is mapped whole, and grown
+otherwise the answer is `{error, {einval, wrong_size}}` and the file stays as it was. With `fit` the file is mapped whole, and grown
 if it is smaller and open for writing.
 
 `Length` 0 means the size of the option `{size, Bytes}`, and without this option everything up to the end.
@@ -260,7 +270,7 @@ open(Name, Offset, Length, Options) when is_integer(Offset), is_integer(Length) 
                 {error, _} = Error -> Error
             end;
         false ->
-            {error, einval}
+            {error, {einval, out_of_range}}
     end;
 open(_Name, _Offset, _Length, _Options) -> error(badarg).
 
@@ -615,7 +625,7 @@ open_counters(Name, Count, Options) when is_integer(Count), Count >= 0 ->
         {ok, #file_descriptor{data = #file{origin = #origin{kind = {counters, There}}}} = File} -> {File, There};
         {error, _} = Error -> Error
     end;
-open_counters(_Name, Count, _Options) when is_integer(Count) -> {error, einval};
+open_counters(_Name, Count, _Options) when is_integer(Count) -> {error, {einval, count}};
 open_counters(_Name, _Count, _Options) -> error(badarg).
 
 ?DOC("Closes the file. The counters keep their values.").
@@ -690,7 +700,7 @@ Any number of processes, of this node and of others, may use a storage at once. 
 operation, the next operation repairs what it left. With `exclusive` no other handle may write, and an operation costs
 no system call.
 
-Another block size or number of levels than the storage has, or one out of range, is `{error, einval}`. A file that is
+Another block size or number of levels than the storage has, or one out of range, is `{error, {einval, Which}}`. A file that is
 no storage, or a damaged one, is `{error, {corrupt, Offset, Reason}}`, and stays as it is.").
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer(), [open_option() | {levels, 2..5}]) ->
     {ok, file()} | {error, reason()}.

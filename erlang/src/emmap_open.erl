@@ -51,6 +51,8 @@ call(Backend, Function, Arguments, #origin{path = Path} = Origin) ->
             emmap_sup:notify_once({file_system, erlang:phash2({Reason, Sentence})},
                                   #{file => Path, reason => Reason, why => binary_to_list(Sentence)}),
             {error, Reason};
+        {error, einval} ->
+            {error, emmap_errors:invalid(Origin)};
         {error, _} = Error ->
             Error
     end.
@@ -138,7 +140,8 @@ close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 %% The backend's module; with the server, if a port was named.
 -spec backend(emmap:backend() | undefined) ->
-    emmap_nif | emmap_port | {emmap_port, gen_server:server_ref()} | {error, nif_not_loaded}.
+    emmap_nif | emmap_port | {emmap_port, gen_server:server_ref()}
+    | {error, nif_not_loaded | {no_backend, Nif :: term(), Port :: term()}}.
 backend(undefined) ->
     case emmap_options:env(backend) of
         {ok, Backend} when Backend =/= undefined -> backend(Backend);
@@ -161,6 +164,11 @@ default_backend() ->
         ok ->
             emmap_nif;
         {error, Reason} ->
-            emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
-            emmap_port
+            case emmap_sup:port() of
+                {ok, _} ->
+                    emmap_sup:notify_once(nif_not_loaded, #{reason => Reason, instead => port}),
+                    emmap_port;
+                {error, Why} ->
+                    {error, {no_backend, Reason, Why}}
+            end
     end.

@@ -101,7 +101,7 @@ whole(Options) -> [keep_size | Options].
 %% For open/4: a file that has bytes must have the asked number of them, unless there is `fit'. Length 0 is the size of
 %% the options, and without a size everything up to the end.
 -spec window(Offset :: non_neg_integer(), Length :: non_neg_integer(), [emmap_backend:option()]) ->
-    {ok, [emmap_backend:option()]} | {error, einval}.
+    {ok, [emmap_backend:option()]} | {error, {einval, offset}}.
 window(Offset, Length, Options) ->
     Others = without_size(Options),
     Asked = case [Size || {size, Size} <- Options, Length =:= 0] of
@@ -110,7 +110,7 @@ window(Offset, Length, Options) ->
     end,
     case lists:member(fit, Options) of
         %% Positions would count from the page's beginning in emmap 2.x.
-        true when Offset rem ?PAGE =/= 0 -> {error, einval};
+        true when Offset rem ?PAGE =/= 0 -> {error, {einval, offset}};
         true -> {ok, range(Offset, [{size, Asked - Offset} || Asked > Offset]) ++ Others};
         false when Offset =:= 0, Asked > 0 -> {ok, [{size, Asked}, exact | Others]};
         false -> {ok, range(Offset, [{length, Asked} || Asked > 0]) ++ [exact | Others]}

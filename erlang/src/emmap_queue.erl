@@ -122,7 +122,7 @@ Without the last two the queue is opened for writing, and created if it is missi
 nothing, as in emmap 2.x. A queue is always shared and its messages are copies, so `private`, `shared` and `direct`
 change nothing either. With `exclusive` no other handle may write, and an operation costs no system call.
 
-`offset`, `length`, and `truncate` of a queue that exists, are `{error, einval}`.").
+`offset`, `length`, and `truncate` of a queue that exists, are `{error, {einval, Which}}`.").
 -type open_option() ::
     emmap:open_option() | read_only | existing | compressed | {compressed, 0..9} | unsafe_terms
     | {max_inflated_size, non_neg_integer()}.

@@ -15,7 +15,7 @@
 open(Name, Size, Options) when is_integer(Size), Size >= 0, is_list(Options) ->
     {Terms, Others} = terms(Options),
     emmap_open:open({queue, Terms}, Name, access([{size, Size} | Others]));
-open(_Name, Size, Options) when is_integer(Size), is_list(Options) -> {error, einval};
+open(_Name, Size, Options) when is_integer(Size), is_list(Options) -> {error, {einval, out_of_range}};
 open(_Name, _Size, Options) when not is_list(Options) -> emmap_options:bad({options, Options});
 open(_Name, _Size, _Options) -> error(badarg).
 

@@ -122,8 +122,8 @@ counters(Config) ->
     One = emmap_test:open_counters(Config, "one-counter", 0),
     ?assertEqual(1, emmap:counters_length(One)),
     ok = emmap:close_counters(One),
-    ?assertEqual({error, einval}, emmap_test:open_counters(Config, "no-counters", -1)),
-    ?assertEqual({error, einval}, emmap_test:open_counters(Config, "no-counters", 1 bsl 33)),
+    ?assertEqual({error, {einval, count}}, emmap_test:open_counters(Config, "no-counters", -1)),
+    ?assertEqual({error, {einval, count}}, emmap_test:open_counters(Config, "no-counters", 1 bsl 33)),
     ?assertError(badarg, emmap_test:open_counters(Config, "no-counters", many)),
     ?assertNot(filelib:is_file(emmap_test:path(Config, "no-counters"))).
 

@@ -89,6 +89,7 @@ expected(#{<<"expected">> := #{<<"erlang">> := Error}}) -> binary_to_atom(Error)
 
 error_of({error, {badarg, _}}) -> badarg;
 error_of({error, {counters, _InFile, _Asked}}) -> einval;
+error_of({error, {einval, _Which}}) -> einval;
 error_of({error, Reason}) -> Reason;
 error_of(Other) -> Other.
 

@@ -205,9 +205,9 @@ levels(Config) ->
          ?assertEqual({ok, Info}, emmap:block_storage_info(Again)),
          ?assertEqual([{Capacity div 64, <<2>>}, {0, <<1>>}], emmap:read_blocks(Again)),
          ok = emmap:close(Again),
-         ?assertEqual({error, einval}, open(Config, Name, 1, [{levels, 7 - Levels}]))
+         ?assertEqual({error, {einval, levels}}, open(Config, Name, 1, [{levels, 7 - Levels}]))
      end || {Levels, Capacity} <- [{2, 1 bsl 12}, {3, 1 bsl 18}, {4, 1 bsl 24}, {5, 1 bsl 30}]],
-    [?assertEqual({Levels, {error, einval}}, {Levels, open(Config, "levels", 1, [{levels, Levels}])}) || Levels <- [1, 6, 1 bsl 70]],
+    [?assertEqual({Levels, {error, {einval, levels}}}, {Levels, open(Config, "levels", 1, [{levels, Levels}])}) || Levels <- [1, 6, 1 bsl 70]],
     [?assertError(badarg, open(Config, "levels", 1, [{levels, Levels}])) || Levels <- [a, -1]].
 
 full(Config) ->
@@ -274,7 +274,7 @@ initialises_whatever_there_is(Config) ->
     ?assertEqual(ok, emmap:init_block_storage(File, 8)),
     ?assertEqual(0, emmap:store_block(File, <<1:64>>)),
     ok = emmap:close(File),
-    ?assertEqual({error, einval}, open(Config, "text", 9, [])).
+    ?assertEqual({error, {einval, block_size}}, open(Config, "text", 9, [])).
 
 %% A private mapping changes in the handle's own copy.
 private(Config) ->
@@ -288,12 +288,12 @@ private(Config) ->
     ok = emmap:close(Private).
 
 options(Config) ->
-    [?assertEqual({Option, {error, einval}}, {Option, open(Config, "options", 8, [Option, write, create])})
+    [?assertEqual({Option, {error, {einval, option}}}, {Option, open(Config, "options", 8, [Option, write, create])})
      || Option <- [private, {offset, 16}, {length, 100}]],
     ok = emmap:close(storage(Config, "there", 8)),
-    ?assertEqual({error, einval}, open(Config, "there", 8, [truncate, write])),
-    ?assertEqual({error, einval}, open(Config, "options", 1 bsl 32, [])),
-    ?assertEqual({error, einval}, open(Config, "options", 0, [])), % nothing to take it from
+    ?assertEqual({error, {einval, no_truncate}}, open(Config, "there", 8, [truncate, write])),
+    ?assertEqual({error, {einval, block_size}}, open(Config, "options", 1 bsl 32, [])),
+    ?assertEqual({error, {einval, block_size}}, open(Config, "options", 0, [])), % nothing to take it from
     ?assertEqual({error, enoent}, open(Config, "missing", 8, [write])),
     ?assertError(badarg, open(Config, "missing", 8, [foo])).
 

@@ -224,17 +224,17 @@ open_forms(Config) ->
     {ok, _, #{exist := true, size := 60}} = emmap:open(Path, 40, 0, [read, Backend]),
     %% Another length than the file's is refused, and changes nothing, unless there is `fit'.
     {ok, _, #{exist := true, size := 100}} = emmap:open(Path, 0, 100, [read, write, shared, Backend]),
-    [?assertEqual({error, einval}, emmap:open(Path, 0, Length, [create, read, write, shared, Backend])) || Length <- [99, 101]],
-    ?assertEqual({error, einval}, emmap:open(Path, 0, 0, [read, write, shared, {size, 200}, Backend])),
+    [?assertEqual({error, {einval, wrong_size}}, emmap:open(Path, 0, Length, [create, read, write, shared, Backend])) || Length <- [99, 101]],
+    ?assertEqual({error, {einval, wrong_size}}, emmap:open(Path, 0, 0, [read, write, shared, {size, 200}, Backend])),
     ?assertEqual(100, filelib:file_size(Path)),
     {ok, _, #{exist := true, size := 100}} = emmap:open(Path, 0, 10, [read, write, shared, fit, Backend]),
     {ok, _, #{exist := true, size := 200}} = emmap:open(Path, 0, 200, [read, write, shared, fit, Backend]),
-    ?assertEqual({error, einval}, emmap:open(Path, 40, 0, [read, fit, Backend])),
+    ?assertEqual({error, {einval, offset}}, emmap:open(Path, 40, 0, [read, fit, Backend])),
     Other = Path ++ "-created",
     {ok, _, #{exist := false, size := 4096}} = emmap:open(Other, 0, 4096, [create, read, write, shared, Backend]),
     ?assertEqual(4096, filelib:file_size(Other)),
-    ?assertEqual({error, einval}, emmap:open(Path, -1, 10, [read, Backend])),
-    ?assertEqual({error, einval}, emmap:open(Path, 0, -10, [read, Backend])),
+    ?assertEqual({error, {einval, out_of_range}}, emmap:open(Path, -1, 10, [read, Backend])),
+    ?assertEqual({error, {einval, out_of_range}}, emmap:open(Path, 0, -10, [read, Backend])),
     ?assertError(badarg, emmap:open(Path, a, 10, [read, Backend])),
     ?assertError(badarg, emmap:open(Path, 0, 1.0, [read, Backend])).
 
@@ -266,7 +266,7 @@ options(Config) ->
     [?assertError(badarg, emmap_test:open(Config, "options", [read, Option]))
      || Option <- [foo, {foo, 1}, {size, -1}, {size, a}, {size, 1.0}, size, {read, 1}, "read", 1, {}, {size, 1, 2},
                    keep_size, exact, {backend, foo}, {chmod, 8#10000}, {size, 1 bsl 64}]],
-    ?assertEqual({error, einval}, emmap_test:open(Config, "options", [read, write, {size, 1 bsl 63}])),
+    ?assertEqual({error, {einval, out_of_range}}, emmap_test:open(Config, "options", [read, write, {size, 1 bsl 63}])),
     ?assertError(badarg, emmap:open(emmap_test:path(Config, "options"), read)),
     ?assertError(badarg, emmap:open(emmap_test:path(Config, "options"), [read | write])),
     [begin

@@ -257,7 +257,7 @@ full(Config) ->
     ok = emmap_queue:close(Queue).
 
 options(Config) ->
-    [?assertEqual({Option, {error, einval}}, {Option, open(Config, "options", 1024, [Option, write, create])})
+    [?assertEqual({Option, {error, {einval, option}}}, {Option, open(Config, "options", 1024, [Option, write, create])})
      || Option <- [{offset, 16}, {length, 100}]],
     [?assertError(badarg, open(Config, "options", 1024, [Option]))
      || Option <- [foo, {compressed, 10}, {compressed, a}, {unsafe_terms, true}]],
@@ -265,8 +265,8 @@ options(Config) ->
     ?assertError(badarg, open(Config, "options", a, [])),
     ?assertError(badarg, emmap_queue:open(emmap_test:path(Config, "options"), 1024, foo)),
     ?assertError(badarg, open(Config, "options", 1024, [read | write])),
-    ?assertEqual({error, einval}, open(Config, "options", -1, [])),
-    ?assertEqual({error, einval}, open(Config, "options", 15, [])),
+    ?assertEqual({error, {einval, out_of_range}}, open(Config, "options", -1, [])),
+    ?assertEqual({error, {einval, wrong_size}}, open(Config, "options", 15, [])),
     ?assertEqual({error, efbig}, open(Config, "options", 1 bsl 32, [])),
     ?assertNot(filelib:is_file(emmap_test:path(Config, "options"))),
     {ok, Page} = open(Config, "options", 0, [auto_unlink]),
@@ -276,7 +276,7 @@ options(Config) ->
     {ok, New} = open(Config, "options", 1024, [truncate, private, direct, read]),
     ok = emmap_queue:push(New, 1),
     ok = emmap_queue:close(New),
-    ?assertEqual({error, einval}, open(Config, "options", 1024, [truncate])),
+    ?assertEqual({error, {einval, no_truncate}}, open(Config, "options", 1024, [truncate])),
     {ok, Fit} = open(Config, "options", 2048, [fit, existing]),
     ?assertMatch(#{size := 2048}, emmap_queue:metadata(Fit)),
     ?assertEqual(1, emmap_queue:pop(Fit)),
@@ -416,7 +416,7 @@ stale(Config) ->
     ok = emmap_queue:push(Follows, again),
     {ok, Again} = emmap:reopen(Waits),
     ?assertEqual(again, emmap_queue:pop(Again)),
-    ?assertEqual({error, einval}, emmap:open(Path, [read, follow, backend(Config)])),
+    ?assertEqual({error, {einval, option}}, emmap:open(Path, [read, follow, backend(Config)])),
     [ok = emmap:close(Each) || Each <- [Again, Follows, Storage]].
 
 until_not(Nothing, Fun) ->

@@ -456,9 +456,9 @@ run(address_of_the_nodes_own_memory, Backend, Path) ->
     ok = emmap:close(File);
 
 run(fixed_without_an_address, Backend, Path) ->
-    ?assertEqual({error, einval}, emmap:open(Path, options(Backend, [fixed]))),
-    ?assertEqual({error, einval}, emmap:open(Path, options(Backend, [fixed, {address, 0}]))),
-    ?assertEqual({error, einval}, emmap:open(Path, options(Backend, [fixed, {address, 1}]))),
+    ?assertEqual({error, {einval, address}}, emmap:open(Path, options(Backend, [fixed]))),
+    ?assertEqual({error, {einval, address}}, emmap:open(Path, options(Backend, [fixed, {address, 0}]))),
+    ?assertEqual({error, {einval, address}}, emmap:open(Path, options(Backend, [fixed, {address, 1}]))),
     ?assertNot(filelib:is_file(Path));
 
 run(misaligned_compare_and_swap, Backend, Path) ->
