@@ -53,9 +53,10 @@ start(Registered, Arguments) when is_atom(Registered) -> start({local, Registere
 start(Registered, Arguments) when is_tuple(Registered) -> gen_server:start_link(Registered, ?MODULE, Arguments, []);
 start(_Registered, _Arguments) -> error(badarg).
 
+%% A server that waits for a lock is killed. The end of its process closes the queue too.
 -spec child_spec(emmap_queue:server_options()) -> supervisor:child_spec().
 child_spec(#{path := Path} = Options) ->
-    #{id => {emmap_queue, maps:get(name, Options, Path)}, start => {emmap_queue, start_link, [Options]}}.
+    #{id => {emmap_queue, maps:get(name, Options, Path)}, start => {emmap_queue, start_link, [Options]}, shutdown => 100}.
 
 -spec init([term()]) -> {ok, #server{}} | {stop, {emmap, file:name_all(), emmap_queue:reason()}}.
 init([Name, Size, Options]) ->

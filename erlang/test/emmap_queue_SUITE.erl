@@ -1034,23 +1034,11 @@ waiting_leaves_the_schedulers_free(Config) ->
         emmap_queue:try_pop(Queue, fun(Term) -> Test ! {took, Term}, receive never -> ok end end)
     end),
     receive {took, 1} -> ok end,
-    {Port, _Hello} = emmap_test_program:start(),
-    {os_pid, OsPid} = erlang:port_info(Port, os_pid),
-    try
-        others_go_on(Queue, list_to_binary(emmap_test:path(Config, "waiting")), Taker, Port, OsPid)
-    after
-        os:cmd("kill -KILL " ++ integer_to_list(OsPid)) % stopped, it would not end by itself
-    end.
+    emmap_test_program:with_stopped_owner(emmap_test:path(Config, "waiting"), fun(Path, Port, OsPid) ->
+        others_go_on(Queue, Path, Taker, Port, OsPid)
+    end).
 
 others_go_on(Queue, Path, Taker, Port, OsPid) ->
-    {1, {ok, Handle, _}} = emmap_test_program:call(Port, {1, {queue_open, Path, []}}),
-    %% Nearly all of its time it has the lock.
-    Walk = {queue_walk, Handle, forward, 20000, 0},
-    emmap_test_program:command(Port, term_to_binary({2, {batch, lists:duplicate(600, Walk)}})),
-    emmap_test:until(fun() ->
-        signal("STOP", OsPid),
-        is_locked(Path) orelse begin signal("CONT", OsPid), false end
-    end),
     Waiting = [spawn_monitor(fun() -> ok = emmap_queue:push(Queue, more) end)
                || _ <- lists:seq(1, 2 * erlang:system_info(schedulers))],
     emmap_test:until(fun() -> [] =:= [Pid || {Pid, _} <- Waiting, process_info(Pid, status) =:= {status, runnable}] end),
@@ -1058,7 +1046,7 @@ others_go_on(Queue, Path, Taker, Port, OsPid) ->
     _ = emmap_test:until(fun() -> not is_process_alive(Taker) end),
     Rounds = [spawn_monitor(fun() -> lists:sum(lists:seq(1, 1000)) end) || _ <- lists:seq(1, 100)],
     [receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end || {_, Monitor} <- Rounds],
-    ?assert(is_locked(Path)),
+    ?assert(emmap_test_program:is_locked(Path)),
     ?assertEqual([], [Pid || {Pid, _} <- Waiting, not is_process_alive(Pid)]),
     emmap_test_program:stop(Port),
     signal("KILL", OsPid),
@@ -1067,11 +1055,6 @@ others_go_on(Queue, Path, Taker, Port, OsPid) ->
     emmap_test:until(fun() -> emmap_queue:length(Queue) =:= 200000 + length(Waiting) end),
     ?assertEqual(1, emmap_queue:pop(Queue)),
     ok = emmap_queue:close(Queue).
-
-%% Whether the lock of the queue is taken: the number of its owner in the state of the live folder (docs/live.md).
-is_locked(Path) ->
-    {ok, <<_:64/binary, Word:32/native, _/binary>>} = file:read_file(<<Path/binary, "-live/state">>),
-    Word band 16#3fffffff =/= 0.
 
 signal(Name, OsPid) ->
     [] = os:cmd("kill -" ++ Name ++ " " ++ integer_to_list(OsPid)),

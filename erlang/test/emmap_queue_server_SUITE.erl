@@ -2,7 +2,7 @@
 -module(emmap_queue_server_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([waits/1, many/1, puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1]).
+-export([waits/1, many/1, puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1, stops_whatever_peers_do/1]).
 -export([init/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -11,7 +11,7 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    emmap_test_backends:groups([waits, many, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child]).
+    emmap_test_backends:groups([waits, many, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child, stops_whatever_peers_do]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -156,5 +156,24 @@ as_a_child(Config) ->
     receive {'EXIT', Supervisor, shutdown} -> ok end,
     ?assertError(badarg, emmap_queue:start_link(#{path => Path, sise => 1})),
     ?assertError(badarg, emmap_queue:start_link([{path, Path}])).
+
+%% A stopped process has the lock, and every server waits for it.
+stops_whatever_peers_do(Config) ->
+    process_flag(trap_exit, true),
+    Path = emmap_test:path(Config, "stops"),
+    {ok, Queue} = emmap_queue:open(Path, 0, [backend(Config)]),
+    ok = emmap_queue:push_many(Queue, lists:seq(1, 100000)),
+    Names = [list_to_atom("stops_" ++ integer_to_list(N)) || N <- lists:seq(1, 5)],
+    {ok, Supervisor} = supervisor:start_link(?MODULE,
+        [emmap_queue:child_spec(#{name => Name, path => Path, options => [backend(Config)]}) || Name <- Names]),
+    emmap_test_program:with_stopped_owner(Path, fun(_, _, _) ->
+        [spawn(fun() -> emmap_queue:enqueue(Name, more) end) || Name <- Names],
+        Started = erlang:monotonic_time(millisecond),
+        exit(Supervisor, shutdown),
+        receive {'EXIT', Supervisor, shutdown} -> ok end,
+        ?assert(erlang:monotonic_time(millisecond) - Started < 1000)
+    end),
+    ?assert(emmap_queue:length(Queue) >= 100000),
+    ok = emmap_queue:close(Queue).
 
 init(Children) -> {ok, {#{}, Children}}.
