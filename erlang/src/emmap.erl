@@ -30,6 +30,11 @@ An open file is a `#file_descriptor{}`, like a raw file. So the functions of `fi
 
 Positions and offsets are in bytes. A position counts from the offset that the file was opened at.
 
+## Names
+
+`emmap_handles` opens a file under a name, in a supervision tree, and opens it again when it is lost. The functions of this
+module and of `emmap_queue` take the name instead of the file: `emmap:inc_counter(visits, 0)`.
+
 ## Backends
 
 There are two backends: the NIF (`emmap_nif`), which is the default, and the port (`emmap_port`), which is used if the
@@ -85,15 +90,21 @@ application is started again.").
 -export([repair_block_storage/1, repair_block_storage/3, compact_block_storage/1]).
 -export([batch/2]).
 
--export_type([file/0, counters/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
+-export_type([file/0, handle/0, counters/0, counters_handle/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
               reason/0]).
 -export_type([address/0, block_storage_info/0, writer/0]).
 -export_type([mmap_file/0, resource/0, open_extra_info/0]).
 
 -include("emmap_file.hrl").
 
+-compile({no_auto_import, [size/1]}).
+
 ?DOC("An open file. The functions of `file` take it too.").
 -type file() :: file:fd().
+?DOC("An open file, or the name that `emmap_handles` has given it.").
+-type handle() :: file() | emmap_handles:name().
+?DOC("Open counters, or the name that `emmap_handles` has given them.").
+-type counters_handle() :: counters() | emmap_handles:name().
 ?DOC("An open file, by the name that emmap 2.x gives this type.").
 -type mmap_file() :: file().
 ?DOC("A type of emmap 2.x that no function takes or answers.").
@@ -301,59 +312,67 @@ reopen(?MAPPED(_, _) = File) -> emmap_open:reopen(File).
 close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 ?DOC("The number of bytes that are mapped.").
--spec size(file()) -> {ok, non_neg_integer()} | {error, reason()}.
-size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, size(Handle)).
+-spec size(handle()) -> {ok, non_neg_integer()} | {error, reason()}.
+size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, size(Handle));
+size(Name) when is_atom(Name) -> ?NAMED(Name, File, size(File)).
 
 %%% Reads and writes
 
 ?DOC("Reads at several positions, on the port in one frame. A position at or past the end gives `eof`.").
--spec pread(file(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
+-spec pread(handle(), [{Position :: integer(), Length :: non_neg_integer()}]) ->
     {ok, [binary() | eof]} | {error, reason()}.
 pread(?MAPPED(_, _) = File, Places) when is_list(Places) -> emmap_batch:pread(File, Places);
-pread(?MAPPED(_, _), _) -> error(badarg).
+pread(?MAPPED(_, _), _) -> error(badarg);
+pread(Name, Places) when is_atom(Name) -> ?NAMED(Name, File, pread(File, Places)).
 
 ?DOC("Reads up to `Length` bytes, fewer if the end comes first. A position at or past the end is `eof`.").
--spec pread(file(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
+-spec pread(handle(), Position :: integer(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 %% The NIF checks the arguments itself. The guards would take a thirtieth of a direct read.
 pread(?MAPPED(emmap_nif, Handle), Position, Length) -> emmap_nif:pread(Handle, Position, Length);
 pread(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length), Length >= 0 ->
     ?CALL(Backend, pread(Handle, Position, Length));
 pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Length) -> {error, einval};
-pread(?MAPPED(_, _), _, _) -> error(badarg).
+pread(?MAPPED(_, _), _, _) -> error(badarg);
+pread(Name, Position, Length) when is_atom(Name) -> ?NAMED(Name, File, pread(File, Position, Length)).
 
 ?DOC("Writes at several positions, in order, until one write fails. `N` is how many were written before that one.").
--spec pwrite(file(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
+-spec pwrite(handle(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
 pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) -> emmap_batch:pwrite(File, Places);
-pwrite(?MAPPED(_, _), _) -> error(badarg).
+pwrite(?MAPPED(_, _), _) -> error(badarg);
+pwrite(Name, Places) when is_atom(Name) -> ?NAMED(Name, File, pwrite(File, Places)).
 
 ?DOC("Writes all of the data, or nothing if it would pass the end. Binaries of a `direct` read of the same file may
 overlap with the target: they are written as they were before the call.").
--spec pwrite(file(), Position :: integer(), iodata()) -> ok | {error, reason()}.
+-spec pwrite(handle(), Position :: integer(), iodata()) -> ok | {error, reason()}.
 pwrite(?MAPPED(emmap_nif, Handle), Position, Data) when is_binary(Data) ->
     emmap_nif:pwrite(Handle, Position, Data);
 pwrite(?MAPPED(Backend, Handle), Position, Data) when is_integer(Position) ->
     ?CALL(Backend, pwrite(Handle, Position, ?BYTES(Data)));
-pwrite(?MAPPED(_, _), _, _) -> error(badarg).
+pwrite(?MAPPED(_, _), _, _) -> error(badarg);
+pwrite(Name, Position, Data) when is_atom(Name) -> ?NAMED(Name, File, pwrite(File, Position, Data)).
 
 ?DOC("Reads up to `Length` bytes at the cursor.").
--spec read(file(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
+-spec read(handle(), Length :: non_neg_integer()) -> {ok, binary()} | eof | {error, reason()}.
 read(?MAPPED(Backend, Handle), Length) when is_integer(Length), Length >= 0 -> ?CALL(Backend, read(Handle, Length));
 read(?MAPPED(_, _), Length) when is_integer(Length) -> {error, einval};
-read(?MAPPED(_, _), _) -> error(badarg).
+read(?MAPPED(_, _), _) -> error(badarg);
+read(Name, Length) when is_atom(Name) -> ?NAMED(Name, File, read(File, Length)).
 
 ?DOC("Reads from the cursor to the next newline, or to the end. The newline belongs to the line; a carriage return right
 before it is left out, as in `file:read_line/1`.").
--spec read_line(file()) -> {ok, binary()} | eof | {error, reason()}.
-read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle)).
+-spec read_line(handle()) -> {ok, binary()} | eof | {error, reason()}.
+read_line(?MAPPED(Backend, Handle)) -> ?CALL(Backend, read_line(Handle));
+read_line(Name) when is_atom(Name) -> ?NAMED(Name, File, read_line(File)).
 
 ?DOC("Writes at the cursor.").
--spec write(file(), iodata()) -> ok | {error, reason()}.
-write(?MAPPED(Backend, Handle), Data) -> ?CALL(Backend, write(Handle, ?BYTES(Data))).
+-spec write(handle(), iodata()) -> ok | {error, reason()}.
+write(?MAPPED(Backend, Handle), Data) -> ?CALL(Backend, write(Handle, ?BYTES(Data)));
+write(Name, Data) when is_atom(Name) -> ?NAMED(Name, File, write(File, Data)).
 
 ?DOC("Moves the cursor. It may be set past the end. `{eof, N}` is N bytes before the end, whatever the sign of N: `file`
 takes `{eof, -4}` for the last four bytes, emmap 2.x takes `{eof, 4}`, and nothing can be read or written behind the
 end.").
--spec position(file(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
+-spec position(handle(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
     case emmap_arguments:location(Location) of
         {Offset, Whence} ->
@@ -364,7 +383,8 @@ position(?MAPPED(Backend, Handle), Location) ->
             end;
         einval -> {error, einval};
         badarg -> error(badarg)
-    end.
+    end;
+position(Name, Location) when is_atom(Name) -> ?NAMED(Name, File, position(File, Location)).
 
 %% `file:copy/3' calls it for two files of this module.
 ?DOC(false).
@@ -374,57 +394,64 @@ copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) -> emmap_copy:
 %%% Size and durability
 
 ?DOC("Grows the file: doubles its size, in steps of up to `max_inc_size`.").
--spec resize(file()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
+-spec resize(handle()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
 resize(File) -> resize(File, 0).
 
 ?DOC("Changes the file's size. Size 0 is as `resize/1`. Growing never shrinks a file that another process has made
 larger. Binaries of `direct` reads keep the mapping that they alias. Shrinking the file below the end of such a binary
 answers `{error, ebusy}`.").
--spec resize(file(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
+-spec resize(handle(), non_neg_integer()) -> {ok, Size :: non_neg_integer()} | {error, reason()}.
 resize(?MAPPED(Backend, Handle), Size) when is_integer(Size) ->
     emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, resize(Handle, Size)) end);
-resize(?MAPPED(_, _), _) -> error(badarg).
+resize(?MAPPED(_, _), _) -> error(badarg);
+resize(Name, Size) when is_atom(Name) -> ?NAMED(Name, File, resize(File, Size)).
 
 ?DOC("Ends the file at the cursor.").
--spec truncate(file()) -> ok | {error, reason()}.
-truncate(?MAPPED(Backend, Handle)) -> emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, truncate(Handle)) end).
+-spec truncate(handle()) -> ok | {error, reason()}.
+truncate(?MAPPED(Backend, Handle)) -> emmap_lock:settled(fun() -> ?CALL_LOCKING(Backend, truncate(Handle)) end);
+truncate(Name) when is_atom(Name) -> ?NAMED(Name, File, truncate(File)).
 
 ?DOC("Reserves disk space for a part of the mapping.").
--spec allocate(file(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
+-spec allocate(handle(), Position :: integer(), Length :: integer()) -> ok | {error, reason()}.
 allocate(?MAPPED(Backend, Handle), Position, Length) when is_integer(Position), is_integer(Length) ->
     ?CALL(Backend, allocate(Handle, Position, Length));
-allocate(?MAPPED(_, _), _, _) -> error(badarg).
+allocate(?MAPPED(_, _), _, _) -> error(badarg);
+allocate(Name, Position, Length) when is_atom(Name) -> ?NAMED(Name, File, allocate(File, Position, Length)).
 
 ?DOC("Tells the kernel how a part of the mapping will be used. `Length` 0 means everything up to the end.").
--spec advise(file(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
+-spec advise(handle(), Position :: integer(), Length :: integer(), emmap_backend:advice()) -> ok | {error, reason()}.
 advise(?MAPPED(Backend, Handle), Position, Length, Advice)
   when is_integer(Position), is_integer(Length) ->
     case emmap_arguments:is_advice(Advice) of
         true -> ?CALL(Backend, advise(Handle, Position, Length, Advice));
         false -> error(badarg)
     end;
-advise(?MAPPED(_, _), _, _, _) -> error(badarg).
+advise(?MAPPED(_, _), _, _, _) -> error(badarg);
+advise(Name, Position, Length, Advice) when is_atom(Name) -> ?NAMED(Name, File, advise(File, Position, Length, Advice)).
 
 ?DOC("Starts to write changed pages to the disk, and does not wait for it. A closed file has nothing left to write:
 `ok`.").
--spec flush(file()) -> ok | {error, reason()}.
+-spec flush(handle()) -> ok | {error, reason()}.
 flush(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, flush(Handle)) of
         {error, closed} -> ok;
         Flushed -> Flushed
-    end.
+    end;
+flush(Name) when is_atom(Name) -> ?NAMED(Name, File, flush(File)).
 
 ?DOC("Returns when everything is on the disk: the bytes, the size, and the name of a file that was created. A queue or
 block storage then survives a power cut. Once the disk has failed, `sync` fails until the file is opened anew.
 
 `{error, estale}`: the path leads to another file now, or to none (see `is_current/1`). The bytes are on the disk, but
 nobody who opens the path finds them. A `private` file is not checked for this.").
--spec sync(file()) -> ok | {error, reason()}.
-sync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, sync(Handle)).
+-spec sync(handle()) -> ok | {error, reason()}.
+sync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, sync(Handle));
+sync(Name) when is_atom(Name) -> ?NAMED(Name, File, sync(File)).
 
 ?DOC("As `sync/1`, but without the metadata that reading the bytes does not need.").
--spec datasync(file()) -> ok | {error, reason()}.
-datasync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, datasync(Handle)).
+-spec datasync(handle()) -> ok | {error, reason()}.
+datasync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, datasync(Handle));
+datasync(Name) when is_atom(Name) -> ?NAMED(Name, File, datasync(File)).
 
 ?DOC("Copies the file to another name. When it returns, the copy is on the disk.
 
@@ -439,24 +466,26 @@ others keep changing the file.
 
 The copy has the file's permission bits, and appears whole or not at all. `{error, eexist}`: the name exists
 already.").
--spec backup(file() | counters(), To :: file:name_all()) -> ok | {error, reason()}.
+-spec backup(handle() | counters(), To :: file:name_all()) -> ok | {error, reason()}.
 backup({File, _Count}, To) -> backup(File, To);
 backup(?MAPPED(Backend, Handle), To) ->
     case emmap_options:path(To) of
         {ok, Path} -> ?CALL_LOCKING(Backend, backup(Handle, Path));
         {error, _} = Error -> Error
-    end.
+    end;
+backup(Name, To) when is_atom(Name) -> ?NAMED(Name, File, backup(File, To)).
 
 ?DOC("Whether the path that the file was opened by still leads to this file. It is `false` once the file has been
 deleted, or another file was put or renamed there; `reopen/1` opens the file that is there now. Memory without a file
 (`anon`) is always current.").
--spec is_current(file() | counters()) -> boolean() | {error, reason()}.
+-spec is_current(handle() | counters()) -> boolean() | {error, reason()}.
 is_current({File, _Count}) -> is_current(File);
 is_current(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, is_current(Handle)) of
         {ok, Current} -> Current;
         {error, _} = Error -> Error
-    end.
+    end;
+is_current(Name) when is_atom(Name) -> ?NAMED(Name, File, is_current(File)).
 
 ?DOC("The handles that share a queue or block storage for writing, of all processes and runtimes. It takes no lock. So after
 `{error, timeout}` it still says which process has the lock: the one with `has_lock => true`. A handle that may only read
@@ -513,7 +542,7 @@ Arithmetic wraps. The answer has the value that the word had before; for `cas` s
 
 This and the following functions answer `{error, alignment}` unless offset and position together are a multiple of 8,
 `{error, einval}` if the word is not within the file, and `{error, eacces}` if the file is open for reading only.").
--spec patomic(file(), Position :: integer(), add | sub | 'and' | 'or' | 'xor' | xchg, operand()) ->
+-spec patomic(handle(), Position :: integer(), add | sub | 'and' | 'or' | 'xor' | xchg, operand()) ->
                  {ok, Old :: int64()} | {error, reason()};
              (file(), Position :: integer(), cas, {Expected :: operand(), operand()}) ->
                  {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
@@ -527,43 +556,54 @@ patomic(File, Position, cas, {Expected, Value}) -> patomic_cas(File, Position, E
 patomic(_File, _Position, _Operation, _Value) -> error(badarg).
 
 ?DOC("Adds `Value` to the word.").
--spec patomic_add(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_add(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_add(Handle, Position, Value)).
+-spec patomic_add(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_add(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_add(Handle, Position, Value));
+patomic_add(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_add(File, Position, Value)).
 
 ?DOC("Subtracts `Value` from the word.").
--spec patomic_sub(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_sub(Handle, Position, Value)).
+-spec patomic_sub(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_sub(Handle, Position, Value));
+patomic_sub(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_sub(File, Position, Value)).
 
 ?DOC("Clears the bits of the word that `Value` does not have.").
--spec patomic_and(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_and(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_and(Handle, Position, Value)).
+-spec patomic_and(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_and(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_and(Handle, Position, Value));
+patomic_and(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_and(File, Position, Value)).
 
 ?DOC("Sets the bits of the word that `Value` has.").
--spec patomic_or(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_or(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_or(Handle, Position, Value)).
+-spec patomic_or(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_or(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_or(Handle, Position, Value));
+patomic_or(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_or(File, Position, Value)).
 
 ?DOC("Inverts the bits of the word that `Value` has.").
--spec patomic_xor(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_xor(Handle, Position, Value)).
+-spec patomic_xor(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_xor(Handle, Position, Value));
+patomic_xor(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_xor(File, Position, Value)).
 
 ?DOC("Puts `Value` into the word, and answers the value that it had before.").
--spec patomic_xchg(file(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_exchange(Handle, Position, Value)).
+-spec patomic_xchg(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_exchange(Handle, Position, Value));
+patomic_xchg(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_xchg(File, Position, Value)).
 
 ?DOC("Puts `Value` into the word if it holds `Expected`. `true`: it did. `false`: it held `Actual`, and is
 unchanged.").
--spec patomic_cas(file(), Position :: integer(), Expected :: operand(), Value :: operand()) ->
+-spec patomic_cas(handle(), Position :: integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 patomic_cas(?MAPPED(Backend, Handle), Position, Expected, Value) ->
-    emmap_arguments:compared(Expected, ?CALL(Backend, patomic_compare_exchange(Handle, Position, Expected, Value))).
+    emmap_arguments:compared(Expected, ?CALL(Backend, patomic_compare_exchange(Handle, Position, Expected, Value)));
+patomic_cas(Name, Position, Expected, Value) when is_atom(Name) ->
+    ?NAMED(Name, File, patomic_cas(File, Position, Expected, Value)).
 
 ?DOC("The value of the word. Works on a file that is open for reading only, too.").
--spec patomic_read_integer(file(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
-patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patomic_load(Handle, Position)).
+-spec patomic_read_integer(handle(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
+patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patomic_load(Handle, Position));
+patomic_read_integer(Name, Position) when is_atom(Name) -> ?NAMED(Name, File, patomic_read_integer(File, Position)).
 
 ?DOC("Puts `Value` into the word.").
--spec patomic_write_integer(file(), Position :: integer(), operand()) -> ok | {error, reason()}.
-patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value)).
+-spec patomic_write_integer(handle(), Position :: integer(), operand()) -> ok | {error, reason()}.
+patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value));
+patomic_write_integer(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED(Name, File, patomic_write_integer(File, Position, Value)).
 
 ?DOC("Waits while the word at `Position` holds `Expected`. All 64 bits are compared. The wait ends when the word holds
 another value, or when somebody calls `notify/3` for the word: a process of this node, of another BEAM node, or a Node
@@ -586,21 +626,24 @@ node can have 1024 waits at a time, and so can each port program; one more answe
 `{error, closed}`: the file was closed meanwhile. `efault`: another process has truncated it. `alignment`, `einval`: as
 in `patomic/4`. `einval` also if the file becomes shorter than the word, and for a file that is `private` and open for
 writing.").
--spec wait(file(), Position :: integer(), Expected :: operand(), timeout()) ->
+-spec wait(handle(), Position :: integer(), Expected :: operand(), timeout()) ->
     ok | not_equal | timeout | {error, reason()}.
 wait(?MAPPED(Backend, Handle), Position, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
     ?CALL(Backend, wait(Handle, Position, Expected, limit(Timeout)));
-wait(?MAPPED(_, _), _Position, _Expected, _Timeout) -> error(badarg).
+wait(?MAPPED(_, _), _Position, _Expected, _Timeout) -> error(badarg);
+wait(Name, Position, Expected, Timeout) when is_atom(Name) ->
+    ?NAMED(Name, File, wait(File, Position, Expected, Timeout)).
 
 ?DOC("Wakes up to `Count` of the processes that `wait/4` for the word at `Position`, in all nodes, programs and
 runtimes, and answers how many. The longest wait is woken first. Store another value before you notify: then every wait
 for a change ends, even one that begins at the same moment. A notify without a change reaches all waits of this node,
 and the waits of other processes that began at least some 50 µs ago.").
--spec notify(file(), Position :: integer(), Count :: non_neg_integer() | infinity) ->
+-spec notify(handle(), Position :: integer(), Count :: non_neg_integer() | infinity) ->
     {ok, Woken :: non_neg_integer()} | {error, reason()}.
 notify(?MAPPED(Backend, Handle), Position, Count) when ?IS_LIMIT(Count) ->
     ?CALL(Backend, notify(Handle, Position, limit(Count)));
-notify(?MAPPED(_, _), _Position, _Count) -> error(badarg).
+notify(?MAPPED(_, _), _Position, _Count) -> error(badarg);
+notify(Name, Position, Count) when is_atom(Name) -> ?NAMED(Name, File, notify(File, Position, Count)).
 
 limit(Limit) when is_integer(Limit), Limit > ?MAX_INT64 -> infinity;
 limit(Limit) -> Limit.
@@ -633,55 +676,67 @@ open_counters(_Name, _Count, _Options) -> error(badarg).
 close_counters({File, _Count}) -> close(File).
 
 ?DOC("How many counters there are.").
--spec counters_length(counters()) -> pos_integer().
-counters_length({?MAPPED(_, _), Count}) -> Count.
+-spec counters_length(counters_handle()) -> pos_integer().
+counters_length({?MAPPED(_, _), Count}) -> Count;
+counters_length(Name) when is_atom(Name) -> ?NAMED(Name, File, counters_length(File)).
 
 ?DOC("Adds 1 to counter `Index`; the first counter is 0. This and the following functions answer the value that the
 counter had before. An index beyond the last counter is `{error, einval}`.").
--spec inc_counter(counters(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
-inc_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_add(Handle, Index, 1)).
+-spec inc_counter(counters_handle(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
+inc_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_add(Handle, Index, 1));
+inc_counter(Name, Index) when is_atom(Name) -> ?NAMED(Name, File, inc_counter(File, Index)).
 
 ?DOC("Adds `Count` to the counter.").
--spec inc_counter(counters(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-inc_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count)).
+-spec inc_counter(counters_handle(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+inc_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count));
+inc_counter(Name, Index, Count) when is_atom(Name) -> ?NAMED(Name, File, inc_counter(File, Index, Count)).
 
 ?DOC("Subtracts 1 from the counter.").
--spec dec_counter(counters(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
-dec_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1)).
+-spec dec_counter(counters_handle(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
+dec_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1));
+dec_counter(Name, Index) when is_atom(Name) -> ?NAMED(Name, File, dec_counter(File, Index)).
 
 ?DOC("Subtracts `Count` from the counter.").
--spec dec_counter(counters(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-dec_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count)).
+-spec dec_counter(counters_handle(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+dec_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count));
+dec_counter(Name, Index, Count) when is_atom(Name) -> ?NAMED(Name, File, dec_counter(File, Index, Count)).
 
 ?DOC("Sets the counter to `Value`.").
--spec set_counter(counters(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
-set_counter({?MAPPED(Backend, Handle), _}, Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value)).
+-spec set_counter(counters_handle(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
+set_counter({?MAPPED(Backend, Handle), _}, Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value));
+set_counter(Name, Index, Value) when is_atom(Name) -> ?NAMED(Name, File, set_counter(File, Index, Value)).
 
 ?DOC("The value of the counter.").
--spec read_counter(counters(), Index :: non_neg_integer()) -> {ok, int64()} | {error, reason()}.
-read_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_get(Handle, Index)).
+-spec read_counter(counters_handle(), Index :: non_neg_integer()) -> {ok, int64()} | {error, reason()}.
+read_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_get(Handle, Index));
+read_counter(Name, Index) when is_atom(Name) -> ?NAMED(Name, File, read_counter(File, Index)).
 
 ?DOC("Sets the counter to `Value` if it holds `Expected`. `true`: it did. `false`: it held `Actual`, and is
 unchanged.").
--spec cas_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
+-spec cas_counter(counters_handle(), Index :: non_neg_integer(), Expected :: operand(), Value :: operand()) ->
     {true, Old :: int64()} | {false, Actual :: int64()} | {error, reason()}.
 cas_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Value) ->
-    emmap_arguments:compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value))).
+    emmap_arguments:compared(Expected, ?CALL(Backend, counter_compare_exchange(Handle, Index, Expected, Value)));
+cas_counter(Name, Index, Expected, Value) when is_atom(Name) ->
+    ?NAMED(Name, File, cas_counter(File, Index, Expected, Value)).
 
 ?DOC("Waits while the counter holds `Expected`, as `wait/4`. An index beyond the last counter is `{error, einval}`.").
--spec wait_counter(counters(), Index :: non_neg_integer(), Expected :: operand(), timeout()) ->
+-spec wait_counter(counters_handle(), Index :: non_neg_integer(), Expected :: operand(), timeout()) ->
     ok | not_equal | timeout | {error, reason()}.
 wait_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
     ?CALL(Backend, counter_wait(Handle, Index, Expected, limit(Timeout)));
-wait_counter({?MAPPED(_, _), _}, _Index, _Expected, _Timeout) -> error(badarg).
+wait_counter({?MAPPED(_, _), _}, _Index, _Expected, _Timeout) -> error(badarg);
+wait_counter(Name, Index, Expected, Timeout) when is_atom(Name) ->
+    ?NAMED(Name, File, wait_counter(File, Index, Expected, Timeout)).
 
 ?DOC("Wakes up to `Count` of the processes that `wait_counter/4` for the counter, as `notify/3`: change the counter
 first.").
--spec notify_counter(counters(), Index :: non_neg_integer(), Count :: non_neg_integer() | infinity) ->
+-spec notify_counter(counters_handle(), Index :: non_neg_integer(), Count :: non_neg_integer() | infinity) ->
     {ok, Woken :: non_neg_integer()} | {error, reason()}.
 notify_counter({?MAPPED(Backend, Handle), _}, Index, Count) when ?IS_LIMIT(Count) ->
     ?CALL(Backend, counter_notify(Handle, Index, limit(Count)));
-notify_counter({?MAPPED(_, _), _}, _Index, _Count) -> error(badarg).
+notify_counter({?MAPPED(_, _), _}, _Index, _Count) -> error(badarg);
+notify_counter(Name, Index, Count) when is_atom(Name) -> ?NAMED(Name, File, notify_counter(File, Index, Count)).
 
 %%% Block storages
 
@@ -708,7 +763,7 @@ open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSi
     emmap_blocks:open(Name, BlockSize, Options).
 
 ?DOC("As `init_block_storage/3`, without options.").
--spec init_block_storage(file(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
+-spec init_block_storage(handle(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
 init_block_storage(File, BlockSize) -> init_block_storage(File, BlockSize, []).
 
 ?DOC("Makes an EMPTY block storage of an open file, whatever the file holds, as in emmap 2.x. Blocks that it held are
@@ -718,37 +773,43 @@ A file that holds a storage needs neither function: the functions below work on 
 in its header. With block size 0, and in a file of zeros, the storage has no room for a block. A file below 16 bytes
 grows. In a `private` file the storage changes in the handle's own copy. `{levels, 2..5}` is as for
 `open_block_storage/3`.").
--spec init_block_storage(file(), BlockSize :: non_neg_integer(), [{levels, 2..5}]) -> ok | {error, reason()}.
+-spec init_block_storage(handle(), BlockSize :: non_neg_integer(), [{levels, 2..5}]) -> ok | {error, reason()}.
 init_block_storage(?MAPPED(_, _) = File, BlockSize, Options)
   when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
     emmap_blocks:init(File, BlockSize, Options);
-init_block_storage(?MAPPED(_, _), _, _) -> error(badarg).
+init_block_storage(?MAPPED(_, _), _, _) -> error(badarg);
+init_block_storage(Name, BlockSize, Options) when is_atom(Name) ->
+    ?NAMED(Name, File, init_block_storage(File, BlockSize, Options)).
 
 ?DOC("The block size and the number of levels of the storage, and how many blocks it can hold.").
--spec block_storage_info(file()) -> {ok, block_storage_info()} | {error, reason()}.
-block_storage_info(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_info(Handle)).
+-spec block_storage_info(handle()) -> {ok, block_storage_info()} | {error, reason()}.
+block_storage_info(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_info(Handle));
+block_storage_info(Name) when is_atom(Name) -> ?NAMED(Name, File, block_storage_info(File)).
 
 ?DOC("How many blocks are stored. The time grows with the largest number of blocks that the storage ever had.").
--spec count_blocks(file()) -> {ok, non_neg_integer()} | {error, reason()}.
-count_blocks(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_count(Handle)).
+-spec count_blocks(handle()) -> {ok, non_neg_integer()} | {error, reason()}.
+count_blocks(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_count(Handle));
+count_blocks(Name) when is_atom(Name) -> ?NAMED(Name, File, count_blocks(File)).
 
 ?DOC("Stores a block. It must have exactly the storage's block size, or the answer is `{error, einval}`. The file grows
 as needed. At capacity, or with `fixed_size`, the answer is `{error, full}`.").
--spec store_block(file(), iodata()) -> address() | {error, reason()}.
+-spec store_block(handle(), iodata()) -> address() | {error, reason()}.
 store_block(?MAPPED(Backend, Handle), Block) ->
     case ?CALL_LOCKING(Backend, block_store(Handle, iolist_to_binary(Block))) of
         {ok, Address} -> Address;
         {error, _} = Error -> Error
-    end.
+    end;
+store_block(Name, Block) when is_atom(Name) -> ?NAMED(Name, File, store_block(File, Block)).
 
 ?DOC("Stores all of the blocks under one lock, or none of them if one fails.").
--spec store_blocks(file(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
+-spec store_blocks(handle(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
 store_blocks(?MAPPED(Backend, Handle), Blocks) ->
     Binaries = [iolist_to_binary(Block) || Block <- Blocks],
-    ?CALL_LOCKING(Backend, block_store_many(Handle, Binaries)).
+    ?CALL_LOCKING(Backend, block_store_many(Handle, Binaries));
+store_blocks(Name, Blocks) when is_atom(Name) -> ?NAMED(Name, File, store_blocks(File, Blocks)).
 
 ?DOC("The block at the address; `eof` if there is none, as in emmap 2.x.").
--spec read_block(file(), address()) -> binary() | eof | {error, reason()}.
+-spec read_block(handle(), address()) -> binary() | eof | {error, reason()}.
 read_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
     case ?CALL_LOCKING(Backend, block_read(Handle, Address)) of
         {ok, Block} -> Block;
@@ -759,26 +820,29 @@ read_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), A
             end;
         {error, _} = Error -> Error
     end;
-read_block(?MAPPED(_, _), _) -> error(badarg).
+read_block(?MAPPED(_, _), _) -> error(badarg);
+read_block(Name, Address) when is_atom(Name) -> ?NAMED(Name, File, read_block(File, Address)).
 
 ?DOC("All blocks with their addresses, as in emmap 2.x: the block that lies last in the file comes first. A block that
 others store or free meanwhile may be in the list or not.").
--spec read_blocks(file()) -> [{address(), binary()}] | {error, reason()}.
-read_blocks(?MAPPED(_, _) = File) -> emmap_blocks:read_all(File).
+-spec read_blocks(handle()) -> [{address(), binary()}] | {error, reason()}.
+read_blocks(?MAPPED(_, _) = File) -> emmap_blocks:read_all(File);
+read_blocks(Name) when is_atom(Name) -> ?NAMED(Name, File, read_blocks(File)).
 
 ?DOC("Up to `Count` blocks from the address `Start` on, in the order in which they lie in the file; the last of them
 comes first in the list. Begin with `Start` 0; an address without a block will do. The continuation is the address
 behind the last block, whether there is a block or not. It is `eof` if fewer than `Count` blocks were left, or none can
 follow.").
--spec read_blocks(file(), Start :: address(), Count :: pos_integer()) ->
+-spec read_blocks(handle(), Start :: address(), Count :: pos_integer()) ->
     {[{address(), binary()}], Continuation :: address() | eof} | {error, reason()}.
 read_blocks(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
     emmap_blocks:read(File, Start, Count);
-read_blocks(?MAPPED(_, _), _, _) -> error(badarg).
+read_blocks(?MAPPED(_, _), _, _) -> error(badarg);
+read_blocks(Name, Start, Count) when is_atom(Name) -> ?NAMED(Name, File, read_blocks(File, Start, Count)).
 
 ?DOC("Frees the block; `false` if there is none at this address.").
--spec free_block(file(), address()) -> boolean() | {error, reason()}.
+-spec free_block(handle(), address()) -> boolean() | {error, reason()}.
 free_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), Address >= 0 ->
     case ?CALL_LOCKING(Backend, block_free(Handle, Address)) of
         ok -> true;
@@ -789,38 +853,44 @@ free_block(?MAPPED(Backend, Handle) = File, Address) when is_integer(Address), A
             end;
         {error, _} = Error -> Error
     end;
-free_block(?MAPPED(_, _), _) -> error(badarg).
+free_block(?MAPPED(_, _), _) -> error(badarg);
+free_block(Name, Address) when is_atom(Name) -> ?NAMED(Name, File, free_block(File, Address)).
 
 ?DOC("Frees all of the blocks under one lock. If one of the addresses has no block or comes twice, it frees none and
 answers `{error, enoent}`.").
--spec free_blocks(file(), [Address :: integer()]) -> ok | {error, reason()}.
-free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL_LOCKING(Backend, block_free_many(Handle, Addresses)).
+-spec free_blocks(handle(), [Address :: integer()]) -> ok | {error, reason()}.
+free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL_LOCKING(Backend, block_free_many(Handle, Addresses));
+free_blocks(Name, Addresses) when is_atom(Name) -> ?NAMED(Name, File, free_blocks(File, Addresses)).
 
 ?DOC("Rebuilds everything in the storage that can be derived from its blocks. A storage that a process left when it died
 needs no repair; a file that something else has damaged may need it.").
--spec repair_block_storage(file()) -> ok | {error, reason()}.
+-spec repair_block_storage(handle()) -> ok | {error, reason()}.
 repair_block_storage(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, blocks_repair(Handle, 0, 0)) of
         {ok, _} -> ok;
         {error, _} = Error -> Error
-    end.
+    end;
+repair_block_storage(Name) when is_atom(Name) -> ?NAMED(Name, File, repair_block_storage(File)).
 
 ?DOC("The same for `Count` addresses from `Start` on, in the order in which their blocks lie in the file. Addresses that
 were never used are left out, and a group of 4,096 addresses is repaired whole. Begin with `Start` 0, and go on with the
 answer until it is `eof`. The storage may be used in between.").
--spec repair_block_storage(file(), Start :: address(), Count :: pos_integer()) ->
+-spec repair_block_storage(handle(), Start :: address(), Count :: pos_integer()) ->
     (Continuation :: address()) | eof | {error, reason()}.
 repair_block_storage(?MAPPED(_, _) = File, Start, Count)
   when is_integer(Start), Start >= 0, is_integer(Count), Count > 0 ->
     emmap_blocks:repair(File, Start, Count);
-repair_block_storage(?MAPPED(_, _), _, _) -> error(badarg).
+repair_block_storage(?MAPPED(_, _), _, _) -> error(badarg);
+repair_block_storage(Name, Start, Count) when is_atom(Name) ->
+    ?NAMED(Name, File, repair_block_storage(File, Start, Count)).
 
 ?DOC("Gives the disk space of free blocks back to the file system, in whole pages, and answers how many bytes that is.
 The file keeps its size and has holes; a store reserves space again as it needs it. Freeing does this by itself when 4
 MiB and a quarter of the storage have been freed, or everything, unless the storage has a fixed size. The answer is
 `{error, enotsup}` if the file system can't have holes, and for a `private` file.").
--spec compact_block_storage(file()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
-compact_block_storage(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_compact(Handle)).
+-spec compact_block_storage(handle()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
+compact_block_storage(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, blocks_compact(Handle));
+compact_block_storage(Name) when is_atom(Name) -> ?NAMED(Name, File, compact_block_storage(File)).
 
 %%% Batches
 
@@ -830,6 +900,7 @@ fraction of a microsecond instead of a round trip. A batch may have 2^20 operati
 
 An operation that does not exist raises `badarg`, and nothing is done. An operation with an argument of the wrong type
 either raises `badarg` or has the result `{error, badarg}`.").
--spec batch(file() | counters(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
+-spec batch(handle() | counters(), [operation()]) -> {ok, [Result :: term()]} | {error, reason()}.
 batch({?MAPPED(_, _) = File, _Count}, Operations) -> emmap_batch:perform(File, Operations);
-batch(?MAPPED(_, _) = File, Operations) -> emmap_batch:perform(File, Operations).
+batch(?MAPPED(_, _) = File, Operations) -> emmap_batch:perform(File, Operations);
+batch(Name, Operations) when is_atom(Name) -> ?NAMED(Name, File, batch(File, Operations)).

@@ -52,3 +52,13 @@
                 Answer_ -> Answer_
             end
         end)()).
+%% Calls with the open file of a name (emmap_handles). An error may mean that the file is lost. A name that nothing has is
+%% no open file: function_clause.
+-define(NAMED(Name, File, Call),
+        case persistent_term:get(Name, {no_handle}) of
+            File ->
+                case Call of
+                    {error, Why_} -> emmap_named:failed(Name, File, Why_);
+                    Named_ -> Named_
+                end
+        end).

@@ -86,7 +86,7 @@ The errors are those of `emmap`, and
   `emmap:sync/1`. See the option `follow`, and `emmap:reopen/1`.
 - `{error, ebusy}`: another process has opened the queue `exclusive`. Or it is in a `try_pop/2` that keeps all others
   out, because the file of messages in hand can't be made.").
--compile({no_auto_import, [length/1]}).
+-compile({no_auto_import, [length/1, erase/1]}).
 
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2]).
@@ -100,7 +100,7 @@ The errors are those of `emmap`, and
 -export([enqueue/2, dequeue/1, dequeue/2, dequeue_many/2, try_dequeue/2, inspect/1, info/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
--export_type([queue/0, delivery/0, in_hand/0, open_option/0, metadata/0, step/0, reason/0, server_name/0, server_option/0,
+-export_type([queue/0, handle/0, delivery/0, in_hand/0, open_option/0, metadata/0, step/0, reason/0, server_name/0, server_option/0,
               server_options/0]).
 
 -include("emmap_file.hrl").
@@ -109,6 +109,9 @@ The errors are those of `emmap`, and
 
 ?DOC("An open queue. The functions of `emmap` and `file` take it, too.").
 -type queue() :: emmap:file().
+?DOC("An open queue, or the name that `emmap_handles` has given it. `to_list/1`, `inspect/1` and `info/1` take an atom for
+the name of a server.").
+-type handle() :: queue() | emmap_handles:name().
 ?DOC("The options of `emmap:open/2`, and
 
 - `{compressed, 0..9}`, `compressed`: how much work goes into making messages small; 0 by default, 6 for `compressed`.
@@ -168,46 +171,50 @@ open(Name, Size, Options) -> emmap_queue_open:open(Name, Size, Options).
 close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 ?DOC("As `emmap:flush/1`.").
--spec flush(queue()) -> ok | {error, reason()}.
+-spec flush(handle()) -> ok | {error, reason()}.
 flush(Queue) -> emmap:flush(Queue).
 
 %%% Push
 
 ?DOC("Appends a message. `{error, {max_inflated_size, Limit}}`: the term takes more memory than the queue was opened to
 allow, and `pop/1` would refuse it.").
--spec push(queue(), term()) -> ok | {error, reason()}.
+-spec push(handle(), term()) -> ok | {error, reason()}.
 push(?QUEUE(Backend, Handle, #terms{encoding = Encoding, quick = Quick}) = Queue, Term) ->
     case term_to_binary(Term, Encoding) of
         Message when byte_size(Message) =< Quick -> ?CALL_LOCKING(Backend, queue_push(Handle, Message));
         Message -> emmap_queue_push:push_long(Queue, Term, Message)
-    end.
+    end;
+push(Name, Term) when is_atom(Name) -> ?NAMED(Name, Queue, push(Queue, Term)).
 
 ?DOC("Appends a message, compressed by zlib's `Level` instead of the queue's; 0: not compressed. A message that
 compression does not make smaller stays uncompressed.").
--spec push(queue(), term(), Level :: 0..9) -> ok | {error, reason()}.
+-spec push(handle(), term(), Level :: 0..9) -> ok | {error, reason()}.
 push(?QUEUE(_, _, _) = Queue, Term, Level) when is_integer(Level), Level >= 0, Level =< 9 ->
     emmap_queue_push:push(Queue, Term, Level);
-push(?QUEUE(_, _, _), _Term, _Level) -> error(badarg).
+push(?QUEUE(_, _, _), _Term, _Level) -> error(badarg);
+push(Name, Term, Level) when is_atom(Name) -> ?NAMED(Name, Queue, push(Queue, Term, Level)).
 
 ?DOC("Appends messages under one lock: others see all of them at once. If one of them fails, none is appended.").
--spec push_many(queue(), [term()]) -> ok | {error, reason()}.
+-spec push_many(handle(), [term()]) -> ok | {error, reason()}.
 push_many(?QUEUE(_, _, _) = Queue, Terms) when erlang:length(Terms) >= 0 -> emmap_queue_push:push_many(Queue, Terms);
-push_many(?QUEUE(_, _, _), _Terms) -> error(badarg).
+push_many(?QUEUE(_, _, _), _Terms) -> error(badarg);
+push_many(Name, Terms) when is_atom(Name) -> ?NAMED(Name, Queue, push_many(Queue, Terms)).
 
 %%% Pop
 
 ?DOC("Removes the first message; `nil` if there is none.").
--spec pop(queue()) -> nil | term() | {error, reason()}.
+-spec pop(handle()) -> nil | term() | {error, reason()}.
 pop(Queue) -> pop_or(Queue, nil).
 
 ?DOC("Removes the first message; `Default` if there is none.").
--spec pop_or(queue(), Default) -> Default | term() | {error, reason()}.
+-spec pop_or(handle(), Default) -> Default | term() | {error, reason()}.
 pop_or(?QUEUE(Backend, Handle, Terms), Default) ->
     case emmap_queue_pop:pop(Backend, Handle, Terms) of
         {ok, Term} -> Term;
         eof -> Default;
         {error, _} = Error -> Error
-    end.
+    end;
+pop_or(Name, Default) when is_atom(Name) -> ?NAMED(Name, Queue, pop_or(Queue, Default)).
 
 ?DOC("Removes the first message. If there is none it waits for one, up to `Timeout` milliseconds. Only the calling
 process waits, and it uses no processor time.
@@ -218,16 +225,18 @@ One message wakes one of the processes that wait for it, in all nodes and progra
 
 A process that is killed while it waits takes no message with it. Over the port it may, if it is killed in the moment in
 which a message comes.").
--spec receive_message(queue(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
+-spec receive_message(handle(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
 receive_message(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:await(Queue, Timeout);
-receive_message(?QUEUE(_, _, _), _Timeout) -> error(badarg).
+receive_message(?QUEUE(_, _, _), _Timeout) -> error(badarg);
+receive_message(Name, Timeout) when is_atom(Name) -> ?NAMED(Name, Queue, receive_message(Queue, Timeout)).
 
 ?DOC("Waits as `receive_message/2`, but leaves the message in the queue. `ok`: there may be a message.
 
 One message wakes one of the processes that wait. Another process may still be quicker, so `ok` is no promise.").
--spec wait(queue(), timeout()) -> ok | timeout | {error, reason()}.
+-spec wait(handle(), timeout()) -> ok | timeout | {error, reason()}.
 wait(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:wait(Queue, Timeout);
-wait(?QUEUE(_, _, _), _Timeout) -> error(badarg).
+wait(?QUEUE(_, _, _), _Timeout) -> error(badarg);
+wait(Name, Timeout) when is_atom(Name) -> ?NAMED(Name, Queue, wait(Queue, Timeout)).
 
 ?DOC("Has the messages of the queue sent to the calling process, as for sockets. Each comes as
 `{emmap_queue, Queue, Message}`, and is removed from the queue.
@@ -247,12 +256,13 @@ set_active(?QUEUE(_, _, _), _Active) -> error(badarg).
 
 ?DOC("Removes the first message, whether it is a term or not, and answers its bytes; `nil` if there is none. Up to 7
 zeros follow the bytes that were pushed; `binary_to_term/2` ignores them.").
--spec pop_bytes(queue()) -> nil | {ok, binary()} | {error, reason()}.
+-spec pop_bytes(handle()) -> nil | {ok, binary()} | {error, reason()}.
 pop_bytes(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, queue_pop(Handle)) of
         eof -> nil;
         Result -> Result
-    end.
+    end;
+pop_bytes(Name) when is_atom(Name) -> ?NAMED(Name, Queue, pop_bytes(Queue)).
 
 ?DOC("Calls the fun with each message that is there, oldest first, and the accumulator. `{cont, Acc}` removes the
 message and goes on. `{halt, Acc}` leaves the message in the queue and ends. An exception does so too, and is raised in
@@ -261,17 +271,19 @@ the caller. The answer is the last accumulator. A queue that is empty then begin
 While the fun runs anybody may push, the fun included; the fold does not visit these messages. A message that can't be
 removed, because it is refused or damaged, ends the fold. The answer is the accumulator, or
 `{error, Reason}` if it was the first message of the fold.").
--spec pop(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+-spec pop(handle(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
 pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) -> emmap_queue_take:fold(Queue, Acc, Fun);
-pop(?QUEUE(_, _, _), _Acc, _Fun) -> error(badarg).
+pop(?QUEUE(_, _, _), _Acc, _Fun) -> error(badarg);
+pop(Name, Acc, Fun) when is_atom(Name) -> ?NAMED(Name, Queue, pop(Queue, Acc, Fun)).
 
 ?DOC("As `pop/1`. If it removed the last message, the queue begins anew at the start of its file. (A push does the same
 if it finds the queue empty.)").
--spec pop_and_purge(queue()) -> nil | term() | {error, reason()}.
+-spec pop_and_purge(handle()) -> nil | term() | {error, reason()}.
+pop_and_purge(Name) when is_atom(Name) -> ?NAMED(Name, Queue, pop_and_purge(Queue));
 pop_and_purge(Queue) -> emmap_queue_pop:pop_and_purge(Queue).
 
 ?DOC("As `try_pop_or/3`, with `nil` for an empty queue.").
--spec try_pop(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
+-spec try_pop(handle(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_pop(Queue, Fun) -> try_pop_or(Queue, nil, Fun).
 
 ?DOC("Calls the fun with the first message, and removes the message when the fun has returned. The answer is the result
@@ -285,24 +297,27 @@ of the result.
 
 If the file of messages in hand can't be made beside the queue, the message stays in the queue while the fun runs. To
 remove a message is `{error, ebusy}` meanwhile.").
--spec try_pop_or(queue(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
+-spec try_pop_or(handle(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
 try_pop_or(?QUEUE(_, _, _) = Queue, Default, Fun) when is_function(Fun, 1) ->
     emmap_queue_take:try_pop_or(Queue, Default, Fun);
-try_pop_or(?QUEUE(_, _, _), _Default, _Fun) -> error(badarg).
+try_pop_or(?QUEUE(_, _, _), _Default, _Fun) -> error(badarg);
+try_pop_or(Name, Default, Fun) when is_atom(Name) -> ?NAMED(Name, Queue, try_pop_or(Queue, Default, Fun)).
 
 ?DOC("As `try_pop/2`. If it removed the last message, the queue begins anew at the start of its file.").
--spec try_pop_and_purge(queue(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
+-spec try_pop_and_purge(handle(), fun((term()) -> Result)) -> nil | Result | {error, reason()}.
 try_pop_and_purge(?QUEUE(_, _, _) = Queue, Fun) when is_function(Fun, 1) ->
     emmap_queue_take:try_pop_and_purge(Queue, Fun);
-try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg).
+try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg);
+try_pop_and_purge(Name, Fun) when is_atom(Name) -> ?NAMED(Name, Queue, try_pop_and_purge(Queue, Fun)).
 
 ?DOC("Removes up to `Limit` messages at once, in order; none from an empty queue. It stops before a message that is
 refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the
 first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. It may remove fewer than there are if
 other processes remove messages at the same time, and if some were released (`release/1`).").
--spec pop_many(queue(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
+-spec pop_many(handle(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) -> emmap_queue_pop:pop_many(Queue, Limit);
-pop_many(?QUEUE(_, _, _), _Limit) -> error(badarg).
+pop_many(?QUEUE(_, _, _), _Limit) -> error(badarg);
+pop_many(Name, Limit) when is_atom(Name) -> ?NAMED(Name, Queue, pop_many(Queue, Limit)).
 
 %%% Deliveries
 
@@ -357,21 +372,25 @@ release_all(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_release_al
 %%% Look
 
 ?DOC("The first message, which stays in the queue; `nil` if there is none.").
--spec peek_front(queue()) -> nil | term() | {error, reason()}.
+-spec peek_front(handle()) -> nil | term() | {error, reason()}.
+peek_front(Name) when is_atom(Name) -> ?NAMED(Name, Queue, peek_front(Queue));
 peek_front(Queue) -> emmap_queue_look:peek_front(Queue).
 
 ?DOC("The last message, which stays in the queue; `nil` if there is none.").
--spec peek_back(queue()) -> nil | term() | {error, reason()}.
+-spec peek_back(handle()) -> nil | term() | {error, reason()}.
+peek_back(Name) when is_atom(Name) -> ?NAMED(Name, Queue, peek_back(Queue));
 peek_back(Queue) -> emmap_queue_look:peek_back(Queue).
 
 ?DOC("Calls the fun with each message that is there, oldest first, and the accumulator, until the fun answers
 `{halt, Acc}`. The messages stay. Messages that are pushed meanwhile are not visited. `{error, estale}`: others have
 removed messages meanwhile, or a push has moved the messages to the free room before them.").
--spec peek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+-spec peek(handle(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+peek(Name, Acc, Fun) when is_atom(Name) -> ?NAMED(Name, Queue, peek(Queue, Acc, Fun));
 peek(Queue, Acc, Fun) -> fold(Queue, forward, Acc, Fun).
 
 ?DOC("As `peek/3`, newest first.").
--spec rpeek(queue(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+-spec rpeek(handle(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
+rpeek(Name, Acc, Fun) when is_atom(Name) -> ?NAMED(Name, Queue, rpeek(Queue, Acc, Fun));
 rpeek(Queue, Acc, Fun) -> fold(Queue, backward, Acc, Fun).
 
 fold(?QUEUE(_, _, _) = Queue, Direction, Acc, Fun) when is_function(Fun, 2) ->
@@ -393,16 +412,17 @@ inspect(Server) -> gen_server:call(Server, peek, infinity).
 ?DOC("The first `Limit` messages, or `all` of them, as they are at one moment. They stay. Others wait while the messages
 are copied. A message that is refused is `{bad_term, Bytes}` in its place. `{error, {max_inflated_size, Limit}}`: the
 terms together take too much memory; ask for fewer, or use `peek/3`.").
--spec snapshot(queue(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
+-spec snapshot(handle(), Limit :: non_neg_integer() | all) -> {ok, [term() | {bad_term, binary()}]} | {error, reason()}.
 snapshot(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit), Limit >= 0; Limit =:= all ->
     emmap_queue_look:snapshot(Queue, Limit);
 snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) -> {error, einval};
-snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg).
+snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg);
+snapshot(Name, Limit) when is_atom(Name) -> ?NAMED(Name, Queue, snapshot(Queue, Limit)).
 
 ?DOC("How many messages there are, without those in hand. In the fun of `try_pop/2` the message of the fun counts, too.
 It takes constant time while all writers share the live folder (`docs/live.md`), and grows with the number of messages
 otherwise.").
--spec length(queue()) -> non_neg_integer() | {error, reason()}.
+-spec length(handle()) -> non_neg_integer() | {error, reason()}.
 length(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, queue_length(Handle)) of
         {ok, Length} -> Length + emmap_queue_take:taken_out(Handle);
@@ -410,11 +430,13 @@ length(?MAPPED(Backend, Handle)) ->
     end.
 
 ?DOC("Whether there is no message.").
--spec is_empty(queue()) -> boolean() | {error, reason()}.
-is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_is_empty(Handle))).
+-spec is_empty(handle()) -> boolean() | {error, reason()}.
+is_empty(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_is_empty(Handle)));
+is_empty(Name) when is_atom(Name) -> ?NAMED(Name, Queue, is_empty(Queue)).
 
 ?DOC("The queue's header.").
--spec metadata(queue()) -> metadata() | {error, reason()}.
+-spec metadata(handle()) -> metadata() | {error, reason()}.
+metadata(Name) when is_atom(Name) -> ?NAMED(Name, Queue, metadata(Queue));
 metadata(Queue) -> emmap_queue_look:metadata(Queue).
 
 ?DOC("The header of a queue, or of the queue of a server.").
@@ -429,23 +451,27 @@ bare({error, _} = Error) -> Error.
 
 ?DOC("Lets an empty queue begin anew at the start of its file, and answers `true`. If there are messages they stay:
 `false`.").
--spec purge(queue()) -> boolean() | {error, reason()}.
-purge(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_reset(Handle))).
+-spec purge(handle()) -> boolean() | {error, reason()}.
+purge(?MAPPED(Backend, Handle)) -> bare(?CALL_LOCKING(Backend, queue_reset(Handle)));
+purge(Name) when is_atom(Name) -> ?NAMED(Name, Queue, purge(Queue)).
 
 ?DOC("Removes all messages. The file keeps its size.").
--spec clear(queue()) -> ok | {error, reason()}.
-clear(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_purge(Handle)).
+-spec clear(handle()) -> ok | {error, reason()}.
+clear(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_purge(Handle));
+clear(Name) when is_atom(Name) -> ?NAMED(Name, Queue, clear(Queue)).
 
 ?DOC("As `clear/1`, even if the queue has been damaged since it was opened.").
--spec erase(queue()) -> ok | {error, reason()}.
-erase(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_erase(Handle)).
+-spec erase(handle()) -> ok | {error, reason()}.
+erase(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_erase(Handle));
+erase(Name) when is_atom(Name) -> ?NAMED(Name, Queue, erase(Queue)).
 
 ?DOC("Gives disk space that no message needs back to the file system, and answers how many bytes that is. The file keeps
 its size and has holes; a push reserves space again as it needs it. A queue does this by itself when it becomes empty,
 or when its messages are moved, if 4 MiB and three quarters of it are free, unless it has a fixed size.
 `{error, enotsup}`: the file system can't have holes.").
--spec compact(queue()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
-compact(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_compact(Handle)).
+-spec compact(handle()) -> {ok, Bytes :: non_neg_integer()} | {error, reason()}.
+compact(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_compact(Handle));
+compact(Name) when is_atom(Name) -> ?NAMED(Name, Queue, compact(Queue)).
 
 %%% A server around a queue
 

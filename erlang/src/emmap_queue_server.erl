@@ -137,8 +137,10 @@ handle_info(Message, State) -> unexpected(Message, State).
 -spec terminate(term(), #server{}) -> ok.
 terminate(_Reason, #server{queue = Queue} = State) ->
     _ = stop_waiting(State),
-    _ = emmap_queue:close(Queue),
+    _ = close(Queue),
     ok.
+
+close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 %% The messages are the users', and no matter of a crash report.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
@@ -244,12 +246,12 @@ put_aside({bad_term, Bytes} = Bad, #server{path = Path, on_bad_term = Choice}) -
     Done =:= ok.
 
 push_aside(_Bad, drop) -> ok;
-push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> emmap_queue:push(Letters, Bad);
+push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> emmap_queue_push:push(Letters, Bad);
 push_aside(Bad, {dead_letters, Name, Options}) ->
-    case emmap_queue:open(Name, 0, Options) of
+    case emmap_queue_open:open(Name, 0, Options) of
         {ok, Letters} ->
-            Pushed = emmap_queue:push(Letters, Bad),
-            _ = emmap_queue:close(Letters),
+            Pushed = emmap_queue_push:push(Letters, Bad),
+            _ = close(Letters),
             Pushed;
         {error, _} = Error -> Error
     end.

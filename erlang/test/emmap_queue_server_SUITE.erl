@@ -112,22 +112,7 @@ reopens(Config) ->
     ?assertEqual({ok, 4}, receive {Caller, Got} -> Got end),
     ok = emmap_queue:stop(Server).
 
-%% Loses the open files of a path: the port's program dies, or the file is truncated after a copy has taken its place.
-lose(Config, Name) ->
-    case proplists:get_value(backend, Config) of
-        port ->
-            {ok, Port} = emmap_sup:port(),
-            Monitor = monitor(process, Port),
-            [] = os:cmd("kill -KILL " ++ integer_to_list(emmap_test:os_pid(Port))),
-            receive {'DOWN', Monitor, process, _, _} -> ok end;
-        nif ->
-            Path = emmap_test:path(Config, Name),
-            {ok, _} = file:copy(Path, Path ++ ".copy"),
-            {ok, File} = file:open(Path, [read, write, raw]),
-            ok = file:rename(Path ++ ".copy", Path),
-            ok = file:truncate(File),
-            ok = file:close(File)
-    end.
+lose(Config, Name) -> emmap_test:lose(proplists:get_value(backend, Config), emmap_test:path(Config, Name)).
 
 %% It ends, and its supervisor decides, where it can't open the file again.
 ends_with_its_file(Config) ->

@@ -1,7 +1,7 @@
 %% Functions that the suites share.
 -module(emmap_test).
 
--export([init_group/2, open/3, open_counters/3, path/2, fresh/3, fixture/1, fixture_copy/2, until/1, os_pid/1, is_os_process/1]).
+-export([init_group/2, open/3, open_counters/3, path/2, fresh/3, fixture/1, fixture_copy/2, until/1, os_pid/1, is_os_process/1, lose/2]).
 
 
 init_group(Backend, Config) ->
@@ -62,3 +62,16 @@ is_os_process(Pid) ->
         {error, _} ->
             false
     end.
+
+%% Loses the open files of a path: the port's program dies, or the file is truncated after a copy has taken its place.
+lose(port, _Path) ->
+    {ok, Port} = emmap_sup:port(),
+    Monitor = monitor(process, Port),
+    [] = os:cmd("kill -KILL " ++ integer_to_list(os_pid(Port))),
+    receive {'DOWN', Monitor, process, _, _} -> ok end;
+lose(nif, Path) ->
+    {ok, _} = file:copy(Path, Path ++ ".copy"),
+    {ok, File} = file:open(Path, [read, write, raw]),
+    ok = file:rename(Path ++ ".copy", Path),
+    ok = file:truncate(File),
+    ok = file:close(File).

@@ -1,0 +1,176 @@
+-module(emmap_handles).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("Open files that have names: one for all processes, which opens itself again.
+
+```erlang
+Children = [#{id => visits, start => {emmap_handles, start_link, [#{name => visits, path => \"visits.bin\", kind => {counters, 8}}]}}],
+%% Anywhere in the node:
+{ok, Old} = emmap:inc_counter(visits, 0).
+```
+
+The functions of `emmap` and `emmap_queue` take the name instead of the file. A process owns the file, and goes into a
+supervisor (`child_spec/1`). The file is in a persistent term, so a call with a name takes some 10 ns more.
+
+If the file is lost, because the port's program has died (`port_died`) or another process has truncated it (`efault`), it
+is opened again for everybody. A caller sees the error at most once; whether its call was done is not known. If the open
+fails, the process ends with `{emmap, Path, Reason}`, and its supervisor decides. `reopen/1` opens it again in other cases,
+for instance after `estale`.
+
+While nothing has the name, a call with it raises `function_clause`, as with anything that is no open file.").
+-behaviour(gen_server).
+
+-export([start_link/1, child_spec/1, stop/1, get/1, reopen/1]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
+
+-export_type([name/0, kind/0, options/0]).
+
+-include("emmap_file.hrl").
+-include_lib("kernel/include/logger.hrl").
+
+?DOC("The name of an open file. It is the key of a persistent term: choose one that nothing else in the node has.").
+-type name() :: atom().
+?DOC("What the file is, with the argument that its open function takes besides path and options; without it, 0.").
+-type kind() ::
+    file | counters | {counters, Count :: non_neg_integer()} | queue | {queue, Size :: non_neg_integer()}
+    | blocks | {blocks, BlockSize :: non_neg_integer()}.
+?DOC("What to open. The kind is `file`, and the options are `[]`, if they are missing.").
+-type options() :: #{
+    name := name(), path := file:name_all(), kind => kind(), options => [emmap_queue:open_option() | {levels, 2..5}]
+}.
+
+-record(state, {
+    name :: name(),
+    path :: file:name_all(),
+    file :: emmap:file() | emmap:counters(),
+    port :: reference() | none %% a monitor of the port's server
+}).
+
+?DOC("Opens a file under a name, with a process that is linked to the caller.").
+-spec start_link(options()) -> gen_server:start_ret().
+start_link(#{name := Name, path := _} = Options) when is_atom(Name) ->
+    case maps:keys(maps:without([name, path, kind, options], Options)) of
+        [] -> gen_server:start_link({local, emmap_named:process(Name)}, ?MODULE, Options, []);
+        Unknown -> emmap_options:bad({options, Unknown})
+    end;
+start_link(Options) -> emmap_options:bad({options, Options}).
+
+?DOC("A child of a supervisor.").
+-spec child_spec(options()) -> supervisor:child_spec().
+child_spec(#{name := Name} = Options) ->
+    #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Options]}, shutdown => 500}.
+
+?DOC("Closes the file, and frees its name.").
+-spec stop(name()) -> ok.
+stop(Name) -> gen_server:stop(emmap_named:process(Name)).
+
+?DOC("The open file, or the open counters. It does not open itself again.").
+-spec get(name()) -> emmap:file() | emmap:counters().
+get(Name) -> persistent_term:get(Name).
+
+?DOC("Opens the file again for everybody, as `emmap:reopen/1`.").
+-spec reopen(name()) -> ok | {error, emmap:reason()}.
+reopen(Name) -> gen_server:call(emmap_named:process(Name), reopen, infinity).
+
+%%% The process
+
+?DOC(false).
+-spec init(options()) -> {ok, #state{}} | {stop, {emmap, file:name_all(), emmap:reason() | {name_in_use, name()}}}.
+init(#{name := Name, path := Path} = Options) ->
+    _ = process_flag(trap_exit, true), % so that terminate/2 frees the name
+    Kind = maps:get(kind, Options, file),
+    case is_free(Name) andalso open(Kind, Path, maps:get(options, Options, [])) of
+        false -> {stop, {emmap, Path, {name_in_use, Name}}};
+        {error, Reason} -> {stop, {emmap, Path, Reason}};
+        {ok, File} -> {ok, opened(File, #state{name = Name, path = Path, file = File, port = none})};
+        Counters -> {ok, opened(Counters, #state{name = Name, path = Path, file = Counters, port = none})}
+    end.
+
+%% A process that was killed has left its file.
+is_free(Name) ->
+    case persistent_term:get(Name, none) of
+        none -> true;
+        ?MAPPED(_, _) -> true;
+        {?MAPPED(_, _), _Count} -> true;
+        _ -> false
+    end.
+
+open(file, Path, Options) ->
+    case emmap:open(Path, Options) of
+        {ok, File, _Info} -> {ok, File};
+        Opened -> Opened
+    end;
+open({counters, Count}, Path, Options) -> emmap:open_counters(Path, Count, Options);
+open({queue, Size}, Path, Options) -> emmap_queue:open(Path, Size, Options);
+open({blocks, BlockSize}, Path, Options) -> emmap:open_block_storage(Path, BlockSize, Options);
+open(Kind, Path, Options) when Kind =:= counters; Kind =:= queue; Kind =:= blocks -> open({Kind, 0}, Path, Options);
+open(Kind, _Path, _Options) -> emmap_options:bad({option, {kind, Kind}}).
+
+opened(File, #state{name = Name, port = Former} = State) ->
+    _ = is_reference(Former) andalso demonitor(Former, [flush]),
+    persistent_term:put(Name, File),
+    State#state{file = File, port = emmap_open:monitor(file(File))}.
+
+file({File, _Count}) -> File;
+file(File) -> File.
+
+?DOC(false).
+-spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {stop, term(), term(), #state{}}.
+%% Only the first of those that have lost a file opens it again.
+handle_call({lost, Lost}, _From, #state{file = File} = State) ->
+    case Lost =:= File andalso lost(file(File)) of
+        true -> heal(State);
+        false -> {reply, ok, State}
+    end;
+handle_call(reopen, _From, State) ->
+    case emmap:reopen(State#state.file) of
+        {ok, File} -> {reply, ok, opened(File, State)};
+        {error, _} = Error -> {reply, Error, State}
+    end;
+handle_call(Request, _From, #state{name = Name} = State) ->
+    ?LOG_WARNING("emmap_handles ~0tp does not know the request ~0tp", [Name, Request]),
+    {reply, {error, {badarg, Request}}, State}.
+
+%% A term of a queue may look like an error.
+lost(File) ->
+    case emmap:size(File) of
+        {error, Reason} -> emmap_named:is_lost(Reason);
+        {ok, _} -> false
+    end.
+
+heal(#state{file = File, path = Path} = State) ->
+    case emmap:reopen(File) of
+        {ok, New} -> {reply, ok, opened(New, State)};
+        {error, Reason} -> {stop, {emmap, Path, Reason}, ok, State}
+    end.
+
+?DOC(false).
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast(Message, State) -> unexpected(Message, State).
+
+?DOC(false).
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({'DOWN', Port, process, _, _}, #state{port = Port} = State) ->
+    case heal(State#state{port = none}) of
+        {reply, ok, Healed} -> {noreply, Healed};
+        {stop, Reason, ok, _} -> {stop, Reason, State}
+    end;
+handle_info({'EXIT', _, Reason}, State) -> {stop, Reason, State};
+handle_info(Message, State) -> unexpected(Message, State).
+
+unexpected(Message, #state{name = Name} = State) ->
+    ?LOG_WARNING("emmap_handles ~0tp ignores the message ~0tp", [Name, Message]),
+    {noreply, State}.
+
+?DOC(false).
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{name = Name, file = File}) ->
+    _ = persistent_term:erase(Name),
+    _ = emmap:close(file(File)),
+    ok.
+
+?DOC(false).
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{name = Name, path = Path}} = Status) -> Status#{state := #{name => Name, path => Path}};
+format_status(Status) -> Status.
