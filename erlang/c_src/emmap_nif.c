@@ -37,7 +37,7 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
     emmap_file *file;
     const emmap_error error = emmap_open(path, &options, &file);
     enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "file");
 }
 
 /* allocates(Bytes): whether the system gives the node so many bytes. ERTS ends the node if it lacks memory for a
@@ -87,7 +87,7 @@ ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arg
     if (error)
         return counters_failed(env, error, &options);
     const ERL_NIF_TERM length = enif_make_uint64(env, emmap_counters_length(file));
-    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), length);
+    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file, "counters"), length);
 }
 
 ERL_NIF_TERM nif_close(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
@@ -467,11 +467,14 @@ EMMAP_OPERATIONS(DEFINE)
 
 static ErlNifFunc functions[] = {EMMAP_OPERATIONS(ENTRY){"queue_pop_term", 2, nif_queue_pop_term, 0},
                                  {"allocates", 1, nif_allocates, 0},
+                                 {"open_files", 0, nif_open_files, 0},
                                  NIF_WAIT_FUNCTIONS};
 
 static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 {
-    (void)private_data, (void)info;
+    (void)info;
+    if (!*private_data)
+        *private_data = &nif_files;
     nif_terms_load(env);
     /* No scheduler waits for a lock, not even a dirty one: the calling process waits (emmap_lock.erl). */
     emmap_lock_limit(0);
@@ -484,7 +487,7 @@ static int load(ErlNifEnv *env, void **private_data, ERL_NIF_TERM info)
 /* The handles of the older version become ours, and go on calling the older core (nif_core.h). */
 static int upgrade(ErlNifEnv *env, void **private_data, void **old_private_data, ERL_NIF_TERM info)
 {
-    (void)old_private_data;
+    *private_data = *old_private_data;
     return load(env, private_data, info);
 }
 

@@ -32,7 +32,7 @@ ERL_NIF_TERM nif_blocks_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argum
     emmap_file *file;
     const emmap_error error = emmap_blocks_open(path, block_size, levels, &options, &file);
     enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "blocks");
 }
 
 static ERL_NIF_TERM blocks_init(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])

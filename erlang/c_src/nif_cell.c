@@ -16,7 +16,7 @@ ERL_NIF_TERM nif_cell_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argumen
     emmap_file *file;
     const emmap_error error = emmap_cell_open(path, max_bytes, &options, &file);
     enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "cell");
 }
 
 /* The value is a binary, or a list of binaries. */

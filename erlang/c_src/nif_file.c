@@ -1,6 +1,7 @@
 #include "nif_file.h"
 
 #include <sched.h>
+#include <string.h>
 
 #include "nif_terms.h"
 
@@ -159,7 +160,56 @@ void nif_file_recall(struct nif_file *self)
 
 /* ---- Files -------------------------------------------------------------------------------------------- */
 
-ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file)
+struct nif_files nif_files = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void enlist(struct nif_file *self)
+{
+    pthread_mutex_lock(&self->files->mutex);
+    self->next = self->files->first;
+    if (self->next)
+        self->next->previous = self;
+    self->files->first = self;
+    pthread_mutex_unlock(&self->files->mutex);
+}
+
+static void delist(struct nif_file *self)
+{
+    pthread_mutex_lock(&self->files->mutex);
+    if (self->next)
+        self->next->previous = self->previous;
+    if (self->previous)
+        self->previous->next = self->next;
+    else
+        self->files->first = self->next;
+    pthread_mutex_unlock(&self->files->mutex);
+}
+
+ERL_NIF_TERM nif_open_files(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
+{
+    (void)count, (void)arguments;
+    struct nif_files *const files = enif_priv_data(env);
+    ERL_NIF_TERM list = enif_make_list(env, 0);
+    pthread_mutex_lock(&files->mutex);
+    for (struct nif_file *file = files->first; file; file = file->next) {
+        uint64_t size;
+        if (file->core->size(file->file, &size) == EMMAP_CLOSED)
+            continue;
+        emmap_info info;
+        file->core->describe(file->file, &info);
+        ERL_NIF_TERM path;
+        const char *const name = info.path ? info.path : "";
+        memcpy(enif_make_new_binary(env, strlen(name), &path), name, strlen(name));
+        list = enif_make_list_cell(env,
+                                   enif_make_tuple5(env, path, file->kind, enif_make_pid(env, &file->opener),
+                                                    enif_make_uint64(env, info.size),
+                                                    enif_make_int64(env, file->since)),
+                                   list);
+    }
+    pthread_mutex_unlock(&files->mutex);
+    return list;
+}
+
+ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file, const char *kind)
 {
     emmap_info info;
     emmap_describe(file, &info);
@@ -170,13 +220,18 @@ ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file)
                               .offset = info.offset,
                               .lock_timeout = info.lock_timeout,
                               .direct = (info.flags & EMMAP_OPEN_DIRECT) != 0,
-                              .busy = ATOMIC_FLAG_INIT};
+                              .busy = ATOMIC_FLAG_INIT,
+                              .kind = enif_make_atom(env, kind),
+                              .since = time(NULL),
+                              .files = enif_priv_data(env)};
+    enif_self(env, &self->opener);
+    enlist(self);
     const ERL_NIF_TERM term = enif_make_resource(env, self);
     enif_release_resource(self);
     return term;
 }
 
-ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file)
+ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file, const char *kind)
 {
     emmap_info info;
     emmap_describe(file, &info);
@@ -185,7 +240,7 @@ ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file)
                              enif_make_uint64(env, info.size)};
     ERL_NIF_TERM about = 0;
     enif_make_map_from_arrays(env, keys, values, 2, &about);
-    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file), about);
+    return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file, kind), about);
 }
 
 /* Runs on a normal scheduler. The unmapping takes 50 ms for a GiB that was in use; emmap:close/1 does it on a
@@ -194,6 +249,7 @@ static void file_destroy(ErlNifEnv *env, void *object)
 {
     (void)env;
     struct nif_file *const self = object;
+    delist(self);
     nif_file_recall(self);
     self->core->free(self->file);
     free_holders(self);

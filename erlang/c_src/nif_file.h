@@ -3,7 +3,9 @@
 #define EMMAP_NIF_FILE_H
 
 #include <erl_nif.h>
+#include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "nif_core.h"
 
@@ -30,6 +32,12 @@ struct nif_window {
     emmap_slice slice; /* under the lock of the file */
 };
 
+/* The list of files that are open. Libraries that have been loaded one after the other share one list. */
+struct nif_files {
+    pthread_mutex_t mutex;
+    struct nif_file *first;
+};
+
 struct nif_file {
     const struct nif_core *core;
     emmap_file *file; /* owned; freed with the resource */
@@ -44,17 +52,28 @@ struct nif_file {
     atomic_flag busy;
     uint64_t recalls;                    /* how often the window was recalled */
     struct nif_holders *_Atomic holders; /* NULL: no process has taken a message yet */
+    ERL_NIF_TERM kind;                   /* an atom */
+    ErlNifPid opener;
+    time_t since;
+    struct nif_files *files;
+    struct nif_file *previous, *next; /* under the mutex of `files` */
 };
+
+/* The list of a library that is the first one. */
+extern struct nif_files nif_files;
+
+/* open_files(): [{Path, Kind, Opener, Size, Since}] of all files that are not closed. */
+ERL_NIF_TERM nif_open_files(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[]);
 
 /* Opens the resource types, or takes them over from an older version of the module. `down` is called when a process that a file
  * monitors is gone, `freeing` when a file is collected. */
 bool nif_file_types(ErlNifEnv *env, ErlNifResourceDown *down, void (*freeing)(struct nif_file *file));
 
-/* Makes a handle of `file`, and takes the file over. */
-ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file);
+/* Makes a handle of `file`, and takes the file over. The kind is for nif_open_files. */
+ERL_NIF_TERM nif_file_make(ErlNifEnv *env, emmap_file *file, const char *kind);
 
 /* The same, as {ok, Handle, #{exist, size}}. */
-ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file);
+ERL_NIF_TERM nif_file_answer(ErlNifEnv *env, emmap_file *file, const char *kind);
 
 extern ErlNifResourceType *nif_file_type;
 

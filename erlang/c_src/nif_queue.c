@@ -194,7 +194,7 @@ ERL_NIF_TERM nif_queue_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argume
     emmap_file *file;
     const emmap_error error = emmap_queue_open(path, &options, &file);
     enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "queue");
 }
 
 /* ---- Push --------------------------------------------------------------------------------------------- */

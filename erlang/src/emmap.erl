@@ -72,7 +72,7 @@ If an open fails because the file system lacks something (`enotsup`: shared memo
 gets a warning with the file's name, the file system and what to do. It comes once for each file system until the
 application is started again.").
 
--export([format_error/1]).
+-export([format_error/1, i/0, open_files/0]).
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
@@ -93,6 +93,7 @@ application is started again.").
 -export_type([file/0, handle/0, counters/0, counters_handle/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
               reason/0]).
 -export_type([address/0, block_storage_info/0, writer/0]).
+-export_type([open_file/0]).
 -export_type([mmap_file/0, resource/0, open_extra_info/0]).
 
 -include("emmap_file.hrl").
@@ -115,6 +116,12 @@ application is started again.").
 -type int64() :: emmap_backend:int64().
 ?DOC("A value for a 64-bit word. A number from 2^63 up means the negative number with the same bits.").
 -type operand() :: emmap_backend:operand().
+?DOC("An open file of this node. `owner`: the process that opened it. `since`: when, in seconds of the system time. `size`:
+how many bytes are mapped; missing if the port's program does not answer.").
+-type open_file() :: #{
+    path := binary(), kind := file | counters | queue | blocks | cell, backend := nif | port, owner := pid(),
+    since := integer(), size => non_neg_integer()
+}.
 ?DOC("About a file that was opened. `exist`: whether it existed before; `size`: how many bytes are mapped.").
 -type info() :: emmap_backend:info().
 ?DOC("`t:info/0`, by the name that emmap 2.x gives it.").
@@ -241,6 +248,16 @@ Others:
 ?DOC("A text for the reason of an error, as `file:format_error/1`; also for `{emmap, Path, Reason}`, with which a server ends.").
 -spec format_error(reason() | emmap_queue:reason() | term()) -> unicode:chardata().
 format_error(Reason) -> emmap_errors:format(Reason).
+
+%%% Open files
+
+?DOC("The files that this node has open, over both backends.").
+-spec open_files() -> [open_file()].
+open_files() -> emmap_open_files:list().
+
+?DOC("Prints `open_files/0` as a table.").
+-spec i() -> ok.
+i() -> emmap_open_files:print().
 
 %%% Open and close
 

@@ -11,7 +11,7 @@ mapping and keep it: after `close/1`, after `resize/2`, and after the end of the
 The library may fail to load: see `loaded/0`.").
 -behaviour(emmap_backend).
 
--export([loaded/0, allocates/1]).
+-export([loaded/0, allocates/1, open_files/0]).
 -export([open/2, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
@@ -33,7 +33,7 @@ The library may fail to load: see `loaded/0`.").
 -export([cell_open/3, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 
 -on_load(load/0).
--nifs([allocates/1, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
+-nifs([allocates/1, open_files/0, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
        truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, writers/1,
        patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
        patomic_load/2, patomic_store/3, counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
@@ -76,6 +76,10 @@ load_library({error, _} = Error) -> Error.
 ?DOC("Whether the node can allocate so many bytes at this moment. ERTS itself ends the node if it lacks memory.").
 -spec allocates(non_neg_integer()) -> boolean().
 allocates(_Bytes) -> not_loaded().
+
+?DOC(false).
+-spec open_files() -> [{Path :: binary(), file | counters | queue | blocks | cell, pid(), Size :: non_neg_integer(), Since :: integer()}].
+open_files() -> not_loaded().
 
 %%% Files
 

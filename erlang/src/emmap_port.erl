@@ -28,6 +28,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -behaviour(emmap_backend).
 -behaviour(gen_server).
 
+-compile({no_auto_import, [size/1]}).
+
 -export([start_link/1]).
 -export([open/2, open/3, close/1, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
@@ -49,8 +51,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
          blocks_compact/1]).
 -export([cell_open/3, cell_open/4, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 -export([batch/2]).
--export([monitor/1, home/1]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([monitor/1, home/1, open_files/0]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 
 -export_type([options/0, handle/0, exit_reason/0]).
 
@@ -106,7 +108,8 @@ For the server that `emmap` starts by itself they are in the application's envir
     program :: #program{},
     path :: file:name_all(),
     owners = #{} :: #{reference() => owned()}, %% monitors of processes, with what they have there
-    monitors = #{} :: #{owned() => reference()} %% the same, the other way round
+    monitors = #{} :: #{owned() => reference()}, %% the same, the other way round
+    files = #{} :: #{file_number() => about()}
 }).
 
 %% What the program calls an open file.
@@ -115,6 +118,8 @@ For the server that `emmap` starts by itself they are in the application's envir
 %% that it has in hand; a wait of its.
 -type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}
                | {held, file_number(), Holder :: non_neg_integer()} | {wait, integer()}.
+%% An open file, for people.
+-type about() :: #{path := binary(), kind := file | counters | queue | blocks | cell, owner := pid(), since := integer()}.
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
@@ -227,7 +232,10 @@ next_frame(Port, Timeout) ->
     end.
 
 ?DOC(false).
--spec handle_call(program | {waits, integer()}, gen_server:from(), #state{}) -> {reply, #program{} | ok, #state{}}.
+-spec handle_call(program | files | {waits, integer()}, gen_server:from(), #state{}) ->
+    {reply, #program{} | {#program{}, #{file_number() => about()}} | ok, #state{}}.
+handle_call(files, _From, #state{program = Program, files = Files} = State) ->
+    {reply, {Program, Files}, State};
 handle_call(program, _From, State) ->
     {reply, State#state.program, State};
 handle_call({waits, Id}, {Owner, _}, State) ->
@@ -293,6 +301,12 @@ terminate(_Reason, #state{program = #program{port = Port}}) ->
     exit(Sender, kill),
     ok.
 
+?DOC(false).
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{path = Path, program = #program{port = Port}, files = Files}} = Status) ->
+    Status#{state := #{program => Path, os_pid => erlang:port_info(Port, os_pid), files => maps:values(Files)}};
+format_status(Status) -> Status.
+
 %% A stopped program does not see that its input has ended. While the port is open its process id is nobody else's. ERTS
 %% starts it as the leader of a process group: the processes that it has started end too.
 kill(Port) ->
@@ -311,8 +325,9 @@ kill(Port) ->
     end.
 
 %% What the program has open, and for whom, is known from its answers.
-remember({opened_by, Owner}, {ok, Number, _}, State) ->
-    own(Owner, {file, Number}, State);
+remember({opened_by, Owner, {Kind, Path}}, {ok, Number, _}, #state{files = Files} = State) ->
+    File = #{path => Path, kind => Kind, owner => Owner, since => erlang:system_time(second)},
+    own(Owner, {file, Number}, State#state{files = Files#{Number => File}});
 remember({taken_by, Owner, Number}, {ok, _, Ticket}, State) ->
     own(Owner, {ticket, Number, Ticket}, State);
 remember({held_by, Owner, Number, Holder}, {ok, _, _, _}, State) ->
@@ -337,7 +352,7 @@ own(Owner, Owned, #state{owners = Owners, monitors = Monitors} = State) ->
     State#state{owners = Owners#{Monitor => Owned}, monitors = Monitors#{Owned => Monitor}}.
 
 %% Nobody waits for the answer any more. So nobody can use the handle or ticket in it.
-undo({opened_by, _}, {ok, Number, _}, State) ->
+undo({opened_by, _, _}, {ok, Number, _}, State) ->
     end_owned({file, Number}, State);
 undo({taken_by, _, Number}, {ok, _, Ticket}, State) ->
     end_owned({ticket, Number, Ticket}, State);
@@ -361,11 +376,15 @@ ending({file, Number}) -> {close, Number};
 ending({ticket, Number, Ticket}) -> {queue_pop_abort, Number, Ticket};
 ending({wait, Id}) -> {cancel, <<Id:64>>}.
 
-forget(Owned, #state{owners = Owners, monitors = Monitors} = State) ->
+forget(Owned, #state{owners = Owners, monitors = Monitors, files = Files} = State) ->
     case maps:take(Owned, Monitors) of
         {Monitor, Others} ->
             demonitor(Monitor, [flush]),
-            State#state{owners = maps:remove(Monitor, Owners), monitors = Others};
+            Left = case Owned of
+                {file, Number} -> maps:remove(Number, Files);
+                _ -> Files
+            end,
+            State#state{owners = maps:remove(Monitor, Owners), monitors = Others, files = Left};
         error ->
             State
     end.
@@ -578,11 +597,17 @@ counters_open(Server, Path, Count, Options) ->
 
 ask(Server, Operation) ->
     try gen_server:call(Server, program) of
-        Program -> {Program, request(Program, {opened_by, self()}, Operation)}
+        Program -> {Program, request(Program, {opened_by, self(), {kind(Operation), element(2, Operation)}}, Operation)}
     catch
         exit:{timeout, _} -> {none, {answer, {error, timeout}}};
         exit:_ -> {none, unsent}
     end.
+
+kind({open, _, _}) -> file;
+kind({counters_open, _, _, _}) -> counters;
+kind({queue_open, _, _}) -> queue;
+kind({blocks_open, _, _, _, _}) -> blocks;
+kind({cell_open, _, _, _}) -> cell.
 
 %% A default server that is found dying is not the one to ask.
 ask_default(_Operation, 0) ->
@@ -634,6 +659,32 @@ close({Program, Number}) ->
     case request(Program, {ended, {file, Number}}, {close, Number}) of
         {answer, Result} -> Result;
         _Died -> ok % and so is the file closed
+    end.
+
+%% The files of all servers of the node. A server is what a port is connected to. A program that does not answer tells no
+%% sizes.
+?DOC(false).
+-spec open_files() -> [about() | #{size := non_neg_integer()}].
+open_files() ->
+    Servers = lists:usort([Server || Port <- erlang:ports(), {connected, Server} <- [erlang:port_info(Port, connected)],
+                                     is_server(Server)]),
+    lists:append([files_of(Server) || Server <- Servers]).
+
+is_server(Pid) ->
+    case process_info(Pid, dictionary) of
+        {dictionary, Dictionary} -> lists:member({'$initial_call', {?MODULE, init, 1}}, Dictionary);
+        undefined -> false
+    end.
+
+files_of(Server) ->
+    try
+        {Program, Files} = gen_server:call(Server, files),
+        [case size({Program, Number}) of
+             {ok, Size} -> About#{size => Size};
+             _ -> About
+         end || {Number, About} <- lists:sort(maps:to_list(Files))]
+    catch
+        exit:_ -> [] % it has ended
     end.
 
 %% A monitor of the file's server. When the server ends, the file is lost.
