@@ -164,7 +164,7 @@ ERL_NIF_TERM nif_cell_wait_begin(ErlNifEnv *env, int count, const ERL_NIF_TERM a
     uint64_t version, timeout;
     if (!nif_file_get(env, arguments[0], &file) || !nif_get_place(env, arguments[1], &version) ||
         !get_limit(env, arguments[2], &timeout))
-        return enif_make_badarg(env);
+        return nif_file_refuse(env, arguments[0]);
     struct nif_wait *const self = wait_make(env, file, arguments[3]);
     const emmap_waiter waiter = {.done = done, .context = self->told};
     const emmap_error error = file->core->cell_wait_begin(file->file, version, timeout, &waiter, &self->wait);

@@ -326,7 +326,7 @@ reopen(?MAPPED(_, _) = File) -> emmap_open:reopen(File).
 
 ?DOC("Closes the file. The memory that a binary of a `direct` read aliases stays until the binary is collected.").
 -spec close(file()) -> ok | {error, reason()}.
-close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
+close(?MAPPED(_, _) = File) -> emmap_open:close(File).
 
 ?DOC("The number of bytes that are mapped.").
 -spec size(handle()) -> {ok, non_neg_integer()} | {error, reason()}.

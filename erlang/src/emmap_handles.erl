@@ -120,7 +120,7 @@ file(File) -> File.
 %% Only the first of those that have lost a file opens it again.
 handle_call({lost, Lost}, _From, #state{file = File} = State) ->
     case Lost =:= File andalso lost(file(File)) of
-        true -> heal(State);
+        {true, Reason} -> heal(Reason, State);
         false -> {reply, ok, State}
     end;
 handle_call(reopen, _From, State) ->
@@ -135,12 +135,15 @@ handle_call(Request, _From, #state{name = Name} = State) ->
 %% A term of a queue may look like an error.
 lost(File) ->
     case emmap:size(File) of
-        {error, Reason} -> emmap_named:is_lost(Reason);
+        {error, Reason} -> emmap_named:is_lost(Reason) andalso {true, Reason};
         {ok, _} -> false
     end.
 
-heal(#state{file = File, path = Path} = State) ->
-    case emmap:reopen(File) of
+heal(Lost, #state{file = File, path = Path} = State) ->
+    Reopened = emmap:reopen(File),
+    Result = case Reopened of {ok, _} -> ok; _ -> Reopened end,
+    ok = emmap_telemetry:execute([emmap, fault], #{count => 1}, #{path => Path, reason => Lost, result => Result}),
+    case Reopened of
         {ok, New} -> {reply, ok, opened(New, State)};
         {error, Reason} -> {stop, {emmap, Path, Reason}, ok, State}
     end.
@@ -152,7 +155,7 @@ handle_cast(Message, State) -> unexpected(Message, State).
 ?DOC(false).
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({'DOWN', Port, process, _, _}, #state{port = Port} = State) ->
-    case heal(State#state{port = none}) of
+    case heal(port_died, State#state{port = none}) of
         {reply, ok, Healed} -> {noreply, Healed};
         {stop, Reason, ok, _} -> {stop, Reason, State}
     end;

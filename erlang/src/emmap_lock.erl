@@ -32,7 +32,11 @@ call(Attempt) ->
 %% Tries until the lock is free, for so many milliseconds.
 -spec again(fun(() -> Answer), Limit :: non_neg_integer()) -> Answer | {error, timeout}.
 again(Attempt, Limit) ->
-    again(Attempt, erlang:monotonic_time(millisecond) + Limit, 0).
+    Started = erlang:monotonic_time(),
+    {Result, Answer, Tries} = again(Attempt, erlang:monotonic_time(millisecond) + Limit, 0),
+    ok = emmap_telemetry:execute([emmap, lock, wait], #{duration => erlang:monotonic_time() - Started, attempts => Tries},
+                                 #{result => Result}),
+    Answer.
 
 again(Attempt, End, Tries) ->
     case erlang:monotonic_time(millisecond) < End of
@@ -40,10 +44,10 @@ again(Attempt, End, Tries) ->
             rest(Tries),
             case Attempt() of
                 {busy, _} -> again(Attempt, End, Tries + 1);
-                Answer -> Answer
+                Answer -> {ok, Answer, Tries + 1}
             end;
         false ->
-            {error, timeout}
+            {timeout, {error, timeout}, Tries}
     end.
 
 %% Tries until it is done, in a process of its own: nobody needs the answer.

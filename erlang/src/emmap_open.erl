@@ -6,7 +6,7 @@
 
 %% Opening a file over the backend that was asked for, and opening it again.
 
--export([open/3, open/4, reopen/1, home/1, is_lost/1, monitor/1]).
+-export([open/3, open/4, close/1, reopen/1, home/1, is_lost/1, monitor/1]).
 
 -compile({no_auto_import, [monitor/1]}).
 
@@ -35,10 +35,29 @@ open(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Or
         {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]};
         {cell, MaxBytes, _} -> {cell_open, [Path, MaxBytes, Options]}
     end,
-    case backend(Choice) of
-        {emmap_port, Server} -> call(emmap_port, Function, [Server | Arguments], Origin);
-        {error, _} = Error -> Error;
-        Backend -> call(Backend, Function, Arguments, Origin)
+    Started = erlang:monotonic_time(),
+    {Backend, Answer} = case backend(Choice) of
+        {emmap_port, Server} -> {emmap_port, call(emmap_port, Function, [Server | Arguments], Origin)};
+        {error, _} = Error -> {none, Error};
+        Module -> {Module, call(Module, Function, Arguments, Origin)}
+    end,
+    Result = case Answer of
+        {ok, _, _} -> ok;
+        _ -> Answer
+    end,
+    ok = emmap_telemetry:execute([emmap, open], #{duration => erlang:monotonic_time() - Started},
+                                 (about(Backend, Origin))#{result => Result}),
+    Answer.
+
+%% A file, for telemetry.
+about(Backend, #origin{path = Path, kind = Kind}) ->
+    #{path => Path, backend => Backend, kind => case Kind of file -> file; _ -> element(1, Kind) end}.
+
+-spec close(emmap:file()) -> ok | {error, emmap_backend:reason()}.
+close(#file_descriptor{module = emmap, data = #file{backend = Backend, handle = Handle, origin = Origin}}) ->
+    case ?CALL(Backend, close(Handle)) of
+        ok -> emmap_telemetry:execute([emmap, close], #{count => 1}, about(Backend, Origin));
+        Failed -> Failed
     end.
 
 call(Backend, Function, Arguments, #origin{path = Path} = Origin) ->
@@ -133,8 +152,6 @@ is_in_the_way(ebusy, ?MAPPED(Backend, Handle), Options) ->
     lists:member(exclusive, Options) andalso ?CALL(Backend, is_current(Handle)) =:= {ok, true};
 is_in_the_way(eexist, _File, Options) -> lists:member(fixed, Options);
 is_in_the_way(_Reason, _File, _Options) -> false.
-
-close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 %%% Backends
 

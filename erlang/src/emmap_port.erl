@@ -171,6 +171,7 @@ start(Program, Options) ->
             _ = monitor(port, Port),
             case greet(Port, maps:get(timeout, Options, 5000)) of
                 ok ->
+                    ok = emmap_telemetry:execute([emmap, port, start], #{count => 1}, #{program => Program, server => self()}),
                     {ok, #state{path = Program, program = served(Port, Options)}};
                 {error, Reason} ->
                     kill(Port),
@@ -284,9 +285,13 @@ stop(Reason, #state{path = Path} = State) ->
 
 ?DOC(false).
 -spec terminate(term(), #state{}) -> ok.
-terminate({port_program, _, _}, _State) ->
+terminate(Reason, #state{path = Program} = State) ->
+    ok = end_program(Reason, State),
+    emmap_telemetry:execute([emmap, port, exit], #{count => 1}, #{program => Program, server => self(), reason => Reason}).
+
+end_program({port_program, _, _}, _State) ->
     ok;
-terminate(_Reason, #state{program = #program{port = Port}}) ->
+end_program(_Reason, #state{program = #program{port = Port}}) ->
     %% It answers after all requests that it has been sent. One that has done so sees the end of its input at once.
     Id = erlang:unique_integer([positive]),
     Frame = term_to_binary({<<Id:64>>, {size, 0}}),

@@ -168,7 +168,7 @@ open(Name, Size, Options) -> emmap_queue_open:open(Name, Size, Options).
 
 ?DOC("Closes the queue. It keeps its messages.").
 -spec close(queue()) -> ok | {error, reason()}.
-close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
+close(?MAPPED(_, _) = Queue) -> emmap_open:close(Queue).
 
 ?DOC("As `emmap:flush/1`.").
 -spec flush(handle()) -> ok | {error, reason()}.

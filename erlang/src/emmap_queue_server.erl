@@ -137,10 +137,8 @@ handle_info(Message, State) -> unexpected(Message, State).
 -spec terminate(term(), #server{}) -> ok.
 terminate(_Reason, #server{queue = Queue} = State) ->
     _ = stop_waiting(State),
-    _ = close(Queue),
+    _ = emmap_open:close(Queue),
     ok.
-
-close(?MAPPED(Backend, Handle)) -> ?CALL(Backend, close(Handle)).
 
 %% The messages are the users', and no matter of a crash report.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
@@ -174,11 +172,16 @@ kept(_Result, State) -> {ok, State#server{reopened = false}}.
 
 %% Once. If that was of no use, the supervisor decides.
 reopen(Reason, #server{path = Path, reopened = true} = State) -> {stop, {emmap, Path, Reason}, State};
-reopen(_Reason, #server{path = Path, queue = Queue} = State) ->
-    case emmap_open:reopen(Queue) of
+reopen(Reason, #server{path = Path, queue = Queue} = State) ->
+    Reopened = emmap_open:reopen(Queue),
+    ok = emmap_telemetry:execute([emmap, fault], #{count => 1}, #{path => Path, reason => Reason, result => result(Reopened)}),
+    case Reopened of
         {ok, New} -> {ok, opened(New, (stop_waiting(State))#server{reopened = true})};
         {error, Why} -> {stop, {emmap, Path, Why}, State}
     end.
+
+result({ok, _}) -> ok;
+result(Failed) -> Failed.
 
 opened(Queue, #server{port = Former} = State) ->
     _ = is_reference(Former) andalso demonitor(Former, [flush]),
@@ -209,13 +212,21 @@ deliver({Pid, _} = From, Answer, State) ->
         end
     end, State),
     case Offered of
-        {_, sent} -> {sent, ok};
+        {cont, sent} ->
+            ok = delivered(1, State),
+            {sent, ok};
+        {halt, sent} -> {sent, ok};
         Other -> Other
     end.
 
+delivered(Count, #server{path = Path}) ->
+    emmap_telemetry:execute([emmap, queue, delivery], #{count => Count}, #{path => Path, server => self()}).
+
 try_pop(From, Fun, State) ->
     try offer(fun(Term) -> {cont, {result, Fun(Term)}} end, State) of
-        {cont, {result, Result}} -> answer(From, {ok, Result}, State);
+        {cont, {result, Result}} ->
+            ok = delivered(1, State),
+            answer(From, {ok, Result}, State);
         eof -> answer(From, {ok, nil}, State);
         {error, _} = Error ->
             gen_server:reply(From, {ok, Error}),
@@ -235,7 +246,11 @@ pop_many(From, Limit, #server{queue = Queue, on_bad_term = Choice} = State) ->
                 {error, _} = Error -> answer(From, Error, State);
                 _ -> pop_many(From, Limit, State)
             end;
-        Result -> answer(From, Result, State)
+        {ok, [_ | _] = Terms} = Result ->
+            ok = delivered(length(Terms), State),
+            answer(From, Result, State);
+        Result ->
+            answer(From, Result, State)
     end.
 
 %% Whether a refused message is to leave the queue. Dead letters are pushed first, so that a message is never in neither.
@@ -251,7 +266,7 @@ push_aside(Bad, {dead_letters, Name, Options}) ->
     case emmap_queue_open:open(Name, 0, Options) of
         {ok, Letters} ->
             Pushed = emmap_queue_push:push(Letters, Bad),
-            _ = close(Letters),
+            _ = emmap_open:close(Letters),
             Pushed;
         {error, _} = Error -> Error
     end.
