@@ -141,5 +141,5 @@ format: node_modules/.package-lock.json ## format all sources
 	$(Q)npm run --silent format
 
 clean: ## remove everything that was built
-	$(Q)rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build erlang/priv build
+	$(Q)rm -rf dist prebuilds node_modules native/addon/build native/test/build erlang/_build build
 	$(Q)rm -rf bench/node_modules docs/tools/node_modules test/node-releases/node_modules test/packages/*/node_modules

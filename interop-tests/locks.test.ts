@@ -64,7 +64,7 @@ test("a port program of version 2 serves other files, and keeps the order, while
   const folder = freshFolder();
   const path = join(folder, "queue");
   const holder = await victim(folder);
-  const program = join(__dirname, "../erlang/priv/emmap_port");
+  const program = join(__dirname, "../erlang/_build/default/lib/emmap/priv/emmap_port");
   const client = talkTo("python3", [script("port_locked.py"), program, folder, path]);
   expect(await client.next()).toBe("ready");
   for (const [while_it_waits, then] of [

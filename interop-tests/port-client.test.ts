@@ -4,7 +4,7 @@ import { open, openBlockStorage, openCounters, openQueue } from "../src";
 import { atom, tuple } from "../src/etf";
 import { freshFolder, run, script } from "./support/runtimes";
 
-const program = join(__dirname, "../erlang/priv/emmap_port");
+const program = join(__dirname, "../erlang/_build/default/lib/emmap/priv/emmap_port");
 
 test("a client in Python, written from the protocol's page, shares files with Node", async () => {
   const folder = freshFolder();

@@ -17,7 +17,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
 const recordedPath = join(here, "instructions.json");
 /** The core, compiled as for the NIF and the port program. */
-const core = join(root, "erlang/_build/c_src/libemmap_core.a");
+const core = join(root, "erlang/_build/default/lib/emmap/c_src/libemmap_core.a");
 const TIMES = 1000;
 const MORE = 1.1;
 

@@ -7,7 +7,7 @@
 #   make -f core.mk flags           prints the flags, for the addon: node-gyp compiles the core for it
 #
 # The flags that come last win: a user's CFLAGS, or a sanitizer's -O1. It also has what makes make quiet: $(call say,STEP,FILE)
-# prints a line for a step and $(Q) hides its command; `make V=1` shows the commands instead.
+# prints a line for a step and $(Q) hides its command; `make V=1` shows the commands instead, V=0 neither.
 
 CORE_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 CORE_SOURCES := $(wildcard $(CORE_DIR)/*.c)
@@ -21,7 +21,7 @@ endif
 EMMAP_CFLAGS := -std=c11 -O3 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Wpedantic
 
 Q := $(if $(filter 1,$(V)),,@)
-say = $(if $(filter 1,$(V)),,$(info $(1)	$(patsubst $(abspath $(CORE_DIR)/../..)/%,%,$(abspath $(2)))))
+say = $(if $(filter 0 1,$(V)),,$(info $(1)	$(patsubst $(abspath $(CORE_DIR)/../..)/%,%,$(abspath $(2)))))
 
 define core_library
 $(1)/core/%.o: $(CORE_DIR)/%.c $(CORE_DIR)/core.mk
