@@ -325,7 +325,7 @@ reopen({File, Count}) ->
 reopen(?MAPPED(_, _) = File) -> emmap_open:reopen(File).
 
 ?DOC("Closes the file. The memory that a binary of a `direct` read aliases stays until the binary is collected.").
--spec close(file()) -> ok | {error, reason()}.
+-spec close(file()) -> ok | {error, emmap_backend:reason()}.
 close(?MAPPED(_, _) = File) -> emmap_open:close(File).
 
 ?DOC("The number of bytes that are mapped.").
@@ -405,7 +405,7 @@ position(Name, Location) when is_atom(Name) -> ?NAMED(Name, File, position(File,
 
 %% `file:copy/3' calls it for two files of this module.
 ?DOC(false).
--spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, reason()}.
+-spec copy(file(), file(), non_neg_integer() | infinity) -> {ok, non_neg_integer()} | {error, emmap_backend:reason()}.
 copy(?MAPPED(_, _) = Source, ?MAPPED(_, _) = Destination, Length) -> emmap_copy:copy(Source, Destination, Length).
 
 %%% Size and durability
@@ -695,7 +695,7 @@ close_counters({File, _Count}) -> close(File).
 ?DOC("How many counters there are.").
 -spec counters_length(counters_handle()) -> pos_integer().
 counters_length({?MAPPED(_, _), Count}) -> Count;
-counters_length(Name) when is_atom(Name) -> ?NAMED(Name, File, counters_length(File)).
+counters_length(Name) when is_atom(Name) -> counters_length(persistent_term:get(Name, {no_handle})).
 
 ?DOC("Adds 1 to counter `Index`; the first counter is 0. This and the following functions answer the value that the
 counter had before. An index beyond the last counter is `{error, einval}`.").

@@ -25,7 +25,7 @@
 invalid(#origin{path = Path, options = Options, kind = Kind}) ->
     Of = fun(Name) -> proplists:get_value(Name, Options, 0) end,
     AnyOf = fun(Names) -> lists:any(fun(Name) -> proplists:is_defined(Name, Options) end, Names) end,
-    OnDisk = filelib:file_size(Path, prim_file),
+    OnDisk = size_on_disk(Path),
     Rules = of_kind(Kind, Of, AnyOf, OnDisk) ++ [
         {AnyOf([huge_2mb]) andalso AnyOf([huge_1gb]), conflict},
         {AnyOf([create, truncate, exclusive, grow, anon]) andalso not AnyOf([write]), write_missing},
@@ -42,6 +42,13 @@ invalid(#origin{path = Path, options = Options, kind = Kind}) ->
     case lists:keyfind(true, 1, Rules) of
         {true, Which} -> {einval, Which};
         false -> einval
+    end.
+
+%% 0 if there is no file.
+size_on_disk(Path) ->
+    case file:read_file_info(Path, [raw]) of
+        {ok, #file_info{size = Size}} when is_integer(Size) -> Size;
+        _ -> 0
     end.
 
 of_kind(file, _Of, AnyOf, _OnDisk) -> [{AnyOf([follow, grow]), option}];

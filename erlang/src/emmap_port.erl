@@ -396,11 +396,9 @@ forget(Owned, #state{owners = Owners, monitors = Monitors, files = Files} = Stat
 
 %%% Calls
 
--spec call(#program{}, tuple()) -> term().
 call(Program, Operation) ->
     settled(Program, request(Program, none, Operation)).
 
--spec call_with_data(#program{}, tuple()) -> term().
 call_with_data(#program{call_timeout = Timeout} = Program, Operation) ->
     Id = erlang:unique_integer([positive]),
     %% Large binaries are left where they are, which costs more where there are none. The id at the end is for the case that

@@ -543,24 +543,25 @@ raise(Reason, Stack) ->
 %% This module was the callback module of the server in emmap 2.x, and code may still name it so.
 
 ?DOC(false).
--spec init([term()]) -> {ok, term()} | {stop, {emmap, file:name_all(), reason()}}.
+-spec init(emmap_queue_server:arguments()) ->
+    {ok, emmap_queue_server:state()} | {stop, {emmap, file:name_all(), reason()}}.
 init(Arguments) -> emmap_queue_server:init(Arguments).
 
 ?DOC(false).
--spec handle_call(term(), gen_server:from(), term()) ->
-    {reply, term(), term()} | {noreply, term()} | {stop, term(), term()}.
+-spec handle_call(term(), gen_server:from(), State) ->
+    {reply, term(), State} | {noreply, State} | {stop, term(), State} when State :: emmap_queue_server:state().
 handle_call(Request, From, State) -> emmap_queue_server:handle_call(Request, From, State).
 
 ?DOC(false).
--spec handle_cast(term(), term()) -> {noreply, term()}.
+-spec handle_cast(term(), State) -> {noreply, State} when State :: emmap_queue_server:state().
 handle_cast(Message, State) -> emmap_queue_server:handle_cast(Message, State).
 
 ?DOC(false).
--spec handle_info(term(), term()) -> {noreply, term()} | {stop, term(), term()}.
+-spec handle_info(term(), State) -> {noreply, State} | {stop, term(), State} when State :: emmap_queue_server:state().
 handle_info(Message, State) -> emmap_queue_server:handle_info(Message, State).
 
 ?DOC(false).
--spec terminate(term(), term()) -> ok.
+-spec terminate(term(), emmap_queue_server:state()) -> ok.
 terminate(Reason, State) -> emmap_queue_server:terminate(Reason, State).
 
 ?DOC(false).

@@ -17,6 +17,8 @@
 %% How long a caller's node may take to say whether the caller lives.
 -define(ASK_TIMEOUT, 5000).
 
+-export_type([arguments/0, state/0]).
+
 -record(server, {
     path :: file:name_all(),
     queue :: emmap_queue:queue(),
@@ -26,6 +28,9 @@
     waiting = [] :: [#{from := gen_server:from(), monitor := reference(), timer := reference() | none}],
     waiter :: pid() | undefined %% sleeps until there may be a message, as long as callers wait
 }).
+
+-type arguments() :: [file:name_all() | non_neg_integer() | [emmap_queue:server_option()], ...].
+-type state() :: #server{}.
 
 -spec start_link(emmap_queue:server_options()) -> gen_server:start_ret().
 start_link(#{path := Name} = Given) ->
@@ -58,7 +63,7 @@ start(_Registered, _Arguments) -> error(badarg).
 child_spec(#{path := Path} = Options) ->
     #{id => {emmap_queue, maps:get(name, Options, Path)}, start => {emmap_queue, start_link, [Options]}, shutdown => 100}.
 
--spec init([term()]) -> {ok, #server{}} | {stop, {emmap, file:name_all(), emmap_queue:reason()}}.
+-spec init(arguments()) -> {ok, #server{}} | {stop, {emmap, file:name_all(), emmap_queue:reason()}}.
 init([Name, Size, Options]) ->
     _ = process_flag(trap_exit, true), % so that terminate/2 closes the queue
     {OnBadTerm, Others} = on_bad_term(Options),

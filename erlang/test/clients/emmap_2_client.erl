@@ -53,7 +53,7 @@ atomics(Path) ->
     ok = emmap:patomic_write_integer(File, 0, -1),
     emmap:close(File).
 
--spec swap(emmap:mmap_file(), integer()) -> boolean().
+-spec swap(emmap:mmap_file(), integer()) -> true.
 swap(File, Expected) ->
     case emmap:patomic_cas(File, 0, Expected, Expected + 1) of
         {true, Expected} -> true;

@@ -29,7 +29,7 @@ inspect(Server) -> gen_server:call(Server, peek, infinity).
 -spec info(gen_server:server_ref()) -> term().
 info(Server) -> gen_server:call(Server, info, infinity).
 
--spec init([]) -> {ok, [term()]}.
+-spec init([]) -> {ok, []}.
 init([]) -> {ok, []}.
 
 -spec handle_call(term(), gen_server:from(), [term()]) -> {reply, term(), [term()]}.
