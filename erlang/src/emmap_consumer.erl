@@ -490,7 +490,8 @@ log(Level, Event, #state{options = #{module := Module}, queue = Queue}, Report) 
          #{report_cb => fun ?MODULE:format_report/1}).
 
 ?DOC(false).
--spec format_report(map()) -> {io:format(), [term()]}.
+-spec format_report(#{event := released | dead_letter | queue_failed | put_back, module := module(), queue := term(),
+                      atom() => term()}) -> {nonempty_string(), [term(), ...]}.
 format_report(#{event := Event, module := Module, queue := Queue} = Report) ->
     {What, Arguments} = sentence(Event, Report),
     {Stack, More} = case Report of
