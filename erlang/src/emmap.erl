@@ -510,9 +510,10 @@ can ask, too.
 
 The list is empty for files without a live folder (`docs/live.md`): plain files, counters, `exclusive` handles, and files
 whose writers use the kernel's locks.").
--spec writers(file() | counters()) -> {ok, [writer()]} | {error, reason()}.
+-spec writers(handle() | counters()) -> {ok, [writer()]} | {error, reason()}.
 writers({File, _Count}) -> writers(File);
-writers(?MAPPED(Backend, Handle)) -> ?CALL(Backend, writers(Handle)).
+writers(?MAPPED(Backend, Handle)) -> ?CALL(Backend, writers(Handle));
+writers(Name) when is_atom(Name) -> ?NAMED(Name, File, writers(File)).
 
 %%% Further functions that `file' calls
 

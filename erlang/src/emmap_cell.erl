@@ -43,7 +43,7 @@ The errors are those of `emmap`, and
 open(Name, MaxBytes, Options) when is_integer(MaxBytes), MaxBytes >= 0, is_list(Options) ->
     {Terms, Others} = emmap_queue_open:terms(Options),
     emmap_open:open({cell, MaxBytes, Terms}, Name, emmap_queue_open:access(Others));
-open(_Name, MaxBytes, Options) when is_integer(MaxBytes), is_list(Options) -> {error, einval};
+open(_Name, MaxBytes, Options) when is_integer(MaxBytes), is_list(Options) -> {error, {einval, max_bytes}};
 open(_Name, _MaxBytes, _Options) -> error(badarg).
 
 ?DOC("Closes the cell. It keeps its value.").

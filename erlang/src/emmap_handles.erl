@@ -159,6 +159,7 @@ handle_info({'DOWN', Port, process, _, _}, #state{port = Port} = State) ->
         {reply, ok, Healed} -> {noreply, Healed};
         {stop, Reason, ok, _} -> {stop, Reason, State}
     end;
+handle_info({'EXIT', _, normal}, State) -> {noreply, State};
 handle_info({'EXIT', _, Reason}, State) -> {stop, Reason, State};
 handle_info(Message, State) -> unexpected(Message, State).
 

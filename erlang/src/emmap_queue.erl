@@ -336,9 +336,10 @@ afterwards. Messages in hand lie in a file beside the queue, `PATH-taken`. `emma
 
 A message that is refused stays in the queue, as with `pop/1`. See also [Errors](#module-errors); `enospc` and `full`:
 there is no room for more messages in hand.").
--spec take(queue(), timeout()) -> {ok, delivery(), term()} | timeout | {error, reason()}.
+-spec take(handle(), timeout()) -> {ok, delivery(), term()} | timeout | {error, reason()}.
 take(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_delivery:take(Queue, Timeout);
-take(?QUEUE(_, _, _), _Timeout) -> error(badarg).
+take(?QUEUE(_, _, _), _Timeout) -> error(badarg);
+take(Name, Timeout) when is_atom(Name) -> ?NAMED(Name, Queue, take(Queue, Timeout)).
 
 ?DOC("Ends a delivery: the message is gone for good. Any process of the node may do that. `{error, einval}`: the
 delivery has ended before.").
@@ -360,14 +361,16 @@ release(_Delivery, _Delay) -> error(badarg).
 attempt(Delivery) -> emmap_delivery:attempt(Delivery).
 
 ?DOC("All messages in hand, and all that were released, of all processes. It takes no lock.").
--spec in_hand(queue()) -> {ok, [in_hand()]} | {error, reason()}.
-in_hand(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_in_hand(Handle)).
+-spec in_hand(handle()) -> {ok, [in_hand()]} | {error, reason()}.
+in_hand(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_in_hand(Handle));
+in_hand(Name) when is_atom(Name) -> ?NAMED(Name, Queue, in_hand(Queue)).
 
 ?DOC("Puts all messages that this handle has in hand, and all that were released, back into the queue's own file, before
 the others. Then emmap 2.x finds them there. Attempts and delays are forgotten. `{error, ebusy}`: a living handle has
 others in hand.").
--spec release_all(queue()) -> {ok, Count :: non_neg_integer()} | {error, reason()}.
-release_all(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_release_all(Handle)).
+-spec release_all(handle()) -> {ok, Count :: non_neg_integer()} | {error, reason()}.
+release_all(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_release_all(Handle));
+release_all(Name) when is_atom(Name) -> ?NAMED(Name, Queue, release_all(Queue)).
 
 %%% Look
 
@@ -427,7 +430,8 @@ length(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, queue_length(Handle)) of
         {ok, Length} -> Length + emmap_queue_take:taken_out(Handle);
         {error, _} = Error -> Error
-    end.
+    end;
+length(Name) when is_atom(Name) -> ?NAMED(Name, Queue, length(Queue)).
 
 ?DOC("Whether there is no message.").
 -spec is_empty(handle()) -> boolean() | {error, reason()}.

@@ -262,7 +262,8 @@ pop_many(From, Limit, #server{queue = Queue, on_bad_term = Choice} = State) ->
 put_aside(_Bad, #server{on_bad_term = keep}) -> false;
 put_aside({bad_term, Bytes} = Bad, #server{path = Path, on_bad_term = Choice}) ->
     Done = push_aside(Bad, Choice),
-    ?LOG_WARNING(#{label => {emmap, bad_term}, path => Path, bytes => byte_size(Bytes), on_bad_term => Choice, done => Done}),
+    %% Elixir's Logger drops reports that have a `label' which it does not know.
+    ?LOG_WARNING(#{event => emmap_bad_term, path => Path, bytes => byte_size(Bytes), on_bad_term => Choice, done => Done}),
     Done =:= ok.
 
 push_aside(_Bad, drop) -> ok;

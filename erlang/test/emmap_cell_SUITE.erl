@@ -38,13 +38,13 @@ last_value(Config) ->
     ok = emmap_cell:close(Other).
 
 options(Config) ->
-    ?assertEqual({error, einval}, open(Config, "options", 0)),
+    ?assertEqual({error, {einval, size_missing}}, open(Config, "options", 0)),
     {ok, Cell} = open(Config, "options", 100),
-    ?assertEqual({error, einval}, open(Config, "options", 101)),
-    ?assertEqual({error, einval}, open(Config, "options", -1)),
+    ?assertEqual({error, {einval, max_bytes}}, open(Config, "options", 101)),
+    ?assertEqual({error, {einval, max_bytes}}, open(Config, "options", -1)),
     ?assertError(badarg, open(Config, "options", many)),
     ?assertError(badarg, open(Config, "options", 100, [no_option])),
-    ?assertEqual({error, einval}, open(Config, "options", 100, [{size, 4096}])),
+    ?assertEqual({error, {einval, option}}, open(Config, "options", 100, [{size, 4096}])),
     ?assertEqual({error, einval}, emmap_cell:publish(Cell, lists:duplicate(200, a))),
     ?assertEqual(empty, emmap_cell:get(Cell)),
     ok = emmap_cell:close(Cell).

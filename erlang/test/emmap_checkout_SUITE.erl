@@ -46,7 +46,7 @@ copy_sources(To) ->
          File = filename:join(To, Name),
          ok = filelib:ensure_dir(File),
          {ok, _} = file:copy(filename:join(Repository, Name), File)
-     end || Pattern <- ["erlang/rebar.*", "erlang/src/*", "erlang/c_src/*", "port/*.[ch]", "native/core/*.{c,h,mk}",
+     end || Pattern <- ["erlang/rebar.*", "erlang/*.escript", "erlang/src/*", "erlang/c_src/*", "port/*.[ch]", "native/core/*.{c,h,mk}",
                         "native/include/*.h"],
             Name <- filelib:wildcard(Pattern, Repository)],
     ok.

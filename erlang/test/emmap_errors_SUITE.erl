@@ -74,8 +74,8 @@ texts(_Config) ->
 no_backend(Config) ->
     Folder = filename:join(proplists:get_value(priv_dir, Config), "nothing"),
     ok = file:make_dir(Folder),
-    {Status, Output} = emmap_child:run(?MODULE, no_backend_in, [Folder]),
-    ?assertEqual({0, <<>>}, {Status, Output}).
+    %% The output may have the crash report of the port's server.
+    ?assertMatch({0, _}, emmap_child:run(?MODULE, no_backend_in, [Folder])).
 
 no_backend_in(Folder) ->
     ok = application:load(emmap),
