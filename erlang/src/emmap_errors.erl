@@ -94,6 +94,7 @@ text(corrupt) -> "the file is damaged, or of another kind";
 text(port_died) -> "the port program has died, and it is not known whether the call was done";
 text(timeout) -> "another process has the lock, or the port program does not answer";
 text(emsgsize) -> "more than a call over the port can have";
+text(no_native_dir) -> "the folder of the native code is unknown: set native_dir in the environment of the application";
 text(nif_not_loaded) -> "the NIF is not loaded: see emmap:init/0";
 text(Reason) -> file:format_error(Reason).
 

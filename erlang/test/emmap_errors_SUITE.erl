@@ -65,7 +65,7 @@ texts(_Config) ->
          ?assertNot(lists:member($\n, Text)),
          ?assertNotEqual({Reason, "unknown POSIX error"}, {Reason, Text})
      end || Reason <- [enoent, einval, efault, alignment, closed, fixed_size, full, corrupt, port_died, timeout, emsgsize,
-                       nif_not_loaded, estale, ebusy, {einval, size_missing}, {corrupt, 8, <<"no queue">>}, {counters, 1, 2},
+                       nif_not_loaded, no_native_dir, estale, ebusy, {einval, size_missing}, {corrupt, 8, <<"no queue">>}, {counters, 1, 2},
                        {other_node, node()}, {no_backend, a, b}, {bad_term, <<131>>}, {max_inflated_size, 8},
                        {port_program, "emmap_port", {exit_status, 1}}, {3, enospc}, {emmap, "jobs.q", efault}, {a, [tuple]}]],
     ?assertEqual("jobs.q: permission denied", unicode:characters_to_list(emmap:format_error({emmap, "jobs.q", eacces}))).
