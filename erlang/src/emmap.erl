@@ -90,8 +90,8 @@ application is started again.").
 -export([repair_block_storage/1, repair_block_storage/3, compact_block_storage/1]).
 -export([batch/2]).
 
--export_type([file/0, handle/0, counters/0, counters_handle/0, open_option/0, backend/0, info/0, int64/0, location/0, operand/0, operation/0,
-              reason/0]).
+-export_type([file/0, handle/0, counters/0, counters_handle/0, open_option/0, backend/0, info/0, int64/0, location/0,
+              operand/0, operation/0, reason/0]).
 -export_type([address/0, block_storage_info/0, writer/0]).
 -export_type([open_file/0]).
 -export_type([mmap_file/0, resource/0, open_extra_info/0]).
@@ -132,7 +132,8 @@ how many bytes are mapped; missing if the port's program does not answer.").
 file. `{counters, InFile, Asked}`: the file has another number of counters than was asked for. `{other_node, Node}`: the
 handle belongs to that node.").
 -type reason() ::
-    atom() | {einval, emmap_errors:invalid()} | {no_backend, Nif :: term(), Port :: term()} | {badarg, term()} | {other_node, node()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
+    atom() | {einval, emmap_errors:invalid()} | {no_backend, Nif :: term(), Port :: term()} | {badarg, term()}
+    | {other_node, node()} | {counters, InFile :: pos_integer(), Asked :: pos_integer()}
     | {corrupt, Offset :: non_neg_integer(), Reason :: binary()}.
 ?DOC("The address of a block: from 0 to the storage's capacity - 1. As in emmap 2.x, `read_block/2`, `free_block/2`,
 `read_blocks/3` and `repair_block_storage/3` take a larger one modulo the capacity: in a storage of 262,144 blocks 262,144
@@ -279,7 +280,8 @@ open(Name, Options) ->
 ?DOC("Maps `Length` bytes from `Offset` on. Position 0 of the open file is `Offset`.
 
 A file that is created, empty or truncated gets the size `Offset + Length`. A file that has bytes must have that size;
-otherwise the answer is `{error, {einval, wrong_size}}` and the file stays as it was. With `fit` the file is mapped whole, and grown
+otherwise the answer is `{error, {einval, wrong_size}}` and the file stays as it was. With `fit` the file is mapped
+whole, and grown
 if it is smaller and open for writing.
 
 `Length` 0 means the size of the option `{size, Bytes}`, and without this option everything up to the end.

@@ -5,7 +5,7 @@
 ?MODULEDOC("Open files that have names: one for all processes, which opens itself again.
 
 ```erlang
-Children = [#{id => visits, start => {emmap_handles, start_link, [#{name => visits, path => \"visits.bin\", kind => {counters, 8}}]}}],
+Children = [emmap_handles:child_spec(#{name => visits, path => \"visits.bin\", kind => {counters, 8}})],
 %% Anywhere in the node:
 {ok, Old} = emmap:inc_counter(visits, 0).
 ```
