@@ -24,7 +24,9 @@ The errors are those of `emmap`, and
 
 -export([open/3, close/1, publish/2, publish_bytes/2, get/1, get_bytes/1, version/1, changed/3]).
 
--export_type([cell/0, open_option/0, reason/0]).
+-export_type([cell/0, handle/0, open_option/0, reason/0]).
+
+-compile({no_auto_import, [get/1]}).
 
 -include("emmap_file.hrl").
 
@@ -32,6 +34,8 @@ The errors are those of `emmap`, and
 
 ?DOC("An open cell. The functions of `emmap` take it, too.").
 -type cell() :: emmap:file().
+?DOC("An open cell, or the name that `emmap_handles` has given it.").
+-type handle() :: cell() | emmap_handles:name().
 ?DOC("The options of `emmap_queue:open/3`, without those about a size.").
 -type open_option() :: emmap_queue:open_option().
 ?DOC("The reason of an error.").
@@ -51,20 +55,22 @@ open(_Name, _MaxBytes, _Options) -> error(badarg).
 close(Cell) -> emmap:close(Cell).
 
 ?DOC("Publishes a term as the value, and wakes all who wait for it.").
--spec publish(cell(), term()) -> ok | {error, reason()}.
+-spec publish(handle(), term()) -> ok | {error, reason()}.
 publish(?QUEUE(Backend, Handle, #terms{encoding = Encoding, limit = Limit}), Term) ->
     Bytes = term_to_binary(Term, Encoding),
     case emmap_terms:check(Term, Bytes, Limit) of
         ok -> ?CALL_LOCKING(Backend, cell_publish(Handle, Bytes));
         {error, _} = Error -> Error
-    end.
+    end;
+publish(Name, Term) when is_atom(Name) -> ?NAMED(Name, Cell, publish(Cell, Term)).
 
 ?DOC("Publishes bytes that are no term, for processes of Node that open the cell with `raw`.").
--spec publish_bytes(cell(), iodata()) -> ok | {error, reason()}.
-publish_bytes(?MAPPED(Backend, Handle), Bytes) -> ?CALL_LOCKING(Backend, cell_publish(Handle, ?BYTES(Bytes))).
+-spec publish_bytes(handle(), iodata()) -> ok | {error, reason()}.
+publish_bytes(?MAPPED(Backend, Handle), Bytes) -> ?CALL_LOCKING(Backend, cell_publish(Handle, ?BYTES(Bytes)));
+publish_bytes(Name, Bytes) when is_atom(Name) -> ?NAMED(Name, Cell, publish_bytes(Cell, Bytes)).
 
 ?DOC("The last published value; `empty` if there is none.").
--spec get(cell()) -> {ok, term()} | empty | {error, reason()}.
+-spec get(handle()) -> {ok, term()} | empty | {error, reason()}.
 get(?QUEUE(_, _, Terms) = Cell) ->
     case get_bytes(Cell) of
         {ok, Bytes} ->
@@ -74,24 +80,27 @@ get(?QUEUE(_, _, Terms) = Cell) ->
             end;
         EmptyOrError ->
             EmptyOrError
-    end.
+    end;
+get(Name) when is_atom(Name) -> ?NAMED(Name, Cell, get(Cell)).
 
 ?DOC("The bytes of the last published value.").
--spec get_bytes(cell()) -> {ok, binary()} | empty | {error, reason()}.
+-spec get_bytes(handle()) -> {ok, binary()} | empty | {error, reason()}.
 get_bytes(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, cell_get(Handle)) of
         {ok, Bytes, _Version} -> {ok, Bytes};
         eof -> empty;
         {error, _} = Error -> Error
-    end.
+    end;
+get_bytes(Name) when is_atom(Name) -> ?NAMED(Name, Cell, get_bytes(Cell)).
 
 ?DOC("How many values were published so far. Another version is another value. A process that keeps the value that it
 got, and its version from before, need not get it again while the version is the same.").
--spec version(cell()) -> {ok, non_neg_integer()} | {error, reason()}.
-version(?MAPPED(Backend, Handle)) -> ?CALL(Backend, cell_version(Handle)).
+-spec version(handle()) -> {ok, non_neg_integer()} | {error, reason()}.
+version(?MAPPED(Backend, Handle)) -> ?CALL(Backend, cell_version(Handle));
+version(Name) when is_atom(Name) -> ?NAMED(Name, Cell, version(Cell)).
 
 ?DOC("Waits until the cell has another version than `Version`. Only the calling process waits.").
--spec changed(cell(), Version :: non_neg_integer(), timeout()) -> ok | timeout | {error, reason()}.
+-spec changed(handle(), Version :: non_neg_integer(), timeout()) -> ok | timeout | {error, reason()}.
 changed(?MAPPED(Backend, Handle) = Cell, Version, Timeout)
   when is_integer(Version), Version >= 0, ?IS_TIMEOUT(Timeout) ->
     case ?CALL(Backend, cell_wait(Handle, Version, Timeout)) of
@@ -100,7 +109,8 @@ changed(?MAPPED(Backend, Handle) = Cell, Version, Timeout)
         ok -> changed_now(Cell, Version, Timeout);
         TimeoutOrError -> TimeoutOrError
     end;
-changed(?MAPPED(_, _), _Version, _Timeout) -> error(badarg).
+changed(?MAPPED(_, _), _Version, _Timeout) -> error(badarg);
+changed(Name, Version, Timeout) when is_atom(Name) -> ?NAMED(Name, Cell, changed(Cell, Version, Timeout)).
 
 changed_now(Cell, Version, Timeout) ->
     case version(Cell) of

@@ -45,7 +45,12 @@ every_kind(Config) ->
     ?assertEqual([{0, <<"1234">>}], emmap:read_blocks(some_blocks)),
     ?assertEqual(ok, emmap_handles:reopen(some_blocks)),
     ?assertEqual({ok, 1}, emmap:count_blocks(some_blocks)),
-    Names = [a_file, some_counters, a_queue, some_blocks],
+    _ = start(Config, a_cell, {cell, 100}, []),
+    ?assertEqual(empty, emmap_cell:get(a_cell)),
+    ok = emmap_cell:publish(a_cell, {flags, 1}),
+    ?assertEqual({ok, {flags, 1}}, emmap_cell:get(a_cell)),
+    ?assertEqual(timeout, emmap_cell:changed(a_cell, element(2, emmap_cell:version(a_cell)), 0)),
+    Names = [a_cell, a_file, some_counters, a_queue, some_blocks],
     [ok = emmap_handles:stop(Name) || Name <- Names],
     [?assertEqual(none, persistent_term:get(Name, none)) || Name <- Names].
 
