@@ -85,13 +85,10 @@ heals_for_everybody(Config) ->
         exit({errors, errors(0, 0)})
     end) || _ <- lists:seq(1, 1000)],
     [receive ready -> ok end || _ <- Callers],
+    Before = emmap_handles:get(crowd),
     lose(Config, "crowd"),
-    %% They end when they have seen the file that is open now.
-    Before = persistent_term:get(crowd),
-    emmap_test:until(fun() ->
-        _ = emmap:inc_counter(crowd, 0),
-        persistent_term:get(crowd) =/= Before orelse proplists:get_value(backend, Config) =:= port
-    end),
+    %% They end when the file is open again.
+    emmap_test:until(fun() -> emmap_handles:get(crowd) =/= Before end),
     persistent_term:put({?MODULE, done}, true),
     Errors = [receive {'DOWN', Monitor, process, Pid, {errors, Count}} -> Count end || {Pid, Monitor} <- Callers],
     persistent_term:erase({?MODULE, done}),
