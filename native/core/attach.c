@@ -19,7 +19,7 @@ emmap_error emi_container_options(const emmap_options *given, emmap_options *set
     *fresh = settled->flags & EMMAP_OPEN_TRUNCATE;
     settled->flags &= ~(uint32_t)EMMAP_OPEN_TRUNCATE;
     if ((settled->flags & REFUSED_FLAGS) || settled->offset || settled->length)
-        return emi_error_set(EINVAL, "a queue, block storage or cell is mapped shared and whole");
+        return emi_error_set(EINVAL, "a queue, block storage, cell or table is mapped shared and whole");
     if (!(settled->flags & (EMMAP_OPEN_READ | EMMAP_OPEN_WRITE)))
         settled->flags |= EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE;
     settled->flags |= EMMAP_OPEN_SHARED;

@@ -290,7 +290,8 @@ static emmap_error copy_container(emmap_file *file, const container_t *container
     static emmap_error (*const make_image[])(emmap_file *,
                                              backup_image_t *) = {[CONTAINER_QUEUE] = emi_queue_backup,
                                                                   [CONTAINER_BLOCKS] = emi_blocks_backup,
-                                                                  [CONTAINER_CELL] = emi_cell_backup};
+                                                                  [CONTAINER_CELL] = emi_cell_backup,
+                                                                  [CONTAINER_TABLE] = emi_table_backup};
     backup_image_t image = {0};
     emmap_error error = make_image[container->kind](file, &image);
     PAUSE("backup_copied");

@@ -46,5 +46,6 @@ void emi_backup_image_free(backup_image_t *self);
 emmap_error emi_queue_backup(emmap_file *file, backup_image_t *image);
 emmap_error emi_blocks_backup(emmap_file *file, backup_image_t *image);
 emmap_error emi_cell_backup(emmap_file *file, backup_image_t *image);
+emmap_error emi_table_backup(emmap_file *file, backup_image_t *image);
 
 #endif

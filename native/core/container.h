@@ -1,4 +1,4 @@
-/* A container: what a file holds beyond bytes: a queue, a block storage or a cell. One operation at a time changes it
+/* A container: what a file holds beyond bytes: a queue, a block storage, a cell or a table. One operation at a time changes it
  * (operation.h). */
 #ifndef EMMAP_CORE_CONTAINER_H
 #define EMMAP_CORE_CONTAINER_H
@@ -9,7 +9,12 @@
 #include "emmap.h"
 #include "thread_lock.h"
 
-typedef enum container_kind { CONTAINER_QUEUE, CONTAINER_BLOCKS, CONTAINER_CELL } container_kind_t;
+typedef enum container_kind {
+    CONTAINER_QUEUE,
+    CONTAINER_BLOCKS,
+    CONTAINER_CELL,
+    CONTAINER_TABLE
+} container_kind_t;
 
 typedef struct container {
     container_kind_t kind;

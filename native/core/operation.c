@@ -112,7 +112,8 @@ emmap_error emi_container_get(emmap_file *file, container_kind_t kind, container
         return error;
     static const char *const reasons[] = {[CONTAINER_QUEUE] = "not opened as a queue",
                                           [CONTAINER_BLOCKS] = "not opened as a block storage",
-                                          [CONTAINER_CELL] = "not opened as a cell"};
+                                          [CONTAINER_CELL] = "not opened as a cell",
+                                          [CONTAINER_TABLE] = "not opened as a table"};
     return emi_error_set(EINVAL, reasons[kind]);
 }
 

@@ -142,6 +142,41 @@
     X(cell_recover_begin)                                                                                    \
     X(cell_recover_done)
 
+#define TABLE_PAUSE_POINTS(X)                                                                                \
+    X(structure_create_begin)                                                                                \
+    X(structure_create_sized)                                                                                \
+    X(table_create_begin)                                                                                    \
+    X(table_create_shaped)                                                                                   \
+    X(table_create_freed)                                                                                    \
+    X(table_create_done)                                                                                     \
+    X(table_journal_filled)                                                                                  \
+    X(table_journal_written)                                                                                 \
+    X(table_journal_cleared)                                                                                 \
+    X(table_insert_words)                                                                                    \
+    X(table_insert_filled)                                                                                   \
+    X(table_insert_alive)                                                                                    \
+    X(table_insert_linked)                                                                                   \
+    X(table_insert_counted)                                                                                  \
+    X(table_insert_done)                                                                                     \
+    X(table_undo_dead)                                                                                       \
+    X(table_undo_done)                                                                                       \
+    X(table_delete_dead)                                                                                     \
+    X(table_delete_unlinked)                                                                                 \
+    X(table_delete_told)                                                                                     \
+    X(table_delete_freed)                                                                                    \
+    X(table_delete_counted)                                                                                  \
+    X(table_delete_done)                                                                                     \
+    X(table_hit_expiry)                                                                                      \
+    X(table_hit_done)
+
+/* When a table is opened for the first time after a restart of the system. */
+#define TABLE_REPAIR_PAUSE_POINTS(X)                                                                         \
+    X(table_repair_begin)                                                                                    \
+    X(table_repair_begun)                                                                                    \
+    X(table_repair_linked)                                                                                   \
+    X(table_repair_freed)                                                                                    \
+    X(table_repair_done)
+
 /* Of emmap_backup. */
 #define BACKUP_PAUSE_POINTS(X)                                                                               \
     X(backup_piece)                                                                                          \

@@ -80,6 +80,9 @@ void emi_platform_futex_wake(_Atomic uint32_t *word, int count);
 /* The name of the running program; "" if unknown. */
 const char *emi_platform_program(void);
 
+/* Names this run of the system: another one after each restart. Zeros if the system does not tell. */
+void emi_platform_boot(uint8_t name[16]);
+
 /* Fills memory with random bytes. Returns 0, or -1 if there are none. */
 int emi_platform_random(void *bytes, size_t length);
 

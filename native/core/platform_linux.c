@@ -397,6 +397,26 @@ const char *emi_platform_program(void)
     return program_invocation_short_name;
 }
 
+/* The file has a UUID: 32 hexadecimal digits and hyphens. */
+void emi_platform_boot(uint8_t name[16])
+{
+    char text[40] = "";
+    memset(name, 0, 16);
+    const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    const ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    unsigned digits = 0;
+    for (ssize_t i = 0; i < length && digits < 32; i++) {
+        const char c = text[i];
+        const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit >= 0) {
+            name[digits / 2] = (uint8_t)(name[digits / 2] << 4 | digit);
+            digits++;
+        }
+    }
+}
+
 int emi_platform_random(void *bytes, size_t length)
 {
     return syscall(SYS_getrandom, bytes, length, GRND_NONBLOCK) == (long)length ? 0 : -1;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -195,6 +196,11 @@ void emi_platform_futex_wake(_Atomic uint32_t *word, int count)
 const char *emi_platform_program(void)
 {
     return "";
+}
+
+void emi_platform_boot(uint8_t name[16])
+{
+    memset(name, 0, 16);
 }
 
 int emi_platform_random(void *bytes, size_t length)

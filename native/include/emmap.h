@@ -1097,6 +1097,124 @@ emmap_error emmap_cell_version(emmap_file *file, uint64_t *version);
 emmap_error emmap_cell_wait_begin(emmap_file *file, uint64_t version, uint64_t timeout,
                                   const emmap_waiter *waiter, emmap_wait **wait);
 
+/* ---- Table -------------------------------------------------------------------------------------------- */
+
+/*
+ * A table is a file of entries: a key, which is bytes, and its 64-bit words. Keys are compared, and found by a hash
+ * with a secret of the file, so that nobody can choose keys that make a look-up slow.
+ *
+ * Locks    A look-up and emmap_table_add take no lock if the key is there. Inserting, deleting, emmap_table_set and
+ *          emmap_table_compare_exchange take the lock, and may wait for it (ETIMEDOUT).
+ * Death    If a process is killed, the next change finishes or undoes its change. An addition that has returned is
+ *          never lost.
+ * Power    When a table is opened for writing for the first time after a restart of the system, everything is made to
+ *          follow from the entries. A synced entry is there, with its words of the sync or later ones.
+ *
+ * All functions that take the file alone work on it. Its size is fixed (EMMAP_FIXED_SIZE).
+ */
+
+#define EMMAP_TABLE_KEY_BYTES 64u
+#define EMMAP_TABLE_WORDS 2u
+
+typedef struct emmap_table_metadata {
+    uint64_t capacity;  /* keys of up to 38 bytes; a longer one takes the place of two, or of more */
+    uint64_t key_bytes; /* the most bytes of a key, up to 1024; 0: EMMAP_TABLE_KEY_BYTES */
+    uint64_t words;     /* of an entry, up to 64; 0: EMMAP_TABLE_WORDS */
+} emmap_table_metadata;
+
+/*
+ * Opens a table, or creates one that is empty. Capacity 0 takes all three numbers of the file. A million keys take
+ * 64 MiB with the default numbers. `options` as for emmap_cell_open.
+ * Errors: as emmap_open, and EINVAL for numbers out of range, other ones than the file's, and capacity 0 of a new file;
+ * EMMAP_CORRUPT if the file is no table; it is unchanged then.
+ */
+emmap_error emmap_table_open(const char *path, const emmap_table_metadata *asked, const emmap_options *options,
+                             emmap_file **file);
+
+/* Errors: EINVAL for a file that is no table. */
+emmap_error emmap_table_info(emmap_file *file, emmap_table_metadata *info);
+
+/* The number of keys. One load. */
+emmap_error emmap_table_size(emmap_file *file, uint64_t *size);
+
+/*
+ * On word `word` of a key, from 0: as the emmap_counter functions. A key that is not there has words of 0, and is
+ * inserted, except by emmap_table_get, and by an emmap_table_compare_exchange that does not exchange.
+ * Errors: EACCES; EINVAL for an empty key, one of more than key_bytes bytes, and a word that is not there; EMMAP_FULL;
+ * EMMAP_CORRUPT; emmap_table_get: ENOENT, EBUSY if others delete entries all the time.
+ */
+emmap_error emmap_table_add(emmap_file *file, const void *key, size_t length, uint64_t word, int64_t value,
+                            int64_t *old);
+emmap_error emmap_table_set(emmap_file *file, const void *key, size_t length, uint64_t word, int64_t value,
+                            int64_t *old);
+emmap_error emmap_table_get(emmap_file *file, const void *key, size_t length, uint64_t word, int64_t *value);
+emmap_error emmap_table_compare_exchange(emmap_file *file, const void *key, size_t length, uint64_t word,
+                                         int64_t expected, int64_t replacement, int64_t *old);
+
+/* Deletes a key. An addition at the same time comes before it, and is lost with it, or comes after it, and inserts
+ * the key again. Errors: ENOENT. */
+emmap_error emmap_table_delete(emmap_file *file, const void *key, size_t length);
+
+/*
+ * Where the words of a key are, for doors that add to them directly. The 32-bit word at position + 4 is the
+ * generation; the 64-bit words begin at position + 8. A door compares the generation, adds, and compares the generation
+ * once more. If it has changed after the addition, the door subtracts again, and calls emmap_table_add.
+ */
+typedef struct emmap_table_place {
+    uint64_t position;
+    uint32_t generation;
+} emmap_table_place;
+
+/* `create`: inserts a key that is not there. Errors: as emmap_table_add; ENOENT. */
+emmap_error emmap_table_find(emmap_file *file, const void *key, size_t length, bool create,
+                             emmap_table_place *place);
+
+/* A limit: `limit` in each window of `window_ms`. `cost` is what this hit uses, 1 in most cases. Limit and cost are
+ * below 2^24. */
+typedef struct emmap_table_limit {
+    uint64_t limit;
+    uint64_t window_ms;
+    uint64_t cost;
+    uint32_t flags;
+} emmap_table_limit;
+
+typedef enum emmap_table_flag {
+    /* The window slides: what was used in the window before counts by the part of it that the sliding window still
+     * covers. Without it windows follow each other, the same for all keys. */
+    EMMAP_TABLE_SLIDING = 1 << 0,
+    /* In a full table in which nothing has expired, the entry that expires first gives its place, of up to 65536 that
+     * are looked at. Without it that is EMMAP_FULL. */
+    EMMAP_TABLE_EVICT = 1 << 1
+} emmap_table_flag;
+
+typedef struct emmap_table_hit_result {
+    bool allowed;       /* and counted; a hit that is not allowed uses nothing */
+    uint64_t used;      /* in the window, this hit included if it is allowed */
+    uint64_t remaining; /* of the limit */
+    uint64_t reset_ms;  /* to the end of the window */
+} emmap_table_hit_result;
+
+/*
+ * Counts a hit on a limit, in one atomic step. It takes no lock if the key is there. It uses words 0 and 1 of the key,
+ * which nothing else should change. An entry that a hit has inserted expires with its window, a sliding one a window
+ * later. Then it gives its place to other keys.
+ *
+ * The clock is the system's time. If it is set back by more than a window, limits begin anew; if it is set forward, the
+ * current windows end.
+ * Errors: as emmap_table_add; EINVAL for numbers out of range, and a table with one word.
+ */
+emmap_error emmap_table_hit(emmap_file *file, const void *key, size_t length, const emmap_table_limit *limit,
+                            emmap_table_hit_result *result);
+
+/*
+ * Reads entries. Each piece is one: its words, 8 bytes each, and then its key. *place is 0 at first; each call sets it to
+ * where the next one goes on. A call may give fewer than `limit` entries, or none, before the end. An entry that is
+ * inserted or deleted meanwhile may come or not; every other entry comes once.
+ * Errors: EMMAP_EOF at the end; ENOMEM.
+ */
+emmap_error emmap_table_walk(emmap_file *file, uint64_t limit, uint64_t *place, const emmap_sink *sink,
+                             uint64_t *count);
+
 #ifdef __cplusplus
 }
 #endif

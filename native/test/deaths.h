@@ -38,8 +38,9 @@ static inline void count_or_die(const char *name)
     size_t point = 0;
     while (point < point_count && strcmp(point_names[point], name) != 0)
         point++;
-    require(point < point_count || !(begins_with(name, "queue_") || begins_with(name, "block") ||
-                                     begins_with(name, "cell_") || begins_with(name, "structure_")));
+    require(point < point_count ||
+            !(begins_with(name, "queue_") || begins_with(name, "block") || begins_with(name, "cell_") ||
+              begins_with(name, "table_") || begins_with(name, "structure_")));
     if (++deaths->pauses != deaths->target)
         return;
     if (point < point_count)

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "power.h"
+#include "table_layout.h"
 
 /* Options for reading the files after a cut, without a system call per operation. */
 #define ALONE (QUEUE_RW | EMMAP_OPEN_EXCLUSIVE)
@@ -690,6 +691,116 @@ static void cell_rounds(size_t operations)
     emmap_free(cell);
 }
 
+/* ---- Tables ---- */
+
+enum { TABLE_KEYS = 20, TABLE_VALUES = 4096 };
+
+static uint64_t
+    table_model[4]; /* [0]: the last value that a change has begun to store; each is stored once */
+static uint64_t table_done;
+static bool table_synced;
+static uint64_t table_floor;               /* the last value at the last sync */
+static uint64_t table_on_disk[TABLE_KEYS]; /* the values then; 0: no such key */
+static uint64_t table_now[TABLE_KEYS];
+static unsigned table_owner[TABLE_VALUES]; /* of each value */
+static uint64_t table_deleted[TABLE_KEYS]; /* the last value when the key was last deleted */
+
+/* Every third key is longer than a unit has room for. */
+static size_t table_key(char *key, unsigned number)
+{
+    return (size_t)sprintf(key, number % 3 ? "key %u" : "a key that is longer than a unit has room for: %u",
+                           number);
+}
+
+static bool may_have(unsigned key, uint64_t value, const moment *at)
+{
+    if (value == table_on_disk[key] || !table_synced)
+        return true;
+    if (value == 0)
+        return table_deleted[key] > table_floor || table_on_disk[key] == 0;
+    return value > table_floor && value <= at->model[0] && table_owner[value] == key;
+}
+
+static void check_table(const char *path, const moment *at, bool in_order)
+{
+    emmap_file *table;
+    /* As after a restart. */
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    require(fd >= 0 && pwrite(fd, "", 1, offsetof(table_header_t, boot)) == 1);
+    close(fd);
+    const emmap_options options = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_EXCLUSIVE};
+    const emmap_error opened = emmap_table_open(path, &(emmap_table_metadata){0}, &options, &table);
+    if (opened) {
+        if (in_order || table_synced)
+            power_violation("a table can't be opened", opened, at->length);
+        return;
+    }
+    char key[TABLE_KEY_MAX];
+    for (unsigned number = 0; number < TABLE_KEYS; number++) {
+        int64_t value = 0;
+        const emmap_error error = emmap_table_get(table, key, table_key(key, number), 0, &value);
+        if (error != EMMAP_OK && error != ENOENT)
+            power_violation("a table can't be read", error, number);
+        else if (!may_have(number, (uint64_t)value, at))
+            power_violation("a key has a value that it never had after the sync", number, (uint64_t)value);
+    }
+    for (int i = 0; i < 2; i++)
+        for (unsigned number = 0; number < TABLE_KEYS; number++)
+            if (emmap_table_set(table, key, table_key(key, number), 0, 1, NULL) != EMMAP_OK ||
+                emmap_table_delete(table, key, table_key(key, number)) != EMMAP_OK)
+                power_violation("a key can't be changed after the cut", number, 0);
+    uint64_t size = 1;
+    if (emmap_table_size(table, &size) != EMMAP_OK || size != 0)
+        power_violation("a table without keys has a size", size, 0);
+    emmap_free(table);
+}
+
+static void table_settled(const moment *last)
+{
+    (void)last;
+    power_cut(samples, check_table);
+    table_floor = table_done;
+    memcpy(table_on_disk, table_now, sizeof table_on_disk);
+}
+
+static void table_rounds(size_t operations)
+{
+    const char *const path = path_of("table");
+    emmap_file *table;
+    char key[TABLE_KEY_MAX];
+    unlink(path);
+    table_synced = false;
+    table_done = table_floor = table_model[0] = 0;
+    memset(table_on_disk, 0, sizeof table_on_disk);
+    memset(table_now, 0, sizeof table_now);
+    memset(table_deleted, 0, sizeof table_deleted);
+    power.unit = power_random(2) ? 4096 : 512;
+    require_ok(emmap_table_open(path, &(emmap_table_metadata){2 * TABLE_KEYS, 64, 2}, NULL, &table));
+    power_begin(path, table_model, table_settled);
+    for (size_t i = 0; i < operations; i++) {
+        const unsigned number = (unsigned)power_random(TABLE_KEYS);
+        const uint64_t value = ++table_model[0];
+        const size_t length = table_key(key, number);
+        if (power_random(15) == 0) {
+            require_ok(emmap_sync(table));
+            table_synced = true;
+        } else if (table_now[number] && power_random(2)) {
+            table_deleted[number] = value;
+            require_ok(emmap_table_delete(table, key, length));
+            table_now[number] = 0;
+        } else {
+            table_owner[value] = number;
+            require_ok(emmap_table_set(table, key, length, 0, (int64_t)value, NULL));
+            table_now[number] = value;
+        }
+        table_done = value;
+        power_record(NULL);
+    }
+    power_cut(samples, check_table);
+    power_end();
+    emmap_free(table);
+}
+
 /* ---- Both forms ---- */
 
 static void run_seeds(void (*rounds)(size_t), size_t operations, uint64_t seeds)
@@ -738,6 +849,12 @@ static void a_cell_keeps_what_was_synced(void **state)
     run_seeds(cell_rounds, 60, 2 * SEEDS);
 }
 
+static void a_table_keeps_what_was_synced(void **state)
+{
+    (void)state;
+    run_seeds(table_rounds, 80, SEEDS);
+}
+
 static int run_for(long seconds, uint64_t seed)
 {
     void *state = NULL;
@@ -750,6 +867,7 @@ static int run_for(long seconds, uint64_t seed)
         blocks_rounds(40);
         counters_rounds(60);
         cell_rounds(40);
+        table_rounds(40);
     } while (time(NULL) < end && power.violations == 0);
     printf("{\"images\":%llu,\"violations\":%llu}\n", (unsigned long long)power.images,
            (unsigned long long)power.violations);
@@ -762,10 +880,9 @@ int main(int argc, char **argv)
     if (argc == 3)
         return run_for(strtol(argv[1], NULL, 10), strtoull(argv[2], NULL, 10));
     const struct CMUnitTest tests[] = {
-        folder_test(a_queue_keeps_what_was_synced),
-        folder_test(a_storage_keeps_what_was_synced),
-        folder_test(counters_keep_what_was_synced),
-        folder_test(a_cell_keeps_what_was_synced),
+        folder_test(a_queue_keeps_what_was_synced), folder_test(a_storage_keeps_what_was_synced),
+        folder_test(counters_keep_what_was_synced), folder_test(a_cell_keeps_what_was_synced),
+        folder_test(a_table_keeps_what_was_synced),
     };
     return cmocka_run_group_tests_name("power loss", tests, NULL, NULL);
 }
