@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CALL_MAX_ARGUMENTS 4
+#define CALL_MAX_ARGUMENTS 5
 
 typedef struct call {
     handles *files;

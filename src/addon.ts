@@ -43,6 +43,9 @@ export interface Description {
   readonly counters: number;
 }
 
+/** A key of a table: a string is taken as UTF-8. */
+export type Key = string | Uint8Array;
+
 type Act = (file: NativeFile) => void;
 type Measure = (file: NativeFile) => number;
 type Ask = (file: NativeFile) => boolean;
@@ -75,6 +78,13 @@ interface Addon {
   queue_open(path: NativePath, options: NativeOptions): NativeFile;
   blocks_open(path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint): NativeFile;
   cell_open(path: NativePath, options: NativeOptions, maxBytes: bigint): NativeFile;
+  table_open(
+    path: NativePath,
+    options: NativeOptions,
+    capacity: bigint,
+    keyBytes: bigint,
+    words: bigint,
+  ): NativeFile;
   close: Act;
 
   describe(file: NativeFile): Description;
@@ -200,6 +210,27 @@ interface Addon {
   cell_get(file: NativeFile, room: Uint8Array, version: BigUint64Array): Copied;
   cell_version: Measure;
   cell_wait(file: NativeFile, version: bigint, timeout: bigint, settle: Settle): WaitToken | number;
+
+  table_info(file: NativeFile): { capacity: number; keyBytes: number; words: number };
+  table_size: Measure;
+  table_add(file: NativeFile, key: Key, word: number, value: bigint): bigint;
+  table_set(file: NativeFile, key: Key, word: number, value: bigint): bigint;
+  table_get(file: NativeFile, key: Key, word: number): bigint | undefined;
+  table_compare_exchange(
+    file: NativeFile,
+    key: Key,
+    word: number,
+    expected: bigint,
+    replacement: bigint,
+  ): bigint;
+  /** False: there was no such key. */
+  table_delete(file: NativeFile, key: Key): boolean;
+  /** Inserts the key if it is not there. `place` gets the position of its unit, and the generation. */
+  table_find(file: NativeFile, key: Key, place: Float64Array): void;
+  /** `numbers`: limit, windowMs, cost and flags; they become what is used, what remains, and the time to the reset. */
+  table_hit(file: NativeFile, key: Key, numbers: Float64Array): boolean;
+  /** Packed entries; null at the end. */
+  table_walk(file: NativeFile, limit: bigint, place: BigUint64Array): Buffer | null;
 
   /** Ends a wait; `settle` is not called. False: the wait has ended already, and calls `settle`. */
   wait_cancel(token: WaitToken): boolean;

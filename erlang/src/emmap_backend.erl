@@ -14,8 +14,8 @@
   `badarg`.").
 
 -export_type([advice/0, bytes/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
--export_type([address/0, blocks_info/0, failed/0, measure/0, message/0, open_failed/0, queue_info/0, reason/0, ticket/0,
-              waited/0, writer/0]).
+-export_type([address/0, blocks_info/0, failed/0, key/0, measure/0, message/0, open_failed/0, queue_info/0, reason/0,
+              ticket/0, waited/0, writer/0]).
 -export_type([delivery_ticket/0, in_hand/0]).
 
 ?DOC("A reference to a NIF resource, or the name of a file on the port.").
@@ -71,6 +71,8 @@ process itself sees them; `since` when it has the file open, in milliseconds sin
 file's lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
 -type writer() ::
     #{process | since | waited | pushed | popped := non_neg_integer(), program := binary(), has_lock := boolean()}.
+?DOC("The key of an entry of a table.").
+-type key() :: iodata().
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
@@ -203,5 +205,27 @@ holds.").
 ?DOC("`eof`: nothing was published.").
 -callback cell_get(handle()) -> {ok, binary(), Version :: pos_integer()} | eof | failed().
 -callback cell_version(handle()) -> measure().
+?DOC("Capacity 0: all three numbers are those of the file. Key bytes and words 0: 64 and 2.").
+-callback table_open(Path :: binary(), {Capacity :: non_neg_integer(), KeyBytes :: non_neg_integer(),
+                                        Words :: non_neg_integer()}, [option()]) ->
+    {ok, handle(), info()} | open_failed().
+-callback table_info(handle()) ->
+    {ok, {Capacity :: pos_integer(), KeyBytes :: pos_integer(), Words :: pos_integer()}} | failed().
+-callback table_size(handle()) -> measure().
+-callback table_add(handle(), key(), Word :: integer(), operand()) -> old().
+-callback table_set(handle(), key(), Word :: integer(), operand()) -> old().
+-callback table_get(handle(), key(), Word :: integer()) -> old().
+-callback table_compare_exchange(handle(), key(), Word :: integer(), Expected :: operand(), operand()) -> old().
+-callback table_delete(handle(), key()) -> result().
+?DOC("Flags as in `emmap_table_flag` of the core.").
+-callback table_hit(handle(), key(), {Limit :: integer(), WindowMs :: integer(), Cost :: integer(),
+                                      Flags :: non_neg_integer()}) ->
+    {ok, Allowed :: boolean(), Used :: non_neg_integer(), Remaining :: non_neg_integer(),
+     ResetMs :: non_neg_integer()} | failed().
+?DOC("Each entry is its words, 64 bits each in little-endian order, and then its key. Place is 0 to begin. A step may
+answer no entries before the end.").
+-callback table_walk(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
+    {ok, [binary()], Place :: non_neg_integer()} | eof | failed().
+
 ?DOC("Waits as `emmap_cell_wait_begin` of the core.").
 -callback cell_wait(handle(), Version :: non_neg_integer(), timeout()) -> waited().

@@ -20,6 +20,7 @@
     kind = file :: file | {counters, Count :: non_neg_integer()} | {queue, #terms{}}
                  | {blocks, BlockSize :: non_neg_integer(), Levels :: non_neg_integer()}
                  | {cell, MaxBytes :: non_neg_integer(), #terms{}}
+                 | {table, {Capacity :: non_neg_integer(), KeyBytes :: non_neg_integer(), Words :: non_neg_integer()}}
 }).
 
 %% The `data' of a #file_descriptor{}.

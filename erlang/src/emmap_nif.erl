@@ -31,6 +31,8 @@ The library may fail to load: see `loaded/0`.").
          block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
 -export([cell_open/3, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
+-export([table_open/3, table_info/1, table_size/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
+         table_delete/2, table_hit/3, table_walk/3]).
 
 -on_load(load/0).
 -nifs([allocates/1, open_files/0, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
@@ -44,6 +46,8 @@ The library may fail to load: see `loaded/0`.").
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
        blocks_info/1, blocks_repair/3, blocks_compact/1, cell_open/3, cell_publish/2, cell_get/1, cell_version/1,
+       table_open/3, table_info/1, table_size/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
+       table_delete/2, table_hit/3, table_walk/3,
        wait_begin/5, counter_wait_begin/5, queue_wait_begin/3, cell_wait_begin/4, wait_end/2, notify/3, counter_notify/3]).
 
 -type handle() :: reference().
@@ -400,6 +404,42 @@ cell_get(_Handle) -> not_loaded().
 
 -spec cell_version(handle()) -> emmap_backend:measure().
 cell_version(_Handle) -> not_loaded().
+
+%%% Tables
+
+-spec table_open(binary(), {non_neg_integer(), non_neg_integer(), non_neg_integer()}, [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
+table_open(_Path, _Shape, _Options) -> not_loaded().
+
+-spec table_info(handle()) -> {ok, {pos_integer(), pos_integer(), pos_integer()}} | emmap_backend:failed().
+table_info(_Handle) -> not_loaded().
+
+-spec table_size(handle()) -> emmap_backend:measure().
+table_size(_Handle) -> not_loaded().
+
+-spec table_add(handle(), emmap_backend:key(), integer(), emmap_backend:operand()) -> old().
+table_add(_Handle, _Key, _Word, _Value) -> not_loaded().
+
+-spec table_set(handle(), emmap_backend:key(), integer(), emmap_backend:operand()) -> old().
+table_set(_Handle, _Key, _Word, _Value) -> not_loaded().
+
+-spec table_get(handle(), emmap_backend:key(), integer()) -> old().
+table_get(_Handle, _Key, _Word) -> not_loaded().
+
+-spec table_compare_exchange(handle(), emmap_backend:key(), integer(), emmap_backend:operand(),
+                             emmap_backend:operand()) -> old().
+table_compare_exchange(_Handle, _Key, _Word, _Expected, _Replacement) -> not_loaded().
+
+-spec table_delete(handle(), emmap_backend:key()) -> result().
+table_delete(_Handle, _Key) -> not_loaded().
+
+-spec table_hit(handle(), emmap_backend:key(), {integer(), integer(), integer(), non_neg_integer()}) ->
+    {ok, boolean(), non_neg_integer(), non_neg_integer(), non_neg_integer()} | emmap_backend:failed().
+table_hit(_Handle, _Key, _Limit) -> not_loaded().
+
+-spec table_walk(handle(), non_neg_integer(), non_neg_integer()) ->
+    {ok, [binary()], non_neg_integer()} | eof | emmap_backend:failed().
+table_walk(_Handle, _Limit, _Place) -> not_loaded().
 
 %% Its type is any, so that dialyzer takes the specs of the NIFs as they are.
 -spec not_loaded() -> any().

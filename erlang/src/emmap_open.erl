@@ -33,7 +33,8 @@ open(#origin{path = Path, options = Options, backend = Choice, kind = Kind} = Or
         {counters, Count} -> {counters_open, [Path, Count, Options]};
         {queue, _} -> {queue_open, [Path, Options]};
         {blocks, BlockSize, Levels} -> {blocks_open, [Path, BlockSize, Levels, Options]};
-        {cell, MaxBytes, _} -> {cell_open, [Path, MaxBytes, Options]}
+        {cell, MaxBytes, _} -> {cell_open, [Path, MaxBytes, Options]};
+        {table, Shape} -> {table_open, [Path, Shape, Options]}
     end,
     Started = erlang:monotonic_time(),
     {Backend, Answer} = case backend(Choice) of

@@ -49,6 +49,8 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
          block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
+-export([table_open/3, table_open/4, table_info/1, table_size/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
+         table_delete/2, table_hit/3, table_walk/3]).
 -export([cell_open/3, cell_open/4, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 -export([batch/2]).
 -export([monitor/1, home/1, open_files/0]).
@@ -1019,6 +1021,51 @@ cell_version({Program, Number}) -> call(Program, {cell_version, Number}).
 -spec cell_wait(handle(), non_neg_integer(), timeout()) -> emmap_backend:waited().
 cell_wait({Program, Number}, Version, Timeout) ->
     checked(wait_call(Program, {cell_wait, Number, Version, Timeout}, Timeout)).
+
+%%% Tables
+
+-spec table_open(binary(), {non_neg_integer(), non_neg_integer(), non_neg_integer()}, [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
+table_open(Path, Shape, Options) ->
+    opened(ask_default({table_open, Path, Shape, Options}, ?DEFAULT_ATTEMPTS), Options).
+
+?DOC("As `table_open/3`, by a certain server.").
+-spec table_open(gen_server:server_ref(), binary(), {non_neg_integer(), non_neg_integer(), non_neg_integer()},
+                 [emmap_backend:option()]) ->
+    {ok, handle(), emmap_backend:info()} | emmap_backend:open_failed().
+table_open(Server, Path, Shape, Options) ->
+    opened(ask(Server, {table_open, Path, Shape, Options}), Options).
+
+-spec table_info(handle()) -> {ok, {pos_integer(), pos_integer(), pos_integer()}} | emmap_backend:failed().
+table_info({Program, Number}) -> call(Program, {table_info, Number}).
+
+-spec table_size(handle()) -> emmap_backend:measure().
+table_size({Program, Number}) -> call(Program, {table_size, Number}).
+
+-spec table_add(handle(), emmap_backend:key(), integer(), emmap_backend:operand()) -> old().
+table_add({Program, Number}, Key, Word, Value) -> checked_call(Program, {table_add, Number, Key, Word, Value}).
+
+-spec table_set(handle(), emmap_backend:key(), integer(), emmap_backend:operand()) -> old().
+table_set({Program, Number}, Key, Word, Value) -> checked_call(Program, {table_set, Number, Key, Word, Value}).
+
+-spec table_get(handle(), emmap_backend:key(), integer()) -> old().
+table_get({Program, Number}, Key, Word) -> checked_call(Program, {table_get, Number, Key, Word}).
+
+-spec table_compare_exchange(handle(), emmap_backend:key(), integer(), emmap_backend:operand(),
+                             emmap_backend:operand()) -> old().
+table_compare_exchange({Program, Number}, Key, Word, Expected, Replacement) ->
+    checked_call(Program, {table_compare_exchange, Number, Key, Word, Expected, Replacement}).
+
+-spec table_delete(handle(), emmap_backend:key()) -> result().
+table_delete({Program, Number}, Key) -> checked_call(Program, {table_delete, Number, Key}).
+
+-spec table_hit(handle(), emmap_backend:key(), {integer(), integer(), integer(), non_neg_integer()}) ->
+    {ok, boolean(), non_neg_integer(), non_neg_integer(), non_neg_integer()} | emmap_backend:failed().
+table_hit({Program, Number}, Key, Limit) -> checked_call(Program, {table_hit, Number, Key, Limit}).
+
+-spec table_walk(handle(), non_neg_integer(), non_neg_integer()) ->
+    {ok, [binary()], non_neg_integer()} | eof | emmap_backend:failed().
+table_walk({Program, Number}, Limit, Place) -> checked_call(Program, {table_walk, Number, Limit, Place}).
 
 %% Large binaries as they are, anything else flat: a badarg exception before anything is sent.
 binaries(List) ->

@@ -49,7 +49,7 @@ void collected(napi_env env, void *data, void *)
 struct Opening {
     std::string path;
     emmap_options options;
-    uint64_t numbers[2]; // those that only this kind of file takes
+    uint64_t numbers[3]; // those that only this kind of file takes
 };
 
 using Opener = emmap_error (*)(const Opening &opening, emmap_file **file);
@@ -81,6 +81,12 @@ emmap_error open_cell(const Opening &opening, emmap_file **file)
     return emmap_cell_open(opening.path.c_str(), opening.numbers[0], &opening.options, file);
 }
 
+emmap_error open_table(const Opening &opening, emmap_file **file)
+{
+    const emmap_table_metadata shape{opening.numbers[0], opening.numbers[1], opening.numbers[2]};
+    return emmap_table_open(opening.path.c_str(), &shape, &opening.options, file);
+}
+
 // Repeats an open that found a lock taken, as retry does.
 emmap_error open_with_retries(napi_env env, Opener opener, const Opening &opening, emmap_file **file)
 {
@@ -94,11 +100,11 @@ emmap_error open_with_retries(napi_env env, Opener opener, const Opening &openin
     return error;
 }
 
-// (path, options, first?, second?) → the file
+// (path, options, first?, second?, third?) → the file
 template <Opener opener> napi_value open(napi_env env, napi_callback_info info)
 {
-    size_t count = 4;
-    napi_value arguments[4] = {};
+    size_t count = 5;
+    napi_value arguments[5] = {};
     napi_value self = nullptr;
     void *name = nullptr;
     napi_get_cb_info(env, info, &count, arguments, &self, &name);
@@ -145,6 +151,7 @@ void add_open_operations(Exports &exports)
                                       define_open<open_queue>("queue_open"),
                                       define_open<open_blocks>("blocks_open"),
                                       define_open<open_cell>("cell_open"),
+                                      define_open<open_table>("table_open"),
                                       define<close>("close"),
                                   });
 }

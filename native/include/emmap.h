@@ -1208,7 +1208,8 @@ emmap_error emmap_table_hit(emmap_file *file, const void *key, size_t length, co
 
 /*
  * Reads entries. Each piece is one: its words, 8 bytes each, and then its key. *place is 0 at first; each call sets it to
- * where the next one goes on. A call may give fewer than `limit` entries, or none, before the end. An entry that is
+ * where the next one goes on. A call may give fewer than `limit` entries, or none, before the end: it also ends before an entry for which
+ * the sink has no memory. An entry that is
  * inserted or deleted meanwhile may come or not; every other entry comes once.
  * Errors: EMMAP_EOF at the end; ENOMEM.
  */

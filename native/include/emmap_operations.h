@@ -107,6 +107,16 @@
     X(cell_open, 3, APART, SLOW)                                                                             \
     X(cell_publish, 2, OWN, WAITS)                                                                           \
     X(cell_get, 1, OWN, WAITS)                                                                               \
-    X(cell_version, 1, MEASURE, CHEAP)
+    X(cell_version, 1, MEASURE, CHEAP)                                                                       \
+    X(table_open, 3, APART, SLOW)                                                                            \
+    X(table_info, 1, OWN, CHEAP)                                                                             \
+    X(table_size, 1, MEASURE, CHEAP)                                                                         \
+    X(table_add, 4, OWN, WAITS)                                                                              \
+    X(table_set, 4, OWN, WAITS)                                                                              \
+    X(table_get, 3, OWN, WAITS)                                                                              \
+    X(table_compare_exchange, 5, OWN, WAITS)                                                                 \
+    X(table_delete, 2, OWN, WAITS)                                                                           \
+    X(table_hit, 3, OWN, WAITS)                                                                              \
+    X(table_walk, 3, OWN, WAITS)
 
 #endif

@@ -57,6 +57,10 @@ emmap_error __real_emmap_cell_open(const char *path, uint64_t max_bytes, const e
                                    emmap_file **file);
 emmap_error __wrap_emmap_cell_open(const char *path, uint64_t max_bytes, const emmap_options *options,
                                    emmap_file **file);
+emmap_error __real_emmap_table_open(const char *path, const emmap_table_metadata *asked,
+                                    const emmap_options *options, emmap_file **file);
+emmap_error __wrap_emmap_table_open(const char *path, const emmap_table_metadata *asked,
+                                    const emmap_options *options, emmap_file **file);
 
 /* Leaves out options that take long, use the machine's own memory, or map at addresses that the sanitizer needs. */
 static emmap_options tamed(const emmap_options *options)
@@ -92,6 +96,16 @@ emmap_error __wrap_emmap_blocks_open(const char *path, uint64_t block_size, unsi
 {
     const emmap_options asked = tamed(options);
     return __real_emmap_blocks_open(inside(path), block_size, levels, &asked, file);
+}
+
+emmap_error __wrap_emmap_table_open(const char *path, const emmap_table_metadata *asked,
+                                    const emmap_options *options, emmap_file **file)
+{
+    const emmap_options given = tamed(options);
+    emmap_table_metadata small = *asked;
+    if (small.capacity > 64)
+        small.capacity = UINT64_MAX;
+    return __real_emmap_table_open(inside(path), &small, &given, file);
 }
 
 emmap_error __wrap_emmap_cell_open(const char *path, uint64_t max_bytes, const emmap_options *options,

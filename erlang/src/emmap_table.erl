@@ -1,0 +1,182 @@
+-module(emmap_table).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("A table: a file of keys with 64-bit words, which BEAM nodes and Node processes share. For counters with names, and
+for rate limits.
+
+```erlang
+{ok, Table} = emmap_table:open(\"clients.table\", 100000, []),
+{ok, Before} = emmap_table:add(Table, <<\"ann\">>, 0, 1),
+{ok, Now} = emmap_table:get(Table, <<\"ann\">>, 0), % Before + 1
+{ok, #{allowed := true}} = emmap_table:hit(Table, <<\"10.0.0.1\">>, #{limit => 100, window => 60000}).
+```
+
+A key is bytes. Keys are compared, and never only their hashes. Words are signed and wrap, and are numbered from 0. A key
+that is not in the table has words of 0; `add/4`, `set/4` and `compare_exchange/5` insert it.
+
+A look-up takes no lock, nor does an addition to a key that is there. Inserting, deleting, setting and exchanging take the
+lock of the file. A process that is killed leaves a sound table. After `emmap:sync/1` a power cut keeps every key, with its
+words of then or later ones.
+
+The errors are those of `emmap`, and
+
+- `{error, full}`: the table has as many keys as its capacity.
+- `{error, enoent}`: there is no such key.
+- `{error, einval}`: an empty key or one that is too long, or a word that is not there.
+- `{error, {corrupt, Offset, Reason}}`: the file is no table, or is damaged.").
+-compile({no_auto_import, [size/1]}).
+
+-export([open/3, close/1, info/1, size/1]).
+-export([add/3, add/4, set/4, get/2, get/3, compare_exchange/5, delete/2, hit/3, fold/3, to_list/1]).
+
+-export_type([table/0, open_option/0, key/0, limit/0, hit/0]).
+
+-include("emmap_file.hrl").
+
+%% As many entries as a normal scheduler handles in one call.
+-define(STEP, 64).
+%% emmap_table_flag of the core.
+-define(SLIDING, 1).
+-define(EVICT, 2).
+
+?DOC("An open table. The functions of `emmap` take it, too.").
+-type table() :: emmap:file().
+?DOC("The options of `emmap:open/2` that are not about a size, and
+
+- `{key_bytes, Bytes}`: the most bytes of a key, 64 by default and up to 1024.
+- `{words, Count}`: the words of a key, 2 by default and up to 64.
+- `read_only`, `existing`: as for `emmap_queue:open/3`.").
+-type open_option() ::
+    emmap:open_option() | {key_bytes, pos_integer()} | {words, pos_integer()} | read_only | existing.
+?DOC("A key. It is not empty.").
+-type key() :: iodata().
+?DOC("A limit: so many hits in each `window` of ms. `cost`: what this hit uses, 1 by default. Limit and cost are below 2^24.
+`sliding`: what was used in the window before counts by the part of it that the sliding window still covers. `evict`: in a
+full table in which nothing has expired, the entry that expires first gives its place.").
+-type limit() :: #{limit := non_neg_integer(), window := pos_integer(), cost => non_neg_integer(), sliding => boolean(),
+                   evict => boolean()}.
+?DOC("The answer to a hit. `used` in the window, this hit included if it is allowed; `remaining` of the limit; `reset`: ms
+to the end of the window.").
+-type hit() :: #{allowed := boolean(), used := non_neg_integer(), remaining := non_neg_integer(),
+                 reset := non_neg_integer()}.
+
+?DOC("Opens a table for so many keys, or creates one that is empty. The capacity is of keys of up to 38 bytes: a longer one
+takes the place of two, or of more. A million keys take 64 MiB. `Capacity` 0 means the capacity, key bytes and words of the
+file.").
+-spec open(file:name_all(), Capacity :: non_neg_integer(), [open_option()]) ->
+    {ok, table()} | {error, emmap:reason()}.
+open(Name, Capacity, Options) when is_integer(Capacity), Capacity >= 0, is_list(Options) ->
+    {KeyBytes, WithoutKeyBytes} = number(key_bytes, Options),
+    {Words, Others} = number(words, WithoutKeyBytes),
+    emmap_open:open({table, {Capacity, KeyBytes, Words}}, Name, emmap_queue_open:access(Others));
+open(_Name, Capacity, Options) when is_integer(Capacity), is_list(Options) -> {error, einval};
+open(_Name, _Capacity, _Options) -> error(badarg).
+
+%% The last of the numbers that are given for a name, 0 if there is none, and the other options.
+number(Name, Options) ->
+    {Given, Others} = lists:partition(fun(Option) -> is_number(Name, Option) end, Options),
+    {lists:last([0 | [Number || {_, Number} <- Given]]), Others}.
+
+is_number(Name, {Name, Number}) -> is_integer(Number) andalso Number > 0;
+is_number(_Name, _Option) -> false.
+
+?DOC("Closes the table. It keeps its keys.").
+-spec close(table()) -> ok | {error, emmap:reason()}.
+close(Table) -> emmap:close(Table).
+
+?DOC("The numbers that the table was created with.").
+-spec info(table()) ->
+    {ok, #{capacity | key_bytes | words := pos_integer()}} | {error, emmap:reason()}.
+info(?MAPPED(Backend, Handle)) ->
+    case ?CALL(Backend, table_info(Handle)) of
+        {ok, {Capacity, KeyBytes, Words}} ->
+            {ok, #{capacity => Capacity, key_bytes => KeyBytes, words => Words}};
+        {error, _} = Error -> Error
+    end.
+
+?DOC("How many keys there are, expired ones included.").
+-spec size(table()) -> {ok, non_neg_integer()} | {error, emmap:reason()}.
+size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, table_size(Handle)).
+
+?DOC("Adds to word 0 of a key.").
+-spec add(table(), key(), emmap:operand()) -> {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
+add(Table, Key, Value) -> add(Table, Key, 0, Value).
+
+?DOC("Adds to a word of a key. Answers the value before, as `set/4` and `compare_exchange/5` do.").
+-spec add(table(), key(), Word :: non_neg_integer(), emmap:operand()) ->
+    {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
+add(?MAPPED(Backend, Handle), Key, Word, Value) -> ?CALL_LOCKING(Backend, table_add(Handle, Key, Word, Value)).
+
+?DOC("Sets a word of a key.").
+-spec set(table(), key(), Word :: non_neg_integer(), emmap:operand()) ->
+    {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
+set(?MAPPED(Backend, Handle), Key, Word, Value) -> ?CALL_LOCKING(Backend, table_set(Handle, Key, Word, Value)).
+
+?DOC("Word 0 of a key.").
+-spec get(table(), key()) -> {ok, emmap:int64()} | {error, emmap:reason()}.
+get(Table, Key) -> get(Table, Key, 0).
+
+?DOC("A word of a key; `{error, enoent}` if there is no such key.").
+-spec get(table(), key(), Word :: non_neg_integer()) -> {ok, emmap:int64()} | {error, emmap:reason()}.
+get(?MAPPED(Backend, Handle), Key, Word) -> ?CALL_LOCKING(Backend, table_get(Handle, Key, Word)).
+
+?DOC("Sets a word of a key to `Value` if it holds `Expected`. It did so if the answer is `Expected`, as a signed number.").
+-spec compare_exchange(table(), key(), Word :: non_neg_integer(), Expected :: emmap:operand(), emmap:operand()) ->
+    {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
+compare_exchange(?MAPPED(Backend, Handle), Key, Word, Expected, Value) ->
+    ?CALL_LOCKING(Backend, table_compare_exchange(Handle, Key, Word, Expected, Value)).
+
+?DOC("Deletes a key. An addition at the same time comes before it and is lost with it, or after it and inserts the key
+again.").
+-spec delete(table(), key()) -> ok | {error, emmap:reason()}.
+delete(?MAPPED(Backend, Handle), Key) -> ?CALL_LOCKING(Backend, table_delete(Handle, Key)).
+
+?DOC("Counts a hit on a limit, in one atomic step across all processes of both runtimes. A hit that is not allowed uses
+nothing. It uses words 0 and 1 of the key, which nothing else should change.
+
+Without `sliding` windows follow each other from 1970 on, the same for all keys. An entry that a hit has inserted expires
+with its window, a sliding one a window later, and then gives its place to other keys. The clock is the system's time: if it
+is set back by more than a window, limits begin anew.").
+-spec hit(table(), key(), limit()) -> {ok, hit()} | {error, emmap:reason()}.
+hit(?MAPPED(Backend, Handle), Key, #{limit := Limit, window := Window} = Given) ->
+    Flags = flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given),
+    Numbers = {Limit, Window, maps:get(cost, Given, 1), Flags},
+    case ?CALL_LOCKING(Backend, table_hit(Handle, Key, Numbers)) of
+        {ok, Allowed, Used, Remaining, Reset} ->
+            {ok, #{allowed => Allowed, used => Used, remaining => Remaining, reset => Reset}};
+        {error, _} = Error -> Error
+    end.
+
+flag(Name, Flag, Given) ->
+    case maps:get(Name, Given, false) of
+        true -> Flag;
+        false -> 0
+    end.
+
+?DOC("Calls `Fun(Key, Words, Acc)` for each entry. An entry that is inserted or deleted meanwhile may come or not; every
+other entry comes once.").
+-spec fold(fun((Key :: binary(), Words :: [emmap:int64()], Acc) -> Acc), Acc, table()) ->
+    {ok, Acc} | {error, emmap:reason()}.
+fold(Fun, Acc, Table) ->
+    case info(Table) of
+        {ok, #{words := Words}} -> fold(Fun, Acc, Table, 8 * Words, 0);
+        {error, _} = Error -> Error
+    end.
+
+fold(Fun, Acc, ?MAPPED(Backend, Handle) = Table, Size, Place) ->
+    case ?CALL_LOCKING(Backend, table_walk(Handle, ?STEP, Place)) of
+        {ok, Entries, Next} ->
+            New = lists:foldl(fun(Entry, Before) -> visit(Fun, Entry, Size, Before) end, Acc, Entries),
+            fold(Fun, New, Table, Size, Next);
+        eof -> {ok, Acc};
+        {error, _} = Error -> Error
+    end.
+
+visit(Fun, Entry, Size, Acc) ->
+    <<Words:Size/binary, Key/binary>> = Entry,
+    Fun(Key, [Word || <<Word:64/signed-little>> <= Words], Acc).
+
+?DOC("All entries.").
+-spec to_list(table()) -> {ok, [{Key :: binary(), Words :: [emmap:int64()]}]} | {error, emmap:reason()}.
+to_list(Table) -> fold(fun(Key, Words, Entries) -> [{Key, Words} | Entries] end, [], Table).
