@@ -19,6 +19,7 @@ export type { OpenFile, Structure, Writer } from "./open-file.js";
 export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
 export { EMPTY, openQueue, Queue, type QueueInfo } from "./queue.js";
 export type { JsonQueueOptions, QueueOptions, RawQueueOptions } from "./queue-options.js";
+export { type Hit, type Limit, openTable, Table, TableEntry, type TableOptions } from "./table.js";
 export type { ViewOptions } from "./views.js";
 export type { WaitOptions, WaitResult } from "./wait.js";
 export type { WaitableFile } from "./waitable-file.js";

@@ -9,7 +9,10 @@ export type Opener =
   | [operation: "counters_open", path: NativePath, options: NativeOptions, count: bigint]
   | [operation: "queue_open", path: NativePath, options: NativeOptions]
   | [operation: "blocks_open", path: NativePath, options: NativeOptions, blockSize: bigint, levels: bigint]
-  | [operation: "cell_open", path: NativePath, options: NativeOptions, maxBytes: bigint];
+  | [operation: "cell_open", path: NativePath, options: NativeOptions, maxBytes: bigint]
+  | [operation: "table_open", path: NativePath, options: NativeOptions, ...shape: TableShape];
+
+type TableShape = [capacity: bigint, keyBytes: bigint, words: bigint];
 
 /** A file, and how it was opened. */
 export interface Opened {

@@ -161,8 +161,11 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "grow",
 ]);
 
+/** The options of files whose shape is decided when they are created. */
+const SHAPED_OPTIONS = [...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow");
+
 const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
-  ...[...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow"),
+  ...SHAPED_OPTIONS,
   "size",
   "fixedSize",
   "maxIncSize",
@@ -238,8 +241,14 @@ export function countersOptions(options: CountersOptions): NativeOptions {
 
 /** The options of {@link openCell} for the core. @internal */
 export function cellOptions(options: object, more: readonly string[]): NativeOptions {
-  const names = [...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow");
-  return toNative(options, new Set([...names, ...more]), "cells");
+  return toNative(options, new Set([...SHAPED_OPTIONS, ...more]), "cells");
+}
+
+/** The options of {@link openTable} for the core, without `own`, which are its arguments. @internal */
+export function tableOptions(options: object, own: readonly string[]): NativeOptions {
+  if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
+  const rest = Object.fromEntries(Object.entries(options).filter(([name]) => !own.includes(name)));
+  return toNative(rest, new Set([...SHAPED_OPTIONS, ...own]), "tables");
 }
 
 /** The options of {@link openQueue} and {@link openBlockStorage} for the core. @internal */
