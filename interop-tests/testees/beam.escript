@@ -40,6 +40,10 @@ answer(Backend, blocks_open, File, [Path, BlockSize, Levels | Options], Files) -
 answer(Backend, cell_open, File, [Path, MaxBytes | Options], Files) ->
     opened(call(Backend, cell_open, [absolute(Path), integer(MaxBytes), options(Options)]), File, Files,
            fun(Info) -> [origin(Info)] end);
+answer(Backend, table_open, File, [Path, Capacity, KeyBytes, Words | Options], Files) ->
+    Shape = {integer(Capacity), integer(KeyBytes), integer(Words)},
+    opened(call(Backend, table_open, [absolute(Path), Shape, options(Options)]), File, Files,
+           fun(Info) -> [origin(Info)] end);
 answer(Backend, queue_pop_begin, File, [], Files) ->
     case call(Backend, queue_pop_begin, [maps:get(File, Files)]) of
         {ok, Message, Ticket} -> {result({ok, Message}), Files#{{ticket, File} => Ticket}};
@@ -99,6 +103,18 @@ operation(Backend, queue_info, Queue, []) ->
     fields(call(Backend, queue_info, [Queue]), [size, head, tail, next_tail]);
 operation(Backend, blocks_info, Blocks, []) ->
     fields(call(Backend, blocks_info, [Blocks]), [block_size, levels, capacity]);
+operation(Backend, table_walk, Table, []) ->
+    walk(fun(Place) -> call(Backend, table_walk, [Table, ?STEP, Place]) end, 0, []);
+operation(Backend, table_info, Table, []) ->
+    case call(Backend, table_info, [Table]) of
+        {ok, {Capacity, KeyBytes, Words}} -> ["ok" | [text(Each) || Each <- [Capacity, KeyBytes, Words]]];
+        Error -> result(Error)
+    end;
+operation(Backend, table_hit, Table, [Key, Limit, Window, Cost]) ->
+    case call(Backend, table_hit, [Table, bytes(Key), {integer(Limit), integer(Window), integer(Cost), 0}]) of
+        {ok, Allowed, Used, Remaining, _} -> ["ok" | [text(Each) || Each <- [Allowed, Used, Remaining]]];
+        Error -> result(Error)
+    end;
 operation(Backend, cell_get, Cell, []) ->
     case call(Backend, cell_get, [Cell]) of
         {ok, Value, Version} -> ["ok", text(Value), text(Version)];
@@ -134,6 +150,9 @@ taken(Queue) ->
         Tickets -> Tickets
     end.
 
+arguments(Operation, [Key | Words]) when Operation =:= table_add; Operation =:= table_set; Operation =:= table_get;
+                                         Operation =:= table_compare_exchange; Operation =:= table_delete ->
+    [bytes(Key) | [integer(Word) || Word <- Words]];
 arguments(pwrite, [Position, Data]) -> [integer(Position), bytes(Data)];
 arguments(Operation, [Data]) when Operation =:= write; Operation =:= queue_push; Operation =:= block_store;
                               Operation =:= cell_publish ->

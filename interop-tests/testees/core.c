@@ -183,8 +183,9 @@ static void say_error(const char *operation, emmap_error error)
         return;
     }
     printf("error %s", emmap_error_atom(error));
-    if (error == EMMAP_CORRUPT && (strncmp(operation, "queue", 5) == 0 ||
-                                   strncmp(operation, "block", 5) == 0 || strncmp(operation, "cell", 4) == 0))
+    if (error == EMMAP_CORRUPT &&
+        (strncmp(operation, "queue", 5) == 0 || strncmp(operation, "block", 5) == 0 ||
+         strncmp(operation, "cell", 4) == 0 || strncmp(operation, "table", 5) == 0))
         printf(" %llu", (unsigned long long)emmap_last_failure()->offset);
 }
 
@@ -367,12 +368,12 @@ static bool open_something(const request *request, const char *operation)
     emmap_file *file = NULL;
     const bool plainly = strcmp(operation, "open") == 0, counters = strcmp(operation, "counters_open") == 0,
                queue = strcmp(operation, "queue_open") == 0, blocks = strcmp(operation, "blocks_open") == 0,
-               cell = strcmp(operation, "cell_open") == 0;
-    if (!plainly && !counters && !queue && !blocks && !cell)
+               cell = strcmp(operation, "cell_open") == 0, table = strcmp(operation, "table_open") == 0;
+    if (!plainly && !counters && !queue && !blocks && !cell && !table)
         return false;
     opened *const place = file_anew(word(request, 1));
     const char *const path = word(request, 2);
-    error = options(request, 3 + counters + cell + 2 * blocks, &given);
+    error = options(request, 3 + counters + cell + 2 * blocks + 3 * table, &given);
     if (!error && plainly)
         error = emmap_open(path, &given, &file);
     else if (!error && counters)
@@ -381,6 +382,10 @@ static bool open_something(const request *request, const char *operation)
         error = emmap_queue_open(path, &given, &file);
     else if (!error && cell)
         error = emmap_cell_open(path, number(request, 3), &given, &file);
+    else if (!error && table)
+        error = emmap_table_open(
+            path, &(emmap_table_metadata){number(request, 3), number(request, 4), number(request, 5)}, &given,
+            &file);
     else if (!error)
         error = emmap_blocks_open(path, number(request, 3), (unsigned)number(request, 4), &given, &file);
     place->file = file;
@@ -647,6 +652,70 @@ static bool on_cell(const request *request, const char *operation, emmap_file *f
     return true;
 }
 
+static void walk_table(const char *operation, emmap_file *file)
+{
+    chunks chunks = {0};
+    uint64_t place = 0, count;
+    emmap_error error = EMMAP_OK;
+    while (!error)
+        error = emmap_table_walk(file, STEP, &place, &(emmap_sink){.allocate = chunk, .context = &chunks},
+                                 &count);
+    if (error == EMMAP_EOF) {
+        printf("ok");
+        for (size_t i = 0; i < chunks.count; i++)
+            say_bytes(chunks.all[i]);
+    } else {
+        say_error(operation, error);
+    }
+    chunks_free(&chunks);
+}
+
+static bool on_table(const request *request, const char *operation, emmap_file *file)
+{
+    if (strncmp(operation, "table_", 6) != 0)
+        return false;
+    const char *const name = operation + 6;
+    const struct iovec key = request->count > 2 ? bytes(request, 2) : (struct iovec){0};
+    int64_t word = 0;
+    if (strcmp(name, "add") == 0 || strcmp(name, "set") == 0) {
+        const emmap_error error = (name[0] == 'a' ? emmap_table_add : emmap_table_set)(
+            file, key.iov_base, key.iov_len, number(request, 3), operand(request, 4), &word);
+        say_number(operation, error, word);
+    } else if (strcmp(name, "get") == 0) {
+        const emmap_error error = emmap_table_get(file, key.iov_base, key.iov_len, number(request, 3), &word);
+        say_number(operation, error, word);
+    } else if (strcmp(name, "compare_exchange") == 0) {
+        const emmap_error error =
+            emmap_table_compare_exchange(file, key.iov_base, key.iov_len, number(request, 3),
+                                         operand(request, 4), operand(request, 5), &word);
+        say_number(operation, error, word);
+    } else if (strcmp(name, "delete") == 0) {
+        say_nothing(operation, emmap_table_delete(file, key.iov_base, key.iov_len));
+    } else if (strcmp(name, "hit") == 0) {
+        emmap_table_hit_result result;
+        const emmap_table_limit limit = {number(request, 3), number(request, 4), number(request, 5), 0};
+        const emmap_error error = emmap_table_hit(file, key.iov_base, key.iov_len, &limit, &result);
+        if (error)
+            say_error(operation, error);
+        else
+            printf("ok %s %llu %llu", result.allowed ? "true" : "false", (unsigned long long)result.used,
+                   (unsigned long long)result.remaining);
+    } else if (strcmp(name, "info") == 0) {
+        emmap_table_metadata info;
+        const emmap_error error = emmap_table_info(file, &info);
+        if (error)
+            say_error(operation, error);
+        else
+            printf("ok %llu %llu %llu", (unsigned long long)info.capacity, (unsigned long long)info.key_bytes,
+                   (unsigned long long)info.words);
+    } else if (strcmp(name, "walk") == 0) {
+        walk_table(operation, file);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void answer(const request *request)
 {
     const char *const operation = word(request, 0);
@@ -655,7 +724,7 @@ static void answer(const request *request)
         if (!compact(operation, opened->file) && !by_shape(request, operation, opened) &&
             !on_wait(request, operation, opened->file) && !on_bytes(request, operation, opened->file) &&
             !on_queue(request, operation, opened) && !on_blocks(request, operation, opened->file) &&
-            !on_cell(request, operation, opened->file))
+            !on_cell(request, operation, opened->file) && !on_table(request, operation, opened->file))
             give_up("no such operation");
     }
     printf("\n");

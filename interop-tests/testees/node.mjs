@@ -1,6 +1,15 @@
 // The testee for the Node package: see README.md.
 import { createInterface } from "node:readline";
-import { EMPTY, EmmapError, open, openBlockStorage, openCell, openCounters, openQueue } from "emmap";
+import {
+  EMPTY,
+  EmmapError,
+  open,
+  openBlockStorage,
+  openCell,
+  openCounters,
+  openQueue,
+  openTable,
+} from "emmap";
 // Node pops in two steps only where messages in hand have no place.
 import addonModule from "../../dist/addon.js";
 
@@ -158,6 +167,26 @@ const OPERATIONS = {
   cell_publish: (cell, value) => cell.publish(bytes(value)),
   cell_get: (cell) => [hex(or(cell.get() ?? null, EOF)), cell.version],
   cell_version: (cell) => cell.version,
+  table_info: ({ capacity, keyBytes, words }) => [capacity, keyBytes, words],
+  table_size: (table) => table.size,
+  table_add: (table, key, word, value) => table.add(bytes(key), number(word), number(value)),
+  table_set: (table, key, word, value) => table.set(bytes(key), number(word), number(value)),
+  table_get: (table, key, word) => or(table.get(bytes(key), number(word)) ?? null, NO_BLOCK),
+  table_compare_exchange: (table, key, word, expected, replacement) =>
+    table.compareExchange(bytes(key), number(word), number(expected), number(replacement)),
+  table_delete: (table, key) => void or(table.delete(bytes(key)), NO_BLOCK),
+  table_hit: (table, key, limit, windowMs, cost) => {
+    const hit = table.hit(bytes(key), {
+      limit: Number(limit),
+      windowMs: Number(windowMs),
+      cost: Number(cost),
+    });
+    return [hit.allowed, hit.used, hit.remaining];
+  },
+  table_walk: (table) =>
+    [...table].map(([key, words]) =>
+      hex(Buffer.concat([Buffer.from(new BigInt64Array(words).buffer), Buffer.from(key)])),
+    ),
 };
 
 const OPENERS = {
@@ -179,6 +208,18 @@ const OPENERS = {
         }),
       ),
     ),
+  table_open: (name, path, capacity, keyBytes, words, ...rest) =>
+    origin(
+      opened(
+        name,
+        openTable(path, {
+          capacity: number(capacity),
+          keyBytes: number(keyBytes),
+          words: number(words),
+          ...options(rest),
+        }),
+      ),
+    ),
   cell_open: (name, path, maxBytes, ...rest) =>
     origin(opened(name, openCell(path, { maxBytes: number(maxBytes), ...options(rest), raw: true }))),
 };
@@ -193,7 +234,7 @@ async function answer([operation, name, ...words]) {
     if (error instanceof Answer) return error.message;
     if (!(error instanceof EmmapError)) throw error;
     const reason = error.code.replace(/^EMMAP_/, "").toLowerCase();
-    const structure = /^(queue|block|cell)/.test(operation);
+    const structure = /^(queue|block|cell|table)/.test(operation);
     return `error ${reason}${reason === "corrupt" && structure ? ` ${error.offset}` : ""}`;
   }
 }
