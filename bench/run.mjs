@@ -37,6 +37,8 @@ const PROGRAMS = [
   "beam/deliveries.escript",
   "node/blocks.mjs",
   "beam/blocks.escript",
+  "node/table.mjs",
+  "beam/table.escript",
   "node/cell.mjs",
   "node/across.mjs",
   "node/wake.mjs",

@@ -20,6 +20,8 @@ const SECTIONS = {
     "Each process sleeps until the other one wakes it, and a millisecond passes between two round trips. By words, a round trip is a change and a notify in each direction.",
   "Block storages":
     "A block of 64 bytes is stored, read and freed while the storage holds a thousand others.",
+  Tables:
+    "Keys have 20 bytes, and come in a random order. A table of a million keys does not fit into the processor's caches.",
   Cells: "A process reads a configuration, which stays the same or was published anew.",
   "The codec": "A message is encoded and decoded. JSON has strings and arrays instead of atoms and tuples.",
   Scaling: "Costs relative to one process, or to the smallest file. A flat line does not grow with the size.",

@@ -129,6 +129,7 @@ value("Options", _) -> [];
 value("Whence", _) -> bof;
 value("Advice", _) -> normal;
 value("Data", _) -> <<"x">>;
+value("Shape", _) -> {1, 1, 1};
 value("Direction", _) -> forward;
 value(Name, _) when Name =:= "Messages"; Name =:= "Blocks"; Name =:= "Addresses" -> [];
 value(_, _) -> 1.

@@ -74,6 +74,7 @@ const PAGES = [
   "README.md",
   "docs/which-structure.md",
   "docs/cell.md",
+  "docs/table.md",
   "docs/running.md",
   "docs/testing.md",
   "docs/job-queues.md",

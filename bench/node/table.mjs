@@ -1,0 +1,134 @@
+// A table beside counters, a Map, Redis, and the stores of rate limiters in one process.
+//
+//   make && node bench/node/table.mjs [--quick]
+
+import { join } from "node:path";
+import { openCounters, openTable } from "../../dist/index.mjs";
+import { folder } from "../harness/folder.mjs";
+import { able, section } from "../harness/records.mjs";
+import { startRedis } from "../harness/redis.mjs";
+import { kept, QUICK, race, raceAsync } from "../harness/rounds.mjs";
+
+const records = section("Tables");
+
+/** Keys of 20 bytes in a random order. */
+function keysOf(count) {
+  const keys = Array.from({ length: count }, (_, i) => `client-${String(i).padStart(13, "0")}`);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [keys[i], keys[j]] = [keys[j], keys[i]];
+  }
+  return keys;
+}
+
+function filled(name, capacity, keys) {
+  const table = openTable(join(folder, name), { capacity });
+  for (const key of keys) table.add(key, 0, 1n);
+  return table;
+}
+
+/** A contestant that uses one key after the other. */
+function each(keys, use) {
+  let next = 0;
+  return (times) => {
+    for (let i = 0; i < times; i++) {
+      kept.value = use(keys[next]);
+      if (++next === keys.length) next = 0;
+    }
+  };
+}
+
+const keys = keysOf(100_000);
+const table = filled("table", 120_000, keys);
+const counters = openCounters(join(folder, "counters"), 8);
+const entry = table.entry(keys[0]);
+const entries = race({
+  ours(times) {
+    for (let i = 0; i < times; i++) kept.value = entry.add(0, 1n);
+  },
+  counters(times) {
+    for (let i = 0; i < times; i++) kept.value = counters.add(0, 1n);
+  },
+});
+records.ratio("Node entry.add", entries("ours", "counters"), "counters.add", { limit: "at most 1.2" });
+
+const map = new Map(keys.map((key) => [key, 1n]));
+const inMap = (key) => {
+  const value = map.get(key) + 1n;
+  map.set(key, value);
+  return value;
+};
+const adds = race({ ours: each(keys, (key) => table.add(key, 0, 1n)), map: each(keys, inMap) });
+records.ratio("Node table.add, 100,000 keys", adds("ours", "map"), "a Map look-up and add", {
+  limit: "at most 5",
+});
+
+const redis = await able(records, "Redis", () => startRedis(folder));
+if (redis) {
+  const { client, close } = redis;
+  let next = 0;
+  const ratio = await raceAsync(
+    {
+      ours: each(keys, (key) => table.add(key, 0, 1n)),
+      async redis(times) {
+        for (let i = 0; i < times; i++) kept.value = await client.incr(keys[next++ % keys.length]);
+      },
+    },
+    { rounds: 101 },
+  );
+  records.ratio("Node table.add, 100,000 keys", ratio("redis", "ours"), "Redis INCR over a unix socket", {
+    sense: "times as fast",
+    limit: "at least 50",
+  });
+  await close();
+}
+
+const few = keysOf(1000);
+const limits = filled("limits", 2000, []);
+const limit = { limit: 1_000_000, windowMs: 3_600_000 };
+const peers = {};
+const flexible = await able(records, "rate-limiter-flexible", () => import("rate-limiter-flexible"));
+if (flexible) {
+  const { RateLimiterMemory } = flexible;
+  const limiter = new RateLimiterMemory({ points: limit.limit, duration: limit.windowMs / 1000 });
+  let next = 0;
+  peers["rate-limiter-flexible's memory store"] = async (times) => {
+    for (let i = 0; i < times; i++) kept.value = await limiter.consume(few[next++ % few.length]);
+  };
+}
+const express = await able(records, "express-rate-limit", () => import("express-rate-limit"));
+if (express) {
+  const store = new express.MemoryStore();
+  store.init(limit);
+  let next = 0;
+  peers["express-rate-limit's memory store"] = async (times) => {
+    for (let i = 0; i < times; i++) kept.value = await store.increment(few[next++ % few.length]);
+  };
+  process.once("exit", () => store.shutdown());
+}
+const hits = await raceAsync({ ours: each(few, (key) => limits.hit(key, limit)), ...peers }, { rounds: 101 });
+for (const peer of Object.keys(peers))
+  records.ratio("Node table.hit", hits("ours", peer), peer, { limit: "at most 1" });
+
+/** The time of an addition in tables of these sizes and fillings, beside the smallest that is a tenth full. */
+const shapes = {
+  "1,000 keys, 10 % full": [1000, 0.1],
+  "1,000 keys, 85 % full": [1000, 0.85],
+  "1,000,000 keys, 10 % full": [1_000_000, 0.1],
+  "1,000,000 keys, 85 % full": [1_000_000, 0.85],
+};
+const tables = Object.entries(shapes).map(([name, [capacity, full]]) => {
+  const some = keysOf(QUICK ? Math.min(capacity * full, 10_000) : capacity * full);
+  return [name, some, filled(name, capacity, some)];
+});
+const flat = race(
+  Object.fromEntries(tables.map(([name, some, each_]) => [name, each(some, (key) => each_.add(key, 0, 1n))])),
+);
+const [smallest] = Object.keys(shapes);
+for (const name of Object.keys(shapes).slice(1))
+  records.ratio(`Node table.add, ${name}`, flat(name, smallest), smallest, { limit: "at most 2" });
+
+for (const [, , each_] of tables) each_.close();
+limits.close();
+counters.close();
+table.close();
