@@ -68,7 +68,7 @@ function isAlive(pid: number): boolean {
 }
 
 test("rate limiter: two servers and an Erlang program allow a client no more than one of them would", async () => {
-  const limits = join(freshFolder(), "limits.bin");
+  const limits = join(freshFolder(), "limits.table");
   const began = performance.now();
   const servers = [0, 1].map(() => start(node, program("rate-limiter/server.mjs"), limits, "0"));
   const ports = await Promise.all(servers.map((server) => server.says(/listening on port (\d+)/)));
@@ -82,8 +82,8 @@ test("rate limiter: two servers and an Erlang program allow a client no more tha
   const asked = await ask("ann");
   const erlang = await runExample("escript", "rate-limiter/limiter.escript", limits, "ann", "30");
   const taken = Number(/^(\d+) of 30 allowed$/.exec(erlang)?.[1]);
-  // 20 at once, and 5 a second after that.
-  const most = 20 + Math.ceil((performance.now() - began) / 200);
+  // 20 in a minute, which slides.
+  const most = 21 + Math.ceil((performance.now() - began) / 3000);
   expect(asked).toBeGreaterThanOrEqual(20);
   expect(asked + taken).toBeLessThanOrEqual(most);
   expect(await ask("bob")).toBeGreaterThanOrEqual(20);

@@ -143,7 +143,7 @@ void perform_table_hit(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    const emmap_table_limit limit = {given[0], given[1], given[2], (uint32_t)given[3]};
+    const emmap_table_limit limit = {given[0], given[1], (int64_t)given[2], (uint32_t)given[3]};
     const emmap_error error = emmap_table_hit(c->file, key.iov_base, key.iov_len, &limit, &result);
     if (error != EMMAP_OK) {
         call_answer(c, error);

@@ -21,7 +21,7 @@ function mention(path) {
   for (const [, name] of readFileSync(path, "utf8").matchAll(/(?:from |import\()"(\..*?)"/g))
     mention(resolve(path, "..", name.replace(/js$/, "d.ts")));
 }
-for (const name of ["index.d.ts", "etf/index.d.ts"]) mention(join(dist, name));
+for (const name of ["index.d.ts", "etf/index.d.ts", "express-rate-limit.d.ts"]) mention(join(dist, name));
 for (const path of files(".d.ts")) {
   if (mentioned.has(path)) continue;
   rmSync(path);

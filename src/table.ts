@@ -29,7 +29,7 @@ export interface Limit {
   limit: number;
   /** The length of a window in milliseconds. */
   windowMs: number;
-  /** What this hit uses: below 2^24. Default 1. */
+  /** What this hit uses: below 2^24. Default 1. A negative cost gives back what was used in this window. */
   cost?: number | undefined;
   /**
    * The window slides: what was used in the window before counts by the part of it that the sliding window still covers.
@@ -91,9 +91,11 @@ export class Table extends OpenFile {
   readonly #place = new Float64Array(2);
   /** The windows of words as halves, by window. */
   readonly #halves = new Map<BigInt64Array, Uint32Array>();
-  /** See {@link TableOptions}. */
+  /** The number of keys that the table has room for: see {@link TableOptions}. */
   readonly capacity: number;
+  /** The most bytes of a key. */
   readonly keyBytes: number;
+  /** The words of a key. */
   readonly words: number;
 
   private constructor(opened: Opened) {
@@ -183,7 +185,7 @@ export class Table extends OpenFile {
     const { cost = 1 } = limit;
     numbers[0] = natural(limit.limit, "limit.limit");
     numbers[1] = natural(limit.windowMs, "limit.windowMs");
-    numbers[2] = natural(cost, "limit.cost");
+    numbers[2] = finite(cost, "limit.cost");
     numbers[3] = (limit.sliding === true ? SLIDING : 0) | (limit.evict === true ? EVICT : 0);
     const allowed = addon.table_hit(this.native, toKey(key), numbers);
     return {
@@ -346,10 +348,15 @@ export class TableEntry {
   }
 }
 
-function natural(value: unknown, name: string): number {
+function finite(value: unknown, name: string): number {
   if (typeof value !== "number") throw typeError(name, "of type number", value);
-  if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) throw rangeError(name, "0 or more", value);
+  if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) throw rangeError(name, "a safe integer", value);
   return value;
+}
+
+function natural(value: unknown, name: string): number {
+  if ((value as number) < 0) throw rangeError(name, "0 or more", value);
+  return finite(value, name);
 }
 
 /**

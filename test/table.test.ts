@@ -92,6 +92,7 @@ test("hits are limited in their window, and full is an error or the end of anoth
   expect(hits[0]?.resetMs).toBeGreaterThan(0);
   expect(table.hit("bob", { ...limit, cost: 4 }).allowed).toBe(false);
   expect(table.hit("bob", { ...limit, cost: 3, sliding: true }).allowed).toBe(true);
+  expect(table.hit("bob", { ...limit, cost: -2, sliding: true }).used).toBe(1);
   table.hit("carl", limit);
   expect(thrownBy(() => table.hit("dora", limit)).code).toBe("EMMAP_FULL");
   expect(table.hit("dora", { ...limit, evict: true }).allowed).toBe(true);

@@ -113,7 +113,7 @@ static ERL_NIF_TERM table_hit(struct nif_attempt *attempt, const ERL_NIF_TERM ar
     if (!get_key(env, arguments[1], &key) || !enif_get_tuple(env, arguments[2], &arity, &numbers) ||
         arity != 4 || !nif_get_position(env, numbers[0], &limit.limit) ||
         !nif_get_position(env, numbers[1], &limit.window_ms) ||
-        !nif_get_position(env, numbers[2], &limit.cost) || !enif_get_uint(env, numbers[3], &flags))
+        !nif_get_operand(env, numbers[2], &limit.cost) || !enif_get_uint(env, numbers[3], &flags))
         return enif_make_badarg(env);
     limit.flags = flags;
     const emmap_error error =

@@ -51,10 +51,11 @@ The errors are those of `emmap`, and
     emmap:open_option() | {key_bytes, pos_integer()} | {words, pos_integer()} | read_only | existing.
 ?DOC("A key. It is not empty.").
 -type key() :: iodata().
-?DOC("A limit: so many hits in each `window` of ms. `cost`: what this hit uses, 1 by default. Limit and cost are below 2^24.
+?DOC("A limit: so many hits in each `window` of ms. `cost`: what this hit uses, 1 by default; a negative
+cost gives back what was used in this window. Limit and cost are below 2^24.
 `sliding`: what was used in the window before counts by the part of it that the sliding window still covers. `evict`: in a
 full table in which nothing has expired, the entry that expires first gives its place.").
--type limit() :: #{limit := non_neg_integer(), window := pos_integer(), cost => non_neg_integer(), sliding => boolean(),
+-type limit() :: #{limit := non_neg_integer(), window := pos_integer(), cost => integer(), sliding => boolean(),
                    evict => boolean()}.
 ?DOC("The answer to a hit. `used` in the window, this hit included if it is allowed; `remaining` of the limit; `reset`: ms
 to the end of the window.").

@@ -1,43 +1,48 @@
-// A rate limit that any number of processes apply together. Each client has one 64-bit word in a mapped file, which a
-// compare-and-swap changes. limiter.escript does the same in Erlang, on the same file.
+// A rate limit that any number of processes apply together: a key of a table for each client. limiter.escript does the same in
+// Erlang, on the same file.
 //
-// The word is the time up to which the client's requests are paid for, in microseconds since 1970. A request adds one interval
-// to it. It is refused if the time would then be more than `burst` intervals after now. This is the generic cell rate algorithm.
-// It needs no timer, and no state but the word. A process that dies leaves nothing to clean up.
-import { crc32 } from "node:zlib";
-import { type MappedFile, open } from "emmap";
+// Keys are compared, so no two clients share a limit. A client whose window is over gives its place to others. In a full table the
+// client whose window ends first does. A process that dies leaves nothing to clean up.
+import { type Hit, openTable, type Table } from "emmap";
 
-/** Clients with the same word share a limit. So take many more words than there are clients at a time. */
-const WORDS = 65_536;
+/** The clients at a time. */
+const CLIENTS = 100_000;
+/** At most so many requests in a minute, wherever it begins. All programs use the same numbers. */
+const LIMIT = { limit: 20, windowMs: 60_000, sliding: true, evict: true };
 
 export class RateLimiter {
-  readonly #file: MappedFile;
-  readonly #interval: bigint;
-  readonly #window: bigint;
+  readonly #clients: Table;
 
-  /** At most `burst` requests at once, and `perSecond` in the long run. All programs that share the file must use the same values. */
-  constructor(path: string, { perSecond, burst }: { perSecond: number; burst: number }) {
-    this.#interval = BigInt(Math.round(1e6 / perSecond));
-    this.#window = this.#interval * BigInt(burst);
-    this.#file = open(path, { write: true, create: true, size: 8 * WORDS });
+  constructor(path: string) {
+    this.#clients = openTable(path, { capacity: CLIENTS });
   }
 
-  /** Counts a request of the client and returns true, if the client may make one now. */
-  take(client: string): boolean {
-    const position = 8 * (crc32(client) % WORDS);
-    const now = BigInt(Date.now()) * 1000n;
-    const limit = now + this.#window;
-    for (;;) {
-      const paid = this.#file.load(position);
-      // A time after the limit was written before the clock was set back.
-      const from = paid > now && paid <= limit ? paid : now;
-      const until = from + this.#interval;
-      if (until > limit) return false;
-      if (this.#file.compareExchange(position, paid, until) === paid) return true;
-    }
+  /** Counts a request of the client, if the client may make one now. */
+  take(client: string): Hit {
+    return this.#clients.hit(client, LIMIT);
   }
 
   close(): void {
-    this.#file.close();
+    this.#clients.close();
   }
+}
+
+/** A hook for Fastify: `app.addHook("onRequest", limitRequests(limiter, (request) => request.ip))`. */
+export function limitRequests<Request, Reply extends FastifyReply>(
+  limiter: RateLimiter,
+  clientOf: (request: Request) => string,
+) {
+  return async (request: Request, reply: Reply): Promise<unknown> => {
+    const { allowed, remaining, resetMs } = limiter.take(clientOf(request));
+    reply.header("x-ratelimit-remaining", remaining);
+    if (allowed) return undefined;
+    reply.header("retry-after", Math.ceil(resetMs / 1000));
+    reply.code(429).send("too many requests\n");
+    return reply;
+  };
+}
+
+interface FastifyReply {
+  header(name: string, value: unknown): unknown;
+  code(status: number): { send(payload: string): unknown };
 }

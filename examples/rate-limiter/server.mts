@@ -1,7 +1,7 @@
 // An HTTP server that limits each client's requests, together with all other processes that have the file open.
 //
-//   node server.mts limits.bin 8080 &
-//   node server.mts limits.bin 8081 &
+//   node server.mts limits.table 8080 &
+//   node server.mts limits.table 8081 &
 //   curl -i -H 'x-api-key: ann' localhost:8080
 //
 // On SIGTERM and SIGINT it answers the present requests and ends.
@@ -14,14 +14,14 @@ if (path === undefined || port === undefined) {
   console.error("usage: node server.mts FILE PORT");
   process.exit(2);
 }
-const PER_SECOND = 5;
-const limiter = new RateLimiter(path, { perSecond: PER_SECOND, burst: 20 });
+const limiter = new RateLimiter(path);
 
 const server = createServer((request, response) => {
   const client = String(request.headers["x-api-key"] ?? request.socket.remoteAddress);
-  if (limiter.take(client)) response.end("hello\n");
+  const { allowed, resetMs } = limiter.take(client);
+  if (allowed) response.end("hello\n");
   else
-    response.writeHead(429, { "retry-after": String(Math.ceil(1 / PER_SECOND)) }).end("too many requests\n");
+    response.writeHead(429, { "retry-after": String(Math.ceil(resetMs / 1000)) }).end("too many requests\n");
 });
 
 server.on("error", (error) => {

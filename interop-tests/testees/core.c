@@ -693,7 +693,7 @@ static bool on_table(const request *request, const char *operation, emmap_file *
         say_nothing(operation, emmap_table_delete(file, key.iov_base, key.iov_len));
     } else if (strcmp(name, "hit") == 0) {
         emmap_table_hit_result result;
-        const emmap_table_limit limit = {number(request, 3), number(request, 4), number(request, 5), 0};
+        const emmap_table_limit limit = {number(request, 3), number(request, 4), operand(request, 5), 0};
         const emmap_error error = emmap_table_hit(file, key.iov_base, key.iov_len, &limit, &result);
         if (error)
             say_error(operation, error);

@@ -106,7 +106,7 @@ napi_value hit(const Call &call)
     if (!numbers)
         return nullptr;
     const emmap_table_limit limit{static_cast<uint64_t>(numbers[0]), static_cast<uint64_t>(numbers[1]),
-                                  static_cast<uint64_t>(numbers[2]), static_cast<uint32_t>(numbers[3])};
+                                  static_cast<int64_t>(numbers[2]), static_cast<uint32_t>(numbers[3])};
     emmap_table_hit_result result;
     const emmap_error error = emmap_table_hit(call.core(), key.bytes, key.length, &limit, &result);
     numbers[0] = static_cast<double>(result.used);

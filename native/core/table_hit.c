@@ -76,8 +76,11 @@ static bool try_hit(_Atomic int64_t *words, const emmap_table_limit *limit, cons
         before = 0;
     const uint64_t weighed = before * moment->left / limit->window_ms;
     const uint64_t all = used + weighed;
-    const bool allowed = all + limit->cost <= limit->limit;
-    if (!allowed || limit->cost == 0) {
+    const uint64_t cost = limit->cost > 0 ? (uint64_t)limit->cost : 0;
+    const uint64_t back = limit->cost < 0 ? (uint64_t)-limit->cost : 0;
+    const uint64_t given = back < used ? back : used;
+    const bool allowed = cost == 0 || all + cost <= limit->limit;
+    if (!allowed || cost + given == 0) {
         answer(limit, moment, all, allowed, result);
         return true;
     }
@@ -85,11 +88,11 @@ static bool try_hit(_Atomic int64_t *words, const emmap_table_limit *limit, cons
         atomic_store(&words[1], (int64_t)moment->expiry);
     PAUSE("table_hit_expiry");
     const uint64_t next =
-        (moment->window & WINDOW_MASK) << 2 * COUNT_BITS | before << COUNT_BITS | (used + limit->cost);
+        (moment->window & WINDOW_MASK) << 2 * COUNT_BITS | before << COUNT_BITS | (used + cost - given);
     if (!atomic_compare_exchange_strong(&words[0], &word, (int64_t)next))
         return false;
     PAUSE("table_hit_done");
-    answer(limit, moment, all + limit->cost, true, result);
+    answer(limit, moment, all + cost - given, true, result);
     return true;
 }
 
@@ -190,7 +193,7 @@ static emmap_error insert_hit(operation_t *operation, const table_key_t *key, co
     uint32_t soonest;
     emmap_error error = sweep(operation, moment, SWEEP, false, &soonest);
     hit(first, limit, moment, result);
-    if (error || !result->allowed || limit->cost == 0)
+    if (error || !result->allowed || limit->cost <= 0)
         return error;
     const int64_t words[TABLE_WORDS_MAX] = {first[0], first[1]};
     error = make_room(operation, limit, moment, table_units_for(table_shape(operation), key->length));
@@ -219,8 +222,8 @@ static emmap_error check_limit(const table_t *self, const emmap_table_limit *lim
 {
     if (self->shape.words < 2)
         return emi_error_set(EINVAL, "a limit needs entries of two words");
-    if (limit->limit > COUNT_MASK || limit->cost > COUNT_MASK || limit->window_ms == 0 ||
-        limit->window_ms > (uint64_t)1 << 40)
+    if (limit->limit > COUNT_MASK || limit->cost > (int64_t)COUNT_MASK ||
+        limit->cost < -(int64_t)COUNT_MASK || limit->window_ms == 0 || limit->window_ms > (uint64_t)1 << 40)
         return emi_error_set(EINVAL, "limit and cost are below 2^24, and a window has from 1 to 2^40 ms");
     return EMMAP_OK;
 }

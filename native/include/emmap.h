@@ -1169,12 +1169,12 @@ typedef struct emmap_table_place {
 emmap_error emmap_table_find(emmap_file *file, const void *key, size_t length, bool create,
                              emmap_table_place *place);
 
-/* A limit: `limit` in each window of `window_ms`. `cost` is what this hit uses, 1 in most cases. Limit and cost are
- * below 2^24. */
+/* A limit: `limit` in each window of `window_ms`. `cost` is what this hit uses, 1 in most cases. A negative cost gives
+ * back what was used in this window. Limit and cost are below 2^24. */
 typedef struct emmap_table_limit {
     uint64_t limit;
     uint64_t window_ms;
-    uint64_t cost;
+    int64_t cost;
     uint32_t flags;
 } emmap_table_limit;
 

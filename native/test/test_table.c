@@ -284,6 +284,10 @@ static void a_limit_holds_in_its_window(void **state)
     assert_int_equal(hit_with(table, "bob", (emmap_table_limit){5, 1000000, 4, 0}).used, 5);
     assert_false(hit_with(table, "carl", (emmap_table_limit){5, 1000000, 6, 0}).allowed);
     assert_int_equal(size_of(table), 2);
+    assert_int_equal(hit_with(table, "bob", (emmap_table_limit){5, 1000000, -2, 0}).used, 3);
+    assert_int_equal(hit_with(table, "bob", (emmap_table_limit){5, 1000000, -9, 0}).used, 0);
+    assert_int_equal(hit_with(table, "dora", (emmap_table_limit){5, 1000000, -1, 0}).used, 0);
+    assert_int_equal(size_of(table), 2);
     assert_int_equal(hit_with(table, "carl", (emmap_table_limit){5, 1000000, 0, 0}).used, 0);
     set_clock(1000001);
     assert_int_equal(hit_with(table, "ann", limit).used, 1);

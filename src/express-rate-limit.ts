@@ -1,0 +1,98 @@
+// The store for the package express-rate-limit. It needs nothing of that package.
+import type { Hit, Table } from "./table.js";
+
+/** The most that a hit can be counted against. The middleware compares with its own limit. */
+const MOST = 2 ** 24 - 1;
+
+/** How a {@link TableStore} counts. */
+export interface TableStoreOptions {
+  /** Put before each key, so that several limiters can share a table. */
+  prefix?: string | undefined;
+  /** The window slides: see {@link Limit.sliding}. */
+  sliding?: boolean | undefined;
+  /** A full table lets the client go whose window ends first: see {@link Limit.evict}. Default true. */
+  evict?: boolean | undefined;
+}
+
+/** What the middleware gets about a client. */
+export interface ClientHits {
+  /** The number of hits in the window. */
+  totalHits: number;
+  /** The end of the window. */
+  resetTime: Date;
+}
+
+/**
+ * A store for express-rate-limit: all processes that open the table share its limits, and a restart keeps them.
+ *
+ * ```ts
+ * import { openTable } from "emmap";
+ * import { TableStore } from "emmap/express-rate-limit";
+ *
+ * const table = openTable("clients.table", { capacity: 100_000 });
+ * app.use(rateLimit({ windowMs: 60_000, limit: 100, store: new TableStore(table) }));
+ * ```
+ */
+export class TableStore {
+  readonly #table: Table;
+  readonly #sliding: boolean;
+  readonly #evict: boolean;
+  #windowMs = 60_000;
+  /** Read by the middleware: hits are shared with other instances. */
+  readonly localKeys = false;
+  /** See {@link TableStoreOptions.prefix}. */
+  readonly prefix: string;
+
+  constructor(table: Table, { prefix = "", sliding = false, evict = true }: TableStoreOptions = {}) {
+    this.#table = table;
+    this.prefix = prefix;
+    this.#sliding = sliding;
+    this.#evict = evict;
+  }
+
+  /** Called by the middleware with its options. */
+  init({ windowMs }: { windowMs: number }): void {
+    this.#windowMs = windowMs;
+  }
+
+  #hit(key: string, cost: number): Hit {
+    return this.#table.hit(this.prefix + key, {
+      limit: MOST,
+      windowMs: this.#windowMs,
+      cost,
+      sliding: this.#sliding,
+      evict: this.#evict,
+    });
+  }
+
+  #hits(key: string, cost: number): ClientHits {
+    const { used, resetMs } = this.#hit(key, cost);
+    return { totalHits: used, resetTime: new Date(Date.now() + resetMs) };
+  }
+
+  /** Counts a hit of a client. */
+  increment(key: string): ClientHits {
+    return this.#hits(key, 1);
+  }
+
+  /** Takes a hit back, for the options `skipFailedRequests` and `skipSuccessfulRequests`. */
+  decrement(key: string): void {
+    this.#hit(key, -1);
+  }
+
+  /** The hits of a client. */
+  get(key: string): ClientHits {
+    return this.#hits(key, 0);
+  }
+
+  /** Forgets the hits of a client. */
+  resetKey(key: string): void {
+    this.#table.delete(this.prefix + key);
+  }
+
+  /** Forgets the hits of all clients of this store. */
+  resetAll(): void {
+    for (const [key] of this.#table.entries())
+      if (String(key).startsWith(this.prefix)) this.#table.delete(key);
+  }
+}
