@@ -11,6 +11,7 @@
  * The clock is the system's time, since it is the same in all containers and goes on through a restart. If it is set
  * back, windows that have begun "later" count as over; if it is set forward, they are over.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <time.h>
 
@@ -30,7 +31,12 @@ enum { SWEEP = 4, SWEEP_FULL = 65536 };
 static uint64_t now_ms(void)
 {
     struct timespec now;
+#ifdef CLOCK_REALTIME_COARSE
+    /* Some ms late, and much cheaper. */
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
     clock_gettime(CLOCK_REALTIME, &now);
+#endif
     return (uint64_t)((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + emi_table_clock_shift);
 }
 
