@@ -15,6 +15,23 @@ export type { DeadLetter } from "./dead-letter.js";
 export type { Delivery, InHand } from "./delivery.js";
 export { EmmapError, type EmmapErrorCode } from "./error.js";
 export { type Advice, MappedFile, open, type Whence } from "./file.js";
+export {
+  type CounterSeries,
+  counter,
+  type GaugeSeries,
+  gauge,
+  type HistogramSeries,
+  histogram,
+  type Instrument,
+  type LabelValues,
+  type Metric,
+  type MetricOptions,
+  type MetricRegistry,
+  type MetricSchema,
+  Metrics,
+  type MetricsOptions,
+  openMetrics,
+} from "./metrics.js";
 export type { OpenFile, Structure, Writer } from "./open-file.js";
 export type { CountersOptions, OpenOptions, StructureOptions } from "./options.js";
 export { EMPTY, openQueue, Queue, type QueueInfo } from "./queue.js";

@@ -237,11 +237,14 @@ export class Table extends OpenFile {
    * All keys with their words, in no order. A key that is not UTF-8 is a Buffer. An entry that is inserted or deleted
    * meanwhile may come or not; every other entry comes once.
    */
-  *entries(): Generator<[key: string | Buffer, words: bigint[]], void, undefined> {
+  entries(): Generator<[key: string | Buffer, words: bigint[]], void, undefined>;
+  /** `step`: how many entries are copied at a time. @internal */
+  entries(step: bigint): Generator<[key: string | Buffer, words: bigint[]], void, undefined>;
+  *entries(step = STEP): Generator<[key: string | Buffer, words: bigint[]], void, undefined> {
     const place = new BigUint64Array(1);
     const size = 8 * this.words;
     for (;;) {
-      const packed = addon.table_walk(this.native, STEP, place);
+      const packed = addon.table_walk(this.native, step, place);
       if (packed === null) return;
       for (const entry of unpack(packed)) {
         const key = entry.subarray(size);

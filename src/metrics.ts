@@ -1,0 +1,482 @@
+import type { PathLike } from "node:fs";
+import { constants } from "node:os";
+import { type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
+import { createError, EmmapError } from "./error.js";
+import { openTable, type Table, type TableEntry } from "./table.js";
+
+/** The type of a metric, as the file has it. */
+type Kind = "counter" | "gauge" | "process_gauge" | "histogram";
+
+/** What a metric is: {@link counter}, {@link gauge} and {@link histogram} make one. */
+export interface Metric<Label extends string = string, Type extends Kind = Kind> {
+  /** The type. */
+  readonly type: Type;
+  /** The names of the labels. */
+  readonly labels: readonly Label[];
+  /** The upper bounds of a histogram's buckets. */
+  readonly buckets: readonly number[];
+  /** A sentence for people. */
+  readonly help: string;
+  /** The most series, which are combinations of label values. What comes later is dropped, and counted. */
+  readonly maxSeries: number;
+}
+
+/** What all metrics have. */
+export interface MetricOptions<Label extends string> {
+  /** The names of the labels. Default: none. */
+  labels?: readonly Label[] | undefined;
+  /** A sentence for people. */
+  help?: string | undefined;
+  /** The most series. Default 1000. */
+  maxSeries?: number | undefined;
+}
+
+type WithoutLabels = Omit<MetricOptions<never>, "labels"> & { labels?: undefined };
+type WithLabels<Label extends string> = MetricOptions<Label> & { labels: readonly Label[] };
+
+function metric<Label extends string, Type extends Kind>(
+  type: Type,
+  { labels = [], help = "", maxSeries = 1000 }: MetricOptions<Label>,
+  buckets: readonly number[] = [],
+): Metric<Label, Type> {
+  for (const label of labels)
+    if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(label))
+      throw rangeError("labels", "names of letters and digits", label);
+  return { type, labels, buckets, help, maxSeries };
+}
+
+/** A number that only grows: requests, errors. It is a whole number. */
+export function counter(options?: WithoutLabels): Metric<never, "counter">;
+/** The same with labels. */
+export function counter<const Label extends string>(options: WithLabels<Label>): Metric<Label, "counter">;
+export function counter(options: MetricOptions<string> = {}): Metric<never, "counter"> {
+  return metric("counter", options) as never;
+}
+
+/**
+ * A number that goes up and down. It is a whole number. With `perProcess` each process has its own, the text shows their sum, and
+ * that of a process that has died or closed the file is gone.
+ */
+export function gauge(options?: WithoutLabels & { perProcess?: boolean | undefined }): Metric<never, "gauge">;
+/** The same with labels. */
+export function gauge<const Label extends string>(
+  options: WithLabels<Label> & { perProcess?: boolean | undefined },
+): Metric<Label, "gauge">;
+export function gauge(
+  options: MetricOptions<string> & { perProcess?: boolean | undefined } = {},
+): Metric<never, "gauge"> {
+  return metric(options.perProcess === true ? "process_gauge" : "gauge", options) as never;
+}
+
+/** Counts values by their size, in buckets with these upper bounds. The sum of the values has six decimals. */
+export function histogram(
+  options: WithoutLabels & { buckets: readonly number[] },
+): Metric<never, "histogram">;
+/** The same with labels. */
+export function histogram<const Label extends string>(
+  options: WithLabels<Label> & { buckets: readonly number[] },
+): Metric<Label, "histogram">;
+export function histogram(
+  options: MetricOptions<string> & { buckets: readonly number[] },
+): Metric<never, "histogram"> {
+  const { buckets } = options;
+  if (!buckets.every((bound, i) => Number.isFinite(bound) && (i === 0 || bound > (buckets[i - 1] as number))))
+    throw rangeError("buckets", "numbers in ascending order", buckets);
+  return metric("histogram", options, buckets) as never;
+}
+
+/** The metrics of a file by their names. */
+export type MetricSchema = Readonly<Record<string, Metric>>;
+
+/** The values of a series' labels. */
+export type LabelValues<Label extends string> = Readonly<Record<Label, string | number>>;
+
+/** One combination of label values of a counter. */
+export interface CounterSeries {
+  /** Adds to the number. */
+  add(value?: Integer): void;
+}
+
+/** One combination of label values of a gauge. */
+export interface GaugeSeries extends CounterSeries {
+  /** Sets the number. */
+  set(value: Integer): void;
+}
+
+/** One combination of label values of a histogram. */
+export interface HistogramSeries {
+  /** Counts a value. */
+  observe(value: number): void;
+}
+
+type SeriesOf<Type extends Kind> = Type extends "counter"
+  ? CounterSeries
+  : Type extends "histogram"
+    ? HistogramSeries
+    : GaugeSeries;
+
+/** A metric that counts. Without labels it is its only series. */
+export type Instrument<M extends Metric> =
+  M extends Metric<infer Label, infer Type>
+    ? [Label] extends [never]
+      ? SeriesOf<Type>
+      : {
+          /** The series of these label values. Keep it if you use it often. */
+          labels(values: LabelValues<Label>): SeriesOf<Type>;
+        }
+    : never;
+
+/** How to open metrics. */
+export interface MetricsOptions {
+  /** The most series of all metrics together. Default 10,000. It counts for a new file. */
+  capacity?: Integer | undefined;
+}
+
+/** What {@link Metrics.register} needs of a registry of prom-client. */
+export interface MetricRegistry {
+  /** Adds a metric. */
+  registerMetric(metric: never): void;
+}
+
+/** Between the parts of a key, and at the beginning of the keys that are no series. */
+const SEPARATOR = "\0";
+const SCHEMA = "\x01";
+const COUNTS = "\x02";
+const FIELD = "\x1f";
+/** Words of a series: a histogram has its buckets, one without a bound, and the sum. */
+const LEAST_WORDS = 16;
+/** Of a sum. */
+const MICRO = 1_000_000;
+const STEP = 4096n;
+/** Of a key that counts the series of a metric. */
+const SERIES = 0;
+const DROPPED = 1;
+
+const wordsOf = ({ buckets }: Metric): number => (buckets.length > 0 ? buckets.length + 2 : 1);
+const clean = (value: string | number): string => String(value).replaceAll("\0", "\ufffd");
+const escaped = (value: string): string =>
+  /[\\"\n]/.test(value) ? value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`)) : value;
+
+class Series {
+  readonly #entry: TableEntry | undefined;
+  readonly #drop: () => void;
+  readonly #buckets: readonly number[];
+
+  constructor(entry: TableEntry | undefined, drop: () => void, buckets: readonly number[]) {
+    this.#entry = entry;
+    this.#drop = drop;
+    this.#buckets = buckets;
+  }
+
+  add(value: Integer = 1): void {
+    if (this.#entry === undefined) this.#drop();
+    else this.#entry.add(0, value);
+  }
+
+  set(value: Integer): void {
+    if (this.#entry === undefined) this.#drop();
+    else this.#entry.set(0, value);
+  }
+
+  observe(value: number): void {
+    if (typeof value !== "number") throw typeError("value", "of type number", value);
+    const buckets = this.#buckets;
+    let bucket = 0;
+    while (bucket < buckets.length && value > (buckets[bucket] as number)) bucket++;
+    this.#entry?.add(bucket, 1);
+    this.#entry?.add(buckets.length + 1, Math.round(value * MICRO));
+    if (this.#entry === undefined) this.#drop();
+  }
+}
+
+/** A series of the file, with its numbers. */
+interface Sample {
+  readonly labels: readonly string[];
+  values: bigint[];
+}
+
+/**
+ * One set of metrics of all processes of both runtimes, which outlives their restarts. {@link openMetrics} makes it, with a
+ * property for each metric.
+ */
+export class Metrics {
+  readonly #table: Table;
+  readonly #schema: MetricSchema;
+  /** Names this process: its per-process gauges end with it. */
+  readonly #process: string;
+
+  /** @internal */
+  constructor(table: Table, schema: MetricSchema) {
+    this.#table = table;
+    this.#schema = schema;
+    const own = table.writers().filter((writer) => writer.process === process.pid);
+    const since = Math.max(0, ...own.map((writer) => writer.since.getTime()));
+    this.#process = `${process.pid}.${since}`;
+    for (const [name, each] of Object.entries(schema))
+      Object.defineProperty(this, name, { value: this.#instrument(name, each) });
+  }
+
+  #instrument(name: string, each: Metric): unknown {
+    if (each.labels.length === 0) return this.#series(name, each, []);
+    const known = new Map<string, Series>();
+    const labels = (values: LabelValues<string>): Series => {
+      const parts = each.labels.map((label) => clean(values[label] ?? ""));
+      const key = parts.join(SEPARATOR);
+      let series = known.get(key);
+      if (series === undefined) {
+        series = this.#series(name, each, parts);
+        // One that was dropped may find room later.
+        if (known.size < each.maxSeries) known.set(key, series);
+      }
+      return series;
+    };
+    return { labels };
+  }
+
+  #series(name: string, each: Metric, parts: readonly string[]): Series {
+    const table = this.#table;
+    const own = each.type === "process_gauge" ? [this.#process] : [];
+    const key = [name, ...parts, ...own].join(SEPARATOR);
+    const drop = (): void => {
+      table.add(COUNTS + name, DROPPED, 1);
+    };
+    if (Buffer.byteLength(key) > table.keyBytes) return new Series(undefined, drop, each.buckets);
+    if (table.get(key) === undefined) {
+      if (table.add(COUNTS + name, SERIES, 1) >= BigInt(each.maxSeries)) {
+        table.add(COUNTS + name, SERIES, -1);
+        return new Series(undefined, drop, each.buckets);
+      }
+    }
+    try {
+      return new Series(table.entry(key), drop, each.buckets);
+    } catch (error) {
+      if (!(error instanceof EmmapError) || error.code !== "EMMAP_FULL") throw error;
+      return new Series(undefined, drop, each.buckets);
+    }
+  }
+
+  /** The samples by metric, what each metric has dropped, and the metrics of the file. */
+  #read(): {
+    samples: Map<string, Map<string, Sample>>;
+    dropped: [string, bigint][];
+    metrics: Map<string, Metric>;
+  } {
+    const living = new Set(this.#table.writers().map(({ process: id, since }) => `${id}.${since.getTime()}`));
+    const metrics = stored(this.#table);
+    const samples = new Map<string, Map<string, Sample>>();
+    const dropped: [string, bigint][] = [];
+    for (const [key, values] of this.#table.entries(STEP)) {
+      const text = String(key);
+      if (text.startsWith(SCHEMA)) continue;
+      if (text.startsWith(COUNTS)) {
+        if (values[DROPPED] !== 0n) dropped.push([text.slice(1), values[DROPPED] as bigint]);
+        continue;
+      }
+      const [name, ...labels] = text.split(SEPARATOR) as [string, ...string[]];
+      const about = metrics.get(name);
+      if (about === undefined) continue;
+      let process: string | undefined;
+      if (about.type === "process_gauge") process = labels.pop();
+      if (process !== undefined && !living.has(process)) {
+        if (this.#table.delete(text)) this.#table.add(COUNTS + name, SERIES, -1);
+        continue;
+      }
+      let all = samples.get(name);
+      if (all === undefined) {
+        all = new Map();
+        samples.set(name, all);
+      }
+      const series = process === undefined ? text : labels.join(SEPARATOR);
+      const before = all.get(series);
+      if (before === undefined) all.set(series, { labels, values });
+      else before.values = before.values.map((value, i) => value + (values[i] as bigint));
+    }
+    return { samples, dropped, metrics };
+  }
+
+  /**
+   * The metrics in Prometheus's text format. A metric that the label values of users would have filled beyond its `maxSeries` is in
+   * `emmap_metrics_dropped_total`.
+   */
+  async text(): Promise<string> {
+    const { samples, dropped, metrics } = this.#read();
+    const lines: string[] = [];
+    for (const [name, about] of [...metrics].sort(([one], [other]) => (one < other ? -1 : 1))) {
+      const { help } = this.#schema[name] ?? about;
+      if (help !== "") lines.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
+      lines.push(`# TYPE ${name} ${about.type === "process_gauge" ? "gauge" : about.type}`);
+      for (const sample of samples.get(name)?.values() ?? []) {
+        const labels = about.labels
+          .map((label, i) => `${label}="${escaped(sample.labels[i] ?? "")}"`)
+          .join(",");
+        for (const [suffix, bound, value] of parts(about, sample.values)) {
+          const shown = bound === undefined ? labels : `${labels}${labels === "" ? "" : ","}le="${bound}"`;
+          lines.push(`${name}${suffix}${shown === "" ? "" : `{${shown}}`} ${value}`);
+        }
+      }
+    }
+    if (dropped.length > 0) {
+      lines.push(
+        "# HELP emmap_metrics_dropped_total What was not counted because a metric had too many series.",
+      );
+      lines.push("# TYPE emmap_metrics_dropped_total counter");
+      for (const [name, count] of dropped)
+        lines.push(`emmap_metrics_dropped_total{metric="${name}"} ${count}`);
+    }
+    return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+  }
+
+  /** Adds the metrics to a registry of prom-client: `metrics.register(promClient.register)`. */
+  register(registry: MetricRegistry): void {
+    for (const [name, { help, type, labels }] of Object.entries(this.#schema)) {
+      const about = {
+        name,
+        help: help || name,
+        type: type === "process_gauge" ? "gauge" : type,
+        aggregator: "first",
+      };
+      const get = async (): Promise<unknown> => {
+        const { samples, metrics } = this.#read();
+        const values = [...(samples.get(name)?.values() ?? [])].flatMap((sample) =>
+          parts(metrics.get(name) as Metric, sample.values).map(([suffix, le, value]) => ({
+            metricName: name + suffix,
+            labels: {
+              ...Object.fromEntries(labels.map((label, i) => [label, sample.labels[i]])),
+              ...(le !== undefined && { le }),
+            },
+            value: Number(value),
+          })),
+        );
+        return { ...about, values };
+      };
+      registry.registerMetric({ ...about, get, reset: () => {} } as never);
+    }
+  }
+
+  /** Closes the file. This process's gauges are gone then; all other numbers stay. */
+  close(): void {
+    this.#table.close();
+  }
+
+  /** Closes the file, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/** The lines of a series: suffix, upper bound of a bucket, value. */
+function parts({ type, buckets }: Metric, values: readonly bigint[]): [string, string | undefined, string][] {
+  if (type !== "histogram") return [["", undefined, String(values[0])]];
+  let count = 0n;
+  const lines: [string, string | undefined, string][] = [...buckets, "+Inf"].map((bound, i) => {
+    count += values[i] as bigint;
+    return ["_bucket", String(bound), String(count)];
+  });
+  lines.push(["_sum", undefined, String(Number(values[buckets.length + 1]) / MICRO)]);
+  lines.push(["_count", undefined, String(count)]);
+  return lines;
+}
+
+/** The metrics that the file has. */
+function stored(table: Table): Map<string, Metric> {
+  const found = new Map<string, Metric>();
+  for (const [key] of table.entries(STEP)) {
+    const text = String(key);
+    if (!text.startsWith(SCHEMA)) continue;
+    const [name, type, labels, buckets] = text.slice(1).split(FIELD) as [string, Kind, string, string];
+    const list = (items: string): string[] => (items === "" ? [] : items.split(","));
+    if (!found.has(name))
+      found.set(name, {
+        type,
+        labels: list(labels),
+        buckets: list(buckets).map(Number),
+        help: "",
+        maxSeries: 0,
+      });
+  }
+  return found;
+}
+
+/** Adds the metrics that are new, and refuses those that have changed. */
+function settle(table: Table, path: string, schema: MetricSchema): void {
+  const there = stored(table);
+  for (const [name, each] of Object.entries(schema)) {
+    const before = there.get(name);
+    if (before === undefined) {
+      const words = wordsOf(each);
+      if (words > table.words)
+        throw changed(
+          path,
+          `"${name}" has ${words - 2} buckets, and the file has room for ${table.words - 2}`,
+        );
+      table.entry(SCHEMA + [name, each.type, each.labels.join(","), each.buckets.join(",")].join(FIELD));
+      continue;
+    }
+    for (const what of ["type", "labels", "buckets"] as const)
+      if (String(before[what]) !== String(each[what]))
+        throw changed(
+          path,
+          `"${name}" has the ${what} ${String(before[what])} in the file, and ${String(each[what])} here`,
+        );
+  }
+}
+
+function changed(path: string, what: string): EmmapError {
+  const reason = `the metric ${what}`;
+  return createError(
+    constants.errno.EINVAL,
+    "EINVAL",
+    "invalid argument",
+    "metrics_open",
+    undefined,
+    path,
+    reason,
+  );
+}
+
+/**
+ * Opens a file of metrics, or creates one. All processes of both runtimes that open it count together, and a restart loses nothing.
+ *
+ * ```ts
+ * using metrics = openMetrics("metrics.table", {
+ *   requests_total: counter({ labels: ["route", "status"] }),
+ *   latency_seconds: histogram({ buckets: [0.01, 0.1, 1] }),
+ *   in_flight: gauge({ perProcess: true }),
+ * });
+ * metrics.requests_total.labels({ route: "/", status: 200 }).add();
+ * metrics.latency_seconds.observe(0.02);
+ * response.end(await metrics.text());
+ * ```
+ *
+ * The file has the types, labels and buckets of its metrics. A program may add metrics to those that are there.
+ * @throws {EmmapError} as {@link openTable}; EINVAL if a metric has another type, other labels or other buckets than in the file,
+ * which the message says
+ */
+export function openMetrics<const Schema extends MetricSchema>(
+  path: PathLike,
+  schema: Schema,
+  { capacity = 10_000 }: MetricsOptions = {},
+): Metrics & { readonly [Name in keyof Schema]: Instrument<Schema[Name]> } {
+  for (const name of Object.keys(schema))
+    if (!/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name) || name in Metrics.prototype)
+      throw rangeError("schema", "a name of letters, digits, _ and :, and no name of a method", name);
+  const words = Math.max(LEAST_WORDS, ...Object.values(schema).map(wordsOf));
+  const table = openOrCreate(path, toBigInt(capacity, "options.capacity"), words);
+  try {
+    settle(table, table.path, schema);
+    return new Metrics(table, schema) as never;
+  } catch (error) {
+    table.close();
+    throw error;
+  }
+}
+
+/** A file that is there keeps its shape. */
+function openOrCreate(path: PathLike, capacity: bigint, words: number): Table {
+  try {
+    return openTable(path, { write: true });
+  } catch (error) {
+    if (!(error instanceof EmmapError) || !["ENOENT", "EMMAP_CORRUPT"].includes(error.code)) throw error;
+    return openTable(path, { capacity, keyBytes: 1024, words });
+  }
+}

@@ -1,0 +1,125 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { Registry } from "prom-client";
+import { expect, expectTypeOf, test } from "vitest";
+import { type CounterSeries, counter, gauge, histogram, openMetrics } from "../src";
+import { thrownBy } from "./support/errors";
+import { freshPath } from "./support/files";
+
+const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
+
+const SCHEMA = {
+  requests_total: counter({ labels: ["route", "status"], help: "Requests." }),
+  latency_seconds: histogram({ buckets: [0.01, 0.1, 1] }),
+  in_flight: gauge({ perProcess: true }),
+  temperature: gauge({ labels: ["room"] }),
+};
+
+test("all handles count together, and the text is Prometheus's", async () => {
+  const path = freshPath();
+  using metrics = openMetrics(path, SCHEMA);
+  using others = openMetrics(path, SCHEMA);
+  const route = metrics.requests_total.labels({ route: '/"quoted"\\\n', status: 200 });
+  expectTypeOf(route).toEqualTypeOf<CounterSeries>();
+  route.add();
+  others.requests_total.labels({ route: '/"quoted"\\\n', status: 200 }).add(2n);
+  for (const value of [0.005, 0.05, 0.5, 5]) metrics.latency_seconds.observe(value);
+  metrics.in_flight.set(2);
+  metrics.in_flight.add(-1);
+  metrics.temperature.labels({ room: "kitchen" }).set(-3);
+  const text = await others.text();
+  expect(text).toBe(`# TYPE in_flight gauge
+in_flight 1
+# TYPE latency_seconds histogram
+latency_seconds_bucket{le="0.01"} 1
+latency_seconds_bucket{le="0.1"} 2
+latency_seconds_bucket{le="1"} 3
+latency_seconds_bucket{le="+Inf"} 4
+latency_seconds_sum 5.555
+latency_seconds_count 4
+# HELP requests_total Requests.
+# TYPE requests_total counter
+requests_total{route="/\\"quoted\\"\\\\\\n",status="200"} 3
+# TYPE temperature gauge
+temperature{room="kitchen"} -3
+`);
+  const checked = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
+  if (checked.error === undefined) expect([checked.status, checked.stderr]).toEqual([0, expect.any(String)]);
+});
+
+test("a changed metric is an error that names it, and a new one is added", async () => {
+  const path = freshPath();
+  openMetrics(path, SCHEMA).close();
+  const changes = [
+    { requests_total: counter({ labels: ["route"] }) },
+    { requests_total: gauge({ labels: ["route", "status"] }) },
+    { latency_seconds: histogram({ buckets: [0.01, 0.2, 1] }) },
+  ];
+  for (const schema of changes) {
+    const error = thrownBy(() => openMetrics(path, schema));
+    expect(error.code).toBe("EINVAL");
+    expect(error.message).toContain(Object.keys(schema)[0]);
+  }
+  using more = openMetrics(path, { ...SCHEMA, errors_total: counter() });
+  more.errors_total.add(5);
+  expect(await more.text()).toContain("errors_total 5\n");
+});
+
+test("label values of users cannot fill the file unnoticed", async () => {
+  using metrics = openMetrics(
+    freshPath(),
+    { visits_total: counter({ labels: ["user"], maxSeries: 10 }), others_total: counter() },
+    { capacity: 100 },
+  );
+  for (let i = 0; i < 30; i++) metrics.visits_total.labels({ user: `user ${i}` }).add();
+  metrics.visits_total.labels({ user: "x".repeat(2000) }).add();
+  metrics.others_total.add();
+  const text = await metrics.text();
+  expect(text.match(/^visits_total\{/gm)).toHaveLength(10);
+  expect(text).toContain('emmap_metrics_dropped_total{metric="visits_total"} 21\n');
+  expect(text).toContain("others_total 1\n");
+});
+
+test("the gauges of a dead process go with it, and its counters stay", async () => {
+  const path = freshPath();
+  using metrics = openMetrics(path, SCHEMA);
+  metrics.in_flight.set(1);
+  const child = spawn(process.execPath, [
+    "-e",
+    `const { openMetrics, counter, gauge } = require(${PACKAGE});
+     const metrics = openMetrics(${JSON.stringify(path)}, {
+       requests_total: counter({ labels: ["route", "status"] }), in_flight: gauge({ perProcess: true }) });
+     metrics.in_flight.set(5);
+     metrics.requests_total.labels({ route: "/", status: 200 }).add(3);
+     console.log("ready");
+     setInterval(() => metrics.in_flight, 1000);`,
+  ]);
+  await once(child.stdout, "data");
+  expect(await metrics.text()).toContain("in_flight 6\n");
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  const text = await metrics.text();
+  expect(text).toContain("in_flight 1\n");
+  expect(text).toContain('requests_total{route="/",status="200"} 3\n');
+});
+
+test("prom-client shows the metrics", async () => {
+  using metrics = openMetrics(freshPath(), SCHEMA);
+  const registry = new Registry();
+  metrics.register(registry);
+  metrics.requests_total.labels({ route: "/", status: 404 }).add(7);
+  metrics.latency_seconds.observe(0.05);
+  const text = await registry.metrics();
+  expect(text).toContain('requests_total{route="/",status="404"} 7');
+  expect(text).toContain('latency_seconds_bucket{le="0.1"} 1');
+  expect(text).toContain("latency_seconds_count 1");
+});
+
+test("names and arguments are checked", () => {
+  const path = freshPath();
+  expect(thrownBy(() => openMetrics(path, { "a b": counter() })).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => openMetrics(path, { text: counter() })).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => counter({ labels: ["a-b"] })).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => histogram({ buckets: [2, 1] })).code).toBe("ERR_OUT_OF_RANGE");
+});
