@@ -1,0 +1,301 @@
+-module(emmap_metrics).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("Metrics in a table: one set for all processes of both runtimes, which outlives their restarts.
+
+```erlang
+{ok, Metrics} = emmap_metrics:open(\"metrics.table\", #{
+    <<\"requests_total\">> => {counter, #{labels => [<<\"route\">>, <<\"status\">>]}},
+    <<\"latency_seconds\">> => {histogram, #{buckets => [0.01, 0.1, 1]}},
+    <<\"in_flight\">> => {gauge, #{per_process => true}}
+}, []),
+ok = emmap_metrics:add(Metrics, <<\"requests_total\">>, [<<\"/\">>, 200], 1),
+ok = emmap_metrics:observe(Metrics, <<\"latency_seconds\">>, [], 0.02),
+{ok, Text} = emmap_metrics:text(Metrics). % in Prometheus's format
+```
+
+The file has the types, labels and buckets of its metrics. A program may add metrics to those that are there; one that was
+changed is `{error, {changed, Name, What}}`. Numbers are whole, but for the sum of a histogram, which has six decimals.
+
+A metric has at most `max_series` combinations of label values, 1000 by default. What comes later is dropped, and counted in
+`emmap_metrics_dropped_total`.").
+
+-export([open/3, close/1, add/4, set/4, observe/4, text/1]).
+
+-export_type([metrics/0, schema/0, metric/0, label_value/0]).
+
+-include("emmap_file.hrl").
+
+-define(SCHEMA, 1).
+-define(COUNTS, 2).
+-define(FIELD, 16#1f).
+-define(LEAST_WORDS, 16).
+-define(KEY_BYTES, 1024).
+-define(CAPACITY, 10000).
+%% Words of a key that counts the series of a metric.
+-define(SERIES, 0).
+-define(DROPPED, 1).
+-define(MICRO, 1000000).
+
+%% `process' names this process: its gauges end with it.
+-record(metrics, {table :: emmap_table:table(), schema :: schema(), process :: binary()}).
+
+?DOC("Open metrics.").
+-opaque metrics() :: #metrics{}.
+?DOC("A metric. `per_process`, of a gauge: each process has its own, the text shows their sum, and that of a process that has
+died or closed the file is gone. `buckets`, of a histogram: their upper bounds, in ascending order.").
+-type metric() ::
+    {counter | gauge | histogram,
+     #{labels => [binary()], buckets => [number()], help => binary(), max_series => pos_integer(),
+       per_process => boolean()}}.
+?DOC("The metrics by their names.").
+-type schema() :: #{binary() => metric()}.
+?DOC("The value of a label.").
+-type label_value() :: binary() | atom() | integer().
+
+?DOC("Opens a file of metrics, or creates one. The options are those of `emmap_table:open/3`, and `{capacity, Count}`: the most
+series of all metrics together, 10,000 by default, for a new file.").
+-spec open(file:name_all(), schema(), [emmap_table:open_option() | {capacity, pos_integer()}]) ->
+    {ok, metrics()} | {error, emmap:reason() | {changed, Name :: binary(), type | labels | buckets}}.
+open(Name, Schema, Options) ->
+    case open_table(Name, Schema, Options) of
+        {ok, Table} ->
+            case settle(Table, maps:to_list(Schema)) of
+                ok ->
+                    {ok, #metrics{table = Table, schema = Schema, process = process(Table)}};
+                {error, _} = Error ->
+                    ok = emmap_table:close(Table),
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% A file that is there keeps its shape.
+open_table(Name, Schema, Options) ->
+    {Given, Others} = lists:partition(fun(Option) -> is_tuple(Option) andalso element(1, Option) =:= capacity end, Options),
+    case emmap_table:open(Name, 0, [existing | Others]) of
+        {error, enoent} ->
+            Words = lists:max([?LEAST_WORDS | [words(Metric) || Metric <- maps:values(Schema)]]),
+            emmap_table:open(Name, proplists:get_value(capacity, Given, ?CAPACITY),
+                             [{key_bytes, ?KEY_BYTES}, {words, Words} | Others]);
+        Opened ->
+            Opened
+    end.
+
+words({_, #{buckets := Buckets}}) -> length(Buckets) + 2;
+words(_) -> 1.
+
+%% The writer that has opened the file last is this one.
+process(Table) ->
+    {ok, Writers} = emmap:writers(Table),
+    Pid = list_to_integer(os:getpid()),
+    Own = case [Writer || #{process := Process} = Writer <- Writers, Process =:= Pid] of
+        [] -> Writers; % a port program has another id
+        Found -> Found
+    end,
+    Last = lists:last([{0, 0} | lists:sort([{Since, Process} || #{since := Since, process := Process} <- Own])]),
+    writer(Last).
+
+writer({Since, Process}) -> <<(integer_to_binary(Process))/binary, $., (integer_to_binary(Since))/binary>>.
+
+?DOC("Closes the file. This process's gauges are gone then; all other numbers stay.").
+-spec close(metrics()) -> ok | {error, emmap:reason()}.
+close(#metrics{table = Table}) -> emmap_table:close(Table).
+
+%%% The schema
+
+%% Adds the metrics that are new, and refuses those that have changed.
+settle(Table, Metrics) ->
+    case stored(Table) of
+        {ok, There} -> settle(Table, There, Metrics);
+        {error, _} = Error -> Error
+    end.
+
+settle(Table, There, [{Name, Metric} | Rest]) ->
+    Now = shape(Metric),
+    case There of
+        #{Name := Now} ->
+            settle(Table, There, Rest);
+        #{Name := Before} ->
+            {error, {changed, Name, changed(Before, Now)}};
+        #{} ->
+            {Type, Labels, Buckets} = Now,
+            Key = [?SCHEMA, Name, ?FIELD, Type, ?FIELD, lists:join($,, Labels), ?FIELD,
+                   lists:join($,, [bound(Bound) || Bound <- Buckets])],
+            case emmap_table:add(Table, Key, 0) of
+                {ok, _} -> settle(Table, There, Rest);
+                {error, _} = Error -> Error
+            end
+    end;
+settle(_Table, _There, []) -> ok.
+
+changed({Type, _, _}, {Other, _, _}) when Type =/= Other -> type;
+changed({_, Labels, _}, {_, Others, _}) when Labels =/= Others -> labels;
+changed(_, _) -> buckets.
+
+shape({gauge, #{per_process := true} = About}) -> {<<"process_gauge">>, maps:get(labels, About, []), []};
+shape({Type, About}) ->
+    {atom_to_binary(Type), maps:get(labels, About, []), [float(Bound) || Bound <- maps:get(buckets, About, [])]}.
+
+%% As JavaScript writes it.
+bound(Bound) ->
+    case binary:split(float_to_binary(Bound, [short]), <<".0">>) of
+        [Whole, <<>>] -> Whole;
+        _ -> float_to_binary(Bound, [short])
+    end.
+
+%% The shapes of the metrics that the file has.
+stored(Table) ->
+    emmap_table:fold(fun
+        (<<?SCHEMA, Text/binary>>, _, Found) ->
+            [Name, Type, Labels, Buckets] = binary:split(Text, <<?FIELD>>, [global]),
+            Found#{Name => {Type, list(Labels), [number(Bound) || Bound <- list(Buckets)]}};
+        (_, _, Found) -> Found
+    end, #{}, Table).
+
+list(<<>>) -> [];
+list(Text) -> binary:split(Text, <<$,>>, [global]).
+
+number(Text) ->
+    try binary_to_float(Text)
+    catch error:badarg -> float(binary_to_integer(Text))
+    end.
+
+%%% Counting
+
+?DOC("Adds to a counter or a gauge. The label values are in the order of the metric's labels.").
+-spec add(metrics(), Name :: binary(), [label_value()], integer()) -> ok | {error, emmap:reason()}.
+add(Metrics, Name, Values, Number) ->
+    with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:add(Table, Key, Number) end).
+
+?DOC("Sets a gauge.").
+-spec set(metrics(), Name :: binary(), [label_value()], integer()) -> ok | {error, emmap:reason()}.
+set(Metrics, Name, Values, Number) ->
+    with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:set(Table, Key, 0, Number) end).
+
+?DOC("Counts a value in a histogram.").
+-spec observe(metrics(), Name :: binary(), [label_value()], number()) -> ok | {error, emmap:reason()}.
+observe(#metrics{schema = Schema} = Metrics, Name, Values, Value) ->
+    #{Name := {histogram, #{buckets := Buckets}}} = Schema,
+    Bucket = length(lists:takewhile(fun(Bound) -> Value > Bound end, Buckets)),
+    with_series(Metrics, Name, Values, fun(Table, Key) ->
+        case emmap_table:add(Table, Key, Bucket, 1) of
+            {ok, _} -> emmap_table:add(Table, Key, length(Buckets) + 1, round(Value * ?MICRO));
+            {error, _} = Error -> Error
+        end
+    end).
+
+with_series(#metrics{table = Table, schema = Schema, process = Process}, Name, Values, Use) ->
+    #{Name := {Type, About}} = Schema,
+    true = length(Values) =:= length(maps:get(labels, About, [])),
+    Own = [Process || maps:get(per_process, About, false), Type =:= gauge],
+    Key = iolist_to_binary(lists:join(0, [Name | [clean(Value) || Value <- Values]] ++ Own)),
+    case is_there(Table, Name, Key, maps:get(max_series, About, 1000)) andalso Use(Table, Key) of
+        {ok, _} -> ok;
+        Dropped when Dropped =:= false; Dropped =:= {error, full}; Dropped =:= {error, einval} ->
+            done(emmap_table:add(Table, [?COUNTS, Name], ?DROPPED, 1));
+        {error, _} = Error -> Error
+    end.
+
+%% Whether the series is there, or may be added.
+is_there(Table, Name, Key, Most) ->
+    case emmap_table:get(Table, Key) of
+        {error, enoent} ->
+            case emmap_table:add(Table, [?COUNTS, Name], ?SERIES, 1) of
+                {ok, Count} when Count >= Most ->
+                    {ok, _} = emmap_table:add(Table, [?COUNTS, Name], ?SERIES, -1),
+                    false;
+                _ -> true
+            end;
+        {error, einval} -> false;
+        _ -> true
+    end.
+
+done({ok, _}) -> ok;
+done({error, _} = Error) -> Error.
+
+clean(Value) when is_atom(Value) -> clean(atom_to_binary(Value));
+clean(Value) when is_integer(Value) -> integer_to_binary(Value);
+clean(Value) -> binary:replace(Value, <<0>>, <<16#fffd/utf8>>, [global]).
+
+%%% The text
+
+?DOC("The metrics in Prometheus's text format.").
+-spec text(metrics()) -> {ok, iodata()} | {error, emmap:reason()}.
+text(#metrics{table = Table, schema = Schema}) ->
+    case {stored(Table), emmap:writers(Table)} of
+        {{ok, Shapes}, {ok, Writers}} ->
+            Living = maps:from_list([{writer({Since, Process}), true} || #{since := Since, process := Process} <- Writers]),
+            case emmap_table:fold(fun(Key, Words, Found) -> sample(Table, Shapes, Living, Key, Words, Found) end, #{}, Table) of
+                {ok, Found} ->
+                    {ok, [[metric(Name, Shape, Schema, maps:get(Name, Found, #{})) || {Name, Shape} <- lists:sort(maps:to_list(Shapes))],
+                          dropped(maps:get(dropped, Found, #{}))]};
+                {error, _} = Error -> Error
+            end;
+        {{error, _} = Error, _} -> Error;
+        {_, {error, _} = Error} -> Error
+    end.
+
+sample(_Table, _Shapes, _Living, <<?SCHEMA, _/binary>>, _Words, Found) -> Found;
+sample(_Table, _Shapes, _Living, <<?COUNTS, Name/binary>>, Words, Found) ->
+    case lists:nth(?DROPPED + 1, Words) of
+        0 -> Found;
+        Count -> put(dropped, Name, [Count], Found)
+    end;
+sample(Table, Shapes, Living, Key, Words, Found) ->
+    [Name | Values] = binary:split(Key, <<0>>, [global]),
+    case Shapes of
+        #{Name := {<<"process_gauge">>, _, _}} ->
+            case maps:is_key(lists:last(Values), Living) of
+                true -> put(Name, lists:droplast(Values), Words, Found);
+                false ->
+                    %% The process has died.
+                    _ = emmap_table:delete(Table, Key) =:= ok andalso
+                        emmap_table:add(Table, [?COUNTS, Name], ?SERIES, -1),
+                    Found
+            end;
+        #{Name := _} -> put(Name, Values, Words, Found);
+        #{} -> Found
+    end.
+
+%% Adds the words to those that the series has already.
+put(Name, Values, Words, Found) ->
+    Series = maps:get(Name, Found, #{}),
+    Sum = fun(Before) -> lists:zipwith(fun(One, Other) -> One + Other end, Before, Words) end,
+    Found#{Name => maps:update_with(Values, Sum, Words, Series)}.
+
+metric(Name, {Type, Labels, Buckets}, Schema, Series) ->
+    Help = case Schema of
+        #{Name := {_, #{help := Text}}} -> ["# HELP ", Name, $\s, binary:replace(escaped(Text), <<"\\\"">>, <<"\"">>, [global]), $\n];
+        #{} -> []
+    end,
+    Shown = case Type of <<"process_gauge">> -> <<"gauge">>; _ -> Type end,
+    [Help, "# TYPE ", Name, $\s, Shown, $\n
+     | [series(Name, Type, Buckets, pairs(Labels, Values), Words) || {Values, Words} <- lists:sort(maps:to_list(Series))]].
+
+pairs(Labels, Values) -> [[Label, "=\"", escaped(Value), $"] || {Label, Value} <- lists:zip(Labels, Values)].
+
+series(Name, <<"histogram">>, Buckets, Pairs, Words) ->
+    {Counts, [Micros | _]} = lists:split(length(Buckets) + 1, Words),
+    Bounds = [bound(Bound) || Bound <- Buckets] ++ [<<"+Inf">>],
+    {Lines, Count} = lists:mapfoldl(fun({Bound, Here}, Before) ->
+        {line([Name, "_bucket"], Pairs ++ [["le=\"", Bound, $"]], integer_to_binary(Before + Here)), Before + Here}
+    end, 0, lists:zip(Bounds, Counts)),
+    [Lines, line([Name, "_sum"], Pairs, bound(Micros / ?MICRO)), line([Name, "_count"], Pairs, integer_to_binary(Count))];
+series(Name, _Type, _Buckets, Pairs, [Value | _]) -> line(Name, Pairs, integer_to_binary(Value)).
+
+line(Name, [], Value) -> [Name, $\s, Value, $\n];
+line(Name, Pairs, Value) -> [Name, ${, lists:join($,, Pairs), "} ", Value, $\n].
+
+escaped(Text) ->
+    lists:foldl(fun({From, To}, Escaped) -> binary:replace(Escaped, From, To, [global]) end, Text,
+                [{<<"\\">>, <<"\\\\">>}, {<<"\"">>, <<"\\\"">>}, {<<"\n">>, <<"\\n">>}]).
+
+dropped(Counts) when map_size(Counts) =:= 0 -> [];
+dropped(Counts) ->
+    ["# HELP emmap_metrics_dropped_total What was not counted because a metric had too many series.\n"
+     "# TYPE emmap_metrics_dropped_total counter\n"
+     | [line("emmap_metrics_dropped_total", [["metric=\"", Name, $"]], integer_to_binary(Count))
+        || {Name, [Count | _]} <- maps:to_list(Counts)]].

@@ -1,0 +1,80 @@
+%% Metrics, over both backends.
+-module(emmap_metrics_SUITE).
+
+-export([all/0, groups/0, init_per_group/2, end_per_group/2]).
+-export([text/1, changed/1, limit/1, dead_process/1]).
+
+-include_lib("stdlib/include/assert.hrl").
+
+all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
+
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process]).
+
+init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
+end_per_group(_Backend, _Config) -> ok.
+
+schema() ->
+    #{<<"requests_total">> => {counter, #{labels => [<<"route">>, <<"status">>], help => <<"Requests.">>}},
+      <<"latency_seconds">> => {histogram, #{buckets => [0.01, 0.1, 1]}},
+      <<"in_flight">> => {gauge, #{per_process => true}}}.
+
+open(Config, Name, Schema) ->
+    emmap_metrics:open(emmap_test:path(Config, Name), Schema, [{backend, proplists:get_value(backend, Config)}]).
+
+text_of(Metrics) ->
+    {ok, Text} = emmap_metrics:text(Metrics),
+    iolist_to_binary(Text).
+
+text(Config) ->
+    {ok, Metrics} = open(Config, "text", schema()),
+    {ok, Others} = open(Config, "text", schema()),
+    ok = emmap_metrics:add(Metrics, <<"requests_total">>, [<<"/\"\n">>, 200], 1),
+    ok = emmap_metrics:add(Others, <<"requests_total">>, [<<"/\"\n">>, 200], 2),
+    [ok = emmap_metrics:observe(Metrics, <<"latency_seconds">>, [], Value) || Value <- [0.005, 0.05, 0.5, 5]],
+    ok = emmap_metrics:set(Metrics, <<"in_flight">>, [], 2),
+    ?assertEqual(<<"# TYPE in_flight gauge\n"
+                   "in_flight 2\n"
+                   "# TYPE latency_seconds histogram\n"
+                   "latency_seconds_bucket{le=\"0.01\"} 1\n"
+                   "latency_seconds_bucket{le=\"0.1\"} 2\n"
+                   "latency_seconds_bucket{le=\"1\"} 3\n"
+                   "latency_seconds_bucket{le=\"+Inf\"} 4\n"
+                   "latency_seconds_sum 5.555\n"
+                   "latency_seconds_count 4\n"
+                   "# HELP requests_total Requests.\n"
+                   "# TYPE requests_total counter\n"
+                   "requests_total{route=\"/\\\"\\n\",status=\"200\"} 3\n">>, text_of(Others)),
+    ok = emmap_metrics:close(Others),
+    ok = emmap_metrics:close(Metrics).
+
+changed(Config) ->
+    {ok, Metrics} = open(Config, "changed", schema()),
+    [?assertEqual({error, {changed, Name, What}}, open(Config, "changed", #{Name => Metric})) || {Name, Metric, What} <- [
+        {<<"requests_total">>, {gauge, #{labels => [<<"route">>, <<"status">>]}}, type},
+        {<<"requests_total">>, {counter, #{labels => [<<"route">>]}}, labels},
+        {<<"latency_seconds">>, {histogram, #{buckets => [0.01, 0.2, 1]}}, buckets}]],
+    {ok, More} = open(Config, "changed", #{<<"errors_total">> => {counter, #{}}}),
+    ok = emmap_metrics:add(More, <<"errors_total">>, [], 5),
+    ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"errors_total 5\n">>)),
+    ok = emmap_metrics:close(More),
+    ok = emmap_metrics:close(Metrics).
+
+limit(Config) ->
+    {ok, Metrics} = open(Config, "limit", #{<<"visits_total">> => {counter, #{labels => [<<"user">>], max_series => 10}}}),
+    [ok = emmap_metrics:add(Metrics, <<"visits_total">>, [N], 1) || N <- lists:seq(1, 30)],
+    ok = emmap_metrics:add(Metrics, <<"visits_total">>, [binary:copy(<<"x">>, 2000)], 1),
+    Text = text_of(Metrics),
+    ?assertEqual(10, length(binary:matches(Text, <<"visits_total{user=">>))),
+    ?assertMatch({_, _}, binary:match(Text, <<"emmap_metrics_dropped_total{metric=\"visits_total\"} 21\n">>)),
+    ok = emmap_metrics:close(Metrics).
+
+%% A process of another name is no writer.
+dead_process(Config) ->
+    {ok, Metrics} = open(Config, "dead", schema()),
+    {ok, Table} = emmap_table:open(emmap_test:path(Config, "dead"), 0, [{backend, proplists:get_value(backend, Config)}]),
+    {ok, 0} = emmap_table:add(Table, <<"in_flight", 0, "1.1">>, 5),
+    ok = emmap_metrics:add(Metrics, <<"in_flight">>, [], 3),
+    ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"in_flight 3\n">>)),
+    ?assertEqual({error, enoent}, emmap_table:get(Table, <<"in_flight", 0, "1.1">>)),
+    ok = emmap_table:close(Table),
+    ok = emmap_metrics:close(Metrics).
