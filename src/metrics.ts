@@ -189,11 +189,26 @@ class Series {
   }
 }
 
-/** A series of the file, with its numbers. */
+/** A series of the file, with its numbers: safe integers, or bigints. */
 interface Sample {
   readonly labels: readonly string[];
-  values: bigint[];
+  values: (number | bigint)[];
 }
+
+/** What a scrape finds. */
+interface Scrape {
+  readonly samples: Map<string, Sample[]>;
+  readonly dropped: [name: string, count: number | bigint][];
+}
+
+/** The word at an offset: a bigint only if a number would be rounded. */
+function wordAt(packed: Buffer, at: number): number | bigint {
+  const number = packed.readInt32LE(at + 4) * 2 ** 32 + packed.readUInt32LE(at);
+  return Number.isSafeInteger(number) ? number : packed.readBigInt64LE(at);
+}
+
+const sum = (one: number | bigint, other: number | bigint): number | bigint =>
+  typeof one === "number" && typeof other === "number" ? one + other : BigInt(one) + BigInt(other);
 
 /**
  * One set of metrics of all processes of both runtimes, which outlives their restarts. {@link openMetrics} makes it, with a
@@ -204,11 +219,14 @@ export class Metrics {
   readonly #schema: MetricSchema;
   /** Names this process: its per-process gauges end with it. */
   readonly #process: string;
+  /** The metrics of the file, as far as they are known. */
+  #stored: Map<string, Metric>;
 
   /** @internal */
   constructor(table: Table, schema: MetricSchema) {
     this.#table = table;
     this.#schema = schema;
+    this.#stored = stored(table);
     const own = table.writers().filter((writer) => writer.process === process.pid);
     const since = Math.max(0, ...own.map((writer) => writer.since.getTime()));
     this.#process = `${process.pid}.${since}`;
@@ -255,43 +273,63 @@ export class Metrics {
     }
   }
 
-  /** The samples by metric, what each metric has dropped, and the metrics of the file. */
-  #read(): {
-    samples: Map<string, Map<string, Sample>>;
-    dropped: [string, bigint][];
-    metrics: Map<string, Metric>;
-  } {
+  /** Reads all series. Where another program has added a metric, it reads the file's metrics again. */
+  #scrape(): Scrape {
+    const scrape = this.#tryScrape(false);
+    if (scrape !== undefined) return scrape;
+    this.#stored = stored(this.#table);
+    return this.#tryScrape(true) as Scrape;
+  }
+
+  /** Undefined if there is an unknown metric, unless `any`. */
+  #tryScrape(any: boolean): Scrape | undefined {
     const living = new Set(this.#table.writers().map(({ process: id, since }) => `${id}.${since.getTime()}`));
-    const metrics = stored(this.#table);
-    const samples = new Map<string, Map<string, Sample>>();
-    const dropped: [string, bigint][] = [];
-    for (const [key, values] of this.#table.entries(STEP)) {
-      const text = String(key);
-      if (text.startsWith(SCHEMA)) continue;
-      if (text.startsWith(COUNTS)) {
-        if (values[DROPPED] !== 0n) dropped.push([text.slice(1), values[DROPPED] as bigint]);
-        continue;
+    const samples = new Map<string, Sample[]>();
+    const dropped: Scrape["dropped"] = [];
+    const dead: string[] = [];
+    const gauges = new Map<string, Sample>();
+    const size = 8 * this.#table.words;
+    for (const packed of this.#table.packed(STEP)) {
+      for (let at = 0; at < packed.length; ) {
+        const begin = at + 4;
+        at = begin + packed.readUInt32LE(at);
+        const key = packed.toString("utf8", begin + size, at);
+        if (key.startsWith(SCHEMA)) continue;
+        if (key.startsWith(COUNTS)) {
+          const count = wordAt(packed, begin + 8 * DROPPED);
+          if (count !== 0) dropped.push([key.slice(1), count]);
+          continue;
+        }
+        const labels = key.split(SEPARATOR);
+        const name = labels.shift() as string;
+        const about = this.#stored.get(name);
+        if (about === undefined) {
+          if (any) continue;
+          return undefined;
+        }
+        const process = about.type === "process_gauge" ? (labels.pop() as string) : undefined;
+        if (process !== undefined && !living.has(process)) {
+          dead.push(key);
+          continue;
+        }
+        const values: (number | bigint)[] = [];
+        for (let word = 0; word < wordsOf(about); word++) values.push(wordAt(packed, begin + 8 * word));
+        const series = process === undefined ? undefined : [name, ...labels].join(SEPARATOR);
+        const before = series === undefined ? undefined : gauges.get(series);
+        if (before !== undefined) {
+          before.values = before.values.map((value, i) => sum(value, values[i] as number | bigint));
+          continue;
+        }
+        const sample = { labels, values };
+        if (series !== undefined) gauges.set(series, sample);
+        const all = samples.get(name);
+        if (all === undefined) samples.set(name, [sample]);
+        else all.push(sample);
       }
-      const [name, ...labels] = text.split(SEPARATOR) as [string, ...string[]];
-      const about = metrics.get(name);
-      if (about === undefined) continue;
-      let process: string | undefined;
-      if (about.type === "process_gauge") process = labels.pop();
-      if (process !== undefined && !living.has(process)) {
-        if (this.#table.delete(text)) this.#table.add(COUNTS + name, SERIES, -1);
-        continue;
-      }
-      let all = samples.get(name);
-      if (all === undefined) {
-        all = new Map();
-        samples.set(name, all);
-      }
-      const series = process === undefined ? text : labels.join(SEPARATOR);
-      const before = all.get(series);
-      if (before === undefined) all.set(series, { labels, values });
-      else before.values = before.values.map((value, i) => value + (values[i] as bigint));
     }
-    return { samples, dropped, metrics };
+    for (const key of dead)
+      if (this.#table.delete(key)) this.#table.add(COUNTS + key.slice(0, key.indexOf(SEPARATOR)), SERIES, -1);
+    return { samples, dropped };
   }
 
   /**
@@ -299,16 +337,20 @@ export class Metrics {
    * `emmap_metrics_dropped_total`.
    */
   async text(): Promise<string> {
-    const { samples, dropped, metrics } = this.#read();
+    const { samples, dropped } = this.#scrape();
     const lines: string[] = [];
-    for (const [name, about] of [...metrics].sort(([one], [other]) => (one < other ? -1 : 1))) {
+    for (const [name, about] of [...this.#stored].sort(([one], [other]) => (one < other ? -1 : 1))) {
       const { help } = this.#schema[name] ?? about;
       if (help !== "") lines.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
       lines.push(`# TYPE ${name} ${about.type === "process_gauge" ? "gauge" : about.type}`);
-      for (const sample of samples.get(name)?.values() ?? []) {
+      for (const sample of samples.get(name) ?? []) {
         const labels = about.labels
           .map((label, i) => `${label}="${escaped(sample.labels[i] ?? "")}"`)
           .join(",");
+        if (about.buckets.length === 0) {
+          lines.push(`${name}${labels === "" ? "" : `{${labels}}`} ${sample.values[0]}`);
+          continue;
+        }
         for (const [suffix, bound, value] of parts(about, sample.values)) {
           const shown = bound === undefined ? labels : `${labels}${labels === "" ? "" : ","}le="${bound}"`;
           lines.push(`${name}${suffix}${shown === "" ? "" : `{${shown}}`} ${value}`);
@@ -336,9 +378,9 @@ export class Metrics {
         aggregator: "first",
       };
       const get = async (): Promise<unknown> => {
-        const { samples, metrics } = this.#read();
-        const values = [...(samples.get(name)?.values() ?? [])].flatMap((sample) =>
-          parts(metrics.get(name) as Metric, sample.values).map(([suffix, le, value]) => ({
+        const { samples } = this.#scrape();
+        const values = (samples.get(name) ?? []).flatMap((sample) =>
+          parts(this.#stored.get(name) as Metric, sample.values).map(([suffix, le, value]) => ({
             metricName: name + suffix,
             labels: {
               ...Object.fromEntries(labels.map((label, i) => [label, sample.labels[i]])),
@@ -365,11 +407,14 @@ export class Metrics {
 }
 
 /** The lines of a series: suffix, upper bound of a bucket, value. */
-function parts({ type, buckets }: Metric, values: readonly bigint[]): [string, string | undefined, string][] {
+function parts(
+  { type, buckets }: Metric,
+  values: readonly (number | bigint)[],
+): [suffix: string, bound: string | undefined, value: string][] {
   if (type !== "histogram") return [["", undefined, String(values[0])]];
-  let count = 0n;
+  let count: number | bigint = 0;
   const lines: [string, string | undefined, string][] = [...buckets, "+Inf"].map((bound, i) => {
-    count += values[i] as bigint;
+    count = sum(count, values[i] as number | bigint);
     return ["_bucket", String(bound), String(count)];
   });
   lines.push(["_sum", undefined, String(Number(values[buckets.length + 1]) / MICRO)]);
@@ -380,7 +425,7 @@ function parts({ type, buckets }: Metric, values: readonly bigint[]): [string, s
 /** The metrics that the file has. */
 function stored(table: Table): Map<string, Metric> {
   const found = new Map<string, Metric>();
-  for (const [key] of table.entries(STEP)) {
+  for (const [key] of table.entries()) {
     const text = String(key);
     if (!text.startsWith(SCHEMA)) continue;
     const [name, type, labels, buckets] = text.slice(1).split(FIELD) as [string, Kind, string, string];

@@ -237,20 +237,23 @@ export class Table extends OpenFile {
    * All keys with their words, in no order. A key that is not UTF-8 is a Buffer. An entry that is inserted or deleted
    * meanwhile may come or not; every other entry comes once.
    */
-  entries(): Generator<[key: string | Buffer, words: bigint[]], void, undefined>;
-  /** `step`: how many entries are copied at a time. @internal */
-  entries(step: bigint): Generator<[key: string | Buffer, words: bigint[]], void, undefined>;
-  *entries(step = STEP): Generator<[key: string | Buffer, words: bigint[]], void, undefined> {
-    const place = new BigUint64Array(1);
+  *entries(): Generator<[key: string | Buffer, words: bigint[]], void, undefined> {
     const size = 8 * this.words;
-    for (;;) {
-      const packed = addon.table_walk(this.native, step, place);
-      if (packed === null) return;
+    for (const packed of this.packed(STEP)) {
       for (const entry of unpack(packed)) {
         const key = entry.subarray(size);
         const words = Array.from({ length: this.words }, (_, word) => entry.readBigInt64LE(8 * word));
         yield [isUtf8(key) ? key.toString() : Buffer.from(key), words];
       }
+    }
+  }
+
+  /** All entries, so many in a Buffer: each behind its length in 32 bits, words and key. @internal */
+  *packed(step: bigint): Generator<Buffer, void, undefined> {
+    const place = new BigUint64Array(1);
+    for (let packed = addon.table_walk(this.native, step, place); packed !== null; ) {
+      yield packed;
+      packed = addon.table_walk(this.native, step, place);
     }
   }
 
