@@ -75,6 +75,7 @@ const PAGES = [
   "docs/which-structure.md",
   "docs/cell.md",
   "docs/table.md",
+  "docs/metrics.md",
   "docs/running.md",
   "docs/testing.md",
   "docs/job-queues.md",
