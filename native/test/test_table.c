@@ -262,7 +262,11 @@ static emmap_table_hit_result hit_with(emmap_file *table, const char *key, emmap
 static void set_clock(int64_t ms)
 {
     struct timespec now;
+#ifdef CLOCK_REALTIME_COARSE
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+#else
     clock_gettime(CLOCK_REALTIME, &now);
+#endif
     emi_table_clock_shift =
         (int64_t)2000000000000 + ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 }
