@@ -23,7 +23,7 @@ ERL_NIF_TERM nif_table_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argume
     emmap_file *file;
     const emmap_error error = emmap_table_open(path, &shape, &options, &file);
     enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file);
+    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "table");
 }
 
 /* A key is a binary, or other iodata. */

@@ -119,7 +119,7 @@ application is started again.").
 ?DOC("An open file of this node. `owner`: the process that opened it. `since`: when, in seconds of the system time. `size`:
 how many bytes are mapped; missing if the port's program does not answer.").
 -type open_file() :: #{
-    path := binary(), kind := file | counters | queue | blocks | cell, backend := nif | port, owner := pid(),
+    path := binary(), kind := file | counters | queue | blocks | cell | table, backend := nif | port, owner := pid(),
     since := integer(), size => non_neg_integer()
 }.
 ?DOC("About a file that was opened. `exist`: whether it existed before; `size`: how many bytes are mapped.").

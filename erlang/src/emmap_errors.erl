@@ -14,7 +14,7 @@
 
 -type invalid() ::
     size_missing | write_missing | empty_file | wrong_size | past_the_end | out_of_range | offset | option | conflict
-    | address | count | block_size | levels | max_bytes | no_truncate.
+    | address | count | block_size | levels | max_bytes | table_shape | no_truncate.
 
 -define(MAX_INT64, 16#7fffffffffffffff).
 -define(MAX_COUNT, (1 bsl 32)).
@@ -58,6 +58,9 @@ of_kind({queue, _}, Of, AnyOf, OnDisk) ->
     container(AnyOf, OnDisk) ++ [{Of(size) > 0 andalso Of(size) < 16, wrong_size}];
 of_kind({cell, MaxBytes, _}, Of, AnyOf, OnDisk) ->
     container(AnyOf, OnDisk) ++ [{Of(size) > 0, option}, {MaxBytes =:= 0 andalso OnDisk =:= 0, size_missing}, {true, max_bytes}];
+of_kind({table, {Capacity, _, _}}, Of, AnyOf, OnDisk) ->
+    container(AnyOf, OnDisk) ++
+        [{Of(size) > 0, option}, {Capacity =:= 0 andalso OnDisk =:= 0, size_missing}, {true, table_shape}];
 of_kind({blocks, BlockSize, Levels}, _Of, AnyOf, OnDisk) ->
     container(AnyOf, OnDisk) ++
         [{Levels =/= 0 andalso (Levels < 2 orelse Levels > 5), levels},
@@ -85,7 +88,8 @@ text(count) -> "a counters file has from 1 to 2^32 counters";
 text(block_size) -> "the block size is missing, too large, or another one than the storage has";
 text(levels) -> "the number of levels is not from 2 to 5, or another one than the storage has";
 text(max_bytes) -> "the size of a value is too large, or another one than the cell has";
-text(no_truncate) -> "a queue, block storage or cell that exists is not truncated";
+text(table_shape) -> "capacity, key_bytes or words are out of range, or others than the table has";
+text(no_truncate) -> "a queue, block storage, cell or table that exists is not truncated";
 text(alignment) -> "the position is not a multiple of 8";
 text(closed) -> "the file is closed";
 text(fixed_size) -> "the file was opened with a fixed size";

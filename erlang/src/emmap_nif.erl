@@ -82,7 +82,7 @@ load_library({error, _} = Error) -> Error.
 allocates(_Bytes) -> not_loaded().
 
 ?DOC(false).
--spec open_files() -> [{Path :: binary(), file | counters | queue | blocks | cell, pid(), Size :: non_neg_integer(), Since :: integer()}].
+-spec open_files() -> [{Path :: binary(), file | counters | queue | blocks | cell | table, pid(), Size :: non_neg_integer(), Since :: integer()}].
 open_files() -> not_loaded().
 
 %%% Files

@@ -121,7 +121,7 @@ For the server that `emmap` starts by itself they are in the application's envir
 -type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}
                | {held, file_number(), Holder :: non_neg_integer()} | {wait, integer()}.
 %% An open file, for people.
--type about() :: #{path := binary(), kind := file | counters | queue | blocks | cell, owner := pid(), since := integer()}.
+-type about() :: #{path := binary(), kind := file | counters | queue | blocks | cell | table, owner := pid(), since := integer()}.
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
@@ -612,7 +612,8 @@ kind({open, _, _}) -> file;
 kind({counters_open, _, _, _}) -> counters;
 kind({queue_open, _, _}) -> queue;
 kind({blocks_open, _, _, _, _}) -> blocks;
-kind({cell_open, _, _, _}) -> cell.
+kind({cell_open, _, _, _}) -> cell;
+kind({table_open, _, _, _}) -> table.
 
 %% A default server that is found dying is not the one to ask.
 ask_default(_Operation, 0) ->

@@ -1128,8 +1128,8 @@ typedef struct emmap_table_metadata {
  * Errors: as emmap_open, and EINVAL for numbers out of range, other ones than the file's, and capacity 0 of a new file;
  * EMMAP_CORRUPT if the file is no table; it is unchanged then.
  */
-emmap_error emmap_table_open(const char *path, const emmap_table_metadata *asked, const emmap_options *options,
-                             emmap_file **file);
+emmap_error emmap_table_open(const char *path, const emmap_table_metadata *asked,
+                             const emmap_options *options, emmap_file **file);
 
 /* Errors: EINVAL for a file that is no table. */
 emmap_error emmap_table_info(emmap_file *file, emmap_table_metadata *info);

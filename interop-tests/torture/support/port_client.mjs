@@ -2,7 +2,9 @@ import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { decode, encode, tuple } from "emmap/etf";
 
-const program = fileURLToPath(new URL("../../../erlang/_build/default/lib/emmap/priv/emmap_port", import.meta.url));
+const program = fileURLToPath(
+  new URL("../../../erlang/_build/default/lib/emmap/priv/emmap_port", import.meta.url),
+);
 
 /** Of a longer frame only the length is kept. */
 const KEPT = 1 << 20;
