@@ -71,7 +71,7 @@ open(Name, Capacity, Options) when is_integer(Capacity), Capacity >= 0, is_list(
     {KeyBytes, WithoutKeyBytes} = number(key_bytes, Options),
     {Words, Others} = number(words, WithoutKeyBytes),
     emmap_open:open({table, {Capacity, KeyBytes, Words}}, Name, emmap_queue_open:access(Others));
-open(_Name, Capacity, Options) when is_integer(Capacity), is_list(Options) -> {error, einval};
+open(_Name, Capacity, Options) when is_integer(Capacity), is_list(Options) -> {error, {einval, table_shape}};
 open(_Name, _Capacity, _Options) -> error(badarg).
 
 %% The last of the numbers that are given for a name, 0 if there is none, and the other options.

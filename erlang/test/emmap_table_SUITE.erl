@@ -49,13 +49,13 @@ keys(Config) ->
     ok = emmap_table:close(Table).
 
 options(Config) ->
-    ?assertEqual({error, einval}, open(Config, "options", 0)),
+    ?assertEqual({error, {einval, size_missing}}, open(Config, "options", 0)),
     {ok, Table} = open(Config, "options", 10, [{key_bytes, 20}, {words, 1}]),
     ?assertEqual({ok, #{capacity => 10, key_bytes => 20, words => 1}}, emmap_table:info(Table)),
-    ?assertEqual({error, einval}, open(Config, "options", 11, [{key_bytes, 20}, {words, 1}])),
-    ?assertEqual({error, einval}, open(Config, "options", -1)),
+    ?assertEqual({error, {einval, table_shape}}, open(Config, "options", 11, [{key_bytes, 20}, {words, 1}])),
+    ?assertEqual({error, {einval, table_shape}}, open(Config, "options", -1)),
     ?assertError(badarg, open(Config, "options", many)),
-    ?assertEqual({error, einval}, open(Config, "options", 10, [{size, 100}])),
+    ?assertEqual({error, {einval, option}}, open(Config, "options", 10, [{size, 100}])),
     {ok, Reader} = open(Config, "options", 0, [read_only]),
     ?assertEqual({error, eacces}, emmap_table:add(Reader, <<"a">>, 1)),
     ok = emmap_table:close(Reader),
