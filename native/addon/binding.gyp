@@ -17,10 +17,10 @@
       "cflags": ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"],
       "cflags!": ["-O3"],
       # The core's flags, as the other doors have them. -O2 keeps the package small; so does code that is not aligned, which is 7 %
-      # shorter.
+      # shorter. -Os makes the C++ files, which only call the core, a tenth shorter, and a push and pop no slower.
       "cflags_c": ["<!@(make -s -f ../core/core.mk flags)", "-O2", "-fno-align-functions", "-fno-align-loops", "-fno-align-jumps"],
       "cflags_cc!": ["-O3", "-std=gnu++20", "-std=gnu++17"],
-      "cflags_cc": ["-O2", "-fno-align-functions", "-fno-align-loops", "-fno-align-jumps", "-std=c++17", "-fvisibility-inlines-hidden"],
+      "cflags_cc": ["-Os", "-fno-align-functions", "-fno-align-loops", "-fno-align-jumps", "-std=c++17", "-fvisibility-inlines-hidden"],
       # The SIGBUS handler outlives the thread that loaded the addon, so the code must stay.
       "ldflags": ["-Wl,-z,nodelete"],
       "conditions": [
