@@ -77,6 +77,7 @@ static void introduce(live_slot_t *slot)
     atomic_store_explicit(&slot->waited, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->pushed, 0, memory_order_relaxed);
     atomic_store_explicit(&slot->popped, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->waiting, 0, memory_order_relaxed);
 }
 
 /* Reserves disk space for the slot's page, by writing bytes without a meaning. */

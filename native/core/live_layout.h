@@ -39,7 +39,8 @@ typedef struct live_slot {
     _Atomic uint64_t waited;     /* the number of changes that had to wait */
     _Atomic uint64_t pushed;     /* messages that the handle pushed */
     _Atomic uint64_t popped;     /* messages that the handle removed one by one, or by a limit */
-    uint8_t reserved[40];
+    _Atomic uint64_t waiting;    /* waits for a message that have begun and not ended */
+    uint8_t reserved[32];
 } live_slot_t;
 
 /* The queue's length (queue_count.h). Changes under the lock. */

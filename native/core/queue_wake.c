@@ -282,7 +282,11 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
         error = waited_begin(file, self, true, &at);
     if (error)
         return error;
-    wait_subject_t subject = {.owner = file, .is_over = is_worth_a_look, .pass_on = emi_queue_call};
+    live_t *const live = at.descriptor->live;
+    wait_subject_t subject = {.owner = file,
+                              .is_over = is_worth_a_look,
+                              .count = live ? &live->state->slot[live->slot].waiting : NULL,
+                              .pass_on = emi_queue_call};
     error = has_bell(&at, timeout, waiter) ? begin_with_bell(file, &at, timeout, &subject, waiter, result)
                                            : begin(file, &at, timeout, &subject, waiter, result);
     waited_end(&at);

@@ -74,6 +74,8 @@ static emmap_error begin(emmap_wait *self)
             emi_waits.first->previous = self;
         emi_waits.first = self;
         emi_waits.waiting++;
+        if (self->count)
+            atomic_fetch_add_explicit(self->count, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&emi_waits.lock);
     return error ? emi_error_set(error, error == EMMAP_CLOSED
@@ -112,6 +114,7 @@ emmap_error emi_wait_begin(emmap_file *file, uint64_t position, int64_t expected
                          .deadline = deadline_of(timeout),
                          .owner = about.owner,
                          .is_over = about.is_over,
+                         .count = about.count,
                          .bell = about.bell,
                          .bell_bit = about.bell_bit,
                          .pass_on = about.pass_on,

@@ -18,6 +18,8 @@
 #ifndef EMMAP_CORE_WAIT_H
 #define EMMAP_CORE_WAIT_H
 
+#include <stdatomic.h>
+
 #include "emmap.h"
 
 /* A wait for something else than a word, that a word tells of. */
@@ -28,6 +30,8 @@ typedef struct wait_subject {
     /* Called ten times a second, on any thread, since the process that should notify may have died: true ends
      * the wait. It must not take a lock. */
     bool (*is_over)(emmap_file *owner);
+    _Atomic uint64_t
+        *count; /* NULL, or a number in the file's mapping that is one higher while the wait lasts */
     /* Of a wait without a thread: wait_list.h. */
     _Atomic uint64_t *bell; /* NULL: it has a thread */
     uint64_t bell_bit;

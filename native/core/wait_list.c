@@ -66,6 +66,8 @@ bool emi_wait_take(emmap_wait *self, ender_t by)
         self->next->previous = self->previous;
     *(self->previous ? &self->previous->next : &emi_waits.first) = self->next;
     emi_waits.waiting--;
+    if (self->count)
+        atomic_fetch_sub_explicit(self->count, 1, memory_order_relaxed);
     if (self->bell)
         self->rung = !(atomic_fetch_and(self->bell, ~self->bell_bit) & self->bell_bit);
     if (by != ENDED_BY_ITS_THREAD && self->asleep) {

@@ -38,6 +38,7 @@ struct emmap_wait {
      * whatever the word holds. */
     emmap_file *owner;
     bool (*is_over)(emmap_file *owner);
+    _Atomic uint64_t *count; /* NULL, or a number in that mapping that is one higher while this waits */
     /* NULL, or the word in which a bit says that the wait goes on: who takes the bit out wakes the wait, whose
      * door watches a descriptor (live_bell.c). Such a wait has no thread. */
     _Atomic uint64_t *bell;
