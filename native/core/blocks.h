@@ -116,7 +116,10 @@ static inline blocks_group_t blocks_load(const blocks_operation_t *self, unsigne
 /* Makes the masks of the groups on the path follow from the leaf's mask. */
 void emi_blocks_settle(blocks_operation_t *self, const blocks_path_t *path);
 
-/* The same for one group, from all its 64 children. */
+/* The masks of an inner group as they follow from its 64 children. */
+blocks_group_t emi_blocks_following(const blocks_operation_t *self, unsigned level, uint64_t offset);
+
+/* Writes them. */
 void emi_blocks_settle_group(blocks_operation_t *self, unsigned level, uint64_t offset);
 
 /* The same for all groups. */
@@ -124,6 +127,10 @@ void emi_blocks_settle_all(blocks_operation_t *self);
 
 /* Reads the offset of the last group, and extends the mapping to it. Errors: EMMAP_CORRUPT. */
 emmap_error emi_blocks_refresh(blocks_operation_t *self);
+
+/* Whether the masks above the leaves follow from the leaves' masks, and all blocks lie within the file. For a
+ * handle that is open for reading: takes no lock. Errors: EMMAP_CORRUPT; as emi_blocks_begin_read. */
+emmap_error emi_blocks_check(emmap_file *file);
 
 /* The number of slots in leaves that were ever used. All ranks are below it. */
 uint64_t emi_blocks_slots(const blocks_operation_t *self);

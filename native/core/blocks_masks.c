@@ -30,10 +30,8 @@ void emi_blocks_settle(blocks_operation_t *self, const blocks_path_t *path)
     }
 }
 
-void emi_blocks_settle_group(blocks_operation_t *self, unsigned level, uint64_t offset)
+blocks_group_t emi_blocks_following(const blocks_operation_t *self, unsigned level, uint64_t offset)
 {
-    if (blocks_beyond(self, offset))
-        return;
     blocks_path_t path = {.offset = {[0] = 0}};
     path.offset[level] = offset;
     blocks_group_t after = {0};
@@ -43,5 +41,11 @@ void emi_blocks_settle_group(blocks_operation_t *self, unsigned level, uint64_t 
         after.free = blocks_with_bit(after.free, child, below.free != 0);
         after.used = blocks_with_bit(after.used, child, below.used != 0);
     }
-    put(self, offset, blocks_load(self, level, offset), after);
+    return after;
+}
+
+void emi_blocks_settle_group(blocks_operation_t *self, unsigned level, uint64_t offset)
+{
+    if (!blocks_beyond(self, offset))
+        put(self, offset, blocks_load(self, level, offset), emi_blocks_following(self, level, offset));
 }

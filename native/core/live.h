@@ -48,6 +48,10 @@ typedef struct live {
 
 /* ---- The folder (live_folder.c) ---- */
 
+/* The number by which all users of a state agree, of 61 bits: made of the random number in it and of its inode
+ * number, which a copy of the state does not share. */
+uint64_t emi_live_identity(uint64_t identity, uint64_t inode);
+
 /* Opens the folder's state, without a slot, with references to mapping and descriptor; for writing if the flags
  * say so. Errors: ENOENT and others of open; EMMAP_CORRUPT if it is no state; ENOTSUP for another version. */
 emmap_error emi_live_folder_open(char *folder, uint32_t flags, live_t *result);

@@ -62,8 +62,7 @@ static bool is_state_of(int fd, int folder)
 
 /* ---- Opening ---- */
 
-/* The number by which all users of this state agree, of 61 bits. A copy of a state has another inode. */
-static uint64_t identity_of(uint64_t identity, uint64_t inode)
+uint64_t emi_live_identity(uint64_t identity, uint64_t inode)
 {
     uint64_t mixed = (identity ^ inode) * UINT64_C(0x9e3779b97f4a7c15);
     mixed ^= mixed >> 29;
@@ -93,7 +92,7 @@ static emmap_error take_parts(live_t *self)
     if (!error)
         error = emi_file_check(self->file);
     if (!error)
-        self->identity = identity_of(self->state->identity, (uint64_t)self->file->inode);
+        self->identity = emi_live_identity(self->state->identity, (uint64_t)self->file->inode);
     return error;
 }
 
@@ -367,7 +366,7 @@ static emmap_error renew(live_t *self, const struct stat *data)
     atomic_store_explicit(&state->taken, 0, memory_order_relaxed);
     memset(&state->length, 0, sizeof state->length);
     atomic_store_explicit(&state->retired, 0, memory_order_release);
-    self->identity = identity_of(state->identity, (uint64_t)self->file->inode);
+    self->identity = emi_live_identity(state->identity, (uint64_t)self->file->inode);
     PAUSE("live_state_renewed");
     return emi_file_check(self->file);
 }

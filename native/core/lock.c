@@ -122,23 +122,36 @@ bool emi_lock_byte_is_held(int fd, off_t offset)
     return apply_to(fd, emi_platform_lock_query, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-static emmap_error query(int fd, struct flock lock, bool *held, off_t *at)
+static emmap_error query(int fd, struct flock lock, bool *held, off_t *from, off_t *to)
 {
     *held = false;
     if (apply_to(fd, emi_platform_lock_query, &lock) != 0)
         return failed(fd);
     *held = lock.l_type != F_UNLCK;
-    *at = lock.l_start;
+    *from = lock.l_start;
+    *to = lock.l_len == 0 ? (off_t)INT64_MAX : lock.l_start + lock.l_len - 1;
     return EMMAP_OK;
 }
 
 emmap_error emi_lock_range_is_held(int fd, off_t from, off_t length, bool *held, off_t *at)
 {
-    return query(fd, bytes_from(from, length, F_WRLCK), held, at);
+    off_t to;
+    return query(fd, bytes_from(from, length, F_WRLCK), held, at, &to);
 }
 
 emmap_error emi_lock_is_held(int fd, lock_subject_t subject, bool *held)
 {
-    off_t at;
-    return query(fd, range_of(subject, F_WRLCK), held, &at);
+    off_t from, to;
+    return query(fd, range_of(subject, F_WRLCK), held, &from, &to);
+}
+
+emmap_error emi_lock_range_is_owned(int fd, off_t first, off_t length, bool *held, off_t *from, off_t *to)
+{
+    return query(fd, bytes_from(first, length, F_RDLCK), held, from, to);
+}
+
+emmap_error emi_lock_is_owned(int fd, lock_subject_t subject, bool *held)
+{
+    off_t from, to;
+    return query(fd, range_of(subject, F_RDLCK), held, &from, &to);
 }

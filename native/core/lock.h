@@ -47,6 +47,10 @@ bool emi_lock_byte_is_held(int fd, off_t offset);
 emmap_error emi_lock_range_is_held(int fd, off_t from, off_t length, bool *held, off_t *at);
 emmap_error emi_lock_is_held(int fd, lock_subject_t subject, bool *held);
 
+/* The same for exclusive locks alone; *from and *to are the first and the last byte of one. */
+emmap_error emi_lock_range_is_owned(int fd, off_t first, off_t length, bool *held, off_t *from, off_t *to);
+emmap_error emi_lock_is_owned(int fd, lock_subject_t subject, bool *held);
+
 /* All writers that use the same live folder lock the same byte of this range, shared. */
 #define LOCK_LIVE_BASE (((off_t)1 << 62) + ((off_t)1 << 61))
 #define LOCK_LIVE_LENGTH (((off_t)1 << 61) - 1)

@@ -262,6 +262,56 @@ typedef struct emmap_writer {
  */
 emmap_error emmap_writers(emmap_file *file, emmap_writer *writers, size_t room, size_t *count);
 
+/* ---- Looking at a file from outside -------------------------------------------------------------------- */
+
+/* How much a look may cost. */
+typedef enum emmap_effort {
+    EMMAP_BRIEF, /* microseconds: leaves out numbers that only the whole file tells */
+    EMMAP_COUNT, /* counts messages and blocks, if no other process keeps the number */
+    EMMAP_CHECK  /* also reads all that the file's format describes, and reports the first damage */
+} emmap_effort;
+
+/* Finds an effort by its name: "brief", "count" or "check". False: there is none of this name. */
+bool emmap_effort_named(const char *name, emmap_effort *effort);
+
+typedef enum emmap_fact_type {
+    EMMAP_FACT_NUMBER,
+    EMMAP_FACT_FLAG, /* `number` is 0 or 1 */
+    EMMAP_FACT_WORD, /* `text` is one of a few names */
+    EMMAP_FACT_TEXT  /* `text` is for people; printable ASCII */
+} emmap_fact_type;
+
+typedef struct emmap_fact {
+    const char *name; /* static, as "next_tail" */
+    emmap_fact_type type;
+    uint64_t number;
+    const char *text;
+} emmap_fact;
+
+#define EMMAP_FACTS 24
+
+typedef struct emmap_facts {
+    size_t count;
+    emmap_fact fact[EMMAP_FACTS];
+    char program[32]; /* the text of a writer's fact */
+} emmap_facts;
+
+/* What is known of a file, in an order that is good for people. Docs/command.md explains each fact. */
+typedef struct emmap_inspection {
+    emmap_facts file;
+    size_t writers; /* the handles that share the file through its live folder */
+    emmap_facts *writer;
+} emmap_inspection;
+
+/*
+ * Finds out of what kind a file is, what is in it, who has it open for writing, and who has its lock. Takes no
+ * lock, appears in no slot of the live folder, and changes nothing. So it works also while a stopped process has
+ * the lock. Facts of different lines may be of different moments. The caller frees *result.
+ * Errors: those of open and read; EISDIR; ENODEV; ENOMEM.
+ */
+emmap_error emmap_inspect(const char *path, emmap_effort effort, emmap_inspection **result);
+void emmap_inspection_free(emmap_inspection *inspection);
+
 /* Words that a door may read without a call. They live until emmap_free, and until the last slice is
  * released. `status` is 0 while the file is usable. Read it after a direct access: if it is still 0, the
  * bytes were the file's. A door may write `cursor` if only one of its threads uses the file. */

@@ -31,6 +31,7 @@
 #define EMMAP_OPERATIONS(X)                                                                                  \
     X(open, 2, APART, SLOW)                                                                                  \
     X(close, 1, APART, SLOW)                                                                                 \
+    X(inspect, 2, APART, SLOW)                                                                               \
     X(size, 1, MEASURE, CHEAP)                                                                               \
     X(pread, 3, READ, WAITS)                                                                                 \
     X(pwrite, 3, OWN, WAITS)                                                                                 \
