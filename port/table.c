@@ -4,6 +4,7 @@
 #include "cell.h"
 #include "emmap_operations.h"
 #include "files.h"
+#include "inspect.h"
 #include "keys.h"
 #include "queue.h"
 #include "waits.h"

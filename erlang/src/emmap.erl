@@ -76,7 +76,7 @@ application is started again.").
 -export([init/0, open/2, open/4, reopen/1, close/1, size/1]).
 -export([pread/2, pread/3, pwrite/2, pwrite/3, read/2, read_line/1, write/2, position/2, copy/3]).
 -export([resize/1, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
--export([backup/2, is_current/1, writers/1]).
+-export([backup/2, is_current/1, writers/1, inspect_file/1]).
 -export([sendfile/8, ipread_s32bu_p32bu/3, read_handle_info/1, read_handle_info/2]).
 -export([patomic/4, patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_xchg/3,
          patomic_cas/4, patomic_read_integer/2, patomic_write_integer/3]).
@@ -90,8 +90,8 @@ application is started again.").
 -export([repair_block_storage/1, repair_block_storage/3, compact_block_storage/1]).
 -export([batch/2]).
 
--export_type([file/0, handle/0, counters/0, counters_handle/0, open_option/0, backend/0, info/0, int64/0, location/0,
-              operand/0, operation/0, reason/0]).
+-export_type([file/0, handle/0, counters/0, counters_handle/0, open_option/0, backend/0, info/0, inspection/0, int64/0,
+              location/0, operand/0, operation/0, reason/0]).
 -export_type([address/0, block_storage_info/0, writer/0]).
 -export_type([open_file/0]).
 -export_type([mmap_file/0, resource/0, open_extra_info/0]).
@@ -124,6 +124,8 @@ how many bytes are mapped; missing if the port's program does not answer.").
 }.
 ?DOC("About a file that was opened. `exist`: whether it existed before; `size`: how many bytes are mapped.").
 -type info() :: emmap_backend:info().
+?DOC("What `inspect_file/1` has found.").
+-type inspection() :: emmap_backend:inspection().
 ?DOC("`t:info/0`, by the name that emmap 2.x gives it.").
 -type open_extra_info() :: info().
 ?DOC("A place in the file, as `file:position/2` takes it.").
@@ -516,6 +518,21 @@ whose writers use the kernel's locks.").
 writers({File, _Count}) -> writers(File);
 writers(?MAPPED(Backend, Handle)) -> ?CALL(Backend, writers(Handle));
 writers(Name) when is_atom(Name) -> ?NAMED(Name, File, writers(File)).
+
+?DOC("Looks at a file from outside: of what kind it is, what is in it, how many handles may write it and which process
+has its lock. It is what the command `emmap info FILE --json` prints without `path` and `processes`; the command's page
+explains each key. It takes no lock and changes nothing, so it answers also while a stopped process has the lock.
+
+```
+{ok, #{kind := queue, length := 3, waiters := 0, writers := [#{process := 4242, has_lock := true}]}} =
+    emmap:inspect_file(\"jobs.q\").
+```").
+-spec inspect_file(file:name_all()) -> {ok, inspection()} | {error, reason()}.
+inspect_file(Name) ->
+    case emmap_options:path(Name) of
+        {ok, Path} -> emmap_open:inspect(Path);
+        {error, _} = Error -> Error
+    end.
 
 %%% Further functions that `file' calls
 

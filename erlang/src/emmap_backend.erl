@@ -14,8 +14,8 @@
   `badarg`.").
 
 -export_type([advice/0, bytes/0, handle/0, option/0, info/0, sink_result/0, int64/0, operand/0]).
--export_type([address/0, blocks_info/0, failed/0, key/0, measure/0, message/0, open_failed/0, queue_info/0, reason/0,
-              ticket/0, waited/0, writer/0]).
+-export_type([address/0, blocks_info/0, failed/0, inspection/0, key/0, measure/0, message/0, open_failed/0, queue_info/0,
+              reason/0, ticket/0, waited/0, writer/0]).
 -export_type([delivery_ticket/0, in_hand/0]).
 
 ?DOC("A reference to a NIF resource, or the name of a file on the port.").
@@ -76,6 +76,11 @@ file's lock; how many of its operations `waited` for the lock; how many messages
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
+?DOC("What is known of a file: the facts of the page on the command, by their names.").
+-type inspection() :: #{kind := atom(), writers := [#{atom() => fact()}], atom() => fact() | [map()]}.
+
+-type fact() :: non_neg_integer() | boolean() | atom() | binary().
+
 ?DOC("How a wait has ended.").
 -type waited() :: ok | not_equal | timeout | {error, atom()}.
 
@@ -85,6 +90,9 @@ file's lock; how many of its operations `waited` for the lock; how many messages
 -callback open(Path :: binary(), [option()]) -> {ok, handle(), info()} | open_failed().
 -callback close(handle()) -> result().
 -callback size(handle()) -> {ok, non_neg_integer()} | failed().
+
+?DOC("Looks at a file from outside, as `emmap_inspect` of the core.").
+-callback inspect(Path :: binary(), brief | count | check) -> {ok, inspection()} | failed().
 
 -callback pread(handle(), Position :: integer(), Length :: non_neg_integer()) -> sink_result().
 -callback pwrite(handle(), Position :: integer(), bytes()) -> result().

@@ -12,7 +12,7 @@ The library may fail to load: see `loaded/0`.").
 -behaviour(emmap_backend).
 
 -export([loaded/0, allocates/1, open_files/0]).
--export([open/2, close/1, size/1]).
+-export([open/2, close/1, inspect/2, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
 -export([backup/2, is_current/1, writers/1]).
@@ -35,8 +35,8 @@ The library may fail to load: see `loaded/0`.").
          table_delete/2, table_hit/3, table_walk/3]).
 
 -on_load(load/0).
--nifs([allocates/1, open_files/0, open/2, close/1, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2, position/3, resize/2,
-       truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, writers/1,
+-nifs([allocates/1, open_files/0, open/2, close/1, inspect/2, size/1, pread/3, pwrite/3, read/2, read_line/1, write/2,
+       position/3, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, writers/1,
        patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
        patomic_load/2, patomic_store/3, counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
        counter_compare_exchange/4, queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1,
@@ -93,6 +93,9 @@ open(_Path, _Options) -> not_loaded().
 
 -spec close(handle()) -> result().
 close(_Handle) -> not_loaded().
+
+-spec inspect(binary(), brief | count | check) -> {ok, emmap_backend:inspection()} | emmap_backend:failed().
+inspect(_Path, _Effort) -> not_loaded().
 
 -spec size(handle()) -> {ok, non_neg_integer()} | emmap_backend:failed().
 size(_Handle) -> not_loaded().

@@ -6,7 +6,7 @@
 
 %% Opening a file over the backend that was asked for, and opening it again.
 
--export([open/3, open/4, close/1, reopen/1, home/1, is_lost/1, monitor/1]).
+-export([open/3, open/4, close/1, reopen/1, home/1, is_lost/1, monitor/1, inspect/1]).
 
 -compile({no_auto_import, [monitor/1]}).
 
@@ -153,6 +153,16 @@ is_in_the_way(ebusy, ?MAPPED(Backend, Handle), Options) ->
     lists:member(exclusive, Options) andalso ?CALL(Backend, is_current(Handle)) =:= {ok, true};
 is_in_the_way(eexist, _File, Options) -> lists:member(fixed, Options);
 is_in_the_way(_Reason, _File, _Options) -> false.
+
+%%% Looking from outside
+
+-spec inspect(binary()) -> {ok, emmap_backend:inspection()} | {error, emmap:reason()}.
+inspect(Path) ->
+    case backend(undefined) of
+        {emmap_port, _Server} -> emmap_port:inspect(Path, count);
+        {error, _} = Error -> Error;
+        Backend -> Backend:inspect(Path, count)
+    end.
 
 %%% Backends
 

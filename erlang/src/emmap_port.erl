@@ -31,7 +31,7 @@ yours and open files with `{backend, {port, ServerRef}}`.
 -compile({no_auto_import, [size/1]}).
 
 -export([start_link/1]).
--export([open/2, open/3, close/1, size/1]).
+-export([open/2, open/3, close/1, inspect/2, size/1]).
 -export([pread/3, pwrite/3, read/2, read_line/1, write/2, position/3]).
 -export([resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1]).
 -export([backup/2, is_current/1, writers/1]).
@@ -701,6 +701,11 @@ monitor({#program{server = Server}, _Number}) -> monitor(process, Server).
 ?DOC(false).
 -spec home(handle()) -> node().
 home({#program{server = Server}, _Number}) -> node(Server).
+
+-spec inspect(binary(), brief | count | check) -> {ok, emmap_backend:inspection()} | emmap_backend:failed().
+inspect(Path, Effort) ->
+    {_Program, Reply} = ask_default({inspect, Path, Effort}, ?DEFAULT_ATTEMPTS),
+    checked(answer(Reply)).
 
 %%% Operations on a file
 

@@ -51,6 +51,14 @@ answer(Backend, queue_pop_begin, File, [], Files) ->
     end;
 answer(Backend, End, File, [], Files) when End =:= queue_pop_commit; End =:= queue_pop_abort ->
     {result(call(Backend, End, [maps:get(File, Files), maps:get({ticket, File}, Files)])), Files};
+answer(Backend, inspect, Path, [Effort], Files) ->
+    case call(Backend, inspect, [absolute(Path), binary_to_atom(Effort)]) of
+        {ok, #{writers := Writers} = Facts} ->
+            Found = [["writer" | facts(Writer)] || Writer <- Writers],
+            {["ok" | facts(maps:remove(writers, Facts))] ++ lists:append(Found), Files};
+        {error, _} = Error ->
+            {result(Error), Files}
+    end;
 answer(Backend, Operation, File, Words, Files) ->
     {operation(Backend, Operation, maps:get(File, Files), Words), Files}.
 
@@ -180,6 +188,16 @@ repair(Backend, Blocks, Limit, Place) ->
 
 fields({ok, Info}, Names) -> ["ok" | [text(maps:get(Name, Info)) || Name <- Names]];
 fields({error, _} = Error, _Names) -> result(Error).
+
+%% In the order of their names.
+facts(Facts) ->
+    [[Name, "=", string:replace(value(Value), " ", "_", all)] ||
+        {Name, Value} <- lists:sort([{atom_to_binary(Name), Value} ||
+            {Name, Value} <- maps:to_list(maps:without([disk, mode, process, program, since], Facts))])].
+
+value(Number) when is_integer(Number) -> integer_to_binary(Number);
+value(Word) when is_atom(Word) -> atom_to_binary(Word);
+value(Text) -> Text.
 
 result(ok) -> ["ok"];
 result(eof) -> ["eof"];

@@ -396,6 +396,57 @@ static bool open_something(const request *request, const char *operation)
     return true;
 }
 
+static int by_name(const void *one, const void *other)
+{
+    return strcmp(((const emmap_fact *)one)->name, ((const emmap_fact *)other)->name);
+}
+
+/* The facts that do not depend on the machine and the process, in the order of their names. */
+static void say_facts(emmap_facts *facts)
+{
+    static const char *const others[] = {"disk", "mode", "process", "program", "since"};
+    qsort(facts->fact, facts->count, sizeof *facts->fact, by_name);
+    for (size_t i = 0; i < facts->count; i++) {
+        const emmap_fact *const fact = &facts->fact[i];
+        bool other = false;
+        for (size_t j = 0; j < sizeof others / sizeof *others; j++)
+            other = other || strcmp(fact->name, others[j]) == 0;
+        if (other)
+            continue;
+        printf(" %s=", fact->name);
+        if (fact->type == EMMAP_FACT_NUMBER)
+            printf("%llu", (unsigned long long)fact->number);
+        else if (fact->type == EMMAP_FACT_FLAG)
+            printf("%s", fact->number ? "true" : "false");
+        else
+            for (const char *each = fact->text; *each; each++)
+                putchar(*each == ' ' ? '_' : *each);
+    }
+}
+
+static bool inspect(const request *request, const char *operation)
+{
+    emmap_effort effort;
+    emmap_inspection *found;
+    if (strcmp(operation, "inspect") != 0)
+        return false;
+    if (!emmap_effort_named(word(request, 2), &effort))
+        give_up("no such effort");
+    const emmap_error error = emmap_inspect(word(request, 1), effort, &found);
+    if (error) {
+        say_error(operation, error);
+        return true;
+    }
+    printf("ok");
+    say_facts(&found->file);
+    for (size_t i = 0; i < found->writers; i++) {
+        printf(" writer");
+        say_facts(&found->writer[i]);
+    }
+    emmap_inspection_free(found);
+    return true;
+}
+
 static bool on_bytes(const request *request, const char *operation, emmap_file *file)
 {
     static const char *const whences[] = {"bof", "cur", "eof", NULL};
@@ -719,7 +770,7 @@ static bool on_table(const request *request, const char *operation, emmap_file *
 static void answer(const request *request)
 {
     const char *const operation = word(request, 0);
-    if (!open_something(request, operation)) {
+    if (!open_something(request, operation) && !inspect(request, operation)) {
         opened *const opened = file_named(word(request, 1));
         if (!compact(operation, opened->file) && !by_shape(request, operation, opened) &&
             !on_wait(request, operation, opened->file) && !on_bytes(request, operation, opened->file) &&

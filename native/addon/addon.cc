@@ -16,6 +16,7 @@ NAPI_MODULE_INIT()
     add_blocks_operations(functions);
     add_cell_operations(functions);
     add_table_operations(functions);
+    add_inspect_operations(functions);
     add_wait_operations(functions);
     napi_define_properties(env, exports, functions.size(), functions.data());
     return exports;

@@ -8,8 +8,8 @@
     {
       "target_name": "emmap",
       "sources": [
-        "addon.cc", "background.cc", "blocks.cc", "buffer.cc", "bytes.cc", "cell.cc", "failure.cc", "file.cc", "lock_wait.cc",
-        "open.cc", "operations.cc", "queue.cc", "table.cc", "values.cc", "wait.cc",
+        "addon.cc", "background.cc", "blocks.cc", "buffer.cc", "bytes.cc", "cell.cc", "failure.cc", "file.cc", "inspect.cc",
+        "lock_wait.cc", "open.cc", "operations.cc", "queue.cc", "table.cc", "values.cc", "wait.cc",
         "<!@(node -p \"require('fs').readdirSync('../core').filter((name) => name.endsWith('.c')).map((name) => '../core/' + name).join(' ')\")",
       ],
       "include_dirs": ["../include"],

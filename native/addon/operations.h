@@ -16,6 +16,7 @@ void add_queue_operations(Exports &exports);
 void add_blocks_operations(Exports &exports);
 void add_cell_operations(Exports &exports);
 void add_table_operations(Exports &exports);
+void add_inspect_operations(Exports &exports);
 void add_wait_operations(Exports &exports);
 
 #endif

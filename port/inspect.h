@@ -1,0 +1,9 @@
+/* Looking at a file from outside. */
+#ifndef EMMAP_PORT_INSPECT_H
+#define EMMAP_PORT_INSPECT_H
+
+#include "call.h"
+
+perform_function perform_inspect;
+
+#endif
