@@ -86,6 +86,8 @@ interface Addon {
     words: bigint,
   ): NativeFile;
   close: Act;
+  /** Looks at a file from outside. The facts have the core's names; there are no strings that others wrote but texts. */
+  inspect(path: NativePath, effort: "brief" | "count" | "check"): object;
 
   describe(file: NativeFile): Description;
   /** The words of emmap_file_control; undefined if the runtime has no ArrayBuffers over foreign memory. */

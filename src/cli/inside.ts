@@ -1,0 +1,75 @@
+// What is inside of a file: for verbs that open one. A new kind adds itself to the list.
+import { openBlockStorage } from "../blocks.js";
+import { openCounters } from "../counters.js";
+import { open } from "../file.js";
+import type { OpenFile } from "../open-file.js";
+import { openQueue } from "../queue.js";
+import { line } from "./terms.js";
+
+/** How the files of a kind are opened and read. */
+interface Inside {
+  /** Opens the file for reading, without a lock. Throws EMMAP_CORRUPT if its header is damaged. */
+  reader(path: string): OpenFile;
+  /** Reads all that the format describes. Throws EMMAP_CORRUPT if the file is damaged. */
+  check?(path: string): void;
+  /** Repairs the file, and says what it did. Missing: there is no repair. */
+  repair?(path: string): string;
+  /** The first things in the file, one text each. Takes no lock. */
+  peek(path: string, limit: number, form: "erlang" | "json"): string[];
+}
+
+const READ = { read: true } as const;
+
+const counters: Inside = {
+  reader: (path) => openCounters(path, 0, READ),
+  peek(path, limit) {
+    using file = openCounters(path, 0, READ);
+    return Array.from({ length: Math.min(file.length, limit) }, (_, index) => `${index}: ${file.get(index)}`);
+  },
+};
+
+const queue: Inside = {
+  reader: (path) => openQueue(path, { ...READ, raw: true }),
+  check(path) {
+    using file = openQueue(path, { ...READ, raw: true });
+    file.length();
+  },
+  repair(path) {
+    using file = openQueue(path, { write: true, raw: true });
+    file.erase();
+    return "it is empty now, since a damaged queue cannot tell its messages; the backup has their bytes";
+  },
+  peek(path, limit, form) {
+    using file = openQueue(path, { ...READ, raw: true });
+    const shown: string[] = [];
+    for (const message of file) {
+      if (shown.length >= limit) break;
+      shown.push(line(message, form));
+    }
+    return shown;
+  },
+};
+
+const blocks: Inside = {
+  reader: (path) => openBlockStorage(path, { ...READ, blockSize: 0 }),
+  repair(path) {
+    using file = openBlockStorage(path, { write: true, blockSize: 0 });
+    file.repair();
+    return "its masks follow from its blocks again; no block is lost";
+  },
+  peek(path, limit) {
+    using file = openBlockStorage(path, { ...READ, blockSize: 0 });
+    const shown: string[] = [];
+    for (const [address, block] of file) {
+      if (shown.length >= limit) break;
+      shown.push(`${address}: ${block.toString("hex")}`);
+    }
+    return shown;
+  },
+};
+
+const plain: Inside = { reader: (path) => open(path, READ), peek: () => [] };
+
+const all: Record<string, Inside> = { plain, counters, queue, blocks };
+
+export const insideOf = (kind: string): Inside => all[kind] ?? plain;

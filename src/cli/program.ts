@@ -1,0 +1,157 @@
+// The verbs, their arguments and their help. What they do is loaded when it is needed.
+import { Command, Option } from "commander";
+import { VERSION } from "../version.js";
+import { Status } from "./failure.js";
+
+const example = (command: Command, ...lines: string[]): Command =>
+  command.addHelpText("after", `\nExample:\n${lines.map((line) => `  $ ${line}`).join("\n")}`);
+
+/** Adds what every verb has. */
+const common = (command: Command): Command =>
+  command
+    .option("--json", "print JSON: an object a line")
+    .option("--watch [SECONDS]", "repeat every SECONDS, 2 unless given");
+
+const form = (): Option =>
+  new Option("--as <FORM>", "how messages are shown")
+    .choices(["erlang", "json", "hex", "raw"])
+    .default("erlang");
+
+export function program(): Command {
+  const emmap = new Command("emmap")
+    .description(
+      "Shows and checks memory-mapped files of BEAM nodes and Node processes, while they are in use.",
+    )
+    .version(VERSION)
+    .showSuggestionAfterError()
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .helpCommand(false)
+    .exitOverride((error) => {
+      process.exit(error.exitCode === 0 ? Status.ok : Status.usage);
+    })
+    .addHelpText(
+      "after",
+      "\nStatus: 0 done, 1 failed or damaged, 2 wrong use, 3 busy, 4 nothing there." +
+        "\nEach verb has an example: emmap VERB --help",
+    );
+
+  const verb = (name: string, description: string): Command => {
+    const command = emmap.command(name).description(description);
+    return command.exitOverride((error) => process.exit(error.exitCode === 0 ? Status.ok : Status.usage));
+  };
+
+  example(
+    common(verb("ls", "list the files of a folder, with what is in them and who uses them"))
+      .argument("[PATH...]", "folders or files; the current folder unless given")
+      .option("-r, --recursive", "look into folders too")
+      .option("-a, --all", "list files without a format too")
+      .action(async (paths, options) => (await import("./verbs/ls.js")).ls(paths, options)),
+    "emmap ls /var/lib/shop",
+  );
+  example(
+    common(verb("info", "tell all about a file: contents, who has it open, who has its lock"))
+      .argument("<FILE...>")
+      .action(async (files, options) => (await import("./verbs/info.js")).info(files, options)),
+    "emmap info jobs.q",
+    "emmap info jobs.q --json | jq .writers",
+  );
+  example(
+    verb("top", "watch files: rates, depth, waits and what is stuck; q ends it")
+      .argument("[PATH...]", "folders or files; the current folder unless given")
+      .option("--once", "print one table and end")
+      .option("--json", "print JSON: an object for each look")
+      .option("--watch [SECONDS]", "seconds between two looks, 2 unless given")
+      .option("-r, --recursive", "look into folders too")
+      .action(async (paths, options) => (await import("./verbs/top.js")).top(paths, options)),
+    "emmap top /var/lib/shop",
+    "emmap top --once jobs.q",
+  );
+  example(
+    common(verb("counters", "show or change counters: [list | get I | add I N | set I N]"))
+      .argument("<FILE>")
+      .argument("[VERB]", "list, get, add or set", "list")
+      .argument("[NUMBER...]", "the counter's index, and the number to add or set")
+      .action(async (file, what, numbers, options) =>
+        (await import("./more.js")).counters(file, what, numbers, options),
+      ),
+    "emmap counters visits.bin",
+    "emmap counters visits.bin add 0 5",
+  );
+  example(
+    common(verb("queue", "show or change a queue: [peek | tail | push | pop | purge | move | copy]"))
+      .argument("<FILE>")
+      .argument("[VERB]", "peek, tail, push, pop, purge, move or copy", "peek")
+      .argument(
+        "[WORD...]",
+        "messages to push; or the queue to move or copy to; or how many, 10 unless given",
+      )
+      .addOption(form())
+      .option("-f, --follow", "tail: go on with messages that are pushed")
+      .option("-n, --count <N>", "how many messages: 10 for peek and tail, 1 for pop, all for move and copy")
+      .option("--create", "push, move and copy: create the queue if it is missing")
+      .action(async (file, what, words, options) =>
+        (await import("./more.js")).queue(file, what, words, options),
+      ),
+    "emmap queue jobs.q peek -n 3 --as json",
+    `emmap queue jobs.q push '{"picture": "cat.png"}'`,
+    "emmap queue jobs.q tail --follow",
+    "emmap queue failed.q move jobs.q",
+  );
+  example(
+    common(verb("blocks", "show or free blocks: [ls | get | free]"))
+      .argument("<FILE>")
+      .argument("[VERB]", "ls, get or free", "ls")
+      .argument("[ADDRESS...]")
+      .option("-n, --count <N>", "how many blocks ls shows, 10 unless given")
+      .option("--raw", "get: write the blocks' bytes to standard output")
+      .action(async (file, what, addresses, options) =>
+        (await import("./more.js")).blocks(file, what, addresses, options),
+      ),
+    "emmap blocks pictures.bin get 4096 --raw > picture",
+  );
+  example(
+    common(verb("check", "look for damage, and say what is wrong and where"))
+      .argument("<FILE...>")
+      .option("--repair", "repair damaged files, after a backup to FILE.damaged")
+      .addOption(
+        new Option("--kind <KIND>", "take the files for this kind, if their first bytes are damaged").choices(
+          ["counters", "queue", "blocks"],
+        ),
+      )
+      .action(async (files, options) => (await import("./verbs/check.js")).check(files, options)),
+    "emmap check *.q",
+    "emmap check --repair --kind queue jobs.q",
+  );
+  example(
+    verb("backup", "copy a file while it is in use, as it is at one moment")
+      .argument("<FILE>")
+      .argument("<TO>")
+      .option("--json", "print JSON")
+      .action(async (file, to, options) => (await import("./more.js")).backup(file, to, options)),
+    "emmap backup jobs.q jobs-$(date +%F).q",
+  );
+  example(
+    verb("doctor", "tell what works here: kernel, file system, locks, wake-ups, rights, limits")
+      .argument("[FOLDER]", "where to try; the current folder unless given", ".")
+      .option("--json", "print JSON: an object for each check")
+      .action(async (folder, options) => (await import("./more.js")).doctor(folder, options)),
+    "emmap doctor /var/lib/shop",
+  );
+  example(
+    verb("serve", "show files live in a browser, and to Prometheus at /metrics")
+      .argument("[PATH...]", "folders or files; the current folder unless given")
+      .option("-p, --port <N>", "the port; 0: any free one", "9627")
+      .option("--host <ADDRESS>", "listen here; anything but loopback asks for a token", "127.0.0.1")
+      .option("--token <TOKEN>", "the token; EMMAP_TOKEN in the environment unless given, or a new one")
+      .option("-r, --recursive", "look into folders too")
+      .action(async (paths, options) => (await import("./more.js")).serve(paths, options)),
+    "emmap serve /var/lib/shop",
+  );
+  example(
+    verb("completion", "print the completion of a shell: bash, zsh or fish")
+      .argument("<SHELL>")
+      .action(async (shell) => (await import("./verbs/completion.js")).completion(shell, emmap)),
+    "source <(emmap completion bash)",
+  );
+  return emmap;
+}

@@ -1,0 +1,106 @@
+// emmap check
+import { constants, copyFileSync, existsSync } from "node:fs";
+import { explain, Failure, Status } from "../failure.js";
+import { inspect } from "../inspect.js";
+import { type Common, type Result, report } from "../output.js";
+import { safe } from "../text.js";
+
+interface Options extends Common {
+  repair?: boolean;
+  kind?: string;
+}
+
+interface Verdict {
+  path: string;
+  kind: string;
+  sound: boolean;
+  damage?: string;
+  offset?: number;
+  repair?: string;
+  backup?: string;
+  busy?: string;
+}
+
+/** Reads the whole file, without a lock. */
+async function examine(path: string, asKind: string | undefined): Promise<Verdict> {
+  const found = inspect(path, "check");
+  const kind = asKind ?? found.kind;
+  if (kind === found.kind)
+    return found.damage === undefined
+      ? { path, kind, sound: true }
+      : {
+          path,
+          kind,
+          sound: false,
+          damage: found.damage,
+          ...(found.damage_offset === undefined ? {} : { offset: found.damage_offset }),
+        };
+  try {
+    const inside = (await import("../more.js")).insideOf(kind);
+    inside.reader(path).close();
+    inside.check?.(path);
+    return { path, kind, sound: true };
+  } catch (error) {
+    const { code, offset, message } = error as { code?: string; offset?: number; message: string };
+    if (code !== "EMMAP_CORRUPT" && code !== "EINVAL") throw error;
+    return { path, kind, sound: false, damage: message, ...(offset === undefined ? {} : { offset }) };
+  }
+}
+
+/** The name of a backup that is free. */
+function free(path: string): string {
+  for (let number = 1; ; number++) {
+    const name = `${path}.damaged${number === 1 ? "" : `-${number}`}`;
+    if (!existsSync(name)) return name;
+  }
+}
+
+/** The bytes as they are: a damaged file has no moment that a better copy could show. */
+async function repair(verdict: Verdict): Promise<Verdict> {
+  const mend = (await import("../more.js")).insideOf(verdict.kind).repair;
+  if (mend === undefined) return { ...verdict, repair: "none: there is no repair for this kind" };
+  const backup = free(verdict.path);
+  copyFileSync(verdict.path, backup, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  try {
+    return { ...verdict, repair: mend(verdict.path), backup };
+  } catch (error) {
+    const { message, status } = explain(error);
+    return status === Status.busy
+      ? { ...verdict, busy: message, backup }
+      : { ...verdict, repair: `failed: ${message}`, backup };
+  }
+}
+
+function sentence(verdict: Verdict): string {
+  const { path, kind, sound, damage, offset, backup, busy } = verdict;
+  const lines = [
+    `${safe(path)}: ${kind}, ${sound ? (kind === "plain" ? "which has no format to check" : "sound") : "DAMAGED"}`,
+  ];
+  if (!sound) lines.push(`  at ${offset ?? "?"}: ${damage}`);
+  if (backup !== undefined) lines.push(`  its bytes are kept in ${safe(backup)}`);
+  if (busy !== undefined) lines.push(`  not repaired: ${busy}`);
+  if (verdict.repair !== undefined) lines.push(`  repair: ${verdict.repair}`);
+  return lines.join("\n");
+}
+
+async function look(files: readonly string[], options: Options): Promise<Result> {
+  let worst: number = Status.ok;
+  const verdicts: Verdict[] = [];
+  for (const path of files) {
+    const verdict = await examine(path, options.kind);
+    verdicts.push(!verdict.sound && options.repair ? await repair(verdict) : verdict);
+  }
+  for (const { sound, busy, repair: done } of verdicts) {
+    if (busy !== undefined) worst = Status.busy;
+    else if (!sound && (done === undefined || /^(none|failed):/.test(done)) && worst === Status.ok)
+      worst = Status.failed;
+  }
+  process.exitCode = worst;
+  return { text: verdicts.map(sentence).join("\n"), values: verdicts };
+}
+
+export async function check(files: string[], options: Options): Promise<void> {
+  if (options.repair && options.watch !== undefined)
+    throw new Failure("--repair is done once: leave --watch out", Status.usage);
+  return report(options, () => look(files, options));
+}

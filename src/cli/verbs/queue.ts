@@ -1,0 +1,193 @@
+// emmap queue
+import { existsSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { NativeFile } from "../../addon.js";
+import { encode } from "../../etf/encode.js";
+import { openFile } from "../../opening.js";
+import { unpack } from "../../packed.js";
+import { EMPTY, openQueue, type Queue } from "../../queue.js";
+import { QueueReader } from "../../queue-reader.js";
+import { Failure, missing, Status } from "../failure.js";
+import { inspectAs } from "../inspect.js";
+import { type Common, print, type Result, report } from "../output.js";
+import { type Form, fromHex, line, payloadOf, value } from "../terms.js";
+import { plural } from "../text.js";
+import { chosen, count } from "../words.js";
+
+interface Options extends Common {
+  as: Form;
+  count?: string;
+  follow?: boolean;
+  create?: boolean;
+}
+
+const VERBS = ["peek", "tail", "push", "pop", "purge", "move", "copy"] as const;
+
+/** How often a reader, which nobody wakes, looks for new messages, in ms. */
+const LOOK = 100;
+
+type Bytes = Queue<Uint8Array | string, Buffer>;
+
+const shown = (messages: readonly Buffer[], form: Form): Result => ({
+  text: messages.map((each) => line(each, form)).join("\n"),
+  values: messages.map((each) => ({ message: value(each) })),
+});
+
+function show(messages: readonly Buffer[], options: Options): void {
+  if (options.as === "raw") for (const each of messages) process.stdout.write(payloadOf(each));
+  else
+    for (const each of messages)
+      print(options.json ? JSON.stringify({ message: value(each) }) : line(each, options.as));
+}
+
+function first(path: string, limit: number): Buffer[] {
+  using queue = openQueue(path, { read: true, raw: true });
+  return take(queue, limit);
+}
+
+function last(path: string, limit: number): Buffer[] {
+  using queue = openQueue(path, { read: true, raw: true });
+  return take(queue.reversed(), limit).reverse();
+}
+
+function take(all: Iterable<Buffer>, limit: number): Buffer[] {
+  const taken: Buffer[] = [];
+  if (limit > 0)
+    for (const each of all) {
+      taken.push(each);
+      if (taken.length >= limit) break;
+    }
+  return taken;
+}
+
+/** Shows the last messages, and then those that are pushed, as far as they are still there at a look. */
+async function follow(path: string, limit: number, options: Options): Promise<void> {
+  const native: NativeFile = openFile(["queue_open", path, ["read", null]]).native;
+  const reader = new QueueReader(native);
+  let place = reader.place;
+  let recent: Buffer[] = [];
+  for (let isNew = false; ; ) {
+    try {
+      const packed = reader.step(false, 64, place, true);
+      if (packed !== null) {
+        place = reader.place;
+        const messages = unpack(packed);
+        if (isNew) show(messages, options);
+        else recent = [...recent, ...messages].slice(-limit);
+        continue;
+      }
+    } catch (error) {
+      // The queue was emptied, and filled again: all messages there are new ones.
+      if ((error as NodeJS.ErrnoException).code !== "ESTALE") throw error;
+      place = [0, 0];
+      continue;
+    }
+    if (!isNew) show(limit > 0 ? recent : [], options);
+    isNew = true;
+    await sleep(LOOK);
+  }
+}
+
+/** The bytes of a message from the user's word. */
+function parsed(word: string, form: Form): Uint8Array {
+  if (form === "hex") return fromHex(word);
+  if (form === "raw") return Buffer.from(word);
+  try {
+    return encode(JSON.parse(word), { values: "json" });
+  } catch {
+    throw new Failure(`${word} is no JSON; a text is '"${word.replaceAll(/["']/g, "")}"'`, Status.usage);
+  }
+}
+
+const openForWriting = (path: string, create: boolean | undefined): Bytes => {
+  if (!create && !existsSync(path)) throw missing(path);
+  return openQueue(path, { write: true, create: create === true, raw: true });
+};
+
+function push(path: string, words: readonly string[], options: Options): Result {
+  const given =
+    words.length > 0
+      ? words
+      : readFileSync(0, "utf8")
+          .split("\n")
+          .filter((each) => each !== "");
+  const messages = given.map((word) => parsed(word, options.as));
+  using queue = openForWriting(path, options.create);
+  queue.pushMany(messages);
+  return { text: "", values: [{ pushed: messages.length }] };
+}
+
+function pop(path: string, limit: number, options: Options): void {
+  using queue = openForWriting(path, false);
+  for (let popped = 0; popped < limit; popped++) {
+    const message = queue.pop();
+    if (message === EMPTY) {
+      if (popped === 0) throw new Failure(`${path} is empty`, Status.nothing);
+      return;
+    }
+    show([message], options);
+  }
+}
+
+function purge(path: string): Result {
+  using queue = openForWriting(path, false);
+  const purged = queue.length();
+  queue.purge();
+  return { text: `${plural(purged, "message")} removed`, values: [{ purged }] };
+}
+
+/** One by one: a death in between leaves a message in both queues, and never in none. */
+function move(path: string, to: string, limit: number, create: boolean | undefined): Result {
+  using from = openForWriting(path, false);
+  using target = openForWriting(to, create);
+  let moved = 0;
+  while (moved < limit && from.tryPop((message: Buffer) => void target.push(payloadOf(message))) !== EMPTY)
+    moved++;
+  return { text: `${plural(moved, "message")} moved`, values: [{ moved }] };
+}
+
+function copy(path: string, to: string, limit: number, create: boolean | undefined): Result {
+  const messages = first(path, limit).map(payloadOf);
+  using target = openForWriting(to, create);
+  target.pushMany(messages);
+  return { text: `${plural(messages.length, "message")} copied`, values: [{ copied: messages.length }] };
+}
+
+/** Fails unless there is a queue, or `create` is given and nothing is there. */
+function expectQueue(path: string, create: boolean | undefined): void {
+  if (!create || existsSync(path)) inspectAs("queue", path);
+}
+
+export async function queue(path: string, verb: string, words: string[], options: Options): Promise<void> {
+  const what = chosen(verb, VERBS);
+  const once = { json: options.json };
+  expectQueue(path, what === "push" && options.create);
+  const everything = Number.MAX_SAFE_INTEGER;
+  const number = count(
+    what === "peek" || what === "tail" || what === "pop" ? (options.count ?? words[0]) : options.count,
+    { peek: 10, tail: 10, pop: 1 }[what as string] ?? everything,
+  );
+  switch (what) {
+    case "peek":
+    case "tail": {
+      const read = what === "peek" ? first : last;
+      if (what === "tail" && options.follow) return follow(path, number, options);
+      if (options.as === "raw") return show(read(path, number), options);
+      return report(options, () => shown(read(path, number), options.as));
+    }
+    case "push":
+      return report(once, () => push(path, words, options));
+    case "pop":
+      return pop(path, number, options);
+    case "purge":
+      return report(once, () => purge(path));
+    default: {
+      const [to] = words;
+      if (to === undefined || words.length > 1)
+        throw new Failure(`${what} takes the path of another queue`, Status.usage);
+      expectQueue(to, options.create);
+      const act = what === "move" ? move : copy;
+      return report(once, () => act(path, to, number, options.create));
+    }
+  }
+}
