@@ -18,8 +18,9 @@ const BUSY = new Set(["EBUSY", "ETIMEDOUT", "EAGAIN"]);
 
 /** The sentence and the status for anything that was thrown. */
 export function explain(error: unknown): { message: string; status: number } {
-  if (error instanceof Failure) return error;
-  const { code, path, message } = error as NodeJS.ErrnoException;
+  const { code, path, message, status } = error as NodeJS.ErrnoException & { status?: unknown };
+  // Not instanceof: the other bundle has a class of its own.
+  if (typeof status === "number") return { message, status };
   if (code === "ENOENT" && path !== undefined) return missing(path);
   if (code !== undefined && BUSY.has(code)) return { message, status: Status.busy };
   return { message: message ?? String(error), status: Status.failed };

@@ -19,12 +19,10 @@ const form = (): Option =>
 
 export function program(): Command {
   const emmap = new Command("emmap")
-    .description(
-      "Shows and checks memory-mapped files of BEAM nodes and Node processes, while they are in use.",
-    )
+    .description("Shows, checks and changes files of emmap while BEAM and Node use them.")
     .version(VERSION)
     .showSuggestionAfterError()
-    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .helpCommand(false)
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? Status.ok : Status.usage);
@@ -41,7 +39,7 @@ export function program(): Command {
   };
 
   example(
-    common(verb("ls", "list the files of a folder, with what is in them and who uses them"))
+    common(verb("ls", "list files, with what is in them and who uses them"))
       .argument("[PATH...]", "folders or files; the current folder unless given")
       .option("-r, --recursive", "look into folders too")
       .option("-a, --all", "list files without a format too")
@@ -49,14 +47,14 @@ export function program(): Command {
     "emmap ls /var/lib/shop",
   );
   example(
-    common(verb("info", "tell all about a file: contents, who has it open, who has its lock"))
+    common(verb("info", "tell who has a file open, who has its lock, what is in it"))
       .argument("<FILE...>")
       .action(async (files, options) => (await import("./verbs/info.js")).info(files, options)),
     "emmap info jobs.q",
     "emmap info jobs.q --json | jq .writers",
   );
   example(
-    verb("top", "watch files: rates, depth, waits and what is stuck; q ends it")
+    verb("top", "watch rates, depth, waits, and what is stuck; q ends it")
       .argument("[PATH...]", "folders or files; the current folder unless given")
       .option("--once", "print one table and end")
       .option("--json", "print JSON: an object for each look")
@@ -67,7 +65,7 @@ export function program(): Command {
     "emmap top --once jobs.q",
   );
   example(
-    common(verb("counters", "show or change counters: [list | get I | add I N | set I N]"))
+    common(verb("counters", "show or change counters: list, get, add, set"))
       .argument("<FILE>")
       .argument("[VERB]", "list, get, add or set", "list")
       .argument("[NUMBER...]", "the counter's index, and the number to add or set")
@@ -78,7 +76,7 @@ export function program(): Command {
     "emmap counters visits.bin add 0 5",
   );
   example(
-    common(verb("queue", "show or change a queue: [peek | tail | push | pop | purge | move | copy]"))
+    common(verb("queue", "peek, tail, push, pop, purge, move or copy messages"))
       .argument("<FILE>")
       .argument("[VERB]", "peek, tail, push, pop, purge, move or copy", "peek")
       .argument(
@@ -98,7 +96,7 @@ export function program(): Command {
     "emmap queue failed.q move jobs.q",
   );
   example(
-    common(verb("blocks", "show or free blocks: [ls | get | free]"))
+    common(verb("blocks", "show or free blocks: ls, get, free"))
       .argument("<FILE>")
       .argument("[VERB]", "ls, get or free", "ls")
       .argument("[ADDRESS...]")
@@ -110,7 +108,7 @@ export function program(): Command {
     "emmap blocks pictures.bin get 4096 --raw > picture",
   );
   example(
-    common(verb("check", "look for damage, and say what is wrong and where"))
+    common(verb("check", "look for damage, tell where it is, and repair it"))
       .argument("<FILE...>")
       .option("--repair", "repair damaged files, after a backup to FILE.damaged")
       .addOption(
@@ -123,7 +121,7 @@ export function program(): Command {
     "emmap check --repair --kind queue jobs.q",
   );
   example(
-    verb("backup", "copy a file while it is in use, as it is at one moment")
+    verb("backup", "copy a file in use, as it is at one moment")
       .argument("<FILE>")
       .argument("<TO>")
       .option("--json", "print JSON")
@@ -131,14 +129,14 @@ export function program(): Command {
     "emmap backup jobs.q jobs-$(date +%F).q",
   );
   example(
-    verb("doctor", "tell what works here: kernel, file system, locks, wake-ups, rights, limits")
+    verb("doctor", "tell what works here: kernel, file system, locks, limits")
       .argument("[FOLDER]", "where to try; the current folder unless given", ".")
       .option("--json", "print JSON: an object for each check")
       .action(async (folder, options) => (await import("./more.js")).doctor(folder, options)),
     "emmap doctor /var/lib/shop",
   );
   example(
-    verb("serve", "show files live in a browser, and to Prometheus at /metrics")
+    verb("serve", "show files in a browser, and to Prometheus at /metrics")
       .argument("[PATH...]", "folders or files; the current folder unless given")
       .option("-p, --port <N>", "the port; 0: any free one", "9627")
       .option("--host <ADDRESS>", "listen here; anything but loopback asks for a token", "127.0.0.1")
@@ -148,7 +146,7 @@ export function program(): Command {
     "emmap serve /var/lib/shop",
   );
   example(
-    verb("completion", "print the completion of a shell: bash, zsh or fish")
+    verb("completion", "print the completion for bash, zsh or fish")
       .argument("<SHELL>")
       .action(async (shell) => (await import("./verbs/completion.js")).completion(shell, emmap)),
     "source <(emmap completion bash)",

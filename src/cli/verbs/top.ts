@@ -113,7 +113,7 @@ async function live(sampler: Sampler, pause: number): Promise<void> {
     const troubles = samples.filter(({ trouble }) => trouble !== undefined).length;
     const title = `emmap top  ${new Date().toTimeString().slice(0, 8)}  ${samples.length} files, ${troubles} in trouble  q quits, arrows scroll`;
     const body = rest.slice(from, from + height - 2);
-    const screen = [cut(title, width), head, ...body].map((line) => `${line}\x1b[K`).join("\r\n");
+    const screen = [cut(title, width), head, ...body].map((line) => `${line}\x1b[K`).join("\n");
     stdout.write(`\x1b[H${screen}\x1b[J`);
   };
   const wake = new AbortController();

@@ -1,0 +1,250 @@
+// The verbs that change: queue, counters, blocks, backup, check --repair; and how messages are shown.
+import { spawn } from "node:child_process";
+import { closeSync, existsSync, openSync, readdirSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openBlockStorage, openCounters, openQueue } from "../../src";
+import { atom, encode, Float, tuple } from "../../src/etf";
+import { contents, emmap, freshFolder, output, peer, run, values } from "./support";
+
+function overwrite(path: string, position: number, bytes: string): void {
+  const fd = openSync(path, "r+");
+  writeSync(fd, bytes, position, "latin1");
+  closeSync(fd);
+}
+
+test("messages are pushed, shown, moved, copied and removed", () => {
+  const cwd = freshFolder();
+  expect(run(["queue", "jobs.q", "push", "1"], { cwd }).status).toBe(2);
+  expect(readdirSync(cwd)).toEqual([]);
+  output(
+    ["queue", "jobs.q", "push", "--create", '{"picture": "cat.png", "size": [1, 2.5]}', '"dog"', "null"],
+    { cwd },
+  );
+  output(["queue", "jobs.q", "push"], { cwd, input: '"line 1"\n"line 2"\n' });
+  expect(output(["queue", "jobs.q"], { cwd }).split("\n")).toEqual([
+    '#{<<"picture">> => <<"cat.png">>,<<"size">> => [1,2.5]}',
+    '<<"dog">>',
+    "null",
+    '<<"line 1">>',
+    '<<"line 2">>',
+    "",
+  ]);
+  expect(output(["queue", "jobs.q", "peek", "2", "--as", "json"], { cwd })).toBe(
+    '{"picture":"cat.png","size":[1,2.5]}\n"dog"\n',
+  );
+  expect(values(["queue", "jobs.q", "tail", "-n", "2", "--json"], { cwd })).toEqual([
+    { message: "line 1" },
+    { message: "line 2" },
+  ]);
+  expect(output(["queue", "jobs.q", "pop"], { cwd })).toContain("cat.png");
+  expect(output(["queue", "jobs.q", "copy", "--create", "copy.q"], { cwd })).toBe("4 messages copied\n");
+  expect(output(["queue", "jobs.q", "move", "copy.q", "-n", "1"], { cwd })).toBe("1 message moved\n");
+  expect(values(["queue", "copy.q", "--json"], { cwd }).map(({ message }) => message)).toEqual([
+    "dog",
+    null,
+    "line 1",
+    "line 2",
+    "dog",
+  ]);
+  expect(output(["queue", "jobs.q", "purge"], { cwd })).toBe("3 messages removed\n");
+  expect(run(["queue", "jobs.q", "pop"], { cwd }).status).toBe(4);
+  expect(run(["queue", "jobs.q", "push", "no json"], { cwd })).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("is no JSON"),
+  });
+  // What moved is what was pushed, byte for byte.
+  using queue = openQueue(join(cwd, "copy.q"), { values: "json" });
+  expect(queue.snapshot()).toEqual(["dog", null, "line 1", "line 2", "dog"]);
+});
+
+test("terms are printed as Erlang prints them", () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"));
+  const shown: [unknown, string][] = [
+    [tuple(atom("ok"), atom("two words"), true), "{ok,'two words',true}"],
+    [new Map<unknown, unknown>([[atom("a"), 1n << 70n]]), "#{a => 1180591620717411303424}"],
+    [Buffer.from([0, 255]), "<<0,255>>"],
+    ['ä"\\\n', '<<"ä\\"\\\\\\n"/utf8>>'],
+    [[104, 105], '"hi"'],
+    [new Float(1), "1.0"],
+    [1e300, "1.0e300"],
+    [[], "[]"],
+  ];
+  for (const [term] of shown) queue.push(term as never);
+  expect(output(["queue", "q"], { cwd }).trimEnd().split("\n")).toEqual(shown.map(([, text]) => text));
+});
+
+test("a message that would command a terminal, or is no term, is shown harmlessly", () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"), { raw: true });
+  const evil = "\x1b]0;owned\x07\x1b[2J\u202e\u2028\u{e0041}";
+  queue.push(encode(evil));
+  queue.push(encode(atom(evil)));
+  queue.push(encode(new Map([[evil, evil]])));
+  queue.push("\x1b[2J no term");
+  // Deep enough for a stack to overflow.
+  queue.push(
+    Buffer.concat([
+      Buffer.from([131]),
+      ...Array(100_000).fill(Buffer.from([108, 0, 0, 0, 1])),
+      Buffer.from([106]),
+      Buffer.alloc(100_000, 106),
+    ]),
+  );
+  for (const form of ["erlang", "json", "hex"]) {
+    const text = output(["queue", "q", "--as", form], { cwd });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are the point
+    expect(text).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028]|\u{e0041}/u);
+    expect(text.trimEnd().split("\n")).toHaveLength(5);
+  }
+  for (const { message } of values(["queue", "q", "--json"], { cwd }).slice(0, 1))
+    expect(message).toBeTypeOf("string");
+  expect(output(["queue", "q", "--as", "raw", "-n", "1"], { cwd })).toContain("owned");
+});
+
+test("tail follows a queue that others fill and empty", async () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"), { values: "json" });
+  queue.pushMany(["old", "last"]);
+  const child = spawn(process.execPath, [emmap, "queue", "q", "tail", "-f", "-n", "1", "--as", "json"], {
+    cwd,
+  });
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  await expect.poll(() => text).toBe('"last"\n');
+  queue.push("new");
+  await expect.poll(() => text).toBe('"last"\n"new"\n');
+  queue.popMany(3);
+  queue.push("again");
+  await expect.poll(() => text).toBe('"last"\n"new"\n"again"\n');
+  child.kill();
+});
+
+test("counters are shown and changed", () => {
+  const cwd = freshFolder();
+  using file = openCounters(join(cwd, "c"), 3);
+  expect(output(["counters", "c", "add", "1", "5"], { cwd })).toBe("5\n");
+  expect(output(["counters", "c", "add", "1", "-7"], { cwd })).toBe("-2\n");
+  expect(values(["counters", "c", "set", "2", "9223372036854775807", "--json"], { cwd })).toEqual([
+    { index: 2, value: "9223372036854775807", before: 0 },
+  ]);
+  expect(output(["counters", "c", "get", "1"], { cwd })).toBe("-2\n");
+  expect(values(["counters", "c", "--json"], { cwd }).map(({ value }) => value)).toEqual([
+    0,
+    -2,
+    "9223372036854775807",
+  ]);
+  expect(file.get(1)).toBe(-2n);
+  for (const wrong of [["get"], ["get", "x"], ["add", "1"], ["get", "9"]])
+    expect(run(["counters", "c", ...wrong], { cwd }).status).not.toBe(0);
+});
+
+test("blocks are shown and freed", () => {
+  const cwd = freshFolder();
+  using file = openBlockStorage(join(cwd, "b"), { blockSize: 8 });
+  const [first, second] = file.storeMany(["picture1", "picture2"]) as [number, number];
+  expect(values(["blocks", "b", "--json"], { cwd })).toEqual([
+    { address: first, hex: Buffer.from("picture1").toString("hex") },
+    { address: second, hex: Buffer.from("picture2").toString("hex") },
+  ]);
+  expect(output(["blocks", "b", "get", String(second), "--raw"], { cwd })).toBe("picture2");
+  output(["blocks", "b", "free", String(first)], { cwd });
+  expect(file.count()).toBe(1);
+  expect(run(["blocks", "b", "get", String(first)], { cwd }).status).toBe(4);
+});
+
+test("a backup is made of a file in use", async () => {
+  const cwd = freshFolder();
+  await peer("const q = emmap.openQueue('q', { values: 'json' }); q.pushMany([1, 2, 3])", cwd);
+  expect(output(["backup", "q", "copy"], { cwd })).toBe("q (queue) is copied to copy\n");
+  expect(values(["queue", "copy", "--json"], { cwd })).toEqual([
+    { message: 1 },
+    { message: 2 },
+    { message: 3 },
+  ]);
+  expect(run(["backup", "q", "copy"], { cwd })).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("exists"),
+  });
+});
+
+test("check finds damage at its place, and repairs after a backup", () => {
+  const cwd = freshFolder();
+  {
+    using queue = openQueue(join(cwd, "q"));
+    queue.pushMany([1, 2, 3]);
+    using blocks = openBlockStorage(join(cwd, "b"), { blockSize: 8, levels: 2 });
+    for (let i = 0; i < 70; i++) blocks.store("block123");
+    openCounters(join(cwd, "c"), 3).close();
+  }
+  expect(values(["check", "q", "b", "c", "--json"], { cwd })).toEqual([
+    { path: "q", kind: "queue", sound: true },
+    { path: "b", kind: "blocks", sound: true },
+    { path: "c", kind: "counters", sound: true },
+  ]);
+  overwrite(join(cwd, "q"), 19, "\xff"); // a message's length
+  overwrite(join(cwd, "b"), 24, "\0"); // the top group's mask of used children
+  overwrite(join(cwd, "c"), 8, "\x09"); // the number of counters
+  const damaged = contents(join(cwd, "q"));
+  const found = run(["check", "q", "b", "c", "--json"], { cwd });
+  expect(found.status).toBe(1);
+  expect(
+    found.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line)),
+  ).toEqual([
+    expect.objectContaining({
+      path: "q",
+      sound: false,
+      offset: 16,
+      damage: expect.stringContaining("length"),
+    }),
+    expect.objectContaining({
+      path: "b",
+      sound: false,
+      offset: 16,
+      damage: expect.stringContaining("masks"),
+    }),
+    expect.objectContaining({ path: "c", sound: false, offset: 8 }),
+  ]);
+  expect(run(["ls"], { cwd }).stdout).toMatch(/damaged at 16/);
+  expect(run(["check", "--repair", "q", "b"], { cwd }).status).toBe(0);
+  expect(contents(join(cwd, "q.damaged"))).toBe(damaged);
+  expect(existsSync(join(cwd, "b.damaged"))).toBe(true);
+  expect(run(["check", "q", "b"], { cwd }).status).toBe(0);
+  using blocks = openBlockStorage(join(cwd, "b"), { blockSize: 8, read: true });
+  expect(blocks.count()).toBe(70);
+});
+
+test("a damaged header is found if the kind is told", () => {
+  const cwd = freshFolder();
+  openQueue(join(cwd, "q")).close();
+  overwrite(join(cwd, "q"), 0, "\xff\xff");
+  expect(run(["check", "q"], { cwd })).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining("no format"),
+  });
+  const found = run(["check", "--kind", "queue", "q"], { cwd });
+  expect(found).toMatchObject({ status: 1, stdout: expect.stringContaining("passes the end of the file") });
+});
+
+test("a reader that has seen enough ends the command well", async () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"), { values: "json" });
+  queue.pushMany(Array.from({ length: 20_000 }, (_, number) => `message ${number}`));
+  const { status, stdout } = await new Promise<{ status: number | null; stdout: string }>((resolve) => {
+    const child = spawn("sh", ["-c", `${process.execPath} ${emmap} queue q -n 20000 | head -1; echo done`], {
+      cwd,
+    });
+    let stdout = "";
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.on("close", (status) => resolve({ status, stdout }));
+  });
+  expect([status, stdout]).toEqual([0, '<<"message 0">>\ndone\n']);
+});

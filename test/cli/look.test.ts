@@ -1,0 +1,232 @@
+// The verbs that look: ls, info, top. They tell who is there and what is wrong, and change nothing.
+import { once } from "node:events";
+import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { openBlockStorage, openCounters, openQueue } from "../../src";
+import { contents, emmap, end, freshFolder, give, output, peer, run, values } from "./support";
+
+/** A folder with a file of each kind. */
+function shop(): string {
+  const folder = freshFolder();
+  using jobs = openQueue(join(folder, "jobs.q"), { values: "json" });
+  jobs.pushMany([{ picture: "cat.png" }, { picture: "dog.png" }, "last"]);
+  using visits = openCounters(join(folder, "visits.bin"), 4);
+  visits.add(1, 42);
+  using pictures = openBlockStorage(join(folder, "pictures.bin"), { blockSize: 8 });
+  pictures.storeMany(["picture1", "picture2"]);
+  writeFileSync(join(folder, "notes.txt"), "nothing of emmap");
+  return folder;
+}
+
+test("ls lists files of all kinds, with what is in them", () => {
+  const folder = shop();
+  const lines = output(["ls", folder]).split("\n");
+  expect(lines[0]).toMatch(/^NAME +KIND +SIZE +CONTENTS +OPEN +WAITING +STATE$/);
+  expect(lines.find((line) => line.startsWith("jobs.q "))).toMatch(/ queue +4\.0K +3 messages +0 /);
+  expect(lines.find((line) => line.startsWith("visits.bin "))).toMatch(/ counters +48 +4 counters +0 /);
+  expect(lines.find((line) => line.startsWith("pictures.bin "))).toMatch(/ blocks .* 2 blocks /);
+  expect(lines.join()).not.toContain("notes.txt");
+  expect(lines.join()).not.toContain("-live");
+  expect(output(["ls", "--all", folder])).toContain("notes.txt");
+  expect(values(["ls", "--json"], { cwd: folder })).toEqual([
+    expect.objectContaining({ path: "jobs.q", kind: "queue", length: 3, sharing: "none" }),
+    expect.objectContaining({ path: "pictures.bin", kind: "blocks", blocks: 2, block_size: 8 }),
+    expect.objectContaining({ path: "visits.bin", kind: "counters", counters: 4 }),
+  ]);
+});
+
+test("ls looks into folders if asked, and follows no link", () => {
+  const folder = shop();
+  mkdirSync(join(folder, "more"));
+  openQueue(join(folder, "more/deep.q")).close();
+  symlinkSync(join(folder, "jobs.q"), join(folder, "link.q"));
+  expect(output(["ls", folder])).not.toMatch(/deep|link/);
+  expect(output(["ls", "--recursive", folder])).toContain("more/deep.q");
+  expect(output(["ls", join(folder, "link.q")])).toContain("3 messages");
+});
+
+test("info tells who has a file open, what they did, and who waits", async () => {
+  const folder = freshFolder();
+  const path = join(folder, "jobs.q");
+  const writer = await peer("const q = emmap.openQueue('jobs.q'); q.push(1); q.push(2); q.pop()", folder);
+  const waiter = await peer("const w = emmap.openQueue('jobs.q'); w.pop(); void w.receive()", folder);
+  const reader = await peer("const r = emmap.openQueue('jobs.q', { read: true })", folder);
+  const [found] = values(["info", path, "--json"]);
+  expect(found).toMatchObject({ kind: "queue", length: 0, sharing: "live", lock: "free", waiters: 1 });
+  expect(found?.writers).toEqual([
+    expect.objectContaining({ process: writer.pid, program: "node", pushed: 2, popped: 1, waiting: 0 }),
+    expect.objectContaining({ process: waiter.pid, popped: 1, waiting: 1, has_lock: false }),
+  ]);
+  const processes = found?.processes;
+  expect(processes?.find(({ process }) => process === reader.pid)).toMatchObject({ writes: false });
+  expect(processes?.find(({ process }) => process === writer.pid)).toMatchObject({
+    writes: true,
+    command: expect.stringContaining("q.push(1)"),
+  });
+  const text = output(["info", path]);
+  expect(text).toMatch(/in use +2 handles may write/);
+  expect(text).toMatch(/Other processes that have it open:/);
+});
+
+test("the owner of the lock is named: stopped, and dead", async () => {
+  const folder = freshFolder();
+  const path = join(folder, "jobs.q");
+  const other = await peer("emmap.openQueue('jobs.q').push(1)", folder);
+  const holder = await peer("emmap.openQueue('jobs.q').push(1)", folder);
+  give(path, holder.pid as number, "lock");
+  holder.kill("SIGSTOP");
+  const named = new RegExp(`process ${holder.pid} \\(.*\\) is stopped and has the lock`);
+  expect(output(["info", path])).toMatch(named);
+  expect(output(["ls", folder])).toMatch(named);
+  expect(output(["top", "--once", folder])).toMatch(named);
+  expect(values(["info", path, "--json"])[0]).toMatchObject({
+    lock: "held",
+    writers: [
+      { process: other.pid, has_lock: false },
+      { process: holder.pid, has_lock: true },
+    ],
+  });
+  await end(holder, "SIGKILL");
+  expect(values(["info", path, "--json"])[0]).toMatchObject({
+    lock: "abandoned",
+    writers: [{ process: other.pid }],
+  });
+  expect(output(["ls", folder])).toContain("its lock's owner has died");
+});
+
+test("top tells rates, and which queue is stuck because of whom", async () => {
+  const folder = freshFolder();
+  await peer("const q = emmap.openQueue('busy.q'); setInterval(() => { q.push(1); q.pop() }, 20)", folder);
+  await peer("const q = emmap.openQueue('stuck.q'); setInterval(() => q.push(1), 20)", folder);
+  const consumer = await peer(
+    "const c = emmap.openQueue('stuck.q'); void (async () => { for await (const _ of c.messages()); })()",
+    folder,
+  );
+  await expect
+    .poll(
+      () =>
+        (values(["info", "stuck.q", "--json"], { cwd: folder })[0] as { writers: { popped: number }[] })
+          .writers[1]?.popped,
+    )
+    .toBeGreaterThan(0);
+  consumer.kill("SIGSTOP");
+  const samples = values(["top", "--once", "--json", folder]);
+  const busy = samples.find(({ path }) => String(path).endsWith("busy.q"));
+  expect(busy?.pushed).toBeGreaterThan(10);
+  expect(busy?.popped).toBeGreaterThan(10);
+  const stuck = samples.find(({ path }) => String(path).endsWith("stuck.q"));
+  expect(stuck).toMatchObject({ popped: 0, oldest: expect.any(Number), open: 2 });
+  expect(stuck?.amount).toBeGreaterThan(10);
+  expect(stuck?.trouble).toMatch(new RegExp(`consumer, process ${consumer.pid} .* is stopped`));
+  // The trouble comes first, and every line fits a terminal.
+  const lines = output(["top", "--once", folder]).split("\n");
+  expect(lines[1]).toMatch(/^stuck\.q /);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(120);
+});
+
+test("a message in hand is shown with its consumer", async () => {
+  const folder = freshFolder();
+  const consumer = await peer("const q = emmap.openQueue('jobs.q'); q.push(1)", folder);
+  give(join(folder, "jobs.q"), consumer.pid as number, "first message");
+  consumer.kill("SIGSTOP");
+  expect(output(["info", "jobs.q"], { cwd: folder })).toMatch(/is stopped and has the first message/);
+});
+
+test("no verb that looks changes a byte, or leaves a file behind", async () => {
+  const folder = shop();
+  const path = join(folder, "jobs.q");
+  const writer = await peer("const q = emmap.openQueue('jobs.q', { values: 'json' }); q.push(1)", folder);
+  const state = (): unknown => [
+    readdirSync(folder, { recursive: true }).sort(),
+    contents(path),
+    contents(`${path}-live/state`),
+    contents(join(folder, "visits.bin")),
+    contents(join(folder, "pictures.bin")),
+    statSync(path).mtimeMs,
+  ];
+  const before = state();
+  for (const args of [
+    ["ls"],
+    ["info", "jobs.q", "visits.bin", "pictures.bin"],
+    ["top", "--once"],
+    ["queue", "jobs.q", "peek"],
+    ["queue", "jobs.q", "tail"],
+    ["counters", "visits.bin"],
+    ["counters", "visits.bin", "get", "1"],
+    ["blocks", "pictures.bin"],
+    ["check", "jobs.q", "visits.bin", "pictures.bin"],
+  ])
+    output(args, { cwd: folder });
+  expect(state()).toEqual(before);
+  await end(writer, "SIGKILL");
+});
+
+test("a mistyped path or verb is told from the one that was meant, and makes no file", () => {
+  const folder = shop();
+  const meant = (args: string[], text: string, status = 2): void => {
+    const { status: ended, stderr, stdout } = run(args, { cwd: folder });
+    expect([ended, stdout]).toEqual([status, ""]);
+    expect(stderr).toContain(text);
+  };
+  meant(["info", "job.q"], "did you mean jobs.q?");
+  meant(["queue", "jbos.q", "push", "1"], "did you mean jobs.q?");
+  meant(["counters", "visit.bin", "add", "0", "1"], "did you mean visits.bin?");
+  meant(["queue", "jobs.q", "peak"], "did you mean peek?");
+  meant(["inof", "jobs.q"], "Did you mean info?");
+  meant(["ls", "--jsno"], "Did you mean --json?");
+  meant(["counters", "jobs.q"], "it is of kind queue");
+  meant(["queue", "notes.txt"], "is not of kind queue");
+  expect(readdirSync(folder).filter((name) => !name.endsWith("-live"))).toEqual([
+    "jobs.q",
+    "notes.txt",
+    "pictures.bin",
+    "visits.bin",
+  ]);
+});
+
+test("help fits a screen, and every verb has an example", () => {
+  const help = output(["--help"]);
+  expect(help.split("\n").length).toBeLessThanOrEqual(24);
+  const verbs = [...help.matchAll(/^ {2}([a-z]+) /gm)].map(([, verb]) => verb as string);
+  expect(verbs).toHaveLength(11);
+  for (const verb of verbs)
+    expect(output([verb, "--help"])).toMatch(new RegExp(`Example:\n  \\$ .*emmap ${verb}`));
+});
+
+test("--watch repeats, with an object a line for scripts", async () => {
+  const folder = shop();
+  const { spawn } = await import("node:child_process");
+  const child = spawn(process.execPath, [emmap, "info", "jobs.q", "--json", "--watch=0.1"], { cwd: folder });
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  await expect.poll(() => text.split("\n").length).toBeGreaterThan(3);
+  child.kill();
+  await once(child, "exit");
+  for (const line of text.split("\n").slice(0, 3))
+    expect(JSON.parse(line)).toMatchObject({ path: "jobs.q", length: 3 });
+});
+
+test("names and programs that would command a terminal are shown escaped", () => {
+  const folder = freshFolder();
+  const name = "evil\x1b]0;owned\x07\x9b31m\u202e.q";
+  openQueue(join(folder, name)).close();
+  for (const args of [["ls"], ["info", name], ["top", "--once"], ["check", name]]) {
+    const { stdout, stderr } = run(args, { cwd: folder });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are the point
+    expect(stdout + stderr).not.toMatch(/[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]/);
+    expect(stdout).toContain("evil\\x{1B}]0;owned\\x{7}");
+  }
+  expect(values(["ls", "--json"], { cwd: folder })[0]?.path).toBe(name);
+});
+
+test("a hundred files, of which one cannot be read", () => {
+  const folder = freshFolder();
+  for (let i = 0; i < 100; i++) openQueue(join(folder, `${i}.q`)).close();
+  chmodSync(join(folder, "7.q"), 0);
+  const shown = values(["ls", "--json", folder]).length;
+  expect(shown).toBe(process.getuid?.() === 0 ? 100 : 99);
+  expect(existsSync(join(folder, "8.q-live"))).toBe(true);
+});
