@@ -4,8 +4,8 @@ import { type Inspection, inspect, type Writer } from "./inspect.js";
 import { kindOf } from "./kinds/index.js";
 import { inspectListed, type Listed, listed } from "./listing.js";
 
-/** Messages of more bytes are not counted at each look, if no writer keeps their number. */
-const COUNTED = 1 << 20;
+/** Where no writer keeps the number of messages they are counted, but in no more than this share of the time. */
+const SHARE = 0.02;
 
 /** A file at one look. Rates are numbers a second since the last look. */
 export interface Sample {
@@ -38,6 +38,8 @@ interface Memory {
   headSince: number;
   holder: string | undefined;
   holderSince: number;
+  /** When the file may be counted again. */
+  countAt: number;
 }
 
 const keyOf = (writer: Writer): string => `${writer.process}.${writer.since}.${writer.program}`;
@@ -104,7 +106,7 @@ export class Sampler {
       return undefined;
     }
     if (found === undefined) return undefined;
-    this.#count(path, found, before);
+    const countAt = this.#count(path, found, before, now);
     const holder = holderKey(found);
     const counts =
       before === undefined ? ([0, 0, 0] as const) : done(before.inspection.writers, found.writers);
@@ -113,6 +115,7 @@ export class Sampler {
       at: now,
       inspection: found,
       headSince: keeps ? before.headSince : now,
+      countAt,
       holder,
       holderSince:
         before !== undefined && holder === before.holder && holder !== undefined ? before.holderSince : now,
@@ -122,22 +125,25 @@ export class Sampler {
     return describe(path, found, memory, counts, elapsed);
   }
 
-  /** Takes the last number if nothing has changed since. */
-  #count(path: string, found: Inspection, before: Memory | undefined): void {
-    if (found.kind === "blocks") {
-      const known = before?.inspection.blocks;
-      const blocks =
-        known !== undefined && found.writers.length === 0 ? known : inspect(path, "count").blocks;
-      if (blocks !== undefined) found.blocks = blocks;
-    }
-    if (found.kind !== "queue" || found.length !== undefined) return;
+  /**
+   * Sets the number of messages or blocks where nobody keeps it, and answers when to count again. Until then the last
+   * number is shown.
+   */
+  #count(path: string, found: Inspection, before: Memory | undefined, now: number): number {
+    const isCounted = found.kind === "blocks" || (found.kind === "queue" && found.length === undefined);
+    if (!isCounted) return 0;
     const last = before?.inspection;
-    if (last?.length !== undefined && last.head === found.head && last.tail === found.tail)
-      found.length = last.length;
-    else if ((found.tail ?? 0) - (found.head ?? 0) <= COUNTED) {
-      const { length } = inspect(path, "count");
-      if (length !== undefined) found.length = length;
+    const isSame = last?.head === found.head && last?.tail === found.tail && found.writers.length === 0;
+    let source = last;
+    let countAt = before?.countAt ?? 0;
+    if (last === undefined || (!isSame && now >= countAt)) {
+      const begin = performance.now();
+      source = inspect(path, "count");
+      countAt = now + (performance.now() - begin) / SHARE;
     }
+    if (source?.length !== undefined) found.length = source.length;
+    if (source?.blocks !== undefined) found.blocks = source.blocks;
+    return countAt;
   }
 }
 
