@@ -1,4 +1,7 @@
 // The testee for the Node package: see README.md.
+import { spawnSync } from "node:child_process";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import {
   EMPTY,
@@ -189,7 +192,27 @@ const OPERATIONS = {
     ),
 };
 
+const command = join(
+  dirname(createRequire(import.meta.url).resolve("emmap/package.json")),
+  "dist/cli/emmap.js",
+);
+const OF_THE_MACHINE = ["path", "disk", "mode", "processes", "writers", "process", "program", "since"];
+const facts = (found) =>
+  Object.entries(found)
+    .filter(([name]) => !OF_THE_MACHINE.includes(name))
+    .map(([name, value]) => `${name}=${String(value).replaceAll(" ", "_")}`)
+    .sort();
+
+/** In Node the command looks from outside. */
+function inspect(path) {
+  const { stdout } = spawnSync(process.execPath, [command, "info", path, "--json"], { encoding: "utf8" });
+  if (stdout === "") throw new Answer("error enoent");
+  const found = JSON.parse(stdout);
+  return [...facts(found), ...found.writers.flatMap((writer) => ["writer", ...facts(writer)])];
+}
+
 const OPENERS = {
+  inspect,
   open: (name, path, ...rest) => {
     const file = opened(name, open(path, options(rest)));
     return [origin(file), file.size];
