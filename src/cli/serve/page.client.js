@@ -89,6 +89,16 @@
     );
   };
 
+  /** A path without the folder that all files share. */
+  const nameOf = (path) => {
+    const folders = files.map((each) => each.path.slice(0, each.path.lastIndexOf("/") + 1));
+    const shared = folders.reduce((one, other) => {
+      while (!other.startsWith(one)) one = one.slice(0, one.lastIndexOf("/", one.length - 2) + 1);
+      return one;
+    }, folders[0] ?? "");
+    return path.slice(shared.length);
+  };
+
   const order = (one, other) =>
     (other.trouble !== undefined) - (one.trouble !== undefined) || (one.path < other.path ? -1 : 1);
 
@@ -100,8 +110,14 @@
         const isQueue = file.kind === "queue";
         const button = make(
           "button",
-          { class: "name", type: "button", "data-path": file.path, onclick: () => open(file.path) },
-          file.path,
+          {
+            class: "name",
+            type: "button",
+            "data-path": file.path,
+            title: file.path,
+            onclick: () => open(file.path),
+          },
+          nameOf(file.path),
         );
         const cells = [
           file.kind,
