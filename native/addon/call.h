@@ -2,6 +2,7 @@
 #ifndef EMMAP_ADDON_CALL_H
 #define EMMAP_ADDON_CALL_H
 
+#include <atomic>
 #include <cerrno>
 #include <string>
 #include <vector>
@@ -109,27 +110,15 @@ using Operation = napi_value (*)(const Call &call);
 // Repeats an operation that found a lock taken, until it gets the lock or the file's lock_timeout is over.
 napi_value retry(const Call &call, Operation operation);
 
-// The function that JavaScript calls. The operation itself never sees a closed file: that is EMMAP_CLOSED here.
-template <Operation operation> napi_value invoke(napi_env env, napi_callback_info info)
-{
-    napi_value arguments[5];
-    size_t count = sizeof arguments / sizeof *arguments;
-    napi_value self;
-    void *name;
-    void *data;
-    napi_get_cb_info(env, info, &count, arguments, &self, &name);
-    if (napi_get_value_external(env, arguments[0], &data) != napi_ok)
-        return nullptr;
-    File *const file = static_cast<File *>(data);
-    bool is_busy = false;
-    const Call call{env, file, static_cast<const char *>(name), arguments + 1, self, &is_busy};
-    if (file->handle) {
-        const napi_value result = operation(call);
-        return is_busy ? retry(call, operation) : result;
-    }
-    const emmap_failure closed{EMMAP_CLOSED, nullptr, nullptr, 0, 0, 0, EMMAP_ABOUT_FILE};
-    return throw_error(env, self, Failure{call.operation, closed}, file->path.c_str());
-}
+// An operation on an open file, and its name in errors.
+struct Definition {
+    Operation operation;
+    std::atomic<const char *> shown; // set when the addon is loaded, also by several threads
+};
+
+// The function that JavaScript calls for every operation: one for all, since the addon is in the package for each platform. The
+// operation itself never sees a closed file: that is EMMAP_CLOSED here.
+napi_value invoke(napi_env env, napi_callback_info info);
 
 using Exports = std::vector<napi_property_descriptor>;
 
@@ -139,10 +128,13 @@ inline napi_property_descriptor define(const char *name, napi_callback callback,
     return {name, nullptr, callback, nullptr, nullptr, nullptr, napi_enumerable, const_cast<void *>(data)};
 }
 
+template <Operation operation> inline Definition definition{operation, {}};
+
 // An operation on an open file. `shown` is its name in errors.
 template <Operation operation> napi_property_descriptor define(const char *name, const char *shown)
 {
-    return define(name, invoke<operation>, shown);
+    definition<operation>.shown.store(shown, std::memory_order_relaxed);
+    return define(name, invoke, &definition<operation>);
 }
 
 template <Operation operation> napi_property_descriptor define(const char *name)
