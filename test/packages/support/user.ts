@@ -59,7 +59,7 @@ export interface Packed {
   filename: string;
   size: number;
   unpackedSize: number;
-  files: { path: string; mode: number }[];
+  files: { path: string; mode: number; size: number }[];
 }
 
 /** Packs the npm package of `source` into `folder`, as publishing does. */
