@@ -23,7 +23,9 @@ export function stateOfWriter(writer: Writer, path: string): string | undefined 
 /** A process for people: "process 4242 (node worker.js)". */
 export function nameOf(writer: Writer, path: string): string {
   const command = hasOpen(writer.process, path) ? commandOf(writer.process) : undefined;
-  return `process ${writer.process} (${cut(command ?? (writer.program || "unknown"), 40)})`;
+  // The folder of the program says little, and takes the room of its arguments.
+  const short = command?.replace(/^\S*\//, "") ?? (writer.program || "unknown");
+  return `process ${writer.process} (${cut(short, 40)})`;
 }
 
 const isIdle = (state: string | undefined): boolean => state === "stopped" || state === "traced";

@@ -1,0 +1,42 @@
+// How long the command takes to start, beside Node itself.
+//
+//   npm run build && node bench/node/command.mjs [--quick]
+//
+// Each round starts `node -e 0` and a verb, in turn. The ratio is that of the shortest times, since other work of the machine only
+// makes a start longer.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { openQueue } from "../../dist/index.mjs";
+
+const command = fileURLToPath(new URL("../../dist/cli/emmap.js", import.meta.url));
+const ROUNDS = process.argv.includes("--quick") ? 3 : 40;
+const MOST = 1.5;
+
+const folder = mkdtempSync(join(tmpdir(), "emmap-bench-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+openQueue(join(folder, "jobs.q")).close();
+
+function time(...args) {
+  const begin = performance.now();
+  const { status } = spawnSync(process.execPath, args, { cwd: folder, stdio: "ignore" });
+  if (status !== 0) throw new Error(`${args.join(" ")} ended with ${status}`);
+  return performance.now() - begin;
+}
+
+const verbs = [["--version"], ["--help"], ["ls"], ["info", "jobs.q"], ["queue", "jobs.q"]];
+const shortest = new Map(verbs.map((verb) => [verb, Number.POSITIVE_INFINITY]));
+let bare = Number.POSITIVE_INFINITY;
+for (let round = 0; round < ROUNDS; round++) {
+  bare = Math.min(bare, time("-e", "0"));
+  for (const verb of verbs) shortest.set(verb, Math.min(shortest.get(verb), time(command, ...verb)));
+}
+console.log(`node -e 0 takes ${bare.toFixed(1)} ms`);
+for (const [verb, ms] of shortest) {
+  const ratio = ms / bare;
+  console.log(
+    `emmap ${verb.join(" ").padEnd(14)} ${ms.toFixed(1)} ms, ${ratio.toFixed(2)} x${ratio < MOST ? "" : ", more than it should"}`,
+  );
+}
