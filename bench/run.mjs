@@ -50,6 +50,7 @@ const PROGRAMS = [
   "beam/flat.escript",
   "node/etf.mjs",
   "node/lifecycle.mjs",
+  "node/command.mjs",
   "beam/lifecycle.escript",
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };

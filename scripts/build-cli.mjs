@@ -35,6 +35,8 @@ const bundle = (entry, outfile, plugins) =>
     platform: "node",
     target: "node20",
     format: "cjs",
+    // Makes require of import(), which would load a second loader.
+    supported: { "dynamic-import": false },
     legalComments: "none",
     loader: { ".html": "text", ".css": "text", ".client.js": "text" },
     absWorkingDir: root,

@@ -10,10 +10,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { openQueue } from "../../dist/index.mjs";
+import { section } from "../harness/records.mjs";
+
+const records = section("The command");
 
 const command = fileURLToPath(new URL("../../dist/cli/emmap.js", import.meta.url));
 const ROUNDS = process.argv.includes("--quick") ? 3 : 40;
-const MOST = 1.5;
+const LIMIT = { limit: "at most 1.5" };
 
 const folder = mkdtempSync(join(tmpdir(), "emmap-bench-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -33,10 +36,5 @@ for (let round = 0; round < ROUNDS; round++) {
   bare = Math.min(bare, time("-e", "0"));
   for (const verb of verbs) shortest.set(verb, Math.min(shortest.get(verb), time(command, ...verb)));
 }
-console.log(`node -e 0 takes ${bare.toFixed(1)} ms`);
-for (const [verb, ms] of shortest) {
-  const ratio = ms / bare;
-  console.log(
-    `emmap ${verb.join(" ").padEnd(14)} ${ms.toFixed(1)} ms, ${ratio.toFixed(2)} x${ratio < MOST ? "" : ", more than it should"}`,
-  );
-}
+for (const [verb, ms] of shortest)
+  records.ratio(`start of emmap ${verb.join(" ")}`, ms / bare, "node -e 0", verb.length > 1 ? {} : LIMIT);

@@ -75,7 +75,7 @@ interface Identity {
 const isSame = (one: Identity, other: Identity): boolean => one.dev === other.dev && one.ino === other.ino;
 
 /** Whether the process has the file open; and whether for writing. */
-function opens(id: number, file: Identity, name: string): { writes: boolean } | undefined {
+function opens(id: number, file: Identity): { writes: boolean } | undefined {
   let found: { writes: boolean } | undefined;
   for (const each of readdirSync(`/proc/${id}/fd`)) {
     const path = `/proc/${id}/fd/${each}`;
@@ -89,27 +89,13 @@ function opens(id: number, file: Identity, name: string): { writes: boolean } | 
       // The descriptor is closed by now.
     }
   }
-  return found ?? mapped(id, file, name);
-}
-
-/** A file can be mapped by a process that has closed it. */
-function mapped(id: number, file: Identity, name: string): { writes: boolean } | undefined {
-  try {
-    for (const line of readFileSync(`/proc/${id}/maps`, "latin1").split("\n")) {
-      const [, rights, , , inode] = line.split(/ +/);
-      if (Number(inode) === file.ino && line.endsWith(name))
-        return { writes: rights?.includes("w") ?? false };
-    }
-  } catch {
-    // As above.
-  }
-  return undefined;
+  return found;
 }
 
 /** Whether the process of this id has the file open. False also for one whose files this user may not see. */
 export function hasOpen(id: number, path: string): boolean {
   try {
-    return opens(id, statSync(path), path.slice(path.lastIndexOf("/"))) !== undefined;
+    return opens(id, statSync(path)) !== undefined;
   } catch {
     return false;
   }
@@ -129,7 +115,7 @@ export function processesOf(path: string): Process[] | undefined {
     const id = Number(name);
     if (id === process.pid) continue;
     try {
-      const open = opens(id, file, path.slice(path.lastIndexOf("/")));
+      const open = opens(id, file);
       if (open === undefined) continue;
       const command = commandOf(id);
       found.push({
