@@ -15,13 +15,13 @@ export interface History {
 }
 
 /** The state of a writer's process: "stopped", "running"; undefined: it is not in this namespace, or not for this user. */
-export function stateOfWriter(writer: Writer, path: string): string | undefined {
+export function stateOfWriter(writer: Pick<Writer, "process">, path: string): string | undefined {
   const state = stateOf(writer.process)?.state;
   return state !== undefined && hasOpen(writer.process, path) ? state : undefined;
 }
 
 /** A process for people: "process 4242 (node worker.js)". */
-export function nameOf(writer: Writer, path: string): string {
+export function nameOf(writer: Pick<Writer, "process" | "program">, path: string): string {
   const command = hasOpen(writer.process, path) ? commandOf(writer.process) : undefined;
   // The folder of the program says little, and takes the room of its arguments.
   const short = command?.replace(/^\S*\//, "") ?? (writer.program || "unknown");

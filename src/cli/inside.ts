@@ -1,6 +1,7 @@
 // What is inside of a file: for verbs that open one. A new kind adds itself to the list.
 import { openBlockStorage } from "../blocks.js";
 import { openCounters } from "../counters.js";
+import type { InHand } from "../delivery.js";
 import { open } from "../file.js";
 import type { OpenFile } from "../open-file.js";
 import { openQueue } from "../queue.js";
@@ -69,6 +70,12 @@ const blocks: Inside = {
 };
 
 const plain: Inside = { reader: (path) => open(path, READ), peek: () => [] };
+
+/** The messages of a queue that consumers have in hand, and those that were released. Takes no lock. */
+export function inHandOf(path: string): InHand[] {
+  using file = openQueue(path, { ...READ, raw: true });
+  return file.inHand();
+}
 
 const all: Record<string, Inside> = { plain, counters, queue, blocks };
 

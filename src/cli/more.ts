@@ -1,5 +1,5 @@
 // What needs the library. It is a bundle of its own, since verbs that only look start faster without it.
-export { insideOf } from "./inside.js";
+export { inHandOf, insideOf } from "./inside.js";
 export { backup } from "./verbs/backup.js";
 export { blocks } from "./verbs/blocks.js";
 export { counters } from "./verbs/counters.js";

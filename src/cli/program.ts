@@ -78,7 +78,7 @@ export function program(): Command {
   example(
     common(verb("queue", "peek, tail, push, pop, purge, move or copy messages"))
       .argument("<FILE>")
-      .argument("[VERB]", "peek, tail, push, pop, purge, move or copy", "peek")
+      .argument("[VERB]", "peek, tail, push, pop, purge, move, copy, hand or release", "peek")
       .argument(
         "[WORD...]",
         "messages to push; or the queue to move or copy to; or how many, 10 unless given",

@@ -133,6 +133,30 @@ test("a message in hand is shown with its consumer", async () => {
   expect(output(["info", "jobs.q"], { cwd: folder })).toMatch(/is stopped and has the first message/);
 });
 
+test("messages in hand are listed with their consumers, and can be put back", async () => {
+  const cwd = freshFolder();
+  const consumer = await peer(
+    "const q = emmap.openQueue('jobs.q', { values: 'json' }); q.pushMany(['first', 'second']); void q.take()",
+    cwd,
+  );
+  await expect.poll(() => values(["queue", "jobs.q", "hand", "--json"], { cwd }).length).toBe(1);
+  expect(values(["queue", "jobs.q", "hand", "--json"], { cwd })[0]).toMatchObject({
+    process: consumer.pid,
+    attempt: 1,
+    alive: true,
+    released: false,
+  });
+  expect(values(["ls", "--json"], { cwd }).map(({ path }) => path)).toEqual(["jobs.q"]);
+  consumer.kill("SIGSTOP");
+  expect(output(["info", "jobs.q"], { cwd })).toContain("is stopped and has 1 message in hand");
+  await end(consumer, "SIGKILL");
+  expect(output(["queue", "jobs.q", "release"], { cwd })).toBe("1 message put back\n");
+  expect(values(["queue", "jobs.q", "--json"], { cwd }).map(({ message }) => message)).toEqual([
+    "first",
+    "second",
+  ]);
+});
+
 test("no verb that looks changes a byte, or leaves a file behind", async () => {
   const folder = shop();
   const path = join(folder, "jobs.q");

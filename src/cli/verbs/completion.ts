@@ -6,7 +6,7 @@ import { print } from "../output.js";
 /** The words that may follow a file. */
 const WORDS: Record<string, string> = {
   counters: "list get add set",
-  queue: "peek tail push pop purge move copy",
+  queue: "peek tail push pop purge move copy hand release",
   blocks: "ls get free",
 };
 

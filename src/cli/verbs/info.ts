@@ -1,5 +1,8 @@
 // emmap info
+import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { InHand } from "../../delivery.js";
+import { handTable } from "../hand.js";
 import { holderKey, nameOf, stateOfWriter, troubleOf } from "../health.js";
 import { type Inspection, inspect } from "../inspect.js";
 import { kindOf } from "../kinds/index.js";
@@ -120,6 +123,15 @@ function text(
   return lines.join("\n");
 }
 
+/** A consumer that is stopped with messages in hand. */
+function troubleInHand(entries: readonly InHand[], path: string): string | undefined {
+  const held = entries.filter(({ released, alive }) => !released && alive);
+  const stopped = held.find(({ process }) => stateOfWriter({ process }, path) === "stopped");
+  if (stopped === undefined) return undefined;
+  const count = held.filter(({ process }) => process === stopped.process).length;
+  return `${nameOf(stopped, path)} is stopped and has ${plural(count, "message")} in hand`;
+}
+
 async function look(files: readonly string[]): Promise<Result> {
   const texts: string[] = [];
   const values: object[] = [];
@@ -134,9 +146,19 @@ async function look(files: readonly string[]): Promise<Result> {
       if (holderKey(found) === key) locked = WATCH / 1000;
     }
     const processes = processesOf(path);
-    const trouble = troubleOf(found, path, { locked });
+    const inHand =
+      found.kind === "queue" && existsSync(`${path}-taken`)
+        ? (await import("../more.js")).inHandOf(path)
+        : [];
+    const trouble = troubleOf(found, path, { locked }) ?? troubleInHand(inHand, path);
     texts.push(text(path, found, processes, trouble));
-    values.push({ path, ...found, ...(processes === undefined ? {} : { processes }) });
+    if (inHand.length > 0) texts.push(`Messages in hand, and released ones:\n${handTable(inHand)}`);
+    values.push({
+      path,
+      ...found,
+      ...(processes === undefined ? {} : { processes }),
+      ...(inHand.length === 0 ? {} : { in_hand: inHand }),
+    });
   }
   return { text: texts.join("\n\n"), values };
 }

@@ -8,6 +8,8 @@ import { unpack } from "../../packed.js";
 import { EMPTY, openQueue, type Queue } from "../../queue.js";
 import { QueueReader } from "../../queue-reader.js";
 import { Failure, missing, Status } from "../failure.js";
+import { handTable } from "../hand.js";
+import { inHandOf } from "../inside.js";
 import { inspectAs } from "../inspect.js";
 import { type Common, print, type Result, report } from "../output.js";
 import { type Form, fromHex, line, payloadOf, value } from "../terms.js";
@@ -21,7 +23,7 @@ interface Options extends Common {
   create?: boolean;
 }
 
-const VERBS = ["peek", "tail", "push", "pop", "purge", "move", "copy"] as const;
+const VERBS = ["peek", "tail", "push", "pop", "purge", "move", "copy", "hand", "release"] as const;
 
 /** How often a reader, which nobody wakes, looks for new messages, in ms. */
 const LOOK = 100;
@@ -136,6 +138,19 @@ function purge(path: string): Result {
   return { text: `${plural(purged, "message")} removed`, values: [{ purged }] };
 }
 
+/** Messages that consumers have in hand, and released ones. */
+function hand(path: string): Result {
+  const values = inHandOf(path);
+  return { text: handTable(values), values };
+}
+
+/** For a return to emmap 2.x, which knows no messages in hand. */
+function release(path: string): Result {
+  using queue = openForWriting(path, false);
+  const released = queue.releaseAll();
+  return { text: `${plural(released, "message")} put back`, values: [{ released }] };
+}
+
 /** One by one: a death in between leaves a message in both queues, and never in none. */
 function move(path: string, to: string, limit: number, create: boolean | undefined): Result {
   using from = openForWriting(path, false);
@@ -179,6 +194,10 @@ export async function queue(path: string, verb: string, words: string[], options
       return report(once, () => push(path, words, options));
     case "pop":
       return pop(path, number, options);
+    case "hand":
+      return report(options, () => hand(path));
+    case "release":
+      return report(once, () => release(path));
     case "purge":
       return report(once, () => purge(path));
     default: {
