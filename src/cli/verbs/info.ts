@@ -150,7 +150,10 @@ async function look(files: readonly string[]): Promise<Result> {
       found.kind === "queue" && existsSync(`${path}-taken`)
         ? (await import("../more.js")).inHandOf(path)
         : [];
-    const trouble = troubleOf(found, path, { locked }) ?? troubleInHand(inHand, path);
+    const ofHand = troubleInHand(inHand, path);
+    const ofFile = troubleOf(found, path, { locked });
+    // A lock that is kept holds up all others; a message in hand is what a stopped consumer keeps.
+    const trouble = found.lock === "held" ? (ofFile ?? ofHand) : (ofHand ?? ofFile);
     texts.push(text(path, found, processes, trouble));
     if (inHand.length > 0) texts.push(`Messages in hand, and released ones:\n${handTable(inHand)}`);
     values.push({
