@@ -10,7 +10,7 @@ Children = [emmap_handles:child_spec(#{name => visits, path => \"visits.bin\", k
 {ok, Old} = emmap:inc_counter(visits, 0).
 ```
 
-The functions of `emmap`, `emmap_queue` and `emmap_cell` take the name instead of the file. A process owns the file, and goes into a
+The functions of `emmap`, `emmap_queue`, `emmap_cell` and `emmap_table` take the name instead of the file. A process owns the file, and goes into a
 supervisor (`child_spec/1`). The file is in a persistent term, so a call with a name takes some 10 ns more.
 
 If the file is lost, because the port's program has died (`port_died`) or another process has truncated it (`efault`), it
@@ -34,7 +34,8 @@ While nothing has the name, a call with it raises `function_clause`, as with any
 ?DOC("What the file is, with the argument that its open function takes besides path and options; without it, 0.").
 -type kind() ::
     file | counters | {counters, Count :: non_neg_integer()} | queue | {queue, Size :: non_neg_integer()}
-    | blocks | {blocks, BlockSize :: non_neg_integer()} | cell | {cell, MaxBytes :: non_neg_integer()}.
+    | blocks | {blocks, BlockSize :: non_neg_integer()} | cell | {cell, MaxBytes :: non_neg_integer()}
+    | table | {table, Capacity :: non_neg_integer()}.
 ?DOC("What to open. The kind is `file`, and the options are `[]`, if they are missing.").
 -type options() :: #{
     name := name(), path := file:name_all(), kind => kind(), options => [emmap_queue:open_option() | {levels, 2..5}]
@@ -105,7 +106,8 @@ open({counters, Count}, Path, Options) -> emmap:open_counters(Path, Count, Optio
 open({queue, Size}, Path, Options) -> emmap_queue:open(Path, Size, Options);
 open({blocks, BlockSize}, Path, Options) -> emmap:open_block_storage(Path, BlockSize, Options);
 open({cell, MaxBytes}, Path, Options) -> emmap_cell:open(Path, MaxBytes, Options);
-open(Kind, Path, Options) when Kind =:= cell; Kind =:= counters; Kind =:= queue; Kind =:= blocks -> open({Kind, 0}, Path, Options);
+open({table, Capacity}, Path, Options) -> emmap_table:open(Path, Capacity, Options);
+open(Kind, Path, Options) when Kind =:= cell; Kind =:= table; Kind =:= counters; Kind =:= queue; Kind =:= blocks -> open({Kind, 0}, Path, Options);
 open(Kind, _Path, _Options) -> emmap_options:bad({option, {kind, Kind}}).
 
 opened(File, #state{name = Name, port = Former} = State) ->

@@ -30,7 +30,7 @@ The errors are those of `emmap`, and
 -export([open/3, close/1, info/1, size/1]).
 -export([add/3, add/4, set/4, get/2, get/3, compare_exchange/5, delete/2, hit/3, fold/3, to_list/1]).
 
--export_type([table/0, open_option/0, key/0, limit/0, hit/0]).
+-export_type([table/0, handle/0, open_option/0, key/0, limit/0, hit/0]).
 
 -include("emmap_file.hrl").
 
@@ -42,6 +42,8 @@ The errors are those of `emmap`, and
 
 ?DOC("An open table. The functions of `emmap` take it, too.").
 -type table() :: emmap:file().
+?DOC("An open table, or the name that `emmap_handles` has given it.").
+-type handle() :: table() | emmap_handles:name().
 ?DOC("The options of `emmap:open/2` that are not about a size, and
 
 - `{key_bytes, Bytes}`: the most bytes of a key, 64 by default and up to 1024.
@@ -87,51 +89,59 @@ is_number(_Name, _Option) -> false.
 close(Table) -> emmap:close(Table).
 
 ?DOC("The numbers that the table was created with.").
--spec info(table()) ->
+-spec info(handle()) ->
     {ok, #{capacity | key_bytes | words := pos_integer()}} | {error, emmap:reason()}.
 info(?MAPPED(Backend, Handle)) ->
     case ?CALL(Backend, table_info(Handle)) of
         {ok, {Capacity, KeyBytes, Words}} ->
             {ok, #{capacity => Capacity, key_bytes => KeyBytes, words => Words}};
         {error, _} = Error -> Error
-    end.
+    end;
+info(Name) when is_atom(Name) -> ?NAMED(Name, Table, info(Table)).
 
 ?DOC("How many keys there are, expired ones included.").
--spec size(table()) -> {ok, non_neg_integer()} | {error, emmap:reason()}.
-size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, table_size(Handle)).
+-spec size(handle()) -> {ok, non_neg_integer()} | {error, emmap:reason()}.
+size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, table_size(Handle));
+size(Name) when is_atom(Name) -> ?NAMED(Name, Table, size(Table)).
 
 ?DOC("Adds to word 0 of a key.").
--spec add(table(), key(), emmap:operand()) -> {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
+-spec add(handle(), key(), emmap:operand()) -> {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
 add(Table, Key, Value) -> add(Table, Key, 0, Value).
 
 ?DOC("Adds to a word of a key. Answers the value before, as `set/4` and `compare_exchange/5` do.").
--spec add(table(), key(), Word :: non_neg_integer(), emmap:operand()) ->
+-spec add(handle(), key(), Word :: non_neg_integer(), emmap:operand()) ->
     {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
-add(?MAPPED(Backend, Handle), Key, Word, Value) -> ?CALL_LOCKING(Backend, table_add(Handle, Key, Word, Value)).
+add(?MAPPED(Backend, Handle), Key, Word, Value) -> ?CALL_LOCKING(Backend, table_add(Handle, Key, Word, Value));
+add(Name, Key, Word, Value) when is_atom(Name) -> ?NAMED(Name, Table, add(Table, Key, Word, Value)).
 
 ?DOC("Sets a word of a key.").
--spec set(table(), key(), Word :: non_neg_integer(), emmap:operand()) ->
+-spec set(handle(), key(), Word :: non_neg_integer(), emmap:operand()) ->
     {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
-set(?MAPPED(Backend, Handle), Key, Word, Value) -> ?CALL_LOCKING(Backend, table_set(Handle, Key, Word, Value)).
+set(?MAPPED(Backend, Handle), Key, Word, Value) -> ?CALL_LOCKING(Backend, table_set(Handle, Key, Word, Value));
+set(Name, Key, Word, Value) when is_atom(Name) -> ?NAMED(Name, Table, set(Table, Key, Word, Value)).
 
 ?DOC("Word 0 of a key.").
--spec get(table(), key()) -> {ok, emmap:int64()} | {error, emmap:reason()}.
+-spec get(handle(), key()) -> {ok, emmap:int64()} | {error, emmap:reason()}.
 get(Table, Key) -> get(Table, Key, 0).
 
 ?DOC("A word of a key; `{error, enoent}` if there is no such key.").
--spec get(table(), key(), Word :: non_neg_integer()) -> {ok, emmap:int64()} | {error, emmap:reason()}.
-get(?MAPPED(Backend, Handle), Key, Word) -> ?CALL_LOCKING(Backend, table_get(Handle, Key, Word)).
+-spec get(handle(), key(), Word :: non_neg_integer()) -> {ok, emmap:int64()} | {error, emmap:reason()}.
+get(?MAPPED(Backend, Handle), Key, Word) -> ?CALL_LOCKING(Backend, table_get(Handle, Key, Word));
+get(Name, Key, Word) when is_atom(Name) -> ?NAMED(Name, Table, get(Table, Key, Word)).
 
 ?DOC("Sets a word of a key to `Value` if it holds `Expected`. It did so if the answer is `Expected`, as a signed number.").
--spec compare_exchange(table(), key(), Word :: non_neg_integer(), Expected :: emmap:operand(), emmap:operand()) ->
+-spec compare_exchange(handle(), key(), Word :: non_neg_integer(), Expected :: emmap:operand(), emmap:operand()) ->
     {ok, Old :: emmap:int64()} | {error, emmap:reason()}.
 compare_exchange(?MAPPED(Backend, Handle), Key, Word, Expected, Value) ->
-    ?CALL_LOCKING(Backend, table_compare_exchange(Handle, Key, Word, Expected, Value)).
+    ?CALL_LOCKING(Backend, table_compare_exchange(Handle, Key, Word, Expected, Value));
+compare_exchange(Name, Key, Word, Expected, Value) when is_atom(Name) ->
+    ?NAMED(Name, Table, compare_exchange(Table, Key, Word, Expected, Value)).
 
 ?DOC("Deletes a key. An addition at the same time comes before it and is lost with it, or after it and inserts the key
 again.").
--spec delete(table(), key()) -> ok | {error, emmap:reason()}.
-delete(?MAPPED(Backend, Handle), Key) -> ?CALL_LOCKING(Backend, table_delete(Handle, Key)).
+-spec delete(handle(), key()) -> ok | {error, emmap:reason()}.
+delete(?MAPPED(Backend, Handle), Key) -> ?CALL_LOCKING(Backend, table_delete(Handle, Key));
+delete(Name, Key) when is_atom(Name) -> ?NAMED(Name, Table, delete(Table, Key)).
 
 ?DOC("Counts a hit on a limit, in one atomic step across all processes of both runtimes. A hit that is not allowed uses
 nothing. It uses words 0 and 1 of the key, which nothing else should change.
@@ -139,7 +149,7 @@ nothing. It uses words 0 and 1 of the key, which nothing else should change.
 Without `sliding` windows follow each other from 1970 on, the same for all keys. An entry that a hit has inserted expires
 with its window, a sliding one a window later, and then gives its place to other keys. The clock is the system's time: if it
 is set back by more than a window, limits begin anew.").
--spec hit(table(), key(), limit()) -> {ok, hit()} | {error, emmap:reason()}.
+-spec hit(handle(), key(), limit()) -> {ok, hit()} | {error, emmap:reason()}.
 hit(?MAPPED(Backend, Handle), Key, #{limit := Limit, window := Window} = Given) ->
     Flags = flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given),
     Numbers = {Limit, Window, maps:get(cost, Given, 1), Flags},
@@ -147,7 +157,8 @@ hit(?MAPPED(Backend, Handle), Key, #{limit := Limit, window := Window} = Given) 
         {ok, Allowed, Used, Remaining, Reset} ->
             {ok, #{allowed => Allowed, used => Used, remaining => Remaining, reset => Reset}};
         {error, _} = Error -> Error
-    end.
+    end;
+hit(Name, Key, Limit) when is_atom(Name) -> ?NAMED(Name, Table, hit(Table, Key, Limit)).
 
 flag(Name, Flag, Given) ->
     case maps:get(Name, Given, false) of
@@ -157,8 +168,9 @@ flag(Name, Flag, Given) ->
 
 ?DOC("Calls `Fun(Key, Words, Acc)` for each entry. An entry that is inserted or deleted meanwhile may come or not; every
 other entry comes once.").
--spec fold(fun((Key :: binary(), Words :: [emmap:int64()], Acc) -> Acc), Acc, table()) ->
+-spec fold(fun((Key :: binary(), Words :: [emmap:int64()], Acc) -> Acc), Acc, handle()) ->
     {ok, Acc} | {error, emmap:reason()}.
+fold(Fun, Acc, Name) when is_atom(Name) -> ?NAMED(Name, Table, fold(Fun, Acc, Table));
 fold(Fun, Acc, Table) ->
     case info(Table) of
         {ok, #{words := Words}} -> fold(Fun, Acc, Table, 8 * Words, 0);
@@ -179,5 +191,5 @@ visit(Fun, Entry, Size, Acc) ->
     Fun(Key, [Word || <<Word:64/signed-little>> <= Words], Acc).
 
 ?DOC("All entries.").
--spec to_list(table()) -> {ok, [{Key :: binary(), Words :: [emmap:int64()]}]} | {error, emmap:reason()}.
+-spec to_list(handle()) -> {ok, [{Key :: binary(), Words :: [emmap:int64()]}]} | {error, emmap:reason()}.
 to_list(Table) -> fold(fun(Key, Words, Entries) -> [{Key, Words} | Entries] end, [], Table).

@@ -50,7 +50,13 @@ every_kind(Config) ->
     ok = emmap_cell:publish(a_cell, {flags, 1}),
     ?assertEqual({ok, {flags, 1}}, emmap_cell:get(a_cell)),
     ?assertEqual(timeout, emmap_cell:changed(a_cell, element(2, emmap_cell:version(a_cell)), 0)),
-    Names = [a_cell, a_file, some_counters, a_queue, some_blocks],
+    _ = start(Config, a_table, {table, 100}, []),
+    ?assertEqual({ok, 0}, emmap_table:add(a_table, <<"ann">>, 5)),
+    ?assertEqual({ok, 5}, emmap_table:get(a_table, <<"ann">>)),
+    ?assertEqual({ok, [{<<"ann">>, [5, 0]}]}, emmap_table:to_list(a_table)),
+    ?assertMatch({ok, #{used := 1}}, emmap_table:hit(a_table, <<"bob">>, #{limit => 5, window => 1 bsl 39})),
+    ?assertEqual(ok, emmap_table:delete(a_table, <<"ann">>)),
+    Names = [a_table, a_cell, a_file, some_counters, a_queue, some_blocks],
     [ok = emmap_handles:stop(Name) || Name <- Names],
     [?assertEqual(none, persistent_term:get(Name, none)) || Name <- Names].
 
