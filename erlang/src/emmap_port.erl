@@ -602,11 +602,15 @@ counters_open(Server, Path, Count, Options) ->
 
 ask(Server, Operation) ->
     try gen_server:call(Server, program) of
-        Program -> {Program, request(Program, {opened_by, self(), {kind(Operation), element(2, Operation)}}, Operation)}
+        Program -> {Program, request(Program, meaning(Operation), Operation)}
     catch
         exit:{timeout, _} -> {none, {answer, {error, timeout}}};
         exit:_ -> {none, unsent}
     end.
+
+%% What the server notes of the answer: who has opened which file. A look from outside opens none.
+meaning({inspect, _, _}) -> none;
+meaning(Operation) -> {opened_by, self(), {kind(Operation), element(2, Operation)}}.
 
 kind({open, _, _}) -> file;
 kind({counters_open, _, _, _}) -> counters;
