@@ -27,33 +27,36 @@ typedef struct removal {
     released_t released;
 } removal_t;
 
-static emmap_error begin_removal(operation_t *operation, uint64_t limit, removal_t *self)
+static inline emmap_error begin_removal(operation_t *operation, uint64_t limit, removal_t *self)
 {
-    *self = (removal_t){.operation = operation};
+    self->operation = operation;
+    self->hand.taken = NULL;
+    self->released = (released_t){0};
+    if (taken_is_none(operation))
+        return EMMAP_OK;
     emmap_error error = emi_taken_begin_if_sound(operation, &self->hand);
-    if (!error)
+    if (!error && self->hand.taken)
         error = emi_taken_collect(&self->hand, limit, &self->released);
     return error;
 }
 
 /* Removes the collected messages and `count` more, up to `to`. With an error all of them stay. */
-static emmap_error commit_removal(removal_t *self, emmap_error error, queue_header_t header, uint32_t to,
-                                  uint64_t count)
+static inline emmap_error commit_removal(removal_t *self, emmap_error error, queue_header_t header,
+                                         uint32_t to, uint64_t count)
 {
     if (!error)
         error = emi_file_check(self->operation->file);
-    if (error) {
+    if (self->hand.taken && error)
         emi_taken_restore(&self->hand, &self->released);
-        return emi_taken_end(&self->hand, error);
-    }
-    emi_taken_remove(&self->hand, &self->released);
-    if (count > 0) {
+    else if (self->hand.taken)
+        emi_taken_remove(&self->hand, &self->released);
+    if (!error && count > 0) {
         PAUSE("queue_pop_copied");
         queue_advance(self->operation, header, to, count);
         PAUSE("queue_pop_done");
         queue_advanced(self->operation, &header, to);
     }
-    return emi_taken_end(&self->hand, EMMAP_OK);
+    return self->hand.taken ? emi_taken_end(&self->hand, error) : error;
 }
 
 static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *sink, uint64_t *count)
@@ -83,7 +86,7 @@ static emmap_error pop_many(emmap_file *file, uint64_t limit, const emmap_sink *
         error = limit == 0 ? EMMAP_OK : EMMAP_EOF;
     if (!error && range.count > 0)
         error = queue_may_advance(&operation, &header, range.to);
-    if (!error)
+    if (!error && removal.released.count > 0)
         error = emi_taken_deliver_all(&removal.hand, &removal.released, sink);
     if (!error && range.count > 0)
         error = emi_queue_deliver(&operation, data, range, EMMAP_QUEUE_FORWARD, sink);

@@ -48,8 +48,8 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
 /* Whether messages may have been released, which come before those in the queue's file. */
 static bool may_have_released(emmap_file *file)
 {
-    container_t *container;
-    return file_may_write(file) && emi_container_get(file, CONTAINER_QUEUE, &container) == EMMAP_OK &&
+    const container_t *const container = atomic_load_explicit(&file->container, memory_order_acquire);
+    return file_may_write(file) && container && container->kind == CONTAINER_QUEUE &&
            emi_taken_may_have(file, (const queue_t *)container);
 }
 

@@ -18,6 +18,7 @@
 #ifndef EMMAP_CORE_TAKEN_H
 #define EMMAP_CORE_TAKEN_H
 
+#include "live.h"
 #include "pause.h"
 #include "queue.h"
 #include "taken_layout.h"
@@ -62,6 +63,19 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand);
 /* The same for operations that work without messages in hand, too: a damaged file counts as none. Errors: EAGAIN,
  * ENOMEM. */
 emmap_error emi_taken_begin_if_sound(operation_t *operation, hand_t *hand);
+
+/* What the handles of a queue agree on: nothing yet, that there is no file, or its identity, from TAKEN_IDENTITIES on. */
+enum { TAKEN_UNKNOWN, TAKEN_NONE, TAKEN_IDENTITIES };
+
+/* Whether there are certainly no messages in hand: a queue without them shall cost no call. */
+static inline bool taken_is_none(const operation_t *operation)
+{
+    queue_t *const queue = (queue_t *)operation->container;
+    const live_t *const live = operation->descriptor->live;
+    const _Atomic uint64_t *const agreed = live ? &live->state->taken : &queue->taken_agreed;
+    return (live || queue->base.owns_locks) && !atomic_load_explicit(&queue->taken, memory_order_relaxed) &&
+           atomic_load_explicit(agreed, memory_order_relaxed) == TAKEN_NONE;
+}
 
 /* Begin and end an operation on a queue that ends deliveries: there may be a message for a waiter afterwards. Errors: as
  * emi_queue_begin and emi_taken_begin; then there is nothing to end. */

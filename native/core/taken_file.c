@@ -14,9 +14,6 @@
 #include "platform.h"
 #include "stale.h"
 
-/* What the handles of a queue agree on: nothing yet, that there is no file, or a file's identity. */
-enum { UNKNOWN, NONE, IDENTITIES };
-
 /* In ms: how often a handle asks the kernel about owners, and how often one without a live folder looks
  * whether there is a file by now. */
 enum { ASK_EVERY = 50, LOOK_EVERY = 100 };
@@ -27,6 +24,12 @@ enum { ASK_EVERY = 50, LOOK_EVERY = 100 };
 static _Atomic uint64_t *agreed_by(queue_t *queue, const descriptor_t *descriptor)
 {
     return descriptor && descriptor->live ? &descriptor->live->state->taken : &queue->taken_agreed;
+}
+
+/* Whether nobody can make a file without this handle's knowledge. */
+static bool all_agree(const queue_t *queue, const descriptor_t *descriptor)
+{
+    return queue->base.owns_locks || (descriptor && descriptor->live);
 }
 
 static const char replaced[] = "the file of messages in hand was replaced while others use the queue";
@@ -55,7 +58,7 @@ static void make(taken_file_t *bytes, uint64_t inode)
     memset(bytes, 0, offsetof(taken_file_t, owner));
     bytes->version = TAKEN_VERSION;
     bytes->owners = TAKEN_OWNERS;
-    bytes->identity = emi_random_number() | IDENTITIES;
+    bytes->identity = emi_random_number() | TAKEN_IDENTITIES;
     bytes->file = inode;
     bytes->changing = 1; /* the first use links the cells */
     atomic_store_explicit(&bytes->cells, CELLS_FIRST, memory_order_relaxed);
@@ -225,7 +228,7 @@ static emmap_error adopt(operation_t *operation, emmap_file *file, char *path, u
     if (!error)
         error = enter(hand.bytes, file, path != NULL, inode);
     const uint64_t known = atomic_load_explicit(agreed, memory_order_relaxed);
-    if (!error && known >= IDENTITIES && known != hand.bytes->identity)
+    if (!error && known >= TAKEN_IDENTITIES && known != hand.bytes->identity)
         error = emi_error_set(EBUSY, replaced);
     if (!error && path && !queue->base.owns_locks && agreed == &queue->taken_agreed)
         error = agree_by_lock(operation->descriptor->fd, hand.bytes->identity);
@@ -288,19 +291,18 @@ static emmap_error find_slowly(operation_t *operation, bool makes, taken_t **res
 {
     queue_t *const queue = (queue_t *)operation->container;
     _Atomic uint64_t *const agreed = agreed_by(queue, operation->descriptor);
-    const uint64_t known = atomic_load_explicit(agreed, memory_order_relaxed), now = emi_stale_now();
+    const uint64_t known = atomic_load_explicit(agreed, memory_order_relaxed);
     if (*result) {
         /* A new generation of the live folder begins only when all handles have left. */
-        if (known >= IDENTITIES)
+        if (known >= TAKEN_IDENTITIES)
             return emi_error_set(EBUSY,
                                  "the file of messages in hand was replaced while others use the queue");
         atomic_store_explicit(agreed, (*result)->identity, memory_order_release);
         return EMMAP_OK;
     }
-    const bool all_agree = agreed != &queue->taken_agreed || queue->base.owns_locks;
-    if (known == NONE && !makes &&
-        (all_agree ||
-         now - atomic_load_explicit(&queue->taken_looked_for, memory_order_relaxed) < LOOK_EVERY))
+    const uint64_t now = emi_stale_now();
+    if (known == TAKEN_NONE && !makes &&
+        now - atomic_load_explicit(&queue->taken_looked_for, memory_order_relaxed) < LOOK_EVERY)
         return EMMAP_OK;
     emmap_error error = makes || exists(operation) ? emi_require_blocking() : EMMAP_OK;
     if (error)
@@ -309,9 +311,9 @@ static emmap_error find_slowly(operation_t *operation, bool makes, taken_t **res
     error = open_taken(operation, makes, result);
     if (error != ENOENT || makes)
         return error;
-    if (known >= IDENTITIES)
+    if (known >= TAKEN_IDENTITIES)
         return emi_error_set(EBUSY, "the file of messages in hand was removed while others use the queue");
-    atomic_store_explicit(agreed, NONE, memory_order_release);
+    atomic_store_explicit(agreed, TAKEN_NONE, memory_order_release);
     return EMMAP_OK;
 }
 
@@ -322,7 +324,10 @@ static emmap_error find(operation_t *operation, bool makes, taken_t **result)
     *result = atomic_load_explicit(&queue->taken, memory_order_relaxed);
     const uint64_t known =
         atomic_load_explicit(agreed_by(queue, operation->descriptor), memory_order_relaxed);
-    return *result && known == (*result)->identity ? EMMAP_OK : find_slowly(operation, makes, result);
+    if (*result ? known == (*result)->identity
+                : known == TAKEN_NONE && !makes && all_agree(queue, operation->descriptor))
+        return EMMAP_OK;
+    return find_slowly(operation, makes, result);
 }
 
 /* ---- Owners ---- */
@@ -528,6 +533,8 @@ bool emi_taken_may_have(emmap_file *file, const queue_t *queue)
     taken_t *const self = atomic_load_explicit(&queue->taken, memory_order_acquire);
     visit_t visit;
     bool result = true;
+    if (!self && queue->base.owns_locks)
+        return atomic_load_explicit(&queue->taken_agreed, memory_order_relaxed) != TAKEN_NONE;
     if (visit_begin(self ? self->file : file, &visit) != EMMAP_OK)
         return true;
     if (self && visit.mapping->size >= CELLS_AT) {
@@ -541,9 +548,10 @@ bool emi_taken_may_have(emmap_file *file, const queue_t *queue)
         const bool live = descriptor && descriptor->live;
         const uint64_t known = atomic_load_explicit(
             live ? &descriptor->live->state->taken : &queue->taken_agreed, memory_order_acquire);
-        result = known != NONE || (!live && emi_stale_now() - atomic_load_explicit(&queue->taken_looked_for,
-                                                                                   memory_order_relaxed) >=
-                                                LOOK_EVERY);
+        result = known != TAKEN_NONE ||
+                 (!live &&
+                  emi_stale_now() - atomic_load_explicit(&queue->taken_looked_for, memory_order_relaxed) >=
+                      LOOK_EVERY);
     }
     pin_release(visit.pin);
     return result;
@@ -645,7 +653,7 @@ void emi_taken_close(queue_t *queue)
 void emi_taken_forget(queue_t *queue)
 {
     taken_t *const self = atomic_load_explicit(&queue->taken, memory_order_relaxed);
-    atomic_store_explicit(&queue->taken_agreed, UNKNOWN, memory_order_relaxed);
+    atomic_store_explicit(&queue->taken_agreed, TAKEN_UNKNOWN, memory_order_relaxed);
     if (!self)
         return;
     atomic_store_explicit(&queue->taken, NULL, memory_order_release);
