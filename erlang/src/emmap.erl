@@ -525,7 +525,7 @@ explains each key. It takes no lock and changes nothing, so it answers also whil
 
 ```
 {ok, #{kind := queue, length := 3, waiters := 0, writers := [#{process := 4242, has_lock := true}]}} =
-    emmap:inspect_file(\"jobs.q\").
+    emmap:inspect_file(Path).
 ```").
 -spec inspect_file(file:name_all()) -> {ok, inspection()} | {error, reason()}.
 inspect_file(Name) ->

@@ -131,6 +131,7 @@ value("Advice", _) -> normal;
 value("Data", _) -> <<"x">>;
 value("Shape", _) -> {1, 1, 1};
 value("Direction", _) -> forward;
+value("Effort", _) -> brief;
 value(Name, _) when Name =:= "Messages"; Name =:= "Blocks"; Name =:= "Addresses" -> [];
 value(_, _) -> 1.
 
