@@ -73,6 +73,19 @@ static bool unfinished(const operation_t *operation, table_shape_t *shape)
                                operation->mapping->size - offsetof(table_header_t, reserved));
 }
 
+/* Whether no other handle may write the file. A system that does not tell its runs apart may have lost its power since the last one
+ * was open. */
+static bool is_alone(const operation_t *operation)
+{
+    const int fd = operation->descriptor->fd;
+    if (operation->file->options.flags & EMMAP_OPEN_EXCLUSIVE)
+        return true;
+    if (emi_lock_try(fd, LOCK_PRESENCE, LOCK_EXCLUSIVE) != EMMAP_OK)
+        return false;
+    emi_lock_try(fd, LOCK_PRESENCE, LOCK_SHARED);
+    return true;
+}
+
 static emmap_error check(container_t *base, operation_t *operation)
 {
     table_t *const self = (table_t *)base;
@@ -99,9 +112,11 @@ static emmap_error check(container_t *base, operation_t *operation)
     if (!operation->locked)
         return EMMAP_OK;
     uint8_t boot[16];
+    static const uint8_t unknown[sizeof boot];
     table_header_t *const header = table_header(operation->mapping);
     emi_platform_boot(boot);
-    if (memcmp(boot, header->boot, sizeof boot) == 0)
+    const bool same = memcmp(boot, header->boot, sizeof boot) == 0;
+    if (same && (memcmp(boot, unknown, sizeof boot) != 0 || !is_alone(operation)))
         return EMMAP_OK;
     error = emi_table_repair(operation);
     if (!error)

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "deaths.h"
+#include "platform.h"
 #include "table.h"
 
 enum { KEY_BYTES = 64 };
@@ -547,11 +548,19 @@ static void recover(void *context)
     emmap_free(table);
 }
 
+/* A system that does not tell its runs apart repairs with each first open. */
+static void die_outside_of_repair(const char *name)
+{
+    if (!begins_with(name, "table_repair"))
+        count_or_die(name);
+}
+
 static void prepare(void)
 {
     deaths = shared_memory(sizeof *deaths);
     point_names = points;
     point_count = COUNT_OF(points);
+    counted = die_outside_of_repair;
 }
 
 static void a_table_survives_death_at_every_store(void **state)
@@ -570,7 +579,12 @@ static void a_table_survives_death_at_every_store(void **state)
         close_file(table);
     }
     assert_int_equal(deaths->done, STEPS);
-    assert_all_points_hit();
+    /* Without a name of the boot, a repair comes before an undo. */
+    static const uint8_t unknown[16];
+    uint8_t boot[16];
+    emi_platform_boot(boot);
+    if (memcmp(boot, unknown, sizeof boot) != 0)
+        assert_all_points_hit();
 }
 
 static void an_open_handle_goes_on_after_a_death(void **state)
@@ -626,6 +640,7 @@ static void everything_follows_from_the_entries(void **state)
     deaths = shared_memory(sizeof *deaths);
     point_names = repair_points;
     point_count = COUNT_OF(repair_points);
+    counted = count_or_die;
     put_file(path_of("table"), file, length);
     for (uint64_t target = 1; dies_at(target, open_and_close, NULL); target++)
         ;
