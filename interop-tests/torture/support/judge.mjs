@@ -41,8 +41,8 @@ function deliver(player, producer, number, all) {
   all.delivered.set(what, (all.delivered.get(what) ?? 0) + 1);
   all.last.set(producer, Math.max(all.last.get(producer) ?? -1, number));
   const before = all.order.get(key(player, producer)) ?? -1;
-  if (number <= before) all.wrong.push(`${player}: ${what} came after ${before}`);
-  all.order.set(key(player, producer), number);
+  if (number <= before) all.late.push({ what, text: `${player}: ${what} came after ${before}` });
+  all.order.set(key(player, producer), Math.max(before, number));
 }
 
 /**
@@ -59,15 +59,25 @@ export function judge(logs, left, blocks) {
     order: new Map(),
     stored: new Map(),
     freed: new Set(),
+    /** Messages that came after later ones. */
+    late: [],
     wrong: [],
   };
-  const doubt = { pushes: new Set(), takes: new Set(), pops: 0, stores: new Set(), frees: new Set() };
+  const doubt = {
+    pushes: new Set(),
+    takes: new Set(),
+    unknownTakes: 0,
+    pops: 0,
+    stores: new Set(),
+    frees: new Set(),
+  };
   let inTheMiddle = 0;
   for (const [player, text] of logs) {
     const begun = readLog(player, text, all);
     if (Object.keys(begun).length > 0) inTheMiddle++;
     for (const each of begun.pushes ?? []) doubt.pushes.add(each);
     if (begun.take?.length) doubt.takes.add(key(...begun.take));
+    else if (begun.take) doubt.unknownTakes++;
     if (begun.pop) doubt.pops++;
     if (begun.store) doubt.stores.add(begun.store);
     if (begun.free) doubt.frees.add(begun.free);
@@ -76,17 +86,22 @@ export function judge(logs, left, blocks) {
   return { wrong, inTheMiddle, pushed: all.pushed.size, stored: all.stored.size + all.freed.size };
 }
 
-function judgeMessages({ pushed, delivered, last }, doubt, left) {
+function judgeMessages({ pushed, delivered, last, late }, doubt, left) {
   const wrong = [];
   const next = new Map();
   for (const [producer, number] of left) {
     const what = key(producer, number);
     delivered.set(what, (delivered.get(what) ?? 0) + 1);
     if (number <= (last.get(producer) ?? -1))
-      wrong.push(`message ${what} is behind one that was pushed later`);
-    if (number <= (next.get(producer) ?? -1)) wrong.push(`message ${what} is out of order in the queue`);
-    next.set(producer, number);
+      late.push({ what, text: `message ${what} is behind one that was pushed later` });
+    if (number <= (next.get(producer) ?? -1))
+      late.push({ what, text: `message ${what} is out of order in the queue` });
+    next.set(producer, Math.max(next.get(producer) ?? -1, number));
   }
+  // A message that a dead player had in hand is delivered again, and others may have got later ones by then. Who died before it
+  // noted the message can't say which.
+  const strange = late.filter(({ what }) => !doubt.takes.has(what));
+  for (const { text } of strange.slice(doubt.unknownTakes)) wrong.push(text);
   for (const [what, times] of delivered) {
     if (times > 1) wrong.push(`message ${what} is there ${times} times`);
     if (!pushed.has(what) && !doubt.pushes.has(what)) wrong.push(`message ${what} was never pushed`);
