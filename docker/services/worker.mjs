@@ -1,12 +1,11 @@
 // The worker takes the gateways' jobs and answers them. It refuses the jobs of tenants that are over their share, and
 // stores a result for each other job. Environment: FOLDER has the shared files.
 //
-// A kill at any instruction loses nothing. A job leaves the queue when it is done, and the counter `handled` counts it
-// just before. So a kill leaves at most one job in doubt, which is still the first in the queue. The worker does it
-// again if `handled` does not count it. It marks the answer `again`; the gateway drops it if it has that answer already.
+// A kill at any instruction loses nothing. A job is gone when it is done, and the counter `handled` counts it just
+// before. So a kill leaves at most one job in doubt, which is delivered again, as attempt 2. The worker does it again if
+// `handled` does not count it. It marks the answer `again`; the gateway drops it if it has that answer already.
 
-import { setImmediate as turn } from "node:timers/promises";
-import { EMPTY, openBlockStorage, openCounters, openQueue } from "emmap";
+import { openBlockStorage, openCounters, openQueue } from "emmap";
 import { atom, tuple } from "emmap/etf";
 import {
   answersFile,
@@ -36,18 +35,18 @@ const FIRST = atom("first");
 const AGAIN = atom("again");
 const LIMITED = atom("limited");
 
-let first = true;
 let done = 0;
 
-function handle(job) {
+function handle(job, { attempt }) {
+  limiter.look(Date.now());
   const [, { name: gateway }, n, tenant, mark] = job;
   const handled = counterOf(gateway, "handled");
   const ahead = n - Number(counters.get(handled));
   if (ahead === 1) {
     const outcome = decide(gateway, n, tenant);
-    answers.get(gateway).push(tuple(atom("answer"), atom(gateway), n, outcome, first ? AGAIN : FIRST));
+    answers.get(gateway).push(tuple(atom("answer"), atom(gateway), n, outcome, attempt > 1 ? AGAIN : FIRST));
     counters.set(handled, n);
-  } else if (ahead === 0 && (mark === AGAIN || first)) {
+  } else if (ahead === 0 && (mark === AGAIN || attempt > 1)) {
     // A killed gateway sends its last job again, and a killed worker may have handled this one before.
     counters.add(counterOf(gateway, "again"), 1);
   } else if (ahead > 1) {
@@ -58,7 +57,6 @@ function handle(job) {
     counters.add(counterOf(gateway, "doubled"), 1);
     say(`job ${n} of ${gateway} came twice`);
   }
-  first = false;
   done++;
 }
 
@@ -70,36 +68,27 @@ function decide(gateway, n, tenant) {
   return tuple(atom("served"), results.store(resultOf(gateway, n, tenant)));
 }
 
-const ending = new AbortController();
-process.on("SIGTERM", () => ending.abort());
-
-/** Resolves when there may be a job, when the time is over, or on SIGTERM. */
-
-async function untilThereIsOne(timeout) {
-  try {
-    await jobs.wait({ timeout, signal: ending.signal });
-  } catch (error) {
-    if (!ending.signal.aborted) throw error;
-  }
-}
-
 const start = counters.add(counterOf(WORKER, "starts"), 1) + 1n;
 say(
   `start ${start}: going on after ${GATEWAYS.map((g) => `${g}'s job ${counters.get(counterOf(g, "handled"))}`).join(", ")}`,
 );
 counters.set(counterOf(WORKER, "heartbeat"), Math.floor(Date.now() / 1000));
 
-let second = Date.now() + 1000;
-while (!ending.signal.aborted) {
-  for (let i = 0; i < 100 && jobs.tryPop(handle) !== EMPTY; i++);
-  const now = Date.now();
-  limiter.look(now);
-  if (now >= second) {
-    counters.set(counterOf(WORKER, "heartbeat"), Math.floor(now / 1000));
-    if (done > 0)
-      say(`${done} jobs in the last second; over their share: ${limiter.over.join(", ") || "none"}`);
-    done = 0;
-    second = now + 1000;
-  }
-  await (jobs.isEmpty() ? untilThereIsOne(second - now) : turn());
-}
+/** A failure ends the service, and what was in hand is delivered to the next one. */
+const consumer = jobs.process(handle, {
+  onEvent: (event) => {
+    if (event.type === "failed" || event.type === "error") throw event.error;
+  },
+});
+
+const everySecond = setInterval(() => {
+  counters.set(counterOf(WORKER, "heartbeat"), Math.floor(Date.now() / 1000));
+  if (done > 0)
+    say(`${done} jobs in the last second; over their share: ${limiter.over.join(", ") || "none"}`);
+  done = 0;
+}, 1000);
+
+process.on("SIGTERM", async () => {
+  await consumer.stop();
+  clearInterval(everySecond);
+});
