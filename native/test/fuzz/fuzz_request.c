@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,11 +118,20 @@ emmap_error __wrap_emmap_cell_open(const char *path, uint64_t max_bytes, const e
 
 static void remove_files(void)
 {
-    char path[sizeof folder + 4];
+    char path[sizeof folder + 16];
     for (unsigned i = 0; i < FILES; i++) {
         snprintf(path, sizeof path, "%s/%u", folder, i);
         require(unlink(path) == 0 || errno == ENOENT);
+        snprintf(path, sizeof path, "%s/%u-taken", folder, i);
+        require(unlink(path) == 0 || errno == ENOENT);
     }
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *where)
+{
+    (void)about, (void)kind, (void)where;
+    remove(path);
+    return 0;
 }
 
 /* A run may end in several ways. So a parent process waits for its end, and then deletes the folder. */
@@ -148,8 +158,8 @@ static void make_folder(void)
     close(ends[1]);
     while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
         continue;
-    remove_files();
-    rmdir(folder);
+    /* With the live folders that a killed run leaves. */
+    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
     _exit(0);
 }
 
