@@ -9,7 +9,7 @@ WORKDIR /emmap
 COPY package.json package-lock.json ./
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json tsconfig.types.json tsconfig.esm.json ./
-COPY scripts/build-addon.mjs scripts/mark-modules.mjs scripts/
+COPY scripts/build-addon.mjs scripts/build-cli.mjs scripts/mark-modules.mjs scripts/
 COPY native/include native/include
 COPY native/core native/core
 COPY native/addon native/addon
