@@ -76,7 +76,7 @@ file's lock; how many of its operations `waited` for the lock; how many messages
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
-?DOC("What is known of a file: the facts of the page on the command, by their names.").
+?DOC("The result of an inspection of a file: the facts of the page on the command, by their names.").
 -type inspection() :: #{kind := atom(), writers := [#{atom() => fact()}], atom() => fact() | [map()]}.
 
 ?DOC("One value of an inspection: a number, a truth, a name, or text.").

@@ -19,7 +19,7 @@
 -define(MAX_INT64, 16#7fffffffffffffff).
 -define(MAX_COUNT, (1 bsl 32)).
 
-%% What is wrong with an open that is `einval'. The core has decided that; this only looks for the rule, in the core's
+%% Names the rule that an open breaks if it is `einval'. The core has decided that; this only looks for the rule, in the core's
 %% order. Another process may have changed the file since.
 -spec invalid(#origin{}) -> einval | {einval, invalid()}.
 invalid(#origin{path = Path, options = Options, kind = Kind}) ->

@@ -34,7 +34,7 @@ The errors are those of `emmap`, and
 
 -include("emmap_file.hrl").
 
-%% As many entries as a normal scheduler handles in one call.
+%% The number of entries that a normal scheduler handles in one call.
 -define(STEP, 64).
 %% emmap_table_flag of the core.
 -define(SLIDING, 1).

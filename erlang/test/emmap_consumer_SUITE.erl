@@ -260,7 +260,7 @@ handler_state(Config) ->
 
 %%% The end
 
-%% What is in hand is finished, and nothing more is taken.
+%% The consumer finishes the messages in hand, and takes no more.
 stops_when_done(Config) ->
     Queue = queue(Config),
     Consumer = start(Config, #{concurrency => 2}),

@@ -5,7 +5,7 @@
 
 #include "error.h"
 
-/* What is done with a word. */
+/* The operations on a word. */
 typedef enum action_kind { ACTION_ADD, ACTION_SET, ACTION_COMPARE_EXCHANGE, ACTION_NONE } action_kind_t;
 
 typedef struct action {

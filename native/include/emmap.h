@@ -296,7 +296,7 @@ typedef struct emmap_facts {
     char program[32]; /* the text of a writer's fact */
 } emmap_facts;
 
-/* What is known of a file, in an order that is good for people. Docs/command.md explains each fact. */
+/* The facts about a file, in an order that is good for people. docs/command.md explains each fact. */
 typedef struct emmap_inspection {
     emmap_facts file;
     size_t writers; /* the handles that share the file through its live folder */
