@@ -4,10 +4,11 @@
 //
 // `make bench-smoke` uses `--quick`: each benchmark runs once and briefly. That shows that it works; its figures mean
 // little. `--only etf.mjs` runs one program. A full run writes its report to bench/report; `--into` names another folder,
-// also for a report of a quick run or of one program.
+// also for a report of a quick run or of one program. The folder keeps each program's records, in records.json: with
+// `--only etf.mjs --into bench/report` the other programs' rows of the report stay as they are.
 
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
 import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -114,14 +115,15 @@ if (chosen.length === 0) {
   process.exit(1);
 }
 installPeers(quick);
-const all = [];
+const all = new Map(chosen.map((program) => [program, []]));
 for (let pass = 1; pass <= PASSES; pass++) {
   for (const program of chosen) {
     console.error(`${program} ${PASSES > 1 ? `${pass} of ${PASSES}` : ""}`);
-    all.push(...run(program));
+    all.get(program).push(...run(program));
   }
 }
-const records = together(all);
+const measured = new Map([...all].map(([program, of]) => [program, together(of)]));
+const records = [...measured.values()].flat();
 for (const [section, group] of groupBy(records, ({ section }) => section))
   console.log(`\n${section}\n\n${group.map(print).join("\n")}`);
 if (!quick) console.log(`\nWhere it must stand\n\n${targets(records).map(print).join("\n")}`);
@@ -129,4 +131,15 @@ if (!quick) console.log(`\nWhere it must stand\n\n${targets(records).map(print).
 
 const into = options.into ?? (quick || only !== undefined ? folder : join(here, "report"));
 mkdirSync(into, { recursive: true });
-writeReport(records, machine(), into);
+const kept = join(into, "records.json");
+const before = existsSync(kept) ? JSON.parse(readFileSync(kept, "utf8")) : {};
+const now = PROGRAMS.filter((program) => measured.has(program) || program in before).map((program) => [
+  program,
+  measured.get(program) ?? before[program],
+]);
+writeFileSync(kept, `${JSON.stringify(Object.fromEntries(now), null, 1)}\n`);
+writeReport(
+  now.flatMap(([, of]) => of),
+  machine(),
+  into,
+);
