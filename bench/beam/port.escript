@@ -271,7 +271,8 @@ counters(Folder) ->
     emmap:open_counters(filename:join(Folder, "counters"), 1, [{backend, port}]).
 
 file(Folder, Size) ->
-    Path = filename:join(Folder, "file"),
+    %% A file that exists keeps its size.
+    Path = filename:join(Folder, "file-" ++ integer_to_list(Size)),
     {ok, File} = emmap:open(Path, [read, write, create, shared, {size, Size}, {backend, port}]),
     ok = emmap:pwrite(File, 0, binary:copy(<<1>>, Size)),
     File.
