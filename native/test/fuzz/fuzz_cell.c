@@ -8,7 +8,7 @@
 
 #include "subject.h"
 
-enum { READ_ONLY = 1, EXCLUSIVE = 2, DISTURBED_OPEN = 4 };
+enum { DISTURBED_OPEN = 4 };
 enum { LONGEST = 300 };
 
 typedef struct world {
@@ -72,14 +72,6 @@ static void step(world *self, script *script)
     }
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    subject_begin();
-    return 0;
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static world world;
@@ -88,24 +80,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!subject_load(data, size, &asked, &script))
         return 0;
     memset(&world, 0, sizeof world);
-    emmap_options options = {0};
-    if (asked & (READ_ONLY | EXCLUSIVE))
-        options.flags =
-            asked & READ_ONLY ? EMMAP_OPEN_READ : EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE;
+    const emmap_options options = subject_options(asked);
     const uint64_t max_bytes = script_short(&script) % 4096;
-    const content before = subject_read();
     if (asked & DISTURBED_OPEN)
         disturb_later(&script);
-    const unsigned count = disturbed.count;
-    disturbed.grown = false;
+    opening opening = opening_begin();
     const emmap_error error = emmap_cell_open(subject_path(), max_bytes, &options, &world.file);
     require_error(error, EINVAL, EMMAP_CORRUPT, EFAULT, EFBIG, ENOMEM, ENOSPC);
-    if (error == EMMAP_CORRUPT && disturbed.count == count && !disturbed.grown) {
-        const content after = subject_read();
-        require(content_equal(before, after));
-        free(after.bytes);
-    }
-    free(before.bytes);
+    opening_end(&opening, error == EMMAP_CORRUPT);
     while (!error && script.left > 0)
         step(&world, &script);
     emmap_free(world.file);

@@ -69,11 +69,25 @@ int __wrap_getrlimit(int resource, struct rlimit *limit)
     return result;
 }
 
-void subject_begin(void)
+/* libFuzzer calls it before the first input. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
+    (void)argc;
+    (void)argv;
     fd = memfd_create("subject", MFD_CLOEXEC);
     require(fd >= 0);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return 0;
+}
+
+emmap_options subject_options(uint8_t asked)
+{
+    emmap_options options = {0};
+    if (asked & SUBJECT_READ_ONLY)
+        options.flags = EMMAP_OPEN_READ;
+    else if (asked & SUBJECT_EXCLUSIVE)
+        options.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE;
+    return options;
 }
 
 const char *subject_path(void)
@@ -108,9 +122,22 @@ content subject_read(void)
     return all;
 }
 
-bool content_equal(content one, content other)
+opening opening_begin(void)
 {
-    return one.length == other.length && memcmp(one.bytes, other.bytes, one.length) == 0;
+    /* No operation before the open could have met a cut. */
+    disturbed.truncated = disturbed.grown = false;
+    return (opening){subject_read(), disturbed.count};
+}
+
+void opening_end(opening *self, bool refused)
+{
+    if (refused && disturbed.count == self->disturbed_before && !disturbed.grown) {
+        const content after = subject_read();
+        require(after.length == self->before.length &&
+                memcmp(after.bytes, self->before.bytes, after.length) == 0);
+        free(after.bytes);
+    }
+    free(self->before.bytes);
 }
 
 /* ---- The other writer ---- */

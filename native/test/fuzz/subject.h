@@ -43,8 +43,9 @@ uint64_t script_long(script *self);
 /* No file grows beyond this: a hostile number must not fill the memory. */
 #define SUBJECT_LIMIT ((size_t)1 << 16)
 
-/* Call it once, before all other functions. */
-void subject_begin(void);
+/* The first bits of an input's options, for a file that is opened once. Without them it is shared. */
+enum { SUBJECT_READ_ONLY = 1, SUBJECT_EXCLUSIVE = 2 };
+emmap_options subject_options(uint8_t asked);
 
 /* Splits an input, and writes its content to the file. False: the input is too short. */
 bool subject_load(const uint8_t *data, size_t size, uint8_t *options, script *script);
@@ -57,7 +58,14 @@ typedef struct content {
     size_t length;
 } content;
 content subject_read(void);
-bool content_equal(content one, content other);
+
+/* An open. It leaves a file alone that it refuses, as long as the other writer does nothing. */
+typedef struct opening {
+    content before;
+    unsigned disturbed_before;
+} opening;
+opening opening_begin(void);
+void opening_end(opening *self, bool refused);
 
 /* ---- The other writer ---- */
 
