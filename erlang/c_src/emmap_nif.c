@@ -27,17 +27,13 @@ static ERL_NIF_TERM answer_direct(ErlNifEnv *env, struct nif_file *file, emmap_e
 ERL_NIF_TERM nif_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
-    emmap_options options;
-    ERL_NIF_TERM bad;
-    if (nif_get_options(env, arguments[1], &options, &bad) != EMMAP_OK)
-        return nif_bad_option(env, bad);
-    char *const path = nif_get_path(env, arguments[0]);
-    if (!path)
-        return enif_make_badarg(env);
+    struct nif_opening opening;
+    ERL_NIF_TERM refused;
+    if (!nif_opening_begin(env, arguments[0], arguments[1], &opening, &refused))
+        return refused;
     emmap_file *file;
-    const emmap_error error = emmap_open(path, &options, &file);
-    enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "file");
+    const emmap_error error = emmap_open(opening.path, &opening.options, &file);
+    return nif_opening_end(&opening, error, file, "file");
 }
 
 /* allocates(Bytes): whether the system gives the node so many bytes. ERTS ends the node if it lacks memory for a
@@ -71,21 +67,18 @@ static ERL_NIF_TERM counters_failed(ErlNifEnv *env, emmap_error error, const emm
 ERL_NIF_TERM nif_counters_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
-    emmap_options options;
-    ERL_NIF_TERM bad;
+    struct nif_opening opening;
+    ERL_NIF_TERM refused;
     uint64_t counters;
     if (!nif_get_position(env, arguments[1], &counters))
         return enif_make_badarg(env);
-    if (nif_get_options(env, arguments[2], &options, &bad) != EMMAP_OK)
-        return nif_bad_option(env, bad);
-    char *const path = nif_get_path(env, arguments[0]);
-    if (!path)
-        return enif_make_badarg(env);
+    if (!nif_opening_begin(env, arguments[0], arguments[2], &opening, &refused))
+        return refused;
     emmap_file *file;
-    const emmap_error error = emmap_counters_open(path, counters, &options, &file);
-    enif_free(path);
+    const emmap_error error = emmap_counters_open(opening.path, counters, &opening.options, &file);
+    enif_free(opening.path);
     if (error)
-        return counters_failed(env, error, &options);
+        return counters_failed(env, error, &opening.options);
     const ERL_NIF_TERM length = enif_make_uint64(env, emmap_counters_length(file));
     return enif_make_tuple3(env, nif_atoms.ok, nif_file_make(env, file, "counters"), length);
 }

@@ -18,21 +18,17 @@ static bool get_levels(ErlNifEnv *env, ERL_NIF_TERM term, unsigned *levels)
 ERL_NIF_TERM nif_blocks_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
-    emmap_options options;
-    ERL_NIF_TERM bad;
+    struct nif_opening opening;
+    ERL_NIF_TERM refused;
     uint64_t block_size;
     unsigned levels;
     if (!nif_get_position(env, arguments[1], &block_size) || !get_levels(env, arguments[2], &levels))
         return enif_make_badarg(env);
-    if (nif_get_options(env, arguments[3], &options, &bad) != EMMAP_OK)
-        return nif_bad_option(env, bad);
-    char *const path = nif_get_path(env, arguments[0]);
-    if (!path)
-        return enif_make_badarg(env);
+    if (!nif_opening_begin(env, arguments[0], arguments[3], &opening, &refused))
+        return refused;
     emmap_file *file;
-    const emmap_error error = emmap_blocks_open(path, block_size, levels, &options, &file);
-    enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "blocks");
+    const emmap_error error = emmap_blocks_open(opening.path, block_size, levels, &opening.options, &file);
+    return nif_opening_end(&opening, error, file, "blocks");
 }
 
 static ERL_NIF_TERM blocks_init(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])

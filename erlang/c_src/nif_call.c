@@ -36,6 +36,27 @@ ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_opti
     return busy(env, options->has_lock_timeout ? options->lock_timeout : EMMAP_LOCK_TIMEOUT);
 }
 
+bool nif_opening_begin(ErlNifEnv *env, ERL_NIF_TERM path, ERL_NIF_TERM options, struct nif_opening *self,
+                       ERL_NIF_TERM *refused)
+{
+    ERL_NIF_TERM bad;
+    self->env = env;
+    if (nif_get_options(env, options, &self->options, &bad) != EMMAP_OK) {
+        *refused = nif_bad_option(env, bad);
+        return false;
+    }
+    self->path = nif_get_path(env, path);
+    if (!self->path)
+        *refused = enif_make_badarg(env);
+    return self->path != NULL;
+}
+
+ERL_NIF_TERM nif_opening_end(struct nif_opening *self, emmap_error error, emmap_file *file, const char *kind)
+{
+    enif_free(self->path);
+    return error ? nif_open_failed(self->env, error, &self->options) : nif_file_answer(self->env, file, kind);
+}
+
 ERL_NIF_TERM nif_attempt_failed(struct nif_attempt *attempt, emmap_error error)
 {
     if (attempt->again || (error == EAGAIN && !attempt->is_dirty))

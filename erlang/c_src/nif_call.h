@@ -90,6 +90,20 @@ nif_attempt(struct nif_attempt *attempt, int count, const ERL_NIF_TERM arguments
  * nif_open_failure. */
 ERL_NIF_TERM nif_open_failed(ErlNifEnv *env, emmap_error error, const emmap_options *options);
 
+/* The arguments of every open. */
+struct nif_opening {
+    ErlNifEnv *env;
+    char *path; /* to be freed by enif_free; nif_opening_end does so */
+    emmap_options options;
+};
+
+/* False: *refused is the answer, and there is nothing to end. */
+bool nif_opening_begin(ErlNifEnv *env, ERL_NIF_TERM path, ERL_NIF_TERM options, struct nif_opening *self,
+                       ERL_NIF_TERM *refused);
+
+/* The answer of the open: nif_open_failed, or nif_file_answer. */
+ERL_NIF_TERM nif_opening_end(struct nif_opening *self, emmap_error error, emmap_file *file, const char *kind);
+
 /*
  * nif_<name> of the operation `name`:
  *     NIF_OPERATION       tries it on the scheduler of the caller first

@@ -3,20 +3,16 @@
 ERL_NIF_TERM nif_cell_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
-    emmap_options options;
-    ERL_NIF_TERM bad;
+    struct nif_opening opening;
+    ERL_NIF_TERM refused;
     uint64_t max_bytes;
     if (!nif_get_position(env, arguments[1], &max_bytes))
         return enif_make_badarg(env);
-    if (nif_get_options(env, arguments[2], &options, &bad) != EMMAP_OK)
-        return nif_bad_option(env, bad);
-    char *const path = nif_get_path(env, arguments[0]);
-    if (!path)
-        return enif_make_badarg(env);
+    if (!nif_opening_begin(env, arguments[0], arguments[2], &opening, &refused))
+        return refused;
     emmap_file *file;
-    const emmap_error error = emmap_cell_open(path, max_bytes, &options, &file);
-    enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "cell");
+    const emmap_error error = emmap_cell_open(opening.path, max_bytes, &opening.options, &file);
+    return nif_opening_end(&opening, error, file, "cell");
 }
 
 /* The value is a binary, or a list of binaries. */

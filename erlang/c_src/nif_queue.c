@@ -184,17 +184,13 @@ static ERL_NIF_TERM queue_in_hand(struct nif_attempt *attempt, const ERL_NIF_TER
 ERL_NIF_TERM nif_queue_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
-    emmap_options options;
-    ERL_NIF_TERM bad;
-    if (nif_get_options(env, arguments[1], &options, &bad) != EMMAP_OK)
-        return nif_bad_option(env, bad);
-    char *const path = nif_get_path(env, arguments[0]);
-    if (!path)
-        return enif_make_badarg(env);
+    struct nif_opening opening;
+    ERL_NIF_TERM refused;
+    if (!nif_opening_begin(env, arguments[0], arguments[1], &opening, &refused))
+        return refused;
     emmap_file *file;
-    const emmap_error error = emmap_queue_open(path, &options, &file);
-    enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "queue");
+    const emmap_error error = emmap_queue_open(opening.path, &opening.options, &file);
+    return nif_opening_end(&opening, error, file, "queue");
 }
 
 /* ---- Push --------------------------------------------------------------------------------------------- */

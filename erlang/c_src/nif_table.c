@@ -5,8 +5,8 @@
 ERL_NIF_TERM nif_table_open(ErlNifEnv *env, int count, const ERL_NIF_TERM arguments[])
 {
     (void)count;
-    emmap_options options;
-    ERL_NIF_TERM bad;
+    struct nif_opening opening;
+    ERL_NIF_TERM refused;
     const ERL_NIF_TERM *numbers;
     int arity;
     emmap_table_metadata shape;
@@ -15,15 +15,11 @@ ERL_NIF_TERM nif_table_open(ErlNifEnv *env, int count, const ERL_NIF_TERM argume
         !nif_get_position(env, numbers[1], &shape.key_bytes) ||
         !nif_get_position(env, numbers[2], &shape.words))
         return enif_make_badarg(env);
-    if (nif_get_options(env, arguments[2], &options, &bad) != EMMAP_OK)
-        return nif_bad_option(env, bad);
-    char *const path = nif_get_path(env, arguments[0]);
-    if (!path)
-        return enif_make_badarg(env);
+    if (!nif_opening_begin(env, arguments[0], arguments[2], &opening, &refused))
+        return refused;
     emmap_file *file;
-    const emmap_error error = emmap_table_open(path, &shape, &options, &file);
-    enif_free(path);
-    return error ? nif_open_failed(env, error, &options) : nif_file_answer(env, file, "table");
+    const emmap_error error = emmap_table_open(opening.path, &shape, &opening.options, &file);
+    return nif_opening_end(&opening, error, file, "table");
 }
 
 /* A key is a binary, or other iodata. */
