@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* True for {each, _, _, _, _}; `parts` are what follows the name. */
-static bool is_run(term element, term *parts)
+static bool is_run(term_t element, term_t *parts)
 {
     static const char name[] = "each";
     const uint8_t *bytes;
@@ -15,9 +15,9 @@ static bool is_run(term element, term *parts)
 }
 
 /* The elements of a proper list and how many there are; false if it is none. */
-static bool elements_of(term list, bool *is_string, term *elements, uint32_t *count)
+static bool elements_of(term_t list, bool *is_string, term_t *elements, uint32_t *count)
 {
-    term rest, element;
+    term_t rest, element;
     *is_string = term_string(list, elements);
     if (*is_string) {
         *count = (uint32_t)elements->length;
@@ -32,9 +32,9 @@ static bool elements_of(term list, bool *is_string, term *elements, uint32_t *co
 }
 
 /* False for what does not say how many operations there are. */
-static bool open_run(term parts, run *r)
+static bool open_run(term_t parts, run_t *r)
 {
-    term name, width;
+    term_t name, width;
     const uint8_t *bytes;
     size_t length;
     uint32_t count;
@@ -50,9 +50,9 @@ static bool open_run(term parts, run *r)
 }
 
 /* Cuts the first argument off. Of a string it is a byte, for which `integer` is used. */
-static term next_argument(run *r, uint8_t integer[TERM_BYTE_SIZE])
+static term_t next_argument(run_t *r, uint8_t integer[TERM_BYTE_SIZE])
 {
-    term first;
+    term_t first;
     if (!r->is_string) {
         (void)term_next(&r->arguments, &first);
         return first;
@@ -64,14 +64,14 @@ static term next_argument(run *r, uint8_t integer[TERM_BYTE_SIZE])
 }
 
 /* An operation that opens or closes is none for a run. */
-static emmap_error begin_run(run *r, call *c)
+static emmap_error begin_run(run_t *r, call_t *c)
 {
     c->arguments[0] = r->handle;
-    return r->op != NULL && r->op->on_file ? operation_begin(r->op, c) : EMMAP_BADARG;
+    return r->op && r->op->on_file ? operation_begin(r->op, c) : EMMAP_BADARG;
 }
 
 /* Takes the answer of an operation that waits for a lock back. False: it does not wait. */
-static bool take_back(handles *files, reply *out, size_t start)
+static bool take_back(handles_t *files, reply_t *out, size_t start)
 {
     if (!operation_waits(files, out))
         return false;
@@ -81,17 +81,17 @@ static bool take_back(handles *files, reply *out, size_t start)
 }
 
 /* False: an operation waits for a lock, and the run's count is how many are left. */
-static bool continue_run(run *r, handles *files, reply *out)
+static bool continue_run(run_t *r, handles_t *files, reply_t *out)
 {
     uint8_t integers[CALL_MAX_ARGUMENTS][TERM_BYTE_SIZE];
-    call c = {.files = files, .out = out};
+    call_t c = {.files = files, .out = out};
     out->lane = 0;
     const emmap_error error = begin_run(r, &c);
     for (; r->count > 0; r->count--) {
         const size_t start = out->length;
-        const term arguments = r->arguments;
+        const term_t arguments = r->arguments;
         out->kept -= REPLY_REFUSED;
-        if (error == EMMAP_OK) {
+        if (!error) {
             for (size_t n = 1; n <= r->width; n++)
                 c.arguments[n] = next_argument(r, integers[n]);
             operation_perform(r->op, &c);
@@ -107,10 +107,10 @@ static bool continue_run(run *r, handles *files, reply *out)
 }
 
 /* Does the first element, and cuts it off. False: it waits for a lock. */
-static bool continue_with_next(batch *b, handles *files, reply *out)
+static bool continue_with_next(batch_t *b, handles_t *files, reply_t *out)
 {
-    term parts, element;
-    const term elements = b->elements;
+    term_t parts, element;
+    const term_t elements = b->elements;
     const size_t start = out->length;
     if (is_run(elements, &parts)) {
         (void)term_next(&b->elements, &element);
@@ -130,10 +130,10 @@ static bool continue_with_next(batch *b, handles *files, reply *out)
 }
 
 /* How many answers a batch has; false if it is no proper list, and nothing of it is to be done. */
-static bool count_answers(term elements, uint32_t count, uint64_t *answers)
+static bool count_answers(term_t elements, uint32_t count, uint64_t *answers)
 {
-    term element, parts;
-    run r;
+    term_t element, parts;
+    run_t r;
     *answers = 0;
     for (uint32_t i = 0; i < count; i++) {
         (void)term_next(&elements, &element);
@@ -142,10 +142,10 @@ static bool count_answers(term elements, uint32_t count, uint64_t *answers)
     return term_is_nil(elements);
 }
 
-bool batch_begin(batch *b, term list, reply *out)
+bool batch_begin(batch_t *b, term_t list, reply_t *out)
 {
     uint64_t answers;
-    *b = (batch){0};
+    *b = (batch_t){0};
     if (!term_list(list, &b->left, &b->elements)) {
         reply_error(out, EMMAP_BADARG);
         return false;
@@ -170,7 +170,7 @@ bool batch_begin(batch *b, term list, reply *out)
     return true;
 }
 
-bool batch_continue(batch *b, handles *files, reply *out)
+bool batch_continue(batch_t *b, handles_t *files, reply_t *out)
 {
     if (b->run.count > 0 && !continue_run(&b->run, files, out))
         return false;
@@ -186,10 +186,10 @@ bool batch_continue(batch *b, handles *files, reply *out)
     return true;
 }
 
-void batch_move(batch *b, const uint8_t *from, uint8_t *to)
+void batch_move(batch_t *b, const uint8_t *from, uint8_t *to)
 {
-    term *const terms[] = {&b->elements, &b->run.handle, &b->run.arguments};
+    term_t *const terms[] = {&b->elements, &b->run.handle, &b->run.arguments};
     for (size_t i = 0; i < sizeof terms / sizeof *terms; i++)
-        if (terms[i]->bytes != NULL)
+        if (terms[i]->bytes)
             terms[i]->bytes = to + (terms[i]->bytes - from);
 }

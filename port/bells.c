@@ -31,10 +31,10 @@ int bells_descriptor(int other)
 bool bells_watch(emmap_file *file, uint64_t handle)
 {
     int fd;
-    return all >= 0 && emmap_queue_wait_descriptor(file, &fd) == EMMAP_OK && watch(fd, handle);
+    return all >= 0 && !emmap_queue_wait_descriptor(file, &fd) && watch(fd, handle);
 }
 
-bool bells_next(const handles *files, uint64_t *handle)
+bool bells_next(const handles_t *files, uint64_t *handle)
 {
     struct epoll_event event;
     uint8_t bytes[64];
@@ -43,8 +43,7 @@ bool bells_next(const handles *files, uint64_t *handle)
         return false;
     *handle = event.data.u64;
     emmap_file *const file = handles_find(files, *handle);
-    return file != NULL && emmap_queue_wait_descriptor(file, &fd) == EMMAP_OK &&
-           read(fd, bytes, sizeof bytes) > 0;
+    return file && !emmap_queue_wait_descriptor(file, &fd) && read(fd, bytes, sizeof bytes) > 0;
 }
 #else
 int bells_descriptor(int other)
@@ -60,7 +59,7 @@ bool bells_watch(emmap_file *file, uint64_t handle)
     return false;
 }
 
-bool bells_next(const handles *files, uint64_t *handle)
+bool bells_next(const handles_t *files, uint64_t *handle)
 {
     (void)files;
     (void)handle;

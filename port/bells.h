@@ -17,6 +17,6 @@ int bells_descriptor(int other);
 bool bells_watch(emmap_file *file, uint64_t handle);
 
 /* A handle whose bell has rung since. False: there is none. */
-bool bells_next(const handles *files, uint64_t *handle);
+bool bells_next(const handles_t *files, uint64_t *handle);
 
 #endif

@@ -8,7 +8,7 @@
 enum { ADDRESS_SIZE = 11 };
 
 /* A number of levels. One that is out of all range is one that the core refuses. */
-static bool levels(const call *c, size_t argument, unsigned *value)
+static bool levels(const call_t *c, size_t argument, unsigned *value)
 {
     uint64_t number;
     if (!call_number(c, argument, &number))
@@ -18,27 +18,25 @@ static bool levels(const call *c, size_t argument, unsigned *value)
 }
 
 /* {blocks_open, Path, BlockSize, Levels, Options} -> {ok, Handle, #{exist, size}} */
-void perform_blocks_open(const operation *op, call *c)
+void perform_blocks_open(const operation_t *op, call_t *c)
 {
     (void)op;
-    emmap_options options;
+    call_opening_t opening;
     emmap_file *file = NULL;
     uint64_t block_size;
     unsigned depth;
-    if (!call_options(c, 3, &options))
-        return;
-    char *path = call_number(c, 1, &block_size) && levels(c, 2, &depth) ? call_path(c, 0) : NULL;
-    if (path == NULL) {
+    if (!call_number(c, 1, &block_size) || !levels(c, 2, &depth)) {
         call_badarg(c);
         return;
     }
-    const emmap_error error = emmap_blocks_open(path, block_size, depth, &options, &file);
-    free(path);
-    call_answer_described(c, error, file);
+    if (!call_opening_begin(c, 3, &opening))
+        return;
+    const emmap_error error = emmap_blocks_open(opening.path, block_size, depth, &opening.options, &file);
+    call_opening_end(c, &opening, error, file);
 }
 
 /* {blocks_init, Handle, BlockSize, Levels} -> ok */
-void perform_blocks_init(const operation *op, call *c)
+void perform_blocks_init(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t block_size;
@@ -50,7 +48,7 @@ void perform_blocks_init(const operation *op, call *c)
 }
 
 /* {block_store, Handle, Bytes} -> {ok, Address} */
-void perform_block_store(const operation *op, call *c)
+void perform_block_store(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec block;
@@ -63,7 +61,7 @@ void perform_block_store(const operation *op, call *c)
     call_answer_unsigned(c, error, address);
 }
 
-static void reply_addresses(reply *out, const uint64_t *addresses, size_t count)
+static void reply_addresses(reply_t *out, const uint64_t *addresses, size_t count)
 {
     reply_list(out, count);
     for (size_t i = 0; i < count; i++)
@@ -72,7 +70,7 @@ static void reply_addresses(reply *out, const uint64_t *addresses, size_t count)
 }
 
 /* {block_store_many, Handle, [Bytes]} -> {ok, [Address]} */
-void perform_block_store_many(const operation *op, call *c)
+void perform_block_store_many(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec *blocks;
@@ -84,10 +82,10 @@ void perform_block_store_many(const operation *op, call *c)
     }
     uint64_t *addresses = malloc((count + 1) * sizeof *addresses);
     /* Blocks whose addresses could not be answered would be lost. */
-    const bool room = addresses != NULL && reply_reserve(c->out, count * ADDRESS_SIZE);
+    const bool room = addresses && reply_reserve(c->out, count * ADDRESS_SIZE);
     emmap_error error =
         room ? emmap_block_store_many(c->file, blocks, count, addresses) : (emmap_error)ENOMEM;
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
     } else {
         reply_tuple(c->out, 2);
@@ -99,7 +97,7 @@ void perform_block_store_many(const operation *op, call *c)
 }
 
 /* {block_read, Handle, Address} -> {ok, Binary} */
-void perform_block_read(const operation *op, call *c)
+void perform_block_read(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t address;
@@ -112,17 +110,17 @@ void perform_block_read(const operation *op, call *c)
 }
 
 /* The integers of a list, to be freed. Errors: EMMAP_BADARG, ENOMEM. */
-static emmap_error addresses_of(term list, uint64_t **result, size_t *count)
+static emmap_error addresses_of(term_t list, uint64_t **result, size_t *count)
 {
     uint32_t length;
-    term elements, element;
+    term_t elements, element;
     /* term_to_binary writes a list of small integers as a string. */
     const bool is_string = term_string(list, &elements);
     if (!is_string && !term_list(list, &length, &elements))
         return EMMAP_BADARG;
     *count = is_string ? elements.length : length;
     uint64_t *addresses = malloc((*count + 1) * sizeof *addresses);
-    if (addresses == NULL)
+    if (!addresses)
         return ENOMEM;
     bool good = true;
     for (size_t i = 0; good && i < *count; i++) {
@@ -140,7 +138,7 @@ static emmap_error addresses_of(term list, uint64_t **result, size_t *count)
 }
 
 /* {block_free_many, Handle, [Address]} -> ok */
-void perform_block_free_many(const operation *op, call *c)
+void perform_block_free_many(const operation_t *op, call_t *c)
 {
     (void)op;
     size_t count;
@@ -155,7 +153,7 @@ void perform_block_free_many(const operation *op, call *c)
 }
 
 /* {blocks_walk, Handle, Limit, Place} -> {ok, [Binary], [Address], Place} | eof */
-void perform_blocks_walk(const operation *op, call *c)
+void perform_blocks_walk(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t limit, place;
@@ -170,7 +168,7 @@ void perform_blocks_walk(const operation *op, call *c)
         limit = most;
     uint64_t *addresses = malloc((most + 1) * sizeof *addresses);
     const size_t room = most * ADDRESS_SIZE;
-    if (addresses == NULL || !reply_reserve(c->out, room)) {
+    if (!addresses || !reply_reserve(c->out, room)) {
         free(addresses);
         call_answer(c, (emmap_error)ENOMEM);
         return;
@@ -192,12 +190,12 @@ void perform_blocks_walk(const operation *op, call *c)
 }
 
 /* {blocks_info, Handle} -> {ok, #{block_size, levels, capacity}} */
-void perform_blocks_info(const operation *op, call *c)
+void perform_blocks_info(const operation_t *op, call_t *c)
 {
     (void)op;
     emmap_blocks_metadata info;
     emmap_error error = emmap_blocks_info(c->file, &info);
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
         return;
     }
@@ -213,7 +211,7 @@ void perform_blocks_info(const operation *op, call *c)
 }
 
 /* {blocks_repair, Handle, Limit, Place} -> {ok, Place} */
-void perform_blocks_repair(const operation *op, call *c)
+void perform_blocks_repair(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t limit, place;

@@ -4,14 +4,14 @@
 
 #include "call.h"
 
-perform_function perform_blocks_open;
-perform_function perform_blocks_init;
-perform_function perform_block_store;
-perform_function perform_block_store_many;
-perform_function perform_block_read;
-perform_function perform_block_free_many;
-perform_function perform_blocks_walk;
-perform_function perform_blocks_info;
-perform_function perform_blocks_repair;
+perform_function_t perform_blocks_open;
+perform_function_t perform_blocks_init;
+perform_function_t perform_block_store;
+perform_function_t perform_block_store_many;
+perform_function_t perform_block_read;
+perform_function_t perform_block_free_many;
+perform_function_t perform_blocks_walk;
+perform_function_t perform_blocks_info;
+perform_function_t perform_blocks_repair;
 
 #endif

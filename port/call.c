@@ -6,35 +6,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-void call_badarg(call *c)
+void call_badarg(call_t *c)
 {
     reply_error(c->out, EMMAP_BADARG);
 }
 
-bool call_number(const call *c, size_t argument, uint64_t *value)
+bool call_number(const call_t *c, size_t argument, uint64_t *value)
 {
     return term_integer(c->arguments[argument], value) != TERM_NO_INTEGER;
 }
 
-bool call_place(const call *c, size_t argument, uint64_t *place)
+bool call_place(const call_t *c, size_t argument, uint64_t *place)
 {
-    const term_integer_range range = term_integer(c->arguments[argument], place);
+    const term_integer_range_t range = term_integer(c->arguments[argument], place);
     if (range == TERM_BEYOND || (range == TERM_SIGNED && (int64_t)*place < 0))
         *place = EMMAP_NO_PLACE;
     return range != TERM_NO_INTEGER;
 }
 
-bool call_operand(const call *c, size_t argument, int64_t *value)
+bool call_operand(const call_t *c, size_t argument, int64_t *value)
 {
     uint64_t bits;
-    term_integer_range range = term_integer(c->arguments[argument], &bits);
+    term_integer_range_t range = term_integer(c->arguments[argument], &bits);
     *value = (int64_t)bits;
     return range == TERM_SIGNED || range == TERM_UNSIGNED;
 }
 
-void call_answer_unsigned(call *c, emmap_error error, uint64_t value)
+void call_answer_unsigned(call_t *c, emmap_error error, uint64_t value)
 {
-    if (error != EMMAP_OK) {
+    if (error) {
         reply_failure(c->out, error);
         return;
     }
@@ -43,29 +43,46 @@ void call_answer_unsigned(call *c, emmap_error error, uint64_t value)
     reply_unsigned(c->out, value);
 }
 
-char *call_path(const call *c, size_t argument)
+void call_answer_list(call_t *c, emmap_error error, call_list_t list)
+{
+    if (!error && !reply_reserve(c->out, list.count * list.longest))
+        error = (emmap_error)ENOMEM;
+    if (error) {
+        call_answer(c, error);
+        return;
+    }
+    reply_tuple(c->out, 2);
+    reply_atom(c->out, "ok");
+    if (list.count > 0)
+        reply_list(c->out, list.count);
+    for (size_t i = 0; i < list.count; i++)
+        list.add(c->out, (const char *)list.entries + i * list.size);
+    reply_nil(c->out);
+}
+
+char *call_path(const call_t *c, size_t argument)
 {
     struct iovec bytes;
     if (!term_iodata(c->arguments[argument], &bytes))
         return NULL;
-    if (memchr(bytes.iov_base, 0, bytes.iov_len) != NULL)
+    if (memchr(bytes.iov_base, 0, bytes.iov_len))
         return NULL;
     char *path = malloc(bytes.iov_len + 1);
-    if (path == NULL)
+    if (!path)
         return NULL;
     memcpy(path, bytes.iov_base, bytes.iov_len);
     path[bytes.iov_len] = 0;
     return path;
 }
 
-emmap_error call_vectors(const call *c, size_t argument, struct iovec **vectors, size_t *count)
+emmap_error call_vectors(const call_t *c, size_t argument, struct iovec **vectors, size_t *count)
 {
     uint32_t length;
-    term elements, element;
+    term_t elements, element;
     if (!term_list(c->arguments[argument], &length, &elements))
         return EMMAP_BADARG;
     *vectors = malloc(((size_t)length + 1) * sizeof **vectors);
-    if (*vectors == NULL)
+    if (!*vectors)
         return ENOMEM;
     bool good = true;
     for (*count = 0; good && *count < length; ++*count)
@@ -77,10 +94,10 @@ emmap_error call_vectors(const call *c, size_t argument, struct iovec **vectors,
 }
 
 /* `{error, {badarg, Option}}`, unless repeating the option would take a large answer. */
-static void refuse_option(call *c, emmap_error error, term option)
+static void refuse_option(call_t *c, emmap_error error, term_t option)
 {
     enum { LONGEST = 64 << 10 };
-    if (error != EMMAP_BADARG || option.bytes == NULL || option.length > LONGEST ||
+    if (error != EMMAP_BADARG || !option.bytes || option.length > LONGEST ||
         !reply_reserve(c->out, option.length)) {
         reply_error(c->out, error);
         return;
@@ -92,11 +109,11 @@ static void refuse_option(call *c, emmap_error error, term option)
     reply_term(c->out, option.bytes, option.length);
 }
 
-bool call_options(call *c, size_t argument, emmap_options *options)
+bool call_options(call_t *c, size_t argument, emmap_options *options)
 {
-    term culprit;
+    term_t culprit;
     const emmap_error error = options_decode(c->arguments[argument], options, &culprit);
-    if (error != EMMAP_OK) {
+    if (error) {
         refuse_option(c, error, culprit);
         return false;
     }
@@ -104,32 +121,20 @@ bool call_options(call *c, size_t argument, emmap_options *options)
     return true;
 }
 
-bool call_answer_file(call *c, emmap_error error, emmap_file *file)
+bool call_opening_begin(call_t *c, size_t options, call_opening_t *opening)
 {
-    uint64_t handle;
-    if (error == EMMAP_OK && !handles_add(c->files, file, &handle)) {
-        emmap_free(file);
-        error = (emmap_error)ENOMEM;
-    }
-    if (error != EMMAP_OK) {
-        if (!reply_lack(c->out, error))
-            reply_error(c->out, error);
+    if (!call_options(c, options, &opening->options))
         return false;
-    }
-    reply_tuple(c->out, 3);
-    reply_atom(c->out, "ok");
-    reply_unsigned(c->out, handle);
-    return true;
+    opening->path = call_path(c, 0);
+    if (!opening->path)
+        call_badarg(c);
+    return opening->path;
 }
 
-void call_answer(call *c, emmap_error error)
+void call_opening_end(call_t *c, call_opening_t *opening, emmap_error error, emmap_file *file)
 {
-    reply_failure(c->out, error);
-}
-
-void call_answer_described(call *c, emmap_error error, emmap_file *file)
-{
-    if (error != EMMAP_OK) {
+    free(opening->path);
+    if (error) {
         if (!reply_lack(c->out, error))
             reply_failure(c->out, error);
         return;
@@ -143,4 +148,27 @@ void call_answer_described(call *c, emmap_error error, emmap_file *file)
     reply_atom(c->out, info.existed ? "true" : "false");
     reply_atom(c->out, "size");
     reply_unsigned(c->out, info.size);
+}
+
+bool call_answer_file(call_t *c, emmap_error error, emmap_file *file)
+{
+    uint64_t handle;
+    if (!error && !handles_add(c->files, file, &handle)) {
+        emmap_free(file);
+        error = (emmap_error)ENOMEM;
+    }
+    if (error) {
+        if (!reply_lack(c->out, error))
+            reply_error(c->out, error);
+        return false;
+    }
+    reply_tuple(c->out, 3);
+    reply_atom(c->out, "ok");
+    reply_unsigned(c->out, handle);
+    return true;
+}
+
+void call_answer(call_t *c, emmap_error error)
+{
+    reply_failure(c->out, error);
 }

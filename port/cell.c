@@ -3,26 +3,24 @@
 #include <stdlib.h>
 
 /* {cell_open, Path, MaxBytes, Options} -> {ok, Handle, #{exist, size}} */
-void perform_cell_open(const operation *op, call *c)
+void perform_cell_open(const operation_t *op, call_t *c)
 {
     (void)op;
-    emmap_options options;
+    call_opening_t opening;
     emmap_file *file = NULL;
     uint64_t max_bytes;
-    if (!call_options(c, 2, &options))
-        return;
-    char *path = call_number(c, 1, &max_bytes) ? call_path(c, 0) : NULL;
-    if (path == NULL) {
+    if (!call_number(c, 1, &max_bytes)) {
         call_badarg(c);
         return;
     }
-    const emmap_error error = emmap_cell_open(path, max_bytes, &options, &file);
-    free(path);
-    call_answer_described(c, error, file);
+    if (!call_opening_begin(c, 2, &opening))
+        return;
+    const emmap_error error = emmap_cell_open(opening.path, max_bytes, &opening.options, &file);
+    call_opening_end(c, &opening, error, file);
 }
 
 /* {cell_publish, Handle, Bytes} -> ok */
-void perform_cell_publish(const operation *op, call *c)
+void perform_cell_publish(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec bytes;
@@ -33,7 +31,7 @@ void perform_cell_publish(const operation *op, call *c)
 }
 
 /* {cell_get, Handle} -> {ok, Binary, Version} | eof */
-void perform_cell_get(const operation *op, call *c)
+void perform_cell_get(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t version = 0;

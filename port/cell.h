@@ -4,8 +4,8 @@
 
 #include "call.h"
 
-perform_function perform_cell_open;
-perform_function perform_cell_publish;
-perform_function perform_cell_get;
+perform_function_t perform_cell_open;
+perform_function_t perform_cell_publish;
+perform_function_t perform_cell_get;
 
 #endif

@@ -33,7 +33,7 @@ static bool read_usage(unsigned long *space, unsigned long *data)
     char name[64];
     (void)snprintf(name, sizeof name, "/proc/%ld/statm", (long)client);
     FILE *const file = fopen(name, "re");
-    if (file == NULL)
+    if (!file)
         return false;
     const int fields = fscanf(file, "%lu %*u %*u %*u %*u %lu", space, data);
     (void)fclose(file);

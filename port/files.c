@@ -7,41 +7,34 @@
 /* ---- Open and close ---- */
 
 /* {open, Path, Options} -> {ok, Handle, #{exist, size}} */
-void perform_open(const operation *op, call *c)
+void perform_open(const operation_t *op, call_t *c)
 {
     (void)op;
-    emmap_options options;
+    call_opening_t opening;
     emmap_file *file = NULL;
-    if (!call_options(c, 1, &options))
+    if (!call_opening_begin(c, 1, &opening))
         return;
-    char *path = call_path(c, 0);
-    if (path == NULL) {
-        call_badarg(c);
-        return;
-    }
-    const emmap_error error = emmap_open(path, &options, &file);
-    free(path);
-    call_answer_described(c, error, file);
+    const emmap_error error = emmap_open(opening.path, &opening.options, &file);
+    call_opening_end(c, &opening, error, file);
 }
 
 /* {counters_open, Path, Count, Options} -> {ok, Handle, Count} */
-void perform_counters_open(const operation *op, call *c)
+void perform_counters_open(const operation_t *op, call_t *c)
 {
     (void)op;
-    emmap_options options;
+    call_opening_t opening;
     emmap_file *file = NULL;
     uint64_t count;
-    if (!call_options(c, 2, &options))
-        return;
-    char *path = call_number(c, 1, &count) ? call_path(c, 0) : NULL;
-    if (path == NULL) {
+    if (!call_number(c, 1, &count)) {
         call_badarg(c);
         return;
     }
-    const emmap_error error = emmap_counters_open(path, count, &options, &file);
-    free(path);
+    if (!call_opening_begin(c, 2, &opening))
+        return;
+    const emmap_error error = emmap_counters_open(opening.path, count, &opening.options, &file);
+    free(opening.path);
     const emmap_failure *const failure = emmap_last_failure();
-    if (error != EMMAP_OK && failure->error == error && failure->found != 0) {
+    if (error && failure->error == error && failure->found != 0) {
         reply_tuple(c->out, 2);
         reply_atom(c->out, "error");
         reply_tuple(c->out, 3);
@@ -55,7 +48,7 @@ void perform_counters_open(const operation *op, call *c)
 }
 
 /* {close, Handle} -> ok, also where it is closed already. */
-void perform_close(const operation *op, call *c)
+void perform_close(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t handle;
@@ -75,7 +68,7 @@ void perform_close(const operation *op, call *c)
 /* ---- Reads and writes ---- */
 
 /* {pread, Handle, Position, Length} -> {ok, Binary} | eof */
-void perform_pread(const operation *op, call *c)
+void perform_pread(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t position, length;
@@ -88,7 +81,7 @@ void perform_pread(const operation *op, call *c)
 }
 
 /* {read, Handle, Length} -> {ok, Binary} | eof */
-void perform_read(const operation *op, call *c)
+void perform_read(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t length;
@@ -101,7 +94,7 @@ void perform_read(const operation *op, call *c)
 }
 
 /* {read_line, Handle} -> {ok, Binary} | eof */
-void perform_read_line(const operation *op, call *c)
+void perform_read_line(const operation_t *op, call_t *c)
 {
     (void)op;
     emmap_sink sink = reply_sink(c->out, 2);
@@ -109,7 +102,7 @@ void perform_read_line(const operation *op, call *c)
 }
 
 /* {pwrite, Handle, Position, Bytes} -> ok */
-void perform_pwrite(const operation *op, call *c)
+void perform_pwrite(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t position;
@@ -122,7 +115,7 @@ void perform_pwrite(const operation *op, call *c)
 }
 
 /* {write, Handle, Bytes} -> ok */
-void perform_write(const operation *op, call *c)
+void perform_write(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec bytes;
@@ -134,14 +127,14 @@ void perform_write(const operation *op, call *c)
 }
 
 /* {position, Handle, Offset, bof | cur | eof} -> {ok, Position} */
-void perform_position(const operation *op, call *c)
+void perform_position(const operation_t *op, call_t *c)
 {
     (void)op;
     static const char *const names[] = {
         [EMMAP_FROM_START] = "bof", [EMMAP_FROM_CURSOR] = "cur", [EMMAP_FROM_END] = "eof"};
     uint64_t bits, position = 0;
     char name[TERM_ATOM_SIZE];
-    term_integer_range range = term_integer(c->arguments[1], &bits);
+    term_integer_range_t range = term_integer(c->arguments[1], &bits);
     if (range == TERM_NO_INTEGER || !term_atom(c->arguments[2], name)) {
         call_badarg(c);
         return;
@@ -161,7 +154,7 @@ void perform_position(const operation *op, call *c)
 /* ---- Size and durability ---- */
 
 /* {resize, Handle, Size} -> {ok, Size} */
-void perform_resize(const operation *op, call *c)
+void perform_resize(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t size, result = 0;
@@ -174,14 +167,14 @@ void perform_resize(const operation *op, call *c)
 }
 
 /* {truncate, Handle} -> ok */
-void perform_truncate(const operation *op, call *c)
+void perform_truncate(const operation_t *op, call_t *c)
 {
     (void)op;
     call_answer(c, emmap_truncate(c->file));
 }
 
 /* {allocate, Handle, Position, Length} -> ok */
-void perform_allocate(const operation *op, call *c)
+void perform_allocate(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t position, length;
@@ -193,7 +186,7 @@ void perform_allocate(const operation *op, call *c)
 }
 
 /* {advise, Handle, Position, Length, Advice} -> ok */
-void perform_advise(const operation *op, call *c)
+void perform_advise(const operation_t *op, call_t *c)
 {
     (void)op;
     static const char *const names[] = {
@@ -216,8 +209,9 @@ void perform_advise(const operation *op, call *c)
     reply_error(c->out, emmap_advise(c->file, position, length, (emmap_advice)advice));
 }
 
-static void reply_writer(reply *out, const emmap_writer *writer)
+static void reply_writer(reply_t *out, const void *entry)
 {
+    const emmap_writer *const writer = entry;
     reply_map(out, 7);
     reply_atom(out, "process");
     reply_unsigned(out, writer->process);
@@ -236,37 +230,23 @@ static void reply_writer(reply *out, const emmap_writer *writer)
 }
 
 /* {writers, Handle} -> {ok, [#{process, program, since, has_lock, waited, pushed, popped}]} */
-void perform_writers(const operation *op, call *c)
+void perform_writers(const operation_t *op, call_t *c)
 {
     (void)op;
     enum { LONGEST = 200 }; /* bytes of one in the answer */
     emmap_writer *const all = malloc(EMMAP_WRITERS * sizeof *all);
     size_t count = 0;
-    emmap_error error =
-        all != NULL ? emmap_writers(c->file, all, EMMAP_WRITERS, &count) : (emmap_error)ENOMEM;
-    if (error == EMMAP_OK && !reply_reserve(c->out, count * LONGEST))
-        error = (emmap_error)ENOMEM;
-    if (error != EMMAP_OK) {
-        free(all);
-        call_answer(c, error);
-        return;
-    }
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "ok");
-    if (count > 0)
-        reply_list(c->out, count);
-    for (size_t i = 0; i < count; i++)
-        reply_writer(c->out, &all[i]);
-    reply_nil(c->out);
+    emmap_error error = all ? emmap_writers(c->file, all, EMMAP_WRITERS, &count) : (emmap_error)ENOMEM;
+    call_answer_list(c, error, (call_list_t){all, count, sizeof *all, LONGEST, reply_writer});
     free(all);
 }
 
 /* {backup, Handle, Path} -> ok */
-void perform_backup(const operation *op, call *c)
+void perform_backup(const operation_t *op, call_t *c)
 {
     (void)op;
     char *path = call_path(c, 1);
-    if (path == NULL) {
+    if (!path) {
         call_badarg(c);
         return;
     }

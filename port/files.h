@@ -4,20 +4,20 @@
 
 #include "call.h"
 
-perform_function perform_open;
-perform_function perform_counters_open;
-perform_function perform_close;
-perform_function perform_pread;
-perform_function perform_read;
-perform_function perform_read_line;
-perform_function perform_pwrite;
-perform_function perform_write;
-perform_function perform_position;
-perform_function perform_resize;
-perform_function perform_truncate;
-perform_function perform_allocate;
-perform_function perform_advise;
-perform_function perform_backup;
-perform_function perform_writers;
+perform_function_t perform_open;
+perform_function_t perform_counters_open;
+perform_function_t perform_close;
+perform_function_t perform_pread;
+perform_function_t perform_read;
+perform_function_t perform_read_line;
+perform_function_t perform_pwrite;
+perform_function_t perform_write;
+perform_function_t perform_position;
+perform_function_t perform_resize;
+perform_function_t perform_truncate;
+perform_function_t perform_allocate;
+perform_function_t perform_advise;
+perform_function_t perform_backup;
+perform_function_t perform_writers;
 
 #endif

@@ -14,13 +14,13 @@ enum { USUAL_CAPACITY = 256 << 10, SMALL_STEP = 4 << 20 };
 enum { PATIENCE = 5 * 1000 * 1000, BYTES_PER_MICROSECOND = 16 };
 
 /* The length of the next frame, of whose header all bytes are there. */
-static size_t length_of(const frame_reader *reader)
+static size_t length_of(const frame_reader_t *reader)
 {
     const uint8_t *const header = reader->buffer + reader->start;
     return (size_t)header[0] << 24 | (size_t)header[1] << 16 | (size_t)header[2] << 8 | header[3];
 }
 
-frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length)
+frame_status_t frame_next(frame_reader_t *reader, uint8_t **frame, size_t *length)
 {
     size_t have = reader->end - reader->start;
     if (have < FRAME_HEADER)
@@ -37,10 +37,10 @@ frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length)
     return FRAME_READY;
 }
 
-static bool set_capacity(frame_reader *reader, size_t capacity)
+static bool set_capacity(frame_reader_t *reader, size_t capacity)
 {
     uint8_t *buffer = realloc(reader->buffer, capacity);
-    if (buffer == NULL)
+    if (!buffer)
         return false;
     reader->buffer = buffer;
     reader->capacity = capacity;
@@ -48,7 +48,7 @@ static bool set_capacity(frame_reader *reader, size_t capacity)
 }
 
 /* Makes room at the end: forward over the frames that are done, else by doubling. */
-static bool make_room(frame_reader *reader)
+static bool make_room(frame_reader_t *reader)
 {
     size_t have = reader->end - reader->start;
     if (reader->start > 0) {
@@ -88,7 +88,7 @@ static int64_t microseconds(void)
 }
 
 /* How much longer the rest of a frame may be awaited. -1: without end, or there is no part of a frame. */
-static int64_t patience(const frame_reader *reader)
+static int64_t patience(const frame_reader_t *reader)
 {
     const size_t have = reader->end - reader->start;
     if (!reader->limits || have == 0)
@@ -99,7 +99,7 @@ static int64_t patience(const frame_reader *reader)
 }
 
 /* FRAME_NONE where there is input. */
-static frame_status sleep_for_input(frame_reader *reader)
+static frame_status_t sleep_for_input(frame_reader_t *reader)
 {
     struct pollfd both[] = {{.fd = reader->descriptor, .events = POLLIN},
                             {.fd = reader->beside, .events = POLLIN}};
@@ -116,19 +116,19 @@ static frame_status sleep_for_input(frame_reader *reader)
     return is_last ? FRAME_STALLED : FRAME_BESIDE;
 }
 
-void frame_rest(frame_reader *reader)
+void frame_rest(frame_reader_t *reader)
 {
     struct pollfd both[] = {{.fd = -1}, {.fd = reader->beside, .events = POLLIN}};
     sleep_for(both, reader->rest);
 }
 
-frame_status frame_fill(frame_reader *reader)
+frame_status_t frame_fill(frame_reader_t *reader)
 {
     if (!make_room(reader))
         return FRAME_FAILED;
-    lookout_begin(&reader->lookout, reader->descriptor);
+    spin_wait_begin(&reader->input, reader->descriptor);
     if (reader->beside >= 0 || reader->rest >= 0 || patience(reader) >= 0) {
-        const frame_status status = sleep_for_input(reader);
+        const frame_status_t status = sleep_for_input(reader);
         if (status != FRAME_NONE)
             return status;
     }
@@ -136,7 +136,7 @@ frame_status frame_fill(frame_reader *reader)
         ssize_t count =
             read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);
         if (count > 0) {
-            lookout_end(&reader->lookout);
+            spin_wait_end(&reader->input);
             reader->end += (size_t)count;
             return FRAME_NONE;
         }
@@ -147,7 +147,7 @@ frame_status frame_fill(frame_reader *reader)
     }
 }
 
-void frame_reader_free(frame_reader *reader)
+void frame_reader_free(frame_reader_t *reader)
 {
     free(reader->buffer);
     reader->buffer = NULL;

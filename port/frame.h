@@ -4,8 +4,8 @@
 #ifndef EMMAP_PORT_FRAME_H
 #define EMMAP_PORT_FRAME_H
 
-#include "lookout.h"
 #include "protocol.h"
+#include "spin_wait.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,8 +24,8 @@ typedef struct frame_reader {
     size_t capacity;
     size_t start; /* of what no frame has been made of yet */
     size_t end;
-    lookout lookout;
-} frame_reader;
+    spin_wait_t input;
+} frame_reader_t;
 
 typedef enum frame_status {
     FRAME_READY,     /* *frame has been set */
@@ -36,19 +36,19 @@ typedef enum frame_status {
     FRAME_TRUNCATED, /* end of input within a frame */
     FRAME_STALLED,   /* the rest of a frame does not come */
     FRAME_FAILED     /* see errno */
-} frame_status;
+} frame_status_t;
 
 /* The next frame in the buffer. Its bytes may be written to, and are good until frame_fill is called. */
-frame_status frame_next(frame_reader *reader, uint8_t **frame, size_t *length);
+frame_status_t frame_next(frame_reader_t *reader, uint8_t **frame, size_t *length);
 
 /* Reads what there is, waiting for some. FRAME_NONE where it got some, FRAME_BESIDE where the other descriptor had some first. The buffer grows with what has arrived,
  * never with what a length promises. */
-frame_status frame_fill(frame_reader *reader);
+frame_status_t frame_fill(frame_reader_t *reader);
 
 /* Sleeps as long, and reads nothing. */
-void frame_rest(frame_reader *reader);
+void frame_rest(frame_reader_t *reader);
 
-void frame_reader_free(frame_reader *reader);
+void frame_reader_free(frame_reader_t *reader);
 
 /* Writes all of the bytes, waiting as long as it takes. False with errno where that fails. */
 bool frame_write(int descriptor, const uint8_t *bytes, size_t length);

@@ -11,7 +11,7 @@
 /* Shorter replies would not hold an error with its text. */
 enum { SHORTEST_REPLY_LIMIT = 4096 };
 
-static void reply_info(reply *out)
+static void reply_info(reply_t *out)
 {
     reply_map(out, 9);
     reply_atom(out, "version");
@@ -43,7 +43,7 @@ static void reply_info(reply *out)
     reply_nil(out);
 }
 
-void hello_write(reply *out)
+void hello_write(reply_t *out)
 {
     reply_begin(out);
     reply_tuple(out, 3);
@@ -54,10 +54,10 @@ void hello_write(reply *out)
 }
 
 /* Reads [{reply_limit, Bytes}]. */
-static emmap_error decode_options(term list, uint64_t *reply_limit)
+static emmap_error decode_options(term_t list, uint64_t *reply_limit)
 {
     uint32_t count, arity;
-    term elements, option, key, value;
+    term_t elements, option, key, value;
     char name[TERM_ATOM_SIZE];
     *reply_limit = FRAME_LIMIT;
     if (term_is_nil(list))
@@ -76,9 +76,9 @@ static emmap_error decode_options(term list, uint64_t *reply_limit)
 }
 
 /* {hello, Version, Options} -> {ok, Agreed, Info} */
-void hello_answer(term arguments, reply *out)
+void hello_answer(term_t arguments, reply_t *out)
 {
-    term options;
+    term_t options;
     uint64_t version, limit;
     (void)term_next(&arguments, &options);
     if (term_integer(options, &version) != TERM_SIGNED) {
@@ -87,9 +87,9 @@ void hello_answer(term arguments, reply *out)
     }
     (void)term_next(&arguments, &options);
     emmap_error error = decode_options(options, &limit);
-    if (error == EMMAP_OK && (version < HELLO_FIRST_VERSION || version > INT64_MAX))
+    if (!error && (version < HELLO_FIRST_VERSION || version > INT64_MAX))
         error = (emmap_error)EINVAL;
-    if (error != EMMAP_OK) {
+    if (error) {
         reply_error(out, error);
         return;
     }

@@ -9,9 +9,9 @@
 #define HELLO_LAST_VERSION 2
 
 /* Answers a request {hello, Version, Options}, whose last two elements these are. */
-void hello_answer(term arguments, reply *out);
+void hello_answer(term_t arguments, reply_t *out);
 
 /* Writes the frame that a session begins with: {emmap_port, 1, Info}. */
-void hello_write(reply *out);
+void hello_write(reply_t *out);
 
 #endif

@@ -7,13 +7,13 @@
 /* The most bytes that the facts of one map take. */
 enum { MAP_SIZE = EMMAP_FACTS * 160 };
 
-static bool effort_of(const call *c, emmap_effort *effort)
+static bool effort_of(const call_t *c, emmap_effort *effort)
 {
     char name[TERM_ATOM_SIZE];
     return term_atom(c->arguments[1], name) && emmap_effort_named(name, effort);
 }
 
-static void answer_value(reply *out, const emmap_fact *fact)
+static void answer_value(reply_t *out, const emmap_fact *fact)
 {
     switch (fact->type) {
     case EMMAP_FACT_NUMBER:
@@ -31,7 +31,7 @@ static void answer_value(reply *out, const emmap_fact *fact)
     }
 }
 
-static void answer_map(reply *out, const emmap_facts *facts, unsigned more)
+static void answer_map(reply_t *out, const emmap_facts *facts, unsigned more)
 {
     reply_map(out, (unsigned)facts->count + more);
     for (size_t i = 0; i < facts->count; i++) {
@@ -41,23 +41,23 @@ static void answer_map(reply *out, const emmap_facts *facts, unsigned more)
 }
 
 /* {inspect, Path, Effort} -> {ok, #{kind, …, writers := [#{process, …}]}} */
-void perform_inspect(const operation *op, call *c)
+void perform_inspect(const operation_t *op, call_t *c)
 {
     (void)op;
     emmap_effort effort;
     char *const path = effort_of(c, &effort) ? call_path(c, 0) : NULL;
-    if (path == NULL) {
+    if (!path) {
         call_badarg(c);
         return;
     }
     emmap_inspection *found;
     emmap_error error = emmap_inspect(path, effort, &found);
     free(path);
-    if (error == EMMAP_OK && !reply_reserve(c->out, (found->writers + 1) * MAP_SIZE)) {
+    if (!error && !reply_reserve(c->out, (found->writers + 1) * MAP_SIZE)) {
         emmap_inspection_free(found);
         error = ENOMEM;
     }
-    if (error != EMMAP_OK) {
+    if (error) {
         reply_error(c->out, error);
         return;
     }

@@ -4,6 +4,6 @@
 
 #include "call.h"
 
-perform_function perform_inspect;
+perform_function_t perform_inspect;
 
 #endif

@@ -3,19 +3,19 @@
 #include <stdlib.h>
 
 /* The integers of a tuple. */
-static bool numbers(term tuple, uint64_t *values, uint32_t count)
+static bool numbers(term_t tuple, uint64_t *values, uint32_t count)
 {
     uint32_t arity;
-    term elements, element;
+    term_t elements, element;
     bool good = term_tuple(tuple, &arity, &elements) && arity == count;
     for (uint32_t i = 0; good && i < count; i++)
         good = term_next(&elements, &element) && term_integer(element, &values[i]) != TERM_NO_INTEGER;
     return good;
 }
 
-static void answer_word(call *c, emmap_error error, int64_t word)
+static void answer_word(call_t *c, emmap_error error, int64_t word)
 {
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
         return;
     }
@@ -25,32 +25,30 @@ static void answer_word(call *c, emmap_error error, int64_t word)
 }
 
 /* {table_open, Path, {Capacity, KeyBytes, Words}, Options} -> {ok, Handle, #{exist, size}} */
-void perform_table_open(const operation *op, call *c)
+void perform_table_open(const operation_t *op, call_t *c)
 {
     (void)op;
-    emmap_options options;
+    call_opening_t opening;
     emmap_file *file = NULL;
     uint64_t asked[3];
-    if (!call_options(c, 2, &options))
-        return;
-    char *path = numbers(c->arguments[1], asked, 3) ? call_path(c, 0) : NULL;
-    if (path == NULL) {
+    if (!numbers(c->arguments[1], asked, 3)) {
         call_badarg(c);
         return;
     }
+    if (!call_opening_begin(c, 2, &opening))
+        return;
     const emmap_table_metadata shape = {asked[0], asked[1], asked[2]};
-    const emmap_error error = emmap_table_open(path, &shape, &options, &file);
-    free(path);
-    call_answer_described(c, error, file);
+    const emmap_error error = emmap_table_open(opening.path, &shape, &opening.options, &file);
+    call_opening_end(c, &opening, error, file);
 }
 
 /* {table_info, Handle} -> {ok, {Capacity, KeyBytes, Words}} */
-void perform_table_info(const operation *op, call *c)
+void perform_table_info(const operation_t *op, call_t *c)
 {
     (void)op;
     emmap_table_metadata info;
     const emmap_error error = emmap_table_info(c->file, &info);
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
         return;
     }
@@ -62,7 +60,7 @@ void perform_table_info(const operation *op, call *c)
     reply_unsigned(c->out, info.words);
 }
 
-static void update(call *c, __typeof__(emmap_table_add) *function)
+static void update(call_t *c, __typeof__(emmap_table_add) *function)
 {
     struct iovec key;
     uint64_t word;
@@ -76,21 +74,21 @@ static void update(call *c, __typeof__(emmap_table_add) *function)
 }
 
 /* {table_add, Handle, Key, Word, Operand} -> {ok, Old} */
-void perform_table_add(const operation *op, call *c)
+void perform_table_add(const operation_t *op, call_t *c)
 {
     (void)op;
     update(c, emmap_table_add);
 }
 
 /* {table_set, Handle, Key, Word, Operand} -> {ok, Old} */
-void perform_table_set(const operation *op, call *c)
+void perform_table_set(const operation_t *op, call_t *c)
 {
     (void)op;
     update(c, emmap_table_set);
 }
 
 /* {table_get, Handle, Key, Word} -> {ok, Value} */
-void perform_table_get(const operation *op, call *c)
+void perform_table_get(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec key;
@@ -105,7 +103,7 @@ void perform_table_get(const operation *op, call *c)
 }
 
 /* {table_compare_exchange, Handle, Key, Word, Expected, Operand} -> {ok, Old} */
-void perform_table_compare_exchange(const operation *op, call *c)
+void perform_table_compare_exchange(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec key;
@@ -122,7 +120,7 @@ void perform_table_compare_exchange(const operation *op, call *c)
 }
 
 /* {table_delete, Handle, Key} -> ok */
-void perform_table_delete(const operation *op, call *c)
+void perform_table_delete(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec key;
@@ -133,7 +131,7 @@ void perform_table_delete(const operation *op, call *c)
 }
 
 /* {table_hit, Handle, Key, {Limit, WindowMs, Cost, Flags}} -> {ok, Allowed, Used, Remaining, ResetMs} */
-void perform_table_hit(const operation *op, call *c)
+void perform_table_hit(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec key;
@@ -145,7 +143,7 @@ void perform_table_hit(const operation *op, call *c)
     }
     const emmap_table_limit limit = {given[0], given[1], (int64_t)given[2], (uint32_t)given[3]};
     const emmap_error error = emmap_table_hit(c->file, key.iov_base, key.iov_len, &limit, &result);
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
         return;
     }
@@ -158,7 +156,7 @@ void perform_table_hit(const operation *op, call *c)
 }
 
 /* {table_walk, Handle, Limit, Place} -> {ok, [Binary], Place} | eof */
-void perform_table_walk(const operation *op, call *c)
+void perform_table_walk(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t limit, place, count;

@@ -4,14 +4,14 @@
 
 #include "call.h"
 
-perform_function perform_table_open;
-perform_function perform_table_info;
-perform_function perform_table_add;
-perform_function perform_table_set;
-perform_function perform_table_get;
-perform_function perform_table_compare_exchange;
-perform_function perform_table_delete;
-perform_function perform_table_hit;
-perform_function perform_table_walk;
+perform_function_t perform_table_open;
+perform_function_t perform_table_info;
+perform_function_t perform_table_add;
+perform_function_t perform_table_set;
+perform_function_t perform_table_get;
+perform_function_t perform_table_compare_exchange;
+perform_function_t perform_table_delete;
+perform_function_t perform_table_hit;
+perform_function_t perform_table_walk;
 
 #endif

@@ -18,12 +18,12 @@ void lock_limit_suspend(uint64_t milliseconds)
     emmap_lock_limit(milliseconds);
 }
 
-void lock_limit_restore(const reply *out)
+void lock_limit_restore(const reply_t *out)
 {
     emmap_lock_limit(out->postpones ? 0 : limit);
 }
 
-void lock_limit_postpone(reply *out, bool postpones)
+void lock_limit_postpone(reply_t *out, bool postpones)
 {
     out->postpones = postpones;
     lock_limit_restore(out);

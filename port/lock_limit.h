@@ -12,10 +12,10 @@ void lock_limit_set(uint64_t milliseconds);
 uint64_t lock_limit_get(void);
 
 /* Sets whether requests that find a lock taken are done again later, while others are. Else they wait where they are. */
-void lock_limit_postpone(reply *out, bool postpones);
+void lock_limit_postpone(reply_t *out, bool postpones);
 
 /* Between these an operation does not wait at all, or waits as long as its file says. */
 void lock_limit_suspend(uint64_t milliseconds);
-void lock_limit_restore(const reply *out);
+void lock_limit_restore(const reply_t *out);
 
 #endif

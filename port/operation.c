@@ -11,15 +11,15 @@ static bool is_direct(emmap_file *file)
     return info.flags & EMMAP_OPEN_DIRECT;
 }
 
-emmap_error operation_begin(const operation *op, call *c)
+emmap_error operation_begin(const operation_t *op, call_t *c)
 {
     uint64_t handle;
     if (!op->on_file)
         return EMMAP_OK;
     if (!call_number(c, 0, &handle))
         return EMMAP_BADARG;
-    const handle_slot *const slot = handles_slot(c->files, handle);
-    if (slot == NULL)
+    const handle_slot_t *const slot = handles_slot(c->files, handle);
+    if (!slot)
         return EMMAP_CLOSED;
     c->file = slot->file;
     c->out->lane = handle;
@@ -28,7 +28,7 @@ emmap_error operation_begin(const operation *op, call *c)
     return op->lends && is_direct(c->file) ? (emmap_error)ENOTSUP : EMMAP_OK;
 }
 
-void operation_perform(const operation *op, call *c)
+void operation_perform(const operation_t *op, call_t *c)
 {
     if (c->out->postpones)
         term_keep_lists();
@@ -38,27 +38,27 @@ void operation_perform(const operation *op, call *c)
         reply_error(c->out, (emmap_error)ENOMEM);
 }
 
-bool operation_open(term tuple, const uint8_t **name, size_t *length, uint32_t *arity, term *arguments)
+bool operation_open(term_t tuple, const uint8_t **name, size_t *length, uint32_t *arity, term_t *arguments)
 {
-    term head;
+    term_t head;
     if (!term_tuple(tuple, arity, arguments) || *arity == 0)
         return false;
     *arity -= 1;
     return term_next(arguments, &head) && term_atom_bytes(head, name, length);
 }
 
-void operation_perform_next(handles *files, term *rest, reply *out)
+void operation_perform_next(handles_t *files, term_t *rest, reply_t *out)
 {
     const uint8_t *name;
     size_t length;
     uint32_t arity;
-    term arguments;
-    call c = {.files = files, .out = out};
-    const operation *op =
+    term_t arguments;
+    call_t c = {.files = files, .out = out};
+    const operation_t *op =
         operation_open(*rest, &name, &length, &arity, &arguments) ? table_find(name, length, arity) : NULL;
     out->lane = 0;
-    if (op == NULL) {
-        term ignored;
+    if (!op) {
+        term_t ignored;
         (void)term_next(rest, &ignored);
         reply_error(out, EMMAP_BADARG);
         return;
@@ -68,7 +68,7 @@ void operation_perform_next(handles *files, term *rest, reply *out)
         (void)term_next(&arguments, &c.arguments[i]);
     *rest = arguments;
     const emmap_error error = operation_begin(op, &c);
-    if (error == EMMAP_OK)
+    if (!error)
         operation_perform(op, &c);
     else
         reply_error(out, error);
@@ -83,17 +83,17 @@ static uint64_t now(void)
 }
 
 /* How long the operation is to be tried: as its file's lock_timeout says, or the options of the open that it is. */
-static uint64_t patience(const handles *files, const reply *out)
+static uint64_t patience(const handles_t *files, const reply_t *out)
 {
     emmap_info info;
     emmap_file *const file = handles_find(files, out->lane);
-    if (file == NULL)
+    if (!file)
         return out->patience;
     emmap_describe(file, &info);
     return info.lock_timeout;
 }
 
-bool operation_waits(const handles *files, reply *out)
+bool operation_waits(const handles_t *files, reply_t *out)
 {
     if (!out->postpones)
         return false;

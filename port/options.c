@@ -1,10 +1,10 @@
 #include "options.h"
 
-static emmap_error set(emmap_options *options, term option)
+static emmap_error set(emmap_options *options, term_t option)
 {
     char name[TERM_ATOM_SIZE];
     uint32_t arity;
-    term elements, key, number;
+    term_t elements, key, number;
     uint64_t value;
     if (term_atom(option, name))
         return emmap_option_set(options, name, NULL);
@@ -24,11 +24,11 @@ static emmap_error set(emmap_options *options, term option)
     }
 }
 
-emmap_error options_decode(term list, emmap_options *options, term *culprit)
+emmap_error options_decode(term_t list, emmap_options *options, term_t *culprit)
 {
     uint32_t count;
-    term elements, option;
-    *culprit = (term){0};
+    term_t elements, option;
+    *culprit = (term_t){0};
     *options = (emmap_options){0};
     if (!term_list(list, &count, &elements))
         return EMMAP_BADARG;
@@ -36,7 +36,7 @@ emmap_error options_decode(term list, emmap_options *options, term *culprit)
         if (!term_next(&elements, &option))
             return EMMAP_BADARG;
         emmap_error error = set(options, option);
-        if (error != EMMAP_OK) {
+        if (error) {
             *culprit = option;
             return error;
         }

@@ -9,6 +9,6 @@
  * Sets what a list of `Name` and `{Name, Value}` says. EMMAP_BADARG for what is no such list or no option;
  * *culprit is then the element that is wrong, or zeroed where it is the list itself.
  */
-emmap_error options_decode(term list, emmap_options *options, term *culprit);
+emmap_error options_decode(term_t list, emmap_options *options, term_t *culprit);
 
 #endif

@@ -11,14 +11,14 @@ static const size_t MOST_BYTES = 64 << 20;
 
 typedef struct postponed {
     struct postponed *next;
-    postponed_work *work;
+    postponed_work_t *work;
     uint64_t lane; /* the handle that it waits at; 0: none */
     int64_t due;   /* when it is to be tried, in µs */
     int64_t rest;  /* how long it has rested last */
     bool is_cancelled;
-} postponed;
+} postponed_t;
 
-static postponed *first, **end = &first;
+static postponed_t *first, **end = &first;
 static size_t count, bytes;
 static uint64_t pass;
 static int64_t soonest = INT64_MAX; /* when the next one is to be tried */
@@ -30,7 +30,7 @@ static int64_t now(void)
     return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
 }
 
-static void append(postponed *self)
+static void append(postponed_t *self)
 {
     self->next = NULL;
     *end = self;
@@ -38,19 +38,19 @@ static void append(postponed *self)
 }
 
 /* Enters the lane's requests, or leaves them. */
-static void count_in_lane(const postponed *self, handles *files, int change)
+static void count_in_lane(const postponed_t *self, handles_t *files, int change)
 {
-    handle_slot *const slot = handles_slot(files, self->lane);
-    if (slot != NULL)
+    handle_slot_t *const slot = handles_slot(files, self->lane);
+    if (slot)
         slot->waiting += (uint32_t)change;
 }
 
-bool postponed_add(postponed_work *work, handles *files, uint64_t lane)
+bool postponed_add(postponed_work_t *work, handles_t *files, uint64_t lane)
 {
-    postponed *const self = malloc(sizeof *self);
-    if (self == NULL)
+    postponed_t *const self = malloc(sizeof *self);
+    if (!self)
         return false;
-    *self = (postponed){.work = work, .lane = lane, .rest = FIRST_REST, .due = now() + FIRST_REST};
+    *self = (postponed_t){.work = work, .lane = lane, .rest = FIRST_REST, .due = now() + FIRST_REST};
     if (self->due < soonest)
         soonest = self->due;
     count_in_lane(self, files, 1);
@@ -61,28 +61,28 @@ bool postponed_add(postponed_work *work, handles *files, uint64_t lane)
 }
 
 /* True if another request of the same file goes on waiting before it. */
-static bool is_behind(const postponed *self, const handles *files)
+static bool is_behind(const postponed_t *self, const handles_t *files)
 {
-    const handle_slot *const slot = handles_slot(files, self->lane);
-    return slot != NULL && slot->pass == pass;
+    const handle_slot_t *const slot = handles_slot(files, self->lane);
+    return slot && slot->pass == pass;
 }
 
-static void keep_others_behind(const postponed *self, const handles *files)
+static void keep_others_behind(const postponed_t *self, const handles_t *files)
 {
-    handle_slot *const slot = handles_slot(files, self->lane);
-    if (slot != NULL)
+    handle_slot_t *const slot = handles_slot(files, self->lane);
+    if (slot)
         slot->pass = pass;
 }
 
 /* Cuts it off. `place` is where the list names it. */
-static void cut(postponed *self, postponed **place)
+static void cut(postponed_t *self, postponed_t **place)
 {
     *place = self->next;
     if (end == &self->next)
         end = place;
 }
 
-static void finish(postponed *self, postponed **place, handles *files)
+static void finish(postponed_t *self, postponed_t **place, handles_t *files)
 {
     count_in_lane(self, files, -1);
     cut(self, place);
@@ -93,7 +93,7 @@ static void finish(postponed *self, postponed **place, handles *files)
 }
 
 /* Does it. False: it goes on waiting. */
-static bool attempt(postponed *self, handles *files, reply *out)
+static bool attempt(postponed_t *self, handles_t *files, reply_t *out)
 {
     if (self->is_cancelled && self->work->cancel(self->work, out))
         return true;
@@ -105,7 +105,7 @@ static bool attempt(postponed *self, handles *files, reply *out)
 }
 
 /* It rests until it is tried again. A batch may have come to another file: it then waits behind those that do already. */
-static bool rest(postponed *self, postponed **place, handles *files, uint64_t lane)
+static bool rest(postponed_t *self, postponed_t **place, handles_t *files, uint64_t lane)
 {
     self->rest = 2 * self->rest < LONGEST_REST ? 2 * self->rest : LONGEST_REST;
     self->due = now() + self->rest;
@@ -119,14 +119,14 @@ static bool rest(postponed *self, postponed **place, handles *files, uint64_t la
     return true;
 }
 
-void postponed_retry(handles *files, reply *out)
+void postponed_retry(handles_t *files, reply_t *out)
 {
-    if (first == NULL)
+    if (!first)
         return;
     const int64_t time = now();
     soonest = INT64_MAX;
     pass++;
-    for (postponed **place = &first, *each; (each = *place) != NULL;) {
+    for (postponed_t **place = &first, *each; (each = *place);) {
         bool has_moved = false;
         if (each->is_cancelled || (each->due <= time && !is_behind(each, files))) {
             if (attempt(each, files, out)) {
@@ -146,7 +146,7 @@ void postponed_retry(handles *files, reply *out)
 
 int64_t postponed_rest(void)
 {
-    if (first == NULL)
+    if (!first)
         return -1;
     const int64_t left = soonest - now();
     return left < FIRST_REST ? FIRST_REST : left;
@@ -159,26 +159,26 @@ bool postponed_is_full(void)
 
 bool postponed_is_empty(void)
 {
-    return first == NULL;
+    return !first;
 }
 
-static postponed *find(term id)
+static postponed_t *find(term_t id)
 {
-    for (postponed *each = first; each != NULL; each = each->next)
+    for (postponed_t *each = first; each; each = each->next)
         if (each->work->id.length == id.length && memcmp(each->work->id.bytes, id.bytes, id.length) == 0)
             return each;
     return NULL;
 }
 
-bool postponed_has(term id)
+bool postponed_has(term_t id)
 {
-    return find(id) != NULL;
+    return find(id);
 }
 
-void postponed_cancel(term id)
+void postponed_cancel(term_t id)
 {
-    postponed *const found = find(id);
-    if (found == NULL)
+    postponed_t *const found = find(id);
+    if (!found)
         return;
     found->is_cancelled = true;
     soonest = 0;
@@ -186,8 +186,8 @@ void postponed_cancel(term id)
 
 void postponed_free(void)
 {
-    while (first != NULL) {
-        postponed *const self = first;
+    while (first) {
+        postponed_t *const self = first;
         first = self->next;
         self->work->free(self->work);
         free(self);

@@ -11,19 +11,19 @@
 /* What waits, whose memory is its own. */
 typedef struct postponed_work {
     /* Does it, and writes the answer. False: it goes on waiting, at `out->lane`. */
-    bool (*attempt)(struct postponed_work *self, handles *files, reply *out);
+    bool (*attempt)(struct postponed_work *self, handles_t *files, reply_t *out);
     /* Answers with `cancelled`. False: it has begun, and can't be cancelled. */
-    bool (*cancel)(struct postponed_work *self, reply *out);
+    bool (*cancel)(struct postponed_work *self, reply_t *out);
     void (*free)(struct postponed_work *self);
-    term id;
+    term_t id;
     size_t bytes; /* how much memory it takes */
-} postponed_work;
+} postponed_work_t;
 
 /* Takes the work over, which waits at a lane. False, with the work still the caller's, without memory. */
-bool postponed_add(postponed_work *work, handles *files, uint64_t lane);
+bool postponed_add(postponed_work_t *work, handles_t *files, uint64_t lane);
 
 /* Does those that can be done, and answers them. */
-void postponed_retry(handles *files, reply *out);
+void postponed_retry(handles_t *files, reply_t *out);
 
 /* How many microseconds until one is to be tried; -1: there are none. */
 int64_t postponed_rest(void);
@@ -33,10 +33,10 @@ bool postponed_is_full(void);
 bool postponed_is_empty(void);
 
 /* True for the id of one that waits. */
-bool postponed_has(term id);
+bool postponed_has(term_t id);
 
 /* Has the one with this id answered with `cancelled`, if it can be cancelled. */
-void postponed_cancel(term id);
+void postponed_cancel(term_t id);
 
 void postponed_free(void);
 

@@ -5,25 +5,19 @@
 #include <string.h>
 
 /* {queue_open, Path, Options} -> {ok, Handle, #{exist, size}} */
-void perform_queue_open(const operation *op, call *c)
+void perform_queue_open(const operation_t *op, call_t *c)
 {
     (void)op;
-    emmap_options options;
+    call_opening_t opening;
     emmap_file *file = NULL;
-    if (!call_options(c, 1, &options))
+    if (!call_opening_begin(c, 1, &opening))
         return;
-    char *path = call_path(c, 0);
-    if (path == NULL) {
-        call_badarg(c);
-        return;
-    }
-    const emmap_error error = emmap_queue_open(path, &options, &file);
-    free(path);
-    call_answer_described(c, error, file);
+    const emmap_error error = emmap_queue_open(opening.path, &opening.options, &file);
+    call_opening_end(c, &opening, error, file);
 }
 
 /* {queue_push, Handle, Bytes} -> ok */
-void perform_queue_push(const operation *op, call *c)
+void perform_queue_push(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec bytes;
@@ -34,7 +28,7 @@ void perform_queue_push(const operation *op, call *c)
 }
 
 /* {queue_push_many, Handle, [Bytes]} -> ok */
-void perform_queue_push_many(const operation *op, call *c)
+void perform_queue_push_many(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec *messages;
@@ -49,7 +43,7 @@ void perform_queue_push_many(const operation *op, call *c)
 }
 
 /* {queue_pop_many, Handle, Limit} -> {ok, [Binary]} | eof */
-void perform_queue_pop_many(const operation *op, call *c)
+void perform_queue_pop_many(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t limit, count;
@@ -66,7 +60,7 @@ void perform_queue_pop_many(const operation *op, call *c)
 }
 
 /* {queue_remove, Handle, [Bytes]} -> ok */
-void perform_queue_remove(const operation *op, call *c)
+void perform_queue_remove(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec *messages;
@@ -81,7 +75,7 @@ void perform_queue_remove(const operation *op, call *c)
 }
 
 /* {queue_pop_begin, Handle} -> {ok, Binary, Ticket} | eof */
-void perform_queue_pop_begin(const operation *op, call *c)
+void perform_queue_pop_begin(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t ticket;
@@ -91,7 +85,7 @@ void perform_queue_pop_begin(const operation *op, call *c)
 }
 
 /* {queue_take, Handle, Holder} -> {ok, Binary, Ticket, Attempt} | eof */
-void perform_queue_take(const operation *op, call *c)
+void perform_queue_take(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t holder;
@@ -108,7 +102,7 @@ void perform_queue_take(const operation *op, call *c)
 }
 
 /* {queue_release, Handle, Ticket, Delay} -> ok */
-void perform_queue_release(const operation *op, call *c)
+void perform_queue_release(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t ticket, delay;
@@ -118,8 +112,9 @@ void perform_queue_release(const operation *op, call *c)
         call_badarg(c);
 }
 
-static void reply_in_hand(reply *out, const emmap_in_hand *entry)
+static void reply_in_hand(reply_t *out, const void *of)
 {
+    const emmap_in_hand *const entry = of;
     reply_map(out, 9);
     reply_atom(out, "ticket");
     reply_unsigned(out, entry->ticket);
@@ -142,7 +137,7 @@ static void reply_in_hand(reply *out, const emmap_in_hand *entry)
 }
 
 /* {queue_in_hand, Handle} -> {ok, [#{ticket, length, since, due, process, program, attempt, alive, released}]} */
-void perform_queue_in_hand(const operation *op, call *c)
+void perform_queue_in_hand(const operation_t *op, call_t *c)
 {
     (void)op;
     enum {
@@ -152,33 +147,20 @@ void perform_queue_in_hand(const operation *op, call *c)
     emmap_in_hand *entries = NULL;
     size_t room = 0, count;
     emmap_error error = emmap_queue_in_hand(c->file, NULL, 0, &count);
-    if (error == EMMAP_OK && count > 0) {
+    if (!error && count > 0) {
         room = count + MORE;
         entries = malloc(room * sizeof *entries);
-        error = entries != NULL ? emmap_queue_in_hand(c->file, entries, room, &count) : (emmap_error)ENOMEM;
+        error = entries ? emmap_queue_in_hand(c->file, entries, room, &count) : (emmap_error)ENOMEM;
         count = count < room ? count : room;
     }
-    if (error == EMMAP_OK && count * LONGEST > reply_limit(c->out))
+    if (!error && count * LONGEST > reply_limit(c->out))
         error = (emmap_error)EMSGSIZE;
-    if (error == EMMAP_OK && !reply_reserve(c->out, count * LONGEST))
-        error = (emmap_error)ENOMEM;
-    if (error != EMMAP_OK) {
-        free(entries);
-        call_answer(c, error);
-        return;
-    }
-    reply_tuple(c->out, 2);
-    reply_atom(c->out, "ok");
-    if (count > 0)
-        reply_list(c->out, count);
-    for (size_t i = 0; i < count; i++)
-        reply_in_hand(c->out, &entries[i]);
-    reply_nil(c->out);
+    call_answer_list(c, error, (call_list_t){entries, count, sizeof *entries, LONGEST, reply_in_hand});
     free(entries);
 }
 
 /* {queue_walk, Handle, forward | backward, Limit, Place} -> {ok, [Binary], Place} | eof */
-void perform_queue_walk(const operation *op, call *c)
+void perform_queue_walk(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t limit, place, count;
@@ -205,12 +187,12 @@ void perform_queue_walk(const operation *op, call *c)
 }
 
 /* {queue_info, Handle} -> {ok, #{size, head, tail, next_tail}} */
-void perform_queue_info(const operation *op, call *c)
+void perform_queue_info(const operation_t *op, call_t *c)
 {
     (void)op;
     emmap_queue_metadata info;
     emmap_error error = emmap_queue_info(c->file, &info);
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
         return;
     }

@@ -15,26 +15,26 @@ enum {
     CLIENT_STEP = 4 << 20
 };
 
-void reply_free(reply *out)
+void reply_free(reply_t *out)
 {
     free(out->bytes);
     out->bytes = NULL;
     out->capacity = out->length = 0;
 }
 
-void reply_clear(reply *out)
+void reply_clear(reply_t *out)
 {
     if (out->capacity > 16 * (size_t)USUAL_CAPACITY)
         reply_free(out);
     out->length = 0;
 }
 
-size_t reply_limit(const reply *out)
+size_t reply_limit(const reply_t *out)
 {
     return out->limit ? out->limit : FRAME_LIMIT;
 }
 
-static bool make_room(reply *out, size_t length)
+static bool make_room(reply_t *out, size_t length)
 {
     if (out->capacity - out->length >= length)
         return true;
@@ -42,18 +42,18 @@ static bool make_room(reply *out, size_t length)
     while (capacity - out->length < length)
         capacity *= 2;
     uint8_t *bytes = realloc(out->bytes, capacity);
-    if (bytes == NULL) {
+    if (!bytes) {
         capacity = out->length + length;
         bytes = realloc(out->bytes, capacity);
     }
-    if (bytes == NULL)
+    if (!bytes)
         return false;
     out->bytes = bytes;
     out->capacity = capacity;
     return true;
 }
 
-bool reply_reserve(reply *out, size_t length)
+bool reply_reserve(reply_t *out, size_t length)
 {
     return make_room(out, length + out->kept + REPLY_SLACK);
 }
@@ -64,14 +64,14 @@ static void end_without_memory(void)
     exit(EXIT_FAILURE);
 }
 
-static char *room(reply *out, size_t length)
+static char *room(reply_t *out, size_t length)
 {
     if (!make_room(out, length))
         end_without_memory();
     return (char *)out->bytes + out->length;
 }
 
-void reply_begin(reply *out)
+void reply_begin(reply_t *out)
 {
     int index = 0;
     out->frame = out->length;
@@ -81,34 +81,34 @@ void reply_begin(reply *out)
     out->length += FRAME_HEADER + 1;
 }
 
-void reply_drop(reply *out)
+void reply_drop(reply_t *out)
 {
     out->length = out->frame;
 }
 
-void reply_suspend(reply *out, reply_part *part)
+void reply_suspend(reply_t *out, reply_part_t *part)
 {
     const size_t start = out->frame + FRAME_HEADER + 1;
     part->length = out->length - start;
     part->kept = out->kept;
     part->bytes = malloc(part->length);
-    if (part->bytes == NULL)
+    if (!part->bytes)
         end_without_memory();
     memcpy(part->bytes, out->bytes + start, part->length);
     reply_drop(out);
     out->kept = 0;
 }
 
-void reply_resume(reply *out, reply_part *part)
+void reply_resume(reply_t *out, reply_part_t *part)
 {
     reply_begin(out);
     reply_term(out, part->bytes, part->length);
     out->kept = part->kept;
     free(part->bytes);
-    *part = (reply_part){0};
+    *part = (reply_part_t){0};
 }
 
-void reply_end(reply *out)
+void reply_end(reply_t *out)
 {
     size_t length = out->length - out->frame - FRAME_HEADER;
     for (size_t i = 0; i < FRAME_HEADER; i++)
@@ -123,40 +123,40 @@ void reply_end(reply *out)
         (out)->length += (size_t)index;                                                                      \
     } while (0)
 
-void reply_atom(reply *out, const char *name)
+void reply_atom(reply_t *out, const char *name)
 {
     ENCODE(out, ei_encode_atom_as, name, ERLANG_UTF8, ERLANG_UTF8);
 }
 
-void reply_signed(reply *out, int64_t value)
+void reply_signed(reply_t *out, int64_t value)
 {
     ENCODE(out, ei_encode_longlong, value);
 }
 
-void reply_unsigned(reply *out, uint64_t value)
+void reply_unsigned(reply_t *out, uint64_t value)
 {
     ENCODE(out, ei_encode_ulonglong, value);
 }
 
-void reply_tuple(reply *out, unsigned arity)
+void reply_tuple(reply_t *out, unsigned arity)
 {
     ENCODE(out, ei_encode_tuple_header, (int)arity);
 }
 
-void reply_list(reply *out, size_t count)
+void reply_list(reply_t *out, size_t count)
 {
     if (count > 0)
         ENCODE(out, ei_encode_list_header, (int)count);
 }
 
-void reply_nil(reply *out)
+void reply_nil(reply_t *out)
 {
     int index = 0;
     ei_encode_empty_list(room(out, 1), &index);
     out->length += (size_t)index;
 }
 
-void reply_map(reply *out, unsigned pairs)
+void reply_map(reply_t *out, unsigned pairs)
 {
     ENCODE(out, ei_encode_map_header, (int)pairs);
 }
@@ -164,7 +164,7 @@ void reply_map(reply *out, unsigned pairs)
 enum { BINARY_HEADER = 5 };
 
 /* Where the bytes of a binary go, for which there is room. */
-static uint8_t *place_binary(reply *out, size_t length)
+static uint8_t *place_binary(reply_t *out, size_t length)
 {
     uint8_t *at = out->bytes + out->length;
     at[0] = ERL_BINARY_EXT;
@@ -174,30 +174,30 @@ static uint8_t *place_binary(reply *out, size_t length)
     return at + BINARY_HEADER;
 }
 
-void reply_binary(reply *out, const void *bytes, size_t length)
+void reply_binary(reply_t *out, const void *bytes, size_t length)
 {
     (void)room(out, length + SCALAR_SIZE);
     memcpy(place_binary(out, length), bytes, length);
 }
 
-void reply_term(reply *out, const uint8_t *bytes, size_t length)
+void reply_term(reply_t *out, const uint8_t *bytes, size_t length)
 {
     memcpy(room(out, length), bytes, length);
     out->length += length;
 }
 
-void reply_refuse(reply *out, const char *reason)
+void reply_refuse(reply_t *out, const char *reason)
 {
     reply_tuple(out, 2);
     reply_atom(out, "error");
     reply_atom(out, reason);
 }
 
-void reply_error(reply *out, emmap_error error)
+void reply_error(reply_t *out, emmap_error error)
 {
     if (error == ETIMEDOUT)
         out->locked = true;
-    if (error == EMMAP_OK)
+    if (!error)
         reply_atom(out, "ok");
     else if (error == EMMAP_EOF)
         reply_atom(out, "eof");
@@ -205,7 +205,7 @@ void reply_error(reply *out, emmap_error error)
         reply_refuse(out, emmap_error_atom(error));
 }
 
-void reply_failure(reply *out, emmap_error error)
+void reply_failure(reply_t *out, emmap_error error)
 {
     const emmap_failure *const failure = emmap_last_failure();
     if (error != EMMAP_CORRUPT || failure->error != error) {
@@ -221,7 +221,7 @@ void reply_failure(reply *out, emmap_error error)
     reply_binary(out, reason, strlen(reason));
 }
 
-bool reply_lack(reply *out, emmap_error error)
+bool reply_lack(reply_t *out, emmap_error error)
 {
     const emmap_failure *const failure = emmap_last_failure();
     if (failure->error != error || failure->about != EMMAP_ABOUT_FILE_SYSTEM)
@@ -235,7 +235,7 @@ bool reply_lack(reply *out, emmap_error error)
 }
 
 /* The client's memory is asked for in steps, since asking takes longer than copying a short piece. */
-static bool client_takes(reply *out, size_t frame)
+static bool client_takes(reply_t *out, size_t frame)
 {
     if (frame <= out->allowed)
         return true;
@@ -247,7 +247,7 @@ static bool client_takes(reply *out, size_t frame)
 
 static void *allocate(void *context, size_t length)
 {
-    reply *out = context;
+    reply_t *out = context;
     const size_t used = out->length - out->frame;
     const size_t limit = reply_limit(out);
     if (used >= limit || length > limit - used) {
@@ -260,7 +260,7 @@ static void *allocate(void *context, size_t length)
     return out->has_bytes ? place_binary(out, length) : NULL;
 }
 
-emmap_sink reply_sink(reply *out, unsigned arity)
+emmap_sink reply_sink(reply_t *out, unsigned arity)
 {
     out->read_start = out->length;
     out->has_bytes = false;
@@ -270,14 +270,14 @@ emmap_sink reply_sink(reply *out, unsigned arity)
     return (emmap_sink){.allocate = allocate, .context = out};
 }
 
-void reply_read_drop(reply *out)
+void reply_read_drop(reply_t *out)
 {
     out->length = out->read_start;
 }
 
-bool reply_read(reply *out, emmap_error error)
+bool reply_read(reply_t *out, emmap_error error)
 {
-    if (error == EMMAP_OK) {
+    if (!error) {
         if (!out->has_bytes)
             reply_binary(out, "", 0);
         return true;
@@ -297,16 +297,16 @@ enum { LIST_HEADER = 5 };
 
 static void *allocate_piece(void *context, size_t length)
 {
-    reply *out = context;
+    reply_t *out = context;
     void *const place = allocate(out, length);
-    if (place != NULL)
+    if (place)
         out->pieces++;
     else
         out->is_short = true;
     return place;
 }
 
-emmap_sink reply_list_sink(reply *out, unsigned arity)
+emmap_sink reply_list_sink(reply_t *out, unsigned arity)
 {
     out->read_start = out->length;
     out->too_long = out->is_short = false;
@@ -319,18 +319,18 @@ emmap_sink reply_list_sink(reply *out, unsigned arity)
     return (emmap_sink){.allocate = allocate_piece, .context = out};
 }
 
-bool reply_list_cut(reply *out, emmap_error error, uint64_t *limit)
+bool reply_list_cut(reply_t *out, emmap_error error, uint64_t *limit)
 {
-    if (error == EMMAP_OK || !out->is_short || out->pieces == 0)
+    if (!error || !out->is_short || out->pieces == 0)
         return false;
     *limit = out->pieces;
     out->length = out->read_start;
     return true;
 }
 
-bool reply_list_read(reply *out, emmap_error error)
+bool reply_list_read(reply_t *out, emmap_error error)
 {
-    if (error != EMMAP_OK)
+    if (error)
         return reply_read(out, error);
     int index = 0;
     if (out->pieces == 0)

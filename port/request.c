@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* True for an operation of this name and number of arguments. */
-static bool is_named(term operation, const char *name, uint32_t count, term *arguments)
+static bool is_named(term_t operation, const char *name, uint32_t count, term_t *arguments)
 {
     const uint8_t *found;
     size_t length;
@@ -19,14 +19,14 @@ static bool is_named(term operation, const char *name, uint32_t count, term *arg
 
 /* {Id, Operation} or {Id, Operation, Id}, with nothing behind it. Without the memory for a long request ERTS drops the
  * rest of it, and later requests come in its place: then the frame does not end with its id. */
-bool request_open(request *r, uint8_t *frame, size_t length)
+bool request_open(request_t *r, uint8_t *frame, size_t length)
 {
     uint32_t arity;
-    term elements, arguments;
-    *r = (request){0};
+    term_t elements, arguments;
+    *r = (request_t){0};
     if (length < 2 || frame[0] != TERM_VERSION)
         return false;
-    const term whole = {.bytes = frame + 1, .length = length - 1};
+    const term_t whole = {.bytes = frame + 1, .length = length - 1};
     if (term_check(whole.bytes, whole.length) != whole.length || !term_tuple(whole, &arity, &elements) ||
         (arity != 2 && arity != 3) || !term_next(&elements, &r->id) || r->id.length > ID_LIMIT ||
         !term_next(&elements, &r->operation))
@@ -44,7 +44,7 @@ bool request_open(request *r, uint8_t *frame, size_t length)
     return true;
 }
 
-static bool perform_batch(request *r, handles *files, reply *out)
+static bool perform_batch(request_t *r, handles_t *files, reply_t *out)
 {
     out->lock_limit = EMMAP_NO_LIMIT;
     if (!r->has_begun && !batch_begin(&r->batch, r->operation, out))
@@ -59,9 +59,9 @@ static bool perform_batch(request *r, handles *files, reply *out)
     return true;
 }
 
-static bool perform_one(request *r, handles *files, reply *out)
+static bool perform_one(request_t *r, handles_t *files, reply_t *out)
 {
-    term operation = r->operation;
+    term_t operation = r->operation;
     out->lock_limit = lock_limit_get();
     out->id = &r->id;
     operation_perform_next(files, &operation, out);
@@ -69,7 +69,7 @@ static bool perform_one(request *r, handles *files, reply *out)
     return !operation_waits(files, out);
 }
 
-bool request_perform(request *r, handles *files, reply *out)
+bool request_perform(request_t *r, handles_t *files, reply_t *out)
 {
     if (r->has_begun) {
         reply_resume(out, &r->part);
@@ -96,7 +96,7 @@ bool request_perform(request *r, handles *files, reply *out)
     return is_done;
 }
 
-void request_move(request *r, const uint8_t *from, uint8_t *to)
+void request_move(request_t *r, const uint8_t *from, uint8_t *to)
 {
     r->id.bytes = to + (r->id.bytes - from);
     r->operation.bytes = to + (r->operation.bytes - from);

@@ -17,43 +17,43 @@
 
 typedef struct session {
     int output;
-    frame_reader reader;
-    handles files;
-    reply out;
+    frame_reader_t reader;
+    handles_t files;
+    reply_t out;
     bool has_ended; /* no more input is taken; what waits for a lock is still done */
     int status;     /* to end with then */
-} session;
+} session_t;
 
 /* ---- One request ---- */
 
 /* Whether a request that is answered later can be told from the others that are. `waits`: it is among the waits itself. */
-static bool has_its_own_id(const request *r, bool waits)
+static bool has_its_own_id(const request_t *r, bool waits)
 {
     return waits_count(r->id) == waits && !postponed_has(r->id);
 }
 
 /* A request that waits for a lock, with a copy of its frame. */
 typedef struct waiting_request {
-    postponed_work work; /* first */
-    request request;
+    postponed_work_t work; /* first */
+    request_t request;
     uint8_t frame[];
-} waiting_request;
+} waiting_request_t;
 
-static void begin_reply(term id, reply *out)
+static void begin_reply(term_t id, reply_t *out)
 {
     reply_begin(out);
     reply_tuple(out, 2);
     reply_term(out, id.bytes, id.length);
 }
 
-static bool attempt(postponed_work *work, handles *files, reply *out)
+static bool attempt(postponed_work_t *work, handles_t *files, reply_t *out)
 {
-    return request_perform(&((waiting_request *)work)->request, files, out);
+    return request_perform(&((waiting_request_t *)work)->request, files, out);
 }
 
-static bool cancel(postponed_work *work, reply *out)
+static bool cancel(postponed_work_t *work, reply_t *out)
 {
-    if (((const waiting_request *)work)->request.has_begun)
+    if (((const waiting_request_t *)work)->request.has_begun)
         return false;
     begin_reply(work->id, out);
     reply_atom(out, "cancelled");
@@ -61,23 +61,23 @@ static bool cancel(postponed_work *work, reply *out)
     return true;
 }
 
-static void free_waiting(postponed_work *work)
+static void free_waiting(postponed_work_t *work)
 {
-    free(((waiting_request *)work)->request.part.bytes);
+    free(((waiting_request_t *)work)->request.part.bytes);
     free(work);
 }
 
 /* Has the request wait. False without memory. */
-static bool postpone(const request *r, const uint8_t *frame, size_t length, handles *files, uint64_t lane)
+static bool postpone(const request_t *r, const uint8_t *frame, size_t length, handles_t *files, uint64_t lane)
 {
-    const size_t size = sizeof(waiting_request) + length;
-    waiting_request *const self = malloc(size);
-    if (self == NULL)
+    const size_t size = sizeof(waiting_request_t) + length;
+    waiting_request_t *const self = malloc(size);
+    if (!self)
         return false;
     self->request = *r;
     memcpy(self->frame, frame, length);
     request_move(&self->request, frame, self->frame);
-    self->work = (postponed_work){
+    self->work = (postponed_work_t){
         .attempt = attempt, .cancel = cancel, .free = free_waiting, .id = self->request.id, .bytes = size};
     if (postponed_add(&self->work, files, lane))
         return true;
@@ -86,7 +86,7 @@ static bool postpone(const request *r, const uint8_t *frame, size_t length, hand
 }
 
 /* It has no memory to wait in. */
-static void refuse_to_wait(const request *r, reply *out)
+static void refuse_to_wait(const request_t *r, reply_t *out)
 {
     if (r->has_begun) {
         fprintf(stderr, "emmap_port: out of memory\n");
@@ -97,9 +97,9 @@ static void refuse_to_wait(const request *r, reply *out)
     reply_end(out);
 }
 
-bool session_take(handles *files, uint8_t *frame, size_t length, reply *out, const char **why)
+bool session_take(handles_t *files, uint8_t *frame, size_t length, reply_t *out, const char **why)
 {
-    request r;
+    request_t r;
     if (!request_open(&r, frame, length)) {
         *why = "it is no {Id, Operation} in external term format";
         return false;
@@ -118,7 +118,7 @@ bool session_take(handles *files, uint8_t *frame, size_t length, reply *out, con
     return true;
 }
 
-void session_answer_late(handles *files, reply *out)
+void session_answer_late(handles_t *files, reply_t *out)
 {
     waits_answer(files, out);
     postponed_retry(files, out);
@@ -133,27 +133,27 @@ void session_end(void)
 /* ---- All of them ---- */
 
 /* The client takes no more, or has no more to ask. */
-static void end(session *s, int status)
+static void end(session_t *s, int status)
 {
     if (!s->has_ended)
         s->status = status;
     s->has_ended = true;
 }
 
-static void refuse(session *s, const char *what)
+static void refuse(session_t *s, const char *what)
 {
     fprintf(stderr, "emmap_port: bad frame: %s\n", what);
     end(s, SESSION_BAD_FRAME);
 }
 
-static void fail(session *s, const char *what)
+static void fail(session_t *s, const char *what)
 {
     fprintf(stderr, "emmap_port: can't %s: %s\n", what, strerror(errno));
     end(s, SESSION_FAILURE);
 }
 
 /* Writes the answers that have gathered. */
-static bool flush(session *s)
+static bool flush(session_t *s)
 {
     if (s->out.length > 0 && !frame_write(s->output, s->out.bytes, s->out.length)) {
         /* Nobody can learn of what else would be done. */
@@ -170,7 +170,7 @@ static bool flush(session *s)
 }
 
 /* Takes the frames that have come, until there is no more of them, or no more may wait. */
-static void take_all(session *s)
+static void take_all(session_t *s)
 {
     uint8_t *frame;
     size_t length;
@@ -196,7 +196,7 @@ static void take_all(session *s)
 }
 
 /* Sleeps until there is something to do, and reads what has come. */
-static void await(session *s)
+static void await(session_t *s)
 {
     s->reader.beside = waits_descriptor();
     s->reader.rest = postponed_rest();
@@ -224,7 +224,7 @@ static void await(session *s)
 
 int session_run(int input, int output)
 {
-    session s = {
+    session_t s = {
         .output = output,
         .reader = {.descriptor = input, .beside = -1, .rest = -1, .limits = client_is_known()},
     };

@@ -16,10 +16,10 @@ int session_run(int input, int output);
 
 /* Does one frame's request, and writes the answer or has it wait. False for a frame that ends the session; `*why` says what is wrong
  * with it. */
-bool session_take(handles *files, uint8_t *frame, size_t length, reply *out, const char **why);
+bool session_take(handles_t *files, uint8_t *frame, size_t length, reply_t *out, const char **why);
 
 /* Answers those that wait, if they can be answered now. */
-void session_answer_late(handles *files, reply *out);
+void session_answer_late(handles_t *files, reply_t *out);
 
 /* Ends all that waits. */
 void session_end(void);

@@ -1,9 +1,9 @@
 #include "shapes.h"
 
 /* What a word held: `{ok, Integer}`; or the error. */
-static void answer_word(call *c, emmap_error error, int64_t value)
+static void answer_word(call_t *c, emmap_error error, int64_t value)
 {
-    if (error != EMMAP_OK) {
+    if (error) {
         reply_error(c->out, error);
         return;
     }
@@ -13,13 +13,13 @@ static void answer_word(call *c, emmap_error error, int64_t value)
 }
 
 /* {Name, Handle} -> ok */
-void perform_act(const operation *op, call *c)
+void perform_act(const operation_t *op, call_t *c)
 {
     call_answer(c, op->core.act(c->file));
 }
 
 /* {Name, Handle, Number} -> ok */
-void perform_act_on(const operation *op, call *c)
+void perform_act_on(const operation_t *op, call_t *c)
 {
     uint64_t subject;
     if (call_number(c, 1, &subject))
@@ -29,7 +29,7 @@ void perform_act_on(const operation *op, call *c)
 }
 
 /* {Name, Handle} -> {ok, Integer} */
-void perform_measure(const operation *op, call *c)
+void perform_measure(const operation_t *op, call_t *c)
 {
     uint64_t measure = 0;
     emmap_error error = op->core.measure(c->file, &measure);
@@ -37,11 +37,11 @@ void perform_measure(const operation *op, call *c)
 }
 
 /* {Name, Handle} -> {ok, Boolean} */
-void perform_ask(const operation *op, call *c)
+void perform_ask(const operation_t *op, call_t *c)
 {
     bool yes = false;
     emmap_error error = op->core.ask(c->file, &yes);
-    if (error != EMMAP_OK) {
+    if (error) {
         call_answer(c, error);
         return;
     }
@@ -51,14 +51,14 @@ void perform_ask(const operation *op, call *c)
 }
 
 /* {Name, Handle} -> {ok, Binary} | eof */
-void perform_take(const operation *op, call *c)
+void perform_take(const operation_t *op, call_t *c)
 {
     emmap_sink sink = reply_sink(c->out, 2);
     (void)reply_read(c->out, op->core.take(c->file, &sink));
 }
 
 /* {Name, Handle, Position, Value} -> {ok, Old} */
-void perform_update(const operation *op, call *c)
+void perform_update(const operation_t *op, call_t *c)
 {
     uint64_t position;
     int64_t value, old = 0;
@@ -71,7 +71,7 @@ void perform_update(const operation *op, call *c)
 }
 
 /* {Name, Handle, Position, Expected, Replacement} -> {ok, Old} */
-void perform_compare_exchange(const operation *op, call *c)
+void perform_compare_exchange(const operation_t *op, call_t *c)
 {
     uint64_t position;
     int64_t expected, replacement, old = 0;
@@ -85,7 +85,7 @@ void perform_compare_exchange(const operation *op, call *c)
 }
 
 /* {Name, Handle, Position} -> {ok, Value} */
-void perform_load(const operation *op, call *c)
+void perform_load(const operation_t *op, call_t *c)
 {
     uint64_t position;
     int64_t value = 0;
@@ -98,7 +98,7 @@ void perform_load(const operation *op, call *c)
 }
 
 /* {Name, Handle, Position, Value} -> ok */
-void perform_store(const operation *op, call *c)
+void perform_store(const operation_t *op, call_t *c)
 {
     uint64_t position;
     int64_t value;

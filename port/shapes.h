@@ -15,7 +15,7 @@ typedef union core_function {
     emmap_error (*update)(emmap_file *, uint64_t, int64_t, int64_t *);
     emmap_error (*ask)(emmap_file *, bool *);
     emmap_error (*compare_exchange)(emmap_file *, uint64_t, int64_t, int64_t, int64_t *);
-} core_function;
+} core_function_t;
 
 struct operation {
     const char *name;
@@ -23,18 +23,18 @@ struct operation {
     unsigned arity;
     bool on_file; /* the first argument is a handle */
     bool lends;   /* answers bytes that alias the mapping of a file that was opened with `direct` */
-    perform_function *perform;
-    core_function core;
+    perform_function_t *perform;
+    core_function_t core;
 };
 
-perform_function perform_act;
-perform_function perform_act_on;
-perform_function perform_measure;
-perform_function perform_ask;
-perform_function perform_take;
-perform_function perform_update;
-perform_function perform_compare_exchange;
-perform_function perform_load;
-perform_function perform_store;
+perform_function_t perform_act;
+perform_function_t perform_act_on;
+perform_function_t perform_measure;
+perform_function_t perform_ask;
+perform_function_t perform_take;
+perform_function_t perform_update;
+perform_function_t perform_compare_exchange;
+perform_function_t perform_load;
+perform_function_t perform_store;
 
 #endif

@@ -38,12 +38,12 @@
         .name = #name_, .length = sizeof #name_ - 1, .arity = (arity_), OF_ITS_OWN(name_), __VA_ARGS__       \
     }
 
-static const operation operations[] = {EMMAP_OPERATIONS(OPERATION) OF_PORT(wait, 4, .on_file = true),
-                                       OF_PORT(counter_wait, 4, .on_file = true),
-                                       OF_PORT(queue_wait, 2, .on_file = true),
-                                       OF_PORT(queue_receive, 2, .on_file = true),
-                                       OF_PORT(cell_wait, 3, .on_file = true),
-                                       OF_PORT(cancel, 1, .on_file = false)};
+static const operation_t operations[] = {EMMAP_OPERATIONS(OPERATION) OF_PORT(wait, 4, .on_file = true),
+                                         OF_PORT(counter_wait, 4, .on_file = true),
+                                         OF_PORT(queue_wait, 2, .on_file = true),
+                                         OF_PORT(queue_receive, 2, .on_file = true),
+                                         OF_PORT(cell_wait, 3, .on_file = true),
+                                         OF_PORT(cancel, 1, .on_file = false)};
 
 const size_t table_length = sizeof operations / sizeof *operations;
 
@@ -76,7 +76,7 @@ static void find_places(void)
     }
 }
 
-const operation *table_find(const uint8_t *name, size_t length, uint64_t arity)
+const operation_t *table_find(const uint8_t *name, size_t length, uint64_t arity)
 {
     static bool found;
     if (!found) {
@@ -86,7 +86,7 @@ const operation *table_find(const uint8_t *name, size_t length, uint64_t arity)
     if (length < SHORTEST_NAME)
         return NULL;
     for (size_t place = place_of(name, length); places[place] != 0; place = (place + 1) % PLACES) {
-        const operation *const op = &operations[places[place] - 1];
+        const operation_t *const op = &operations[places[place] - 1];
         if (op->arity == arity && op->length == length && memcmp(op->name, name, length) == 0)
             return op;
     }

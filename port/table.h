@@ -10,6 +10,6 @@ extern const size_t table_length;
 const char *table_name(size_t index);
 
 /* NULL if there is none of that name and number of arguments. */
-const operation *table_find(const uint8_t *name, size_t length, uint64_t arity);
+const operation_t *table_find(const uint8_t *name, size_t length, uint64_t arity);
 
 #endif

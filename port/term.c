@@ -18,9 +18,9 @@ typedef struct scan {
     const uint8_t *at;
     size_t left;
     uint64_t pending; /* terms that must follow; each takes a byte at least, so never more than `left` */
-} scan;
+} scan_t;
 
-static inline bool take(scan *s, uint64_t count)
+static inline bool take(scan_t *s, uint64_t count)
 {
     if (count > s->left)
         return false;
@@ -30,7 +30,7 @@ static inline bool take(scan *s, uint64_t count)
 }
 
 /* Reads an unsigned number of 1, 2 or 4 bytes. */
-static inline bool take_number(scan *s, size_t width, uint32_t *value)
+static inline bool take_number(scan_t *s, size_t width, uint32_t *value)
 {
     const uint8_t *at = s->at;
     if (!take(s, width))
@@ -39,13 +39,13 @@ static inline bool take_number(scan *s, size_t width, uint32_t *value)
     return true;
 }
 
-static inline bool expect(scan *s, uint64_t terms)
+static inline bool expect(scan_t *s, uint64_t terms)
 {
     s->pending += terms;
     return s->pending <= s->left;
 }
 
-static bool take_atom(scan *s)
+static bool take_atom(scan_t *s)
 {
     uint32_t tag, length;
     if (!take_number(s, 1, &tag))
@@ -64,19 +64,19 @@ static bool take_atom(scan *s)
 }
 
 /* Pids, ports and references: a node's name and numbers. */
-static bool take_identifier(scan *s, size_t numbers)
+static bool take_identifier(scan_t *s, size_t numbers)
 {
     return take_atom(s) && take(s, numbers);
 }
 
-static bool take_reference(scan *s, size_t creation)
+static bool take_reference(scan_t *s, size_t creation)
 {
     uint32_t words;
     return take_number(s, 2, &words) && take_atom(s) && take(s, creation + 4 * (uint64_t)words);
 }
 
 /* Takes the tag of a term of no fixed length and what is in it but for the terms, which it adds to those that must follow. */
-static bool take_one(scan *s)
+static bool take_one(scan_t *s)
 {
     uint32_t tag, count;
     if (!take_number(s, 1, &tag))
@@ -144,7 +144,7 @@ static const uint8_t fixed_length[UINT8_MAX + 1] = {
 
 size_t term_check(const uint8_t *bytes, size_t length)
 {
-    scan s = {.at = bytes, .left = length, .pending = 1};
+    scan_t s = {.at = bytes, .left = length, .pending = 1};
     while (s.pending > 0) {
         s.pending--;
         const size_t fixed = s.left > 0 ? fixed_length[*s.at] : 0;
@@ -154,22 +154,22 @@ size_t term_check(const uint8_t *bytes, size_t length)
     return length - s.left;
 }
 
-bool term_next(term *rest, term *first)
+bool term_next(term_t *rest, term_t *first)
 {
     size_t length = term_check(rest->bytes, rest->length);
     if (length == 0)
         return false;
-    *first = (term){.bytes = rest->bytes, .length = length};
-    *rest = (term){.bytes = rest->bytes + length, .length = rest->length - length};
+    *first = (term_t){.bytes = rest->bytes, .length = length};
+    *rest = (term_t){.bytes = rest->bytes + length, .length = rest->length - length};
     return true;
 }
 
-static term after(term whole, size_t header)
+static term_t after(term_t whole, size_t header)
 {
-    return (term){.bytes = whole.bytes + header, .length = whole.length - header};
+    return (term_t){.bytes = whole.bytes + header, .length = whole.length - header};
 }
 
-bool term_tuple(term tuple, uint32_t *arity, term *elements)
+bool term_tuple(term_t tuple, uint32_t *arity, term_t *elements)
 {
     size_t width = tuple.bytes[0] == ERL_SMALL_TUPLE_EXT ? 1 : tuple.bytes[0] == ERL_LARGE_TUPLE_EXT ? 4 : 0;
     if (width == 0)
@@ -179,27 +179,27 @@ bool term_tuple(term tuple, uint32_t *arity, term *elements)
     return true;
 }
 
-bool term_is_nil(term nil)
+bool term_is_nil(term_t nil)
 {
     return nil.bytes[0] == ERL_NIL_EXT;
 }
 
-bool term_string(term string, term *bytes)
+bool term_string(term_t string, term_t *bytes)
 {
     if (string.bytes[0] != ERL_STRING_EXT)
         return false;
-    *bytes = (term){.bytes = string.bytes + 3, .length = big_endian(string.bytes + 1, 2)};
+    *bytes = (term_t){.bytes = string.bytes + 3, .length = big_endian(string.bytes + 1, 2)};
     return true;
 }
 
-term term_byte(uint8_t byte, uint8_t memory[TERM_BYTE_SIZE])
+term_t term_byte(uint8_t byte, uint8_t memory[TERM_BYTE_SIZE])
 {
     memory[0] = ERL_SMALL_INTEGER_EXT;
     memory[1] = byte;
-    return (term){.bytes = memory, .length = TERM_BYTE_SIZE};
+    return (term_t){.bytes = memory, .length = TERM_BYTE_SIZE};
 }
 
-bool term_list(term list, uint32_t *count, term *elements)
+bool term_list(term_t list, uint32_t *count, term_t *elements)
 {
     if (term_is_nil(list)) {
         *count = 0;
@@ -213,7 +213,7 @@ bool term_list(term list, uint32_t *count, term *elements)
     return true;
 }
 
-bool term_atom_bytes(term atom, const uint8_t **bytes, size_t *length)
+bool term_atom_bytes(term_t atom, const uint8_t **bytes, size_t *length)
 {
     const size_t width = atom.bytes[0] == ERL_ATOM_EXT || atom.bytes[0] == ERL_ATOM_UTF8_EXT ? 2
                          : atom.bytes[0] == ERL_SMALL_ATOM_EXT || atom.bytes[0] == ERL_SMALL_ATOM_UTF8_EXT
@@ -226,14 +226,14 @@ bool term_atom_bytes(term atom, const uint8_t **bytes, size_t *length)
     return true;
 }
 
-bool term_atom(term atom, char name[TERM_ATOM_SIZE])
+bool term_atom(term_t atom, char name[TERM_ATOM_SIZE])
 {
     int index = 0;
     return ei_decode_atom_as((const char *)atom.bytes, &index, name, TERM_ATOM_SIZE, ERLANG_UTF8, NULL,
                              NULL) == 0;
 }
 
-static bool is_integer(term t)
+static bool is_integer(term_t t)
 {
     switch (t.bytes[0]) {
     case ERL_SMALL_INTEGER_EXT:
@@ -246,7 +246,7 @@ static bool is_integer(term t)
     }
 }
 
-term_integer_range term_integer(term integer, uint64_t *value)
+term_integer_range_t term_integer(term_t integer, uint64_t *value)
 {
     int index = 0;
     EI_LONGLONG small;
@@ -321,7 +321,7 @@ static bool leaf(const uint8_t *at, bool may_be_integer, const uint8_t **bytes, 
     case ERL_LARGE_BIG_EXT:
         *count = 1;
         *bytes = big_byte(at, at[0] == ERL_SMALL_BIG_EXT ? 1 : 4, length);
-        return may_be_integer && *bytes != NULL;
+        return may_be_integer && *bytes;
     default:
         return false;
     }
@@ -334,14 +334,14 @@ typedef struct list_stack {
     uint32_t *left;
     size_t depth;
     size_t capacity;
-} list_stack;
+} list_stack_t;
 
-static bool push(list_stack *stack, uint32_t count)
+static bool push(list_stack_t *stack, uint32_t count)
 {
     if (stack->depth == stack->capacity) {
         size_t capacity = stack->capacity ? 2 * stack->capacity : 16;
         uint32_t *left = realloc(stack->left, capacity * sizeof *left);
-        if (left == NULL)
+        if (!left)
             return false;
         stack->left = left;
         stack->capacity = capacity;
@@ -351,7 +351,7 @@ static bool push(list_stack *stack, uint32_t count)
 }
 
 /* Moves the leaves of a list to where it begins: what was read is never less than what was written. */
-static bool flatten(list_stack *stack, term list, size_t *total)
+static bool flatten(list_stack_t *stack, term_t list, size_t *total)
 {
     const uint8_t *at = list.bytes;
     uint8_t *out = list.bytes;
@@ -385,12 +385,12 @@ static bool flatten(list_stack *stack, term list, size_t *total)
 
 typedef struct kept_list {
     struct kept_list *next;
-    term place; /* in the frame */
+    term_t place; /* in the frame */
     uint8_t bytes[];
-} kept_list;
+} kept_list_t;
 
 static bool keeps_lists;
-static kept_list *kept_lists;
+static kept_list_t *kept_lists;
 
 void term_keep_lists(void)
 {
@@ -399,24 +399,24 @@ void term_keep_lists(void)
 
 void term_restore_lists(void)
 {
-    for (const kept_list *each = kept_lists; each != NULL; each = each->next)
+    for (const kept_list_t *each = kept_lists; each; each = each->next)
         memcpy(each->place.bytes, each->bytes, each->place.length);
 }
 
 void term_forget_lists(void)
 {
-    while (kept_lists != NULL) {
-        kept_list *const first = kept_lists;
+    while (kept_lists) {
+        kept_list_t *const first = kept_lists;
         kept_lists = first->next;
         free(first);
     }
     keeps_lists = false;
 }
 
-static bool keep(term list)
+static bool keep(term_t list)
 {
-    kept_list *const copy = malloc(sizeof *copy + list.length);
-    if (copy == NULL)
+    kept_list_t *const copy = malloc(sizeof *copy + list.length);
+    if (!copy)
         return false;
     copy->next = kept_lists;
     copy->place = list;
@@ -427,12 +427,12 @@ static bool keep(term list)
 
 /* ---- */
 
-bool term_iodata(term iodata, struct iovec *bytes)
+bool term_iodata(term_t iodata, struct iovec *bytes)
 {
     if (iodata.bytes[0] == ERL_LIST_EXT) {
         if (keeps_lists && !keep(iodata))
             return false;
-        list_stack stack = {0};
+        list_stack_t stack = {0};
         bool flat = flatten(&stack, iodata, &bytes->iov_len);
         bytes->iov_base = iodata.bytes;
         free(stack.left);

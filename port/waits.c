@@ -13,11 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef enum wait_state { GOES_ON, HAS_ENDED, WAS_CANCELLED, IS_FORGOTTEN } wait_state;
+typedef enum wait_state { GOES_ON, HAS_ENDED, WAS_CANCELLED, IS_FORGOTTEN } wait_state_t;
 
 typedef struct waiting {
     emmap_wait *wait;
-    wait_state state;   /* with the lock */
+    wait_state_t state; /* with the lock */
     emmap_error result; /* with the lock */
     struct waiting *next;
     uint64_t bell;     /* the handle whose bell wakes it; 0: none */
@@ -25,10 +25,10 @@ typedef struct waiting {
     uint64_t deadline; /* until when, in milliseconds */
     size_t length;
     uint8_t id[ID_LIMIT];
-} waiting;
+} waiting_t;
 
 /* Only the program's thread changes the list, and reads it. */
-static waiting *first;
+static waiting_t *first;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool have_ended;        /* with the lock: some have, since waits_answer has looked */
@@ -48,7 +48,7 @@ static void note_end(void)
 /* On any thread. */
 static void done(void *context, emmap_error result)
 {
-    waiting *const self = context;
+    waiting_t *const self = context;
     pthread_mutex_lock(&lock);
     const bool is_forgotten = self->state == IS_FORGOTTEN;
     if (!is_forgotten) {
@@ -76,17 +76,17 @@ static bool open_pipe(void)
 
 int waits_descriptor(void)
 {
-    if (first == NULL)
+    if (!first)
         return -1;
     const int bells = bells_descriptor(ends[0]);
     return bells >= 0 ? bells : ends[0];
 }
 
 /* Begins to wait for a message of a handle: by the handle's bell, if no other wait has that. */
-static emmap_error begin_message(waiting *self, emmap_file *file, uint64_t handle, uint64_t timeout)
+static emmap_error begin_message(waiting_t *self, emmap_file *file, uint64_t handle, uint64_t timeout)
 {
     bool watches = bells_descriptor(ends[0]) >= 0;
-    for (const waiting *each = first; watches && each != NULL; each = each->next)
+    for (const waiting_t *each = first; watches && each; each = each->next)
         watches = each->bell != handle;
     watches = watches && bells_watch(file, handle);
     self->bell = watches ? handle : 0;
@@ -94,7 +94,7 @@ static emmap_error begin_message(waiting *self, emmap_file *file, uint64_t handl
     return emmap_queue_wait_begin(file, timeout, &waiter, &self->wait);
 }
 
-static void answer(reply *out, emmap_error error)
+static void answer(reply_t *out, emmap_error error)
 {
     if (error == EAGAIN)
         reply_atom(out, "not_equal");
@@ -106,7 +106,7 @@ static void answer(reply *out, emmap_error error)
 
 /* A number of milliseconds, or of those to be woken; `infinity` is one. What is none of them, from 2^63 up and below 0, is
  * EINVAL. */
-static bool limit(const call *c, size_t argument, uint64_t *value, emmap_error *error)
+static bool limit(const call_t *c, size_t argument, uint64_t *value, emmap_error *error)
 {
     char name[TERM_ATOM_SIZE];
     *value = EMMAP_NO_LIMIT;
@@ -121,15 +121,15 @@ static bool limit(const call *c, size_t argument, uint64_t *value, emmap_error *
 }
 
 /* What the request becomes if it waits. NULL, with the request answered: it can't. */
-static waiting *prepare(call *c)
+static waiting_t *prepare(call_t *c)
 {
     /* In a batch there is no id to answer by. */
-    if (c->out->id == NULL) {
+    if (!c->out->id) {
         call_badarg(c);
         return NULL;
     }
-    waiting *const self = open_pipe() ? calloc(1, sizeof *self) : NULL;
-    if (self == NULL) {
+    waiting_t *const self = open_pipe() ? calloc(1, sizeof *self) : NULL;
+    if (!self) {
         reply_error(c->out, (emmap_error)ENOMEM);
         return NULL;
     }
@@ -139,9 +139,9 @@ static waiting *prepare(call *c)
 }
 
 /* Enters what has begun to wait into the list. False: it has not, and is forgotten. */
-static bool enter(call *c, waiting *self, emmap_error error)
+static bool enter(call_t *c, waiting_t *self, emmap_error error)
 {
-    if (error != EMMAP_OK) {
+    if (error) {
         free(self);
         return false;
     }
@@ -151,10 +151,10 @@ static bool enter(call *c, waiting *self, emmap_error error)
     return true;
 }
 
-typedef emmap_error begin_function(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *,
-                                   emmap_wait **);
+typedef emmap_error begin_function_t(emmap_file *, uint64_t, int64_t, uint64_t, const emmap_waiter *,
+                                     emmap_wait **);
 
-static void begin(call *c, begin_function *function)
+static void begin(call_t *c, begin_function_t *function)
 {
     uint64_t place, timeout;
     int64_t expected;
@@ -163,8 +163,8 @@ static void begin(call *c, begin_function *function)
         call_badarg(c);
         return;
     }
-    waiting *const self = prepare(c);
-    if (self == NULL)
+    waiting_t *const self = prepare(c);
+    if (!self)
         return;
     if (!error)
         error = function(c->file, place, expected, timeout, &(emmap_waiter){.done = done, .context = self},
@@ -174,21 +174,21 @@ static void begin(call *c, begin_function *function)
 }
 
 /* {wait, Handle, Position, Expected, Timeout} -> ok | not_equal | timeout | cancelled, later */
-void perform_wait(const operation *op, call *c)
+void perform_wait(const operation_t *op, call_t *c)
 {
     (void)op;
     begin(c, emmap_wait_begin);
 }
 
 /* {counter_wait, Handle, Index, Expected, Timeout}: as wait */
-void perform_counter_wait(const operation *op, call *c)
+void perform_counter_wait(const operation_t *op, call_t *c)
 {
     (void)op;
     begin(c, emmap_counter_wait_begin);
 }
 
 /* {queue_wait, Handle, Timeout} -> ok | timeout | cancelled, later; ok: there may be a message */
-void perform_queue_wait(const operation *op, call *c)
+void perform_queue_wait(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t timeout;
@@ -197,8 +197,8 @@ void perform_queue_wait(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    waiting *const self = prepare(c);
-    if (self == NULL)
+    waiting_t *const self = prepare(c);
+    if (!self)
         return;
     if (!error)
         error = begin_message(self, c->file, c->out->lane, timeout);
@@ -207,7 +207,7 @@ void perform_queue_wait(const operation *op, call *c)
 }
 
 /* {cell_wait, Handle, Version, Timeout}: as wait */
-void perform_cell_wait(const operation *op, call *c)
+void perform_cell_wait(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t version, timeout;
@@ -216,8 +216,8 @@ void perform_cell_wait(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    waiting *const self = prepare(c);
-    if (self == NULL)
+    waiting_t *const self = prepare(c);
+    if (!self)
         return;
     if (!error)
         error = emmap_cell_wait_begin(c->file, version, timeout,
@@ -250,7 +250,7 @@ static uint64_t left_until(uint64_t deadline)
 }
 
 /* False, with nothing answered: there is no message, or somebody else is taking it, or has the lock. */
-static bool take(emmap_file *file, reply *out)
+static bool take(emmap_file *file, reply_t *out)
 {
     uint64_t ticket;
     emmap_sink sink = reply_sink(out, 3);
@@ -265,7 +265,7 @@ static bool take(emmap_file *file, reply *out)
 }
 
 /* Takes the first message, or begins to wait for one. True: it is answered. */
-static bool receive(waiting *self, emmap_file *file, reply *out)
+static bool receive(waiting_t *self, emmap_file *file, reply_t *out)
 {
     bool is_answered;
     emmap_error error = EAGAIN;
@@ -273,14 +273,14 @@ static bool receive(waiting *self, emmap_file *file, reply *out)
     while (!(is_answered = take(file, out)) && error == EAGAIN)
         error = begin_message(self, file, self->receiver, left_until(self->deadline));
     lock_limit_restore(out);
-    if (is_answered || error == EMMAP_OK)
+    if (is_answered || !error)
         return is_answered;
     answer(out, error);
     return true;
 }
 
 /* {queue_receive, Handle, Timeout} -> {ok, Binary, Ticket} | timeout | cancelled, later */
-void perform_queue_receive(const operation *op, call *c)
+void perform_queue_receive(const operation_t *op, call_t *c)
 {
     (void)op;
     uint64_t timeout;
@@ -289,8 +289,8 @@ void perform_queue_receive(const operation *op, call *c)
         call_badarg(c);
         return;
     }
-    waiting *const self = prepare(c);
-    if (self == NULL)
+    waiting_t *const self = prepare(c);
+    if (!self)
         return;
     self->receiver = c->out->lane;
     self->deadline = end_of(timeout);
@@ -306,7 +306,7 @@ void perform_queue_receive(const operation *op, call *c)
 
 /* ---- Waking ---- */
 
-static void notify(call *c, emmap_error (*function)(emmap_file *, uint64_t, uint64_t, uint64_t *))
+static void notify(call_t *c, emmap_error (*function)(emmap_file *, uint64_t, uint64_t, uint64_t *))
 {
     uint64_t place, count, woken = 0;
     emmap_error error;
@@ -320,38 +320,38 @@ static void notify(call *c, emmap_error (*function)(emmap_file *, uint64_t, uint
 }
 
 /* {notify, Handle, Position, Count} -> {ok, Woken} */
-void perform_notify(const operation *op, call *c)
+void perform_notify(const operation_t *op, call_t *c)
 {
     (void)op;
     notify(c, emmap_notify);
 }
 
 /* {counter_notify, Handle, Index, Count} -> {ok, Woken} */
-void perform_counter_notify(const operation *op, call *c)
+void perform_counter_notify(const operation_t *op, call_t *c)
 {
     (void)op;
     notify(c, emmap_counter_notify);
 }
 
-static bool has_id(const waiting *self, term id)
+static bool has_id(const waiting_t *self, term_t id)
 {
     return self->length == id.length && memcmp(self->id, id.bytes, id.length) == 0;
 }
 
-size_t waits_count(term id)
+size_t waits_count(term_t id)
 {
     size_t count = 0;
-    for (const waiting *each = first; each != NULL; each = each->next)
+    for (const waiting_t *each = first; each; each = each->next)
         count += has_id(each, id);
     return count;
 }
 
 /* {cancel, Id} -> ok. The wait or the request that has this id is answered, with `cancelled` unless it has ended before. */
-void perform_cancel(const operation *op, call *c)
+void perform_cancel(const operation_t *op, call_t *c)
 {
     (void)op;
-    const term id = c->arguments[0];
-    for (waiting *each = first; each != NULL; each = each->next) {
+    const term_t id = c->arguments[0];
+    for (waiting_t *each = first; each; each = each->next) {
         if (!has_id(each, id) || !emmap_wait_cancel(each->wait))
             continue;
         pthread_mutex_lock(&lock);
@@ -365,7 +365,7 @@ void perform_cancel(const operation *op, call *c)
 }
 
 /* As `done`, on the program's thread, which needs no byte in the pipe. */
-static void end_woken(waiting *self)
+static void end_woken(waiting_t *self)
 {
     pthread_mutex_lock(&lock);
     self->state = HAS_ENDED;
@@ -375,13 +375,13 @@ static void end_woken(waiting *self)
 }
 
 /* Ends those whose bells have rung. */
-static void hear_bells(const handles *files)
+static void hear_bells(const handles_t *files)
 {
     uint64_t handle;
-    if (first == NULL)
+    if (!first)
         return;
     while (bells_next(files, &handle))
-        for (waiting *each = first; each != NULL; each = each->next)
+        for (waiting_t *each = first; each; each = each->next)
             if (each->bell == handle && emmap_wait_woken(each->wait)) {
                 end_woken(each);
                 break;
@@ -389,17 +389,17 @@ static void hear_bells(const handles *files)
 }
 
 /* Cuts those off that have ended. */
-static waiting *take_ended(void)
+static waiting_t *take_ended(void)
 {
-    waiting *ended = NULL, **place = &first;
+    waiting_t *ended = NULL, **place = &first;
     char bytes[16];
     pthread_mutex_lock(&lock);
     if (have_ended) {
         have_ended = false;
         const ssize_t count = read(ends[0], bytes, sizeof bytes);
         (void)count;
-        while (*place != NULL) {
-            waiting *const each = *place;
+        while (*place) {
+            waiting_t *const each = *place;
             if (each->state == GOES_ON) {
                 place = &each->next;
                 continue;
@@ -413,7 +413,7 @@ static waiting *take_ended(void)
     return ended;
 }
 
-static void forget(waiting *self)
+static void forget(waiting_t *self)
 {
     const bool is_cancelled = emmap_wait_cancel(self->wait);
     emmap_wait_free(self->wait);
@@ -427,7 +427,7 @@ static void forget(waiting *self)
         free(self);
 }
 
-static void begin_answer(const waiting *self, reply *out)
+static void begin_answer(const waiting_t *self, reply_t *out)
 {
     reply_begin(out);
     reply_tuple(out, 2);
@@ -435,7 +435,7 @@ static void begin_answer(const waiting *self, reply *out)
 }
 
 /* There may be a message now: takes it, or waits for the next. */
-static void receive_again(waiting *self, emmap_file *file, reply *out)
+static void receive_again(waiting_t *self, emmap_file *file, reply_t *out)
 {
     emmap_wait_free(self->wait);
     self->state = GOES_ON;
@@ -450,22 +450,22 @@ static void receive_again(waiting *self, emmap_file *file, reply *out)
     }
 }
 
-void waits_answer(const handles *files, reply *out)
+void waits_answer(const handles_t *files, reply_t *out)
 {
     hear_bells(files);
-    for (waiting *each = take_ended(), *next; each != NULL; each = next) {
+    for (waiting_t *each = take_ended(), *next; each; each = next) {
         next = each->next;
-        emmap_file *const file = each->receiver && each->state == HAS_ENDED && each->result == EMMAP_OK
+        emmap_file *const file = each->receiver && each->state == HAS_ENDED && !each->result
                                      ? handles_find(files, each->receiver)
                                      : NULL;
-        if (file != NULL) {
+        if (file) {
             receive_again(each, file, out);
             continue;
         }
         begin_answer(each, out);
         if (each->state == WAS_CANCELLED)
             reply_atom(out, "cancelled");
-        else if (each->receiver && each->result == EMMAP_OK)
+        else if (each->receiver && !each->result)
             reply_error(out, EMMAP_CLOSED);
         else
             answer(out, each->result);
@@ -476,7 +476,7 @@ void waits_answer(const handles *files, reply *out)
 
 void waits_free(void)
 {
-    for (waiting *each = first, *next; each != NULL; each = next) {
+    for (waiting_t *each = first, *next; each; each = next) {
         next = each->next;
         forget(each);
     }

@@ -14,7 +14,7 @@
 -define(ECHO, "an echo port").
 -define(ECHO_TERMS, "an echo port, the same terms").
 %% The same as in emmap_port.
--define(LOOKOUT, "an echo port that looks out for the next frame").
+-define(SPIN, "an echo port that spins for the next frame").
 -define(SIZES, [1, 10, 100, 1000]).
 
 main(_) ->
@@ -27,7 +27,7 @@ main(_) ->
     Ei = code:lib_dir(erl_interface),
     EiFlags = ["-I", filename:join(Ei, "include"), " -L", filename:join(Ei, "lib"), " -lei -pthread"],
     Port = filename:join([Here, "..", "..", "port"]),
-    PortFlags = ["-D_POSIX_C_SOURCE=200809L -I", Port, " ", filename:join(Port, "lookout.c")],
+    PortFlags = ["-D_POSIX_C_SOURCE=200809L -I", Port, " ", filename:join(Port, "spin_wait.c")],
     Compiled = maps:from_list([
         {Name, compiled(filename:join([Here, "..", "native", Name ++ ".c"]), filename:join(Folder, Name), Flags)}
      || {Name, Flags} <- [{"echo_port", PortFlags}, {"ei_port", EiFlags}]
@@ -53,7 +53,7 @@ compiled(Source, Program, Flags) ->
 
 calls(Folder, Program, EiProgram) ->
     Echo = start(Program, "echo"),
-    Lookout = start(Program, "lookout"),
+    Spin = start(Program, "spin"),
     Ei = start(EiProgram, "batch"),
     {Relay, RelayPort} = start_relay(Program),
     Counters = counters(Folder),
@@ -61,8 +61,8 @@ calls(Folder, Program, EiProgram) ->
     Ratio = rounds:race([
         {echo, owning(Echo, fun(N) -> echo(Echo, term_to_binary(request(1)), N) end)},
         {echo_terms, owning(Echo, fun(N) -> echo_terms(Echo, N) end)},
-        {lookout, owning(Lookout, fun(N) -> echo(Lookout, term_to_binary(request(1)), N) end)},
-        {lookout_terms, owning(Lookout, fun(N) -> echo_terms(Lookout, N) end)},
+        {spin, owning(Spin, fun(N) -> echo(Spin, term_to_binary(request(1)), N) end)},
+        {spin_terms, owning(Spin, fun(N) -> echo_terms(Spin, N) end)},
         {relay, fun(N) -> relayed(Relay, RelayPort, term_to_binary(request(1)), N) end},
         {add, fun(N) -> add(Counters, N) end},
         {read, fun(N) -> read(File, 64, N) end},
@@ -73,20 +73,20 @@ calls(Folder, Program, EiProgram) ->
     ok = emmap:close(File),
     Relay ! stop,
     true = port_close(Echo),
-    true = port_close(Lookout),
+    true = port_close(Spin),
     true = port_close(Ei),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, echo_terms), ?ECHO_TERMS, "at most 1.15"),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, echo), ?ECHO),
     rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, relay), "an echo port that has a process of its own"),
-    rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, lookout_terms), ?LOOKOUT ++ ", the same terms"),
+    rounds:ratio(?SECTION, "one call, inc_counter", Ratio(add, spin_terms), ?SPIN ++ ", the same terms"),
     rounds:ratio(?SECTION, "one call, pread 64 B", Ratio(read, echo_terms), ?ECHO_TERMS),
     Round = ?ECHO ++ ", one round trip",
     Terms = "a hundred terms through libei there and back, and nothing done",
     rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, echo), Round, "at most 1.5"),
-    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, lookout), ?LOOKOUT ++ ", one round trip"),
+    rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, spin), ?SPIN ++ ", one round trip"),
     rounds:ratio(?SECTION, "batch of 100 adds, all together", Ratio(batch, ei), Terms),
     rounds:ratio(?SECTION, Terms, Ratio(ei, echo), Round),
-    rounds:ratio(?SECTION, ?LOOKOUT, Ratio(lookout, echo), ?ECHO),
+    rounds:ratio(?SECTION, ?SPIN, Ratio(spin, echo), ?ECHO),
     rounds:ratio(?SECTION, "an echo port that has a process of its own, bytes", Ratio(relay, echo), ?ECHO).
 
 %% The request of emmap_port for an inc_counter.

@@ -1,10 +1,10 @@
 /*
  * The least cost of a port: reads frames of {packet, 4} from descriptor 3, and writes frames to 4. Its argument is one of
  *   echo      answers each frame with the same frame
- *   lookout   the same, but spins for the next frame before it sleeps, as emmap_port does
+ *   spin      the same, but spins for the next frame before it sleeps, as emmap_port does
  *   source    answers each frame with the number of bytes in its last four bytes (big-endian): the pipe's bandwidth
  */
-#include "lookout.h"
+#include "spin_wait.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,22 +32,22 @@ static void write_all(const uint8_t *bytes, size_t length)
 
 int main(int argc, char **argv)
 {
-    const bool looks_out = argc == 2 && strcmp(argv[1], "lookout") == 0;
-    const bool echo = looks_out || (argc == 2 && strcmp(argv[1], "echo") == 0);
-    lookout lookout = {0};
+    const bool spins = argc == 2 && strcmp(argv[1], "spin") == 0;
+    const bool echo = spins || (argc == 2 && strcmp(argv[1], "echo") == 0);
+    spin_wait_t wait = {0};
     static uint8_t input[INPUT_SIZE];
     uint8_t *const answer = echo ? NULL : calloc(1, HEADER + LONGEST);
     size_t have = 0;
     if (!echo && !answer)
         return EXIT_FAILURE;
     for (;;) {
-        if (looks_out)
-            lookout_begin(&lookout, INPUT);
+        if (spins)
+            spin_wait_begin(&wait, INPUT);
         const ssize_t count = read(INPUT, input + have, sizeof input - have);
         if (count <= 0)
             return EXIT_SUCCESS;
-        if (looks_out)
-            lookout_end(&lookout);
+        if (spins)
+            spin_wait_end(&wait);
         have += (size_t)count;
         size_t done = 0;
         while (have - done >= HEADER && have - done - HEADER >= number(input + done)) {

@@ -171,26 +171,17 @@ static void require_answer(const uint8_t *bytes, size_t length, const uint8_t *r
     require(length > FRAME_HEADER + 1);
     const size_t said = (size_t)bytes[0] << 24 | (size_t)bytes[1] << 16 | (size_t)bytes[2] << 8 | bytes[3];
     require(said == length - FRAME_HEADER && bytes[FRAME_HEADER] == TERM_VERSION);
-    term answer = {.bytes = (uint8_t *)bytes + FRAME_HEADER + 1, .length = said - 1};
-    term asked = {.bytes = (uint8_t *)request + 1, .length = request_length - 1};
+    term_t answer = {.bytes = (uint8_t *)bytes + FRAME_HEADER + 1, .length = said - 1};
+    term_t asked = {.bytes = (uint8_t *)request + 1, .length = request_length - 1};
     require(term_check(answer.bytes, answer.length) == answer.length);
     uint32_t arity;
-    term elements, id, asked_id;
+    term_t elements, id, asked_id;
     require(term_tuple(answer, &arity, &elements) && arity == 2 && term_next(&elements, &id));
     require(term_tuple(asked, &arity, &elements) && arity == 2 && term_next(&elements, &asked_id));
     require(id.length == asked_id.length && memcmp(id.bytes, asked_id.bytes, id.length) == 0);
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-    (void)argc;
-    (void)argv;
-    make_folder();
-    subject_begin();
-    return 0;
-}
-
-static void answer_all(frame_reader *reader, handles *files, reply *out)
+static void answer_all(frame_reader_t *reader, handles_t *files, reply_t *out)
 {
     for (;;) {
         uint8_t *frame;
@@ -228,13 +219,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     /* A core that waits for itself would wait for ever; libFuzzer's -timeout reports it. */
     static int input = -1;
-    if (input < 0)
+    if (input < 0) {
+        make_folder();
         input = memfd_create("input", MFD_CLOEXEC);
+    }
     require(input >= 0 && ftruncate(input, 0) == 0);
     require(pwrite(input, data, size, 0) == (ssize_t)size && lseek(input, 0, SEEK_SET) == 0);
-    frame_reader reader = {.descriptor = input, .beside = -1, .rest = -1};
-    handles files = {0};
-    reply out = {0};
+    frame_reader_t reader = {.descriptor = input, .beside = -1, .rest = -1};
+    handles_t files = {0};
+    reply_t out = {0};
     answer_all(&reader, &files, &out);
     session_end();
     handles_free(&files);
