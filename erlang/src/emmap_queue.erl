@@ -520,7 +520,8 @@ dequeue(Server, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout
     gen_server:call(Server, {await, Timeout}, infinity);
 dequeue(_Server, _Timeout) -> error(badarg).
 
-?DOC("As `pop_many/2` on the queue of the server, for a caller that lives when its turn comes.").
+?DOC("Removes up to `Limit` messages of the queue of the server. As with `dequeue/1` they are removed after the caller has
+got them, all or none. A message whose term is refused is not passed over: the answer has those before it.").
 -spec dequeue_many(gen_server:server_ref(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 dequeue_many(Server, Limit) when is_integer(Limit) -> gen_server:call(Server, {pop_many, Limit}, infinity);
 dequeue_many(_Server, _Limit) -> error(badarg).

@@ -101,9 +101,9 @@ handle_call(info, From, #server{queue = Queue} = State) -> answer(From, emmap_qu
 %% emmap 2.x does not have these requests.
 handle_call(to_list, From, #server{queue = Queue} = State) -> answer(From, emmap_queue_look:to_list(Queue), State);
 handle_call({pop_many, Limit}, From, State) when is_integer(Limit) ->
-    case lives(From) of
-        true -> pop_many(From, Limit, State);
-        false -> {noreply, State}
+    case is_gone(From) of
+        true -> {noreply, State};
+        false -> pop_many(From, Limit, State)
     end;
 handle_call({await, Timeout}, {Pid, _} = From, #server{waiting = Waiting} = State) ->
     Timer = case Timeout of
@@ -207,15 +207,8 @@ pop(From, State) ->
     end.
 
 %% `{sent, Result}': the caller has an answer, or has died.
-deliver({Pid, _} = From, Answer, State) ->
-    Offered = offer(fun(Term) ->
-        Monitor = monitor(process, Pid),
-        gen_server:reply(From, Answer(Term)),
-        case has_it(From, Monitor) of
-            true -> {cont, sent};
-            false -> {halt, sent}
-        end
-    end, State),
+deliver(From, Answer, State) ->
+    Offered = offer(fun(Term) -> {reach(From, Answer(Term)), sent} end, State),
     case Offered of
         {cont, sent} ->
             ok = delivered(1, State),
@@ -244,18 +237,19 @@ try_pop(From, Fun, State) ->
 offer(Fun, #server{queue = Queue} = State) ->
     emmap_queue_take:offer_and_purge(Queue, Fun, fun(Bad) -> put_aside(Bad, State) end).
 
-pop_many(From, Limit, #server{queue = Queue, on_bad_term = Choice} = State) ->
-    case emmap_queue_pop:pop_many(Queue, Limit) of
-        {error, {bad_term, _}} when Choice =/= keep ->
-            case offer(fun(_Term) -> {halt, stays} end, State) of
-                {error, _} = Error -> answer(From, Error, State);
-                _ -> pop_many(From, Limit, State)
-            end;
-        {ok, [_ | _] = Terms} = Result ->
-            ok = delivered(length(Terms), State),
-            answer(From, Result, State);
-        Result ->
-            answer(From, Result, State)
+pop_many(From, Limit, #server{queue = Queue} = State) when Limit < 1 ->
+    answer(From, emmap_queue_pop:pop_many(Queue, Limit), State);
+pop_many(From, Limit, #server{queue = Queue} = State) ->
+    Offered = emmap_queue_take:offer_many_and_purge(Queue, Limit, fun(Terms) ->
+        {reach(From, {ok, Terms}), length(Terms)}
+    end, fun(Bad) -> put_aside(Bad, State) end),
+    case Offered of
+        {cont, Count} ->
+            ok = delivered(Count, State),
+            done(ok, State);
+        {halt, _} -> done(ok, State);
+        eof -> answer(From, {ok, []}, State);
+        {error, _} = Error -> answer(From, Error, State)
     end.
 
 %% Whether a refused message is to leave the queue. Dead letters are pushed first, so that a message is never in neither.
@@ -275,6 +269,15 @@ push_aside(Bad, {dead_letters, Name, Options}) ->
             _ = emmap_open:close(Letters),
             Pushed;
         {error, _} = Error -> Error
+    end.
+
+%% Answers, and says whether the caller has the answer.
+reach({Pid, _} = From, Answer) ->
+    Monitor = monitor(process, Pid),
+    gen_server:reply(From, Answer),
+    case has_it(From, Monitor) of
+        true -> cont;
+        false -> halt
     end.
 
 %% A process that lives after it was sent a message has it. One that has ended normally since had it, as it was waiting

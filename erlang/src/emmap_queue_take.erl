@@ -6,7 +6,7 @@
 
 %% Pops by a fun: it gets the term of the first message, and the message leaves the queue once the fun has returned.
 
--export([fold/3, try_pop_or/3, try_pop_and_purge/2, offer_and_purge/3, taken_out/1]).
+-export([fold/3, try_pop_or/3, try_pop_and_purge/2, offer_and_purge/3, offer_many_and_purge/4, taken_out/1]).
 
 -include("emmap_file.hrl").
 
@@ -48,6 +48,46 @@ offer_and_purge(Queue, Fun, PutAside) ->
     Result = offer(Queue, Fun, PutAside),
     reset(Queue),
     Result.
+
+%% The same with up to `Limit' messages, at least 1: all leave the queue with {cont, _}, and all stay with {halt, _}. They end
+%% before the first one that is refused and not put aside, and before an error; that answer is for the next call.
+-spec offer_many_and_purge(emmap_queue:queue(), Limit :: pos_integer(), fun(([term()]) -> Step),
+                           fun(({bad_term, binary()}) -> boolean())) ->
+    Step | eof | {error, emmap_queue:reason()} when Step :: {cont, term()} | {halt, term()}.
+offer_many_and_purge(Queue, Limit, Fun, PutAside) ->
+    Result = case take_out_many(Queue, Limit, PutAside, []) of
+        {[], EofOrFailed} -> EofOrFailed;
+        {Newest, _} -> use_many(Newest, Fun)
+    end,
+    reset(Queue),
+    Result.
+
+use_many(Newest, Fun) ->
+    Oldest = lists:reverse(Newest),
+    Step = Fun([Term || {_, Term} <- Oldest]),
+    _ = case Step of
+        {cont, _} -> [remove(Taken) =:= ok orelse put_back(Taken) || {Taken, _} <- Oldest];
+        {halt, _} -> [put_back(Taken) || {Taken, _} <- Newest]
+    end,
+    Step.
+
+%% The newest one first, and why there are no more.
+take_out_many(_Queue, 0, _PutAside, Newest) -> {Newest, eof};
+%% All others are kept out, this process too.
+take_out_many(_Queue, _Left, _PutAside, [{{_Backend, _Handle, _Ticket}, _}] = One) -> {One, eof};
+take_out_many(?QUEUE(_, _, Terms) = Queue, Left, PutAside, Newest) ->
+    case take_out(Queue) of
+        {ok, Bytes, Taken} ->
+            case emmap_terms:decode(Bytes, Terms) of
+                {ok, Term} -> take_out_many(Queue, Left - 1, PutAside, [{Taken, Term} | Newest]);
+                Bad ->
+                    case refuse(Bad, Taken, PutAside) of
+                        aside -> take_out_many(Queue, Left, PutAside, Newest);
+                        {error, _} = Error -> {Newest, Error}
+                    end
+            end;
+        EofOrFailed -> {Newest, EofOrFailed}
+    end.
 
 -spec try_pop_and_purge(emmap_queue:queue(), fun((term()) -> Result)) -> nil | Result | {error, emmap_queue:reason()}.
 try_pop_and_purge(Queue, Fun) ->
@@ -117,13 +157,15 @@ keep_others_out(?QUEUE(Backend, Handle, _)) ->
 use(?QUEUE(_, _, Terms), Bytes, Taken, Fun, PutAside) ->
     case emmap_terms:decode(Bytes, Terms) of
         {ok, Term} -> use_term(Taken, Term, Fun);
-        Bad ->
-            case Bad =/= enomem andalso PutAside(Bad) of
-                true -> put_aside(Taken);
-                false ->
-                    put_back(Taken),
-                    {error, Bad}
-            end
+        Bad -> refuse(Bad, Taken, PutAside)
+    end.
+
+refuse(Bad, Taken, PutAside) ->
+    case Bad =/= enomem andalso PutAside(Bad) of
+        true -> put_aside(Taken);
+        false ->
+            put_back(Taken),
+            {error, Bad}
     end.
 
 put_aside(Taken) ->

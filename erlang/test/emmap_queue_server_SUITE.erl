@@ -2,7 +2,8 @@
 -module(emmap_queue_server_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([waits/1, many/1, puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1, stops_whatever_peers_do/1]).
+-export([waits/1, many/1, keeps_messages_of_the_dead/1, ends_before_a_refused_term/1]).
+-export([puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1, stops_whatever_peers_do/1]).
 -export([init/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -11,7 +12,7 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    emmap_test_backends:groups([waits, many, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child, stops_whatever_peers_do]).
+    emmap_test_backends:groups([waits, many, keeps_messages_of_the_dead, ends_before_a_refused_term, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child, stops_whatever_peers_do]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -65,6 +66,27 @@ many(Config) ->
     [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2, 3]],
     ?assertEqual([{ok, [1, 2]}, {ok, [3]}, {ok, []}], [emmap_queue:dequeue_many(Server, 2) || _ <- [1, 2, 3]]),
     ?assertEqual({error, einval}, emmap_queue:dequeue_many(Server, -1)),
+    ok = emmap_queue:stop(Server).
+
+%% A caller on a node that is gone: the server learns that after it has answered.
+keeps_messages_of_the_dead(Config) ->
+    Server = start(Config, "of_the_dead"),
+    [ok = emmap_queue:enqueue(Server, N) || N <- [1, 2, 3]],
+    Gone = binary_to_term(<<131, 88, 119, 14, "nobody@nowhere", 1:32, 0:32, 1:32>>),
+    [Server ! {'$gen_call', {Gone, make_ref()}, Request} || Request <- [{pop_many, 2}, pop, {pop_many, 9}]],
+    ?assertEqual([{ok, [1, 2]}, {ok, [3]}], [emmap_queue:dequeue_many(Server, Limit) || Limit <- [2, 9]]),
+    ok = emmap_queue:stop(Server).
+
+%% What comes before a refused message is no part of the error.
+ends_before_a_refused_term(Config) ->
+    Server = start(Config, "refused"),
+    #file_descriptor{data = #file{backend = Backend, handle = Handle}} = Queue = queue(Config, "refused"),
+    ok = emmap_queue:push_many(Queue, [1, 2]),
+    ok = Backend:queue_push(Handle, <<"no term">>),
+    ?assertEqual({ok, [1, 2]}, emmap_queue:dequeue_many(Server, 9)),
+    ?assertMatch({error, {bad_term, <<"no term", _/binary>>}}, emmap_queue:dequeue_many(Server, 9)),
+    ?assertMatch({error, {bad_term, <<"no term", _/binary>>}}, emmap_queue:dequeue(Server)),
+    ok = emmap_queue:close(Queue),
     ok = emmap_queue:stop(Server).
 
 puts_refused_terms_aside(Config) ->
