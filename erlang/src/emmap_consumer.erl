@@ -64,6 +64,8 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 | `dead_letter` | `error` | the last attempt has failed |
 | `queue_failed` | `warning` | the queue has failed, and is tried again: `reason` |
 | `put_back` | `notice` | messages were still in work at the end of the consumer: `count` |
+
+`telemetry` gets an event for each message: see `m:emmap_telemetry`.
 ").
 -behaviour(gen_server).
 
@@ -123,7 +125,8 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 %% A message in hand.
 -record(job, {
     delivery :: emmap_queue:delivery(),
-    bytes :: binary()
+    bytes :: binary(),
+    since = erlang:monotonic_time() :: integer() %% when it was taken
 }).
 
 -record(state, {
@@ -422,6 +425,7 @@ settle(Key, Action, #job{delivery = Delivery} = Job, #state{jobs = Jobs} = State
     case act(Action, Job, State) of
         {ok, _} ->
             log_end(Action, Delivery, State),
+            ok = report(Action, Job, State),
             {ok, State};
         {{error, Reason}, Rest} when ?PASSES(Reason) ->
             log(warning, queue_failed, State, #{reason => Reason}),
@@ -478,16 +482,26 @@ log_end({release, Delay, Why}, Delivery, State) ->
     log(warning, released, State, (about(Why, Delivery))#{delay => Delay});
 log_end({bury, Why}, Delivery, State) -> log(error, dead_letter, State, about(Why, Delivery)).
 
+report(Action, #job{delivery = Delivery, since = Since}, #state{options = #{module := Module}} = State) ->
+    Result = case Action of
+        ack -> ack;
+        {release, _, _} -> released;
+        {bury, _} -> dead_letter
+    end,
+    Metadata = #{path => path(State), module => Module, attempt => emmap_delivery:attempt(Delivery), result => Result},
+    emmap_telemetry:execute([emmap, consumer, message], #{duration => erlang:monotonic_time() - Since}, Metadata).
+
 about({raised, _, _, Stack} = Why, Delivery) ->
     #{attempt => emmap_delivery:attempt(Delivery), reason => text(Why), stacktrace => Stack};
 about(Why, Delivery) ->
     #{attempt => emmap_delivery:attempt(Delivery), reason => text(Why)}.
 
-log(Level, Event, #state{options = #{module := Module}, queue = Queue}, Report) ->
-    #file_descriptor{data = #file{origin = Origin}} = Queue,
+log(Level, Event, #state{options = #{module := Module}} = State, Report) ->
     %% Elixir's Logger drops reports that have a `label' which it does not know.
-    ?LOG(Level, Report#{event => Event, module => Module, queue => Origin#origin.path},
+    ?LOG(Level, Report#{event => Event, module => Module, queue => path(State)},
          #{report_cb => fun ?MODULE:format_report/1}).
+
+path(#state{queue = #file_descriptor{data = #file{origin = Origin}}}) -> Origin#origin.path.
 
 ?DOC(false).
 -spec format_report(#{event := released | dead_letter | queue_failed | put_back, module := module(), queue := term(),

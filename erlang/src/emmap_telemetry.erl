@@ -11,6 +11,7 @@
 | `[emmap, fault]` | `count`: 1 | `path`, `reason`; `result` of opening it again, by a queue's server or `emmap_handles` |
 | `[emmap, lock, wait]` | `duration`, `attempts` | `result`: `ok` or `timeout`; in the process that waited |
 | `[emmap, queue, delivery]` | `count`: messages | `path`, `server`; of a queue's server |
+| `[emmap, consumer, message]` | `duration`, from the take on | `path`, `module`, `attempt`; `result`: `ack`, `released` or `dead_letter`; of `emmap_consumer` |
 | `[emmap, port, start]` | `count`: 1 | `program`, `server` |
 | `[emmap, port, exit]` | `count`: 1 | `program`, `server`, `reason` |
 

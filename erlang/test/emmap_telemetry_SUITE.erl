@@ -2,13 +2,16 @@
 -module(emmap_telemetry_SUITE).
 
 -export([all/0, groups/0, init_per_suite/1, end_per_suite/1, init_per_group/2, end_per_group/2]).
--export([reports/1, waits/1, needs_none/1]).
+-export([reports/1, reports_consumers/1, waits/1, needs_none/1]).
+-export([init/1, handle_message/2]).
+
+-behaviour(emmap_consumer).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()] ++ [needs_none].
 
-groups() -> emmap_test_backends:groups([reports, waits]).
+groups() -> emmap_test_backends:groups([reports, reports_consumers, waits]).
 
 init_per_suite(Config) -> [{played, play()} | Config].
 
@@ -70,6 +73,29 @@ reports(Config) ->
     ok = gen_server:stop(Port),
     _ = event([emmap, port, exit], #{server => Port, reason => normal}),
     true = unregister(telemetry_test).
+
+%% Each end of a message, with the time since it was taken.
+reports_consumers(Config) ->
+    true = register(telemetry_test, self()),
+    [Path, Letters] = [emmap_test:path(Config, Name) || Name <- ["consumed", "letters"]],
+    Options = [{backend, proplists:get_value(backend, Config)}],
+    {ok, Queue} = emmap_queue:open(Path, 0, Options),
+    ok = emmap_queue:push_many(Queue, [fine, wrong]),
+    {ok, Consumer} = emmap_consumer:start_link(#{queue => Queue, module => ?MODULE, dead_letters => Letters, max_attempts => 2,
+                                                 backoff => {0, 0}, open_options => Options}),
+    Of = #{path => list_to_binary(Path), module => ?MODULE},
+    {#{duration := Duration}, _} = event([emmap, consumer, message], Of#{attempt => 1, result => ack}),
+    ?assert(Duration > 0),
+    _ = event([emmap, consumer, message], Of#{attempt => 1, result => released}),
+    _ = event([emmap, consumer, message], Of#{attempt => 2, result => dead_letter}),
+    ok = gen_server:stop(Consumer),
+    ok = emmap_queue:close(Queue),
+    true = unregister(telemetry_test).
+
+init([]) -> {ok, none}.
+
+handle_message(fine, none) -> ok;
+handle_message(wrong, none) -> {error, wrong}.
 
 %% A wait for a lock that a stopped process has.
 waits(Config) ->
