@@ -53,7 +53,11 @@ atomics(Folder) ->
     {ok, Dets} = dets:open_file(counter, [{file, filename:join(Folder, "dets")}, {auto_save, infinity}]),
     ok = dets:insert(Dets, {key, 0}),
     Batch = lists:duplicate(100, {inc_counter, 0, 1}),
+    {ok, Named} = emmap_handles:start_link(#{name => visits, path => filename:join(Folder, "named"), kind => {counters, 1}}),
+    ok = persistent_term:put(?MODULE, Nif),
     Ratio = rounds:race([
+        {named, fun(N) -> inc_counter(visits, N) end},
+        {looked_up, fun(N) -> inc_looked_up(N) end},
         {counters, fun(N) -> counters_add(Counters, N) end},
         {atomics, fun(N) -> atomics_add(Atomics, N) end},
         {ets, fun(N) -> ets_update(Ets, N) end},
@@ -67,6 +71,10 @@ atomics(Folder) ->
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, counters), "counters:add", "at most 1.6"),
     rounds:ratio(?SECTION, "NIF inc_counter", Ratio(inc_counter, bare), "a bare NIF that adds"),
     rounds:ratio(?SECTION, "a bare NIF that adds", Ratio(bare, counters), "counters:add"),
+    Handle = "inc_counter with the handle",
+    LookedUp = "inc_counter with a handle from a persistent term",
+    rounds:ratio(?SECTION, "NIF inc_counter with a name", Ratio(named, inc_counter), Handle, "at most 1.2", LookedUp),
+    rounds:ratio(?SECTION, LookedUp, Ratio(looked_up, inc_counter), Handle),
     rounds:recorded(inc_counter, "inc_counter", Ratio(inc_counter, counters), "at most 1.0"),
     rounds:recorded(patomic_add, "patomic_add", Ratio(patomic_add, counters)),
     Peers = [{atomics, "atomics:add_get"}, {ets, "ets:update_counter"}, {dets, "dets:update_counter"}],
@@ -81,6 +89,7 @@ atomics(Folder) ->
         {Peer, PeerName} <- Beside
     ],
     ok = dets:close(Dets),
+    ok = gen_server:stop(Named),
     _ = [ok = emmap:close_counters(Opened) || Opened <- [Nif, Port]],
     ok = emmap:close(File).
 
@@ -101,6 +110,9 @@ bare_add(Memory, N) -> _ = bare_nif:add(Memory, 1), bare_add(Memory, N - 1).
 
 inc_counter(_, 0) -> ok;
 inc_counter(Counters, N) -> {ok, _} = emmap:inc_counter(Counters, 0, 1), inc_counter(Counters, N - 1).
+
+inc_looked_up(0) -> ok;
+inc_looked_up(N) -> {ok, _} = emmap:inc_counter(persistent_term:get(?MODULE), 0, 1), inc_looked_up(N - 1).
 
 patomic_add(_, 0) -> ok;
 patomic_add(File, N) -> _ = emmap:patomic_add(File, 0, 1), patomic_add(File, N - 1).
