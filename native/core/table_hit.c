@@ -80,7 +80,7 @@ static bool try_hit(_Atomic int64_t *words, const emmap_table_limit *limit, cons
     uint64_t used = over || since == 1 ? 0 : last;
     if (!sliding)
         before = 0;
-    const uint64_t weighed = before * moment->left / limit->window_ms;
+    const uint64_t weighed = before == 0 ? 0 : before * moment->left / limit->window_ms;
     const uint64_t all = used + weighed;
     const uint64_t cost = limit->cost > 0 ? (uint64_t)limit->cost : 0;
     const uint64_t back = limit->cost < 0 ? (uint64_t)-limit->cost : 0;
