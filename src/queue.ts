@@ -647,7 +647,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * ```
    *
    * One message wakes one of those who wait. `"ok"` does not promise that the message is still there. While somebody is
-   * in a pop in two steps, the result may be `"ok"` up to ten times a second.
+   * in a pop in two steps, the result may be `"ok"` up to 12 times a second.
    */
   async wait(options: WaitOptions = {}): Promise<"ok" | "timed-out"> {
     return (await this.waits.message(options)) ? "ok" : "timed-out";

@@ -1,6 +1,7 @@
 // Another process of deliveries.mjs, until its standard input ends.
 //
 //   deliveries-worker.mjs FOLDER lanes COUNT SLEEP   works on the queue `lanes`, and counts what it has done
+//   deliveries-worker.mjs FOLDER hold                takes a message of the queue `redelivered`, and keeps it
 //   deliveries-worker.mjs FOLDER bullmq              adds as many jobs to BullMQ's queue as each line of its input says
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -24,6 +25,8 @@ if (what === "lanes") {
     { concurrency },
   );
   input.on("close", () => consumer.stop());
+} else if (what === "hold") {
+  await openQueue(join(folder, "redelivered"), { values: "json" }).take();
 } else {
   const { Queue } = await import("bullmq");
   const queue = new Queue("jobs", { connection: { path: join(folder, "redis.sock") } });

@@ -5,7 +5,8 @@
 // 1. Taking and popping: the messages are in the queue before the time begins.
 // 2. Lanes: 30 handlers in 3 processes (deliveries-worker.mjs) work on jobs that sleep for 20 ms. The ideal is 30 jobs each
 //    20 ms.
-// 3. BEAM (across.escript) pushes {tick, Number} one by one, and this process takes and acknowledges. A round lasts until the
+// 3. Redelivery: a consumer is killed with a message in hand, while one of the other runtime waits for a message.
+// 4. BEAM (across.escript) pushes {tick, Number} one by one, and this process takes and acknowledges. A round lasts until the
 //    last acknowledgement. BullMQ's jobs come from another Node process, 64 at a time, and its worker has 64 in hand.
 
 import { spawn } from "node:child_process";
@@ -13,6 +14,7 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openCounters, openQueue } from "../../dist/index.mjs";
 import { folder } from "../harness/folder.mjs";
 import { able, section } from "../harness/records.mjs";
@@ -33,14 +35,18 @@ async function race(contestants, rounds) {
   return (one, other) => median(times.map((round) => round[one] / round[other]));
 }
 
-/** Starts a worker, which says when it is ready. */
-async function startWorker(...args) {
-  const child = spawn(process.execPath, [worker, folder, ...args], { stdio: ["pipe", "pipe", "inherit"] });
-  process.once("exit", () => child.kill());
+/** Starts a program, which says when it is ready. */
+async function start(command, ...args) {
+  const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
   const lines = createInterface({ input: child.stdout });
   await once(lines, "line");
   return { child, lines };
 }
+
+const startWorker = (...args) => start(process.execPath, worker, folder, ...args);
 
 async function endWorker({ child }) {
   child.stdin.end();
@@ -121,6 +127,59 @@ async function endWorker({ child }) {
   await Promise.all(workers.map(endWorker));
   queue.close();
   done.close();
+}
+
+// --- Redelivery -----------------------------------------------------------------------------------------------------
+
+{
+  const KILLS = QUICK ? 2 : 25;
+  const escript = join(import.meta.dirname, "../beam/redelivery.escript");
+  const queue = openQueue(join(folder, "redelivered"), { values: "json" });
+
+  /** Milliseconds from each kill to the delivery. `takes` begins to wait, and resolves to the time of its delivery. */
+  async function redeliveries(startHolder, takes) {
+    const times = [];
+    for (let i = 0; i < KILLS; i++) {
+      queue.push(i);
+      const { child } = await startHolder();
+      const delivered = takes();
+      // Not one moment of the core's own clock: it looks for the dead now and then.
+      await sleep(100 + Math.random() * 100);
+      const killed = process.hrtime.bigint();
+      child.kill("SIGKILL");
+      times.push(Number((await delivered) - killed) / 1e6);
+    }
+    return times.sort((one, other) => one - other);
+  }
+
+  const beam = await start("escript", escript, folder, "wait");
+  const toBeam = await redeliveries(
+    () => startWorker("hold"),
+    async () => {
+      beam.child.stdin.write("\n");
+      const [line] = await once(beam.lines, "line");
+      return BigInt(line);
+    },
+  );
+  beam.child.stdin.end();
+  const toNode = await redeliveries(
+    () => start("escript", escript, folder, "hold"),
+    async () => {
+      const delivery = await queue.take();
+      const now = process.hrtime.bigint();
+      delivery.ack();
+      return now;
+    },
+  );
+  for (const [whose, times] of [
+    ["a Node consumer, to BEAM", toBeam],
+    ["a BEAM consumer, to Node", toNode],
+  ]) {
+    const limit = { limit: "at most 1" };
+    records.ratio(`redelivery after kill -9 of ${whose}, median`, median(times) / 50, "50 ms", limit);
+    records.ratio(`redelivery after kill -9 of ${whose}, the latest`, times.at(-1) / 100, "100 ms", limit);
+  }
+  queue.close();
 }
 
 // --- BEAM to Node, beside BullMQ -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-/* The watcher, which checks all waits ten times a second. */
+/* The watcher, which checks all waits every EMI_WAIT_LOOK_EVERY ms. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <time.h>

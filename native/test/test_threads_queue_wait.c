@@ -189,7 +189,7 @@ static bool wakes_one_each(emmap_file *file)
     return exact;
 }
 
-/* The check that comes ten times a second may meet an unfinished call, and then wakes all waiters; so try again. */
+/* The check of all waits may meet an unfinished call, and then wakes all waiters; so try again. */
 static void one_message_wakes_one_who_waits(void **state)
 {
     (void)state;

@@ -189,7 +189,7 @@ async function wakeUp(
     : note(
         "wake-ups",
         `a push reaches a waiting consumer after ${Math.round(median)} ms`,
-        "the consumer is not woken: it looks ten times a second",
+        "the consumer is not woken: it looks 12 times a second",
         "allow futex in the sandbox, or update the kernel",
       );
 }
