@@ -8,7 +8,7 @@
  *   file      an open handle (emmap_file): a descriptor, options, a cursor and a reference to a mapping
  *   mapping   one mmap region, with a reference count
  *   position  a byte offset from the beginning of the file's mapping, which begins at `offset` in the file on disk
- *   direct    a read that answers bytes of the mapping itself (emmap_slice) instead of a copy
+ *   direct    a read that returns bytes of the mapping itself (emmap_slice) instead of a copy
  *   cursor    the position at which the next emmap_read, emmap_read_line or emmap_write begins
  *
  * Numbers
@@ -25,7 +25,8 @@
  *   Each function lists its other errors.
  *
  * Threads
- *   Any thread may call any function at any time, also on one file. Only emmap_free must be the last call on its file.
+ *   Any thread may call any function at any time, also on one file. The exception is emmap_free: it must be the last call on its
+ *   file.
  *   A read-write lock of the file keeps its reads and writes apart, for EMMAP_PIECE bytes at a time: a longer copy takes the
  *   lock again for each piece. EMMAP_OPEN_NOLOCK turns this lock off; memory stays safe. The lock does not cover other handles,
  *   other processes and direct accesses.
@@ -104,7 +105,7 @@ typedef enum emmap_flag {
     EMMAP_OPEN_WRITE = 1 << 1,  /* for writing and reading */
     EMMAP_OPEN_CREATE = 1 << 2, /* create the file if it is missing; needs write */
     EMMAP_OPEN_TRUNCATE =
-        1 << 3, /* empty the file first; without size and length it keeps its size; needs write */
+        1 << 3, /* drop all bytes first; without size and length the file keeps its size; needs write */
     EMMAP_OPEN_SHARED = 1 << 4,          /* MAP_SHARED: writes reach the file and all its other mappings */
     EMMAP_OPEN_PRIVATE = 1 << 5,         /* MAP_PRIVATE: writes stay in this mapping; the default */
     EMMAP_OPEN_SHARED_VALIDATE = 1 << 6, /* as shared, and the kernel refuses flags that it does not know */
@@ -194,9 +195,9 @@ typedef struct emmap_mapping emmap_mapping;
  * its calls may hang, or change the file without the lock. It has to call exec or end.
  *
  * Errors: those of open, fstat, fallocate and mmap, and
- *   EINVAL   contradicting flags; create, truncate or anon without what they need; an empty file and no size; a size that
- *            EMMAP_OPEN_EXACT does not allow; offset and length past the end of a file that may not grow; a misaligned
- *            address
+ *   EINVAL   contradicting flags; create, truncate or exclusive without write; anon without write and a size; an empty file and
+ *            no size; a size that EMMAP_OPEN_EXACT does not allow; offset and length past the end of a file that may not grow; a
+ *            misaligned address
  *   EISDIR   a directory
  *   ENODEV   a FIFO, socket or device
  *   EEXIST   EMMAP_OPEN_FIXED, and the address range is in use
@@ -204,7 +205,7 @@ typedef struct emmap_mapping emmap_mapping;
  *   EFBIG    a size that no file can have
  *   ENOTSUP  EMMAP_OPEN_SYNC without persistent memory. EMMAP_OPEN_SHARED on a file system that does not show the same
  *            memory to all who open the file (FUSE, network file systems: docs/file-systems.md); with
- *            EMMAP_OPEN_SHARED_UNSAFE a plain file or counters open there, but no queue and no block storage
+ *            EMMAP_OPEN_SHARED_UNSAFE a plain file or counters open there, but no queue, block storage, cell or table
  */
 emmap_error emmap_open(const char *path, const emmap_options *options, emmap_file **file);
 
@@ -238,8 +239,8 @@ void emmap_describe(emmap_file *file, emmap_info *info);
  */
 emmap_error emmap_is_current(emmap_file *file, bool *current);
 
-/* A handle that may write a queue or block storage and shares it. It describes itself: every user who may write
- * the file could have changed this. */
+/* A handle that may write a queue, block storage, cell or table, and shares it. The handle's process wrote these facts,
+ * and every user who may write the file can change them. */
 typedef struct emmap_writer {
     uint64_t process; /* the process id, as the process itself sees it */
     uint64_t since;   /* the time when it opened the file, in ms since 1970 */
@@ -250,7 +251,7 @@ typedef struct emmap_writer {
     char program[32]; /* the program's name, in printable ASCII; ends with a 0 */
 } emmap_writer;
 
-/* The most handles that can share a file for writing. */
+/* At most so many handles can share a file for writing. */
 #define EMMAP_WRITERS 1024u
 
 /*
@@ -266,9 +267,9 @@ emmap_error emmap_writers(emmap_file *file, emmap_writer *writers, size_t room, 
 
 /* How much a look may cost. */
 typedef enum emmap_effort {
-    EMMAP_BRIEF, /* microseconds: leaves out numbers that only the whole file tells */
+    EMMAP_BRIEF, /* microseconds: leaves out numbers that need a read of the whole file */
     EMMAP_COUNT, /* counts messages and blocks, if no other process keeps the number */
-    EMMAP_CHECK  /* also reads all that the file's format describes, and reports the first damage */
+    EMMAP_CHECK  /* also reads everything that the file's format describes, and reports the first damage */
 } emmap_effort;
 
 /* Finds an effort by its name: "brief", "count" or "check". False: there is none of this name. */
@@ -304,9 +305,9 @@ typedef struct emmap_inspection {
 } emmap_inspection;
 
 /*
- * Finds out of what kind a file is, what is in it, who has it open for writing, and who has its lock. Takes no
- * lock, appears in no slot of the live folder, and changes nothing. So it works also while a stopped process has
- * the lock. Facts of different lines may be of different moments. The caller frees *result.
+ * Finds out the kind of a file, its contents, the handles that have it open for writing, and the owner of its lock.
+ * Takes no lock, appears in no slot of the live folder, and changes nothing. So it works also while a stopped process has
+ * the lock. Two facts may be of different moments. The caller frees *result.
  * Errors: those of open and read; EISDIR; ENODEV; ENOMEM.
  */
 emmap_error emmap_inspect(const char *path, emmap_effort effort, emmap_inspection **result);
@@ -333,11 +334,13 @@ emmap_control *emmap_file_control(emmap_file *file);
  *   a queue          its messages at one moment, at the beginning of a file that is no larger than they need: first those in hand,
  *                    then the others. A handle for reading does not copy those in hand
  *   a block storage  its blocks at one moment, with their addresses
+ *   a cell           its value
+ *   a table          its entries at one moment; with a handle for reading, each entry at the moment when it is copied
  *   counters         each counter at the moment when it is copied
  *   any other file   the bytes of the mapping, EMMAP_PIECE at a time, as emmap_pread reads them; a write meanwhile can
  *                    show in a later piece and not in an earlier one
  *
- * Others wait only while messages or blocks are copied in memory, which needs that much memory. They never
+ * Others wait only while messages, blocks or entries are copied in memory, which needs that much memory. They never
  * wait for the disk, and never for a handle that may not write. Such a handle gets EAGAIN if others change
  * the file all the time, and it may copy a part of a list of blocks that another process stores or frees at
  * the moment. Sync a copy of a queue again if you go on to use it as a synced queue. Holes stay holes. The
@@ -406,7 +409,7 @@ typedef struct emmap_slice {
     uint8_t *data;
     uint64_t length;
     emmap_mapping *mapping;
-    struct emmap_loan *loan; /* of the core */
+    struct emmap_loan *loan; /* the core's own */
 } emmap_slice;
 
 /* As emmap_pread, emmap_read and emmap_read_line, without copying. On failure, and for no bytes, the slice is
@@ -426,12 +429,12 @@ bool emmap_slice_faulted(const emmap_slice *slice);
  */
 emmap_error emmap_slice_copy_on_write(const emmap_slice *slice);
 
-/* Ends the slice and sets it to 0. Unmaps the memory if this was the last reference. A slice of 0 is ignored. */
+/* Ends the slice and sets it to zeros. Unmaps the memory if this was the last reference. A slice of zeros is ignored. */
 void emmap_slice_release(emmap_slice *slice);
 
 /*
- * Pins, for memory of a door that many threads use without counting references and that one thread takes
- * away. They are inline, since a call takes as long as a pin.
+ * Pins protect memory of a door that many threads use without reference counts and that one thread takes away.
+ * The functions are inline, since a call would cost as much as the pin itself.
  *
  * A thread asks once for its pin, by emmap_pin_self (NULL: no memory). To use the memory it calls
  * emmap_pin_hold, which returns the content of *place. Until it calls emmap_pin_release it may use the memory,
@@ -577,12 +580,12 @@ emmap_error emmap_patomic_store(emmap_file *file, uint64_t position, int64_t val
  * which begin at 0. Handles that are open keep the number that they had. If the process dies meanwhile, the
  * file has the old number or the new one.
  *
- * The mapping is always shared. `options` may be NULL. Of `options` the mode and the flags that say how to
- * map are used. Without EMMAP_OPEN_READ and EMMAP_OPEN_WRITE the file is opened for writing and created if it
- * is missing. All other functions work on the file, but its size is fixed (EMMAP_FIXED_SIZE). If a creator
- * died, the next opener finishes the file.
+ * The mapping is always shared. `options` may be NULL. Without EMMAP_OPEN_READ and EMMAP_OPEN_WRITE the file is
+ * opened for writing and created if it is missing. All other functions work on the file, but its size is fixed
+ * (EMMAP_FIXED_SIZE). If a creator died, the next opener finishes the file.
  * Errors: as emmap_open, and
- *   EINVAL         more than 2^32 counters; a counters file with another count: emmap_last_failure has both numbers
+ *   EINVAL         more than 2^32 counters; a counters file with another count: emmap_last_failure has both numbers; options
+ *                  that counters can't have: anon, private, truncate, follow, offset, length, size
  *   EMMAP_CORRUPT  the file is no counters file; it is unchanged
  */
 emmap_error emmap_counters_open(const char *path, uint64_t count, const emmap_options *options,
@@ -621,8 +624,8 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
  * process.
  */
 
-/* The most waits of a process at a time that have threads, which sleep: all but those that a door watches
- * (emmap_waiter). */
+/* At most so many waits of a process can have threads at a time. Every wait has a thread, except those that a door watches
+ * (emmap_waiter.watches). */
 #define EMMAP_WAIT_LIMIT 1024u
 
 typedef struct emmap_wait emmap_wait;
@@ -658,7 +661,7 @@ emmap_error emmap_wait_begin(emmap_file *file, uint64_t position, int64_t expect
  * notify that comes at the same time goes to the next wait. */
 bool emmap_wait_cancel(emmap_wait *wait);
 
-/* The same, after the descriptor that the door watches has become readable: the wait was woken. */
+/* As emmap_wait_cancel, for a wait that was woken: the descriptor that the door watches has become readable. */
 bool emmap_wait_woken(emmap_wait *wait);
 
 /* Frees the wait, and cancels it first if it goes on. NULL is ignored. */
@@ -682,8 +685,8 @@ emmap_error emmap_counter_notify(emmap_file *file, uint64_t index, uint64_t coun
 /*
  * An operation waits for locks of other handles and processes for up to the file's lock_timeout. Then it
  * returns ETIMEDOUT, has done nothing, and may be tried again. The owner of the lock is alive: stopped, or
- * busy for that long. For the lock in memory of a queue or block storage, the failure's reason names the
- * owner, and emmap_writers lists it. The time-out also limits opening queues, block storages and counters, and changing a file's size.
+ * busy for that long. For a lock in a live folder, the failure's reason names the owner, and emmap_writers lists it. The
+ * time-out also limits opening a file of any kind but a plain one, and changing a file's size.
  */
 
 /* Sets the longest wait for locks of every operation in this process, in milliseconds. EMMAP_NO_LIMIT, the
@@ -692,8 +695,8 @@ emmap_error emmap_counter_notify(emmap_file *file, uint64_t index, uint64_t coun
 void emmap_lock_limit(uint64_t milliseconds);
 
 /*
- * Sets whether operations of this thread on queues and block storages may block: on a lock, on growth of the
- * file, on a large copy, on the disk. Default true. With false, an operation that would block changes nothing
+ * Sets whether operations of this thread on queues, block storages, cells and tables may block: on a lock, on growth of
+ * the file, on a large copy, on the disk. Default true. With false, an operation that would block changes nothing
  * and returns EAGAIN, or ETIMEDOUT if another handle has the lock. The caller repeats it on a thread that may
  * block.
  */
@@ -811,12 +814,12 @@ emmap_error emmap_queue_wait_begin(emmap_file *file, uint64_t timeout, const emm
 
 /*
  * A descriptor by which a wait of this handle can be woken faster than by a thread: the door's event loop watches
- * it itself. It becomes readable when the handle's wait with emmap_waiter.watches is woken. The door then reads
- * what is there, calls emmap_wait_woken, and goes on as if its waiter had been called with EMMAP_OK. All other
- * ends of the wait are told by the waiter. A handle should have one such wait at a time; its other waits have
- * threads. It may become readable without a reason.
+ * the descriptor itself. It becomes readable when the handle's wait with emmap_waiter.watches is woken. The door then
+ * empties it, calls emmap_wait_woken, and goes on as if its waiter had been called with EMMAP_OK. The waiter reports every
+ * other end of the wait. A handle should have one such wait at a time; its other waits have threads. The descriptor may
+ * become readable without a reason.
  *
- * The descriptor belongs to the handle, until it is closed. It is a FIFO in the live folder, with both ends open.
+ * The handle owns the descriptor and closes it. It is a FIFO in the live folder, with both ends open.
  * Errors: ENOTSUP if the handle has no live folder; those of mkfifo and open; EACCES as emmap_queue_wait_begin.
  */
 emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
@@ -841,7 +844,7 @@ emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
 
 typedef struct emmap_delivery {
     uint64_t ticket;  /* below 2^53 */
-    uint32_t attempt; /* how often the message was taken, with this time: 1, 2, ... */
+    uint32_t attempt; /* how often the message was taken, this take included: 1, 2, ... */
 } emmap_delivery;
 
 /*
@@ -873,7 +876,7 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder);
  * Errors: EBUSY if a living handle has others in hand; EMMAP_FULL; as a push that makes the file grow. */
 emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count);
 
-/* A message in hand, or a released one. What it says of its owner, the owner says of itself. */
+/* A message in hand, or a released one. The owner itself wrote the facts about the owner. */
 typedef struct emmap_in_hand {
     uint64_t ticket;
     uint64_t length;  /* bytes, with up to 7 zeros */
@@ -894,9 +897,9 @@ emmap_error emmap_queue_in_hand(emmap_file *file, emmap_in_hand *entries, size_t
 emmap_error emmap_queue_peek_front(emmap_file *file, const emmap_sink *sink);
 emmap_error emmap_queue_peek_back(emmap_file *file, const emmap_sink *sink);
 
-/* Removing only messages that the caller can use takes two steps: copy the first message out by
- * emmap_queue_glance_front, try to use it, then call emmap_queue_remove. Others are not excluded in between.
- * If the message is no longer the first one, emmap_queue_remove says so, and the caller begins again. */
+/* A caller that removes only messages that it can use goes in steps: it copies the first message out by
+ * emmap_queue_glance_front, tries to use it, and calls emmap_queue_remove. Others are not excluded in between.
+ * If the message is no longer the first one, emmap_queue_remove is ESTALE, and the caller begins again. */
 
 /* Copies the first message out; it stays. Takes no lock if the unlocked read is conclusive. Other processes
  * may change the bytes during the copy: only emmap_queue_remove tells whether it is a message.
@@ -910,7 +913,7 @@ emmap_error emmap_queue_remove(emmap_file *file, const struct iovec *messages, s
 
 /*
  * As emmap_queue_remove for one message. Then copies the message that is the first one now into the sink, as
- * emmap_queue_glance_front does. So removing many messages one by one takes one call each. The sink is not
+ * emmap_queue_glance_front does. So a loop that removes messages one by one makes one call for each. The sink is not
  * called if the queue is empty or the message is damaged; a sink without memory is no error here. The sink's
  * memory may be `message`.
  */
@@ -1040,7 +1043,7 @@ emmap_error emmap_blocks_init(emmap_file *file, uint64_t block_size, unsigned le
  * emmap_resize. */
 emmap_error emmap_block_store(emmap_file *file, const struct iovec *block, uint64_t *address);
 
-/* Stores `count` blocks and sets as many addresses. On failure no block is stored, and nobody has seen one. A
+/* Stores `count` blocks and sets their `count` addresses. On failure no block is stored, and no reader has seen one. A
  * process that dies meanwhile may leave some of them. Errors: as emmap_block_store. */
 emmap_error emmap_block_store_many(emmap_file *file, const struct iovec *blocks, size_t count,
                                    uint64_t *addresses);
@@ -1051,7 +1054,7 @@ emmap_error emmap_block_read(emmap_file *file, uint64_t address, const emmap_sin
 /* Frees the block. Errors: ENOENT if no block has this address. */
 emmap_error emmap_block_free(emmap_file *file, uint64_t address);
 
-/* Frees all of the blocks. On failure none is freed, and nobody has seen one gone. A process that dies
+/* Frees all of the blocks. On failure none is freed, and no reader has missed one. A process that dies
  * meanwhile may have freed some.
  * Errors: ENOENT if an address has no block or comes twice; ENOMEM. */
 emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, size_t count);
@@ -1062,7 +1065,7 @@ emmap_error emmap_block_free_many(emmap_file *file, const uint64_t *addresses, s
 /*
  * Copies up to `limit` blocks out, in the order of their places in the file. For each it calls the sink once
  * and stores the address into `addresses`, which has room for `limit`. *count is their number. *place is the
- * address to begin at, stored or not; 0: all. Each call sets it to where the next one goes on, or to
+ * address to begin at, with or without a block; 0: the first one. Each call sets it to where the next one goes on, or to
  * EMMAP_BLOCKS_END. A block that is stored or freed during the walk is met or not; every other block is met
  * once.
  * Errors: EMMAP_EOF if there are no more; EINVAL for a limit from 2^63 up; ESTALE for a place that is no
@@ -1085,7 +1088,7 @@ typedef struct emmap_blocks_metadata {
 emmap_error emmap_blocks_info(emmap_file *file, emmap_blocks_metadata *info);
 
 /*
- * Makes all masks above the leaves follow from the leaves' masks, which tell the blocks. (An interrupted
+ * Computes all masks above the leaves again from the leaves' masks, which say which blocks exist. (An interrupted
  * operation needs no repair.) Repairs `limit` addresses from *place on, in the order of their places in the
  * file, each with the group of 4096 that it is in; 0: all. *place is 0 at first. Each call sets it to where
  * the next one goes on, or to 0 at the end. Other operations may run between two calls.
@@ -1110,21 +1113,20 @@ emmap_error emmap_blocks_compact(emmap_file *file, uint64_t *bytes);
 
 /*
  * A cell is a file with one value, which is published whole: a configuration, or feature flags. Readers take no
- * lock and never see half a value. The core knows the value as bytes.
+ * lock and never see half a value. To the core the value is bytes.
  *
  * Death    If a process is killed while it publishes, the value is the one before or the new one, and readers and
  *          publishers go on.
  * Power    After emmap_sync or emmap_datasync, a power cut keeps the last synced value or a later one, whole. Without
- *          a sync the cell may be empty then. Publishing to a cell that was ever synced waits for the disk once in three
- *          times.
+ *          a sync the cell may be empty then. In a cell that was ever synced one publish in three waits for the disk.
  *
- * All functions that take the file alone work on it. Its size is fixed (EMMAP_FIXED_SIZE).
+ * The functions for plain files work on it, too. Its size is fixed (EMMAP_FIXED_SIZE).
  */
 
 /*
  * Opens a cell for values of up to `max_bytes` bytes, at most 2^30, or creates one that is empty. The file takes
- * four times as much, and 256 bytes. max_bytes 0 takes that of the file. `options` as for emmap_queue_open, without
- * a size and EMMAP_OPEN_FOLLOW.
+ * four times as much, and 256 bytes and padding. max_bytes 0: the file's number. `options` are as for emmap_queue_open,
+ * without a size and EMMAP_OPEN_FOLLOW.
  * Errors: as emmap_open, and EINVAL for another max_bytes than the file's, and for max_bytes 0 of a new file;
  * EMMAP_CORRUPT if the file is no cell; it is unchanged then.
  */
@@ -1140,7 +1142,7 @@ emmap_error emmap_cell_publish(emmap_file *file, const struct iovec *vectors, si
  * publish faster than a copy takes, a thousand times; ENOMEM. */
 emmap_error emmap_cell_get(emmap_file *file, const emmap_sink *sink, uint64_t *version);
 
-/* The number of values published so far: another version is another value. 0: none was. One load. */
+/* The number of values published so far; 0: none. Another version is another value. Costs one load. */
 emmap_error emmap_cell_version(emmap_file *file, uint64_t *version);
 
 /* Waits while the version is `version`, as emmap_wait_begin. */
@@ -1157,10 +1159,10 @@ emmap_error emmap_cell_wait_begin(emmap_file *file, uint64_t version, uint64_t t
  *          emmap_table_compare_exchange take the lock, and may wait for it (ETIMEDOUT).
  * Death    If a process is killed, the next change finishes or undoes its change. An addition that has returned is
  *          never lost.
- * Power    When a table is opened for writing for the first time after a restart of the system, everything is made to
- *          follow from the entries. A synced entry is there, with its words of the sync or later ones.
+ * Power    The first handle that opens a table for writing after a restart of the system computes all the rest again from
+ *          the entries. A synced entry is there, with its words of the sync or later ones.
  *
- * All functions that take the file alone work on it. Its size is fixed (EMMAP_FIXED_SIZE).
+ * The functions for plain files work on it, too. Its size is fixed (EMMAP_FIXED_SIZE).
  */
 
 #define EMMAP_TABLE_KEY_BYTES 64u
@@ -1173,24 +1175,24 @@ typedef struct emmap_table_metadata {
 } emmap_table_metadata;
 
 /*
- * Opens a table, or creates one that is empty. Capacity 0 takes all three numbers of the file. A million keys take
- * 64 MiB with the default numbers. `options` as for emmap_cell_open.
+ * Opens a table, or creates one that is empty. With capacity 0 all three numbers are the file's. A million keys take
+ * 64 MiB with the default numbers. `options` are as for emmap_cell_open.
  * Errors: as emmap_open, and EINVAL for numbers out of range, other ones than the file's, and capacity 0 of a new file;
  * EMMAP_CORRUPT if the file is no table; it is unchanged then.
  */
 emmap_error emmap_table_open(const char *path, const emmap_table_metadata *asked,
                              const emmap_options *options, emmap_file **file);
 
-/* Errors: EINVAL for a file that is no table. */
+/* The three numbers of the table. Errors: EINVAL for a file that is no table. */
 emmap_error emmap_table_info(emmap_file *file, emmap_table_metadata *info);
 
-/* The number of keys. One load. */
+/* The number of keys, expired ones included. Costs one load. */
 emmap_error emmap_table_size(emmap_file *file, uint64_t *size);
 
 /*
- * On word `word` of a key, from 0: as the emmap_counter functions. A key that is not there has words of 0, and is
- * inserted, except by emmap_table_get, and by an emmap_table_compare_exchange that does not exchange.
- * Errors: EACCES; EINVAL for an empty key, one of more than key_bytes bytes, and a word that is not there; EMMAP_FULL;
+ * These do to word `word` of a key, from 0, as the emmap_counter functions do to a counter. A key that is not there has
+ * words of 0. It is inserted, except by emmap_table_get, and by an emmap_table_compare_exchange that does not exchange.
+ * Errors: EACCES; EINVAL for an empty key, one of more than key_bytes bytes, and a word past the last; EMMAP_FULL;
  * EMMAP_CORRUPT; emmap_table_get: ENOENT, EBUSY if others delete entries all the time.
  */
 emmap_error emmap_table_add(emmap_file *file, const void *key, size_t length, uint64_t word, int64_t value,
@@ -1215,12 +1217,12 @@ typedef struct emmap_table_place {
     uint32_t generation;
 } emmap_table_place;
 
-/* `create`: inserts a key that is not there. Errors: as emmap_table_add; ENOENT. */
+/* Finds the words of a key. With `create` it inserts a key that is not there. Errors: as emmap_table_add; ENOENT. */
 emmap_error emmap_table_find(emmap_file *file, const void *key, size_t length, bool create,
                              emmap_table_place *place);
 
-/* A limit: `limit` in each window of `window_ms`. `cost` is what this hit uses, 1 in most cases. A negative cost gives
- * back what was used in this window. Limit and cost are below 2^24. */
+/* A key may use `limit` in each window of `window_ms`. This hit uses `cost`, 1 in most cases. A negative cost takes back
+ * earlier use in this window. Limit and cost are below 2^24. */
 typedef struct emmap_table_limit {
     uint64_t limit;
     uint64_t window_ms;
@@ -1229,11 +1231,11 @@ typedef struct emmap_table_limit {
 } emmap_table_limit;
 
 typedef enum emmap_table_flag {
-    /* The window slides: what was used in the window before counts by the part of it that the sliding window still
-     * covers. Without it windows follow each other, the same for all keys. */
+    /* The window slides. The use in the window before counts in proportion to the part of it that the sliding window
+     * still covers. Without this flag windows follow each other, the same for all keys. */
     EMMAP_TABLE_SLIDING = 1 << 0,
-    /* In a full table in which nothing has expired, the entry that expires first gives its place, of up to 65536 that
-     * are looked at. Without it that is EMMAP_FULL. */
+    /* If the table is full and nothing has expired, the hit looks at up to 65536 entries, and takes the place of the one
+     * that expires first. Without this flag the hit is EMMAP_FULL. */
     EMMAP_TABLE_EVICT = 1 << 1
 } emmap_table_flag;
 
@@ -1246,8 +1248,8 @@ typedef struct emmap_table_hit_result {
 
 /*
  * Counts a hit on a limit, in one atomic step. It takes no lock if the key is there. It uses words 0 and 1 of the key,
- * which nothing else should change. An entry that a hit has inserted expires with its window, a sliding one a window
- * later. Then it gives its place to other keys.
+ * which nothing else should change. An entry that a hit has inserted expires at the end of its window, a sliding one a
+ * window later. Then another key may take its place.
  *
  * The clock is the system's time. If it is set back by more than a window, limits begin anew; if it is set forward, the
  * current windows end.
@@ -1257,10 +1259,10 @@ emmap_error emmap_table_hit(emmap_file *file, const void *key, size_t length, co
                             emmap_table_hit_result *result);
 
 /*
- * Reads entries. Each piece is one: its words, 8 bytes each, and then its key. *place is 0 at first; each call sets it to
- * where the next one goes on. A call may give fewer than `limit` entries, or none, before the end: it also ends before an entry for which
- * the sink has no memory. An entry that is
- * inserted or deleted meanwhile may come or not; every other entry comes once.
+ * Reads up to `limit` entries, and calls the sink once for each: its words, 8 bytes each, and then its key. *count is their
+ * number. *place is 0 at first; each call sets it to where the next one goes on. A call may give fewer than `limit` entries,
+ * or none, before the end: it also ends before an entry for which the sink has no memory. An entry that is inserted or
+ * deleted meanwhile may come or not; every other entry comes once.
  * Errors: EMMAP_EOF at the end; ENOMEM.
  */
 emmap_error emmap_table_walk(emmap_file *file, uint64_t limit, uint64_t *place, const emmap_sink *sink,

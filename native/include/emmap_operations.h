@@ -10,7 +10,7 @@
  *             ACT_ON             (uint64_t): nothing
  *             TICKET             (uint64_t): nothing; the number is a ticket
  *             MEASURE            (uint64_t *): a number
- *             ASK                (bool *): whether
+ *             ASK                (bool *): true or false
  *             TAKE               (const emmap_sink *): bytes
  *             LOAD               (uint64_t place, int64_t *): a 64-bit word
  *             STORE              (uint64_t place, int64_t): nothing
@@ -18,9 +18,9 @@
  *             COMPARE_EXCHANGE   (uint64_t place, int64_t, int64_t, int64_t *): the word before
  *         For any other shape a door has a function of its own:
  *             APART              not about an open file
- *             OWN                about one
- *             READ               about one, and it answers bytes that alias the mapping of a file opened with `direct`
- * cost    of a call, for those who may not wait:
+ *             OWN                about an open file
+ *             READ               about an open file; it returns bytes that alias the mapping if the file has `direct`
+ * cost    of a call, for callers that must not wait:
  *             CHEAP              less than 10 µs, whatever happens
  *             WAITS              mostly as cheap; it may find a lock taken, have the file grow, or move many bytes
  *             SLOW               waits for the disk, or its time grows with the file
