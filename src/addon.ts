@@ -18,7 +18,7 @@ export interface WaitToken {
   readonly [wait]: true;
 }
 
-/** The addon calls it when a wait has ended, with the core's error: 0 for none. */
+/** The addon calls this function when a wait has ended, with the core's error: 0 for none. */
 export type Settle = (number: number, name: EmmapErrorCode, message: string) => void;
 
 /**
@@ -55,7 +55,7 @@ type Load = (file: NativeFile, place: bigint) => bigint;
 type Update = (file: NativeFile, place: bigint, value: bigint) => bigint;
 type CompareExchange = (file: NativeFile, place: bigint, expected: bigint, replacement: bigint) => bigint;
 type Notify = (file: NativeFile, place: bigint, count: bigint) => number;
-/** Answers a token that cancels the wait; or a number, if the wait is over at once, and then does not call `settle`. */
+/** Returns a token that cancels the wait. If the wait is over at once, returns the core's error, and does not call `settle`. */
 type Wait = (
   file: NativeFile,
   place: bigint,
@@ -86,15 +86,15 @@ interface Addon {
     words: bigint,
   ): NativeFile;
   close: Act;
-  /** Looks at a file from outside. The facts have the core's names; there are no strings that others wrote but texts. */
+  /** Looks at a file from outside. The facts have the core's names. Only texts are strings that others may have written. */
   inspect(path: NativePath, effort: "brief" | "count" | "check"): object;
 
   describe(file: NativeFile): Description;
   /** The words of emmap_file_control; undefined if the runtime has no ArrayBuffers over foreign memory. */
   file_control(file: NativeFile): ArrayBuffer | undefined;
   /**
-   * An ArrayBuffer over the mapping, which ends where the mapping ends; undefined as for `file_control`. `shown`: code
-   * of the user gets it.
+   * An ArrayBuffer over the mapping, which ends where the mapping ends; undefined as for `file_control`. `shown`: the
+   * user's code gets the ArrayBuffer.
    */
   pread_direct(file: NativeFile, position: bigint, length: bigint, shown: boolean): ArrayBuffer | undefined;
   /** Empties an ArrayBuffer of `file_control` or `pread_direct`. */
@@ -154,8 +154,8 @@ interface Addon {
   /** As `queue_remove`, for the first `count` of the packed messages. */
   queue_remove_many(file: NativeFile, packed: Uint8Array[], skip: bigint, count: bigint): boolean;
   /**
-   * Removes the first message if it is the one that `room` begins with; -1: it is not. Then copies the next message
-   * into `room`, as `queue_glance_front` does, and answers its length; 0: no message was copied.
+   * Removes the first message if `room` begins with it; -1: it is another one. Then copies the next message into `room`, as
+   * `queue_glance_front` does, and returns its length; 0: no message was copied.
    */
   queue_shift(file: NativeFile, room: Uint8Array, length: number): number;
   queue_pop_begin(file: NativeFile, room: Uint8Array, ticket: BigUint64Array): Copied;
@@ -229,20 +229,20 @@ interface Addon {
   table_delete(file: NativeFile, key: Key): boolean;
   /** Inserts the key if it is not there. `place` gets the position of its unit, and the generation. */
   table_find(file: NativeFile, key: Key, place: Float64Array): void;
-  /** `numbers`: limit, windowMs, cost and flags; they become what is used, what remains, and the time to the reset. */
+  /** `numbers`: limit, windowMs, cost and flags. The call overwrites them with the use, the rest, and the time to the reset. */
   table_hit(file: NativeFile, key: Key, numbers: Float64Array): boolean;
   /** Packed entries; null at the end. */
   table_walk(file: NativeFile, limit: bigint, place: BigUint64Array): Buffer | null;
 
   /** Ends a wait; `settle` is not called. False: the wait has ended already, and calls `settle`. */
   wait_cancel(token: WaitToken): boolean;
-  /** The same, after the descriptor became readable: the wait was woken. */
+  /** As `wait_cancel`, for a wait that was woken: its descriptor became readable. */
   wait_woken(token: WaitToken): boolean;
   /** Sets whether a wait keeps the process alive. */
   wait_ref(token: WaitToken, yes: boolean): void;
   /** Sets whether operations of this thread may block; with `false` they throw ETIMEDOUT or EAGAIN instead. */
   set_may_block(yes: boolean): void;
-  /** Makes the errors that the functions throw. They look it up on the object that they are called on: on this one. */
+  /** Makes the errors that the functions throw. They look this function up on the object that they are called on. */
   createError: typeof createError;
 }
 

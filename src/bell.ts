@@ -3,12 +3,12 @@
 import type { Socket } from "node:net";
 import { addon, type NativeFile } from "./addon.js";
 
-/** What a socket refers to. It does not refer to the queue, which may be collected. */
+/** The object that a socket refers to. It does not refer to the queue, so that the queue may be collected. */
 interface Rung {
   by: (() => void) | undefined;
 }
 
-/** Ends with the queue, closed or collected. */
+/** Each socket ends with its queue, closed or collected. */
 const sockets = new FinalizationRegistry<Socket>((socket) => socket.destroy());
 
 /** Undefined: here waits have threads. Bun and Deno make no socket of a FIFO, and an older Node has no such function. */
@@ -27,13 +27,13 @@ function watch(native: NativeFile, rung: Rung): Socket | undefined {
   // The types of Node 20 do not have the option onread.
   const options = { fd, writable: false, onread: { buffer: Buffer.alloc(64), callback } };
   const socket = new net.Socket(options);
-  // Without the bell a wait is found to be woken within 100 ms.
+  // If the bell fails, a woken wait still ends within 100 ms.
   socket.on("error", () => {});
   // The wait itself keeps the process alive.
   return socket.unref();
 }
 
-/** It wakes one wait at a time. @internal */
+/** Wakes one wait at a time. @internal */
 export class Bell {
   readonly #rung: Rung = { by: undefined };
   readonly #socket: Socket | undefined;
@@ -43,7 +43,7 @@ export class Bell {
     if (this.#socket !== undefined) sockets.register(this, this.#socket, this);
   }
 
-  /** Whether it can wake a wait now. */
+  /** True if it can wake a wait now. */
   get isFree(): boolean {
     return this.#socket !== undefined && !this.#socket.destroyed && this.#rung.by === undefined;
   }

@@ -21,15 +21,15 @@ export interface BlockStorageOptions extends StructureOptions {
 /** The most blocks that an iteration copies at a time. */
 const STRIDE = 64;
 
-/** About the most bytes of them: a loop that ends early has copied few blocks too many. */
+/** About the most bytes that it copies at a time: a loop that ends early has copied few blocks too many. */
 const STRIDE_SIZE = 65_536;
 
 let create: (opened: Opened) => BlockStorage;
 
 /**
  * A storage of blocks of one size, in a file that threads, processes and runtimes share. {@link openBlockStorage} makes
- * one. Storing a block gives an address, by which everybody finds the block until it is freed. Iterating gives pairs of
- * address and block.
+ * one. Storing a block returns an address, by which every process finds the block until it is freed. Iterating gives pairs
+ * of address and block.
  *
  * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another process has
  * truncated the file, `EMMAP_CORRUPT` if the file is damaged, and `EACCES` if it would change a read-only file. A
@@ -130,8 +130,8 @@ export class BlockStorage extends OpenFile {
   }
 
   /**
-   * Computes the tree again from its lowest level, which says which blocks exist. An interrupted operation needs no
-   * repair: this is for a file that something else has damaged.
+   * Computes the tree again from its lowest level, which records the existing blocks. An interrupted operation needs no
+   * repair: use it for a file that something else has damaged.
    */
   repair(): void {
     addon.blocks_repair(this.native, 0n, new BigUint64Array(1));

@@ -33,7 +33,7 @@ export type RawCellOptions = CellFileOptions & FormatOf<RawQueueOptions>;
 
 /** The place of the version in the file. */
 const VERSION = 64n;
-/** In place of the version's halves where the runtime cannot show them: every get calls the core. */
+/** Stands in for the version's halves if the runtime cannot show them: then every get calls the core. */
 const NO_WORDS = new Uint32Array(0);
 const FIRST_ROOM = 4096;
 
@@ -54,12 +54,12 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
   readonly #format: Format<In, Out>;
   /** The low and the high half of the version, in the file's memory. */
   readonly #words: Uint32Array;
-  /** The version of the value that `get` has returned last; -1: none. */
+  /** The version of the value that `get` returned last; -1: none. */
   #low = -1;
   #high = -1;
   #value: Out | undefined;
   #room = Buffer.alloc(FIRST_ROOM);
-  /** The version that the core has read last, even if the value could not be decoded. */
+  /** The version that the core read last, even if the value could not be decoded. */
   readonly #version = new BigUint64Array(1) as BigUint64Array & [bigint];
   readonly #halves = new Uint32Array(this.#version.buffer);
 
@@ -97,8 +97,8 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * The last published value; undefined if nothing was published. While the value is the same it is the same object, and
-   * a call costs two loads from memory. Do not change the object.
+   * The last published value; undefined if nothing was published. Until another value is published, each call returns the
+   * same object, and costs two loads from memory. Do not change the object.
    * @throws `EMMAP_BAD_TERM` if the value is no term, and `EMMAP_REFUSED` if the options of this cell refuse it
    */
   get(): Out | undefined {
@@ -134,7 +134,7 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Resolves to true as soon as the value is another one than {@link get} has returned last, which can be at once; to
+   * Resolves to true as soon as the value is no longer the one that {@link get} returned last, which can be at once; to
    * false when the timeout is over. It polls nothing.
    *
    * ```ts

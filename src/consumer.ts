@@ -21,30 +21,30 @@ export interface Backoff {
   readonly jitter?: number | undefined;
 }
 
-/** How {@link Queue.process} works. */
+/** The options of {@link Queue.process}. */
 export interface ProcessOptions<Letters = unknown> {
-  /** How many messages it has in hand at most. Default 1. */
+  /** The most messages that the consumer has in hand at a time. Default 1. */
   concurrency?: number | undefined;
   /**
-   * How often a message is delivered at most, deaths of consumers included; then it goes to `deadLetters`. Default 5
-   * with `deadLetters`. Without, a message is tried until an attempt succeeds.
+   * The most deliveries of a message, deaths of consumers included; then it goes to `deadLetters`. Default 5 with
+   * `deadLetters`. Without `deadLetters` the default is no limit: a message is tried until an attempt succeeds.
    */
   maxAttempts?: number | undefined;
-  /** The delay before the next attempt, or a function for it. */
+  /** The delays before further attempts, or a function that returns each delay in milliseconds. */
   backoff?: Backoff | ((attempt: number, error: unknown) => number) | undefined;
   /** The queue that gets a {@link DeadLetter} for each message that is given up. */
   deadLetters?: Letters | undefined;
   /** When it is aborted, the consumer stops as by {@link Consumer.stop}. */
   signal?: AbortSignal | undefined;
   /**
-   * Is called for all that a person would log. Without it errors of the queue are emitted as warnings of the process,
-   * and the other events are dropped.
+   * Is called for every event that a person would log. Without this option errors of the queue become warnings of the
+   * process, and all other events are dropped.
    */
   onEvent?: ((event: ConsumerEvent) => void) | undefined;
 }
 
 /**
- * What happens to a consumer:
+ * An event of a consumer:
  * - `started`: the handler is about to be called; an `attempt` above 1 is a redelivery.
  * - `done`: the handler succeeded, and the message is gone.
  * - `failed`: the handler failed, and the message comes back after `delay` milliseconds.
@@ -62,22 +62,22 @@ export type ConsumerEvent =
   | { readonly type: "dead"; readonly delivery: Delivery<unknown>; readonly error: unknown }
   | { readonly type: "error"; readonly error: unknown };
 
-/** What a {@link Handler} gets besides the message. */
+/** The second argument of a {@link Handler}. */
 export interface HandlerContext<Message> {
-  /** How often the message was delivered, with this time: 1, 2, … */
+  /** How often the message was delivered, this time included: 1, 2, … */
   readonly attempt: number;
-  /** It is aborted when the message is no longer the handler's: {@link Consumer.stop} gave it back, or the queue is closed. */
+  /** Is aborted when the handler loses the message: {@link Consumer.stop} gave it back, or the queue is closed. */
   readonly signal: AbortSignal;
-  /** The delivery. A handler may end it itself: then its result does not count. */
+  /** The delivery. If the handler ends it itself, the handler's result does not count. */
   readonly delivery: Delivery<Message>;
 }
 
 /** Works on a message. If it returns, or its promise is fulfilled, the message is acknowledged. If it throws, the message is released. */
 export type Handler<Message> = (message: Message, context: HandlerContext<Message>) => unknown;
 
-/** How {@link Consumer.stop} ends. */
+/** The options of {@link Consumer.stop}. */
 export interface StopOptions {
-  /** Milliseconds after which messages in hand are given back to the queue. Default: never, all handlers end. */
+  /** Milliseconds after which messages in hand go back to the queue. Default: never; all handlers end first. */
   timeout?: number | undefined;
 }
 
@@ -93,7 +93,7 @@ export interface Source {
   ended(): void;
 }
 
-/** Errors of the queue that pass without this process: it tries again. */
+/** Errors of the queue that end without help of this process. The consumer tries again. */
 const PASSING = new Set<EmmapErrorCode>([
   "ETIMEDOUT",
   "EBUSY",
@@ -105,7 +105,7 @@ const PASSING = new Set<EmmapErrorCode>([
   "ENFILE",
   "EMMAP_FULL",
 ]);
-/** The milliseconds until it does. */
+/** The milliseconds between two tries. */
 const PAUSE = 1000;
 /** How long it goes on before other work of the process gets its turn, in ms. */
 const TURN = 5;
@@ -147,8 +147,8 @@ let consume: (source: Source, handler: Handler<unknown>, options: ProcessOptions
 export class Consumer {
   /**
    * Is fulfilled when the consumer has stopped, or the queue was closed, and nothing is in hand. Is rejected with an
-   * error of the queue that this process cannot get over, such as EFAULT or ESTALE; the consumer has stopped then. A
-   * rejection that nobody handles ends the process, as every one does.
+   * error of the queue that does not pass, such as EFAULT or ESTALE; the consumer has stopped then. If no code handles
+   * the rejection, it ends the process, as every unhandled rejection does.
    */
   readonly finished: Promise<void>;
   readonly #source: Source;
@@ -158,9 +158,9 @@ export class Consumer {
   readonly #delayOf: (attempt: number, error: unknown) => number;
   readonly #onEvent: ((event: ConsumerEvent) => void) | undefined;
   readonly #inHand = new Set<Delivery<unknown>>();
-  /** It takes no more. */
+  /** Aborted when the consumer takes no more messages. */
   readonly #stopping = new AbortController();
-  /** The handlers' messages are no longer theirs. */
+  /** Aborted when the handlers have lost their messages. */
   readonly #givenUp = new AbortController();
   #failure: { readonly error: unknown } | undefined;
   /** Called when a message is not in hand any more. */

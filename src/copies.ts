@@ -1,6 +1,6 @@
 // Copies of mapped bytes.
 
-/** A larger allocation may be refused. */
+/** From this size on an allocation may fail. */
 const REFUSABLE_FROM = 65_536;
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;

@@ -1,4 +1,4 @@
-// The message that says which message was given up, and why.
+// A dead letter: a message about a message that was given up, with the reason.
 import { encode } from "./etf/encode.js";
 import type { Term } from "./etf/terms.js";
 

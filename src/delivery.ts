@@ -5,9 +5,9 @@ import { EmmapError } from "./error.js";
 
 /** A message in hand, or one that was released and waits for its next consumer: {@link Queue.inHand}. */
 export interface InHand {
-  /** True if the message was released, and nobody has it. */
+  /** True if the message was released, and no consumer has it. */
   readonly released: boolean;
-  /** Of a released message: the time before which nobody gets it. `null`: it is due, or in hand. */
+  /** Of a released message: it is not delivered before this time. `null`: it is due, or in hand. */
   readonly due: Date | null;
   /** How often the message was taken. */
   readonly attempt: number;
@@ -50,8 +50,8 @@ export class Undecodable {
 
 /**
  * A message that {@link Queue.take} has taken. It belongs to the queue's handle until {@link ack} or {@link release}
- * ends the delivery. If the handle is closed or the process dies before that, the message is delivered again, to
- * whoever takes next. A delivery that is never ended stays in hand as long as the handle is open.
+ * ends the delivery. If the handle is closed or the process dies before that, the message is delivered again, to the
+ * next taker. A delivery that is never ended stays in hand as long as the handle is open.
  *
  * With `using` a delivery is released at the end of the block, unless it was ended before:
  *
@@ -62,7 +62,7 @@ export class Undecodable {
  * ```
  */
 export class Delivery<Message> {
-  /** How often the message was delivered, with this time: 1, 2, … */
+  /** How often the message was delivered, this time included: 1, 2, … */
   readonly attempt: number;
   /** The bytes of the message, if the queue has kept them. @internal */
   readonly bytes: Buffer | undefined;
@@ -116,7 +116,7 @@ export class Delivery<Message> {
 
   /**
    * Gives the message back. It is delivered again before those that were pushed later, but not before `delay`
-   * milliseconds have passed. All processes may end meanwhile: the delay holds nevertheless.
+   * milliseconds have passed. The delay holds even if all processes end meanwhile.
    * @throws as {@link ack}
    */
   release(delay = 0): void {

@@ -1,20 +1,20 @@
 // The store for the package express-rate-limit. It needs nothing of that package.
 import type { Hit, Table } from "./table.js";
 
-/** The most that a hit can be counted against. The middleware compares with its own limit. */
+/** The highest limit of a hit. The middleware compares the hits with its own limit. */
 const MOST = 2 ** 24 - 1;
 
 /** How a {@link TableStore} counts. */
 export interface TableStoreOptions {
-  /** Put before each key, so that several limiters can share a table. */
+  /** Is put before each key, so that several limiters can share a table. */
   prefix?: string | undefined;
   /** The window slides: see {@link Limit.sliding}. */
   sliding?: boolean | undefined;
-  /** A full table lets the client go whose window ends first: see {@link Limit.evict}. Default true. */
+  /** In a full table a new client takes the place of the client whose window ends first: see {@link Limit.evict}. Default true. */
   evict?: boolean | undefined;
 }
 
-/** What the middleware gets about a client. */
+/** The middleware's facts about a client. */
 export interface ClientHits {
   /** The number of hits in the window. */
   totalHits: number;

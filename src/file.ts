@@ -187,7 +187,7 @@ export class MappedFile extends WaitableFile {
   /**
    * Adds to the 64-bit word at `position`. This and the other atomic operations are sequentially consistent between all
    * threads and processes that share the file.
-   * @returns the word before
+   * @returns the value before the call
    * @throws EMMAP_ALIGNMENT unless `offset` + `position` is a multiple of 8; EACCES for a read-only file; EINVAL if the
    * word is not wholly inside the file
    */
@@ -322,7 +322,8 @@ export class MappedFile extends WaitableFile {
   /**
    * Waits while the word at `position` holds `expected`: until it holds another value, or until somebody calls
    * {@link notify} on it, in this process or another one, on Node or BEAM. All 64 bits count. A wait blocks nothing and
-   * uses no processor time. Load the word; decide by its value to wait; wait with this value as `expected`; load again:
+   * uses no processor time. Load the word, decide by its value to wait, wait with this value as `expected`, and load
+   * again:
    *
    * ```ts
    * for (let value = file.load(0); value < 10n; value = file.load(0)) await file.wait(0, value);
@@ -353,9 +354,9 @@ export class MappedFile extends WaitableFile {
   }
 
   /**
-   * A Buffer over the mapping itself, without a copy. It shows what others write, and writes to it go to the file; of a
-   * read-only file they stay in this mapping. Nothing checks a read from it: after another process has truncated the
-   * file, it reads zeros, and the next method of the file throws `EFAULT`.
+   * A Buffer over the mapping itself, without a copy. It shows the writes of others. Writes to the Buffer go to the file;
+   * of a read-only file they stay in this mapping. Nothing checks a read from the Buffer: after another process has
+   * truncated the file, it reads zeros, and the next method of the file throws `EFAULT`.
    *
    * When the file is closed the view becomes empty (length 0), unless the file was opened with `direct`. The memory is
    * given back when the last view of the mapping is collected. While there is a view, the mapping cannot shrink.

@@ -6,9 +6,9 @@ import { fileURLToPath } from "node:url";
 import { VERSION } from "./version.js";
 
 /**
- * The file that this code runs from; undefined if it cannot be found out. The stack of an error says it. `__filename`
- * and `import.meta.url` do not: bundlers replace them by the path on the machine where they ran, which anybody may own
- * on another machine, or by a path relative to the current folder.
+ * The file that this code runs from; undefined if it cannot be found out. The stack of an error has its name. `__filename`
+ * and `import.meta.url` do not help: bundlers replace them by the path on the machine where they ran, which any user may
+ * own on another machine, or by a path relative to the current folder.
  */
 function ownFile(): string | undefined {
   const name = callerOf() ?? /\(?((?:file:\/\/)?\/[^\n]*?):\d+:\d+\)?$/m.exec(String(new Error().stack))?.[1];
@@ -80,7 +80,7 @@ function libcs(): string[] {
       closeSync(executable);
     }
   } catch {
-    // Then the beginning is zeros.
+    // Then the beginning stays zeros.
   }
   if (beginning.includes("/ld-musl-")) return ["-musl"];
   if (beginning.includes("/ld-linux-")) return [""];
@@ -108,7 +108,7 @@ function reportedLibcs(): string[] {
   }
 }
 
-/** Returns the addon if it has this version; one that was copied beside a bundle may be of another release. */
+/** Returns the addon if it has this version. An addon that was copied beside a bundle may be of another release. */
 function ofThisVersion(addon: { version?: string }): object {
   const { version = "an earlier one" } = addon;
   if (version === VERSION) return addon;

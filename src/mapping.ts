@@ -13,11 +13,11 @@ const CURSOR_HIGH = 3;
  */
 const MOST_SPANS = 8;
 /**
- * A larger mapping gets its windows only when the first operation needs them. So a process that opens and closes a
- * large file does not pay for V8's collection, only one that works on it.
+ * A larger mapping gets its windows only when the first operation needs them. So a process pays for V8's collection only
+ * if it works on a large file, and not if it opens and closes one.
  */
 const MAPPED_WHEN_OPENED = 32 * 2 ** 20;
-/** In place of the control words where the runtime cannot show them: every operation goes through the core. */
+/** Stands in for the control words if the runtime cannot show them: then every operation goes through the core. */
 const NO_CONTROL = Uint32Array.of(1, 0, 0, 0);
 
 /**
@@ -127,7 +127,7 @@ export class Mapping {
     for (const span of this.#spans.splice(0)) addon.revoke(span);
   }
 
-  /** Runs `change`, which may replace the mapping, without windows, and then shows the mapping that there is. */
+  /** Runs `change`, which may replace the mapping. Takes the windows away before, and shows the current mapping afterwards. */
   remap<Result>(change: (native: NativeFile) => Result): Result {
     this.#unmapWindows();
     try {

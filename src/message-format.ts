@@ -18,7 +18,7 @@ export interface Format<In, Out> {
   readonly needsOwn: boolean;
   /** The memory that the messages of one call may take. */
   budget(): Budget;
-  /** Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling it. */
+  /** Set if `decode` calls code of the user. Throws if the message cannot be decoded, without calling that code. */
   readonly check: ((bytes: Buffer) => unknown) | undefined;
   /** `own`: nobody else uses the bytes. Counts the message in the budget. */
   decode(bytes: Buffer, own: boolean, budget?: Budget): Out;

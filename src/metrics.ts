@@ -7,7 +7,7 @@ import { openTable, type Table, type TableEntry } from "./table.js";
 /** The type of a metric, as the file has it. */
 type Kind = "counter" | "gauge" | "process_gauge" | "histogram";
 
-/** What a metric is: {@link counter}, {@link gauge} and {@link histogram} make one. */
+/** A metric's description. {@link counter}, {@link gauge} and {@link histogram} make one. */
 export interface Metric<Label extends string = string, Type extends Kind = Kind> {
   /** The type. */
   readonly type: Type;
@@ -17,11 +17,11 @@ export interface Metric<Label extends string = string, Type extends Kind = Kind>
   readonly buckets: readonly number[];
   /** A sentence for people. */
   readonly help: string;
-  /** The most series, which are combinations of label values. What comes later is dropped, and counted. */
+  /** The most series, which are combinations of label values. Values for further series are dropped, and counted. */
   readonly maxSeries: number;
 }
 
-/** What all metrics have. */
+/** The options of all metrics. */
 export interface MetricOptions<Label extends string> {
   /** The names of the labels. Default: none. */
   labels?: readonly Label[] | undefined;
@@ -45,7 +45,7 @@ function metric<Label extends string, Type extends Kind>(
   return { type, labels, buckets, help, maxSeries };
 }
 
-/** A number that only grows: requests, errors. It is a whole number. */
+/** A whole number that only grows, for example of requests or errors. */
 export function counter(options?: WithoutLabels): Metric<never, "counter">;
 /** The same with labels. */
 export function counter<const Label extends string>(options: WithLabels<Label>): Metric<Label, "counter">;
@@ -54,8 +54,8 @@ export function counter(options: MetricOptions<string> = {}): Metric<never, "cou
 }
 
 /**
- * A number that goes up and down. It is a whole number. With `perProcess` each process has its own, the text shows their sum, and
- * that of a process that has died or closed the file is gone.
+ * A whole number that goes up and down. With `perProcess` each process has a number of its own, and the text shows the sum, without
+ * the processes that have died or closed the file.
  */
 export function gauge(options?: WithoutLabels & { perProcess?: boolean | undefined }): Metric<never, "gauge">;
 /** The same with labels. */
@@ -115,7 +115,7 @@ type SeriesOf<Type extends Kind> = Type extends "counter"
     ? HistogramSeries
     : GaugeSeries;
 
-/** A metric that counts. Without labels it is its only series. */
+/** The property of {@link Metrics} for a metric. A metric without labels is its own only series. */
 export type Instrument<M extends Metric> =
   M extends Metric<infer Label, infer Type>
     ? [Label] extends [never]
@@ -128,27 +128,27 @@ export type Instrument<M extends Metric> =
 
 /** How to open metrics. */
 export interface MetricsOptions {
-  /** The most series of all metrics together. Default 10,000. It counts for a new file. */
+  /** The most series of all metrics together, in a new file. Default 10,000. */
   capacity?: Integer | undefined;
 }
 
-/** What {@link Metrics.register} needs of a registry of prom-client. */
+/** The part of a registry of prom-client that {@link Metrics.register} uses. */
 export interface MetricRegistry {
   /** Adds a metric. */
   registerMetric(metric: never): void;
 }
 
-/** Between the parts of a key, and at the beginning of the keys that are no series. */
+/** Stands between the parts of a key, and at the beginning of the keys that are no series. */
 const SEPARATOR = "\0";
 const SCHEMA = "\x01";
 const COUNTS = "\x02";
 const FIELD = "\x1f";
-/** Words of a series: a histogram has its buckets, one without a bound, and the sum. */
+/** The least number of words of a series. A histogram has its buckets, one without a bound, and the sum. */
 const LEAST_WORDS = 16;
-/** Of a sum. */
+/** A sum is stored in millionths. */
 const MICRO = 1_000_000;
 const STEP = 4096n;
-/** Of a key that counts the series of a metric. */
+/** The word that counts the series, in the key of a metric. */
 const SERIES = 0;
 const DROPPED = 1;
 
@@ -195,7 +195,7 @@ interface Sample {
   values: (number | bigint)[];
 }
 
-/** What a scrape finds. */
+/** The result of a scrape. */
 interface Scrape {
   readonly samples: Map<string, Sample[]>;
   readonly dropped: [name: string, count: number | bigint][];
@@ -243,7 +243,7 @@ export class Metrics {
       let series = known.get(key);
       if (series === undefined) {
         series = this.#series(name, each, parts);
-        // One that was dropped may find room later.
+        // A series that was dropped may find room later.
         if (known.size < each.maxSeries) known.set(key, series);
       }
       return series;
@@ -333,8 +333,8 @@ export class Metrics {
   }
 
   /**
-   * The metrics in Prometheus's text format. A metric that the label values of users would have filled beyond its `maxSeries` is in
-   * `emmap_metrics_dropped_total`.
+   * The metrics in Prometheus's text format. `emmap_metrics_dropped_total` counts the values that were dropped beyond a metric's
+   * `maxSeries`.
    */
   async text(): Promise<string> {
     const { samples, dropped } = this.#scrape();
@@ -493,7 +493,7 @@ function changed(path: string, what: string): EmmapError {
  * response.end(await metrics.text());
  * ```
  *
- * The file has the types, labels and buckets of its metrics. A program may add metrics to those that are there.
+ * The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file.
  * @throws {EmmapError} as {@link openTable}; EINVAL if a metric has another type, other labels or other buckets than in the file,
  * which the message says
  */
@@ -516,7 +516,7 @@ export function openMetrics<const Schema extends MetricSchema>(
   }
 }
 
-/** A file that is there keeps its shape. */
+/** An existing file keeps its shape. */
 function openOrCreate(path: PathLike, capacity: bigint, words: number): Table {
   try {
     return openTable(path, { write: true });

@@ -5,7 +5,8 @@ import type { Opened, Origin } from "./opening.js";
 import { toPath } from "./options.js";
 
 /**
- * A handle that may write a queue or block storage and shares it, as it describes itself: {@link OpenFile.writers}.
+ * A handle that may write a queue, block storage, cell or table, and shares it: {@link OpenFile.writers}. The handle's process
+ * wrote these facts.
  */
 export interface Writer {
   /** The process id, as the process itself sees it. */
@@ -20,11 +21,11 @@ export interface Writer {
   readonly waited: number;
   /** The number of messages that it pushed. */
   readonly pushed: number;
-  /** The number of messages that it removed, not counting those of `clear`. */
+  /** The number of messages that it removed, not counting those of {@link Queue.purge} and {@link Queue.erase}. */
   readonly popped: number;
 }
 
-/** The methods that files, counters, queues and block storages share. */
+/** The methods of all open files. */
 export abstract class OpenFile {
   /** @internal */
   protected abstract readonly native: NativeFile;
@@ -61,8 +62,8 @@ export abstract class OpenFile {
   /**
    * Resolves when all changes until now are on the disk, where a power cut leaves them. For a new file this includes
    * its directory entry. After the disk has failed once, it fails until the file is opened again.
-   * @throws ESTALE, of a shared mapping, if the path means another file now, or none: the changes are on the disk, but
-   * nobody finds them by the path. See {@link isCurrent} and {@link reopen}.
+   * @throws ESTALE, of a shared mapping, if the path names another file now, or none: the changes are on the disk, but
+   * a process that opens the path does not find them. See {@link isCurrent} and {@link reopen}.
    */
   async sync(): Promise<void> {
     await addon.sync(this.native);
@@ -74,20 +75,20 @@ export abstract class OpenFile {
   }
 
   /**
-   * Whether the path that the file was opened by still means this file. It does not after the file was deleted, or
-   * after another file was put or renamed there; {@link reopen} opens that one. Always true for memory without a file.
+   * True if the path that the file was opened by still names this file. False after the file was deleted, or after
+   * another file was put or renamed there; {@link reopen} opens that file. Always true for memory without a file.
    */
   isCurrent(): boolean {
     return addon.is_current(this.native);
   }
 
   /**
-   * Opens the path again, with the same options, and closes this file. Use it after `EFAULT` or `ESTALE`, or to go over
-   * to the file that the path means now. It creates and truncates nothing. The cursor of a {@link MappedFile} is at the
+   * Opens the path again, with the same options, and closes this file. Use it after `EFAULT` or `ESTALE`, or to switch to
+   * the file that the path names now. It creates and truncates nothing. The cursor of a {@link MappedFile} is at the
    * start again, and the changes of a private mapping are lost.
    *
    * If the open fails, this file stays open, with two exceptions. A file with `autoUnlink` is closed first, which
-   * deletes it. A file that is `exclusive`, or `fixed` at an address, is closed first if the path still means it.
+   * deletes it. A file that is `exclusive`, or `fixed` at an address, is closed first if the path still names it.
    * @throws as the function that opened the file; ENOENT if there is no file; ENOTSUP for memory without a file
    */
   reopen(): this {
@@ -95,8 +96,8 @@ export abstract class OpenFile {
   }
 
   /**
-   * The handles that share a queue or block storage for writing, of all processes and runtimes. It takes no lock, and so
-   * tells which process has the lock while others get `ETIMEDOUT`. A file opened with `read` can ask, too.
+   * The handles that share a queue, block storage, cell or table for writing, of all processes and runtimes. The call takes
+   * no lock, and so tells which process has the lock while others get `ETIMEDOUT`. It works with `read`, too.
    *
    * The list is empty for files without a live folder (docs/live.md): plain files, counters, `exclusive` ones, and files
    * whose writers use the kernel's locks.
@@ -117,8 +118,10 @@ export abstract class OpenFile {
    * - {@link Counters}: each counter as it is when its turn comes.
    * - A {@link Queue} or {@link BlockStorage}: its messages or blocks of one moment, in a file of no more than they
    *   need. Others wait while the contents are copied in memory, which takes as much memory, but never for the disk.
-   *   For a file opened with `read` nobody waits; it is EAGAIN if others change the file all the time.
-   * @throws EEXIST if there is anything of that name; the errors of open, write, fsync and link
+   *   They do not wait for a file opened with `read`; it throws EAGAIN if others change the file all the time.
+   * - A {@link Cell}: its value. A {@link Table}: its entries of one moment, or with `read` each entry as it is when its
+   *   turn comes.
+   * @throws EEXIST if the name exists; the errors of open, write, fsync and link
    */
   async backup(to: PathLike): Promise<void> {
     const path = toPath(to);
@@ -132,8 +135,8 @@ export abstract class OpenFile {
 
   /**
    * Closes the file; its contents stay. The views of a {@link MappedFile} become empty, unless it was opened with
-   * `direct`. The memory is unmapped at once if there is no view, else when the last view is collected: a thread of
-   * zlib or fs may still use one. Closing again does nothing.
+   * `direct`. The memory is unmapped at once if there is no view. Otherwise it is unmapped when the last view is
+   * collected, because a thread of zlib or fs may still use the view. Closing again does nothing.
    */
   close(): void {
     if (this.#closed) return;

@@ -15,11 +15,12 @@ export interface OpenOptions {
   write?: boolean | undefined;
   /** Create the file if it does not exist; see `existed`. Needs `write`, and `size` or `length`. */
   create?: boolean | undefined;
-  /** Empty the file first. Needs `write`. Without `size` or `length` the file keeps its size. */
+  /** Drop all bytes first. Needs `write`. Without `size` or `length` the file keeps its size. */
   truncate?: boolean | undefined;
   /**
    * Writes reach the file, and every process that has it mapped. This is the default. On a file system that does not
-   * give all processes the same memory it is `ENOTSUP`, unless it is `"unsafe"`: see docs/file-systems.md.
+   * give all processes the same memory the open throws `ENOTSUP`, unless the option is `"unsafe"`: see
+   * docs/file-systems.md.
    */
   shared?: boolean | "unsafe" | undefined;
   /** Writes stay in this mapping, and are lost when the file is closed. */
@@ -30,7 +31,7 @@ export interface OpenOptions {
   direct?: boolean | undefined;
   /** Map memory without a file. The path is ignored. Needs `write` and `size`. */
   anon?: boolean | undefined;
-  /** Delete the file when it is closed, if the path still means it. Views keep the memory. */
+  /** Delete the file when it is closed, if the path still names it. Views keep the memory. */
   autoUnlink?: boolean | undefined;
   /** Map exactly at `address`; `EEXIST` if something is mapped there. */
   fixed?: boolean | undefined;
@@ -38,9 +39,9 @@ export interface OpenOptions {
   address?: Integer | undefined;
   /** The size of the file does not change while it is open: {@link MappedFile.resize} throws `EMMAP_FIXED_SIZE`. */
   fixedSize?: boolean | undefined;
-  /** No other handle may have the file open for writing: the second open throws `EBUSY`. Needs `write`. */
+  /** Refuse every other handle that may write: the second open throws `EBUSY`. Needs `write`. */
   exclusive?: boolean | undefined;
-  /** Reserve no disk space. The file becomes sparse, and a disk that is full later is `EFAULT`. */
+  /** Reserve no disk space. The file becomes sparse, and if the disk is full later, a write is `EFAULT`. */
   noreserve?: boolean | undefined;
   /** Read all pages from the disk now. This can take long. */
   populate?: boolean | undefined;
@@ -60,7 +61,7 @@ export interface OpenOptions {
   mode?: number | undefined;
   /** The file grows to at least `offset` + `size` bytes before it is mapped. Below 2^63. */
   size?: Integer | undefined;
-  /** The byte of the file that is position 0: any byte below 2^63. */
+  /** The place of position 0 in the file on disk: any byte below 2^63. */
   offset?: Integer | undefined;
   /** The number of bytes to map. Default: all to the end of the file. Below 2^63. */
   length?: Integer | undefined;
@@ -102,9 +103,9 @@ export interface StructureOptions extends Omit<CountersOptions, "shared" | "grow
   /** When the file grows it doubles, but it grows by at most this many bytes. Default 64 MiB. */
   maxIncSize?: Integer | undefined;
   /**
-   * When nothing is left in this file and the path means another file, go over to that one; if the path means no file,
-   * wait for one. Without this option that is `ESTALE`, and so is a new file that cannot be opened like this one, or that
-   * is in use under another name. The path is checked at most once a second.
+   * When nothing is left in this file and the path names another file, switch to that file; if the path names no file,
+   * wait for one. Without this option such an operation throws `ESTALE`. With it `ESTALE` means that the new file cannot
+   * be opened like this one, or is in use under another name. The path is checked at most once a second.
    */
   follow?: boolean | undefined;
 }
@@ -161,7 +162,7 @@ const COUNTERS_OPTIONS: ReadonlySet<string> = new Set<keyof CountersOptions>([
   "grow",
 ]);
 
-/** The options of files whose shape is decided when they are created. */
+/** The options of cells and tables, whose size is fixed when they are created. */
 const SHAPED_OPTIONS = [...COUNTERS_OPTIONS].filter((name) => name !== "shared" && name !== "grow");
 
 const STRUCTURE_OPTIONS: ReadonlySet<string> = new Set<string>([
@@ -217,8 +218,8 @@ function toNative(options: object, names: ReadonlySet<string>, what: string): Na
 /** The options of {@link open} for the core, whose default is a private mapping. @internal */
 export function openOptions(options: OpenOptions): NativeOptions {
   const native = toNative(options, FILE_OPTIONS, "files");
-  // A read-only file is mapped private: JavaScript has no read-only buffers, so a view of it needs pages that a write
-  // does not reach the file through. Reads of such a mapping see the same bytes.
+  // A read-only file is mapped private, because JavaScript has no read-only buffers: a write to a view must change a page
+  // of this process, and not the file. Reads of such a mapping see the file's bytes.
   const sharing =
     options.write || options.hugetlb || options.sync || options.sharedValidate ? "shared" : "private";
   if (options.private) return native;

@@ -10,9 +10,9 @@ export interface QueueOptions<O extends DecodeOptions = DecodeOptions> extends S
   /** How values that are pushed are written: the options of `emmap/etf`'s `encode`. */
   encode?: EncodeOptions | undefined;
   /**
-   * How much more memory than its bytes in the queue a message's term may take, as the option of `emmap/etf`'s `decode`
-   * and Erlang's `max_inflated_size`. Default 64 MiB. `push` and `pop` refuse a message that would take more. It is also
-   * the limit for all messages that one call gathers: `popMany` ends before it, and `snapshot` throws.
+   * The memory that a message's term may take beyond its bytes in the queue, as the option of `emmap/etf`'s `decode` and
+   * Erlang's `max_inflated_size`. Default 64 MiB. `push` and `pop` refuse a message that would take more. The limit also
+   * holds for all messages of one call together: `popMany` ends before it, and `snapshot` throws.
    */
   maxInflatedSize?: number | undefined;
   /** Messages are terms, which is the default; or JSON: see {@link JsonQueueOptions}. */
@@ -34,8 +34,8 @@ export interface JsonQueueOptions extends Omit<QueueOptions<DecodeOptions>, "val
 /** How to open a queue of bytes. */
 export interface RawQueueOptions extends StructureOptions {
   /**
-   * Messages are bytes, not terms. The file does not record their number: unless the length is a multiple of 8, up to 7
-   * zeros follow a message that comes out.
+   * Messages are bytes, not terms. The file does not record a message's exact length: unless the length is a multiple of
+   * 8, up to 7 zeros follow the message when it comes out.
    */
   raw: true;
 }

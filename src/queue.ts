@@ -24,7 +24,7 @@ import { checkWait, type WaitOptions } from "./wait.js";
 import { WaitableFile } from "./waitable-file.js";
 
 /**
- * The result where a queue has no message. No message is equal to it, while `null` can be a message of JSON, and
+ * The result of a method that finds no message. No message equals it, while `null` can be a message of JSON, and
  * `undefined` the result of a function that shows atoms: either would end a loop too early.
  *
  * ```ts
@@ -50,7 +50,7 @@ export interface QueueInfo {
   readonly writers: readonly Writer[];
   /** The number of messages in hand: see {@link Queue.inHand}. */
   readonly inHand: number;
-  /** The number of released messages, those included that are not due yet. */
+  /** The number of released messages, also those that are not due yet. */
   readonly released: number;
 }
 
@@ -60,7 +60,7 @@ const TURN = 5;
 /** The most messages that an iteration copies at a time. */
 const STRIDE = 64;
 
-/** About the most bytes of them: a loop that ends early has copied few messages too many. */
+/** About the most bytes that it copies at a time: a loop that ends early has copied few messages too many. */
 const STRIDE_SIZE = 65_536;
 
 /** The options of {@link Queue.messages}, which has no end. */
@@ -105,7 +105,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   readonly #reader: QueueReader;
   /** A step of {@link tryPop} or {@link tryTake} that could not be ended, since there was no stack left for a call. */
   #unfinished: Step | undefined;
-  /** To be told when the queue is closed. */
+  /** The consumers that hear when the queue is closed. */
   readonly #consumers = new Set<Consumer>();
   /** A message that {@link pop} has removed when code of the user ran out of stack. It comes before all others. */
   #kept: Buffer | undefined;
@@ -127,8 +127,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * The number of messages, without those in hand. It takes constant time while all writers share the live folder (docs/live.md), and time in
-   * proportion otherwise: the file has no count.
+   * The number of messages, without those in hand. It takes constant time while all writers share the live folder
+   * (docs/live.md). Otherwise it counts, since the file has no count.
    */
   length(): number {
     return addon.queue_length(this.native);
@@ -139,7 +139,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     return addon.queue_is_empty(this.native);
   }
 
-  /** The queue's header, who has the queue open, and how many messages are in hand. Throws as {@link inHand}. */
+  /** The queue's header, its writers, and the numbers of messages in hand and released. Throws as {@link inHand}. */
   info(): QueueInfo {
     const header = addon.queue_info(this.native);
     const taken = addon.queue_in_hand(this.native);
@@ -174,14 +174,14 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * The message is decoded before it is removed. If that fails, the error is one of three:
    * - `EMMAP_BAD_TERM`: the message is no term. It is removed, since nobody could ever take it, and the error's `bytes`
    *   have it. The next call goes on with the next message.
-   * - `EMMAP_REFUSED`: the message is a term that the options of this queue refuse. It takes too much memory
-   *   (`maxInflatedSize`), or cannot be shown (for example as an object, if a key of the map is no name). It stays the
-   *   first message, for a consumer that can take it; {@link popBytes} removes it.
+   * - `EMMAP_REFUSED`: the message is a term that the options of this queue refuse. Either the term takes too much memory
+   *   (`maxInflatedSize`), or the options cannot show it (for example as an object, if a key of the map is no name). The
+   *   message stays the first one, for a consumer that can take it; {@link popBytes} removes it.
    * - The engine's own `RangeError`: no memory or no stack is left. The message stays.
    *
    * A function as option `atoms` is called after the message was removed, so that it can use the queue. If the function
    * throws, the error is `EMMAP_BAD_TERM`, and the function's error is the `cause`.
-   * @throws EBUSY while anybody, in any process, is in a pop in two steps: see {@link tryPop}
+   * @throws EBUSY while another caller, in any process, is in a pop in two steps: see {@link tryPop}
    */
   pop(): Out | typeof EMPTY;
   pop<Fallback>(fallback: Fallback): Out | Fallback;
@@ -280,8 +280,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * message that cannot be decoded; if that is the first one, it throws as {@link pop}. It also stops before the
    * messages together would take more memory than their bytes and `maxInflatedSize` more.
    *
-   * It decodes all messages, and then removes them in one step. The messages that others take meanwhile are not in the
-   * result. A function as option `atoms` may be called for those too.
+   * It decodes all messages, and then removes them in one step. Messages that others take meanwhile are not in the
+   * result, but it may call a function as option `atoms` for them.
    */
   popMany(limit: number): Out[] {
     checkLimit(limit);
@@ -322,7 +322,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     return released;
   }
 
-  /** Decodes the first messages, which stay: none is lost if memory lacks, and the engine ends the process. */
+  /** Decodes the first messages, which stay. So none is lost if the engine lacks memory and ends the process. */
   #gather(limit: number, budget: Budget): Gathered<Out> {
     const reader = this.#reader;
     const messages: Out[] = [];
@@ -401,15 +401,15 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
 
   /**
    * Removes the first message and resolves to it; waits for a message if there is none. Waiting blocks nothing and uses
-   * no processor time. One message wakes one of those who wait, in all processes that have the queue open, those in
-   * Erlang's `receive_message` too. Waiting keeps the process alive, as an open socket does: see {@link unref}.
+   * no processor time. One message wakes one waiter, in any process that has the queue open; Erlang's `receive_message`
+   * waits in the same way. Waiting keeps the process alive, as an open socket does: see {@link unref}.
    *
-   * If the consumer dies with the message, the message is lost: {@link take} leaves it to others then.
+   * If the consumer dies with the message, the message is lost. With {@link take} another consumer gets it instead.
    *
    * Resolves to {@link EMPTY} when `timeout` milliseconds are over; also if all the time a stopped process has the
-   * lock, or somebody is in a pop in two steps. Rejects with the errors of {@link pop}; with the signal's reason when
-   * the signal is aborted; with EMMAP_CLOSED when the queue is closed; with ENOMEM beyond 1024 waits in the process. No
-   * message is lost by that.
+   * lock, or another caller is in a pop in two steps. Rejects with the errors of {@link pop}; with the signal's reason
+   * when the signal is aborted; with EMMAP_CLOSED when the queue is closed; with ENOMEM beyond 1024 waits in the
+   * process. A rejection loses no message.
    */
   async receive(options: WaitOptions = {}): Promise<Out | typeof EMPTY> {
     return await this.#awaited(() => this.pop(), options);
@@ -436,13 +436,13 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
       if (error.code === "ETIMEDOUT" || error.code === "EBUSY") return EMPTY;
       if (error.code !== "EAGAIN") throw error;
     }
-    // Nobody has the lock, but the work takes long.
+    // The lock is free, but the work takes long.
     return get();
   }
 
   /**
    * Iterates over the messages without an end. Each step removes a message; if there is none it waits, as
-   * {@link receive}. A loop that ends takes no further message. Throws the signal's reason when the signal is aborted.
+   * {@link receive} does. A loop that ends takes no further message. Throws the signal's reason when the signal is aborted.
    *
    * ```ts
    * for await (const job of jobs.messages()) await run(job);
@@ -461,9 +461,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Takes the first message, and waits for one as {@link receive}. The message is in hand until the delivery is ended:
-   * others take the next ones meanwhile. If this process dies before, or the queue is closed, the message is delivered
-   * again, to a consumer that waits within 100 ms. So every message is delivered until it is acknowledged.
+   * Takes the first message, and waits for one as {@link receive} does. The message is in hand until the delivery is
+   * ended; others take the next ones meanwhile. If this process dies before, or the queue is closed, the message is
+   * delivered again; a waiting consumer gets it within 100 ms. So every message is delivered until it is acknowledged.
    *
    * ```ts
    * for (;;) {
@@ -534,8 +534,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * }
    * ```
    *
-   * A loop that is left, by `break` or an error, releases the delivery of its last step, unless that was ended. Those of
-   * earlier steps stay in hand until they are ended.
+   * When the loop is left, by `break` or an error, it releases the delivery of its last step, unless that was ended.
+   * Deliveries of earlier steps stay in hand until they are ended.
    */
   async *deliveries(
     options: { signal?: AbortSignal | undefined } = {},
@@ -609,8 +609,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Lists the messages in hand of all processes, and the released ones. Takes no lock and changes nothing; a file opened
-   * with `read` can ask, too.
+   * Lists the messages in hand of all processes, and the released ones. Takes no lock and changes nothing; it works with
+   * `read`, too.
    * @throws EMMAP_CORRUPT if the file of messages in hand is damaged
    */
   inHand(): InHand[] {
@@ -646,8 +646,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * while ((await jobs.wait()) === "ok") jobs.tryPop(run);
    * ```
    *
-   * One message wakes one of those who wait. `"ok"` does not promise that the message is still there. While somebody is
-   * in a pop in two steps, the result may be `"ok"` up to 12 times a second.
+   * One message wakes one waiter. `"ok"` does not promise that the message is still there. While another caller is in a
+   * pop in two steps, the result may be `"ok"` up to 12 times a second.
    */
   async wait(options: WaitOptions = {}): Promise<"ok" | "timed-out"> {
     return (await this.waits.message(options)) ? "ok" : "timed-out";
@@ -659,12 +659,12 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * again, and the caller gets the error. If this process dies, the message is delivered again. A message that cannot be
    * decoded is thrown as by {@link pop}.
    *
-   * Others take the next messages meanwhile. Where messages in hand have no place (see the errors of {@link tryTake}),
-   * the message stays in the queue until `consume` has ended, and keeps all consumers out: `pop`, `tryPop`, `purge` and
-   * `erase` throw EBUSY in every process, and {@link receive} waits.
+   * Others take the next messages meanwhile. If messages in hand have no place (see the errors of {@link tryTake}), the
+   * call pops in two steps: the message stays in the queue until `consume` has ended, and keeps all consumers out. Then
+   * `pop`, `tryPop`, `purge` and `erase` throw EBUSY in every process, and {@link receive} waits.
    *
    * @returns the result of `consume`; if there is no message {@link EMPTY}, or `fallback`, without calling `consume`
-   * @throws EBUSY while somebody is in a pop in two steps; ETIMEDOUT, also after `consume`, and then the message stays;
+   * @throws EBUSY while another caller is in a pop in two steps; ETIMEDOUT, also after `consume`, and then the message stays;
    * ESTALE if a writer that takes no locks (the Erlang library emmap 2.x) has removed the message
    */
   tryPop<Result>(consume: (message: Out) => Result): Result | typeof EMPTY;
@@ -736,7 +736,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     try {
       end(this.native, step, true);
     } catch (error) {
-      // The step has not ended, and would keep everybody else from the message.
+      // The step has not ended, and would keep all others from the message.
       if ((error as EmmapError).code === "ETIMEDOUT") this.#abort(step);
       throw error;
     }
@@ -815,8 +815,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   }
 
   /**
-   * Returns copies of the first `limit` messages, or of all, as they are at one moment. They stay. Others wait while
-   * they are copied.
+   * Returns copies of the first `limit` messages, or of all, as they are at one moment. The messages stay. Others wait
+   * during the copying.
    * @throws {EtfError} with code `ETF_LIMIT` if the messages together take more memory than their bytes and
    * `maxInflatedSize` more: take fewer, or iterate
    */
@@ -888,7 +888,7 @@ function checkLimit(limit: number): void {
   if (!Number.isSafeInteger(limit) || limit < 0) throw rangeError("limit", "an integer of 0 or more", limit);
 }
 
-/** How many of the messages lie before `head`. The last one of the first step ends at `end`. */
+/** The number of messages that lie before `head`. The last one of the first step ends at `end`. */
 function countBefore(head: number, steps: Buffer[], end: number): number {
   const sizes = steps.map((packed) => mapParts(packed, (from, to) => to - from + FRAME));
   let at = (sizes[0] ?? []).reduce((begin, size) => begin - size, end);

@@ -23,33 +23,33 @@ export interface TableOptions extends Omit<CountersOptions, "shared" | "grow"> {
   words?: Integer | undefined;
 }
 
-/** What a hit is counted against: see {@link Table.hit}. */
+/** A limit, and the cost of a hit: see {@link Table.hit}. */
 export interface Limit {
   /** The most that is allowed in a window: below 2^24. */
   limit: number;
   /** The length of a window in milliseconds. */
   windowMs: number;
-  /** What this hit uses: below 2^24. Default 1. A negative cost gives back what was used in this window. */
+  /** The use of this hit: below 2^24. Default 1. A negative cost takes back earlier use in this window. */
   cost?: number | undefined;
   /**
-   * The window slides: what was used in the window before counts by the part of it that the sliding window still covers.
-   * Otherwise windows follow each other, the same for all keys.
+   * The window slides: the use in the window before counts in proportion to the part of it that the sliding window still
+   * covers. Otherwise windows follow each other, the same for all keys.
    */
   sliding?: boolean | undefined;
   /**
-   * In a full table in which nothing has expired, the entry that expires first gives its place, of up to 65,536 that are
-   * looked at. Otherwise that is `EMMAP_FULL`.
+   * If the table is full and nothing has expired, the hit looks at up to 65,536 entries, and takes the place of the one
+   * that expires first. Otherwise it throws `EMMAP_FULL`.
    */
   evict?: boolean | undefined;
 }
 
-/** The answer to a hit. */
+/** The result of a hit. */
 export interface Hit {
-  /** The hit is allowed, and counted. One that is not allowed uses nothing. */
+  /** True if the hit is allowed, and counted. A hit that is not allowed uses nothing. */
   readonly allowed: boolean;
-  /** What is used in the window, this hit included if it is allowed. */
+  /** The use in the window, this hit included if it is allowed. */
   readonly used: number;
-  /** What remains of the limit. */
+  /** The rest of the limit. */
   readonly remaining: number;
   /** Milliseconds to the end of the window. */
   readonly resetMs: number;
@@ -76,13 +76,13 @@ function toKey(key: Bytes): string | Uint8Array {
  * A file of keys with 64-bit words, which threads, processes and runtimes share: counters with names, and rate limits.
  * {@link openTable} makes one.
  *
- * A key is a string, which is taken as UTF-8, or bytes. Keys are compared, and never only their hashes. Words are numbered
+ * A key is bytes, or a string, whose UTF-8 is the key. A look-up compares keys, and never only their hashes. Words are numbered
  * from 0. They are signed, and wrap; operands are as those of {@link Counters}. A key that is not in the table has words of
- * 0. Inserting and deleting take a lock of the file, looking and adding take none.
+ * 0. Inserting, deleting and setting take a lock of the file; looking up, adding and hitting an existing key take none.
  *
  * Every method may throw an {@link EmmapError} with `EMMAP_CLOSED` after close, `EFAULT` after another process has truncated
  * the file, `EMMAP_CORRUPT` if the file is damaged, `EINVAL` for an empty key, for one longer than `keyBytes` and for a word
- * that is not there, and `EACCES` if it would change a read-only file. Other errors stand at each method.
+ * past the last, and `EACCES` if it would change a read-only file. Other errors stand at each method.
  */
 export class Table extends OpenFile {
   readonly #mapping: Mapping;
@@ -161,7 +161,8 @@ export class Table extends OpenFile {
   }
 
   /**
-   * Deletes a key. An addition at the same time comes before it and is lost with it, or after it and inserts the key again.
+   * Deletes a key. An addition at the same time comes before the deletion and is lost, or comes after it and inserts the key
+   * again.
    * @returns false if there was no such key
    */
   delete(key: Bytes): boolean {
@@ -175,8 +176,8 @@ export class Table extends OpenFile {
    * const { allowed, resetMs } = table.hit(request.ip, { limit: 100, windowMs: 60_000 });
    * ```
    *
-   * It uses words 0 and 1 of the key, which nothing else should change. An entry that a hit has inserted expires with its
-   * window, a sliding one a window later, and then gives its place to other keys. The clock is the system's time: if it is
+   * It uses words 0 and 1 of the key, which nothing else should change. An entry that a hit has inserted expires at the end of
+   * its window, a sliding one a window later. Then another key may take its place. The clock is the system's time: if it is
    * set back by more than a window, limits begin anew; if it is set forward, the current windows end.
    * @throws EMMAP_FULL if the table is full and nothing has expired: see {@link Limit.evict}; EINVAL for a table with one word
    */
@@ -197,8 +198,8 @@ export class Table extends OpenFile {
   }
 
   /**
-   * A handle of a key, which is inserted if it is not there. Its operations cost what those of {@link Counters} cost: they do
-   * not look for the key again.
+   * A handle of a key, which it inserts if it is not there. The handle's operations do not look for the key again, and so cost
+   * as little as those of {@link Counters}.
    */
   entry(key: Bytes): TableEntry {
     return createEntry(this, typeof key === "string" ? key : Uint8Array.from(toBytes(key)));
@@ -321,7 +322,7 @@ export class TableEntry {
     const halves = this.#halves;
     if (word >>> 0 === word && word < this.#words && halves[this.#at] === this.#generation) {
       const old = Atomics.add(cells, this.#first + word, operand);
-      // Somebody may have deleted the key in between, and have given its place to another one: see table.h in the core.
+      // In between the key may have been deleted, and its place given to another one: see table.h in the core.
       if (halves[this.#at] === this.#generation) {
         if (isSound(this.#control)) return old;
       } else {

@@ -11,8 +11,8 @@ import { inSpan, SPAN } from "./windows.js";
 export interface ViewOptions {
   /**
    * The view has an ArrayBuffer of its own, with just its bytes: `view.buffer`, `structuredClone` and `postMessage`
-   * show no others. It takes some microseconds more. Default `false`: all views share one ArrayBuffer over the whole
-   * mapping.
+   * show no other bytes. Making such a view takes some microseconds more. Default `false`: all views share one ArrayBuffer
+   * over the whole mapping.
    */
   ownBuffer?: boolean | undefined;
 }

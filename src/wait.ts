@@ -131,7 +131,7 @@ export class Waits {
         this.#going.add(going);
         if (!this.#refs) addon.wait_ref(going, false);
         abort = () => {
-          // If the wait has ended already it settles: a wake-up that it got must not be lost.
+          // If the wait has ended already, it settles, because its wake-up must not be lost.
           if (addon.wait_cancel(going)) reject(signal?.reason);
         };
         signal?.addEventListener("abort", abort);

@@ -1,7 +1,7 @@
 import { OpenFile } from "./open-file.js";
 import { Waits } from "./wait.js";
 
-/** A file that has something to wait for: words, counters or messages. */
+/** A file that programs can wait for: for its words, counters, messages or value. */
 export abstract class WaitableFile extends OpenFile {
   #waits: Waits | undefined;
 

@@ -22,7 +22,7 @@ export interface DecodeOptions {
    * `"json"`: plain objects, arrays, strings, numbers, booleans and `null`, for terms that `encode` wrote with the same
    * option. Of the terms that Erlang wrote, the atoms `null` and `nil` become `null`, other atoms become their names,
    * and tuples become arrays. A term that JSON cannot hold (a binary that is not UTF-8, an integer beyond 2^53, a pid)
-   * is shown as without this option. The other options go before this one. Default `"term"`.
+   * is shown as without this option. The other options take precedence over this one. Default `"term"`.
    */
   readonly values?: "term" | "json" | undefined;
   /**
@@ -52,9 +52,9 @@ export interface DecodeOptions {
    */
   readonly floats?: "exact" | "number" | undefined;
   /**
-   * How much more memory than its bytes a term may take, counted before the term is made: 16 bytes for each term in it
-   * and for each character of a string, and the bytes of binaries and integers. This is also the limit for the inflated
-   * bytes of a compressed term. `Infinity`: no limit. Default 64 MiB, as Erlang's `max_inflated_size`.
+   * The memory that a term may take beyond its bytes. It is counted before the term is made: 16 bytes for each term in it
+   * and for each character of a string, and the bytes of binaries and integers. The option is also the limit for the
+   * inflated bytes of a compressed term. `Infinity`: no limit. Default 64 MiB, as Erlang's `max_inflated_size`.
    */
   readonly maxInflatedSize?: number | undefined;
   /** Bytes that follow the term: an error, or ignored. Default `"error"`. */

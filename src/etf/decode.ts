@@ -103,7 +103,7 @@ function start(input: Buffer, settings: Settings, budget?: Budget): Decoder {
       const left = measured(input, 1, allowed);
       budget?.take(max - left);
     } else if (budget !== undefined) {
-      // So few bytes take less, unless they claim to be more than there are: then the decoder refuses them.
+      // So few bytes take less memory, unless they claim more bytes than there are: then the decoder refuses them.
       const left = remaining(input, 1, input.length, allowed);
       if (left >= 0) budget.take(max - left);
     }
@@ -138,7 +138,7 @@ function tooMuch(max: number): EtfError {
   return etfError("ETF_LIMIT", `the term takes more memory than maxInflatedSize, ${max} bytes, allows`);
 }
 
-/** What the term leaves of the bytes of memory that are allowed. */
+/** The rest of the allowed bytes of memory after the term. */
 function measured(bytes: Buffer, start: number, allowed: number): number {
   const left = remaining(bytes, start, bytes.length, allowed);
   if (left < 0)

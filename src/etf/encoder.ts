@@ -33,7 +33,7 @@ const TRUE = atom("true");
 const FALSE = atom("false");
 const UNDEFINED = atom("undefined");
 
-/** What to do after the last item of a container. */
+/** The step after the last item of a container. */
 // biome-ignore lint/suspicious/noConstEnum: compared for every container
 const enum End {
   Nothing,

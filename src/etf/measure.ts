@@ -27,7 +27,7 @@ function identifierEnd(bytes: Buffer, at: number, numbers: number): number {
  */
 export class Budget {
   private readonly max: number;
-  /** What may still be taken beyond the bytes of the messages. */
+  /** The memory that terms may still take beyond the bytes of their messages. */
   left: number;
   /** The terms together would take too much. */
   exceeded = false;
@@ -51,7 +51,7 @@ export class Budget {
 }
 
 /**
- * What is left of `allowed` bytes of memory after the term between `start` and `end`; negative if it takes more. Not
+ * The rest of `allowed` bytes of memory after the term between `start` and `end`; negative if the term takes more. Not
  * negative if the bytes are no term: then the decoder gives the error, and allocates nothing for bytes that do not
  * exist.
  */

@@ -1,4 +1,4 @@
-// Where in a value the encoder met something that it refuses.
+// The path to the part of a value that the encoder refuses.
 import { Buffer } from "node:buffer";
 import { OwnAtom } from "./atoms.js";
 import { type EtfError, etfError } from "./errors.js";
