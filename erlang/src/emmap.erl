@@ -108,9 +108,9 @@ application is started again.").
 -type counters_handle() :: counters() | emmap_handles:name().
 ?DOC("An open file, by the name that emmap 2.x gives this type.").
 -type mmap_file() :: file().
-?DOC("A type of emmap 2.x that no function takes or answers.").
+?DOC("A type of emmap 2.x. No function takes or answers it.").
 -type resource() :: binary().
-?DOC("An open file of counters, and how many counters it has. The functions for files take the file.").
+?DOC("An open file of counters, and the number of its counters. The functions for files take the file.").
 -type counters() :: {file(), Count :: pos_integer()}.
 ?DOC("The value of a 64-bit word, signed.").
 -type int64() :: emmap_backend:int64().
@@ -145,9 +145,10 @@ capacity.").
 ?DOC("About a block storage: `block_size` in bytes, the `levels` of its tree, and how many blocks it can hold
 (`capacity`).").
 -type block_storage_info() :: emmap_backend:blocks_info().
-?DOC("A handle that may write a queue or block storage and shares it: the id and the name of its `process`, as the
-process itself sees them; `since` when it has the file open, in milliseconds since 1970; whether it `has_lock`, the file's
-lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
+?DOC("A handle that may write a queue, block storage, cell or table, and shares it. `process` and `program`: the id and the
+name of its process, as the process itself sees them. `since`: when it opened the file, in milliseconds since 1970.
+`has_lock`: whether it has the file's lock. `waited`: how many of its operations waited for the lock. `pushed`, `popped`: how
+many messages it pushed and popped.").
 -type writer() :: emmap_backend:writer().
 
 ?DOC("How to open a file.
@@ -156,16 +157,16 @@ Access:
 
 - `read`, `write`: for reading only; for reading and writing. `write` includes `read`.
 - `create`: create the file if it is missing. Needs `write`, and a size or a length.
-- `truncate`: empty the file first. Needs `write`. Without a size the file keeps the size that it has.
-- `exclusive`: no other handle may have the file open for writing, or the open answers `{error, ebusy}`.
+- `truncate`: drop all bytes first. Needs `write`. Without a size the file keeps its size.
+- `exclusive`: refuse every other handle that may write: the second open answers `{error, ebusy}`.
 - `auto_unlink`: delete the file when it is closed, if its path still leads to it.
 - `{chmod, Mode}`: the permission bits of a created file, less the umask; 8#600 by default. `{mode, Mode}`: the same,
   without regard to the umask.
 
 Sharing:
 
-- `private` (the default): writes stay in this mapping. `shared`, `shared_validate`: they reach the file and everybody
-  who maps it. `shared` beats `private`.
+- `private` (the default): writes stay in this mapping. `shared`, `shared_validate`: writes reach the file and every process
+  that maps it. `shared` beats `private`.
 - `shared_unsafe`, of files and counters: as `shared`, and also on a file system that does not give all who open the
   file the same memory (FUSE, network file systems). Such a file system answers `{error, enotsup}` to `shared`.
 - `anon`: memory without a file.
@@ -184,16 +185,16 @@ Reads, locks and structures:
 - `direct`: reads answer binaries that alias the mapping. They cost no copy, and change when the file changes.
 - `lock` (the default), `nolock`: whether reads and writes by processes of this node exclude each other.
 - `{lock_timeout, Milliseconds}`: how long an operation waits for a lock that another process holds, for instance a
-  stopped one; 5000 by default. It applies to queues, block storages, opening and changes of size. After that time the
-  operation answers `{error, timeout}` and has changed nothing; `writers/1` says who has the lock. 0: it tries once. Only
-  the calling process waits, never a scheduler.
-- `grow`, of counters: a file that has fewer counters than asked for grows, and the new ones are 0; a file that has more
+  stopped one; 5000 by default. It applies to queues, block storages, cells, tables, opening and changes of size. After that
+  time the operation answers `{error, timeout}` and has changed nothing; `writers/1` names the owner of the lock. 0: it tries
+  once. Only the calling process waits, never a scheduler.
+- `grow`, of counters: a file with fewer counters than the open asks for grows, and the new ones are 0; a file with more
   is opened with all of them. Handles that are open keep the number that they had. Without `grow` another number is
   `{error, {counters, InFile, Asked}}`.
-- `follow`, of queues and block storages: if an operation finds nothing and the path leads to another file now, it goes
-  over to that file and answers from it; if there is no file it waits for one. Without `follow` it answers
-  `{error, estale}`; so it does if the new file can't be opened like the old one, or is in use under another name. The path
-  is checked once a second at most.
+- `follow`, of queues and block storages: if an operation finds nothing and the path leads to another file now, the handle
+  switches to that file and the operation answers from it; if there is no file it waits for one. Without `follow` the
+  operation answers `{error, estale}`. With it `estale` means that the new file can't be opened like the old one, or is in
+  use under another name. The path is checked once a second at most.
 
 Mapping, as mmap(2) has it:
 
@@ -211,7 +212,7 @@ Others:
     | hugetlb | huge_2mb | huge_1gb | fit | nocache | uninitialized | debug | info
     | {size | max_inc_size | chmod | mode | offset | length | address | lock_timeout, non_neg_integer()}
     | {backend, backend()}.
-?DOC("How the node reaches the mapping. A server is one that `emmap_port:start_link/1` has started.").
+?DOC("How the node reaches the mapping. `emmap_port:start_link/1` starts a server.").
 -type backend() :: nif | port | {port, gen_server:server_ref()}.
 
 ?DOC("An operation of `batch/2`: the name of a function of this module, and its arguments without the file.").
@@ -283,8 +284,7 @@ open(Name, Options) ->
 
 A file that is created, empty or truncated gets the size `Offset + Length`. A file that has bytes must have that size;
 otherwise the answer is `{error, {einval, wrong_size}}` and the file stays as it was. With `fit` the file is mapped
-whole, and grown
-if it is smaller and open for writing.
+whole, and grown if it is smaller and open for writing.
 
 `Length` 0 means the size of the option `{size, Bytes}`, and without this option everything up to the end.
 
@@ -356,7 +356,7 @@ pread(?MAPPED(_, _), Position, Length) when is_integer(Position), is_integer(Len
 pread(?MAPPED(_, _), _, _) -> error(badarg);
 pread(Name, Position, Length) when is_atom(Name) -> ?NAMED(Name, File, pread(File, Position, Length)).
 
-?DOC("Writes at several positions, in order, until one write fails. `N` is how many were written before that one.").
+?DOC("Writes at several positions, in order, until one write fails. `N` is the number of writes before the failed one.").
 -spec pwrite(handle(), [{Position :: integer(), iodata()}]) -> ok | {error, reason() | {N :: non_neg_integer(), reason()}}.
 pwrite(?MAPPED(_, _) = File, Places) when is_list(Places) -> emmap_batch:pwrite(File, Places);
 pwrite(?MAPPED(_, _), _) -> error(badarg);
@@ -391,8 +391,8 @@ write(?MAPPED(Backend, Handle), Data) -> ?CALL(Backend, write(Handle, ?BYTES(Dat
 write(Name, Data) when is_atom(Name) -> ?NAMED(Name, File, write(File, Data)).
 
 ?DOC("Moves the cursor. It may be set past the end. `{eof, N}` is N bytes before the end, whatever the sign of N: `file`
-takes `{eof, -4}` for the last four bytes, emmap 2.x takes `{eof, 4}`, and nothing can be read or written behind the
-end.").
+takes `{eof, -4}` for the last four bytes, and emmap 2.x takes `{eof, 4}`. Nothing can be read or written behind the
+end, so both can mean the same.").
 -spec position(handle(), location()) -> {ok, Position :: non_neg_integer()} | {error, reason()}.
 position(?MAPPED(Backend, Handle), Location) ->
     case emmap_arguments:location(Location) of
@@ -460,11 +460,12 @@ flush(?MAPPED(Backend, Handle)) ->
     end;
 flush(Name) when is_atom(Name) -> ?NAMED(Name, File, flush(File)).
 
-?DOC("Returns when everything is on the disk: the bytes, the size, and the name of a file that was created. A queue or
-block storage then survives a power cut. Once the disk has failed, `sync` fails until the file is opened anew.
+?DOC("Returns when everything is on the disk: the bytes, the size, and the name of a file that was created. The contents
+of a queue, block storage, cell or table then survive a power cut. Once the disk has failed, `sync` fails until the file is
+opened anew.
 
 `{error, estale}`: the path leads to another file now, or to none (see `is_current/1`). The bytes are on the disk, but
-nobody who opens the path finds them. A `private` file is not checked for this.").
+a process that opens the path does not find them. A `private` file is not checked for this.").
 -spec sync(handle()) -> ok | {error, reason()}.
 sync(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, sync(Handle));
 sync(Name) when is_atom(Name) -> ?NAMED(Name, File, sync(File)).
@@ -477,13 +478,15 @@ datasync(Name) when is_atom(Name) -> ?NAMED(Name, File, datasync(File)).
 ?DOC("Copies the file to another name. When it returns, the copy is on the disk.
 
 - The copy of a queue or block storage has the messages or blocks of one moment, and is no larger than they need.
+- The copy of a cell has its value. The copy of a table has the entries of one moment; a handle that is open to `read`
+  copies each entry at its own moment.
 - The copy of a counters file has each counter as it was when it was copied.
 - The copy of any other file has the bytes that are mapped. They are copied 64 KiB at a time, so the pieces belong to
   one moment only if nobody writes meanwhile.
 
-Other users of a queue or block storage wait while its contents are copied in memory, which takes as much memory again.
-They never wait for the disk. Nobody waits for a handle that is open to `read`; there the answer is `{error, eagain}` if
-others keep changing the file.
+Other users wait while messages, blocks or entries are copied in memory, which takes as much memory again. They never wait
+for the disk, nor for a handle that is open to `read`. Such a handle gets `{error, eagain}` if others keep changing a queue
+or block storage.
 
 The copy has the file's permission bits, and appears whole or not at all. `{error, eexist}`: the name exists
 already.").
@@ -508,9 +511,9 @@ is_current(?MAPPED(Backend, Handle)) ->
     end;
 is_current(Name) when is_atom(Name) -> ?NAMED(Name, File, is_current(File)).
 
-?DOC("The handles that share a queue or block storage for writing, of all processes and runtimes. It takes no lock. So after
-`{error, timeout}` it still says which process has the lock: the one with `has_lock => true`. A handle that may only read
-can ask, too.
+?DOC("The handles that share a queue, block storage, cell or table for writing, of all processes and runtimes. The call takes
+no lock. So after `{error, timeout}` it still says which process has the lock: the one with `has_lock => true`. It works on
+a handle that may only read, too.
 
 The list is empty for files without a live folder (`docs/live.md`): plain files, counters, `exclusive` handles, and files
 whose writers use the kernel's locks.").
@@ -519,9 +522,10 @@ writers({File, _Count}) -> writers(File);
 writers(?MAPPED(Backend, Handle)) -> ?CALL(Backend, writers(Handle));
 writers(Name) when is_atom(Name) -> ?NAMED(Name, File, writers(File)).
 
-?DOC("Looks at a file from outside: of what kind it is, what is in it, how many handles may write it and which process
-has its lock. It is what the command `emmap info FILE --json` prints without `path` and `processes`; the command's page
-explains each key. It takes no lock and changes nothing, so it answers also while a stopped process has the lock.
+?DOC("Looks at a file from outside: its kind, its contents, the number of handles that may write it, and the process that
+has its lock. The map has the keys that the command `emmap info FILE --json` prints, without `path` and `processes`; the
+command's page explains each key. The call takes no lock and changes nothing, so it answers also while a stopped process
+has the lock.
 
 ```
 {ok, #{kind := queue, length := 3, waiters := 0, writers := [#{process := 4242, has_lock := true}]}} =
@@ -657,7 +661,7 @@ await(File, Value) ->
 
 `not_equal`: the word held another value when the wait began. `timeout`: so many milliseconds have passed.
 
-A change that is not followed by a notify ends the wait within 100 ms. A file that is open for reading only will do. The
+A change without a notify ends the wait within 100 ms. A file that is open for reading only will do. The
 node can have 1024 waits at a time, and so can each port program; one more answers `{error, enomem}`.
 
 `{error, closed}`: the file was closed meanwhile. `efault`: another process has truncated it. `alignment`, `einval`: as
@@ -899,8 +903,8 @@ answers `{error, enoent}`.").
 free_blocks(?MAPPED(Backend, Handle), Addresses) -> ?CALL_LOCKING(Backend, block_free_many(Handle, Addresses));
 free_blocks(Name, Addresses) when is_atom(Name) -> ?NAMED(Name, File, free_blocks(File, Addresses)).
 
-?DOC("Rebuilds everything in the storage that can be derived from its blocks. A storage that a process left when it died
-needs no repair; a file that something else has damaged may need it.").
+?DOC("Rebuilds everything in the storage that follows from its blocks. The death of a process makes no repair necessary; a
+file that something else has damaged may need one.").
 -spec repair_block_storage(handle()) -> ok | {error, reason()}.
 repair_block_storage(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, blocks_repair(Handle, 0, 0)) of
@@ -931,8 +935,8 @@ compact_block_storage(Name) when is_atom(Name) -> ?NAMED(Name, File, compact_blo
 
 %%% Batches
 
-?DOC("Does many operations on a file, in order, and answers the result of each. If one fails, the others are done all
-the same. Operations of other processes may come in between. The port does all of them in one frame, so that one costs a
+?DOC("Does many operations on a file, in order, and answers the result of each. If one fails, the later ones are still
+done. Operations of other processes may come in between. The port does all of them in one frame, so that one costs a
 fraction of a microsecond instead of a round trip. A batch may have 2^20 operations; more are `{error, emsgsize}`.
 
 An operation that does not exist raises `badarg`, and nothing is done. An operation with an argument of the wrong type

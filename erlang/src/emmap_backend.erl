@@ -8,7 +8,7 @@
 - Errors are `{error, Atom}` with the core's atoms: POSIX ones, `closed`, `alignment`, `full`, `fixed_size`, `corrupt`,
   `badarg`. A damaged queue or block storage is `{corrupt, Offset, Reason}` instead of `corrupt`.
 - `{busy, Milliseconds}`: another handle or process has the lock of the file, and nothing was done. The caller tries
-  again for so long; `emmap_lock` does that.
+  again for this time; `emmap_lock` does that.
 - Positions and lengths are integers of any size. One that a signed 64-bit integer can't hold is `{error, einval}`.
 - Operands of 64-bit operations are from -2^63 to 2^64-1. Any other operand, and any argument of the wrong type, raises
   `badarg`.").
@@ -52,7 +52,7 @@ something, and the sentence says what.").
 -type measure() :: {ok, non_neg_integer()} | failed().
 ?DOC("A message that is being taken out: a NIF resource, or its number on the port.").
 -type ticket() :: term().
-?DOC("The number of a message in hand. Each take gives another one.").
+?DOC("The number of a message in hand. Each take gives a new number.").
 -type delivery_ticket() :: non_neg_integer().
 ?DOC("A message in hand, or a `released` one that waits for its next consumer. `attempt`: how often it was taken.
 `since`: when it was taken, and `due`: not before, both in milliseconds since 1970. `length` in bytes, with up to 7
@@ -66,9 +66,7 @@ whether that process is `alive`.").
 ?DOC("About a block storage: `block_size` in bytes, the `levels` of its tree, and how many blocks it can hold
 (`capacity`).").
 -type blocks_info() :: #{block_size | levels | capacity := non_neg_integer()}.
-?DOC("A handle that may write a queue or block storage and shares it: the id and the name of its `process`, as the
-process itself sees them; `since` when it has the file open, in milliseconds since 1970; whether it `has_lock`, the
-file's lock; how many of its operations `waited` for the lock; how many messages it has `pushed` and `popped`.").
+?DOC("A handle that may write a queue, block storage, cell or table, and shares it: see `t:emmap:writer/0`.").
 -type writer() ::
     #{process | since | waited | pushed | popped := non_neg_integer(), program := binary(), has_lock := boolean()}.
 ?DOC("The key of an entry of a table.").
@@ -76,10 +74,10 @@ file's lock; how many of its operations `waited` for the lock; how many messages
 ?DOC("The address of a block.").
 -type address() :: non_neg_integer().
 
-?DOC("The result of an inspection of a file: the facts of the page on the command, by their names.").
+?DOC("The facts about a file, by the names that the page on the command explains.").
 -type inspection() :: #{kind := atom(), writers := [#{atom() => fact()}], atom() => fact() | [map()]}.
 
-?DOC("One value of an inspection: a number, a truth, a name, or text.").
+?DOC("A fact: a number, a boolean, a name, or text.").
 -type fact() :: non_neg_integer() | boolean() | atom() | binary().
 
 ?DOC("How a wait has ended.").
@@ -152,9 +150,9 @@ creates.").
 ?DOC("Decodes the first message, removes it, and answers its term. `slow`: nothing was done; the caller uses
 `queue_peek_front` and `queue_remove` instead.").
 -callback queue_pop_term(handle(), safe | unsafe) -> {ok, term()} | slow | eof | failed().
-?DOC("Removes the first messages if they are these, as a look has answered them; otherwise `{error, estale}`.").
+?DOC("Removes the first messages if they equal the given ones, as a read has answered them; otherwise `{error, estale}`.").
 -callback queue_remove(handle(), [binary()]) -> result().
-?DOC("If the calling process dies before it commits or aborts, the message is put back.").
+?DOC("If the calling process dies before it commits or aborts, the message stays in the queue.").
 -callback queue_pop_begin(handle()) -> {ok, binary(), ticket()} | eof | failed().
 -callback queue_pop_commit(handle(), ticket()) -> result().
 -callback queue_pop_abort(handle(), ticket()) -> result().
@@ -167,12 +165,12 @@ messages that it took with this number are released.").
 -callback queue_release(handle(), delivery_ticket(), Delay :: non_neg_integer()) -> result().
 -callback queue_put_back(handle(), delivery_ticket()) -> result().
 -callback queue_release_held(handle(), Holder :: non_neg_integer()) -> result().
-?DOC("Answers how many messages are back in the queue's own file.").
+?DOC("Answers how many messages it put back into the queue's own file.").
 -callback queue_release_all(handle()) -> measure().
 -callback queue_in_hand(handle()) -> {ok, [in_hand()]} | failed().
 -callback queue_peek_front(handle()) -> message().
 -callback queue_peek_back(handle()) -> message().
-?DOC("Place is 0 to begin. Then it is the one that the last step answered.").
+?DOC("Place is 0 to begin, and then the place that the last step answered.").
 -callback queue_walk(handle(), forward | backward, Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
     {ok, [binary()], Place :: non_neg_integer()} | eof | failed().
 -callback queue_length(handle()) -> measure().
@@ -196,7 +194,7 @@ holds.").
 -callback block_read(handle(), integer()) -> {ok, binary()} | failed().
 -callback block_free(handle(), integer()) -> result().
 -callback block_free_many(handle(), [integer()]) -> result().
-?DOC("Place is an address to begin at. Then it is the one that the last step answered; 2^64 - 1 is the end, and gives
+?DOC("Place is an address to begin at, and then the place that the last step answered; 2^64 - 1 is the end, and gives
 `eof`. A step may answer fewer than Limit blocks before the end.").
 -callback blocks_walk(handle(), Limit :: non_neg_integer(), Place :: non_neg_integer()) ->
     {ok, [{address(), binary()}], Place :: non_neg_integer()} | eof | failed().

@@ -114,10 +114,10 @@ the name of a server.").
 -type handle() :: queue() | emmap_handles:name().
 ?DOC("The options of `emmap:open/2`, and
 
-- `{compressed, 0..9}`, `compressed`: how much work goes into making messages small; 0 by default, 6 for `compressed`.
+- `{compressed, 0..9}`, `compressed`: the level of zlib's compression of messages; 0 by default, 6 for `compressed`.
 - `unsafe_terms`: messages may create atoms and funs.
-- `{max_inflated_size, Bytes}`: how much more memory than its bytes in the queue the term of a message may take, and all
-  terms that one call gathers; 64 MiB by default. See [Terms](#module-terms).
+- `{max_inflated_size, Bytes}`: the memory that the term of a message may take beyond its bytes in the queue, and that all
+  terms of one call may take together; 64 MiB by default. See [Terms](#module-terms).
 - `read_only`: the queue must exist, and can only be looked at, without any lock.
 - `existing`: the queue must exist; it is not created.
 
@@ -137,7 +137,7 @@ pushing.").
 -type delivery() :: emmap_delivery:delivery().
 ?DOC("A message in hand, or one that was released. See `t:emmap_backend:in_hand/0`.").
 -type in_hand() :: emmap_backend:in_hand().
-?DOC("The answer of the fun of a fold: go on with this accumulator, or end with it.").
+?DOC("The result of a fold's fun: go on with this accumulator, or end with it.").
 -type step() :: {cont, term()} | {halt, term()}.
 ?DOC("The reason of an error. `{bad_term, Bytes}`: the message is no term, no safe one, or too large a one.
 `{max_inflated_size, Limit}`: the term to be pushed, or the terms that the call gathers, take more memory than this
@@ -145,10 +145,10 @@ limit allows.").
 -type reason() :: emmap:reason() | {bad_term, binary()} | {max_inflated_size, Limit :: non_neg_integer()}.
 ?DOC("The name that a server is registered under.").
 -type server_name() :: undefined | atom() | {local, atom()} | {global, term()} | {via, module(), term()}.
-?DOC("The options of `open/3`, and `{on_bad_term, Choice}`: what to do with a refused message (`{bad_term, Bytes}`) that
-is to be removed.
+?DOC("The options of `open/3`, and `{on_bad_term, Choice}`, which decides about a message that a caller wants and that is
+refused (`{bad_term, Bytes}`).
 
-- `keep` (the default): it stays the first message, and the caller gets the error. So does every later one.
+- `keep` (the default): it stays the first message, and this caller and every later one get the error.
 - `drop`: it is removed, and the log has its length.
 - `{dead_letters, Queue}`: the term `{bad_term, Bytes}` is pushed to that queue, then the message is removed. `Queue` is
   an open queue, or the name of a file. If the push fails the message stays, and the log has the reason.").
@@ -223,8 +223,8 @@ One message wakes one of the processes that wait for it, in all nodes and progra
 `receive` is among them. The answer is `timeout`, too, if a stopped process has the lock all the time. The node can have
 1024 waits at a time, and so can each port program; one more answers `{error, enomem}`.
 
-A process that is killed while it waits takes no message with it. Over the port it may, if it is killed in the moment in
-which a message comes.").
+A process that is killed while it waits takes no message with it. Over the port a message may be lost if the process is
+killed at the moment at which the message comes.").
 -spec receive_message(handle(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
 receive_message(?QUEUE(_, _, _) = Queue, Timeout) when ?IS_TIMEOUT(Timeout) -> emmap_queue_pop:await(Queue, Timeout);
 receive_message(?QUEUE(_, _, _), _Timeout) -> error(badarg);
@@ -242,9 +242,9 @@ wait(Name, Timeout) when is_atom(Name) -> ?NAMED(Name, Queue, wait(Queue, Timeou
 `{emmap_queue, Queue, Message}`, and is removed from the queue.
 
 - `once` sends one message. `true` sends all, `false` no more.
-- `N` adds to how many are still to be sent; a negative number takes away. When they have been sent,
-  `{emmap_queue_passive, Queue}` follows. `{error, einval}`: `N`, or the sum, is not from -32768 to 32767.
-- `{emmap_queue_error, Queue, Reason}` ends it, too: a message is refused, and stays in the queue, or the queue is
+- `N` adds to the number of messages that are still to be sent; a negative number subtracts. After the last one comes
+  `{emmap_queue_passive, Queue}`. `{error, einval}`: `N`, or the sum, is not from -32768 to 32767.
+- `{emmap_queue_error, Queue, Reason}` ends the sending, too: a message is refused, and stays in the queue, or the queue is
   closed meanwhile. A queue that is closed already is `{error, closed}`.
 
 With `true` messages may come faster than the process handles them: prefer `once` and `N`. Sending ends with the
@@ -268,9 +268,9 @@ pop_bytes(Name) when is_atom(Name) -> ?NAMED(Name, Queue, pop_bytes(Queue)).
 message and goes on. `{halt, Acc}` leaves the message in the queue and ends. An exception does so too, and is raised in
 the caller. The answer is the last accumulator. A queue that is empty then begins anew at the start of its file.
 
-While the fun runs anybody may push, the fun included; the fold does not visit these messages. A message that can't be
+While the fun runs any process may push, the fun included; the fold does not visit these messages. A message that can't be
 removed, because it is refused or damaged, ends the fold. The answer is the accumulator, or
-`{error, Reason}` if it was the first message of the fold.").
+`{error, Reason}` if this was the first message of the fold.").
 -spec pop(handle(), Acc :: term(), fun((term(), Acc :: term()) -> step())) -> (Acc :: term()) | {error, reason()}.
 pop(?QUEUE(_, _, _) = Queue, Acc, Fun) when is_function(Fun, 2) -> emmap_queue_take:fold(Queue, Acc, Fun);
 pop(?QUEUE(_, _, _), _Acc, _Fun) -> error(badarg);
@@ -291,12 +291,12 @@ of the fun, or `Default` if there is no message. If the fun raises an exception,
 queue again, and the exception is raised in the caller with its stack trace. If the process is killed meanwhile, the
 message is released, as after `take/2`.
 
-While the fun runs anybody may push, look, and remove the messages behind this one, the fun included. Nobody sees this
-one meanwhile; `length/1` counts it if the fun calls it. If the message can't be removed after all, for instance because the fun has closed the queue, the answer is `{error, Reason}` instead
-of the result.
+While the fun runs any process may push, look, and remove the messages behind this one, the fun included. No other call
+sees this message meanwhile, but `length/1` in the fun counts it. If the message can't be removed after all, for instance
+because the fun has closed the queue, the answer is `{error, Reason}` instead of the result.
 
-If the file of messages in hand can't be made beside the queue, the message stays in the queue while the fun runs. To
-remove a message is `{error, ebusy}` meanwhile.").
+If the file of messages in hand can't be made beside the queue, the message stays in the queue while the fun runs, and
+every call that would remove a message answers `{error, ebusy}`.").
 -spec try_pop_or(handle(), Default, fun((term()) -> Result)) -> Default | Result | {error, reason()}.
 try_pop_or(?QUEUE(_, _, _) = Queue, Default, Fun) when is_function(Fun, 1) ->
     emmap_queue_take:try_pop_or(Queue, Default, Fun);
@@ -311,8 +311,8 @@ try_pop_and_purge(?QUEUE(_, _, _), _Fun) -> error(badarg);
 try_pop_and_purge(Name, Fun) when is_atom(Name) -> ?NAMED(Name, Queue, try_pop_and_purge(Queue, Fun)).
 
 ?DOC("Removes up to `Limit` messages at once, in order; none from an empty queue. It stops before a message that is
-refused, or whose term would take too much memory beside those before it (see [Terms](#module-terms)). If that is the
-first one, the answer is `{error, {bad_term, Bytes}}`, and the message stays. It may remove fewer than there are if
+refused, or whose term would take too much memory together with those before it (see [Terms](#module-terms)). If the first
+message is refused, the answer is `{error, {bad_term, Bytes}}`, and the message stays. It may remove fewer than there are if
 other processes remove messages at the same time, and if some were released (`release/1`).").
 -spec pop_many(handle(), Limit :: non_neg_integer()) -> {ok, [term()]} | {error, reason()}.
 pop_many(?QUEUE(_, _, _) = Queue, Limit) when is_integer(Limit) -> emmap_queue_pop:pop_many(Queue, Limit);
@@ -356,7 +356,7 @@ even if every process is started anew meanwhile.").
 release(Delivery, Delay) when is_integer(Delay), Delay >= 0 -> emmap_delivery:release(Delivery, Delay);
 release(_Delivery, _Delay) -> error(badarg).
 
-?DOC("How often the message was taken, with this time: 1, 2, ...").
+?DOC("How often the message was taken, this time included: 1, 2, ...").
 -spec attempt(delivery()) -> pos_integer().
 attempt(Delivery) -> emmap_delivery:attempt(Delivery).
 
@@ -422,9 +422,8 @@ snapshot(?QUEUE(_, _, _), Limit) when is_integer(Limit) -> {error, einval};
 snapshot(?QUEUE(_, _, _), _Limit) -> error(badarg);
 snapshot(Name, Limit) when is_atom(Name) -> ?NAMED(Name, Queue, snapshot(Queue, Limit)).
 
-?DOC("How many messages there are, without those in hand. In the fun of `try_pop/2` the message of the fun counts, too.
-It takes constant time while all writers share the live folder (`docs/live.md`), and grows with the number of messages
-otherwise.").
+?DOC("The number of messages, without those in hand. In the fun of `try_pop/2` the message of the fun counts, too.
+The call takes constant time while all writers share the live folder (`docs/live.md`). Otherwise it counts the messages.").
 -spec length(handle()) -> non_neg_integer() | {error, reason()}.
 length(?MAPPED(Backend, Handle)) ->
     case ?CALL_LOCKING(Backend, queue_length(Handle)) of
@@ -482,8 +481,7 @@ compact(Name) when is_atom(Name) -> ?NAMED(Name, Queue, compact(Queue)).
 ?DOC("Starts a server with a queue of its own. The server is registered unless it has no name.
 
 If the file is lost (`port_died`, `efault`), the server opens it again once. If that fails, or does not help, it ends with
-`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; whether it was done is not
-known. The answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
+`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; it may have been done or not. The answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
 -spec start_link(server_options()) -> gen_server:start_ret().
 start_link(Options) -> emmap_queue_server:start_link(Options).
 
@@ -509,7 +507,7 @@ enqueue(Server, Term) -> gen_server:call(Server, {push, Term}, infinity).
 
 ?DOC("Removes the first message of the queue of the server; `nil` if there is none. The message is removed after the
 caller has got it: it stays if the caller is killed before, on another node too. If the server or the caller is killed at
-that moment, it may stay although the caller has got it.").
+that moment, the message may stay although the caller has got it.").
 -spec dequeue(gen_server:server_ref()) -> nil | term() | {error, reason()}.
 dequeue(Server) -> gen_server:call(Server, pop, infinity).
 
