@@ -6,8 +6,8 @@
 
 %% Sends the messages of a queue to a process: emmap_queue:set_active/2.
 %%
-%% There is a server for each process and queue, as long as there is something to send. It removes the messages, and
-%% sends each at once. It starts a process that waits for messages; that one removes none, so it can be killed at any
+%% Each pair of process and queue has a server, as long as there is something to send. The server removes the messages, and
+%% sends each at once. It starts a process that waits for messages; this process removes none, so it can be killed at any
 %% time.
 -behaviour(gen_server).
 
@@ -52,7 +52,7 @@ start(Key, Queue, Active) ->
     _ = put(Key, Server),
     gen_server:call(Server, {set, Active}, infinity).
 
-%% The key of a handle in the process dictionary; it must not keep the file open.
+%% The key of a handle in the process dictionary. The key must not keep the file open.
 key(Handle) when is_reference(Handle) -> ref_to_list(Handle);
 key(Handle) -> Handle.
 

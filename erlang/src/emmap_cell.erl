@@ -54,7 +54,7 @@ open(_Name, _MaxBytes, _Options) -> error(badarg).
 -spec close(cell()) -> ok | {error, reason()}.
 close(Cell) -> emmap:close(Cell).
 
-?DOC("Publishes a term as the value, and wakes all who wait for it.").
+?DOC("Publishes a term as the value, and ends all waits for it.").
 -spec publish(handle(), term()) -> ok | {error, reason()}.
 publish(?QUEUE(Backend, Handle, #terms{encoding = Encoding, limit = Limit}), Term) ->
     Bytes = term_to_binary(Term, Encoding),
@@ -93,8 +93,8 @@ get_bytes(?MAPPED(Backend, Handle)) ->
     end;
 get_bytes(Name) when is_atom(Name) -> ?NAMED(Name, Cell, get_bytes(Cell)).
 
-?DOC("How many values were published so far. Another version is another value. A process that keeps the value that it
-got, and its version from before, need not get it again while the version is the same.").
+?DOC("The number of values published so far. Another version is another value. To avoid needless gets, read the version
+before `get/1`, keep both, and get again when the version has changed.").
 -spec version(handle()) -> {ok, non_neg_integer()} | {error, reason()}.
 version(?MAPPED(Backend, Handle)) -> ?CALL(Backend, cell_version(Handle));
 version(Name) when is_atom(Name) -> ?NAMED(Name, Cell, version(Cell)).

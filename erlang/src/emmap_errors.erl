@@ -19,8 +19,8 @@
 -define(MAX_INT64, 16#7fffffffffffffff).
 -define(MAX_COUNT, (1 bsl 32)).
 
-%% Names the rule that an open breaks if it is `einval'. The core has decided that; this only looks for the rule, in the core's
-%% order. Another process may have changed the file since.
+%% Names the rule that an open broke if the core answers `einval'. The core has decided; this function only looks for the rule,
+%% in the core's order. Another process may have changed the file since.
 -spec invalid(#origin{}) -> einval | {einval, invalid()}.
 invalid(#origin{path = Path, options = Options, kind = Kind}) ->
     Of = fun(Name) -> proplists:get_value(Name, Options, 0) end,

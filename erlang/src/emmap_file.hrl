@@ -53,8 +53,8 @@
                 Answer_ -> Answer_
             end
         end)()).
-%% Calls with the open file of a name (emmap_handles). An error may mean that the file is lost. A name that nothing has is
-%% no open file: function_clause.
+%% Calls with the open file of a name (emmap_handles). An error may mean that the file is lost. An unknown name is no open
+%% file: function_clause.
 -define(NAMED(Name, File, Call),
         case persistent_term:get(Name, {no_handle}) of
             File ->

@@ -10,8 +10,8 @@ Children = [emmap_handles:child_spec(#{name => visits, path => \"visits.bin\", k
 {ok, Old} = emmap:inc_counter(visits, 0).
 ```
 
-The functions of `emmap`, `emmap_queue`, `emmap_cell` and `emmap_table` take the name instead of the file. A process owns the file, and goes into a
-supervisor (`child_spec/1`). The file is in a persistent term, so a call with a name takes some 10 ns more.
+The functions of `emmap`, `emmap_queue`, `emmap_cell` and `emmap_table` take the name instead of the file. A process owns the
+file, and goes into a supervisor (`child_spec/1`). The file is in a persistent term, so a call with a name takes some 10 ns more.
 
 If the file is lost, because the port's program has died (`port_died`) or another process has truncated it (`efault`), it
 is opened again for everybody. A caller sees the error at most once; whether its call was done is not known. If the open
@@ -29,14 +29,14 @@ While nothing has the name, a call with it raises `function_clause`, as with any
 -include("emmap_file.hrl").
 -include_lib("kernel/include/logger.hrl").
 
-?DOC("The name of an open file. It is the key of a persistent term: choose one that nothing else in the node has.").
+?DOC("The name of an open file. It is the key of a persistent term: choose a name that nothing else in the node uses.").
 -type name() :: atom().
-?DOC("What the file is, with the argument that its open function takes besides path and options; without it, 0.").
+?DOC("The kind of the file, with the argument that its open function takes besides path and options; without it, 0.").
 -type kind() ::
     file | counters | {counters, Count :: non_neg_integer()} | queue | {queue, Size :: non_neg_integer()}
     | blocks | {blocks, BlockSize :: non_neg_integer()} | cell | {cell, MaxBytes :: non_neg_integer()}
     | table | {table, Capacity :: non_neg_integer()}.
-?DOC("What to open. The kind is `file`, and the options are `[]`, if they are missing.").
+?DOC("The file to open. Without a kind it is `file`; without options they are `[]`.").
 -type options() :: #{
     name := name(), path := file:name_all(), kind => kind(), options => [emmap_queue:open_option() | {levels, 2..5}]
 }.
@@ -70,7 +70,7 @@ stop(Name) -> gen_server:stop(emmap_named:process(Name)).
 -spec get(name()) -> emmap:file() | emmap:counters().
 get(Name) -> persistent_term:get(Name).
 
-?DOC("Opens the file again for everybody, as `emmap:reopen/1`.").
+?DOC("Opens the file again for all processes, as `emmap:reopen/1`.").
 -spec reopen(name()) -> ok | {error, emmap:reason()}.
 reopen(Name) -> gen_server:call(emmap_named:process(Name), reopen, infinity).
 
@@ -120,7 +120,7 @@ file(File) -> File.
 
 ?DOC(false).
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {stop, term(), term(), #state{}}.
-%% Only the first of those that have lost a file opens it again.
+%% Several callers may report a lost file. Only for the first one it is opened again.
 handle_call({lost, Lost}, _From, #state{file = File} = State) ->
     case Lost =:= File andalso lost(file(File)) of
         {true, Reason} -> heal(Reason, State);

@@ -18,7 +18,7 @@
 %% How often a process yields before it sleeps, and the longest sleep in milliseconds.
 -define(YIELDS, 1).
 -define(LONGEST_REST, 10).
-%% How often a change of size is tried that direct binaries are in the way of, a millisecond apart.
+%% How often a change of size is tried while direct binaries are in its way, a millisecond apart.
 -define(SIZE_ATTEMPTS, 5).
 
 %% The answer of a backend, tried until the lock is free.
@@ -50,7 +50,7 @@ again(Attempt, End, Tries) ->
             {timeout, {error, timeout}, Tries}
     end.
 
-%% Tries until it is done, in a process of its own: nobody needs the answer.
+%% Tries until it is done, in a process of its own, because no caller needs the answer.
 -spec insist(fun(() -> term())) -> ok.
 insist(Attempt) ->
     _ = spawn(fun() -> until_done(Attempt) end),
@@ -69,7 +69,7 @@ rest(Tries) ->
     receive after min(Tries - ?YIELDS + 1, ?LONGEST_REST) -> ok end.
 
 %% Changes the size of a file. ERTS runs the destructor of a resource a while after its last reference is gone. Until
-%% then a direct binary that nobody has any more makes the file look busy.
+%% then a direct binary that no process has any more makes the file look busy.
 -spec settled(fun(() -> Answer)) -> Answer.
 settled(Change) ->
     settled(Change, ?SIZE_ATTEMPTS).

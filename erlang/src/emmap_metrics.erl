@@ -15,11 +15,12 @@ ok = emmap_metrics:observe(Metrics, <<\"latency_seconds\">>, [], 0.02),
 {ok, Text} = emmap_metrics:text(Metrics). % in Prometheus's format
 ```
 
-The file has the types, labels and buckets of its metrics. A program may add metrics to those that are there; one that was
-changed is `{error, {changed, Name, What}}`. Numbers are whole, but for the sum of a histogram, which has six decimals.
+The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file. If it describes
+a metric in another way than the file, the answer is `{error, {changed, Name, What}}`. Numbers are whole; only the sum of a
+histogram has six decimals.
 
-A metric has at most `max_series` combinations of label values, 1000 by default. What comes later is dropped, and counted in
-`emmap_metrics_dropped_total`.").
+A metric has at most `max_series` combinations of label values, 1000 by default. Values for further combinations are dropped,
+and counted in `emmap_metrics_dropped_total`.").
 
 -export([open/3, close/1, add/4, set/4, observe/4, text/1]).
 
@@ -33,7 +34,7 @@ A metric has at most `max_series` combinations of label values, 1000 by default.
 -define(LEAST_WORDS, 16).
 -define(KEY_BYTES, 1024).
 -define(CAPACITY, 10000).
-%% Words of a key that counts the series of a metric.
+%% The words of the key that counts the series of a metric.
 -define(SERIES, 0).
 -define(DROPPED, 1).
 -define(MICRO, 1000000).
@@ -43,8 +44,8 @@ A metric has at most `max_series` combinations of label values, 1000 by default.
 
 ?DOC("Open metrics.").
 -opaque metrics() :: #metrics{}.
-?DOC("A metric. `per_process`, of a gauge: each process has its own, the text shows their sum, and that of a process that has
-died or closed the file is gone. `buckets`, of a histogram: their upper bounds, in ascending order.").
+?DOC("A metric. `per_process`, of a gauge: each process has a number of its own, and the text shows the sum, without the
+processes that have died or closed the file. `buckets`, of a histogram: their upper bounds, in ascending order.").
 -type metric() ::
     {counter | gauge | histogram,
      #{labels => [binary()], buckets => [number()], help => binary(), max_series => pos_integer(),
@@ -72,7 +73,7 @@ open(Name, Schema, Options) ->
             Error
     end.
 
-%% A file that is there keeps its shape.
+%% An existing file keeps its shape.
 open_table(Name, Schema, Options) ->
     {Given, Others} = lists:partition(fun(Option) -> is_tuple(Option) andalso element(1, Option) =:= capacity end, Options),
     case emmap_table:open(Name, 0, [existing | Others]) of
@@ -87,7 +88,7 @@ open_table(Name, Schema, Options) ->
 words({_, #{buckets := Buckets}}) -> length(Buckets) + 2;
 words(_) -> 1.
 
-%% The writer that has opened the file last is this one.
+%% The writer that opened the file last is this handle.
 process(Table) ->
     {ok, Writers} = emmap:writers(Table),
     Pid = list_to_integer(os:getpid()),

@@ -4,7 +4,7 @@
 
 ?MODULEDOC(false).
 
-%% The failed calls with the names that emmap_handles has given: see the macro NAMED.
+%% Calls that failed with a name of emmap_handles: see the macro NAMED.
 
 -export([failed/3, is_lost/1, process/1]).
 

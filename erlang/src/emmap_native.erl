@@ -7,7 +7,7 @@
 
 -export([path/1, exec_failure/2]).
 
-%% The path of a file of native code. The current folder is never searched, because anybody may have put a file there.
+%% The path of a file of native code. The current folder is never searched, because any user may have put a file there.
 -spec path(Name :: string()) -> {ok, file:filename_all()} | {error, {native_dir, Why :: term()}}.
 path(Name) ->
     case folder() of

@@ -2,29 +2,29 @@
 
 -include("emmap_doc.hrl").
 
-?MODULEDOC("The port backend: a process that owns a port program (`emmap_port`), and the calls that go to it.
-`docs/port-protocol.md` describes what is said; `emmap_backend` what the functions mean.
+?MODULEDOC("The port backend: a server that owns a port program (`emmap_port`), and the calls to the program.
+`docs/port-protocol.md` describes the protocol; `emmap_backend` says what the functions mean.
 
-`emmap` starts one such process by itself, under its own supervisor, when it first needs one. For others, say
-to keep a slow disk's files from holding up the rest, put `emmap_port:start_link/1` under a supervisor of
-yours and open files with `{backend, {port, ServerRef}}`.
+`emmap` starts one such server by itself, under its own supervisor, when it first needs one. Start others if a slow disk must
+not hold up other files: put `emmap_port:start_link/1` under a supervisor of yours, and open files with
+`{backend, {port, ServerRef}}`.
 
-- Process and program live and die together. When the program dies, calls in flight and all later ones on
-  its files are `{error, port_died}`; see `emmap:reopen/1`. The process ends with a `t:exit_reason/0`.
-- A call that has no answer in time is `{error, timeout}`: see `t:options/0`. Whether it is done is not known, as after
-  `port_died`; a file that such an open opens is closed again. The program goes on.
-- When the process ends the program does. One that does not answer within half a second, as it is stopped or
-  waits for a disk, is killed: nothing that was acknowledged is lost by that.
+- Server and program live and die together. When the program dies, calls in flight and all later calls on its files are
+  `{error, port_died}`; see `emmap:reopen/1`. The server ends with a `t:exit_reason/0`.
+- A call without an answer in time is `{error, timeout}`: see `t:options/0`. As after `port_died`, the call may have been done
+  or not. A file that such an open opens is closed again. The program goes on.
+- When the server ends, the program ends too. If the program does not answer within half a second, because it is stopped or
+  waits for a disk, it is killed. No acknowledged change is lost by that.
 - A file is closed when the process that opened it dies. Others may use it until then.
-- Calls do not wait for one another's answers, but the program does one at a time: behind a `sync` or a read
-  of a gigabyte the others wait. A batch that finds a lock taken holds up no other file.
+- Calls do not wait for one another's answers, but the program does one at a time: others wait behind a `sync` or a read
+  of a gigabyte. A batch that finds a lock taken holds up no other file.
 - A call may send and receive 1 GiB; more is `{error, emsgsize}`.
-- ERTS ends the node where it lacks memory, and takes an answer more than once while it receives it. So an answer of more
-  than 4 MiB is `{error, enomem}`, and nothing is done, where a limit on the node (`ulimit -v`, `ulimit -d`) leaves less than
-  three times its size and 64 MiB. The program asks Linux for that; on another system the node ends.
-- A request of more than 1 MiB is `{error, enomem}`, and is not sent, where such a limit leaves less than twice its size. ERTS
-  drops the rest of a request if it lacks memory nevertheless. The program then ends after some seconds, with status 2.
-- A path is best absolute: the program's current directory is that of the node when it was started.").
+- ERTS ends the node if it lacks memory, and needs the memory of an answer more than once while it receives it. So an answer of
+  more than 4 MiB is `{error, enomem}`, and nothing is done, if a limit on the node (`ulimit -v`, `ulimit -d`) leaves less than
+  three times its size and 64 MiB. The program asks Linux for these limits; on another system the node ends.
+- A request of more than 1 MiB is `{error, enomem}`, and is not sent, if such a limit leaves less than twice its size. If ERTS
+  lacks memory nevertheless, it drops the rest of the request. The program then ends after some seconds, with status 2.
+- Use absolute paths: the program's current directory is the node's at the time when the program was started.").
 -behaviour(emmap_backend).
 -behaviour(gen_server).
 
@@ -58,16 +58,16 @@ yours and open files with `{backend, {port, ServerRef}}`.
 
 -export_type([options/0, handle/0, exit_reason/0]).
 
-?DOC("What to start.
+?DOC("How to start a server.
 
-- `program`: what to run; else the application's own.
-- `nouse_stdio`: whether the program talks over descriptors 3 and 4, and leaves 0 and 1 to others; default true.
+- `program`: the path of the program; default: the application's own program.
+- `nouse_stdio`: whether the program uses descriptors 3 and 4, and leaves 0 and 1 to others; default true.
 - `timeout`: how long the program may take to say hello; default 5,000 ms. Then it is killed, with the
   processes that it has started, unless they are in another process group.
-- `call_timeout`: how long a call may take; default 5,000 ms. A call waits for those before it too.
+- `call_timeout`: how long a call may take; default 5,000 ms. A call waits for earlier calls too.
 - `sync_timeout`: the same for `sync` and `datasync`, which wait for the disk; default 60,000 ms.
 
-For the server that `emmap` starts by itself they are in the application's environment:
+The server that `emmap` starts by itself takes its options from the application's environment:
 `{emmap, [{port_options, #{call_timeout => 10000}}]}`.").
 -type options() :: #{
     program => file:name_all(),
@@ -77,23 +77,23 @@ For the server that `emmap` starts by itself they are in the application's envir
     sync_timeout => timeout()
 }.
 
-?DOC("Why a server has not started, or has ended by itself: the program, and what became of it.
+?DOC("Why a server did not start, or ended by itself: the program, and its fate.
 
-- an atom of `t:file:posix/0`: it could not be started; `enoent`, `eacces`, `enotdir`;
-- `{exec, Posix, Why}`: the system does not execute it. `eacces`: it is a folder, or on a file system that is mounted
+- an atom of `t:file:posix/0`: the program could not be started; `enoent`, `eacces`, `enotdir`;
+- `{exec, Posix, Why}`: the system does not execute the program. `eacces`: it is a folder, or on a file system that is mounted
   `noexec`; `enoent`: the interpreter of the script, or the dynamic linker of the program, is missing; `enoexec`: it is a
-  program of another machine, or none. `Why` is a text;
-- `{exit_status, Status}`: it has ended; 128 + N if signal N has ended it;
-- `{closed, Reason}`: the port to it was closed;
-- `timeout`: it has not said hello in time;
+  program of another machine, or no program. `Why` is a text;
+- `{exit_status, Status}`: the program has ended; 128 + N if signal N has ended it;
+- `{closed, Reason}`: the port to the program was closed;
+- `timeout`: the program did not say hello in time;
 - `{protocol_version, Version}`, `{bad_hello, Bytes}`: it is another program;
 - `{native_dir, Why}`: the folder of the application's native code is unknown: set `native_dir` in its environment.").
 -type exit_reason() :: {port_program, Program :: file:name_all(),
                         file:posix() | atom() | {exec, file:posix(), Why :: string()} | {exit_status, 0..255} | {closed, term()} | timeout
                         | {protocol_version, term()} | {bad_hello, binary()} | {native_dir, term()}}.
 
-%% What a caller needs in order to reach a program. Callers write to the port themselves: a program that is busy
-%% then holds up those who have something for it, and never the process that takes its answers.
+%% A caller needs this record to reach a program. Callers write to the port themselves. So a busy program holds up its callers,
+%% and never the server that takes its answers.
 -record(program, {
     server :: pid(),
     port :: port(),
@@ -110,14 +110,14 @@ For the server that `emmap` starts by itself they are in the application's envir
     program :: #program{},
     path :: file:name_all(),
     owners = #{} :: #{reference() => owned()}, %% monitors of processes, with what they have there
-    monitors = #{} :: #{owned() => reference()}, %% the same, the other way round
+    monitors = #{} :: #{owned() => reference()}, %% the inverse of `owners'
     files = #{} :: #{file_number() => about()}
 }).
 
-%% What the program calls an open file.
+%% The program's number of an open file.
 -type file_number() :: non_neg_integer().
-%% What ends with a process: a file that it opened; a message that it is taking out of a queue; the messages of a queue
-%% that it has in hand; a wait of its.
+%% The work of a process that ends when the process dies: a file that it opened; a message that it is taking out of a queue; the
+%% messages of a queue that it has in hand; a wait.
 -type owned() :: {file, file_number()} | {ticket, file_number(), Ticket :: non_neg_integer()}
                | {held, file_number(), Holder :: non_neg_integer()} | {wait, integer()}.
 %% An open file, for people.
@@ -125,19 +125,19 @@ For the server that `emmap` starts by itself they are in the application's envir
 -type result() :: ok | emmap_backend:failed().
 -type old() :: {ok, emmap_backend:int64()} | emmap_backend:failed().
 
-%% The hello frame has the first version of the protocol; this client speaks a later one.
+%% The hello frame names the first version of the protocol; this client speaks a later one.
 -define(FIRST_VERSION, 1).
 -define(VERSION, 2).
 -define(HELLO_ID, 0).
 -define(FRAME_LIMIT, (1 bsl 30)).
-%% Before it sends more bytes than this, a call asks whether the node has memory for two copies, which ERTS may make.
+%% Before a call sends more bytes than this, it asks whether the node has memory for two copies, because ERTS may make them.
 -define(UNASKED, (1 bsl 20)).
 -define(DEFAULT_ATTEMPTS, 10).
-%% How long the program may take to answer before it is killed, and to end then, when the server ends.
+%% When the server ends: how long the program may take to answer before it is killed, and then to end.
 -define(END_TIMEOUT, 500).
 -define(KILL_TIMEOUT, 250).
 
-%% {Id, Result} as bytes, where the id is of 8 bytes; and the atom `ok'.
+%% {Id, Result} as bytes, with an id of 8 bytes; and the atom `ok'.
 -define(ANSWER(Id), <<131, 104, 2, 109, 8:32, Id:64, _/binary>>).
 -define(OK, 119, 2, "ok").
 
@@ -166,7 +166,7 @@ start(Program, Options) ->
             true -> {nouse_stdio, ["--nouse-stdio"]};
             false -> {use_stdio, []}
         end,
-    %% Who calls waits for locks: the program has others to serve.
+    %% The calling process waits for locks, because the program has other callers to serve.
     PortOptions = [{packet, 4}, {args, ["--lock-limit=0", "--client=" ++ os:getpid() | Arguments]}, Stdio, binary, exit_status, hide],
     try open_port({spawn_executable, Program}, PortOptions) of
         Port ->
@@ -183,7 +183,7 @@ start(Program, Options) ->
         error:Reason -> {stop, {port_program, Program, Reason}}
     end.
 
-%% A program that ends before it says hello may have never run.
+%% A program that ends before its hello may never have run.
 executed(Program, {exit_status, Status} = Reason) ->
     case emmap_native:exec_failure(Program, Status) of
         {Posix, Why} -> {exec, Posix, Why};
@@ -196,13 +196,13 @@ served(Port, Options) ->
     #program{
         server = self(),
         port = Port,
-        %% Callers register here themselves; the server only takes the answered calls out.
+        %% Callers register themselves here; the server only removes the answered calls.
         calls = ets:new(?MODULE, [public, {write_concurrency, true}]),
         call_timeout = maps:get(call_timeout, Options, 5000),
         sync_timeout = maps:get(sync_timeout, Options, 60000)
     }.
 
-%% The program says hello, is told which version of the protocol this client speaks, and agrees.
+%% The program says hello. The server tells it which version of the protocol it speaks, and the program agrees.
 greet(Port, Timeout) ->
     case next_frame(Port, Timeout) of
         {ok, {emmap_port, ?FIRST_VERSION, #{}}, _} ->
@@ -256,7 +256,7 @@ handle_cast(_Message, State) ->
 handle_info({Port, {data, ?ANSWER(Id) = Frame}}, #state{program = #program{port = Port, calls = Calls}} = State) ->
     case ets:take(Calls, Id) of
         [{Id, Caller, none}] ->
-            %% Who called takes the answer apart: this process has everybody's.
+            %% The caller decodes the answer, because this process gets the answers to all callers.
             Caller ! {Caller, Frame},
             {noreply, State};
         [{Id, none, {abandoned, Meaning}}] ->
@@ -266,7 +266,7 @@ handle_info({Port, {data, ?ANSWER(Id) = Frame}}, #state{program = #program{port 
             _ = is_reference(Caller) andalso (Caller ! {Caller, Frame}),
             {noreply, NewState};
         [] ->
-            {noreply, State} % who called waits no longer
+            {noreply, State} % the caller no longer waits
     end;
 handle_info({'DOWN', Monitor, process, _, _}, #state{owners = Owners} = State) ->
     case Owners of
@@ -294,7 +294,7 @@ terminate(Reason, #state{path = Program} = State) ->
 end_program({port_program, _, _}, _State) ->
     ok;
 end_program(_Reason, #state{program = #program{port = Port}}) ->
-    %% It answers after all requests that it has been sent. One that has done so sees the end of its input at once.
+    %% The program answers this after all earlier requests. Then it sees the end of its input at once.
     Id = erlang:unique_integer([positive]),
     Frame = term_to_binary({<<Id:64>>, {size, 0}}),
     Sender = spawn(fun() -> try_command(Port, Frame) end),
@@ -314,8 +314,8 @@ format_status(#{state := #state{path = Path, program = #program{port = Port}, fi
     Status#{state := #{program => Path, os_pid => erlang:port_info(Port, os_pid), files => maps:values(Files)}};
 format_status(Status) -> Status.
 
-%% A stopped program does not see that its input has ended. While the port is open its process id is nobody else's. ERTS
-%% starts it as the leader of a process group: the processes that it has started end too.
+%% A stopped program does not see that its input has ended. While the port is open, no other process gets its process id. ERTS
+%% starts the program as the leader of a process group, so the processes that it has started end too.
 kill(Port) ->
     case erlang:port_info(Port, os_pid) of
         {os_pid, Pid} ->
@@ -331,7 +331,7 @@ kill(Port) ->
             ok
     end.
 
-%% What the program has open, and for whom, is known from its answers.
+%% The server learns from the answers which files the program has open, and for which processes.
 remember({opened_by, Owner, {Kind, Path}}, {ok, Number, _}, #state{files = Files} = State) ->
     File = #{path => Path, kind => Kind, owner => Owner, since => erlang:system_time(second)},
     own(Owner, {file, Number}, State#state{files = Files#{Number => File}});
@@ -343,7 +343,7 @@ remember({ended, {file, Number} = Owned}, ok, #state{monitors = Monitors} = Stat
     Held = [Each || {held, OfFile, _} = Each <- maps:keys(Monitors), OfFile =:= Number],
     lists:foldl(fun forget/2, State, [Owned | Held]);
 remember({ended, {ticket, _, _}}, {error, etimedout}, State) ->
-    State; % it is tried again
+    State; % the caller tries again
 remember({ended, {ticket, _, _} = Owned}, _Result, State) ->
     forget(Owned, State);
 remember({ended, {wait, _} = Owned}, _Result, State) ->
@@ -358,7 +358,7 @@ own(Owner, Owned, #state{owners = Owners, monitors = Monitors} = State) ->
     Monitor = monitor(process, Owner),
     State#state{owners = Owners#{Monitor => Owned}, monitors = Monitors#{Owned => Monitor}}.
 
-%% Nobody waits for the answer any more. So nobody can use the handle or ticket in it.
+%% No process waits for the answer any more. So no process can use the handle or ticket in it.
 undo({opened_by, _, _}, {ok, Number, _}, State) ->
     end_owned({file, Number}, State);
 undo({taken_by, _, Number}, {ok, _, Ticket}, State) ->
@@ -369,8 +369,8 @@ undo({held_by, _, Number, _}, {ok, _, Ticket, _}, #state{program = Program} = St
 undo(Meaning, Result, State) ->
     remember(Meaning, Result, State).
 
-%% From a process of its own: the port may be busy, and this one is who makes it less so.
-%% The program does not wait for a lock that others have, and nobody else would try again.
+%% The request comes from a process of its own, because the port may be busy, and this server makes it less busy. The program
+%% does not wait for a lock that others have, and no other process would try again.
 end_owned({held, Number, Holder}, #state{program = Program} = State) ->
     ok = emmap_lock:insist(fun() -> queue_release_held({Program, Number}, Holder) end),
     State;
@@ -403,12 +403,12 @@ call(Program, Operation) ->
 
 call_with_data(#program{call_timeout = Timeout} = Program, Operation) ->
     Id = erlang:unique_integer([positive]),
-    %% Large binaries are left where they are, which costs more where there are none. The id at the end is for the case that
-    %% ERTS lacks memory for the request, and drops the rest of it: the program does not take later requests for the rest.
+    %% Large binaries stay where they are; for a request without any this costs more. If ERTS lacks memory for the request it
+    %% drops the rest of it. The id at the end keeps the program from taking later requests for that rest.
     Frame = term_to_iovec({<<Id:64>>, Operation, <<Id:64>>}),
     settled(Program, exchange(Program, Id, none, Frame, Timeout)).
 
-%% `unsent' where the program can't have seen the request.
+%% `unsent': the program can't have seen the request.
 request(#program{call_timeout = Timeout} = Program, Meaning, Operation) ->
     request(Program, Meaning, Operation, Timeout).
 
@@ -416,8 +416,8 @@ request(Program, Meaning, Operation, Timeout) ->
     Id = erlang:unique_integer([positive]),
     exchange(Program, Id, Meaning, term_to_binary({<<Id:64>>, Operation}), Timeout).
 
-%% The alias is made where the answer is received, so that the compiler has the receive begin behind all messages that
-%% were there before. An answer that comes after all finds nobody.
+%% The alias is made in the function that receives the answer, so that the compiler makes the receive skip all earlier messages.
+%% A late answer goes nowhere.
 exchange(Program, Id, Meaning, Frame, Timeout) ->
     case iolist_size(Frame) of
         Size when Size > ?FRAME_LIMIT -> {answer, {error, emsgsize}};
@@ -459,7 +459,7 @@ send(#program{port = Port, calls = Calls} = Program, Id, Caller, Meaning, Frame,
     end.
 
 %% A busy port suspends the writing process until the program reads. So another process writes, and the caller can give
-%% up. If the caller dies meanwhile, the server may cancel its wait before the program has seen it.
+%% up. If the caller dies meanwhile, the server may cancel the caller's wait before the program has seen it.
 send_patiently(#program{port = Port, calls = Calls} = Program, Id, Meaning, Frame, Timeout) ->
     Caller = self(),
     {Sender, Monitor} = spawn_monitor(fun() ->
@@ -479,7 +479,7 @@ send_patiently(#program{port = Port, calls = Calls} = Program, Id, Meaning, Fram
         end
     end.
 
-%% Where the server has taken the answer up already it comes.
+%% If the server has the answer already, the answer comes.
 abandon(#program{calls = Calls}, Id, Caller, Meaning) ->
     case unregister_call(Calls, Id, Meaning) of
         true ->
@@ -493,7 +493,7 @@ abandon(#program{calls = Calls}, Id, Caller, Meaning) ->
             end
     end.
 
-%% Nobody waits for the answer any more. False if the server has it, or has died.
+%% The caller stops waiting for the answer. False if the server has the answer, or has died.
 unregister_call(Calls, Id, Meaning) ->
     try
         case Meaning of
@@ -541,7 +541,7 @@ settled(_Program, Reply) -> answer(Reply).
 answer({answer, Result}) -> Result;
 answer(_NoAnswer) -> {error, port_died}.
 
-%% A request that is answered late. The server knows of it before the program does, and cancels it if the caller dies.
+%% A request that is answered late. The server learns of it before the program does, and cancels it if the caller dies.
 wait_call(#program{server = Server}, _Operation, _Timeout) when node(Server) =/= node() ->
     {error, {other_node, node(Server)}};
 wait_call(#program{server = Server} = Program, Operation, Timeout) ->
@@ -608,7 +608,7 @@ ask(Server, Operation) ->
         exit:_ -> {none, unsent}
     end.
 
-%% What the server notes of the answer: who has opened which file. A look from outside opens none.
+%% The server notes from the answer which process has opened which file. An inspection opens none.
 meaning({inspect, _, _}) -> none;
 meaning(Operation) -> {opened_by, self(), {kind(Operation), element(2, Operation)}}.
 
@@ -619,7 +619,7 @@ kind({blocks_open, _, _, _, _}) -> blocks;
 kind({cell_open, _, _, _}) -> cell;
 kind({table_open, _, _, _}) -> table.
 
-%% A default server that is found dying is not the one to ask.
+%% If the default server is dying, the next one is asked.
 ask_default(_Operation, 0) ->
     {none, unsent};
 ask_default(Operation, Attempts) ->
@@ -668,11 +668,11 @@ opened(Asked, Options) ->
 close({Program, Number}) ->
     case request(Program, {ended, {file, Number}}, {close, Number}) of
         {answer, Result} -> Result;
-        _Died -> ok % and so is the file closed
+        _Died -> ok % which closes the file, too
     end.
 
-%% The files of all servers of the node. A server is what a port is connected to. A program that does not answer tells no
-%% sizes.
+%% The files of all servers of the node. A server is the process that a port is connected to. Without an answer of the program
+%% the sizes are unknown.
 ?DOC(false).
 -spec open_files() -> [about() | #{size := non_neg_integer()}].
 open_files() ->
@@ -694,7 +694,7 @@ files_of(Server) ->
              _ -> About
          end || {Number, About} <- lists:sort(maps:to_list(Files))]
     catch
-        exit:_ -> [] % it has ended
+        exit:_ -> [] % the server has ended
     end.
 
 %% A monitor of the file's server. When the server ends, the file is lost.
@@ -836,7 +836,7 @@ counter_notify({Program, Number}, Index, Count) -> checked_call(Program, {counte
 counter_compare_exchange({Program, Number}, Index, Expected, Replacement) ->
     checked_call(Program, {counter_compare_exchange, Number, Index, Expected, Replacement}).
 
-%% An argument of the wrong type or range is an exception here, as it is in the NIF.
+%% An argument of the wrong type or range raises an exception here, as in the NIF.
 checked_call(Program, Operation) ->
     checked(call(Program, Operation)).
 
@@ -1077,15 +1077,15 @@ table_hit({Program, Number}, Key, Limit) -> checked_call(Program, {table_hit, Nu
     {ok, [binary()], non_neg_integer()} | eof | emmap_backend:failed().
 table_walk({Program, Number}, Limit, Place) -> checked_call(Program, {table_walk, Number, Limit, Place}).
 
-%% Large binaries as they are, anything else flat: a badarg exception before anything is sent.
+%% Large binaries stay as they are; other data is flattened. A badarg exception comes before anything is sent.
 binaries(List) ->
     [case is_binary(Element) of true -> Element; false -> iolist_to_binary(Element) end || Element <- List].
 
 %%% Batches
 
-?DOC("Does many operations in one frame, one after the other's failure too, and answers what each answers. A run is the
-name of one of this module's functions, how many arguments that takes besides the handle, and those of one or more
-calls, one after the other; of a function that takes no others it is one call.").
+?DOC("Does many operations in one frame, also after one has failed, and answers the result of each. A run is the name of a
+function of this module, the number of its arguments besides the handle, and the arguments of one or more calls, one call
+after the other. A run of a function without such arguments is one call.").
 -spec batch(handle(), [{Name :: atom(), Width :: non_neg_integer(), Arguments :: [term()]}]) ->
     {ok, [term()]} | emmap_backend:failed().
 batch({Program, Number}, Runs) ->
@@ -1094,7 +1094,7 @@ batch({Program, Number}, Runs) ->
         Results -> {ok, timed_out(Results)}
     end.
 
-%% In a batch the program waits: what follows is to be done afterwards.
+%% In a batch the program waits for a lock, because later operations come after the one that waits.
 timed_out(Results) ->
     case lists:member({error, etimedout}, Results) of
         true -> [case Result of {error, etimedout} -> {error, timeout}; _ -> Result end || Result <- Results];

@@ -69,8 +69,8 @@ fold_messages([Bytes | Rest], Terms, Live, Acc, Fun) when Live > 0 ->
     end;
 fold_messages(_Messages, _Terms, Live, Acc, _Fun) -> {cont, Live, Acc}.
 
-%% How many bytes the messages take that are there now. Only queue_is_empty looks whether the path of an empty queue leads
-%% to another file.
+%% The bytes of the messages that are there now. Only queue_is_empty checks whether the path of an empty queue leads to
+%% another file.
 -spec live_bytes(emmap_queue:queue()) -> {ok, non_neg_integer()} | {error, emmap_queue:reason()}.
 live_bytes(?QUEUE(Backend, Handle, _) = Queue) ->
     case live_bytes_now(Queue) of

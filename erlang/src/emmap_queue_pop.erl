@@ -106,7 +106,7 @@ remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
 
 %%% Waiting for a message
 
-%% What a backend takes as a time-out, in milliseconds.
+%% The time-out in the form that a backend takes, in milliseconds.
 -define(LONGEST, (1 bsl 62)).
 %% Milliseconds to wait for a lock when the time to wait for a message is over.
 -define(GRACE, 100).
@@ -138,7 +138,7 @@ wait_until(Queue, End, Now, Over) ->
         {error, _} = Error -> Error
     end.
 
-%% The time is over, and nobody knows yet whether there is a message. The owner of the lock has it for microseconds, as a rule.
+%% The time is over, and it is not known yet whether there is a message. The owner of the lock keeps it for microseconds, as a rule.
 insist(?QUEUE(Backend, Handle, Terms), Now) ->
     case emmap_lock:again(fun() -> Now(Backend, Handle, Terms) end, ?GRACE) of
         eof -> timeout;

@@ -73,7 +73,7 @@ ensure_started() ->
         _ -> application:ensure_started(emmap)
     end.
 
-%% What the supervisor needs of emmap.app.
+%% The part of emmap.app that the supervisor needs.
 application() ->
     {application, emmap,
      [{vsn, ""}, {registered, [?MODULE]}, {mod, {emmap_app, []}}, {applications, [kernel, stdlib]}]}.

@@ -53,20 +53,19 @@ The errors are those of `emmap`, and
     emmap:open_option() | {key_bytes, pos_integer()} | {words, pos_integer()} | read_only | existing.
 ?DOC("A key. It is not empty.").
 -type key() :: iodata().
-?DOC("A limit: so many hits in each `window` of ms. `cost`: what this hit uses, 1 by default; a negative
-cost gives back what was used in this window. Limit and cost are below 2^24.
-`sliding`: what was used in the window before counts by the part of it that the sliding window still covers. `evict`: in a
-full table in which nothing has expired, the entry that expires first gives its place.").
+?DOC("A limit: a key may use `limit` in each `window` of milliseconds. `cost`: the use of this hit, 1 by default; a negative
+cost takes back earlier use in this window. Limit and cost are below 2^24. `sliding`: the use in the window before counts in
+proportion to the part of it that the sliding window still covers. `evict`: if the table is full and nothing has expired, the
+hit takes the place of the entry that expires first.").
 -type limit() :: #{limit := non_neg_integer(), window := pos_integer(), cost => integer(), sliding => boolean(),
                    evict => boolean()}.
-?DOC("The answer to a hit. `used` in the window, this hit included if it is allowed; `remaining` of the limit; `reset`: ms
-to the end of the window.").
+?DOC("The answer to a hit. `used`: the use in the window, this hit included if it is allowed. `remaining`: the rest of the
+limit. `reset`: the milliseconds to the end of the window.").
 -type hit() :: #{allowed := boolean(), used := non_neg_integer(), remaining := non_neg_integer(),
                  reset := non_neg_integer()}.
 
-?DOC("Opens a table for so many keys, or creates one that is empty. The capacity is of keys of up to 38 bytes: a longer one
-takes the place of two, or of more. A million keys take 64 MiB. `Capacity` 0 means the capacity, key bytes and words of the
-file.").
+?DOC("Opens a table, or creates one that is empty. `Capacity` is the number of keys of up to 38 bytes; a longer key takes the
+place of two, or of more. A million keys take 64 MiB. `Capacity` 0 means the capacity, key bytes and words of the file.").
 -spec open(file:name_all(), Capacity :: non_neg_integer(), [open_option()]) ->
     {ok, table()} | {error, emmap:reason()}.
 open(Name, Capacity, Options) when is_integer(Capacity), Capacity >= 0, is_list(Options) ->
@@ -137,8 +136,8 @@ compare_exchange(?MAPPED(Backend, Handle), Key, Word, Expected, Value) ->
 compare_exchange(Name, Key, Word, Expected, Value) when is_atom(Name) ->
     ?NAMED(Name, Table, compare_exchange(Table, Key, Word, Expected, Value)).
 
-?DOC("Deletes a key. An addition at the same time comes before it and is lost with it, or after it and inserts the key
-again.").
+?DOC("Deletes a key. An addition at the same time comes before the deletion and is lost, or comes after it and inserts the
+key again.").
 -spec delete(handle(), key()) -> ok | {error, emmap:reason()}.
 delete(?MAPPED(Backend, Handle), Key) -> ?CALL_LOCKING(Backend, table_delete(Handle, Key));
 delete(Name, Key) when is_atom(Name) -> ?NAMED(Name, Table, delete(Table, Key)).
@@ -146,9 +145,9 @@ delete(Name, Key) when is_atom(Name) -> ?NAMED(Name, Table, delete(Table, Key)).
 ?DOC("Counts a hit on a limit, in one atomic step across all processes of both runtimes. A hit that is not allowed uses
 nothing. It uses words 0 and 1 of the key, which nothing else should change.
 
-Without `sliding` windows follow each other from 1970 on, the same for all keys. An entry that a hit has inserted expires
-with its window, a sliding one a window later, and then gives its place to other keys. The clock is the system's time: if it
-is set back by more than a window, limits begin anew.").
+Without `sliding` windows follow each other from 1970 on, the same for all keys. An entry that a hit has inserted expires at
+the end of its window, a sliding one a window later. Then another key may take its place. The clock is the system's time: if
+it is set back by more than a window, limits begin anew; if it is set forward, the current windows end.").
 -spec hit(handle(), key(), limit()) -> {ok, hit()} | {error, emmap:reason()}.
 hit(?MAPPED(Backend, Handle), Key, #{limit := Limit, window := Window} = Given) ->
     Flags = flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given),

@@ -20,7 +20,7 @@
 %% most BESIDE bytes.
 -define(LONG, (1 bsl 20)).
 -define(BESIDE, (1 bsl 16)).
-%% The node ends if binary_to_term/2 lacks memory, so it is asked first. It is not asked for at most so many bytes.
+%% The node ends if binary_to_term/2 lacks memory. So the node is asked for the memory first, unless it is at most so many bytes.
 -define(UNASKED, (1 bsl 20)).
 
 %% At most so many bytes of a heap are a binary in a list: the cons cell, the binary, and 64 bytes if those are on the heap.
@@ -68,9 +68,9 @@ stored(Message) ->
 
 %%% Decoding
 
-%% What the terms of one call have taken so far.
+%% The memory that the terms of one call have taken so far.
 -record(gathered, {
-    %% How much more memory than their messages the terms to come may take.
+    %% The memory that the terms to come may take beyond their messages.
     left :: integer(),
     taken = 0 :: non_neg_integer(),
     %% How much of it has been taken since the node was last asked for memory.
@@ -120,8 +120,8 @@ decode_all(Messages, Terms, Allowed, Decoded) ->
         {_Some, _Rest, Why, _Left} -> {error, Why}
     end.
 
-%% `all': the limit and the memory suffice, whatever the terms are. Otherwise each term is measured. The list of messages is
-%% in the way of the next garbage collection too.
+%% `all': the limit and the memory suffice, whatever the terms are. Otherwise each term is measured. The next garbage collection
+%% copies the list of messages too.
 allowed(Messages, #terms{limit = Limit}) ->
     {Most, Beyond} = lists:foldl(fun add_most/2, {0, 0}, Messages),
     Listed = ?LISTED * length(Messages),
@@ -242,7 +242,7 @@ without_copy(External, Decoding) when byte_size(External) > ?LONG ->
 without_copy(_External, _Decoding) ->
     no.
 
-%% The first binary of at least so many bytes, and the bytes behind it. Terms with rare tags before it are given up.
+%% The first binary of at least so many bytes, and the bytes behind it. It gives up at a rare tag before that binary.
 long_binary(Rest, Least) when byte_size(Rest) < Least -> no;
 long_binary(<<109, Size:32, Long:Size/binary, Behind/binary>>, Least) when Size >= Least -> {Long, Behind};
 long_binary(<<109, Size:32, _:Size/binary, Rest/binary>>, Least) -> long_binary(Rest, Least);
