@@ -1,4 +1,4 @@
-/* What the operations share: their arguments, and the answers of one shape. */
+/* The arguments of operations, and answers of common shapes. */
 #ifndef EMMAP_PORT_CALL_H
 #define EMMAP_PORT_CALL_H
 
@@ -14,7 +14,7 @@
 
 typedef struct call {
     handles_t *files;
-    emmap_file *file; /* of the first argument, where that is a handle */
+    emmap_file *file; /* of the first argument, if that is a handle */
     term_t arguments[CALL_MAX_ARGUMENTS];
     reply_t *out;
 } call_t;
@@ -28,8 +28,8 @@ void call_badarg(call_t *c);
 
 /* ---- Arguments, by their index; false if one is of another type ---- */
 
-/* A position, length, size or index. What 64 bits can't hold becomes a number that the core refuses; so does a
- * negative one, by its sign bit. */
+/* A position, length, size or index. A number that 64 bits can't hold becomes one that the core refuses. The core refuses a
+ * negative number by its sign bit. */
 bool call_number(const call_t *c, size_t argument, uint64_t *value);
 
 /* A place of a walk or a repair. An integer that no uint64_t holds becomes EMMAP_NO_PLACE. */
@@ -38,13 +38,13 @@ bool call_place(const call_t *c, size_t argument, uint64_t *place);
 /* A 64-bit operand, from -2^63 to 2^64 - 1. */
 bool call_operand(const call_t *c, size_t argument, int64_t *value);
 
-/* The path as a string of the caller's. NULL for no path, one with a NUL in it, and without memory. */
+/* The path as a string, which the caller frees. NULL: no path, a path with a NUL in it, or no memory. */
 char *call_path(const call_t *c, size_t argument);
 
-/* The bytes of a list of iodata, to be freed. Errors: EMMAP_BADARG, ENOMEM. */
+/* The bytes of a list of iodata; the caller frees *vectors. Errors: EMMAP_BADARG, ENOMEM. */
 emmap_error call_vectors(const call_t *c, size_t argument, struct iovec **vectors, size_t *count);
 
-/* The options of an operation that opens a file. False, with the error answered: the list is wrong. */
+/* The options of an operation that opens a file. False: the list is wrong, and the error is answered. */
 bool call_options(call_t *c, size_t argument, emmap_options *options);
 
 /* The arguments of every operation that opens a file: the path, which is the first, and the options. */
@@ -61,7 +61,7 @@ void call_opening_end(call_t *c, call_opening_t *opening, emmap_error error, emm
 
 /* ---- Answers ---- */
 
-/* `ok`, or the error with all that is known. */
+/* `ok`, or the error with its details. */
 void call_answer(call_t *c, emmap_error error);
 
 /* `{ok, Integer}`, or the error. */
@@ -76,7 +76,7 @@ typedef struct call_list {
 } call_list_t;
 void call_answer_list(call_t *c, emmap_error error, call_list_t list);
 
-/* Begins `{ok, Handle, …}`. The table owns the file from here on. False, with the error answered, on failure. */
+/* Begins `{ok, Handle, …}`. The table of handles owns the file from here on. On failure it answers the error: false. */
 bool call_answer_file(call_t *c, emmap_error error, emmap_file *file);
 
 #endif

@@ -1,4 +1,4 @@
-/* What client and program tell each other about themselves: the frame that a session begins with, and the client's answer. */
+/* The hello of a session: the program's first frame, and the client's answer. */
 #ifndef EMMAP_PORT_HELLO_H
 #define EMMAP_PORT_HELLO_H
 
@@ -8,10 +8,10 @@
 #define HELLO_FIRST_VERSION 1
 #define HELLO_LAST_VERSION 2
 
-/* Answers a request {hello, Version, Options}, whose last two elements these are. */
+/* Answers a request {hello, Version, Options}. `arguments` are its last two elements. */
 void hello_answer(term_t arguments, reply_t *out);
 
-/* Writes the frame that a session begins with: {emmap_port, 1, Info}. */
+/* Writes the first frame of a session: {emmap_port, 1, Info}. */
 void hello_write(reply_t *out);
 
 #endif

@@ -6,8 +6,8 @@
 #include "term.h"
 
 /*
- * Sets what a list of `Name` and `{Name, Value}` says. EMMAP_BADARG for what is no such list or no option;
- * *culprit is then the element that is wrong, or zeroed where it is the list itself.
+ * Sets the options of a list of `Name` and `{Name, Value}`. EMMAP_BADARG: the term is no such list, or an element is no
+ * option. *culprit is then the wrong element, or zeros if the list itself is wrong.
  */
 emmap_error options_decode(term_t list, emmap_options *options, term_t *culprit);
 

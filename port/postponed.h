@@ -1,6 +1,6 @@
 /*
- * The requests that wait for a lock that somebody else has. They are tried again, at first soon and then every 10 ms, in
- * the order in which they came. One that is about the same file as another that waits waits behind it.
+ * The requests that wait for a lock of another process or handle. The program tries them again, at first soon and then every
+ * 10 ms, in the order in which they came. A request waits behind an earlier one on the same file.
  */
 #ifndef EMMAP_PORT_POSTPONED_H
 #define EMMAP_PORT_POSTPONED_H
@@ -8,34 +8,34 @@
 #include "handles.h"
 #include "reply.h"
 
-/* What waits, whose memory is its own. */
+/* A postponed request or batch. It owns its memory. */
 typedef struct postponed_work {
-    /* Does it, and writes the answer. False: it goes on waiting, at `out->lane`. */
+    /* Does the work, and writes the answer. False: it goes on waiting, at `out->lane`. */
     bool (*attempt)(struct postponed_work *self, handles_t *files, reply_t *out);
-    /* Answers with `cancelled`. False: it has begun, and can't be cancelled. */
+    /* Answers with `cancelled`. False: the work has begun, and can't be cancelled. */
     bool (*cancel)(struct postponed_work *self, reply_t *out);
     void (*free)(struct postponed_work *self);
     term_t id;
-    size_t bytes; /* how much memory it takes */
+    size_t bytes; /* of its memory */
 } postponed_work_t;
 
-/* Takes the work over, which waits at a lane. False, with the work still the caller's, without memory. */
+/* Takes over work that waits at a lane. False: no memory; then the caller still owns the work. */
 bool postponed_add(postponed_work_t *work, handles_t *files, uint64_t lane);
 
-/* Does those that can be done, and answers them. */
+/* Tries the work that is due, and answers the work that is done. */
 void postponed_retry(handles_t *files, reply_t *out);
 
-/* How many microseconds until one is to be tried; -1: there are none. */
+/* The microseconds until the next try; -1: nothing waits. */
 int64_t postponed_rest(void);
 
-/* No further input is to be read: POSTPONED_LIMIT wait, or 64 MiB of them. */
+/* True: POSTPONED_LIMIT requests wait, or 64 MiB of them. Then the program must read no further input. */
 bool postponed_is_full(void);
 bool postponed_is_empty(void);
 
-/* True for the id of one that waits. */
+/* True if work with this id waits. */
 bool postponed_has(term_t id);
 
-/* Has the one with this id answered with `cancelled`, if it can be cancelled. */
+/* Cancels the work with this id, if it can be cancelled: the answer is `cancelled`. */
 void postponed_cancel(term_t id);
 
 void postponed_free(void);

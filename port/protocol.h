@@ -4,17 +4,17 @@
 
 #include <stddef.h>
 
-/* Longest frame that is taken, in bytes without its length: libei counts in int, and a reader in no hurry
- * should not be made to hold more. */
+/* The longest frame that the program reads, in bytes without its length: libei counts in int, and a slow reader should not
+ * have to hold more. */
 #define FRAME_LIMIT ((size_t)1 << 30)
 
-/* Longest id, in bytes as encoded: it is sent back with the answer. */
+/* The longest id, in bytes as encoded. The answer repeats it. */
 #define ID_LIMIT 255u
 
-/* Most operations in a batch: the answer to one may be longer than itself. */
+/* The most operations in a batch, because an answer may be longer than its operation. */
 #define BATCH_LIMIT (1u << 20)
 
-/* No further input is read while this many requests wait for locks. */
+/* While this many requests wait for locks, the program reads no further input. */
 #define POSTPONED_LIMIT 10000u
 
 #endif

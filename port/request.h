@@ -15,25 +15,25 @@ typedef enum request_kind { REQUEST_OPERATION, REQUEST_BATCH, REQUEST_HELLO } re
 /* A request that is being done. Its terms are the frame's. */
 typedef struct request {
     term_t id;
-    term_t operation; /* of a batch and a hello: their arguments */
+    term_t operation; /* of a batch or a hello: its arguments */
     request_kind_t kind;
-    bool has_begun;    /* of a batch: some of it may be done */
-    batch_t batch;     /* if it has begun */
-    reply_part_t part; /* of its answer, if it has begun and waits */
-    uint64_t deadline; /* of the operation that waits, as operation_waits has it */
+    bool has_begun;    /* of a batch: some operations may be done */
+    batch_t batch;     /* valid if it has begun */
+    reply_part_t part; /* the answers so far, if the batch has begun and waits */
+    uint64_t deadline; /* of the operation that waits, for operation_waits */
 } request_t;
 
-/* False for a frame that can't be answered: no whole term, bytes after it, no {Id, Operation}, or an id over the limit. */
+/* False: the frame can't be answered. It is no whole term, has bytes after it, is no {Id, Operation}, or its id is too long. */
 bool request_open(request_t *r, uint8_t *frame, size_t length);
 
 /*
- * Does it, or what is left of it, and writes the frame that answers it, unless it is one that is answered later. False: it
- * waits for a lock, `out->lane` says whose file's, nothing is written, and it is to be done again. The frame's bytes are
- * overwritten. Any bytes at all may be in it.
+ * Does the request, or the rest of it, and writes the answer's frame, unless the request is answered later. False: it waits
+ * for a lock of the file `out->lane`, and nothing is written; call it again later. It overwrites the frame's bytes, which may
+ * be any bytes.
  */
 bool request_perform(request_t *r, handles_t *files, reply_t *out);
 
-/* The frame has been copied from one place to another. */
+/* Adapts the request's terms after its frame was copied from one place to another. */
 void request_move(request_t *r, const uint8_t *from, uint8_t *to);
 
 #endif

@@ -22,7 +22,7 @@ struct operation {
     size_t length; /* of the name: at least SHORTEST_NAME */
     unsigned arity;
     bool on_file; /* the first argument is a handle */
-    bool lends;   /* answers bytes that alias the mapping of a file that was opened with `direct` */
+    bool lends;   /* its bytes alias the mapping if the file was opened with `direct` */
     perform_function_t *perform;
     core_function_t core;
 };

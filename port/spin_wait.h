@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Zero it to begin with. */
+/* Set all bytes to 0 first. */
 typedef struct spin_wait {
     uint32_t waits;
     uint32_t rest;      /* the next waits sleep at once: how many */

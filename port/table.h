@@ -9,7 +9,7 @@ extern const size_t table_length;
 /* From 0 to table_length - 1. */
 const char *table_name(size_t index);
 
-/* NULL if there is none of that name and number of arguments. */
+/* NULL: there is no operation with this name and number of arguments. */
 const operation_t *table_find(const uint8_t *name, size_t length, uint64_t arity);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Waits for words and messages: the requests that are answered later than those that came after them. The core ends a wait on a thread
- * of its own; the program's one thread, which alone writes answers, sleeps on waits_descriptor besides its input.
+ * Waits for words, messages and values: requests whose answers may come after those of later requests. The core ends a wait on
+ * a thread of its own. Only the program's main thread writes answers; it sleeps on waits_descriptor and on its input.
  */
 #ifndef EMMAP_PORT_WAITS_H
 #define EMMAP_PORT_WAITS_H
@@ -16,16 +16,16 @@ perform_function_t perform_notify;
 perform_function_t perform_counter_notify;
 perform_function_t perform_cancel;
 
-/* Is readable once a wait has ended. -1: there are none. */
+/* A descriptor that is readable once a wait has ended. -1: there are no waits. */
 int waits_descriptor(void);
 
-/* Answers those waits that have ended, each in a frame of its own. */
+/* Answers the waits that have ended, each in a frame of its own. */
 void waits_answer(const handles_t *files, reply_t *out);
 
-/* How many waits with this id go on. */
+/* The number of current waits with this id. */
 size_t waits_count(term_t id);
 
-/* Forgets all waits, whose answers nobody takes any more. */
+/* Forgets all waits, because the client no longer reads answers. */
 void waits_free(void);
 
 #endif

@@ -481,7 +481,8 @@ compact(Name) when is_atom(Name) -> ?NAMED(Name, Queue, compact(Queue)).
 ?DOC("Starts a server with a queue of its own. The server is registered unless it has no name.
 
 If the file is lost (`port_died`, `efault`), the server opens it again once. If that fails, or does not help, it ends with
-`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; it may have been done or not. The answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
+`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; it may have been done or not. The
+answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
 -spec start_link(server_options()) -> gen_server:start_ret().
 start_link(Options) -> emmap_queue_server:start_link(Options).
 

@@ -138,7 +138,7 @@ wait_until(Queue, End, Now, Over) ->
         {error, _} = Error -> Error
     end.
 
-%% The time is over, and it is not known yet whether there is a message. The owner of the lock keeps it for microseconds, as a rule.
+%% The time is over, and it is not known yet whether there is a message. As a rule the owner keeps the lock for microseconds.
 insist(?QUEUE(Backend, Handle, Terms), Now) ->
     case emmap_lock:again(fun() -> Now(Backend, Handle, Terms) end, ?GRACE) of
         eof -> timeout;
