@@ -6,7 +6,7 @@
 
 #include "call.h"
 
-// `to` is the path that emmap_backup takes; the others ignore it.
+// `to` is the path for emmap_backup; other operations ignore it.
 using BackgroundOperation = emmap_error (*)(emmap_file *file, const char *to);
 
 // A promise for the operation. The file stays open until it is settled.

@@ -10,8 +10,8 @@
 
 using Handle = std::shared_ptr<emmap_file>;
 
-// An ArrayBuffer over `slice`, and its owner, also if it fails. `shown`: code of the user gets the ArrayBuffer.
-// undefined if the runtime has no ArrayBuffers over foreign memory (Electron).
+// An ArrayBuffer over `slice`, which owns the slice. On failure the slice is released. `shown`: the user's code gets the
+// ArrayBuffer. undefined if the runtime has no ArrayBuffers over foreign memory (Electron).
 napi_value buffer_over_slice(napi_env env, emmap_slice slice, bool shown);
 
 // An ArrayBuffer over the words of emmap_file_control, which keeps the handle. undefined as above.

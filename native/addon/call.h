@@ -13,7 +13,7 @@
 #include "failure.h"
 #include "values.h"
 
-// JavaScript holds it as an external: to find the object behind a class takes 100 ns a call.
+// An open file. JavaScript holds it as an external, because to find the object behind a class takes 100 ns a call.
 struct File {
     std::string path;
     // Empty once closed. The core deletes an auto_unlink file when the last holder lets go, and that must not wait
@@ -116,8 +116,8 @@ struct Definition {
     std::atomic<const char *> shown; // set when the addon is loaded, also by several threads
 };
 
-// The function that JavaScript calls for every operation: one for all, since the addon is in the package for each platform. The
-// operation itself never sees a closed file: that is EMMAP_CLOSED here.
+// JavaScript calls this one function for every operation. That keeps the addon small, of which the package has one for each
+// platform. The function answers EMMAP_CLOSED for a closed file, so the operations never see one.
 napi_value invoke(napi_env env, napi_callback_info info);
 
 using Exports = std::vector<napi_property_descriptor>;

@@ -1,7 +1,7 @@
 // Converts values between JavaScript and C++, with plain Node-API.
 //
 // In a worker that is terminated any call may fail, at any moment. So failures are ignored: numbers are 0 then, and
-// values null, which nobody sees, since no JavaScript runs any more. (A wrapper that makes an error of every failed
+// values null. No JavaScript sees them, because none runs any more. (A wrapper that makes an error of every failed
 // call would abort the process.)
 #ifndef EMMAP_ADDON_VALUES_H
 #define EMMAP_ADDON_VALUES_H

@@ -10,7 +10,7 @@ typedef struct blocks {
     container_t base;
     blocks_shape_t shape; /* from when the file became a storage; never changes */
     bool follows;         /* accept whatever storage the file holds, also another one than at the open */
-    /* What this handle knows; under base.threads. */
+    /* Knowledge of this handle; under base.threads. */
     uint64_t durable;            /* the disk has at least this much of the file */
     uint64_t prepared;           /* the last leaf whose mask is on the disk; 0: none is known */
     int64_t prepared_last_group; /* the last group and the generation at the last check, */
@@ -19,7 +19,7 @@ typedef struct blocks {
     uint64_t freed; /* bytes freed through this handle since the last compaction, less those stored again */
     uint64_t reserved_from,
         reserved_to; /* of an exclusive handle: the range of the file that is known to have no holes */
-    bool settled;    /* the masks above the leaves are known to follow from the leaves' */
+    bool settled;    /* the masks above the leaves are known to match the leaves' masks */
     /* The last header that was found sound, for a file of at least `sound_to` bytes; 0: none. */
     uint64_t sound_to;
     int64_t sound_last_group;
@@ -66,7 +66,7 @@ static inline emmap_error blocks_adopt(emmap_file *file)
  * storage. */
 emmap_error emi_blocks_find_shape(operation_t *operation, unsigned levels, blocks_shape_t *shape);
 
-/* Returns NULL, or what no storage has in the word at offset 4. */
+/* Returns NULL, or the reason why no storage has this word at offset 4. */
 const char *emi_blocks_word_wrong(uint32_t word);
 
 /* Reads the header. Under the lock it also repairs what a dead process left. Errors: EMMAP_CORRUPT. */
@@ -146,7 +146,7 @@ emmap_error emi_blocks_compact(blocks_operation_t *self);
  * emi_operation_reserve. */
 emmap_error emi_blocks_reserve(blocks_operation_t *self, const blocks_path_t *path);
 
-/* "No such block". */
+/* The error for an address without a block. */
 emmap_error emi_blocks_none(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* What a handle tells about itself and its file. */
+/* Facts of a handle about itself and its file. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/stat.h>

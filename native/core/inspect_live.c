@@ -1,4 +1,4 @@
-/* Who may write a file: by the locks on it, which the kernel keeps, and by the slots of its live folder. */
+/* The writers of a file: from the kernel's locks on it, and from the slots of its live folder. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

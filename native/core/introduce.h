@@ -1,4 +1,4 @@
-/* How a handle tells others who it is, in memory that they share. */
+/* The introduction of a handle to others, in memory that they share. */
 #ifndef EMMAP_CORE_INTRODUCE_H
 #define EMMAP_CORE_INTRODUCE_H
 
@@ -20,7 +20,7 @@ void emi_introduce(introduction_t *self);
  * RUNTIME_NAME bytes. */
 void emi_introduced_program(const introduction_t *self, char *name);
 
-/* A number that others do not have: files are told apart by it. */
+/* A random number, which tells files apart. */
 uint64_t emi_random_number(void);
 
 #endif

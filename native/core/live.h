@@ -1,5 +1,5 @@
 /*
- * The live folder, `PATH-live` beside a queue or block storage that is open for writing: memory that all
+ * The live folder, `PATH-live` beside a queue, block storage, cell or table that is open for writing: memory that all
  * writers share while they run. It holds nothing that must survive them. docs/live.md describes its bytes and
  * its protocol.
  *
@@ -64,7 +64,7 @@ emmap_error emi_live_folder_begin(char *folder, const struct stat *data, live_t 
 /* The folder, for functions of names in it. Below 0: errno says why. */
 int emi_live_folder_descriptor(const char *folder);
 
-/* Removes the bells of dead processes. Nobody else uses the folder. */
+/* Removes the bells of dead processes. No other handle uses the folder. */
 void emi_live_folder_clear(live_t *self);
 
 /* Removes the state and the folder, if this state is still the folder's. */

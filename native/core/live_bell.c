@@ -3,11 +3,12 @@
  * is a FIFO in the live folder, of which it has both ends open. A byte in it makes the descriptor readable.
  *
  *   set    the waiter sets its bit in `bells`
- *   take   whoever wakes a waiter, or ends its wait, takes the bit out. Only one can
- *   ring   the one who took the bit to wake the waiter writes a byte into the FIFO of the bit's slot
+ *   take   a thread that wakes a waiter, or ends its wait, takes the bit out. Only one thread can
+ *   ring   the thread that took the bit to wake the waiter writes a byte into the FIFO of the bit's slot
  *
- * A waiter whose bit was taken was woken. If its wait ends for another reason, it wakes the next waiter instead. A
- * process may die between take and ring: so a look (wait.h) ends a wait whose bit was taken, too. A byte may come when the wait has ended. Then the next wait ends in vain.
+ * A waiter whose bit was taken was woken. If its wait ends for another reason, it wakes the next waiter instead. A process may
+ * die between take and ring. So a look (wait.h) ends a wait whose bit was taken, too. A byte may come after the wait has
+ * ended. Then the next wait ends in vain.
  */
 #define _GNU_SOURCE
 #include <errno.h>

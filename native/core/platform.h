@@ -1,5 +1,5 @@
-/* What Linux offers beyond POSIX, or differently. platform_linux.c and platform_posix.c both implement all of
- * it. No other file of the core depends on the system. */
+/* The calls that differ between Linux and POSIX. platform_linux.c and platform_posix.c both implement all of
+ * them. No other file of the core depends on the system. */
 #ifndef EMMAP_CORE_PLATFORM_H
 #define EMMAP_CORE_PLATFORM_H
 
@@ -28,15 +28,15 @@ void emi_platform_populate(void *base, size_t length);
 /* A descriptor of memory without a file. Errors: errno. */
 int emi_platform_anonymous_file(uint32_t flags);
 
-/* A descriptor of a new file in the folder, with mode 0600 and no name; and giving it a name, which must be
- * free. Errors: errno; ENOTSUP if the file system has no such files. */
+/* The first returns a descriptor of a new file in the folder, with mode 0600 and no name. The second gives it a name, which
+ * must be free. Errors: errno; ENOTSUP if the file system has no such files. */
 int emi_platform_unnamed_file(const char *folder);
 int emi_platform_name_file(int fd, const char *path);
 
 /* Facts about the file system of a descriptor. */
 typedef struct platform_file_system {
-    const char
-        *no_sharing; /* why a shared mapping does not show what others see, and what to do; NULL: it does */
+    const char *
+        no_sharing; /* why a shared mapping does not show the writes of others, and a remedy; NULL: it does */
     const char *no_locks; /* the message for failing locks */
     bool layered;         /* a file that is open for reading may be replaced when somebody writes to it */
 } platform_file_system_t;

@@ -12,7 +12,7 @@
 #include "queue.h"
 #include "size.h"
 
-/* What stays: the messages and `spare` bytes, in whole pages. */
+/* The size that stays: the messages and `spare` bytes, in whole pages. */
 static uint64_t kept(queue_header_t header, uint64_t spare)
 {
     const uint64_t page = emi_platform_page_size(), end = header.tail + spare;

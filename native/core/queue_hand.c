@@ -1,4 +1,4 @@
-/* Who has which messages in hand, read without a lock. */
+/* Listing the messages in hand and their owners, without a lock. */
 #include <errno.h>
 #include <stddef.h>
 
@@ -6,7 +6,7 @@
 #include "lock.h"
 #include "taken.h"
 
-/* Others may write there. What they change meanwhile is old or new. */
+/* Others may write there. A value that they change meanwhile is the old or the new one. */
 __attribute__((no_sanitize("thread"))) static void describe(const hand_t *hand, int fd, uint32_t number,
                                                             emmap_in_hand *entry)
 {

@@ -10,7 +10,7 @@
 #include "queue_wake.h"
 #include "vectors.h"
 
-/* What is pushed: one message in pieces, or a message per piece. */
+/* The bytes of a push: one message in pieces, or a message in each piece. */
 typedef struct batch {
     const struct iovec *list;
     size_t count;

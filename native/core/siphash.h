@@ -1,4 +1,4 @@
-/* A hash that nobody can steer who does not know its secret. */
+/* A hash that can't be steered without its secret. */
 #ifndef EMMAP_CORE_SIPHASH_H
 #define EMMAP_CORE_SIPHASH_H
 

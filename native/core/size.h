@@ -1,4 +1,4 @@
-/* A file's size on disk, and changing it. One process at a time changes it, so that nobody shrinks what
+/* A file's size on disk, and changing it. One process at a time changes it, so that none shrinks a file that
  * another has just grown. */
 #ifndef EMMAP_CORE_SIZE_H
 #define EMMAP_CORE_SIZE_H

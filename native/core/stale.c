@@ -1,5 +1,5 @@
-/* Following a path. If somebody renames a new file over a queue, or removes it and makes another, handles of
- * the old file have a file that nobody else will ever find. A consumer would wait in it for ever. */
+/* Following a path. If a new file is renamed over a queue, or the queue is removed and made again, handles of the
+ * old file have a file that no other process will ever find. A consumer would wait in it for ever. */
 #define _GNU_SOURCE
 #include "stale.h"
 

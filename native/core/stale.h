@@ -1,4 +1,4 @@
-/* Queues and storages whose path has come to name another file, or whose live folder was truncated. */
+/* Containers whose path has come to name another file, or whose live folder was truncated. */
 #ifndef EMMAP_CORE_STALE_H
 #define EMMAP_CORE_STALE_H
 

@@ -88,7 +88,7 @@ emmap_error emi_table_delete(operation_t *operation, const table_place_t *place)
 
 /* ---- Repairing (table_repair.c) ---- */
 
-/* Makes everything follow from the units that have entries. Under the lock. Errors: ENOMEM; EAGAIN as
+/* Computes all the rest again from the units that have entries. Under the lock. Errors: ENOMEM; EAGAIN as
  * emi_require_blocking. */
 emmap_error emi_table_repair(operation_t *operation);
 

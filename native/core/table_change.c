@@ -14,7 +14,7 @@
  *   Deletion:
  *     1. Write the journal.
  *     2. Make the generation even. From here on nobody finds the entry.
- *     3. Take the unit out of its chain. It keeps its `next`, for readers that are just there.
+ *     3. Take the unit out of its chain. It keeps its `next`, for readers that have just reached it.
  *     4. Count the deletion, so that these readers begin again.
  *     5. Append the units to the free ones.
  *     6. Store size, used and the last free unit.

@@ -2,7 +2,7 @@
  * Limits: how often something may happen for a key in a window of time. Windows follow each other from 1970 on, the
  * same for all keys. An entry has two words:
  *
- *   word 0   the number of the window modulo 2^16, and in 24 bits each what was used in the window before, and in it
+ *   word 0   the number of the window modulo 2^16; the use in the window before and in this window, 24 bits each
  *   word 1   when the entry expires, in ms since 1970
  *
  * A hit changes word 0 by one compare-and-swap, and so needs no lock. Word 1 is stored before: a hit that finds an

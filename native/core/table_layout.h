@@ -7,7 +7,7 @@
  * another key.
  *
  *   A unit with an entry   next 4 · generation 4 · words 8 each · length 2 · key
- *     with a longer key    … · beginning of the key · check 4 · link 4
+ *     with a longer key    … · first bytes of the key · check 4 · link 4
  *   A tail                 unused 4 · generation 4 · more of the key · link 4
  *   A free unit            next 4 · generation 4 · … · link 4
  *
@@ -31,7 +31,7 @@
 #define TABLE_KEY_USUAL 38u
 /* Units of at most this size need not be a multiple of a cache line. */
 #define TABLE_LINE 64u
-/* Free units that a full table still has, for the rest of units. */
+/* Free units that a full table still has, so that freed units rest. */
 #define TABLE_RESERVE(capacity) (64 + (capacity) / 128)
 /* In the length of a key: emmap_table_hit made the entry, which has an end. */
 #define TABLE_LIMITED 0x8000u
@@ -89,7 +89,7 @@ _Static_assert(offsetof(table_header_t, journal) == 128, "docs/formats.md says s
 _Static_assert(offsetof(table_header_t, size) == 192, "docs/formats.md says so");
 _Static_assert(offsetof(table_header_t, removed) == 256, "docs/formats.md says so");
 
-/* What follows from capacity, key_bytes and words. */
+/* The numbers that follow from capacity, key_bytes and words. */
 typedef struct table_shape {
     uint64_t capacity;
     uint32_t key_bytes;
@@ -103,7 +103,7 @@ typedef struct table_shape {
     uint64_t secret[2];
 } table_shape_t;
 
-/* A unit. What follows depends on the shape. */
+/* The fixed part of a unit. The rest depends on the shape. */
 typedef struct table_unit {
     _Atomic uint32_t next;
     _Atomic uint32_t generation;

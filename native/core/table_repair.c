@@ -1,7 +1,7 @@
 /*
- * Makes buckets, chains and free units follow from the entries: after a power cut, when the disk may have any of the
- * pages, and after damage. A unit is whole on the disk, because it does not cross a sector, or is recognised by its
- * check. If a key is there twice, which can be after it was deleted and inserted again, one of its entries stays.
+ * Computes buckets, chains and free units again from the entries: after a power cut, when the disk may have any of the
+ * pages, and after damage. A unit is whole on the disk, because it does not cross a sector, or its check shows whether it
+ * is. A key that was deleted and inserted again may be there twice. Then one of its entries stays.
  */
 #include <errno.h>
 #include <stdlib.h>

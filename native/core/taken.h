@@ -64,7 +64,7 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand);
  * ENOMEM. */
 emmap_error emi_taken_begin_if_sound(operation_t *operation, hand_t *hand);
 
-/* What the handles of a queue agree on: nothing yet, that there is no file, or its identity, from TAKEN_IDENTITIES on. */
+/* The handles of a queue agree on one of these: nothing yet; there is no file; the file's identity, from TAKEN_IDENTITIES on. */
 enum { TAKEN_UNKNOWN, TAKEN_NONE, TAKEN_IDENTITIES };
 
 /* Whether there are certainly no messages in hand: a queue without them shall cost no call. */
@@ -83,7 +83,7 @@ emmap_error emi_taken_operation_begin(emmap_file *file, operation_t *operation, 
                                       hand_t *hand);
 emmap_error emi_taken_operation_end(operation_t *operation, hand_t *hand, emmap_error error);
 
-/* Ends the use. Returns `error`, or what has gone wrong meanwhile. */
+/* Ends the use. Returns `error`, or the error that has come up meanwhile. */
 emmap_error emi_taken_end(hand_t *hand, emmap_error error);
 
 /* Forgets all messages of a damaged file. Errors: EMMAP_CORRUPT if it is no file of messages in hand. */
@@ -97,7 +97,7 @@ void emi_taken_looked(emmap_file *opened, hand_t *hand);
 /* Whether a message may have been released, or an owner may have died, judged without the lock. */
 bool emi_taken_may_have(emmap_file *file, const queue_t *queue);
 
-/* The same for the watcher, which asks the kernel whether owners live, and not only when it was asked last. */
+/* The same for the watcher. It asks the kernel whether owners live, and does not use an earlier answer. */
 bool emi_taken_is_worth_a_look(emmap_file *file, const queue_t *queue);
 
 /* Takes the mapping after the file has become longer. Errors: EMMAP_CLOSED, EFAULT. */

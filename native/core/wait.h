@@ -22,7 +22,7 @@
 
 #include "emmap.h"
 
-/* A wait for something else than a word, that a word tells of. */
+/* The subject of a wait that is not for a word's value: a word only tells of it. */
 typedef struct wait_subject {
     emmap_file
         *owner; /* the file that is waited for, if it is not the word's file. If the word's file is closed

@@ -1,5 +1,5 @@
-/* The list of waits. A wait is ended by one thread, the one that takes it out of the list: its own thread, a
- * notify, a look, or a cancel. */
+/* The list of waits. The thread that takes a wait out of the list ends it: the wait's own thread, a notify, a look, or a
+ * cancel. */
 #ifndef EMMAP_CORE_WAIT_LIST_H
 #define EMMAP_CORE_WAIT_LIST_H
 
@@ -39,7 +39,7 @@ struct emmap_wait {
     emmap_file *owner;
     bool (*is_over)(emmap_file *owner);
     _Atomic uint64_t *count; /* NULL, or a number in that mapping that is one higher while this waits */
-    /* NULL, or the word in which a bit says that the wait goes on: who takes the bit out wakes the wait, whose
+    /* NULL, or a word with a bit that says that the wait goes on. The thread that takes the bit out wakes the wait, whose
      * door watches a descriptor (live_bell.c). Such a wait has no thread. */
     _Atomic uint64_t *bell;
     uint64_t bell_bit;
@@ -54,7 +54,7 @@ struct emmap_wait {
     ender_t ended_by;            /* under the lock */
     bool asleep;                 /* under the lock: its thread sleeps in the kernel, or is about to */
     bool queued;                 /* under the lock: that is certain; it may have been woken since */
-    bool rung;                   /* who ended it found the bit taken */
+    bool rung;                   /* the thread that ended it found the bit taken */
 };
 
 /* All waits and their threads, under `lock`. Under it no other lock is taken, and no function of a door is
