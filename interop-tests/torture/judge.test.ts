@@ -1,4 +1,4 @@
-// That the judge of the random run finds what there is to find.
+// The judge of the random run finds every kind of fault.
 import { expect, test } from "vitest";
 import { type Block, judge, type Message } from "./support/judge.mjs";
 

@@ -1,18 +1,18 @@
-// Does to all runtimes everything in faults/ for so many seconds, and prints what became of it.
-// Usage: run.mjs [SECONDS [FAULT,FAULT...]]; status 1 if anything was lost, not survived or never happened.
+// Injects the faults in faults/ into all runtimes for so many seconds, and prints a table of the results.
+// Usage: run.mjs [SECONDS [FAULT,FAULT...]]; status 1 if something was lost or not survived, or a fault never happened.
 //
 // A fault is a module NAME.mjs in faults/ that exports
-//   title          what is done, in a few words
-//   run            async ({ seconds, say }) => rows: does one whole round, however short `seconds` is, and goes on for
-//                  about so many; `say` takes lines about its progress. What it starts is gone when it has returned
-//   shortSeconds   how long it takes in `make test`; 1 if there is none
-// A row is { fault, runtime, hits, survived, lost, worstWaitMs }: how often the fault really happened, after how many of
-// these all went on as promised, what went missing or came twice, and the longest that anybody had to wait for the
-// dead; null where nobody waits for them. A waitLimitMs besides says how long that may be. Where a machine does not allow a
-// fault the module throws a NotPossible.
+//   title          the fault, in a few words
+//   run            async ({ seconds, say }) => rows: does at least one whole round, and goes on for about so many seconds;
+//                  `say` takes lines about its progress. Everything that it starts has ended when it returns
+//   shortSeconds   its seconds in `make test`; 1 if missing
+// A row is { fault, runtime, hits, survived, lost, worstWaitMs }: how often the fault happened, how often everything went on
+// as promised, how many things were missing or came twice, and the longest wait for a dead process; null: no process waits.
+// `waitLimitMs` in a row is the longest wait that is allowed. If a machine does not allow a fault the module throws a
+// NotPossible.
 //
-// Some rounds are as long as the environment says, or `make torture`: DEATHS=50000 for deaths, HAND_OVERS=10000000 KILLS=1000
-// for hand-overs. FAULTS=soak SECONDS=1800 is a soak of half an hour.
+// Variables in the environment, or of `make torture`, set the length of some rounds: DEATHS=50000 for deaths,
+// HAND_OVERS=10000000 KILLS=1000 for hand-overs. FAULTS=soak SECONDS=1800 is a soak of half an hour.
 import { endAll } from "./support/processes.mjs";
 import { faultNames, loadFault, NotPossible, report, shortcoming, together } from "./support/report.mjs";
 
@@ -38,7 +38,7 @@ for (const name of names) {
   try {
     rows.push(...(await fault.run({ seconds: each, say: (text) => say(`  ${text}`) })));
   } catch (error) {
-    // Whatever one of them does to a runtime, the others have their turn.
+    // If one fault fails, the others still have their turn.
     if (error instanceof NotPossible) notDone.push(`${name}: not done, ${error.message}`);
     else failures.push(`${name}: ${error.stack}`);
   }

@@ -1,6 +1,6 @@
 // A process is killed at every pause point of the core, between any two stores or steps of waiting, and at random moments.
-// Another one goes on with the file, a Node process in half of the cases and a BEAM node in the other half. Victims have
-// glibc or musl; they and those who come after them may be in PID namespaces of their own.
+// A successor goes on with the file, a Node process in half of the cases and a BEAM node in the other half. Victims have
+// glibc or musl. Victims and successors may be in PID namespaces of their own.
 import { rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,25 +24,25 @@ import { waited } from "../support/waits.mjs";
 export const title = "kill -9 between any two stores or steps of waiting, and at random moments";
 export const shortSeconds = 1;
 
-/** DEATHS in the environment is another number. */
+/** The number of deaths, unless DEATHS in the environment is another one. */
 const deathsIn = (seconds) => Number(process.env.DEATHS ?? (seconds > shortSeconds ? 50_000 : 6_000));
 
-/** So often those who wait, wake and join die at each of their points. */
+/** For so many deaths, processes that wait, wake and join die once at each of their points. */
 const DEATHS_EACH_ROUND = 5_000;
 
 /** No script has so many pauses. */
 const NEVER = 1_000_000;
 
-/** Who comes after the victim, by turns. */
+/** The successors, in turn. */
 const SUCCESSORS = ["node", "nif", "node", "port"];
 
-/** Nobody may wait longer for the dead, in ms, beyond what the kernel takes to end them. */
+/** The longest wait for a dead process, in ms, beyond the time that the kernel takes to end it. */
 const WAIT_LIMIT_MS = 50;
 
-/** A message whose author died before the wake-up is found by a look, ten times a second (docs/live.md). */
+/** If a producer dies before the wake-up, a look finds its message, ten times a second (docs/live.md). */
 const LOOK_LIMIT_MS = 110;
 
-/** Scripts of waiting, waking and joining, by what the table calls them; each works on a queue. */
+/** Scripts of waiting, waking and joining, with their names in the table; each works on a queue. */
 const WAITING = {
   "queue-wake": "waking a consumer",
   "queue-contend": "waiting for the lock",
@@ -51,17 +51,17 @@ const WAITING = {
   "queue-join": "joining the live folder",
 };
 
-/** Those that work on a queue which others have open, and how many turns come between two of them. */
+/** The scripts for a queue that others have open, and how many turns come between two of them. */
 const WAITING_TRAFFIC = ["queue-wake", "queue-rob", "queue-contend"];
 const BETWEEN_WAITING = 7;
 
-/** Every so many deaths on one file are at a random moment, at most so many microseconds after the start. */
+/** One in so many deaths on one file is at a random moment, at most so many microseconds after the start. */
 const BETWEEN_RANDOM = 3;
 const LATEST_US = 1500;
 
 const kindOf = (script) => script.split("-")[0];
 
-/** What the victim did that is not done at one stroke. */
+/** The checks after scripts that are not one atomic step. */
 const RECOVER = {
   "queue-contend": async (testee, report, name = "f") => amissBetween(await popAll(testee, name), report),
 };
@@ -98,7 +98,7 @@ const RANDOM = "a random moment";
 class Victims {
   #all;
   #random = randomNumbers(1);
-  /** The present one, and what the table calls it. */
+  /** The present victim, and its name in the table. */
   victim;
   title;
 
@@ -114,7 +114,7 @@ class Victims {
     this.choose();
   }
 
-  /** Another one, or the same, has the next orders. */
+  /** Chooses the victim for the next orders, perhaps the same one. */
   choose() {
     ({ victim: this.victim, title: this.title } = this.#all[this.#random(this.#all.length)]);
   }
@@ -126,14 +126,14 @@ class Victims {
 
 class Deaths {
   rows = new Map();
-  /** How many there were at each point. */
+  /** The number of deaths at each point. */
   at = new Map();
   total = 0;
   #folder;
   #victims = new Victims();
   #testees;
   #random = randomNumbers(2);
-  /** The first pause of each script's at each point. */
+  /** Each script's first pause at each point. */
   #pauses = new Map();
 
   constructor(folder) {
@@ -148,7 +148,7 @@ class Deaths {
     return this.#testees.flatMap((byDoor) => [...byDoor.values()]);
   }
 
-  /** The first request to a runtime takes as long as that takes to start. */
+  /** The first request to a runtime takes as long as the runtime's start. */
   async warmUp() {
     const path = this.#fresh();
     await Promise.all(
@@ -163,13 +163,13 @@ class Deaths {
     return [...new Set(Object.values(await this.#victims.order("points")).flat())];
   }
 
-  /** A path that nothing is at, until the next is asked for. */
+  /** A path without a file. It is valid until the next call. */
   #fresh() {
     rmSync(join(this.#folder, "file"), { force: true });
     return join(this.#folder, "file");
   }
 
-  /** Has the victim run the script until it dies at its pause number `pause`; null where it did not get there. */
+  /** Lets the victim run the script until it dies at its pause number `pause`; null: the script ended before. */
   async #death(script, pause, path) {
     return this.#noted(await this.#victims.order("die", script, pause, path));
   }
@@ -210,7 +210,7 @@ class Deaths {
     return [door, this.#testees[this.#random(this.#testees.length)].get(door)];
   }
 
-  /** Somebody who has not had the file open goes on with it. */
+  /** A process that has not had the file open goes on with it. */
   async #succeed(script, turn, report, path) {
     const { open, use } = STRUCTURES[kindOf(script)];
     const [door, testee] = this.#successor(turn);
@@ -221,7 +221,7 @@ class Deaths {
     this.#count(script, door, { lost, waitMs });
   }
 
-  /** At each pause of each script, on a file that was not there before. */
+  /** Deaths at each pause of each script, on a new file. */
   async everywhere() {
     await this.#atEachPause(Object.keys(STRUCTURES), async () => {});
     // These have few pauses: each successor comes after each of them.
@@ -229,12 +229,12 @@ class Deaths {
       await this.#atEachPause(["file", "counters"], async () => {}, turn);
   }
 
-  /** The same with those who wait, wake and join. */
+  /** The same with processes that wait, wake and join. */
   async whileWaiting() {
     await this.#atEachPause(Object.keys(WAITING), async () => {});
   }
 
-  /** The first who comes after a death dies as well, somewhere on its way. */
+  /** The first successor dies as well, somewhere on its way. */
   async inRecovery() {
     await this.#atEachPause(["queue", "blocks"], (kind, pause, path) =>
       this.#death(`${kind}-recovery`, 3 + (pause % 4), path),
@@ -258,7 +258,7 @@ class Deaths {
     if (!this.#pauses.has(key)) this.#pauses.set(key, { kind, pause });
   }
 
-  /** Somebody is waiting for the victim's lock when that is killed, once at each point where it has it. */
+  /** A process waits for the lock of the victim when the victim is killed, once at each point where the victim has the lock. */
   async whileOthersWait() {
     for (const { kind, pause } of this.#pauses.values()) {
       const path = this.#fresh();
@@ -280,7 +280,7 @@ class Deaths {
     this.#count(kind, door, { lost, waitMs });
   }
 
-  /** Somebody waits for a message when the victim is killed that pushes it, or has just pushed it. */
+  /** A consumer waits for a message when the victim is killed, which is pushing it or has just pushed it. */
   async whileConsumersWait() {
     const pusher = new Testee("core");
     const consumers = new Map([["core", new Testee("core")], ...this.#testees[0]]);
@@ -294,7 +294,7 @@ class Deaths {
       }
   }
 
-  /** What becomes of the message of one who dies at its pause number `pause`, for a consumer that waits for it. */
+  /** The fate of the message of a victim that dies at its pause number `pause`, while a consumer waits for it. */
   async #unwoken(consumer, pusher, pause) {
     const path = this.#fresh();
     const open = STRUCTURES.queue.open(path);
@@ -310,7 +310,7 @@ class Deaths {
     const [, waitMs] = await waited(consumer, async () => {
       for (let looks = 0; looks < 100 && !came && (await isThere()); looks++) await sleep(5);
     });
-    // For the consumer, unless it has the other one.
+    // This message is for the consumer, unless it has the other one.
     await pusher.must(`queue_push f ${message(77)}`);
     const isIts = (await received) === `ok ${message(0)}`;
     const left = (await popAll(pusher)).length;
@@ -322,7 +322,7 @@ class Deaths {
     return { lost: Number(wrong), waitMs };
   }
 
-  /** On one queue and one storage, which all successors have open all the time, until there have been so many deaths. */
+  /** So many deaths on one queue and one storage, which all successors have open all the time. */
   async onOneFile(deaths, end, say) {
     const kinds = ["queue", "blocks"];
     const paths = Object.fromEntries(kinds.map((kind) => [kind, join(this.#folder, kind)]));
@@ -358,14 +358,14 @@ class Deaths {
     const [door, testee] = this.#successor(turn);
     const report =
       pause === null ? await this.#lateDeath(script, path) : await this.#death(script, pause, path);
-    // Where there was less to do than the first time the victim has come to its end.
+    // If there was less to do than the first time, the victim has come to the script's end.
     if (report === null) return clear(kind, testee);
     const [, waitMs] = await waited(testee, () => testee.must(STRUCTURES[kind].look(kind)));
     const lost = await recovererOf(script)(testee, report, kind);
     this.#count(script, door, { lost, waitMs });
   }
 
-  /** The files hold as much as they ever did. */
+  /** Checks that the files still have as much room as at first. */
   async #fill(testee, paths, size) {
     await testee.must(`queue_open f ${paths.queue} fixed_size`);
     const room = Math.floor((size - 16) / 32);
@@ -385,7 +385,7 @@ class Deaths {
   }
 }
 
-/** Removes whatever is there. */
+/** Removes the file or folder at a path, if there is one. */
 async function clear(kind, testee) {
   if (kind === "queue") await popAll(testee, kind);
   else {

@@ -1,5 +1,5 @@
-// Consumers of all runtimes take jobs and are killed at random moments, or all at once, with the live folder removed. No job is lost, no acknowledged
-// one comes back, and only jobs that were in hand at a kill are delivered again.
+// Consumers of all runtimes take jobs and are killed at random moments, or all at once, with the live folder removed. No job is
+// lost, no acknowledged job comes back, and only jobs that were in hand at a kill are delivered again.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,7 @@ import { DOORS } from "../support/testee.mjs";
 export const title = "killing consumers that have jobs in hand";
 export const shortSeconds = 0;
 
-/** JOBS and KILLS in the environment are other numbers. */
+/** The numbers of jobs and kills, unless JOBS and KILLS in the environment are other ones. */
 const jobsIn = (seconds) => Number(process.env.JOBS ?? (seconds <= shortSeconds ? 20_000 : 1_000_000));
 const killsIn = (seconds) => Number(process.env.KILLS ?? (seconds <= shortSeconds ? 20 : 2000));
 
@@ -20,7 +20,7 @@ const killsIn = (seconds) => Number(process.env.KILLS ?? (seconds <= shortSecond
 const LANES = 4;
 /** One in so many kills is of all consumers at once. */
 const TOTAL = 10;
-/** Nothing happens for so long, in ms, unless something is lost. */
+/** If nothing happens for so long, in ms, something is lost. */
 const GIVE_UP_MS = 30_000;
 
 const beside = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -74,14 +74,14 @@ function push(folder, from, to) {
   queue.close();
 }
 
-/** Kills them. If they are all that have the queue open, the live folder goes, too. */
+/** Kills consumers. If no other process has the queue open, it removes the live folder, too. */
 async function killAndStart(victims, all, folder) {
   await Promise.all(victims.map((each) => each.kill()));
   if (victims === all) rmSync(join(folder, "jobs-live"), { recursive: true });
   await Promise.all(victims.map((each) => each.start()));
 }
 
-/** Pushes the jobs in as many parts as there are kills, and one more. Kills while a part is at work. */
+/** Pushes the jobs in parts, one more than there are kills. Kills while a part is in work. */
 async function work(folder, consumers, jobs, kills, done) {
   for (let i = 0, from = 0; i <= kills; i++) {
     const to = Math.floor(((i + 1) * jobs) / (kills + 1));
@@ -112,7 +112,7 @@ export function run({ seconds, say }) {
       return finished;
     };
     await work(folder, consumers, jobs, kills, done);
-    // Those that were delivered, and not acknowledged yet.
+    // The jobs that were delivered, and not acknowledged yet.
     const queue = openQueue(join(folder, "jobs"));
     const end = performance.now() + GIVE_UP_MS;
     while ((queue.length() > 0 || queue.inHand().length > 0) && performance.now() < end) await sleep(5);

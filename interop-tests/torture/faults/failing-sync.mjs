@@ -1,4 +1,4 @@
-// A disk that can't write: whoever asks for what was written to be safe is told that it is not.
+// A disk that can't write: every sync reports that the bytes are not safe.
 import { rmSync, statSync, writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ export const shortSeconds = 0;
 
 const source = fileURLToPath(new URL("../support/failing_sync.c", import.meta.url));
 
-/** Which of the core's calls fails, and the operation that makes it. */
+/** The system calls that fail, each with the operation that makes it. */
 const FAILING = [
   ["msync", "sync"],
   ["msync", "datasync"],
@@ -57,7 +57,7 @@ async function failEach(examination, folder, orders) {
           examination.lose(`${call} has not failed once`);
         rmSync(orders);
         rmSync(hits, { force: true });
-        // The kernel tells it once, and may have thrown away what it could not write.
+        // The kernel reports it once, and may have dropped the bytes that it could not write.
         if (operation !== "flush")
           for (const later of ["sync", "datasync"]) await examination.fault(`${later} f`, expected);
         await examination.fine("close f", "ok");

@@ -1,4 +1,4 @@
-// SIGBUS that is about none of our files: it does what it always did, whatever faults there were before.
+// SIGBUS that is about none of emmap's files: it has its usual effect, also after faults of emmap's files.
 import { truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,7 +12,7 @@ export const shortSeconds = 0;
 const SIZE = 65_536;
 const GIVE_UP_MS = 10_000;
 
-/** Whether the process that maps files ends of the signal, as it would without any. */
+/** Whether the process that maps files ends by the signal, as it would without mapped files. */
 async function endsOfSigbus(door, path) {
   const testee = new Testee(door);
   await testee.must(`open f ${path} write create shared size=${SIZE}`);
@@ -22,7 +22,7 @@ async function endsOfSigbus(door, path) {
   process.kill(mapper, "SIGBUS");
   if (mapper === testee.pid) return (await testee.ended) === "SIGBUS";
   for (const end = Date.now() + GIVE_UP_MS; runs(mapper); await sleep(5)) if (Date.now() > end) return false;
-  // Its node is told, and goes on.
+  // The node of the port program gets an error, and goes on.
   await testee.must("pread f 0 1", /^error port_died$/);
   return (await testee.finish()) === 0;
 }
@@ -34,7 +34,7 @@ export function run({ seconds, say }) {
     for (const door of doors) {
       const end = Date.now() + (1000 * seconds) / doors.length;
       const row = {
-        fault: "SIGBUS of somebody else's, passed on",
+        fault: "SIGBUS of other memory, passed on",
         runtime: DOORS[door],
         hits: 0,
         survived: 0,

@@ -1,5 +1,5 @@
-// A process dies in the middle of an operation and leaves a child that it has forked and that lives on, with all that
-// a child inherits. Whoever comes next does not wait for that.
+// A process dies in the middle of an operation and leaves a forked child, which lives on with everything that a child
+// inherits. The next process does not wait for the child.
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { MEMORY, withFolder } from "../support/processes.mjs";
@@ -14,14 +14,14 @@ export const title = "kill -9 of a process whose forked child lives on";
 const DOORS = ["node", "nif", "port"];
 const KINDS = ["queue", "blocks"];
 
-/** The file is open and the lock is not taken yet. */
+/** A point at which the file is open and the lock is not taken yet. */
 const FIRST_PAUSE = 2;
 
 export function run({ seconds, say }) {
   return withFolder(async (folder) => {
     const party = { victim: new Victim(), path: join(folder, "file") };
     const testees = DOORS.map((door) => new Testee(door));
-    const forked = DOORS.map((door) => new Row("kill -9 of who leaves a forked child", door));
+    const forked = DOORS.map((door) => new Row("kill -9 that leaves a forked child", door));
     const cloned = DOORS.map((door) => new Row("the same past fork's handlers: until the child ends", door));
     const end = Date.now() + seconds * 1000;
     do
@@ -45,16 +45,16 @@ function isAlive(pid) {
   return existsSync(`/proc/${pid}`);
 }
 
-/** The victim's child lives, and nobody waits for it. */
+/** The victim's child lives, and no process waits for it. */
 async function succeed(kind, earlier, pause, testee, { victim, path }) {
   const report = await victim.order("fork", "fork", earlier, kind, pause, path);
-  // It lets go when it runs for the first time.
+  // The child lets go of the files when it runs for the first time.
   const [, waitMs] = await waited(testee, () => testee.must(STRUCTURES[kind].open(path)), [report.offspring]);
   const lived = isAlive(report.offspring);
   return { ...(await finish(kind, report, lived, testee, path, () => victim.order("bury"))), waitMs };
 }
 
-/** The victim's child keeps the lock, which docs/security.md says; nobody gets through before it ends. */
+/** The victim's child keeps the lock, as docs/security.md says. No other process gets the lock before the child ends. */
 async function outlast(kind, pause, testee, { victim, path }) {
   const report = await victim.order("fork", "clone", pause, kind, pause, path);
   const opened = testee.must(STRUCTURES[kind].open(path));

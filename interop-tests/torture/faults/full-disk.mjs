@@ -1,4 +1,4 @@
-// A disk without room: what needs some is refused, and what is there stays as it was.
+// A full disk: an operation that needs room is refused, and the files stay as they were.
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { examineAll } from "../support/examination.mjs";
@@ -60,7 +60,7 @@ async function create(examination, { path, seen }) {
   }
 }
 
-/** Does what hits the full disk, twice, and sees to it that the file stays what it was. */
+/** Does operations that hit the full disk, twice, and checks that the file stays as it was. */
 async function inVain(examination, file, ...requests) {
   for (const request of requests) {
     const before = readFileSync(file);
@@ -99,7 +99,7 @@ async function growQueue(examination, { path, seen }) {
     `queue_push_many q ${another} ${another}`,
   );
   await examination.fine("queue_length q", `ok ${pushed}`);
-  // What is read makes room in the file for as much.
+  // Removing a message makes room in the file for another one.
   await examination.fine("queue_pop q", `ok ${message(0, length)}`);
   await examination.fine(`queue_push q ${another}`, "ok");
   for (let number = 1; number <= pushed; number++)
@@ -137,7 +137,7 @@ async function growStorage(examination, { path, seen }) {
   rmSync(seen("blocks"));
 }
 
-/** Pages that the disk has promised to nobody: one that was never written, and one that somebody has punched out. */
+/** Pages without reserved space: one that was never written, and one that was punched out. */
 async function writeToHoles(examination, { path, seen }) {
   const size = 16 * PAGE;
   await examination.fine(`open sparse ${path("sparse")} write create shared noreserve size=${size}`);
@@ -167,7 +167,7 @@ async function writeToHoles(examination, { path, seen }) {
   for (const name of ["sparse", "punched"]) rmSync(seen(name));
 }
 
-/** All that is left of the disk, to the last page. */
+/** Takes the rest of the disk, to the last page. */
 function fillUp(path) {
   for (const size of [PAGE * 16, PAGE]) {
     try {

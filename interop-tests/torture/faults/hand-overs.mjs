@@ -1,12 +1,12 @@
-// Messages, and changes of words, are handed over to consumers that sleep, through every door, while consumers and those
-// who wake them are killed. No wake-up is lost: nothing lies in a queue for long while somebody waits for it.
+// Messages, and changes of words, are handed over to sleeping consumers, through every door, while consumers and producers
+// are killed. No wake-up is lost: no message lies in a queue for long while a consumer waits for it.
 //
-// A lane is a pair of queues, or two words. Its asker (support/hand_over.c) pushes a message, and sleeps until that comes back;
-// two consumers of one door wait for messages, and push what they get to the other queue. A message that a consumer had
-// in its hand when it was killed is gone, as the documentation says; the asker goes on with the next one.
+// A lane is a pair of queues, or two words. Its asker (support/hand_over.c) pushes a message, and sleeps until the message
+// comes back. Two consumers of one door wait for messages, and push each to the other queue. A message that a consumer had
+// popped when it was killed is gone, as the documentation says; the asker goes on with the next one.
 //
-// All lanes are at work, and in between one after the other alone. Where a message lies in a queue for some time and no
-// thread of its lane runs, or could, a wake-up is lost, though a look would find the message soon (docs/live.md).
+// All lanes are at work, and in between each one alone. If a message lies in a queue for some time and no thread of its lane
+// runs, or could run, a wake-up is lost, though a look would find the message soon (docs/live.md).
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -20,27 +20,27 @@ import { DOORS } from "../support/testee.mjs";
 export const title = "handing over to consumers that sleep, while they and those who wake them are killed";
 export const shortSeconds = 0;
 
-/** HAND_OVERS and KILLS in the environment are other numbers. */
+/** The numbers of hand-overs and kills, unless HAND_OVERS and KILLS in the environment are other ones. */
 const isShort = (seconds) => seconds <= shortSeconds;
 const handOversIn = (seconds) => Number(process.env.HAND_OVERS ?? (isShort(seconds) ? 5000 : 1_000_000));
 const killsIn = (seconds) => Number(process.env.KILLS ?? (isShort(seconds) ? 12 : 100));
 
-/** A message whose waker, or first consumer, died is found by a look, ten times a second (docs/live.md). */
+/** If a waker or the first consumer dies, a look finds the message, ten times a second (docs/live.md). */
 const LOOK_LIMIT_MS = 110;
 
-/** Nothing is asked for so often, in ms. */
+/** The time between two checks, in ms. */
 const POLL_MS = 10;
 
-/** For so long, in ms, all lanes are at work, and then one. */
+/** For so long, in ms, all lanes are at work, and then one lane alone. */
 const STAGE_MS = 500;
 
-/** A dead one's message may lie for so long, in ms, and nobody be awake. */
+/** After a death a message may lie for so long, in ms, while all sleep. */
 const MOURNING_MS = 300;
 
-/** No lane stands still for longer, in ms, whatever happens. */
+/** The longest time, in ms, for which a lane may stand still. */
 const GIVE_UP_MS = 60_000;
 
-/** Of the messages that a consumer gets, it has to have slept before so many. */
+/** The least share of a consumer's messages for which it must have slept. */
 const LEAST_SLEEP = 0.05;
 
 /** As in hand_over.c. */
@@ -61,7 +61,7 @@ const WAYS = {
   port: ["receive", "active"],
 };
 
-/** How many of ten kills are of consumers of a door, or of an asker. A BEAM node takes long to start. */
+/** How many of ten kills hit consumers of a door, or an asker. A BEAM node takes long to start. */
 const VICTIMS = [..."aaaccnnp", "nif", "port"].map(
   (letter) => ({ a: "asker", c: "core", n: "node", p: "program" })[letter] ?? letter,
 );
@@ -98,7 +98,7 @@ class Member {
   kills = 0;
   #command;
   #peer;
-  /** What it works on. */
+  /** The lanes that it works on. */
   lanes;
 
   constructor(command, lanes) {
@@ -139,7 +139,7 @@ class Member {
     });
   }
 
-  /** The port program alone; the node opens everything anew. */
+  /** Kills the port program alone; the node opens everything anew. */
   killProgram() {
     return this.#die(async () => {
       const again = this.#peer.askAll(this.lanes.map(() => ""));
@@ -162,7 +162,7 @@ class Lane {
   asker;
   lost = 0;
   worstWaitMs = 0;
-  /** How many lay in the queue while all slept, and nobody had died. */
+  /** How many messages lay in the queue while all slept, without a death. */
   unwoken = 0;
   isShut = false;
   lastDeath = 0;
@@ -216,12 +216,12 @@ class Lane {
     return new Map([process.pid, ...pids].map((pid) => [pid, threadsOf(pid)]));
   }
 
-  /** Nobody in its processes does anything for another lane. */
+  /** True if its processes work for no other lane. */
   #isAlone() {
     return this.consumers.every(({ lanes }) => lanes.every((lane) => lane === this || lane.isShut));
   }
 
-  /** Looks whether something is in the queue, and nobody takes it. */
+  /** Checks whether a message is in the queue that no consumer takes. */
   look(counts, now) {
     const progress = Number(counts.get(this.base + ASKED) + counts.get(this.base + TAKEN));
     const waits = this.asker.ready && this.consumers.some((member) => member.ready);
@@ -253,7 +253,7 @@ class Lane {
     if (waitMs > LOOK_LIMIT_MS) this.lost++;
   }
 
-  /** Messages that nobody has answered, and that no dead one had in its hand. */
+  /** Messages without an answer that no dead consumer had popped. */
   astray(counts) {
     const gone = Number(counts.get(this.base + TAKEN) - counts.get(this.base + LATE));
     const kills = this.consumers.reduce((sum, { kills }) => sum + kills, 0);
@@ -261,7 +261,7 @@ class Lane {
   }
 }
 
-/** Between the two moments no thread but this process's has run, or waited for a turn, or begun to. */
+/** True if all threads of the other processes slept from the one moment to the other. */
 function allSlept(before, after) {
   for (const [pid, threads] of after) {
     if (pid === process.pid) continue;
@@ -272,7 +272,7 @@ function allSlept(before, after) {
   return true;
 }
 
-/** The ms for which these processes had to wait for a processor: each of them is as late as its latest thread. */
+/** The ms for which these processes had to wait for a processor. Each process is as late as its latest thread. */
 function turnsMissed(before, after) {
   let missed = 0;
   for (const [pid, threads] of after) {
@@ -333,7 +333,7 @@ class Traffic {
     return this.lanes.reduce((sum, lane) => sum + Number(this.#counts.get(lane.base + what)), 0);
   }
 
-  /** There and back: both are handed over. */
+  /** Both ways are hand-overs: there and back. */
   get #handedOver() {
     return 2 * this.#sum(ASKED);
   }
@@ -363,7 +363,7 @@ class Traffic {
     }
   }
 
-  /** All lanes are at work, or one. */
+  /** Lets all lanes work, or one. */
   #shut(stage) {
     const alone = this.lanes[(stage >> 1) % this.lanes.length];
     for (const lane of this.lanes) {
@@ -414,7 +414,7 @@ class Traffic {
     });
     for (const [kind, kills] of this.#killed)
       rows.push({
-        fault: "kill -9 of who waits or wakes",
+        fault: "kill -9 of a waiter or waker",
         runtime: { asker: "core, asker", program: "BEAM, port program" }[kind] ?? DOORS[kind],
         hits: kills,
         survived: kills,
@@ -445,7 +445,7 @@ class Traffic {
     const what = lane.isOfWords ? "a word's change" : "a message";
     const way = lane.isOfWords || lane.door === "core" ? "" : `, ${lane.way}`;
     return {
-      fault: `${what} handed over to who sleeps`,
+      fault: `${what} handed to a sleeping process`,
       runtime: `${DOORS[lane.door]}${way}`,
       hits: asked,
       survived: asked - lane.lost - lane.unwoken - awake,

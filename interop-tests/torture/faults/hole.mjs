@@ -1,5 +1,5 @@
-// Somebody punches holes into a file that is in use: what was there reads as zeros, which is no fault of the memory; of
-// a queue or storage it may make one that is not sound, and then that is what is answered.
+// Another process punches holes into a file in use. The lost bytes read as zeros, which is no fault of the memory. They may
+// damage a queue or storage; then the answer says so.
 import { execFileSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -75,7 +75,7 @@ async function counters(examination, path) {
   rmSync(path);
 }
 
-/** Values, or what an unsound structure answers; of a walk also that it has lost its place. */
+/** The right answers: values, or the error of a damaged structure; of a walk also that it has lost its place. */
 const BROKEN = /^(ok\b|eof$|error (corrupt \d+|enoent|full|estale)$)/;
 
 async function structure(examination, requests) {

@@ -3,12 +3,12 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-export const title = "files and frames that somebody made up";
+export const title = "files and frames of any content";
 export const shortSeconds = 4;
 
 const room = fileURLToPath(new URL("../../../native/test/fuzz", import.meta.url));
 
-/** The fuzzers, and what of emmap they give their inputs to. */
+/** The fuzzers, and the part of emmap that gets their inputs. */
 const FUZZERS = {
   queue: "a queue of any content",
   blocks: "a block storage of any content",
@@ -16,7 +16,7 @@ const FUZZERS = {
   request: "frames of any content",
 };
 
-/** None of what a make above has been told is for this one. */
+/** The environment without the variables by which a make above tells its submakes what to do. */
 const environment = { ...process.env, MAKEFLAGS: "" };
 const make = (...args) =>
   promisify(execFile)("make", ["--no-print-directory", "-C", room, ...args], { env: environment });
@@ -24,7 +24,7 @@ const make = (...args) =>
 export async function run({ seconds, say }) {
   await make("build");
   const each = Math.max(1, Math.round(seconds / Object.keys(FUZZERS).length));
-  // Each long run is another one.
+  // Each long run has another seed.
   const seed = seconds > shortSeconds ? 0 : 1;
   const rows = [];
   for (const [name, fault] of Object.entries(FUZZERS)) {

@@ -1,6 +1,6 @@
-// A process with much in memory is killed while it holds a lock that another one waits for. The kernel gives the lock back
-// only when it has taken the memory apart. So the wait grows with the memory; but it ends when the process has ended, by
-// which it is judged.
+// A process with much memory is killed while it holds a lock that another process waits for. The kernel releases the lock
+// only after it has freed the memory. So the wait grows with the memory. But it must end as soon as the killed process has
+// ended.
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { MEMORY, withFolder } from "../support/processes.mjs";
@@ -16,7 +16,7 @@ export const title = "kill -9 of a large process that holds a lock";
 const DOORS = ["node", "nif", "port"];
 const KINDS = ["queue", "blocks"];
 
-/** GiB; the last one only where there is time and memory. */
+/** GiB of memory; the last size only if there is time and memory. */
 const SIZES = [1, 4];
 const SECONDS_FOR_ALL = 10;
 
@@ -46,7 +46,7 @@ function hasRoom(size) {
   return Number(available) / 2 ** 20 > 3 * size;
 }
 
-/** The first request to a runtime takes as long as that takes to start. */
+/** The first request to a runtime takes as long as the runtime's start. */
 async function warmUp(testees, path) {
   for (const testee of testees) {
     await testee.must(STRUCTURES.file.open(path));

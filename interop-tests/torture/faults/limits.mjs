@@ -1,4 +1,4 @@
-// Limits of a process on the size of files, on descriptors and on address space: each an error, of which nothing is left.
+// Limits of a process on the size of files, on descriptors and on address space. Each ends in an error, which leaves nothing.
 import { execFileSync } from "node:child_process";
 import {
   existsSync,
@@ -27,7 +27,7 @@ export const run = (how) =>
       how,
       () => ({}),
       async (examination) => {
-        // What maps the files is there once there is one.
+        // The process that maps the files exists once a file is open.
         await examination.fine(`open first ${join(folder, "first")} write create shared size=8`);
         const mapper = examination.testee.mapper();
         await fileSize(examination, folder, mapper);
@@ -46,7 +46,7 @@ async function limited(pid, name, value, body) {
   try {
     await body();
   } finally {
-    // The hard limit is what it always was.
+    // The hard limit stays as it was.
     const [, hard] = new RegExp(`^${LIMITS[name]}\\s+\\S+\\s+(\\S+)`, "m").exec(
       readFileSync(`/proc/${pid}/limits`, "utf8"),
     );
@@ -118,7 +118,7 @@ async function descriptors(examination, folder, mapper) {
       await examination.fault(opener.replace("P", path("no")), "error emfile");
     await examination.fault(`open g - anon write size=8`, "error emfile");
     if (existsSync(path("no"))) examination.lose("a file is there although it could not be made");
-    // What is open needs no more of them, to grow either.
+    // An open file needs no more descriptors, even if it grows.
     await examination.fine(`queue_push q ${"ab".repeat(3 * PAGE)}`, "ok");
     await examination.fine("resize first 100", "ok 100");
     await examination.fine("resize first 8", "ok 8");

@@ -1,5 +1,5 @@
-// What may happen to the live folder of a queue, and what docs/live.md promises then: who has the file open goes on, who
-// comes meanwhile is refused or does as the others do, and what nobody uses is in nobody's way.
+// Damage to the live folder of a queue, and the promises of docs/live.md: handles that have the file open go on, newcomers
+// are refused or do as the others do, and a folder without users is in no handle's way.
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   chmodSync,
@@ -74,7 +74,7 @@ class Rows {
   }
 }
 
-/** A queue with a live folder, where the testees see it and where this process does. */
+/** A queue with a live folder: its path for the testees, and its path for this process. */
 class Scene {
   path;
   #seen;
@@ -84,7 +84,7 @@ class Scene {
     this.#seen = seen;
   }
 
-  /** Where this process finds what is beside the queue under its name and this ending. */
+  /** This process's path of a file beside the queue, with the queue's name and this ending. */
   at(ending) {
     return this.#seen(`${this.path}${ending}`);
   }
@@ -107,7 +107,7 @@ class Scene {
   }
 }
 
-/** It pushes and pops, and nothing that was there is lost. */
+/** Checks that the testee pushes and pops, and that no message is lost. */
 async function works(user, number = 7) {
   await user.fine(`queue_push f ${message(number)}`, "ok");
   await user.fine("queue_pop f", `ok ${message(number)}`);
@@ -123,9 +123,9 @@ async function work(...users) {
 
 const close = (...users) => Promise.all(users.map((user) => user.fine("close f", "ok")));
 
-// ---- Whatever happens to a folder that everybody may use
+// ---- Damage to a folder that all users may use
 
-/** Each has the queue open in `holder` when it happens, or nobody has, and `newcomer` comes after that. */
+/** At each of these events `holder` has the queue open, or no process has. `newcomer` comes afterwards. */
 const CASES = {
   async removed(scene, holder, newcomer) {
     await holder.fine(scene.open());
@@ -169,7 +169,7 @@ const CASES = {
     await newcomer.fine(scene.open());
     await work(holder, newcomer);
     await close(holder, newcomer);
-    // Nobody uses it.
+    // No process uses the folder.
     write(scene.state, VERSION, Buffer.from([99, 0, 0, 0]));
     await newcomer.fault(scene.open(), /^ok/);
     if (!bytesAt(scene.state, VERSION, 4).equals(right))
@@ -202,7 +202,7 @@ const CASES = {
     await works(holder, 1);
     write(scene.state, 0, head);
     await holder.fine(`queue_push f ${message(1)}`, "ok");
-    // The lock's words and the slots too: it may have to wait until its time is over.
+    // That destroys the lock's words and the slots too: the newcomer may have to wait until its time is over.
     write(scene.state, 0, garbage(STATE_SIZE));
     await holder.fault(`queue_push f ${message(2)}`, /^(ok|error (e?timeout|etimedout|ebusy))$/);
     await newcomer.fault(scene.open(), BUSY);
@@ -265,14 +265,14 @@ const garbage = (size) => Buffer.from(Array.from({ length: size }, (_, i) => (i 
 
 const bytesAt = (path, offset, length) => readFileSync(path).subarray(offset, offset + length);
 
-/** In the file as it is: those who have it mapped see it. */
+/** Writes into the file in place: processes that have it mapped see the change. */
 function write(path, offset, bytes) {
   const fd = openSync(path, "r+");
   writeSync(fd, bytes, 0, bytes.length, offset);
   closeSync(fd);
 }
 
-/** File systems; each gives `use` a function that makes scenes in it, and a command that runs the one behind it there. */
+/** File systems. Each gives `use` a function that makes scenes in it, and a prefix that runs a command there. */
 const PLACES = {
   memory: (use) => withFolder((folder) => use((name) => new Scene(join(folder, name)), []), MEMORY),
   "a temporary folder": (use) => withFolder((folder) => use((name) => new Scene(join(folder, name)), [])),
@@ -287,7 +287,7 @@ const PLACES = {
     ),
 };
 
-/** This process takes all of them, which takes some time. */
+/** This process takes all slots, which takes some time. */
 async function withoutSlot(scene, testees, rows) {
   const open = () => openQueue(scene.path, { raw: true });
   const all = Array.from({ length: SLOTS }, open);
@@ -307,7 +307,7 @@ async function withoutSlot(scene, testees, rows) {
   scene.clear();
 }
 
-/** Gives `use` a process in a mount namespace of its own, where this user may have one. */
+/** Gives `use` a process in a mount namespace of its own, if this user may have one. */
 async function mounted(wrapper, use) {
   const [command, ...args] = wrapper;
   const tried = spawnSync(command, [...args, "true"], { encoding: "utf8" });
@@ -393,7 +393,7 @@ function fill(scene) {
 
 const makeRoom = (scene) => rmSync(scene.at("-filler"));
 
-/** The kernel's locks serve. */
+/** Checks that the kernel's locks serve instead. */
 async function noRoomForFolder(scene, user, other) {
   await user.fine(scene.open());
   await user.fine(`queue_push f ${message(1)}`, "ok");
@@ -406,7 +406,7 @@ async function noRoomForFolder(scene, user, other) {
   await other.fault(scene.open(), /^ok/);
   await work(user, other);
   makeRoom(scene);
-  // Who comes when there is room does as the others.
+  // A handle that comes when there is room does as the others.
   await close(other);
   await other.fine(scene.open());
   if (existsSync(scene.state)) other.lose("the live folder is there, and others use the kernel's locks");
@@ -475,7 +475,7 @@ async function amongUsers(rows, say) {
   );
 }
 
-/** Others than root, who can read what is tested. */
+/** Users other than root, who can read the tested files. */
 function requireUsers() {
   const [command, ...args] = [...as(MEMBER, GROUP), "cat", fileURLToPath(import.meta.url)];
   const tried = spawnSync(command, args, { encoding: "utf8" });
@@ -486,7 +486,7 @@ function requireUsers() {
 const FOR_GROUP = 0o660;
 const FOR_ALL = 0o666;
 
-/** Either may be the first. */
+/** Either user may be the first. */
 async function sameGroup(scene, owner, member, stranger) {
   for (const [first, second] of [
     [owner, member],
@@ -508,7 +508,7 @@ async function sameGroup(scene, owner, member, stranger) {
   }
 }
 
-/** One may write the file, and not the folder, since the file's rights were others when that was made. */
+/** A user may write the file, but not the folder, because the file had other rights when the folder was made. */
 async function noPermission(scene, owner, member, stranger) {
   await owner.fine(scene.open(`mode=${FOR_GROUP}`));
   chmodSync(scene.path, FOR_ALL);
@@ -516,7 +516,7 @@ async function noPermission(scene, owner, member, stranger) {
   await member.fine(scene.open());
   await work(owner, member);
   await close(owner, member);
-  // Nobody uses the folder, which he can't use: all use the kernel's locks as long as he has the file open.
+  // This user can't use the folder. So all use the kernel's locks as long as this user has the file open.
   await stranger.fault(scene.open(), /^ok/);
   await owner.fine(scene.open());
   await work(owner, stranger);
@@ -528,7 +528,7 @@ async function noPermission(scene, owner, member, stranger) {
   await close(owner, stranger);
 }
 
-/** It was made read-only while it was in use. */
+/** The file system becomes read-only while the file is in use. */
 async function shut(scene, owner, member) {
   await owner.fine(scene.open(`mode=${FOR_GROUP}`));
   chmodSync(scene.state, 0o440);
@@ -544,7 +544,7 @@ async function shut(scene, owner, member) {
   await close(owner, member);
 }
 
-/** Nobody can make a live folder there, and all use the kernel's locks. */
+/** No process can make a live folder there, and all use the kernel's locks. */
 async function folderAroundIsShut(scene, owner, member, stranger) {
   const around = dirname(scene.path);
   await owner.fine(scene.open(`mode=${FOR_ALL}`));

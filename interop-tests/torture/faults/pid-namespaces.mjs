@@ -23,7 +23,7 @@ export async function run({ seconds, say }) {
       await traffic(testees, path, rows);
       await exclusive(testees, path, rows);
     } while (Date.now() < end);
-    // Once there is a process in it, each namespace has a name.
+    // A namespace has a name once a process is in it.
     const names = new Set(
       [process, ...testees].map(({ pid }) => readlinkSync(`/proc/${pid}/ns/pid_for_children`)),
     );
@@ -33,7 +33,7 @@ export async function run({ seconds, say }) {
   }, MEMORY);
 }
 
-/** Everybody pushes and pops at once: each message comes out once. */
+/** All push and pop at the same time: each message comes out once. */
 async function traffic(testees, path, rows) {
   await Promise.all(testees.map((testee) => testee.must(`queue_open f ${path}`)));
   const popped = await Promise.all(
@@ -59,7 +59,7 @@ async function traffic(testees, path, rows) {
   });
 }
 
-/** Who has the queue for itself has it so for the others too. */
+/** A handle that has the queue exclusively keeps the processes of all namespaces out. */
 async function exclusive(testees, path, rows) {
   for (const [i, owner] of testees.entries()) {
     await owner.must(`queue_open f ${path} exclusive`);

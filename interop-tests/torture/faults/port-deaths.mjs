@@ -1,5 +1,5 @@
-// A BEAM node and its port program that die at work, one of them or both: nothing hangs, nothing is left running, every
-// caller has its answer, and the files hold what was answered.
+// A BEAM node, its port program, or both die at work. Nothing hangs, no process is left, every caller has its answer, and the
+// files have every change that was answered.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -14,14 +14,14 @@ export const shortSeconds = 0;
 const beside = (name) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
 const libraries = beside("../../../erlang/_build/default/lib");
 const CALLERS = 20;
-/** Answered pushes before a node or program counts as being in the middle of its work. */
+/** After so many answered pushes a node or program is in the middle of its work. */
 const AT_WORK = 200;
 const DEATHS_OF_PROGRAM = 5;
 const GIVE_UP_MS = 60_000;
 
 const FLOOD = 10_000;
 
-/** How something dies, by what the table calls it. Each resolves to how often it did, and to what is wrong then. */
+/** The deaths, with their names in the table. Each resolves to the number of deaths, and to the faults found afterwards. */
 const DEATHS = {
   "port program killed under 10,000 calls": (folder) => killUnderFlood(folder, true),
   "port program stopped under 10,000 calls, then killed": (folder) => killUnderFlood(folder, false),
@@ -36,7 +36,7 @@ export const run = (how) => inTurn(DEATHS, { runtime: "BEAM, port" }, how);
 
 const startNode = () => new Peer("escript", [beside("port_users.escript")], { ERL_LIBS: libraries });
 
-/** A death in the middle of producers' work, and a look at what they have produced. */
+/** A death in the middle of producers' work, and a check of their messages. */
 function working(die) {
   return async (folder) => {
     const peer = startNode();
@@ -47,13 +47,13 @@ function working(die) {
   };
 }
 
-/** All of the calls are answered, those that were not done too. */
+/** Every call is answered, also one that was not done. */
 async function killUnderFlood(folder, moving) {
   const peer = startNode();
   const wrong = [];
   let done = 0;
   let died = 0;
-  // Killing may come too late.
+  // The kill may come too late.
   for (let floods = 1; died === 0; floods++) {
     await peer.ask(`open ${folder}`);
     const program = portProgramOf(peer.pid);
@@ -80,7 +80,7 @@ async function until(what, condition) {
     if (Date.now() > end) throw new Error(`in vain: ${what}`);
 }
 
-/** All pushes whose answer has been counted; null where there is no file yet. */
+/** The number of pushes whose answer has been counted; null: there is no file yet. */
 function counted(folder) {
   try {
     const counters = openCounters(join(folder, "counters"), 0, { read: true });
@@ -107,13 +107,13 @@ async function killProgram(users) {
   return endOfProgram(users);
 }
 
-/** So that all of them wait for an answer when it dies. */
+/** Waits until all callers wait for an answer of the program that dies. */
 async function stopProgram(users) {
   for (let i = 0; i < DEATHS_OF_PROGRAM; i++) {
     await atWork(users.folder);
     const program = portProgramOf(users.peer.pid);
     process.kill(program, "SIGSTOP");
-    await sleep(10); // not that it matters: it gives the callers time to have asked
+    await sleep(10); // gives the callers time to ask; nothing depends on it
     process.kill(program, "SIGKILL");
   }
   return endOfProgram(users);
@@ -144,7 +144,7 @@ async function endNode({ peer, folder }, end) {
   return { hits: 1, said: `ended with ${how}, and all of ${all.length} processes with it` };
 }
 
-/** What of the files is not as the producers' answers say. */
+/** The differences between the files and the producers' answers. */
 function examine(folder) {
   const wrong = [];
   const counters = openCounters(join(folder, "counters"));

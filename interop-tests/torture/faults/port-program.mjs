@@ -1,5 +1,5 @@
-// What a client may do to a port program: leave at any moment, send what is no frame or too long a one, not read, ask a
-// lot at once.
+// A client does to a port program what it can: it leaves at any moment, sends bad or too long frames, does not read, asks a lot
+// at once.
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -14,7 +14,7 @@ export const shortSeconds = 0;
 const FRAME_LIMIT = 2 ** 30;
 const MEGABYTE = 2 ** 20;
 const REQUESTS = 10_000;
-/** What a program may take up beyond the frames that have come. */
+/** The memory that a program may take beyond the frames that have come. */
 const MODEST = 32 * MEGABYTE;
 const GIVE_UP_MS = 30_000;
 
@@ -22,7 +22,7 @@ const list = (...names) => names.map((each) => (typeof each === "string" ? atom(
 const path = (folder, name) => Buffer.from(join(folder, name));
 const isOk = (result) => result === atom("ok");
 
-/** Everything that is done, by what the table calls it. Each resolves to what went wrong; nothing if it is empty. */
+/** The faults, with their names in the table. Each resolves to a list of what went wrong. */
 const FAULTS = {
   "input ends between frames": endOfInput,
   "input ends within a frame": endWithinFrame,
@@ -37,7 +37,7 @@ const FAULTS = {
 export const run = (how) =>
   inTurn(FAULTS, { runtime: "port program", titleOf: (name) => `port program: ${name}` }, how);
 
-/** Notes what is not as it should be. */
+/** Notes an error if the condition does not hold. */
 function notes() {
   const wrong = [];
   return { wrong, expect: (what, right) => void (right || wrong.push(what)) };
@@ -54,7 +54,7 @@ async function openFile(client, name, size, ...options) {
   return opened.elements[1];
 }
 
-/** Every request that came whole is answered, and the files are closed: one that unlinks itself is gone. */
+/** Every whole request is answered, and the files are closed: a file with auto_unlink is gone. */
 async function endOfInput(folder) {
   const { wrong, expect } = notes();
   const rounds = 20;
@@ -93,7 +93,7 @@ async function endWithinFrame(folder) {
   return { hits: cuts.length, wrong };
 }
 
-/** What a frame claims costs nothing: it is refused, or awaited without memory for it. */
+/** A frame's claimed length costs no memory: the frame is refused, or its bytes are awaited first. */
 async function claimedFrames() {
   const { wrong, expect } = notes();
   const claim = (length) => {
@@ -122,7 +122,7 @@ async function claimedFrames() {
 const count = (pid, name) =>
   Number(new RegExp(`^${name}: (\\d+)`, "m").exec(readFileSync(`/proc/${pid}/io`, "utf8"))[1]);
 
-/** Resolves when the process has read so much in all. */
+/** Resolves when the process has read so many bytes in all. */
 async function bytesRead(pid, bytes) {
   await until(() => count(pid, "rchar") >= bytes);
 }
@@ -132,7 +132,7 @@ async function until(condition) {
     if (Date.now() > end) throw new Error(`in vain: ${condition}`);
 }
 
-/** The longest frames that there may be, both ways. */
+/** The longest frames in both directions. */
 async function realFrames() {
   const { wrong, expect } = notes();
   const piece = Buffer.alloc(MEGABYTE, "x");
@@ -158,18 +158,18 @@ async function realFrames() {
     const more = await client.call(atom("pread"), handle, 0, FRAME_LIMIT);
     expect("more than a frame is emsgsize", more?.elements?.[1] === atom("emsgsize"));
     expect("it goes on", isOk((await client.call(atom("pread"), handle, sent - 1, 1)).elements[0]));
-    // The mapping, but no longer what the frames were gathered in.
+    // The mapping is left, but not the memory in which the frames were gathered.
     await until(() => resourcesOf(client.pid).memory < FRAME_LIMIT + MODEST);
   });
   return { hits: 4, wrong };
 }
 
-/** Many times what a pipe holds of replies, to somebody who does not read them. */
+/** Many times the replies that a pipe holds, to a client that does not read them. */
 async function flood(client, handle) {
   client.pause();
   const request = frameOf(tuple(7, tuple(atom("pread"), handle, 0, 100_000)));
   void client.write(Buffer.concat(Array.from({ length: REQUESTS }, () => request)));
-  // It waits for its reader, and takes no more requests meanwhile.
+  // The program waits for its reader, and takes no more requests meanwhile.
   let written = -1;
   await until(() => {
     const before = written;
@@ -235,7 +235,7 @@ async function pipelined(folder) {
   return { hits: REQUESTS, wrong };
 }
 
-/** What was answered is in the file, whatever ends the program. */
+/** Every answered change is in the file, whatever ends the program. */
 async function terminated(folder) {
   const { wrong, expect } = notes();
   const rounds = 10;

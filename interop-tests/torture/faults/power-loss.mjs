@@ -1,5 +1,5 @@
-// The power is cut between any two of the kernel's writes to the disk. One core is behind all doors: its own test does
-// it, with a disk in its place (native/test/test_power_loss.c), here for as long as is asked for.
+// The power is cut between any two of the kernel's writes to the disk. All doors have the same core, so the core's own test
+// does it, in the place of a disk (native/test/test_power_loss.c). Here it runs for the given time.
 import { execFileSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { join, resolve } from "node:path";

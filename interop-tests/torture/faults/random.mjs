@@ -1,5 +1,5 @@
 // BEAM nodes and Node processes use a queue and a storage at once, and are killed at random moments, again and again.
-// What each was doing is in its log; at the end everything has to be where the logs say.
+// Each process logs its operations. At the end the files must agree with the logs.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ export const title = "kill -9 at random moments";
 export const shortSeconds = 60;
 
 const DOORS = ["node", "nif", "port"];
-/** Logs are read, and files begun anew, after so many seconds. */
+/** After so many seconds the logs are read, and the files begin anew. */
 const EPOCH_SECONDS = 60;
 /** A player works for up to so long before it is killed. */
 const LONGEST_MS = 300;
@@ -40,7 +40,7 @@ export function run({ seconds, say }) {
 }
 
 class Game {
-  #programs; // what is compiled
+  #programs; // the compiled programs
   #folder;
   #random;
   #rows;
@@ -68,7 +68,7 @@ class Game {
     rmSync(this.#folder, { recursive: true });
     for (const [door, kills] of this.#kills)
       for (let i = 0; i < kills; i++) this.#rows.get(door).count({ survived: true });
-    // Whose loss it is nobody can tell.
+    // The runtime that lost something is not known.
     this.#rows.get("node").lost += wrong.length;
     return [
       `${this.#players} players, of which ${inTheMiddle} were killed in the middle of an operation;`,
@@ -79,7 +79,7 @@ class Game {
   async #killAgainAndAgain(door) {
     do {
       const player = new Peer(...this.#command(door, String(this.#players++)));
-      // It says so by itself, when it begins.
+      // The player writes this line itself when it begins.
       await player.ask("ready");
       await sleep(this.#random(LONGEST_MS));
       await this.#kill(door, player);
@@ -100,10 +100,10 @@ class Game {
     if (program !== undefined && (both || alone)) process.kill(program, "SIGKILL");
     if (program === undefined || both || !alone) player.signal("SIGKILL");
     const how = await player.ended;
-    // Whose port program has died ends by itself, well.
+    // A node whose port program has died ends by itself, with status 0.
     if (how !== "SIGKILL" && !(program !== undefined && how === 0))
       throw new Error(`a player ended with ${how}\n${player.errors}`);
-    // A port program ends when its node has, after what it was doing.
+    // A port program ends after its node, when it has finished its operation.
     while (program !== undefined && runs(program)) await sleep(1);
     this.#kills.set(door, this.#kills.get(door) + 1);
   }

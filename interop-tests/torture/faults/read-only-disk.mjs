@@ -1,4 +1,4 @@
-// A file system that nobody can write to any more: what would write is refused, and what only reads works.
+// A file system becomes read-only: operations that write are refused, and operations that only read work.
 import { readFileSync } from "node:fs";
 import { examineAll } from "../support/examination.mjs";
 import { makeReadOnly, onDisk, requireMounts, seenBy } from "../support/mounts.mjs";
@@ -25,7 +25,7 @@ export function run(how) {
 async function readOnly(examination, folder) {
   const { testee } = examination;
   const path = (name) => `${folder}/${name}`;
-  /** Each file, what makes it one that holds something, and how that is read. */
+  /** Each file, with the operations that fill it, and those that read it. */
   const files = [
     [
       "file",

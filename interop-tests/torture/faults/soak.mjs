@@ -1,5 +1,5 @@
-// Everything that is opened, closed, killed and waited for leaves nothing behind: no slot, FIFO, file, descriptor, mapping,
-// thread or memory. Each process is compared with what it had when it was warm.
+// Opening, closing, killing and waiting leave nothing behind: no slot, FIFO, file, descriptor, mapping, thread or memory. Each
+// process is compared with its own state after the warm-up.
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -13,29 +13,29 @@ import { Victim } from "../support/victim.mjs";
 export const title = "opening, closing, killing and waiting all the time";
 export const shortSeconds = 3;
 
-/** Rounds that make a process warm, and that follow at least. */
+/** The rounds of the warm-up, and the least number of rounds afterwards. */
 const WARM_UP = 15;
 const ROUNDS = 15;
-/** Most of the time is for what follows the warm-up. */
+/** Most of the time is for the rounds after the warm-up. */
 const WARM_UP_SHARE = 0.1;
 
-/** Threads that sleep for nothing end by then, in ms: native/core/wait.c. The short form does not wait for that. */
+/** Idle threads end after this time, in ms (native/core/wait.c). The short form does not wait for that. */
 const IDLE_MS = 6000;
 
-/** C libraries keep some of what they have used, and runtimes more. V8 maps its heap in small pieces. */
+/** C libraries keep some of the memory that they have used, and runtimes keep more. V8 maps its heap in small pieces. */
 const SLACK = { descriptors: 0, threads: 3, mappings: 16, memory: 2 << 20 };
 const SLACK_OF_RUNTIME = { ...SLACK, mappings: 64, memory: 16 << 20 };
 
-/** A Node process takes garbage for free memory for as long as it may. With so little it ends if it keeps what it has used. */
+/** A Node process collects garbage only when it must. With so little memory it ends if it leaks. */
 const ENVIRONMENT = { NODE_OPTIONS: "--max-old-space-size=16 --max-semi-space-size=1" };
 
 const SLOTS = 1024;
 const VICTIMS = ["queue-wake", "queue-traffic", "queue-rob"];
-/** None of these has more pauses, and none takes more microseconds. */
+/** No script has more pauses, and none takes more microseconds. */
 const MOST_PAUSES = 90;
 const LATEST_US = 2000;
 
-/** Who waits, and who wakes it. They work at the same time. */
+/** The pairs of a waiter and its waker. All pairs work at the same time. */
 const PAIRS = [
   [
     ["core", "node"],
@@ -100,7 +100,7 @@ class Soak {
     return this.#testees.get(door).must(request, expected);
   }
 
-  /** Some rounds at least, and others until the end; processes that only wait are killed meanwhile. */
+  /** The least number of rounds, and more until the end; processes that only wait are killed meanwhile. */
   async goOn(rounds, end, say = () => {}) {
     const goal = this.rounds + rounds;
     let over = false;
@@ -151,11 +151,11 @@ class Soak {
     await this.#must(waker, "counter_notify c 0 1");
     await changed;
     await this.#must(waiter, "counter_set c 0 0");
-    // A notify that came as a look had ended the wait goes to the next one.
+    // If a look has just ended the wait, the notify goes to the next wait.
     await this.#must(waiter, "counter_wait c 0 0 1", /^ok (timeout|ok)$/);
   }
 
-  /** Somebody else who uses the queue dies, at a pause point or anywhere. */
+  /** Another process that uses the queue dies, at a pause point or anywhere. */
   async #kill(path, place) {
     const script = VICTIMS[this.#random(VICTIMS.length)];
     const [how, when] = this.#random(2) ? ["die", MOST_PAUSES] : ["late", LATEST_US];
@@ -176,7 +176,7 @@ class Soak {
     }
   }
 
-  /** What each process has when nothing is open, and nothing has been waited for for a while. */
+  /** The resources of each process when nothing is open, and it has not waited for a while. */
   async resources() {
     await sleep(this.#idleMs);
     const all = new Map();
@@ -188,7 +188,7 @@ class Soak {
     return all;
   }
 
-  /** How many things have become more, by doors. */
+  /** The number of resources that have grown, by doors. */
   compare(before, after, say) {
     const leaks = new Map();
     for (const [pid, { door, slack, ...now }] of after) {
@@ -205,7 +205,7 @@ class Soak {
     return leaks;
   }
 
-  /** What is left in the folder: each queue has all its slots, and its live folder goes with it. */
+  /** The files left in the folder. Each queue has all its slots free, and its live folder goes with it. */
   async finish() {
     const left = [];
     const names = ["queue-0", "queue-1", "waited", "blocks-0", "blocks-1"];

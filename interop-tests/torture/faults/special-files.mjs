@@ -1,4 +1,4 @@
-// Paths that lead to no regular file: refused at once, and nothing is done to what is there.
+// Paths that lead to no regular file: the open is refused at once, and changes nothing.
 import { execFileSync } from "node:child_process";
 import { lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -29,7 +29,7 @@ export const run = (how) =>
     try {
       const places = prepare(path);
       return await examineAll(
-        "paths to what is no file",
+        "paths to no regular file",
         how,
         () => ({}),
         (examination) => open(examination, path, places),
@@ -39,7 +39,7 @@ export const run = (how) =>
     }
   });
 
-/** What is in the folder, and what each kind of opening answers. */
+/** The contents of the folder, and the answer to each kind of open. */
 function prepare(path) {
   execFileSync("mkfifo", [path("fifo")]);
   mkdirSync(path("directory"));
@@ -70,7 +70,7 @@ async function open(examination, path, places) {
     if (kindOf(place) !== kinds[i]) examination.lose(`${place} has changed`);
   });
 
-  // A link to nothing makes no file where it points.
+  // An open by a dangling link creates no file at its target.
   symlinkSync(path("nothing"), path("dangling"));
   for (const request of READERS(path("dangling"))) await examination.fault(request, "error enoent");
   for (const request of WRITERS(path("dangling")))
@@ -78,7 +78,7 @@ async function open(examination, path, places) {
   if (kindOf(path("nothing")) !== null) examination.lose("a file has appeared where a link points to");
   execFileSync("rm", [path("dangling")]);
 
-  // A link to a file is that file.
+  // A link to a file opens that file.
   symlinkSync(path("regular"), path("link"));
   await examination.fine(`open f ${path("link")} write shared`, "ok existed 64");
   await examination.fine("pwrite f 0 79", "ok");

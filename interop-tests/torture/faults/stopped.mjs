@@ -1,5 +1,5 @@
-// A process is stopped while it holds a lock. Nobody takes that from it, however long it is: others wait, and when it
-// goes on, so does everybody.
+// A process is stopped while it holds a lock. No process takes the lock from it, however long it is stopped: others wait, and
+// when it goes on, they go on.
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,11 +9,11 @@ import { block, message, popAll, STRUCTURES, walkAll } from "../support/structur
 import { Testee } from "../support/testee.mjs";
 import { pointsWithLock, Victim } from "../support/victim.mjs";
 
-export const title = "SIGSTOP of who holds a lock, while others wait";
+export const title = "SIGSTOP of a process that holds a lock, while others wait";
 
 const DOORS = ["node", "nif", "port"];
 
-/** What others do meanwhile, once they have the file open, with a number of their own. */
+/** The operations of the others meanwhile, on the open file, each with a number of its own. */
 const WORK = {
   counters: () => "counter_add f 1 1",
   queue: (number) => `queue_push f ${message(number)}`,
@@ -25,7 +25,7 @@ const SCRIPTS = { counters: "counters", queue: "queue-traffic", blocks: "blocks-
 /** How many messages the victim's traffic leaves in the queue, by itself. */
 const left = ({ begun: { first, next } }) => next - first;
 
-/** How much is not there, once, of what the victim and the others left. */
+/** How many of the victim's and the others' additions, messages or blocks are not there exactly once. */
 const LOST = {
   async counters(testee, { begun }, numbers) {
     const [, count] = (await testee.must("counter_get f 1")).split(" ");
@@ -53,13 +53,13 @@ export function run({ seconds, say }) {
   return withFolder(async (folder) => {
     const victim = new Victim();
     const testees = DOORS.map((door) => new Testee(door));
-    const rows = DOORS.map((door) => new Row("wait for who was stopped", door));
+    const rows = DOORS.map((door) => new Row("waiting for a stopped process", door));
     const path = join(folder, "file");
     const points = [];
     for (const kind of Object.keys(SCRIPTS))
       for (const [point, pause] of await pointsWithLock(victim, SCRIPTS[kind], path))
         points.push({ kind, pause, point });
-    // Shorter than anybody's lock_timeout.
+    // Shorter than every lock_timeout.
     const stopMs = Math.min((seconds * 1000) / points.length, 2000);
     for (const { kind, pause, point } of points) {
       const outcomes = await stop(kind, pause, path, victim, testees, stopMs);

@@ -1,5 +1,5 @@
-// A file is truncated by another process, this one, under code that has its memory in its hands: nothing can be
-// answered there, and nothing may end.
+// This process truncates a file under code of other processes that accesses the memory directly. Such code gets no error
+// there, and no process may end.
 import { readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -16,7 +16,7 @@ const PAGE = 4096;
 const beside = (name) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
 const libraries = beside("../../../erlang/_build/default/lib");
 
-/** How the runtimes' programs are started, what they are asked, and how many of their threads open the file. */
+/** The command for each runtime's program, its request, and the number of its threads that open the file. */
 const RUNTIMES = {
   Node: {
     threads: 1,
@@ -61,7 +61,7 @@ async function torture(runtime, path, seconds, say) {
       const answer = peer.ask(request).finally(() => {
         over.yes = true;
       });
-      // Sometimes to nothing, sometimes to what is less than a page.
+      // Sometimes to 0 bytes, sometimes to less than a page.
       const left = [0, PAGE, random(SIZE / 2), 100][random(4)];
       await truncateWhenTouched(path, left, threads, 1 + random(5), over);
       const [outcome, times] = (await answer).split(" ");

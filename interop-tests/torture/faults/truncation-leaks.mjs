@@ -1,4 +1,4 @@
-// A thousand faults, one after the other, cost a process nothing that it keeps.
+// A process that survives a thousand faults, one after the other, leaks nothing.
 import { rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,16 +12,16 @@ export const shortSeconds = 1;
 const PAGE = 4096;
 const SIZE = 64 * PAGE;
 const FAULTS = 1000;
-/** Until so many, caches and heaps still fill. */
+/** For so many faults caches and heaps may still grow. */
 const WARM_UP = 200;
-/** By how much a process that leaks nothing may come to have more of each. A thousand files' mappings are 256 MiB. */
+/** The most growth of each resource without a leak. A thousand files' mappings are 256 MiB. */
 const SLACK = { descriptors: 20, mappings: 50, addressSpace: 128 << 20, memory: 64 << 20 };
 const GIVE_UP_MS = 10_000;
 
 async function faultOnce(testee, path) {
   await testee.must(`open f ${path} write create shared size=${SIZE}`);
   truncateSync(path, 100);
-  // Each page that is gone is replaced by one of its own.
+  // Each missing page is replaced by a page of its own.
   const reads = [1, 20, 60].map((page) => `pread f ${page * PAGE} 1`);
   const answers = await Promise.all(testee.askAll([...reads, "close f"]));
   rmSync(path);
@@ -42,7 +42,7 @@ async function torture(door, path, seconds, say) {
     if (await faultOnce(testee, path)) survived++;
     hits++;
   } while (hits < FAULTS || Date.now() < end);
-  // Whoever collects garbage may take a moment.
+  // Garbage collection may take a moment.
   let kept = leaked(before, resourcesOf(mapper));
   for (const patience = Date.now() + GIVE_UP_MS; kept.length > 0 && Date.now() < patience; ) {
     await sleep(50);

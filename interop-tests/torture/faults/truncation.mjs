@@ -1,4 +1,4 @@
-// A file is truncated by another process, this one, while a testee is in the middle of thousands of operations on it.
+// This process truncates a file while a testee is in the middle of thousands of operations on it.
 import { readFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { withFolder } from "../support/processes.mjs";
@@ -12,13 +12,13 @@ const SIZE = 262_144;
 const PAGE = 4096;
 /** Operations under each truncation. */
 const BATCH = 2500;
-/** How many of them there are at each door at least, in `make test` and otherwise. */
+/** The least number of truncations at each door, in `make test` and otherwise. */
 const FEW = 25_000;
 const MANY = 100_000;
 
 const data = (length) => "a5".repeat(length);
 
-/** How a file of each kind is opened, what is done to it, and to how many bytes it may be cut. */
+/** For each kind of file: how to open it, the operations on it, and the sizes to which it may be cut. */
 const KINDS = {
   bytes: {
     open: (path) => `open f ${path} write create shared size=${SIZE}`,
@@ -30,7 +30,7 @@ const KINDS = {
       (random) => `pwrite f ${random(SIZE - 300)} ${data(1 + random(300))}`,
       (random) => `position f ${random(SIZE)} bof`,
       () => "read f 100",
-      // A file that nobody has written to is one long line.
+      // An unwritten file is one long line.
       (random) => (random(40) ? "read f 50" : "read_line f"),
     ],
   },
@@ -56,7 +56,7 @@ const KINDS = {
   },
   queue: {
     open: (path) => `queue_open f ${path} size=${SIZE}`,
-    // The kernel reports whole pages alone: half a one would be a message that has become zeros.
+    // The kernel reports only whole pages. With half a page cut off, a message would become zeros.
     cut: (random) => PAGE * random(16),
     operations: [
       (random) => `queue_push f ${data(1 + random(900))}`,
@@ -85,20 +85,20 @@ const KINDS = {
   },
 };
 
-/** What an operation answers of a file that is whole, or was when it looked. */
+/** The answers of an operation on a file that is whole, or was whole when the operation checked it. */
 const VALUE = /^(ok\b|eof$|error enoent$)/;
 const isFault = (answer) => answer === "error efault";
 const isValue = (answer) => answer === "value";
-/** Asks for all of it at once, and keeps of the answers what they mean. */
+/** Sends all requests at once, and sorts the answers by their meaning. */
 const askAll = (testee, requests) =>
   testee.askAll(requests).map(async (answered) => {
     const answer = await answered;
     return VALUE.test(answer) ? "value" : answer;
   });
-/** These answer what the handle knows, without a look at the file. */
+/** These operations answer from the handle, and do not access the file. */
 const KNOWN = /^blocks_info/;
 
-/** One file's life: how many operations it had, and what of them was not as it should be. */
+/** One file's life: the number of operations on it, and the wrong answers among them. */
 async function truncateOnce(testee, path, kind, random) {
   const { open, cut, operations } = KINDS[kind];
   const some = (count) => Array.from({ length: count }, () => operations[random(operations.length)](random));
@@ -109,7 +109,7 @@ async function truncateOnce(testee, path, kind, random) {
   await answered[100 + random(BATCH - 600)];
   truncateSync(path, cut(random));
   const answers = await Promise.all(answered);
-  // Where all that was asked for lay below the cut, more is asked for: the fault has to happen.
+  // If all requests were below the cut, more requests follow, because the fault has to happen.
   while (!answers.some(isFault)) {
     const more = some(100);
     requests.push(...more);

@@ -1,4 +1,4 @@
-/* What support.c needs of cmocka in a program that runs no tests, for C libraries that cmocka is not built with. */
+/* The functions of cmocka that support.c calls, for programs that run no tests, with C libraries that have no cmocka. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

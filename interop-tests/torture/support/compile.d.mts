@@ -1,5 +1,5 @@
-/** Builds libemmap_core.a as the doors link it; the path of it. */
+/** Builds libemmap_core.a as the doors link it. Returns its path. */
 export function coreLibrary(): string;
 
-/** Compiles C sources to a program or a library; the path of it. */
+/** Compiles C sources to a program or a library. Returns its path. */
 export function compile(name: string, sources: string[], ...flags: string[]): string;

@@ -9,7 +9,7 @@ const folder = join(root, "native/test/build/torture");
 /** The libraries that this process has built, by their folders. */
 const libraries = new Map();
 
-/** Builds libemmap_core.a as the doors link it, or with another compiler and more flags in another folder; the path of it. */
+/** Builds libemmap_core.a as the doors link it, or with another compiler and more flags in another folder. Returns its path. */
 export function coreLibrary({ compiler = "cc", flags = [], name = "" } = {}) {
   const build = join(folder, name);
   if (!libraries.has(build)) libraries.set(build, buildLibrary(build, compiler, flags));
@@ -32,7 +32,7 @@ export function compileWith(compiler, name, sources, ...flags) {
   const newest = Math.max(...sources.map((source) => statSync(source).mtimeMs));
   if (existsSync(product) && statSync(product).mtimeMs > newest) return product;
   mkdirSync(dirname(product), { recursive: true });
-  // Under a name of its own first: another run may be compiling, or using, the same.
+  // First under a name of its own, because another run may be compiling or using the same program.
   const making = `${product}.${process.pid}`;
   const definitions = ["-D_XOPEN_SOURCE=700", `-I${join(root, "native/include")}`];
   const strict = ["-std=c11", "-O1", "-pthread", "-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -41,5 +41,5 @@ export function compileWith(compiler, name, sources, ...flags) {
   return product;
 }
 
-/** Compiles C sources to a program or a library, beside what the core's tests build; the path of it. */
+/** Compiles C sources to a program or a library, beside the programs of the core's tests. Returns its path. */
 export const compile = (name, sources, ...flags) => compileWith("cc", name, sources, ...flags);

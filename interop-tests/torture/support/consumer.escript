@@ -1,5 +1,5 @@
 #!/usr/bin/env escript
-%% As consumer.mjs, in a BEAM node: consumer.escript EBIN BACKEND FOLDER LANES. Where the port program dies it goes on with a new one.
+%% As consumer.mjs, in a BEAM node: consumer.escript EBIN BACKEND FOLDER LANES. If the port program dies it goes on with a new one.
 -mode(compile).
 
 %% As in deliveries.mjs.

@@ -1,5 +1,5 @@
-// Takes jobs, which are numbers, and acknowledges them: consumer.mjs FOLDER LANES. support/deliveries.mjs says what it counts. Says "ready",
-// and ends with its input.
+// Takes jobs, which are numbers, and acknowledges them: consumer.mjs FOLDER LANES. deliveries.mjs lists its counters. It says
+// "ready", and ends with its input.
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openCounters, openQueue } from "emmap";

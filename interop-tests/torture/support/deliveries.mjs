@@ -1,4 +1,4 @@
-// What consumers of the torture of deliveries count, in a file that outlives them.
+// The counters of consumers in the torture of deliveries, in a file that outlives them.
 
 /** How often a job was delivered after its acknowledgement had returned. */
 export const BACK = 0;
@@ -7,6 +7,6 @@ export const RELEASED = 1;
 /** The first job's counter; each job has one. */
 export const COUNTS = 2;
 
-/** What a delivery adds to its job's counter, and what an acknowledgement that has returned adds. */
+/** A delivery adds the first number to its job's counter, an acknowledgement that has returned adds the second one. */
 export const DELIVERED = 1;
 export const ACKNOWLEDGED = 2 ** 32;

@@ -1,6 +1,6 @@
 #!/usr/bin/env escript
-%% Touches the memory of a file through direct binaries, in several processes at once, until the file faults. A line, the
-%% path, is answered with `ok' and how often memory was touched.
+%% Touches the memory of a file through direct binaries, in several processes at once, until the file faults. The answer to a
+%% line with the path is `ok' and how often memory was touched.
 -mode(compile).
 
 -define(PAGE, 4096).
@@ -36,7 +36,7 @@ touch(File, Sinks, Touched) ->
     case file:pread(File, 0, 1 bsl 30) of
         {ok, Bytes} ->
             pass(Bytes, Sinks),
-            %% What the one who truncates waits for; it may be too late for that already.
+            %% The process that truncates waits for this; it may have come too late.
             case emmap:patomic_add(File, 0, 1) of
                 {ok, _} -> ok;
                 {error, efault} -> ok
@@ -46,7 +46,7 @@ touch(File, Sinks, Touched) ->
             Touched
     end.
 
-%% A binary from before the fault is as good to look at afterwards.
+%% A binary from before the fault can still be read afterwards.
 last(File, Bytes, Sinks, Touched) ->
     case file:pread(File, 0, 1) of
         {ok, _} ->
@@ -81,7 +81,7 @@ pass(Bytes, {Sink, Other}) ->
     receive {Pid, _} -> demonitor(Monitor, [flush]) end,
     %% A fault of one file in the middle of a write to another, on a dirty scheduler.
     ok = file:pwrite(Other, 0, Bytes),
-    %% The kernel itself meets the lost page: an error, no signal.
+    %% The kernel itself meets the lost page: an error, and no signal.
     case file:pwrite(Sink, 0, Bytes) of
         ok -> ok;
         {error, efault} -> ok

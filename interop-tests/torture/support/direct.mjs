@@ -1,5 +1,5 @@
 // Touches the memory of a file directly, in this thread and in as many workers as it is told, until the file faults.
-// A line `PATH DIRECT`, DIRECT being yes or no, is answered with `ok` and how often memory was touched.
+// The answer to a line `PATH DIRECT`, where DIRECT is yes or no, is `ok` and how often memory was touched.
 import { createHash } from "node:crypto";
 import { closeSync, openSync, writeSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ import { open } from "emmap";
 const PAGE = 4096;
 const WORDS = PAGE / 8;
 
-/** Whatever reads and writes memory, with compiled code and without; each a page at a time. */
+/** Ways to read and write memory, with compiled code and without; each a page at a time. */
 const TOUCHES = [
   (bytes, _, page) => bytes[page * PAGE + 100],
   (bytes, _, page) => {
@@ -57,14 +57,14 @@ async function touchUntilFault(path, direct, thread) {
   const pass = async () => {
     for (const touch of TOUCHES) for (let page = 0; page < pages; page++) touch(bytes, words, page);
     touched += TOUCHES.length * pages;
-    // The kernel itself meets the lost page: an error, no signal.
+    // The kernel itself meets the lost page: an error, and no signal.
     const code = codeOf(() => writeSync(sink, bytes, 0, bytes.length, 0));
     demand(`writing a view is fine or EFAULT, not ${code}`, code === undefined || code === "EFAULT");
     // A fault of one file in the middle of a write to another.
     other.pwrite(0, bytes);
     // In a thread that the core has never seen.
     await promisify(deflateRaw)(bytes, { level: 1 });
-    // What the one who truncates waits for.
+    // The process that truncates waits for this.
     Atomics.add(words, thread, 1n);
   };
   const faulted = () => codeOf(() => file.pread(0, 1));

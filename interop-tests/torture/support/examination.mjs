@@ -1,6 +1,6 @@
 import { DOORS, Testee } from "./testee.mjs";
 
-/** Faults that a testee is asked to run into, one by one, and what it made of them. */
+/** Faults that a testee runs into, one by one, and its answers. */
 export class Examination {
   #row;
   #say;
@@ -13,7 +13,7 @@ export class Examination {
     this.#say = say;
   }
 
-  /** What hits a fault, and what is right to answer: a text, or whatever matches. */
+  /** A request that hits a fault, and the right answer: a text or a pattern. */
   async fault(request, expected) {
     const answer = await this.testee.ask(request);
     this.#row.hits++;
@@ -21,14 +21,14 @@ export class Examination {
     else this.#complain(`${short(request)}: ${short(answer)}, and not ${short(String(expected))}`);
   }
 
-  /** What must go on as if nothing had been. */
+  /** A request that must work as if there were no fault. */
   async fine(request, expected = /^ok/) {
     const answer = await this.testee.ask(request);
     if (!matches(answer, expected)) this.lose(`${short(request)}: ${short(answer)}`);
     return answer;
   }
 
-  /** Something that should be there is not, or is not as it was. */
+  /** Notes that something is missing, or is not as it was. */
   lose(what) {
     this.#row.lost++;
     this.#complain(what);
@@ -43,7 +43,7 @@ const matches = (answer, expected) =>
   typeof expected === "string" ? answer === expected : expected.test(answer);
 const short = (text) => (text.length > 120 ? `${text.slice(0, 120)}…` : text);
 
-/** A row of each door, made by `examine(examination)` of one testee after the other for so many seconds. */
+/** A row for each door. `examine(examination)` examines one testee after the other for so many seconds. */
 export async function examineAll(fault, { seconds, say }, optionsOf, examine) {
   const doors = Object.keys(DOORS);
   const rows = [];

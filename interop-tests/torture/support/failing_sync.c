@@ -1,7 +1,7 @@
 /*
- * Preloaded, it is a disk that fails: what writes a file out answers an error as long as the file EMMAP_FAILING_SYNC
- * names holds the words `FUNCTION ERRNO`. FUNCTION is msync, fsync, fdatasync, sync_file_range, or fsync_directory for
- * an fsync of a directory. Each time is one more byte at the end of the file with ".hits" behind its name.
+ * A library to preload, which plays a failing disk. While the file that EMMAP_FAILING_SYNC names contains the words
+ * `FUNCTION ERRNO`, this function returns the error. FUNCTION is msync, fsync, fdatasync, sync_file_range, or
+ * fsync_directory for an fsync of a directory. Each failure appends a byte to the file with ".hits" behind its name.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

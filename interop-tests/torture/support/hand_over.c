@@ -7,8 +7,8 @@
  *   hand_over ask-words FOLDER LANE BASE      adds to counter 0 of LANE.words, and waits until counter 1 is the same
  *   hand_over answer-words FOLDER LANE BASE   the other way round
  *
- * It says "ready" when everything is open, and ends with its input. What it counts goes to the counters of
- * FOLDER/counts from BASE on. An asker rests while counter SHUT is not 0. A message is a term for BEAM: a binary of the asker's process, and its number.
+ * It says "ready" when everything is open, and ends with its input. It counts in FOLDER/counts, from counter BASE on. An asker
+ * rests while counter SHUT is not 0. A message is a term for BEAM: a binary with the asker's process, and a number.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,7 +23,7 @@
 /* As in hand-overs.mjs. */
 enum { ASKED, ANSWERED, ASKER_SLEPT, ANSWERER_SLEPT, TAKEN, LATE, SHUT };
 
-/* ms that an answer may take before the asker looks whether its message is still there. */
+/* If an answer takes more ms than this, the asker checks whether its message is still there. */
 #define ANSWER_TIME 300u
 
 #define HEAD_SIZE 6u
@@ -78,7 +78,7 @@ static void end(void *context, emmap_error result)
 
 static const emmap_waiter waiter = {.done = end};
 
-/* EMMAP_OK or ETIMEDOUT, for a wait that has begun or not. */
+/* The result of a wait, whether it has begun or not: EMMAP_OK or ETIMEDOUT. */
 static emmap_error await(emmap_error error, emmap_wait *wait, uint64_t slept)
 {
     if (!error) {
@@ -158,7 +158,7 @@ static emmap_file *open_queue(const char *kind)
     return result;
 }
 
-/* Waits for the answer to a message that was pushed. False: somebody has taken the message and does not answer. */
+/* Waits for the answer to a message that was pushed. False: a consumer has taken the message and does not answer. */
 static bool is_answered(emmap_file *to, emmap_file *back, const content *asked)
 {
     for (;;) {
@@ -174,7 +174,7 @@ static bool is_answered(emmap_file *to, emmap_file *back, const content *asked)
         require(emmap_queue_is_empty(to, &empty), "is_empty");
         if (!empty)
             continue;
-        /* It may have been answered in between. */
+        /* The answer may have come in between. */
         require(emmap_queue_is_empty(back, &empty), "is_empty");
         if (empty)
             return false;
@@ -214,7 +214,7 @@ static int64_t get(emmap_file *words, uint64_t index)
     return result;
 }
 
-/* Until one word differs from the other, or is the same; answers what it holds. */
+/* Waits until one word differs from the other, or equals it. Returns the word's value. */
 static int64_t await_word(emmap_file *words, uint64_t index, bool same, uint64_t slept)
 {
     for (;;) {

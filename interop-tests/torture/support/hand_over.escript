@@ -1,7 +1,7 @@
 #!/usr/bin/env escript
 %% Answers messages and changes of words, as hand_over.c does, in a BEAM node: hand_over.escript EBIN BACKEND FOLDER HOW:LANE:BASE…
-%% HOW is receive, active, or words. Says "ready" when all of it is open, and ends with its input. Where the port program dies
-%% it goes on with a new one, and says "again" for each of these.
+%% HOW is receive, active, or words. It says "ready" when everything is open, and ends with its input. If the port program dies
+%% it goes on with a new one, and says "again" each time.
 -mode(compile).
 
 %% As in hand_over.c.
@@ -30,7 +30,7 @@ leave() ->
         _ -> leave()
     end.
 
-%% Over the NIF in any case: it is no part of what is tested.
+%% Over the NIF with both backends, because the counts are not under test.
 counts(Folder) ->
     {_, _} = Counts = emmap:open_counters(filename:join(Folder, "counts"), 0, [{backend, nif}]),
     Counts.

@@ -1,5 +1,5 @@
 // Answers messages and changes of words, as hand_over.c does, in Node: hand_over.mjs FOLDER HOW:LANE:BASE…
-// HOW is receive, messages, or words. Says "ready" when all of it is open, and ends with its input.
+// HOW is receive, messages, or words. It says "ready" when everything is open, and ends with its input.
 import { join } from "node:path";
 import { openCounters, openQueue } from "emmap";
 

@@ -1,11 +1,11 @@
-// Faults that count for themselves, one after the other.
+// Faults that count their own results, one after the other.
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { withFolder } from "./processes.mjs";
 
 /**
- * Does each of the faults, by name, again and again for so many seconds, once at least. One is given a folder of its own
- * and answers { hits, wrong, said }: how often it happened, what was not as it should be, and what to say of it, if anything.
+ * Does each of the named faults again and again for so many seconds, and at least once. A fault gets a folder of its own and
+ * resolves to { hits, wrong, said }: how often it happened, the errors found, and lines for the user, if any.
  */
 export function inTurn(faults, { runtime, titleOf = (name) => name }, { seconds, say }) {
   return withFolder(async (folder) => {

@@ -1,13 +1,13 @@
-// What the logs of players say that there has to be, against what there is. A log's lines:
+// Compares the files with the logs of the players. A log's lines:
 //
 //   push NUMBER COUNT      pushed                       messages from NUMBER on, whose producer is the log's player
 //   pop                    popped PRODUCER NUMBER       or: nothing
 //   take                   taken PRODUCER NUMBER        or: nothing; then: committed
 //   store NUMBER           stored ADDRESS               blocks, numbered too
 //   free NUMBER            freed
-//   wrong ...              what was read is not what its owner wrote
+//   wrong ...              the bytes read are not those that the owner wrote
 //
-// A player may have died behind any line. What it had begun then may have been done or not.
+// A player may have died after any line. Its last operation may have been done or not.
 
 const key = (player, number) => `${player} ${number}`;
 
@@ -46,15 +46,15 @@ function deliver(player, producer, number, all) {
 }
 
 /**
- * The faults found, a line each, and how many players died in the middle of something. `logs`: text by player; `left`:
- * producer and number of each message that is in the queue; `blocks`: address, player and number of each in the storage.
+ * The faults found, a line each, and the number of players that died in the middle of an operation. `logs`: text by player;
+ * `left`: producer and number of each message in the queue; `blocks`: address, player and number of each block.
  */
 export function judge(logs, left, blocks) {
   const all = {
     pushed: new Set(),
     /** How often each message has come out. */
     delivered: new Map(),
-    /** The last number of each producer's that has come out, and that has come to each player. */
+    /** The number of each producer's last message that has come out, and that has come to each player. */
     last: new Map(),
     order: new Map(),
     stored: new Map(),
@@ -98,8 +98,8 @@ function judgeMessages({ pushed, delivered, last, late }, doubt, left) {
       late.push({ what, text: `message ${what} is out of order in the queue` });
     next.set(producer, Math.max(next.get(producer) ?? -1, number));
   }
-  // A message that a dead player had in hand is delivered again, and others may have got later ones by then. Who died before it
-  // noted the message can't say which.
+  // A message that a dead player had in hand is delivered again, and others may have got later ones by then. If the player died
+  // before it logged the message, the log does not say which one.
   const strange = late.filter(({ what }) => !doubt.takes.has(what));
   for (const { text } of strange.slice(doubt.unknownTakes)) wrong.push(text);
   for (const [what, times] of delivered) {
@@ -107,7 +107,7 @@ function judgeMessages({ pushed, delivered, last, late }, doubt, left) {
     if (!pushed.has(what) && !doubt.pushes.has(what)) wrong.push(`message ${what} was never pushed`);
   }
   const missing = [...pushed].filter((what) => !delivered.has(what) && !doubt.takes.has(what));
-  // Whoever died in a pop may have removed one message, and can't say which.
+  // A player that died in a pop may have removed one message, and its log does not say which.
   for (const what of missing.slice(doubt.pops)) wrong.push(`message ${what} is lost`);
   return wrong;
 }

@@ -1,11 +1,11 @@
-// File systems of a process's own: in a mount namespace that goes with it, so that nothing stays mounted.
+// File systems for one process, in a mount namespace that ends with the process, so that nothing stays mounted.
 import { execFileSync, spawnSync } from "node:child_process";
 import { NotPossible } from "./report.mjs";
 
 const UNSHARE = ["unshare", "--mount", "--propagation", "private"];
 const MOUNT = 'mount -t tmpfs -o "$1" emmap-torture "$2" && shift 2 && exec "$@"';
 
-/** A command that runs the one behind it where `folder` is a file system in memory, of `size` bytes. */
+/** A prefix that runs a command with a file system in memory, of `size` bytes, at `folder`. */
 export function onDisk(folder, size) {
   const user = process.getuid() === 0 ? [] : ["--map-root-user"];
   return [...UNSHARE, ...user, "sh", "-c", MOUNT, "sh", `size=${size}`, folder];
@@ -18,19 +18,19 @@ const OVERLAY = [
   'shift 2 && exec "$@"',
 ].join(" && ");
 
-/** A command that runs the one behind it where `merged` in the folder is an overlay. */
+/** A prefix that runs a command with an overlay at `merged` in the folder. */
 export function onOverlay(folder) {
   const user = process.getuid() === 0 ? [] : ["--map-root-user"];
   return [...UNSHARE, ...user, "sh", "-c", OVERLAY, "sh", "size=64m", folder];
 }
 
-/** A command that runs the one behind it with the mounts of the process with this id. */
+/** A prefix that runs a command with the mounts of the process with this id. */
 export function withMountsOf(pid) {
   const user = process.getuid() === 0 ? [] : ["--user", "--preserve-credentials"];
   return ["nsenter", "--target", String(pid), "--mount", ...user];
 }
 
-/** Throws where this user may mount nothing. */
+/** Throws if this user may mount nothing. */
 export function requireMounts(folder) {
   const [command, ...args] = [...onDisk(folder, 65_536), "true"];
   const tried = spawnSync(command, args, { encoding: "utf8" });
@@ -38,13 +38,13 @@ export function requireMounts(folder) {
     throw new NotPossible(`this user may mount nothing: ${tried.stderr || tried.error}`.trim());
 }
 
-/** What is called `path` where the process with this id sees it. */
+/** The path by which this process reaches the file that the process with this id calls `path`. */
 export const seenBy = (pid, path) => `/proc/${pid}/root${path}`;
 
-/** Makes the process's file system one that nobody can write to. */
+/** Makes the process's file system read-only. */
 export function makeReadOnly(pid, folder) {
   const within = ["--target", String(pid), "--mount"];
   if (process.getuid() !== 0) within.push("--user", "--preserve-credentials");
-  // With its name, or mount would repeat options that only the outside has numbers for.
+  // With its name. Without it mount would repeat options with user ids that only the outer namespace has.
   execFileSync("nsenter", [...within, "mount", "-o", "remount,ro", "emmap-torture", folder]);
 }

@@ -1,11 +1,11 @@
-// PID namespaces of a process's own.
+// PID namespaces for single processes.
 import { spawnSync } from "node:child_process";
 import { NotPossible } from "./report.mjs";
 
-/** A command that runs the one behind it as process 1. It ends with who has started it. */
+/** A prefix that runs a command as process 1. The command ends with the process that started it. */
 export const IN_NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child=SIGKILL"];
 
-/** Throws where this user may make none. */
+/** Throws if this user may make none. */
 export function requireNamespaces() {
   const [command, ...args] = [...IN_NAMESPACE, "true"];
   const tried = spawnSync(command, args, { encoding: "utf8" });

@@ -27,11 +27,11 @@ main([Backend, Folder, Name]) ->
         loop(0, #player{id = Id, queue = Queue, storage = Storage, log = Log})
     catch
         throw:port_died ->
-            %% What was asked for is in doubt, as if we had been killed.
+            %% The operation may have been done or not, as if the player had been killed.
             halt(0)
     end.
 
-%% When nobody is there to kill us.
+%% When the process that should kill the player has ended.
 leave() ->
     case io:get_line("") of
         eof -> halt(0);

@@ -1,6 +1,6 @@
-// Uses a queue and a storage in FOLDER that others use too, as it likes, until it is killed. What it is about to do, and
-// what came of it, goes into FOLDER/ID.log, a line each; judge.mjs has what they mean. It ends with KILLER, the process
-// that started it. Usage: player.mjs FOLDER ID KILLER
+// Does random operations on a queue and a storage in FOLDER that others use too, until it is killed. It logs each operation
+// and each result as a line of FOLDER/ID.log; judge.mjs explains the lines. It ends with KILLER, the process that started
+// it. Usage: player.mjs FOLDER ID KILLER
 import { openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { openBlockStorage, openQueue } from "emmap";
@@ -10,10 +10,10 @@ import { randomNumbers } from "./random.mjs";
 /** As in player.erl, and judge.mjs. */
 const BLOCK_SIZE = 32;
 const fillerSize = (number) => (number % 16) * 7;
-/** Between these the queue's length goes up and down. */
+/** The bounds between which the queue's length goes up and down. */
 const LONG = 2000;
 const SHORT = 50;
-/** How many operations there are between two looks at it. */
+/** The number of operations between two reads of the length. */
 const LOOK = 64;
 /** The most blocks that it keeps. */
 const KEPT = 50;
@@ -55,7 +55,7 @@ function push() {
   note("pushed");
 }
 
-/** Calls `remove`; false where somebody else is removing a message, or there is none. */
+/** Calls `remove`. False: another process is removing a message, or there is none. */
 function unlessBusy(remove) {
   try {
     return remove() !== null;
@@ -106,7 +106,7 @@ process.stdout.write("ready\n");
 let filling = true;
 for (let turn = 0; ; turn++) {
   if (turn % LOOK === 0) {
-    // Nobody is there to kill it.
+    // The process that should kill it has ended.
     if (process.ppid !== Number(killer)) process.exit();
     const { length } = queue;
     filling = length < SHORT || (filling && length < LONG);

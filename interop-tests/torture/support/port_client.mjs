@@ -6,7 +6,7 @@ const program = fileURLToPath(
   new URL("../../../erlang/_build/default/lib/emmap/priv/emmap_port", import.meta.url),
 );
 
-/** Of a longer frame only the length is kept. */
+/** If a frame is longer, only its length is kept. */
 const KEPT = 1 << 20;
 
 /** A port program whose client is this process; see docs/port-protocol.md. */
@@ -19,9 +19,9 @@ export class PortClient {
   #frames = [];
   #waiting = [];
   #closed = false;
-  /** What it has said to people. */
+  /** The program's output for people. */
   errors = "";
-  /** Resolves to the signal or status that it ended by. */
+  /** Resolves to the signal or status by which the program ended. */
   ended;
 
   constructor() {
@@ -70,14 +70,14 @@ export class PortClient {
     else this.#frames.push(frame);
   }
 
-  /** The next frame from it: its term; its length where it is long; null if it has ended. */
+  /** The program's next frame: its term, or the length of a long frame; null: the program has ended. */
   next() {
     if (this.#frames.length > 0) return Promise.resolve(this.#frames.shift());
     if (this.#closed) return Promise.resolve(null);
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** Sends bytes as they are; resolves when they are out of this process. */
+  /** Sends bytes as they are; resolves when they have left this process. */
   write(bytes) {
     return new Promise((resolve) => this.#child.stdin.write(bytes, resolve));
   }
@@ -93,7 +93,7 @@ export class PortClient {
     return reply === null || typeof reply === "number" ? reply : reply.elements[1];
   }
 
-  /** Stops to read what it says, until `resume`. */
+  /** Stops reading the program's output, until `resume`. */
   pause() {
     this.#child.stdout.pause();
   }
@@ -102,12 +102,12 @@ export class PortClient {
     this.#child.stdout.resume();
   }
 
-  /** Closes what it reads. */
+  /** Closes the program's input. */
   endInput() {
     this.#child.stdin.end();
   }
 
-  /** Closes what it writes to. */
+  /** Closes the program's output. */
   leave() {
     this.#child.stdout.destroy();
   }
@@ -124,7 +124,7 @@ export function frameOf(term) {
   return Buffer.concat([length, bytes]);
 }
 
-/** What `use` makes of a port program that has said hello; it is gone afterwards, whatever happens. */
+/** Gives `use` a port program that has said hello, and returns its result. The program is gone afterwards, also after an error. */
 export async function withPort(use) {
   const client = new PortClient();
   try {

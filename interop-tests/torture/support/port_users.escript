@@ -1,7 +1,7 @@
 #!/usr/bin/env escript
 %% Processes that push messages to one queue and count them, through one port program, over and over. Producer P of a life
 %% pushes {P, 1}, {P, 2} and so on, each after the answer to the one before, and adds 1 to counter P when it has that
-%% answer. Where the program dies they find a new one, and are other producers from then on.
+%% answer. If the program dies they find a new one, and are other producers from then on.
 %% Lines, and the answers to them:
 %%   work FOLDER CALLERS    ok                 CALLERS processes begin
 %%   stop                   ok CALLS DIED MS   once they have all ended: calls, calls that were `port_died', longest call
@@ -61,7 +61,7 @@ loop(Callers) ->
             end
     end.
 
-%% Who waits for an answer, or for the pipe to take what it asks, does not run.
+%% A process that waits for an answer, or for room in the pipe, does not run.
 asked(Pids) ->
     case [Pid || Pid <- Pids, lists:member(process_info(Pid, status), [{status, runnable}, {status, running}])] of
         [] -> ok;
@@ -73,7 +73,7 @@ asked(Pids) ->
 live(Folder, Producer, Callers) ->
     anew(#caller{folder = Folder, producer = Producer, callers = Callers}).
 
-%% Files that the program which is there now has open.
+%% The files that the present program has open.
 anew(#caller{folder = Folder} = Caller) ->
     Options = [{backend, port}],
     case timed(fun() -> emmap_queue:open(<<Folder/binary, "/queue">>, 4096, Options) end, Caller) of

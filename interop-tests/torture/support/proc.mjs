@@ -1,7 +1,7 @@
-// What the kernel says of processes.
+// The kernel's facts about processes.
 import { readdirSync, readFileSync } from "node:fs";
 
-/** What a process holds: descriptors, threads, mappings, and bytes of address space and of memory. */
+/** The resources of a process: descriptors, threads, mappings, and bytes of address space and of memory. */
 export function resourcesOf(pid) {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const kilobytes = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)[1]);
@@ -36,7 +36,7 @@ export function portProgramOf(pid) {
   return descendantsOf(pid).find((each) => readFileSync(`/proc/${each}/comm`, "utf8") === "emmap_port\n");
 }
 
-/** Whether a process runs: one that has ended, and that nobody has asked how, does not. */
+/** Whether a process runs. A zombie does not. */
 export function runs(pid) {
   try {
     return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -45,7 +45,7 @@ export function runs(pid) {
   }
 }
 
-/** Of each thread of a process: whether it runs or could, and ms and times that it ran, and that it had to wait for a turn. */
+/** For each thread of a process: whether it sleeps, how often it ran, and the ms that it ran and waited for a processor. */
 export function threadsOf(pid) {
   const threads = new Map();
   try {

@@ -1,4 +1,4 @@
-// Processes that outlive nobody who started them.
+// Processes that end with the process that started them.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,22 +8,22 @@ import { createInterface } from "node:readline";
 const running = new Set();
 const folders = new Set();
 
-/** Ends, at once, whatever has been started and still runs, and removes the folders that it worked in. */
+/** Ends all started processes at once, and removes their folders. */
 export function endAll() {
   for (const each of running) each.signal("SIGKILL");
   for (const folder of folders) remove(folder);
 }
 
-/** Who has been killed may write a last file still. */
+/** A killed process may still write a last file. */
 function remove(folder) {
   rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   folders.delete(folder);
 }
 
-/** A folder in memory, where there is such a thing: what is not about disks need not wait for one. */
+/** A folder in memory, if the system has one, so that tests that are not about disks need not wait for a disk. */
 export const MEMORY = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 
-/** Gives `body` an empty folder; that, and all processes that it has started, are gone afterwards. */
+/** Gives `body` an empty folder. The folder, and all processes that `body` started, are gone afterwards. */
 export async function withFolder(body, where = tmpdir()) {
   const folder = mkdtempSync(join(where, "emmap-torture-"));
   folders.add(folder);
@@ -36,7 +36,7 @@ export async function withFolder(body, where = tmpdir()) {
   }
 }
 
-/** A process, with all that it starts itself, that answers each line that it is given with one of its own. */
+/** A process, with all that it starts itself, which answers each line of its input with a line. */
 export class Peer {
   #child;
   #waiting = [];
@@ -50,7 +50,7 @@ export class Peer {
     this.name = [command, ...args].join(" ");
     // Detached, so that it leads a process group, which can be killed with all that is in it.
     this.#child = spawn(command, args, { env: { ...process.env, ...environment }, detached: true });
-    this.#child.stdin.on("error", () => {}); // it is dead, which `ended` tells
+    this.#child.stdin.on("error", () => {}); // the process is dead, and `ended` tells
     this.#child.stderr.setEncoding("utf8").on("data", (text) => (this.#errors += text));
     createInterface({ input: this.#child.stdout }).on("line", (line) => this.#waiting.shift()?.resolve(line));
     running.add(this);
@@ -70,7 +70,7 @@ export class Peer {
       reject(new Error(`${this.name} ended with ${this.#end}\n${this.#errors}`));
   }
 
-  /** What it has written to its standard error. */
+  /** The text of its standard error. */
   get errors() {
     return this.#errors;
   }
@@ -84,11 +84,11 @@ export class Peer {
     return this.askAll([line])[0];
   }
 
-  /** Asks all of it in one write; a promise for each answer. */
+  /** Sends all requests in one write; returns a promise for each answer. */
   askAll(lines) {
     const answers = lines.map(() => {
       const answer = new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
-      // Whoever asks several things may see the first answer's failure only.
+      // A caller with several requests may handle only the first failure.
       answer.catch(() => {});
       return answer;
     });
@@ -102,7 +102,7 @@ export class Peer {
     return this.ended;
   }
 
-  /** To the process and all that it has started. */
+  /** Sends a signal to the process and all that it has started. */
   signal(signal) {
     try {
       process.kill(-this.#child.pid, signal);

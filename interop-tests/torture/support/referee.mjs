@@ -1,5 +1,5 @@
-// What is in the queue and the storage that players have used, as JSON: of each message producer and number, of each
-// block address, player and number. Usage: referee.mjs FOLDER
+// Prints the contents of the players' queue and storage as JSON: producer and number of each message; address, player and
+// number of each block. Usage: referee.mjs FOLDER
 import { join } from "node:path";
 import { openBlockStorage, openQueue } from "emmap";
 

@@ -1,10 +1,10 @@
-// The faults that there are, and what is said of them.
+// The faults, and the table of their results.
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const folder = new URL("../faults/", import.meta.url);
 
-/** Nobody may wait longer for somebody who died, unless the row says how long. */
+/** The longest wait for a dead process, unless the row has another limit. */
 export const WAIT_LIMIT_MS = 100;
 
 /** The fault can't be brought about on this machine; the message says why. */
@@ -21,7 +21,7 @@ export function loadFault(name) {
   return import(new URL(`${name}.mjs`, folder).href);
 }
 
-/** What is wrong with a row; null if nothing. */
+/** The error of a row; null: none. */
 export function shortcoming({
   fault,
   runtime,
@@ -39,7 +39,7 @@ export function shortcoming({
   return null;
 }
 
-/** A row for each fault: what all runtimes had of it together. */
+/** A row for each fault, with the sums over all runtimes. */
 export function together(rows) {
   const faults = new Map();
   for (const { runtime, ...row } of rows) {

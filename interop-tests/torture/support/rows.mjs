@@ -1,4 +1,4 @@
-// Counting what came of a fault, for the table.
+// Counts the results of a fault, for the table.
 import { DOORS } from "./testee.mjs";
 
 /** The row of one fault and one door. */
@@ -13,7 +13,7 @@ export class Row {
     this.runtime = DOORS[door];
   }
 
-  /** The fault happened, and this is what came of it. */
+  /** Counts a fault that happened, and its result. */
   count({ lost = 0, survived = lost === 0, waitMs = null }) {
     this.hits++;
     if (survived) this.survived++;

@@ -1,4 +1,4 @@
-// What the victim's files hold, seen through a testee: how to open one, what to do with it, and what to find in it.
+// The victim's files, seen through a testee: how to open one, the operations on it, and the contents to expect.
 
 const MESSAGE_SIZE = 24;
 const BLOCK_SIZE = 8;
@@ -6,7 +6,7 @@ const LEVELS = 2;
 export const CAPACITY = 64 ** LEVELS;
 const QUEUE_SIZE = 16 + 10 * 32;
 
-/** As the victim makes them: a number, and bytes that follow from it so that a torn message shows. */
+/** A message as the victim makes it: a number, and bytes that follow from the number, so that a torn message shows. */
 function bytesOf(number, size) {
   const bytes = Buffer.alloc(size);
   bytes.writeBigUInt64LE(BigInt(number));
@@ -17,7 +17,7 @@ function bytesOf(number, size) {
 export const message = (number) => bytesOf(number, MESSAGE_SIZE);
 export const block = (number) => bytesOf(number, BLOCK_SIZE);
 
-/** The number in a message or block; NaN where it is torn. */
+/** The number in a message or block; NaN if it is torn. */
 export function numberIn(hex) {
   const number = Number(Buffer.from(hex, "hex").readBigUInt64LE());
   return hex === bytesOf(number, hex.length / 2) ? number : Number.NaN;
@@ -25,14 +25,14 @@ export function numberIn(hex) {
 
 const words = (answer) => (answer === "eof" ? [] : answer.split(" ").slice(1));
 
-/** How many of the numbers from `first` to below `next` are not there, once and in order, and nothing else. */
+/** How many numbers from `first` to below `next` are missing. At least 1 if `found` has others, or another order. */
 function amiss(found, { first, next }) {
   const missing = Array.from({ length: next - first }, (_, i) => first + i).filter((n) => !found.includes(n));
   const inOrder = found.length === next - first && found.every((number, i) => number === first + i);
   return inOrder ? 0 : Math.max(1, missing.length);
 }
 
-/** As `amiss`, where some of what has begun may be done. */
+/** As `amiss`, if some of the begun operations may be done. */
 export function amissBetween(found, { acknowledged, begun }) {
   let least = Number.POSITIVE_INFINITY;
   for (let first = acknowledged.first; first <= begun.first; first++)
@@ -44,7 +44,7 @@ export function amissBetween(found, { acknowledged, begun }) {
 const between = (count, { acknowledged, begun }) =>
   Math.max(acknowledged.count - count, count - begun.count, 0);
 
-/** All messages, which are removed. */
+/** Removes all messages and returns them. */
 export async function popAll(testee, name = "f") {
   return words(await testee.must(`queue_pop_many ${name} 100000`, /^(ok|eof)/)).map(numberIn);
 }
@@ -58,7 +58,7 @@ export async function walkAll(testee, name = "f") {
   ]);
 }
 
-/** How many blocks are missing, at another address, there twice, or of nobody. */
+/** The number of blocks that are missing, at another address, there twice, or unknown. */
 function astray(found, { stored, pending }) {
   const numbers = found.map(([, number]) => number);
   const twice = numbers.length - new Set(numbers).size;
@@ -70,10 +70,9 @@ function astray(found, { stored, pending }) {
 }
 
 /**
- * Each: `open` makes the request that opens a file under the name f; `look` one that waits for whoever is changing it, by
- * its name; `recover` is what whoever comes after the victim
- * does with the file, by its name: how many things are lost or doubled. It leaves nothing in there; `use` neither, which
- * shows that the file works.
+ * The functions of each kind. `open` makes the request that opens a file under the name f. `look` makes a request that waits
+ * for the process that is changing the file. `recover` does the work of the victim's successor, and returns how many things
+ * are lost or doubled. `use` shows that the file works. Both leave the file empty.
  */
 export const STRUCTURES = {
   file: {

@@ -1,4 +1,4 @@
-/** What the victim answers: see native/test/victim.c. */
+/** The victim's answer: see native/test/victim.c. */
 export interface Report {
   point: string | null;
   begun: { first: number; next: number };

@@ -1,4 +1,4 @@
-// A process that dies, stops or forks between two stores, where it is told to: see native/test/victim.c.
+// A process that dies, stops or forks between two given stores: see native/test/victim.c.
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const PROGRAMS = {
 export const hasLibrary = (library) =>
   library === "glibc" || spawnSync("musl-gcc", ["--version"], { stdio: "ignore" }).status === 0;
 
-/** musl's headers come first; of the others only the kernel's and cmocka's are looked for. */
+/** musl's headers come first. Of the other headers only the kernel's and cmocka's are used. */
 function muslVictim() {
   const machine = execFileSync("cc", ["-print-multiarch"], { encoding: "utf8" }).trim();
   const headers = [`/usr/include/${machine}`, "/usr/include"].flatMap((path) => ["-idirafter", path]);
@@ -39,7 +39,7 @@ function muslVictim() {
 }
 
 export class Victim extends Peer {
-  /** With this C library; `wrapper` is a command that runs the one behind it. */
+  /** A victim with this C library; `wrapper` is a prefix that runs a command. */
   constructor({ library = "glibc", wrapper = [] } = {}) {
     const [command, ...args] = [...wrapper, PROGRAMS[library]()];
     super(command, args);
@@ -50,7 +50,7 @@ export class Victim extends Peer {
   }
 }
 
-/** Under which a queue's or storage's changes are made, and counters created: native/core/lock.h. */
+/** The lock for changes of a queue or storage, and for creating counters: native/core/lock.h. */
 const STRUCTURE_LOCK = (1n << 62n) + 2n;
 
 const LOCKS = "/proc/locks";
@@ -63,7 +63,7 @@ function locksOn(path) {
     .filter((line) => line.includes("OFDLCK") && line.split(/\s+/).some((word) => word.endsWith(`:${ino}`)));
 }
 
-/** Where the lock word is in a live folder's state, and its bits that name an owner: native/core/live_layout.h. */
+/** The place of the lock word in a live folder's state, and the bits that name an owner: native/core/live_layout.h. */
 const LOCK_WORD = 64;
 const OWNER = 0x3fffffff;
 
@@ -72,17 +72,17 @@ function hasOwner(state) {
   return word.length === 4 && (new Uint32Array(Uint8Array.from(word).buffer)[0] & OWNER) !== 0;
 }
 
-/** Whether somebody holds the lock under which the file's structure is changed, in the kernel or in the live folder. */
+/** Whether a process holds the lock for changes of the file, in the kernel or in the live folder. */
 export function isHeld(path) {
   const inKernel = (line) =>
     !line.includes("->") && line.includes(" WRITE ") && line.includes(` ${STRUCTURE_LOCK} `);
   return locksOn(path).some(inKernel) || hasOwner(`${path}-live/state`);
 }
 
-/** Resolves when whoever was asked for something that needs a lock has long begun to wait for it. */
+/** Resolves when the processes with requests that need a lock are certainly waiting for it. */
 export const untilTheyWait = () => sleep(20);
 
-/** Of each point at which the script, on a new file, holds that lock: its name and the first pause that is there. */
+/** For each point at which the script, on a new file, holds that lock: its name, and the first pause there. */
 export async function pointsWithLock(victim, script, path) {
   const points = new Map();
   const met = new Set();

@@ -1,8 +1,8 @@
-// How long somebody waits, on a machine that may have more to do than it can.
+// How long a process waits, on a machine that may be overloaded.
 import { readdirSync, readFileSync } from "node:fs";
 import { descendantsOf } from "./proc.mjs";
 
-/** Milliseconds in which a thread of one of these processes could have run, but it was not its turn. */
+/** The milliseconds for which threads of these processes were ready to run, and had no processor. */
 function turnsMissed(pids) {
   let nanoseconds = 0;
   for (const pid of pids)
@@ -16,7 +16,7 @@ function turnsMissed(pids) {
   return nanoseconds / 1e6;
 }
 
-/** Of each testee the processes that answer; it keeps those that it has once it has opened something. */
+/** The processes behind each testee that answer. A testee keeps them once it has opened a file. */
 const processes = new WeakMap();
 
 function processesOf(testee) {
@@ -25,9 +25,8 @@ function processesOf(testee) {
 }
 
 /**
- * Resolves to what `ask`, which asks the testee, resolves to, and the milliseconds that it had to wait for it: for a
- * lock or a message, say, but not for a processor that others were using. `others` are processes that it waits for,
- * besides its own.
+ * Resolves to the result of `ask`, which asks the testee, and the milliseconds of the wait: for a lock or a message, for
+ * example, but not for a processor that others were using. `others` are other processes that the testee waits for.
  */
 export async function waited(testee, ask, others = []) {
   const pids = [...processesOf(testee), ...others];
