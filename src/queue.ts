@@ -172,7 +172,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * ```
    *
    * The message is decoded before it is removed. If that fails, the error is one of three:
-   * - `EMMAP_BAD_TERM`: the message is no term. It is removed, since nobody could ever take it, and the error's `bytes`
+   * - `EMMAP_BAD_TERM`: the message is no term. It is removed, since no consumer could ever take it, and the error's `bytes`
    *   have it. The next call goes on with the next message.
    * - `EMMAP_REFUSED`: the message is a term that the options of this queue refuse. Either the term takes too much memory
    *   (`maxInflatedSize`), or the options cannot show it (for example as an object, if a key of the map is no name). The

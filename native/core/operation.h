@@ -43,7 +43,7 @@ emmap_error emi_container_get(emmap_file *file, container_kind_t kind, container
 /*
  * Begins an operation that changes the container. Waits for LOCK_CONTAINER. With LOCK_CONTAINER_AND_POP it
  * also takes LOCK_POP, for which it does not wait. On failure there is nothing to end.
- * Errors: EACCES; EMMAP_CLOSED; EFAULT; EBUSY if somebody else is popping in two steps; ETIMEDOUT; those of
+ * Errors: EACCES; EMMAP_CLOSED; EFAULT; EBUSY if another caller is popping in two steps; ETIMEDOUT; those of
  * fcntl.
  */
 emmap_error emi_operation_begin(emmap_file *file, container_kind_t kind, lock_subject_t subject,

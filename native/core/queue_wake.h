@@ -30,12 +30,10 @@
 /* The word of an operation's queue. NULL: no handle that this one could wake has ever waited. */
 word_t *emi_queue_waited(const operation_t *operation);
 
-/* Wakes a waiter after a push or after a message was put back. To be called if the word said that somebody
- * waits. */
+/* Wakes a waiter after a push or after a message was put back. Call it if the word is not NOBODY. */
 void emi_queue_call(emmap_file *file);
 
-/* Wakes the next waiter after a removal, if messages are left. To be called if the word said that somebody
- * waits. */
+/* Wakes the next waiter after a removal, if messages are left. Call it if the word is not NOBODY. */
 void emi_queue_call_next(emmap_file *file);
 
 /* For container_t: closing and freeing. */

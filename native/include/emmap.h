@@ -402,7 +402,7 @@ emmap_error emmap_position(emmap_file *file, int64_t offset, emmap_whence whence
 
 /* ---- Direct reads ------------------------------------------------------------------------------------- */
 
-/* Bytes of a mapping, with a reference to it. They change when anybody writes the file. If their pages go
+/* Bytes of a mapping, with a reference to it. They change when any process writes the file. If their pages go
  * away (see EFAULT), they become zeros and emmap_slice_faulted returns true. With EMMAP_OPEN_WRITE the caller
  * may write to them. A slice outlives emmap_close and emmap_free; emmap_slice_release ends it. */
 typedef struct emmap_slice {
@@ -526,7 +526,7 @@ emmap_error emmap_flush(emmap_file *file);
  *
  * Errors:
  *   ESTALE      the path names another file now, or none (not for a private mapping): the bytes are on the disk, but in a
- *               file that nobody who opens the path will find
+ *               file that an open of the path does not find
  *   EIO, ...    those of msync and fsync. The kernel reports a failure once, and the bytes may be lost. So every later sync of
  *               this handle fails in the same way. Open the file again to see what the disk has.
  */
@@ -606,7 +606,7 @@ emmap_error emmap_counter_compare_exchange(emmap_file *file, uint64_t index, int
 /* ---- Waiting for words -------------------------------------------------------------------------------- */
 
 /*
- * A wait for a word ends when the word holds another value than the expected one, or when somebody calls
+ * A wait for a word ends when the word holds another value than the expected one, or when any thread calls
  * emmap_notify on the word, through any handle in any process. Use it like this:
  *
  *   to wait     load the word, decide by its value to wait, wait with this value as the expected one, and load again
@@ -803,7 +803,7 @@ emmap_error emmap_queue_pop_abort(emmap_file *file, uint64_t ticket);
  * pops, and waits again if it finds none. One message wakes one wait, in any process. Results, limits,
  * cancelling and freeing are as with emmap_wait_begin.
  *
- * If a waiter is killed after it was woken, or a producer before it wakes anybody, the others find the
+ * If a waiter is killed after it was woken, or a producer before it wakes a waiter, the others find the
  * message within 100 ms. If the handles of a queue share only the file (docs/live.md), they find each other's
  * messages within 100 ms.
  * Errors: EAGAIN if there is a message now; ETIMEDOUT for timeout 0 if there is none; EACCES for a read-only
