@@ -74,7 +74,7 @@ say(
 );
 counters.set(counterOf(WORKER, "heartbeat"), Math.floor(Date.now() / 1000));
 
-/** A failure ends the service, and what was in hand is delivered to the next one. */
+/** A failure ends the service, and messages in hand are delivered to the next one. */
 const consumer = jobs.process(handle, {
   onEvent: (event) => {
     if (event.type === "failed" || event.type === "error") throw event.error;

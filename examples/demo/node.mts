@@ -48,7 +48,7 @@ const outbox = openQueue(join(folder, "to-beam.queue"));
 const inbox = openQueue(join(folder, "to-node.queue"));
 const blocks = openBlockStorage(join(folder, "blocks.bin"), { blockSize: BLOCK_SIZE });
 
-// The atoms are ones that the other half knows: BEAM makes no new ones of what it reads, unless it is told to.
+// The other half knows these atoms. BEAM makes no new atoms when it reads a message, unless an option allows it.
 outbox.pushMany([
   tuple(atom("job"), 42, "resize"),
   2n ** 64n,

@@ -112,7 +112,7 @@ const endedWell = await Promise.all([
 
 let agreed = endedWell.every(Boolean);
 
-/** Shows what each half has found, beside what it should be. */
+/** Shows the values that each half found, beside the right ones. */
 function check(title: string, event: string, expected: string[] | Record<Name, string[]>): void {
   console.log(`\n${title}`);
   for (const name of ["BEAM", "Node"] as const) {

@@ -17,7 +17,7 @@ if (folder === undefined || client === undefined || item === undefined || quanti
 }
 mkdirSync(folder, { recursive: true });
 
-/** As Node sees what the service answers: a tuple is an array, and an atom its name. */
+/** The service's answer in Node: a tuple is an array, and an atom its name. */
 type Outcome = ["ok", { quantity: number; item: string; total: number }] | ["error", string];
 type Answer = [number: number, outcome: Outcome];
 

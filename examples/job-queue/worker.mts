@@ -17,7 +17,7 @@ if (folder === undefined) {
 }
 mkdirSync(folder, { recursive: true });
 
-/** As Node sees what the producer pushes, `{resize, Id, Name, Width}`: a tuple is an array, and an atom its name. */
+/** The producer's term `{resize, Id, Name, Width}` in Node: a tuple is an array, and an atom its name. */
 type Job = [kind: string, id: number, file: unknown, width: unknown];
 
 const jobs = openQueue<Job>(join(folder, "jobs.q"), { values: "json" });
