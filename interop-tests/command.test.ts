@@ -1,4 +1,4 @@
-// The command beside services of both runtimes: which queue is stuck, and because of whom?
+// The command beside services of both runtimes: which queue is stuck, and which process holds it up?
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";

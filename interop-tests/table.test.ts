@@ -17,7 +17,7 @@ function freshFolder(): string {
   return folder;
 }
 
-/** Starts a program, and resolves to what it prints. It must end well. */
+/** Starts a program, and resolves to its output. Its status must be 0. */
 async function output(command: string, ...args: string[]): Promise<string> {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";

@@ -46,7 +46,7 @@ take_bytes(Backend, Handle) ->
         NoneOrFailed -> NoneOrFailed
     end.
 
-%% The number by which the backend releases what the calling process has in hand when the process dies.
+%% The number by which the backend releases the messages of the calling process when the process dies.
 holder() ->
     case get(?MODULE) of
         undefined ->

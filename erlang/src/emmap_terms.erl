@@ -35,7 +35,7 @@ encoding(0) -> [{minor_version, 2}];
 encoding(Level) -> [{compressed, Level}, {minor_version, 2}].
 
 %% A push need not check a message of at most so many bytes: whatever its term is, a pop accepts it. A compressed
-%% message is always checked, because it says itself what it inflates to.
+%% message is always checked, because only its own header says how far it inflates.
 -spec quick(#terms{}) -> integer().
 quick(#terms{encoding = [{compressed, _} | _]}) -> -1;
 quick(#terms{limit = Limit}) -> Limit div (?MOST - 1) - 7.

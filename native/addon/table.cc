@@ -97,7 +97,7 @@ napi_value find(const Call &call)
     return call.answer(error);
 }
 
-// (key, [limit, windowMs, cost, flags]) → whether it is allowed. The Float64Array gets what is used, what remains, and
+// (key, [limit, windowMs, cost, flags]) → whether it is allowed. The Float64Array gets the use, the rest, and
 // the time to the end of the window.
 napi_value hit(const Call &call)
 {

@@ -1,4 +1,4 @@
-/* A container: what a file holds beyond bytes: a queue, a block storage, a cell or a table. One operation at a time changes it
+/* A container: the structure in a file: a queue, a block storage, a cell or a table. One operation at a time changes it
  * (operation.h). */
 #ifndef EMMAP_CORE_CONTAINER_H
 #define EMMAP_CORE_CONTAINER_H
@@ -29,7 +29,7 @@ typedef struct container {
     void (*freeing)(struct container *self);
     /* Marks the file as synced: from now on every writer keeps what it holds through a power cut. */
     emmap_error (*note_synced)(emmap_file *file);
-    /* Brings to the disk what the container keeps beside the file. NULL: nothing. */
+    /* Brings the container's file beside the data file to the disk. NULL: there is none. */
     emmap_error (*sync_beside)(emmap_file *file);
 } container_t;
 

@@ -11,7 +11,7 @@ emmap_error emi_error_from_syscall(emmap_error error, const char *syscall, const
 emmap_error emi_error_counters(uint64_t found, uint64_t asked);
 emmap_error emi_error_corrupt(uint64_t offset, const char *reason);
 
-/* Records what the last failure is about, and returns its code. */
+/* Records the subject of the last failure, and returns its code. */
 emmap_error emi_error_about(emmap_failure_subject about);
 
 /* Restores a failure that clean-up may have overwritten. */

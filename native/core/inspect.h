@@ -31,7 +31,7 @@ void emi_fact_flag(emmap_facts *facts, const char *name, bool yes);
 void emi_fact_word(emmap_facts *facts, const char *name, const char *text);
 void emi_fact_text(emmap_facts *facts, const char *name, const char *text);
 
-/* Adds what is wrong with the file, and where. */
+/* Adds the damage of the file, and its place. */
 void emi_fact_damage(inspector_t *self, const char *reason, uint64_t offset);
 
 /* For facts that need the whole file: adds the damage if `error` says that there is some. Other errors (the file
@@ -41,7 +41,7 @@ void emi_fact_failure(inspector_t *self, emmap_error error);
 /* Fills `bytes` from the file, with zeros after its end. Errors: those of pread. */
 emmap_error emi_inspect_read(int fd, uint64_t offset, void *bytes, size_t length);
 
-/* Adds how writers exclude each other, and who they are. */
+/* Adds how writers exclude each other, and the facts of each writer. */
 emmap_error emi_inspect_writers(inspector_t *self);
 
 /* Adds the facts of this kind. False: the file is none. A new kind adds its function here and to the list in

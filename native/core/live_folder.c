@@ -197,7 +197,7 @@ static emmap_error make_folder(const char *folder, const struct stat *data)
     return error;
 }
 
-/* Removes what processes left that died: states without their final name, and bells. If a state is still being
+/* Removes the leftovers of dead processes: states without their final name, and bells. If a state is still being
  * prepared, its process starts again. Nobody has a bell while no slot is taken. */
 static void remove_remains(const char *folder, int opened)
 {

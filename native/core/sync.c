@@ -24,8 +24,8 @@ emmap_error emmap_flush(emmap_file *file)
     return error ? error : emi_file_check(file);
 }
 
-/* Marks the file's container as synced, and syncs what it keeps beside the file. An operation between this and the sync itself counts as one after the
- * sync. */
+/* Marks the file's container as synced, and syncs its file beside this one. An operation between this call and the sync itself
+ * counts as one after the sync. */
 static emmap_error note_synced(emmap_file *file)
 {
     container_t *const self = atomic_load_explicit(&file->container, memory_order_acquire);

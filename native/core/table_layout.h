@@ -163,7 +163,7 @@ static inline uint16_t *table_length(const table_shape_t *self, table_unit_t *un
     return (uint16_t *)(void *)((uint8_t *)unit + self->key_at - 2);
 }
 
-/* The bytes of a key that one unit has room for, the beginning of a longer key, and what a tail has. */
+/* The bytes of a key that fit: a whole key in one unit, the first bytes of a longer key, and the bytes in a tail. */
 static inline uint32_t table_room(const table_shape_t *self)
 {
     return self->stride - self->key_at;

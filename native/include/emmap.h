@@ -136,7 +136,7 @@ typedef enum emmap_flag {
     EMMAP_OPEN_EXACT = 1 << 26,
     /* For a queue or block storage: switch to the new file when the path comes to name another file. */
     EMMAP_OPEN_FOLLOW = 1 << 28,
-    /* As shared, but accept a file system that does not show the same memory to all who open the file. */
+    /* As shared, but accept a file system that does not show the same memory to all processes that open the file. */
     EMMAP_OPEN_SHARED_UNSAFE = 1 << 30,
     /* For counters: `count` is a minimum; a file with fewer counters grows. */
     EMMAP_OPEN_GROW = 1 << 29,
@@ -521,8 +521,8 @@ emmap_error emmap_flush(emmap_file *file);
  *
  * Synced messages and blocks survive a power cut, until they are popped or freed. For that, from the first
  * sync on, a push that moves messages and a store that uses new room sometimes wait for the disk. This needs
- * a handle that may write and was opened as a queue or block storage; docs/durability.md tells what other
- * handles can expect.
+ * a handle that may write and was opened as a queue or block storage; docs/durability.md says what a sync of other
+ * handles does.
  *
  * Errors:
  *   ESTALE      the path names another file now, or none (not for a private mapping): the bytes are on the disk, but in a
@@ -719,7 +719,7 @@ void emmap_set_may_block(bool yes);
  *   Read-only   Without EMMAP_OPEN_WRITE the reading functions work, and take no lock. EAGAIN: others change the queue all the
  *               time, or a process died while it moved messages and no other has written since.
  *   Death       A process that is killed at any instruction leaves the queue as before the operation or as after it. The next
- *               operation of any process completes what is unfinished.
+ *               operation of any process completes the unfinished change.
  *   Space       A large queue gives disk space back when it becomes empty or its messages are moved (emmap_queue_compact). The
  *               file never gets shorter, since others have it mapped.
  *   Path        An operation that finds nothing (an empty queue, a missing block) checks the path, at most once a second. If the
@@ -834,8 +834,8 @@ emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
  *             pushed first. emmap_queue_length and emmap_queue_is_empty count it, emmap_queue_peek_front shows it, walks do not.
  *             A taker notices the death of another within 100 ms.
  *   Purge     emmap_queue_purge removes released messages, and not those in hand.
- *   Power     A take from a synced queue waits for the disk, so that a power cut loses no message. emmap_sync covers what was
- *             acknowledged before.
+ *   Power     A take from a synced queue waits for the disk, so that a power cut loses no message. A message that was acknowledged
+ *             before emmap_sync does not come back.
  *   emmap 2.x does not know the file: emmap_queue_release_all puts all messages back into the queue's own.
  *
  * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand; push and pop go on without it. EBUSY: other
@@ -945,7 +945,7 @@ typedef enum emmap_queue_direction {
 emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, uint64_t limit,
                              uint64_t *place, const emmap_sink *sink, uint64_t *count);
 
-/* The number of messages. Takes constant time while all who change the queue share its live folder (docs/live.md), and
+/* The number of messages. Takes constant time while all writers share the live folder (docs/live.md), and
  * time in proportion to the number otherwise, as for a read-only and an exclusive handle: the file has no count. */
 emmap_error emmap_queue_length(emmap_file *file, uint64_t *length);
 
@@ -1008,7 +1008,7 @@ emmap_error emmap_queue_compact(emmap_file *file, uint64_t *bytes);
  * 4096). The file grows with its blocks, by the steps of max_inc_size, unless EMMAP_OPEN_FIXED_SIZE is given.
  * block_size is from 1 to 2^32 - 1; 0: the file's. `levels` is from EMMAP_LEVELS_MIN to EMMAP_LEVELS_MAX; 0:
  * the file's, or EMMAP_LEVELS for a new one. emmap 2.x does not record the number; for its files it is
- * deduced from what is stored. `options` are as with emmap_queue_open.
+ * deduced from the tree. `options` are as with emmap_queue_open.
  * Errors: as emmap_open, and
  *   EINVAL         block size or levels out of range, or different from the storage's; levels that can't be deduced; options
  *                  that a storage can't have: private, truncate, offset, length; a size below 16

@@ -5,7 +5,7 @@
  * X(name, arity, shape, cost)
  *
  * arity   how many arguments a request has, the handle of the file included
- * shape   what goes in and what comes out. The core's function of each shape, after the file:
+ * shape   the types of arguments and result. The parameters of the core's function after the file, and the result:
  *             ACT                (): nothing
  *             ACT_ON             (uint64_t): nothing
  *             TICKET             (uint64_t): nothing; the number is a ticket

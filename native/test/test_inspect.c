@@ -1,4 +1,4 @@
-/* Looking at files from outside: what is found of each kind, of writers and of damage; and that nothing changes. */
+/* Looking at files from outside: the facts of each kind, of writers and of damage; and that nothing changes. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>

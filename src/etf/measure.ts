@@ -166,7 +166,7 @@ export function remaining(bytes: Buffer, start: number, end: number, allowed: nu
         at += 6;
         break;
       case Tag.Local:
-        // Only the runtime that wrote it knows what is in it.
+        // Only the runtime that wrote it can read it.
         return left + TERM_SIZE - TERM_SIZE * (end - at - 1);
       default:
         return left;
