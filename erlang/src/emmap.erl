@@ -33,7 +33,7 @@ Positions and offsets are in bytes. A position counts from the offset that the f
 ## Names
 
 `emmap_handles` opens a file under a name, in a supervision tree, and opens it again when it is lost. The functions of this
-module and of `emmap_queue` take the name instead of the file: `emmap:inc_counter(visits, 0)`.
+module, `emmap_queue`, `emmap_cell` and `emmap_table` take the name instead of the file: `emmap:inc_counter(visits, 0)`.
 
 ## Backends
 
@@ -45,8 +45,8 @@ environment (`{emmap, [{backend, nif | port}]}`) for all files.
 - The port runs the C code in a program of its own, so an error in it does not touch the node.
 - `direct` reads need the NIF; the port answers `{error, enotsup}`. Everything else works with both.
 - The port closes a file when the process that opened it ends. The NIF closes it when no process refers to it any more.
-- If the port's program dies, unanswered calls and all later calls on its files answer `{error, port_died}`. It is not
-  known whether an unanswered call was done. `reopen/1` opens the file again.
+- If the port's program dies, unanswered calls and all later calls on its files answer `{error, port_died}`. An unanswered
+  call may have been done or not. `reopen/1` opens the file again.
 - If the program does not answer within five seconds, the call answers `{error, timeout}`. See `t:emmap_port:options/0`.
 - If the program can't be started, opening a file answers `{error, enoent}`, `eacces`, `enotdir` or `enoexec`. The log
   has the program's path, and says why the system does not execute it.
@@ -55,7 +55,7 @@ environment (`{emmap, [{backend, nif | port}]}`) for all files.
 
 All functions follow these rules:
 
-- If the file, the system or another process refuses an operation, it answers `{error, Atom}`. The atom is a POSIX
+- If the file, the system or another process refuses an operation, the operation answers `{error, Atom}`. The atom is a POSIX
   error, as in `file`, or `closed`, `alignment`, `fixed_size`, `full`, `corrupt`, `port_died`, `timeout`, `emsgsize`
   (more than a gigabyte through a port), `nif_not_loaded`, `no_native_dir` (the port program cannot be found).
 - An open whose options do not fit is `{error, {einval, Which}}`: `size_missing`, `write_missing`, `empty_file`, and so on;
@@ -69,7 +69,7 @@ All functions follow these rules:
 `{error, efault}` means that another process has truncated the file under the mapping.
 
 If an open fails because the file system lacks something (`enotsup`: shared memory; `enolck`, `einval`: locks), the log
-gets a warning with the file's name, the file system and what to do. It comes once for each file system until the
+gets a warning with the file's name, the file system and a remedy. The warning comes once for each file system until the
 application is started again.").
 
 -export([format_error/1, i/0, open_files/0]).
@@ -311,7 +311,7 @@ process has truncated the file (`{error, efault}`), or after the path has come t
 (`{error, estale}`).
 
 This time the file is neither created nor truncated. The cursor is at the start. The writes to a `private` mapping are
-lost. After `init_block_storage/2` this has to be called again.
+lost. A block storage needs no `init_block_storage/2`, which would empty it.
 
 The old handle is closed once the new one is open. If the open fails, the old handle stays open. Three kinds of file are
 closed before the open:

@@ -10,10 +10,10 @@ ok = emmap_cell:publish(Flags, #{<<\"dark_mode\">> => true}),
 {ok, #{<<\"dark_mode\">> := true}} = emmap_cell:get(Flags).
 ```
 
-A reader takes no lock, waits for nobody, and never sees half a value. If a process is killed while it publishes, the
+A reader takes no lock, never waits, and never sees half a value. If a process is killed while it publishes, the
 value is the one before or the new one. After `emmap:sync/1` a power cut keeps the last synced value or a later one.
 
-A value is a term, as a message of `emmap_queue` is, with the same limit on its memory. A process of Node that opens the
+A value is a term, as a message of `emmap_queue`, with the same limit on its memory. A Node process that opens the
 cell with `values: \"json\"` publishes maps, lists, binaries, numbers, booleans and `null`.
 
 The errors are those of `emmap`, and

@@ -2,7 +2,7 @@
 
 -include("emmap_doc.hrl").
 
-?MODULEDOC("Open files that have names: one for all processes, which opens itself again.
+?MODULEDOC("Open files with names. All processes of the node share the file of a name, and a lost file is opened again.
 
 ```erlang
 Children = [emmap_handles:child_spec(#{name => visits, path => \"visits.bin\", kind => {counters, 8}})],
@@ -14,11 +14,11 @@ The functions of `emmap`, `emmap_queue`, `emmap_cell` and `emmap_table` take the
 file, and goes into a supervisor (`child_spec/1`). The file is in a persistent term, so a call with a name takes some 10 ns more.
 
 If the file is lost, because the port's program has died (`port_died`) or another process has truncated it (`efault`), it
-is opened again for everybody. A caller sees the error at most once; whether its call was done is not known. If the open
-fails, the process ends with `{emmap, Path, Reason}`, and its supervisor decides. `reopen/1` opens it again in other cases,
-for instance after `estale`.
+is opened again for all processes. A caller sees the error at most once; its call may have been done or not. If the open
+fails, the process ends with `{emmap, Path, Reason}`, and its supervisor decides. `reopen/1` opens the file again in other
+cases, for instance after `estale`.
 
-While nothing has the name, a call with it raises `function_clause`, as with anything that is no open file.").
+While no file has the name, a call with the name raises `function_clause`, as with any term that is no open file.").
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, stop/1, get/1, reopen/1]).

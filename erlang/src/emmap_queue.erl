@@ -17,7 +17,7 @@ Any number of processes, of this node and of other programs, may use a queue at 
 - No two of them get the same message. The messages of each process come in the order in which it pushed them.
 - Once `push/2` has answered `ok` the message is in the queue, once, no matter which process is killed. It is in the
   mapping, which the kernel keeps. `emmap:sync/1` makes it survive the kernel, too.
-- A process that waits for a killed one waits until the kernel has ended that one.
+- If a process is killed while others wait for it, they wait until the kernel has ended it.
 
 ## Terms
 
@@ -43,12 +43,12 @@ time, so it has the limit of one term.
 
 ERTS ends the node if it lacks memory. So emmap asks for the memory of messages of more than 1 MiB, and of their terms,
 first. If there is none, the answer is `{error, enomem}` and the message stays. `pop_many/2` answers the messages that
-there is memory for, if that is at least one. How much memory a call takes with the NIF:
+have memory, if that is at least one. With the NIF a call takes this memory:
 
-- A message of more than 4.4 MiB that is about one binary (everything else in it is less than 64 KiB) takes its size
+- A message of more than 4.3 MiB that is about one binary (everything else in it is less than 64 KiB) takes its size
   once. The binary in the term is a part of the message, and keeps the message in memory.
-- Any other message takes its size, and the memory of its term. A compressed one takes twice what it inflates to, too,
-  for as long as it is decoded.
+- Any other message takes its size, and the memory of its term. A compressed message also takes twice its inflated size
+  while it is decoded.
 - The next garbage collection of the process takes the memory of the terms once more. So emmap asks for twice the memory
   of all terms that the call makes, and for up to 128 bytes for each of its messages. It does not ask for terms of less
   than 1 MiB together.
@@ -56,9 +56,9 @@ there is memory for, if that is at least one. How much memory a call takes with 
 ERTS ends the node all the same in these cases:
 
 - Another process takes the memory between the question and the use of it.
-- A call reads very many small messages. `to_list/1`, `snapshot/2` and `pop_many/2` first make the list of the messages,
-  which takes up to 128 bytes and the length of each, and is not asked for. Where memory may be short, give `pop_many/2`
-  and `snapshot/2` a limit, and fold instead of `to_list/1`.
+- A call reads very many small messages. `to_list/1`, `snapshot/2` and `pop_many/2` first make a list of the messages. It
+  takes up to 128 bytes and the length of each message, and emmap does not ask for this memory. If memory may be short,
+  give `pop_many/2` and `snapshot/2` a limit, and fold instead of `to_list/1`.
 - A push encodes a term: `term_to_binary/2` takes the size of the message.
 
 With the port, and no NIF loaded, emmap compares the limits on the node (`ulimit -v`, `ulimit -d`) with what the node
@@ -85,7 +85,7 @@ The errors are those of `emmap`, and
 - `{error, estale}`: the path leads to another file now, or to none. Functions that find no message answer so, and
   `emmap:sync/1`. See the option `follow`, and `emmap:reopen/1`.
 - `{error, ebusy}`: another process has opened the queue `exclusive`. Or it is in a `try_pop/2` that keeps all others
-  out, because the file of messages in hand can't be made.").
+  out, because it can't make the file of messages in hand.").
 -compile({no_auto_import, [length/1, erase/1]}).
 
 -export([open/3, close/1, flush/1]).

@@ -12,18 +12,18 @@ for rate limits.
 {ok, #{allowed := true}} = emmap_table:hit(Table, <<\"10.0.0.1\">>, #{limit => 100, window => 60000}).
 ```
 
-A key is bytes. Keys are compared, and never only their hashes. Words are signed and wrap, and are numbered from 0. A key
+A key is bytes. A look-up compares keys, and never only their hashes. Words are signed and wrap, and are numbered from 0. A key
 that is not in the table has words of 0; `add/4`, `set/4` and `compare_exchange/5` insert it.
 
 A look-up takes no lock, nor does an addition to a key that is there. Inserting, deleting, setting and exchanging take the
 lock of the file. A process that is killed leaves a sound table. After `emmap:sync/1` a power cut keeps every key, with its
-words of then or later ones.
+words at the sync or later ones.
 
 The errors are those of `emmap`, and
 
 - `{error, full}`: the table has as many keys as its capacity.
 - `{error, enoent}`: there is no such key.
-- `{error, einval}`: an empty key or one that is too long, or a word that is not there.
+- `{error, einval}`: an empty key or one that is too long, or a word past the last.
 - `{error, {corrupt, Offset, Reason}}`: the file is no table, or is damaged.").
 -compile({no_auto_import, [size/1]}).
 
