@@ -20,7 +20,7 @@
  * fence is the heavy one (fence.h).
  *
  * A waiter may die between 2 and 3 and leave CALLED, a producer may die before it calls, and handles may
- * share no word. So each process also checks all its waits ten times a second (wait.h).
+ * share no word. So each process also checks all its waits every EMI_WAIT_LOOK_EVERY ms (wait.h).
  */
 #ifndef EMMAP_CORE_QUEUE_WAKE_H
 #define EMMAP_CORE_QUEUE_WAKE_H
