@@ -11,8 +11,11 @@ const room = fileURLToPath(new URL("../../../native/test/fuzz", import.meta.url)
 /** The fuzzers, and the part of emmap that gets their inputs. */
 const FUZZERS = {
   queue: "a queue of any content",
+  taken: "messages in hand of any content",
   blocks: "a block storage of any content",
   counters: "counters of any content",
+  cell: "a cell of any content",
+  table: "a table of any content",
   request: "frames of any content",
 };
 
