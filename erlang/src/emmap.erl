@@ -61,8 +61,8 @@ All functions follow these rules:
 - An open whose options do not fit is `{error, {einval, Which}}`: `size_missing`, `write_missing`, `empty_file`, and so on;
   `format_error/1` has a text for each. `{error, {no_backend, Nif, Port}}`: the NIF does not load and the port's program does
   not start, for these reasons.
-- A number that no place in the file can have, for instance a negative one, is `{error, einval}`. A read at or past the
-  end is `eof`. A file name with a NUL in it is `{error, badarg}`, as in `file`.
+- A number that no place in the file can have, for instance a negative one, is `{error, einval}`; a block's address that is
+  negative raises `badarg`, because emmap 2.x raises an error too. A read at or past the end is `eof`. A file name with a NUL in it is `{error, badarg}`, as in `file`.
 - An argument of the wrong type raises `badarg`; so does an option or an operation that does not exist.
 - An argument that is no open file raises `function_clause`.
 
@@ -801,7 +801,9 @@ no storage, or a damaged one, is `{error, {corrupt, Offset, Reason}}`, and stays
 -spec open_block_storage(file:name_all(), BlockSize :: non_neg_integer(), [open_option() | {levels, 2..5}]) ->
     {ok, file()} | {error, reason()}.
 open_block_storage(Name, BlockSize, Options) when is_integer(BlockSize), BlockSize >= 0, is_list(Options) ->
-    emmap_blocks:open(Name, BlockSize, Options).
+    emmap_blocks:open(Name, BlockSize, Options);
+open_block_storage(_Name, BlockSize, Options) when is_integer(BlockSize), is_list(Options) -> {error, {einval, block_size}};
+open_block_storage(_Name, _BlockSize, _Options) -> error(badarg).
 
 ?DOC("As `init_block_storage/3`, without options.").
 -spec init_block_storage(handle(), BlockSize :: non_neg_integer()) -> ok | {error, reason()}.
@@ -835,18 +837,26 @@ count_blocks(Name) when is_atom(Name) -> ?NAMED(Name, File, count_blocks(File)).
 ?DOC("Stores a block. It must have exactly the storage's block size, or the answer is `{error, einval}`. The file grows
 as needed. At capacity, or with `fixed_size`, the answer is `{error, full}`.").
 -spec store_block(handle(), iodata()) -> address() | {error, reason()}.
-store_block(?MAPPED(Backend, Handle), Block) ->
-    case ?CALL_LOCKING(Backend, block_store(Handle, iolist_to_binary(Block))) of
+store_block(?MAPPED(Backend, Handle), Block) when is_binary(Block) ->
+    case ?CALL_LOCKING(Backend, block_store(Handle, Block)) of
         {ok, Address} -> Address;
         {error, _} = Error -> Error
+    end;
+store_block(?MAPPED(_, _) = File, Block) ->
+    case emmap_memory:flat([Block]) of
+        {ok, [Binary]} -> store_block(File, Binary);
+        {error, enomem} = Error -> Error
     end;
 store_block(Name, Block) when is_atom(Name) -> ?NAMED(Name, File, store_block(File, Block)).
 
 ?DOC("Stores all of the blocks under one lock, or none of them if one fails.").
 -spec store_blocks(handle(), [iodata()]) -> {ok, [address()]} | {error, reason()}.
-store_blocks(?MAPPED(Backend, Handle), Blocks) ->
-    Binaries = [iolist_to_binary(Block) || Block <- Blocks],
-    ?CALL_LOCKING(Backend, block_store_many(Handle, Binaries));
+store_blocks(?MAPPED(Backend, Handle), Blocks) when is_list(Blocks) ->
+    case emmap_memory:flat(Blocks) of
+        {ok, Binaries} -> ?CALL_LOCKING(Backend, block_store_many(Handle, Binaries));
+        {error, enomem} = Error -> Error
+    end;
+store_blocks(?MAPPED(_, _), _) -> error(badarg);
 store_blocks(Name, Blocks) when is_atom(Name) -> ?NAMED(Name, File, store_blocks(File, Blocks)).
 
 ?DOC("The block at the address; `eof` if there is none, as in emmap 2.x.").

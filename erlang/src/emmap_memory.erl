@@ -7,7 +7,10 @@
 %% Whether the limits on this node (`ulimit -v', `ulimit -d') leave so many bytes. That needs no NIF. Linux tells both
 %% in /proc/self; on another system the answer is always true.
 
--export([allows/1]).
+-export([allows/1, flat/1]).
+
+%% Bytes that are made into one binary without asking.
+-define(UNASKED, (1 bsl 20)).
 
 %% ERTS takes memory in pieces of up to 8 MiB.
 -define(BESIDE, (8 bsl 20)).
@@ -20,6 +23,15 @@ allows(Bytes) ->
                 andalso leaves(Bytes, number(Limits, "Max data size +"), number(Status, "VmData:\\s+"));
         _ ->
             true
+    end.
+
+%% The binaries of these iodata. ERTS ends the node if it lacks memory for one.
+-spec flat([iodata()]) -> {ok, [binary()]} | {error, enomem}.
+flat(List) ->
+    Missing = lists:sum([iolist_size(Data) || Data <- List, not is_binary(Data)]),
+    case Missing =< ?UNASKED orelse allows(Missing) of
+        true -> {ok, [iolist_to_binary(Data) || Data <- List]};
+        false -> {error, enomem}
     end.
 
 leaves(Bytes, Limit, KiB) when is_integer(Limit), is_integer(KiB) -> KiB * 1024 + Bytes + ?BESIDE =< Limit;

@@ -46,7 +46,7 @@ says_what_does_not_fit(Config) ->
              {conflict, Queue(New, 0, [fixed, follow])},
              {address, Open(Full, [read, fixed])}, {address, Open(Full, [read, {address, 1}])},
              {count, Counters(New, (1 bsl 32) + 1, [])}, {count, Counters(New, -1, [])},
-             {block_size, Stores(New, 0, [])}, {block_size, Stores(New, 1 bsl 32, [])}, {block_size, Stores(Storage, 9, [])},
+             {block_size, Stores(New, 0, [])}, {block_size, Stores(New, 1 bsl 32, [])}, {block_size, Stores(Storage, 9, [])}, {block_size, Stores(New, -1, [])},
              {levels, Stores(New, 8, [{levels, 6}])}, {levels, Stores(Storage, 8, [{levels, 2}])},
              {no_truncate, Queue(Full, 0, [truncate])}, {no_truncate, Stores(Storage, 8, [truncate])}],
     [?assertEqual({Which, N, {error, {einval, Which}}}, {Which, N, Call()})

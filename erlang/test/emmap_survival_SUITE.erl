@@ -15,7 +15,7 @@
          fixed_without_an_address/1, misaligned_compare_and_swap/1, many_opens_and_closes/1,
          counters_in_a_foreign_file/1, file_of_a_dead_process/1, memory_that_is_short/1, long_messages_in_short_memory/1,
          long_requests_in_short_memory/1, many_messages_in_short_memory/1, request_that_the_node_loses/1,
-         terms_of_one_call/1, inflated_messages_in_short_memory/1,
+         terms_of_one_call/1, inflated_messages_in_short_memory/1, iodata_of_blocks_in_short_memory/1,
          truncation_of_ten_files/1, truncation_of_100_files/1,
          truncation_of_1000_files/1]).
 -export([child/3, die/0, fail/0]).
@@ -35,7 +35,7 @@ groups() ->
             truncation_by_another_process, address_of_the_nodes_own_memory, fixed_without_an_address,
             misaligned_compare_and_swap, many_opens_and_closes, counters_in_a_foreign_file,
             file_of_a_dead_process, memory_that_is_short, long_messages_in_short_memory, terms_of_one_call,
-            inflated_messages_in_short_memory, long_requests_in_short_memory, many_messages_in_short_memory],
+            inflated_messages_in_short_memory, iodata_of_blocks_in_short_memory, long_requests_in_short_memory, many_messages_in_short_memory],
     Nif = [direct_reads_in_parallel_with_resizes_and_closes, truncation_of_ten_files, truncation_of_100_files,
            truncation_of_1000_files],
     [{nif, [], Both ++ Nif}, {port, [], Both ++ [request_that_the_node_loses]}].
@@ -96,6 +96,7 @@ fail() ->
 ?CASE(request_that_the_node_loses).
 ?CASE(terms_of_one_call).
 ?CASE(inflated_messages_in_short_memory).
+?CASE(iodata_of_blocks_in_short_memory).
 ?CASE(truncation_of_ten_files).
 ?CASE(truncation_of_100_files).
 ?CASE(truncation_of_1000_files).
@@ -285,6 +286,17 @@ run(terms_of_one_call, Backend, Path) ->
          ?assertEqual(Count - 2, emmap_queue:length(Queue)),
          ok = emmap_queue:clear(Queue)
      end || Term <- [lists:duplicate(4_000_000, []), binary:copy(<<0>>, 60_000_000)]];
+
+%% A block is one binary, so the iodata are copied.
+run(iodata_of_blocks_in_short_memory, Backend, Path) ->
+    Size = 100 bsl 20,
+    {ok, Blocks} = emmap:open_block_storage(Path, Size, [{backend, Backend}]),
+    Data = lists:duplicate(1600, binary:copy(<<1>>, 1 bsl 16)),
+    ?assertEqual([{error, enomem}, {error, enomem}],
+                 with_memory(nif, 30, fun() -> [emmap:store_block(Blocks, Data), emmap:store_blocks(Blocks, [Data])] end)),
+    ?assertEqual({ok, 0}, emmap:count_blocks(Blocks)),
+    Address = emmap:store_block(Blocks, Data),
+    ?assertEqual(Size, byte_size(emmap:read_block(Blocks, Address)));
 
 %% Far smaller in the queue than the memory that is left, and their terms larger than that.
 run(inflated_messages_in_short_memory, Backend, Path) ->

@@ -127,9 +127,14 @@ static emmap_error take_first(hand_t *hand, queue_header_t header, uint64_t hold
     return error;
 }
 
+/* Doors turn a number that no 64 bits hold into one of the refused ones: else all such holders would be one. */
+static const char no_holder[] = "a holder is a number from 0 to 2^63 - 1";
+
 static emmap_error take(emmap_file *file, uint64_t holder, const emmap_sink *sink, emmap_delivery *delivery)
 {
     *delivery = (emmap_delivery){0};
+    if (holder > INT64_MAX)
+        return emi_error_set(EINVAL, no_holder);
     if (emi_queue_is_surely_empty(file))
         return EMMAP_EOF;
     operation_t operation;
@@ -258,6 +263,8 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder)
     operation_t operation;
     queue_header_t header;
     hand_t hand;
+    if (holder > INT64_MAX)
+        return emi_error_set(EINVAL, no_holder);
     const emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;

@@ -848,8 +848,8 @@ typedef struct emmap_delivery {
 } emmap_delivery;
 
 /*
- * Takes the first message that is due, and copies it out. `holder` is a number of the caller's choice, for
- * emmap_queue_release_held. On failure the message stays. Wait for a message by emmap_queue_wait_begin.
+ * Takes the first message that is due, and copies it out. `holder` is a number of the caller's choice,
+ * from 0 to 2^63 - 1, for emmap_queue_release_held. On failure the message stays. Wait for a message by emmap_queue_wait_begin.
  * Errors: EMMAP_EOF if there is none; ENOMEM if the sink has no memory; EBUSY as emmap_queue_pop; EMMAP_FULL
  * and ENOSPC if there is no room for messages in hand, or for a 1025th handle that takes; EACCES if
  * `PATH-taken` can't be made; ESTALE if the path leads to another file; ENOTSUP on systems whose locks
@@ -868,7 +868,7 @@ emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t dela
 /* Undoes a take: the message is the first one again, and the attempt does not count. Errors: as emmap_queue_ack. */
 emmap_error emmap_queue_put_back(emmap_file *file, uint64_t ticket);
 
-/* Releases all messages that this handle took with this `holder`. */
+/* Releases all messages that this handle took with this `holder`. Errors: EINVAL for a number that no holder has. */
 emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder);
 
 /* Puts all messages that this handle has in hand and all released ones back into the queue's own file, before its messages, in the
