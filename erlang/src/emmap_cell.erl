@@ -20,7 +20,9 @@ The errors are those of `emmap`, and
 
 - `{error, einval}`: the term takes more than `MaxBytes` bytes.
 - `{error, {corrupt, Offset, Reason}}`: the file is no cell, or is damaged. The next `publish/2` repairs a damaged value.
-- `{error, {bad_term, Bytes}}`: the value is no term, no safe one, or takes more memory than `max_inflated_size` allows.").
+- `{error, {bad_term, Bytes}}`: the value is no term, no safe one, or takes more memory than `max_inflated_size` allows.
+
+`publish/2` encodes a term, as a push does: ERTS ends the node if it lacks memory for the encoded bytes.").
 
 -export([open/3, close/1, publish/2, publish_bytes/2, get/1, get_bytes/1, version/1, changed/3]).
 
