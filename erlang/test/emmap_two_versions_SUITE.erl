@@ -1,6 +1,6 @@
 %% A cluster in which one node has this emmap and the other emmap 2.x, played by `emmap_2_queue': each uses the queue
 %% server of the other.
--module(emmap_cluster_SUITE).
+-module(emmap_two_versions_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([old_client_of_a_new_server/1, new_client_of_an_old_server/1, nothing_for_the_dead/1, handles_of_another_node/1]).
@@ -28,7 +28,7 @@ init_per_testcase(_Case, Config) ->
 start(Name, Number, Arguments) ->
     {ok, Peer, Node} = peer:start_link(#{
         name => peer:random_name(Name), host => "127.0.0.1", longnames => true, connection => standard_io,
-        args => ["-start_epmd", "false", "-erl_epmd_port", integer_to_list(Number), "-setcookie", "emmap_cluster",
+        args => ["-start_epmd", "false", "-erl_epmd_port", integer_to_list(Number), "-setcookie", "emmap_two_versions",
                  "-pa" | code:get_path()] ++ Arguments}),
     {Peer, Node}.
 
