@@ -52,6 +52,8 @@ const PROGRAMS = [
   "node/etf.mjs",
   "node/lifecycle.mjs",
   "node/command.mjs",
+  "node/cluster.mjs",
+  "beam/cluster.escript",
   "beam/lifecycle.escript",
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };

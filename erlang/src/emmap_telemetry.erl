@@ -12,6 +12,8 @@
 | `[emmap, lock, wait]` | `duration`, `attempts` | `result`: `ok` or `timeout`; in the process that waited |
 | `[emmap, queue, delivery]` | `count`: messages | `path`, `server`; of a queue's server |
 | `[emmap, consumer, message]` | `duration`, from the take on | `path`, `module`, `attempt`; `result`: `ack`, `released` or `dead_letter`; of `emmap_consumer` |
+| `[emmap, cluster, publish]` | `counters`, `bytes`: that changed, and their size on the way | `cluster` |
+| `[emmap, cluster, Event]` | `count`: 1 | `cluster`, and the report's; for each event of `emmap_cluster` |
 | `[emmap, port, start]` | `count`: 1 | `program`, `server` |
 | `[emmap, port, exit]` | `count`: 1 | `program`, `server`, `reason` |
 
