@@ -1,6 +1,12 @@
 export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
 export { Cell, type CellOptions, type JsonCellOptions, openCell, type RawCellOptions } from "./cell.js";
+export {
+  ClusterCounters,
+  type ClusterCountersOptions,
+  type ClusterStatus,
+  openClusterCounters,
+} from "./cluster-counters.js";
 export type {
   Backoff,
   Consumer,
