@@ -57,6 +57,9 @@ former one had published stays counted.
 -define(SAVE, 5000).
 %% Beats between greetings to nodes that have not answered any.
 -define(GREETING, 5).
+%% After so many looks that have found nothing only each fourth one is made: a node that is woken costs more than the look.
+-define(QUIET, 20).
+-define(PAUSE, 4).
 -define(MAX_COUNTERS, 16#1000000).
 -define(MAX_VERSION, 16#4000000000000000).
 -define(COMPLAINT, 60000).
@@ -69,7 +72,8 @@ former one had published stays counted.
 
 - `folder`: is made if it is missing. No other host may use it.
 - `counters`: how many there are, on all hosts. 0 means as many as the folder has. At most 2^24.
-- `interval`: how often changes travel, in milliseconds; 50 by default.
+- `interval`: how often changes travel, in milliseconds; 50 by default. After 20 intervals without a change of this host the next
+  one may take four.
 - `nodes`: nodes that are kept connected: the process tries once a second to connect with those that are not.
 - `options`: for the files, for example `{backend, port}` or `{chmod, 8#660}`; as for `emmap:open_counters/3`.").
 -type options() :: #{
@@ -98,6 +102,8 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
     read :: binary(), %% own.bin as it was published last
     start :: binary(), %% own.bin as it had been published when this process began
     base :: binary() | none,
+    version = 0 :: non_neg_integer(), %% at the last look
+    quiet = 0 :: non_neg_integer(), %% looks that have found nothing
     hosts = #{} :: #{pid() => #host{}},
     %% Of origins: the nodes, and when they were heard of last.
     nodes :: emmap_cluster_folder:nodes(),
@@ -234,9 +240,14 @@ handle_cast(_Message, State) -> {noreply, State}.
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({?MODULE, Protocol, From, Message}, State) when is_pid(From) ->
     {noreply, received(Protocol, From, Message, State)};
-handle_info(look, #state{interval = Interval} = State) ->
-    _ = erlang:send_after(Interval, self(), look),
-    {noreply, look(State)};
+handle_info(look, #state{version = Before} = State) ->
+    Looked = look(State),
+    Quiet = case version(origin(Looked), Looked) of
+        Before -> State#state.quiet + 1;
+        _ -> 0
+    end,
+    _ = erlang:send_after(case Quiet > ?QUIET of true -> ?PAUSE; false -> 1 end * State#state.interval, self(), look),
+    {noreply, Looked#state{quiet = Quiet, version = version(origin(Looked), Looked)}};
 handle_info(beat, State) ->
     _ = erlang:send_after(?BEAT, self(), beat),
     {noreply, beat(State)};
@@ -286,7 +297,8 @@ about(#state{hosts = Hosts, nodes = Nodes, heard = Heard, known = Known} = State
 
 %% Publishes what was added since the last look.
 look(#state{read = Before, folder = Folder} = State) ->
-    case emmap_cluster_folder:read_own(Folder) of
+    case emmap_cluster_folder:has_changed(Before, Folder) andalso emmap_cluster_folder:read_own(Folder) of
+        false -> State;
         Before -> State;
         Now ->
             Version = version(origin(State), State) + 1,

@@ -9,7 +9,7 @@
 %% The files of origins are mapped, so what was stored in them survives a kill of the node. After a power cut only what the file
 %% `state' names is trusted. It is written when all that it names is on the disk.
 
--export([open/4, close/1, own/1, others/1, origin/1, count/1, base/1, read_own/1]).
+-export([open/4, close/1, own/1, others/1, origin/1, count/1, base/1, read_own/1, has_changed/2]).
 -export([store/4, add_to_others/2, fill_others/2, forget/2, renew/3, beat/2]).
 -export([may_use/2, prepare_save/4, saved/2, not_saved/1, hex/1, id/1]).
 
@@ -28,6 +28,7 @@
     path :: binary(),
     options :: [emmap:open_option()],
     own :: emmap:counters(),
+    look :: emmap:file(), %% own.bin once more, to see without a copy whether it has changed
     others :: emmap:counters(),
     status :: emmap:counters(),
     origin :: emmap_cluster_merge:id(), %% this host's
@@ -85,7 +86,7 @@ open(Name, Count, Step, Options) ->
         load(read_state(Path), [Id || File <- Names, {ok, Id} <- [origin_of(File)]], #folder{
             path = Path, options = Options, own = Own, step = Step, origin = emmap_state_file:random_id(), base = <<0:There/unit:64>>,
             inode = inode(Path),
-            others = open_counters(Path, <<"others.bin">>, There, Options),
+            look = look(Path, Options), others = open_counters(Path, <<"others.bin">>, There, Options),
             status = open_counters(Path, <<"status.bin">>, ?STATUS_WORDS, Options)
         })
     catch
@@ -98,6 +99,11 @@ must(Done, _Path) -> Done.
 open_counters(Folder, Name, Count, Options) ->
     Path = <<Folder/binary, "/", Name/binary>>,
     must(emmap:open_counters(Path, Count, Options), Path).
+
+look(Folder, Options) ->
+    Path = path(Folder, <<"own.bin">>),
+    Flags = [Option || Option <- Options, Option =:= shared_unsafe orelse is_tuple(Option) andalso element(1, Option) =:= backend],
+    element(2, must(emmap:open(Path, [read, shared, direct | Flags]), Path)).
 
 origin_of(File) ->
     case filename:extension(File) of
@@ -194,7 +200,8 @@ published(Known, #folder{origin = Id, base = Base}) ->
     emmap_cluster_merge:add_words(Base, emmap_cluster_merge:values(Id, Known)).
 
 -spec close(folder()) -> ok.
-close(#folder{own = Own, others = Others, status = Status, files = Files}) ->
+close(#folder{own = Own, look = Look, others = Others, status = Status, files = Files}) ->
+    _ = emmap:close(Look),
     lists:foreach(fun(Counters) -> emmap:close_counters(Counters) end, [Own, Others, Status | maps:values(Files)]).
 
 %%% Values
@@ -204,6 +211,17 @@ read_own(#folder{own = {File, Count}}) ->
     case check(emmap:pread(File, ?HEADER, 8 * Count), File) of
         {ok, Values} when byte_size(Values) =:= 8 * Count -> Values;
         _ -> check({error, efault}, File)
+    end.
+
+%% Whether own.bin has other values than these. Most looks find none, so over the NIF they copy nothing.
+-spec has_changed(Values :: binary(), folder()) -> boolean().
+has_changed(Values, #folder{look = File}) ->
+    case emmap:pread(File, ?HEADER, byte_size(Values)) of
+        {ok, Values} -> false;
+        {ok, _} -> true;
+        {error, enotsup} -> true; % the port copies
+        eof -> check({error, efault}, File);
+        Failed -> check(Failed, File)
     end.
 
 %% Stores the changes of an origin, and then its version.
