@@ -1,5 +1,6 @@
 export type { Bytes, Integer } from "./arguments.js";
 export { BlockStorage, type BlockStorageOptions, openBlockStorage } from "./blocks.js";
+export { Budget, openBudget } from "./budget.js";
 export { Cell, type CellOptions, type JsonCellOptions, openCell, type RawCellOptions } from "./cell.js";
 export {
   ClusterCounters,
