@@ -28,7 +28,12 @@ interface Program {
 
 /** Starts a program of an example that runs until it is stopped. */
 function start(command: string, ...args: string[]): Program {
-  const child = spawn("env", ["-C", examples, environment, command, ...args], {
+  return startWith([], command, ...args);
+}
+
+/** The same with variables of the environment. */
+function startWith(variables: string[], command: string, ...args: string[]): Program {
+  const child = spawn("env", ["-C", examples, environment, ...variables, command, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(() => void child.kill("SIGKILL"));
@@ -88,6 +93,42 @@ test("rate limiter: two servers and an Erlang program allow a client no more tha
   expect(asked + taken).toBeLessThanOrEqual(most);
   expect(await ask("bob")).toBeGreaterThanOrEqual(20);
   await Promise.all(servers.map((server) => server.stop()));
+});
+
+test("cluster limiter: two hosts allow little more than a limit, and never more than a strict one", async () => {
+  const folder = freshFolder();
+  // Without a port mapper nodes listen at the same port of different addresses.
+  const names = ["127.0.0.1", "127.0.0.2"].map((address) => `limiter@${address}`);
+  const hosts = names.map((name) => {
+    const address = name.slice(8).replaceAll(".", ",");
+    const flags = `-start_epmd false -erl_epmd_port 14373 -kernel inet_dist_use_interface {${address}}`;
+    return startWith(
+      [`ERL_AFLAGS=${flags}`],
+      "escript",
+      "cluster-limiter/host.escript",
+      name,
+      join(folder, name),
+      ...names,
+    );
+  });
+  await Promise.all(hosts.map((host) => host.says(/ready/)));
+  const requests = async (tenant: string): Promise<number[]> =>
+    await Promise.all(
+      names.map(async (name) =>
+        Number(
+          await runExample(node, program("cluster-limiter/requests.mjs"), join(folder, name), tenant, "1500"),
+        ),
+      ),
+    );
+  // Windows of a minute follow each other: not over the end of one.
+  const left = 60_000 - (Date.now() % 60_000);
+  if (left < 10_000) await sleep(left);
+  const sum = (await requests("7")).reduce((one, other) => one + other);
+  expect(sum).toBeGreaterThanOrEqual(1000);
+  // A host allows at most one request each millisecond, and the other one sees it after an interval.
+  expect(sum).toBeLessThanOrEqual(1000 + 250);
+  expect((await requests("strict")).reduce((one, other) => one + other)).toBe(500);
+  await Promise.all(hosts.map((host) => host.stop()));
 });
 
 test("job queue: every job has a result or is given up, although workers are killed at work", async () => {
