@@ -4,7 +4,7 @@
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, end_per_testcase/2]).
 -export([sums/1, restart/1, killed_node/1, split/1, passed_on/1, dead_host_and_newcomer/1, forgotten/1, forgotten_while_it_runs/1,
          restored_copy/1, rolled_back/1, moved/1, power_cut/1, refused/1, hostile/1, two_clusters/1, stopped_host/1,
-         different_values/1, bad_folders/1, lost_file/1]).
+         different_values/1, bad_folders/1, lost_file/1, over_tls/1]).
 -export([start/1, capture/0, log/2, captured/0, add_all/3, read_all/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -18,7 +18,8 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 groups() ->
     Common = [sums, restart, forgotten, rolled_back],
     [{nif, [], Common ++ [killed_node, split, passed_on, dead_host_and_newcomer, forgotten_while_it_runs, restored_copy, moved,
-                          power_cut, refused, hostile, two_clusters, stopped_host, different_values, bad_folders, lost_file]},
+                          power_cut, refused, hostile, two_clusters, stopped_host, different_values, bad_folders, lost_file,
+                          over_tls]},
      {port, [], Common}].
 
 init_per_group(Backend, Config) ->
@@ -485,3 +486,35 @@ lost_file(Config) ->
     ok = join(?FUNCTION_NAME, a, Config),
     add(?FUNCTION_NAME, a, 0, 1, Config),
     ?assertEqual(1, read(?FUNCTION_NAME, a, 0, Config)).
+
+%% As docs/cluster.md has it. A node without a certificate is not let in, whatever its cookie.
+over_tls(Config) ->
+    case os:find_executable("openssl") of
+        false -> {skip, "there is no openssl"};
+        _ -> over_tls_in(emmap_test:path(Config, "tls"), Config)
+    end.
+
+over_tls_in(Folder, Config) ->
+    ok = filelib:ensure_dir(filename:join(Folder, "x")),
+    Key = " -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes",
+    Output = os:cmd(lists:join(" && ", [
+        "cd " ++ Folder,
+        "openssl req -x509" ++ Key ++ " -days 3650 -subj '/CN=cluster CA' -keyout ca.key -out ca.pem",
+        "openssl req" ++ Key ++ " -subj /CN=127.0.0.1 -keyout host.key -out host.csr",
+        "echo subjectAltName=DNS:127.0.0.1 > host.ext",
+        "openssl x509 -req -in host.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3650 -extfile host.ext -out host.pem"
+    ])),
+    Files = [{Option, filename:join(Folder, File)} || {Option, File} <- [{certfile, "host.pem"}, {keyfile, "host.key"}, {cacertfile, "ca.pem"}]],
+    Sides = [{server, Files ++ [{verify, verify_peer}, {fail_if_no_peer_cert, true}]}, {client, Files ++ [{verify, verify_peer}]}],
+    Options = filename:join(Folder, "tls.config"),
+    ok = file:write_file(Options, io_lib:format("~p.~n", [Sides])),
+    Flags = ["-proto_dist", "inet_tls", "-ssl_dist_optfile", Options],
+    [One, Other] = [start_node(Name, Flags) || Name <- [one, other]],
+    With = [{one, One}, {other, Other} | Config],
+    ?assertEqual({pong, Output}, {call(One, net_adm, ping, [maps:get(node, Other)]), Output}),
+    [ok = join(?FUNCTION_NAME, Host, With) || Host <- [one, other]],
+    [add(?FUNCTION_NAME, Host, 0, Value, With) || {Host, Value} <- [{one, 1}, {other, 10}]],
+    await(?FUNCTION_NAME, [one, other], 0, 11, With),
+    ?assertEqual(pang, call(node_of(a, Config), net_adm, ping, [maps:get(node, One)])),
+    _ = [ok = peer:stop(maps:get(peer, Node)) || Node <- [One, Other]],
+    ok.
