@@ -94,6 +94,16 @@
     X(taken_recovering)                                                                                      \
     X(taken_recovered)
 
+/* Of numbered pushes. */
+#define RELAYED_PAUSE_POINTS(X)                                                                              \
+    X(relayed_opened)                                                                                        \
+    X(relayed_made)                                                                                          \
+    X(relayed_named)                                                                                         \
+    X(relayed_origin)                                                                                        \
+    X(relayed_pending)                                                                                       \
+    X(relayed_number)                                                                                        \
+    X(relayed_done)
+
 #define BLOCKS_PAUSE_POINTS(X)                                                                               \
     X(structure_create_begin)                                                                                \
     X(structure_create_sized)                                                                                \

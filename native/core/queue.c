@@ -2,6 +2,7 @@
 #include "queue.h"
 
 #include "error.h"
+#include "relayed.h"
 
 const char *emi_queue_header_wrong(queue_header_t header, uint64_t mapped, uint32_t *offset)
 {
@@ -36,6 +37,11 @@ emmap_error emi_queue_recover(operation_t *operation, queue_header_t *header)
         return emi_operation_corrupt(operation, offset, wrong);
     if (header->next_tail < header->tail)
         return (error = emi_require_blocking()) ? error : emi_queue_slide_resume(operation, header);
+    if (header->numbered) {
+        error = emi_relayed_settle(operation, header);
+        if (header->numbered)
+            return error;
+    }
     /* A writer of emmap 2.x reserved room and died. The next store of the header corrects that. */
     header->next_tail = header->tail;
     return EMMAP_OK;

@@ -18,6 +18,8 @@
  * room. No length of a message is odd or below 10, so these values mean nothing else. emmap sets next tail
  * back to tail.
  *
+ * While a numbered push is under way (relayed.h), next tail is tail + 5, or tail + 7 in a synced queue.
+ *
  * The header changes by ONE store of 16 bytes, and before it a change never touches the bytes between head
  * and tail. So a process that is killed leaves the queue as before the operation or as after it, and a reader
  * without the lock sees one of the two. The exception is a slide (queue_move.c). The header then tells how
@@ -51,6 +53,7 @@ typedef struct queue_header {
     uint32_t next_tail;
     bool synced;    /* the messages must survive a power cut; next_tail is tail */
     bool unsettled; /* and the disk may have the header from before they were moved or erased */
+    bool numbered;  /* the last push has a number, which is still to be noted; next_tail is tail */
 } queue_header_t;
 
 static inline uint32_t queue_load32(const uint8_t *bytes)
@@ -113,6 +116,15 @@ static inline void queue_store128(uint8_t *place, const uint8_t bytes[16])
     atomic_signal_fence(memory_order_seq_cst);
 }
 
+/* How far behind the tail the marks of a numbered push reach: the queue's size leaves room for them. */
+#define QUEUE_NUMBERED_ROOM 8u
+
+/* The value of next tail in the file while a numbered push is under way. */
+static inline uint32_t queue_numbered_tail(queue_header_t header, bool synced)
+{
+    return header.tail + (synced ? 7 : 5);
+}
+
 /* The value of next tail in the file of a synced queue. */
 static inline uint32_t queue_synced_tail(queue_header_t header, bool unsettled)
 {
@@ -132,8 +144,11 @@ static inline queue_header_t queue_header_load(const uint8_t *data)
     if (__builtin_expect(header.next_tail & 1, 0)) {
         header.unsettled = header.next_tail == queue_synced_tail(header, true);
         header.synced = header.unsettled || header.next_tail == queue_synced_tail(header, false);
+        const bool both = header.next_tail == queue_numbered_tail(header, true);
+        header.numbered = both || header.next_tail == queue_numbered_tail(header, false);
+        header.synced |= both;
     }
-    if (header.synced)
+    if (header.synced || header.numbered)
         header.next_tail = header.tail;
     return header;
 }
@@ -144,7 +159,12 @@ static inline void queue_header_store(uint8_t *data, queue_header_t header)
     queue_store32(bytes, header.size);
     queue_store32(bytes + 4, header.head);
     queue_store32(bytes + 8, header.tail);
-    queue_store32(bytes + 12, header.synced ? queue_synced_tail(header, header.unsettled) : header.next_tail);
+    uint32_t next_tail = header.next_tail;
+    if (header.numbered)
+        next_tail = queue_numbered_tail(header, header.synced);
+    else if (header.synced)
+        next_tail = queue_synced_tail(header, header.unsettled);
+    queue_store32(bytes + 12, next_tail);
     queue_store128(data, bytes);
 }
 

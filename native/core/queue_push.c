@@ -8,6 +8,7 @@
 #include "queue_count.h"
 #include "queue_era.h"
 #include "queue_wake.h"
+#include "relayed.h"
 #include "vectors.h"
 
 /* The bytes of a push: one message in pieces, or a message in each piece. */
@@ -116,7 +117,22 @@ static emmap_error detach(const batch_t *from, batch_t *copy, void **memory)
     return EMMAP_OK;
 }
 
-static emmap_error push(emmap_file *file, const batch_t *batch)
+/* Stores a header that includes what was pushed. `numbered`: as push. */
+static emmap_error commit(operation_t *operation, queue_header_t header, uint64_t messages,
+                          relayed_t *numbered)
+{
+    emmap_error error = numbered ? emi_relayed_commit(operation, numbered, &header) : EMMAP_OK;
+    if (error)
+        return error;
+    const queue_count_t noted = queue_count_begin(operation, queue_header_load(operation->mapping->data));
+    queue_header_store(operation->mapping->data, header);
+    queue_count_end(&noted, operation, messages, 0);
+    PAUSE("queue_push_done");
+    return numbered ? emi_relayed_settle(operation, &header) : EMMAP_OK;
+}
+
+/* `numbered`: NULL, or the number of the batch, which is not pushed if its origin has had that number. */
+static emmap_error push(emmap_file *file, const batch_t *batch, relayed_t *numbered)
 {
     uint64_t total = 0;
     emmap_error error = batch_total(batch, &total);
@@ -127,6 +143,13 @@ static emmap_error push(emmap_file *file, const batch_t *batch)
     error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
     if (error)
         return error;
+    if (numbered) {
+        error = emi_relayed_begin(&operation, numbered);
+        if (error || numbered->number <= numbered->last) {
+            emi_relayed_end(numbered);
+            return emi_operation_end(&operation, error);
+        }
+    }
     PAUSE("queue_push_begin");
     const struct batch *pushed = batch;
     struct batch copy;
@@ -138,7 +161,7 @@ static emmap_error push(emmap_file *file, const batch_t *batch)
     /* Places in the old messages lose their meaning. */
     const bool begins_anew = queue_restart(&header);
     if (!error)
-        error = make_room(&operation, &header, total);
+        error = make_room(&operation, &header, total + (numbered ? QUEUE_NUMBERED_ROOM : 0));
     if (!error) {
         write_batch(operation.mapping->data + header.tail, pushed);
         PAUSE("queue_push_copied");
@@ -147,12 +170,11 @@ static emmap_error push(emmap_file *file, const batch_t *batch)
         if (begins_anew)
             emi_queue_era_begin(operation.mapping->data, header);
         PAUSE("queue_restart");
-        const queue_count_t noted = queue_count_begin(&operation, queue_header_load(operation.mapping->data));
-        queue_header_store(operation.mapping->data, header);
-        queue_count_end(&noted, &operation, batch->one ? 1 : batch->count, 0);
-        PAUSE("queue_push_done");
+        error = commit(&operation, header, batch->one ? 1 : batch->count, numbered);
     }
     free(memory);
+    if (numbered)
+        emi_relayed_end(numbered);
     if (!error)
         operation.waited = emi_queue_waited(&operation);
     error = emi_operation_end(&operation, error);
@@ -163,10 +185,21 @@ static emmap_error push(emmap_file *file, const batch_t *batch)
 
 emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size_t count)
 {
-    return push(file, &(batch_t){.list = vectors, .count = count, .one = true});
+    return push(file, &(batch_t){.list = vectors, .count = count, .one = true}, NULL);
 }
 
 emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages, size_t count)
 {
-    return push(file, &(batch_t){.list = messages, .count = count, .one = false});
+    return push(file, &(batch_t){.list = messages, .count = count, .one = false}, NULL);
+}
+
+emmap_error emmap_queue_push_once(emmap_file *file, const uint8_t origin[EMMAP_ORIGIN_SIZE], uint64_t number,
+                                  const struct iovec *messages, size_t count, uint64_t *last)
+{
+    relayed_t numbered = {.origin = origin, .number = number};
+    emmap_error error = emi_require_blocking();
+    if (!error)
+        error = push(file, &(batch_t){.list = messages, .count = count, .one = false}, &numbered);
+    *last = error ? 0 : numbered.last;
+    return error;
 }

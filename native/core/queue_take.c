@@ -179,6 +179,8 @@ emmap_error emi_taken_operation_begin(emmap_file *file, operation_t *operation, 
     return error ? emi_operation_end(operation, error) : EMMAP_OK;
 }
 
+static const char no_such_ticket[] = "this handle has no message in hand under this ticket";
+
 /* The message of a ticket that this handle has in hand. Errors: EINVAL. */
 static emmap_error find(hand_t *hand, uint64_t ticket, uint32_t *number)
 {
@@ -189,7 +191,35 @@ static emmap_error find(hand_t *hand, uint64_t ticket, uint32_t *number)
             ticket_of(cell, *number) == ticket)
             return EMMAP_OK;
     }
-    return emi_error_set(EINVAL, "this handle has no message in hand under this ticket");
+    return emi_error_set(EINVAL, no_such_ticket);
+}
+
+emmap_error emmap_queue_order(emmap_file *file, uint64_t ticket, int64_t *order)
+{
+    container_t *container;
+    emmap_error error = emi_container_get(file, CONTAINER_QUEUE, &container);
+    taken_t *const self =
+        error ? NULL : atomic_load_explicit(&((queue_t *)container)->taken, memory_order_acquire);
+    const uint64_t number = ticket & (TAKEN_CELLS_MAX - 1);
+    visit_t visit;
+    bool found = false;
+    if (!error && self)
+        error = visit_begin(self->file, &visit);
+    if (error || !self)
+        return error ? error : emi_error_set(EINVAL, no_such_ticket);
+    const taken_file_t *const bytes = (const taken_file_t *)(const void *)visit.mapping->data;
+    /* The message is in this handle's hand, so nobody else changes its cell. */
+    if (visit.mapping->size >= offsetof(taken_file_t, cell) &&
+        number < (visit.mapping->size - offsetof(taken_file_t, cell)) / TAKEN_CELL) {
+        const taken_cell_t *const cell = &bytes->cell[number];
+        if (__atomic_load_n(&cell->state, __ATOMIC_ACQUIRE) == TAKEN_IN_HAND &&
+            ticket_of(cell, (uint32_t)number) == ticket) {
+            *order = (int64_t)cell->order;
+            found = true;
+        }
+    }
+    error = visit_end(self->file, &visit);
+    return error || found ? error : emi_error_set(EINVAL, no_such_ticket);
 }
 
 emmap_error emi_taken_operation_end(operation_t *operation, hand_t *hand, emmap_error error)

@@ -59,6 +59,8 @@ static void make(taken_file_t *bytes, uint64_t inode)
     bytes->version = TAKEN_VERSION;
     bytes->owners = TAKEN_OWNERS;
     bytes->identity = emi_random_number() | TAKEN_IDENTITIES;
+    /* Higher than in a file that had this name before. */
+    bytes->order = clock_now() << 20;
     bytes->file = inode;
     bytes->changing = 1; /* the first use links the cells */
     atomic_store_explicit(&bytes->cells, CELLS_FIRST, memory_order_relaxed);

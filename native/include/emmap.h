@@ -770,6 +770,23 @@ emmap_error emmap_queue_push(emmap_file *file, const struct iovec *vectors, size
  * Errors: as emmap_queue_push. */
 emmap_error emmap_queue_push_many(emmap_file *file, const struct iovec *messages, size_t count);
 
+/* The bytes of an origin's name. Choose them at random. */
+#define EMMAP_ORIGIN_SIZE 16
+
+/*
+ * Appends messages as emmap_queue_push_many, once: if `number` is not above the last number of the origin, nothing is appended, and
+ * that is no error. Otherwise it becomes the last one, in the same step. So a push whose answer was lost is tried again with its
+ * number. *last is the origin's last number before the call; 0: the origin is not known. `number` 0 only asks for it.
+ *
+ * The numbers are in `PATH-relayed` beside the queue, which the first call makes. It keeps 2046 origins, and forgets the one
+ * that has pushed nothing for the longest time. A process that is killed at any instruction leaves messages and number, or
+ * neither. So does a power cut in a queue that was synced before: then the call returns when both are on the disk.
+ * Errors: as emmap_queue_push; those of making the file; EMMAP_CORRUPT if another file has its name; ESTALE if the path leads to
+ * another file; ENOTSUP for anonymous memory. After EIO of a synced queue the messages may be there.
+ */
+emmap_error emmap_queue_push_once(emmap_file *file, const uint8_t origin[EMMAP_ORIGIN_SIZE], uint64_t number,
+                                  const struct iovec *messages, size_t count, uint64_t *last);
+
 /* Removes the first message and copies it out. On failure the message stays. Errors: EMMAP_EOF if the queue
  * is empty; ENOMEM if the sink has no memory; EBUSY while another caller is between emmap_queue_pop_begin and
  * its end. */
@@ -864,6 +881,10 @@ emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket);
 /* Ends a delivery: the message is delivered again, not before `delay` milliseconds have passed by the system's clock (0: at once).
  * Errors: as emmap_queue_ack. */
 emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t delay);
+
+/* *order: the number that the message got when it was taken first, and keeps until its last delivery ends. Messages that are taken
+ * later have higher ones, also after `PATH-taken` was removed. Takes no lock. Errors: as emmap_queue_ack. */
+emmap_error emmap_queue_order(emmap_file *file, uint64_t ticket, int64_t *order);
 
 /* Undoes a take: the message is the first one again, and the attempt does not count. Errors: as emmap_queue_ack. */
 emmap_error emmap_queue_put_back(emmap_file *file, uint64_t ticket);

@@ -70,6 +70,7 @@
     X(queue_attach, 1, ACT, SLOW)                                                                            \
     X(queue_push, 2, OWN, WAITS)                                                                             \
     X(queue_push_many, 2, OWN, WAITS)                                                                        \
+    X(queue_push_once, 4, OWN, SLOW)                                                                         \
     X(queue_pop, 1, TAKE, WAITS)                                                                             \
     X(queue_pop_many, 2, OWN, WAITS)                                                                         \
     X(queue_remove, 2, OWN, WAITS)                                                                           \
@@ -77,6 +78,7 @@
     X(queue_pop_commit, 2, TICKET, WAITS)                                                                    \
     X(queue_pop_abort, 2, TICKET, WAITS)                                                                     \
     X(queue_take, 2, OWN, WAITS)                                                                             \
+    X(queue_order, 2, LOAD, CHEAP)                                                                           \
     X(queue_ack, 2, TICKET, WAITS)                                                                           \
     X(queue_release, 3, OWN, WAITS)                                                                          \
     X(queue_put_back, 2, TICKET, WAITS)                                                                      \

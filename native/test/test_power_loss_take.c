@@ -4,106 +4,13 @@
  * none that was acknowledged before the last sync. With SECONDS and SEED it runs for that time, and prints one line of JSON.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <time.h>
 
-#include "structures.h"
+#include "disks.h"
 
-#define SECTOR 512u
 #define NUMBERS 4096u
-#define VERSIONS 2048u
 
-/* ---- What the disk may have ---- */
-
-typedef struct version {
-    uint8_t *bytes;
-    size_t length;
-} version;
-
-/* A file with its versions since its last fsync. */
-typedef struct disk {
-    char path[200];
-    ino_t inode;
-    version versions[VERSIONS];
-    size_t count;
-} disk;
-
-static disk disks[2];
-static bool recording;
-static uint64_t random_state, images, violations;
-
-/* splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014). */
-static uint64_t below(uint64_t limit)
-{
-    uint64_t z = random_state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (z ^ z >> 31) % limit;
-}
-
-static void forget(disk *self, size_t keep)
-{
-    while (self->count > keep)
-        free(self->versions[--self->count].bytes);
-}
-
-static void record(disk *self)
-{
-    struct stat about;
-    const int fd = open(self->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    require(fstat(fd, &about) == 0 && self->count < VERSIONS);
-    version now = {.length = (size_t)about.st_size, .bytes = malloc((size_t)about.st_size + 1)};
-    require(now.bytes && pread(fd, now.bytes, now.length, 0) == about.st_size);
-    close(fd);
-    self->inode = about.st_ino;
-    const version *const last = self->count ? &self->versions[self->count - 1] : NULL;
-    if (last && last->length == now.length && memcmp(last->bytes, now.bytes, now.length) == 0)
-        free(now.bytes);
-    else
-        self->versions[self->count++] = now;
-}
-
-static void cut(void);
-
-static void at_pause(const char *name)
-{
-    (void)name;
-    if (!recording)
-        return;
-    record(&disks[0]);
-    record(&disks[1]);
-    if (below(12) == 0)
-        cut();
-}
-
-/* The core calls these in place of libc's functions. */
-static int synced(int fd)
-{
-    struct stat about;
-    if (!recording || fstat(fd, &about) != 0)
-        return 0;
-    for (size_t i = 0; i < 2; i++) {
-        record(&disks[i]);
-        if (disks[i].inode != about.st_ino || disks[i].count == 0)
-            continue;
-        const version last = disks[i].versions[--disks[i].count];
-        forget(&disks[i], 0);
-        disks[i].versions[disks[i].count++] = last;
-    }
-    return 0;
-}
-
-int fsync(int fd)
-{
-    return synced(fd);
-}
-
-int fdatasync(int fd)
-{
-    return synced(fd);
-}
+static uint64_t violations;
 
 /* ---- What must be there ---- */
 
@@ -134,29 +41,6 @@ static uint64_t number_in(const struct iovec *bytes)
     memcpy(&number, bytes->iov_base, sizeof number);
     fill_message(expected, number, bytes->iov_len);
     return number < NUMBERS && memcmp(expected, bytes->iov_base, bytes->iov_len) == 0 ? number : NUMBERS;
-}
-
-static void write_image(const char *path, const disk *from)
-{
-    if (from->count == 0) {
-        unlink(path);
-        return;
-    }
-    const size_t length = from->versions[below(from->count)].length;
-    uint8_t *const image = calloc(1, length + SECTOR);
-    require(image != NULL);
-    for (size_t at = 0; at < length; at += SECTOR) {
-        /* Mostly the oldest or the newest version. */
-        const uint64_t which = below(4);
-        const version *const chosen = &from->versions[which == 0   ? 0
-                                                      : which == 1 ? from->count - 1
-                                                                   : below(from->count)];
-        if (at < chosen->length)
-            memcpy(image + at, chosen->bytes + at,
-                   chosen->length - at < SECTOR ? chosen->length - at : SECTOR);
-    }
-    put_file(path, image, length);
-    free(image);
 }
 
 /* Takes and acknowledges all that is there after the cut. */
@@ -202,16 +86,7 @@ static void check_image(const char *path)
 
 static void cut(void)
 {
-    recording = false;
-    for (int i = 0; i < 4; i++) {
-        write_image(path_of("cut"), &disks[0]);
-        write_image(path_of("cut-taken"), &disks[1]);
-        check_image(path_of("cut"));
-        unlink(path_of("cut"));
-        unlink(path_of("cut-taken"));
-        images++;
-    }
-    recording = true;
+    disks_cut(path_of("cut"), check_image);
 }
 
 /* ---- The work ---- */
@@ -284,11 +159,7 @@ static void give_all_back(emmap_file *queue)
 
 static void run(size_t operations)
 {
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(disks[i].path, sizeof disks[i].path, "%s%s", path_of("jobs"), i ? "-taken" : "");
-        unlink(disks[i].path);
-        forget(&disks[i], 0);
-    }
+    disks_begin(path_of("jobs"), "-taken");
     memset(messages, 0, sizeof messages);
     next_number = in_hand = 0;
     emmap_file *const queue = open_queue(path_of("jobs"), QUEUE_RW, 8192);
