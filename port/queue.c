@@ -42,6 +42,28 @@ void perform_queue_push_many(const operation_t *op, call_t *c)
     free(messages);
 }
 
+/* {queue_push_once, Handle, Origin, Number, [Bytes]} -> {ok, Last} */
+void perform_queue_push_once(const operation *op, call *c)
+{
+    (void)op;
+    struct iovec origin, *messages;
+    uint64_t number, last;
+    size_t count;
+    if (!term_iodata(c->arguments[1], &origin) || origin.iov_len != EMMAP_ORIGIN_SIZE ||
+        !call_number(c, 2, &number) || number > INT64_MAX) {
+        call_badarg(c);
+        return;
+    }
+    const emmap_error taken = call_vectors(c, 3, &messages, &count);
+    if (taken) {
+        reply_error(c->out, taken);
+        return;
+    }
+    const emmap_error error = emmap_queue_push_once(c->file, origin.iov_base, number, messages, count, &last);
+    call_answer_unsigned(c, error, last);
+    free(messages);
+}
+
 /* {queue_pop_many, Handle, Limit} -> {ok, [Binary]} | eof */
 void perform_queue_pop_many(const operation_t *op, call_t *c)
 {

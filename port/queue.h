@@ -7,6 +7,7 @@
 perform_function_t perform_queue_open;
 perform_function_t perform_queue_push;
 perform_function_t perform_queue_push_many;
+perform_function_t perform_queue_push_once;
 perform_function_t perform_queue_pop_many;
 perform_function_t perform_queue_remove;
 perform_function_t perform_queue_pop_begin;

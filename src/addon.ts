@@ -163,6 +163,7 @@ interface Addon {
   queue_pop_abort: Ticket<bigint>;
   /** `delivery` gets the ticket and the number of the attempt. */
   queue_take(file: NativeFile, room: Uint8Array, delivery: Float64Array): Copied;
+  queue_order: Load;
   queue_ack: Ticket<number>;
   queue_release(file: NativeFile, ticket: number, delay: bigint): void;
   queue_put_back: Ticket<number>;

@@ -227,6 +227,25 @@ static ERL_NIF_TERM queue_push_many(struct nif_attempt *attempt, const ERL_NIF_T
     return on_messages(attempt, arguments[1], attempt->file->core->queue_push_many);
 }
 
+/* {ok, Last} */
+static ERL_NIF_TERM queue_push_once(struct nif_attempt *attempt, const ERL_NIF_TERM arguments[])
+{
+    struct nif_file *const file = attempt->file;
+    ErlNifBinary origin;
+    struct nif_vectors messages;
+    uint64_t number, last;
+    ERL_NIF_TERM failed;
+    if (!enif_inspect_binary(attempt->env, arguments[1], &origin) || origin.size != EMMAP_ORIGIN_SIZE ||
+        !nif_get_position(attempt->env, arguments[2], &number) || number > INT64_MAX)
+        return enif_make_badarg(attempt->env);
+    if (!nif_vectors_get_list(attempt, arguments[3], &messages, &failed))
+        return failed;
+    const emmap_error error =
+        file->core->queue_push_once(file->file, origin.data, number, messages.list, messages.count, &last);
+    nif_vectors_free(&messages);
+    return nif_attempt_number(attempt, error, last);
+}
+
 /* ---- Pop and look ------------------------------------------------------------------------------------- */
 
 /* A message of at most so many bytes is decoded from a copy on the stack. The same number is in
@@ -341,6 +360,7 @@ static ERL_NIF_TERM queue_info(struct nif_attempt *attempt, const ERL_NIF_TERM a
 
 NIF_OPERATION(queue_push)
 NIF_OPERATION(queue_push_many)
+NIF_SLOW_OPERATION(queue_push_once)
 NIF_OPERATION(queue_pop_term)
 NIF_OPERATION(queue_remove)
 NIF_OPERATION(queue_pop_many)

@@ -145,6 +145,9 @@ creates.").
 -callback queue_attach(handle()) -> result().
 -callback queue_push(handle(), bytes()) -> result().
 -callback queue_push_many(handle(), [binary()]) -> result().
+?DOC("Appends the messages, unless `Number` is not above the last number of the origin. Answers that last number; 0 if
+the origin is not known. `Number` 0 only asks.").
+-callback queue_push_once(handle(), Origin :: <<_:128>>, Number :: non_neg_integer(), [binary()]) -> measure().
 -callback queue_pop(handle()) -> message().
 -callback queue_pop_many(handle(), Limit :: non_neg_integer()) -> {ok, [binary()]} | eof | failed().
 ?DOC("Decodes the first message, removes it, and answers its term. `slow`: nothing was done; the caller uses
@@ -160,6 +163,8 @@ creates.").
 messages that it took with this number are released.").
 -callback queue_take(handle(), Holder :: non_neg_integer()) ->
     {ok, binary(), delivery_ticket(), Attempt :: pos_integer()} | eof | failed().
+?DOC("The number that the message got when it was first taken. Messages that are taken later have higher ones.").
+-callback queue_order(handle(), delivery_ticket()) -> {ok, int64()} | failed().
 ?DOC("Any process may end a delivery.").
 -callback queue_ack(handle(), delivery_ticket()) -> result().
 -callback queue_release(handle(), delivery_ticket(), Delay :: non_neg_integer()) -> result().

@@ -6,7 +6,7 @@
 
 %% Deliveries: a message that was taken stays in hand until it is acknowledged, released or put back.
 
--export([take/2, take_bytes/2, ack/1, release/2, put_back/1, attempt/1, is_of/2]).
+-export([take/2, take_bytes/2, ack/1, release/2, put_back/1, attempt/1, order/1, is_of/2]).
 
 -export_type([delivery/0]).
 
@@ -74,6 +74,10 @@ put_back(#delivery{backend = Backend, handle = Handle, ticket = Ticket}) ->
 
 -spec attempt(delivery()) -> pos_integer().
 attempt(#delivery{attempt = Attempt}) -> Attempt.
+
+%% The number that the message got when it was first taken; later ones have higher numbers.
+-spec order(delivery()) -> {ok, integer()} | emmap_backend:failed().
+order(#delivery{backend = Backend, handle = Handle, ticket = Ticket}) -> ?CALL(Backend, queue_order(Handle, Ticket)).
 
 %% Whether the message was taken by this handle.
 -spec is_of(delivery() | term(), emmap_backend:handle()) -> boolean().

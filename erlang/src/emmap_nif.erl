@@ -21,9 +21,9 @@ The library may fail to load: see `loaded/0`.").
 -export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
--export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
+-export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1, queue_pop_many/2,
          queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
-         queue_take/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
+         queue_take/2, queue_order/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
          queue_in_hand/1, queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
@@ -39,9 +39,9 @@ The library may fail to load: see `loaded/0`.").
        position/3, resize/2, truncate/1, allocate/3, advise/4, flush/1, sync/1, datasync/1, backup/2, is_current/1, writers/1,
        patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3, patomic_compare_exchange/4,
        patomic_load/2, patomic_store/3, counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
-       counter_compare_exchange/4, queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1,
+       counter_compare_exchange/4, queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1,
        queue_pop_many/2, queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
-       queue_take/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
+       queue_take/2, queue_order/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
        queue_in_hand/1, queue_peek_front/1, queue_peek_back/1, queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1,
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
@@ -275,6 +275,9 @@ queue_push(_Handle, _Message) -> not_loaded().
 -spec queue_push_many(handle(), [binary()]) -> result().
 queue_push_many(_Handle, _Messages) -> not_loaded().
 
+-spec queue_push_once(handle(), <<_:128>>, non_neg_integer(), [binary()]) -> emmap_backend:measure().
+queue_push_once(_Handle, _Origin, _Number, _Messages) -> not_loaded().
+
 -spec queue_pop(handle()) -> emmap_backend:message().
 queue_pop(_Handle) -> not_loaded().
 
@@ -302,6 +305,9 @@ queue_pop_abort(_Handle, _Ticket) -> not_loaded().
 -spec queue_take(handle(), non_neg_integer()) ->
     {ok, binary(), emmap_backend:delivery_ticket(), pos_integer()} | eof | emmap_backend:failed().
 queue_take(_Handle, _Holder) -> not_loaded().
+
+-spec queue_order(handle(), emmap_backend:delivery_ticket()) -> old().
+queue_order(_Handle, _Ticket) -> not_loaded().
 
 -spec queue_ack(handle(), emmap_backend:delivery_ticket()) -> result().
 queue_ack(_Handle, _Ticket) -> not_loaded().

@@ -40,9 +40,9 @@ not hold up other files: put `emmap_port:start_link/1` under a supervisor of you
 -export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
--export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_pop/1, queue_pop_many/2,
+-export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1, queue_pop_many/2,
          queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
-         queue_take/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
+         queue_take/2, queue_order/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
          queue_in_hand/1, queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
@@ -870,6 +870,11 @@ queue_push({Program, Number}, Message) -> call_with_data(Program, {queue_push, N
 -spec queue_push_many(handle(), [iodata()]) -> result().
 queue_push_many({Program, Number}, Messages) -> call_with_data(Program, {queue_push_many, Number, binaries(Messages)}).
 
+%% A synced queue waits for the disk.
+-spec queue_push_once(handle(), <<_:128>>, non_neg_integer(), [iodata()]) -> emmap_backend:measure().
+queue_push_once({Program, Number}, Origin, Count, Messages) ->
+    checked(call_disk(Program, {queue_push_once, Number, Origin, Count, binaries(Messages)})).
+
 -spec queue_pop(handle()) -> emmap_backend:message().
 queue_pop({Program, Number}) -> call(Program, {queue_pop, Number}).
 
@@ -901,6 +906,9 @@ queue_pop_abort({Program, Number}, Ticket) ->
     {ok, binary(), emmap_backend:delivery_ticket(), pos_integer()} | eof | emmap_backend:failed().
 queue_take({Program, Number}, Holder) ->
     checked(settled(Program, request(Program, {held_by, self(), Number, Holder}, {queue_take, Number, Holder}))).
+
+-spec queue_order(handle(), emmap_backend:delivery_ticket()) -> old().
+queue_order({Program, Number}, Ticket) -> checked_call(Program, {queue_order, Number, Ticket}).
 
 -spec queue_ack(handle(), emmap_backend:delivery_ticket()) -> result().
 queue_ack({Program, Number}, Ticket) -> checked_call(Program, {queue_ack, Number, Ticket}).

@@ -89,7 +89,7 @@ The errors are those of `emmap`, and
 -compile({no_auto_import, [length/1, erase/1]}).
 
 -export([open/3, close/1, flush/1]).
--export([push/2, push/3, push_many/2]).
+-export([push/2, push/3, push_many/2, push_once/4]).
 -export([receive_message/2, wait/2, set_active/2]).
 -export([take/2, ack/1, release/1, release/2, attempt/1, in_hand/1, release_all/1]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1]).
@@ -199,6 +199,19 @@ push(Name, Term, Level) when is_atom(Name) -> ?NAMED(Name, Queue, push(Queue, Te
 push_many(?QUEUE(_, _, _) = Queue, Terms) when erlang:length(Terms) >= 0 -> emmap_queue_push:push_many(Queue, Terms);
 push_many(?QUEUE(_, _, _), _Terms) -> error(badarg);
 push_many(Name, Terms) when is_atom(Name) -> ?NAMED(Name, Queue, push_many(Queue, Terms)).
+
+?DOC("Appends messages once: if `Number` is not above the last number of the origin, it appends nothing. Otherwise
+`Number` becomes the last one, in the same step. So a push whose answer was lost is tried again with its number. The
+answer is the origin's last number before the call, 0 if the origin is not known; `Number` 0 only asks for it.
+
+An origin is 16 random bytes. The numbers are in `PATH-relayed` beside the queue, for 2046 origins; the one that has
+pushed nothing for the longest time is forgotten first. `emmap_relay` pushes so.").
+-spec push_once(handle(), Origin :: <<_:128>>, Number :: non_neg_integer(), [term()]) ->
+    {ok, Last :: non_neg_integer()} | {error, reason()}.
+push_once(?QUEUE(_, _, _) = Queue, <<_:128>> = Origin, Number, Terms) when is_integer(Number), erlang:length(Terms) >= 0 ->
+    emmap_queue_push:push_once(Queue, Origin, Number, Terms);
+push_once(?QUEUE(_, _, _), _Origin, _Number, _Terms) -> error(badarg);
+push_once(Name, Origin, Number, Terms) when is_atom(Name) -> ?NAMED(Name, Queue, push_once(Queue, Origin, Number, Terms)).
 
 %%% Pop
 

@@ -6,7 +6,7 @@
 
 %% Pushes of terms whose memory has to be counted first. The short push of one term is emmap_queue:push/2 itself.
 
--export([push/2, push/3, push_long/3, push_many/2]).
+-export([push/2, push/3, push_long/3, push_many/2, push_once/4, push_once_bytes/4]).
 
 -include("emmap_file.hrl").
 
@@ -30,6 +30,20 @@ push_many(?QUEUE(Backend, Handle, Format), Terms) ->
         {error, _} = Error -> Error;
         Messages -> ?CALL_LOCKING(Backend, queue_push_many(Handle, Messages))
     end.
+
+-spec push_once(emmap_queue:queue(), <<_:128>>, non_neg_integer(), [term()]) ->
+    {ok, non_neg_integer()} | {error, emmap_queue:reason()}.
+push_once(?QUEUE(_, _, Format) = Queue, Origin, Number, Terms) ->
+    case encode_all(Terms, Format, []) of
+        {error, _} = Error -> Error;
+        Messages -> push_once_bytes(Queue, Origin, Number, Messages)
+    end.
+
+%% The same for messages that are bytes already.
+-spec push_once_bytes(emmap_queue:queue(), <<_:128>>, non_neg_integer(), [binary()]) ->
+    {ok, non_neg_integer()} | {error, emmap_queue:reason()}.
+push_once_bytes(?MAPPED(Backend, Handle), Origin, Number, Messages) ->
+    ?CALL_LOCKING(Backend, queue_push_once(Handle, Origin, Number, Messages)).
 
 encode_all([Term | Rest], #terms{encoding = Encoding, limit = Limit, quick = Quick} = Format, Messages) ->
     case term_to_binary(Term, Encoding) of

@@ -13,7 +13,7 @@
 -export([many_processes_on_many_handles/1, pop_many_shares_out/1, both_backends_on_one_queue/1]).
 -export([server/1, server_names/1, server_that_does_not_open/1, server_with_a_fun/1, server_meets_the_unknown/1,
          server_removes_nothing_for_the_dead/1, server_keeps_what_it_has/1]).
--export([waiting_leaves_the_schedulers_free/1, long_binaries_are_not_copied/1, long_messages/1]).
+-export([pushed_once/1, waiting_leaves_the_schedulers_free/1, long_binaries_are_not_copied/1, long_messages/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 -include("../src/emmap_file.hrl").
@@ -21,7 +21,7 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Cases = [first_in_first_out, any_term, empty, default, many, folds, fold_meets_a_refused_message,
+    Cases = [first_in_first_out, any_term, empty, default, many, pushed_once, folds, fold_meets_a_refused_message,
              levels, looks, metadata, writers, purge_clear_and_erase, grows, full, options,
              closed, exclusive, read_only, reopens, walk_of_another_era, walk_from_no_place, snapshot, goes_over, stale, emmap_2_queue, emmap_2_popped_queue, emmap_2_torn_queue,
              writes_the_bytes_of_emmap_2, corrupt, corrupt_message, unsafe_terms, no_terms, terms_up_to_the_limit,
@@ -104,6 +104,25 @@ default(Config) ->
     ?assertEqual(nil, emmap_queue:pop_or(Queue, none)),
     ?assertEqual(4, emmap_queue:try_pop_or(Queue, none, fun(N) -> 2 * N end)),
     ok = emmap_queue:close(Queue).
+
+pushed_once(Config) ->
+    {ok, Queue} = open(Config, "once.q", 0, []),
+    {Origin, Other} = {<<1:128>>, <<2:128>>},
+    ?assertEqual({ok, 0}, emmap_queue:push_once(Queue, Origin, 0, [])),
+    ?assertEqual({ok, 0}, emmap_queue:push_once(Queue, Origin, 1, [a, {b, 1}])),
+    ?assertEqual({ok, 1}, emmap_queue:push_once(Queue, Origin, 1, [a, {b, 1}])),
+    ?assertEqual({ok, 0}, emmap_queue:push_once(Queue, Other, 7, [c])),
+    ?assertEqual({ok, 1}, emmap_queue:push_once(Queue, Origin, 1 bsl 63 - 1, [d])),
+    ?assertEqual({ok, 1 bsl 63 - 1}, emmap_queue:push_once(Queue, Origin, 0, [])),
+    ?assertEqual({ok, [a, {b, 1}, c, d]}, emmap_queue:pop_many(Queue, 10)),
+    ok = emmap:sync(Queue),
+    ?assertEqual({ok, 7}, emmap_queue:push_once(Queue, Other, 8, lists:seq(1, 5000))),
+    ?assertEqual({ok, lists:seq(1, 5000)}, emmap_queue:pop_many(Queue, 6000)),
+    [?assertError(badarg, emmap_queue:push_once(Queue, Who, Number, Messages))
+     || {Who, Number, Messages} <- [{<<1:120>>, 1, [a]}, {"origin", 1, [a]}, {Origin, a, [a]}, {Origin, -1, [a]}, {Origin, 1 bsl 63, [a]},
+                                    {Origin, 1, a}, {Origin, 1, [a | b]}]],
+    ok = emmap_queue:close(Queue),
+    ?assertEqual({error, closed}, emmap_queue:push_once(Queue, Origin, 9, [a])).
 
 folds(Config) ->
     Queue = queue(Config, "folds"),
