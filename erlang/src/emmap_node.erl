@@ -1,0 +1,91 @@
+-module(emmap_node).
+
+-include("emmap_doc.hrl").
+
+?MODULEDOC("A node with nothing but relays and clusters, for hosts whose programs run in Node. The script `emmap_node`
+starts it:
+
+```sh
+emmap_node emmap@host-a /etc/emmap/node.config
+```
+
+The file has Erlang terms, each of which may be missing or come more than once:
+
+```erlang
+{nodes, ['emmap@host-b']}.  % nodes to be connected with, again and again; relays connect with theirs by themselves
+{receiver, #{name => jobs, queue => \"/data/jobs.q\"}}.                       % emmap_relay_receiver
+{relay, #{from => \"/data/out.q\", to => jobs, node => 'emmap@host-b'}}.      % emmap_relay
+{cluster, #{name => limits, folder => \"/data/limits\", counters => 1024}}.   % emmap_cluster
+```
+
+A process that fails is started again. After 10 failures within 10 seconds the node ends with status 1. SIGTERM ends the
+node in order.").
+-behaviour(supervisor).
+
+-export([main/1, start_link/1]).
+-export([init/1, connect/1]).
+
+-export_type([item/0]).
+
+?DOC("What is in the file.").
+-type item() :: {nodes, [node()]} | {receiver, emmap_relay_receiver:options()} | {relay, emmap_relay:options()} | {cluster, map()}.
+
+%% Milliseconds between two tries to connect.
+-define(BETWEEN, 1000).
+
+?DOC(false).
+-spec main([string()]) -> ok.
+main([Path]) ->
+    case file:consult(Path) of
+        {ok, Items} -> run(Path, Items);
+        {error, Reason} -> fail("~ts: ~ts", [Path, file:format_error(Reason)])
+    end.
+
+run(Path, Items) ->
+    {ok, _} = application:ensure_all_started(emmap),
+    %% The process that the node boots with ends when this function returns.
+    _ = spawn(fun() ->
+        _ = process_flag(trap_exit, true),
+        try start_link(Items) of
+            {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> ended(Reason) end;
+            {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
+        catch
+            error:Reason -> fail("~ts: ~tp", [Path, Reason])
+        end
+    end),
+    ok.
+
+ended(shutdown) -> fail("a relay, receiver or cluster has failed too often; see above", []);
+ended(Reason) -> fail("~tp", [Reason]).
+
+-spec fail(string(), [term()]) -> no_return().
+fail(Format, Arguments) ->
+    io:format(standard_error, "emmap_node: " ++ Format ++ "~n", Arguments),
+    halt(1).
+
+?DOC("Starts all of it, linked to the caller: for a supervision tree that reads such a file.").
+-spec start_link([item()]) -> supervisor:startlink_ret().
+start_link(Items) -> supervisor:start_link(?MODULE, Items).
+
+?DOC(false).
+-spec init([item()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Items) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [child(Item) || Item <- Items]}}.
+
+child({receiver, Options}) -> emmap_relay_receiver:child_spec(Options);
+child({relay, Options}) -> emmap_relay:child_spec(Options);
+child({cluster, Options}) -> cluster(emmap_cluster, Options);
+child({nodes, Nodes}) when is_list(Nodes) ->
+    #{id => {nodes, Nodes}, start => {proc_lib, start_link, [?MODULE, connect, [Nodes]]}};
+child(Item) -> error({not_understood, Item}).
+
+cluster(Module, Options) -> Module:child_spec(Options).
+
+?DOC(false).
+-spec connect([node()]) -> no_return().
+connect(Nodes) ->
+    proc_lib:init_ack({ok, self()}),
+    connect_again(Nodes).
+
+connect_again(Nodes) ->
+    _ = [net_kernel:connect_node(Node) || Node <- Nodes, Node =/= node(), not lists:member(Node, nodes())],
+    receive after ?BETWEEN -> connect_again(Nodes) end.
