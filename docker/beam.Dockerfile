@@ -14,14 +14,14 @@ COPY port port
 COPY erlang erlang
 # Copies what a release contains, and follows the links in _build.
 RUN cd erlang && rebar3 compile && mkdir -p /service/lib/emmap \
-    && cp -rL _build/default/lib/emmap/ebin _build/default/lib/emmap/priv /service/lib/emmap/
+    && cp -rL _build/default/lib/emmap/ebin _build/default/lib/emmap/priv bin /service/lib/emmap/
 
 FROM ${ERLANG_IMAGE}
 # One group owns the shared files, and each service has a user of its own. docs/compose.md says why.
 RUN groupadd --gid 10000 emmap && useradd --uid 10001 --gid emmap --no-create-home emmap-beam \
-    && install -d -o root -g emmap -m 2770 /shared
+    && install -d -o root -g emmap -m 2770 /shared /data
 COPY --from=build /service/lib /service/lib
-COPY docker/services/gateway.escript docker/services/healthy /service/
+COPY docker/services/gateway.escript docker/services/healthy docker/services/*.config /service/
 WORKDIR /service
 USER emmap-beam
 ENV ERL_LIBS=/service/lib

@@ -21,7 +21,7 @@ RUN npm pack --ignore-scripts && mkdir /service && npm install --prefix /service
 FROM ${NODE_IMAGE}
 # One group owns the shared files, and each service has a user of its own. docs/compose.md says why.
 RUN groupadd --gid 10000 emmap && useradd --uid 10002 --gid emmap --no-create-home emmap-node \
-    && install -d -o root -g emmap -m 2770 /shared
+    && install -d -o root -g emmap -m 2770 /shared /data
 COPY --from=build /service/node_modules /service/node_modules
 COPY docker/services/*.mjs docker/services/healthy /service/
 WORKDIR /service

@@ -43,7 +43,7 @@ void perform_queue_push_many(const operation_t *op, call_t *c)
 }
 
 /* {queue_push_once, Handle, Origin, Number, [Bytes]} -> {ok, Last} */
-void perform_queue_push_once(const operation *op, call *c)
+void perform_queue_push_once(const operation_t *op, call_t *c)
 {
     (void)op;
     struct iovec origin, *messages;

@@ -81,6 +81,17 @@ export class Composition {
     await this.docker(["unpause", this.#containers.get(service)]);
   }
 
+  /** Takes a service off the network of the hosts. */
+  async disconnect(service) {
+    await this.docker(["network", "disconnect", `${this.#project}_hosts`, this.#containers.get(service)]);
+  }
+
+  /** Connects it again, under the name that the others know. */
+  async connect(service, alias) {
+    const container = this.#containers.get(service);
+    await this.docker(["network", "connect", "--alias", alias, `${this.#project}_hosts`, container]);
+  }
+
   signal(service, signal) {
     return this.docker(["kill", "--signal", signal, this.#containers.get(service)]);
   }

@@ -4,6 +4,8 @@
 //
 //   KILLS          the number of kills of each service; default 3
 //   EMMAP_VOLUME   memory (default) or disk
+
+import { setTimeout as sleep } from "node:timers/promises";
 import { makeTrouble, Progress, readTable } from "../../interop-tests/traffic/trouble.mjs";
 import { baseImages } from "./base-images.mjs";
 import { Composition } from "./composition.mjs";
@@ -11,6 +13,7 @@ import { engine as findEngine, NoEngine, probe } from "./engine.mjs";
 import { Failed, interrupt, resume } from "./run.mjs";
 
 const SERVICES = ["beam-nif", "beam-port", "c-musl", "node"];
+const HOSTS = ["host-a", "host-b", "sender", "collector"];
 const UNAVAILABLE = 69;
 const kills = Number(process.env.KILLS || 3);
 const say = (text) => console.log(`compose-test: ${text}`);
@@ -43,9 +46,11 @@ async function main() {
   if (engine.own) variables.EMMAP_BUILD_NETWORK = "host";
 
   const progress = new Progress();
+  const collected = new Collected();
   const said = [];
   const composition = await Composition.create(engine, variables, (service, line) => {
     console.log(`${service.padEnd(9)} | ${line}`);
+    if (service === "collector") collected.read(line);
     if (service !== "check") return;
     said.push(line);
     progress.read(line);
@@ -56,13 +61,14 @@ async function main() {
   say("building the images");
   await composition.build();
   say("starting the services");
-  await composition.up([...SERVICES, "check"]);
+  await composition.up([...SERVICES, ...HOSTS, "check"]);
   const verdict = composition.wait("check").finally(() => progress.end("check has ended"));
   verdict.catch(() => {});
   await makeTrouble(composition, SERVICES, kills, progress, say);
   await inspect(composition);
   await composition.signal("check", "SIGUSR2");
 
+  await hosts(composition, collected);
   if ((await verdict) !== 0) throw new Error("check found something wrong, see above");
   const table = readTable(said);
   for (const service of SERVICES) {
@@ -73,6 +79,47 @@ async function main() {
     if (restarts !== 0) throw new Error(`${service} failed ${restarts} times by itself`);
   }
   return said.filter((line) => line.startsWith("|")).join("\n");
+}
+
+/** What the collector of host-b says: how many numbers it has. */
+class Collected {
+  #count = 0;
+
+  read(line) {
+    this.#count = Number(/^collector: (\d+) numbers/.exec(line)?.[1] ?? this.#count);
+  }
+
+  /** Returns when it has more of them. */
+  async more() {
+    const before = this.#count;
+    for (let tries = 0; this.#count <= before; tries++) {
+      if (tries === 120) throw new Error("nothing arrives at host-b any more");
+      await sleep(500);
+    }
+  }
+}
+
+/** The hosts are disconnected and connected, and their nodes killed. Each number of the sender arrives once. */
+async function hosts(composition, collected) {
+  await collected.more();
+  for (const [host, alias] of [
+    ["host-b", "host-b.emmap"],
+    ["host-a", "host-a.emmap"],
+  ]) {
+    say(`disconnecting ${host} for 12 s`);
+    await composition.disconnect(host);
+    await sleep(12_000);
+    await composition.connect(host, alias);
+    await collected.more();
+    say(`killing ${host}`);
+    await composition.kill(host);
+    await composition.start(host);
+    await collected.more();
+  }
+  const verdict = composition.wait("collector");
+  await composition.signal("sender", "SIGUSR2");
+  if ((await verdict) !== 0)
+    throw new Error("the collector of host-b has lost numbers, or has them twice; see above");
 }
 
 /** Checks that the services have only the rights of docker-compose.yml, and that the files belong to their group. */

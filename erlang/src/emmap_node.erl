@@ -23,7 +23,7 @@ node in order.").
 -behaviour(supervisor).
 
 -export([main/1, start_link/1]).
--export([init/1, connect/1]).
+-export([init/1, watch/2, connect/1]).
 
 -export_type([item/0]).
 
@@ -44,17 +44,21 @@ main([Path]) ->
 run(Path, Items) ->
     {ok, _} = application:ensure_all_started(emmap),
     %% The process that the node boots with ends when this function returns.
-    _ = spawn(fun() ->
-        _ = process_flag(trap_exit, true),
-        try start_link(Items) of
-            {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> ended(Reason) end;
-            {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
-        catch
-            error:Reason -> fail("~ts: ~tp", [Path, Reason])
-        end
-    end),
+    _ = spawn(?MODULE, watch, [Path, Items]),
     ok.
 
+?DOC(false).
+-spec watch(string(), [item()]) -> no_return().
+watch(Path, Items) ->
+    _ = process_flag(trap_exit, true),
+    try start_link(Items) of
+        {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> ended(Reason) end;
+        {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
+    catch
+        error:Reason -> fail("~ts: ~tp", [Path, Reason])
+    end.
+
+-spec ended(term()) -> no_return().
 ended(shutdown) -> fail("a relay, receiver or cluster has failed too often; see above", []);
 ended(Reason) -> fail("~tp", [Reason]).
 
