@@ -1,0 +1,27 @@
+// A program of host-b. It takes the numbers of host-a's sender out of a queue of its own host, and ends with status 0 if each came once.
+import { EMPTY, openQueue } from "emmap";
+
+const SAY_EVERY_MS = 1000;
+
+for (const signal of ["SIGTERM", "SIGINT"]) process.on(signal, () => process.exit(1));
+
+const queue = openQueue(`${process.env.FOLDER ?? "/data"}/jobs.q`, { values: "json", mode: 0o660 });
+const times = [];
+let [end, came, doubled, said] = [undefined, 0, 0, 0];
+while (end === undefined || came < end) {
+  const message = await queue.receive({ timeout: SAY_EVERY_MS });
+  if (message?.end !== undefined) end = message.end;
+  if (message?.n !== undefined) {
+    times[message.n] = (times[message.n] ?? 0) + 1;
+    if (times[message.n] === 1) came++;
+    else doubled++;
+  }
+  if (Date.now() - said < SAY_EVERY_MS) continue;
+  said = Date.now();
+  console.log(`collector: ${came} numbers so far`);
+}
+// What comes twice comes now.
+for (let more = queue.pop(); more !== EMPTY; more = queue.pop()) doubled++;
+const lost = end - came;
+console.log(`collector: ${end} numbers, ${lost} lost, ${doubled} doubled`);
+process.exitCode = lost + doubled === 0 ? 0 : 1;
