@@ -55,6 +55,7 @@ const PROGRAMS = [
   "node/cluster.mjs",
   "beam/cluster.escript",
   "beam/lifecycle.escript",
+  "beam/relay.escript",
 ];
 const COMMANDS = { ".mjs": process.execPath, ".escript": "escript" };
 

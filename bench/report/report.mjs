@@ -24,10 +24,10 @@ const SECTIONS = {
     "Keys have 20 bytes, and come in a random order. A table of a million keys does not fit into the processor's caches.",
   Cells: "A process reads a configuration, which stays the same or was published anew.",
   "The codec": "A message is encoded and decoded. JSON has strings and arrays instead of atoms and tuples.",
-  "Many machines":
-    "Three nodes of this machine play hosts. Times and bytes are beside the figures that they must not exceed. The nodes do not spin before they sleep (`+sbwt none`).",
   Scaling: "Costs relative to one process, or to the smallest file. A flat line does not grow with the size.",
   "Opening, closing and memory": "The costs of a file besides its operations.",
+  "Many machines":
+    "Nodes of this machine play hosts, each with files of its own, over Erlang distribution. Counters: times and bytes are beside the figures that they must not exceed, and the nodes do not spin before they sleep (`+sbwt none`). Relays: the distribution alone sends the same batches, and waits for the same answers, but has no queue at either end.",
 };
 
 /** At least this many operations beside the same peers make a table of their own. */

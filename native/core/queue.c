@@ -2,7 +2,6 @@
 #include "queue.h"
 
 #include "error.h"
-#include "relayed.h"
 
 const char *emi_queue_header_wrong(queue_header_t header, uint64_t mapped, uint32_t *offset)
 {
@@ -38,7 +37,7 @@ emmap_error emi_queue_recover(operation_t *operation, queue_header_t *header)
     if (header->next_tail < header->tail)
         return (error = emi_require_blocking()) ? error : emi_queue_slide_resume(operation, header);
     if (header->numbered) {
-        error = emi_relayed_settle(operation, header);
+        error = emi_queue_settle(operation, header);
         if (header->numbered)
             return error;
     }

@@ -89,6 +89,11 @@ emmap_error emi_queue_give_back(operation_t *operation, queue_header_t *header, 
 /* Continues a slide that was interrupted. Errors: EMMAP_CORRUPT. */
 emmap_error emi_queue_slide_resume(operation_t *operation, queue_header_t *header);
 
+/* Notes the number of a numbered push, and takes the mark out of the header (relayed.c). If the number can't be noted, the mark goes
+ * all the same: the queue must go on. Errors: EAGAIN as emi_require_blocking, ENOMEM and the like: the mark stays; those of a sync, of
+ * open and pwrite: it is gone. */
+emmap_error emi_queue_settle(operation_t *operation, queue_header_t *header);
+
 /* Returns NULL, or what is wrong with a header for a mapping of this size. A slide in progress is not wrong. */
 const char *emi_queue_header_wrong(queue_header_t header, uint64_t mapped, uint32_t *offset);
 

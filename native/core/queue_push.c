@@ -128,7 +128,7 @@ static emmap_error commit(operation_t *operation, queue_header_t header, uint64_
     queue_header_store(operation->mapping->data, header);
     queue_count_end(&noted, operation, messages, 0);
     PAUSE("queue_push_done");
-    return numbered ? emi_relayed_settle(operation, &header) : EMMAP_OK;
+    return numbered ? emi_queue_settle(operation, &header) : EMMAP_OK;
 }
 
 /* `numbered`: NULL, or the number of the batch, which is not pushed if its origin has had that number. */

@@ -207,7 +207,7 @@ static emmap_error note(int fd, queue_header_t header)
     return !error && header.synced ? sync_file(fd) : error;
 }
 
-emmap_error emi_relayed_settle(operation_t *operation, queue_header_t *header)
+emmap_error emi_queue_settle(operation_t *operation, queue_header_t *header)
 {
     int fd;
     emmap_error error = emi_require_blocking();

@@ -68,8 +68,6 @@ void emi_relayed_end(const relayed_t *self);
  * pwrite and of a sync; the queue is as before then. */
 emmap_error emi_relayed_commit(operation_t *operation, relayed_t *self, queue_header_t *header);
 
-/* Steps 3 and 4, for a header with the mark. If the number can't be noted, the mark goes all the same: the queue must go on.
- * Errors: EAGAIN as emi_require_blocking, ENOMEM and the like: the mark stays; those of a sync, of open and pwrite: it is gone. */
-emmap_error emi_relayed_settle(operation_t *operation, queue_header_t *header);
+/* Steps 3 and 4 are emi_queue_settle (queue.h). */
 
 #endif
