@@ -5,7 +5,7 @@
 -import(proper_types, [frequency/1, list/1, range/2]).
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2]).
--export([never_more_than_the_limit/1, wrong_accounts_are_seen/1, one_node/1, three_nodes/1, leader_dies/1, minority/1,
+-export([never_more_than_the_limit/1, lost_answer_that_a_lease_is_over/1, wrong_accounts_are_seen/1, one_node/1, three_nodes/1, leader_dies/1, minority/1,
          holder_dies/1, few_messages/1, bad_arguments/1, hostile/1]).
 -export([start/1, hit_all/2, hit_for/3]).
 
@@ -13,7 +13,7 @@
 
 suite() -> [{timetrap, {minutes, 2}}].
 
-all() -> [never_more_than_the_limit, wrong_accounts_are_seen, bad_arguments | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
+all() -> [never_more_than_the_limit, lost_answer_that_a_lease_is_over, wrong_accounts_are_seen, bad_arguments | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
 
 groups() ->
     [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile]}, {port, [], [one_node]}].
@@ -29,6 +29,12 @@ end_per_group(_Backend, _Config) -> ok.
 
 %% Holders with leases, answers that are lost, deaths, other leaders, any times: no window has more hits than the limit.
 never_more_than_the_limit(_Config) -> ok = check(fun emmap_budget_ledger:renew/4, 5000).
+
+%% Then the holder has still what the lease left, and the leader has counted it as spent.
+lost_answer_that_a_lease_is_over(_Config) ->
+    Steps = [{renew, 3, 31}, {pass, 310}, {lost, 3, 0}, {renew, 3, 0}, {pass, 86}, {hit, 3, 31}, {pass, 831}, {renew, 1, 100},
+             {hit, 1, 100}, {renew, 1, 0}],
+    ?assertEqual(ok, run(fun emmap_budget_ledger:renew/4, Steps)).
 
 %% A leader that counts what was spent for half a window would be found.
 wrong_accounts_are_seen(_Config) ->
