@@ -10,8 +10,10 @@ register_node(_Name, _Port, _Family) -> {ok, rand:uniform(3)}.
 listen_port_please(Name, _Host) -> {ok, port(Name)}.
 
 address_please(Name, Host, Family) ->
-    {ok, Address} = inet:getaddr(Host, Family),
-    {ok, Address, port(Name), 6}.
+    case inet:getaddr(Host, Family) of
+        {ok, Address} -> {ok, Address, port(Name), 6};
+        {error, _} = Error -> Error % an exception would end the node
+    end.
 
 port_please(Name, _Host) -> {port, port(Name), 6}.
 
