@@ -27,7 +27,8 @@ main(_) ->
     ok = until(fun() -> [length(maps:get(hosts, call(Node, emmap_cluster, info, [bench]))) || Node <- Nodes] =:= [2, 2, 2] end),
     quiet(A, B, Idle),
     hot(A, B),
-    split(A, B, C),
+    limit(Nodes),
+    split(A, B),
     [ok = peer:stop(Peer) || {Peer, _} <- Nodes],
     ok = file:del_dir_r(Folder).
 
@@ -90,8 +91,21 @@ hot(A, {_, Name} = B) ->
     rounds:ratio(?SECTION, "a change is seen, 10,000 hot counters, 99 %", Most / 120, "120 ms", "at most 1"),
     rounds:ratio(?SECTION, "10,000 hot counters, bytes to each peer", Bytes / Took * 1000 / 4.0e6, "4 MB a second", "at most 1").
 
+%% All hosts enforce one limit by their sums.
+limit(Nodes) ->
+    Limit = case rounds:quick() of true -> 300; false -> 6000 end,
+    {ok, Before} = call(hd(Nodes), emmap_cluster, read, [bench, 7]),
+    Caller = self(),
+    Begin = erlang:monotonic_time(millisecond),
+    _ = [spawn_link(fun() -> Caller ! {count, call(Node, cluster_host, limited, [bench, 7, Before + Limit])} end)
+         || Node <- Nodes],
+    Counts = [receive {count, Count} -> Count end || _ <- Nodes],
+    Rate = lists:sum(Counts) / length(Nodes) / (erlang:monotonic_time(millisecond) - Begin),
+    rounds:ratio(?SECTION, "a limit of three hosts is exceeded by", max(0, lists:sum(Counts) - Limit) / (2 * Rate * 120),
+                 "the hits of two hosts in 120 ms", "at most 1").
+
 %% A and B lose each other, and count on.
-split(A, {_, Name} = B, _C) ->
+split(A, {_, Name} = B) ->
     Cut = fun(Cookie) -> true = call(A, erlang, set_cookie, [Name, Cookie]) end,
     Cut(wrong),
     true = call(A, erlang, disconnect_node, [Name]),

@@ -1,7 +1,7 @@
 %% What bench/beam/cluster.escript has the nodes do.
 -module(cluster_host).
 
--export([start/1, hot/3, stop_hot/0, marks/3, seen/3, cpu/0, sent/1]).
+-export([start/1, hot/3, stop_hot/0, marks/3, seen/3, limited/3, cpu/0, sent/1]).
 
 %% Without a link to the process of the call.
 start(#{name := Name} = Options) ->
@@ -41,6 +41,18 @@ seen_from(Name, Index, Before, Last) ->
         {ok, Now} ->
             Time = os:system_time(microsecond),
             [Time || _ <- lists:seq(Before + 1, Now)] ++ seen_from(Name, Index, Now, Last)
+    end.
+
+%% Adds as long as the sum is below the limit, and answers how often.
+limited(Name, Index, Limit) -> limited(Name, Index, Limit, 0).
+
+limited(Name, Index, Limit, Count) ->
+    case emmap_cluster:read(Name, Index) of
+        {ok, Sum} when Sum >= Limit -> Count;
+        {ok, _} ->
+            ok = emmap_cluster:add(Name, Index, 1),
+            timer:sleep(1),
+            limited(Name, Index, Limit, Count + 1)
     end.
 
 %% The processor time of this node, in nanoseconds.
