@@ -259,17 +259,19 @@ handle_info(_Message, State) -> {noreply, State}.
 
 ?DOC(false).
 -spec terminate(term(), #state{}) -> ok.
-terminate(Reason, #state{name = Name} = State) ->
-    Last = case Reason of
+terminate(Reason, State) ->
+    case Reason of
         normal -> leave(State);
         shutdown -> leave(State);
         {shutdown, _} -> leave(State);
-        _ -> State
-    end,
-    _ = persistent_term:erase({?MODULE, Name}),
-    emmap_cluster_folder:close(Last#state.folder).
+        %% Callers go on to use the open files until the next process has opened them.
+        _ -> ok
+    end.
 
-leave(State) -> save(true, look(settle(State))).
+leave(#state{name = Name} = State) ->
+    #state{folder = Folder} = save(true, look(settle(State))),
+    _ = persistent_term:erase({?MODULE, Name}),
+    emmap_cluster_folder:close(Folder).
 
 ?DOC(false).
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().

@@ -179,6 +179,16 @@ restart(Config) ->
     ok = emmap:close_counters(Own),
     ok = join(?FUNCTION_NAME, a, Config),
     await(?FUNCTION_NAME, [a, b], 5, 122, Config),
+    %% A process that was killed: additions go on over the NIF, whose files stay open.
+    Server = call(node_of(a, Config), erlang, whereis, [emmap_cluster_restart]),
+    true = call(node_of(a, Config), erlang, exit, [Server, kill]),
+    emmap_test:until(fun() -> not call(node_of(a, Config), erlang, is_process_alive, [Server]) end),
+    More = case proplists:get_value(backend, Config) of
+        nif -> add(?FUNCTION_NAME, a, 5, 1000, Config), 1000;
+        port -> 0
+    end,
+    ok = join(?FUNCTION_NAME, a, Config),
+    await(?FUNCTION_NAME, [a, b], 5, 122 + More, Config),
     #{origin := Origin, version := Now} = info(?FUNCTION_NAME, a, Config),
     ?assert(Now > Version),
     ?assertEqual(1, map_size(maps:get(origins, info(?FUNCTION_NAME, b, Config)))).
