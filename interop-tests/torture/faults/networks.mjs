@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { ClusterCounts } from "../support/cluster-counts.mjs";
 import { network, PORT, requireNetworks } from "../support/network.mjs";
 import { portProgramOf } from "../support/proc.mjs";
 import { MEMORY, Peer, withFolder } from "../support/processes.mjs";
@@ -137,7 +138,7 @@ async function play(seed, door, folder, pace, say) {
   const time = (least, most) => sleep(pace * (least + below(most - least)));
   const hosts = await network(HOSTS);
   const delay = await hosts[0].delayed(hosts[2]);
-  const actors = [new Relays(folder, ROUTES)];
+  const actors = [new Relays(folder, ROUTES), new ClusterCounts(folder, HOSTS)];
   const nodes = hosts.map((host) => {
     const lines = actors.flatMap((actor) => actor.config(host.number, nodeOf, door));
     return new Node(host, folder, lines);
