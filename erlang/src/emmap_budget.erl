@@ -257,9 +257,9 @@ message({renew, Number, #{session := Id, spent := Spent, left := Left, wants := 
   when is_integer(Number), is_binary(Id), is_integer(Spent), Spent >= 0, is_integer(Left), Left >= 0, is_integer(Wants), Wants >= 0,
        Wants =< ?MOST ->
     asked(From, Number, Request, State);
-message({lease, Number, Granted, Keeps}, _From, #state{asked = {Number, Time}} = State)
-  when is_integer(Granted), Granted >= 0, is_boolean(Keeps) ->
-    leased(Time, Granted, Keeps, State);
+message({lease, Number, Granted, Kept}, _From, #state{asked = {Number, Time}} = State)
+  when is_integer(Granted), Granted >= 0, is_integer(Kept), Kept >= 0 ->
+    leased(Time, Granted, Kept, State);
 message(_Message, _From, State) -> State.
 
 %%% The holder
@@ -285,16 +285,18 @@ look(#state{file = File, block = Block, terms = #{lease := Lease}, asked = Asked
     end.
 
 %% The lease begins when it was asked for, so that it is over here before it is at the leader.
-leased(Asked, Granted, Keeps, #state{file = File, received = Received, terms = #{lease := Lease}} = State) ->
+leased(Asked, Granted, Kept, #state{file = File, received = Received, terms = #{lease := Lease}} = State) ->
     {ok, Word} = emmap:read_counter(File, ?WORD),
-    Left = case Keeps of true -> Word band ?MOST; false -> 0 end,
+    Left = min(Word band ?MOST, Kept),
     New = min(Left + Granted, ?MOST),
     case emmap:cas_counter(File, ?WORD, Word, (Asked + Lease) bsl ?BITS bor New) of
         {true, _} ->
             %% Without hits to hand out the leader is not asked all the time.
             Rest = case Granted of 0 -> clock() + 10 * ?LOOK; _ -> 0 end,
-            State#state{asked = none, received = Received + Granted, rest = Rest};
-        {false, _} -> leased(Asked, Granted, Keeps, State)
+            %% What it may not keep the leader has counted already.
+            Dropped = Word band ?MOST - Left,
+            State#state{asked = none, received = Received + Granted - Dropped, rest = Rest};
+        {false, _} -> leased(Asked, Granted, Kept, State)
     end.
 
 %%% The voter
@@ -402,8 +404,8 @@ commit(#state{role = #leader{commit = none, pending = [_ | _] = Pending, ledger 
     Now = clock(),
     Longer = Terms#{window := longer(maps:get(window, Terms)), lease := longer(maps:get(lease, Terms))},
     {Answers, Ledger} = lists:mapfoldl(fun({From, Number, Request}, Each) ->
-        {Granted, Keeps, After} = emmap_budget_ledger:renew(Request, Longer, Now, Each),
-        {{From, {lease, Number, Granted, Keeps}}, After}
+        {Granted, Kept, After} = emmap_budget_ledger:renew(Request, Longer, Now, Each),
+        {{From, {lease, Number, Granted, Kept}}, After}
     end, Before, lists:reverse(Pending)),
     tell_voters({accept, Term, Seq + 1, emmap_budget_ledger:snapshot(Now, Ledger)}, State),
     State#state{role = Role#leader{seq = Seq + 1, ledger = Ledger, pending = [], commit = {[], Answers, Now}}};

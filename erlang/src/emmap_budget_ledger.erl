@@ -33,26 +33,22 @@
 -spec new() -> ledger().
 new() -> #ledger{}.
 
-%% Begins or renews a lease, and grants as much as there is. `Keeps': false if the lease that the session knows was over: then
-%% the session has nothing but the grant.
--spec renew(request(), terms(), Now :: time(), ledger()) -> {Granted :: non_neg_integer(), Keeps :: boolean(), ledger()}.
+%% Begins or renews a lease, and grants as much as there is. `Kept': so much of what is left the session may keep besides. It is
+%% nothing if the former lease was over, whether or not the session has heard of that.
+-spec renew(request(), terms(), Now :: time(), ledger()) -> {Granted :: non_neg_integer(), Kept :: non_neg_integer(), ledger()}.
 renew(#{session := Id, spent := Spent, left := Left, wants := Wants}, #{lease := Lease} = Terms, Now, Before) ->
     #ledger{sessions = Sessions} = Ledger = expire(Terms, Now, Before),
-    {Keeps, Kept, Counted} = case Sessions of
+    {Kept, Counted} = case Sessions of
         #{Id := #session{spent = Reported, left = Had}} ->
             New = max(0, Spent - Reported),
-            case max(0, Had - New) of
-                %% What it does not report was granted by an answer that it never got.
-                Rest when Left =< Rest -> {true, Left, count(New, Terms, Now, Ledger)};
-                %% It has this from a lease that is over: it never got the answer that said so, and began the present one.
-                Rest -> {false, 0, count(New + Rest, Terms, Now, Ledger)}
-            end;
-        #{} -> {false, 0, Ledger}
+            %% It cannot have more than it was given. What it does not report was granted by an answer that it never got.
+            {min(Left, max(0, Had - New)), count(New, Terms, Now, Ledger)};
+        #{} -> {0, Ledger}
     end,
     Session = #session{left = Kept, spent = Spent, until = Now + Lease},
     Renewed = Counted#ledger{sessions = (Counted#ledger.sessions)#{Id => Session}},
     Granted = max(0, min(Wants, maps:get(limit, Terms) - used(Renewed))),
-    {Granted, Keeps, Renewed#ledger{sessions = (Renewed#ledger.sessions)#{Id := Session#session{left = Kept + Granted}}}}.
+    {Granted, Kept, Renewed#ledger{sessions = (Renewed#ledger.sessions)#{Id := Session#session{left = Kept + Granted}}}}.
 
 %% Leases that are over, and windows.
 expire(#{window := Window}, Now, #ledger{sessions = Sessions, spent = Spent} = Ledger) ->
