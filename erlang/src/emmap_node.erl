@@ -2,7 +2,7 @@
 
 -include("emmap_doc.hrl").
 
-?MODULEDOC("A node with nothing but relays and clusters, for hosts whose programs run in Node. The script `emmap_node`
+?MODULEDOC("A node with nothing but relays, clusters and budgets, for hosts whose programs run in Node. The script `emmap_node`
 starts it:
 
 ```sh
@@ -15,7 +15,8 @@ The file has Erlang terms, each of which may be missing or come more than once:
 {nodes, ['emmap@host-b']}.  % nodes to be connected with, again and again; relays connect with theirs by themselves
 {receiver, #{name => jobs, queue => \"/data/jobs.q\"}}.                       % emmap_relay_receiver
 {relay, #{from => \"/data/out.q\", to => jobs, node => 'emmap@host-b'}}.      % emmap_relay
-{cluster, #{name => limits, folder => \"/data/limits\", counters => 1024}}.   % emmap_cluster
+{cluster, #{name => hits, folder => \"/data/hits\", counters => 1024}}.       % emmap_cluster
+{budget, #{name => mails, folder => \"/data/mails\", limit => 1000, window => 60000, nodes => ['emmap@host-a']}}. % emmap_budget
 ```
 
 A process that fails is started again. After 10 failures within 10 seconds the node ends with status 1. SIGTERM ends the
@@ -28,7 +29,9 @@ node in order.").
 -export_type([item/0]).
 
 ?DOC("What is in the file.").
--type item() :: {nodes, [node()]} | {receiver, emmap_relay_receiver:options()} | {relay, emmap_relay:options()} | {cluster, map()}.
+-type item() ::
+    {nodes, [node()]} | {receiver, emmap_relay_receiver:options()} | {relay, emmap_relay:options()}
+    | {cluster, emmap_cluster:options()} | {budget, emmap_budget:options()}.
 
 %% Milliseconds between two tries to connect.
 -define(BETWEEN, 1000).
@@ -59,7 +62,7 @@ watch(Path, Items) ->
     end.
 
 -spec ended(term()) -> no_return().
-ended(shutdown) -> fail("a relay, receiver or cluster has failed too often; see above", []);
+ended(shutdown) -> fail("a relay, receiver, cluster or budget has failed too often; see above", []);
 ended(Reason) -> fail("~tp", [Reason]).
 
 -spec fail(string(), [term()]) -> no_return().
@@ -77,12 +80,11 @@ init(Items) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, 
 
 child({receiver, Options}) -> emmap_relay_receiver:child_spec(Options);
 child({relay, Options}) -> emmap_relay:child_spec(Options);
-child({cluster, Options}) -> cluster(emmap_cluster, Options);
+child({cluster, Options}) -> emmap_cluster:child_spec(Options);
+child({budget, Options}) -> emmap_budget:child_spec(Options);
 child({nodes, Nodes}) when is_list(Nodes) ->
     #{id => {nodes, Nodes}, start => {proc_lib, start_link, [?MODULE, connect, [Nodes]]}};
 child(Item) -> error({not_understood, Item}).
-
-cluster(Module, Options) -> Module:child_spec(Options).
 
 ?DOC(false).
 -spec connect([node()]) -> no_return().
