@@ -319,7 +319,7 @@ test("a mapping at an address is closed before it is opened again there", () => 
   expect([file.closed, again.size]).toEqual([true, 4096]);
 });
 
-test("a call that goes over to another queue or storage answers what is there", async () => {
+test("a call that goes over to another queue or storage answers from that one", async () => {
   const path = freshPath();
   using queue = openQueue(path, { follow: true });
   using blocks = openBlockStorage(`${path}.blocks`, { blockSize: 4, follow: true });

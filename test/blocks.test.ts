@@ -22,7 +22,7 @@ function block22(n: number): Buffer {
   return block;
 }
 
-test("what is stored is read, until it is freed", () => {
+test("a stored block is read, until it is freed", () => {
   using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
   const address = blocks.store("12345678");
   expect(blocks.read(address)?.toString()).toBe("12345678");
@@ -95,7 +95,7 @@ test("the file says how many levels a storage has", () => {
   expect(other.message).toContain("another number of levels");
 });
 
-test("another block size is told from what is no storage", () => {
+test("another block size is told from a file that is no storage", () => {
   const other = thrownBy(() => openBlockStorage(fixture("blocks.bin"), { blockSize: 23 }));
   expect(other.code).toBe("EINVAL");
   expect(other.message).toContain("another block size");

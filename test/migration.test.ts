@@ -119,13 +119,13 @@ describe("functions", () => {
   const having = (lines: Answer[]): Set<string> =>
     new Set(lines.flatMap(({ expression }) => calls(expression)));
 
-  test("what is the same has answered the same", () => {
+  test("calls that the page lists as the same have answered the same", () => {
     const names = said.filter(({ said }) => said.startsWith("the same")).map(({ name }) => name);
     expect(names.length).toBeGreaterThan(50);
     expect(names.filter((name) => !having(same).has(name))).toEqual([]);
   });
 
-  test("what is new succeeds nowhere on emmap 2.x", () => {
+  test("calls that the page lists as new succeed nowhere on emmap 2.x", () => {
     const names = said.filter(({ said }) => said.startsWith("new")).map(({ name }) => name);
     expect(names.length).toBeGreaterThan(25);
     expect(names.filter((name) => having(succeeding).has(name))).toEqual([]);
@@ -183,13 +183,13 @@ describe("options", () => {
       all(expression, /(\[[^[\]]*\])\)/g).some((list) => new RegExp(`[[{ ]${name}[\\], ]`).test(list)),
     );
 
-  test("what is the same was given where emmap 2.x answers the same", () => {
+  test("options that are the same were given where emmap 2.x answers the same", () => {
     const names = said.filter(({ said }) => said.startsWith("the same")).map(({ name }) => name);
     expect(names.length).toBeGreaterThan(20);
     expect(names.filter((name) => !given(same, name))).toEqual([]);
   });
 
-  test("what is new was given nowhere on emmap 2.x with success", () => {
+  test("options that are new were given nowhere on emmap 2.x with success", () => {
     const names = said.filter(({ said }) => said.startsWith("new")).map(({ name }) => name);
     expect(names.length).toBeGreaterThan(8);
     expect(names.filter((name) => given(succeeding, name))).toEqual([]);

@@ -295,7 +295,7 @@ describe("stop", () => {
     return { consumer, ends, aborted };
   }
 
-  test("waits for what is in hand, and takes no more", async () => {
+  test("waits for the messages in hand, and takes no more", async () => {
     using queue = create();
     const { consumer, ends } = await busy(queue);
     let stopped = false;
@@ -310,7 +310,7 @@ describe("stop", () => {
     expect(consumer.stop()).toBe(consumer.finished);
   });
 
-  test("gives back what is in hand after a time, in order, and the attempt does not count", async () => {
+  test("gives the messages in hand back after a time, in order, and the attempt does not count", async () => {
     using queue = create();
     const { consumer, ends, aborted } = await busy(queue);
     await consumer.stop({ timeout: 30 });

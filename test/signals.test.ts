@@ -92,7 +92,7 @@ test("WebAssembly traps in one thread while another one faults", async () => {
   expect({ printed, ended }).toEqual({ printed: "3000 true", ended: 0 });
 });
 
-test("a listener for SIGBUS from before the first file still hears of what is sent, and of no fault", async () => {
+test("a listener for SIGBUS from before the first file still hears of signals that are sent, and of no fault", async () => {
   const { printed, ended } = await run(`
     let heard = 0;
     const waiting = setInterval(() => {}, 1000);
@@ -106,7 +106,7 @@ test("a listener for SIGBUS from before the first file still hears of what is se
   expect({ printed, ended }).toEqual({ printed: "EFAULT 0\n1 EFAULT", ended: 0 });
 });
 
-test("a listener for SIGBUS from after the first file hears of what is sent", async () => {
+test("a listener for SIGBUS from after the first file hears of signals that are sent", async () => {
   const { printed, ended } = await run(`
     console.log(fault());
     const waiting = setInterval(() => {}, 1000);

@@ -178,7 +178,7 @@ test("take ends with the time, the signal, and the queue", async () => {
   expect(await rejectionOf(closed)).toMatchObject({ code: "EMMAP_CLOSED" });
 });
 
-test("each message goes to one of many who take", async () => {
+test("each message goes to one of many takers", async () => {
   using queue = create();
   const got: unknown[] = [];
   const takers = Array.from({ length: 20 }, async () => {

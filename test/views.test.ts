@@ -5,7 +5,7 @@ import { collectUntil } from "./support/collect";
 import { thrownBy } from "./support/errors";
 import { descriptorsOf, freshPath, mappingsOf, pattern, patternFile } from "./support/files";
 
-test("a view shows what is written, and writes what it is given", () => {
+test("a view shows the written bytes, and writes the bytes that it is given", () => {
   const path = patternFile(4096);
   using file = open(path, { write: true });
   const view = file.view(100, 10);
@@ -53,7 +53,7 @@ test("a file at an odd offset has views", () => {
   expect(file.bigInt64Array(5, 2).length).toBe(2);
 });
 
-test("what is written to a view of a read-only file stays in this mapping", () => {
+test("bytes written to a view of a read-only file stay in this mapping", () => {
   const path = patternFile(8192);
   using file = open(path);
   const view = file.view();
@@ -236,7 +236,7 @@ test("a view with an ArrayBuffer of its own is one of the mapping", async () => 
   await collectUntil(() => mappingsOf(path) === 0);
 });
 
-test("it outlives close where the file is direct, and keeps what is written where that is read-only", async () => {
+test("it outlives close where the file is direct, and keeps the written bytes where that is read-only", async () => {
   const path = patternFile(4096);
   const file = open(path, { direct: true });
   let view: Buffer | undefined = file.view(7, 3, { ownBuffer: true });

@@ -52,7 +52,7 @@ test("a notify wakes as many as it says, at once and when they sleep", async () 
   }
 });
 
-test("who waits ends with the change, and all 64 bits count", async () => {
+test("a wait ends with the change, and all 64 bits count", async () => {
   using file = create();
   for (const change of [1n, HIGH, -(2n ** 63n)]) {
     const value = file.load(8);

@@ -108,7 +108,7 @@ members(Name) ->
     join_scope(),
     pg:get_members(?SCOPE, Name).
 
-%% It lives as long as the node, whoever needs it first.
+%% It lives as long as the node, not as long as the first process that needs it.
 join_scope() ->
     case whereis(?SCOPE) =:= undefined andalso pg:start(?SCOPE) of
         false -> ok;

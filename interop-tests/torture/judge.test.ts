@@ -16,7 +16,7 @@ test("nothing is wrong where all is there once", () => {
   expect(verdict([["store 0", "stored 7"]], [], [[7, 0, 0]])).toEqual([]);
 });
 
-test("what was begun by whoever died may have been done or not", () => {
+test("operations that a dead player had begun may have been done or not", () => {
   expect(verdict([["push 0 1"]])).toEqual([]);
   expect(verdict([["push 0 1"]], [[0, 0]])).toEqual([]);
   expect(verdict([TWO, ["pop"]], [[0, 1]])).toEqual([]);

@@ -1,4 +1,4 @@
-/* Numbered pushes: each happens once, although it is tried again, and whoever dies in between. */
+/* Numbered pushes: each happens once, although it is tried again, and although processes die in between. */
 #include <fcntl.h>
 #include <stddef.h>
 #include <time.h>

@@ -60,7 +60,7 @@ test("the code knows the package's version", () => {
   expect(readFileSync(join(root, "src/version.ts"), "utf8")).toContain(`"${manifest.version}"`);
 });
 
-test("the changelog tells of this version, and of what is not in one yet", () => {
+test("the changelog tells of this version, and of changes that no version has yet", () => {
   const changelog = readFileSync(join(root, "CHANGELOG.md"), "utf8");
   expect(changelog).toMatch(/^## \[Unreleased\]$/m);
   const versions = [...changelog.matchAll(/^## \[(\d.*?)\](.*)$/gm)];

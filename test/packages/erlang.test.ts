@@ -47,7 +47,7 @@ test("it has what Hex asks for, and the version of the npm package", () => {
   for (const link of links) expect(link.startsWith(home), link).toBe(true);
 });
 
-test("without a compiler the build says what is missing", () => {
+test("without a compiler the build names the missing program", () => {
   const built = freshFolder();
   cpSync(packed, built, { recursive: true });
   const programs = [
