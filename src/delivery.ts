@@ -23,12 +23,14 @@ export interface InHand {
   readonly size: number;
 }
 
-const MAX_DELAY = 2n ** 63n;
+/** The longest delay in milliseconds, some 31,700 years: the core's EMMAP_DELAY_MAX. @internal */
+export const MAX_DELAY = 1e15;
 
-function toDelay(delay: unknown): bigint {
-  if (typeof delay !== "number") throw typeError("delay", "of type number", delay);
-  if (!(delay >= 0)) throw rangeError("delay", "0 or more", delay);
-  return delay < Number(MAX_DELAY) ? BigInt(Math.ceil(delay)) : MAX_DELAY;
+/** @internal */
+export function checkDelay(delay: unknown, name: string): number {
+  if (typeof delay !== "number") throw typeError(name, "of type number", delay);
+  if (!(delay >= 0 && delay <= MAX_DELAY)) throw rangeError(name, "from 0 to 1e15", delay);
+  return delay;
 }
 
 let create: <Message>(
@@ -116,11 +118,12 @@ export class Delivery<Message> {
 
   /**
    * Gives the message back. It is delivered again before those that were pushed later, but not before `delay`
-   * milliseconds have passed. The delay holds even if all processes end meanwhile.
-   * @throws as {@link ack}
+   * milliseconds have passed, at most 1e15. The delay holds even if all processes end meanwhile.
+   * @throws as {@link ack}; ERR_OUT_OF_RANGE for another delay
    */
   release(delay = 0): void {
-    addon.queue_release(this.#native, this.#ticket, toDelay(delay));
+    const milliseconds = BigInt(Math.ceil(checkDelay(delay, "delay")));
+    addon.queue_release(this.#native, this.#ticket, milliseconds);
     this.#ended = true;
   }
 

@@ -81,6 +81,12 @@ interface Gathered<Out> {
 /** The ticket of a message that was taken; or, as a bigint, of a pop in two steps, where taking is not possible. */
 type Step = number | bigint;
 
+/** The last time that a Date holds. */
+const MAX_TIME = 8.64e15;
+
+/** The bytes of the file may be damaged. */
+const toDate = (time: number): Date => new Date(Math.min(time, MAX_TIME));
+
 let create: <In, Out>(opened: Opened, format: Format<In, Out>) => Queue<In, Out>;
 
 /**
@@ -616,8 +622,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   inHand(): InHand[] {
     return addon.queue_in_hand(this.native).map((each) => ({
       ...each,
-      since: new Date(each.since),
-      due: each.due === 0 ? null : new Date(each.due),
+      since: toDate(each.since),
+      due: each.due === 0 ? null : toDate(each.due),
     }));
   }
 

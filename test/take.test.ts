@@ -119,11 +119,12 @@ test("a delay is a number of milliseconds", () => {
   using queue = create();
   queue.push(1);
   const delivery = taken(queue);
-  for (const delay of [-1, Number.NaN])
+  for (const delay of [-1, Number.NaN, 1e15 + 1, Number.POSITIVE_INFINITY])
     expect(thrownBy(() => delivery.release(delay)).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => delivery.release("1" as never)).code).toBe("ERR_INVALID_ARG_TYPE");
-  delivery.release(Number.POSITIVE_INFINITY);
+  delivery.release(1e15);
   expect(queue.inHand()).toMatchObject([{ released: true, process: 0, program: "" }]);
+  expect(queue.inHand()[0]?.due?.getTime()).toBeGreaterThan(1e15);
 });
 
 test("using releases a delivery that was not ended", () => {

@@ -364,7 +364,7 @@ ack(Delivery) -> emmap_delivery:ack(Delivery).
 release(Delivery) -> emmap_delivery:release(Delivery, 0).
 
 ?DOC("As `release/1`, but the message is not delivered before `Delay` milliseconds have passed by the system's clock,
-even if every process is started anew meanwhile.").
+even if every process is started anew meanwhile. `{error, einval}` for a delay above 10^15, too.").
 -spec release(delivery(), Delay :: non_neg_integer()) -> ok | {error, reason()}.
 release(Delivery, Delay) when is_integer(Delay), Delay >= 0 -> emmap_delivery:release(Delivery, Delay);
 release(_Delivery, _Delay) -> error(badarg).

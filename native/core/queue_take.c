@@ -278,13 +278,15 @@ emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t dela
     queue_header_t header;
     hand_t hand;
     uint32_t number;
+    if (delay > EMMAP_DELAY_MAX)
+        return emi_error_set(EINVAL, "a delay is a number of milliseconds from 0 to 10^15");
     const uint64_t now = clock_now();
     emmap_error error = emi_taken_operation_begin(file, &operation, &header, &hand);
     if (error)
         return error;
     error = find(&hand, ticket, &number);
     if (!error)
-        release(&hand, number, delay == 0 ? 0 : delay < INT64_MAX - now ? now + delay : INT64_MAX);
+        release(&hand, number, delay == 0 ? 0 : now + delay);
     return emi_taken_operation_end(&operation, &hand, error);
 }
 

@@ -878,8 +878,11 @@ emmap_error emmap_queue_take(emmap_file *file, uint64_t holder, const emmap_sink
 /* Ends a delivery: the message is gone for good. Errors: EINVAL if this handle has no message in hand under the ticket. */
 emmap_error emmap_queue_ack(emmap_file *file, uint64_t ticket);
 
+/* The longest delay of a released message: 10^15 ms, some 31,700 years. A date of JavaScript still holds the time when it is over. */
+#define EMMAP_DELAY_MAX UINT64_C(1000000000000000)
+
 /* Ends a delivery: the message is delivered again, not before `delay` milliseconds have passed by the system's clock (0: at once).
- * Errors: as emmap_queue_ack. */
+ * Errors: as emmap_queue_ack; EINVAL for a delay above EMMAP_DELAY_MAX. */
 emmap_error emmap_queue_release(emmap_file *file, uint64_t ticket, uint64_t delay);
 
 /* *order: the number that the message got when it was taken first, and keeps until its last delivery ends. Messages that are taken

@@ -138,6 +138,24 @@ static void pop_peek_and_remove_see_released_messages(void **state)
     close_file(queue);
 }
 
+static void a_delay_has_a_limit(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 1);
+    const uint64_t ticket = expect_take(queue, 0, 1).ticket;
+    assert_error(EINVAL, emmap_queue_release(queue, ticket, EMMAP_DELAY_MAX + 1));
+    assert_error(EINVAL, emmap_queue_release(queue, ticket, UINT64_MAX));
+    assert_ok(emmap_queue_release(queue, ticket, EMMAP_DELAY_MAX));
+    emmap_in_hand entry;
+    size_t count;
+    assert_ok(emmap_queue_in_hand(queue, &entry, 1, &count));
+    assert_int_equal(count, 1);
+    assert_true(entry.released);
+    assert_true(entry.due > EMMAP_DELAY_MAX && entry.due < UINT64_C(8640000000000000));
+    close_file(queue);
+}
+
 static void a_delay_holds_for_new_handles_too(void **state)
 {
     (void)state;
@@ -480,6 +498,7 @@ int main(void)
         folder_test(messages_are_taken_in_order_and_acknowledged_in_any),
         folder_test(a_released_message_comes_before_the_next_one),
         folder_test(pop_peek_and_remove_see_released_messages),
+        folder_test(a_delay_has_a_limit),
         folder_test(a_delay_holds_for_new_handles_too),
         folder_test(a_message_put_back_is_the_first_one_again),
         folder_test(closing_a_handle_releases_what_it_has_in_hand),
