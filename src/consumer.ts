@@ -166,6 +166,8 @@ export class Consumer {
   /** Called when a message is not in hand any more. */
   #freed = (): void => {};
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer ends. */
+  #deadline = Number.POSITIVE_INFINITY;
 
   private constructor(source: Source, handler: Handler<unknown>, options: ProcessOptions) {
     if (typeof handler !== "function") throw typeError("handler", "of type function", handler);
@@ -204,16 +206,19 @@ export class Consumer {
   /**
    * Takes no further message, and waits until the handlers have ended. After `timeout` milliseconds the messages that
    * are still in hand go back to the head of the queue, and the handlers' signal is aborted; the attempt does not
-   * count. The queue stays open.
+   * count. The queue stays open. After several calls the earliest end holds.
    * @returns {@link finished}
    */
   stop({ timeout = Number.POSITIVE_INFINITY }: StopOptions = {}): Promise<void> {
     if (typeof timeout !== "number") throw typeError("options.timeout", "of type number", timeout);
     if (!(timeout >= 0)) throw rangeError("options.timeout", "0 or more", timeout);
     this.#stopping.abort();
-    clearTimeout(this.#timer);
-    if (timeout <= MAX_TIMEOUT && this.#inHand.size > 0)
+    const deadline = performance.now() + timeout;
+    if (timeout <= MAX_TIMEOUT && this.#inHand.size > 0 && deadline < this.#deadline) {
+      this.#deadline = deadline;
+      clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.#giveBack(), timeout);
+    }
     return this.finished;
   }
 
