@@ -3,7 +3,7 @@ import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
 import { rangeError, typeError, valueError } from "./arguments.js";
 import { type Consumer, createConsumer, type Handler, type ProcessOptions } from "./consumer.js";
-import { deadLetter } from "./dead-letter.js";
+import { type DeadLetter, deadLetter } from "./dead-letter.js";
 import { createDelivery, type Delivery, type InHand, Undecodable } from "./delivery.js";
 import { EmmapError, messageError } from "./error.js";
 import type { Decoded, DecodeOptions, Json } from "./etf/decode-options.js";
@@ -80,6 +80,9 @@ interface Gathered<Out> {
 
 /** The ticket of a message that was taken; or, as a bigint, of a pop in two steps, where taking is not possible. */
 type Step = number | bigint;
+
+/** A queue that {@link DeadLetter}s fit in; one of bytes is to read their bytes. */
+type LetterQueue<Message> = Queue<DeadLetter<Message>, unknown> | Queue<Uint8Array | string, Buffer>;
 
 /** The last time that a Date holds. */
 const MAX_TIME = 8.64e15;
@@ -575,9 +578,10 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * Any number of consumers may work on a queue, in this process and in others. A message may be delivered twice, if a
    * process dies at the wrong moment: see docs/job-queues.md.
    */
-  process(handler: Handler<Out>, options: ProcessOptions<Queue<never, unknown>> = {}): Consumer {
+  process(handler: Handler<Out>, options: ProcessOptions<LetterQueue<Out>> = {}): Consumer {
     if (typeof options !== "object" || options === null) throw typeError("options", "an object", options);
-    const { deadLetters, maxAttempts } = options;
+    const { maxAttempts } = options;
+    const deadLetters: Queue<never, unknown> | undefined = options.deadLetters;
     if (deadLetters !== undefined && !(deadLetters instanceof Queue))
       throw typeError("options.deadLetters", "a Queue", deadLetters);
     if (deadLetters === undefined && maxAttempts !== undefined && maxAttempts !== Number.POSITIVE_INFINITY)
