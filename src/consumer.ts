@@ -1,9 +1,11 @@
 // Consumers: they take messages, call a handler, and acknowledge or release by its result.
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
-import { rangeError, typeError } from "./arguments.js";
-import type { Delivery } from "./delivery.js";
+import { rangeError, typeError, valueError } from "./arguments.js";
+import { reasonOf } from "./dead-letter.js";
+import { checkDelay, type Delivery, MAX_DELAY } from "./delivery.js";
 import { EmmapError, type EmmapErrorCode } from "./error.js";
+import { firstUnknown, unknownOption } from "./etf/options.js";
 import { isPromise } from "./promises.js";
 
 /** The wait between two attempts at a message: {@link ProcessOptions.backoff}. All times are in milliseconds. */
@@ -21,7 +23,7 @@ export interface Backoff {
   readonly jitter?: number | undefined;
 }
 
-/** The options of {@link Queue.process}. */
+/** The options of {@link Queue.process}. An unknown option is an error. */
 export interface ProcessOptions<Letters = unknown> {
   /** The most messages that the consumer has in hand at a time. Default 1. */
   concurrency?: number | undefined;
@@ -30,7 +32,10 @@ export interface ProcessOptions<Letters = unknown> {
    * `deadLetters`. Without `deadLetters` the default is no limit: a message is tried until an attempt succeeds.
    */
   maxAttempts?: number | undefined;
-  /** The delays before further attempts, or a function that returns each delay in milliseconds. */
+  /**
+   * The delays before further attempts, or a function that returns each delay in milliseconds, from 0 to 1e15. If it
+   * throws or returns anything else, that is an `error` event, and the message gets the default delay.
+   */
   backoff?: Backoff | ((attempt: number, error: unknown) => number) | undefined;
   /** The queue that gets a {@link DeadLetter} for each message that is given up. */
   deadLetters?: Letters | undefined;
@@ -49,7 +54,7 @@ export interface ProcessOptions<Letters = unknown> {
  * - `done`: the handler succeeded, and the message is gone.
  * - `failed`: the handler failed, and the message comes back after `delay` milliseconds.
  * - `dead`: the handler failed for the last time, and the message went to the dead letters.
- * - `error`: the queue failed; the consumer goes on.
+ * - `error`: the queue or the function `backoff` failed; the consumer goes on.
  */
 export type ConsumerEvent =
   | { readonly type: "started" | "done"; readonly delivery: Delivery<unknown> }
@@ -68,7 +73,10 @@ export interface HandlerContext<Message> {
   readonly attempt: number;
   /** Is aborted when the handler loses the message: {@link Consumer.stop} gave it back, or the queue is closed. */
   readonly signal: AbortSignal;
-  /** The delivery. If the handler ends it itself, the handler's result does not count. */
+  /**
+   * The delivery. If the handler ends it itself, the handler's result does not count. A release at the last attempt
+   * puts the message among the dead letters.
+   */
   readonly delivery: Delivery<Message>;
 }
 
@@ -87,7 +95,7 @@ export interface Source {
   takeNow(keepFrom: number): Delivery<unknown> | null;
   /** Resolves when there may be a message. */
   wait(signal: AbortSignal): Promise<unknown>;
-  /** Puts a message among the dead letters; undefined: there are none. */
+  /** Puts a message among the dead letters, and does not end its delivery; undefined: there are none. */
   readonly bury: ((delivery: Delivery<unknown>, error: unknown) => void) | undefined;
   /** The consumer has ended. */
   ended(): void;
@@ -113,6 +121,18 @@ const TURN = 5;
 const MAX_TIMEOUT = 2 ** 31 - 1;
 const ATTEMPTS = 5;
 
+const OPTIONS: ReadonlySet<string> = new Set<keyof ProcessOptions>([
+  "concurrency",
+  "maxAttempts",
+  "backoff",
+  "deadLetters",
+  "signal",
+  "onEvent",
+]);
+const BACKOFF_OPTIONS: ReadonlySet<string> = new Set<keyof Backoff>(["initial", "factor", "max", "jitter"]);
+
+type Delays = (attempt: number, error: unknown) => number;
+
 function isPassing(error: unknown): boolean {
   return error instanceof EmmapError && PASSING.has(error.code);
 }
@@ -124,18 +144,48 @@ function positive(value: unknown, name: string): number {
   return value;
 }
 
-function toDelays(backoff: ProcessOptions["backoff"] = {}): (attempt: number, error: unknown) => number {
+function checkNames(options: object, names: ReadonlySet<string>): void {
+  const name = firstUnknown(options, names);
+  if (name !== undefined) throw valueError(unknownOption(name, names));
+}
+
+function toDelays(backoff: ProcessOptions["backoff"] = {}): Delays {
   if (typeof backoff === "function") return backoff;
   if (typeof backoff !== "object" || backoff === null)
     throw typeError("options.backoff", "an object or a function", backoff);
+  checkNames(backoff, BACKOFF_OPTIONS);
   const { initial = 1000, factor = 2, max = 300_000, jitter = 0.2 } = backoff;
-  for (const [name, value] of Object.entries({ initial, factor, max, jitter })) {
+  for (const [name, value] of Object.entries({ factor, jitter })) {
     if (typeof value !== "number") throw typeError(`options.backoff.${name}`, "of type number", value);
     if (!(value >= 0)) throw rangeError(`options.backoff.${name}`, "0 or more", value);
   }
   if (jitter > 1) throw rangeError("options.backoff.jitter", "from 0 to 1", jitter);
-  return (attempt) =>
-    Math.min(max, initial * factor ** (attempt - 1)) * (1 + jitter * (2 * Math.random() - 1));
+  checkDelay(initial, "options.backoff.initial");
+  checkDelay(max, "options.backoff.max");
+  return (attempt) => {
+    // 0 times an infinite factor is no number.
+    const delay = Math.min(max, initial * factor ** (attempt - 1) || 0);
+    return Math.min(MAX_DELAY, delay * (1 + jitter * (2 * Math.random() - 1)));
+  };
+}
+
+const defaultDelay = toDelays();
+
+/** Puts a message among the dead letters, and ends its delivery. If one of the two fails, call it again for the rest. */
+type Bury = (error: unknown) => void;
+
+function toBury({ bury }: Source, delivery: Delivery<unknown>): Bury {
+  let isBuried = false;
+  return (error) => {
+    if (!isBuried) bury?.(delivery, error);
+    isBuried = true;
+    delivery.ack();
+  };
+}
+
+/** Its text is the reason in the dead letter, the same as in Erlang. */
+function released(): Error {
+  return Object.assign(new Error("the handler released the message"), { name: "" });
 }
 
 let consume: (source: Source, handler: Handler<unknown>, options: ProcessOptions) => Consumer;
@@ -155,7 +205,7 @@ export class Consumer {
   readonly #handler: Handler<unknown>;
   readonly #concurrency: number;
   readonly #maxAttempts: number;
-  readonly #delayOf: (attempt: number, error: unknown) => number;
+  readonly #backoff: Delays;
   readonly #onEvent: ((event: ConsumerEvent) => void) | undefined;
   readonly #inHand = new Set<Delivery<unknown>>();
   /** Aborted when the consumer takes no more messages. */
@@ -171,6 +221,7 @@ export class Consumer {
 
   private constructor(source: Source, handler: Handler<unknown>, options: ProcessOptions) {
     if (typeof handler !== "function") throw typeError("handler", "of type function", handler);
+    checkNames(options, OPTIONS);
     const { concurrency = 1, backoff, signal, onEvent } = options;
     const { maxAttempts = source.bury ? ATTEMPTS : Number.POSITIVE_INFINITY } = options;
     if (signal !== undefined && !(signal instanceof AbortSignal))
@@ -181,7 +232,7 @@ export class Consumer {
     this.#handler = handler;
     this.#concurrency = positive(concurrency, "options.concurrency");
     this.#maxAttempts = positive(maxAttempts, "options.maxAttempts");
-    this.#delayOf = toDelays(backoff);
+    this.#backoff = toDelays(backoff);
     this.#onEvent = onEvent;
     // Each handler may listen to it.
     setMaxListeners(0, this.#givenUp.signal);
@@ -225,6 +276,7 @@ export class Consumer {
   /** The queue is about to be closed, which releases all messages in hand. @internal */
   closing(): void {
     this.#stopping.abort();
+    for (const delivery of this.#inHand) delivery.bury = undefined;
     this.#givenUp.abort();
     this.#freed();
   }
@@ -264,11 +316,15 @@ export class Consumer {
 
   async #work(delivery: Delivery<unknown>): Promise<void> {
     this.#inHand.add(delivery);
+    const bury = toBury(this.#source, delivery);
     try {
-      const failure = await this.#attempt(delivery);
+      const failure = await this.#attempt(delivery, bury);
       if (failure === undefined) await this.#end(delivery, () => delivery.ack(), { type: "done", delivery });
       else if (delivery.attempt < this.#maxAttempts) await this.#retry(delivery, failure.error);
-      else await this.#bury(delivery, failure.error);
+      else {
+        const { error } = failure;
+        await this.#end(delivery, () => bury(error), { type: "dead", delivery, error });
+      }
     } catch (error) {
       this.#fail(error);
       this.#abandon(delivery);
@@ -279,33 +335,42 @@ export class Consumer {
   }
 
   /** Calls the handler. Resolves to how it failed. */
-  async #attempt(delivery: Delivery<unknown>): Promise<{ readonly error: unknown } | undefined> {
+  async #attempt(delivery: Delivery<unknown>, bury: Bury): Promise<{ readonly error: unknown } | undefined> {
     const { attempt } = delivery;
+    let wish: Error | undefined;
     try {
       // Consumers that die with a message would otherwise do so for ever.
       if (attempt > this.#maxAttempts) throw new Error(`no consumer has ended attempt ${attempt - 1}`);
       this.#tell({ type: "started", delivery });
+      if (attempt === this.#maxAttempts) {
+        delivery.bury = () => {
+          wish = released();
+          bury(wish);
+          this.#tell({ type: "dead", delivery, error: wish });
+        };
+      }
       const result = this.#handler(delivery.message, { attempt, signal: this.#givenUp.signal, delivery });
       if (isPromise(result)) await result;
       return undefined;
     } catch (error) {
-      return { error };
+      return { error: wish ?? error };
+    } finally {
+      delivery.bury = undefined;
     }
   }
 
   async #retry(delivery: Delivery<unknown>, error: unknown): Promise<void> {
-    const delay = this.#delayOf(delivery.attempt, error);
+    const delay = this.#delay(delivery.attempt, error);
     await this.#end(delivery, () => delivery.release(delay), { type: "failed", delivery, error, delay });
   }
 
-  async #bury(delivery: Delivery<unknown>, error: unknown): Promise<void> {
-    let isBuried = false;
-    const bury = () => {
-      if (!isBuried) this.#source.bury?.(delivery, error);
-      isBuried = true;
-      delivery.ack();
-    };
-    await this.#end(delivery, bury, { type: "dead", delivery, error });
+  #delay(attempt: number, error: unknown): number {
+    try {
+      return checkDelay(this.#backoff(attempt, error), "backoff()");
+    } catch (cause) {
+      this.#tell({ type: "error", error: new Error(`backoff gave no delay: ${reasonOf(cause)}`, { cause }) });
+      return defaultDelay(attempt, error);
+    }
   }
 
   /** Ends a delivery that is still the handler's. Tries again as long as the queue can't do it. */

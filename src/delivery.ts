@@ -68,6 +68,8 @@ export class Delivery<Message> {
   readonly attempt: number;
   /** The bytes of the message, if the queue has kept them. @internal */
   readonly bytes: Buffer | undefined;
+  /** Ends the delivery when the handler of its last attempt releases it. @internal */
+  bury: (() => void) | undefined;
   readonly #native: NativeFile;
   readonly #ticket: number;
   readonly #message: Message | Undecodable;
@@ -118,12 +120,14 @@ export class Delivery<Message> {
 
   /**
    * Gives the message back. It is delivered again before those that were pushed later, but not before `delay`
-   * milliseconds have passed, at most 1e15. The delay holds even if all processes end meanwhile.
+   * milliseconds have passed, at most 1e15. The delay holds even if all processes end meanwhile. The release counts as
+   * an attempt: in a {@link Handler} at the last one the message goes to the dead letters.
    * @throws as {@link ack}; ERR_OUT_OF_RANGE for another delay
    */
   release(delay = 0): void {
     const milliseconds = BigInt(Math.ceil(checkDelay(delay, "delay")));
-    addon.queue_release(this.#native, this.#ticket, milliseconds);
+    if (this.bury === undefined || this.#ended) addon.queue_release(this.#native, this.#ticket, milliseconds);
+    else this.bury();
     this.#ended = true;
   }
 

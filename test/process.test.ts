@@ -135,6 +135,45 @@ describe("a handler that fails", () => {
     expect(queue.inHand()).toMatchObject([{ released: true, attempt: 1 }]);
   });
 
+  test.each([
+    ["a negative number", () => -1, "from 0 to 1e15"],
+    ["NaN", () => Number.NaN, "from 0 to 1e15"],
+    ["Infinity", () => Number.POSITIVE_INFINITY, "from 0 to 1e15"],
+    ["too much", () => 1e15 + 1, "from 0 to 1e15"],
+    ["a text", () => "1" as never, "of type number"],
+    ["an exception", () => expect.fail("no delay"), "no delay"],
+  ])("comes back after the default delay if backoff gives %s", async (_, backoff, text) => {
+    using queue = create();
+    queue.push("job");
+    const events: ConsumerEvent[] = [];
+    const consumer = queue.process(() => Promise.reject(new Error("no")), {
+      backoff,
+      onEvent: (event) => events.push(event),
+    });
+    await vi.waitFor(() => expect(events).toHaveLength(3));
+    await consumer.stop();
+    expect(events).toMatchObject([
+      { type: "started" },
+      { type: "error", error: { message: expect.stringContaining(text) } },
+      { type: "failed", delay: expect.any(Number), error: { message: "no" } },
+    ]);
+    const [{ due, since, ...rest } = expect.fail("gone")] = queue.inHand();
+    expect(rest).toMatchObject({ released: true, attempt: 1 });
+    expect(Number(due) - Number(since)).toBeGreaterThanOrEqual(800);
+    expect(Number(due) - Number(since)).toBeLessThan(10_000);
+  });
+
+  test("comes back after the longest delay at most", async () => {
+    using queue = create();
+    queue.push("job");
+    const consumer = queue.process(() => Promise.reject(new Error("no")), {
+      backoff: { initial: 1e15, max: 1e15 },
+    });
+    await vi.waitFor(() => expect(queue.inHand()).toMatchObject([{ released: true }]));
+    await consumer.stop();
+    expect(queue.inHand()[0]?.due?.getUTCFullYear()).toBeGreaterThan(20_000);
+  });
+
   test("spreads delays by a fifth", async () => {
     using queue = create();
     queue.pushMany(numbers(50));
@@ -245,6 +284,94 @@ describe("dead letters", () => {
     });
   });
 
+  test.each([
+    ["an unpaired surrogate", () => new SyntaxError("\ud83d is no JSON"), "SyntaxError: \ufffd is no JSON"],
+    ["a long text", () => "\u{1f600}".repeat(5_000_000), `${"\u{1f600}".repeat(4093)}...`],
+    ["the longest text", () => "x".repeat(4096), "x".repeat(4096)],
+    ["no text", () => Object.create(null), "[Object: null prototype] {}"],
+    [
+      "a text that throws",
+      () => ({ toString: () => expect.fail("no") }),
+      expect.stringContaining("toString"),
+    ],
+    ["undefined", () => undefined, "undefined"],
+    ["a symbol", () => Symbol("no"), "Symbol(no)"],
+  ])("tell an error with %s", async (_, error, reason) => {
+    using queue = create();
+    using deadLetters = openQueue<DeadLetter<unknown>>(freshPath(), { values: "json" });
+    queue.push("job");
+    const consumer = queue.process(() => Promise.reject(error()), { maxAttempts: 1, deadLetters });
+    await drained(queue);
+    await consumer.stop();
+    expect(deadLetters.pop()).toMatchObject({ message: "job", reason });
+  });
+
+  test("get a message that the handler of the last attempt releases", async () => {
+    using queue = create();
+    using deadLetters = openQueue<DeadLetter<unknown>>(freshPath(), { values: "json" });
+    queue.push("job");
+    const events: ConsumerEvent[] = [];
+    const attempts: number[] = [];
+    const consumer = queue.process(
+      (_, { attempt, delivery }) => {
+        attempts.push(attempt);
+        delivery.release(1);
+        expect(delivery.ended).toBe(true);
+        expect(thrownBy(() => delivery.release()).code).toBe("EINVAL");
+        throw new Error("does not count");
+      },
+      { maxAttempts: 3, deadLetters, onEvent: (event) => events.push(event) },
+    );
+    await vi.waitFor(() => expect(deadLetters.isEmpty()).toBe(false));
+    await drained(queue);
+    await consumer.stop();
+    expect(deadLetters.popMany(2)).toMatchObject([
+      { message: "job", reason: "the handler released the message", attempts: 3 },
+    ]);
+    expect(attempts).toEqual([1, 2, 3]);
+    expect(events.map(({ type }) => type)).toEqual(["started", "started", "started", "dead"]);
+  });
+
+  test("that are full keep a message that was released until they have room", async () => {
+    using queue = create();
+    using deadLetters = openQueue<unknown>(freshPath(), { size: 256, fixedSize: true, values: "json" });
+    const filler = "x".repeat(200);
+    deadLetters.push(filler);
+    queue.push("job");
+    const events: ConsumerEvent[] = [];
+    const consumer = queue.process((_, { delivery }) => delivery.release(), {
+      maxAttempts: 1,
+      deadLetters,
+      onEvent: (event) => events.push(event),
+    });
+    await vi.waitFor(() => expect(events).toContainEqual(expect.objectContaining({ type: "error" })));
+    expect(consumer.inHand).toBe(1);
+    expect(deadLetters.pop()).toBe(filler);
+    await consumer.stop();
+    expect(deadLetters.pop()).toMatchObject({ reason: "the handler released the message" });
+    expect(events.at(-1)).toMatchObject({ type: "dead" });
+  });
+
+  test("do not get a message that was released after it was given back", async () => {
+    using queue = create();
+    using deadLetters = openQueue(freshPath());
+    queue.push("job");
+    const errors: unknown[] = [];
+    const consumer = queue.process(
+      (_, { signal, delivery }) =>
+        new Promise<void>((resolve) => {
+          signal.addEventListener("abort", () => {
+            errors.push(thrownBy(() => delivery.release()).code);
+            resolve();
+          });
+        }),
+      { maxAttempts: 1, deadLetters },
+    );
+    await vi.waitFor(() => expect(consumer.inHand).toBe(1));
+    await consumer.stop({ timeout: 1 });
+    expect([errors, deadLetters.isEmpty(), queue.pop()]).toEqual([["EINVAL"], true, "job"]);
+  });
+
   test("that are closed end the consumer, and the message stays", async () => {
     using queue = create();
     const deadLetters = openQueue(freshPath());
@@ -326,6 +453,21 @@ describe("stop", () => {
     for (const end of ends) end();
     await sleep(1);
     for (const delivery of deliveries) delivery.ack();
+  });
+
+  test("ends at the earliest time of several calls", async () => {
+    for (const [first, second] of [
+      [30, undefined],
+      [undefined, 30],
+      [60_000, 30],
+      [30, 60_000],
+    ]) {
+      using queue = create();
+      const { consumer } = await busy(queue);
+      void consumer.stop({ timeout: first });
+      await consumer.stop({ timeout: second });
+      expect(queue.length()).toBe(3);
+    }
   });
 
   test("is what the signal does", async () => {
@@ -555,9 +697,12 @@ test("wrong options are refused", () => {
     { maxAttempts: 0, deadLetters },
     { backoff: { factor: -1 } },
     { backoff: { jitter: 2 } },
+    { backoff: { initial: Number.NaN } },
+    { backoff: { max: 1e16 } },
   ])
     expect([options, codeOf(handler, options)]).toEqual([options, "ERR_OUT_OF_RANGE"]);
-  expect(codeOf(handler, { maxAttempts: 3 })).toBe("ERR_INVALID_ARG_VALUE");
+  for (const options of [{ maxAttempts: 3 }, { bogus: 1 }, { backof: 1 }, { backoff: { intial: 1 } }])
+    expect([options, codeOf(handler, options)]).toEqual([options, "ERR_INVALID_ARG_VALUE"]);
 });
 
 test("the types of messages flow into handlers", async () => {
@@ -577,4 +722,24 @@ test("the types of messages flow into handlers", async () => {
   );
   expectTypeOf(consumer).toEqualTypeOf<Consumer>();
   await consumer.stop();
+});
+
+test("the queue for dead letters is one that dead letters fit in", () => {
+  interface Job {
+    picture: string;
+  }
+  type Options = NonNullable<Parameters<Queue<Job, Job>["process"]>[1]>["deadLetters"];
+  expectTypeOf<Queue<DeadLetter<Job>, DeadLetter<Job>>>().toExtend<Options>();
+  expectTypeOf<Queue<DeadLetter<unknown>, DeadLetter<unknown>>>().toExtend<Options>();
+  const terms = () => openQueue(freshPath());
+  const json = () => openQueue(freshPath(), { values: "json" });
+  const unknown = () => openQueue<unknown>(freshPath());
+  const raw = () => openQueue(freshPath(), { raw: true });
+  expectTypeOf<ReturnType<typeof terms>>().toExtend<Options>();
+  expectTypeOf<ReturnType<typeof json>>().toExtend<Options>();
+  expectTypeOf<ReturnType<typeof unknown>>().toExtend<Options>();
+  expectTypeOf<ReturnType<typeof raw>>().toExtend<Options>();
+  expectTypeOf<Queue<string, string>>().not.toExtend<Options>();
+  expectTypeOf<Queue<Job, Job>>().not.toExtend<Options>();
+  expectTypeOf<Queue<DeadLetter<number>, DeadLetter<number>>>().not.toExtend<Options>();
 });
