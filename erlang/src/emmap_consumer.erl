@@ -33,18 +33,19 @@ each message. Its answer decides:
 | `ok`, `ack` | it is acknowledged, and gone |
 | `{error, Reason}`, or a crash | it is released, and delivered again after a delay that grows with each attempt |
 | `release` | the same |
-| `{release, Delay}` | the same, after `Delay` milliseconds |
+| `{release, Delay}` | the same, after `Delay` milliseconds, at most 10^15 |
 | `{stop, Reason, Answer}` | as `Answer` says; then the consumer stops with `Reason` |
 
 Any number of consumers, in Erlang, Elixir and Node, may work on one queue. If a consumer dies, its messages go to
-another one. So a message may be delivered more than once; `attempt/0` tells how often.
+another one. So a message may be delivered more than once; `attempt/0` tells how often. Each release counts as an
+attempt.
 
 ## Dead letters
 
-With `dead_letters` a message that has failed `max_attempts` times goes to that queue, as a map: `<<\"message\">>` is
-the term, `<<\"reason\">>` a text, `<<\"attempts\">>` their number, and `<<\"at\">>` the time in milliseconds since
-1970. Node's dead letters are the same. A message whose term is refused counts as failed; its dead letter has the
-message's bytes.
+With `dead_letters` a message that has failed or was released `max_attempts` times goes to that queue, as a map:
+`<<\"message\">>` is the term, `<<\"reason\">>` a text of about 4096 characters at most, `<<\"attempts\">>` their
+number, and `<<\"at\">>` the time in milliseconds since 1970. Node's dead letters are the same. A message whose term is
+refused counts as failed; its dead letter has the message's bytes.
 
 ## Shutdown
 
@@ -63,6 +64,7 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 | `released` | `warning` | an attempt has failed: `attempt`, `reason`, `delay`, and of an exception its `stacktrace` |
 | `dead_letter` | `error` | the last attempt has failed |
 | `queue_failed` | `warning` | the queue has failed, and is tried again: `reason` |
+| `backoff_failed` | `warning` | the fun `backoff` has given no delay, and the default one is taken: `attempt`, `reason` |
 | `put_back` | `notice` | messages were still in work at the end of the consumer: `count` |
 
 `telemetry` gets an event for each message: see `m:emmap_telemetry`.
@@ -88,7 +90,7 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 - `dead_letters`: the path of a queue, or an open one.
 - `backoff`: the delay after the first attempt and the longest one, in milliseconds. Each delay is twice the one before,
   give or take a fifth. `{1000, 300000}` by default. Or a fun that gets the attempt and the reason, and answers the
-  delay.
+  delay, from 0 to 10^15. If it raises or answers anything else, the message gets the default delay.
 - `open_options`: for both queues, if they are paths; as for `emmap_queue:open/3`.
 - `name`: registers the consumer, as `gen_server:start_link/4` does; an atom means `{local, Name}`.
 - `id`, `shutdown`: as in `t:supervisor:child_spec/0`; by default the module, and 5000.").
@@ -126,6 +128,8 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 -record(job, {
     delivery :: emmap_queue:delivery(),
     bytes :: binary(),
+    %% Of the process that works on it. Code of the user may end the link.
+    monitor :: undefined | reference(),
     since = erlang:monotonic_time() :: integer() %% when it was taken
 }).
 
@@ -145,6 +149,9 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 -define(SHUTDOWN, 5000).
 -define(BACKOFF, {1000, 300000}).
 -define(ATTEMPTS, 5).
+%% The core's EMMAP_DELAY_MAX.
+-define(MAX_DELAY, 1000000000000000).
+-define(IS_DELAY(Delay), (is_integer(Delay) andalso 0 =< Delay andalso Delay =< ?MAX_DELAY)).
 %% Errors that pass without this process.
 -define(PASSES(Reason),
         (Reason =:= timeout orelse Reason =:= ebusy orelse Reason =:= eagain orelse Reason =:= enomem
@@ -192,7 +199,7 @@ check(Options) -> emmap_options:bad({options, Options}).
 
 is_valid({concurrency, Count}) -> is_integer(Count) andalso Count > 0;
 is_valid({max_attempts, Count}) -> Count =:= infinity orelse is_integer(Count) andalso Count > 0;
-is_valid({backoff, {Least, Most}}) -> is_integer(Least) andalso is_integer(Most) andalso 0 =< Least andalso Least =< Most;
+is_valid({backoff, {Least, Most}}) -> ?IS_DELAY(Least) andalso ?IS_DELAY(Most) andalso Least =< Most;
 is_valid({backoff, Fun}) -> is_function(Fun, 2);
 is_valid({open_options, List}) -> is_list(List);
 is_valid({name, Name}) -> is_atom(Name) orelse is_tuple(Name);
@@ -263,6 +270,9 @@ await_handlers(#state{jobs = Jobs} = State, Timer) ->
         {'EXIT', Pid, Reason} ->
             {_, Next} = ended(Pid, Reason, State),
             await_handlers(Next, Timer);
+        {'DOWN', _, process, Pid, Reason} ->
+            {_, Next} = ended(Pid, Reason, State),
+            await_handlers(Next, Timer);
         {again, Key, Action} ->
             {_, Next} = again(Key, Action, State),
             await_handlers(Next, Timer)
@@ -298,6 +308,7 @@ handle_info({waited, Waiter, Result}, #state{waiter = Waiter} = State) ->
 handle_info({timeout, Timer, take}, #state{waiter = Timer} = State) -> take(State#state{waiter = undefined});
 handle_info({'EXIT', Pid, Reason}, #state{jobs = Jobs} = State) when is_map_key(Pid, Jobs) ->
     go_on(ended(Pid, Reason, State));
+handle_info({'DOWN', _, process, Pid, Reason}, State) -> go_on(ended(Pid, Reason, State));
 handle_info({'EXIT', _Pid, normal}, State) -> {noreply, State};
 handle_info({'EXIT', _Pid, Reason}, State) -> {stop, Reason, State}; % linked by init/1 of the module
 handle_info(_Message, State) -> {noreply, State}.
@@ -347,7 +358,7 @@ begin_job(#job{delivery = Delivery} = Job, #state{jobs = Jobs} = State) ->
             go_on(settle(make_ref(), {bury, {no_consumer_ended, Attempt - 1}}, Job, State));
         false ->
             Pid = proc_lib:spawn_link(?MODULE, work, [self(), Job#job.bytes, Attempt, State#state{jobs = #{}}]),
-            take(State#state{jobs = Jobs#{Pid => Job}})
+            take(State#state{jobs = Jobs#{Pid => Job#job{monitor = monitor(process, Pid)}}})
     end.
 
 max_attempts(#state{dead_letters = none}) -> infinity; % more than any number
@@ -375,8 +386,7 @@ work(Consumer, Bytes, Attempt, #state{queue = ?QUEUE(_, _, Terms), options = #{m
 done(Pid, Answer, #state{jobs = Jobs} = State) ->
     case maps:take(Pid, Jobs) of
         {Job, Others} ->
-            unlink(Pid),
-            receive {'EXIT', Pid, _} -> ok after 0 -> ok end,
+            _ = leave(Pid, Job, normal),
             answered(Answer, Pid, Job, State#state{jobs = Others});
         error ->
             {ok, State}
@@ -385,9 +395,18 @@ done(Pid, Answer, #state{jobs = Jobs} = State) ->
 %% The handler's process was killed.
 ended(Pid, Reason, #state{jobs = Jobs} = State) ->
     case maps:take(Pid, Jobs) of
-        {Job, Others} -> settle(Pid, failure({died, Reason}, Job, State), Job, State#state{jobs = Others});
+        {Job, Others} ->
+            Died = {died, leave(Pid, Job, Reason)},
+            settle(Pid, failure(Died, Job, State), Job, State#state{jobs = Others});
         error -> {ok, State}
     end.
+
+%% Ends the link to a handler's process, and the monitor. The link knows the better reason: the process may have died before
+%% the monitor began.
+leave(Pid, #job{monitor = Monitor}, Reason) ->
+    unlink(Pid),
+    _ = demonitor(Monitor, [flush]),
+    receive {'EXIT', Pid, Better} -> Better after 0 -> Reason end.
 
 answered({stop, Reason, Answer}, Key, Job, State) ->
     {_, Next} = answered(Answer, Key, Job, State),
@@ -396,14 +415,14 @@ answered(Answer, Key, Job, State) -> settle(Key, action(Answer, Job, State), Job
 
 action(Answer, _Job, _State) when Answer =:= ok; Answer =:= ack -> ack;
 action(release, Job, State) -> failure(released, Job, State);
-action({release, Delay}, Job, State) when is_integer(Delay), Delay >= 0 ->
+action({release, Delay}, Job, State) when ?IS_DELAY(Delay) ->
     failure(released, fun() -> Delay end, Job, State);
 action({error, Reason}, Job, State) -> failure({error, Reason}, Job, State);
 action({raised, _, _, _} = Raised, Job, State) -> failure(Raised, Job, State);
 action(Other, Job, State) -> failure({bad_return_value, Other}, Job, State).
 
 failure(Why, #job{delivery = Delivery} = Job, #state{options = Options} = State) ->
-    Delay = fun() -> delay(maps:get(backoff, Options, ?BACKOFF), emmap_delivery:attempt(Delivery), Why) end,
+    Delay = fun() -> delay(maps:get(backoff, Options, ?BACKOFF), emmap_delivery:attempt(Delivery), Why, State) end,
     failure(Why, Delay, Job, State).
 
 failure(Why, Delay, #job{delivery = Delivery}, State) ->
@@ -413,10 +432,20 @@ failure(Why, Delay, #job{delivery = Delivery}, State) ->
     end.
 
 %% A fifth of it is random, so that messages that failed together do not come back together.
-delay({Least, Most}, Attempt, _Why) ->
+delay({Least, Most}, Attempt, _Why, _State) ->
     Delay = min(Most, Least bsl min(Attempt - 1, 40)),
-    round(Delay * (0.8 + 0.4 * rand:uniform()));
-delay(Fun, Attempt, Why) -> Fun(Attempt, Why).
+    min(?MAX_DELAY, round(Delay * (0.8 + 0.4 * rand:uniform())));
+delay(Fun, Attempt, Why, State) ->
+    try Fun(Attempt, Why) of
+        Delay when ?IS_DELAY(Delay) -> Delay;
+        Other -> no_delay({bad_return_value, Other}, Attempt, State)
+    catch
+        Class:Reason:Stack -> no_delay({raised, Class, Reason, Stack}, Attempt, State)
+    end.
+
+no_delay(Why, Attempt, State) ->
+    log(warning, backoff_failed, State, #{attempt => Attempt, reason => text(Why)}),
+    delay(?BACKOFF, Attempt, Why, State).
 
 %%% Ending a delivery
 
@@ -465,7 +494,11 @@ dead_letter(Why, #job{delivery = Delivery, bytes = Bytes}, #state{queue = ?QUEUE
 text({error, Reason}) -> format("~0tp", [Reason]);
 text({raised, Class, #{'__struct__' := _, '__exception__' := true} = Exception, _Stack}) ->
     Elixir = 'Elixir.Exception',
-    unicode:characters_to_binary(Elixir:format_banner(Class, Exception));
+    try
+        format("~ts", [Elixir:format_banner(Class, Exception)])
+    catch
+        _:_ -> format("~s: ~0tp", [Class, Exception])
+    end;
 text({raised, Class, Reason, _Stack}) -> format("~s: ~0tp", [Class, Reason]);
 text({died, Reason}) -> format("the process died: ~0tp", [Reason]);
 text(released) -> <<"the handler released the message">>;
@@ -504,8 +537,8 @@ log(Level, Event, #state{options = #{module := Module}} = State, Report) ->
 path(#state{queue = #file_descriptor{data = #file{origin = Origin}}}) -> Origin#origin.path.
 
 ?DOC(false).
--spec format_report(#{event := released | dead_letter | queue_failed | put_back, module := module(), queue := term(),
-                      atom() => term()}) -> {nonempty_string(), [term(), ...]}.
+-spec format_report(#{event := released | dead_letter | queue_failed | backoff_failed | put_back, module := module(),
+                      queue := term(), atom() => term()}) -> {nonempty_string(), [term(), ...]}.
 format_report(#{event := Event, module := Module, queue := Queue} = Report) ->
     {What, Arguments} = sentence(Event, Report),
     {Stack, More} = case Report of
@@ -520,5 +553,7 @@ sentence(dead_letter, #{attempt := Attempt, reason := Reason}) ->
     {"attempt ~b was the last one, the message is a dead letter. ~ts", [Attempt, Reason]};
 sentence(queue_failed, #{reason := Reason}) ->
     {"the queue has failed, it is tried again. ~tp", [Reason]};
+sentence(backoff_failed, #{attempt := Attempt, reason := Reason}) ->
+    {"backoff has given no delay after attempt ~b, the default one is taken. ~ts", [Attempt, Reason]};
 sentence(put_back, #{count := Count}) ->
     {"~b messages were still in work at the end of the consumer, and are put back", [Count]}.

@@ -3,9 +3,9 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([works/1, concurrency/1, takes_what_it_can_work_on/1, answers/1, failures/1, backs_off/1, no_limit_without_dead_letters/1,
-         poison_term/1, dead_letters_fail/1, dies_with_the_message/1, handler_state/1]).
--export([stops_when_done/1, stops_in_time/1, handler_stops_it/1, killed/1, supervised/1, program_dies/1, open_queues/1, init_answers/1,
-         bad_options/1, system_messages/1, queue_fails/1, reports/1]).
+         long_reasons/1, no_delay/1, unlinked/1, poison_term/1, dead_letters_fail/1, dies_with_the_message/1, handler_state/1]).
+-export([stops_when_done/1, stops_in_time/1, handler_stops_it/1, killed/1, supervised/1, program_dies/1, server_dies/1,
+         open_queues/1, init_answers/1, bad_options/1, system_messages/1, queue_fails/1, reports/1]).
 %% The callbacks, and a handler for logger.
 -behaviour(emmap_consumer).
 -export([init/1, handle_message/2, terminate/2, log/2]).
@@ -17,8 +17,8 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 groups() ->
     emmap_test_backends:groups(
       [works, concurrency, takes_what_it_can_work_on, answers, failures, backs_off, no_limit_without_dead_letters, poison_term,
-       dead_letters_fail, dies_with_the_message, handler_state, stops_when_done, stops_in_time, handler_stops_it, killed,
-       supervised, program_dies, open_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
+       long_reasons, no_delay, unlinked, dead_letters_fail, dies_with_the_message, handler_state, stops_when_done,
+       stops_in_time, handler_stops_it, killed, supervised, program_dies, server_dies, open_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -38,6 +38,7 @@ what({answer, Answer}) -> Answer;
 what({sleep, Time}) -> timer:sleep(Time);
 what({raise, Class, Reason}) -> erlang:Class(Reason);
 what(killed) -> exit(self(), kill), receive never -> ok end;
+what({unlinked, What}) -> unlink(hd(get('$ancestors'))), what(What);
 what(wait) -> receive {answer, Answer} -> Answer end;
 what({once, What, Then}) ->
     case emmap_consumer:attempt() of
@@ -187,6 +188,70 @@ backs_off(Config) ->
     ended(Queue),
     stop(Again),
     ok = emmap_queue:close(Queue).
+
+%% Reasons are cut, and are texts in any case.
+long_reasons(Config) ->
+    Queue = queue(Config),
+    Dead = queue(Config, "dead.q"),
+    Consumer = start(Config, #{dead_letters => path(Config, "dead.q"), max_attempts => 1}),
+    push(Queue, [{1, {raise, error, binary:copy(<<"x">>, 1000000)}},
+                 %% An exception of Elixir, which is not there.
+                 {2, {raise, error, #{'__struct__' => none, '__exception__' => true, message => <<255>>}}},
+                 {3, {raise, error, [16#d83d, 255]}}]),
+    [Long, Elixir, Surrogate] = [Reason || #{<<"reason">> := Reason} <- letters(Dead, 3)],
+    ?assert(string:length(Long) >= 4000 andalso string:length(Long) =< 4200),
+    ?assertMatch({0, _}, binary:match(Elixir, <<"error: #{">>)),
+    ?assertEqual(<<"error: [55357,255]">>, Surrogate),
+    ended(Queue),
+    stop(Consumer),
+    [ok = emmap_queue:close(Each) || Each <- [Queue, Dead]].
+
+%% A delay that is none becomes the default one, and the consumer goes on.
+no_delay(Config) ->
+    Queue = queue(Config),
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
+    Most = 1000000000000000,
+    try
+        Backoffs = [fun(_, _) -> -1 end, fun(_, _) -> Most + 1 end, fun(_, _) -> 1.5 end, fun(_, _) -> error(boom) end,
+                    fun(_, _) -> throw(ball) end, fun(_, _) -> exit(gone) end],
+        [begin
+            Consumer = start(Config, #{backoff => Backoff}),
+            push(Queue, [{1, {raise, error, boom}}]),
+            {1, 1} = attempt(),
+            {warning, #{attempt := 1, reason := <<_, _/binary>>}} = report(backoff_failed, "given no"),
+            {warning, #{delay := Delay}} = report(released, "boom"),
+            ?assert(Delay >= 800 andalso Delay =< 1200),
+            stop(Consumer),
+            {ok, 1} = emmap_queue:release_all(Queue),
+            {1, _} = emmap_queue:pop(Queue)
+        end || Backoff <- Backoffs],
+        %% A handler that answers no delay has failed.
+        Other = start(Config, #{backoff => fun(_, _) -> Most end}),
+        [begin
+            push(Queue, [{2, {answer, {release, Delay}}}]),
+            {2, 1} = attempt(),
+            {warning, #{delay := Most, reason := <<"{bad_return_value,", _/binary>>}} = report(released, "bad_return_value")
+        end || Delay <- [-1, Most + 1, infinity]],
+        stop(Other)
+    after
+        logger:remove_handler(?MODULE)
+    end,
+    ok = emmap_queue:close(Queue).
+
+%% A handler that ends its link and dies has failed. One that goes on gets its answer heard.
+unlinked(Config) ->
+    Queue = queue(Config),
+    Dead = queue(Config, "dead.q"),
+    Consumer = start(Config, #{dead_letters => path(Config, "dead.q"), max_attempts => 1}),
+    push(Queue, [{1, {unlinked, killed}}, {2, {unlinked, {answer, ok}}}, {3, {unlinked, wait}}]),
+    ?assertEqual([{1, 1}, {2, 1}], [attempt(), attempt()]),
+    [#{<<"message">> := {1, _}, <<"reason">> := <<"the process died: killed">>}] = letters(Dead, 1),
+    {3, 1, Handler} = next(),
+    spawn(fun() -> timer:sleep(100), exit(Handler, kill) end),
+    stop(Consumer),
+    [#{<<"message">> := {3, _}, <<"reason">> := <<"the process died: killed">>}] = letters(Dead, 1),
+    ended(Queue),
+    [ok = emmap_queue:close(Each) || Each <- [Queue, Dead]].
 
 no_limit_without_dead_letters(Config) ->
     Queue = queue(Config),
@@ -358,6 +423,26 @@ program_dies(Config) ->
             ok = emmap_queue:close(Again)
     end.
 
+%% The port's server is killed while all handlers are busy: the consumer stops when the first one ends.
+server_dies(Config) ->
+    case emmap_test_backends:can(proplists:get_value(backend, Config), port_death) of
+        false -> {skip, "there is no server"};
+        true ->
+            _ = process_flag(trap_exit, true),
+            Queue = queue(Config),
+            Consumer = start(Config, #{concurrency => 2}),
+            push(Queue, [{N, wait} || N <- [1, 2, 3]]),
+            {1, 1, First} = next(),
+            {2, 1, _} = next(),
+            {ok, Server} = emmap_sup:port(),
+            exit(Server, kill),
+            First ! {answer, ok},
+            receive {'EXIT', Consumer, Reason} -> ?assertEqual({queue, port_died}, Reason) after 10000 -> ct:fail(still_there) end,
+            Again = queue(Config),
+            [{ok, _, {N, wait}} = emmap_queue:take(Again, 5000) || N <- [1, 2, 3]],
+            ok = emmap_queue:close(Again)
+    end.
+
 %% It does not close what it has not opened.
 open_queues(Config) ->
     Queue = queue(Config),
@@ -381,7 +466,8 @@ init_answers(Config) ->
 bad_options(Config) ->
     [?assertError(badarg, emmap_consumer:start_link(options(Config, Bad)))
      || Bad <- [#{concurrency => 0}, #{concurrency => many}, #{max_attempts => 3}, #{max_attempts => 0, dead_letters => "d.q"},
-                #{backoff => {2, 1}}, #{backoff => 5}, #{shutdown => -1}, #{unknown => 1}, #{name => "consumer"}]],
+                #{backoff => {2, 1}}, #{backoff => {1, 1 bsl 60}}, #{backoff => 5}, #{shutdown => -1}, #{unknown => 1},
+                #{name => "consumer"}]],
     ?assertError(badarg, emmap_consumer:start_link(#{module => ?MODULE})),
     ?assertError(badarg, emmap_consumer:start_link(no_options)).
 
@@ -433,11 +519,12 @@ reports(Config) ->
     ok = emmap_queue:close(Queue).
 
 %% The next one of this kind: its level, and the report. Its text can be made.
-report(Kind) ->
+report(Kind) -> report(Kind, "boom").
+report(Kind, Part) ->
     receive
         {log, #{level := Level, msg := {report, #{event := Kind} = Report}, meta := #{report_cb := Format}}} ->
             {Text, Arguments} = Format(Report),
-            ?assertNotEqual(nomatch, string:find(io_lib:format(Text, Arguments), "boom")),
+            ?assertNotEqual(nomatch, string:find(io_lib:format(Text, Arguments), Part)),
             {Level, Report}
     after 10000 ->
         ct:fail({no_report, Kind})
