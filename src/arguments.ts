@@ -54,3 +54,14 @@ export function toBytes(bytes: Bytes): Uint8Array {
   // Node-API gives no pointer to shared memory.
   return view.buffer instanceof ArrayBuffer ? view : Uint8Array.from(view);
 }
+
+/** The values, each as `map` makes it. */
+export function toArray<Value, Result>(
+  values: Iterable<Value>,
+  name: string,
+  map: (value: Value) => Result,
+): Result[] {
+  if (typeof (values as Partial<Iterable<Value>> | null | undefined)?.[Symbol.iterator] !== "function")
+    throw typeError(name, "iterable", values);
+  return Array.from(values, (value) => map(value));
+}

@@ -1,7 +1,7 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
-import { type Bytes, type Integer, toBigInt, toBytes, typeError } from "./arguments.js";
+import { type Bytes, type Integer, toArray, toBigInt, toBytes, typeError } from "./arguments.js";
 import { OpenFile } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
 import { type StructureOptions, structureOptions, toPath } from "./options.js";
@@ -80,7 +80,7 @@ export class BlockStorage extends OpenFile {
 
   /** Stores all blocks at once, or none, and returns their addresses. Throws as {@link store}. */
   storeMany(blocks: Iterable<Bytes>): number[] {
-    return addon.block_store_many(this.native, Array.from(blocks, toBytes));
+    return addon.block_store_many(this.native, toArray(blocks, "blocks", toBytes));
   }
 
   /**
@@ -102,7 +102,7 @@ export class BlockStorage extends OpenFile {
   freeMany(addresses: Iterable<Integer>): boolean {
     return addon.block_free_many(
       this.native,
-      Array.from(addresses, (address) => toBigInt(address, "address")),
+      toArray(addresses, "addresses", (address) => toBigInt(address, "address")),
     );
   }
 

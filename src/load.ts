@@ -1,5 +1,5 @@
 // Finds the addon and loads it, in the package and in bundles.
-import { closeSync, existsSync, openSync, readSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, lstatSync, openSync, readSync } from "node:fs";
 import Module from "node:module";
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -142,6 +142,38 @@ function refusal(path: string, cause: NodeJS.ErrnoException, build: string | und
   return loadError(`${path} can't be loaded: ${why}${advice}`, { cause });
 }
 
+/** As existsSync, but throws if the path may not be looked at. */
+function isThere(path: string): boolean {
+  try {
+    lstatSync(path);
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return false;
+    throw error;
+  }
+}
+
+/** The machine of an ELF file (e_machine of elf.h), by `process.arch`. */
+const MACHINES: Partial<Record<string, number>> = { x64: 62, arm64: 183 };
+
+/** Throws for an addon that dlopen would misjudge: of another processor, or cut off, which would end the process by SIGBUS. */
+function checkElf(path: string): void {
+  const fd = openSync(path, "r");
+  try {
+    const header = Buffer.alloc(64);
+    if (readSync(fd, header, 0, 64, 0) < 64 || header.readUInt32BE(0) !== 0x7f454c46) return;
+    const machine = MACHINES[process.arch];
+    if (machine === undefined) return;
+    if (header.readUInt16LE(18) !== machine)
+      throw new Error(`it is for another processor than ${process.arch}`);
+    const end = Number(header.readBigUInt64LE(40)) + header.readUInt16LE(58) * header.readUInt16LE(60);
+    if (fstatSync(fd).size < end) throw new Error("the file is cut off; copy it again");
+  } finally {
+    closeSync(fd);
+  }
+}
+
 /** The addon's functions. */
 export function load(): object {
   const places = folders(ownFile());
@@ -152,7 +184,10 @@ export function load(): object {
       const path = join(place, "prebuilds", platform, "emmap.node");
       try {
         // Neither require nor an imported createRequire: bundlers would try to bundle the path.
-        if (existsSync(path)) return ofThisVersion(Module.createRequire(path)(path));
+        if (isThere(path)) {
+          checkElf(path);
+          return ofThisVersion(Module.createRequire(path)(path));
+        }
       } catch (cause) {
         failed ??= refusal(path, cause as NodeJS.ErrnoException, buildScript(place));
       }

@@ -1,7 +1,7 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
-import { rangeError, typeError, valueError } from "./arguments.js";
+import { rangeError, toArray, typeError, valueError } from "./arguments.js";
 import { type Consumer, createConsumer, type Handler, type ProcessOptions } from "./consumer.js";
 import { type DeadLetter, deadLetter } from "./dead-letter.js";
 import { createDelivery, type Delivery, type InHand, Undecodable } from "./delivery.js";
@@ -169,7 +169,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   pushMany(messages: Iterable<In>): void {
     addon.queue_push_many(
       this.native,
-      Array.from(messages, (message) => this.#format.encode(message)),
+      toArray(messages, "messages", (message) => this.#format.encode(message)),
     );
   }
 
@@ -290,7 +290,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    * messages together would take more memory than their bytes and `maxInflatedSize` more.
    *
    * It decodes all messages, and then removes them in one step. Messages that others take meanwhile are not in the
-   * result, but it may call a function as option `atoms` for them.
+   * result, but it may call a function as option `atoms` for them; that function must not use this queue. If memory is so
+   * short that V8 ends the process, no message is lost.
    */
   popMany(limit: number): Out[] {
     checkLimit(limit);
@@ -516,7 +517,11 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
       const bytes = attempt < keepFrom ? undefined : Buffer.from(taken);
       return createDelivery(this.native, ticket, attempt, this.#decodeOr(taken), bytes);
     } catch (error) {
-      if (delivery[1] !== 0) this.#giveUp(delivery[0]);
+      if (delivery[1] !== 0) {
+        // If no stack is left for the call below, the next operation gives the message back.
+        this.#unfinished = delivery[0];
+        this.#giveUp(delivery[0]);
+      }
       throw error;
     }
   }

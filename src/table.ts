@@ -2,7 +2,16 @@ import { isUtf8 } from "node:buffer";
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
-import { type Bytes, type Integer, rangeError, toBigInt, toBytes, typeError } from "./arguments.js";
+import {
+  type Bytes,
+  type Integer,
+  rangeError,
+  toBigInt,
+  toBytes,
+  typeError,
+  valueError,
+} from "./arguments.js";
+import { unknownOption } from "./etf/options.js";
 import { isSound, Mapping } from "./mapping.js";
 import { OpenFile } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
@@ -72,6 +81,25 @@ function toKey(key: Bytes): string | Uint8Array {
   return typeof key === "string" ? key : toBytes(key);
 }
 
+/** The core judges whether the key has such a word. */
+function toWord(word: number): number {
+  return typeof word === "number" && word >>> 0 === word ? word : integer(word, "word");
+}
+
+const LIMIT_NAMES = ["limit", "windowMs", "cost", "sliding", "evict"];
+
+function checkLimit(limit: Limit): void {
+  if (typeof limit !== "object" || limit === null) throw typeError("limit", "an object", limit);
+  for (const name of Object.keys(limit))
+    if (!LIMIT_NAMES.includes(name)) throw valueError(unknownOption(name, LIMIT_NAMES));
+}
+
+function flag(value: unknown, name: string, bit: number): number {
+  if (value === undefined || value === false) return 0;
+  if (value !== true) throw typeError(name, "of type boolean", value);
+  return bit;
+}
+
 /**
  * A file of keys with 64-bit words, which threads, processes and runtimes share: counters with names, and rate limits.
  * {@link openTable} makes one.
@@ -88,6 +116,8 @@ export class Table extends OpenFile {
   readonly #mapping: Mapping;
   /** The numbers of {@link hit}, in and out. */
   readonly #numbers = new Float64Array(4);
+  /** The limit that was checked last. */
+  #limit: Limit | undefined;
   readonly #place = new Float64Array(2);
   /** The windows of words as halves, by window. */
   readonly #halves = new Map<BigInt64Array, Uint32Array>();
@@ -133,17 +163,17 @@ export class Table extends OpenFile {
    * @throws EMMAP_FULL; ETIMEDOUT if another process has the lock and is stopped
    */
   add(key: Bytes, word: number, value: Integer): bigint {
-    return addon.table_add(this.native, toKey(key), word, toBigInt(value, "value"));
+    return addon.table_add(this.native, toKey(key), toWord(word), toBigInt(value, "value"));
   }
 
   /** Sets a word of a key. Returns and throws as {@link add}. */
   set(key: Bytes, word: number, value: Integer): bigint {
-    return addon.table_set(this.native, toKey(key), word, toBigInt(value, "value"));
+    return addon.table_set(this.native, toKey(key), toWord(word), toBigInt(value, "value"));
   }
 
   /** A word of a key; undefined if there is no such key. */
   get(key: Bytes, word = 0): bigint | undefined {
-    return addon.table_get(this.native, toKey(key), word);
+    return addon.table_get(this.native, toKey(key), toWord(word));
   }
 
   /**
@@ -154,7 +184,7 @@ export class Table extends OpenFile {
     return addon.table_compare_exchange(
       this.native,
       toKey(key),
-      word,
+      toWord(word),
       toBigInt(expected, "expected"),
       toBigInt(replacement, "replacement"),
     );
@@ -183,11 +213,16 @@ export class Table extends OpenFile {
    */
   hit(key: Bytes, limit: Limit): Hit {
     const numbers = this.#numbers;
+    // Most callers have one object for all hits.
+    if (limit !== this.#limit) {
+      checkLimit(limit);
+      this.#limit = limit;
+    }
     const { cost = 1 } = limit;
     numbers[0] = natural(limit.limit, "limit.limit");
     numbers[1] = natural(limit.windowMs, "limit.windowMs");
-    numbers[2] = finite(cost, "limit.cost");
-    numbers[3] = (limit.sliding === true ? SLIDING : 0) | (limit.evict === true ? EVICT : 0);
+    numbers[2] = integer(cost, "limit.cost");
+    numbers[3] = flag(limit.sliding, "limit.sliding", SLIDING) | flag(limit.evict, "limit.evict", EVICT);
     const allowed = addon.table_hit(this.native, toKey(key), numbers);
     return {
       allowed,
@@ -320,7 +355,12 @@ export class TableEntry {
     const operand = toBigInt(value, "value");
     const cells = this.#cells;
     const halves = this.#halves;
-    if (word >>> 0 === word && word < this.#words && halves[this.#at] === this.#generation) {
+    if (
+      typeof word === "number" &&
+      word >>> 0 === word &&
+      word < this.#words &&
+      halves[this.#at] === this.#generation
+    ) {
       const old = Atomics.add(cells, this.#first + word, operand);
       // In between the key may have been deleted, and its place given to another one: see table.h in the core.
       if (halves[this.#at] === this.#generation) {
@@ -337,7 +377,12 @@ export class TableEntry {
   /** A word, as {@link Table.get}. */
   get(word = 0): bigint | undefined {
     const halves = this.#halves;
-    if (word >>> 0 === word && word < this.#words && halves[this.#at] === this.#generation) {
+    if (
+      typeof word === "number" &&
+      word >>> 0 === word &&
+      word < this.#words &&
+      halves[this.#at] === this.#generation
+    ) {
       const value = Atomics.load(this.#cells, this.#first + word);
       if (halves[this.#at] === this.#generation && isSound(this.#control)) return value;
     }
@@ -355,15 +400,16 @@ export class TableEntry {
   }
 }
 
-function finite(value: unknown, name: string): number {
+function integer(value: unknown, name: string): number {
   if (typeof value !== "number") throw typeError(name, "of type number", value);
-  if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) throw rangeError(name, "a safe integer", value);
+  if (!Number.isSafeInteger(value)) throw rangeError(name, "a safe integer", value);
   return value;
 }
 
 function natural(value: unknown, name: string): number {
-  if ((value as number) < 0) throw rangeError(name, "0 or more", value);
-  return finite(value, name);
+  const number = integer(value, name);
+  if (number < 0) throw rangeError(name, "0 or more", value);
+  return number;
 }
 
 /**

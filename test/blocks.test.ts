@@ -169,6 +169,9 @@ test("bad arguments are named", () => {
   using blocks = openBlockStorage(freshPath(), { blockSize: 8 });
   expect(thrownBy(() => blocks.store("1234567")).code).toBe("EINVAL");
   expect(thrownBy(() => blocks.read("0" as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+  for (const none of [5, {}, 1n, null, undefined, () => 1])
+    for (const call of [() => blocks.storeMany(none as never), () => blocks.freeMany(none as never)])
+      expect(thrownBy(call).code).toBe("ERR_INVALID_ARG_TYPE");
 });
 
 test("a foreign file is refused and left as it was", () => {

@@ -1,6 +1,16 @@
 // The package finds and loads its native code, or tells why it cannot.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -155,4 +165,42 @@ test("an addon that can't be loaded is named, with the reason", () => {
   expect(load([], { from })).toMatch(
     new RegExp(`^${join(from, addon)} can't be loaded: file too short; to build it for this system: node `),
   );
+});
+
+describe("an addon that is there, and can't be loaded, is not called missing:", () => {
+  /** Installs the package with an addon that `change` has changed, and tells its bytes and its path. */
+  function spoiled(
+    name: string,
+    change: (path: string, bytes: Buffer) => void,
+  ): [from: string, path: string] {
+    const from = install(mkdtempSync(join(folder, `${name}-`)));
+    const path = join(from, addon);
+    change(path, readFileSync(path));
+    return [from, path];
+  }
+
+  test("one that was cut off", () => {
+    const [from, path] = spoiled("cut", (file, bytes) =>
+      writeFileSync(file, bytes.subarray(0, bytes.length >> 1)),
+    );
+    expect(load([], { from })).toMatch(`${path} can't be loaded: the file is cut off; copy it again`);
+  });
+
+  test("one for another processor", () => {
+    const [from, path] = spoiled("foreign", (file, bytes) => {
+      bytes.writeUInt16LE(8, 18);
+      writeFileSync(file, bytes);
+    });
+    expect(load([], { from })).toMatch(
+      `${path} can't be loaded: it is for another processor than ${process.arch}`,
+    );
+  });
+
+  test("a link to itself", () => {
+    const [from, path] = spoiled("loop", (file) => {
+      rmSync(file);
+      symlinkSync(file, file);
+    });
+    expect(load([], { from })).toMatch(`${path} can't be loaded: ELOOP`);
+  });
 });

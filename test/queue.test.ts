@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { inspect } from "node:util";
 import { describe, expect, test } from "vitest";
 import {
+  type Delivery,
   EMPTY,
   type JsonQueueOptions,
   open,
@@ -750,6 +751,31 @@ describe("near the end of the stack no message is lost", () => {
   });
 });
 
+test.each<[string, object]>([
+  ["terms", {}],
+  ["JSON", { values: "json" }],
+  ["terms with a function", { decode: { atoms: (name: string) => name } }],
+])(
+  "near the end of the stack a take of %s leaves no message in hand without a delivery",
+  (_name, options) => {
+    using queue = openQueue(freshPath(), options) as Queue<unknown, unknown>;
+    let failed = 0;
+    for (let room = 0; room < 500; room++) {
+      if (queue.isEmpty()) queue.push(["text", [2.5]]);
+      const taken: { delivery: Delivery<unknown> | null } = { delivery: null };
+      nearTheLimit(room, () => {
+        taken.delivery = queue.tryTake();
+      });
+      if (taken.delivery === null) failed++;
+      else taken.delivery.ack();
+      // Any operation with enough stack gives back what the failed one has taken.
+      queue.pop();
+      expect(queue.inHand().filter((each) => !each.released)).toEqual([]);
+    }
+    expect(failed).toBeGreaterThan(0);
+  },
+);
+
 /** Calls `action` where the stack has ended, then with a frame more, and so on. */
 function whileUnwinding(action: (frames: number) => void): void {
   let frames = 0;
@@ -789,9 +815,9 @@ describe("near the end of the stack tryPop leaves the queue to others", () => {
         }
       });
       if (error instanceof RangeError) failed++;
-      // Nobody is in a tryPop.
-      expect(thrownBy(() => other.tryPop(() => JSON.parse("no"))).name).toBe("SyntaxError");
+      // If no stack was left to give the message back, the handle's next operation does it. Then nobody is in a tryPop.
       expect(thrownBy(() => queue.tryPop(() => JSON.parse("no"))).name).toBe("SyntaxError");
+      expect(thrownBy(() => other.tryPop(() => JSON.parse("no"))).name).toBe("SyntaxError");
     }
     expect(failed).toBeGreaterThan(0);
     expect(entered).toBeGreaterThan(0);
@@ -928,6 +954,8 @@ test("options and arguments of a wrong kind are named", () => {
   using queue = openQueue(freshPath());
   expect(thrownBy(() => queue.popMany(-1)).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => queue.tryPop(1 as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+  for (const none of [5, {}, true, null, undefined, new Date()])
+    expect(thrownBy(() => queue.pushMany(none as never)).code).toBe("ERR_INVALID_ARG_TYPE");
 });
 
 test("a closed queue says so", () => {

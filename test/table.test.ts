@@ -36,7 +36,7 @@ test("keys are strings or bytes, of up to keyBytes", () => {
   expect(thrownBy(() => table.add("x".repeat(101), 0, 1)).code).toBe("EINVAL");
   expect(thrownBy(() => table.add("x".repeat(5000), 0, 1)).code).toBe("EINVAL");
   expect(thrownBy(() => table.add("", 0, 1)).code).toBe("EINVAL");
-  for (const word of [3, -1, 1e20]) expect(thrownBy(() => table.add("a", word, 1)).code).toBe("EINVAL");
+  for (const word of [3, -1, 2 ** 40]) expect(thrownBy(() => table.add("a", word, 1)).code).toBe("EINVAL");
   expect(thrownBy(() => table.add("a", 0, "1" as never)).code).toBe("ERR_INVALID_ARG_TYPE");
   expect(thrownBy(() => table.add(5 as never, 0, 1)).code).toBe("ERR_INVALID_ARG_TYPE");
   const found = new Map([...table].map(([key, words]) => [String(key), words]));
@@ -45,6 +45,40 @@ test("keys are strings or bytes, of up to keyBytes", () => {
     [Buffer.from([0, 255, 0]), [0n, 0n, 2n]],
   ]);
   expect(found.size).toBe(4);
+});
+
+test("a word or a limit of a wrong value is refused, and changes nothing", () => {
+  using table = openTable(freshPath(), { capacity: 100 });
+  const entry = table.entry("a");
+  const limit = { limit: 5, windowMs: 1000 };
+  const wrong: [string, unknown[]][] = [
+    ["ERR_OUT_OF_RANGE", [Number.NaN, Number.POSITIVE_INFINITY, 0.5, -0.5, 1e20]],
+    ["ERR_INVALID_ARG_TYPE", ["0", null, 0n, true, Symbol("0"), {}]],
+  ];
+  for (const [code, values] of wrong)
+    for (const value of values) {
+      const word = value as number;
+      const calls = [
+        () => table.add("a", word, 1),
+        () => table.set("a", word, 1),
+        () => table.get("a", word),
+        () => table.compareExchange("a", word, 0, 1),
+        () => entry.add(word, 1),
+        () => entry.get(word),
+        () => table.hit("h", { ...limit, limit: word }),
+        () => table.hit("h", { ...limit, windowMs: word }),
+        () => table.hit("h", { ...limit, cost: word }),
+      ];
+      for (const call of calls) expect(thrownBy(call).code).toBe(code);
+    }
+  for (const options of [{ sliding: "no" }, { evict: 1 }, { sliding: null }])
+    expect(thrownBy(() => table.hit("h", { ...limit, ...options } as never)).code).toBe(
+      "ERR_INVALID_ARG_TYPE",
+    );
+  expect(thrownBy(() => table.hit("h", { ...limit, windowMS: 1 } as never)).message).toMatch("windowMs");
+  for (const options of [null, undefined, 5])
+    expect(thrownBy(() => table.hit("h", options as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+  expect([table.get("a"), table.get("h"), table.hit("h", limit).used]).toEqual([0n, undefined, 1]);
 });
 
 test("entries give every key once", () => {

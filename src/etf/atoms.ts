@@ -66,6 +66,7 @@ const collected = new FinalizationRegistry<string>((name) => {
  * @throws EtfError `ETF_LIMIT` if the name has more than 255 characters, `ETF_UNENCODABLE` if it has a lone surrogate.
  */
 export function atom(name: string): Atom {
+  if (typeof name !== "string") throw new TypeError("the name of an atom is a string");
   const known = table.get(name)?.deref();
   if (known !== undefined) return known;
   const made = create(name, wireOf(name));

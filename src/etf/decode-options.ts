@@ -2,7 +2,7 @@
 import type { Atom } from "./atoms.js";
 import { etfError } from "./errors.js";
 import { MAX_INFLATED_SIZE } from "./measure.js";
-import { firstUnknown, unknownOption } from "./options.js";
+import { checkNames, optionError } from "./options.js";
 import type {
   BitString,
   Float,
@@ -135,8 +135,7 @@ const jsonAtom = (name: string): unknown => (name === "null" || name === "nil" ?
 
 /** Checks the options. @internal */
 export function decodeSettings(options: DecodeOptions): Settings {
-  const name = firstUnknown(options, NAMES);
-  if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));
+  checkNames(options, NAMES);
   const json = choice("values", options.values, "term", "json");
   const { atoms = json ? jsonAtom : undefined, maxInflatedSize = MAX_INFLATED_SIZE } = options;
   const { maps = json ? "object" : undefined, floats = json ? "number" : undefined } = options;
@@ -174,5 +173,5 @@ export function decodeSettings(options: DecodeOptions): Settings {
 function choice(option: string, value: string | undefined, usual: string, other: string): boolean {
   if (value === undefined || value === usual) return false;
   if (value === other) return true;
-  throw etfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
+  throw optionError(option, value);
 }

@@ -1,8 +1,7 @@
 // The options of encode.
 import { atom } from "./atoms.js";
-import { type EtfError, etfError } from "./errors.js";
 import type { Writing } from "./keys.js";
-import { firstUnknown, unknownOption } from "./options.js";
+import { checkNames, optionError } from "./options.js";
 
 /** How {@link encode} writes values. */
 export interface EncodeOptions {
@@ -45,8 +44,7 @@ export const DEFAULTS = encodeSettings({});
 
 /** Checks the options. @internal */
 export function encodeSettings(options: EncodeOptions): Settings {
-  const name = firstUnknown(options, NAMES);
-  if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, NAMES));
+  checkNames(options, NAMES);
   const { values, strings, keys, compressed = false, minorVersion = 2 } = options;
   if (values !== undefined && values !== "term" && values !== "json") throw optionError("values", values);
   if (strings !== undefined && strings !== "binary" && strings !== "list")
@@ -55,6 +53,7 @@ export function encodeSettings(options: EncodeOptions): Settings {
   if (minorVersion !== 1 && minorVersion !== 2) throw optionError("minorVersion", minorVersion);
   const level = compressed === true ? 6 : compressed === false ? 0 : compressed;
   if (!Number.isInteger(level) || level < 0 || level > 9) throw optionError("compressed", compressed);
+  if (options.null !== undefined && typeof options.null !== "string") throw optionError("null", options.null);
   return {
     json: values === "json",
     lists: strings === "list",
@@ -63,8 +62,4 @@ export function encodeSettings(options: EncodeOptions): Settings {
     level,
     latin1: minorVersion === 1,
   };
-}
-
-function optionError(option: string, value: unknown): EtfError {
-  return etfError("ETF_OPTION", `option ${option} is not ${String(value)}`);
 }

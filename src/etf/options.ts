@@ -1,4 +1,5 @@
 // The names of options, and suggestions for misspelled ones.
+import { type EtfError, etfError } from "./errors.js";
 
 /** The name without case and separators. */
 const plain = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, "");
@@ -41,4 +42,18 @@ export function unknownOption(name: string, names: Iterable<string>): string {
 export function firstUnknown(options: object, names: ReadonlySet<string>): string | undefined {
   for (const name in options) if (!names.has(name)) return name;
   return undefined;
+}
+
+/** Checks that the options are an object that has only these names. */
+export function checkNames(options: object, names: ReadonlySet<string>): void {
+  if (typeof options !== "object" || options === null)
+    throw etfError("ETF_OPTION", "the options are not an object");
+  const name = firstUnknown(options, names);
+  if (name !== undefined) throw etfError("ETF_OPTION", unknownOption(name, names));
+}
+
+/** The error for an option of a wrong value. */
+export function optionError(option: string, value: unknown): EtfError {
+  const shown = typeof value === "object" && value !== null ? "an object" : String(value);
+  return etfError("ETF_OPTION", `option ${option} is not ${shown}`);
 }

@@ -280,11 +280,24 @@ describe("decode's options", () => {
       { minorVersion: 3 },
       { strings: "atom" },
       { keys: "string" },
+      { null: [] },
+      { null: 5 },
+      { null: null },
+      { null: new Date(5) },
+      null,
+      5,
+      true,
+      () => 1,
     ]) {
+      if (typeof options !== "object" || options === null)
+        expect(() => decode(message, options as never)).toThrow(
+          expect.objectContaining({ code: "ETF_OPTION" }),
+        );
       expect(() => encode(1, options as never)).toThrow(expect.objectContaining({ code: "ETF_OPTION" }));
     }
     expect(decode(message, { maxInflatedSize: Number.POSITIVE_INFINITY })).toBeDefined();
     expect(() => decode("text" as never)).toThrow(TypeError);
+    for (const name of [[], 5, null, new Date(5)]) expect(() => atom(name as never)).toThrow("is a string");
   });
 
   test("a Uint8Array over part of a shared buffer is read in place", () => {
