@@ -216,6 +216,7 @@ interface Addon {
 
   table_info(file: NativeFile): { capacity: number; keyBytes: number; words: number };
   table_size: Measure;
+  table_repair: Act;
   table_add(file: NativeFile, key: Key, word: number, value: bigint): bigint;
   table_set(file: NativeFile, key: Key, word: number, value: bigint): bigint;
   table_get(file: NativeFile, key: Key, word: number): bigint | undefined;

@@ -158,6 +158,14 @@ export class Table extends OpenFile {
   }
 
   /**
+   * Makes a damaged table sound. Of two entries of one key one stays, and an entry whose key is damaged goes. Others may use the
+   * table meanwhile, but wait to insert and to delete.
+   */
+  repair(): void {
+    addon.table_repair(this.native);
+  }
+
+  /**
    * Adds to a word of a key, and inserts the key if it is not there.
    * @returns the value before
    * @throws EMMAP_FULL; ETIMEDOUT if another process has the lock and is stopped

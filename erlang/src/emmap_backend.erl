@@ -224,6 +224,7 @@ holds.").
 -callback table_info(handle()) ->
     {ok, {Capacity :: pos_integer(), KeyBytes :: pos_integer(), Words :: pos_integer()}} | failed().
 -callback table_size(handle()) -> measure().
+-callback table_repair(handle()) -> result().
 -callback table_add(handle(), key(), Word :: integer(), operand()) -> old().
 -callback table_set(handle(), key(), Word :: integer(), operand()) -> old().
 -callback table_get(handle(), key(), Word :: integer()) -> old().

@@ -31,7 +31,7 @@ The library may fail to load: see `loaded/0`.").
          block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
 -export([cell_open/3, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
--export([table_open/3, table_info/1, table_size/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
+-export([table_open/3, table_info/1, table_size/1, table_repair/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
          table_delete/2, table_hit/3, table_walk/3]).
 
 -on_load(load/0).
@@ -46,7 +46,7 @@ The library may fail to load: see `loaded/0`.").
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
        blocks_info/1, blocks_repair/3, blocks_compact/1, cell_open/3, cell_publish/2, cell_get/1, cell_version/1,
-       table_open/3, table_info/1, table_size/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
+       table_open/3, table_info/1, table_size/1, table_repair/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
        table_delete/2, table_hit/3, table_walk/3,
        wait_begin/5, counter_wait_begin/5, queue_wait_begin/3, cell_wait_begin/4, wait_end/2, notify/3, counter_notify/3]).
 
@@ -425,6 +425,9 @@ table_info(_Handle) -> not_loaded().
 
 -spec table_size(handle()) -> emmap_backend:measure().
 table_size(_Handle) -> not_loaded().
+
+-spec table_repair(handle()) -> result().
+table_repair(_Handle) -> not_loaded().
 
 -spec table_add(handle(), emmap_backend:key(), integer(), emmap_backend:operand()) -> old().
 table_add(_Handle, _Key, _Word, _Value) -> not_loaded().

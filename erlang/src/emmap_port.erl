@@ -49,7 +49,7 @@ not hold up other files: put `emmap_port:start_link/1` under a supervisor of you
 -export([blocks_open/4, blocks_open/5, blocks_init/3, block_store/2, block_store_many/2, block_read/2,
          block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1, blocks_info/1, blocks_repair/3,
          blocks_compact/1]).
--export([table_open/3, table_open/4, table_info/1, table_size/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
+-export([table_open/3, table_open/4, table_info/1, table_size/1, table_repair/1, table_add/4, table_set/4, table_get/3, table_compare_exchange/5,
          table_delete/2, table_hit/3, table_walk/3]).
 -export([cell_open/3, cell_open/4, cell_publish/2, cell_get/1, cell_version/1, cell_wait/3]).
 -export([batch/2]).
@@ -1059,6 +1059,9 @@ table_info({Program, Number}) -> call(Program, {table_info, Number}).
 
 -spec table_size(handle()) -> emmap_backend:measure().
 table_size({Program, Number}) -> call(Program, {table_size, Number}).
+
+-spec table_repair(handle()) -> result().
+table_repair({Program, Number}) -> call(Program, {table_repair, Number}).
 
 -spec table_add(handle(), emmap_backend:key(), integer(), emmap_backend:operand()) -> old().
 table_add({Program, Number}, Key, Word, Value) -> checked_call(Program, {table_add, Number, Key, Word, Value}).

@@ -27,7 +27,7 @@ The errors are those of `emmap`, and
 - `{error, {corrupt, Offset, Reason}}`: the file is no table, or is damaged.").
 -compile({no_auto_import, [size/1]}).
 
--export([open/3, close/1, info/1, size/1]).
+-export([open/3, close/1, info/1, size/1, repair/1]).
 -export([add/3, add/4, set/4, get/2, get/3, compare_exchange/5, delete/2, hit/3, fold/3, to_list/1]).
 
 -export_type([table/0, handle/0, open_option/0, key/0, limit/0, hit/0]).
@@ -102,6 +102,12 @@ info(Name) when is_atom(Name) -> ?NAMED(Name, Table, info(Table)).
 -spec size(handle()) -> {ok, non_neg_integer()} | {error, emmap:reason()}.
 size(?MAPPED(Backend, Handle)) -> ?CALL(Backend, table_size(Handle));
 size(Name) when is_atom(Name) -> ?NAMED(Name, Table, size(Table)).
+
+?DOC("Makes a damaged table sound. Of two entries of one key one stays, and an entry whose key is damaged goes. Others may
+use the table meanwhile, but wait to insert and to delete.").
+-spec repair(handle()) -> ok | {error, emmap:reason()}.
+repair(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, table_repair(Handle));
+repair(Name) when is_atom(Name) -> ?NAMED(Name, Table, repair(Table)).
 
 ?DOC("Adds to word 0 of a key.").
 -spec add(handle(), key(), emmap:operand()) -> {ok, Old :: emmap:int64()} | {error, emmap:reason()}.

@@ -172,6 +172,7 @@ const OPERATIONS = {
   cell_version: (cell) => cell.version,
   table_info: ({ capacity, keyBytes, words }) => [capacity, keyBytes, words],
   table_size: (table) => table.size,
+  table_repair: (table) => table.repair(),
   table_add: (table, key, word, value) => table.add(bytes(key), number(word), number(value)),
   table_set: (table, key, word, value) => table.set(bytes(key), number(word), number(value)),
   table_get: (table, key, word) => or(table.get(bytes(key), number(word)) ?? null, NO_BLOCK),
@@ -196,7 +197,17 @@ const command = join(
   dirname(createRequire(import.meta.url).resolve("emmap/package.json")),
   "dist/cli/emmap.js",
 );
-const OF_THE_MACHINE = ["path", "disk", "mode", "processes", "writers", "process", "program", "since"];
+const OF_THE_MACHINE = [
+  "path",
+  "disk",
+  "mode",
+  "processes",
+  "deliveries",
+  "writers",
+  "process",
+  "program",
+  "since",
+];
 const facts = (found) =>
   Object.entries(found)
     .filter(([name]) => !OF_THE_MACHINE.includes(name))

@@ -122,6 +122,14 @@ static void repair(repair_t *self, table_header_t *header)
     PAUSE("table_repair_done");
 }
 
+/* Without emi_table_begin: what a dead process left may be damaged, too. */
+emmap_error emmap_table_repair(emmap_file *file)
+{
+    operation_t operation;
+    const emmap_error error = emi_operation_begin(file, CONTAINER_TABLE, LOCK_CONTAINER, &operation);
+    return error ? error : emi_operation_end(&operation, emi_table_repair(&operation));
+}
+
 emmap_error emi_table_repair(operation_t *operation)
 {
     const emmap_error error = emi_require_blocking();

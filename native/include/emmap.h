@@ -1214,6 +1214,13 @@ emmap_error emmap_table_info(emmap_file *file, emmap_table_metadata *info);
 emmap_error emmap_table_size(emmap_file *file, uint64_t *size);
 
 /*
+ * Makes a damaged table sound: everything follows from the units that have entries. Of two entries of one key one stays, and an
+ * entry whose key is damaged goes. Others may use the table meanwhile, but wait to insert and to delete.
+ * Errors: ENOMEM; ETIMEDOUT if another process has the lock and is stopped.
+ */
+emmap_error emmap_table_repair(emmap_file *file);
+
+/*
  * These do to word `word` of a key, from 0, as the emmap_counter functions do to a counter. A key that is not there has
  * words of 0. It is inserted, except by emmap_table_get, and by an emmap_table_compare_exchange that does not exchange.
  * Errors: EACCES; EINVAL for an empty key, one of more than key_bytes bytes, and a word past the last; EMMAP_FULL;

@@ -114,6 +114,7 @@
     X(table_open, 3, APART, SLOW)                                                                            \
     X(table_info, 1, OWN, CHEAP)                                                                             \
     X(table_size, 1, MEASURE, CHEAP)                                                                         \
+    X(table_repair, 1, ACT, SLOW)                                                                            \
     X(table_add, 4, OWN, WAITS)                                                                              \
     X(table_set, 4, OWN, WAITS)                                                                              \
     X(table_get, 3, OWN, WAITS)                                                                              \

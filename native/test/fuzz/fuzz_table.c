@@ -125,7 +125,9 @@ static void step(world *self, script *script)
         walk(self);
         break;
     case 7:
-        require_error(emmap_table_size(self->file, &size), EFAULT);
+        require_error(script_byte(script) % 4 ? emmap_table_size(self->file, &size)
+                                              : emmap_table_repair(self->file),
+                      EFAULT, EACCES, ENOMEM);
         break;
     case 8:
         require_error(emmap_sync(self->file), EFAULT);
