@@ -37,6 +37,7 @@ typedef struct cell_value {
     uint8_t *bytes; /* from malloc */
     uint64_t length;
     uint64_t version; /* what the header said when the value was the last one */
+    bool recovered;   /* it is that of an earlier version, because the slot of `version` is not whole */
 } cell_value_t;
 
 static cell_header_t *header_of(const emmap_mapping *mapping)
@@ -106,6 +107,7 @@ static emmap_error copy_last(emmap_mapping *mapping, uint64_t max_bytes, cell_va
             return EMMAP_EOF;
         bool whole = copy_slot(mapping, max_bytes, version, value);
         PAUSE("cell_copied");
+        value->recovered = !whole;
         if (!whole && atomic_load(&header->version) == version) {
             const uint64_t best = best_version(mapping, max_bytes, value);
             whole = best != 0 && copy_slot(mapping, max_bytes, best, value);
@@ -171,6 +173,22 @@ emmap_error emmap_cell_get(emmap_file *file, const emmap_sink *sink, uint64_t *v
         *version = value.version;
     free(value.bytes);
     return error;
+}
+
+emmap_error emi_cell_check(emmap_file *file)
+{
+    container_t *self;
+    cell_value_t value;
+    emmap_error error = emi_container_get(file, CONTAINER_CELL, &self);
+    if (!error)
+        error = read_value(file, &value);
+    if (error)
+        return error == EMMAP_EOF ? EMMAP_OK : error;
+    free(value.bytes);
+    const uint64_t slot = value.version % CELL_SLOTS * cell_stride(((const cell_t *)self)->max_bytes);
+    return value.recovered
+               ? emi_error_corrupt(sizeof(cell_header_t) + slot, "the last value of the cell is not whole")
+               : EMMAP_OK;
 }
 
 emmap_error emmap_cell_version(emmap_file *file, uint64_t *version)

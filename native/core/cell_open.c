@@ -31,17 +31,26 @@ static bool unfinished(const operation_t *operation)
                                operation->mapping->size - offsetof(cell_header_t, reserved));
 }
 
+const char *emi_cell_header_wrong(const cell_header_t *header, uint64_t size, uint64_t *offset)
+{
+    *offset = 0;
+    if (size < sizeof *header || header->magic != CELL_MAGIC)
+        return "not a cell: no \"EMMCELL\\n\" at its beginning";
+    *offset = offsetof(cell_header_t, format);
+    if (header->format != CELL_FORMAT || header->slots != CELL_SLOTS)
+        return "the cell has another format";
+    *offset = offsetof(cell_header_t, max_bytes);
+    if (header->max_bytes == 0 || header->max_bytes > CELL_MAX_BYTES || size < cell_size(header->max_bytes))
+        return "the cell's max_bytes does not fit the file's size";
+    return NULL;
+}
+
 static emmap_error check_header(const operation_t *operation)
 {
-    const cell_header_t *const header = (const cell_header_t *)(void *)operation->mapping->data;
-    const uint64_t size = operation->mapping->size;
-    if (size < sizeof *header || header->magic != CELL_MAGIC)
-        return emi_operation_corrupt(operation, 0, "not a cell: no \"EMMCELL\\n\" at its beginning");
-    if (header->format != CELL_FORMAT || header->slots != CELL_SLOTS)
-        return emi_operation_corrupt(operation, 8, "the cell has another format");
-    if (header->max_bytes == 0 || header->max_bytes > CELL_MAX_BYTES || size < cell_size(header->max_bytes))
-        return emi_operation_corrupt(operation, 16, "the cell's max_bytes does not fit the file's size");
-    return EMMAP_OK;
+    uint64_t offset;
+    const char *const wrong = emi_cell_header_wrong((const cell_header_t *)(void *)operation->mapping->data,
+                                                    operation->mapping->size, &offset);
+    return wrong ? emi_operation_corrupt(operation, offset, wrong) : EMMAP_OK;
 }
 
 /* After a power cut the header may name a version that the disk does not have whole. If it has no value, a cell that

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -81,6 +82,24 @@ emmap_error emi_inspect_read(int fd, uint64_t offset, void *bytes, size_t length
     return EMMAP_OK;
 }
 
+int emi_inspect_open_beside(const inspector_t *self, const char *suffix)
+{
+    char *const real = self->is_link ? realpath(self->path, NULL) : NULL;
+    const char *const path = real ? real : self->path;
+    const size_t size = strlen(path) + strlen(suffix) + 1;
+    char *const name = malloc(size);
+    int fd = -1;
+    if (name) {
+        snprintf(name, size, "%s%s", path, suffix);
+        fd = open(name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    }
+    const int code = errno;
+    free(name);
+    free(real);
+    errno = code;
+    return fd;
+}
+
 /* Others may change the head meanwhile, and a read is not atomic. Two equal reads are of one moment. */
 static emmap_error read_head(inspector_t *self)
 {
@@ -96,7 +115,9 @@ static emmap_error read_head(inspector_t *self)
     return error;
 }
 
-static bool (*const kinds[])(inspector_t *) = {emi_inspect_counters, emi_inspect_queue, emi_inspect_blocks};
+/* Those with a magic come first. */
+static bool (*const kinds[])(inspector_t *) = {emi_inspect_cell, emi_inspect_table, emi_inspect_counters,
+                                               emi_inspect_queue, emi_inspect_blocks};
 
 static emmap_error inspect(inspector_t *self)
 {

@@ -41,11 +41,17 @@ void emi_fact_failure(inspector_t *self, emmap_error error);
 /* Fills `bytes` from the file, with zeros after its end. Errors: those of pread. */
 emmap_error emi_inspect_read(int fd, uint64_t offset, void *bytes, size_t length);
 
+/* Opens for reading what lies beside the file under its name and `suffix`, and not beside a symbolic link to it. -1: there is
+ * none; errno says why. */
+int emi_inspect_open_beside(const inspector_t *self, const char *suffix);
+
 /* Adds how writers exclude each other, and the facts of each writer. */
 emmap_error emi_inspect_writers(inspector_t *self);
 
 /* Adds the facts of this kind. False: the file is none. A new kind adds its function here and to the list in
  * inspect.c. */
+bool emi_inspect_cell(inspector_t *self);
+bool emi_inspect_table(inspector_t *self);
 bool emi_inspect_counters(inspector_t *self);
 bool emi_inspect_queue(inspector_t *self);
 bool emi_inspect_blocks(inspector_t *self);

@@ -65,7 +65,7 @@ static emmap_error describe(const glimpse_t *self, unsigned index, emmap_facts *
     emmap_writer found;
     emi_live_describe(&slot, &found);
     memcpy(writer->program, found.program, sizeof writer->program);
-    emi_fact_number(writer, "process", found.process);
+    emi_fact_number(writer, "process", found.process); /* the first one: inspect_queue.c */
     emi_fact_text(writer, "program", writer->program);
     emi_fact_number(writer, "since", found.since);
     emi_fact_number(writer, "pushed", found.pushed);
@@ -107,23 +107,6 @@ static const char *state_of_lock(const glimpse_t *self)
 
 /* ---- The folder ---- */
 
-/* Beside the file, and not beside a symbolic link to it. */
-static int open_state(const inspector_t *inspector)
-{
-    char *const real = inspector->is_link ? realpath(inspector->path, NULL) : NULL;
-    const char *const path = real ? real : inspector->path;
-    const size_t size = strlen(path) + sizeof "-live/state";
-    char *const state = malloc(size);
-    int fd = -1;
-    if (state) {
-        snprintf(state, size, "%s-live/state", path);
-        fd = open(state, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    }
-    free(state);
-    free(real);
-    return fd;
-}
-
 /* `at`: the byte of the data file that the users of the folder have locked. */
 static emmap_error look_into(glimpse_t *self, inspector_t *inspector, off_t at)
 {
@@ -160,7 +143,7 @@ static emmap_error look_into(glimpse_t *self, inspector_t *inspector, off_t at)
 
 static emmap_error look_beside(inspector_t *inspector, off_t at)
 {
-    glimpse_t glimpse = {.fd = open_state(inspector)};
+    glimpse_t glimpse = {.fd = emi_inspect_open_beside(inspector, "-live/state")};
     if (glimpse.fd < 0) {
         emi_fact_text(&inspector->result->file, "trouble",
                       errno == EACCES || errno == EPERM

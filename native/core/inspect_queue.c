@@ -1,9 +1,12 @@
 /* A queue, as queue_layout.h describes it. */
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "inspect.h"
 #include "queue.h"
+#include "taken_layout.h"
 
 /* The number of messages, as the live folder has it for this header. */
 static bool noted_length(const inspector_t *self, queue_header_t header, uint64_t *count)
@@ -28,6 +31,40 @@ static emmap_error count_messages(const inspector_t *self, uint64_t *count)
     return error;
 }
 
+/* ---- Messages in hand ---- */
+
+/* Adds to a writer how many messages the handles of its process have in hand. */
+static void tell_writer(emmap_facts *writer, const taken_file_t *taken)
+{
+    uint64_t in_hand = 0;
+    for (uint32_t i = 0; i < taken->owner_end && i < TAKEN_OWNERS; i++)
+        if (taken->owner[i].about.process == writer->fact[0].number)
+            in_hand += taken->owner[i].in_hand;
+    emi_fact_number(writer, "in_hand", in_hand);
+}
+
+/* The counts of the file beside the queue. They are computed again after a death in the middle of a change, and until then they
+ * tell nothing. */
+static void count_in_hand(inspector_t *self)
+{
+    emmap_inspection *const result = self->result;
+    const int fd = emi_inspect_open_beside(self, TAKEN_SUFFIX);
+    if (fd < 0)
+        return;
+    taken_file_t *const taken = malloc(sizeof *taken);
+    if (taken && emi_inspect_read(fd, 0, taken, sizeof *taken) == EMMAP_OK && taken->magic == TAKEN_MAGIC &&
+        taken->version == TAKEN_VERSION && taken->changing == 0) {
+        emi_fact_number(&result->file, "in_hand", taken->in_hand);
+        emi_fact_number(&result->file, "released", taken->released);
+        for (size_t i = 0; i < result->writers; i++)
+            tell_writer(&result->writer[i], taken);
+    }
+    free(taken);
+    close(fd);
+}
+
+/* ---- The queue ---- */
+
 /* A queue's header holds only offsets of a queue. No header of another kind passes for one: numbers that other
  * kinds begin with are past the end of their files when they are read as big-endian. */
 bool emi_inspect_queue(inspector_t *self)
@@ -45,6 +82,7 @@ bool emi_inspect_queue(inspector_t *self)
     emi_fact_number(facts, "tail", header.tail);
     emi_fact_number(facts, "next_tail", header.next_tail);
     emi_fact_flag(facts, "synced", header.synced);
+    count_in_hand(self);
     uint64_t count = 0;
     emmap_error error = EMMAP_OK;
     const bool noted = header.head == header.tail || noted_length(self, header, &count);

@@ -4,6 +4,7 @@
  *   table.c         the operations on words
  *   table_find.c    looking for a key, without a lock
  *   table_change.c  inserting and deleting, under the lock, and finishing what a dead process began
+ *   table_check.c   looking for damage, without the lock
  *   table_repair.c  making buckets and free units follow from the entries
  *   table_hit.c     limits, and entries that expire
  *   table_walk.c    all entries, and a copy of the file
@@ -85,6 +86,16 @@ emmap_error emi_table_insert(operation_t *operation, const table_key_t *key, uin
 
 /* Deletes an entry that was found under this lock. Errors: EMMAP_CORRUPT. */
 emmap_error emi_table_delete(operation_t *operation, const table_place_t *place);
+
+/* ---- Opening (table_open.c) ---- */
+
+/* Reads the shape that a header says. False: there is no such table, or a file of this size is too short for it. */
+bool emi_table_read_shape(const table_header_t *header, uint64_t size, table_shape_t *shape);
+
+/* ---- Checking (table_check.c) ---- */
+
+/* Reads the whole table without the lock. Errors: EMMAP_CORRUPT; ENOMEM; EFAULT. */
+emmap_error emi_table_check(emmap_file *file);
 
 /* ---- Repairing (table_repair.c) ---- */
 

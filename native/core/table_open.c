@@ -43,10 +43,8 @@ static emmap_error create(uint8_t *data, const table_shape_t *shape)
     return EMMAP_OK;
 }
 
-/* Reads the shape that the header says. False: there is no such table, or the file is too short for it. */
-static bool read_shape(const operation_t *operation, table_shape_t *shape)
+bool emi_table_read_shape(const table_header_t *header, uint64_t size, table_shape_t *shape)
 {
-    const table_header_t *const header = table_header(operation->mapping);
     if (header->format != TABLE_FORMAT || !is_possible(header->capacity, header->key_bytes, header->words))
         return false;
     *shape =
@@ -54,7 +52,12 @@ static bool read_shape(const operation_t *operation, table_shape_t *shape)
     table_shape_complete(shape);
     memcpy(shape->secret, header->secret, sizeof shape->secret);
     return header->stride == shape->stride && header->buckets == shape->buckets &&
-           header->units == shape->units && operation->mapping->size >= shape->size;
+           header->units == shape->units && size >= shape->size;
+}
+
+static bool read_shape(const operation_t *operation, table_shape_t *shape)
+{
+    return emi_table_read_shape(table_header(operation->mapping), operation->mapping->size, shape);
 }
 
 /* Whether the creator died before it wrote the magic. *shape becomes that of the file, if the creator has said one. */
@@ -104,7 +107,7 @@ static emmap_error check(container_t *base, operation_t *operation)
     if (operation->mapping->size < TABLE_HEADER || table_header(operation->mapping)->magic != TABLE_MAGIC)
         return emi_operation_corrupt(operation, 0, "not a table: no \"EMMPTBL\\n\" at its beginning");
     if (!read_shape(operation, &self->shape))
-        return emi_operation_corrupt(operation, 8,
+        return emi_operation_corrupt(operation, offsetof(table_header_t, format),
                                      "the shape of the table is none, or does not fit the file");
     if (asked.capacity != 0 && (asked.capacity != self->shape.capacity ||
                                 asked.key_bytes != self->shape.key_bytes || asked.words != self->shape.words))

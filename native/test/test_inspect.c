@@ -9,6 +9,8 @@
 #include "live.h"
 #include "platform.h"
 #include "structures.h"
+#include "table.h"
+#include "taken_layout.h"
 
 static void rest(void)
 {
@@ -81,6 +83,25 @@ static emmap_file *open_it(void)
     return open_queue(path_of("queue"), QUEUE_RW, 4096);
 }
 
+static emmap_file *open_cell(void)
+{
+    emmap_file *cell;
+    assert_ok(emmap_cell_open(path_of("cell"), 100, NULL, &cell));
+    return cell;
+}
+
+static emmap_file *open_table(const char *name)
+{
+    emmap_file *table;
+    assert_ok(emmap_table_open(path_of(name), &(emmap_table_metadata){.capacity = 100}, NULL, &table));
+    return table;
+}
+
+static void add_key(emmap_file *table, const char *key)
+{
+    assert_ok(emmap_table_add(table, key, strlen(key), 0, 1, NULL));
+}
+
 /* ---- Kinds ---- */
 
 static void a_file_is_known_by_its_bytes(void **state)
@@ -102,6 +123,18 @@ static void a_file_is_known_by_its_bytes(void **state)
     assert_kind(fixture("blocks-deep.bin"), "blocks");
     close_file(open_blocks(path_of("new"), QUEUE_RW, 4096, 42, 2));
     assert_kind(path_of("new"), "blocks");
+    close_file(open_cell());
+    assert_kind(path_of("cell"), "cell");
+    emmap_file *table = open_table("table");
+    assert_kind(path_of("table"), "table");
+    add_key(table, "ann");
+    close_file(table);
+    assert_kind(path_of("table"), "table");
+    table = open_table("metrics");
+    add_key(table, "\1requests_total\x1f"
+                   "counter\x1f\x1f");
+    close_file(table);
+    assert_kind(path_of("metrics"), "metrics");
     emmap_inspection *found;
     assert_error(ENOENT, emmap_inspect(path_of("none"), EMMAP_BRIEF, &found));
     assert_null(found);
@@ -134,6 +167,69 @@ static void efforts_differ(void **state)
     assert_true(emmap_effort_named("check", &effort));
     assert_int_equal(effort, EMMAP_CHECK);
     assert_false(emmap_effort_named("all", &effort));
+}
+
+static void cells_tell_their_version(void **state)
+{
+    (void)state;
+    emmap_file *const cell = open_cell();
+    emmap_inspection *found = inspect(path_of("cell"), EMMAP_BRIEF);
+    assert_number(&found->file, "max_bytes", 100);
+    assert_number(&found->file, "version", 0);
+    assert_number(&found->file, "synced", 0);
+    assert_null(fact(&found->file, "value_bytes"));
+    emmap_inspection_free(found);
+    assert_ok(emmap_cell_publish(cell, &(struct iovec){.iov_base = (char[]){"flags"}, .iov_len = 5}, 1));
+    assert_ok(emmap_sync(cell));
+    found = inspect(path_of("cell"), EMMAP_CHECK);
+    assert_number(&found->file, "version", 1);
+    assert_number(&found->file, "value_bytes", 5);
+    assert_number(&found->file, "synced", 1);
+    assert_null(fact(&found->file, "damage"));
+    emmap_inspection_free(found);
+    close_file(cell);
+}
+
+static void tables_tell_their_keys(void **state)
+{
+    (void)state;
+    emmap_file *const table = open_table("table");
+    add_key(table, "ann");
+    add_key(table, "bob");
+    emmap_inspection *const found = inspect(path_of("table"), EMMAP_BRIEF);
+    assert_number(&found->file, "capacity", 100);
+    assert_number(&found->file, "keys", 2);
+    assert_number(&found->file, "key_bytes", 64);
+    assert_number(&found->file, "words", 2);
+    assert_number(&found->file, "unfinished", 0);
+    emmap_inspection_free(found);
+    close_file(table);
+}
+
+/* Takes two messages and releases one. */
+static void messages_in_hand_are_counted(void **state)
+{
+    (void)state;
+    emmap_file *const file = open_it();
+    emmap_inspection *found = inspect(path_of("queue"), EMMAP_BRIEF);
+    assert_null(fact(&found->file, "in_hand"));
+    emmap_inspection_free(found);
+    emmap_delivery deliveries[2];
+    bytes got = {0};
+    const emmap_sink sink = sink_into(&got);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_ok(push_number(file, i, 8));
+        assert_ok(emmap_queue_take(file, 0, &sink, &deliveries[i]));
+        bytes_free(&got);
+    }
+    assert_ok(emmap_queue_release(file, deliveries[0].ticket, 0));
+    found = inspect(path_of("queue"), EMMAP_BRIEF);
+    assert_number(&found->file, "in_hand", 1);
+    assert_number(&found->file, "released", 1);
+    if (file->descriptor->live)
+        assert_number(&found->writer[0], "in_hand", 1);
+    emmap_inspection_free(found);
+    close_file(file);
 }
 
 /* ---- Writers ---- */
@@ -352,6 +448,97 @@ static void damage_is_found(void **state)
     assert_damaged(path_of("blocks"), 600);
 }
 
+static void damage_of_cells_is_found(void **state)
+{
+    (void)state;
+    emmap_file *const cell = open_cell();
+    for (int i = 0; i < 5; i++)
+        assert_ok(emmap_cell_publish(cell, &(struct iovec){.iov_base = (char[]){"flags"}, .iov_len = 5}, 1));
+    assert_sound(path_of("cell"));
+    close_file(cell);
+    /* The slot of version 5, which has 32 bytes before the value. */
+    const uint64_t slot = 128 + 5 % 4 * 192;
+    put_at(path_of("cell"), slot + 32, "F", 1);
+    assert_damaged(path_of("cell"), slot);
+    put_at(path_of("cell"), 16, "\xff\xff", 2);
+    assert_damaged(path_of("cell"), 16);
+    put_at(path_of("cell"), 8, "\x09", 1);
+    assert_damaged(path_of("cell"), 8);
+}
+
+/* Overwrites four bytes, checks that this is found at `at`, and puts them back. */
+static void assert_word_matters(uint64_t place, uint32_t word, uint64_t at)
+{
+    size_t length;
+    const uint8_t *const before = get_file(path_of("table"), &length);
+    put_at(path_of("table"), place, &word, sizeof word);
+    assert_damaged(path_of("table"), at);
+    put_file(path_of("table"), before, length);
+    assert_sound(path_of("table"));
+}
+
+static void damage_of_tables_is_found(void **state)
+{
+    (void)state;
+    emmap_file *table = open_table("table");
+    char key[64];
+    for (int i = 0; i < 90; i++) {
+        /* Every third key has two units. */
+        snprintf(key, sizeof key, i % 3 ? "key %d" : "a key that is longer than a unit has room for, %d", i);
+        if (emmap_table_add(table, key, strlen(key), 0, 1, NULL) != EMMAP_OK)
+            break;
+    }
+    assert_ok(emmap_table_delete(table, "key 1", 5));
+    uint64_t keys;
+    assert_ok(emmap_table_size(table, &keys));
+    close_file(table);
+    assert_sound(path_of("table"));
+    table_shape_t shape = {.capacity = 100, .key_bytes = 64, .words = 2};
+    table_shape_complete(&shape);
+    /* Unit 1 has an entry, and two units. */
+    const uint64_t unit = shape.units_at, link = unit + shape.stride - 4;
+    /* What leads to it: a bucket, or the beginning of a unit. */
+    uint64_t place = TABLE_HEADER;
+    size_t length;
+    const uint8_t *const bytes = get_file(path_of("table"), &length);
+    while (memcmp(bytes + place, &(uint32_t){1}, 4) != 0)
+        place = place < unit ? place + 4 : place + shape.stride;
+    assert_word_matters(8, 2, 8);
+    assert_word_matters(128, 7, 128);
+    assert_word_matters(192, 1, 192);
+    assert_word_matters(200, 1, 200);
+    assert_word_matters(208, 0, 208);
+    assert_word_matters(208, 1, 208);
+    assert_word_matters(place, 0xffffff, place);
+    assert_word_matters(unit, 1, unit);
+    assert_word_matters(unit + 4, 2, unit);
+    assert_word_matters(unit + shape.key_at, 0, unit);
+    assert_word_matters(unit + shape.key_at - 2, 0, unit + shape.key_at - 2);
+    assert_word_matters(link, 0, link);
+    assert_word_matters(link - 4, 0, unit);
+    /* A repair loses no sound entry. */
+    const uint32_t none = 0xffffff;
+    put_at(path_of("table"), place, &none, 4);
+    put_at(path_of("table"), 192, &none, 4);
+    table = open_table("table");
+    uint64_t size;
+    assert_ok(emmap_table_repair(table));
+    assert_ok(emmap_table_size(table, &size));
+    assert_int_equal(size, keys);
+    close_file(table);
+    assert_sound(path_of("table"));
+    /* A change that a dead process left is none: the next one finishes it. */
+    put_at(path_of("table"), 128, "\1", 1);
+    assert_sound(path_of("table"));
+    put_at(path_of("table"), 128, "\0", 1);
+    /* Another run of the system: the next opener that may write repairs the table. */
+    put_at(path_of("table"), 56, "another run ofit", 16);
+    put_at(path_of("table"), TABLE_HEADER, "\0\0\0\0\0\0\0\0", 8);
+    assert_sound(path_of("table"));
+    close_file(open_table("table"));
+    assert_sound(path_of("table"));
+}
+
 static void a_folder_that_is_not_theirs(void **state)
 {
     (void)state;
@@ -383,12 +570,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         folder_test(a_file_is_known_by_its_bytes),
         folder_test(efforts_differ),
+        folder_test(cells_tell_their_version),
+        folder_test(tables_tell_their_keys),
+        folder_test(messages_in_hand_are_counted),
         folder_test(the_ways_of_sharing),
         folder_test(all_slots_are_found),
         folder_test(the_owner_of_the_lock),
         folder_test(waits_are_counted_until_they_end),
         folder_test(nothing_changes),
         folder_test(damage_is_found),
+        folder_test(damage_of_cells_is_found),
+        folder_test(damage_of_tables_is_found),
         folder_test(a_folder_that_is_not_theirs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
