@@ -147,7 +147,8 @@ const FIELD = "\x1f";
 const LEAST_WORDS = 16;
 /** A sum is stored in millionths. */
 const MICRO = 1_000_000;
-const STEP = 4096n;
+/** So many entries are read at once. */
+const STEP = 65_536n;
 /** The word that counts the series, in the key of a metric. */
 const SERIES = 0;
 const DROPPED = 1;
@@ -189,17 +190,34 @@ class Series {
   }
 }
 
-/** A series of the file, with its numbers: safe integers, or bigints. */
-interface Sample {
+/** A metric of the file. Its series have so many words. */
+type Stored = Metric & { readonly name: string; readonly words: number };
+
+/** A series of the file. It is kept from one scrape to the next, since to make its texts takes longer than to read its numbers. */
+interface Known {
+  readonly key: string;
+  /** Undefined: a key that is no series. */
+  readonly about: Stored | undefined;
   readonly labels: readonly string[];
-  values: (number | bigint)[];
+  /** Of a gauge per process: the process. */
+  readonly process: string | undefined;
+  /** What comes before the number in each line of its text. */
+  readonly prefixes: readonly string[];
 }
 
-/** The result of a scrape. */
-interface Scrape {
-  readonly samples: Map<string, Sample[]>;
-  readonly dropped: [name: string, count: number | bigint][];
+type KnownSeries = Known & { readonly about: Stored };
+
+/** One number of a series, or of one bucket. @internal */
+export interface Sample {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number | string;
 }
+
+/** The place of the words of an entry in what a walk has read. */
+type Visit = (series: KnownSeries, packed: Buffer, words: number) => void;
+/** What was dropped of a metric. */
+type Dropped = [name: string, count: number | bigint][];
 
 /** The word at an offset: a bigint only if a number would be rounded. */
 function wordAt(packed: Buffer, at: number): number | bigint {
@@ -217,14 +235,20 @@ const sum = (one: number | bigint, other: number | bigint): number | bigint =>
 export class Metrics {
   readonly #table: Table;
   readonly #schema: MetricSchema;
+  /** False: a scrape must not change the file. */
+  readonly #writable: boolean;
   /** Names this process: its per-process gauges end with it. */
   readonly #process: string;
   /** The metrics of the file, as far as they are known. */
-  #stored: Map<string, Metric>;
+  readonly #stored: Map<string, Stored>;
+  /** The series of the last scrape, in the order of the file, and by their keys. */
+  #order: Known[] = [];
+  #known = new Map<string, Known>();
 
   /** @internal */
-  constructor(table: Table, schema: MetricSchema) {
+  constructor(table: Table, schema: MetricSchema, writable = true) {
     this.#table = table;
+    this.#writable = writable;
     this.#schema = schema;
     this.#stored = stored(table);
     const own = table.writers().filter((writer) => writer.process === process.pid);
@@ -273,63 +297,85 @@ export class Metrics {
     }
   }
 
-  /** Reads all series. Where another program has added a metric, it reads the file's metrics again. */
-  #scrape(): Scrape {
-    const scrape = this.#tryScrape(false);
-    if (scrape !== undefined) return scrape;
-    this.#stored = stored(this.#table);
-    return this.#tryScrape(true) as Scrape;
-  }
-
-  /** Undefined if there is an unknown metric, unless `any`. */
-  #tryScrape(any: boolean): Scrape | undefined {
-    const living = new Set(this.#table.writers().map(({ process: id, since }) => `${id}.${since.getTime()}`));
-    const samples = new Map<string, Sample[]>();
-    const dropped: Scrape["dropped"] = [];
-    const dead: string[] = [];
-    const gauges = new Map<string, Sample>();
-    const size = 8 * this.#table.words;
-    for (const packed of this.#table.packed(STEP)) {
+  /** Visits all series of living processes. Deletes those of dead ones, if it may. */
+  #scrape(visit: Visit): Dropped {
+    const table = this.#table;
+    const living = new Set(table.writers().map(({ process: id, since }) => `${id}.${since.getTime()}`));
+    const dropped: Dropped = [];
+    const dead: KnownSeries[] = [];
+    const before = this.#order;
+    const order: Known[] = [];
+    const size = 8 * table.words;
+    for (const packed of table.packed(STEP)) {
       for (let at = 0; at < packed.length; ) {
-        const begin = at + 4;
-        at = begin + packed.readUInt32LE(at);
-        const key = packed.toString("utf8", begin + size, at);
-        if (key.startsWith(SCHEMA)) continue;
-        if (key.startsWith(COUNTS)) {
-          const count = wordAt(packed, begin + 8 * DROPPED);
+        const words = at + 4;
+        at = words + packed.readUInt32LE(at);
+        const key = packed.toString("latin1", words + size, at);
+        // Most often nothing was inserted or deleted since then.
+        const last = before[order.length];
+        const series =
+          last?.key === key
+            ? last
+            : (this.#known.get(key) ?? this.#meet(key, packed.subarray(words + size, at)));
+        order.push(series);
+        if (series.about === undefined) {
+          if (!key.startsWith(COUNTS)) continue;
+          const count = wordAt(packed, words + 8 * DROPPED);
           if (count !== 0) dropped.push([key.slice(1), count]);
-          continue;
-        }
-        const labels = key.split(SEPARATOR);
-        const name = labels.shift() as string;
-        const about = this.#stored.get(name);
-        if (about === undefined) {
-          if (any) continue;
-          return undefined;
-        }
-        const process = about.type === "process_gauge" ? (labels.pop() as string) : undefined;
-        if (process !== undefined && !living.has(process)) {
-          dead.push(key);
-          continue;
-        }
-        const values: (number | bigint)[] = [];
-        for (let word = 0; word < wordsOf(about); word++) values.push(wordAt(packed, begin + 8 * word));
-        const series = process === undefined ? undefined : [name, ...labels].join(SEPARATOR);
-        const before = series === undefined ? undefined : gauges.get(series);
-        if (before !== undefined) {
-          before.values = before.values.map((value, i) => sum(value, values[i] as number | bigint));
-          continue;
-        }
-        const sample = { labels, values };
-        if (series !== undefined) gauges.set(series, sample);
-        const all = samples.get(name);
-        if (all === undefined) samples.set(name, [sample]);
-        else all.push(sample);
+        } else if (series.process === undefined || living.has(series.process)) {
+          visit(series as KnownSeries, packed, words);
+        } else dead.push(series as KnownSeries);
       }
     }
-    for (const key of dead)
-      if (this.#table.delete(key)) this.#table.add(COUNTS + key.slice(0, key.indexOf(SEPARATOR)), SERIES, -1);
-    return { samples, dropped };
+    if (this.#known.size > 2 * order.length)
+      this.#known = new Map(order.map((series) => [series.key, series]));
+    this.#order = order;
+    if (this.#writable)
+      for (const { key, about } of dead)
+        if (table.delete(Buffer.from(key, "latin1"))) table.add(COUNTS + about.name, SERIES, -1);
+    return dropped;
+  }
+
+  /** Reads the key of a series that no scrape has seen yet. */
+  #meet(key: string, bytes: Buffer): Known {
+    const parts = bytes.toString().split(SEPARATOR);
+    const name = parts.shift() as string;
+    const isSeries = !key.startsWith(SCHEMA) && !key.startsWith(COUNTS);
+    // Another program may have added a metric.
+    if (isSeries && !this.#stored.has(name))
+      for (const [each, about] of stored(this.#table))
+        if (!this.#stored.has(each)) this.#stored.set(each, about);
+    const about = isSeries ? this.#stored.get(name) : undefined;
+    const process = about?.type === "process_gauge" ? parts.pop() : undefined;
+    const series = {
+      key,
+      about,
+      labels: parts,
+      process,
+      prefixes: about === undefined ? [] : prefixes(about, parts),
+    };
+    this.#known.set(key, series);
+    return series;
+  }
+
+  /** All series by their metric's name, with their numbers; a gauge per process is one series. */
+  #read(): { series: Map<string, [series: KnownSeries, numbers: Numbers][]>; dropped: Dropped } {
+    const series = new Map<string, [KnownSeries, Numbers][]>();
+    const gauges = new Map<string, Numbers>();
+    const dropped = this.#scrape((each, packed, words) => {
+      const numbers = numbersOf(each.about, packed, words);
+      const [prefix] = each.prefixes as [string];
+      const gauge = each.process === undefined ? undefined : gauges.get(prefix);
+      if (gauge !== undefined) {
+        gauge[0] = sum(gauge[0] as number | bigint, numbers[0] as number | bigint);
+        return;
+      }
+      if (each.process !== undefined) gauges.set(prefix, numbers);
+      const all = series.get(each.about.name);
+      if (all === undefined) series.set(each.about.name, [[each, numbers]]);
+      else all.push([each, numbers]);
+    });
+    return { series, dropped };
   }
 
   /**
@@ -337,25 +383,16 @@ export class Metrics {
    * `maxSeries`.
    */
   async text(): Promise<string> {
-    const { samples, dropped } = this.#scrape();
+    const { series, dropped } = this.#read();
     const lines: string[] = [];
-    for (const [name, about] of [...this.#stored].sort(([one], [other]) => (one < other ? -1 : 1))) {
-      const { help } = this.#schema[name] ?? about;
-      if (help !== "") lines.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
+    for (const name of [...this.#stored.keys()].sort()) {
+      const about = this.#stored.get(name) as Stored;
+      // promtool wants a text for each metric.
+      const help = this.#schema[name]?.help || name;
+      lines.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
       lines.push(`# TYPE ${name} ${about.type === "process_gauge" ? "gauge" : about.type}`);
-      for (const sample of samples.get(name) ?? []) {
-        const labels = about.labels
-          .map((label, i) => `${label}="${escaped(sample.labels[i] ?? "")}"`)
-          .join(",");
-        if (about.buckets.length === 0) {
-          lines.push(`${name}${labels === "" ? "" : `{${labels}}`} ${sample.values[0]}`);
-          continue;
-        }
-        for (const [suffix, bound, value] of parts(about, sample.values)) {
-          const shown = bound === undefined ? labels : `${labels}${labels === "" ? "" : ","}le="${bound}"`;
-          lines.push(`${name}${suffix}${shown === "" ? "" : `{${shown}}`} ${value}`);
-        }
-      }
+      for (const [{ prefixes }, numbers] of series.get(name) ?? [])
+        for (let i = 0; i < prefixes.length; i++) lines.push(`${prefixes[i]}${numbers[i]}`);
     }
     if (dropped.length > 0) {
       lines.push(
@@ -368,9 +405,28 @@ export class Metrics {
     return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
   }
 
+  /** The numbers one by one, as prom-client has them. @internal */
+  *samples(): Generator<Sample & { metric: string }, void, undefined> {
+    for (const [metric, all] of this.#read().series) {
+      const about = this.#stored.get(metric) as Stored;
+      for (const [{ labels }, numbers] of all) {
+        const named = Object.fromEntries(about.labels.map((label, i) => [label, labels[i] ?? ""]));
+        for (const [i, [suffix, le]] of lineParts(about).entries()) {
+          const number = numbers[i] as number | bigint;
+          yield {
+            metric,
+            name: metric + suffix,
+            labels: le === undefined ? named : { ...named, le },
+            value: typeof number === "bigint" ? String(number) : number,
+          };
+        }
+      }
+    }
+  }
+
   /** Adds the metrics to a registry of prom-client: `metrics.register(promClient.register)`. */
   register(registry: MetricRegistry): void {
-    for (const [name, { help, type, labels }] of Object.entries(this.#schema)) {
+    for (const [name, { help, type }] of Object.entries(this.#schema)) {
       const about = {
         name,
         help: help || name,
@@ -378,17 +434,9 @@ export class Metrics {
         aggregator: "first",
       };
       const get = async (): Promise<unknown> => {
-        const { samples } = this.#scrape();
-        const values = (samples.get(name) ?? []).flatMap((sample) =>
-          parts(this.#stored.get(name) as Metric, sample.values).map(([suffix, le, value]) => ({
-            metricName: name + suffix,
-            labels: {
-              ...Object.fromEntries(labels.map((label, i) => [label, sample.labels[i]])),
-              ...(le !== undefined && { le }),
-            },
-            value: Number(value),
-          })),
-        );
+        const values = [...this.samples()]
+          .filter(({ metric }) => metric === name)
+          .map(({ name: metricName, labels, value }) => ({ metricName, labels, value: Number(value) }));
         return { ...about, values };
       };
       registry.registerMetric({ ...about, get, reset: () => {} } as never);
@@ -406,38 +454,51 @@ export class Metrics {
   }
 }
 
-/** The lines of a series: suffix, upper bound of a bucket, value. */
-function parts(
-  { type, buckets }: Metric,
-  values: readonly (number | bigint)[],
-): [suffix: string, bound: string | undefined, value: string][] {
-  if (type !== "histogram") return [["", undefined, String(values[0])]];
-  let count: number | bigint = 0;
-  const lines: [string, string | undefined, string][] = [...buckets, "+Inf"].map((bound, i) => {
-    count = sum(count, values[i] as number | bigint);
-    return ["_bucket", String(bound), String(count)];
+/** The numbers of a series, one for each of its lines. */
+type Numbers = (number | bigint)[];
+
+/** The lines of a series: what follows the metric's name, and the upper bound of a bucket. */
+const lineParts = ({ type, buckets }: Metric): [suffix: string, bound: string | undefined][] =>
+  type === "histogram"
+    ? [
+        ...[...buckets, "+Inf"].map((bound): [string, string] => ["_bucket", String(bound)]),
+        ["_sum", undefined],
+        ["_count", undefined],
+      ]
+    : [["", undefined]];
+
+function prefixes(about: Stored, values: readonly string[]): string[] {
+  const labels = about.labels.map((label, i) => `${label}="${escaped(values[i] ?? "")}"`);
+  return lineParts(about).map(([suffix, bound]) => {
+    const shown = [...labels, ...(bound === undefined ? [] : [`le="${bound}"`])].join(",");
+    return `${about.name}${suffix}${shown === "" ? "" : `{${shown}}`} `;
   });
-  lines.push(["_sum", undefined, String(Number(values[buckets.length + 1]) / MICRO)]);
-  lines.push(["_count", undefined, String(count)]);
-  return lines;
+}
+
+/** The numbers of a series from its words. Those of a histogram's buckets are sums. */
+function numbersOf({ type, words }: Stored, packed: Buffer, at: number): Numbers {
+  if (type !== "histogram") return [wordAt(packed, at)];
+  const numbers: Numbers = [];
+  let count: number | bigint = 0;
+  for (let word = 0; word < words - 1; word++) {
+    count = sum(count, wordAt(packed, at + 8 * word));
+    numbers.push(count);
+  }
+  numbers.push(Number(wordAt(packed, at + 8 * (words - 1))) / MICRO, count);
+  return numbers;
 }
 
 /** The metrics that the file has. */
-function stored(table: Table): Map<string, Metric> {
-  const found = new Map<string, Metric>();
+function stored(table: Table): Map<string, Stored> {
+  const found = new Map<string, Stored>();
   for (const [key] of table.entries()) {
     const text = String(key);
     if (!text.startsWith(SCHEMA)) continue;
     const [name, type, labels, buckets] = text.slice(1).split(FIELD) as [string, Kind, string, string];
     const list = (items: string): string[] => (items === "" ? [] : items.split(","));
-    if (!found.has(name))
-      found.set(name, {
-        type,
-        labels: list(labels),
-        buckets: list(buckets).map(Number),
-        help: "",
-        maxSeries: 0,
-      });
+    if (found.has(name)) continue;
+    const about = { type, labels: list(labels), buckets: list(buckets).map(Number), help: "", maxSeries: 0 };
+    found.set(name, { ...about, name, words: wordsOf(about) });
   }
   return found;
 }
@@ -515,6 +576,10 @@ export function openMetrics<const Schema extends MetricSchema>(
     throw error;
   }
 }
+
+/** The metrics of a file, to read them without changing anything. @internal */
+export const readMetrics = (path: PathLike): Metrics =>
+  new Metrics(openTable(path, { read: true }), {}, false);
 
 /** An existing file keeps its shape. */
 function openOrCreate(path: PathLike, capacity: bigint, words: number): Table {

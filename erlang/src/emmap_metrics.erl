@@ -268,12 +268,13 @@ put(Name, Values, Words, Found) ->
     Found#{Name => maps:update_with(Values, Sum, Words, Series)}.
 
 metric(Name, {Type, Labels, Buckets}, Schema, Series) ->
+    %% promtool wants a text for each metric.
     Help = case Schema of
-        #{Name := {_, #{help := Text}}} -> ["# HELP ", Name, $\s, binary:replace(escaped(Text), <<"\\\"">>, <<"\"">>, [global]), $\n];
-        #{} -> []
+        #{Name := {_, #{help := Text}}} -> binary:replace(escaped(Text), <<"\\\"">>, <<"\"">>, [global]);
+        #{} -> Name
     end,
     Shown = case Type of <<"process_gauge">> -> <<"gauge">>; _ -> Type end,
-    [Help, "# TYPE ", Name, $\s, Shown, $\n
+    ["# HELP ", Name, $\s, Help, $\n, "# TYPE ", Name, $\s, Shown, $\n
      | [series(Name, Type, Buckets, pairs(Labels, Values), Words) || {Values, Words} <- lists:sort(maps:to_list(Series))]].
 
 pairs(Labels, Values) -> [[Label, "=\"", escaped(Value), $"] || {Label, Value} <- lists:zip(Labels, Values)].

@@ -32,8 +32,10 @@ text(Config) ->
     ok = emmap_metrics:add(Others, <<"requests_total">>, [<<"/\"\n">>, 200], 2),
     [ok = emmap_metrics:observe(Metrics, <<"latency_seconds">>, [], Value) || Value <- [0.005, 0.05, 0.5, 5]],
     ok = emmap_metrics:set(Metrics, <<"in_flight">>, [], 2),
-    ?assertEqual(<<"# TYPE in_flight gauge\n"
+    ?assertEqual(<<"# HELP in_flight in_flight\n"
+                   "# TYPE in_flight gauge\n"
                    "in_flight 2\n"
+                   "# HELP latency_seconds latency_seconds\n"
                    "# TYPE latency_seconds histogram\n"
                    "latency_seconds_bucket{le=\"0.01\"} 1\n"
                    "latency_seconds_bucket{le=\"0.1\"} 2\n"
