@@ -3,7 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { openQueue } from "../src";
+import { counter, openBlockStorage, openCell, openCounters, openMetrics, openQueue, openTable } from "../src";
 import { decode } from "../src/etf";
 import { ebin, freshFolder } from "./support/runtimes";
 import { pointsWithLock, Victim } from "./torture/support/victim.mjs";
@@ -62,18 +62,48 @@ test("a process that is stopped between two stores, with the lock, is named by o
   await victim.order("continue");
 });
 
-test("Erlang answers the same as the command prints", async () => {
-  const path = join(freshFolder(), "jobs.q");
-  using jobs = openQueue(path, { values: "json" });
+test("Erlang answers the same as the command prints, for files of all kinds", async () => {
+  const folder = freshFolder();
+  using jobs = openQueue(join(folder, "jobs.q"), { values: "json" });
   jobs.pushMany([1, 2, 3]);
-  const { path: _, processes: __, ...printed } = JSON.parse(emmap("info", path, "--json"));
+  using job = jobs.tryTake();
+  expect(job?.message).toBe(1);
+  using visits = openCounters(join(folder, "visits.bin"), 4);
+  using pictures = openBlockStorage(join(folder, "pictures.bin"), { blockSize: 8 });
+  pictures.store("picture1");
+  using flags = openCell(join(folder, "flags.cell"), { maxBytes: 100, values: "json" });
+  flags.publish({ checkout: true });
+  using clients = openTable(join(folder, "clients.table"), { capacity: 100 });
+  clients.add("ann", 0, 1);
+  using _metrics = openMetrics(join(folder, "metrics.table"), { requests_total: counter() });
+  const paths = [jobs, visits, pictures, flags, clients]
+    .map(({ path }) => path)
+    .concat(join(folder, "metrics.table"));
+  const printed = emmap("info", ...paths, "--json")
+    .trimEnd()
+    .split("\n")
+    .map((line) => {
+      // What the command alone prints.
+      const { path: _, processes: __, deliveries: ___, ...facts } = JSON.parse(line);
+      return facts;
+    });
+  expect(printed.map(({ kind }) => kind)).toEqual([
+    "queue",
+    "counters",
+    "blocks",
+    "cell",
+    "table",
+    "metrics",
+  ]);
   const code = `
-    {ok, Found} = emmap:inspect_file(${JSON.stringify(path)}),
     Value = fun(V) when is_binary(V); V =:= true; V =:= false; is_integer(V) -> V; (V) when is_atom(V) -> atom_to_binary(V) end,
     Map = fun(M) -> maps:from_list([{atom_to_binary(K), Value(V)} || {K, V} <- maps:to_list(M)]) end,
-    Facts = (Map(maps:remove(writers, Found)))#{<<"writers">> => [Map(W) || W <- maps:get(writers, Found)]},
-    io:format("~s~n", [base64:encode(term_to_binary(Facts))]), halt()`;
+    Facts = fun(Path) ->
+        {ok, Found} = emmap:inspect_file(Path),
+        (Map(maps:remove(writers, Found)))#{<<"writers">> => [Map(W) || W <- maps:get(writers, Found)]}
+    end,
+    All = [Facts(Path) || Path <- ${JSON.stringify(paths)}],
+    io:format("~s~n", [base64:encode(term_to_binary(All))]), halt()`;
   const { stdout } = spawnSync("erl", ["-noshell", "-pa", ebin, "-eval", `${code}.`], { encoding: "utf8" });
-  const found = decode(Buffer.from(stdout.trim(), "base64"), { values: "json" });
-  expect(found).toEqual(printed);
+  expect(decode(Buffer.from(stdout.trim(), "base64"), { values: "json" })).toEqual(printed);
 });

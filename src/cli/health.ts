@@ -1,7 +1,7 @@
 // What is wrong with a file or its users, in one sentence, and who is to blame.
 import type { Inspection, Writer } from "./inspect.js";
 import { commandOf, hasOpen, stateOf } from "./processes.js";
-import { cut, span } from "./text.js";
+import { cut, plural, span } from "./text.js";
 
 /** How long a first message may stay before a queue counts as stuck, in seconds. */
 const PATIENCE = 5;
@@ -48,6 +48,9 @@ function ofQueue(found: Inspection, path: string, { oldest = 0 }: History): stri
     if (isIdle(state)) return `${nameOf(popping, path)} is ${state} and has the first message`;
     if (oldest > PATIENCE) return `${nameOf(popping, path)} has had the first message for ${span(oldest)}`;
   }
+  const keeping = found.writers.find((each) => (each.in_hand ?? 0) > 0 && isIdle(stateOfWriter(each, path)));
+  if (keeping !== undefined)
+    return `${nameOf(keeping, path)} is ${stateOfWriter(keeping, path)} and has ${plural(keeping.in_hand ?? 0, "message")} in hand`;
   if (found.kind !== "queue" || found.head === found.tail) return undefined;
   const consumers = found.writers.filter((each) => each.popped > 0 || each.waiting > 0);
   const stopped = consumers.find((each) => isIdle(stateOfWriter(each, path)));

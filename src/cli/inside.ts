@@ -1,11 +1,15 @@
 // What is inside of a file: for verbs that open one. A new kind adds itself to the list.
 import { openBlockStorage } from "../blocks.js";
+import { openCell } from "../cell.js";
 import { openCounters } from "../counters.js";
 import type { InHand } from "../delivery.js";
 import { open } from "../file.js";
+import { readMetrics } from "../metrics.js";
 import type { OpenFile } from "../open-file.js";
 import { openQueue } from "../queue.js";
+import { openTable } from "../table.js";
 import { line } from "./terms.js";
+import { keyOf } from "./words.js";
 
 /** How the files of a kind are opened and read. */
 interface Inside {
@@ -69,6 +73,55 @@ const blocks: Inside = {
   },
 };
 
+const cell: Inside = {
+  reader: (path) => openCell(path, { ...READ, raw: true }),
+  check(path) {
+    using file = openCell(path, { ...READ, raw: true });
+    file.get();
+  },
+  repair(path) {
+    openCell(path, { write: true, raw: true }).close();
+    return "its value is the last one that is whole";
+  },
+  peek(path, _, form) {
+    using file = openCell(path, { ...READ, raw: true });
+    const value = file.get();
+    return value === undefined ? [] : [line(value, form)];
+  },
+};
+
+const table: Inside = {
+  reader: (path) => openTable(path, READ),
+  repair(path) {
+    using file = openTable(path, { write: true });
+    file.repair();
+    return "its chains and counts follow from its entries again; entries without a sound key are gone";
+  },
+  peek(path, limit) {
+    using file = openTable(path, READ);
+    const shown: string[] = [];
+    for (const [key, words] of file) {
+      if (shown.length >= limit) break;
+      shown.push(`${keyOf(key)}: ${words.join(" ")}`);
+    }
+    return shown;
+  },
+};
+
+const metrics: Inside = {
+  ...table,
+  peek(path, limit) {
+    using file = readMetrics(path);
+    const shown: string[] = [];
+    for (const { name, labels, value } of file.samples()) {
+      if (shown.length >= limit) break;
+      const pairs = Object.entries(labels).map(([label, each]) => `${label}=${JSON.stringify(each)}`);
+      shown.push(`${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`}: ${value}`);
+    }
+    return shown;
+  },
+};
+
 const plain: Inside = { reader: (path) => open(path, READ), peek: () => [] };
 
 /** The messages of a queue that consumers have in hand, and those that were released. Takes no lock. */
@@ -77,6 +130,6 @@ export function inHandOf(path: string): InHand[] {
   return file.inHand();
 }
 
-const all: Record<string, Inside> = { plain, counters, queue, blocks };
+const all: Record<string, Inside> = { plain, counters, queue, blocks, cell, table, metrics };
 
 export const insideOf = (kind: string): Inside => all[kind] ?? plain;

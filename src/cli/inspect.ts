@@ -15,6 +15,8 @@ export interface Writer {
   waited: number;
   /** Waits for a message that have not ended. */
   waiting: number;
+  /** Messages that the handles of its process have in hand; missing: the queue never had any in hand. */
+  in_hand?: number;
   has_lock: boolean;
   is_popping: boolean;
 }
@@ -40,6 +42,14 @@ export interface Inspection {
   block_size?: number;
   levels?: number;
   blocks?: number;
+  max_bytes?: number;
+  version?: number;
+  value_bytes?: number;
+  keys?: number;
+  key_bytes?: number;
+  words?: number;
+  in_hand?: number;
+  released?: number;
   synced?: boolean;
   unfinished?: boolean;
   writers: Writer[];
@@ -58,10 +68,10 @@ export function inspect(path: string, effort: Effort = "count"): Inspection {
   }
 }
 
-/** The inspection of a file that has to be of this kind. */
-export function inspectAs(kind: string, path: string, effort: Effort = "brief"): Inspection {
-  const found = inspect(path, effort);
-  if (found.kind === kind) return found;
+/** The inspection of a file that has to be of this kind, or of one of these others that are files of it too. */
+export function inspectAs(kind: string, path: string, ...others: string[]): Inspection {
+  const found = inspect(path, "brief");
+  if (found.kind === kind || others.includes(found.kind)) return found;
   const what =
     found.kind === "plain" ? "no file of a kind that emmap knows, or damaged" : `of kind ${found.kind}`;
   throw new Failure(`${path} is not of kind ${kind}: it is ${what}`, Status.usage);

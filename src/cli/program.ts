@@ -1,5 +1,5 @@
 // The verbs, their arguments and their help. What they do is loaded when it is needed.
-import { Command, Option } from "commander";
+import { Command, Help, Option } from "commander";
 import { VERSION } from "../version.js";
 import { Status } from "./failure.js";
 
@@ -22,7 +22,13 @@ export function program(): Command {
     .description("Shows, checks and changes files of emmap while BEAM and Node use them.")
     .version(VERSION)
     .showSuggestionAfterError()
-    .configureHelp({ subcommandTerm: (command) => command.name() })
+    .configureHelp({
+      subcommandTerm: (command) => command.name(),
+      // Those of all verbs together have to fit a screen.
+      visibleOptions(command) {
+        return command.parent === null ? [] : Help.prototype.visibleOptions.call(this, command);
+      },
+    })
     .helpCommand(false)
     .exitOverride((error) => {
       process.exit(error.exitCode === 0 ? Status.ok : Status.usage);
@@ -30,7 +36,7 @@ export function program(): Command {
     .addHelpText(
       "after",
       "\nStatus: 0 done, 1 failed or damaged, 2 wrong use, 3 busy, 4 nothing there." +
-        "\nEach verb has an example: emmap VERB --help",
+        "\nemmap VERB --help shows the options of a verb, with an example.",
     );
 
   const verb = (name: string, description: string): Command => {
@@ -76,16 +82,19 @@ export function program(): Command {
     "emmap counters visits.bin add 0 5",
   );
   example(
-    common(verb("queue", "peek, tail, push, pop, purge, move or copy messages"))
+    common(verb("queue", "peek, tail, push, pop, take, purge, move or copy messages"))
       .argument("<FILE>")
-      .argument("[VERB]", "peek, tail, push, pop, purge, move, copy, hand or release", "peek")
+      .argument("[VERB]", "peek, tail, push, pop, take, purge, move, copy, hand or release", "peek")
       .argument(
         "[WORD...]",
-        "messages to push; or the queue to move or copy to; or how many, 10 unless given",
+        "messages to push; or the queue to move or copy to; or the program that takes; or how many, 10 unless given",
       )
       .addOption(form())
       .option("-f, --follow", "tail: go on with messages that are pushed")
-      .option("-n, --count <N>", "how many messages: 10 for peek and tail, 1 for pop, all for move and copy")
+      .option(
+        "-n, --count <N>",
+        "how many messages: 10 for peek and tail, 1 for pop and take, all for move and copy",
+      )
       .option("--create", "push, move and copy: create the queue if it is missing")
       .action(async (file, what, words, options) =>
         (await import("./more.js")).queue(file, what, words, options),
@@ -94,6 +103,7 @@ export function program(): Command {
     `emmap queue jobs.q push '{"picture": "cat.png"}'`,
     "emmap queue jobs.q tail --follow",
     "emmap queue failed.q move jobs.q",
+    "emmap queue jobs.q take --as json -- ./make-picture.sh",
   );
   example(
     common(verb("blocks", "show or free blocks: ls, get, free"))
@@ -108,12 +118,45 @@ export function program(): Command {
     "emmap blocks pictures.bin get 4096 --raw > picture",
   );
   example(
+    common(verb("cell", "show, watch or publish the value of a cell"))
+      .argument("<FILE>")
+      .argument("[VERB]", "get, watch or publish", "get")
+      .argument("[VALUE...]", "the value to publish: JSON, or as --as says")
+      .addOption(form())
+      .action(async (file, what, values, options) =>
+        (await import("./more.js")).cell(file, what, values, options),
+      ),
+    "emmap cell flags.cell watch --as json",
+    `emmap cell flags.cell publish '{"new-checkout": 25}'`,
+  );
+  example(
+    common(verb("table", "show or change keys: ls, get, add, set, delete"))
+      .argument("<FILE>")
+      .argument("[VERB]", "ls, get, add, set or delete", "ls")
+      .argument("[KEY...]", "the key, and the number to add or set")
+      .option("-n, --count <N>", "how many keys ls shows, 10 unless given")
+      .option("--word <I>", "the word to get, add to or set, 0 unless given")
+      .action(async (file, what, words, options) =>
+        (await import("./more.js")).table(file, what, words, options),
+      ),
+    "emmap table clients.table get 10.0.0.1",
+    "emmap table clients.table delete 10.0.0.1",
+  );
+  example(
+    common(verb("metrics", "show metrics, as text for Prometheus or as a list"))
+      .argument("<FILE>")
+      .argument("[VERB]", "text or ls", "text")
+      .action(async (file, what, options) => (await import("./more.js")).metrics(file, what, options)),
+    "emmap metrics metrics.table",
+    "emmap metrics metrics.table ls",
+  );
+  example(
     common(verb("check", "look for damage, tell where it is, and repair it"))
       .argument("<FILE...>")
       .option("--repair", "repair damaged files, after a backup to FILE.damaged")
       .addOption(
         new Option("--kind <KIND>", "take the files for this kind, if their first bytes are damaged").choices(
-          ["counters", "queue", "blocks"],
+          ["counters", "queue", "blocks", "cell", "table"],
         ),
       )
       .action(async (files, options) => (await import("./verbs/check.js")).check(files, options)),

@@ -12,13 +12,15 @@ export interface Sample {
   path: string;
   kind: string;
   size: number;
-  /** Messages, blocks or counters; missing: not counted. */
+  /** Messages, blocks, counters or keys, or the version of a cell; missing: not counted. */
   amount?: number;
   /** Bytes of messages. */
   used?: number;
   /** Handles that may write; missing: not known. */
   open?: number;
   waiters?: number;
+  /** Messages that consumers have in hand. */
+  inHand?: number;
   pushed: number;
   popped: number;
   /** Changes that found the lock taken. */
@@ -171,6 +173,7 @@ function describe(
     ...(isQueue ? { used: (found.tail ?? 0) - (found.head ?? 0) } : {}),
     ...(open === undefined ? {} : { open }),
     ...(found.waiters === undefined ? {} : { waiters: found.waiters }),
+    ...(found.in_hand === undefined ? {} : { inHand: found.in_hand }),
     pushed: rate(counts[0]),
     popped: rate(counts[1]),
     waited: rate(counts[2]),

@@ -2,7 +2,9 @@
 import { Buffer } from "node:buffer";
 import { Atom, quoted } from "../etf/atoms.js";
 import { decodePrefix } from "../etf/decode.js";
+import { encode } from "../etf/encode.js";
 import { BitString, Float, ImproperList, Tuple } from "../etf/terms.js";
+import { Failure, Status } from "./failure.js";
 import { json, safe } from "./text.js";
 
 export type Form = "erlang" | "json" | "hex" | "raw";
@@ -122,5 +124,13 @@ export function value(message: Buffer): unknown {
   return found === undefined ? { hex: hexOf(message) } : jsonValue(found.term);
 }
 
-/** The bytes of a message from a user's word. */
-export const fromHex = (word: string): Buffer => Buffer.from(word, "hex");
+/** The bytes of a message or a value from the user's word. */
+export function parsed(word: string, form: Form): Uint8Array {
+  if (form === "hex") return Buffer.from(word, "hex");
+  if (form === "raw") return Buffer.from(word);
+  try {
+    return encode(JSON.parse(word), { values: "json" });
+  } catch {
+    throw new Failure(`${word} is no JSON; a text is '"${word.replaceAll(/["']/g, "")}"'`, Status.usage);
+  }
+}

@@ -2,6 +2,7 @@
 
 import { Failure, Status } from "./failure.js";
 import { distance } from "./files.js";
+import { safe } from "./text.js";
 
 /** The word, if it is one of the names; otherwise the failure says which name was meant. */
 export function chosen<const Name extends string>(word: string, names: readonly Name[]): Name {
@@ -21,6 +22,14 @@ export function integer(word: string): bigint {
   }
   throw new Failure(`${word} is no integer`, Status.usage);
 }
+
+/** A number that JSON holds exactly, else a string. */
+export const exact = (value: bigint): number | string =>
+  Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+
+/** A key of a table in one line; bytes that are no UTF-8 as hexadecimal. */
+export const keyOf = (key: string | Buffer): string =>
+  typeof key === "string" ? safe(key) : `0x${key.toString("hex")}`;
 
 /** A number of things. */
 export function count(word: string | undefined, usual: number): number {

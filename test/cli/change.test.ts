@@ -3,7 +3,15 @@ import { spawn } from "node:child_process";
 import { closeSync, existsSync, openSync, readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openBlockStorage, openCounters, openQueue } from "../../src";
+import {
+  counter,
+  openBlockStorage,
+  openCell,
+  openCounters,
+  openMetrics,
+  openQueue,
+  openTable,
+} from "../../src";
 import { atom, encode, Float, tuple } from "../../src/etf";
 import { contents, emmap, freshFolder, output, peer, run, values } from "./support";
 
@@ -156,6 +164,114 @@ test("blocks are shown and freed", () => {
   expect(run(["blocks", "b", "get", String(first)], { cwd }).status).toBe(4);
 });
 
+test("the value of a cell is shown, watched and published", async () => {
+  const cwd = freshFolder();
+  using file = openCell(join(cwd, "flags.cell"), { maxBytes: 100, values: "json" });
+  expect(run(["cell", "flags.cell"], { cwd }).status).toBe(4);
+  output(["cell", "flags.cell", "publish", '{"new": 25}'], { cwd });
+  expect(file.get()).toEqual({ new: 25 });
+  expect(output(["cell", "flags.cell"], { cwd })).toBe('#{<<"new">> => 25}\n');
+  expect(values(["cell", "flags.cell", "get", "--json"], { cwd })).toEqual([
+    { version: 1, value: { new: 25 } },
+  ]);
+  const child = spawn(process.execPath, [emmap, "cell", "flags.cell", "watch", "--as", "json"], { cwd });
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  await expect.poll(() => text).toBe('{"new":25}\n');
+  file.publish("\x1b[2J");
+  await expect.poll(() => text).toBe('{"new":25}\n"<<27,91,50,74>>"\n');
+  child.kill();
+  expect(run(["cell", "flags.cell", "publish", JSON.stringify("x".repeat(200))], { cwd })).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("max_bytes"),
+  });
+  for (const wrong of [["publish"], ["get", "x"], ["publish", "no json"]])
+    expect(run(["cell", "flags.cell", ...wrong], { cwd }).status).toBe(2);
+  expect(run(["cell", "flag.cell", "publish", "1"], { cwd }).stderr).toContain("did you mean flags.cell?");
+});
+
+test("keys of a table are shown, changed and deleted", () => {
+  const cwd = freshFolder();
+  using file = openTable(join(cwd, "clients.table"), { capacity: 100 });
+  expect(output(["table", "clients.table", "add", "ann", "5"], { cwd })).toBe("5\n");
+  expect(output(["table", "clients.table", "add", "ann", "-7"], { cwd })).toBe("-2\n");
+  expect(output(["table", "clients.table", "set", "ann", "9", "--word", "1"], { cwd })).toBe("9\n");
+  file.add(Buffer.from([0xff, 0]), 0, 1n << 60n);
+  file.add("evil\x1b[2J", 0, 1);
+  expect(values(["table", "clients.table", "--json"], { cwd })).toEqual([
+    { key: "ann", words: [-2, 9] },
+    { key: "0xff00", words: [String(1n << 60n), 0] },
+    { key: "evil\x1b[2J", words: [1, 0] },
+  ]);
+  const shown = output(["table", "clients.table", "ls"], { cwd });
+  expect(shown).toMatch(/^KEY +WORD 0 +WORD 1\nann +-2 +9\n/);
+  expect(shown).toContain("evil\\x{1B}[2J");
+  expect(output(["table", "clients.table", "get", "0xff00"], { cwd })).toBe(`${1n << 60n}\n`);
+  output(["table", "clients.table", "delete", "0xff00"], { cwd });
+  expect(file.size).toBe(2);
+  for (const none of [
+    ["get", "bob"],
+    ["delete", "bob"],
+  ])
+    expect(run(["table", "clients.table", ...none], { cwd })).toMatchObject({
+      status: 4,
+      stderr: "emmap: there is no key bob\n",
+    });
+  for (const wrong of [["get"], ["add", "ann"], ["add", "ann", "x"], ["ls", "ann"]])
+    expect(run(["table", "clients.table", ...wrong], { cwd }).status).toBe(2);
+});
+
+test("metrics are shown as text for Prometheus, and as a list", async () => {
+  const cwd = freshFolder();
+  using metrics = openMetrics(join(cwd, "metrics.table"), {
+    requests_total: counter({ labels: ["route"] }),
+  });
+  metrics.requests_total.labels({ route: "/" }).add(3);
+  const before = contents(join(cwd, "metrics.table"));
+  expect(output(["metrics", "metrics.table"], { cwd })).toBe(await metrics.text());
+  expect(values(["metrics", "metrics.table", "ls", "--json"], { cwd })).toEqual([
+    { metric: "requests_total", name: "requests_total", labels: { route: "/" }, value: 3 },
+  ]);
+  expect(output(["metrics", "metrics.table", "ls"], { cwd })).toMatch(/requests_total +route="\/" +3\n/);
+  expect(contents(join(cwd, "metrics.table"))).toBe(before);
+  openTable(join(cwd, "other.table"), { capacity: 1 }).close();
+  expect(run(["metrics", "other.table"], { cwd })).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("it is of kind table"),
+  });
+  // A file of metrics is a table too.
+  expect(values(["table", "metrics.table", "--json"], { cwd }).map(({ key }) => key)).toContain(
+    "requests_total\0/",
+  );
+});
+
+test("take gives a message to a program, and only its success removes the message", () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "jobs.q"), { values: "json" });
+  queue.pushMany(["first", { size: 2 }, "third"]);
+  const take = (...args: string[]) => run(["queue", "jobs.q", "take", "--as", "json", ...args], { cwd });
+  expect(take("--", "cat")).toEqual({ status: 0, stdout: '"first"\n', stderr: "" });
+  expect(take("--", "sh", "-c", "cat; exit 3")).toMatchObject({
+    status: 1,
+    stdout: '{"size":2}\n',
+    stderr: "emmap: sh ended with 3; its message is released\n",
+  });
+  expect(values(["queue", "jobs.q", "hand", "--json"], { cwd })[0]).toMatchObject({
+    released: true,
+    attempt: 1,
+  });
+  expect(take("-n", "9", "--", "cat").stdout).toBe('{"size":2}\n"third"\n');
+  expect(take("--", "cat").status).toBe(4);
+  expect(take().status).toBe(2);
+  expect(values(["info", "jobs.q", "--json"], { cwd })[0]).toMatchObject({
+    length: 0,
+    in_hand: 0,
+    released: 0,
+  });
+});
+
 test("a backup is made of a file in use", async () => {
   const cwd = freshFolder();
   await peer("const q = emmap.openQueue('q', { values: 'json' }); q.pushMany([1, 2, 3])", cwd);
@@ -218,6 +334,28 @@ test("check finds damage at its place, and repairs after a backup", () => {
   expect(run(["check", "q", "b"], { cwd }).status).toBe(0);
   using blocks = openBlockStorage(join(cwd, "b"), { blockSize: 8, read: true });
   expect(blocks.count()).toBe(70);
+});
+
+test("damaged tables and cells are repaired", () => {
+  const cwd = freshFolder();
+  {
+    using table = openTable(join(cwd, "t"), { capacity: 100 });
+    for (let i = 0; i < 50; i++) table.add(`key ${i}`, 0, i);
+    using cell = openCell(join(cwd, "c"), { maxBytes: 100, values: "json" });
+    for (let i = 0; i < 4; i++) cell.publish(i);
+  }
+  expect(values(["check", "t", "c", "--json"], { cwd }).map(({ sound }) => sound)).toEqual([true, true]);
+  overwrite(join(cwd, "t"), 192, "\x07"); // the number of keys
+  overwrite(join(cwd, "t"), 4096, "\xff".repeat(200)); // buckets
+  overwrite(join(cwd, "c"), 128 + 32, "\xff"); // the first byte of version 4
+  expect(run(["check", "t", "c"], { cwd }).stdout).toMatch(
+    /^t: table, DAMAGED\n {2}at 4096: .*\nc: cell, DAMAGED\n {2}at 128: .*\n$/,
+  );
+  expect(run(["check", "--repair", "t", "c"], { cwd }).status).toBe(0);
+  expect(values(["check", "t", "c", "--json"], { cwd }).map(({ sound }) => sound)).toEqual([true, true]);
+  expect(values(["cell", "c", "--json"], { cwd })[0]?.value).toBe(2);
+  using table = openTable(join(cwd, "t"), { read: true });
+  expect([table.size, table.get("key 49")]).toEqual([50, 49n]);
 });
 
 test("a damaged header is found if the kind is told", () => {

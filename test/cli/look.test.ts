@@ -3,7 +3,15 @@ import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openBlockStorage, openCounters, openQueue } from "../../src";
+import {
+  counter,
+  openBlockStorage,
+  openCell,
+  openCounters,
+  openMetrics,
+  openQueue,
+  openTable,
+} from "../../src";
 import { contents, emmap, end, freshFolder, give, output, peer, run, values } from "./support";
 
 /** A folder with a file of each kind. */
@@ -15,6 +23,11 @@ function shop(): string {
   visits.add(1, 42);
   using pictures = openBlockStorage(join(folder, "pictures.bin"), { blockSize: 8 });
   pictures.storeMany(["picture1", "picture2"]);
+  using flags = openCell(join(folder, "flags.cell"), { maxBytes: 100, values: "json" });
+  flags.publish({ checkout: true });
+  using clients = openTable(join(folder, "clients.table"), { capacity: 100 });
+  clients.add("ann", 0, 1);
+  openMetrics(join(folder, "metrics.table"), { requests_total: counter() }).close();
   writeFileSync(join(folder, "notes.txt"), "nothing of emmap");
   return folder;
 }
@@ -26,11 +39,17 @@ test("ls lists files of all kinds, with what is in them", () => {
   expect(lines.find((line) => line.startsWith("jobs.q "))).toMatch(/ queue +4\.0K +3 messages +0 /);
   expect(lines.find((line) => line.startsWith("visits.bin "))).toMatch(/ counters +48 +4 counters +0 /);
   expect(lines.find((line) => line.startsWith("pictures.bin "))).toMatch(/ blocks .* 2 blocks /);
+  expect(lines.find((line) => line.startsWith("flags.cell "))).toMatch(/ cell .* version 1 +0 /);
+  expect(lines.find((line) => line.startsWith("clients.table "))).toMatch(/ table .* 1 key +0 /);
+  expect(lines.find((line) => line.startsWith("metrics.table "))).toMatch(/ metrics .* 3 keys +0 /);
   expect(lines.join()).not.toContain("notes.txt");
   expect(lines.join()).not.toContain("-live");
   expect(output(["ls", "--all", folder])).toContain("notes.txt");
   expect(values(["ls", "--json"], { cwd: folder })).toEqual([
+    expect.objectContaining({ path: "clients.table", kind: "table", keys: 1, capacity: 100 }),
+    expect.objectContaining({ path: "flags.cell", kind: "cell", version: 1, max_bytes: 100 }),
     expect.objectContaining({ path: "jobs.q", kind: "queue", length: 3, sharing: "none" }),
+    expect.objectContaining({ path: "metrics.table", kind: "metrics", keys: 3 }),
     expect.objectContaining({ path: "pictures.bin", kind: "blocks", blocks: 2, block_size: 8 }),
     expect.objectContaining({ path: "visits.bin", kind: "counters", counters: 4 }),
   ]);
@@ -147,8 +166,12 @@ test("messages in hand are listed with their consumers, and can be put back", as
     released: false,
   });
   expect(values(["ls", "--json"], { cwd }).map(({ path }) => path)).toEqual(["jobs.q"]);
+  expect(output(["ls"], { cwd })).toContain("1 message, 1 in hand");
   consumer.kill("SIGSTOP");
-  expect(output(["info", "jobs.q"], { cwd })).toContain("is stopped and has 1 message in hand");
+  const reason = new RegExp(`process ${consumer.pid} \\(.*\\) is stopped and has 1 message in hand`);
+  for (const args of [["info", "jobs.q"], ["ls"], ["top", "--once"]])
+    expect(output(args, { cwd })).toMatch(reason);
+  expect(values(["top", "--once", "--json"], { cwd })[0]).toMatchObject({ inHand: 1 });
   await end(consumer, "SIGKILL");
   expect(output(["queue", "jobs.q", "release"], { cwd })).toBe("1 message put back\n");
   expect(values(["queue", "jobs.q", "--json"], { cwd }).map(({ message }) => message)).toEqual([
@@ -167,6 +190,9 @@ test("no verb that looks changes a byte, or leaves a file behind", async () => {
     contents(`${path}-live/state`),
     contents(join(folder, "visits.bin")),
     contents(join(folder, "pictures.bin")),
+    contents(join(folder, "flags.cell")),
+    contents(join(folder, "clients.table")),
+    contents(join(folder, "metrics.table")),
     statSync(path).mtimeMs,
   ];
   const before = state();
@@ -179,7 +205,12 @@ test("no verb that looks changes a byte, or leaves a file behind", async () => {
     ["counters", "visits.bin"],
     ["counters", "visits.bin", "get", "1"],
     ["blocks", "pictures.bin"],
-    ["check", "jobs.q", "visits.bin", "pictures.bin"],
+    ["cell", "flags.cell"],
+    ["table", "clients.table"],
+    ["table", "clients.table", "get", "ann"],
+    ["metrics", "metrics.table"],
+    ["info", "flags.cell", "clients.table", "metrics.table"],
+    ["check", "jobs.q", "visits.bin", "pictures.bin", "flags.cell", "clients.table", "metrics.table"],
   ])
     output(args, { cwd: folder });
   expect(state()).toEqual(before);
@@ -202,7 +233,10 @@ test("a mistyped path or verb is told from the one that was meant, and makes no 
   meant(["counters", "jobs.q"], "it is of kind queue");
   meant(["queue", "notes.txt"], "is not of kind queue");
   expect(readdirSync(folder).filter((name) => !name.endsWith("-live"))).toEqual([
+    "clients.table",
+    "flags.cell",
     "jobs.q",
+    "metrics.table",
     "notes.txt",
     "pictures.bin",
     "visits.bin",
@@ -213,7 +247,7 @@ test("help fits a screen, and every verb has an example", () => {
   const help = output(["--help"]);
   expect(help.split("\n").length).toBeLessThanOrEqual(24);
   const verbs = [...help.matchAll(/^ {2}([a-z]+) /gm)].map(([, verb]) => verb as string);
-  expect(verbs).toHaveLength(11);
+  expect(verbs).toHaveLength(14);
   for (const verb of verbs)
     expect(output([verb, "--help"])).toMatch(new RegExp(`Example:\n  \\$ .*emmap ${verb}`));
 });

@@ -45,7 +45,7 @@ test("top is a screen of 80 columns that resizes, and q gives the terminal back"
     .toMatch(/^busy\.q .* queue +[01] +[1-9]/);
   expect(terminal.all).toContain("\x1b[?1049h");
   expect(terminal.screen[0]).toContain("41 files, 0 in trouble");
-  expect(terminal.screen[1]).toMatch(/^NAME +KIND +DEPTH +IN\/S +OUT\/S +OLDEST +OPEN +WAIT +LOCK\/S/);
+  expect(terminal.screen[1]).toMatch(/^NAME +KIND +DEPTH +IN\/S +OUT\/S +HAND +OLDEST +OPEN +WAIT +LOCK\/S/);
   expect(terminal.screen).toHaveLength(24);
   for (const line of terminal.screen) expect(line.length).toBeLessThanOrEqual(80);
 

@@ -42,6 +42,8 @@ export function output(args: readonly string[], options: { cwd?: string; input?:
 interface Value {
   path: string;
   check: string;
+  key: string;
+  sound: boolean;
   state: string;
   message: unknown;
   value: unknown;

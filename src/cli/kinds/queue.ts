@@ -8,12 +8,19 @@ const used = ({ head = 0, tail = 0 }: Inspection): string => `${bytes(tail - hea
 export const queue: Kind = {
   name: "queue",
   amount: (found) => found.length,
-  contents: (found) => (found.length === undefined ? used(found) : plural(found.length, "message")),
+  contents: (found) => {
+    const inside = found.length === undefined ? used(found) : plural(found.length, "message");
+    const { in_hand = 0, released = 0 } = found;
+    return `${inside}${in_hand > 0 ? `, ${in_hand} in hand` : ""}${released > 0 ? `, ${released} released` : ""}`;
+  },
   facts: (found) => [
     [
       "messages",
       `${found.length ?? "not counted"}, which take ${used(found)} of ${bytes(found.capacity ?? 0)}B`,
     ],
+    ...(found.in_hand === undefined
+      ? []
+      : [["in hand", `${found.in_hand}; ${found.released} released`] as [string, string]]),
     ...(found.synced ? [["synced", "yes: its messages survive a power cut"] as [string, string]] : []),
   ],
 };

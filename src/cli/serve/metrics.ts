@@ -29,6 +29,7 @@ export class Metrics {
       isQueue(each) ? each.amount : undefined,
     );
     this.#gauge("emmap_queue_bytes", "Bytes of messages in the queue.", ({ used }) => used);
+    this.#gauge("emmap_queue_in_hand", "Messages that consumers have in hand.", ({ inHand }) => inHand);
     this.#gauge(
       "emmap_queue_oldest_seconds",
       "How long the first message has been the first one, at least.",
@@ -36,6 +37,12 @@ export class Metrics {
     );
     this.#gauge("emmap_blocks", "Blocks in the storage.", (each) =>
       each.kind === "blocks" ? each.amount : undefined,
+    );
+    this.#gauge("emmap_table_keys", "Keys of the table, or of the metrics.", ({ kind, amount }) =>
+      kind === "table" || kind === "metrics" ? amount : undefined,
+    );
+    this.#gauge("emmap_cell_version", "Values published in the cell.", (each) =>
+      each.kind === "cell" ? each.amount : undefined,
     );
     this.#gauge("emmap_trouble", "1 if the file, its lock or its users are in trouble.", ({ trouble }) =>
       trouble === undefined ? 0 : 1,

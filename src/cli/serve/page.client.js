@@ -127,6 +127,7 @@
             : "",
           isQueue ? short(file.pushed) : "",
           isQueue ? short(file.popped) : "",
+          file.inHand ?? "",
           span(file.oldest),
           file.open ?? "not known",
           file.waiters ?? "",
@@ -166,7 +167,15 @@
       ),
     );
 
-  const titles = { queue: "Messages", counters: "Counters", blocks: "Blocks" };
+  const titles = {
+    queue: "Messages",
+    counters: "Counters",
+    blocks: "Blocks",
+    cell: "Value",
+    table: "Keys",
+    metrics: "Metrics",
+  };
+  const hasMessages = (kind) => kind === "queue" || kind === "cell";
 
   /** Shows the file that is open. The list of messages is replaced only if it has changed, so that it can be read. */
   const showFile = async (isNew) => {
@@ -235,9 +244,24 @@
         );
       if (writers.length + others.length === 0)
         parts.push(make("p", {}, "Nobody has it open, as far as this user may see."));
+      if (file.deliveries.length > 0)
+        parts.push(
+          words(
+            "Messages in hand",
+            ["Since", "Attempt", "Bytes", "Process", "Program", "Now"],
+            file.deliveries.map((each) => [
+              time(each.since),
+              each.attempt,
+              each.size,
+              each.released ? "" : each.process,
+              each.program,
+              each.released ? "released" : each.alive ? "in hand" : "its owner has died",
+            ]),
+          ),
+        );
       if (titles[file.kind] !== undefined) {
         parts.push(make("h3", {}, titles[file.kind]));
-        if (file.kind === "queue")
+        if (hasMessages(file.kind))
           parts.push(
             make(
               "p",

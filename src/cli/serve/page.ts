@@ -16,7 +16,8 @@ const ENTITIES: Record<string, string> = {
 const escaped = (text: string): string => safe(text).replace(/[&<>"']/g, (each) => ENTITIES[each] as string);
 
 function row(sample: Sample): string {
-  const { path, kind, amount, used, pushed, popped, oldest, open, waiters, trouble, inspection } = sample;
+  const { path, kind, amount, used, pushed, popped, inHand, oldest, open, waiters, trouble, inspection } =
+    sample;
   const isQueue = kind === "queue";
   const cells = [
     kind,
@@ -24,6 +25,7 @@ function row(sample: Sample): string {
     "",
     isQueue ? short(pushed) : "",
     isQueue ? short(popped) : "",
+    inHand === undefined ? "" : String(inHand),
     oldest === undefined ? "" : `over ${span(oldest)}`,
     open === undefined ? (inspection.sharing ?? "") : String(open),
     waiters === undefined ? "" : String(waiters),

@@ -3,8 +3,9 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { lstatSync, realpathSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, isIP } from "node:net";
+import type { InHand } from "../../delivery.js";
 import { Failure, missing, Status } from "../failure.js";
-import { insideOf } from "../inside.js";
+import { inHandOf, insideOf } from "../inside.js";
 import { inspect } from "../inspect.js";
 import { print } from "../output.js";
 import { processesOf } from "../processes.js";
@@ -169,7 +170,9 @@ class Server {
     const found = inspect(path, "brief");
     let shown: string[] = [];
     let failed: string | undefined;
+    let deliveries: InHand[] = [];
     try {
+      if ((found.in_hand ?? 0) + (found.released ?? 0) > 0) deliveries = inHandOf(path).slice(0, SHOWN);
       shown = insideOf(found.kind).peek(path, SHOWN, form);
     } catch (error) {
       failed = (error as Error).message;
@@ -179,6 +182,7 @@ class Server {
       path,
       ...found,
       processes: processesOf(path) ?? [],
+      deliveries,
       inside,
       ...(failed === undefined ? {} : { failed }),
     };

@@ -6,8 +6,11 @@ import { print } from "../output.js";
 /** The words that may follow a file. */
 const WORDS: Record<string, string> = {
   counters: "list get add set",
-  queue: "peek tail push pop purge move copy hand release",
+  queue: "peek tail push pop take purge move copy hand release",
   blocks: "ls get free",
+  cell: "get watch publish",
+  table: "ls get add set delete",
+  metrics: "text ls",
 };
 
 const flags = (command: Command): string[] =>

@@ -4,7 +4,7 @@ import { Failure, Status } from "../failure.js";
 import { inspectAs } from "../inspect.js";
 import { type Common, type Result, report } from "../output.js";
 import { table } from "../text.js";
-import { chosen, integer } from "../words.js";
+import { chosen, exact, integer } from "../words.js";
 
 const VERBS = ["list", "get", "add", "set", "watch"] as const;
 
@@ -19,10 +19,6 @@ function listAll(path: string): Result {
     values,
   };
 }
-
-/** A number that JSON holds exactly, else a string. */
-const exact = (value: bigint): number | string =>
-  Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
 
 function get(path: string, index: number): Result {
   using file = openCounters(path, 0, { read: true });

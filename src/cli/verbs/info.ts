@@ -1,7 +1,5 @@
 // emmap info
-import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { InHand } from "../../delivery.js";
 import { handTable } from "../hand.js";
 import { holderKey, nameOf, stateOfWriter, troubleOf } from "../health.js";
 import { type Inspection, inspect } from "../inspect.js";
@@ -123,15 +121,6 @@ function text(
   return lines.join("\n");
 }
 
-/** A consumer that is stopped with messages in hand. */
-function troubleInHand(entries: readonly InHand[], path: string): string | undefined {
-  const held = entries.filter(({ released, alive }) => !released && alive);
-  const stopped = held.find(({ process }) => stateOfWriter({ process }, path) === "stopped");
-  if (stopped === undefined) return undefined;
-  const count = held.filter(({ process }) => process === stopped.process).length;
-  return `${nameOf(stopped, path)} is stopped and has ${plural(count, "message")} in hand`;
-}
-
 async function look(files: readonly string[]): Promise<Result> {
   const texts: string[] = [];
   const values: object[] = [];
@@ -147,20 +136,14 @@ async function look(files: readonly string[]): Promise<Result> {
     }
     const processes = processesOf(path);
     const inHand =
-      found.kind === "queue" && existsSync(`${path}-taken`)
-        ? (await import("../more.js")).inHandOf(path)
-        : [];
-    const ofHand = troubleInHand(inHand, path);
-    const ofFile = troubleOf(found, path, { locked });
-    // A lock that is kept holds up all others; a message in hand is what a stopped consumer keeps.
-    const trouble = found.lock === "held" ? (ofFile ?? ofHand) : (ofHand ?? ofFile);
-    texts.push(text(path, found, processes, trouble));
+      (found.in_hand ?? 0) + (found.released ?? 0) > 0 ? (await import("../more.js")).inHandOf(path) : [];
+    texts.push(text(path, found, processes, troubleOf(found, path, { locked })));
     if (inHand.length > 0) texts.push(`Messages in hand, and released ones:\n${handTable(inHand)}`);
     values.push({
       path,
       ...found,
       ...(processes === undefined ? {} : { processes }),
-      ...(inHand.length === 0 ? {} : { in_hand: inHand }),
+      ...(inHand.length === 0 ? {} : { deliveries: inHand }),
     });
   }
   return { text: texts.join("\n\n"), values };

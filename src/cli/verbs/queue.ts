@@ -1,8 +1,8 @@
 // emmap queue
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { NativeFile } from "../../addon.js";
-import { encode } from "../../etf/encode.js";
 import { openFile } from "../../opening.js";
 import { unpack } from "../../packed.js";
 import { EMPTY, openQueue, type Queue } from "../../queue.js";
@@ -12,7 +12,7 @@ import { handTable } from "../hand.js";
 import { inHandOf } from "../inside.js";
 import { inspectAs } from "../inspect.js";
 import { type Common, print, type Result, report } from "../output.js";
-import { type Form, fromHex, line, payloadOf, value } from "../terms.js";
+import { type Form, line, parsed, payloadOf, value } from "../terms.js";
 import { plural } from "../text.js";
 import { chosen, count } from "../words.js";
 
@@ -23,7 +23,7 @@ interface Options extends Common {
   create?: boolean;
 }
 
-const VERBS = ["peek", "tail", "push", "pop", "purge", "move", "copy", "hand", "release"] as const;
+const VERBS = ["peek", "tail", "push", "pop", "take", "purge", "move", "copy", "hand", "release"] as const;
 
 /** How often a reader, which nobody wakes, looks for new messages, in ms. */
 const LOOK = 100;
@@ -44,15 +44,15 @@ function show(messages: readonly Buffer[], options: Options): void {
 
 function first(path: string, limit: number): Buffer[] {
   using queue = openQueue(path, { read: true, raw: true });
-  return take(queue, limit);
+  return some(queue, limit);
 }
 
 function last(path: string, limit: number): Buffer[] {
   using queue = openQueue(path, { read: true, raw: true });
-  return take(queue.reversed(), limit).reverse();
+  return some(queue.reversed(), limit).reverse();
 }
 
-function take(all: Iterable<Buffer>, limit: number): Buffer[] {
+function some(all: Iterable<Buffer>, limit: number): Buffer[] {
   const taken: Buffer[] = [];
   if (limit > 0)
     for (const each of all) {
@@ -90,17 +90,6 @@ async function follow(path: string, limit: number, options: Options): Promise<vo
   }
 }
 
-/** The bytes of a message from the user's word. */
-function parsed(word: string, form: Form): Uint8Array {
-  if (form === "hex") return fromHex(word);
-  if (form === "raw") return Buffer.from(word);
-  try {
-    return encode(JSON.parse(word), { values: "json" });
-  } catch {
-    throw new Failure(`${word} is no JSON; a text is '"${word.replaceAll(/["']/g, "")}"'`, Status.usage);
-  }
-}
-
 const openForWriting = (path: string, create: boolean | undefined): Bytes => {
   if (!create && !existsSync(path)) throw missing(path);
   return openQueue(path, { write: true, create: create === true, raw: true });
@@ -128,6 +117,34 @@ function pop(path: string, limit: number, options: Options): void {
       return;
     }
     show([message], options);
+  }
+}
+
+/**
+ * Gives messages to a program, one by one, as its standard input. If the program ends with status 0 the message is gone for good;
+ * otherwise, and if this process dies, another consumer gets it.
+ */
+function take(path: string, [program, ...args]: string[], limit: number, form: Form): void {
+  if (program === undefined)
+    throw new Failure(
+      "take needs a program that gets the message: take -- PROGRAM ARGUMENT...",
+      Status.usage,
+    );
+  using queue = openForWriting(path, false);
+  for (let taken = 0; taken < limit; taken++) {
+    using job = queue.tryTake();
+    if (job === null) {
+      if (taken === 0) throw new Failure(`${path} is empty`, Status.nothing);
+      return;
+    }
+    const input = form === "raw" ? payloadOf(job.message) : `${line(job.message, form)}\n`;
+    const { status, signal, error } = spawnSync(program, args, {
+      input,
+      stdio: ["pipe", "inherit", "inherit"],
+    });
+    if (error !== undefined && status === null && signal === null) throw error;
+    if (status !== 0) throw new Failure(`${program} ended with ${signal ?? status}; its message is released`);
+    job.ack();
   }
 }
 
@@ -180,7 +197,7 @@ export async function queue(path: string, verb: string, words: string[], options
   const everything = Number.MAX_SAFE_INTEGER;
   const number = count(
     what === "peek" || what === "tail" || what === "pop" ? (options.count ?? words[0]) : options.count,
-    { peek: 10, tail: 10, pop: 1 }[what as string] ?? everything,
+    { peek: 10, tail: 10, pop: 1, take: 1 }[what as string] ?? everything,
   );
   switch (what) {
     case "peek":
@@ -194,6 +211,8 @@ export async function queue(path: string, verb: string, words: string[], options
       return report(once, () => push(path, words, options));
     case "pop":
       return pop(path, number, options);
+    case "take":
+      return take(path, words, number, options.as);
     case "hand":
       return report(options, () => hand(path));
     case "release":

@@ -30,6 +30,7 @@ const COLUMNS: Column[] = [
   ],
   ["IN/S", 6, ({ pushed, kind }) => (kind === "queue" ? rate(pushed) : "")],
   ["OUT/S", 6, ({ popped, kind }) => (kind === "queue" ? rate(popped) : "")],
+  ["HAND", 4, ({ inHand }) => (inHand === undefined ? "" : short(inHand))],
   ["OLDEST", 7, ({ oldest }) => (oldest === undefined ? "" : `>${span(oldest)}`)],
   [
     "OPEN",
