@@ -96,38 +96,39 @@ const fifos = () =>
     }
   }).length;
 
-test.skipIf(!existsSync("/proc/self/fd"))(
-  "a queue's bell goes with the queue, closed or collected",
-  async () => {
-    const before = fifos();
-    const queue = create(false);
-    const other = openQueue<unknown>(queue.path, { values: "json" });
-    const receiving = queue.receive();
-    expect(fifos()).toBe(before + 2);
-    expect(readdirSync(`${queue.path}-live`).sort()).toEqual(["bell.0", "state"]);
-    other.push(1);
-    expect(await receiving).toBe(1);
-    queue.close();
-    expect(readdirSync(`${queue.path}-live`)).toEqual(["state"]);
-    // The other handle keeps the bell open that it rang.
-    other.close();
-    await expect.poll(fifos).toBe(before);
-    await (async () => {
-      const left = openQueue(queue.path);
-      await left.receive({ timeout: 10 });
-    })();
-    expect(fifos()).toBe(before + 2);
-    await expect
-      .poll(
-        () => {
-          global.gc?.();
-          return fifos();
-        },
-        { timeout: 10_000 },
-      )
-      .toBe(before);
-  },
-);
+const showsDescriptors = existsSync("/proc/self/fd");
+if (!showsDescriptors)
+  console.warn("NOT TESTED: that a bell goes with its queue, since there is no /proc/self/fd");
+
+test.skipIf(!showsDescriptors)("a queue's bell goes with the queue, closed or collected", async () => {
+  const before = fifos();
+  const queue = create(false);
+  const other = openQueue<unknown>(queue.path, { values: "json" });
+  const receiving = queue.receive();
+  expect(fifos()).toBe(before + 2);
+  expect(readdirSync(`${queue.path}-live`).sort()).toEqual(["bell.0", "state"]);
+  other.push(1);
+  expect(await receiving).toBe(1);
+  queue.close();
+  expect(readdirSync(`${queue.path}-live`)).toEqual(["state"]);
+  // The other handle keeps the bell open that it rang.
+  other.close();
+  await expect.poll(fifos).toBe(before);
+  await (async () => {
+    const left = openQueue(queue.path);
+    await left.receive({ timeout: 10 });
+  })();
+  expect(fifos()).toBe(before + 2);
+  await expect
+    .poll(
+      () => {
+        global.gc?.();
+        return fifos();
+      },
+      { timeout: 10_000 },
+    )
+    .toBe(before);
+});
 
 test("of several waits of one queue each gets a message", async () => {
   using queue = create(false);
