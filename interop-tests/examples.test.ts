@@ -221,7 +221,7 @@ test("cluster metrics: nothing that was counted goes with a worker that is kille
   expect(shown).toContain(`http_requests_total ${asked}\n`);
   expect(shown).toContain("http_errors_total 1\n");
   expect(shown).toContain(`http_request_duration_seconds_count ${asked}\n`);
-  expect(shown).toContain('http_requests_in_flight{worker="0"} 0\nhttp_requests_in_flight{worker="1"} 0\n');
+  expect(shown).toContain("\nhttp_requests_in_flight 0\n");
   await second.server.stop();
 });
 

@@ -1,10 +1,10 @@
 // A cluster of Node workers that serve HTTP. The primary starts a worker again when it ends, and shows the sum of what all
 // workers have counted.
 //
-//   node server.mts metrics.bin 8080 9090 &
+//   node server.mts metrics.table 8080 9090 &
 //   curl localhost:8080; curl localhost:9090/metrics
 //
-// On SIGTERM and SIGINT it answers the present requests and ends. The counters stay in the file.
+// On SIGTERM and SIGINT it answers the present requests and ends. The metrics stay in the file.
 import cluster from "node:cluster";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,25 +17,24 @@ if (path === undefined || port === undefined || metricsPort === undefined) {
   process.exit(2);
 }
 
-const metrics = new Metrics(path, WORKERS);
+const metrics = new Metrics(path);
 process.once("exit", () => metrics.close());
 if (cluster.isPrimary) lead();
-else serve(Number(process.env.WORKER));
+else serve();
 
 function lead(): void {
   let stopping = false;
-  const server = createServer((_, response) => {
-    response.setHeader("content-type", "text/plain; version=0.0.4").end(metrics.toString());
+  const server = createServer(async (_, response) => {
+    response.setHeader("content-type", "text/plain; version=0.0.4").end(await metrics.text());
   });
   server.listen(Number(metricsPort), () =>
     console.log(`metrics on port ${(server.address() as AddressInfo).port}`),
   );
 
   const start = (worker: number): void => {
-    const child = cluster.fork({ WORKER: worker });
+    const child = cluster.fork();
     child.on("listening", (address) => console.log(`worker ${worker} listening on port ${address.port}`));
     child.on("exit", (status, signal) => {
-      metrics.forget(worker);
       if (stopping) return;
       console.error(`worker ${worker} ended with ${signal ?? status}`);
       // After a pause, so that a worker that cannot start does not keep the machine busy.
@@ -53,9 +52,9 @@ function lead(): void {
     });
 }
 
-function serve(worker: number): void {
+function serve(): void {
   const server = createServer((request, response) => {
-    metrics.observe(worker, response);
+    metrics.observe(response);
     if (request.url === "/fail") response.writeHead(500);
     response.end(`${process.pid}\n`);
   });
