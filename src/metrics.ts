@@ -209,6 +209,7 @@ type KnownSeries = Known & { readonly about: Stored };
 
 /** One number of a series, or of one bucket. @internal */
 export interface Sample {
+  readonly metric: string;
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number | string;
@@ -358,24 +359,21 @@ export class Metrics {
     return series;
   }
 
-  /** All series by their metric's name, with their numbers; a gauge per process is one series. */
-  #read(): { series: Map<string, [series: KnownSeries, numbers: Numbers][]>; dropped: Dropped } {
-    const series = new Map<string, [KnownSeries, Numbers][]>();
-    const gauges = new Map<string, Numbers>();
-    const dropped = this.#scrape((each, packed, words) => {
-      const numbers = numbersOf(each.about, packed, words);
-      const [prefix] = each.prefixes as [string];
-      const gauge = each.process === undefined ? undefined : gauges.get(prefix);
-      if (gauge !== undefined) {
-        gauge[0] = sum(gauge[0] as number | bigint, numbers[0] as number | bigint);
+  /** Visits all series with their numbers. A gauge per process is one series. */
+  #read(visit: (series: KnownSeries, numbers: Numbers) => void): Dropped {
+    const gauges = new Map<string, [series: KnownSeries, numbers: Numbers]>();
+    const dropped = this.#scrape((series, packed, words) => {
+      const numbers = numbersOf(series.about, packed, words);
+      if (series.process === undefined) {
+        visit(series, numbers);
         return;
       }
-      if (each.process !== undefined) gauges.set(prefix, numbers);
-      const all = series.get(each.about.name);
-      if (all === undefined) series.set(each.about.name, [[each, numbers]]);
-      else all.push([each, numbers]);
+      const [prefix] = series.prefixes as [string];
+      const [number] = gauges.get(prefix)?.[1] ?? [0];
+      gauges.set(prefix, [series, [sum(number as number | bigint, numbers[0] as number | bigint)]]);
     });
-    return { series, dropped };
+    for (const gauge of gauges.values()) visit(...gauge);
+    return dropped;
   }
 
   /**
@@ -383,45 +381,52 @@ export class Metrics {
    * `maxSeries`.
    */
   async text(): Promise<string> {
-    const { series, dropped } = this.#read();
-    const lines: string[] = [];
+    const groups = new Map<Stored, string[]>();
+    const dropped = this.#read(({ about, prefixes }, numbers) => {
+      let lines = groups.get(about);
+      if (lines === undefined) {
+        lines = [];
+        groups.set(about, lines);
+      }
+      for (let i = 0; i < prefixes.length; i++) lines.push(`${prefixes[i]}${numbers[i]}`);
+    });
+    const parts: string[] = [];
     for (const name of [...this.#stored.keys()].sort()) {
       const about = this.#stored.get(name) as Stored;
       // promtool wants a text for each metric.
       const help = this.#schema[name]?.help || name;
-      lines.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
-      lines.push(`# TYPE ${name} ${about.type === "process_gauge" ? "gauge" : about.type}`);
-      for (const [{ prefixes }, numbers] of series.get(name) ?? [])
-        for (let i = 0; i < prefixes.length; i++) lines.push(`${prefixes[i]}${numbers[i]}`);
+      parts.push(`# HELP ${name} ${help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")}`);
+      parts.push(`# TYPE ${name} ${about.type === "process_gauge" ? "gauge" : about.type}`);
+      const lines = groups.get(about);
+      if (lines !== undefined) parts.push(lines.join("\n"));
     }
     if (dropped.length > 0) {
-      lines.push(
+      parts.push(
         "# HELP emmap_metrics_dropped_total What was not counted because a metric had too many series.",
       );
-      lines.push("# TYPE emmap_metrics_dropped_total counter");
+      parts.push("# TYPE emmap_metrics_dropped_total counter");
       for (const [name, count] of dropped)
-        lines.push(`emmap_metrics_dropped_total{metric="${name}"} ${count}`);
+        parts.push(`emmap_metrics_dropped_total{metric="${name}"} ${count}`);
     }
-    return lines.length === 0 ? "" : `${lines.join("\n")}\n`;
+    return parts.length === 0 ? "" : `${parts.join("\n")}\n`;
   }
 
   /** The numbers one by one, as prom-client has them. @internal */
-  *samples(): Generator<Sample & { metric: string }, void, undefined> {
-    for (const [metric, all] of this.#read().series) {
-      const about = this.#stored.get(metric) as Stored;
-      for (const [{ labels }, numbers] of all) {
-        const named = Object.fromEntries(about.labels.map((label, i) => [label, labels[i] ?? ""]));
-        for (const [i, [suffix, le]] of lineParts(about).entries()) {
-          const number = numbers[i] as number | bigint;
-          yield {
-            metric,
-            name: metric + suffix,
-            labels: le === undefined ? named : { ...named, le },
-            value: typeof number === "bigint" ? String(number) : number,
-          };
-        }
+  samples(): Sample[] {
+    const found: Sample[] = [];
+    this.#read(({ about, labels }, numbers) => {
+      const named = Object.fromEntries(about.labels.map((label, i) => [label, labels[i] ?? ""]));
+      for (const [i, [suffix, le]] of lineParts(about).entries()) {
+        const number = numbers[i] as number | bigint;
+        found.push({
+          metric: about.name,
+          name: about.name + suffix,
+          labels: le === undefined ? named : { ...named, le },
+          value: typeof number === "bigint" ? String(number) : number,
+        });
       }
-    }
+    });
+    return found;
   }
 
   /** Adds the metrics to a registry of prom-client: `metrics.register(promClient.register)`. */
@@ -434,7 +439,7 @@ export class Metrics {
         aggregator: "first",
       };
       const get = async (): Promise<unknown> => {
-        const values = [...this.samples()]
+        const values = this.samples()
           .filter(({ metric }) => metric === name)
           .map(({ name: metricName, labels, value }) => ({ metricName, labels, value: Number(value) }));
         return { ...about, values };

@@ -9,7 +9,7 @@ const VERBS = ["text", "ls"] as const;
 
 function listAll(path: string): Result {
   using file = readMetrics(path);
-  const values = [...file.samples()];
+  const values = file.samples();
   return {
     text: table(
       ["METRIC", "LABELS", "VALUE>"],
@@ -31,7 +31,7 @@ async function text(path: string): Promise<Result> {
   const found = await file.text();
   return {
     text: process.stdout.isTTY ? found.split("\n").map(safe).join("\n") : found,
-    values: [...file.samples()],
+    values: file.samples(),
   };
 }
 
