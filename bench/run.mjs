@@ -39,6 +39,7 @@ const PROGRAMS = [
   "node/blocks.mjs",
   "beam/blocks.escript",
   "node/table.mjs",
+  "node/metrics.mjs",
   "beam/table.escript",
   "node/cell.mjs",
   "node/across.mjs",
