@@ -66,6 +66,7 @@ async function main() {
   verdict.catch(() => {});
   await makeTrouble(composition, SERVICES, kills, progress, say);
   await inspect(composition);
+  await doctor(composition);
   await composition.signal("check", "SIGUSR2");
 
   await hosts(composition, collected);
@@ -143,6 +144,20 @@ async function inspect(composition) {
   await expect("node", "660 10000", modes("f"));
   // The live folders.
   await expect("node", "770 10000", modes("d"));
+}
+
+/** Asks the command what works in the containers that have it. The other images have no Node. */
+async function doctor(composition) {
+  for (const service of ["node", "check"]) {
+    const command = ["node", "node_modules/emmap/dist/cli/emmap.js", "doctor", "/shared", "--json"];
+    // Its status is 1, and so this fails, if something does not work.
+    const findings = (await composition.exec(service, ...command))
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    for (const { check, state, found } of findings)
+      if (state !== "ok") say(`doctor in ${service}: ${check}: ${found}`);
+    say(`doctor in ${service}: ${findings.filter(({ state }) => state === "ok").length} checks are ok`);
+  }
 }
 
 try {
