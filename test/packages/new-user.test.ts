@@ -1,8 +1,9 @@
 // The npm package for a new user: in an empty folder, on a machine without a compiler.
+import { spawn } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { languages, snippets } from "./support/readme";
 import {
   emptyFolder,
@@ -49,6 +50,49 @@ test("the package works with the files that the docs leave in an image", () => {
   expect(run("node", ["use.mjs"], own, noCompiler)).toMatch(/hello hello .* ENOENT\n$/);
   rmSync(own, { recursive: true });
 });
+
+test("one command tells which queue is stuck, and one because of whom, while two services run", async () => {
+  const own = freshFolder();
+  const service = (name: string, code: string): number => {
+    writeFileSync(join(folder, name), `import { openQueue } from "emmap";\n${code}`);
+    const child = spawn("node", [join(folder, name)], { cwd: own, env: noCompiler, stdio: "ignore" });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    return child.pid as number;
+  };
+  service(
+    "shop.mjs",
+    `const orders = openQueue("orders.q", { values: "json" });
+     const mails = openQueue("mails.q", { values: "json" });
+     setInterval(() => { orders.push("order"); mails.push("mail"); }, 10);`,
+  );
+  const office = service(
+    "office.mjs",
+    `const orders = openQueue("orders.q");
+     setInterval(() => orders.pop(), 5);`,
+  );
+  const mailer = service(
+    "mailer.mjs",
+    `for await (const mail of openQueue("mails.q", { values: "json" }).messages());`,
+  );
+  const emmap = (...args: string[]): string =>
+    run(join(folder, "node_modules/.bin/emmap"), args, own, noCompiler);
+  const popped = (): boolean => {
+    const { writers } = JSON.parse(emmap("info", "mails.q", "--json")) as {
+      writers: { process: number; popped: number }[];
+    };
+    return writers.some((each) => each.process === mailer && each.popped > 0);
+  };
+  await expect.poll(() => existsSync(join(own, "mails.q")) && popped(), { timeout: 20_000 }).toBe(true);
+  process.kill(mailer, "SIGSTOP");
+
+  const [, worst = "", reason = "", next = ""] = emmap("top", "--once").split("\n");
+  expect(worst).toMatch(/^mails\.q +queue/);
+  expect(reason).toMatch(new RegExp(`its consumer, process ${mailer} \\(.*mailer\\.mjs\\), is stopped`));
+  expect(next).toMatch(/^orders\.q +queue/);
+  const info = emmap("info", "mails.q");
+  expect(info).toMatch(new RegExp(`TROUBLE +its consumer, process ${mailer} `));
+  expect(info).not.toContain(String(office));
+}, 60_000);
 
 test("an addon that can't be loaded is named, and what builds it", () => {
   const own = join(folder, "broken");
