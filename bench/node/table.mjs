@@ -7,7 +7,7 @@ import { openCounters, openTable } from "../../dist/index.mjs";
 import { folder } from "../harness/folder.mjs";
 import { able, section } from "../harness/records.mjs";
 import { startRedis } from "../harness/redis.mjs";
-import { kept, QUICK, race, raceAsync } from "../harness/rounds.mjs";
+import { kept, QUICK, race, raceAsync, shuffled } from "../harness/rounds.mjs";
 
 const records = section("Tables");
 
@@ -18,8 +18,10 @@ function keysOf(count) {
     const j = Math.floor(Math.random() * (i + 1));
     [numbers[i], numbers[j]] = [numbers[j], numbers[i]];
   }
-  // In the order in which they are used, so that the caches miss in the table and not in the list of keys.
-  return Array.from(numbers, (number) => `client-${String(number).padStart(13, "0")}`);
+  // In the order in which they are used, and each whole, so that the caches miss in the table and not in the keys.
+  return Array.from(numbers, (number) =>
+    Buffer.from(`client-${String(number).padStart(13, "0")}`).toString("latin1"),
+  );
 }
 
 function filled(name, capacity, keys) {
@@ -120,14 +122,63 @@ const shapes = {
 };
 const tables = Object.entries(shapes).map(([name, [capacity, full]]) => {
   const some = keysOf(QUICK ? Math.min(capacity * full, 10_000) : capacity * full);
-  return [name, some, filled(name, capacity, some)];
+  // In another order than they are used in, since the units of a new table follow each other.
+  return [name, some, filled(name, capacity, shuffled(some))];
 });
-const flat = race(
-  Object.fromEntries(tables.map(([name, some, each_]) => [name, each(some, (key) => each_.add(key, 0, 1n))])),
-);
-const [smallest] = Object.keys(shapes);
-for (const name of Object.keys(shapes).slice(1))
-  records.ratio(`Node table.add, ${name}`, flat(name, smallest), smallest, { limit: "at most 2" });
+const [smallest, ...larger] = Object.keys(shapes);
+const [, smallestKeys, smallestTable] = tables[0];
+
+/** Bytes of a key's unit, and of buckets for each key that there is room for. */
+const UNIT = 64;
+const BUCKET = 2.5;
+
+/**
+ * The floor of a larger table: an addition in the smallest one; then a load from memory as large as the buckets, and an atomic addition in
+ * memory as large as the units with keys, in a place that follows from the load. No index can do without these two accesses.
+ */
+function withMisses(capacity, count) {
+  const units = new Int32Array(new SharedArrayBuffer(count * UNIT));
+  const buckets = new Int32Array(new SharedArrayBuffer(capacity * BUCKET));
+  // Touched, since a page that was never written is no memory yet.
+  units.fill(1);
+  buckets.fill(1);
+  buckets.fill(0);
+  const unitAt = Uint32Array.from(keysOf(count), (key) => Number(key.slice(7)) * (UNIT / 4));
+  const bucketAt = Uint32Array.from({ length: count }, () => Math.floor(Math.random() * buckets.length));
+  let next = 0;
+  let place = 0;
+  return (times) => {
+    for (let i = 0; i < times; i++) {
+      kept.value = smallestTable.add(smallestKeys[next], 0, 1n);
+      if (++next === smallestKeys.length) next = 0;
+      kept.value = Atomics.add(units, unitAt[place] + buckets[bucketAt[place]], 1);
+      if (++place === count) place = 0;
+    }
+  };
+}
+
+const contestants = tables.map(([name, some, each_]) => [name, each(some, (key) => each_.add(key, 0, 1n))]);
+const floors = larger.map((name) => {
+  const [capacity, full] = shapes[name];
+  return [
+    `${smallest} and the misses of a bucket and a unit of ${name}`,
+    withMisses(capacity, capacity * full),
+  ];
+});
+/** What growing costs a Map of the same keys, which has the misses of its entries and keys. */
+const maps = [tables[0], tables.at(-1)].map(([name, some]) => {
+  const own = new Map(shuffled(some).map((key) => [key, 1n]));
+  return [`a Map as of ${name}`, each(some, (key) => own.set(key, own.get(key) + 1n))];
+});
+const flat = race(Object.fromEntries([...contestants, ...floors, ...maps]));
+for (const [i, name] of larger.entries()) {
+  const [floor] = floors[i];
+  records.ratio(`Node table.add, ${name}`, flat(name, smallest), smallest, { limit: "at most 2", floor });
+  records.ratio(floor, flat(floor, smallest), smallest);
+}
+
+const [[fewInMap], [manyInMap]] = maps;
+records.ratio(manyInMap, flat(manyInMap, fewInMap), fewInMap);
 
 for (const [, , each_] of tables) each_.close();
 limits.close();
