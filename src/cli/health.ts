@@ -23,8 +23,8 @@ export function stateOfWriter(writer: Pick<Writer, "process">, path: string): st
 /** A process for people: "process 4242 (node worker.js)". */
 export function nameOf(writer: Pick<Writer, "process" | "program">, path: string): string {
   const command = hasOpen(writer.process, path) ? commandOf(writer.process) : undefined;
-  // The folder of the program says little, and takes the room of its arguments.
-  const short = command?.replace(/^\S*\//, "") ?? (writer.program || "unknown");
+  // The folders of the program and of its files say little, and take the room of the names.
+  const short = command?.replace(/^\S*\/|(?<=\s)\/\S*\//g, "") ?? (writer.program || "unknown");
   return `process ${writer.process} (${cut(short, 40)})`;
 }
 
