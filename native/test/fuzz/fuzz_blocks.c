@@ -413,5 +413,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             count_all(&world, FIRST);
     }
     close_all(&world);
+    subject_inspect(size);
     return 0;
 }

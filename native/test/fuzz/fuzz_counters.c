@@ -281,5 +281,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             world.file = NULL;
         }
     }
+    subject_inspect(size);
     return 0;
 }

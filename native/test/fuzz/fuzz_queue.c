@@ -536,5 +536,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     close_all(&world);
     model_drop(&world, world.count);
     free(world.list);
+    subject_inspect(size);
     return 0;
 }

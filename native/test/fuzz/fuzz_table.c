@@ -164,5 +164,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     while (!error && script.left > 0)
         step(&world, &script);
     emmap_free(world.file);
+    subject_inspect(size);
     return 0;
 }

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "subject.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,15 @@ void opening_end(opening *self, bool refused)
         free(after.bytes);
     }
     free(self->before.bytes);
+}
+
+void subject_inspect(size_t size)
+{
+    emmap_inspection *found;
+    if (size % 32 != 0)
+        return;
+    require_error(emmap_inspect(path, EMMAP_CHECK, &found), ENOMEM);
+    emmap_inspection_free(found);
 }
 
 /* ---- The other writer ---- */

@@ -67,6 +67,10 @@ typedef struct opening {
 opening opening_begin(void);
 void opening_end(opening *self, bool refused);
 
+/* Looks at the file from outside, whatever it has become. It does so for one in 32 sizes of inputs, since a look waits for a change that
+ * seems to be in progress. */
+void subject_inspect(size_t size);
+
 /* ---- The other writer ---- */
 
 typedef struct disturbances {
