@@ -37,16 +37,21 @@ function startShop() {
      const mails = emmap.openQueue("mails.q", { values: "json" });
      const visits = emmap.openCounters("visits.bin", 4);
      const sessions = emmap.openBlockStorage("sessions.bin", { blockSize: 64 });
+     const clients = emmap.openTable("clients.table", { capacity: 10_000 });
+     globalThis.flags = emmap.openCell("flags.cell", { maxBytes: 4096, values: "json" });
+     flags.publish({ checkout: 25 });
      for (let i = 0; i < 300; i++) sessions.store(Buffer.alloc(64));
      let number = 0;
      at(12, () => jobs.push({ picture: "cat-" + ++number + ".png", width: 640 }));
      at(60, () => mails.push({ to: "customer" + ++number + "@example.org", template: "order" }));
      at(5, () => visits.add(0, 1));
+     at(20, () => clients.hit("10.0.0." + (number % 200), { limit: 100, windowMs: 60_000 }));
      at(900, () => sessions.free(sessions.store(Buffer.alloc(64))));`,
   );
   service(
     "thumbnailer",
-    `const jobs = emmap.openQueue("thumbnails.q"); (async () => { for await (const _ of jobs.messages()); })();`,
+    `const jobs = emmap.openQueue("thumbnails.q");
+     jobs.process(() => new Promise((done) => setTimeout(done, 30 * Math.random())), { concurrency: 4 });`,
   );
   return service(
     "mailer",
