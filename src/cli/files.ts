@@ -46,23 +46,24 @@ export function similarTo(path: string): string | undefined {
   return best === undefined ? undefined : join(folder, best);
 }
 
-/** A queue's messages in hand are in a file of their own. */
-const TAKEN = "-taken";
+/** Beside a queue lie its messages in hand and the numbers of its relays, in files of their own. */
+const BESIDE = ["-taken", "-relayed"];
 
 const isLive = (name: string): boolean => name.endsWith("-live") || name.endsWith("-live.new");
 
 /**
- * The regular files in a folder, in the order of their names. Symbolic links, live folders and the files of messages in
- * hand are left out.
+ * The regular files in a folder, in the order of their names. Symbolic links, live folders and what lies beside a queue are
+ * left out.
  */
 export function* filesIn(folder: string, recursive = false): Generator<string, void, undefined> {
   const entries = readdirSync(folder, { withFileTypes: true });
   const names = new Set(entries.map(({ name }) => name));
-  const isTaken = (name: string): boolean => name.endsWith(TAKEN) && names.has(name.slice(0, -TAKEN.length));
+  const isBeside = (name: string): boolean =>
+    BESIDE.some((suffix) => name.endsWith(suffix) && names.has(name.slice(0, -suffix.length)));
   for (const entry of entries.sort((one, other) => (one.name < other.name ? -1 : 1))) {
     const path = join(folder, entry.name);
     if (entry.isFile()) {
-      if (!isTaken(entry.name)) yield path;
+      if (!isBeside(entry.name)) yield path;
     } else if (recursive && entry.isDirectory() && !isLive(entry.name)) {
       try {
         yield* filesIn(path, true);

@@ -165,7 +165,8 @@ test("messages in hand are listed with their consumers, and can be put back", as
     alive: true,
     released: false,
   });
-  expect(values(["ls", "--json"], { cwd }).map(({ path }) => path)).toEqual(["jobs.q"]);
+  writeFileSync(join(cwd, "jobs.q-relayed"), "");
+  expect(values(["ls", "--all", "--json"], { cwd }).map(({ path }) => path)).toEqual(["jobs.q"]);
   expect(output(["ls"], { cwd })).toContain("1 message, 1 in hand");
   consumer.kill("SIGSTOP");
   const reason = new RegExp(`process ${consumer.pid} \\(.*\\) is stopped and has 1 message in hand`);
