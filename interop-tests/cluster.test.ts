@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import { openBudget, openClusterCounters, openCounters } from "emmap";
 import { expect, onTestFinished, test } from "vitest";
 import { backends, ebin, freshFolder, script } from "./support/runtimes";
@@ -29,8 +30,15 @@ test.each(backends)(
     host.stdin.write("\n");
     expect(await line()).toBe("102 30");
     expect(hits.get(0)).toBe(102n);
-    expect(Array.from({ length: 40 }, () => mails.hit()).filter(Boolean).length).toBe(30);
-    expect(mails.hit()).toBe(false);
+    // The node leases more as it is used, and no more than the limit of 200.
+    let rest = 0;
+    const took = (): number => {
+      while (mails.hit()) rest++;
+      return rest;
+    };
+    await expect.poll(took).toBe(130);
+    await sleep(300);
+    expect(took()).toBe(130);
 
     await expect.poll(() => hits.status().beat).toBeInstanceOf(Date);
     expect(hits.status()).toMatchObject({ connected: 0, known: 0 });

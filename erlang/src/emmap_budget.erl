@@ -61,7 +61,8 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 - `limit`, `window`: so many hits in a window of so many milliseconds.
 - `nodes`: the nodes that vote: three or five. Others may take part, too.
 - `lease`: milliseconds after which what a dead host had leased begins to come back; 10,000 by default.
-- `block`: how much a host leases at a time; by default a quarter of the limit, shared among the voters. At most 2^24 - 1.
+- `block`: how much a host leases at a time; by default a quarter of the limit, shared among the voters. At most 2^24 - 1. The
+  leader gives no host more than its share of half of the limit.
 - `options`: for the file, as of `emmap_cluster`.").
 -type options() :: #{
     name := name(), folder := file:name_all(), limit := pos_integer(), window := pos_integer(), nodes := [node(), ...],
@@ -90,6 +91,7 @@ A voter must not lose its folder, and must not get back an older copy: it would 
     session :: binary(),
     received = 0 :: non_neg_integer(),
     number = 0 :: non_neg_integer(),
+    goal :: non_neg_integer(), %% what it had when it was answered last: half of that is time to ask again
     asked = none :: none | {Number :: non_neg_integer(), Time :: integer()},
     rest = 0 :: integer(), %% does not ask before this time
     %% The voter.
@@ -175,7 +177,7 @@ init(#{name := Name, folder := Folder, limit := Limit, window := Window, nodes :
             self() ! look,
             self() ! election,
             {ok, #state{
-                name = Name, path = Path, voters = Voters, block = min(Block, ?MOST), file = File,
+                name = Name, path = Path, voters = Voters, block = min(Block, ?MOST), goal = min(Block, ?MOST), file = File,
                 terms = #{limit => Limit, window => Window, lease => Lease}, session = emmap_state_file:random_id(),
                 promised = Promised, accepted = Accepted, seen = Promised
             }}
@@ -267,11 +269,11 @@ message(_Message, _From, State) -> State.
 leader(#state{name = Name}) -> global:whereis_name({?MODULE, Name}).
 
 %% Renews the lease when a third of it has passed, or half of the block is used.
-look(#state{file = File, block = Block, terms = #{lease := Lease}, asked = Asked, rest = Rest, number = Number} = State) ->
+look(#state{file = File, block = Block, goal = Goal, terms = #{lease := Lease}, asked = Asked, rest = Rest, number = Number} = State) ->
     Now = clock(),
     {ok, Word} = emmap:read_counter(File, ?WORD),
     Left = Word band ?MOST,
-    Due = Left * 2 < Block orelse Word bsr ?BITS - Now < Lease - Lease div 3,
+    Due = Left =:= 0 orelse Left * 2 < Goal orelse Word bsr ?BITS - Now < Lease - Lease div 3,
     case Asked of
         {_, Time} when Now - Time < ?ANSWER -> State;
         _ when not Due; Now < Rest -> State#state{asked = none};
@@ -295,7 +297,7 @@ leased(Asked, Granted, Kept, #state{file = File, received = Received, terms = #{
             Rest = case Granted of 0 -> clock() + 10 * ?LOOK; _ -> 0 end,
             %% What it may not keep the leader has counted already.
             Dropped = Word band ?MOST - Left,
-            State#state{asked = none, received = Received + Granted - Dropped, rest = Rest};
+            State#state{asked = none, received = Received + Granted - Dropped, rest = Rest, goal = New};
         {false, _} -> leased(Asked, Granted, Kept, State)
     end.
 

@@ -33,22 +33,26 @@
 -spec new() -> ledger().
 new() -> #ledger{}.
 
-%% Begins or renews a lease, and grants as much as there is. `Kept': so much of what is left the session may keep besides. It is
-%% nothing if the former lease was over, whether or not the session has heard of that.
+%% Begins or renews a lease, and grants as much as there is. `Kept': so much of what is left the session may keep besides: nothing
+%% if the former lease was over, whether or not the session has heard of that. No session holds more than its share of half of the
+%% limit, so that a host that comes later gets something.
 -spec renew(request(), terms(), Now :: time(), ledger()) -> {Granted :: non_neg_integer(), Kept :: non_neg_integer(), ledger()}.
-renew(#{session := Id, spent := Spent, left := Left, wants := Wants}, #{lease := Lease} = Terms, Now, Before) ->
+renew(#{session := Id, spent := Spent, left := Left, wants := Wants}, #{lease := Lease, limit := Limit} = Terms, Now, Before) ->
     #ledger{sessions = Sessions} = Ledger = expire(Terms, Now, Before),
-    {Kept, Counted} = case Sessions of
+    {Has, Counted} = case Sessions of
         #{Id := #session{spent = Reported, left = Had}} ->
             New = max(0, Spent - Reported),
             %% It cannot have more than it was given. What it does not report was granted by an answer that it never got.
             {min(Left, max(0, Had - New)), count(New, Terms, Now, Ledger)};
         #{} -> {0, Ledger}
     end,
-    Session = #session{left = Kept, spent = Spent, until = Now + Lease},
+    Session = #session{left = Has, spent = Spent, until = Now + Lease},
     Renewed = Counted#ledger{sessions = (Counted#ledger.sessions)#{Id => Session}},
-    Granted = max(0, min(Wants, maps:get(limit, Terms) - used(Renewed))),
-    {Granted, Kept, Renewed#ledger{sessions = (Renewed#ledger.sessions)#{Id := Session#session{left = Kept + Granted}}}}.
+    Share = max(1, Limit div (2 * map_size(Renewed#ledger.sessions))),
+    Kept = min(Has, Share),
+    Granted = max(0, lists:min([Wants, Limit - used(Renewed), Share - Kept])),
+    %% What it is to drop it may spend before it has the answer. So that counts until it reports again.
+    {Granted, Kept, Renewed#ledger{sessions = (Renewed#ledger.sessions)#{Id := Session#session{left = Has + Granted}}}}.
 
 %% Leases that are over, and windows.
 expire(#{window := Window}, Now, #ledger{sessions = Sessions, spent = Spent} = Ledger) ->

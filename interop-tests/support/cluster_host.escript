@@ -10,7 +10,7 @@ main([Ebin, Backend, Folder]) ->
     {ok, _} = emmap_cluster:start_link(#{
         name => hits, folder => filename:join(Folder, "hits"), counters => 4, interval => 10, options => Options}),
     {ok, _} = emmap_budget:start_link(#{
-        name => mails, folder => filename:join(Folder, "mails"), limit => 100, window => 60000, block => 100, nodes => [node()],
+        name => mails, folder => filename:join(Folder, "mails"), limit => 200, window => 60000, block => 100, nodes => [node()],
         options => Options}),
     ok = until_leased(),
     io:format("ready~n"),
