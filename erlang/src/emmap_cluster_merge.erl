@@ -38,7 +38,7 @@
 -opaque known() :: #known{}.
 -type id() :: <<_:128>>.
 -type version() :: non_neg_integer() | forgotten.
-%% Absolute values: <<Start:32/little, Count:32/little, Values:(8 * Count)/binary>>, one after the other.
+%% Absolute values of counters beside each other: the index of the first one, how many there are, the values; then the next run.
 -type runs() :: binary().
 %% All that changed after the first version, up to the second one. News since 0 are the whole: all other values are 0.
 -type news() :: {Since :: non_neg_integer(), Version :: pos_integer(), runs()}.
