@@ -85,7 +85,8 @@ export function lend(folder: string, name: string): void {
 
 /** A PATH with these programs and no others. */
 export function pathOf(folder: string, programs: string[]): string {
-  const bin = join(folder, "bin");
+  // The Erlang package has a folder bin of its own.
+  const bin = join(folder, "programs");
   mkdirSync(bin);
   const { PATH = "" } = process.env;
   for (const program of programs) {
