@@ -17,7 +17,7 @@ static bool noted_length(const inspector_t *self, queue_header_t header, uint64_
            *count <= (header.tail - header.head) / QUEUE_TOTAL_MIN;
 }
 
-static emmap_error count_messages(const inspector_t *self, uint64_t *count)
+static emmap_error count_messages(inspector_t *self, uint64_t *count)
 {
     const emmap_options options = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_SHARED};
     emmap_file *file;
@@ -25,6 +25,12 @@ static emmap_error count_messages(const inspector_t *self, uint64_t *count)
     if (error)
         return error;
     error = emmap_queue_length(file, count);
+    size_t in_hand;
+    if (!error && self->effort == EMMAP_CHECK &&
+        emmap_queue_in_hand(file, NULL, 0, &in_hand) == EMMAP_CORRUPT) {
+        emi_fact_failure(self, EMMAP_CORRUPT);
+        emi_fact_word(&self->result->file, "damaged_beside", TAKEN_SUFFIX);
+    }
     const emmap_failure failure = *emmap_last_failure();
     emmap_free(file);
     emi_error_restore(&failure);

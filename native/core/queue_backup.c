@@ -1,5 +1,7 @@
 /* The messages of a queue at one moment, as a queue of their own whose messages begin at 16. */
 #define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +48,7 @@ static emmap_error gather_locked(emmap_file *file, const emmap_sink *sink)
         error = emi_taken_list(&hand, &list);
     if (!error)
         error = emi_taken_list_deliver(&hand, &list, sink);
-    free(list.numbers);
+    free(list.entries);
     const uint8_t *const data = operation.mapping->data;
     queue_range_t range;
     uint32_t offset;
@@ -59,16 +61,60 @@ static emmap_error gather_locked(emmap_file *file, const emmap_sink *sink)
     return emi_operation_end(&operation, emi_taken_end(&hand, error));
 }
 
+/* How often a handle for reading tries to copy while others take messages. */
+enum { LOOKS = 200 };
+
+/* Without the lock messages move between the two files meanwhile. If the same ones are in hand afterwards, none has moved. */
+static emmap_error gather_unlocked_once(emmap_file *file, const emmap_sink *sink, bool *settled)
+{
+    hand_t hand, hand_after;
+    taken_list_t list, after;
+    uint64_t place = 0, count;
+    emmap_error error = emi_taken_view(file, &hand, &list);
+    *settled = error != EMMAP_OK;
+    if (error)
+        return error;
+    error = emi_taken_list_deliver(&hand, &list, sink);
+    if (!error)
+        error = emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, INT64_MAX, &place, sink, &count);
+    emmap_failure failure = *emmap_last_failure();
+    const emmap_error looked = emi_taken_view(file, &hand_after, &after);
+    *settled = looked || emi_taken_list_is_same(&list, &after);
+    if (looked) {
+        error = looked;
+        failure = *emmap_last_failure();
+    } else {
+        free(after.entries);
+        emi_taken_looked(&hand_after);
+    }
+    free(list.entries);
+    emi_taken_looked(&hand);
+    if (error)
+        emi_error_restore(&failure);
+    return error;
+}
+
+static emmap_error gather_unlocked(emmap_file *file, gathering_t *self, const emmap_sink *sink)
+{
+    bool settled = false;
+    for (int i = 0; i < LOOKS; i++) {
+        self->image->length = QUEUE_HEADER;
+        const emmap_error error = gather_unlocked_once(file, sink, &settled);
+        if (settled || self->too_small)
+            return error;
+        sched_yield();
+    }
+    return emi_error_set(EAGAIN, "others take messages faster than a handle without locks can copy");
+}
+
 /* There may be more messages now than the memory has room for. */
 static emmap_error gather(emmap_file *file, backup_image_t *image, bool *too_small)
 {
     gathering_t self = {.image = image};
     const emmap_sink sink = {.allocate = place_message, .context = &self};
-    uint64_t place = 0, count;
     image->length = QUEUE_HEADER;
     const emmap_error error =
-        file_may_write(file) ? gather_locked(file, &sink)
-                             : emmap_queue_walk(file, EMMAP_QUEUE_FORWARD, INT64_MAX, &place, &sink, &count);
+        file_may_write(file) ? gather_locked(file, &sink) : gather_unlocked(file, &self, &sink);
     *too_small = self.too_small;
     return error == EMMAP_EOF ? EMMAP_OK : error;
 }

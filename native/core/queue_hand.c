@@ -27,29 +27,44 @@ __attribute__((no_sanitize("thread"))) static void describe(const hand_t *hand, 
         emi_lock_byte_is_held(fd, (off_t)(offsetof(taken_file_t, owner) + owner * sizeof(taken_owner_t)));
 }
 
+/* Others may free the cells meanwhile: then nothing is wrong. */
+__attribute__((no_sanitize("thread"))) static bool is_damaged(hand_t *hand, const taken_cell_t *cell)
+{
+    const uint64_t order = cell->order;
+    if (emi_taken_is_whole(hand, cell))
+        return false;
+    atomic_thread_fence(memory_order_acquire);
+    return cell_is_message(cell) && cell->order == order;
+}
+
 emmap_error emmap_queue_in_hand(emmap_file *file, emmap_in_hand *entries, size_t room, size_t *count)
 {
-    emmap_file *opened;
     hand_t hand;
     descriptor_t *descriptor;
     *count = 0;
-    emmap_error error = emi_taken_look(file, &opened, &hand);
+    emmap_error error = emi_taken_look(file, &hand);
     if (error)
         return error == ENOENT ? EMMAP_OK : error;
     /* By a description of its own: the kernel does not report locks of the one that asks. */
-    error = emi_file_descriptor(opened, &descriptor);
+    error = emi_file_descriptor(hand.file, &descriptor);
+    const bool described = !error;
     for (uint32_t i = 0; !error && i < hand.cells; i++) {
-        const uint32_t state = __atomic_load_n(&hand.bytes->cell[i].state, __ATOMIC_ACQUIRE);
-        if (state != TAKEN_IN_HAND && state != TAKEN_RELEASED)
+        const taken_cell_t *const cell = &hand.bytes->cell[i];
+        if (!cell_is_message(cell))
             continue;
-        if (*count < room)
+        if (is_damaged(&hand, cell))
+            error = emi_taken_wrong(&hand, cell, "a message in hand has a wrong length, or lacks cells");
+        else if (*count < room)
             describe(&hand, descriptor->fd, i, &entries[*count]);
         ++*count;
     }
-    if (!error) {
-        error = emi_file_check(opened);
+    if (!error)
+        error = emi_taken_check(hand.file);
+    if (described)
         emi_descriptor_release(descriptor);
-    }
-    emi_taken_looked(opened, &hand);
+    const emmap_failure failure = *emmap_last_failure();
+    emi_taken_looked(&hand);
+    if (error)
+        emi_error_restore(&failure);
     return error;
 }

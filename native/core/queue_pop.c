@@ -37,6 +37,11 @@ static inline emmap_error begin_removal(operation_t *operation, uint64_t limit, 
     emmap_error error = emi_taken_begin_if_sound(operation, &self->hand);
     if (!error && self->hand.taken)
         error = emi_taken_collect(&self->hand, limit, &self->released);
+    /* The queue goes on without a damaged file. */
+    if (error == EMMAP_CORRUPT) {
+        self->hand.taken = NULL;
+        error = EMMAP_OK;
+    }
     return error;
 }
 

@@ -49,8 +49,9 @@ emmap_error emmap_queue_walk(emmap_file *file, emmap_queue_direction direction, 
 static bool may_have_released(emmap_file *file)
 {
     const container_t *const container = atomic_load_explicit(&file->container, memory_order_acquire);
-    return file_may_write(file) && container && container->kind == CONTAINER_QUEUE &&
-           emi_taken_may_have(file, (const queue_t *)container);
+    if (!container || container->kind != CONTAINER_QUEUE)
+        return false;
+    return !file_may_write(file) || emi_taken_may_have(file, (const queue_t *)container);
 }
 
 /* Copies the first released message out, with a sink, and counts those that are due. */
@@ -61,11 +62,14 @@ static emmap_error look_at_released(emmap_file *file, const emmap_sink *sink, ui
     hand_t hand;
     uint32_t number;
     *count = 0;
+    if (!file_may_write(file))
+        return emi_taken_view_due(file, sink, count);
     emmap_error error = emi_queue_begin(file, LOCK_CONTAINER, &operation, &header);
     if (error)
         return error;
     error = emi_taken_begin_if_sound(&operation, &hand);
-    if (!error && hand.taken && emi_taken_first(&hand, &number)) {
+    if (!error && hand.taken && emi_taken_first(&hand, &number) &&
+        emi_taken_is_whole(&hand, &hand.bytes->cell[number])) {
         *count = emi_taken_due(&hand);
         if (sink)
             error = emi_taken_deliver(&hand, &hand.bytes->cell[number], sink);

@@ -120,6 +120,6 @@ emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count)
     }
     if (!error)
         *count = list.count;
-    free(list.numbers);
+    free(list.entries);
     return emi_taken_operation_end(&operation, &hand, error);
 }

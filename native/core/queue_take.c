@@ -73,7 +73,7 @@ static emmap_error move_head(hand_t *hand, queue_header_t header, uint32_t head)
     emmap_error error = header.synced ? emi_taken_sync(hand->taken) : EMMAP_OK;
     /* If the file was truncated meanwhile, the copy is gone. */
     if (!error)
-        error = emi_file_check(hand->taken->file);
+        error = emi_taken_check(hand->file);
     if (error)
         return error;
     queue_advance(operation, header, head, 1);

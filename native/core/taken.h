@@ -14,6 +14,7 @@
  *   taken_cells.c  cells, and computing again everything that follows from them
  *   taken_heap.c   released messages, the one that is due first at the top
  *   taken_list.c   all messages
+ *   taken_view.c   all messages, for a handle for reading
  */
 #ifndef EMMAP_CORE_TAKEN_H
 #define EMMAP_CORE_TAKEN_H
@@ -42,7 +43,8 @@ typedef struct taken {
 /* An operation's use of it. */
 typedef struct hand {
     operation_t *operation;
-    taken_t *taken; /* NULL: there are no messages in hand */
+    taken_t *taken;   /* NULL: there are no messages in hand, or emi_taken_look only looks */
+    emmap_file *file; /* PATH-taken; NULL: there is none */
     emmap_mapping *mapping;
     taken_file_t *bytes;
     uint32_t cells; /* the number of cells, all of which are mapped */
@@ -89,10 +91,13 @@ emmap_error emi_taken_end(hand_t *hand, emmap_error error);
 /* Forgets all messages of a damaged file. Errors: EMMAP_CORRUPT if it is no file of messages in hand. */
 emmap_error emi_taken_reset(operation_t *operation);
 
-/* Maps the file to read it without a lock, for a handle that may not write, too. Only hand->bytes and hand->cells are
- * set. Ends with emi_taken_looked. Errors: ENOENT if there is none; EMMAP_CORRUPT; those of open. */
-emmap_error emi_taken_look(emmap_file *file, emmap_file **opened, hand_t *hand);
-void emi_taken_looked(emmap_file *opened, hand_t *hand);
+/* Maps the file to read it without a lock, for a handle that may not write, too. hand->taken stays NULL. Ends with
+ * emi_taken_looked. Errors: ENOENT if there is none; EMMAP_CORRUPT; EAGAIN as emi_require_blocking; those of open. */
+emmap_error emi_taken_look(emmap_file *file, hand_t *hand);
+void emi_taken_looked(hand_t *hand);
+
+/* EMMAP_CORRUPT if pages of the file have gone away: the queue itself goes on. */
+emmap_error emi_taken_check(const emmap_file *file);
 
 /* Whether a message may have been released, or an owner may have died, judged without the lock. */
 bool emi_taken_may_have(emmap_file *file, const queue_t *queue);
@@ -148,7 +153,7 @@ static inline void cell_mark(taken_cell_t *cell, taken_state_t state)
 /* The number of this handle as an owner; TAKEN_OWNERS: it has never taken a message. */
 static inline uint32_t hand_owner(const hand_t *hand)
 {
-    return atomic_load_explicit(&hand->taken->owner, memory_order_relaxed);
+    return hand->taken ? atomic_load_explicit(&hand->taken->owner, memory_order_relaxed) : TAKEN_OWNERS;
 }
 
 /* Stores a first cell's state: with this store the message is there, released, or gone. */
@@ -172,6 +177,19 @@ void emi_taken_erase(hand_t *hand, uint32_t number);
 /* Copies a message's payload out. Errors: ENOMEM; EMMAP_CORRUPT. */
 emmap_error emi_taken_deliver(hand_t *hand, const taken_cell_t *cell, const emmap_sink *sink);
 
+/* Whether the length of a message is possible, and its cells are there. */
+bool emi_taken_is_whole(hand_t *hand, const taken_cell_t *cell);
+
+/* Whether a message that is on its way between the files is in the queue. */
+bool emi_taken_is_in_queue(hand_t *hand, const taken_cell_t *cell);
+
+/* Whether a cell is the first one of a message. */
+static inline bool cell_is_message(const taken_cell_t *cell)
+{
+    const uint32_t state = __atomic_load_n(&cell->state, __ATOMIC_ACQUIRE);
+    return state == TAKEN_IN_HAND || state == TAKEN_RELEASED;
+}
+
 /* Whether a message's payload has these bytes. */
 bool emi_taken_equals(hand_t *hand, const taken_cell_t *cell, const uint8_t *payload, uint32_t length);
 
@@ -191,9 +209,14 @@ emmap_error emi_taken_wrong(hand_t *hand, const void *place, const char *reason)
 
 /* ---- All messages (taken_list.c) ---- */
 
+typedef struct taken_entry {
+    uint64_t order;
+    uint32_t number; /* of the first cell */
+} taken_entry_t;
+
 /* All messages, in the order in which they were taken out of the queue. */
 typedef struct taken_list {
-    uint32_t *numbers; /* of their first cells; the caller frees it, also after an error */
+    taken_entry_t *entries; /* the caller frees it, also after an error */
     size_t count;
     size_t of_others; /* messages that other handles have in hand */
     uint64_t total;   /* bytes of the messages in a queue */
@@ -205,6 +228,19 @@ emmap_error emi_taken_list(hand_t *hand, taken_list_t *self);
 /* Copies the messages out. Errors: as emi_taken_deliver. */
 emmap_error emi_taken_list_deliver(hand_t *hand, const taken_list_t *self, const emmap_sink *sink);
 
+/* ---- The same for a handle for reading, without the lock (taken_view.c) ---- */
+
+/* Lists all messages. hand->file is NULL if there is no file. Ends with emi_taken_looked. Errors: as emi_taken_look and
+ * emi_taken_list. On failure there is nothing to end. */
+emmap_error emi_taken_view(emmap_file *file, hand_t *hand, taken_list_t *list);
+
+/* Whether two lists have the same messages: then none was added or removed in between. */
+bool emi_taken_list_is_same(const taken_list_t *one, const taken_list_t *other);
+
+/* Counts the messages that a take would get from here: released ones that are due, and those of dead owners. `sink` gets the first
+ * one, if it is not NULL. A damaged file counts as none. Errors: EAGAIN, ENOMEM. */
+emmap_error emi_taken_view_due(emmap_file *file, const emmap_sink *sink, uint64_t *count);
+
 /* ---- Released messages (taken_heap.c) ---- */
 
 /* Within a change: makes the message one that is due at a time, and stores that it is released. */
@@ -212,6 +248,9 @@ void emi_taken_release(hand_t *hand, uint32_t number, uint64_t due);
 
 /* The message that is due first, if its time has come. */
 bool emi_taken_first(hand_t *hand, uint32_t *number);
+
+/* Whether the heap can be used: its first element is a released message. */
+bool emi_taken_heap_is_sound(hand_t *hand);
 
 /* Within a change: takes the first one out of the heap. The caller then changes its state. */
 void emi_taken_unrelease_first(hand_t *hand);
@@ -229,7 +268,7 @@ typedef struct released {
 } released_t;
 
 /* Begins a change, unless nothing is due, and takes up to `limit` messages out of the heap. It ends with one of the two that
- * follow. Errors: ENOMEM. */
+ * follow. Errors: ENOMEM; EMMAP_CORRUPT if a message is damaged; EAGAIN as emi_taken_recover. */
 emmap_error emi_taken_collect(hand_t *hand, uint64_t limit, released_t *released);
 /* Erases the collected messages. */
 void emi_taken_remove(hand_t *hand, released_t *released);

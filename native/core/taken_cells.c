@@ -24,7 +24,7 @@ static uint64_t cells_of(uint64_t length)
 
 emmap_error emi_taken_wrong(hand_t *hand, const void *place, const char *reason)
 {
-    const emmap_error error = emi_file_check(hand->taken->file);
+    const emmap_error error = emi_taken_check(hand->file);
     return error
                ? error
                : emi_error_corrupt((uint64_t)((const uint8_t *)place - (const uint8_t *)hand->bytes), reason);
@@ -221,6 +221,17 @@ emmap_error emi_taken_deliver(hand_t *hand, const taken_cell_t *cell, const emma
     return reader.left == 0 ? EMMAP_OK : emi_taken_wrong(hand, cell, "a message in hand is incomplete");
 }
 
+bool emi_taken_is_whole(hand_t *hand, const taken_cell_t *cell)
+{
+    reader_t reader = reader_of(hand, cell);
+    uint32_t length;
+    if (reader.left == 0 || cells_of(reader.left) > hand->cells)
+        return false;
+    while (next_piece(&reader, &length) != NULL)
+        ;
+    return reader.left == 0;
+}
+
 bool emi_taken_equals(hand_t *hand, const taken_cell_t *cell, const uint8_t *payload, uint32_t length)
 {
     reader_t reader = reader_of(hand, cell);
@@ -244,11 +255,6 @@ uint64_t emi_taken_digest(hand_t *hand, const taken_cell_t *cell)
 
 /* ---- Recovery ---- */
 
-static bool is_message(const taken_cell_t *cell)
-{
-    return cell->state == TAKEN_IN_HAND || cell->state == TAKEN_RELEASED;
-}
-
 /* Marks the later cells of a message. False if the chain is broken, or shares a cell with another. */
 static bool mark_chain(hand_t *hand, taken_cell_t *message)
 {
@@ -267,13 +273,14 @@ static bool mark_chain(hand_t *hand, taken_cell_t *message)
     return true;
 }
 
-/* Whether the queue's first message is the one that was on its way. */
-static bool is_in_queue(hand_t *hand, const taken_cell_t *cell)
+/* The queue's first message is then the one that was on its way. */
+bool emi_taken_is_in_queue(hand_t *hand, const taken_cell_t *cell)
 {
-    const uint8_t *const data = hand->operation->mapping->data;
+    const emmap_mapping *const mapping = hand->operation->mapping;
+    const uint8_t *const data = mapping->data;
     const queue_header_t header = queue_header_load(data);
     uint32_t total;
-    return header.head == cell->moved && header.head != header.tail &&
+    return header.head == cell->moved && header.head < header.tail && header.tail <= mapping->size &&
            queue_message_at(data, header.head, header.tail, &total) == NULL &&
            emi_taken_equals(hand, cell, data + header.head + 4, total - QUEUE_FRAME);
 }
@@ -286,9 +293,9 @@ static void settle_moves(hand_t *hand)
     const bool all = bytes->moves_all && header.head == bytes->moved_head && header.tail == bytes->moved_tail;
     for (uint32_t i = 0; i < hand->cells; i++) {
         taken_cell_t *const cell = &bytes->cell[i];
-        if (!is_message(cell))
+        if (!cell_is_message(cell))
             continue;
-        if (all || (cell->moved != 0 && is_in_queue(hand, cell)))
+        if (all || (cell->moved != 0 && emi_taken_is_in_queue(hand, cell)))
             cell_become(cell, TAKEN_FREE);
         cell->moved = 0;
     }
@@ -299,7 +306,7 @@ static void settle_moves(hand_t *hand)
 static void free_later_cells(hand_t *hand)
 {
     for (uint32_t i = 0; i < hand->cells; i++)
-        if (!is_message(&hand->bytes->cell[i]))
+        if (!cell_is_message(&hand->bytes->cell[i]))
             cell_mark(&hand->bytes->cell[i], TAKEN_FREE);
 }
 
@@ -309,7 +316,7 @@ static emmap_error mark_chains(hand_t *hand)
 {
     for (uint32_t i = 0; i < hand->cells; i++) {
         taken_cell_t *const cell = &hand->bytes->cell[i];
-        if (!is_message(cell))
+        if (!cell_is_message(cell))
             continue;
         const bool whole = mark_chain(hand, cell);
         if (cell->digest == 0 && !whole)
@@ -336,7 +343,7 @@ static void count_again(hand_t *hand)
             emi_taken_release(hand, i, cell->due);
         else if (cell->state == TAKEN_IN_HAND)
             emi_taken_count(hand, cell->owner, 1);
-        if (is_message(cell) && cell->order >= bytes->order)
+        if (cell_is_message(cell) && cell->order >= bytes->order)
             bytes->order = cell->order + 1;
     }
 }

@@ -32,6 +32,13 @@ static bool all_agree(const queue_t *queue, const descriptor_t *descriptor)
     return queue->base.owns_locks || (descriptor && descriptor->live);
 }
 
+emmap_error emi_taken_check(const emmap_file *file)
+{
+    return file_faulted(file)
+               ? emi_error_corrupt(0, "the file of messages in hand was truncated, or its storage failed")
+               : EMMAP_OK;
+}
+
 static const char replaced[] = "the file of messages in hand was replaced while others use the queue";
 
 static off_t byte_of(uint32_t owner)
@@ -48,6 +55,10 @@ static emmap_error check(const hand_t *hand)
         return emi_error_corrupt(0, "the file beside the queue is no file of messages in hand");
     if (bytes->version != TAKEN_VERSION || bytes->owners != TAKEN_OWNERS)
         return emi_error_set(ENOTSUP, "the messages in hand are those of another version of emmap");
+    const uint64_t cells = atomic_load_explicit(&bytes->cells, memory_order_relaxed);
+    if (cells > (hand->mapping->size - CELLS_AT) / TAKEN_CELL)
+        return emi_error_corrupt(offsetof(taken_file_t, cells),
+                                 "the file of messages in hand is shorter than its cells");
     return EMMAP_OK;
 }
 
@@ -109,6 +120,10 @@ static emmap_error open_file(const operation_t *operation, const char *path, con
     emmap_error error = options_for(path, makes, &options);
     if (!error)
         error = emmap_open(path ? path : "", &options, result);
+    if (error == EACCES || error == EROFS)
+        emi_error_from_syscall(error, "open",
+                               "the file of messages in hand, PATH-taken beside the queue, can't be "
+                               "made or opened for writing");
     if (!error && path && !is_itself(*result, path))
         error = emi_error_from_syscall(ELOOP, "open", "something else has the name of the messages in hand");
     if (!error && path && !(*result)->existed)
@@ -434,18 +449,19 @@ emmap_error emi_taken_begin(operation_t *operation, bool makes, hand_t *hand)
         hand->taken = NULL;
         return error;
     }
-    error = map(hand, hand->taken->file);
+    hand->file = hand->taken->file;
+    error = map(hand, hand->file);
     if (!error)
         error = check(hand);
-    if (!error && hand->bytes->changing)
+    if (!error && (hand->bytes->changing || !emi_taken_heap_is_sound(hand)))
         error = emi_taken_recover(hand);
     if (!error && makes && hand_owner(hand) == TAKEN_OWNERS)
         error = take_place(hand);
     if (!error)
         error = bury_the_dead(hand);
     /* The bytes of a page that has gone away are wrong, too. */
-    if (file_faulted(hand->taken->file))
-        error = emi_file_check(hand->taken->file);
+    if (file_faulted(hand->file))
+        error = emi_taken_check(hand->file);
     if (error) {
         unmap(hand);
         hand->taken = NULL;
@@ -473,8 +489,8 @@ emmap_error emi_taken_end(hand_t *hand, emmap_error error)
         return error;
     if (!error && hand->wrong)
         error = emi_taken_wrong(hand, hand->bytes, "the lists of messages in hand contradict their cells");
-    if (!error && file_faulted(hand->taken->file))
-        error = emi_file_check(hand->taken->file);
+    if (!error)
+        error = emi_taken_check(hand->file);
     unmap(hand);
     return error;
 }
@@ -485,7 +501,8 @@ emmap_error emi_taken_reset(operation_t *operation)
     emmap_error error = find(operation, false, &hand.taken);
     if (error || !hand.taken)
         return error;
-    error = map(&hand, hand.taken->file);
+    hand.file = hand.taken->file;
+    error = map(&hand, hand.file);
     if (!error)
         error = check(&hand);
     for (uint32_t i = 0; !error && i < hand.cells; i++)
@@ -496,38 +513,40 @@ emmap_error emi_taken_reset(operation_t *operation)
     return error;
 }
 
-emmap_error emi_taken_look(emmap_file *file, emmap_file **opened, hand_t *hand)
+emmap_error emi_taken_look(emmap_file *file, hand_t *hand)
 {
-    struct stat data;
+    struct stat data, about;
     descriptor_t *descriptor;
-    *opened = NULL;
     *hand = (hand_t){0};
     emmap_error error = emi_file_descriptor(file, &descriptor);
     if (error)
         return error;
     char *const path = emi_beside_path(file, descriptor->fd, TAKEN_SUFFIX, &data);
     emi_descriptor_release(descriptor);
-    error = path ? emmap_open(path, &(emmap_options){.flags = EMMAP_OPEN_READ | EMMAP_OPEN_SHARED}, opened)
-                 : ENOENT;
+    /* An empty file is being made. */
+    error = path && stat(path, &about) == 0 && about.st_size > 0 ? emi_require_blocking() : ENOENT;
+    if (!error)
+        error = emmap_open(path, &(emmap_options){.flags = EMMAP_OPEN_READ | EMMAP_OPEN_SHARED}, &hand->file);
     free(path);
     if (!error)
-        error = map(hand, *opened);
+        error = map(hand, hand->file);
     if (!error && is_blank(hand->bytes))
         error = ENOENT;
     if (!error)
         error = check(hand);
     if (error) {
         const emmap_failure failure = *emmap_last_failure();
-        emi_taken_looked(*opened, hand);
+        emi_taken_looked(hand);
         emi_error_restore(&failure);
     }
     return error;
 }
 
-void emi_taken_looked(emmap_file *opened, hand_t *hand)
+void emi_taken_looked(hand_t *hand)
 {
     unmap(hand);
-    emmap_free(opened);
+    emmap_free(hand->file);
+    hand->file = NULL;
 }
 
 bool emi_taken_may_have(emmap_file *file, const queue_t *queue)

@@ -78,6 +78,15 @@ void emi_taken_release(hand_t *hand, uint32_t number, uint64_t due)
     note_due(hand);
 }
 
+bool emi_taken_heap_is_sound(hand_t *hand)
+{
+    const taken_file_t *const bytes = hand->bytes;
+    if (bytes->released == 0)
+        return true;
+    return bytes->released <= hand->cells && bytes->cell[0].heap < hand->cells &&
+           bytes->cell[bytes->cell[0].heap].state == TAKEN_RELEASED;
+}
+
 bool emi_taken_first(hand_t *hand, uint32_t *number)
 {
     if (hand->bytes->released == 0)
@@ -116,7 +125,7 @@ uint64_t emi_taken_due(hand_t *hand)
 
 /* ---- Several at once ---- */
 
-emmap_error emi_taken_collect(hand_t *hand, uint64_t limit, released_t *released)
+static emmap_error collect(hand_t *hand, uint64_t limit, released_t *released)
 {
     uint32_t number;
     *released = (released_t){0};
@@ -132,6 +141,37 @@ emmap_error emi_taken_collect(hand_t *hand, uint64_t limit, released_t *released
         released->numbers[released->count++] = number;
     }
     return EMMAP_OK;
+}
+
+/* Nothing is removed before all of it can be read. */
+static bool are_whole(hand_t *hand, const released_t *released)
+{
+    bool whole = true;
+    for (uint64_t i = 0; whole && i < released->count; i++)
+        whole = emi_taken_is_whole(hand, &hand->bytes->cell[released->numbers[i]]);
+    return whole && !hand->wrong && !(hand->file && file_faulted(hand->file));
+}
+
+/* Collected messages keep their state, so a recovery puts them back into the heap. */
+emmap_error emi_taken_collect(hand_t *hand, uint64_t limit, released_t *released)
+{
+    emmap_error error = collect(hand, limit, released);
+    if (error || are_whole(hand, released))
+        return error;
+    free(released->numbers);
+    *released = (released_t){0};
+    error = emi_taken_check(hand->file);
+    if (!error)
+        error = emi_taken_recover(hand);
+    if (!error)
+        error = collect(hand, limit, released);
+    if (!error && !are_whole(hand, released))
+        error = emi_taken_wrong(hand, hand->bytes, "the lists of messages in hand contradict their cells");
+    if (error) {
+        free(released->numbers);
+        *released = (released_t){0};
+    }
+    return error;
 }
 
 static void end(hand_t *hand, released_t *released)

@@ -331,8 +331,8 @@ emmap_control *emmap_file_control(emmap_file *file);
  * Copies the file to the new name `to` while others go on using it. The copy is on the disk when the call
  * returns.
  *
- *   a queue          its messages at one moment, at the beginning of a file that is no larger than they need: first those in hand,
- *                    then the others. A handle for reading does not copy those in hand
+ *   a queue          its messages at one moment, at the beginning of a file that is no larger than they need: first those in hand
+ *                    and released ones, then the others
  *   a block storage  its blocks at one moment, with their addresses
  *   a cell           its value
  *   a table          its entries at one moment; with a handle for reading, each entry at the moment when it is copied
@@ -847,15 +847,17 @@ emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
  * in a file of their own, `PATH-taken` beside the queue (docs/formats.md). It survives the end of all processes. So a message that
  * was pushed is delivered until it is acknowledged, and never again afterwards.
  *
- *   Released  A released message comes before those in the queue's file, for every take and pop; among several the one that was
- *             pushed first. emmap_queue_length and emmap_queue_is_empty count it, emmap_queue_peek_front shows it, walks do not.
+ *   Released  A released message comes before those in the queue's file, for every take and pop; among several the one that is
+ *             due first, and of those that are due at once the one that was pushed first. emmap_queue_length and
+ *             emmap_queue_is_empty count it if it is due, emmap_queue_peek_front shows it, also with a handle for reading. Walks do not.
  *             A taker notices the death of another within 100 ms.
  *   Purge     emmap_queue_purge removes released messages, and not those in hand.
  *   Power     A take from a synced queue waits for the disk, so that a power cut loses no message. A message that was acknowledged
  *             before emmap_sync does not come back.
  *   emmap 2.x does not know the file: emmap_queue_release_all puts all messages back into the queue's own.
  *
- * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand; push and pop go on without it. EBUSY: other
+ * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand, also if its pages have gone away. Push, pop,
+ * peek and length go on without it. EBUSY: other
  * handles use another file of that name. EAGAIN as emmap_set_may_block.
  */
 
@@ -914,7 +916,7 @@ typedef struct emmap_in_hand {
 } emmap_in_hand;
 
 /* Lists messages in hand and released ones, up to `room` of them. *count is the number of all. Takes no lock and changes nothing; a
- * handle for reading may call it. Errors: EMMAP_CORRUPT; those of opening `PATH-taken`. */
+ * handle for reading may call it. Errors: EMMAP_CORRUPT, also for a message whose length is impossible or whose cells are not there; those of opening `PATH-taken`. */
 emmap_error emmap_queue_in_hand(emmap_file *file, emmap_in_hand *entries, size_t room, size_t *count);
 
 /* Copies the first or the last message out; it stays. Errors: EMMAP_EOF if the queue is empty. */

@@ -1,4 +1,5 @@
 /* Deliveries: taking messages, and acknowledging, releasing or putting them back. */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -420,7 +421,7 @@ static void a_truncated_file_loses_no_message_of_the_queue(void **state)
     assert_int_equal(truncate(path_of("jobs-taken"), 0), 0);
     uint64_t number;
     emmap_delivery delivery;
-    assert_error(EFAULT, take_number(queue, &number, &delivery));
+    assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
     for (uint64_t i = 1; i < 3; i++) {
         assert_ok(pop_number(queue, &number));
         assert_int_equal(number, i);
@@ -477,6 +478,141 @@ static void a_backup_has_the_messages_in_hand(void **state)
     close_file(queue);
 }
 
+/* What a take, a dead owner and a delay leave beside the queue is there for a handle for reading, too. */
+static void a_handle_for_reading_sees_what_is_in_hand(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs(), *const other = open_jobs();
+    push_numbers(queue, 0, 6);
+    expect_take(queue, 0, 1);
+    const emmap_delivery second = expect_take(queue, 1, 1);
+    expect_take(other, 2, 1);
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 3, 1).ticket, 1000000));
+    emmap_file *const reader = open_queue(path_of("jobs"), EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0);
+    assert_int_equal(queue_length_of(reader), 2);
+    assert_ok(emmap_queue_release(queue, second.ticket, 0));
+    assert_int_equal(queue_length_of(reader), 3);
+    close_file(other);
+    assert_int_equal(queue_length_of(reader), 4);
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    assert_ok(emmap_queue_peek_front(reader, &sink));
+    assert_int_equal(number_of(got.list[0].iov_base, got.list[0].iov_len), 1);
+    pieces_free(&got);
+    assert_ok(emmap_backup(reader, path_of("copy")));
+    emmap_file *const copy = open_queue(path_of("copy"), QUEUE_RW, 0);
+    uint64_t number;
+    for (uint64_t i = 0; i < 6; i++) {
+        assert_ok(pop_number(copy, &number));
+        assert_int_equal(number, i);
+    }
+    nothing_left(copy);
+    close_file(copy);
+    /* A taker notices the death within 100 ms. */
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    for (int i = 0; i < 4; i++)
+        assert_ok(pop_number(queue, &number));
+    assert_int_equal(queue_length_of(reader), 0);
+    bool empty;
+    assert_ok(emmap_queue_is_empty(reader, &empty));
+    assert_true(empty);
+    assert_ok(emmap_queue_release_held(queue, 0));
+    assert_ok(emmap_queue_is_empty(reader, &empty));
+    assert_false(empty);
+    close_file(reader);
+    close_file(queue);
+}
+
+static void overwrite(const char *path, off_t at, const void *bytes, size_t length)
+{
+    const int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, length, at), (ssize_t)length);
+    close(fd);
+}
+
+static void a_file_damaged_in_use_leaves_the_queue_usable(void **state)
+{
+    (void)state;
+    static const uint8_t ones[4] = {255, 255, 255, 255};
+    static const off_t length_at = offsetof(taken_file_t, cell) + offsetof(taken_cell_t, length);
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 4);
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 0, 1).ticket, 0));
+    overwrite(path_of("jobs-taken"), length_at, ones, sizeof ones);
+    emmap_in_hand entry;
+    size_t count;
+    assert_error(EMMAP_CORRUPT, emmap_queue_in_hand(queue, &entry, 1, &count));
+    assert_int_equal(emmap_last_failure()->offset, offsetof(taken_file_t, cell));
+    emmap_inspection *found;
+    assert_ok(emmap_inspect(path_of("jobs"), EMMAP_CHECK, &found));
+    bool damaged = false;
+    for (size_t i = 0; i < found->file.count; i++)
+        damaged = damaged || strcmp(found->file.fact[i].name, "damage") == 0;
+    emmap_inspection_free(found);
+    assert_true(damaged);
+    emmap_file *const reader = open_queue(path_of("jobs"), EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0);
+    assert_int_equal(queue_length_of(reader), 3);
+    assert_error(EMMAP_CORRUPT, emmap_backup(reader, path_of("copy")));
+    close_file(reader);
+    uint64_t number;
+    emmap_delivery delivery;
+    for (uint64_t i = 1; i < 4; i++) {
+        assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+        assert_int_equal(queue_length_of(queue), 4 - i);
+        assert_ok(pop_number(queue, &number));
+        assert_int_equal(number, i);
+    }
+    assert_error(EMMAP_EOF, pop_number(queue, &number));
+    assert_ok(push_number(queue, 4, 24));
+    assert_ok(pop_number(queue, &number));
+    close_file(queue);
+}
+
+/* The heap follows from the cells. */
+static void a_damaged_heap_is_made_again(void **state)
+{
+    (void)state;
+    static const uint8_t ones[4] = {255, 255, 255, 255};
+    static const off_t heap_at = offsetof(taken_file_t, cell) + offsetof(taken_cell_t, heap);
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 6);
+    for (uint64_t i = 0; i < 4; i++)
+        expect_take(queue, i, 1);
+    assert_ok(emmap_queue_release_held(queue, 0));
+    overwrite(path_of("jobs-taken"), heap_at, ones, sizeof ones);
+    uint64_t number;
+    assert_ok(pop_number(queue, &number));
+    assert_int_equal(number, 0);
+    overwrite(path_of("jobs-taken"), heap_at + TAKEN_CELL, ones, sizeof ones);
+    pieces got = {0};
+    const emmap_sink sink = sink_pieces(&got);
+    uint64_t count;
+    assert_ok(emmap_queue_pop_many(queue, 3, &sink, &count));
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(number_of(got.list[i].iov_base, got.list[i].iov_len), 1 + i);
+    pieces_free(&got);
+    expect_take(queue, 4, 1);
+    close_file(queue);
+}
+
+static void a_file_cut_in_its_table_of_owners_leaves_the_queue_usable(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 4);
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 0, 1).ticket, 0));
+    assert_int_equal(truncate(path_of("jobs-taken"), 5000), 0);
+    uint64_t number;
+    emmap_delivery delivery;
+    for (uint64_t i = 1; i < 4; i++) {
+        assert_ok(pop_number(queue, &number));
+        assert_int_equal(number, i);
+        assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+    }
+    close_file(queue);
+}
+
 static void memory_without_a_file_has_deliveries_too(void **state)
 {
     (void)state;
@@ -515,6 +651,10 @@ int main(void)
         folder_test(a_link_in_the_place_of_the_file_is_refused),
         folder_test(a_purge_leaves_messages_in_hand),
         folder_test(a_backup_has_the_messages_in_hand),
+        folder_test(a_handle_for_reading_sees_what_is_in_hand),
+        folder_test(a_file_damaged_in_use_leaves_the_queue_usable),
+        folder_test(a_damaged_heap_is_made_again),
+        folder_test(a_file_cut_in_its_table_of_owners_leaves_the_queue_usable),
         folder_test(memory_without_a_file_has_deliveries_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
