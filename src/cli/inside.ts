@@ -130,6 +130,16 @@ export function inHandOf(path: string): InHand[] {
   return file.inHand();
 }
 
+/** The same. The queue goes on without a damaged file of them: then there are none. */
+export function inHandIfSound(path: string): InHand[] {
+  try {
+    return inHandOf(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EMMAP_CORRUPT") throw error;
+    return [];
+  }
+}
+
 const all: Record<string, Inside> = { plain, counters, queue, blocks, cell, table, metrics };
 
 export const insideOf = (kind: string): Inside => all[kind] ?? plain;

@@ -34,6 +34,8 @@ export interface Inspection {
   trouble?: string;
   damage?: string;
   damage_offset?: number;
+  /** The damaged file is the one beside, whose name has this at its end. */
+  damaged_beside?: string;
   counters?: number;
   capacity?: number;
   head?: number;

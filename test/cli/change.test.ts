@@ -358,6 +358,40 @@ test("damaged tables and cells are repaired", () => {
   expect([table.size, table.get("key 49")]).toEqual([50, 49n]);
 });
 
+test("messages in hand are copied by backup, counted by copy and purge, and checked", () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"));
+  queue.pushMany([1, 2, 3, 4]);
+  queue.tryTake()?.release();
+  const delayed = queue.tryTake();
+  const second = queue.tryTake();
+  delayed?.release(1e9);
+  expect(run(["backup", "q", "all"], { cwd }).status).toBe(0);
+  using all = openQueue(join(cwd, "all"));
+  expect([...all]).toEqual([1, 2, 3, 4]);
+  const copied = run(["queue", "q", "copy", "copy", "--create"], { cwd });
+  expect(copied).toMatchObject({
+    stdout: "2 messages copied\n",
+    stderr: expect.stringContaining("2 messages"),
+  });
+  second?.ack();
+  overwrite(join(cwd, "q-taken"), 69632 + 64, "\xff\xff\xff\xff"); // a message's length
+  const before = contents(join(cwd, "q"));
+  const checked = run(["check", "--repair", "q"], { cwd });
+  expect(checked).toMatchObject({ status: 1, stdout: expect.stringContaining("q-taken") });
+  expect(contents(join(cwd, "q"))).toBe(before);
+  expect(run(["info", "q"], { cwd }).stdout).not.toBe("");
+});
+
+test("purge counts released messages, also those that are not due", () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"));
+  queue.pushMany([1, 2, 3]);
+  queue.tryTake()?.release(1e9);
+  queue.tryTake()?.release();
+  expect(values(["queue", "q", "purge", "--json"], { cwd })).toEqual([{ purged: 3 }]);
+});
+
 test("a damaged header is found if the kind is told", () => {
   const cwd = freshFolder();
   openQueue(join(cwd, "q")).close();

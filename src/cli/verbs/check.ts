@@ -16,6 +16,7 @@ interface Verdict {
   sound: boolean;
   damage?: string;
   offset?: number;
+  beside?: string;
   repair?: string;
   backup?: string;
   busy?: string;
@@ -34,6 +35,7 @@ async function examine(path: string, asKind: string | undefined): Promise<Verdic
           sound: false,
           damage: found.damage,
           ...(found.damage_offset === undefined ? {} : { offset: found.damage_offset }),
+          ...(found.damaged_beside === undefined ? {} : { beside: `${path}${found.damaged_beside}` }),
         };
   try {
     const inside = (await import("../more.js")).insideOf(kind);
@@ -57,6 +59,11 @@ function free(path: string): string {
 
 /** The bytes as they are: a damaged file has no moment that a better copy could show. */
 async function repair(verdict: Verdict): Promise<Verdict> {
+  if (verdict.beside !== undefined)
+    return {
+      ...verdict,
+      repair: `none: the queue itself is sound. Close all its handles, and move ${safe(verdict.beside)} away: its messages are lost to the queue`,
+    };
   const mend = (await import("../more.js")).insideOf(verdict.kind).repair;
   if (mend === undefined) return { ...verdict, repair: "none: there is no repair for this kind" };
   const backup = free(verdict.path);
@@ -72,11 +79,12 @@ async function repair(verdict: Verdict): Promise<Verdict> {
 }
 
 function sentence(verdict: Verdict): string {
-  const { path, kind, sound, damage, offset, backup, busy } = verdict;
+  const { path, kind, sound, damage, offset, beside, backup, busy } = verdict;
   const lines = [
     `${safe(path)}: ${kind}, ${sound ? (kind === "plain" ? "which has no format to check" : "sound") : "DAMAGED"}`,
   ];
-  if (!sound) lines.push(`  at ${offset ?? "?"}: ${damage}`);
+  if (!sound)
+    lines.push(`  at ${offset ?? "?"}${beside === undefined ? "" : ` of ${safe(beside)}`}: ${damage}`);
   if (backup !== undefined) lines.push(`  its bytes are kept in ${safe(backup)}`);
   if (busy !== undefined) lines.push(`  not repaired: ${busy}`);
   if (verdict.repair !== undefined) lines.push(`  repair: ${verdict.repair}`);

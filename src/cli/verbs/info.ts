@@ -136,7 +136,9 @@ async function look(files: readonly string[]): Promise<Result> {
     }
     const processes = processesOf(path);
     const inHand =
-      (found.in_hand ?? 0) + (found.released ?? 0) > 0 ? (await import("../more.js")).inHandOf(path) : [];
+      (found.in_hand ?? 0) + (found.released ?? 0) > 0
+        ? (await import("../more.js")).inHandIfSound(path)
+        : [];
     texts.push(text(path, found, processes, troubleOf(found, path, { locked })));
     if (inHand.length > 0) texts.push(`Messages in hand, and released ones:\n${handTable(inHand)}`);
     values.push({

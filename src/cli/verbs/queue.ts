@@ -9,7 +9,7 @@ import { EMPTY, openQueue, type Queue } from "../../queue.js";
 import { QueueReader } from "../../queue-reader.js";
 import { Failure, missing, Status } from "../failure.js";
 import { handTable } from "../hand.js";
-import { inHandOf } from "../inside.js";
+import { inHandIfSound, inHandOf } from "../inside.js";
 import { inspectAs } from "../inspect.js";
 import { type Common, print, type Result, report } from "../output.js";
 import { type Form, line, parsed, payloadOf, value } from "../terms.js";
@@ -150,7 +150,8 @@ function take(path: string, [program, ...args]: string[], limit: number, form: F
 
 function purge(path: string): Result {
   using queue = openForWriting(path, false);
-  const purged = queue.length();
+  const delayed = inHandIfSound(path).filter(({ due }) => due !== null && due.getTime() > Date.now());
+  const purged = queue.length() + delayed.length;
   queue.purge();
   return { text: `${plural(purged, "message")} removed`, values: [{ purged }] };
 }
@@ -182,6 +183,11 @@ function copy(path: string, to: string, limit: number, create: boolean | undefin
   const messages = first(path, limit).map(payloadOf);
   using target = openForWriting(to, create);
   target.pushMany(messages);
+  const left = inHandIfSound(path).length;
+  if (left > 0)
+    process.stderr.write(
+      `emmap: ${plural(left, "message")} in hand or released: not copied. emmap backup copies all\n`,
+    );
   return { text: `${plural(messages.length, "message")} copied`, values: [{ copied: messages.length }] };
 }
 
