@@ -1,10 +1,12 @@
 // Three hosts push messages to each other through relays, while their links are cut both ways and one way, slowed and delayed, and
-// their nodes are killed and stopped. Every message arrives once. A seed makes a schedule: all faults in a random order, each at a
+// their nodes are killed and stopped. Every message arrives once, every addition is in all sums once,
+// and no more hits are allowed than a strict limit has. A seed makes a schedule: all faults in a random order, each at a
 // random host for a random time, at times several at once. SEED=N runs one schedule, SEEDS=N so many; 24 are a long round.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { BudgetHits } from "../support/budget-hits.mjs";
 import { ClusterCounts } from "../support/cluster-counts.mjs";
 import { network, PORT, requireNetworks } from "../support/network.mjs";
 import { portProgramOf } from "../support/proc.mjs";
@@ -138,7 +140,11 @@ async function play(seed, door, folder, pace, say) {
   const time = (least, most) => sleep(pace * (least + below(most - least)));
   const hosts = await network(HOSTS);
   const delay = await hosts[0].delayed(hosts[2]);
-  const actors = [new Relays(folder, ROUTES), new ClusterCounts(folder, HOSTS)];
+  const actors = [
+    new Relays(folder, ROUTES),
+    new ClusterCounts(folder, HOSTS),
+    new BudgetHits(folder, HOSTS),
+  ];
   const nodes = hosts.map((host) => {
     const lines = actors.flatMap((actor) => actor.config(host.number, nodeOf, door));
     return new Node(host, folder, lines);
