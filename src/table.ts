@@ -116,8 +116,8 @@ export class Table extends OpenFile {
   readonly #mapping: Mapping;
   /** The numbers of {@link hit}, in and out. */
   readonly #numbers = new Float64Array(4);
-  /** The limit that was checked last. */
-  #limit: Limit | undefined;
+  /** The limit that was checked last; at first one that no caller has. */
+  #limit: Limit = { limit: 0, windowMs: 0 };
   readonly #place = new Float64Array(2);
   /** The windows of words as halves, by window. */
   readonly #halves = new Map<BigInt64Array, Uint32Array>();

@@ -51,6 +51,8 @@ test("a word or a limit of a wrong value is refused, and changes nothing", () =>
   using table = openTable(freshPath(), { capacity: 100 });
   const entry = table.entry("a");
   const limit = { limit: 5, windowMs: 1000 };
+  // Before any limit was checked.
+  expect(thrownBy(() => table.hit("h", undefined as never)).code).toBe("ERR_INVALID_ARG_TYPE");
   const wrong: [string, unknown[]][] = [
     ["ERR_OUT_OF_RANGE", [Number.NaN, Number.POSITIVE_INFINITY, 0.5, -0.5, 1e20]],
     ["ERR_INVALID_ARG_TYPE", ["0", null, 0n, true, Symbol("0"), {}]],
