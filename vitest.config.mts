@@ -8,5 +8,7 @@ export default defineConfig({
     pool: "forks",
     execArgv: ["--expose-gc"],
     testTimeout: 60_000,
+    // A condition may take several starts of a process, on a loaded machine.
+    expect: { poll: { timeout: 30_000 } },
   },
 });

@@ -130,10 +130,13 @@ test("top tells rates, and which queue is stuck because of whom", async () => {
     )
     .toBeGreaterThan(0);
   consumer.kill("SIGSTOP");
+  await expect
+    .poll(() => values(["info", "stuck.q", "--json"], { cwd: folder })[0]?.length)
+    .toBeGreaterThan(10);
   const samples = values(["top", "--once", "--json", folder]);
   const busy = samples.find(({ path }) => String(path).endsWith("busy.q"));
-  expect(busy?.pushed).toBeGreaterThan(10);
-  expect(busy?.popped).toBeGreaterThan(10);
+  expect(busy?.pushed).toBeGreaterThan(0);
+  expect(busy?.popped).toBeGreaterThan(0);
   const stuck = samples.find(({ path }) => String(path).endsWith("stuck.q"));
   expect(stuck).toMatchObject({ popped: 0, oldest: expect.any(Number), open: 2 });
   expect(stuck?.amount).toBeGreaterThan(10);

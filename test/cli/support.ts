@@ -50,6 +50,7 @@ interface Value {
   pushed: number;
   popped: number;
   amount: number;
+  length: number;
   trouble: string;
   writers: { process: number; popped: number }[];
   processes: { process: number; command: string; writes: boolean }[];
