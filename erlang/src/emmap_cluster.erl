@@ -104,6 +104,7 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
     base :: binary() | none,
     version = 0 :: non_neg_integer(), %% at the last look
     quiet = 0 :: non_neg_integer(), %% looks that have found nothing
+    next_look :: reference() | undefined, %% its timer
     hosts = #{} :: #{pid() => #host{}},
     %% Of origins: the nodes, and when they were heard of last.
     nodes :: emmap_cluster_folder:nodes(),
@@ -240,17 +241,15 @@ handle_cast(_Message, State) -> {noreply, State}.
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
 handle_info({?MODULE, Protocol, From, Message}, State) when is_pid(From) ->
     {noreply, received(Protocol, From, Message, State)};
-handle_info(look, #state{version = Before} = State) ->
-    Looked = look(State),
-    Quiet = case version(origin(Looked), Looked) of
-        Before -> State#state.quiet + 1;
-        _ -> 0
-    end,
-    _ = erlang:send_after(case Quiet > ?QUIET of true -> ?PAUSE; false -> 1 end * State#state.interval, self(), look),
-    {noreply, Looked#state{quiet = Quiet, version = version(origin(Looked), Looked)}};
-handle_info(beat, State) ->
+handle_info(look, State) -> {noreply, look_again(State)};
+handle_info(beat, #state{next_look = Next, quiet = Quiet} = State) ->
     _ = erlang:send_after(?BEAT, self(), beat),
-    {noreply, beat(State)};
+    Beaten = beat(State),
+    %% While nothing changes one wake-up does for both. If the timer has run out, its message is on the way.
+    case Quiet > ?QUIET andalso is_integer(erlang:cancel_timer(Next)) of
+        true -> {noreply, look_again(Beaten)};
+        false -> {noreply, Beaten}
+    end;
 handle_info({'DOWN', Ref, process, _, Result}, #state{saving = {Ref, _}} = State) -> {noreply, saved(Result, State)};
 handle_info({'DOWN', _, process, Pid, _}, State) -> {noreply, lost(Pid, State)};
 handle_info({nodeup, Node, _}, State) -> {noreply, greet([Node], State)};
@@ -296,6 +295,15 @@ about(#state{hosts = Hosts, nodes = Nodes, heard = Heard, known = Known} = State
     }.
 
 %%% This host's values
+
+look_again(#state{version = Before, interval = Interval} = State) ->
+    Looked = look(State),
+    Quiet = case version(origin(Looked), Looked) of
+        Before -> State#state.quiet + 1;
+        _ -> 0
+    end,
+    Next = erlang:send_after(case Quiet > ?QUIET of true -> ?PAUSE; false -> 1 end * Interval, self(), look),
+    Looked#state{quiet = Quiet, version = version(origin(Looked), Looked), next_look = Next}.
 
 %% Publishes what was added since the last look.
 look(#state{read = Before, folder = Folder} = State) ->
