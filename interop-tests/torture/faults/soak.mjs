@@ -210,8 +210,10 @@ class Soak {
     const left = [];
     const names = ["queue-0", "queue-1", "waited", "blocks-0", "blocks-1"];
     for (const name of names) {
-      const found = readdirSync(join(this.#folder, `${name}-live`));
-      if (found.join() !== "state") left.push(`${name}-live with ${found}`);
+      const found = readdirSync(join(this.#folder, `${name}-live`)).filter((file) => file !== "state");
+      // A waiter that was killed after the last close of the file leaves its bell to the file's next writer.
+      const bells = name === "waited" && /^bell\.\d+$/.test(found[0]) ? 1 : 0;
+      if (found.length > bells) left.push(`${name}-live with ${found}`);
     }
     const expected = [...names.flatMap((name) => [name, `${name}-live`]), "counters-0", "counters-1"];
     left.push(...readdirSync(this.#folder).filter((name) => !expected.includes(name)));
