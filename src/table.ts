@@ -36,7 +36,7 @@ export interface TableOptions extends Omit<CountersOptions, "shared" | "grow"> {
 export interface Limit {
   /** The most that is allowed in a window: below 2^24. */
   limit: number;
-  /** The length of a window in milliseconds. */
+  /** The length of a window in milliseconds. A key has one: the first hit with another one begins anew. */
   windowMs: number;
   /** The use of this hit: below 2^24. Default 1. A negative cost takes back earlier use in this window. */
   cost?: number | undefined;
@@ -46,8 +46,8 @@ export interface Limit {
    */
   sliding?: boolean | undefined;
   /**
-   * If the table is full and nothing has expired, the hit looks at up to 65,536 entries, and takes the place of the one
-   * that expires first. Otherwise it throws `EMMAP_FULL`.
+   * If the table is full and nothing has expired, the hit looks at 512 entries, and takes the place of the one that
+   * expires first. The next hit looks at the next ones. Without this option it throws `EMMAP_FULL`.
    */
   evict?: boolean | undefined;
 }

@@ -1,8 +1,10 @@
+import { spawn } from "node:child_process";
 import { truncateSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { expect, test } from "vitest";
 import { openTable } from "../src";
+import { give, peer } from "./cli/support";
 import { thrownBy } from "./support/errors";
 import { freshPath } from "./support/files";
 
@@ -198,4 +200,14 @@ test("additions of all threads count, while keys come and go", async () => {
   expect(new Map([...table] as [string, bigint[]][])).toEqual(
     new Map(Array.from({ length: 10 }, (_, i) => [`key ${i}`, [30_000n, i === 0 ? 30_000n : 0n]])),
   );
+});
+
+test("a hit that waits for the lock keeps its numbers", async () => {
+  const path = freshPath();
+  using table = openTable(path, { capacity: 10 });
+  const holder = await peer(`emmap.openTable(${JSON.stringify(path)}).add("a", 0, 1)`, dirname(path));
+  give(path, holder.pid as number, "lock");
+  // This thread waits for the lock meanwhile.
+  spawn("sh", ["-c", `sleep 0.5; kill -9 ${holder.pid}`]);
+  expect(table.hit("new", { limit: 1, windowMs: 3_600_000 })).toMatchObject({ allowed: true, used: 1 });
 });

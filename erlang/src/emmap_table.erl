@@ -53,10 +53,10 @@ The errors are those of `emmap`, and
     emmap:open_option() | {key_bytes, pos_integer()} | {words, pos_integer()} | read_only | existing.
 ?DOC("A key. It is not empty.").
 -type key() :: iodata().
-?DOC("A limit: a key may use `limit` in each `window` of milliseconds. `cost`: the use of this hit, 1 by default; a negative
+?DOC("A limit: a key may use `limit` in each `window` of milliseconds; with another window it begins anew. `cost`: the use of this hit, 1 by default; a negative
 cost takes back earlier use in this window. Limit and cost are below 2^24. `sliding`: the use in the window before counts in
 proportion to the part of it that the sliding window still covers. `evict`: if the table is full and nothing has expired, the
-hit takes the place of the entry that expires first.").
+hit looks at 512 entries, and takes the place of the one that expires first. The next hit looks at the next ones.").
 -type limit() :: #{limit := non_neg_integer(), window := pos_integer(), cost => integer(), sliding => boolean(),
                    evict => boolean()}.
 ?DOC("The answer to a hit. `used`: the use in the window, this hit included if it is allowed. `remaining`: the rest of the

@@ -109,10 +109,13 @@ napi_value hit(const Call &call)
                                   static_cast<int64_t>(numbers[2]), static_cast<uint32_t>(numbers[3])};
     emmap_table_hit_result result;
     const emmap_error error = emmap_table_hit(call.core(), key.bytes, key.length, &limit, &result);
+    // If the lock is taken, the operation is tried again with the same numbers.
+    if (error)
+        return call.fail(error);
     numbers[0] = static_cast<double>(result.used);
     numbers[1] = static_cast<double>(result.remaining);
     numbers[2] = static_cast<double>(result.reset_ms);
-    return call.answer(error, make_boolean(call.env, result.allowed));
+    return make_boolean(call.env, result.allowed);
 }
 
 // (limit, place) → packed entries; null at the end. The BigUint64Array has the place, in and out.

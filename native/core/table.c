@@ -74,7 +74,8 @@ static emmap_error change(operation_t *operation, const table_key_t *key, action
         return EMMAP_OK;
     int64_t words[TABLE_WORDS_MAX] = {0};
     words[action->word] = action->value;
-    return emi_table_insert(operation, key, 0, words, place);
+    const emmap_error full = emi_table_make_room(operation, table_units_for(shape, key->length), false);
+    return full ? full : emi_table_insert(operation, key, 0, words, place);
 }
 
 static emmap_error change_locked(emmap_file *file, const table_key_t *key, action_t *action,

@@ -105,6 +105,10 @@ emmap_error emi_table_repair(operation_t *operation);
 
 /* ---- Limits (table_hit.c) ---- */
 
+/* Makes room for a key of so many units: expired limits give their place, and if `evict` is true, limits that expire
+ * soon. Under the lock. Errors: EMMAP_FULL; EMMAP_CORRUPT. */
+emmap_error emi_table_make_room(operation_t *operation, uint32_t units, bool evict);
+
 /* For tests: added to the clock, in ms. */
 extern int64_t emi_table_clock_shift;
 

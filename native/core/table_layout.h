@@ -77,10 +77,11 @@ typedef struct table_header {
     uint64_t used;           /* units with entries or tails */
     uint32_t free_first;     /* the first free unit, and the last one */
     uint32_t free_last;
-    uint32_t hand; /* the unit that is looked at next for an expired entry */
-    uint32_t reserved_line;
-    uint64_t none_expires_before; /* ms since 1970: until then a full table has no expired entry */
-    uint8_t line[24];
+    uint32_t hand;  /* the unit that is looked at next for an expired entry */
+    uint32_t swept; /* units that were looked at for one in vain, since all were the last time */
+    uint64_t none_expires_before; /* ms since 1970: until then nobody looks for an expired entry */
+    uint64_t swept_expiry;        /* the first expiry of an entry in the units that were swept */
+    uint8_t line[16];
     _Atomic uint64_t removed; /* at 256: counts deletions */
 } table_header_t;
 

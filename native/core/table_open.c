@@ -89,6 +89,12 @@ static bool is_alone(const operation_t *operation)
     return true;
 }
 
+/* 0 asks for the file's number. */
+static bool is_another(uint64_t asked, uint64_t there)
+{
+    return asked != 0 && asked != there;
+}
+
 static emmap_error check(container_t *base, operation_t *operation)
 {
     table_t *const self = (table_t *)base;
@@ -109,8 +115,8 @@ static emmap_error check(container_t *base, operation_t *operation)
     if (!read_shape(operation, &self->shape))
         return emi_operation_corrupt(operation, offsetof(table_header_t, format),
                                      "the shape of the table is none, or does not fit the file");
-    if (asked.capacity != 0 && (asked.capacity != self->shape.capacity ||
-                                asked.key_bytes != self->shape.key_bytes || asked.words != self->shape.words))
+    if (is_another(asked.capacity, self->shape.capacity) ||
+        is_another(asked.key_bytes, self->shape.key_bytes) || is_another(asked.words, self->shape.words))
         return emi_error_set(EINVAL, "the table has another capacity, or other key_bytes or words");
     if (!operation->locked)
         return EMMAP_OK;
@@ -170,6 +176,10 @@ emmap_error emmap_table_open(const char *path, const emmap_table_metadata *asked
     if (self) {
         self->base = (container_t){.kind = CONTAINER_TABLE, .note_synced = note_synced};
         self->shape = shape;
+        if (asked->capacity == 0) {
+            self->shape.key_bytes = (uint32_t)asked->key_bytes;
+            self->shape.words = (uint32_t)asked->words;
+        }
     }
     error = emi_container_attach(file, self ? &self->base : NULL, check);
     if (error) {

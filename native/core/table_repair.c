@@ -116,6 +116,7 @@ static void repair(repair_t *self, table_header_t *header)
     header->used = self->used;
     header->hand = 0;
     header->none_expires_before = 0;
+    header->swept = 0;
     atomic_fetch_add(&header->removed, 1);
     PAUSE("table_repair_freed");
     atomic_store(&header->journal.step, TABLE_STEP_NONE);

@@ -1224,7 +1224,8 @@ emmap_error emmap_table_repair(emmap_file *file);
 
 /*
  * These do to word `word` of a key, from 0, as the emmap_counter functions do to a counter. A key that is not there has
- * words of 0. It is inserted, except by emmap_table_get, and by an emmap_table_compare_exchange that does not exchange.
+ * words of 0. It is inserted, except by emmap_table_get, and by an emmap_table_compare_exchange that does not exchange;
+ * in a full table it takes the place of a limit that has expired.
  * Errors: EACCES; EINVAL for an empty key, one of more than key_bytes bytes, and a word past the last; EMMAP_FULL;
  * EMMAP_CORRUPT; emmap_table_get: ENOENT, EBUSY if others delete entries all the time.
  */
@@ -1267,8 +1268,8 @@ typedef enum emmap_table_flag {
     /* The window slides. The use in the window before counts in proportion to the part of it that the sliding window
      * still covers. Without this flag windows follow each other, the same for all keys. */
     EMMAP_TABLE_SLIDING = 1 << 0,
-    /* If the table is full and nothing has expired, the hit looks at up to 65536 entries, and takes the place of the one
-     * that expires first. Without this flag the hit is EMMAP_FULL. */
+    /* If the table is full and nothing has expired, the hit looks at 512 entries, and takes the place of the one that
+     * expires first. The next hit looks at the next ones. Without this flag the hit is EMMAP_FULL. */
     EMMAP_TABLE_EVICT = 1 << 1
 } emmap_table_flag;
 
@@ -1280,9 +1281,10 @@ typedef struct emmap_table_hit_result {
 } emmap_table_hit_result;
 
 /*
- * Counts a hit on a limit, in one atomic step. It takes no lock if the key is there. It uses words 0 and 1 of the key,
- * which nothing else should change. An entry that a hit has inserted expires at the end of its window, a sliding one a
- * window later. Then another key may take its place.
+ * Counts a hit on a limit, in one atomic step. It takes no lock if the key is there and has not expired. It uses words 0
+ * and 1 of the key, which nothing else should change. An entry that a hit has inserted expires at the end of its window, a
+ * sliding one a window later. Then another key may take its place. A key has one window: with another window_ms it begins
+ * anew.
  *
  * The clock is the system's time. If it is set back by more than a window, limits begin anew; if it is set forward, the
  * current windows end.

@@ -209,7 +209,7 @@ static void a_table_is_opened_as_what_it_is(void **state)
         assert_error(EINVAL, emmap_table_open(path, &wrong[i], NULL, &file));
     close_file(open_table(10, 20, 1));
     close_file(open_table(0, 0, 0));
-    const emmap_table_metadata other[] = {{11, 20, 1}, {10, 21, 1}, {10, 20, 2}};
+    const emmap_table_metadata other[] = {{11, 20, 1}, {10, 21, 1}, {10, 20, 2}, {0, 21, 0}, {0, 0, 2}};
     for (size_t i = 0; i < COUNT_OF(other); i++)
         assert_error(EINVAL, emmap_table_open(path, &other[i], NULL, &file));
     assert_ok(emmap_table_open(path, &(emmap_table_metadata){0}, &(emmap_options){.flags = EMMAP_OPEN_READ},
@@ -305,6 +305,36 @@ static void a_limit_holds_in_its_window(void **state)
     close_file(table);
 }
 
+static emmap_file *hit_table;
+static int64_t hit_at; /* the clock while another hit is between its two stores; 0: no more */
+
+static void hit_meanwhile(const char *name)
+{
+    if (hit_at == 0 || strcmp(name, "table_hit_expiry") != 0)
+        return;
+    set_clock(hit_at);
+    hit_at = 0;
+    hit_with(hit_table, "ann", (emmap_table_limit){.limit = 9, .window_ms = 1000000, .cost = 1});
+}
+
+static void a_late_hit_does_not_begin_an_earlier_window_again(void **state)
+{
+    (void)state;
+    const emmap_table_limit limit = {.limit = 9, .window_ms = 1000000, .cost = 1};
+    hit_table = open_table(100, 20, 2);
+    pause_hook = hit_meanwhile;
+    for (int64_t window = 0; window < 4; window++) {
+        set_clock(window * 1000000 + 999000);
+        assert_int_equal(hit_with(hit_table, "ann", limit).used, window == 0 ? 1 : 3);
+        /* One hit in the window after it, while this one is late. */
+        hit_at = (window + 1) * 1000000 + 1000;
+        assert_int_equal(hit_with(hit_table, "ann", limit).used, 2);
+    }
+    pause_hook = NULL;
+    emi_table_clock_shift = 0;
+    close_file(hit_table);
+}
+
 static void a_sliding_limit_weighs_the_window_before(void **state)
 {
     (void)state;
@@ -349,6 +379,12 @@ static void expired_entries_give_their_place(void **state)
         assert_true(hit_with(table, key, evicting).allowed);
     }
     assert_int_equal(size_of(table), 100);
+    /* Every operation takes the place of what has expired. */
+    set_clock((int64_t)21 * 1000000 + 10);
+    for (int i = 0; i < 50; i++) {
+        sprintf(key, "counter %d", i);
+        assert_ok(emmap_table_add(table, key, strlen(key), 0, 1, NULL));
+    }
     int64_t value;
     assert_ok(emmap_table_get(table, "a counter", 9, 1, &value));
     assert_int_equal(value, 1);
@@ -666,6 +702,7 @@ int main(void)
         folder_test(a_table_is_opened_as_what_it_is),
         folder_test(a_copy_has_all_keys),
         folder_test(a_limit_holds_in_its_window),
+        folder_test(a_late_hit_does_not_begin_an_earlier_window_again),
         folder_test(a_sliding_limit_weighs_the_window_before),
         folder_test(expired_entries_give_their_place),
         folder_test(every_addition_counts_among_four_processes),
