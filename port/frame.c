@@ -10,6 +10,9 @@
 
 enum { USUAL_CAPACITY = 256 << 10, SMALL_STEP = 4 << 20 };
 
+/* How long one descriptor is watched instead of two, in milliseconds. */
+enum { FEW_FILES = 20 };
+
 /* How long the rest of a frame is awaited, in microseconds: so much, and one for so many bytes of the frame. */
 enum { PATIENCE = 5 * 1000 * 1000, BYTES_PER_MICROSECOND = 16 };
 
@@ -78,6 +81,9 @@ static void sleep_for(struct pollfd both[2], int64_t rest)
         ready = poll(both, 2, rest < 0 ? -1 : (int)((rest + 999) / 1000));
 #endif
     } while (ready < 0 && errno == EINTR);
+    /* A process that may open one file may watch one. */
+    if (ready < 0 && errno == EINVAL)
+        (void)poll(both, 1, FEW_FILES);
 }
 
 static int64_t microseconds(void)

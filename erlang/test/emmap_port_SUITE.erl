@@ -9,7 +9,7 @@
          not_the_program/1, another_protocol_version/1, ends_what_a_silent_program_started/1,
          a_silent_program_takes_five_seconds/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
          says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
-         stale_handles/1]).
+         stale_handles/1, a_program_that_may_open_nothing_goes_on/1]).
 -export([native_code_of_no_current_folder/1, a_relative_code_path/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
          says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
@@ -24,7 +24,7 @@ all() ->
      keeps_files_whose_owner_lives, close_ends_ownership, a_stopped_program_does_not_block_the_server,
      calls_do_not_wait_for_each_other, no_such_program, not_the_program, another_protocol_version,
      ends_what_a_silent_program_started, a_silent_program_takes_five_seconds,
-     program_ends_with_its_server, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
+     program_ends_with_its_server, a_program_that_may_open_nothing_goes_on, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
      more_than_a_frame, large_batch, leaves_no_messages, stale_handles,
      native_code_of_no_current_folder, a_relative_code_path, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
      says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
@@ -276,6 +276,20 @@ program_ends_with_its_server(Config) ->
     _ = file(Config, Server),
     OsPid = emmap_test:os_pid(Server),
     ?assert(emmap_test:is_os_process(OsPid)),
+    exit(Server, kill),
+    emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
+
+%% It sleeps on two descriptors, and poll refuses more than a process may open.
+a_program_that_may_open_nothing_goes_on(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    File = file(Config, Server),
+    Path = emmap_test:fresh(Config, "queue", <<>>),
+    {ok, Queue} = emmap_queue:open(Path, 4096, [{backend, {port, Server}}]),
+    _ = spawn(fun() -> emmap_queue:receive_message(Queue, infinity) end),
+    OsPid = emmap_test:os_pid(Server),
+    emmap_test:until(fun() -> {ok, #{waiters := Waiters}} = emmap:inspect_file(Path), Waiters =:= 1 end),
+    "" = os:cmd(io_lib:format("prlimit --pid ~b --nofile=1:", [OsPid])),
+    ?assertEqual({ok, <<0>>}, emmap:pread(File, 0, 1)),
     exit(Server, kill),
     emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
 
