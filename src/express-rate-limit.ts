@@ -1,12 +1,16 @@
 // The store for the package express-rate-limit. It needs nothing of that package.
+import { createHash } from "node:crypto";
 import type { Hit, Table } from "./table.js";
 
 /** The highest limit of a hit. The middleware compares the hits with its own limit. */
 const MOST = 2 ** 24 - 1;
 
+/** Of a digest, 6 bits each: so many that nobody finds a client with the same ones. */
+const DIGITS = 22;
+
 /** How a {@link TableStore} counts. */
 export interface TableStoreOptions {
-  /** Is put before each key, so that several limiters can share a table. */
+  /** Is put before each key, so that several limiters with the same window can share a table. */
   prefix?: string | undefined;
   /** The window slides: see {@link Limit.sliding}. */
   sliding?: boolean | undefined;
@@ -38,6 +42,7 @@ export class TableStore {
   readonly #sliding: boolean;
   readonly #evict: boolean;
   #windowMs = 60_000;
+  readonly #keyBytes: number;
   /** Read by the middleware: hits are shared with other instances. */
   readonly localKeys = false;
   /** See {@link TableStoreOptions.prefix}. */
@@ -45,6 +50,7 @@ export class TableStore {
 
   constructor(table: Table, { prefix = "", sliding = false, evict = true }: TableStoreOptions = {}) {
     this.#table = table;
+    this.#keyBytes = table.keyBytes;
     this.prefix = prefix;
     this.#sliding = sliding;
     this.#evict = evict;
@@ -55,8 +61,16 @@ export class TableStore {
     this.#windowMs = windowMs;
   }
 
-  #hit(key: string, cost: number): Hit {
-    return this.#table.hit(this.prefix + key, {
+  /** A key has one window, and up to `keyBytes` bytes. The digest of a longer one takes its place. */
+  #key(client: string): string {
+    const limiter = this.prefix + this.#windowMs;
+    const key = `${limiter}:${client}`;
+    if (Buffer.byteLength(key) <= this.#keyBytes) return key;
+    return `${limiter}#${createHash("sha256").update(client).digest("base64url").slice(0, DIGITS)}`;
+  }
+
+  #hit(client: string, cost: number): Hit {
+    return this.#table.hit(this.#key(client), {
       limit: MOST,
       windowMs: this.#windowMs,
       cost,
@@ -87,12 +101,13 @@ export class TableStore {
 
   /** Forgets the hits of a client. */
   resetKey(key: string): void {
-    this.#table.delete(this.prefix + key);
+    this.#table.delete(this.#key(key));
   }
 
   /** Forgets the hits of all clients of this store. */
   resetAll(): void {
+    const limiter = this.prefix + this.#windowMs;
     for (const [key] of this.#table.entries())
-      if (String(key).startsWith(this.prefix)) this.#table.delete(key);
+      if ([":", "#"].some((mark) => String(key).startsWith(limiter + mark))) this.#table.delete(key);
   }
 }

@@ -58,6 +58,18 @@ test("each client has its limit, and a restart keeps it", async () => {
   expect(second.table.size).toBe(0);
 });
 
+test("a client may send a key of any length, and limiters with different windows are apart", async () => {
+  const path = freshPath();
+  const hour = await serve(path, {}, { limit: 1 });
+  const minute = await serve(path, {}, { limit: 1, windowMs: 60_000 });
+  for (const user of ["", "x".repeat(64), `${"x".repeat(5000)}1`, `${"x".repeat(5000)}2`])
+    for (const { ask } of [hour, minute])
+      expect([(await ask(user)).status, (await ask(user)).status]).toEqual([200, 429]);
+  expect(hour.table.size).toBe(8);
+  hour.store.resetAll();
+  expect(hour.table.size).toBe(4);
+});
+
 test("a request that is not to count is taken back, and prefixes keep limiters apart", async () => {
   const path = freshPath();
   const lenient = await serve(path, { prefix: "a " }, { skipFailedRequests: true });

@@ -25,5 +25,9 @@ main(_) ->
 
 %% Counts a request of the client and answers true, if the client may make one now.
 take(Clients, Client) ->
-    {ok, #{allowed := Allowed}} = emmap_table:hit(Clients, Client, ?LIMIT),
+    {ok, #{allowed := Allowed}} = emmap_table:hit(Clients, key(unicode:characters_to_binary(Client)), ?LIMIT),
     Allowed.
+
+%% A key of the table has up to 64 bytes.
+key(Client) when byte_size(Client) < 64 -> [$=, Client];
+key(Client) -> [$#, base64:encode(crypto:hash(sha256, Client))].

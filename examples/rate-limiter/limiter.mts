@@ -3,12 +3,19 @@
 //
 // Keys are compared, so no two clients share a limit. A client whose window is over gives its place to others. In a full table the
 // client whose window ends first does. A process that dies leaves nothing to clean up.
+import { createHash } from "node:crypto";
 import { type Hit, openTable, type Table } from "emmap";
 
 /** The clients at a time. */
 const CLIENTS = 100_000;
-/** At most so many requests in a minute, wherever it begins. All programs use the same numbers. */
+/** At most so many requests in a minute, which slides. All programs use the same numbers. */
 const LIMIT = { limit: 20, windowMs: 60_000, sliding: true, evict: true };
+
+/** A key of the table has up to 64 bytes. A client may send more, or nothing. */
+function keyOf(client: string): string {
+  if (Buffer.byteLength(client) < 64) return `=${client}`;
+  return `#${createHash("sha256").update(client).digest("base64")}`;
+}
 
 export class RateLimiter {
   readonly #clients: Table;
@@ -19,7 +26,7 @@ export class RateLimiter {
 
   /** Counts a request of the client, if the client may make one now. */
   take(client: string): Hit {
-    return this.#clients.hit(client, LIMIT);
+    return this.#clients.hit(keyOf(client), LIMIT);
   }
 
   close(): void {
