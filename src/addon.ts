@@ -143,6 +143,8 @@ interface Addon {
 
   queue_push(file: NativeFile, message: Uint8Array): void;
   queue_push_many(file: NativeFile, messages: Uint8Array[]): void;
+  /** `origin` has 16 bytes, `number` is from 0 to 2^63-1. */
+  queue_push_once(file: NativeFile, origin: Uint8Array, number: bigint, messages: Uint8Array[]): bigint;
   queue_peek_front: Take;
   queue_peek_back: Take;
   /**

@@ -1,7 +1,7 @@
 import type { PathLike } from "node:fs";
 import { type InspectOptions, inspect, types } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
-import { rangeError, toArray, typeError, valueError } from "./arguments.js";
+import { type Integer, rangeError, toArray, toBigInt, toBytes, typeError, valueError } from "./arguments.js";
 import { type Consumer, createConsumer, type Handler, type ProcessOptions } from "./consumer.js";
 import { type DeadLetter, deadLetter } from "./dead-letter.js";
 import { createDelivery, type Delivery, type InHand, Undecodable } from "./delivery.js";
@@ -65,6 +65,10 @@ const STRIDE_SIZE = 65_536;
 
 /** The options of {@link Queue.messages}, which has no end. */
 const MESSAGES_OPTIONS: ReadonlySet<string> = new Set(["signal"]);
+
+/** The length of the name under which a producer numbers what it pushes, and the highest number. */
+const ORIGIN_SIZE = 16;
+const MAX_NUMBER = 2n ** 63n - 1n;
 
 /** How many bytes a message takes in the file besides its own. */
 const FRAME = 8;
@@ -169,6 +173,38 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
   pushMany(messages: Iterable<In>): void {
     addon.queue_push_many(
       this.native,
+      toArray(messages, "messages", (message) => this.#format.encode(message)),
+    );
+  }
+
+  /**
+   * Appends all messages at once under a number of their producer, unless this or a higher number was there before. So a
+   * producer that was killed during a push tries it again, and the messages are in the queue once:
+   *
+   * ```ts
+   * const origin = readFileSync("producer.id"); // 16 random bytes, which this producer keeps
+   * let number = jobs.pushOnce(origin, 0, []); // only asks: the last number that is in the queue
+   * for (const batch of batches.slice(Number(number))) jobs.pushOnce(origin, ++number, batch);
+   * ```
+   *
+   * The queue keeps the numbers of the last 2046 origins in a file beside it, `PATH-relayed`. Relays of other hosts use it,
+   * too.
+   * @param origin 16 bytes that no other producer has
+   * @param number from 1 to 2^63-1, or 0, which appends nothing
+   * @returns the origin's last number before the call; 0: the queue does not know the origin. The messages were appended if
+   * it is below `number`
+   * @throws as {@link push}; EMMAP_CORRUPT if another file has the name `PATH-relayed`; ESTALE if the path leads to another
+   * file
+   */
+  pushOnce(origin: Uint8Array, number: Integer, messages: Iterable<In>): bigint {
+    if (!types.isUint8Array(origin) || origin.length !== ORIGIN_SIZE)
+      throw typeError("origin", `a Uint8Array of ${ORIGIN_SIZE} bytes`, origin);
+    const checked = toBigInt(number, "number");
+    if (checked < 0n || checked > MAX_NUMBER) throw rangeError("number", "from 0 to 2^63-1", number);
+    return addon.queue_push_once(
+      this.native,
+      toBytes(origin),
+      checked,
       toArray(messages, "messages", (message) => this.#format.encode(message)),
     );
   }

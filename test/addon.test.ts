@@ -8,7 +8,7 @@ const table = readFileSync(`${__dirname}/../native/include/emmap_operations.h`, 
  * JavaScript has other operations instead: it creates a file in one call, and decodes messages before it removes them. Numbered
  * pushes are for relays, which run on BEAM.
  */
-const WITHOUT = ["blocks_init", "queue_pop_many", "queue_push_once"];
+const WITHOUT = ["blocks_init", "queue_pop_many"];
 
 test("the addon has every operation of the table, under its name", () => {
   const names = [...table.matchAll(/^ {4}X\((\w+),/gm)].map(([, name]) => name as string);

@@ -49,6 +49,49 @@ test("terms come out in the order in which they went in", () => {
   ]);
 });
 
+test("a numbered push that is tried again happens once, also after the queue was opened anew", () => {
+  const path = freshPath();
+  const origin = Buffer.alloc(16, 1);
+  const other = new Uint8Array(new SharedArrayBuffer(16)).fill(2);
+  {
+    using queue = openQueue<string>(path, { values: "json" });
+    expect(queue.pushOnce(origin, 0, ["never"])).toBe(0n);
+    expect(queue.pushOnce(origin, 1, ["one", "two"])).toBe(0n);
+    expect(queue.pushOnce(origin, 1n, ["one", "two"])).toBe(1n);
+    expect(queue.pushOnce(other, 2n ** 63n - 1n, ["three"])).toBe(0n);
+    expect(queue.pushOnce(other, 1, ["four"])).toBe(2n ** 63n - 1n);
+  }
+  using queue = openQueue<string>(path, { values: "json" });
+  expect(queue.pushOnce(origin, 1, ["one", "two"])).toBe(1n);
+  expect(queue.pushOnce(origin, 5, new Set(["five"]))).toBe(1n);
+  expect(queue.popMany(9)).toEqual(["one", "two", "three", "five"]);
+});
+
+test("a numbered push refuses wrong arguments, and then has pushed nothing", () => {
+  using queue = openQueue(freshPath());
+  const origin = Buffer.alloc(16, 1);
+  for (const wrong of [Buffer.alloc(15), Buffer.alloc(17), "0123456789abcdef", new Uint16Array(8), undefined])
+    expect(thrownBy(() => queue.pushOnce(wrong as never, 1, [1]))).toMatchObject({
+      code: "ERR_INVALID_ARG_TYPE",
+    });
+  for (const number of [-1, -1n, 2n ** 63n, 1.5, Number.NaN])
+    expect(thrownBy(() => queue.pushOnce(origin, number, [1]))).toMatchObject({ code: "ERR_OUT_OF_RANGE" });
+  expect(thrownBy(() => queue.pushOnce(origin, "1" as never, [1]))).toMatchObject({
+    code: "ERR_INVALID_ARG_TYPE",
+  });
+  expect(thrownBy(() => queue.pushOnce(origin, 1, 7 as never))).toMatchObject({
+    code: "ERR_INVALID_ARG_TYPE",
+  });
+  expect(() => queue.pushOnce(origin, 1, [1, Symbol() as never])).toThrow();
+  expect(queue.pushOnce(origin, 0, [])).toBe(0n);
+  expect(queue.isEmpty()).toBe(true);
+  using reader = openQueue(queue.path, { read: true });
+  expect(thrownBy(() => reader.pushOnce(origin, 1, [1]))).toMatchObject({
+    code: "EACCES",
+    operation: "queue_push_once",
+  });
+});
+
 test("the queue of emmap 2.1.3 holds what it was told to write", () => {
   using queue = openQueue(fixture("queue.bin"));
   expect([...queue]).toEqual([

@@ -130,6 +130,8 @@ operation(Backend, cell_get, Cell, []) ->
     end;
 operation(Backend, Many, File, Words) when Many =:= queue_push_many; Many =:= block_store_many ->
     result(call(Backend, Many, [File, [bytes(Word) || Word <- Words]]));
+operation(Backend, queue_push_once, Queue, [Origin, Number | Words]) ->
+    result(call(Backend, queue_push_once, [Queue, bytes(Origin), integer(Number), [bytes(Word) || Word <- Words]]));
 operation(Backend, block_free_many, Blocks, Words) ->
     result(call(Backend, block_free_many, [Blocks, [integer(Word) || Word <- Words]]));
 operation(Backend, Wait, File, Words) when Wait =:= wait; Wait =:= counter_wait ->

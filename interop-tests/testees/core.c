@@ -104,11 +104,11 @@ static struct iovec bytes(const request *request, size_t index)
     return (struct iovec){.iov_base = text, .iov_len = length};
 }
 
-static size_t all_bytes(const request *request, struct iovec *vectors)
+static size_t bytes_from(const request *request, size_t first, struct iovec *vectors)
 {
-    for (size_t i = 2; i < request->count; i++)
-        vectors[i - 2] = bytes(request, i);
-    return request->count - 2;
+    for (size_t i = first; i < request->count; i++)
+        vectors[i - first] = bytes(request, i);
+    return request->count - first;
 }
 
 static emmap_error options(const request *request, size_t from, emmap_options *result)
@@ -564,8 +564,14 @@ static bool on_queue(const request *request, const char *operation, opened *open
         vectors[0] = bytes(request, 2);
         say_nothing(operation, emmap_queue_push(file, vectors, 1));
     } else if (strcmp(operation, "queue_push_many") == 0) {
-        const size_t messages = all_bytes(request, vectors);
+        const size_t messages = bytes_from(request, 2, vectors);
         say_nothing(operation, emmap_queue_push_many(file, vectors, messages));
+    } else if (strcmp(operation, "queue_push_once") == 0) {
+        const size_t messages = bytes_from(request, 4, vectors);
+        const struct iovec origin = bytes(request, 2);
+        uint64_t last;
+        error = emmap_queue_push_once(file, origin.iov_base, number(request, 3), vectors, messages, &last);
+        say_number(operation, error, (long long)last);
     } else if (strcmp(operation, "queue_receive") == 0) {
         receive(operation, file, number(request, 2));
     } else if (strcmp(operation, "queue_pop_many") == 0) {
@@ -640,7 +646,7 @@ static bool on_blocks(const request *request, const char *operation, emmap_file 
     emmap_error error = EMMAP_OK;
     if (strcmp(operation, "block_store") == 0 || strcmp(operation, "block_store_many") == 0) {
         const bool many = strcmp(operation, "block_store_many") == 0;
-        const size_t count = all_bytes(request, vectors);
+        const size_t count = bytes_from(request, 2, vectors);
         error = many ? emmap_block_store_many(file, vectors, count, addresses)
                      : emmap_block_store(file, vectors, addresses);
         say_nothing(operation, error);

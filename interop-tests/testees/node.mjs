@@ -117,6 +117,8 @@ const OPERATIONS = {
   counter_notify: (counters, index, count) => counters.notify(number(index), number(count)),
   queue_push: (queue, message) => queue.push(bytes(message)),
   queue_push_many: (queue, ...messages) => queue.pushMany(messages.slice(0, -1).map(bytes)),
+  queue_push_once: (queue, origin, count, ...messages) =>
+    queue.pushOnce(bytes(origin), number(count), messages.slice(0, -1).map(bytes)),
   queue_pop: (queue) => hex(or(queue.pop(null), EOF)),
   queue_receive: async (queue, timeout) => {
     const message = await queue.receive({ timeout: Number(timeout) });

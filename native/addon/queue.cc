@@ -22,6 +22,18 @@ napi_value push_many(const Call &call)
     return call.answer(emmap_queue_push_many(call.core(), messages.data(), messages.size()));
 }
 
+// (origin, number, [bytes, …]) → bigint: the origin's last number before. The origin has 16 bytes, the number 63 bits.
+napi_value push_once(const Call &call)
+{
+    const iovec origin = call.bytes_at(0);
+    const std::vector<iovec> messages = call.list_at(2);
+    uint64_t last = 0;
+    const emmap_error error =
+        emmap_queue_push_once(call.core(), static_cast<const uint8_t *>(origin.iov_base), call.unsigned_at(1),
+                              messages.data(), messages.size(), &last);
+    return call.answer(error, make_bigint(call.env, static_cast<int64_t>(last)));
+}
+
 // True; false: the queue begins with other messages now.
 napi_value removed(const Call &call, const iovec *messages, size_t count)
 {
@@ -192,6 +204,7 @@ void add_queue_operations(Exports &exports)
     exports.insert(exports.end(), {
                                       define<push>("queue_push"),
                                       define<push_many>("queue_push_many"),
+                                      define<push_once>("queue_push_once"),
                                       // Errors show the pop that it belongs to.
                                       define<remove_one>("queue_remove", "queue_pop"),
                                       define<shift>("queue_shift", "queue_pop"),
