@@ -71,9 +71,8 @@ static emmap_error check(int fd, bool makes)
         return emi_error_from_errno("fstat");
     if (!S_ISREG(about.st_mode))
         return emi_error_corrupt(0, "the file beside the queue is no file of origins");
-    emmap_error error = EMMAP_OK;
-    if (about.st_size >= (off_t)sizeof head)
-        error = read_at(fd, &head, sizeof head, 0);
+    const size_t there = about.st_size < (off_t)sizeof head ? (size_t)about.st_size : sizeof head;
+    const emmap_error error = read_at(fd, &head, there, 0);
     if (error)
         return error;
     if (head.magic == 0 && about.st_size <= (off_t)sizeof(relayed_file_t))
