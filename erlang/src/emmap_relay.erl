@@ -151,6 +151,7 @@ answered, and how many were not answered when it was lost.").
     done = [] :: [ranges()], %% messages that were pushed, and are to be acknowledged when they are delivered again
     blocked = none :: none | {node(), tuple()}, %% a batch that the connection had no room for
     waiter :: undefined | pid() | reference(),
+    gives_up = never :: never | integer(), %% when, while somebody else has the queue's lock
     relayed = 0 :: non_neg_integer()
 }).
 
@@ -166,7 +167,7 @@ answered, and how many were not answered when it was lost.").
 -define(BYTES_OF_BATCH, 262144).
 -define(WINDOW, 4).
 -define(RETRY, 500).
-%% How long a relay waits if the queue fails, and if the connection has no room, in milliseconds.
+%% How long a relay waits if the queue fails, and if the connection has no room or others have the queue's lock, in milliseconds.
 -define(PAUSE, 1000).
 -define(CROWDED, 5).
 %% How often, and how many milliseconds apart, a relay tries to get the state of one that has just died.
@@ -500,9 +501,10 @@ fill(#state{options = Options, current = Node, targets = Targets} = State) ->
     case length(Sent) < maps:get(window, Options, ?WINDOW) of
         true ->
             case collect(State) of
-                {[], _, eof, Next} -> {noreply, wait(Next)};
+                {[], _, eof, Next} -> {noreply, wait(Next#state{gives_up = never})};
+                {[], _, {busy, Limit}, Next} -> busy(Limit, Next);
                 {[], _, {error, Reason}, Next} -> failed(Reason, Next);
-                {Messages, Ranges, _, Next} -> fill(send(Messages, Ranges, Next))
+                {Messages, Ranges, _, Next} -> fill(send(Messages, Ranges, Next#state{gives_up = never}))
             end;
         false ->
             {noreply, State}
@@ -540,8 +542,8 @@ take(#state{queue = ?MAPPED(Backend, Handle)} = State) ->
                 {error, _} = Error -> {Error, State}
             end;
         eof -> {eof, State};
-        {busy, _} -> {eof, State};
-        {error, ebusy} -> {eof, State};
+        {busy, _} = Busy -> {Busy, State};
+        {error, ebusy} -> {{busy, infinity}, State};
         {error, _} = Error -> {Error, State}
     end.
 
@@ -592,7 +594,7 @@ unblock(State) -> State.
 
 failed(Reason, State) when ?PASSES(Reason) ->
     log(warning, queue_failed, node(), State, #{reason => Reason}),
-    {noreply, State#state{waiter = erlang:start_timer(?PAUSE, self(), take)}};
+    {noreply, look_again(?PAUSE, State)};
 failed(Reason, State) ->
     {stop, {queue, Reason}, State}.
 
@@ -601,6 +603,18 @@ wait(#state{queue = Queue, waiter = undefined} = State) ->
     Relay = self(),
     State#state{waiter = spawn_link(fun() -> Relay ! {waited, self(), emmap_queue:wait(Queue, infinity)} end)};
 wait(State) -> State.
+
+%% Others have the lock, mostly for microseconds. There are messages, so the process that waits for some would not wait.
+busy(Limit, #state{gives_up = never} = State) when is_integer(Limit) ->
+    busy(Limit, State#state{gives_up = erlang:monotonic_time(millisecond) + Limit});
+busy(_Limit, #state{gives_up = End} = State) ->
+    case is_integer(End) andalso erlang:monotonic_time(millisecond) >= End of
+        true -> failed(timeout, State#state{gives_up = never});
+        false -> {noreply, look_again(?CROWDED, State)}
+    end.
+
+look_again(Pause, #state{waiter = undefined} = State) -> State#state{waiter = erlang:start_timer(Pause, self(), take)};
+look_again(_Pause, State) -> State.
 
 ack(Messages, #state{relayed = Relayed} = State) ->
     lists:foreach(fun ack/1, Messages),
