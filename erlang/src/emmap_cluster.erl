@@ -606,7 +606,7 @@ beat(#state{hosts = Hosts, beats = Beats, known = Known, nodes = Nodes} = State)
         _ -> Told
     end,
     Others = lists:usort(maps:values(maps:with(emmap_cluster_merge:ids(Known), Nodes))) -- [node_name(node())],
-    ok = emmap_cluster_folder:beat([erlang:system_time(millisecond), map_size(Hosts), length(Others)], Greeted#state.folder),
+    ok = emmap_cluster_folder:beat([os:system_time(millisecond), map_size(Hosts), length(Others)], Greeted#state.folder),
     save_if_due(connect(Greeted#state{beats = Beats + 1})).
 
 %% An attempt waits for a network that does not answer, so it has a process of its own.

@@ -488,7 +488,7 @@ dead_letter(Why, #job{delivery = Delivery, bytes = Bytes}, #state{queue = ?QUEUE
         _ -> Bytes
     end,
     #{<<"message">> => Message, <<"reason">> => text(Why), <<"attempts">> => emmap_delivery:attempt(Delivery),
-      <<"at">> => erlang:system_time(millisecond)}.
+      <<"at">> => os:system_time(millisecond)}.
 
 -spec text(term()) -> binary().
 text({error, Reason}) -> format("~0tp", [Reason]);

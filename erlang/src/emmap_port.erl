@@ -333,7 +333,7 @@ kill(Port) ->
 
 %% The server learns from the answers which files the program has open, and for which processes.
 remember({opened_by, Owner, {Kind, Path}}, {ok, Number, _}, #state{files = Files} = State) ->
-    File = #{path => Path, kind => Kind, owner => Owner, since => erlang:system_time(second)},
+    File = #{path => Path, kind => Kind, owner => Owner, since => os:system_time(second)},
     own(Owner, {file, Number}, State#state{files = Files#{Number => File}});
 remember({taken_by, Owner, Number}, {ok, _, Ticket}, State) ->
     own(Owner, {ticket, Number, Ticket}, State);

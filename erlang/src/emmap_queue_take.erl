@@ -106,7 +106,7 @@ fold(Queue, Acc, Fun) ->
 
 %% Messages that were released come first, and are not in the queue's own file.
 released_bytes(?QUEUE(Backend, Handle, _)) ->
-    Now = erlang:system_time(millisecond),
+    Now = os:system_time(millisecond),
     case ?CALL_LOCKING(Backend, queue_in_hand(Handle)) of
         {ok, InHand} ->
             lists:sum([?FRAME + Length || #{released := true, due := Due, length := Length} <- InHand, Due =< Now]);
