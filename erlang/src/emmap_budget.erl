@@ -32,7 +32,11 @@ Times are of monotonic clocks, which nobody sets. The leader waits 2 % longer th
 two hosts may differ by 2 % in their rate. A clock that stops while its machine is suspended breaks that: do not suspend hosts.
 
 A voter must not lose its folder, and must not get back an older copy: it would forget its promises. Remove such a host from
-`nodes` on all hosts; all of them need the same list.").
+`nodes` on all hosts; all of them need the same list.
+
+## Events
+
+`logger` gets a report of level `notice` when this host leads: a map with `event` (`leads`), `budget` and `term`.").
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, stop/1, hit/1, info/1]).

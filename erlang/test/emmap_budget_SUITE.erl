@@ -6,7 +6,7 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2]).
 -export([never_more_than_the_limit/1, lost_answer_that_a_lease_is_over/1, wrong_accounts_are_seen/1, one_node/1, three_nodes/1, leader_dies/1, minority/1,
-         holder_dies/1, few_messages/1, bad_arguments/1, hostile/1]).
+         holder_dies/1, few_messages/1, bad_arguments/1, hostile/1, outsiders/1]).
 -export([start/1, hit_all/2, hit_for/3]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [never_more_than_the_limit, lost_answer_that_a_lease_is_over, wrong_accounts_are_seen, bad_arguments | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
 
 groups() ->
-    [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile]}, {port, [], [one_node]}].
+    [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile, outsiders]}, {port, [], [one_node]}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -107,14 +107,16 @@ step(_Renew, {answer, Id}, #{holders := Holders} = World) ->
 
 %%% Nodes
 
-start_node(Name) ->
+start_node(Name) -> start_node(Name, []).
+
+start_node(Name, Flags) ->
     {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
     {ok, Port} = inet:port(Socket),
     ok = gen_tcp:close(Socket),
     {ok, Peer, Node} = peer:start(#{
         name => lists:concat([Name, "-", Port]), host => "127.0.0.1", longnames => true, connection => standard_io,
         args => ["-epmd_module", "emmap_test_epmd", "-start_epmd", "false", "-setcookie", "emmap_budget", "-kernel", "logger_level",
-                 "error", "prevent_overlapping_partitions", "false", "-pa" | code:get_path()]}),
+                 "error", "prevent_overlapping_partitions", "false", "-pa" | code:get_path()] ++ Flags}),
     #{peer => Peer, node => Node, os => call(#{peer => Peer}, os, getpid, [])}.
 
 nodes_of(Names) ->
@@ -182,6 +184,7 @@ ready(Case, Nodes) ->
 
 one_node(Config) ->
     [Node] = Nodes = nodes_of([a]),
+    ok = call(Node, emmap_test_events, capture, []),
     join(?FUNCTION_NAME, Nodes, #{limit => 100, window => 60000, block => 30}, Config),
     ready(?FUNCTION_NAME, Nodes),
     ?assertEqual(100, call(Node, ?MODULE, hit_all, [?FUNCTION_NAME, 500])),
@@ -192,6 +195,8 @@ one_node(Config) ->
     join(?FUNCTION_NAME, Nodes, #{limit => 100, window => 60000, block => 30}, Config),
     emmap_test:until(fun() -> maps:get(used, call(Node, emmap_budget, info, [?FUNCTION_NAME]), none) =:= 100 end),
     ?assertEqual(0, call(Node, ?MODULE, hit_all, [?FUNCTION_NAME, 100])),
+    Reports = call(Node, emmap_test_events, reported, []),
+    ?assertEqual([1, 2], [Term || #{event := leads, budget := one_node, term := Term} <- Reports]),
     stop(Nodes).
 
 three_nodes(Config) ->
@@ -309,3 +314,25 @@ hostile(Config) ->
     ?assertEqual(100, call(A, ?MODULE, hit_all, [?FUNCTION_NAME, 500])),
     ?assertEqual(Server, call(A, erlang, whereis, [emmap_budget_hostile])),
     stop(Nodes).
+
+%% A hidden node, and one with another cookie, get no hits, whatever they ask for.
+outsiders(Config) ->
+    [#{node := Leader} = A] = nodes_of([a]),
+    Limits = #{limit => 100, window => 60000, block => 30},
+    join(?FUNCTION_NAME, [A], Limits, Config),
+    ready(?FUNCTION_NAME, [A]),
+    Hidden = start_node(h, ["-hidden"]),
+    pong = call(Hidden, net_adm, ping, [Leader]),
+    Stranger = start_node(s),
+    true = call(Stranger, erlang, set_cookie, [another]),
+    pang = call(Stranger, net_adm, ping, [Leader]),
+    [join_one(?FUNCTION_NAME, Outsider, [A], Limits, Config) || Outsider <- [Hidden, Stranger]],
+    Holder = call(Hidden, erlang, whereis, [emmap_budget_outsiders]),
+    [call(Hidden, erlang, send, [{emmap_budget_outsiders, Leader}, {emmap_budget, 1, Holder, {renew, Number,
+        #{session => <<"hidden">>, spent => 0, left => 0, wants => 30}}}]) || Number <- lists:seq(1, 100)],
+    ?assertEqual(100, call(A, ?MODULE, hit_all, [?FUNCTION_NAME, 500])),
+    [begin
+        ?assertMatch(#{left := 0, leader := undefined}, call(Outsider, emmap_budget, info, [?FUNCTION_NAME])),
+        ?assertEqual(false, call(Outsider, emmap_budget, hit, [?FUNCTION_NAME]))
+     end || Outsider <- [Hidden, Stranger]],
+    stop([A, Hidden, Stranger]).

@@ -3,9 +3,9 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, end_per_testcase/2]).
 -export([sums/1, restart/1, killed_node/1, split/1, passed_on/1, dead_host_and_newcomer/1, forgotten/1, forgotten_while_it_runs/1,
-         restored_copy/1, rolled_back/1, moved/1, power_cut/1, refused/1, hostile/1, two_clusters/1, stopped_host/1,
-         different_values/1, bad_folders/1, lost_file/1, over_tls/1]).
--export([start/1, capture/0, log/2, captured/0, add_all/3, read_all/1]).
+         restored_copy/1, rolled_back/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
+         two_clusters/1, stopped_host/1, different_values/1, bad_folders/1, lost_file/1, over_tls/1]).
+-export([start/1, add_all/3, read_all/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -18,8 +18,8 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 groups() ->
     Common = [sums, restart, forgotten, rolled_back],
     [{nif, [], Common ++ [killed_node, split, passed_on, dead_host_and_newcomer, forgotten_while_it_runs, restored_copy, moved,
-                          power_cut, refused, hostile, two_clusters, stopped_host, different_values, bad_folders, lost_file,
-                          over_tls]},
+                          power_cut, refused, another_cookie, reports, hostile, two_clusters, stopped_host,
+                          different_values, bad_folders, lost_file, over_tls]},
      {port, [], Common}].
 
 init_per_group(Backend, Config) ->
@@ -34,6 +34,7 @@ end_per_group(_Backend, Config) ->
 end_per_testcase(_Case, Config) ->
     Nodes = [proplists:get_value(Name, Config) || Name <- [a, b, c]],
     _ = [heal(One, Other, Config) || {One, Other} <- [{a, b}, {a, c}, {b, c}]],
+    _ = [ok = call(Node, emmap_test_events, release, []) || Node <- Nodes],
     _ = [call(Node, gen_server, stop, [Server]) || Node <- Nodes, Server <- call(Node, erlang, registered, []),
                                                   lists:prefix("emmap_cluster_", atom_to_list(Server))],
     ok.
@@ -100,19 +101,16 @@ read_all(Case) -> [begin {ok, Value} = emmap_cluster:read(Case, Index), Value en
 await_all(Case, Hosts, Values, Config) ->
     emmap_test:until(fun() -> [call(node_of(Host, Config), ?MODULE, read_all, [Case]) || Host <- Hosts] =:= [Values || _ <- Hosts] end).
 
+capture(Hosts, Config) -> lists:foreach(fun(Host) -> ok = call(node_of(Host, Config), emmap_test_events, capture, []) end, Hosts).
+
 %% Log events of a node.
-capture() ->
-    persistent_term:put(?MODULE, ets:new(?MODULE, [public, ordered_set, {heir, whereis(init), none}])),
-    logger:add_handler(?MODULE, ?MODULE, #{level => all}),
-    logger:set_primary_config(level, notice).
-
-log(#{msg := {report, Report}}, _) -> ets:insert(persistent_term:get(?MODULE), {erlang:unique_integer([monotonic]), Report});
-log(_, _) -> ok.
-
-captured() -> [Report || {_, Report} <- ets:tab2list(persistent_term:get(?MODULE))].
-
 events(Event, Case, Host, Config) ->
-    [Report || #{event := Found, cluster := Name} = Report <- call(node_of(Host, Config), ?MODULE, captured, []), Found =:= Event, Name =:= Case].
+    [Report || #{event := Found, cluster := Name} = Report <- call(node_of(Host, Config), emmap_test_events, reported, []),
+               Found =:= Event, Name =:= Case].
+
+await_event(Event, Case, Host, Config) ->
+    emmap_test:until(fun() -> events(Event, Case, Host, Config) =/= [] end),
+    events(Event, Case, Host, Config).
 
 %% No connection between two nodes, in either direction, until it is joined.
 cut(One, Other, Config) -> flip(One, Other, wrong, Config).
@@ -302,6 +300,7 @@ forgotten_while_it_runs(Config) ->
 
 %% An older copy of a folder in its place: files that are others.
 restored_copy(Config) ->
+    capture([b], Config),
     [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
     add(?FUNCTION_NAME, b, 0, 1, Config),
     await(?FUNCTION_NAME, [a, b], 0, 1, Config),
@@ -313,6 +312,7 @@ restored_copy(Config) ->
     [] = os:cmd("rm -r " ++ Folder ++ " && mv " ++ Folder ++ ".copy " ++ Folder),
     ok = join(?FUNCTION_NAME, b, Config),
     await(?FUNCTION_NAME, [a, b], 0, 11, Config),
+    ?assertMatch([#{reason := copied}], events(new_origin, ?FUNCTION_NAME, b, Config)),
     add(?FUNCTION_NAME, b, 0, 100, Config),
     await(?FUNCTION_NAME, [a, b], 0, 111, Config),
     %% And once more.
@@ -324,6 +324,7 @@ restored_copy(Config) ->
 
 %% A volume that was set back: the same files, with older bytes. Only the others can tell.
 rolled_back(Config) ->
+    capture([b], Config),
     [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
     add(?FUNCTION_NAME, b, 0, 1, Config),
     await(?FUNCTION_NAME, [a, b], 0, 1, Config),
@@ -344,6 +345,7 @@ rolled_back(Config) ->
     ?assertEqual(101, read(?FUNCTION_NAME, b, 0, Config)),
     ok = join(?FUNCTION_NAME, a, Config),
     await(?FUNCTION_NAME, [a, b], 0, 131, Config),
+    ?assertMatch([#{reason := old_copy}], events(new_origin, ?FUNCTION_NAME, b, Config)),
     add(?FUNCTION_NAME, b, 0, 1000, Config),
     await(?FUNCTION_NAME, [a, b], 0, 1131, Config).
 
@@ -364,6 +366,7 @@ moved(Config) ->
 
 %% Another boot without a stop before, and own.bin as the disk had it: the additions that others had seen are kept.
 power_cut(Config) ->
+    capture([b], Config),
     [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
     add(?FUNCTION_NAME, b, 0, 7, Config),
     await(?FUNCTION_NAME, [a, b], 0, 7, Config),
@@ -376,17 +379,17 @@ power_cut(Config) ->
     {ok, 7} = emmap:dec_counter(Own, 0, 3), % three were not on the disk
     ok = emmap:close_counters(Own),
     ok = join(?FUNCTION_NAME, b, Config),
+    ?assertMatch([#{reason := power_cut}], events(new_origin, ?FUNCTION_NAME, b, Config)),
     add(?FUNCTION_NAME, b, 0, 100, Config),
     await(?FUNCTION_NAME, [a, b], 0, 107, Config).
 
 %% Another number of counters, and a hidden node.
 refused(Config) ->
-    [ok = call(node_of(Host, Config), ?MODULE, capture, []) || Host <- [a]],
+    capture([a], Config),
     ok = join(?FUNCTION_NAME, a, Config),
     Options = (options(?FUNCTION_NAME, b, Config))#{counters := ?COUNT + 1},
     {ok, _} = call(node_of(b, Config), ?MODULE, start, [Options]),
-    emmap_test:until(fun() -> events(refused, ?FUNCTION_NAME, a, Config) =/= [] end),
-    [#{here := ?COUNT, there := There, node := Node}] = events(refused, ?FUNCTION_NAME, a, Config),
+    [#{here := ?COUNT, there := There, node := Node}] = await_event(refused, ?FUNCTION_NAME, a, Config),
     ?assertEqual({?COUNT + 1, maps:get(node, node_of(b, Config))}, {There, Node}),
     D = start_node(d, ["-hidden"]),
     With = [{d, D} | Config],
@@ -400,9 +403,59 @@ refused(Config) ->
     ?assertMatch(#{hosts := [], origins := Origins} when map_size(Origins) =:= 0, info(?FUNCTION_NAME, a, Config)),
     ok = peer:stop(maps:get(peer, D)).
 
+%% A node with another cookie is not let in until it has the right one.
+another_cookie(Config) ->
+    ok = join(?FUNCTION_NAME, a, Config),
+    #{node := A} = node_of(a, Config),
+    #{node := Stranger} = D = start_node(d),
+    With = [{d, D} | Config],
+    true = call(D, erlang, set_cookie, [another]),
+    {ok, _} = call(D, ?MODULE, start, [(options(?FUNCTION_NAME, d, With))#{nodes => [A]}]),
+    add(?FUNCTION_NAME, d, 0, 1, With),
+    pang = call(D, net_adm, ping, [A]),
+    [?assertMatch(#{hosts := [], origins := Origins} when map_size(Origins) =:= 0, info(?FUNCTION_NAME, Host, With)) || Host <- [a, d]],
+    ?assertEqual(0, read(?FUNCTION_NAME, a, 0, Config)),
+    true = call(D, erlang, set_cookie, [emmap_cluster]),
+    await(?FUNCTION_NAME, [a], 0, 1, Config),
+    ?assertMatch(#{hosts := [Stranger]}, info(?FUNCTION_NAME, a, Config)),
+    ok = peer:stop(maps:get(peer, D)).
+
+%% Each event of logger and telemetry that has no case of its own.
+reports(Config) ->
+    capture([a, b], Config),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    #{node := B} = node_of(b, Config),
+    ?assertMatch([#{node := B}], await_event(host_up, ?FUNCTION_NAME, a, Config)),
+    add(?FUNCTION_NAME, b, 0, 5, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 5, Config),
+    Executed = fun(Event, Host) ->
+        [{Measurements, About} || {[emmap, cluster, Found], Measurements, #{cluster := reports} = About}
+                                      <- call(node_of(Host, Config), emmap_test_events, executed, []), Found =:= Event]
+    end,
+    [{#{counters := 1, bytes := Bytes}, _}] = Executed(publish, b),
+    ?assert(Bytes >= 8),
+    %% Another version.
+    [From, Server] = [call(node_of(Host, Config), erlang, whereis, [emmap_cluster_reports]) || Host <- [b, a]],
+    call(node_of(b, Config), erlang, send, [Server, {emmap_cluster, 2, From, {alive, 1}}]),
+    ?assertMatch([#{node := B, protocol := 2}], await_event(refused, ?FUNCTION_NAME, a, Config)),
+    #{origin := Origin} = info(?FUNCTION_NAME, b, Config),
+    stop(?FUNCTION_NAME, b, Config),
+    ?assertMatch([#{node := B}], await_event(host_down, ?FUNCTION_NAME, a, Config)),
+    %% Nothing can be written there.
+    New = filename:join(folder(?FUNCTION_NAME, a, Config), "state.new"),
+    ok = file:make_dir(New),
+    ok = call(node_of(a, Config), emmap_cluster, forget, [?FUNCTION_NAME, Origin]),
+    ?assertMatch([#{origin := Origin}], events(forgotten, ?FUNCTION_NAME, a, Config)),
+    ?assertMatch([#{reason := eisdir}], events(not_saved, ?FUNCTION_NAME, a, Config)),
+    ok = file:del_dir(New),
+    ok = join(?FUNCTION_NAME, b, Config),
+    ?assertMatch([#{reason := forgotten}], await_event(new_origin, ?FUNCTION_NAME, b, Config)),
+    [?assertMatch([{#{count := 1}, _} | _], Executed(Event, Host))
+     || {Event, Host} <- [{host_up, a}, {refused, a}, {host_down, a}, {forgotten, a}, {not_saved, a}, {new_origin, b}]].
+
 %% Whatever another host sends, the process stays, and its counters.
 hostile(Config) ->
-    [ok = call(node_of(Host, Config), ?MODULE, capture, []) || Host <- [c]],
+    capture([c], Config),
     [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [b, c]],
     add(?FUNCTION_NAME, b, 0, 1, Config),
     await(?FUNCTION_NAME, [b, c], 0, 1, Config),

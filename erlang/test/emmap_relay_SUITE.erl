@@ -4,7 +4,8 @@
 -export([all/0, groups/0, init_per_group/2, end_per_group/2, init_per_testcase/2, end_per_testcase/2]).
 -export([relays/1, raw_bytes/1, back_pressure/1, receiver_dies/1, receiver_node_dies/1, relay_dies/1, relay_node_dies/1, connection_is_cut/1,
          several_into_one/1, other_consumers/1, settles_with_the_lost_node/1, resends_to_another_node/1, group_of_pg/1, syncs/1,
-         full_queue/1, one_relay_a_queue/1, restored_source/1, hostile_messages/1, hostile_answers/1, hidden_node/1, bad_options/1,
+         full_queue/1, one_relay_a_queue/1, restored_source/1, hostile_messages/1, hostile_answers/1, hidden_node/1, another_cookie/1,
+         reports/1, queue_fails/1, bad_options/1,
          open_queues/1, node_script/1]).
 -export([keep/3, keeper/4, kill/1, pump/3]).
 
@@ -16,7 +17,7 @@ groups() ->
     emmap_test_backends:groups(
       [relays, raw_bytes, back_pressure, receiver_dies, receiver_node_dies, relay_dies, relay_node_dies, connection_is_cut, several_into_one,
        other_consumers, settles_with_the_lost_node, resends_to_another_node, group_of_pg, syncs, full_queue, one_relay_a_queue,
-       restored_source, hostile_messages, hostile_answers, hidden_node, bad_options, open_queues, node_script]).
+       restored_source, hostile_messages, hostile_answers, hidden_node, another_cookie, reports, queue_fails, bad_options, open_queues, node_script]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -84,6 +85,16 @@ kill(Pid) ->
     Monitor = monitor(process, Pid),
     exit(Pid, kill),
     receive {'DOWN', Monitor, process, Pid, _} -> ok end.
+
+%% Log events of a node.
+reported(Event, Host) ->
+    [Report || #{event := Found} = Report <- call(Host, emmap_test_events, reported, []), Found =:= Event].
+
+await_report(Event, Host) ->
+    emmap_test:until(fun() -> reported(Event, Host) =/= [] end),
+    hd(reported(Event, Host)).
+
+capture(Hosts) -> lists:foreach(fun(Host) -> ok = call(Host, emmap_test_events, capture, []) end, Hosts).
 
 %%% Queues
 
@@ -325,6 +336,7 @@ settles_with_the_lost_node(Config) ->
 
 resends_to_another_node(Config) ->
     [A, B, C] = [host(a), host(b), host(c)],
+    capture([A]),
     Lost = receiver(Config, B, "b.q", #{}),
     _ = receiver(Config, C, "c.q", #{}),
     From = open(Config, "from.q"),
@@ -338,6 +350,9 @@ resends_to_another_node(Config) ->
     kill_host(B),
     ?assertEqual(lists:seq(101, 200), lists:sort(get(Second, 100))),
     nothing_more(Second, From),
+    Node = B#host.node,
+    ?assertMatch([#{node := Node, to := jobs, unanswered := 20}], reported(disconnected, A)),
+    ?assertMatch([#{node := Node, to := jobs, count := 20}], reported(failed_over, A)),
     stop([A, C]).
 
 group_of_pg(Config) ->
@@ -370,6 +385,7 @@ syncs(Config) ->
 
 full_queue(Config) ->
     [A, B] = Hosts = [host(a), host(b)],
+    capture(Hosts),
     {ok, Small} = emmap_queue:open(path(Config, "to.q"), 4096, [backend(Config), fixed_size]),
     _ = receiver(Config, B, "to.q", #{open_options => [backend(Config), fixed_size]}),
     {ok, Relay} = relay(Config, A, "from.q", #{node => B#host.node, batch => 20, window => 3}),
@@ -382,6 +398,9 @@ full_queue(Config) ->
     ?assert(maps:get(taken, call(A, emmap_relay, info, [Relay])) =< 60),
     ?assertEqual(Terms, get(Small, 200)),
     nothing_more(Small, From),
+    {Sender, Target} = {A#host.node, B#host.node},
+    ?assertMatch(#{node := Target, reason := full}, hd(reported(refused, A))),
+    ?assertMatch(#{node := Sender, name := jobs, reason := full}, hd(reported(refused, B))),
     stop(Hosts).
 
 one_relay_a_queue(Config) ->
@@ -469,14 +488,71 @@ hostile_answers(Config) ->
 
 hidden_node(Config) ->
     [A, B] = Hosts = [host(a, ["-hidden"]), host(b)],
+    capture(Hosts),
     _ = receiver(Config, B, "to.q", #{}),
     {ok, Relay} = relay(Config, A, "from.q", #{node => B#host.node}),
     From = open(Config, "from.q"),
     ok = emmap_queue:push(From, secret),
     timer:sleep(300),
+    [?assertMatch(#{reason := hidden_node}, await_report(refused, Host)) || Host <- Hosts],
     ?assertMatch(#{taken := 0, sends_to := none}, call(A, emmap_relay, info, [Relay])),
     ?assertEqual(nil, emmap_queue:pop(open(Config, "to.q"))),
     ?assertEqual(1, emmap_queue:length(From)),
+    stop(Hosts).
+
+another_cookie(Config) ->
+    [A, B] = Hosts = [host(a), host(b)],
+    capture(Hosts),
+    true = call(A, erlang, set_cookie, [another]),
+    _ = receiver(Config, B, "to.q", #{}),
+    {ok, Relay} = relay(Config, A, "from.q", #{node => B#host.node}),
+    From = open(Config, "from.q"),
+    ok = emmap_queue:push(From, secret),
+    pang = call(A, net_adm, ping, [B#host.node]),
+    ?assertMatch(#{taken := 0, sends_to := none}, call(A, emmap_relay, info, [Relay])),
+    ?assertEqual({1, []}, {emmap_queue:length(From), reported(connected, A)}),
+    true = call(A, erlang, set_cookie, [emmap_relay]),
+    ?assertEqual([secret], get(open(Config, "to.q"), 1)),
+    stop(Hosts).
+
+%%% Reports
+
+%% Those that have no case of their own.
+reports(Config) ->
+    [A, B] = Hosts = [host(a), host(b)],
+    capture(Hosts),
+    Receiver = receiver(Config, B, "to.q", #{}),
+    {ok, Relay} = relay(Config, A, "from.q", #{node => B#host.node}),
+    {Sender, Target, From} = {A#host.node, B#host.node, list_to_binary(path(Config, "from.q"))},
+    ?assertMatch(#{from := From, to := jobs, node := Target, pushed := 0, again := 0}, await_report(connected, A)),
+    call(A, erlang, send, [{jobs, Target}, {emmap_relay, 2, hello, make_ref(), Relay, []}]),
+    ?assertMatch(#{name := jobs, node := Sender, reason := {version, 1}}, await_report(refused, B)),
+    call(A, erlang, send, [{jobs, Target}, {emmap_relay}]),
+    ?assertMatch(#{name := jobs, reason := bad_message}, await_report(dropped, B)),
+    ok = call(B, ?MODULE, kill, [Receiver]),
+    ?assertMatch(#{node := Target, reason := killed, unanswered := 0}, await_report(disconnected, A)),
+    stop(Hosts).
+
+%% A stopped process has the queue's lock. The relay looks now and then, says so, and goes on when it gets the lock.
+queue_fails(Config) ->
+    [A, B] = Hosts = [host(a), host(b)],
+    capture([A]),
+    _ = receiver(Config, B, "to.q", #{}),
+    {ok, Relay} = relay(Config, A, "from.q", #{node => B#host.node, open_options => [backend(Config), {lock_timeout, 300}]}),
+    _ = await_report(connected, A),
+    ok = call(A, sys, suspend, [Relay]),
+    From = open(Config, "from.q"),
+    ok = emmap_queue:push_many(From, lists:seq(1, 100000)),
+    emmap_test_program:with_stopped_owner(path(Config, "from.q"), fun(_, _, _) ->
+        Reductions = fun() -> element(1, call(A, erlang, statistics, [exact_reductions])) end,
+        Before = Reductions(),
+        ok = call(A, sys, resume, [Relay]),
+        ?assertMatch(#{reason := timeout}, await_report(queue_failed, A)),
+        %% A relay that does not pause needs millions.
+        ?assert(Reductions() - Before < 500000)
+    end),
+    To = open(Config, "to.q"),
+    emmap_test:until(fun() -> emmap_queue:length(To) =:= 100000 end),
     stop(Hosts).
 
 %%% Options
