@@ -6,8 +6,11 @@
 starts it:
 
 ```sh
-emmap_node emmap@host-a /etc/emmap/node.config
+emmap_node emmap@host-a /etc/emmap/node.config -kernel net_ticktime 4 net_setuptime 1
 ```
+
+What follows the file are arguments of `erl`. These two are for all nodes that a cluster has, so that a cut network is noticed within
+some 4 seconds, and hosts meet again within a second when it is back.
 
 The file has Erlang terms, each of which may be missing or come more than once:
 

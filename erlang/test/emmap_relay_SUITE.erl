@@ -595,10 +595,11 @@ node_script(Config) ->
     ok = file:write_file(File, io_lib:format("~p.~n~p.~n", [
         {nodes, [B#host.node]},
         {relay, #{from => path(Config, "from.q"), to => jobs, node => B#host.node, open_options => [backend(Config)]}}])),
+    Name = lists:concat(["script-", free_port(), "@127.0.0.1"]),
     Script = filename:join([code:lib_dir(emmap), "..", "..", "..", "..", "bin", "emmap_node"]),
     Start = fun(Path) ->
         open_port({spawn_executable, Script}, [
-            {args, [lists:concat(["script-", free_port(), "@127.0.0.1"]), Path, "-start_epmd", "false", "-epmd_module", "emmap_test_epmd",
+            {args, [Name, Path, "-kernel", "net_ticktime", "4", "net_setuptime", "1", "-start_epmd", "false", "-epmd_module", "emmap_test_epmd",
                     "-setcookie", "emmap_relay", "-pa" | code:get_path()]},
             exit_status, stderr_to_stdout, binary])
     end,
@@ -606,6 +607,9 @@ node_script(Config) ->
     From = open(Config, "from.q"),
     ok = emmap_queue:push_many(From, [1, 2, 3]),
     ?assertEqual([1, 2, 3], get(open(Config, "to.q"), 3)),
+    %% It has the arguments of erl.
+    Ask = fun(Module, Function, Arguments) -> call(B, erpc, call, [list_to_atom(Name), Module, Function, Arguments]) end,
+    ?assertEqual({4, {ok, 1}}, {Ask(net_kernel, get_net_ticktime, []), Ask(application, get_env, [kernel, net_setuptime])}),
     {os_pid, Pid} = erlang:port_info(Port, os_pid),
     [] = os:cmd("kill -TERM " ++ integer_to_list(Pid)),
     receive {Port, {exit_status, 0}} -> ok after 20000 -> ct:fail(still_there) end,
