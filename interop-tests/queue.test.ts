@@ -1,8 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, onTestFinished, test } from "vitest";
 import { openCounters, openQueue } from "../src";
-import { backends, beam, freshFolder, node } from "./support/runtimes";
+import { backends, beam, freshFolder, node, script } from "./support/runtimes";
 
 test("3 Node processes and 2 BEAM nodes on one queue get every message once, in each producer's order", async () => {
   const folder = freshFolder();
@@ -55,4 +58,25 @@ test("3 Node processes and 2 BEAM nodes on one queue get every message once, in 
   }
   expect(delivered).toBe(users * times);
   for (const producer of seen) expect(producer.every((count) => count === 1)).toBe(true);
+});
+
+test("a producer that is killed again and again goes on with its numbers, and each message is there once", async () => {
+  const path = join(freshFolder(), "numbered.q");
+  using queue = openQueue<number>(path, { values: "json" });
+  const popped: number[] = [];
+  for (let kills = 0; kills < 10; kills++) {
+    const child = spawn(process.execPath, [script("producer.mjs"), path], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    await once(child.stdout, "data");
+    await sleep(10 + Math.random() * 40);
+    child.kill("SIGKILL");
+    expect(await once(child, "close")).toEqual([null, "SIGKILL"]);
+    const more = queue.popMany(1_000_000);
+    expect(more.length).toBeGreaterThan(0);
+    for (const each of more) popped.push(each);
+  }
+  expect(popped.findIndex((each, i) => each !== i + 1)).toBe(-1);
+  expect(popped.length % 2).toBe(0);
 });
