@@ -50,7 +50,7 @@ async function main() {
   const said = [];
   const composition = await Composition.create(engine, variables, (service, line) => {
     console.log(`${service.padEnd(9)} | ${line}`);
-    if (service === "collector") collected.read(line);
+    collected.read(line);
     if (service !== "check") return;
     said.push(line);
     progress.read(line);
@@ -82,12 +82,25 @@ async function main() {
   return said.filter((line) => line.startsWith("|")).join("\n");
 }
 
-/** What the collector of host-b says: how many numbers it has. */
+/** What the sender of host-a and the collector of host-b say: how many numbers have come, and the counters of both hosts. */
 class Collected {
   #count = 0;
+  /** The counters at the end, as each program sees them. */
+  counters = new Map();
 
   read(line) {
     this.#count = Number(/^collector: (\d+) numbers/.exec(line)?.[1] ?? this.#count);
+    const [, program, sums] = /^(\w+): counters (.*)/.exec(line) ?? [];
+    if (program !== undefined) this.counters.set(program, sums);
+  }
+
+  /** Resolves to the number of numbers, once both programs have said the counters. */
+  async total() {
+    for (let tries = 0; this.counters.size < 2; tries++) {
+      if (tries === 20) throw new Error("sender and collector have not said the counters");
+      await sleep(500);
+    }
+    return this.#count;
   }
 
   /** Returns when it has more of them. */
@@ -100,9 +113,31 @@ class Collected {
   }
 }
 
-/** The hosts are disconnected and connected, and their nodes killed. Each number of the sender arrives once. */
+/** Calls a function in the node of a host. Resolves to the answer as text. */
+function inNode(composition, host, call) {
+  const program = `io:format("~w", [erpc:call('emmap@${host}.emmap', ${call})]), halt().`;
+  const node = ["-dist_listen", "false", "-name", `asker@${host}.emmap`];
+  return composition.exec(host, "erl", "-noinput", ...node, "-eval", program);
+}
+
+/**
+ * The hosts are disconnected and connected, and their nodes killed. Each number of the sender arrives once, and everything that the
+ * programs and the nodes add is in the counters of both hosts once.
+ */
 async function hosts(composition, collected) {
+  let added = 0;
+  const add = async () => {
+    for (const [host, value] of [
+      ["host-a", 1],
+      ["host-b", 10],
+    ]) {
+      const answer = await inNode(composition, host, `emmap_cluster, add, [hits, 2, ${value}]`);
+      if (answer !== "ok") throw new Error(`the node of ${host} could not add: ${answer}`);
+      added += value;
+    }
+  };
   await collected.more();
+  await add();
   for (const [host, alias] of [
     ["host-b", "host-b.emmap"],
     ["host-a", "host-a.emmap"],
@@ -112,15 +147,32 @@ async function hosts(composition, collected) {
     await sleep(12_000);
     await composition.connect(host, alias);
     await collected.more();
+    await add();
     say(`killing ${host}`);
     await composition.kill(host);
     await composition.start(host);
     await collected.more();
   }
-  const verdict = composition.wait("collector");
+  const verdicts = ["sender", "collector"].map((program) => composition.wait(program));
   await composition.signal("sender", "SIGUSR2");
-  if ((await verdict) !== 0)
-    throw new Error("the collector of host-b has lost numbers, or has them twice; see above");
+  const [sender, collector] = await Promise.all(verdicts);
+  if (collector !== 0)
+    throw new Error(
+      "the collector of host-b has lost numbers, or has them twice, or counts wrong; see above",
+    );
+  if (sender !== 0) throw new Error("the sender of host-a counts wrong; see above");
+  const numbers = await collected.total();
+  const expected = `${numbers} ${numbers} ${added}`;
+  const seen = Object.fromEntries(collected.counters);
+  for (const host of ["host-a", "host-b"]) {
+    const read = (index) => inNode(composition, host, `emmap_cluster, read, [hits, ${index}]`);
+    const answers = [await read(0), await read(1), await read(2)];
+    seen[host] = answers.map((answer) => /^{ok,(\d+)}$/.exec(answer)?.[1] ?? answer).join(" ");
+  }
+  for (const [where, sums] of Object.entries(seen))
+    if (sums !== expected)
+      throw new Error(`the counters of both hosts are ${sums} in ${where}, not ${expected}`);
+  say(`the counters of both hosts are ${expected} in ${Object.keys(seen).join(", ")}`);
 }
 
 /** Checks that the services have only the rights of docker-compose.yml, and that the files belong to their group. */
