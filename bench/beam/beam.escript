@@ -73,7 +73,7 @@ atomics(Folder) ->
     rounds:ratio(?SECTION, "a bare NIF that adds", Ratio(bare, counters), "counters:add"),
     Handle = "inc_counter with the handle",
     LookedUp = "inc_counter with a handle from a persistent term",
-    rounds:ratio(?SECTION, "NIF inc_counter with a name", Ratio(named, inc_counter), Handle, "at most 1.2", LookedUp),
+    rounds:ratio(?SECTION, "NIF inc_counter with a name", Ratio(named, inc_counter), Handle, "at most 1.2"),
     rounds:ratio(?SECTION, LookedUp, Ratio(looked_up, inc_counter), Handle),
     rounds:recorded(inc_counter, "inc_counter", Ratio(inc_counter, counters), "at most 1.0"),
     rounds:recorded(patomic_add, "patomic_add", Ratio(patomic_add, counters)),

@@ -599,32 +599,38 @@ patomic(_File, _Position, _Operation, _Value) -> error(badarg).
 ?DOC("Adds `Value` to the word.").
 -spec patomic_add(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_add(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_add(Handle, Position, Value));
-patomic_add(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_add(File, Position, Value)).
+patomic_add(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_add(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Subtracts `Value` from the word.").
 -spec patomic_sub(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_sub(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_sub(Handle, Position, Value));
-patomic_sub(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_sub(File, Position, Value)).
+patomic_sub(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_sub(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Clears the bits of the word that `Value` does not have.").
 -spec patomic_and(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_and(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_and(Handle, Position, Value));
-patomic_and(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_and(File, Position, Value)).
+patomic_and(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_and(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Sets the bits of the word that `Value` has.").
 -spec patomic_or(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_or(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_or(Handle, Position, Value));
-patomic_or(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_or(File, Position, Value)).
+patomic_or(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_or(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Inverts the bits of the word that `Value` has.").
 -spec patomic_xor(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_xor(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_xor(Handle, Position, Value));
-patomic_xor(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_xor(File, Position, Value)).
+patomic_xor(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_xor(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Puts `Value` into the word, and answers the value that it had before.").
 -spec patomic_xchg(handle(), Position :: integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 patomic_xchg(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_exchange(Handle, Position, Value));
-patomic_xchg(Name, Position, Value) when is_atom(Name) -> ?NAMED(Name, File, patomic_xchg(File, Position, Value)).
+patomic_xchg(Name, Position, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_exchange(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Puts `Value` into the word if it holds `Expected`. `true`: it did. `false`: it held `Actual`, and is
 unchanged.").
@@ -638,13 +644,14 @@ patomic_cas(Name, Position, Expected, Value) when is_atom(Name) ->
 ?DOC("The value of the word. Works on a file that is open for reading only, too.").
 -spec patomic_read_integer(handle(), Position :: integer()) -> {ok, int64()} | {error, reason()}.
 patomic_read_integer(?MAPPED(Backend, Handle), Position) -> ?CALL(Backend, patomic_load(Handle, Position));
-patomic_read_integer(Name, Position) when is_atom(Name) -> ?NAMED(Name, File, patomic_read_integer(File, Position)).
+patomic_read_integer(Name, Position) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_load(Handle, Position), [Position]).
 
 ?DOC("Puts `Value` into the word.").
 -spec patomic_write_integer(handle(), Position :: integer(), operand()) -> ok | {error, reason()}.
 patomic_write_integer(?MAPPED(Backend, Handle), Position, Value) -> ?CALL(Backend, patomic_store(Handle, Position, Value));
 patomic_write_integer(Name, Position, Value) when is_atom(Name) ->
-    ?NAMED(Name, File, patomic_write_integer(File, Position, Value)).
+    ?NAMED_WORD(?KEPT_FILES, Name, Handle, emmap_nif:patomic_store(Handle, Position, Value), [Position, Value]).
 
 ?DOC("Waits while the word at `Position` holds `Expected`. All 64 bits are compared. The wait ends when the word holds
 another value, or when somebody calls `notify/3` for the word: a process of this node, of another BEAM node, or a Node
@@ -725,32 +732,38 @@ counters_length(Name) when is_atom(Name) -> counters_length(persistent_term:get(
 counter had before. An index beyond the last counter is `{error, einval}`.").
 -spec inc_counter(counters_handle(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
 inc_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_add(Handle, Index, 1));
-inc_counter(Name, Index) when is_atom(Name) -> ?NAMED(Name, File, inc_counter(File, Index)).
+inc_counter(Name, Index) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_COUNTERS, Name, Handle, emmap_nif:counter_add(Handle, Index, 1), [Index]).
 
 ?DOC("Adds `Count` to the counter.").
 -spec inc_counter(counters_handle(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 inc_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_add(Handle, Index, Count));
-inc_counter(Name, Index, Count) when is_atom(Name) -> ?NAMED(Name, File, inc_counter(File, Index, Count)).
+inc_counter(Name, Index, Count) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_COUNTERS, Name, Handle, emmap_nif:counter_add(Handle, Index, Count), [Index, Count]).
 
 ?DOC("Subtracts 1 from the counter.").
 -spec dec_counter(counters_handle(), Index :: non_neg_integer()) -> {ok, Old :: int64()} | {error, reason()}.
 dec_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_sub(Handle, Index, 1));
-dec_counter(Name, Index) when is_atom(Name) -> ?NAMED(Name, File, dec_counter(File, Index)).
+dec_counter(Name, Index) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_COUNTERS, Name, Handle, emmap_nif:counter_sub(Handle, Index, 1), [Index]).
 
 ?DOC("Subtracts `Count` from the counter.").
 -spec dec_counter(counters_handle(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 dec_counter({?MAPPED(Backend, Handle), _}, Index, Count) -> ?CALL(Backend, counter_sub(Handle, Index, Count));
-dec_counter(Name, Index, Count) when is_atom(Name) -> ?NAMED(Name, File, dec_counter(File, Index, Count)).
+dec_counter(Name, Index, Count) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_COUNTERS, Name, Handle, emmap_nif:counter_sub(Handle, Index, Count), [Index, Count]).
 
 ?DOC("Sets the counter to `Value`.").
 -spec set_counter(counters_handle(), Index :: non_neg_integer(), operand()) -> {ok, Old :: int64()} | {error, reason()}.
 set_counter({?MAPPED(Backend, Handle), _}, Index, Value) -> ?CALL(Backend, counter_set(Handle, Index, Value));
-set_counter(Name, Index, Value) when is_atom(Name) -> ?NAMED(Name, File, set_counter(File, Index, Value)).
+set_counter(Name, Index, Value) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_COUNTERS, Name, Handle, emmap_nif:counter_set(Handle, Index, Value), [Index, Value]).
 
 ?DOC("The value of the counter.").
 -spec read_counter(counters_handle(), Index :: non_neg_integer()) -> {ok, int64()} | {error, reason()}.
 read_counter({?MAPPED(Backend, Handle), _}, Index) -> ?CALL(Backend, counter_get(Handle, Index));
-read_counter(Name, Index) when is_atom(Name) -> ?NAMED(Name, File, read_counter(File, Index)).
+read_counter(Name, Index) when is_atom(Name) ->
+    ?NAMED_WORD(?KEPT_COUNTERS, Name, Handle, emmap_nif:counter_get(Handle, Index), [Index]).
 
 ?DOC("Sets the counter to `Value` if it holds `Expected`. `true`: it did. `false`: it held `Actual`, and is
 unchanged.").

@@ -63,3 +63,18 @@
                     Named_ -> Named_
                 end
         end).
+%% The same for an operation of the NIF on a word, which takes some 25 ns. A look at a persistent term would take 10 more, so the
+%% calling process keeps the handle (emmap_named). `Arguments' are those after the name.
+-define(NAMED_WORD(Kept, Name, Handle, Call, Arguments),
+        case get(Kept) of
+            #{Name := {Handle, File_}} ->
+                case Call of
+                    {error, Why_} -> emmap_named:failed(?FUNCTION_NAME, Name, Arguments, File_, Why_);
+                    Named_ -> Named_
+                end;
+            _ ->
+                emmap_named:call(?FUNCTION_NAME, Name, Arguments)
+        end).
+%% The keys of what a process keeps, a map by names for each kind of file, in its dictionary.
+-define(KEPT_FILES, '$emmap_files').
+-define(KEPT_COUNTERS, '$emmap_counters').

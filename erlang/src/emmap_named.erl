@@ -4,9 +4,52 @@
 
 ?MODULEDOC(false).
 
-%% Calls that failed with a name of emmap_handles: see the macro NAMED.
+%% Calls with a name of emmap_handles: see the macros NAMED and NAMED_WORD.
+%%
+%% A process keeps in its dictionary the handles that it has used for operations on words. When emmap_handles replaces the file of a
+%% name, it closes the old one. A call with a kept handle that is closed is made again with the new file.
 
--export([failed/3, is_lost/1, process/1]).
+-export([call/3, failed/3, failed/5, is_lost/1, process/1]).
+
+-include("emmap_file.hrl").
+
+%% Calls a function of `emmap' with the file of the name, and keeps its handle. A call over the port takes 15 µs, so its handles are
+%% not kept.
+-spec call(atom(), atom(), [term()]) -> term().
+call(Function, Name, Arguments) ->
+    File = persistent_term:get(Name, {no_handle}),
+    case File of
+        ?MAPPED(emmap_nif, Handle) -> keep(?KEPT_FILES, Name, {Handle, File});
+        {?MAPPED(emmap_nif, Handle), _Count} -> keep(?KEPT_COUNTERS, Name, {Handle, File});
+        _ -> ok
+    end,
+    case apply(emmap, Function, [File | Arguments]) of
+        {error, Reason} -> failed(Name, File, Reason);
+        Answer -> Answer
+    end.
+
+keep(Key, Name, Kept) ->
+    _ = put(Key, maps:put(Name, Kept, kept(Key))),
+    ok.
+
+forget(Key, Name) ->
+    _ = put(Key, maps:remove(Name, kept(Key))),
+    ok.
+
+kept(Key) ->
+    case get(Key) of
+        undefined -> #{};
+        Kept -> Kept
+    end.
+
+%% The error of a call with a kept handle. If the file was replaced, nothing was done with the old one.
+-spec failed(atom(), atom(), [term()], term(), term()) -> term().
+failed(Function, Name, Arguments, File, Reason) ->
+    _ = is_lost(Reason) andalso [forget(Key, Name) || Key <- [?KEPT_FILES, ?KEPT_COUNTERS]],
+    case Reason =:= closed andalso persistent_term:get(Name, {no_handle}) =/= File of
+        true -> call(Function, Name, Arguments);
+        false -> failed(Name, File, Reason)
+    end.
 
 %% The error of a call with a name. When it is returned, a lost file is open again.
 -spec failed(atom(), term(), Reason) -> {error, Reason}.

@@ -2,14 +2,16 @@
 -module(emmap_handles_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([every_kind/1, no_such_name/1, heals/1, heals_for_everybody/1, ends_with_its_file/1, survives_a_kill/1, costs_little/1]).
+-export([every_kind/1, no_such_name/1, heals/1, heals_for_everybody/1, ends_with_its_file/1, survives_a_kill/1,
+         goes_over_to_the_new_file/1, costs_little/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Cases = [every_kind, no_such_name, heals, heals_for_everybody, ends_with_its_file, survives_a_kill],
+    Cases = [every_kind, no_such_name, heals, heals_for_everybody, ends_with_its_file, survives_a_kill,
+             goes_over_to_the_new_file],
     [{nif, [], Cases ++ [costs_little]}, {port, [], Cases}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -128,14 +130,37 @@ ends_with_its_file(Config) ->
 survives_a_kill(Config) ->
     process_flag(trap_exit, true),
     Killed = start(Config, killed, {counters, 1}, []),
+    {ok, 0} = emmap:inc_counter(killed, 0),
     exit(Killed, kill),
     receive {'EXIT', Killed, killed} -> ok end,
+    %% The file that the process has left is not the one at the path any more.
+    ok = file:delete(emmap_test:path(Config, "killed")),
     _ = start(Config, killed, {counters, 1}, []),
-    ?assertMatch({ok, _}, emmap:inc_counter(killed, 0)),
+    ?assertEqual({ok, 0}, emmap:inc_counter(killed, 0)),
     ok = emmap_handles:stop(killed).
 
-%% A name costs one look at a persistent term, of some 10 ns. A busy machine is slow at times, so the best of many short
-%% rounds counts.
+%% A process keeps the file of its last calls, but not longer than its name has it.
+goes_over_to_the_new_file(Config) ->
+    Name = goes_over,
+    Path = emmap_test:path(Config, atom_to_list(Name)),
+    _ = start(Config, Name, {counters, 1}, []),
+    {ok, 0} = emmap:inc_counter(Name, 0, 5),
+    ok = file:delete(Path),
+    {error, enoent} = emmap_handles:reopen(Name),
+    ?assertEqual({ok, 5}, emmap:read_counter(Name, 0)),
+    ok = file:write_file(Path, <<"EMMAP01\n", 1:64/little, 7:64/little>>),
+    ok = emmap_handles:reopen(Name),
+    ?assertEqual({ok, 7}, emmap:read_counter(Name, 0)),
+    ok = emmap_handles:stop(Name),
+    ?assertError(function_clause, emmap:read_counter(Name, 0)),
+    _ = start(Config, Name, file, [write, shared]),
+    ?assertEqual({ok, 7}, emmap:patomic_read_integer(Name, 16)),
+    ?assertError(function_clause, emmap:read_counter(Name, 0)),
+    ?assertEqual({error, einval}, emmap:patomic_read_integer(Name, 24)),
+    ?assertEqual({ok, 7}, emmap:patomic_add(Name, 16, 1)),
+    ok = emmap_handles:stop(Name).
+
+%% A busy machine is slow at times, so the best of many short rounds counts.
 costs_little(Config) ->
     _ = start(Config, cheap, {counters, 1}, []),
     Counters = emmap_handles:get(cheap),
@@ -143,7 +168,7 @@ costs_little(Config) ->
     Rounds = [{Round(Counters), Round(cheap)} || _ <- lists:seq(1, 500)],
     {By, Named} = {lists:min([Time || {Time, _} <- Rounds]), lists:min([Time || {_, Time} <- Rounds])},
     ct:pal("5000 additions by the handle ~b us, by its name ~b us", [By, Named]),
-    ?assert(Named =< 1.8 * By),
+    ?assert(Named =< 1.3 * By),
     ok = emmap_handles:stop(cheap).
 
 add(_On, 0) -> ok;
