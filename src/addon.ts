@@ -170,6 +170,7 @@ interface Addon {
   queue_release(file: NativeFile, ticket: number, delay: bigint): void;
   queue_put_back: Ticket<number>;
   queue_release_all: Measure;
+  queue_repair: Measure;
   queue_in_hand(file: NativeFile): (Omit<InHand, "since" | "due"> & { since: number; due: number })[];
   /**
    * Copies packed messages, as many as `room` can hold. `state[0]` and `state[3]` are the low and the high 32 bits of

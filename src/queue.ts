@@ -683,6 +683,17 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
     return addon.queue_release_all(this.native);
   }
 
+  /**
+   * Repairs a damaged file of messages in hand, `PATH-taken`. It keeps each message whose bytes are all there. Copy the file
+   * before.
+   * @returns the number of messages that it had to give up
+   * @throws EMMAP_CORRUPT if there is no such message, and the file is as it was; or if the queue itself is damaged: see
+   * {@link erase}
+   */
+  repair(): number {
+    return addon.queue_repair(this.native);
+  }
+
   /** @internal */
   protected override release(): void {
     for (const consumer of this.#consumers) consumer.closing();

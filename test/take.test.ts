@@ -1,7 +1,7 @@
 // Deliveries: messages that are taken, and acknowledged or released.
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
@@ -307,6 +307,25 @@ describe("who has what in hand", () => {
     expect(second?.due?.getTime()).toBeGreaterThan(before + 59_000);
     expect(reader.info()).toMatchObject({ inHand: 1, released: 1 });
     one.ack();
+  });
+
+  test("repair keeps the sound messages in hand of a damaged file", () => {
+    const path = freshPath();
+    {
+      using queue = openQueue(path);
+      queue.pushMany([1, 2, 3]);
+      for (let i = 0; i < 3; i++) queue.tryTake();
+    }
+    const file = openSync(`${path}-taken`, "r+");
+    writeSync(file, Buffer.from([255, 255, 255, 255]), 0, 4, 69632 + 256 + 64); // the length of 2
+    closeSync(file);
+    using queue = openQueue(path);
+    expect(thrownBy(() => queue.tryTake()).code).toBe("EMMAP_CORRUPT");
+    expect(queue.repair()).toBe(1);
+    expect(queue.repair()).toBe(0);
+    expect([queue.tryTake()?.message, queue.tryTake()?.message, queue.tryTake()]).toEqual([1, 3, null]);
+    using reader = openQueue(path, { read: true });
+    expect(thrownBy(() => reader.repair()).code).toBe("EACCES");
   });
 
   test("releaseAll puts everything back into the queue's file", () => {

@@ -16,7 +16,7 @@
  * struct nif_window, the ticket of nif_queue.c and the wait of nif_wait.c. Count it up when you change one of
  * them. Handles of another version are badarg in this library, and safe in theirs.
  */
-#define NIF_LAYOUT "12"
+#define NIF_LAYOUT "13"
 
 /* X(name): the functions that the NIF calls besides the operations. */
 #define NIF_CORE_OTHERS(X)                                                                                   \

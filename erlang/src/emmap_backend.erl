@@ -173,6 +173,7 @@ messages that it took with this number are released.").
 ?DOC("Answers how many messages it put back into the queue's own file.").
 -callback queue_release_all(handle()) -> measure().
 -callback queue_in_hand(handle()) -> {ok, [in_hand()]} | failed().
+-callback queue_repair(handle()) -> measure().
 -callback queue_peek_front(handle()) -> message().
 -callback queue_peek_back(handle()) -> message().
 ?DOC("Place is 0 to begin, and then the place that the last step answered.").

@@ -24,7 +24,7 @@ The library may fail to load: see `loaded/0`.").
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1, queue_pop_many/2,
          queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
          queue_take/2, queue_order/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
-         queue_in_hand/1, queue_peek_front/1, queue_peek_back/1,
+         queue_in_hand/1, queue_repair/1, queue_peek_front/1, queue_peek_back/1,
          queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1, queue_reset/1, queue_purge/1, queue_erase/1,
          queue_compact/1]).
 -export([blocks_open/4, blocks_init/3, block_store/2, block_store_many/2, block_read/2, block_free/2,
@@ -42,7 +42,7 @@ The library may fail to load: see `loaded/0`.").
        counter_compare_exchange/4, queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1,
        queue_pop_many/2, queue_pop_term/2, queue_remove/2, queue_pop_begin/1, queue_pop_commit/2, queue_pop_abort/2,
        queue_take/2, queue_order/2, queue_ack/2, queue_release/3, queue_put_back/2, queue_release_held/2, queue_release_all/1,
-       queue_in_hand/1, queue_peek_front/1, queue_peek_back/1, queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1,
+       queue_in_hand/1, queue_repair/1, queue_peek_front/1, queue_peek_back/1, queue_walk/4, queue_length/1, queue_is_empty/1, queue_info/1,
        queue_reset/1, queue_purge/1, queue_erase/1, queue_compact/1, blocks_open/4, blocks_init/3, block_store/2,
        block_store_many/2, block_read/2, block_free/2, block_free_many/2, blocks_walk/3, blocks_count/1,
        blocks_info/1, blocks_repair/3, blocks_compact/1, cell_open/3, cell_publish/2, cell_get/1, cell_version/1,
@@ -326,6 +326,9 @@ queue_release_all(_Handle) -> not_loaded().
 
 -spec queue_in_hand(handle()) -> {ok, [emmap_backend:in_hand()]} | emmap_backend:failed().
 queue_in_hand(_Handle) -> not_loaded().
+
+-spec queue_repair(handle()) -> emmap_backend:measure().
+queue_repair(_Handle) -> not_loaded().
 
 -spec queue_peek_front(handle()) -> emmap_backend:message().
 queue_peek_front(_Handle) -> not_loaded().

@@ -91,7 +91,7 @@ The errors are those of `emmap`, and
 -export([open/3, close/1, flush/1]).
 -export([push/2, push/3, push_many/2, push_once/4]).
 -export([receive_message/2, wait/2, set_active/2]).
--export([take/2, ack/1, release/1, release/2, attempt/1, in_hand/1, release_all/1]).
+-export([take/2, ack/1, release/1, release/2, attempt/1, in_hand/1, release_all/1, repair/1]).
 -export([pop/1, pop/3, pop_or/2, pop_bytes/1, pop_many/2, pop_and_purge/1]).
 -export([try_pop/2, try_pop_or/3, try_pop_and_purge/2]).
 -export([peek_front/1, peek_back/1, peek/3, rpeek/3, to_list/1, snapshot/2, length/1, is_empty/1, metadata/1]).
@@ -384,6 +384,13 @@ others in hand.").
 -spec release_all(handle()) -> {ok, Count :: non_neg_integer()} | {error, reason()}.
 release_all(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_release_all(Handle));
 release_all(Name) when is_atom(Name) -> ?NAMED(Name, Queue, release_all(Queue)).
+
+?DOC("Repairs a damaged file of messages in hand, `PATH-taken`. It keeps each message whose bytes are all there, and answers
+how many messages it had to give up. Copy the file before. `{error, {corrupt, _, _}}`: there is no such message, and the file is as
+it was; or the queue itself is damaged, see `erase/1`.").
+-spec repair(handle()) -> {ok, Lost :: non_neg_integer()} | {error, reason()}.
+repair(?MAPPED(Backend, Handle)) -> ?CALL_LOCKING(Backend, queue_repair(Handle));
+repair(Name) when is_atom(Name) -> ?NAMED(Name, Queue, repair(Queue)).
 
 %%% Look
 

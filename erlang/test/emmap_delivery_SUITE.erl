@@ -6,7 +6,7 @@
          ended_by_another_process/1, waits/1, times_out/1, refused_term/1, wrong_arguments/1]).
 -export([process_dies/1, process_ends/1, process_dies_while_it_takes/1, one_monitor/1, handle_closes/1, node_is_killed/1,
          program_is_killed/1, handle_is_collected/1]).
--export([all_put_back/1, busy_put_back/1, seen_in_hand/1, read_only/1, exclusive/1, pop_order/1, pop_many_released/1,
+-export([all_put_back/1, busy_put_back/1, repaired/1, seen_in_hand/1, read_only/1, exclusive/1, pop_order/1, pop_many_released/1,
          fold_of_released/1, many_takers/1, long_messages/1, abandoned_take/1]).
 %% In a node of its own.
 -export([hold/3]).
@@ -19,7 +19,7 @@ groups() ->
     emmap_test_backends:groups(
       [taken_and_acknowledged, released, released_later, delay_has_a_limit, delay_survives_restart, ended_once,
        ended_by_another_process, waits, times_out, refused_term, wrong_arguments, process_dies, process_ends, process_dies_while_it_takes, one_monitor,
-       handle_closes, node_is_killed, program_is_killed, handle_is_collected, all_put_back, busy_put_back, seen_in_hand,
+       handle_closes, node_is_killed, program_is_killed, handle_is_collected, all_put_back, busy_put_back, repaired, seen_in_hand,
        read_only, exclusive, pop_order, pop_many_released, fold_of_released, many_takers, long_messages, abandoned_take]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -367,6 +367,31 @@ busy_put_back(Config) ->
     ?assertEqual({error, ebusy}, emmap_queue:release_all(Queue)),
     ok = emmap_queue:ack(Delivery),
     [ok = emmap_queue:close(Each) || Each <- [Queue, Other]].
+
+repaired(Config) ->
+    Queue = queue(Config),
+    Taken = emmap_test:path(Config, "jobs.q") ++ "-taken",
+    ok = emmap_queue:push_many(Queue, [a, b, c]),
+    [{A, a}, {_, b}, {_, c}] = [take(Queue) || _ <- [a, b, c]],
+    ok = emmap_queue:ack(A),
+    ok = emmap_queue:close(Queue),
+    ?assertEqual({ok, 0}, repair(Config)),
+    {ok, File} = file:open(Taken, [read, write, raw]),
+    ok = file:pwrite(File, 69632 + 256 + 64, <<-1:32>>), % the length of b
+    ok = file:close(File),
+    ?assertEqual({ok, 1}, repair(Config)),
+    Again = queue(Config),
+    {_, c} = take(Again),
+    ?assertEqual(timeout, emmap_queue:take(Again, 0)),
+    ok = emmap_queue:close(Again),
+    ok = file:write_file(Taken, <<"something else">>),
+    ?assertMatch({error, {corrupt, 0, _}}, repair(Config)).
+
+repair(Config) ->
+    Queue = queue(Config),
+    Answer = emmap_queue:repair(Queue),
+    ok = emmap_queue:close(Queue),
+    Answer.
 
 seen_in_hand(Config) ->
     Queue = queue(Config),

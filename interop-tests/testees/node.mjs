@@ -141,6 +141,7 @@ const OPERATIONS = {
   queue_release: (_, index, delay, name) => delivery(name, index).release(number(delay)),
   queue_put_back: (_, index, name) => delivery(name, index).putBack(),
   queue_release_all: (queue) => queue.releaseAll(),
+  queue_repair: (queue) => queue.repair(),
   queue_in_hand: (queue) => {
     const all = queue.inHand();
     const released = all.filter((each) => each.released).length;

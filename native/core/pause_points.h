@@ -91,6 +91,8 @@
     X(put_back_moved)                                                                                        \
     X(release_all_noted)                                                                                     \
     X(release_all_moved)                                                                                     \
+    X(taken_repair_begin)                                                                                    \
+    X(taken_repair_mended)                                                                                   \
     X(taken_recovering)                                                                                      \
     X(taken_recovered)
 

@@ -15,6 +15,7 @@
  *   taken_heap.c   released messages, the one that is due first at the top
  *   taken_list.c   all messages
  *   taken_view.c   all messages, for a handle for reading
+ *   taken_repair.c keeps the sound messages of a damaged file
  */
 #ifndef EMMAP_CORE_TAKEN_H
 #define EMMAP_CORE_TAKEN_H
@@ -96,6 +97,10 @@ emmap_error emi_taken_reset(operation_t *operation);
 emmap_error emi_taken_look(emmap_file *file, hand_t *hand);
 void emi_taken_looked(hand_t *hand);
 
+/* The same for a file that may be damaged, with EMMAP_OPEN_READ and perhaps EMMAP_OPEN_WRITE: nothing in it is checked, and it may
+ * be shorter than its header. */
+emmap_error emi_taken_open_beside(emmap_file *file, uint32_t flags, hand_t *hand);
+
 /* EMMAP_CORRUPT if pages of the file have gone away: the queue itself goes on. */
 emmap_error emi_taken_check(const emmap_file *file);
 
@@ -148,6 +153,13 @@ static inline void hand_changed(hand_t *hand)
 static inline void cell_mark(taken_cell_t *cell, taken_state_t state)
 {
     __atomic_store_n(&cell->state, (uint32_t)state, __ATOMIC_RELAXED);
+}
+
+/* How many cells a message of `length` bytes takes. */
+static inline uint64_t cells_of(uint64_t length)
+{
+    const uint64_t first = sizeof((taken_cell_t *)0)->payload;
+    return 1 + (length > first ? (length - first + TAKEN_MORE_BYTES - 1) / TAKEN_MORE_BYTES : 0);
 }
 
 /* The number of this handle as an owner; TAKEN_OWNERS: it has never taken a message. */

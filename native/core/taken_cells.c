@@ -16,12 +16,6 @@
 
 #define CELLS_AT offsetof(taken_file_t, cell)
 
-static uint64_t cells_of(uint64_t length)
-{
-    const uint64_t first = sizeof((taken_cell_t *)0)->payload;
-    return 1 + (length > first ? (length - first + TAKEN_MORE_BYTES - 1) / TAKEN_MORE_BYTES : 0);
-}
-
 emmap_error emi_taken_wrong(hand_t *hand, const void *place, const char *reason)
 {
     const emmap_error error = emi_taken_check(hand->file);

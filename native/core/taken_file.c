@@ -41,6 +41,8 @@ emmap_error emi_taken_check(const emmap_file *file)
 
 static const char replaced[] = "the file of messages in hand was replaced while others use the queue";
 
+static const char not_itself[] = "something else has the name of the messages in hand";
+
 static off_t byte_of(uint32_t owner)
 {
     return (off_t)(offsetof(taken_file_t, owner) + owner * sizeof(taken_owner_t));
@@ -87,6 +89,12 @@ static bool is_blank(const taken_file_t *bytes)
     return bytes->magic == 0 || memcmp(bytes, zeros, sizeof zeros) == 0;
 }
 
+/* Whether nobody has used the file yet. A longer file without a header is damaged. */
+static bool is_new(const hand_t *hand)
+{
+    return is_blank(hand->bytes) && hand->mapping->size <= CELLS_AT + CELLS_FIRST * TAKEN_CELL;
+}
+
 /* Whether the name that was opened is the file's own, and not a link that others put there. */
 static bool is_itself(const emmap_file *file, const char *path)
 {
@@ -101,7 +109,7 @@ static emmap_error options_for(const char *path, bool makes, emmap_options *opti
     struct stat about = {.st_size = 0};
     const bool missing = path && lstat(path, &about) != 0;
     if (!missing && path && !S_ISREG(about.st_mode))
-        return emi_error_from_syscall(ELOOP, "open", "something else has the name of the messages in hand");
+        return emi_error_from_syscall(ELOOP, "open", not_itself);
     if (!makes || about.st_size > 0)
         return EMMAP_OK;
     options->flags |= path ? EMMAP_OPEN_CREATE : EMMAP_OPEN_ANON;
@@ -125,7 +133,7 @@ static emmap_error open_file(const operation_t *operation, const char *path, con
                                "the file of messages in hand, PATH-taken beside the queue, can't be "
                                "made or opened for writing");
     if (!error && path && !is_itself(*result, path))
-        error = emi_error_from_syscall(ELOOP, "open", "something else has the name of the messages in hand");
+        error = emi_error_from_syscall(ELOOP, "open", not_itself);
     if (!error && path && !(*result)->existed)
         error = emi_beside_own((*result)->descriptor->fd, data, data->st_mode & 0666);
     if (error && *result) {
@@ -238,7 +246,7 @@ static emmap_error adopt(operation_t *operation, emmap_file *file, char *path, u
     hand_t hand = {.operation = operation};
     taken_t *const self = calloc(1, sizeof *self);
     emmap_error error = self ? map(&hand, file) : emi_error_set(ENOMEM, NULL);
-    if (!error && hand.mapping->size >= CELLS_AT && is_blank(hand.bytes))
+    if (!error && hand.mapping->size >= CELLS_AT && is_new(&hand))
         make(hand.bytes, inode);
     if (!error)
         error = check(&hand);
@@ -513,7 +521,16 @@ emmap_error emi_taken_reset(operation_t *operation)
     return error;
 }
 
-emmap_error emi_taken_look(emmap_file *file, hand_t *hand)
+/* Ends a look that has failed. */
+static emmap_error looked_in_vain(hand_t *hand, emmap_error error)
+{
+    const emmap_failure failure = *emmap_last_failure();
+    emi_taken_looked(hand);
+    emi_error_restore(&failure);
+    return error;
+}
+
+emmap_error emi_taken_open_beside(emmap_file *file, uint32_t flags, hand_t *hand)
 {
     struct stat data, about;
     descriptor_t *descriptor;
@@ -526,20 +543,22 @@ emmap_error emi_taken_look(emmap_file *file, hand_t *hand)
     /* An empty file is being made. */
     error = path && stat(path, &about) == 0 && about.st_size > 0 ? emi_require_blocking() : ENOENT;
     if (!error)
-        error = emmap_open(path, &(emmap_options){.flags = EMMAP_OPEN_READ | EMMAP_OPEN_SHARED}, &hand->file);
+        error = emmap_open(path, &(emmap_options){.flags = flags | EMMAP_OPEN_SHARED}, &hand->file);
+    if (!error && (flags & EMMAP_OPEN_WRITE) && !is_itself(hand->file, path))
+        error = emi_error_from_syscall(ELOOP, "open", not_itself);
     free(path);
     if (!error)
         error = map(hand, hand->file);
-    if (!error && is_blank(hand->bytes))
-        error = ENOENT;
-    if (!error)
-        error = check(hand);
-    if (error) {
-        const emmap_failure failure = *emmap_last_failure();
-        emi_taken_looked(hand);
-        emi_error_restore(&failure);
-    }
-    return error;
+    return error ? looked_in_vain(hand, error) : EMMAP_OK;
+}
+
+emmap_error emi_taken_look(emmap_file *file, hand_t *hand)
+{
+    emmap_error error = emi_taken_open_beside(file, EMMAP_OPEN_READ, hand);
+    if (error)
+        return error;
+    error = is_new(hand) ? ENOENT : check(hand);
+    return error ? looked_in_vain(hand, error) : EMMAP_OK;
 }
 
 void emi_taken_looked(hand_t *hand)

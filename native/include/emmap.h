@@ -856,9 +856,10 @@ emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
  *             before emmap_sync does not come back.
  *   emmap 2.x does not know the file: emmap_queue_release_all puts all messages back into the queue's own.
  *
- * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand, also if its pages have gone away. Push, pop,
- * peek and length go on without it. EBUSY: other
- * handles use another file of that name. EAGAIN as emmap_set_may_block.
+ *
+ * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand, also if its pages have gone away
+ * (emmap_queue_repair). Push, pop, peek and length go on without it. EBUSY: other handles use another file of that name. EAGAIN as
+ * emmap_set_may_block.
  */
 
 typedef struct emmap_delivery {
@@ -901,6 +902,16 @@ emmap_error emmap_queue_release_held(emmap_file *file, uint64_t holder);
  * order in which they were taken. *count is their number. Attempts and delays are forgotten.
  * Errors: EBUSY if a living handle has others in hand; EMMAP_FULL; as a push that makes the file grow. */
 emmap_error emmap_queue_release_all(emmap_file *file, uint64_t *count);
+
+/*
+ * Repairs a damaged `PATH-taken` while others may use the queue. It keeps each message whose cells are sound: there are as many as its
+ * length says, no other message has one of them, and in a synced queue their digest fits. In other queues nothing tells wrong bytes
+ * within a message. Messages in hand stay in hand; those of an owner that cannot be are released. *lost is the number of messages
+ * that it found damaged; where the file was cut, they are those that its header counts. Keep a copy of the file before.
+ * Errors: EMMAP_CORRUPT, with the file as it was, if it has neither a header nor a message, and for a damaged queue, for which there is
+ * emmap_queue_erase; as emmap_queue_take. Without that file there is nothing to do.
+ */
+emmap_error emmap_queue_repair(emmap_file *file, uint64_t *lost);
 
 /* A message in hand, or a released one. The owner itself wrote the facts about the owner. */
 typedef struct emmap_in_hand {

@@ -85,6 +85,7 @@
     X(queue_release_held, 2, ACT_ON, WAITS)                                                                  \
     X(queue_release_all, 1, MEASURE, SLOW)                                                                   \
     X(queue_in_hand, 1, OWN, SLOW)                                                                           \
+    X(queue_repair, 1, MEASURE, SLOW)                                                                        \
     X(queue_peek_front, 1, TAKE, WAITS)                                                                      \
     X(queue_peek_back, 1, TAKE, WAITS)                                                                       \
     X(queue_walk, 4, OWN, WAITS)                                                                             \

@@ -628,6 +628,190 @@ static void memory_without_a_file_has_deliveries_too(void **state)
     close_file(queue);
 }
 
+/* ---- Repair ---- */
+
+/* Changes the file of messages in hand. `at` is an offset from a cell's beginning; of the header with cell -1. */
+static void damage(int cell, size_t at, const void *bytes, size_t length)
+{
+    const int fd = open(path_of("jobs-taken"), O_WRONLY | O_CLOEXEC);
+    const size_t from = cell < 0 ? 0 : offsetof(taken_file_t, cell) + (size_t)cell * TAKEN_CELL;
+    assert_int_equal(pwrite(fd, bytes, length, (off_t)(from + at)), length);
+    close(fd);
+}
+
+static void damage_number(int cell, size_t at, uint32_t number)
+{
+    damage(cell, at, &number, sizeof number);
+}
+
+/* Leaves messages in hand whose owner is dead, 0 to `count` - 1. Each takes two cells: 2 n and 2 n + 1. */
+static void leave_in_hand(unsigned count)
+{
+    emmap_file *const queue = open_jobs();
+    for (unsigned i = 0; i < count; i++)
+        assert_ok(push_number(queue, i, 300));
+    for (unsigned i = 0; i < count; i++)
+        expect_take(queue, i, 1);
+    close_file(queue);
+}
+
+static void expect_repair(emmap_file *queue, uint64_t expected)
+{
+    uint64_t lost;
+    assert_ok(emmap_queue_repair(queue, &lost));
+    assert_int_equal(lost, expected);
+    assert_ok(emmap_queue_repair(queue, &lost));
+    assert_int_equal(lost, 0);
+}
+
+static void a_repair_keeps_the_sound_messages(void **state)
+{
+    (void)state;
+    leave_in_hand(9);
+    damage_number(0, offsetof(taken_cell_t, length), UINT32_MAX);
+    damage_number(2, offsetof(taken_cell_t, length), 0);
+    damage_number(6, offsetof(taken_cell_t, next), 0);
+    /* It shares a cell with the next message, and nothing tells whose it is. */
+    damage_number(8, offsetof(taken_cell_t, next), 11 + 1);
+    damage_number(14, offsetof(taken_cell_t, owner), 5000);
+    emmap_file *const queue = open_jobs();
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+    expect_repair(queue, 5);
+    expect_take(queue, 2, 2);
+    for (uint64_t i = 6; i < 9; i++)
+        expect_take(queue, i, 2);
+    nothing_left(queue);
+    assert_ok(push_number(queue, 9, 5000));
+    expect_take(queue, 9, 1);
+    close_file(queue);
+}
+
+static void a_repair_makes_a_header_again(void **state)
+{
+    (void)state;
+    static const uint8_t zeros[4096], garbage[64] = "some other file has been written here";
+    const struct {
+        const void *bytes;
+        size_t length;
+    } damages[] = {{zeros, sizeof zeros}, {garbage, sizeof garbage}};
+    for (size_t i = 0; i < COUNT_OF(damages); i++) {
+        leave_in_hand(40);
+        damage(-1, 0, damages[i].bytes, damages[i].length);
+        emmap_file *const queue = open_jobs();
+        uint64_t number;
+        emmap_delivery delivery;
+        size_t count;
+        assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+        assert_error(EMMAP_CORRUPT, emmap_queue_in_hand(queue, NULL, 0, &count));
+        expect_repair(queue, 0);
+        for (unsigned j = 0; j < 40; j++)
+            assert_ok(emmap_queue_ack(queue, expect_take(queue, j, 2).ticket));
+        nothing_left(queue);
+        close_file(queue);
+    }
+}
+
+static void a_repair_tells_what_a_cut_has_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t length, kept;
+    } cuts[] = {{offsetof(taken_file_t, cell) + 7 * TAKEN_CELL + 100, 3}, {5000, 0}, {200, 0}};
+    for (size_t i = 0; i < COUNT_OF(cuts); i++) {
+        leave_in_hand(5);
+        /* So that the counts are sound. */
+        emmap_file *queue = open_jobs();
+        expect_take(queue, 0, 2);
+        close_file(queue);
+        assert_int_equal(truncate(path_of("jobs-taken"), (off_t)cuts[i].length), 0);
+        queue = open_jobs();
+        uint64_t number;
+        emmap_delivery delivery;
+        assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+        expect_repair(queue, 5 - cuts[i].kept);
+        for (size_t j = 0; j < cuts[i].kept; j++)
+            assert_ok(emmap_queue_ack(queue, expect_take(queue, j, j == 0 ? 3 : 2).ticket));
+        nothing_left(queue);
+        close_file(queue);
+    }
+}
+
+static void a_repair_leaves_messages_in_the_hands_of_the_living(void **state)
+{
+    (void)state;
+    emmap_file *const queue = open_jobs(), *const other = open_jobs();
+    push_numbers(queue, 0, 3);
+    const emmap_delivery first = expect_take(queue, 0, 1), second = expect_take(other, 1, 1);
+    expect_take(other, 2, 1);
+    damage_number(2, offsetof(taken_cell_t, length), UINT32_MAX);
+    expect_repair(queue, 1);
+    nothing_left(queue);
+    assert_ok(emmap_queue_ack(queue, first.ticket));
+    assert_ok(emmap_queue_ack(other, second.ticket));
+    assert_int_equal(in_hand(queue, NULL, 0), 0);
+    /* Pages that have gone away. */
+    push_numbers(queue, 3, 5);
+    expect_take(queue, 3, 1);
+    assert_int_equal(truncate(path_of("jobs-taken"), 5000), 0);
+    uint64_t number;
+    emmap_delivery delivery;
+    assert_error(EMMAP_CORRUPT, take_number(queue, &number, &delivery));
+    expect_repair(queue, 1);
+    expect_take(queue, 4, 1);
+    close_file(other);
+    close_file(queue);
+}
+
+static void a_repair_of_a_synced_queue_finds_wrong_bytes(void **state)
+{
+    (void)state;
+    emmap_file *queue = open_jobs();
+    assert_ok(emmap_sync(queue));
+    push_numbers(queue, 0, 2);
+    expect_take(queue, 0, 1);
+    expect_take(queue, 1, 1);
+    close_file(queue);
+    damage(0, offsetof(taken_cell_t, payload) + 9, "x", 1);
+    queue = open_jobs();
+    expect_repair(queue, 1);
+    expect_take(queue, 1, 2);
+    nothing_left(queue);
+    close_file(queue);
+}
+
+static void a_repair_leaves_other_files_alone(void **state)
+{
+    (void)state;
+    uint64_t lost;
+    emmap_file *queue = open_jobs();
+    assert_ok(emmap_queue_repair(queue, &lost));
+    assert_int_equal(lost, 0);
+    assert_false(exists(path_of("jobs-taken")));
+    static const uint8_t text[100000] = "this is no file of messages in hand";
+    static const size_t lengths[] = {36, 5000, sizeof text};
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        put_file(path_of("jobs-taken"), text, lengths[i]);
+        assert_error(EMMAP_CORRUPT, emmap_queue_repair(queue, &lost));
+        assert_file(path_of("jobs-taken"), text, lengths[i]);
+    }
+    assert_int_equal(unlink(path_of("jobs-taken")), 0);
+    put_file(path_of("precious"), text, sizeof text);
+    assert_int_equal(symlink(path_of("precious"), path_of("jobs-taken")), 0);
+    assert_error(ELOOP, emmap_queue_repair(queue, &lost));
+    assert_int_equal(unlink(path_of("jobs-taken")), 0);
+    close_file(queue);
+    leave_in_hand(1);
+    damage_number(-1, offsetof(taken_file_t, version), 2);
+    queue = open_jobs();
+    assert_error(ENOTSUP, emmap_queue_repair(queue, &lost));
+    close_file(queue);
+    queue = open_queue(path_of("jobs"), EMMAP_OPEN_READ | EMMAP_OPEN_SHARED, 0);
+    assert_error(EACCES, emmap_queue_repair(queue, &lost));
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -656,6 +840,12 @@ int main(void)
         folder_test(a_damaged_heap_is_made_again),
         folder_test(a_file_cut_in_its_table_of_owners_leaves_the_queue_usable),
         folder_test(memory_without_a_file_has_deliveries_too),
+        folder_test(a_repair_keeps_the_sound_messages),
+        folder_test(a_repair_makes_a_header_again),
+        folder_test(a_repair_tells_what_a_cut_has_taken),
+        folder_test(a_repair_leaves_messages_in_the_hands_of_the_living),
+        folder_test(a_repair_of_a_synced_queue_finds_wrong_bytes),
+        folder_test(a_repair_leaves_other_files_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

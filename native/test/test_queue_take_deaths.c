@@ -19,6 +19,7 @@ typedef enum step {
     POP,
     RELEASE_ALL,
     STEAL, /* another handle takes, and is closed */
+    REPAIR,
     SYNC
 } step;
 
@@ -27,7 +28,7 @@ static const step script[] = {
     OPEN, PUSH, PUSH, PUSH, PUSH,
     TAKE, PUT_BACK, TAKE, TAKE, ACK, RELEASE, TAKE, TAKE, ACK_LAST, PUT_BACK,
     TAKE, PUT_BACK_LAST, TAKE, PUSH, PUT_BACK, TAKE, DELAY, POP,
-    STEAL, TAKE, OPEN, TAKE, ACK,
+    STEAL, TAKE, REPAIR, OPEN, TAKE, ACK,
     /* Before the head there is room for some of them, and then there is none. */
     PUSH, PUSH, PUSH, TAKE, TAKE, RELEASE, RELEASE_ALL, PUSH, PUSH, TAKE, TAKE, TAKE, PUSH, PUSH, PUSH, PUSH,
     PUSH, PUSH, PUSH, PUSH, PUSH, PUSH, RELEASE_ALL, TAKE, RELEASE_ALL,
@@ -115,6 +116,7 @@ static void follow(model *self, step step)
                 self->place[i] = IN_QUEUE;
         break;
     case STEAL:
+    case REPAIR:
     case SYNC:
         break;
     }
@@ -212,6 +214,10 @@ static void act(emmap_file **queue, step step, const model *after, uint64_t *tic
         other = open_jobs();
         require_ok(take_one(other, &number, &ticket));
         emmap_free(other);
+        break;
+    case REPAIR:
+        require_ok(emmap_queue_repair(*queue, &count));
+        require(count == 0);
         break;
     case SYNC:
         require_ok(emmap_sync(*queue));

@@ -130,7 +130,14 @@ export function inHandOf(path: string): InHand[] {
   return file.inHand();
 }
 
-/** The same. The queue goes on without a damaged file of them: then there are none. */
+/** Repairs the file of messages in hand. `saved`: what is in it now. */
+export function repairInHand(path: string): { saved: number; lost: number } {
+  using file = openQueue(path, { write: true, raw: true });
+  const lost = file.repair();
+  return { saved: file.inHand().length, lost };
+}
+
+/** As {@link inHandOf}. The queue goes on without a damaged file of them: then there are none. */
 export function inHandIfSound(path: string): InHand[] {
   try {
     return inHandOf(path);

@@ -1,5 +1,5 @@
 // What needs the library. It is a bundle of its own, since verbs that only look start faster without it.
-export { inHandIfSound, insideOf } from "./inside.js";
+export { inHandIfSound, insideOf, repairInHand } from "./inside.js";
 export { backup } from "./verbs/backup.js";
 export { blocks } from "./verbs/blocks.js";
 export { cell } from "./verbs/cell.js";

@@ -375,10 +375,32 @@ test("messages in hand are copied by backup, counted by copy and purge, and chec
     stderr: expect.stringContaining("2 messages"),
   });
   second?.ack();
-  overwrite(join(cwd, "q-taken"), 69632 + 64, "\xff\xff\xff\xff"); // a message's length
+  queue.tryTake()?.release(1e9);
+  const taken = join(cwd, "q-taken");
+  overwrite(taken, 69632 + 64, "\xff\xff\xff\xff"); // a message's length
   const before = contents(join(cwd, "q"));
-  const checked = run(["check", "--repair", "q"], { cwd });
-  expect(checked).toMatchObject({ status: 1, stdout: expect.stringContaining("q-taken") });
+  const damaged = contents(taken);
+  expect(run(["check", "q"], { cwd })).toMatchObject({
+    status: 1,
+    stdout: expect.stringContaining("q-taken"),
+  });
+  expect(values(["check", "--repair", "q", "--json"], { cwd })).toEqual([
+    expect.objectContaining({
+      sound: false,
+      beside: "q-taken",
+      backup: "q-taken.damaged",
+      saved: 1,
+      lost: 1,
+      repair: "1 message in hand saved, 1 lost; the backup has their bytes",
+    }),
+  ]);
+  expect(contents(`${taken}.damaged`)).toBe(damaged);
+  expect(run(["check", "q"], { cwd }).status).toBe(0);
+  overwrite(taken, 0, "x".repeat(100_000));
+  expect(run(["check", "--repair", "q"], { cwd })).toMatchObject({
+    status: 1,
+    stdout: expect.stringMatching(/kept in q-taken.damaged-2\n {2}repair: failed: .* move q-taken away/),
+  });
   expect(contents(join(cwd, "q"))).toBe(before);
   expect(run(["info", "q"], { cwd }).stdout).not.toBe("");
 });

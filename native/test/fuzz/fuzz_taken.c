@@ -142,6 +142,8 @@ static void act(world *self, script *from)
         pop(queue, argument % 5);
         break;
     case 10:
+        if (argument % 4 == 3)
+            (void)emmap_queue_repair(queue, &count);
         look(queue);
         break;
     case 11:

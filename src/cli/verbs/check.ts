@@ -3,7 +3,7 @@ import { constants, copyFileSync, existsSync } from "node:fs";
 import { explain, Failure, Status } from "../failure.js";
 import { inspect } from "../inspect.js";
 import { type Common, type Result, report } from "../output.js";
-import { safe } from "../text.js";
+import { plural, safe } from "../text.js";
 
 interface Options extends Common {
   repair?: boolean;
@@ -18,6 +18,9 @@ interface Verdict {
   offset?: number;
   beside?: string;
   repair?: string;
+  /** Messages in hand. */
+  saved?: number;
+  lost?: number;
   backup?: string;
   busy?: string;
 }
@@ -58,16 +61,36 @@ function free(path: string): string {
 }
 
 /** The bytes as they are: a damaged file has no moment that a better copy could show. */
+function keep(path: string): string {
+  const backup = free(path);
+  copyFileSync(path, backup, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  return backup;
+}
+
+/** The queue itself is sound, and goes on while this file is repaired. */
+async function repairBeside(verdict: Verdict, beside: string): Promise<Verdict> {
+  const { repairInHand } = await import("../more.js");
+  const backup = keep(beside);
+  try {
+    const { saved, lost } = repairInHand(verdict.path);
+    const repair = `${plural(saved, "message")} in hand saved, ${lost} lost; the backup has their bytes`;
+    return { ...verdict, repair, saved, lost, backup };
+  } catch (error) {
+    const { message, status } = explain(error);
+    if (status === Status.busy) return { ...verdict, busy: message, backup };
+    const away = `Close all handles of the queue, which itself is sound, and move ${safe(beside)} away: its messages are lost to the queue`;
+    return { ...verdict, repair: `failed: ${message}. ${away}`, backup };
+  }
+}
+
 async function repair(verdict: Verdict): Promise<Verdict> {
-  if (verdict.beside !== undefined)
-    return {
-      ...verdict,
-      repair: `none: the queue itself is sound. Close all its handles, and move ${safe(verdict.beside)} away: its messages are lost to the queue`,
-    };
+  if (verdict.beside !== undefined) return repairBeside(verdict, verdict.beside);
   const mend = (await import("../more.js")).insideOf(verdict.kind).repair;
   if (mend === undefined) return { ...verdict, repair: "none: there is no repair for this kind" };
-  const backup = free(verdict.path);
-  copyFileSync(verdict.path, backup, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  const backup = keep(verdict.path);
+  // Released messages go with those of the queue.
+  const beside = `${verdict.path}-taken`;
+  if (verdict.kind === "queue" && existsSync(beside)) keep(beside);
   try {
     return { ...verdict, repair: mend(verdict.path), backup };
   } catch (error) {
