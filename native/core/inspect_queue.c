@@ -1,6 +1,7 @@
 /* A queue, as queue_layout.h describes it. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -49,6 +50,14 @@ static void tell_writer(emmap_facts *writer, const taken_file_t *taken)
     emi_fact_number(writer, "in_hand", in_hand);
 }
 
+/* Whether the last handle that used the messages in hand used this queue. If not, both files are a copy, or the queue is another
+ * one that has got the name. */
+static bool is_of_this_file(const inspector_t *self, const taken_file_t *taken)
+{
+    struct stat about;
+    return fstat(self->fd, &about) != 0 || taken->file == (uint64_t)about.st_ino;
+}
+
 /* The counts of the file beside the queue. They are computed again after a death in the middle of a change, and until then they
  * tell nothing. */
 static void count_in_hand(inspector_t *self)
@@ -62,6 +71,8 @@ static void count_in_hand(inspector_t *self)
         taken->version == TAKEN_VERSION && taken->changing == 0) {
         emi_fact_number(&result->file, "in_hand", taken->in_hand);
         emi_fact_number(&result->file, "released", taken->released);
+        if (taken->in_hand + taken->released > 0 && !is_of_this_file(self, taken))
+            emi_fact_flag(&result->file, "taken_elsewhere", true);
         for (size_t i = 0; i < result->writers; i++)
             tell_writer(&result->writer[i], taken);
     }

@@ -18,6 +18,9 @@ static emmap_error create(const queue_t *self, operation_t *operation)
                                        emi_operation_zeros(operation, 0, operation->mapping->size));
     if (!operation->locked || !zeros)
         return emi_operation_corrupt(operation, 0, "not a queue: its size is 0");
+    const emmap_error error = emi_taken_set_aside(operation);
+    if (error)
+        return error;
     PAUSE("queue_create_begin");
     queue_header_store(operation->mapping->data, queue_empty_header(queue_usable(operation)));
     PAUSE("queue_create_done");

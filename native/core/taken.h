@@ -16,6 +16,7 @@
  *   taken_list.c   all messages
  *   taken_view.c   all messages, for a handle for reading
  *   taken_repair.c keeps the sound messages of a damaged file
+ *   taken_former.c sets the file of a removed queue aside
  */
 #ifndef EMMAP_CORE_TAKEN_H
 #define EMMAP_CORE_TAKEN_H
@@ -88,6 +89,10 @@ emmap_error emi_taken_operation_end(operation_t *operation, hand_t *hand, emmap_
 
 /* Ends the use. Returns `error`, or the error that has come up meanwhile. */
 emmap_error emi_taken_end(hand_t *hand, emmap_error error);
+
+/* Before a queue's first header is stored: gives a file of messages in hand that is there already another name. Errors: those of
+ * rename; ENOMEM. */
+emmap_error emi_taken_set_aside(const operation_t *operation);
 
 /* Forgets all messages of a damaged file. Errors: EMMAP_CORRUPT if it is no file of messages in hand. */
 emmap_error emi_taken_reset(operation_t *operation);

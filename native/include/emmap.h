@@ -856,6 +856,8 @@ emmap_error emmap_queue_wait_descriptor(emmap_file *file, int *descriptor);
  *             before emmap_sync does not come back.
  *   emmap 2.x does not know the file: emmap_queue_release_all puts all messages back into the queue's own.
  *
+ *   Another queue  When a queue is made, a file with messages in hand that lies beside it belongs to a removed queue of that name. If
+ *             nobody uses it, it becomes `PATH-taken.former`.
  *
  * Every function can also return EMMAP_CORRUPT for a damaged file of messages in hand, also if its pages have gone away
  * (emmap_queue_repair). Push, pop, peek and length go on without it. EBUSY: other handles use another file of that name. EAGAIN as

@@ -812,6 +812,52 @@ static void a_repair_leaves_other_files_alone(void **state)
     close_file(queue);
 }
 
+/* ---- Another queue of the same name ---- */
+
+static void a_new_queue_has_no_messages_of_a_removed_one(void **state)
+{
+    (void)state;
+    leave_in_hand(2);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(unlink(path_of("jobs")), 0);
+        emmap_file *const queue = open_jobs();
+        nothing_left(queue);
+        assert_int_equal(in_hand(queue, NULL, 0), 0);
+        push_numbers(queue, 10, 11);
+        expect_take(queue, 10, 1);
+        close_file(queue);
+    }
+    assert_true(exists(path_of("jobs-taken.former")));
+    assert_true(exists(path_of("jobs-taken.former-2")));
+    /* Its messages come back beside an empty queue. */
+    emmap_file *queue = open_queue(path_of("other"), QUEUE_RW, 4096);
+    close_file(queue);
+    assert_int_equal(rename(path_of("jobs-taken.former"), path_of("other-taken")), 0);
+    queue = open_queue(path_of("other"), QUEUE_RW, 4096);
+    expect_take(queue, 0, 2);
+    expect_take(queue, 1, 2);
+    close_file(queue);
+}
+
+static void a_copy_and_its_messages_in_hand_belong_together(void **state)
+{
+    (void)state;
+    leave_in_hand(1);
+    emmap_file *queue = open_jobs();
+    push_numbers(queue, 5, 6);
+    close_file(queue);
+    /* As a restored backup: the file has another inode. */
+    assert_int_equal(rename(path_of("jobs"), path_of("before")), 0);
+    queue = open_queue(path_of("before"), QUEUE_RW, 0);
+    assert_ok(emmap_backup(queue, path_of("jobs")));
+    close_file(queue);
+    queue = open_jobs();
+    expect_take(queue, 0, 2);
+    expect_take(queue, 5, 1);
+    close_file(queue);
+    assert_false(exists(path_of("jobs-taken.former")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -846,6 +892,8 @@ int main(void)
         folder_test(a_repair_leaves_messages_in_the_hands_of_the_living),
         folder_test(a_repair_of_a_synced_queue_finds_wrong_bytes),
         folder_test(a_repair_leaves_other_files_alone),
+        folder_test(a_new_queue_has_no_messages_of_a_removed_one),
+        folder_test(a_copy_and_its_messages_in_hand_belong_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,12 @@ function ofQueue(found: Inspection, path: string, { oldest = 0 }: History): stri
     : `${since}, last perhaps by ${nameOf(consumer, path)}`;
 }
 
+/** What only its owner can judge: a copy has its own messages in hand, and a queue that was made anew those of the former one. */
+export const doubtOf = (found: Inspection, path: string): string | undefined =>
+  found.taken_elsewhere
+    ? `the messages in ${path}-taken were last used with another file: right for a copy that was restored; delete them if the queue was made anew`
+    : undefined;
+
 /** The worst thing about a file; undefined: nothing is wrong. */
 export function troubleOf(found: Inspection, path: string, history: History = {}): string | undefined {
   if (found.damage !== undefined) return `damaged at ${found.damage_offset}: ${found.damage}`;
@@ -75,7 +81,8 @@ export function troubleOf(found: Inspection, path: string, history: History = {}
     found.trouble ??
     (found.unfinished && found.lock !== "held"
       ? "a change was not finished; the next writer completes it"
-      : undefined)
+      : undefined) ??
+    doubtOf(found, path)
   );
 }
 

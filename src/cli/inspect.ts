@@ -36,6 +36,8 @@ export interface Inspection {
   damage_offset?: number;
   /** The damaged file is the one beside, whose name has this at its end. */
   damaged_beside?: string;
+  /** The messages in hand were used last with another file than this one. */
+  taken_elsewhere?: boolean;
   counters?: number;
   capacity?: number;
   head?: number;

@@ -1,6 +1,6 @@
 // The verbs that change: queue, counters, blocks, backup, check --repair; and how messages are shown.
 import { spawn } from "node:child_process";
-import { closeSync, existsSync, openSync, readdirSync, writeSync } from "node:fs";
+import { closeSync, copyFileSync, existsSync, openSync, readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
@@ -403,6 +403,27 @@ test("messages in hand are copied by backup, counted by copy and purge, and chec
   });
   expect(contents(join(cwd, "q"))).toBe(before);
   expect(run(["info", "q"], { cwd }).stdout).not.toBe("");
+});
+
+test("messages in hand that may be those of another queue are pointed out", () => {
+  const cwd = freshFolder();
+  {
+    using queue = openQueue(join(cwd, "q"));
+    queue.push(1);
+    queue.tryTake();
+  }
+  copyFileSync(join(cwd, "q"), join(cwd, "copy"));
+  copyFileSync(join(cwd, "q-taken"), join(cwd, "copy-taken"));
+  const hint = expect.stringContaining("another file");
+  expect(run(["check", "q", "copy"], { cwd })).toMatchObject({ status: 0, stdout: hint });
+  expect(run(["ls"], { cwd }).stdout).toMatch(/copy .*another file/);
+  expect(run(["doctor", "."], { cwd })).toMatchObject({ stdout: hint });
+  expect(values(["check", "q", "copy", "--json"], { cwd }).map(({ note }) => note)).toEqual([
+    undefined,
+    hint,
+  ]);
+  openQueue(join(cwd, "copy")).tryTake();
+  expect(values(["check", "copy", "--json"], { cwd })[0]).not.toHaveProperty("note");
 });
 
 test("purge counts released messages, also those that are not due", () => {

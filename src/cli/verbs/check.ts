@@ -1,6 +1,7 @@
 // emmap check
 import { constants, copyFileSync, existsSync } from "node:fs";
 import { explain, Failure, Status } from "../failure.js";
+import { doubtOf } from "../health.js";
 import { inspect } from "../inspect.js";
 import { type Common, type Result, report } from "../output.js";
 import { plural, safe } from "../text.js";
@@ -14,6 +15,7 @@ interface Verdict {
   path: string;
   kind: string;
   sound: boolean;
+  note?: string;
   damage?: string;
   offset?: number;
   beside?: string;
@@ -29,9 +31,10 @@ interface Verdict {
 async function examine(path: string, asKind: string | undefined): Promise<Verdict> {
   const found = inspect(path, "check");
   const kind = asKind ?? found.kind;
+  const doubt = doubtOf(found, path);
   if (kind === found.kind)
     return found.damage === undefined
-      ? { path, kind, sound: true }
+      ? { path, kind, sound: true, ...(doubt === undefined ? {} : { note: doubt }) }
       : {
           path,
           kind,
@@ -102,10 +105,11 @@ async function repair(verdict: Verdict): Promise<Verdict> {
 }
 
 function sentence(verdict: Verdict): string {
-  const { path, kind, sound, damage, offset, beside, backup, busy } = verdict;
+  const { path, kind, sound, note, damage, offset, beside, backup, busy } = verdict;
   const lines = [
     `${safe(path)}: ${kind}, ${sound ? (kind === "plain" ? "which has no format to check" : "sound") : "DAMAGED"}`,
   ];
+  if (note !== undefined) lines.push(`  note: ${safe(note)}`);
   if (!sound)
     lines.push(`  at ${offset ?? "?"}${beside === undefined ? "" : ` of ${safe(beside)}`}: ${damage}`);
   if (backup !== undefined) lines.push(`  its bytes are kept in ${safe(backup)}`);

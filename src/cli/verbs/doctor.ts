@@ -6,6 +6,7 @@ import { EMPTY, openQueue, type Queue } from "../../queue.js";
 import { VERSION } from "../../version.js";
 import { Failure, missing, Status } from "../failure.js";
 import { filesIn } from "../files.js";
+import { doubtOf } from "../health.js";
 import { inspect } from "../inspect.js";
 import { print } from "../output.js";
 import { json, plural, safe } from "../text.js";
@@ -243,11 +244,13 @@ function present(folder: string): Finding[] {
   let ours = 0;
   for (const path of filesIn(folder)) {
     let trouble: string | undefined;
+    let doubt: string | undefined;
     try {
       const found = inspect(path, "brief");
       if (found.kind === "plain") continue;
       ours++;
       trouble = found.damage ?? found.trouble;
+      doubt = doubtOf(found, path);
     } catch (error) {
       trouble = (error as NodeJS.ErrnoException).code === undefined ? (error as Error).message : undefined;
     }
@@ -258,6 +261,15 @@ function present(folder: string): Finding[] {
           `${safe(path)}: ${trouble}`,
           "new writers may be refused, or the file is damaged",
           `emmap info ${safe(path)}; emmap check ${safe(path)}; docs/live.md`,
+        ),
+      );
+    else if (doubt !== undefined)
+      findings.push(
+        note(
+          "file",
+          safe(doubt),
+          "consumers of this queue may get messages of another one",
+          `docs/job-queues.md; look at them: emmap info ${safe(path)}`,
         ),
       );
   }
