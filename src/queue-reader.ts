@@ -59,9 +59,15 @@ export class QueueReader {
     return ahead > 0 ? this.#scratched(ahead) : undefined;
   }
 
-  /** The first message. Unless `certain` it is read without the lock where possible, and may be torn. */
+  /**
+   * The first message, to remove it. Unless `certain` it is read without the lock where possible, and may be torn. Throws for
+   * a handle that may not remove messages, also if there is none.
+   */
   first(certain: boolean, own: boolean): Buffer | null {
-    return this.#copied(certain ? addon.queue_peek_front : addon.queue_glance_front, own);
+    if (!certain) return this.#copied(addon.queue_glance_front, own);
+    const first = this.peekFront(own);
+    if (first === null) addon.queue_remove_many(this.#native, [], 0n, 0n);
+    return first;
   }
 
   peekFront(own: boolean): Buffer | null {

@@ -350,11 +350,7 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
         }
         budget.left = left;
         if (this.#popReleased(released, budget)) continue;
-        if (length === 0) {
-          // Throws for a handle that may not remove messages, as it would if there were some.
-          addon.queue_remove_many(this.native, [], 0n, 0n);
-          break;
-        }
+        if (length === 0) break;
         // Try with fewer, which takes less time.
         most = Math.max(1, Math.floor(length / 2));
       }

@@ -410,6 +410,25 @@ test("a read-only queue can be looked at and not changed", () => {
   expect(thrownBy(() => queue.pop()).code).toBe("EACCES");
 });
 
+test.each([{}, { raw: true }, { decode: { atoms: String } }])(
+  "a queue that is open for reading can't be popped, also if it is empty: %o",
+  async (options) => {
+    const path = freshPath();
+    openQueue(path).close();
+    using queue = openQueue(path, { read: true, ...options } as { read: true });
+    const pops = {
+      pop: () => queue.pop(),
+      popBytes: () => queue.popBytes(),
+      popMany: () => queue.popMany(1),
+      tryPop: () => queue.tryPop(() => 1),
+      tryTake: () => queue.tryTake(),
+    };
+    for (const [name, pop] of Object.entries(pops))
+      expect([name, thrownBy(pop).code]).toEqual([name, "EACCES"]);
+    await expect(queue.receive({ timeout: 0 })).rejects.toThrow(expect.objectContaining({ code: "EACCES" }));
+  },
+);
+
 test("an empty queue takes little of the disk, and so does one that was compacted", () => {
   const path = freshPath();
   const taken = () => statSync(path).blocks * 512;

@@ -50,8 +50,14 @@ pop_decoded(Backend, Handle, Terms) ->
                 Bad ->
                     {error, Bad}
             end;
-        EofOrFailed ->
-            EofOrFailed
+        %% A handle for reading removes no message, not even one that is not there.
+        eof ->
+            case ?CALL(Backend, queue_remove(Handle, [])) of
+                ok -> eof;
+                Failed -> Failed
+            end;
+        Failed ->
+            Failed
     end.
 
 -spec pop_and_purge(emmap_queue:queue()) -> nil | term() | {error, emmap_queue:reason()}.

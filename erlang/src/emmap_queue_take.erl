@@ -114,9 +114,11 @@ released_bytes(?QUEUE(Backend, Handle, _)) ->
     end.
 
 %% `Live' is how many bytes of messages are still to be visited, `Removed' whether a message has been removed.
-fold(Queue, Live, _Removed, Acc, _Fun) when Live =< 0 ->
-    reset(Queue),
-    Acc;
+fold(?QUEUE(Backend, Handle, _), Live, Removed, Acc, _Fun) when Live =< 0 ->
+    case ?CALL_LOCKING(Backend, queue_reset(Handle)) of
+        {error, eacces} = Error -> ended(Removed, Acc, Error); % a handle for reading
+        _ -> Acc
+    end;
 fold(Queue, Live, Removed, Acc, Fun) ->
     case take_out(Queue) of
         {ok, Bytes, Taken} ->

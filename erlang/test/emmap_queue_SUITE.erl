@@ -332,8 +332,15 @@ read_only(Config) ->
     [?assertEqual({Name, {error, eacces}}, {Name, apply(emmap_queue, Name, [Reader | Arguments])})
      || {Name, Arguments} <- [{push, [1]}, {push_many, [[1]]}, {pop, []}, {try_pop, [fun(T) -> T end]}, {pop_many, [1]},
                               {purge, []}, {clear, []}, {erase, []}]],
-    ok = emmap_queue:close(Reader),
-    ok = emmap_queue:close(Queue).
+    {ok, [1, 2, 3]} = emmap_queue:pop_many(Queue, 3),
+    %% With a lower limit the NIF does not decode messages itself.
+    {ok, Limited} = open(Config, "read-only", 0, [read_only, {max_inflated_size, 1000}]),
+    [?assertEqual({Name, {error, eacces}}, {Name, apply(emmap_queue, Name, [Each | Arguments])})
+     || Each <- [Reader, Limited],
+        {Name, Arguments} <- [{pop, []}, {pop_or, [none]}, {pop_bytes, []}, {pop_many, [1]}, {pop_and_purge, []},
+                              {pop, [0, fun(_, Acc) -> {cont, Acc} end]}, {try_pop, [fun(T) -> T end]},
+                              {receive_message, [0]}, {take, [0]}]],
+    [ok = emmap_queue:close(Each) || Each <- [Limited, Reader, Queue]].
 
 reopens(Config) ->
     {ok, Queue} = open(Config, "reopens", 1024, [{compressed, 9}, unsafe_terms]),
