@@ -53,14 +53,21 @@ beside(Unknown) ->
 %% Why a program with this exit status has never run. ERTS forks, and the child calls execv(3). If that fails the child
 %% exits with the errno. `ran': the program itself may have exited with this status.
 -spec exec_failure(file:name_all(), Status :: non_neg_integer()) -> {file:posix(), Why :: string()} | ran.
-exec_failure(Program, ?EACCES) ->
+exec_failure(Program, Status) ->
+    %% The system may begin to execute it, and ends it by a signal.
+    case is_cut_off(first_bytes(Program), filelib:file_size(Program)) of
+        true -> {enoexec, "it is cut off; install it again"};
+        false -> failure(Program, Status)
+    end.
+
+failure(Program, ?EACCES) ->
     case filelib:is_dir(Program) of
         true -> {eacces, "it is a folder"};
         false -> {eacces, "the system does not permit to execute it"}
     end;
-exec_failure(_Program, ?ENOEXEC) ->
+failure(_Program, ?ENOEXEC) ->
     {enoexec, "it is not a program of this machine"};
-exec_failure(Program, ?ENOENT) ->
+failure(Program, ?ENOENT) ->
     case interpreter(first_bytes(Program)) of
         none ->
             ran;
@@ -70,7 +77,7 @@ exec_failure(Program, ?ENOENT) ->
                 false -> {enoent, lists:flatten(io_lib:format("its interpreter ~tp is missing", [Path]))}
             end
     end;
-exec_failure(_Program, _Status) ->
+failure(_Program, _Status) ->
     ran.
 
 first_bytes(Program) ->
@@ -85,6 +92,12 @@ first_bytes(Program) ->
         {error, _} ->
             <<>>
     end.
+
+%% Whether a little-endian 64-bit ELF file is shorter than its table of section headers, which linkers write last.
+is_cut_off(<<16#7f, "ELF", 2, 1, _:34/binary, Start:64/little, _:10/binary, Size:16/little, Count:16/little, _/binary>>, Bytes) ->
+    Bytes < Start + Size * Count;
+is_cut_off(_Bytes, _Size) ->
+    false.
 
 %% The path of the interpreter of a script, or of the dynamic linker of a program.
 interpreter(<<"#!", Script/binary>>) ->

@@ -82,7 +82,7 @@ The server that `emmap` starts by itself takes its options from the application'
 - an atom of `t:file:posix/0`: the program could not be started; `enoent`, `eacces`, `enotdir`;
 - `{exec, Posix, Why}`: the system does not execute the program. `eacces`: it is a folder, or on a file system that is mounted
   `noexec`; `enoent`: the interpreter of the script, or the dynamic linker of the program, is missing; `enoexec`: it is a
-  program of another machine, or no program. `Why` is a text;
+  program of another machine, cut off, or no program. `Why` is a text;
 - `{exit_status, Status}`: the program has ended; 128 + N if signal N has ended it;
 - `{closed, Reason}`: the port to the program was closed;
 - `timeout`: the program did not say hello in time;

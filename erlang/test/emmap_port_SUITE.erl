@@ -514,6 +514,10 @@ says_why_the_program_did_not_start(Config) ->
                  {"no-linker", enoent, "/nowhere64/ld-linux-x86-64.", executable(fun without_linker/1)},
                  {"no-program", enoexec, "not a program of this machine", executable("no program")},
                  {"foreign", enoexec, "not a program of this machine", executable(fun foreign/1)},
+                 {"pages", enoexec, "cut off", executable(fun(Bytes) -> binary:part(Bytes, 0, 20000) end)},
+                 {"page", enoexec, "cut off", executable(fun(Bytes) -> binary:part(Bytes, 0, 1000) end)},
+                 {"header", enoexec, "not a program of this machine", executable(fun(Bytes) -> binary:part(Bytes, 0, 60) end)},
+                 {"empty", enoexec, "not a program of this machine", executable("")},
                  {"ends", port_died, "{exit_status,2}", executable("#!/bin/sh\nexit 2\n")}]].
 
 %% A file system that shares no memory: a preloaded library claims that each is NFS. The answer is the atom. The log has
