@@ -129,6 +129,7 @@ function refusal(path: string, cause: NodeJS.ErrnoException, build: string | und
       `${wanted}: this process may not read it; start Node with --allow-fs-read=${dirname(path)} and --allow-addons`,
       { cause },
     );
+  if (code === "EACCES") return loadError(`${wanted}: this user may not read it`, { cause });
   if (code === "ERR_DLOPEN_DISABLED") {
     const flag = "permission" in process ? "with --allow-addons" : "without --no-addons";
     return loadError(`${wanted}: this process may load none; start Node ${flag}`, { cause });

@@ -1,6 +1,7 @@
 // The package finds and loads its native code, or tells why it cannot.
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   copyFileSync,
   cpSync,
   mkdirSync,
@@ -76,6 +77,23 @@ describe("where native code is forbidden the error says so, and which flag allow
       /this process may not read it; start Node with --allow-fs-read=\S+emmap\S*prebuilds\S* and --allow-addons$/,
     );
   });
+});
+
+test.each([
+  ["the addon", addon, 0o600],
+  ["its folder", "prebuilds", 0o700],
+])("where the user may not read %s the error says so", (_, part, mode) => {
+  const from = install(mkdtempSync(join(folder, "unreadable-")));
+  chmodSync(folder, 0o755);
+  chmodSync(from, 0o755);
+  // root reads everything, and another user nothing of its own.
+  const isRoot = process.getuid?.() === 0;
+  chmodSync(join(from, part), isRoot ? mode : 0);
+  const first = isRoot ? "process.setgroups([]); process.setgid(65534); process.setuid(65534);" : "";
+  expect(load([], { from, first })).toBe(
+    `emmap can't load its native code, ${join(from, addon)}: this user may not read it`,
+  );
+  chmodSync(join(from, part), 0o700);
 });
 
 test("an error of loading has a code", () => {
