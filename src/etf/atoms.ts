@@ -2,7 +2,7 @@ import { Buffer, isUtf8 } from "node:buffer";
 import { inspect } from "node:util";
 import { brand } from "./brand.js";
 import { i32, u8 } from "./bytes.js";
-import { EtfError, etfError } from "./errors.js";
+import { argumentError, EtfError, etfError } from "./errors.js";
 import { Tag } from "./tags.js";
 
 const MAX_CHARACTERS = 255;
@@ -66,7 +66,7 @@ const collected = new FinalizationRegistry<string>((name) => {
  * @throws EtfError `ETF_LIMIT` if the name has more than 255 characters, `ETF_UNENCODABLE` if it has a lone surrogate.
  */
 export function atom(name: string): Atom {
-  if (typeof name !== "string") throw new TypeError("the name of an atom is a string");
+  if (typeof name !== "string") throw argumentError("TYPE", "the name of an atom is a string");
   const known = table.get(name)?.deref();
   if (known !== undefined) return known;
   const made = create(name, wireOf(name));

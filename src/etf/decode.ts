@@ -10,7 +10,7 @@ import {
   type Settings,
 } from "./decode-options.js";
 import { Decoder, trailing } from "./decoder.js";
-import { type EtfError, etfError } from "./errors.js";
+import { argumentError, type EtfError, etfError } from "./errors.js";
 import { truncated } from "./extent.js";
 import { type Budget, remaining, TERM_SIZE } from "./measure.js";
 import { Tag, VERSION } from "./tags.js";
@@ -88,7 +88,7 @@ export function partDecoder(
 function asBuffer(bytes: Uint8Array): Buffer {
   if (Buffer.isBuffer(bytes)) return bytes;
   if (types.isUint8Array(bytes)) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  throw new TypeError("decode takes a Buffer or a Uint8Array");
+  throw argumentError("TYPE", "decode takes a Buffer or a Uint8Array");
 }
 
 function start(input: Buffer, settings: Settings, budget?: Budget): Decoder {

@@ -28,6 +28,11 @@ export type EtfErrorCode =
   | "ETF_LIMIT"
   | "ETF_OPTION";
 
+/** The error for a wrong argument, with the code of Node's own. */
+export function argumentError(what: "TYPE" | "VALUE", message: string): TypeError {
+  return Object.assign(new TypeError(message), { code: `ERR_INVALID_ARG_${what}` });
+}
+
 let create: (code: EtfErrorCode, message: string, offset?: number, options?: ErrorOptions) => EtfError;
 
 /**

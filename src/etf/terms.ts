@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { type Atom, atomFromLatin1, atomFromUtf8, quoted } from "./atoms.js";
 import { brand } from "./brand.js";
 import { i32, u8, u16, u32 } from "./bytes.js";
+import { argumentError } from "./errors.js";
 import { Tag } from "./tags.js";
 
 /** A value that {@link encode} accepts. docs/etf.md says which term each becomes. */
@@ -138,9 +139,9 @@ export class ImproperList<Element = Term, Tail = Term> {
    */
   constructor(elements: readonly Element[], tail: Tail) {
     if (elements.length === 0)
-      throw new TypeError("an improper list has at least one element before its tail");
+      throw argumentError("VALUE", "an improper list has at least one element before its tail");
     if (Array.isArray(tail) || tail instanceof ImproperList) {
-      throw new TypeError("the tail of an improper list is not a list");
+      throw argumentError("VALUE", "the tail of an improper list is not a list");
     }
     this.elements = elements;
     this.tail = tail;
@@ -168,7 +169,7 @@ export class BitString {
    */
   constructor(bytes: Buffer, lastBits: number) {
     if (bytes.length === 0 || !Number.isInteger(lastBits) || lastBits < 1 || lastBits > 7) {
-      throw new TypeError("a bit string has at least one byte, and 1 to 7 bits in the last");
+      throw argumentError("VALUE", "a bit string has at least one byte, and 1 to 7 bits in the last");
     }
     const last = u8(bytes, bytes.length - 1);
     const clean = last & (0xff00 >> lastBits);

@@ -298,6 +298,18 @@ describe("decode's options", () => {
     expect(decode(message, { maxInflatedSize: Number.POSITIVE_INFINITY })).toBeDefined();
     expect(() => decode("text" as never)).toThrow(TypeError);
     for (const name of [[], 5, null, new Date(5)]) expect(() => atom(name as never)).toThrow("is a string");
+    const codes = [
+      () => atom(5 as never),
+      () => decode("text" as never),
+      () => new ImproperList([], 1),
+      () => new ImproperList([1], []),
+      () => new BitString(Buffer.from("x"), 8),
+    ].map((wrong) => (thrownBy(wrong) as NodeJS.ErrnoException).code);
+    expect(codes).toEqual([
+      "ERR_INVALID_ARG_TYPE",
+      "ERR_INVALID_ARG_TYPE",
+      ...Array(3).fill("ERR_INVALID_ARG_VALUE"),
+    ]);
   });
 
   test("a Uint8Array over part of a shared buffer is read in place", () => {
