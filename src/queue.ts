@@ -327,7 +327,8 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
    *
    * It decodes all messages, and then removes them in one step. Messages that others take meanwhile are not in the
    * result, but it may call a function as option `atoms` for them; that function must not use this queue. If memory is so
-   * short that V8 ends the process, no message is lost.
+   * short that V8 ends the process, no message is lost, but for released ones that the call has removed already: it removes
+   * these one by one.
    */
   popMany(limit: number): Out[] {
     checkLimit(limit);
@@ -342,8 +343,9 @@ export class Queue<In = Term, Out = Decoded> extends WaitableFile {
         const { messages, steps, end } = this.#gather(Math.min(most, limit - released.length), budget);
         const { length } = messages;
         for (let skip = 0, gone = 0; length > 0; skip = gone) {
-          if (addon.queue_remove_many(this.native, steps, BigInt(skip), BigInt(length - skip)))
-            return skip + released.length === 0 ? messages : [...released, ...messages.slice(skip)];
+          // Made before the removal: after it the engine might lack the memory.
+          const all = skip + released.length === 0 ? messages : [...released, ...messages.slice(skip)];
+          if (addon.queue_remove_many(this.native, steps, BigInt(skip), BigInt(length - skip))) return all;
           // Others have taken the first ones. The rest may be the first ones now.
           gone = countBefore(addon.queue_info(this.native).head, steps, end);
           if (gone <= skip || gone >= length) break;
