@@ -114,7 +114,9 @@ bool emi_wait_look(emmap_wait *self, ender_t by)
     const emmap_error error = emmap_patomic_load(self->file, self->position, &value);
     if (error || value != self->expected)
         return wait_end(self, by, error);
-    if ((self->is_over && self->is_over(self->owner)) ||
+    /* Not before each sleep: a message that nobody can pop now would end every wait as it begins. */
+    const bool asks_owner = self->is_over && by != ENDED_BY_ITS_THREAD;
+    if ((asks_owner && self->is_over(self->owner)) ||
         (self->bell && !(atomic_load(self->bell) & self->bell_bit)))
         return wait_end(self, by, EMMAP_OK);
     return self->deadline != UINT64_MAX && emi_monotonic_now() >= self->deadline &&

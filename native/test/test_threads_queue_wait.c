@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "operation.h"
+#include "patience.h"
 #include "pause_points.h"
 #include "platform.h"
 #include "support.h"
+#include "wait.h"
 
 enum {
     EXCLUSIVE = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_EXCLUSIVE,
@@ -277,6 +279,32 @@ static void a_message_that_is_put_back_wakes(void **state)
         emmap_wait_free(wait);
         assert_ok(receive(file, &number));
         assert_int_equal(number, 7);
+        close_file(file);
+    }
+}
+
+/* The message is no reason to wake, except once in each look of the watcher. */
+static void a_wait_sleeps_while_another_caller_pops(void **state)
+{
+    (void)state;
+    for (size_t kind = 0; kind < 2; kind++) {
+        emmap_file *const file = open_queue("queue", kinds[kind]);
+        uint64_t number, ticket;
+        const emmap_sink sink = {take_number, &number};
+        assert_ok(push(file, 7));
+        assert_ok(emmap_queue_pop_begin(file, &sink, &ticket));
+        const uint64_t begin = emi_monotonic_now();
+        enum { ROUNDS = 4 };
+        for (int i = 0; i < ROUNDS; i++) {
+            outcome outcome;
+            emmap_wait *wait;
+            assert_ok(wait_begin(file, EMMAP_NO_LIMIT, &outcome, &wait));
+            assert_ok(await(&outcome));
+            emmap_wait_free(wait);
+        }
+        /* The first one may begin right before a look, and a look may be late. */
+        assert_true(emi_monotonic_now() - begin > (ROUNDS - 2) * EMI_WAIT_LOOK_EVERY * UINT64_C(1000000) / 2);
+        assert_ok(emmap_queue_pop_abort(file, ticket));
         close_file(file);
     }
 }
@@ -651,6 +679,7 @@ int main(void)
         folder_test(a_close_ends_what_waits),
         folder_test(a_message_of_another_handle_is_received),
         folder_test(a_message_that_is_put_back_wakes),
+        folder_test(a_wait_sleeps_while_another_caller_pops),
         folder_test(a_message_behind_a_lock_is_found_later),
         folder_test(who_may_not_take_messages_does_not_wait_for_them),
         folder_test(a_push_rings_the_bell_of_who_waits),
