@@ -34,16 +34,24 @@ bool bells_watch(emmap_file *file, uint64_t handle)
     return all >= 0 && !emmap_queue_wait_descriptor(file, &fd) && watch(fd, handle);
 }
 
-bool bells_next(const handles_t *files, uint64_t *handle)
+/* Whether the handle's bell has rung. Then it is silent again. */
+static bool has_rung(const handles_t *files, uint64_t handle)
 {
-    struct epoll_event event;
     uint8_t bytes[64];
     int fd;
-    if (all < 0 || epoll_wait(all, &event, 1, 0) != 1 || event.data.u64 == OTHER)
-        return false;
-    *handle = event.data.u64;
-    emmap_file *const file = handles_find(files, *handle);
+    emmap_file *const file = handles_find(files, handle);
     return file && !emmap_queue_wait_descriptor(file, &fd) && read(fd, bytes, sizeof bytes) > 0;
+}
+
+size_t bells_rung(const handles_t *files, uint64_t handles[BELLS_AT_ONCE])
+{
+    struct epoll_event events[BELLS_AT_ONCE];
+    const int ready = all < 0 ? 0 : epoll_wait(all, events, BELLS_AT_ONCE, 0);
+    size_t count = 0;
+    for (int i = 0; i < ready; i++)
+        if (events[i].data.u64 != OTHER && has_rung(files, events[i].data.u64))
+            handles[count++] = events[i].data.u64;
+    return count;
 }
 #else
 int bells_descriptor(int other)
@@ -59,10 +67,10 @@ bool bells_watch(emmap_file *file, uint64_t handle)
     return false;
 }
 
-bool bells_next(const handles_t *files, uint64_t *handle)
+size_t bells_rung(const handles_t *files, uint64_t handles[BELLS_AT_ONCE])
 {
     (void)files;
-    (void)handle;
-    return false;
+    (void)handles;
+    return 0;
 }
 #endif

@@ -32,14 +32,15 @@ static waiting_t *first;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool have_ended;        /* with the lock: some have, since waits_answer has looked */
-static int ends[2] = {-1, -1}; /* a pipe with a byte in it while some have */
+static bool has_byte;          /* with the lock: there is a byte in the pipe */
+static int ends[2] = {-1, -1}; /* a pipe, by which another thread wakes the program's thread */
 
 /* With the lock. */
 static void note_end(void)
 {
     if (have_ended)
         return;
-    have_ended = true;
+    have_ended = has_byte = true;
     /* A pipe that is full is readable. */
     const ssize_t written = write(ends[1], "", 1);
     (void)written;
@@ -377,12 +378,11 @@ static void end_woken(waiting_t *self)
 /* Ends those whose bells have rung. */
 static void hear_bells(const handles_t *files)
 {
-    uint64_t handle;
-    if (!first)
-        return;
-    while (bells_next(files, &handle))
+    uint64_t rung[BELLS_AT_ONCE];
+    const size_t count = first ? bells_rung(files, rung) : 0;
+    for (size_t i = 0; i < count; i++)
         for (waiting_t *each = first; each; each = each->next)
-            if (each->bell == handle && emmap_wait_woken(each->wait)) {
+            if (each->bell == rung[i] && emmap_wait_woken(each->wait)) {
                 end_woken(each);
                 break;
             }
@@ -392,12 +392,12 @@ static void hear_bells(const handles_t *files)
 static waiting_t *take_ended(void)
 {
     waiting_t *ended = NULL, **place = &first;
-    char bytes[16];
+    char byte;
     pthread_mutex_lock(&lock);
+    if (has_byte)
+        has_byte = read(ends[0], &byte, 1) != 1;
     if (have_ended) {
         have_ended = false;
-        const ssize_t count = read(ends[0], bytes, sizeof bytes);
-        (void)count;
         while (*place) {
             waiting_t *const each = *place;
             if (each->state == GOES_ON) {
