@@ -262,9 +262,9 @@ handle_info({Port, {data, ?ANSWER(Id) = Frame}}, #state{program = #program{port 
         [{Id, none, {abandoned, Meaning}}] ->
             {noreply, undo(Meaning, result(Frame), State)};
         [{Id, Caller, Meaning}] ->
-            NewState = remember(Meaning, result(Frame), State),
+            %% First, because a caller may have slept for this. A call of this server that it makes then comes later.
             _ = is_reference(Caller) andalso (Caller ! {Caller, Frame}),
-            {noreply, NewState};
+            {noreply, remember(Meaning, result(Frame), State)};
         [] ->
             {noreply, State} % the caller no longer waits
     end;
