@@ -41,6 +41,7 @@
 static const operation_t operations[] = {EMMAP_OPERATIONS(OPERATION) OF_PORT(wait, 4, .on_file = true),
                                          OF_PORT(counter_wait, 4, .on_file = true),
                                          OF_PORT(queue_wait, 2, .on_file = true),
+                                         OF_PORT(queue_wait_front, 2, .on_file = true),
                                          OF_PORT(queue_receive, 2, .on_file = true),
                                          OF_PORT(cell_wait, 3, .on_file = true),
                                          OF_PORT(cancel, 1, .on_file = false)};

@@ -15,14 +15,18 @@
 
 typedef enum wait_state { GOES_ON, HAS_ENDED, WAS_CANCELLED, IS_FORGOTTEN } wait_state_t;
 
+/* Answers with the first message. False, with nothing answered: there is none, or another caller has it or the lock. */
+typedef bool take_function_t(emmap_file *file, reply_t *out);
+
 typedef struct waiting {
     emmap_wait *wait;
     wait_state_t state; /* with the lock */
     emmap_error result; /* with the lock */
     struct waiting *next;
-    uint64_t bell;     /* the handle whose bell wakes it; 0: none */
-    uint64_t receiver; /* the handle whose first message it is to take then; 0: none */
-    uint64_t deadline; /* until when, in milliseconds */
+    uint64_t bell;         /* the handle whose bell wakes it; 0: none */
+    uint64_t receiver;     /* the handle whose first message is to be its answer; 0: none */
+    take_function_t *take; /* of a receiver */
+    uint64_t deadline;     /* until when, in milliseconds */
     size_t length;
     uint8_t id[ID_LIMIT];
 } waiting_t;
@@ -250,28 +254,43 @@ static uint64_t left_until(uint64_t deadline)
     return deadline > time ? deadline - time : 0;
 }
 
-/* False, with nothing answered: there is no message, or somebody else is taking it, or has the lock. */
+static bool is_for_later(reply_t *out, emmap_error error)
+{
+    const bool result = error == EMMAP_EOF || error == EBUSY || error == ETIMEDOUT;
+    if (result)
+        reply_read_drop(out);
+    return result;
+}
+
 static bool take(emmap_file *file, reply_t *out)
 {
     uint64_t ticket;
     emmap_sink sink = reply_sink(out, 3);
     const emmap_error error = emmap_queue_pop_begin(file, &sink, &ticket);
-    if (error == EMMAP_EOF || error == EBUSY || error == ETIMEDOUT) {
-        reply_read_drop(out);
+    if (is_for_later(out, error))
         return false;
-    }
     if (reply_read(out, error))
         reply_unsigned(out, ticket);
     return true;
 }
 
-/* Takes the first message, or begins to wait for one. True: it is answered. */
+static bool peek(emmap_file *file, reply_t *out)
+{
+    emmap_sink sink = reply_sink(out, 2);
+    const emmap_error error = emmap_queue_peek_front(file, &sink);
+    if (is_for_later(out, error))
+        return false;
+    (void)reply_read(out, error);
+    return true;
+}
+
+/* Answers with the first message, or begins to wait for one. True: it is answered. */
 static bool receive(waiting_t *self, emmap_file *file, reply_t *out)
 {
     bool is_answered;
     emmap_error error = EAGAIN;
     lock_limit_suspend(0);
-    while (!(is_answered = take(file, out)) && error == EAGAIN)
+    while (!(is_answered = self->take(file, out)) && error == EAGAIN)
         error = begin_message(self, file, self->receiver, left_until(self->deadline));
     lock_limit_restore(out);
     if (is_answered || !error)
@@ -280,10 +299,8 @@ static bool receive(waiting_t *self, emmap_file *file, reply_t *out)
     return true;
 }
 
-/* {queue_receive, Handle, Timeout} -> {ok, Binary, Ticket} | timeout | cancelled, later */
-void perform_queue_receive(const operation_t *op, call_t *c)
+static void begin_to_receive(call_t *c, take_function_t *function)
 {
-    (void)op;
     uint64_t timeout;
     emmap_error error;
     if (!limit(c, 1, &timeout, &error)) {
@@ -294,6 +311,7 @@ void perform_queue_receive(const operation_t *op, call_t *c)
     if (!self)
         return;
     self->receiver = c->out->lane;
+    self->take = function;
     self->deadline = end_of(timeout);
     if (error) {
         answer(c->out, error);
@@ -303,6 +321,20 @@ void perform_queue_receive(const operation_t *op, call_t *c)
     } else {
         (void)enter(c, self, EMMAP_OK);
     }
+}
+
+/* {queue_receive, Handle, Timeout} -> {ok, Binary, Ticket} | timeout | cancelled, later */
+void perform_queue_receive(const operation_t *op, call_t *c)
+{
+    (void)op;
+    begin_to_receive(c, take);
+}
+
+/* {queue_wait_front, Handle, Timeout} -> {ok, Binary} | timeout | cancelled, later; the message stays */
+void perform_queue_wait_front(const operation_t *op, call_t *c)
+{
+    (void)op;
+    begin_to_receive(c, peek);
 }
 
 /* ---- Waking ---- */
@@ -434,7 +466,7 @@ static void begin_answer(const waiting_t *self, reply_t *out)
     reply_term(out, self->id, self->length);
 }
 
-/* There may be a message now: takes it, or waits for the next. */
+/* There may be a message now: answers with it, or waits for the next. */
 static void receive_again(waiting_t *self, emmap_file *file, reply_t *out)
 {
     emmap_wait_free(self->wait);

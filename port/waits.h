@@ -11,6 +11,7 @@ perform_function_t perform_wait;
 perform_function_t perform_counter_wait;
 perform_function_t perform_cell_wait;
 perform_function_t perform_queue_wait;
+perform_function_t perform_queue_wait_front;
 perform_function_t perform_queue_receive;
 perform_function_t perform_notify;
 perform_function_t perform_counter_notify;

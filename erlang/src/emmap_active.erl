@@ -101,6 +101,7 @@ handle_info({waited, Waiter, Result}, #state{waiter = {Waiter, _}} = State) ->
     Awake = stop_waiting(State),
     case Result of
         {error, Reason} -> failed(Reason, Awake);
+        {ok, Bytes} -> send_seen(Awake, Bytes);
         _ -> send(Awake, ?AT_ONCE)
     end;
 handle_info({'DOWN', Monitor, process, _, _}, #state{waiter = {_, Monitor}} = State) ->
@@ -117,15 +118,20 @@ send(#state{waiter = {_, _}} = State, _Most) ->
 send(State, 0) ->
     self() ! go_on, % comes after the requests that are waiting
     {noreply, State};
-send(#state{queue = ?MAPPED(Backend, Handle) = Queue, owner = Owner} = State, Most) ->
-    #file_descriptor{data = #file{terms = Terms}} = Queue,
-    case emmap_queue_pop:pop_now(Backend, Handle, Terms) of
+send(#state{queue = ?QUEUE(Backend, Handle, Terms)} = State, Most) ->
+    popped(emmap_queue_pop:pop_now(Backend, Handle, Terms), State, Most).
+
+send_seen(#state{queue = ?QUEUE(Backend, Handle, Terms)} = State, Bytes) ->
+    popped(emmap_queue_pop:pop_seen(Backend, Handle, Terms, Bytes), State, ?AT_ONCE).
+
+popped(Result, #state{queue = Queue, owner = Owner} = State, Most) ->
+    case Result of
         {ok, Message} ->
             Owner ! {emmap_queue, Queue, Message},
             sent(State, Most - 1);
-        eof -> {noreply, wait(State)};
-        {busy, _} -> {noreply, wait(State)};
-        {error, ebusy} -> {noreply, wait(State)};
+        eof -> {noreply, wait(State, fun emmap_queue_pop:wait_front/2)};
+        {busy, _} -> {noreply, wait(State, fun emmap_queue_pop:wait/2)};
+        {error, ebusy} -> {noreply, wait(State, fun emmap_queue_pop:wait/2)};
         {error, Reason} -> failed(Reason, State)
     end.
 
@@ -142,10 +148,9 @@ failed(Reason, #state{queue = Queue, owner = Owner} = State) ->
     Owner ! {emmap_queue_error, Queue, Reason},
     {stop, normal, State}.
 
-wait(#state{queue = ?MAPPED(Backend, Handle)} = State) ->
+wait(#state{queue = Queue} = State, Wait) ->
     Server = self(),
-    Wait = fun() -> Server ! {waited, self(), ?CALL(Backend, queue_wait(Handle, infinity))} end,
-    State#state{waiter = spawn_monitor(Wait)}.
+    State#state{waiter = spawn_monitor(fun() -> Server ! {waited, self(), Wait(Queue, infinity)} end)}.
 
 stop_waiting(#state{waiter = {Waiter, Monitor}} = State) ->
     demonitor(Monitor, [flush]),

@@ -128,6 +128,9 @@ whether that process is `alive`.").
 -callback counter_wait(handle(), Index :: integer(), Expected :: operand(), timeout()) -> waited().
 ?DOC("Waits as `emmap_queue_wait_begin` of the core. `ok`: there may be a message.").
 -callback queue_wait(handle(), timeout()) -> waited().
+?DOC("As `queue_wait/2`, or `{ok, Bytes}`: the first message, which stays. It answers at once while there is one, so
+after an `ebusy` wait by `queue_wait/2`.").
+-callback queue_wait_front(handle(), timeout()) -> waited() | {ok, binary()}.
 -callback counter_notify(handle(), Index :: integer(), Count :: non_neg_integer() | infinity) -> measure().
 
 ?DOC("Count 0: as many as the file has, 1 if it is created. The options are as for open; `[]` reads, writes and

@@ -18,7 +18,7 @@ The library may fail to load: see `loaded/0`.").
 -export([backup/2, is_current/1, writers/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
--export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
+-export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2, queue_wait_front/2]).
 -export([counters_open/3, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1, queue_pop_many/2,
@@ -223,6 +223,10 @@ cell_wait(Handle, Version, Timeout) ->
 queue_wait(Handle, Timeout) ->
     Tag = make_ref(),
     waited(Handle, Tag, queue_wait_begin(Handle, Timeout, Tag)).
+
+%% To look at the message takes less time here than to send it.
+-spec queue_wait_front(handle(), timeout()) -> emmap_backend:waited().
+queue_wait_front(Handle, Timeout) -> queue_wait(Handle, Timeout).
 
 waited(Handle, Tag, {ok, Wait}) ->
     receive

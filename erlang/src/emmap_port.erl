@@ -37,7 +37,7 @@ not hold up other files: put `emmap_port:start_link/1` under a supervisor of you
 -export([backup/2, is_current/1, writers/1]).
 -export([patomic_add/3, patomic_sub/3, patomic_and/3, patomic_or/3, patomic_xor/3, patomic_exchange/3,
          patomic_compare_exchange/4, patomic_load/2, patomic_store/3]).
--export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2]).
+-export([wait/4, notify/3, counter_wait/4, counter_notify/3, queue_wait/2, queue_wait_front/2]).
 -export([counters_open/3, counters_open/4, counter_add/3, counter_sub/3, counter_set/3, counter_get/2,
          counter_compare_exchange/4]).
 -export([queue_open/2, queue_open/3, queue_attach/1, queue_push/2, queue_push_many/2, queue_push_once/4, queue_pop/1, queue_pop_many/2,
@@ -828,6 +828,10 @@ counter_wait({Program, Number}, Index, Expected, Timeout) ->
 -spec queue_wait(handle(), timeout()) -> emmap_backend:waited().
 queue_wait({Program, Number}, Timeout) ->
     checked(wait_call(Program, {queue_wait, Number, Timeout}, Timeout)).
+
+-spec queue_wait_front(handle(), timeout()) -> emmap_backend:waited() | {ok, binary()}.
+queue_wait_front({Program, Number}, Timeout) ->
+    checked(wait_call(Program, {queue_wait_front, Number, Timeout}, Timeout)).
 
 -spec counter_notify(handle(), integer(), non_neg_integer() | infinity) -> emmap_backend:measure().
 counter_notify({Program, Number}, Index, Count) -> checked_call(Program, {counter_notify, Number, Index, Count}).

@@ -6,7 +6,7 @@
 
 %% Removing messages, at once or after a wait: each leaves the queue once its term is made, and stays if it is refused.
 
--export([pop/3, pop_now/3, pop_and_purge/1, pop_many/2, await/2, await/3, wait/2]).
+-export([pop/3, pop_now/3, pop_seen/4, pop_and_purge/1, pop_many/2, await/2, await/3, wait/2, wait_front/2]).
 
 -include("emmap_file.hrl").
 
@@ -36,28 +36,31 @@ pop_now(Backend, Handle, Terms) -> pop_decoded(Backend, Handle, Terms).
 safety([safe]) -> safe;
 safety([]) -> unsafe.
 
-%% No lock is held while the term is made. If another process has removed the message meanwhile, the next one is tried.
 pop_decoded(Backend, Handle, Terms) ->
     case ?CALL(Backend, queue_peek_front(Handle)) of
-        {ok, Bytes} ->
-            case emmap_terms:decode(Bytes, Terms) of
-                {ok, Term} ->
-                    case ?CALL(Backend, queue_remove(Handle, [Bytes])) of
-                        ok -> {ok, Term};
-                        {error, estale} -> pop_decoded(Backend, Handle, Terms);
-                        Failed -> Failed
-                    end;
-                Bad ->
-                    {error, Bad}
-            end;
+        {ok, Bytes} -> pop_seen(Backend, Handle, Terms, Bytes);
         %% A handle for reading removes no message, not even one that is not there.
         eof ->
             case ?CALL(Backend, queue_remove(Handle, [])) of
                 ok -> eof;
                 Failed -> Failed
             end;
-        Failed ->
-            Failed
+        Failed -> Failed
+    end.
+
+%% As pop_now/3, with the bytes of a message that was the first one. No lock is held while the term is made. If another process
+%% has removed the message meanwhile, the next one is tried.
+-spec pop_seen(emmap_nif | emmap_port, emmap_backend:handle(), #terms{}, binary()) -> popped() | {busy, non_neg_integer()}.
+pop_seen(Backend, Handle, Terms, Bytes) ->
+    case emmap_terms:decode(Bytes, Terms) of
+        {ok, Term} ->
+            case ?CALL(Backend, queue_remove(Handle, [Bytes])) of
+                ok -> {ok, Term};
+                {error, estale} -> pop_decoded(Backend, Handle, Terms);
+                Failed -> Failed
+            end;
+        Bad ->
+            {error, Bad}
     end.
 
 -spec pop_and_purge(emmap_queue:queue()) -> nil | term() | {error, emmap_queue:reason()}.
@@ -118,31 +121,35 @@ remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
 -define(GRACE, 100).
 
 -spec await(emmap_queue:queue(), timeout()) -> {ok, term()} | timeout | {error, emmap_queue:reason()}.
-await(Queue, Timeout) -> await(Queue, Timeout, fun pop_now/3).
+await(Queue, Timeout) -> await_until(Queue, end_of(Timeout), {fun pop_now/3, fun wait_front/2}).
 
 %% Tries to get a message now, and again when there may be one.
 -spec await(emmap_queue:queue(), timeout(), fun((emmap_nif | emmap_port, emmap_backend:handle(), #terms{}) -> Answer)) ->
     Answer | timeout | {error, emmap_queue:reason()}.
-await(Queue, infinity, Now) -> await_until(Queue, infinity, Now);
-await(Queue, 0, Now) -> await_until(Queue, erlang:monotonic_time(millisecond), Now);
-%% One more, because the clock's time is rounded down.
-await(Queue, Timeout, Now) -> await_until(Queue, erlang:monotonic_time(millisecond) + Timeout + 1, Now).
+await(Queue, Timeout, Now) -> await_until(Queue, end_of(Timeout), {Now, fun wait/2}).
 
-await_until(?QUEUE(Backend, Handle, Terms) = Queue, End, Now) ->
-    case Now(Backend, Handle, Terms) of
-        eof -> wait_until(Queue, End, Now, fun() -> timeout end);
-        %% Another process has the lock, or is taking the first message out.
-        {busy, _} -> wait_until(Queue, End, Now, fun() -> insist(Queue, Now) end);
-        {error, ebusy} -> wait_until(Queue, End, Now, fun() -> timeout end);
+end_of(infinity) -> infinity;
+end_of(0) -> erlang:monotonic_time(millisecond);
+%% One more, because the clock's time is rounded down.
+end_of(Timeout) -> erlang:monotonic_time(millisecond) + Timeout + 1.
+
+await_until(?QUEUE(Backend, Handle, Terms) = Queue, End, {Now, _} = How) ->
+    tried(Now(Backend, Handle, Terms), Queue, End, How).
+
+tried(Result, Queue, End, {Now, Wait} = How) ->
+    case Result of
+        eof -> waited(Wait(Queue, left(End)), Queue, End, How, fun() -> timeout end);
+        %% Another process has the lock, or is taking the first message out. So the message is no reason to wake.
+        {busy, _} -> waited(wait(Queue, left(End)), Queue, End, How, fun() -> insist(Queue, Now) end);
+        {error, ebusy} -> waited(wait(Queue, left(End)), Queue, End, How, fun() -> timeout end);
         Result -> Result
     end.
 
-wait_until(Queue, End, Now, Over) ->
-    case wait(Queue, left(End)) of
-        ok -> await_until(Queue, End, Now);
-        timeout -> Over();
-        {error, _} = Error -> Error
-    end.
+waited(ok, Queue, End, How, _Over) -> await_until(Queue, End, How);
+waited({ok, Bytes}, ?QUEUE(Backend, Handle, Terms) = Queue, End, How, _Over) ->
+    tried(pop_seen(Backend, Handle, Terms, Bytes), Queue, End, How);
+waited(timeout, _Queue, _End, _How, Over) -> Over();
+waited({error, _} = Error, _Queue, _End, _How, _Over) -> Error.
 
 %% The time is over, and it is not known yet whether there is a message. As a rule the owner keeps the lock for microseconds.
 insist(?QUEUE(Backend, Handle, Terms), Now) ->
@@ -157,5 +164,11 @@ left(End) -> max(0, End - erlang:monotonic_time(millisecond)).
 
 %% Waits until there may be a message.
 -spec wait(emmap_queue:queue(), timeout()) -> ok | timeout | {error, emmap_queue:reason()}.
-wait(?QUEUE(Backend, Handle, _), infinity) -> ?CALL(Backend, queue_wait(Handle, infinity));
-wait(?QUEUE(Backend, Handle, _), Timeout) -> ?CALL(Backend, queue_wait(Handle, min(Timeout, ?LONGEST))).
+wait(?QUEUE(Backend, Handle, _), Timeout) -> ?CALL(Backend, queue_wait(Handle, at_most(Timeout))).
+
+%% The same. A backend that is asked over a pipe answers with the first message, which saves a request.
+-spec wait_front(emmap_queue:queue(), timeout()) -> ok | {ok, binary()} | timeout | {error, emmap_queue:reason()}.
+wait_front(?QUEUE(Backend, Handle, _), Timeout) -> ?CALL(Backend, queue_wait_front(Handle, at_most(Timeout))).
+
+at_most(infinity) -> infinity;
+at_most(Timeout) -> min(Timeout, ?LONGEST).

@@ -2,7 +2,8 @@
 -module(emmap_receive_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([message_that_is_there/1, message_that_comes/1, message_of_another_handle/1, timeout_is_answered/1,
+-export([message_that_is_there/1, message_that_comes/1, long_message_that_comes/1, refused_message_that_comes/1,
+         sleeps_while_another_pops/1, message_of_another_handle/1, timeout_is_answered/1,
          any_term_is_a_message/1, bad_arguments/1, refused_message/1, close_ends_it/1, killed_receiver/1,
          message_put_back/1, each_message_once/1, no_stray_messages/1, wait_takes_nothing/1, waiters_try_pop/1]).
 -export([active_once/1, active_count/1, active_true/1, passive_again/1, active_ends_with_its_process/1,
@@ -15,7 +16,8 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     emmap_test_backends:groups(
-      [message_that_is_there, message_that_comes, message_of_another_handle, timeout_is_answered, any_term_is_a_message,
+      [message_that_is_there, message_that_comes, long_message_that_comes, refused_message_that_comes,
+       sleeps_while_another_pops, message_of_another_handle, timeout_is_answered, any_term_is_a_message,
        bad_arguments, refused_message, close_ends_it, killed_receiver, message_put_back, each_message_once,
        no_stray_messages, wait_takes_nothing, waiters_try_pop, active_once, active_count, active_true, passive_again, active_ends_with_its_process,
        active_refused_message, active_close, waits_for_no_other_name]).
@@ -33,9 +35,11 @@ queue(Config, Options) ->
 options(Config, Options) -> [{backend, proplists:get_value(backend, Config)}, create, read, write | Options].
 
 %% Pushes bytes that are no term.
-push_bytes(#file_descriptor{data = Data}, Bytes) ->
-    Backend = element(2, Data),
-    Backend:queue_push(element(3, Data), Bytes).
+push_bytes(Queue, Bytes) ->
+    {Backend, Handle} = backend(Queue),
+    Backend:queue_push(Handle, Bytes).
+
+backend(#file_descriptor{data = Data}) -> {element(2, Data), element(3, Data)}.
 
 %% Starts a process that calls the fun, and sends the result.
 start(Do) ->
@@ -69,6 +73,55 @@ message_that_comes(Config) ->
         ?assertEqual({ok, {message, N}}, result(Receiver))
     end || N <- lists:seq(1, 20)],
     ok = emmap_queue:close(Queue).
+
+long_message_that_comes(Config) ->
+    Queue = queue(Config, []),
+    [begin
+        Long = binary:copy(<<N>>, 1 bsl N),
+        Receiver = start(fun() -> emmap_queue:receive_message(Queue, 10000) end),
+        ok = await_waiting(Receiver),
+        ok = emmap_queue:push(Queue, {Long, N}),
+        ?assertEqual({ok, {Long, N}}, result(Receiver))
+    end || N <- lists:seq(4, 21)],
+    ok = emmap_queue:close(Queue).
+
+%% It stays, and other processes may remove it.
+refused_message_that_comes(Config) ->
+    Queue = queue(Config, []),
+    Receiver = start(fun() -> emmap_queue:receive_message(Queue, infinity) end),
+    ok = await_waiting(Receiver),
+    ok = push_bytes(Queue, <<"no term!">>),
+    ?assertEqual({error, {bad_term, <<"no term!">>}}, result(Receiver)),
+    ?assertEqual({ok, <<"no term!">>}, emmap_queue:pop_bytes(Queue)),
+    ok = emmap_queue:close(Queue).
+
+%% The message is there all the time, but nobody else can remove it: neither of the two tries again and again.
+sleeps_while_another_pops(Config) ->
+    Queue = queue(Config, []),
+    ok = emmap_queue:push(Queue, message),
+    {Backend, Handle} = backend(Queue),
+    {ok, _, Ticket} = Backend:queue_pop_begin(Handle),
+    Receiver = start(fun() -> emmap_queue:receive_message(Queue, infinity) end),
+    Active = start(fun() -> ok = emmap_queue:set_active(Queue, once), next() end),
+    ok = await_waiting(Receiver),
+    ok = emmap_test:until(fun() -> active_servers() =/= [] end),
+    timer:sleep(30),
+    Servers = active_servers(),
+    Before = reductions([Receiver | Servers]),
+    timer:sleep(100),
+    ?assert(reductions([Receiver | Servers]) - Before < 10000),
+    ok = Backend:queue_pop_commit(Handle, Ticket),
+    ok = emmap_queue:push(Queue, one),
+    ok = emmap_queue:push(Queue, other),
+    Received = [case result(Each) of
+                    {ok, Message} -> Message;
+                    {emmap_queue, Queue, Message} -> Message
+                end || Each <- [Active, Receiver]],
+    ?assertEqual([one, other], lists:sort(Received)),
+    ok = emmap_queue:close(Queue).
+
+reductions(Processes) ->
+    lists:sum([Count || Process <- Processes, {reductions, Count} <- [process_info(Process, reductions)]]).
 
 message_of_another_handle(Config) ->
     Path = emmap_test:path(Config, "shared"),
@@ -281,13 +334,14 @@ active_ends_with_its_process(Config) ->
     ok = emmap_queue:close(Queue).
 
 until_no_server() ->
-    Servers = [Process || Process <- processes(),
-                          {dictionary, Dictionary} <- [process_info(Process, dictionary)],
-                          lists:member({'$initial_call', {emmap_active, init, 1}}, Dictionary)],
-    case Servers of
+    case active_servers() of
         [] -> ok;
         _ -> timer:sleep(1), until_no_server()
     end.
+
+active_servers() ->
+    [Process || Process <- processes(), {dictionary, Dictionary} <- [process_info(Process, dictionary)],
+                lists:member({'$initial_call', {emmap_active, init, 1}}, Dictionary)].
 
 active_refused_message(Config) ->
     Queue = queue(Config),

@@ -292,6 +292,58 @@ def received(port):
     expect(port("batch", [(Atom("queue_receive"), handle, 0)]), [error("closed")])
 
 
+def seen(port):
+    """Waits for the first message, which stays; a client that was not quick enough waits again."""
+    _, handle, _ = port("queue_open", b"seen.bin", [])
+    expect(port("queue_wait_front", handle, 0), Atom("timeout"))
+    expect(port("queue_wait_front", handle, 10), Atom("timeout"))
+    expect(port("queue_wait_front", handle, -1), error("einval"))
+    expect(port("queue_wait_front", handle, Atom("soon")), error("badarg"))
+    waiting = port.send(Atom("queue_wait_front"), handle, INFINITY)
+    expect(port("queue_push", handle, b"message1"), OK)
+    expect(port.reply(waiting), (OK, b"message1"))
+    # Nobody has it, so anybody gets it, and at once.
+    expect(port("queue_wait_front", handle, INFINITY), (OK, b"message1"))
+    _, _, ticket = port("queue_pop_begin", handle)
+    expect(port("queue_wait_front", handle, INFINITY), (OK, b"message1"))
+    expect(port("queue_remove", handle, [b"message1"]), error("ebusy"))
+    freed = port.send(Atom("queue_wait"), handle, INFINITY)
+    expect(port("queue_pop_abort", handle, ticket), OK)
+    expect(port.reply(freed), OK)
+    expect(port("queue_remove", handle, [b"message1"]), OK)
+    expect(port("queue_remove", handle, [b"message1"]), error("estale"))
+    cancelled, closed = (port.send(Atom("queue_wait_front"), handle, INFINITY) for _ in range(2))
+    expect(port("cancel", cancelled), OK)
+    expect(port.reply(cancelled), Atom("cancelled"))
+    expect(port("queue_erase", handle), OK)
+    assert not port.is_answered(closed)
+    expect(port("close", handle), OK)
+    expect(port.reply(closed), error("closed"))
+    expect(port("batch", [(Atom("queue_wait_front"), handle, 0)]), [error("closed")])
+    _, handle, _ = port("queue_open", b"seen.bin", [])
+    expect(port("batch", [(Atom("queue_wait_front"), handle, 0)]), [error("badarg")])
+    expect(port("close", handle), OK)
+
+
+def seen_first_by_another(program, folder):
+    """A message that others remove first is no answer to a client that waits, and the next one is."""
+    ports = [Port(program, folder, 2) for _ in range(2)]
+    handles = [port("queue_open", b"other.bin", [])[1] for port in ports]
+    (one, other), (handle, _) = ports, handles
+    waiting = one.send(Atom("queue_wait_front"), handle, INFINITY)
+    expect(one("queue_length", handle), (OK, 0))
+    expect(other("batch", [(Atom("queue_push"), handles[1], b"message1"), (Atom("queue_pop"), handles[1])]),
+           [OK, (OK, b"message1")])
+    if not one.is_answered(waiting):
+        expect(other("queue_push", handles[1], b"message2"), OK)
+        expect(one.reply(waiting), (OK, b"message2"))
+    else:
+        expect(one.reply(waiting), (OK, b"message1"))
+        expect(one("queue_remove", handle, [b"message1"]), error("estale"))
+    for port in ports:
+        expect(port.end(), 0)
+
+
 def taken_for_nobody(program, folder):
     """A message that was taken for a client that goes stays in the queue."""
     port = Port(program, folder, 2)
@@ -322,6 +374,8 @@ def short_replies(program, folder):
     while (answer := port("queue_pop_many", handle, 100)) != error("emsgsize"):
         popped += answer[1]
     assert popped == messages
+    for wait in ("queue_wait_front", "queue_receive"):
+        expect(port(wait, handle, 0), error("emsgsize"))
     expect(port("queue_length", handle), (OK, 1))
     _, storage, _ = port("blocks_open", b"short-blocks.bin", 1000, 2, [])
     port("block_store_many", storage, messages[:5])
@@ -366,10 +420,13 @@ def main(program, folder):
     expect(port("nothing", 1), error("badarg"))
     greetings(port)
     received(port)
+    seen(port)
     expect(port.end(), 0)
     port = Port(program, folder, 2)
     received(port)
+    seen(port)
     expect(port.end(), 0)
+    seen_first_by_another(program, folder)
     taken_for_nobody(program, folder)
     short_replies(program, folder)
     same_ids(program, folder)
