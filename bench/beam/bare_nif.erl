@@ -1,12 +1,16 @@
 %% See bare_nif.c.
 -module(bare_nif).
 
--export([load/1, new/0, add/2, read/1, lend/1]).
+-export([load/1, new/0, add/2, read/1, lend/1, watch/2, answer/0]).
 
-%% The library's path, without its extension.
+%% Compiles the library into a folder.
 -spec load(file:filename()) -> ok.
-load(Path) ->
-    erlang:load_nif(Path, 0).
+load(Folder) ->
+    Include = filename:join([code:root_dir(), "erts-" ++ erlang:system_info(version), "include"]),
+    Library = filename:join(Folder, "bare_nif"),
+    Source = filename:join([filename:dirname(?FILE), "..", "native", "bare_nif.c"]),
+    [] = os:cmd(lists:concat(["cc -O2 -shared -fPIC -I", Include, " -o ", Library, ".so ", Source])),
+    erlang:load_nif(Library, 0).
 
 -spec new() -> reference().
 new() -> erlang:nif_error(not_loaded).
@@ -19,3 +23,11 @@ read(_) -> erlang:nif_error(not_loaded).
 
 -spec lend(reference()) -> {ok, binary()}.
 lend(_) -> erlang:nif_error(not_loaded).
+
+%% The calling process gets the message `ok' for each byte of the FIFO `There'.
+-spec watch(There :: file:filename(), Back :: file:filename()) -> ok.
+watch(_, _) -> erlang:nif_error(not_loaded).
+
+%% Writes a byte to the FIFO `Back'.
+-spec answer() -> ok.
+answer() -> erlang:nif_error(not_loaded).

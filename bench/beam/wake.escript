@@ -13,10 +13,14 @@ main([Folder, BarePort]) ->
     Local = {local, filename:join(Folder, "wake.sock")},
     {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),
     Fifos = [filename:join(Folder, Name) || Name <- ["bare-there", "bare-back"]],
+    {ok, bare_nif, Code} = compile:file(filename:join(Here, "bare_nif.erl"), [binary, report]),
+    {module, bare_nif} = code:load_binary(bare_nif, "bare_nif.erl", Code),
+    ok = bare_nif:load(Folder),
+    ok = bare_nif:watch(filename:join(Folder, "nif-there"), filename:join(Folder, "nif-back")),
     Bare = open_port({spawn_executable, BarePort}, [{packet, 4}, binary, nouse_stdio, {args, Fifos}]),
     ok = io:setopts([binary]),
     io:put_chars("ready\n"),
-    obey(maps:from_list([{"unix", Unix}, {"bare-port", Bare} | Counters ++ Queues])).
+    obey(maps:from_list([{"unix", Unix}, {"bare-nif", none}, {"bare-port", Bare}, {"bare-port-twice", Bare} | Counters ++ Queues])).
 
 open_queue(Folder, Name, Backend) ->
     {ok, Queue} = emmap_queue:open(filename:join(Folder, Name), 0, [{backend, Backend}]),
@@ -42,6 +46,16 @@ answer("bare-port" = Way, Port, Count) ->
     Byte = receive {Port, {data, Data}} -> Data end,
     true = port_command(Port, Byte),
     answer(Way, Port, Count - 1);
+answer("bare-port-twice" = Way, Port, Count) ->
+    _ = receive {Port, {data, There}} -> There end,
+    true = port_command(Port, <<2>>),
+    _ = receive {Port, {data, Done}} -> Done end,
+    true = port_command(Port, <<1>>),
+    answer(Way, Port, Count - 1);
+answer("bare-nif" = Way, none, Count) ->
+    receive ok -> ok end,
+    ok = bare_nif:answer(),
+    answer(Way, none, Count - 1);
 answer(Way, {queues, There, Back} = Queues, Count) ->
     {ok, Message} = emmap_queue:receive_message(There, infinity),
     ok = emmap_queue:push(Back, Message),

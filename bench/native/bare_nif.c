@@ -1,10 +1,13 @@
 /*
  * The least cost of a NIF. It gets a resource, and returns `{ok, Old}` after adding to its word, or `{ok, Binary}` with 64
- * of its bytes, copied or direct.
+ * of its bytes, copied or direct. And the least that a message takes through a NIF that wakes a process: a thread sleeps on the
+ * FIFO THERE, and sends the process an atom for each byte; a call writes a byte to the FIFO BACK.
  */
 #include <erl_nif.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { LENGTH = 64 };
 
@@ -68,7 +71,51 @@ static ERL_NIF_TERM lend(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
                             enif_make_resource_binary(env, object, ((memory *)object)->bytes, LENGTH));
 }
 
-static ErlNifFunc functions[] = {
-    {"new", 0, new_memory, 0}, {"add", 2, add, 0}, {"read", 1, read_bytes, 0}, {"lend", 1, lend, 0}};
+static struct {
+    int there, back;
+    ErlNifPid process;
+    ErlNifTid thread;
+} fifos;
+
+/* Ends with the node. */
+static void *watch(void *context)
+{
+    (void)context;
+    char byte;
+    while (read(fifos.there, &byte, 1) == 1)
+        (void)enif_send(NULL, &fifos.process, NULL, ok);
+    return NULL;
+}
+
+static int open_fifo(ErlNifEnv *env, ERL_NIF_TERM path)
+{
+    char name[4096];
+    return enif_get_string(env, path, name, sizeof name, ERL_NIF_LATIN1) > 0 ? open(name, O_RDWR | O_CLOEXEC)
+                                                                             : -1;
+}
+
+static ERL_NIF_TERM watch_fifo(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)argc;
+    static char name[] = "bare_nif";
+    fifos.there = open_fifo(env, argv[0]);
+    fifos.back = open_fifo(env, argv[1]);
+    enif_self(env, &fifos.process);
+    return fifos.there < 0 || fifos.back < 0 ||
+                   enif_thread_create(name, &fifos.thread, watch, NULL, NULL) != 0
+               ? enif_make_badarg(env)
+               : ok;
+}
+
+static ERL_NIF_TERM answer(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
+{
+    (void)argc;
+    (void)argv;
+    return write(fifos.back, "", 1) == 1 ? ok : enif_make_badarg(env);
+}
+
+static ErlNifFunc functions[] = {{"new", 0, new_memory, 0},   {"add", 2, add, 0},
+                                 {"read", 1, read_bytes, 0},  {"lend", 1, lend, 0},
+                                 {"watch", 2, watch_fifo, 0}, {"answer", 0, answer, 0}};
 
 ERL_NIF_INIT(bare_nif, functions, load, NULL, NULL, NULL)

@@ -1,6 +1,7 @@
 /*
  * The least that a message takes through a port program whose event loop watches a FIFO: forwards each byte of the FIFO THERE
- * to BEAM as a frame of {packet, 4}, and writes a byte to the FIFO BACK for each frame of BEAM.
+ * to BEAM as a frame of {packet, 4}, and writes a byte to the FIFO BACK for each frame of BEAM. A frame with the byte 2 is a
+ * request, which is answered with the same frame.
  *
  *   fifo_port THERE BACK
  */
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { INPUT = 3, OUTPUT = 4, FRAME = 5 };
+enum { INPUT = 3, OUTPUT = 4, FRAME = 5, REQUEST = 2 };
 
 int main(int argc, char **argv)
 {
@@ -33,7 +34,10 @@ int main(int argc, char **argv)
         const ssize_t count = read(INPUT, bytes, FRAME);
         if (count <= 0)
             return EXIT_SUCCESS;
-        if (count != FRAME || write(back, bytes, 1) != 1)
+        if (count != FRAME)
+            return EXIT_FAILURE;
+        const ssize_t length = bytes[FRAME - 1] == REQUEST ? FRAME : 1;
+        if (write(length == FRAME ? OUTPUT : back, bytes, (size_t)length) != length)
             return EXIT_FAILURE;
     }
 }

@@ -4,8 +4,10 @@
 //
 // By words: Node changes a counter and notifies; BEAM (wake.escript) wakes, changes another counter and notifies; Node
 // wakes. By queues: each pushes a message, for which the other sleeps. By the socket: each writes eight bytes, and the
-// other sleeps until they come. By the bare port: each writes a byte that a program forwards (fifo_port.c), which is the
-// least that a port program needs. Node sleeps for a millisecond between two round trips.
+// other sleeps until they come. The floors: by the bare NIF each writes a byte, for which a thread of the NIF sleeps on BEAM
+// (bare_nif.c); by the bare port each writes a byte that a program forwards (fifo_port.c); by the bare port twice BEAM asks the
+// program something, and only then writes its byte, as a message has to be removed after its term is made. Node sleeps for a
+// millisecond between two round trips.
 import { execFileSync, spawn } from "node:child_process";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { createServer, Socket } from "node:net";
@@ -32,11 +34,7 @@ const server = createServer();
 const connection = new Promise((resolve) => server.once("connection", resolve));
 await new Promise((resolve) => server.listen(join(folder, "wake.sock"), resolve));
 const bare = compile(join(import.meta.dirname, "../native/fifo_port.c"));
-const fifos = ["bare-there", "bare-back"].map((name) => join(folder, name));
-execFileSync("mkfifo", fifos);
-const bothEnds = constants.O_RDWR | constants.O_NONBLOCK;
-const [bareThere, bareBack] = fifos.map((path) => openSync(path, bothEnds));
-const bareSocket = new Socket({ fd: bareBack, writable: false });
+const [bareNif, barePort] = ["nif", "bare"].map(openFifos);
 const beam = spawn("escript", [join(import.meta.dirname, "../beam/wake.escript"), folder, bare], {
   stdio: ["pipe", "pipe", "inherit"],
 });
@@ -46,6 +44,14 @@ beam.on("exit", (status) => {
 });
 await new Promise((resolve) => createInterface({ input: beam.stdout }).once("line", resolve));
 const socket = await connection;
+
+/** The FIFOs `NAME-there`, for bytes to BEAM, and `NAME-back`. */
+function openFifos(name) {
+  const paths = ["there", "back"].map((way) => join(folder, `${name}-${way}`));
+  execFileSync("mkfifo", paths);
+  const [there, back] = paths.map((path) => openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
+  return { there, back: new Socket({ fd: back, writable: false }) };
+}
 
 async function byCounters() {
   const seen = counters.add(0, 1n);
@@ -67,18 +73,22 @@ async function bySocket() {
   await answered;
 }
 
-async function byBarePort() {
-  const answered = new Promise((resolve) => bareSocket.once("data", resolve));
-  writeSync(bareThere, eight, 0, 1);
-  await answered;
-}
+const byFifos =
+  ({ there, back }) =>
+  async () => {
+    const answered = new Promise((resolve) => back.once("data", resolve));
+    writeSync(there, eight, 0, 1);
+    await answered;
+  };
 
 const WAYS = {
   nif: byCounters,
   port: byCounters,
   "nif-queue": byQueue,
   "port-queue": byQueue,
-  "bare-port": byBarePort,
+  "bare-nif": byFifos(bareNif),
+  "bare-port": byFifos(barePort),
+  "bare-port-twice": byFifos(barePort),
   unix: bySocket,
 };
 
@@ -119,21 +129,32 @@ for (const [way, name] of [
   );
 for (const [way, name, beside = "unix", peer = "a unix socket"] of [
   ["nif-queue", "BEAM over the NIF"],
+  ["nif-queue", "BEAM over the NIF", "bare-nif", "a byte through a bare NIF's thread"],
   ["port-queue", "BEAM over the port"],
-  ["port-queue", "BEAM over the port", "bare-port", "a byte through a bare port program"],
+  [
+    "port-queue",
+    "BEAM over the port",
+    "bare-port-twice",
+    "a byte through a bare port program, asked once more",
+  ],
 ])
   records.percentiles(
     `Node to ${name} and back, each asleep until the other's message`,
     { p50: at(0.5, way, beside), p99: at(0.99, way, beside), p999: at(0.999, way, beside) },
     peer,
   );
-records.percentiles(
-  "Node to BEAM through a bare port program and back, a byte each",
-  { p50: at(0.5, "bare-port"), p99: at(0.99, "bare-port"), p999: at(0.999, "bare-port") },
-  "a unix socket",
-);
+for (const [way, through] of [
+  ["bare-nif", "a bare NIF's thread and back"],
+  ["bare-port", "a bare port program and back"],
+  ["bare-port-twice", "a bare port program, asked once more, and back"],
+])
+  records.percentiles(
+    `Node to BEAM through ${through}, a byte each`,
+    { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
+    "a unix socket",
+  );
 records.note(
-  "A wait for a word has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Messages wake Node's and the port program's event loops without such a thread. Through a port each way wakes one process more than a socket does, so a bare port program is the floor. Over the port the change and the notify are two requests.",
+  "A wait for a word has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Messages wake Node's and the port program's event loops without such a thread; over the NIF a thread wakes the process, so a bare NIF's thread is the floor. Over the port the message is removed by a request of its own, after its term is made, so that a refused message stays; the floor is a bare port program that is asked once more. Over the port the change and the notify are two requests.",
 );
 
 const waits = Array.from({ length: IDLE }, () => counters.wait(0, counters.get(0)));
@@ -154,8 +175,10 @@ await Promise.all(waits);
 beam.stdin.end();
 await new Promise((resolve) => beam.on("close", resolve));
 socket.destroy();
-bareSocket.destroy();
-closeSync(bareThere);
+for (const { there, back } of [bareNif, barePort]) {
+  back.destroy();
+  closeSync(there);
+}
 server.close();
 counters.close();
 there.close();
