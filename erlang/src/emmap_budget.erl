@@ -342,15 +342,16 @@ write(#state{path = Path, promised = Promised, accepted = Accepted} = State) ->
 %%% The leader
 
 election(#state{name = Name, role = follower} = State) ->
-    case is_voter(node(), State) andalso leader(State) =:= undefined of
-        true ->
-            Self = self(),
+    Self = self(),
+    case is_voter(node(), State) andalso leader(State) of
+        undefined ->
             %% The registration asks other nodes, and may take long.
             _ = spawn_link(fun() ->
                 Self ! {registered, global:register_name({?MODULE, Name}, Self, fun global:random_notify_name/3)}
             end),
             State#state{role = electing};
-        false -> State
+        Self -> resign(State);
+        _ -> State
     end;
 election(#state{role = #candidate{}, began = Began} = State) -> overdue(Began, State);
 election(#state{role = #leader{commit = {_, _, Began}}} = State) -> overdue(Began, State);
@@ -374,10 +375,10 @@ stand(#state{seen = Seen} = State) ->
     tell_voters({prepare, Term}, State),
     State#state{role = #candidate{term = Term}, seen = Term, began = clock()}.
 
-resign(#state{name = Name, role = Role} = State) when Role =/= follower ->
-    _ = global:whereis_name({?MODULE, Name}) =:= self() andalso global:unregister_name({?MODULE, Name}),
-    State#state{role = follower};
-resign(State) -> State.
+%% Also gives back a name that came after a follower had heard of a higher term: nobody else can lead while it is taken.
+resign(#state{name = Name} = State) ->
+    _ = leader(State) =:= self() andalso global:unregister_name({?MODULE, Name}),
+    State#state{role = follower}.
 
 promise(Term, Accepted, From, #state{role = #candidate{term = Term, promises = Before} = Role} = State) ->
     Promises = case is_voter(node(From), State) andalso is_accepted(Accepted) of

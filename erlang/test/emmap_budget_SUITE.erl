@@ -6,7 +6,7 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2]).
 -export([never_more_than_the_limit/1, lost_answer_that_a_lease_is_over/1, wrong_accounts_are_seen/1, one_node/1, three_nodes/1, leader_dies/1, minority/1,
-         holder_dies/1, few_messages/1, bad_arguments/1, hostile/1, outsiders/1]).
+         holder_dies/1, few_messages/1, bad_arguments/1, hostile/1, outsiders/1, name_of_a_follower/1]).
 -export([start/1, hit_all/2, hit_for/3]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [never_more_than_the_limit, lost_answer_that_a_lease_is_over, wrong_accounts_are_seen, bad_arguments | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
 
 groups() ->
-    [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile, outsiders]}, {port, [], [one_node]}].
+    [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile, outsiders, name_of_a_follower]}, {port, [], [one_node]}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -336,3 +336,16 @@ outsiders(Config) ->
         ?assertEqual(false, call(Outsider, emmap_budget, hit, [?FUNCTION_NAME]))
      end || Outsider <- [Hidden, Stranger]],
     stop([A, Hidden, Stranger]).
+
+%% The name comes to a node that does not lead. It gives the name back, and one of them leads again.
+name_of_a_follower(Config) ->
+    Nodes = nodes_of([a, b]),
+    join(?FUNCTION_NAME, Nodes, #{limit => 1000, window => 1000, lease => 300, block => 10}, Config),
+    ready(?FUNCTION_NAME, Nodes),
+    #{leader := Leader, term := Term} = call(hd(Nodes), emmap_budget, info, [?FUNCTION_NAME]),
+    [Follower] = [Node || #{node := Each} = Node <- Nodes, Each =/= Leader],
+    Process = call(Follower, erlang, whereis, [emmap_budget_name_of_a_follower]),
+    yes = call(Follower, global, re_register_name, [{emmap_budget, ?FUNCTION_NAME}, Process]),
+    emmap_test:until(fun() -> maps:get(term, call(Follower, emmap_budget, info, [?FUNCTION_NAME])) > Term end),
+    _ = [emmap_test:until(fun() -> call(Node, emmap_budget, hit, [?FUNCTION_NAME]) end) || Node <- Nodes],
+    stop(Nodes).
