@@ -1,13 +1,16 @@
-// Three hosts push messages to each other through relays, while their links are cut both ways and one way, slowed and delayed, and
-// their nodes are killed and stopped. Every message arrives once, every addition is in all sums once,
-// and no more hits are allowed than a strict limit has. A seed makes a schedule: all faults in a random order, each at a
-// random host for a random time, at times several at once. SEED=N runs one schedule, SEEDS=N so many; 24 are a long round.
+// Three hosts, whose clocks are hours apart, push messages to each other through relays. Meanwhile their links are cut both ways and one way,
+// slowed and delayed, their nodes are killed and stopped, and their wall clocks are set. Every message arrives once, every
+// addition is in all sums once, and no more hits are allowed than a strict limit has. A seed makes a schedule: all faults in a random
+// order, each at a random host for a random time, at times several at once. SEED=N runs one schedule, SEEDS=N so many; 24 are a
+// long round.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { BudgetHits } from "../support/budget-hits.mjs";
+import { Clocks } from "../support/clocks.mjs";
 import { ClusterCounts } from "../support/cluster-counts.mjs";
+import { HostClock, requireClocks } from "../support/host-clock.mjs";
 import { network, PORT, requireNetworks } from "../support/network.mjs";
 import { portProgramOf } from "../support/proc.mjs";
 import { MEMORY, Peer, withFolder } from "../support/processes.mjs";
@@ -15,7 +18,7 @@ import { randomNumbers } from "../support/random.mjs";
 import { Relays } from "../support/relays.mjs";
 import { Row } from "../support/rows.mjs";
 
-export const title = "networks that fail between hosts, and hosts that fail";
+export const title = "networks that fail between hosts, hosts that fail, and clocks that are set";
 export const shortSeconds = 0;
 
 const SEEDS = 24;
@@ -26,11 +29,14 @@ const ROUTES = [
   { from: 2, to: 3 },
   { from: 3, to: 1 },
 ];
+/** A wall clock is set by up to so many hours, to either side of this machine's. */
+const MOST_HOURS = 48;
 /** Nothing arrives for so long, in ms, after all faults have ended: then it is lost. */
 const GIVE_UP_MS = 60_000;
 const TICK_MS = 5;
 
 const script = fileURLToPath(new URL("../../../erlang/bin/emmap_node", import.meta.url));
+const program = fileURLToPath(new URL("../support/host_program.mjs", import.meta.url));
 /** Nodes notice within 4 to 5 seconds that another one is gone, and share the machine. */
 const ARGUMENTS = [
   ...["-start_epmd", "false", "-erl_epmd_port", String(PORT), "-setcookie", "networks"],
@@ -46,15 +52,17 @@ class Node {
   #peer;
   #killing = null;
 
-  constructor(host, folder, lines) {
+  constructor(host, clock, folder, lines) {
     this.host = host;
+    this.clock = clock;
     this.config = join(folder, `node-${host.number}.config`);
     writeFileSync(this.config, `${lines.join("\n")}\n`);
     this.start();
   }
 
   start() {
-    const [command, ...args] = [...this.host.wrapper, script, nodeOf(this.host.number), this.config];
+    const wrapper = [...this.host.wrapper, ...this.clock.wrapper];
+    const [command, ...args] = [...wrapper, script, nodeOf(this.host.number), this.config];
     this.#peer = new Peer(command, [...args, ...ARGUMENTS]);
   }
 
@@ -116,6 +124,10 @@ const FAULTS = {
     await time(50, 7000);
     node.signal("SIGCONT");
   },
+  "wall clock set": async ({ clock, below, time }) => {
+    clock.set(below(2 * MOST_HOURS) - MOST_HOURS);
+    await time(50, 2000);
+  },
   "port program killed": async ({ node, time }) => {
     const done = node.killProgram();
     await time(200, 700);
@@ -140,14 +152,19 @@ async function play(seed, door, folder, pace, say) {
   const time = (least, most) => sleep(pace * (least + below(most - least)));
   const hosts = await network(HOSTS);
   const delay = await hosts[0].delayed(hosts[2]);
+  const clocks = hosts.map(({ number }) => new HostClock(folder, number));
+  const programs = clocks.map(
+    ({ wrapper: [command, ...args] }) => new Peer(command, [...args, process.execPath, program]),
+  );
   const actors = [
     new Relays(folder, ROUTES),
     new ClusterCounts(folder, HOSTS),
-    new BudgetHits(folder, HOSTS),
+    new BudgetHits(folder, programs),
+    new Clocks(folder, programs, clocks),
   ];
-  const nodes = hosts.map((host) => {
+  const nodes = hosts.map((host, i) => {
     const lines = actors.flatMap((actor) => actor.config(host.number, nodeOf, door));
-    return new Node(host, folder, lines);
+    return new Node(host, clocks[i], folder, lines);
   });
   const hits = new Map();
   let working = true;
@@ -161,7 +178,14 @@ async function play(seed, door, folder, pace, say) {
     const strike = async (name) => {
       const at = below(HOSTS);
       say(`seed ${seed}: host ${at + 1}: ${name}`);
-      const done = await FAULTS[name]({ host: hosts[at], node: nodes[at], delay, below, time });
+      const done = await FAULTS[name]({
+        host: hosts[at],
+        node: nodes[at],
+        clock: clocks[at],
+        delay,
+        below,
+        time,
+      });
       if (done !== false) hits.set(name, (hits.get(name) ?? 0) + 1);
     };
     await time(500, 1000);
@@ -194,6 +218,7 @@ async function play(seed, door, folder, pace, say) {
 
 export async function run({ seconds, say }) {
   await requireNetworks();
+  requireClocks();
   const count = Number(process.env.SEEDS ?? (seconds <= shortSeconds ? 1 : SEEDS));
   // In `make test` the faults are short: links are back before nodes notice.
   const pace = seconds <= shortSeconds ? 0.3 : 1;

@@ -1,25 +1,27 @@
-// What hosts take from one strict limit while a network fails them, and the checker that sees the hits of all hosts.
-import { existsSync } from "node:fs";
+// What programs of hosts take from one strict limit while networks and clocks fail them, and the checker that sees the hits of all hosts.
 import { join } from "node:path";
-import { openBudget } from "emmap";
+import { Inquiry } from "./inquiry.mjs";
 
 const LIMIT = 300;
 const WINDOW_MS = 1000;
 const LEASE_MS = 500;
 
 export class BudgetHits {
-  #hosts;
-  #budgets = [];
-  /** The times of all hits of the last window. */
+  #inquiries;
+  /** The hits of the last window, as the programs have answered them: { asked, count }. */
   #recent = [];
   #count = 0;
   #exceeded = 0;
   #worked = false;
   #hadHits = new Set();
 
-  constructor(folder, hosts) {
+  /** `programs` run host_program.mjs, each on its host. */
+  constructor(folder, programs) {
     this.folder = folder;
-    this.#hosts = hosts;
+    this.#inquiries = programs.map((program, i) => {
+      const question = `hits ${this.#path(i + 1)}`;
+      return new Inquiry(program, question, ([count], asked) => this.#note(i + 1, count, asked));
+    });
   }
 
   #path(host) {
@@ -28,7 +30,7 @@ export class BudgetHits {
 
   /** What the configuration of a host's node needs. */
   config(host, nodeOf, backend) {
-    const nodes = Array.from({ length: this.#hosts }, (_, i) => `'${nodeOf(i + 1)}'`).join(", ");
+    const nodes = this.#inquiries.map((_, i) => `'${nodeOf(i + 1)}'`).join(", ");
     const limits = `limit => ${LIMIT}, window => ${WINDOW_MS}, lease => ${LEASE_MS}`;
     const options = `nodes => [${nodes}], options => [{backend, ${backend}}]`;
     return [`{budget, #{name => strict, folder => "${this.#path(host)}", ${limits}, ${options}}}.`];
@@ -41,22 +43,19 @@ export class BudgetHits {
   }
 
   #take() {
-    for (let host = 1; host <= this.#hosts; host++) {
-      if (this.#budgets[host] === undefined) {
-        if (!existsSync(join(this.#path(host), "leased.bin"))) continue;
-        this.#budgets[host] = openBudget(this.#path(host));
-      }
-      while (this.#budgets[host].hit()) this.#note(host);
-    }
+    for (const inquiry of this.#inquiries) inquiry.ask();
   }
 
-  #note(host) {
-    const now = performance.now();
-    this.#count++;
+  /** The hits were taken between the question and now. Those that were asked for within the window are surely in it. */
+  #note(host, count, asked) {
+    if (count === 0) return;
+    const begin = performance.now() - WINDOW_MS;
+    this.#count += count;
     this.#hadHits.add(host);
-    this.#recent.push(now);
-    while (this.#recent[0] <= now - WINDOW_MS) this.#recent.shift();
-    if (this.#recent.length > LIMIT) this.#exceeded++;
+    this.#recent.push({ asked, count });
+    this.#recent = this.#recent.filter((each) => each.asked > begin);
+    const sum = this.#recent.reduce((total, each) => total + each.count, 0);
+    this.#exceeded += Math.max(0, sum - LIMIT);
   }
 
   /** Whether every host gets hits again. */
@@ -64,7 +63,7 @@ export class BudgetHits {
     if (this.#worked) this.#hadHits.clear();
     this.#worked = false;
     this.#take();
-    return this.#hadHits.size === this.#hosts;
+    return this.#hadHits.size === this.#inquiries.length;
   }
 
   /** How many hits there were, how many hosts get none any more, and how many hits were beyond the limit. */
@@ -72,12 +71,10 @@ export class BudgetHits {
     return {
       what: "hits",
       count: this.#count,
-      lost: this.#hosts - this.#hadHits.size,
+      lost: this.#inquiries.length - this.#hadHits.size,
       doubled: this.#exceeded,
     };
   }
 
-  close() {
-    for (const budget of this.#budgets) budget?.close();
-  }
+  close() {}
 }
