@@ -63,7 +63,7 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 ?DOC("How a host takes part. All but `lease` and `block` are required, and are the same on all hosts, except `folder`.
 
 - `limit`, `window`: so many hits in a window of so many milliseconds.
-- `nodes`: the nodes that vote: three or five. Others may take part, too.
+- `nodes`: the nodes that vote: three or five. Others may take part, too. Each host keeps connected with them.
 - `lease`: milliseconds after which what a dead host had leased begins to come back; 10,000 by default.
 - `block`: how much a host leases at a time; by default a quarter of the limit, shared among the voters. At most 2^24 - 1. The
   leader gives no host more than its share of half of the limit.
@@ -88,6 +88,7 @@ A voter must not lose its folder, and must not get back an older copy: it would 
     name :: name(),
     path :: binary(),
     voters :: [node()],
+    connect :: emmap_connect:attempts(),
     terms :: emmap_budget_ledger:terms(),
     block :: pos_integer(),
     file :: emmap:counters(),
@@ -181,7 +182,8 @@ init(#{name := Name, folder := Folder, limit := Limit, window := Window, nodes :
             self() ! look,
             self() ! election,
             {ok, #state{
-                name = Name, path = Path, voters = Voters, block = min(Block, ?MOST), goal = min(Block, ?MOST), file = File,
+                name = Name, path = Path, voters = Voters, connect = emmap_connect:attempts(Voters),
+                block = min(Block, ?MOST), goal = min(Block, ?MOST), file = File,
                 terms = #{limit => Limit, window => Window, lease => Lease}, session = emmap_state_file:random_id(),
                 promised = Promised, accepted = Accepted, seen = Promised
             }}
@@ -225,7 +227,7 @@ handle_info(look, State) ->
 handle_info(election, State) ->
     %% Candidates that fail together do not try again together.
     _ = erlang:send_after(?ELECTION + rand:uniform(?ELECTION), self(), election),
-    {noreply, election(State)};
+    {noreply, election(State#state{connect = emmap_connect:again(State#state.connect)})};
 handle_info({?MODULE, ?PROTOCOL, From, Message}, State) when is_pid(From) ->
     case node(From) =:= node() orelse lists:member(node(From), nodes()) of
         true -> {noreply, message(Message, From, State)};

@@ -111,7 +111,7 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
     heard = #{} :: #{emmap_cluster_merge:id() => integer()},
     %% What other hosts know and this one may lack. It is asked for a beat later, if it has not come by itself.
     claims = #{} :: #{emmap_cluster_merge:id() => {emmap_cluster_merge:entry(), pid()}},
-    connect :: #{node() => pid() | none},
+    connect :: emmap_connect:attempts(),
     beats = 0 :: non_neg_integer(),
     blind :: none | integer(),
     saving = none :: none | {reference(), Reserved :: non_neg_integer()},
@@ -198,7 +198,7 @@ init(#{name := Name, folder := Path, counters := Count} = Options) ->
         {ok, Folder, Known, Nodes, Renewed} ->
             persistent_term:put({?MODULE, Name}, {emmap_cluster_folder:own(Folder), emmap_cluster_folder:others(Folder)}),
             _ = net_kernel:monitor_nodes(true, [{node_type, visible}]),
-            Connect = maps:from_list([{Node, none} || Node <- maps:get(nodes, Options, []), Node =/= node()]),
+            Connect = emmap_connect:attempts(maps:get(nodes, Options, [])),
             Self = emmap_cluster_folder:origin(Folder),
             Started = emmap_cluster_merge:add_words(emmap_cluster_folder:base(Folder), emmap_cluster_merge:values(Self, Known)),
             State = based(#state{name = Name, interval = Interval, folder = Folder, known = Known, nodes = Nodes, read = Started,
@@ -593,7 +593,7 @@ new_origin(Why, State) ->
 
 %%% Once a second
 
-beat(#state{hosts = Hosts, beats = Beats, known = Known, nodes = Nodes} = State) ->
+beat(#state{hosts = Hosts, beats = Beats, known = Known, nodes = Nodes, connect = Connect} = State) ->
     Asked = ask_for_claims(State),
     Version = version(origin(Asked), Asked),
     _ = [send(Pid, {alive, Version}) || Pid <- maps:keys(Hosts)],
@@ -607,17 +607,7 @@ beat(#state{hosts = Hosts, beats = Beats, known = Known, nodes = Nodes} = State)
     end,
     Others = lists:usort(maps:values(maps:with(emmap_cluster_merge:ids(Known), Nodes))) -- [node_name(node())],
     ok = emmap_cluster_folder:beat([os:system_time(millisecond), map_size(Hosts), length(Others)], Greeted#state.folder),
-    save_if_due(connect(Greeted#state{beats = Beats + 1})).
-
-%% An attempt waits for a network that does not answer, so it has a process of its own.
-connect(#state{connect = Connect} = State) ->
-    Connected = nodes(),
-    State#state{connect = maps:map(fun(Node, Attempt) ->
-        case lists:member(Node, Connected) orelse is_pid(Attempt) andalso is_process_alive(Attempt) of
-            true -> Attempt;
-            false -> spawn(fun() -> net_kernel:connect_node(Node) end)
-        end
-    end, Connect)}.
+    save_if_due(Greeted#state{beats = Beats + 1, connect = emmap_connect:again(Connect)}).
 
 %%% Saving
 

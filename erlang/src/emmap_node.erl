@@ -61,6 +61,7 @@ watch(Path, Items) ->
         {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> ended(Reason) end;
         {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
     catch
+        error:{not_understood, Item} -> fail("~ts: not understood: ~tp", [Path, Item]);
         error:Reason -> fail("~ts: ~tp", [Path, Reason])
     end.
 
