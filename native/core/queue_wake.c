@@ -173,7 +173,9 @@ static emmap_error look(emmap_file *file)
     bool empty = header.head == header.tail;
     error = empty ? emi_taken_begin_if_sound(&operation, &hand) : EMMAP_OK;
     if (!error && empty) {
-        empty = !hand.taken || !emi_taken_first(&hand, &number);
+        /* A pop and a peek go on without a damaged message, too. */
+        empty = !hand.taken || !emi_taken_first(&hand, &number) ||
+                !emi_taken_is_whole(&hand, &hand.bytes->cell[number]);
         error = emi_taken_end(&hand, EMMAP_OK);
     }
     return emi_operation_end(&operation, !error && empty ? EMMAP_EOF : error);

@@ -569,6 +569,25 @@ static void a_file_damaged_in_use_leaves_the_queue_usable(void **state)
     close_file(queue);
 }
 
+static void a_damaged_message_is_none_for_a_waiter(void **state)
+{
+    (void)state;
+    static const uint8_t ones[4] = {255, 255, 255, 255};
+    static const off_t length_at = offsetof(taken_file_t, cell) + offsetof(taken_cell_t, length);
+    emmap_file *const queue = open_jobs();
+    push_numbers(queue, 0, 1);
+    assert_ok(emmap_queue_release(queue, expect_take(queue, 0, 1).ticket, 0));
+    overwrite(path_of("jobs-taken"), length_at, ones, sizeof ones);
+    emmap_wait *wait;
+    const emmap_waiter nobody = {0};
+    assert_error(EMMAP_EOF, emmap_queue_peek_front(queue, &(emmap_sink){0}));
+    assert_error(ETIMEDOUT, emmap_queue_wait_begin(queue, 0, &nobody, &wait));
+    uint64_t number;
+    assert_error(EMMAP_EOF, pop_number(queue, &number));
+    assert_error(ETIMEDOUT, emmap_queue_wait_begin(queue, 0, &nobody, &wait));
+    close_file(queue);
+}
+
 /* The heap follows from the cells. */
 static void a_damaged_heap_is_made_again(void **state)
 {
@@ -883,6 +902,7 @@ int main(void)
         folder_test(a_backup_has_the_messages_in_hand),
         folder_test(a_handle_for_reading_sees_what_is_in_hand),
         folder_test(a_file_damaged_in_use_leaves_the_queue_usable),
+        folder_test(a_damaged_message_is_none_for_a_waiter),
         folder_test(a_damaged_heap_is_made_again),
         folder_test(a_file_cut_in_its_table_of_owners_leaves_the_queue_usable),
         folder_test(memory_without_a_file_has_deliveries_too),
