@@ -287,6 +287,8 @@ static void a_message_that_is_put_back_wakes(void **state)
 static void a_wait_sleeps_while_another_caller_pops(void **state)
 {
     (void)state;
+    if (!emi_platform_word_can_sleep())
+        skip(); /* there the watcher looks more often */
     for (size_t kind = 0; kind < 2; kind++) {
         emmap_file *const file = open_queue("queue", kinds[kind]);
         uint64_t number, ticket;
