@@ -68,7 +68,7 @@ export function gauge(
   return metric(options.perProcess === true ? "process_gauge" : "gauge", options) as never;
 }
 
-/** Counts values by their size, in buckets with these upper bounds. The sum of the values has six decimals. */
+/** Counts values by their size, in up to 60 buckets with these upper bounds. The sum of the values has six decimals. */
 export function histogram(
   options: WithoutLabels & { buckets: readonly number[] },
 ): Metric<never, "histogram">;
@@ -143,17 +143,20 @@ const SEPARATOR = "\0";
 const SCHEMA = "\x01";
 const COUNTS = "\x02";
 const FIELD = "\x1f";
-/** The least number of words of a series. A histogram has its buckets, one without a bound, and the sum. */
+/** The least number of words of a series. A histogram has its buckets, one without a bound, and those of the sum. */
 const LEAST_WORDS = 16;
-/** A sum is stored in millionths. */
-const MICRO = 1_000_000;
+/** The sum of a histogram has a word for millionths, one for ones and one for millions. */
+const MILLION = 1_000_000;
+const SUM_WORDS = 3;
+const MILLIONS = BigInt(MILLION);
 /** So many entries are read at once. */
 const STEP = 65_536n;
 /** The word that counts the series, in the key of a metric. */
 const SERIES = 0;
 const DROPPED = 1;
 
-const wordsOf = ({ buckets }: Metric): number => (buckets.length > 0 ? buckets.length + 2 : 1);
+const wordsOf = ({ type, buckets }: Metric): number =>
+  type === "histogram" ? buckets.length + 1 + SUM_WORDS : 1;
 const clean = (value: string | number): string => String(value).replaceAll("\0", "\ufffd");
 const escaped = (value: string): string =>
   /[\\"\n]/.test(value) ? value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`)) : value;
@@ -181,17 +184,25 @@ class Series {
 
   observe(value: number): void {
     if (typeof value !== "number") throw typeError("value", "of type number", value);
+    if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER))
+      throw rangeError("value", "from -(2^53-1) to 2^53-1", value);
     const buckets = this.#buckets;
     let bucket = 0;
     while (bucket < buckets.length && value > (buckets[bucket] as number)) bucket++;
-    this.#entry?.add(bucket, 1);
-    this.#entry?.add(buckets.length + 1, Math.round(value * MICRO));
-    if (this.#entry === undefined) this.#drop();
+    const entry = this.#entry;
+    if (entry === undefined) return this.#drop();
+    entry.add(bucket, 1);
+    // Three words, so that no program makes the sum wrap. The first alone is the sum of small values.
+    const millionths = buckets.length + 1;
+    const whole = Math.trunc(value);
+    const ones = whole % MILLION;
+    const parts = [Math.round((value - whole) * MILLION), ones, (whole - ones) / MILLION];
+    for (const [i, part] of parts.entries()) if (part !== 0) entry.add(millionths + i, part);
   }
 }
 
-/** A metric of the file. Its series have so many words. */
-type Stored = Metric & { readonly name: string; readonly words: number };
+/** A metric of the file. */
+type Stored = Metric & { readonly name: string };
 
 /** A series of the file. It is kept from one scrape to the next, since to make its texts takes longer than to read its numbers. */
 interface Known {
@@ -481,16 +492,28 @@ function prefixes(about: Stored, values: readonly string[]): string[] {
 }
 
 /** The numbers of a series from its words. Those of a histogram's buckets are sums. */
-function numbersOf({ type, words }: Stored, packed: Buffer, at: number): Numbers {
+function numbersOf({ type, buckets }: Stored, packed: Buffer, at: number): Numbers {
   if (type !== "histogram") return [wordAt(packed, at)];
   const numbers: Numbers = [];
   let count: number | bigint = 0;
-  for (let word = 0; word < words - 1; word++) {
-    count = sum(count, wordAt(packed, at + 8 * word));
+  let place = at;
+  for (; numbers.length <= buckets.length; place += 8) {
+    count = sum(count, wordAt(packed, place));
     numbers.push(count);
   }
-  numbers.push(Number(wordAt(packed, at + 8 * (words - 1))) / MICRO, count);
+  const [millionths, ones, millions] = [0, 8, 16].map((offset) => BigInt(wordAt(packed, place + offset)));
+  const total = ((millions as bigint) * MILLIONS + (ones as bigint)) * MILLIONS + (millionths as bigint);
+  numbers.push(Number(total) / MILLION, count);
   return numbers;
+}
+
+/** Throws if the words of the file are too few for a histogram. */
+function checkRoom(table: Table, name: string, each: Metric): void {
+  if (wordsOf(each) > table.words)
+    throw changed(
+      table.path,
+      `"${name}" has ${each.buckets.length} buckets, and the file has room for ${table.words - 1 - SUM_WORDS}`,
+    );
 }
 
 /** The metrics that the file has. */
@@ -503,7 +526,8 @@ function stored(table: Table): Map<string, Stored> {
     const list = (items: string): string[] => (items === "" ? [] : items.split(","));
     if (found.has(name)) continue;
     const about = { type, labels: list(labels), buckets: list(buckets).map(Number), help: "", maxSeries: 0 };
-    found.set(name, { ...about, name, words: wordsOf(about) });
+    checkRoom(table, name, about);
+    found.set(name, { ...about, name });
   }
   return found;
 }
@@ -514,12 +538,7 @@ function settle(table: Table, path: string, schema: MetricSchema): void {
   for (const [name, each] of Object.entries(schema)) {
     const before = there.get(name);
     if (before === undefined) {
-      const words = wordsOf(each);
-      if (words > table.words)
-        throw changed(
-          path,
-          `"${name}" has ${words - 2} buckets, and the file has room for ${table.words - 2}`,
-        );
+      checkRoom(table, name, each);
       table.entry(SCHEMA + [name, each.type, each.labels.join(","), each.buckets.join(",")].join(FIELD));
       continue;
     }

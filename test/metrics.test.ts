@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import { expect, expectTypeOf, test } from "vitest";
-import { type CounterSeries, counter, gauge, histogram, openMetrics } from "../src";
+import { type CounterSeries, counter, gauge, histogram, openMetrics, openTable } from "../src";
 import { thrownBy } from "./support/errors";
 import { freshPath } from "./support/files";
 
@@ -126,4 +126,49 @@ test("names and arguments are checked", () => {
   expect(thrownBy(() => openMetrics(path, { text: counter() })).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => counter({ labels: ["a-b"] })).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => histogram({ buckets: [2, 1] })).code).toBe("ERR_OUT_OF_RANGE");
+});
+
+test("a histogram counts nothing of a value that it refuses", async () => {
+  using metrics = openMetrics(freshPath(), SCHEMA);
+  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -Infinity, 2 ** 53])
+    expect(thrownBy(() => metrics.latency_seconds.observe(value)).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => metrics.latency_seconds.observe("1" as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+  expect(await metrics.text()).toContain("latency_seconds_sum 0\nlatency_seconds_count 0\n");
+});
+
+test("the sum of a histogram does not wrap", async () => {
+  using metrics = openMetrics(freshPath(), { duration_ns: histogram({ buckets: [1e6] }) });
+  for (let i = 0; i < 1300; i++) metrics.duration_ns.observe(8e9);
+  expect(await metrics.text()).toContain("duration_ns_sum 10400000000000\n");
+  for (let i = 0; i < 3000; i++) metrics.duration_ns.observe(2 ** 53 - 1);
+  metrics.duration_ns.observe(-0.25);
+  expect(await metrics.text()).toContain(
+    `duration_ns_sum ${Number(3000n * (2n ** 53n - 1n) + 10_400_000_000_000n)}\n`,
+  );
+});
+
+test("a file whose words are too few for the sums is an error, and one that has them is read", async () => {
+  const path = freshPath();
+  const old = openTable(path, { capacity: 20, keyBytes: 100, words: 5 });
+  old.entry("\x01sizes\x1fhistogram\x1f\x1f10,20");
+  old.add("sizes", 1, 2);
+  old.add("sizes", 3, 30_500_000);
+  expect(thrownBy(() => openMetrics(path, {})).message).toContain('"sizes" has 2 buckets');
+  old.close();
+  const roomy = freshPath();
+  using table = openTable(roomy, { capacity: 20, keyBytes: 100, words: 6 });
+  for (const [key, words] of [
+    ["\x01sizes\x1fhistogram\x1f\x1f10,20", []],
+    ["sizes", [0, 2, 0, 30_500_000]],
+  ] as const)
+    for (const [i, word] of [...words, 0].entries()) table.add(key, i, word);
+  using metrics = openMetrics(roomy, { sizes: histogram({ buckets: [10, 20] }) });
+  metrics.sizes.observe(5);
+  expect(await metrics.text()).toContain("sizes_sum 35.5\nsizes_count 3\n");
+});
+
+test("a histogram without buckets counts all values", async () => {
+  using metrics = openMetrics(freshPath(), { sizes: histogram({ buckets: [] }) });
+  metrics.sizes.observe(7);
+  expect(await metrics.text()).toContain('sizes_bucket{le="+Inf"} 1\nsizes_sum 7\nsizes_count 1\n');
 });

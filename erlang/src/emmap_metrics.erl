@@ -16,7 +16,7 @@ ok = emmap_metrics:observe(Metrics, <<\"latency_seconds\">>, [], 0.02),
 ```
 
 The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file. If it describes
-a metric in another way than the file, the answer is `{error, {changed, Name, What}}`. Numbers are whole; only the sum of a
+a metric in another way than the file, or the file has no room for its buckets, the answer is `{error, {changed, Name, What}}`. Numbers are whole; only the sum of a
 histogram has six decimals.
 
 A metric has at most `max_series` combinations of label values, 1000 by default. Values for further combinations are dropped,
@@ -37,7 +37,11 @@ and counted in `emmap_metrics_dropped_total`.").
 %% The words of the key that counts the series of a metric.
 -define(SERIES, 0).
 -define(DROPPED, 1).
--define(MICRO, 1000000).
+%% The sum of a histogram has a word for millionths, one for ones and one for millions.
+-define(MILLION, 1000000).
+-define(SUM_WORDS, 3).
+%% The greatest value of a histogram, which JavaScript counts exactly too.
+-define(MOST, 16#1fffffffffffff).
 
 %% `process' names this process: its gauges end with it.
 -record(metrics, {table :: emmap_table:table(), schema :: schema(), process :: binary()}).
@@ -85,8 +89,9 @@ open_table(Name, Schema, Options) ->
             Opened
     end.
 
-words({_, #{buckets := Buckets}}) -> length(Buckets) + 2;
-words(_) -> 1.
+words({histogram, #{buckets := Buckets}}) -> words(Buckets);
+words({_, _}) -> 1;
+words(Buckets) when is_list(Buckets) -> length(Buckets) + 1 + ?SUM_WORDS.
 
 %% The writer that opened the file last is this handle.
 process(Table) ->
@@ -125,8 +130,12 @@ settle(Table, There, [{Name, Metric} | Rest]) ->
             {Type, Labels, Buckets} = Now,
             Key = [?SCHEMA, Name, ?FIELD, Type, ?FIELD, lists:join($,, Labels), ?FIELD,
                    lists:join($,, [bound(Bound) || Bound <- Buckets])],
-            case emmap_table:add(Table, Key, 0) of
-                {ok, _} -> settle(Table, There, Rest);
+            case check_room(Table, #{Name => Now}) of
+                {ok, _} ->
+                    case emmap_table:add(Table, Key, 0) of
+                        {ok, _} -> settle(Table, There, Rest);
+                        {error, _} = Error -> Error
+                    end;
                 {error, _} = Error -> Error
             end
     end;
@@ -147,14 +156,29 @@ bound(Bound) ->
         _ -> float_to_binary(Bound, [short])
     end.
 
+%% Whether the words of the file are enough for these histograms.
+check_room(Table, Shapes) ->
+    case emmap_table:info(Table) of
+        {ok, #{words := Most}} ->
+            case [Name || {Name, {<<"histogram">>, _, Buckets}} <- lists:sort(maps:to_list(Shapes)), words(Buckets) > Most] of
+                [] -> {ok, Shapes};
+                [Name | _] -> {error, {changed, Name, buckets}}
+            end;
+        {error, _} = Error -> Error
+    end.
+
 %% The shapes of the metrics that the file has.
 stored(Table) ->
-    emmap_table:fold(fun
+    Read = emmap_table:fold(fun
         (<<?SCHEMA, Text/binary>>, _, Found) ->
             [Name, Type, Labels, Buckets] = binary:split(Text, <<?FIELD>>, [global]),
             Found#{Name => {Type, list(Labels), [number(Bound) || Bound <- list(Buckets)]}};
         (_, _, Found) -> Found
-    end, #{}, Table).
+    end, #{}, Table),
+    case Read of
+        {ok, Shapes} -> check_room(Table, Shapes);
+        {error, _} = Error -> Error
+    end.
 
 list(<<>>) -> [];
 list(Text) -> binary:split(Text, <<$,>>, [global]).
@@ -176,17 +200,27 @@ add(Metrics, Name, Values, Number) ->
 set(Metrics, Name, Values, Number) ->
     with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:set(Table, Key, 0, Number) end).
 
-?DOC("Counts a value in a histogram.").
+?DOC("Counts a value in a histogram. It may be from -(2^53-1) to 2^53-1; another one is a `badarg`.").
 -spec observe(metrics(), Name :: binary(), [label_value()], number()) -> ok | {error, emmap:reason()}.
-observe(#metrics{schema = Schema} = Metrics, Name, Values, Value) ->
+observe(#metrics{schema = Schema} = Metrics, Name, Values, Value) when is_number(Value), abs(Value) =< ?MOST ->
     #{Name := {histogram, #{buckets := Buckets}}} = Schema,
     Bucket = length(lists:takewhile(fun(Bound) -> Value > Bound end, Buckets)),
     with_series(Metrics, Name, Values, fun(Table, Key) ->
-        case emmap_table:add(Table, Key, Bucket, 1) of
-            {ok, _} -> emmap_table:add(Table, Key, length(Buckets) + 1, round(Value * ?MICRO));
-            {error, _} = Error -> Error
-        end
-    end).
+        add_all(Table, Key, [{Bucket, 1} | sum_parts(length(Buckets) + 1, Value)])
+    end);
+observe(_Metrics, _Name, _Values, _Value) -> error(badarg).
+
+%% What a value adds to the three words of the sum, so that no program makes it wrap.
+sum_parts(Millionths, Value) ->
+    Whole = trunc(Value),
+    [{Word, Part} || {Word, Part} <- [{Millionths, round((Value - Whole) * ?MILLION)}, {Millionths + 1, Whole rem ?MILLION},
+                                      {Millionths + 2, Whole div ?MILLION}], Part =/= 0].
+
+add_all(Table, Key, [{Word, Number} | Rest]) ->
+    case emmap_table:add(Table, Key, Word, Number) of
+        {ok, _} when Rest =/= [] -> add_all(Table, Key, Rest);
+        Added -> Added
+    end.
 
 with_series(#metrics{table = Table, schema = Schema, process = Process}, Name, Values, Use) ->
     #{Name := {Type, About}} = Schema,
@@ -224,7 +258,7 @@ clean(Value) -> binary:replace(Value, <<0>>, <<16#fffd/utf8>>, [global]).
 %%% The text
 
 ?DOC("The metrics in Prometheus's text format.").
--spec text(metrics()) -> {ok, iodata()} | {error, emmap:reason()}.
+-spec text(metrics()) -> {ok, iodata()} | {error, emmap:reason() | {changed, Name :: binary(), buckets}}.
 text(#metrics{table = Table, schema = Schema}) ->
     case {stored(Table), emmap:writers(Table)} of
         {{ok, Shapes}, {ok, Writers}} ->
@@ -280,12 +314,13 @@ metric(Name, {Type, Labels, Buckets}, Schema, Series) ->
 pairs(Labels, Values) -> [[Label, "=\"", escaped(Value), $"] || {Label, Value} <- lists:zip(Labels, Values)].
 
 series(Name, <<"histogram">>, Buckets, Pairs, Words) ->
-    {Counts, [Micros | _]} = lists:split(length(Buckets) + 1, Words),
+    {Counts, [Millionths, Ones, Millions | _]} = lists:split(length(Buckets) + 1, Words),
+    Sum = (Millions * ?MILLION + Ones) * ?MILLION + Millionths,
     Bounds = [bound(Bound) || Bound <- Buckets] ++ [<<"+Inf">>],
     {Lines, Count} = lists:mapfoldl(fun({Bound, Here}, Before) ->
         {line([Name, "_bucket"], Pairs ++ [["le=\"", Bound, $"]], integer_to_binary(Before + Here)), Before + Here}
     end, 0, lists:zip(Bounds, Counts)),
-    [Lines, line([Name, "_sum"], Pairs, bound(Micros / ?MICRO)), line([Name, "_count"], Pairs, integer_to_binary(Count))];
+    [Lines, line([Name, "_sum"], Pairs, bound(Sum / ?MILLION)), line([Name, "_count"], Pairs, integer_to_binary(Count))];
 series(Name, _Type, _Buckets, Pairs, [Value | _]) -> line(Name, Pairs, integer_to_binary(Value)).
 
 line(Name, [], Value) -> [Name, $\s, Value, $\n];

@@ -2,13 +2,13 @@
 -module(emmap_metrics_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([text/1, changed/1, limit/1, dead_process/1]).
+-export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -79,4 +79,34 @@ dead_process(Config) ->
     ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"in_flight 3\n">>)),
     ?assertEqual({error, enoent}, emmap_table:get(Table, <<"in_flight", 0, "1.1">>)),
     ok = emmap_table:close(Table),
+    ok = emmap_metrics:close(Metrics).
+
+refused_value(Config) ->
+    {ok, Metrics} = open(Config, "refused", schema()),
+    [?assertError(badarg, emmap_metrics:observe(Metrics, <<"latency_seconds">>, [], Value))
+     || Value <- [1 bsl 53, 1.0e300, -1.0e300, nan, <<"1">>]],
+    ?assertEqual(nomatch, binary:match(text_of(Metrics), <<"latency_seconds_count">>)),
+    ok = emmap_metrics:close(Metrics).
+
+sum(Config) ->
+    {ok, Metrics} = open(Config, "sum", #{<<"duration_ns">> => {histogram, #{buckets => [10]}}}),
+    [ok = emmap_metrics:observe(Metrics, <<"duration_ns">>, [], 8.0e9) || _ <- lists:seq(1, 1300)],
+    [ok = emmap_metrics:observe(Metrics, <<"duration_ns">>, [], Value) || Value <- [0.25, -0.5]],
+    ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"duration_ns_sum 10399999999999.75\n">>)),
+    ok = emmap_metrics:close(Metrics).
+
+no_buckets(Config) ->
+    {ok, Metrics} = open(Config, "none", #{<<"sizes">> => {histogram, #{buckets => []}}}),
+    ok = emmap_metrics:observe(Metrics, <<"sizes">>, [], 7),
+    ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"sizes_bucket{le=\"+Inf\"} 1\nsizes_sum 7\nsizes_count 1\n">>)),
+    ok = emmap_metrics:close(Metrics).
+
+too_few_words(Config) ->
+    {ok, Table} = emmap_table:open(emmap_test:path(Config, "few"), 10, [{words, 5}]),
+    {ok, 0} = emmap_table:add(Table, <<1, "sizes", 16#1f, "histogram", 16#1f, 16#1f, "10,20">>, 0),
+    ok = emmap_table:close(Table),
+    ?assertEqual({error, {changed, <<"sizes">>, buckets}}, open(Config, "few", #{})),
+    {ok, Metrics} = open(Config, "new", schema()),
+    Many = #{<<"sizes">> => {histogram, #{buckets => lists:seq(1, 13)}}},
+    ?assertEqual({error, {changed, <<"sizes">>, buckets}}, open(Config, "new", Many)),
     ok = emmap_metrics:close(Metrics).
