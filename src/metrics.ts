@@ -93,7 +93,10 @@ export type LabelValues<Label extends string> = Readonly<Record<Label, string | 
 
 /** One combination of label values of a counter. */
 export interface CounterSeries {
-  /** Adds to the number. */
+  /**
+   * Adds to the number. Default: 1.
+   * @throws RangeError for a fraction, for 2^63 and more, and for a number below 0 if this is a counter
+   */
   add(value?: Integer): void;
 }
 
@@ -105,7 +108,10 @@ export interface GaugeSeries extends CounterSeries {
 
 /** One combination of label values of a histogram. */
 export interface HistogramSeries {
-  /** Counts a value. */
+  /**
+   * Counts a value.
+   * @throws RangeError for a value that is not from -(2^53-1) to 2^53-1
+   */
   observe(value: number): void;
 }
 
@@ -161,25 +167,56 @@ const clean = (value: string | number): string => String(value).replaceAll("\0",
 const escaped = (value: string): string =>
   /[\\"\n]/.test(value) ? value.replace(/[\\"\n]/g, (c) => (c === "\n" ? "\\n" : `\\${c}`)) : value;
 
+/** A number that the words of a series can hold. Others would wrap. */
+function toWord(value: Integer): bigint {
+  const word = toBigInt(value, "value");
+  if (BigInt.asIntN(64, word) !== word) throw rangeError("value", "below 2^63", value);
+  return word;
+}
+
+/** A combination of label values. Each method checks its argument before it changes or drops anything. */
 class Series {
   readonly #entry: TableEntry | undefined;
   readonly #drop: () => void;
-  readonly #buckets: readonly number[];
 
-  constructor(entry: TableEntry | undefined, drop: () => void, buckets: readonly number[]) {
+  constructor(entry: TableEntry | undefined, drop: () => void) {
     this.#entry = entry;
     this.#drop = drop;
-    this.#buckets = buckets;
   }
 
-  add(value: Integer = 1): void {
+  /** The entry to use; undefined if the value is dropped. */
+  protected entry(): TableEntry | undefined {
     if (this.#entry === undefined) this.#drop();
-    else this.#entry.add(0, value);
+    return this.#entry;
+  }
+}
+
+class OneCounter extends Series implements CounterSeries {
+  add(value: Integer = 1): void {
+    const word = toWord(value);
+    if (word < 0n) throw rangeError("value", "0 or more, because a counter only grows", value);
+    this.entry()?.add(0, word);
+  }
+}
+
+class OneGauge extends Series implements GaugeSeries {
+  add(value: Integer = 1): void {
+    const word = toWord(value);
+    this.entry()?.add(0, word);
   }
 
   set(value: Integer): void {
-    if (this.#entry === undefined) this.#drop();
-    else this.#entry.set(0, value);
+    const word = toWord(value);
+    this.entry()?.set(0, word);
+  }
+}
+
+class OneHistogram extends Series implements HistogramSeries {
+  readonly #buckets: readonly number[];
+
+  constructor(entry: TableEntry | undefined, drop: () => void, buckets: readonly number[]) {
+    super(entry, drop);
+    this.#buckets = buckets;
   }
 
   observe(value: number): void {
@@ -189,8 +226,8 @@ class Series {
     const buckets = this.#buckets;
     let bucket = 0;
     while (bucket < buckets.length && value > (buckets[bucket] as number)) bucket++;
-    const entry = this.#entry;
-    if (entry === undefined) return this.#drop();
+    const entry = this.entry();
+    if (entry === undefined) return;
     entry.add(bucket, 1);
     // Three words, so that no program makes the sum wrap. The first alone is the sum of small values.
     const millionths = buckets.length + 1;
@@ -288,24 +325,32 @@ export class Metrics {
   }
 
   #series(name: string, each: Metric, parts: readonly string[]): Series {
+    const entry = this.#entry(name, each, parts);
+    const drop = (): void => {
+      this.#table.add(COUNTS + name, DROPPED, 1);
+    };
+    if (each.type === "counter") return new OneCounter(entry, drop);
+    if (each.type === "histogram") return new OneHistogram(entry, drop, each.buckets);
+    return new OneGauge(entry, drop);
+  }
+
+  /** The entry of a series, which it inserts. Undefined: there is no room for it. */
+  #entry(name: string, each: Metric, parts: readonly string[]): TableEntry | undefined {
     const table = this.#table;
     const own = each.type === "process_gauge" ? [this.#process] : [];
     const key = [name, ...parts, ...own].join(SEPARATOR);
-    const drop = (): void => {
-      table.add(COUNTS + name, DROPPED, 1);
-    };
-    if (Buffer.byteLength(key) > table.keyBytes) return new Series(undefined, drop, each.buckets);
+    if (Buffer.byteLength(key) > table.keyBytes) return undefined;
     if (table.get(key) === undefined) {
       if (table.add(COUNTS + name, SERIES, 1) >= BigInt(each.maxSeries)) {
         table.add(COUNTS + name, SERIES, -1);
-        return new Series(undefined, drop, each.buckets);
+        return undefined;
       }
     }
     try {
-      return new Series(table.entry(key), drop, each.buckets);
+      return table.entry(key);
     } catch (error) {
       if (!(error instanceof EmmapError) || error.code !== "EMMAP_FULL") throw error;
-      return new Series(undefined, drop, each.buckets);
+      return undefined;
     }
   }
 

@@ -172,3 +172,28 @@ test("a histogram without buckets counts all values", async () => {
   metrics.sizes.observe(7);
   expect(await metrics.text()).toContain('sizes_bucket{le="+Inf"} 1\nsizes_sum 7\nsizes_count 1\n');
 });
+
+test("a counter only grows, and no number wraps", async () => {
+  using metrics = openMetrics(freshPath(), {
+    requests_total: counter({ labels: ["user"], maxSeries: 1 }),
+    level: gauge(),
+  });
+  const [kept, dropped] = ["ann", "bob"].map((user) => metrics.requests_total.labels({ user })) as [
+    CounterSeries,
+    CounterSeries,
+  ];
+  for (const series of [kept, dropped])
+    for (const value of [-5, -5n, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2n ** 63n, 2n ** 64n])
+      expect(thrownBy(() => series.add(value)).code).toBe("ERR_OUT_OF_RANGE");
+  for (const value of [0.5, Number.NaN, 2n ** 63n, -(2n ** 63n) - 1n]) {
+    expect(thrownBy(() => metrics.level.set(value)).code).toBe("ERR_OUT_OF_RANGE");
+    expect(thrownBy(() => metrics.level.add(value)).code).toBe("ERR_OUT_OF_RANGE");
+  }
+  expect(thrownBy(() => kept.add("5" as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+  expect(kept).not.toHaveProperty("set");
+  kept.add(0);
+  const text = await metrics.text();
+  expect(text).toContain('requests_total{user="ann"} 0\n');
+  expect(text).toContain("level 0\n");
+  expect(text).not.toContain("emmap_metrics_dropped_total");
+});

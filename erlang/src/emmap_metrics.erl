@@ -190,15 +190,23 @@ number(Text) ->
 
 %%% Counting
 
-?DOC("Adds to a counter or a gauge. The label values are in the order of the metric's labels.").
+?DOC("Adds to a counter or a gauge. The label values are in the order of the metric's labels. A counter only grows: a negative
+number is a `badarg` for it.").
 -spec add(metrics(), Name :: binary(), [label_value()], integer()) -> ok | {error, emmap:reason()}.
-add(Metrics, Name, Values, Number) ->
+add(#metrics{schema = Schema} = Metrics, Name, Values, Number) ->
+    #{Name := {Type, _}} = Schema,
+    is_word(Number) andalso (Type =:= gauge orelse Type =:= counter andalso Number >= 0) orelse error(badarg),
     with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:add(Table, Key, Number) end).
 
 ?DOC("Sets a gauge.").
 -spec set(metrics(), Name :: binary(), [label_value()], integer()) -> ok | {error, emmap:reason()}.
-set(Metrics, Name, Values, Number) ->
+set(#metrics{schema = Schema} = Metrics, Name, Values, Number) ->
+    #{Name := {Type, _}} = Schema,
+    is_word(Number) andalso Type =:= gauge orelse error(badarg),
     with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:set(Table, Key, 0, Number) end).
+
+%% Whether the words of a series can hold the number. Others would wrap.
+is_word(Number) -> is_integer(Number) andalso Number >= -(1 bsl 63) andalso Number < 1 bsl 63.
 
 ?DOC("Counts a value in a histogram. It may be from -(2^53-1) to 2^53-1; another one is a `badarg`.").
 -spec observe(metrics(), Name :: binary(), [label_value()], number()) -> ok | {error, emmap:reason()}.

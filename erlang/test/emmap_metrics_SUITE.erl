@@ -2,13 +2,13 @@
 -module(emmap_metrics_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1]).
+-export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -109,4 +109,16 @@ too_few_words(Config) ->
     {ok, Metrics} = open(Config, "new", schema()),
     Many = #{<<"sizes">> => {histogram, #{buckets => lists:seq(1, 13)}}},
     ?assertEqual({error, {changed, <<"sizes">>, buckets}}, open(Config, "new", Many)),
+    ok = emmap_metrics:close(Metrics).
+
+%% A counter only grows, and no number wraps.
+refused_number(Config) ->
+    Schema = #{<<"requests_total">> => {counter, #{}}, <<"level">> => {gauge, #{}}, <<"sizes">> => {histogram, #{buckets => []}}},
+    {ok, Metrics} = open(Config, "numbers", Schema),
+    [?assertError(badarg, emmap_metrics:Operation(Metrics, Name, [], Number)) || {Operation, Name, Number} <- [
+        {add, <<"requests_total">>, -5}, {add, <<"requests_total">>, 0.5}, {add, <<"requests_total">>, 1 bsl 63},
+        {set, <<"requests_total">>, 1}, {add, <<"level">>, nan}, {set, <<"level">>, 1 bsl 63}, {set, <<"level">>, -(1 bsl 63) - 1},
+        {add, <<"sizes">>, 1}, {set, <<"sizes">>, 1}]],
+    ok = emmap_metrics:add(Metrics, <<"level">>, [], -5),
+    ?assertEqual(nomatch, binary:match(text_of(Metrics), [<<"\nrequests_total ">>, <<"\nsizes_">>])),
     ok = emmap_metrics:close(Metrics).
