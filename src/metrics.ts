@@ -42,6 +42,9 @@ function metric<Label extends string, Type extends Kind>(
   for (const label of labels)
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(label))
       throw rangeError("labels", "names of letters and digits", label);
+  if (typeof help !== "string") throw typeError("help", "of type string", help);
+  if (!Number.isSafeInteger(maxSeries) || maxSeries < 1)
+    throw rangeError("maxSeries", "1 or more", maxSeries);
   return { type, labels, buckets, help, maxSeries };
 }
 
@@ -82,6 +85,7 @@ export function histogram(
   const { buckets } = options;
   if (!buckets.every((bound, i) => Number.isFinite(bound) && (i === 0 || bound > (buckets[i - 1] as number))))
     throw rangeError("buckets", "numbers in ascending order", buckets);
+  if (buckets.length > MOST_BUCKETS) throw rangeError("buckets", `at most ${MOST_BUCKETS} numbers`, buckets);
   return metric("histogram", options, buckets) as never;
 }
 
@@ -154,6 +158,8 @@ const LEAST_WORDS = 16;
 /** The sum of a histogram has a word for millionths, one for ones and one for millions. */
 const MILLION = 1_000_000;
 const SUM_WORDS = 3;
+/** A key of a table has 64 words. */
+const MOST_BUCKETS = 64 - 1 - SUM_WORDS;
 const MILLIONS = BigInt(MILLION);
 /** So many entries are read at once. */
 const STEP = 65_536n;
@@ -457,12 +463,9 @@ export class Metrics {
       if (lines !== undefined) parts.push(lines.join("\n"));
     }
     if (dropped.length > 0) {
-      parts.push(
-        "# HELP emmap_metrics_dropped_total What was not counted because a metric had too many series.",
-      );
-      parts.push("# TYPE emmap_metrics_dropped_total counter");
-      for (const [name, count] of dropped)
-        parts.push(`emmap_metrics_dropped_total{metric="${name}"} ${count}`);
+      parts.push(`# HELP ${DROPPED_TOTAL} What was not counted because a metric had too many series.`);
+      parts.push(`# TYPE ${DROPPED_TOTAL} counter`);
+      for (const [name, count] of dropped) parts.push(`${DROPPED_TOTAL}{metric="${name}"} ${count}`);
     }
     return parts.length === 0 ? "" : `${parts.join("\n")}\n`;
   }
@@ -577,9 +580,43 @@ function stored(table: Table): Map<string, Stored> {
   return found;
 }
 
+/** The metric that counts the dropped values. */
+const DROPPED_TOTAL = "emmap_metrics_dropped_total";
+
+/** The rule that a metric breaks. Prometheus refuses a whole text if one name is wrong. */
+function brokenRule(name: string, { labels }: Metric): string | undefined {
+  if (!/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name))
+    return "a name has letters, digits, _ and :, and does not begin with a digit";
+  if (!labels.every((label) => /^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/.test(label)))
+    return "a label has letters, digits and _, and does not begin with a digit or __";
+  if (labels.includes("le") || labels.includes("quantile"))
+    return "le and quantile are labels that Prometheus uses itself";
+  if (new Set(labels).size < labels.length) return "two labels have the same name";
+  return undefined;
+}
+
+/** The names that a metric has in the text. */
+const shownNames = (name: string, { type }: Metric): string[] =>
+  type === "histogram" ? ["", "_bucket", "_sum", "_count"].map((suffix) => name + suffix) : [name];
+
+/** Refuses a metric of the schema that shows the same name as another one, in the schema or the file. */
+function checkShown(path: string, there: ReadonlyMap<string, Metric>, schema: MetricSchema): void {
+  const owners = new Map([[DROPPED_TOTAL, DROPPED_TOTAL]]);
+  for (const [name, each] of there) for (const shown of shownNames(name, each)) owners.set(shown, name);
+  for (const [name, each] of Object.entries(schema)) {
+    for (const shown of shownNames(name, each)) {
+      const owner = owners.get(shown) ?? name;
+      if (owner !== name || name === DROPPED_TOTAL)
+        throw changed(path, `"${name}" is refused: the text of "${owner}" has the name ${shown} too`);
+      owners.set(shown, name);
+    }
+  }
+}
+
 /** Adds the metrics that are new, and refuses those that have changed. */
 function settle(table: Table, path: string, schema: MetricSchema): void {
   const there = stored(table);
+  checkShown(path, there, schema);
   for (const [name, each] of Object.entries(schema)) {
     const before = there.get(name);
     if (before === undefined) {
@@ -625,16 +662,18 @@ function changed(path: string, what: string): EmmapError {
  *
  * The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file.
  * @throws {EmmapError} as {@link openTable}; EINVAL if a metric has another type, other labels or other buckets than in the file,
- * which the message says
+ * or if two metrics show the same name in the text, as a histogram `x` and a counter `x_count` do; RangeError for a name or a label
+ * that Prometheus refuses. The message names the metric and the rule.
  */
 export function openMetrics<const Schema extends MetricSchema>(
   path: PathLike,
   schema: Schema,
   { capacity = 10_000 }: MetricsOptions = {},
 ): Metrics & { readonly [Name in keyof Schema]: Instrument<Schema[Name]> } {
-  for (const name of Object.keys(schema))
-    if (!/^[a-zA-Z_:][a-zA-Z0-9_:]*$/.test(name) || name in Metrics.prototype)
-      throw rangeError("schema", "a name of letters, digits, _ and :, and no name of a method", name);
+  for (const [name, each] of Object.entries(schema)) {
+    const rule = brokenRule(name, each) ?? (name in Metrics.prototype ? "a method has this name" : undefined);
+    if (rule !== undefined) throw rangeError(`schema.${name}`, `a metric of Prometheus: ${rule}`, each);
+  }
   const words = Math.max(LEAST_WORDS, ...Object.values(schema).map(wordsOf));
   const table = openOrCreate(path, toBigInt(capacity, "options.capacity"), words);
   try {

@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Registry } from "prom-client";
 import { expect, expectTypeOf, test } from "vitest";
@@ -126,6 +127,11 @@ test("names and arguments are checked", () => {
   expect(thrownBy(() => openMetrics(path, { text: counter() })).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => counter({ labels: ["a-b"] })).code).toBe("ERR_OUT_OF_RANGE");
   expect(thrownBy(() => histogram({ buckets: [2, 1] })).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => histogram({ buckets: Array.from({ length: 61 }, (_, i) => i) })).code).toBe(
+    "ERR_OUT_OF_RANGE",
+  );
+  expect(thrownBy(() => counter({ maxSeries: 1.5 })).code).toBe("ERR_OUT_OF_RANGE");
+  expect(thrownBy(() => counter({ help: 5 as never })).code).toBe("ERR_INVALID_ARG_TYPE");
 });
 
 test("a histogram counts nothing of a value that it refuses", async () => {
@@ -196,4 +202,37 @@ test("a counter only grows, and no number wraps", async () => {
   expect(text).toContain('requests_total{user="ann"} 0\n');
   expect(text).toContain("level 0\n");
   expect(text).not.toContain("emmap_metrics_dropped_total");
+});
+
+test("a name that makes Prometheus refuse the whole text is refused at open", () => {
+  for (const labels of [["le"], ["quantile"], ["a", "b", "a"], ["__name__"], ["__x"]]) {
+    const path = freshPath();
+    for (const metric of [counter({ labels }), histogram({ labels, buckets: [1] })]) {
+      const error = thrownBy(() => openMetrics(path, { sizes: metric }));
+      expect(error.code).toBe("ERR_OUT_OF_RANGE");
+      expect(error.message).toMatch(/"schema\.sizes".*label/);
+    }
+    expect(existsSync(path)).toBe(false);
+  }
+});
+
+test("two metrics cannot show the same name", () => {
+  const path = freshPath();
+  const x = histogram({ buckets: [1] });
+  for (const suffix of ["_bucket", "_sum", "_count"]) {
+    for (const schema of [
+      { x, [`x${suffix}`]: counter() },
+      { [`x${suffix}`]: counter(), x },
+    ]) {
+      const error = thrownBy(() => openMetrics(freshPath(), schema));
+      expect(error.code).toBe("EINVAL");
+      expect(error.message).toContain(`has the name x${suffix} too`);
+    }
+  }
+  openMetrics(path, { x, x_total: counter() }).close();
+  expect(thrownBy(() => openMetrics(path, { x_sum: gauge() })).message).toContain(
+    '"x_sum" is refused: the text of "x"',
+  );
+  expect(thrownBy(() => openMetrics(path, { emmap_metrics_dropped_total: counter() })).code).toBe("EINVAL");
+  openMetrics(path, { x, x_total: counter() }).close();
 });

@@ -16,7 +16,8 @@ ok = emmap_metrics:observe(Metrics, <<\"latency_seconds\">>, [], 0.02),
 ```
 
 The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file. If it describes
-a metric in another way than the file, or the file has no room for its buckets, the answer is `{error, {changed, Name, What}}`. Numbers are whole; only the sum of a
+a metric in another way than the file, or the file has no room for its buckets, the answer is `{error, {changed, Name, What}}`. A metric that makes Prometheus
+refuse the whole text is `{error, {invalid, Name, Rule}}`. Numbers are whole; only the sum of a
 histogram has six decimals.
 
 A metric has at most `max_series` combinations of label values, 1000 by default. Values for further combinations are dropped,
@@ -24,7 +25,7 @@ and counted in `emmap_metrics_dropped_total`.").
 
 -export([open/3, close/1, add/4, set/4, observe/4, text/1]).
 
--export_type([metrics/0, schema/0, metric/0, label_value/0]).
+-export_type([metrics/0, schema/0, metric/0, invalid/0, label_value/0]).
 
 -include("emmap_file.hrl").
 
@@ -40,6 +41,9 @@ and counted in `emmap_metrics_dropped_total`.").
 %% The sum of a histogram has a word for millionths, one for ones and one for millions.
 -define(MILLION, 1000000).
 -define(SUM_WORDS, 3).
+%% A key of a table has 64 words.
+-define(MOST_BUCKETS, (64 - 1 - ?SUM_WORDS)).
+-define(DROPPED_TOTAL, <<"emmap_metrics_dropped_total">>).
 %% The greatest value of a histogram, which JavaScript counts exactly too.
 -define(MOST, 16#1fffffffffffff).
 
@@ -56,14 +60,22 @@ processes that have died or closed the file. `buckets`, of a histogram: their up
        per_process => boolean()}}.
 ?DOC("The metrics by their names.").
 -type schema() :: #{binary() => metric()}.
+?DOC("A metric that makes Prometheus refuse the whole text, and the rule that it breaks.").
+-type invalid() :: {invalid, Name :: binary(), Rule :: binary()}.
 ?DOC("The value of a label.").
 -type label_value() :: binary() | atom() | integer().
 
 ?DOC("Opens a file of metrics, or creates one. The options are those of `emmap_table:open/3`, and `{capacity, Count}`: the most
 series of all metrics together, 10,000 by default, for a new file.").
 -spec open(file:name_all(), schema(), [emmap_table:open_option() | {capacity, pos_integer()}]) ->
-    {ok, metrics()} | {error, emmap:reason() | {changed, Name :: binary(), type | labels | buckets}}.
+    {ok, metrics()} | {error, emmap:reason() | {changed, Name :: binary(), type | labels | buckets} | invalid()}.
 open(Name, Schema, Options) ->
+    case [{Metric, Rule} || {Metric, About} <- lists:sort(maps:to_list(Schema)), {false, Rule} <- rules(Metric, About)] of
+        [] -> open_checked(Name, Schema, Options);
+        [{Metric, Rule} | _] -> {error, {invalid, Metric, Rule}}
+    end.
+
+open_checked(Name, Schema, Options) ->
     case open_table(Name, Schema, Options) of
         {ok, Table} ->
             case settle(Table, maps:to_list(Schema)) of
@@ -112,10 +124,55 @@ close(#metrics{table = Table}) -> emmap_table:close(Table).
 
 %%% The schema
 
+%% Whether a metric obeys each rule. Prometheus refuses a whole text if one name is wrong.
+rules(Name, {Type, About}) ->
+    Labels = maps:get(labels, About, []),
+    Buckets = maps:get(buckets, About, none),
+    [{matches(Name, "^[a-zA-Z_:][a-zA-Z0-9_:]*$"), <<"a name has letters, digits, _ and :, and does not begin with a digit">>},
+     {lists:member(Type, [counter, gauge, histogram]), <<"the type is counter, gauge or histogram">>},
+     {lists:all(fun(Label) -> matches(Label, "^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$") end, Labels),
+      <<"a label has letters, digits and _, and does not begin with a digit or __">>},
+     {not (lists:member(<<"le">>, Labels) orelse lists:member(<<"quantile">>, Labels)),
+      <<"le and quantile are labels that Prometheus uses itself">>},
+     {length(lists:usort(Labels)) =:= length(Labels), <<"two labels have the same name">>},
+     {Type =/= histogram orelse are_bounds(Buckets), <<"a histogram has buckets, at most 60, in ascending order">>},
+     {is_binary(maps:get(help, About, <<>>)), <<"help is a binary">>},
+     {is_series_count(maps:get(max_series, About, 1)), <<"max_series is 1 or more">>}].
+
+matches(Name, Pattern) -> is_binary(Name) andalso re:run(Name, Pattern, [{capture, none}, dollar_endonly]) =:= match.
+
+are_bounds(Buckets) ->
+    is_list(Buckets) andalso length(Buckets) =< ?MOST_BUCKETS andalso lists:all(fun erlang:is_number/1, Buckets) andalso
+        lists:usort(Buckets) == Buckets.
+
+is_series_count(Most) -> is_integer(Most) andalso Most > 0.
+
+%% Refuses a metric of the schema that shows the same name as another one, in the schema or the file.
+check_shown(There, Metrics) ->
+    Owners = maps:from_list([{?DROPPED_TOTAL, ?DROPPED_TOTAL}
+                             | [{Shown, Name} || {Name, Shape} <- maps:to_list(There), Shown <- shown(Name, Shape)]]),
+    own(Owners, [{Shown, Name} || {Name, Metric} <- Metrics, Shown <- shown(Name, shape(Metric))]).
+
+own(Owners, [{Shown, Name} | Rest]) ->
+    case Owners of
+        #{Shown := Owner} when Owner =/= Name; Name =:= ?DROPPED_TOTAL ->
+            {error, {invalid, Name, <<"the text of \"", Owner/binary, "\" has the name ", Shown/binary, " too">>}};
+        #{} -> own(Owners#{Shown => Name}, Rest)
+    end;
+own(_Owners, []) -> ok.
+
+%% The names that a metric has in the text.
+shown(Name, {<<"histogram">>, _, _}) -> [<<Name/binary, Suffix/binary>> || Suffix <- [<<>>, <<"_bucket">>, <<"_sum">>, <<"_count">>]];
+shown(Name, _) -> [Name].
+
 %% Adds the metrics that are new, and refuses those that have changed.
 settle(Table, Metrics) ->
     case stored(Table) of
-        {ok, There} -> settle(Table, There, Metrics);
+        {ok, There} ->
+            case check_shown(There, Metrics) of
+                ok -> settle(Table, There, Metrics);
+                {error, _} = Error -> Error
+            end;
         {error, _} = Error -> Error
     end.
 
@@ -342,5 +399,5 @@ dropped(Counts) when map_size(Counts) =:= 0 -> [];
 dropped(Counts) ->
     ["# HELP emmap_metrics_dropped_total What was not counted because a metric had too many series.\n"
      "# TYPE emmap_metrics_dropped_total counter\n"
-     | [line("emmap_metrics_dropped_total", [["metric=\"", Name, $"]], integer_to_binary(Count))
+     | [line(?DROPPED_TOTAL, [["metric=\"", Name, $"]], integer_to_binary(Count))
         || {Name, [Count | _]} <- maps:to_list(Counts)]].

@@ -2,13 +2,13 @@
 -module(emmap_metrics_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1]).
+-export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -121,4 +121,23 @@ refused_number(Config) ->
         {add, <<"sizes">>, 1}, {set, <<"sizes">>, 1}]],
     ok = emmap_metrics:add(Metrics, <<"level">>, [], -5),
     ?assertEqual(nomatch, binary:match(text_of(Metrics), [<<"\nrequests_total ">>, <<"\nsizes_">>])),
+    ok = emmap_metrics:close(Metrics).
+
+%% Prometheus refuses a whole text if one name is wrong.
+refused_name(Config) ->
+    X = {histogram, #{buckets => [1]}},
+    Wrong = [{counter, #{labels => Labels}} || Labels <- [[<<"le">>], [<<"quantile">>], [<<"a">>, <<"b">>, <<"a">>], [<<"__name__">>],
+                                                          [<<"a-b">>], [<<"a\n">>], ["a"]]]
+        ++ [{histogram, #{}}, {histogram, #{buckets => [2, 1]}}, {histogram, #{buckets => [1, 1.0]}},
+            {histogram, #{buckets => lists:seq(1, 61)}}, {summary, #{}}, {counter, #{help => "text"}}, {counter, #{max_series => 0}}],
+    [?assertMatch({error, {invalid, <<"sizes">>, <<_, _/binary>>}}, open(Config, "names", #{<<"sizes">> => Metric})) || Metric <- Wrong],
+    [?assertMatch({error, {invalid, Name, _}}, open(Config, "names", #{Name => {counter, #{}}})) || Name <- [<<"a b">>, <<"1">>, <<"a\n">>]],
+    ?assertEqual({error, enoent}, file:read_file_info(emmap_test:path(Config, "names"))),
+    [?assertMatch({error, {invalid, Name, <<"the text of \"x\" has the name ", Name:Size/binary, " too">>}},
+                  open(Config, "taken", #{<<"x">> => X, Name => {counter, #{}}}))
+     || Name <- [<<"x_bucket">>, <<"x_sum">>, <<"x_count">>], Size <- [byte_size(Name)]],
+    {ok, Metrics} = open(Config, "taken", #{<<"x">> => X}),
+    ?assertMatch({error, {invalid, <<"x_sum">>, _}}, open(Config, "taken", #{<<"x_sum">> => {gauge, #{}}})),
+    Dropped = <<"emmap_metrics_dropped_total">>,
+    ?assertMatch({error, {invalid, Dropped, _}}, open(Config, "taken", #{Dropped => {counter, #{}}})),
     ok = emmap_metrics:close(Metrics).
