@@ -166,6 +166,8 @@ const STEP = 65_536n;
 /** The word that counts the series, in the key of a metric. */
 const SERIES = 0;
 const DROPPED = 1;
+/** So often a process without room looks for places of dead processes, since a look reads the whole file. */
+const LOOK_MS = 1000;
 
 const wordsOf = ({ type, buckets }: Metric): number =>
   type === "histogram" ? buckets.length + 1 + SUM_WORDS : 1;
@@ -180,18 +182,23 @@ function toWord(value: Integer): bigint {
   return word;
 }
 
+const isFull = (error: unknown): boolean => error instanceof EmmapError && error.code === "EMMAP_FULL";
+
 /** A combination of label values. Each method checks its argument before it changes or drops anything. */
 class Series {
-  readonly #entry: TableEntry | undefined;
+  readonly #find: () => TableEntry | undefined;
   readonly #drop: () => void;
+  #entry: TableEntry | undefined;
 
-  constructor(entry: TableEntry | undefined, drop: () => void) {
-    this.#entry = entry;
+  constructor(find: () => TableEntry | undefined, drop: () => void) {
+    this.#find = find;
     this.#drop = drop;
+    this.#entry = find();
   }
 
-  /** The entry to use; undefined if the value is dropped. */
+  /** The entry to use; undefined if the value is dropped. A series that had no room may have it now. */
   protected entry(): TableEntry | undefined {
+    this.#entry ??= this.#find();
     if (this.#entry === undefined) this.#drop();
     return this.#entry;
   }
@@ -220,8 +227,8 @@ class OneGauge extends Series implements GaugeSeries {
 class OneHistogram extends Series implements HistogramSeries {
   readonly #buckets: readonly number[];
 
-  constructor(entry: TableEntry | undefined, drop: () => void, buckets: readonly number[]) {
-    super(entry, drop);
+  constructor(find: () => TableEntry | undefined, drop: () => void, buckets: readonly number[]) {
+    super(find, drop);
     this.#buckets = buckets;
   }
 
@@ -298,6 +305,8 @@ export class Metrics {
   readonly #stored: Map<string, Stored>;
   /** The series of the last scrape, in the order of the file, and by their keys. */
   #order: Known[] = [];
+  /** When this process may look for places of dead processes again. */
+  #nextLook = 0;
   #known = new Map<string, Known>();
 
   /** @internal */
@@ -322,7 +331,6 @@ export class Metrics {
       let series = known.get(key);
       if (series === undefined) {
         series = this.#series(name, each, parts);
-        // A series that was dropped may find room later.
         if (known.size < each.maxSeries) known.set(key, series);
       }
       return series;
@@ -331,33 +339,49 @@ export class Metrics {
   }
 
   #series(name: string, each: Metric, parts: readonly string[]): Series {
-    const entry = this.#entry(name, each, parts);
+    const own = each.type === "process_gauge" ? [this.#process] : [];
+    const key = [name, ...parts, ...own].join(SEPARATOR);
+    const isTooLong = Buffer.byteLength(key) > this.#table.keyBytes;
+    const find = (): TableEntry | undefined => (isTooLong ? undefined : this.#entry(name, each, key));
     const drop = (): void => {
       this.#table.add(COUNTS + name, DROPPED, 1);
     };
-    if (each.type === "counter") return new OneCounter(entry, drop);
-    if (each.type === "histogram") return new OneHistogram(entry, drop, each.buckets);
-    return new OneGauge(entry, drop);
+    if (each.type === "counter") return new OneCounter(find, drop);
+    if (each.type === "histogram") return new OneHistogram(find, drop, each.buckets);
+    return new OneGauge(find, drop);
   }
 
-  /** The entry of a series, which it inserts. Undefined: there is no room for it. */
-  #entry(name: string, each: Metric, parts: readonly string[]): TableEntry | undefined {
+  /** The entry of a series, which it inserts. Undefined: there is no room for it, not even in place of the dead. */
+  #entry(name: string, each: Metric, key: string): TableEntry | undefined {
+    let entry = this.#insert(name, each, key);
+    const deadMayHelp = entry === "full" || (entry === "too many" && each.type === "process_gauge");
+    if (deadMayHelp && performance.now() >= this.#nextLook) {
+      this.giveBack();
+      this.#nextLook = performance.now() + LOOK_MS;
+      entry = this.#insert(name, each, key);
+    }
+    return typeof entry === "string" ? undefined : entry;
+  }
+
+  #insert(name: string, each: Metric, key: string): TableEntry | "full" | "too many" {
     const table = this.#table;
-    const own = each.type === "process_gauge" ? [this.#process] : [];
-    const key = [name, ...parts, ...own].join(SEPARATOR);
-    if (Buffer.byteLength(key) > table.keyBytes) return undefined;
-    if (table.get(key) === undefined) {
-      if (table.add(COUNTS + name, SERIES, 1) >= BigInt(each.maxSeries)) {
-        table.add(COUNTS + name, SERIES, -1);
-        return undefined;
-      }
+    const isNew = table.get(key) === undefined;
+    if (isNew && table.add(COUNTS + name, SERIES, 1) >= BigInt(each.maxSeries)) {
+      table.add(COUNTS + name, SERIES, -1);
+      return "too many";
     }
     try {
       return table.entry(key);
     } catch (error) {
-      if (!(error instanceof EmmapError) || error.code !== "EMMAP_FULL") throw error;
-      return undefined;
+      if (isNew) table.add(COUNTS + name, SERIES, -1);
+      if (!isFull(error)) throw error;
+      return "full";
     }
+  }
+
+  /** Gives back the places of dead processes. @internal */
+  giveBack(): void {
+    this.#scrape(() => {});
   }
 
   /** Visits all series of living processes. Deletes those of dead ones, if it may. */
@@ -619,17 +643,19 @@ function settle(table: Table, path: string, schema: MetricSchema): void {
   checkShown(path, there, schema);
   for (const [name, each] of Object.entries(schema)) {
     const before = there.get(name);
-    if (before === undefined) {
+    if (before !== undefined) {
+      for (const what of ["type", "labels", "buckets"] as const)
+        if (String(before[what]) !== String(each[what]))
+          throw changed(
+            path,
+            `"${name}" has the ${what} ${String(before[what])} in the file, and ${String(each[what])} here`,
+          );
+    } else {
       checkRoom(table, name, each);
       table.entry(SCHEMA + [name, each.type, each.labels.join(","), each.buckets.join(",")].join(FIELD));
-      continue;
     }
-    for (const what of ["type", "labels", "buckets"] as const)
-      if (String(before[what]) !== String(each[what]))
-        throw changed(
-          path,
-          `"${name}" has the ${what} ${String(before[what])} in the file, and ${String(each[what])} here`,
-        );
+    // What a full file drops is counted here.
+    if (table.get(COUNTS + name) === undefined) table.entry(COUNTS + name);
   }
 }
 
@@ -677,7 +703,13 @@ export function openMetrics<const Schema extends MetricSchema>(
   const words = Math.max(LEAST_WORDS, ...Object.values(schema).map(wordsOf));
   const table = openOrCreate(path, toBigInt(capacity, "options.capacity"), words);
   try {
-    settle(table, table.path, schema);
+    try {
+      settle(table, table.path, schema);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      new Metrics(table, {}).giveBack();
+      settle(table, table.path, schema);
+    }
     return new Metrics(table, schema) as never;
   } catch (error) {
     table.close();

@@ -236,3 +236,71 @@ test("two metrics cannot show the same name", () => {
   expect(thrownBy(() => openMetrics(path, { emmap_metrics_dropped_total: counter() })).code).toBe("EINVAL");
   openMetrics(path, { x, x_total: counter() }).close();
 });
+
+const PER_PROCESS = { pp: gauge({ perProcess: true }), visits: counter({ labels: ["user"] }) };
+/** The keys of the schema, two for each metric. */
+const KEYS = 4;
+
+test("a gauge takes the place of a dead process before it is dropped", async () => {
+  const path = freshPath();
+  openMetrics(path, PER_PROCESS, { capacity: KEYS + 2 }).close();
+  const program = `const { openMetrics, gauge } = require(${PACKAGE});
+    openMetrics(${JSON.stringify(path)}, { pp: gauge({ perProcess: true }) }).pp.set(5);
+    process.kill(process.pid, "SIGKILL");`;
+  for (let i = 0; i < 5; i++) expect(spawnSync(process.execPath, ["-e", program]).signal).toBe("SIGKILL");
+  using metrics = openMetrics(path, PER_PROCESS);
+  metrics.pp.add(1);
+  const text = await metrics.text();
+  expect(text).toContain("pp 1\n");
+  expect(text).not.toContain("emmap_metrics_dropped_total");
+});
+
+/** A file with gauges of these dead processes. */
+function withDead(capacity: number, processes: readonly string[]): string {
+  const path = freshPath();
+  using table = openTable(path, { capacity, keyBytes: 100, words: 16 });
+  table.entry("\x01pp\x1fprocess_gauge\x1f\x1f");
+  table.set("\x02pp", 0, processes.length);
+  for (const process of processes) table.set(`pp\0${process}`, 0, 5);
+  return path;
+}
+
+test("a new metric takes places of dead processes", async () => {
+  using metrics = openMetrics(withDead(6, ["1.1", "1.2", "1.3", "1.4"]), {
+    ...PER_PROCESS,
+    visits: counter(),
+  });
+  metrics.visits.add(7);
+  metrics.pp.add(1);
+  expect(await metrics.text()).toMatch(/^pp 1$.*^visits 7$/ms);
+});
+
+test("a dead process does not count for a gauge's limit", async () => {
+  const path = withDead(10, ["1.1", "1.2"]);
+  using metrics = openMetrics(path, { pp: gauge({ perProcess: true, maxSeries: 2 }) });
+  metrics.pp.add(1);
+  expect(await metrics.text()).toContain("pp 1\n");
+  using table = openTable(path);
+  expect(table.get("\x02pp", 0)).toBe(1n);
+});
+
+test("a series that was dropped is counted when there is room", async () => {
+  const path = freshPath();
+  using others = openMetrics(path, { visits: PER_PROCESS.visits }, { capacity: KEYS + 1 });
+  others.visits.labels({ user: "ann" }).add();
+  using metrics = openMetrics(path, PER_PROCESS);
+  metrics.pp.add(1);
+  const bob = metrics.visits.labels({ user: "bob" });
+  for (let i = 0; i < 10; i++) bob.add();
+  expect(await metrics.text()).toContain('{metric="pp"} 1\n');
+  using table = openTable(path);
+  expect(table.get("\x02visits", 0)).toBe(1n);
+  table.delete("visits\0ann");
+  metrics.pp.add(1);
+  expect(await metrics.text()).toContain("pp 1\n");
+  table.delete(
+    [...table.entries()].map(([key]) => String(key)).find((key) => key.startsWith("pp")) as string,
+  );
+  bob.add(3);
+  expect(await metrics.text()).toContain('visits{user="bob"} 3\n');
+});

@@ -47,8 +47,11 @@ and counted in `emmap_metrics_dropped_total`.").
 %% The greatest value of a histogram, which JavaScript counts exactly too.
 -define(MOST, 16#1fffffffffffff).
 
-%% `process' names this process: its gauges end with it.
--record(metrics, {table :: emmap_table:table(), schema :: schema(), process :: binary()}).
+%% So often metrics without room look for places of dead processes, since a look reads the whole file.
+-define(LOOK_MS, 1000).
+
+%% `process' names this process: its gauges end with it. `looked': when it looked for places of dead processes.
+-record(metrics, {table :: emmap_table:table(), schema :: schema(), process :: binary(), looked :: atomics:atomics_ref()}).
 
 ?DOC("Open metrics.").
 -opaque metrics() :: #metrics{}.
@@ -78,9 +81,18 @@ open(Name, Schema, Options) ->
 open_checked(Name, Schema, Options) ->
     case open_table(Name, Schema, Options) of
         {ok, Table} ->
-            case settle(Table, maps:to_list(Schema)) of
+            Metrics = maps:to_list(Schema),
+            Settled = case settle(Table, Metrics) of
+                {error, full} ->
+                    _ = scrape(Table), % gives back places of the dead
+                    settle(Table, Metrics);
+                Other -> Other
+            end,
+            case Settled of
                 ok ->
-                    {ok, #metrics{table = Table, schema = Schema, process = process(Table)}};
+                    Looked = atomics:new(1, []),
+                    ok = atomics:put(Looked, 1, erlang:monotonic_time(millisecond) - ?LOOK_MS),
+                    {ok, #metrics{table = Table, schema = Schema, process = process(Table), looked = Looked}};
                 {error, _} = Error ->
                     ok = emmap_table:close(Table),
                     Error
@@ -180,7 +192,10 @@ settle(Table, There, [{Name, Metric} | Rest]) ->
     Now = shape(Metric),
     case There of
         #{Name := Now} ->
-            settle(Table, There, Rest);
+            case count(Table, Name) of
+                {ok, _} -> settle(Table, There, Rest);
+                {error, _} = Error -> Error
+            end;
         #{Name := Before} ->
             {error, {changed, Name, changed(Before, Now)}};
         #{} ->
@@ -190,13 +205,21 @@ settle(Table, There, [{Name, Metric} | Rest]) ->
             case check_room(Table, #{Name => Now}) of
                 {ok, _} ->
                     case emmap_table:add(Table, Key, 0) of
-                        {ok, _} -> settle(Table, There, Rest);
+                        {ok, _} -> settle(Table, There#{Name => Now}, [{Name, Metric} | Rest]);
                         {error, _} = Error -> Error
                     end;
                 {error, _} = Error -> Error
             end
     end;
 settle(_Table, _There, []) -> ok.
+
+%% Inserts the key that counts what a full file drops.
+count(Table, Name) ->
+    Key = [?COUNTS, Name],
+    case emmap_table:get(Table, Key) of
+        {error, enoent} -> emmap_table:add(Table, Key, 0);
+        Got -> Got
+    end.
 
 changed({Type, _, _}, {Other, _, _}) when Type =/= Other -> type;
 changed({_, Labels, _}, {_, Others, _}) when Labels =/= Others -> labels;
@@ -287,31 +310,53 @@ add_all(Table, Key, [{Word, Number} | Rest]) ->
         Added -> Added
     end.
 
-with_series(#metrics{table = Table, schema = Schema, process = Process}, Name, Values, Use) ->
+with_series(#metrics{table = Table, schema = Schema, process = Process} = Metrics, Name, Values, Use) ->
     #{Name := {Type, About}} = Schema,
     true = length(Values) =:= length(maps:get(labels, About, [])),
-    Own = [Process || maps:get(per_process, About, false), Type =:= gauge],
-    Key = iolist_to_binary(lists:join(0, [Name | [clean(Value) || Value <- Values]] ++ Own)),
-    case is_there(Table, Name, Key, maps:get(max_series, About, 1000)) andalso Use(Table, Key) of
+    IsOwn = maps:get(per_process, About, false) andalso Type =:= gauge,
+    Key = iolist_to_binary(lists:join(0, [Name | [clean(Value) || Value <- Values]] ++ [Process || IsOwn])),
+    Try = fun() -> try_series(Table, Name, Key, maps:get(max_series, About, 1000), Use) end,
+    Tried = case Try() of
+        {error, Reason} = First when Reason =:= full; Reason =:= too_many, IsOwn ->
+            case may_look(Metrics) andalso scrape(Table) of
+                {ok, _, _} -> Try();
+                _ -> First
+            end;
+        First -> First
+    end,
+    case Tried of
         {ok, _} -> ok;
-        Dropped when Dropped =:= false; Dropped =:= {error, full}; Dropped =:= {error, einval} ->
+        {error, Why} when Why =:= full; Why =:= too_many; Why =:= einval ->
             done(emmap_table:add(Table, [?COUNTS, Name], ?DROPPED, 1));
         {error, _} = Error -> Error
     end.
 
-%% Whether the series is there, or may be added.
-is_there(Table, Name, Key, Most) ->
+%% Uses a series, and counts it before if it is new.
+try_series(Table, Name, Key, Most, Use) ->
+    Counts = [?COUNTS, Name],
     case emmap_table:get(Table, Key) of
+        {ok, _} -> Use(Table, Key);
         {error, enoent} ->
-            case emmap_table:add(Table, [?COUNTS, Name], ?SERIES, 1) of
-                {ok, Count} when Count >= Most ->
-                    {ok, _} = emmap_table:add(Table, [?COUNTS, Name], ?SERIES, -1),
-                    false;
-                _ -> true
+            Used = case emmap_table:add(Table, Counts, ?SERIES, 1) of
+                {ok, Count} when Count >= Most -> {error, too_many};
+                {ok, _} -> Use(Table, Key);
+                {error, _} = Error -> {not_counted, Error}
+            end,
+            case Used of
+                {ok, _} -> Used;
+                {not_counted, Failed} -> Failed;
+                {error, _} ->
+                    {ok, _} = emmap_table:add(Table, Counts, ?SERIES, -1),
+                    Used
             end;
-        {error, einval} -> false;
-        _ -> true
+        {error, _} = Error -> Error
     end.
+
+%% One process at a time looks for places of the dead.
+may_look(#metrics{looked = Looked}) ->
+    Now = erlang:monotonic_time(millisecond),
+    Last = atomics:get(Looked, 1),
+    Now - Last >= ?LOOK_MS andalso atomics:compare_exchange(Looked, 1, Last, Now) =:= ok.
 
 done({ok, _}) -> ok;
 done({error, _} = Error) -> Error.
@@ -325,13 +370,20 @@ clean(Value) -> binary:replace(Value, <<0>>, <<16#fffd/utf8>>, [global]).
 ?DOC("The metrics in Prometheus's text format.").
 -spec text(metrics()) -> {ok, iodata()} | {error, emmap:reason() | {changed, Name :: binary(), buckets}}.
 text(#metrics{table = Table, schema = Schema}) ->
+    case scrape(Table) of
+        {ok, Shapes, Found} ->
+            {ok, [[metric(Name, Shape, Schema, maps:get(Name, Found, #{})) || {Name, Shape} <- lists:sort(maps:to_list(Shapes))],
+                  dropped(maps:get(dropped, Found, #{}))]};
+        {error, _} = Error -> Error
+    end.
+
+%% The metrics with their series. Deletes those of dead processes.
+scrape(Table) ->
     case {stored(Table), emmap:writers(Table)} of
         {{ok, Shapes}, {ok, Writers}} ->
             Living = maps:from_list([{writer({Since, Process}), true} || #{since := Since, process := Process} <- Writers]),
             case emmap_table:fold(fun(Key, Words, Found) -> sample(Table, Shapes, Living, Key, Words, Found) end, #{}, Table) of
-                {ok, Found} ->
-                    {ok, [[metric(Name, Shape, Schema, maps:get(Name, Found, #{})) || {Name, Shape} <- lists:sort(maps:to_list(Shapes))],
-                          dropped(maps:get(dropped, Found, #{}))]};
+                {ok, Found} -> {ok, Shapes, Found};
                 {error, _} = Error -> Error
             end;
         {{error, _} = Error, _} -> Error;

@@ -2,13 +2,13 @@
 -module(emmap_metrics_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1]).
+-export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1, room_of_the_dead/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -140,4 +140,33 @@ refused_name(Config) ->
     ?assertMatch({error, {invalid, <<"x_sum">>, _}}, open(Config, "taken", #{<<"x_sum">> => {gauge, #{}}})),
     Dropped = <<"emmap_metrics_dropped_total">>,
     ?assertMatch({error, {invalid, Dropped, _}}, open(Config, "taken", #{Dropped => {counter, #{}}})),
+    ok = emmap_metrics:close(Metrics).
+
+%% A gauge and a metric take the places of dead processes, and a series that was dropped is counted when there is room.
+room_of_the_dead(Config) ->
+    Pp = #{<<"pp">> => {gauge, #{per_process => true, max_series => 2}}},
+    Backend = {backend, proplists:get_value(backend, Config)},
+    Path = emmap_test:path(Config, "room"),
+    {ok, First} = emmap_metrics:open(Path, Pp, [{capacity, 5}, Backend]),
+    ok = emmap_metrics:close(First),
+    {ok, Table} = emmap_table:open(Path, 0, [Backend]),
+    [{ok, 0} = emmap_table:add(Table, [<<"pp", 0>>, Process], 5) || Process <- ["1.1", "1.2"]],
+    {ok, 0} = emmap_table:add(Table, [2, "pp"], 2),
+    {ok, Limited} = open(Config, "room", Pp),
+    ok = emmap_metrics:set(Limited, <<"pp">>, [], 3),
+    ?assertMatch({_, _}, binary:match(text_of(Limited), <<"\npp 3\n">>)),
+    ?assertEqual({ok, 1}, emmap_table:get(Table, [2, "pp"])),
+    [{ok, 0} = emmap_table:add(Table, [<<"pp", 0>>, Process], 5) || Process <- ["1.3", "1.4"]],
+    {ok, Metrics} = open(Config, "room", Pp#{<<"visits">> => {counter, #{labels => [<<"user">>]}}}),
+    [ok = emmap_metrics:add(Metrics, <<"visits">>, [User], 1) || User <- [ann, bob]],
+    Text = text_of(Metrics),
+    ?assertEqual(nomatch, binary:match(Text, <<"user=">>)),
+    ?assertMatch({_, _}, binary:match(Text, <<"emmap_metrics_dropped_total{metric=\"visits\"} 2\n">>)),
+    ?assertEqual({ok, 0}, emmap_table:get(Table, [2, "visits"])),
+    {ok, Entries} = emmap_table:to_list(Table),
+    [ok = emmap_table:delete(Table, Key) || {<<"pp", _/binary>> = Key, _} <- Entries],
+    ok = emmap_metrics:close(Limited),
+    ok = emmap_metrics:add(Metrics, <<"visits">>, [ann], 1),
+    ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"visits{user=\"ann\"} 1\n">>)),
+    ok = emmap_table:close(Table),
     ok = emmap_metrics:close(Metrics).
