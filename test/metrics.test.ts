@@ -17,6 +17,12 @@ const SCHEMA = {
   temperature: gauge({ labels: ["room"] }),
 };
 
+function promtoolAccepts(text: string): void {
+  const checked = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
+  expect(checked.error?.message).toBeUndefined(); // `make tools-test` installs promtool
+  expect([checked.status, checked.stdout, checked.stderr]).toEqual([0, "", expect.any(String)]);
+}
+
 test("all handles count together, and the text is Prometheus's", async () => {
   const path = freshPath();
   using metrics = openMetrics(path, SCHEMA);
@@ -48,9 +54,7 @@ requests_total{route="/\\"quoted\\"\\\\\\n",status="200"} 3
 # TYPE temperature gauge
 temperature{room="kitchen"} -3
 `);
-  const checked = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
-  expect(checked.error?.message).toBeUndefined(); // `make tools-test` installs promtool
-  expect([checked.status, checked.stderr]).toEqual([0, expect.any(String)]);
+  promtoolAccepts(text);
 });
 
 test("a changed metric is an error that names it, and a new one is added", async () => {
@@ -303,4 +307,44 @@ test("a series that was dropped is counted when there is room", async () => {
   );
   bob.add(3);
   expect(await metrics.text()).toContain('visits{user="bob"} 3\n');
+});
+
+test("Prometheus's own tool reads the text of any label value and help", async () => {
+  using metrics = openMetrics(freshPath(), {
+    visits_total: counter({ labels: ["user"], help: '"a" \\ b\r\n\ud800' }),
+    errors_total: counter({ help: "" }),
+    level: gauge({ labels: ["user"], maxSeries: 1 }),
+    sizes: histogram({ buckets: [-1.5e-7, -0, 1e-7, 0.00001, 10.05, 1e6, 1e20, 1.5e21, 1e22] }),
+  });
+  const users = [
+    "\ud800",
+    "a\udfffb",
+    "a\0b",
+    '\r\n\t"\\',
+    "é",
+    "",
+    Number.NaN,
+    -0,
+    true as never,
+    null as never,
+  ];
+  for (const user of users) {
+    metrics.visits_total.labels({ user }).add(2n ** 60n);
+    metrics.level.labels({ user }).set(-(2n ** 63n));
+  }
+  metrics.sizes.observe(1e15);
+  const text = await metrics.text();
+  promtoolAccepts(text);
+  for (const bound of [
+    "-1.5e-7",
+    "0",
+    "1e-7",
+    "0.00001",
+    "10.05",
+    "1000000",
+    "100000000000000000000",
+    "1.5e+21",
+    "1e+22",
+  ])
+    expect(text).toContain(`le="${bound}"`);
 });

@@ -227,14 +227,31 @@ changed(_, _) -> buckets.
 
 shape({gauge, #{per_process := true} = About}) -> {<<"process_gauge">>, maps:get(labels, About, []), []};
 shape({Type, About}) ->
-    {atom_to_binary(Type), maps:get(labels, About, []), [float(Bound) || Bound <- maps:get(buckets, About, [])]}.
+    {atom_to_binary(Type), maps:get(labels, About, []), [Bound + 0.0 || Bound <- maps:get(buckets, About, [])]}. % no -0.0
 
-%% As JavaScript writes it.
+%% A number as JavaScript writes it, so that a bucket has the same name in the texts of both runtimes.
+bound(Bound) when Bound < 0 -> <<$-, (bound(-Bound))/binary>>;
 bound(Bound) ->
-    case binary:split(float_to_binary(Bound, [short]), <<".0">>) of
-        [Whole, <<>>] -> Whole;
-        _ -> float_to_binary(Bound, [short])
-    end.
+    [Mantissa | Power] = binary:split(float_to_binary(Bound, [short]), <<"e">>),
+    [Whole, Fraction] = binary:split(Mantissa, <<".">>),
+    All = <<Whole/binary, Fraction/binary>>,
+    NoZeros = string:trim(All, leading, "0"),
+    Point = byte_size(Whole) - (byte_size(All) - byte_size(NoZeros)) + lists:sum([binary_to_integer(Each) || Each <- Power]),
+    digits(string:trim(NoZeros, trailing, "0"), Point).
+
+%% The digits, with the decimal point behind the first `Point' of them.
+digits(<<>>, _Point) -> <<"0">>;
+digits(Digits, Point) when byte_size(Digits) =< Point, Point =< 21 -> <<Digits/binary, (zeros(Point - byte_size(Digits)))/binary>>;
+digits(Digits, Point) when Point > 0, Point =< 21 ->
+    <<Whole:Point/binary, Fraction/binary>> = Digits,
+    <<Whole/binary, $., Fraction/binary>>;
+digits(Digits, Point) when Point > -6, Point =< 0 -> <<"0.", (zeros(-Point))/binary, Digits/binary>>;
+digits(<<First, Rest/binary>>, Point) ->
+    Fraction = case Rest of <<>> -> <<>>; _ -> <<$., Rest/binary>> end,
+    Sign = case Point > 0 of true -> <<"+">>; false -> <<>> end,
+    <<First, Fraction/binary, $e, Sign/binary, (integer_to_binary(Point - 1))/binary>>.
+
+zeros(Count) -> binary:copy(<<"0">>, Count).
 
 %% Whether the words of the file are enough for these histograms.
 check_room(Table, Shapes) ->
@@ -264,8 +281,9 @@ list(<<>>) -> [];
 list(Text) -> binary:split(Text, <<$,>>, [global]).
 
 number(Text) ->
-    try binary_to_float(Text)
-    catch error:badarg -> float(binary_to_integer(Text))
+    case {binary:match(Text, <<".">>), binary:split(Text, <<"e">>)} of
+        {nomatch, [Whole | Power]} -> binary_to_float(iolist_to_binary([Whole, ".0" | [[$e, Each] || Each <- Power]]));
+        _ -> binary_to_float(Text)
     end.
 
 %%% Counting
@@ -363,7 +381,15 @@ done({error, _} = Error) -> Error.
 
 clean(Value) when is_atom(Value) -> clean(atom_to_binary(Value));
 clean(Value) when is_integer(Value) -> integer_to_binary(Value);
-clean(Value) -> binary:replace(Value, <<0>>, <<16#fffd/utf8>>, [global]).
+clean(Value) -> binary:replace(utf8(Value), <<0>>, <<16#fffd/utf8>>, [global]).
+
+%% Prometheus refuses a text that is not UTF-8.
+utf8(Bytes) ->
+    case unicode:characters_to_binary(Bytes) of
+        {error, Good, <<_, Rest/binary>>} -> <<Good/binary, 16#fffd/utf8, (utf8(Rest))/binary>>;
+        {incomplete, Good, _} -> <<Good/binary, 16#fffd/utf8>>;
+        Text -> Text
+    end.
 
 %%% The text
 
@@ -421,7 +447,7 @@ put(Name, Values, Words, Found) ->
 metric(Name, {Type, Labels, Buckets}, Schema, Series) ->
     %% promtool wants a text for each metric.
     Help = case Schema of
-        #{Name := {_, #{help := Text}}} -> binary:replace(escaped(Text), <<"\\\"">>, <<"\"">>, [global]);
+        #{Name := {_, #{help := <<_, _/binary>> = Text}}} -> binary:replace(escaped(utf8(Text)), <<"\\\"">>, <<"\"">>, [global]);
         #{} -> Name
     end,
     Shown = case Type of <<"process_gauge">> -> <<"gauge">>; _ -> Type end,

@@ -2,13 +2,13 @@
 -module(emmap_metrics_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1, room_of_the_dead/1]).
+-export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1, room_of_the_dead/1, strange_texts/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead, strange_texts]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -169,4 +169,25 @@ room_of_the_dead(Config) ->
     ok = emmap_metrics:add(Metrics, <<"visits">>, [ann], 1),
     ?assertMatch({_, _}, binary:match(text_of(Metrics), <<"visits{user=\"ann\"} 1\n">>)),
     ok = emmap_table:close(Table),
+    ok = emmap_metrics:close(Metrics).
+
+%% Prometheus's own tool reads the text of any label value and help.
+strange_texts(Config) ->
+    {ok, Metrics} = open(Config, "strange", #{
+        <<"visits_total">> => {counter, #{labels => [<<"user">>], help => <<"\"a\" \\ b\r\n", 255>>}},
+        <<"errors_total">> => {counter, #{help => <<>>}},
+        <<"sizes">> => {histogram, #{buckets => [-1.5e-7, -0.0, 1.0e-7, 0.00001, 10.05, 1000000, 1.0e20, 1.5e21, 1.0e22]}}}),
+    [ok = emmap_metrics:add(Metrics, <<"visits_total">>, [User], 1)
+     || User <- [<<255>>, <<"a", 16#c3>>, <<"a", 0, "b">>, <<"\r\n\t\"\\">>, <<"é"/utf8>>, <<>>, true]],
+    ok = emmap_metrics:observe(Metrics, <<"sizes">>, [], 1),
+    Text = text_of(Metrics),
+    [?assertMatch({_, _}, binary:match(Text, <<"le=\"", Bound/binary, $">>)) || Bound <- [
+        <<"-1.5e-7">>, <<"0">>, <<"1e-7">>, <<"0.00001">>, <<"10.05">>, <<"1000000">>, <<"100000000000000000000">>,
+        <<"1.5e+21">>, <<"1e+22">>]],
+    Path = emmap_test:path(Config, "strange.txt"),
+    ok = file:write_file(Path, Text),
+    ?assertEqual("0\n", lists:last(string:split(os:cmd("promtool check metrics < " ++ Path ++ "; echo :$?"), ":", all))),
+    {ok, Again} = open(Config, "strange", #{}), % reads the bounds
+    ?assertMatch({_, _}, binary:match(text_of(Again), <<"sizes_bucket{le=\"1.5e+21\"} 1\n">>)),
+    ok = emmap_metrics:close(Again),
     ok = emmap_metrics:close(Metrics).

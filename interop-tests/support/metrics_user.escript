@@ -6,7 +6,7 @@ main([Ebin, Path]) ->
     {ok, _} = application:ensure_all_started(emmap),
     {ok, Metrics} = emmap_metrics:open(Path, #{
         <<"requests_total">> => {counter, #{labels => [<<"route">>, <<"status">>]}},
-        <<"latency_seconds">> => {histogram, #{buckets => [0.01, 0.1, 1]}},
+        <<"latency_seconds">> => {histogram, #{buckets => [1.0e-7, 0.1, 1000000]}},
         <<"in_flight">> => {gauge, #{per_process => true}}
     }, []),
     ok = emmap_metrics:add(Metrics, <<"requests_total">>, [<<"/">>, 200], 3),
