@@ -2,7 +2,7 @@
 import { similarTo } from "./files.js";
 
 /** The exit statuses: see docs/command.md. */
-export const Status = { ok: 0, failed: 1, usage: 2, busy: 3, nothing: 4 } as const;
+export const Status = { ok: 0, failed: 1, usage: 2, busy: 3, nothing: 4, noReader: 141 } as const;
 
 /** A failure that the user is told in one sentence. */
 export class Failure extends Error {

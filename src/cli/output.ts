@@ -1,4 +1,5 @@
 // Where results go: text for people, JSON for scripts, once or again and again.
+import { writeSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Failure, Status } from "./failure.js";
 import { json } from "./text.js";
@@ -16,12 +17,35 @@ export interface Result {
   values: unknown[];
 }
 
-/** The reader of a pipe may have seen enough. */
+/** The reader of a pipe may have seen enough. A full disk is a failure. */
 export function endWithReader(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(Status.ok);
+    if (error.code === "EPIPE") process.exit(Status.ok);
+    process.stderr.write(`emmap: standard output: ${error.message}\n`);
+    process.exit(Status.failed);
   });
+}
+
+/** How long a write waits for a slow reader before it tries again, in ms. */
+const READER = 10;
+
+const idle = new Int32Array(new SharedArrayBuffer(4));
+
+/**
+ * Writes, and returns when standard output has accepted all bytes: for a verb that removes what it prints. Otherwise it throws,
+ * with the status of a program that SIGPIPE ends if the reader is gone.
+ */
+export function writeOut(bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "EAGAIN") Atomics.wait(idle, 0, 0, READER);
+      else if (code === "EPIPE") throw new Failure("the reader of the output is gone", Status.noReader);
+      else throw new Failure(`standard output: ${message}`);
+    }
+  }
 }
 
 export function print(text: string): void {

@@ -1,5 +1,5 @@
 // The verbs that change: queue, counters, blocks, backup, check --repair; and how messages are shown.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, existsSync, openSync, readdirSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -462,4 +462,42 @@ test("a reader that has seen enough ends the command well", async () => {
     child.on("close", (status) => resolve({ status, stdout }));
   });
   expect([status, stdout]).toEqual([0, '<<"message 0">>\ndone\n']);
+});
+
+test("pop leaves what its output does not accept", () => {
+  const cwd = freshFolder();
+  const shell = (command: string) =>
+    spawnSync("sh", ["-c", command.replaceAll("emmap", `${process.execPath} ${emmap}`)], {
+      cwd,
+      encoding: "utf8",
+    });
+  using queue = openQueue(join(cwd, "q"), { values: "json" });
+  // More than a pipe holds.
+  queue.pushMany(Array.from({ length: 5000 }, (_, number) => `message ${number} ${"x".repeat(100)}`));
+  const { stdout, stderr } = shell("(emmap queue q pop -n 5000; echo $? > status) | head -1");
+  expect(stdout).toMatch(/^<<"message 0 x+">>\n$/);
+  expect(stderr).toBe("emmap: the reader of the output is gone\n");
+  expect(contents(join(cwd, "status"))).toBe("141\n");
+  const left = queue.length();
+  expect(left).toBeGreaterThan(4000);
+  const full = shell("emmap queue q pop > /dev/full");
+  expect(full).toMatchObject({
+    status: 1,
+    stderr: expect.stringMatching(/^emmap: standard output: ENOSPC.*\n$/),
+  });
+  expect(queue.length()).toBe(left);
+  // A slow reader gets them all, each once.
+  const slow = shell("emmap queue q pop -n 5000 --as json | (sleep 0.3; cat)");
+  expect(slow.stdout.trimEnd().split("\n")).toHaveLength(left);
+  expect(queue.info()).toMatchObject({ inHand: 0, released: 0 });
+  expect(queue.isEmpty()).toBe(true);
+});
+
+test("output that a full disk refuses is a failure", () => {
+  const cwd = freshFolder();
+  openQueue(join(cwd, "q")).close();
+  for (const verb of ["info q", "ls", "check q", "queue q purge"])
+    expect(
+      spawnSync("sh", ["-c", `${process.execPath} ${emmap} ${verb} > /dev/full`], { cwd, encoding: "utf8" }),
+    ).toMatchObject({ status: 1, stderr: expect.stringMatching(/^emmap: standard output: ENOSPC.*\n$/) });
 });

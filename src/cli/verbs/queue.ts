@@ -11,9 +11,9 @@ import { Failure, missing, Status } from "../failure.js";
 import { handTable } from "../hand.js";
 import { inHandIfSound, inHandOf } from "../inside.js";
 import { inspectAs } from "../inspect.js";
-import { type Common, print, type Result, report } from "../output.js";
+import { type Common, type Result, report, writeOut } from "../output.js";
 import { type Form, line, parsed, payloadOf, value } from "../terms.js";
-import { plural } from "../text.js";
+import { json, plural } from "../text.js";
 import { chosen, count } from "../words.js";
 
 interface Options extends Common {
@@ -35,11 +35,14 @@ const shown = (messages: readonly Buffer[], form: Form): Result => ({
   values: messages.map((each) => ({ message: value(each) })),
 });
 
+/** What standard output gets of a message. */
+function written(message: Buffer, { as, json: asJson }: Options): Buffer {
+  if (as === "raw") return payloadOf(message);
+  return Buffer.from(`${asJson ? json({ message: value(message) }) : line(message, as)}\n`);
+}
+
 function show(messages: readonly Buffer[], options: Options): void {
-  if (options.as === "raw") for (const each of messages) process.stdout.write(payloadOf(each));
-  else
-    for (const each of messages)
-      print(options.json ? JSON.stringify({ message: value(each) }) : line(each, options.as));
+  for (const each of messages) process.stdout.write(written(each, options));
 }
 
 function first(path: string, limit: number): Buffer[] {
@@ -108,16 +111,14 @@ function push(path: string, words: readonly string[], options: Options): Result 
   return { text: "", values: [{ pushed: messages.length }] };
 }
 
+/** Removes a message after standard output has accepted it. A death in between leaves it in the queue, and none is lost. */
 function pop(path: string, limit: number, options: Options): void {
   using queue = openForWriting(path, false);
-  for (let popped = 0; popped < limit; popped++) {
-    const message = queue.pop();
-    if (message === EMPTY) {
+  for (let popped = 0; popped < limit; popped++)
+    if (queue.tryPop((message) => writeOut(written(message, options))) === EMPTY) {
       if (popped === 0) throw new Failure(`${path} is empty`, Status.nothing);
       return;
     }
-    show([message], options);
-  }
 }
 
 /**
