@@ -1,6 +1,7 @@
 // The programs in examples/ work as their heads describe.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { request } from "node:http";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -64,6 +65,17 @@ const get = (port: string, path = "/", headers: Record<string, string> = {}): Pr
   fetch(`http://localhost:${port}${path}`, { headers: { connection: "close", ...headers } });
 const text = async (port: string, path?: string): Promise<string> => (await get(port, path)).text();
 
+/** The status of the answer to a path that is sent as it is. */
+const sent = (port: string, path: string): Promise<number | undefined> =>
+  new Promise((resolve, reject) => {
+    request({ host: "localhost", port, path, agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    })
+      .on("error", reject)
+      .end();
+  });
+
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -92,6 +104,11 @@ test("rate limiter: two servers and an Erlang program allow a client no more tha
   expect(asked).toBeGreaterThanOrEqual(20);
   expect(asked + taken).toBeLessThanOrEqual(most);
   expect(await ask("bob")).toBeGreaterThanOrEqual(20);
+  // A client may send any name.
+  const long = "x".repeat(65);
+  for (const name of [long, ""]) expect(await ask(name)).toBeGreaterThanOrEqual(20);
+  const refused = await runExample("escript", "rate-limiter/limiter.escript", limits, long, "30");
+  expect(Number(/^(\d+) of 30 allowed$/.exec(refused)?.[1])).toBeLessThan(20);
   await Promise.all(servers.map((server) => server.stop()));
 });
 
@@ -171,6 +188,8 @@ test("feature flags: a change is there at once, in every service, and Erlang fin
     return found[0] as string[];
   };
   expect(await having()).toEqual([]);
+  // Addresses that are no URL.
+  for (const path of ["//", "//?user=ann", "/%"]) expect(await sent(ports[0] as string, path)).toBe(200);
   await set("new-checkout", "50");
   const some = await having();
   expect(some.length).toBeGreaterThan(0);
