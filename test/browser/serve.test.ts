@@ -74,7 +74,7 @@ test("JSON and metrics tell what the page shows", async () => {
   const { text, headers } = await get(`${url}/metrics`);
   expect(headers.get("content-type")).toContain("text/plain; version=0.0.4");
   expect(text).toContain(`emmap_queue_length{path="${join(folder, "jobs.q")}",kind="queue"} 2`);
-  expect(text).toContain(`emmap_counter{path="${join(folder, "visits.bin")}",index="1"} 42`);
+  expect(text).toContain(`emmap_counters_value{path="${join(folder, "visits.bin")}",index="1"} 42`);
   expect(text).toContain(`emmap_trouble{path="${join(folder, "jobs.q")}",kind="queue"} 0`);
 });
 

@@ -63,7 +63,7 @@ export class Metrics {
       (each) => each.done[2],
     );
     this.#values = new Gauge<Labels>({
-      name: "emmap_counter",
+      name: "emmap_counters_value",
       help: "Value of a counter.",
       labelNames: ["path", "index"],
       registers: [this.#registry],
