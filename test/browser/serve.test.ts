@@ -124,6 +124,7 @@ test("paths outside of the folders are refused, and so are links", async () => {
   for (const path of ["/secret.txt", "/../etc/passwd", "/api", "/api/files/x"])
     expect((await get(`${url}${path}`)).status).toBe(404);
   expect(await statusWith(`${url}/`, {}, "POST")).toBe(405);
+  expect(await statusWith(`${url}//`, {})).toBe(400);
 });
 
 test("it listens on loopback, and answers no name that others could let point here", async () => {
@@ -147,6 +148,7 @@ test("for other hosts it wants a token", async () => {
   const cookie = entered.headers.get("set-cookie") as string;
   expect(cookie).toMatch(/HttpOnly; SameSite=Strict/);
   expect((await get(`${url}/`, { cookie: cookie.split(";")[0] as string })).status).toBe(200);
+  expect((await get(`${url}/`, { cookie: "emmap_token=%" })).status).toBe(401);
   const chosen = await serve(["--host", "0.0.0.0", shop()], { EMMAP_TOKEN: "chosen" });
   expect(chosen.address).not.toContain("chosen");
   expect((await get(`${chosen.url}/`, { authorization: "Bearer chosen" })).status).toBe(200);

@@ -48,6 +48,25 @@ class Refusal extends Error {
   }
 }
 
+/** A client can send what is no address, such as "//". */
+function addressOf({ url = "/" }: IncomingMessage): URL {
+  try {
+    return new URL(url, "http://localhost");
+  } catch {
+    throw new Refusal(400, "this is no address");
+  }
+}
+
+/** The cookie's token; undefined: there is none, or not as this server sets it. */
+function tokenOf(cookies = ""): string | undefined {
+  try {
+    const found = new RegExp(`(?:^|; )${COOKIE}=([^;]*)`).exec(cookies)?.[1];
+    return found === undefined ? undefined : decodeURIComponent(found);
+  } catch {
+    return undefined;
+  }
+}
+
 class Server {
   readonly #sampler: Sampler;
   readonly #history = new History();
@@ -79,7 +98,7 @@ class Server {
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      const url = new URL(request.url ?? "/", "http://localhost");
+      const url = addressOf(request);
       this.#admit(request, response, url);
       if (response.writableEnded) return;
       if (request.method !== "GET" && request.method !== "HEAD") throw new Refusal(405, "only GET");
@@ -102,9 +121,8 @@ class Server {
     if (this.isLocal && !isLoopback(host)) throw new Refusal(403, "this page is for this machine");
     if (this.token === undefined) return;
     const given = url.searchParams.get("token");
-    const cookie = new RegExp(`(?:^|; )${COOKIE}=([^;]*)`).exec(request.headers.cookie ?? "")?.[1];
     const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
-    const offered = given ?? bearer ?? (cookie === undefined ? undefined : decodeURIComponent(cookie));
+    const offered = given ?? bearer ?? tokenOf(request.headers.cookie);
     if (offered === undefined || !timingSafeEqual(digest(offered), digest(this.token)))
       throw new Refusal(401, "a token is needed: /?token=TOKEN, or the header Authorization: Bearer TOKEN");
     if (given === null || url.pathname !== "/") return;
