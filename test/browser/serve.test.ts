@@ -302,6 +302,21 @@ describe.skipIf(EMMAP_TEST_BROWSER === "none")("in Chromium", () => {
     expect(await page.locator("img").count()).toBe(0);
   });
 
+  test.each([380, 1100])("names as long as a folder allows fit a page of %i pixels", async (width) => {
+    const folder = freshFolder();
+    const name = `${"long".repeat(60)}.q`;
+    openQueue(join(folder, name)).close();
+    const page = await visit(folder);
+    await page.setViewportSize({ width, height: 800 });
+    await page.getByRole("button", { name: /long/ }).click();
+    await page.getByRole("heading", { name: /long/ }).waitFor();
+    expect(await page.evaluate("document.documentElement.scrollWidth")).toBe(width);
+    // The depth stays in sight, beside the name.
+    const depth = page.getByRole("table", { name: "Files" }).getByRole("columnheader", { name: "Depth" });
+    const place = await depth.boundingBox();
+    expect((place?.x ?? 0) + (place?.width ?? 0)).toBeLessThanOrEqual(width);
+  });
+
   test("without a script there is a table", async () => {
     const page = await visit(shop(), { javaScriptEnabled: false });
     const row = page.getByRole("table", { name: "Files" }).getByRole("row", { name: /jobs\.q/ });
