@@ -136,6 +136,7 @@ export function program(): Command {
       .argument("[KEY...]", "the key, and the number to add or set")
       .option("-n, --count <N>", "how many keys ls shows, 10 unless given")
       .option("--word <I>", "the word to get, add to or set, 0 unless given")
+      .option("--hex", "keys are given and shown in hexadecimal")
       .action(async (file, what, words, options) =>
         (await import("./more.js")).table(file, what, words, options),
       ),

@@ -208,8 +208,19 @@ test("keys of a table are shown, changed and deleted", () => {
   const shown = output(["table", "clients.table", "ls"], { cwd });
   expect(shown).toMatch(/^KEY +WORD 0 +WORD 1\nann +-2 +9\n/);
   expect(shown).toContain("evil\\x{1B}[2J");
-  expect(output(["table", "clients.table", "get", "0xff00"], { cwd })).toBe(`${1n << 60n}\n`);
-  output(["table", "clients.table", "delete", "0xff00"], { cwd });
+  expect(output(["table", "clients.table", "get", "--hex", "0xff00"], { cwd })).toBe(`${1n << 60n}\n`);
+  output(["table", "clients.table", "delete", "--hex", "ff00"], { cwd });
+  // Wallets have such names: only the option makes bytes of them.
+  file.add("A", 0, 65);
+  file.add("0x41", 0, 1);
+  expect(output(["table", "clients.table", "get", "0x41"], { cwd })).toBe("1\n");
+  output(["table", "clients.table", "delete", "0x41"], { cwd });
+  expect(values(["table", "clients.table", "--hex", "--json"], { cwd }).at(-1)).toEqual({
+    key: "0x41",
+    words: [65, 0],
+  });
+  output(["table", "clients.table", "delete", "--hex", "0x41"], { cwd });
+  expect(output(["table", "clients.table", "-n", "1"], { cwd })).toMatch(/ann.*\n1 more key: see -n\n$/);
   expect(file.size).toBe(2);
   for (const none of [
     ["get", "bob"],
@@ -219,7 +230,7 @@ test("keys of a table are shown, changed and deleted", () => {
       status: 4,
       stderr: "emmap: there is no key bob\n",
     });
-  for (const wrong of [["get"], ["add", "ann"], ["add", "ann", "x"], ["ls", "ann"]])
+  for (const wrong of [["get"], ["add", "ann"], ["add", "ann", "x"], ["ls", "ann"], ["get", "--hex", "xy"]])
     expect(run(["table", "clients.table", ...wrong], { cwd }).status).toBe(2);
 });
 

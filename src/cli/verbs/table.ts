@@ -3,56 +3,65 @@ import { openTable } from "../../table.js";
 import { Failure, Status } from "../failure.js";
 import { inspectAs } from "../inspect.js";
 import { type Common, type Result, report } from "../output.js";
-import { table as columns } from "../text.js";
+import { table as columns, plural } from "../text.js";
 import { chosen, count, exact, integer, keyOf } from "../words.js";
 
 interface Options extends Common {
   count?: string;
   word?: string;
+  hex?: boolean;
 }
 
 const VERBS = ["ls", "get", "add", "set", "delete"] as const;
 
-/** A key of bytes is given as it is shown. */
-const toKey = (word: string): string | Buffer =>
-  /^0x([0-9a-f]{2})+$/.test(word) ? Buffer.from(word.slice(2), "hex") : word;
+/** A key for JSON. */
+const named = (key: string | Buffer): string => (typeof key === "string" ? key : keyOf(key));
 
-function listSome(path: string, limit: number): Result {
+/** A key of a table from the user's word. A text may begin with 0x too, so only the option says that it is hexadecimal. */
+function toKey(word: string, hex: boolean): string | Buffer {
+  if (!hex) return word;
+  if (!/^(0x)?([0-9a-f]{2})+$/i.test(word)) throw new Failure(`${word} is not hexadecimal`, Status.usage);
+  return Buffer.from(word.replace(/^0x/i, ""), "hex");
+}
+
+function listSome(path: string, limit: number, hex: boolean): Result {
   using file = openTable(path, { read: true });
   const values: { key: string; words: (number | string)[] }[] = [];
   for (const [key, words] of file) {
     if (values.length >= limit) break;
-    values.push({ key: typeof key === "string" ? key : keyOf(key), words: words.map(exact) });
+    values.push({ key: named(hex ? Buffer.from(key) : key), words: words.map(exact) });
   }
-  return {
-    text: columns(
-      ["KEY", ...Array.from({ length: file.words }, (_, word) => `WORD ${word}>`)],
-      values.map(({ key, words }) => [keyOf(key), ...words.map(String)]),
-    ),
-    values,
-  };
+  const text = columns(
+    ["KEY", ...Array.from({ length: file.words }, (_, word) => `WORD ${word}>`)],
+    values.map(({ key, words }) => [keyOf(key), ...words.map(String)]),
+  );
+  const more = file.size - values.length;
+  return { text: more > 0 ? `${text}\n${plural(more, "more key")}: see -n` : text, values };
 }
 
-const absent = (key: string): Failure => new Failure(`there is no key ${key}`, Status.nothing);
+const absent = (key: string | Buffer): Failure =>
+  new Failure(`there is no key ${keyOf(key)}`, Status.nothing);
 
-function get(path: string, key: string, word: number): Result {
+function get(path: string, key: string | Buffer, word: number): Result {
   using file = openTable(path, { read: true });
-  const value = file.get(toKey(key), word);
+  const value = file.get(key, word);
   if (value === undefined) throw absent(key);
-  return { text: String(value), values: [{ key, value: exact(value) }] };
+  return { text: String(value), values: [{ key: named(key), value: exact(value) }] };
 }
 
-function change(path: string, what: "add" | "set", key: string, word: number, operand: bigint): Result {
+type Operation = "add" | "set";
+
+function change(path: string, what: Operation, key: string | Buffer, word: number, operand: bigint): Result {
   using file = openTable(path, { write: true });
-  const before = file[what](toKey(key), word, operand);
+  const before = file[what](key, word, operand);
   const value = BigInt.asIntN(64, what === "add" ? before + operand : operand);
-  return { text: String(value), values: [{ key, value: exact(value), before: exact(before) }] };
+  return { text: String(value), values: [{ key: named(key), value: exact(value), before: exact(before) }] };
 }
 
-function remove(path: string, key: string): Result {
+function remove(path: string, key: string | Buffer): Result {
   using file = openTable(path, { write: true });
-  if (!file.delete(toKey(key))) throw absent(key);
-  return { text: "", values: [{ deleted: key }] };
+  if (!file.delete(key)) throw absent(key);
+  return { text: "", values: [{ deleted: named(key) }] };
 }
 
 export async function table(path: string, verb: string, words: string[], options: Options): Promise<void> {
@@ -61,13 +70,15 @@ export async function table(path: string, verb: string, words: string[], options
   const wanted = { ls: 0, get: 1, delete: 1, add: 2, set: 2 }[what];
   if (words.length !== wanted)
     throw new Failure(`${what} takes ${["no key", "a key", "a key and a number"][wanted]}`, Status.usage);
-  const [key, operand] = words as [string, string];
+  const [name = "", operand = ""] = words;
+  const hex = options.hex === true;
+  const key = what === "ls" ? name : toKey(name, hex);
   const word = count(options.word, 0);
   const once = { json: options.json };
   switch (what) {
     case "ls": {
       const limit = count(options.count, 10);
-      return report(options, () => listSome(path, limit));
+      return report(options, () => listSome(path, limit, hex));
     }
     case "get":
       return report(options, () => get(path, key, word));
