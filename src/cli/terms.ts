@@ -14,12 +14,10 @@ const DEPTH = 200;
 
 const ELLIPSIS = "...";
 
-/** The text of UTF-8 without controls; undefined: the bytes are other ones. */
+/** The text of UTF-8; undefined: the bytes are other ones. */
 function textOf(bytes: Uint8Array): string | undefined {
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are the point
-    return /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(text) ? undefined : text;
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return undefined;
   }
@@ -33,7 +31,9 @@ const literal = (text: string): string =>
 function binary(bytes: Uint8Array): string {
   if (bytes.length === 0) return "<<>>";
   const text = textOf(bytes);
-  if (text === undefined) return `<<${[...bytes].join(",")}>>`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are the point
+  if (text === undefined || /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/.test(text))
+    return `<<${[...bytes].join(",")}>>`;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII
   return `<<${literal(text)}${/^[\x00-\x7f]*$/.test(text) ? "" : "/utf8"}>>`;
 }
@@ -124,13 +124,29 @@ export function value(message: Buffer): unknown {
   return found === undefined ? { hex: hexOf(message) } : jsonValue(found.term);
 }
 
+/** A string of JSON, or a number. */
+const STRING_OR_NUMBER = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
+
+/** Refuses a number that a JavaScript number cannot hold: it would become another one. */
+function checkNumbers(text: string): void {
+  for (const [each] of text.matchAll(STRING_OR_NUMBER)) {
+    if (each.startsWith('"')) continue;
+    const number = Number(each);
+    if (/^-?\d+$/.test(each) ? !Number.isSafeInteger(number) : !Number.isFinite(number))
+      throw new Failure(`${each} is beyond the numbers of JSON that emmap keeps exactly`, Status.usage);
+  }
+}
+
 /** The bytes of a message or a value from the user's word. */
 export function parsed(word: string, form: Form): Uint8Array {
   if (form === "hex") return Buffer.from(word, "hex");
   if (form === "raw") return Buffer.from(word);
+  let parsedWord: unknown;
   try {
-    return encode(JSON.parse(word), { values: "json" });
+    parsedWord = JSON.parse(word);
   } catch {
     throw new Failure(`${word} is no JSON; a text is '"${word.replaceAll(/["']/g, "")}"'`, Status.usage);
   }
+  checkNumbers(word);
+  return encode(parsedWord as never, { values: "json" });
 }

@@ -181,7 +181,7 @@ test("the value of a cell is shown, watched and published", async () => {
   });
   await expect.poll(() => text).toBe('{"new":25}\n');
   file.publish("\x1b[2J");
-  await expect.poll(() => text).toBe('{"new":25}\n"<<27,91,50,74>>"\n');
+  await expect.poll(() => text).toBe('{"new":25}\n"\\u001b[2J"\n');
   child.kill();
   expect(run(["cell", "flags.cell", "publish", JSON.stringify("x".repeat(200))], { cwd })).toMatchObject({
     status: 1,
@@ -511,4 +511,19 @@ test("output that a full disk refuses is a failure", () => {
     expect(
       spawnSync("sh", ["-c", `${process.execPath} ${emmap} ${verb} > /dev/full`], { cwd, encoding: "utf8" }),
     ).toMatchObject({ status: 1, stderr: expect.stringMatching(/^emmap: standard output: ENOSPC.*\n$/) });
+});
+
+test("JSON comes out of a queue as it went in, and numbers that would change are refused", () => {
+  const cwd = freshFolder();
+  openQueue(join(cwd, "q")).close();
+  const word = '{"k\\u001b":"\\u0000\\u001b[31m","n":[9007199254740991,1e300,"9007199254740993 1e400"]}';
+  output(["queue", "q", "push", word], { cwd });
+  for (const number of ["9007199254740993", "-12345678901234567890", "1e400"])
+    expect(run(["queue", "q", "push", `{"id":[1,${number}]}`], { cwd })).toMatchObject({
+      status: 2,
+      stderr: `emmap: ${number} is beyond the numbers of JSON that emmap keeps exactly\n`,
+    });
+  const shown = output(["queue", "q", "pop", "--as", "json"], { cwd });
+  expect(JSON.parse(shown)).toEqual(JSON.parse(word));
+  expect(shown).not.toContain("\x1b");
 });
