@@ -1,6 +1,6 @@
 // The verbs that change: queue, counters, blocks, backup, check --repair; and how messages are shown.
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, copyFileSync, existsSync, openSync, readdirSync, writeSync } from "node:fs";
+import { closeSync, copyFileSync, existsSync, openSync, readdirSync, symlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import {
@@ -526,4 +526,17 @@ test("JSON comes out of a queue as it went in, and numbers that would change are
   const shown = output(["queue", "q", "pop", "--as", "json"], { cwd });
   expect(JSON.parse(shown)).toEqual(JSON.parse(word));
   expect(shown).not.toContain("\x1b");
+});
+
+test("a queue is not moved to itself", () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"));
+  queue.push(1);
+  symlinkSync("q", join(cwd, "link.q"));
+  for (const to of ["q", "./q", "link.q"])
+    expect(run(["queue", "q", "move", to], { cwd })).toMatchObject({
+      status: 2,
+      stderr: `emmap: ${to} is q itself\n`,
+    });
+  expect(queue.length()).toBe(1);
 });

@@ -1,6 +1,6 @@
 // emmap queue
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { NativeFile } from "../../addon.js";
 import { openFile } from "../../opening.js";
@@ -170,6 +170,12 @@ function release(path: string): Result {
   return { text: `${plural(released, "message")} put back`, values: [{ released }] };
 }
 
+/** Whether both paths lead to one file. */
+function isSame(path: string, to: string): boolean {
+  const [one, other] = [path, to].map((each) => statSync(each, { bigint: true, throwIfNoEntry: false }));
+  return one !== undefined && one.dev === other?.dev && one.ino === other.ino;
+}
+
 /** One by one: a death in between leaves a message in both queues, and never in none. */
 function move(path: string, to: string, limit: number, create: boolean | undefined): Result {
   using from = openForWriting(path, false);
@@ -231,6 +237,7 @@ export async function queue(path: string, verb: string, words: string[], options
       if (to === undefined || words.length > 1)
         throw new Failure(`${what} takes the path of another queue`, Status.usage);
       expectQueue(to, options.create);
+      if (what === "move" && isSame(path, to)) throw new Failure(`${to} is ${path} itself`, Status.usage);
       const act = what === "move" ? move : copy;
       return report(once, () => act(path, to, number, options.create));
     }
