@@ -51,6 +51,7 @@ interface Value {
   popped: number;
   amount: number;
   length: number;
+  note: string;
   trouble: string;
   writers: { process: number; popped: number }[];
   processes: { process: number; command: string; writes: boolean }[];
