@@ -56,7 +56,7 @@ function totals(writers: readonly Writer[]): Map<string, [pushed: number, popped
 }
 
 /** What the writers have done between two looks. One that has left in between has taken its last counts along. */
-function done(before: readonly Writer[], now: readonly Writer[]): [number, number, number] {
+export function done(before: readonly Writer[], now: readonly Writer[]): [number, number, number] {
   const past = totals(before);
   const sum: [number, number, number] = [0, 0, 0];
   for (const [key, counts] of totals(now)) {

@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from "node:child_process";
 import { closeSync, copyFileSync, existsSync, openSync, readdirSync, symlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import {
   counter,
   openBlockStorage,
@@ -129,6 +129,41 @@ test("tail follows a queue that others fill and empty", async () => {
   queue.push("again");
   await expect.poll(() => text).toBe('"last"\n"new"\n"again"\n');
   child.kill();
+});
+
+test("tail shows a message once, also when the queue moves its messages, and equal ones each", async () => {
+  const cwd = freshFolder();
+  using queue = openQueue(join(cwd, "q"), { values: "json" });
+  const push = (from: number, to: number): void => {
+    for (let number = from; number < to; number++) queue.push(number);
+  };
+  push(0, 100);
+  const child = spawn(process.execPath, [emmap, "queue", "q", "tail", "-f", "-n", "1", "--as", "json"], {
+    cwd,
+  });
+  onTestFinished(() => void child.kill());
+  let text = "";
+  child.stdout.on("data", (chunk) => {
+    text += chunk;
+  });
+  const lines = (): string[] => text.trimEnd().split("\n");
+  await expect.poll(() => text).toBe("99\n");
+  // The file has 4 KiB: the messages move to its beginning, and then it grows.
+  const { head } = queue.info();
+  queue.popMany(60);
+  for (let number = 100; number < 500; number += 20) {
+    push(number, number + 20);
+    await expect.poll(() => lines().at(-1)).toBe(String(number + 19));
+  }
+  expect(queue.info().head).toBeLessThanOrEqual(head + 60 * 16);
+  expect(lines()).toEqual(Array.from({ length: 401 }, (_, number) => String(99 + number)));
+  // A heartbeat that a consumer takes each time.
+  queue.purge();
+  for (let beats = 1; beats <= 3; beats++) {
+    queue.push("beat");
+    await expect.poll(() => lines().filter((line) => line === '"beat"')).toHaveLength(beats);
+    queue.pop();
+  }
 });
 
 test("counters are shown and changed", () => {

@@ -1,12 +1,7 @@
 // emmap queue
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
-import type { NativeFile } from "../../addon.js";
-import { openFile } from "../../opening.js";
-import { unpack } from "../../packed.js";
 import { EMPTY, openQueue, type Queue } from "../../queue.js";
-import { QueueReader } from "../../queue-reader.js";
 import { Failure, missing, Status } from "../failure.js";
 import { handTable } from "../hand.js";
 import { inHandIfSound, inHandOf } from "../inside.js";
@@ -15,6 +10,7 @@ import { type Common, type Result, report, writeOut } from "../output.js";
 import { type Form, line, parsed, payloadOf, value } from "../terms.js";
 import { json, plural } from "../text.js";
 import { chosen, count } from "../words.js";
+import { follow } from "./follow.js";
 
 interface Options extends Common {
   as: Form;
@@ -24,9 +20,6 @@ interface Options extends Common {
 }
 
 const VERBS = ["peek", "tail", "push", "pop", "take", "purge", "move", "copy", "hand", "release"] as const;
-
-/** How often a reader, which nobody wakes, looks for new messages, in ms. */
-const LOOK = 100;
 
 type Bytes = Queue<Uint8Array | string, Buffer>;
 
@@ -63,34 +56,6 @@ function some(all: Iterable<Buffer>, limit: number): Buffer[] {
       if (taken.length >= limit) break;
     }
   return taken;
-}
-
-/** Shows the last messages, and then those that are pushed, as far as they are still there at a look. */
-async function follow(path: string, limit: number, options: Options): Promise<void> {
-  const native: NativeFile = openFile(["queue_open", path, ["read", null]]).native;
-  const reader = new QueueReader(native);
-  let place = reader.place;
-  let recent: Buffer[] = [];
-  for (let isNew = false; ; ) {
-    try {
-      const packed = reader.step(false, 64, place, true);
-      if (packed !== null) {
-        place = reader.place;
-        const messages = unpack(packed);
-        if (isNew) show(messages, options);
-        else recent = [...recent, ...messages].slice(-limit);
-        continue;
-      }
-    } catch (error) {
-      // The queue was emptied, and filled again: all messages there are new ones.
-      if ((error as NodeJS.ErrnoException).code !== "ESTALE") throw error;
-      place = [0, 0];
-      continue;
-    }
-    if (!isNew) show(limit > 0 ? recent : [], options);
-    isNew = true;
-    await sleep(LOOK);
-  }
 }
 
 const openForWriting = (path: string, create: boolean | undefined): Bytes => {
@@ -216,7 +181,8 @@ export async function queue(path: string, verb: string, words: string[], options
     case "peek":
     case "tail": {
       const read = what === "peek" ? first : last;
-      if (what === "tail" && options.follow) return follow(path, number, options);
+      if (what === "tail" && options.follow)
+        return follow(path, number, (messages) => show(messages, options));
       if (options.as === "raw") return show(read(path, number), options);
       return report(options, () => shown(read(path, number), options.as));
     }
