@@ -1,4 +1,5 @@
 // What is inside of a file: for verbs that open one. A new kind adds itself to the list.
+import { closeSync, fstatSync, openSync, writeSync } from "node:fs";
 import { openBlockStorage } from "../blocks.js";
 import { openCell } from "../cell.js";
 import { openCounters } from "../counters.js";
@@ -24,6 +25,8 @@ interface Inside {
 }
 
 const READ = { read: true } as const;
+/** Bytes: docs/formats.md. */
+const QUEUE_HEADER = 16;
 
 const counters: Inside = {
   reader: (path) => openCounters(path, 0, READ),
@@ -33,6 +36,19 @@ const counters: Inside = {
   },
 };
 
+/** Writes the header of an empty queue. No handle can be opened before; a handle that is open answers with errors anyway. */
+function makeEmpty(path: string): void {
+  const fd = openSync(path, "r+");
+  const header = Buffer.alloc(QUEUE_HEADER);
+  header.writeUInt32BE(Math.min(fstatSync(fd).size, 2 ** 32 - 1), 0);
+  for (const place of [4, 8, 12]) header.writeUInt32BE(QUEUE_HEADER, place);
+  try {
+    writeSync(fd, header, 0, QUEUE_HEADER, 0);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 const queue: Inside = {
   reader: (path) => openQueue(path, { ...READ, raw: true }),
   check(path) {
@@ -40,6 +56,12 @@ const queue: Inside = {
     file.length();
   },
   repair(path) {
+    try {
+      openQueue(path, { write: true, raw: true }).close();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EMMAP_CORRUPT") throw error;
+      makeEmpty(path);
+    }
     using file = openQueue(path, { write: true, raw: true });
     file.erase();
     return "it is empty now, since a damaged queue cannot tell its messages; the backup has their bytes";

@@ -1,6 +1,15 @@
 // The verbs that change: queue, counters, blocks, backup, check --repair; and how messages are shown.
 import { spawn, spawnSync } from "node:child_process";
-import { closeSync, copyFileSync, existsSync, openSync, readdirSync, symlinkSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import {
@@ -484,6 +493,7 @@ test("purge counts released messages, also those that are not due", () => {
 test("a damaged header is found if the kind is told", () => {
   const cwd = freshFolder();
   openQueue(join(cwd, "q")).close();
+  rmSync(join(cwd, "q-live"), { recursive: true });
   overwrite(join(cwd, "q"), 0, "\xff\xff");
   expect(run(["check", "q"], { cwd })).toMatchObject({
     status: 0,
@@ -574,4 +584,32 @@ test("a queue is not moved to itself", () => {
       stderr: `emmap: ${to} is q itself\n`,
     });
   expect(queue.length()).toBe(1);
+});
+
+test("a queue whose first bytes are overwritten is found by what is beside it, and repaired as a queue", async () => {
+  const cwd = freshFolder();
+  const path = join(cwd, "q");
+  using held = openQueue(path, { values: "json" });
+  held.pushMany([1, 2, 3]);
+  const fd = openSync(path, "r+");
+  writeSync(fd, "A".repeat(16), 0);
+  closeSync(fd);
+  const found = run(["check", "q"], { cwd });
+  expect(found.stdout).toContain("its first bytes are damaged. Give --kind");
+  expect(found.status).toBe(1);
+  held.close();
+  expect(output(["check", "--repair", "--kind", "queue", "q"], { cwd })).toContain("it is empty now");
+  expect(output(["check", "q"], { cwd })).toContain("queue, sound");
+  using again = openQueue(path, { values: "json" });
+  expect(again.length()).toBe(0);
+});
+
+test("check of several files gives a verdict of each", () => {
+  const cwd = freshFolder();
+  openQueue(join(cwd, "q")).close();
+  const { stdout, status } = run(["check", "nothing", "q-live", "q"], { cwd });
+  expect(stdout).toContain("nothing: unreadable, NOT CHECKED");
+  expect(stdout).toContain("q-live: folder, which is not checked");
+  expect(stdout).toContain("q: queue, sound");
+  expect(status).toBe(1);
 });

@@ -1,5 +1,5 @@
 // emmap check
-import { constants, copyFileSync, existsSync } from "node:fs";
+import { constants, copyFileSync, existsSync, statSync } from "node:fs";
 import { explain, Failure, Status } from "../failure.js";
 import { doubtOf } from "../health.js";
 import { inspect } from "../inspect.js";
@@ -27,10 +27,17 @@ interface Verdict {
   busy?: string;
 }
 
+/** What only structures have beside them. */
+const BESIDE = ["-live", "-taken"];
+const LOST_KIND =
+  "the files beside it are those of a queue, a storage, a table or a cell, but its first bytes are damaged. Give --kind";
+
 /** Reads the whole file, without a lock. */
 async function examine(path: string, asKind: string | undefined): Promise<Verdict> {
   const found = inspect(path, "check");
   const kind = asKind ?? found.kind;
+  if (kind === "plain" && BESIDE.some((end) => existsSync(path + end)))
+    return { path, kind, sound: false, damage: LOST_KIND, offset: 0 };
   const doubt = doubtOf(found, path);
   if (kind === found.kind)
     return found.damage === undefined
@@ -52,6 +59,19 @@ async function examine(path: string, asKind: string | undefined): Promise<Verdic
     const { code, offset, message } = error as { code?: string; offset?: number; message: string };
     if (code !== "EMMAP_CORRUPT" && code !== "EINVAL") throw error;
     return { path, kind, sound: false, damage: message, ...(offset === undefined ? {} : { offset }) };
+  }
+}
+
+const FOLDER = "folder";
+const UNREADABLE = "unreadable";
+
+/** One of several, `*` for example: a file that cannot be read does not keep the others from a verdict. */
+async function examineOne(path: string, asKind: string | undefined): Promise<Verdict> {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return { path, kind: FOLDER, sound: true };
+  try {
+    return await examine(path, asKind);
+  } catch (error) {
+    return { path, kind: UNREADABLE, sound: false, damage: explain(error).message };
   }
 }
 
@@ -104,13 +124,19 @@ async function repair(verdict: Verdict): Promise<Verdict> {
   }
 }
 
+const SKIPPED: Record<string, string> = {
+  plain: "which has no format to check",
+  [FOLDER]: "which is not checked",
+};
+
 function sentence(verdict: Verdict): string {
   const { path, kind, sound, note, damage, offset, beside, backup, busy } = verdict;
   const lines = [
-    `${safe(path)}: ${kind}, ${sound ? (kind === "plain" ? "which has no format to check" : "sound") : "DAMAGED"}`,
+    `${safe(path)}: ${kind}, ${kind === UNREADABLE ? "NOT CHECKED" : sound ? (SKIPPED[kind] ?? "sound") : "DAMAGED"}`,
   ];
   if (note !== undefined) lines.push(`  note: ${safe(note)}`);
-  if (!sound)
+  if (kind === UNREADABLE) lines.push(`  ${damage}`);
+  else if (!sound)
     lines.push(`  at ${offset ?? "?"}${beside === undefined ? "" : ` of ${safe(beside)}`}: ${damage}`);
   if (backup !== undefined) lines.push(`  its bytes are kept in ${safe(backup)}`);
   if (busy !== undefined) lines.push(`  not repaired: ${busy}`);
@@ -122,8 +148,11 @@ async function look(files: readonly string[], options: Options): Promise<Result>
   let worst: number = Status.ok;
   const verdicts: Verdict[] = [];
   for (const path of files) {
-    const verdict = await examine(path, options.kind);
-    verdicts.push(!verdict.sound && options.repair ? await repair(verdict) : verdict);
+    const verdict =
+      files.length > 1 ? await examineOne(path, options.kind) : await examine(path, options.kind);
+    verdicts.push(
+      !verdict.sound && verdict.kind !== UNREADABLE && options.repair ? await repair(verdict) : verdict,
+    );
   }
   for (const { sound, busy, repair: done } of verdicts) {
     if (busy !== undefined) worst = Status.busy;
