@@ -288,10 +288,13 @@ static bool peek(emmap_file *file, reply_t *out)
 static bool receive(waiting_t *self, emmap_file *file, reply_t *out)
 {
     bool is_answered;
-    emmap_error error = EAGAIN;
+    emmap_error error = EMMAP_OK;
     lock_limit_suspend(0);
-    while (!(is_answered = self->take(file, out)) && error == EAGAIN)
-        error = begin_message(self, file, self->receiver, left_until(self->deadline));
+    /* Once the wait has begun, `done` comes. So nothing may be taken, after which the wait would be freed. */
+    do {
+        is_answered = self->take(file, out);
+    } while (!is_answered &&
+             (error = begin_message(self, file, self->receiver, left_until(self->deadline))) == EAGAIN);
     lock_limit_restore(out);
     if (is_answered || !error)
         return is_answered;
