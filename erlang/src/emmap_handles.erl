@@ -83,7 +83,7 @@ init(#{name := Name, path := Path} = Options) ->
     _ = process_flag(trap_exit, true), % so that terminate/2 frees the name
     Kind = maps:get(kind, Options, file),
     Left = persistent_term:get(Name, none),
-    case is_free(Left) andalso open(Kind, Path, maps:get(options, Options, [])) of
+    case is_free(Left) andalso open(Kind, Path, maps:get(options, Options, []), Left) of
         false -> {stop, {emmap, Path, {name_in_use, Name}}};
         {error, Reason} -> {stop, {emmap, Path, Reason}};
         {ok, File} -> {ok, begun(File, Left, #state{name = Name, path = Path, file = File, port = none})};
@@ -101,6 +101,15 @@ begun(File, Left, State) ->
     Begun = opened(File, State),
     _ = Left =/= none andalso emmap:close(file(Left)),
     Begun.
+
+%% A file that a killed process has left may be open exclusively.
+open(Kind, Path, Options, Left) ->
+    case open(Kind, Path, Options) of
+        {error, ebusy} when Left =/= none ->
+            _ = emmap:close(file(Left)),
+            open(Kind, Path, Options);
+        Opened -> Opened
+    end.
 
 open(file, Path, Options) ->
     case emmap:open(Path, Options) of

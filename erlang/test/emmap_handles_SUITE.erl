@@ -2,7 +2,7 @@
 -module(emmap_handles_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([every_kind/1, no_such_name/1, heals/1, heals_for_everybody/1, ends_with_its_file/1, survives_a_kill/1,
+-export([every_kind/1, no_such_name/1, heals/1, heals_for_everybody/1, ends_with_its_file/1, survives_a_kill/1, survives_a_kill_with_an_exclusive_file/1,
          goes_over_to_the_new_file/1, costs_little/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -10,7 +10,7 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Cases = [every_kind, no_such_name, heals, heals_for_everybody, ends_with_its_file, survives_a_kill,
+    Cases = [every_kind, no_such_name, heals, heals_for_everybody, ends_with_its_file, survives_a_kill, survives_a_kill_with_an_exclusive_file,
              goes_over_to_the_new_file],
     [{nif, [], Cases ++ [costs_little]}, {port, [], Cases}].
 
@@ -138,6 +138,16 @@ survives_a_kill(Config) ->
     _ = start(Config, killed, {counters, 1}, []),
     ?assertEqual({ok, 0}, emmap:inc_counter(killed, 0)),
     ok = emmap_handles:stop(killed).
+
+survives_a_kill_with_an_exclusive_file(Config) ->
+    process_flag(trap_exit, true),
+    Killed = start(Config, alone, {counters, 1}, [exclusive]),
+    {ok, 0} = emmap:inc_counter(alone, 0),
+    exit(Killed, kill),
+    receive {'EXIT', Killed, killed} -> ok end,
+    _ = start(Config, alone, {counters, 1}, [exclusive]),
+    ?assertEqual({ok, 1}, emmap:inc_counter(alone, 0)),
+    ok = emmap_handles:stop(alone).
 
 %% A process keeps the file of its last calls, but not longer than its name has it.
 goes_over_to_the_new_file(Config) ->
