@@ -45,7 +45,7 @@ test.each(backends)("the plug of the page on rate limits counts over the %s besi
   const program = join(folder, "plug.exs");
   writeFileSync(program, [PLUG, ...snippets("ex", "docs/rate-limits.md"), REQUESTS].join("\n"));
   using table = openTable(path, { capacity: 1000 });
-  table.hit("10.0.0.2", { limit: 2, windowMs: 3_600_000 });
+  table.hit("3600000:10.0.0.2", { limit: 2, windowMs: 3_600_000 });
   expect((await run("elixir", [program, ebin, backend, path])).split("\n")).toEqual([
     "nil false 1 false",
     "nil false 0 false",
