@@ -58,6 +58,10 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 %% Which boot of the machine the clock belongs to.
 -define(BOOT, 1).
 
+%% What another host may say: a number that no host reaches, and that is no work to write down; the most bytes of a session.
+-define(IS_NUMBER(Value), (is_integer(Value) andalso Value >= 0 andalso Value < 1 bsl 62)).
+-define(SESSION, 64).
+
 ?DOC("The name of a budget: the same on all hosts.").
 -type name() :: atom().
 ?DOC("How a host takes part. All but `lease` and `block` are required, and are the same on all hosts, except `folder`.
@@ -113,7 +117,9 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 -spec start_link(options()) -> gen_server:start_ret().
 start_link(#{name := Name, folder := _, limit := Limit, window := Window, nodes := [_ | _]} = Options)
   when is_atom(Name), is_integer(Limit), Limit > 0, is_integer(Window), Window > 0 ->
-    case maps:keys(maps:without([name, folder, limit, window, nodes, lease, block, options], Options)) of
+    Wrong = [Option || {_, Number} = Option <- maps:to_list(maps:with([lease, block], Options)),
+                       not (is_integer(Number) andalso Number > 0)],
+    case Wrong ++ maps:keys(maps:without([name, folder, limit, window, nodes, lease, block, options], Options)) of
         [] -> gen_server:start_link({local, process(Name)}, ?MODULE, Options, []);
         Unknown -> emmap_options:bad({options, Unknown})
     end;
@@ -256,17 +262,16 @@ majority(Votes, #state{voters = Voters}) -> 2 * length(Votes) > length(Voters).
 
 is_voter(Node, #state{voters = Voters}) -> lists:member(Node, Voters).
 
-message({prepare, Term}, From, State) when is_integer(Term), Term > 0 -> prepare(Term, From, State);
-message({accept, Term, Seq, Snapshot}, From, State) when is_integer(Term), is_integer(Seq) -> accept(Term, Seq, Snapshot, From, State);
+message({prepare, Term}, From, State) when ?IS_NUMBER(Term), Term > 0 -> prepare(Term, From, State);
+message({accept, Term, Seq, Snapshot}, From, State) when ?IS_NUMBER(Term), ?IS_NUMBER(Seq) -> accept(Term, Seq, Snapshot, From, State);
 message({promise, Term, Accepted}, From, State) -> promise(Term, Accepted, From, State);
 message({accepted, Term, Seq}, From, State) -> accepted(Term, Seq, From, State);
-message({reject, Term}, _From, #state{seen = Seen} = State) when is_integer(Term), Term > Seen -> resign(State#state{seen = Term});
+message({reject, Term}, _From, #state{seen = Seen} = State) when ?IS_NUMBER(Term), Term > Seen -> resign(State#state{seen = Term});
 message({renew, Number, #{session := Id, spent := Spent, left := Left, wants := Wants} = Request}, From, #state{role = #leader{}} = State)
-  when is_integer(Number), is_binary(Id), is_integer(Spent), Spent >= 0, is_integer(Left), Left >= 0, is_integer(Wants), Wants >= 0,
-       Wants =< ?MOST ->
+  when ?IS_NUMBER(Number), byte_size(Id) =< ?SESSION, ?IS_NUMBER(Spent), ?IS_NUMBER(Left), ?IS_NUMBER(Wants), Wants =< ?MOST ->
     asked(From, Number, Request, State);
 message({lease, Number, Granted, Kept}, _From, #state{asked = {Number, Time}} = State)
-  when is_integer(Granted), Granted >= 0, is_integer(Kept), Kept >= 0 ->
+  when ?IS_NUMBER(Granted), ?IS_NUMBER(Kept) ->
     leased(Time, Granted, Kept, State);
 message(_Message, _From, State) -> State.
 

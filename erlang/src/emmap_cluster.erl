@@ -124,11 +124,15 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
 ?DOC("Takes part in a cluster, with a process that is linked to the caller.").
 -spec start_link(options()) -> gen_server:start_ret().
 start_link(#{name := Name, folder := _, counters := _} = Options) when is_atom(Name) ->
-    case maps:keys(maps:without([name, folder, counters, interval, nodes, options], Options)) of
+    Wrong = [Option || {Key, Value} = Option <- maps:to_list(maps:with([interval, nodes], Options)), not is_right(Key, Value)],
+    case Wrong ++ maps:keys(maps:without([name, folder, counters, interval, nodes, options], Options)) of
         [] -> gen_server:start_link({local, process(Name)}, ?MODULE, Options, []);
         Unknown -> emmap_options:bad({options, Unknown})
     end;
 start_link(Options) -> emmap_options:bad({options, Options}).
+
+is_right(interval, Value) -> is_integer(Value) andalso Value > 0;
+is_right(nodes, Value) -> is_list(Value) andalso lists:all(fun is_atom/1, Value).
 
 ?DOC("A child of a supervisor.").
 -spec child_spec(options()) -> supervisor:child_spec().

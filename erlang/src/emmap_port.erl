@@ -235,14 +235,16 @@ next_frame(Port, Timeout) ->
     end.
 
 ?DOC(false).
--spec handle_call(program | files | {waits, integer()}, gen_server:from(), #state{}) ->
-    {reply, #program{} | {#program{}, #{file_number() => about()}} | ok, #state{}}.
+-spec handle_call(term(), gen_server:from(), #state{}) ->
+    {reply, #program{} | {#program{}, #{file_number() => about()}} | ok | {error, {badarg, term()}}, #state{}}.
 handle_call(files, _From, #state{program = Program, files = Files} = State) ->
     {reply, {Program, Files}, State};
 handle_call(program, _From, State) ->
     {reply, State#state.program, State};
-handle_call({waits, Id}, {Owner, _}, State) ->
-    {reply, ok, own(Owner, {wait, Id}, State)}.
+handle_call({waits, Id}, {Owner, _}, State) when is_integer(Id) ->
+    {reply, ok, own(Owner, {wait, Id}, State)};
+handle_call(Request, _From, State) ->
+    {reply, {error, {badarg, Request}}, State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

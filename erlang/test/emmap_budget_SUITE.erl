@@ -292,7 +292,8 @@ few_messages(Config) ->
 bad_arguments(Config) ->
     Options = #{name => x, folder => emmap_test:path(Config, "x"), limit => 1, window => 1, nodes => [node()]},
     [?assertError(badarg, emmap_budget:start_link(Bad))
-     || Bad <- [maps:remove(nodes, Options), Options#{limit := 0}, Options#{window := x}, Options#{nodes := []}, Options#{leese => 5}]],
+     || Bad <- [maps:remove(nodes, Options), Options#{limit := 0}, Options#{window := x}, Options#{nodes := []}, Options#{leese => 5},
+                Options#{lease => 0}, Options#{block => foo}]],
     ?assertError(badarg, emmap_budget:hit(no_such_budget)),
     #{id := {emmap_budget, x}} = emmap_budget:child_spec(Options),
     _ = filelib:ensure_dir(emmap_test:path(Config, "x/x")),
@@ -309,7 +310,10 @@ hostile(Config) ->
     From = call(B, erlang, whereis, [init]),
     Messages = [{prepare, 99}, {prepare, x}, {accept, 99, 1, garbage}, {accept, 99, 1, {[], []}}, {accept, 99, 1, {[x | y], []}}, {promise, 1, x},
                 {accepted, 1, 1}, {reject, x}, {renew, 1, #{}}, {renew, 1, #{session => <<"s">>, spent => -1, left => 0, wants => 1}},
-                {renew, 1, #{session => <<"s">>, spent => 0, left => 0, wants => 1 bsl 40}}, {lease, 1, 50, true}, {lease, x, y, z}, {}, [], x],
+                {renew, 1, #{session => <<"s">>, spent => 0, left => 0, wants => 1 bsl 40}},
+                {renew, 1, #{session => binary:copy(<<"s">>, 300000), spent => 0, left => 0, wants => 1}},
+                {renew, 1, #{session => <<"s">>, spent => 1 bsl 400000, left => 0, wants => 1}},
+                {reject, 1 bsl 400000}, {prepare, 1 bsl 400000}, {lease, 1, 50, true}, {lease, x, y, z}, {}, [], x],
     [call(B, erlang, send, [Server, {emmap_budget, 1, From, Message}]) || Message <- Messages],
     ?assertEqual(100, call(A, ?MODULE, hit_all, [?FUNCTION_NAME, 500])),
     ?assertEqual(Server, call(A, erlang, whereis, [emmap_budget_hostile])),
