@@ -81,8 +81,9 @@ typedef struct target {
     const table_place_t *place; /* NULL: the lock is held */
 } target_t;
 
-/* TRIED_AGAIN: another hit was faster. */
-static tried_t try_hit(const target_t *target, const emmap_table_limit *limit, emmap_table_hit_result *result)
+/* TRIED_AGAIN: another hit was faster. Inlined: the limit and the place then stay in registers. */
+__attribute__((always_inline)) static inline tried_t
+try_hit(const target_t *target, const emmap_table_limit *limit, emmap_table_hit_result *result)
 {
     _Atomic int64_t *const words = target->words;
     int64_t word = atomic_load(&words[0]);
