@@ -263,6 +263,19 @@ def large_frames(port):
     assert port("pread", handle, 0, 32 << 20) == (OK, data)
 
 
+def ends(port, wait, handle):
+    """A wait on an empty queue ends when it is cancelled, and when its handle is closed; not when the queue is erased."""
+    cancelled, closed = (port.send(wait, handle, INFINITY) for _ in range(2))
+    expect(port("cancel", cancelled), OK)
+    expect(port.reply(cancelled), Atom("cancelled"))
+    expect(port("queue_erase", handle), OK)
+    assert not port.is_answered(closed)
+    expect(port("close", handle), OK)
+    expect(port.reply(closed), error("closed"))
+    expect(port("batch", [(wait, handle, 0)]), [error("closed")])
+
+
+
 def received(port):
     """Takes messages with a ticket each; a wait for one is answered when it comes."""
     ok, handle, _ = port("queue_open", b"received.bin", [])
@@ -282,14 +295,7 @@ def received(port):
     assert (ok, message) == (OK, b"message1")
     expect(port("queue_pop_commit", handle, ticket), OK)
     expect(port("queue_length", handle), (OK, 0))
-    cancelled, closed = (port.send(Atom("queue_receive"), handle, INFINITY) for _ in range(2))
-    expect(port("cancel", cancelled), OK)
-    expect(port.reply(cancelled), Atom("cancelled"))
-    expect(port("queue_erase", handle), OK)
-    assert not port.is_answered(closed)
-    expect(port("close", handle), OK)
-    expect(port.reply(closed), error("closed"))
-    expect(port("batch", [(Atom("queue_receive"), handle, 0)]), [error("closed")])
+    ends(port, Atom("queue_receive"), handle)
 
 
 def seen(port):
@@ -312,14 +318,7 @@ def seen(port):
     expect(port.reply(freed), OK)
     expect(port("queue_remove", handle, [b"message1"]), OK)
     expect(port("queue_remove", handle, [b"message1"]), error("estale"))
-    cancelled, closed = (port.send(Atom("queue_wait_front"), handle, INFINITY) for _ in range(2))
-    expect(port("cancel", cancelled), OK)
-    expect(port.reply(cancelled), Atom("cancelled"))
-    expect(port("queue_erase", handle), OK)
-    assert not port.is_answered(closed)
-    expect(port("close", handle), OK)
-    expect(port.reply(closed), error("closed"))
-    expect(port("batch", [(Atom("queue_wait_front"), handle, 0)]), [error("closed")])
+    ends(port, Atom("queue_wait_front"), handle)
     _, handle, _ = port("queue_open", b"seen.bin", [])
     expect(port("batch", [(Atom("queue_wait_front"), handle, 0)]), [error("badarg")])
     expect(port("close", handle), OK)

@@ -131,7 +131,7 @@ static emmap_error count_messages(hand_t *hand, uint64_t *count)
     return error;
 }
 
-/* As many messages as there were; more than are found if the file was cut. */
+/* The header counts the messages that were in hand or released. A file that was cut contains fewer. */
 static uint64_t counted_before(const hand_t *hand)
 {
     const taken_file_t *const bytes = hand->bytes;
