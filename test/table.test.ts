@@ -205,7 +205,10 @@ test("additions of all threads count, while keys come and go", async () => {
 test("a hit that waits for the lock keeps its numbers", async () => {
   const path = freshPath();
   using table = openTable(path, { capacity: 10 });
-  const holder = await peer(`emmap.openTable(${JSON.stringify(path)}).add("a", 0, 1)`, dirname(path));
+  const holder = await peer(
+    `const t = emmap.openTable(${JSON.stringify(path)}); t.add("a", 0, 1)`,
+    dirname(path),
+  );
   give(path, holder.pid as number, "lock");
   // This thread waits for the lock meanwhile.
   spawn("sh", ["-c", `sleep 0.5; kill -9 ${holder.pid}`]);

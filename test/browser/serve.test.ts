@@ -221,7 +221,7 @@ describe.skipIf(EMMAP_TEST_BROWSER === "none")("in Chromium", () => {
 
   test("a stuck queue and its holder are seen at a look", async () => {
     const folder = shop();
-    const holder = await peer("emmap.openQueue('stuck.q').push(1)", folder);
+    const holder = await peer("const q = emmap.openQueue('stuck.q'); q.push(1)", folder);
     give(join(folder, "stuck.q"), holder.pid as number, "lock");
     holder.kill("SIGSTOP");
     const page = await visit(folder);

@@ -91,8 +91,8 @@ test("info tells who has a file open, what they did, and who waits", async () =>
 test("the owner of the lock is named: stopped, and dead", async () => {
   const folder = freshFolder();
   const path = join(folder, "jobs.q");
-  const other = await peer("emmap.openQueue('jobs.q').push(1)", folder);
-  const holder = await peer("emmap.openQueue('jobs.q').push(1)", folder);
+  const other = await peer("const q = emmap.openQueue('jobs.q'); q.push(1)", folder);
+  const holder = await peer("const q = emmap.openQueue('jobs.q'); q.push(1)", folder);
   give(path, holder.pid as number, "lock");
   holder.kill("SIGSTOP");
   const named = new RegExp(`process ${holder.pid} \\(.*\\) is stopped and has the lock`);

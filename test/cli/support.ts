@@ -64,7 +64,10 @@ export const values = (args: readonly string[], options: { cwd?: string } = {}):
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line));
 
-/** A process that runs this code with the library as `emmap`, and then says "ready". It is killed when the test ends. */
+/**
+ * A process that runs this code with the library as `emmap`, and then says "ready". It is killed when the test ends.
+ * Handles that are to stay open need a name: others are collected, and closed, at any time.
+ */
 export async function peer(code: string, cwd: string): Promise<ChildProcess> {
   const child = spawn(
     process.execPath,
