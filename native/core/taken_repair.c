@@ -35,72 +35,106 @@ static bool go_on(const hand_t *hand, uint32_t *number)
     return true;
 }
 
-/* Whether a cell is the first one of a message that has all its cells. */
-static bool is_complete(const hand_t *hand, uint32_t number)
+/* What repair knows of each cell. */
+typedef struct known {
+    uint32_t *left; /* cells from it to the end of its chain; 0: not known yet */
+    uint8_t *users; /* complete messages that have it; 2 stands for more */
+} known_t;
+
+#define LEFT_NO_END UINT32_MAX
+#define LEFT_ON_THE_WAY (UINT32_MAX - 1)
+
+/* Follows a chain to its end, to a cell that is known, or round a circle. Each cell is passed twice at the most, however a hostile
+ * file links them. */
+static void measure_chain(const hand_t *hand, uint32_t first, uint32_t *left)
 {
-    const taken_cell_t *const message = &hand->bytes->cell[number];
-    uint64_t left = cells_of(message->length);
-    if (!cell_is_message(message) || message->length == 0 || left > hand->cells)
-        return false;
-    while (--left > 0)
-        if (!go_on(hand, &number))
-            return false;
-    return hand->bytes->cell[number].next == 0;
+    uint32_t number = first, passed = 0, rest;
+    do {
+        left[number] = LEFT_ON_THE_WAY;
+        passed++;
+        rest = hand->bytes->cell[number].next == 0 ? 0 : LEFT_NO_END;
+    } while (go_on(hand, &number) && (rest = left[number]) == 0);
+    if (rest == LEFT_ON_THE_WAY)
+        rest = LEFT_NO_END;
+    for (number = first; passed > 0; passed--) {
+        left[number] = rest == LEFT_NO_END ? LEFT_NO_END : rest + passed;
+        go_on(hand, &number);
+    }
 }
 
-static bool has_a_message(const hand_t *hand)
+/* Whether a cell is the first one of a message that has all its cells. */
+static bool is_complete(const hand_t *hand, uint32_t number, const known_t *known)
+{
+    const taken_cell_t *const cell = &hand->bytes->cell[number];
+    return cell_is_message(cell) && cell->length > 0 && known->left[number] == cells_of(cell->length);
+}
+
+/* Counts the users of a complete message's cells. Where two chains meet they stay together, so a cell that has two users is followed
+ * by such cells alone. */
+static void count_users(const hand_t *hand, uint32_t number, uint8_t *users)
+{
+    do
+        users[number]++;
+    while (go_on(hand, &number) && users[number] < 2);
+}
+
+static void forget(known_t *known)
+{
+    free(known->left);
+    free(known->users);
+}
+
+/* The caller forgets it. */
+static emmap_error learn(const hand_t *hand, known_t *known)
+{
+    known->left = calloc((size_t)hand->cells + 1, sizeof *known->left);
+    known->users = calloc((size_t)hand->cells + 1, sizeof *known->users);
+    if (!known->left || !known->users)
+        return emi_error_set(ENOMEM, "no memory to know the cells of the messages in hand");
+    for (uint32_t i = 0; i < hand->cells; i++)
+        if (known->left[i] == 0)
+            measure_chain(hand, i, known->left);
+    for (uint32_t i = 0; i < hand->cells; i++)
+        if (is_complete(hand, i, known))
+            count_users(hand, i, known->users);
+    return EMMAP_OK;
+}
+
+static bool has_a_message(const hand_t *hand, const known_t *known)
 {
     for (uint32_t i = 0; i < hand->cells; i++)
-        if (is_complete(hand, i))
+        if (is_complete(hand, i, known))
             return true;
     return false;
 }
 
-/* Counts in `users` for each cell the complete messages that have it; 2 stands for more. */
-static void count_users(const hand_t *hand, uint8_t *users)
+static bool is_sound(const hand_t *hand, uint32_t number, const known_t *known)
 {
-    for (uint32_t i = 0; i < hand->cells; i++) {
-        uint32_t number = i;
-        if (!is_complete(hand, i))
-            continue;
-        do
-            users[number] = users[number] ? 2 : 1;
-        while (go_on(hand, &number));
-    }
-}
-
-static bool is_sound(const hand_t *hand, uint32_t number, const uint8_t *users)
-{
-    bool result = is_complete(hand, number);
+    bool result = is_complete(hand, number, known);
     for (bool more = result; result && more; more = go_on(hand, &number))
-        result = users[number] == 1;
+        result = known->users[number] == 1;
     return result;
 }
 
 /* Frees the messages that are not sound, and releases those of owners that cannot be. Recovery frees those whose digest is wrong. */
-static emmap_error drop_the_others(hand_t *hand)
+static void drop_the_others(hand_t *hand, const known_t *known)
 {
-    uint8_t *const users = calloc((size_t)hand->cells + 1, 1);
-    if (!users)
-        return emi_error_set(ENOMEM, NULL);
-    count_users(hand, users);
+    enum { UNSOUND = UINT8_MAX };
     for (uint32_t i = 0; i < hand->cells; i++) {
         taken_cell_t *const cell = &hand->bytes->cell[i];
         if (!cell_is_message(cell))
             continue;
-        if (!is_sound(hand, i, users))
+        if (!is_sound(hand, i, known))
             /* Its state decides only about its own cell, so the others are judged as before. */
-            users[i] = 3;
+            known->users[i] = UNSOUND;
         else if (cell->state == TAKEN_IN_HAND && cell->owner >= TAKEN_OWNERS) {
             cell->due = 0;
             cell_become(cell, TAKEN_RELEASED);
         }
     }
     for (uint32_t i = 0; i < hand->cells; i++)
-        if (users[i] == 3)
+        if (known->users[i] == UNSOUND)
             cell_become(&hand->bytes->cell[i], TAKEN_FREE);
-    free(users);
-    return EMMAP_OK;
 }
 
 /* The next use computes lists and counts again. */
@@ -140,23 +174,33 @@ static uint64_t counted_before(const hand_t *hand)
     return told && counted <= atomic_load_explicit(&bytes->cells, memory_order_relaxed) ? counted : 0;
 }
 
-/* Mends the file, and counts the messages that it had. */
-static emmap_error mend(hand_t *hand, uint64_t *before)
+static emmap_error mend_known(hand_t *hand, const known_t *known, uint64_t *before)
 {
     const uint64_t counted = counted_before(hand);
-    find_cells(hand);
     /* A file of another kind stays as it is. */
-    if (!has_header(hand) && !has_a_message(hand))
+    if (!has_header(hand) && !has_a_message(hand, known))
         return emi_taken_wrong(hand, hand->bytes,
                                "the file beside the queue has no header and no message in hand");
-    emmap_error error = count_messages(hand, before);
+    const emmap_error error = count_messages(hand, before);
+    if (error)
+        return error;
     if (*before < counted)
         *before = counted;
     PAUSE("taken_repair_begin");
+    drop_the_others(hand, known);
+    mend_header(hand);
+    return EMMAP_OK;
+}
+
+/* Mends the file, and counts the messages that it had. */
+static emmap_error mend(hand_t *hand, uint64_t *before)
+{
+    known_t known;
+    find_cells(hand);
+    emmap_error error = learn(hand, &known);
     if (!error)
-        error = drop_the_others(hand);
-    if (!error)
-        mend_header(hand);
+        error = mend_known(hand, &known, before);
+    forget(&known);
     return error;
 }
 

@@ -707,6 +707,30 @@ static void a_repair_keeps_the_sound_messages(void **state)
     close_file(queue);
 }
 
+/* All messages go on to one long chain, and a circle leads to itself: a walk from each of them would not come to its end. */
+static void a_repair_ends_however_cells_are_linked(void **state)
+{
+    (void)state;
+    enum { MESSAGES = 1 << 16, CHAIN = 1 << 16, CIRCLE = 2 };
+    const uint32_t length = sizeof((taken_cell_t *)0)->payload + CHAIN * TAKEN_MORE_BYTES;
+    const size_t size = (MESSAGES + CHAIN + CIRCLE) * sizeof(taken_cell_t);
+    leave_in_hand(1);
+    taken_cell_t *const cells = calloc(1, size);
+    assert_non_null(cells);
+    for (uint32_t i = 0; i < MESSAGES; i++)
+        cells[i] = (taken_cell_t){.state = TAKEN_IN_HAND, .next = 1 + MESSAGES, .length = length};
+    for (uint32_t i = 0; i < CHAIN + CIRCLE; i++)
+        cells[MESSAGES + i] = (taken_cell_t){.state = TAKEN_MORE, .next = MESSAGES + i + 2};
+    cells[MESSAGES + CHAIN - 1].next = 0;
+    cells[MESSAGES + CHAIN + CIRCLE - 1].next = 1 + MESSAGES + CHAIN;
+    damage(0, 0, cells, size);
+    free(cells);
+    emmap_file *const queue = open_jobs();
+    expect_repair(queue, MESSAGES);
+    nothing_left(queue);
+    close_file(queue);
+}
+
 static void a_repair_makes_a_header_again(void **state)
 {
     (void)state;
@@ -907,6 +931,7 @@ int main(void)
         folder_test(a_file_cut_in_its_table_of_owners_leaves_the_queue_usable),
         folder_test(memory_without_a_file_has_deliveries_too),
         folder_test(a_repair_keeps_the_sound_messages),
+        folder_test(a_repair_ends_however_cells_are_linked),
         folder_test(a_repair_makes_a_header_again),
         folder_test(a_repair_tells_what_a_cut_has_taken),
         folder_test(a_repair_leaves_messages_in_the_hands_of_the_living),
