@@ -39,3 +39,7 @@ export function inspectListed({ path, named }: Listed, look = inspect, all = fal
     return undefined;
   }
 }
+
+/** Whether a path that was found in a folder leads nowhere because Node cannot hold its name's bytes. */
+export const isNameLost = (path: string): boolean =>
+  path.includes("\ufffd") && lstatSync(path, { throwIfNoEntry: false }) === undefined;

@@ -65,6 +65,14 @@ test("ls looks into folders if asked, and follows no link", () => {
   expect(output(["ls", join(folder, "link.q")])).toContain("3 messages");
 });
 
+test("ls tells of files that it leaves out because of their names", () => {
+  const folder = shop();
+  writeFileSync(Buffer.concat([Buffer.from(join(folder, "jobs")), Buffer.from([0xff])]), "");
+  const { status, stdout, stderr } = run(["ls", folder]);
+  expect([status, stderr]).toEqual([0, "emmap: 1 file left out: the name is not UTF-8\n"]);
+  expect(stdout).toMatch(/^jobs\.q /m);
+});
+
 test("info tells who has a file open, what they did, and who waits", async () => {
   const folder = freshFolder();
   const path = join(folder, "jobs.q");

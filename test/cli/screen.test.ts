@@ -115,12 +115,15 @@ test("bash completes verbs, options, words and files", () => {
   expect(complete("queue", "jobs.q", "p")).toEqual(["peek", "push", "pop", "purge"]);
   expect(complete("info", "jo")).toEqual(["jobs.q"]);
   expect(complete("completion", "z")).toEqual(["zsh"]);
+  expect(complete("queue", "jobs.q", "--as", "j")).toEqual(["json"]);
 });
 
 test.each(["zsh", "fish"])("the completion of %s is a script of that shell", (shell) => {
   const script = output(["completion", shell]);
   for (const verb of ["ls", "info", "top", "queue", "serve"]) expect(script).toContain(verb);
-  const checked = spawnSync(shell, ["-n"], { input: script, encoding: "utf8" });
+  const path = join(freshFolder(), "completion");
+  writeFileSync(path, script);
+  const checked = spawnSync(shell, ["-n", path], { encoding: "utf8" });
   // Where the shell is installed it reads the script without complaints.
   if (checked.error === undefined) expect([checked.status, checked.stderr]).toEqual([0, ""]);
   expect(run(["completion", "tcsh"]).status).toBe(2);

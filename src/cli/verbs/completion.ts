@@ -13,6 +13,12 @@ const WORDS: Record<string, string> = {
   metrics: "text ls",
 };
 
+/** The options whose values can be listed. */
+const choices = (command: Command): { flag: string; values: readonly string[] }[] =>
+  command.options.flatMap(({ long, argChoices }) =>
+    long != null && argChoices !== undefined ? [{ flag: long, values: argChoices }] : [],
+  );
+
 const flags = (command: Command): string[] =>
   command.options
     .flatMap(({ long, short }) => [long, short].filter((flag) => flag != null) as string[])
@@ -20,7 +26,7 @@ const flags = (command: Command): string[] =>
 
 const SHELLS: Record<string, (verbs: readonly Command[]) => string> = {
   bash: (verbs) => `_emmap() {
-  local word=\${COMP_WORDS[COMP_CWORD]} verb=\${COMP_WORDS[1]} words=
+  local word=\${COMP_WORDS[COMP_CWORD]} before=\${COMP_WORDS[COMP_CWORD - 1]} verb=\${COMP_WORDS[1]} words=
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
     words="${verbs.map((each) => each.name()).join(" ")} --help --version"
@@ -28,6 +34,13 @@ const SHELLS: Record<string, (verbs: readonly Command[]) => string> = {
     case "$verb:$word" in
 ${verbs.map((each) => `      ${each.name()}:-*) words="${flags(each).join(" ")}" ;;`).join("\n")}
       completion:*) words="bash zsh fish" ;;
+    esac
+    case "$verb:$before" in
+${verbs
+  .flatMap((each) =>
+    choices(each).map(({ flag, values }) => `      ${each.name()}:${flag}) words="${values.join(" ")}" ;;`),
+  )
+  .join("\n")}
     esac
     if [ -z "$words" ] && [ "$COMP_CWORD" -eq 3 ]; then
       case "$verb" in
@@ -56,6 +69,15 @@ ${verbs.map((each) => `    '${each.name()}:${each.description().replaceAll("'", 
     _describe verb verbs
     return
   fi
+  case "$words[2]:$words[CURRENT - 1]" in
+${verbs
+  .flatMap((each) =>
+    choices(each).map(
+      ({ flag, values }) => `    ${each.name()}:${flag}) compadd -- ${values.join(" ")}; return ;;`,
+    ),
+  )
+  .join("\n")}
+  esac
   case "$words[2]:$PREFIX" in
 ${verbs.map((each) => `    ${each.name()}:-*) compadd -- ${flags(each).join(" ")}; return ;;`).join("\n")}
     completion:*) compadd -- bash zsh fish; return ;;
@@ -79,8 +101,9 @@ compdef _emmap emmap
       }),
       ...verbs.flatMap((each) =>
         each.options.map(
-          ({ long, description }) =>
-            `complete -c emmap -n '__fish_seen_subcommand_from ${each.name()}' -l ${long?.slice(2)} -d '${description.replaceAll("'", "\\'")}'`,
+          ({ long, description, argChoices }) =>
+            `complete -c emmap -n '__fish_seen_subcommand_from ${each.name()}' -l ${long?.slice(2)} ` +
+            `${argChoices === undefined ? "" : `-x -a '${argChoices.join(" ")}' `}-d '${description.replaceAll("'", "\\'")}'`,
         ),
       ),
       ...Object.entries(WORDS).map(

@@ -2,9 +2,9 @@
 import { basename } from "node:path";
 import { troubleOf } from "../health.js";
 import { kindOf } from "../kinds/index.js";
-import { inspectListed, listed } from "../listing.js";
+import { inspectListed, isNameLost, listed } from "../listing.js";
 import { type Common, type Result, report } from "../output.js";
-import { bytes, safe, table } from "../text.js";
+import { bytes, plural, safe, table } from "../text.js";
 
 interface Options extends Common {
   recursive?: boolean;
@@ -16,10 +16,14 @@ const HEAD = ["NAME", "KIND", "SIZE>", "CONTENTS>", "OPEN>", "WAITING>", "STATE"
 function look(paths: string[], options: Options): Result {
   const rows: string[][] = [];
   const values: object[] = [];
+  let lost = 0;
   for (const each of listed(paths, options.recursive)) {
     const found = inspectListed(each, undefined, options.all);
-    if (found === undefined) continue;
     const { path } = each;
+    if (found === undefined) {
+      if (isNameLost(path)) lost++;
+      continue;
+    }
     const trouble = troubleOf(found, path);
     const open =
       found.sharing === "live"
@@ -38,6 +42,7 @@ function look(paths: string[], options: Options): Result {
       trouble ?? "",
     ]);
   }
+  if (lost > 0) process.stderr.write(`emmap: ${plural(lost, "file")} left out: the name is not UTF-8\n`);
   return { text: rows.length === 0 ? "There are no files of emmap here." : table(HEAD, rows), values };
 }
 
