@@ -170,6 +170,7 @@ emmap_error emi_live_lock_slowly(live_t *self, patience_t *patience)
     }
 }
 
+/* Sequentially consistent, as live_unlock. */
 void emi_live_unlock_waking(live_t *self)
 {
     uint32_t now = atomic_load_explicit(&self->state->lock, memory_order_relaxed), next;
@@ -178,7 +179,7 @@ void emi_live_unlock_waking(live_t *self)
         if ((now & LIVE_OWNER) != self->me)
             return;
         next = now & LIVE_HURRIED ? LIVE_HURRIED | LIVE_WAITED : 0;
-    } while (!atomic_compare_exchange_weak_explicit(&self->state->lock, &now, next, memory_order_release,
+    } while (!atomic_compare_exchange_weak_explicit(&self->state->lock, &now, next, memory_order_seq_cst,
                                                     memory_order_relaxed));
     PAUSE("live_released");
     if (now & LIVE_WAITED)
@@ -224,10 +225,11 @@ void emi_live_begin_pop(live_t *self)
     atomic_store_explicit(&self->state->taking, self->me, memory_order_release);
 }
 
+/* Sequentially consistent: it comes before the load of `waited`, as live_unlock. */
 void emi_live_end_pop(live_t *self)
 {
     uint32_t owner = self->me;
-    atomic_compare_exchange_strong_explicit(&self->state->taking, &owner, 0, memory_order_release,
+    atomic_compare_exchange_strong_explicit(&self->state->taking, &owner, 0, memory_order_seq_cst,
                                             memory_order_relaxed);
 }
 

@@ -88,6 +88,16 @@ static void waited_end(const waited_t *self)
     emi_descriptor_release(self->descriptor);
 }
 
+/* Between this side's store and its look. In the live folder the lock's release is a full fence of the other side. An exclusive
+ * handle's is not, so its threads are made to pass one. */
+static void fence(const waited_t *at, const queue_t *self)
+{
+    if (at->descriptor->live && !self->base.owns_locks)
+        atomic_thread_fence(memory_order_seq_cst);
+    else
+        emi_fence_heavy();
+}
+
 /* ---- Waking ---- */
 
 /* Those that sleep in a thread take their turn after the bells of all slots. */
@@ -148,7 +158,7 @@ void emi_queue_call_next(emmap_file *file)
         return;
     if (at.word && atomic_load(at.word) != NOBODY) {
         atomic_compare_exchange_strong(at.word, &called, ARMED);
-        emi_fence_heavy();
+        fence(&at, self);
         if (has_message(file, self))
             call(&at);
     }
@@ -223,7 +233,7 @@ static emmap_error begin(emmap_file *file, const waited_t *at, uint64_t timeout,
                          const wait_subject_t *subject, const emmap_waiter *waiter, emmap_wait **result)
 {
     atomic_store(at->word, ARMED);
-    emi_fence_heavy();
+    fence(at, (const queue_t *)atomic_load(&file->container));
     const emmap_error seen = look_now(file);
     if (seen == EMMAP_OK)
         return emi_error_set(EAGAIN, "there is a message");

@@ -15,9 +15,9 @@
  * sleep.
  *
  * Steps 1 and 2, and steps 3 and 2, cross: each side stores a word and then loads the one that the other has
- * stored. So at least one side sees the other. Between processes all these accesses are sequentially
- * consistent. Between threads of an exclusive handle, which releases its lock by a plain store, the waiter's
- * fence is the heavy one (fence.h).
+ * stored. So at least one side sees the other. All these accesses are sequentially consistent, as is the release
+ * of the lock in the live folder. Without such a lock the waiter's fence is the heavy one (fence.h), since the
+ * threads of an exclusive handle release theirs by a plain store.
  *
  * A waiter may die between 2 and 3 and leave CALLED, a producer may die before it calls, and handles may
  * share no word. So each process also checks all its waits every EMI_WAIT_LOOK_EVERY ms (wait.h).
