@@ -234,8 +234,10 @@ interface Addon {
   table_delete(file: NativeFile, key: Key): boolean;
   /** Inserts the key if it is not there. `place` gets the position of its unit, and the generation. */
   table_find(file: NativeFile, key: Key, place: Float64Array): void;
-  /** `numbers`: limit, windowMs, cost and flags. The call overwrites them with the use, the rest, and the time to the reset. */
-  table_hit(file: NativeFile, key: Key, numbers: Float64Array): boolean;
+  /** The numbers of all hits of the file, which asks once for them. */
+  table_numbers(file: NativeFile): Float64Array;
+  /** Takes limit, windowMs, cost and flags from the numbers. Overwrites them with the use, the rest, and the time to the reset. */
+  table_hit(file: NativeFile, key: Key): boolean;
   /** Packed entries; null at the end. */
   table_walk(file: NativeFile, limit: bigint, place: BigUint64Array): Buffer | null;
 

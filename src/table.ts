@@ -114,8 +114,8 @@ function flag(value: unknown, name: string, bit: number): number {
  */
 export class Table extends OpenFile {
   readonly #mapping: Mapping;
-  /** The numbers of {@link hit}, in and out. */
-  readonly #numbers = new Float64Array(4);
+  /** The numbers of {@link hit}, in and out. The addon keeps their address. */
+  readonly #numbers: Float64Array;
   /** The limit that was checked last; at first one that no caller has. */
   #limit: Limit = { limit: 0, windowMs: 0 };
   readonly #place = new Float64Array(2);
@@ -136,6 +136,7 @@ export class Table extends OpenFile {
     this.capacity = capacity;
     this.keyBytes = keyBytes;
     this.words = words;
+    this.#numbers = addon.table_numbers(opened.native);
   }
 
   static {
@@ -220,18 +221,24 @@ export class Table extends OpenFile {
    * @throws EMMAP_FULL if the table is full and nothing has expired: see {@link Limit.evict}; EINVAL for a table with one word
    */
   hit(key: Bytes, limit: Limit): Hit {
-    const numbers = this.#numbers;
     // Most callers have one object for all hits.
     if (limit !== this.#limit) {
       checkLimit(limit);
       this.#limit = limit;
     }
     const { cost = 1 } = limit;
-    numbers[0] = natural(limit.limit, "limit.limit");
-    numbers[1] = natural(limit.windowMs, "limit.windowMs");
-    numbers[2] = integer(cost, "limit.cost");
-    numbers[3] = flag(limit.sliding, "limit.sliding", SLIDING) | flag(limit.evict, "limit.evict", EVICT);
-    const allowed = addon.table_hit(this.native, toKey(key), numbers);
+    const most = natural(limit.limit, "limit.limit");
+    const windowMs = natural(limit.windowMs, "limit.windowMs");
+    const use = integer(cost, "limit.cost");
+    const flags = flag(limit.sliding, "limit.sliding", SLIDING) | flag(limit.evict, "limit.evict", EVICT);
+    const bytes = toKey(key);
+    // Last: until here a getter of the caller may hit, too.
+    const numbers = this.#numbers;
+    numbers[0] = most;
+    numbers[1] = windowMs;
+    numbers[2] = use;
+    numbers[3] = flags;
+    const allowed = addon.table_hit(this.native, bytes);
     return {
       allowed,
       used: numbers[0] as number,

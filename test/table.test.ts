@@ -49,6 +49,36 @@ test("keys are strings or bytes, of up to keyBytes", () => {
   expect(found.size).toBe(4);
 });
 
+test("a string is the key of its UTF-8, at any length and with any character at any place", () => {
+  using table = openTable(freshPath(), { capacity: 2000, keyBytes: 300 });
+  const bytes = (key: string) => new Uint8Array(Buffer.from(key));
+  const keys = Array.from({ length: 80 }, (_, length) => "0123456789abcdef".repeat(5).slice(0, length + 1));
+  // The last three have A as the low byte of their UTF-16.
+  for (const text of keys.slice(0, 20))
+    for (const other of ["B", "\0", "\x7f", "\x80", "ü", "\u0141", "\u4141", "\ud83d\ude41"])
+      for (let at = 0; at < text.length; at += 3) keys.push(text.slice(0, at) + other + text.slice(at + 1));
+  const all = new Set(keys);
+  for (const key of all) expect(table.add(key, 0, 1)).toBe(0n);
+  for (const key of all) expect(table.add(bytes(key), 0, 1)).toBe(1n);
+  // Half of a pair is no character.
+  table.add("a\ud83d", 0, 7);
+  expect(table.get(bytes("a\ufffd"))).toBe(7n);
+  expect(table.size).toBe(all.size + 1);
+});
+
+test("a hit in a getter of another hit changes neither", () => {
+  using table = openTable(freshPath(), { capacity: 10 });
+  const inner = { limit: 1, windowMs: 3_600_000 };
+  const limit = {
+    limit: 100,
+    get windowMs() {
+      expect(table.hit("inner", inner)).toMatchObject({ used: 1, remaining: 0 });
+      return 3_600_000;
+    },
+  };
+  expect(table.hit("outer", limit)).toMatchObject({ allowed: true, used: 1, remaining: 99 });
+});
+
 test("a word or a limit of a wrong value is refused, and changes nothing", () => {
   using table = openTable(freshPath(), { capacity: 100 });
   const entry = table.entry("a");

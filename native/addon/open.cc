@@ -43,6 +43,8 @@ void collected(napi_env env, void *data, void *)
     File *const file = static_cast<File *>(data);
     if (file->handle)
         count_open_file(env, -OPEN_FILE_COUNTS_AS);
+    if (file->numbers_array)
+        napi_delete_reference(env, file->numbers_array);
     delete file;
 }
 

@@ -1,5 +1,6 @@
 // The operations of a table that have no shape.
 #include <cerrno>
+#include <cstring>
 
 #include "bytes.h"
 #include "operations.h"
@@ -7,27 +8,54 @@
 namespace
 {
 
+constexpr size_t HIT_NUMBERS = 4;
+
 // A key: a string, as UTF-8, or bytes.
 class Key
 {
   public:
     Key(const Call &call, size_t index)
     {
-        // A longer string is cut off behind the limit of the core, which refuses it.
-        if (napi_get_value_string_utf8(call.env, call.arguments[index], text, sizeof text, &length) ==
-            napi_ok) {
-            bytes = text;
+        const napi_value key = call.arguments[index];
+        char16_t units[SHORT + STEP];
+        if (napi_get_value_string_utf16(call.env, key, units, SHORT + 1, &length) != napi_ok) {
+            const iovec given = call.bytes_at(index);
+            bytes = given.iov_base;
+            length = given.iov_len;
             return;
         }
-        const iovec given = call.bytes_at(index);
-        bytes = given.iov_base;
-        length = given.iov_len;
+        bytes = text;
+        // A longer string is cut off behind the limit of the core, which refuses it.
+        if (length == SHORT || !copy_ascii(units))
+            napi_get_value_string_utf8(call.env, key, text, sizeof text, &length);
     }
 
     const void *bytes;
     size_t length = 0;
 
   private:
+    static constexpr size_t STEP = 8;
+    static constexpr size_t SHORT = 8 * STEP;
+    using Units = char16_t __attribute__((vector_size(2 * STEP)));
+    using Narrow = char __attribute__((vector_size(STEP)));
+
+    // Most keys are short and ASCII. V8 copies their UTF-16 in less time than it makes UTF-8. False: there are others.
+    bool copy_ascii(char16_t *units)
+    {
+        std::memset(units + length, 0, STEP * sizeof *units);
+        Units seen{};
+        for (size_t at = 0; at < length; at += STEP) {
+            Units some;
+            std::memcpy(&some, units + at, sizeof some);
+            seen |= some;
+            const Narrow narrow = __builtin_convertvector(some, Narrow);
+            std::memcpy(text + at, &narrow, sizeof narrow);
+        }
+        uint64_t halves[2];
+        std::memcpy(halves, &seen, sizeof halves);
+        return ((halves[0] | halves[1]) & UINT64_C(0xff80ff80ff80ff80)) == 0;
+    }
+
     char text[1032];
 };
 
@@ -36,11 +64,6 @@ uint64_t word_at(const Call &call, size_t index)
     int64_t word = -1;
     napi_get_value_int64(call.env, call.arguments[index], &word);
     return static_cast<uint64_t>(word);
-}
-
-double *numbers_at(const Call &call, size_t index)
-{
-    return static_cast<double *>(call.bytes_at(index).iov_base);
 }
 
 // (key, word, value) → the word before
@@ -89,32 +112,47 @@ napi_value find(const Call &call)
     const Key key(call, 0);
     emmap_table_place place{};
     const emmap_error error = emmap_table_find(call.core(), key.bytes, key.length, true, &place);
-    double *const numbers = numbers_at(call, 1);
-    if (numbers) {
+    if (double *const numbers = static_cast<double *>(call.bytes_at(1).iov_base)) {
         numbers[0] = static_cast<double>(place.position);
         numbers[1] = place.generation;
     }
     return call.answer(error);
 }
 
-// (key, [limit, windowMs, cost, flags]) → whether it is allowed. The Float64Array gets the use, the rest, and
-// the time to the end of the window.
+// () → a Float64Array of 4 elements, for hit
+napi_value numbers(const Call &call)
+{
+    File &file = *call.file;
+    void *data = nullptr;
+    napi_value memory = nullptr;
+    napi_value array = nullptr;
+    if (file.numbers_array ||
+        napi_create_arraybuffer(call.env, HIT_NUMBERS * sizeof(double), &data, &memory) != napi_ok ||
+        napi_create_typedarray(call.env, napi_float64_array, HIT_NUMBERS, memory, 0, &array) != napi_ok ||
+        napi_create_reference(call.env, array, 1, &file.numbers_array) != napi_ok)
+        return nullptr;
+    file.numbers = static_cast<double *>(data);
+    return array;
+}
+
+// (key) → whether it is allowed. The numbers are limit, windowMs, cost and flags; and then the use, the rest, and the
+// time to the end of the window.
 napi_value hit(const Call &call)
 {
-    const Key key(call, 0);
-    double *const numbers = numbers_at(call, 1);
-    if (!numbers)
+    double *const given = call.file->numbers;
+    if (!given)
         return nullptr;
-    const emmap_table_limit limit{static_cast<uint64_t>(numbers[0]), static_cast<uint64_t>(numbers[1]),
-                                  static_cast<int64_t>(numbers[2]), static_cast<uint32_t>(numbers[3])};
+    const Key key(call, 0);
+    const emmap_table_limit limit{static_cast<uint64_t>(given[0]), static_cast<uint64_t>(given[1]),
+                                  static_cast<int64_t>(given[2]), static_cast<uint32_t>(given[3])};
     emmap_table_hit_result result;
     const emmap_error error = emmap_table_hit(call.core(), key.bytes, key.length, &limit, &result);
     // If the lock is taken, the operation is tried again with the same numbers.
     if (error)
         return call.fail(error);
-    numbers[0] = static_cast<double>(result.used);
-    numbers[1] = static_cast<double>(result.remaining);
-    numbers[2] = static_cast<double>(result.reset_ms);
+    given[0] = static_cast<double>(result.used);
+    given[1] = static_cast<double>(result.remaining);
+    given[2] = static_cast<double>(result.reset_ms);
     return make_boolean(call.env, result.allowed);
 }
 
@@ -158,6 +196,7 @@ void add_table_operations(Exports &exports)
                                       define<get>("table_get"),
                                       define<remove>("table_delete"),
                                       define<find>("table_find"),
+                                      define<numbers>("table_numbers"),
                                       define<hit>("table_hit"),
                                       define<walk>("table_walk"),
                                       define<info>("table_info"),
