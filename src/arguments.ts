@@ -1,5 +1,6 @@
 // The types of arguments. The core judges whether a number makes sense.
 import { inspect } from "node:util";
+import { firstUnknown, unknownOption } from "./etf/options.js";
 
 /** A 64-bit number: a bigint from -2^63 to 2^64-1, or a `number` that is a safe integer. */
 export type Integer = number | bigint;
@@ -30,6 +31,13 @@ export function rangeError(name: string, expected: string, value: unknown): Rang
     `The value of "${name}" is out of range. It must be ${expected}. Received ${inspect(value)}`,
   );
   return Object.assign(error, { code: "ERR_OUT_OF_RANGE" });
+}
+
+/** Throws if the options are no object, or if one has another name. */
+export function checkOptions(options: object, names: ReadonlySet<string>, argument = "options"): void {
+  if (typeof options !== "object" || options === null) throw typeError(argument, "an object", options);
+  const name = firstUnknown(options, names);
+  if (name !== undefined) throw valueError(unknownOption(name, names));
 }
 
 /** The number as a bigint whose low 64 bits are the operand. */

@@ -1,11 +1,10 @@
 // Consumers: they take messages, call a handler, and acknowledge or release by its result.
 import { setMaxListeners } from "node:events";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
-import { rangeError, typeError, valueError } from "./arguments.js";
+import { checkOptions, rangeError, typeError } from "./arguments.js";
 import { reasonOf } from "./dead-letter.js";
 import { checkDelay, type Delivery, MAX_DELAY } from "./delivery.js";
 import { EmmapError, type EmmapErrorCode } from "./error.js";
-import { firstUnknown, unknownOption } from "./etf/options.js";
 import { isPromise } from "./promises.js";
 
 /** The wait between two attempts at a message: {@link ProcessOptions.backoff}. All times are in milliseconds. */
@@ -144,16 +143,11 @@ function positive(value: unknown, name: string): number {
   return value;
 }
 
-function checkNames(options: object, names: ReadonlySet<string>): void {
-  const name = firstUnknown(options, names);
-  if (name !== undefined) throw valueError(unknownOption(name, names));
-}
-
 function toDelays(backoff: ProcessOptions["backoff"] = {}): Delays {
   if (typeof backoff === "function") return backoff;
   if (typeof backoff !== "object" || backoff === null)
     throw typeError("options.backoff", "an object or a function", backoff);
-  checkNames(backoff, BACKOFF_OPTIONS);
+  checkOptions(backoff, BACKOFF_OPTIONS);
   const { initial = 1000, factor = 2, max = 300_000, jitter = 0.2 } = backoff;
   for (const [name, value] of Object.entries({ factor, jitter })) {
     if (typeof value !== "number") throw typeError(`options.backoff.${name}`, "of type number", value);
@@ -221,7 +215,7 @@ export class Consumer {
 
   private constructor(source: Source, handler: Handler<unknown>, options: ProcessOptions) {
     if (typeof handler !== "function") throw typeError("handler", "of type function", handler);
-    checkNames(options, OPTIONS);
+    checkOptions(options, OPTIONS);
     const { concurrency = 1, backoff, signal, onEvent } = options;
     const { maxAttempts = source.bury ? ATTEMPTS : Number.POSITIVE_INFINITY } = options;
     if (signal !== undefined && !(signal instanceof AbortSignal))

@@ -1,5 +1,6 @@
 // The store for the package express-rate-limit. It needs nothing of that package.
 import { createHash } from "node:crypto";
+import { checkOptions } from "./arguments.js";
 import type { Hit, Table } from "./table.js";
 
 /** The highest limit of a hit. The middleware compares the hits with its own limit. */
@@ -17,6 +18,8 @@ export interface TableStoreOptions {
   /** In a full table a new client takes the place of the client whose window ends first: see {@link Limit.evict}. Default true. */
   evict?: boolean | undefined;
 }
+
+const OPTIONS: ReadonlySet<string> = new Set<keyof TableStoreOptions>(["prefix", "sliding", "evict"]);
 
 /** The middleware's facts about a client. */
 export interface ClientHits {
@@ -48,7 +51,9 @@ export class TableStore {
   /** See {@link TableStoreOptions.prefix}. */
   readonly prefix: string;
 
-  constructor(table: Table, { prefix = "", sliding = false, evict = true }: TableStoreOptions = {}) {
+  constructor(table: Table, options: TableStoreOptions = {}) {
+    checkOptions(options, OPTIONS);
+    const { prefix = "", sliding = false, evict = true } = options;
     this.#table = table;
     this.#keyBytes = table.keyBytes;
     this.prefix = prefix;

@@ -1,11 +1,14 @@
 import type { PathLike } from "node:fs";
 import { constants } from "node:os";
-import { type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
+import { checkOptions, type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
 import { createError, EmmapError } from "./error.js";
 import { openTable, type Table, type TableEntry } from "./table.js";
 
 /** The type of a metric, as the file has it. */
 type Kind = "counter" | "gauge" | "process_gauge" | "histogram";
+
+const KINDS: readonly unknown[] = ["counter", "gauge", "process_gauge", "histogram"] satisfies Kind[];
+const isKind = (type: unknown): type is Kind => KINDS.includes(type);
 
 /** A metric's description. {@link counter}, {@link gauge} and {@link histogram} make one. */
 export interface Metric<Label extends string = string, Type extends Kind = Kind> {
@@ -34,11 +37,22 @@ export interface MetricOptions<Label extends string> {
 type WithoutLabels = Omit<MetricOptions<never>, "labels"> & { labels?: undefined };
 type WithLabels<Label extends string> = MetricOptions<Label> & { labels: readonly Label[] };
 
+const COUNTER_OPTIONS: ReadonlySet<string> = new Set<keyof MetricOptions<string>>([
+  "labels",
+  "help",
+  "maxSeries",
+]);
+const GAUGE_OPTIONS: ReadonlySet<string> = new Set([...COUNTER_OPTIONS, "perProcess"]);
+const HISTOGRAM_OPTIONS: ReadonlySet<string> = new Set([...COUNTER_OPTIONS, "buckets"]);
+const OPEN_OPTIONS: ReadonlySet<string> = new Set<keyof MetricsOptions>(["capacity"]);
+
 function metric<Label extends string, Type extends Kind>(
   type: Type,
-  { labels = [], help = "", maxSeries = 1000 }: MetricOptions<Label>,
+  options: MetricOptions<Label>,
   buckets: readonly number[] = [],
 ): Metric<Label, Type> {
+  const { labels = [], help = "", maxSeries = 1000 } = options;
+  if (!Array.isArray(labels)) throw typeError("labels", "an array", labels);
   for (const label of labels)
     if (!/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(label))
       throw rangeError("labels", "names of letters and digits", label);
@@ -53,6 +67,7 @@ export function counter(options?: WithoutLabels): Metric<never, "counter">;
 /** The same with labels. */
 export function counter<const Label extends string>(options: WithLabels<Label>): Metric<Label, "counter">;
 export function counter(options: MetricOptions<string> = {}): Metric<never, "counter"> {
+  checkOptions(options, COUNTER_OPTIONS);
   return metric("counter", options) as never;
 }
 
@@ -68,8 +83,15 @@ export function gauge<const Label extends string>(
 export function gauge(
   options: MetricOptions<string> & { perProcess?: boolean | undefined } = {},
 ): Metric<never, "gauge"> {
-  return metric(options.perProcess === true ? "process_gauge" : "gauge", options) as never;
+  checkOptions(options, GAUGE_OPTIONS);
+  const { perProcess = false } = options;
+  if (typeof perProcess !== "boolean") throw typeError("perProcess", "of type boolean", perProcess);
+  return metric(perProcess ? "process_gauge" : "gauge", options) as never;
 }
+
+/** Whether numbers are the bounds of buckets. */
+const areBounds = (numbers: readonly number[]): boolean =>
+  numbers.every((bound, i) => Number.isFinite(bound) && (i === 0 || bound > (numbers[i - 1] as number)));
 
 /** Counts values by their size, in up to 60 buckets with these upper bounds. The sum of the values has six decimals. */
 export function histogram(
@@ -82,9 +104,10 @@ export function histogram<const Label extends string>(
 export function histogram(
   options: MetricOptions<string> & { buckets: readonly number[] },
 ): Metric<never, "histogram"> {
+  checkOptions(options, HISTOGRAM_OPTIONS);
   const { buckets } = options;
-  if (!buckets.every((bound, i) => Number.isFinite(bound) && (i === 0 || bound > (buckets[i - 1] as number))))
-    throw rangeError("buckets", "numbers in ascending order", buckets);
+  if (!Array.isArray(buckets)) throw typeError("buckets", "an array", buckets);
+  if (!areBounds(buckets)) throw rangeError("buckets", "numbers in ascending order", buckets);
   if (buckets.length > MOST_BUCKETS) throw rangeError("buckets", `at most ${MOST_BUCKETS} numbers`, buckets);
   return metric("histogram", options, buckets) as never;
 }
@@ -694,9 +717,13 @@ function changed(path: string, what: string): EmmapError {
 export function openMetrics<const Schema extends MetricSchema>(
   path: PathLike,
   schema: Schema,
-  { capacity = 10_000 }: MetricsOptions = {},
+  options: MetricsOptions = {},
 ): Metrics & { readonly [Name in keyof Schema]: Instrument<Schema[Name]> } {
+  checkOptions(options, OPEN_OPTIONS);
+  const { capacity = 10_000 } = options;
+  if (typeof schema !== "object" || schema === null) throw typeError("schema", "an object", schema);
   for (const [name, each] of Object.entries(schema)) {
+    if (!isKind(each?.type)) throw typeError(`schema.${name}`, "a counter, a gauge or a histogram", each);
     const rule = brokenRule(name, each) ?? (name in Metrics.prototype ? "a method has this name" : undefined);
     if (rule !== undefined) throw rangeError(`schema.${name}`, `a metric of Prometheus: ${rule}`, each);
   }

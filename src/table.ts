@@ -4,14 +4,13 @@ import { type InspectOptions, inspect } from "node:util";
 import { addon, type NativeFile } from "./addon.js";
 import {
   type Bytes,
+  checkOptions,
   type Integer,
   rangeError,
   toBigInt,
   toBytes,
   typeError,
-  valueError,
 } from "./arguments.js";
-import { unknownOption } from "./etf/options.js";
 import { isSound, Mapping } from "./mapping.js";
 import { OpenFile } from "./open-file.js";
 import { type Opened, openFile } from "./opening.js";
@@ -86,13 +85,13 @@ function toWord(word: number): number {
   return typeof word === "number" && word >>> 0 === word ? word : integer(word, "word");
 }
 
-const LIMIT_NAMES = ["limit", "windowMs", "cost", "sliding", "evict"];
-
-function checkLimit(limit: Limit): void {
-  if (typeof limit !== "object" || limit === null) throw typeError("limit", "an object", limit);
-  for (const name of Object.keys(limit))
-    if (!LIMIT_NAMES.includes(name)) throw valueError(unknownOption(name, LIMIT_NAMES));
-}
+const LIMIT_NAMES: ReadonlySet<string> = new Set<keyof Limit>([
+  "limit",
+  "windowMs",
+  "cost",
+  "sliding",
+  "evict",
+]);
 
 function flag(value: unknown, name: string, bit: number): number {
   if (value === undefined || value === false) return 0;
@@ -223,7 +222,7 @@ export class Table extends OpenFile {
   hit(key: Bytes, limit: Limit): Hit {
     // Most callers have one object for all hits.
     if (limit !== this.#limit) {
-      checkLimit(limit);
+      checkOptions(limit, LIMIT_NAMES, "limit");
       this.#limit = limit;
     }
     const { cost = 1 } = limit;

@@ -1,10 +1,9 @@
 // Waiting for words and messages.
 import { constants } from "node:os";
 import { addon, type NativeFile, type Settle, type WaitToken } from "./addon.js";
-import { type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
+import { checkOptions, type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
 import { Bell } from "./bell.js";
 import { createError } from "./error.js";
-import { firstUnknown, unknownOption } from "./etf/options.js";
 
 /** How a wait may end early: see {@link MappedFile.wait}. */
 export interface WaitOptions {
@@ -40,9 +39,7 @@ const WAIT_OPTIONS: ReadonlySet<string> = new Set(["timeout", "signal"] satisfie
 
 /** Throws for wrong options. @internal */
 export function checkWait(options: WaitOptions, names = WAIT_OPTIONS): void {
-  if (options === null || typeof options !== "object") throw typeError("options", "of type object", options);
-  const unknown = firstUnknown(options, names);
-  if (unknown !== undefined) throw valueError(unknownOption(unknown, names));
+  checkOptions(options, names);
   toTimeout(options.timeout);
   checkSignal(options.signal);
 }

@@ -142,6 +142,12 @@ test("the example's hook limits a Fastify server", async () => {
   limiter.close();
 });
 
+test("a mistyped option of the store is refused", () => {
+  using table = openTable(freshPath(), { capacity: 10 });
+  expect(() => new TableStore(table, { slidin: true } as never)).toThrow('should be "sliding"');
+  expect(() => new TableStore(table, null as never)).toThrow(TypeError);
+});
+
 test("the package exports the store", () => {
   const { exports } = JSON.parse(readFileSync(join(__dirname, "../package.json"), "utf8"));
   expect(exports["./express-rate-limit"].default).toBe("./dist/express-rate-limit.js");

@@ -138,6 +138,35 @@ test("names and arguments are checked", () => {
   expect(thrownBy(() => counter({ help: 5 as never })).code).toBe("ERR_INVALID_ARG_TYPE");
 });
 
+test("a mistyped or wrong option is refused, and the message has the right one", () => {
+  const path = freshPath();
+  const mistyped: [string, () => unknown][] = [
+    ["labels", () => counter({ label: ["route"] } as never)],
+    ["maxSeries", () => counter({ max_series: 5 } as never)],
+    ["perProcess", () => gauge({ perprocess: true } as never)],
+    ["perProcess", () => counter({ perProcess: true } as never)],
+    ["buckets", () => histogram({ bucket: [1] } as never)],
+    ["capacity", () => openMetrics(path, {}, { capcity: 5 } as never)],
+  ];
+  for (const [name, open] of mistyped) {
+    const error = thrownBy(open);
+    expect([error.code, error.message]).toEqual(["ERR_INVALID_ARG_VALUE", expect.stringContaining(name)]);
+  }
+  const wrong = [
+    () => counter({ labels: "route" } as never),
+    () => gauge({ perProcess: 1 } as never),
+    () => histogram({} as never),
+    () => histogram({ buckets: "1,2" } as never),
+    () => counter(null as never),
+    () => openMetrics(path, {}, null as never),
+    () => openMetrics(path, undefined as never),
+    () => openMetrics(path, { x: 5 as never }),
+    () => openMetrics(path, { x: { type: "summary" } as never }),
+  ];
+  for (const open of wrong) expect(thrownBy(open).code).toBe("ERR_INVALID_ARG_TYPE");
+  expect(existsSync(path)).toBe(false);
+});
+
 test("a histogram counts nothing of a value that it refuses", async () => {
   using metrics = openMetrics(freshPath(), SCHEMA);
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -Infinity, 2 ** 53])
