@@ -140,8 +140,8 @@ Object.defineProperty(EmmapError.prototype, "name", {
 
 brand(EmmapError, "EmmapError");
 
-/** Below this the core's error numbers are errno's. */
-const FIRST_OWN_ERROR = 4096;
+/** Below this the core's error numbers are errno's. @internal */
+export const FIRST_OWN_ERROR = 4096;
 
 /** Makes the error for a failure of the core. The addon calls it: see `error_factory` there. @internal */
 export function createError(

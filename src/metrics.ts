@@ -1,7 +1,7 @@
 import type { PathLike } from "node:fs";
 import { constants } from "node:os";
 import { checkOptions, type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
-import { createError, EmmapError } from "./error.js";
+import { createError, EmmapError, FIRST_OWN_ERROR } from "./error.js";
 import { openTable, type Table, type TableEntry } from "./table.js";
 
 /** The type of a metric, as the file has it. */
@@ -429,9 +429,9 @@ export class Metrics {
             : (this.#known.get(key) ?? this.#meet(key, packed.subarray(words + size, at)));
         order.push(series);
         if (series.about === undefined) {
-          if (!key.startsWith(COUNTS)) continue;
-          const count = wordAt(packed, words + 8 * DROPPED);
-          if (count !== 0) dropped.push([key.slice(1), count]);
+          const name = key.startsWith(COUNTS) ? key.slice(1) : "";
+          const count = this.#stored.has(name) ? wordAt(packed, words + 8 * DROPPED) : 0;
+          if (count !== 0) dropped.push([name, count]);
         } else if (series.process === undefined || living.has(series.process)) {
           visit(series as KnownSeries, packed, words);
         } else dead.push(series as KnownSeries);
@@ -611,20 +611,41 @@ function checkRoom(table: Table, name: string, each: Metric): void {
     );
 }
 
-/** The metrics that the file has. */
+/** The metrics that the file has. Throws for a description that no program of emmap has written. */
 function stored(table: Table): Map<string, Stored> {
   const found = new Map<string, Stored>();
-  for (const [key] of table.entries()) {
-    const text = String(key);
-    if (!text.startsWith(SCHEMA)) continue;
-    const [name, type, labels, buckets] = text.slice(1).split(FIELD) as [string, Kind, string, string];
-    const list = (items: string): string[] => (items === "" ? [] : items.split(","));
-    if (found.has(name)) continue;
-    const about = { type, labels: list(labels), buckets: list(buckets).map(Number), help: "", maxSeries: 0 };
-    checkRoom(table, name, about);
-    found.set(name, { ...about, name });
+  const size = 8 * table.words;
+  for (const packed of table.packed(STEP)) {
+    for (let at = 0; at < packed.length; ) {
+      const key = at + 4 + size;
+      at += 4 + packed.readUInt32LE(at);
+      if (packed[key] !== SCHEMA.charCodeAt(0)) continue;
+      const about = described(packed.toString("utf8", key + 1, at));
+      if (about === undefined)
+        throw metricsError(table.path, "EMMAP_CORRUPT", "the description of a metric is damaged");
+      checkRoom(table, about.name, about);
+      if (!found.has(about.name)) found.set(about.name, about);
+    }
   }
   return found;
+}
+
+/** The metric that a text of the schema describes. */
+function described(text: string): Stored | undefined {
+  const [name = "", type, labels, buckets, ...more] = text.split(FIELD);
+  if (!isKind(type) || labels === undefined || buckets === undefined || more.length > 0) return undefined;
+  const list = (items: string): string[] => (items === "" ? [] : items.split(","));
+  const about = {
+    name,
+    type,
+    labels: list(labels),
+    buckets: list(buckets).map(Number),
+    help: "",
+    maxSeries: 0,
+  };
+  const isSound = areBounds(about.buckets) && about.buckets.join(",") === buckets;
+  const hasBuckets = type === "histogram" || buckets === "";
+  return isSound && hasBuckets && brokenRule(name, about) === undefined ? about : undefined;
 }
 
 /** The metric that counts the dropped values. */
@@ -682,18 +703,16 @@ function settle(table: Table, path: string, schema: MetricSchema): void {
   }
 }
 
-function changed(path: string, what: string): EmmapError {
-  const reason = `the metric ${what}`;
-  return createError(
-    constants.errno.EINVAL,
-    "EINVAL",
-    "invalid argument",
-    "metrics_open",
-    undefined,
-    path,
-    reason,
-  );
+function metricsError(path: string, code: "EINVAL" | "EMMAP_CORRUPT", reason: string): EmmapError {
+  const [number, description] = {
+    EINVAL: [constants.errno.EINVAL, "invalid argument"] as const,
+    EMMAP_CORRUPT: [FIRST_OWN_ERROR, "the file is damaged"] as const,
+  }[code];
+  return createError(number, code, description, "metrics_open", undefined, path, reason);
 }
+
+const changed = (path: string, what: string): EmmapError =>
+  metricsError(path, "EINVAL", `the metric ${what}`);
 
 /**
  * Opens a file of metrics, or creates one. All processes of both runtimes that open it count together, and a restart loses nothing.

@@ -167,6 +167,70 @@ test("a mistyped or wrong option is refused, and the message has the right one",
   expect(existsSync(path)).toBe(false);
 });
 
+test("a damaged schema is EMMAP_CORRUPT at open and in the text, and changes nothing", async () => {
+  const damaged = [
+    "x",
+    "",
+    "x\x1fcounter\x1f",
+    "x\x1fcounter\x1f\x1f\x1f",
+    "x\x1fsummary\x1f\x1f",
+    "x y\x1fcounter\x1f\x1f",
+    "\xff\x1fcounter\x1f\x1f",
+    'x\x1fcounter\x1fa"\x1f',
+    "x\x1fcounter\x1fa,\x1f",
+    "x\x1fcounter\x1fa,a\x1f",
+    "x\x1fcounter\x1fle\x1f",
+    "x\x1fcounter\x1f\x1f1",
+    ...["2,1", "1,1", "1,,2", "1,", "a", "NaN", "Infinity", "0x1", "1.0", " 1", "-0", "1e400"].map(
+      (buckets) => `x\x1fhistogram\x1f\x1f${buckets}`,
+    ),
+  ];
+  for (const text of damaged) {
+    const path = freshPath();
+    const metrics = openMetrics(path, { visits_total: counter() });
+    using table = openTable(path);
+    table.entry(Buffer.from(`\x01${text}`, "latin1"));
+    const size = table.size;
+    for (const schema of [{}, { x: counter() }]) {
+      const error = thrownBy(() => openMetrics(path, schema));
+      expect([text, error.code]).toEqual([text, "EMMAP_CORRUPT"]);
+      expect(error.message).toContain(path);
+    }
+    // A series of an unknown metric makes the scrape read the schema again.
+    table.add("x", 0, 1);
+    await expect(metrics.text()).rejects.toMatchObject({ code: "EMMAP_CORRUPT" });
+    expect(table.size).toBe(size + 1);
+    metrics.close();
+  }
+});
+
+test("keys that no program of emmap writes leave the text sound", async () => {
+  const path = freshPath();
+  using metrics = openMetrics(path, {
+    visits_total: counter({ labels: ["user"] }),
+    load: gauge({ perProcess: true }),
+  });
+  metrics.visits_total.labels({ user: "ann" }).add();
+  metrics.load.set(2);
+  using table = openTable(path);
+  for (const key of ["\x02", '\x02a"\n', "\x02visits", "visits", "\0", "other\0x"]) {
+    table.add(key, 0, 5);
+    table.add(key, 1, 5);
+  }
+  table.add("visits_total", 0, 3);
+  table.add("visits_total\0bob\0more", 0, 4);
+  table.add(Buffer.from("visits_total\0\xff\xfe", "latin1"), 0, 5);
+  const text = await metrics.text();
+  promtoolAccepts(text);
+  expect(text.split("\n").filter((line) => line.startsWith("visits") || line.startsWith("load"))).toEqual([
+    "load 2",
+    'visits_total{user="ann"} 1',
+    'visits_total{user=""} 3',
+    'visits_total{user="bob"} 4',
+    'visits_total{user="\ufffd\ufffd"} 5',
+  ]);
+});
+
 test("a histogram counts nothing of a value that it refuses", async () => {
   using metrics = openMetrics(freshPath(), SCHEMA);
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -Infinity, 2 ** 53])
