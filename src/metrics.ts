@@ -186,6 +186,8 @@ const MOST_BUCKETS = 64 - 1 - SUM_WORDS;
 const MILLIONS = BigInt(MILLION);
 /** So many entries are read at once. */
 const STEP = 65_536n;
+/** So many series of the last scrape are looked at for one, if others come before it. */
+const AHEAD = 100;
 /** The word that counts the series, in the key of a metric. */
 const SERIES = 0;
 const DROPPED = 1;
@@ -279,14 +281,21 @@ type Stored = Metric & { readonly name: string };
 
 /** A series of the file. It is kept from one scrape to the next, since to make its texts takes longer than to read its numbers. */
 interface Known {
+  /** The bytes of the key, one a character. */
   readonly key: string;
   /** Undefined: a key that is no series. */
   readonly about: Stored | undefined;
-  readonly labels: readonly string[];
   /** Of a gauge per process: the process. */
   readonly process: string | undefined;
   /** What comes before the number in each line of its text. */
   readonly prefixes: readonly string[];
+}
+
+/** The place of a key behind `next`; -1: it is not there. It looks as far as some deleted series go. */
+function ahead(series: readonly Known[], next: number, key: string): number {
+  const end = Math.min(series.length, next + AHEAD);
+  for (let i = next + 1; i < end; i++) if (series[i]?.key === key) return i;
+  return -1;
 }
 
 type KnownSeries = Known & { readonly about: Stored };
@@ -303,6 +312,12 @@ export interface Sample {
 type Visit = (series: KnownSeries, packed: Buffer, words: number) => void;
 /** What was dropped of a metric. */
 type Dropped = [name: string, count: number | bigint][];
+
+/** The parts of the key of a series: the name, the values of its labels, and of a gauge per process the process. */
+function partsOf(key: string): string[] {
+  const text = /[\x80-\xff]/.test(key) ? Buffer.from(key, "latin1").toString() : key;
+  return text.split(SEPARATOR);
+}
 
 /** The word at an offset: a bigint only if a number would be rounded. */
 function wordAt(packed: Buffer, at: number): number | bigint {
@@ -326,11 +341,10 @@ export class Metrics {
   readonly #process: string;
   /** The metrics of the file, as far as they are known. */
   readonly #stored: Map<string, Stored>;
-  /** The series of the last scrape, in the order of the file, and by their keys. */
+  /** The series of the last scrape, in the order of the file. */
   #order: Known[] = [];
   /** When this process may look for places of dead processes again. */
   #nextLook = 0;
-  #known = new Map<string, Known>();
 
   /** @internal */
   constructor(table: Table, schema: MetricSchema, writable = true) {
@@ -415,6 +429,7 @@ export class Metrics {
     const dead: KnownSeries[] = [];
     const before = this.#order;
     const order: Known[] = [];
+    let next = 0;
     const size = 8 * table.words;
     for (const packed of table.packed(STEP)) {
       for (let at = 0; at < packed.length; ) {
@@ -422,11 +437,9 @@ export class Metrics {
         at = words + packed.readUInt32LE(at);
         const key = packed.toString("latin1", words + size, at);
         // Most often nothing was inserted or deleted since then.
-        const last = before[order.length];
-        const series =
-          last?.key === key
-            ? last
-            : (this.#known.get(key) ?? this.#meet(key, packed.subarray(words + size, at)));
+        const found = before[next]?.key === key ? next : ahead(before, next, key);
+        const series = before[found] ?? this.#meet(key);
+        if (found >= 0) next = found + 1;
         order.push(series);
         if (series.about === undefined) {
           const name = key.startsWith(COUNTS) ? key.slice(1) : "";
@@ -437,8 +450,6 @@ export class Metrics {
         } else dead.push(series as KnownSeries);
       }
     }
-    if (this.#known.size > 2 * order.length)
-      this.#known = new Map(order.map((series) => [series.key, series]));
     this.#order = order;
     if (this.#writable)
       for (const { key, about } of dead)
@@ -447,9 +458,9 @@ export class Metrics {
   }
 
   /** Reads the key of a series that no scrape has seen yet. */
-  #meet(key: string, bytes: Buffer): Known {
-    const parts = bytes.toString().split(SEPARATOR);
-    const name = parts.shift() as string;
+  #meet(key: string): Known {
+    const parts = partsOf(key);
+    const name = parts[0] as string;
     const isSeries = !key.startsWith(SCHEMA) && !key.startsWith(COUNTS);
     // Another program may have added a metric.
     if (isSeries && !this.#stored.has(name))
@@ -457,15 +468,7 @@ export class Metrics {
         if (!this.#stored.has(each)) this.#stored.set(each, about);
     const about = isSeries ? this.#stored.get(name) : undefined;
     const process = about?.type === "process_gauge" ? parts.pop() : undefined;
-    const series = {
-      key,
-      about,
-      labels: parts,
-      process,
-      prefixes: about === undefined ? [] : prefixes(about, parts),
-    };
-    this.#known.set(key, series);
-    return series;
+    return { key, about, process, prefixes: about === undefined ? [] : prefixes(about, parts) };
   }
 
   /** Visits all series with their numbers. A gauge per process is one series. */
@@ -520,8 +523,9 @@ export class Metrics {
   /** The numbers one by one, as prom-client has them. @internal */
   samples(): Sample[] {
     const found: Sample[] = [];
-    this.#read(({ about, labels }, numbers) => {
-      const named = Object.fromEntries(about.labels.map((label, i) => [label, labels[i] ?? ""]));
+    this.#read(({ about, key }, numbers) => {
+      const [, ...values] = partsOf(key);
+      const named = Object.fromEntries(about.labels.map((label, i) => [label, values[i] ?? ""]));
       for (const [i, [suffix, le]] of lineParts(about).entries()) {
         const number = numbers[i] as number | bigint;
         found.push({
@@ -578,7 +582,7 @@ const lineParts = ({ type, buckets }: Metric): [suffix: string, bound: string | 
       ]
     : [["", undefined]];
 
-function prefixes(about: Stored, values: readonly string[]): string[] {
+function prefixes(about: Stored, [, ...values]: readonly string[]): string[] {
   const labels = about.labels.map((label, i) => `${label}="${escaped(values[i] ?? "")}"`);
   return lineParts(about).map(([suffix, bound]) => {
     const shown = [...labels, ...(bound === undefined ? [] : [`le="${bound}"`])].join(",");

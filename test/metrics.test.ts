@@ -231,6 +231,40 @@ test("keys that no program of emmap writes leave the text sound", async () => {
   ]);
 });
 
+test("each scrape finds the series that were inserted and deleted since the last one", async () => {
+  const path = freshPath();
+  using metrics = openMetrics(path, { visits_total: counter({ labels: ["user"] }) });
+  using table = openTable(path);
+  const users = new Map<string, number>();
+  const visit = (from: number, to: number): void => {
+    for (let user = from; user < to; user++) {
+      metrics.visits_total.labels({ user: `${user}` }).add(user);
+      users.set(`${user}`, user);
+    }
+  };
+  const leave = (from: number, to: number): void => {
+    for (let user = from; user < to; user++) {
+      table.delete(`visits_total\0${user}`);
+      users.delete(`${user}`);
+    }
+  };
+  const check = async (): Promise<void> => {
+    const found = (await metrics.text()).matchAll(/^visits_total\{user="(\d+)"\} (\d+)$/gm);
+    expect(new Map(Array.from(found, ([, user, count]) => [user, Number(count)]))).toEqual(users);
+  };
+  visit(0, 500);
+  await check();
+  leave(0, 1);
+  leave(100, 130);
+  visit(500, 510);
+  await check();
+  leave(200, 400);
+  await check();
+  visit(510, 900);
+  leave(450, 451);
+  await check();
+});
+
 test("a histogram counts nothing of a value that it refuses", async () => {
   using metrics = openMetrics(freshPath(), SCHEMA);
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -Infinity, 2 ** 53])
