@@ -425,6 +425,9 @@ export class Metrics {
   #scrape(visit: Visit): Dropped {
     const table = this.#table;
     const living = new Set(table.writers().map(({ process: id, since }) => `${id}.${since.getTime()}`));
+    // Without a live folder nothing tells which other processes live.
+    const knowsDead = this.#writable && living.size > 0;
+    living.add(this.#process);
     const dropped: Dropped = [];
     const dead: KnownSeries[] = [];
     const before = this.#order;
@@ -451,7 +454,7 @@ export class Metrics {
       }
     }
     this.#order = order;
-    if (this.#writable)
+    if (knowsDead)
       for (const { key, about } of dead)
         if (table.delete(Buffer.from(key, "latin1"))) table.add(COUNTS + about.name, SERIES, -1);
     return dropped;

@@ -265,6 +265,26 @@ test("each scrape finds the series that were inserted and deleted since the last
   await check();
 });
 
+test("without a live folder a process shows its own gauge, and deletes none", () => {
+  const path = freshPath();
+  const run = (): string =>
+    spawnSync(
+      process.execPath,
+      [
+        "-e",
+        `const { openMetrics, gauge } = require(${PACKAGE});
+         const metrics = openMetrics(${JSON.stringify(path)}, { load: gauge({ perProcess: true }) });
+         metrics.load.set(5);
+         metrics.text().then((text) => console.log(text));`,
+      ],
+      { env: { ...process.env, EMMAP_LIVE: "off" }, encoding: "utf8" },
+    ).stdout;
+  expect(run()).toContain("\nload 5\n");
+  expect(run()).toContain("\nload 5\n");
+  using table = openTable(path);
+  expect([...table.entries()].filter(([key]) => String(key).startsWith("load\0"))).toHaveLength(2);
+});
+
 test("a histogram counts nothing of a value that it refuses", async () => {
   using metrics = openMetrics(freshPath(), SCHEMA);
   for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -Infinity, 2 ** 53])
