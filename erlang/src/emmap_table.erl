@@ -149,26 +149,36 @@ delete(?MAPPED(Backend, Handle), Key) -> ?CALL_LOCKING(Backend, table_delete(Han
 delete(Name, Key) when is_atom(Name) -> ?NAMED(Name, Table, delete(Table, Key)).
 
 ?DOC("Counts a hit on a limit, in one atomic step across all processes of both runtimes. A hit that is not allowed uses
-nothing. It uses words 0 and 1 of the key, which nothing else should change.
+nothing. It uses words 0 and 1 of the key, which nothing else should change. An unknown name in the limit is a `badarg`.
 
 Without `sliding` windows follow each other from 1970 on, the same for all keys. An entry that a hit has inserted expires at
 the end of its window, a sliding one a window later. Then another key may take its place. The clock is the system's time: if
 it is set back by more than a window, limits begin anew; if it is set forward, the current windows end.").
 -spec hit(handle(), key(), limit()) -> {ok, hit()} | {error, emmap:reason()}.
-hit(?MAPPED(Backend, Handle), Key, #{limit := Limit, window := Window} = Given) ->
-    Flags = flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given),
-    Numbers = {Limit, Window, maps:get(cost, Given, 1), Flags},
-    case ?CALL_LOCKING(Backend, table_hit(Handle, Key, Numbers)) of
+hit(?MAPPED(Backend, Handle), Key, Limit) when is_map(Limit) ->
+    case ?CALL_LOCKING(Backend, table_hit(Handle, Key, limit(Limit))) of
         {ok, Allowed, Used, Remaining, Reset} ->
             {ok, #{allowed => Allowed, used => Used, remaining => Remaining, reset => Reset}};
         {error, _} = Error -> Error
     end;
 hit(Name, Key, Limit) when is_atom(Name) -> ?NAMED(Name, Table, hit(Table, Key, Limit)).
 
+limit(#{limit := Limit, window := Window} = Given) ->
+    ok = check_names(maps:keys(Given)),
+    {Limit, Window, maps:get(cost, Given, 1), flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given)};
+limit(Given) ->
+    ok = check_names(maps:keys(Given)),
+    error(badarg).
+
+check_names([Name | Rest]) when Name =:= limit; Name =:= window; Name =:= cost; Name =:= sliding; Name =:= evict -> check_names(Rest);
+check_names([Name | _]) -> emmap_options:bad({option, Name});
+check_names([]) -> ok.
+
 flag(Name, Flag, Given) ->
     case maps:get(Name, Given, false) of
         true -> Flag;
-        false -> 0
+        false -> 0;
+        Other -> emmap_options:bad({option, {Name, Other}})
     end.
 
 ?DOC("Calls `Fun(Key, Words, Acc)` for each entry. An entry that is inserted or deleted meanwhile may come or not; every

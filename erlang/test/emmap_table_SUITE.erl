@@ -80,6 +80,9 @@ hits(Config) ->
                  [{Allowed, Used, Left} || #{allowed := Allowed, used := Used, remaining := Left} <- Hits]),
     ?assertMatch({ok, #{allowed := false}}, emmap_table:hit(Table, <<"bob">>, Limit#{cost => 4})),
     ?assertMatch({ok, #{allowed := true}}, emmap_table:hit(Table, <<"bob">>, Limit#{cost => 3, sliding => true})),
+    [?assertError(badarg, emmap_table:hit(Table, <<"carl">>, Wrong)) || Wrong <- [
+        Limit#{slidng => true}, Limit#{sliding => 1}, Limit#{evict => yes}, #{limit => 1, window_ms => 1000}, #{}]],
+    ?assertEqual({error, enoent}, emmap_table:get(Table, <<"carl">>)),
     ?assertEqual({error, einval}, emmap_table:hit(Table, <<"ann">>, Limit#{limit => 1 bsl 24})),
     ok = emmap_table:close(Table).
 
