@@ -16,9 +16,9 @@ ok = emmap_metrics:observe(Metrics, <<\"latency_seconds\">>, [], 0.02),
 ```
 
 The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file. If it describes
-a metric in another way than the file, or the file has no room for its buckets, the answer is `{error, {changed, Name, What}}`. A metric that makes Prometheus
-refuse the whole text is `{error, {invalid, Name, Rule}}`. Numbers are whole; only the sum of a
-histogram has six decimals.
+a metric in another way than the file, or the file has no room for its buckets, the answer is `{error, {changed, Name, What}}`. A
+metric with an unknown option, or one that makes Prometheus refuse the whole text, is `{error, {invalid, Name, Rule}}`. A file
+whose descriptions are damaged is `{error, corrupt}`. Numbers are whole; only the sum of a histogram has six decimals.
 
 A metric has at most `max_series` combinations of label values, 1000 by default. Values for further combinations are dropped,
 and counted in `emmap_metrics_dropped_total`.").
@@ -56,14 +56,14 @@ and counted in `emmap_metrics_dropped_total`.").
 ?DOC("Open metrics.").
 -opaque metrics() :: #metrics{}.
 ?DOC("A metric. `per_process`, of a gauge: each process has a number of its own, and the text shows the sum, without the
-processes that have died or closed the file. `buckets`, of a histogram: their upper bounds, in ascending order.").
+processes that have died or closed the file; where there is no live folder (docs/live.md), only the own one. `buckets`, of a histogram: their upper bounds, in ascending order.").
 -type metric() ::
     {counter | gauge | histogram,
      #{labels => [binary()], buckets => [number()], help => binary(), max_series => pos_integer(),
        per_process => boolean()}}.
 ?DOC("The metrics by their names.").
 -type schema() :: #{binary() => metric()}.
-?DOC("A metric that makes Prometheus refuse the whole text, and the rule that it breaks.").
+?DOC("A metric with an unknown option, or one that makes Prometheus refuse the whole text, and the rule that it breaks.").
 -type invalid() :: {invalid, Name :: binary(), Rule :: binary()}.
 ?DOC("The value of a label.").
 -type label_value() :: binary() | atom() | integer().
@@ -72,19 +72,21 @@ processes that have died or closed the file. `buckets`, of a histogram: their up
 series of all metrics together, 10,000 by default, for a new file.").
 -spec open(file:name_all(), schema(), [emmap_table:open_option() | {capacity, pos_integer()}]) ->
     {ok, metrics()} | {error, emmap:reason() | {changed, Name :: binary(), type | labels | buckets} | invalid()}.
-open(Name, Schema, Options) ->
+open(Name, Schema, Options) when is_map(Schema), is_list(Options) ->
     case [{Metric, Rule} || {Metric, About} <- lists:sort(maps:to_list(Schema)), {false, Rule} <- rules(Metric, About)] of
         [] -> open_checked(Name, Schema, Options);
         [{Metric, Rule} | _] -> {error, {invalid, Metric, Rule}}
-    end.
+    end;
+open(_Name, _Schema, _Options) -> error(badarg).
 
 open_checked(Name, Schema, Options) ->
     case open_table(Name, Schema, Options) of
         {ok, Table} ->
             Metrics = maps:to_list(Schema),
+            Process = process(Table),
             Settled = case settle(Table, Metrics) of
                 {error, full} ->
-                    _ = scrape(Table), % gives back places of the dead
+                    _ = scrape(Table, Process), % gives back places of the dead
                     settle(Table, Metrics);
                 Other -> Other
             end,
@@ -92,7 +94,7 @@ open_checked(Name, Schema, Options) ->
                 ok ->
                     Looked = atomics:new(1, []),
                     ok = atomics:put(Looked, 1, erlang:monotonic_time(millisecond) - ?LOOK_MS),
-                    {ok, #metrics{table = Table, schema = Schema, process = process(Table), looked = Looked}};
+                    {ok, #metrics{table = Table, schema = Schema, process = Process, looked = Looked}};
                 {error, _} = Error ->
                     ok = emmap_table:close(Table),
                     Error
@@ -103,7 +105,7 @@ open_checked(Name, Schema, Options) ->
 
 %% An existing file keeps its shape.
 open_table(Name, Schema, Options) ->
-    {Given, Others} = lists:partition(fun(Option) -> is_tuple(Option) andalso element(1, Option) =:= capacity end, Options),
+    {Given, Others} = lists:partition(fun is_capacity/1, Options),
     case emmap_table:open(Name, 0, [existing | Others]) of
         {error, enoent} ->
             Words = lists:max([?LEAST_WORDS | [words(Metric) || Metric <- maps:values(Schema)]]),
@@ -112,6 +114,9 @@ open_table(Name, Schema, Options) ->
         Opened ->
             Opened
     end.
+
+is_capacity({capacity, Capacity}) -> is_integer(Capacity) andalso Capacity > 0;
+is_capacity(_) -> false.
 
 words({histogram, #{buckets := Buckets}}) -> words(Buckets);
 words({_, _}) -> 1;
@@ -125,8 +130,9 @@ process(Table) ->
         [] -> Writers; % a port program has another id
         Found -> Found
     end,
-    Last = lists:last([{0, 0} | lists:sort([{Since, Process} || #{since := Since, process := Process} <- Own])]),
-    writer(Last).
+    %% Without a live folder: now, since a later process may have this one's id.
+    writer(lists:last([{os:system_time(millisecond), Pid}
+                       | lists:sort([{Since, Process} || #{since := Since, process := Process} <- Own])])).
 
 writer({Since, Process}) -> <<(integer_to_binary(Process))/binary, $., (integer_to_binary(Since))/binary>>.
 
@@ -136,20 +142,33 @@ close(#metrics{table = Table}) -> emmap_table:close(Table).
 
 %%% The schema
 
-%% Whether a metric obeys each rule. Prometheus refuses a whole text if one name is wrong.
-rules(Name, {Type, About}) ->
+%% Whether a metric obeys each rule.
+rules(_Name, {_Type, #{labels := Labels}}) when not is_list(Labels) -> [{false, <<"labels is a list">>}];
+rules(Name, {Type, #{} = About}) ->
     Labels = maps:get(labels, About, []),
     Buckets = maps:get(buckets, About, none),
+    [{lists:member(Type, [counter, gauge, histogram]), <<"the type is counter, gauge or histogram">>}
+     | name_rules(Name, Labels)] ++
+    [{false, unicode:characters_to_binary(io_lib:format("~0tp is no option of a ~0tp", [Option, Type]))}
+     || Option <- maps:keys(maps:without(options(Type), About))] ++
+    [{Type =/= histogram orelse are_bounds(Buckets), <<"a histogram has buckets, at most 60, in ascending order">>},
+     {is_boolean(maps:get(per_process, About, false)), <<"per_process is true or false">>},
+     {is_binary(maps:get(help, About, <<>>)), <<"help is a binary">>},
+     {is_series_count(maps:get(max_series, About, 1)), <<"max_series is 1 or more">>}];
+rules(_Name, _Metric) -> [{false, <<"a metric is a tuple of its type and a map">>}].
+
+options(gauge) -> [per_process | options(counter)];
+options(histogram) -> [buckets | options(counter)];
+options(_) -> [labels, help, max_series].
+
+%% Prometheus refuses a whole text if one name is wrong.
+name_rules(Name, Labels) ->
     [{matches(Name, "^[a-zA-Z_:][a-zA-Z0-9_:]*$"), <<"a name has letters, digits, _ and :, and does not begin with a digit">>},
-     {lists:member(Type, [counter, gauge, histogram]), <<"the type is counter, gauge or histogram">>},
      {lists:all(fun(Label) -> matches(Label, "^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$") end, Labels),
       <<"a label has letters, digits and _, and does not begin with a digit or __">>},
      {not (lists:member(<<"le">>, Labels) orelse lists:member(<<"quantile">>, Labels)),
       <<"le and quantile are labels that Prometheus uses itself">>},
-     {length(lists:usort(Labels)) =:= length(Labels), <<"two labels have the same name">>},
-     {Type =/= histogram orelse are_bounds(Buckets), <<"a histogram has buckets, at most 60, in ascending order">>},
-     {is_binary(maps:get(help, About, <<>>)), <<"help is a binary">>},
-     {is_series_count(maps:get(max_series, About, 1)), <<"max_series is 1 or more">>}].
+     {length(lists:usort(Labels)) =:= length(Labels), <<"two labels have the same name">>}].
 
 matches(Name, Pattern) -> is_binary(Name) andalso re:run(Name, Pattern, [{capture, none}, dollar_endonly]) =:= match.
 
@@ -264,21 +283,44 @@ check_room(Table, Shapes) ->
         {error, _} = Error -> Error
     end.
 
-%% The shapes of the metrics that the file has.
+%% The shapes of the metrics that the file has. `corrupt': it describes one as no program of emmap does.
 stored(Table) ->
     Read = emmap_table:fold(fun
-        (<<?SCHEMA, Text/binary>>, _, Found) ->
-            [Name, Type, Labels, Buckets] = binary:split(Text, <<?FIELD>>, [global]),
-            Found#{Name => {Type, list(Labels), [number(Bound) || Bound <- list(Buckets)]}};
+        (<<?SCHEMA, Text/binary>>, _, {ok, Found}) ->
+            case described(Text) of
+                {Name, Shape} -> {ok, maps:merge(#{Name => Shape}, Found)}; % the first counts
+                error -> {error, corrupt}
+            end;
         (_, _, Found) -> Found
-    end, #{}, Table),
+    end, {ok, #{}}, Table),
     case Read of
-        {ok, Shapes} -> check_room(Table, Shapes);
+        {ok, {ok, Shapes}} -> check_room(Table, Shapes);
+        {ok, {error, corrupt} = Error} -> Error;
         {error, _} = Error -> Error
+    end.
+
+described(Text) ->
+    case binary:split(Text, <<?FIELD>>, [global]) of
+        [Name, Type, LabelText, BucketText] ->
+            Labels = list(LabelText),
+            Buckets = numbers(list(BucketText)),
+            IsSound = lists:all(fun({Obeyed, _}) -> Obeyed end, name_rules(Name, Labels)) andalso
+                lists:member(Type, [<<"counter">>, <<"gauge">>, <<"process_gauge">>, <<"histogram">>]) andalso
+                (Type =:= <<"histogram">> orelse BucketText =:= <<>>) andalso
+                Buckets =/= error andalso lists:usort(Buckets) == Buckets andalso
+                iolist_to_binary(lists:join($,, [bound(Bound) || Bound <- Buckets])) =:= BucketText,
+            case IsSound of
+                true -> {Name, {Type, Labels, Buckets}};
+                false -> error
+            end;
+        _ -> error
     end.
 
 list(<<>>) -> [];
 list(Text) -> binary:split(Text, <<$,>>, [global]).
+
+numbers(Texts) ->
+    try [number(Text) + 0.0 || Text <- Texts] catch error:badarg -> error end. % no -0.0
 
 number(Text) ->
     case {binary:match(Text, <<".">>), binary:split(Text, <<"e">>)} of
@@ -288,18 +330,18 @@ number(Text) ->
 
 %%% Counting
 
-?DOC("Adds to a counter or a gauge. The label values are in the order of the metric's labels. A counter only grows: a negative
-number is a `badarg` for it.").
+?DOC("Adds to a counter or a gauge. The label values are in the order of the metric's labels; another number of them is a
+`badarg`. A counter only grows: a negative number is a `badarg` for it.").
 -spec add(metrics(), Name :: binary(), [label_value()], integer()) -> ok | {error, emmap:reason()}.
-add(#metrics{schema = Schema} = Metrics, Name, Values, Number) ->
-    #{Name := {Type, _}} = Schema,
+add(Metrics, Name, Values, Number) ->
+    {Type, _} = metric_of(Metrics, Name),
     is_word(Number) andalso (Type =:= gauge orelse Type =:= counter andalso Number >= 0) orelse error(badarg),
     with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:add(Table, Key, Number) end).
 
 ?DOC("Sets a gauge.").
 -spec set(metrics(), Name :: binary(), [label_value()], integer()) -> ok | {error, emmap:reason()}.
-set(#metrics{schema = Schema} = Metrics, Name, Values, Number) ->
-    #{Name := {Type, _}} = Schema,
+set(Metrics, Name, Values, Number) ->
+    {Type, _} = metric_of(Metrics, Name),
     is_word(Number) andalso Type =:= gauge orelse error(badarg),
     with_series(Metrics, Name, Values, fun(Table, Key) -> emmap_table:set(Table, Key, 0, Number) end).
 
@@ -308,13 +350,22 @@ is_word(Number) -> is_integer(Number) andalso Number >= -(1 bsl 63) andalso Numb
 
 ?DOC("Counts a value in a histogram. It may be from -(2^53-1) to 2^53-1; another one is a `badarg`.").
 -spec observe(metrics(), Name :: binary(), [label_value()], number()) -> ok | {error, emmap:reason()}.
-observe(#metrics{schema = Schema} = Metrics, Name, Values, Value) when is_number(Value), abs(Value) =< ?MOST ->
-    #{Name := {histogram, #{buckets := Buckets}}} = Schema,
-    Bucket = length(lists:takewhile(fun(Bound) -> Value > Bound end, Buckets)),
-    with_series(Metrics, Name, Values, fun(Table, Key) ->
-        add_all(Table, Key, [{Bucket, 1} | sum_parts(length(Buckets) + 1, Value)])
-    end);
+observe(Metrics, Name, Values, Value) when is_number(Value), abs(Value) =< ?MOST ->
+    case metric_of(Metrics, Name) of
+        {histogram, #{buckets := Buckets}} ->
+            Bucket = length(lists:takewhile(fun(Bound) -> Value > Bound end, Buckets)),
+            with_series(Metrics, Name, Values, fun(Table, Key) ->
+                add_all(Table, Key, [{Bucket, 1} | sum_parts(length(Buckets) + 1, Value)])
+            end);
+        _ -> error(badarg)
+    end;
 observe(_Metrics, _Name, _Values, _Value) -> error(badarg).
+
+metric_of(#metrics{schema = Schema}, Name) ->
+    case Schema of
+        #{Name := Metric} -> Metric;
+        #{} -> error(badarg)
+    end.
 
 %% What a value adds to the three words of the sum, so that no program makes it wrap.
 sum_parts(Millionths, Value) ->
@@ -328,15 +379,15 @@ add_all(Table, Key, [{Word, Number} | Rest]) ->
         Added -> Added
     end.
 
-with_series(#metrics{table = Table, schema = Schema, process = Process} = Metrics, Name, Values, Use) ->
-    #{Name := {Type, About}} = Schema,
-    true = length(Values) =:= length(maps:get(labels, About, [])),
+with_series(#metrics{table = Table, process = Process} = Metrics, Name, Values, Use) ->
+    {Type, About} = metric_of(Metrics, Name),
+    is_list(Values) andalso length(Values) =:= length(maps:get(labels, About, [])) orelse error(badarg),
     IsOwn = maps:get(per_process, About, false) andalso Type =:= gauge,
     Key = iolist_to_binary(lists:join(0, [Name | [clean(Value) || Value <- Values]] ++ [Process || IsOwn])),
     Try = fun() -> try_series(Table, Name, Key, maps:get(max_series, About, 1000), Use) end,
     Tried = case Try() of
         {error, Reason} = First when Reason =:= full; Reason =:= too_many, IsOwn ->
-            case may_look(Metrics) andalso scrape(Table) of
+            case may_look(Metrics) andalso scrape(Table, Process) of
                 {ok, _, _} -> Try();
                 _ -> First
             end;
@@ -395,8 +446,8 @@ utf8(Bytes) ->
 
 ?DOC("The metrics in Prometheus's text format.").
 -spec text(metrics()) -> {ok, iodata()} | {error, emmap:reason() | {changed, Name :: binary(), buckets}}.
-text(#metrics{table = Table, schema = Schema}) ->
-    case scrape(Table) of
+text(#metrics{table = Table, schema = Schema, process = Process}) ->
+    case scrape(Table, Process) of
         {ok, Shapes, Found} ->
             {ok, [[metric(Name, Shape, Schema, maps:get(Name, Found, #{})) || {Name, Shape} <- lists:sort(maps:to_list(Shapes))],
                   dropped(maps:get(dropped, Found, #{}))]};
@@ -404,11 +455,11 @@ text(#metrics{table = Table, schema = Schema}) ->
     end.
 
 %% The metrics with their series. Deletes those of dead processes.
-scrape(Table) ->
+scrape(Table, Own) ->
     case {stored(Table), emmap:writers(Table)} of
         {{ok, Shapes}, {ok, Writers}} ->
             Living = maps:from_list([{writer({Since, Process}), true} || #{since := Since, process := Process} <- Writers]),
-            case emmap_table:fold(fun(Key, Words, Found) -> sample(Table, Shapes, Living, Key, Words, Found) end, #{}, Table) of
+            case emmap_table:fold(fun(Key, Words, Found) -> sample(Table, Shapes, Living, Own, Key, Words, Found) end, #{}, Table) of
                 {ok, Found} -> {ok, Shapes, Found};
                 {error, _} = Error -> Error
             end;
@@ -416,27 +467,32 @@ scrape(Table) ->
         {_, {error, _} = Error} -> Error
     end.
 
-sample(_Table, _Shapes, _Living, <<?SCHEMA, _/binary>>, _Words, Found) -> Found;
-sample(_Table, _Shapes, _Living, <<?COUNTS, Name/binary>>, Words, Found) ->
+sample(_Table, _Shapes, _Living, _Own, <<?SCHEMA, _/binary>>, _Words, Found) -> Found;
+sample(_Table, Shapes, _Living, _Own, <<?COUNTS, Name/binary>>, Words, Found) ->
     case lists:nth(?DROPPED + 1, Words) of
-        0 -> Found;
-        Count -> put(dropped, Name, [Count], Found)
+        Count when Count =/= 0, is_map_key(Name, Shapes) -> put(dropped, Name, [Count], Found);
+        _ -> Found
     end;
-sample(Table, Shapes, Living, Key, Words, Found) ->
+sample(Table, Shapes, Living, Own, Key, Words, Found) ->
     [Name | Values] = binary:split(Key, <<0>>, [global]),
     case Shapes of
-        #{Name := {<<"process_gauge">>, _, _}} ->
-            case maps:is_key(lists:last(Values), Living) of
-                true -> put(Name, lists:droplast(Values), Words, Found);
-                false ->
-                    %% The process has died.
-                    _ = emmap_table:delete(Table, Key) =:= ok andalso
+        #{Name := {<<"process_gauge">>, Labels, _}} ->
+            case lists:last([Name | Values]) of
+                Process when Process =:= Own; is_map_key(Process, Living) -> put(Name, values(Labels, Values), Words, Found);
+                _ ->
+                    %% The process has died. Without a live folder nothing tells that.
+                    _ = map_size(Living) > 0 andalso emmap_table:delete(Table, Key) =:= ok andalso
                         emmap_table:add(Table, [?COUNTS, Name], ?SERIES, -1),
                     Found
             end;
-        #{Name := _} -> put(Name, Values, Words, Found);
+        #{Name := {_, Labels, _}} -> put(Name, values(Labels, Values), Words, Found);
         #{} -> Found
     end.
+
+%% A value for each label. Another program may have written a key that has more or fewer.
+values([_ | Labels], [Value | Values]) -> [utf8(Value) | values(Labels, Values)];
+values(Labels, []) -> [<<>> || _ <- Labels];
+values([], _) -> [].
 
 %% Adds the words to those that the series has already.
 put(Name, Values, Words, Found) ->

@@ -2,13 +2,14 @@
 -module(emmap_metrics_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1, room_of_the_dead/1, strange_texts/1]).
+-export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1, room_of_the_dead/1, strange_texts/1,
+         wrong_options/1, damaged_schema/1, strange_keys/1, no_live_folder/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead, strange_texts]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead, strange_texts, wrong_options, damaged_schema, strange_keys, no_live_folder]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -191,3 +192,87 @@ strange_texts(Config) ->
     ?assertMatch({_, _}, binary:match(text_of(Again), <<"sizes_bucket{le=\"1.5e+21\"} 1\n">>)),
     ok = emmap_metrics:close(Again),
     ok = emmap_metrics:close(Metrics).
+
+wrong_options(Config) ->
+    [?assertEqual({error, {invalid, <<"x">>, Rule}}, open(Config, "options", #{<<"x">> => Metric})) || {Metric, Rule} <- [
+        {{gauge, #{perprocess => true}}, <<"perprocess is no option of a gauge">>},
+        {{counter, #{per_process => true}}, <<"per_process is no option of a counter">>},
+        {{counter, #{buckets => [1]}}, <<"buckets is no option of a counter">>},
+        {{histogram, #{buckets => [1], "lables" => []}}, <<"\"lables\" is no option of a histogram">>},
+        {{gauge, #{per_process => 1}}, <<"per_process is true or false">>},
+        {{counter, #{labels => route}}, <<"labels is a list">>},
+        {{summary, #{}}, <<"the type is counter, gauge or histogram">>},
+        {{counter, []}, <<"a metric is a tuple of its type and a map">>},
+        {counter, <<"a metric is a tuple of its type and a map">>}]],
+    Path = emmap_test:path(Config, "options"),
+    Backend = {backend, proplists:get_value(backend, Config)},
+    [?assertError(badarg, emmap_metrics:open(Path, Schema, Options)) || {Schema, Options} <- [
+        {#{}, [{capcity, 5}, Backend]}, {#{}, [{capacity, 0}, Backend]}, {#{}, [capacity, Backend]}, {#{}, Backend}, {[], [Backend]}]],
+    ?assertEqual({error, enoent}, file:read_file_info(Path)),
+    {ok, Metrics} = open(Config, "options", schema()),
+    [?assertError(badarg, Count()) || Count <- [
+        fun() -> emmap_metrics:add(Metrics, <<"requests">>, [], 1) end,
+        fun() -> emmap_metrics:add(Metrics, <<"requests_total">>, [<<"/">>], 1) end,
+        fun() -> emmap_metrics:set(Metrics, <<"in_flight">>, in_flight, 1) end,
+        fun() -> emmap_metrics:observe(Metrics, <<"in_flight">>, [], 1) end]],
+    ok = emmap_metrics:close(Metrics).
+
+damaged_schema(Config) ->
+    Texts = [<<"x">>, <<>>, <<"x\x1fcounter\x1f">>, <<"x\x1fcounter\x1f\x1f\x1f">>, <<"x\x1fsummary\x1f\x1f">>,
+             <<"x y\x1fcounter\x1f\x1f">>, <<16#ff, "\x1fcounter\x1f\x1f">>, <<"x\x1fcounter\x1fa\"\x1f">>,
+             <<"x\x1fcounter\x1fa,\x1f">>, <<"x\x1fcounter\x1fa,a\x1f">>, <<"x\x1fcounter\x1fle\x1f">>,
+             <<"x\x1fcounter\x1f\x1f", $1>>
+             | [<<"x\x1fhistogram\x1f\x1f", Buckets/binary>> || Buckets <- [
+                    <<"2,1">>, <<"1,1">>, <<"1,,2">>, <<"1,">>, <<"a">>, <<"NaN">>, <<"Infinity">>, <<"0x1">>, <<"1.0">>,
+                    <<" 1">>, <<"-0">>, <<"1e400">>]]],
+    [begin
+        Name = "damaged-" ++ integer_to_list(Number),
+        {ok, Metrics} = open(Config, Name, schema()),
+        {ok, Table} = open_table(Config, Name),
+        {ok, _} = emmap_table:add(Table, [1, Text], 0),
+        ?assertEqual({Text, {error, corrupt}}, {Text, open(Config, Name, #{})}),
+        ?assertEqual({Text, {error, corrupt}}, {Text, open(Config, Name, #{<<"x">> => {counter, #{}}})}),
+        ?assertEqual({Text, {error, corrupt}}, {Text, emmap_metrics:text(Metrics)}),
+        ok = emmap_table:close(Table),
+        ok = emmap_metrics:close(Metrics)
+    end || {Number, Text} <- lists:zip(lists:seq(1, length(Texts)), Texts)].
+
+strange_keys(Config) ->
+    {ok, Metrics} = open(Config, "keys", schema()),
+    ok = emmap_metrics:add(Metrics, <<"requests_total">>, [<<"/">>, 200], 1),
+    ok = emmap_metrics:set(Metrics, <<"in_flight">>, [], 2),
+    {ok, Table} = open_table(Config, "keys"),
+    [{ok, _} = emmap_table:add(Table, Key, Word, 5) || Word <- [0, 1], Key <- [
+        <<2>>, <<2, "a\"\n">>, <<2, "requests">>, <<"requests">>, <<0>>, <<"other", 0, "x">>, <<"in_flight">>]],
+    [{ok, _} = emmap_table:add(Table, [<<"requests_total">> | Values], Number) || {Values, Number} <- [
+        {<<>>, 3}, {<<0, "bob", 0, "200", 0, "more">>, 4}, {<<0, 16#ff, 0, 16#fe>>, 5}]],
+    Lines = [Line || Line <- binary:split(text_of(Metrics), <<"\n">>, [global]),
+                     lists:member(binary:first(<<Line/binary, 0>>), "ir")],
+    ?assertEqual([<<"in_flight 2">>,
+                  <<"requests_total{route=\"\",status=\"\"} 3">>,
+                  <<"requests_total{route=\"/\",status=\"200\"} 1">>,
+                  <<"requests_total{route=\"bob\",status=\"200\"} 4">>,
+                  <<"requests_total{route=\"", 16#fffd/utf8, "\",status=\"", 16#fffd/utf8, "\"} 5">>], Lines),
+    ?assertEqual(nomatch, binary:match(text_of(Metrics), <<"dropped">>)),
+    ok = emmap_table:close(Table),
+    ok = emmap_metrics:close(Metrics).
+
+%% Nothing tells which other processes live. A process shows its own gauge, and deletes none.
+no_live_folder(Config) ->
+    ok = file:write_file(emmap_test:path(Config, "alone-live"), <<"in the way">>),
+    {ok, Metrics} = open(Config, "alone", schema()),
+    ok = emmap_metrics:set(Metrics, <<"in_flight">>, [], 5),
+    {ok, Table} = open_table(Config, "alone"),
+    ?assertEqual({ok, []}, emmap:writers(Table)),
+    {ok, _} = emmap_table:add(Table, <<"in_flight", 0, "1.0">>, 7),
+    [?assertMatch({_, _}, binary:match(text_of(Metrics), <<"\nin_flight 5\n">>)) || _ <- [1, 2]],
+    ?assertEqual({ok, 7}, emmap_table:get(Table, <<"in_flight", 0, "1.0">>)),
+    ok = emmap_metrics:close(Metrics),
+    {ok, Later} = open(Config, "alone", schema()),
+    ok = emmap_metrics:add(Later, <<"in_flight">>, [], 1),
+    ?assertMatch({_, _}, binary:match(text_of(Later), <<"\nin_flight 1\n">>)),
+    ok = emmap_table:close(Table),
+    ok = emmap_metrics:close(Later).
+
+open_table(Config, Name) ->
+    emmap_table:open(emmap_test:path(Config, Name), 0, [{backend, proplists:get_value(backend, Config)}]).
