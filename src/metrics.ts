@@ -73,7 +73,7 @@ export function counter(options: MetricOptions<string> = {}): Metric<never, "cou
 
 /**
  * A whole number that goes up and down. With `perProcess` each process has a number of its own, and the text shows the sum, without
- * the processes that have died or closed the file.
+ * the processes that have died or closed the file. Where there is no live folder (docs/live.md), it shows this process's alone.
  */
 export function gauge(options?: WithoutLabels & { perProcess?: boolean | undefined }): Metric<never, "gauge">;
 /** The same with labels. */
@@ -353,7 +353,11 @@ export class Metrics {
     this.#schema = schema;
     this.#stored = stored(table);
     const own = table.writers().filter((writer) => writer.process === process.pid);
-    const since = Math.max(0, ...own.map((writer) => writer.since.getTime()));
+    // Without a live folder: when this process began, since a later one may have its id.
+    const since =
+      own.length === 0
+        ? Math.round(performance.timeOrigin)
+        : Math.max(...own.map((writer) => writer.since.getTime()));
     this.#process = `${process.pid}.${since}`;
     for (const [name, each] of Object.entries(schema))
       Object.defineProperty(this, name, { value: this.#instrument(name, each) });
@@ -737,8 +741,9 @@ const changed = (path: string, what: string): EmmapError =>
  *
  * The file records the types, labels and buckets of its metrics. A program may add metrics to those of the file.
  * @throws {EmmapError} as {@link openTable}; EINVAL if a metric has another type, other labels or other buckets than in the file,
- * or if two metrics show the same name in the text, as a histogram `x` and a counter `x_count` do; RangeError for a name or a label
- * that Prometheus refuses. The message names the metric and the rule.
+ * or if two metrics show the same name in the text, as a histogram `x` and a counter `x_count` do; EMMAP_CORRUPT if the file's
+ * description of a metric is damaged; RangeError for a name or a label that Prometheus refuses. The message names the metric and the
+ * rule.
  */
 export function openMetrics<const Schema extends MetricSchema>(
   path: PathLike,
