@@ -144,7 +144,8 @@ export class Cell<In = Term, Out = Decoded> extends WaitableFile {
    * }
    * ```
    *
-   * Rejects with the signal's reason when the signal is aborted. Waiting keeps the process alive; see {@link unref}.
+   * Rejects with the signal's reason when the signal is aborted; with ENOMEM beyond 1024 waits in the process, of all its files.
+   * So let many tasks share one wait. Waiting keeps the process alive; see {@link unref}.
    */
   async changed(options: WaitOptions = {}): Promise<boolean> {
     return await this.waits.version(this.#version[0], options);

@@ -101,7 +101,9 @@ before `get/1`, keep both, and get again when the version has changed.").
 version(?MAPPED(Backend, Handle)) -> ?CALL(Backend, cell_version(Handle));
 version(Name) when is_atom(Name) -> ?NAMED(Name, Cell, version(Cell)).
 
-?DOC("Waits until the cell has another version than `Version`. Only the calling process waits.").
+?DOC("Waits until the cell has another version than `Version`. Only the calling process waits. A node can have 1024 waits at a
+time, of all its files, and so can each port program; one more answers `{error, enomem}`. So let one process wait and tell the
+others.").
 -spec changed(handle(), Version :: non_neg_integer(), timeout()) -> ok | timeout | {error, reason()}.
 changed(?MAPPED(Backend, Handle) = Cell, Version, Timeout)
   when is_integer(Version), Version >= 0, ?IS_TIMEOUT(Timeout) ->
