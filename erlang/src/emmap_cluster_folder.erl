@@ -27,6 +27,7 @@
 -record(folder, {
     path :: binary(),
     options :: [emmap:open_option()],
+    lock :: emmap:counters(), %% exclusive: one process at a time has the folder
     own :: emmap:counters(),
     look :: emmap:file(), %% own.bin once more, to see without a copy whether it has changed
     others :: emmap:counters(),
@@ -81,10 +82,12 @@ open(Name, Count, Step, Options) ->
         {ok, Path} = must(emmap_options:path(Name), Name),
         Origins = <<Path/binary, "/origins">>,
         ok = must(filelib:ensure_dir(<<Origins/binary, "/x">>), Origins),
+        Lock = emmap_lock:inherit(fun() -> emmap:open_counters(path(Path, <<"lock">>), 1, [exclusive | Options]) end),
+        _ = must(Lock, path(Path, <<"lock">>)),
         {_, There} = Own = open_counters(Path, <<"own.bin">>, Count, Options),
         {ok, Names} = must(file:list_dir(Origins), Origins),
         load(read_state(Path), [Id || File <- Names, {ok, Id} <- [origin_of(File)]], #folder{
-            path = Path, options = Options, own = Own, step = Step, origin = emmap_state_file:random_id(), base = <<0:There/unit:64>>,
+            path = Path, options = Options, lock = Lock, own = Own, step = Step, origin = emmap_state_file:random_id(), base = <<0:There/unit:64>>,
             inode = inode(Path),
             look = look(Path, Options), others = open_counters(Path, <<"others.bin">>, There, Options),
             status = open_counters(Path, <<"status.bin">>, ?STATUS_WORDS, Options)
@@ -200,9 +203,9 @@ published(Known, #folder{origin = Id, base = Base}) ->
     emmap_cluster_merge:add_words(Base, emmap_cluster_merge:values(Id, Known)).
 
 -spec close(folder()) -> ok.
-close(#folder{own = Own, look = Look, others = Others, status = Status, files = Files}) ->
+close(#folder{lock = Lock, own = Own, look = Look, others = Others, status = Status, files = Files}) ->
     _ = emmap:close(Look),
-    lists:foreach(fun(Counters) -> emmap:close_counters(Counters) end, [Own, Others, Status | maps:values(Files)]).
+    lists:foreach(fun(Counters) -> emmap:close_counters(Counters) end, [Own, Others, Status | maps:values(Files)] ++ [Lock]).
 
 %%% Values
 

@@ -9,7 +9,7 @@
 
 ?MODULEDOC(false).
 
--export([call/1, again/2, insist/1, settled/1, timeout/1]).
+-export([call/1, again/2, insist/1, settled/1, inherit/1, timeout/1]).
 
 %% EMMAP_LOCK_TIMEOUT of the core.
 -define(TIMEOUT, 5000).
@@ -20,6 +20,9 @@
 -define(LONGEST_REST, 10).
 %% How often a change of size is tried while direct binaries are in its way, a millisecond apart.
 -define(SIZE_ATTEMPTS, 5).
+%% How often, and how many milliseconds apart, a process tries to open a file that a dead one had exclusively.
+-define(HEIR_ATTEMPTS, 40).
+-define(HEIR_REST, 50).
 
 %% The answer of a backend, tried until the lock is free.
 -spec call(fun(() -> Answer)) -> Answer | {error, timeout}.
@@ -78,6 +81,19 @@ settled(Change, Attempts) ->
     case Change() of
         {error, ebusy} when Attempts > 1 ->
             receive after 1 -> settled(Change, Attempts - 1) end;
+        Answer ->
+            Answer
+    end.
+
+%% Opens a file that only one process may have. One that has just died may have it a moment longer.
+-spec inherit(fun(() -> Answer)) -> Answer.
+inherit(Open) ->
+    inherit(Open, ?HEIR_ATTEMPTS).
+
+inherit(Open, Attempts) ->
+    case Open() of
+        {error, ebusy} when Attempts > 1 ->
+            receive after ?HEIR_REST -> inherit(Open, Attempts - 1) end;
         Answer ->
             Answer
     end.

@@ -170,9 +170,6 @@ answered, and how many were not answered when it was lost.").
 %% How long a relay waits if the queue fails, and if the connection has no room or others have the queue's lock, in milliseconds.
 -define(PAUSE, 1000).
 -define(CROWDED, 5).
-%% How often, and how many milliseconds apart, a relay tries to get the state of one that has just died.
--define(ATTEMPTS, 40).
--define(BETWEEN, 50).
 %% Errors that pass without this process.
 -define(PASSES(Reason),
         (Reason =:= timeout orelse Reason =:= ebusy orelse Reason =:= eagain orelse Reason =:= enomem
@@ -275,10 +272,8 @@ path(?MAPPED(_, _) = Queue) ->
 
 open_state(Queue, Options) ->
     Backend = [Option || {backend, _} = Option <- maps:get(open_options, Options, [])],
-    open_state(<<(path(Queue))/binary, ?STATE_SUFFIX>>, [exclusive | Backend], ?ATTEMPTS).
-
-open_state(Path, Options, Attempts) ->
-    case emmap_cell:open(Path, ?STATE_BYTES, Options) of
+    Path = <<(path(Queue))/binary, ?STATE_SUFFIX>>,
+    case emmap_lock:inherit(fun() -> emmap_cell:open(Path, ?STATE_BYTES, [exclusive | Backend]) end) of
         {ok, Cell} ->
             case emmap_cell:get(Cell) of
                 empty -> {ok, Cell, {[], []}};
@@ -287,8 +282,6 @@ open_state(Path, Options, Attempts) ->
                     _ = emmap_cell:close(Cell),
                     {error, {not_understood, Other}}
             end;
-        {error, ebusy} when Attempts > 1 ->
-            receive after ?BETWEEN -> open_state(Path, Options, Attempts - 1) end;
         {error, _} = Error ->
             Error
     end.

@@ -4,7 +4,7 @@
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, end_per_testcase/2]).
 -export([sums/1, restart/1, killed_node/1, split/1, passed_on/1, dead_host_and_newcomer/1, forgotten/1, forgotten_while_it_runs/1,
          restored_copy/1, rolled_back/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
-         two_clusters/1, stopped_host/1, different_values/1, bad_folders/1, lost_file/1, over_tls/1]).
+         two_clusters/1, stopped_host/1, different_values/1, bad_folders/1, lost_file/1, second_node/1, over_tls/1]).
 -export([start/1, add_all/3, read_all/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Common = [sums, restart, forgotten, rolled_back],
+    Common = [sums, restart, forgotten, rolled_back, second_node],
     [{nif, [], Common ++ [killed_node, split, passed_on, dead_host_and_newcomer, forgotten_while_it_runs, restored_copy, moved,
                           power_cut, refused, another_cookie, reports, hostile, two_clusters, stopped_host,
                           different_values, bad_folders, lost_file, over_tls]},
@@ -534,6 +534,26 @@ bad_folders(Config) ->
     ?assertMatch({error, {emmap, _, _}}, Start(#{folder => filename:join(Folder, "plain")})),
     ?assertError(badarg, emmap_cluster:start_link(#{name => x, folder => Folder})),
     ?assertError(badarg, emmap_cluster:start_link(#{name => x, folder => Folder, counters => 1, intervall => 5})).
+
+%% A folder in use is refused, and is free when the process that has it ends in any way. Programs without a node open its files.
+second_node(Config) ->
+    D = start_node(d),
+    With = [{d, D} | Config],
+    Options = options(?FUNCTION_NAME, shared, Config),
+    Lock = iolist_to_binary(filename:join(maps:get(folder, Options), "lock")),
+    Start = fun(Host) -> call(node_of(Host, With), ?MODULE, start, [Options]) end,
+    {ok, _} = Start(d),
+    add(?FUNCTION_NAME, d, 0, 20, With),
+    ?assertEqual({error, {emmap, Lock, ebusy}}, Start(a)),
+    Own = emmap:open_counters(filename:join(maps:get(folder, Options), "own.bin"), 0),
+    {ok, 20} = emmap:inc_counter(Own, 0, 1),
+    ok = emmap:close_counters(Own),
+    kill(D),
+    {ok, _} = Start(a),
+    ?assertEqual({error, {emmap, Lock, ebusy}}, Start(b)),
+    stop(?FUNCTION_NAME, a, Config),
+    {ok, _} = Start(b),
+    ?assertEqual(21, read(?FUNCTION_NAME, b, 0, Config)).
 
 %% The process ends with a file that is lost, and the next one opens it.
 lost_file(Config) ->
