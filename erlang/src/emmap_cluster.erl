@@ -257,6 +257,7 @@ handle_info(beat, #state{next_look = Next, quiet = Quiet} = State) ->
 handle_info({'DOWN', Ref, process, _, Result}, #state{saving = {Ref, _}} = State) -> {noreply, saved(Result, State)};
 handle_info({'DOWN', _, process, Pid, _}, State) -> {noreply, lost(Pid, State)};
 handle_info({nodeup, Node, _}, State) -> {noreply, greet([Node], State)};
+handle_info({'EXIT', _, {saved, _}}, State) -> {noreply, State};
 handle_info({'EXIT', _, Reason}, State) when Reason =/= normal -> {stop, Reason, State};
 handle_info(_Message, State) -> {noreply, State}.
 
@@ -315,7 +316,7 @@ look(#state{read = Before, folder = Folder} = State) ->
         false -> State;
         Before -> State;
         Now ->
-            Version = version(origin(State), State) + 1,
+            Version = emmap_cluster_folder:next_version(version(origin(State), State), Folder),
             %% Versions that are not reserved on the disk wait for the next save. Nothing is lost: values are absolute.
             case emmap_cluster_folder:may_use(Version, Folder) of
                 true -> publish(Version, Now, State);
@@ -327,7 +328,7 @@ publish(Version, Now, #state{read = Before, base = Base, known = Known, folder =
     Id = origin(State),
     Changed = emmap_cluster_merge:runs(Before, Now),
     Runs = emmap_cluster_merge:encode(Changed, Now, Base),
-    News = {Version - 1, Version, Runs},
+    News = {version(Id, State), Version, Runs},
     {new, Changes, New} = emmap_cluster_merge:merge(Id, News, Known),
     Published = State#state{read = Now, known = New, folder = emmap_cluster_folder:store(Id, Version, Changes, Folder)},
     Told = maps:map(fun(Pid, Host) -> tell_values(Pid, Host, News, Published) end, Published#state.hosts),
@@ -480,9 +481,9 @@ message(_Message, _From, _Host, _State) -> bad.
 
 %% A host has this version of this host's origin, and waits for what comes after it.
 wanted(Version, From, Host, #state{hosts = Hosts} = State) ->
-    case version(origin(State), State) of
-        Mine when Version > Mine -> new_origin(old_copy, State);
-        _ ->
+    case has_used(Version, State) of
+        false -> new_origin(old_copy, State);
+        true ->
             Waiting = tell_values(From, Host#host{wants = Version}, none, State),
             State#state{hosts = Hosts#{From := Waiting}}
     end.
@@ -536,18 +537,25 @@ named(Id, Node, #state{nodes = Nodes} = State) -> State#state{nodes = maps:merge
 compare_own(forgotten, _Crc, State) -> new_origin(forgotten, State);
 compare_own(Version, Crc, #state{known = Known} = State) ->
     Id = origin(State),
-    case version(Id, State) of
-        Mine when Version > Mine -> new_origin(old_copy, State);
+    case has_used(Version, State) andalso version(Id, State) of
+        false -> new_origin(old_copy, State);
         Version when Crc =/= 0 ->
             case emmap_cluster_merge:crc(Id, Known) of
                 {Crc, Same} -> State#state{known = Same};
                 %% The owner is right.
-                _ ->
-                    Folder = emmap_cluster_folder:store(Id, Version + 1, [], State#state.folder),
-                    State#state{known = emmap_cluster_merge:renew(Id, Known), folder = Folder}
+                _ -> again(Id, Version, State)
             end;
         _ -> State
     end.
+
+%% Another copy of the folder has made the versions that this host has not.
+has_used(Version, #state{folder = Folder} = State) ->
+    emmap_cluster_folder:has_used(Version, version(origin(State), State), Folder).
+
+%% Gives the present values a version that is behind this one.
+again(Id, Version, #state{known = Known, folder = Folder} = State) ->
+    Next = emmap_cluster_folder:next_version(Version, Folder),
+    State#state{known = emmap_cluster_merge:own(Id, Next, Known), folder = emmap_cluster_folder:store(Id, Next, [], Folder)}.
 
 ask(Id, Since, From, #state{known = Known} = State) ->
     _ = send(From, {want, Id, Since}),
@@ -624,7 +632,8 @@ save_if_due(#state{saved = {Time, Before}, known = Known} = State) ->
 %% The disk may take long, and others wait for this process.
 save_later(#state{saving = none} = State) ->
     {Save, Reserved, Prepared} = prepare_save(false, State),
-    {_, Ref} = spawn_monitor(?MODULE, exit_with, [Save]),
+    %% Linked: it must not write the state after this process is gone, and another one has begun.
+    {_, Ref} = spawn_opt(?MODULE, exit_with, [Save], [link, monitor]),
     Prepared#state{saving = {Ref, Reserved}};
 save_later(State) -> State.
 

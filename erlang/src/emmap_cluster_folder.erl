@@ -11,7 +11,7 @@
 
 -export([open/4, close/1, own/1, others/1, origin/1, count/1, base/1, read_own/1, has_changed/2]).
 -export([store/4, add_to_others/2, fill_others/2, forget/2, renew/3, beat/2]).
--export([may_use/2, prepare_save/4, saved/2, not_saved/1, hex/1, id/1]).
+-export([next_version/2, has_used/3, may_use/2, prepare_save/4, saved/2, not_saved/1, hex/1, id/1]).
 
 -export_type([folder/0, nodes/0, renewed/0]).
 
@@ -22,6 +22,12 @@
 %% The first counter of an origin's file is the version of the values behind it. A copy of the file that is made meanwhile then
 %% has a version that is too low, which does no harm.
 -define(VALUES, (?HEADER + 8)).
+%% A version is a count, and in its lowest bits a tag that each start of the process draws. So a folder that was set back does not
+%% use versions again, and knows those of its origin that it has not made itself: see has_used/3.
+-define(TAG_BITS, 20).
+-define(TAGS, (1 bsl ?TAG_BITS)).
+%% As many starts are remembered.
+-define(MOST_STARTS, 100).
 -define(STATUS_WORDS, 4).
 
 -record(folder, {
@@ -36,6 +42,9 @@
     base :: binary(), %% own.bin's values when this origin began
     inode :: non_neg_integer(), %% of own.bin
     reserved = 0 :: non_neg_integer(), %% versions up to this one may be used
+    tag :: non_neg_integer(),
+    %% The versions that each start of the process with this origin has used, this start's first.
+    starts = [] :: [{First :: pos_integer(), Last :: non_neg_integer()}],
     step :: pos_integer(),
     files = #{} :: #{emmap_cluster_merge:id() => emmap:counters()},
     changed = #{} :: #{emmap_cluster_merge:id() => true} %% since the last save
@@ -86,8 +95,9 @@ open(Name, Count, Step, Options) ->
         _ = must(Lock, path(Path, <<"lock">>)),
         {_, There} = Own = open_counters(Path, <<"own.bin">>, Count, Options),
         {ok, Names} = must(file:list_dir(Origins), Origins),
+        <<Tag:?TAG_BITS, _/bitstring>> = emmap_state_file:random_id(),
         load(read_state(Path), [Id || File <- Names, {ok, Id} <- [origin_of(File)]], #folder{
-            path = Path, options = Options, lock = Lock, own = Own, step = Step, origin = emmap_state_file:random_id(), base = <<0:There/unit:64>>,
+            path = Path, options = Options, lock = Lock, own = Own, step = Step, tag = Tag, origin = emmap_state_file:random_id(), base = <<0:There/unit:64>>,
             inode = inode(Path),
             look = look(Path, Options), others = open_counters(Path, <<"others.bin">>, There, Options),
             status = open_counters(Path, <<"status.bin">>, ?STATUS_WORDS, Options)
@@ -170,15 +180,19 @@ inode(Path) ->
 
 %% Which origin the host is now.
 settle(first, _State, Known, #folder{origin = Id} = Folder) ->
-    {with_file(Id, Folder), emmap_cluster_merge:own(Id, 0, Known), no};
-settle(Why, #{origin := Hex, reserved := Reserved}, Known, Opened) ->
+    {begun(0, [], with_file(Id, Folder)), emmap_cluster_merge:own(Id, 0, Known), no};
+settle(Why, #{origin := Hex, reserved := Reserved} = State, Known, Opened) ->
     {ok, Id} = id(Hex),
     Folder = with_base(with_file(Id, Opened#folder{origin = Id})),
     Last = emmap_cluster_merge:version(Id, Known),
+    Former = lists:sublist(former_starts(maps:get(starts, State, []), Last), ?MOST_STARTS),
     case Why of
-        stopped -> {Folder, emmap_cluster_merge:own(Id, Last, Known), no};
+        stopped -> {begun(Last, Former, Folder), emmap_cluster_merge:own(Id, Last, Known), no};
         %% No version that was used may be used again for other values.
-        killed -> {Folder, emmap_cluster_merge:own(Id, max(Last, Reserved), Known), no};
+        killed ->
+            Begun = begun(max(Last, Reserved), Former, Folder),
+            [{First, _} | _] = Begun#folder.starts,
+            {store(Id, First, [], Begun), emmap_cluster_merge:own(Id, First, Known), no};
         %% What was added since the last publication belongs to the new origin.
         moved ->
             {New, Now} = renew(published(Known, Folder), Known, Folder),
@@ -188,6 +202,13 @@ settle(Why, #{origin := Hex, reserved := Reserved}, Known, Opened) ->
             {New, Now} = renew(read_own(Folder), Known, Folder),
             {New, Now, Why}
     end.
+
+begun(Version, Former, Folder) -> Folder#folder{starts = [{next_version(Version, Folder), 0} | Former]}.
+
+%% The last start has used the versions up to the one that its file has: a version is stored before it is told.
+former_starts([{First, _} | Former], Last) when First =< Last -> [{First, Last} | Former];
+former_starts([_ | Former], _Last) -> Former;
+former_starts([], _Last) -> [].
 
 with_base(#folder{path = Path, origin = Id, base = Zeros} = Folder) ->
     File = path(Path, name(Id, <<".base">>)),
@@ -233,7 +254,10 @@ store(Id, Version, Changes, Before) ->
     #folder{files = #{Id := {File, _} = Counters}, changed = Changed} = Folder = with_file(Id, Before),
     Writes = [{pwrite, ?VALUES + 8 * Index, After} || {Index, _, After} <- Changes],
     ok = done(emmap:batch(Counters, Writes ++ [{set_counter, 0, Version}]), File),
-    Folder#folder{changed = Changed#{Id => true}}.
+    used(Id, Version, Folder#folder{changed = Changed#{Id => true}}).
+
+used(Id, Version, #folder{origin = Id, starts = [{First, _} | Former]} = Folder) -> Folder#folder{starts = [{First, Version} | Former]};
+used(_Id, _Version, Folder) -> Folder.
 
 -spec add_to_others([{Index :: non_neg_integer(), emmap:int64()}], folder()) -> ok.
 add_to_others([], _Folder) -> ok;
@@ -269,7 +293,7 @@ forget(Id, #folder{path = Path, files = Files, changed = Changed} = Folder) ->
 renew(Base, Known, #folder{path = Path} = Folder) ->
     Id = emmap_state_file:random_id(),
     ok = must(emmap_state_file:write(path(Path, name(Id, <<".base">>)), Base), Path),
-    {(with_file(Id, Folder))#folder{origin = Id, base = Base, reserved = 0}, emmap_cluster_merge:own(Id, 0, Known)}.
+    {begun(0, [], (with_file(Id, Folder))#folder{origin = Id, base = Base, reserved = 0}), emmap_cluster_merge:own(Id, 0, Known)}.
 
 %% What programs without a node can know: when the node was last alive, with how many hosts it is connected, of how many it knows.
 -spec beat([emmap:int64()], folder()) -> ok.
@@ -278,6 +302,18 @@ beat(Words, #folder{status = {File, _} = Status}) ->
     done(emmap:batch(Status, Sets), File).
 
 %%% The state
+
+%% The version behind another one.
+-spec next_version(Version :: non_neg_integer(), folder()) -> pos_integer().
+next_version(Version, #folder{tag = Tag}) -> (Version bsr ?TAG_BITS + 1) bsl ?TAG_BITS bor Tag.
+
+%% Whether this host has made a version of its origin, which is at `Mine' now. If not, another copy of the folder has. Versions before
+%% the starts that are remembered are taken for this host's.
+-spec has_used(Version :: non_neg_integer(), Mine :: non_neg_integer(), folder()) -> boolean().
+has_used(Version, Mine, _Folder) when Version > Mine -> false;
+has_used(Version, _Mine, #folder{starts = Starts}) ->
+    Version < element(1, lists:last(Starts)) orelse
+        lists:any(fun({First, Last}) -> Version >= First andalso Version =< Last andalso (Version bxor First) rem ?TAGS =:= 0 end, Starts).
 
 %% Whether this host may publish a version.
 -spec may_use(Version :: non_neg_integer(), folder()) -> boolean().
@@ -288,11 +324,12 @@ may_use(Version, #folder{reserved = Reserved}) -> Version =< Reserved.
     {fun(() -> ok | {error, term()}), Reserved :: non_neg_integer(), folder()}.
 prepare_save(Clean, Known, Nodes, #folder{path = Path, origin = Mine, own = {Own, _}, files = Files} = Folder) ->
     Versions = [{Id, emmap_cluster_merge:version(Id, Known)} || Id <- emmap_cluster_merge:ids(Known)],
-    Reserved = emmap_cluster_merge:version(Mine, Known) + Folder#folder.step,
+    Reserved = emmap_cluster_merge:version(Mine, Known) + (Folder#folder.step bsl ?TAG_BITS),
     State = [
         {emmap_cluster, 1},
         {origin, hex(Mine)},
         {reserved, Reserved},
+        {starts, Folder#folder.starts},
         {clean, Clean},
         {boot, emmap_state_file:boot()},
         {inode, Folder#folder.inode},

@@ -14,7 +14,7 @@
 %% can be gathered without a history. A block that is missing has zeros.
 
 -export([new/1, count/1, own/3, load/4, met/2, ids/1, version/2, is_known/2]).
--export([merge/3, since/3, doubt/2, renew/2, forget/2]).
+-export([merge/3, since/3, doubt/2, forget/2]).
 -export([values/2, total/2, difference/2, differences/1]).
 -export([runs/2, encode/3, is_sound/2, digest/2, entries/1, behind/2, crc/2]).
 -export([add_words/2, subtract_words/2]).
@@ -73,7 +73,7 @@ load(Id, Version, Values, #known{origins = Origins} = Known) ->
     Blocks = maps:from_list([{Block, {Version, Bytes}} || {Block, Bytes} <- split(0, Values), not is_zero(Bytes)]),
     Known#known{origins = Origins#{Id => #origin{version = Version, floor = Version, blocks = Blocks}}}.
 
-%% The origin at another version, with the values that it has: its owner has reserved the versions before.
+%% The origin at another version, with the values that it has. Every host takes the whole of that version.
 -spec own(id(), Version :: non_neg_integer(), known()) -> known().
 own(Id, Version, #known{origins = Origins} = Known) ->
     Origin = maps:get(Id, Origins, #origin{}),
@@ -156,12 +156,6 @@ doubt(Id, #known{origins = Origins} = Known) ->
         #{Id := #origin{} = Origin} -> Known#known{origins = Origins#{Id := Origin#origin{version = 0, floor = 0}}};
         #{} -> Known
     end.
-
-%% Gives the present values a new version, of which every host takes the whole.
--spec renew(id(), known()) -> known().
-renew(Id, #known{origins = Origins} = Known) ->
-    #{Id := #origin{version = Version} = Origin} = Origins,
-    Known#known{origins = Origins#{Id := Origin#origin{version = Version + 1, floor = Version + 1}}}.
 
 %% Retires an origin for good. The changes take its values out of a sum.
 -spec forget(id(), known()) -> {[change()], known()}.

@@ -3,7 +3,7 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, end_per_testcase/2]).
 -export([sums/1, restart/1, killed_node/1, split/1, passed_on/1, dead_host_and_newcomer/1, forgotten/1, forgotten_while_it_runs/1,
-         restored_copy/1, rolled_back/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
+         restored_copy/1, rolled_back/1, rolled_back_after_kill/1, rolled_back_and_ahead/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
          two_clusters/1, stopped_host/1, different_values/1, bad_folders/1, lost_file/1, second_node/1, over_tls/1]).
 -export([start/1, add_all/3, read_all/1]).
 
@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Common = [sums, restart, forgotten, rolled_back, second_node],
+    Common = [sums, restart, forgotten, rolled_back, rolled_back_after_kill, rolled_back_and_ahead, second_node],
     [{nif, [], Common ++ [killed_node, split, passed_on, dead_host_and_newcomer, forgotten_while_it_runs, restored_copy, moved,
                           power_cut, refused, another_cookie, reports, hostile, two_clusters, stopped_host,
                           different_values, bad_folders, lost_file, over_tls]},
@@ -127,6 +127,24 @@ flip(One, Other, Cookie, Config) ->
 
 cookie(wrong, Host) -> list_to_atom("wrong_" ++ atom_to_list(Host));
 cookie(Cookie, _) -> Cookie.
+
+kill_server(Case, Host, Config) ->
+    Server = call(node_of(Host, Config), erlang, whereis, [list_to_atom("emmap_cluster_" ++ atom_to_list(Case))]),
+    true = call(node_of(Host, Config), erlang, exit, [Server, kill]),
+    emmap_test:until(fun() -> not call(node_of(Host, Config), erlang, is_process_alive, [Server]) end).
+
+copy(Folder) -> [] = os:cmd("cp -a " ++ Folder ++ " " ++ Folder ++ ".copy").
+
+%% The files of the copy, in place: their inodes stay.
+set_back(Folder) -> [] = os:cmd("cd " ++ Folder ++ ".copy && for f in $(find . -type f); do cat $f > " ++ Folder ++ "/$f; done").
+
+%% As many publications, each of an addition of 1.
+publish(_Case, _Host, 0, _Config) -> ok;
+publish(Case, Host, Times, Config) ->
+    #{version := Version} = info(Case, Host, Config),
+    add(Case, Host, 0, 1, Config),
+    emmap_test:until(fun() -> maps:get(version, info(Case, Host, Config)) > Version end),
+    publish(Case, Host, Times - 1, Config).
 
 %%% Cases
 
@@ -330,7 +348,7 @@ rolled_back(Config) ->
     await(?FUNCTION_NAME, [a, b], 0, 1, Config),
     stop(?FUNCTION_NAME, b, Config),
     Folder = folder(?FUNCTION_NAME, b, Config),
-    [] = os:cmd("cp -a " ++ Folder ++ " " ++ Folder ++ ".copy"),
+    copy(Folder),
     ok = join(?FUNCTION_NAME, b, Config),
     _ = [begin
         add(?FUNCTION_NAME, b, 0, 10, Config),
@@ -338,7 +356,7 @@ rolled_back(Config) ->
     end || N <- [1, 2, 3]],
     stop(?FUNCTION_NAME, b, Config),
     stop(?FUNCTION_NAME, a, Config),
-    [] = os:cmd("cd " ++ Folder ++ ".copy && for f in $(find . -type f); do cat $f > " ++ Folder ++ "/$f; done"),
+    set_back(Folder),
     ok = join(?FUNCTION_NAME, b, Config),
     add(?FUNCTION_NAME, b, 0, 100, Config), % before it meets one who knows more
     timer:sleep(100),
@@ -348,6 +366,60 @@ rolled_back(Config) ->
     ?assertMatch([#{reason := old_copy}], events(new_origin, ?FUNCTION_NAME, b, Config)),
     add(?FUNCTION_NAME, b, 0, 1000, Config),
     await(?FUNCTION_NAME, [a, b], 0, 1131, Config).
+
+%% The host was killed, and had published less since than a start skips of versions.
+rolled_back_after_kill(Config) ->
+    capture([b], Config),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    add(?FUNCTION_NAME, b, 0, 100, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 100, Config),
+    kill_server(?FUNCTION_NAME, b, Config),
+    Folder = folder(?FUNCTION_NAME, b, Config),
+    copy(Folder),
+    ok = join(?FUNCTION_NAME, b, Config),
+    add(?FUNCTION_NAME, b, 0, 10, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 110, Config),
+    kill_server(?FUNCTION_NAME, b, Config),
+    set_back(Folder),
+    ok = join(?FUNCTION_NAME, b, Config),
+    await_event(new_origin, ?FUNCTION_NAME, b, Config),
+    add(?FUNCTION_NAME, b, 0, 1, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 111, Config),
+    ?assertMatch([#{reason := old_copy}], events(new_origin, ?FUNCTION_NAME, b, Config)),
+    %% A host that was away while this one was killed more than once is no reason for a new origin.
+    stop(?FUNCTION_NAME, a, Config),
+    [begin
+        add(?FUNCTION_NAME, b, 0, 1, Config),
+        kill_server(?FUNCTION_NAME, b, Config),
+        ok = join(?FUNCTION_NAME, b, Config)
+    end || _ <- [1, 2, 3]],
+    ok = join(?FUNCTION_NAME, a, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 114, Config),
+    ?assertMatch([_], events(new_origin, ?FUNCTION_NAME, b, Config)).
+
+%% The host has published more since it was set back than before, until it meets another one.
+rolled_back_and_ahead(Config) ->
+    capture([b], Config),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    add(?FUNCTION_NAME, b, 0, 1, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 1, Config),
+    stop(?FUNCTION_NAME, b, Config),
+    Folder = folder(?FUNCTION_NAME, b, Config),
+    copy(Folder),
+    ok = join(?FUNCTION_NAME, b, Config),
+    add(?FUNCTION_NAME, b, 0, 1000, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 1001, Config),
+    [stop(?FUNCTION_NAME, Host, Config) || Host <- [b, a]],
+    set_back(Folder),
+    ok = join(?FUNCTION_NAME, b, Config),
+    publish(?FUNCTION_NAME, b, 5, Config),
+    kill_server(?FUNCTION_NAME, b, Config),
+    ok = join(?FUNCTION_NAME, b, Config),
+    publish(?FUNCTION_NAME, b, 20, Config),
+    ok = join(?FUNCTION_NAME, a, Config),
+    %% Nobody can tell what was added before the last start from what the copy had.
+    await(?FUNCTION_NAME, [a, b], 0, 1021, Config),
+    ?assertMatch([#{reason := old_copy}], events(new_origin, ?FUNCTION_NAME, b, Config)).
 
 %% A folder that was copied to a new disk while nothing used it: nothing is lost, what was added after the stop included.
 moved(Config) ->
