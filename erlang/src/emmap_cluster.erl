@@ -36,7 +36,7 @@ former one had published stays counted.
 | `host_up`, `host_down` | `notice` | another host's `node` is connected, or no longer |
 | `refused` | `error` | the `node` has another number of counters: `here` and `there`; or another `protocol`; or it is `hidden` |
 | `bad_message` | `error` | a message from a `node` is none that this version sends, and was dropped |
-| `new_origin` | `warning` | this host is a new origin: `reason` is `copied`, `power_cut`, `old_copy` or `forgotten` |
+| `new_origin` | `warning` | this host is a new origin: `reason` is `copied`, `power_cut`, `old_copy`, `forgotten`, `replaced` (own.bin is another file) or `no_state` (the file `state` was removed) |
 | `forgotten` | `notice` | an `origin` was retired |
 | `not_saved` | `error` | the disk refuses to save the state: `reason`. It is tried again |
 

@@ -16,6 +16,7 @@
 -export_type([folder/0, nodes/0, renewed/0]).
 
 -include("emmap_file.hrl").
+-include_lib("kernel/include/logger.hrl").
 
 %% Where the first counter of a file is.
 -define(HEADER, 16).
@@ -29,6 +30,7 @@
 %% As many starts are remembered.
 -define(MOST_STARTS, 100).
 -define(STATUS_WORDS, 4).
+-define(OWN_LINK, <<"own.link">>).
 
 -record(folder, {
     path :: binary(),
@@ -54,7 +56,7 @@
 %% The node on which an origin was last.
 -type nodes() :: #{emmap_cluster_merge:id() => binary()}.
 %% Why the host is a new origin.
--type renewed() :: no | copied | power_cut | forgotten.
+-type renewed() :: no | copied | power_cut | replaced | no_state.
 
 -spec own(folder()) -> emmap:counters().
 own(#folder{own = Own}) -> Own.
@@ -93,14 +95,17 @@ open(Name, Count, Step, Options) ->
         ok = must(filelib:ensure_dir(<<Origins/binary, "/x">>), Origins),
         Lock = emmap_lock:inherit(fun() -> emmap:open_counters(path(Path, <<"lock">>), 1, [exclusive | Options]) end),
         _ = must(Lock, path(Path, <<"lock">>)),
+        %% A second name keeps the file if somebody removes own.bin; and while it is there no other file can have the same inode.
+        _ = file:make_link(path(Path, ?OWN_LINK), path(Path, <<"own.bin">>)),
+        IsNew = filelib:file_size(path(Path, <<"own.bin">>)) =:= 0,
         {_, There} = Own = open_counters(Path, <<"own.bin">>, Count, Options),
         {ok, Names} = must(file:list_dir(Origins), Origins),
         <<Tag:?TAG_BITS, _/bitstring>> = emmap_state_file:random_id(),
-        load(read_state(Path), [Id || File <- Names, {ok, Id} <- [origin_of(File)]], #folder{
+        load(read_state(Path), IsNew, [Id || File <- Names, {ok, Id} <- [origin_of(File)]], #folder{
             path = Path, options = Options, lock = Lock, own = Own, step = Step, tag = Tag, origin = emmap_state_file:random_id(), base = <<0:There/unit:64>>,
-            inode = inode(Path),
-            look = look(Path, Options), others = open_counters(Path, <<"others.bin">>, There, Options),
-            status = open_counters(Path, <<"status.bin">>, ?STATUS_WORDS, Options)
+            inode = inode(path(Path, <<"own.bin">>)),
+            look = look(Path, Options), others = open_derived(Path, <<"others.bin">>, There, Options),
+            status = open_derived(Path, <<"status.bin">>, ?STATUS_WORDS, Options)
         })
     catch
         throw:{emmap, _, _} = Reason -> {error, Reason}
@@ -112,6 +117,15 @@ must(Done, _Path) -> Done.
 open_counters(Folder, Name, Count, Options) ->
     Path = <<Folder/binary, "/", Name/binary>>,
     must(emmap:open_counters(Path, Count, Options), Path).
+
+%% A file whose contents come again: from the files of origins, from other hosts, or from own.bin. If it is damaged, it begins anew.
+open_derived(Folder, Name, Count, Options) ->
+    try open_counters(Folder, Name, Count, Options)
+    catch throw:{emmap, Path, corrupt} ->
+        ok = must(file:write_file(Path, <<>>, [raw]), Path),
+        ?LOG_WARNING(#{label => {emmap, rebuilt}, path => Path}),
+        open_counters(Folder, Name, Count, Options)
+    end.
 
 look(Folder, Options) ->
     Path = path(Folder, <<"own.bin">>),
@@ -128,19 +142,20 @@ name(Id, Extension) -> <<"origins/", (hex(Id))/binary, Extension/binary>>.
 
 path(Path, Name) -> <<Path/binary, "/", Name/binary>>.
 
-load(State, Ids, #folder{path = Path} = Opened) ->
-    Why = how_ended(State, Opened),
+load(State, IsNew, Ids, #folder{path = Path} = Opened) ->
+    Why = how_ended(State, IsNew, Opened),
     Forgotten = [Id || Hex <- maps:get(forgotten, State, []), {ok, Id} <- [id(Hex)]],
     {Folder, Loaded} = lists:foldl(fun(Id, Before) -> load_origin(Id, Why, State, Before) end,
                                    {Opened, emmap_cluster_merge:new(count(Opened))}, Ids -- Forgotten),
     _ = [file:delete(path(Path, name(Id, <<".bin">>))) || Id <- Forgotten],
     Known = lists:foldl(fun(Id, Before) -> element(2, emmap_cluster_merge:forget(Id, Before)) end, Loaded, Forgotten),
     Nodes = maps:from_list([{Id, Node} || {Hex, Node} <- maps:to_list(maps:get(nodes, State, #{})), {ok, Id} <- [id(Hex)]]),
-    {Mine, Now, Renewed} = settle(Why, State, Known, Folder),
+    {Mine, Now, Renewed} = settle(lost_state(Why, Known), State, Known, Folder),
     ok = fill_others(Now, Mine),
     {Save, Reserved, Prepared} = prepare_save(false, Now, Nodes, Mine),
     ok = must(Save(), Path),
     #folder{origin = Origin} = Saved = saved(Reserved, Prepared),
+    keep_own(Saved),
     _ = [file:delete(path(Path, <<"origins/", (list_to_binary(File))/binary>>))
          || File <- filelib:wildcard("*.base", binary_to_list(path(Path, <<"origins">>))),
             File =/= binary_to_list(<<(hex(Origin))/binary, ".base">>)],
@@ -160,50 +175,98 @@ load_origin(Id, Why, State, {#folder{path = Path} = Before, Known}) ->
 with_file(Id, #folder{path = Path, files = Files, options = Options} = Folder) ->
     case Files of
         #{Id := _} -> Folder;
-        #{} -> Folder#folder{files = Files#{Id => open_counters(Path, name(Id, <<".bin">>), count(Folder) + 1, Options)}}
+        #{} -> Folder#folder{files = Files#{Id => open_derived(Path, name(Id, <<".bin">>), count(Folder) + 1, Options)}}
     end.
 
 %% How the last run ended, and whether own.bin is the file from then.
-how_ended(State, _Folder) when map_size(State) =:= 0 -> first;
-how_ended(#{inode := Before, clean := Clean, boot := Boot}, #folder{inode = Inode}) ->
-    case {Inode, emmap_state_file:boot()} of
-        {Other, _} when Other =/= Before, Clean -> moved;
-        {Other, _} when Other =/= Before -> copied;
-        _ when Clean -> stopped;
-        {_, Boot} when Boot =/= none -> killed;
-        _ -> power_cut
+how_ended(State, _IsNew, _Folder) when map_size(State) =:= 0 -> first;
+how_ended(#{inode := Before, clean := Clean, boot := Boot}, IsNew, #folder{path = Path, inode = Inode}) ->
+    IsTrusted = Clean orelse Boot =/= none andalso Boot =:= emmap_state_file:boot(),
+    case Inode =:= Before andalso not IsNew of
+        true when Clean -> stopped;
+        true when IsTrusted -> killed;
+        true -> power_cut;
+        false ->
+            case IsNew orelse inode_or_none(path(Path, ?OWN_LINK)) =:= Before of
+                true when IsTrusted -> replaced; % the folder is the same
+                true -> power_cut;
+                false when Clean -> moved;
+                false -> copied
+            end
     end.
 
+%% A host that has never published anything has no origin with a version.
+lost_state(first, Known) ->
+    case [Id || Id <- emmap_cluster_merge:ids(Known), emmap_cluster_merge:version(Id, Known) > 0] of
+        [] -> first;
+        _ -> no_state
+    end;
+lost_state(Why, _Known) -> Why.
+
 inode(Path) ->
-    {ok, #file_info{inode = Inode}} = must(file:read_file_info(path(Path, <<"own.bin">>)), Path),
+    {ok, #file_info{inode = Inode}} = must(file:read_file_info(Path), Path),
     Inode.
+
+inode_or_none(Path) ->
+    case file:read_file_info(Path) of
+        {ok, #file_info{inode = Inode}} -> Inode;
+        {error, _} -> none
+    end.
+
+%% A file system may have no second names.
+keep_own(#folder{path = Path, inode = Inode}) ->
+    Link = path(Path, ?OWN_LINK),
+    case inode_or_none(Link) of
+        Inode -> ok;
+        _ ->
+            _ = file:delete(Link),
+            _ = file:make_link(path(Path, <<"own.bin">>), Link),
+            ok
+    end.
 
 %% Which origin the host is now.
 settle(first, _State, Known, #folder{origin = Id} = Folder) ->
     {begun(0, [], with_file(Id, Folder)), emmap_cluster_merge:own(Id, 0, Known), no};
-settle(Why, #{origin := Hex, reserved := Reserved} = State, Known, Opened) ->
+settle(no_state, _State, Known, Folder) -> renewed(no_state, read_own(Folder), Known, Folder);
+settle(Why, #{origin := Hex, reserved := Reserved, versions := Versions} = State, Known, Opened) ->
     {ok, Id} = id(Hex),
     Folder = with_base(with_file(Id, Opened#folder{origin = Id})),
     Last = emmap_cluster_merge:version(Id, Known),
-    Former = lists:sublist(former_starts(maps:get(starts, State, []), Last), ?MOST_STARTS),
+    Starts = maps:get(starts, State, []),
+    IsWhole = Last >= maps:get(Hex, Versions, 0),
     case Why of
-        stopped -> {begun(Last, Former, Folder), emmap_cluster_merge:own(Id, Last, Known), no};
+        stopped when IsWhole -> {begun(Last, former_starts(Starts, Last), Folder), emmap_cluster_merge:own(Id, Last, Known), no};
         %% No version that was used may be used again for other values.
-        killed ->
-            Begun = begun(max(Last, Reserved), Former, Folder),
-            [{First, _} | _] = Begun#folder.starts,
+        killed when IsWhole ->
+            {Begun, First} = behind(max(Last, Reserved), former_starts(Starts, Last), Folder),
             {store(Id, First, [], Begun), emmap_cluster_merge:own(Id, First, Known), no};
+        %% The file of this host's origin was lost. own.bin has all that was published.
+        _ when Why =:= stopped; Why =:= killed ->
+            {Begun, First} = behind(Reserved, former_starts(Starts, Reserved), Folder),
+            Values = emmap_cluster_merge:subtract_words(read_own(Begun), Begun#folder.base),
+            {store(Id, First, [{0, Values, Values}], Begun), emmap_cluster_merge:load(Id, First, Values, Known), no};
         %% What was added since the last publication belongs to the new origin.
-        moved ->
-            {New, Now} = renew(published(Known, Folder), Known, Folder),
-            {New, Now, copied};
+        moved when IsWhole ->
+            Published = published(Known, Folder),
+            Own = read_own(Folder),
+            case [less || {_, Difference} <- emmap_cluster_merge:difference(Published, Own), Difference < 0] of
+                [] -> renewed(copied, Published, Known, Folder);
+                _ -> renewed(replaced, Own, Known, Folder)
+            end;
+        moved -> renewed(copied, read_own(Folder), Known, Folder);
         %% own.bin may be older or newer than what was published.
-        _ ->
-            {New, Now} = renew(read_own(Folder), Known, Folder),
-            {New, Now, Why}
+        _ -> renewed(Why, read_own(Folder), Known, Folder)
     end.
 
-begun(Version, Former, Folder) -> Folder#folder{starts = [{next_version(Version, Folder), 0} | Former]}.
+renewed(Why, Base, Known, Folder) ->
+    {New, Now} = renew(Base, Known, Folder),
+    {New, Now, Why}.
+
+behind(Version, Former, Folder) ->
+    #folder{starts = [{First, _} | _]} = Begun = begun(Version, Former, Folder),
+    {Begun, First}.
+
+begun(Version, Former, Folder) -> Folder#folder{starts = [{next_version(Version, Folder), 0} | lists:sublist(Former, ?MOST_STARTS)]}.
 
 %% The last start has used the versions up to the one that its file has: a version is stored before it is told.
 former_starts([{First, _} | Former], Last) when First =< Last -> [{First, Last} | Former];

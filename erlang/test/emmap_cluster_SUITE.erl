@@ -3,7 +3,7 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, end_per_testcase/2]).
 -export([sums/1, restart/1, killed_node/1, split/1, passed_on/1, dead_host_and_newcomer/1, forgotten/1, forgotten_while_it_runs/1,
-         restored_copy/1, rolled_back/1, rolled_back_after_kill/1, rolled_back_and_ahead/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
+         restored_copy/1, rolled_back/1, rolled_back_after_kill/1, rolled_back_and_ahead/1, removed_files/1, damaged_files/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
          two_clusters/1, stopped_host/1, different_values/1, bad_folders/1, lost_file/1, second_node/1, over_tls/1]).
 -export([start/1, add_all/3, read_all/1]).
 
@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Common = [sums, restart, forgotten, rolled_back, rolled_back_after_kill, rolled_back_and_ahead, second_node],
+    Common = [sums, restart, forgotten, rolled_back, rolled_back_after_kill, rolled_back_and_ahead, removed_files, damaged_files, second_node],
     [{nif, [], Common ++ [killed_node, split, passed_on, dead_host_and_newcomer, forgotten_while_it_runs, restored_copy, moved,
                           power_cut, refused, another_cookie, reports, hostile, two_clusters, stopped_host,
                           different_values, bad_folders, lost_file, over_tls]},
@@ -420,6 +420,59 @@ rolled_back_and_ahead(Config) ->
     %% Nobody can tell what was added before the last start from what the copy had.
     await(?FUNCTION_NAME, [a, b], 0, 1021, Config),
     ?assertMatch([#{reason := old_copy}], events(new_origin, ?FUNCTION_NAME, b, Config)).
+
+%% Files of a folder that are removed, or replaced by older ones, while nothing uses it: no sum falls, nothing counts twice.
+removed_files(Config) ->
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    add(?FUNCTION_NAME, b, 0, 1, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 1, Config),
+    Folder = folder(?FUNCTION_NAME, b, Config),
+    Do = fun(Command) -> [] = os:cmd("cd " ++ Folder ++ " && " ++ Command) end,
+    stop(?FUNCTION_NAME, b, Config),
+    Do("cp own.bin own.old"),
+    Older = "cp own.old x && mv x own.bin",
+    lists:foldl(fun({Command, Reasons}, Sum) ->
+        ok = join(?FUNCTION_NAME, b, Config),
+        add(?FUNCTION_NAME, b, 0, 10, Config),
+        await(?FUNCTION_NAME, [a, b], 0, Sum + 10, Config),
+        stop(?FUNCTION_NAME, b, Config),
+        Do(Command),
+        capture([b], Config),
+        ok = join(?FUNCTION_NAME, b, Config),
+        ?assertEqual({Command, Reasons}, {Command, [Reason || #{reason := Reason} <- events(new_origin, ?FUNCTION_NAME, b, Config)]}),
+        add(?FUNCTION_NAME, b, 0, 100, Config),
+        await(?FUNCTION_NAME, [a, b], 0, Sum + 110, Config),
+        ok = call(node_of(b, Config), emmap_test_events, release, []),
+        stop(?FUNCTION_NAME, b, Config),
+        Sum + 110
+    end, 1, [{"rm own.bin", []}, {"rm own.bin own.link", [replaced]}, {": > own.bin", [replaced]}, {Older, [replaced]},
+             {Older ++ " && rm own.link", [replaced]}, {"rm state", [no_state]}, {"rm own.link", []}]).
+
+%% Files that can be made anew: of the sum, of the node's signs of life, and of origins, this host's included.
+damaged_files(Config) ->
+    capture([b], Config),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    [add(?FUNCTION_NAME, Host, 600, Value, Config) || {Host, Value} <- [{a, 1}, {b, 10}]],
+    await(?FUNCTION_NAME, [a, b], 600, 11, Config),
+    Folder = folder(?FUNCTION_NAME, b, Config),
+    Truncate = fun() -> [] = os:cmd("cd " ++ Folder ++ " && truncate -s 100 others.bin status.bin origins/*.bin") end,
+    kill_server(?FUNCTION_NAME, b, Config),
+    Truncate(),
+    ok = join(?FUNCTION_NAME, b, Config),
+    await(?FUNCTION_NAME, [a, b], 600, 11, Config),
+    stop(?FUNCTION_NAME, b, Config),
+    Truncate(),
+    ok = join(?FUNCTION_NAME, b, Config),
+    add(?FUNCTION_NAME, b, 600, 100, Config),
+    await(?FUNCTION_NAME, [a, b], 600, 111, Config),
+    %% While the process runs.
+    Server = call(node_of(b, Config), erlang, whereis, [emmap_cluster_damaged_files]),
+    Truncate(),
+    add(?FUNCTION_NAME, a, 600, 1000, Config),
+    emmap_test:until(fun() -> not call(node_of(b, Config), erlang, is_process_alive, [Server]) end),
+    ok = join(?FUNCTION_NAME, b, Config),
+    await(?FUNCTION_NAME, [a, b], 600, 1111, Config),
+    ?assertEqual([], events(new_origin, ?FUNCTION_NAME, b, Config)).
 
 %% A folder that was copied to a new disk while nothing used it: nothing is lost, what was added after the stop included.
 moved(Config) ->
