@@ -115,19 +115,26 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 
 ?DOC("Takes part in a budget, with a process that is linked to the caller.").
 -spec start_link(options()) -> gen_server:start_ret().
-start_link(#{name := Name, folder := _, limit := Limit, window := Window, nodes := [_ | _]} = Options)
-  when is_atom(Name), is_integer(Limit), Limit > 0, is_integer(Window), Window > 0 ->
-    Wrong = [Option || {_, Number} = Option <- maps:to_list(maps:with([lease, block], Options)),
-                       not (is_integer(Number) andalso Number > 0)],
-    case Wrong ++ maps:keys(maps:without([name, folder, limit, window, nodes, lease, block, options], Options)) of
-        [] -> gen_server:start_link({local, process(Name)}, ?MODULE, Options, []);
-        Unknown -> emmap_options:bad({options, Unknown})
-    end;
-start_link(Options) -> emmap_options:bad({options, Options}).
+start_link(Options) ->
+    #{name := Name} = Checked = checked(Options),
+    gen_server:start_link({local, process(Name)}, ?MODULE, Checked, []).
+
+checked(Options) ->
+    Map = emmap_options:pairs(Options),
+    ok = emmap_options:check(Map, [name, folder, limit, window, nodes], fun is_right/2),
+    Map.
+
+is_right(name, Name) -> is_atom(Name);
+is_right(folder, Path) -> emmap_options:is_path(Path);
+is_right(nodes, Nodes) -> Nodes =/= [] andalso emmap_options:is_nodes(Nodes);
+is_right(options, Options) -> is_list(Options);
+is_right(Key, Number) -> lists:member(Key, [limit, window, lease, block]) andalso is_integer(Number) andalso Number > 0.
 
 ?DOC("A child of a supervisor.").
 -spec child_spec(options()) -> supervisor:child_spec().
-child_spec(#{name := Name} = Options) -> #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Options]}}.
+child_spec(Options) ->
+    #{name := Name} = Checked = checked(Options),
+    #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Checked]}}.
 
 ?DOC("Ends the process. Hits can be had until the lease is over.").
 -spec stop(name()) -> ok.

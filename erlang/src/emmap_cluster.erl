@@ -123,21 +123,27 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
 
 ?DOC("Takes part in a cluster, with a process that is linked to the caller.").
 -spec start_link(options()) -> gen_server:start_ret().
-start_link(#{name := Name, folder := _, counters := _} = Options) when is_atom(Name) ->
-    Wrong = [Option || {Key, Value} = Option <- maps:to_list(maps:with([interval, nodes], Options)), not is_right(Key, Value)],
-    case Wrong ++ maps:keys(maps:without([name, folder, counters, interval, nodes, options], Options)) of
-        [] -> gen_server:start_link({local, process(Name)}, ?MODULE, Options, []);
-        Unknown -> emmap_options:bad({options, Unknown})
-    end;
-start_link(Options) -> emmap_options:bad({options, Options}).
+start_link(Options) ->
+    #{name := Name} = Checked = checked(Options),
+    gen_server:start_link({local, process(Name)}, ?MODULE, Checked, []).
 
-is_right(interval, Value) -> is_integer(Value) andalso Value > 0;
-is_right(nodes, Value) -> is_list(Value) andalso lists:all(fun is_atom/1, Value).
+checked(Options) ->
+    Map = emmap_options:pairs(Options),
+    ok = emmap_options:check(Map, [name, folder, counters], fun is_right/2),
+    Map.
+
+is_right(name, Name) -> is_atom(Name);
+is_right(folder, Path) -> emmap_options:is_path(Path);
+is_right(counters, Count) -> is_integer(Count) andalso Count >= 0;
+is_right(interval, Time) -> emmap_options:is_time(Time);
+is_right(nodes, Nodes) -> emmap_options:is_nodes(Nodes);
+is_right(Key, Value) -> Key =:= options andalso is_list(Value).
 
 ?DOC("A child of a supervisor.").
 -spec child_spec(options()) -> supervisor:child_spec().
-child_spec(#{name := Name} = Options) ->
-    #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Options]}, shutdown => 10000}.
+child_spec(Options) ->
+    #{name := Name} = Checked = checked(Options),
+    #{id => {?MODULE, Name}, start => {?MODULE, start_link, [Checked]}, shutdown => 10000}.
 
 ?DOC("Publishes the last additions, brings all to the disk, and ends. The host's additions stay in the sums.").
 -spec stop(name()) -> ok.

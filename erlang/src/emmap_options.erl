@@ -8,6 +8,7 @@
 %% shell.
 
 -export([path/1, parse/1, whole/1, window/3, env/1, bad/1]).
+-export([pairs/1, check/3, is_path/1, is_nodes/1, is_time/1]).
 -export([format_error/2]).
 
 -type parsed() :: {[emmap_backend:option()], emmap:backend() | undefined, WantsInfo :: boolean()}.
@@ -126,10 +127,42 @@ env(Key) ->
     _ = application:get_key(emmap, vsn) =:= undefined andalso application:load(emmap),
     application:get_env(emmap, Key).
 
+%%% Options of processes
+
+%% Options as a map, also of a list of pairs.
+-spec pairs(term()) -> map().
+pairs(Options) when is_map(Options) -> Options;
+pairs(Options) ->
+    try maps:from_list(Options)
+    catch error:_ -> bad({map, Options})
+    end.
+
+-spec check(map(), Required :: [atom()], fun((Key :: term(), Value :: term()) -> boolean())) -> ok.
+check(Options, Required, IsRight) ->
+    _ = [bad({required, Key}) || Key <- Required, not is_map_key(Key, Options)],
+    _ = [bad({option, Option}) || {Key, Value} = Option <- maps:to_list(Options), not IsRight(Key, Value)],
+    ok.
+
+-spec is_path(term()) -> boolean().
+is_path(Name) ->
+    try path(Name) of
+        {ok, Path} -> Path =/= <<>>;
+        {error, _} -> false
+    catch error:_ -> false
+    end.
+
+-spec is_nodes(term()) -> boolean().
+is_nodes([Node | Nodes]) when is_atom(Node) -> is_nodes(Nodes);
+is_nodes(Nodes) -> Nodes =:= [].
+
+%% Milliseconds that a timer takes four of.
+-spec is_time(term()) -> boolean().
+is_time(Time) -> is_integer(Time) andalso Time > 0 andalso Time =< 16#3fffffff.
+
 %%% Wrong arguments
 
 %% Raises `badarg'. `Cause' is {What, Term}.
--spec bad({name | option | options | operation, term()}) -> no_return().
+-spec bad({name | option | options | map | required | operation, term()}) -> no_return().
 bad(Cause) -> erlang:error(badarg, none, [{error_info, #{module => ?MODULE, cause => Cause}}]).
 
 -spec format_error(term(), erlang:stacktrace()) -> #{general => unicode:chardata()}.
@@ -143,4 +176,6 @@ format_error(_Reason, _Stack) -> #{}.
 text(name) -> "not a file name";
 text(option) -> "not an option, or not a value that it takes";
 text(options) -> "not a list of options";
+text(map) -> "not a map of options";
+text(required) -> "an option is missing";
 text(operation) -> "not an operation of a batch".

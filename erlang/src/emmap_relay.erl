@@ -179,19 +179,17 @@ answered, and how many were not answered when it was lost.").
 ?DOC("Starts a relay that is linked to the caller. The options are a map, or a list of pairs, which Elixir writes as
 keywords.").
 -spec start_link(options() | [{atom(), term()}]) -> gen_server:start_ret().
-start_link(Pairs) when is_list(Pairs) -> start_link(maps:from_list(Pairs));
-start_link(Options) ->
-    ok = check(Options),
-    case Options of
-        #{name := Name} when is_atom(Name) -> gen_server:start_link({local, Name}, ?MODULE, Options, []);
-        #{name := Name} -> gen_server:start_link(Name, ?MODULE, Options, []);
-        #{} -> gen_server:start_link(?MODULE, Options, [])
+start_link(Pairs) ->
+    case checked(Pairs) of
+        #{name := Name} = Options when is_atom(Name) -> gen_server:start_link({local, Name}, ?MODULE, Options, []);
+        #{name := Name} = Options -> gen_server:start_link(Name, ?MODULE, Options, []);
+        Options -> gen_server:start_link(?MODULE, Options, [])
     end.
 
 ?DOC("How a supervisor starts a relay.").
 -spec child_spec(options() | [{atom(), term()}]) -> supervisor:child_spec().
-child_spec(Pairs) when is_list(Pairs) -> child_spec(maps:from_list(Pairs));
-child_spec(#{from := From, to := To} = Options) ->
+child_spec(Pairs) ->
+    #{from := From, to := To} = Options = checked(Pairs),
     #{
         id => maps:get(id, Options, {?MODULE, To, From}),
         start => {?MODULE, start_link, [Options]},
@@ -202,26 +200,31 @@ child_spec(#{from := From, to := To} = Options) ->
 -spec info(gen_server:server_ref()) -> info().
 info(Relay) -> gen_server:call(Relay, info).
 
-check(#{from := _, to := To} = Options) when is_atom(To) ->
-    _ = [is_valid(Option) orelse emmap_options:bad({option, Option}) || Option <- maps:to_list(Options)],
+checked(Pairs) ->
+    Options = emmap_options:pairs(Pairs),
+    ok = emmap_options:check(Options, [from, to], fun(Key, Value) -> is_valid({Key, Value}) end),
     case Options of
         #{node := _, group := Group} -> emmap_options:bad({option, {group, Group}});
-        #{node := _} -> ok;
-        #{group := _} -> ok;
-        #{} -> emmap_options:bad({options, Options})
-    end;
-check(Options) -> emmap_options:bad({options, Options}).
+        #{node := _} -> Options;
+        #{group := _} -> Options;
+        #{} -> emmap_options:bad({required, node})
+    end.
 
-is_valid({node, Node}) -> is_atom(Node);
+is_valid({from, From}) -> is_queue(From);
+is_valid({Key, Name}) when Key =:= to; Key =:= node -> is_atom(Name);
 is_valid({group, pg}) -> true;
-is_valid({group, Nodes}) -> is_list(Nodes) andalso Nodes =/= [] andalso lists:all(fun is_atom/1, Nodes);
+is_valid({group, Nodes}) -> Nodes =/= [] andalso emmap_options:is_nodes(Nodes);
 is_valid({failover, Way}) -> Way =:= settle orelse Way =:= resend;
 is_valid({window, Count}) -> is_integer(Count) andalso Count > 0 andalso Count =< ?MOST_WINDOW;
-is_valid({Key, Count}) when Key =:= batch; Key =:= bytes; Key =:= retry -> is_integer(Count) andalso Count > 0;
+is_valid({Key, Count}) when Key =:= batch; Key =:= bytes -> is_integer(Count) andalso Count > 0;
+is_valid({retry, Time}) -> emmap_options:is_time(Time);
 is_valid({open_options, List}) -> is_list(List);
 is_valid({name, Name}) -> is_atom(Name) orelse is_tuple(Name);
 is_valid({shutdown, Time}) -> Time =:= infinity orelse is_integer(Time) andalso Time >= 0;
-is_valid({Key, _Value}) -> lists:member(Key, [from, to, id]).
+is_valid({Key, _Value}) -> Key =:= id.
+
+is_queue(?MAPPED(_, _)) -> true;
+is_queue(Path) -> emmap_options:is_path(Path).
 
 %%% Begin and end
 

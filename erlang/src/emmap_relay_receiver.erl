@@ -81,21 +81,27 @@ Hidden nodes are refused. What arrives is checked; a message that is none of a r
 ?DOC("Starts a receiver that is linked to the caller. The options are a map, or a list of pairs, which Elixir writes as
 keywords.").
 -spec start_link(options() | [{atom(), term()}]) -> gen_server:start_ret().
-start_link(Pairs) when is_list(Pairs) -> start_link(maps:from_list(Pairs));
-start_link(#{name := Name, queue := _} = Options) when is_atom(Name) ->
-    _ = [is_valid(Option) orelse emmap_options:bad({option, Option}) || Option <- maps:to_list(Options)],
-    gen_server:start_link({local, Name}, ?MODULE, Options, []);
-start_link(Options) -> emmap_options:bad({options, Options}).
+start_link(Pairs) ->
+    #{name := Name} = Options = checked(Pairs),
+    gen_server:start_link({local, Name}, ?MODULE, Options, []).
 
+checked(Pairs) ->
+    Options = emmap_options:pairs(Pairs),
+    ok = emmap_options:check(Options, [name, queue], fun(Key, Value) -> is_valid({Key, Value}) end),
+    Options.
+
+is_valid({name, Name}) -> is_atom(Name);
+is_valid({queue, ?MAPPED(_, _)}) -> true;
+is_valid({queue, Path}) -> emmap_options:is_path(Path);
 is_valid({sync, Sync}) -> is_boolean(Sync);
 is_valid({open_options, List}) -> is_list(List);
 is_valid({shutdown, Time}) -> Time =:= infinity orelse is_integer(Time) andalso Time >= 0;
-is_valid({Key, _Value}) -> lists:member(Key, [name, queue, id]).
+is_valid({Key, _Value}) -> Key =:= id.
 
 ?DOC("How a supervisor starts a receiver.").
 -spec child_spec(options() | [{atom(), term()}]) -> supervisor:child_spec().
-child_spec(Pairs) when is_list(Pairs) -> child_spec(maps:from_list(Pairs));
-child_spec(#{name := Name} = Options) ->
+child_spec(Pairs) ->
+    #{name := Name} = Options = checked(Pairs),
     #{
         id => maps:get(id, Options, {?MODULE, Name}),
         start => {?MODULE, start_link, [Options]},
