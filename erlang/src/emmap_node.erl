@@ -22,8 +22,9 @@ The file has Erlang terms, each of which may be missing or come more than once:
 {budget, #{name => mails, folder => \"/data/mails\", limit => 1000, window => 60000, nodes => ['emmap@host-a']}}. % emmap_budget
 ```
 
-A process that fails is started again. After 10 failures within 10 seconds the node ends with status 1. SIGTERM ends the
-node in order.").
+If a term is wrong, the node ends with status 1 and says which. A service that fails, or cannot start, is started again after a
+pause: 0.1 s at first, and up to 30 s. The others go on. `logger` gets a report of level `error` each time: a map with
+`event` (`failed`), `service`, `reason` and `pause`. SIGTERM ends the node in order.").
 -behaviour(supervisor).
 
 -export([main/1, start_link/1]).
@@ -58,37 +59,40 @@ run(Path, Items) ->
 watch(Path, Items) ->
     _ = process_flag(trap_exit, true),
     try start_link(Items) of
-        {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> ended(Reason) end;
+        {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> fail("~tp", [Reason]) end;
         {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
     catch
-        error:{not_understood, Item} -> fail("~ts: not understood: ~tp", [Path, Item]);
-        error:Reason -> fail("~ts: ~tp", [Path, Reason])
+        throw:{wrong, Item, Why} -> fail("~ts: ~ts, in ~0tp", [Path, Why, Item])
     end.
-
--spec ended(term()) -> no_return().
-ended(shutdown) -> fail("a relay, receiver, cluster or budget has failed too often; see above", []);
-ended(Reason) -> fail("~tp", [Reason]).
 
 -spec fail(string(), [term()]) -> no_return().
 fail(Format, Arguments) ->
     io:format(standard_error, "emmap_node: " ++ Format ++ "~n", Arguments),
     halt(1).
 
-?DOC("Starts all of it, linked to the caller: for a supervision tree that reads such a file.").
+?DOC("Starts all of it, linked to the caller: for a supervision tree that reads such a file. It throws `{wrong, Item, Why}` if an
+item is not understood.").
 -spec start_link([item()]) -> supervisor:startlink_ret().
-start_link(Items) -> supervisor:start_link(?MODULE, Items).
+start_link(Items) -> supervisor:start_link(?MODULE, [checked(Item) || Item <- Items]).
 
 ?DOC(false).
--spec init([item()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
-init(Items) -> {ok, {#{strategy => one_for_one, intensity => 10, period => 10}, [child(Item) || Item <- Items]}}.
+-spec init([supervisor:child_spec()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.
+init(Children) -> {ok, {#{strategy => one_for_one}, Children}}.
 
-child({receiver, Options}) -> emmap_relay_receiver:child_spec(Options);
-child({relay, Options}) -> emmap_relay:child_spec(Options);
-child({cluster, Options}) -> emmap_cluster:child_spec(Options);
-child({budget, Options}) -> emmap_budget:child_spec(Options);
-child({nodes, Nodes}) when is_list(Nodes) ->
+checked(Item) ->
+    try child(Item)
+    catch error:badarg:Stack ->
+        throw({wrong, Item, maps:get(general, emmap_options:format_error(badarg, Stack), "not understood")})
+    end.
+
+child({receiver, Options}) -> emmap_keeper:child_spec(emmap_relay_receiver:child_spec(Options));
+child({relay, Options}) -> emmap_keeper:child_spec(emmap_relay:child_spec(Options));
+child({cluster, Options}) -> emmap_keeper:child_spec(emmap_cluster:child_spec(Options));
+child({budget, Options}) -> emmap_keeper:child_spec(emmap_budget:child_spec(Options));
+child({nodes, Nodes} = Item) ->
+    _ = emmap_options:is_nodes(Nodes) orelse emmap_options:bad({option, Item}),
     #{id => {nodes, Nodes}, start => {proc_lib, start_link, [?MODULE, connect, [Nodes]]}};
-child(Item) -> error({not_understood, Item}).
+child(_Item) -> error(badarg).
 
 ?DOC(false).
 -spec connect([node()]) -> no_return().
