@@ -36,7 +36,9 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 
 ## Events
 
-`logger` gets a report of level `notice` when this host leads: a map with `event` (`leads`), `budget` and `term`.").
+`logger` gets a report of level `notice` when this host leads: a map with `event` (`leads`), `budget` and `term`. It gets one of
+level `error`, at most once a minute, when the disk refuses a vote: a map with `event` (`not_saved`), `budget` and `reason`. The
+host then does not vote.").
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, stop/1, hit/1, info/1]).
@@ -51,6 +53,7 @@ A voter must not lose its folder, and must not get back an older copy: it would 
 -define(LOOK, 10).
 -define(ANSWER, 1000).
 -define(ELECTION, 300).
+-define(COMPLAINT, 60000).
 %% The word of the file: when the lease is over, in milliseconds of the system's monotonic clock, and how many hits are left.
 -define(BITS, 24).
 -define(MOST, (1 bsl ?BITS - 1)).
@@ -108,6 +111,7 @@ A voter must not lose its folder, and must not get back an older copy: it would 
     accepted = none :: accepted(),
     role = follower :: follower | electing | #candidate{} | #leader{},
     began = 0 :: integer(),
+    complained = never :: never | integer(),
     seen = 0 :: non_neg_integer() %% the highest term of anybody
 }).
 
@@ -325,9 +329,7 @@ leased(Asked, Granted, Kept, #state{file = File, received = Received, terms = #{
 prepare(Term, From, #state{promised = Promised} = State) ->
     case is_voter(node(), State) andalso is_voter(node(From), State) of
         true when Term > Promised ->
-            Now = write(State#state{promised = Term, seen = max(Term, State#state.seen)}),
-            _ = send(From, {promise, Term, Now#state.accepted}),
-            Now;
+            write(State#state{promised = Term, seen = max(Term, State#state.seen)}, {promise, Term, State#state.accepted}, From, State);
         true ->
             _ = send(From, {reject, Promised}),
             State;
@@ -337,20 +339,28 @@ prepare(Term, From, #state{promised = Promised} = State) ->
 accept(Term, Seq, Snapshot, From, #state{promised = Promised} = State) ->
     case is_voter(node(), State) andalso is_voter(node(From), State) andalso emmap_budget_ledger:is_snapshot(Snapshot) of
         true when Term >= Promised ->
-            Now = write(State#state{promised = Term, accepted = {Term, Seq, Snapshot}, seen = max(Term, State#state.seen)}),
-            _ = send(From, {accepted, Term, Seq}),
-            Now;
+            write(State#state{promised = Term, accepted = {Term, Seq, Snapshot}, seen = max(Term, State#state.seen)},
+                  {accepted, Term, Seq}, From, State);
         true ->
             _ = send(From, {reject, Promised}),
             State;
         false -> State
     end.
 
-%% A voter that can't write must not vote.
-write(#state{path = Path, promised = Promised, accepted = Accepted} = State) ->
+%% A voter that can't write does not vote. The one who asks tries again.
+write(#state{name = Name, path = Path, promised = Promised, accepted = Accepted} = New, Vote, From, #state{complained = Last} = Before) ->
     case emmap_state_file:write_terms(<<Path/binary, "/accepted">>, [{emmap_budget, 1}, {promised, Promised}, {accepted, Accepted}]) of
-        ok -> State;
-        {error, Reason} -> exit({emmap, Path, Reason})
+        ok ->
+            _ = send(From, Vote),
+            New;
+        {error, Reason} ->
+            Now = clock(),
+            case is_integer(Last) andalso Now - Last < ?COMPLAINT of
+                true -> Before;
+                false ->
+                    ?LOG_ERROR(#{event => not_saved, budget => Name, reason => Reason}),
+                    Before#state{complained = Now}
+            end
     end.
 
 %%% The leader

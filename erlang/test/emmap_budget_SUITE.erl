@@ -6,7 +6,7 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2]).
 -export([never_more_than_the_limit/1, lost_answer_that_a_lease_is_over/1, wrong_accounts_are_seen/1, one_node/1, three_nodes/1, leader_dies/1, minority/1,
-         holder_dies/1, few_messages/1, bad_arguments/1, hostile/1, outsiders/1, name_of_a_follower/1]).
+         holder_dies/1, few_messages/1, bad_arguments/1, hostile/1, outsiders/1, name_of_a_follower/1, full_disk/1]).
 -export([start/1, hit_all/2, hit_for/3]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -16,7 +16,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [never_more_than_the_limit, lost_answer_that_a_lease_is_over, wrong_accounts_are_seen, bad_arguments | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
 
 groups() ->
-    [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile, outsiders, name_of_a_follower]}, {port, [], [one_node]}].
+    [{nif, [], [one_node, three_nodes, leader_dies, minority, holder_dies, few_messages, hostile, outsiders, name_of_a_follower, full_disk]}, {port, [], [one_node, full_disk]}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -352,4 +352,22 @@ name_of_a_follower(Config) ->
     yes = call(Follower, global, re_register_name, [{emmap_budget, ?FUNCTION_NAME}, Process]),
     emmap_test:until(fun() -> maps:get(term, call(Follower, emmap_budget, info, [?FUNCTION_NAME])) > Term end),
     _ = [emmap_test:until(fun() -> call(Node, emmap_budget, hit, [?FUNCTION_NAME]) end) || Node <- Nodes],
+    stop(Nodes).
+
+%% A voter that can't write does not vote; it votes again when it can. Nothing is handed out meanwhile.
+full_disk(Config) ->
+    [Node] = Nodes = nodes_of([a]),
+    ok = call(Node, emmap_test_events, capture, []),
+    join(?FUNCTION_NAME, Nodes, #{limit => 100, window => 1000, lease => 300, block => 10}, Config),
+    ready(?FUNCTION_NAME, Nodes),
+    Server = call(Node, erlang, whereis, [emmap_budget_full_disk]),
+    New = emmap_test:path(Config, "full_disk-a/accepted.new"),
+    ok = file:make_dir(New),
+    Reports = fun() -> [Reason || #{event := not_saved, budget := full_disk, reason := Reason} <- call(Node, emmap_test_events, reported, [])] end,
+    emmap_test:until(fun() -> Reports() =/= [] end),
+    emmap_test:until(fun() -> maps:get(lasts, call(Node, emmap_budget, info, [?FUNCTION_NAME])) =:= 0 end),
+    ?assertEqual(false, call(Node, emmap_budget, hit, [?FUNCTION_NAME])),
+    ok = file:del_dir(New),
+    emmap_test:until(fun() -> call(Node, emmap_budget, hit, [?FUNCTION_NAME]) end),
+    ?assertEqual({[eisdir], Server}, {Reports(), call(Node, erlang, whereis, [emmap_budget_full_disk])}),
     stop(Nodes).
