@@ -130,7 +130,7 @@ env(Key) ->
 %%% Options of processes
 
 %% Options as a map, also of a list of pairs.
--spec pairs(term()) -> map().
+-spec pairs(map() | [{term(), term()}]) -> map().
 pairs(Options) when is_map(Options) -> Options;
 pairs(Options) ->
     try maps:from_list(Options)

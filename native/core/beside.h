@@ -14,4 +14,9 @@ char *emi_beside_path(const emmap_file *file, int fd, const char *suffix, struct
  * rights. Errors: those of fchmod. */
 emmap_error emi_beside_own(int fd, const struct stat *data, mode_t mode);
 
+/* Renames a file that lies beside another data file of this name, which was removed, to PATH.former, .former-2 and so on. The caller
+ * holds the lock of the data file that it makes, so no other handle of emmap chooses a name. Errors: those of rename, with `reason`;
+ * ENOMEM. */
+emmap_error emi_beside_set_aside(const char *path, const char *reason);
+
 #endif

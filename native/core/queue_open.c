@@ -7,6 +7,7 @@
 #include "pause.h"
 #include "queue.h"
 #include "queue_wake.h"
+#include "relayed.h"
 #include "taken.h"
 
 #define DEFAULT_SIZE 4096u
@@ -18,7 +19,9 @@ static emmap_error create(const queue_t *self, operation_t *operation)
                                        emi_operation_zeros(operation, 0, operation->mapping->size));
     if (!operation->locked || !zeros)
         return emi_operation_corrupt(operation, 0, "not a queue: its size is 0");
-    const emmap_error error = emi_taken_set_aside(operation);
+    emmap_error error = emi_taken_set_aside(operation);
+    if (!error)
+        error = emi_relayed_set_aside(operation);
     if (error)
         return error;
     PAUSE("queue_create_begin");

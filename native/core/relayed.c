@@ -117,6 +117,34 @@ static emmap_error open_file(operation_t *operation, bool makes, int *fd)
     return error;
 }
 
+/* Whether any origin has a number in the file. */
+static bool has_numbers(int fd)
+{
+    relayed_head_t head;
+    relayed_slot_t slot;
+    struct stat about;
+    return fstat(fd, &about) == 0 && S_ISREG(about.st_mode) &&
+           pread(fd, &head, sizeof head, 0) == (ssize_t)sizeof head && head.magic == RELAYED_MAGIC &&
+           pread(fd, &slot, sizeof slot, place_of(0)) == (ssize_t)sizeof slot && slot.used != 0;
+}
+
+emmap_error emi_relayed_set_aside(const operation_t *operation)
+{
+    struct stat data;
+    char *const path = emi_beside_path(operation->file, operation->descriptor->fd, RELAYED_SUFFIX, &data);
+    const int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY) : -1;
+    const emmap_error error =
+        fd >= 0 && has_numbers(fd)
+            ? emi_beside_set_aside(path,
+                                   "PATH-relayed has the numbers of a queue of this name that was removed, "
+                                   "and can't be renamed")
+            : EMMAP_OK;
+    if (fd >= 0)
+        close(fd);
+    free(path);
+    return error;
+}
+
 /* ---- Numbered pushes ---- */
 
 /* Finds the origin's slot, or the one that it gets. `found`: it has it already. */

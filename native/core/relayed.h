@@ -68,6 +68,10 @@ void emi_relayed_end(const relayed_t *self);
  * pwrite and of a sync; the queue is as before then. */
 emmap_error emi_relayed_commit(operation_t *operation, relayed_t *self, queue_header_t *header);
 
+/* Before a queue's first header is stored: gives a file of numbers that is there already another name, or it would keep pushes away from
+ * the new queue. Errors: as emi_beside_set_aside. */
+emmap_error emi_relayed_set_aside(const operation_t *operation);
+
 /* Steps 3 and 4 are emi_queue_settle (queue.h). */
 
 #endif

@@ -311,6 +311,30 @@ static void a_mark_without_its_file_holds_nobody_up(void **state)
     assert_true(marked);
 }
 
+static void a_new_queue_has_no_numbers_of_a_removed_one(void **state)
+{
+    (void)state;
+    uint64_t last;
+    for (int i = 0; i < 3; i++) {
+        emmap_file *const queue = open_jobs();
+        expect_last(queue, first, 0);
+        assert_ok(push_batch(queue, first, 5, &last));
+        assert_int_equal(last, 0);
+        expect_batch(queue, 5);
+        close_file(queue);
+        assert_int_equal(unlink(path_of("jobs")), 0);
+    }
+    assert_int_equal(access(path_of("jobs-relayed.former"), F_OK), 0);
+    assert_int_equal(access(path_of("jobs-relayed.former-2"), F_OK), 0);
+    /* The queue that is there keeps its numbers. */
+    emmap_file *queue = open_jobs();
+    assert_ok(push_batch(queue, first, 6, &last));
+    close_file(queue);
+    queue = open_jobs();
+    expect_last(queue, first, 6);
+    close_file(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +347,7 @@ int main(void)
         folder_test(the_same_for_a_handle_that_was_open),
         folder_test(the_same_in_a_synced_queue),
         folder_test(a_mark_without_its_file_holds_nobody_up),
+        folder_test(a_new_queue_has_no_numbers_of_a_removed_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
