@@ -71,6 +71,8 @@ static void count_in_hand(inspector_t *self)
         taken->version == TAKEN_VERSION && taken->changing == 0) {
         emi_fact_number(&result->file, "in_hand", taken->in_hand);
         emi_fact_number(&result->file, "released", taken->released);
+        if (taken->released > 0)
+            emi_fact_number(&result->file, "due", taken->due);
         if (taken->in_hand + taken->released > 0 && !is_of_this_file(self, taken))
             emi_fact_flag(&result->file, "taken_elsewhere", true);
         for (size_t i = 0; i < result->writers; i++)

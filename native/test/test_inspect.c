@@ -226,6 +226,7 @@ static void messages_in_hand_are_counted(void **state)
     found = inspect(path_of("queue"), EMMAP_BRIEF);
     assert_number(&found->file, "in_hand", 1);
     assert_number(&found->file, "released", 1);
+    assert_number(&found->file, "due", 0);
     if (file->descriptor->live)
         assert_number(&found->writer[0], "in_hand", 1);
     emmap_inspection_free(found);

@@ -54,6 +54,8 @@ export interface Inspection {
   words?: number;
   in_hand?: number;
   released?: number;
+  /** When the next released message may be delivered, in ms since 1970; 0: at once. */
+  due?: number;
   synced?: boolean;
   unfinished?: boolean;
   writers: Writer[];

@@ -58,6 +58,12 @@ export function commandOf(id: number): string | undefined {
   }
 }
 
+/** The process of the BEAM node that a port program serves. */
+export function clientOf(id: number): number | undefined {
+  const found = /^\S*\bemmap_port\S* .*--client=(\d+)/.exec(commandOf(id) ?? "");
+  return found === null ? undefined : Number(found[1]);
+}
+
 /** The name of the program, as a handle has it in its slot. */
 function programOf(id: number): string {
   try {

@@ -2,6 +2,7 @@
 import { Command, Help, Option } from "commander";
 import { VERSION } from "../version.js";
 import { Status } from "./failure.js";
+import { safe } from "./text.js";
 
 const example = (command: Command, ...lines: string[]): Command =>
   command.addHelpText("after", `\nExample:\n${lines.map((line) => `  $ ${line}`).join("\n")}`);
@@ -22,6 +23,9 @@ export function program(): Command {
     .description("Shows, checks and changes files of emmap while BEAM and Node use them.")
     .version(VERSION)
     .showSuggestionAfterError()
+    .configureOutput({
+      outputError: (text, write) => write(text.split("\n").map(safe).join("\n")),
+    })
     .configureHelp({
       subcommandTerm: (command) => command.name(),
       // Those of all verbs together have to fit a screen.
@@ -157,7 +161,7 @@ export function program(): Command {
       .option("--repair", "repair damaged files, after a backup to FILE.damaged")
       .addOption(
         new Option("--kind <KIND>", "take the files for this kind, if their first bytes are damaged").choices(
-          ["counters", "queue", "blocks", "cell", "table"],
+          ["counters", "queue", "blocks", "cell", "table", "metrics"],
         ),
       )
       .action(async (files, options) => (await import("./verbs/check.js")).check(files, options)),
@@ -195,5 +199,15 @@ export function program(): Command {
       .action(async (shell) => (await import("./verbs/completion.js")).completion(shell, emmap)),
     "source <(emmap completion bash)",
   );
+  emmap
+    .command("help", { hidden: true })
+    .description("show the options of a verb, with an example")
+    .argument("[VERB]")
+    .action(async (name?: string) => {
+      const { chosen } = await import("./words.js");
+      const names = emmap.commands.map((each) => each.name());
+      const shown = name === undefined ? undefined : chosen(name, names);
+      (emmap.commands.find((each) => each.name() === shown) ?? emmap).outputHelp();
+    });
   return emmap;
 }

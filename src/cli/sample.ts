@@ -1,5 +1,5 @@
 // Looks at files again and again, and what changes between two looks.
-import { holderKey, troubleOf } from "./health.js";
+import { hasMessage, holderKey, troubleOf } from "./health.js";
 import { type Inspection, inspect, type Writer } from "./inspect.js";
 import { kindOf } from "./kinds/index.js";
 import { inspectListed, type Listed, listed } from "./listing.js";
@@ -71,7 +71,8 @@ const FIRST = 16;
 
 /** Whether the first message can have been the first one all the time. */
 function isSameFirst(before: Inspection, now: Inspection, popped: number): boolean {
-  if (before.head !== now.head || before.head === before.tail || popped > 0) return false;
+  if (before.head !== now.head || !hasMessage(before) || popped > 0) return false;
+  if (before.released !== now.released || before.in_hand !== now.in_hand) return false;
   // Where no writer counts, a queue that was emptied and filled again looks the same.
   return now.sharing === "live" || now.head !== FIRST || now.tail === before.tail;
 }
@@ -160,7 +161,7 @@ function describe(
   const seconds = (since: number): number | undefined =>
     since === memory.at ? undefined : (memory.at - since) / 1000;
   const isQueue = found.kind === "queue";
-  const oldest = isQueue && found.head !== found.tail ? seconds(memory.headSince) : undefined;
+  const oldest = hasMessage(found) ? seconds(memory.headSince) : undefined;
   const locked = memory.holder === undefined ? undefined : seconds(memory.holderSince);
   const trouble = troubleOf(found, path, { oldest, locked });
   const amount = kindOf(found.kind).amount(found);

@@ -190,7 +190,13 @@ test("counters are shown and changed", () => {
     "9223372036854775807",
   ]);
   expect(file.get(1)).toBe(-2n);
-  for (const wrong of [["get"], ["get", "x"], ["add", "1"], ["get", "9"]])
+  for (const wrong of [
+    ["get"],
+    ["get", "x"],
+    ["add", "1"],
+    ["get", "9"],
+    ["set", "0", "9223372036854775808"],
+  ])
     expect(run(["counters", "c", ...wrong], { cwd }).status).not.toBe(0);
 });
 
@@ -573,16 +579,17 @@ test("JSON comes out of a queue as it went in, and numbers that would change are
   expect(shown).not.toContain("\x1b");
 });
 
-test("a queue is not moved to itself", () => {
+test("a queue is not moved or copied to itself", () => {
   const cwd = freshFolder();
   using queue = openQueue(join(cwd, "q"));
   queue.push(1);
   symlinkSync("q", join(cwd, "link.q"));
   for (const to of ["q", "./q", "link.q"])
-    expect(run(["queue", "q", "move", to], { cwd })).toMatchObject({
-      status: 2,
-      stderr: `emmap: ${to} is q itself\n`,
-    });
+    for (const verb of ["move", "copy"])
+      expect(run(["queue", "q", verb, to], { cwd })).toMatchObject({
+        status: 2,
+        stderr: `emmap: ${to} is q itself\n`,
+      });
   expect(queue.length()).toBe(1);
 });
 

@@ -1,8 +1,10 @@
 // The verbs that look: ls, info, top. They tell who is there and what is wrong, and change nothing.
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { createInterface } from "node:readline";
+import { expect, onTestFinished, test } from "vitest";
 import {
   counter,
   openBlockStorage,
@@ -12,7 +14,7 @@ import {
   openQueue,
   openTable,
 } from "../../src";
-import { contents, emmap, end, freshFolder, give, output, peer, run, values } from "./support";
+import { contents, emmap, end, freshFolder, give, library, output, peer, run, values } from "./support";
 
 /** A folder with a file of each kind. */
 function shop(): string {
@@ -155,6 +157,61 @@ test("top tells rates, and which queue is stuck because of whom", async () => {
   for (const line of lines) expect(line.length).toBeLessThanOrEqual(120);
 });
 
+test("several consumers that are all stopped are to blame", async () => {
+  const folder = freshFolder();
+  const code =
+    "const q = emmap.openQueue('jobs.q'); void (async () => { for await (const _ of q.messages()); })()";
+  const consumers = [await peer(code, folder), await peer(code, folder)];
+  const jobs = openQueue(join(folder, "jobs.q"));
+  const waiters = () => values(["info", "jobs.q", "--json"], { cwd: folder })[0]?.waiters;
+  await expect.poll(waiters).toBe(2);
+  for (const each of consumers) each.kill("SIGSTOP");
+  jobs.push(1);
+  const ids = consumers.map(({ pid }) => pid).join("|");
+  await expect
+    .poll(() => output(["info", "jobs.q"], { cwd: folder }))
+    .toMatch(new RegExp(`its 2 consumers are stopped: process (${ids}) \\(.*\\) is stopped, for example`));
+  consumers[0]?.kill("SIGCONT");
+  await expect.poll(() => jobs.isEmpty()).toBe(true);
+  expect(output(["info", "jobs.q"], { cwd: folder })).not.toContain("TROUBLE");
+  jobs.close();
+});
+
+test("the node behind a port program is to blame if it is stopped", async () => {
+  const folder = freshFolder();
+  const node = spawn("sleep", ["1000"]);
+  onTestFinished(() => void node.kill("SIGKILL"));
+  node.kill("SIGSTOP");
+  // A Node process that looks like a port program.
+  const program = join(folder, "emmap_port");
+  symlinkSync(process.execPath, program);
+  const waits = `const q = require(${JSON.stringify(library)}).openQueue('jobs.q'); q.pushMany([1, 2]); q.pop(); console.log('ready'); setInterval(() => q, 1000)`;
+  const port = spawn(program, ["-e", waits, "--", `--client=${node.pid}`], { cwd: folder });
+  onTestFinished(() => void port.kill("SIGKILL"));
+  await once(port.stdout, "data");
+  await expect
+    .poll(() => output(["info", "jobs.q"], { cwd: folder }))
+    .toMatch(new RegExp(`its consumer, process ${node.pid} \\(sleep 1000\\), is stopped`));
+});
+
+test("released messages that nobody takes make a queue stuck", async () => {
+  const folder = freshFolder();
+  const queue = openQueue(join(folder, "jobs.q"));
+  queue.push(1);
+  queue.tryTake()?.release();
+  const child = spawn(process.execPath, [emmap, "top", "--json", "--watch=0.5", "jobs.q"], { cwd: folder });
+  onTestFinished(() => void child.kill("SIGKILL"));
+  const lines = createInterface({ input: child.stdout });
+  for await (const line of lines) if (line.includes("no message was taken for")) break;
+  child.kill("SIGKILL");
+  queue.tryTake()?.release(1000 * 3600);
+  expect(values(["info", "jobs.q", "--json"], { cwd: folder })[0]).toMatchObject({
+    released: 1,
+    due: expect.any(Number),
+  });
+  queue.close();
+});
+
 test("a message in hand is shown with its consumer", async () => {
   const folder = freshFolder();
   const consumer = await peer("const q = emmap.openQueue('jobs.q'); q.push(1)", folder);
@@ -262,11 +319,16 @@ test("help fits a screen, and every verb has an example", () => {
   expect(verbs).toHaveLength(14);
   for (const verb of verbs)
     expect(output([verb, "--help"])).toMatch(new RegExp(`Example:\n  \\$ .*emmap ${verb}`));
+  expect(output(["help"])).toBe(help);
+  expect(output(["help", "info"])).toBe(output(["info", "--help"]));
+  expect(run(["help", "inf"])).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining("did you mean info?"),
+  });
 });
 
 test("--watch repeats, with an object a line for scripts", async () => {
   const folder = shop();
-  const { spawn } = await import("node:child_process");
   const child = spawn(process.execPath, [emmap, "info", "jobs.q", "--json", "--watch=0.1"], { cwd: folder });
   let text = "";
   child.stdout.on("data", (chunk) => {
@@ -280,6 +342,7 @@ test("--watch repeats, with an object a line for scripts", async () => {
 });
 
 test("names and programs that would command a terminal are shown escaped", () => {
+  for (const wrong of [["zz\x1b[2J"], ["ls", "--zz\x1b[2J"]]) expect(run(wrong).stderr).not.toContain("\x1b");
   const folder = freshFolder();
   const name = "evil\x1b]0;owned\x07\x9b31m\u202e.q";
   openQueue(join(folder, name)).close();

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { onTestFinished } from "vitest";
 
 export const emmap = join(__dirname, "../../dist/cli/emmap.js");
-const library = JSON.stringify(join(__dirname, "../../dist/index.js"));
+export const library = join(__dirname, "../../dist/index.js");
 
 /** A folder that is removed when the test ends. */
 export function freshFolder(): string {
@@ -51,6 +51,7 @@ interface Value {
   popped: number;
   amount: number;
   length: number;
+  waiters: number;
   note: string;
   trouble: string;
   writers: { process: number; popped: number }[];
@@ -71,7 +72,10 @@ export const values = (args: readonly string[], options: { cwd?: string } = {}):
 export async function peer(code: string, cwd: string): Promise<ChildProcess> {
   const child = spawn(
     process.execPath,
-    ["-e", `const emmap = require(${library}); ${code}; console.log("ready"); setInterval(() => {}, 1000);`],
+    [
+      "-e",
+      `const emmap = require(${JSON.stringify(library)}); ${code}; console.log("ready"); setInterval(() => {}, 1000);`,
+    ],
     { cwd, stdio: ["pipe", "pipe", "inherit"] },
   );
   onTestFinished(() => void child.kill("SIGKILL"));

@@ -47,5 +47,7 @@ export async function counters(path: string, verb: string, words: string[], opti
   const index = Number(integer(words[0] as string));
   if (what === "get") return report(options, () => get(path, index));
   const operand = integer(words[1] as string);
+  if (BigInt.asIntN(64, operand) !== operand)
+    throw new Failure(`${operand} does not fit a counter: it has 64 bits with a sign`, Status.usage);
   return report({ json: options.json }, () => change(path, what, index, operand));
 }

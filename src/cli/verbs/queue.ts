@@ -203,7 +203,7 @@ export async function queue(path: string, verb: string, words: string[], options
       if (to === undefined || words.length > 1)
         throw new Failure(`${what} takes the path of another queue`, Status.usage);
       expectQueue(to, options.create);
-      if (what === "move" && isSame(path, to)) throw new Failure(`${to} is ${path} itself`, Status.usage);
+      if (isSame(path, to)) throw new Failure(`${to} is ${path} itself`, Status.usage);
       const act = what === "move" ? move : copy;
       return report(once, () => act(path, to, number, options.create));
     }
