@@ -18,6 +18,7 @@ static bool noted_length(const inspector_t *self, queue_header_t header, uint64_
            *count <= (header.tail - header.head) / QUEUE_TOTAL_MIN;
 }
 
+/* Messages in hand and released ones are facts of their own. */
 static emmap_error count_messages(inspector_t *self, uint64_t *count)
 {
     const emmap_options options = {.flags = EMMAP_OPEN_READ | EMMAP_OPEN_SHARED};
@@ -25,7 +26,7 @@ static emmap_error count_messages(inspector_t *self, uint64_t *count)
     emmap_error error = emmap_queue_open(self->path, &options, &file);
     if (error)
         return error;
-    error = emmap_queue_length(file, count);
+    error = emi_queue_length_of_file(file, count);
     size_t in_hand;
     if (!error && self->effort == EMMAP_CHECK &&
         emmap_queue_in_hand(file, NULL, 0, &in_hand) == EMMAP_CORRUPT) {

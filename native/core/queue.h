@@ -43,6 +43,9 @@ bool emi_queue_read_header_unlocked(emmap_file *file, queue_header_t *header);
 bool emi_queue_is_surely_empty(emmap_file *file);
 bool emi_queue_file_is_surely_empty(emmap_file *file);
 
+/* The number of messages in the queue's file, without released ones. As emmap_queue_length. */
+emmap_error emi_queue_length_of_file(emmap_file *file, uint64_t *length);
+
 /* Messages that follow one another. */
 typedef struct queue_range {
     uint32_t from;

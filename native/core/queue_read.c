@@ -176,7 +176,7 @@ static emmap_error length_by_walking(emmap_file *file, uint64_t *length)
     return error;
 }
 
-emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
+emmap_error emi_queue_length_of_file(emmap_file *file, uint64_t *length)
 {
     emmap_error error;
     do {
@@ -184,7 +184,13 @@ emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
         if (error)
             *length = 0;
     } while (!error && *length == 0 && emi_stale_went_over(file, &error));
+    return error;
+}
+
+emmap_error emmap_queue_length(emmap_file *file, uint64_t *length)
+{
     uint64_t released = 0;
+    emmap_error error = emi_queue_length_of_file(file, length);
     if (!error && may_have_released(file))
         error = look_at_released(file, NULL, &released);
     *length += released;
