@@ -6,7 +6,7 @@
 
 %% Deliveries: a message that was taken stays in hand until it is acknowledged, released or put back.
 
--export([take/2, take_bytes/2, ack/1, release/2, put_back/1, attempt/1, order/1, is_of/2]).
+-export([take/2, take_bytes/2, ack/1, ack/2, release/2, put_back/1, attempt/1, order/1, is_of/2]).
 
 -export_type([delivery/0]).
 
@@ -59,6 +59,19 @@ holder() ->
 -spec ack(delivery()) -> ok | {error, emmap_queue:reason()}.
 ack(#delivery{backend = Backend, handle = Handle, ticket = Ticket}) ->
     ?CALL_LOCKING(Backend, queue_ack(Handle, Ticket)).
+
+%% The same for a process that has others to serve: it waits for a lock no longer than `Patience' milliseconds.
+-spec ack(delivery(), Patience :: non_neg_integer()) -> ok | {busy, Limit :: non_neg_integer()} | {error, emmap_queue:reason()}.
+ack(#delivery{backend = Backend, handle = Handle, ticket = Ticket}, Patience) ->
+    Attempt = fun() -> ?CALL(Backend, queue_ack(Handle, Ticket)) end,
+    case Attempt() of
+        {busy, Limit} ->
+            case emmap_lock:again(Attempt, min(Patience, Limit)) of
+                {error, timeout} -> {busy, Limit};
+                Answer -> Answer
+            end;
+        Answer -> Answer
+    end.
 
 -spec release(delivery(), Delay :: non_neg_integer()) -> ok | {error, emmap_queue:reason()}.
 release(#delivery{backend = Backend, handle = Handle, ticket = Ticket}, Delay) ->

@@ -150,6 +150,8 @@ answered, and how many were not answered when it was lost.").
     pending = [] :: [#message{}], %% to be sent before those of the queue
     done = [] :: [ranges()], %% messages that were pushed, and are to be acknowledged when they are delivered again
     blocked = none :: none | {node(), tuple()}, %% a batch that the connection had no room for
+    unacked = [] :: [#message{}], %% messages that were pushed, while somebody else has the queue's lock
+    ack_timer :: undefined | reference(),
     waiter :: undefined | pid() | reference(),
     gives_up = never :: never | integer(), %% when, while somebody else has the queue's lock
     relayed = 0 :: non_neg_integer()
@@ -350,6 +352,7 @@ handle_info({'DOWN', Monitor, process, {_, Node}, Reason}, #state{targets = Targ
 handle_info({timeout, _, {connect, Node}}, State) -> {noreply, connect(Node, State)};
 handle_info({timeout, _, discover}, State) -> go_on(discover(State));
 handle_info({timeout, _, unblock}, State) -> go_on(unblock(State));
+handle_info({timeout, Timer, ack}, #state{ack_timer = Timer} = State) -> go_on(State#state{ack_timer = undefined});
 handle_info({timeout, Timer, take}, #state{waiter = Timer} = State) -> go_on(State#state{waiter = undefined});
 handle_info({waited, Waiter, Result}, #state{waiter = Waiter} = State) ->
     case Result of
@@ -369,14 +372,15 @@ in_session(Session, Status, Then, #state{targets = Targets} = State) ->
         [] -> {noreply, State}
     end.
 
-about(#state{options = #{to := To}, queue = Queue, targets = Targets, current = Current, relayed = Relayed, pending = Pending}) ->
+about(#state{options = #{to := To}, queue = Queue, targets = Targets, current = Current, relayed = Relayed, pending = Pending,
+             unacked = Unacked}) ->
     Nodes = maps:map(
         fun(_Node, #target{status = Status, sent = Sent, unsettled = Unsettled}) ->
             #{status => Status, sent => length(Sent), unsettled => length(Unsettled)}
         end, Targets),
     InHand = [length(Messages) || #target{sent = Sent, unsettled = Unsettled} <- maps:values(Targets),
                                   #batch{messages = Messages} <- Sent ++ Unsettled],
-    #{from => path(Queue), to => To, sends_to => Current, taken => length(Pending) + lists:sum(InHand),
+    #{from => path(Queue), to => To, sends_to => Current, taken => length(Pending) + length(Unacked) + lists:sum(InHand),
       relayed => Relayed, nodes => Nodes}.
 
 %%% Targets
@@ -488,7 +492,11 @@ reclaim(State) -> State.
 %%% Taking and sending
 
 %% Sends as much as the window allows.
-go_on(State) -> fill(choose(State)).
+go_on(State) ->
+    case acknowledge(choose(State)) of
+        #state{unacked = []} = Next -> fill(Next);
+        Waiting -> {noreply, Waiting} % nothing is taken meanwhile
+    end.
 
 fill(#state{current = none} = State) -> {noreply, State};
 fill(#state{blocked = {_, _}} = State) -> {noreply, State};
@@ -497,10 +505,11 @@ fill(#state{options = Options, current = Node, targets = Targets} = State) ->
     case length(Sent) < maps:get(window, Options, ?WINDOW) of
         true ->
             case collect(State) of
+                {[], _, eof, #state{unacked = [_ | _]} = Next} -> go_on(Next);
                 {[], _, eof, Next} -> {noreply, wait(Next#state{gives_up = never})};
                 {[], _, {busy, Limit}, Next} -> busy(Limit, Next);
                 {[], _, {error, Reason}, Next} -> failed(Reason, Next);
-                {Messages, Ranges, _, Next} -> fill(send(Messages, Ranges, Next#state{gives_up = never}))
+                {Messages, Ranges, _, Next} -> go_on(send(Messages, Ranges, Next#state{gives_up = never}))
             end;
         false ->
             {noreply, State}
@@ -604,24 +613,42 @@ wait(State) -> State.
 busy(Limit, #state{gives_up = never} = State) when is_integer(Limit) ->
     busy(Limit, State#state{gives_up = erlang:monotonic_time(millisecond) + Limit});
 busy(_Limit, #state{gives_up = End} = State) ->
-    case is_integer(End) andalso erlang:monotonic_time(millisecond) >= End of
+    case has_passed(End) of
         true -> failed(timeout, State#state{gives_up = never});
         false -> {noreply, look_again(?CROWDED, State)}
     end.
 
+has_passed(End) -> is_integer(End) andalso erlang:monotonic_time(millisecond) >= End.
+
 look_again(Pause, #state{waiter = undefined} = State) -> State#state{waiter = erlang:start_timer(Pause, self(), take)};
 look_again(_Pause, State) -> State.
 
-ack(Messages, #state{relayed = Relayed} = State) ->
-    lists:foreach(fun ack/1, Messages),
-    State#state{relayed = Relayed + length(Messages)}.
+%% go_on/1 acknowledges them.
+ack(Messages, #state{unacked = Waiting} = State) -> State#state{unacked = Waiting ++ Messages}.
 
-ack(#message{delivery = Delivery}) ->
-    case emmap_delivery:ack(Delivery) of
-        ok -> ok;
-        {error, einval} -> ok; % somebody has erased the queue
+acknowledge(#state{unacked = []} = State) -> State;
+acknowledge(#state{unacked = [#message{delivery = Delivery} | Rest], relayed = Relayed, gives_up = End} = State) ->
+    case emmap_delivery:ack(Delivery, ?CROWDED) of
+        %% einval: somebody has erased the queue.
+        Done when Done =:= ok; Done =:= {error, einval} ->
+            acknowledge(State#state{unacked = Rest, relayed = Relayed + 1, gives_up = never});
+        {busy, Limit} when End =:= never ->
+            acknowledge_later(?CROWDED, State#state{gives_up = erlang:monotonic_time(millisecond) + Limit});
+        {busy, _} ->
+            case has_passed(End) of
+                true -> not_acknowledged(timeout, State);
+                false -> acknowledge_later(?CROWDED, State)
+            end;
+        {error, Reason} when ?PASSES(Reason) -> not_acknowledged(Reason, State);
         {error, Reason} -> exit({queue, Reason}) % then it is delivered again, and acknowledged
     end.
+
+not_acknowledged(Reason, State) ->
+    log(warning, queue_failed, node(), State, #{reason => Reason}),
+    acknowledge_later(?PAUSE, State#state{gives_up = never}).
+
+acknowledge_later(Pause, #state{ack_timer = undefined} = State) -> State#state{ack_timer = erlang:start_timer(Pause, self(), ack)};
+acknowledge_later(_Pause, State) -> State.
 
 %%% Logging
 

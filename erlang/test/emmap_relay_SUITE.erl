@@ -5,7 +5,7 @@
 -export([relays/1, raw_bytes/1, back_pressure/1, receiver_dies/1, receiver_node_dies/1, relay_dies/1, relay_node_dies/1, connection_is_cut/1,
          several_into_one/1, other_consumers/1, settles_with_the_lost_node/1, resends_to_another_node/1, group_of_pg/1, syncs/1,
          full_queue/1, one_relay_a_queue/1, restored_source/1, hostile_messages/1, hostile_answers/1, hidden_node/1, another_cookie/1,
-         reports/1, queue_fails/1, bad_options/1,
+         reports/1, queue_fails/1, acknowledgement_waits/1, bad_options/1,
          open_queues/1, node_script/1]).
 -export([keep/3, keeper/4, kill/1, pump/3]).
 
@@ -17,7 +17,7 @@ groups() ->
     emmap_test_backends:groups(
       [relays, raw_bytes, back_pressure, receiver_dies, receiver_node_dies, relay_dies, relay_node_dies, connection_is_cut, several_into_one,
        other_consumers, settles_with_the_lost_node, resends_to_another_node, group_of_pg, syncs, full_queue, one_relay_a_queue,
-       restored_source, hostile_messages, hostile_answers, hidden_node, another_cookie, reports, queue_fails, bad_options, open_queues, node_script]).
+       restored_source, hostile_messages, hostile_answers, hidden_node, another_cookie, reports, queue_fails, acknowledgement_waits, bad_options, open_queues, node_script]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -553,6 +553,27 @@ queue_fails(Config) ->
     end),
     To = open(Config, "to.q"),
     emmap_test:until(fun() -> emmap_queue:length(To) =:= 100000 end),
+    stop(Hosts).
+
+%% The target has the messages while a stopped process has the lock of the source: the relay waits, and lives.
+acknowledgement_waits(Config) ->
+    [A, B] = Hosts = [host(a), host(b)],
+    capture([A]),
+    Receiver = receiver(Config, B, "to.q", #{}),
+    {ok, Relay} = relay(Config, A, "from.q", #{node => B#host.node, open_options => [backend(Config), {lock_timeout, 100}]}),
+    _ = await_report(connected, A),
+    ok = call(B, sys, suspend, [Receiver]),
+    From = open(Config, "from.q"),
+    ok = emmap_queue:push_many(From, lists:seq(1, 100000)),
+    emmap_test:until(fun() -> maps:get(taken, call(A, emmap_relay, info, [Relay])) =:= 2000 end),
+    emmap_test_program:with_stopped_owner(path(Config, "from.q"), fun(_, _, _) ->
+        ok = call(B, sys, resume, [Receiver]),
+        ?assertMatch(#{reason := timeout}, await_report(queue_failed, A)),
+        ?assertMatch(#{taken := 2000, relayed := 0}, call(A, emmap_relay, info, [Relay]))
+    end),
+    To = open(Config, "to.q"),
+    emmap_test:until(fun() -> maps:get(relayed, call(A, emmap_relay, info, [Relay])) =:= 100000 end),
+    ?assertEqual({0, 100000}, {emmap_queue:length(From), emmap_queue:length(To)}),
     stop(Hosts).
 
 %%% Options
