@@ -1,7 +1,7 @@
 import { mkdirSync, type PathLike } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type InspectOptions, inspect } from "node:util";
-import type { Integer } from "./arguments.js";
+import { type Integer, rangeError } from "./arguments.js";
 import { type Counters, openCounters } from "./counters.js";
 
 /** The words of status.bin, which the BEAM node sets once a second. */
@@ -9,6 +9,8 @@ const BEAT = 0;
 const CONNECTED = 1;
 const KNOWN = 2;
 const STATUS_WORDS = 4;
+/** The host's node takes no more. */
+const MOST_COUNTERS = 2 ** 24;
 
 /** Options of {@link openClusterCounters}. */
 export interface ClusterCountersOptions {
@@ -55,6 +57,7 @@ export class ClusterCounters {
 
   /** The same as the function {@link openClusterCounters}. */
   static open(folder: PathLike, count: Integer = 0, options: ClusterCountersOptions = {}): ClusterCounters {
+    if (Number(count) > MOST_COUNTERS) throw rangeError("count", "at most 2^24", count);
     const path = typeof folder === "string" || Buffer.isBuffer(folder) ? folder : fileURLToPath(folder);
     const files = [
       ["own.bin", count],
@@ -156,6 +159,7 @@ export class ClusterCounters {
  * @param count the number of counters, the same on all hosts. If given, the folder and its files are made if they are
  * missing, so that this process may start before the node does. If not given, or 0: the number that the files have
  * @throws {EmmapError} as {@link openCounters}; ENOENT if the files are missing and no count is given
+ * @throws {RangeError} if the count is above 2^24
  */
 export function openClusterCounters(
   folder: PathLike,

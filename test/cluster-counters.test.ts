@@ -26,6 +26,8 @@ test("a value is what this host has added, and what the others have", () => {
 test("with a count the folder is made, without one it must be there", () => {
   const folder = freshPath();
   expect(thrownBy(() => openClusterCounters(folder)).code).toBe("ENOENT");
+  for (const count of [2 ** 24 + 1, 2n ** 25n])
+    expect(thrownBy(() => openClusterCounters(folder, count)).code).toBe("ERR_OUT_OF_RANGE");
   expect(existsSync(folder)).toBe(false);
   mkdirSync(folder);
   expect(thrownBy(() => openClusterCounters(folder)).code).toBe("ENOENT");
