@@ -51,6 +51,7 @@ typedef struct moment {
     uint64_t window; /* its number */
     uint64_t left;   /* ms to its end */
     uint64_t expiry; /* of an entry that is hit now */
+    uint64_t latest; /* of an entry that a sliding limit hits now */
 } moment_t;
 
 static moment_t moment_of(const emmap_table_limit *limit)
@@ -58,8 +59,10 @@ static moment_t moment_of(const emmap_table_limit *limit)
     const uint64_t now = now_ms();
     const uint64_t window = now / limit->window_ms;
     const uint64_t left = limit->window_ms - now % limit->window_ms;
-    const uint64_t after = limit->flags & EMMAP_TABLE_SLIDING ? limit->window_ms : 0;
-    return (moment_t){.now = now, .window = window, .left = left, .expiry = now + left + after};
+    const uint64_t end = now + left;
+    const uint64_t latest = end + limit->window_ms;
+    const uint64_t expiry = limit->flags & EMMAP_TABLE_SLIDING ? latest : end;
+    return (moment_t){.now = now, .window = window, .left = left, .expiry = expiry, .latest = latest};
 }
 
 static void answer(const emmap_table_limit *limit, const moment_t *moment, uint64_t used, bool allowed,
@@ -96,14 +99,14 @@ try_hit(const target_t *target, const emmap_table_limit *limit, emmap_table_hit_
     const uint64_t expiry = (uint64_t)end;
     const uint64_t state = (uint64_t)word;
     const uint64_t since = (moment.window - (state >> 2 * COUNT_BITS)) & WINDOW_MASK;
-    const bool over = expiry <= moment.now || expiry > moment.expiry || since > 1;
+    const bool over = expiry <= moment.now || expiry > moment.latest || since > 1;
     const bool sliding = limit->flags & EMMAP_TABLE_SLIDING;
     const uint64_t last = state & COUNT_MASK;
-    uint64_t before = over ? 0 : since == 0 ? state >> COUNT_BITS & COUNT_MASK : last;
-    uint64_t used = over || since == 1 ? 0 : last;
-    if (!sliding)
-        before = 0;
-    const uint64_t weighed = before == 0 ? 0 : before * moment.left / limit->window_ms;
+    const uint64_t before = over ? 0 : since == 0 ? state >> COUNT_BITS & COUNT_MASK : last;
+    const uint64_t used = over || since == 1 ? 0 : last;
+    const uint64_t weighed = !sliding || before == 0 ? 0 : before * moment.left / limit->window_ms;
+    /* Hits that slide and hits that do not may share a key. */
+    const uint64_t later = !over && expiry > moment.expiry ? expiry : moment.expiry;
     const uint64_t all = used + weighed;
     const uint64_t cost = limit->cost > 0 ? (uint64_t)limit->cost : 0;
     const uint64_t back = limit->cost < 0 ? (uint64_t)-limit->cost : 0;
@@ -113,7 +116,7 @@ try_hit(const target_t *target, const emmap_table_limit *limit, emmap_table_hit_
         answer(limit, &moment, all, allowed, result);
         return TRIED_DONE;
     }
-    if (expiry != moment.expiry && !atomic_compare_exchange_strong(&words[1], &end, (int64_t)moment.expiry))
+    if (expiry != later && !atomic_compare_exchange_strong(&words[1], &end, (int64_t)later))
         return TRIED_AGAIN;
     PAUSE("table_hit_expiry");
     const uint64_t next =

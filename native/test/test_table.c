@@ -355,6 +355,29 @@ static void a_sliding_limit_weighs_the_window_before(void **state)
     close_file(table);
 }
 
+static void sliding_and_other_hits_of_a_key_count_together(void **state)
+{
+    (void)state;
+    emmap_file *const table = open_table(100, 20, 2);
+    const emmap_table_limit fixed = {.limit = 10, .window_ms = 1000000, .cost = 1};
+    emmap_table_limit sliding = fixed;
+    sliding.flags = EMMAP_TABLE_SLIDING;
+    set_clock(999000);
+    for (uint64_t used = 1; used <= 15; used++)
+        assert_int_equal(hit_with(table, "ann", used % 2 ? sliding : fixed).used, used < 10 ? used : 10);
+    /* The sliding ones weigh the window before, and the others do not. */
+    set_clock(1000100);
+    assert_int_equal(hit_with(table, "ann", fixed).used, 1);
+    assert_false(hit_with(table, "ann", sliding).allowed);
+    set_clock(1500000);
+    assert_in_range(hit_with(table, "ann", sliding).used, 6, 7);
+    assert_int_equal(hit_with(table, "ann", fixed).used, 3);
+    set_clock(3000100);
+    assert_int_equal(hit_with(table, "ann", fixed).used, 1);
+    emi_table_clock_shift = 0;
+    close_file(table);
+}
+
 static void expired_entries_give_their_place(void **state)
 {
     (void)state;
@@ -704,6 +727,7 @@ int main(void)
         folder_test(a_limit_holds_in_its_window),
         folder_test(a_late_hit_does_not_begin_an_earlier_window_again),
         folder_test(a_sliding_limit_weighs_the_window_before),
+        folder_test(sliding_and_other_hits_of_a_key_count_together),
         folder_test(expired_entries_give_their_place),
         folder_test(every_addition_counts_among_four_processes),
         folder_test(look_ups_are_right_while_others_delete),
