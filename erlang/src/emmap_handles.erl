@@ -14,10 +14,10 @@ The functions of `emmap`, `emmap_queue`, `emmap_cell` and `emmap_table` take the
 file, and goes into a supervisor (`child_spec/1`). The file is in a persistent term, so a call with a name takes some 10 ns more. For
 operations on words and counters, which take 30 ns, each process keeps the handle in its dictionary, and the name takes some 3 ns.
 
-If the file is lost, because the port's program has died (`port_died`) or another process has truncated it (`efault`), it
-is opened again for all processes. A caller sees the error at most once; its call may have been done or not. If the open
+If the file is lost, because the port's program has died (`port_died`), another process has truncated it (`efault`), or the
+path leads to another file or to none (`estale`), it is opened again for all processes. A caller sees the error at most once; its call may have been done or not. If the open
 fails, the process ends with `{emmap, Path, Reason}`, and its supervisor decides. `reopen/1` opens the file again in other
-cases, for instance after `estale`.
+cases. A push, and an operation on words, do not look whether the path still leads to their file: see `emmap:is_current/1`.
 
 While no file has the name, a call with the name raises `function_clause`, as with any term that is no open file.").
 -behaviour(gen_server).
@@ -153,7 +153,7 @@ handle_call(Request, _From, #state{name = Name} = State) ->
 lost(File) ->
     case emmap:size(File) of
         {error, Reason} -> emmap_named:is_lost(Reason) andalso {true, Reason};
-        {ok, _} -> false
+        {ok, _} -> emmap:is_current(File) =:= false andalso {true, estale}
     end.
 
 heal(Lost, #state{file = File, path = Path} = State) ->

@@ -115,9 +115,9 @@ reopen_here(#file_descriptor{data = #file{origin = #origin{options = Options, ki
             opened(replace(File, Origin#origin{options = writable(Kind, Kept)}))
     end.
 
-%% Whether a file with this error answers nothing else until it is opened again.
+%% Whether a file with this error answers nothing else, or nothing that others see, until it is opened again.
 -spec is_lost(term()) -> boolean().
-is_lost(Reason) -> Reason =:= port_died orelse Reason =:= efault.
+is_lost(Reason) -> Reason =:= port_died orelse Reason =:= efault orelse Reason =:= estale.
 
 %% A monitor of the process whose end loses the file; `none' if there is no such process.
 -spec monitor(emmap:file()) -> reference() | none.

@@ -500,9 +500,14 @@ compact(Name) when is_atom(Name) -> ?NAMED(Name, Queue, compact(Queue)).
 
 ?DOC("Starts a server with a queue of its own. The server is registered unless it has no name.
 
-If the file is lost (`port_died`, `efault`), the server opens it again once. If that fails, or does not help, it ends with
-`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; it may have been done or not. The
-answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
+If the file is lost (`port_died`, `efault`, or `estale`: the path leads to another file or to none, for which an `enqueue/2`
+looks once a second), the server opens it again once. If that fails, or does not help, it ends with
+`{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; it may have been done or not.
+
+If another process has the queue's lock, or the port's program does not answer, a call waits for `lock_timeout`, and
+answers `{error, timeout}`. Calls that came meanwhile answer the same, without another wait.
+
+The answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
 -spec start_link(server_options()) -> gen_server:start_ret().
 start_link(Options) -> emmap_queue_server:start_link(Options).
 
@@ -533,7 +538,8 @@ that moment, the message may stay although the caller has got it.").
 dequeue(Server) -> gen_server:call(Server, pop, infinity).
 
 ?DOC("As `dequeue/1`, and waits up to `Timeout` milliseconds for a message. Callers get messages in the order in which they
-came.").
+came. `timeout`: there was none. `{error, timeout}`: another process has the lock, or the port's program does not answer, so
+nobody knows; this answer may take `lock_timeout` longer.").
 -spec dequeue(gen_server:server_ref(), timeout()) -> {ok, term()} | timeout | {error, reason()}.
 dequeue(Server, Timeout) when Timeout =:= infinity; is_integer(Timeout), Timeout >= 0, Timeout =< 16#ffffffff ->
     gen_server:call(Server, {await, Timeout}, infinity);

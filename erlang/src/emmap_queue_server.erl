@@ -16,6 +16,8 @@
 
 %% How long a caller's node may take to say whether the caller lives.
 -define(ASK_TIMEOUT, 5000).
+%% How often a push looks whether the path still leads to the queue's file, in milliseconds.
+-define(LOOK_EVERY, 1000).
 
 -export_type([arguments/0, state/0]).
 
@@ -25,6 +27,10 @@
     port :: reference() | none, %% a monitor of the port's server
     reopened = false :: boolean(), %% and nothing has succeeded since
     on_bad_term = keep :: keep | drop | {dead_letters, file:name_all() | emmap_queue:queue(), [emmap_queue:open_option()]},
+    looked = erlang:monotonic_time(millisecond) :: integer(), %% when the path last led to the file
+    %% The lock or the port's program did not come in time, and requests that came meanwhile are still to be answered.
+    blocked = false :: boolean(),
+    starved = false :: boolean(), %% the last try to serve waiting callers ended so
     waiting = [] :: [#{from := gen_server:from(), monitor := reference(), timer := reference() | none}],
     waiter :: pid() | undefined %% sleeps until there may be a message, as long as callers wait
 }).
@@ -88,8 +94,28 @@ on_bad_term(Options) -> emmap_options:bad({options, Options}).
 
 -spec handle_call(term(), gen_server:from(), #server{}) ->
     {reply, term(), #server{}} | {noreply, #server{}} | {stop, term(), #server{}}.
-handle_call({push, Term}, From, #server{queue = Queue} = State) ->
-    answer(From, emmap_queue_push:push(Queue, Term), State);
+handle_call({await, Timeout}, {Pid, _} = From, #server{waiting = Waiting} = State) ->
+    Timer = case Timeout of
+        infinity -> none;
+        _ -> erlang:start_timer(Timeout, self(), From)
+    end,
+    Caller = #{from => From, monitor => monitor(process, Pid), timer => Timer},
+    Queued = State#server{waiting = Waiting ++ [Caller]},
+    case State#server.blocked of
+        true -> {noreply, Queued};
+        false -> serve(Queued)
+    end;
+%% It has waited as long as the one before.
+handle_call({try_pop, _Fun}, _From, #server{blocked = true} = State) -> {reply, {ok, {error, timeout}}, State};
+handle_call(_Request, _From, #server{blocked = true} = State) -> {reply, {error, timeout}, State};
+handle_call({push, Term}, From, State) ->
+    case current(State) of
+        {ok, #server{queue = Queue} = Current} ->
+            answer(From, emmap_queue_push:push(Queue, Term), Current);
+        Stop ->
+            gen_server:reply(From, {error, estale}),
+            Stop
+    end;
 handle_call(pop, From, State) -> pop(From, State);
 handle_call({try_pop, Fun}, From, State) when is_function(Fun, 1) ->
     case lives(From) of
@@ -105,13 +131,6 @@ handle_call({pop_many, Limit}, From, State) when is_integer(Limit) ->
         true -> {noreply, State};
         false -> pop_many(From, Limit, State)
     end;
-handle_call({await, Timeout}, {Pid, _} = From, #server{waiting = Waiting} = State) ->
-    Timer = case Timeout of
-        infinity -> none;
-        _ -> erlang:start_timer(Timeout, self(), From)
-    end,
-    Caller = #{from => From, monitor => monitor(process, Pid), timer => Timer},
-    serve(State#server{waiting = Waiting ++ [Caller]});
 handle_call(Request, _From, State) ->
     ?LOG_WARNING("emmap_queue ~0tp of ~0tp does not know the request ~0tp", [self(), State#server.path, Request]),
     {reply, {error, {badarg, Request}}, State}.
@@ -129,14 +148,16 @@ handle_info({'DOWN', Port, process, _, _}, #server{port = Port} = State) ->
     end;
 handle_info({'DOWN', _, process, Waiter, _}, #server{waiter = Waiter} = State) ->
     serve(State#server{waiter = undefined});
-handle_info({'DOWN', Monitor, process, _, _}, State) -> serve(forget(monitor, Monitor, State));
+handle_info({'DOWN', Monitor, process, _, _}, State) -> go_on(forget(monitor, Monitor, State));
 handle_info({timeout, Timer, From}, State) ->
     %% A caller that has its message has no timer any more.
     case [1 || #{timer := Set} <- State#server.waiting, Set =:= Timer] of
+        [_] when State#server.starved -> gen_server:reply(From, {error, timeout});
         [_] -> gen_server:reply(From, timeout);
         [] -> ok
     end,
-    serve(forget(timer, Timer, State));
+    go_on(forget(timer, Timer, State));
+handle_info(unblocked, State) -> go_on(State#server{blocked = false});
 handle_info(Message, State) -> unexpected(Message, State).
 
 -spec terminate(term(), #server{}) -> ok.
@@ -168,12 +189,29 @@ done(Result, State) ->
         Stop -> Stop
     end.
 
+kept({error, timeout}, State) -> {ok, blocked(State)};
 kept({error, Reason}, State) ->
     case emmap_open:is_lost(Reason) of
         true -> reopen(Reason, State);
         false -> {ok, State}
     end;
 kept(_Result, State) -> {ok, State#server{reopened = false}}.
+
+%% Requests that are in the mailbox now came while this process waited for the lock or for the port's program. They are not
+%% to wait anew, one after the other.
+blocked(#server{blocked = true} = State) -> State;
+blocked(State) ->
+    self() ! unblocked,
+    State#server{blocked = true}.
+
+%% A push would not notice that the path leads to another file, or to none, and nobody would find the message.
+current(#server{queue = Queue, looked = Looked} = State) ->
+    Now = erlang:monotonic_time(millisecond),
+    case Now - Looked < ?LOOK_EVERY orelse emmap:is_current(Queue) of
+        false -> reopen(estale, State);
+        true when Now - Looked < ?LOOK_EVERY -> {ok, State};
+        _ -> {ok, State#server{looked = Now}}
+    end.
 
 %% Once. If that was of no use, the supervisor decides.
 reopen(Reason, #server{path = Path, reopened = true} = State) -> {stop, {emmap, Path, Reason}, State};
@@ -300,14 +338,20 @@ lives({Pid, _}) ->
 
 %%% Callers that wait for a message
 
+%% While another process waits for a message there is no need to look.
+go_on(#server{waiter = Waiter, waiting = [_ | _]} = State) when is_pid(Waiter) -> {noreply, State};
+go_on(State) -> serve(State).
+
 %% Serves them in the order in which they came, as long as there are messages.
 serve(#server{waiting = []} = State) -> {noreply, stop_waiting(State)};
+serve(#server{blocked = true} = State) -> {noreply, State};
 serve(#server{waiting = [#{from := From} = Caller | Others]} = State) ->
     case is_gone(From) orelse deliver(From, fun(Term) -> {ok, Term} end, State) of
         true -> serve(served(Caller, State#server{waiting = Others}));
-        {sent, ok} -> done(ok, served(Caller, State#server{waiting = Others}));
-        eof -> {noreply, wait(State)};
-        {error, Busy} when Busy =:= ebusy; Busy =:= timeout -> {noreply, wait(State)};
+        {sent, ok} -> done(ok, served(Caller, State#server{waiting = Others, starved = false}));
+        eof -> {noreply, wait(State#server{reopened = false, starved = false})};
+        {error, ebusy} -> {noreply, wait(State)};
+        {error, timeout} -> {noreply, wait((blocked(State))#server{starved = true})};
         {error, Reason} = Error ->
             case emmap_open:is_lost(Reason) of
                 true -> done(Error, State);

@@ -4,6 +4,7 @@
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([waits/1, many/1, keeps_messages_of_the_dead/1, ends_before_a_refused_term/1]).
 -export([puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1, stops_whatever_peers_do/1]).
+-export([reopens_each_time_for_those_who_wait/1, goes_over_with_its_path/1, waits_once_for_all/1]).
 -export([init/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -12,7 +13,8 @@
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    emmap_test_backends:groups([waits, many, keeps_messages_of_the_dead, ends_before_a_refused_term, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child, stops_whatever_peers_do]).
+    emmap_test_backends:groups([waits, many, keeps_messages_of_the_dead, ends_before_a_refused_term, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child, stops_whatever_peers_do,
+                                reopens_each_time_for_those_who_wait, goes_over_with_its_path, waits_once_for_all]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -133,6 +135,67 @@ reopens(Config) ->
     emmap_test:until(fun() -> emmap_queue:enqueue(Server, 4) =:= ok end),
     ?assertEqual({ok, 4}, receive {Caller, Got} -> Got end),
     ok = emmap_queue:stop(Server).
+
+%% Nobody but callers that wait has used the file between two losses.
+reopens_each_time_for_those_who_wait(Config) ->
+    Server = start(Config, "each_time"),
+    Test = self(),
+    Caller = spawn_link(fun() -> Test ! {self(), emmap_queue:dequeue(Server, infinity)} end),
+    [begin
+         emmap_test:until(fun() -> waiting(Server) =:= 1 andalso not maps:get(reopened, status(Server)) end),
+         lose(Config, "each_time")
+     end || _ <- [1, 2, 3]],
+    emmap_test:until(fun() -> emmap_queue:enqueue(Server, found) =:= ok end),
+    ?assertEqual({ok, found}, receive {Caller, Got} -> Got end),
+    ok = emmap_queue:stop(Server).
+
+%% The path leads to another file, and then to none.
+goes_over_with_its_path(Config) ->
+    process_flag(trap_exit, true),
+    Path = emmap_test:path(Config, "goes_over"),
+    Server = start(Config, "goes_over"),
+    ok = emmap_queue:enqueue(Server, lost),
+    lost = emmap_queue:dequeue(Server),
+    New = queue(Config, "new"),
+    ok = emmap_queue:close(New),
+    ok = file:rename(emmap_test:path(Config, "new"), Path),
+    emmap_test:until(fun() ->
+        ok = emmap_queue:enqueue(Server, found),
+        {ok, #{tail := Tail}} = emmap:inspect_file(Path),
+        Tail > 16
+    end),
+    ?assertEqual(found, emmap_queue:dequeue(Server)),
+    Last = queue(Config, "last"),
+    ok = emmap_queue:push(Last, last),
+    ok = emmap_queue:close(Last),
+    ok = file:rename(emmap_test:path(Config, "last"), Path),
+    ?assertEqual({ok, last}, emmap_queue:dequeue(Server, infinity)),
+    ok = file:delete(Path),
+    emmap_test:until(fun() -> (catch emmap_queue:enqueue(Server, orphan)) =/= ok end),
+    receive {'EXIT', Server, Reason} -> ?assertEqual({emmap, Path, enoent}, Reason) end.
+
+%% A stopped process has the lock. Callers do not wait one after the other, and nobody takes that for an empty queue.
+waits_once_for_all(Config) ->
+    Path = emmap_test:path(Config, "once"),
+    {ok, Server} = emmap_queue:start_link(#{path => Path, options => [backend(Config), {lock_timeout, 500}]}),
+    ok = emmap_queue:enqueue(Server, 0),
+    {ok, Queue} = emmap_queue:open(Path, 0, [backend(Config)]),
+    ok = emmap_queue:push_many(Queue, lists:seq(1, 100000)),
+    Test = self(),
+    Calls = [fun() -> emmap_queue:enqueue(Server, more) end, fun() -> emmap_queue:dequeue(Server) end,
+             fun() -> emmap_queue:dequeue(Server, 10) end, fun() -> emmap_queue:dequeue_many(Server, 2) end,
+             fun() -> emmap_queue:try_dequeue(Server, fun(Term) -> Term end) end],
+    emmap_test_program:with_stopped_owner(Path, fun(_, _, _) ->
+        Started = erlang:monotonic_time(millisecond),
+        Callers = [spawn_link(fun() -> Test ! {self(), Call()} end) || _ <- lists:seq(1, 10), Call <- Calls],
+        Answers = [receive {Caller, Answer} -> Answer end || Caller <- Callers],
+        ?assertEqual([{error, timeout}], lists:usort(Answers)),
+        %% One after the other 25 s.
+        ?assert(erlang:monotonic_time(millisecond) - Started < 10000)
+    end),
+    emmap_test:until(fun() -> emmap_queue:dequeue(Server, 1000) =:= {ok, 0} end),
+    ok = emmap_queue:stop(Server),
+    ok = emmap_queue:close(Queue).
 
 lose(Config, Name) -> emmap_test:lose(proplists:get_value(backend, Config), emmap_test:path(Config, Name)).
 
