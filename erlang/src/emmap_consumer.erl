@@ -55,7 +55,7 @@ kills the processes that need longer, and puts their messages back; that attempt
 ## Errors
 
 If the disk or the memory is full, or a stopped process has the lock, the consumer tries again once a second. With any
-other error of the queue it stops with `{queue, Reason}`, and its supervisor starts it again.
+other error of the queue it stops with `{emmap, Path, Reason}`, and its supervisor starts it again.
 
 `logger` gets a report, a map with `event`, `module`, `queue`, and more:
 
@@ -72,7 +72,7 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, attempt/0]).
--export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2, format_status/1]).
 -export([work/4, format_report/1]).
 
 -export_type([options/0, answer/0]).
@@ -82,12 +82,12 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 
 ?DOC("How a consumer works. `queue` and `module` are required.
 
-- `queue`: the path of a queue, or an open one, which the consumer then does not close.
+- `queue`: the path of a queue; or an open one, or the name of one in `m:emmap_handles`, which the consumer does not close.
 - `module`, `args`: the callback module, and the argument of its `c:init/1`; `[]` by default.
 - `concurrency`: how many messages are in work at a time; 1 by default.
 - `max_attempts`: how often a message is delivered at most, deaths of consumers included; 5 by default with
   `dead_letters`. Without, there is no limit.
-- `dead_letters`: the path of a queue, or an open one.
+- `dead_letters`: as `queue`.
 - `backoff`: the delay after the first attempt and the longest one, in milliseconds. Each delay is twice the one before,
   give or take a fifth. `{1000, 300000}` by default. Or a fun that gets the attempt and the reason, and answers the
   delay, from 0 to 10^15. If it raises or answers anything else, the message gets the default delay.
@@ -95,12 +95,12 @@ other error of the queue it stops with `{queue, Reason}`, and its supervisor sta
 - `name`: registers the consumer, as `gen_server:start_link/4` does; an atom means `{local, Name}`.
 - `id`, `shutdown`: as in `t:supervisor:child_spec/0`; by default the module, and 5000.").
 -type options() :: #{
-    queue := file:name_all() | emmap_queue:queue(),
+    queue := file:name_all() | emmap_queue:handle(),
     module := module(),
     args => term(),
     concurrency => pos_integer(),
     max_attempts => pos_integer() | infinity,
-    dead_letters => file:name_all() | emmap_queue:queue(),
+    dead_letters => file:name_all() | emmap_queue:handle(),
     backoff => backoff(),
     open_options => [emmap_queue:open_option()],
     name => atom() | {local, atom()} | {global, term()} | {via, module(), term()},
@@ -223,13 +223,14 @@ init(#{queue := Where, module := Module} = Options) ->
                         ignore -> ignore;
                         {stop, _} = Stop -> Stop
                     end;
-                {error, Reason} -> {stop, {dead_letters, Reason}}
+                {error, Reason} -> {stop, {emmap, maps:get(dead_letters, Options), Reason}}
             end;
-        {error, Reason} -> {stop, {queue, Reason}}
+        {error, Reason} -> {stop, {emmap, Where, Reason}}
     end.
 
 open(none, _Options) -> {ok, none};
 open(?MAPPED(_, _) = Queue, _Options) -> {ok, Queue};
+open(Name, _Options) when is_atom(Name) -> emmap_named:file(Name);
 open(Path, Options) -> emmap_queue:open(Path, 0, maps:get(open_options, Options, [])).
 
 ?DOC(false).
@@ -242,6 +243,7 @@ terminate(Reason, #state{options = #{module := Module, queue := Queue} = Options
 
 %% An open queue belongs to the one who has opened it.
 close(Same, Same) -> ok;
+close(Name, _Queue) when is_atom(Name) -> ok;
 close(_Path, Queue) ->
     _ = emmap_queue:close(Queue),
     ok.
@@ -283,6 +285,13 @@ kill(Pid) ->
     exit(Pid, kill).
 
 %%% Messages of others
+
+%% The messages are the users', and no matter of a crash report.
+?DOC(false).
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{options = #{module := Module}, jobs = Jobs} = State} = Status) ->
+    Status#{state := #{path => path(State), module => Module, in_work => map_size(Jobs)}};
+format_status(Status) -> Status.
 
 ?DOC(false).
 -spec handle_continue(take, #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
@@ -341,7 +350,7 @@ failed(Reason, State) when ?PASSES(Reason) ->
     log(warning, queue_failed, State, #{reason => Reason}),
     {noreply, State#state{waiter = erlang:start_timer(?PAUSE, self(), take)}};
 failed(Reason, State) ->
-    {stop, {queue, Reason}, State}.
+    {stop, {emmap, path(State), Reason}, State}.
 
 %% Another process waits, so that this one answers system messages meanwhile.
 wait(#state{queue = Queue} = State) ->
@@ -466,7 +475,7 @@ settle(Key, Action, #job{delivery = Delivery} = Job, #state{jobs = Jobs} = State
             log(warning, queue_failed, State, #{reason => einval}),
             {ok, State};
         {{error, Reason}, _} ->
-            {{stop, {queue, Reason}}, State}
+            {{stop, {emmap, path(State), Reason}}, State}
     end.
 
 again(Key, Action, #state{jobs = Jobs} = State) ->

@@ -108,6 +108,7 @@ format({emmap, Path, Reason}) -> io_lib:format("~ts: ~ts", [Path, format(Reason)
 format({corrupt, Offset, Why}) -> io_lib:format("the file is damaged at byte ~b: ~ts", [Offset, Why]);
 format({counters, InFile, Asked}) -> io_lib:format("the file has ~b counters, and not ~b", [InFile, Asked]);
 format({other_node, Node}) -> io_lib:format("the file is open on the node ~ts", [Node]);
+format({no_handle, Name}) -> io_lib:format("no process of emmap_handles has opened a file under the name ~0tp", [Name]);
 format({no_backend, Nif, Port}) ->
     io_lib:format("the NIF does not load (~0tp), and the port program does not start (~0tp)", [Nif, Port]);
 format({bad_term, Bytes}) -> io_lib:format("a message of ~b bytes is no term, or is refused", [byte_size(Bytes)]);

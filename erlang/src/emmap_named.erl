@@ -9,7 +9,7 @@
 %% A process keeps in its dictionary the handles that it has used for operations on words. When emmap_handles replaces the file of a
 %% name, it closes the old one. A call with a kept handle that is closed is made again with the new file.
 
--export([call/3, failed/3, failed/5, is_lost/1, process/1]).
+-export([call/3, failed/3, failed/5, file/1, is_lost/1, process/1]).
 
 -include("emmap_file.hrl").
 
@@ -59,6 +59,14 @@ failed(Name, File, Reason) ->
         {error, Reason}
     catch
         exit:_ -> {error, Reason} % its supervisor decides
+    end.
+
+%% The file that has the name.
+-spec file(atom()) -> {ok, emmap:file()} | {error, {no_handle, atom()}}.
+file(Name) ->
+    case persistent_term:get(Name, none) of
+        ?MAPPED(_, _) = File -> {ok, File};
+        _ -> {error, {no_handle, Name}}
     end.
 
 %% The port closes the files of a process that was killed.

@@ -151,8 +151,8 @@ refused (`{bad_term, Bytes}`).
 - `keep` (the default): it stays the first message, and this caller and every later one get the error.
 - `drop`: it is removed, and the log has its length.
 - `{dead_letters, Queue}`: the term `{bad_term, Bytes}` is pushed to that queue, then the message is removed. `Queue` is
-  an open queue, or the name of a file. If the push fails the message stays, and the log has the reason.").
--type server_option() :: open_option() | {on_bad_term, keep | drop | {dead_letters, file:name_all() | queue()}}.
+  an open queue, its name in `m:emmap_handles`, or the path of a file. If the push fails the message stays, and the log has the reason.").
+-type server_option() :: open_option() | {on_bad_term, keep | drop | {dead_letters, file:name_all() | handle()}}.
 ?DOC("How to start a server. Only `path` is needed; the others are `undefined`, 0 and `[]` by default.").
 -type server_options() :: #{
     path := file:name_all(), name => server_name(), size => non_neg_integer(), options => [server_option()]

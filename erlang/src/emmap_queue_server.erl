@@ -26,7 +26,7 @@
     queue :: emmap_queue:queue(),
     port :: reference() | none, %% a monitor of the port's server
     reopened = false :: boolean(), %% and nothing has succeeded since
-    on_bad_term = keep :: keep | drop | {dead_letters, file:name_all() | emmap_queue:queue(), [emmap_queue:open_option()]},
+    on_bad_term = keep :: keep | drop | {dead_letters, file:name_all() | emmap_queue:handle(), [emmap_queue:open_option()]},
     looked = erlang:monotonic_time(millisecond) :: integer(), %% when the path last led to the file
     %% The lock or the port's program did not come in time, and requests that came meanwhile are still to be answered.
     blocked = false :: boolean(),
@@ -300,6 +300,11 @@ put_aside({bad_term, Bytes} = Bad, #server{path = Path, on_bad_term = Choice}) -
 
 push_aside(_Bad, drop) -> ok;
 push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> emmap_queue_push:push(Letters, Bad);
+push_aside(Bad, {dead_letters, Name, _Options}) when is_atom(Name) ->
+    case emmap_named:file(Name) of
+        {ok, _} -> emmap_queue:push(Name, Bad);
+        {error, _} = Error -> Error
+    end;
 push_aside(Bad, {dead_letters, Name, Options}) ->
     case emmap_queue_open:open(Name, 0, Options) of
         {ok, Letters} ->

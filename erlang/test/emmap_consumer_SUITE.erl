@@ -5,7 +5,7 @@
 -export([works/1, concurrency/1, takes_what_it_can_work_on/1, answers/1, failures/1, backs_off/1, no_limit_without_dead_letters/1,
          long_reasons/1, no_delay/1, unlinked/1, poison_term/1, dead_letters_fail/1, dies_with_the_message/1, handler_state/1]).
 -export([stops_when_done/1, stops_in_time/1, handler_stops_it/1, killed/1, supervised/1, program_dies/1, server_dies/1,
-         open_queues/1, init_answers/1, bad_options/1, system_messages/1, queue_fails/1, reports/1]).
+         open_queues/1, named_queues/1, init_answers/1, bad_options/1, system_messages/1, queue_fails/1, reports/1]).
 %% The callbacks, and a handler for logger.
 -behaviour(emmap_consumer).
 -export([init/1, handle_message/2, terminate/2, log/2]).
@@ -18,7 +18,7 @@ groups() ->
     emmap_test_backends:groups(
       [works, concurrency, takes_what_it_can_work_on, answers, failures, backs_off, no_limit_without_dead_letters, poison_term,
        long_reasons, no_delay, unlinked, dead_letters_fail, dies_with_the_message, handler_state, stops_when_done,
-       stops_in_time, handler_stops_it, killed, supervised, program_dies, server_dies, open_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
+       stops_in_time, handler_stops_it, killed, supervised, program_dies, server_dies, open_queues, named_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -437,7 +437,7 @@ server_dies(Config) ->
             {ok, Server} = emmap_sup:port(),
             exit(Server, kill),
             First ! {answer, ok},
-            receive {'EXIT', Consumer, Reason} -> ?assertEqual({queue, port_died}, Reason) after 10000 -> ct:fail(still_there) end,
+            receive {'EXIT', Consumer, Reason} -> ?assertEqual({emmap, list_to_binary(path(Config, "jobs.q")), port_died}, Reason) after 10000 -> ct:fail(still_there) end,
             Again = queue(Config),
             [{ok, _, {N, wait}} = emmap_queue:take(Again, 5000) || N <- [1, 2, 3]],
             ok = emmap_queue:close(Again)
@@ -459,9 +459,27 @@ init_answers(Config) ->
     _ = process_flag(trap_exit, true),
     ?assertEqual(ignore, emmap_consumer:start_link(options(Config, #{args => {answer, ignore}}))),
     ?assertEqual({error, no}, emmap_consumer:start_link(options(Config, #{args => {answer, {stop, no}}}))),
-    ?assertEqual({error, {queue, enoent}}, emmap_consumer:start_link(options(Config, #{queue => path(Config, "none/jobs.q")}))),
-    ?assertEqual({error, {dead_letters, enoent}},
-                 emmap_consumer:start_link(options(Config, #{dead_letters => path(Config, "none/dead.q")}))).
+    [?assertEqual({error, {emmap, Where, Reason}}, emmap_consumer:start_link(options(Config, #{Key => Where})))
+     || Key <- [queue, dead_letters],
+        {Where, Reason} <- [{path(Config, "none/jobs.q"), enoent}, {no_such_name, {no_handle, no_such_name}}]].
+
+%% Queues of emmap_handles. The consumer does not close them, and a crash report has no message of theirs.
+named_queues(Config) ->
+    _ = process_flag(trap_exit, true),
+    Backend = [{backend, proplists:get_value(backend, Config)}],
+    [{ok, _} = emmap_handles:start_link(#{name => Name, kind => queue, path => path(Config, atom_to_list(Name)), options => Backend})
+     || Name <- [a_named_queue, named_letters]],
+    Consumer = start(Config, #{queue => a_named_queue, dead_letters => named_letters, max_attempts => 1}),
+    ok = emmap_queue:push(a_named_queue, {1, {raise, error, boom}}),
+    {1, 1} = attempt(),
+    emmap_test:until(fun() -> emmap_queue:length(named_letters) =:= 1 end),
+    ok = emmap_queue:push(a_named_queue, {2, wait}),
+    {2, 1, _} = next(),
+    {status, Consumer, _, Items} = sys:get_status(Consumer),
+    ?assertEqual(nomatch, re:run(io_lib:format("~0p", [Items]), "wait")),
+    stop(Consumer),
+    [ok = emmap_queue:push(Name, open) || Name <- [a_named_queue, named_letters]],
+    [ok = emmap_handles:stop(Name) || Name <- [a_named_queue, named_letters]].
 
 bad_options(Config) ->
     [?assertError(badarg, emmap_consumer:start_link(options(Config, Bad)))
@@ -495,7 +513,7 @@ queue_fails(Config) ->
     _ = process_flag(trap_exit, true),
     Consumer = start(Config, #{queue => Queue}),
     ok = emmap_queue:close(Queue),
-    receive {'EXIT', Consumer, {queue, closed}} -> ok after 10000 -> ct:fail(still_there) end.
+    receive {'EXIT', Consumer, {emmap, _, closed}} -> ok after 10000 -> ct:fail(still_there) end.
 
 %%% logger
 

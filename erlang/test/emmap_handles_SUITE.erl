@@ -3,7 +3,7 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([every_kind/1, no_such_name/1, heals/1, heals_for_everybody/1, ends_with_its_file/1, survives_a_kill/1, survives_a_kill_with_an_exclusive_file/1,
-         goes_over_to_the_new_file/1, costs_little/1]).
+         goes_over_to_the_new_file/1, goes_over_with_its_path/1, costs_little/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -11,7 +11,7 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     Cases = [every_kind, no_such_name, heals, heals_for_everybody, ends_with_its_file, survives_a_kill, survives_a_kill_with_an_exclusive_file,
-             goes_over_to_the_new_file],
+             goes_over_to_the_new_file, goes_over_with_its_path],
     [{nif, [], Cases ++ [costs_little]}, {port, [], Cases}].
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
@@ -148,6 +148,18 @@ survives_a_kill_with_an_exclusive_file(Config) ->
     _ = start(Config, alone, {counters, 1}, [exclusive]),
     ?assertEqual({ok, 1}, emmap:inc_counter(alone, 0)),
     ok = emmap_handles:stop(alone).
+
+%% Consumers of the name find that its path leads to another file.
+goes_over_with_its_path(Config) ->
+    Name = goes_over_with_its_path,
+    _ = start(Config, Name, queue, []),
+    nil = emmap_queue:pop(Name),
+    {ok, New} = emmap_queue:open(emmap_test:path(Config, "another.q"), 0, [{backend, proplists:get_value(backend, Config)}]),
+    ok = emmap_queue:push(New, found),
+    ok = emmap_queue:close(New),
+    ok = file:rename(emmap_test:path(Config, "another.q"), emmap_test:path(Config, atom_to_list(Name))),
+    emmap_test:until(fun() -> emmap_queue:pop(Name) =:= found end),
+    ok = emmap_handles:stop(Name).
 
 %% A process keeps the file of its last calls, but not longer than its name has it.
 goes_over_to_the_new_file(Config) ->

@@ -116,8 +116,24 @@ puts_refused_terms_aside(Config) ->
     ?assertMatch([{bad_term, <<Atom:27/binary, _/binary>>} | _], Terms),
     ?assertEqual(4, length(Terms)),
     ok = emmap_queue:close(Dead),
+    puts_refused_terms_into_a_named_queue(Config),
     process_flag(trap_exit, true),
     ?assertMatch({error, {badarg, _}}, emmap_queue:start_link(undefined, Letters, 0, [{on_bad_term, other}])).
+
+%% While no queue has the name, the message stays.
+puts_refused_terms_into_a_named_queue(Config) ->
+    Path = emmap_test:path(Config, "aside-named"),
+    {ok, Server} = emmap_queue:start_link(#{path => Path, options => [backend(Config), {on_bad_term, {dead_letters, named_letters}}]}),
+    {ok, ?MAPPED(Backend, Handle) = Queue} = emmap_queue:open(Path, 0, [backend(Config)]),
+    ok = Backend:queue_push(Handle, <<131, 119, 8, "an_alien">>),
+    ok = emmap_queue:push(Queue, 1),
+    ?assertMatch({error, {bad_term, _}}, emmap_queue:dequeue(Server)),
+    {ok, _} = emmap_handles:start_link(#{name => named_letters, kind => queue, path => emmap_test:path(Config, "named"), options => [backend(Config)]}),
+    ?assertEqual(1, emmap_queue:dequeue(Server)),
+    ?assertEqual(1, emmap_queue:length(named_letters)),
+    ok = emmap_handles:stop(named_letters),
+    ok = emmap_queue:close(Queue),
+    ok = emmap_queue:stop(Server).
 
 %% A server whose file is lost opens it again. At most one caller sees that.
 reopens(Config) ->
