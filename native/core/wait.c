@@ -61,12 +61,13 @@ static place_t identify(emmap_file *file, uint64_t position)
 static emmap_error begin(emmap_wait *self)
 {
     emmap_error error = EMMAP_OK;
+    const void *rests = NULL;
     pthread_mutex_lock(&emi_waits.lock);
     /* emmap_close sets the status word first and then takes the lock: one of the two sees the other. */
     if (file_is_closed(self->file))
         error = EMMAP_CLOSED;
     else if (!emi_wait_watch() ||
-             (!self->bell && emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self)))
+             (!self->bell && emi_platform_word_can_sleep() && !emi_wait_give_to_sleeper(self, &rests)))
         error = (emmap_error)ENOMEM;
     if (!error) {
         self->next = emi_waits.first;
@@ -78,6 +79,9 @@ static emmap_error begin(emmap_wait *self)
             atomic_fetch_add_explicit(self->count, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&emi_waits.lock);
+    /* If the thread has ended since, nobody sleeps at this address. */
+    if (rests)
+        emi_platform_word_wake(rests, 1, true);
     return error ? emi_error_set(error, error == EMMAP_CLOSED
                                             ? NULL
                                             : "this process has 1024 waits, or gets no thread for another")

@@ -162,14 +162,15 @@ bool emi_wait_start_thread(void *(*body)(void *), void *context)
     return error == 0;
 }
 
-bool emi_wait_give_to_sleeper(emmap_wait *wait)
+bool emi_wait_give_to_sleeper(emmap_wait *wait, const void **rests)
 {
     sleeper_t *self = emi_waits.idle;
+    *rests = NULL;
     if (self) {
         emi_waits.idle = self->next;
         self->wait = wait;
         atomic_fetch_add(&self->begun, 1);
-        emi_platform_word_wake(&self->begun, 1, true);
+        *rests = &self->begun;
     } else {
         if (emi_waits.sleepers >= EMMAP_WAIT_LIMIT || !(self = calloc(1, sizeof *self)))
             return false;

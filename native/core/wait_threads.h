@@ -4,8 +4,9 @@
 
 #include "wait_list.h"
 
-/* Under the lock: gives the wait a thread. False: no thread is available. */
-bool emi_wait_give_to_sleeper(emmap_wait *wait);
+/* Under the lock: gives the wait a thread. False: no thread is available. `*rests` is NULL, or a word on which the thread
+ * rests. The caller wakes it after it has released the lock, which the thread needs first. */
+bool emi_wait_give_to_sleeper(emmap_wait *wait, const void **rests);
 
 /* Under the lock: makes the watcher run. False: no thread is available. */
 bool emi_wait_watch(void);
