@@ -120,7 +120,11 @@ remove(?QUEUE(Backend, Handle, _) = Queue, Limit, Messages, Terms) ->
 %% Milliseconds to wait for a lock when the time to wait for a message is over.
 -define(GRACE, 100).
 
+%% Over a pipe the request that waits also answers with a message that is there already. So it comes first.
 -spec await(emmap_queue:queue(), timeout()) -> {ok, term()} | timeout | {error, emmap_queue:reason()}.
+await(?QUEUE(emmap_port, _, _) = Queue, Timeout) ->
+    {End, How} = {end_of(Timeout), {fun pop_now/3, fun wait_front/2}},
+    waited(wait_front(Queue, left(End)), Queue, End, How, fun() -> insist(Queue, fun pop_now/3) end);
 await(Queue, Timeout) -> await_until(Queue, end_of(Timeout), {fun pop_now/3, fun wait_front/2}).
 
 %% Tries to get a message now, and again when there may be one.
@@ -153,7 +157,12 @@ waited({error, _} = Error, _Queue, _End, _How, _Over) -> Error.
 
 %% The time is over, and it is not known yet whether there is a message. As a rule the owner keeps the lock for microseconds.
 insist(?QUEUE(Backend, Handle, Terms), Now) ->
-    case emmap_lock:again(fun() -> Now(Backend, Handle, Terms) end, ?GRACE) of
+    Attempt = fun() -> Now(Backend, Handle, Terms) end,
+    Last = case Attempt() of
+        {busy, _} -> emmap_lock:again(Attempt, ?GRACE);
+        Answer -> Answer
+    end,
+    case Last of
         eof -> timeout;
         {error, Reason} when Reason =:= timeout; Reason =:= ebusy -> timeout;
         Result -> Result
