@@ -236,18 +236,18 @@ next_frame(Port, Timeout) ->
 
 ?DOC(false).
 -spec handle_call(term(), gen_server:from(), #state{}) ->
-    {reply, #program{} | {#program{}, #{file_number() => about()}} | ok | {error, {badarg, term()}}, #state{}}.
+    {reply, #program{} | {#program{}, #{file_number() => about()}} | {error, {badarg, term()}}, #state{}}.
 handle_call(files, _From, #state{program = Program, files = Files} = State) ->
     {reply, {Program, Files}, State};
 handle_call(program, _From, State) ->
     {reply, State#state.program, State};
-handle_call({waits, Id}, {Owner, _}, State) when is_integer(Id) ->
-    {reply, ok, own(Owner, {wait, Id}, State)};
 handle_call(Request, _From, State) ->
     {reply, {error, {badarg, Request}}, State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({waits, Id, Owner}, State) ->
+    {noreply, own(Owner, {wait, Id}, State)};
 handle_cast({unsent, Owned}, State) ->
     {noreply, forget(Owned, State)};
 handle_cast(_Message, State) ->
@@ -550,25 +550,21 @@ wait_call(#program{server = Server} = Program, Operation, Timeout) ->
     Id = erlang:unique_integer([positive]),
     Meaning = {ended, {wait, Id}},
     Frame = term_to_binary({<<Id:64>>, Operation}),
-    try gen_server:call(Server, {waits, Id}, infinity) of
-        ok ->
-            Caller = monitor(process, Server, [{alias, reply_demonitor}]),
-            case send(Program, Id, Caller, Meaning, Frame, Program#program.call_timeout) of
-                true ->
-                    receive
-                        {Caller, Reply} -> result(Reply);
-                        {'DOWN', Caller, process, _, _} -> {error, port_died}
-                    after give_up_after(Timeout, Program#program.call_timeout) ->
-                        _ = spawn(fun() -> cancel(Program, Meaning) end),
-                        answer(abandon(Program, Id, Caller, Meaning))
-                    end;
-                NotSent ->
-                    _ = demonitor(Caller, [flush]),
-                    ok = gen_server:cast(Server, {unsent, {wait, Id}}),
-                    answer(NotSent)
-            end
-    catch
-        exit:_ -> {error, port_died}
+    ok = gen_server:cast(Server, {waits, Id, self()}),
+    Caller = monitor(process, Server, [{alias, reply_demonitor}]),
+    case send(Program, Id, Caller, Meaning, Frame, Program#program.call_timeout) of
+        true ->
+            receive
+                {Caller, Reply} -> result(Reply);
+                {'DOWN', Caller, process, _, _} -> {error, port_died}
+            after give_up_after(Timeout, Program#program.call_timeout) ->
+                _ = spawn(fun() -> cancel(Program, Meaning) end),
+                answer(abandon(Program, Id, Caller, Meaning))
+            end;
+        NotSent ->
+            _ = demonitor(Caller, [flush]),
+            ok = gen_server:cast(Server, {unsent, {wait, Id}}),
+            answer(NotSent)
     end.
 
 cancel(Program, {ended, {wait, _} = Owned}) -> send_unheeded(Program, ending(Owned));
