@@ -240,7 +240,9 @@ Others:
     | {patomic_read_integer, Position :: integer()}
     | {inc_counter | dec_counter | read_counter, Index :: integer()}
     | {inc_counter | dec_counter | set_counter, Index :: integer(), operand()}
-    | {cas_counter, Index :: integer(), operand(), operand()}.
+    | {cas_counter, Index :: integer(), operand(), operand()}
+    | {notify, Position :: integer(), Count :: non_neg_integer() | infinity}
+    | {notify_counter, Index :: integer(), Count :: non_neg_integer() | infinity}.
 
 -define(MAX_INT64, 16#7fffffffffffffff).
 
@@ -677,7 +679,7 @@ writing.").
 -spec wait(handle(), Position :: integer(), Expected :: operand(), timeout()) ->
     ok | not_equal | timeout | {error, reason()}.
 wait(?MAPPED(Backend, Handle), Position, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
-    ?CALL(Backend, wait(Handle, Position, Expected, limit(Timeout)));
+    ?CALL(Backend, wait(Handle, Position, Expected, emmap_arguments:limit(Timeout)));
 wait(?MAPPED(_, _), _Position, _Expected, _Timeout) -> error(badarg);
 wait(Name, Position, Expected, Timeout) when is_atom(Name) ->
     ?NAMED(Name, File, wait(File, Position, Expected, Timeout)).
@@ -689,12 +691,9 @@ and the waits of other processes that began at least some 50 µs ago.").
 -spec notify(handle(), Position :: integer(), Count :: non_neg_integer() | infinity) ->
     {ok, Woken :: non_neg_integer()} | {error, reason()}.
 notify(?MAPPED(Backend, Handle), Position, Count) when ?IS_LIMIT(Count) ->
-    ?CALL(Backend, notify(Handle, Position, limit(Count)));
+    ?CALL(Backend, notify(Handle, Position, emmap_arguments:limit(Count)));
 notify(?MAPPED(_, _), _Position, _Count) -> error(badarg);
 notify(Name, Position, Count) when is_atom(Name) -> ?NAMED(Name, File, notify(File, Position, Count)).
-
-limit(Limit) when is_integer(Limit), Limit > ?MAX_INT64 -> infinity;
-limit(Limit) -> Limit.
 
 %%% Counters
 
@@ -778,7 +777,7 @@ cas_counter(Name, Index, Expected, Value) when is_atom(Name) ->
 -spec wait_counter(counters_handle(), Index :: non_neg_integer(), Expected :: operand(), timeout()) ->
     ok | not_equal | timeout | {error, reason()}.
 wait_counter({?MAPPED(Backend, Handle), _}, Index, Expected, Timeout) when ?IS_LIMIT(Timeout) ->
-    ?CALL(Backend, counter_wait(Handle, Index, Expected, limit(Timeout)));
+    ?CALL(Backend, counter_wait(Handle, Index, Expected, emmap_arguments:limit(Timeout)));
 wait_counter({?MAPPED(_, _), _}, _Index, _Expected, _Timeout) -> error(badarg);
 wait_counter(Name, Index, Expected, Timeout) when is_atom(Name) ->
     ?NAMED(Name, File, wait_counter(File, Index, Expected, Timeout)).
@@ -788,7 +787,7 @@ first.").
 -spec notify_counter(counters_handle(), Index :: non_neg_integer(), Count :: non_neg_integer() | infinity) ->
     {ok, Woken :: non_neg_integer()} | {error, reason()}.
 notify_counter({?MAPPED(Backend, Handle), _}, Index, Count) when ?IS_LIMIT(Count) ->
-    ?CALL(Backend, counter_notify(Handle, Index, limit(Count)));
+    ?CALL(Backend, counter_notify(Handle, Index, emmap_arguments:limit(Count)));
 notify_counter({?MAPPED(_, _), _}, _Index, _Count) -> error(badarg);
 notify_counter(Name, Index, Count) when is_atom(Name) -> ?NAMED(Name, File, notify_counter(File, Index, Count)).
 
@@ -960,7 +959,7 @@ compact_block_storage(Name) when is_atom(Name) -> ?NAMED(Name, File, compact_blo
 
 ?DOC("Does many operations on a file, in order, and answers the result of each. If one fails, the later ones are still
 done. Operations of other processes may come in between. The port does all of them in one frame, so that one costs a
-fraction of a microsecond instead of a round trip. A batch may have 2^20 operations; more are `{error, emsgsize}`.
+fraction of a microsecond instead of a round trip; for instance a change of a counter and its `notify_counter/3`. A batch may have 2^20 operations; more are `{error, emsgsize}`.
 
 An operation that does not exist raises `badarg`, and nothing is done. An operation with an argument of the wrong type
 either raises `badarg` or has the result `{error, badarg}`.").

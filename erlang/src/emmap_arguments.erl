@@ -6,7 +6,7 @@
 
 %% Arguments of `emmap' and of its batches, from the user's form to the backend's.
 
--export([location/1, is_advice/1, compared/2]).
+-export([location/1, limit/1, is_advice/1, compared/2]).
 
 -define(MAX_INT64, 16#7fffffffffffffff).
 -define(IS_INT64(N), N >= -16#8000000000000000, N =< ?MAX_INT64).
@@ -21,6 +21,13 @@ location(_) -> badarg.
 
 within(Offset, Whence) when ?IS_INT64(Offset) -> {Offset, Whence};
 within(_, _) -> einval.
+
+%% A number of milliseconds or of processes as a backend takes it. No backend counts further than the largest 64-bit integer.
+-spec limit(term()) -> non_neg_integer() | infinity | badarg.
+limit(infinity) -> infinity;
+limit(Limit) when is_integer(Limit), Limit > ?MAX_INT64 -> infinity;
+limit(Limit) when is_integer(Limit), Limit >= 0 -> Limit;
+limit(_) -> badarg.
 
 -spec is_advice(term()) -> boolean().
 is_advice(Advice) ->

@@ -143,6 +143,8 @@ translate({patomic_cas, Position, Expected, Value}) -> {patomic_compare_exchange
 translate({cas_counter, Index, Expected, Value}) -> {counter_compare_exchange, Index, Expected, Value};
 translate({inc_counter, Index}) -> {counter_add, Index, 1};
 translate({dec_counter, Index}) -> {counter_sub, Index, 1};
+translate({notify, Position, Count} = Operation) -> {notify, Position, checked_limit(Count, Operation)};
+translate({notify_counter, Index, Count} = Operation) -> {counter_notify, Index, checked_limit(Count, Operation)};
 translate({Name, Argument} = Operation) ->
     case #{patomic_read_integer => patomic_load, read_counter => counter_get} of
         #{Name := Function} -> {Function, Argument};
@@ -158,6 +160,12 @@ translate({Name, Position, Value} = Operation) ->
         #{} -> emmap_options:bad({operation, Operation})
     end;
 translate(Operation) -> emmap_options:bad({operation, Operation}).
+
+checked_limit(Count, Operation) ->
+    case emmap_arguments:limit(Count) of
+        badarg -> emmap_options:bad({operation, Operation});
+        Limit -> Limit
+    end.
 
 checked_bytes(Data, Operation) ->
     try

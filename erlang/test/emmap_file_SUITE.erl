@@ -505,6 +505,9 @@ batch(Config) ->
         {{patomic_add, 8, 1 bsl 64}, {error, badarg}},
         {{patomic_add, 8, x}, {error, badarg}},
         {{inc_counter, 0}, {error, einval}},
+        {{notify, 8, 1}, {ok, 0}},
+        {{notify, 9, infinity}, {error, alignment}},
+        {{notify_counter, 0, 1}, {error, einval}},
         {{advise, 0, 0, normal}, ok},
         {{allocate, 0, 8}, ok},
         {{resize, 128}, {ok, 128}},
@@ -532,7 +535,7 @@ batch_refused_whole(Config) ->
     [?assertError(badarg, emmap:batch(File, [{pwrite, 0, "abc"}, Bad]))
      || Bad <- [foo, {}, {foo}, {foo, 1}, {close}, {open, "x", []}, {pread, 0, -1}, {pread, a, 1}, {pread, 0},
                 {pwrite, 0, [a]}, {write, [a]}, {position, x}, {resize, -1}, {patomic, 0, foo, 1},
-                {advise, 0, 1, 2}, {batch, []}]],
+                {advise, 0, 1, 2}, {notify, 0, -1}, {notify_counter, 0, x}, {batch, []}]],
     ?assertEqual({ok, <<"0123456789">>}, file:read_file(Path)),
     ok = file:close(File).
 

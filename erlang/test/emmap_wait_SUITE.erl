@@ -5,7 +5,7 @@
 -export([not_equal_and_timeout/1, notify_wakes_as_many_as_it_says/1, all_64_bits_count/1, change_without_notify/1,
          counters/1, read_only/1, close_ends_it/1, truncation_ends_it/1, shortening_ends_it/1, growth_goes_on/1,
          refuses_bad_places/1, refuses_bad_arguments/1, killed_processes_leave_nothing/1, no_stray_messages/1,
-         no_scheduler_waits/1, limit/1, hand_over/1, both_backends_on_one_file/1, dead_program_ends_it/1]).
+         no_scheduler_waits/1, limit/1, hand_over/1, notifies_in_batches/1, both_backends_on_one_file/1, dead_program_ends_it/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
@@ -16,7 +16,7 @@ groups() ->
       [not_equal_and_timeout, notify_wakes_as_many_as_it_says, all_64_bits_count, change_without_notify, counters,
        read_only, close_ends_it, truncation_ends_it, shortening_ends_it, growth_goes_on, refuses_bad_places,
        refuses_bad_arguments, killed_processes_leave_nothing, no_stray_messages, no_scheduler_waits, limit, hand_over,
-       both_backends_on_one_file, dead_program_ends_it]).
+       notifies_in_batches, both_backends_on_one_file, dead_program_ends_it]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -234,6 +234,22 @@ hand_over(Config) ->
     {Time, ok} = timer:tc(fun() -> ask(Counters, 0, 500) end),
     ?assertEqual(ok, result(Waiter)),
     ?assert(Time < 500 * 25000),
+    ok = emmap:close_counters(Counters).
+
+notifies_in_batches(Config) ->
+    File = words(Config, "batches"),
+    Waiters = [start(fun() -> emmap:wait(File, 16, 0, infinity) end) || _ <- [1, 2, 3]],
+    Notify = fun(Count) ->
+        {ok, [{ok, 0}, Woken]} = emmap:batch(File, [{patomic_read_integer, 16}, {notify, 16, Count}]),
+        Woken
+    end,
+    ok = wake(Notify, 3),
+    [?assertEqual(ok, result(Waiter)) || Waiter <- Waiters],
+    ok = file:close(File),
+    Counters = emmap_test:open_counters(Config, "batched-counters", 1),
+    Waiter = start(fun() -> await(Counters, 0, 0) end),
+    {ok, [{ok, 0}, {ok, _}]} = emmap:batch(Counters, [{inc_counter, 0}, {notify_counter, 0, 1 bsl 64}]),
+    ?assertEqual(ok, result(Waiter)),
     ok = emmap:close_counters(Counters).
 
 ask(_Counters, Rounds, Rounds) -> ok;
