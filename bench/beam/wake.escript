@@ -6,7 +6,7 @@ main([Folder, BarePort]) ->
     Here = filename:dirname(filename:absname(escript:script_name())),
     true = code:add_patha(filename:join([Here, "..", "..", "erlang", "_build", "default", "lib", "emmap", "ebin"])),
     Path = filename:join(Folder, "wake"),
-    Counters = [{Way, emmap:open_counters(Path, 2, [read, write, {backend, Backend}])}
+    Counters = [{Way, emmap:open_counters(Path, 1, [read, write, {backend, Backend}])}
                 || {Way, Backend} <- [{"nif", nif}, {"port", port}]],
     Queues = [{Way, {queues, open_queue(Folder, "there", Backend), open_queue(Folder, "back", Backend)}}
               || {Way, Backend} <- [{"nif-queue", nif}, {"port-queue", port}]],
@@ -61,18 +61,25 @@ answer(Way, {queues, There, Back} = Queues, Count) ->
     ok = emmap_queue:push(Back, Message),
     answer(Way, Queues, Count - 1);
 answer(Way, Counters, Count) ->
-    {ok, Seen} = emmap:read_counter(Counters, 1),
-    await(Counters, Seen),
-    {ok, Seen} = emmap:inc_counter(Counters, 1),
-    {ok, _} = emmap:notify_counter(Counters, 1, 1),
-    answer(Way, Counters, Count - 1).
+    {ok, Now} = emmap:read_counter(Counters, 0),
+    answer(Way, Counters, Now - Now rem 2, Count).
 
-%% Node has asked if counter 0 is ahead of counter 1.
-await(Counters, Seen) ->
-    case emmap:read_counter(Counters, 0) of
-        {ok, Seen} ->
-            _ = emmap:wait_counter(Counters, 0, Seen, infinity),
-            await(Counters, Seen);
-        {ok, _} ->
-            ok
+%% The counter is odd while Node waits for an answer. A wait may end by a late notify, so the answer is a compare-and-swap.
+answer(_Way, _Counters, _Even, 0) ->
+    ok;
+answer(Way, Counters, Even, Count) ->
+    Result = emmap:wait_counter(Counters, 0, Even, infinity),
+    true = lists:member(Result, [ok, not_equal]),
+    case swap(Way, Counters, Even + 1, Even + 2) of
+        {true, _} -> answer(Way, Counters, Even + 2, Count - 1);
+        {false, _} -> answer(Way, Counters, Even, Count)
     end.
+
+%% Over the port a batch takes one request.
+swap("port", Counters, Odd, Next) ->
+    {ok, [Swapped, {ok, _}]} = emmap:batch(Counters, [{cas_counter, 0, Odd, Next}, {notify_counter, 0, 1}]),
+    Swapped;
+swap("nif", Counters, Odd, Next) ->
+    Swapped = emmap:cas_counter(Counters, 0, Odd, Next),
+    {ok, _} = emmap:notify_counter(Counters, 0, 1),
+    Swapped.

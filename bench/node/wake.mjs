@@ -2,9 +2,9 @@
 //
 //   make && node bench/node/wake.mjs [--quick]
 //
-// By words: Node changes a counter and notifies; BEAM (wake.escript) wakes, changes another counter and notifies; Node
-// wakes. By queues: each pushes a message, for which the other sleeps. By the socket: each writes eight bytes, and the
-// other sleeps until they come. The floors: by the bare NIF each writes a byte, for which a thread of the NIF sleeps on BEAM
+// By words: Node changes a counter and notifies; BEAM (wake.escript) wakes, changes it and notifies; Node wakes. By queues:
+// each pushes a message, for which the other sleeps. By the socket: each writes eight bytes, and the other sleeps until they
+// come. The floors: by the bare NIF each writes a byte, for which a thread of the NIF sleeps on BEAM
 // (bare_nif.c); by the bare port each writes a byte that a program forwards (fifo_port.c); by the bare port twice BEAM asks the
 // program something, and only then writes its byte, as a message has to be removed after its term is made. Node sleeps for a
 // millisecond between two round trips.
@@ -28,7 +28,7 @@ const IDLE_MILLISECONDS = QUICK ? 1000 : 3000;
 const IDLE_SHARE = 0.002;
 
 const records = section("Waiting");
-const counters = openCounters(join(folder, "wake"), 2);
+const counters = openCounters(join(folder, "wake"), 1);
 
 const server = createServer();
 const connection = new Promise((resolve) => server.once("connection", resolve));
@@ -54,9 +54,9 @@ function openFifos(name) {
 }
 
 async function byCounters() {
-  const seen = counters.add(0, 1n);
+  const asked = counters.add(0, 1n) + 1n;
   counters.notify(0, 1);
-  while (counters.get(1) === seen) await counters.wait(1, seen);
+  while (counters.get(0) === asked) await counters.wait(0, asked);
 }
 
 const there = openQueue(join(folder, "there"));
@@ -154,7 +154,7 @@ for (const [way, through] of [
     "a unix socket",
   );
 records.note(
-  "A wait for a word has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Messages wake Node's and the port program's event loops without such a thread; over the NIF a thread wakes the process, so a bare NIF's thread is the floor. Over the port the message is removed by a request of its own, after its term is made, so that a refused message stays; the floor is a bare port program that is asked once more. Over the port the change and the notify are two requests.",
+  "A wait for a word has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Messages wake Node's and the port program's event loops without such a thread; over the NIF a thread wakes the process, so a bare NIF's thread is the floor. Over the port the message is removed by a request of its own, after its term is made, so that a refused message stays; the floor is a bare port program that is asked once more.",
 );
 
 const waits = Array.from({ length: IDLE }, () => counters.wait(0, counters.get(0)));
