@@ -1,7 +1,7 @@
 %% See bare_nif.c.
 -module(bare_nif).
 
--export([load/1, new/0, add/2, read/1, lend/1, watch/2, answer/0]).
+-export([load/1, new/0, add/2, read/1, lend/1, watch/3, answer/1]).
 
 %% Compiles the library into a folder.
 -spec load(file:filename()) -> ok.
@@ -25,9 +25,9 @@ read(_) -> erlang:nif_error(not_loaded).
 lend(_) -> erlang:nif_error(not_loaded).
 
 %% The calling process gets the message `ok' for each byte of the FIFO `There'.
--spec watch(There :: file:filename(), Back :: file:filename()) -> ok.
-watch(_, _) -> erlang:nif_error(not_loaded).
+-spec watch(There :: file:filename(), Back0 :: file:filename(), Back1 :: file:filename()) -> ok.
+watch(_, _, _) -> erlang:nif_error(not_loaded).
 
-%% Writes a byte to the FIFO `Back'.
--spec answer() -> ok.
-answer() -> erlang:nif_error(not_loaded).
+%% Writes a byte to one of the FIFOs back.
+-spec answer(0 | 1) -> ok.
+answer(_) -> erlang:nif_error(not_loaded).

@@ -12,15 +12,18 @@ main([Folder, BarePort]) ->
               || {Way, Backend} <- [{"nif-queue", nif}, {"port-queue", port}]],
     Local = {local, filename:join(Folder, "wake.sock")},
     {ok, Unix} = gen_tcp:connect(Local, 0, [local, binary, {active, false}]),
-    Fifos = [filename:join(Folder, Name) || Name <- ["bare-there", "bare-back"]],
     {ok, bare_nif, Code} = compile:file(filename:join(Here, "bare_nif.erl"), [binary, report]),
     {module, bare_nif} = code:load_binary(bare_nif, "bare_nif.erl", Code),
     ok = bare_nif:load(Folder),
-    ok = bare_nif:watch(filename:join(Folder, "nif-there"), filename:join(Folder, "nif-back")),
-    Bare = open_port({spawn_executable, BarePort}, [{packet, 4}, binary, nouse_stdio, {args, Fifos}]),
+    [ThereNif, BackNif, BackAddon, There, Back, ThereThread] =
+        [filename:join(Folder, Name) || Name <- ["nif-there", "nif-back", "thread-back", "bare-there", "bare-back", "thread-there"]],
+    ok = bare_nif:watch(ThereNif, BackNif, BackAddon),
+    [Bare, BareThread] = [open_port({spawn_executable, BarePort}, [{packet, 4}, binary, nouse_stdio, {args, Arguments}])
+                          || Arguments <- [[There, Back], [ThereThread, BackAddon, "thread"]]],
     ok = io:setopts([binary]),
     io:put_chars("ready\n"),
-    obey(maps:from_list([{"unix", Unix}, {"bare-nif", none}, {"bare-port", Bare}, {"bare-port-twice", Bare} | Counters ++ Queues])).
+    obey(maps:from_list([{"unix", Unix}, {"bare-nif", 0}, {"bare-nif-thread", 1}, {"bare-port", Bare},
+                          {"bare-port-twice", Bare}, {"bare-port-thread", BareThread} | Counters ++ Queues])).
 
 open_queue(Folder, Name, Backend) ->
     {ok, Queue} = emmap_queue:open(filename:join(Folder, Name), 0, [{backend, Backend}]),
@@ -42,7 +45,7 @@ answer("unix" = Way, Socket, Count) ->
     {ok, Bytes} = gen_tcp:recv(Socket, 8),
     ok = gen_tcp:send(Socket, Bytes),
     answer(Way, Socket, Count - 1);
-answer("bare-port" = Way, Port, Count) ->
+answer(Way, Port, Count) when Way =:= "bare-port"; Way =:= "bare-port-thread" ->
     Byte = receive {Port, {data, Data}} -> Data end,
     true = port_command(Port, Byte),
     answer(Way, Port, Count - 1);
@@ -52,10 +55,10 @@ answer("bare-port-twice" = Way, Port, Count) ->
     _ = receive {Port, {data, Done}} -> Done end,
     true = port_command(Port, <<1>>),
     answer(Way, Port, Count - 1);
-answer("bare-nif" = Way, none, Count) ->
+answer(Way, Back, Count) when Way =:= "bare-nif"; Way =:= "bare-nif-thread" ->
     receive ok -> ok end,
-    ok = bare_nif:answer(),
-    answer(Way, none, Count - 1);
+    ok = bare_nif:answer(Back),
+    answer(Way, Back, Count - 1);
 answer(Way, {queues, There, Back} = Queues, Count) ->
     {ok, Message} = emmap_queue:receive_message(There, infinity),
     ok = emmap_queue:push(Back, Message),

@@ -1,7 +1,7 @@
 /*
  * The least cost of a NIF. It gets a resource, and returns `{ok, Old}` after adding to its word, or `{ok, Binary}` with 64
  * of its bytes, copied or direct. And the least that a message takes through a NIF that wakes a process: a thread sleeps on the
- * FIFO THERE, and sends the process an atom for each byte; a call writes a byte to the FIFO BACK.
+ * FIFO THERE, and sends the process an atom for each byte; a call writes a byte to one of the FIFOs BACK.
  */
 #include <erl_nif.h>
 #include <fcntl.h>
@@ -72,7 +72,7 @@ static ERL_NIF_TERM lend(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 }
 
 static struct {
-    int there, back;
+    int there, back[2];
     ErlNifPid process;
     ErlNifTid thread;
 } fifos;
@@ -99,9 +99,10 @@ static ERL_NIF_TERM watch_fifo(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
     (void)argc;
     static char name[] = "bare_nif";
     fifos.there = open_fifo(env, argv[0]);
-    fifos.back = open_fifo(env, argv[1]);
+    for (int i = 0; i < 2; i++)
+        fifos.back[i] = open_fifo(env, argv[1 + i]);
     enif_self(env, &fifos.process);
-    return fifos.there < 0 || fifos.back < 0 ||
+    return fifos.there < 0 || fifos.back[0] < 0 || fifos.back[1] < 0 ||
                    enif_thread_create(name, &fifos.thread, watch, NULL, NULL) != 0
                ? enif_make_badarg(env)
                : ok;
@@ -110,12 +111,14 @@ static ERL_NIF_TERM watch_fifo(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv
 static ERL_NIF_TERM answer(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[])
 {
     (void)argc;
-    (void)argv;
-    return write(fifos.back, "", 1) == 1 ? ok : enif_make_badarg(env);
+    unsigned which;
+    return enif_get_uint(env, argv[0], &which) && which < 2 && write(fifos.back[which], "", 1) == 1
+               ? ok
+               : enif_make_badarg(env);
 }
 
 static ErlNifFunc functions[] = {{"new", 0, new_memory, 0},   {"add", 2, add, 0},
                                  {"read", 1, read_bytes, 0},  {"lend", 1, lend, 0},
-                                 {"watch", 2, watch_fifo, 0}, {"answer", 0, answer, 0}};
+                                 {"watch", 3, watch_fifo, 0}, {"answer", 1, answer, 0}};
 
 ERL_NIF_INIT(bare_nif, functions, load, NULL, NULL, NULL)

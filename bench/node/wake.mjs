@@ -4,14 +4,17 @@
 //
 // By words: Node changes a counter and notifies; BEAM (wake.escript) wakes, changes it and notifies; Node wakes. By queues:
 // each pushes a message, for which the other sleeps. By the socket: each writes eight bytes, and the other sleeps until they
-// come. The floors: by the bare NIF each writes a byte, for which a thread of the NIF sleeps on BEAM
-// (bare_nif.c); by the bare port each writes a byte that a program forwards (fifo_port.c); by the bare port twice BEAM asks the
-// program something, and only then writes its byte, as a message has to be removed after its term is made. Node sleeps for a
-// millisecond between two round trips.
+// come. Node sleeps for a millisecond between two round trips.
+//
+// The floors do as little as each way of waiting must. By the bare NIF each writes a byte, for which a thread of the NIF sleeps
+// on BEAM (bare_nif.c). By the bare port each writes a byte that a program forwards (fifo_port.c). By the bare port twice BEAM
+// asks the program something, and only then writes its byte, as a message has to be removed after its term is made. No event
+// loop can watch a word, so for words a thread sleeps in Node as well (bare_addon.c), and one in the bare port.
 import { execFileSync, spawn } from "node:child_process";
 import { closeSync, constants, openSync, writeSync } from "node:fs";
+import { createRequire } from "node:module";
 import { createServer, Socket } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { openCounters, openQueue } from "../../dist/index.mjs";
@@ -35,6 +38,8 @@ const connection = new Promise((resolve) => server.once("connection", resolve));
 await new Promise((resolve) => server.listen(join(folder, "wake.sock"), resolve));
 const bare = compile(join(import.meta.dirname, "../native/fifo_port.c"));
 const [bareNif, barePort] = ["nif", "bare"].map(openFifos);
+const addon = loadAddon(join(import.meta.dirname, "../native/bare_addon.c"));
+const thread = openThread("thread");
 const beam = spawn("escript", [join(import.meta.dirname, "../beam/wake.escript"), folder, bare], {
   stdio: ["pipe", "pipe", "inherit"],
 });
@@ -51,6 +56,22 @@ function openFifos(name) {
   execFileSync("mkfifo", paths);
   const [there, back] = paths.map((path) => openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
   return { there, back: new Socket({ fd: back, writable: false }) };
+}
+
+function loadAddon(source) {
+  const headers = join(dirname(process.execPath), "../include/node");
+  const library = join(folder, "bare_addon.node");
+  execFileSync("cc", ["-O2", "-shared", "-fPIC", `-I${headers}`, "-o", library, source]);
+  return createRequire(import.meta.url)(library);
+}
+
+/** The FIFOs `NAME-there`, and `NAME-back`, of which the addon's thread tells. */
+function openThread(name) {
+  const [there, back] = ["there", "back"].map((way) => join(folder, `${name}-${way}`));
+  execFileSync("mkfifo", [there, back]);
+  const result = { there: openSync(there, constants.O_RDWR | constants.O_NONBLOCK), woken: undefined };
+  addon.watch(back, () => result.woken());
+  return result;
 }
 
 async function byCounters() {
@@ -81,12 +102,22 @@ const byFifos =
     await answered;
   };
 
+const byThreads = (there) => async () => {
+  const answered = new Promise((resolve) => {
+    thread.woken = resolve;
+  });
+  writeSync(there, eight, 0, 1);
+  await answered;
+};
+
 const WAYS = {
   nif: byCounters,
   port: byCounters,
   "nif-queue": byQueue,
   "port-queue": byQueue,
   "bare-nif": byFifos(bareNif),
+  "bare-nif-thread": byThreads(bareNif.there),
+  "bare-port-thread": byThreads(thread.there),
   "bare-port": byFifos(barePort),
   "bare-port-twice": byFifos(barePort),
   unix: bySocket,
@@ -118,14 +149,21 @@ const at = (share, way, beside = "unix") =>
       return ours[index] / peer[index];
     }),
   );
-for (const [way, name] of [
+for (const [way, name, beside = "unix", peer = "a unix socket"] of [
   ["nif", "BEAM over the NIF"],
+  ["nif", "BEAM over the NIF", "bare-nif-thread", "a byte through bare threads on both sides"],
   ["port", "BEAM over the port"],
+  [
+    "port",
+    "BEAM over the port",
+    "bare-port-thread",
+    "a byte through bare threads on both sides, and a bare port program",
+  ],
 ])
   records.percentiles(
     `Node to ${name} and back, each asleep until the other's notify`,
-    { p50: at(0.5, way), p99: at(0.99, way), p999: at(0.999, way) },
-    "a unix socket",
+    { p50: at(0.5, way, beside), p99: at(0.99, way, beside), p999: at(0.999, way, beside) },
+    peer,
   );
 for (const [way, name, beside = "unix", peer = "a unix socket"] of [
   ["nif-queue", "BEAM over the NIF"],
@@ -145,8 +183,10 @@ for (const [way, name, beside = "unix", peer = "a unix socket"] of [
   );
 for (const [way, through] of [
   ["bare-nif", "a bare NIF's thread and back"],
+  ["bare-nif-thread", "a bare NIF's thread, and back through a bare addon's thread"],
   ["bare-port", "a bare port program and back"],
   ["bare-port-twice", "a bare port program, asked once more, and back"],
+  ["bare-port-thread", "a thread of a bare port program, and back through a bare addon's thread"],
 ])
   records.percentiles(
     `Node to BEAM through ${through}, a byte each`,
@@ -154,7 +194,7 @@ for (const [way, through] of [
     "a unix socket",
   );
 records.note(
-  "A wait for a word has a thread of the core, which wakes the runtime. So on BEAM and on Node one thread more has to wake than with a socket. Messages wake Node's and the port program's event loops without such a thread; over the NIF a thread wakes the process, so a bare NIF's thread is the floor. Over the port the message is removed by a request of its own, after its term is made, so that a refused message stays; the floor is a bare port program that is asked once more.",
+  "A wait for a word has a thread of the core, which wakes the runtime. So in Node and in the port program one thread more has to wake than with a socket, as in the bare ones beside it. Messages wake Node's and the port program's event loops without such a thread; over the NIF a thread wakes the process, so a bare NIF's thread is the floor. Over the port the message is removed by a request of its own, after its term is made, so that a refused message stays; the floor is a bare port program that is asked once more.",
 );
 
 const waits = Array.from({ length: IDLE }, () => counters.wait(0, counters.get(0)));
@@ -179,6 +219,7 @@ for (const { there, back } of [bareNif, barePort]) {
   back.destroy();
   closeSync(there);
 }
+closeSync(thread.there);
 server.close();
 counters.close();
 there.close();
