@@ -98,6 +98,7 @@ host then does not vote.").
     connect :: emmap_connect:attempts(),
     terms :: emmap_budget_ledger:terms(),
     block :: pos_integer(),
+    lock :: emmap:counters(), %% exclusive: one process at a time has the folder
     file :: emmap:counters(),
     %% The holder. `received': all that it was granted in this session.
     session :: binary(),
@@ -187,10 +188,12 @@ init(#{name := Name, folder := Folder, limit := Limit, window := Window, nodes :
     Block = maps:get(block, Options, max(1, Limit div (4 * length(Voters)))),
     Lease = maps:get(lease, Options, 10000),
     _ = filelib:ensure_dir(<<Path/binary, "/x">>),
-    case {emmap:open_counters(<<Path/binary, "/leased.bin">>, 2, maps:get(options, Options, [])), read_accepted(Path)} of
-        {{error, Reason}, _} -> {stop, {emmap, Path, Reason}};
-        {_, {error, Reason}} -> {stop, {emmap, Path, Reason}};
-        {File, {Promised, Accepted}} ->
+    Lock = emmap_lock:inherit(fun() -> open_file(Path, <<"/lock">>, 1, [exclusive], Options) end),
+    case {Lock, open_file(Path, <<"/leased.bin">>, 2, [], Options), read_accepted(Path)} of
+        {{error, Reason}, _, _} -> {stop, {emmap, <<Path/binary, "/lock">>, Reason}};
+        {_, {error, Reason}, _} -> {stop, {emmap, Path, Reason}};
+        {_, _, {error, Reason}} -> {stop, {emmap, Path, Reason}};
+        {_, File, {Promised, Accepted}} ->
             %% What an earlier process had leased is not this session's.
             {ok, _} = emmap:set_counter(File, ?WORD, 0),
             Boot = boot(),
@@ -200,11 +203,14 @@ init(#{name := Name, folder := Folder, limit := Limit, window := Window, nodes :
             self() ! election,
             {ok, #state{
                 name = Name, path = Path, voters = Voters, connect = emmap_connect:attempts(Voters),
-                block = min(Block, ?MOST), goal = min(Block, ?MOST), file = File,
+                block = min(Block, ?MOST), goal = min(Block, ?MOST), lock = Lock, file = File,
                 terms = #{limit => Limit, window => Window, lease => Lease}, session = emmap_state_file:random_id(),
                 promised = Promised, accepted = Accepted, seen = Promised
             }}
     end.
+
+open_file(Path, Name, Count, More, Options) ->
+    emmap:open_counters(<<Path/binary, Name/binary>>, Count, More ++ maps:get(options, Options, [])).
 
 boot() ->
     case emmap_state_file:boot() of
@@ -259,9 +265,10 @@ handle_info(_Message, State) -> {noreply, State}.
 
 ?DOC(false).
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{name = Name, file = File}) ->
+terminate(_Reason, #state{name = Name, file = File, lock = Lock}) ->
     _ = persistent_term:erase({?MODULE, Name}),
     _ = emmap:close_counters(File),
+    _ = emmap:close_counters(Lock),
     ok.
 
 send(To, Message) -> erlang:send(To, {?MODULE, ?PROTOCOL, self(), Message}, [nosuspend, noconnect]) =:= ok.
