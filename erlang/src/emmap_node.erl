@@ -25,10 +25,11 @@ The file has Erlang terms, each of which may be missing or come more than once:
 If a term is wrong, the node ends with status 1 and says which. A service that fails, or cannot start, is started again after a
 pause: 0.1 s at first, and up to 30 s. The others go on. `logger` gets a report of level `error` each time: a map with
 `event` (`failed`), `service`, `reason` and `pause`. SIGTERM ends the node in order.").
+-behaviour(application).
 -behaviour(supervisor).
 
 -export([main/1, start_link/1]).
--export([init/1, watch/2, connect/1]).
+-export([start/2, stop/1, init/1, connect/1]).
 
 -export_type([item/0]).
 
@@ -49,18 +50,16 @@ main([Path]) ->
     end.
 
 run(Path, Items) ->
-    {ok, _} = application:ensure_all_started(emmap),
-    %% The process that the node boots with ends when this function returns.
-    _ = spawn(?MODULE, watch, [Path, Items]),
-    ok.
-
-?DOC(false).
--spec watch(string(), [item()]) -> no_return().
-watch(Path, Items) ->
-    _ = process_flag(trap_exit, true),
-    try start_link(Items) of
-        {ok, Supervisor} -> receive {'EXIT', Supervisor, Reason} -> fail("~tp", [Reason]) end;
-        {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
+    try [checked(Item) || Item <- Items] of
+        Children ->
+            {ok, _} = application:ensure_all_started(emmap),
+            %% A node that ends stops its applications in order, and kills all other processes.
+            ok = application:load({application, ?MODULE, [
+                {vsn, ""}, {registered, []}, {mod, {?MODULE, Children}}, {applications, [kernel, stdlib, emmap]}]}),
+            case application:start(?MODULE, permanent) of
+                ok -> ok;
+                {error, Reason} -> fail("~ts: ~tp", [Path, Reason])
+            end
     catch
         throw:{wrong, Item, Why} -> fail("~ts: ~ts, in ~0tp", [Path, Why, Item])
     end.
@@ -74,6 +73,14 @@ fail(Format, Arguments) ->
 item is not understood.").
 -spec start_link([item()]) -> supervisor:startlink_ret().
 start_link(Items) -> supervisor:start_link(?MODULE, [checked(Item) || Item <- Items]).
+
+?DOC(false).
+-spec start(application:start_type(), [supervisor:child_spec()]) -> supervisor:startlink_ret().
+start(_Type, Children) -> supervisor:start_link(?MODULE, Children).
+
+?DOC(false).
+-spec stop(term()) -> ok.
+stop(_State) -> ok.
 
 ?DOC(false).
 -spec init([supervisor:child_spec()]) -> {ok, {supervisor:sup_flags(), [supervisor:child_spec()]}}.

@@ -613,8 +613,9 @@ node_script(Config) ->
     B = host(b),
     _ = receiver(Config, B, "to.q", #{}),
     File = path(Config, "node.config"),
-    ok = file:write_file(File, io_lib:format("~p.~n~p.~n", [
+    ok = file:write_file(File, io_lib:format("~p.~n~p.~n~p.~n", [
         {nodes, [B#host.node]},
+        {cluster, #{name => hits, folder => path(Config, "hits"), counters => 1, options => [backend(Config)]}},
         {relay, #{from => path(Config, "from.q"), to => jobs, node => B#host.node, open_options => [backend(Config)]}}])),
     Name = lists:concat(["script-", free_port(), "@127.0.0.1"]),
     Script = filename:join([code:lib_dir(emmap), "..", "..", "..", "..", "bin", "emmap_node"]),
@@ -634,8 +635,13 @@ node_script(Config) ->
     {os_pid, Pid} = erlang:port_info(Port, os_pid),
     [] = os:cmd("kill -TERM " ++ integer_to_list(Pid)),
     receive {Port, {exit_status, 0}} -> ok after 20000 -> ct:fail(still_there) end,
-    ok = file:write_file(File, "{colour, red}."),
+    %% In order: its services have ended as their supervisor said.
+    {ok, Terms} = file:consult(path(Config, "hits/state")),
+    ?assert(proplists:get_value(clean, Terms)),
+    ok = file:write_file(File, "{relay, notamap}."),
     Bad = Start(File),
+    Text = iolist_to_binary(["emmap_node: ", File, ": not a map of options: notamap, in {relay,notamap}\n"]),
+    receive {Bad, {data, Said}} -> ?assertEqual(Text, Said) after 20000 -> ct:fail(silent) end,
     receive {Bad, {exit_status, 1}} -> ok after 20000 -> ct:fail(still_there) end,
     stop([B]).
 
