@@ -110,6 +110,8 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
     nodes :: emmap_cluster_folder:nodes(),
     heard = #{} :: #{emmap_cluster_merge:id() => integer()},
     %% What other hosts know and this one may lack. It is asked for a beat later, if it has not come by itself.
+    %% The former origin of a folder that was set back: versions that this host has made are void.
+    void = none :: none | {emmap_cluster_merge:id(), fun((Version :: non_neg_integer()) -> boolean())},
     claims = #{} :: #{emmap_cluster_merge:id() => {emmap_cluster_merge:entry(), pid()}},
     connect :: emmap_connect:attempts(),
     beats = 0 :: non_neg_integer(),
@@ -488,7 +490,7 @@ message(_Message, _From, _Host, _State) -> bad.
 %% A host has this version of this host's origin, and waits for what comes after it.
 wanted(Version, From, Host, #state{hosts = Hosts} = State) ->
     case has_used(Version, State) of
-        false -> new_origin(old_copy, State);
+        false -> set_back(From, State);
         true ->
             Waiting = tell_values(From, Host#host{wants = Version}, none, State),
             State#state{hosts = Hosts#{From := Waiting}}
@@ -502,7 +504,16 @@ subscribe(Id, From, State) ->
             State
     end.
 
-values(Id, {Since, Version, _} = News, Crc, From, #state{known = Known, folder = Folder} = State) ->
+values(Id, {_, Version, _} = News, Crc, From, #state{void = {Id, IsVoid}} = State) ->
+    case {IsVoid(Version), version(Id, State)} of
+        %% A host has them that knew nothing better. It gets what is known here, under a higher version.
+        {true, Mine} when is_integer(Mine), Mine < Version -> again(Id, Version, State);
+        {true, _} -> State;
+        {false, _} -> merge(Id, News, Crc, From, State)
+    end;
+values(Id, News, Crc, From, State) -> merge(Id, News, Crc, From, State).
+
+merge(Id, {Since, Version, _} = News, Crc, From, #state{known = Known, folder = Folder} = State) ->
     case Id =:= origin(State) orelse emmap_cluster_merge:merge(Id, News, Known) of
         true -> compare({Id, Version, 0, <<>>}, From, now, State);
         {new, Changes, New} ->
@@ -527,7 +538,7 @@ verified(Id, _Since, Crc, From, #state{known = Known} = State) ->
 %% Compares with what another host knows of an origin. `later': it may be on its way already.
 compare({Id, Version, Crc, Node} = Entry, From, When, #state{known = Known, claims = Claims} = State) ->
     case Id =:= origin(State) of
-        true -> compare_own(Version, Crc, State);
+        true -> compare_own(Version, Crc, From, State);
         false ->
             case emmap_cluster_merge:behind(Entry, Known) of
                 no -> State;
@@ -540,11 +551,11 @@ compare({Id, Version, Crc, Node} = Entry, From, When, #state{known = Known, clai
 named(_Id, <<>>, State) -> State;
 named(Id, Node, #state{nodes = Nodes} = State) -> State#state{nodes = maps:merge(#{Id => Node}, Nodes)}.
 
-compare_own(forgotten, _Crc, State) -> new_origin(forgotten, State);
-compare_own(Version, Crc, #state{known = Known} = State) ->
+compare_own(forgotten, _Crc, _From, State) -> new_origin(forgotten, State);
+compare_own(Version, Crc, From, #state{known = Known} = State) ->
     Id = origin(State),
     case has_used(Version, State) andalso version(Id, State) of
-        false -> new_origin(old_copy, State);
+        false -> set_back(From, State);
         Version when Crc =/= 0 ->
             case emmap_cluster_merge:crc(Id, Known) of
                 {Crc, Same} -> State#state{known = Same};
@@ -553,6 +564,11 @@ compare_own(Version, Crc, #state{known = Known} = State) ->
             end;
         _ -> State
     end.
+
+%% The other host is asked first, before it hears of this host's versions from a third one.
+set_back(From, State) ->
+    _ = send(From, {want, origin(State), 0}),
+    new_origin(old_copy, State).
 
 %% Another copy of the folder has made the versions that this host has not.
 has_used(Version, #state{folder = Folder} = State) ->
@@ -601,9 +617,15 @@ new_origin(Why, State) ->
             {Start, emmap_cluster_merge:load(Former, 0, Values, Known),
              emmap_cluster_folder:store(Former, 0, [{0, Values, Values}], Folder)}
     end,
+    Void = case Why of
+        old_copy ->
+            Mine = version(Former, Settled),
+            {Former, fun(Version) -> emmap_cluster_folder:has_used(Version, Mine, Folder) end};
+        forgotten -> none
+    end,
     {New, Now} = emmap_cluster_folder:renew(Base, Before, Kept),
     ok = emmap_cluster_folder:fill_others(Now, New),
-    Renewed = based(Settled#state{known = Now, folder = New, start = Base, read = Base}),
+    Renewed = based(Settled#state{known = Now, folder = New, start = Base, read = Base, void = Void}),
     ok = event(new_origin, #{reason => Why}, Renewed),
     {Hello, Saved} = hello(save(false, Renewed)),
     _ = [send(Pid, Hello) || Pid <- maps:keys(Saved#state.hosts)],

@@ -3,11 +3,12 @@
 
 -export([all/0, groups/0, suite/0, init_per_group/2, end_per_group/2, end_per_testcase/2]).
 -export([sums/1, restart/1, killed_node/1, split/1, passed_on/1, dead_host_and_newcomer/1, forgotten/1, forgotten_while_it_runs/1,
-         restored_copy/1, rolled_back/1, rolled_back_after_kill/1, rolled_back_and_ahead/1, removed_files/1, damaged_files/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
+         restored_copy/1, rolled_back/1, rolled_back_after_kill/1, rolled_back_and_ahead/1, rolled_back_and_passed_on/1, cloned_disks/1, removed_files/1, damaged_files/1, moved/1, power_cut/1, refused/1, another_cookie/1, reports/1, hostile/1,
          two_clusters/1, stopped_host/1, different_values/1, bad_folders/1, lost_file/1, second_node/1, over_tls/1]).
 -export([start/1, add_all/3, read_all/1]).
 
 -include_lib("stdlib/include/assert.hrl").
+-include_lib("kernel/include/file.hrl").
 
 -define(COUNT, 700).
 
@@ -16,7 +17,7 @@ suite() -> [{timetrap, {minutes, 2}}].
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
-    Common = [sums, restart, forgotten, rolled_back, rolled_back_after_kill, rolled_back_and_ahead, removed_files, damaged_files, second_node],
+    Common = [sums, restart, forgotten, rolled_back, rolled_back_after_kill, rolled_back_and_ahead, rolled_back_and_passed_on, cloned_disks, removed_files, damaged_files, second_node],
     [{nif, [], Common ++ [killed_node, split, passed_on, dead_host_and_newcomer, forgotten_while_it_runs, restored_copy, moved,
                           power_cut, refused, another_cookie, reports, hostile, two_clusters, stopped_host,
                           different_values, bad_folders, lost_file, over_tls]},
@@ -420,6 +421,52 @@ rolled_back_and_ahead(Config) ->
     %% Nobody can tell what was added before the last start from what the copy had.
     await(?FUNCTION_NAME, [a, b], 0, 1021, Config),
     ?assertMatch([#{reason := old_copy}], events(new_origin, ?FUNCTION_NAME, b, Config)).
+
+%% A third host has what the set-back host published, and nothing of what it lost. Then one comes that has that.
+rolled_back_and_passed_on(Config) ->
+    cut(a, c, Config),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    add(?FUNCTION_NAME, b, 0, 1, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 1, Config),
+    stop(?FUNCTION_NAME, b, Config),
+    Folder = folder(?FUNCTION_NAME, b, Config),
+    copy(Folder),
+    ok = join(?FUNCTION_NAME, b, Config),
+    add(?FUNCTION_NAME, b, 0, 1000, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 1001, Config),
+    [stop(?FUNCTION_NAME, Host, Config) || Host <- [b, a]],
+    set_back(Folder),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [b, c]],
+    publish(?FUNCTION_NAME, b, 5, Config),
+    await(?FUNCTION_NAME, [b, c], 0, 6, Config),
+    ok = join(?FUNCTION_NAME, a, Config),
+    await(?FUNCTION_NAME, [a, b, c], 0, 1006, Config),
+    heal(a, c, Config),
+    add(?FUNCTION_NAME, c, 0, 1, Config),
+    await(?FUNCTION_NAME, [a, b, c], 0, 1007, Config).
+
+%% Two hosts begin with one disk's image, so that inodes are the same, and count apart from each other before they meet.
+cloned_disks(Config) ->
+    [cut(One, Other, Config) || {One, Other} <- [{a, c}, {b, c}]],
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [a, b]],
+    add(?FUNCTION_NAME, b, 0, 100, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 100, Config),
+    stop(?FUNCTION_NAME, b, Config),
+    [One, Other] = [folder(?FUNCTION_NAME, Host, Config) || Host <- [b, c]],
+    [] = os:cmd("cp -a " ++ One ++ " " ++ Other),
+    State = filename:join(Other, "state"),
+    {ok, Terms} = file:consult(State),
+    {ok, #file_info{inode = Inode}} = file:read_file_info(filename:join(Other, "own.bin")),
+    ok = file:write_file(State, [io_lib:format("~0tp.~n", [Term]) || Term <- lists:keyreplace(inode, 1, Terms, {inode, Inode})]),
+    [ok = join(?FUNCTION_NAME, Host, Config) || Host <- [b, c]],
+    publish(?FUNCTION_NAME, b, 5, Config),
+    await(?FUNCTION_NAME, [a, b], 0, 105, Config),
+    publish(?FUNCTION_NAME, c, 12, Config),
+    ?assertEqual(112, read(?FUNCTION_NAME, c, 0, Config)),
+    [heal(Host, c, Config) || Host <- [a, b]],
+    await(?FUNCTION_NAME, [a, b, c], 0, 117, Config),
+    add(?FUNCTION_NAME, b, 0, 1000, Config),
+    await(?FUNCTION_NAME, [a, b, c], 0, 1117, Config).
 
 %% Files of a folder that are removed, or replaced by older ones, while nothing uses it: no sum falls, nothing counts twice.
 removed_files(Config) ->
