@@ -622,23 +622,36 @@ function checkRoom(table: Table, name: string, each: Metric): void {
     );
 }
 
-/** The metrics that the file has. Throws for a description that no program of emmap has written. */
-function stored(table: Table): Map<string, Stored> {
-  const found = new Map<string, Stored>();
+/** The keys that describe the metrics of the file. */
+function* descriptions(table: Table): Generator<Buffer, void, undefined> {
   const size = 8 * table.words;
   for (const packed of table.packed(STEP)) {
     for (let at = 0; at < packed.length; ) {
       const key = at + 4 + size;
       at += 4 + packed.readUInt32LE(at);
-      if (packed[key] !== SCHEMA.charCodeAt(0)) continue;
-      const about = described(packed.toString("utf8", key + 1, at));
-      if (about === undefined)
-        throw metricsError(table.path, "EMMAP_CORRUPT", "the description of a metric is damaged");
-      checkRoom(table, about.name, about);
-      if (!found.has(about.name)) found.set(about.name, about);
+      if (packed[key] === SCHEMA.charCodeAt(0)) yield packed.subarray(key, at);
     }
   }
+}
+
+/** The metrics that the file has. Throws for a description that no program of emmap has written. */
+function stored(table: Table): Map<string, Stored> {
+  const found = new Map<string, Stored>();
+  for (const key of descriptions(table)) {
+    const about = described(key.toString("utf8", 1));
+    if (about === undefined)
+      throw metricsError(table.path, "EMMAP_CORRUPT", "the description of a metric is damaged");
+    checkRoom(table, about.name, about);
+    if (!found.has(about.name)) found.set(about.name, about);
+  }
   return found;
+}
+
+/** Deletes damaged descriptions, and returns their number. A program that has the metric describes it anew. @internal */
+export function forgetDamaged(table: Table): number {
+  const damaged = [...descriptions(table)].filter((key) => described(key.toString("utf8", 1)) === undefined);
+  for (const key of damaged) table.delete(key);
+  return damaged.length;
 }
 
 /** The metric that a text of the schema describes. */

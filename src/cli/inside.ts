@@ -5,11 +5,12 @@ import { openCell } from "../cell.js";
 import { openCounters } from "../counters.js";
 import type { InHand } from "../delivery.js";
 import { open } from "../file.js";
-import { readMetrics } from "../metrics.js";
+import { forgetDamaged, readMetrics } from "../metrics.js";
 import type { OpenFile } from "../open-file.js";
 import { openQueue } from "../queue.js";
 import { openTable } from "../table.js";
 import { line } from "./terms.js";
+import { plural } from "./text.js";
 import { keyOf } from "./words.js";
 
 /** How the files of a kind are opened and read. */
@@ -132,6 +133,13 @@ const table: Inside = {
 
 const metrics: Inside = {
   ...table,
+  check: (path) => readMetrics(path).close(),
+  repair(path) {
+    using file = openTable(path, { write: true });
+    file.repair();
+    const deleted = plural(forgetDamaged(file), "damaged description");
+    return `its chains and counts follow from its entries again; ${deleted} of metrics deleted: programs describe them anew`;
+  },
   peek(path, limit) {
     using file = readMetrics(path);
     const shown: string[] = [];

@@ -6,8 +6,10 @@ import {
   existsSync,
   openSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -417,6 +419,34 @@ test("damaged tables and cells are repaired", () => {
   expect(values(["cell", "c", "--json"], { cwd })[0]?.value).toBe(2);
   using table = openTable(join(cwd, "t"), { read: true });
   expect([table.size, table.get("key 49")]).toEqual([50, 49n]);
+});
+
+test("check finds a damaged description of a metric, and its repair lets programs go on", async () => {
+  const cwd = freshFolder();
+  const path = join(cwd, "m");
+  const schema = { requests_total: counter(), visits_total: counter() };
+  const metrics = openMetrics(path, schema);
+  metrics.visits_total.add(3);
+  metrics.close();
+  expect(output(["check", "m"], { cwd })).toBe("m: metrics, sound\n");
+  const bytes = readFileSync(path);
+  bytes[bytes.indexOf("\x01visits_total\x1f") + 14] = 0x20;
+  writeFileSync(path, bytes);
+  expect(run(["check", "m"], { cwd }).status).toBe(1);
+  expect(output(["check", "--repair", "m"], { cwd })).toContain("1 damaged description of metrics");
+  expect(output(["check", "m"], { cwd })).toBe("m: metrics, sound\n");
+  using repaired = openMetrics(path, schema);
+  repaired.visits_total.add();
+  expect(await repaired.text()).toContain("\nvisits_total 4\n");
+  // In a sound table.
+  using table = openTable(path);
+  table.entry("\x01visits\x1fcounter");
+  expect(run(["check", "m"], { cwd })).toMatchObject({
+    status: 1,
+    stdout: expect.stringMatching(/^m: metrics, DAMAGED\n.*description of a metric is damaged/),
+  });
+  expect(output(["check", "--repair", "m"], { cwd })).toContain("1 damaged description of metrics");
+  openMetrics(path, schema).close();
 });
 
 test("messages in hand are copied by backup, counted by copy and purge, and checked", () => {

@@ -38,23 +38,24 @@ async function examine(path: string, asKind: string | undefined): Promise<Verdic
   const kind = asKind ?? found.kind;
   if (kind === "plain" && BESIDE.some((end) => existsSync(path + end)))
     return { path, kind, sound: false, damage: LOST_KIND, offset: 0 };
-  const doubt = doubtOf(found, path);
-  if (kind === found.kind)
-    return found.damage === undefined
-      ? { path, kind, sound: true, ...(doubt === undefined ? {} : { note: doubt }) }
-      : {
-          path,
-          kind,
-          sound: false,
-          damage: found.damage,
-          ...(found.damage_offset === undefined ? {} : { offset: found.damage_offset }),
-          ...(found.damaged_beside === undefined ? {} : { beside: `${path}${found.damaged_beside}` }),
-        };
+  if (kind === found.kind && found.damage !== undefined)
+    return {
+      path,
+      kind,
+      sound: false,
+      damage: found.damage,
+      ...(found.damage_offset === undefined ? {} : { offset: found.damage_offset }),
+      ...(found.damaged_beside === undefined ? {} : { beside: `${path}${found.damaged_beside}` }),
+    };
+  const doubt = kind === found.kind ? doubtOf(found, path) : undefined;
+  const sound = { path, kind, sound: true, ...(doubt === undefined ? {} : { note: doubt }) };
+  // The core has read all but the texts that describe metrics.
+  if (kind === found.kind && kind !== "metrics") return sound;
   try {
     const inside = (await import("../more.js")).insideOf(kind);
     inside.reader(path).close();
     inside.check?.(path);
-    return { path, kind, sound: true };
+    return sound;
   } catch (error) {
     const { code, offset, message } = error as { code?: string; offset?: number; message: string };
     if (code !== "EMMAP_CORRUPT" && code !== "EINVAL") throw error;
