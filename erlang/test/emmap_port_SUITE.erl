@@ -9,7 +9,7 @@
          not_the_program/1, another_protocol_version/1, ends_what_a_silent_program_started/1,
          a_silent_program_takes_five_seconds/1, program_ends_with_its_server/1, asked_for_port_loads_no_nif/1,
          says_once_that_the_nif_does_not_load/1, more_than_a_frame/1, large_batch/1, leaves_no_messages/1,
-         stale_handles/1, a_program_that_may_open_nothing_goes_on/1]).
+         stale_handles/1, a_program_that_may_open_nothing_goes_on/1, a_receive_is_two_requests/1]).
 -export([native_code_of_no_current_folder/1, a_relative_code_path/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
          says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
@@ -26,7 +26,7 @@ all() ->
      ends_what_a_silent_program_started, a_silent_program_takes_five_seconds,
      program_ends_with_its_server, a_program_that_may_open_nothing_goes_on, asked_for_port_loads_no_nif, says_once_that_the_nif_does_not_load,
      more_than_a_frame, large_batch, leaves_no_messages, stale_handles,
-     native_code_of_no_current_folder, a_relative_code_path, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
+     a_receive_is_two_requests, native_code_of_no_current_folder, a_relative_code_path, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
      says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
      a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
      a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second].
@@ -703,3 +703,27 @@ the_node_stops_within_a_second(Config) ->
     ?assertNot(emmap_test:is_os_process(Pid)),
     %% A node without a shell takes a second for it by itself.
     ?assert(Ended - Started < 2000).
+
+%% One that waits and has the message as its answer, and one that removes the message.
+a_receive_is_two_requests(Config) ->
+    {ok, Server} = emmap_port:start_link(#{}),
+    [Port] = [Each || Each <- erlang:ports(), erlang:port_info(Each, connected) =:= {connected, Server}],
+    Path = emmap_test:path(Config, "two-requests"),
+    {ok, Queue} = emmap_queue:open(Path, 0, [{backend, {port, Server}}]),
+    {ok, Producer} = emmap_queue:open(Path, 0, [{backend, port}]),
+    Self = self(),
+    1 = erlang:trace(Port, true, ['receive']),
+    [begin
+        Receiver = spawn_link(fun() -> Self ! {self(), emmap_queue:receive_message(Queue, infinity)} end),
+        emmap_test:until(fun() -> {ok, #{waiters := Waiters}} = emmap:inspect_file(Path), Waiters =:= 1 end),
+        ok = emmap_queue:push(Producer, N),
+        receive {Receiver, Answer} -> ?assertEqual({ok, N}, Answer) end
+    end || N <- [1, 2, 3]],
+    Delivered = erlang:trace_delivered(all),
+    receive {trace_delivered, all, Delivered} -> ok end,
+    ?assertEqual(6, requests(Port)),
+    [ok = emmap_queue:close(Each) || Each <- [Producer, Queue]],
+    ok = gen_server:stop(Server).
+
+requests(Port) ->
+    receive {trace, Port, 'receive', {_, {command, _}}} -> 1 + requests(Port) after 0 -> 0 end.
