@@ -115,9 +115,9 @@ static emmap_error read_head(inspector_t *self)
     return error;
 }
 
-/* Those with a magic come first. */
-static bool (*const kinds[])(inspector_t *) = {emi_inspect_cell, emi_inspect_table, emi_inspect_counters,
-                                               emi_inspect_queue, emi_inspect_blocks};
+/* Those with a magic come first, and what is only likely comes last. */
+static bool (*const kinds[])(inspector_t *) = {emi_inspect_cell,  emi_inspect_table,  emi_inspect_counters,
+                                               emi_inspect_queue, emi_inspect_blocks, emi_inspect_cut_queue};
 
 static emmap_error inspect(inspector_t *self)
 {

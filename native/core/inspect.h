@@ -54,6 +54,8 @@ bool emi_inspect_cell(inspector_t *self);
 bool emi_inspect_table(inspector_t *self);
 bool emi_inspect_counters(inspector_t *self);
 bool emi_inspect_queue(inspector_t *self);
+/* A queue whose file was cut off. */
+bool emi_inspect_cut_queue(inspector_t *self);
 bool emi_inspect_blocks(inspector_t *self);
 
 #endif

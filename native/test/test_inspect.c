@@ -206,6 +206,30 @@ static void tables_tell_their_keys(void **state)
     close_file(table);
 }
 
+static void a_queue_that_was_cut_is_a_damaged_queue(void **state)
+{
+    (void)state;
+    static const off_t lengths[] = {524288, 4095, 16};
+    emmap_file *queue;
+    const emmap_options options = {.flags = EMMAP_OPEN_WRITE | EMMAP_OPEN_CREATE | EMMAP_OPEN_SHARED,
+                                   .size = 1 << 20};
+    assert_ok(emmap_queue_open(path_of("cut"), &options, &queue));
+    for (uint64_t i = 0; i < 50; i++)
+        assert_ok(push_number(queue, i, 8));
+    close_file(queue);
+    for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+        assert_int_equal(truncate(path_of("cut"), lengths[i]), 0);
+        emmap_inspection *const found = inspect(path_of("cut"), EMMAP_CHECK);
+        assert_text(&found->file, "kind", "queue");
+        assert_number(&found->file, "damage_offset", 0);
+        emmap_inspection_free(found);
+    }
+    assert_int_equal(truncate(path_of("cut"), 15), 0);
+    emmap_inspection *const found = inspect(path_of("cut"), EMMAP_CHECK);
+    assert_text(&found->file, "kind", "plain");
+    emmap_inspection_free(found);
+}
+
 /* Takes two messages and releases one. */
 static void messages_in_hand_are_counted(void **state)
 {
@@ -574,6 +598,7 @@ int main(void)
         folder_test(cells_tell_their_version),
         folder_test(tables_tell_their_keys),
         folder_test(messages_in_hand_are_counted),
+        folder_test(a_queue_that_was_cut_is_a_damaged_queue),
         folder_test(the_ways_of_sharing),
         folder_test(all_slots_are_found),
         folder_test(the_owner_of_the_lock),

@@ -9,6 +9,7 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -530,13 +531,25 @@ test("a damaged header is found if the kind is told", () => {
   const cwd = freshFolder();
   openQueue(join(cwd, "q")).close();
   rmSync(join(cwd, "q-live"), { recursive: true });
-  overwrite(join(cwd, "q"), 0, "\xff\xff");
+  overwrite(join(cwd, "q"), 0, "\xff".repeat(16));
   expect(run(["check", "q"], { cwd })).toMatchObject({
     status: 0,
     stdout: expect.stringContaining("no format"),
   });
   const found = run(["check", "--kind", "queue", "q"], { cwd });
   expect(found).toMatchObject({ status: 1, stdout: expect.stringContaining("passes the end of the file") });
+});
+
+test("a queue whose file was cut off is a damaged queue", () => {
+  const cwd = freshFolder();
+  const queue = openQueue(join(cwd, "q"), { size: 1 << 20 });
+  queue.push(1);
+  queue.close();
+  rmSync(join(cwd, "q-live"), { recursive: true });
+  truncateSync(join(cwd, "q"), 5000);
+  for (const verb of ["check", "info", "ls"])
+    expect(run([verb, "q"], { cwd }).stdout).toContain("passes the end of the file");
+  expect(run(["check", "q"], { cwd }).status).toBe(1);
 });
 
 test("a reader that has seen enough ends the command well", async () => {

@@ -166,6 +166,11 @@ test("several consumers that are all stopped are to blame", async () => {
   const waiters = () => values(["info", "jobs.q", "--json"], { cwd: folder })[0]?.waiters;
   await expect.poll(waiters).toBe(2);
   for (const each of consumers) each.kill("SIGSTOP");
+  const states = () =>
+    values(["info", "jobs.q", "--json"], { cwd: folder })[0]
+      ?.processes.filter(({ process: id }) => consumers.some(({ pid }) => pid === id))
+      .map(({ state }) => state);
+  await expect.poll(states).toEqual(["stopped", "stopped"]);
   jobs.push(1);
   const ids = consumers.map(({ pid }) => pid).join("|");
   await expect

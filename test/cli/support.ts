@@ -55,7 +55,7 @@ interface Value {
   note: string;
   trouble: string;
   writers: { process: number; popped: number }[];
-  processes: { process: number; command: string; writes: boolean }[];
+  processes: { process: number; command: string; state: string; writes: boolean }[];
 }
 
 /** Its lines as JSON. */

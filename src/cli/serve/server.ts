@@ -117,11 +117,14 @@ class Server {
     response.setHeader("cache-control", "no-store");
     response.setHeader("cross-origin-resource-policy", "same-origin");
     // A name that an attacker lets point to this machine must not open the page to that name's scripts.
-    const host = (request.headers.host ?? "").replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
+    const host = (request.headers.host ?? "")
+      .toLowerCase()
+      .replace(/:\d+$/, "")
+      .replace(/^\[(.*)\]$/, "$1");
     if (this.isLocal && !isLoopback(host)) throw new Refusal(403, "this page is for this machine");
     if (this.token === undefined) return;
     const given = url.searchParams.get("token");
-    const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
+    const bearer = /^Bearer +(.+)$/i.exec(request.headers.authorization ?? "")?.[1];
     const offered = given ?? bearer ?? tokenOf(request.headers.cookie);
     if (offered === undefined || !timingSafeEqual(digest(offered), digest(this.token)))
       throw new Refusal(401, "a token is needed: /?token=TOKEN, or the header Authorization: Bearer TOKEN");

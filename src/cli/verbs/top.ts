@@ -1,5 +1,5 @@
 // emmap top
-import { basename } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { print, seconds as toSeconds } from "../output.js";
 import { type Sample, Sampler } from "../sample.js";
@@ -54,6 +54,19 @@ const order = (one: Sample, other: Sample): number =>
   other.pushed + other.popped - (one.pushed + one.popped) ||
   (other.amount ?? 0) - (one.amount ?? 0);
 
+/** The names of files, with their folders where two files have the same name. */
+function namesOf(samples: readonly Sample[]): Map<Sample, string> {
+  const counts = new Map<string, number>();
+  for (const { path } of samples) counts.set(basename(path), (counts.get(basename(path)) ?? 0) + 1);
+  return new Map(
+    samples.map((each) => {
+      const name = basename(each.path);
+      const isAlone = counts.get(name) === 1;
+      return [each, safe(isAlone ? name : join(basename(dirname(each.path)), name))];
+    }),
+  );
+}
+
 /** The table's lines. A trouble has a line of its own, so that it can be read at 80 columns. */
 function lines(
   samples: readonly Sample[],
@@ -61,10 +74,8 @@ function lines(
   style: (line: string, of: "head" | "trouble") => string,
 ): string[] {
   const fixed = COLUMNS.reduce((sum, [, each]) => sum + each + 1, 0);
-  const name = Math.max(
-    12,
-    Math.min(width - fixed - 1, Math.max(12, ...samples.map(({ path }) => columns(safe(basename(path)))))),
-  );
+  const names = namesOf(samples);
+  const name = Math.max(12, Math.min(width - fixed - 1, Math.max(12, ...[...names.values()].map(columns))));
   const head = [
     pad("NAME", name, true),
     ...COLUMNS.map(([title, each]) => pad(title, each, LEFT.has(title))),
@@ -72,7 +83,7 @@ function lines(
   const shown = [style(cut(head, width), "head")];
   for (const sample of [...samples].sort(order)) {
     const cells = COLUMNS.map(([title, each, cell]) => pad(cell(sample), each, LEFT.has(title)));
-    shown.push(cut([pad(safe(basename(sample.path)), name, true), ...cells].join(" ").trimEnd(), width));
+    shown.push(cut([pad(names.get(sample) ?? "", name, true), ...cells].join(" ").trimEnd(), width));
     if (sample.trouble !== undefined) shown.push(style(cut(`  ! ${safe(sample.trouble)}`, width), "trouble"));
   }
   return shown;
