@@ -257,7 +257,7 @@ format_error(Reason) -> emmap_errors:format(Reason).
 
 %%% Open files
 
-?DOC("The files that this node has open, over both backends.").
+?DOC("The files that this node has open, over both backends. It waits half a second for programs that do not answer.").
 -spec open_files() -> [open_file()].
 open_files() -> emmap_open_files:list().
 

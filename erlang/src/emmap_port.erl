@@ -14,7 +14,8 @@ not hold up other files: put `emmap_port:start_link/1` under a supervisor of you
 - A call without an answer in time is `{error, timeout}`: see `t:options/0`. As after `port_died`, the call may have been done
   or not. A file that such an open opens is closed again. The program goes on.
 - When the server ends, the program ends too. If the program does not answer within half a second, because it is stopped or
-  waits for a disk, it is killed. No acknowledged change is lost by that.
+  waits for a disk, it is killed. No acknowledged change is lost by that. The program also ends when the node halts or is killed;
+  on Linux even if it is stopped.
 - A file is closed when the process that opened it dies. Others may use it until then.
 - Calls do not wait for one another's answers, but the program does one at a time: others wait behind a `sync` or a read
   of a gigabyte. A batch that finds a lock taken holds up no other file.
@@ -84,7 +85,8 @@ The server that `emmap` starts by itself takes its options from the application'
   `noexec`; `enoent`: the interpreter of the script, or the dynamic linker of the program, is missing; `enoexec`: it is a
   program of another machine, cut off, or no program. `Why` is a text;
 - `{exit_status, Status}`: the program has ended; 128 + N if signal N has ended it;
-- `{closed, Reason}`: the port to the program was closed;
+- `{closed, Reason}`: the port to the program was closed. `epipe`: the program has ended while a request was written to it, and
+  ERTS does not say its status;
 - `timeout`: the program did not say hello in time;
 - `{protocol_version, Version}`, `{bad_hello, Bytes}`: it is another program;
 - `{native_dir, Why}`: the folder of the application's native code is unknown: set `native_dir` in its environment.").
@@ -136,6 +138,8 @@ The server that `emmap` starts by itself takes its options from the application'
 %% When the server ends: how long the program may take to answer before it is killed, and then to end.
 -define(END_TIMEOUT, 500).
 -define(KILL_TIMEOUT, 250).
+%% How long a list of the open files waits for their sizes.
+-define(SIZES_TIMEOUT, 500).
 
 %% {Id, Result} as bytes, with an id of 8 bytes; and the atom `ok'.
 -define(ANSWER(Id), <<131, 104, 2, 109, 8:32, Id:64, _/binary>>).
@@ -669,14 +673,18 @@ close({Program, Number}) ->
         _Died -> ok % which closes the file, too
     end.
 
-%% The files of all servers of the node. A server is the process that a port is connected to. Without an answer of the program
-%% the sizes are unknown.
+%% The files of all servers of the node. A server is the process that a port is connected to. All are asked at the same time, because
+%% a program may be stopped. Without its answer the sizes are unknown.
 ?DOC(false).
 -spec open_files() -> [about() | #{size := non_neg_integer()}].
 open_files() ->
     Servers = lists:usort([Server || Port <- erlang:ports(), {connected, Server} <- [erlang:port_info(Port, connected)],
                                      is_server(Server)]),
-    lists:append([files_of(Server) || Server <- Servers]).
+    Asked = [spawn_monitor(fun() -> exit({files, files_of(Server)}) end) || Server <- Servers],
+    lists:append([receive
+                      {'DOWN', Monitor, process, _, {files, Files}} -> Files;
+                      {'DOWN', Monitor, process, _, _} -> [] % the server has ended
+                  end || {_, Monitor} <- Asked]).
 
 is_server(Pid) ->
     case process_info(Pid, dictionary) of
@@ -685,15 +693,16 @@ is_server(Pid) ->
     end.
 
 files_of(Server) ->
-    try
-        {Program, Files} = gen_server:call(Server, files),
-        [case size({Program, Number}) of
-             {ok, Size} -> About#{size => Size};
-             _ -> About
-         end || {Number, About} <- lists:sort(maps:to_list(Files))]
-    catch
-        exit:_ -> [] % the server has ended
-    end.
+    {#program{call_timeout = Limit} = Program, Files} = gen_server:call(Server, files),
+    {Numbers, Abouts} = lists:unzip(lists:sort(maps:to_list(Files))),
+    Sizes = case request(Program, none, {batch, [{size, Number} || Number <- Numbers]}, min(?SIZES_TIMEOUT, Limit)) of
+        {answer, Results} when is_list(Results) -> Results;
+        _ -> [unknown || _ <- Numbers]
+    end,
+    [case Size of
+         {ok, Bytes} -> About#{size => Bytes};
+         _ -> About
+     end || {About, Size} <- lists:zip(Abouts, Sizes)].
 
 %% A monitor of the file's server. When the server ends, the file is lost.
 ?DOC(false).

@@ -50,14 +50,17 @@ lists_what_is_open(Config) ->
     receive {'DOWN', Monitor, process, _, Reason} -> ?assertEqual(normal, Reason) end,
     emmap_test:until(fun() -> here(Folder) =:= [] end).
 
+%% The list waits for the sizes once, and not for each file or program.
 of_a_stopped_program(Config) ->
-    {ok, Server} = emmap_port:start_link(#{call_timeout => 100}),
-    {Folder, _, _, _, _} = open(Config, [{backend, {port, Server}}]),
-    [] = os:cmd("kill -STOP " ++ integer_to_list(emmap_test:os_pid(Server))),
-    Files = here(Folder),
-    ?assertEqual(4, length(Files)),
-    ?assertEqual([], [About || #{size := _} = About <- Files]),
-    ok = gen_server:stop(Server).
+    Servers = [element(2, {ok, _} = emmap_port:start_link(#{})) || _ <- [1, 2, 3]],
+    Folders = [element(1, open([{priv_dir, emmap_test:path(Config, integer_to_list(N) ++ "/")} | Config], [{backend, {port, Server}}]))
+               || {N, Server} <- lists:enumerate(Servers)],
+    [] = os:cmd("kill -STOP " ++ lists:join(" ", [integer_to_list(emmap_test:os_pid(Server)) || Server <- tl(Servers)])),
+    {Micros, Files} = timer:tc(fun() -> [here(Folder) || Folder <- Folders] end),
+    ?assertEqual([4, 4, 4], [length(Of) || Of <- Files]),
+    ?assertEqual([4, 0, 0], [length([Size || #{size := Size} <- Of]) || Of <- Files]),
+    ?assert(Micros < 15000000), % less than calls to three programs take
+    [ok = gen_server:stop(Server) || Server <- Servers].
 
 prints_a_table(Config) ->
     {_, File, Counters, Queue, Blocks} = open(Config, [{backend, proplists:get_value(backend, Config)}]),
