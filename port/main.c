@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 enum { STATUS_USAGE = 64 /* as EX_USAGE of sysexits.h */ };
 
@@ -41,6 +44,29 @@ static void widen(int descriptor)
 #else
     (void)descriptor;
 #endif
+}
+
+/* A stopped program does not see that its client has ended. ERTS ends the process that has started the program when the node ends,
+ * however that happens. The program then goes on, and comes to the end of its input. */
+static void go_on_without_client(void)
+{
+#ifdef __linux__
+    (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
+#endif
+}
+
+/* Somebody may wait for the end of what the client prints. */
+static void leave_stdio(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0) {
+        return;
+    }
+    (void)dup2(null, STDIN_FILENO);
+    (void)dup2(null, STDOUT_FILENO);
+    if (null > STDERR_FILENO) {
+        close(null);
+    }
 }
 
 static bool read_number(const char *text, uint64_t *number)
@@ -95,6 +121,10 @@ int main(int argc, char **argv)
         return STATUS_USAGE;
     }
     signal(SIGPIPE, SIG_IGN);
+    go_on_without_client();
+    if (input != STDIN_FILENO) {
+        leave_stdio();
+    }
     widen(input);
     widen(output);
     lock_limit_set(lock_limit);

@@ -13,7 +13,7 @@
 -export([native_code_of_no_current_folder/1, a_relative_code_path/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
          says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
-         a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1,
+         a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1, a_stopped_program_ends_with_its_node/1,
          the_node_stops_within_a_second/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -29,7 +29,8 @@ all() ->
      a_receive_is_two_requests, native_code_of_no_current_folder, a_relative_code_path, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
      says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
      a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
-     a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second].
+     a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second,
+     a_stopped_program_ends_with_its_node].
 
 init_per_testcase(_Case, Config) ->
     process_flag(trap_exit, true),
@@ -672,6 +673,9 @@ a_stopped_program_ends_with_its_server(Config) ->
          {ok, Server} = emmap_port:start_link(#{}),
          _ = file(Config, Server),
          OsPid = emmap_test:os_pid(Server),
+         %% It keeps nobody waiting for the end of what the node prints.
+         ?assertEqual([{ok, "/dev/null"}, {ok, "/dev/null"}],
+                      [file:read_link(io_lib:format("/proc/~b/fd/~b", [OsPid, Descriptor])) || Descriptor <- [0, 1]]),
          signal("STOP", OsPid),
          within(1000, fun() -> End(Server) end),
          emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end)
@@ -692,17 +696,29 @@ the_application_stops_within_a_second(Config) ->
     emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
 
 the_node_stops_within_a_second(Config) ->
+    {Pid, Started} = with_stopped_program(Config, "init:stop()"),
+    Ended = erlang:system_time(millisecond),
+    ?assertNot(emmap_test:is_os_process(Pid)),
+    %% A node without a shell takes a second for it by itself.
+    ?assert(Ended - Started < 2000).
+
+%% No process of the node can end the program then.
+a_stopped_program_ends_with_its_node(Config) ->
+    [begin
+         {Pid, _} = with_stopped_program(Config, End),
+         emmap_test:until(fun() -> not emmap_test:is_os_process(Pid) end)
+     end || End <- ["halt()", "erlang:halt(0, [{flush, false}])"]].
+
+%% A node that ends in this way while its program is stopped: the program's process, and when the node began to end.
+with_stopped_program(Config, End) ->
     Path = emmap_test:fresh(Config, "node", <<"12345678">>),
     Code = "{ok, _} = emmap:open(\"" ++ Path ++ "\", [read, {backend, port}]), {ok, Server} = emmap_sup:port(), "
            "{links, Links} = process_info(Server, links), [Port] = [P || P <- Links, is_port(P)], "
            "{os_pid, Pid} = erlang:port_info(Port, os_pid), [] = os:cmd(\"kill -STOP \" ++ integer_to_list(Pid)), "
-           "io:format(\"~b ~b\", [Pid, erlang:system_time(millisecond)]), init:stop().",
-    Output = node_output(Code, ebin()),
-    Ended = erlang:system_time(millisecond),
-    [Pid, Started] = [list_to_integer(Number) || Number <- string:split(Output, " ")],
-    ?assertNot(emmap_test:is_os_process(Pid)),
-    %% A node without a shell takes a second for it by itself.
-    ?assert(Ended - Started < 2000).
+           "ok = file:write_file(\"" ++ Path ++ "\", term_to_binary({Pid, erlang:system_time(millisecond)})), " ++ End ++ ".",
+    [] = node_output(Code, ebin()),
+    {ok, Written} = file:read_file(Path),
+    binary_to_term(Written).
 
 %% One that waits and has the message as its answer, and one that removes the message.
 a_receive_is_two_requests(Config) ->
