@@ -79,8 +79,9 @@ run(Name, Width, Arguments, Runs) -> [{Name, Width, lists:reverse(Arguments)} | 
 
 %%% Doing them
 
-%% The port takes all of them in one frame.
+%% The port takes all of them in one frame. On another node no operation can be done.
 perform_runs(?MAPPED(emmap_port, Handle), Runs) -> emmap_port:batch(Handle, Runs);
+perform_runs(?MAPPED(emmap_nif, Handle), _) when node(Handle) =/= node() -> {error, {other_node, node(Handle)}};
 perform_runs(?MAPPED(Backend, Handle), Runs) -> {ok, perform_each(Runs, Backend, Handle)}.
 
 perform_each([{Name, 0, []} | Runs], Backend, Handle) ->

@@ -92,7 +92,8 @@ handles_of_another_node(Config) ->
              {emmap_queue, push, [Queue, 1]}, {emmap_queue, pop, [Queue]}, {emmap_queue, receive_message, [Queue, 0]},
              {emmap_queue, wait, [Queue, 0]}, {emmap_queue, length, [Queue]}, {emmap_queue, set_active, [Queue, once]},
              {emmap_queue, take, [Queue, 0]}, {emmap_queue, try_pop, [Queue, fun ?MODULE:double/1]}, {emmap_queue, in_hand, [Queue]},
-             {emmap_queue, close, [Queue]}, {emmap, writers, [File]}, {emmap_cell, version, [File]}, {emmap_cell, changed, [File, 0, 0]}, {emmap, close_counters, [Counters]}, {emmap, close, [File]}]],
+             {emmap_queue, close, [Queue]}, {emmap, writers, [File]}, {emmap_cell, version, [File]}, {emmap_cell, changed, [File, 0, 0]}, {emmap, close_counters, [Counters]},
+             {emmap, batch, [File, [{size}, {size}]]}, {emmap, pread, [File, [{0, 1}]]}, {emmap, close, [File]}]],
     ?assertEqual({ok, 1}, peer:call(Old, rpc, call, [Node, emmap, inc_counter, [Counters, 0]])),
     ?assertEqual(nil, peer:call(Old, rpc, call, [Node, emmap_queue, pop, [Queue]])),
     ?assertError(badarg, emmap_nif:size(make_ref())).
