@@ -236,7 +236,7 @@ handle_call(info, _From, #state{file = File, role = Role} = State) ->
         #leader{ledger = Ledger} -> Info#{used => emmap_budget_ledger:used(Ledger)};
         _ -> Info
     end, State};
-handle_call(Request, _From, State) -> {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

@@ -243,7 +243,7 @@ handle_call({forget, Id}, _From, State) ->
         {forgotten, _} -> {reply, ok, State};
         _ -> {reply, ok, tell_digest(all, forget_origin(Id, State))}
     end;
-handle_call(Request, _From, State) -> {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

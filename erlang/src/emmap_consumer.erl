@@ -299,9 +299,7 @@ handle_continue(take, State) -> take(State).
 
 ?DOC(false).
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, {badarg, term()}}, #state{}}.
-handle_call(Request, _From, State) ->
-    ?LOG_WARNING("emmap_consumer ~0tp does not know the request ~0tp", [self(), Request]),
-    {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

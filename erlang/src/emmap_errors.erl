@@ -6,11 +6,12 @@
 
 %% The reasons of errors: which one an open has that the core answers `einval' to, and a text for each.
 
--export([invalid/1, format/1]).
+-export([invalid/1, format/1, unknown_request/2]).
 
 -export_type([invalid/0]).
 
 -include("emmap_file.hrl").
+-include_lib("kernel/include/logger.hrl").
 
 -type invalid() ::
     size_missing | write_missing | empty_file | wrong_size | past_the_end | out_of_range | offset | option | conflict
@@ -113,7 +114,28 @@ format({no_backend, Nif, Port}) ->
     io_lib:format("the NIF does not load (~0tp), and the port program does not start (~0tp)", [Nif, Port]);
 format({bad_term, Bytes}) -> io_lib:format("a message of ~b bytes is no term, or is refused", [byte_size(Bytes)]);
 format({max_inflated_size, Limit}) -> io_lib:format("the terms take over ~b bytes more memory than their messages", [Limit]);
-format({port_program, Program, Reason}) -> io_lib:format("the port program ~ts has ended: ~0tp", [Program, Reason]);
+format({port_program, Program, Reason}) -> ["the port program ", Program, $\s, fate(Reason)];
+format({name_in_use, Name}) -> io_lib:format("something else has the name ~0tp", [Name]);
+format({badarg, What}) -> io_lib:format("not an option or request that is known: ~0tp", [What]);
 format({N, Reason}) when is_integer(N) -> io_lib:format("write ~b: ~ts", [N + 1, format(Reason)]);
 format(Reason) when is_atom(Reason) -> text(Reason);
 format(Reason) -> io_lib:format("~0tp", [Reason]).
+
+%% See emmap_port:exit_reason/0.
+fate({exit_status, Status}) when Status > 128 -> io_lib:format("was ended by signal ~b", [Status - 128]);
+fate({exit_status, Status}) -> io_lib:format("has ended with status ~b", [Status]);
+fate({closed, epipe}) -> "has ended while a request was written to it";
+fate({closed, Reason}) -> io_lib:format("lost its port: ~0tp", [Reason]);
+fate({exec, _Posix, Why}) -> ["is not executed: ", Why];
+fate(timeout) -> "did not say hello in time";
+fate(Reason) when is_atom(Reason) -> ["does not start: ", text(Reason)];
+fate({native_dir, Why}) -> io_lib:format("is not found: the folder of the native code is ~0tp", [Why]);
+fate(Other) -> io_lib:format("is not emmap's: ~0tp", [Other]).
+
+%%% Requests
+
+%% The answer to a request that a server does not know.
+-spec unknown_request(Server :: term(), term()) -> {error, {badarg, term()}}.
+unknown_request(Server, Request) ->
+    ?LOG_WARNING("~0tp ~0tp does not know the request ~0tp", [Server, self(), Request]),
+    {error, {badarg, Request}}.

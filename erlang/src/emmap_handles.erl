@@ -19,7 +19,9 @@ path leads to another file or to none (`estale`), it is opened again for all pro
 fails, the process ends with `{emmap, Path, Reason}`, and its supervisor decides. `reopen/1` opens the file again in other
 cases. A push, and an operation on words, do not look whether the path still leads to their file: see `emmap:is_current/1`.
 
-While no file has the name, a call with the name raises `function_clause`, as with any term that is no open file.").
+While no file has the name, a call with the name raises `function_clause`, as with any term that is no open file. If the process
+is killed, nothing frees the name: until a supervisor starts it again, calls with the name reach the open file over the NIF, and
+answer `closed` over the port, whose server has closed it.").
 -behaviour(gen_server).
 
 -export([start_link/1, child_spec/1, stop/1, get/1, reopen/1]).
@@ -146,8 +148,7 @@ handle_call(reopen, _From, State) ->
         {error, _} = Error -> {reply, Error, State}
     end;
 handle_call(Request, _From, #state{name = Name} = State) ->
-    ?LOG_WARNING("emmap_handles ~0tp does not know the request ~0tp", [Name, Request]),
-    {reply, {error, {badarg, Request}}, State}.
+    {reply, emmap_errors:unknown_request({?MODULE, Name}, Request), State}.
 
 %% A term of a queue may look like an error.
 lost(File) ->

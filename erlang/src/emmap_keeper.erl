@@ -62,7 +62,7 @@ failed(Reason, #state{child = #{id := Id}, began = Began, pause = Longer} = Stat
     State#state{pid = none, pause = min(2 * Pause, ?LONGEST)}.
 
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, {badarg, term()}}, #state{}}.
-handle_call(Request, _From, State) -> {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast(_Message, State) -> {noreply, State}.

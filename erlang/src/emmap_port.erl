@@ -245,8 +245,7 @@ handle_call(files, _From, #state{program = Program, files = Files} = State) ->
     {reply, {Program, Files}, State};
 handle_call(program, _From, State) ->
     {reply, State#state.program, State};
-handle_call(Request, _From, State) ->
-    {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

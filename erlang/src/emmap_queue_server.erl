@@ -131,9 +131,8 @@ handle_call({pop_many, Limit}, From, State) when is_integer(Limit) ->
         true -> {noreply, State};
         false -> pop_many(From, Limit, State)
     end;
-handle_call(Request, _From, State) ->
-    ?LOG_WARNING("emmap_queue ~0tp of ~0tp does not know the request ~0tp", [self(), State#server.path, Request]),
-    {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, #server{path = Path} = State) ->
+    {reply, emmap_errors:unknown_request({emmap_queue, Path}, Request), State}.
 
 -spec handle_cast(term(), #server{}) -> {noreply, #server{}}.
 handle_cast(Message, State) -> unexpected(Message, State).

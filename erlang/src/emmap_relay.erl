@@ -330,7 +330,7 @@ handle_continue(connect, State) -> go_on(discover(State)).
 ?DOC(false).
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, info() | {error, {badarg, term()}}, #state{}}.
 handle_call(info, _From, State) -> {reply, about(State), State};
-handle_call(Request, _From, State) -> {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

@@ -164,7 +164,7 @@ terminate(_Reason, #state{options = #{queue := Where}, queue = Queue}) -> close(
 
 ?DOC(false).
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, {error, {badarg, term()}}, #state{}}.
-handle_call(Request, _From, State) -> {reply, {error, {badarg, Request}}, State}.
+handle_call(Request, _From, State) -> {reply, emmap_errors:unknown_request(?MODULE, Request), State}.
 
 ?DOC(false).
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.

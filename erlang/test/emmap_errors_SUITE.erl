@@ -2,12 +2,12 @@
 -module(emmap_errors_SUITE).
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
--export([says_what_does_not_fit/1, texts/1, no_backend/1]).
--export([no_backend_in/1]).
+-export([says_what_does_not_fit/1, texts/1, no_backend/1, unknown_requests/1]).
+-export([no_backend_in/1, log/2]).
 
 -include_lib("stdlib/include/assert.hrl").
 
-all() -> [texts, no_backend | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
+all() -> [texts, no_backend, unknown_requests | [{group, Backend} || Backend <- emmap_test_backends:backends()]].
 
 groups() -> emmap_test_backends:groups([says_what_does_not_fit]).
 
@@ -67,7 +67,10 @@ texts(_Config) ->
      end || Reason <- [enoent, einval, efault, alignment, closed, fixed_size, full, corrupt, port_died, timeout, emsgsize,
                        nif_not_loaded, no_native_dir, estale, ebusy, {einval, size_missing}, {corrupt, 8, <<"no queue">>}, {counters, 1, 2},
                        {other_node, node()}, {no_backend, a, b}, {bad_term, <<131>>}, {max_inflated_size, 8},
-                       {port_program, "emmap_port", {exit_status, 1}}, {3, enospc}, {emmap, "jobs.q", efault}, {a, [tuple]}]],
+                       {port_program, "emmap_port", {exit_status, 1}}, {port_program, "emmap_port", {closed, epipe}},
+                       {port_program, "emmap_port", enoent}, {name_in_use, jobs}, {no_handle, jobs}, {3, enospc}, {emmap, "jobs.q", efault}, {a, [tuple]}]],
+    ?assertEqual("the port program p was ended by signal 9",
+                 unicode:characters_to_list(emmap:format_error({port_program, "p", {exit_status, 137}}))),
     ?assertEqual("jobs.q: permission denied", unicode:characters_to_list(emmap:format_error({emmap, "jobs.q", eacces}))).
 
 %% The fall-back fails too: the answer has both reasons.
@@ -83,3 +86,16 @@ no_backend_in(Folder) ->
     {error, {no_backend, {load_failed, _}, {port_program, _, enoent}} = Reason} = emmap:open("x", [read]),
     {error, Reason} = emmap_queue:open("x", 0, []),
     true = is_list(unicode:characters_to_list(emmap:format_error(Reason))).
+
+%% Every server answers a request that it does not know, and logs it.
+unknown_requests(_Config) ->
+    ok = logger:add_handler(?MODULE, ?MODULE, #{config => self()}),
+    [begin
+         ?assertEqual({reply, {error, {badarg, question}}, state}, Module:handle_call(question, {self(), make_ref()}, state)),
+         receive {logged, warning, Module, question} -> ok end
+     end || Module <- [emmap_budget, emmap_cluster, emmap_consumer, emmap_keeper, emmap_port, emmap_relay, emmap_relay_receiver]],
+    ok = logger:remove_handler(?MODULE).
+
+log(#{level := Level, msg := {_, [Server, _, Request]}}, #{config := Test}) ->
+    Test ! {logged, Level, Server, Request};
+log(_, _) -> ok.
