@@ -725,7 +725,7 @@ close_counters({File, _Count}) -> close(File).
 ?DOC("How many counters there are.").
 -spec counters_length(counters_handle()) -> pos_integer().
 counters_length({?MAPPED(_, _), Count}) -> Count;
-counters_length(Name) when is_atom(Name) -> counters_length(persistent_term:get(Name, {no_handle})).
+counters_length(Name) when is_atom(Name) -> counters_length(persistent_term:get(Name, ?NO_HANDLE(Name))).
 
 ?DOC("Adds 1 to counter `Index`; the first counter is 0. This and the following functions answer the value that the
 counter had before. An index beyond the last counter is `{error, einval}`.").

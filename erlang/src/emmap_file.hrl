@@ -53,10 +53,12 @@
                 Answer_ -> Answer_
             end
         end)()).
+%% In place of a file that has the name. It is none, and its name is in the stack trace.
+-define(NO_HANDLE(Name), {no_handle, emmap_handles, Name}).
 %% Calls with the open file of a name (emmap_handles). An error may mean that the file is lost. An unknown name is no open
 %% file: function_clause.
 -define(NAMED(Name, File, Call),
-        case persistent_term:get(Name, {no_handle}) of
+        case persistent_term:get(Name, ?NO_HANDLE(Name)) of
             File ->
                 case Call of
                     {error, Why_} -> emmap_named:failed(Name, File, Why_);

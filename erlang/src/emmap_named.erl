@@ -17,7 +17,7 @@
 %% not kept.
 -spec call(atom(), atom(), [term()]) -> term().
 call(Function, Name, Arguments) ->
-    File = persistent_term:get(Name, {no_handle}),
+    File = persistent_term:get(Name, ?NO_HANDLE(Name)),
     case File of
         ?MAPPED(emmap_nif, Handle) -> keep(?KEPT_FILES, Name, {Handle, File});
         {?MAPPED(emmap_nif, Handle), _Count} -> keep(?KEPT_COUNTERS, Name, {Handle, File});
@@ -46,7 +46,7 @@ kept(Key) ->
 -spec failed(atom(), atom(), [term()], term(), term()) -> term().
 failed(Function, Name, Arguments, File, Reason) ->
     _ = is_lost(Reason) andalso [forget(Key, Name) || Key <- [?KEPT_FILES, ?KEPT_COUNTERS]],
-    case Reason =:= closed andalso persistent_term:get(Name, {no_handle}) =/= File of
+    case Reason =:= closed andalso persistent_term:get(Name, ?NO_HANDLE(Name)) =/= File of
         true -> call(Function, Name, Arguments);
         false -> failed(Name, File, Reason)
     end.

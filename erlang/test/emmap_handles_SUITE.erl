@@ -66,6 +66,8 @@ no_such_name(Config) ->
     process_flag(trap_exit, true),
     ?assertError(function_clause, emmap:pread(no_such_name, 0, 1)),
     ?assertError(function_clause, emmap_queue:push(no_such_name, 1)),
+    [{emmap, _, Arguments, _} | _] = try emmap:inc_counter(no_such_name, 0) catch error:function_clause:Stack -> Stack end,
+    ?assertMatch([{no_handle, _, no_such_name} | _], Arguments),
     Path = emmap_test:path(Config, "missing"),
     ?assertEqual({error, {emmap, Path, enoent}}, emmap_handles:start_link(#{name => missing, path => Path, options => [read]})),
     persistent_term:put(in_use, 1),
