@@ -158,7 +158,7 @@ lost(File) ->
     end.
 
 heal(Lost, #state{file = File, path = Path} = State) ->
-    Reopened = emmap:reopen(File),
+    Reopened = emmap_open:heal(File),
     Result = case Reopened of {ok, _} -> ok; _ -> Reopened end,
     ok = emmap_telemetry:execute([emmap, fault], #{count => 1}, #{path => Path, reason => Lost, result => Result}),
     case Reopened of

@@ -6,7 +6,7 @@
 
 %% Opening a file over the backend that was asked for, and opening it again.
 
--export([open/3, open/4, close/1, reopen/1, home/1, is_lost/1, monitor/1, inspect/1]).
+-export([open/3, open/4, close/1, reopen/1, heal/1, home/1, is_lost/1, monitor/1, inspect/1]).
 
 -compile({no_auto_import, [monitor/1]}).
 
@@ -98,6 +98,19 @@ reopen(File) ->
         Here when Here =:= node() -> reopen_here(File);
         Node -> {error, {other_node, Node}}
     end.
+
+%% Opens a lost file again for a process that owns it. Who stops the application does not want that to start it again.
+-spec heal(emmap:file() | emmap:counters()) -> {ok, emmap:file() | emmap:counters()} | {error, emmap:reason()}.
+heal(Lost) ->
+    case is_of_application(Lost) andalso whereis(emmap_sup) =:= undefined of
+        true -> {error, port_died};
+        false -> emmap:reopen(Lost)
+    end.
+
+is_of_application({File, _Count}) -> is_of_application(File);
+is_of_application(#file_descriptor{data = #file{backend = emmap_port, origin = #origin{backend = Backend}}}) ->
+    not is_tuple(Backend); % {port, Server} is a server of the user's
+is_of_application(_File) -> false.
 
 %% The node that has the file open.
 -spec home(emmap:file()) -> node().

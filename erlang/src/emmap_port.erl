@@ -16,6 +16,8 @@ not hold up other files: put `emmap_port:start_link/1` under a supervisor of you
 - When the server ends, the program ends too. If the program does not answer within half a second, because it is stopped or
   waits for a disk, it is killed. No acknowledged change is lost by that. The program also ends when the node halts or is killed;
   on Linux even if it is stopped.
+- After `application:stop(emmap)` the next open over the port starts the application again. A queue's server, or a process of
+  `m:emmap_handles`, ends with `{emmap, Path, port_died}`.
 - A file is closed when the process that opened it dies. Others may use it until then.
 - Calls do not wait for one another's answers, but the program does one at a time: others wait behind a `sync` or a read
   of a gigabyte. A batch that finds a lock taken holds up no other file.

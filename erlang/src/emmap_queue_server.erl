@@ -215,7 +215,7 @@ current(#server{queue = Queue, looked = Looked} = State) ->
 %% Once. If that was of no use, the supervisor decides.
 reopen(Reason, #server{path = Path, reopened = true} = State) -> {stop, {emmap, Path, Reason}, State};
 reopen(Reason, #server{path = Path, queue = Queue} = State) ->
-    Reopened = emmap_open:reopen(Queue),
+    Reopened = emmap_open:heal(Queue),
     ok = emmap_telemetry:execute([emmap, fault], #{count => 1}, #{path => Path, reason => Reason, result => result(Reopened)}),
     case Reopened of
         {ok, New} -> {ok, opened(New, (stop_waiting(State))#server{reopened = true})};

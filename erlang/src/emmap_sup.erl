@@ -63,7 +63,9 @@ start_child(Child) ->
                 {error, Reason} ->
                     ?LOG_WARNING(#{label => {emmap, not_started}, reason => Reason}),
                     {error, Reason}
-            end
+            end;
+        exit:{Reason, _} ->
+            {error, Reason} % the application stops
     end.
 
 %% Some packers leave emmap.app out. The modules are enough to start the application.

@@ -13,7 +13,7 @@
 -export([native_code_of_no_current_folder/1, a_relative_code_path/1, a_folder_of_another_name/1, modules_without_the_application/1, a_folder_that_is_set/1, in_an_escript/1,
          says_why_the_program_did_not_start/1, says_what_a_file_system_lacks/1, does_not_scan_the_mailbox/1, a_stopped_program_is_timeout/1,
          a_busy_port_is_timeout/1, a_late_open_is_closed/1, sync_has_a_limit_of_its_own/1,
-         a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1, a_stopped_program_ends_with_its_node/1,
+         a_stopped_program_ends_with_its_server/1, the_application_stops_within_a_second/1, owners_end_with_the_application/1, a_stopped_program_ends_with_its_node/1,
          the_node_stops_within_a_second/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -29,7 +29,7 @@ all() ->
      a_receive_is_two_requests, native_code_of_no_current_folder, a_relative_code_path, a_folder_of_another_name, modules_without_the_application, a_folder_that_is_set, in_an_escript,
      says_why_the_program_did_not_start, says_what_a_file_system_lacks, does_not_scan_the_mailbox, a_stopped_program_is_timeout,
      a_busy_port_is_timeout, a_late_open_is_closed, sync_has_a_limit_of_its_own,
-     a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, the_node_stops_within_a_second,
+     a_stopped_program_ends_with_its_server, the_application_stops_within_a_second, owners_end_with_the_application, the_node_stops_within_a_second,
      a_stopped_program_ends_with_its_node].
 
 init_per_testcase(_Case, Config) ->
@@ -694,6 +694,21 @@ the_application_stops_within_a_second(Config) ->
     ok = within(1000, fun() -> application:stop(emmap) end),
     receive {'DOWN', Monitor, process, _, Answer} -> ?assertEqual({error, port_died}, Answer) end,
     emmap_test:until(fun() -> not emmap_test:is_os_process(OsPid) end).
+
+%% They do not start it again, whenever they notice.
+owners_end_with_the_application(Config) ->
+    [begin
+         Path = emmap_test:path(Config, "owned"),
+         Options = [{backend, port}],
+         {ok, Handles} = emmap_handles:start_link(#{name => owned, path => Path, kind => queue, options => Options}),
+         {ok, Queue} = emmap_queue:start_link(#{path => Path, options => Options}),
+         Owners = [Handles, Queue],
+         Suspended andalso [ok = sys:suspend(Owner) || Owner <- Owners],
+         ok = application:stop(emmap),
+         Suspended andalso [ok = sys:resume(Owner) || Owner <- Owners],
+         [receive {'EXIT', Owner, Reason} -> ?assertEqual({emmap, Path, port_died}, Reason) end || Owner <- Owners],
+         ?assertEqual(undefined, whereis(emmap_sup))
+     end || Suspended <- [false, true, false]].
 
 the_node_stops_within_a_second(Config) ->
     {Pid, Started} = with_stopped_program(Config, "init:stop()"),
