@@ -75,7 +75,7 @@ item is not understood.").
 start_link(Items) -> supervisor:start_link(?MODULE, [checked(Item) || Item <- Items]).
 
 ?DOC(false).
--spec start(application:start_type(), [supervisor:child_spec()]) -> supervisor:startlink_ret().
+-spec start(application:start_type(), [supervisor:child_spec()]) -> {ok, pid()} | {error, term()}.
 start(_Type, Children) -> supervisor:start_link(?MODULE, Children).
 
 ?DOC(false).
