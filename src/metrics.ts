@@ -1,7 +1,8 @@
 import type { PathLike } from "node:fs";
 import { constants } from "node:os";
-import { checkOptions, type Integer, rangeError, toBigInt, typeError } from "./arguments.js";
+import { checkOptions, type Integer, rangeError, toBigInt, typeError, valueError } from "./arguments.js";
 import { createError, EmmapError, FIRST_OWN_ERROR } from "./error.js";
+import { firstUnknown } from "./etf/options.js";
 import { openTable, type Table, type TableEntry } from "./table.js";
 
 /** The type of a metric, as the file has it. */
@@ -154,7 +155,7 @@ export type Instrument<M extends Metric> =
     ? [Label] extends [never]
       ? SeriesOf<Type>
       : {
-          /** The series of these label values. Keep it if you use it often. */
+          /** The series of these label values; one that is missing is "". Keep it if you use it often. */
           labels(values: LabelValues<Label>): SeriesOf<Type>;
         }
     : never;
@@ -366,7 +367,11 @@ export class Metrics {
   #instrument(name: string, each: Metric): unknown {
     if (each.labels.length === 0) return this.#series(name, each, []);
     const known = new Map<string, Series>();
+    const names = new Set(each.labels);
     const labels = (values: LabelValues<string>): Series => {
+      if (typeof values !== "object" || values === null) throw typeError("values", "an object", values);
+      const unknown = firstUnknown(values, names);
+      if (unknown !== undefined) throw valueError(`The metric "${name}" has no label "${unknown}"`);
       const parts = each.labels.map((label) => clean(values[label] ?? ""));
       const key = parts.join(SEPARATOR);
       let series = known.get(key);

@@ -167,6 +167,19 @@ test("a mistyped or wrong option is refused, and the message has the right one",
   expect(existsSync(path)).toBe(false);
 });
 
+test("a label that the metric does not have is refused", async () => {
+  using metrics = openMetrics(freshPath(), SCHEMA);
+  const { requests_total } = metrics;
+  const error = thrownBy(() => requests_total.labels({ route: "/", stauts: 200 } as never));
+  expect([error.code, error.message]).toEqual([
+    "ERR_INVALID_ARG_VALUE",
+    expect.stringContaining('no label "stauts"'),
+  ]);
+  for (const values of [undefined, null, "/"])
+    expect(thrownBy(() => requests_total.labels(values as never)).code).toBe("ERR_INVALID_ARG_TYPE");
+  expect(await metrics.text()).not.toContain("requests_total{");
+});
+
 test("a damaged schema is EMMAP_CORRUPT at open and in the text, and changes nothing", async () => {
   const damaged = [
     "x",
