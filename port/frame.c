@@ -132,9 +132,7 @@ frame_status_t frame_fill(frame_reader_t *reader)
 {
     if (!make_room(reader))
         return FRAME_FAILED;
-    const bool sleeps = reader->sleeps;
-    if (!sleeps)
-        spin_wait_begin(&reader->input, reader->descriptor);
+    spin_wait_begin(&reader->input, reader->descriptor);
     if (reader->beside >= 0 || reader->rest >= 0 || patience(reader) >= 0) {
         const frame_status_t status = sleep_for_input(reader);
         if (status != FRAME_NONE)
@@ -144,8 +142,7 @@ frame_status_t frame_fill(frame_reader_t *reader)
         ssize_t count =
             read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);
         if (count > 0) {
-            if (!sleeps)
-                spin_wait_end(&reader->input);
+            spin_wait_end(&reader->input);
             reader->end += (size_t)count;
             return FRAME_NONE;
         }

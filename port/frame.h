@@ -19,7 +19,6 @@ typedef struct frame_reader {
     int beside;     /* something else to sleep on; -1: nothing */
     int64_t rest;   /* the longest sleep, in microseconds; -1: until there is something */
     bool limits;    /* the wait for the rest of a frame has a limit */
-    bool sleeps;    /* the client's last request waits for its answer, so the next one will not come soon */
     int64_t waited; /* how long it has waited for the rest of this frame, in microseconds */
     uint8_t *buffer;
     size_t capacity;

@@ -181,12 +181,10 @@ static void take_all(session_t *s)
             s->out.length >= WRITE_THRESHOLD || (s->out.length > 0 && !reply_reserve(&s->out, 0));
         if (is_full && !flush(s))
             return;
-        const size_t before = s->out.length;
         switch (frame_next(&s->reader, &frame, &length)) {
         case FRAME_READY:
             if (!session_take(&s->files, frame, length, &s->out, &why))
                 refuse(s, why);
-            s->reader.sleeps = s->out.length == before;
             break;
         case FRAME_OVERSIZED:
             refuse(s, "it is longer than the limit");
@@ -233,7 +231,6 @@ int session_run(int input, int output)
     hello_write(&s.out);
     for (;;) {
         session_answer_late(&s.files, &s.out);
-        s.reader.sleeps = s.reader.sleeps && s.out.length == 0;
         take_all(&s);
         (void)flush(&s);
         if (s.has_ended && postponed_is_empty())
