@@ -681,11 +681,15 @@ close({Program, Number}) ->
 open_files() ->
     Servers = lists:usort([Server || Port <- erlang:ports(), {connected, Server} <- [erlang:port_info(Port, connected)],
                                      is_server(Server)]),
-    Asked = [spawn_monitor(fun() -> exit({files, files_of(Server)}) end) || Server <- Servers],
+    Self = self(),
+    Asked = [spawn_monitor(fun() -> Self ! {self(), files_of(Server)} end) || Server <- Servers],
     lists:append([receive
-                      {'DOWN', Monitor, process, _, {files, Files}} -> Files;
-                      {'DOWN', Monitor, process, _, _} -> [] % the server has ended
-                  end || {_, Monitor} <- Asked]).
+                      {Asker, Files} ->
+                          true = demonitor(Monitor, [flush]),
+                          Files;
+                      {'DOWN', Monitor, process, _, _} ->
+                          [] % the server has ended
+                  end || {Asker, Monitor} <- Asked]).
 
 is_server(Pid) ->
     case process_info(Pid, dictionary) of
