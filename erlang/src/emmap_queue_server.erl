@@ -94,16 +94,11 @@ on_bad_term(Options) -> emmap_options:bad({options, Options}).
 
 -spec handle_call(term(), gen_server:from(), #server{}) ->
     {reply, term(), #server{}} | {noreply, #server{}} | {stop, term(), #server{}}.
-handle_call({await, Timeout}, {Pid, _} = From, #server{waiting = Waiting} = State) ->
-    Timer = case Timeout of
-        infinity -> none;
-        _ -> erlang:start_timer(Timeout, self(), From)
-    end,
-    Caller = #{from => From, monitor => monitor(process, Pid), timer => Timer},
-    Queued = State#server{waiting = Waiting ++ [Caller]},
-    case State#server.blocked of
-        true -> {noreply, Queued};
-        false -> serve(Queued)
+handle_call({await, Timeout}, From, #server{blocked = Blocked} = State) ->
+    case Blocked andalso Timeout =< lock_timeout(State) of
+        true -> {reply, {error, timeout}, State};
+        false when Blocked -> {noreply, enlist(From, Timeout, State)};
+        false -> serve(enlist(From, Timeout, State))
     end;
 %% It has waited as long as the one before.
 handle_call({try_pop, _Fun}, _From, #server{blocked = true} = State) -> {reply, {ok, {error, timeout}}, State};
@@ -195,6 +190,8 @@ kept({error, Reason}, State) ->
         false -> {ok, State}
     end;
 kept(_Result, State) -> {ok, State#server{reopened = false}}.
+
+lock_timeout(#server{queue = #file_descriptor{data = #file{origin = #origin{options = Options}}}}) -> emmap_lock:timeout(Options).
 
 %% Requests that are in the mailbox now came while this process waited for the lock or for the port's program. They are not
 %% to wait anew, one after the other.
@@ -345,6 +342,13 @@ lives({Pid, _}) ->
 %% While another process waits for a message there is no need to look.
 go_on(#server{waiter = Waiter, waiting = [_ | _]} = State) when is_pid(Waiter) -> {noreply, State};
 go_on(State) -> serve(State).
+
+enlist({Pid, _} = From, Timeout, #server{waiting = Waiting} = State) ->
+    Timer = case Timeout of
+        infinity -> none;
+        _ -> erlang:start_timer(Timeout, self(), From)
+    end,
+    State#server{waiting = Waiting ++ [#{from => From, monitor => monitor(process, Pid), timer => Timer}]}.
 
 %% Serves them in the order in which they came, as long as there are messages.
 serve(#server{waiting = []} = State) -> {noreply, stop_waiting(State)};

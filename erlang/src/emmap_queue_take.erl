@@ -45,9 +45,7 @@ offer(Queue, Fun, PutAside) ->
 -spec offer_and_purge(emmap_queue:queue(), fun((term()) -> Step), fun(({bad_term, binary()}) -> boolean())) ->
     Step | eof | {error, emmap_queue:reason()} when Step :: {cont, term()} | {halt, term()}.
 offer_and_purge(Queue, Fun, PutAside) ->
-    Result = offer(Queue, Fun, PutAside),
-    reset(Queue),
-    Result.
+    reset_after(offer(Queue, Fun, PutAside), Queue).
 
 %% The same with up to `Limit' messages, at least 1: all leave the queue with {cont, _}, and all stay with {halt, _}. They end
 %% before the first one that is refused and not put aside, and before an error; that answer is for the next call.
@@ -59,8 +57,7 @@ offer_many_and_purge(Queue, Limit, Fun, PutAside) ->
         {[], EofOrFailed} -> EofOrFailed;
         {Newest, _} -> use_many(Newest, Fun)
     end,
-    reset(Queue),
-    Result.
+    reset_after(Result, Queue).
 
 use_many(Newest, Fun) ->
     Oldest = lists:reverse(Newest),
@@ -91,9 +88,11 @@ take_out_many(?QUEUE(_, _, Terms) = Queue, Left, PutAside, Newest) ->
 
 -spec try_pop_and_purge(emmap_queue:queue(), fun((term()) -> Result)) -> nil | Result | {error, emmap_queue:reason()}.
 try_pop_and_purge(Queue, Fun) ->
-    Result = try_pop_or(Queue, nil, Fun),
-    reset(Queue),
-    Result.
+    case offer_and_purge(Queue, fun(Term) -> {cont, Fun(Term)} end, fun keep/1) of
+        {cont, Result} -> Result;
+        eof -> nil;
+        {error, _} = Error -> Error
+    end.
 
 %%% All messages that are there
 
@@ -220,7 +219,9 @@ put_back({Backend, Handle, Ticket}) ->
     ok;
 put_back(Delivery) -> emmap_delivery:put_back(Delivery).
 
-%% Lets an empty queue begin anew at its file's start. One that has messages stays as it is.
-reset(?QUEUE(Backend, Handle, _)) ->
+%% Lets an empty queue begin anew at its file's start. One that has messages stays as it is. After an error it is not empty, or the
+%% same error would come again, after another wait.
+reset_after({error, _} = Error, _Queue) -> Error;
+reset_after(Result, ?QUEUE(Backend, Handle, _)) ->
     _ = ?CALL_LOCKING(Backend, queue_reset(Handle)),
-    ok.
+    Result.

@@ -4,7 +4,7 @@
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([waits/1, many/1, keeps_messages_of_the_dead/1, ends_before_a_refused_term/1]).
 -export([puts_refused_terms_aside/1, reopens/1, ends_with_its_file/1, as_a_child/1, stops_whatever_peers_do/1]).
--export([reopens_each_time_for_those_who_wait/1, goes_over_with_its_path/1, waits_once_for_all/1]).
+-export([reopens_each_time_for_those_who_wait/1, goes_over_with_its_path/1, waits_once_for_all/1, waits_once_for_a_stopped_program/1]).
 -export([init/1]).
 
 -include_lib("stdlib/include/assert.hrl").
@@ -14,7 +14,7 @@ all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
 groups() ->
     emmap_test_backends:groups([waits, many, keeps_messages_of_the_dead, ends_before_a_refused_term, puts_refused_terms_aside, reopens, ends_with_its_file, as_a_child, stops_whatever_peers_do,
-                                reopens_each_time_for_those_who_wait, goes_over_with_its_path, waits_once_for_all]).
+                                reopens_each_time_for_those_who_wait, goes_over_with_its_path, waits_once_for_all, waits_once_for_a_stopped_program]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -212,6 +212,32 @@ waits_once_for_all(Config) ->
     emmap_test:until(fun() -> emmap_queue:dequeue(Server, 1000) =:= {ok, 0} end),
     ok = emmap_queue:stop(Server),
     ok = emmap_queue:close(Queue).
+
+%% The port's program is stopped. All calls are in the mailbox when the first one begins to wait, and cost one wait.
+waits_once_for_a_stopped_program(Config) ->
+    case proplists:get_value(backend, Config) of
+        nif -> {skip, "there is no program"};
+        port ->
+            {ok, Port} = emmap_port:start_link(#{call_timeout => 2000}),
+            {ok, Server} = emmap_queue:start_link(#{path => emmap_test:path(Config, "program"), options => [{backend, {port, Port}}]}),
+            ok = sys:suspend(Server),
+            Test = self(),
+            Calls = [fun() -> emmap_queue:dequeue(Server) end, fun() -> emmap_queue:dequeue(Server, 10) end,
+                     fun() -> emmap_queue:enqueue(Server, 1) end, fun() -> emmap_queue:dequeue(Server, 5000) end],
+            Callers = [begin
+                           Caller = spawn_link(fun() -> Test ! {self(), Call()} end),
+                           emmap_test:until(fun() -> process_info(Server, message_queue_len) =:= {message_queue_len, N} end),
+                           Caller
+                       end || {N, Call} <- lists:enumerate(Calls)],
+            [] = os:cmd("kill -STOP " ++ integer_to_list(emmap_test:os_pid(Port))),
+            Started = erlang:monotonic_time(millisecond),
+            ok = sys:resume(Server),
+            ?assertEqual([{error, timeout} || _ <- Calls], [receive {Caller, Answer} -> Answer end || Caller <- Callers]),
+            ?assert(erlang:monotonic_time(millisecond) - Started < 4000),
+            [] = os:cmd("kill -CONT " ++ integer_to_list(emmap_test:os_pid(Port))),
+            ok = emmap_queue:stop(Server),
+            ok = gen_server:stop(Port)
+    end.
 
 lose(Config, Name) -> emmap_test:lose(proplists:get_value(backend, Config), emmap_test:path(Config, Name)).
 
