@@ -58,15 +58,13 @@ static void go_on_without_client(void)
 /* Somebody may wait for the end of what the client prints. */
 static void leave_stdio(void)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (null < 0) {
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
         return;
-    }
     (void)dup2(null, STDIN_FILENO);
     (void)dup2(null, STDOUT_FILENO);
-    if (null > STDERR_FILENO) {
+    if (null > STDERR_FILENO)
         close(null);
-    }
 }
 
 static bool read_number(const char *text, uint64_t *number)
@@ -122,9 +120,8 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     go_on_without_client();
-    if (input != STDIN_FILENO) {
+    if (input != STDIN_FILENO)
         leave_stdio();
-    }
     widen(input);
     widen(output);
     lock_limit_set(lock_limit);
