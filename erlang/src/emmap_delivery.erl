@@ -62,16 +62,17 @@ ack(#delivery{backend = Backend, handle = Handle, ticket = Ticket}) ->
 
 %% The same for a process that has others to serve: it waits for a lock no longer than `Patience' milliseconds.
 -spec ack(delivery(), Patience :: non_neg_integer()) -> ok | {busy, Limit :: non_neg_integer()} | {error, emmap_queue:reason()}.
-ack(#delivery{backend = Backend, handle = Handle, ticket = Ticket}, Patience) ->
-    Attempt = fun() -> ?CALL(Backend, queue_ack(Handle, Ticket)) end,
-    case Attempt() of
+ack(Delivery, Patience) ->
+    case try_to_ack(Delivery) of
         {busy, Limit} ->
-            case emmap_lock:again(Attempt, min(Patience, Limit)) of
+            case emmap_lock:again(fun() -> try_to_ack(Delivery) end, min(Patience, Limit)) of
                 {error, timeout} -> {busy, Limit};
                 Answer -> Answer
             end;
         Answer -> Answer
     end.
+
+try_to_ack(#delivery{backend = Backend, handle = Handle, ticket = Ticket}) -> ?CALL(Backend, queue_ack(Handle, Ticket)).
 
 -spec release(delivery(), Delay :: non_neg_integer()) -> ok | {error, emmap_queue:reason()}.
 release(#delivery{backend = Backend, handle = Handle, ticket = Ticket}, Delay) ->

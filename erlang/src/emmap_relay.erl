@@ -626,21 +626,28 @@ look_again(_Pause, State) -> State.
 %% go_on/1 acknowledges them.
 ack(Messages, #state{unacked = Waiting} = State) -> State#state{unacked = Waiting ++ Messages}.
 
-acknowledge(#state{unacked = []} = State) -> State;
-acknowledge(#state{unacked = [#message{delivery = Delivery} | Rest], relayed = Relayed, gives_up = End} = State) ->
+acknowledge(#state{unacked = Messages} = State) -> acknowledge(Messages, 0, State).
+
+acknowledge([#message{delivery = Delivery} | Rest] = Messages, Count, State) ->
     case emmap_delivery:ack(Delivery, ?CROWDED) of
-        %% einval: somebody has erased the queue.
-        Done when Done =:= ok; Done =:= {error, einval} ->
-            acknowledge(State#state{unacked = Rest, relayed = Relayed + 1, gives_up = never});
-        {busy, Limit} when End =:= never ->
-            acknowledge_later(?CROWDED, State#state{gives_up = erlang:monotonic_time(millisecond) + Limit});
-        {busy, _} ->
-            case has_passed(End) of
-                true -> not_acknowledged(timeout, State);
-                false -> acknowledge_later(?CROWDED, State)
-            end;
-        {error, Reason} when ?PASSES(Reason) -> not_acknowledged(Reason, State);
+        ok -> acknowledge(Rest, Count + 1, State);
+        {error, einval} -> acknowledge(Rest, Count + 1, State); % somebody has erased the queue
+        {busy, Limit} -> in_the_way(Limit, acknowledged(Count, Messages, State));
+        {error, Reason} when ?PASSES(Reason) -> not_acknowledged(Reason, acknowledged(Count, Messages, State));
         {error, Reason} -> exit({queue, Reason}) % then it is delivered again, and acknowledged
+    end;
+acknowledge([], Count, State) -> acknowledged(Count, [], State).
+
+acknowledged(0, Messages, State) -> State#state{unacked = Messages};
+acknowledged(Count, Messages, #state{relayed = Relayed} = State) ->
+    State#state{unacked = Messages, relayed = Relayed + Count, gives_up = never}.
+
+in_the_way(Limit, #state{gives_up = never} = State) ->
+    acknowledge_later(?CROWDED, State#state{gives_up = erlang:monotonic_time(millisecond) + Limit});
+in_the_way(_Limit, #state{gives_up = End} = State) ->
+    case has_passed(End) of
+        true -> not_acknowledged(timeout, State);
+        false -> acknowledge_later(?CROWDED, State)
     end.
 
 not_acknowledged(Reason, State) ->
