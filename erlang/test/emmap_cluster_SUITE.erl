@@ -648,7 +648,21 @@ hostile(Config) ->
     await(?FUNCTION_NAME, [b, c], 0, 2, Config),
     ?assertEqual(Server, call(node_of(c, Config), erlang, whereis, [emmap_cluster_hostile])),
     ?assertMatch([#{node := _, message := values}], events(bad_message, ?FUNCTION_NAME, c, Config)),
-    ?assertEqual([0 || _ <- lists:seq(2, ?COUNT)], tl(call(node_of(c, Config), ?MODULE, read_all, [?FUNCTION_NAME]))).
+    ?assertEqual([0 || _ <- lists:seq(2, ?COUNT)], tl(call(node_of(c, Config), ?MODULE, read_all, [?FUNCTION_NAME]))),
+    %% Versions of its own origin that it has not made: it becomes a new one each time, and no sum changes.
+    [begin
+        publish(?FUNCTION_NAME, c, 3, Config),
+        #{origin := Hex, version := Version} = info(?FUNCTION_NAME, c, Config),
+        {ok, Origin} = emmap_cluster_folder:id(Hex),
+        Claim = case Kind of
+            want -> {want, Origin, Version bxor 1};
+            digest -> {digest, <<Origin/binary, (Version bxor 1):64, 7:32, 0>>}
+        end,
+        call(node_of(b, Config), erlang, send, [Server, {emmap_cluster, 1, From, Claim}]),
+        emmap_test:until(fun() -> maps:get(origin, info(?FUNCTION_NAME, c, Config)) =/= Hex end),
+        await(?FUNCTION_NAME, [b, c], 0, Sum, Config)
+    end || {Kind, Sum} <- [{want, 5}, {digest, 8}]],
+    ?assertEqual(Server, call(node_of(c, Config), erlang, whereis, [emmap_cluster_hostile])).
 
 two_clusters(Config) ->
     [ok = join(Case, Host, Config) || Case <- [two_clusters, two_clusters_more], Host <- [a, b]],
