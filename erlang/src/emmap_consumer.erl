@@ -543,7 +543,7 @@ log(Level, Event, #state{options = #{module := Module}} = State, Report) ->
     ?LOG(Level, Report#{event => Event, module => Module, queue => path(State)},
          #{report_cb => fun ?MODULE:format_report/1}).
 
-path(#state{queue = #file_descriptor{data = #file{origin = Origin}}}) -> Origin#origin.path.
+path(#state{queue = Queue}) -> emmap_open:path(Queue).
 
 ?DOC(false).
 -spec format_report(#{event := released | dead_letter | queue_failed | backoff_failed | put_back, module := module(),

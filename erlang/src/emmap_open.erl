@@ -6,7 +6,7 @@
 
 %% Opening a file over the backend that was asked for, and opening it again.
 
--export([open/3, open/4, close/1, reopen/1, heal/1, home/1, is_lost/1, monitor/1, inspect/1]).
+-export([open/3, open/4, close/1, reopen/1, heal/1, home/1, path/1, is_lost/1, monitor/1, inspect/1]).
 
 -compile({no_auto_import, [monitor/1]}).
 
@@ -111,6 +111,9 @@ is_of_application({File, _Count}) -> is_of_application(File);
 is_of_application(#file_descriptor{data = #file{backend = emmap_port, origin = #origin{backend = Backend}}}) ->
     not is_tuple(Backend); % {port, Server} is a server of the user's
 is_of_application(_File) -> false.
+
+-spec path(emmap:file()) -> binary().
+path(#file_descriptor{data = #file{origin = #origin{path = Path}}}) -> Path.
 
 %% The node that has the file open.
 -spec home(emmap:file()) -> node().

@@ -35,7 +35,7 @@ Bytes travel as they are in the queue. No term is made of them.
 ## State
 
 Beside `from` is a cell, `from` with `-relay` behind its name. It says which messages were sent under which number. One
-relay at a time has it open: a second one for the same queue ends with `{state, ebusy}`.
+relay at a time has it open: a second one for the same queue ends with `{emmap, StatePath, ebusy}`.
 
 ## Groups
 
@@ -45,7 +45,7 @@ the relay goes on with the next one. Batches that the lost node may have pushed 
 ## Errors
 
 If the disk or the memory is full, or a stopped process has the lock, the relay tries again. With any other error of
-`from` it stops with `{queue, Reason}`, and its supervisor starts it again.
+`from` it stops with `{emmap, Path, Reason}`, and its supervisor starts it again.
 
 `logger` gets a report, a map with `event`, `from`, `to`, `node`, and more:
 
@@ -244,10 +244,10 @@ init(#{from := From} = Options) ->
                     {ok, remember(Known, State), {continue, connect}};
                 {error, Reason} ->
                     close(From, Queue),
-                    {stop, {state, Reason}}
+                    {stop, {emmap, state_path(Queue), Reason}}
             end;
         {error, Reason} ->
-            {stop, {queue, Reason}}
+            {stop, {emmap, From, Reason}}
     end.
 
 open(?MAPPED(_, _) = Queue, _Options) -> {ok, Queue};
@@ -271,13 +271,11 @@ new_origin() ->
             rand:bytes(16)
     end.
 
-path(?MAPPED(_, _) = Queue) ->
-    #file_descriptor{data = #file{origin = #origin{path = Path}}} = Queue,
-    Path.
+state_path(Queue) -> <<(emmap_open:path(Queue))/binary, ?STATE_SUFFIX>>.
 
 open_state(Queue, Options) ->
     Backend = [Option || {backend, _} = Option <- maps:get(open_options, Options, [])],
-    Path = <<(path(Queue))/binary, ?STATE_SUFFIX>>,
+    Path = state_path(Queue),
     case emmap_lock:inherit(fun() -> emmap_cell:open(Path, ?STATE_BYTES, [exclusive | Backend]) end) of
         {ok, Cell} ->
             case emmap_cell:get(Cell) of
@@ -311,7 +309,7 @@ publish(#state{cell = Cell, targets = Targets, done = Done}) ->
     ],
     case emmap_cell:publish(Cell, {?STATE_VERSION, Batches, Done}) of
         ok -> ok;
-        {error, Reason} -> exit({state, Reason})
+        {error, Reason} -> exit({emmap, emmap_open:path(Cell), Reason})
     end.
 
 ?DOC(false).
@@ -380,7 +378,7 @@ about(#state{options = #{to := To}, queue = Queue, targets = Targets, current = 
         end, Targets),
     InHand = [length(Messages) || #target{sent = Sent, unsettled = Unsettled} <- maps:values(Targets),
                                   #batch{messages = Messages} <- Sent ++ Unsettled],
-    #{from => path(Queue), to => To, sends_to => Current, taken => length(Pending) + length(Unacked) + lists:sum(InHand),
+    #{from => emmap_open:path(Queue), to => To, sends_to => Current, taken => length(Pending) + length(Unacked) + lists:sum(InHand),
       relayed => Relayed, nodes => Nodes}.
 
 %%% Targets
@@ -601,7 +599,7 @@ failed(Reason, State) when ?PASSES(Reason) ->
     log(warning, queue_failed, node(), State, #{reason => Reason}),
     {noreply, look_again(?PAUSE, State)};
 failed(Reason, State) ->
-    {stop, {queue, Reason}, State}.
+    {stop, {emmap, emmap_open:path(State#state.queue), Reason}, State}.
 
 %% Another process waits, so that this one answers system messages meanwhile.
 wait(#state{queue = Queue, waiter = undefined} = State) ->
@@ -634,7 +632,7 @@ acknowledge([#message{delivery = Delivery} | Rest] = Messages, Count, State) ->
         {error, einval} -> acknowledge(Rest, Count + 1, State); % somebody has erased the queue
         {busy, Limit} -> in_the_way(Limit, acknowledged(Count, Messages, State));
         {error, Reason} when ?PASSES(Reason) -> not_acknowledged(Reason, acknowledged(Count, Messages, State));
-        {error, Reason} -> exit({queue, Reason}) % then it is delivered again, and acknowledged
+        {error, Reason} -> exit({emmap, emmap_open:path(State#state.queue), Reason}) % then it is delivered again, and acknowledged
     end;
 acknowledge([], Count, State) -> acknowledged(Count, [], State).
 
@@ -660,7 +658,7 @@ acknowledge_later(_Pause, State) -> State.
 %%% Logging
 
 log(Level, Event, Node, #state{options = #{to := To}, queue = Queue}, Report) ->
-    ?LOG(Level, Report#{event => Event, from => path(Queue), to => To, node => Node},
+    ?LOG(Level, Report#{event => Event, from => emmap_open:path(Queue), to => To, node => Node},
          #{report_cb => fun ?MODULE:format_report/1}).
 
 ?DOC(false).

@@ -137,10 +137,10 @@ init(#{name := Name, queue := Where} = Options) ->
                     {ok, #state{options = Options, queue = Queue}};
                 {error, Reason} ->
                     close(Where, Queue),
-                    {stop, {queue, Reason}}
+                    {stop, {emmap, emmap_open:path(Queue), Reason}}
             end;
         {error, Reason} ->
-            {stop, {queue, Reason}}
+            {stop, {emmap, Where, Reason}}
     end.
 
 open(?MAPPED(_, _) = Queue, _Options) -> {ok, Queue};
@@ -258,7 +258,7 @@ refuse_or_stop(Session, Relay, Reason, State) ->
     {noreply, Next} = refuse(Session, Relay, Reason, State),
     case Reason of
         _ when ?PASSES(Reason) -> {noreply, Next};
-        _ -> {stop, {queue, Reason}, Next}
+        _ -> {stop, {emmap, emmap_open:path(State#state.queue), Reason}, Next}
     end.
 
 refuse(Session, Relay, Reason, State) ->

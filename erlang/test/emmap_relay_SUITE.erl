@@ -407,13 +407,13 @@ one_relay_a_queue(Config) ->
     [A, B] = Hosts = [host(a), host(b)],
     Options = #{node => B#host.node},
     {ok, Relay} = relay(Config, A, "from.q", Options),
-    ?assertEqual({error, {state, ebusy}}, relay(Config, A, "from.q", Options)),
-    ?assertEqual({error, {state, ebusy}}, relay(Config, B, "from.q", Options)),
+    ?assertMatch({error, {emmap, _, ebusy}}, relay(Config, A, "from.q", Options)),
+    ?assertMatch({error, {emmap, _, ebusy}}, relay(Config, B, "from.q", Options)),
     ok = call(A, gen_server, stop, [Relay]),
     {ok, Other} = relay(Config, A, "from.q", Options),
     ok = call(A, gen_server, stop, [Other]),
     ok = file:write_file(path(Config, "from.q-relay"), <<"a letter">>),
-    ?assertMatch({error, {state, {corrupt, _, _}}}, relay(Config, A, "from.q", Options)),
+    ?assertMatch({error, {emmap, _, {corrupt, _, _}}}, relay(Config, A, "from.q", Options)),
     stop(Hosts).
 
 %% A copy of an older source sends again what it had, and loses nothing that is new.
@@ -589,8 +589,8 @@ bad_options(Config) ->
     #{id := {emmap_relay, jobs, _}, shutdown := 5000} = emmap_relay:child_spec(maps:to_list(Good)),
     #{id := {emmap_relay_receiver, jobs}} = emmap_relay_receiver:child_spec([{name, jobs}, {queue, "q"}]),
     _ = process_flag(trap_exit, true),
-    ?assertMatch({error, {queue, _}}, emmap_relay:start_link(Good#{from => "/nowhere/q", open_options => [backend(Config)]})),
-    ?assertMatch({error, {queue, _}}, emmap_relay_receiver:start_link(#{name => jobs, queue => "/nowhere/q", open_options => [backend(Config)]})).
+    ?assertMatch({error, {emmap, "/nowhere/q", enoent}}, emmap_relay:start_link(Good#{from => "/nowhere/q", open_options => [backend(Config)]})),
+    ?assertMatch({error, {emmap, "/nowhere/q", enoent}}, emmap_relay_receiver:start_link(#{name => jobs, queue => "/nowhere/q", open_options => [backend(Config)]})).
 
 %% In one node, without distribution.
 open_queues(Config) ->
