@@ -220,8 +220,12 @@ put_back({Backend, Handle, Ticket}) ->
 put_back(Delivery) -> emmap_delivery:put_back(Delivery).
 
 %% Lets an empty queue begin anew at its file's start. One that has messages stays as it is. After an error it is not empty, or the
-%% same error would come again, after another wait.
+%% same error would come again, after another wait. Where another process has the lock of a queue that is empty already, a later call
+%% does it.
 reset_after({error, _} = Error, _Queue) -> Error;
+reset_after(eof, ?QUEUE(Backend, Handle, _)) ->
+    _ = ?CALL(Backend, queue_reset(Handle)),
+    eof;
 reset_after(Result, ?QUEUE(Backend, Handle, _)) ->
     _ = ?CALL_LOCKING(Backend, queue_reset(Handle)),
     Result.
