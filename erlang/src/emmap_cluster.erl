@@ -636,10 +636,13 @@ new_origin(Why, State) ->
 beat(#state{hosts = Hosts, beats = Beats, known = Known, nodes = Nodes, connect = Connect} = State) ->
     Asked = ask_for_claims(State),
     Version = version(origin(Asked), Asked),
-    _ = [send(Pid, {alive, Version}) || Pid <- maps:keys(Hosts)],
     Told = case maps:keys(Hosts) of
         [] -> Asked;
-        Pids -> tell_digest([lists:nth(rand:uniform(length(Pids)), Pids)], Asked)
+        Pids ->
+            %% A digest has this host's version, too, and is a sign of life.
+            One = lists:nth(rand:uniform(length(Pids)), Pids),
+            _ = [send(Pid, {alive, Version}) || Pid <- Pids, Pid =/= One],
+            tell_digest([One], Asked)
     end,
     Greeted = case Beats rem ?GREETING of
         0 -> greet(nodes() -- [Node || #host{node = Node} <- maps:values(Hosts)], Told);
