@@ -57,9 +57,9 @@ former one had published stays counted.
 -define(SAVE, 5000).
 %% Beats between greetings to nodes that have not answered any.
 -define(GREETING, 5).
-%% After so many looks that have found nothing only each fourth one is made: a node that is woken costs more than the look.
+%% After so many looks that have found nothing only each fifth one is made: a node that is woken costs more than the look.
 -define(QUIET, 20).
--define(PAUSE, 4).
+-define(PAUSE, 5).
 -define(MAX_COUNTERS, 16#1000000).
 -define(MAX_VERSION, 16#4000000000000000).
 -define(COMPLAINT, 60000).
@@ -73,7 +73,7 @@ former one had published stays counted.
 - `folder`: is made if it is missing. No other host may use it.
 - `counters`: how many there are, on all hosts. 0 means as many as the folder has. At most 2^24.
 - `interval`: how often changes travel, in milliseconds; 50 by default. After 20 intervals without a change of this host the next
-  one may take four.
+  one may take five.
 - `nodes`: nodes that are kept connected: the process tries once a second to connect with those that are not.
 - `options`: for the files, for example `{backend, port}` or `{chmod, 8#660}`; as for `emmap:open_counters/3`.").
 -type options() :: #{
