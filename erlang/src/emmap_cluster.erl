@@ -109,9 +109,9 @@ milliseconds since its host was heard; and whether that host is `connected`. `fo
     %% Of origins: the nodes, and when they were heard of last.
     nodes :: emmap_cluster_folder:nodes(),
     heard = #{} :: #{emmap_cluster_merge:id() => integer()},
-    %% What other hosts know and this one may lack. It is asked for a beat later, if it has not come by itself.
     %% The former origin of a folder that was set back: versions that this host has made are void.
     void = none :: none | {emmap_cluster_merge:id(), fun((Version :: non_neg_integer()) -> boolean())},
+    %% What other hosts know and this one may lack. It is asked for a beat later, if it has not come by itself.
     claims = #{} :: #{emmap_cluster_merge:id() => {emmap_cluster_merge:entry(), pid()}},
     connect :: emmap_connect:attempts(),
     beats = 0 :: non_neg_integer(),
