@@ -323,11 +323,7 @@ closed before the open:
 - a file that is `fixed` at an address, because the old mapping occupies it.").
 -spec reopen(file()) -> {ok, file()} | {error, reason()};
             (counters()) -> {ok, counters()} | {error, reason()}.
-reopen({File, Count}) ->
-    case reopen(File) of
-        {ok, New} -> {ok, {New, Count}};
-        {error, _} = Error -> Error
-    end;
+reopen({?MAPPED(_, _), _Count} = Counters) -> emmap_open:reopen(Counters);
 reopen(?MAPPED(_, _) = File) -> emmap_open:reopen(File).
 
 ?DOC("Closes the file. The memory that a binary of a `direct` read aliases stays until the binary is collected.").

@@ -92,7 +92,13 @@ opened({error, _} = Error) -> Error.
 
 %%% Again
 
--spec reopen(emmap:file()) -> {ok, emmap:file()} | {error, emmap:reason()}.
+-spec reopen(emmap:file()) -> {ok, emmap:file()} | {error, emmap:reason()};
+            (emmap:counters()) -> {ok, emmap:counters()} | {error, emmap:reason()}.
+reopen({File, Count}) ->
+    case reopen(File) of
+        {ok, New} -> {ok, {New, Count}};
+        {error, _} = Error -> Error
+    end;
 reopen(File) ->
     case home(File) of
         Here when Here =:= node() -> reopen_here(File);
@@ -104,7 +110,7 @@ reopen(File) ->
 heal(Lost) ->
     case is_of_application(Lost) andalso whereis(emmap_sup) =:= undefined of
         true -> {error, port_died};
-        false -> emmap:reopen(Lost)
+        false -> reopen(Lost)
     end.
 
 is_of_application({File, _Count}) -> is_of_application(File);

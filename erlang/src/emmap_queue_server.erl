@@ -298,7 +298,11 @@ push_aside(_Bad, drop) -> ok;
 push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> emmap_queue_push:push(Letters, Bad);
 push_aside(Bad, {dead_letters, Name, _Options}) when is_atom(Name) ->
     case emmap_named:file(Name) of
-        {ok, _} -> emmap_queue:push(Name, Bad);
+        {ok, Letters} ->
+            case emmap_queue_push:push(Letters, Bad) of
+                ok -> ok;
+                {error, Reason} -> emmap_named:failed(Name, Letters, Reason)
+            end;
         {error, _} = Error -> Error
     end;
 push_aside(Bad, {dead_letters, Name, Options}) ->
