@@ -16,6 +16,20 @@ test.each(backends)("Elixir over the %s adds to counters that Node has open", as
   counters.close();
 });
 
+test("Elixir shows which option is wrong", async () => {
+  const program = join(freshFolder(), "option.exs");
+  writeFileSync(
+    program,
+    `true = :code.add_patha(String.to_charlist(hd(System.argv())))
+     try do
+       :emmap.open("f", [:creat])
+     rescue
+       error -> IO.puts(Exception.message(error))
+     end`,
+  );
+  expect(await run("elixir", [program, ebin])).toMatch(/not an option, or not a value that it takes: creat/);
+});
+
 // Not with Plug itself, which only hex has: the module below has the functions of Plug.Conn that the page's plug calls.
 const PLUG = `
 defmodule Plug.Conn do

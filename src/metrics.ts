@@ -710,26 +710,49 @@ function checkShown(path: string, there: ReadonlyMap<string, Metric>, schema: Me
   }
 }
 
+/** Refuses a metric that a description of the file contradicts. */
+function checkSame(path: string, before: Stored, each: Metric): void {
+  for (const what of ["type", "labels", "buckets"] as const)
+    if (String(before[what]) !== String(each[what]))
+      throw changed(
+        path,
+        `"${before.name}" has the ${what} ${String(before[what])} in the file, and ${String(each[what])} here`,
+      );
+}
+
 /** Adds the metrics that are new, and refuses those that have changed. */
 function settle(table: Table, path: string, schema: MetricSchema): void {
   const there = stored(table);
+  const added: string[] = [];
   checkShown(path, there, schema);
   for (const [name, each] of Object.entries(schema)) {
     const before = there.get(name);
-    if (before !== undefined) {
-      for (const what of ["type", "labels", "buckets"] as const)
-        if (String(before[what]) !== String(each[what]))
-          throw changed(
-            path,
-            `"${name}" has the ${what} ${String(before[what])} in the file, and ${String(each[what])} here`,
-          );
-    } else {
+    if (before !== undefined) checkSame(path, before, each);
+    else {
       checkRoom(table, name, each);
-      table.entry(SCHEMA + [name, each.type, each.labels.join(","), each.buckets.join(",")].join(FIELD));
+      const key = SCHEMA + [name, each.type, each.labels.join(","), each.buckets.join(",")].join(FIELD);
+      table.entry(key);
+      added.push(key);
     }
     // What a full file drops is counted here.
     if (table.get(COUNTS + name) === undefined) table.entry(COUNTS + name);
   }
+  try {
+    if (added.length > 0) checkAlone(table, path, schema);
+  } catch (error) {
+    for (const key of added) table.delete(key);
+    throw error;
+  }
+}
+
+/** Refuses a schema that another process has contradicted while this one added metrics. */
+function checkAlone(table: Table, path: string, schema: MetricSchema): void {
+  for (const key of descriptions(table)) {
+    const about = described(key.toString("utf8", 1));
+    const mine = about === undefined || !Object.hasOwn(schema, about.name) ? undefined : schema[about.name];
+    if (about !== undefined && mine !== undefined) checkSame(path, about, mine);
+  }
+  checkShown(path, stored(table), schema);
 }
 
 function metricsError(path: string, code: "EINVAL" | "EMMAP_CORRUPT", reason: string): EmmapError {
@@ -772,7 +795,9 @@ export function openMetrics<const Schema extends MetricSchema>(
   const { capacity = 10_000 } = options;
   if (typeof schema !== "object" || schema === null) throw typeError("schema", "an object", schema);
   for (const [name, each] of Object.entries(schema)) {
-    if (!isKind(each?.type)) throw typeError(`schema.${name}`, "a counter, a gauge or a histogram", each);
+    // Not one that the caller has written out.
+    if (!isKind(each?.type) || !Array.isArray(each.labels) || !Array.isArray(each.buckets))
+      throw typeError(`schema.${name}`, "a counter, a gauge or a histogram", each);
     const rule = brokenRule(name, each) ?? (name in Metrics.prototype ? "a method has this name" : undefined);
     if (rule !== undefined) throw rangeError(`schema.${name}`, `a metric of Prometheus: ${rule}`, each);
   }

@@ -2,6 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { Registry } from "prom-client";
 import { expect, expectTypeOf, test } from "vitest";
 import { type CounterSeries, counter, gauge, histogram, openMetrics, openTable } from "../src";
@@ -9,6 +10,9 @@ import { thrownBy } from "./support/errors";
 import { freshPath } from "./support/files";
 
 const PACKAGE = JSON.stringify(join(__dirname, "..", "dist", "index.js"));
+
+/** How often two programs race for a new file. */
+const ROUNDS = 60;
 
 const SCHEMA = {
   requests_total: counter({ labels: ["route", "status"], help: "Requests." }),
@@ -276,6 +280,31 @@ test("each scrape finds the series that were inserted and deleted since the last
   visit(510, 900);
   leave(450, 451);
   await check();
+});
+
+test("of two programs that begin a file with metrics that contradict, one at most gets it", async () => {
+  const program = `
+    const { parentPort, workerData } = require("node:worker_threads");
+    const { openMetrics, counter, gauge, histogram } = require(${PACKAGE});
+    const schemas = [{ c: counter(), x: histogram({ buckets: [1] }) }, { c: gauge(), x_count: counter() }];
+    const gate = new Int32Array(workerData.gate);
+    for (let round = 0; round < ${ROUNDS}; round++) {
+      Atomics.add(gate, 0, 1);
+      while (Atomics.load(gate, 0) < 2 * (round + 1));
+      try {
+        openMetrics(workerData.path + round, schemas[workerData.who]).close();
+        Atomics.add(gate, 1 + round, 1);
+      } catch (error) {
+        if (error.code !== "EINVAL") throw error;
+      }
+    }`;
+  const gate = new SharedArrayBuffer(4 * (1 + ROUNDS));
+  const path = freshPath();
+  const ends = [0, 1].map((who) =>
+    once(new Worker(program, { eval: true, workerData: { gate, path, who } }), "exit"),
+  );
+  expect(await Promise.all(ends)).toEqual([[0], [0]]);
+  expect(Math.max(...new Int32Array(gate).subarray(1))).toBe(1);
 });
 
 test("without a live folder a process shows its own gauge, and deletes none", () => {

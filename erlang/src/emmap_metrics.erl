@@ -173,8 +173,11 @@ name_rules(Name, Labels) ->
 matches(Name, Pattern) -> is_binary(Name) andalso re:run(Name, Pattern, [{capture, none}, dollar_endonly]) =:= match.
 
 are_bounds(Buckets) ->
-    is_list(Buckets) andalso length(Buckets) =< ?MOST_BUCKETS andalso lists:all(fun erlang:is_number/1, Buckets) andalso
+    is_list(Buckets) andalso length(Buckets) =< ?MOST_BUCKETS andalso lists:all(fun is_bound/1, Buckets) andalso
         lists:usort(Buckets) == Buckets.
+
+%% A float has no larger integers.
+is_bound(Bound) -> is_float(Bound) orelse is_integer(Bound) andalso abs(Bound) < 1 bsl 1023.
 
 is_series_count(Most) -> is_integer(Most) andalso Most > 0.
 
@@ -201,18 +204,54 @@ settle(Table, Metrics) ->
     case stored(Table) of
         {ok, There} ->
             case check_shown(There, Metrics) of
-                ok -> settle(Table, There, Metrics);
+                ok -> settle(Table, There, Metrics, []);
                 {error, _} = Error -> Error
             end;
         {error, _} = Error -> Error
     end.
 
-settle(Table, There, [{Name, Metric} | Rest]) ->
+settle(Table, There, Metrics, Added) ->
+    case describe(Table, There, Metrics, Added) of
+        {ok, []} -> ok;
+        {ok, Keys} ->
+            case check_alone(Table, Metrics) of
+                ok -> ok;
+                {error, _} = Error ->
+                    _ = [emmap_table:delete(Table, Key) || Key <- Keys],
+                    Error
+            end;
+        {error, _} = Error -> Error
+    end.
+
+%% Whether no other process has contradicted the metrics while this one added some.
+check_alone(Table, Metrics) ->
+    Mine = maps:from_list([{Name, shape(Metric)} || {Name, Metric} <- Metrics]),
+    Read = emmap_table:fold(fun
+        (<<?SCHEMA, Text/binary>>, _, ok) ->
+            case described(Text) of
+                {Name, Other} when is_map_key(Name, Mine), Other =/= map_get(Name, Mine) ->
+                    {error, {changed, Name, changed(Other, map_get(Name, Mine))}};
+                _ -> ok
+            end;
+        (_, _, Found) -> Found
+    end, ok, Table),
+    case Read of
+        {ok, ok} ->
+            case stored(Table) of
+                {ok, There} -> check_shown(There, Metrics);
+                {error, _} = Error -> Error
+            end;
+        {ok, {error, _} = Error} -> Error;
+        {error, _} = Error -> Error
+    end.
+
+%% The keys of descriptions that were added.
+describe(Table, There, [{Name, Metric} | Rest], Added) ->
     Now = shape(Metric),
     case There of
         #{Name := Now} ->
             case count(Table, Name) of
-                {ok, _} -> settle(Table, There, Rest);
+                {ok, _} -> describe(Table, There, Rest, Added);
                 {error, _} = Error -> Error
             end;
         #{Name := Before} ->
@@ -224,13 +263,13 @@ settle(Table, There, [{Name, Metric} | Rest]) ->
             case check_room(Table, #{Name => Now}) of
                 {ok, _} ->
                     case emmap_table:add(Table, Key, 0) of
-                        {ok, _} -> settle(Table, There#{Name => Now}, [{Name, Metric} | Rest]);
+                        {ok, _} -> describe(Table, There#{Name => Now}, [{Name, Metric} | Rest], [Key | Added]);
                         {error, _} = Error -> Error
                     end;
                 {error, _} = Error -> Error
             end
     end;
-settle(_Table, _There, []) -> ok.
+describe(_Table, _There, [], Added) -> {ok, Added}.
 
 %% Inserts the key that counts what a full file drops.
 count(Table, Name) ->

@@ -165,10 +165,11 @@ is_time(Time) -> is_integer(Time) andalso Time > 0 andalso Time =< 16#3fffffff.
 -spec bad({name | option | options | map | required | operation, term()}) -> no_return().
 bad(Cause) -> erlang:error(badarg, none, [{error_info, #{module => ?MODULE, cause => Cause}}]).
 
--spec format_error(term(), erlang:stacktrace()) -> #{general => unicode:chardata()}.
+%% A binary: Elixir takes nothing else.
+-spec format_error(term(), erlang:stacktrace()) -> #{general => binary()}.
 format_error(_Reason, [{_, _, _, Info} | _]) ->
     case proplists:get_value(error_info, Info, #{}) of
-        #{cause := {What, Term}} -> #{general => io_lib:format("~ts: ~0tp", [text(What), Term])};
+        #{cause := {What, Term}} -> #{general => unicode:characters_to_binary(io_lib:format("~ts: ~0tp", [text(What), Term]))};
         #{} -> #{}
     end;
 format_error(_Reason, _Stack) -> #{}.

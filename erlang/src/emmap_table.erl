@@ -165,7 +165,8 @@ hit(Name, Key, Limit) when is_atom(Name) -> ?NAMED(Name, Table, hit(Table, Key, 
 
 limit(#{limit := Limit, window := Window} = Given) ->
     ok = check_names(maps:keys(Given)),
-    {Limit, Window, maps:get(cost, Given, 1), flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given)};
+    {word(limit, Limit), word(window, Window), word(cost, maps:get(cost, Given, 1)),
+     flag(sliding, ?SLIDING, Given) bor flag(evict, ?EVICT, Given)};
 limit(Given) ->
     ok = check_names(maps:keys(Given)),
     error(badarg).
@@ -173,6 +174,10 @@ limit(Given) ->
 check_names([Name | Rest]) when Name =:= limit; Name =:= window; Name =:= cost; Name =:= sliding; Name =:= evict -> check_names(Rest);
 check_names([Name | _]) -> emmap_options:bad({option, Name});
 check_names([]) -> ok.
+
+%% The core knows the ranges. The port cuts longer numbers to 64 bits.
+word(_Name, Number) when is_integer(Number), Number >= -16#8000000000000000, Number =< 16#7fffffffffffffff -> Number;
+word(Name, Other) -> emmap_options:bad({option, {Name, Other}}).
 
 flag(Name, Flag, Given) ->
     case maps:get(Name, Given, false) of

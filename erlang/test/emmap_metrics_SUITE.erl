@@ -3,13 +3,13 @@
 
 -export([all/0, groups/0, init_per_group/2, end_per_group/2]).
 -export([text/1, changed/1, limit/1, dead_process/1, refused_value/1, sum/1, no_buckets/1, too_few_words/1, refused_number/1, refused_name/1, room_of_the_dead/1, strange_texts/1,
-         wrong_options/1, damaged_schema/1, strange_keys/1, no_live_folder/1]).
+         wrong_options/1, damaged_schema/1, strange_keys/1, no_live_folder/1, contradictions/1]).
 
 -include_lib("stdlib/include/assert.hrl").
 
 all() -> [{group, Backend} || Backend <- emmap_test_backends:backends()].
 
-groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead, strange_texts, wrong_options, damaged_schema, strange_keys, no_live_folder]).
+groups() -> emmap_test_backends:groups([text, changed, limit, dead_process, refused_value, sum, no_buckets, too_few_words, refused_number, refused_name, room_of_the_dead, strange_texts, wrong_options, damaged_schema, strange_keys, no_live_folder, contradictions]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -129,7 +129,7 @@ refused_name(Config) ->
     X = {histogram, #{buckets => [1]}},
     Wrong = [{counter, #{labels => Labels}} || Labels <- [[<<"le">>], [<<"quantile">>], [<<"a">>, <<"b">>, <<"a">>], [<<"__name__">>],
                                                           [<<"a-b">>], [<<"a\n">>], ["a"]]]
-        ++ [{histogram, #{}}, {histogram, #{buckets => [2, 1]}}, {histogram, #{buckets => [1, 1.0]}},
+        ++ [{histogram, #{}}, {histogram, #{buckets => [2, 1]}}, {histogram, #{buckets => [1 bsl 2000]}}, {histogram, #{buckets => [1, 1.0]}},
             {histogram, #{buckets => lists:seq(1, 61)}}, {summary, #{}}, {counter, #{help => "text"}}, {counter, #{max_series => 0}}],
     [?assertMatch({error, {invalid, <<"sizes">>, <<_, _/binary>>}}, open(Config, "names", #{<<"sizes">> => Metric})) || Metric <- Wrong],
     [?assertMatch({error, {invalid, Name, _}}, open(Config, "names", #{Name => {counter, #{}}})) || Name <- [<<"a b">>, <<"1">>, <<"a\n">>]],
@@ -256,6 +256,19 @@ strange_keys(Config) ->
     ?assertEqual(nomatch, binary:match(text_of(Metrics), <<"dropped">>)),
     ok = emmap_table:close(Table),
     ok = emmap_metrics:close(Metrics).
+
+%% Two programs begin a file with metrics that contradict: one at most gets it.
+contradictions(Config) ->
+    Test = self(),
+    Schemas = [#{<<"c">> => {counter, #{}}, <<"x">> => {histogram, #{buckets => [1]}}},
+               #{<<"c">> => {gauge, #{}}, <<"x_count">> => {counter, #{}}}],
+    [begin
+         Name = "contradictions-" ++ integer_to_list(Round),
+         Pids = [spawn_link(fun() -> receive go -> Test ! {self(), element(1, open(Config, Name, Schema))} end end) || Schema <- Schemas],
+         [Pid ! go || Pid <- Pids],
+         Opened = [Pid || Pid <- Pids, receive {Pid, Result} -> Result =:= ok end],
+         ?assertMatch({_, true}, {Round, length(Opened) =< 1})
+     end || Round <- lists:seq(1, 50)].
 
 %% Nothing tells which other processes live. A process shows its own gauge, and deletes none.
 no_live_folder(Config) ->

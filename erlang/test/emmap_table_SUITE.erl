@@ -81,6 +81,7 @@ hits(Config) ->
     ?assertMatch({ok, #{allowed := false}}, emmap_table:hit(Table, <<"bob">>, Limit#{cost => 4})),
     ?assertMatch({ok, #{allowed := true}}, emmap_table:hit(Table, <<"bob">>, Limit#{cost => 3, sliding => true})),
     [?assertError(badarg, emmap_table:hit(Table, <<"carl">>, Wrong)) || Wrong <- [
+        #{limit => 1, window => 1, cost => (1 bsl 64) + 1}, #{limit => 1, window => 1, cost => -(1 bsl 80)},
         Limit#{slidng => true}, Limit#{sliding => 1}, Limit#{evict => yes}, #{limit => 1, window_ms => 1000}, #{}]],
     ?assertEqual({error, enoent}, emmap_table:get(Table, <<"carl">>)),
     ?assertEqual({error, einval}, emmap_table:hit(Table, <<"ann">>, Limit#{limit => 1 bsl 24})),

@@ -94,7 +94,7 @@ function ofQueue(found: Inspection, path: string, { oldest = 0 }: History): stri
   if (idle !== undefined) return `${since}, and a consumer, ${idle}`;
   const [consumer] = consumers;
   return consumer === undefined
-    ? `${since}: no handle has ever taken one`
+    ? `${since}: none of the handles that are open has ever taken one`
     : `${since}, last perhaps by ${nameOf(consumer, path)}`;
 }
 
