@@ -348,7 +348,17 @@ failed(Reason, State) when ?PASSES(Reason) ->
     log(warning, queue_failed, State, #{reason => Reason}),
     {noreply, State#state{waiter = erlang:start_timer(?PAUSE, self(), take)}};
 failed(Reason, State) ->
-    {stop, {emmap, path(State), Reason}, State}.
+    {stop, lost(queue, State#state.queue, Reason, State), State}.
+
+%% Why the consumer ends. If the file has a name, its process opens it again for the next consumer.
+lost(Which, Queue, Reason, #state{options = Options}) ->
+    case Options of
+        #{Which := Name} when is_atom(Name) ->
+            _ = emmap_named:failed(Name, Queue, Reason),
+            {emmap, emmap_open:path(Queue), Reason};
+        #{} ->
+            {emmap, emmap_open:path(Queue), Reason}
+    end.
 
 %% Another process waits, so that this one answers system messages meanwhile.
 wait(#state{queue = Queue} = State) ->
@@ -472,8 +482,10 @@ settle(Key, Action, #job{delivery = Delivery} = Job, #state{jobs = Jobs} = State
         {{error, einval}, _} -> % emmap_queue:release_all/1 has taken the message away
             log(warning, queue_failed, State, #{reason => einval}),
             {ok, State};
+        {{error, Reason}, {bury, _}} ->
+            {{stop, lost(dead_letters, State#state.dead_letters, Reason, State)}, State};
         {{error, Reason}, _} ->
-            {{stop, {emmap, path(State), Reason}}, State}
+            {{stop, lost(queue, State#state.queue, Reason, State)}, State}
     end.
 
 again(Key, Action, #state{jobs = Jobs} = State) ->
@@ -485,7 +497,12 @@ act(ack, #job{delivery = Delivery}, _State) -> {emmap_delivery:ack(Delivery), ac
 act({release, Delay, _Why} = Action, #job{delivery = Delivery}, _State) ->
     {emmap_delivery:release(Delivery, Delay), Action};
 act({bury, Why} = Action, #job{delivery = Delivery} = Job, #state{dead_letters = DeadLetters} = State) ->
-    case emmap_queue:push(DeadLetters, dead_letter(Why, Job, State)) of
+    %% Nobody would find a letter in a file that the path does not lead to.
+    Pushed = case emmap:is_current(DeadLetters) of
+        false -> {error, estale};
+        _ -> emmap_queue:push(DeadLetters, dead_letter(Why, Job, State))
+    end,
+    case Pushed of
         ok -> {emmap_delivery:ack(Delivery), ack};
         {error, _} = Error -> {Error, Action}
     end.

@@ -5,7 +5,7 @@
 -export([works/1, concurrency/1, takes_what_it_can_work_on/1, answers/1, failures/1, backs_off/1, no_limit_without_dead_letters/1,
          long_reasons/1, no_delay/1, unlinked/1, poison_term/1, dead_letters_fail/1, dies_with_the_message/1, handler_state/1]).
 -export([stops_when_done/1, stops_in_time/1, handler_stops_it/1, killed/1, supervised/1, program_dies/1, server_dies/1,
-         open_queues/1, named_queues/1, init_answers/1, bad_options/1, system_messages/1, queue_fails/1, reports/1]).
+         open_queues/1, named_queues/1, named_queue_is_lost/1, letters_are_removed/1, init_answers/1, bad_options/1, system_messages/1, queue_fails/1, reports/1]).
 %% The callbacks, and a handler for logger.
 -behaviour(emmap_consumer).
 -export([init/1, handle_message/2, terminate/2, log/2]).
@@ -18,7 +18,7 @@ groups() ->
     emmap_test_backends:groups(
       [works, concurrency, takes_what_it_can_work_on, answers, failures, backs_off, no_limit_without_dead_letters, poison_term,
        long_reasons, no_delay, unlinked, dead_letters_fail, dies_with_the_message, handler_state, stops_when_done,
-       stops_in_time, handler_stops_it, killed, supervised, program_dies, server_dies, open_queues, named_queues, init_answers, bad_options, system_messages, queue_fails, reports]).
+       stops_in_time, handler_stops_it, killed, supervised, program_dies, server_dies, open_queues, named_queues, named_queue_is_lost, letters_are_removed, init_answers, bad_options, system_messages, queue_fails, reports]).
 
 init_per_group(Backend, Config) -> emmap_test:init_group(Backend, Config).
 end_per_group(_Backend, _Config) -> ok.
@@ -454,6 +454,43 @@ open_queues(Config) ->
     stop(Consumer),
     [ok = emmap_queue:push(Each, open) || Each <- [Queue, Dead]],
     [ok = emmap_queue:close(Each) || Each <- [Queue, Dead]].
+
+%% The consumer has the file of a name opened again before its supervisor starts it again, once.
+named_queue_is_lost(Config) ->
+    _ = process_flag(trap_exit, true),
+    Backend = proplists:get_value(backend, Config),
+    [begin
+         Path = path(Config, Name),
+         {ok, Supervisor} = supervisor:start_link(emmap_test_supervisor, [
+             emmap_handles:child_spec(#{name => a_lost_queue, kind => queue, path => Path, options => [{backend, Backend}]}),
+             emmap_consumer:child_spec(options(Config, #{queue => a_lost_queue}))]),
+         First = receive {init, Before} -> Before after 10000 -> ct:fail(not_started) end,
+         ok = Lose(Path),
+         receive {init, Second} when Second =/= First -> ok after 10000 -> ct:fail(not_restarted) end,
+         ok = emmap_queue:push(a_lost_queue, {1, {answer, ok}}),
+         {1, 1} = attempt(),
+         exit(Supervisor, shutdown),
+         receive {'EXIT', Supervisor, shutdown} -> ok end
+     end || {Name, Lose} <- [{"replaced.q", fun(Path) -> replace(Config, Path) end}]
+                                ++ [{"dies.q", fun(Path) -> emmap_test:lose(port, Path) end} || Backend =:= port]].
+
+replace(Config, Path) ->
+    ok = emmap_queue:close(queue(Config, "new.q")),
+    file:rename(path(Config, "new.q"), Path).
+
+%% A letter is not pushed into a file that nobody finds.
+letters_are_removed(Config) ->
+    _ = process_flag(trap_exit, true),
+    Queue = queue(Config),
+    Path = path(Config, "dead.q"),
+    Consumer = start(Config, #{dead_letters => Path, max_attempts => 1}),
+    ok = file:delete(Path),
+    push(Queue, [{1, {raise, error, boom}}]),
+    {1, 1} = attempt(),
+    Dead = list_to_binary(Path),
+    receive {'EXIT', Consumer, Reason} -> ?assertEqual({emmap, Dead, estale}, Reason) after 10000 -> ct:fail(still_there) end,
+    _ = start(Config, #{dead_letters => Path, max_attempts => 1}),
+    [_] = letters(queue(Config, "dead.q"), 1).
 
 init_answers(Config) ->
     _ = process_flag(trap_exit, true),
