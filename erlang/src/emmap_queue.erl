@@ -504,8 +504,8 @@ If the file is lost (`port_died`, `efault`, or `estale`: the path leads to anoth
 looks once a second), the server opens it again once. If that fails, or does not help, it ends with
 `{emmap, Path, Reason}`, and its supervisor decides. A call at that moment answers the error; it may have been done or not.
 
-If another process has the queue's lock, or the port's program does not answer, a call waits for `lock_timeout`, and
-answers `{error, timeout}`. Calls that came meanwhile answer the same, without another wait.
+If another process has the queue's lock, or the port's program does not answer, a call waits for `lock_timeout`, or
+for the `call_timeout` of the port (`t:emmap_port:options/0`), and answers `{error, timeout}`. Calls that came meanwhile answer the same, without another wait.
 
 The answer is `{error, {emmap, Path, Reason}}` if the queue can't be opened.").
 -spec start_link(server_options()) -> gen_server:start_ret().

@@ -107,6 +107,8 @@ handle_call({push, Term}, From, State) ->
     case current(State) of
         {ok, #server{queue = Queue} = Current} ->
             answer(From, emmap_queue_push:push(Queue, Term), Current);
+        {error, timeout} = Error ->
+            answer(From, Error, State);
         Stop ->
             gen_server:reply(From, {error, estale}),
             Stop
@@ -137,7 +139,7 @@ handle_info({'EXIT', _Pid, Reason}, State) when Reason =/= normal -> {stop, Reas
 handle_info({'EXIT', _Pid, normal}, State) -> {noreply, State};
 handle_info({'DOWN', Port, process, _, _}, #server{port = Port} = State) ->
     case reopen(port_died, State#server{port = none}) of
-        {ok, Reopened} -> serve(Reopened);
+        {ok, Reopened} -> serve(Reopened#server{reopened = false}); % the next program has answered
         Stop -> Stop
     end;
 handle_info({'DOWN', _, process, Waiter, _}, #server{waiter = Waiter} = State) ->
@@ -163,8 +165,13 @@ terminate(_Reason, #server{queue = Queue} = State) ->
 %% The messages are the users', and no matter of a crash report.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
 format_status(#{state := #server{path = Path, queue = ?MAPPED(Backend, _), waiting = Waiting} = State} = Status) ->
-    Status#{state := #{path => Path, backend => Backend, waiting => length(Waiting), reopened => State#server.reopened}};
+    Shown = Status#{state := #{path => Path, backend => Backend, waiting => length(Waiting), reopened => State#server.reopened}},
+    maps:map(fun hide/2, Shown);
 format_status(Status) -> Status.
+
+hide(message, {push, _Term}) -> {push, hidden};
+hide(log, _Events) -> [];
+hide(_Key, Value) -> Value.
 
 unexpected(Message, State) ->
     ?LOG_WARNING("emmap_queue ~0tp of ~0tp ignores the message ~0tp", [self(), State#server.path, Message]),
@@ -205,6 +212,7 @@ current(#server{queue = Queue, looked = Looked} = State) ->
     Now = erlang:monotonic_time(millisecond),
     case Now - Looked < ?LOOK_EVERY orelse emmap:is_current(Queue) of
         false -> reopen(estale, State);
+        {error, timeout} = Error -> Error; % the push would wait as long
         true when Now - Looked < ?LOOK_EVERY -> {ok, State};
         _ -> {ok, State#server{looked = Now}}
     end.
@@ -295,11 +303,11 @@ put_aside({bad_term, Bytes} = Bad, #server{path = Path, on_bad_term = Choice}) -
     Done =:= ok.
 
 push_aside(_Bad, drop) -> ok;
-push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> emmap_queue_push:push(Letters, Bad);
+push_aside(Bad, {dead_letters, ?MAPPED(_, _) = Letters, _Options}) -> push_to_current(Letters, Bad);
 push_aside(Bad, {dead_letters, Name, _Options}) when is_atom(Name) ->
     case emmap_named:file(Name) of
         {ok, Letters} ->
-            case emmap_queue_push:push(Letters, Bad) of
+            case push_to_current(Letters, Bad) of
                 ok -> ok;
                 {error, Reason} -> emmap_named:failed(Name, Letters, Reason)
             end;
@@ -312,6 +320,13 @@ push_aside(Bad, {dead_letters, Name, Options}) ->
             _ = emmap_open:close(Letters),
             Pushed;
         {error, _} = Error -> Error
+    end.
+
+%% Nobody would find a message in a file that the path does not lead to.
+push_to_current(Queue, Term) ->
+    case emmap:is_current(Queue) of
+        false -> {error, estale};
+        _ -> emmap_queue_push:push(Queue, Term)
     end.
 
 %% Answers, and says whether the caller has the answer.

@@ -128,8 +128,21 @@ puts_refused_terms_into_a_named_queue(Config) ->
     ok = Backend:queue_push(Handle, <<131, 119, 8, "an_alien">>),
     ok = emmap_queue:push(Queue, 1),
     ?assertMatch({error, {bad_term, _}}, emmap_queue:dequeue(Server)),
-    {ok, _} = emmap_handles:start_link(#{name => named_letters, kind => queue, path => emmap_test:path(Config, "named"), options => [backend(Config)]}),
+    process_flag(trap_exit, true),
+    Start = fun() ->
+        {ok, Pid} = emmap_handles:start_link(#{name => named_letters, kind => queue, path => emmap_test:path(Config, "named"), options => [backend(Config)]}),
+        Pid
+    end,
+    Handles = Start(),
     ?assertEqual(1, emmap_queue:dequeue(Server)),
+    ?assertEqual(1, emmap_queue:length(named_letters)),
+    %% Letters do not go into a file that is gone.
+    ok = file:delete(emmap_test:path(Config, "named")),
+    ok = Backend:queue_push(Handle, <<131, 119, 8, "an_alien">>),
+    ?assertMatch({error, {bad_term, _}}, emmap_queue:dequeue(Server)),
+    receive {'EXIT', Handles, {emmap, _, enoent}} -> ok end,
+    _ = Start(),
+    ?assertEqual(nil, emmap_queue:dequeue(Server)),
     ?assertEqual(1, emmap_queue:length(named_letters)),
     ok = emmap_handles:stop(named_letters),
     ok = emmap_queue:close(Queue),
@@ -248,8 +261,14 @@ ends_with_its_file(Config) ->
     {ok, Server} = emmap_queue:start_link(#{path => Path, options => [backend(Config)]}),
     ok = emmap_queue:enqueue(Server, 1),
     ok = file:write_file(Path, <<>>),
-    ?assertEqual({error, efault}, emmap_queue:enqueue(Server, 2)),
+    ok = emmap_test_events:capture(),
+    ?assertEqual({error, efault}, emmap_queue:enqueue(Server, <<"a secret">>)),
     receive {'EXIT', Server, Reason} -> ?assertMatch({emmap, Path, {corrupt, 0, _}}, Reason) end,
+    %% The report of its end has no message.
+    Reports = [Report || #{label := {gen_server, terminate}} = Report <- emmap_test_events:reported()],
+    ok = emmap_test_events:release(),
+    ?assertMatch([_], Reports),
+    ?assertEqual(nomatch, string:find(io_lib:format("~0p", [Reports]), "secret")),
     ok = file:write_file(Path, "this is no queue at all"),
     ?assertMatch({error, {emmap, Path, {corrupt, 0, _}}}, emmap_queue:start_link(#{path => Path})).
 
