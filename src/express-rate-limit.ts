@@ -1,6 +1,6 @@
 // The store for the package express-rate-limit. It needs nothing of that package.
 import { createHash } from "node:crypto";
-import { checkOptions } from "./arguments.js";
+import { checkOptions, typeError } from "./arguments.js";
 import type { Hit, Table } from "./table.js";
 
 /** The highest limit of a hit. The middleware compares the hits with its own limit. */
@@ -54,6 +54,9 @@ export class TableStore {
   constructor(table: Table, options: TableStoreOptions = {}) {
     checkOptions(options, OPTIONS);
     const { prefix = "", sliding = false, evict = true } = options;
+    if (typeof prefix !== "string") throw typeError("options.prefix", "of type string", prefix);
+    for (const [name, value] of Object.entries({ sliding, evict }))
+      if (typeof value !== "boolean") throw typeError(`options.${name}`, "of type boolean", value);
     this.#table = table;
     this.#keyBytes = table.keyBytes;
     this.prefix = prefix;

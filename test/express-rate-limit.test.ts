@@ -146,6 +146,8 @@ test("a mistyped option of the store is refused", () => {
   using table = openTable(freshPath(), { capacity: 10 });
   expect(() => new TableStore(table, { slidin: true } as never)).toThrow('should be "sliding"');
   expect(() => new TableStore(table, null as never)).toThrow(TypeError);
+  for (const wrong of [{ prefix: 5 }, { sliding: "yes" }, { evict: 0 }])
+    expect(() => new TableStore(table, wrong as never)).toThrow(TypeError);
 });
 
 test("the package exports the store", () => {

@@ -540,6 +540,19 @@ test("a damaged header is found if the kind is told", () => {
   expect(found).toMatchObject({ status: 1, stdout: expect.stringContaining("passes the end of the file") });
 });
 
+test("a file of another kind is not repaired as the kind that was told", () => {
+  const cwd = freshFolder();
+  const table = openTable(join(cwd, "t"), { capacity: 9 });
+  table.add("a", 0, 1);
+  table.close();
+  const before = contents(join(cwd, "t"));
+  expect(run(["check", "--kind", "queue", "--repair", "t"], { cwd })).toMatchObject({
+    status: 2,
+    stderr: "emmap: t is of kind table, and not of kind queue\n",
+  });
+  expect(contents(join(cwd, "t"))).toBe(before);
+});
+
 test("a queue whose file was cut off is a damaged queue", () => {
   const cwd = freshFolder();
   const queue = openQueue(join(cwd, "q"), { size: 1 << 20 });

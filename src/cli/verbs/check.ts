@@ -36,6 +36,10 @@ const LOST_KIND =
 async function examine(path: string, asKind: string | undefined): Promise<Verdict> {
   const found = inspect(path, "check");
   const kind = asKind ?? found.kind;
+  // Its first bytes are whole. A repair as another kind would destroy it.
+  const isTold =
+    found.kind === "plain" || found.kind === kind || (found.kind === "metrics" && kind === "table");
+  if (!isTold) throw new Failure(`${path} is of kind ${found.kind}, and not of kind ${kind}`, Status.usage);
   if (kind === "plain" && BESIDE.some((end) => existsSync(path + end)))
     return { path, kind, sound: false, damage: LOST_KIND, offset: 0 };
   if (kind === found.kind && found.damage !== undefined)
