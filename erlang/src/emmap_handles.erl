@@ -17,7 +17,8 @@ operations on words and counters, which take 30 ns, each process keeps the handl
 If the file is lost, because the port's program has died (`port_died`), another process has truncated it (`efault`), or the
 path leads to another file or to none (`estale`), it is opened again for all processes. A caller sees the error at most once; its call may have been done or not. If the open
 fails, the process ends with `{emmap, Path, Reason}`, and its supervisor decides. `reopen/1` opens the file again in other
-cases. A push, and an operation on words, do not look whether the path still leads to their file: see `emmap:is_current/1`.
+cases. Only an operation that finds nothing in a queue or a block storage looks whether the path still leads to the file. A push,
+a publish, and operations on words, bytes and keys do not: see `emmap:is_current/1`.
 
 While no file has the name, a call with the name raises `function_clause`, as with any term that is no open file. If the process
 is killed, nothing frees the name: until a supervisor starts it again, calls with the name reach the open file over the NIF, and
