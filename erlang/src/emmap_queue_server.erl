@@ -30,7 +30,6 @@
     looked = erlang:monotonic_time(millisecond) :: integer(), %% when the path last led to the file
     %% The lock or the port's program did not come in time, and requests that came meanwhile are still to be answered.
     blocked = false :: boolean(),
-    starved = false :: boolean(), %% the last try to serve waiting callers ended so
     waiting = [] :: [#{from := gen_server:from(), monitor := reference(), timer := reference() | none}],
     waiter :: pid() | undefined %% sleeps until there may be a message, as long as callers wait
 }).
@@ -146,13 +145,19 @@ handle_info({'DOWN', _, process, Waiter, _}, #server{waiter = Waiter} = State) -
     serve(State#server{waiter = undefined});
 handle_info({'DOWN', Monitor, process, _, _}, State) -> go_on(forget(monitor, Monitor, State));
 handle_info({timeout, Timer, From}, State) ->
-    %% A caller that has its message has no timer any more.
-    case [1 || #{timer := Set} <- State#server.waiting, Set =:= Timer] of
-        [_] when State#server.starved -> gen_server:reply(From, {error, timeout});
-        [_] -> gen_server:reply(From, timeout);
-        [] -> ok
-    end,
-    go_on(forget(timer, Timer, State));
+    %% Only another look tells that there is no message: the lock or the port's program may not answer.
+    case serve(State) of
+        {noreply, Served} ->
+            %% A caller that has its message has no timer any more.
+            case [1 || #{timer := Set} <- Served#server.waiting, Set =:= Timer] of
+                [_] when Served#server.blocked -> gen_server:reply(From, {error, timeout});
+                [_] -> gen_server:reply(From, timeout);
+                [] -> ok
+            end,
+            go_on(forget(timer, Timer, Served));
+        Stop ->
+            Stop
+    end;
 handle_info(unblocked, State) -> go_on(State#server{blocked = false});
 handle_info(Message, State) -> unexpected(Message, State).
 
@@ -375,10 +380,10 @@ serve(#server{blocked = true} = State) -> {noreply, State};
 serve(#server{waiting = [#{from := From} = Caller | Others]} = State) ->
     case is_gone(From) orelse deliver(From, fun(Term) -> {ok, Term} end, State) of
         true -> serve(served(Caller, State#server{waiting = Others}));
-        {sent, ok} -> done(ok, served(Caller, State#server{waiting = Others, starved = false}));
-        eof -> {noreply, wait(State#server{reopened = false, starved = false})};
+        {sent, ok} -> done(ok, served(Caller, State#server{waiting = Others}));
+        eof -> {noreply, wait(State#server{reopened = false})};
         {error, ebusy} -> {noreply, wait(State)};
-        {error, timeout} -> {noreply, wait((blocked(State))#server{starved = true})};
+        {error, timeout} -> {noreply, wait(blocked(State))};
         {error, Reason} = Error ->
             case emmap_open:is_lost(Reason) of
                 true -> done(Error, State);

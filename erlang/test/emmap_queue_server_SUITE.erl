@@ -248,6 +248,13 @@ waits_once_for_a_stopped_program(Config) ->
             ?assertEqual([{error, timeout} || _ <- Calls], [receive {Caller, Answer} -> Answer end || Caller <- Callers]),
             ?assert(erlang:monotonic_time(millisecond) - Started < 4000),
             [] = os:cmd("kill -CONT " ++ integer_to_list(emmap_test:os_pid(Port))),
+            %% A caller waited before the program was stopped.
+            emmap_test:until(fun() -> emmap_queue:dequeue(Server) =:= nil end),
+            Waiting = spawn_link(fun() -> Test ! {self(), emmap_queue:dequeue(Server, 1000)} end),
+            emmap_test:until(fun() -> waiting(Server) =:= 1 end),
+            [] = os:cmd("kill -STOP " ++ integer_to_list(emmap_test:os_pid(Port))),
+            ?assertEqual({error, timeout}, receive {Waiting, Late} -> Late end),
+            [] = os:cmd("kill -CONT " ++ integer_to_list(emmap_test:os_pid(Port))),
             ok = emmap_queue:stop(Server),
             ok = gen_server:stop(Port)
     end.
