@@ -27,6 +27,9 @@ interface Verdict {
   busy?: string;
 }
 
+/** Kinds whose files begin with a name of the kind. Damaged files of these may look like a queue or a block storage. */
+const KNOWN_BY_NAME: ReadonlySet<string> = new Set(["counters", "cell", "table", "metrics"]);
+
 /** What only structures have beside them. */
 const BESIDE = ["-live", "-taken"];
 const LOST_KIND =
@@ -37,9 +40,8 @@ async function examine(path: string, asKind: string | undefined): Promise<Verdic
   const found = inspect(path, "check");
   const kind = asKind ?? found.kind;
   // Its first bytes are whole. A repair as another kind would destroy it.
-  const isTold =
-    found.kind === "plain" || found.kind === kind || (found.kind === "metrics" && kind === "table");
-  if (!isTold) throw new Failure(`${path} is of kind ${found.kind}, and not of kind ${kind}`, Status.usage);
+  if (KNOWN_BY_NAME.has(found.kind) && kind !== found.kind && !(found.kind === "metrics" && kind === "table"))
+    throw new Failure(`${path} is of kind ${found.kind}, and not of kind ${kind}`, Status.usage);
   if (kind === "plain" && BESIDE.some((end) => existsSync(path + end)))
     return { path, kind, sound: false, damage: LOST_KIND, offset: 0 };
   if (kind === found.kind && found.damage !== undefined)
