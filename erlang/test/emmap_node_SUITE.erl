@@ -38,10 +38,10 @@ wrong_items(_Config) ->
         ++ [{nodes, "a@b"}, {nodes, a}, {colour, red}, cluster],
     lists:foreach(fun(Item) ->
         {wrong, Item, Why} = try emmap_node:start_link([Item]) catch throw:Thrown -> Thrown end,
-        ?assertMatch([_ | _], lists:flatten(Why))
+        ?assertMatch([_ | _], unicode:characters_to_list(Why))
     end, Wrong ++ Missing ++ Others),
     {wrong, _, Why} = try emmap_node:start_link([{cluster, Cluster#{interval => 0}}]) catch throw:Thrown -> Thrown end,
-    ?assertEqual("not an option, or not a value that it takes: {interval,0}", lists:flatten(Why)).
+    ?assertEqual("not an option, or not a value that it takes: {interval,0}", unicode:characters_to_list(Why)).
 
 %% A service that cannot start is tried again, later and later. The other one goes on.
 failing_service(Config) ->
