@@ -678,7 +678,7 @@ descendants(Pid) ->
     %% A shell of os:cmd/1 may have ended meanwhile.
     Tasks = case file:list_dir(["/proc/", Pid, "/task"]) of
         {ok, Found} -> Found;
-        {error, enoent} -> []
+        {error, _} -> [] % enoent, or esrch while it ends
     end,
     Children = lists:append([children(["/proc/", Pid, "/task/", Task, "/children"]) || Task <- Tasks]),
     lists:append([[Child | descendants(Child)] || Child <- Children]).
